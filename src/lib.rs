@@ -4,3 +4,4 @@
 //! ends, [`command`] says what it is, [`route`] decides where it goes, [`upstream`] sends it and delivers the reply.
 
 pub mod resp;
+pub mod slot;
