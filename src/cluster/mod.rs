@@ -1,0 +1,5 @@
+//! The cluster behind slotmux: its topology, how it is discovered and kept fresh, and what redirects mean.
+
+pub mod addr;
+pub mod redirect;
+pub mod topology;
