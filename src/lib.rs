@@ -5,5 +5,6 @@
 
 pub mod cluster;
 pub mod command;
+pub mod config;
 pub mod metrics;
 pub mod slot;
