@@ -7,4 +7,5 @@ pub mod cluster;
 pub mod command;
 pub mod config;
 pub mod metrics;
+pub mod resp;
 pub mod slot;
