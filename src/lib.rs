@@ -3,6 +3,8 @@
 //! The way of a request is one line through this crate: [`client`] reads bytes, [`resp`] finds where a request
 //! ends, [`command`] says what it is, [`route`] decides where it goes, [`upstream`] sends it and delivers the reply.
 
+pub mod answer;
+pub mod client;
 pub mod command;
 pub mod config;
 pub mod resp;

@@ -1,0 +1,3 @@
+//! The downstream side: one accepted connection and its state.
+
+pub mod session;
