@@ -1,5 +1,7 @@
 //! A real Redis behind a Unix socket, and slotmux' answers as one client would get them.
 
+pub mod sessions;
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
