@@ -18,33 +18,43 @@ impl fmt::Display for Slot {
 /// The slot of a key. Only what stands between the first `{` and the first `}` after it counts, unless that is nothing.
 #[inline]
 pub fn slot_of(key: &[u8]) -> Slot {
-    // One pass hashes the key and sees whether it holds a `{` at all: few keys do.
-    let (crc, has_brace) = crc16_and_brace(key);
-    let crc = if has_brace {
-        crc16_of_tag(key).unwrap_or(crc)
-    } else {
-        crc
-    };
-    Slot(crc % SLOTS as u16)
-}
-
-/// The hash of the key's tag, if it has one.
-fn crc16_of_tag(key: &[u8]) -> Option<u16> {
-    let open = key.iter().position(|&byte| byte == b'{')?;
-    let rest = &key[open + 1..];
-    match rest.iter().position(|&byte| byte == b'}')? {
-        0 => None,
-        close => Some(crc16_and_brace(&rest[..close]).0),
-    }
+    Slot(crc16(hashed_part(key)) % SLOTS as u16)
 }
 
 #[inline]
-fn crc16_and_brace(bytes: &[u8]) -> (u16, bool) {
+fn hashed_part(key: &[u8]) -> &[u8] {
+    let Some(open) = find(key, b'{') else {
+        return key;
+    };
+    let rest = &key[open + 1..];
+    match find(rest, b'}') {
+        None | Some(0) => key,
+        Some(close) => &rest[..close],
+    }
+}
+
+/// Where `byte` first stands, eight bytes a step: a search byte by byte would cost as much as the hash.
+#[inline]
+fn find(bytes: &[u8], byte: u8) -> Option<usize> {
+    let (chunks, tail) = bytes.as_chunks::<8>();
+    let wanted = u64::from_ne_bytes([byte; 8]);
+    for (at, chunk) in chunks.iter().enumerate() {
+        // A zero byte is what was wanted; its top bit is the lowest one set here.
+        let word = u64::from_le_bytes(*chunk) ^ wanted;
+        let zeros = word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080;
+        if zeros != 0 {
+            return Some(at * 8 + zeros.trailing_zeros() as usize / 8);
+        }
+    }
+    let found = tail.iter().position(|&other| other == byte)?;
+    Some(chunks.len() * 8 + found)
+}
+
+#[inline]
+fn crc16(bytes: &[u8]) -> u16 {
     let (chunks, tail) = bytes.as_chunks::<8>();
     let mut crc = 0u16;
-    let mut brace = 0u64;
     for chunk in chunks {
-        brace |= zero_bytes(u64::from_ne_bytes(*chunk) ^ BRACES);
         let [high, low] = crc.to_be_bytes();
         let [a, b, c, d, e, f, g, h] = *chunk;
         crc = TABLES[7][usize::from(a ^ high)]
@@ -56,20 +66,10 @@ fn crc16_and_brace(bytes: &[u8]) -> (u16, bool) {
             ^ TABLES[1][usize::from(g)]
             ^ TABLES[0][usize::from(h)];
     }
-    let mut has_brace = brace != 0;
     for &byte in tail {
-        has_brace |= byte == b'{';
         crc = step(crc, byte, &TABLES[0]);
     }
-    (crc, has_brace)
-}
-
-const BRACES: u64 = u64::from_ne_bytes([b'{'; 8]);
-
-/// Not zero exactly when one of the eight bytes is zero.
-#[inline]
-const fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080
+    crc
 }
 
 #[inline]
