@@ -310,24 +310,20 @@ mod tests {
     #[test]
     fn publishes_only_what_changed() {
         let (publish, mut seen) = watch::channel(Arc::new(Topology::empty()));
+        let offer = |topology: Topology| {
+            let previous = publish.borrow().clone();
+            publish_if_new(topology, &previous, &publish)
+        };
         let server = |port| Topology::standalone(Node::new("a", Addr::new("127.0.0.1", port)));
         let mut first = server(1);
         first.learned = publish.borrow().learned.clone();
-        assert!(publish_if_new(
-            first.clone(),
-            &publish.borrow().clone(),
-            &publish
-        ));
+        assert!(offer(first.clone()));
         assert_eq!(seen.borrow_and_update().version, 1);
-        assert!(!publish_if_new(
-            first.clone(),
-            &publish.borrow().clone(),
-            &publish
-        ));
+        assert!(!offer(first.clone()));
         assert!(!seen.has_changed().unwrap());
         let mut second = server(2);
         second.learned = first.learned;
-        assert!(publish_if_new(second, &publish.borrow().clone(), &publish));
+        assert!(offer(second));
         assert_eq!(seen.borrow_and_update().version, 2);
     }
 }
