@@ -3,10 +3,11 @@
 //! The way of a request is one line through this crate: [`client`] reads bytes, [`resp`] finds where a request
 //! ends, [`command`] says what it is, [`route`] decides where it goes, [`upstream`] sends it and delivers the reply.
 
-pub mod answer;
-pub mod client;
-pub mod command;
+pub mod cli;
 pub mod config;
+pub mod demo;
+pub mod logging;
+pub mod proxy;
 pub mod resp;
 pub mod route;
 pub mod slot;

@@ -7,10 +7,25 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod check;
 mod default;
+mod document;
+pub mod env;
+pub mod keys;
+mod layer;
+mod load;
+mod problem;
+mod read;
 mod secret;
+mod section;
+mod seed;
+mod suggest;
+mod units;
+mod value;
 
-pub use crate::cluster::addr::Addr;
+pub use check::warnings;
+pub use load::{Flags, SourceFile, Sources, load};
+pub use problem::{Origin, Problem};
 pub use secret::{Password, Secret};
 
 /// Everything that slotmux can be told.
