@@ -1,4 +1,6 @@
 //! slotmux: a Redis Cluster behind one address.
 
+pub mod config;
 pub mod demo;
+pub mod proxy;
 pub mod slot;
