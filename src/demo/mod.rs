@@ -13,7 +13,7 @@ use crate::config::{Addr, Admin, Bind, Config, Kind, Listener};
 use crate::proxy::{self, StartupError};
 
 pub mod cluster;
-mod guard;
+pub mod guard;
 pub mod migrate;
 pub mod ports;
 pub mod server;

@@ -187,6 +187,11 @@ impl ServerProcess {
         format!("127.0.0.1:{}", self.port())
     }
 
+    /// The password that it asks for.
+    pub fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
     /// The process id while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.child().as_ref().map(Child::id)
