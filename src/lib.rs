@@ -1,7 +1,4 @@
 //! slotmux: a Redis Cluster behind one address.
-//!
-//! The way of a request is one line through this crate: [`client`] reads bytes, [`resp`] finds where a request
-//! ends, [`command`] says what it is, [`route`] decides where it goes, [`upstream`] sends it and delivers the reply.
 
 pub mod admin;
 pub mod answer;
