@@ -53,9 +53,7 @@ pub enum Action {
     ///
     /// Needs `redis-server` on PATH. The nodes run on free loopback ports in a temporary folder; Ctrl-C stops all of
     /// it and leaves nothing behind.
-    #[command(
-        after_help = "Examples:\n  slotmux demo\n  slotmux demo --listen 127.0.0.1:7777 --replicas 0"
-    )]
+    #[command(after_help = "Examples:\n  slotmux demo\n  slotmux demo --port 7777 --replicas 0")]
     Demo(DemoArgs),
 }
 
@@ -112,9 +110,9 @@ pub struct CheckArgs {
 /// `slotmux demo`
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// Where slotmux listens [default: 127.0.0.1:6379, or the next free port]
-    #[arg(long, value_name = "ADDR")]
-    pub listen: Option<std::net::SocketAddr>,
+    /// The port of 127.0.0.1 to listen on, or the next free one
+    #[arg(long, value_name = "PORT", default_value_t = 6379)]
+    pub port: u16,
     /// Shards of the cluster
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=16))]
     pub primaries: u8,

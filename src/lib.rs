@@ -1,4 +1,7 @@
 //! slotmux: a Redis Cluster behind one address.
+//!
+//! The way of a request is one line through this crate: [`client`] reads bytes, [`resp`] finds where a request
+//! ends, [`command`] says what it is, [`route`] decides where it goes, [`upstream`] sends it and delivers the reply.
 
 pub mod admin;
 pub mod answer;
@@ -20,6 +23,7 @@ pub mod proxy;
 pub mod resources;
 pub mod resp;
 pub mod route;
+pub mod signals;
 pub mod slot;
 pub mod sweep;
 pub mod transport;

@@ -7,7 +7,8 @@ use clap::{CommandFactory, Parser};
 use slotmux::cli::{Action, CheckArgs, Cli, DemoArgs, RunArgs};
 use slotmux::config::{self, Flags, Log, Sources};
 use slotmux::demo::{self, DemoOptions};
-use slotmux::{logging, proxy};
+use slotmux::{logging, proxy, signals};
+use tokio_util::sync::CancellationToken;
 
 /// The command line was wrong; clap exits with the same.
 const USAGE: u8 = 2;
@@ -37,7 +38,11 @@ fn run(args: &RunArgs) -> ExitCode {
     for warning in config::warnings(&config) {
         tracing::warn!("{warning}");
     }
-    match proxy::run(config) {
+    let shutdown = CancellationToken::new();
+    if let Err(error) = signals::cancel_on_signal(shutdown.clone()) {
+        return failed([error]);
+    }
+    match proxy::run(config, shutdown) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed([error]),
     }
@@ -75,7 +80,7 @@ fn try_out(args: &DemoArgs) -> ExitCode {
         ..Log::default()
     });
     let options = DemoOptions {
-        listen: args.listen,
+        port: args.port,
         primaries: usize::from(args.primaries),
         replicas: usize::from(args.replicas),
     };

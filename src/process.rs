@@ -16,6 +16,7 @@ use crate::metrics::{Counter, WorkerStats, total};
 use crate::transport::Accepted;
 
 /// A letter to a worker.
+#[derive(Debug)]
 pub enum Mail {
     /// Take over a connection that another worker accepted.
     Adopt(Accepted),
@@ -38,6 +39,7 @@ pub struct Killed {
 }
 
 /// The process as its workers see it.
+#[derive(Debug)]
 pub struct Process {
     /// What slotmux was told.
     pub config: Arc<Config>,

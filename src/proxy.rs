@@ -12,8 +12,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, AdminState};
-use crate::cluster::discover::{self, DiscoverError};
+use crate::admin;
+use crate::cluster::discover::DiscoverError;
 use crate::cluster::refresh;
 use crate::config::{Bind, Config};
 use crate::listener::{Bound, accept, bind_all};
@@ -31,7 +31,7 @@ const DISCOVER_EVERY: Duration = Duration::from_secs(1);
 
 /// Why slotmux could not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum StartupError {
     /// An address can't be listened on.
     #[error("cannot listen on {0}: {1}")]
     Bind(String, #[source] io::Error),
@@ -47,17 +47,17 @@ pub enum StartError {
 ///
 /// # Errors
 /// Only while starting; what goes wrong later is logged and answered to the clients that it concerns.
-pub fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
+pub fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartupError> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(supervise(Arc::new(config), shutdown))
 }
 
 /// The control thread's main task.
-async fn supervise(config: Arc<Config>, shutdown: CancellationToken) -> Result<(), StartError> {
+async fn supervise(config: Arc<Config>, shutdown: CancellationToken) -> Result<(), StartupError> {
     let run_id = resources::run_id();
     let server = &config.server;
     let (sockets, addresses) = bind_all(&config.listeners, server.backlog, server.workers)
-        .map_err(|(what, error)| StartError::Bind(what, error))?;
+        .map_err(|(what, error)| StartupError::Bind(what, error))?;
     let Some(topology) = first_topology(&config, &run_id, &shutdown).await? else {
         return Ok(());
     };
@@ -77,6 +77,7 @@ async fn supervise(config: Arc<Config>, shutdown: CancellationToken) -> Result<(
     let cancel = CancellationToken::new();
     let control = tokio::spawn(refresh::run(
         config.clone(),
+        process.run_id.clone(),
         publish,
         requests,
         cancel.clone(),
@@ -122,9 +123,9 @@ async fn first_topology(
     config: &Config,
     run_id: &str,
     shutdown: &CancellationToken,
-) -> Result<Option<crate::cluster::topology::Topology>, StartError> {
+) -> Result<Option<crate::cluster::topology::Topology>, StartupError> {
     loop {
-        let error = match discover::first(config, run_id).await {
+        let error = match refresh::first(config, run_id).await {
             Ok(topology) => return Ok(Some(topology)),
             Err(error) if error.is_final() => return Err(error.into()),
             Err(error) => error,
@@ -140,18 +141,17 @@ async fn first_topology(
 async fn start_admin(
     process: &Arc<Process>,
     cancel: &CancellationToken,
-) -> Result<Option<tokio::task::JoinHandle<()>>, StartError> {
+) -> Result<Option<tokio::task::JoinHandle<()>>, StartupError> {
     let Some(addr) = process.config.admin.bind else {
         return Ok(None);
     };
     let listener = tokio::net::TcpListener::bind(addr)
         .await
-        .map_err(|error| StartError::Bind(addr.to_string(), error))?;
+        .map_err(|error| StartupError::Bind(addr.to_string(), error))?;
     tracing::info!(address = %listener.local_addr()?, "admin page");
-    let state = AdminState::new(process.clone());
     Ok(Some(tokio::spawn(admin::serve(
         listener,
-        state,
+        process.clone(),
         cancel.clone(),
     ))))
 }

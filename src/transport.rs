@@ -152,6 +152,7 @@ impl Transport {
 }
 
 /// A connection that was accepted and belongs to no runtime, so that it can change threads.
+#[derive(Debug)]
 pub struct Accepted {
     /// Index of its listener in the configuration.
     pub listener: u8,

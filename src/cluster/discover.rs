@@ -16,7 +16,7 @@ use super::ask::{Access, Answer, Refusal, Says, ask, words};
 use super::merge::merge;
 use super::topology::{Kind, Node, Topology};
 use super::view::{Server, View, text};
-use crate::command::learned::Learned;
+use crate::command::Learned;
 use crate::config::{Config, Unknown};
 
 /// Nodes whose views make one topology: enough that one stale node is outvoted, few enough to be no load.
@@ -43,6 +43,13 @@ pub enum DiscoverError {
         "slotmux's upstream {0} is slotmux itself; cluster.seeds must name the Redis behind it"
     )]
     Ourselves(Addr),
+}
+
+impl DiscoverError {
+    /// Whether waiting would not help: the configuration has to change.
+    pub fn is_final(&self) -> bool {
+        matches!(self, DiscoverError::Ourselves(_))
+    }
 }
 
 fn list(seeds: &[(Addr, String)]) -> String {

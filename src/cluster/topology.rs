@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::addr::Addr;
-use crate::command::learned::Learned;
+use crate::command::Learned;
 use crate::slot::{SLOTS, Slot};
 
 /// Shard index of a slot that nobody serves.
