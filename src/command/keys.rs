@@ -165,7 +165,7 @@ pub(super) fn counted(
         .and_then(|arg| parse_count(arg.of(buf)))
         .ok_or(KeyError::NumKeys)?;
     let room = args.len().saturating_sub(first);
-    if count > room / step {
+    if count > room.div_ceil(step) {
         Err(KeyError::NumKeys)
     } else {
         Ok(count)
@@ -332,7 +332,8 @@ mod tests {
             ("zunionstore d 0 a", Err(KeyError::NumKeys)),
             ("zunionstore d 2 a", Err(KeyError::NumKeys)),
             ("msetex 2 a 1 b 2", Ok(vec![2, 4])),
-            ("msetex 2 a 1 b", Err(KeyError::NumKeys)),
+            ("msetex 2 a 1 b", Ok(vec![2, 4])),
+            ("msetex 3 a 1 b 2", Err(KeyError::NumKeys)),
             ("blmpop 0 2 a b left", Ok(vec![3, 4])),
             ("xread streams a b 0 0", Ok(vec![2, 3])),
             ("xread streams a b 0", Ok(vec![2])),
@@ -341,7 +342,7 @@ mod tests {
             ("xreadgroup group streams c streams k >", Ok(vec![5])),
             (
                 "sort k by w_* limit 0 1 get x_* store d store e",
-                Ok(vec![1, 11]),
+                Ok(vec![1, 12]),
             ),
             ("sort k store", Ok(vec![1])),
             ("sort k get store store d", Ok(vec![1, 5])),

@@ -148,7 +148,12 @@ fn keys_are_those_that_the_server_finds() {
             && words
                 .last()
                 .is_some_and(|word| word.eq_ignore_ascii_case(b"keys"));
-        if ours != by_server && !overlooked && !unsettled {
+        // Where GEORADIUS has more than one destination, or one among its numbers, servers differ.
+        let is_store = |word: &&Vec<u8>| word.to_ascii_lowercase().starts_with(b"store");
+        let ambiguous = command.full_name.starts_with("georadius")
+            && (words.iter().filter(is_store).count() > 1
+                || words.iter().take(6).any(|w| is_store(&w)));
+        if ours != by_server && !overlooked && !unsettled && !ambiguous {
             let show = |keys: &Option<Vec<Vec<u8>>>| {
                 keys.as_ref()
                     .map(|keys| String::from_utf8_lossy(&keys.join(&b' ')).into_owned())

@@ -70,6 +70,7 @@ fn commands_are_learned_from_the_reply_of_a_real_server() {
             let in_table = find(name).unwrap().route;
             let answered = [
                 "acl|whoami",
+                "clusterscan",
                 "info",
                 "lastsave",
                 "scan",
