@@ -17,8 +17,8 @@ pub const LOOSENED: [(&str, i64); 6] = [
     ("script|debug", 3),
 ];
 
-/// Flags that the table has and one server or another has not: Redis 7.0 as later versions gave them, later ones as they
-/// took them away.
+/// Flags that the table has and one server or another has not: Redis 7.0 as later versions gave them, later ones as
+/// they took them away.
 const FLAGS_OF_SOME: [(&str, &str); 32] = [
     ("blmove", "noscript"),
     ("blpop", "noscript"),
