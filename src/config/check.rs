@@ -156,8 +156,8 @@ fn users(config: &Config, reading: &mut Reading) {
 fn upstream(config: &Config, reading: &mut Reading) {
     let cluster = &config.cluster;
     if reading.origin("cluster[0].seeds").is_none() {
-        let text = "cluster.seeds: no upstream; give --upstream redis://HOST:PORT, REDIS_URL, or seeds in a [[cluster]] \
-                    section";
+        let text = "cluster.seeds: no upstream; give --upstream redis://HOST:PORT, REDIS_URL, or seeds in a \
+                    [[cluster]] section";
         let at = origin(reading, &["cluster[0]"]);
         reading.problem(&at, text);
     }
