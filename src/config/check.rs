@@ -38,12 +38,12 @@ fn binds(config: &Config) -> impl Iterator<Item = (usize, &Bind)> {
         .flat_map(|(i, listener)| listener.bind.iter().map(move |bind| (i, bind)))
 }
 
-/// The origin of the first of these keys that anybody gave.
+/// The origin of the first of these keys that anybody gave, or where it could be given.
 fn origin(reading: &Reading, keys: &[&str]) -> Origin {
     keys.iter()
         .find_map(|key| reading.origin(key))
         .cloned()
-        .unwrap_or(Origin::Nowhere)
+        .unwrap_or_else(|| reading.fallback.clone())
 }
 
 fn listeners(config: &Config, reading: &mut Reading) {

@@ -87,6 +87,7 @@ pub fn load(sources: &Sources) -> Result<Config, Vec<Problem>> {
             .parent()
             .map(Path::to_owned)
             .unwrap_or_default();
+        reading.fallback = root.origin.clone();
         keys::apply(&mut config, &root, &mut reading);
         reading.folder = PathBuf::new();
     }

@@ -23,7 +23,7 @@ pub enum Origin {
     Variable(Arc<str>),
     /// A flag of the command line.
     Flag(&'static str),
-    /// Nobody gave it: the whole file, or the lack of one.
+    /// Nobody gave it, and there is no file.
     Nowhere,
 }
 
@@ -61,6 +61,8 @@ pub(super) struct Reading {
     unparsed: Vec<Origin>,
     /// Lines of the file that nobody can tell the section of.
     orphans: Vec<RangeInclusive<usize>>,
+    /// Where to put what is missing: the start of the file, if there is one.
+    pub(super) fallback: Origin,
     /// Where relative paths of `file:` start.
     pub(super) folder: PathBuf,
 }
@@ -71,6 +73,7 @@ impl Reading {
             problems: Vec::new(),
             origins: HashMap::new(),
             unparsed: Vec::new(),
+            fallback: Origin::Nowhere,
             orphans: Vec::new(),
             folder: PathBuf::new(),
         }

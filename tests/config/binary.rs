@@ -46,6 +46,11 @@ fn check_prints_and_exits() {
             )
         )
     );
+    let (status, _, err) = checked("", &[]);
+    assert!(
+        status == Some(1) && err.starts_with(&format!("{file}:1:1: cluster.seeds: no upstream; ")),
+        "{err}"
+    );
     // The environment counts: it can complete a file, and spoil it.
     assert_eq!(checked("", &[("REDIS_URL", "redis://h")]).0, Some(0));
     let (status, _, err) = checked(CLUSTER, &[("SLOTMUX_WORKERS", "x")]);

@@ -222,9 +222,9 @@ fn upstreams_that_do_not_fit() {
         );
     }
     refused(
-        &sources("[[cluster]]\nname = \"c\"\n", &[]),
+        &sources("\n[[cluster]]\nname = \"c\"\n", &[]),
         &[
-            "f.toml:1:1: cluster.seeds: no upstream; give --upstream redis://HOST:PORT, REDIS_URL, or seeds in a \
+            "f.toml:2:1: cluster.seeds: no upstream; give --upstream redis://HOST:PORT, REDIS_URL, or seeds in a \
             [[cluster]] section",
         ],
     );
