@@ -31,7 +31,7 @@ slotmux.example.toml lists every key with its default.";
 ///
 /// Clients that know nothing of Redis Cluster connect to slotmux as to one Redis. It sends each command to the node
 /// that owns its key, over a few connections that all clients share.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(version, after_help = format!("{EXAMPLES}\n\n{EXIT_STATUSES}"), args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
@@ -41,7 +41,7 @@ pub struct Cli {
 }
 
 /// What slotmux is asked to do.
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum Action {
     /// Serve clients until SIGTERM or SIGINT, then drain and exit
     #[command(after_help = RUN_HELP)]
@@ -94,7 +94,7 @@ Exit status: 0 without a problem, 1 with problems or an unreadable file,
 2 if the command line was wrong.";
 
 /// `slotmux run`
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Default)]
 pub struct RunArgs {
     /// Read this configuration file [env: SLOTMUX_CONFIG]
     #[arg(long, value_name = "FILE")]
@@ -114,14 +114,14 @@ pub struct RunArgs {
 }
 
 /// `slotmux check`
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone)]
 pub struct CheckArgs {
     /// The file to check
     pub file: PathBuf,
 }
 
 /// `slotmux demo`
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone)]
 pub struct DemoArgs {
     /// Where slotmux listens [default: 127.0.0.1:6379, or the next free port]
     #[arg(long, value_name = "ADDR")]
