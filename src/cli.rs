@@ -9,29 +9,26 @@ use crate::config::Flags;
 /// The exit statuses that scripts can rely on.
 pub const EXIT_STATUSES: &str = "\
 Exit status:
-  0  it ended well: drained after SIGTERM or SIGINT, or nothing to complain of
-  1  it could not start, or failed: each problem is a line on stderr
+  0  it ended well: drained after SIGTERM or SIGINT; for `check`, no problem found
+  1  it could not start or failed: every problem is on stderr, one a line
   2  the command line itself was wrong";
 
 const EXAMPLES: &str = "\
 Examples:
-  A real local cluster with slotmux in front of it, to try it:
-    slotmux demo
-  Any node of a cluster will do; slotmux discovers the rest:
-    slotmux run --upstream redis://10.0.0.5:6379
-  The same by environment only:
-    REDIS_URL=redis://:secret@10.0.0.5:6379 slotmux
-  Everything else is in a file, which can be checked first:
-    slotmux check slotmux.toml && slotmux run --config slotmux.toml
+  slotmux demo                                     a real local cluster with slotmux in front, to try it
+  slotmux run --upstream redis://10.0.0.5:6379     any node of the cluster will do; the rest is discovered
+  REDIS_URL=redis://:secret@redis:6379 slotmux     the same by environment only
+  slotmux run --config slotmux.toml                everything else is in the file
+  slotmux check slotmux.toml                       every problem of the file at once, with line numbers
 
-Flags override the environment, the environment the file, the file the defaults.
+Flags override the environment, the environment overrides the file, and the file overrides the defaults.
 slotmux.example.toml lists every key with its default.";
 
 /// A cluster-aware proxy: a Redis Cluster that looks like one Redis
 ///
 /// Clients that know nothing of Redis Cluster connect to slotmux as to one Redis. It sends each command to the node
 /// that owns its key, over a few connections that all clients share.
-#[derive(Parser)]
+#[derive(Debug, Parser)]
 #[command(version, after_help = format!("{EXAMPLES}\n\n{EXIT_STATUSES}"), args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
@@ -41,7 +38,7 @@ pub struct Cli {
 }
 
 /// What slotmux is asked to do.
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 pub enum Action {
     /// Serve clients until SIGTERM or SIGINT, then drain and exit
     #[command(after_help = RUN_HELP)]
@@ -63,36 +60,28 @@ pub enum Action {
 const RUN_HELP: &str = "\
 Examples:
   slotmux run --upstream redis://10.0.0.5:6379
-  slotmux run --upstream redis://app:secret@node1,node2 --listen 127.0.0.1:6380
-  SLOTMUX_PASSWORD=secret slotmux run --config slotmux.toml
+  slotmux run --upstream redis://app:secret@node1:6379,node2:6379 --listen 127.0.0.1:6380
+  SLOTMUX_PASSWORD=secret slotmux run --config slotmux.toml --listen 0.0.0.0:6379
 
 Environment:
-  REDIS_URL, REDIS_USERNAME, REDIS_PASSWORD
-      the upstream and how to authenticate there
-  REDIS_CONNECTION_TIMEOUT, REDIS_SOCKET_TIMEOUT
-      seconds, for a connect and for a reply
-  REDIS_MAX_CONNECTIONS
-      the most connections to one node; never a limit of clients
-  SLOTMUX_PASSWORD
-      what clients must show; without it only this machine is served
-  SLOTMUX_CONFIG, SLOTMUX_LISTEN, SLOTMUX_WORKERS, SLOTMUX_ADMIN,
-  SLOTMUX_MAX_CLIENTS, SLOTMUX_LOG
-      as the flags and keys of these names
-  SLOTMUX__SECTION__KEY
-      any other key: SLOTMUX__CLUSTER__TIMEOUTS__COMMAND=2s";
+  REDIS_URL, REDIS_USERNAME, REDIS_PASSWORD        the upstream and how to authenticate there
+  REDIS_CONNECTION_TIMEOUT, REDIS_SOCKET_TIMEOUT   in seconds
+  REDIS_MAX_CONNECTIONS                            most connections to one node; never a limit of clients
+  SLOTMUX_PASSWORD                                 what clients must show; without it only loopback is served
+  SLOTMUX_CONFIG, SLOTMUX_LISTEN, SLOTMUX_WORKERS, SLOTMUX_ADMIN, SLOTMUX_MAX_CLIENTS, SLOTMUX_LOG
+  SLOTMUX__SECTION__KEY                            any other key: SLOTMUX__CLUSTER__TIMEOUTS__COMMAND=2s";
 
 const CHECK_HELP: &str = "\
 Example:
   $ slotmux check slotmux.toml
   slotmux.toml:2:1: server.worker: unknown key; did you mean `workers`?
-  slotmux.toml:3:11: server.backlog: 0 is out of range: 1 to 65535
+  slotmux.toml:9:13: cluster.timeouts.command: expected a duration such as \"250ms\", \"5s\" or \"12h\", got \"5\"
   slotmux.toml: 2 problems
 
-Exit status: 0 without a problem, 1 with problems or an unreadable file,
-2 if the command line was wrong.";
+Exit status: 0 without a problem, 1 with problems or an unreadable file, 2 if the command line was wrong.";
 
 /// `slotmux run`
-#[derive(Args, Clone, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct RunArgs {
     /// Read this configuration file [env: SLOTMUX_CONFIG]
     #[arg(long, value_name = "FILE")]
@@ -112,14 +101,14 @@ pub struct RunArgs {
 }
 
 /// `slotmux check`
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
     /// The file to check
     pub file: PathBuf,
 }
 
 /// `slotmux demo`
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
     /// The port of 127.0.0.1 to listen on, or the next free one
     #[arg(long, value_name = "PORT", default_value_t = 6379)]
