@@ -49,15 +49,6 @@ impl fmt::Display for Addr {
     }
 }
 
-impl From<&crate::config::Addr> for Addr {
-    fn from(configured: &crate::config::Addr) -> Addr {
-        Addr {
-            host: configured.host.clone(),
-            port: configured.port,
-        }
-    }
-}
-
 /// Why a text is no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an address: expected host:port, with brackets around an IPv6 host")]

@@ -74,8 +74,21 @@ pub(super) enum Refusal {
     Loading,
     #[error("it belongs to no cluster yet: it knows no slots")]
     NoSlots,
+    /// One name, several addresses.
+    #[error("{said}")]
+    Several { said: String, is_final: bool },
     #[error("{0}")]
     BadView(#[from] super::view::BadView),
+}
+
+impl Refusal {
+    /// Whether asking again without another configuration is useless.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Refusal::Password(_) | Refusal::PasswordNeeded | Refusal::NoCluster
+        )
+    }
 }
 
 /// Asks the node at `target`, at each of its addresses until one answers.
@@ -97,7 +110,10 @@ pub(super) async fn ask(access: &Access, target: &Addr) -> Result<Answer, Refusa
             .iter()
             .map(|(ip, refusal)| format!("[{ip}] {refusal}"))
             .collect();
-        return Err(Refusal::Unreachable(each.join(", ")));
+        return Err(Refusal::Several {
+            said: each.join(", "),
+            is_final: refusals.iter().any(|(_, refusal)| refusal.is_final()),
+        });
     }
     Err(refusals.pop().map_or(
         Refusal::Unresolved("it has no address".into()),

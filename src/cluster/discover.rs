@@ -14,8 +14,9 @@ use tracing::{info, warn};
 use super::addr::{Addr, AddressMap};
 use super::ask::{Access, Answer, Refusal, Says, ask, words};
 use super::merge::merge;
+use super::settings::{setting, warnings};
 use super::topology::{Kind, Node, Topology};
-use super::view::{Server, View, text};
+use super::view::{Server, View};
 use crate::command::Learned;
 use crate::config::{Config, Unknown};
 
@@ -29,15 +30,13 @@ const NEXT_SEED: Duration = Duration::from_millis(250);
 const ROUNDS: usize = 2;
 /// Refreshes in a row that may hold on to slots against the views: see [`merge`].
 const STALE_ROUNDS: u32 = 10;
-/// What an election adds to `cluster-node-timeout`: its fixed and random delays, and the votes.
-const ELECTION: Duration = Duration::from_millis(1500);
 
 /// Why there is no topology.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoverError {
-    /// Each seed with what was wrong with it.
+    /// No seed gave one.
     #[error("no upstream can be used: {}", list(.0))]
-    NoneUsable(Vec<(Addr, String)>),
+    NoneUsable(Vec<BadSeed>),
     /// The upstream has our own run id.
     #[error(
         "slotmux's upstream {0} is slotmux itself; cluster.seeds must name the Redis behind it"
@@ -45,17 +44,31 @@ pub enum DiscoverError {
     Ourselves(Addr),
 }
 
+/// A seed that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadSeed {
+    /// The seed as configured.
+    pub seed: Addr,
+    /// What was wrong with it; may quote the server.
+    pub reason: String,
+    /// Only another configuration helps: the password was refused, or the node is not what it should be.
+    pub is_final: bool,
+}
+
 impl DiscoverError {
-    /// Whether waiting would not help: the configuration has to change.
+    /// Whether another try can't succeed unless the configuration, here or there, is changed.
     pub fn is_final(&self) -> bool {
-        matches!(self, DiscoverError::Ourselves(_))
+        match self {
+            DiscoverError::NoneUsable(seeds) => seeds.iter().all(|seed| seed.is_final),
+            DiscoverError::Ourselves(_) => true,
+        }
     }
 }
 
-fn list(seeds: &[(Addr, String)]) -> String {
+fn list(seeds: &[BadSeed]) -> String {
     let each: Vec<String> = seeds
         .iter()
-        .map(|(seed, reason)| format!("{seed}: {reason}"))
+        .map(|bad| format!("{}: {}", bad.seed, bad.reason))
         .collect();
     each.join("; ")
 }
@@ -82,13 +95,9 @@ pub struct Discovery {
 }
 
 impl Discovery {
-    /// By the configuration; `run_id` is what our own INFO says after `slotmux_run_id:`.
+    /// By the configuration; `run_id` is the one that our own INFO tells.
     pub fn new(config: &Config, run_id: &str) -> Discovery {
         let cluster = &config.cluster;
-        let map = cluster
-            .address_map
-            .iter()
-            .map(|(from, to)| (from.into(), to.into()));
         Discovery {
             access: Arc::new(Access {
                 username: cluster.username.clone(),
@@ -96,10 +105,10 @@ impl Discovery {
                 connect_timeout: cluster.connections.connect_timeout,
                 response_timeout: cluster.timeouts.response,
                 kind: cluster.kind,
-                map: AddressMap::new(map),
+                map: AddressMap::new(cluster.address_map.clone()),
                 working: Default::default(),
             }),
-            seeds: cluster.seeds.iter().map(Addr::from).collect(),
+            seeds: cluster.seeds.clone(),
             run_id: run_id.to_owned(),
             command_deadline: cluster.timeouts.command,
             learns: config.commands.unknown == Unknown::Learn,
@@ -126,7 +135,7 @@ impl Discovery {
     async fn ask_seeds(&self, previous: &Topology) -> Result<Answer, DiscoverError> {
         let mut asked = JoinSet::new();
         let mut waiting = self.seeds.iter();
-        let mut refused: Vec<(Addr, String)> = Vec::new();
+        let mut refused: Vec<BadSeed> = Vec::new();
         let mut replica: Option<Answer> = None;
         loop {
             let next_is_due = match waiting.next() {
@@ -148,7 +157,11 @@ impl Discovery {
                         // A plain replica takes no writes: only if no other seed is better.
                         replica.get_or_insert(answer);
                     }
-                    Ok((seed, Err(refusal))) => refused.push((seed, refusal.to_string())),
+                    Ok((seed, Err(refusal))) => refused.push(BadSeed {
+                        seed,
+                        reason: refusal.to_string(),
+                        is_final: refusal.is_final(),
+                    }),
                     Err(panic) => warn!("a question to a seed ended in a panic: {panic}"),
                 }
                 if waiting.len() > 0 {
@@ -163,7 +176,7 @@ impl Discovery {
             return Ok(answer);
         }
         let position = |seed: &Addr| self.seeds.iter().position(|other| other == seed);
-        refused.sort_by_key(|(seed, _)| position(seed));
+        refused.sort_by_key(|bad| position(&bad.seed));
         Err(DiscoverError::NoneUsable(refused))
     }
 
@@ -173,14 +186,14 @@ impl Discovery {
         answer: &Answer,
         previous: &Topology,
     ) -> Result<(), DiscoverError> {
-        match &answer.says.server().slotmux_run_id {
-            Some(id) if *id == self.run_id => Err(DiscoverError::Ourselves(seed.clone())),
-            Some(_) if previous.is_empty() => {
-                warn!("upstream {seed} is another slotmux, used as a single server");
-                Ok(())
-            }
-            _ => Ok(()),
+        let server = answer.says.server();
+        if !server.run_id.is_empty() && server.run_id == self.run_id {
+            return Err(DiscoverError::Ourselves(seed.clone()));
         }
+        if server.is_slotmux && previous.is_empty() {
+            warn!("upstream {seed} is another slotmux, used as a single server");
+        }
+        Ok(())
     }
 
     /// Adds the views of some other primaries to that of a seed.
@@ -395,92 +408,24 @@ impl Discovery {
     }
 }
 
-/// The value in a reply of CONFIG GET for one setting.
-fn setting(reply: &Value) -> Option<String> {
-    match reply {
-        Value::Array(pair) => pair.get(1).and_then(text).map(str::to_owned),
-        Value::Map(pairs) => pairs
-            .first()
-            .and_then(|(_, value)| text(value))
-            .map(str::to_owned),
-        _ => None,
-    }
-}
-
-/// Settings of the cluster that break what slotmux would otherwise hide.
-fn warnings(
-    node_timeout: Option<Duration>,
-    full_coverage: bool,
-    deadline: Duration,
-) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if let Some(node_timeout) =
-        node_timeout.filter(|&node_timeout| node_timeout + ELECTION >= deadline)
-    {
-        warnings.push(format!(
-            "a failover cannot be hidden: the cluster needs about {:?} for one (cluster-node-timeout {node_timeout:?} \
-             and an election), and commands end after timeouts.command, {deadline:?}",
-            node_timeout + ELECTION,
-        ));
-    }
-    if full_coverage {
-        warnings.push(
-            "cluster-require-full-coverage is yes: when one shard is down, the cluster refuses commands for the \
-             healthy ones too"
-                .to_owned(),
-        );
-    }
-    warnings
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn warns_of_what_cannot_be_hidden() {
-        let seconds = Duration::from_secs;
-        let deadline = seconds(5);
-        assert!(warnings(None, false, deadline).is_empty());
-        assert!(warnings(Some(seconds(3)), false, deadline).is_empty());
-        let both = warnings(Some(seconds(15)), true, deadline);
-        assert_eq!(both.len(), 2);
-        assert!(
-            both[0].contains("cluster-node-timeout 15s")
-                && both[0].contains("timeouts.command, 5s"),
-            "{}",
-            both[0]
-        );
-        assert_eq!(
-            warnings(Some(Duration::from_millis(3500)), false, deadline).len(),
-            1
-        );
-    }
-
-    #[test]
-    fn reads_a_setting_in_both_protocols() {
-        let (name, value) = (
-            Value::BulkString(b"cluster-node-timeout".to_vec()),
-            Value::BulkString(b"15000".to_vec()),
-        );
-        let resp2 = Value::Array(vec![name.clone(), value.clone()]);
-        assert_eq!(setting(&resp2).as_deref(), Some("15000"));
-        assert_eq!(
-            setting(&Value::Map(vec![(name, value)])).as_deref(),
-            Some("15000")
-        );
-        assert_eq!(setting(&Value::Array(vec![])), None);
-    }
-
-    #[test]
     fn errors_name_every_seed() {
-        let error = DiscoverError::NoneUsable(vec![
-            (Addr::new("a", 1), "refused".into()),
-            (Addr::new("::1", 2), "silent".into()),
-        ]);
+        let bad = |host, reason: &str, is_final| BadSeed {
+            seed: Addr::new(host, 1),
+            reason: reason.to_owned(),
+            is_final,
+        };
+        let error =
+            DiscoverError::NoneUsable(vec![bad("a", "refused", true), bad("::1", "silent", false)]);
         assert_eq!(
             error.to_string(),
-            "no upstream can be used: a:1: refused; [::1]:2: silent"
+            "no upstream can be used: a:1: refused; [::1]:1: silent"
         );
+        assert!(!error.is_final(), "a silent seed may speak later");
+        assert!(DiscoverError::NoneUsable(vec![bad("a", "refused", true)]).is_final());
     }
 }

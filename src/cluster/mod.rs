@@ -6,5 +6,6 @@ pub mod discover;
 pub mod merge;
 pub mod redirect;
 pub mod refresh;
+mod settings;
 pub mod topology;
 pub mod view;

@@ -56,8 +56,10 @@ pub struct Server {
     pub is_replica: bool,
     /// It is reading its data set.
     pub is_loading: bool,
-    /// The run id of a slotmux.
-    pub slotmux_run_id: Option<String>,
+    /// `run_id`, new at each start of the server.
+    pub run_id: String,
+    /// It is a slotmux.
+    pub is_slotmux: bool,
 }
 
 impl Server {
@@ -77,7 +79,8 @@ impl Server {
                 "availability_zone" if !value.is_empty() => server.zone = Some(value.to_owned()),
                 "role" => server.is_replica = value == "slave" || value == "replica",
                 "loading" => server.is_loading = value == "1",
-                "slotmux_run_id" => server.slotmux_run_id = Some(value.to_owned()),
+                "run_id" => server.run_id = value.to_owned(),
+                "slotmux_version" => server.is_slotmux = true,
                 _ => {}
             }
         }

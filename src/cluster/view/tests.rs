@@ -236,9 +236,7 @@ fn reads_info_of_redis_valkey_and_slotmux() {
         ("valkey", Some("eu-1a"))
     );
     assert!(valkey.is_replica && valkey.is_loading);
-    let ours = Server::from_info("# Slotmux\r\nslotmux_run_id:abc\r\navailability_zone:\r\n");
-    assert_eq!(
-        (ours.slotmux_run_id.as_deref(), ours.zone),
-        (Some("abc"), None)
-    );
+    let ours = Server::from_info("run_id:abc\r\n# Slotmux\r\nslotmux_version:0.1.0\r\n");
+    assert!(ours.is_slotmux && !redis.is_slotmux);
+    assert_eq!((ours.run_id.as_str(), ours.zone), ("abc", None));
 }
