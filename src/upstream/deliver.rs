@@ -17,7 +17,7 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
             complete,
         ),
         Kind::Part { gather, part } => gather.take(worker, *part, bytes, complete),
-        Kind::Swallow => {}
+        Kind::Asking | Kind::Swallow => {}
     }
 }
 

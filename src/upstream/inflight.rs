@@ -19,7 +19,9 @@ pub enum Kind {
         /// Which part this is.
         part: u32,
     },
-    /// Nobody wants it: the reply to `ASKING`, or the late reply of a command whose client was answered already.
+    /// Nobody wants it: it is the reply to the `ASKING` ahead of the next entry.
+    Asking,
+    /// Nobody wants it any more: its client was told that the command took too long.
     Swallow,
 }
 
@@ -54,7 +56,17 @@ impl InFlight {
 
     /// Whether somebody still waits for the reply.
     pub fn is_awaited(&self) -> bool {
-        !matches!(self.kind, Kind::Swallow)
+        !matches!(self.kind, Kind::Swallow | Kind::Asking)
+    }
+
+    /// Whether it is the `ASKING` of the entry behind it.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.kind, Kind::Asking)
+    }
+
+    /// Whether it is a command of the same client and slot that came before `other`.
+    pub fn is_older_in_stream(&self, other: &InFlight) -> bool {
+        self.same_stream(other) && self.seq.wrapping_sub(other.seq) > u32::MAX / 2
     }
 }
 

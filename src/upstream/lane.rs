@@ -15,8 +15,11 @@ use crate::transport::Transport;
 use crate::worker::Worker;
 
 use super::NodeId;
-use super::inflight::InFlight;
+use super::inflight::{InFlight, Kind};
 use super::ring::Ring;
+
+/// Sent ahead of a command that follows an ASK; it covers just that command.
+const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// Who may use a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -282,23 +285,47 @@ impl Lane {
         }
     }
 
+    /// Puts a command back that was taken out, behind its `ASKING` if it had one.
+    pub(super) fn put_back(self: &Rc<Self>, worker: &Worker, taken: Unanswered) {
+        if taken.asking {
+            self.send_asking(worker, &taken.entry);
+        }
+        self.send_owned(worker, taken.entry, taken.request);
+    }
+
+    /// Sends `ASKING` for `entry`, which has to follow at once.
+    pub(super) fn send_asking(self: &Rc<Self>, worker: &Worker, entry: &InFlight) {
+        let asking = InFlight {
+            len: ASKING.len() as u32,
+            kind: Kind::Asking,
+            ..entry.clone()
+        };
+        self.send(worker, asking, ASKING);
+    }
+
     /// Takes out everything that is not answered, oldest first, with what is known of its fate.
     pub(super) fn take_all(&self) -> Vec<Unanswered> {
         let mut ring = self.ring.borrow_mut();
         let entries = std::mem::take(&mut *self.in_flight.borrow_mut());
-        let unanswered = entries
-            .into_iter()
-            .map(|entry| {
-                let len = entry.len as usize;
-                let taken = Unanswered {
-                    was_written: ring.front_is_written(len),
-                    request: ring.front(len).to_vec(),
+        let mut unanswered = Vec::with_capacity(entries.len());
+        let mut asking = false;
+        for entry in entries {
+            let len = entry.len as usize;
+            let was_written = ring.front_is_written(len);
+            if entry.is_asking() {
+                asking = true;
+            } else {
+                let request = ring.front(len).to_vec();
+                unanswered.push(Unanswered {
                     entry,
-                };
-                ring.answer(len);
-                taken
-            })
-            .collect();
+                    request,
+                    was_written,
+                    asking,
+                });
+                asking = false;
+            }
+            ring.answer(len);
+        }
         *ring = Ring::default();
         unanswered
     }
@@ -312,4 +339,6 @@ pub struct Unanswered {
     pub request: Vec<u8>,
     /// Whether all of it was handed to the kernel. If not, it has not run.
     pub was_written: bool,
+    /// Whether it followed an ASK: it belongs to this node, whatever the map says.
+    pub asking: bool,
 }

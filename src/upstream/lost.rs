@@ -27,37 +27,22 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, mid_stream: bool) {
         broken.entry.client.close(worker);
     }
     let repeatable = repeatable(&unanswered);
-    for (
-        Unanswered {
-            entry,
-            request,
-            was_written,
-        },
-        repeatable,
-    ) in unanswered.into_iter().zip(repeatable)
-    {
+    for (mut taken, repeatable) in unanswered.into_iter().zip(repeatable) {
+        let entry = &taken.entry;
         if !entry.is_awaited() {
             continue;
         }
-        let runs_again = if was_written {
-            repeatable && entry.tries < worker.config.cluster.retry.reads as u8
-        } else {
-            true
-        };
-        if !runs_again {
-            deliver_error(worker, &entry, UNKNOWN_FATE);
-        } else if !worker.has_time(&entry) {
+        let may_run_again = !taken.was_written
+            || (repeatable && u32::from(entry.tries) < worker.config.cluster.retry.reads);
+        if !may_run_again {
+            deliver_error(worker, entry, UNKNOWN_FATE);
+        } else if !worker.has_time(entry) {
             worker.stats.timeouts.inc();
-            deliver_error(worker, &entry, &unreachable(lane));
+            deliver_error(worker, entry, &unreachable(lane));
         } else {
-            let entry = InFlight {
-                tries: entry.tries.saturating_add(u8::from(was_written)),
-                ..entry
-            };
-            match entry.slot {
-                Some(_) => worker.send_again(entry, request),
-                None => worker.send_again_to(lane, entry, request),
-            }
+            let more = u8::from(taken.was_written);
+            taken.entry.tries = taken.entry.tries.saturating_add(more);
+            send_on(worker, lane, taken);
         }
     }
     lane.wake_waiting(worker);
@@ -92,16 +77,29 @@ pub fn reroute(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     if lane.link() == Link::Up || lane.is_idle() {
         return;
     }
-    for Unanswered { entry, request, .. } in lane.take_all() {
-        match entry.slot {
-            _ if !entry.is_awaited() => {}
-            Some(slot) if worker.slots.owner(slot) != Some(lane.node) => {
-                worker.send_again(entry, request)
-            }
-            _ => lane.send_owned(worker, entry, request),
+    for taken in lane.take_all() {
+        if taken.entry.is_awaited() {
+            send_on(worker, lane, taken);
         }
     }
     lane.wake_waiting(worker);
+}
+
+/// Sends a command by the map as it is now. One that followed an ASK stays with its node: the newer commands of its
+/// client are still sent to the old one, and it must not get behind them. The same goes for one of which newer ones are
+/// still on the way they were sent: those will be redirected and follow it here.
+fn send_on(worker: &Rc<Worker>, lane: &Rc<Lane>, taken: Unanswered) {
+    match taken.entry.slot {
+        Some(slot)
+            if !taken.asking
+                && worker.slots.owner(slot) != Some(lane.node)
+                && !worker.has_newer_elsewhere(&taken.entry, lane) =>
+        {
+            worker.send_again(taken.entry, taken.request);
+        }
+        _ if lane.link() == Link::Retired => worker.retry_later(taken.entry, taken.request),
+        _ => lane.put_back(worker, taken),
+    }
 }
 
 /// Answers the commands of a lane whose deadline has passed, and gives up a connection that has been silent too long.
@@ -126,12 +124,12 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         return;
     }
     // Nothing of this was written: what is overdue is taken out, so that it does not run after its client was told.
-    for Unanswered { entry, request, .. } in lane.take_all() {
-        if !worker.has_time(&entry) {
+    for taken in lane.take_all() {
+        if !worker.has_time(&taken.entry) {
             worker.stats.timeouts.inc();
-            deliver_error(worker, &entry, &unreachable(lane));
-        } else if entry.is_awaited() {
-            lane.send_owned(worker, entry, request);
+            deliver_error(worker, &taken.entry, &unreachable(lane));
+        } else if taken.entry.is_awaited() {
+            lane.put_back(worker, taken);
         }
     }
     lane.wake_waiting(worker);

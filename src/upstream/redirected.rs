@@ -7,12 +7,9 @@ use crate::cluster::redirect::{Verdict, judge, target};
 use crate::worker::Worker;
 
 use super::deliver::deliver_error;
-use super::inflight::{InFlight, Kind};
+use super::inflight::InFlight;
 use super::lane::Lane;
-use super::retry::{Facts, Next, decide};
-
-/// Sent ahead of a command that follows an ASK; it covers just that command.
-const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+use super::retry::{Facts, Next, PROMPT_REDIRECTS, decide};
 
 /// How far behind a refused command its followers are looked for. Behind that many the error is delivered rather than
 /// the queue searched, so that a burst of errors stays linear.
@@ -58,7 +55,11 @@ pub fn take_over(
                 (Some(addr), Some(slot)) => {
                     let node = worker.node_at(worker.reachable(addr));
                     worker.slots.set(slot, Some(node));
-                    worker.send_again(again(entry), request());
+                    if entry.tries < PROMPT_REDIRECTS {
+                        worker.send_again(again(entry), request());
+                    } else {
+                        worker.retry_later(again(entry), request());
+                    }
                 }
                 // The node does not know where the slot is: the refresh has to find out.
                 _ => worker.retry_later(again(entry), request()),
@@ -82,16 +83,11 @@ pub fn take_over(
 
 /// Sends a command to the node that is taking its slot over, behind `ASKING`. The map stays as it is.
 fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: &[u8]) {
-    if worker.has_retry_ahead(&entry) {
+    let lane = worker.shared_lane(worker.node_at(addr), &entry.client);
+    if worker.would_overtake(&entry, &lane) {
         return worker.retry_later(entry, request.to_vec());
     }
-    let lane = worker.shared_lane(worker.node_at(addr), &entry.client);
-    let asking = InFlight {
-        len: ASKING.len() as u32,
-        kind: Kind::Swallow,
-        ..entry.clone()
-    };
-    lane.send(worker, asking, ASKING);
+    lane.send_asking(worker, &entry);
     lane.send(worker, entry, request);
 }
 

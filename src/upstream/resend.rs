@@ -35,21 +35,42 @@ impl Worker {
     /// Sends a command that has not run to the node that serves its slot now. It never overtakes an older one of the
     /// same client and slot that waits for its own next try.
     pub fn send_again(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
-        if self.has_retry_ahead(&entry) {
-            return self.retry_later(entry, request);
-        }
-        self.stats.retries.inc();
         let Some(owner) = entry.slot.and_then(|slot| self.slots.owner(slot)) else {
             return self.retry_later(entry, request);
         };
-        self.shared_lane(owner, &entry.client)
-            .send_owned(self, entry, request);
-    }
-
-    /// Sends a command that names no slot to the same node again.
-    pub fn send_again_to(self: &Rc<Self>, lane: &Rc<Lane>, entry: InFlight, request: Vec<u8>) {
+        let lane = self.shared_lane(owner, &entry.client);
+        if self.would_overtake(&entry, &lane) {
+            return self.retry_later(entry, request);
+        }
         self.stats.retries.inc();
         lane.send_owned(self, entry, request);
+    }
+
+    /// Whether an older command of the same client and slot is still on its way elsewhere: on another lane, after a
+    /// slot that moved twice in a row, or waiting for its own next try.
+    pub fn would_overtake(&self, entry: &InFlight, lane: &Rc<Lane>) -> bool {
+        self.has_retry_ahead(entry)
+            || (entry.client.in_flight() > 1
+                && self.lanes().iter().any(|other| {
+                    !Rc::ptr_eq(other, lane)
+                        && other
+                            .entries()
+                            .borrow()
+                            .iter()
+                            .any(|earlier| earlier.is_older_in_stream(entry))
+                }))
+    }
+
+    /// Whether a newer command of the same client and slot is on another lane.
+    pub fn has_newer_elsewhere(&self, entry: &InFlight, lane: &Rc<Lane>) -> bool {
+        self.lanes().iter().any(|other| {
+            !Rc::ptr_eq(other, lane)
+                && other
+                    .entries()
+                    .borrow()
+                    .iter()
+                    .any(|newer| entry.is_older_in_stream(newer))
+        })
     }
 
     /// Keeps a command for another try in a moment. Until then its client sends nothing else.

@@ -2,9 +2,12 @@
 
 use crate::cluster::redirect::Verdict;
 
-/// Redirects and retries of one command before its error is delivered. A cluster in order needs two (MOVED, then ASK);
-/// a loop between nodes that disagree must end.
-pub const MAX_REDIRECTS: u8 = 5;
+/// Redirects of one command that are followed at once. A cluster in order needs two (MOVED, then ASK); nodes that
+/// disagree about a slot need a moment to agree.
+pub const PROMPT_REDIRECTS: u8 = 3;
+
+/// Redirects and retries of one command before it is given up: a loop between nodes must end.
+pub const MAX_REDIRECTS: u8 = 20;
 
 /// What is known about a command that got an error reply.
 #[derive(Clone, Copy, Debug)]
