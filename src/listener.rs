@@ -27,6 +27,9 @@ pub struct Bound {
     pub socket: Socket,
 }
 
+/// The sockets of one worker.
+pub type BoundSet = Vec<Bound>;
+
 /// Binds every address of `listeners`: for each worker its own set of sockets. Returns the bound TCP addresses too,
 /// which differ from the configured ones where port 0 was asked for.
 ///
@@ -36,7 +39,7 @@ pub fn bind_all(
     listeners: &[Listener],
     backlog: u32,
     workers: usize,
-) -> Result<(Vec<Vec<Bound>>, Vec<SocketAddr>), (String, io::Error)> {
+) -> Result<(Vec<BoundSet>, Vec<SocketAddr>), (String, io::Error)> {
     let mut sets: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
     for (index, listener) in listeners.iter().enumerate() {

@@ -40,6 +40,10 @@ impl Buffers {
 /// Holders of early replies, for clients with commands on several lanes.
 #[derive(Default)]
 pub struct HeldPool {
+    #[expect(
+        clippy::vec_box,
+        reason = "clients own them boxed: the box is what is used again"
+    )]
     free: RefCell<Vec<Box<Held>>>,
 }
 

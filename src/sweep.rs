@@ -67,14 +67,12 @@ impl Worker {
     fn look_after(&self, client: &Rc<Client>, now: Tick) {
         client.check_output(self);
         let idle = self.config.listeners[usize::from(client.listener)].idle_timeout;
-        if idle.is_some_and(|idle| client.last_seen.get().is_over(ticks(idle), now))
+        let is_idle = idle.is_some_and(|idle| client.last_seen.get().is_over(ticks(idle), now))
             && client.in_flight() == 0
-            && client.phase() == Phase::Open
-        {
-            client.close(self);
-        } else if !client.is_read()
-            && client.with_transport(|transport| transport.hangup()) == Some(Hangup::Full)
-        {
+            && client.phase() == Phase::Open;
+        let has_hung_up = !client.is_read()
+            && client.with_transport(|transport| transport.hangup()) == Some(Hangup::Full);
+        if is_idle || has_hung_up {
             client.close(self);
         }
     }
