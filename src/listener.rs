@@ -11,7 +11,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::config::{Bind, Listener};
+use crate::config::{Bind, Listener, PROTECTED};
 use crate::process::Mail;
 use crate::transport::{Accepted, Transport};
 use crate::worker::Worker;
@@ -155,6 +155,11 @@ pub async fn accept(worker: Rc<Worker>, bound: Bound) {
 
 /// Finds the worker for a new connection, if there is room for it at all.
 fn place(worker: &Rc<Worker>, listener: u8, transport: Transport) {
+    if worker.config.is_open() && !transport.is_from_here() {
+        worker.stats.rejected.inc();
+        let _ = transport.write_at_once(PROTECTED.as_bytes());
+        return;
+    }
     let home = worker.process.home_of_next(worker.id);
     if !worker.process.admit_client(home) {
         worker.stats.rejected.inc();

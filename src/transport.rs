@@ -95,6 +95,16 @@ impl Transport {
         self.socket().send(bytes)
     }
 
+    /// Whether the peer is on this machine.
+    pub fn is_from_here(&self) -> bool {
+        match self {
+            Transport::Tcp(stream) => stream
+                .peer_addr()
+                .is_ok_and(|peer| peer.ip().to_canonical().is_loopback()),
+            Transport::Unix(_) => true,
+        }
+    }
+
     /// Makes the kernel probe the peer after `idle` without traffic. Unix sockets need none.
     pub fn set_keepalive(&self, idle: Duration) {
         if let Transport::Tcp(stream) = self {

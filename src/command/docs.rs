@@ -88,7 +88,7 @@ fn keys(spec: KeySpec) -> String {
         }
         KeySpec::Streams { .. } => "first half of what follows STREAMS".to_owned(),
         KeySpec::Sort => "1 and after STORE".to_owned(),
-        KeySpec::GeoStore => "1 and after STORE or STOREDIST".to_owned(),
+        KeySpec::GeoStore { .. } => "1 and after STORE or STOREDIST".to_owned(),
         KeySpec::Migrate => "3 or after KEYS".to_owned(),
     }
 }

@@ -36,8 +36,11 @@ pub enum KeySpec {
     /// SORT: the first argument and what follows the last STORE. What BY and GET name is a pattern and no key; a
     /// server in a cluster refuses patterns that reach another slot.
     Sort,
-    /// GEORADIUS: the first argument and what follows STORE or STOREDIST.
-    GeoStore,
+    /// GEORADIUS: the first argument and what follows STORE or STOREDIST among the options.
+    GeoStore {
+        /// Position of the first option.
+        from: u8,
+    },
     /// MIGRATE: the third argument, or what follows KEYS if that is empty.
     Migrate,
 }
@@ -53,7 +56,8 @@ impl KeySpec {
 /// any key, so that any node may be asked to word the error; its keys route nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeyError {
-    /// The number of keys is no number, is negative, or exceeds the number of arguments.
+    /// The number of keys is no number, is negative, is 0 where a destination is to be filled, or exceeds the
+    /// number of arguments.
     NumKeys,
     /// No argument is where a key must be, or the last key lacks what belongs to it.
     None,
@@ -102,6 +106,9 @@ pub fn for_each_key(
             let (first, step) = (usize::from(first), usize::from(step).max(1));
             let count = counted(buf, args, usize::from(at), first, step)?;
             if dest != 0 {
+                if count == 0 {
+                    return Err(KeyError::NumKeys);
+                }
                 f(usize::from(dest));
             }
             (first..).step_by(step).take(count).for_each(f);
@@ -128,13 +135,14 @@ pub fn for_each_key(
             }
             Ok(())
         }
-        KeySpec::GeoStore => {
+        KeySpec::GeoStore { from } => {
             if args.len() < 2 {
                 return Err(KeyError::None);
             }
             f(1);
+            let options = usize::from(from)..args.len().saturating_sub(1);
             for keyword in [&b"store"[..], b"storedist"] {
-                if let Some(at) = find(buf, args, 5..args.len().saturating_sub(1), keyword) {
+                if let Some(at) = find(buf, args, options.clone(), keyword) {
                     f(at + 1);
                 }
             }
@@ -157,7 +165,7 @@ pub(super) fn counted(
         .and_then(|arg| parse_count(arg.of(buf)))
         .ok_or(KeyError::NumKeys)?;
     let room = args.len().saturating_sub(first);
-    if count > room / step {
+    if count > room.div_ceil(step) {
         Err(KeyError::NumKeys)
     } else {
         Ok(count)
@@ -213,15 +221,16 @@ fn migrate_keys(buf: &[u8], args: &[Span], mut f: impl FnMut(usize)) -> Result<(
     let Some(key) = args.get(KEY) else {
         return Err(KeyError::None);
     };
+    // A server does not take the very last argument for the keyword.
+    let options = &args[..args.len() - 1];
     let mut at = 6;
-    while let Some(option) = args.get(at).map(|arg| arg.of(buf)) {
+    while let Some(option) = options.get(at).map(|arg| arg.of(buf)) {
         if option.eq_ignore_ascii_case(b"keys") {
-            let first = at + 1;
-            // A key and KEYS together are a syntax error, as is KEYS without any.
-            if !key.of(buf).is_empty() || first == args.len() {
+            // A key and KEYS together are a syntax error.
+            if !key.of(buf).is_empty() {
                 return Err(KeyError::None);
             }
-            (first..args.len()).for_each(f);
+            (at + 1..args.len()).for_each(f);
             return Ok(());
         }
         at += if option.eq_ignore_ascii_case(b"auth") {
@@ -308,7 +317,6 @@ mod tests {
     #[test]
     fn keys_of_wrong_requests_are_errors_or_none_and_never_a_panic() {
         for (request, expected) in [
-            ("mset a 1 b", Err(KeyError::None)),
             ("mset a 1 b 2", Ok(vec![1, 3])),
             ("eval s 0", Ok(vec![])),
             ("eval s 0 a b", Ok(vec![])),
@@ -321,10 +329,11 @@ mod tests {
             ("eval s 1.0 a", Err(KeyError::NumKeys)),
             ("eval s 999999999 a", Err(KeyError::NumKeys)),
             ("eval s 18446744073709551617 a", Err(KeyError::NumKeys)),
-            ("zunionstore d 0 a", Ok(vec![1])),
+            ("zunionstore d 0 a", Err(KeyError::NumKeys)),
             ("zunionstore d 2 a", Err(KeyError::NumKeys)),
             ("msetex 2 a 1 b 2", Ok(vec![2, 4])),
-            ("msetex 2 a 1 b", Err(KeyError::NumKeys)),
+            ("msetex 2 a 1 b", Ok(vec![2, 4])),
+            ("msetex 3 a 1 b 2", Err(KeyError::NumKeys)),
             ("blmpop 0 2 a b left", Ok(vec![3, 4])),
             ("xread streams a b 0 0", Ok(vec![2, 3])),
             ("xread streams a b 0", Ok(vec![2])),
@@ -333,7 +342,7 @@ mod tests {
             ("xreadgroup group streams c streams k >", Ok(vec![5])),
             (
                 "sort k by w_* limit 0 1 get x_* store d store e",
-                Ok(vec![1, 11]),
+                Ok(vec![1, 12]),
             ),
             ("sort k store", Ok(vec![1])),
             ("sort k get store store d", Ok(vec![1, 5])),
@@ -343,7 +352,7 @@ mod tests {
                 Ok(vec![10, 11]),
             ),
             ("migrate h 1 k 0 9 keys a", Err(KeyError::None)),
-            ("migrate h 1 '' 0 9 keys", Err(KeyError::None)),
+            ("migrate h 1 '' 0 9 keys", Ok(vec![3])),
             ("ssubscribe a b", Ok(vec![1, 2])),
             ("sunsubscribe", Err(KeyError::None)),
             ("object freq k", Ok(vec![2])),
@@ -392,6 +401,17 @@ mod tests {
                 blocks(command, &buf, &args);
             }
         }
+    }
+
+    #[test]
+    fn a_key_without_its_value_is_an_error() {
+        let (buf, args) = line("mset a 1 b");
+        let spec = KeySpec::Range {
+            first: 1,
+            last: -1,
+            step: 2,
+        };
+        assert_eq!(positions(&spec, &buf, &args), Err(KeyError::None));
     }
 
     #[test]

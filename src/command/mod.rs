@@ -65,9 +65,18 @@ impl Command {
         self.flags.contains(Flags::READONLY)
     }
 
-    /// Whether a request of `argc` arguments, the name counted, has as many as the command takes.
+    /// Whether a request of `argc` arguments, the name counted, has as many as the command takes. MSET and MSETNX
+    /// are held to a value for each key, as servers complain of a missing one in the same words.
     pub fn arity_ok(&self, argc: usize) -> bool {
-        arity_ok(self.arity, argc)
+        let pairs_ok = match self.keys {
+            KeySpec::Range {
+                first,
+                last: -1,
+                step: 2,
+            } => argc.abs_diff(usize::from(first)) % 2 == 0,
+            _ => true,
+        };
+        pairs_ok && arity_ok(self.arity, argc)
     }
 }
 

@@ -38,12 +38,12 @@ fn binds(config: &Config) -> impl Iterator<Item = (usize, &Bind)> {
         .flat_map(|(i, listener)| listener.bind.iter().map(move |bind| (i, bind)))
 }
 
-/// The origin of the first of these keys that anybody gave.
+/// The origin of the first of these keys that anybody gave, or where it could be given.
 fn origin(reading: &Reading, keys: &[&str]) -> Origin {
     keys.iter()
         .find_map(|key| reading.origin(key))
         .cloned()
-        .unwrap_or(Origin::Nowhere)
+        .unwrap_or_else(|| reading.fallback.clone())
 }
 
 fn listeners(config: &Config, reading: &mut Reading) {
@@ -156,8 +156,8 @@ fn users(config: &Config, reading: &mut Reading) {
 fn upstream(config: &Config, reading: &mut Reading) {
     let cluster = &config.cluster;
     if reading.origin("cluster[0].seeds").is_none() {
-        let text = "cluster.seeds: no upstream; give --upstream redis://HOST:PORT, REDIS_URL, or seeds in a [[cluster]] \
-                    section";
+        let text = "cluster.seeds: no upstream; give --upstream redis://HOST:PORT, REDIS_URL, or seeds in a \
+                    [[cluster]] section";
         let at = origin(reading, &["cluster[0]"]);
         reading.problem(&at, text);
     }

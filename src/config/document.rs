@@ -1,7 +1,7 @@
 //! The file as a tree of [`Value`]s that know their line and column, with `${VARIABLE}`s expanded.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -33,10 +33,12 @@ pub(super) fn parse(
     let (table, errors) = DeTable::parse_recoverable(text);
     let is_whole = errors.is_empty();
     for error in errors {
-        reading.problem(
-            &document.place(error.span().unwrap_or_default()),
-            error.message(),
-        );
+        let at = document.place(error.span().unwrap_or_default());
+        let orphans = match at {
+            Origin::File { line, .. } => document.orphans(line),
+            _ => None,
+        };
+        reading.syntax(at, error.message(), orphans);
     }
     let data = document.table("", table.get_ref(), reading);
     (
@@ -58,6 +60,14 @@ impl Document<'_> {
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
         }
+    }
+
+    /// The lines that follow a broken `[header` at `line`, up to the next header: they lost their section.
+    fn orphans(&self, line: usize) -> Option<RangeInclusive<usize>> {
+        let is_header = |text: &str| text.trim_start().starts_with('[');
+        let mut lines = self.text.lines().skip(line - 1);
+        is_header(lines.next()?)
+            .then(|| line..=line + lines.take_while(|text| !is_header(text)).count())
     }
 
     fn table(&self, key: &str, table: &DeTable<'_>, reading: &mut Reading) -> Data {

@@ -9,8 +9,9 @@ use super::problem::{Origin, Problem, Reading};
 use super::value::{Data, Value};
 use super::{Config, check, document, env, keys};
 
-/// What a configuration is made of. Nothing else is consulted, but for the password files that these name.
-#[derive(Clone, Debug, Default)]
+/// What a configuration is made of. Nothing else is consulted, but for the password files that these name. It holds
+/// passwords as they were written, so it does not print itself.
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The file, if there is one.
     pub file: Option<SourceFile>,
@@ -21,7 +22,7 @@ pub struct Sources {
 }
 
 /// A configuration file that was read.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SourceFile {
     /// Its path as messages show it. Relative paths of `file:` start in its folder.
     pub name: String,
@@ -30,7 +31,7 @@ pub struct SourceFile {
 }
 
 /// The settings that flags give, as they were typed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Flags {
     /// `--listen`, each perhaps a comma list.
     pub listen: Vec<String>,
@@ -87,6 +88,7 @@ pub fn load(sources: &Sources) -> Result<Config, Vec<Problem>> {
             .parent()
             .map(Path::to_owned)
             .unwrap_or_default();
+        reading.fallback = root.origin.clone();
         keys::apply(&mut config, &root, &mut reading);
         reading.folder = PathBuf::new();
     }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub enum Origin {
     Variable(Arc<str>),
     /// A flag of the command line.
     Flag(&'static str),
-    /// Nobody gave it: the whole file, or the lack of one.
+    /// Nobody gave it, and there is no file.
     Nowhere,
 }
 
@@ -56,6 +57,12 @@ impl fmt::Display for Problem {
 pub(super) struct Reading {
     problems: Vec<Problem>,
     origins: HashMap<String, Origin>,
+    /// Where the syntax is broken.
+    unparsed: Vec<Origin>,
+    /// Lines of the file that nobody can tell the section of.
+    orphans: Vec<RangeInclusive<usize>>,
+    /// Where to put what is missing: the start of the file, if there is one.
+    pub(super) fallback: Origin,
     /// Where relative paths of `file:` start.
     pub(super) folder: PathBuf,
 }
@@ -65,20 +72,40 @@ impl Reading {
         Reading {
             problems: Vec::new(),
             origins: HashMap::new(),
+            unparsed: Vec::new(),
+            fallback: Origin::Nowhere,
+            orphans: Vec::new(),
             folder: PathBuf::new(),
         }
     }
 
-    /// Notes a problem. The first one at a place of the file stands: what follows there is its echo.
+    /// Notes a problem, unless it is but the echo of a mistake of the syntax.
     pub(super) fn problem(&mut self, origin: &Origin, text: impl Into<String>) {
-        let echo = matches!(origin, Origin::File { .. })
-            && self.problems.iter().any(|p| p.origin == *origin);
-        if !echo {
+        let is_orphan = match origin {
+            Origin::File { line, .. } => self.orphans.iter().any(|lines| lines.contains(line)),
+            _ => false,
+        };
+        if !is_orphan && !self.unparsed.contains(origin) {
             self.problems.push(Problem {
                 origin: origin.clone(),
                 text: text.into(),
             });
         }
+    }
+
+    /// Notes a mistake of the syntax, and the lines that nobody can tell the section of because of it.
+    pub(super) fn syntax(
+        &mut self,
+        origin: Origin,
+        text: &str,
+        orphans: Option<RangeInclusive<usize>>,
+    ) {
+        self.problems.push(Problem {
+            origin: origin.clone(),
+            text: text.to_owned(),
+        });
+        self.unparsed.push(origin);
+        self.orphans.extend(orphans);
     }
 
     pub(super) fn is_clean(&self) -> bool {

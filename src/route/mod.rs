@@ -5,7 +5,6 @@ use crate::command::{
     Answer, Command, KeySpec, Learned, Merge, Route, Unresolved, blocks, for_each_key,
     refused_error,
 };
-use crate::resp::write;
 use crate::slot::{Slot, slot_of};
 
 pub mod broadcast;
@@ -166,17 +165,24 @@ impl OneSlot {
 
 /// A command that the table lacks: known to the upstream, or to nobody.
 fn plan_learned(request: &Request, knowledge: &Knowledge, unresolved: &Unresolved) -> Plan {
-    let error = || Plan::Unknown(unresolved.error(request.bytes, request.args));
+    let error = || Plan::Unknown(error_reply(&unresolved.error(request.bytes, request.args)));
     let Some(learned) = knowledge.learned else {
         return error();
     };
     let Some(command) = learned.resolve(request.bytes, request.args) else {
         return error();
     };
+    if !command.arity_ok(request.argc()) {
+        return Plan::Unknown(error_reply(command.arity_error().as_bytes()));
+    }
+    if let Route::Refused(reason) = command.route {
+        return refuse(&refused_error(&command.full_name, reason));
+    }
+    let write = !command.is_readonly();
     let mut slots = OneSlot::default();
     match command.for_each_key(request.bytes, request.args, |at| slots.add(request.arg(at))) {
-        Ok(()) => slots.plan(!command.is_readonly(), knowledge),
-        Err(_) => Plan::Anywhere { write: true },
+        Ok(()) => slots.plan(write, knowledge),
+        Err(_) => Plan::Anywhere { write },
     }
 }
 
@@ -191,9 +197,12 @@ fn transaction(command: &Command) -> Plan {
 }
 
 fn refuse(text: &str) -> Plan {
-    let mut reply = Vec::new();
-    write::error(&mut reply, text);
-    Plan::Refuse(reply)
+    Plan::Refuse(error_reply(text.as_bytes()))
+}
+
+/// An error reply. The text may repeat what a client sent, so it need not be UTF-8; it has no line ends.
+fn error_reply(text: &[u8]) -> Vec<u8> {
+    [b"-", text, b"\r\n"].concat()
 }
 
 impl Plan {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use redis::Value;
 
-use super::value::{field, integer, text, typed};
+use super::value::{elements, field, integer, text, typed};
 use crate::command::keys::{KeyError, counted, find};
 use crate::resp::Span;
 
@@ -62,8 +62,14 @@ impl Keys {
         }))
     }
 
-    /// From an element of the key specifications. `None`: the server says that only it can find them.
+    /// From an element of the key specifications. `None`: the server says that it takes more to find all keys.
     pub(super) fn from_spec(spec: &Value) -> Option<Keys> {
+        if elements(field(spec, "flags")?)
+            .iter()
+            .any(|flag| text(flag) == Some(b"incomplete"))
+        {
+            return None;
+        }
         let (kind, spec_of_begin) = typed(field(spec, "begin_search")?)?;
         let begin = match kind {
             b"index" => Begin::Index(positive(integer(field(spec_of_begin, "index")?)?)?),
@@ -91,6 +97,11 @@ impl Keys {
             _ => return None,
         };
         Some(Keys { begin, find })
+    }
+
+    /// Whether an argument says how many keys there are.
+    pub(super) fn is_counted(&self) -> bool {
+        matches!(self.find, Find::Counted { .. })
     }
 
     /// The positions of the keys that this specification finds in a request: none where its keyword is not there.
@@ -211,7 +222,7 @@ mod tests {
                 ],
                 &[
                     ("m.op d 2 a b", Some("d a b")),
-                    ("m.op d 0", Some("d")),
+                    ("m.op d 0", None),
                     ("m.op d 2 a", None),
                     ("m.op d -1 a", None),
                     ("m.op d x a", None),

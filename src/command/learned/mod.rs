@@ -192,7 +192,11 @@ impl LearnedCommand {
         mut f: impl FnMut(usize),
     ) -> Result<(), KeyError> {
         for keys in &self.keys {
-            keys.positions(buf, args).map(drop)?;
+            let found = keys.positions(buf, args)?;
+            // A count of none is right where all keys are counted, and an error where it is to fill another key.
+            if found.len() == 0 && self.keys.len() > 1 && keys.is_counted() {
+                return Err(KeyError::NumKeys);
+            }
         }
         for keys in &self.keys {
             keys.positions(buf, args)?.for_each(&mut f);

@@ -17,8 +17,6 @@ pub(super) const NONE: KeySpec = KeySpec::None;
 pub(super) const KEY: KeySpec = key(1);
 /// The key of SORT and what follows STORE.
 pub(super) const SORT: KeySpec = KeySpec::Sort;
-/// The key of GEORADIUS and what follows STORE and STOREDIST.
-pub(super) const GEO_STORE: KeySpec = KeySpec::GeoStore;
 /// The key of MIGRATE or what follows KEYS.
 pub(super) const MIGRATE: KeySpec = KeySpec::Migrate;
 
@@ -64,6 +62,11 @@ pub(super) const fn dest_numkeys(dest: u8, at: u8, first: u8) -> KeySpec {
         first,
         step: 1,
     }
+}
+
+/// One key right after the name, and what follows STORE and STOREDIST among the options, which begin at `from`.
+pub(super) const fn geo_store(from: u8) -> KeySpec {
+    KeySpec::GeoStore { from }
 }
 
 /// Keys in the first half of what follows STREAMS, looked for from `from` on.
