@@ -199,7 +199,9 @@ fn an_address_stays_as_long_as_somebody_gives_it() {
     again.learned = first.learned.clone();
     assert!(again.same_as(&first));
     assert_eq!(
-        &*merge(&[two.clone()], &first, true).topology.shards[0]
+        &*merge(std::slice::from_ref(&two), &first, true)
+            .topology
+            .shards[0]
             .primary
             .addr
             .host,
