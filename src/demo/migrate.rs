@@ -4,6 +4,7 @@ use redis::RedisError;
 
 use super::cluster::LocalCluster;
 use super::server::LocalError;
+use super::view::ViewLine;
 
 /// Keys moved by one MIGRATE: enough to be quick, few enough to leave the nodes responsive.
 const BATCH: usize = 100;
@@ -106,11 +107,18 @@ impl LocalCluster {
         Ok(())
     }
 
-    /// Waits until every running node names the same owner of a slot, and names this one.
+    /// Waits until every running node names this owner of a slot and knows the epoch of its claim. A next owner that
+    /// took the slot before would choose an epoch that is taken, and the two would send clients to each other.
     pub fn wait_owner(&self, slot: u16, owner: usize) -> Result<(), LocalError> {
         let id = &self.node(owner).id;
+        let claim = |view: &[ViewLine]| {
+            view.iter()
+                .find(|line| line.id == *id)
+                .map(|line| line.epoch)
+        };
         self.wait_for("all nodes to know a slot's new owner", |view| {
-            view.iter().any(|line| line.id == *id && line.owns(slot))
+            let current = self.view(owner).ok().and_then(|own| claim(&own));
+            view.iter().any(|line| line.id == *id && line.owns(slot)) && claim(view) == current
         })
     }
 
