@@ -58,7 +58,8 @@ impl Refresher {
                 .enable_all()
                 .build()
                 .unwrap();
-            runtime.block_on(refresh::run(
+            // Its end is either ours or a final error, which shows in what is not published.
+            let _ = runtime.block_on(refresh::run(
                 Arc::new(config),
                 "run".into(),
                 publish,

@@ -145,7 +145,7 @@ impl Numbers {
             "1 until a drain begins, then 0",
             ready,
         )?;
-        let max_clients = as_gauge(self.process.max_clients as u64);
+        let max_clients = as_gauge(self.process.max_clients() as u64);
         gauge(
             page,
             "slotmux_max_clients",
