@@ -31,6 +31,10 @@ const ROUNDS: usize = 2;
 /// Refreshes in a row that may hold on to slots against the views: see [`merge`].
 const STALE_ROUNDS: u32 = 10;
 
+/// Refreshes in a row that hurry because of replicas that the nodes do not name to clients yet. New replicas are named
+/// within seconds; one that never gets any data must not keep slotmux asking.
+const HIDDEN_ROUNDS: u32 = 30;
+
 /// Why there is no topology.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoverError {
@@ -91,6 +95,7 @@ pub struct Discovery {
     /// The last try to learn the upstream's commands got no answer.
     has_to_learn: bool,
     stale_rounds: u32,
+    hidden_rounds: u32,
 }
 
 impl Discovery {
@@ -113,6 +118,7 @@ impl Discovery {
             learns: config.commands.unknown == Unknown::Learn,
             has_to_learn: false,
             stale_rounds: 0,
+            hidden_rounds: 0,
         }
     }
 
@@ -389,9 +395,16 @@ impl Discovery {
                 merged.unreachable
             );
         }
+        let has_hidden = views.iter().any(|view| view.hidden_replicas > 0);
+        self.hidden_rounds = if has_hidden {
+            self.hidden_rounds + 1
+        } else {
+            0
+        };
+        let is_incomplete = has_hidden && self.hidden_rounds <= HIDDEN_ROUNDS;
         (
             merged.topology,
-            merged.disputed > 0 || merged.remembered > 0,
+            merged.disputed > 0 || merged.remembered > 0 || is_incomplete,
         )
     }
 }
