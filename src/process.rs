@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::answer::process::Usage;
 use crate::answer::{self, Facts, Kill, Selection};
 use crate::cluster::refresh::RefreshHandle;
-use crate::cluster::topology::{Kind, Topology};
+use crate::cluster::topology::Topology;
 use crate::config::{Bind, Config};
 use crate::metrics::{Counter, WorkerStats, total};
 use crate::transport::Accepted;
@@ -205,11 +205,7 @@ impl answer::Process for Process {
             reads: self.sum(|stats| &stats.client_reads),
             writes: self.sum(|stats| &stats.client_writes),
             usage: Usage::read(),
-            topology: match topology.kind {
-                _ if topology.is_empty() => "",
-                Kind::Cluster => "cluster",
-                Kind::Standalone => "standalone",
-            },
+            topology: topology.kind_name(),
             shards: topology.shards.len() as u64,
             nodes: topology.nodes().count() as u64,
             upstream_connections: self.sum(|stats| &stats.upstream_connections),

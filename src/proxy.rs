@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::admin;
 use crate::cluster::discover::DiscoverError;
@@ -79,13 +80,16 @@ async fn supervise(config: Arc<Config>, shutdown: CancellationToken) -> Result<(
         .collect::<io::Result<_>>()?;
     announce(&config, &addresses);
 
-    let mut control = tokio::spawn(refresh::run(
+    let refreshing = refresh::run(
         config.clone(),
         process.run_id.clone(),
         publish,
         requests,
         cancel.clone(),
-    ));
+    );
+    // At the level that is logged last, so that the name stands in every line there is.
+    let span = tracing::error_span!("cluster", name = config.cluster.name);
+    let mut control = tokio::spawn(refreshing.instrument(span));
     let follower = tokio::spawn(follow(process.clone()));
     let failure = tokio::select! {
         () = shutdown.cancelled() => None,
@@ -173,14 +177,18 @@ async fn start_admin(
     ))))
 }
 
+/// `addresses` are those that TCP sockets were bound to, in the order of the configuration.
 fn announce(config: &Config, addresses: &[SocketAddr]) {
-    for address in addresses {
-        tracing::info!("listening on {address}");
-    }
+    let mut addresses = addresses.iter();
     for listener in &config.listeners {
+        let name = &listener.name;
         for bind in &listener.bind {
-            if let Bind::Unix(path) = bind {
-                tracing::info!("listening on unix:{}", path.display());
+            match (bind, addresses.as_slice()) {
+                (Bind::Tcp(_), [address, ..]) => {
+                    tracing::info!(listener = name, "listening on {address}");
+                    addresses.next();
+                }
+                (bind, _) => tracing::info!(listener = name, "listening on {bind}"),
             }
         }
     }

@@ -2,13 +2,7 @@
 
 mod common;
 
-use std::io;
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::thread;
-
-use common::{PATIENCE, Proxy, ProxyConfig, RawClient, Value, poll_for, poll_until};
+use common::{Forward, PATIENCE, Proxy, ProxyConfig, RawClient, Value, poll_for, poll_until};
 use slotmux::demo::server::{LocalServer, ServerOptions};
 
 /// A server that is away until it is restarted, and its address as a seed.
@@ -161,50 +155,20 @@ fn what_only_another_configuration_can_cure_ends_the_start() {
     }
 }
 
-/// Passes bytes on to a port of this machine that is known later, as a port forward or another address would.
-struct Forward {
-    port: u16,
-    target: Arc<AtomicU16>,
-}
-
-impl Forward {
-    fn start() -> Forward {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("its address").port();
-        let target = Arc::new(AtomicU16::new(0));
-        let leads_to = target.clone();
-        // Ends with the test process.
-        thread::spawn(move || {
-            for here in listener.incoming().flatten() {
-                let Ok(there) = TcpStream::connect(("127.0.0.1", leads_to.load(Ordering::SeqCst)))
-                else {
-                    continue;
-                };
-                let ends = [here.try_clone(), there.try_clone()].map(|end| end.expect("a handle"));
-                let [mut here_too, mut there_too] = ends;
-                let (mut here, mut there) = (here, there);
-                thread::spawn(move || io::copy(&mut here, &mut there_too));
-                thread::spawn(move || io::copy(&mut there, &mut here_too));
-            }
-        });
-        Forward { port, target }
-    }
-}
-
 #[test]
 fn an_upstream_that_leads_back_to_slotmux_is_refused() {
     let open: fn(&mut ProxyConfig) = |_| {};
     let as_cluster: fn(&mut ProxyConfig) = |config| config.set("cluster.kind", "cluster");
     let closed: fn(&mut ProxyConfig) = |config| config.add_user("default", "pw");
     for (password, configure) in [(None, open), (None, as_cluster), (Some("pw"), closed)] {
-        let forward = Forward::start();
-        let seeds = vec![format!("redis://127.0.0.1:{}", forward.port)];
+        let forward = Forward::start(0);
+        let seeds = vec![format!("redis://127.0.0.1:{}", forward.port())];
         let proxy = Proxy::launch(&seeds, password, configure);
-        forward.target.store(proxy.port(), Ordering::SeqCst);
+        forward.lead_to(proxy.port());
         assert_eq!(proxy.wait_exit().code(), Some(1));
         let said = format!(
             "slotmux's upstream 127.0.0.1:{} is slotmux itself",
-            forward.port
+            forward.port()
         );
         assert!(proxy.log().contains(&said), "{}", proxy.log());
     }
