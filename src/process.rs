@@ -141,16 +141,6 @@ impl Process {
         }
     }
 
-    /// Whether clients of this listener may run commands at once: its default user has no password.
-    pub fn admits_without_password(&self, listener: usize) -> bool {
-        let default_user = &self.config.listeners[listener].default_user;
-        !self
-            .config
-            .users
-            .iter()
-            .any(|user| user.name == *default_user)
-    }
-
     /// Sends a letter to one worker. A worker that has ended gets nothing.
     pub fn send(&self, worker: usize, mail: Mail) {
         let _ = self.mailboxes[worker].send(mail);

@@ -94,6 +94,14 @@ fn each_user_has_its_own_password() {
 }
 
 #[test]
+fn with_users_nobody_is_in_without_one_of_them() {
+    let proxy = start(|config| config.add_user("app", "pw of app"));
+    assert!(gets_in(&proxy, &["app", "pw of app"]));
+    assert!(!gets_in(&proxy, &["pw of app"]), "there is no default user");
+    assert!(!gets_in(&proxy, &["default", ""]));
+}
+
+#[test]
 fn a_password_alone_means_the_listeners_default_user() {
     let proxy = start(|config| {
         config.add_user("default", "pw of default");
