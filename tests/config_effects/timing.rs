@@ -49,10 +49,13 @@ fn a_node_that_never_greets_is_given_up_after_the_connect_timeout() {
     assert!(by_variable >= 3.0);
 }
 
+/// A node that hangs up on every connection.
+fn unfriendly() -> Peer {
+    Peer::start(|request| (request.name() == GREETING).then(|| vec![Step::Close]))
+}
+
 #[test]
 fn failed_connects_are_repeated_after_the_backoff() {
-    let unfriendly =
-        || Peer::start(|request| (request.name() == GREETING).then(|| vec![Step::Close]));
     let with = |backoff: &'static str| {
         failures_in_a_deadline(&unfriendly(), |config| {
             config.set("cluster.connections.backoff", backoff);
@@ -81,6 +84,16 @@ fn a_command_ends_at_its_deadline_and_leaves_the_connection_alone() {
     assert!(reply.error().contains("upstream timeout"), "{reply:?}");
     assert_eq!(proxy.metric("slotmux_upstream_lost_total"), Some(0.0));
     assert!(!proxy.log().contains("node is silent"));
+
+    // While it may last there are at most twenty pauses in a second, and by default it may last five.
+    let peer = unfriendly();
+    let proxy = start(&peer, |config| {
+        config.set("cluster.timeouts.command", "300ms");
+        config.set("cluster.connections.backoff", "100ms..100ms");
+    });
+    let reply = proxy.client().call(&["GET", "key"]);
+    assert!(reply.error().contains("unreachable"), "{reply:?}");
+    assert!((1.0..25.0).contains(&failures(&proxy)));
 }
 
 #[test]
