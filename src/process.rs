@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::answer::process::Usage;
 use crate::answer::{self, Facts, Kill, Selection};
 use crate::cluster::refresh::RefreshHandle;
-use crate::cluster::topology::{Kind, Topology};
+use crate::cluster::topology::Topology;
 use crate::config::{Bind, Config};
 use crate::metrics::{Counter, WorkerStats, total};
 use crate::transport::Accepted;
@@ -51,12 +51,12 @@ pub struct Process {
     pub refresh: RefreshHandle,
     /// Bytes that the clients of all workers may hold.
     pub memory_limit: usize,
-    /// Clients that may be connected.
-    pub max_clients: usize,
     /// 40 hexadecimal digits, new at every start.
     pub run_id: String,
     /// Whether a drain has begun.
     pub is_draining: AtomicBool,
+    /// Clients that may be connected; changes with the number of nodes.
+    max_clients: AtomicUsize,
     mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
     /// Connected clients per worker, for the balance; on the worker's accepts and closes only.
     clients: Vec<AtomicUsize>,
@@ -83,7 +83,7 @@ impl Process {
             topology,
             refresh,
             memory_limit,
-            max_clients,
+            max_clients: AtomicUsize::new(max_clients),
             run_id,
             is_draining: AtomicBool::new(false),
             mailboxes,
@@ -100,9 +100,19 @@ impl Process {
         self.next_client_id.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Clients that may be connected.
+    pub fn max_clients(&self) -> usize {
+        self.max_clients.load(Ordering::Relaxed)
+    }
+
+    /// Sets how many clients may be connected; returns how many it were. Who is connected stays.
+    pub fn set_max_clients(&self, most: usize) -> usize {
+        self.max_clients.swap(most, Ordering::Relaxed)
+    }
+
     /// Counts a new client of `worker`; false if there is no room for it.
     pub fn admit_client(&self, worker: usize) -> bool {
-        if self.connected.fetch_add(1, Ordering::Relaxed) >= self.max_clients {
+        if self.connected.fetch_add(1, Ordering::Relaxed) >= self.max_clients() {
             self.connected.fetch_sub(1, Ordering::Relaxed);
             return false;
         }
@@ -129,16 +139,6 @@ impl Process {
         } else {
             worker
         }
-    }
-
-    /// Whether clients of this listener may run commands at once: its default user has no password.
-    pub fn admits_without_password(&self, listener: usize) -> bool {
-        let default_user = &self.config.listeners[listener].default_user;
-        !self
-            .config
-            .users
-            .iter()
-            .any(|user| user.name == *default_user)
     }
 
     /// Sends a letter to one worker. A worker that has ended gets nothing.
@@ -182,7 +182,7 @@ impl answer::Process for Process {
             run_id: self.run_id.clone(),
             tcp_port: tcp_port.unwrap_or(0),
             uptime: self.started.elapsed(),
-            max_clients: self.max_clients as u64,
+            max_clients: self.max_clients() as u64,
             clients: self.sum(|stats| &stats.clients),
             blocked_clients: self.sum(|stats| &stats.blocked_clients),
             accepted: self.sum(|stats| &stats.accepted),
@@ -195,11 +195,7 @@ impl answer::Process for Process {
             reads: self.sum(|stats| &stats.client_reads),
             writes: self.sum(|stats| &stats.client_writes),
             usage: Usage::read(),
-            topology: match topology.kind {
-                _ if topology.is_empty() => "",
-                Kind::Cluster => "cluster",
-                Kind::Standalone => "standalone",
-            },
+            topology: topology.kind_name(),
             shards: topology.shards.len() as u64,
             nodes: topology.nodes().count() as u64,
             upstream_connections: self.sum(|stats| &stats.upstream_connections),

@@ -1,4 +1,4 @@
-//! The process: binds, learns the topology, starts the workers and the control thread, and waits for the end.
+//! The process: binds, starts the workers and the control thread, which looks for the upstream, and waits for the end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,11 +10,14 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::admin;
 use crate::cluster::discover::DiscoverError;
 use crate::cluster::refresh;
+use crate::cluster::topology::Topology;
 use crate::config::{Bind, Config};
 use crate::listener::{Bound, accept, bind_all};
 use crate::process::{Mail, Process};
@@ -25,9 +28,6 @@ use crate::{drain, mail, sweep, turn};
 /// An epoll batch of up to this many events is one turn: with tokio's default of 61 a worker with thousands of busy
 /// clients would write to each lane many times per batch.
 const EVENTS_PER_TURN: u32 = 1024;
-
-/// Pause between attempts to reach a cluster that was not there at the start.
-const DISCOVER_EVERY: Duration = Duration::from_secs(1);
 
 /// Why slotmux could not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,47 +53,52 @@ pub fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartupErr
 }
 
 /// The control thread's main task.
+///
+/// Clients are served before the first topology is known: a start of slotmux does not depend on the order in which
+/// its neighbours start, and an upstream that leads back to slotmux itself gets an answer, by which it is recognised.
 async fn supervise(config: Arc<Config>, shutdown: CancellationToken) -> Result<(), StartupError> {
-    let run_id = resources::run_id();
     let server = &config.server;
     let (sockets, addresses) = bind_all(&config.listeners, server.backlog, server.workers)
         .map_err(|(what, error)| StartupError::Bind(what, error))?;
-    let Some(topology) = first_topology(&config, &run_id, &shutdown).await? else {
-        return Ok(());
-    };
-    let max_clients = resources::max_clients(&config, topology.nodes().count());
-    let memory_limit = resources::memory_limit(&config);
-    let (publish, topology) = watch::channel(Arc::new(topology));
+    let (publish, topology) = watch::channel(Arc::new(Topology::empty()));
     let (refresh, requests) = refresh::channel();
     let (process, letters) = Process::new(
         config.clone(),
         topology,
         refresh,
-        memory_limit,
-        max_clients,
-        run_id,
+        resources::memory_limit(&config),
+        resources::max_clients(&config, config.cluster.seeds.len()),
+        resources::run_id(),
     );
-
     let cancel = CancellationToken::new();
-    let control = tokio::spawn(refresh::run(
-        config.clone(),
-        process.run_id.clone(),
-        publish,
-        requests,
-        cancel.clone(),
-    ));
     let admin = start_admin(&process, &cancel).await?;
-
     let workers: Vec<_> = sockets
         .into_iter()
         .zip(letters)
         .enumerate()
         .map(|(id, (bound, letters))| start_worker(id, process.clone(), bound, letters))
         .collect::<io::Result<_>>()?;
-    announce(&config, &addresses, max_clients);
+    announce(&config, &addresses);
 
-    shutdown.cancelled().await;
-    tracing::info!("draining: no new clients, replies that are due are delivered");
+    let refreshing = refresh::run(
+        config.clone(),
+        process.run_id.clone(),
+        publish,
+        requests,
+        cancel.clone(),
+    );
+    // At the level that is logged last, so that the name stands in every line there is.
+    let span = tracing::error_span!("cluster", name = config.cluster.name);
+    let mut control = tokio::spawn(refreshing.instrument(span));
+    let follower = tokio::spawn(follow(process.clone()));
+    let failure = tokio::select! {
+        () = shutdown.cancelled() => None,
+        ended = &mut control => failure(ended),
+    };
+    if failure.is_none() {
+        shutdown.cancelled().await;
+        tracing::info!("draining: no new clients, replies that are due are delivered");
+    }
     process.is_draining.store(true, Ordering::Relaxed);
     for worker in 0..server.workers {
         process.send(worker, Mail::Drain);
@@ -110,30 +115,46 @@ async fn supervise(config: Arc<Config>, shutdown: CancellationToken) -> Result<(
         tracing::warn!("the drain timeout is over, the remaining clients are cut off");
     }
     cancel.cancel();
-    let _ = control.await;
+    follower.abort();
+    if !control.is_finished() {
+        let _ = control.await;
+    }
     if let Some(admin) = admin {
         let _ = admin.await;
     }
     tracing::info!("stopped");
-    Ok(())
+    failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Asks for the topology until there is one. `None` if slotmux is to stop before that.
-async fn first_topology(
-    config: &Config,
-    run_id: &str,
-    shutdown: &CancellationToken,
-) -> Result<Option<crate::cluster::topology::Topology>, StartupError> {
-    loop {
-        let error = match refresh::first(config, run_id).await {
-            Ok(topology) => return Ok(Some(topology)),
-            Err(error) if error.is_final() => return Err(error.into()),
-            Err(error) => error,
-        };
-        tracing::warn!(%error, "no topology yet, trying again");
-        tokio::select! {
-            () = shutdown.cancelled() => return Ok(None),
-            () = tokio::time::sleep(DISCOVER_EVERY) => {}
+/// Why the refreshes have ended before slotmux was told to.
+fn failure(ended: Result<Result<(), DiscoverError>, JoinError>) -> Option<DiscoverError> {
+    match ended {
+        Ok(ended) => ended.err(),
+        Err(panic) => {
+            // What is known of the cluster serves on, corrected by redirects.
+            tracing::error!(%panic, "the topology is not refreshed any more");
+            None
+        }
+    }
+}
+
+/// Says when slotmux is ready, and fits the number of clients to the number of nodes.
+async fn follow(process: Arc<Process>) {
+    let mut topology = process.topology.clone();
+    let mut is_ready = false;
+    while topology.changed().await.is_ok() {
+        let newest = topology.borrow_and_update().clone();
+        let most = resources::max_clients(&process.config, newest.nodes().count());
+        let before = process.set_max_clients(most);
+        if !is_ready && !newest.is_empty() {
+            is_ready = true;
+            let workers = process.config.server.workers;
+            tracing::info!(workers, max_clients = most, "ready");
+        } else if before != most {
+            tracing::info!(
+                max_clients = most,
+                "the number of nodes changes that of clients"
+            );
         }
     }
 }
@@ -156,18 +177,21 @@ async fn start_admin(
     ))))
 }
 
-fn announce(config: &Config, addresses: &[SocketAddr], max_clients: usize) {
-    for address in addresses {
-        tracing::info!("listening on {address}");
-    }
+/// `addresses` are those that TCP sockets were bound to, in the order of the configuration.
+fn announce(config: &Config, addresses: &[SocketAddr]) {
+    let mut addresses = addresses.iter();
     for listener in &config.listeners {
+        let name = &listener.name;
         for bind in &listener.bind {
-            if let Bind::Unix(path) = bind {
-                tracing::info!("listening on unix:{}", path.display());
+            match (bind, addresses.as_slice()) {
+                (Bind::Tcp(_), [address, ..]) => {
+                    tracing::info!(listener = name, "listening on {address}");
+                    addresses.next();
+                }
+                (bind, _) => tracing::info!(listener = name, "listening on {bind}"),
             }
         }
     }
-    tracing::info!(workers = config.server.workers, max_clients, "ready");
 }
 
 fn start_worker(

@@ -12,7 +12,7 @@ const FEWEST_CLIENTS: u64 = 16;
 const MEMORY_SHARE: u64 = 2;
 
 /// How many clients may connect: what is configured, or what the descriptor limit, raised as far as it may be, leaves
-/// after the upstream connections to `nodes` nodes.
+/// after the upstream connections to `nodes` nodes. While these are not known, the seeds stand for them.
 pub fn max_clients(config: &Config, nodes: usize) -> usize {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     let connections = &config.cluster.connections;

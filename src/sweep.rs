@@ -22,6 +22,7 @@ pub async fn run(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(DEADLINES_EVERY).await;
         let now = worker.clock.now();
+        worker.check_upstream(now);
         let mut in_flight = 0;
         for lane in worker.lanes() {
             check_deadlines(&worker, &lane, now);

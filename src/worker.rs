@@ -10,6 +10,7 @@ use slab::Slab;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
+use crate::client::early::Upstream;
 use crate::client::read::ClientTask;
 use crate::clock::{Clock, Tick, ticks};
 use crate::cluster::addr::{Addr, AddressMap};
@@ -51,6 +52,10 @@ pub struct Worker {
     pub refresh: RefreshHandle,
     /// Time for deadlines.
     pub clock: Clock,
+    /// When it began to serve clients.
+    pub started: Tick,
+    /// Whether there is an upstream.
+    pub upstream: Cell<Upstream>,
     /// Who has something to write at the end of this turn.
     pub turn: Turn,
     /// Its copy of the slot map.
@@ -103,11 +108,14 @@ impl Worker {
     pub fn new(id: usize, process: Arc<Process>) -> Rc<Worker> {
         let config = process.config.clone();
         let cluster = &config.cluster;
+        let clock = Clock::start();
         let worker = Rc::new(Worker {
             id,
             stats: process.stats[id].clone(),
             refresh: process.refresh.clone(),
-            clock: Clock::start(),
+            started: clock.now(),
+            clock,
+            upstream: Cell::new(Upstream::Awaited),
             turn: Turn::default(),
             slots: Slots::default(),
             topology: RefCell::new(Arc::new(Topology::empty())),
@@ -156,11 +164,15 @@ impl Worker {
             }
         }
         *self.primaries.borrow_mut() = primaries;
+        let is_known = !topology.is_empty();
         *self.topology.borrow_mut() = topology;
         for lane in self.lanes() {
             reroute(self, &lane);
         }
         self.retire_unneeded_lanes();
+        if is_known {
+            self.found_upstream();
+        }
     }
 
     /// Where to connect for an announced address.
@@ -185,7 +197,8 @@ impl Worker {
         let topology = self.topology.borrow();
         f(&Knowledge {
             learned: (self.config.commands.unknown == Unknown::Learn).then_some(&*topology.learned),
-            is_one_node: topology.kind == Kind::Standalone,
+            // While nothing is known, nothing is refused for its slots.
+            is_one_node: topology.kind == Kind::Standalone || topology.is_empty(),
         })
     }
 
@@ -224,9 +237,7 @@ impl Worker {
             transport,
             self.clock.now(),
         ));
-        client
-            .authenticated
-            .set(self.process.admits_without_password(usize::from(listener)));
+        client.authenticated.set(self.config.is_open());
         place.insert(client.clone());
         drop(clients);
         self.stats.accepted.inc();

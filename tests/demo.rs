@@ -1,7 +1,7 @@
 //! The local clusters that everything else is tested on: formed, moved, failed over, frozen, and gone without a trace.
 
-use std::io::{BufRead, BufReader, Lines, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Lines};
+use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -259,12 +259,10 @@ fn the_demo_answers_and_leaves_nothing_behind() {
             demo.text
         );
         assert!(!demo.is_gone());
-        let mut client = TcpStream::connect(("127.0.0.1", demo.port())).expect("slotmux");
-        client.set_read_timeout(Some(PATIENCE)).expect("a deadline");
-        client.write_all(b"PING\r\n").expect("sent");
-        let mut reply = [0; 7];
-        client.read_exact(&mut reply).expect("a reply");
-        assert_eq!(&reply, b"+PONG\r\n");
+        let mut client = RawClient::connect(demo.port());
+        let info = client.call(&["INFO", "slotmux"]).text();
+        assert!(info.contains("\nslotmux_nodes:6\r\n"), "{info}");
+        assert_eq!(client.call(&["SET", "key", "value"]), Value::ok());
         send_signal(demo.child.id(), signal).expect("sent");
         let mut status = None;
         wait_until(PATIENCE, "the demo to end", || {

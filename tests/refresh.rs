@@ -58,7 +58,8 @@ impl Refresher {
                 .enable_all()
                 .build()
                 .unwrap();
-            runtime.block_on(refresh::run(
+            // Its end is either ours or a final error, which shows in what is not published.
+            let _ = runtime.block_on(refresh::run(
                 Arc::new(config),
                 "run".into(),
                 publish,
@@ -329,4 +330,38 @@ fn a_view_that_fell_behind_is_left_out_for_a_while_only() {
     assert_eq!(after.shards[0].epoch, 4);
     let doubts = started() - before;
     assert!(doubts >= 10, "believed after {doubts} refreshes");
+}
+
+#[test]
+fn replicas_without_data_are_asked_for_again_soon() {
+    let bulk = |text: &str| Step::reply(format!("${}\r\n{text}\r\n", text.len()));
+    let has_data = Arc::new(AtomicU64::new(0));
+    let named = has_data.clone();
+    let node = Peer::start(move |request| {
+        let id = |n: u8| format!("{n:040}");
+        match (request.name().as_str(), request.word(1).as_str()) {
+            ("INFO", _) => Some(bulk("redis_version:7.0.15\r\n")),
+            ("CLUSTER", "SLOTS") => {
+                let nodes = 1 + named.load(Ordering::Relaxed) as u8;
+                let mut reply = format!("*1\r\n*{}\r\n:0\r\n:16383\r\n", 2 + nodes);
+                for n in 1..=nodes {
+                    reply += &format!("*3\r\n$0\r\n\r\n:{n}\r\n$40\r\n{}\r\n", id(n));
+                }
+                Some(Step::reply(reply))
+            }
+            ("CLUSTER", _) => Some(bulk(&format!(
+                "{} :1@2 master - 0 0 1 connected\n{} :2@3 slave {} 0 0 1 connected\n",
+                id(1),
+                id(2),
+                id(1)
+            ))),
+            _ => None,
+        }
+    });
+    let mut config = config(&[node.port()]);
+    config.cluster.topology.refresh = NEVER;
+    let refresher = Refresher::start(config);
+    assert_eq!(refresher.wait_first().nodes().count(), 1);
+    has_data.store(1, Ordering::Relaxed);
+    refresher.wait("the replica", |topology| topology.nodes().count() == 2);
 }

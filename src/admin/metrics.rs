@@ -98,6 +98,16 @@ impl Numbers {
             "Slots that nobody serves",
             as_gauge(uncovered),
         )?;
+        let labels = [
+            ("name", self.process.config.cluster.name.as_str()),
+            ("kind", topology.kind_name()),
+            ("server", &topology.server_name),
+            ("version", &topology.server_version),
+        ];
+        let help = "1, with what is known of the upstream as its labels";
+        let mut family =
+            page.encode_descriptor("slotmux_upstream_info", help, None, MetricType::Gauge)?;
+        ConstGauge::new(1i64).encode(family.encode_family(&labels)?)?;
         let refreshes = self.process.refresh.stats();
         let read = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
         counter(
@@ -145,7 +155,7 @@ impl Numbers {
             "1 until a drain begins, then 0",
             ready,
         )?;
-        let max_clients = as_gauge(self.process.max_clients as u64);
+        let max_clients = as_gauge(self.process.max_clients() as u64);
         gauge(
             page,
             "slotmux_max_clients",

@@ -132,6 +132,10 @@ async fn metrics_are_sums_over_the_workers() {
         ("slotmux_accepting", 1.0),
         ("slotmux_max_clients", 77.0),
         (
+            "slotmux_upstream_info{name=\"default\",kind=\"standalone\",server=\"\",version=\"\"}",
+            1.0,
+        ),
+        (
             concat!(
                 "slotmux_build_info{version=\"",
                 env!("CARGO_PKG_VERSION"),

@@ -199,10 +199,15 @@ fn memory(view: &View<'_>, text: &mut String) {
     line(text, "lazyfreed_objects", 0);
 }
 
-/// slotmux is never loading and saves nothing.
-fn persistence(_: &View<'_>, text: &mut String) {
+/// slotmux saves nothing. Without an upstream it has no data to serve yet, which clients know as loading: they ask
+/// again until it is over.
+fn persistence(view: &View<'_>, text: &mut String) {
+    let is_loading = view.facts.topology.is_empty();
+    line(text, "loading", u8::from(is_loading));
+    if is_loading {
+        line(text, "loading_eta_seconds", 1);
+    }
     for field in [
-        "loading",
         "async_loading",
         "rdb_changes_since_last_save",
         "rdb_bgsave_in_progress",

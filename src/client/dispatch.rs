@@ -11,6 +11,7 @@ use crate::route::split::split;
 use crate::route::{Plan, Transaction, plan};
 use crate::worker::Worker;
 
+use super::early::{NO_UPSTREAM, Upstream, needs_upstream};
 use super::forward::{answer as reply_here, to_node, to_slot};
 use super::request::Request;
 use super::{Client, Pause};
@@ -45,6 +46,14 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
     }
     if client.refused_transaction.get() && !plan.ends_refused_transaction() {
         return refuse(worker, client, IN_REFUSED_TRANSACTION);
+    }
+    let upstream = worker.upstream.get();
+    if upstream != Upstream::Known && needs_upstream(worker, client, &plan, &command) {
+        if upstream == Upstream::Missing {
+            return refuse(worker, client, NO_UPSTREAM);
+        }
+        client.pause_for(Pause::Upstream);
+        return Taken::No;
     }
     match plan {
         Plan::Forward { slot, write } => to_slot(worker, client, slot, write, request.bytes),

@@ -14,6 +14,7 @@ use order::Held;
 use session::{ReplyMode, Session};
 
 pub mod dispatch;
+pub mod early;
 pub mod forward;
 pub mod order;
 pub mod read;
@@ -50,6 +51,8 @@ pub enum Pause {
     Output,
     /// Until a lane that it needs has room; the lane wakes it.
     Lane,
+    /// Until there is an upstream, or no more hope for one: see [`early`].
+    Upstream,
 }
 
 /// One client connection. Everything here belongs to one worker thread.

@@ -298,7 +298,7 @@ impl Client {
             Pause::No => true,
             Pause::InFlight(most) => self.in_flight() <= most,
             Pause::Output => self.buffered() <= OUTPUT_PAUSE / 2,
-            Pause::Lane => false,
+            Pause::Lane | Pause::Upstream => false,
         };
         if over {
             self.pause.set(Pause::No);

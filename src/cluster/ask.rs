@@ -23,6 +23,8 @@ pub(super) struct Access {
     pub response_timeout: Duration,
     pub kind: config::Kind,
     pub map: AddressMap,
+    /// The run id that our own INFO tells.
+    pub own_run_id: String,
     /// The password that worked last; it is tried first, so that a rotation does not fill the nodes' ACL logs.
     pub working: AtomicUsize,
 }
@@ -70,6 +72,8 @@ pub(super) enum Refusal {
     },
     #[error("it is not a node of a cluster, but cluster.kind says so")]
     NoCluster,
+    #[error("it is slotmux itself")]
+    Ourselves,
     #[error("it is loading its data set")]
     Loading,
     #[error("it belongs to no cluster yet: it knows no slots")]
@@ -86,7 +90,10 @@ impl Refusal {
     pub fn is_final(&self) -> bool {
         matches!(
             self,
-            Refusal::Password(_) | Refusal::PasswordNeeded | Refusal::NoCluster
+            Refusal::Password(_)
+                | Refusal::PasswordNeeded
+                | Refusal::NoCluster
+                | Refusal::Ourselves
         )
     }
 }
@@ -102,6 +109,8 @@ pub(super) async fn ask(access: &Access, target: &Addr) -> Result<Answer, Refusa
         };
         match ask_address(access, *address, from).await {
             Ok(answer) => return Ok(answer),
+            // Another address of the name may be a Redis, but not for long if names lead back here.
+            Err(Refusal::Ourselves) => return Err(Refusal::Ourselves),
             Err(refusal) => refusals.push((address.ip(), refusal)),
         }
     }
@@ -167,6 +176,10 @@ async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result
         }
         None => Server::default(),
     };
+    // First of all: as long as we wait for ourselves, we say that we are loading.
+    if !server.run_id.is_empty() && server.run_id == access.own_run_id {
+        return Err(Refusal::Ourselves);
+    }
     if server.is_loading {
         return Err(Refusal::Loading);
     }

@@ -31,6 +31,10 @@ const ROUNDS: usize = 2;
 /// Refreshes in a row that may hold on to slots against the views: see [`merge`].
 const STALE_ROUNDS: u32 = 10;
 
+/// Refreshes in a row that hurry because of replicas that the nodes do not name to clients yet. New replicas are named
+/// within seconds; one that never gets any data must not keep slotmux asking.
+const HIDDEN_ROUNDS: u32 = 30;
+
 /// Why there is no topology.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoverError {
@@ -86,12 +90,12 @@ pub struct Found {
 pub struct Discovery {
     access: Arc<Access>,
     seeds: Vec<Addr>,
-    run_id: String,
     command_deadline: Duration,
     learns: bool,
     /// The last try to learn the upstream's commands got no answer.
     has_to_learn: bool,
     stale_rounds: u32,
+    hidden_rounds: u32,
 }
 
 impl Discovery {
@@ -106,14 +110,15 @@ impl Discovery {
                 response_timeout: cluster.timeouts.response,
                 kind: cluster.kind,
                 map: AddressMap::new(cluster.address_map.clone()),
+                own_run_id: run_id.to_owned(),
                 working: Default::default(),
             }),
             seeds: cluster.seeds.clone(),
-            run_id: run_id.to_owned(),
             command_deadline: cluster.timeouts.command,
             learns: config.commands.unknown == Unknown::Learn,
             has_to_learn: false,
             stale_rounds: 0,
+            hidden_rounds: 0,
         }
     }
 
@@ -149,13 +154,18 @@ impl Discovery {
             while let Ok(Some(joined)) = timeout_at(next_is_due, asked.join_next()).await {
                 match joined {
                     Ok((seed, Ok(answer))) => {
-                        self.check_identity(&seed, &answer, previous)?;
                         let server = answer.says.server();
+                        if server.is_slotmux && previous.is_empty() {
+                            warn!("upstream {seed} is another slotmux, used as a single server");
+                        }
                         if matches!(answer.says, Says::Cluster(_)) || !server.is_replica {
                             return Ok(answer);
                         }
                         // A plain replica takes no writes: only if no other seed is better.
                         replica.get_or_insert(answer);
+                    }
+                    Ok((seed, Err(Refusal::Ourselves))) => {
+                        return Err(DiscoverError::Ourselves(seed));
                     }
                     Ok((seed, Err(refusal))) => refused.push(BadSeed {
                         seed,
@@ -178,22 +188,6 @@ impl Discovery {
         let position = |seed: &Addr| self.seeds.iter().position(|other| other == seed);
         refused.sort_by_key(|bad| position(&bad.seed));
         Err(DiscoverError::NoneUsable(refused))
-    }
-
-    fn check_identity(
-        &self,
-        seed: &Addr,
-        answer: &Answer,
-        previous: &Topology,
-    ) -> Result<(), DiscoverError> {
-        let server = answer.says.server();
-        if !server.run_id.is_empty() && server.run_id == self.run_id {
-            return Err(DiscoverError::Ourselves(seed.clone()));
-        }
-        if server.is_slotmux && previous.is_empty() {
-            warn!("upstream {seed} is another slotmux, used as a single server");
-        }
-        Ok(())
     }
 
     /// Adds the views of some other primaries to that of a seed.
@@ -401,9 +395,16 @@ impl Discovery {
                 merged.unreachable
             );
         }
+        let has_hidden = views.iter().any(|view| view.hidden_replicas > 0);
+        self.hidden_rounds = if has_hidden {
+            self.hidden_rounds + 1
+        } else {
+            0
+        };
+        let is_incomplete = has_hidden && self.hidden_rounds <= HIDDEN_ROUNDS;
         (
             merged.topology,
-            merged.disputed > 0 || merged.remembered > 0,
+            merged.disputed > 0 || merged.remembered > 0 || is_incomplete,
         )
     }
 }

@@ -19,6 +19,8 @@ use crate::config::Config;
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 /// Pause after nodes disagreed: the news spreads by gossip within about a second.
 const UNSETTLED: Duration = Duration::from_secs(1);
+/// How often a trouble that stays is told again.
+const TELL_AGAIN: Duration = Duration::from_secs(30);
 /// Share by which pauses vary, so that many slotmux do not ask in step.
 const JITTER: f64 = 0.1;
 
@@ -87,7 +89,7 @@ impl RefreshRequests {
     }
 }
 
-/// One discovery from the seeds, for the start; the topology has version 1.
+/// One discovery from the seeds; the topology has version 1.
 pub async fn first(config: &Config, run_id: &str) -> Result<Topology, DiscoverError> {
     let found = Discovery::new(config, run_id)
         .discover(&Topology::empty())
@@ -99,16 +101,19 @@ pub async fn first(config: &Config, run_id: &str) -> Result<Topology, DiscoverEr
 
 /// Refreshes until cancelled. What `publish` holds is the topology to start from; if it is empty, the first discovery
 /// starts at once.
+///
+/// # Errors
+/// If there is no topology yet and only another configuration can bring one.
 pub async fn run(
     config: Arc<Config>,
     run_id: String,
     publish: watch::Sender<Arc<Topology>>,
     requests: RefreshRequests,
     cancel: CancellationToken,
-) {
-    cancel
-        .run_until_cancelled(refresh(&config, &run_id, &publish, &requests))
-        .await;
+) -> Result<(), DiscoverError> {
+    let refreshing = refresh(&config, &run_id, &publish, &requests);
+    let ended = cancel.run_until_cancelled(refreshing).await;
+    ended.map_or(Ok(()), Err)
 }
 
 async fn refresh(
@@ -116,11 +121,11 @@ async fn refresh(
     run_id: &str,
     publish: &watch::Sender<Arc<Topology>>,
     requests: &RefreshRequests,
-) {
+) -> DiscoverError {
     let pace = Pace::new(config);
     let stats = &requests.0.stats;
     let mut discovery = Discovery::new(config, run_id);
-    let mut last_error: Option<DiscoverError> = None;
+    let mut last_error: Option<(DiscoverError, Instant)> = None;
     let mut failures = 0;
     // Requests are served no earlier than `earliest`; without one the next refresh is at `latest`.
     let mut earliest = Instant::now();
@@ -141,7 +146,7 @@ async fn refresh(
         let previous = publish.borrow().clone();
         match discovery.discover(&previous).await {
             Ok(found) => {
-                if last_error.take().is_some() {
+                if last_error.take().is_some() && !previous.is_empty() {
                     info!("an upstream answers again");
                 }
                 failures = 0;
@@ -157,15 +162,23 @@ async fn refresh(
                         pace.refresh
                     });
             }
+            Err(error) if previous.is_empty() && error.is_final() => return error,
             Err(error) => {
                 failures += 1;
                 stats.failed.fetch_add(1, Ordering::Relaxed);
-                if last_error.as_ref() == Some(&error) {
+                let is_known = last_error
+                    .as_ref()
+                    .is_some_and(|(last, told)| *last == error && told.elapsed() < TELL_AGAIN);
+                if is_known {
                     debug!("still: {error}");
                 } else {
-                    warn!("the topology cannot be refreshed: {error}");
+                    if previous.is_empty() {
+                        warn!("not ready, trying again: {error}");
+                    } else {
+                        warn!("the topology cannot be refreshed: {error}");
+                    }
+                    last_error = Some((error, Instant::now()));
                 }
-                last_error = Some(error);
                 earliest = Instant::now() + jittered(pace.backoff(failures));
                 latest = earliest;
             }

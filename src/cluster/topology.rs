@@ -173,6 +173,15 @@ impl Topology {
         self.shards.is_empty()
     }
 
+    /// `cluster`, `standalone`, or nothing while it is not known.
+    pub fn kind_name(&self) -> &'static str {
+        match self.kind {
+            _ if self.is_empty() => "",
+            Kind::Cluster => "cluster",
+            Kind::Standalone => "standalone",
+        }
+    }
+
     /// Slots that nobody serves.
     pub fn uncovered(&self) -> usize {
         self.slots

@@ -17,6 +17,8 @@ pub struct View {
     pub ranges: Vec<(u16, u16, usize)>,
     /// Config epochs of all nodes that CLUSTER NODES names, by id.
     pub epochs: HashMap<String, u64>,
+    /// Healthy replicas that CLUSTER NODES names and CLUSTER SLOTS leaves out, as it does until they have data.
+    pub hidden_replicas: usize,
     /// Id of the node that was asked.
     pub myself: Option<String>,
     /// What that node says of itself.
@@ -113,12 +115,17 @@ impl View {
             nodes: Vec::new(),
             ranges: Vec::new(),
             epochs: HashMap::new(),
+            hidden_replicas: 0,
             myself: None,
             server,
             by_id: HashMap::new(),
         };
         let details = view.read_nodes(nodes)?;
         view.read_slots(asked, map, slots, &details)?;
+        view.hidden_replicas = details
+            .iter()
+            .filter(|(id, detail)| detail.is_replica && !view.by_id.contains_key(**id))
+            .count();
         Ok(view)
     }
 
@@ -143,8 +150,10 @@ impl View {
             let epoch: u64 = epoch
                 .parse()
                 .map_err(|_| bad("NODES", "a config epoch that is no number"))?;
-            let failed = flags.split(',').any(|flag| flag == "fail");
-            if flags.split(',').any(|flag| flag == "myself") {
+            let has = |flag: &str| flags.split(',').any(|other| other == flag);
+            let failed = has("fail");
+            let is_replica = has("slave") && !failed && !has("handshake") && !has("noaddr");
+            if has("myself") {
                 self.myself = Some(id.to_owned());
             }
             // `ip:port@bus,hostname,shard-id=..`; only the first word after a comma without `=` is a hostname.
@@ -166,6 +175,7 @@ impl View {
                     ip,
                     hostname,
                     failed,
+                    is_replica,
                 },
             );
         }
@@ -276,6 +286,8 @@ struct Details<'a> {
     ip: &'a str,
     hostname: Option<&'a str>,
     failed: bool,
+    /// A replica in good health.
+    is_replica: bool,
 }
 
 /// The fourth element of a node in CLUSTER SLOTS (Redis 7): what its preferred endpoint is not.

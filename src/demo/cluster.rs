@@ -314,7 +314,8 @@ impl LocalCluster {
     fn form(&self) -> Result<(), LocalError> {
         let primaries = self.options.primaries;
         for (index, node) in self.nodes.iter().enumerate() {
-            // Different epochs from the start: no two primaries have to settle whose claim is newer.
+            // Different epochs from the start: no two primaries have to settle whose claim is newer. A node takes one
+            // only as long as it knows no other, so all have theirs before the first introduction.
             node.process
                 .query::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()])?;
             if node.role == Role::Primary {
@@ -323,7 +324,9 @@ impl LocalCluster {
                 node.process
                     .query::<()>(&["CLUSTER", "ADDSLOTSRANGE", &start, &end])?;
             }
-            // Everyone is introduced to everyone: nothing waits for gossip.
+        }
+        // Everyone is introduced to everyone: nothing waits for gossip.
+        for index in 0..self.nodes.len() {
             for other in index + 1..self.nodes.len() {
                 self.meet(index, other)?;
             }
@@ -362,6 +365,21 @@ impl LocalCluster {
             }
             Ok(true)
         })?;
+        wait_until(PATIENCE, "the replicas to be named to clients", || {
+            for node in &self.nodes {
+                let shards: Vec<Vec<redis::Value>> = node.process.query(&["CLUSTER", "SLOTS"])?;
+                let mut named: Vec<&redis::Value> = Vec::new();
+                for replica in shards.iter().flat_map(|shard| shard.iter().skip(3)) {
+                    if !named.contains(&replica) {
+                        named.push(replica);
+                    }
+                }
+                if named.len() != expected {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })?;
         let timeout = self.options.node_timeout.as_millis().to_string();
         let no_failover = self
             .extra_setting("cluster-replica-no-failover")
@@ -393,6 +411,9 @@ impl LocalCluster {
 /// The configuration of every node while the cluster forms; [`LocalCluster::settle`] sets the rest.
 fn node_settings(options: &Options) -> Vec<(String, String)> {
     let mut settings = vec![
+        // CLUSTER SLOTS names a replica once something was replicated to it, if only such a ping. Ten seconds, the
+        // default, are too long to wait for.
+        ("repl-ping-replica-period".to_owned(), "1".to_owned()),
         ("cluster-enabled".to_owned(), "yes".to_owned()),
         ("cluster-config-file".to_owned(), "nodes.conf".to_owned()),
     ];

@@ -29,11 +29,11 @@ const PORTS_TRIED: u16 = 200;
 /// First choice for `/metrics`: the port that Prometheus' users know from redis_exporter.
 const ADMIN_PORT: u16 = 9121;
 
-/// How long slotmux may take to answer its first PING.
+/// How long slotmux may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long one try of that PING may take.
-const PING_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long one look at its admin page may take.
+const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Nobody depends on a demo: whoever is still connected is cut off soon after Ctrl-C.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -108,8 +108,8 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
             stop.cancel();
             outcome
         })?;
-    wait_until(PATIENCE, "slotmux to answer", || {
-        Ok(shutdown.is_cancelled() || answers(port))
+    wait_until(PATIENCE, "slotmux to be ready", || {
+        Ok(shutdown.is_cancelled() || is_ready(admin))
     })?;
     if !shutdown.is_cancelled() {
         say(&welcome(&cluster, options.port, port, admin));
@@ -192,18 +192,18 @@ fn free_port_from(wanted: u16) -> Result<u16, LocalError> {
         .ok_or(LocalError::NoPort)
 }
 
-/// Whether a PING is answered with PONG.
-fn answers(port: u16) -> bool {
-    let ping = || -> io::Result<bool> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut stream = TcpStream::connect_timeout(&address, PING_TIMEOUT)?;
-        stream.set_read_timeout(Some(PING_TIMEOUT))?;
-        stream.write_all(b"PING\r\n")?;
-        let mut reply = [0; 7];
-        stream.read_exact(&mut reply)?;
-        Ok(reply == *b"+PONG\r\n")
+/// Whether the admin page says that slotmux is ready.
+fn is_ready(admin: u16) -> bool {
+    let look = || -> io::Result<bool> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, admin));
+        let mut stream = TcpStream::connect_timeout(&address, LOOK_TIMEOUT)?;
+        stream.set_read_timeout(Some(LOOK_TIMEOUT))?;
+        stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n")?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head)?;
+        Ok(head.ends_with(b" 200"))
     };
-    ping().unwrap_or(false)
+    look().unwrap_or(false)
 }
 
 /// Prints for the user. A terminal that is gone must not keep us from cleaning up.

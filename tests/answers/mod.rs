@@ -169,6 +169,8 @@ impl Process for Quiet {
     fn facts(&self) -> Facts {
         Facts {
             usage: Usage::read(),
+            // Without an upstream slotmux says that it is loading.
+            topology: "cluster",
             ..Facts::default()
         }
     }

@@ -68,6 +68,21 @@ impl ProxyConfig {
         table.insert(key.to_owned(), value.into());
     }
 
+    /// Adds a listener, whose keys are the ones that are set from then on.
+    pub fn add_listener(&mut self, name: &str, bind: &str) {
+        let listeners = self.table.get_mut("listener").and_then(Value::as_array_mut);
+        listeners
+            .expect("a list of listeners")
+            .push(Value::Table(Table::new()));
+        self.set("listener.name", name);
+        self.set("listener.bind", bind);
+    }
+
+    /// Sets an environment variable of the process.
+    pub fn env(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Adds a user with one password, plain or `sha256:...`.
     pub fn add_user(&mut self, name: &str, password: &str) {
         let mut user = Table::new();

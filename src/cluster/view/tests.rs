@@ -40,6 +40,38 @@ fn addrs(view: &View) -> Vec<String> {
 }
 
 #[test]
+fn counts_healthy_replicas_that_are_not_named_to_clients() {
+    let slots = || {
+        vec![range(
+            0,
+            99,
+            vec![node("h", 1, "a", &[]), node("h", 2, "b", &[])],
+        )]
+    };
+    let line = |id: &str, flags: &str| format!("{id} h:1@2 {flags} a 0 0 1 connected\n");
+    for (lines, hidden) in [
+        (vec![line("a", "myself,master"), line("b", "slave")], 0),
+        (
+            vec![
+                line("b", "slave"),
+                line("c", "slave"),
+                line("d", "slave,fail?"),
+            ],
+            2,
+        ),
+        (
+            ["slave,fail", "handshake,slave", "slave,noaddr", "master"]
+                .map(|flags| line("c", flags))
+                .to_vec(),
+            0,
+        ),
+    ] {
+        let view = read(slots(), &lines.concat()).unwrap();
+        assert_eq!(view.hidden_replicas, hidden, "{lines:?}");
+    }
+}
+
+#[test]
 fn reads_primaries_replicas_epochs_and_names() {
     let slots = vec![
         range(

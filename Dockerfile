@@ -1,0 +1,22 @@
+# slotmux in a small image: `docker build -t slotmux .`, then
+# `docker run -e REDIS_URL=redis://node1:6379 -e SLOTMUX_PASSWORD=secret -p 6379:6379 slotmux`.
+
+FROM rust:1-slim-bookworm AS build
+WORKDIR /build
+COPY . .
+RUN cargo build --release --locked --bin slotmux --bin slotmux-bench
+
+FROM debian:bookworm-slim
+RUN useradd --system --no-create-home --shell /usr/sbin/nologin --uid 10001 slotmux
+COPY --from=build /build/target/release/slotmux /build/target/release/slotmux-bench /usr/local/bin/
+USER slotmux
+# In a container every client comes from elsewhere, and without a password slotmux serves loopback only: set
+# SLOTMUX_PASSWORD, or mount a file and name it by SLOTMUX_CONFIG.
+ENV SLOTMUX_LISTEN=0.0.0.0:6379 \
+    SLOTMUX_ADMIN=0.0.0.0:9121
+EXPOSE 6379 9121
+# Alive, not ready: a slotmux that waits for its upstream needs no restart.
+HEALTHCHECK --interval=10s --timeout=2s --start-period=5s CMD ["bash", "-c", \
+    "exec 3<>/dev/tcp/127.0.0.1/9121 && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r line <&3 && [[ $line == *' 200 '* ]]"]
+ENTRYPOINT ["slotmux"]
+CMD ["run"]

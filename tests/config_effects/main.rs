@@ -1,0 +1,106 @@
+//! Each key and variable of the configuration does to the running process what it says. Keys whose effect is a
+//! subject of its own are tested with that subject: the table below says where.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod connections;
+mod environment;
+mod listener;
+mod process;
+mod timing;
+mod upstream;
+mod users;
+
+use slotmux::config::{env, keys};
+
+/// Every key, and the file with the test that fails when the key does nothing.
+const KEYS: &[(&str, &str)] = &[
+    ("server.workers", PROCESS),
+    ("server.max_clients", PROCESS),
+    ("server.backlog", PROCESS),
+    ("server.memory_limit", "limits.rs"),
+    ("server.drain_timeout", "drain.rs"),
+    ("listener.name", PROCESS),
+    ("listener.bind", LISTENER),
+    ("listener.idle_timeout", LISTENER),
+    ("listener.tcp_keepalive", LISTENER),
+    ("listener.default_user", USERS),
+    ("listener.limits.max_request", "limits.rs"),
+    ("listener.limits.max_args", "limits.rs"),
+    ("listener.limits.max_inline", "limits.rs"),
+    ("listener.limits.max_pipeline", "limits.rs"),
+    ("listener.limits.output_soft", "limits.rs"),
+    ("listener.limits.output_hard", "limits.rs"),
+    ("user.name", USERS),
+    ("user.passwords", USERS),
+    ("cluster.name", PROCESS),
+    ("cluster.seeds", UPSTREAM),
+    ("cluster.kind", UPSTREAM),
+    ("cluster.username", UPSTREAM),
+    ("cluster.password", UPSTREAM),
+    ("cluster.address_map", UPSTREAM),
+    ("cluster.connections.shared", CONNECTIONS),
+    ("cluster.connections.dedicated_max", CONNECTIONS),
+    ("cluster.connections.dedicated_idle", CONNECTIONS),
+    ("cluster.connections.bulk_threshold", CONNECTIONS),
+    ("cluster.connections.max_in_flight", CONNECTIONS),
+    ("cluster.connections.max_in_flight_bytes", CONNECTIONS),
+    ("cluster.connections.connect_timeout", TIMING),
+    ("cluster.connections.backoff", TIMING),
+    ("cluster.timeouts.command", TIMING),
+    ("cluster.timeouts.response", TIMING),
+    ("cluster.retry.reads", "upstream_faults.rs"),
+    ("cluster.retry.unsent_writes", "upstream_faults.rs"),
+    ("cluster.topology.refresh", TIMING),
+    ("cluster.topology.min_interval", TIMING),
+    ("commands.unknown", UPSTREAM),
+    ("admin.bind", PROCESS),
+    ("log.level", PROCESS),
+    ("log.format", PROCESS),
+];
+
+const CONNECTIONS: &str = "config_effects/connections.rs";
+const ENVIRONMENT: &str = "config_effects/environment.rs";
+const LISTENER: &str = "config_effects/listener.rs";
+const PROCESS: &str = "config_effects/process.rs";
+const TIMING: &str = "config_effects/timing.rs";
+const UPSTREAM: &str = "config_effects/upstream.rs";
+const USERS: &str = "config_effects/users.rs";
+
+/// Every variable with a name of its own.
+const VARIABLES: &[(&str, &str)] = &[
+    ("REDIS_URL", ENVIRONMENT),
+    ("REDIS_USERNAME", UPSTREAM),
+    ("REDIS_PASSWORD", UPSTREAM),
+    ("REDIS_CONNECTION_TIMEOUT", TIMING),
+    ("REDIS_SOCKET_TIMEOUT", TIMING),
+    ("SLOTMUX_LISTEN", ENVIRONMENT),
+    ("SLOTMUX_MAX_CLIENTS", PROCESS),
+    ("SLOTMUX_WORKERS", PROCESS),
+    ("SLOTMUX_LOG", PROCESS),
+    ("SLOTMUX_ADMIN", ENVIRONMENT),
+    ("SLOTMUX_CONFIG", ENVIRONMENT),
+    ("SLOTMUX_PASSWORD", USERS),
+    ("REDIS_MAX_CONNECTIONS", CONNECTIONS),
+];
+
+/// A key, or a variable, that is new has to say here where its test is; and it has to be there.
+#[test]
+fn every_key_and_variable_has_its_test() {
+    let keys = keys::all();
+    let listed: Vec<&str> = KEYS.iter().map(|(key, _)| *key).collect();
+    assert_eq!(listed, keys);
+    let listed: Vec<&str> = VARIABLES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(listed, env::names());
+    for (name, file) in KEYS.iter().chain(VARIABLES) {
+        let path = format!("{}/tests/{file}", env!("CARGO_MANIFEST_DIR"));
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            assert!(!file.starts_with("config_effects/"), "there is no {path}");
+            continue;
+        };
+        // What every test has anyway, or sets by other means than by the key's whole name.
+        let is_implied = ["cluster.seeds", "user.name"].contains(name);
+        assert!(is_implied || text.contains(name), "{name} is not in {file}");
+    }
+}
