@@ -60,12 +60,13 @@ pub fn known(words: &Words) -> Option<&'static Command> {
 }
 
 /// Runs the transcript over two connections; panics with all differences. Returns the commands that Redis carried out,
-/// by their full names.
+/// by their full names. About half goes in batches; with the other `half`, the rest does.
 pub fn run(
     mut slotmux: Side,
     mut redis: Side,
     entries: &[Entry],
     seed: u64,
+    half: bool,
 ) -> BTreeSet<&'static str> {
     let mut random = Rng::with_seed(seed);
     let mut differences = Vec::new();
@@ -73,7 +74,11 @@ pub fn run(
     let mut at = 0;
     while at < entries.len() {
         let chunk = &entries[at..(at + random.usize(1..=LONGEST_BATCH)).min(entries.len())];
-        let batch = if random.bool() { chunk.len() } else { 1 };
+        let batch = if random.bool() == half {
+            chunk.len()
+        } else {
+            1
+        };
         for entries in chunk.chunks(batch) {
             let all: Vec<&Words> = entries.iter().map(Entry::words).collect();
             let of_redis: Vec<&Words> = entries

@@ -33,6 +33,7 @@ pub fn by_hand() -> Vec<Words> {
         scripts::LINES,
         scripts::TYPES,
         server::LINES,
+        server::PROTOCOLS,
     ];
     tables.iter().flat_map(|table| parse(table)).collect()
 }

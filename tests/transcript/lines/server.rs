@@ -150,3 +150,42 @@ FLUSHALL FOO
 FLUSHALL ASYNC
 DBSIZE
 "#;
+
+/// From one protocol to the other and back, with replies of every node in between; the last word is RESP3.
+pub const PROTOCOLS: &str = r#"
+DEL {p}h {p}z p:s
+HSET {p}h f v
+ZADD {p}z 1.5 m
+SADD p:s a
+HELLO 3
+HGETALL {p}h
+ZSCORE {p}z m
+SMEMBERS p:s
+GET nosuch
+MGET nosuch p:s {p}h nosuch2
+CLIENT GETNAME
+CLIENT TRACKINGINFO
+HELLO 2
+HGETALL {p}h
+ZSCORE {p}z m
+SMEMBERS p:s
+GET nosuch
+MGET nosuch p:s {p}h nosuch2
+CLIENT GETNAME
+HELLO 3 SETNAME three
+HGETALL {p}h
+CLIENT GETNAME
+HELLO 3 AUTH default x
+HELLO 5
+HGETALL {p}h
+HELLO 2 SETNAME "a b"
+HGETALL {p}h
+RESET
+HGETALL {p}h
+GET nosuch
+CLIENT GETNAME
+RESET
+HELLO 3
+ZSCORE {p}z m
+EVAL "return redis.call('HGETALL',KEYS[1])" 1 {p}h
+"#;
