@@ -64,7 +64,8 @@ const HASH_SEED: &str = "the order follows a hash seed that every Redis process 
 const CLOCK: &str = "time passes";
 const NODE_OVERHEAD: &str =
     "an entry of a cluster node is larger: it is linked with those of its slot";
-const OWN_FIGURES: &str = "ids, addresses and totals are slotmux' own; their form is held to Redis' by answers_against_redis";
+const OWN_FIGURES: &str =
+    "ids, addresses and totals are slotmux' own; answers_against_redis holds their form to Redis'";
 
 /// What one plain Redis does and a cluster does not: the reply is the one here and Redis is not asked.
 pub const OF_A_CLUSTER: &[(&str, &str)] = &[
@@ -175,7 +176,8 @@ const TRANSACTIONS: &str = "ERR slotmux: transactions (MULTI, WATCH) are not sup
 const IN_TRANSACTION: &str =
     "ERR slotmux: not executed, its MULTI was refused; EXEC, DISCARD or RESET ends this state";
 const PAUSE: &str = "ERR slotmux: CLIENT PAUSE and UNPAUSE are not supported yet";
-const EVERY_NODE: &str = "ERR slotmux: '%' is refused: it needs an answer from every node, and these cannot be joined yet";
+const EVERY_NODE: &str = "ERR slotmux: '%' is refused: \
+    it needs an answer from every node, and these cannot be joined yet";
 
 /// What slotmux refuses for good: it is about one server, or would leave a trace in a shared connection.
 pub const REFUSED: &[(&str, &str)] = &[
@@ -233,7 +235,8 @@ pub const REFUSED: &[(&str, &str)] = &[
 const ONE_NODE: &str =
     "ERR slotmux: '%' is refused: it concerns a single server; send it to that server directly";
 const BETWEEN_NODES: &str = "ERR slotmux: '%' is refused: only servers send it to each other";
-const CONNECTION_STATE: &str = "ERR slotmux: '%' is refused: it changes the state of a connection that is shared with other clients";
+const CONNECTION_STATE: &str = "ERR slotmux: '%' is refused: \
+    it changes the state of a connection that is shared with other clients";
 
 /// What a server of 7.2 answers and one of 7.0 does not know: newer libraries send it at once, so slotmux takes it.
 pub const NEWER: &[(&str, &str)] = &[
