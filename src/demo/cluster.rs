@@ -314,7 +314,8 @@ impl LocalCluster {
     fn form(&self) -> Result<(), LocalError> {
         let primaries = self.options.primaries;
         for (index, node) in self.nodes.iter().enumerate() {
-            // Different epochs from the start: no two primaries have to settle whose claim is newer.
+            // Different epochs from the start: no two primaries have to settle whose claim is newer. A node takes one
+            // only as long as it knows no other, so all have theirs before the first introduction.
             node.process
                 .query::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()])?;
             if node.role == Role::Primary {
@@ -323,7 +324,9 @@ impl LocalCluster {
                 node.process
                     .query::<()>(&["CLUSTER", "ADDSLOTSRANGE", &start, &end])?;
             }
-            // Everyone is introduced to everyone: nothing waits for gossip.
+        }
+        // Everyone is introduced to everyone: nothing waits for gossip.
+        for index in 0..self.nodes.len() {
             for other in index + 1..self.nodes.len() {
                 self.meet(index, other)?;
             }
