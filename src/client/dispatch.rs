@@ -25,6 +25,12 @@ pub enum Taken {
     No,
 }
 
+const NO_AUTH: &str = "NOAUTH Authentication required.";
+/// As Redis, whatever is wrong with an EXEC, says that the transaction is gone.
+const EXEC_BEFORE_LOGIN: &str =
+    "EXECABORT Transaction discarded because of: NOAUTH Authentication required.";
+const WRONG_EXEC: &str = "EXECABORT Transaction discarded because of: \
+    wrong number of arguments for 'exec' command";
 const NO_TRANSACTIONS: &str = "ERR slotmux: transactions (MULTI, WATCH) are not supported yet";
 const IN_REFUSED_TRANSACTION: &str =
     "ERR slotmux: not executed, its MULTI was refused; EXEC, DISCARD or RESET ends this state";
@@ -42,7 +48,11 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
     }
     let plan = worker.with_knowledge(|knowledge| plan(request, command, knowledge));
     if !client.authenticated.get() && !plan.needs_no_authentication() {
-        return refuse(worker, client, "NOAUTH Authentication required.");
+        let text = match plan {
+            Plan::Transaction(Transaction::Exec) => EXEC_BEFORE_LOGIN,
+            _ => NO_AUTH,
+        };
+        return refuse(worker, client, text);
     }
     if client.refused_transaction.get() && !plan.ends_refused_transaction() {
         return refuse(worker, client, IN_REFUSED_TRANSACTION);
@@ -104,6 +114,10 @@ fn transaction(worker: &Rc<Worker>, client: &Rc<Client>, what: Transaction) -> T
             )
         }
         Transaction::Exec => refuse(worker, client, "ERR EXEC without MULTI"),
+        Transaction::WrongExec => {
+            client.refused_transaction.set(false);
+            refuse(worker, client, WRONG_EXEC)
+        }
         Transaction::Discard if was_refused => {
             client.refused_transaction.set(false);
             reply_here(worker, client, b"+OK\r\n");

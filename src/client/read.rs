@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::resp::scan::{Boundary, Scan, scan_request};
-use crate::resp::{Limits, Malformed, inline, write};
+use crate::resp::{Limits, Malformed, inline};
 use crate::worker::Worker;
 
 use super::dispatch::{Taken, dispatch};
@@ -268,9 +268,8 @@ impl ClientTask {
     fn refuse(&self, malformed: &Malformed) {
         self.worker.stats.protocol_errors.inc();
         tracing::debug!(client = self.client.id, %malformed, "protocol error");
-        let mut reply = Vec::new();
-        write::error(&mut reply, &format!("ERR Protocol error: {malformed}"));
-        self.client.reply_now(&self.worker, &reply);
+        self.client
+            .reply_now(&self.worker, &malformed.error_reply());
         self.client.finish(&self.worker);
     }
 

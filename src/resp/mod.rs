@@ -135,6 +135,23 @@ pub enum Malformed {
     ReplyElements,
 }
 
+impl Malformed {
+    /// The reply to the client that sent it, line end included. A byte of the client's is repeated as it came, so this
+    /// need not be UTF-8.
+    pub fn error_reply(&self) -> Vec<u8> {
+        let mut reply = Vec::new();
+        match *self {
+            Malformed::ExpectedBulk(byte @ 0x80..) => {
+                reply.extend_from_slice(b"-ERR Protocol error: expected '$', got '");
+                reply.push(byte);
+                reply.extend_from_slice(b"'\r\n");
+            }
+            _ => write::error(&mut reply, &format!("ERR Protocol error: {self}")),
+        }
+        reply
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +170,18 @@ mod tests {
         ];
         for (malformed, text) in table {
             assert_eq!(malformed.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_byte_of_the_client_is_repeated_as_it_came() {
+        let table: [(u8, &[u8]); 3] = [
+            (b'f', b"-ERR Protocol error: expected '$', got 'f'\r\n"),
+            (0xff, b"-ERR Protocol error: expected '$', got '\xff'\r\n"),
+            (b'\r', b"-ERR Protocol error: expected '$', got ' '\r\n"),
+        ];
+        for (byte, reply) in table {
+            assert_eq!(Malformed::ExpectedBulk(byte).error_reply(), reply);
         }
     }
 

@@ -61,6 +61,8 @@ pub enum Transaction {
     Multi,
     /// `EXEC`
     Exec,
+    /// `EXEC` with arguments, which aborts the transaction.
+    WrongExec,
     /// `DISCARD`
     Discard,
     /// `WATCH`
@@ -87,6 +89,9 @@ pub fn plan(
 ) -> Plan {
     let command = match command {
         Ok(command) => command,
+        Err(Unresolved::Arity(command)) if command.full_name == "exec" => {
+            return Plan::Transaction(Transaction::WrongExec);
+        }
         Err(unresolved) => return plan_learned(request, knowledge, &unresolved),
     };
     // Where the table does not say that a command only reads, it may have changed something.
@@ -210,7 +215,7 @@ impl Plan {
     pub fn needs_no_authentication(&self) -> bool {
         match self {
             Plan::Answer(what, _) => crate::answer::allowed_before_login(*what),
-            Plan::Unknown(_) => true,
+            Plan::Unknown(_) | Plan::Transaction(Transaction::WrongExec) => true,
             _ => false,
         }
     }
@@ -221,5 +226,35 @@ impl Plan {
             self,
             Plan::Transaction(_) | Plan::Answer(Answer::Reset | Answer::Quit, _)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::resolve;
+    use crate::resp::{Limits, scan_request};
+
+    fn plan_of(bytes: &[u8]) -> Plan {
+        let mut args = Vec::new();
+        scan_request(bytes, &Limits::default(), &mut args).expect("a request");
+        let request = Request { bytes, args: &args };
+        let knowledge = Knowledge {
+            learned: None,
+            is_one_node: false,
+        };
+        plan(&request, resolve(bytes, &args), &knowledge)
+    }
+
+    #[test]
+    fn a_wrong_exec_still_ends_a_transaction() {
+        let wrong = plan_of(b"*2\r\n$4\r\nEXEC\r\n$1\r\nx\r\n");
+        assert!(matches!(wrong, Plan::Transaction(Transaction::WrongExec)));
+        assert!(wrong.ends_refused_transaction() && wrong.needs_no_authentication());
+        let right = plan_of(b"*1\r\n$4\r\nEXEC\r\n");
+        assert!(matches!(right, Plan::Transaction(Transaction::Exec)));
+        assert!(!right.needs_no_authentication());
+        let other = plan_of(b"*2\r\n$5\r\nMULTI\r\n$1\r\nx\r\n");
+        assert!(matches!(other, Plan::Unknown(_)));
     }
 }

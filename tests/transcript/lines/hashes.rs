@@ -1,0 +1,95 @@
+//! Hashes.
+
+pub const LINES: &str = r#"
+HSET h f v
+HSET h f w g x
+HSET h f
+HSET h f v g
+HSET h "" "" "\x00" "\r\n"
+HGET h f
+HGET h nosuch
+HGET nosuch f
+HGET h ""
+HMSET h a 1 b 2
+HMSET h a
+HMSET h a 1 b
+HMGET h a b nosuch a
+HMGET nosuch a b
+HGETALL h
+HGETALL nosuch
+HKEYS h
+HKEYS nosuch
+HVALS h
+HVALS nosuch
+HLEN h
+HLEN nosuch
+HEXISTS h f
+HEXISTS h nosuch
+HEXISTS nosuch f
+HSTRLEN h f
+HSTRLEN h nosuch
+HSTRLEN nosuch f
+HSETNX h f z
+HSETNX h new z
+HDEL h new nosuch g
+HDEL h nosuch
+HDEL nosuch f
+HINCRBY h n 5
+HINCRBY h n -10
+HINCRBY h n 9223372036854775808
+HINCRBY h n a
+HINCRBY h f 1
+HINCRBY h n -9223372036854775808
+HINCRBYFLOAT h fl 1.5
+HINCRBYFLOAT h fl -0.25
+HINCRBYFLOAT h fl 1e2
+HINCRBYFLOAT h fl nan
+HINCRBYFLOAT h fl a
+HINCRBYFLOAT h f 1
+HGETALL h
+HSET one only 1
+HRANDFIELD one
+HRANDFIELD one 5
+HRANDFIELD one -3
+HRANDFIELD one 5 WITHVALUES
+HRANDFIELD one -2 WITHVALUES
+HRANDFIELD one 0
+HRANDFIELD one a
+HRANDFIELD one 1 FOO
+HRANDFIELD nosuch
+HRANDFIELD nosuch 3
+HRANDFIELD nosuch 3 WITHVALUES
+HSCAN h 0
+HSCAN h 0 MATCH f*
+HSCAN h 0 COUNT 1
+HSCAN h 0 MATCH nosuch COUNT 5
+HSCAN nosuch 0
+HSCAN h a
+HSCAN h 0 COUNT 0
+HSCAN h 0 FOO
+HDEL one only
+EXISTS one
+HSET big f1 "0123456789012345678901234567890123456789012345678901234567890123456789" f2 v f3 v f4 v
+OBJECT ENCODING big
+HGETALL big
+HKEYS big
+HVALS big
+HSCAN big 0 COUNT 1000
+SET str v
+HSET str f v
+HGET str f
+HMSET str f v
+HMGET str f
+HGETALL str
+HKEYS str
+HVALS str
+HLEN str
+HEXISTS str f
+HSTRLEN str f
+HSETNX str f v
+HDEL str f
+HINCRBY str f 1
+HINCRBYFLOAT str f 1
+HRANDFIELD str
+HSCAN str 0
+"#;

@@ -1,0 +1,244 @@
+//! The transcript: a few thousand commands to slotmux before a real cluster and to one plain Redis, the replies
+//! compared byte by byte. What is meant to differ is listed in `intended`, with the reasons.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod generate;
+mod intended;
+mod lines;
+mod raw;
+mod run;
+mod side;
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use common::{Proxy, RawClient, Value, shared_cluster};
+use intended::{NEVER_SUCCEEDS, NEWER, NOT_YET, OF_A_CLUSTER, REFUSED};
+use lines::{by_hand, words};
+use run::{Entry, known, run};
+use side::Side;
+use slotmux::command::Route;
+use slotmux::demo::server::{LocalServer, ServerOptions};
+
+/// Of the generated commands and of the batches, unless SLOTMUX_TRANSCRIPT_SEED gives another. Any has to pass.
+const SEED: u64 = 2026;
+
+fn seed() -> u64 {
+    let given = std::env::var("SLOTMUX_TRANSCRIPT_SEED").ok();
+    given.map_or(SEED, |seed| seed.parse().expect("a number"))
+}
+
+/// slotmux before a cluster, and one plain Redis with the same settings as far as clients see them.
+struct Pair {
+    proxy: Proxy,
+    redis: LocalServer,
+}
+
+impl Pair {
+    fn start(password: Option<&str>) -> Pair {
+        let proxy = Proxy::start(shared_cluster(), |config| {
+            if let Some(password) = password {
+                config.add_user("default", password);
+            }
+        });
+        let redis = LocalServer::start(&settings(password));
+        Pair {
+            proxy,
+            redis: redis.expect("a server"),
+        }
+    }
+
+    /// Removes everything on both sides.
+    fn empty(&self) {
+        for port in [self.proxy.port(), self.redis.port()] {
+            let mut client = RawClient::connect(port);
+            for line in ["FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH"] {
+                assert_eq!(client.call(&words(line)), Value::ok(), "{line}");
+            }
+        }
+    }
+}
+
+/// The one pair without a password. A test has it alone, as it removes the keys of others.
+fn pair() -> MutexGuard<'static, Pair> {
+    static PAIR: OnceLock<Mutex<Pair>> = OnceLock::new();
+    let pair = PAIR.get_or_init(|| Mutex::new(Pair::start(None)));
+    let pair = pair.lock().unwrap_or_else(PoisonError::into_inner);
+    pair.empty();
+    pair
+}
+
+/// Whether redis-server is of the version whose texts slotmux gives. If not, that is said, and nothing is compared.
+fn speaks_7_0() -> bool {
+    let told = std::process::Command::new("redis-server")
+        .arg("--version")
+        .output()
+        .expect("these tests need redis-server on PATH");
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let speaks = told.contains(" v=7.0.");
+    if !speaks {
+        eprintln!("SKIPPED: the transcript is one of Redis 7.0, and this is {told}");
+    }
+    speaks
+}
+
+/// Of a plain server: what slotmux says of itself.
+fn settings(password: Option<&str>) -> ServerOptions {
+    let extra = [("databases", "1"), ("tcp-keepalive", "60")];
+    let extra = extra.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    ServerOptions {
+        password: password.map(str::to_owned),
+        extra: extra.to_vec(),
+    }
+}
+
+/// What is listed of any upstream.
+fn listed() -> impl Iterator<Item = Entry> {
+    [NOT_YET, REFUSED, NEWER].into_iter().flat_map(entries_of)
+}
+
+fn entries_of(list: &'static [(&str, &str)]) -> impl Iterator<Item = Entry> {
+    list.iter().map(|(line, text)| Entry::listed(line, text))
+}
+
+/// The whole transcript in one protocol.
+fn transcript(protocol: &str) {
+    if !speaks_7_0() {
+        return;
+    }
+    let pair = pair();
+    let greeting = words(&format!("HELLO {protocol}"));
+    let by_hand = std::iter::once(greeting).chain(by_hand()).map(Entry::new);
+    let listed = listed().chain(entries_of(OF_A_CLUSTER));
+    let entries: Vec<Entry> = by_hand.chain(listed).collect();
+    let connect = || {
+        (
+            Side::connect(pair.proxy.port()),
+            Side::connect(pair.redis.port()),
+        )
+    };
+    let (slotmux, redis) = connect();
+    let succeeded = run(slotmux, redis, &entries, seed(), true);
+    assert_eq!(never_succeeded(&succeeded), [""; 0], "add lines for these");
+    // Once more, so that each line is sent alone as well as in a batch.
+    pair.empty();
+    let (slotmux, redis) = connect();
+    run(slotmux, redis, &entries, seed(), false);
+
+    pair.empty();
+    let (slotmux, redis) = connect();
+    let mut generated = generate::generated(seed());
+    generated.insert(0, words(&format!("HELLO {protocol}")));
+    assert!(generated.len() > 3000, "{}", generated.len());
+    let generated: Vec<Entry> = generated.into_iter().map(Entry::new).collect();
+    run(slotmux, redis, &generated, seed(), true);
+}
+
+/// Commands that slotmux forwards and that no line made succeed.
+fn never_succeeded(succeeded: &BTreeSet<&str>) -> Vec<&'static str> {
+    let forwarded = generate::commands_of_7_0().filter(|command| {
+        let forwarded = matches!(
+            command.route,
+            Route::Keyed | Route::Split(_) | Route::AnyNode | Route::AllPrimaries(_)
+        );
+        forwarded && (!command.is_container() || command.name == "command")
+    });
+    forwarded
+        .map(|command| command.full_name)
+        .filter(|name| !succeeded.contains(name))
+        .filter(|name| NEVER_SUCCEEDS.iter().all(|(never, _)| never != name))
+        .collect()
+}
+
+#[test]
+fn replies_in_resp2_are_those_of_one_redis() {
+    transcript("2");
+}
+
+#[test]
+fn replies_in_resp3_are_those_of_one_redis() {
+    transcript("3");
+}
+
+/// Before an upstream that is no cluster, commands over several slots pass.
+#[test]
+fn replies_before_a_single_upstream_are_its_own() {
+    if !speaks_7_0() {
+        return;
+    }
+    let upstream = LocalServer::start(&settings(None)).expect("a server");
+    let redis = LocalServer::start(&settings(None)).expect("a server");
+    let proxy = Proxy::start_before(&upstream, |_| {});
+    let slotmux = || Side::connect(proxy.port());
+    let many = "SET a 1|RENAME a b|COPY b c|MSETNX d 1 e 2|SUNIONSTORE f g h|ZUNION 2 g h|XREAD STREAMS g h 0 0";
+    let many = many.split('|').map(|line| Entry::new(words(line)));
+    let by_hand = by_hand().into_iter().map(Entry::new).chain(many);
+    let entries: Vec<Entry> = by_hand.chain(listed()).collect();
+    run(
+        slotmux(),
+        Side::connect(redis.port()),
+        &entries,
+        seed(),
+        true,
+    );
+}
+
+#[test]
+fn every_command_has_a_line() {
+    let by_hand = by_hand().into_iter().map(Entry::new);
+    let with_line: BTreeSet<&str> = by_hand
+        .chain(listed())
+        .chain(entries_of(OF_A_CLUSTER))
+        .filter_map(|entry| known(entry.words()).map(|command| command.full_name))
+        .collect();
+    // Of CLUSTER, slotmux answers all in the same words.
+    let missing: Vec<&str> = generate::commands_of_7_0()
+        .filter(|command| !command.is_container() && !command.full_name.starts_with("cluster|"))
+        .map(|command| command.full_name)
+        .filter(|name| !with_line.contains(name) && *name != "quit")
+        .collect();
+    assert_eq!(missing, [""; 0], "commands of the table without a line");
+}
+
+/// Sends the sessions whole and in pieces of a few bytes.
+fn compare_bytes(pair: &Pair, sessions: &[&[u8]]) {
+    for session in sessions {
+        for piece in [session.len(), 1, 5] {
+            compare_session(pair, session, piece);
+        }
+    }
+}
+
+fn compare_session(pair: &Pair, session: &[u8], piece: usize) {
+    let ours = Side::connect(pair.proxy.port()).until_close(session, piece);
+    let theirs = Side::connect(pair.redis.port()).until_close(session, piece);
+    assert_eq!(
+        ours.escape_ascii().to_string(),
+        theirs.escape_ascii().to_string(),
+        "{} in pieces of {piece}",
+        session[..session.len().min(200)].escape_ascii()
+    );
+}
+
+#[test]
+fn bytes_of_whole_sessions_are_those_of_one_redis() {
+    if !speaks_7_0() {
+        return;
+    }
+    let pair = pair();
+    compare_bytes(&pair, raw::SESSIONS);
+    let endless = [b"PING\r\nGET ", &[b'x'; 70_000][..]].concat();
+    compare_session(&pair, &endless, endless.len());
+}
+
+#[test]
+fn logins_are_those_of_one_redis() {
+    if !speaks_7_0() {
+        return;
+    }
+    // The cluster is that of the others.
+    let _alone = pair();
+    let pair = Pair::start(Some("secret"));
+    compare_bytes(&pair, raw::LOCKED_SESSIONS);
+}
