@@ -245,7 +245,8 @@ impl ClientTask {
         }
         let bytes = from_inline(&words);
         let mut args = Vec::new();
-        scan_request(&bytes, &self.limits(), &mut args)?;
+        // The line itself was within the limits; Redis has no further ones for its words.
+        scan_request(&bytes, &self.worker.request_limits(&self.client), &mut args)?;
         Ok(dispatch(
             &self.worker,
             &self.client,
@@ -269,7 +270,14 @@ impl ClientTask {
         self.worker.stats.protocol_errors.inc();
         tracing::debug!(client = self.client.id, %malformed, "protocol error");
         let mut reply = Vec::new();
-        write::error(&mut reply, &format!("ERR Protocol error: {malformed}"));
+        let text = match malformed {
+            Malformed::RequestTooBig => format!(
+                "ERR slotmux: the request is larger than listener.limits.max_request ({} bytes)",
+                self.limits().max_request
+            ),
+            _ => format!("ERR Protocol error: {malformed}"),
+        };
+        write::error(&mut reply, &text);
         self.client.reply_now(&self.worker, &reply);
         self.client.finish(&self.worker);
     }

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use slotmux::demo::cluster::{LocalCluster, Options};
 
 pub mod client;
+pub mod neighbour;
 pub mod peer;
 pub mod proxy;
 pub mod reply;
 
 pub use client::RawClient;
+pub use neighbour::Neighbour;
 pub use peer::{Layout, Peer, Step};
 pub use proxy::{Proxy, ProxyConfig};
 pub use reply::Value;
