@@ -350,10 +350,10 @@ impl Client {
     }
 
     /// Counts this client's buffers against the worker's memory budget. What every active client has is not counted.
-    pub(super) fn charge_buffers(&self, worker: &Worker) {
+    pub fn charge_buffers(&self, worker: &Worker) {
         /// Below this a client is one of many; above it is one that the budget has to know.
         const WORTH_COUNTING: usize = 16 * 1024;
-        let bytes = self.pending_input.get() + self.buffered();
+        let bytes = self.pending_input.get() + self.buffered() + self.gathered.get();
         self.charge(worker, if bytes > WORTH_COUNTING { bytes } else { 0 });
     }
 }
