@@ -98,7 +98,7 @@ async fn serve(worker: &Rc<Worker>, lane: &Rc<Lane>) -> End {
     })
     .await;
     lane.set_down(worker);
-    after_loss(worker, lane, replies.is_mid_stream());
+    after_loss(worker, lane);
     end
 }
 
