@@ -21,6 +21,7 @@ impl Client {
         if self.is_closed() {
             // Counting goes on, so that a drain can see that nothing is in flight any more.
             if complete {
+                worker.stats.abandoned.inc();
                 self.head_seq.set(head.wrapping_add(1));
             }
             return;
@@ -41,6 +42,7 @@ impl Client {
                     }
                 }
                 drop((out, held));
+                worker.stats.replies.add(u64::from(answered));
                 self.answered(head.wrapping_add(answered));
             } else {
                 drop(out);
