@@ -142,7 +142,7 @@ fn strangers_may_send_little_as_with_redis() {
         b"*2\r\n$4\r\nECHO\r\n$16385\r\n".to_vec(),
         b"*2\r\n$4\r\nECHO\r\n$536870913\r\n".to_vec(),
         // No strangers' limit for inline requests, but a password is wanted; then it ends.
-        format!("{words}\r\n*11\r\n").into_bytes(),
+        format!("DEL {words}\r\n*11\r\n").into_bytes(),
         b"*10\r\n"
             .iter()
             .copied()

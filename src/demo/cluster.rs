@@ -323,7 +323,10 @@ impl LocalCluster {
                 node.process
                     .query::<()>(&["CLUSTER", "ADDSLOTSRANGE", &start, &end])?;
             }
-            // Everyone is introduced to everyone: nothing waits for gossip.
+        }
+        // Everyone is introduced to everyone: nothing waits for gossip. Not before all have their epochs, which a node
+        // that knows another one refuses.
+        for index in 0..self.nodes.len() {
             for other in index + 1..self.nodes.len() {
                 self.meet(index, other)?;
             }
