@@ -170,3 +170,43 @@ fn a_dead_clients_replies_go_nowhere() {
         "what was sent still runs"
     );
 }
+
+#[test]
+fn one_who_dies_waiting_for_a_lane_of_its_own_does_not_take_the_turn_of_the_next() {
+    let gate = Gate::default();
+    let held_back = gate.clone();
+    let peer = Peer::start(move |request| {
+        (request.name() == "SET").then(|| {
+            vec![
+                Step::Gate(held_back.clone()),
+                Step::Bytes(b"+OK\r\n".to_vec()),
+            ]
+        })
+    });
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.connections.dedicated_max", 1);
+        config.set("cluster.timeouts.command", "60s");
+        config.set("cluster.timeouts.response", "60s");
+    });
+    let large = command(&["SET", "large", &"l".repeat(100_000)]);
+    let parked = || proxy.metric("slotmux_parks_total");
+    let mut first = proxy.client();
+    first.send_raw(&large);
+    poll_until(PATIENCE, "the only lane to be in use", || {
+        proxy.metric("slotmux_in_flight") == Some(1.0)
+    });
+    let mut doomed = connect(proxy.port());
+    doomed.write_all(&large).expect("sent");
+    poll_until(PATIENCE, "one to wait", || parked() == Some(1.0));
+    let mut next = proxy.client();
+    next.send_raw(&large);
+    poll_until(PATIENCE, "another to wait", || parked() == Some(2.0));
+    reset(doomed);
+    poll_until(PATIENCE, "it to be forgotten", || {
+        proxy.metric("slotmux_clients") == Some(2.0)
+    });
+    gate.open();
+    assert_eq!(first.read(), Value::ok());
+    assert_eq!(next.read(), Value::ok());
+}

@@ -386,12 +386,14 @@ fn a_push_is_nobodys_reply() {
 #[test]
 fn half_a_large_reply_is_never_completed_by_something_else() {
     let half = [b"$200000\r\n".to_vec(), vec![b'h'; 100_000]].concat();
-    let (faulty, sound, _layout) =
+    let gate = Gate::default();
+    let held_back = gate.clone();
+    let (_faulty, sound, _layout) =
         pair(
             move |request| match (request.name().as_str(), request.word(1).split(':').next()) {
                 ("GET", Some("half")) => Some(vec![
                     Step::Bytes(half.clone()),
-                    Step::Pause(Duration::from_millis(50)),
+                    Step::Gate(held_back.clone()),
                     Step::Close,
                 ]),
                 ("GET", _) => Some(named(request)),
@@ -404,10 +406,21 @@ fn half_a_large_reply_is_never_completed_by_something_else() {
     });
     let (mut unlucky, mut other) = (proxy.client(), proxy.client());
     unlucky.send(&["GET", &key_in(false, "half", 0)]);
-    let key = key_in(false, "whole", 0);
+    assert!(
+        unlucky.has_news(PATIENCE),
+        "the half is passed on as it comes"
+    );
     // Behind it on the same lane.
+    let key = key_in(false, "whole", 0);
     for _ in 0..10 {
-        assert_eq!(other.call(&["GET", &key]), Value::Simple(key.clone()));
+        other.send(&["GET", &key]);
+    }
+    poll_until(PATIENCE, "all to be in flight", || {
+        proxy.metric("slotmux_in_flight") == Some(11.0)
+    });
+    gate.open();
+    for _ in 0..10 {
+        assert_eq!(other.read(), Value::Simple(key.clone()));
     }
     let got = unlucky.read_to_close();
     assert!(got.starts_with(b"$200000\r\n") && got.len() < 150_000);
@@ -415,8 +428,6 @@ fn half_a_large_reply_is_never_completed_by_something_else() {
         got[9..].iter().all(|&byte| byte == b'h'),
         "something else came in between"
     );
-    assert_eq!(other.call(&["GET", &key]), Value::Simple(key.clone()));
-    drop(faulty);
 }
 
 #[test]
