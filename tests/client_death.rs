@@ -186,6 +186,8 @@ fn one_who_dies_waiting_for_a_lane_of_its_own_does_not_take_the_turn_of_the_next
     let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
         config.set("server.workers", 1);
         config.set("cluster.connections.dedicated_max", 1);
+        // An unused lane that is given up would let the next one go on as well.
+        config.set("cluster.connections.dedicated_idle", "1h");
         config.set("cluster.timeouts.command", "60s");
         config.set("cluster.timeouts.response", "60s");
     });
