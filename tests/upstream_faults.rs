@@ -367,6 +367,26 @@ fn what_is_no_reply_ends_the_connection_and_nobody_gets_a_wrong_one() {
 }
 
 #[test]
+fn a_reply_that_nobody_asked_for_ends_the_connection() {
+    let (_faulty, sound, _layout) = pair(|request| {
+        (request.name() == "GET")
+            .then(|| Step::reply(format!("+{}\r\n+surplus\r\n", request.word(1))))
+    });
+    let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.connections.backoff", "10ms..50ms");
+    });
+    let mut client = proxy.client();
+    for i in 1..=10 {
+        let key = key_in(false, "surplus", i);
+        assert_eq!(client.call(&["GET", &key]), Value::Simple(key.clone()));
+        poll_until(PATIENCE, "the connection to be given up", || {
+            proxy.metric("slotmux_upstream_lost_total") == Some(i as f64)
+        });
+    }
+}
+
+#[test]
 fn a_push_is_nobodys_reply() {
     let (_faulty, sound, _layout) = pair(|request| {
         (request.name() == "GET").then(|| {
