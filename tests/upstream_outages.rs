@@ -157,7 +157,7 @@ fn a_frozen_node_costs_errors_and_its_late_replies_go_nowhere() {
     let key = key_of(0, "frozen", 0);
     assert_eq!(client.call(&["INCR", &key]), Value::Integer(1));
     cluster.stop(0).expect("frozen");
-    for _ in 0..3 {
+    for round in 0..3 {
         let mut commands = vec![vec!["INCR", &*key]; 50];
         commands.push(vec!["GET", &key]);
         let replies = client.pipeline(&commands);
@@ -168,8 +168,10 @@ fn a_frozen_node_costs_errors_and_its_late_replies_go_nowhere() {
             );
         }
         assert_eq!(replies[50].error(), "ERR slotmux: upstream timeout");
-        // One that is gone before its late replies come.
-        drop(std::mem::replace(&mut client, proxy.client()));
+        if round < 2 {
+            // One that is gone before its late replies come; the last one stays.
+            drop(std::mem::replace(&mut client, proxy.client()));
+        }
     }
     neighbour.goes_on();
     cluster.resume(0).expect("awake");

@@ -48,11 +48,15 @@ impl Client {
                 drop(out);
             }
         } else {
-            let ahead = seq.wrapping_sub(head) as usize;
+            let ahead = seq.wrapping_sub(head);
+            if ahead >= self.in_flight() {
+                debug_assert!(false, "a request was answered twice");
+                return;
+            }
             self.held
                 .borrow_mut()
                 .get_or_insert_with(|| worker.held.take())
-                .hold(ahead, bytes, complete);
+                .hold(ahead as usize, bytes, complete);
         }
         worker.turn.touch_client(self);
     }
