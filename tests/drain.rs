@@ -4,13 +4,14 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use common::client::command;
 use common::peer::Gate;
 use common::reply::read_value;
 use common::{PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until, shared_cluster};
+use slotmux::slot::slot_of;
 
 /// What `std::process::exit` gets at the second signal: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -76,52 +77,63 @@ fn what_is_in_flight_is_answered_and_nobody_new_gets_in() {
     }
 }
 
-#[test]
-fn clients_at_work_get_whole_replies_up_to_the_end() {
-    let proxy = Proxy::start(shared_cluster(), |_| {});
-    let (port, answered) = (proxy.port(), Mutex::new(0));
-    thread::scope(|scope| {
-        for id in 0..8 {
-            let answered = &answered;
-            scope.spawn(move || {
-                let stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
-                stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
-                let mut sending = stream.try_clone().expect("a handle");
-                let mut input = std::io::BufReader::new(stream);
-                let mut next = 0;
-                loop {
-                    let bytes: Vec<u8> = (next..next + 100)
-                        .flat_map(|i| command(&["ECHO", &format!("{id}.{i}")]))
-                        .chain(command(&["SET", &format!("drain:{id}"), &next.to_string()]))
-                        .collect();
-                    // The end may come at any time.
-                    if sending.write_all(&bytes).is_err() {
-                        return;
-                    }
-                    for i in next..next + 100 {
-                        let mut record = Vec::new();
-                        match read_value(&mut input, &mut record) {
-                            Ok(reply) => assert_eq!(reply, Value::bulk(format!("{id}.{i}"))),
-                            Err(_) => {
-                                return assert!(record.is_empty(), "half a reply: {record:?}");
-                            }
-                        }
-                    }
-                    match read_value(&mut input, &mut Vec::new()) {
-                        Ok(reply) => assert_eq!(reply, Value::ok()),
-                        Err(_) => return,
-                    }
-                    next += 100;
-                    *answered.lock().expect("a number") += 1;
+/// Counts in pipelines until slotmux ends; returns how many replies came.
+fn count_to_the_end(port: u16, key: &str, progress: &AtomicUsize) -> i64 {
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    let mut sending = stream.try_clone().expect("a handle");
+    let mut input = std::io::BufReader::new(stream);
+    let pipeline = command(&["INCR", key]).repeat(500);
+    let mut last = 0;
+    loop {
+        // The end may come at any time.
+        let is_sent = sending.write_all(&pipeline).is_ok();
+        for _ in 0..500 {
+            let mut record = Vec::new();
+            match read_value(&mut input, &mut record) {
+                Ok(reply) => assert_eq!(reply, Value::Integer(last + 1)),
+                Err(_) => {
+                    assert!(record.is_empty(), "half a reply: {record:?}");
+                    return last;
                 }
-            });
+            }
+            last += 1;
         }
-        poll_until(PATIENCE, "everybody to be at work", || {
-            *answered.lock().expect("a number") > 100
+        assert!(is_sent, "replies to what was not sent");
+        progress.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn whatever_has_run_is_answered_before_the_end() {
+    let cluster = shared_cluster();
+    for round in 0..3 {
+        let proxy = Proxy::start(cluster, |_| {});
+        let (port, progress) = (proxy.port(), AtomicUsize::new(0));
+        let keys: Vec<String> = (0..8).map(|id| format!("drain:{round}:{id}")).collect();
+        let told: Vec<i64> = thread::scope(|scope| {
+            let counting: Vec<_> = keys
+                .iter()
+                .map(|key| scope.spawn(|| count_to_the_end(port, key, &progress)))
+                .collect();
+            poll_until(PATIENCE, "everybody to be at work", || {
+                progress.load(Ordering::Relaxed) > 50
+            });
+            proxy.terminate();
+            assert_eq!(proxy.wait_exit().code(), Some(0));
+            counting
+                .into_iter()
+                .map(|one| one.join().expect("right replies"))
+                .collect()
         });
-        proxy.terminate();
-        assert_eq!(proxy.wait_exit().code(), Some(0));
-    });
+        for (key, told) in keys.iter().zip(told) {
+            let owner = cluster
+                .primary_of_slot(slot_of(key.as_bytes()).0)
+                .expect("an owner");
+            let there: i64 = cluster.query(owner, &["GET", key]).expect("a number");
+            assert_eq!(there, told, "{key}: what ran, and what was answered");
+        }
+    }
 }
 
 #[test]

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use common::peer::Gate;
 use common::{
-    Layout, Neighbour, PATIENCE, Peer, Proxy, RawClient, Step, Value, calm_cluster, poll_until,
-    shared_cluster,
+    Layout, Neighbour, PATIENCE, Peer, Proxy, RawClient, SetAtEnd, Step, Value, calm_cluster,
+    poll_until, shared_cluster,
 };
 use slotmux::slot::slot_of;
 use socket2::{Domain, Socket, Type};
@@ -76,6 +76,7 @@ fn who_does_not_read_is_not_read() {
     ];
     let reply = format!("$1000\r\n{value}\r\n");
     thread::scope(|scope| {
+        let _give_up = SetAtEnd(&give_up);
         let senders: Vec<_> = (0..HOARDERS)
             .map(|i| {
                 let stream = narrow(proxy.port());

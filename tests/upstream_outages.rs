@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{Neighbour, PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_for, poll_until};
+use common::{
+    Neighbour, PATIENCE, Proxy, RawClient, SetAtEnd, Value, calm_cluster, poll_for, poll_until,
+};
 use slotmux::demo::cluster::{LocalCluster, Options};
 use slotmux::demo::server::{LocalServer, ServerOptions};
 use slotmux::slot::slot_of;
@@ -68,8 +70,8 @@ fn keep_the_books(server: &LocalServer, clients: usize, trouble: impl FnOnce(&Le
             let (ledger, stop, port) = (&ledger, &stop, proxy.port());
             scope.spawn(move || count(port, name, ledger, stop));
         }
+        let _stop = SetAtEnd(&stop);
         trouble(&ledger);
-        stop.store(true, Ordering::Relaxed);
     });
     let mut client = proxy.client();
     let total: i64 = names
@@ -302,6 +304,7 @@ fn clients_outlive_a_failover() {
                 }
             });
         }
+        let _stop = SetAtEnd(&stop);
         let all_go_on = |what: &str| {
             let before: Vec<usize> = rounds.iter().map(|n| n.load(Ordering::Relaxed)).collect();
             poll_until(PATIENCE, what, || {
@@ -317,7 +320,6 @@ fn clients_outlive_a_failover() {
             cluster.primary_of_slot(0).is_ok_and(|owner| owner != 0)
         });
         all_go_on("everybody to work again");
-        stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(proxy.metric("slotmux_panics_total"), Some(0.0));
 }
