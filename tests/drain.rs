@@ -3,7 +3,7 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -12,6 +12,7 @@ use common::peer::Gate;
 use common::reply::read_value;
 use common::{PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until, shared_cluster};
 use slotmux::slot::slot_of;
+use socket2::{Domain, Socket, Type};
 
 /// What `std::process::exit` gets at the second signal: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -134,6 +135,43 @@ fn whatever_has_run_is_answered_before_the_end() {
             assert_eq!(there, told, "{key}: what ran, and what was answered");
         }
     }
+}
+
+#[test]
+fn a_slow_reader_that_still_talks_gets_what_is_due() {
+    let proxy = Proxy::start(shared_cluster(), |config| config.set("server.workers", 1));
+    let value = "d".repeat(50_000);
+    let mut writer = proxy.client();
+    assert_eq!(writer.call(&["SET", "drain:value", &value]), Value::ok());
+    // Little fits into its own buffer, so that much is still on the way when slotmux has written the last of it.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(8 * 1024).expect("set");
+    socket
+        .connect(&SocketAddr::from(([127, 0, 0, 1], proxy.port())).into())
+        .expect("a connection");
+    let mut slow = TcpStream::from(socket);
+    slow.set_read_timeout(Some(PATIENCE)).expect("a deadline");
+    slow.write_all(&command(&["GET", "drain:value"]).repeat(30))
+        .expect("sent");
+    poll_until(PATIENCE, "all to be answered", || {
+        proxy.metric("slotmux_replies_total") >= Some(31.0)
+    });
+    proxy.terminate();
+    // The one worker closes its idle client: it reads no one any more.
+    assert_eq!(writer.read_to_close(), b"");
+    // Nobody reads this any more. A close with unread input would be a reset, which takes back what is on the way.
+    slow.write_all(&b"PING\r\n".repeat(100)).expect("sent");
+    let mut got = Vec::new();
+    slow.read_to_end(&mut got).expect("an orderly end");
+    let expected = format!("$50000\r\n{value}\r\n").repeat(30);
+    assert!(
+        got == expected.as_bytes(),
+        "{} of {} bytes",
+        got.len(),
+        expected.len()
+    );
+    drop(slow);
+    assert_eq!(proxy.wait_exit().code(), Some(0));
 }
 
 #[test]
