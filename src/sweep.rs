@@ -35,6 +35,7 @@ pub async fn run(worker: Rc<Worker>) {
         round = round.wrapping_add(1);
         if round.is_multiple_of(CLIENTS_EVERY) {
             worker.retire_unneeded_lanes();
+            worker.wake_waiting_for_dedicated();
             for client in worker.all_clients() {
                 worker.look_after(&client, now);
             }

@@ -145,7 +145,7 @@ fn answer_here(
         client.pause_for(Pause::InFlight(0));
         return Taken::No;
     }
-    worker.stats.local.inc();
+    let replies = client.reply_mode.get();
     let mut out = worker.buffers.take();
     let topology = worker.topology.borrow().clone();
     let host = Host {
@@ -165,6 +165,14 @@ fn answer_here(
             &mut out,
         )
     });
+    if matches!(outcome, Outcome::List(_) | Outcome::Kill(_)) && client.in_flight() > 0 {
+        // These ask every worker. One at a time: a thousand lists of thousands of clients would fill the memory.
+        client.reply_mode.set(replies);
+        client.pause_for(Pause::InFlight(0));
+        worker.buffers.give(out);
+        return Taken::No;
+    }
+    worker.stats.local.inc();
     // The mode may be the answer's own doing: CLIENT REPLY OFF answers itself with silence.
     let mute = !client.reply_mode.get().wanted();
     match outcome {

@@ -105,6 +105,8 @@ pub struct Client {
     sent: Cell<usize>,
     /// Bytes that were read and not taken yet; its task holds them.
     pending_input: Cell<usize>,
+    /// Bytes in the parts of replies that are merged from several nodes and not complete yet.
+    pub gathered: Cell<usize>,
     /// Bytes that count against the worker's memory budget for this client.
     charged: Cell<usize>,
     /// When it was first seen over the soft output limit.
@@ -143,6 +145,7 @@ impl Client {
             out: RefCell::new(Vec::new()),
             sent: Cell::new(0),
             pending_input: Cell::new(0),
+            gathered: Cell::new(0),
             charged: Cell::new(0),
             over_soft: Cell::new(None),
             held: RefCell::new(None),

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::resp::scan::{Boundary, Scan, scan_request};
-use crate::resp::{Limits, Malformed, inline};
+use crate::resp::{Limits, Malformed, inline, write};
 use crate::worker::Worker;
 
 use super::dispatch::{Taken, dispatch};
@@ -245,7 +245,8 @@ impl ClientTask {
         }
         let bytes = from_inline(&words);
         let mut args = Vec::new();
-        scan_request(&bytes, &self.limits(), &mut args)?;
+        // The line itself was within the limits; Redis has no further ones for its words.
+        scan_request(&bytes, &self.worker.request_limits(&self.client), &mut args)?;
         Ok(dispatch(
             &self.worker,
             &self.client,
@@ -268,8 +269,19 @@ impl ClientTask {
     fn refuse(&self, malformed: &Malformed) {
         self.worker.stats.protocol_errors.inc();
         tracing::debug!(client = self.client.id, %malformed, "protocol error");
-        self.client
-            .reply_now(&self.worker, &malformed.error_reply());
+        let reply = match malformed {
+            Malformed::RequestTooBig => {
+                let mut reply = Vec::new();
+                let text = format!(
+                    "ERR slotmux: the request is larger than listener.limits.max_request ({} bytes)",
+                    self.limits().max_request
+                );
+                write::error(&mut reply, &text);
+                reply
+            }
+            _ => malformed.error_reply(),
+        };
+        self.client.reply_now(&self.worker, &reply);
         self.client.finish(&self.worker);
     }
 
@@ -341,10 +353,10 @@ impl Client {
     }
 
     /// Counts this client's buffers against the worker's memory budget. What every active client has is not counted.
-    pub(super) fn charge_buffers(&self, worker: &Worker) {
+    pub fn charge_buffers(&self, worker: &Worker) {
         /// Below this a client is one of many; above it is one that the budget has to know.
         const WORTH_COUNTING: usize = 16 * 1024;
-        let bytes = self.pending_input.get() + self.buffered();
+        let bytes = self.pending_input.get() + self.buffered() + self.gathered.get();
         self.charge(worker, if bytes > WORTH_COUNTING { bytes } else { 0 });
     }
 }

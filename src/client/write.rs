@@ -21,6 +21,7 @@ impl Client {
         if self.is_closed() {
             // Counting goes on, so that a drain can see that nothing is in flight any more.
             if complete {
+                worker.stats.abandoned.inc();
                 self.head_seq.set(head.wrapping_add(1));
             }
             return;
@@ -41,16 +42,21 @@ impl Client {
                     }
                 }
                 drop((out, held));
+                worker.stats.replies.add(u64::from(answered));
                 self.answered(head.wrapping_add(answered));
             } else {
                 drop(out);
             }
         } else {
-            let ahead = seq.wrapping_sub(head) as usize;
+            let ahead = seq.wrapping_sub(head);
+            if ahead >= self.in_flight() {
+                debug_assert!(false, "a request was answered twice");
+                return;
+            }
             self.held
                 .borrow_mut()
                 .get_or_insert_with(|| worker.held.take())
-                .hold(ahead, bytes, complete);
+                .hold(ahead as usize, bytes, complete);
         }
         worker.turn.touch_client(self);
     }

@@ -314,8 +314,7 @@ impl LocalCluster {
     fn form(&self) -> Result<(), LocalError> {
         let primaries = self.options.primaries;
         for (index, node) in self.nodes.iter().enumerate() {
-            // Different epochs from the start: no two primaries have to settle whose claim is newer. A node takes one
-            // only as long as it knows no other, so all have theirs before the first introduction.
+            // Different epochs from the start: no two primaries have to settle whose claim is newer.
             node.process
                 .query::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()])?;
             if node.role == Role::Primary {
@@ -325,7 +324,8 @@ impl LocalCluster {
                     .query::<()>(&["CLUSTER", "ADDSLOTSRANGE", &start, &end])?;
             }
         }
-        // Everyone is introduced to everyone: nothing waits for gossip.
+        // Everyone is introduced to everyone: nothing waits for gossip. Not before all have their epochs, which a node
+        // that knows another one refuses.
         for index in 0..self.nodes.len() {
             for other in index + 1..self.nodes.len() {
                 self.meet(index, other)?;

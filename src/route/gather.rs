@@ -53,8 +53,10 @@ impl Gather {
     /// Takes bytes of a part's reply; `complete` with the last of them. The last part of all sends the reply.
     pub fn take(&self, worker: &Rc<Worker>, part: u32, bytes: &[u8], complete: bool) {
         if !self.client.is_closed() {
-            let collected = self.bytes.get() + bytes.len();
-            self.bytes.set(collected);
+            self.bytes.set(self.bytes.get() + bytes.len());
+            // A pipeline of such requests can wait for one slow node: what counts is what all of them hold.
+            let collected = self.client.gathered.get() + bytes.len();
+            self.client.gathered.set(collected);
             if collected > worker.limits(&self.client).output_hard {
                 tracing::warn!(
                     client = self.client.id,
@@ -66,11 +68,14 @@ impl Gather {
                 self.parts.borrow_mut().fill(Vec::new());
             } else {
                 self.parts.borrow_mut()[part as usize].extend_from_slice(bytes);
+                self.client.charge_buffers(worker);
             }
         }
         if complete {
             self.missing.set(self.missing.get() - 1);
             if self.missing.get() == 0 {
+                let gathered = &self.client.gathered;
+                gathered.set(gathered.get().saturating_sub(self.bytes.get()));
                 let mut reply = worker.buffers.take();
                 if !self.mute && !self.client.is_closed() {
                     self.merge(worker, &mut reply);

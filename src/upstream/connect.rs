@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -73,10 +74,14 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
             worker.discard(&lane);
             break;
         }
-        // Half of the pause is random, so that the workers and proxies that lost a node together don't return together.
-        sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        sleep(jittered(pause)).await;
         pause = (pause * 2).min(longest);
     }
+}
+
+/// Half of a pause is random, so that the workers and proxies that lost a node together don't return together.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 /// Serves one connection until it ends, and settles what was in flight then.
@@ -98,7 +103,7 @@ async fn serve(worker: &Rc<Worker>, lane: &Rc<Lane>) -> End {
     })
     .await;
     lane.set_down(worker);
-    after_loss(worker, lane, replies.is_mid_stream());
+    after_loss(worker, lane);
     end
 }
 
@@ -218,5 +223,19 @@ impl Drop for LaneGuard {
             super::lost::fail_all(&self.worker, &self.lane);
             self.worker.discard(&self.lane);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_differ_but_stay_near() {
+        let pause = Duration::from_millis(1000);
+        let pauses: std::collections::HashSet<Duration> =
+            (0..100).map(|_| jittered(pause)).collect();
+        assert!(pauses.len() > 50, "{}", pauses.len());
+        assert!(pauses.iter().all(|&one| one >= pause / 2 && one <= pause));
     }
 }

@@ -65,6 +65,8 @@ pub struct Lane {
     pub(super) write_blocked: Cell<bool>,
     /// Whether the connection was found dead from outside its task.
     given_up: Cell<bool>,
+    /// Whether a part of the oldest command's reply was passed on.
+    mid_stream: Cell<bool>,
     /// Clients that wait for room.
     waiting: RefCell<Vec<Rc<Client>>>,
     /// When the node last sent something, or was first owed a reply.
@@ -89,6 +91,7 @@ impl Lane {
             dirty: Cell::new(false),
             write_blocked: Cell::new(false),
             given_up: Cell::new(false),
+            mid_stream: Cell::new(false),
             waiting: RefCell::default(),
             last_heard: Cell::new(now),
             last_used: Cell::new(now),
@@ -122,9 +125,7 @@ impl Lane {
     pub fn is_given_up(&self, worker: &Worker) -> bool {
         match self.link.get() {
             Link::Up => false,
-            Link::Down(since) => {
-                since.is_over(worker.command_timeout, worker.clock.now()) && self.is_idle()
-            }
+            Link::Down(since) => since.is_over(worker.command_timeout, worker.clock.now()),
             Link::Retired => true,
         }
     }
@@ -265,11 +266,21 @@ impl Lane {
         self.given_up.get()
     }
 
+    /// Notes whether a part of the oldest command's reply was passed on: nothing else can be its reply then.
+    pub(super) fn set_mid_stream(&self, mid_stream: bool) {
+        self.mid_stream.set(mid_stream);
+    }
+
+    pub(super) fn is_mid_stream(&self) -> bool {
+        self.mid_stream.get()
+    }
+
     /// Takes a fresh connection into use.
     pub(super) fn set_up(self: &Rc<Self>, worker: &Worker, transport: Transport) {
         *self.transport.borrow_mut() = Some(transport);
         self.write_blocked.set(false);
         self.given_up.set(false);
+        self.mid_stream.set(false);
         self.last_heard.set(worker.clock.now());
         self.link.set(Link::Up);
         worker.stats.upstream_connections.inc();

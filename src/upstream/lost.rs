@@ -17,14 +17,18 @@ use super::lane::{Lane, Link, Unanswered};
 const UNKNOWN_FATE: &str =
     "ERR slotmux: connection to the node was lost, the command may have been executed";
 
-/// Deals with everything that was in flight on a lane whose connection is gone. `mid_stream`: the oldest command's
-/// reply was passed on in part.
-pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, mid_stream: bool) {
+/// Deals with everything that was in flight on a lane whose connection is gone.
+pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     let mut unanswered = lane.take_all();
-    if mid_stream && !unanswered.is_empty() {
-        // Half a reply can't be taken back or completed; the only honest end is the client's connection.
-        let broken = unanswered.remove(0);
-        broken.entry.client.close(worker);
+    if lane.is_mid_stream() && !unanswered.is_empty() {
+        let broken = unanswered.remove(0).entry;
+        if broken.is_awaited() {
+            if !broken.mute {
+                // Half a reply can't be taken back or completed; the only honest end is the client's connection.
+                broken.client.close(worker);
+            }
+            deliver_error(worker, &broken, UNKNOWN_FATE);
+        }
     }
     let repeatable = repeatable(&unanswered);
     for (mut taken, repeatable) in unanswered.into_iter().zip(repeatable) {
@@ -32,15 +36,17 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, mid_stream: bool) {
         if !entry.is_awaited() {
             continue;
         }
-        let may_run_again = !taken.was_written
-            || (repeatable && u32::from(entry.tries) < worker.config.cluster.retry.reads);
-        if !may_run_again {
+        let (retry, tries) = (&worker.config.cluster.retry, u32::from(entry.tries));
+        let has_time = worker.has_time(entry);
+        if taken.was_written && !(repeatable && tries < retry.reads) {
             deliver_error(worker, entry, UNKNOWN_FATE);
-        } else if !worker.has_time(entry) {
-            worker.stats.timeouts.inc();
+        } else if !has_time || (!taken.was_written && entry.write && tries >= retry.unsent_writes) {
+            if !has_time {
+                worker.stats.timeouts.inc();
+            }
             deliver_error(worker, entry, &unreachable(lane));
         } else {
-            let more = u8::from(taken.was_written);
+            let more = u8::from(taken.was_written || entry.write);
             taken.entry.tries = taken.entry.tries.saturating_add(more);
             send_on(worker, lane, taken);
         }
@@ -138,7 +144,9 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
 /// Answers overdue commands whose replies may still come; those are dropped when they do.
 fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     let mut overdue = Vec::new();
-    for entry in lane.entries().borrow_mut().iter_mut() {
+    // A reply that has begun can't be replaced by an error; if the rest does not come, the silence ends it.
+    let begun = usize::from(lane.is_mid_stream());
+    for entry in lane.entries().borrow_mut().iter_mut().skip(begun) {
         if !entry.is_awaited() {
             continue;
         }

@@ -38,6 +38,13 @@ struct Node {
     waiting: VecDeque<Rc<Client>>,
 }
 
+impl Node {
+    /// The next client for a dedicated lane. One that has left since is passed over: it would wake nobody else.
+    fn next_waiting(&mut self) -> Option<Rc<Client>> {
+        std::iter::from_fn(|| self.waiting.pop_front()).find(|client| !client.is_closed())
+    }
+}
+
 /// A worker's nodes.
 #[derive(Default)]
 pub struct Nodes {
@@ -138,7 +145,7 @@ impl Worker {
         if !free.iter().any(|other| Rc::ptr_eq(other, lane)) {
             free.push(lane.clone());
         }
-        let next = entry.waiting.pop_front();
+        let next = entry.next_waiting();
         drop(nodes);
         if let Some(client) = next {
             client.resume();
@@ -160,7 +167,7 @@ impl Worker {
                 entry.dedicated = entry.dedicated.saturating_sub(1);
             }
         }
-        let next = entry.waiting.pop_front();
+        let next = entry.next_waiting();
         drop(nodes);
         lane.retire(self);
         if let Some(client) = next {
@@ -185,6 +192,20 @@ impl Worker {
         lanes.push(Rc::downgrade(&lane));
         tokio::task::spawn_local(connect::run(self.clone(), lane.clone()));
         lane
+    }
+
+    /// Wakes clients that wait for a dedicated lane though there is room for one: the client that was woken for it may
+    /// have found that its slot has moved.
+    pub fn wake_waiting_for_dedicated(&self) {
+        let mut woken = Vec::new();
+        for node in &mut self.nodes.borrow_mut().nodes {
+            let free = node.free.iter().map(Vec::len).sum::<usize>();
+            let room = free + self.dedicated_max.saturating_sub(node.dedicated);
+            woken.extend((0..room).map_while(|_| node.next_waiting()));
+        }
+        for client in woken {
+            client.resume();
+        }
     }
 
     /// Gives up lanes that nothing needs: those of nodes that left the cluster, and dedicated ones unused for long.

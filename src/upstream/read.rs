@@ -123,6 +123,7 @@ impl Replies {
                 .entries()
                 .borrow()
                 .front()
+                .filter(|_| lane.ring().borrow().front_is_begun())
                 .cloned()
                 .ok_or(End::Unasked)?;
             deliver_piece(worker, &entry, &buf[start..at], false);
@@ -131,12 +132,8 @@ impl Replies {
         self.tail.clear();
         self.tail.extend_from_slice(&buf[start..]);
         self.scanned = at - start;
+        lane.set_mid_stream(self.streaming);
         Ok(())
-    }
-
-    /// Whether a client has got a part of a reply that will never be completed.
-    pub fn is_mid_stream(&self) -> bool {
-        self.streaming
     }
 }
 
@@ -144,6 +141,10 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     // A push is no reply. Nothing that causes one is ever sent on a lane, but a node may send what it likes.
     if reply[0] == b'>' {
         return Ok(());
+    }
+    // A reply that is too many would be taken for the next command's, which has not even left.
+    if !lane.ring().borrow().front_is_begun() {
+        return Err(End::Unasked);
     }
     let entry = lane
         .entries()

@@ -65,6 +65,11 @@ impl Ring {
         self.answered + len <= self.written
     }
 
+    /// Whether a byte of the oldest request was handed to the kernel. If not, nothing can be its reply.
+    pub fn front_is_begun(&self) -> bool {
+        self.answered < self.written
+    }
+
     /// Drops the oldest `len` bytes.
     pub fn answer(&mut self, len: usize) {
         self.answered += len;

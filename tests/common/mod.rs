@@ -3,18 +3,21 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use slotmux::demo::cluster::{LocalCluster, Options};
 
 pub mod client;
 pub mod forward;
+pub mod neighbour;
 pub mod peer;
 pub mod proxy;
 pub mod reply;
 
 pub use client::RawClient;
 pub use forward::Forward;
+pub use neighbour::Neighbour;
 pub use peer::{Layout, Peer, Step};
 pub use proxy::{Proxy, ProxyConfig};
 pub use reply::Value;
@@ -62,4 +65,13 @@ pub fn calm_cluster(replicas_per_primary: usize) -> LocalCluster {
         ..Options::default()
     })
     .expect("a cluster")
+}
+
+/// Sets a flag when it goes, also in a panic: threads that work until then never outlive a test that has failed.
+pub struct SetAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

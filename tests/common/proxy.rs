@@ -369,8 +369,10 @@ impl Drop for Proxy {
         let _ = child.kill();
         let _ = child.wait();
         let _ = fs::remove_file(self.folder.join("pid"));
-        if std::thread::panicking() {
-            let log = self.log();
+        let log = self.log();
+        if !std::thread::panicking() {
+            assert!(!log.contains("panicked at"), "slotmux panicked:\n{log}");
+        } else {
             let lines: Vec<&str> = log.lines().collect();
             eprintln!(
                 "slotmux' last words:\n{}",

@@ -1,0 +1,485 @@
+//! A node that misbehaves, byte by byte: refused and broken connections, replies that are none, too many of them, or
+//! only half there. Each client gets its own reply or a clear error, and no write is ever sent twice.
+
+mod common;
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use common::client::command;
+use common::peer::{Gate, Request};
+use common::{Layout, Neighbour, PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until};
+use slotmux::slot::slot_of;
+
+const UNKNOWN: &str =
+    "ERR slotmux: connection to the node was lost, the command may have been executed";
+
+/// A key in the lower or the upper half of the slots.
+fn key_in(upper: bool, name: &str, number: usize) -> String {
+    (0..)
+        .map(|i| format!("{name}:{number}:{i}"))
+        .find(|key| (slot_of(key.as_bytes()).0 >= 8192) == upper)
+        .expect("a key")
+}
+
+/// Half of the slots each: the first is the faulty one, the second remembers what it is told, as a Redis would.
+fn pair(
+    faulty: impl Fn(&Request) -> Option<Vec<Step>> + Send + Sync + 'static,
+) -> (Peer, Peer, Layout) {
+    let layout = Layout::default();
+    let values = std::sync::Mutex::new(HashMap::new());
+    let sound = Peer::start_in(&layout, move |request| {
+        let mut values = values.lock().expect("nobody panics here");
+        match request.name().as_str() {
+            "SET" => {
+                values.insert(request.word(1), request.word(2));
+                None
+            }
+            "GET" => {
+                let value = values.get(&request.word(1)).cloned().unwrap_or_default();
+                Some(Step::reply(format!("${}\r\n{value}\r\n", value.len())))
+            }
+            _ => None,
+        }
+    });
+    let faulty = Peer::start_in(&layout, faulty);
+    layout.set(&[(0, 8191, faulty.port()), (8192, 16383, sound.port())]);
+    (faulty, sound, layout)
+}
+
+/// A neighbour on the sound half.
+fn neighbour(proxy: &Proxy) -> Neighbour {
+    Neighbour::start_on(proxy.port(), |name, i| key_in(true, name, i), "sound")
+}
+
+/// `+KEY`: what a node that works says to a GET in these tests.
+fn named(request: &Request) -> Vec<Step> {
+    Step::reply(format!("+{}\r\n", request.word(1)))
+}
+
+#[test]
+fn a_node_that_refuses_connections_costs_an_error_after_the_deadline_and_then_at_once() {
+    let (_faulty, sound, layout) = pair(|_| None);
+    // A port that nobody listens on: bound, and let go.
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = nobody.local_addr().expect("an address").port();
+    drop(nobody);
+    layout.set(&[(0, 8191, port), (8192, 16383, sound.port())]);
+    let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "1s");
+    });
+    let neighbour = neighbour(&proxy);
+    let mut client = proxy.client();
+    let key = key_in(false, "refused", 0);
+    let expected =
+        format!("ERR slotmux: node 127.0.0.1:{port} is unreachable, the command was not executed");
+    let replies = client.pipeline(&vec![vec!["SET", &*key, "1"]; 100]);
+    assert!(replies.iter().all(|reply| reply.error() == expected));
+    let timeouts = proxy.metric("slotmux_timeouts_total");
+    assert_eq!(timeouts, Some(100.0), "these waited for their deadline");
+    let attempts = proxy
+        .metric("slotmux_upstream_connect_failures_total")
+        .expect("a count");
+    assert!(
+        (2.0..20.0).contains(&attempts),
+        "{attempts} attempts within a deadline of a second"
+    );
+    // From now on nobody waits, also while others keep asking.
+    for _ in 0..50 {
+        assert_eq!(client.call(&["INCR", &key]).error(), expected);
+    }
+    assert_eq!(proxy.metric("slotmux_timeouts_total"), timeouts);
+    neighbour.goes_on();
+    neighbour.finish();
+}
+
+#[test]
+fn who_keeps_asking_a_lost_node_does_not_wait_for_ever() {
+    let (_faulty, sound, layout) = pair(|_| None);
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = nobody.local_addr().expect("an address").port();
+    drop(nobody);
+    layout.set(&[(0, 8191, port), (8192, 16383, sound.port())]);
+    let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "1s");
+    });
+    let key = key_in(false, "asked", 0);
+    // One after the other, so that there is always one whose deadline has not come.
+    let mut clients: Vec<RawClient> = (0..20)
+        .map(|_| {
+            let mut client = proxy.client();
+            client.send(&["INCR", &key]);
+            client.has_news(Duration::from_millis(100));
+            client
+        })
+        .collect();
+    for client in &mut clients {
+        assert!(client.read().error().contains("is unreachable"));
+    }
+    let waited = proxy.metric("slotmux_timeouts_total").expect("a count");
+    assert!(waited < 15.0, "{waited} of 20 waited for their deadlines");
+}
+
+#[test]
+fn a_read_is_repeated_and_a_write_is_not() {
+    let seen = AtomicUsize::new(0);
+    let (faulty, sound, _layout) = pair(move |request| {
+        let first = || seen.fetch_add(1, Ordering::SeqCst) == 0;
+        match request.name().as_str() {
+            "GET" if request.word(1).starts_with("once") && first() => Some(vec![Step::Close]),
+            "GET" if request.word(1).starts_with("never") => Some(vec![Step::Close]),
+            "SET" => Some(vec![Step::Close]),
+            "GET" => Some(named(request)),
+            _ => None,
+        }
+    });
+    let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.connections.backoff", "10ms..50ms");
+        config.set("cluster.retry.reads", 3);
+    });
+    let neighbour = neighbour(&proxy);
+    let mut client = proxy.client();
+    let once = key_in(false, "once", 0);
+    assert_eq!(client.call(&["GET", &once]), Value::Simple(once.clone()));
+    assert_eq!(faulty.requests_named("GET").len(), 2);
+    let never = key_in(false, "never", 0);
+    assert_eq!(client.call(&["GET", &never]).error(), UNKNOWN);
+    assert_eq!(
+        faulty.requests_named("GET").len(),
+        2 + 4,
+        "one try and retry.reads more"
+    );
+    for i in 0..20 {
+        let (write, read) = (key_in(false, "write", i), key_in(false, "read", i));
+        // The first write breaks the connection with all of them on it.
+        let replies = client.pipeline(&[
+            vec!["SET", &write, "1"],
+            vec!["GET", &read],
+            vec!["SET", &read, "2"],
+            vec!["GET", &read],
+        ]);
+        assert_eq!(replies[0].error(), UNKNOWN);
+        // A read that came before a write of unknown fate would see the future.
+        assert_eq!(replies[1].error(), UNKNOWN);
+        assert_eq!(replies[2].error(), UNKNOWN);
+        assert_eq!(replies[3], Value::Simple(read));
+    }
+    let mut writes = HashMap::new();
+    for request in faulty.requests_named("SET") {
+        *writes.entry(request.word(1)).or_insert(0) += 1;
+    }
+    assert_eq!(writes.len(), 20);
+    assert!(writes.values().all(|&times| times == 1), "{writes:?}");
+    neighbour.goes_on();
+    neighbour.finish();
+}
+
+/// Sends 16 MB of SETs to a node that reads none of them: the tail of it can't leave slotmux. The node says
+/// `first_words` and hangs up; a new connection is answered with each SET's value. Returns the replies and the peer.
+fn clogged(first_words: &[u8], configure: impl FnOnce(&mut common::ProxyConfig)) -> Clogged {
+    let gate = Gate::default();
+    let (held_back, words) = (gate.clone(), first_words.to_vec());
+    let first = AtomicUsize::new(0);
+    let (faulty, _sound, _layout) = pair(move |request| {
+        (request.name() == "SET").then(|| match first.fetch_add(1, Ordering::SeqCst) {
+            0 => vec![
+                Step::Gate(held_back.clone()),
+                Step::Bytes(words.clone()),
+                // A reset could overtake the words.
+                Step::Pause(Duration::from_millis(300)),
+                Step::Close,
+            ],
+            _ => Step::reply(format!("+{}\r\n", request.word(1))),
+        })
+    });
+    let proxy = Proxy::start_at(&faulty.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "60s");
+        config.set("cluster.timeouts.response", "60s");
+        configure(config);
+    });
+    let value = "v".repeat(15_000);
+    let mut clients = [proxy.client(), proxy.client()];
+    let mut keys = [Vec::new(), Vec::new()];
+    for (client, keys) in clients.iter_mut().zip(&mut keys) {
+        let bytes: Vec<u8> = (0..500)
+            .flat_map(|i| {
+                keys.push(key_in(
+                    false,
+                    &format!("clog{}", client.local_addr().port()),
+                    i,
+                ));
+                command(&["SET", &keys[i], &value])
+            })
+            .collect();
+        client.send_raw(&bytes);
+    }
+    poll_until(PATIENCE, "all to be in flight", || {
+        proxy.metric("slotmux_in_flight") == Some(1000.0)
+    });
+    gate.open();
+    let mut replies = Vec::new();
+    for (client, keys) in clients.iter_mut().zip(keys) {
+        replies.extend(keys.into_iter().map(|key| (key, client.read())));
+    }
+    let mut seen = HashMap::new();
+    for request in faulty.requests_named("SET") {
+        *seen.entry(request.word(1)).or_insert(0) += 1;
+    }
+    Clogged { replies, seen }
+}
+
+struct Clogged {
+    /// By key.
+    replies: Vec<(String, Value)>,
+    /// How often the node saw each key.
+    seen: HashMap<String, usize>,
+}
+
+#[test]
+fn a_write_that_never_left_is_sent_again_and_one_that_left_is_not() {
+    let Clogged { replies, seen } = clogged(b"", |_| {});
+    let unknown = Value::Error(UNKNOWN.to_owned());
+    let (mut lost, mut done) = (0, 0);
+    for (i, (key, reply)) in replies.iter().enumerate() {
+        let times = seen.get(key).copied().unwrap_or(0);
+        if *reply == unknown {
+            lost += 1;
+            assert!(times == usize::from(i == 0), "{key} was seen {times} times");
+        } else {
+            done += 1;
+            assert_eq!(*reply, Value::Simple(key.clone()));
+            assert_eq!(times, 1, "{key}");
+        }
+    }
+    assert!(lost > 0 && done > 0, "{lost} lost, {done} done");
+}
+
+#[test]
+fn unsent_writes_may_be_left_unrepeated() {
+    let Clogged { replies, seen } = clogged(b"", |config| {
+        config.set("cluster.retry.unsent_writes", 0);
+    });
+    let refused = replies
+        .iter()
+        .filter(|(_, reply)| reply.error().ends_with("the command was not executed"));
+    assert!(refused.count() > 0);
+    assert_eq!(seen.len(), 1, "only the first was ever read");
+}
+
+#[test]
+fn a_reply_is_never_taken_for_a_command_that_has_not_left() {
+    let Clogged { replies, .. } = clogged(&b"+FORGED\r\n".repeat(1000), |_| {});
+    let own = replies
+        .iter()
+        .filter(|(key, reply)| *reply == Value::Simple(key.clone()));
+    assert!(
+        own.count() > 0,
+        "the forged replies were believed to the end"
+    );
+}
+
+#[test]
+fn what_is_no_reply_ends_the_connection_and_nobody_gets_a_wrong_one() {
+    let many_digits = format!(":{}\r\n", "9".repeat(100));
+    let table: &[(&str, &[u8])] = &[
+        ("garbage", b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+        ("a bulk without CRLF", b"$3\r\nfooXY"),
+        ("a length that is none", b"$abc\r\n"),
+        ("a length beyond numbers", b"$99999999999999999999\r\n"),
+        (
+            "elements beyond numbers",
+            b"*9223372036854775807\r\n*9223372036854775807\r\n*2\r\n",
+        ),
+        ("a header without end", many_digits.as_bytes()),
+        ("a NUL", b"\0\0\0\0"),
+        (
+            "more replies than commands",
+            b"+bad\r\n+extra\r\n+extra\r\n+extra\r\n+extra\r\n",
+        ),
+        ("a hang-up in mid header", b"$12"),
+    ];
+    for &(what, bytes) in table {
+        let reply = bytes.to_vec();
+        let (faulty, sound, _layout) = pair(move |request| {
+            match (request.name().as_str(), request.word(1).split(':').next()) {
+                ("GET", Some("bad")) => Some(vec![
+                    Step::Bytes(reply.clone()),
+                    Step::Pause(Duration::from_millis(5)),
+                    Step::Close,
+                ]),
+                ("GET", _) => Some(named(request)),
+                _ => None,
+            }
+        });
+        let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+            config.set("server.workers", 1);
+            config.set("cluster.connections.backoff", "10ms..50ms");
+        });
+        let neighbour = neighbour(&proxy);
+        let [before, bad, after] = ["before", "bad", "after"].map(|name| key_in(false, name, 0));
+        let mut clients: Vec<RawClient> = (0..5).map(|_| proxy.client()).collect();
+        for client in &mut clients {
+            client.send_raw(
+                &[&before, &bad, &after]
+                    .map(|key| command(&["GET", &**key]))
+                    .concat(),
+            );
+        }
+        for client in &mut clients {
+            for key in [&before, &bad, &after] {
+                let reply = client.read();
+                let own = Value::Simple(key.split(':').next().unwrap_or_default().to_owned());
+                let is_right = match &reply {
+                    Value::Error(text) => text == UNKNOWN,
+                    reply if *key == bad => *reply == own,
+                    reply => *reply == Value::Simple(key.clone()),
+                };
+                // A surplus reply that comes before the next command's own can't be told from it.
+                let is_surplus = what.starts_with("more") && reply == Value::Simple("extra".into());
+                assert!(is_right || is_surplus, "{what}: {key} got {reply:?}");
+            }
+        }
+        assert!(
+            proxy
+                .metric("slotmux_upstream_lost_total")
+                .is_some_and(|lost| lost >= 1.0),
+            "{what}"
+        );
+        let mut client = proxy.client();
+        for i in 0..20 {
+            let key = key_in(false, "later", i);
+            assert_eq!(
+                client.call(&["GET", &key]),
+                Value::Simple(key.clone()),
+                "{what}"
+            );
+        }
+        neighbour.goes_on();
+        neighbour.finish();
+        drop(faulty);
+    }
+}
+
+#[test]
+fn a_reply_that_nobody_asked_for_ends_the_connection() {
+    let (_faulty, sound, _layout) = pair(|request| {
+        (request.name() == "GET")
+            .then(|| Step::reply(format!("+{}\r\n+surplus\r\n", request.word(1))))
+    });
+    let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.connections.backoff", "10ms..50ms");
+    });
+    let mut client = proxy.client();
+    for i in 1..=10 {
+        let key = key_in(false, "surplus", i);
+        assert_eq!(client.call(&["GET", &key]), Value::Simple(key.clone()));
+        poll_until(PATIENCE, "the connection to be given up", || {
+            proxy.metric("slotmux_upstream_lost_total") == Some(i as f64)
+        });
+    }
+}
+
+#[test]
+fn a_push_is_nobodys_reply() {
+    let (_faulty, sound, _layout) = pair(|request| {
+        (request.name() == "GET").then(|| {
+            let push = ">2\r\n+message\r\n$5\r\nhello\r\n";
+            Step::reply(format!("{push}+{}\r\n{push}", request.word(1)))
+        })
+    });
+    let proxy = Proxy::start_at(&sound.seeds(), None, |_| {});
+    for mut client in [proxy.client(), proxy.client_resp3()] {
+        for i in 0..100 {
+            let key = key_in(false, "push", i);
+            assert_eq!(client.call(&["GET", &key]), Value::Simple(key.clone()));
+        }
+    }
+}
+
+#[test]
+fn half_a_large_reply_is_never_completed_by_something_else() {
+    let half = [b"$200000\r\n".to_vec(), vec![b'h'; 100_000]].concat();
+    let gate = Gate::default();
+    let held_back = gate.clone();
+    let (_faulty, sound, _layout) =
+        pair(
+            move |request| match (request.name().as_str(), request.word(1).split(':').next()) {
+                ("GET", Some("half")) => Some(vec![
+                    Step::Bytes(half.clone()),
+                    Step::Gate(held_back.clone()),
+                    Step::Close,
+                ]),
+                ("GET", _) => Some(named(request)),
+                _ => None,
+            },
+        );
+    let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.connections.backoff", "10ms..50ms");
+    });
+    let (mut unlucky, mut other) = (proxy.client(), proxy.client());
+    unlucky.send(&["GET", &key_in(false, "half", 0)]);
+    assert!(
+        unlucky.has_news(PATIENCE),
+        "the half is passed on as it comes"
+    );
+    // Behind it on the same lane.
+    let key = key_in(false, "whole", 0);
+    for _ in 0..10 {
+        other.send(&["GET", &key]);
+    }
+    poll_until(PATIENCE, "all to be in flight", || {
+        proxy.metric("slotmux_in_flight") == Some(11.0)
+    });
+    gate.open();
+    for _ in 0..10 {
+        assert_eq!(other.read(), Value::Simple(key.clone()));
+    }
+    let got = unlucky.read_to_close();
+    assert!(got.starts_with(b"$200000\r\n") && got.len() < 150_000);
+    assert!(
+        got[9..].iter().all(|&byte| byte == b'h'),
+        "something else came in between"
+    );
+}
+
+#[test]
+fn a_large_reply_that_stalls_is_not_cut_by_its_deadline() {
+    let gate = Gate::default();
+    let held_back = gate.clone();
+    let (_faulty, sound, _layout) =
+        pair(
+            move |request| match (request.name().as_str(), request.word(1).split(':').next()) {
+                ("GET", Some("slow")) => Some(vec![
+                    Step::Bytes([b"$200000\r\n".to_vec(), vec![b's'; 100_000]].concat()),
+                    Step::Gate(held_back.clone()),
+                    Step::Bytes([vec![b's'; 100_000], b"\r\n".to_vec()].concat()),
+                ]),
+                ("GET", _) => Some(named(request)),
+                _ => None,
+            },
+        );
+    let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "300ms");
+        config.set("cluster.timeouts.response", "60s");
+    });
+    let mut client = proxy.client();
+    client.send(&["GET", &key_in(false, "slow", 0)]);
+    client.send(&["GET", &key_in(false, "behind", 0)]);
+    poll_until(PATIENCE, "the second to pass its deadline", || {
+        proxy.metric("slotmux_timeouts_total") >= Some(1.0)
+    });
+    gate.open();
+    assert_eq!(client.read(), Value::Bulk(vec![b's'; 200_000]));
+    assert_eq!(client.read().error(), "ERR slotmux: upstream timeout");
+    let key = key_in(false, "next", 0);
+    assert_eq!(client.call(&["GET", &key]), Value::Simple(key.clone()));
+}
