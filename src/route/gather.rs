@@ -63,10 +63,14 @@ impl Gather {
                 );
                 worker.stats.limit_closes.inc();
                 self.client.close(worker);
-                self.parts.borrow_mut().fill(Vec::new());
             } else {
+                self.client
+                    .change_gathered(worker, collected - bytes.len(), collected);
                 self.parts.borrow_mut()[part as usize].extend_from_slice(bytes);
             }
+        }
+        if self.client.is_closed() {
+            self.parts.borrow_mut().fill(Vec::new());
         }
         if complete {
             self.missing.set(self.missing.get() - 1);
@@ -75,6 +79,7 @@ impl Gather {
                 if !self.mute && !self.client.is_closed() {
                     self.merge(worker, &mut reply);
                 }
+                self.client.change_gathered(worker, self.bytes.take(), 0);
                 self.client.reply(worker, self.seq, &reply);
                 worker.buffers.give(reply);
             }

@@ -11,7 +11,7 @@ use crate::worker::Worker;
 
 use super::deliver::deliver_error;
 use super::inflight::{InFlight, Kind};
-use super::lane::{Lane, Link, Unanswered};
+use super::lane::{Class, Lane, Link, Unanswered};
 
 /// The error for a write whose fate is unknown.
 const UNKNOWN_FATE: &str =
@@ -24,7 +24,9 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, mid_stream: bool) {
     if mid_stream && !unanswered.is_empty() {
         // Half a reply can't be taken back or completed; the only honest end is the client's connection.
         let broken = unanswered.remove(0);
-        broken.entry.client.close(worker);
+        if broken.entry.is_awaited() {
+            broken.entry.client.close(worker);
+        }
     }
     let repeatable = repeatable(&unanswered);
     for (mut taken, repeatable) in unanswered.into_iter().zip(repeatable) {
@@ -107,6 +109,9 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     if lane.is_idle() {
         return;
     }
+    if lane.is_held_back() {
+        return;
+    }
     if lane.link() == Link::Up {
         answer_overdue(worker, lane, now);
         if lane.last_heard().is_over(worker.response_timeout, now) {
@@ -137,8 +142,14 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
 
 /// Answers overdue commands whose replies may still come; those are dropped when they do.
 fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
+    if lane.class == Class::Dedicated && !lane.last_heard().is_over(worker.command_timeout, now) {
+        // A big value on its way takes as long as it takes, as long as it moves.
+        return;
+    }
     let mut overdue = Vec::new();
-    for entry in lane.entries().borrow_mut().iter_mut() {
+    // An error in the middle of a reply would be read as a part of it. That reply ends, or its connection does.
+    let begun = usize::from(lane.is_mid_reply());
+    for entry in lane.entries().borrow_mut().iter_mut().skip(begun) {
         if !entry.is_awaited() {
             continue;
         }
