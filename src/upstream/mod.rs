@@ -130,8 +130,8 @@ impl Worker {
     /// no such lane is free now.
     pub fn lane_again(self: &Rc<Self>, node: NodeId, entry: &InFlight) -> Option<Rc<Lane>> {
         let client = &entry.client;
-        let is_whole = matches!(entry.kind, Kind::Deliver);
-        if !self.is_big(entry.len as usize) && !(client.is_alone.get() && is_whole) {
+        let was_alone = client.is_alone.get() && matches!(entry.kind, Kind::Deliver);
+        if !was_alone && !self.is_big(entry.len as usize) {
             return Some(self.shared_lane(node, client));
         }
         client.is_alone.set(true);
