@@ -105,6 +105,7 @@ worker_stats! {
     Counter client_bytes_out: "Bytes written to clients",
     Counter client_reads: "Read calls on client connections",
     Counter client_writes: "Write calls on client connections",
+    Counter alone: "Requests sent over a connection of their own because they or their replies are big",
     Counter local: "Requests answered without an upstream",
     Counter split: "Requests split over several slots",
     Counter protocol_errors: "Clients closed for malformed requests",

@@ -68,6 +68,7 @@ impl Worker {
 
     fn look_after(&self, client: &Rc<Client>, now: Tick) {
         client.check_output(self);
+        client.check_stall(self);
         let idle = self.config.listeners[usize::from(client.listener)].idle_timeout;
         let is_idle = idle.is_some_and(|idle| client.last_seen.get().is_over(ticks(idle), now))
             && client.in_flight() == 0

@@ -22,6 +22,7 @@ use crate::pool::{Buffers, HeldPool, Memory};
 use crate::process::Process;
 use crate::resp::{Limits, Span};
 use crate::route::Knowledge;
+use crate::route::big_replies::BigReplies;
 use crate::route::slots::Slots;
 use crate::slot::{SLOTS, Slot};
 use crate::transport::Transport;
@@ -60,6 +61,8 @@ pub struct Worker {
     pub turn: Turn,
     /// Its copy of the slot map.
     pub slots: Slots,
+    /// Which requests are likely to bring a big reply.
+    pub big_replies: BigReplies,
     /// The topology that the slot map was made from.
     pub topology: RefCell<Arc<Topology>>,
     /// The primaries of that topology.
@@ -118,6 +121,7 @@ impl Worker {
             upstream: Cell::new(Upstream::Awaited),
             turn: Turn::default(),
             slots: Slots::default(),
+            big_replies: BigReplies::default(),
             topology: RefCell::new(Arc::new(Topology::empty())),
             primaries: RefCell::default(),
             nodes: RefCell::default(),
@@ -216,6 +220,11 @@ impl Worker {
             max_bulk: limits.max_request,
             max_inline: limits.max_inline,
         }
+    }
+
+    /// Whether a request or reply of so many bytes is a big value.
+    pub fn is_big(&self, bytes: usize) -> bool {
+        bytes > self.config.cluster.connections.bulk_threshold
     }
 
     /// Gives the argument positions back for the next request.

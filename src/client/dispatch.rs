@@ -66,10 +66,10 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
         return Taken::No;
     }
     match plan {
-        Plan::Forward { slot, write } => to_slot(worker, client, slot, write, request.bytes),
+        Plan::Forward { slot, write } => to_slot(worker, client, slot, write, request),
         Plan::Split { merge, step, write } => split(worker, client, request, merge, step, write),
         Plan::Anywhere { write } => match worker.any_node(client) {
-            Some(node) => to_node(worker, client, node, None, write, request.bytes),
+            Some(node) => to_node(worker, client, node, None, write, request),
             None => refuse(worker, client, NO_NODE),
         },
         Plan::Everywhere { merge, write } => match worker.primaries() {

@@ -11,6 +11,7 @@ use crate::upstream::lost::unreachable;
 use crate::worker::Worker;
 
 use super::dispatch::Taken;
+use super::request::Request;
 use super::{Client, Pause};
 
 /// Sends a request to the node of `slot`.
@@ -19,7 +20,7 @@ pub fn to_slot(
     client: &Rc<Client>,
     slot: Slot,
     write: bool,
-    request: &[u8],
+    request: &Request,
 ) -> Taken {
     if !may_use(worker, client, slot) {
         return Taken::No;
@@ -27,8 +28,8 @@ pub fn to_slot(
     let Some(owner) = worker.slots.owner(slot) else {
         // Nobody serves the slot, as far as we know. The refresh may know better before the deadline.
         worker.refresh.request();
-        let entry = entry(worker, client, Some(slot), write, request.len());
-        worker.retry_later(entry, request.to_vec());
+        let entry = entry(worker, client, Some(slot), write, request.bytes.len());
+        worker.retry_later(entry, request.bytes.to_vec());
         return Taken::Yes;
     };
     to_node(worker, client, owner, Some(slot), write, request)
@@ -41,9 +42,9 @@ pub fn to_node(
     node: NodeId,
     slot: Option<Slot>,
     write: bool,
-    request: &[u8],
+    request: &Request,
 ) -> Taken {
-    let lane = match lane_for(worker, client, node, request.len()) {
+    let lane = match lane_for(worker, client, node, request) {
         Ok(lane) => lane,
         Err(taken) => return taken,
     };
@@ -54,8 +55,8 @@ pub fn to_node(
         answer(worker, client, &reply);
         return Taken::Yes;
     }
-    let entry = entry(worker, client, slot, write, request.len());
-    lane.send(worker, entry, request);
+    let entry = entry(worker, client, slot, write, request.bytes.len());
+    lane.send(worker, entry, request.bytes);
     Taken::Yes
 }
 
@@ -85,21 +86,41 @@ pub fn may_share(client: &Client) -> bool {
     true
 }
 
-/// The lane for a request of `len` bytes. A large one travels alone, so that it holds up nobody; since that is another
-/// connection, the client has to have nothing in flight on its way there and on its way back.
+/// Whether `client` may use a lane of its own now: not while it has something in flight elsewhere.
+pub fn may_be_alone(client: &Client) -> bool {
+    if client.in_flight() > 0 {
+        client.pause_for(Pause::InFlight(0));
+        return false;
+    }
+    true
+}
+
+/// `client` sends `bytes` over a lane of its own.
+pub fn set_out_alone(worker: &Worker, client: &Client, bytes: usize) {
+    worker.stats.alone.inc();
+    client.is_alone.set(true);
+    client.set_alone_bytes(worker, bytes);
+}
+
+/// The lane for a request. One that is big, or is likely to bring a big reply, travels alone, so that it holds up
+/// nobody; since that is another connection, the client has to have nothing in flight on its way there and on its way
+/// back.
 fn lane_for(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     node: NodeId,
-    len: usize,
+    request: &Request,
 ) -> Result<Rc<Lane>, Taken> {
-    if len > worker.config.cluster.connections.bulk_threshold {
-        if client.in_flight() > 0 {
-            client.pause_for(Pause::InFlight(0));
+    let expected = worker.big_replies.expected(request);
+    if expected.is_some() || worker.is_big(request.bytes.len()) {
+        if !may_be_alone(client) {
             return Err(Taken::No);
         }
         let lane = worker.dedicated_lane(node, client).ok_or(Taken::No)?;
-        client.is_alone.set(true);
+        set_out_alone(worker, client, request.bytes.len());
+        if let Some(group) = expected {
+            worker.big_replies.spend(group);
+        }
         return Ok(lane);
     }
     if !may_share(client) {

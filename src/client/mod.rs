@@ -8,6 +8,7 @@ use crate::answer::Subject;
 use crate::clock::Tick;
 use crate::resp::Protocol;
 use crate::transport::Transport;
+use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
 use order::Held;
@@ -105,8 +106,14 @@ pub struct Client {
     sent: Cell<usize>,
     /// Bytes that were read and not taken yet; its task holds them.
     pending_input: Cell<usize>,
-    /// Bytes in the parts of replies that are merged from several nodes and not complete yet.
-    pub gathered: Cell<usize>,
+    /// Bytes of its big request that is on a lane of its own.
+    alone_bytes: Cell<usize>,
+    /// Bytes of replies that are collected from several nodes for it.
+    gathered: Cell<usize>,
+    /// A lane of its own that is not read until this client has taken more of what it has.
+    held_back: RefCell<Option<Rc<Lane>>>,
+    /// When the socket last took some of its replies.
+    last_taken: Cell<Tick>,
     /// Bytes that count against the worker's memory budget for this client.
     charged: Cell<usize>,
     /// When it was first seen over the soft output limit.
@@ -145,7 +152,10 @@ impl Client {
             out: RefCell::new(Vec::new()),
             sent: Cell::new(0),
             pending_input: Cell::new(0),
+            alone_bytes: Cell::new(0),
             gathered: Cell::new(0),
+            held_back: RefCell::new(None),
+            last_taken: Cell::new(now),
             charged: Cell::new(0),
             over_soft: Cell::new(None),
             held: RefCell::new(None),
@@ -213,6 +223,8 @@ impl Client {
         *self.held.borrow_mut() = None;
         self.charge(worker, 0);
         self.wake();
+        // The rest of a reply that it did not take is read and dropped.
+        self.let_lane_go_on();
     }
 
     /// Runs `f` on the socket, if there is one still.

@@ -18,6 +18,9 @@ use super::{Client, OUTPUT_PAUSE, Pause, Phase};
 /// Reads per poll before other tasks get their turn.
 const READS_PER_TURN: usize = 4;
 
+/// Capacity that the input of a client keeps between requests.
+const INPUT_CAPACITY_KEPT: usize = 128 * 1024;
+
 /// Bytes that were read and not taken yet.
 #[derive(Default)]
 struct Input {
@@ -169,6 +172,10 @@ impl ClientTask {
             return;
         }
         input.bytes.drain(..taken);
+        // A big request leaves no big buffer behind for the small ones after it.
+        input
+            .bytes
+            .shrink_to(input.bytes.len().max(INPUT_CAPACITY_KEPT));
         input.need = need;
         input.boundary = Boundary::default();
         self.client
@@ -356,7 +363,13 @@ impl Client {
     pub fn charge_buffers(&self, worker: &Worker) {
         /// Below this a client is one of many; above it is one that the budget has to know.
         const WORTH_COUNTING: usize = 16 * 1024;
-        let bytes = self.pending_input.get() + self.buffered() + self.gathered.get();
+        if self.is_closed() {
+            return;
+        }
+        let bytes = self.pending_input.get()
+            + self.alone_bytes.get()
+            + self.gathered.get()
+            + self.buffered();
         self.charge(worker, if bytes > WORTH_COUNTING { bytes } else { 0 });
     }
 }

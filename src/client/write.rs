@@ -2,11 +2,19 @@
 
 use std::io::ErrorKind;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::clock::ticks;
+use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
 use super::{Client, OUTPUT_PAUSE, Pause, Phase};
+
+/// Bytes written to a client before others get their turn.
+const WRITE_PER_TURN: usize = 1024 * 1024;
+
+/// How long a client may hold back a lane of its own without taking a byte, where `output_soft` does not say.
+const STALL_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Client {
     /// The whole reply to request `seq`. Empty bytes answer a request whose reply is suppressed.
@@ -70,6 +78,10 @@ impl Client {
     /// Everything before `head` is answered: lets a client go on that waited for that.
     fn answered(&self, head: u32) {
         self.head_seq.set(head);
+        if self.in_flight() == 0 {
+            // What it counts for is brought up to date by the flush that follows.
+            self.alone_bytes.set(0);
+        }
         if let Pause::InFlight(most) = self.pause.get()
             && self.in_flight() <= most
         {
@@ -106,9 +118,17 @@ impl Client {
             return true;
         };
         let mut out = self.out.borrow_mut();
-        let mut sent = self.sent.get();
+        let first = self.sent.get();
+        let mut sent = first;
         while sent < out.len() {
-            match transport.try_write(&out[sent..]) {
+            let until = out.len().min(first + WRITE_PER_TURN);
+            if sent == until {
+                // Others first; the socket is ready still.
+                self.write_blocked.set(true);
+                self.wake();
+                break;
+            }
+            match transport.try_write(&out[sent..until]) {
                 Ok(n) => {
                     worker.stats.client_writes.inc();
                     worker.stats.client_bytes_out.add(n as u64);
@@ -123,10 +143,14 @@ impl Client {
                 Err(_) => return false,
             }
         }
+        if sent > first {
+            self.last_taken.set(worker.clock.now());
+        }
         if sent == out.len() {
             worker.buffers.give(std::mem::take(&mut out));
             sent = 0;
-        } else if sent >= OUTPUT_PAUSE {
+        } else if sent >= OUTPUT_PAUSE && sent * 2 >= out.len() {
+            // At least half goes, so that each byte moves once at most on average.
             out.drain(..sent);
             sent = 0;
         }
@@ -137,6 +161,9 @@ impl Client {
     /// Applies the output limits, the memory budget and the pause for output after a write.
     pub fn check_output(&self, worker: &Worker) {
         let buffered = self.buffered();
+        if buffered <= OUTPUT_PAUSE / 2 {
+            self.let_lane_go_on();
+        }
         if buffered == 0 && self.charged() == 0 {
             return;
         }
@@ -160,6 +187,55 @@ impl Client {
         if self.pause.get() == Pause::Output && buffered <= OUTPUT_PAUSE / 2 {
             self.wake();
         }
+    }
+
+    /// Whether `lane`, which is this client's own, must not be read until more of its replies were taken. The lane is
+    /// woken then.
+    pub fn holds_back(&self, worker: &Worker, lane: &Rc<Lane>) -> bool {
+        if self.is_closed() || self.buffered() <= OUTPUT_PAUSE {
+            return false;
+        }
+        if self.held_back.replace(Some(lane.clone())).is_none() {
+            self.last_taken.set(worker.clock.now());
+        }
+        true
+    }
+
+    pub(super) fn let_lane_go_on(&self) {
+        if let Some(lane) = self.held_back.take() {
+            lane.wake();
+        }
+    }
+
+    /// Closes a client that takes nothing of a reply for which a lane of its own is held back: it would keep that
+    /// connection for ever.
+    pub fn check_stall(&self, worker: &Worker) {
+        let patience = worker
+            .limits(self)
+            .output_soft
+            .map_or(STALL_PATIENCE, |(_, patience)| patience);
+        if self.held_back.borrow().is_some()
+            && self
+                .last_taken
+                .get()
+                .is_over(ticks(patience), worker.clock.now())
+        {
+            self.close_over_limit(worker, self.buffered());
+        }
+    }
+
+    /// Counts the bytes of a big request that is on its way.
+    pub(super) fn set_alone_bytes(&self, worker: &Worker, bytes: usize) {
+        self.alone_bytes.set(bytes);
+        self.charge_buffers(worker);
+    }
+
+    /// Counts the bytes of replies that are collected from several nodes, and says how many all of them hold now.
+    pub fn change_gathered(&self, worker: &Worker, before: usize, after: usize) -> usize {
+        let gathered = (self.gathered.get() + after).saturating_sub(before);
+        self.gathered.set(gathered);
+        self.charge_buffers(worker);
+        gathered
     }
 
     fn close_over_limit(&self, worker: &Worker, buffered: usize) {

@@ -55,8 +55,7 @@ impl Gather {
         if !self.client.is_closed() {
             self.bytes.set(self.bytes.get() + bytes.len());
             // A pipeline of such requests can wait for one slow node: what counts is what all of them hold.
-            let collected = self.client.gathered.get() + bytes.len();
-            self.client.gathered.set(collected);
+            let collected = self.client.change_gathered(worker, 0, bytes.len());
             if collected > worker.limits(&self.client).output_hard {
                 tracing::warn!(
                     client = self.client.id,
@@ -65,21 +64,21 @@ impl Gather {
                 );
                 worker.stats.limit_closes.inc();
                 self.client.close(worker);
-                self.parts.borrow_mut().fill(Vec::new());
             } else {
                 self.parts.borrow_mut()[part as usize].extend_from_slice(bytes);
-                self.client.charge_buffers(worker);
             }
+        }
+        if self.client.is_closed() {
+            self.parts.borrow_mut().fill(Vec::new());
         }
         if complete {
             self.missing.set(self.missing.get() - 1);
             if self.missing.get() == 0 {
-                let gathered = &self.client.gathered;
-                gathered.set(gathered.get().saturating_sub(self.bytes.get()));
                 let mut reply = worker.buffers.take();
                 if !self.mute && !self.client.is_closed() {
                     self.merge(worker, &mut reply);
                 }
+                self.client.change_gathered(worker, self.bytes.take(), 0);
                 self.client.reply(worker, self.seq, &reply);
                 worker.buffers.give(reply);
             }

@@ -7,6 +7,7 @@ use crate::command::{
 };
 use crate::slot::{Slot, slot_of};
 
+pub mod big_replies;
 pub mod broadcast;
 pub mod gather;
 pub mod slots;

@@ -21,6 +21,9 @@ use super::ring::Ring;
 /// Sent ahead of a command that follows an ASK; it covers just that command.
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
+/// Bytes written to a node before others get their turn.
+const WRITE_PER_TURN: usize = 1024 * 1024;
+
 /// Who may use a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
@@ -65,12 +68,15 @@ pub struct Lane {
     pub(super) write_blocked: Cell<bool>,
     /// Whether the connection was found dead from outside its task.
     given_up: Cell<bool>,
-    /// Whether a part of the oldest command's reply was passed on.
-    mid_stream: Cell<bool>,
     /// Clients that wait for room.
     waiting: RefCell<Vec<Rc<Client>>>,
-    /// When the node last sent something, or was first owed a reply.
+    /// When the node last sent something, or was first owed a reply; on a dedicated lane also when it last took
+    /// something of a request.
     last_heard: Cell<Tick>,
+    /// Whether the front of the oldest command's reply was passed on already.
+    mid_reply: Cell<bool>,
+    /// Whether it is not read because its client does not take what it has.
+    held_back: Cell<bool>,
     /// When a dedicated lane was last used.
     pub(super) last_used: Cell<Tick>,
 }
@@ -91,9 +97,10 @@ impl Lane {
             dirty: Cell::new(false),
             write_blocked: Cell::new(false),
             given_up: Cell::new(false),
-            mid_stream: Cell::new(false),
             waiting: RefCell::default(),
             last_heard: Cell::new(now),
+            mid_reply: Cell::new(false),
+            held_back: Cell::new(false),
             last_used: Cell::new(now),
         }
     }
@@ -178,11 +185,23 @@ impl Lane {
             return;
         };
         let mut ring = self.ring.borrow_mut();
+        let mut quota = WRITE_PER_TURN;
         while !ring.unwritten().is_empty() {
-            match transport.try_write(ring.unwritten()) {
+            if quota == 0 {
+                // Others first; the socket is ready still.
+                self.write_blocked.set(true);
+                self.wake();
+                return;
+            }
+            let bytes = ring.unwritten();
+            match transport.try_write(&bytes[..bytes.len().min(quota)]) {
                 Ok(n) => {
                     worker.stats.upstream_writes.inc();
                     ring.wrote(n);
+                    quota -= n;
+                    if self.class == Class::Dedicated {
+                        self.last_heard.set(worker.clock.now());
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => {
@@ -228,6 +247,16 @@ impl Lane {
         self.wake();
     }
 
+    /// Whether the front of the oldest command's reply was passed on already: nothing else can be its answer now.
+    pub fn is_mid_reply(&self) -> bool {
+        self.mid_reply.get()
+    }
+
+    /// Whether its node waits for us, because the client does not read: silence then means nothing.
+    pub fn is_held_back(&self) -> bool {
+        self.held_back.get()
+    }
+
     /// When the node last sent something while a reply was owed.
     pub fn last_heard(&self) -> Tick {
         self.last_heard.get()
@@ -252,6 +281,23 @@ impl Lane {
         &self.in_flight
     }
 
+    pub(super) fn set_mid_reply(&self, mid_reply: bool) {
+        self.mid_reply.set(mid_reply);
+    }
+
+    /// Whether the client of a lane of its own has to take what it has before more is read. A shared lane never waits
+    /// for one of its clients.
+    pub(super) fn waits_for_client(self: &Rc<Self>, worker: &Worker) -> bool {
+        let waits = self.class == Class::Dedicated
+            && self.in_flight.borrow().front().is_some_and(|entry| {
+                matches!(entry.kind, Kind::Deliver) && entry.client.holds_back(worker, self)
+            });
+        if self.held_back.replace(waits) && !waits {
+            self.heard(worker.clock.now());
+        }
+        waits
+    }
+
     pub(super) fn heard(&self, now: Tick) {
         self.last_heard.set(now);
     }
@@ -266,21 +312,12 @@ impl Lane {
         self.given_up.get()
     }
 
-    /// Notes whether a part of the oldest command's reply was passed on: nothing else can be its reply then.
-    pub(super) fn set_mid_stream(&self, mid_stream: bool) {
-        self.mid_stream.set(mid_stream);
-    }
-
-    pub(super) fn is_mid_stream(&self) -> bool {
-        self.mid_stream.get()
-    }
-
     /// Takes a fresh connection into use.
     pub(super) fn set_up(self: &Rc<Self>, worker: &Worker, transport: Transport) {
         *self.transport.borrow_mut() = Some(transport);
         self.write_blocked.set(false);
         self.given_up.set(false);
-        self.mid_stream.set(false);
+        self.mid_reply.set(false);
         self.last_heard.set(worker.clock.now());
         self.link.set(Link::Up);
         worker.stats.upstream_connections.inc();
@@ -289,6 +326,7 @@ impl Lane {
 
     /// Drops the connection; what it carried is the caller's business.
     pub(super) fn set_down(&self, worker: &Worker) {
+        self.held_back.set(false);
         drop(self.transport.borrow_mut().take());
         if self.link.get() == Link::Up {
             worker.stats.upstream_connections.dec();

@@ -11,7 +11,7 @@ use crate::worker::Worker;
 
 use super::deliver::deliver_error;
 use super::inflight::{InFlight, Kind};
-use super::lane::{Lane, Link, Unanswered};
+use super::lane::{Class, Lane, Link, Unanswered};
 
 /// The error for a write whose fate is unknown.
 const UNKNOWN_FATE: &str =
@@ -20,7 +20,7 @@ const UNKNOWN_FATE: &str =
 /// Deals with everything that was in flight on a lane whose connection is gone.
 pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     let mut unanswered = lane.take_all();
-    if lane.is_mid_stream() && !unanswered.is_empty() {
+    if lane.is_mid_reply() && !unanswered.is_empty() {
         let broken = unanswered.remove(0).entry;
         if broken.is_awaited() {
             if !broken.mute {
@@ -113,6 +113,9 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     if lane.is_idle() {
         return;
     }
+    if lane.is_held_back() {
+        return;
+    }
     if lane.link() == Link::Up {
         answer_overdue(worker, lane, now);
         if lane.last_heard().is_over(worker.response_timeout, now) {
@@ -143,9 +146,13 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
 
 /// Answers overdue commands whose replies may still come; those are dropped when they do.
 fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
+    if lane.class == Class::Dedicated && !lane.last_heard().is_over(worker.command_timeout, now) {
+        // A big value on its way takes as long as it takes, as long as it moves.
+        return;
+    }
     let mut overdue = Vec::new();
     // A reply that has begun can't be replaced by an error; if the rest does not come, the silence ends it.
-    let begun = usize::from(lane.is_mid_stream());
+    let begun = usize::from(lane.is_mid_reply());
     for entry in lane.entries().borrow_mut().iter_mut().skip(begun) {
         if !entry.is_awaited() {
             continue;

@@ -8,6 +8,7 @@ use crate::cluster::addr::Addr;
 use crate::resp::Protocol;
 use crate::worker::Worker;
 
+use inflight::{InFlight, Kind};
 use lane::{Class, Lane, Link};
 
 pub mod connect;
@@ -110,6 +111,30 @@ impl Worker {
     /// A lane to `node` for `client` alone; `None` if as many as allowed are in use, in which case the client waits
     /// for one and is woken.
     pub fn dedicated_lane(self: &Rc<Self>, node: NodeId, client: &Rc<Client>) -> Option<Rc<Lane>> {
+        let lane = self.free_lane(node, client);
+        if lane.is_none() {
+            self.stats.parks.inc();
+            client.pause_for(Pause::Lane);
+            let mut nodes = self.nodes.borrow_mut();
+            nodes.node_mut(node).waiting.push_back(client.clone());
+        }
+        lane
+    }
+
+    /// The lane to `node` on which a command goes for another try: one that travelled alone does so again. `None` if
+    /// no such lane is free now.
+    pub fn lane_again(self: &Rc<Self>, node: NodeId, entry: &InFlight) -> Option<Rc<Lane>> {
+        let client = &entry.client;
+        let was_alone = client.is_alone.get() && matches!(entry.kind, Kind::Deliver);
+        if !was_alone && !self.is_big(entry.len as usize) {
+            return Some(self.shared_lane(node, client));
+        }
+        client.is_alone.set(true);
+        self.free_lane(node, client)
+    }
+
+    /// A lane to `node` that nobody uses; `None` if as many as allowed are in use.
+    fn free_lane(self: &Rc<Self>, node: NodeId, client: &Client) -> Option<Rc<Lane>> {
         let protocol = client.protocol.get();
         let mut nodes = self.nodes.borrow_mut();
         let entry = nodes.node_mut(node);
@@ -123,17 +148,19 @@ impl Worker {
                     entry.dedicated -= 1;
                     other.retire(self);
                 }
-                None => {
-                    self.stats.parks.inc();
-                    client.pause_for(Pause::Lane);
-                    entry.waiting.push_back(client.clone());
-                    return None;
-                }
+                None => return None,
             }
         }
         entry.dedicated += 1;
         drop(nodes);
         Some(self.open_lane(node, protocol, Class::Dedicated))
+    }
+
+    /// Takes a lane back from [`Worker::lane_again`] that was not used.
+    pub fn release_unused(&self, lane: &Rc<Lane>) {
+        if lane.class == Class::Dedicated {
+            self.release(lane);
+        }
     }
 
     /// Takes a dedicated lane back that has answered everything.

@@ -6,11 +6,13 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use crate::resp::Malformed;
+use crate::client::request::Request;
 use crate::resp::reply::ReplyScanner;
+use crate::resp::{Limits, Malformed, Scan, scan_request};
 use crate::worker::Worker;
 
 use super::deliver::deliver_piece;
+use super::inflight::{InFlight, Kind};
 use super::lane::{Class, Lane, Link};
 use super::redirected;
 
@@ -52,8 +54,8 @@ pub struct Replies {
     /// How many of them the scanner has passed.
     scanned: usize,
     scanner: ReplyScanner,
-    /// Whether the front of this reply was delivered already.
-    streaming: bool,
+    /// How many bytes of this reply were delivered already.
+    streamed: usize,
 }
 
 impl Replies {
@@ -70,6 +72,9 @@ impl Replies {
             }
             if lane.is_condemned() {
                 return Poll::Ready(End::Silent);
+            }
+            if lane.waits_for_client(worker) {
+                return Poll::Pending;
             }
             let mut scratch = worker.lane_scratch.borrow_mut();
             let kept = self.tail.len();
@@ -109,16 +114,17 @@ impl Replies {
             if !progress.done {
                 break;
             }
-            if self.streaming {
-                self.streaming = false;
+            if self.streamed > 0 {
+                self.count_streamed(worker, lane, at - start);
                 finish_stream(worker, lane, &buf[start..at]);
+                self.streamed = 0;
+                lane.set_mid_reply(false);
             } else {
                 take_reply(worker, lane, &buf[start..at])?;
             }
             start = at;
         }
-        if at - start > STREAM_FROM && (self.streaming || buf[start] != b'>') {
-            self.streaming = true;
+        if at - start > STREAM_FROM && (self.streamed > 0 || buf[start] != b'>') {
             let entry = lane
                 .entries()
                 .borrow()
@@ -126,14 +132,28 @@ impl Replies {
                 .filter(|_| lane.ring().borrow().front_is_begun())
                 .cloned()
                 .ok_or(End::Unasked)?;
+            lane.set_mid_reply(true);
+            self.count_streamed(worker, lane, at - start);
             deliver_piece(worker, &entry, &buf[start..at], false);
             start = at;
         }
         self.tail.clear();
         self.tail.extend_from_slice(&buf[start..]);
         self.scanned = at - start;
-        lane.set_mid_stream(self.streaming);
         Ok(())
+    }
+
+    /// Counts a piece of the oldest command's reply. What is learned from a big one counts from its middle on, before
+    /// more of its kind are sent.
+    fn count_streamed(&mut self, worker: &Worker, lane: &Lane, bytes: usize) {
+        let before = self.streamed;
+        self.streamed += bytes;
+        if !worker.is_big(before)
+            && worker.is_big(self.streamed)
+            && let Some(entry) = lane.entries().borrow().front()
+        {
+            learn(worker, lane, entry);
+        }
     }
 }
 
@@ -152,6 +172,9 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         .pop_front()
         .ok_or(End::Unasked)?;
     let len = entry.len as usize;
+    if worker.is_big(reply.len()) {
+        learn(worker, lane, &entry);
+    }
     if reply[0] == b'-' && entry.is_awaited() {
         let request = || lane.ring().borrow().front(len).to_vec();
         if let Some(entry) = redirected::take_over(worker, lane, entry, reply, request) {
@@ -162,6 +185,22 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     }
     lane.ring().borrow_mut().answer(len);
     Ok(())
+}
+
+/// Remembers that the reply to `entry`, the oldest command, is big. A part of a split request is none that a client
+/// sent.
+fn learn(worker: &Worker, lane: &Lane, entry: &InFlight) {
+    if !matches!(entry.kind, Kind::Deliver) {
+        return;
+    }
+    let ring = lane.ring().borrow();
+    let bytes = ring.front(entry.len as usize);
+    let mut args = Vec::new();
+    if let Ok(Scan::Complete { .. }) = scan_request(bytes, &Limits::default(), &mut args)
+        && !args.is_empty()
+    {
+        worker.big_replies.learn(&Request { bytes, args: &args });
+    }
 }
 
 fn finish_stream(worker: &Rc<Worker>, lane: &Rc<Lane>, last: &[u8]) {

@@ -83,8 +83,11 @@ pub fn take_over(
 
 /// Sends a command to the node that is taking its slot over, behind `ASKING`. The map stays as it is.
 fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: &[u8]) {
-    let lane = worker.shared_lane(worker.node_at(addr), &entry.client);
+    let Some(lane) = worker.lane_again(worker.node_at(addr), &entry) else {
+        return worker.retry_later(entry, request.to_vec());
+    };
     if worker.would_overtake(&entry, &lane) {
+        worker.release_unused(&lane);
         return worker.retry_later(entry, request.to_vec());
     }
     lane.send_asking(worker, &entry);

@@ -38,8 +38,11 @@ impl Worker {
         let Some(owner) = entry.slot.and_then(|slot| self.slots.owner(slot)) else {
             return self.retry_later(entry, request);
         };
-        let lane = self.shared_lane(owner, &entry.client);
+        let Some(lane) = self.lane_again(owner, &entry) else {
+            return self.retry_later(entry, request);
+        };
         if self.would_overtake(&entry, &lane) {
+            self.release_unused(&lane);
             return self.retry_later(entry, request);
         }
         self.stats.retries.inc();
