@@ -5,12 +5,28 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
+mod check;
 mod default;
+mod document;
+pub mod env;
+pub mod keys;
+mod layer;
+mod load;
+mod problem;
+mod read;
 mod secret;
+mod section;
+mod seed;
+mod suggest;
+mod units;
+mod value;
 
+pub use crate::cluster::addr::Addr;
+pub use check::warnings;
+pub use load::{Flags, SourceFile, Sources, load};
+pub use problem::{Origin, Problem};
 pub use secret::{Password, Secret};
 
 /// Everything that slotmux can be told.
@@ -124,25 +140,6 @@ pub struct Cluster {
     pub retry: Retry,
     /// When the topology is asked for again.
     pub topology: TopologyRefresh,
-}
-
-/// Where to connect: host (a name, or an IP address without brackets) and port.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Addr {
-    /// A host name, IPv4 or IPv6 address.
-    pub host: Arc<str>,
-    /// The port for clients.
-    pub port: u16,
-}
-
-impl fmt::Display for Addr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
 }
 
 /// What the upstream is.

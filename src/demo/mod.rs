@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Addr, Admin, Bind, Config, Kind, Listener};
 use crate::proxy::{self, StartupError};
+use crate::signals;
 
 pub mod cluster;
 pub mod guard;
 pub mod migrate;
 pub mod ports;
 pub mod server;
-mod signals;
 pub mod view;
 
 use cluster::{LocalCluster, Options, Role};
@@ -46,11 +46,19 @@ const NODE_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct DemoOptions {
     /// The port of 127.0.0.1 to listen on; the next free one when it is taken.
     pub port: u16,
+    /// Shards of the cluster, at least 3.
+    pub primaries: usize,
+    /// Replicas of each primary.
+    pub replicas: usize,
 }
 
 impl Default for DemoOptions {
     fn default() -> DemoOptions {
-        DemoOptions { port: 6379 }
+        DemoOptions {
+            port: 6379,
+            primaries: 3,
+            replicas: 1,
+        }
     }
 }
 
@@ -76,8 +84,13 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
     let shutdown = CancellationToken::new();
     // Before the first child: whenever the signal comes, we live to clean up.
     signals::cancel_on_signal(shutdown.clone())?;
-    say("Starting a Redis Cluster of 3 primaries and 3 replicas on this machine...");
+    let (primaries, replicas) = (options.primaries, options.replicas);
+    say(&format!(
+        "Starting a Redis Cluster of {primaries} primaries, {replicas} replica(s) each, on this machine..."
+    ));
     let cluster = LocalCluster::start(Options {
+        primaries,
+        replicas_per_primary: replicas,
         node_timeout: NODE_TIMEOUT,
         ..Options::default()
     })?;

@@ -1,4 +1,4 @@
-//! Ctrl-C and its relatives, for the demo: the first asks for an orderly end, a second one ends at once.
+//! Ctrl-C and its relatives: the first asks for an orderly end, a second one ends at once.
 
 use std::io;
 use std::thread;
@@ -12,7 +12,7 @@ const INTERRUPTED: i32 = 130;
 
 /// Cancels the token at the first SIGINT, SIGTERM or SIGHUP, from a thread of its own.
 ///
-/// At the second one the process exits; the guard of its servers sees that and cleans up.
+/// At the second one the process exits; the guard of a demo's servers sees that and cleans up.
 pub fn cancel_on_signal(token: CancellationToken) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let streams = {
