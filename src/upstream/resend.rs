@@ -81,11 +81,21 @@ impl Worker {
         let client = &entry.client;
         client.waiting_retries.set(client.waiting_retries.get() + 1);
         let due = self.clock.now().plus(wait);
-        self.waiting.borrow_mut().push_back(Waiting {
-            entry,
-            request,
-            due,
-        });
+        // An older command comes back later than a newer one that did not even set out: it goes ahead of it.
+        let mut waiting = self.waiting.borrow_mut();
+        let place = waiting
+            .iter()
+            .position(|newer| entry.is_older_in_stream(&newer.entry))
+            .unwrap_or(waiting.len());
+        waiting.insert(
+            place,
+            Waiting {
+                entry,
+                request,
+                due,
+            },
+        );
+        drop(waiting);
         if !self.waiting_is_looked_after.replace(true) {
             tokio::task::spawn_local(look_after_waiting(self.clone()));
         }
@@ -98,7 +108,7 @@ impl Worker {
                 .waiting
                 .borrow()
                 .iter()
-                .any(|waiting| waiting.entry.same_stream(entry))
+                .any(|waiting| waiting.entry.is_older_in_stream(entry))
     }
 
     /// Sends what is due, in the order in which it began to wait.
