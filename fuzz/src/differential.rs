@@ -275,10 +275,15 @@ fn strict_count(text: &[u8]) -> Result<usize, Stop> {
     match parse_i64(text) {
         Some(count) if count >= i64::MAX / 4 => Err(Some(Exception::HugeCount)),
         Some(count) => usize::try_from(count).map_err(|_| None),
-        None if std::str::from_utf8(text).is_ok_and(|text| text.parse::<i64>().is_ok()) => {
-            Err(Some(Exception::NumberSpelling))
-        }
-        None => Err(None),
+        None => match std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.parse::<i128>().ok())
+        {
+            Some(count) if i64::try_from(count).is_ok() => Err(Some(Exception::NumberSpelling)),
+            // The oracle reads the counts of some types as unsigned.
+            Some(count) if u64::try_from(count).is_ok() => Err(Some(Exception::HugeCount)),
+            _ => Err(None),
+        },
     }
 }
 

@@ -10,6 +10,9 @@ use super::reply;
 const MAX_STREAM: usize = 64 * 1024;
 const MAX_DEPTH: usize = 12;
 
+/// Writes the header of an aggregate.
+type Header = fn(&mut Vec<u8>, usize);
+
 /// The first byte chooses between requests and replies.
 pub fn check(data: &[u8]) {
     let mut choices = Choices(data);
@@ -116,10 +119,7 @@ fn check_replies(choices: &mut Choices<'_>) {
     let mut stream = Vec::new();
     let mut expected = Vec::new();
     for _ in 0..1 + choices.byte() % 8 {
-        let start = stream.len();
-        let kind_at = push_attributes(choices, &mut stream);
-        push_reply(choices, &mut stream, 0);
-        assert!(start <= kind_at);
+        let kind_at = push_reply(choices, &mut stream, 0);
         expected.push((stream.len(), stream[kind_at]));
         if stream.len() > MAX_STREAM {
             break;
@@ -135,19 +135,8 @@ fn check_replies(choices: &mut Choices<'_>) {
     );
 }
 
-/// Appends attributes or none, and says where the reply itself will start.
-fn push_attributes(choices: &mut Choices<'_>, stream: &mut Vec<u8>) -> usize {
-    if choices.byte() % 8 == 0 {
-        let pairs = choices.below(3);
-        stream.extend_from_slice(format!("|{pairs}\r\n").as_bytes());
-        for _ in 0..2 * pairs {
-            push_reply(choices, stream, MAX_DEPTH - 2);
-        }
-    }
-    stream.len()
-}
-
-fn push_reply(choices: &mut Choices<'_>, stream: &mut Vec<u8>, depth: usize) {
+/// Appends one reply and says where it starts, which is after its attributes if it has any.
+fn push_reply(choices: &mut Choices<'_>, stream: &mut Vec<u8>, depth: usize) -> usize {
     const LEAVES: [&[u8]; 14] = [
         b"+OK\r\n",
         b"+\r\n",
@@ -164,20 +153,27 @@ fn push_reply(choices: &mut Choices<'_>, stream: &mut Vec<u8>, depth: usize) {
         b"!3\r\n\r\n\r\r\n",
         b"=7\r\ntxt:\r\n\n\r\n",
     ];
-    let kind = if depth >= MAX_DEPTH || stream.len() > MAX_STREAM {
-        choices.byte() % 8
-    } else {
-        choices.byte() % 16
-    };
-    let (header, elements): (fn(&mut Vec<u8>, usize), usize) = match kind {
-        0..4 => return stream.extend_from_slice(choices.one_of(&LEAVES)),
-        4..8 => return write::bulk(stream, &choices.string()),
-        8..11 => (|out, n| write::array(out, n), 1),
+    let start = stream.len();
+    let full = depth >= MAX_DEPTH || start > MAX_STREAM;
+    let (header, elements): (Header, usize) = match choices.byte() % if full { 8 } else { 16 } {
+        0..4 => {
+            stream.extend_from_slice(choices.one_of(&LEAVES));
+            return start;
+        }
+        4..8 => {
+            write::bulk(stream, &choices.string());
+            return start;
+        }
+        8..11 => (write::array, 1),
         11 => (|out, n| write::set(out, Protocol::Resp3, n), 1),
         12 => (|out, n| write::push(out, Protocol::Resp3, n), 1),
         13..15 => (|out, n| write::map(out, Protocol::Resp3, n), 2),
         _ => {
-            push_attributes(choices, stream);
+            let pairs = choices.below(3);
+            stream.extend_from_slice(format!("|{pairs}\r\n").as_bytes());
+            for _ in 0..2 * pairs {
+                push_reply(choices, stream, depth + 1);
+            }
             return push_reply(choices, stream, depth + 1);
         }
     };
@@ -186,6 +182,7 @@ fn push_reply(choices: &mut Choices<'_>, stream: &mut Vec<u8>, depth: usize) {
     for _ in 0..count * elements {
         push_reply(choices, stream, depth + 1);
     }
+    start
 }
 
 /// Where the stream is cut, in order; its end is always among them.
