@@ -4,7 +4,7 @@
 //! differ. Up to the first such place they must agree, and where ours is the stricter one it must refuse.
 
 use redis_protocol::{resp2, resp3};
-use slotmux::resp::{Limits, Protocol, ReplyScanner, Scan, number::parse_i64, scan_request};
+use slotmux::resp::{Limits, Protocol, ReplyScanner, Scan, scan_request};
 
 /// The oracle recurses without a bound and overflows its stack; ours has no stack.
 const MAX_DEPTH: usize = 64;
@@ -272,19 +272,25 @@ impl<'a> Walk<'a> {
 
 /// A number that both read alike and that ours can count with.
 fn strict_count(text: &[u8]) -> Result<usize, Stop> {
-    match parse_i64(text) {
-        Some(count) if count >= i64::MAX / 4 => Err(Some(Exception::HugeCount)),
-        Some(count) => usize::try_from(count).map_err(|_| None),
-        None => match std::str::from_utf8(text)
-            .ok()
-            .and_then(|text| text.parse::<i128>().ok())
-        {
-            Some(count) if i64::try_from(count).is_ok() => Err(Some(Exception::NumberSpelling)),
-            // The oracle reads the counts of some types as unsigned.
-            Some(count) if u64::try_from(count).is_ok() => Err(Some(Exception::HugeCount)),
-            _ => Err(None),
-        },
+    let count = lax_number(text).ok_or(None)?;
+    if count.to_string().as_bytes() != text {
+        // Whoever spells 2^63 in another way is refused or waited for, as it happens.
+        let spelled = i64::try_from(count).is_ok();
+        return Err(spelled
+            .then_some(Exception::NumberSpelling)
+            .or(Some(Exception::HugeCount)));
     }
+    match usize::try_from(count) {
+        // The oracle reads the counts of some types as unsigned.
+        Ok(count) if count >= i64::MAX as usize / 4 => Err(Some(Exception::HugeCount)),
+        Ok(count) => Ok(count),
+        Err(_) => Err(None),
+    }
+}
+
+/// A decimal in any spelling that Rust takes.
+fn lax_number(text: &[u8]) -> Option<i128> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 fn integer(text: &[u8]) -> Result<(), Stop> {
@@ -314,10 +320,10 @@ fn walk_request(data: &[u8], limits: &Limits) -> Result<(), Stop> {
     };
     let count = match request_line(&mut walk, limits)? {
         b"-1" => return Ok(()),
-        text if parse_i64(text).is_some_and(|count| count < 0) => {
-            return Err(Some(Exception::NegativeArguments));
-        }
-        text => strict_count(text)?,
+        text => strict_count(text).map_err(|stop| match lax_number(text) {
+            Some(..0) => stop.or(Some(Exception::NegativeArguments)),
+            _ => stop,
+        })?,
     };
     if count > limits.max_args {
         return Err(Some(Exception::Limit));

@@ -188,7 +188,7 @@ fn push_reply(choices: &mut Choices<'_>, stream: &mut Vec<u8>, depth: usize) -> 
 /// Where the stream is cut, in order; its end is always among them.
 fn cuts(choices: &mut Choices<'_>, len: usize) -> Vec<usize> {
     let mut cuts = vec![len];
-    if choices.byte() % 4 == 0 {
+    if choices.byte().is_multiple_of(4) {
         let step = 1 + choices.below(70);
         cuts.extend((0..len).step_by(step.max(len / 4096 + 1)));
     }
