@@ -3,5 +3,30 @@
 //! The way of a request is one line through this crate: [`client`] reads bytes, [`resp`] finds where a request
 //! ends, [`command`] says what it is, [`route`] decides where it goes, [`upstream`] sends it and delivers the reply.
 
+pub mod admin;
+pub mod answer;
+pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod cluster;
+pub mod command;
+pub mod config;
+pub mod demo;
+pub mod drain;
+pub mod listener;
+pub mod logging;
+pub mod mail;
+pub mod metrics;
+pub mod pool;
+pub mod process;
+pub mod proxy;
+pub mod resources;
 pub mod resp;
+pub mod route;
+pub mod signals;
 pub mod slot;
+pub mod sweep;
+pub mod transport;
+pub mod turn;
+pub mod upstream;
+pub mod worker;

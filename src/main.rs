@@ -1,1 +1,99 @@
-fn main(){}
+//! The `slotmux` binary: the command line, then the configuration, then logging, then the proxy.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use slotmux::cli::{Action, CheckArgs, Cli, DemoArgs, RunArgs};
+use slotmux::config::{self, Flags, Log, Sources};
+use slotmux::demo::{self, DemoOptions};
+use slotmux::{logging, proxy, signals};
+use tokio_util::sync::CancellationToken;
+
+/// The command line was wrong; clap exits with the same.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    match Cli::parse().action(config::env::names_an_upstream()) {
+        Some(Action::Run(args)) => run(&args),
+        Some(Action::Check(args)) => check(&args),
+        Some(Action::Demo(args)) => try_out(&args),
+        None => {
+            eprintln!("{}", Cli::command().render_help());
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn run(args: &RunArgs) -> ExitCode {
+    let sources = match Sources::gather(args.config(), args.flags()) {
+        Ok(sources) => sources,
+        Err(problem) => return failed([problem]),
+    };
+    let config = match config::load(&sources) {
+        Ok(config) => config,
+        Err(problems) => return failed(problems),
+    };
+    logging::start(&config.log);
+    for warning in config::warnings(&config) {
+        tracing::warn!("{warning}");
+    }
+    let shutdown = CancellationToken::new();
+    if let Err(error) = signals::cancel_on_signal(shutdown.clone()) {
+        return failed([error]);
+    }
+    match proxy::run(config, shutdown) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed([error]),
+    }
+}
+
+fn check(args: &CheckArgs) -> ExitCode {
+    let file = args.file.display();
+    let sources = match Sources::gather(Some(&args.file), Flags::default()) {
+        Ok(sources) => sources,
+        Err(problem) => return failed([problem.text]),
+    };
+    match config::load(&sources) {
+        Ok(config) => {
+            for warning in config::warnings(&config) {
+                eprintln!("{file}: warning: {warning}");
+            }
+            println!("{file}: ok");
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            let count = problems.len();
+            let status = failed(problems);
+            eprintln!(
+                "{file}: {count} {}",
+                if count == 1 { "problem" } else { "problems" }
+            );
+            status
+        }
+    }
+}
+
+fn try_out(args: &DemoArgs) -> ExitCode {
+    logging::start(&Log {
+        level: "warn".into(),
+        ..Log::default()
+    });
+    let options = DemoOptions {
+        port: args.port,
+        primaries: usize::from(args.primaries),
+        replicas: usize::from(args.replicas),
+    };
+    match demo::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed([error]),
+    }
+}
+
+/// Says what went wrong, plainly and one a line.
+fn failed(problems: impl IntoIterator<Item = impl Display>) -> ExitCode {
+    for problem in problems {
+        eprintln!("{problem}");
+    }
+    ExitCode::FAILURE
+}

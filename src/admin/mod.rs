@@ -1,0 +1,99 @@
+//! The admin page: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever starts and stops slotmux. Lives on
+//! the control thread and only reads.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::process::Process;
+
+mod metrics;
+
+/// How long open requests may take to end once the page is told to stop.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The text form of OpenMetrics, which Prometheus asks for first.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What the requests of the page read.
+#[derive(Clone)]
+struct Page {
+    process: Arc<Process>,
+    registry: Arc<Registry>,
+}
+
+/// Serves the page until cancelled. Errors of single connections end those connections only.
+pub async fn serve(listener: TcpListener, process: Arc<Process>, cancel: CancellationToken) {
+    let router = router(process);
+    let stopped = cancel.clone().cancelled_owned();
+    let serving = async {
+        axum::serve(listener, router)
+            .with_graceful_shutdown(stopped)
+            .await
+    };
+    // A connection that never ends its request must not hold up the end of the process.
+    let cut_off = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        ended = serving => report(ended),
+        () = cut_off => {}
+    }
+}
+
+fn report(ended: io::Result<()>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "the admin page has ended");
+    }
+}
+
+fn router(process: Arc<Process>) -> Router {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(metrics::Numbers::new(process.clone())));
+    let page = Page {
+        process,
+        registry: Arc::new(registry),
+    };
+    Router::new()
+        .route("/metrics", get(show_metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(show_readiness))
+        .with_state(page)
+}
+
+async fn show_metrics(State(page): State<Page>) -> Response {
+    let mut text = String::new();
+    match encode(&mut text, &page.registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Ready: a topology is known and no drain has begun. The listeners are bound before this page is.
+async fn show_readiness(State(page): State<Page>) -> (StatusCode, &'static str) {
+    if page.process.is_draining.load(Ordering::Relaxed) {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else if page.process.topology.borrow().is_empty() {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no topology: no upstream has answered yet\n",
+        )
+    } else {
+        (StatusCode::OK, "ready\n")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! `CLIENT` and what of it concerns the asking client alone: its id, name, library, reply mode and flags.
+
+use super::{
+    Host, Kill, NOT_AN_INTEGER, Outcome, Request, SYNTAX, Selection, Subject, c_string, error,
+    help, is,
+};
+use crate::client::session::{ReplyMode, Session};
+use crate::command;
+use crate::resp::{number, write};
+
+pub(super) fn client(
+    request: Request<'_>,
+    subject: &mut Subject<'_>,
+    host: &Host<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    match request.command.name {
+        "info" => return Outcome::OwnLine,
+        "list" => return Selection::parse(request, out).map_or(Outcome::Answered, Outcome::List),
+        "kill" => {
+            let kill = Kill::parse(request, subject.id, host, out);
+            return kill.map_or(Outcome::Answered, Outcome::Kill);
+        }
+        "id" => write::integer(out, subject.id.cast_signed()),
+        "getname" => get_name(subject, out),
+        "setname" => {
+            if set_name(subject, request.get(2), out) {
+                write::simple(out, "OK");
+            }
+        }
+        "setinfo" => set_info(request, subject, out),
+        "reply" => reply(request, subject, out),
+        "no-evict" => {
+            if let Some(on) = on_or_off(request, out) {
+                set_flag(subject, on, |session| &mut session.no_evict);
+            }
+        }
+        "no-touch" => {
+            if let Some(on) = on_or_off(request, out) {
+                set_flag(subject, on, |session| &mut session.no_touch);
+            }
+        }
+        "unblock" => unblock(request, out),
+        "pause" => pause(request, out),
+        "unpause" => write::error(out, NO_PAUSE),
+        "tracking" => tracking(request, out),
+        "trackinginfo" => tracking_info(subject, out),
+        "getredir" => write::integer(out, -1),
+        "caching" => write::error(out, NO_CACHING),
+        "help" => help::help("CLIENT", help::CLIENT, out),
+        // Newer than the server that slotmux looks like.
+        _ => {
+            let text = command::unknown_subcommand_error(request.buf, request.args);
+            error(out, &[&text]);
+        }
+    }
+    Outcome::Answered
+}
+
+/// For an argument count that the arity allows and the subcommand does not.
+fn wrong_form(request: Request<'_>, out: &mut Vec<u8>) {
+    let called = c_string(request.get(1));
+    // Redis repeats no more of it.
+    let shown = &called[..called.len().min(128)];
+    let start = b"ERR unknown subcommand or wrong number of arguments for '";
+    error(out, &[start, shown, b"'. Try CLIENT HELP."]);
+}
+
+fn get_name(subject: &Subject<'_>, out: &mut Vec<u8>) {
+    match subject.session().and_then(|session| session.name.as_ref()) {
+        Some(name) => write::bulk(out, name.as_bytes()),
+        None => write::null(out, subject.protocol),
+    }
+}
+
+/// Sets or, when empty, removes the client's name. False: it is no name, and the error is written.
+pub(super) fn set_name(subject: &mut Subject<'_>, name: &[u8], out: &mut Vec<u8>) -> bool {
+    let Some(name) = attribute(name) else {
+        write::error(
+            out,
+            "ERR Client names cannot contain spaces, newlines or special characters.",
+        );
+        return false;
+    };
+    set_text(subject, name, |session| &mut session.name);
+    true
+}
+
+/// `CLIENT SETINFO LIB-NAME|LIB-VER text`, as of Redis 7.2
+fn set_info(request: Request<'_>, subject: &mut Subject<'_>, out: &mut Vec<u8>) {
+    let option = request.get(2);
+    let field: fn(&mut Session) -> &mut Option<Box<str>> = if is(option, "lib-name") {
+        |session| &mut session.lib_name
+    } else if is(option, "lib-ver") {
+        |session| &mut session.lib_ver
+    } else {
+        return error(out, &[b"ERR Unrecognized option '", c_string(option), b"'"]);
+    };
+    let Some(text) = attribute(request.get(3)) else {
+        let text = b" cannot contain spaces, newlines or special characters.";
+        return error(out, &[b"ERR ", c_string(option), text]);
+    };
+    set_text(subject, text, field);
+    write::simple(out, "OK");
+}
+
+/// The argument as text if it is printable ASCII without spaces, which is what Redis lets into client lines.
+fn attribute(argument: &[u8]) -> Option<&str> {
+    let printable = argument.iter().all(u8::is_ascii_graphic);
+    printable.then(|| str::from_utf8(argument).ok()).flatten()
+}
+
+fn set_text(
+    subject: &mut Subject<'_>,
+    text: &str,
+    field: impl Fn(&mut Session) -> &mut Option<Box<str>>,
+) {
+    if !text.is_empty() {
+        *field(subject.session_mut()) = Some(text.into());
+    } else if let Some(session) = subject.session.as_deref_mut() {
+        *field(session) = None;
+    }
+}
+
+fn set_flag(subject: &mut Subject<'_>, on: bool, field: impl Fn(&mut Session) -> &mut bool) {
+    if on {
+        *field(subject.session_mut()) = true;
+    } else if let Some(session) = subject.session.as_deref_mut() {
+        *field(session) = false;
+    }
+}
+
+/// The argument of `CLIENT NO-EVICT` and `NO-TOUCH`, with the reply.
+fn on_or_off(request: Request<'_>, out: &mut Vec<u8>) -> Option<bool> {
+    let on = request.is(2, "on");
+    if !on && !request.is(2, "off") {
+        write::error(out, SYNTAX);
+        return None;
+    }
+    write::simple(out, "OK");
+    Some(on)
+}
+
+fn reply(request: Request<'_>, subject: &mut Subject<'_>, out: &mut Vec<u8>) {
+    if request.is(2, "on") {
+        subject.replies = ReplyMode::On;
+        write::simple(out, "OK");
+    } else if request.is(2, "off") {
+        subject.replies = ReplyMode::Off;
+    } else if !request.is(2, "skip") {
+        write::error(out, SYNTAX);
+    } else if subject.replies != ReplyMode::Off {
+        subject.replies = ReplyMode::SkipNext;
+    }
+}
+
+/// No client of slotmux is blocked yet, so no id names one.
+fn unblock(request: Request<'_>, out: &mut Vec<u8>) {
+    if request.len() > 4 {
+        return wrong_form(request, out);
+    }
+    if request.len() == 4 && !request.is(3, "timeout") && !request.is(3, "error") {
+        return write::error(out, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+    }
+    match number::parse_i64(request.get(2)) {
+        Some(_) => write::integer(out, 0),
+        None => write::error(out, NOT_AN_INTEGER),
+    }
+}
+
+const NO_PAUSE: &str = "ERR slotmux: CLIENT PAUSE and UNPAUSE are not supported yet";
+
+fn pause(request: Request<'_>, out: &mut Vec<u8>) {
+    if request.len() > 4 {
+        return wrong_form(request, out);
+    }
+    if request.len() == 4 && !request.is(3, "write") && !request.is(3, "all") {
+        return write::error(out, "ERR CLIENT PAUSE mode must be WRITE or ALL");
+    }
+    match number::parse_i64(request.get(2)) {
+        Some(0..) => write::error(out, NO_PAUSE),
+        Some(_) => write::error(out, "ERR timeout is negative"),
+        None => write::error(out, "ERR timeout is not an integer or out of range"),
+    }
+}
+
+const NO_CACHING: &str = "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or \
+    OPTOUT mode enabled";
+
+/// `CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]`: it is never on, so
+/// that switching it off is all that can be done.
+fn tracking(request: Request<'_>, out: &mut Vec<u8>) {
+    let mut at = 3;
+    while at < request.len() {
+        let followed = at + 1 < request.len();
+        if request.is(at, "redirect") && followed {
+            if number::parse_i64(request.get(at + 1)).is_none() {
+                return write::error(out, NOT_AN_INTEGER);
+            }
+            at += 2;
+        } else if request.is(at, "prefix") && followed {
+            at += 2;
+        } else if ["bcast", "optin", "optout", "noloop"]
+            .iter()
+            .any(|option| request.is(at, option))
+        {
+            at += 1;
+        } else {
+            return write::error(out, SYNTAX);
+        }
+    }
+    if request.is(2, "on") {
+        write::error(out, "ERR slotmux: CLIENT TRACKING is not supported yet");
+    } else if request.is(2, "off") {
+        write::simple(out, "OK");
+    } else {
+        write::error(out, SYNTAX);
+    }
+}
+
+fn tracking_info(subject: &Subject<'_>, out: &mut Vec<u8>) {
+    write::map(out, subject.protocol, 3);
+    write::bulk(out, b"flags");
+    write::set(out, subject.protocol, 1);
+    write::bulk(out, b"off");
+    write::bulk(out, b"redirect");
+    write::integer(out, -1);
+    write::bulk(out, b"prefixes");
+    write::array(out, 0);
+}

@@ -1,0 +1,186 @@
+//! One client as `CLIENT LIST` and `CLIENT INFO` describe it: the fields of Redis 7.2 in its order, of which slotmux
+//! fills those that mean something here.
+
+use std::fmt::{self, Write};
+use std::net::SocketAddr;
+
+use super::Request;
+use crate::client::session::Session;
+use crate::resp::{Protocol, write};
+
+/// An end of a client's connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// Shown as `ip:port`, IPv6 in brackets.
+    Tcp(SocketAddr),
+    /// The listener's path, for both ends; shown as `path:0`.
+    Unix(Box<str>),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(addr) => addr.fmt(f),
+            Address::Unix(path) => write!(f, "{path}:0"),
+        }
+    }
+}
+
+/// What `CLIENT LIST TYPE` and `CLIENT KILL TYPE` tell apart. Clients of slotmux are all normal as yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// Any other client.
+    Normal,
+    /// The link to a primary; slotmux has none.
+    Primary,
+    /// A replica's link; slotmux has none.
+    Replica,
+    /// A client with subscriptions.
+    PubSub,
+}
+
+impl ClientKind {
+    /// By Redis' name for it, in any case.
+    pub(super) fn parse(request: Request<'_>, index: usize) -> Option<ClientKind> {
+        let names = [
+            ("normal", ClientKind::Normal),
+            ("master", ClientKind::Primary),
+            ("slave", ClientKind::Replica),
+            ("replica", ClientKind::Replica),
+            ("pubsub", ClientKind::PubSub),
+        ];
+        let named = names.iter().find(|(name, _)| request.is(index, name));
+        named.map(|&(_, kind)| kind)
+    }
+}
+
+/// A client at the moment of the question, filled by the worker that owns it.
+#[derive(Clone, Debug)]
+pub struct ClientLine<'a> {
+    /// Unique in the process.
+    pub id: u64,
+    /// The client's end.
+    pub addr: &'a Address,
+    /// Our end.
+    pub laddr: &'a Address,
+    /// The socket's descriptor.
+    pub fd: i32,
+    /// Seconds since it connected.
+    pub age: u64,
+    /// Seconds since its last request.
+    pub idle: u64,
+    /// Its rare state.
+    pub session: Option<&'a Session>,
+    /// Its listener's default user, which it is unless its session names another.
+    pub default_user: &'a str,
+    /// It is closed once its output is sent.
+    pub closing: bool,
+    /// Bytes of a request that is not complete, and what holds them.
+    pub input: Held,
+    /// Bytes of replies that are not sent, and what holds them.
+    pub output: Held,
+    /// Whether slotmux reads from it now: false while it is parked.
+    pub reading: bool,
+    /// Whether slotmux waits for it to take replies.
+    pub writing: bool,
+    /// Lower-case name of its last command, such as `get` or `client|list`. Empty: it sent none.
+    pub command: &'a str,
+    /// The protocol it speaks.
+    pub protocol: Protocol,
+}
+
+/// A buffer in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Bytes in it.
+    pub len: usize,
+    /// Bytes it takes.
+    pub capacity: usize,
+}
+
+impl ClientLine<'_> {
+    /// The user that the client is.
+    pub fn user(&self) -> &str {
+        let user = self.session.and_then(|session| session.user.as_deref());
+        user.unwrap_or(self.default_user)
+    }
+
+    /// What `TYPE` filters see.
+    pub fn kind(&self) -> ClientKind {
+        ClientKind::Normal
+    }
+
+    /// Appends the line with its line feed.
+    pub fn write(&self, text: &mut String) {
+        // Writing to a String never fails.
+        let _ = writeln!(text, "{self}");
+    }
+
+    /// Writes the reply to `CLIENT INFO`.
+    pub fn reply(&self, out: &mut Vec<u8>) {
+        write::verbatim(out, self.protocol, "txt", &format!("{self}\n"));
+    }
+
+    fn write_flags(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags = [
+            ('c', self.closing),
+            ('U', matches!(self.addr, Address::Unix(_))),
+            ('e', self.session.is_some_and(|session| session.no_evict)),
+            ('T', self.session.is_some_and(|session| session.no_touch)),
+        ];
+        for (letter, _) in flags.iter().filter(|(_, set)| *set) {
+            f.write_char(*letter)?;
+        }
+        if flags.iter().any(|(_, set)| *set) {
+            Ok(())
+        } else {
+            f.write_char('N')
+        }
+    }
+}
+
+impl fmt::Display for ClientLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |name: fn(&Session) -> Option<&str>| self.session.and_then(name).unwrap_or("");
+        write!(
+            f,
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags=",
+            self.id,
+            self.addr,
+            self.laddr,
+            self.fd,
+            named(|session| session.name.as_deref()),
+            self.age,
+            self.idle,
+        )?;
+        self.write_flags(f)?;
+        // One database, no subscriptions and no transaction.
+        f.write_str(" db=0 sub=0 psub=0 ssub=0 multi=-1")?;
+        let (input, output) = (self.input, self.output);
+        write!(
+            f,
+            " qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={}",
+            input.len,
+            input.capacity.saturating_sub(input.len),
+            output.capacity,
+            output.len,
+            output.len,
+            input.capacity.saturating_add(output.capacity),
+        )?;
+        write!(
+            f,
+            " events={}{} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+            if self.reading { "r" } else { "" },
+            if self.writing { "w" } else { "" },
+            if self.command.is_empty() {
+                "NULL"
+            } else {
+                self.command
+            },
+            self.user(),
+            self.protocol as u8,
+            named(|session| session.lib_name.as_deref()),
+            named(|session| session.lib_ver.as_deref()),
+        )
+    }
+}

@@ -1,0 +1,89 @@
+//! `CLIENT LIST`: which clients are asked for, and the reply made of the lines that the workers found.
+
+use super::client_line::{ClientKind, ClientLine};
+use super::{Request, SYNTAX, c_string, error};
+use crate::resp::{Protocol, number, write};
+
+/// The clients that `CLIENT LIST` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Every one.
+    All,
+    /// Those of one kind.
+    Kind(ClientKind),
+    /// Those of these ids.
+    Ids(Ids),
+}
+
+/// Client ids in the order that they were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ids {
+    asked: Vec<u64>,
+    sorted: Vec<u64>,
+}
+
+impl Selection {
+    /// `CLIENT LIST [TYPE kind | ID id [id ...]]`. `None`: the error is written.
+    pub(super) fn parse(request: Request<'_>, out: &mut Vec<u8>) -> Option<Selection> {
+        if request.len() == 2 {
+            return Some(Selection::All);
+        }
+        if request.len() == 4 && request.is(2, "type") {
+            let kind = ClientKind::parse(request, 3);
+            if kind.is_none() {
+                unknown_kind(request.get(3), out);
+            }
+            return kind.map(Selection::Kind);
+        }
+        if request.len() < 4 || !request.is(2, "id") {
+            write::error(out, SYNTAX);
+            return None;
+        }
+        let mut asked = Vec::new();
+        for id in request.from(3) {
+            let Some(id) = number::parse_i64(id) else {
+                write::error(out, "ERR Invalid client ID");
+                return None;
+            };
+            // A negative id names nobody.
+            asked.extend(u64::try_from(id));
+        }
+        let mut sorted = asked.clone();
+        sorted.sort_unstable();
+        Some(Selection::Ids(Ids { asked, sorted }))
+    }
+
+    /// Whether the reply has this client's line.
+    pub fn admits(&self, line: &ClientLine<'_>) -> bool {
+        match self {
+            Selection::All => true,
+            Selection::Kind(kind) => line.kind() == *kind,
+            Selection::Ids(ids) => ids.sorted.binary_search(&line.id).is_ok(),
+        }
+    }
+
+    /// Writes the reply from the ids and lines of the clients that were admitted, in any order.
+    pub fn reply(&self, mut found: Vec<(u64, String)>, protocol: Protocol, out: &mut Vec<u8>) {
+        found.sort_unstable_by_key(|(id, _)| *id);
+        let mut lines = String::new();
+        match self {
+            Selection::All | Selection::Kind(_) => {
+                found.iter().for_each(|(_, line)| lines.push_str(line));
+            }
+            Selection::Ids(ids) => {
+                for id in &ids.asked {
+                    if let Ok(at) = found.binary_search_by_key(id, |(id, _)| *id) {
+                        // Taken, so that an id that is repeated a million times does not repeat its line.
+                        lines.push_str(&std::mem::take(&mut found[at].1));
+                    }
+                }
+            }
+        }
+        write::verbatim(out, protocol, "txt", &lines);
+    }
+}
+
+/// The error for a kind that there is not.
+pub(super) fn unknown_kind(kind: &[u8], out: &mut Vec<u8>) {
+    error(out, &[b"ERR Unknown client type '", c_string(kind), b"'"]);
+}

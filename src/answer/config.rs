@@ -1,0 +1,89 @@
+//! `CONFIG`: `GET` for a list of settings that clients look at and that mean something here, with slotmux' own
+//! values. Passwords, paths and upstreams are not among them.
+
+use std::time::Duration;
+
+use super::{Facts, Host, Request, Subject, c_string, glob, help};
+use crate::config::Bind;
+use crate::resp::write;
+
+/// `CONFIG GET` and `CONFIG HELP`
+pub(super) fn config(
+    request: Request<'_>,
+    subject: &Subject<'_>,
+    host: &Host<'_>,
+    out: &mut Vec<u8>,
+) {
+    match request.command.name {
+        "get" => get(request, subject, host, out),
+        _ => help::help("CONFIG", help::CONFIG, out),
+    }
+}
+
+/// Bytes of all patterns together. Matching costs each pattern's length times the length of the settings' names, and
+/// a worker has other clients.
+const MAX_PATTERNS: usize = 16 * 1024;
+
+/// `CONFIG GET pattern [pattern ...]`
+fn get(request: Request<'_>, subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>) {
+    if request.from(2).map(<[u8]>::len).sum::<usize>() > MAX_PATTERNS {
+        return write::error(out, "ERR slotmux: the patterns of CONFIG GET are too long");
+    }
+    let facts = host.process.facts();
+    let mut settings: Vec<_> = settings(host, &facts).into_iter().map(Some).collect();
+    let mut found: Vec<(Vec<u8>, String)> = Vec::new();
+    for pattern in request.from(2) {
+        let is_pattern = c_string(pattern).iter().any(|byte| b"[*?".contains(byte));
+        for setting in &mut settings {
+            let matched = setting.take_if(|(name, _)| {
+                if is_pattern {
+                    glob::matches(c_string(pattern), name.as_bytes())
+                } else {
+                    pattern.eq_ignore_ascii_case(name.as_bytes())
+                }
+            });
+            if let Some((name, value)) = matched {
+                // A plain name comes back as it was spelt.
+                let name = if is_pattern { name.as_bytes() } else { pattern };
+                found.push((name.to_vec(), value));
+            }
+        }
+    }
+    write::map(out, subject.protocol, found.len());
+    for (name, value) in found {
+        write::bulk(out, &name);
+        write::bulk(out, value.as_bytes());
+    }
+}
+
+fn settings(host: &Host<'_>, facts: &Facts) -> [(&'static str, String); 17] {
+    let (server, listener) = (&host.config.server, host.listener);
+    let seconds = |time: Option<Duration>| time.map_or(0, |time| time.as_secs()).to_string();
+    let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    let addresses = listener.bind.iter().filter_map(|bind| match bind {
+        Bind::Tcp(addr) => Some(addr.ip().to_string()),
+        Bind::Unix(_) => None,
+    });
+    [
+        ("appendonly", yes_or_no(false)),
+        ("bind", addresses.collect::<Vec<_>>().join(" ")),
+        ("cluster-enabled", yes_or_no(false)),
+        ("databases", "1".to_owned()),
+        ("io-threads", server.workers.to_string()),
+        ("maxclients", facts.max_clients.to_string()),
+        ("maxmemory", "0".to_owned()),
+        ("maxmemory-policy", "noeviction".to_owned()),
+        ("notify-keyspace-events", String::new()),
+        ("port", facts.tcp_port.to_string()),
+        (
+            "proto-max-bulk-len",
+            listener.limits.max_request.to_string(),
+        ),
+        ("protected-mode", yes_or_no(host.config.is_open())),
+        ("replicaof", String::new()),
+        ("save", String::new()),
+        ("tcp-backlog", server.backlog.to_string()),
+        ("tcp-keepalive", seconds(listener.tcp_keepalive)),
+        ("timeout", seconds(listener.idle_timeout)),
+    ]
+}

@@ -1,0 +1,316 @@
+//! `INFO`: the sections of a Redis server, with the fields that clients read, told of slotmux itself; and one section
+//! of its own. The version is the upstream's, because clients choose features by it.
+
+use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::process::{self, Usage};
+use super::{Host, Request, Subject};
+use crate::resp::write;
+
+/// What `INFO` and `CONFIG GET` tell and the configuration does not know. Counts are of the whole process since its
+/// start, all workers together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// 40 hexadecimal digits, new at every start.
+    pub run_id: String,
+    /// The port that the asking client's listener has; 0 if it has none.
+    pub tcp_port: u16,
+    /// Since the start.
+    pub uptime: Duration,
+    /// Clients that slotmux takes.
+    pub max_clients: u64,
+    /// Clients connected now.
+    pub clients: u64,
+    /// Clients that wait in a blocking command now.
+    pub blocked_clients: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections turned away.
+    pub rejected: u64,
+    /// Requests from clients.
+    pub requests: u64,
+    /// Requests a second, of late. 0 if nobody measures it.
+    pub requests_per_second: u64,
+    /// Error replies to clients.
+    pub errors: u64,
+    /// Bytes read from clients.
+    pub bytes_in: u64,
+    /// Bytes written to clients.
+    pub bytes_out: u64,
+    /// Reads from clients' sockets.
+    pub reads: u64,
+    /// Writes to clients' sockets.
+    pub writes: u64,
+    /// What the process uses.
+    pub usage: Usage,
+    /// `cluster` or `standalone`; empty while it is not known.
+    pub topology: &'static str,
+    /// Shards of the topology.
+    pub shards: u64,
+    /// Nodes of the topology, replicas included.
+    pub nodes: u64,
+    /// Connections to nodes now.
+    pub upstream_connections: u64,
+}
+
+struct View<'a> {
+    host: &'a Host<'a>,
+    facts: Facts,
+}
+
+struct Section {
+    /// As it stands in the reply; in lower case it is the argument that asks for it.
+    title: &'static str,
+    /// Whether `INFO` alone has it. `INFO all` has them all.
+    by_default: bool,
+    fields: fn(&View<'_>, &mut String),
+}
+
+const fn section(title: &'static str, fields: fn(&View<'_>, &mut String)) -> Section {
+    let by_default = true;
+    Section {
+        title,
+        by_default,
+        fields,
+    }
+}
+
+/// A section that slotmux has nothing to say in.
+const fn empty(title: &'static str, by_default: bool) -> Section {
+    Section {
+        title,
+        by_default,
+        fields: |_, _| {},
+    }
+}
+
+/// In the order of Redis.
+const SECTIONS: &[Section] = &[
+    section("Server", server),
+    section("Clients", clients),
+    section("Memory", memory),
+    section("Persistence", persistence),
+    section("Stats", stats),
+    section("Replication", replication),
+    section("CPU", cpu),
+    empty("Modules", true),
+    empty("Commandstats", false),
+    empty("Errorstats", true),
+    empty("Latencystats", false),
+    section("Cluster", |_, text| line(text, "cluster_enabled", 0)),
+    empty("Keyspace", true),
+    section("Slotmux", slotmux),
+];
+
+/// `INFO [section ...]`
+pub(super) fn info(
+    request: Request<'_>,
+    subject: &Subject<'_>,
+    host: &Host<'_>,
+    out: &mut Vec<u8>,
+) {
+    let mut chosen = [false; SECTIONS.len()];
+    for asked in request.from(1) {
+        let is = |name: &str| asked.eq_ignore_ascii_case(name.as_bytes());
+        let all = is("all") || is("everything");
+        let default = is("default");
+        for (chosen, section) in chosen.iter_mut().zip(SECTIONS) {
+            *chosen |= all || (default && section.by_default) || is(section.title);
+        }
+    }
+    let plain = request.len() == 1;
+    let mut text = String::new();
+    let view = View {
+        host,
+        facts: host.process.facts(),
+    };
+    for (chosen, section) in chosen.iter().zip(SECTIONS) {
+        if *chosen || (plain && section.by_default) {
+            if !text.is_empty() {
+                text.push_str("\r\n");
+            }
+            text.push_str("# ");
+            text.push_str(section.title);
+            text.push_str("\r\n");
+            (section.fields)(&view, &mut text);
+        }
+    }
+    write::verbatim(out, subject.protocol, "txt", &text);
+}
+
+fn line(text: &mut String, field: &str, value: impl std::fmt::Display) {
+    // Writing to a String never fails.
+    let _ = write!(text, "{field}:{value}\r\n");
+}
+
+fn server(view: &View<'_>, text: &mut String) {
+    let facts = &view.facts;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let uptime = facts.uptime.as_secs();
+    line(text, "redis_version", view.host.version());
+    line(text, "redis_git_sha1", "00000000");
+    line(text, "redis_git_dirty", 0);
+    line(text, "redis_mode", "standalone");
+    line(text, "os", process::operating_system());
+    line(text, "arch_bits", usize::BITS);
+    line(text, "process_id", std::process::id());
+    line(text, "process_supervised", "no");
+    line(text, "run_id", &facts.run_id);
+    line(text, "tcp_port", facts.tcp_port);
+    line(
+        text,
+        "server_time_usec",
+        now.unwrap_or_default().as_micros(),
+    );
+    line(text, "uptime_in_seconds", uptime);
+    line(text, "uptime_in_days", uptime / (24 * 60 * 60));
+    // The file of a Redis server; slotmux' own is none.
+    line(text, "config_file", "");
+}
+
+fn clients(view: &View<'_>, text: &mut String) {
+    line(text, "connected_clients", view.facts.clients);
+    line(text, "cluster_connections", 0);
+    line(text, "maxclients", view.facts.max_clients);
+    line(text, "blocked_clients", view.facts.blocked_clients);
+    line(text, "tracking_clients", 0);
+    line(text, "clients_in_timeout_table", 0);
+}
+
+fn memory(view: &View<'_>, text: &mut String) {
+    let Usage { resident, peak, .. } = view.facts.usage;
+    let total = process::total_memory();
+    let both = |text: &mut String, field: &str, bytes: u64| {
+        line(text, field, bytes);
+        line(text, &format!("{field}_human"), human(bytes));
+    };
+    both(text, "used_memory", resident);
+    both(text, "used_memory_rss", resident);
+    both(text, "used_memory_peak", peak);
+    let percent = 100.0 * resident as f64 / peak.max(1) as f64;
+    line(text, "used_memory_peak_perc", format_args!("{percent:.2}%"));
+    both(text, "total_system_memory", total);
+    // slotmux holds no keys, so it has no limit to evict them by.
+    both(text, "maxmemory", 0);
+    line(text, "maxmemory_policy", "noeviction");
+    line(text, "mem_fragmentation_ratio", "1.00");
+    line(text, "lazyfree_pending_objects", 0);
+    line(text, "lazyfreed_objects", 0);
+}
+
+/// slotmux is never loading and saves nothing.
+fn persistence(_: &View<'_>, text: &mut String) {
+    for field in [
+        "loading",
+        "async_loading",
+        "rdb_changes_since_last_save",
+        "rdb_bgsave_in_progress",
+        "aof_enabled",
+        "aof_rewrite_in_progress",
+        "aof_rewrite_scheduled",
+    ] {
+        line(text, field, 0);
+    }
+}
+
+fn stats(view: &View<'_>, text: &mut String) {
+    let facts = &view.facts;
+    line(text, "total_connections_received", facts.accepted);
+    line(text, "total_commands_processed", facts.requests);
+    line(text, "instantaneous_ops_per_sec", facts.requests_per_second);
+    line(text, "total_net_input_bytes", facts.bytes_in);
+    line(text, "total_net_output_bytes", facts.bytes_out);
+    line(text, "rejected_connections", facts.rejected);
+    // Of keys and subscriptions that slotmux holds itself, which are none.
+    for field in [
+        "expired_keys",
+        "evicted_keys",
+        "evicted_clients",
+        "keyspace_hits",
+        "keyspace_misses",
+        "pubsub_channels",
+        "pubsub_patterns",
+        "tracking_total_keys",
+        "tracking_total_items",
+        "tracking_total_prefixes",
+        "unexpected_error_replies",
+    ] {
+        line(text, field, 0);
+    }
+    line(text, "total_error_replies", facts.errors);
+    line(text, "total_reads_processed", facts.reads);
+    line(text, "total_writes_processed", facts.writes);
+}
+
+/// A primary without replicas, as `ROLE` says.
+fn replication(view: &View<'_>, text: &mut String) {
+    line(text, "role", "master");
+    line(text, "connected_slaves", 0);
+    line(text, "master_failover_state", "no-failover");
+    line(text, "master_replid", &view.facts.run_id);
+    line(text, "master_replid2", "0".repeat(40));
+    line(text, "master_repl_offset", 0);
+    line(text, "second_repl_offset", -1);
+    line(text, "repl_backlog_active", 0);
+    line(text, "repl_backlog_size", 0);
+    line(text, "repl_backlog_first_byte_offset", 0);
+    line(text, "repl_backlog_histlen", 0);
+}
+
+fn cpu(view: &View<'_>, text: &mut String) {
+    let Usage { user, system, .. } = view.facts.usage;
+    let seconds = |time: Duration| format!("{:.6}", time.as_secs_f64());
+    line(text, "used_cpu_sys", seconds(system));
+    line(text, "used_cpu_user", seconds(user));
+    line(text, "used_cpu_sys_children", "0.000000");
+    line(text, "used_cpu_user_children", "0.000000");
+}
+
+fn slotmux(view: &View<'_>, text: &mut String) {
+    let facts = &view.facts;
+    line(text, "slotmux_version", env!("CARGO_PKG_VERSION"));
+    line(text, "slotmux_workers", view.host.config.server.workers);
+    line(text, "slotmux_topology", facts.topology);
+    line(text, "slotmux_shards", facts.shards);
+    line(text, "slotmux_nodes", facts.nodes);
+    line(
+        text,
+        "slotmux_upstream_connections",
+        facts.upstream_connections,
+    );
+}
+
+/// A size as Redis prints it for people: `512B`, `1.50K`, `2.00G`.
+fn human(bytes: u64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut units = ["K", "M", "G", "T"].iter();
+    while value >= 1024.0 && units.len() > 1 {
+        value /= 1024.0;
+        units.next();
+    }
+    format!("{value:.2}{}", units.next().unwrap_or(&"T"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human;
+
+    #[test]
+    fn sizes_for_people() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.00K"),
+            (1_965_504, "1.87M"),
+            (25_276_510_208, "23.54G"),
+            (3 << 40, "3.00T"),
+            (5 << 50, "5120.00T"),
+        ] {
+            assert_eq!(human(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A request is taken: planned, checked against the state of its client, and carried out.
+
+use std::rc::Rc;
+
+use crate::answer::{Host, Outcome, Subject, answer};
+use crate::command::{self, Answer, Command};
+use crate::mail::{answer_kill, answer_list};
+use crate::resp::write;
+use crate::route::broadcast::broadcast;
+use crate::route::split::split;
+use crate::route::{Plan, Transaction, plan};
+use crate::worker::Worker;
+
+use super::forward::{answer as reply_here, to_node, to_slot};
+use super::request::Request;
+use super::{Client, Pause};
+
+/// Whether a request was taken. If not, the client is paused and sees it again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// It is on its way or answered.
+    Yes,
+    /// Not now.
+    No,
+}
+
+const NO_TRANSACTIONS: &str = "ERR slotmux: transactions (MULTI, WATCH) are not supported yet";
+const IN_REFUSED_TRANSACTION: &str =
+    "ERR slotmux: not executed, its MULTI was refused; EXEC, DISCARD or RESET ends this state";
+
+/// Takes one request of `client`.
+pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> Taken {
+    if client.waiting_retries.get() > 0 {
+        // Something of this client waits for another try; what is sent now could overtake it.
+        client.pause_for(Pause::InFlight(0));
+        return Taken::No;
+    }
+    let command = command::resolve(request.bytes, request.args);
+    if let Ok(command) = command {
+        client.last_command.set(command.full_name);
+    }
+    let plan = worker.with_knowledge(|knowledge| plan(request, command, knowledge));
+    if !client.authenticated.get() && !plan.needs_no_authentication() {
+        return refuse(worker, client, "NOAUTH Authentication required.");
+    }
+    if client.refused_transaction.get() && !plan.ends_refused_transaction() {
+        return refuse(worker, client, IN_REFUSED_TRANSACTION);
+    }
+    match plan {
+        Plan::Forward { slot, write } => to_slot(worker, client, slot, write, request.bytes),
+        Plan::Split { merge, step, write } => split(worker, client, request, merge, step, write),
+        Plan::Anywhere { write } => match worker.any_node(client) {
+            Some(node) => to_node(worker, client, node, None, write, request.bytes),
+            None => refuse(worker, client, NO_NODE),
+        },
+        Plan::Everywhere { merge, write } => match worker.primaries() {
+            primaries if primaries.is_empty() => refuse(worker, client, NO_NODE),
+            primaries => broadcast(worker, client, request, merge, write, &primaries),
+        },
+        Plan::Answer(what, command) => answer_here(worker, client, what, command, request),
+        Plan::Transaction(what) => transaction(worker, client, what),
+        Plan::Refuse(reply) | Plan::Unknown(reply) => refuse_with(worker, client, &reply),
+    }
+}
+
+const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
+
+fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Taken {
+    let mut reply = Vec::new();
+    write::error(&mut reply, text);
+    refuse_with(worker, client, &reply)
+}
+
+fn refuse_with(worker: &Worker, client: &Rc<Client>, reply: &[u8]) -> Taken {
+    worker.stats.errors.inc();
+    reply_here(worker, client, reply);
+    Taken::Yes
+}
+
+/// Until transactions are built: one clear error, and nothing of a refused transaction runs.
+fn transaction(worker: &Rc<Worker>, client: &Rc<Client>, what: Transaction) -> Taken {
+    let was_refused = client.refused_transaction.get();
+    match what {
+        Transaction::Multi if !was_refused => {
+            client.refused_transaction.set(true);
+            refuse(worker, client, NO_TRANSACTIONS)
+        }
+        Transaction::Multi => refuse(worker, client, "ERR MULTI calls can not be nested"),
+        Transaction::Exec if was_refused => {
+            client.refused_transaction.set(false);
+            refuse(
+                worker,
+                client,
+                "EXECABORT Transaction discarded because of previous errors.",
+            )
+        }
+        Transaction::Exec => refuse(worker, client, "ERR EXEC without MULTI"),
+        Transaction::Discard if was_refused => {
+            client.refused_transaction.set(false);
+            reply_here(worker, client, b"+OK\r\n");
+            Taken::Yes
+        }
+        Transaction::Discard => refuse(worker, client, "ERR DISCARD without MULTI"),
+        Transaction::Watch => refuse(worker, client, NO_TRANSACTIONS),
+        Transaction::Unwatch => {
+            reply_here(worker, client, b"+OK\r\n");
+            Taken::Yes
+        }
+    }
+}
+
+/// Answers a command about the connection or about slotmux itself.
+fn answer_here(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    what: Answer,
+    command: &Command,
+    request: &Request,
+) -> Taken {
+    if matches!(what, Answer::Hello | Answer::Reset) && client.in_flight() > 0 {
+        // The protocol decides about the lanes. A client changes lanes only with nothing in flight.
+        client.pause_for(Pause::InFlight(0));
+        return Taken::No;
+    }
+    worker.stats.local.inc();
+    let mut out = worker.buffers.take();
+    let topology = worker.topology.borrow().clone();
+    let host = Host {
+        config: &worker.config,
+        listener: &worker.config.listeners[usize::from(client.listener)],
+        server_version: &topology.server_version,
+        process: &*worker.process,
+    };
+    let outcome = client.as_subject(|subject: &mut Subject| {
+        answer(
+            what,
+            command,
+            request.bytes,
+            request.args,
+            subject,
+            &host,
+            &mut out,
+        )
+    });
+    // The mode may be the answer's own doing: CLIENT REPLY OFF answers itself with silence.
+    let mute = !client.reply_mode.get().wanted();
+    match outcome {
+        Outcome::Answered => client.reply_now(worker, if mute { &[] } else { &out }),
+        Outcome::Close => {
+            client.reply_now(worker, if mute { &[] } else { &out });
+            client.finish(worker);
+        }
+        Outcome::Reset => {
+            client.refused_transaction.set(false);
+            client.reply_now(worker, &out);
+        }
+        Outcome::OwnLine => {
+            client.with_line(worker, |line| line.reply(&mut out));
+            client.reply_now(worker, if mute { &[] } else { &out });
+        }
+        Outcome::List(selection) => answer_list(worker, client, selection, mute),
+        Outcome::Kill(kill) => answer_kill(worker, client, kill, mute),
+    }
+    worker.buffers.give(out);
+    Taken::Yes
+}

@@ -1,0 +1,261 @@
+//! The downstream side: one accepted connection, its replies, and what is known about it.
+
+use std::cell::{Cell, OnceCell, Ref, RefCell};
+use std::rc::Rc;
+use std::task::Waker;
+
+use crate::answer::Subject;
+use crate::clock::Tick;
+use crate::resp::Protocol;
+use crate::transport::Transport;
+use crate::worker::Worker;
+
+use order::Held;
+use session::{ReplyMode, Session};
+
+pub mod dispatch;
+pub mod forward;
+pub mod order;
+pub mod read;
+pub mod request;
+pub mod session;
+pub mod write;
+
+/// A client is not read while more than this many bytes of replies wait for it. Large enough that a client which
+/// reads never meets it, small enough that 10,000 clients which don't read cost 2.5 GiB at the most.
+pub const OUTPUT_PAUSE: usize = 256 * 1024;
+
+/// How far a connection is on its way to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// Requests are read and answered.
+    Open,
+    /// Nothing more is read; what is in flight is answered, then the connection ends.
+    Finishing,
+    /// Every reply and our FIN were sent; what the client still sends is read and dropped until it has read them.
+    /// Closing at once would send a reset that can overtake the last replies.
+    Lingering,
+    /// The connection is closed. Replies that still come are dropped.
+    Closed,
+}
+
+/// Why a client is not read at the moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pause {
+    /// It is read.
+    No,
+    /// Until at most this many of its requests are in flight: 0 at a barrier, half the limit for a long pipeline.
+    InFlight(u32),
+    /// Until it has read half of the replies that wait for it.
+    Output,
+    /// Until a lane that it needs has room; the lane wakes it.
+    Lane,
+}
+
+/// One client connection. Everything here belongs to one worker thread.
+pub struct Client {
+    /// Unique in the process, never reused.
+    pub id: u64,
+    /// Its place in the worker's table of clients.
+    pub key: usize,
+    /// Index of the listener it came from.
+    pub listener: u8,
+    /// When it connected.
+    pub connected: Tick,
+    /// When it last sent something.
+    pub last_seen: Cell<Tick>,
+    /// The socket; `None` once closed.
+    transport: RefCell<Option<Transport>>,
+    /// Wakes the client's task.
+    waker: OnceCell<Waker>,
+    /// RESP version of its replies, and so of the lanes that it uses.
+    pub protocol: Cell<Protocol>,
+    /// Whether it may run commands.
+    pub authenticated: Cell<bool>,
+    /// Full name of its last command; empty before the first.
+    pub last_command: Cell<&'static str>,
+    /// Whether it sent a MULTI that was refused and has not ended it yet.
+    pub refused_transaction: Cell<bool>,
+    /// Whether what it has in flight is on a lane of its own.
+    pub is_alone: Cell<bool>,
+    /// `CLIENT REPLY`.
+    pub reply_mode: Cell<ReplyMode>,
+    /// How far it is on its way to its end.
+    phase: Cell<Phase>,
+    /// Why it is not read at the moment.
+    pause: Cell<Pause>,
+    /// Whether the socket took less than was there to write.
+    write_blocked: Cell<bool>,
+    /// Whether it is on the worker's list of clients to write to at the end of this turn.
+    dirty: Cell<bool>,
+    /// Number of the next request.
+    next_seq: Cell<u32>,
+    /// Number of the request whose reply goes out next. In flight: `next_seq - head_seq`.
+    head_seq: Cell<u32>,
+    /// The worker's slot epoch when this client last had nothing in flight: see [`crate::route::slots`].
+    pub epoch: Cell<u32>,
+    /// Its requests that wait for another try; while there is one, nothing else of this client is sent.
+    pub waiting_retries: Cell<u32>,
+    /// Replies that are not written yet, from `sent` on.
+    out: RefCell<Vec<u8>>,
+    /// Bytes of `out` that the kernel took.
+    sent: Cell<usize>,
+    /// Bytes that were read and not taken yet; its task holds them.
+    pending_input: Cell<usize>,
+    /// Bytes that count against the worker's memory budget for this client.
+    charged: Cell<usize>,
+    /// When it was first seen over the soft output limit.
+    over_soft: Cell<Option<Tick>>,
+    /// Replies that came before their turn.
+    held: RefCell<Option<Box<Held>>>,
+    /// Rare state: names, user.
+    session: RefCell<Option<Box<Session>>>,
+}
+
+impl Client {
+    /// A client that has just been accepted.
+    pub fn new(id: u64, key: usize, listener: u8, transport: Transport, now: Tick) -> Client {
+        Client {
+            id,
+            key,
+            listener,
+            connected: now,
+            last_seen: Cell::new(now),
+            transport: RefCell::new(Some(transport)),
+            waker: OnceCell::new(),
+            protocol: Cell::new(Protocol::Resp2),
+            authenticated: Cell::new(false),
+            last_command: Cell::new(""),
+            refused_transaction: Cell::new(false),
+            is_alone: Cell::new(false),
+            reply_mode: Cell::new(ReplyMode::On),
+            phase: Cell::new(Phase::Open),
+            pause: Cell::new(Pause::No),
+            write_blocked: Cell::new(false),
+            dirty: Cell::new(false),
+            next_seq: Cell::new(0),
+            head_seq: Cell::new(0),
+            epoch: Cell::new(0),
+            waiting_retries: Cell::new(0),
+            out: RefCell::new(Vec::new()),
+            sent: Cell::new(0),
+            pending_input: Cell::new(0),
+            charged: Cell::new(0),
+            over_soft: Cell::new(None),
+            held: RefCell::new(None),
+            session: RefCell::new(None),
+        }
+    }
+
+    /// How far it is on its way to its end.
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Whether replies to it go nowhere.
+    pub fn is_closed(&self) -> bool {
+        self.phase.get() == Phase::Closed
+    }
+
+    /// Requests that were taken and are not answered yet.
+    pub fn in_flight(&self) -> u32 {
+        self.next_seq.get().wrapping_sub(self.head_seq.get())
+    }
+
+    /// Takes the next place in the order of replies.
+    pub fn take_seq(&self) -> u32 {
+        let seq = self.next_seq.get();
+        self.next_seq.set(seq.wrapping_add(1));
+        seq
+    }
+
+    /// Notes that it is on the list of clients to write to; returns whether it was before.
+    pub fn mark_dirty(&self) -> bool {
+        self.dirty.replace(true)
+    }
+
+    /// Polls the client's task soon.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Bytes of replies that the client has not taken yet.
+    pub fn buffered(&self) -> usize {
+        let held = self.held.borrow().as_ref().map_or(0, |held| held.len());
+        self.out.borrow().len() - self.sent.get() + held
+    }
+
+    /// Reads no more; the connection ends when what is in flight was answered.
+    pub fn finish(self: &Rc<Self>, worker: &Worker) {
+        if self.phase.get() == Phase::Open {
+            self.phase.set(Phase::Finishing);
+            // The flush at the end of the turn notices if nothing is left to wait for.
+            worker.turn.touch_client(self);
+        }
+    }
+
+    /// Closes the connection at once; what is in flight runs on and its replies are dropped.
+    pub fn close(&self, worker: &Worker) {
+        if self.phase.replace(Phase::Closed) == Phase::Closed {
+            return;
+        }
+        drop(self.transport.borrow_mut().take());
+        *self.out.borrow_mut() = Vec::new();
+        self.sent.set(0);
+        *self.held.borrow_mut() = None;
+        self.charge(worker, 0);
+        self.wake();
+    }
+
+    /// Runs `f` on the socket, if there is one still.
+    pub fn with_transport<T>(&self, f: impl FnOnce(&Transport) -> T) -> Option<T> {
+        self.transport.borrow().as_ref().map(f)
+    }
+
+    /// Runs `f` on what the answers know of a client, and takes over what it changed.
+    pub fn as_subject<T>(&self, f: impl FnOnce(&mut Subject) -> T) -> T {
+        let mut session = self.session.borrow_mut();
+        let mut subject = Subject {
+            id: self.id,
+            protocol: self.protocol.get(),
+            authenticated: self.authenticated.get(),
+            replies: self.reply_mode.get().begin(),
+            session: &mut session,
+        };
+        let result = f(&mut subject);
+        self.protocol.set(subject.protocol);
+        self.authenticated.set(subject.authenticated);
+        self.reply_mode.set(subject.replies);
+        result
+    }
+
+    /// Replaces what this client counts for in the worker's memory budget.
+    pub fn charge(&self, worker: &Worker, bytes: usize) {
+        let before = self.charged.replace(bytes);
+        if before != bytes {
+            worker.memory.change(before, bytes);
+        }
+    }
+
+    /// Its rare state, if it has any.
+    pub fn session_ref(&self) -> Ref<'_, Option<Box<Session>>> {
+        self.session.borrow()
+    }
+
+    /// Bytes that were read and not taken yet.
+    pub fn pending_input(&self) -> usize {
+        self.pending_input.get()
+    }
+
+    /// Whether nothing keeps it from being read.
+    pub fn is_read(&self) -> bool {
+        self.pause.get() == Pause::No
+    }
+
+    /// Bytes that this client counts for in the worker's memory budget.
+    pub fn charged(&self) -> usize {
+        self.charged.get()
+    }
+}

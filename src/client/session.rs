@@ -1,0 +1,115 @@
+//! What few clients set: kept apart from the client, in a box that exists only once it is needed, so that an idle
+//! client stays small.
+
+/// The rare state of one client.
+///
+/// Names are printable ASCII without spaces: nothing else gets past `CLIENT SETNAME` and `CLIENT SETINFO`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Session {
+    /// `CLIENT SETNAME`; never empty.
+    pub name: Option<Box<str>>,
+    /// `CLIENT SETINFO LIB-NAME`; never empty.
+    pub lib_name: Option<Box<str>>,
+    /// `CLIENT SETINFO LIB-VER`; never empty.
+    pub lib_ver: Option<Box<str>>,
+    /// The user that the client logged in as. `None`: its listener's default user.
+    pub user: Option<Box<str>>,
+    /// `CLIENT NO-EVICT`: told back in `CLIENT LIST`; slotmux evicts nobody to save memory.
+    pub no_evict: bool,
+    /// `CLIENT NO-TOUCH`: told back in `CLIENT LIST`.
+    pub no_touch: bool,
+}
+
+impl Session {
+    /// Forgets what `RESET` makes Redis 7.0 forget, which is not `no_evict`. The library's name and version stay as
+    /// well: it is still the same library.
+    pub fn reset(&mut self) {
+        self.name = None;
+        self.user = None;
+        self.no_touch = false;
+    }
+}
+
+/// Which replies a client gets: the states of `CLIENT REPLY`.
+///
+/// The owner of the client calls [`begin`](ReplyMode::begin) when a request starts, lets it be answered or routed,
+/// and then asks [`wanted`](ReplyMode::wanted) whether this request's reply is delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// All of them.
+    #[default]
+    On,
+    /// None, until `CLIENT REPLY ON` or `RESET`.
+    Off,
+    /// All but that of the next request.
+    SkipNext,
+    /// Not that of the request that is being run.
+    Skipping,
+}
+
+impl ReplyMode {
+    /// The mode in which the next request runs.
+    #[must_use]
+    pub fn begin(self) -> ReplyMode {
+        match self {
+            ReplyMode::On | ReplyMode::Skipping => ReplyMode::On,
+            ReplyMode::Off => ReplyMode::Off,
+            ReplyMode::SkipNext => ReplyMode::Skipping,
+        }
+    }
+
+    /// Whether the reply of the request that ran last is delivered.
+    pub fn wanted(self) -> bool {
+        matches!(self, ReplyMode::On | ReplyMode::SkipNext)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_stays_small() {
+        assert!(size_of::<Session>() <= 72, "{}", size_of::<Session>());
+        assert_eq!(size_of::<ReplyMode>(), 1);
+    }
+
+    #[test]
+    fn skip_swallows_exactly_one_reply() {
+        let mut mode = ReplyMode::SkipNext;
+        let mut delivered = Vec::new();
+        for _ in 0..3 {
+            mode = mode.begin();
+            delivered.push(mode.wanted());
+        }
+        assert_eq!(delivered, [false, true, true]);
+    }
+
+    #[test]
+    fn off_lasts() {
+        let mode = ReplyMode::Off.begin().begin();
+        assert_eq!(mode, ReplyMode::Off);
+        assert!(!mode.wanted());
+    }
+
+    #[test]
+    fn reset_keeps_some() {
+        let library: Option<Box<str>> = Some("redis-py".into());
+        let mut session = Session {
+            name: Some("a".into()),
+            lib_name: library.clone(),
+            lib_ver: Some("8".into()),
+            user: Some("app".into()),
+            no_evict: true,
+            no_touch: true,
+        };
+        session.reset();
+        let rest = Session {
+            lib_name: library,
+            lib_ver: Some("8".into()),
+            no_evict: true,
+            ..Session::default()
+        };
+        assert_eq!(session, rest);
+    }
+}

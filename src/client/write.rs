@@ -1,0 +1,168 @@
+//! Replies on their way to the client: into its output in request order, and from there into the socket once a turn.
+
+use std::io::ErrorKind;
+use std::rc::Rc;
+
+use crate::clock::ticks;
+use crate::worker::Worker;
+
+use super::{Client, OUTPUT_PAUSE, Pause, Phase};
+
+impl Client {
+    /// The whole reply to request `seq`. Empty bytes answer a request whose reply is suppressed.
+    pub fn reply(self: &Rc<Self>, worker: &Worker, seq: u32, bytes: &[u8]) {
+        self.reply_piece(worker, seq, bytes, true);
+    }
+
+    /// Bytes of the reply to request `seq`; `complete` with the last of them. The pieces of a large reply are passed
+    /// on as they come if it is that request's turn.
+    pub fn reply_piece(self: &Rc<Self>, worker: &Worker, seq: u32, bytes: &[u8], complete: bool) {
+        let head = self.head_seq.get();
+        if self.is_closed() {
+            // Counting goes on, so that a drain can see that nothing is in flight any more.
+            if complete {
+                self.head_seq.set(head.wrapping_add(1));
+            }
+            return;
+        }
+        if seq == head {
+            let mut out = self.out.borrow_mut();
+            if out.capacity() == 0 {
+                *out = worker.buffers.take();
+            }
+            out.extend_from_slice(bytes);
+            if complete {
+                let mut answered = 1;
+                let mut held = self.held.borrow_mut();
+                if let Some(early) = held.as_mut() {
+                    answered += early.advance(&mut out);
+                    if early.is_empty() {
+                        worker.held.give(held.take());
+                    }
+                }
+                drop((out, held));
+                self.answered(head.wrapping_add(answered));
+            } else {
+                drop(out);
+            }
+        } else {
+            let ahead = seq.wrapping_sub(head) as usize;
+            self.held
+                .borrow_mut()
+                .get_or_insert_with(|| worker.held.take())
+                .hold(ahead, bytes, complete);
+        }
+        worker.turn.touch_client(self);
+    }
+
+    /// A reply that slotmux gives itself, in its place behind what is in flight.
+    pub fn reply_now(self: &Rc<Self>, worker: &Worker, bytes: &[u8]) {
+        let seq = self.take_seq();
+        self.reply(worker, seq, bytes);
+    }
+
+    /// Everything before `head` is answered: lets a client go on that waited for that.
+    fn answered(&self, head: u32) {
+        self.head_seq.set(head);
+        if let Pause::InFlight(most) = self.pause.get()
+            && self.in_flight() <= most
+        {
+            self.wake();
+        }
+    }
+
+    /// Writes what the socket takes. Called once per turn, and when a blocked socket has room again.
+    pub fn flush(self: &Rc<Self>, worker: &Worker) {
+        self.dirty.set(false);
+        if self.is_closed() {
+            return;
+        }
+        if !self.write_blocked.get() && !self.write_some(worker) {
+            self.close(worker);
+            return;
+        }
+        self.check_output(worker);
+        if self.phase.get() == Phase::Finishing
+            && self.in_flight() == 0
+            && self.out.borrow().is_empty()
+        {
+            self.phase.set(Phase::Lingering);
+            self.with_transport(|transport| transport.finish());
+            worker.linger(self);
+            self.wake();
+        }
+    }
+
+    /// Returns false if the connection failed.
+    fn write_some(&self, worker: &Worker) -> bool {
+        let transport = self.transport.borrow();
+        let Some(transport) = transport.as_ref() else {
+            return true;
+        };
+        let mut out = self.out.borrow_mut();
+        let mut sent = self.sent.get();
+        while sent < out.len() {
+            match transport.try_write(&out[sent..]) {
+                Ok(n) => {
+                    worker.stats.client_writes.inc();
+                    worker.stats.client_bytes_out.add(n as u64);
+                    sent += n;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.write_blocked.set(true);
+                    self.wake();
+                    break;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        if sent == out.len() {
+            worker.buffers.give(std::mem::take(&mut out));
+            sent = 0;
+        } else if sent >= OUTPUT_PAUSE {
+            out.drain(..sent);
+            sent = 0;
+        }
+        self.sent.set(sent);
+        true
+    }
+
+    /// Applies the output limits, the memory budget and the pause for output after a write.
+    pub fn check_output(&self, worker: &Worker) {
+        let buffered = self.buffered();
+        if buffered == 0 && self.charged() == 0 {
+            return;
+        }
+        let limits = worker.limits(self);
+        if buffered > limits.output_hard {
+            self.close_over_limit(worker, buffered);
+            return;
+        }
+        match limits.output_soft {
+            Some((soft, patience)) if buffered > soft => {
+                let since = self.over_soft.get().unwrap_or_else(|| worker.clock.now());
+                self.over_soft.set(Some(since));
+                if since.is_over(ticks(patience), worker.clock.now()) {
+                    self.close_over_limit(worker, buffered);
+                    return;
+                }
+            }
+            _ => self.over_soft.set(None),
+        }
+        self.charge_buffers(worker);
+        if self.pause.get() == Pause::Output && buffered <= OUTPUT_PAUSE / 2 {
+            self.wake();
+        }
+    }
+
+    fn close_over_limit(&self, worker: &Worker, buffered: usize) {
+        tracing::warn!(
+            client = self.id,
+            bytes = buffered,
+            "client closed: it does not read its replies"
+        );
+        worker.stats.limit_closes.inc();
+        self.close(worker);
+    }
+}

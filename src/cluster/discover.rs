@@ -1,0 +1,431 @@
+//! Finds out which node serves which slot: from the seeds at first, from the known nodes later. Asks several nodes
+//! at once and leaves the judgement to [`merge`](super::merge).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{RedisResult, Value};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use super::addr::{Addr, AddressMap};
+use super::ask::{Access, Answer, Refusal, Says, ask, words};
+use super::merge::merge;
+use super::settings::{setting, warnings};
+use super::topology::{Kind, Node, Topology};
+use super::view::{Server, View};
+use crate::command::Learned;
+use crate::config::{Config, Unknown};
+
+/// Nodes whose views make one topology: enough that one stale node is outvoted, few enough to be no load.
+const VIEWS: usize = 3;
+/// How long the other views are waited for once there is one.
+const GRACE: Duration = Duration::from_millis(500);
+/// Pause after which the next seed is asked although the one before may still answer.
+const NEXT_SEED: Duration = Duration::from_millis(250);
+/// Rounds of known nodes that are asked before the seeds are.
+const ROUNDS: usize = 2;
+/// Refreshes in a row that may hold on to slots against the views: see [`merge`].
+const STALE_ROUNDS: u32 = 10;
+
+/// Why there is no topology.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DiscoverError {
+    /// No seed gave one.
+    #[error("no upstream can be used: {}", list(.0))]
+    NoneUsable(Vec<BadSeed>),
+    /// The upstream has our own run id.
+    #[error(
+        "slotmux's upstream {0} is slotmux itself; cluster.seeds must name the Redis behind it"
+    )]
+    Ourselves(Addr),
+}
+
+/// A seed that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadSeed {
+    /// The seed as configured.
+    pub seed: Addr,
+    /// What was wrong with it; may quote the server.
+    pub reason: String,
+    /// Only another configuration helps: the password was refused, or the node is not what it should be.
+    pub is_final: bool,
+}
+
+impl DiscoverError {
+    /// Whether another try can't succeed unless the configuration, here or there, is changed.
+    pub fn is_final(&self) -> bool {
+        match self {
+            DiscoverError::NoneUsable(seeds) => seeds.iter().all(|seed| seed.is_final),
+            DiscoverError::Ourselves(_) => true,
+        }
+    }
+}
+
+fn list(seeds: &[BadSeed]) -> String {
+    let each: Vec<String> = seeds
+        .iter()
+        .map(|bad| format!("{}: {}", bad.seed, bad.reason))
+        .collect();
+    each.join("; ")
+}
+
+/// What a discovery found.
+#[derive(Debug)]
+pub struct Found {
+    /// The topology; its version is left to whoever publishes it.
+    pub topology: Topology,
+    /// The nodes disagree, or are older than what was known: worth asking again soon.
+    pub is_unsettled: bool,
+}
+
+/// Discovers the topology again and again; remembers what helps the next time.
+pub struct Discovery {
+    access: Arc<Access>,
+    seeds: Vec<Addr>,
+    run_id: String,
+    command_deadline: Duration,
+    learns: bool,
+    /// The last try to learn the upstream's commands got no answer.
+    has_to_learn: bool,
+    stale_rounds: u32,
+}
+
+impl Discovery {
+    /// By the configuration; `run_id` is the one that our own INFO tells.
+    pub fn new(config: &Config, run_id: &str) -> Discovery {
+        let cluster = &config.cluster;
+        Discovery {
+            access: Arc::new(Access {
+                username: cluster.username.clone(),
+                passwords: cluster.passwords.clone(),
+                connect_timeout: cluster.connections.connect_timeout,
+                response_timeout: cluster.timeouts.response,
+                kind: cluster.kind,
+                map: AddressMap::new(cluster.address_map.clone()),
+                working: Default::default(),
+            }),
+            seeds: cluster.seeds.clone(),
+            run_id: run_id.to_owned(),
+            command_deadline: cluster.timeouts.command,
+            learns: config.commands.unknown == Unknown::Learn,
+            has_to_learn: false,
+            stale_rounds: 0,
+        }
+    }
+
+    /// Asks the nodes of `previous`, then the seeds, whose names are resolved anew.
+    pub async fn discover(&mut self, previous: &Topology) -> Result<Found, DiscoverError> {
+        if previous.kind == Kind::Cluster && !previous.is_empty() {
+            let known = self.ask_known(previous).await;
+            if !known.is_empty() {
+                return self.conclude(known, previous).await;
+            }
+            warn!("no known node answers: asking the seeds");
+        }
+        let first = self.ask_seeds(previous).await?;
+        let answers = self.ask_more(first).await;
+        self.conclude(answers, previous).await
+    }
+
+    /// The first seed with a usable answer. Seeds are asked in their order, each a moment after the one before.
+    async fn ask_seeds(&self, previous: &Topology) -> Result<Answer, DiscoverError> {
+        let mut asked = JoinSet::new();
+        let mut waiting = self.seeds.iter();
+        let mut refused: Vec<BadSeed> = Vec::new();
+        let mut replica: Option<Answer> = None;
+        loop {
+            let next_is_due = match waiting.next() {
+                Some(seed) => {
+                    self.spawn_ask(&mut asked, seed.clone());
+                    Instant::now() + NEXT_SEED
+                }
+                None if asked.is_empty() => break,
+                None => Instant::now() + self.access.connect_timeout,
+            };
+            while let Ok(Some(joined)) = timeout_at(next_is_due, asked.join_next()).await {
+                match joined {
+                    Ok((seed, Ok(answer))) => {
+                        self.check_identity(&seed, &answer, previous)?;
+                        let server = answer.says.server();
+                        if matches!(answer.says, Says::Cluster(_)) || !server.is_replica {
+                            return Ok(answer);
+                        }
+                        // A plain replica takes no writes: only if no other seed is better.
+                        replica.get_or_insert(answer);
+                    }
+                    Ok((seed, Err(refusal))) => refused.push(BadSeed {
+                        seed,
+                        reason: refusal.to_string(),
+                        is_final: refusal.is_final(),
+                    }),
+                    Err(panic) => warn!("a question to a seed ended in a panic: {panic}"),
+                }
+                if waiting.len() > 0 {
+                    break;
+                }
+            }
+        }
+        if let Some(answer) = replica {
+            if previous.is_empty() {
+                warn!("upstream {} is a replica: it refuses writes", answer.from);
+            }
+            return Ok(answer);
+        }
+        let position = |seed: &Addr| self.seeds.iter().position(|other| other == seed);
+        refused.sort_by_key(|bad| position(&bad.seed));
+        Err(DiscoverError::NoneUsable(refused))
+    }
+
+    fn check_identity(
+        &self,
+        seed: &Addr,
+        answer: &Answer,
+        previous: &Topology,
+    ) -> Result<(), DiscoverError> {
+        let server = answer.says.server();
+        if !server.run_id.is_empty() && server.run_id == self.run_id {
+            return Err(DiscoverError::Ourselves(seed.clone()));
+        }
+        if server.is_slotmux && previous.is_empty() {
+            warn!("upstream {seed} is another slotmux, used as a single server");
+        }
+        Ok(())
+    }
+
+    /// Adds the views of some other primaries to that of a seed.
+    async fn ask_more(&self, first: Answer) -> Vec<Answer> {
+        let Says::Cluster(view) = &first.says else {
+            return vec![first];
+        };
+        let owners: HashSet<usize> = view.ranges.iter().map(|&(_, _, owner)| owner).collect();
+        let mut others: Vec<Addr> = owners
+            .into_iter()
+            .filter_map(|owner| view.nodes.get(owner))
+            .filter(|node| !node.failed && view.myself.as_ref() != Some(&node.id))
+            .filter_map(|node| node.addr.clone())
+            .collect();
+        fastrand::shuffle(&mut others);
+        others.truncate(VIEWS - 1);
+        let mut answers = vec![first];
+        answers.extend(self.ask_all(others, Some(Instant::now() + GRACE)).await);
+        answers
+    }
+
+    /// Views of known nodes; none if no asked one answers, or if those who do belong to another cluster by now.
+    async fn ask_known(&self, previous: &Topology) -> Vec<Answer> {
+        let mut primaries: Vec<Addr> = previous
+            .shards
+            .iter()
+            .map(|shard| shard.primary.addr.clone())
+            .collect();
+        let mut replicas: Vec<Addr> = previous
+            .shards
+            .iter()
+            .flat_map(|shard| &shard.replicas)
+            .map(|node| node.addr.clone())
+            .collect();
+        fastrand::shuffle(&mut primaries);
+        fastrand::shuffle(&mut replicas);
+        primaries.append(&mut replicas);
+        let known_ids: HashSet<&str> = previous.nodes().map(|node| node.id.as_str()).collect();
+        for round in primaries.chunks(VIEWS).take(ROUNDS) {
+            let mut answers = self.ask_all(round.to_vec(), None).await;
+            answers.retain(|answer| {
+                let Says::Cluster(view) = &answer.says else {
+                    return false;
+                };
+                // An address may have been given to a node of another cluster since.
+                let is_ours = view.epochs.keys().any(|id| known_ids.contains(id.as_str()));
+                if !is_ours {
+                    warn!(
+                        "{} belongs to another cluster now: its view is left out",
+                        answer.from
+                    );
+                }
+                is_ours
+            });
+            if !answers.is_empty() {
+                return answers;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Asks all at once. Once one has answered, the others have a short time left.
+    async fn ask_all(&self, nodes: Vec<Addr>, mut until: Option<Instant>) -> Vec<Answer> {
+        let mut asked = JoinSet::new();
+        for node in nodes {
+            self.spawn_ask(&mut asked, node);
+        }
+        let mut answers = Vec::new();
+        loop {
+            let joined = match until {
+                Some(until) => timeout_at(until, asked.join_next()).await.unwrap_or(None),
+                None => asked.join_next().await,
+            };
+            match joined {
+                None => return answers,
+                Some(Ok((_, Ok(answer)))) => {
+                    until.get_or_insert(Instant::now() + GRACE);
+                    answers.push(answer);
+                }
+                Some(Ok((node, Err(refusal)))) => {
+                    info!("{node} gives no view of the cluster: {refusal}")
+                }
+                Some(Err(panic)) => warn!("a question to a node ended in a panic: {panic}"),
+            }
+        }
+    }
+
+    fn spawn_ask(&self, asked: &mut JoinSet<(Addr, Result<Answer, Refusal>)>, node: Addr) {
+        let access = self.access.clone();
+        asked.spawn(async move {
+            let answer = ask(&access, &node).await;
+            (node, answer)
+        });
+    }
+
+    /// From answers, of which there is at least one, to a topology.
+    async fn conclude(
+        &mut self,
+        answers: Vec<Answer>,
+        previous: &Topology,
+    ) -> Result<Found, DiscoverError> {
+        let mut views: Vec<View> = Vec::new();
+        let mut server: Option<(Addr, Server)> = None;
+        let mut connection = None;
+        for answer in answers {
+            connection.get_or_insert(answer.connection);
+            match answer.says {
+                Says::Cluster(view) => views.push(view),
+                Says::Standalone(found) => server = Some((answer.from, found)),
+            }
+        }
+        let (mut topology, is_unsettled) = match server {
+            Some((addr, server)) if views.is_empty() => (self.standalone(addr, server), false),
+            _ => self.cluster(&views, previous),
+        };
+        topology.learned = previous.learned.clone();
+        let is_same_server = topology.server_version == previous.server_version
+            && topology.server_name == previous.server_name;
+        if let Some(connection) = connection
+            && (previous.is_empty() || !is_same_server || self.has_to_learn)
+        {
+            self.learn(connection, &mut topology, previous.is_empty())
+                .await;
+        }
+        Ok(Found {
+            topology,
+            is_unsettled,
+        })
+    }
+
+    /// Asks for what changes only with the server: its commands, and once at the start its settings.
+    async fn learn(
+        &mut self,
+        mut connection: MultiplexedConnection,
+        topology: &mut Topology,
+        is_first: bool,
+    ) {
+        let mut pipe = redis::pipe();
+        pipe.ignore_errors();
+        pipe.cmd("CONFIG").arg("GET").arg("cluster-node-timeout");
+        pipe.cmd("CONFIG")
+            .arg("GET")
+            .arg("cluster-require-full-coverage");
+        if self.learns {
+            pipe.cmd("COMMAND");
+        }
+        let replies: RedisResult<Vec<RedisResult<Value>>> = pipe.query_async(&mut connection).await;
+        let mut replies = replies.unwrap_or_default().into_iter();
+        // CONFIG is often withheld; then there is nothing to warn of.
+        let mut setting = || {
+            replies
+                .next()
+                .and_then(Result::ok)
+                .and_then(|reply| setting(&reply))
+        };
+        let (node_timeout, full_coverage) = (setting(), setting());
+        if is_first && topology.kind == Kind::Cluster {
+            let node_timeout = node_timeout
+                .and_then(|ms| ms.parse().ok())
+                .map(Duration::from_millis);
+            let full_coverage = full_coverage.is_some_and(|value| value == "yes");
+            for warning in warnings(node_timeout, full_coverage, self.command_deadline) {
+                warn!("{warning}");
+            }
+        }
+        self.has_to_learn = false;
+        match replies.next() {
+            Some(Ok(commands)) => topology.learned = Arc::new(Learned::from_reply(&commands)),
+            Some(Err(error)) => warn!(
+                "the upstream's COMMAND cannot be learned from: {}",
+                words(&error)
+            ),
+            None => self.has_to_learn = self.learns,
+        }
+    }
+
+    fn standalone(&self, addr: Addr, server: Server) -> Topology {
+        let addr = self.access.map.apply(addr);
+        let node = Node {
+            zone: server.zone,
+            ..Node::new(addr.to_string(), addr)
+        };
+        let mut topology = Topology::standalone(node);
+        topology.server_version = server.version;
+        topology.server_name = server.name;
+        topology
+    }
+
+    fn cluster(&mut self, views: &[View], previous: &Topology) -> (Topology, bool) {
+        let merged = merge(views, previous, self.stale_rounds < STALE_ROUNDS);
+        self.stale_rounds = if merged.remembered > 0 {
+            self.stale_rounds + 1
+        } else {
+            0
+        };
+        if merged.remembered > 0 {
+            warn!(
+                "the nodes that were asked are behind: {} slots stay where they were",
+                merged.remembered
+            );
+        }
+        if merged.unreachable > 0 {
+            warn!(
+                "{} slots are served by nodes that announce no address",
+                merged.unreachable
+            );
+        }
+        (
+            merged.topology,
+            merged.disputed > 0 || merged.remembered > 0,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_every_seed() {
+        let bad = |host, reason: &str, is_final| BadSeed {
+            seed: Addr::new(host, 1),
+            reason: reason.to_owned(),
+            is_final,
+        };
+        let error =
+            DiscoverError::NoneUsable(vec![bad("a", "refused", true), bad("::1", "silent", false)]);
+        assert_eq!(
+            error.to_string(),
+            "no upstream can be used: a:1: refused; [::1]:1: silent"
+        );
+        assert!(!error.is_final(), "a silent seed may speak later");
+        assert!(DiscoverError::NoneUsable(vec![bad("a", "refused", true)]).is_final());
+    }
+}

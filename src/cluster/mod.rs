@@ -1,0 +1,11 @@
+//! The cluster behind slotmux: its topology, how it is discovered and kept fresh, and what redirects mean.
+
+pub mod addr;
+mod ask;
+pub mod discover;
+pub mod merge;
+pub mod redirect;
+pub mod refresh;
+mod settings;
+pub mod topology;
+pub mod view;

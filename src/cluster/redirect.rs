@@ -1,0 +1,258 @@
+//! What an upstream error says about where and when a request may run. Pure: bytes in, a verdict out; what to do
+//! with it is the router's decision.
+
+use super::addr::Addr;
+use crate::slot::SLOTS;
+
+/// What an error reply means for the request that got it.
+///
+/// Every verdict but `Deliver` says that the request was not executed, as far as the node that wrote it can be
+/// believed: a Lua script may return any error text. The router therefore follows a redirect only if its slot is
+/// the request's own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict<'a> {
+    /// An ordinary error: it belongs to the client.
+    Deliver,
+    /// The slot lives elsewhere now.
+    Moved {
+        /// The slot, below 16384.
+        slot: u16,
+        /// Announced host: `""` is the host of the node that said so, `"?"` an unknown one. See [`target`].
+        host: &'a str,
+        /// Announced port.
+        port: u16,
+    },
+    /// The key is being moved: this request alone goes there, after `ASKING`.
+    Ask {
+        /// The slot, below 16384.
+        slot: u16,
+        /// Announced host, as in [`Verdict::Moved`].
+        host: &'a str,
+        /// Announced port.
+        port: u16,
+    },
+    /// Keys of the request are on both sides of a moving slot.
+    TryAgain,
+    /// The cluster, or this slot, is not served at the moment.
+    ClusterDown,
+    /// The node is reading its data set.
+    Loading,
+    /// The node is a replica, or became one, and refuses the write.
+    ReadOnly,
+    /// The node is a replica that lost its primary and must not answer.
+    MasterDown,
+}
+
+/// Judges an error reply: a `-` line with or without its CRLF. Bytes that are none are `Deliver`.
+pub fn judge(error_reply: &[u8]) -> Verdict<'_> {
+    let text = error_reply.strip_prefix(b"-").unwrap_or(error_reply);
+    let line = text
+        .split(|&b| b == b'\r' || b == b'\n')
+        .next()
+        .unwrap_or_default();
+    let mut words = line.splitn(2, |&b| b == b' ');
+    let (code, rest) = (
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    );
+    match code {
+        b"MOVED" => match destination(rest) {
+            Some((slot, host, port)) => Verdict::Moved { slot, host, port },
+            None => Verdict::Deliver,
+        },
+        b"ASK" => match destination(rest) {
+            Some((slot, host, port)) => Verdict::Ask { slot, host, port },
+            None => Verdict::Deliver,
+        },
+        b"TRYAGAIN" => Verdict::TryAgain,
+        b"CLUSTERDOWN" => Verdict::ClusterDown,
+        b"LOADING" => Verdict::Loading,
+        b"READONLY" => Verdict::ReadOnly,
+        b"MASTERDOWN" => Verdict::MasterDown,
+        _ => Verdict::Deliver,
+    }
+}
+
+/// Where a redirect leads, before the address map: an empty host is the host of `said_by`; an unknown one (`?`) is
+/// `None`, and the way on is a refresh of the topology.
+pub fn target(host: &str, port: u16, said_by: &Addr) -> Option<Addr> {
+    match host {
+        "" => Some(Addr {
+            host: said_by.host.clone(),
+            port,
+        }),
+        "?" => None,
+        _ => Some(Addr::new(host, port)),
+    }
+}
+
+/// `3999 127.0.0.1:6381`.
+fn destination(rest: &[u8]) -> Option<(u16, &str, u16)> {
+    let rest = std::str::from_utf8(rest).ok()?;
+    let (slot, endpoint) = rest.split_once(' ')?;
+    if slot.is_empty() || !slot.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let slot: u16 = slot
+        .parse()
+        .ok()
+        .filter(|&slot| usize::from(slot) < SLOTS)?;
+    // A host is a name or an address: what has spaces or control characters is some other text.
+    if endpoint.bytes().any(|b| b <= b' ' || b == 0x7f) {
+        return None;
+    }
+    let (host, port) = Addr::split_announced(endpoint)?;
+    Some((slot, host, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(slot: u16, host: &str, port: u16) -> Verdict<'_> {
+        Verdict::Moved { slot, host, port }
+    }
+
+    #[test]
+    fn judges_every_error_of_redis_and_valkey() {
+        let table: &[(&str, Verdict)] = &[
+            (
+                "-MOVED 3999 127.0.0.1:6381\r\n",
+                moved(3999, "127.0.0.1", 6381),
+            ),
+            (
+                "-MOVED 0 node-1.example.net:6381\r\n",
+                moved(0, "node-1.example.net", 6381),
+            ),
+            ("-MOVED 16383 ::1:6381\r\n", moved(16383, "::1", 6381)),
+            (
+                "-MOVED 3999 2001:db8::7:6381\r\n",
+                moved(3999, "2001:db8::7", 6381),
+            ),
+            ("-MOVED 3999 :6381\r\n", moved(3999, "", 6381)),
+            ("-MOVED 3999 ?:6381\r\n", moved(3999, "?", 6381)),
+            ("-MOVED 3999 127.0.0.1:6381", moved(3999, "127.0.0.1", 6381)),
+            ("MOVED 3999 127.0.0.1:6381", moved(3999, "127.0.0.1", 6381)),
+            (
+                "-ASK 3999 127.0.0.1:6381\r\n",
+                Verdict::Ask {
+                    slot: 3999,
+                    host: "127.0.0.1",
+                    port: 6381,
+                },
+            ),
+            (
+                "-ASK 3999 :6381\r\n",
+                Verdict::Ask {
+                    slot: 3999,
+                    host: "",
+                    port: 6381,
+                },
+            ),
+            (
+                "-TRYAGAIN Multiple keys request during rehashing of slot\r\n",
+                Verdict::TryAgain,
+            ),
+            ("-CLUSTERDOWN The cluster is down\r\n", Verdict::ClusterDown),
+            (
+                "-CLUSTERDOWN Hash slot not served\r\n",
+                Verdict::ClusterDown,
+            ),
+            (
+                "-CLUSTERDOWN The cluster is down and only accepts read commands\r\n",
+                Verdict::ClusterDown,
+            ),
+            (
+                "-LOADING Redis is loading the dataset in memory\r\n",
+                Verdict::Loading,
+            ),
+            (
+                "-LOADING Valkey is loading the dataset in memory\r\n",
+                Verdict::Loading,
+            ),
+            (
+                "-READONLY You can't write against a read only replica.\r\n",
+                Verdict::ReadOnly,
+            ),
+            (
+                "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",
+                Verdict::MasterDown,
+            ),
+        ];
+        for (text, verdict) in table {
+            assert_eq!(judge(text.as_bytes()), *verdict, "{text}");
+        }
+    }
+
+    #[test]
+    fn delivers_everything_else() {
+        for text in [
+            "",
+            "-",
+            "-\r\n",
+            "-ERR unknown command 'MOVED'\r\n",
+            "-ERR MOVED 3999 127.0.0.1:6381\r\n",
+            "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
+            "-EXECABORT Transaction discarded because of: MOVED 3999 127.0.0.1:6381\r\n",
+            "-moved 3999 127.0.0.1:6381\r\n",
+            "-MOVEDX 3999 127.0.0.1:6381\r\n",
+            "-MOVED\r\n",
+            "-MOVED \r\n",
+            "-MOVED 3999\r\n",
+            "-MOVED 3999 \r\n",
+            "-MOVED 3999 host\r\n",
+            "-MOVED 3999 host:\r\n",
+            "-MOVED 3999 host:0\r\n",
+            "-MOVED 3999 host:65536\r\n",
+            "-MOVED 3999 host:99999999999999999999\r\n",
+            "-MOVED 16384 127.0.0.1:6381\r\n",
+            "-MOVED -1 127.0.0.1:6381\r\n",
+            "-MOVED +1 127.0.0.1:6381\r\n",
+            "-MOVED 99999999999999999999 127.0.0.1:6381\r\n",
+            "-MOVED  3999 127.0.0.1:6381\r\n",
+            "-MOVED 3999 127.0.0.1:6381 and more\r\n",
+            "-MOVED 3999 127.0.0.1:6381\t\r\n",
+            "-MOVED 3999\r\n127.0.0.1:6381\r\n",
+            "-ASK 3999\r\n",
+            "+MOVED 3999 127.0.0.1:6381\r\n",
+            "--MOVED 3999 127.0.0.1:6381\r\n",
+        ] {
+            assert_eq!(judge(text.as_bytes()), Verdict::Deliver, "{text:?}");
+        }
+        assert_eq!(judge(b"-MOVED 3999 \xff\xfe:6381\r\n"), Verdict::Deliver);
+        assert_eq!(judge(b"-MOVED 3999 a\0b:6381\r\n"), Verdict::Deliver);
+    }
+
+    #[test]
+    fn hostile_text_never_panics_and_never_leaves_its_bounds() {
+        // Every cut of real texts, and a few thousand random lines over the alphabet that the parser looks at.
+        let real = b"-MOVED 16383 2001:db8::7:6381\r\n-ASK 1 ?:1\r\n";
+        for start in 0..real.len() {
+            for end in start..=real.len() {
+                judge(&real[start..end]);
+            }
+        }
+        let mut random = fastrand::Rng::with_seed(7);
+        let alphabet = b"-MOVEDASK 0123456789:?.[]\r\n\0\xff\xc3";
+        for _ in 0..20_000 {
+            let mut line = b"-MOVED ".to_vec();
+            line.extend(
+                (0..random.usize(0..24)).map(|_| alphabet[random.usize(0..alphabet.len())]),
+            );
+            if let Verdict::Moved { slot, port, .. } = judge(&line) {
+                assert!(slot < 16384 && port > 0, "{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_host_is_the_host_of_the_node_that_said_so() {
+        let said_by = Addr::new("10.0.0.1", 7000);
+        assert_eq!(
+            target("", 6381, &said_by),
+            Some(Addr::new("10.0.0.1", 6381))
+        );
+        assert_eq!(target("::1", 6381, &said_by), Some(Addr::new("::1", 6381)));
+        assert_eq!(target("?", 6381, &said_by), None);
+    }
+}

@@ -1,0 +1,373 @@
+//! Which node serves which slot: an immutable snapshot, and the difference between two of them.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use super::addr::Addr;
+use crate::command::Learned;
+use crate::slot::{SLOTS, Slot};
+
+/// Shard index of a slot that nobody serves.
+pub const NO_SHARD: u16 = u16::MAX;
+
+/// What stands behind slotmux.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A Redis Cluster.
+    Cluster,
+    /// One server that serves all slots.
+    Standalone,
+}
+
+/// One node, as the cluster announces it and as it is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// The 40 hex digits of the node id; for a standalone server its address.
+    pub id: String,
+    /// Where to connect: the preferred endpoint, the empty-host rule and the address map applied.
+    pub addr: Addr,
+    /// The IP that the cluster gossips; may be empty.
+    pub announced_ip: String,
+    /// The announced hostname, if there is one.
+    pub hostname: Option<String>,
+    /// Availability zone, known once the node itself was asked.
+    pub zone: Option<String>,
+}
+
+impl Node {
+    /// A node of which no more than id and address are known.
+    pub fn new(id: impl Into<String>, addr: Addr) -> Node {
+        Node {
+            id: id.into(),
+            addr,
+            announced_ip: String::new(),
+            hostname: None,
+            zone: None,
+        }
+    }
+}
+
+/// A primary and its replicas.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shard {
+    /// The node that takes writes.
+    pub primary: Node,
+    /// Replicas in step with it; failed ones are left out.
+    pub replicas: Vec<Node>,
+    /// Config epoch of the primary: the higher one wins a slot.
+    pub epoch: u64,
+}
+
+/// A snapshot of the cluster. Never changes; a new one has a higher version.
+#[derive(Clone)]
+pub struct Topology {
+    /// Grows by one with each published change; 0 is the empty topology.
+    pub version: u64,
+    /// Cluster or single server.
+    pub kind: Kind,
+    /// Shards that own slots, ordered by the id of their primary.
+    pub shards: Vec<Shard>,
+    /// `redis_version` of INFO, empty if the server would not say. Valkey reports a compatible Redis version here.
+    pub server_version: String,
+    /// `redis`, `valkey` or what the server calls itself.
+    pub server_name: String,
+    /// Commands that the upstream knows, read from its COMMAND.
+    pub learned: Arc<Learned>,
+    slots: Box<[u16]>,
+}
+
+impl Topology {
+    /// The topology before the first discovery: no shards, no slots, version 0.
+    pub fn empty() -> Topology {
+        Topology::new(Kind::Cluster, Vec::new(), vec![NO_SHARD; SLOTS].into())
+    }
+
+    /// A topology from shards and, for each slot, the index of its shard. An index without a shard, like a slot past
+    /// the end of `slots`, is a slot that nobody serves.
+    pub fn new(kind: Kind, shards: Vec<Shard>, slots: Box<[u16]>) -> Topology {
+        let mut slots = slots.into_vec();
+        slots.resize(SLOTS, NO_SHARD);
+        for shard in &mut slots {
+            if usize::from(*shard) >= shards.len() {
+                *shard = NO_SHARD;
+            }
+        }
+        Topology {
+            version: 0,
+            kind,
+            shards,
+            server_version: String::new(),
+            server_name: String::new(),
+            learned: Arc::default(),
+            slots: slots.into(),
+        }
+    }
+
+    /// A topology from shards with their slot ranges; a later range wins.
+    pub fn from_ranges(kind: Kind, parts: Vec<(Shard, Vec<RangeInclusive<u16>>)>) -> Topology {
+        let mut slots = vec![NO_SHARD; SLOTS];
+        let mut shards = Vec::with_capacity(parts.len());
+        for (index, (shard, ranges)) in (0u16..NO_SHARD).zip(parts) {
+            for slot in ranges.into_iter().flatten() {
+                if let Some(owner) = slots.get_mut(usize::from(slot)) {
+                    *owner = index;
+                }
+            }
+            shards.push(shard);
+        }
+        Topology::new(kind, shards, slots.into())
+    }
+
+    /// One server that serves everything.
+    pub fn standalone(node: Node) -> Topology {
+        let shard = Shard {
+            primary: node,
+            replicas: Vec::new(),
+            epoch: 0,
+        };
+        Topology::new(Kind::Standalone, vec![shard], vec![0; SLOTS].into())
+    }
+
+    /// Index in `shards` of the shard that serves `slot`.
+    #[inline]
+    pub fn shard_index(&self, slot: Slot) -> Option<u16> {
+        self.slots
+            .get(usize::from(slot.0))
+            .copied()
+            .filter(|&index| index != NO_SHARD)
+    }
+
+    /// The shard that serves `slot`.
+    #[inline]
+    pub fn shard_of(&self, slot: Slot) -> Option<&Shard> {
+        self.shards.get(usize::from(self.shard_index(slot)?))
+    }
+
+    /// The node that takes requests for `slot`.
+    #[inline]
+    pub fn primary_of(&self, slot: Slot) -> Option<&Node> {
+        self.shard_of(slot).map(|shard| &shard.primary)
+    }
+
+    /// For each slot the index of its shard, or [`NO_SHARD`].
+    pub fn slots(&self) -> &[u16] {
+        &self.slots
+    }
+
+    /// Primaries and replicas of all shards.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.shards
+            .iter()
+            .flat_map(|shard| std::iter::once(&shard.primary).chain(&shard.replicas))
+    }
+
+    /// The node that is reached at `addr`.
+    pub fn node_at(&self, addr: &Addr) -> Option<&Node> {
+        self.nodes().find(|node| node.addr == *addr)
+    }
+
+    /// Whether no discovery has succeeded yet.
+    pub fn is_empty(&self) -> bool {
+        self.shards.is_empty()
+    }
+
+    /// Slots that nobody serves.
+    pub fn uncovered(&self) -> usize {
+        self.slots
+            .iter()
+            .filter(|&&shard| shard == NO_SHARD)
+            .count()
+    }
+
+    /// Whether both say the same, versions aside.
+    pub fn same_as(&self, other: &Topology) -> bool {
+        self.kind == other.kind
+            && self.shards == other.shards
+            && self.slots == other.slots
+            && self.server_version == other.server_version
+            && self.server_name == other.server_name
+            && Arc::ptr_eq(&self.learned, &other.learned)
+    }
+
+    /// Slots whose requests go to another address than in `older`: those that need a barrier.
+    pub fn moved_since<'a>(&'a self, older: &'a Topology) -> impl Iterator<Item = Slot> + 'a {
+        (0..SLOTS as u16).map(Slot).filter(|&slot| {
+            self.primary_of(slot).map(|node| &node.addr)
+                != older.primary_of(slot).map(|node| &node.addr)
+        })
+    }
+
+    /// What changed since `older`, for the log.
+    pub fn diff(&self, older: &Topology) -> Diff {
+        let new_nodes: HashSet<&Addr> = self.nodes().map(|node| &node.addr).collect();
+        let old_nodes: HashSet<&Addr> = older.nodes().map(|node| &node.addr).collect();
+        let listed = |of: &HashSet<&Addr>, without: &HashSet<&Addr>| {
+            let mut addrs: Vec<Addr> = of.difference(without).map(|addr| (*addr).clone()).collect();
+            addrs.sort();
+            addrs
+        };
+        Diff {
+            joined: listed(&new_nodes, &old_nodes),
+            left: listed(&old_nodes, &new_nodes),
+            slots_moved: self.moved_since(older).count(),
+            shards: self.shards.len(),
+            nodes: new_nodes.len(),
+            uncovered: self.uncovered(),
+        }
+    }
+}
+
+impl fmt::Debug for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topology")
+            .field("version", &self.version)
+            .field("kind", &self.kind)
+            .field("shards", &self.shards)
+            .field("server_version", &self.server_version)
+            .field("uncovered", &self.uncovered())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How one topology differs from the one before; its text is one log line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Diff {
+    /// Addresses that are new.
+    pub joined: Vec<Addr>,
+    /// Addresses that are gone.
+    pub left: Vec<Addr>,
+    /// Slots that are served at another address, or no longer, or for the first time.
+    pub slots_moved: usize,
+    /// Shards now.
+    pub shards: usize,
+    /// Nodes now.
+    pub nodes: usize,
+    /// Slots that nobody serves now.
+    pub uncovered: usize,
+}
+
+/// Addresses that a log line names before it goes on with a number.
+const NAMED_IN_LOG: usize = 6;
+
+impl fmt::Display for Diff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} shards, {} nodes, {} slots moved",
+            self.shards, self.nodes, self.slots_moved
+        )?;
+        for (what, addrs) in [("joined", &self.joined), ("left", &self.left)] {
+            let names: Vec<String> = addrs
+                .iter()
+                .take(NAMED_IN_LOG)
+                .map(Addr::to_string)
+                .collect();
+            match addrs.len() {
+                0 => {}
+                n if n > NAMED_IN_LOG => write!(
+                    f,
+                    ", {what}: {} and {} more",
+                    names.join(" "),
+                    n - NAMED_IN_LOG
+                )?,
+                _ => write!(f, ", {what}: {}", names.join(" "))?,
+            }
+        }
+        if self.uncovered > 0 {
+            write!(f, ", {} slots that nobody serves", self.uncovered)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(id: &str, port: u16, replicas: &[u16]) -> Shard {
+        Shard {
+            primary: Node::new(id, Addr::new("127.0.0.1", port)),
+            replicas: replicas
+                .iter()
+                .map(|&p| Node::new(format!("r{p}"), Addr::new("127.0.0.1", p)))
+                .collect(),
+            epoch: 1,
+        }
+    }
+
+    fn two_shards() -> Topology {
+        let parts = vec![
+            (shard("a", 7000, &[7002]), vec![0..=8191]),
+            (shard("b", 7001, &[]), vec![8192..=16383]),
+        ];
+        Topology::from_ranges(Kind::Cluster, parts)
+    }
+
+    #[test]
+    fn finds_the_owner_of_each_slot() {
+        let topology = two_shards();
+        assert_eq!(topology.primary_of(Slot(0)).unwrap().addr.port, 7000);
+        assert_eq!(topology.primary_of(Slot(8191)).unwrap().addr.port, 7000);
+        assert_eq!(topology.primary_of(Slot(8192)).unwrap().addr.port, 7001);
+        assert_eq!(topology.primary_of(Slot(16383)).unwrap().addr.port, 7001);
+        assert!(topology.primary_of(Slot(16384)).is_none());
+        assert_eq!(topology.nodes().count(), 3);
+        assert_eq!(topology.uncovered(), 0);
+        assert_eq!(
+            topology.node_at(&Addr::new("127.0.0.1", 7002)).unwrap().id,
+            "r7002"
+        );
+    }
+
+    #[test]
+    fn the_empty_topology_and_bad_indexes_serve_nothing() {
+        let empty = Topology::empty();
+        assert!(empty.is_empty() && empty.shard_of(Slot(5)).is_none());
+        assert_eq!(empty.uncovered(), SLOTS);
+        let odd = Topology::new(
+            Kind::Cluster,
+            vec![shard("a", 1, &[])],
+            vec![0, 1, NO_SHARD].into(),
+        );
+        assert_eq!(odd.uncovered(), SLOTS - 1);
+        assert!(odd.shard_of(Slot(1)).is_none() && odd.shard_of(Slot(9000)).is_none());
+    }
+
+    #[test]
+    fn a_single_server_serves_all_slots() {
+        let topology = Topology::standalone(Node::new("x", Addr::new("h", 1)));
+        assert_eq!((topology.kind, topology.uncovered()), (Kind::Standalone, 0));
+        assert_eq!(&*topology.primary_of(Slot(16383)).unwrap().addr.host, "h");
+    }
+
+    #[test]
+    fn a_diff_names_what_changed() {
+        let old = two_shards();
+        assert!(old.same_as(&old.clone()));
+        let parts = vec![
+            (shard("a", 7000, &[]), vec![0..=8000]),
+            (shard("c", 7003, &[]), vec![8192..=16383]),
+        ];
+        let new = Topology::from_ranges(Kind::Cluster, parts);
+        assert!(!new.same_as(&old));
+        let diff = new.diff(&old);
+        assert_eq!((diff.slots_moved, diff.uncovered), (8192 + 191, 191));
+        assert_eq!(
+            diff.to_string(),
+            "2 shards, 2 nodes, 8383 slots moved, joined: 127.0.0.1:7003, left: 127.0.0.1:7001 127.0.0.1:7002, \
+             191 slots that nobody serves"
+        );
+        assert_eq!(new.moved_since(&old).next(), Some(Slot(8001)));
+    }
+
+    #[test]
+    fn a_replica_alone_is_a_change_that_moves_no_slot() {
+        let old = two_shards();
+        let mut new = two_shards();
+        new.shards[0].replicas.clear();
+        assert!(!new.same_as(&old));
+        assert_eq!(new.moved_since(&old).count(), 0);
+    }
+}

@@ -1,0 +1,275 @@
+//! Key specifications as a server describes them, and the keys that they find in a request.
+
+use std::iter::StepBy;
+use std::ops::Range;
+
+use redis::Value;
+
+use super::value::{elements, field, integer, text, typed};
+use crate::command::keys::{KeyError, counted, find};
+use crate::resp::Span;
+
+/// One key specification: where to begin, and where keys are from there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Keys {
+    begin: Begin,
+    find: Find,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Begin {
+    /// At a position.
+    Index(usize),
+    /// After a keyword, looked for from a position (negative: backwards, from so far before the end).
+    Keyword(Vec<u8>, i64),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Find {
+    /// To `last` after the beginning (negative: from the end), or of what remains the part that `limit` divides off.
+    Range {
+        last: i64,
+        step: usize,
+        limit: usize,
+    },
+    /// As many as the argument at `at` says, from `first` on; both count from the beginning.
+    Counted {
+        at: usize,
+        first: usize,
+        step: usize,
+    },
+}
+
+impl Keys {
+    /// From the three numbers that describe most commands. `None`: the numbers make no sense.
+    pub(super) fn from_positions(first: i64, last: i64, step: i64) -> Option<Option<Keys>> {
+        if first == 0 {
+            return Some(None);
+        }
+        let last = if last < 0 {
+            last
+        } else {
+            last.checked_sub(first).filter(|last| *last >= 0)?
+        };
+        let find = Find::Range {
+            last,
+            step: positive(step)?,
+            limit: 0,
+        };
+        Some(Some(Keys {
+            begin: Begin::Index(positive(first)?),
+            find,
+        }))
+    }
+
+    /// From an element of the key specifications. `None`: the server says that it takes more to find all keys.
+    pub(super) fn from_spec(spec: &Value) -> Option<Keys> {
+        if elements(field(spec, "flags")?)
+            .iter()
+            .any(|flag| text(flag) == Some(b"incomplete"))
+        {
+            return None;
+        }
+        let (kind, spec_of_begin) = typed(field(spec, "begin_search")?)?;
+        let begin = match kind {
+            b"index" => Begin::Index(positive(integer(field(spec_of_begin, "index")?)?)?),
+            b"keyword" => Begin::Keyword(
+                text(field(spec_of_begin, "keyword")?)?.to_vec(),
+                integer(field(spec_of_begin, "startfrom")?)?,
+            ),
+            _ => return None,
+        };
+        let (kind, spec_of_find) = typed(field(spec, "find_keys")?)?;
+        let number = |name: &str| integer(field(spec_of_find, name)?);
+        let natural = |name: &str| usize::try_from(number(name)?).ok();
+        let step = positive(number("keystep")?)?;
+        let find = match kind {
+            b"range" => Find::Range {
+                last: number("lastkey")?,
+                step,
+                limit: natural("limit")?,
+            },
+            b"keynum" => Find::Counted {
+                at: natural("keynumidx")?,
+                first: natural("firstkey")?,
+                step,
+            },
+            _ => return None,
+        };
+        Some(Keys { begin, find })
+    }
+
+    /// Whether an argument says how many keys there are.
+    pub(super) fn is_counted(&self) -> bool {
+        matches!(self.find, Find::Counted { .. })
+    }
+
+    /// The positions of the keys that this specification finds in a request: none where its keyword is not there.
+    pub(super) fn positions(
+        &self,
+        buf: &[u8],
+        args: &[Span],
+    ) -> Result<StepBy<Range<usize>>, KeyError> {
+        let begin = match &self.begin {
+            Begin::Index(at) => Some(*at),
+            Begin::Keyword(word, from) => {
+                let distance = usize::try_from(from.unsigned_abs()).unwrap_or(usize::MAX);
+                let at = if *from < 0 {
+                    find(
+                        buf,
+                        args,
+                        (2..=args.len().saturating_sub(distance)).rev(),
+                        word,
+                    )
+                } else {
+                    find(buf, args, distance..args.len().saturating_sub(1), word)
+                };
+                at.map(|at| at + 1)
+            }
+        };
+        let Some(begin) = begin else {
+            return Ok((0..0).step_by(1));
+        };
+        match self.find {
+            Find::Range { last, step, limit } => {
+                let room = args.len().checked_sub(begin).ok_or(KeyError::None)?;
+                let distance = usize::try_from(last.unsigned_abs()).unwrap_or(usize::MAX);
+                // One past the last position.
+                let end = if last >= 0 {
+                    begin
+                        .checked_add(distance)
+                        .and_then(|last| last.checked_add(1))
+                } else {
+                    let whole = if limit > 1 { room / limit } else { room };
+                    (begin + whole + 1).checked_sub(distance)
+                };
+                match end {
+                    Some(end) if begin < end && end <= args.len() => Ok((begin..end).step_by(step)),
+                    _ => Err(KeyError::None),
+                }
+            }
+            Find::Counted { at, first, step } => {
+                let (at, first) = (begin.saturating_add(at), begin.saturating_add(first));
+                let count = counted(buf, args, at, first, step)?;
+                // `counted` made sure that all of these are arguments.
+                Ok((first..first + count * step).step_by(step))
+            }
+        }
+    }
+}
+
+fn positive(number: i64) -> Option<usize> {
+    usize::try_from(number).ok().filter(|number| *number > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{entry, keys_of, spec};
+    use super::super::{HIDDEN_KEYS, Learned, Route};
+    use super::*;
+
+    #[test]
+    fn keys_that_move_are_found_by_their_specifications() {
+        let index = |at| ("index", vec![("index", Value::Int(at))]);
+        let keyword = |from| {
+            (
+                "keyword",
+                vec![
+                    ("keyword", Value::BulkString(b"KEYS".to_vec())),
+                    ("startfrom", Value::Int(from)),
+                ],
+            )
+        };
+        let find = |kind, fields: [(&'static str, i64); 3]| {
+            (
+                kind,
+                fields
+                    .into_iter()
+                    .map(|(name, number)| (name, Value::Int(number)))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let range = |last, limit| {
+            find(
+                "range",
+                [("lastkey", last), ("keystep", 1), ("limit", limit)],
+            )
+        };
+        let counted = |at, first, step| {
+            find(
+                "keynum",
+                [("keynumidx", at), ("firstkey", first), ("keystep", step)],
+            )
+        };
+        for resp3 in [false, true] {
+            let learned = |specs: Vec<Value>| {
+                let entry = entry("m.op -2 0 0 0: write movablekeys", specs, Vec::new());
+                Learned::from_reply(&Value::Array(vec![entry]))
+            };
+            let check = |specs: Vec<Value>, lines: &[(&str, Option<&str>)]| {
+                let learned = learned(specs);
+                let command = learned.get(b"M.OP").expect("it was learned");
+                assert_eq!(command.route, Route::Keyed);
+                for (line, keys) in lines {
+                    let found = keys_of(command, line).ok().map(|keys| keys.join(" "));
+                    assert_eq!(found.as_deref(), *keys, "{line}");
+                }
+            };
+            check(
+                vec![
+                    spec(resp3, index(1), range(0, 0)),
+                    spec(resp3, index(2), counted(0, 1, 1)),
+                ],
+                &[
+                    ("m.op d 2 a b", Some("d a b")),
+                    ("m.op d 0", None),
+                    ("m.op d 2 a", None),
+                    ("m.op d -1 a", None),
+                    ("m.op d x a", None),
+                    ("m.op d 18446744073709551615 a", None),
+                    ("m.op", None),
+                ],
+            );
+            check(
+                vec![spec(resp3, keyword(2), range(-1, 2))],
+                &[
+                    ("m.op x keys a b i j", Some("a b")),
+                    ("m.op x y", Some("")),
+                    ("m.op x keys a", None),
+                ],
+            );
+            check(
+                vec![spec(resp3, keyword(-2), range(-1, 0))],
+                &[
+                    ("m.op x KEYS a b", Some("a b")),
+                    ("m.op x", Some("")),
+                    ("m.op", Some("")),
+                ],
+            );
+            check(
+                vec![spec(resp3, index(2), counted(0, 1, 2))],
+                &[("m.op x 2 a 1 b 2 z", Some("a b"))],
+            );
+            let unknown = spec(resp3, ("unknown", Vec::new()), ("unknown", Vec::new()));
+            let hidden = learned(vec![spec(resp3, index(1), range(0, 0)), unknown]);
+            assert_eq!(
+                hidden.get(b"m.op").map(|command| command.route),
+                Some(Route::Refused(HIDDEN_KEYS))
+            );
+            let far = learned(vec![spec(
+                resp3,
+                keyword(i64::MIN),
+                range(i64::MIN, i64::MAX),
+            )]);
+            assert_eq!(
+                keys_of(far.get(b"m.op").expect("it was learned"), "m.op a keys b"),
+                Ok(Vec::new())
+            );
+            let far = learned(vec![spec(resp3, index(1), range(i64::MAX, 0))]);
+            assert_eq!(
+                keys_of(far.get(b"m.op").expect("it was learned"), "m.op a"),
+                Err(KeyError::None)
+            );
+        }
+    }
+}

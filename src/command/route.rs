@@ -1,0 +1,85 @@
+//! Where a command may go: the one decision per command that the router reads first.
+
+/// Where a command may go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// To the node that owns the slot of its keys, which are all in one slot. Where the call names no key
+    /// (`EVAL … 0`), any node will do.
+    Keyed,
+    /// As [`Route::Keyed`] while its keys share a slot, else one part per slot, the replies merged.
+    Split(Merge),
+    /// To any node: it names no key and every node gives the same answer.
+    AnyNode,
+    /// To every primary, the replies merged.
+    AllPrimaries(Merge),
+    /// Nowhere: slotmux answers it itself.
+    Answer(Answer),
+    /// MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+    Transaction,
+    /// May hold its connection up, so it needs one of its own. Ask [`super::blocks`] first: XREAD and XREADGROUP
+    /// block only when BLOCK is given and are [`Route::Keyed`] otherwise.
+    Blocking,
+    /// Turns its connection into a stream of pushes: SUBSCRIBE and its kin, MONITOR.
+    Subscribe,
+    /// Nowhere, for this reason; [`super::refused_error`] makes the reply of it.
+    Refused(&'static str),
+}
+
+/// How the replies of several nodes become one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Merge {
+    /// Array elements, put back in the order of the request's keys.
+    Elements,
+    /// `+OK` when every part said so.
+    AllOk,
+    /// The sum of integers.
+    Sum,
+    /// The reply of the first node; all say the same.
+    First,
+    /// The elements of all arrays, one after another.
+    Concat,
+}
+
+/// What slotmux answers itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Answer {
+    /// HELLO.
+    Hello,
+    /// AUTH.
+    Auth,
+    /// PING.
+    Ping,
+    /// ECHO.
+    Echo,
+    /// SELECT.
+    Select,
+    /// QUIT.
+    Quit,
+    /// RESET.
+    Reset,
+    /// CLIENT and its subcommands.
+    Client,
+    /// INFO.
+    Info,
+    /// CONFIG GET and CONFIG HELP.
+    Config,
+    /// ROLE.
+    Role,
+    /// TIME.
+    Time,
+    /// CLUSTER and its subcommands, ASKING, READONLY, READWRITE: answered as a server outside any cluster does.
+    Cluster,
+    /// ACL WHOAMI.
+    Acl,
+}
+
+/// Why a command is refused that concerns one server only.
+pub(super) const ONE_NODE: &str = "it concerns a single server; send it to that server directly";
+/// Why a command is refused whose replies must come from all nodes.
+pub(super) const EVERY_NODE: &str =
+    "it needs an answer from every node, and these cannot be joined yet";
+/// Why a command is refused that belongs to the cluster's own traffic.
+pub(super) const BETWEEN_NODES: &str = "only servers send it to each other";
+/// Why a command is refused that would leave a trace in an upstream connection.
+pub(super) const CONNECTION_STATE: &str =
+    "it changes the state of a connection that is shared with other clients";

@@ -1,0 +1,42 @@
+//! Commands on sorted sets.
+
+use super::row::*;
+
+#[rustfmt::skip]
+pub(super) static SORTED_SETS: &[Command] = &[
+    cmd("bzmpop",           -5, numkeys(2, 3),         Blocking, "7.0.0", "write blocking"),
+    cmd("bzpopmax",         -3, range(1, -2, 1),       Blocking, "5.0.0", "write noscript blocking fast"),
+    cmd("bzpopmin",         -3, range(1, -2, 1),       Blocking, "5.0.0", "write noscript blocking fast"),
+    cmd("zadd",             -4, KEY,                   Keyed,    "1.2.0", "write denyoom fast"),
+    cmd("zcard",             2, KEY,                   Keyed,    "1.2.0", "readonly fast"),
+    cmd("zcount",            4, KEY,                   Keyed,    "2.0.0", "readonly fast"),
+    cmd("zdiff",            -3, numkeys(1, 2),         Keyed,    "6.2.0", "readonly"),
+    cmd("zdiffstore",       -4, dest_numkeys(1, 2, 3), Keyed,    "6.2.0", "write denyoom"),
+    cmd("zincrby",           4, KEY,                   Keyed,    "1.2.0", "write denyoom fast"),
+    cmd("zinter",           -3, numkeys(1, 2),         Keyed,    "6.2.0", "readonly"),
+    cmd("zintercard",       -3, numkeys(1, 2),         Keyed,    "7.0.0", "readonly"),
+    cmd("zinterstore",      -4, dest_numkeys(1, 2, 3), Keyed,    "2.0.0", "write denyoom"),
+    cmd("zlexcount",         4, KEY,                   Keyed,    "2.8.9", "readonly fast"),
+    cmd("zmpop",            -4, numkeys(1, 2),         Keyed,    "7.0.0", "write"),
+    cmd("zmscore",          -3, KEY,                   Keyed,    "6.2.0", "readonly fast"),
+    cmd("zpopmax",          -2, KEY,                   Keyed,    "5.0.0", "write fast"),
+    cmd("zpopmin",          -2, KEY,                   Keyed,    "5.0.0", "write fast"),
+    cmd("zrandmember",      -2, KEY,                   Keyed,    "6.2.0", "readonly"),
+    cmd("zrange",           -4, KEY,                   Keyed,    "1.2.0", "readonly"),
+    cmd("zrangebylex",      -4, KEY,                   Keyed,    "2.8.9", "readonly"),
+    cmd("zrangebyscore",    -4, KEY,                   Keyed,    "1.0.5", "readonly"),
+    cmd("zrangestore",      -5, range(1, 2, 1),        Keyed,    "6.2.0", "write denyoom"),
+    cmd("zrank",            -3, KEY,                   Keyed,    "2.0.0", "readonly fast"),
+    cmd("zrem",             -3, KEY,                   Keyed,    "1.2.0", "write fast"),
+    cmd("zremrangebylex",    4, KEY,                   Keyed,    "2.8.9", "write"),
+    cmd("zremrangebyrank",   4, KEY,                   Keyed,    "2.0.0", "write"),
+    cmd("zremrangebyscore",  4, KEY,                   Keyed,    "1.2.0", "write"),
+    cmd("zrevrange",        -4, KEY,                   Keyed,    "1.2.0", "readonly"),
+    cmd("zrevrangebylex",   -4, KEY,                   Keyed,    "2.8.9", "readonly"),
+    cmd("zrevrangebyscore", -4, KEY,                   Keyed,    "2.2.0", "readonly"),
+    cmd("zrevrank",         -3, KEY,                   Keyed,    "2.0.0", "readonly fast"),
+    cmd("zscan",            -3, KEY,                   Keyed,    "2.8.0", "readonly"),
+    cmd("zscore",            3, KEY,                   Keyed,    "1.2.0", "readonly fast"),
+    cmd("zunion",           -3, numkeys(1, 2),         Keyed,    "6.2.0", "readonly"),
+    cmd("zunionstore",      -4, dest_numkeys(1, 2, 3), Keyed,    "2.0.0", "write denyoom"),
+];

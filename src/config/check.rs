@@ -1,0 +1,220 @@
+//! What no single key can know: contradictions between keys, and what is allowed but should be said.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::problem::{Origin, Reading};
+use super::units::{show_duration, show_size};
+use super::{Addr, Bind, Config};
+
+/// Notes every contradiction.
+pub(super) fn check(config: &Config, reading: &mut Reading) {
+    listeners(config, reading);
+    users(config, reading);
+    upstream(config, reading);
+}
+
+/// What is allowed but should be said aloud at the start.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let exposed: Vec<String> = binds(config)
+        .filter(|(_, bind)| !bind.is_local())
+        .map(|(_, b)| b.to_string())
+        .collect();
+    if config.is_open() && !exposed.is_empty() {
+        warnings.push(format!(
+            "no user has a password, so clients from other machines are refused although slotmux listens on {}; set \
+             SLOTMUX_PASSWORD or add a [[user]]",
+            exposed.join(", ")
+        ));
+    }
+    warnings
+}
+
+fn binds(config: &Config) -> impl Iterator<Item = (usize, &Bind)> {
+    config
+        .listeners
+        .iter()
+        .enumerate()
+        .flat_map(|(i, listener)| listener.bind.iter().map(move |bind| (i, bind)))
+}
+
+/// The origin of the first of these keys that anybody gave, or where it could be given.
+fn origin(reading: &Reading, keys: &[&str]) -> Origin {
+    keys.iter()
+        .find_map(|key| reading.origin(key))
+        .cloned()
+        .unwrap_or_else(|| reading.fallback.clone())
+}
+
+fn listeners(config: &Config, reading: &mut Reading) {
+    for (i, listener) in config.listeners.iter().enumerate() {
+        if config.listeners[..i]
+            .iter()
+            .any(|other| other.name == listener.name)
+        {
+            let at = origin(
+                reading,
+                &[&format!("listener[{i}].name"), &format!("listener[{i}]")],
+            );
+            reading.problem(
+                &at,
+                format!(
+                    "listener.name: there is another listener named {:?}",
+                    listener.name
+                ),
+            );
+        }
+        let soft_key = format!("listener[{i}].limits.output_soft");
+        if let (Some((soft, _)), Some(at)) = (
+            listener.limits.output_soft,
+            reading.origin(&soft_key).cloned(),
+        ) && soft > listener.limits.output_hard
+        {
+            let [soft, hard] =
+                [soft, listener.limits.output_hard].map(|size| show_size(size as u64));
+            let text = format!("listener.limits.output_soft: {soft} is above output_hard, {hard}");
+            reading.problem(&at, text);
+        }
+        let user_key = format!("listener[{i}].default_user");
+        if let Some(at) = reading.origin(&user_key).cloned()
+            && !config.is_open()
+            && config.user(&listener.default_user).is_none()
+        {
+            let text = format!(
+                "listener.default_user: there is no [[user]] named {:?}",
+                listener.default_user
+            );
+            reading.problem(&at, text);
+        }
+    }
+    let all: Vec<(usize, &Bind)> = binds(config).collect();
+    for (n, (i, bind)) in all.iter().enumerate() {
+        if all[..n].iter().any(|(_, other)| collide(bind, other)) {
+            let at = origin(
+                reading,
+                &[&format!("listener[{i}].bind"), &format!("listener[{i}]")],
+            );
+            reading.problem(&at, format!("listener.bind: {bind} is listened on already"));
+        }
+    }
+    if let Some(admin) = config.admin.bind.map(Bind::Tcp)
+        && let Some((i, bind)) = all.iter().find(|(_, bind)| collide(bind, &admin))
+    {
+        let at = origin(reading, &["admin.bind", &format!("listener[{i}].bind")]);
+        reading.problem(
+            &at,
+            format!("admin.bind: {admin} collides with a listener, {bind}"),
+        );
+    }
+}
+
+/// Whether two addresses cannot both be listened on.
+fn collide(a: &Bind, b: &Bind) -> bool {
+    match (a, b) {
+        (Bind::Tcp(a), Bind::Tcp(b)) => {
+            a.port() == b.port() && a.port() != 0 && same_family(a, b) && same_ip(a, b)
+        }
+        _ => a == b && !matches!(a, Bind::Tcp(_)),
+    }
+}
+
+fn same_family(a: &SocketAddr, b: &SocketAddr) -> bool {
+    a.is_ipv4() == b.is_ipv4()
+}
+
+fn same_ip(a: &SocketAddr, b: &SocketAddr) -> bool {
+    a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified()
+}
+
+fn users(config: &Config, reading: &mut Reading) {
+    for (i, user) in config.users.iter().enumerate() {
+        let section = format!("user[{i}]");
+        for key in ["name", "passwords"] {
+            // A user that SLOTMUX_PASSWORD made has no section.
+            let is_missing = reading.origin(&format!("{section}.{key}")).is_none();
+            if let Some(at) = reading.origin(&section).cloned().filter(|_| is_missing) {
+                reading.problem(
+                    &at,
+                    format!("user.{key}: missing; a [[user]] has a name and passwords"),
+                );
+            }
+        }
+        if !user.name.is_empty()
+            && config.users[..i]
+                .iter()
+                .any(|other| other.name == user.name)
+        {
+            let at = origin(reading, &[&format!("{section}.name"), &section]);
+            reading.problem(
+                &at,
+                format!("user.name: there is another user named {:?}", user.name),
+            );
+        }
+    }
+}
+
+fn upstream(config: &Config, reading: &mut Reading) {
+    let cluster = &config.cluster;
+    if reading.origin("cluster[0].seeds").is_none() {
+        let text = "cluster.seeds: no upstream; give --upstream redis://HOST:PORT, REDIS_URL, or seeds in a \
+                    [[cluster]] section";
+        let at = origin(reading, &["cluster[0]"]);
+        reading.problem(&at, text);
+    }
+    for seed in &cluster.seeds {
+        if let Some((_, bind)) = binds(config).find(|(_, bind)| is_own(seed, bind)) {
+            let at = origin(reading, &["cluster[0].seeds"]);
+            let text = format!("cluster.seeds: {seed} is slotmux itself, which listens on {bind}");
+            reading.problem(&at, text);
+        }
+    }
+    if !cluster.username.is_empty() && cluster.passwords.is_empty() {
+        let at = origin(reading, &["cluster[0].username", "cluster[0].seeds"]);
+        reading.problem(
+            &at,
+            "cluster.username: a user without a password; set cluster.password too",
+        );
+    }
+    let (connections, topology) = (&cluster.connections, &cluster.topology);
+    if connections.bulk_threshold > connections.max_in_flight_bytes {
+        let keys = [
+            "cluster[0].connections.bulk_threshold",
+            "cluster[0].connections.max_in_flight_bytes",
+        ];
+        let at = origin(reading, &keys);
+        let [threshold, most] = [connections.bulk_threshold, connections.max_in_flight_bytes]
+            .map(|size| show_size(size as u64));
+        let text = format!(
+            "cluster.connections.bulk_threshold: {threshold} is above max_in_flight_bytes, {most}"
+        );
+        reading.problem(&at, text);
+    }
+    if topology.min_interval > topology.refresh {
+        let at = origin(
+            reading,
+            &[
+                "cluster[0].topology.min_interval",
+                "cluster[0].topology.refresh",
+            ],
+        );
+        let [shortest, refresh] = [topology.min_interval, topology.refresh].map(show_duration);
+        let text = format!("cluster.topology.min_interval: {shortest} is above refresh, {refresh}");
+        reading.problem(&at, text);
+    }
+}
+
+/// Whether connecting to `seed` reaches `bind`, as far as this can be known without asking the network.
+fn is_own(seed: &Addr, bind: &Bind) -> bool {
+    let Bind::Tcp(bind) = bind else {
+        return false;
+    };
+    let is_named = &*seed.host == "localhost";
+    let ip = seed.host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
+    let is_here = is_named || ip.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified());
+    let bound = bind.ip().to_canonical();
+    seed.port == bind.port()
+        && (ip == Some(bound)
+            || (is_here && bound.is_unspecified())
+            || (is_named && bound.is_loopback())
+            || (ip.is_some_and(|ip| ip.is_unspecified()) && bound.is_loopback()))
+}

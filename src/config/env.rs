@@ -1,0 +1,175 @@
+//! Environment variables: the short names of a few keys, and `SLOTMUX__SECTION__KEY` for any of them. An empty
+//! variable counts as one that is not set.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::layer::Layer;
+use super::problem::{Origin, Reading};
+use super::value::{Data, Value};
+use super::{Config, User, read};
+
+/// The file to read, unless `--config` names one.
+pub(super) const CONFIG: &str = "SLOTMUX_CONFIG";
+/// The upstream; alone it is enough to start.
+const REDIS_URL: &str = "REDIS_URL";
+const PASSWORD: &str = "SLOTMUX_PASSWORD";
+const MAX_CONNECTIONS: &str = "REDIS_MAX_CONNECTIONS";
+const GENERIC: &str = "SLOTMUX__";
+
+enum Unit {
+    AsInFile,
+    /// The variable is a number of seconds, perhaps with a fraction.
+    Seconds,
+}
+
+/// Variables that stand for one key.
+const NAMED: [(&str, &str, Unit); 10] = [
+    (REDIS_URL, "cluster.seeds", Unit::AsInFile),
+    ("REDIS_USERNAME", "cluster.username", Unit::AsInFile),
+    ("REDIS_PASSWORD", "cluster.password", Unit::AsInFile),
+    (
+        "REDIS_CONNECTION_TIMEOUT",
+        "cluster.connections.connect_timeout",
+        Unit::Seconds,
+    ),
+    (
+        "REDIS_SOCKET_TIMEOUT",
+        "cluster.timeouts.response",
+        Unit::Seconds,
+    ),
+    ("SLOTMUX_LISTEN", "listener.bind", Unit::AsInFile),
+    ("SLOTMUX_MAX_CLIENTS", "server.max_clients", Unit::AsInFile),
+    ("SLOTMUX_WORKERS", "server.workers", Unit::AsInFile),
+    ("SLOTMUX_LOG", "log.level", Unit::AsInFile),
+    ("SLOTMUX_ADMIN", "admin.bind", Unit::AsInFile),
+];
+
+/// Every variable with a name of its own.
+pub fn names() -> Vec<&'static str> {
+    let named = NAMED.iter().map(|(variable, _, _)| *variable);
+    named.chain([CONFIG, PASSWORD, MAX_CONNECTIONS]).collect()
+}
+
+/// Whether the process environment says against which upstream to run.
+pub fn names_an_upstream() -> bool {
+    [CONFIG, REDIS_URL]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|text| !text.is_empty()))
+}
+
+/// The variable's text, if it is set to something.
+pub(super) fn get<'a>(env: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    env.get(name)
+        .map(String::as_str)
+        .filter(|text| !text.is_empty())
+}
+
+/// What the variables with names of their own say.
+pub(super) fn named(env: &BTreeMap<String, String>, reading: &mut Reading) -> Value {
+    let mut layer = Layer::new();
+    for (variable, key, unit) in &NAMED {
+        let Some(text) = get(env, variable) else {
+            continue;
+        };
+        let origin = Origin::Variable((*variable).into());
+        let data = match unit {
+            Unit::AsInFile => Data::Word(text.to_owned()),
+            Unit::Seconds => match seconds(text) {
+                Some(duration) => Data::Duration(duration),
+                None => {
+                    reading.problem(
+                        &origin,
+                        format!("expected a number of seconds, got {text:?}"),
+                    );
+                    Data::Broken
+                }
+            },
+        };
+        layer.add(key, origin, data);
+    }
+    layer.into_value()
+}
+
+/// What the `SLOTMUX__SECTION__KEY` variables say.
+pub(super) fn generic(env: &BTreeMap<String, String>, reading: &mut Reading) -> Value {
+    let mut layer = Layer::new();
+    for (variable, text) in env {
+        let Some(path) = variable.strip_prefix(GENERIC).filter(|_| !text.is_empty()) else {
+            continue;
+        };
+        let origin = Origin::Variable(variable.as_str().into());
+        let key = path.to_ascii_lowercase().replace("__", ".");
+        if key.starts_with("user.") {
+            reading.problem(
+                &origin,
+                format!("users are set in the file, the default user's password by {PASSWORD}"),
+            );
+            continue;
+        }
+        layer.add(&key, origin, Data::Word(text.clone()));
+    }
+    layer.into_value()
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
+}
+
+/// `SLOTMUX_PASSWORD`: the password of the user that `AUTH <password>` means, instead of what the file gave it.
+pub(super) fn default_password(
+    config: &mut Config,
+    env: &BTreeMap<String, String>,
+    reading: &mut Reading,
+) {
+    let (Some(text), Some(listener)) = (get(env, PASSWORD), config.listeners.first()) else {
+        return;
+    };
+    let origin = Origin::Variable(PASSWORD.into());
+    let value = Value {
+        key: "user.passwords".into(),
+        origin,
+        data: Data::Word(text.to_owned()),
+    };
+    let Some(passwords) = read::secrets(&value, reading) else {
+        return;
+    };
+    let name = listener.default_user.clone();
+    match config.users.iter_mut().find(|user| user.name == name) {
+        Some(user) => user.passwords = passwords,
+        None => config.users.push(User { name, passwords }),
+    }
+}
+
+/// `REDIS_MAX_CONNECTIONS`: the most connections to one node, lanes and dedicated ones together. What the lanes leave
+/// is for the dedicated ones.
+pub(super) fn cap_connections(
+    config: &mut Config,
+    env: &BTreeMap<String, String>,
+    reading: &mut Reading,
+) {
+    let Some(text) = get(env, MAX_CONNECTIONS) else {
+        return;
+    };
+    let origin = Origin::Variable(MAX_CONNECTIONS.into());
+    let Ok(most) = text.trim().parse::<usize>() else {
+        reading.problem(&origin, format!("expected a whole number, got {text:?}"));
+        return;
+    };
+    // A worker opens its lanes once for RESP2 clients and once for RESP3 clients.
+    let (workers, shared) = (config.server.workers, config.cluster.connections.shared);
+    let lanes = workers.saturating_mul(shared).saturating_mul(2);
+    match most.checked_sub(lanes) {
+        Some(rest) => {
+            let dedicated = &mut config.cluster.connections.dedicated_max;
+            *dedicated = rest.min(*dedicated);
+        }
+        None => reading.problem(
+            &origin,
+            format!(
+                "{most} is too few: {workers} workers with {shared} lanes for each of two protocols need {lanes} \
+                 connections to a node; lower server.workers"
+            ),
+        ),
+    }
+}

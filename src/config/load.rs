@@ -1,0 +1,144 @@
+//! From the sources to a [`Config`]: flags over environment over file over defaults, and every problem at once.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::layer::Layer;
+use super::problem::{Origin, Problem, Reading};
+use super::value::{Data, Value};
+use super::{Config, check, document, env, keys};
+
+/// What a configuration is made of. Nothing else is consulted, but for the password files that these name. It holds
+/// passwords as they were written, so it does not print itself.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// The file, if there is one.
+    pub file: Option<SourceFile>,
+    /// The environment.
+    pub env: BTreeMap<String, String>,
+    /// The flags.
+    pub flags: Flags,
+}
+
+/// A configuration file that was read.
+#[derive(Clone)]
+pub struct SourceFile {
+    /// Its path as messages show it. Relative paths of `file:` start in its folder.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// The settings that flags give, as they were typed.
+#[derive(Clone, Default)]
+pub struct Flags {
+    /// `--listen`, each perhaps a comma list.
+    pub listen: Vec<String>,
+    /// `--upstream`, each perhaps a comma list.
+    pub upstream: Vec<String>,
+    /// `--workers`
+    pub workers: Option<String>,
+    /// `--admin`
+    pub admin: Option<String>,
+}
+
+impl Sources {
+    /// The process environment, the flags, and the file that `--config` or else `SLOTMUX_CONFIG` names.
+    pub fn gather(config: Option<&Path>, flags: Flags) -> Result<Sources, Problem> {
+        let text = |text: OsString| text.to_string_lossy().into_owned();
+        let env: BTreeMap<_, _> = std::env::vars_os()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect();
+        let named = match (config, env::get(&env, env::CONFIG)) {
+            (Some(path), _) => Some((path.to_owned(), Origin::Flag("--config"))),
+            (None, Some(path)) => Some((PathBuf::from(path), Origin::Variable(env::CONFIG.into()))),
+            (None, None) => None,
+        };
+        let file = named
+            .map(|(path, origin)| SourceFile::read(&path, origin))
+            .transpose()?;
+        Ok(Sources { file, env, flags })
+    }
+}
+
+impl SourceFile {
+    /// Reads a file that `origin` named.
+    pub fn read(path: &Path, origin: Origin) -> Result<SourceFile, Problem> {
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(SourceFile { name, text }),
+            Err(error) => Err(Problem {
+                origin,
+                text: format!("cannot read {name}: {error}"),
+            }),
+        }
+    }
+}
+
+/// Makes the configuration, or says everything that is wrong with it.
+pub fn load(sources: &Sources) -> Result<Config, Vec<Problem>> {
+    let mut config = Config::default();
+    let mut reading = Reading::new();
+    let mut is_whole = true;
+    if let Some(file) = &sources.file {
+        let root;
+        (root, is_whole) = document::parse(&file.name, &file.text, &sources.env, &mut reading);
+        reading.folder = Path::new(&file.name)
+            .parent()
+            .map(Path::to_owned)
+            .unwrap_or_default();
+        reading.fallback = root.origin.clone();
+        keys::apply(&mut config, &root, &mut reading);
+        reading.folder = PathBuf::new();
+    }
+    for layer in [
+        env::named(&sources.env, &mut reading),
+        env::generic(&sources.env, &mut reading),
+        sources.flags.layer(),
+    ] {
+        keys::apply(&mut config, &layer, &mut reading);
+    }
+    env::default_password(&mut config, &sources.env, &mut reading);
+    env::cap_connections(&mut config, &sources.env, &mut reading);
+    // Half a file contradicts itself in ways that nobody wrote.
+    if is_whole {
+        check::check(&config, &mut reading);
+    }
+    if reading.is_clean() {
+        Ok(config)
+    } else {
+        Err(reading.into_problems())
+    }
+}
+
+impl Flags {
+    fn layer(&self) -> Value {
+        let mut layer = Layer::new();
+        let mut add_list = |key: &str, flag: &'static str, texts: &[String]| {
+            let word = |text: &String| Value {
+                key: key.to_owned(),
+                origin: Origin::Flag(flag),
+                data: Data::Word(text.clone()),
+            };
+            if !texts.is_empty() {
+                layer.add(
+                    key,
+                    Origin::Flag(flag),
+                    Data::List(texts.iter().map(word).collect()),
+                );
+            }
+        };
+        add_list("listener.bind", "--listen", &self.listen);
+        add_list("cluster.seeds", "--upstream", &self.upstream);
+        for (key, flag, text) in [
+            ("server.workers", "--workers", &self.workers),
+            ("admin.bind", "--admin", &self.admin),
+        ] {
+            if let Some(text) = text {
+                layer.add(key, Origin::Flag(flag), Data::Word(text.clone()));
+            }
+        }
+        layer.into_value()
+    }
+}

@@ -1,0 +1,168 @@
+//! What is wrong with a configuration and where: problems are collected, never thrown, so that a user sees all of
+//! them at once.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A place in the file.
+    File {
+        /// The file as it was named.
+        name: Arc<str>,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+    },
+    /// An environment variable.
+    Variable(Arc<str>),
+    /// A flag of the command line.
+    Flag(&'static str),
+    /// Nobody gave it, and there is no file.
+    Nowhere,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File { name, line, column } => write!(f, "{name}:{line}:{column}"),
+            Origin::Variable(name) => f.write_str(name),
+            Origin::Flag(name) => f.write_str(name),
+            Origin::Nowhere => f.write_str("configuration"),
+        }
+    }
+}
+
+/// One thing that keeps slotmux from starting. Prints as one line: `slotmux.toml:3:12: server.workers: ...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it is.
+    pub origin: Origin,
+    /// What it is, and what to do about it.
+    pub text: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.origin, self.text)
+    }
+}
+
+/// What a reading of the sources gathers besides the values: the problems, and who set which key last.
+pub(super) struct Reading {
+    problems: Vec<Problem>,
+    origins: HashMap<String, Origin>,
+    /// Where the syntax is broken.
+    unparsed: Vec<Origin>,
+    /// Lines of the file that nobody can tell the section of.
+    orphans: Vec<RangeInclusive<usize>>,
+    /// Where to put what is missing: the start of the file, if there is one.
+    pub(super) fallback: Origin,
+    /// Where relative paths of `file:` start.
+    pub(super) folder: PathBuf,
+}
+
+impl Reading {
+    pub(super) fn new() -> Reading {
+        Reading {
+            problems: Vec::new(),
+            origins: HashMap::new(),
+            unparsed: Vec::new(),
+            fallback: Origin::Nowhere,
+            orphans: Vec::new(),
+            folder: PathBuf::new(),
+        }
+    }
+
+    /// Notes a problem, unless it is but the echo of a mistake of the syntax.
+    pub(super) fn problem(&mut self, origin: &Origin, text: impl Into<String>) {
+        let is_orphan = match origin {
+            Origin::File { line, .. } => self.orphans.iter().any(|lines| lines.contains(line)),
+            _ => false,
+        };
+        if !is_orphan && !self.unparsed.contains(origin) {
+            self.problems.push(Problem {
+                origin: origin.clone(),
+                text: text.into(),
+            });
+        }
+    }
+
+    /// Notes a mistake of the syntax, and the lines that nobody can tell the section of because of it.
+    pub(super) fn syntax(
+        &mut self,
+        origin: Origin,
+        text: &str,
+        orphans: Option<RangeInclusive<usize>>,
+    ) {
+        self.problems.push(Problem {
+            origin: origin.clone(),
+            text: text.to_owned(),
+        });
+        self.unparsed.push(origin);
+        self.orphans.extend(orphans);
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Notes that `key` (with the indices of its sections) was given by `origin`.
+    pub(super) fn given(&mut self, key: &str, origin: &Origin) {
+        self.origins.insert(key.to_owned(), origin.clone());
+    }
+
+    /// Who gave `key`, if anybody did. A variable or flag has no index and comes after the file.
+    pub(super) fn origin(&self, key: &str) -> Option<&Origin> {
+        self.origins
+            .get(&without_indices(key))
+            .or_else(|| self.origins.get(key))
+    }
+
+    /// The problems in the order of the file, then of the environment and flags.
+    pub(super) fn into_problems(mut self) -> Vec<Problem> {
+        self.problems.sort_by_key(|problem| match problem.origin {
+            Origin::File { line, column, .. } => (0, line, column),
+            Origin::Variable(_) => (1, 0, 0),
+            Origin::Flag(_) => (2, 0, 0),
+            Origin::Nowhere => (3, 0, 0),
+        });
+        self.problems
+    }
+}
+
+/// `listener[0].limits.max_args` as people write it: `listener.limits.max_args`.
+pub(super) fn without_indices(key: &str) -> String {
+    let mut plain = String::with_capacity(key.len());
+    for (i, piece) in key.split('[').enumerate() {
+        let piece = if i == 0 {
+            piece
+        } else {
+            piece.split_once(']').map_or(piece, |(_, rest)| rest)
+        };
+        plain.push_str(piece);
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indices_are_for_us_only() {
+        for (key, plain) in [
+            ("", ""),
+            ("server.workers", "server.workers"),
+            ("listener[0].limits.max_args", "listener.limits.max_args"),
+            ("a[12].b[3]", "a.b"),
+        ] {
+            assert_eq!(without_indices(key), plain);
+        }
+    }
+}

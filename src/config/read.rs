@@ -1,0 +1,228 @@
+//! The readings that only one key needs: addresses, passwords, limits of two parts, log levels.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::problem::Reading;
+use super::seed::{self, Seeds};
+use super::value::{Data, Value, is_none};
+use super::{Addr, Bind, Cluster, Password, Secret};
+use crate::logging;
+
+/// A password file holds a password, not a disk.
+const PASSWORD_FILE_MAX: u64 = 64 * 1024;
+
+const KIB: u64 = 1 << 10;
+const GIB: u64 = 1 << 30;
+
+/// `listener.bind`: addresses, also as a comma list.
+pub(super) fn binds(value: &Value, reading: &mut Reading) -> Option<Vec<Bind>> {
+    let mut binds = Vec::new();
+    for element in value.elements() {
+        let text = element.text(reading, "an address in quotes")?;
+        for piece in text.split(',').map(str::trim) {
+            match bind(piece) {
+                Some(bind) => binds.push(bind),
+                None => {
+                    let hint = match piece.strip_prefix(['*', ':']) {
+                        Some(rest) => format!(
+                            "; every address is \"0.0.0.0:{}\"",
+                            rest.trim_start_matches(':')
+                        ),
+                        None => String::new(),
+                    };
+                    let expected = "expected \"IP:port\" or \"unix:path\"";
+                    element.wrong(reading, format_args!("{expected}, got {piece:?}{hint}"));
+                    return None;
+                }
+            }
+        }
+    }
+    if binds.is_empty() {
+        value.wrong(reading, "an empty list: nobody could connect");
+        return None;
+    }
+    Some(binds)
+}
+
+fn bind(text: &str) -> Option<Bind> {
+    match text.strip_prefix("unix:") {
+        Some("") => None,
+        Some(path) => Some(Bind::Unix(path.into())),
+        None => socket_addr(text).map(Bind::Tcp),
+    }
+}
+
+/// An IP address and port. `localhost` is the one name that needs no look-up.
+fn socket_addr(text: &str) -> Option<SocketAddr> {
+    match text.strip_prefix("localhost:") {
+        Some(port) => Some((IpAddr::V4(Ipv4Addr::LOCALHOST), port.parse().ok()?).into()),
+        None => text.parse().ok(),
+    }
+}
+
+/// `admin.bind`: an address or `"none"`.
+pub(super) fn admin_bind(value: &Value, reading: &mut Reading) -> Option<Option<SocketAddr>> {
+    let text = value.text(reading, "an address in quotes")?;
+    if is_none(text) {
+        return Some(None);
+    }
+    let addr = socket_addr(text);
+    if addr.is_none() {
+        value.wrong(
+            reading,
+            format_args!("expected \"IP:port\" or \"none\", got {text:?}"),
+        );
+    }
+    addr.map(Some)
+}
+
+/// `listener.limits.output_soft`: a size for a duration, or `"none"`.
+pub(super) fn output_soft(
+    value: &Value,
+    reading: &mut Reading,
+) -> Option<Option<(usize, Duration)>> {
+    const EXPECTED: &str = "a size and a duration such as \"8MiB/10s\", or \"none\"";
+    if is_none(value.text(reading, EXPECTED)?) {
+        return Some(None);
+    }
+    let [size, duration] = value.halves("/", EXPECTED, reading)?;
+    let size = size.bytes(KIB..=16 * GIB, reading)?;
+    let duration = duration.duration(Duration::ZERO..=Duration::from_secs(86_400), reading)?;
+    Some(Some((size, duration)))
+}
+
+/// `cluster.seeds`: addresses, and with them the user and password that they name.
+pub(super) fn seeds(cluster: &mut Cluster, value: &Value, reading: &mut Reading) {
+    let mut seeds = Seeds::default();
+    for element in value.elements() {
+        let Some(text) = element.text(reading, "an address in quotes") else {
+            return;
+        };
+        if let Err(why) = seeds.add(text) {
+            element.wrong(reading, why);
+            return;
+        }
+    }
+    if seeds.addrs.is_empty() {
+        value.wrong(reading, "an empty list: there is nothing to connect to");
+        return;
+    }
+    cluster.seeds = seeds.addrs;
+    if let Some((username, password)) = seeds.credentials {
+        cluster.username = username;
+        cluster.passwords = vec![password];
+    }
+}
+
+/// `cluster.address_map`: announced address to the one to connect to.
+pub(super) fn addr_map(value: &Value, reading: &mut Reading) -> Option<HashMap<Addr, Addr>> {
+    let Data::Table(entries) = &value.data else {
+        value.mistyped(
+            reading,
+            "a table such as { \"10.0.0.5:6379\" = \"node5.example.net:16379\" }",
+        );
+        return None;
+    };
+    let mut map = HashMap::new();
+    for entry in entries {
+        let announced = seed::addr(&entry.name);
+        if let Err(why) = &announced {
+            reading.problem(&entry.origin, format!("cluster.address_map: {why}"));
+        }
+        let Some(text) = entry.value.text(reading, "an address in quotes") else {
+            continue;
+        };
+        match (announced, seed::addr(text)) {
+            (Ok(announced), Ok(actual)) => {
+                map.insert(announced, actual);
+            }
+            (_, Err(why)) => {
+                reading.problem(&entry.value.origin, format!("cluster.address_map: {why}"))
+            }
+            (Err(_), Ok(_)) => {}
+        }
+    }
+    Some(map)
+}
+
+/// `cluster.password`: one or a list. Empty ones stand for none, so that `"${REDIS_PASSWORD:-}"` can be written.
+pub(super) fn passwords(value: &Value, reading: &mut Reading) -> Option<Vec<Password>> {
+    let mut passwords = Vec::new();
+    for element in value.elements() {
+        let text = element.text(reading, "a password in quotes")?;
+        let password = resolve(text, element, reading)?;
+        if !password.is_empty() {
+            passwords.push(Password::from(password));
+        }
+    }
+    Some(passwords)
+}
+
+/// `user.passwords`: one or a list, plain or hashed. An empty one would let everybody in and is refused.
+pub(super) fn secrets(value: &Value, reading: &mut Reading) -> Option<Vec<Secret>> {
+    let mut secrets = Vec::new();
+    for element in value.elements() {
+        let text = element.text(reading, "a password in quotes")?;
+        let password = resolve(text, element, reading)?;
+        let secret = match password.strip_prefix("sha256:") {
+            Some(digest) => Secret::hashed(digest),
+            None => Some(Secret::plain(&password)),
+        };
+        match secret {
+            _ if password.is_empty() => {
+                element.wrong(reading, "an empty password would let everybody in");
+                return None;
+            }
+            Some(secret) => secrets.push(secret),
+            None => {
+                element.wrong(reading, "expected 64 hexadecimal digits after \"sha256:\"");
+                return None;
+            }
+        }
+    }
+    if secrets.is_empty() {
+        value.wrong(reading, "an empty list: nobody could log in as this user");
+        return None;
+    }
+    Some(secrets)
+}
+
+/// The text itself, or what the file that it names holds, without the newline at its end.
+fn resolve(text: &str, value: &Value, reading: &mut Reading) -> Option<String> {
+    let Some(path) = text.strip_prefix("file:") else {
+        return Some(text.to_owned());
+    };
+    let mut password = String::new();
+    let read = File::open(reading.folder.join(path))
+        .and_then(|file| file.take(PASSWORD_FILE_MAX).read_to_string(&mut password));
+    if let Err(error) = read {
+        value.wrong(
+            reading,
+            format_args!("cannot read the password from {path:?}: {error}"),
+        );
+        return None;
+    }
+    let password = password.strip_suffix('\n').unwrap_or(&password);
+    let password = password.strip_suffix('\r').unwrap_or(password);
+    if password.is_empty() {
+        value.wrong(reading, format_args!("the file {path:?} holds no password"));
+        return None;
+    }
+    Some(password.to_owned())
+}
+
+/// `log.level`: what [`logging::filter`] takes.
+pub(super) fn log_level(value: &Value, reading: &mut Reading) -> Option<String> {
+    let text = value.text(reading, "a level in quotes")?;
+    match logging::filter(text) {
+        Ok(_) => Some(text.to_owned()),
+        Err(why) => {
+            value.wrong(reading, why);
+            None
+        }
+    }
+}

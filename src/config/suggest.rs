@@ -1,0 +1,36 @@
+//! "Did you mean": the known word that a mistyped one is nearest to.
+
+/// Below this likeness a suggestion would puzzle more than help.
+const LIKE_ENOUGH: f64 = 0.6;
+
+/// The word of `known` that is most like `typed`, if one is like it at all.
+pub(super) fn nearest<'a>(typed: &str, known: &[&'a str]) -> Option<&'a str> {
+    let typed = typed.to_lowercase().replace('-', "_");
+    known
+        .iter()
+        .map(|word| (strsim::normalized_damerau_levenshtein(&typed, word), *word))
+        .filter(|(likeness, _)| *likeness >= LIKE_ENOUGH)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, word)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_or_none() {
+        let known = ["workers", "max_clients", "backlog", "drain_timeout"];
+        for (typed, found) in [
+            ("worker", Some("workers")),
+            ("wrokers", Some("workers")),
+            ("max-clients", Some("max_clients")),
+            ("maxclients", Some("max_clients")),
+            ("Backlog", Some("backlog")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(typed, &known), found, "{typed:?}");
+        }
+    }
+}

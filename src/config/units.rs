@@ -1,0 +1,154 @@
+//! Durations and sizes with their units, read and written: `"250ms"`, `"64KiB"`.
+
+use std::time::Duration;
+
+/// Largest number first, so that writing finds the shortest form.
+const DURATIONS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
+const SIZES: [(&str, u64); 4] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("B", 1),
+];
+
+/// A duration: digits, perhaps a fraction, and one of `ms`, `s`, `m`, `h`, `d`. `"0"` needs no unit.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    scaled(text, &DURATIONS).map(Duration::from_millis)
+}
+
+/// A size in bytes: digits, perhaps a fraction, and one of `B`, `KiB`, `MiB`, `GiB`. `"0"` needs no unit.
+pub(super) fn size(text: &str) -> Option<u64> {
+    scaled(text, &SIZES)
+}
+
+/// The number of smallest units in `text`; `None` if it is not of this form or not a whole number of them.
+fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let text = text.trim();
+    if text == "0" {
+        return Some(0);
+    }
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = (&text[..end], text[end..].trim_start());
+    let scale = units.iter().find(|(name, _)| *name == unit)?.1;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    if fraction.is_empty() || fraction.len() > 9 || fraction.contains('.') {
+        return None;
+    }
+    let divisor = 10_u64.pow(fraction.len() as u32);
+    let part = fraction.parse::<u64>().ok()?.checked_mul(scale)?;
+    if part % divisor != 0 {
+        return None;
+    }
+    whole
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(scale)?
+        .checked_add(part / divisor)
+}
+
+/// The shortest text that [`duration`] reads as this; below a millisecond nothing is kept.
+pub(super) fn show_duration(duration: Duration) -> String {
+    show(
+        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        &DURATIONS,
+        "0s",
+    )
+}
+
+/// The shortest text that [`size`] reads as this.
+pub(super) fn show_size(bytes: u64) -> String {
+    show(bytes, &SIZES, "0B")
+}
+
+fn show(amount: u64, units: &[(&str, u64)], zero: &str) -> String {
+    match units
+        .iter()
+        .find(|(_, scale)| amount.is_multiple_of(*scale))
+    {
+        Some((unit, scale)) if amount != 0 => format!("{}{unit}", amount / scale),
+        _ => zero.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, millis) in [
+            ("0", Some(0)),
+            ("0s", Some(0)),
+            ("250ms", Some(250)),
+            ("1.5s", Some(1500)),
+            ("0.1s", Some(100)),
+            (" 2 m ", Some(120_000)),
+            ("12h", Some(43_200_000)),
+            ("7d", Some(604_800_000)),
+            ("", None),
+            ("s", None),
+            ("5", None),
+            ("5 minutes", None),
+            ("-5s", None),
+            ("+5s", None),
+            ("1.s", None),
+            (".5s", None),
+            ("1.2.3s", None),
+            ("0.5ms", None),
+            ("5S", None),
+            ("1m30s", None),
+            ("99999999999999999999s", None),
+            ("9999999999999999d", None),
+            ("0.9999999999s", None),
+            ("٣s", None),
+        ] {
+            assert_eq!(
+                duration(text),
+                millis.map(Duration::from_millis),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("17B", Some(17)),
+            ("64KiB", Some(65536)),
+            ("1.5MiB", Some(1_572_864)),
+            ("2GiB", Some(2_147_483_648)),
+            ("64KB", None),
+            ("64k", None),
+            ("65536", None),
+            ("0.5B", None),
+            ("99999999999GiB", None),
+        ] {
+            assert_eq!(size(text), bytes, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_reads_back() {
+        for millis in [0, 1, 250, 1000, 1500, 60_000, 90_000, 3_600_000, 86_400_000] {
+            let shown = show_duration(Duration::from_millis(millis));
+            assert_eq!(
+                duration(&shown),
+                Some(Duration::from_millis(millis)),
+                "{shown}"
+            );
+        }
+        for bytes in [0, 1, 1000, 1024, 65536, 1 << 20, 3 << 30] {
+            let shown = show_size(bytes);
+            assert_eq!(size(&shown), Some(bytes), "{shown}");
+        }
+        assert_eq!(show_duration(Duration::from_secs(90)), "90s");
+        assert_eq!(show_size(8 << 20), "8MiB");
+    }
+}

@@ -1,0 +1,141 @@
+//! What workers ask each other: the letters of a worker's mailbox, and the questions of its own clients to all.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::answer::{ClientLine, Held, Kill, Selection};
+use crate::client::{Client, Phase};
+use crate::process::{Killed, Mail};
+use crate::transport::Accepted;
+use crate::worker::Worker;
+
+/// Reads a worker's letters until the process ends.
+pub async fn run(worker: Rc<Worker>, mut letters: UnboundedReceiver<Mail>) {
+    while let Some(letter) = letters.recv().await {
+        // A sender that has gone needs no answer.
+        match letter {
+            Mail::Adopt(accepted) => worker.adopt(accepted),
+            Mail::List(selection, reply) => {
+                let _ = reply.send(worker.lines(&selection));
+            }
+            Mail::Kill(kill, asker, reply) => {
+                let _ = reply.send(worker.kill(&kill, asker));
+            }
+            Mail::Drain => worker.drain(),
+        }
+    }
+}
+
+/// Answers `CLIENT LIST` when every worker has told its lines.
+pub fn answer_list(worker: &Rc<Worker>, client: &Rc<Client>, selection: Selection, mute: bool) {
+    let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
+    let protocol = client.protocol.get();
+    tokio::task::spawn_local(async move {
+        let selection = Arc::new(selection);
+        let lines = worker
+            .process
+            .ask_all(|reply| Mail::List(selection.clone(), reply))
+            .await;
+        let mut out = Vec::new();
+        selection.reply(lines.concat(), protocol, &mut out);
+        client.reply(&worker, seq, if mute { &[] } else { &out });
+    });
+}
+
+/// Answers `CLIENT KILL` when every worker has closed its share. The asking client comes last, after its reply.
+pub fn answer_kill(worker: &Rc<Worker>, client: &Rc<Client>, kill: Kill, mute: bool) {
+    let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
+    tokio::task::spawn_local(async move {
+        let kill = Arc::new(kill);
+        let killed = worker
+            .process
+            .ask_all(|reply| Mail::Kill(kill.clone(), client.id, reply))
+            .await;
+        let mut out = Vec::new();
+        kill.reply(killed.iter().map(|killed| killed.count).sum(), &mut out);
+        client.reply(&worker, seq, if mute { &[] } else { &out });
+        if killed.iter().any(|killed| killed.asker) {
+            client.finish(&worker);
+        }
+    });
+}
+
+impl Worker {
+    /// Takes over a connection that was accepted and counted.
+    pub fn adopt(self: &Rc<Self>, accepted: Accepted) {
+        let listener = accepted.listener;
+        match accepted.into_transport() {
+            Ok(transport) if !self.is_draining.get() => self.welcome(transport, listener),
+            _ => self.process.client_left(self.id),
+        }
+    }
+
+    fn lines(&self, selection: &Selection) -> Vec<(u64, String)> {
+        let mut lines = Vec::new();
+        for client in self.all_clients() {
+            client.with_line(self, |line| {
+                if selection.admits(line) {
+                    let mut text = String::new();
+                    line.write(&mut text);
+                    lines.push((line.id, text));
+                }
+            });
+        }
+        lines
+    }
+
+    fn kill(&self, kill: &Kill, asker: u64) -> Killed {
+        let mut killed = Killed::default();
+        for client in self.all_clients() {
+            if client.with_line(self, |line| kill.admits(line)) != Some(true) {
+                continue;
+            }
+            killed.count += 1;
+            if client.id == asker {
+                killed.asker = true;
+            } else {
+                client.close(self);
+            }
+        }
+        killed
+    }
+}
+
+impl Client {
+    /// Describes this client as `CLIENT LIST` does; `None` if it has just closed.
+    pub fn with_line<T>(&self, worker: &Worker, f: impl FnOnce(&ClientLine) -> T) -> Option<T> {
+        let now = worker.clock.now();
+        let (fd, addresses) =
+            self.with_transport(|transport| (transport.fd(), transport.addresses()))?;
+        let (addr, laddr) = addresses?;
+        let session = self.session_ref();
+        let pending_input = self.pending_input();
+        let buffered = self.buffered();
+        let line = ClientLine {
+            id: self.id,
+            addr: &addr,
+            laddr: &laddr,
+            fd,
+            age: u64::from(now.since(self.connected) / 1000),
+            idle: u64::from(now.since(self.last_seen.get()) / 1000),
+            session: session.as_deref(),
+            default_user: &worker.config.listeners[usize::from(self.listener)].default_user,
+            closing: self.phase() != Phase::Open,
+            input: Held {
+                len: pending_input,
+                capacity: pending_input,
+            },
+            output: Held {
+                len: buffered,
+                capacity: buffered,
+            },
+            reading: self.is_read(),
+            writing: buffered > 0,
+            command: self.last_command.get(),
+            protocol: self.protocol.get(),
+        };
+        Some(f(&line))
+    }
+}

@@ -1,0 +1,208 @@
+//! What the workers share: read-only configuration and snapshots, counters with one writer each, and mailboxes. None
+//! of it is waited for on the way of a request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::answer::process::Usage;
+use crate::answer::{self, Facts, Kill, Selection};
+use crate::cluster::refresh::RefreshHandle;
+use crate::cluster::topology::{Kind, Topology};
+use crate::config::{Bind, Config};
+use crate::metrics::{Counter, WorkerStats, total};
+use crate::transport::Accepted;
+
+/// A letter to a worker.
+#[derive(Debug)]
+pub enum Mail {
+    /// Take over a connection that another worker accepted.
+    Adopt(Accepted),
+    /// Tell the id and line of each client that the selection admits.
+    List(Arc<Selection>, oneshot::Sender<Vec<(u64, String)>>),
+    /// Close the clients that the filter admits, but for the asking one; tell how many, and whether that one was among
+    /// them.
+    Kill(Arc<Kill>, u64, oneshot::Sender<Killed>),
+    /// Finish what is in flight, take nothing new, and end.
+    Drain,
+}
+
+/// What a worker did about a `CLIENT KILL`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Killed {
+    /// Clients that matched, the asking one included.
+    pub count: u64,
+    /// Whether the asking one matched. It closes after it got its reply.
+    pub asker: bool,
+}
+
+/// The process as its workers see it.
+#[derive(Debug)]
+pub struct Process {
+    /// What slotmux was told.
+    pub config: Arc<Config>,
+    /// Counters, one set per worker.
+    pub stats: Vec<Arc<WorkerStats>>,
+    /// The newest topology.
+    pub topology: watch::Receiver<Arc<Topology>>,
+    /// Asks for a newer one.
+    pub refresh: RefreshHandle,
+    /// Bytes that the clients of all workers may hold.
+    pub memory_limit: usize,
+    /// Clients that may be connected.
+    pub max_clients: usize,
+    /// 40 hexadecimal digits, new at every start.
+    pub run_id: String,
+    /// Whether a drain has begun.
+    pub is_draining: AtomicBool,
+    mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
+    /// Connected clients per worker, for the balance; on the worker's accepts and closes only.
+    clients: Vec<AtomicUsize>,
+    connected: AtomicUsize,
+    next_client_id: AtomicU64,
+    started: Instant,
+}
+
+impl Process {
+    /// The shared state, and each worker's mailbox.
+    pub fn new(
+        config: Arc<Config>,
+        topology: watch::Receiver<Arc<Topology>>,
+        refresh: RefreshHandle,
+        memory_limit: usize,
+        max_clients: usize,
+        run_id: String,
+    ) -> (Arc<Process>, Vec<mpsc::UnboundedReceiver<Mail>>) {
+        let workers = config.server.workers;
+        let (mailboxes, letters) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
+        let process = Process {
+            stats: (0..workers).map(|_| Arc::default()).collect(),
+            clients: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
+            topology,
+            refresh,
+            memory_limit,
+            max_clients,
+            run_id,
+            is_draining: AtomicBool::new(false),
+            mailboxes,
+            connected: AtomicUsize::new(0),
+            next_client_id: AtomicU64::new(1),
+            started: Instant::now(),
+            config,
+        };
+        (Arc::new(process), letters)
+    }
+
+    /// An id that no client had before.
+    pub fn next_client_id(&self) -> u64 {
+        self.next_client_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Counts a new client of `worker`; false if there is no room for it.
+    pub fn admit_client(&self, worker: usize) -> bool {
+        if self.connected.fetch_add(1, Ordering::Relaxed) >= self.max_clients {
+            self.connected.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        self.clients[worker].fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// A client of `worker` has left.
+    pub fn client_left(&self, worker: usize) {
+        self.connected.fetch_sub(1, Ordering::Relaxed);
+        self.clients[worker].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Where a connection that `worker` has accepted should live: with the least loaded worker if the imbalance is
+    /// worth the hand-over. The kernel spreads thousands of connections well, but few of them badly.
+    pub fn home_of_next(&self, worker: usize) -> usize {
+        let load = |at: usize| self.clients[at].load(Ordering::Relaxed);
+        let mine = load(worker);
+        let least = (0..self.clients.len())
+            .min_by_key(|&at| load(at))
+            .unwrap_or(worker);
+        if mine * 4 > load(least) * 5 + 8 {
+            least
+        } else {
+            worker
+        }
+    }
+
+    /// Whether clients of this listener may run commands at once: its default user has no password.
+    pub fn admits_without_password(&self, listener: usize) -> bool {
+        let default_user = &self.config.listeners[listener].default_user;
+        !self
+            .config
+            .users
+            .iter()
+            .any(|user| user.name == *default_user)
+    }
+
+    /// Sends a letter to one worker. A worker that has ended gets nothing.
+    pub fn send(&self, worker: usize, mail: Mail) {
+        let _ = self.mailboxes[worker].send(mail);
+    }
+
+    /// Sends each worker a letter that it answers, and collects the answers. A worker that has ended gives none.
+    pub async fn ask_all<T>(&self, letter: impl Fn(oneshot::Sender<T>) -> Mail) -> Vec<T> {
+        let mut replies = Vec::new();
+        for worker in 0..self.mailboxes.len() {
+            let (sender, receiver) = oneshot::channel();
+            self.send(worker, letter(sender));
+            replies.push(receiver);
+        }
+        let mut answers = Vec::new();
+        for reply in replies {
+            answers.extend(reply.await.ok());
+        }
+        answers
+    }
+
+    fn sum(&self, get: fn(&WorkerStats) -> &Counter) -> u64 {
+        total(self.stats.iter().map(|stats| &**stats), get)
+    }
+}
+
+impl answer::Process for Process {
+    fn facts(&self) -> Facts {
+        let topology = self.topology.borrow();
+        let tcp_port = self
+            .config
+            .listeners
+            .iter()
+            .flat_map(|listener| &listener.bind)
+            .find_map(|bind| match bind {
+                Bind::Tcp(addr) => Some(addr.port()),
+                Bind::Unix(_) => None,
+            });
+        Facts {
+            run_id: self.run_id.clone(),
+            tcp_port: tcp_port.unwrap_or(0),
+            uptime: self.started.elapsed(),
+            max_clients: self.max_clients as u64,
+            clients: self.sum(|stats| &stats.clients),
+            blocked_clients: self.sum(|stats| &stats.blocked_clients),
+            accepted: self.sum(|stats| &stats.accepted),
+            rejected: self.sum(|stats| &stats.rejected),
+            requests: self.sum(|stats| &stats.requests),
+            requests_per_second: 0,
+            errors: self.sum(|stats| &stats.errors),
+            bytes_in: self.sum(|stats| &stats.client_bytes_in),
+            bytes_out: self.sum(|stats| &stats.client_bytes_out),
+            reads: self.sum(|stats| &stats.client_reads),
+            writes: self.sum(|stats| &stats.client_writes),
+            usage: Usage::read(),
+            topology: match topology.kind {
+                _ if topology.is_empty() => "",
+                Kind::Cluster => "cluster",
+                Kind::Standalone => "standalone",
+            },
+            shards: topology.shards.len() as u64,
+            nodes: topology.nodes().count() as u64,
+            upstream_connections: self.sum(|stats| &stats.upstream_connections),
+        }
+    }
+}

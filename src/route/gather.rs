@@ -1,0 +1,219 @@
+//! One reply out of the replies of several nodes: collected part by part, merged when the last has come.
+//!
+//! A part that failed never turns into a missing value: the whole reply is then an error.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::client::Client;
+use crate::command::Merge;
+use crate::resp::reply::ReplyScanner;
+use crate::resp::{number, write};
+use crate::worker::Worker;
+
+/// A request that was sent in parts.
+pub struct Gather {
+    client: Rc<Client>,
+    seq: u32,
+    mute: bool,
+    /// Whether a failure may have left the other parts done.
+    write: bool,
+    merge: Merge,
+    /// For [`Merge::Elements`]: the part that holds each element, in the order of the request's keys.
+    order: Vec<u32>,
+    parts: RefCell<Vec<Vec<u8>>>,
+    missing: Cell<usize>,
+    bytes: Cell<usize>,
+}
+
+impl Gather {
+    /// A reply of `parts` parts for request `seq` of `client`.
+    pub fn new(
+        client: &Rc<Client>,
+        seq: u32,
+        mute: bool,
+        write: bool,
+        merge: Merge,
+        order: Vec<u32>,
+        parts: usize,
+    ) -> Gather {
+        Gather {
+            client: client.clone(),
+            seq,
+            mute,
+            write,
+            merge,
+            order,
+            parts: RefCell::new(vec![Vec::new(); parts]),
+            missing: Cell::new(parts),
+            bytes: Cell::new(0),
+        }
+    }
+
+    /// Takes bytes of a part's reply; `complete` with the last of them. The last part of all sends the reply.
+    pub fn take(&self, worker: &Rc<Worker>, part: u32, bytes: &[u8], complete: bool) {
+        if !self.client.is_closed() {
+            let collected = self.bytes.get() + bytes.len();
+            self.bytes.set(collected);
+            if collected > worker.limits(&self.client).output_hard {
+                tracing::warn!(
+                    client = self.client.id,
+                    bytes = collected,
+                    "client closed: its reply is too large"
+                );
+                worker.stats.limit_closes.inc();
+                self.client.close(worker);
+                self.parts.borrow_mut().fill(Vec::new());
+            } else {
+                self.parts.borrow_mut()[part as usize].extend_from_slice(bytes);
+            }
+        }
+        if complete {
+            self.missing.set(self.missing.get() - 1);
+            if self.missing.get() == 0 {
+                let mut reply = worker.buffers.take();
+                if !self.mute && !self.client.is_closed() {
+                    self.merge(worker, &mut reply);
+                }
+                self.client.reply(worker, self.seq, &reply);
+                worker.buffers.give(reply);
+            }
+        }
+    }
+
+    fn merge(&self, worker: &Worker, out: &mut Vec<u8>) {
+        let parts = self.parts.borrow();
+        let failed: Vec<&[u8]> = parts
+            .iter()
+            .map(Vec::as_slice)
+            .filter(|part| part.starts_with(b"-"))
+            .collect();
+        if let Some(first) = failed.first() {
+            worker.stats.errors.inc();
+            if self.write && failed.len() < parts.len() {
+                let done = parts.len() - failed.len();
+                let cause = String::from_utf8_lossy(&first[1..]);
+                let text = format!(
+                    "ERR slotmux: partial failure, {done} of {} parts applied: {}",
+                    parts.len(),
+                    cause.trim_end()
+                );
+                write::error(out, &text);
+            } else {
+                out.extend_from_slice(first);
+            }
+            return;
+        }
+        let merged = match self.merge {
+            Merge::Sum => sum(&parts).map(|sum| write::integer(out, sum)),
+            Merge::AllOk | Merge::First => parts.first().map(|first| out.extend_from_slice(first)),
+            Merge::Elements => elements(&parts, &self.order, out),
+            Merge::Concat => concat(&parts, out),
+        };
+        if merged.is_none() {
+            out.clear();
+            worker.stats.errors.inc();
+            write::error(out, "ERR slotmux: the nodes' replies do not fit together");
+        }
+    }
+}
+
+/// Adds up integer replies.
+fn sum(parts: &[Vec<u8>]) -> Option<i64> {
+    parts.iter().try_fold(0i64, |sum, part| {
+        let digits = part.strip_prefix(b":")?.strip_suffix(b"\r\n")?;
+        sum.checked_add(number::parse_i64(digits)?)
+    })
+}
+
+/// Puts the elements of the parts' arrays into the order of the request's keys.
+fn elements(parts: &[Vec<u8>], order: &[u32], out: &mut Vec<u8>) -> Option<()> {
+    let mut rests: Vec<&[u8]> = parts
+        .iter()
+        .map(|part| array_body(part).map(|(_, body)| body))
+        .collect::<Option<_>>()?;
+    write::array(out, order.len());
+    for &part in order {
+        let rest = rests.get_mut(part as usize)?;
+        let progress = ReplyScanner::default()
+            .advance(rest)
+            .ok()
+            .filter(|progress| progress.done)?;
+        let (element, after) = rest.split_at(progress.consumed);
+        out.extend_from_slice(element);
+        *rest = after;
+    }
+    rests.iter().all(|rest| rest.is_empty()).then_some(())
+}
+
+/// One array out of several.
+fn concat(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
+    let arrays: Vec<(i64, &[u8])> = parts
+        .iter()
+        .map(|part| array_body(part))
+        .collect::<Option<_>>()?;
+    let count: i64 = arrays.iter().map(|(count, _)| count).sum();
+    write::array(out, usize::try_from(count).ok()?);
+    for (_, body) in arrays {
+        out.extend_from_slice(body);
+    }
+    Some(())
+}
+
+/// Number of elements of an array (or RESP3 set) reply, and their bytes.
+fn array_body(reply: &[u8]) -> Option<(i64, &[u8])> {
+    if !matches!(reply.first(), Some(b'*' | b'~')) {
+        return None;
+    }
+    let end = reply.iter().position(|&byte| byte == b'\r')?;
+    let count = number::parse_i64(&reply[1..end])?;
+    Some((count.max(0), reply.get(end + 2..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(parts: &[&str]) -> Vec<Vec<u8>> {
+        parts.iter().map(|part| part.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn sums() {
+        assert_eq!(sum(&bytes(&[":2\r\n", ":0\r\n", ":40\r\n"])), Some(42));
+        assert_eq!(sum(&bytes(&[":2\r\n", "+OK\r\n"])), None);
+        assert_eq!(sum(&bytes(&[":9223372036854775807\r\n", ":1\r\n"])), None);
+    }
+
+    #[test]
+    fn elements_return_to_the_order_of_the_keys() {
+        let parts = bytes(&["*2\r\n$1\r\na\r\n$-1\r\n", "*1\r\n$1\r\nb\r\n"]);
+        let mut out = Vec::new();
+        assert_eq!(elements(&parts, &[0, 1, 0], &mut out), Some(()));
+        assert_eq!(out, b"*3\r\n$1\r\na\r\n$1\r\nb\r\n$-1\r\n");
+        for (parts, order) in [
+            (&["*1\r\n$1\r\na\r\n"][..], &[0, 0][..]),
+            (&["*2\r\n:1\r\n:2\r\n"], &[0]),
+            (&["+OK\r\n"], &[0]),
+        ] {
+            assert_eq!(
+                elements(&bytes(parts), order, &mut Vec::new()),
+                None,
+                "{parts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn arrays_are_joined() {
+        let mut out = Vec::new();
+        assert_eq!(
+            concat(
+                &bytes(&["*1\r\n:1\r\n", "*0\r\n", "*2\r\n:2\r\n:3\r\n"]),
+                &mut out
+            ),
+            Some(())
+        );
+        assert_eq!(out, b"*3\r\n:1\r\n:2\r\n:3\r\n");
+    }
+}

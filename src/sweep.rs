@@ -1,0 +1,102 @@
+//! What time alone brings about: deadlines, silence, idle clients, hang-ups of paused clients, the memory budget.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::client::{Client, Phase};
+use crate::clock::{Tick, ticks};
+use crate::transport::Hangup;
+use crate::upstream::lost::check_deadlines;
+use crate::worker::Worker;
+
+/// How late a deadline may be noticed.
+const DEADLINES_EVERY: Duration = Duration::from_millis(100);
+/// Every how many of these the clients are looked at, all of them: once a second.
+const CLIENTS_EVERY: u32 = 10;
+/// How long a client whose replies were all sent may take to close its end.
+const LINGER: u32 = 1000;
+
+/// Sweeps until the worker ends.
+pub async fn run(worker: Rc<Worker>) {
+    let mut round: u32 = 0;
+    loop {
+        tokio::time::sleep(DEADLINES_EVERY).await;
+        let now = worker.clock.now();
+        let mut in_flight = 0;
+        for lane in worker.lanes() {
+            check_deadlines(&worker, &lane, now);
+            in_flight += lane.in_flight();
+        }
+        worker.stats.in_flight.set(in_flight as u64);
+        worker.memory.show(&worker.stats.client_buffer_bytes);
+        worker.close_lingering(now);
+        while worker.memory.is_over() && worker.shed_largest() {}
+        round = round.wrapping_add(1);
+        if round.is_multiple_of(CLIENTS_EVERY) {
+            worker.retire_unneeded_lanes();
+            for client in worker.all_clients() {
+                worker.look_after(&client, now);
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Remembers a client that was sent everything, to close it if it doesn't close itself.
+    pub fn linger(&self, client: &Rc<Client>) {
+        self.lingering
+            .borrow_mut()
+            .push_back((client.clone(), self.clock.now().plus(LINGER)));
+    }
+
+    fn close_lingering(&self, now: Tick) {
+        loop {
+            let mut lingering = self.lingering.borrow_mut();
+            match lingering.front() {
+                Some((_, until)) if until.has_come(now) => {}
+                _ => return,
+            }
+            let client = lingering.pop_front();
+            drop(lingering);
+            if let Some((client, _)) = client {
+                client.close(self);
+            }
+        }
+    }
+
+    fn look_after(&self, client: &Rc<Client>, now: Tick) {
+        client.check_output(self);
+        let idle = self.config.listeners[usize::from(client.listener)].idle_timeout;
+        let is_idle = idle.is_some_and(|idle| client.last_seen.get().is_over(ticks(idle), now))
+            && client.in_flight() == 0
+            && client.phase() == Phase::Open;
+        let has_hung_up = !client.is_read()
+            && client.with_transport(|transport| transport.hangup()) == Some(Hangup::Full);
+        if is_idle || has_hung_up {
+            client.close(self);
+        }
+    }
+
+    /// Closes the client that holds the most memory. False if no client holds any that counts.
+    fn shed_largest(&self) -> bool {
+        let Some(largest) = self
+            .all_clients()
+            .into_iter()
+            .max_by_key(|client| client.charged())
+        else {
+            return false;
+        };
+        if largest.charged() == 0 {
+            return false;
+        }
+        tracing::warn!(
+            client = largest.id,
+            bytes = largest.charged(),
+            all = self.memory.used(),
+            "client closed: all clients together hold more than the memory limit"
+        );
+        self.stats.limit_closes.inc();
+        largest.close(self);
+        true
+    }
+}

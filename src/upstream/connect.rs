@@ -1,0 +1,222 @@
+//! A lane's task: connects, authenticates, serves, and starts again with growing pauses when the connection breaks.
+
+use std::io;
+use std::rc::Rc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::config::Password;
+use crate::resp::reply::ReplyScanner;
+use crate::resp::{Protocol, write};
+use crate::transport::Transport;
+use crate::worker::Worker;
+
+use super::lane::{Class, Lane, Link};
+use super::lost::after_loss;
+use super::read::{End, Replies};
+
+/// A handshake reply longer than this is none.
+const LONGEST_HANDSHAKE_REPLY: usize = 64 * 1024;
+
+/// Why a connection could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The node can't be reached.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It took longer than `connections.connect_timeout`.
+    #[error("no connection within the connect timeout")]
+    Timeout,
+    /// The node refused the handshake.
+    #[error("the node refused the handshake: {0}")]
+    Refused(String),
+}
+
+/// Runs a lane until it is retired.
+pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
+    let _guard = LaneGuard {
+        worker: worker.clone(),
+        lane: lane.clone(),
+    };
+    std::future::poll_fn(|cx| {
+        lane.set_waker(cx.waker());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    let (shortest, longest) = worker.config.cluster.connections.backoff;
+    let mut pause = shortest;
+    while lane.link() != Link::Retired {
+        match connect(&worker, &lane).await {
+            Ok(transport) => {
+                if lane.link() == Link::Retired {
+                    break;
+                }
+                pause = shortest;
+                worker.stats.upstream_connects.inc();
+                lane.set_up(&worker, transport);
+                let end = serve(&worker, &lane).await;
+                if matches!(end, End::Retired) {
+                    break;
+                }
+                worker.stats.upstream_lost.inc();
+                tracing::warn!(node = %lane.addr, %end, in_flight = lane.in_flight(), "upstream connection lost");
+            }
+            Err(error) => {
+                worker.stats.upstream_connect_failures.inc();
+                tracing::warn!(node = %lane.addr, %error, "upstream connection failed");
+            }
+        }
+        worker.refresh.request();
+        if lane.class == Class::Dedicated && lane.is_idle() {
+            worker.discard(&lane);
+            break;
+        }
+        // Half of the pause is random, so that the workers and proxies that lost a node together don't return together.
+        sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// Serves one connection until it ends, and settles what was in flight then.
+async fn serve(worker: &Rc<Worker>, lane: &Rc<Lane>) -> End {
+    let mut replies = Replies::default();
+    let end = std::future::poll_fn(|cx| {
+        if lane.write_blocked.get() {
+            let ready = lane
+                .transport()
+                .borrow()
+                .as_ref()
+                .map(|transport| transport.poll_write_ready(cx));
+            if matches!(ready, Some(std::task::Poll::Ready(_))) {
+                lane.write_blocked.set(false);
+                lane.flush(worker);
+            }
+        }
+        replies.poll(worker, lane, cx)
+    })
+    .await;
+    lane.set_down(worker);
+    after_loss(worker, lane, replies.is_mid_stream());
+    end
+}
+
+/// Connects and authenticates with the first password that works.
+async fn connect(worker: &Worker, lane: &Lane) -> Result<Transport, ConnectError> {
+    let cluster = &worker.config.cluster;
+    let attempt = async {
+        let mut last = None;
+        for password in passwords(&cluster.passwords) {
+            let mut stream = TcpStream::connect((&*lane.addr.host, lane.addr.port)).await?;
+            stream.set_nodelay(true)?;
+            match handshake(&mut stream, lane.protocol, &cluster.username, password).await {
+                Ok(()) => return Ok(Transport::Tcp(stream)),
+                Err(error @ ConnectError::Refused(_)) => last = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or(ConnectError::Timeout))
+    };
+    timeout(cluster.connections.connect_timeout, attempt)
+        .await
+        .unwrap_or(Err(ConnectError::Timeout))
+}
+
+/// The passwords to try; one `None` where no authentication is configured.
+fn passwords(configured: &[Password]) -> impl Iterator<Item = Option<&str>> {
+    let none = configured.is_empty().then_some(None);
+    configured
+        .iter()
+        .map(|password| Some(password.reveal()))
+        .chain(none)
+}
+
+async fn handshake(
+    stream: &mut TcpStream,
+    protocol: Protocol,
+    username: &str,
+    password: Option<&str>,
+) -> Result<(), ConnectError> {
+    let mut request = Vec::new();
+    let user = if username.is_empty() {
+        "default"
+    } else {
+        username
+    };
+    match (protocol, password) {
+        (Protocol::Resp3, Some(password)) => {
+            write::request(
+                &mut request,
+                &[
+                    b"HELLO",
+                    b"3",
+                    b"AUTH",
+                    user.as_bytes(),
+                    password.as_bytes(),
+                ],
+            );
+        }
+        (Protocol::Resp3, None) => write::request(&mut request, &[b"HELLO", b"3"]),
+        // The one-argument form is what a server without users understands too.
+        (Protocol::Resp2, Some(password)) if username.is_empty() => {
+            write::request(&mut request, &[b"AUTH", password.as_bytes()]);
+        }
+        (Protocol::Resp2, Some(password)) => {
+            write::request(
+                &mut request,
+                &[b"AUTH", user.as_bytes(), password.as_bytes()],
+            );
+        }
+        // One round trip that fails where authentication is needed, rather than the first client's command.
+        (Protocol::Resp2, None) => write::request(&mut request, &[b"PING"]),
+    }
+    stream.write_all(&request).await?;
+    let reply = read_reply(stream).await?;
+    match reply.first() {
+        // A node that loads its data, or is a replica without its primary, is connected all the same.
+        Some(b'-') if !reply.starts_with(b"-LOADING") && !reply.starts_with(b"-MASTERDOWN") => {
+            let text = String::from_utf8_lossy(&reply[1..]);
+            Err(ConnectError::Refused(text.trim_end().to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads exactly one reply: the handshake is the only thing on the connection so far.
+async fn read_reply(stream: &mut TcpStream) -> Result<Vec<u8>, ConnectError> {
+    let mut reply = Vec::new();
+    let mut scanner = ReplyScanner::default();
+    let mut scanned = 0;
+    while reply.len() < LONGEST_HANDSHAKE_REPLY {
+        if stream.read_buf(&mut reply).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        let progress = scanner
+            .advance(&reply[scanned..])
+            .map_err(|malformed| ConnectError::Refused(format!("malformed reply: {malformed}")))?;
+        scanned += progress.consumed;
+        if progress.done {
+            return Ok(reply);
+        }
+    }
+    Err(ConnectError::Refused("the reply does not end".to_owned()))
+}
+
+/// Notices a panic in a lane's task: its commands get their errors, the lane is replaced.
+struct LaneGuard {
+    worker: Rc<Worker>,
+    lane: Rc<Lane>,
+}
+
+impl Drop for LaneGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.worker.stats.panics.inc();
+            tracing::error!(node = %self.lane.addr, "panic in a lane's task: its commands fail, the lane is replaced");
+            self.lane.set_down(&self.worker);
+            super::lost::fail_all(&self.worker, &self.lane);
+            self.worker.discard(&self.lane);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! One command that was given to a lane and is not answered yet.
+
+use std::rc::Rc;
+
+use crate::client::Client;
+use crate::clock::Tick;
+use crate::route::gather::Gather;
+use crate::slot::Slot;
+
+/// What to do with the reply.
+#[derive(Clone)]
+pub enum Kind {
+    /// It is the reply of the client's request.
+    Deliver,
+    /// It is a part of the reply of the client's request.
+    Part {
+        /// Where the parts come together.
+        gather: Rc<Gather>,
+        /// Which part this is.
+        part: u32,
+    },
+    /// Nobody wants it: it is the reply to the `ASKING` ahead of the next entry.
+    Asking,
+    /// Nobody wants it any more: its client was told that the command took too long.
+    Swallow,
+}
+
+/// An entry of a lane's queue. Its request is the next `len` bytes of the lane's ring.
+#[derive(Clone)]
+pub struct InFlight {
+    /// Who asked.
+    pub client: Rc<Client>,
+    /// Place of the reply among the client's replies.
+    pub seq: u32,
+    /// Length of the request in bytes.
+    pub len: u32,
+    /// When the request arrived at slotmux; its deadline counts from here, whatever happened since.
+    pub arrived: Tick,
+    /// The slot of its keys; `None` for a command of this node (keyless, or a part of a broadcast).
+    pub slot: Option<Slot>,
+    /// Times it was sent again: redirects, retries.
+    pub tries: u8,
+    /// Whether its reply is suppressed (`CLIENT REPLY`).
+    pub mute: bool,
+    /// Whether it may have changed data. Only a command that can't is sent again when its fate is unknown.
+    pub write: bool,
+    /// What to do with the reply.
+    pub kind: Kind,
+}
+
+impl InFlight {
+    /// Whether `other` is a command of the same client on the same slot: the pairs whose order must be kept.
+    pub fn same_stream(&self, other: &InFlight) -> bool {
+        self.slot.is_some() && self.slot == other.slot && Rc::ptr_eq(&self.client, &other.client)
+    }
+
+    /// Whether somebody still waits for the reply.
+    pub fn is_awaited(&self) -> bool {
+        !matches!(self.kind, Kind::Swallow | Kind::Asking)
+    }
+
+    /// Whether it is the `ASKING` of the entry behind it.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.kind, Kind::Asking)
+    }
+
+    /// Whether it is a command of the same client and slot that came before `other`.
+    pub fn is_older_in_stream(&self, other: &InFlight) -> bool {
+        self.same_stream(other) && self.seq.wrapping_sub(other.seq) > u32::MAX / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_entry_stays_small() {
+        // Lanes hold up to 16,384 of them each, and every request writes one.
+        assert!(size_of::<super::InFlight>() <= 48);
+    }
+}

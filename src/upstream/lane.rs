@@ -1,0 +1,344 @@
+//! A lane: one connection of a worker to a node, shared by many clients; their commands and the replies pass it in
+//! one order.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::rc::Rc;
+use std::task::Waker;
+
+use crate::client::{Client, Pause};
+use crate::clock::Tick;
+use crate::cluster::addr::Addr;
+use crate::resp::Protocol;
+use crate::transport::Transport;
+use crate::worker::Worker;
+
+use super::NodeId;
+use super::inflight::{InFlight, Kind};
+use super::ring::Ring;
+
+/// Sent ahead of a command that follows an ASK; it covers just that command.
+const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+
+/// Who may use a lane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// Every client.
+    Shared,
+    /// One client at a time, for a request that would hold up all others; kept in a pool between uses.
+    Dedicated,
+}
+
+/// The connection of a lane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Link {
+    /// There is none yet, or the last was lost; since when.
+    Down(Tick),
+    /// It is connected and authenticated.
+    Up,
+    /// It is given up for good: the node left the cluster, or the pool has no use for it.
+    Retired,
+}
+
+/// One upstream connection with what it carries.
+pub struct Lane {
+    /// The node it leads to.
+    pub node: NodeId,
+    /// Where that node is.
+    pub addr: Addr,
+    /// RESP version of its replies.
+    pub protocol: Protocol,
+    /// Who may use it.
+    pub class: Class,
+    link: Cell<Link>,
+    transport: RefCell<Option<Transport>>,
+    /// Wakes the lane's task.
+    waker: OnceCell<Waker>,
+    /// Requests that are not answered yet.
+    ring: RefCell<Ring>,
+    /// What the requests in the ring are, oldest first.
+    in_flight: RefCell<VecDeque<InFlight>>,
+    /// Whether it is on the worker's list of lanes to write at the end of this turn.
+    dirty: Cell<bool>,
+    /// Whether the socket took less than was there to write.
+    pub(super) write_blocked: Cell<bool>,
+    /// Whether the connection was found dead from outside its task.
+    given_up: Cell<bool>,
+    /// Clients that wait for room.
+    waiting: RefCell<Vec<Rc<Client>>>,
+    /// When the node last sent something, or was first owed a reply.
+    last_heard: Cell<Tick>,
+    /// When a dedicated lane was last used.
+    pub(super) last_used: Cell<Tick>,
+}
+
+impl Lane {
+    /// A lane that is not connected yet.
+    pub fn new(node: NodeId, addr: Addr, protocol: Protocol, class: Class, now: Tick) -> Lane {
+        Lane {
+            node,
+            addr,
+            protocol,
+            class,
+            link: Cell::new(Link::Down(now)),
+            transport: RefCell::new(None),
+            waker: OnceCell::new(),
+            ring: RefCell::default(),
+            in_flight: RefCell::default(),
+            dirty: Cell::new(false),
+            write_blocked: Cell::new(false),
+            given_up: Cell::new(false),
+            waiting: RefCell::default(),
+            last_heard: Cell::new(now),
+            last_used: Cell::new(now),
+        }
+    }
+
+    /// The state of its connection.
+    pub fn link(&self) -> Link {
+        self.link.get()
+    }
+
+    /// Commands that were given to it and are not answered.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.borrow().len()
+    }
+
+    /// Whether nothing is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight.borrow().is_empty()
+    }
+
+    /// Whether clients have to wait before they give it more.
+    pub fn is_full(&self, worker: &Worker) -> bool {
+        let limits = &worker.config.cluster.connections;
+        self.in_flight.borrow().len() >= limits.max_in_flight
+            || self.ring.borrow().len() >= limits.max_in_flight_bytes
+    }
+
+    /// Whether its node has been away for longer than a command may take: a command given to it now would only wait
+    /// for its deadline.
+    pub fn is_given_up(&self, worker: &Worker) -> bool {
+        match self.link.get() {
+            Link::Up => false,
+            Link::Down(since) => {
+                since.is_over(worker.command_timeout, worker.clock.now()) && self.is_idle()
+            }
+            Link::Retired => true,
+        }
+    }
+
+    /// Notes that it is on the list of lanes to write to; returns whether it was before.
+    pub fn mark_dirty(&self) -> bool {
+        self.dirty.replace(true)
+    }
+
+    /// Pauses `client` until there is room.
+    pub fn wait(&self, worker: &Worker, client: &Rc<Client>) {
+        worker.stats.parks.inc();
+        client.pause_for(Pause::Lane);
+        self.waiting.borrow_mut().push(client.clone());
+    }
+
+    /// Appends a command. It is written at the end of this turn, or when the connection is there.
+    pub fn send(self: &Rc<Self>, worker: &Worker, entry: InFlight, request: &[u8]) {
+        debug_assert_eq!(entry.len as usize, request.len());
+        self.ring.borrow_mut().push(request);
+        self.enqueue(worker, entry);
+    }
+
+    /// As [`Lane::send`], for a request that is owned already.
+    pub fn send_owned(self: &Rc<Self>, worker: &Worker, entry: InFlight, request: Vec<u8>) {
+        debug_assert_eq!(entry.len as usize, request.len());
+        self.ring.borrow_mut().push_owned(request);
+        self.enqueue(worker, entry);
+    }
+
+    fn enqueue(self: &Rc<Self>, worker: &Worker, entry: InFlight) {
+        let mut in_flight = self.in_flight.borrow_mut();
+        if in_flight.is_empty() {
+            // The silence that counts starts when a reply is owed.
+            self.last_heard.set(worker.clock.now());
+        }
+        in_flight.push_back(entry);
+        drop(in_flight);
+        worker.turn.touch_lane(self);
+    }
+
+    /// Writes what the socket takes. Called once per turn, and when a blocked socket has room again.
+    pub fn flush(&self, worker: &Worker) {
+        self.dirty.set(false);
+        if self.write_blocked.get() {
+            return;
+        }
+        let transport = self.transport.borrow();
+        let Some(transport) = transport.as_ref() else {
+            return;
+        };
+        let mut ring = self.ring.borrow_mut();
+        while !ring.unwritten().is_empty() {
+            match transport.try_write(ring.unwritten()) {
+                Ok(n) => {
+                    worker.stats.upstream_writes.inc();
+                    ring.wrote(n);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    // A broken connection shows itself in the next read, where it is dealt with.
+                    self.write_blocked.set(true);
+                    self.wake();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Lets clients go on that waited for room, if there is enough of it.
+    pub(super) fn wake_waiting(&self, worker: &Worker) {
+        if self.waiting.borrow().is_empty() {
+            return;
+        }
+        let limits = &worker.config.cluster.connections;
+        let has_room = self.in_flight.borrow().len() <= limits.max_in_flight / 2
+            && self.ring.borrow().len() <= limits.max_in_flight_bytes / 2;
+        if has_room || self.link.get() == Link::Retired {
+            for client in self.waiting.take() {
+                client.resume();
+            }
+        }
+    }
+
+    /// Polls the lane's task soon.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Gives the lane up. Its task ends; whatever was in flight must have been taken out before.
+    pub fn retire(&self, worker: &Worker) {
+        debug_assert!(self.is_idle());
+        if self.link.replace(Link::Retired) == Link::Up {
+            worker.stats.upstream_connections.dec();
+        }
+        drop(self.transport.borrow_mut().take());
+        self.wake_waiting(worker);
+        self.wake();
+    }
+
+    /// When the node last sent something while a reply was owed.
+    pub fn last_heard(&self) -> Tick {
+        self.last_heard.get()
+    }
+}
+
+/// What only the lane's own task and the files of this folder do.
+impl Lane {
+    pub(super) fn set_waker(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
+    }
+
+    pub(super) fn transport(&self) -> &RefCell<Option<Transport>> {
+        &self.transport
+    }
+
+    pub(super) fn ring(&self) -> &RefCell<Ring> {
+        &self.ring
+    }
+
+    pub(super) fn entries(&self) -> &RefCell<VecDeque<InFlight>> {
+        &self.in_flight
+    }
+
+    pub(super) fn heard(&self, now: Tick) {
+        self.last_heard.set(now);
+    }
+
+    /// Makes the lane's task end this connection and settle what is in flight on it.
+    pub(super) fn give_up(&self) {
+        self.given_up.set(true);
+        self.wake();
+    }
+
+    pub(super) fn is_condemned(&self) -> bool {
+        self.given_up.get()
+    }
+
+    /// Takes a fresh connection into use.
+    pub(super) fn set_up(self: &Rc<Self>, worker: &Worker, transport: Transport) {
+        *self.transport.borrow_mut() = Some(transport);
+        self.write_blocked.set(false);
+        self.given_up.set(false);
+        self.last_heard.set(worker.clock.now());
+        self.link.set(Link::Up);
+        worker.stats.upstream_connections.inc();
+        worker.turn.touch_lane(self);
+    }
+
+    /// Drops the connection; what it carried is the caller's business.
+    pub(super) fn set_down(&self, worker: &Worker) {
+        drop(self.transport.borrow_mut().take());
+        if self.link.get() == Link::Up {
+            worker.stats.upstream_connections.dec();
+            self.link.set(Link::Down(worker.clock.now()));
+        }
+    }
+
+    /// Puts a command back that was taken out, behind its `ASKING` if it had one.
+    pub(super) fn put_back(self: &Rc<Self>, worker: &Worker, taken: Unanswered) {
+        if taken.asking {
+            self.send_asking(worker, &taken.entry);
+        }
+        self.send_owned(worker, taken.entry, taken.request);
+    }
+
+    /// Sends `ASKING` for `entry`, which has to follow at once.
+    pub(super) fn send_asking(self: &Rc<Self>, worker: &Worker, entry: &InFlight) {
+        let asking = InFlight {
+            len: ASKING.len() as u32,
+            kind: Kind::Asking,
+            ..entry.clone()
+        };
+        self.send(worker, asking, ASKING);
+    }
+
+    /// Takes out everything that is not answered, oldest first, with what is known of its fate.
+    pub(super) fn take_all(&self) -> Vec<Unanswered> {
+        let mut ring = self.ring.borrow_mut();
+        let entries = std::mem::take(&mut *self.in_flight.borrow_mut());
+        let mut unanswered = Vec::with_capacity(entries.len());
+        let mut asking = false;
+        for entry in entries {
+            let len = entry.len as usize;
+            let was_written = ring.front_is_written(len);
+            if entry.is_asking() {
+                asking = true;
+            } else {
+                let request = ring.front(len).to_vec();
+                unanswered.push(Unanswered {
+                    entry,
+                    request,
+                    was_written,
+                    asking,
+                });
+                asking = false;
+            }
+            ring.answer(len);
+        }
+        *ring = Ring::default();
+        unanswered
+    }
+}
+
+/// A command that a lane had to give up.
+pub struct Unanswered {
+    /// The command.
+    pub entry: InFlight,
+    /// Its bytes.
+    pub request: Vec<u8>,
+    /// Whether all of it was handed to the kernel. If not, it has not run.
+    pub was_written: bool,
+    /// Whether it followed an ASK: it belongs to this node, whatever the map says.
+    pub asking: bool,
+}

@@ -1,0 +1,179 @@
+//! A connection broke, or a deadline passed: what becomes of the commands that were on the way.
+//!
+//! A command that was not handed to the kernel whole has not run and is sent again. One that was may have run: a read
+//! is sent again if nothing can have changed what it sees, a write is answered with an error that says so. Nothing is
+//! ever sent twice that may have changed data.
+
+use std::rc::Rc;
+
+use crate::clock::Tick;
+use crate::worker::Worker;
+
+use super::deliver::deliver_error;
+use super::inflight::{InFlight, Kind};
+use super::lane::{Lane, Link, Unanswered};
+
+/// The error for a write whose fate is unknown.
+const UNKNOWN_FATE: &str =
+    "ERR slotmux: connection to the node was lost, the command may have been executed";
+
+/// Deals with everything that was in flight on a lane whose connection is gone. `mid_stream`: the oldest command's
+/// reply was passed on in part.
+pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, mid_stream: bool) {
+    let mut unanswered = lane.take_all();
+    if mid_stream && !unanswered.is_empty() {
+        // Half a reply can't be taken back or completed; the only honest end is the client's connection.
+        let broken = unanswered.remove(0);
+        broken.entry.client.close(worker);
+    }
+    let repeatable = repeatable(&unanswered);
+    for (mut taken, repeatable) in unanswered.into_iter().zip(repeatable) {
+        let entry = &taken.entry;
+        if !entry.is_awaited() {
+            continue;
+        }
+        let may_run_again = !taken.was_written
+            || (repeatable && u32::from(entry.tries) < worker.config.cluster.retry.reads);
+        if !may_run_again {
+            deliver_error(worker, entry, UNKNOWN_FATE);
+        } else if !worker.has_time(entry) {
+            worker.stats.timeouts.inc();
+            deliver_error(worker, entry, &unreachable(lane));
+        } else {
+            let more = u8::from(taken.was_written);
+            taken.entry.tries = taken.entry.tries.saturating_add(more);
+            send_on(worker, lane, taken);
+        }
+    }
+    lane.wake_waiting(worker);
+}
+
+/// For each command, whether it is a read that no later write of the same client on the same slot can have overtaken.
+/// A read that is sent again behind such a write would see the client's own future.
+fn repeatable(unanswered: &[Unanswered]) -> Vec<bool> {
+    let mut repeatable = vec![false; unanswered.len()];
+    let mut written_writes: Vec<&InFlight> = Vec::new();
+    for (
+        i,
+        Unanswered {
+            entry, was_written, ..
+        },
+    ) in unanswered.iter().enumerate().rev()
+    {
+        repeatable[i] =
+            !entry.write && !written_writes.iter().any(|write| write.same_stream(entry));
+        if entry.write
+            && *was_written
+            && !written_writes.iter().any(|write| write.same_stream(entry))
+        {
+            written_writes.push(entry);
+        }
+    }
+    repeatable
+}
+
+/// Sends what waits on lanes without a connection to where its slot is now. Called when the map has changed.
+pub fn reroute(worker: &Rc<Worker>, lane: &Rc<Lane>) {
+    if lane.link() == Link::Up || lane.is_idle() {
+        return;
+    }
+    for taken in lane.take_all() {
+        if taken.entry.is_awaited() {
+            send_on(worker, lane, taken);
+        }
+    }
+    lane.wake_waiting(worker);
+}
+
+/// Sends a command by the map as it is now. One that followed an ASK stays with its node: the newer commands of its
+/// client are still sent to the old one, and it must not get behind them. The same goes for one of which newer ones are
+/// still on the way they were sent: those will be redirected and follow it here.
+fn send_on(worker: &Rc<Worker>, lane: &Rc<Lane>, taken: Unanswered) {
+    match taken.entry.slot {
+        Some(slot)
+            if !taken.asking
+                && worker.slots.owner(slot) != Some(lane.node)
+                && !worker.has_newer_elsewhere(&taken.entry, lane) =>
+        {
+            worker.send_again(taken.entry, taken.request);
+        }
+        _ if lane.link() == Link::Retired => worker.retry_later(taken.entry, taken.request),
+        _ => lane.put_back(worker, taken),
+    }
+}
+
+/// Answers the commands of a lane whose deadline has passed, and gives up a connection that has been silent too long.
+pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
+    if lane.is_idle() {
+        return;
+    }
+    if lane.link() == Link::Up {
+        answer_overdue(worker, lane, now);
+        if lane.last_heard().is_over(worker.response_timeout, now) {
+            tracing::warn!(node = %lane.addr, in_flight = lane.in_flight(), "node is silent, connection given up");
+            lane.give_up();
+        }
+        return;
+    }
+    if !lane
+        .entries()
+        .borrow()
+        .front()
+        .is_some_and(|oldest| oldest.arrived.is_over(worker.command_timeout, now))
+    {
+        return;
+    }
+    // Nothing of this was written: what is overdue is taken out, so that it does not run after its client was told.
+    for taken in lane.take_all() {
+        if !worker.has_time(&taken.entry) {
+            worker.stats.timeouts.inc();
+            deliver_error(worker, &taken.entry, &unreachable(lane));
+        } else if taken.entry.is_awaited() {
+            lane.put_back(worker, taken);
+        }
+    }
+    lane.wake_waiting(worker);
+}
+
+/// Answers overdue commands whose replies may still come; those are dropped when they do.
+fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
+    let mut overdue = Vec::new();
+    for entry in lane.entries().borrow_mut().iter_mut() {
+        if !entry.is_awaited() {
+            continue;
+        }
+        // Arrivals are in order but for the few commands that were sent again; those wait for the next look.
+        if !entry.arrived.is_over(worker.command_timeout, now) {
+            break;
+        }
+        overdue.push(entry.clone());
+        entry.kind = Kind::Swallow;
+    }
+    for entry in overdue {
+        worker.stats.timeouts.inc();
+        worker.stats.abandoned.inc();
+        let text = if entry.write {
+            "ERR slotmux: upstream timeout, the command may have been executed"
+        } else {
+            "ERR slotmux: upstream timeout"
+        };
+        deliver_error(worker, &entry, text);
+    }
+}
+
+/// Answers everything in flight with an error: the last resort after a panic in the lane's task.
+pub fn fail_all(worker: &Rc<Worker>, lane: &Rc<Lane>) {
+    for Unanswered { entry, .. } in lane.take_all() {
+        if entry.is_awaited() {
+            deliver_error(worker, &entry, UNKNOWN_FATE);
+        }
+    }
+}
+
+/// The error for a command that could not be given to its node.
+pub fn unreachable(lane: &Lane) -> String {
+    format!(
+        "ERR slotmux: node {} is unreachable, the command was not executed",
+        lane.addr
+    )
+}

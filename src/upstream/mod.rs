@@ -1,0 +1,210 @@
+//! The upstream side: the nodes that a worker knows, and its lanes to them.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use crate::client::{Client, Pause};
+use crate::cluster::addr::Addr;
+use crate::resp::Protocol;
+use crate::worker::Worker;
+
+use lane::{Class, Lane, Link};
+
+pub mod connect;
+pub mod deliver;
+pub mod inflight;
+pub mod lane;
+pub mod lost;
+pub mod read;
+pub mod redirected;
+pub mod resend;
+pub mod retry;
+pub mod ring;
+
+/// A node in a worker's table of nodes. The number of an address never changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NodeId(u32);
+
+/// What a worker has to one node.
+struct Node {
+    addr: Addr,
+    /// Lanes by protocol and place: a client always uses the same place, which keeps its order.
+    shared: [Vec<Option<Rc<Lane>>>; 2],
+    /// Dedicated lanes that nobody uses, by protocol.
+    free: [Vec<Rc<Lane>>; 2],
+    /// Dedicated lanes, used or not.
+    dedicated: usize,
+    /// Clients that wait for a dedicated lane.
+    waiting: VecDeque<Rc<Client>>,
+}
+
+/// A worker's nodes.
+#[derive(Default)]
+pub struct Nodes {
+    by_addr: HashMap<Addr, NodeId>,
+    nodes: Vec<Node>,
+}
+
+impl Nodes {
+    /// The number of `addr`, which is entered if it is new.
+    fn id(&mut self, addr: Addr, lanes: usize) -> NodeId {
+        if let Some(&id) = self.by_addr.get(&addr) {
+            return id;
+        }
+        let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        self.by_addr.insert(addr.clone(), id);
+        self.nodes.push(Node {
+            addr,
+            shared: [vec![None; lanes], vec![None; lanes]],
+            free: [Vec::new(), Vec::new()],
+            dedicated: 0,
+            waiting: VecDeque::new(),
+        });
+        id
+    }
+
+    fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0 as usize]
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id.0 as usize]
+    }
+}
+
+/// RESP2 is 0, RESP3 is 1.
+fn index(protocol: Protocol) -> usize {
+    usize::from(protocol == Protocol::Resp3)
+}
+
+impl Worker {
+    /// The number of the node at `addr`.
+    pub fn node_at(&self, addr: Addr) -> NodeId {
+        self.nodes
+            .borrow_mut()
+            .id(addr, self.config.cluster.connections.shared)
+    }
+
+    /// The lane to `node` that `client` shares with others; opened if it is not there.
+    pub fn shared_lane(self: &Rc<Self>, node: NodeId, client: &Client) -> Rc<Lane> {
+        let protocol = client.protocol.get();
+        let nodes = self.nodes.borrow();
+        let lanes = &nodes.node(node).shared[index(protocol)];
+        let place = client.id as usize % lanes.len();
+        if let Some(lane) = &lanes[place] {
+            return lane.clone();
+        }
+        drop(nodes);
+        let lane = self.open_lane(node, protocol, Class::Shared);
+        self.nodes.borrow_mut().node_mut(node).shared[index(protocol)][place] = Some(lane.clone());
+        lane
+    }
+
+    /// A lane to `node` for `client` alone; `None` if as many as allowed are in use, in which case the client waits
+    /// for one and is woken.
+    pub fn dedicated_lane(self: &Rc<Self>, node: NodeId, client: &Rc<Client>) -> Option<Rc<Lane>> {
+        let protocol = client.protocol.get();
+        let mut nodes = self.nodes.borrow_mut();
+        let entry = nodes.node_mut(node);
+        if let Some(lane) = entry.free[index(protocol)].pop() {
+            return Some(lane);
+        }
+        if entry.dedicated >= self.dedicated_max {
+            // A free one of the other protocol makes room.
+            match entry.free[1 - index(protocol)].pop() {
+                Some(other) => {
+                    entry.dedicated -= 1;
+                    other.retire(self);
+                }
+                None => {
+                    self.stats.parks.inc();
+                    client.pause_for(Pause::Lane);
+                    entry.waiting.push_back(client.clone());
+                    return None;
+                }
+            }
+        }
+        entry.dedicated += 1;
+        drop(nodes);
+        Some(self.open_lane(node, protocol, Class::Dedicated))
+    }
+
+    /// Takes a dedicated lane back that has answered everything.
+    pub fn release(&self, lane: &Rc<Lane>) {
+        lane.last_used.set(self.clock.now());
+        let mut nodes = self.nodes.borrow_mut();
+        let entry = nodes.node_mut(lane.node);
+        let free = &mut entry.free[index(lane.protocol)];
+        if !free.iter().any(|other| Rc::ptr_eq(other, lane)) {
+            free.push(lane.clone());
+        }
+        let next = entry.waiting.pop_front();
+        drop(nodes);
+        if let Some(client) = next {
+            client.resume();
+        }
+    }
+
+    /// Forgets a lane that is of no more use.
+    pub fn discard(&self, lane: &Rc<Lane>) {
+        let mut nodes = self.nodes.borrow_mut();
+        let entry = nodes.node_mut(lane.node);
+        match lane.class {
+            Class::Shared => {
+                for place in &mut entry.shared[index(lane.protocol)] {
+                    place.take_if(|other| Rc::ptr_eq(other, lane));
+                }
+            }
+            Class::Dedicated => {
+                entry.free[index(lane.protocol)].retain(|other| !Rc::ptr_eq(other, lane));
+                entry.dedicated = entry.dedicated.saturating_sub(1);
+            }
+        }
+        let next = entry.waiting.pop_front();
+        drop(nodes);
+        lane.retire(self);
+        if let Some(client) = next {
+            client.resume();
+        }
+    }
+
+    /// Every lane there is.
+    pub fn lanes(&self) -> Vec<Rc<Lane>> {
+        self.lanes
+            .borrow()
+            .iter()
+            .filter_map(std::rc::Weak::upgrade)
+            .collect()
+    }
+
+    fn open_lane(self: &Rc<Self>, node: NodeId, protocol: Protocol, class: Class) -> Rc<Lane> {
+        let addr = self.nodes.borrow().node(node).addr.clone();
+        let lane = Rc::new(Lane::new(node, addr, protocol, class, self.clock.now()));
+        let mut lanes = self.lanes.borrow_mut();
+        lanes.retain(|lane| lane.strong_count() > 0);
+        lanes.push(Rc::downgrade(&lane));
+        tokio::task::spawn_local(connect::run(self.clone(), lane.clone()));
+        lane
+    }
+
+    /// Gives up lanes that nothing needs: those of nodes that left the cluster, and dedicated ones unused for long.
+    pub fn retire_unneeded_lanes(&self) {
+        let now = self.clock.now();
+        for lane in self.lanes() {
+            if !lane.is_idle() || lane.link() == Link::Retired {
+                continue;
+            }
+            let unused = lane.class == Class::Dedicated
+                && lane.last_used.get().is_over(self.dedicated_idle, now);
+            if unused
+                || !self
+                    .topology
+                    .borrow()
+                    .nodes()
+                    .any(|node| node.addr == lane.addr)
+            {
+                self.discard(&lane);
+            }
+        }
+    }
+}

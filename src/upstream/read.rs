@@ -1,0 +1,172 @@
+//! Replies as a lane's task reads them: cut at their boundaries, matched with the oldest in-flight entry, delivered.
+//!
+//! A reply that is complete in one read is delivered from the scratch buffer. A large one is passed on in pieces as
+//! it comes, so that it is never collected here.
+
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use crate::resp::Malformed;
+use crate::resp::reply::ReplyScanner;
+use crate::worker::Worker;
+
+use super::deliver::deliver_piece;
+use super::lane::{Class, Lane, Link};
+use super::redirected;
+
+/// An incomplete reply larger than this is passed on in pieces. Small enough to stay in the cache, large enough that
+/// error replies, which decide about redirects, are always seen whole.
+const STREAM_FROM: usize = 16 * 1024;
+
+/// Reads per poll before other tasks get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    /// The node closed it.
+    #[error("closed by the node")]
+    Closed,
+    /// The kernel reported an error.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// What came is not RESP.
+    #[error("malformed reply: {0}")]
+    Malformed(Malformed),
+    /// More replies than requests came: nothing on this connection can be trusted any more.
+    #[error("a reply came that no command asked for")]
+    Unasked,
+    /// The lane was taken out of use.
+    #[error("no longer needed")]
+    Retired,
+    /// A reply was owed for longer than `timeouts.response`.
+    #[error("silent while a reply was due")]
+    Silent,
+}
+
+/// State of a reply that was cut by the end of a read.
+#[derive(Default)]
+pub struct Replies {
+    /// The bytes of the incomplete reply that were not delivered yet.
+    tail: Vec<u8>,
+    /// How many of them the scanner has passed.
+    scanned: usize,
+    scanner: ReplyScanner,
+    /// Whether the front of this reply was delivered already.
+    streaming: bool,
+}
+
+impl Replies {
+    /// Reads and delivers until the socket is empty. Ready when the connection has ended.
+    pub fn poll(
+        &mut self,
+        worker: &Rc<Worker>,
+        lane: &Rc<Lane>,
+        cx: &mut Context<'_>,
+    ) -> Poll<End> {
+        for _ in 0..READS_PER_TURN {
+            if lane.link() == Link::Retired {
+                return Poll::Ready(End::Retired);
+            }
+            if lane.is_condemned() {
+                return Poll::Ready(End::Silent);
+            }
+            let mut scratch = worker.lane_scratch.borrow_mut();
+            let kept = self.tail.len();
+            scratch[..kept].copy_from_slice(&self.tail);
+            let read = {
+                let mut transport = lane.transport().borrow_mut();
+                let Some(transport) = transport.as_mut() else {
+                    return Poll::Ready(End::Closed);
+                };
+                match ready!(transport.poll_read(cx, &mut scratch[kept..])) {
+                    Ok(0) => return Poll::Ready(End::Closed),
+                    Ok(read) => read,
+                    Err(error) => return Poll::Ready(End::Io(error)),
+                }
+            };
+            worker.stats.upstream_reads.inc();
+            lane.heard(worker.clock.now());
+            if let Err(end) = self.take(worker, lane, &scratch[..kept + read]) {
+                return Poll::Ready(end);
+            }
+            lane.wake_waiting(worker);
+            if lane.class == Class::Dedicated && lane.is_idle() {
+                worker.release(lane);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Delivers every complete reply in `buf`, which starts with the tail, and keeps the rest.
+    fn take(&mut self, worker: &Rc<Worker>, lane: &Rc<Lane>, buf: &[u8]) -> Result<(), End> {
+        let mut start = 0;
+        let mut at = self.scanned;
+        while start < buf.len() {
+            let progress = self.scanner.advance(&buf[at..]).map_err(End::Malformed)?;
+            at += progress.consumed;
+            if !progress.done {
+                break;
+            }
+            if self.streaming {
+                self.streaming = false;
+                finish_stream(worker, lane, &buf[start..at]);
+            } else {
+                take_reply(worker, lane, &buf[start..at])?;
+            }
+            start = at;
+        }
+        if at - start > STREAM_FROM && (self.streaming || buf[start] != b'>') {
+            self.streaming = true;
+            let entry = lane
+                .entries()
+                .borrow()
+                .front()
+                .cloned()
+                .ok_or(End::Unasked)?;
+            deliver_piece(worker, &entry, &buf[start..at], false);
+            start = at;
+        }
+        self.tail.clear();
+        self.tail.extend_from_slice(&buf[start..]);
+        self.scanned = at - start;
+        Ok(())
+    }
+
+    /// Whether a client has got a part of a reply that will never be completed.
+    pub fn is_mid_stream(&self) -> bool {
+        self.streaming
+    }
+}
+
+fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), End> {
+    // A push is no reply. Nothing that causes one is ever sent on a lane, but a node may send what it likes.
+    if reply[0] == b'>' {
+        return Ok(());
+    }
+    let entry = lane
+        .entries()
+        .borrow_mut()
+        .pop_front()
+        .ok_or(End::Unasked)?;
+    let len = entry.len as usize;
+    if reply[0] == b'-' && entry.is_awaited() {
+        let request = || lane.ring().borrow().front(len).to_vec();
+        if let Some(entry) = redirected::take_over(worker, lane, entry, reply, request) {
+            deliver_piece(worker, &entry, reply, true);
+        }
+    } else {
+        deliver_piece(worker, &entry, reply, true);
+    }
+    lane.ring().borrow_mut().answer(len);
+    Ok(())
+}
+
+fn finish_stream(worker: &Rc<Worker>, lane: &Rc<Lane>, last: &[u8]) {
+    let entry = lane.entries().borrow_mut().pop_front();
+    if let Some(entry) = entry {
+        deliver_piece(worker, &entry, last, true);
+        lane.ring().borrow_mut().answer(entry.len as usize);
+    }
+}

@@ -1,0 +1,119 @@
+//! What becomes of a command that its node refused: sent on after a redirect, kept for another try, or delivered.
+
+use std::rc::Rc;
+
+use crate::cluster::addr::Addr;
+use crate::cluster::redirect::{Verdict, judge, target};
+use crate::worker::Worker;
+
+use super::deliver::deliver_error;
+use super::inflight::InFlight;
+use super::lane::Lane;
+use super::retry::{Facts, Next, PROMPT_REDIRECTS, decide};
+
+/// How far behind a refused command its followers are looked for. Behind that many the error is delivered rather than
+/// the queue searched, so that a burst of errors stays linear.
+const FOLLOWERS_SEARCHED: usize = 2048;
+
+/// Takes over a command that got an error reply; gives it back if the error is to be delivered. `request` copies the
+/// command's bytes, which only a command that is sent again needs.
+pub fn take_over(
+    worker: &Rc<Worker>,
+    lane: &Rc<Lane>,
+    entry: InFlight,
+    reply: &[u8],
+    request: impl FnOnce() -> Vec<u8>,
+) -> Option<InFlight> {
+    let verdict = judge(reply);
+    if verdict == Verdict::Deliver {
+        worker.stats.errors.inc();
+        return Some(entry);
+    }
+    count(worker, verdict);
+    let facts = Facts {
+        slot: entry.slot.map(|slot| slot.0),
+        tries: entry.tries,
+        has_time: worker.has_time(&entry),
+        has_followers: has_followers(lane, &entry),
+    };
+    match decide(verdict, facts) {
+        Next::Deliver => {
+            worker.stats.errors.inc();
+            Some(entry)
+        }
+        Next::GiveUp => {
+            deliver_error(
+                worker,
+                &entry,
+                "ERR slotmux: too many redirections, the nodes disagree about the slot",
+            );
+            None
+        }
+        Next::Follow { host, port } => {
+            worker.refresh.request();
+            match (target(host, port, &lane.addr), entry.slot) {
+                (Some(addr), Some(slot)) => {
+                    let node = worker.node_at(worker.reachable(addr));
+                    worker.slots.set(slot, Some(node));
+                    if entry.tries < PROMPT_REDIRECTS {
+                        worker.send_again(again(entry), request());
+                    } else {
+                        worker.retry_later(again(entry), request());
+                    }
+                }
+                // The node does not know where the slot is: the refresh has to find out.
+                _ => worker.retry_later(again(entry), request()),
+            }
+            None
+        }
+        Next::Ask { host, port } => {
+            match target(host, port, &lane.addr) {
+                Some(addr) => ask(worker, worker.reachable(addr), again(entry), &request()),
+                None => worker.retry_later(again(entry), request()),
+            }
+            None
+        }
+        Next::Later => {
+            worker.refresh.request();
+            worker.retry_later(again(entry), request());
+            None
+        }
+    }
+}
+
+/// Sends a command to the node that is taking its slot over, behind `ASKING`. The map stays as it is.
+fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: &[u8]) {
+    let lane = worker.shared_lane(worker.node_at(addr), &entry.client);
+    if worker.would_overtake(&entry, &lane) {
+        return worker.retry_later(entry, request.to_vec());
+    }
+    lane.send_asking(worker, &entry);
+    lane.send(worker, entry, request);
+}
+
+fn again(entry: InFlight) -> InFlight {
+    InFlight {
+        tries: entry.tries.saturating_add(1),
+        ..entry
+    }
+}
+
+/// Whether the same client has sent something on this slot behind `entry`. Both are on one lane: the barrier keeps a
+/// client from using a slot's new lane while it has something in flight from before the change.
+fn has_followers(lane: &Lane, entry: &InFlight) -> bool {
+    let entries = lane.entries().borrow();
+    entries.len() > FOLLOWERS_SEARCHED || entries.iter().any(|later| later.same_stream(entry))
+}
+
+fn count(worker: &Worker, verdict: Verdict<'_>) {
+    let counter = match verdict {
+        Verdict::Moved { .. } => &worker.stats.moved,
+        Verdict::Ask { .. } => &worker.stats.ask,
+        Verdict::TryAgain => &worker.stats.tryagain,
+        Verdict::ClusterDown | Verdict::MasterDown => &worker.stats.clusterdown,
+        Verdict::Loading => &worker.stats.loading,
+        Verdict::ReadOnly => &worker.stats.readonly_errors,
+        Verdict::Deliver => return,
+    };
+    counter.inc();
+}

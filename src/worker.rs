@@ -1,0 +1,252 @@
+//! One worker: a thread with its own clients, its own lanes and its own copy of the slot map. It shares nothing that
+//! is written on the way of a request.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use slab::Slab;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::client::read::ClientTask;
+use crate::clock::{Clock, Tick, ticks};
+use crate::cluster::addr::{Addr, AddressMap};
+use crate::cluster::refresh::RefreshHandle;
+use crate::cluster::topology::{Kind, Topology};
+use crate::config::{ClientLimits, Config, Unknown};
+use crate::metrics::WorkerStats;
+use crate::pool::{Buffers, HeldPool, Memory};
+use crate::process::Process;
+use crate::resp::{Limits, Span};
+use crate::route::Knowledge;
+use crate::route::slots::Slots;
+use crate::slot::{SLOTS, Slot};
+use crate::transport::Transport;
+use crate::turn::Turn;
+use crate::upstream::lane::Lane;
+use crate::upstream::lost::reroute;
+use crate::upstream::resend::Waiting;
+use crate::upstream::{NodeId, Nodes};
+
+/// Scratch for reads from clients: one read takes what a client can have sent in a turn.
+const CLIENT_SCRATCH: usize = 64 * 1024;
+/// Scratch for reads from nodes: many clients' replies come in one read.
+const LANE_SCRATCH: usize = 256 * 1024;
+/// Argument positions kept between requests; a request of a million arguments gives its memory back.
+const SPANS_KEPT: usize = 4096;
+
+/// The state of a worker thread. Every task of the thread has an `Rc` of it.
+pub struct Worker {
+    /// Its number, from 0.
+    pub id: usize,
+    /// What all workers share: configuration, counters, mailboxes.
+    pub process: Arc<Process>,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// This worker's counters.
+    pub stats: Arc<WorkerStats>,
+    /// Asks the control thread for a new topology.
+    pub refresh: RefreshHandle,
+    /// Time for deadlines.
+    pub clock: Clock,
+    /// Who has something to write at the end of this turn.
+    pub turn: Turn,
+    /// Its copy of the slot map.
+    pub slots: Slots,
+    /// The topology that the slot map was made from.
+    pub topology: RefCell<Arc<Topology>>,
+    /// The primaries of that topology.
+    primaries: RefCell<Vec<NodeId>>,
+    /// Nodes and the lanes to them.
+    pub nodes: RefCell<Nodes>,
+    /// Every lane, for the sweep.
+    pub lanes: RefCell<Vec<Weak<Lane>>>,
+    /// Commands that wait for another try, oldest first.
+    pub waiting: RefCell<VecDeque<Waiting>>,
+    /// Whether a task looks after them.
+    pub waiting_is_looked_after: Cell<bool>,
+    /// Connected clients.
+    pub clients: RefCell<Slab<Rc<Client>>>,
+    /// Clients that were sent everything and may take a moment to close; until when.
+    pub lingering: RefCell<VecDeque<(Rc<Client>, Tick)>>,
+    /// Whether this worker is draining.
+    pub is_draining: Cell<bool>,
+    /// Cancelled when the drain begins.
+    pub drained: CancellationToken,
+    /// Where bytes from clients are read into.
+    pub client_scratch: RefCell<Box<[u8]>>,
+    /// Where bytes from nodes are read into.
+    pub lane_scratch: RefCell<Box<[u8]>>,
+    /// Argument positions of the request that is being taken.
+    pub spans: Cell<Vec<Span>>,
+    /// Reply buffers.
+    pub buffers: Buffers,
+    /// Holders of early replies.
+    pub held: HeldPool,
+    /// Bytes that clients hold.
+    pub memory: Memory,
+    /// `timeouts.command` in ticks.
+    pub command_timeout: u32,
+    /// `timeouts.response` in ticks.
+    pub response_timeout: u32,
+    /// `connections.dedicated_idle` in ticks.
+    pub dedicated_idle: u32,
+    /// This worker's share of `connections.dedicated_max`, at least 1.
+    pub dedicated_max: usize,
+    address_map: AddressMap,
+}
+
+impl Worker {
+    /// The worker with number `id`.
+    pub fn new(id: usize, process: Arc<Process>) -> Rc<Worker> {
+        let config = process.config.clone();
+        let cluster = &config.cluster;
+        let worker = Rc::new(Worker {
+            id,
+            stats: process.stats[id].clone(),
+            refresh: process.refresh.clone(),
+            clock: Clock::start(),
+            turn: Turn::default(),
+            slots: Slots::default(),
+            topology: RefCell::new(Arc::new(Topology::empty())),
+            primaries: RefCell::default(),
+            nodes: RefCell::default(),
+            lanes: RefCell::default(),
+            waiting: RefCell::default(),
+            waiting_is_looked_after: Cell::new(false),
+            clients: RefCell::default(),
+            lingering: RefCell::default(),
+            is_draining: Cell::new(false),
+            drained: CancellationToken::new(),
+            client_scratch: RefCell::new(vec![0; CLIENT_SCRATCH].into()),
+            lane_scratch: RefCell::new(vec![0; LANE_SCRATCH].into()),
+            spans: Cell::default(),
+            buffers: Buffers::default(),
+            held: HeldPool::default(),
+            memory: Memory::new(process.memory_limit / config.server.workers),
+            command_timeout: ticks(cluster.timeouts.command),
+            response_timeout: ticks(cluster.timeouts.response),
+            dedicated_idle: ticks(cluster.connections.dedicated_idle),
+            dedicated_max: (cluster.connections.dedicated_max / config.server.workers).max(1),
+            address_map: AddressMap::new(cluster.address_map.clone()),
+            process,
+            config,
+        });
+        let topology = worker.process.topology.borrow().clone();
+        worker.apply(topology);
+        worker
+    }
+
+    /// Takes a new topology into use. What waits on lanes without a connection follows its slots.
+    pub fn apply(self: &Rc<Self>, topology: Arc<Topology>) {
+        let primaries: Vec<NodeId> = topology
+            .shards
+            .iter()
+            .map(|shard| self.node_at(shard.primary.addr.clone()))
+            .collect();
+        for slot in 0..SLOTS as u16 {
+            let owner = topology
+                .shard_index(Slot(slot))
+                .and_then(|shard| primaries.get(usize::from(shard)));
+            // A slot that the topology does not cover keeps the owner that a redirect named.
+            if let Some(&owner) = owner {
+                self.slots.set(Slot(slot), Some(owner));
+            }
+        }
+        *self.primaries.borrow_mut() = primaries;
+        *self.topology.borrow_mut() = topology;
+        for lane in self.lanes() {
+            reroute(self, &lane);
+        }
+        self.retire_unneeded_lanes();
+    }
+
+    /// Where to connect for an announced address.
+    pub fn reachable(&self, announced: Addr) -> Addr {
+        self.address_map.apply(announced)
+    }
+
+    /// The nodes that a command for the whole keyspace goes to.
+    pub fn primaries(&self) -> Vec<NodeId> {
+        self.primaries.borrow().clone()
+    }
+
+    /// The node for a command without keys: always the same for a client, so that its order holds.
+    pub fn any_node(&self, client: &Client) -> Option<NodeId> {
+        let primaries = self.primaries.borrow();
+        let place = client.id.checked_rem(primaries.len() as u64)?;
+        primaries.get(place as usize).copied()
+    }
+
+    /// What a plan depends on.
+    pub fn with_knowledge<T>(&self, f: impl FnOnce(&Knowledge) -> T) -> T {
+        let topology = self.topology.borrow();
+        f(&Knowledge {
+            learned: (self.config.commands.unknown == Unknown::Learn).then_some(&*topology.learned),
+            is_one_node: topology.kind == Kind::Standalone,
+        })
+    }
+
+    /// The configured limits of a client.
+    pub fn limits(&self, client: &Client) -> &ClientLimits {
+        &self.config.listeners[usize::from(client.listener)].limits
+    }
+
+    /// What a request of an authenticated client may announce.
+    pub fn request_limits(&self, client: &Client) -> Limits {
+        let limits = self.limits(client);
+        Limits {
+            max_request: limits.max_request,
+            max_args: limits.max_args,
+            max_bulk: limits.max_request,
+            max_inline: limits.max_inline,
+        }
+    }
+
+    /// Gives the argument positions back for the next request.
+    pub fn give_spans(&self, mut spans: Vec<Span>) {
+        spans.clear();
+        spans.shrink_to(SPANS_KEPT);
+        self.spans.set(spans);
+    }
+
+    /// Takes an accepted connection as a client.
+    pub fn welcome(self: &Rc<Self>, transport: Transport, listener: u8) {
+        let id = self.process.next_client_id();
+        let mut clients = self.clients.borrow_mut();
+        let place = clients.vacant_entry();
+        let client = Rc::new(Client::new(
+            id,
+            place.key(),
+            listener,
+            transport,
+            self.clock.now(),
+        ));
+        client
+            .authenticated
+            .set(self.process.admits_without_password(usize::from(listener)));
+        place.insert(client.clone());
+        drop(clients);
+        self.stats.accepted.inc();
+        self.stats.clients.inc();
+        tokio::task::spawn_local(ClientTask::new(self.clone(), client));
+    }
+
+    /// A client's task has ended.
+    pub fn forget(&self, client: &Rc<Client>) {
+        self.clients.borrow_mut().try_remove(client.key);
+        self.stats.clients.dec();
+        self.process.client_left(self.id);
+    }
+
+    /// Every client, for the sweep and for CLIENT LIST.
+    pub fn all_clients(&self) -> Vec<Rc<Client>> {
+        self.clients
+            .borrow()
+            .iter()
+            .map(|(_, client)| client.clone())
+            .collect()
+    }
+}

@@ -1,0 +1,26 @@
+//! The command table against the facts: a real server's own `COMMAND` reply, the keys that it finds in requests, the
+//! words of its errors; and the document that is generated from the table.
+
+mod errors;
+mod facts;
+mod keys;
+mod learned;
+mod server;
+
+#[test]
+fn the_document_is_the_one_that_the_table_makes() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands.md");
+    let made = slotmux::command::docs::markdown();
+    if std::env::var_os("SLOTMUX_BLESS").is_some() {
+        std::fs::write(path, &made).unwrap();
+    }
+    let there = std::fs::read_to_string(path).unwrap_or_default();
+    let differs = there
+        .lines()
+        .zip(made.lines())
+        .find(|(there, made)| there != made);
+    assert!(
+        there == made,
+        "run SLOTMUX_BLESS=1 cargo test --test command_table; first difference: {differs:?}"
+    );
+}

@@ -1,0 +1,210 @@
+//! A real server and what it says: its own process, its `COMMAND` reply, its replies byte by byte.
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command as Process, Stdio};
+use std::time::{Duration, Instant};
+
+use redis::Value;
+use slotmux::command::{self, Command};
+use slotmux::resp::Span;
+
+/// A `redis-server` of its own on a free port, gone with the value.
+pub struct Server {
+    child: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    pub fn start() -> Server {
+        // Another process may take the port between its choice and the server's start.
+        for _ in 0..5 {
+            let folder = tempfile::tempdir().unwrap();
+            let port = TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
+            let child = Process::new("redis-server")
+                .args([
+                    "--bind",
+                    "127.0.0.1",
+                    "--port",
+                    &port.to_string(),
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "no",
+                ])
+                .current_dir(folder.path())
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("redis-server must be on PATH");
+            let mut server = Server {
+                child,
+                port,
+                _folder: folder,
+            };
+            if server.is_up() {
+                return server;
+            }
+        }
+        panic!("redis-server did not start on any of five ports");
+    }
+
+    fn is_up(&mut self) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline && self.child.try_wait().unwrap().is_none() {
+            if let Ok(mut client) = redis::Client::open(self.url("")).unwrap().get_connection()
+                && redis::cmd("INFO")
+                    .arg("server")
+                    .query::<String>(&mut client)
+                    .is_ok_and(|info| info.contains(&format!("process_id:{}\r\n", self.child.id())))
+            {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    pub fn url(&self, query: &str) -> String {
+        format!("redis://127.0.0.1:{}/{query}", self.port)
+    }
+
+    pub fn client(&self, query: &str) -> redis::Connection {
+        redis::Client::open(self.url(query))
+            .unwrap()
+            .get_connection()
+            .unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn elements(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(elements) | Value::Set(elements) => elements,
+        other => panic!("not an array: {other:?}"),
+    }
+}
+
+pub fn text(value: &Value) -> &str {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).unwrap(),
+        Value::SimpleString(text) => text,
+        other => panic!("not a text: {other:?}"),
+    }
+}
+
+pub fn integer(value: &Value) -> i64 {
+    match value {
+        Value::Int(number) => *number,
+        other => panic!("not a number: {other:?}"),
+    }
+}
+
+/// A request as the scanner leaves it.
+pub fn request<T: AsRef<[u8]>>(words: &[T]) -> (Vec<u8>, Vec<Span>) {
+    let (mut buf, mut args) = (Vec::new(), Vec::new());
+    for word in words {
+        let start = buf.len() as u32;
+        buf.extend_from_slice(word.as_ref());
+        args.push(Span {
+            start,
+            end: buf.len() as u32,
+        });
+    }
+    (buf, args)
+}
+
+pub fn find(full_name: &str) -> Option<&'static Command> {
+    let (name, sub) = full_name
+        .split_once('|')
+        .map_or((full_name, None), |(name, sub)| (name, Some(sub)));
+    let command = command::lookup(name.as_bytes())?;
+    sub.map_or(Some(command), |sub| command.subcommand(sub.as_bytes()))
+}
+
+/// The full names of all commands of the server.
+pub fn names_of(server: &Server) -> HashSet<String> {
+    let reply: Value = redis::cmd("COMMAND").query(&mut server.client("")).unwrap();
+    let with_subcommands = |entry| std::iter::once(entry).chain(elements(&elements(entry)[9]));
+    elements(&reply)
+        .iter()
+        .flat_map(with_subcommands)
+        .map(|entry| text(&elements(entry)[0]).to_owned())
+        .collect()
+}
+
+/// A connection that shows replies as they come, errors byte by byte.
+pub struct Wire {
+    reader: BufReader<TcpStream>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reply {
+    Error(Vec<u8>),
+    Bulk(Vec<u8>),
+    Array(Vec<Reply>),
+    Other(Vec<u8>),
+}
+
+impl Wire {
+    pub fn connect(server: &Server) -> Wire {
+        let stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        Wire {
+            reader: BufReader::new(stream),
+        }
+    }
+
+    /// Sends requests in one go and returns their replies.
+    pub fn ask<T: AsRef<[u8]>>(&mut self, requests: &[Vec<T>]) -> Vec<Reply> {
+        let mut out = Vec::new();
+        for words in requests {
+            write!(out, "*{}\r\n", words.len()).unwrap();
+            for word in words {
+                write!(out, "${}\r\n", word.as_ref().len()).unwrap();
+                out.extend_from_slice(word.as_ref());
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        self.reader.get_mut().write_all(&out).unwrap();
+        requests.iter().map(|_| self.reply()).collect()
+    }
+
+    fn reply(&mut self) -> Reply {
+        let mut line = Vec::new();
+        self.reader.read_until(b'\n', &mut line).unwrap();
+        let rest = line[1..line.len() - 2].to_vec();
+        let number = || {
+            std::str::from_utf8(&rest)
+                .unwrap()
+                .parse::<usize>()
+                .unwrap()
+        };
+        match line[0] {
+            b'-' => Reply::Error(rest),
+            b'$' => {
+                let mut bytes = vec![0; number() + 2];
+                self.reader.read_exact(&mut bytes).unwrap();
+                bytes.truncate(number());
+                Reply::Bulk(bytes)
+            }
+            b'*' => Reply::Array((0..number()).map(|_| self.reply()).collect()),
+            _ => Reply::Other(rest),
+        }
+    }
+}

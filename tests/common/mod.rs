@@ -1,0 +1,63 @@
+//! What the integration tests share: the real binary in front of a real cluster, a client that sees every byte, and
+//! a peer that misbehaves on command.
+#![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use slotmux::demo::cluster::{LocalCluster, Options};
+
+pub mod client;
+pub mod peer;
+pub mod proxy;
+pub mod reply;
+
+pub use client::RawClient;
+pub use peer::{Layout, Peer, Step};
+pub use proxy::{Proxy, ProxyConfig};
+pub use reply::Value;
+
+/// How long anything may take before a test gives up: far longer than it takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A node timeout that a busy machine does not reach: nobody fails over unless a test wants it.
+pub const CALM: Duration = Duration::from_secs(20);
+
+/// Looks every few milliseconds until `ready` is true; panics with `what` when it never becomes so.
+pub fn poll_until(limit: Duration, what: &str, mut ready: impl FnMut() -> bool) {
+    poll_for(limit, what, || ready().then_some(()));
+}
+
+/// The same for a condition that brings a value.
+pub fn poll_for<T>(limit: Duration, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "gave up waiting for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Three primaries for every test of this binary that leaves the cluster as it was. Use keys of your own.
+pub fn shared_cluster() -> &'static LocalCluster {
+    static CLUSTER: OnceLock<LocalCluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| calm_cluster(0))
+}
+
+/// slotmux with its defaults in front of [`shared_cluster`], for every test of this binary.
+pub fn shared_proxy() -> &'static Proxy {
+    static PROXY: OnceLock<Proxy> = OnceLock::new();
+    PROXY.get_or_init(|| Proxy::start(shared_cluster(), |_| {}))
+}
+
+/// A cluster of one's own: three primaries, and nobody fails over by chance.
+pub fn calm_cluster(replicas_per_primary: usize) -> LocalCluster {
+    LocalCluster::start(Options {
+        replicas_per_primary,
+        node_timeout: CALM,
+        ..Options::default()
+    })
+    .expect("a cluster")
+}

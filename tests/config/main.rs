@@ -1,0 +1,39 @@
+//! The configuration as users meet it: bad files with the lines that are printed about them, who overrides whom, the
+//! documents that must name every key, and the binary that checks files.
+
+mod binary;
+mod documents;
+mod precedence;
+mod problems;
+mod values;
+
+use std::collections::BTreeMap;
+
+use slotmux::config::{Config, Flags, Problem, SourceFile, Sources, load};
+
+/// A complete file: what each test adds to is right by itself.
+const CLUSTER: &str = "[[cluster]]\nseeds = [\"redis://127.0.0.1:7000\"]\n";
+
+fn sources(file: &str, env: &[(&str, &str)]) -> Sources {
+    let env: BTreeMap<String, String> = env
+        .iter()
+        .map(|(name, text)| (name.to_string(), text.to_string()))
+        .collect();
+    Sources {
+        file: Some(SourceFile {
+            name: "f.toml".into(),
+            text: file.into(),
+        }),
+        env,
+        flags: Flags::default(),
+    }
+}
+
+fn loaded(file: &str, env: &[(&str, &str)]) -> Config {
+    load(&sources(file, env))
+        .unwrap_or_else(|problems| panic!("{file}: {}", lines(&problems).join("\n")))
+}
+
+fn lines(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(Problem::to_string).collect()
+}
