@@ -240,15 +240,25 @@ impl ReplyScanner {
 
     /// Passes the rest of a line and ends the element, or remembers a CR at the end of the piece.
     fn pass_line(&mut self, rest: &[u8]) -> Option<usize> {
-        let mut after_cr = self.state == State::LineCr;
-        for (at, &byte) in rest.iter().enumerate() {
-            if after_cr && byte == b'\n' {
+        let mut searched = 0;
+        while let Some(found) = rest[searched..].iter().position(|&byte| byte == b'\n') {
+            let at = searched + found;
+            searched = at + 1;
+            let after_cr = if at == 0 {
+                self.state == State::LineCr
+            } else {
+                rest[at - 1] == b'\r'
+            };
+            if after_cr {
                 self.end_element();
-                return Some(at + 1);
+                return Some(searched);
             }
-            after_cr = byte == b'\r';
         }
-        self.state = if after_cr { State::LineCr } else { State::Line };
+        match rest.last() {
+            Some(b'\r') => self.state = State::LineCr,
+            Some(_) => self.state = State::Line,
+            None => {}
+        }
         None
     }
 }

@@ -175,7 +175,8 @@ impl Boundary {
         left: u32,
         limits: &Limits,
     ) -> Result<Line, Malformed> {
-        if (self.pos, self.left) != (pos, left) {
+        // Another line than the one that was searched last.
+        if self.left != left {
             *self = Boundary {
                 pos,
                 searched: 0,

@@ -1,0 +1,8 @@
+//! What must hold for any input. The fuzz targets call these, and so does `tests/fuzz_regressions.rs`, which
+//! includes this file: nothing here may need more than slotmux' own dependencies.
+
+pub mod choices;
+pub mod differential;
+pub mod reply;
+pub mod request;
+pub mod split_points;
