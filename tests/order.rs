@@ -14,14 +14,28 @@ const CLIENTS: usize = 50;
 const DEPTH: usize = 32;
 const MOVES: usize = 12;
 
-/// Keys of `count` different slots of the first shard.
+/// How long each node is busy with scripts, in rounds of their loop. A node that has just lost a slot answers later than
+/// the one that has it now: without a barrier, the next commands of a client are there before those that were redirected.
+const BUSY: [&str; 3] = ["400000", "1", "200000"];
+const SCRIPT: &str = "local n = 0 for i = 1, tonumber(ARGV[1]) do n = n + i end return #KEYS";
+
+/// Tags of `count` different slots of the first shard.
 fn moving_tags(count: usize) -> Vec<String> {
     let mut slots = HashSet::new();
     (0..)
         .map(|i| format!("tag{i}"))
-        .filter(|tag| slot_of(tag.as_bytes()).0 < 5461 && slots.insert(slot_of(tag.as_bytes()).0))
+        .filter(|tag| slot_of(tag.as_bytes()).0 < 3000 && slots.insert(slot_of(tag.as_bytes()).0))
         .take(count)
         .collect()
+}
+
+/// A key of the upper half of a shard's slots, which `moving_tags` does not use.
+fn staying_key(shard: usize) -> String {
+    let slots = [(3000, 5400), (8500, 10_900), (13_000, 16_383)][shard];
+    (0..)
+        .map(|i| format!("busy{i}"))
+        .find(|key| (slots.0..slots.1).contains(&slot_of(key.as_bytes()).0))
+        .expect("some key hashes there")
 }
 
 #[test]
@@ -37,34 +51,56 @@ fn a_monotone_counter_stays_monotone_while_its_slot_moves() {
             scope.spawn(move || {
                 let mut client = common::RawClient::connect(port);
                 let key = format!("{{{}}}:counter:{id}", tags[id % tags.len()]);
-                let mut last = 0i64;
-                while !stop.load(Ordering::Relaxed) {
-                    // GETSET tells what was there before: exactly the value of the command before it.
-                    let commands: Vec<Vec<String>> = (1..=DEPTH as i64)
-                        .map(|i| vec!["GETSET".to_owned(), key.clone(), (last + i).to_string()])
-                        .collect();
-                    for (i, reply) in client.pipeline(&commands).into_iter().enumerate() {
-                        let before = last + i as i64;
-                        let expected = if before == 0 {
-                            Value::Null
-                        } else {
-                            Value::bulk(before.to_string())
-                        };
-                        assert_eq!(reply, expected, "client {id}, command {i} of a pipeline");
+                // A sliding window: the next half of it is sent before the last half is answered, so that there is
+                // always something on the old way when the map changes.
+                let (mut sent, mut answered) = (0i64, 0i64);
+                loop {
+                    let done = stop.load(Ordering::Relaxed);
+                    if !done {
+                        for _ in 0..DEPTH / 2 {
+                            sent += 1;
+                            client.send(&["GETSET", &key, &sent.to_string()]);
+                        }
                     }
-                    last += DEPTH as i64;
+                    let keep = if done { 0 } else { DEPTH as i64 / 2 };
+                    while sent - answered > keep {
+                        // GETSET tells what was there before: exactly the value of the command before it.
+                        let expected = match answered {
+                            0 => Value::Null,
+                            before => Value::bulk(before.to_string()),
+                        };
+                        assert_eq!(client.read(), expected, "client {id}, command {answered}");
+                        answered += 1;
+                    }
+                    if done {
+                        break;
+                    }
                 }
             });
         }
+        for (shard, rounds) in BUSY.into_iter().enumerate() {
+            let stop = &stop;
+            scope.spawn(move || {
+                let mut client = common::RawClient::connect(port);
+                let key = staying_key(shard);
+                while !stop.load(Ordering::Relaxed) {
+                    client.send(&["EVAL", SCRIPT, "1", &key, rounds]);
+                    assert_eq!(client.read(), Value::Integer(1));
+                }
+            });
+        }
+        // Also when an assertion fails below, so that the clients end and the failure is seen.
+        let _stop = common::SetAtEnd(&stop);
         for round in 0..MOVES {
             let (from, to) = (round % 3, (round + 1) % 3);
             for tag in &tags {
+                let slot = slot_of(tag.as_bytes()).0;
                 cluster
-                    .migrate_slot(slot_of(tag.as_bytes()).0, from, to)
+                    .migrate_slot(slot, from, to)
                     .expect("the slot moves");
+                cluster.wait_owner(slot, to).expect("all nodes know it");
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     assert!(
         proxy

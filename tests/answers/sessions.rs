@@ -84,7 +84,6 @@ pub const SESSIONS: &[&[&str]] = &[
         "client x",
         "CLIENT \"a\\r\\nb\\x01\"",
         "CLIENT \"a\\x00b\"",
-        "CLIENT \"ID\\x00\"",
         "CLIENT \"\"",
         concat!(
             "CLIENT xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
