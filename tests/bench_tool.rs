@@ -2,73 +2,25 @@
 //! exactly the fault that is there, and say so by its exit status.
 
 use serde_json::Value;
+use slotmux::demo::server::{LocalServer, ServerOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
-/// Everything here takes a moment; only a hang takes this long.
-const PATIENCE: Duration = Duration::from_secs(60);
+use std::time::Duration;
 
 /// Bytes of the reply to a GET of a 64-byte value: `$64`, the value, two line ends.
 const REPLY: usize = 5 + 64 + 2;
 
-/// A redis-server without persistence, ended when dropped.
-struct Redis {
-    child: Child,
-    port: u16,
-    _dir: tempfile::TempDir,
-}
-
-impl Redis {
-    fn start(options: &[&str]) -> Redis {
-        // Another process may take the port between the look and the start: then redis-server exits, try another.
-        for _ in 0..10 {
-            let dir = tempfile::tempdir().unwrap();
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port();
-            let mut child = Command::new("redis-server")
-                .args([
-                    "--port",
-                    &port.to_string(),
-                    "--bind",
-                    "127.0.0.1",
-                    "--save",
-                    "",
-                ])
-                .args(options)
-                .current_dir(dir.path())
-                .stdout(Stdio::null())
-                .spawn()
-                .expect("redis-server is on PATH");
-            let until = Instant::now() + PATIENCE;
-            while child.try_wait().unwrap().is_none() && Instant::now() < until {
-                if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-                    return Redis {
-                        child,
-                        port,
-                        _dir: dir,
-                    };
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        panic!("no redis-server would start");
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A plain Redis on a leased port.
+fn redis(password: Option<&str>) -> LocalServer {
+    let password = password.map(str::to_owned);
+    LocalServer::start(&ServerOptions {
+        password,
+        ..ServerOptions::default()
+    })
+    .expect("a redis-server")
 }
 
 fn bench(port: u16, args: &[&str]) -> Command {
@@ -105,7 +57,7 @@ fn count(result: &Value, name: &str) -> u64 {
 
 #[test]
 fn every_command_is_checked_against_a_real_redis() {
-    let redis = Redis::start(&[]);
+    let redis = redis(None);
     let runs: [&[&str]; 9] = [
         &["--command", "get"],
         &["--command", "set", "--depth", "32"],
@@ -135,7 +87,7 @@ fn every_command_is_checked_against_a_real_redis() {
     ];
     for args in runs {
         // The last of two equal options counts.
-        let (status, result) = run(redis.port, &[args, &["--requests", "3000"][..]].concat());
+        let (status, result) = run(redis.port(), &[args, &["--requests", "3000"][..]].concat());
         assert_eq!(status, 0, "{args:?}: {result}");
         assert_eq!(
             (count(&result, "requests"), count(&result, "replies")),
@@ -151,29 +103,29 @@ fn every_command_is_checked_against_a_real_redis() {
 
 #[test]
 fn a_missing_key_is_a_fault_unless_allowed() {
-    let redis = Redis::start(&[]);
+    let redis = redis(None);
     let args = ["--no-load", "--command", "get", "--requests", "200"];
-    let (status, result) = run(redis.port, &args);
+    let (status, result) = run(redis.port(), &args);
     assert_eq!(
         (status, count(&result, "wrong"), count(&result, "missing")),
         (1, 200, 200)
     );
-    let (status, result) = run(redis.port, &[&args[..], &["--allow-missing"]].concat());
+    let (status, result) = run(redis.port(), &[&args[..], &["--allow-missing"]].concat());
     assert_eq!((status, count(&result, "wrong")), (0, 0));
 }
 
 #[test]
 fn a_password_is_sent() {
-    let redis = Redis::start(&["--requirepass", "sesame"]);
+    let redis = redis(Some("sesame"));
     for resp in ["2", "3"] {
         let args = ["--resp", resp, "--requests", "100", "--password"];
-        assert_eq!(run(redis.port, &[&args[..], &["sesame"]].concat()).0, 0);
-        let refused = bench(redis.port, &[&args[..], &["guess"]].concat())
+        assert_eq!(run(redis.port(), &[&args[..], &["sesame"]].concat()).0, 0);
+        let refused = bench(redis.port(), &[&args[..], &["guess"]].concat())
             .output()
             .unwrap();
         assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     }
-    let (status, result) = run(redis.port, &["--command", "set", "--requests", "100"]);
+    let (status, result) = run(redis.port(), &["--command", "set", "--requests", "100"]);
     assert_eq!((status, count(&result, "errors")), (1, 100), "{result}");
     assert!(
         result["samples"][0].as_str().unwrap().contains("NOAUTH"),
@@ -183,8 +135,8 @@ fn a_password_is_sent() {
 
 #[test]
 fn idle_clients_are_held_and_counted() {
-    let redis = Redis::start(&[]);
-    assert_eq!(run(redis.port, &["--requests", "100"]).0, 0);
+    let redis = redis(None);
+    assert_eq!(run(redis.port(), &["--requests", "100"]).0, 0);
     let args = [
         "--idle",
         "--clients",
@@ -194,7 +146,7 @@ fn idle_clients_are_held_and_counted() {
         "--no-load",
         "--step",
     ];
-    let mut child = bench(redis.port, &args)
+    let mut child = bench(redis.port(), &args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -212,7 +164,7 @@ fn idle_clients_are_held_and_counted() {
     stdin.write_all(b"go\n").unwrap();
     assert_eq!(line(), "idle\n");
     // All but the one that asks are the tool's.
-    let mut redis_client = TcpStream::connect((Ipv4Addr::LOCALHOST, redis.port)).unwrap();
+    let mut redis_client = TcpStream::connect((Ipv4Addr::LOCALHOST, redis.port())).unwrap();
     redis_client
         .write_all(b"CLIENT LIST TYPE normal\r\nQUIT\r\n")
         .unwrap();
@@ -295,9 +247,9 @@ fn relay(redis: u16, depth: usize, spoil: Spoil) -> u16 {
 
 #[test]
 fn one_spoiled_reply_is_seen() {
-    let redis = Redis::start(&[]);
+    let redis = redis(None);
     assert_eq!(
-        run(redis.port, &["--requests", "100"]).0,
+        run(redis.port(), &["--requests", "100"]).0,
         0,
         "all keys are there"
     );
@@ -348,7 +300,7 @@ fn one_spoiled_reply_is_seen() {
         ),
     ];
     for (name, depth, spoil, [errors, wrong, lost]) in cases {
-        let port = relay(redis.port, depth, spoil);
+        let port = relay(redis.port(), depth, spoil);
         let depth = depth.to_string();
         let args = [
             "--clients",

@@ -2,92 +2,25 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command as Process, Stdio};
-use std::time::{Duration, Instant};
+use std::net::TcpStream;
+use std::time::Duration;
 
 use redis::Value;
 use slotmux::command::{self, Command};
+use slotmux::demo::server::{LocalServer, ServerOptions};
 use slotmux::resp::Span;
 
-/// A `redis-server` of its own on a free port, gone with the value.
-pub struct Server {
-    child: Child,
-    port: u16,
-    _folder: tempfile::TempDir,
-}
+/// A plain Redis of its own.
+pub struct Server(LocalServer);
 
 impl Server {
     pub fn start() -> Server {
-        // Another process may take the port between its choice and the server's start.
-        for _ in 0..5 {
-            let folder = tempfile::tempdir().unwrap();
-            let port = TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port();
-            let child = Process::new("redis-server")
-                .args([
-                    "--bind",
-                    "127.0.0.1",
-                    "--port",
-                    &port.to_string(),
-                    "--save",
-                    "",
-                    "--appendonly",
-                    "no",
-                ])
-                .current_dir(folder.path())
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("redis-server must be on PATH");
-            let mut server = Server {
-                child,
-                port,
-                _folder: folder,
-            };
-            if server.is_up() {
-                return server;
-            }
-        }
-        panic!("redis-server did not start on any of five ports");
-    }
-
-    fn is_up(&mut self) -> bool {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < deadline && self.child.try_wait().unwrap().is_none() {
-            if let Ok(mut client) = redis::Client::open(self.url("")).unwrap().get_connection()
-                && redis::cmd("INFO")
-                    .arg("server")
-                    .query::<String>(&mut client)
-                    .is_ok_and(|info| info.contains(&format!("process_id:{}\r\n", self.child.id())))
-            {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        false
-    }
-
-    pub fn url(&self, query: &str) -> String {
-        format!("redis://127.0.0.1:{}/{query}", self.port)
+        Server(LocalServer::start(&ServerOptions::default()).expect("a redis-server"))
     }
 
     pub fn client(&self, query: &str) -> redis::Connection {
-        redis::Client::open(self.url(query))
-            .unwrap()
-            .get_connection()
-            .unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let url = format!("redis://{}/{query}", self.0.address());
+        redis::Client::open(url).unwrap().get_connection().unwrap()
     }
 }
 
@@ -161,7 +94,7 @@ pub enum Reply {
 
 impl Wire {
     pub fn connect(server: &Server) -> Wire {
-        let stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        let stream = TcpStream::connect(server.0.address()).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
