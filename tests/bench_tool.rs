@@ -8,7 +8,6 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 /// Bytes of the reply to a GET of a 64-byte value: `$64`, the value, two line ends.
 const REPLY: usize = 5 + 64 + 2;
