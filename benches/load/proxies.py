@@ -13,8 +13,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SLOTMUX = ROOT / "target/release/slotmux"
 GENERATOR = ROOT / "target/release/slotmux-bench"
 NODES = 3
-# An inline PING and its reply, for twemproxy as well, which knows no inline commands.
-PROBE = b"*2\r\n$3\r\nGET\r\n$20\r\nload-benchmark-probe\r\n"
 
 
 @dataclass
@@ -46,7 +44,7 @@ class PlainServers:
             port = free_port()
             words = ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", folder]
             child = stack.enter_context(Child(words, Path(folder) / f"server-{port}"))
-            child.wait_for(lambda port=port: answers(port, PROBE))
+            child.wait_for(lambda port=port: answers(port))
             self.ports.add(port)
 
 
@@ -57,11 +55,12 @@ def _all(found):
 @contextlib.contextmanager
 def slotmux(ports, folder):
     """slotmux with one worker, everything else as it comes."""
-    port, urls = free_port(), [word for port in ports for word in ("--upstream", f"redis://127.0.0.1:{port}")]
+    port = free_port()
+    urls = [word for node in sorted(ports) for word in ("--upstream", f"redis://127.0.0.1:{node}")]
     words = [SLOTMUX, "run", "--listen", f"127.0.0.1:{port}", "--admin", "none", "--workers", 1, *urls]
-    # A client limit that the environment may carry is not what is measured.
+    # Settings that the environment may carry are not what is measured.
     with Child(words, Path(folder) / "slotmux", env={"PATH": os.environ["PATH"]}) as child:
-        child.wait_for(lambda: answers(port, PROBE))
+        child.wait_for(lambda: answers(port))
         yield Running(child.pid, port, ports)
 
 
@@ -77,7 +76,7 @@ def predixy(ports, folder):
         f"    ServerRetryTimeout 1\n    Servers {{\n{servers}\n    }}\n}}\n"
     )
     with Child([program("predixy"), conf], Path(folder) / "predixy") as child:
-        child.wait_for(lambda: answers(port, PROBE))
+        child.wait_for(lambda: answers(port))
         yield Running(child.pid, port, ports)
 
 
@@ -91,9 +90,9 @@ def twemproxy(ports, folder):
         f"  timeout: 10000\n  backlog: 4096\n  preconnect: true\n  servers:\n{servers}\n"
     )
     words = [program("nutcracker"), "-c", conf, "-s", free_port(), "-a", "127.0.0.1"]
-    # Its own file descriptor limit comes from the shell's soft limit.
+    # Unlike the others it does not raise its soft limit of descriptors by itself.
     with Child(["sh", "-c", 'ulimit -n "$(ulimit -Hn)"; exec "$@"', "sh", *words], Path(folder) / "nutcracker") as child:
-        child.wait_for(lambda: answers(port, PROBE))
+        child.wait_for(lambda: answers(port))
         yield Running(child.pid, port, ports)
 
 

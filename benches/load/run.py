@@ -65,7 +65,8 @@ def measure(scenario, proxy, seconds, load, before):
             held, connections = resident_bytes(proxy.pid), connections_to(proxy.pid, proxy.upstream_ports)
         user, system = (after - start for after, start in zip(cpu_seconds(proxy.pid), spent))
         report = json.loads(text)
-        generator.step() if not scenario.idle_bytes else None
+        if not scenario.idle_bytes:
+            generator.step()
     replies = max(report["replies"], 1)
     return {
         "replies": report["replies"],

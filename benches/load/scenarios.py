@@ -19,9 +19,11 @@ class Scenario:
     want: float | None = None
     must_twemproxy: float | None = None
     calls: float | None = None
-    # The last of the load words is repeated by none: an idle scenario measures memory, a paced one latency.
+    # Resident bytes of a client that has been served and is idle now; such a load measures nothing else.
     idle_bytes: int | None = None
+    # Whether the load has a fixed rate: then latency counts.
     paced: bool = False
+    # The proxies that can take it; all when empty.
     only: tuple = ()
 
 
