@@ -156,6 +156,25 @@ fn requests_and_replies_may_be_cut_at_any_byte() {
 }
 
 #[test]
+fn a_script_exists_when_every_node_has_it() {
+    let (script, sha) = (
+        "return 'here and there'",
+        "b47963441a667caf188c863546532d519c537a99",
+    );
+    for mut client in [shared_proxy().client(), shared_proxy().client_resp3()] {
+        assert_eq!(client.call(&["SCRIPT", "FLUSH"]), Value::ok());
+        let reply = client.call(&["EVAL", script, "1", "where its key is"]);
+        assert_eq!(reply, Value::bulk("here and there"));
+        let exists = ["SCRIPT", "EXISTS", sha, "no sum"];
+        let found = client.call(&exists);
+        assert_eq!(found.items(), [Value::Integer(0), Value::Integer(0)]);
+        assert_eq!(client.call(&["SCRIPT", "LOAD", script]), Value::bulk(sha));
+        let found = client.call(&exists);
+        assert_eq!(found.items(), [Value::Integer(1), Value::Integer(0)]);
+    }
+}
+
+#[test]
 fn large_values_come_back_whole_and_in_order() {
     let mut client = shared_proxy().client();
     for size in [64 * 1024, 1 << 20, 8 << 20] {

@@ -126,6 +126,7 @@ fn merged(merge: Merge) -> &'static str {
         Merge::AllOk => "OK if all say so",
         Merge::Sum => "sum",
         Merge::First => "one reply",
+        Merge::AllTrue => "1 where all say so",
         Merge::Concat => "joined",
     }
 }

@@ -36,6 +36,8 @@ pub enum Merge {
     Sum,
     /// The reply of the first node; all say the same.
     First,
+    /// Arrays of 0 and 1: element by element, 1 where every part says 1.
+    AllTrue,
     /// The elements of all arrays, one after another.
     Concat,
 }

@@ -112,6 +112,7 @@ impl Gather {
             Merge::Sum => sum(&parts).map(|sum| write::integer(out, sum)),
             Merge::AllOk | Merge::First => parts.first().map(|first| out.extend_from_slice(first)),
             Merge::Elements => elements(&parts, &self.order, out),
+            Merge::AllTrue => all_true(&parts, out),
             Merge::Concat => concat(&parts, out),
         };
         if merged.is_none() {
@@ -148,6 +149,33 @@ fn elements(parts: &[Vec<u8>], order: &[u32], out: &mut Vec<u8>) -> Option<()> {
         *rest = after;
     }
     rests.iter().all(|rest| rest.is_empty()).then_some(())
+}
+
+/// One array of 0 and 1 out of several: 1 where every one of them says 1.
+fn all_true(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
+    let parts = parts.iter().map(|part| truths(part));
+    let parts: Vec<Vec<bool>> = parts.collect::<Option<_>>()?;
+    let count = parts.first()?.len();
+    if parts.iter().any(|part| part.len() != count) {
+        return None;
+    }
+    write::array(out, count);
+    for element in 0..count {
+        write::integer(out, parts.iter().all(|part| part[element]).into());
+    }
+    Some(())
+}
+
+/// The elements of an array of 0 and 1.
+fn truths(reply: &[u8]) -> Option<Vec<bool>> {
+    let (count, body) = array_body(reply)?;
+    let elements = body.chunks(4).map(|element| match element {
+        b":0\r\n" => Some(false),
+        b":1\r\n" => Some(true),
+        _ => None,
+    });
+    let truths: Vec<bool> = elements.collect::<Option<_>>()?;
+    (i64::try_from(truths.len()) == Ok(count)).then_some(truths)
 }
 
 /// One array out of several.
@@ -204,6 +232,26 @@ mod tests {
                 elements(&bytes(parts), order, &mut Vec::new()),
                 None,
                 "{parts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_all_say_is_true() {
+        let two = ["*2\r\n:1\r\n:1\r\n", "*2\r\n:0\r\n:1\r\n"];
+        let mut out = Vec::new();
+        assert_eq!(all_true(&bytes(&two), &mut out), Some(()));
+        assert_eq!(out, b"*2\r\n:0\r\n:1\r\n");
+        for wrong in [
+            "*1\r\n:1\r\n",
+            "*2\r\n:1\r\n",
+            "*2\r\n:1\r\n:2\r\n",
+            "+OK\r\n",
+        ] {
+            assert_eq!(
+                all_true(&bytes(&[two[0], wrong]), &mut Vec::new()),
+                None,
+                "{wrong:?}"
             );
         }
     }

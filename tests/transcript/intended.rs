@@ -166,7 +166,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("PUBSUB NUMSUB", EVERY_NODE),
     ("PUBSUB SHARDCHANNELS", EVERY_NODE),
     ("PUBSUB SHARDNUMSUB", EVERY_NODE),
-    ("SCRIPT EXISTS x", EVERY_NODE),
 ];
 
 const BLOCKING: &str = "ERR slotmux: '%' is refused: blocking commands are not supported yet";

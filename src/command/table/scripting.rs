@@ -39,7 +39,7 @@ static FUNCTION_SUBCOMMANDS: &[Command] = &[
 #[rustfmt::skip]
 static SCRIPT_SUBCOMMANDS: &[Command] = &[
     cmd("script|debug",  -3, NONE, Refused(CONNECTION_STATE), "3.2.0",        "noscript"),
-    cmd("script|exists", -3, NONE, Refused(EVERY_NODE),       "2.6.0",        "noscript stale"),
+    cmd("script|exists", -3, NONE, AllPrimaries(AllTrue),     "2.6.0",        "noscript stale"),
     cmd("script|flush",  -2, NONE, AllPrimaries(AllOk),       "2.6.0",        "noscript stale"),
     cmd("script|help",    2, NONE, AnyNode,                   "5.0.0",        "loading stale"),
     cmd("script|kill",    2, NONE, Refused(ONE_NODE),         "2.6.0",        "noscript allow_busy"),
