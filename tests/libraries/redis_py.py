@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import sys
 import traceback
+import urllib.parse
 import uuid
 
 import redis
@@ -84,6 +85,7 @@ class Checks:
         equal(await settled(client.echo("hello")), b"hello")
         equal(await settled(client.client_getname()) in ("by-name", b"by-name"), True)
         equal((await settled(client.client_info()))["name"], "by-name")
+        equal((await settled(client.client_info()))["resp"], str(self.protocol))
         connection = client.connection_pool._available_connections[0]
         equal(isinstance(connection._parser, self.parser), True, "the parser")
         equal("redis_version" in await settled(client.info("server")), True)
@@ -91,7 +93,8 @@ class Checks:
     async def check_defaults(self):
         client = self.module.Redis(host=HOST, port=PORT, password=PASSWORD)
         equal(await settled(client.ping()), True)
-        url = f"redis://{':' + PASSWORD + '@' if PASSWORD else ''}{HOST}:{PORT}/0"
+        user = f":{urllib.parse.quote(PASSWORD, safe='')}@" if PASSWORD else ""
+        url = f"redis://{user}{HOST}:{PORT}/0"
         equal(await settled(self.module.Redis.from_url(url).ping()), True)
 
     async def check_password(self):
@@ -168,6 +171,12 @@ class Checks:
         add = client.register_script(f"{ADD} -- {uuid.uuid4()}")
         found = [await settled(add(keys=[self.key(f"script:{n % 7}")], args=[1])) for n in range(21)]
         equal(found, [n // 7 + 1 for n in range(21)])
+        # In a pipeline it is loaded before, everywhere.
+        pipeline = client.pipeline(transaction=False)
+        piped = client.register_script(f"{ADD} -- {uuid.uuid4()}")
+        for n in range(21):
+            await settled(piped(keys=[self.key(f"piped:{n % 7}")], args=[1], client=pipeline))
+        equal(await settled(pipeline.execute()), [n // 7 + 1 for n in range(21)])
 
     async def check_errors(self):
         client, key = self.client(), self.key

@@ -1,0 +1,33 @@
+//! Real client libraries and Redis' own tools, with nothing set up for slotmux. What each one checks holds for one plain
+//! Redis too, and it runs against one first: so a failure behind slotmux is slotmux'.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod server;
+mod tool;
+
+use server::Server;
+use tool::Tool;
+
+#[track_caller]
+fn passes_everywhere(tool: impl Fn() -> Tool) {
+    for server in Server::all() {
+        let tool = tool().arg("127.0.0.1").arg(server.port.to_string());
+        tool.args(server.password).checks(server);
+    }
+}
+
+#[test]
+fn redis_py() {
+    passes_everywhere(|| Tool::python("redis_py.py"));
+}
+
+#[test]
+fn ioredis() {
+    passes_everywhere(|| Tool::node("ioredis.mjs"));
+}
+
+#[test]
+fn node_redis() {
+    passes_everywhere(|| Tool::node("node_redis.mjs"));
+}
