@@ -3,6 +3,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod fred_rs;
+mod redis_rs;
+mod redis_tools;
 mod server;
 mod tool;
 
