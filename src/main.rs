@@ -10,6 +10,10 @@ use slotmux::demo::{self, DemoOptions};
 use slotmux::{logging, proxy, signals};
 use tokio_util::sync::CancellationToken;
 
+/// Gives memory back to the system when a burst is over, and fits ten thousand small clients more tightly than glibc.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The command line was wrong; clap exits with the same.
 const USAGE: u8 = 2;
 

@@ -5,63 +5,106 @@ use std::cell::{Cell, RefCell};
 use crate::client::order::Held;
 use crate::metrics::Counter;
 
-/// Capacity of a fresh buffer: holds the replies of a burst of small requests.
-const BUFFER: usize = 4 * 1024;
+/// Capacity of a fresh buffer: a few small replies. Thousands of clients may hold one in the same turn; those that need
+/// more let theirs grow, and a grown one is used again.
+const BUFFER: usize = 512;
 /// A buffer that grew beyond this is not kept.
 const LARGEST_KEPT: usize = 16 * 1024;
 /// Buffers that are kept: what the clients of one epoll batch may need at the same time.
 const KEPT: usize = 1024;
 
+/// What is not in use at the moment.
+struct Spare<T> {
+    free: RefCell<Vec<T>>,
+    /// The fewest that were free since the last [`Spare::trim`]: so many were not needed.
+    fewest: Cell<usize>,
+}
+
+impl<T> Default for Spare<T> {
+    fn default() -> Spare<T> {
+        Spare {
+            free: RefCell::default(),
+            fewest: Cell::new(0),
+        }
+    }
+}
+
+impl<T> Spare<T> {
+    fn take(&self) -> Option<T> {
+        let mut free = self.free.borrow_mut();
+        let one = free.pop();
+        self.fewest.set(self.fewest.get().min(free.len()));
+        one
+    }
+
+    fn give(&self, one: T) {
+        let mut free = self.free.borrow_mut();
+        if free.len() < KEPT {
+            free.push(one);
+        }
+    }
+
+    /// Lets go of what nobody has needed since the last call.
+    fn trim(&self) {
+        let mut free = self.free.borrow_mut();
+        let needed = free.len().saturating_sub(self.fewest.get());
+        free.truncate(needed);
+        free.shrink_to(needed);
+        self.fewest.set(needed);
+    }
+}
+
 /// Byte buffers for replies.
 #[derive(Default)]
 pub struct Buffers {
-    free: RefCell<Vec<Vec<u8>>>,
+    spare: Spare<Vec<u8>>,
 }
 
 impl Buffers {
     /// An empty buffer with room.
     pub fn take(&self) -> Vec<u8> {
-        self.free
-            .borrow_mut()
-            .pop()
+        self.spare
+            .take()
             .unwrap_or_else(|| Vec::with_capacity(BUFFER))
     }
 
     /// Gives a buffer back, whatever is in it.
     pub fn give(&self, mut buffer: Vec<u8>) {
-        let mut free = self.free.borrow_mut();
-        if buffer.capacity() > 0 && buffer.capacity() <= LARGEST_KEPT && free.len() < KEPT {
+        if buffer.capacity() > 0 && buffer.capacity() <= LARGEST_KEPT {
             buffer.clear();
-            free.push(buffer);
+            self.spare.give(buffer);
         }
+    }
+
+    /// Frees those that nobody has needed since the last call.
+    pub fn trim(&self) {
+        self.spare.trim();
     }
 }
 
 /// Holders of early replies, for clients with commands on several lanes.
 #[derive(Default)]
 pub struct HeldPool {
-    #[expect(
-        clippy::vec_box,
-        reason = "clients own them boxed: the box is what is used again"
-    )]
-    free: RefCell<Vec<Box<Held>>>,
+    spare: Spare<Box<Held>>,
 }
 
 impl HeldPool {
     /// An empty holder.
     pub fn take(&self) -> Box<Held> {
-        self.free.borrow_mut().pop().unwrap_or_default()
+        self.spare.take().unwrap_or_default()
     }
 
     /// Gives a holder back.
     pub fn give(&self, held: Option<Box<Held>>) {
-        let mut free = self.free.borrow_mut();
-        if let Some(mut held) = held
-            && free.len() < KEPT
-        {
+        if let Some(mut held) = held {
             held.recycle();
-            free.push(held);
+            self.spare.give(held);
         }
+    }
+
+    /// Frees those that nobody has needed since the last call.
+    pub fn trim(&self) {
+        self.spare.trim();
     }
 }
 
@@ -111,9 +154,28 @@ mod tests {
         let buffers = Buffers::default();
         buffers.give(Vec::with_capacity(LARGEST_KEPT + 1));
         buffers.give(Vec::new());
-        assert_eq!(buffers.free.borrow().len(), 0);
+        assert_eq!(buffers.spare.free.borrow().len(), 0);
         buffers.give(vec![1; 10]);
         assert!(buffers.take().is_empty());
+    }
+
+    #[test]
+    fn what_was_not_needed_is_freed() {
+        let buffers = Buffers::default();
+        let burst: Vec<_> = (0..100).map(|_| buffers.take()).collect();
+        burst.into_iter().for_each(|buffer| buffers.give(buffer));
+        buffers.trim();
+        assert_eq!(
+            buffers.spare.free.borrow().len(),
+            100,
+            "the burst needed them"
+        );
+        let few: Vec<_> = (0..3).map(|_| buffers.take()).collect();
+        few.into_iter().for_each(|buffer| buffers.give(buffer));
+        buffers.trim();
+        assert_eq!(buffers.spare.free.borrow().len(), 3);
+        buffers.trim();
+        assert_eq!(buffers.spare.free.borrow().len(), 0);
     }
 
     #[test]

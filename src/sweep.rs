@@ -36,6 +36,8 @@ pub async fn run(worker: Rc<Worker>) {
         if round.is_multiple_of(CLIENTS_EVERY) {
             worker.retire_unneeded_lanes();
             worker.wake_waiting_for_dedicated();
+            worker.buffers.trim();
+            worker.held.trim();
             for client in worker.all_clients() {
                 worker.look_after(&client, now);
             }

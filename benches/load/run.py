@@ -12,11 +12,15 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 import table
 from process import CallCount, connections_to, cpu_seconds, end, resident_bytes
 from proxies import GENERATOR, PROXIES, SLOTMUX, Cluster, PlainServers, available
 from scenarios import SCENARIOS
+
+# How long clients have been idle when their memory is read: buffers are given back after a second or two.
+IDLE_SECONDS = 4
 
 
 class Generator:
@@ -57,6 +61,7 @@ def measure(scenario, proxy, seconds, load, before):
         generator.step()
         text = generator.line()
         if scenario.idle_bytes:
+            time.sleep(IDLE_SECONDS)
             held = resident_bytes(proxy.pid)
             connections = connections_to(proxy.pid, proxy.upstream_ports)
             generator.step()
