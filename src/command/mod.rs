@@ -9,6 +9,7 @@ mod name;
 mod route;
 mod table;
 
+use crate::policy::Lifetime;
 use crate::resp::Span;
 
 pub use error::{Unresolved, arity_error, refused_error, unknown_error, unknown_subcommand_error};
@@ -37,6 +38,8 @@ pub struct Command {
     pub keys: KeySpec,
     /// First version of Redis that has it, or of Valkey where it is said.
     pub since: &'static str,
+    /// What it does to the lifetime of its keys.
+    pub lifetime: Lifetime,
     /// Its subcommands, if it is a container.
     pub subcommands: &'static [Command],
     packed: PackedName,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Admin, Bind, ClientLimits, Cluster, Commands, Config, Connections, Format, Kind, Listener, Log,
-    Retry, Server, Timeouts, TopologyRefresh,
+    Retry, Server, Timeouts, TopologyRefresh, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -19,6 +19,8 @@ impl Default for Config {
             listeners: vec![Listener::default()],
             users: Vec::new(),
             cluster: Cluster::default(),
+            namespaces: Vec::new(),
+            unmatched: Unmatched::default(),
             commands: Commands::default(),
             admin: Admin::default(),
             log: Log::default(),

@@ -14,6 +14,7 @@ pub mod env;
 pub mod keys;
 mod layer;
 mod load;
+mod namespace;
 mod problem;
 mod read;
 mod secret;
@@ -26,6 +27,9 @@ mod value;
 pub use crate::cluster::addr::Addr;
 pub use check::warnings;
 pub use load::{Flags, SourceFile, Sources, load};
+pub use namespace::{
+    JitterBy, KeepTtl, Mode, Namespace, OverMax, Persist, Scripts, Strength, Ttl, Unmatched,
+};
 pub use problem::{Origin, Problem};
 pub use secret::{Password, Secret};
 
@@ -42,6 +46,10 @@ pub struct Config {
     pub users: Vec<User>,
     /// The Redis behind slotmux.
     pub cluster: Cluster,
+    /// Namespaces with their policies.
+    pub namespaces: Vec<Namespace>,
+    /// What is allowed on keys of no namespace.
+    pub unmatched: Unmatched,
     /// Commands that need a decision.
     pub commands: Commands,
     /// The HTTP address for `/metrics`, `/healthz` and `/readyz`.

@@ -10,6 +10,7 @@ pub(super) use super::super::route::{
 };
 pub(super) use super::super::{Command, Flags};
 use super::PackedName;
+use crate::policy::Lifetime;
 
 /// No keys.
 pub(super) const NONE: KeySpec = KeySpec::None;
@@ -114,6 +115,7 @@ pub(super) const fn container(
         route,
         keys,
         since,
+        lifetime: Lifetime::of(full_name, flags),
         subcommands,
         packed,
     }

@@ -1,0 +1,159 @@
+//! `[[namespace]]`: key prefixes, and what is allowed to the keys below them.
+
+use std::time::Duration;
+
+/// `[[namespace]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Namespace {
+    /// Its name in metrics, errors and `REDIS_TTL_<NAME>`; unique.
+    pub name: String,
+    /// The literal prefixes of its keys; never empty, none of them stands in another namespace too.
+    pub prefixes: Vec<String>,
+    /// How long its keys may live.
+    pub ttl: Ttl,
+    /// Further environment variables that set `ttl.default`, besides `REDIS_TTL_<NAME>`.
+    pub ttl_env: Vec<String>,
+    /// Whether commands that may change its keys are refused.
+    pub read_only: bool,
+    /// Bytes of a key. `None`: no limit.
+    pub max_key: Option<usize>,
+    /// Bytes of one argument of a write, the key aside. `None`: no limit.
+    pub max_value: Option<usize>,
+    /// Commands that are refused on its keys: full names in lower case, `object|freq` of a subcommand.
+    pub deny: Vec<String>,
+}
+
+/// `[namespace.ttl]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ttl {
+    /// Whether the policy is enforced.
+    pub mode: Mode,
+    /// The TTL of a key that a write leaves without one. `None`: that of `max`, if there is one.
+    pub default: Option<Duration>,
+    /// The longest TTL. `None`: no limit.
+    pub max: Option<Duration>,
+    /// The shortest TTL that a write may give. `None`: no limit.
+    pub min: Option<Duration>,
+    /// The default is spread by this fraction to both sides, 0 to 1.
+    pub jitter: f64,
+    /// What decides where in the spread a key lands.
+    pub jitter_by: JitterBy,
+    /// What becomes of a TTL above `max`.
+    pub over_max: OverMax,
+    /// What becomes of `PERSIST` and `GETEX … PERSIST`.
+    pub persist: Persist,
+    /// What `SET … KEEPTTL` may do.
+    pub keepttl: KeepTtl,
+    /// How an expiry is attached to a command that cannot carry one.
+    pub strength: Strength,
+    /// What becomes of the keys that scripts and functions declare.
+    pub scripts: Scripts,
+}
+
+/// `ttl.mode`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// There is no policy.
+    Off,
+    /// What enforcing would change is counted; nothing is changed.
+    Observe,
+    /// The policy holds.
+    #[default]
+    Enforce,
+}
+
+/// `ttl.jitter_by`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum JitterBy {
+    /// The same for a key every time and on every proxy.
+    #[default]
+    Key,
+    /// Another at every write.
+    Random,
+}
+
+/// `ttl.over_max`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OverMax {
+    /// It becomes `max`.
+    #[default]
+    Clamp,
+    /// The command is refused.
+    Reject,
+}
+
+/// `ttl.persist`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Persist {
+    /// It removes the TTL, as in Redis.
+    #[default]
+    Allow,
+    /// The key gets the default TTL instead.
+    Rewrite,
+    /// The command is refused.
+    Reject,
+}
+
+/// `ttl.keepttl`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum KeepTtl {
+    /// It keeps what there is; a key without TTL stays without.
+    Honour,
+    /// A key that would stay without TTL gets the default.
+    #[default]
+    Heal,
+}
+
+/// `ttl.strength`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Strength {
+    /// Command and expiry are one transaction.
+    #[default]
+    Atomic,
+    /// The expiry follows the command at once.
+    Pipelined,
+    /// Only commands that can carry an expiry themselves get one.
+    InlineOnly,
+}
+
+/// `ttl.scripts`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Scripts {
+    /// Their declared keys get an expiry behind the script.
+    #[default]
+    Append,
+    /// They run as they are.
+    Allow,
+    /// They are refused.
+    Reject,
+}
+
+/// `unmatched`: what is allowed on keys of no namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Unmatched {
+    /// Everything.
+    #[default]
+    Allow,
+    /// Reads.
+    ReadOnly,
+    /// Nothing.
+    Reject,
+}
+
+impl Default for Ttl {
+    fn default() -> Ttl {
+        Ttl {
+            mode: Mode::default(),
+            default: None,
+            max: None,
+            min: None,
+            jitter: 0.0,
+            jitter_by: JitterBy::default(),
+            over_max: OverMax::default(),
+            persist: Persist::default(),
+            keepttl: KeepTtl::default(),
+            strength: Strength::default(),
+            scripts: Scripts::default(),
+        }
+    }
+}

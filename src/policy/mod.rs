@@ -1,0 +1,155 @@
+//! Namespaces and their policies, as the way of a request needs them: found by key prefix, durations in milliseconds.
+//!
+//! Everything here is a pure function of the configuration and a request. What is sent and when is not decided here.
+
+use std::cmp::Reverse;
+
+use crate::config::{Config, Namespace, Unmatched};
+
+pub mod govern;
+pub mod lifetime;
+pub mod ttl;
+
+pub use govern::{Actions, Block, Decision, Governed, Reply};
+pub use lifetime::Lifetime;
+pub use ttl::TtlPolicy;
+
+/// The number of a namespace: its place in the configuration plus one. 0 are the keys of no namespace.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct NamespaceId(pub u16);
+
+impl NamespaceId {
+    /// The keys that no namespace claims.
+    pub const UNMATCHED: NamespaceId = NamespaceId(0);
+}
+
+/// One namespace's policy.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The namespace's name.
+    pub name: String,
+    /// How long keys may live. `None`: as long as they like, at no cost.
+    pub ttl: Option<TtlPolicy>,
+    /// Whether writes are refused.
+    pub read_only: bool,
+    /// Bytes of a key.
+    pub max_key: Option<usize>,
+    /// Bytes of one argument of a write, the key aside.
+    pub max_value: Option<usize>,
+    /// Full names of refused commands, in lower case.
+    pub deny: Vec<String>,
+}
+
+/// All policies.
+#[derive(Clone, Debug, Default)]
+pub struct Policies {
+    /// Prefixes with their namespaces, longest first.
+    prefixes: Vec<(Box<[u8]>, NamespaceId)>,
+    policies: Vec<Policy>,
+    unmatched: Unmatched,
+}
+
+impl Policies {
+    /// The policies of a configuration.
+    pub fn new(config: &Config) -> Policies {
+        let mut prefixes = Vec::new();
+        for (namespace, number) in config.namespaces.iter().zip(1..) {
+            for prefix in &namespace.prefixes {
+                prefixes.push((prefix.as_bytes().into(), NamespaceId(number)));
+            }
+        }
+        prefixes.sort_by_key(|(prefix, _): &(Box<[u8]>, _)| Reverse(prefix.len()));
+        Policies {
+            prefixes,
+            policies: config.namespaces.iter().map(Policy::new).collect(),
+            unmatched: config.unmatched,
+        }
+    }
+
+    /// Whether a request needs to be looked at. With nothing configured this is all that it costs.
+    pub fn is_active(&self) -> bool {
+        !self.policies.is_empty() || self.unmatched != Unmatched::Allow
+    }
+
+    /// What is allowed on keys of no namespace.
+    pub fn unmatched(&self) -> Unmatched {
+        self.unmatched
+    }
+
+    /// The namespace of a key: that of the longest prefix.
+    pub fn find(&self, key: &[u8]) -> NamespaceId {
+        self.prefixes
+            .iter()
+            .find(|(prefix, _)| key.starts_with(prefix))
+            .map_or(NamespaceId::UNMATCHED, |(_, namespace)| *namespace)
+    }
+
+    /// The policy of a namespace; `None` for keys of none.
+    pub fn get(&self, namespace: NamespaceId) -> Option<&Policy> {
+        self.policies.get(usize::from(namespace.0).checked_sub(1)?)
+    }
+
+    /// Every namespace with its number.
+    pub fn iter(&self) -> impl Iterator<Item = (NamespaceId, &Policy)> {
+        (1..).map(NamespaceId).zip(&self.policies)
+    }
+}
+
+impl Policy {
+    fn new(namespace: &Namespace) -> Policy {
+        Policy {
+            name: namespace.name.clone(),
+            ttl: TtlPolicy::new(&namespace.ttl),
+            read_only: namespace.read_only,
+            max_key: namespace.max_key,
+            max_value: namespace.max_value,
+            deny: namespace.deny.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Ttl;
+
+    fn namespace(name: &str, prefixes: &[&str]) -> Namespace {
+        Namespace {
+            name: name.to_owned(),
+            prefixes: prefixes.iter().map(|&prefix| prefix.to_owned()).collect(),
+            ttl: Ttl::default(),
+            ttl_env: Vec::new(),
+            read_only: false,
+            max_key: None,
+            max_value: None,
+            deny: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_wins() {
+        let config = Config {
+            namespaces: vec![
+                namespace("app", &["app:", "old:"]),
+                namespace("cache", &["app:cache:"]),
+            ],
+            ..Config::default()
+        };
+        let policies = Policies::new(&config);
+        let name = |key: &str| {
+            let found = policies.get(policies.find(key.as_bytes()));
+            found.map(|policy| policy.name.as_str())
+        };
+        assert_eq!(name("app:1"), Some("app"));
+        assert_eq!(name("app:cache:1"), Some("cache"));
+        assert_eq!(name("app:cache:"), Some("cache"));
+        assert_eq!(name("old:1"), Some("app"));
+        assert_eq!(name("app"), None);
+        assert_eq!(name(""), None);
+    }
+
+    #[test]
+    fn nothing_configured_is_not_active() {
+        assert!(!Policies::new(&Config::default()).is_active());
+    }
+}

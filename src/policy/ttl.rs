@@ -1,0 +1,222 @@
+//! The arithmetic of lifetimes: what a policy makes of a given TTL, and of none. All in milliseconds.
+//!
+//! No TTL counts as an infinite one, so a maximum alone is also the default.
+
+use std::hash::Hasher;
+use std::time::Duration;
+
+use crate::config::{JitterBy, KeepTtl, Mode, OverMax, Persist, Scripts, Strength, Ttl};
+
+/// A policy that says something: there is a default, a maximum or a minimum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TtlPolicy {
+    /// Never [`Mode::Off`].
+    pub mode: Mode,
+    /// For a write that brings no TTL, before jitter; never above `max`. `None`: the policy only bounds what is given.
+    pub default: Option<u64>,
+    /// Upper bound.
+    pub max: Option<u64>,
+    /// Lower bound of what a write gives.
+    pub min: Option<u64>,
+    /// Spread of the default to both sides, 0 to 1.
+    pub jitter: f64,
+    /// What decides where in the spread a key lands.
+    pub jitter_by: JitterBy,
+    /// What becomes of a TTL above `max`.
+    pub over_max: OverMax,
+    /// What becomes of PERSIST.
+    pub persist: Persist,
+    /// What KEEPTTL may do.
+    pub keepttl: KeepTtl,
+    /// How an expiry is attached.
+    pub strength: Strength,
+    /// What becomes of scripts.
+    pub scripts: Scripts,
+}
+
+/// What a policy makes of a given TTL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Given {
+    /// It may stay.
+    Fits,
+    /// It becomes the maximum.
+    Clamped(u64),
+    /// It becomes the minimum.
+    Raised(u64),
+    /// It is above the maximum, and the policy refuses that.
+    Refused {
+        /// The maximum.
+        max: u64,
+    },
+}
+
+impl TtlPolicy {
+    /// The policy of a configuration; `None` if it says nothing, so that its namespace costs nothing.
+    pub fn new(ttl: &Ttl) -> Option<TtlPolicy> {
+        let default = milliseconds(ttl.default);
+        let max = milliseconds(ttl.max);
+        let min = milliseconds(ttl.min);
+        if ttl.mode == Mode::Off || (default, max, min) == (None, None, None) {
+            return None;
+        }
+        Some(TtlPolicy {
+            mode: ttl.mode,
+            default: default.or(max),
+            max,
+            min,
+            jitter: ttl.jitter,
+            jitter_by: ttl.jitter_by,
+            over_max: ttl.over_max,
+            persist: ttl.persist,
+            keepttl: ttl.keepttl,
+            strength: ttl.strength,
+            scripts: ttl.scripts,
+        })
+    }
+
+    /// The TTL of `key` when a write brings none. The spread moves it within the minimum and the maximum.
+    pub fn default_for(&self, key: &[u8]) -> Option<u64> {
+        let default = self.default?;
+        if self.jitter == 0.0 {
+            return Some(default);
+        }
+        let place = match self.jitter_by {
+            JitterBy::Key => place_of(key),
+            JitterBy::Random => fastrand::f64(),
+        };
+        let spread = 1.0 - self.jitter + 2.0 * self.jitter * place;
+        // Below 2^53 milliseconds, which is 285,000 years, this is exact enough; and a TTL of 0 would delete.
+        let moved = (default as f64 * spread).round().max(1.0) as u64;
+        let moved = moved.max(self.min.unwrap_or(0));
+        Some(moved.min(self.max.unwrap_or(u64::MAX)))
+    }
+
+    /// What becomes of a TTL that a write brings. One of 0 or less deletes the key or is an error: not our business.
+    pub fn given(&self, ttl: i64) -> Given {
+        let Ok(ttl) = u64::try_from(ttl) else {
+            return Given::Fits;
+        };
+        match (self.max, self.min) {
+            (Some(max), _) if ttl > max => match self.over_max {
+                OverMax::Clamp => Given::Clamped(max),
+                OverMax::Reject => Given::Refused { max },
+            },
+            (_, Some(min)) if ttl > 0 && ttl < min => Given::Raised(min),
+            _ => Given::Fits,
+        }
+    }
+}
+
+fn milliseconds(duration: Option<Duration>) -> Option<u64> {
+    let duration = duration.filter(|duration| !duration.is_zero())?;
+    Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A place in 0..1 that is the same for a key on every proxy: FNV-1a, whose bits are mixed once more because its upper
+/// ones hardly differ between keys that differ in their last byte only.
+fn place_of(key: &[u8]) -> f64 {
+    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+    hash.write(key);
+    let mixed = (hash.0 ^ (hash.0 >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 11) as f64 / (1u64 << 53) as f64
+}
+
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn policy(change: impl FnOnce(&mut Ttl)) -> TtlPolicy {
+        let mut ttl = Ttl::default();
+        change(&mut ttl);
+        TtlPolicy::new(&ttl).expect("a policy that says something")
+    }
+
+    #[test]
+    fn a_policy_that_says_nothing_is_none() {
+        assert_eq!(TtlPolicy::new(&Ttl::default()), None);
+        let zero = Ttl {
+            default: Some(Duration::ZERO),
+            ..Ttl::default()
+        };
+        assert_eq!(TtlPolicy::new(&zero), None);
+        let off = Ttl {
+            mode: Mode::Off,
+            max: Some(SECOND),
+            ..Ttl::default()
+        };
+        assert_eq!(TtlPolicy::new(&off), None);
+    }
+
+    #[test]
+    fn a_maximum_alone_is_also_the_default() {
+        let policy = policy(|ttl| ttl.max = Some(SECOND));
+        assert_eq!(policy.default_for(b"k"), Some(1000));
+    }
+
+    #[test]
+    fn given_ttls() {
+        let clamp = policy(|ttl| {
+            ttl.max = Some(10 * SECOND);
+            ttl.min = Some(SECOND);
+        });
+        for (ttl, expected) in [
+            (i64::MIN, Given::Fits),
+            (-1, Given::Fits),
+            (0, Given::Fits),
+            (1, Given::Raised(1000)),
+            (999, Given::Raised(1000)),
+            (1000, Given::Fits),
+            (10_000, Given::Fits),
+            (10_001, Given::Clamped(10_000)),
+            (i64::MAX, Given::Clamped(10_000)),
+        ] {
+            assert_eq!(clamp.given(ttl), expected, "{ttl}");
+        }
+        let reject = policy(|ttl| {
+            ttl.max = Some(SECOND);
+            ttl.over_max = OverMax::Reject;
+        });
+        assert_eq!(reject.given(1001), Given::Refused { max: 1000 });
+    }
+
+    #[test]
+    fn jitter_spreads_within_the_bounds_and_repeats() {
+        let wide = policy(|ttl| {
+            ttl.default = Some(100 * SECOND);
+            ttl.jitter = 0.1;
+        });
+        let all: Vec<u64> = (0..1000)
+            .map(|i| wide.default_for(format!("key:{i}").as_bytes()).unwrap())
+            .collect();
+        assert!(all.iter().all(|ttl| (90_000..=110_000).contains(ttl)));
+        let tenths: std::collections::HashSet<u64> = all.iter().map(|ttl| ttl / 2000).collect();
+        assert!(tenths.len() >= 10, "spread over all of it: {tenths:?}");
+        assert_eq!(wide.default_for(b"key:7"), wide.default_for(b"key:7"));
+        let bounded = policy(|ttl| {
+            ttl.default = Some(100 * SECOND);
+            ttl.max = Some(100 * SECOND);
+            ttl.min = Some(95 * SECOND);
+            ttl.jitter = 0.5;
+        });
+        for i in 0..1000 {
+            let ttl = bounded.default_for(format!("key:{i}").as_bytes()).unwrap();
+            assert!((95_000..=100_000).contains(&ttl), "{ttl}");
+        }
+    }
+}
