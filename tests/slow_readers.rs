@@ -6,7 +6,8 @@ mod common;
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -280,4 +281,51 @@ fn a_reader_is_not_held_up_by_ones_that_do_not_read_on_the_same_lane() {
     for _ in 0..100 {
         assert_eq!(reader.call(&["GET", &key]), Value::bulk(&value));
     }
+}
+
+#[test]
+fn replies_that_waited_for_their_turn_are_not_counted_for_ever() {
+    // A client that always has something in flight on two nodes: the quick one is ahead of the slow one all the time,
+    // so that there is never a moment without a reply that waits for its turn.
+    const AHEAD: usize = 8;
+    const ROUNDS: usize = 400;
+    let layout = Layout::default();
+    let quick_has_answered = Arc::new(AtomicUsize::new(0));
+    let counted = quick_has_answered.clone();
+    let slow_has_answered = AtomicUsize::new(0);
+    let slow = Peer::start_in(&layout, move |request| {
+        (request.name() == "GET").then(|| {
+            let round = slow_has_answered.fetch_add(1, Ordering::SeqCst);
+            poll_until(PATIENCE, "the quick node to be ahead", || {
+                counted.load(Ordering::SeqCst) > round + 2
+            });
+            Step::reply("+slow\r\n")
+        })
+    });
+    let value = "q".repeat(10_000);
+    let reply = format!("${}\r\n{value}\r\n", value.len());
+    let quick = Peer::start_in(&layout, move |request| {
+        (request.name() == "GET").then(|| {
+            quick_has_answered.fetch_add(1, Ordering::SeqCst);
+            Step::reply(&reply)
+        })
+    });
+    layout.set(&[(0, 8191, slow.port()), (8192, 16383, quick.port())]);
+    let proxy = Proxy::start_at(&slow.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("listener.limits.output_hard", "1MiB");
+    });
+    let pair = [
+        common::client::command(&["GET", &*key_of(0, 8191, "slow")]),
+        common::client::command(&["GET", &*key_of(8192, 16383, "quick")]),
+    ]
+    .concat();
+    let mut client = proxy.client();
+    client.send_raw(&pair.repeat(AHEAD));
+    for _ in 0..ROUNDS {
+        assert_eq!(client.read(), Value::Simple("slow".to_owned()));
+        assert_eq!(client.read(), Value::bulk(&value));
+        client.send_raw(&pair);
+    }
+    assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(0.0));
 }

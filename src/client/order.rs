@@ -8,6 +8,10 @@ use std::collections::VecDeque;
 /// Buffers above this capacity are not kept for the next burst.
 const KEEP_CAPACITY: usize = 16 * 1024;
 
+/// Bytes that have gone out are cut away once they are at least this many and at least half of the buffer: each byte
+/// is then moved at most once on average.
+const COMPACT_AT: usize = 64 * 1024;
+
 /// A reply that is not next in line.
 #[derive(Debug)]
 enum Reply {
@@ -26,6 +30,8 @@ pub struct Held {
     bytes: Vec<u8>,
     /// How many `Whole` replies point into `bytes`.
     whole: usize,
+    /// Bytes of `bytes` that have gone out.
+    gone: usize,
     /// Bytes in `Pieces` replies.
     pieces: usize,
 }
@@ -38,7 +44,7 @@ impl Held {
 
     /// Bytes that are held.
     pub fn len(&self) -> usize {
-        self.bytes.len() + self.pieces
+        self.bytes.len() - self.gone + self.pieces
     }
 
     /// Holds bytes of the reply that is `ahead` places behind the next one. `complete` tells its last piece.
@@ -87,6 +93,7 @@ impl Held {
                     let start = *start as usize;
                     out.extend_from_slice(&self.bytes[start..start + *len as usize]);
                     self.whole -= 1;
+                    self.gone += *len as usize;
                 }
                 Some(Reply::Pieces { bytes, complete }) => {
                     out.extend_from_slice(bytes);
@@ -102,11 +109,29 @@ impl Held {
             self.replies.pop_front();
             completed += 1;
         }
-        // The byte buffer starts again as soon as no reply points into it.
+        // The byte buffer starts again as soon as no reply points into it. A client that always has commands in flight
+        // on a quick and on a slow node never comes to that point.
         if self.whole == 0 {
             self.bytes.clear();
+            self.gone = 0;
+        } else if self.gone >= COMPACT_AT && self.gone * 2 >= self.bytes.len() {
+            self.compact();
         }
         completed
+    }
+
+    /// Cuts what has gone out of the byte buffer. Replies lie there as they came, not in request order.
+    fn compact(&mut self) {
+        let mut kept = Vec::with_capacity(self.bytes.len() - self.gone);
+        for reply in &mut self.replies {
+            if let Reply::Whole { start, len } = reply {
+                let from = *start as usize;
+                *start = kept.len() as u32;
+                kept.extend_from_slice(&self.bytes[from..from + *len as usize]);
+            }
+        }
+        self.bytes = kept;
+        self.gone = 0;
     }
 
     /// Makes an empty one ready to be used by another client.
@@ -116,6 +141,7 @@ impl Held {
         self.bytes.clear();
         self.bytes.shrink_to(KEEP_CAPACITY);
         self.whole = 0;
+        self.gone = 0;
         self.pieces = 0;
     }
 }
@@ -154,6 +180,26 @@ mod tests {
         out.extend_from_slice(b"ef");
         assert_eq!(held.advance(&mut out), 1);
         assert_eq!(out, b"0abcdefz");
+    }
+
+    #[test]
+    fn a_wait_without_end_does_not_pile_up_what_has_gone_out() {
+        // Each even reply is late; when it goes out, the next odd ones are held already.
+        const AHEAD: usize = 4;
+        let odd = |i: usize| format!("{i:*>1000}").into_bytes();
+        let mut held = Held::default();
+        let mut out = Vec::new();
+        for i in 0..AHEAD {
+            held.hold(2 * i + 1, &odd(i), true);
+        }
+        for i in 0..10_000 {
+            out.clear();
+            assert_eq!(held.advance(&mut out), 1);
+            assert_eq!(out, odd(i));
+            held.hold(2 * AHEAD - 1, &odd(i + AHEAD), true);
+            assert_eq!(held.len(), AHEAD * 1000);
+            assert!(held.bytes.capacity() <= 4 * COMPACT_AT, "round {i}");
+        }
     }
 
     #[test]
