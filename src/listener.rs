@@ -3,7 +3,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixListener as StdUnixListener;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -103,8 +104,15 @@ fn tcp_socket(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
 }
 
 fn bind_unix(path: &Path) -> io::Result<Socket> {
-    // A socket file outlives its process. It is removed only if nobody listens on it any more.
-    if path.exists() && std::os::unix::net::UnixStream::connect(path).is_err() {
+    // A socket file outlives its process. It is removed only if nobody listens on it any more. To connect to a file that
+    // is no socket is refused in the same way.
+    let is_socket = path
+        .symlink_metadata()
+        .is_ok_and(|found| found.file_type().is_socket());
+    if is_socket
+        && UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    {
         std::fs::remove_file(path)?;
     }
     let listener = StdUnixListener::bind(path)?;

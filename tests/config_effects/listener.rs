@@ -10,7 +10,7 @@ use slotmux::demo::ports::PortLease;
 
 use crate::common::client::command;
 use crate::common::reply::read_value;
-use crate::common::{PATIENCE, Proxy, RawClient, Value, poll_until, shared_cluster};
+use crate::common::{PATIENCE, Proxy, RawClient, Value, poll_for, poll_until, shared_cluster};
 
 fn pong() -> Value {
     Value::Simple("PONG".into())
@@ -190,4 +190,17 @@ fn connections_are_probed_after_the_configured_time() {
             }
         });
     }
+}
+
+#[test]
+fn a_file_that_is_no_socket_is_not_replaced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notes");
+    fs::write(&path, "precious").expect("written");
+    let proxy = Proxy::launch(&shared_cluster().seeds(), None, |config| {
+        config.add_listener("near", &format!("unix:{}", path.display()));
+    });
+    assert!(!proxy.wait_exit().success());
+    assert!(proxy.log().contains("cannot listen on"), "{}", proxy.log());
+    assert_eq!(fs::read_to_string(&path).expect("still there"), "precious");
 }
