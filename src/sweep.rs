@@ -22,6 +22,17 @@ pub async fn run(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(DEADLINES_EVERY).await;
         let now = worker.clock.now();
+        // Clients first: one that is let go on below has not had its turn yet and would look idle.
+        round = round.wrapping_add(1);
+        if round.is_multiple_of(CLIENTS_EVERY) {
+            for client in worker.all_clients() {
+                worker.look_after(&client, now);
+            }
+            worker.retire_unneeded_lanes();
+            worker.wake_waiting_for_dedicated();
+            worker.buffers.trim();
+            worker.held.trim();
+        }
         worker.check_upstream(now);
         let mut in_flight = 0;
         for lane in worker.lanes() {
@@ -32,16 +43,6 @@ pub async fn run(worker: Rc<Worker>) {
         worker.memory.show(&worker.stats.client_buffer_bytes);
         worker.close_lingering(now);
         while worker.memory.is_over() && worker.shed_largest() {}
-        round = round.wrapping_add(1);
-        if round.is_multiple_of(CLIENTS_EVERY) {
-            worker.retire_unneeded_lanes();
-            worker.wake_waiting_for_dedicated();
-            worker.buffers.trim();
-            worker.held.trim();
-            for client in worker.all_clients() {
-                worker.look_after(&client, now);
-            }
-        }
     }
 }
 
@@ -72,8 +73,9 @@ impl Worker {
         client.check_output(self);
         client.check_stall(self);
         let idle = self.config.listeners[usize::from(client.listener)].idle_timeout;
-        let is_idle = idle.is_some_and(|idle| client.last_seen.get().is_over(ticks(idle), now))
+        let is_idle = idle.is_some_and(|idle| client.is_quiet_for(ticks(idle), now))
             && client.in_flight() == 0
+            && !client.waits_for_slotmux()
             && client.phase() == Phase::Open;
         let has_hung_up = !client.is_read()
             && client.with_transport(|transport| transport.hangup()) == Some(Hangup::Full);

@@ -272,6 +272,16 @@ impl Client {
         self.pause.get() == Pause::No
     }
 
+    /// Whether it has neither sent anything nor taken any of its replies for `ms` milliseconds.
+    pub fn is_quiet_for(&self, ms: u32, now: Tick) -> bool {
+        self.last_seen.get().is_over(ms, now) && self.last_taken.get().is_over(ms, now)
+    }
+
+    /// Whether it has a request that is not taken yet for reasons that are not the client's.
+    pub fn waits_for_slotmux(&self) -> bool {
+        matches!(self.pause.get(), Pause::Lane | Pause::Upstream)
+    }
+
     /// Bytes that this client counts for in the worker's memory budget.
     pub fn charged(&self) -> usize {
         self.charged.get()

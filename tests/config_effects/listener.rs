@@ -193,6 +193,23 @@ fn connections_are_probed_after_the_configured_time() {
 }
 
 #[test]
+fn who_waits_for_slotmux_is_not_idle() {
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = nobody.local_addr().expect("an address").port();
+    drop(nobody);
+    let proxy = Proxy::launch(&[format!("redis://127.0.0.1:{port}")], None, |config| {
+        config.set("listener.idle_timeout", "50ms");
+        config.set("cluster.timeouts.command", "4s");
+    });
+    let mut client = poll_for(PATIENCE, "a connection", || {
+        RawClient::try_connect(proxy.port()).ok()
+    });
+    // It waits for an upstream, and longer than the clients are looked at for idleness.
+    let reply = client.call(&["GET", "k"]);
+    assert!(reply.error().starts_with("LOADING"), "{reply:?}");
+}
+
+#[test]
 fn a_file_that_is_no_socket_is_not_replaced() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("notes");
