@@ -5,7 +5,8 @@ mod common;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::client::command;
@@ -482,4 +483,31 @@ fn a_large_reply_that_stalls_is_not_cut_by_its_deadline() {
     assert_eq!(client.read().error(), "ERR slotmux: upstream timeout");
     let key = key_in(false, "next", 0);
     assert_eq!(client.call(&["GET", &key]), Value::Simple(key.clone()));
+}
+
+#[test]
+fn commands_for_several_nodes_do_not_wait_for_one_that_is_lost_either() {
+    let (_faulty, sound, layout) = pair(|_| None);
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = nobody.local_addr().expect("an address").port();
+    drop(nobody);
+    layout.set(&[(0, 8191, port), (8192, 16383, sound.port())]);
+    let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "1s");
+    });
+    let (lost, found) = (key_in(false, "lost", 0), key_in(true, "found", 0));
+    let mut client = proxy.client();
+    let expected =
+        format!("ERR slotmux: node 127.0.0.1:{port} is unreachable, the command was not executed");
+    assert_eq!(client.call(&["GET", &lost]).error(), expected);
+    let timeouts = proxy.metric("slotmux_timeouts_total");
+    for _ in 0..5 {
+        assert_eq!(client.call(&["MGET", &found, &lost]).error(), expected);
+        assert_eq!(client.call(&["DEL", &found, &lost]).error(), expected);
+        assert_eq!(client.call(&["DBSIZE"]).error(), expected);
+    }
+    assert_eq!(proxy.metric("slotmux_timeouts_total"), timeouts);
+    // "not executed" is said of the whole command.
+    assert_eq!(sound.requests_named("DEL").len(), 0);
 }

@@ -49,11 +49,7 @@ pub fn to_node(
         Err(taken) => return taken,
     };
     if lane.is_given_up(worker) {
-        let mut reply = Vec::new();
-        write::error(&mut reply, &unreachable(&lane));
-        worker.stats.errors.inc();
-        answer(worker, client, &reply);
-        return Taken::Yes;
+        return refuse_unreachable(worker, client, &lane);
     }
     let entry = entry(worker, client, slot, write, request.bytes.len());
     lane.send(worker, entry, request.bytes);
@@ -61,6 +57,15 @@ pub fn to_node(
 }
 
 /// Answers a request here, unless its reply is suppressed.
+/// Answers a request that nothing was sent of: a node that it needs was given up.
+pub fn refuse_unreachable(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Taken {
+    let mut reply = Vec::new();
+    write::error(&mut reply, &unreachable(lane));
+    worker.stats.errors.inc();
+    answer(worker, client, &reply);
+    Taken::Yes
+}
+
 pub fn answer(worker: &Worker, client: &Rc<Client>, reply: &[u8]) {
     let reply = if client.is_muted() { &[] } else { reply };
     client.reply_now(worker, reply);

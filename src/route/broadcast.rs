@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::client::Client;
 use crate::client::dispatch::Taken;
-use crate::client::forward::may_share;
+use crate::client::forward::{may_share, refuse_unreachable};
 use crate::client::request::Request;
 use crate::command::Merge;
 use crate::upstream::NodeId;
@@ -29,6 +29,9 @@ pub fn broadcast(
         .iter()
         .map(|&node| worker.shared_lane(node, client))
         .collect();
+    if let Some(lost) = lanes.iter().find(|lane| lane.is_given_up(worker)) {
+        return refuse_unreachable(worker, client, lost);
+    }
     if let Some(full) = lanes.iter().find(|lane| lane.is_full(worker)) {
         full.wait(worker, client);
         return Taken::No;

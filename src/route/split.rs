@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::client::Client;
 use crate::client::dispatch::Taken;
-use crate::client::forward::{may_share, may_use};
+use crate::client::forward::{may_share, may_use, refuse_unreachable};
 use crate::client::request::Request;
 use crate::command::Merge;
 use crate::resp::write;
@@ -37,8 +37,8 @@ pub fn split(
         return Taken::No;
     }
     for group in &groups {
-        if !may_send(worker, client, group[0].0) {
-            return Taken::No;
+        if let Err(taken) = may_send(worker, client, group[0].0) {
+            return taken;
         }
     }
     let mut order = Vec::new();
@@ -102,18 +102,22 @@ pub fn split(
     Taken::Yes
 }
 
-/// Whether the part for `slot` may be sent now; if not, the client pauses. All parts are asked before one is sent.
-fn may_send(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot) -> bool {
+/// Whether the part for `slot` may be sent now; if not, the client pauses, or the request is refused as a whole. All
+/// parts are asked before one is sent.
+fn may_send(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot) -> Result<(), Taken> {
     if !may_use(worker, client, slot) {
-        return false;
+        return Err(Taken::No);
     }
     let Some(owner) = worker.slots.owner(slot) else {
-        return true;
+        return Ok(());
     };
     let lane = worker.shared_lane(owner, client);
     if lane.is_full(worker) {
         lane.wait(worker, client);
-        return false;
+        return Err(Taken::No);
+    if lane.is_given_up(worker) {
+        return Err(refuse_unreachable(worker, client, &lane));
     }
-    true
+    }
+    Ok(())
 }
