@@ -511,3 +511,34 @@ fn commands_for_several_nodes_do_not_wait_for_one_that_is_lost_either() {
     // "not executed" is said of the whole command.
     assert_eq!(sound.requests_named("DEL").len(), 0);
 }
+
+#[test]
+fn a_lane_of_ones_own_that_outlived_its_command_is_used_again() {
+    let refuses = Arc::new(AtomicBool::new(true));
+    let refused = refuses.clone();
+    let (faulty, sound, _layout) = pair(move |request| {
+        let closes = request.name() == "PING" && refused.load(Ordering::SeqCst);
+        closes.then(|| vec![Step::Close])
+    });
+    let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "500ms");
+        config.set("cluster.connections.dedicated_max", 1);
+        config.set("cluster.connections.dedicated_idle", "5m");
+        config.set("cluster.connections.backoff", "3s..3s");
+    });
+    let (key, big) = (key_in(false, "big", 0), "b".repeat(1 << 20));
+    let (mut first, mut second) = (proxy.client(), proxy.client());
+    first.send(&["SET", &key, &big]);
+    poll_until(PATIENCE, "it to have found nobody", || {
+        proxy.metric("slotmux_upstream_connect_failures_total") == Some(1.0)
+    });
+    second.send(&["SET", &key, &big]);
+    poll_until(PATIENCE, "the other to wait", || {
+        proxy.metric("slotmux_parks_total") == Some(1.0)
+    });
+    refuses.store(false, Ordering::SeqCst);
+    assert!(first.read().error().contains("is unreachable"));
+    assert_eq!(second.read(), Value::ok());
+    assert_eq!(faulty.requests_named("SET").len(), 1);
+}

@@ -57,6 +57,10 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
                 pause = shortest;
                 worker.stats.upstream_connects.inc();
                 lane.set_up(&worker, transport);
+                if lane.class == Class::Dedicated && lane.is_idle() {
+                    // What it was opened for has not waited for it: another may use it.
+                    worker.release(&lane);
+                }
                 let end = serve(&worker, &lane).await;
                 if matches!(end, End::Retired) {
                     break;
