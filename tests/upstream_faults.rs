@@ -513,6 +513,55 @@ fn commands_for_several_nodes_do_not_wait_for_one_that_is_lost_either() {
 }
 
 #[test]
+fn a_command_that_was_sent_on_keeps_its_deadline_behind_newer_ones() {
+    for is_up in [true, false] {
+        let (redirects, silence) = (Gate::default(), Gate::default());
+        let layout = Layout::default();
+        let held_back = silence.clone();
+        let silent = Peer::start_in(&layout, move |request| {
+            (request.name() == "SET").then(|| vec![Step::Gate(held_back.clone()), Step::Close])
+        });
+        let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let unused = nobody.local_addr().expect("an address").port();
+        drop(nobody);
+        let to = if is_up { silent.port() } else { unused };
+        let key = key_in(true, "moved", 0);
+        let moved = format!("-MOVED {} 127.0.0.1:{to}\r\n", slot_of(key.as_bytes()).0);
+        let held_back = redirects.clone();
+        let source = Peer::start_in(&layout, move |request| {
+            (request.name() == "SET").then(|| {
+                vec![
+                    Step::Gate(held_back.clone()),
+                    Step::Bytes(moved.clone().into_bytes()),
+                ]
+            })
+        });
+        layout.set(&[(0, 8191, to), (8192, 16383, source.port())]);
+        let proxy = Proxy::start_at(&source.seeds(), None, |config| {
+            config.set("server.workers", 1);
+            config.set("cluster.timeouts.command", "4s");
+            config.set("cluster.timeouts.response", "60s");
+            config.set("cluster.topology.refresh", "60s");
+        });
+        let (mut older, mut newer) = (proxy.client(), proxy.client());
+        older.send(&["SET", &key, "1"]);
+        assert!(!older.has_news(Duration::from_secs(2)));
+        newer.send(&["SET", &key_in(false, "newer", 0), "1"]);
+        poll_until(PATIENCE, "both to be in flight", || {
+            proxy.metric("slotmux_in_flight") == Some(2.0)
+        });
+        redirects.open();
+        assert!(older.read().error().starts_with("ERR slotmux: "));
+        assert!(
+            !newer.has_news(Duration::from_millis(1)),
+            "the older one waited for the newer one's deadline (is_up: {is_up})"
+        );
+        assert!(newer.read().error().starts_with("ERR slotmux: "));
+        silence.open();
+    }
+}
+
+#[test]
 fn a_lane_of_ones_own_that_outlived_its_command_is_used_again() {
     let refuses = Arc::new(AtomicBool::new(true));
     let refused = refuses.clone();

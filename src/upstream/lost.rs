@@ -124,12 +124,8 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         }
         return;
     }
-    if !lane
-        .entries()
-        .borrow()
-        .front()
-        .is_some_and(|oldest| oldest.arrived.is_over(worker.command_timeout, now))
-    {
+    let is_overdue = |entry: &InFlight| entry.arrived.is_over(worker.command_timeout, now);
+    if !lane.entries().borrow().iter().any(is_overdue) {
         return;
     }
     // Nothing of this was written: what is overdue is taken out, so that it does not run after its client was told.
@@ -154,16 +150,12 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     // A reply that has begun can't be replaced by an error; if the rest does not come, the silence ends it.
     let begun = usize::from(lane.is_mid_reply());
     for entry in lane.entries().borrow_mut().iter_mut().skip(begun) {
-        if !entry.is_awaited() {
-            continue;
+        if entry.is_awaited() && entry.arrived.is_over(worker.command_timeout, now) {
+            overdue.push(entry.clone());
+            entry.kind = Kind::Swallow;
         }
-        // Arrivals are in order but for the few commands that were sent again; those wait for the next look.
-        if !entry.arrived.is_over(worker.command_timeout, now) {
-            break;
-        }
-        overdue.push(entry.clone());
-        entry.kind = Kind::Swallow;
     }
+    // All are looked at: one that was sent again stands behind newer ones.
     for entry in overdue {
         worker.stats.timeouts.inc();
         worker.stats.abandoned.inc();
