@@ -591,3 +591,38 @@ fn a_lane_of_ones_own_that_outlived_its_command_is_used_again() {
     assert_eq!(second.read(), Value::ok());
     assert_eq!(faulty.requests_named("SET").len(), 1);
 }
+
+#[test]
+fn a_part_that_breaks_off_is_asked_for_again() {
+    let half = [b"*1\r\n$200000\r\n".to_vec(), vec![b'h'; 100_000]].concat();
+    let breaks = AtomicUsize::new(1);
+    let (_faulty, sound, _layout) = pair(move |request| {
+        let fewer = |left: usize| left.checked_sub(1);
+        match request.name().as_str() {
+            "MGET" if request.word(1).starts_with("never") => {
+                Some(vec![Step::Bytes(half.clone()), Step::Close])
+            }
+            "MGET"
+                if breaks
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer)
+                    .is_ok() =>
+            {
+                Some(vec![Step::Bytes(half.clone()), Step::Close])
+            }
+            "MGET" => Some(Step::reply(format!("*1\r\n+{}\r\n", request.word(1)))),
+            _ => None,
+        }
+    });
+    let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.connections.backoff", "10ms..50ms");
+    });
+    let mut client = proxy.client();
+    let keys = [key_in(false, "one", 0), key_in(false, "two", 1)];
+    let whole = Value::Array(keys.iter().cloned().map(Value::Simple).collect());
+    assert_eq!(client.call(&["MGET", &keys[0], &keys[1]]), whole);
+    // Where it breaks off each time, that is an error like any other.
+    let never = key_in(false, "never", 0);
+    assert_eq!(client.call(&["MGET", &never, &keys[0]]).error(), UNKNOWN);
+    assert_eq!(client.call(&["MGET", &keys[0], &keys[1]]), whole);
+}

@@ -85,6 +85,13 @@ impl Gather {
         }
     }
 
+    /// What has come of a part's reply broke off: it begins anew.
+    pub fn forget(&self, worker: &Worker, part: u32) {
+        let half = std::mem::take(&mut self.parts.borrow_mut()[part as usize]).len();
+        self.bytes.set(self.bytes.get() - half);
+        self.client.change_gathered(worker, half, 0);
+    }
+
     fn merge(&self, worker: &Worker, out: &mut Vec<u8>) {
         let parts = self.parts.borrow();
         let failed: Vec<&[u8]> = parts

@@ -20,16 +20,7 @@ const UNKNOWN_FATE: &str =
 /// Deals with everything that was in flight on a lane whose connection is gone.
 pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     let mut unanswered = lane.take_all();
-    if lane.is_mid_reply() && !unanswered.is_empty() {
-        let broken = unanswered.remove(0).entry;
-        if broken.is_awaited() {
-            if !broken.mute {
-                // Half a reply can't be taken back or completed; the only honest end is the client's connection.
-                broken.client.close(worker);
-            }
-            deliver_error(worker, &broken, UNKNOWN_FATE);
-        }
-    }
+    settle_half(worker, lane, &mut unanswered);
     let repeatable = repeatable(&unanswered);
     for (mut taken, repeatable) in unanswered.into_iter().zip(repeatable) {
         let entry = &taken.entry;
@@ -52,6 +43,26 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>) {
         }
     }
     lane.wake_waiting(worker);
+}
+
+/// Deals with the oldest command if the front of its reply was passed on already.
+fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered>) {
+    let Some(oldest) = unanswered.first().filter(|_| lane.is_mid_reply()) else {
+        return;
+    };
+    match &oldest.entry.kind {
+        // It has not left slotmux: the part is as if nothing had come.
+        Kind::Part { gather, part } => gather.forget(worker, *part),
+        Kind::Deliver => {
+            let broken = unanswered.remove(0).entry;
+            if !broken.mute {
+                // Half a reply can't be taken back or completed; the only honest end is the client's connection.
+                broken.client.close(worker);
+            }
+            deliver_error(worker, &broken, UNKNOWN_FATE);
+        }
+        Kind::Asking | Kind::Swallow => {}
+    }
 }
 
 /// For each command, whether it is a read that no later write of the same client on the same slot can have overtaken.
@@ -149,13 +160,13 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     let mut overdue = Vec::new();
     // A reply that has begun can't be replaced by an error; if the rest does not come, the silence ends it.
     let begun = usize::from(lane.is_mid_reply());
+    // All are looked at: one that was sent again stands behind newer ones.
     for entry in lane.entries().borrow_mut().iter_mut().skip(begun) {
         if entry.is_awaited() && entry.arrived.is_over(worker.command_timeout, now) {
             overdue.push(entry.clone());
             entry.kind = Kind::Swallow;
         }
     }
-    // All are looked at: one that was sent again stands behind newer ones.
     for entry in overdue {
         worker.stats.timeouts.inc();
         worker.stats.abandoned.inc();
@@ -170,7 +181,9 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
 
 /// Answers everything in flight with an error: the last resort after a panic in the lane's task.
 pub fn fail_all(worker: &Rc<Worker>, lane: &Rc<Lane>) {
-    for Unanswered { entry, .. } in lane.take_all() {
+    let mut unanswered = lane.take_all();
+    settle_half(worker, lane, &mut unanswered);
+    for Unanswered { entry, .. } in unanswered {
         if entry.is_awaited() {
             deliver_error(worker, &entry, UNKNOWN_FATE);
         }
