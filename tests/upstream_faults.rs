@@ -593,6 +593,42 @@ fn a_lane_of_ones_own_that_outlived_its_command_is_used_again() {
 }
 
 #[test]
+fn an_answer_to_half_a_command_ends_the_connection() {
+    let gate = Gate::default();
+    let held_back = gate.clone();
+    let is_first = AtomicBool::new(true);
+    // Answers its first connection's command before it has read a byte of it, and goes on as if nothing was.
+    let peer = Peer::start(move |request| {
+        (request.name() == "PING" && is_first.swap(false, Ordering::SeqCst)).then(|| {
+            vec![
+                Step::Bytes(b"+PONG\r\n".to_vec()),
+                Step::Gate(held_back.clone()),
+                Step::Bytes(b"-ERR too early\r\n".to_vec()),
+            ]
+        })
+    });
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("server.workers", 1);
+    });
+    let mut client = proxy.client();
+    client.send(&["SET", "half", &"h".repeat(32 << 20)]);
+    poll_until(PATIENCE, "it to be in flight", || {
+        proxy.metric("slotmux_in_flight") == Some(1.0)
+    });
+    assert!(!client.has_news(Duration::from_millis(200)));
+    gate.open();
+    assert_eq!(client.read().error(), "ERR too early");
+    // What comes next would be taken for the rest of the first value.
+    let next = "n".repeat(1 << 20);
+    for _ in 0..40 {
+        assert_eq!(client.call(&["SET", "next", &next]), Value::ok());
+    }
+    let keys: Vec<_> = peer.requests_named("SET");
+    assert!(keys.iter().all(|request| request.word(1) == "next"));
+    assert_eq!(keys.len(), 40);
+}
+
+#[test]
 fn a_part_that_breaks_off_is_asked_for_again() {
     let half = [b"*1\r\n$200000\r\n".to_vec(), vec![b'h'; 100_000]].concat();
     let breaks = AtomicUsize::new(1);

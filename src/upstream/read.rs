@@ -38,6 +38,9 @@ pub enum End {
     /// More replies than requests came: nothing on this connection can be trusted any more.
     #[error("a reply came that no command asked for")]
     Unasked,
+    /// A command was answered of which the node has a part only: it would take what follows for the rest of it.
+    #[error("a command was answered before it was sent whole")]
+    Early,
     /// The lane was taken out of use.
     #[error("no longer needed")]
     Retired,
@@ -129,7 +132,7 @@ impl Replies {
                 .entries()
                 .borrow()
                 .front()
-                .filter(|_| lane.ring().borrow().front_is_begun())
+                .filter(|entry| lane.ring().borrow().front_is_written(entry.len as usize))
                 .cloned()
                 .ok_or(End::Unasked)?;
             lane.set_mid_reply(true);
@@ -172,6 +175,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         .pop_front()
         .ok_or(End::Unasked)?;
     let len = entry.len as usize;
+    let is_early = !lane.ring().borrow().front_is_written(len);
     if worker.is_big(reply.len()) {
         learn(worker, lane, &entry);
     }
@@ -184,7 +188,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         deliver_piece(worker, &entry, reply, true);
     }
     lane.ring().borrow_mut().answer(len);
-    Ok(())
+    if is_early { Err(End::Early) } else { Ok(()) }
 }
 
 /// Remembers that the reply to `entry`, the oldest command, is big. A part of a split request is none that a client
