@@ -593,6 +593,26 @@ fn a_lane_of_ones_own_that_outlived_its_command_is_used_again() {
 }
 
 #[test]
+fn what_a_node_keeps_saying_is_told_in_its_own_words() {
+    let key = key_in(false, "refused", 0);
+    for words in [
+        "LOADING Redis is loading the dataset in memory",
+        "TRYAGAIN Multiple keys request during rehashing of slot",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    ] {
+        let (_faulty, sound, _layout) = pair(move |request| {
+            (request.name() == "GET").then(|| Step::reply(format!("-{words}\r\n")))
+        });
+        let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+            // Between two tries.
+            config.set("cluster.timeouts.command", "400ms");
+        });
+        let mut client = proxy.client();
+        assert_eq!(client.call(&["GET", &key]).error(), words);
+    }
+}
+
+#[test]
 fn an_answer_to_half_a_command_ends_the_connection() {
     let gate = Gate::default();
     let held_back = gate.clone();

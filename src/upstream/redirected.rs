@@ -75,7 +75,7 @@ pub fn take_over(
         }
         Next::Later => {
             worker.refresh.request();
-            worker.retry_later(again(entry), request());
+            worker.retry_after(again(entry), request(), reply);
             None
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::Tick;
 use crate::worker::Worker;
 
-use super::deliver::deliver_error;
+use super::deliver::{deliver_error, deliver_piece};
 use super::inflight::InFlight;
 use super::lane::Lane;
 
@@ -16,12 +16,17 @@ const FIRST_WAIT: u32 = 10;
 const LONGEST_WAIT: u32 = 160;
 /// How often waiting commands are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The error for a command that found no node to run on.
+const NOT_SERVED: &str =
+    "CLUSTERDOWN slotmux: the slot was not served before the command's deadline";
 
 /// A command that waits for another try.
 pub struct Waiting {
     entry: InFlight,
     request: Vec<u8>,
     due: Tick,
+    /// The error for which it waits: the client's if time runs out.
+    error: Option<Box<[u8]>>,
 }
 
 impl Worker {
@@ -78,17 +83,29 @@ impl Worker {
 
     /// Keeps a command for another try in a moment. Until then its client sends nothing else.
     pub fn retry_later(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
+        self.wait(entry, request, None);
+    }
+
+    /// As [`Worker::retry_later`], for a command whose node may have got over `error` then.
+    pub fn retry_after(self: &Rc<Self>, entry: InFlight, request: Vec<u8>, error: &[u8]) {
+        self.wait(entry, request, Some(error.into()));
+    }
+
+    fn wait(self: &Rc<Self>, entry: InFlight, request: Vec<u8>, error: Option<Box<[u8]>>) {
         let wait = FIRST_WAIT
             .saturating_mul(1 << entry.tries.min(8))
             .min(LONGEST_WAIT);
         let client = &entry.client;
-        client.waiting_retries.set(client.waiting_retries.get() + 1);
+        let others = client.waiting_retries.get();
+        client.waiting_retries.set(others + 1);
         let due = self.clock.now().plus(wait);
-        // An older command comes back later than a newer one that did not even set out: it goes ahead of it.
+        // An older command comes back later than a newer one that did not even set out: it goes ahead of it. Most have
+        // no other; in an outage thousands wait here.
         let mut waiting = self.waiting.borrow_mut();
-        let place = waiting
-            .iter()
-            .position(|newer| entry.is_older_in_stream(&newer.entry))
+        let is_older = |newer: &Waiting| entry.is_older_in_stream(&newer.entry);
+        let place = (others > 0)
+            .then(|| waiting.iter().position(is_older))
+            .flatten()
             .unwrap_or(waiting.len());
         waiting.insert(
             place,
@@ -96,6 +113,7 @@ impl Worker {
                 entry,
                 request,
                 due,
+                error,
             },
         );
         drop(waiting);
@@ -118,30 +136,28 @@ impl Worker {
     fn send_due(self: &Rc<Self>) {
         let now = self.clock.now();
         let waiting = self.waiting.take();
-        for Waiting {
-            entry,
-            request,
-            due,
-        } in waiting
-        {
-            let client = entry.client.clone();
-            if !self.has_time(&entry) {
-                client.waiting_retries.set(client.waiting_retries.get() - 1);
+        for one in waiting {
+            let client = one.entry.client.clone();
+            let retries = client.waiting_retries.get();
+            // Without itself, so that one that is alone is not compared with all the others.
+            client.waiting_retries.set(retries - 1);
+            if client.is_closed() {
+                // It has not run and nobody waits for it; its bytes count for nobody any more.
+                deliver_piece(self, &one.entry, b"", true);
+            } else if !self.has_time(&one.entry) {
                 self.stats.timeouts.inc();
-                deliver_error(
-                    self,
-                    &entry,
-                    "CLUSTERDOWN slotmux: the slot was not served before the command's deadline",
-                );
-            } else if due.has_come(now) && !self.has_retry_ahead(&entry) {
-                client.waiting_retries.set(client.waiting_retries.get() - 1);
-                self.send_again(entry, request);
+                match one.error {
+                    Some(error) => {
+                        self.stats.errors.inc();
+                        deliver_piece(self, &one.entry, &error, true);
+                    }
+                    None => deliver_error(self, &one.entry, NOT_SERVED),
+                }
+            } else if one.due.has_come(now) && !self.has_retry_ahead(&one.entry) {
+                self.send_again(one.entry, one.request);
             } else {
-                self.waiting.borrow_mut().push_back(Waiting {
-                    entry,
-                    request,
-                    due,
-                });
+                client.waiting_retries.set(retries);
+                self.waiting.borrow_mut().push_back(one);
             }
         }
     }
