@@ -441,3 +441,30 @@ fn all_clients_together_stay_within_the_memory_limit() {
     neighbour.goes_on();
     neighbour.finish();
 }
+
+#[test]
+fn what_waits_for_a_slot_that_nobody_serves_counts_against_the_memory_limit() {
+    let layout = Layout::default();
+    let peer = Peer::start_in(&layout, |_| None);
+    layout.set(&[(8192, 16383, peer.port())]);
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("server.memory_limit", "64MiB");
+        config.set("cluster.timeouts.command", "60s");
+    });
+    let request = common::client::command(&["SET", &key_in(false, "nobody"), &"n".repeat(8 << 20)]);
+    let mut clients: Vec<RawClient> = (0..20).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        // The proxy may close it in the middle.
+        let _ = client.try_send_raw(&request);
+    }
+    poll_until(PATIENCE, "the limit to be kept", || {
+        proxy.metric("slotmux_limit_closes_total") >= Some(12.0)
+    });
+    poll_until(PATIENCE, "the memory of those to be given back", || {
+        proxy.rss() < 128 << 20
+    });
+    let mut other = proxy.client();
+    let key = key_in(true, "somebody");
+    assert_eq!(other.call(&["SET", &key, "1"]), Value::ok());
+}

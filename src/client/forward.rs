@@ -29,6 +29,7 @@ pub fn to_slot(
         // Nobody serves the slot, as far as we know. The refresh may know better before the deadline.
         worker.refresh.request();
         let entry = entry(worker, client, Some(slot), write, request.bytes.len());
+        client.add_request_bytes(worker, request.bytes.len());
         worker.retry_later(entry, request.bytes.to_vec());
         return Taken::Yes;
     };
@@ -56,7 +57,6 @@ pub fn to_node(
     Taken::Yes
 }
 
-/// Answers a request here, unless its reply is suppressed.
 /// Answers a request that nothing was sent of: a node that it needs was given up.
 pub fn refuse_unreachable(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Taken {
     let mut reply = Vec::new();
@@ -66,6 +66,7 @@ pub fn refuse_unreachable(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> 
     Taken::Yes
 }
 
+/// Answers a request here, unless its reply is suppressed.
 pub fn answer(worker: &Worker, client: &Rc<Client>, reply: &[u8]) {
     let reply = if client.is_muted() { &[] } else { reply };
     client.reply_now(worker, reply);
@@ -104,7 +105,7 @@ pub fn may_be_alone(client: &Client) -> bool {
 pub fn set_out_alone(worker: &Worker, client: &Client, bytes: usize) {
     worker.stats.alone.inc();
     client.is_alone.set(true);
-    client.set_alone_bytes(worker, bytes);
+    client.add_request_bytes(worker, bytes);
 }
 
 /// The lane for a request. One that is big, or is likely to bring a big reply, travels alone, so that it holds up

@@ -106,8 +106,8 @@ pub struct Client {
     sent: Cell<usize>,
     /// Bytes that were read and not taken yet; its task holds them.
     pending_input: Cell<usize>,
-    /// Bytes of its big request that is on a lane of its own.
-    alone_bytes: Cell<usize>,
+    /// Bytes of its requests that are kept for it alone: a big one on its way, and what waits for another try.
+    request_bytes: Cell<usize>,
     /// Bytes of replies that are collected from several nodes for it.
     gathered: Cell<usize>,
     /// A lane of its own that is not read until this client has taken more of what it has.
@@ -152,7 +152,7 @@ impl Client {
             out: RefCell::new(Vec::new()),
             sent: Cell::new(0),
             pending_input: Cell::new(0),
-            alone_bytes: Cell::new(0),
+            request_bytes: Cell::new(0),
             gathered: Cell::new(0),
             held_back: RefCell::new(None),
             last_taken: Cell::new(now),

@@ -367,7 +367,7 @@ impl Client {
             return;
         }
         let bytes = self.pending_input.get()
-            + self.alone_bytes.get()
+            + self.request_bytes.get()
             + self.gathered.get()
             + self.buffered();
         self.charge(worker, if bytes > WORTH_COUNTING { bytes } else { 0 });

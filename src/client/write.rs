@@ -80,7 +80,7 @@ impl Client {
         self.head_seq.set(head);
         if self.in_flight() == 0 {
             // What it counts for is brought up to date by the flush that follows.
-            self.alone_bytes.set(0);
+            self.request_bytes.set(0);
         }
         if let Pause::InFlight(most) = self.pause.get()
             && self.in_flight() <= most
@@ -224,9 +224,9 @@ impl Client {
         }
     }
 
-    /// Counts the bytes of a big request that is on its way.
-    pub(super) fn set_alone_bytes(&self, worker: &Worker, bytes: usize) {
-        self.alone_bytes.set(bytes);
+    /// Counts the bytes of a request that is kept for this client alone, until nothing of it is in flight.
+    pub fn add_request_bytes(&self, worker: &Worker, bytes: usize) {
+        self.request_bytes.set(self.request_bytes.get() + bytes);
         self.charge_buffers(worker);
     }
 

@@ -51,6 +51,9 @@ pub fn split(
         }
     }
     worker.stats.split.inc();
+    if worker.is_big(request.bytes.len()) {
+        client.add_request_bytes(worker, request.bytes.len());
+    }
     let mute = client.is_muted();
     let seq = client.take_seq();
     let arrived = worker.clock.now();
@@ -112,12 +115,12 @@ fn may_send(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot) -> Result<(), 
         return Ok(());
     };
     let lane = worker.shared_lane(owner, client);
-    if lane.is_full(worker) {
-        lane.wait(worker, client);
-        return Err(Taken::No);
     if lane.is_given_up(worker) {
         return Err(refuse_unreachable(worker, client, &lane));
     }
+    if lane.is_full(worker) {
+        lane.wait(worker, client);
+        return Err(Taken::No);
     }
     Ok(())
 }
