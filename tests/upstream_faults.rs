@@ -682,3 +682,42 @@ fn a_part_that_breaks_off_is_asked_for_again() {
     assert_eq!(client.call(&["MGET", &never, &keys[0]]).error(), UNKNOWN);
     assert_eq!(client.call(&["MGET", &keys[0], &keys[1]]), whole);
 }
+
+#[test]
+fn what_passes_is_hidden_unless_that_would_break_the_order() {
+    const TRIES: usize = 3;
+    for words in [
+        "TRYAGAIN Multiple keys request during rehashing of slot",
+        "CLUSTERDOWN Hash slot not served",
+        "LOADING Redis is loading the dataset in memory",
+        "READONLY You can't write against a read only replica.",
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    ] {
+        let refused = AtomicUsize::new(TRIES + 1);
+        let (faulty, sound, _layout) = pair(move |request| {
+            let fewer = |left: usize| left.checked_sub(1);
+            (request.name() == "INCR").then(|| {
+                match refused.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer) {
+                    Ok(_) => Step::reply(format!("-{words}\r\n")),
+                    Err(_) => Step::reply(format!("+{}\r\n", request.word(1))),
+                }
+            })
+        });
+        let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+            config.set("server.workers", 1);
+            config.set("cluster.timeouts.command", "20s");
+        });
+        let (key, other) = (key_in(false, "a{passing}", 0), key_in(false, "b", 0));
+        let mut client = proxy.client();
+        // Followed by one on its slot, it must not come behind that.
+        let replies = client.pipeline(&[vec!["INCR", &key], vec!["GET", &key]]);
+        assert_eq!(replies[0].error(), words);
+        // Alone on its slot it is tried again, ahead of what comes later.
+        client.send(&["INCR", &other]);
+        client.send(&["INCR", &key]);
+        assert_eq!(client.read(), Value::Simple(other.clone()), "{words}");
+        assert_eq!(client.read(), Value::Simple(key.clone()), "{words}");
+        let asked = faulty.requests_named("INCR");
+        assert_eq!(asked.len(), 1 + TRIES + 2, "{words}");
+    }
+}
