@@ -2,7 +2,10 @@
 
 mod common;
 
+use std::net::TcpListener;
+
 use common::{Proxy, RawClient, Value, poll_until, shared_cluster, shared_proxy};
+use slotmux::demo::server::{LocalServer, ServerOptions};
 use slotmux::slot::slot_of;
 
 fn text(words: &[&str]) -> Vec<String> {
@@ -171,6 +174,42 @@ fn a_script_exists_when_every_node_has_it() {
         assert_eq!(client.call(&["SCRIPT", "LOAD", script]), Value::bulk(sha));
         let found = client.call(&exists);
         assert_eq!(found.items(), [Value::Integer(1), Value::Integer(0)]);
+    }
+}
+
+#[test]
+fn what_a_script_says_is_no_redirect_and_it_runs_once() {
+    let server = LocalServer::start(&ServerOptions::default()).expect("a server");
+    let single = Proxy::start_before(&server, |_| {});
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let elsewhere = nobody.local_addr().expect("an address");
+    let redirect =
+        |code: &str, key: &str| format!("{code} {} {elsewhere}", slot_of(key.as_bytes()).0);
+    let plain = "said:plain";
+    for (mut client, key, said) in [
+        (single.client(), plain, redirect("MOVED", plain)),
+        (single.client(), plain, redirect("ASK", plain)),
+        (
+            single.client(),
+            plain,
+            "TRYAGAIN Multiple keys request during rehashing of slot".to_owned(),
+        ),
+        (
+            shared_proxy().client(),
+            "said:cluster",
+            "TRYAGAIN the lock is taken".to_owned(),
+        ),
+        (
+            shared_proxy().client(),
+            "said:cluster",
+            "READONLY user".to_owned(),
+        ),
+    ] {
+        client.call(&["DEL", key]);
+        let script = "redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[1])";
+        let reply = client.call(&["EVAL", script, "1", key, &said]);
+        assert_eq!(reply.error(), said);
+        assert_eq!(client.call(&["GET", key]), Value::bulk("1"), "{said}");
     }
 }
 

@@ -7,8 +7,9 @@ use crate::slot::SLOTS;
 /// What an error reply means for the request that got it.
 ///
 /// Every verdict but `Deliver` says that the request was not executed, as far as the node that wrote it can be
-/// believed: a Lua script may return any error text. The router therefore follows a redirect only if its slot is
-/// the request's own.
+/// believed: a Lua script that has run may return any error text. The router therefore follows a redirect only if its
+/// slot is the request's own, and the other errors count only in the words of a server: a script that says `TRYAGAIN`
+/// in its own must not run again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict<'a> {
     /// An ordinary error: it belongs to the client.
@@ -64,11 +65,21 @@ pub fn judge(error_reply: &[u8]) -> Verdict<'_> {
             Some((slot, host, port)) => Verdict::Ask { slot, host, port },
             None => Verdict::Deliver,
         },
-        b"TRYAGAIN" => Verdict::TryAgain,
-        b"CLUSTERDOWN" => Verdict::ClusterDown,
-        b"LOADING" => Verdict::Loading,
-        b"READONLY" => Verdict::ReadOnly,
-        b"MASTERDOWN" => Verdict::MasterDown,
+        b"TRYAGAIN" if rest.starts_with(b"Multiple keys request during rehashing of slot") => {
+            Verdict::TryAgain
+        }
+        b"CLUSTERDOWN"
+            if rest.starts_with(b"The cluster is down")
+                || rest.starts_with(b"Hash slot not served") =>
+        {
+            Verdict::ClusterDown
+        }
+        // The server says its own name first.
+        b"LOADING" if rest.ends_with(b" is loading the dataset in memory") => Verdict::Loading,
+        b"READONLY" if rest.starts_with(b"You can't write against a read only") => {
+            Verdict::ReadOnly
+        }
+        b"MASTERDOWN" if rest.starts_with(b"Link with MASTER is down") => Verdict::MasterDown,
         _ => Verdict::Deliver,
     }
 }
@@ -195,6 +206,13 @@ mod tests {
             "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
             "-EXECABORT Transaction discarded because of: MOVED 3999 127.0.0.1:6381\r\n",
             "-moved 3999 127.0.0.1:6381\r\n",
+            // What scripts say.
+            "-TRYAGAIN\r\n",
+            "-TRYAGAIN the lock is taken\r\n",
+            "-CLUSTERDOWN for maintenance\r\n",
+            "-LOADING the cache\r\n",
+            "-READONLY user\r\n",
+            "-MASTERDOWN no master\r\n",
             "-MOVEDX 3999 127.0.0.1:6381\r\n",
             "-MOVED\r\n",
             "-MOVED \r\n",

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::cluster::addr::Addr;
 use crate::cluster::redirect::{Verdict, judge, target};
+use crate::cluster::topology::Kind;
 use crate::worker::Worker;
 
 use super::deliver::deliver_error;
@@ -25,7 +26,7 @@ pub fn take_over(
     request: impl FnOnce() -> Vec<u8>,
 ) -> Option<InFlight> {
     let verdict = judge(reply);
-    if verdict == Verdict::Deliver {
+    if verdict == Verdict::Deliver || is_impossible(worker, verdict) {
         worker.stats.errors.inc();
         return Some(entry);
     }
@@ -79,6 +80,15 @@ pub fn take_over(
             None
         }
     }
+}
+
+/// Whether only a script can have said this: a single server knows of no slots.
+fn is_impossible(worker: &Worker, verdict: Verdict<'_>) -> bool {
+    worker.topology.borrow().kind == Kind::Standalone
+        && matches!(
+            verdict,
+            Verdict::Moved { .. } | Verdict::Ask { .. } | Verdict::TryAgain | Verdict::ClusterDown
+        )
 }
 
 /// Sends a command to the node that is taking its slot over, behind `ASKING`. The map stays as it is.
