@@ -126,6 +126,46 @@ fn a_redirected_big_request_stays_off_the_shared_lane() {
 }
 
 #[test]
+fn the_parts_of_a_big_request_stay_off_the_shared_lanes() {
+    let layout = Layout::default();
+    let peers = [(); 2].map(|()| Peer::start_in(&layout, |_| None));
+    layout.set(&[(0, 8191, peers[0].port()), (8192, 16383, peers[1].port())]);
+    let proxy = Proxy::start_at(&peers[0].seeds(), None, |config| {
+        one_worker(config);
+        // One each: two requests that need both must not wait for each other.
+        config.set("cluster.connections.dedicated_max", 1);
+    });
+    let keys: Vec<Vec<u8>> = (0..8).map(|i| format!("part:{i}").into_bytes()).collect();
+    let mut mset = vec![b"MSET".to_vec()];
+    for key in &keys {
+        mset.extend([key.clone(), value(MIB, 5)]);
+    }
+    let mut clients: Vec<RawClient> = (0..3).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        for key in &keys {
+            client.send(&[b"INCR".to_vec(), key.clone()]);
+        }
+    }
+    let bytes = common::client::command(&mset);
+    std::thread::scope(|scope| {
+        for client in &mut clients {
+            scope.spawn(|| {
+                client.send_raw(&bytes);
+                for _ in 0..=keys.len() {
+                    assert_eq!(client.read(), Value::ok());
+                }
+                assert_eq!(client.call(&set("part:0", b"small")), Value::ok());
+            });
+        }
+    });
+    for peer in &peers {
+        let (shared, alone) = (connections(peer, "INCR"), connections(peer, "MSET"));
+        assert!(!shared.is_empty() && !alone.is_empty());
+        assert!(alone.iter().all(|one| !shared.contains(one)));
+    }
+}
+
+#[test]
 fn a_slow_reader_holds_up_nobody_and_is_waited_for() {
     let cluster = shared_cluster();
     let proxy = Proxy::start(cluster, |config| {

@@ -50,6 +50,7 @@ pub fn to_node(
         Err(taken) => return taken,
     };
     if lane.is_given_up(worker) {
+        worker.release_unused(&lane);
         return refuse_unreachable(worker, client, &lane);
     }
     let entry = entry(worker, client, slot, write, request.bytes.len());

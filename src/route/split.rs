@@ -7,12 +7,14 @@ use std::rc::Rc;
 
 use crate::client::Client;
 use crate::client::dispatch::Taken;
-use crate::client::forward::{may_share, may_use, refuse_unreachable};
+use crate::client::forward::{may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone};
 use crate::client::request::Request;
 use crate::command::Merge;
 use crate::resp::write;
 use crate::slot::{Slot, slot_of};
+use crate::upstream::NodeId;
 use crate::upstream::inflight::{InFlight, Kind};
+use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
 use super::gather::Gather;
@@ -33,11 +35,18 @@ pub fn split(
     // Stable: within a slot the keys stay in the client's order, which decides between duplicates.
     keys.sort_by_key(|&(slot, _)| slot.0);
     let groups: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
-    if !may_share(client) {
+    let is_big = worker.is_big(request.bytes.len());
+    if !(if is_big {
+        may_be_alone(client)
+    } else {
+        may_share(client)
+    }) {
         return Taken::No;
     }
+    let mut lanes = Lanes::default();
     for group in &groups {
-        if let Err(taken) = may_send(worker, client, group[0].0) {
+        if let Err(taken) = lanes.add(worker, client, group[0].0, is_big) {
+            lanes.release(worker);
             return taken;
         }
     }
@@ -51,8 +60,8 @@ pub fn split(
         }
     }
     worker.stats.split.inc();
-    if worker.is_big(request.bytes.len()) {
-        client.add_request_bytes(worker, request.bytes.len());
+    if is_big {
+        set_out_alone(worker, client, request.bytes.len());
     }
     let mute = client.is_muted();
     let seq = client.take_seq();
@@ -91,10 +100,8 @@ pub fn split(
                 part: part as u32,
             },
         };
-        match worker.slots.owner(slot) {
-            Some(owner) => worker
-                .shared_lane(owner, client)
-                .send(worker, entry, &bytes),
+        match worker.slots.owner(slot).and_then(|owner| lanes.to(owner)) {
+            Some(lane) => lane.send(worker, entry, &bytes),
             None => {
                 worker.refresh.request();
                 worker.retry_later(entry, bytes.clone());
@@ -105,22 +112,55 @@ pub fn split(
     Taken::Yes
 }
 
-/// Whether the part for `slot` may be sent now; if not, the client pauses, or the request is refused as a whole. All
-/// parts are asked before one is sent.
-fn may_send(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot) -> Result<(), Taken> {
-    if !may_use(worker, client, slot) {
-        return Err(Taken::No);
+/// The lane to each node that gets a part. A big request has lanes of its own, as one for a single slot has.
+#[derive(Default)]
+struct Lanes(Vec<(NodeId, Rc<Lane>)>);
+
+impl Lanes {
+    /// Sees to it that the part for `slot` can be sent. If it can't be now, the client pauses, or the request is refused
+    /// as a whole: all parts are asked before one is sent.
+    fn add(
+        &mut self,
+        worker: &Rc<Worker>,
+        client: &Rc<Client>,
+        slot: Slot,
+        is_big: bool,
+    ) -> Result<(), Taken> {
+        if !may_use(worker, client, slot) {
+            return Err(Taken::No);
+        }
+        let Some(owner) = worker.slots.owner(slot) else {
+            return Ok(());
+        };
+        if self.to(owner).is_some() {
+            return Ok(());
+        }
+        let lane = if is_big {
+            worker.dedicated_lane(owner, client).ok_or(Taken::No)?
+        } else {
+            worker.shared_lane(owner, client)
+        };
+        self.0.push((owner, lane.clone()));
+        if lane.is_given_up(worker) {
+            return Err(refuse_unreachable(worker, client, &lane));
+        }
+        if !is_big && lane.is_full(worker) {
+            lane.wait(worker, client);
+            return Err(Taken::No);
+        }
+        Ok(())
     }
-    let Some(owner) = worker.slots.owner(slot) else {
-        return Ok(());
-    };
-    let lane = worker.shared_lane(owner, client);
-    if lane.is_given_up(worker) {
-        return Err(refuse_unreachable(worker, client, &lane));
+
+    fn to(&self, node: NodeId) -> Option<&Rc<Lane>> {
+        self.0
+            .iter()
+            .find_map(|(owner, lane)| (*owner == node).then_some(lane))
     }
-    if lane.is_full(worker) {
-        lane.wait(worker, client);
-        return Err(Taken::No);
+
+    /// Gives back the lanes of its own: nothing was sent.
+    fn release(self, worker: &Worker) {
+        for (_, lane) in self.0 {
+            worker.release_unused(&lane);
+        }
     }
-    Ok(())
 }
