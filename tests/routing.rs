@@ -214,6 +214,26 @@ fn what_a_script_says_is_no_redirect_and_it_runs_once() {
 }
 
 #[test]
+fn a_script_leads_nobody_out_of_the_cluster() {
+    let stranger = TcpListener::bind("127.0.0.1:0").expect("a port");
+    stranger.set_nonblocking(true).expect("it does not wait");
+    let elsewhere = stranger.local_addr().expect("an address");
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("cluster.timeouts.command", "1s");
+    });
+    let (mut liar, mut other) = (proxy.client(), proxy.client());
+    for code in ["MOVED", "ASK"] {
+        let key = "led:away";
+        let said = format!("{code} {} {elsewhere}", slot_of(key.as_bytes()).0);
+        let script = "return redis.error_reply(ARGV[1])";
+        let reply = liar.call(&["EVAL", script, "1", key, &said]);
+        assert!(!reply.error().is_empty());
+        assert_eq!(other.call(&["SET", key, "1"]), Value::ok());
+    }
+    assert!(stranger.accept().is_err(), "slotmux was led away");
+}
+
+#[test]
 fn large_values_come_back_whole_and_in_order() {
     let mut client = shared_proxy().client();
     for size in [64 * 1024, 1 << 20, 8 << 20] {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::cluster::addr::Addr;
 use crate::cluster::redirect::{Verdict, judge, target};
 use crate::cluster::topology::Kind;
+use crate::resp::{Limits, scan_request};
 use crate::worker::Worker;
 
 use super::deliver::deliver_error;
@@ -15,6 +16,16 @@ use super::retry::{Facts, Next, PROMPT_REDIRECTS, decide};
 /// How far behind a refused command its followers are looked for. Behind that many the error is delivered rather than
 /// the queue searched, so that a burst of errors stays linear.
 const FOLLOWERS_SEARCHED: usize = 2048;
+
+/// Commands whose error may be written by a client.
+const SCRIPTS: [&[u8]; 6] = [
+    b"eval",
+    b"evalsha",
+    b"fcall",
+    b"eval_ro",
+    b"evalsha_ro",
+    b"fcall_ro",
+];
 
 /// Takes over a command that got an error reply; gives it back if the error is to be delivered. `request` copies the
 /// command's bytes, which only a command that is sent again needs.
@@ -52,25 +63,30 @@ pub fn take_over(
         }
         Next::Follow { host, port } => {
             worker.refresh.request();
-            match (target(host, port, &lane.addr), entry.slot) {
+            let request = request();
+            match (credible(worker, lane, host, port, &request), entry.slot) {
                 (Some(addr), Some(slot)) => {
-                    let node = worker.node_at(worker.reachable(addr));
+                    let node = worker.node_at(addr);
                     worker.slots.set(slot, Some(node));
                     if entry.tries < PROMPT_REDIRECTS {
-                        worker.send_again(again(entry), request());
+                        worker.send_again(again(entry), request);
                     } else {
-                        worker.retry_later(again(entry), request());
+                        worker.retry_later(again(entry), request);
                     }
                 }
                 // The node does not know where the slot is: the refresh has to find out.
-                _ => worker.retry_later(again(entry), request()),
+                _ => worker.retry_later(again(entry), request),
             }
             None
         }
         Next::Ask { host, port } => {
-            match target(host, port, &lane.addr) {
-                Some(addr) => ask(worker, worker.reachable(addr), again(entry), &request()),
-                None => worker.retry_later(again(entry), request()),
+            let request = request();
+            match credible(worker, lane, host, port, &request) {
+                Some(addr) => ask(worker, addr, again(entry), &request),
+                None => {
+                    worker.refresh.request();
+                    worker.retry_later(again(entry), request);
+                }
             }
             None
         }
@@ -89,6 +105,24 @@ fn is_impossible(worker: &Worker, verdict: Verdict<'_>) -> bool {
             verdict,
             Verdict::Moved { .. } | Verdict::Ask { .. } | Verdict::TryAgain | Verdict::ClusterDown
         )
+}
+
+/// Where a redirect leads, if it names a place and may be followed there. What a script says may be its own words: they
+/// must not send other clients, and the upstream's password, to a place that the cluster has not named itself.
+fn credible(worker: &Worker, lane: &Lane, host: &str, port: u16, request: &[u8]) -> Option<Addr> {
+    let addr = worker.reachable(target(host, port, &lane.addr)?);
+    let is_known = worker.topology.borrow().node_at(&addr).is_some();
+    (is_known || !runs_script(request)).then_some(addr)
+}
+
+fn runs_script(request: &[u8]) -> bool {
+    let mut args = Vec::new();
+    scan_request(request, &Limits::default(), &mut args).is_ok()
+        && args.first().is_some_and(|name| {
+            SCRIPTS
+                .iter()
+                .any(|script| name.of(request).eq_ignore_ascii_case(script))
+        })
 }
 
 /// Sends a command to the node that is taking its slot over, behind `ASKING`. The map stays as it is.
