@@ -721,3 +721,28 @@ fn what_passes_is_hidden_unless_that_would_break_the_order() {
         assert_eq!(asked.len(), 1 + TRIES + 2, "{words}");
     }
 }
+
+#[test]
+fn what_is_for_the_whole_keyspace_keeps_its_place() {
+    let refused = AtomicBool::new(true);
+    let (faulty, sound, _layout) = pair(move |request| {
+        (request.name() == "SET" && refused.swap(false, Ordering::SeqCst))
+            .then(|| Step::reply("-LOADING Redis is loading the dataset in memory\r\n"))
+    });
+    let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
+        config.set("server.workers", 1);
+    });
+    let mut client = proxy.client();
+    let key = key_in(false, "flushed", 0);
+    let replies = client.pipeline(&[
+        vec!["SET", &key, "1"],
+        vec!["FLUSHALL"],
+        vec!["SET", &key, "2"],
+    ]);
+    assert!(replies.iter().all(|reply| *reply == Value::ok()));
+    let names = faulty.requests().into_iter().map(|one| one.name());
+    let names: Vec<_> = names
+        .filter(|name| name == "SET" || name == "FLUSHALL")
+        .collect();
+    assert_eq!(names, ["SET", "SET", "FLUSHALL", "SET"]);
+}

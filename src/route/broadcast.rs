@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::client::Client;
 use crate::client::dispatch::Taken;
-use crate::client::forward::{may_share, refuse_unreachable};
+use crate::client::forward::{may_be_alone, may_share, refuse_unreachable};
 use crate::client::request::Request;
 use crate::command::Merge;
 use crate::upstream::NodeId;
@@ -22,7 +22,9 @@ pub fn broadcast(
     write: bool,
     primaries: &[NodeId],
 ) -> Taken {
-    if !may_share(client) {
+    // What changes the whole keyspace goes behind all that is in flight: a command that is sent on must not end up behind
+    // it.
+    if (write && !may_be_alone(client)) || !may_share(client) {
         return Taken::No;
     }
     let lanes: Vec<_> = primaries
