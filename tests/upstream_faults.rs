@@ -746,3 +746,32 @@ fn what_is_for_the_whole_keyspace_keeps_its_place() {
         .collect();
     assert_eq!(names, ["SET", "SET", "FLUSHALL", "SET"]);
 }
+
+#[test]
+fn what_passes_is_hidden_without_a_key_too() {
+    let refusals = AtomicUsize::new(5);
+    let peer = Peer::start(move |request| {
+        let fewer = |left: usize| left.checked_sub(1);
+        matches!(request.name().as_str(), "DBSIZE" | "PUBLISH").then(|| {
+            match refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer) {
+                Ok(_) => Step::reply("-LOADING Redis is loading the dataset in memory\r\n"),
+                Err(_) => Step::reply(":7\r\n"),
+            }
+        })
+    });
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "20s");
+    });
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["GET", "k"]), Value::ok());
+    let replies = client.pipeline(&[vec!["DBSIZE"], vec!["GET", "k"]]);
+    assert!(
+        replies[0].error().starts_with("LOADING "),
+        "order beats hiding"
+    );
+    client.send(&["DBSIZE"]);
+    assert_eq!(client.read(), Value::Integer(7));
+    assert_eq!(peer.requests_named("DBSIZE").len(), 6);
+    assert_eq!(client.call(&["PUBLISH", "c", "m"]), Value::Integer(7));
+}

@@ -92,7 +92,7 @@ pub fn take_over(
         }
         Next::Later => {
             worker.refresh.request();
-            worker.retry_after(again(entry), request(), reply);
+            worker.retry_after(again(entry), request(), reply, lane.node);
             None
         }
     }
@@ -146,10 +146,15 @@ fn again(entry: InFlight) -> InFlight {
 }
 
 /// Whether the same client has sent something on this slot behind `entry`. Both are on one lane: the barrier keeps a
-/// client from using a slot's new lane while it has something in flight from before the change.
+/// client from using a slot's new lane while it has something in flight from before the change. What has no slot may be
+/// about every key of its node.
 fn has_followers(lane: &Lane, entry: &InFlight) -> bool {
     let entries = lane.entries().borrow();
-    entries.len() > FOLLOWERS_SEARCHED || entries.iter().any(|later| later.same_stream(entry))
+    let follows = |later: &InFlight| {
+        later.same_stream(entry)
+            || (entry.slot.is_none() && Rc::ptr_eq(&later.client, &entry.client))
+    };
+    entries.len() > FOLLOWERS_SEARCHED || entries.iter().any(follows)
 }
 
 fn count(worker: &Worker, verdict: Verdict<'_>) {

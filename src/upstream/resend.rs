@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::Tick;
 use crate::worker::Worker;
 
+use super::NodeId;
 use super::deliver::{deliver_error, deliver_piece};
 use super::inflight::InFlight;
 use super::lane::Lane;
@@ -27,6 +28,8 @@ pub struct Waiting {
     due: Tick,
     /// The error for which it waits: the client's if time runs out.
     error: Option<Box<[u8]>>,
+    /// The node that said so; what has no slot goes there again.
+    node: Option<NodeId>,
 }
 
 impl Worker {
@@ -52,6 +55,17 @@ impl Worker {
         }
         self.stats.retries.inc();
         lane.send_owned(self, entry, request);
+    }
+
+    /// Sends a command that has no slot to its node again.
+    fn send_to(self: &Rc<Self>, node: NodeId, entry: InFlight, request: Vec<u8>) {
+        match self.lane_again(node, &entry) {
+            Some(lane) => {
+                self.stats.retries.inc();
+                lane.send_owned(self, entry, request);
+            }
+            None => self.wait(entry, request, None, Some(node)),
+        }
     }
 
     /// Whether an older command of the same client and slot is still on its way elsewhere: on another lane, after a
@@ -83,15 +97,27 @@ impl Worker {
 
     /// Keeps a command for another try in a moment. Until then its client sends nothing else.
     pub fn retry_later(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
-        self.wait(entry, request, None);
+        self.wait(entry, request, None, None);
     }
 
-    /// As [`Worker::retry_later`], for a command whose node may have got over `error` then.
-    pub fn retry_after(self: &Rc<Self>, entry: InFlight, request: Vec<u8>, error: &[u8]) {
-        self.wait(entry, request, Some(error.into()));
+    /// As [`Worker::retry_later`], for a command whose `node` may have got over `error` then.
+    pub fn retry_after(
+        self: &Rc<Self>,
+        entry: InFlight,
+        request: Vec<u8>,
+        error: &[u8],
+        node: NodeId,
+    ) {
+        self.wait(entry, request, Some(error.into()), Some(node));
     }
 
-    fn wait(self: &Rc<Self>, entry: InFlight, request: Vec<u8>, error: Option<Box<[u8]>>) {
+    fn wait(
+        self: &Rc<Self>,
+        entry: InFlight,
+        request: Vec<u8>,
+        error: Option<Box<[u8]>>,
+        node: Option<NodeId>,
+    ) {
         let wait = FIRST_WAIT
             .saturating_mul(1 << entry.tries.min(8))
             .min(LONGEST_WAIT);
@@ -114,6 +140,7 @@ impl Worker {
                 request,
                 due,
                 error,
+                node,
             },
         );
         drop(waiting);
@@ -154,7 +181,10 @@ impl Worker {
                     None => deliver_error(self, &one.entry, NOT_SERVED),
                 }
             } else if one.due.has_come(now) && !self.has_retry_ahead(&one.entry) {
-                self.send_again(one.entry, one.request);
+                match one.node.filter(|_| one.entry.slot.is_none()) {
+                    Some(node) => self.send_to(node, one.entry, one.request),
+                    None => self.send_again(one.entry, one.request),
+                }
             } else {
                 client.waiting_retries.set(retries);
                 self.waiting.borrow_mut().push_back(one);

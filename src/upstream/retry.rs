@@ -18,7 +18,7 @@ pub struct Facts {
     pub tries: u8,
     /// Whether its deadline leaves time for another try.
     pub has_time: bool,
-    /// Whether the same client has sent something on this slot after it.
+    /// Whether the same client has sent something after it that must not come before it.
     pub has_followers: bool,
 }
 
@@ -49,8 +49,8 @@ pub enum Next<'a> {
 
 /// Decides what an error reply means for its command. None of these errors comes from a command that has run.
 ///
-/// Order beats hiding: a retry in a moment would overtake nothing only while the client has sent nothing behind it on
-/// that slot; otherwise the error is delivered.
+/// Order beats hiding: a retry in a moment keeps the order only while the client has sent nothing behind it on that
+/// slot; otherwise the error is delivered.
 pub fn decide<'a>(verdict: Verdict<'a>, facts: Facts) -> Next<'a> {
     match verdict {
         Verdict::Deliver => Next::Deliver,
@@ -66,7 +66,7 @@ pub fn decide<'a>(verdict: Verdict<'a>, facts: Facts) -> Next<'a> {
         | Verdict::Loading
         | Verdict::ReadOnly
         | Verdict::MasterDown => {
-            if facts.slot.is_some() && facts.has_time && !facts.has_followers {
+            if facts.has_time && !facts.has_followers {
                 Next::Later
             } else {
                 Next::Deliver
@@ -131,7 +131,7 @@ mod tests {
             (Verdict::TryAgain, followed, Next::Deliver),
             (Verdict::ClusterDown, fresh, Next::Later),
             (Verdict::ClusterDown, late, Next::Deliver),
-            (Verdict::Loading, keyless, Next::Deliver),
+            (Verdict::Loading, keyless, Next::Later),
             (Verdict::Loading, weary, Next::Later),
             (Verdict::ReadOnly, fresh, Next::Later),
             (Verdict::MasterDown, followed, Next::Deliver),
