@@ -165,8 +165,9 @@ fn answer_here(
             &mut out,
         )
     });
-    if matches!(outcome, Outcome::List(_) | Outcome::Kill(_)) && client.in_flight() > 0 {
-        // These ask every worker. One at a time: a thousand lists of thousands of clients would fill the memory.
+    let asks_everyone = matches!(outcome, Outcome::List(_) | Outcome::Kill(_));
+    if asks_everyone && client.in_flight() > 0 {
+        // One at a time: a thousand lists of thousands of clients would fill the memory.
         client.reply_mode.set(replies);
         client.pause_for(Pause::InFlight(0));
         worker.buffers.give(out);
@@ -191,6 +192,10 @@ fn answer_here(
         }
         Outcome::List(selection) => answer_list(worker, client, selection, mute),
         Outcome::Kill(kill) => answer_kill(worker, client, kill, mute),
+    }
+    if asks_everyone {
+        // What comes behind it changes nothing of the answer, nor is it run for a client that has closed itself.
+        client.pause_for(Pause::Question);
     }
     worker.buffers.give(out);
     Taken::Yes
