@@ -320,6 +320,29 @@ fn a_killed_demo_is_cleaned_up_after_and_a_taken_port_is_passed_over() {
 }
 
 #[test]
+fn without_a_server_the_demo_says_what_to_install() {
+    let (programs, temporary) = (tempfile::tempdir(), tempfile::tempdir());
+    let (programs, temporary) = (programs.expect("a folder"), temporary.expect("a folder"));
+    for program in ["sh", "cat", "rm"] {
+        let to = programs.path().join(program);
+        std::os::unix::fs::symlink(format!("/bin/{program}"), to).expect("a link");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_slotmux"))
+        .arg("demo")
+        .env("PATH", programs.path())
+        .env("TMPDIR", temporary.path())
+        .output()
+        .expect("slotmux");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("redis-server is not on PATH; install it"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read_dir(temporary.path()).expect("it").count(), 0);
+}
+
+#[test]
 fn the_clients_of_these_tests_read_every_kind_of_reply() {
     let extra = vec![("enable-debug-command".to_owned(), "yes".to_owned())];
     let server = LocalServer::start(&ServerOptions {
