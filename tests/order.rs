@@ -90,7 +90,7 @@ fn a_monotone_counter_stays_monotone_while_its_slot_moves() {
         }
         // Also when an assertion fails below, so that the clients end and the failure is seen.
         let _stop = common::SetAtEnd(&stop);
-        for round in 0..times(12, 120) {
+        for round in 0..times(12, 1200) {
             let (from, to) = (round % 3, (round + 1) % 3);
             for tag in &tags {
                 let slot = slot_of(tag.as_bytes()).0;
