@@ -9,20 +9,25 @@ use crate::config::Flags;
 /// The exit statuses that scripts can rely on.
 pub const EXIT_STATUSES: &str = "\
 Exit status:
-  0  it ended well: drained after SIGTERM or SIGINT; for `check`, no problem found
+  0  it ended well: drained after SIGTERM or SIGINT; `check` found no problem
   1  it could not start or failed: every problem is on stderr, one a line
   2  the command line itself was wrong";
 
 const EXAMPLES: &str = "\
 Examples:
-  slotmux demo                                     a real local cluster with slotmux in front, to try it
-  slotmux run --upstream redis://10.0.0.5:6379     any node of the cluster will do; the rest is discovered
-  REDIS_URL=redis://:secret@redis:6379 slotmux     the same by environment only
-  slotmux run --config slotmux.toml                everything else is in the file
-  slotmux check slotmux.toml                       every problem of the file at once, with line numbers
+  A real local cluster with slotmux in front, to try it:
+    slotmux demo
+  Any node of the cluster will do, the others are discovered:
+    slotmux run --upstream redis://10.0.0.5:6379
+  The same by environment only:
+    REDIS_URL=redis://:secret@redis:6379 slotmux
+  Everything else is in the file:
+    slotmux run --config slotmux.toml
+  Every problem of the file at once, with line numbers:
+    slotmux check slotmux.toml
 
-Flags override the environment, the environment overrides the file, and the file overrides the defaults.
-slotmux.example.toml lists every key with its default.";
+Flags override the environment, which overrides the file, which overrides the
+defaults. slotmux.example.toml lists every key with its default.";
 
 /// A cluster-aware proxy: a Redis Cluster that looks like one Redis
 ///
@@ -53,32 +58,47 @@ pub enum Action {
     ///
     /// Needs `redis-server` on PATH. The nodes run on free loopback ports in a temporary folder; Ctrl-C stops all of
     /// it and leaves nothing behind.
-    #[command(after_help = "Examples:\n  slotmux demo\n  slotmux demo --port 7777 --replicas 0")]
+    #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
 }
 
 const RUN_HELP: &str = "\
 Examples:
   slotmux run --upstream redis://10.0.0.5:6379
-  slotmux run --upstream redis://app:secret@node1:6379,node2:6379 --listen 127.0.0.1:6380
-  SLOTMUX_PASSWORD=secret slotmux run --config slotmux.toml --listen 0.0.0.0:6379
+  slotmux run --upstream redis://app:secret@node1,node2 --listen 127.0.0.1:6380
+  SLOTMUX_PASSWORD=secret slotmux run --config slotmux.toml
 
 Environment:
-  REDIS_URL, REDIS_USERNAME, REDIS_PASSWORD        the upstream and how to authenticate there
-  REDIS_CONNECTION_TIMEOUT, REDIS_SOCKET_TIMEOUT   in seconds
-  REDIS_MAX_CONNECTIONS                            most connections to one node; never a limit of clients
-  SLOTMUX_PASSWORD                                 what clients must show; without it only loopback is served
-  SLOTMUX_CONFIG, SLOTMUX_LISTEN, SLOTMUX_WORKERS, SLOTMUX_ADMIN, SLOTMUX_MAX_CLIENTS, SLOTMUX_LOG
-  SLOTMUX__SECTION__KEY                            any other key: SLOTMUX__CLUSTER__TIMEOUTS__COMMAND=2s";
+  REDIS_URL, REDIS_USERNAME, REDIS_PASSWORD
+      the upstream and how to authenticate there
+  REDIS_CONNECTION_TIMEOUT, REDIS_SOCKET_TIMEOUT
+      in seconds
+  REDIS_MAX_CONNECTIONS
+      most connections to one node; never a limit of clients
+  SLOTMUX_PASSWORD
+      what clients must show; without it only this machine is served
+  SLOTMUX_CONFIG, SLOTMUX_LISTEN, SLOTMUX_WORKERS, SLOTMUX_ADMIN,
+  SLOTMUX_MAX_CLIENTS, SLOTMUX_LOG
+      as in the file
+  SLOTMUX__SECTION__KEY
+      any other key: SLOTMUX__CLUSTER__TIMEOUTS__COMMAND=2s";
 
 const CHECK_HELP: &str = "\
 Example:
   $ slotmux check slotmux.toml
   slotmux.toml:2:1: server.worker: unknown key; did you mean `workers`?
-  slotmux.toml:9:13: cluster.timeouts.command: expected a duration such as \"250ms\", \"5s\" or \"12h\", got \"5\"
+  slotmux.toml:3:11: server.backlog: 0 is out of range: 1 to 65535
   slotmux.toml: 2 problems
 
-Exit status: 0 without a problem, 1 with problems or an unreadable file, 2 if the command line was wrong.";
+Exit status:
+  0  no problem
+  1  problems, or a file that cannot be read
+  2  the command line itself was wrong";
+
+const DEMO_HELP: &str = "\
+Examples:
+  slotmux demo
+  slotmux demo --port 7777 --replicas 0";
 
 /// `slotmux run`
 #[derive(Args, Clone, Debug, Default)]
@@ -179,6 +199,16 @@ mod tests {
             panic!("flags alone run");
         };
         assert_eq!(args.flags().upstream, ["a:1", "b:2"]);
+    }
+
+    /// Examples that a narrow terminal wraps are read wrong, and pasted wrong.
+    #[test]
+    fn the_texts_fit_a_terminal_of_eighty_columns() {
+        for text in [EXAMPLES, EXIT_STATUSES, RUN_HELP, CHECK_HELP, DEMO_HELP] {
+            for line in text.lines() {
+                assert!(line.len() <= 80, "{line}");
+            }
+        }
     }
 
     #[test]

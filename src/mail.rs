@@ -131,8 +131,9 @@ impl Client {
                 len: buffered,
                 capacity: buffered,
             },
-            reading: self.is_read(),
-            writing: buffered > 0,
+            // Who asks is parked by nothing but the question.
+            reading: self.is_read() || self.is_asking(),
+            writing: self.is_written(),
             command: self.last_command.get(),
             protocol: self.protocol.get(),
         };

@@ -12,13 +12,12 @@ use std::time::Duration;
 use common::client::command;
 use common::peer::Gate;
 use common::{
-    Neighbour, PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until, shared_cluster,
+    Neighbour, PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until, shared_cluster, times,
 };
 use socket2::Socket;
 
-/// Threads that let clients die, and how many each.
+/// Threads that let clients die.
 const KILLERS: usize = 6;
-const DEATHS: usize = 500;
 /// Commands that a client leaves behind.
 const OUTSTANDING: usize = 300;
 
@@ -90,11 +89,13 @@ fn the_living_get_their_own_replies_and_nothing_of_the_dead_remains() {
         neighbour.goes_on();
     }
     let descriptors = proxy.descriptors();
+    // Each thread's.
+    let deaths = times(500, 5000);
     thread::scope(|scope| {
         for killer in 0..KILLERS {
             scope.spawn(move || {
-                for i in 0..DEATHS {
-                    live_and_die(port, killer * DEATHS + i);
+                for i in 0..deaths {
+                    live_and_die(port, killer * deaths + i);
                 }
             });
         }

@@ -1,13 +1,15 @@
 //! The local clusters that everything else is tested on: formed, moved, failed over, frozen, and gone without a trace.
 
-use std::io::{BufRead, BufReader, Lines};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Lines, Read, Seek, SeekFrom};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use slotmux::demo::cluster::{LocalCluster, Options, Role};
 use slotmux::demo::ports::{PortLease, is_free};
-use slotmux::demo::server::{LocalServer, ServerOptions, send_signal, wait_until};
+use slotmux::demo::server::{LocalServer, ServerOptions, wait_until};
 use slotmux::slot::slot_of;
 
 mod common;
@@ -181,6 +183,7 @@ fn a_plain_server_takes_settings_and_a_password() {
 struct Demo {
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
+    complaints: File,
     temporary: tempfile::TempDir,
     pids: Vec<u32>,
     text: String,
@@ -189,10 +192,14 @@ struct Demo {
 impl Demo {
     fn start(port: u16) -> Demo {
         let temporary = tempfile::tempdir().expect("a folder");
+        let complaints = tempfile::tempfile().expect("a file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_slotmux"))
             .args(["demo", "--port", &port.to_string()])
             .env("TMPDIR", temporary.path())
             .stdout(Stdio::piped())
+            .stderr(complaints.try_clone().expect("the same file"))
+            // As a shell starts it, which sends Ctrl-C to the whole group.
+            .process_group(0)
             .spawn()
             .expect("slotmux");
         let mut output = BufReader::new(child.stdout.take().expect("its output")).lines();
@@ -213,6 +220,7 @@ impl Demo {
         Demo {
             child,
             output,
+            complaints,
             temporary,
             pids,
             text,
@@ -229,6 +237,21 @@ impl Demo {
             .next()
             .and_then(|port| port.parse().ok())
             .expect("a port")
+    }
+
+    /// Sends a signal to all processes that share its terminal.
+    fn signal(&self, name: &str) {
+        let group = format!("kill -s {name} -- -{}", self.child.id());
+        let sent = Command::new("sh").args(["-c", &group]).status();
+        assert!(sent.expect("a shell").success());
+    }
+
+    /// What it has written to stderr.
+    fn complaints(&mut self) -> String {
+        let mut text = String::new();
+        self.complaints.seek(SeekFrom::Start(0)).expect("the start");
+        self.complaints.read_to_string(&mut text).expect("text");
+        text
     }
 
     fn is_gone(&self) -> bool {
@@ -263,7 +286,7 @@ fn the_demo_answers_and_leaves_nothing_behind() {
         let info = client.call(&["INFO", "slotmux"]).text();
         assert!(info.contains("\nslotmux_nodes:6\r\n"), "{info}");
         assert_eq!(client.call(&["SET", "key", "value"]), Value::ok());
-        send_signal(demo.child.id(), signal).expect("sent");
+        demo.signal(signal);
         let mut status = None;
         wait_until(PATIENCE, "the demo to end", || {
             status = demo.child.try_wait()?;
@@ -277,6 +300,7 @@ fn the_demo_answers_and_leaves_nothing_behind() {
             "{status} {rest:?}"
         );
         assert!(demo.is_gone(), "after SIG{signal}");
+        assert_eq!(demo.complaints(), "");
     }
 }
 
@@ -293,6 +317,29 @@ fn a_killed_demo_is_cleaned_up_after_and_a_taken_port_is_passed_over() {
     demo.child.kill().expect("killed");
     demo.child.wait().expect("an end");
     wait_until(PATIENCE, "the guard to clean up", || Ok(demo.is_gone())).expect("gone");
+}
+
+#[test]
+fn without_a_server_the_demo_says_what_to_install() {
+    let (programs, temporary) = (tempfile::tempdir(), tempfile::tempdir());
+    let (programs, temporary) = (programs.expect("a folder"), temporary.expect("a folder"));
+    for program in ["sh", "cat", "rm"] {
+        let to = programs.path().join(program);
+        std::os::unix::fs::symlink(format!("/bin/{program}"), to).expect("a link");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_slotmux"))
+        .arg("demo")
+        .env("PATH", programs.path())
+        .env("TMPDIR", temporary.path())
+        .output()
+        .expect("slotmux");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("redis-server is not on PATH; install it"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read_dir(temporary.path()).expect("it").count(), 0);
 }
 
 #[test]

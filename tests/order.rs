@@ -7,12 +7,11 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use common::{Proxy, Value, calm_cluster};
+use common::{Proxy, Value, calm_cluster, times};
 use slotmux::slot::slot_of;
 
 const CLIENTS: usize = 50;
 const DEPTH: usize = 32;
-const MOVES: usize = 12;
 
 /// How long each node is busy with scripts, in rounds of their loop. A node that has just lost a slot answers later than
 /// the one that has it now: without a barrier, the next commands of a client are there before those that were redirected.
@@ -91,7 +90,7 @@ fn a_monotone_counter_stays_monotone_while_its_slot_moves() {
         }
         // Also when an assertion fails below, so that the clients end and the failure is seen.
         let _stop = common::SetAtEnd(&stop);
-        for round in 0..MOVES {
+        for round in 0..times(12, 1200) {
             let (from, to) = (round % 3, (round + 1) % 3);
             for tag in &tags {
                 let slot = slot_of(tag.as_bytes()).0;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use common::{
     Neighbour, PATIENCE, Proxy, RawClient, SetAtEnd, Value, calm_cluster, poll_for, poll_until,
+    times,
 };
 use slotmux::demo::cluster::{LocalCluster, Options};
 use slotmux::demo::server::{LocalServer, ServerOptions};
@@ -110,7 +111,7 @@ fn progress(ledger: &Ledger) {
 fn nothing_is_counted_twice_when_connections_are_cut() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     keep_the_books(&server, 8, |ledger| {
-        for _ in 0..40 {
+        for _ in 0..times(40, 400) {
             progress(ledger);
             let _: i64 = server
                 .query(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
@@ -129,7 +130,7 @@ fn nothing_is_lost_or_counted_twice_when_the_server_crashes() {
     })
     .expect("a server");
     keep_the_books(&server, 8, |ledger| {
-        for _ in 0..4 {
+        for _ in 0..times(4, 20) {
             progress(ledger);
             server.kill();
             server.restart().expect("back");

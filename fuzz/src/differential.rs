@@ -38,7 +38,8 @@ enum Exception {
     Double,
     /// A verbatim string of another format than `txt` and `mkd`, or shorter than its format.
     Verbatim,
-    /// Counts near 2^63: ours refuses to count beyond 64 bits, the oracle waits.
+    /// Counts near 2^63, or nested ones that come to so much together: ours refuses to count beyond 64 bits, the
+    /// oracle waits.
     HugeCount,
     /// A negative count of arguments other than `*-1`: nothing to do, says Redis; an error, says the oracle.
     NegativeArguments,
@@ -91,6 +92,7 @@ pub fn check(data: &[u8]) {
         let mut walk = Walk {
             buf: data,
             at: 0,
+            announced: 0,
             protocol,
         };
         compare(
@@ -139,6 +141,8 @@ type Stop = Option<Exception>;
 struct Walk<'a> {
     buf: &'a [u8],
     at: usize,
+    /// Elements that all headers together announced.
+    announced: u64,
     protocol: Protocol,
 }
 
@@ -217,6 +221,11 @@ impl<'a> Walk<'a> {
         depth: usize,
         hashed: fn(usize) -> bool,
     ) -> Result<(), Stop> {
+        self.announced = self
+            .announced
+            .checked_add(count as u64)
+            .filter(|&announced| announced <= u64::MAX / 2)
+            .ok_or(Some(Exception::HugeCount))?;
         for n in 0..count {
             let kind = self.element(depth + 1)?;
             if hashed(n) && matches!(kind, b'*' | b'~' | b'%' | b'>') {
@@ -316,6 +325,7 @@ fn walk_request(data: &[u8], limits: &Limits) -> Result<(), Stop> {
     let mut walk = Walk {
         buf: data,
         at: 0,
+        announced: 0,
         protocol: Protocol::Resp2,
     };
     let count = match request_line(&mut walk, limits)? {

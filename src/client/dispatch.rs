@@ -43,8 +43,10 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
         return Taken::No;
     }
     let command = command::resolve(request.bytes, request.args);
-    if let Ok(command) = command {
-        client.last_command.set(command.full_name);
+    match command {
+        Ok(command) => client.last_command.set(command.full_name),
+        Err(_) if is_from_a_browser(request) => return turn_away(worker, client),
+        Err(_) => {}
     }
     let plan = worker.with_knowledge(|knowledge| plan(request, command, knowledge));
     if !client.authenticated.get() && !plan.needs_no_authentication() {
@@ -80,6 +82,26 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
         Plan::Transaction(what) => transaction(worker, client, what),
         Plan::Refuse(reply) | Plan::Unknown(reply) => refuse_with(worker, client, &reply),
     }
+}
+
+/// Whether this is a line of HTTP. A web page can make a browser of this machine send requests to slotmux, and in their
+/// bodies commands.
+fn is_from_a_browser(request: &Request) -> bool {
+    let name = request.args.first().map(|name| name.of(request.bytes));
+    name.is_some_and(|name| {
+        name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+    })
+}
+
+/// Closes the client without a word and without running what follows, as Redis does.
+fn turn_away(worker: &Worker, client: &Client) -> Taken {
+    worker.stats.protocol_errors.inc();
+    tracing::debug!(
+        client = client.id,
+        "HTTP, perhaps commands that a web page sends by a browser: the client is closed"
+    );
+    client.close(worker);
+    Taken::Yes
 }
 
 const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
@@ -165,8 +187,9 @@ fn answer_here(
             &mut out,
         )
     });
-    if matches!(outcome, Outcome::List(_) | Outcome::Kill(_)) && client.in_flight() > 0 {
-        // These ask every worker. One at a time: a thousand lists of thousands of clients would fill the memory.
+    let asks_everyone = matches!(outcome, Outcome::List(_) | Outcome::Kill(_));
+    if asks_everyone && client.in_flight() > 0 {
+        // One at a time: a thousand lists of thousands of clients would fill the memory.
         client.reply_mode.set(replies);
         client.pause_for(Pause::InFlight(0));
         worker.buffers.give(out);
@@ -191,6 +214,10 @@ fn answer_here(
         }
         Outcome::List(selection) => answer_list(worker, client, selection, mute),
         Outcome::Kill(kill) => answer_kill(worker, client, kill, mute),
+    }
+    if asks_everyone {
+        // What comes behind it changes nothing of the answer, nor is it run for a client that has closed itself.
+        client.pause_for(Pause::Question);
     }
     worker.buffers.give(out);
     Taken::Yes

@@ -48,6 +48,8 @@ pub enum Pause {
     No,
     /// Until at most this many of its requests are in flight: 0 at a barrier, half the limit for a long pipeline.
     InFlight(u32),
+    /// Until its question to all workers, the only request in flight, is answered.
+    Question,
     /// Until it has read half of the replies that wait for it.
     Output,
     /// Until a lane that it needs has room; the lane wakes it.
@@ -280,6 +282,16 @@ impl Client {
     /// Whether it has a request that is not taken yet for reasons that are not the client's.
     pub fn waits_for_slotmux(&self) -> bool {
         matches!(self.pause.get(), Pause::Lane | Pause::Upstream)
+    }
+
+    /// Whether it waits for the answer to a question to all workers.
+    pub fn is_asking(&self) -> bool {
+        self.pause.get() == Pause::Question
+    }
+
+    /// Whether it is waited for to take more of its replies.
+    pub fn is_written(&self) -> bool {
+        self.write_blocked.get()
     }
 
     /// Bytes that this client counts for in the worker's memory budget.

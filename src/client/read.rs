@@ -203,7 +203,11 @@ impl ClientTask {
         let mut taken = 0;
         let mut need = 0;
         let mut requests = 0;
-        while taken < bytes.len() && client.phase() == Phase::Open && client.has_room(worker) {
+        while taken < bytes.len()
+            && client.phase() == Phase::Open
+            && client.is_read()
+            && client.has_room(worker)
+        {
             let rest = &bytes[taken..];
             match scan_request(rest, &self.limits(), &mut args) {
                 Ok(Scan::Complete { len }) => {
@@ -315,6 +319,7 @@ impl Client {
         let over = match self.pause.get() {
             Pause::No => true,
             Pause::InFlight(most) => self.in_flight() <= most,
+            Pause::Question => self.in_flight() == 0,
             Pause::Output => self.buffered() <= OUTPUT_PAUSE / 2,
             Pause::Lane | Pause::Upstream => false,
         };

@@ -82,10 +82,10 @@ impl Client {
             // What it counts for is brought up to date by the flush that follows.
             self.request_bytes.set(0);
         }
-        if let Pause::InFlight(most) = self.pause.get()
-            && self.in_flight() <= most
-        {
-            self.wake();
+        match self.pause.get() {
+            Pause::InFlight(most) if self.in_flight() <= most => self.wake(),
+            Pause::Question if self.in_flight() == 0 => self.wake(),
+            _ => {}
         }
     }
 

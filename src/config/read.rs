@@ -20,27 +20,27 @@ const GIB: u64 = 1 << 30;
 
 /// `listener.bind`: addresses, also as a comma list.
 pub(super) fn binds(value: &Value, reading: &mut Reading) -> Option<Vec<Bind>> {
-    let mut binds = Vec::new();
-    for element in value.elements() {
+    let binds = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "an address in quotes")?;
+        let mut binds = Vec::new();
         for piece in text.split(',').map(str::trim) {
-            match bind(piece) {
-                Some(bind) => binds.push(bind),
-                None => {
-                    let hint = match piece.strip_prefix(['*', ':']) {
-                        Some(rest) => format!(
-                            "; every address is \"0.0.0.0:{}\"",
-                            rest.trim_start_matches(':')
-                        ),
-                        None => String::new(),
-                    };
-                    let expected = "expected \"IP:port\" or \"unix:path\"";
-                    element.wrong(reading, format_args!("{expected}, got {piece:?}{hint}"));
-                    return None;
-                }
-            }
+            let Some(bind) = bind(piece) else {
+                let hint = match piece.strip_prefix(['*', ':']) {
+                    Some(rest) => format!(
+                        "; every address is \"0.0.0.0:{}\"",
+                        rest.trim_start_matches(':')
+                    ),
+                    None => String::new(),
+                };
+                let expected = "expected \"IP:port\" or \"unix:path\"";
+                element.wrong(reading, format_args!("{expected}, got {piece:?}{hint}"));
+                return None;
+            };
+            binds.push(bind);
         }
-    }
+        Some(binds)
+    });
+    let binds = binds?.concat();
     if binds.is_empty() {
         value.wrong(reading, "an empty list: nobody could connect");
         return None;
@@ -98,14 +98,15 @@ pub(super) fn output_soft(
 /// `cluster.seeds`: addresses, and with them the user and password that they name.
 pub(super) fn seeds(cluster: &mut Cluster, value: &Value, reading: &mut Reading) {
     let mut seeds = Seeds::default();
-    for element in value.elements() {
-        let Some(text) = element.text(reading, "an address in quotes") else {
-            return;
-        };
-        if let Err(why) = seeds.add(text) {
-            element.wrong(reading, why);
-            return;
-        }
+    let added = value.list_of(reading, |element, reading| {
+        let text = element.text(reading, "an address in quotes")?;
+        seeds
+            .add(text)
+            .map_err(|why| element.wrong(reading, why))
+            .ok()
+    });
+    if added.is_none() {
+        return;
     }
     if seeds.addrs.is_empty() {
         value.wrong(reading, "an empty list: there is nothing to connect to");
@@ -151,39 +152,32 @@ pub(super) fn addr_map(value: &Value, reading: &mut Reading) -> Option<HashMap<A
 
 /// `cluster.password`: one or a list. Empty ones stand for none, so that `"${REDIS_PASSWORD:-}"` can be written.
 pub(super) fn passwords(value: &Value, reading: &mut Reading) -> Option<Vec<Password>> {
-    let mut passwords = Vec::new();
-    for element in value.elements() {
+    let mut passwords = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "a password in quotes")?;
-        let password = resolve(text, element, reading)?;
-        if !password.is_empty() {
-            passwords.push(Password::from(password));
-        }
-    }
-    Some(passwords)
+        resolve(text, element, reading)
+    })?;
+    passwords.retain(|password| !password.is_empty());
+    Some(passwords.into_iter().map(Password::from).collect())
 }
 
 /// `user.passwords`: one or a list, plain or hashed. An empty one would let everybody in and is refused.
 pub(super) fn secrets(value: &Value, reading: &mut Reading) -> Option<Vec<Secret>> {
-    let mut secrets = Vec::new();
-    for element in value.elements() {
+    let secrets = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "a password in quotes")?;
         let password = resolve(text, element, reading)?;
-        let secret = match password.strip_prefix("sha256:") {
-            Some(digest) => Secret::hashed(digest),
-            None => Some(Secret::plain(&password)),
-        };
-        match secret {
-            _ if password.is_empty() => {
-                element.wrong(reading, "an empty password would let everybody in");
-                return None;
-            }
-            Some(secret) => secrets.push(secret),
-            None => {
-                element.wrong(reading, "expected 64 hexadecimal digits after \"sha256:\"");
-                return None;
-            }
+        if password.is_empty() {
+            element.wrong(reading, "an empty password would let everybody in");
+            return None;
         }
-    }
+        let Some(digest) = password.strip_prefix("sha256:") else {
+            return Some(Secret::plain(&password));
+        };
+        let secret = Secret::hashed(digest);
+        if secret.is_none() {
+            element.wrong(reading, "expected 64 hexadecimal digits after \"sha256:\"");
+        }
+        secret
+    })?;
     if secrets.is_empty() {
         value.wrong(reading, "an empty list: nobody could log in as this user");
         return None;

@@ -323,6 +323,21 @@ impl Value {
         }
     }
 
+    /// What `read` makes of each element. It is asked for all of them, so that every problem is noted, and there is a
+    /// list if there was none.
+    pub(super) fn list_of<T>(
+        &self,
+        reading: &mut Reading,
+        mut read: impl FnMut(&Value, &mut Reading) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let all: Vec<Option<T>> = self
+            .elements()
+            .iter()
+            .map(|element| read(element, reading))
+            .collect();
+        all.into_iter().collect()
+    }
+
     /// The entries of a section.
     pub(super) fn entries(&self, reading: &mut Reading) -> Option<&[Entry]> {
         match &self.data {

@@ -35,8 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long one look at its admin page may take.
 const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Nobody depends on a demo: whoever is still connected is cut off soon after Ctrl-C.
-const DRAIN: Duration = Duration::from_secs(1);
+/// Nobody depends on a demo: whoever is still connected is cut off soon after Ctrl-C. Longer than the second for which
+/// a client's own end is waited for, so that an idle one is no reason for a warning.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// A demo's primary is given up after this long, so that a reader who kills one sees the failover.
 const NODE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -92,6 +93,8 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
         primaries,
         replicas_per_primary: replicas,
         node_timeout: NODE_TIMEOUT,
+        // When a reader kills a primary, the others serve on.
+        extra: vec![("cluster-require-full-coverage".into(), "no".into())],
         ..Options::default()
     })?;
     if shutdown.is_cancelled() {

@@ -269,7 +269,6 @@ pub const SESSIONS: &[&[&str]] = &[
         "CONFIG GET MAXMEMORY maxmemory maxmemor?",
         "CONFIG GET maxmemor? MAXMEMORY",
         "CONFIG GET maxmemory-p*",
-        "CONFIG GET \"maxmemory\\x00\"",
         "CONFIG GET \"maxmemor?\\x00x\"",
         "CONFIG GET \\\\maxmemory",
         "CONFIG GET \\\\maxmemor?",

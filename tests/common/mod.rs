@@ -10,6 +10,7 @@ use slotmux::demo::cluster::{LocalCluster, Options};
 
 pub mod client;
 pub mod forward;
+pub mod full;
 pub mod neighbour;
 pub mod peer;
 pub mod proxy;
@@ -17,6 +18,7 @@ pub mod reply;
 
 pub use client::RawClient;
 pub use forward::Forward;
+pub use full::times;
 pub use neighbour::Neighbour;
 pub use peer::{Layout, Peer, Step};
 pub use proxy::{Proxy, ProxyConfig};

@@ -274,6 +274,30 @@ fn listeners_have_names_and_addresses_of_their_own() {
 }
 
 #[test]
+fn every_element_of_a_list_is_looked_at() {
+    bad(
+        "[[listener]]\nbind = [\"6379\", \"127.0.0.1:1\", \"x:1\"]\n[[user]]\nname = \"a\"\npasswords = [\"\", \"b\", \"sha256:1\"]\n",
+        &[
+            "f.toml:2:9: listener.bind: expected \"IP:port\" or \"unix:path\", got \"6379\"",
+            "f.toml:2:32: listener.bind: expected \"IP:port\" or \"unix:path\", got \"x:1\"",
+            "f.toml:5:14: user.passwords: an empty password would let everybody in",
+            "f.toml:5:23: user.passwords: expected 64 hexadecimal digits after \"sha256:\"",
+        ],
+    );
+    let seeds = "[[cluster]]\nseeds = [\"rediss://h\", \"g\", \"redis://h/3\"]\npassword = [1, \"file:no/such\"]\n";
+    let said = lines(&load(&sources(seeds, &[])).unwrap_err());
+    assert_eq!(said.len(), 4, "{said:?}");
+    for (said, expected) in said.iter().zip([
+        "f.toml:2:10: cluster.seeds: TLS is not built yet",
+        "f.toml:2:29: cluster.seeds: database 3 is refused",
+        "f.toml:3:13: cluster.password: expected a password in quotes",
+        "f.toml:3:16: cluster.password: cannot read the password",
+    ]) {
+        assert!(said.starts_with(expected), "{said}");
+    }
+}
+
+#[test]
 fn syntax_errors_are_among_the_others_and_echo_nothing() {
     let said = load(&sources(
         "[server]\nworkers = \nbacklog = 0\n[log\nlevel = 1\n[admin]\nbind = 1\n",

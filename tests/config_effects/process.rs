@@ -50,9 +50,10 @@ fn one_client_too_many_is_turned_away() {
                 config.env("SLOTMUX_MAX_CLIENTS", number);
             }
         });
-        // The connections that waited for the start have to be forgotten first.
+        // The connection that waited for the start has to be taken, and forgotten, first.
         poll_until(PATIENCE, "nobody to be connected", || {
-            proxy.metric("slotmux_clients") == Some(0.0)
+            proxy.metric("slotmux_accepted_total") > Some(0.0)
+                && proxy.metric("slotmux_clients") == Some(0.0)
         });
         let mut clients = [proxy.client(), proxy.client()];
         for client in &mut clients {

@@ -160,7 +160,8 @@ fn unknown_commands_are_learned_or_not() {
     // A real server has none without a module: its renamed commands keep their names in COMMAND.
     let peer = Peer::start(|request| match request.name().as_str() {
         "COMMAND" => Some(Step::reply(
-            "*1\r\n*6\r\n$10\r\ncustom.add\r\n:3\r\n*1\r\n+write\r\n:1\r\n:1\r\n:1\r\n",
+            "*2\r\n*6\r\n$10\r\ncustom.add\r\n:3\r\n*1\r\n+write\r\n:1\r\n:1\r\n:1\r\n\
+             *6\r\n$11\r\ncustom.mode\r\n:2\r\n*2\r\n+noscript\r\n+fast\r\n:0\r\n:0\r\n:0\r\n",
         )),
         "CUSTOM.ADD" => Some(Step::reply(":42\r\n")),
         _ => None,
@@ -177,6 +178,15 @@ fn unknown_commands_are_learned_or_not() {
             let said = "ERR unknown command 'CUSTOM.ADD'";
             assert!(reply.error().starts_with(said), "{reply:?}");
         }
+        // By its flags it may leave a trace in the connection that all share.
+        let mode = client.call(&["CUSTOM.MODE", "on"]);
+        let said = match unknown {
+            "learn" => {
+                "ERR slotmux: 'custom.mode' is refused: it changes the state of a connection"
+            }
+            _ => "ERR unknown command 'CUSTOM.MODE'",
+        };
+        assert!(mode.error().starts_with(said), "{mode:?}");
         let nobodys = client.call(&["NOBODYS", "sum"]);
         let said = "ERR unknown command 'NOBODYS'";
         assert!(nobodys.error().starts_with(said), "{nobodys:?}");
@@ -185,5 +195,6 @@ fn unknown_commands_are_learned_or_not() {
             1,
             "only when learned"
         );
+        assert_eq!(peer.requests_named("CUSTOM.MODE"), []);
     }
 }

@@ -13,7 +13,7 @@ mod side;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use common::{Proxy, RawClient, Value, shared_cluster};
+use common::{Proxy, RawClient, Value, shared_cluster, times};
 use intended::{NEVER_SUCCEEDS, NEWER, NOT_YET, OF_A_CLUSTER, REFUSED};
 use lines::{by_hand, words};
 use run::{Entry, known, run};
@@ -126,13 +126,16 @@ fn transcript(protocol: &str) {
     let (slotmux, redis) = connect();
     run(slotmux, redis, &entries, seed(), false);
 
-    pair.empty();
-    let (slotmux, redis) = connect();
-    let mut generated = generate::generated(seed());
-    generated.insert(0, words(&format!("HELLO {protocol}")));
-    assert!(generated.len() > 3000, "{}", generated.len());
-    let generated: Vec<Entry> = generated.into_iter().map(Entry::new).collect();
-    run(slotmux, redis, &generated, seed(), true);
+    for seed in (seed()..).take(times(1, 20)) {
+        println!("SLOTMUX_TRANSCRIPT_SEED={seed}");
+        pair.empty();
+        let (slotmux, redis) = connect();
+        let mut generated = generate::generated(seed);
+        generated.insert(0, words(&format!("HELLO {protocol}")));
+        assert!(generated.len() > 3000, "{}", generated.len());
+        let generated: Vec<Entry> = generated.into_iter().map(Entry::new).collect();
+        run(slotmux, redis, &generated, seed, true);
+    }
 }
 
 /// Commands that slotmux forwards and that no line made succeed.
