@@ -216,6 +216,30 @@ fn sort_destination(buf: &[u8], args: &[Span]) -> Option<usize> {
     destination
 }
 
+/// The key that SORT or GEORADIUS fills, if this request lets it: what follows the last STORE or STOREDIST.
+///
+/// Servers look for the keys of GEORADIUS after the first of each word, but fill what follows the last of both.
+pub fn destination(spec: &KeySpec, buf: &[u8], args: &[Span]) -> Option<usize> {
+    let mut at = match *spec {
+        KeySpec::Sort => return sort_destination(buf, args),
+        KeySpec::GeoStore { from } => usize::from(from),
+        _ => return None,
+    };
+    let mut destination = None;
+    while at + 1 < args.len() {
+        let option = args[at].of(buf);
+        let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
+        if is("store") || is("storedist") {
+            destination = Some(at + 1);
+            at += 1;
+        } else if is("count") {
+            at += 1;
+        }
+        at += 1;
+    }
+    destination
+}
+
 fn migrate_keys(buf: &[u8], args: &[Span], mut f: impl FnMut(usize)) -> Result<(), KeyError> {
     const KEY: usize = 3;
     let Some(key) = args.get(KEY) else {

@@ -6,6 +6,7 @@ mod flags;
 mod keys;
 mod learned;
 mod name;
+mod reference;
 mod route;
 mod table;
 
@@ -14,8 +15,9 @@ use crate::resp::Span;
 
 pub use error::{Unresolved, arity_error, refused_error, unknown_error, unknown_subcommand_error};
 pub use flags::Flags;
-pub use keys::{KeyError, KeySpec, blocks, for_each_key};
+pub use keys::{KeyError, KeySpec, blocks, destination, for_each_key};
 pub use learned::{Learned, LearnedCommand};
+pub use reference::CommandRef;
 pub use route::{Answer, Merge, Route};
 pub use table::{all, lookup};
 

@@ -1,6 +1,140 @@
 //! What a policy makes of one request: a pure decision. The bytes that are sent instead go into the caller's buffer.
 
-use super::NamespaceId;
+use super::append::Appendix;
+use super::given::Form;
+use super::subject::Subject;
+use super::{Lifetime, NamespaceId, Policies, allowed, expire, mset, restore, script, set};
+use crate::client::request::Request;
+use crate::command::{CommandRef, KeyError};
+use crate::config::Mode;
+
+/// Decides what is sent for `request`, which has at least one key and as many arguments as its command takes.
+///
+/// `now` gives unix milliseconds; it is asked only where the request names a point in time. `out` is cleared; it holds
+/// what is sent if the decision is [`Governed::Rewritten`] or [`Governed::Block`].
+///
+/// Permissions come first, over all keys and in any mode. Then the TTL: what would leave a key without one gets the
+/// default, what is given is kept within the bounds. Requests that Redis refuses stay as they are, so that the error
+/// is Redis' own; an option that is not known here makes a block, so that no key is left bare. Under
+/// `mode = "observe"` the actions are those of enforcement, and the request stays as it is.
+pub fn govern(
+    request: &Request,
+    command: CommandRef<'_>,
+    policies: &Policies,
+    now: fn() -> u64,
+    out: &mut Vec<u8>,
+) -> Decision {
+    out.clear();
+    let case = Case {
+        request,
+        command,
+        policies,
+        now,
+    };
+    let (namespace, refusal) = allowed::check(&case);
+    let Ruled { actions, governed } = match refusal {
+        Some(text) => Ruled::refused(text),
+        None => rule(&case, namespace, out),
+    };
+    Decision {
+        namespace,
+        actions,
+        governed,
+    }
+}
+
+/// What a policy makes of the lifetimes that a request gives, `namespace` being that of its first key.
+fn rule(case: &Case, namespace: NamespaceId, out: &mut Vec<u8>) -> Ruled {
+    let by_one_key = match case.command.lifetime() {
+        Lifetime::Untouched => return Ruled::AS_IS,
+        Lifetime::MSet => return mset::mset(case, out),
+        Lifetime::MSetNx => return mset::msetnx(case, out),
+        Lifetime::MSetEx => return mset::msetex(case, out),
+        Lifetime::Script => return script::script(case, out),
+        Lifetime::Creates { .. } | Lifetime::Stores | Lifetime::Unknown => {
+            return Appendix::of_written_keys(case, out);
+        }
+        by_one_key => by_one_key,
+    };
+    let Some(subject) = Subject::new(case, 1, namespace) else {
+        return Ruled::AS_IS;
+    };
+    let ruled = match by_one_key {
+        Lifetime::Set => set::set(&subject, out),
+        Lifetime::SetEx => set::setex(&subject, Form::EX, out),
+        Lifetime::PSetEx => set::setex(&subject, Form::PX, out),
+        Lifetime::SetNx => set::setnx(&subject, out),
+        Lifetime::GetSet => set::getset(&subject, out),
+        Lifetime::GetEx => set::getex(&subject, out),
+        Lifetime::Expire => expire::expire(&subject, Form::EX, out),
+        Lifetime::PExpire => expire::expire(&subject, Form::PX, out),
+        Lifetime::ExpireAt => expire::expire(&subject, Form::EXAT, out),
+        Lifetime::PExpireAt => expire::expire(&subject, Form::PXAT, out),
+        Lifetime::Persist => expire::persist(&subject, out),
+        Lifetime::Restore => restore::restore(&subject, out),
+        _ => Ruled::AS_IS,
+    };
+    ruled.under(subject.ttl.mode, out)
+}
+
+/// A request with all that a decision may depend on.
+pub(super) struct Case<'a> {
+    pub request: &'a Request<'a>,
+    pub command: CommandRef<'a>,
+    pub policies: &'a Policies,
+    pub now: fn() -> u64,
+}
+
+impl Case<'_> {
+    /// Calls `f` with the index of each key.
+    pub fn each_key(&self, f: impl FnMut(usize)) -> Result<(), KeyError> {
+        self.command
+            .for_each_key(self.request.bytes, self.request.args, f)
+    }
+}
+
+/// What a rule makes of a request.
+#[derive(Debug)]
+pub(super) struct Ruled {
+    pub actions: Actions,
+    pub governed: Governed,
+}
+
+impl Ruled {
+    /// Nothing is done.
+    pub const AS_IS: Ruled = Ruled {
+        actions: Actions::NONE,
+        governed: Governed::AsIs,
+    };
+
+    /// The buffer holds the command that is sent instead.
+    pub fn rewritten(actions: Actions, reply: Reply) -> Ruled {
+        Ruled {
+            actions,
+            governed: Governed::Rewritten(reply),
+        }
+    }
+
+    /// The client gets this error.
+    pub fn refused(text: String) -> Ruled {
+        Ruled {
+            actions: Actions::REFUSED,
+            governed: Governed::Refused(text),
+        }
+    }
+
+    /// Where the policy only observes, nothing comes of it but the actions.
+    pub fn under(self, mode: Mode, out: &mut Vec<u8>) -> Ruled {
+        if mode == Mode::Enforce {
+            return self;
+        }
+        out.clear();
+        Ruled {
+            governed: Governed::AsIs,
+            ..self
+        }
+    }
+}
 
 /// What is done with a request of a namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]

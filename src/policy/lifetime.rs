@@ -216,6 +216,15 @@ impl Lifetime {
             Untouched
         }
     }
+
+    /// What a command does of which only the flags are known. Scripts of modules are flagged neither way.
+    pub const fn of_unknown(flags: Flags) -> Lifetime {
+        if flags.contains(Flags::READONLY) {
+            Untouched
+        } else {
+            Unknown
+        }
+    }
 }
 
 const fn is_same(a: &str, b: &str) -> bool {

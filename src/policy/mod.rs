@@ -6,11 +6,24 @@ use std::cmp::Reverse;
 
 use crate::config::{Config, Namespace, Unmatched};
 
+mod allowed;
+mod append;
+mod expire;
+mod given;
 pub mod govern;
 pub mod lifetime;
+mod mset;
+mod options;
+mod restore;
+#[cfg(test)]
+mod rows;
+mod script;
+mod set;
+mod splice;
+mod subject;
 pub mod ttl;
 
-pub use govern::{Actions, Block, Decision, Governed, Reply};
+pub use govern::{Actions, Block, Decision, Governed, Reply, govern};
 pub use lifetime::Lifetime;
 pub use ttl::TtlPolicy;
 

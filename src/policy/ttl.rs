@@ -88,7 +88,7 @@ impl TtlPolicy {
         // Below 2^53 milliseconds, which is 285,000 years, this is exact enough; and a TTL of 0 would delete.
         let moved = (default as f64 * spread).round().max(1.0) as u64;
         let moved = moved.max(self.min.unwrap_or(0));
-        Some(moved.min(self.max.unwrap_or(u64::MAX)))
+        Some(moved.min(self.max.unwrap_or(LONGEST)))
     }
 
     /// What becomes of a TTL that a write brings. One of 0 or less deletes the key or is an error: not our business.
@@ -107,9 +107,12 @@ impl TtlPolicy {
     }
 }
 
+/// Servers refuse an expiry that lies beyond 2^63 milliseconds after 1970; this is 146 million years from now.
+const LONGEST: u64 = i64::MAX as u64 / 2;
+
 fn milliseconds(duration: Option<Duration>) -> Option<u64> {
     let duration = duration.filter(|duration| !duration.is_zero())?;
-    Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    Some(u64::try_from(duration.as_millis()).map_or(LONGEST, |given| given.clamp(1, LONGEST)))
 }
 
 /// A place in 0..1 that is the same for a key on every proxy: FNV-1a, whose bits are mixed once more because its upper
@@ -167,6 +170,18 @@ mod tests {
     fn a_maximum_alone_is_also_the_default() {
         let policy = policy(|ttl| ttl.max = Some(SECOND));
         assert_eq!(policy.default_for(b"k"), Some(1000));
+    }
+
+    #[test]
+    fn what_no_server_takes_is_cut() {
+        let policy = policy(|ttl| {
+            ttl.default = Some(Duration::from_millis(u64::MAX));
+            ttl.jitter = 0.5;
+        });
+        for i in 0..100 {
+            let ttl = policy.default_for(&[i]).unwrap();
+            assert!((1..=LONGEST).contains(&ttl), "{ttl}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::resp::Span;
 pub(super) struct Keys {
     begin: Begin,
     find: Find,
+    writes: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -59,15 +60,14 @@ impl Keys {
         Some(Some(Keys {
             begin: Begin::Index(positive(first)?),
             find,
+            writes: true,
         }))
     }
 
     /// From an element of the key specifications. `None`: the server says that it takes more to find all keys.
     pub(super) fn from_spec(spec: &Value) -> Option<Keys> {
-        if elements(field(spec, "flags")?)
-            .iter()
-            .any(|flag| text(flag) == Some(b"incomplete"))
-        {
+        let flags = elements(field(spec, "flags")?);
+        if has(flags, b"incomplete") {
             return None;
         }
         let (kind, spec_of_begin) = typed(field(spec, "begin_search")?)?;
@@ -96,7 +96,16 @@ impl Keys {
             },
             _ => return None,
         };
-        Some(Keys { begin, find })
+        Some(Keys {
+            begin,
+            find,
+            writes: writes(flags),
+        })
+    }
+
+    /// Whether the command may leave these keys without an expiry, new ones or those that it overwrites.
+    pub(super) fn writes(&self) -> bool {
+        self.writes
     }
 
     /// Whether an argument says how many keys there are.
@@ -158,13 +167,31 @@ impl Keys {
     }
 }
 
+/// Whether keys with these flags may be created or overwritten: all but those that are only read, deleted, or
+/// handed on. HSET's key is declared as updated, not as inserted, so that an update counts as well.
+fn writes(flags: &[Value]) -> bool {
+    let any = |words: &[&[u8]]| words.iter().any(|word| has(flags, word));
+    if any(&[b"variable_flags"]) {
+        return true;
+    }
+    let spares = any(&[b"access", b"delete"]) && !any(&[b"insert", b"update"]);
+    !any(&[b"RO", b"RM", b"not_key"]) && (any(&[b"OW"]) || !spares)
+}
+
+fn has(flags: &[Value], word: &[u8]) -> bool {
+    flags
+        .iter()
+        .filter_map(text)
+        .any(|flag| flag.eq_ignore_ascii_case(word))
+}
+
 fn positive(number: i64) -> Option<usize> {
     usize::try_from(number).ok().filter(|number| *number > 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{entry, keys_of, spec};
+    use super::super::sample::{entry, flagged, keys_of, request, simple, spec, words};
     use super::super::{HIDDEN_KEYS, Learned, Route};
     use super::*;
 
@@ -270,6 +297,64 @@ mod tests {
                 keys_of(far.get(b"m.op").expect("it was learned"), "m.op a"),
                 Err(KeyError::None)
             );
+        }
+    }
+
+    #[test]
+    fn what_may_be_left_without_an_expiry() {
+        for (flags, expected) in [
+            ("RW UPDATE", true),
+            ("RW INSERT", true),
+            ("RW ACCESS UPDATE", true),
+            ("OW UPDATE", true),
+            ("OW", true),
+            // Nothing is said about what is done, or it depends on the arguments.
+            ("RW", true),
+            ("", true),
+            ("RO ACCESS variable_flags", true),
+            ("RO ACCESS", false),
+            ("RO", false),
+            ("RM DELETE", false),
+            ("RW ACCESS DELETE", false),
+            ("RW DELETE", false),
+            ("not_key", false),
+        ] {
+            assert_eq!(writes(&words(flags)), expected, "{flags}");
+        }
+    }
+
+    #[test]
+    fn keys_that_are_only_read_are_told_apart() {
+        let at = |flags: &str, at: i64| {
+            flagged(
+                flags,
+                ("index", vec![("index", Value::Int(at))]),
+                (
+                    "range",
+                    vec![
+                        ("lastkey", Value::Int(0)),
+                        ("keystep", Value::Int(1)),
+                        ("limit", Value::Int(0)),
+                    ],
+                ),
+            )
+        };
+        let entry = entry(
+            "m.merge 3 1 2 1: write",
+            vec![at("OW UPDATE", 1), at("RO ACCESS", 2)],
+            Vec::new(),
+        );
+        let learned =
+            Learned::from_reply(&Value::Array(vec![entry, simple("m.put 3 1 2 1: write")]));
+        for (line, all, expected) in [("m.merge d s", 2, "d"), ("m.put a b", 2, "a b")] {
+            let (buf, args) = request(line);
+            let command = learned.resolve(&buf, &args).expect(line);
+            assert_eq!(keys_of(command, line).map(|keys| keys.len()), Ok(all));
+            let mut written = Vec::new();
+            let found =
+                command.for_each_written_key(&buf, &args, |at| written.push(args[at].of(&buf)));
+            assert_eq!(found, Ok(()));
+            assert_eq!(written.join(&b' '), expected.as_bytes(), "{line}");
         }
     }
 }

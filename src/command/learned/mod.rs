@@ -15,6 +15,7 @@ use self::value::{elements, integer, text};
 use super::keys::KeyError;
 use super::route::{CONNECTION_STATE, ONE_NODE};
 use super::{Flags, Route, arity_ok, error, lookup};
+use crate::policy::Lifetime;
 use crate::resp::Span;
 
 /// Longest full name that is learned, in bytes; the longest known one of a module has 26.
@@ -163,12 +164,23 @@ impl LearnedCommand {
         let specs = elements(entry.get(8).unwrap_or(&Value::Nil));
         let (first, last, step) = (number(3), number(4), number(5));
         let movable = flags.contains(Flags::MOVABLE_KEYS);
+        let specified = || {
+            specs
+                .iter()
+                .map(Keys::from_spec)
+                .collect::<Option<Vec<Keys>>>()
+        };
         let keys: Option<Vec<Keys>> = if movable && !specs.is_empty() {
-            specs.iter().map(Keys::from_spec).collect()
+            specified()
         } else if movable && first == 0 {
             None
         } else {
-            Keys::from_positions(first, last, step).map(|keys| keys.into_iter().collect())
+            // The positions say as much about where the keys are, but not what is done with them.
+            specified()
+                .filter(|keys| first > 0 && !keys.is_empty())
+                .or_else(|| {
+                    Keys::from_positions(first, last, step).map(|keys| keys.into_iter().collect())
+                })
         };
         let route = route(flags, keys.as_deref());
         LearnedCommand {
@@ -202,6 +214,28 @@ impl LearnedCommand {
             keys.positions(buf, args)?.for_each(&mut f);
         }
         Ok(())
+    }
+
+    /// As [`LearnedCommand::for_each_key`], of the keys that it may leave without an expiry. Where the server does not
+    /// tell, these are all.
+    ///
+    /// # Errors
+    /// As [`super::for_each_key`].
+    pub fn for_each_written_key(
+        &self,
+        buf: &[u8],
+        args: &[Span],
+        mut f: impl FnMut(usize),
+    ) -> Result<(), KeyError> {
+        for keys in self.keys.iter().filter(|keys| keys.writes()) {
+            keys.positions(buf, args)?.for_each(&mut f);
+        }
+        Ok(())
+    }
+
+    /// What it does to the lifetime of its keys, as far as that is known.
+    pub fn lifetime(&self) -> Lifetime {
+        Lifetime::of_unknown(self.flags)
     }
 
     /// As [`super::Command::is_write`].

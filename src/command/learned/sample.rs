@@ -58,6 +58,15 @@ pub(super) fn simple(line: &str) -> Value {
 pub(super) type Fields<'a> = (&'a str, Vec<(&'a str, Value)>);
 
 pub(super) fn spec(resp3: bool, begin: Fields<'_>, find: Fields<'_>) -> Value {
+    spec_with(resp3, "RW", begin, find)
+}
+
+/// A specification with these flags.
+pub(super) fn flagged(flags: &str, begin: Fields<'_>, find: Fields<'_>) -> Value {
+    spec_with(true, flags, begin, find)
+}
+
+fn spec_with(resp3: bool, flags: &str, begin: Fields<'_>, find: Fields<'_>) -> Value {
     let half = |(kind, fields)| {
         map(
             resp3,
@@ -67,7 +76,7 @@ pub(super) fn spec(resp3: bool, begin: Fields<'_>, find: Fields<'_>) -> Value {
     map(
         resp3,
         vec![
-            ("flags", Value::Array(words("RW"))),
+            ("flags", Value::Array(words(flags))),
             ("begin_search", half(begin)),
             ("find_keys", half(find)),
         ],

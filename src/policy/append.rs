@@ -1,0 +1,272 @@
+//! Commands that cannot carry a TTL themselves: expiries follow behind them, as one block.
+//!
+//! `PEXPIRE key default NX` gives a key a TTL that has none, `PEXPIRE key max LT` cuts one that is too long, and as no
+//! TTL counts as an infinite one, it also gives one. Neither ever prolongs a TTL, and a missing key stays missing.
+
+use super::govern::{Block, Case, Ruled};
+use super::splice::{copy, number};
+use super::subject::Subject;
+use super::{Actions, Governed};
+use crate::config::{Mode, Strength};
+
+/// What stands before an atomic block.
+pub(super) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+/// What stands behind an atomic block.
+pub(super) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+
+/// A command and the expiries behind it, as far as they are written.
+pub(super) struct Appendix<'a, 'out> {
+    case: &'a Case<'a>,
+    out: &'out mut Vec<u8>,
+    /// How many commands there are; 0 as long as no key needs an expiry.
+    commands: u32,
+    actions: Actions,
+    atomic: bool,
+}
+
+impl<'a, 'out> Appendix<'a, 'out> {
+    /// Nothing is written yet.
+    pub fn new(case: &'a Case<'a>, out: &'out mut Vec<u8>) -> Appendix<'a, 'out> {
+        Appendix {
+            case,
+            out,
+            commands: 0,
+            actions: Actions::NONE,
+            atomic: false,
+        }
+    }
+
+    /// The command with expiries for each key that it may leave without one.
+    pub fn of_written_keys(case: &'a Case<'a>, out: &'out mut Vec<u8>) -> Ruled {
+        let mut appendix = Appendix::new(case, out);
+        let Case {
+            request, command, ..
+        } = case;
+        // Where the keys cannot be found there is nothing to attach, and the server refuses the request.
+        let _ = command.for_each_written_key(request.bytes, request.args, |at| appendix.key(at));
+        appendix.finish()
+    }
+
+    /// Attaches what the policy of the key in argument `at` asks for.
+    pub fn key(&mut self, at: usize) {
+        if let Some(subject) = Subject::of_key(self.case, at) {
+            self.attach(&subject, subject.default(), subject.ttl.max);
+        }
+    }
+
+    /// Attaches a default and a maximum, those that there are, for the key of a subject.
+    pub fn attach(&mut self, subject: &Subject, default: Option<u64>, max: Option<u64>) {
+        if default.is_none() && max.is_none() {
+            return;
+        }
+        if subject.ttl.strength == Strength::InlineOnly {
+            self.actions = self.actions.and(Actions::LEFT_BARE);
+            return;
+        }
+        self.actions = self.actions.and(Actions::APPENDED);
+        if subject.ttl.mode == Mode::Observe {
+            return;
+        }
+        self.atomic |= subject.ttl.strength == Strength::Atomic;
+        if self.commands == 0 {
+            self.out.extend_from_slice(MULTI);
+            self.out.extend_from_slice(self.case.request.bytes);
+            self.commands = 1;
+        }
+        if let Some(default) = default.filter(|_| default != max) {
+            self.pexpire(subject.at, default, b"$2\r\nNX\r\n");
+        }
+        if let Some(max) = max {
+            self.pexpire(subject.at, max, b"$2\r\nLT\r\n");
+        }
+    }
+
+    fn pexpire(&mut self, at: usize, milliseconds: u64, condition: &[u8]) {
+        self.out.extend_from_slice(b"*4\r\n$7\r\nPEXPIRE\r\n");
+        copy(self.out, self.case.request, at..at + 1);
+        number(self.out, milliseconds);
+        self.out.extend_from_slice(condition);
+        self.commands += 1;
+    }
+
+    /// A block if anything was attached. It is atomic if any of the policies asks for that, unless the command is one
+    /// that blocks: between MULTI and EXEC it would not.
+    pub fn finish(self) -> Ruled {
+        let Case {
+            request, command, ..
+        } = self.case;
+        if self.commands == 0 {
+            return Ruled {
+                actions: self.actions,
+                governed: Governed::AsIs,
+            };
+        }
+        let atomic = self.atomic && !command.blocks(request.bytes, request.args);
+        if atomic {
+            self.out.extend_from_slice(EXEC);
+        } else {
+            self.out.drain(..MULTI.len());
+        }
+        Ruled {
+            actions: self.actions,
+            governed: Governed::Block(Block {
+                atomic,
+                commands: self.commands,
+                own: 1,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::super::rows::{check, decide_on, request, seconds, under};
+    use crate::command::{CommandRef, Learned};
+    use crate::config::Strength;
+
+    #[test]
+    fn an_expiry_follows_whatever_may_create_a_key() {
+        let policies = under(|ttl| ttl.default = seconds(10));
+        let behind = |line: &str, key: &str| {
+            format!("appended: MULTI | {line} | PEXPIRE {key} 10000 NX | EXEC")
+        };
+        for (line, key) in [
+            ("APPEND k v", "k"),
+            ("INCR k", "k"),
+            ("HSET k f v", "k"),
+            ("LPUSH k a b", "k"),
+            ("ZADD k 1 a", "k"),
+            ("XADD k * f v", "k"),
+            ("PFADD k a", "k"),
+            ("SETBIT k 7 1", "k"),
+            ("XGROUP CREATE k g $ MKSTREAM", "k"),
+            ("BITOP AND k f x", "k"),
+            ("SINTERSTORE k f x", "k"),
+            ("ZUNIONSTORE k 2 f x", "k"),
+            ("RENAME f k", "k"),
+            ("COPY f k REPLACE", "k"),
+            ("SMOVE f k m", "k"),
+            ("LMOVE f k LEFT LEFT", "k"),
+            ("SORT f STORE k", "k"),
+            ("SORT f STORE o STORE k", "k"),
+            ("SORT f LIMIT 0 1 STORE k", "k"),
+            ("GEORADIUS f 1 2 3 m STORE k", "k"),
+            ("GEORADIUS f 1 2 3 m STORE f STOREDIST k", "k"),
+            ("GEORADIUS f 1 2 3 m STORE f STORE k", "k"),
+            ("GEORADIUS f 1 2 3 m COUNT 1 STORE k", "k"),
+            ("GEORADIUSBYMEMBER f m 3 m STOREDIST k", "k"),
+        ] {
+            check(&policies, &[(line, &behind(line, key))]);
+        }
+        for line in [
+            // The key that matters is of another namespace.
+            "RENAME k f",
+            "SINTERSTORE f k",
+            "SORT k STORE f",
+            "SORT k",
+            "SORT k STORE",
+            "GEORADIUS k 1 2 3 m",
+            "GEORADIUS k 1 2 3 m STORE",
+            "INCR f",
+            "INCR x",
+            // These create nothing.
+            "LPUSHX k v",
+            "HDEL k f",
+            "DEL k",
+            "GET k",
+            "XREADGROUP GROUP g c STREAMS k >",
+        ] {
+            check(&policies, &[(line, "=")]);
+        }
+    }
+
+    #[test]
+    fn default_and_maximum_follow_as_far_as_they_differ() {
+        let policies = under(|ttl| ttl.max = seconds(10));
+        check(
+            &policies,
+            &[
+                (
+                    "INCR k",
+                    "appended: MULTI | INCR k | PEXPIRE k 10000 LT | EXEC",
+                ),
+                (
+                    "INCR o",
+                    "appended: MULTI | INCR o | PEXPIRE o 7000 NX | PEXPIRE o 70000 LT | EXEC",
+                ),
+                ("INCR w", "appended: ="),
+            ],
+        );
+        let only_a_minimum = under(|ttl| ttl.min = seconds(10));
+        check(&only_a_minimum, &[("INCR k", "=")]);
+    }
+
+    #[test]
+    fn strength() {
+        let with = |strength| {
+            under(|ttl| {
+                ttl.default = seconds(10);
+                ttl.strength = strength;
+            })
+        };
+        check(
+            &with(Strength::Pipelined),
+            &[
+                ("INCR k", "appended: INCR k | PEXPIRE k 10000 NX"),
+                // The stronger of two.
+                (
+                    "EVAL s 2 k o",
+                    "appended: MULTI | EVAL s 2 k o | PEXPIRE k 10000 NX | PEXPIRE o 7000 NX | PEXPIRE o 70000 LT | EXEC",
+                ),
+            ],
+        );
+        check(
+            &with(Strength::InlineOnly),
+            &[
+                ("INCR k", "left_bare: ="),
+                (
+                    "EVAL s 2 k o",
+                    "appended+left_bare: MULTI | EVAL s 2 k o | PEXPIRE o 7000 NX | PEXPIRE o 70000 LT | EXEC",
+                ),
+            ],
+        );
+        check(
+            &with(Strength::Atomic),
+            &[(
+                "BLMOVE f k LEFT LEFT 0",
+                "appended: BLMOVE f k LEFT LEFT 0 | PEXPIRE k 10000 NX",
+            )],
+        );
+    }
+
+    #[test]
+    fn a_command_that_was_learned() {
+        let word = |word: &str| Value::SimpleString(word.to_owned());
+        let entry = |name: &str, flag: &str| {
+            let numbers = [1, 1, 1].map(Value::Int);
+            let mut entry = vec![word(name), Value::Int(-2), Value::Array(vec![word(flag)])];
+            entry.extend(numbers);
+            Value::Array(entry)
+        };
+        let learned = Learned::from_reply(&Value::Array(vec![
+            entry("m.set", "write"),
+            entry("m.get", "readonly"),
+        ]));
+        let policies = under(|ttl| ttl.default = seconds(10));
+        for (line, expected) in [
+            (
+                "m.set k v",
+                "appended: MULTI | m.set k v | PEXPIRE k 10000 NX | EXEC",
+            ),
+            ("m.set f v", "="),
+            ("m.get k v", "="),
+        ] {
+            let name = line.split(' ').next().unwrap();
+            let command = learned.get(name.as_bytes()).expect(name);
+            let decided = decide_on(&policies, CommandRef::Learned(command), &request(line));
+            assert_eq!(decided, expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Scripts and functions, which may do anything to the keys that they declare, and to others.
+
+use super::Actions;
+use super::append::Appendix;
+use super::govern::{Case, Ruled};
+use super::subject::Subject;
+use crate::config::{Mode, Scripts};
+
+/// EVAL, EVALSHA and FCALL: expiries for the declared keys, or a refusal if the policy of one of them asks for that.
+pub(super) fn script(case: &Case, out: &mut Vec<u8>) -> Ruled {
+    let mut refusal = None;
+    let mut refused = Actions::NONE;
+    let mut appendix = Appendix::new(case, out);
+    // Every key was found once already, so this is no error.
+    let _ = case.each_key(|at| {
+        let Some(subject) = Subject::of_key(case, at) else {
+            return;
+        };
+        match subject.ttl.scripts {
+            Scripts::Append => appendix.attach(&subject, subject.default(), subject.ttl.max),
+            Scripts::Allow => {}
+            Scripts::Reject => {
+                refused = Actions::REFUSED;
+                if subject.ttl.mode == Mode::Enforce && refusal.is_none() {
+                    refusal = Some(format!(
+                        "ERR slotmux: namespace '{}' refuses scripts (ttl.scripts)",
+                        subject.name
+                    ));
+                }
+            }
+        }
+    });
+    let ruled = appendix.finish();
+    match refusal {
+        Some(text) => {
+            out.clear();
+            Ruled::refused(text)
+        }
+        None => Ruled {
+            actions: ruled.actions.and(refused),
+            ..ruled
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::{check, seconds, under};
+    use super::*;
+
+    #[test]
+    fn declared_keys_by_policy() {
+        let with = |scripts, mode| {
+            under(|ttl| {
+                ttl.default = seconds(10);
+                ttl.scripts = scripts;
+                ttl.mode = mode;
+            })
+        };
+        check(
+            &with(Scripts::Append, Mode::Enforce),
+            &[
+                (
+                    "EVAL s 2 k f a",
+                    "appended: MULTI | EVAL s 2 k f a | PEXPIRE k 10000 NX | EXEC",
+                ),
+                (
+                    "EVALSHA s 2 k o",
+                    "appended: MULTI | EVALSHA s 2 k o | PEXPIRE k 10000 NX | PEXPIRE o 7000 NX | PEXPIRE o 70000 LT | EXEC",
+                ),
+                ("FCALL f 1 w", "appended: ="),
+                ("FCALL f 1 x", "="),
+                ("EVAL_RO s 1 k", "="),
+                ("EVAL s x k", "="),
+            ],
+        );
+        check(
+            &with(Scripts::Allow, Mode::Enforce),
+            &[
+                ("EVAL s 1 k", "="),
+                (
+                    "EVAL s 2 k o",
+                    "appended: MULTI | EVAL s 2 k o | PEXPIRE o 7000 NX | PEXPIRE o 70000 LT | EXEC",
+                ),
+            ],
+        );
+        check(
+            &with(Scripts::Reject, Mode::Enforce),
+            &[(
+                "EVAL s 2 o k",
+                "refused: -ERR slotmux: namespace 'keys' refuses scripts (ttl.scripts)",
+            )],
+        );
+        check(
+            &with(Scripts::Reject, Mode::Observe),
+            &[("EVAL s 1 k", "refused: =")],
+        );
+    }
+}

@@ -1,0 +1,336 @@
+//! The rules of SET and its relatives as tables.
+
+use super::super::rows::{check, decide, seconds, under};
+use super::*;
+use crate::config::{KeepTtl, Mode, OverMax, Strength};
+use std::time::Duration;
+
+#[test]
+fn set_with_a_default() {
+    let policies = under(|ttl| ttl.default = seconds(100));
+    check(
+        &policies,
+        &[
+            ("SET k v", "defaulted: SET k v PX 100000"),
+            ("set k ''", "defaulted: set k  PX 100000"),
+            ("SET k v NX", "defaulted: SET k v NX PX 100000"),
+            ("SET k v xx Get", "defaulted: SET k v xx Get PX 100000"),
+            ("SET k v NX NX", "defaulted: SET k v NX NX PX 100000"),
+            // Nothing is bounded without a maximum.
+            ("SET k v EX 999999", "="),
+            ("SET k v PX 1", "="),
+            ("SET k v EXAT 99999999999", "="),
+            // Keys of other namespaces, and of none.
+            ("SET o v", "defaulted: SET o v PX 7000"),
+            ("SET w v", "defaulted: ="),
+            ("SET f v", "="),
+            ("SET x v", "="),
+            (
+                "SET k v KEEPTTL",
+                "appended: MULTI | SET k v KEEPTTL | PEXPIRE k 100000 NX | EXEC",
+            ),
+            // An option of newer servers.
+            (
+                "SET k v IFEQ w",
+                "appended: MULTI | SET k v IFEQ w | PEXPIRE k 100000 NX | EXEC",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn set_within_bounds() {
+    let policies = under(|ttl| {
+        ttl.default = seconds(10);
+        ttl.max = seconds(100);
+        ttl.min = seconds(2);
+    });
+    check(
+        &policies,
+        &[
+            ("SET k v", "defaulted: SET k v PX 10000"),
+            ("SET k v EX 2", "="),
+            ("SET k v EX 100", "="),
+            ("SET k v EX 101", "clamped: SET k v EX 100"),
+            ("SET k v ex 1", "raised: SET k v EX 2"),
+            ("SET k v PX 100000", "="),
+            ("SET k v PX 100001", "clamped: SET k v PX 100000"),
+            ("SET k v PX 1999", "raised: SET k v PX 2000"),
+            ("SET k v PX 1", "raised: SET k v PX 2000"),
+            ("SET k v NX EX 101 GET", "clamped: SET k v NX EX 100 GET"),
+            // Of several, Redis looks at the last only, so that the others go.
+            ("SET k v EX 500 EX 50", "="),
+            ("SET k v EX x EX 50", "="),
+            ("SET k v EX 50 EX 500", "clamped: SET k v EX 100"),
+            (
+                "SET k v EX EX EX 5 NX EX 500 GET",
+                "clamped: SET k v NX EX 100 GET",
+            ),
+            // Points in time, with a second for the difference of clocks: the clock shows 1 700 000 000.
+            ("SET k v EXAT 1700000101", "="),
+            ("SET k v EXAT 1700000102", "clamped: SET k v PX 100000"),
+            ("SET k v PXAT 1700000101000", "="),
+            ("SET k v PXAT 1700000101001", "clamped: SET k v PX 100000"),
+            ("SET k v PXAT 1700000000999", "raised: SET k v PX 2000"),
+            ("SET k v PXAT 1700000001000", "="),
+            (
+                "SET k v PXAT 9223372036854775807",
+                "clamped: SET k v PX 100000",
+            ),
+            (
+                "SET k v EXAT 9223372036854775",
+                "clamped: SET k v PX 100000",
+            ),
+            // Expired at once: it deletes.
+            ("SET k v EXAT 1700000000", "="),
+            ("SET k v EXAT 5", "="),
+            (
+                "SET k v KEEPTTL",
+                "appended: MULTI | SET k v KEEPTTL | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",
+            ),
+            (
+                "SET k v FOO EX 500",
+                "appended: MULTI | SET k v FOO EX 500 | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_redis_refuses_is_left_to_redis() {
+    let policies = under(|ttl| {
+        ttl.max = seconds(100);
+        ttl.min = seconds(2);
+    });
+    for line in [
+        "SET k v EX",
+        "SET k v EX 0",
+        "SET k v EX -5",
+        "SET k v EX +500",
+        "SET k v EX 0500",
+        "SET k v EX ''",
+        "SET k v EX 5.5",
+        "SET k v EX NX",
+        "SET k v EX 9223372036854776",
+        "SET k v EX 9223372036854775",
+        "SET k v EX 9223372036854775808",
+        "SET k v PX 9223372036854775807",
+        "SET k v PX 9223370336854775808",
+        "SET k v EXAT 9223372036854776",
+        "SET k v EXAT -1",
+        "SET k v EX 500 PX 500",
+        "SET k v EX 500 EXAT 500",
+        "SET k v EX 500 KEEPTTL",
+        "SET k v KEEPTTL PX 500",
+        "SET k v NX XX",
+        "SET k v XX EX 500 NX",
+        "SETEX k 0 v",
+        "SETEX k x v",
+        "SETEX k 9223372036854775807 v",
+        "PSETEX k 9223372036854775807 v",
+        "GETEX k EX",
+        "GETEX k EX 0",
+        "GETEX k PERSIST EX 500",
+        "GETEX k EX 500 PERSIST",
+        "GETEX k EX 500 PX 500",
+    ] {
+        assert_eq!(decide(&policies, line), "=", "{line}");
+    }
+    // The largest number that Redis takes: its clock fits on top.
+    assert_eq!(
+        decide(&policies, "SET k v PX 9223370336854775807"),
+        "clamped: SET k v PX 100000"
+    );
+}
+
+#[test]
+fn a_bound_of_broken_seconds_is_written_in_milliseconds() {
+    let policies = under(|ttl| {
+        ttl.max = Some(Duration::from_millis(2500));
+        ttl.min = Some(Duration::from_millis(1500));
+    });
+    check(
+        &policies,
+        &[
+            ("SET k v", "defaulted: SET k v PX 2500"),
+            ("SET k v EX 3", "clamped: SET k v PX 2500"),
+            ("SET k v EX 1", "raised: SET k v PX 1500"),
+            ("SET k v EX 9 EX 3 GET", "clamped: SET k v PX 2500 GET"),
+            ("SETEX k 3 v", "clamped: PSETEX k 2500 v"),
+            ("PSETEX k 1 v", "raised: PSETEX k 1500 v"),
+            ("GETEX k EX 3", "clamped: GETEX k PX 2500"),
+        ],
+    );
+}
+
+#[test]
+fn a_minimum_alone_gives_no_default() {
+    let policies = under(|ttl| ttl.min = seconds(2));
+    check(
+        &policies,
+        &[
+            ("SET k v", "="),
+            ("SET k v EX 1", "raised: SET k v EX 2"),
+            ("SET k v EX 99999", "="),
+            ("SET k v KEEPTTL", "="),
+            ("SET k v FOO", "="),
+            ("SETNX k v", "="),
+            ("GETSET k v", "="),
+        ],
+    );
+}
+
+#[test]
+fn relatives_of_set() {
+    let policies = under(|ttl| {
+        ttl.default = seconds(10);
+        ttl.max = seconds(100);
+        ttl.min = seconds(2);
+    });
+    check(
+        &policies,
+        &[
+            ("SETEX k 100 v", "="),
+            ("SETEX k 101 v", "clamped: SETEX k 100 v"),
+            ("setex k 1 v", "raised: SETEX k 2 v"),
+            ("PSETEX k 100001 v", "clamped: PSETEX k 100000 v"),
+            ("SETNX k v", "defaulted: SET k v NX PX 10000 > integer"),
+            ("GETSET k v", "defaulted: SET k v GET PX 10000"),
+            ("SETNX f v", "="),
+            ("GETSET w v", "defaulted: ="),
+            ("GETEX k", "="),
+            ("GETEX k EX 50", "="),
+            ("GETEX k EX 500", "clamped: GETEX k EX 100"),
+            ("GETEX k EX 5 EX 500", "clamped: GETEX k EX 100"),
+            ("GETEX k PXAT 1700009000000", "clamped: GETEX k PX 100000"),
+            ("GETEX k EXAT 5", "="),
+            ("GETEX k PERSIST", "="),
+            (
+                "GETEX k KEEPTTL",
+                "appended: MULTI | GETEX k KEEPTTL | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn getex_with_persist() {
+    let rows: [(Persist, &[(&str, &str)]); 2] = [
+        (
+            Persist::Rewrite,
+            &[
+                ("GETEX k PERSIST", "unpersisted: GETEX k PX 10000"),
+                ("GETEX k persist PERSIST", "unpersisted: GETEX k PX 10000"),
+            ],
+        ),
+        (
+            Persist::Reject,
+            &[(
+                "GETEX k PERSIST",
+                "refused: -ERR slotmux: namespace 'keys' refuses GETEX with PERSIST (ttl.persist)",
+            )],
+        ),
+    ];
+    for (persist, rows) in rows {
+        let policies = under(|ttl| {
+            ttl.default = seconds(10);
+            ttl.persist = persist;
+        });
+        check(&policies, rows);
+    }
+    let no_default = under(|ttl| {
+        ttl.min = seconds(1);
+        ttl.persist = Persist::Rewrite;
+    });
+    check(&no_default, &[("GETEX k PERSIST", "=")]);
+}
+
+#[test]
+fn keepttl_that_is_honoured() {
+    let policies = under(|ttl| {
+        ttl.default = seconds(10);
+        ttl.keepttl = KeepTtl::Honour;
+    });
+    check(&policies, &[("SET k v KEEPTTL", "=")]);
+    let bounded = under(|ttl| {
+        ttl.default = seconds(10);
+        ttl.max = seconds(100);
+        ttl.keepttl = KeepTtl::Honour;
+    });
+    check(
+        &bounded,
+        &[(
+            "SET k v KEEPTTL",
+            "appended: MULTI | SET k v KEEPTTL | PEXPIRE k 100000 LT | EXEC",
+        )],
+    );
+}
+
+#[test]
+fn over_max_that_is_rejected() {
+    let policies = under(|ttl| {
+        ttl.max = seconds(100);
+        ttl.over_max = OverMax::Reject;
+    });
+    let refused = |ttl| {
+        format!(
+            "refused: -ERR slotmux: a TTL of {ttl} ms is above the 100000 ms that namespace 'keys' allows (ttl.max)"
+        )
+    };
+    check(
+        &policies,
+        &[
+            ("SET k v EX 101", &refused(101_000)),
+            ("SET k v EXAT 1700000102", &refused(102_000)),
+            ("SETEX k 101 v", &refused(101_000)),
+            ("GETEX k PX 100001", &refused(100_001)),
+            ("SET k v EX 100", "="),
+            ("SET k v EXAT 1700000101", "="),
+            ("SET k v PX 9223372036854775807", "="),
+            ("SET k v", "defaulted: SET k v PX 100000"),
+        ],
+    );
+}
+
+#[test]
+fn strength_and_mode() {
+    let with = |strength, mode| {
+        under(|ttl| {
+            ttl.max = seconds(100);
+            ttl.over_max = OverMax::Reject;
+            ttl.strength = strength;
+            ttl.mode = mode;
+        })
+    };
+    check(
+        &with(Strength::Pipelined, Mode::Enforce),
+        &[
+            ("SET k v", "defaulted: SET k v PX 100000"),
+            (
+                "SET k v KEEPTTL",
+                "appended: SET k v KEEPTTL | PEXPIRE k 100000 LT",
+            ),
+        ],
+    );
+    check(
+        &with(Strength::InlineOnly, Mode::Enforce),
+        &[
+            ("SET k v", "defaulted: SET k v PX 100000"),
+            ("SET k v KEEPTTL", "left_bare: ="),
+            ("SET k v FOO", "left_bare: ="),
+        ],
+    );
+    check(
+        &with(Strength::Atomic, Mode::Observe),
+        &[
+            ("SET k v", "defaulted: ="),
+            ("SET k v EX 500", "refused: ="),
+            ("SETNX k v", "defaulted: ="),
+            ("SET k v KEEPTTL", "appended: ="),
+        ],
+    );
+    check(
+        &with(Strength::Atomic, Mode::Off),
+        &[("SET k v", "="), ("SET k v EX 500", "=")],
+    );
+}
