@@ -1,10 +1,11 @@
 //! The `slotmux` binary: the command line, then the configuration, then logging, then the proxy.
 
 use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use slotmux::cli::{Action, CheckArgs, Cli, DemoArgs, RunArgs};
+use slotmux::cli::{Action, CheckArgs, Cli, ConfigAction, DemoArgs, RunArgs, ShowArgs};
 use slotmux::config::{self, Flags, Loaded, Log, Sources};
 use slotmux::demo::{self, DemoOptions};
 use slotmux::{logging, proxy, signals};
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     match Cli::parse().action(config::env::names_an_upstream()) {
         Some(Action::Run(args)) => run(&args),
         Some(Action::Check(args)) => check(&args),
+        Some(Action::Config(ConfigAction::Show(args))) => show(&args),
         Some(Action::Demo(args)) => try_out(&args),
         None => {
             eprintln!("{}", Cli::command().render_help());
@@ -54,6 +56,19 @@ fn loaded(args: &RunArgs) -> Result<Loaded, ExitCode> {
     let sources =
         Sources::gather(args.config(), args.flags()).map_err(|problem| failed([problem]))?;
     config::load_with_origins(&sources).map_err(failed)
+}
+
+fn show(args: &ShowArgs) -> ExitCode {
+    let loaded = match loaded(&args.run) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
+    let origins = args.origin.then_some(&loaded.origins);
+    let page = config::show(&loaded.config, origins);
+    match io::stdout().lock().write_all(page.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => failed([error]),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 fn check(args: &CheckArgs) -> ExitCode {

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use crate::CLUSTER;
 
 /// The real binary in an environment that has nothing but `env`.
-fn slotmux(args: &[&str], env: &[(&str, &str)]) -> Output {
+pub(crate) fn slotmux(args: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slotmux"));
     command
         .args(args)
@@ -145,6 +145,7 @@ fn help_and_version_are_on_stdout() {
         &["--help"][..],
         &["run", "--help"],
         &["check", "--help"],
+        &["config", "show", "--help"],
         &["demo", "--help"],
     ] {
         let help = slotmux(args, &[]);

@@ -7,6 +7,7 @@ mod namespace_problems;
 mod namespaces;
 mod precedence;
 mod problems;
+mod shown;
 mod ttl_env;
 mod values;
 
