@@ -62,7 +62,8 @@ pub enum Action {
     /// Start a real local Redis Cluster with slotmux in front of it, to try it out
     ///
     /// Needs `redis-server` on PATH. The nodes run on free loopback ports in a temporary folder; Ctrl-C stops all of
-    /// it and leaves nothing behind.
+    /// it and leaves nothing behind. slotmux has the namespaces of slotmux.example.toml, and of the environment their
+    /// REDIS_TTL_<NAMESPACE> variables count.
     #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
 }

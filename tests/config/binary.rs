@@ -58,6 +58,15 @@ fn check_prints_and_exits() {
         status == Some(1) && err.starts_with("SLOTMUX_WORKERS: ") && err.ends_with(": 1 problem\n"),
         "{err}"
     );
+    let namespace = "[[namespace]]\nname = \"a\"\nmatch = \"a:\"\n";
+    assert_eq!(
+        checked(&format!("{namespace}{CLUSTER}"), &[("REDIS_TTL_A", "-5")]),
+        (
+            Some(0),
+            format!("{file}: ok\n"),
+            "REDIS_TTL_A: warning: -5 is negative and counts as 0 for namespace \"a\"\n".to_owned()
+        )
+    );
     let (status, out, err) = checked(
         &format!("[[listener]]\nbind = \"0.0.0.0:1\"\n{CLUSTER}"),
         &[],
@@ -118,6 +127,12 @@ fn what_cannot_be_read_and_what_is_not_understood() {
             &[],
             1,
             "--workers: server.workers: expected ",
+        ),
+        (
+            &["run", "--upstream", "h"],
+            &[("REDIS_TTL_DOCS", "0")],
+            1,
+            "REDIS_TTL_DOCS: no namespace has this variable; ",
         ),
         (
             &["run", "--upstream", "127.0.0.1"],
