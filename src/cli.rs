@@ -25,6 +25,8 @@ Examples:
     slotmux run --config slotmux.toml
   Every problem of the file at once, with line numbers:
     slotmux check slotmux.toml
+  What would be in force, and where each value came from:
+    slotmux config show --origin
 
 Flags override the environment, which overrides the file, which overrides the
 defaults. slotmux.example.toml lists every key with its default.";
@@ -54,13 +56,36 @@ pub enum Action {
     /// variables such as REDIS_URL override it.
     #[command(after_help = CHECK_HELP)]
     Check(CheckArgs),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigAction),
     /// Start a real local Redis Cluster with slotmux in front of it, to try it out
     ///
     /// Needs `redis-server` on PATH. The nodes run on free loopback ports in a temporary folder; Ctrl-C stops all of
-    /// it and leaves nothing behind.
+    /// it and leaves nothing behind. slotmux has the namespaces of slotmux.example.toml, and of the environment their
+    /// REDIS_TTL_<NAMESPACE> variables count.
     #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
 }
+
+/// `slotmux config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigAction {
+    /// Print every value that would be in force, as the file that would say the same
+    ///
+    /// The file, the environment and the flags are read as `run` would read them. Passwords are not printed.
+    #[command(after_help = SHOW_HELP)]
+    Show(ShowArgs),
+}
+
+const SHOW_HELP: &str = "\
+Examples:
+  slotmux config show
+  slotmux config show --config slotmux.toml --origin
+  REDIS_TTL_DOCS=3600 slotmux config show --config slotmux.toml --origin
+
+With --origin each value has a comment that says where it came from: FILE:LINE,
+the variable, the flag, or default.";
 
 const RUN_HELP: &str = "\
 Examples:
@@ -75,6 +100,8 @@ Environment:
       in seconds
   REDIS_MAX_CONNECTIONS
       most connections to one node; never a limit of clients
+  REDIS_TTL_<NAMESPACE>
+      a namespace's default TTL in seconds; 0 is none
   SLOTMUX_PASSWORD
       what clients must show; without it only this machine is served
   SLOTMUX_CONFIG, SLOTMUX_LISTEN, SLOTMUX_WORKERS, SLOTMUX_ADMIN,
@@ -125,6 +152,17 @@ pub struct RunArgs {
 pub struct CheckArgs {
     /// The file to check
     pub file: PathBuf,
+}
+
+/// `slotmux config show`
+#[derive(Args, Clone, Debug)]
+pub struct ShowArgs {
+    /// What `run` would be told.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Say of each value where it came from
+    #[arg(long)]
+    pub origin: bool,
 }
 
 /// `slotmux demo`
@@ -204,7 +242,7 @@ mod tests {
     /// Examples that a narrow terminal wraps are read wrong, and pasted wrong.
     #[test]
     fn the_texts_fit_a_terminal_of_eighty_columns() {
-        for text in [EXAMPLES, EXIT_STATUSES, RUN_HELP, CHECK_HELP, DEMO_HELP] {
+        for text in [EXAMPLES, EXIT_STATUSES, RUN_HELP, CHECK_HELP, SHOW_HELP, DEMO_HELP] {
             for line in text.lines() {
                 assert!(line.len() <= 80, "{line}");
             }
@@ -216,6 +254,7 @@ mod tests {
         for args in [
             &["check"][..],
             &["walk"],
+            &["config"],
             &["demo", "--primaries", "2"],
             &["run", "--port", "1"],
         ] {

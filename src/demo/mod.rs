@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Addr, Admin, Bind, Config, Kind, Listener};
+use crate::config::{self, Config, Kind, Loaded, Problem};
 use crate::proxy::{self, StartupError};
 use crate::signals;
 
@@ -18,6 +18,7 @@ pub mod guard;
 pub mod migrate;
 pub mod ports;
 pub mod server;
+mod settings;
 pub mod view;
 
 use cluster::{LocalCluster, Options, Role};
@@ -69,6 +70,9 @@ pub enum DemoError {
     /// The cluster did not come up.
     #[error(transparent)]
     Cluster(#[from] LocalError),
+    /// The environment does not fit.
+    #[error("{}", lines(.0))]
+    Config(Vec<Problem>),
     /// slotmux did not come up.
     #[error(transparent)]
     Proxy(#[from] StartupError),
@@ -78,6 +82,11 @@ pub enum DemoError {
     /// Signals cannot be awaited, or no thread could be started.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+fn lines(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    lines.join("\n")
 }
 
 /// Runs the demo until SIGINT, SIGTERM or SIGHUP; when it returns, processes and files are gone.
@@ -102,7 +111,7 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
     }
     let port = free_port_from(options.port)?;
     let admin = free_port_from(ADMIN_PORT)?;
-    let config = proxy_config(&cluster, port, admin);
+    let config = proxy_config(&cluster, port, admin)?;
     let stop = shutdown.clone();
     let proxy = thread::Builder::new()
         .name("slotmux-demo".to_owned())
@@ -125,29 +134,20 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
 }
 
 /// What slotmux is told in the demo.
-fn proxy_config(cluster: &LocalCluster, port: u16, admin: u16) -> Config {
-    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut config = Config {
-        listeners: vec![Listener {
-            bind: vec![Bind::Tcp(local(port))],
-            ..Listener::default()
-        }],
-        admin: Admin {
-            bind: Some(local(admin)),
-        },
-        ..Config::default()
-    };
+fn proxy_config(cluster: &LocalCluster, port: u16, admin: u16) -> Result<Config, DemoError> {
+    let nodes = cluster.nodes().iter().map(|node| node.port);
+    let sources = settings::sources(nodes, port, admin, std::env::vars_os());
+    let Loaded {
+        mut config,
+        warnings,
+        ..
+    } = config::load_with_origins(&sources).map_err(DemoError::Config)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     config.server.drain_timeout = DRAIN;
     config.cluster.kind = Kind::Cluster;
-    config.cluster.seeds = cluster
-        .nodes()
-        .iter()
-        .map(|node| Addr {
-            host: "127.0.0.1".into(),
-            port: node.port,
-        })
-        .collect();
-    config
+    Ok(config)
 }
 
 /// What the user reads once everything runs.

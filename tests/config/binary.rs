@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use crate::CLUSTER;
 
 /// The real binary in an environment that has nothing but `env`.
-fn slotmux(args: &[&str], env: &[(&str, &str)]) -> Output {
+pub(crate) fn slotmux(args: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slotmux"));
     command
         .args(args)
@@ -57,6 +57,15 @@ fn check_prints_and_exits() {
     assert!(
         status == Some(1) && err.starts_with("SLOTMUX_WORKERS: ") && err.ends_with(": 1 problem\n"),
         "{err}"
+    );
+    let namespace = "[[namespace]]\nname = \"a\"\nmatch = \"a:\"\n";
+    assert_eq!(
+        checked(&format!("{namespace}{CLUSTER}"), &[("REDIS_TTL_A", "-5")]),
+        (
+            Some(0),
+            format!("{file}: ok\n"),
+            "REDIS_TTL_A: warning: -5 is negative and counts as 0 for namespace \"a\"\n".to_owned()
+        )
     );
     let (status, out, err) = checked(
         &format!("[[listener]]\nbind = \"0.0.0.0:1\"\n{CLUSTER}"),
@@ -120,6 +129,12 @@ fn what_cannot_be_read_and_what_is_not_understood() {
             "--workers: server.workers: expected ",
         ),
         (
+            &["run", "--upstream", "h"],
+            &[("REDIS_TTL_DOCS", "0")],
+            1,
+            "REDIS_TTL_DOCS: no namespace has this variable; ",
+        ),
+        (
             &["run", "--upstream", "127.0.0.1"],
             &[],
             1,
@@ -145,6 +160,7 @@ fn help_and_version_are_on_stdout() {
         &["--help"][..],
         &["run", "--help"],
         &["check", "--help"],
+        &["config", "show", "--help"],
         &["demo", "--help"],
     ] {
         let help = slotmux(args, &[]);

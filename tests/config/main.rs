@@ -3,8 +3,12 @@
 
 mod binary;
 mod documents;
+mod namespace_problems;
+mod namespaces;
 mod precedence;
 mod problems;
+mod shown;
+mod ttl_env;
 mod values;
 
 use std::collections::BTreeMap;
