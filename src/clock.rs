@@ -1,6 +1,6 @@
 //! Coarse time for deadlines: milliseconds since the worker started, in 32 bits.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment in milliseconds since [`Clock::start`]. It wraps after 49 days, so only differences mean anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,11 +44,35 @@ impl Clock {
         }
     }
 
+    /// This moment, and the microseconds since its tick began.
+    pub fn stamp(&self) -> (Tick, u16) {
+        let elapsed = self.start.elapsed();
+        (
+            Tick(elapsed.as_millis() as u32),
+            (elapsed.subsec_micros() % 1000) as u16,
+        )
+    }
+
+    /// Microseconds since a moment that [`Clock::stamp`] gave, at most 71 minutes.
+    pub fn microseconds_since(&self, tick: Tick, microseconds: u16) -> u32 {
+        let (now, now_us) = self.stamp();
+        let whole = u64::from(now.since(tick)) * 1000;
+        let since = (whole + u64::from(now_us)).saturating_sub(u64::from(microseconds));
+        u32::try_from(since).unwrap_or(u32::MAX)
+    }
+
     /// This moment. Costs one vDSO call, so it is read once per turn of a client or lane, not per request.
     pub fn now(&self) -> Tick {
         // Wrapping is what `Tick` expects.
         Tick(self.start.elapsed().as_millis() as u32)
     }
+}
+
+/// The wall clock, for commands that name a moment: milliseconds since 1970.
+pub fn unix_milliseconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_millis() as u64)
 }
 
 /// A duration in the clock's unit, saturating at 24 days so that [`Tick::since`] stays unambiguous.

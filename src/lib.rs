@@ -17,6 +17,7 @@ pub mod listener;
 pub mod logging;
 pub mod mail;
 pub mod metrics;
+pub mod namespace_stats;
 pub mod policy;
 pub mod pool;
 pub mod process;

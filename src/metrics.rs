@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::namespace_stats::NamespaceStats;
+use crate::policy::Policies;
+
 /// A number with a single writer: an addition is a plain load and store, without a locked instruction.
 ///
 /// Two threads that write the same counter lose additions; that is why each worker has its own [`WorkerStats`].
@@ -81,6 +84,8 @@ macro_rules! worker_stats {
         #[repr(align(128))]
         pub struct WorkerStats {
             $(#[doc = $help] pub $name: Counter,)*
+            /// The numbers of each namespace; empty if none is counted.
+            pub namespaces: Box<[NamespaceStats]>,
         }
 
         impl WorkerStats {
@@ -128,7 +133,20 @@ worker_stats! {
     Counter retries: "Requests that were sent again",
     Counter timeouts: "Requests that passed their deadline",
     Counter abandoned: "Replies that were dropped because their client had left or its deadline had passed",
+    Counter blocks_refused: "Blocks of commands whose MULTI a node refused",
+    Counter expiries_failed: "Expiries behind a command that a node refused",
+    Counter expiries_repaired: "Expiries that were sent again because they did not reach their key",
     Counter panics: "Panics that were contained to one client or lane",
+}
+
+impl WorkerStats {
+    /// The counters of a worker that has these policies.
+    pub fn new(policies: &Policies) -> WorkerStats {
+        WorkerStats {
+            namespaces: NamespaceStats::all(policies),
+            ..WorkerStats::default()
+        }
+    }
 }
 
 /// The sum of one number over all workers.

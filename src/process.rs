@@ -13,6 +13,7 @@ use crate::cluster::refresh::RefreshHandle;
 use crate::cluster::topology::Topology;
 use crate::config::{Bind, Config};
 use crate::metrics::{Counter, WorkerStats, total};
+use crate::policy::Policies;
 use crate::transport::Accepted;
 
 /// A letter to a worker.
@@ -43,6 +44,8 @@ pub struct Killed {
 pub struct Process {
     /// What slotmux was told.
     pub config: Arc<Config>,
+    /// Namespaces and their policies.
+    pub policies: Policies,
     /// Counters, one set per worker.
     pub stats: Vec<Arc<WorkerStats>>,
     /// The newest topology.
@@ -77,8 +80,12 @@ impl Process {
     ) -> (Arc<Process>, Vec<mpsc::UnboundedReceiver<Mail>>) {
         let workers = config.server.workers;
         let (mailboxes, letters) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
+        let policies = Policies::new(&config);
         let process = Process {
-            stats: (0..workers).map(|_| Arc::default()).collect(),
+            stats: (0..workers)
+                .map(|_| Arc::new(WorkerStats::new(&policies)))
+                .collect(),
+            policies,
             clients: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             topology,
             refresh,

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client::Client;
 use crate::client::early::Upstream;
 use crate::client::read::ClientTask;
-use crate::clock::{Clock, Tick, ticks};
+use crate::clock::{Clock, Tick, ticks, unix_milliseconds};
 use crate::cluster::addr::{Addr, AddressMap};
 use crate::cluster::refresh::RefreshHandle;
 use crate::cluster::topology::{Kind, Topology};
@@ -38,6 +38,9 @@ const CLIENT_SCRATCH: usize = 64 * 1024;
 const LANE_SCRATCH: usize = 256 * 1024;
 /// Argument positions kept between requests; a request of a million arguments gives its memory back.
 const SPANS_KEPT: usize = 4096;
+
+/// Bytes kept for rewritten requests.
+const REWRITTEN_KEPT: usize = 64 * 1024;
 
 /// The state of a worker thread. Every task of the thread has an `Rc` of it.
 pub struct Worker {
@@ -89,6 +92,8 @@ pub struct Worker {
     pub lane_scratch: RefCell<Box<[u8]>>,
     /// Argument positions of the request that is being taken.
     pub spans: Cell<Vec<Span>>,
+    /// What a policy made of the request that is being taken.
+    pub rewritten: Cell<Vec<u8>>,
     /// Reply buffers.
     pub buffers: Buffers,
     /// Holders of early replies.
@@ -135,6 +140,7 @@ impl Worker {
             client_scratch: RefCell::new(vec![0; CLIENT_SCRATCH].into()),
             lane_scratch: RefCell::new(vec![0; LANE_SCRATCH].into()),
             spans: Cell::default(),
+            rewritten: Cell::default(),
             buffers: Buffers::default(),
             held: HeldPool::default(),
             memory: Memory::new(process.memory_limit / config.server.workers),
@@ -203,6 +209,8 @@ impl Worker {
             learned: (self.config.commands.unknown == Unknown::Learn).then_some(&*topology.learned),
             // While nothing is known, nothing is refused for its slots.
             is_one_node: topology.kind == Kind::Standalone || topology.is_empty(),
+            policies: &self.process.policies,
+            now: unix_milliseconds,
         })
     }
 
@@ -232,6 +240,13 @@ impl Worker {
         spans.clear();
         spans.shrink_to(SPANS_KEPT);
         self.spans.set(spans);
+    }
+
+    /// Gives the buffer for rewritten requests back; a big one gives its memory back.
+    pub fn give_rewritten(&self, mut rewritten: Vec<u8>) {
+        rewritten.clear();
+        rewritten.shrink_to(REWRITTEN_KEPT);
+        self.rewritten.set(rewritten);
     }
 
     /// Takes an accepted connection as a client.

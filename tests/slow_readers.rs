@@ -113,11 +113,10 @@ fn who_does_not_read_is_not_read() {
             unread.count() == HOARDERS
         });
         neighbour.goes_on();
-        let grown = proxy.rss().saturating_sub(before);
-        assert!(
-            grown < HOARDERS as u64 * PER_HOARDER,
-            "{grown} bytes for {HOARDERS} clients that don't read"
-        );
+        // What was freed on the way goes back to the system within a second or two; what is held stays.
+        poll_until(PATIENCE, "clients that don't read to cost little", || {
+            proxy.rss().saturating_sub(before) < HOARDERS as u64 * PER_HOARDER
+        });
         give_up.store(true, Ordering::Relaxed);
         for (i, (mut stream, sender)) in senders.into_iter().enumerate() {
             let sent = sender.join().expect("a sender");

@@ -194,7 +194,8 @@ impl Collector for Numbers {
     fn encode(&self, mut page: DescriptorEncoder<'_>) -> fmt::Result {
         self.workers(&mut page)?;
         self.topology(&mut page)?;
-        self.process(&mut page)
+        self.process(&mut page)?;
+        super::namespaces::encode(&self.process, &mut page)
     }
 }
 

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::process::Process;
 
 mod metrics;
+pub mod namespaces;
 
 /// How long open requests may take to end once the page is told to stop.
 const FAREWELL: Duration = Duration::from_secs(1);

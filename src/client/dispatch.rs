@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use crate::answer::{Host, Outcome, Subject, answer};
-use crate::command::{self, Answer, Command};
+use crate::command::{self, Answer, Command, Unresolved};
 use crate::mail::{answer_kill, answer_list};
+use crate::policy::{Decision, Governed, NamespaceId, Reply};
 use crate::resp::write;
 use crate::route::broadcast::broadcast;
 use crate::route::split::split;
@@ -12,7 +13,7 @@ use crate::route::{Plan, Transaction, plan};
 use crate::worker::Worker;
 
 use super::early::{NO_UPSTREAM, Upstream, needs_upstream};
-use super::forward::{answer as reply_here, to_node, to_slot};
+use super::forward::{Sending, answer as reply_here, to_node, to_slot};
 use super::request::Request;
 use super::{Client, Pause};
 
@@ -48,7 +49,22 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
         Err(_) if is_from_a_browser(request) => return turn_away(worker, client),
         Err(_) => {}
     }
-    let plan = worker.with_knowledge(|knowledge| plan(request, command, knowledge));
+    let mut rewritten = worker.rewritten.take();
+    let plan = worker.with_knowledge(|knowledge| plan(request, command, knowledge, &mut rewritten));
+    let taken = carry_out(worker, client, request, command, plan, &rewritten);
+    worker.give_rewritten(rewritten);
+    taken
+}
+
+/// Carries a plan out, if the state of the client allows it.
+fn carry_out(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    request: &Request,
+    command: Result<&'static Command, Unresolved>,
+    plan: Plan,
+    rewritten: &[u8],
+) -> Taken {
     if !client.authenticated.get() && !plan.needs_no_authentication() {
         let text = match plan {
             Plan::Transaction(Transaction::Exec) => EXEC_BEFORE_LOGIN,
@@ -67,11 +83,65 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
         client.pause_for(Pause::Upstream);
         return Taken::No;
     }
+    let reply = match command {
+        Ok(command) if command.finds => Reply::Found,
+        _ => Reply::AsIs,
+    };
     match plan {
-        Plan::Forward { slot, write } => to_slot(worker, client, slot, write, request),
-        Plan::Split { merge, step, write } => split(worker, client, request, merge, step, write),
+        Plan::Forward {
+            slot,
+            write,
+            decision,
+        } => {
+            let Decision {
+                namespace,
+                actions,
+                governed,
+            } = decision;
+            let sending = Sending::as_is(request, write, namespace, reply);
+            let taken = match governed {
+                Governed::AsIs => to_slot(worker, client, slot, &sending),
+                Governed::Rewritten(said) => {
+                    let bytes = rewritten;
+                    let reply = if said == Reply::AsIs { reply } else { said };
+                    let sending = Sending {
+                        bytes,
+                        reply,
+                        ..sending
+                    };
+                    to_slot(worker, client, slot, &sending)
+                }
+                Governed::Block(form) => {
+                    let (bytes, block) = (rewritten, Some(form));
+                    let sending = Sending {
+                        bytes,
+                        block,
+                        ..sending
+                    };
+                    to_slot(worker, client, slot, &sending)
+                }
+                Governed::Refused(text) => refuse(worker, client, &text),
+            };
+            if taken == Taken::Yes && !actions.is_empty() {
+                worker.count_actions(namespace, actions);
+            }
+            taken
+        }
+        Plan::Split {
+            merge,
+            step,
+            write,
+            namespace,
+            command,
+        } => {
+            let sending = Sending::as_is(request, write, namespace, reply);
+            split(worker, client, &sending, command, merge, step)
+        }
         Plan::Anywhere { write } => match worker.any_node(client) {
-            Some(node) => to_node(worker, client, node, None, write, request),
+            Some(node) => {
+                let sending = Sending::as_is(request, write, NamespaceId::UNMATCHED, reply);
+                to_node(worker, client, node, None, &sending)
+            }
             None => refuse(worker, client, NO_NODE),
         },
         Plan::Everywhere { merge, write } => match worker.primaries() {

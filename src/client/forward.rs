@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
+use crate::policy::{Block, NamespaceId, Reply};
 use crate::resp::write;
 use crate::slot::Slot;
 use crate::upstream::NodeId;
+use crate::upstream::block::{self as upstream, Then};
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::upstream::lane::Lane;
 use crate::upstream::lost::unreachable;
@@ -14,26 +16,56 @@ use super::dispatch::Taken;
 use super::request::Request;
 use super::{Client, Pause};
 
+/// What is sent for a request.
+#[derive(Clone, Copy)]
+pub struct Sending<'a> {
+    /// The client's request.
+    pub request: &'a Request<'a>,
+    /// Whether it may change data.
+    pub write: bool,
+    /// The namespace of its first key.
+    pub namespace: NamespaceId,
+    /// The bytes that go to the node.
+    pub bytes: &'a [u8],
+    /// What these bytes are, if more than one command.
+    pub block: Option<Block>,
+    /// How their reply becomes the client's.
+    pub reply: Reply,
+}
+
+impl<'a> Sending<'a> {
+    /// The request as it is.
+    pub fn as_is(
+        request: &'a Request<'a>,
+        write: bool,
+        namespace: NamespaceId,
+        reply: Reply,
+    ) -> Sending<'a> {
+        Sending {
+            request,
+            write,
+            namespace,
+            bytes: request.bytes,
+            block: None,
+            reply,
+        }
+    }
+}
+
 /// Sends a request to the node of `slot`.
-pub fn to_slot(
-    worker: &Rc<Worker>,
-    client: &Rc<Client>,
-    slot: Slot,
-    write: bool,
-    request: &Request,
-) -> Taken {
+pub fn to_slot(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot, sending: &Sending) -> Taken {
     if !may_use(worker, client, slot) {
         return Taken::No;
     }
     let Some(owner) = worker.slots.owner(slot) else {
         // Nobody serves the slot, as far as we know. The refresh may know better before the deadline.
         worker.refresh.request();
-        let entry = entry(worker, client, Some(slot), write, request.bytes.len());
-        client.add_request_bytes(worker, request.bytes.len());
-        worker.retry_later(entry, request.bytes.to_vec());
+        let entry = entry(worker, client, Some(slot), sending);
+        client.add_request_bytes(worker, sending.bytes.len());
+        worker.retry_later(entry, sending.bytes.to_vec());
         return Taken::Yes;
     };
-    to_node(worker, client, owner, Some(slot), write, request)
+    to_node(worker, client, owner, Some(slot), sending)
 }
 
 /// Sends a request to `node`.
@@ -42,10 +74,9 @@ pub fn to_node(
     client: &Rc<Client>,
     node: NodeId,
     slot: Option<Slot>,
-    write: bool,
-    request: &Request,
+    sending: &Sending,
 ) -> Taken {
-    let lane = match lane_for(worker, client, node, request) {
+    let lane = match lane_for(worker, client, node, sending) {
         Ok(lane) => lane,
         Err(taken) => return taken,
     };
@@ -53,8 +84,8 @@ pub fn to_node(
         worker.release_unused(&lane);
         return refuse_unreachable(worker, client, &lane);
     }
-    let entry = entry(worker, client, slot, write, request.bytes.len());
-    lane.send(worker, entry, request.bytes);
+    let entry = entry(worker, client, slot, sending);
+    lane.send(worker, entry, sending.bytes);
     Taken::Yes
 }
 
@@ -116,15 +147,15 @@ fn lane_for(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     node: NodeId,
-    request: &Request,
+    sending: &Sending,
 ) -> Result<Rc<Lane>, Taken> {
-    let expected = worker.big_replies.expected(request);
-    if expected.is_some() || worker.is_big(request.bytes.len()) {
+    let expected = worker.big_replies.expected(sending.request);
+    if expected.is_some() || worker.is_big(sending.bytes.len()) {
         if !may_be_alone(client) {
             return Err(Taken::No);
         }
         let lane = worker.dedicated_lane(node, client).ok_or(Taken::No)?;
-        set_out_alone(worker, client, request.bytes.len());
+        set_out_alone(worker, client, sending.bytes.len());
         if let Some(group) = expected {
             worker.big_replies.spend(group);
         }
@@ -142,24 +173,32 @@ fn lane_for(
 }
 
 /// The in-flight entry of a request, in the next place of the client's order.
-fn entry(
+pub fn entry(
     worker: &Worker,
     client: &Rc<Client>,
     slot: Option<Slot>,
-    write: bool,
-    len: usize,
+    sending: &Sending,
 ) -> InFlight {
+    let kind = match sending.block {
+        None => Kind::Deliver,
+        Some(form) => Kind::Block(upstream::Block::new(form, Then::Deliver, sending.bytes)),
+    };
+    let (arrived, arrived_us) = worker.clock.stamp();
+    worker.count_operation(sending.namespace, sending.request.bytes.len());
     InFlight {
         mute: client.is_muted(),
         client: client.clone(),
         seq: client.take_seq(),
         // A request is at most `max_request` long, which is checked to be below 4 GiB.
-        len: len as u32,
-        arrived: worker.clock.now(),
+        len: sending.bytes.len() as u32,
+        arrived,
+        arrived_us,
+        namespace: sending.namespace,
         slot,
         tries: 0,
-        write,
-        kind: Kind::Deliver,
+        write: sending.write,
+        reply: sending.reply,
+        kind,
     }
 }
 

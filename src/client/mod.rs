@@ -100,6 +100,8 @@ pub struct Client {
     head_seq: Cell<u32>,
     /// The worker's slot epoch when this client last had nothing in flight: see [`crate::route::slots`].
     pub epoch: Cell<u32>,
+    /// The latest of its requests that was redirected, while there may be one.
+    redirected: Cell<Option<u32>>,
     /// Its requests that wait for another try; while there is one, nothing else of this client is sent.
     pub waiting_retries: Cell<u32>,
     /// Replies that are not written yet, from `sent` on.
@@ -150,6 +152,7 @@ impl Client {
             next_seq: Cell::new(0),
             head_seq: Cell::new(0),
             epoch: Cell::new(0),
+            redirected: Cell::new(None),
             waiting_retries: Cell::new(0),
             out: RefCell::new(Vec::new()),
             sent: Cell::new(0),
@@ -178,6 +181,27 @@ impl Client {
     /// Requests that were taken and are not answered yet.
     pub fn in_flight(&self) -> u32 {
         self.next_seq.get().wrapping_sub(self.head_seq.get())
+    }
+
+    /// Whether a request of it that was redirected may still be on its way.
+    pub fn has_redirected(&self) -> bool {
+        let Some(seq) = self.redirected.get() else {
+            return false;
+        };
+        let is_answered = seq.wrapping_sub(self.head_seq.get()) > u32::MAX / 2;
+        if is_answered {
+            self.redirected.set(None);
+        }
+        !is_answered
+    }
+
+    /// Request `seq` was redirected.
+    pub fn note_redirected(&self, seq: u32) {
+        let latest = match self.redirected.get() {
+            Some(other) if other.wrapping_sub(seq) <= u32::MAX / 2 => other,
+            _ => seq,
+        };
+        self.redirected.set(Some(latest));
     }
 
     /// Takes the next place in the order of replies.

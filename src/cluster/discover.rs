@@ -19,6 +19,7 @@ use super::topology::{Kind, Node, Topology};
 use super::view::{Server, View};
 use crate::command::Learned;
 use crate::config::{Config, Unknown};
+use crate::policy::Policies;
 
 /// Nodes whose views make one topology: enough that one stale node is outvoted, few enough to be no load.
 const VIEWS: usize = 3;
@@ -35,6 +36,9 @@ const STALE_ROUNDS: u32 = 10;
 /// within seconds; one that never gets any data must not keep slotmux asking.
 const HIDDEN_ROUNDS: u32 = 30;
 
+/// The first major version in which PEXPIRE has NX and LT.
+const OLDEST_WITH_EXPIRE_OPTIONS: u32 = 7;
+
 /// Why there is no topology.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoverError {
@@ -46,6 +50,12 @@ pub enum DiscoverError {
         "slotmux's upstream {0} is slotmux itself; cluster.seeds must name the Redis behind it"
     )]
     Ourselves(Addr),
+    /// The upstream lacks what an enforced TTL policy needs.
+    #[error(
+        "an enforced TTL policy needs PEXPIRE with NX and LT, which came with Redis 7.0; the upstream is {0}. Upgrade \
+         it, or set ttl.mode to \"off\" or \"observe\""
+    )]
+    TooOld(String),
 }
 
 /// A seed that could not be used.
@@ -64,7 +74,7 @@ impl DiscoverError {
     pub fn is_final(&self) -> bool {
         match self {
             DiscoverError::NoneUsable(seeds) => seeds.iter().all(|seed| seed.is_final),
-            DiscoverError::Ourselves(_) => true,
+            DiscoverError::Ourselves(_) | DiscoverError::TooOld(_) => true,
         }
     }
 }
@@ -92,6 +102,8 @@ pub struct Discovery {
     seeds: Vec<Addr>,
     command_deadline: Duration,
     learns: bool,
+    /// Whether the upstream has to know the options of PEXPIRE.
+    enforces: bool,
     /// The last try to learn the upstream's commands got no answer.
     has_to_learn: bool,
     stale_rounds: u32,
@@ -116,6 +128,7 @@ impl Discovery {
             seeds: cluster.seeds.clone(),
             command_deadline: cluster.timeouts.command,
             learns: config.commands.unknown == Unknown::Learn,
+            enforces: Policies::new(config).enforced_prefix().is_some(),
             has_to_learn: false,
             stale_rounds: 0,
             hidden_rounds: 0,
@@ -127,13 +140,31 @@ impl Discovery {
         if previous.kind == Kind::Cluster && !previous.is_empty() {
             let known = self.ask_known(previous).await;
             if !known.is_empty() {
-                return self.conclude(known, previous).await;
+                let found = self.conclude(known, previous).await?;
+                return self.usable(found);
             }
             warn!("no known node answers: asking the seeds");
         }
         let first = self.ask_seeds(previous).await?;
         let answers = self.ask_more(first).await;
-        self.conclude(answers, previous).await
+        let found = self.conclude(answers, previous).await?;
+        self.usable(found)
+    }
+
+    /// What was found, unless it is too old for the policies.
+    fn usable(&self, found: Found) -> Result<Found, DiscoverError> {
+        let Topology {
+            server_name,
+            server_version,
+            ..
+        } = &found.topology;
+        let major = server_version.split('.').next().map(str::parse::<u32>);
+        match major {
+            Some(Ok(major)) if self.enforces && major < OLDEST_WITH_EXPIRE_OPTIONS => Err(
+                DiscoverError::TooOld(format!("{server_name} {server_version}")),
+            ),
+            _ => Ok(found),
+        }
     }
 
     /// The first seed with a usable answer. Seeds are asked in their order, each a moment after the one before.

@@ -40,6 +40,8 @@ pub struct Command {
     pub keys: KeySpec,
     /// First version of Redis that has it, or of Valkey where it is said.
     pub since: &'static str,
+    /// Whether its reply says of each key whether it has a value: what counts as a hit or a miss.
+    pub finds: bool,
     /// What it does to the lifetime of its keys.
     pub lifetime: Lifetime,
     /// Its subcommands, if it is a container.

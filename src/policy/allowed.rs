@@ -1,8 +1,9 @@
 //! What a namespace allows at all, whatever its TTL: which commands, how long keys, how large values.
 
 use super::govern::Case;
-use super::{Lifetime, NamespaceId, Policy};
-use crate::command::Flags;
+use super::{Lifetime, NamespaceId, Policies, Policy};
+use crate::client::request::Request;
+use crate::command::{CommandRef, Flags};
 use crate::config::Unmatched;
 
 /// Longest quotation of a key in an error.
@@ -29,6 +30,56 @@ pub(super) fn check(case: &Case) -> (NamespaceId, Option<String>) {
             .for_each_written_key(case.request.bytes, case.request.args, look);
     }
     (first.unwrap_or_default(), refusal)
+}
+
+/// The namespace of a request's first key, if all of its keys permit it; else the error, without the leading `-`.
+pub fn permitted(
+    request: &Request,
+    command: CommandRef<'_>,
+    policies: &Policies,
+) -> Result<NamespaceId, String> {
+    if !policies.is_active() {
+        return Ok(NamespaceId::UNMATCHED);
+    }
+    let case = Case {
+        request,
+        command,
+        policies,
+        now: || 0,
+    };
+    match check(&case) {
+        (namespace, None) => Ok(namespace),
+        (_, Some(refusal)) => Err(refusal),
+    }
+}
+
+/// Whether a command for the whole keyspace is permitted: no namespace denies it, and if it writes, none is read-only,
+/// and neither are the keys of no namespace.
+pub fn permitted_everywhere(
+    full_name: &str,
+    write: bool,
+    policies: &Policies,
+) -> Result<(), String> {
+    if !policies.is_active() {
+        return Ok(());
+    }
+    for (_, policy) in policies.iter() {
+        let name = &policy.name;
+        if let Some(denied) = denied(policy, full_name) {
+            return Err(format!(
+                "ERR slotmux: namespace '{name}' refuses the command '{denied}' (deny)"
+            ));
+        }
+        if write && policy.read_only {
+            return Err(format!(
+                "ERR slotmux: namespace '{name}' is read-only (read_only)"
+            ));
+        }
+    }
+    if write && policies.unmatched() != Unmatched::Allow {
+        return Err("ERR slotmux: keys of no namespace are not to be written (unmatched)".into());
+    }
+    Ok(())
 }
 
 /// Why a request is refused for its key in argument `at`.
@@ -242,6 +293,25 @@ mod tests {
                 ("HGET k f", "="),
             ],
         );
+    }
+
+    #[test]
+    fn the_whole_keyspace() {
+        let everywhere = |policies: &Policies, name: &str, write: bool| {
+            super::permitted_everywhere(name, write, policies).is_ok()
+        };
+        let open = with(Unmatched::Allow, |_| {});
+        assert!(everywhere(&open, "flushall", true));
+        let read_only = with(Unmatched::Allow, |keys| keys.read_only = true);
+        assert!(!everywhere(&read_only, "flushall", true));
+        assert!(everywhere(&read_only, "dbsize", false));
+        let denied = with(Unmatched::Allow, |keys| keys.deny = vec!["keys".to_owned()]);
+        assert!(!everywhere(&denied, "keys", false));
+        assert!(!everywhere(
+            &with(Unmatched::ReadOnly, |_| {}),
+            "flushdb",
+            true
+        ));
     }
 
     #[test]

@@ -147,6 +147,15 @@ pub struct Decision {
     pub governed: Governed,
 }
 
+impl Decision {
+    /// Nothing is to be done.
+    pub const NONE: Decision = Decision {
+        namespace: NamespaceId::UNMATCHED,
+        actions: Actions::NONE,
+        governed: Governed::AsIs,
+    };
+}
+
 /// What is sent for a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Governed {
@@ -165,8 +174,17 @@ pub enum Governed {
 pub enum Reply {
     /// It is that.
     AsIs,
+    /// It is that, and says whether a value was found.
+    Found,
     /// `+OK` is 1 and nil is 0: SETNX, which is sent as `SET … NX`.
     OkAsInteger,
+}
+
+impl Reply {
+    /// Whether it says for each key whether there is a value.
+    pub fn is_lookup(self) -> bool {
+        self == Reply::Found
+    }
 }
 
 /// Commands that are sent together.

@@ -4,10 +4,11 @@
 
 use std::cmp::Reverse;
 
-use crate::config::{Config, Namespace, Unmatched};
+use crate::config::{Config, Mode, Namespace, Unmatched};
 
 mod allowed;
 mod append;
+pub mod docs;
 mod expire;
 mod given;
 pub mod govern;
@@ -23,6 +24,7 @@ mod splice;
 mod subject;
 pub mod ttl;
 
+pub use allowed::{permitted, permitted_everywhere};
 pub use govern::{Actions, Block, Decision, Governed, Reply, govern};
 pub use lifetime::Lifetime;
 pub use ttl::TtlPolicy;
@@ -95,6 +97,18 @@ impl Policies {
             .iter()
             .find(|(prefix, _)| key.starts_with(prefix))
             .map_or(NamespaceId::UNMATCHED, |(_, namespace)| *namespace)
+    }
+
+    /// A prefix whose policy is enforced, if there is one: its keys get expiries.
+    pub fn enforced_prefix(&self) -> Option<&[u8]> {
+        let is_enforced = |id: NamespaceId| {
+            let ttl = self.get(id).and_then(|policy| policy.ttl.as_ref());
+            ttl.is_some_and(|ttl| ttl.mode == Mode::Enforce)
+        };
+        let mut prefixes = self.prefixes.iter();
+        prefixes
+            .find(|(_, id)| is_enforced(*id))
+            .map(|(prefix, _)| &**prefix)
     }
 
     /// The policy of a namespace; `None` for keys of none.

@@ -97,7 +97,7 @@ pub(super) fn decide_on(policies: &Policies, command: CommandRef, bytes: &[u8]) 
             let sent = commands(&out);
             assert_eq!(sent.len(), 1);
             match reply {
-                Reply::AsIs => sent[0].clone(),
+                Reply::AsIs | Reply::Found => sent[0].clone(),
                 Reply::OkAsInteger => format!("{} > integer", sent[0]),
             }
         }

@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use crate::client::Client;
 use crate::client::dispatch::Taken;
-use crate::client::forward::{may_be_alone, may_share, refuse_unreachable};
+use crate::client::forward::{Sending, entry, may_be_alone, may_share, refuse_unreachable};
 use crate::client::request::Request;
 use crate::command::Merge;
+use crate::policy::{NamespaceId, Reply};
 use crate::upstream::NodeId;
-use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
 use super::gather::Gather;
@@ -38,32 +38,11 @@ pub fn broadcast(
         full.wait(worker, client);
         return Taken::No;
     }
-    let mute = client.is_muted();
-    let seq = client.take_seq();
-    let gather = Rc::new(Gather::new(
-        client,
-        seq,
-        mute,
-        write,
-        merge,
-        Vec::new(),
-        lanes.len(),
-    ));
+    let sending = Sending::as_is(request, write, NamespaceId::UNMATCHED, Reply::AsIs);
+    let whole = entry(worker, client, None, &sending);
+    let gather = Rc::new(Gather::new(whole, merge, Vec::new(), lanes.len()));
     for (part, lane) in lanes.iter().enumerate() {
-        let entry = InFlight {
-            client: client.clone(),
-            seq,
-            len: request.bytes.len() as u32,
-            arrived: worker.clock.now(),
-            slot: None,
-            tries: 0,
-            mute,
-            write,
-            kind: Kind::Part {
-                gather: gather.clone(),
-                part: part as u32,
-            },
-        };
+        let entry = gather.entry(part as u32, None, request.bytes.len());
         lane.send(worker, entry, request.bytes);
     }
     Taken::Yes

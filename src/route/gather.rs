@@ -5,19 +5,18 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::client::Client;
 use crate::command::Merge;
+use crate::policy::Reply;
 use crate::resp::reply::ReplyScanner;
 use crate::resp::{number, write};
+use crate::slot::Slot;
+use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
 /// A request that was sent in parts.
 pub struct Gather {
-    client: Rc<Client>,
-    seq: u32,
-    mute: bool,
-    /// Whether a failure may have left the other parts done.
-    write: bool,
+    /// The request as a whole. Where it may have written, a failure may have left the other parts done.
+    whole: InFlight,
     merge: Merge,
     /// For [`Merge::Elements`]: the part that holds each element, in the order of the request's keys.
     order: Vec<u32>,
@@ -27,21 +26,10 @@ pub struct Gather {
 }
 
 impl Gather {
-    /// A reply of `parts` parts for request `seq` of `client`.
-    pub fn new(
-        client: &Rc<Client>,
-        seq: u32,
-        mute: bool,
-        write: bool,
-        merge: Merge,
-        order: Vec<u32>,
-        parts: usize,
-    ) -> Gather {
+    /// A reply of `parts` parts for a request.
+    pub fn new(whole: InFlight, merge: Merge, order: Vec<u32>, parts: usize) -> Gather {
         Gather {
-            client: client.clone(),
-            seq,
-            mute,
-            write,
+            whole,
             merge,
             order,
             parts: RefCell::new(vec![Vec::new(); parts]),
@@ -50,36 +38,53 @@ impl Gather {
         }
     }
 
+    /// The entry of part `part`, which is to be sent in `len` bytes.
+    pub fn entry(self: &Rc<Self>, part: u32, slot: Option<Slot>, len: usize) -> InFlight {
+        InFlight {
+            len: len as u32,
+            slot,
+            reply: Reply::AsIs,
+            kind: Kind::Part {
+                gather: self.clone(),
+                part,
+            },
+            ..self.whole.clone()
+        }
+    }
+
     /// Takes bytes of a part's reply; `complete` with the last of them. The last part of all sends the reply.
     pub fn take(&self, worker: &Rc<Worker>, part: u32, bytes: &[u8], complete: bool) {
-        if !self.client.is_closed() {
+        if !self.whole.client.is_closed() {
             self.bytes.set(self.bytes.get() + bytes.len());
             // A pipeline of such requests can wait for one slow node: what counts is what all of them hold.
-            let collected = self.client.change_gathered(worker, 0, bytes.len());
-            if collected > worker.limits(&self.client).output_hard {
+            let collected = self.whole.client.change_gathered(worker, 0, bytes.len());
+            if collected > worker.limits(&self.whole.client).output_hard {
                 tracing::warn!(
-                    client = self.client.id,
+                    client = self.whole.client.id,
                     bytes = collected,
                     "client closed: its reply is too large"
                 );
                 worker.stats.limit_closes.inc();
-                self.client.close(worker);
+                self.whole.client.close(worker);
             } else {
                 self.parts.borrow_mut()[part as usize].extend_from_slice(bytes);
             }
         }
-        if self.client.is_closed() {
+        if self.whole.client.is_closed() {
             self.parts.borrow_mut().fill(Vec::new());
         }
         if complete {
             self.missing.set(self.missing.get() - 1);
             if self.missing.get() == 0 {
                 let mut reply = worker.buffers.take();
-                if !self.mute && !self.client.is_closed() {
+                if !self.whole.mute && !self.whole.client.is_closed() {
                     self.merge(worker, &mut reply);
+                    worker.count_reply(self.whole.asked(), &reply, true);
                 }
-                self.client.change_gathered(worker, self.bytes.take(), 0);
-                self.client.reply(worker, self.seq, &reply);
+                self.whole
+                    .client
+                    .change_gathered(worker, self.bytes.take(), 0);
+                self.whole.client.reply(worker, self.whole.seq, &reply);
                 worker.buffers.give(reply);
             }
         }
@@ -89,7 +94,7 @@ impl Gather {
     pub fn forget(&self, worker: &Worker, part: u32) {
         let half = std::mem::take(&mut self.parts.borrow_mut()[part as usize]).len();
         self.bytes.set(self.bytes.get() - half);
-        self.client.change_gathered(worker, half, 0);
+        self.whole.client.change_gathered(worker, half, 0);
     }
 
     fn merge(&self, worker: &Worker, out: &mut Vec<u8>) {
@@ -101,7 +106,7 @@ impl Gather {
             .collect();
         if let Some(first) = failed.first() {
             worker.stats.errors.inc();
-            if self.write && failed.len() < parts.len() {
+            if self.whole.write && failed.len() < parts.len() {
                 let done = parts.len() - failed.len();
                 let cause = String::from_utf8_lossy(&first[1..]);
                 let text = format!(

@@ -2,9 +2,10 @@
 
 use crate::client::request::Request;
 use crate::command::{
-    Answer, Command, KeySpec, Learned, Merge, Route, Unresolved, blocks, for_each_key,
+    Answer, Command, CommandRef, KeyError, KeySpec, Learned, Merge, Route, Unresolved, blocks,
     refused_error,
 };
+use crate::policy::{Decision, NamespaceId, Policies, govern, permitted, permitted_everywhere};
 use crate::slot::{Slot, slot_of};
 
 pub mod big_replies;
@@ -16,12 +17,14 @@ pub mod split;
 /// What is to be done with a request.
 #[derive(Clone, Debug)]
 pub enum Plan {
-    /// Send it, as it is, to the node of this slot.
+    /// Send it, or what the policy made of it, to the node of this slot.
     Forward {
         /// The slot of all of its keys.
         slot: Slot,
         /// Whether it may change data.
         write: bool,
+        /// What the policy of its namespace made of it.
+        decision: Decision,
     },
     /// Send it, as it is, to any node.
     Anywhere {
@@ -36,6 +39,10 @@ pub enum Plan {
         step: usize,
         /// Whether it may change data.
         write: bool,
+        /// The namespace of its first key.
+        namespace: NamespaceId,
+        /// The command, by whose policy each part is sent.
+        command: CommandRef<'static>,
     },
     /// Send it to every primary and merge the replies.
     Everywhere {
@@ -78,41 +85,48 @@ pub struct Knowledge<'a> {
     pub learned: Option<&'a Learned>,
     /// Whether one node has every slot, so that nothing is split or refused for its slots.
     pub is_one_node: bool,
+    /// Namespaces and their policies.
+    pub policies: &'a Policies,
+    /// Unix time in milliseconds, for commands that name a moment.
+    pub now: fn() -> u64,
 }
 
 const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 
-/// Decides what is to be done with `request`, whose command the table knows or not.
+/// Decides what is to be done with `request`, whose command the table knows or not. Where the policy of its namespace
+/// wants something else to be sent, that is left in `rewritten`.
 pub fn plan(
     request: &Request,
     command: Result<&'static Command, Unresolved>,
     knowledge: &Knowledge,
+    rewritten: &mut Vec<u8>,
 ) -> Plan {
     let command = match command {
         Ok(command) => command,
         Err(Unresolved::Arity(command)) if command.full_name == "exec" => {
             return Plan::Transaction(Transaction::WrongExec);
         }
-        Err(unresolved) => return plan_learned(request, knowledge, &unresolved),
+        Err(unresolved) => return plan_learned(request, knowledge, &unresolved, rewritten),
     };
     // Where the table does not say that a command only reads, it may have changed something.
     let write = !command.is_readonly();
     match command.route {
-        Route::Keyed => keyed(request, command, write, knowledge),
-        Route::Split(merge) => match keyed(request, command, write, knowledge) {
-            Plan::Refuse(_) => Plan::Split {
-                merge,
-                step: step(&command.keys),
-                write,
-            },
-            plan => plan,
-        },
+        Route::Keyed => keyed(request, CommandRef::Table(command), knowledge, rewritten),
+        Route::Split(merge) => {
+            let command = CommandRef::Table(command);
+            match slot_of_keys(request, command) {
+                Ok(slots) if slots.differs && !knowledge.is_one_node => {
+                    split(request, command, merge, knowledge)
+                }
+                slots => one_slot(request, command, slots, knowledge, rewritten),
+            }
+        }
         Route::AnyNode => Plan::Anywhere { write },
-        Route::AllPrimaries(merge) => Plan::Everywhere { merge, write },
+        Route::AllPrimaries(merge) => everywhere(command, merge, write, knowledge),
         Route::Answer(what) => Plan::Answer(what, command),
         Route::Transaction => transaction(command),
         Route::Blocking if !blocks(command, request.bytes, request.args) => {
-            keyed(request, command, write, knowledge)
+            keyed(request, CommandRef::Table(command), knowledge, rewritten)
         }
         Route::Blocking => refuse(&refused_error(
             command.full_name,
@@ -135,42 +149,102 @@ fn step(keys: &KeySpec) -> usize {
 }
 
 /// A command with keys: to their slot, if it is one.
-fn keyed(request: &Request, command: &Command, write: bool, knowledge: &Knowledge) -> Plan {
-    let mut slots = OneSlot::default();
-    let keys = for_each_key(&command.keys, request.bytes, request.args, |at| {
-        slots.add(request.arg(at))
-    });
-    // A request whose keys can't be found is malformed, and any node says how.
-    if keys.is_err() {
-        return Plan::Anywhere { write };
-    }
-    slots.plan(write, knowledge)
+fn keyed(
+    request: &Request,
+    command: CommandRef,
+    knowledge: &Knowledge,
+    rewritten: &mut Vec<u8>,
+) -> Plan {
+    let slots = slot_of_keys(request, command);
+    one_slot(request, command, slots, knowledge, rewritten)
 }
 
-/// The slot of a request's keys, as long as it is one.
+/// The slots of a request's keys, as far as it matters.
 #[derive(Default)]
-struct OneSlot {
-    slot: Option<Slot>,
+struct Slots {
+    first: Option<Slot>,
     differs: bool,
 }
 
-impl OneSlot {
-    fn add(&mut self, key: &[u8]) {
-        let slot = slot_of(key);
-        self.differs |= *self.slot.get_or_insert(slot) != slot;
-    }
+fn slot_of_keys(request: &Request, command: CommandRef) -> Result<Slots, KeyError> {
+    let mut slots = Slots::default();
+    command.for_each_key(request.bytes, request.args, |at| {
+        let slot = slot_of(request.arg(at));
+        slots.differs |= *slots.first.get_or_insert(slot) != slot;
+    })?;
+    Ok(slots)
+}
 
-    fn plan(self, write: bool, knowledge: &Knowledge) -> Plan {
-        match self.slot {
-            None => Plan::Anywhere { write },
-            Some(_) if self.differs && !knowledge.is_one_node => refuse(CROSS_SLOT),
-            Some(slot) => Plan::Forward { slot, write },
-        }
+fn one_slot(
+    request: &Request,
+    command: CommandRef,
+    slots: Result<Slots, KeyError>,
+    knowledge: &Knowledge,
+    rewritten: &mut Vec<u8>,
+) -> Plan {
+    let write = !command.is_readonly();
+    match slots {
+        // A request whose keys can't be found is malformed, and any node says how.
+        Err(_) | Ok(Slots { first: None, .. }) => Plan::Anywhere { write },
+        Ok(Slots { differs: true, .. }) if !knowledge.is_one_node => refuse(CROSS_SLOT),
+        Ok(Slots {
+            first: Some(slot), ..
+        }) => Plan::Forward {
+            slot,
+            write,
+            decision: if knowledge.policies.is_active() {
+                govern(
+                    request,
+                    command,
+                    knowledge.policies,
+                    knowledge.now,
+                    rewritten,
+                )
+            } else {
+                Decision::NONE
+            },
+        },
+    }
+}
+
+/// A command whose keys are in several slots.
+fn split(
+    request: &Request,
+    command: CommandRef<'static>,
+    merge: Merge,
+    knowledge: &Knowledge,
+) -> Plan {
+    let step = match command {
+        CommandRef::Table(command) => step(&command.keys),
+        CommandRef::Learned(_) => 1,
+    };
+    match permitted(request, command, knowledge.policies) {
+        Ok(namespace) => Plan::Split {
+            merge,
+            step,
+            write: !command.is_readonly(),
+            namespace,
+            command,
+        },
+        Err(text) => refuse(&text),
+    }
+}
+
+/// A command for the whole keyspace: every namespace has to permit it.
+fn everywhere(command: &Command, merge: Merge, write: bool, knowledge: &Knowledge) -> Plan {
+    match permitted_everywhere(command.full_name, write, knowledge.policies) {
+        Ok(()) => Plan::Everywhere { merge, write },
+        Err(text) => refuse(&text),
     }
 }
 
 /// A command that the table lacks: known to the upstream, or to nobody.
-fn plan_learned(request: &Request, knowledge: &Knowledge, unresolved: &Unresolved) -> Plan {
+fn plan_learned(
+    request: &Request,
+    knowledge: &Knowledge,
+    unresolved: &Unresolved,
+    rewritten: &mut Vec<u8>,
+) -> Plan {
     let error = || Plan::Unknown(error_reply(&unresolved.error(request.bytes, request.args)));
     let Some(learned) = knowledge.learned else {
         return error();
@@ -184,12 +258,7 @@ fn plan_learned(request: &Request, knowledge: &Knowledge, unresolved: &Unresolve
     if let Route::Refused(reason) = command.route {
         return refuse(&refused_error(&command.full_name, reason));
     }
-    let write = !command.is_readonly();
-    let mut slots = OneSlot::default();
-    match command.for_each_key(request.bytes, request.args, |at| slots.add(request.arg(at))) {
-        Ok(()) => slots.plan(write, knowledge),
-        Err(_) => Plan::Anywhere { write },
-    }
+    keyed(request, CommandRef::Learned(command), knowledge, rewritten)
 }
 
 fn transaction(command: &Command) -> Plan {
@@ -243,8 +312,10 @@ mod tests {
         let knowledge = Knowledge {
             learned: None,
             is_one_node: false,
+            policies: &Policies::default(),
+            now: || 0,
         };
-        plan(&request, resolve(bytes, &args), &knowledge)
+        plan(&request, resolve(bytes, &args), &knowledge, &mut Vec::new())
     }
 
     #[test]

@@ -7,27 +7,33 @@ use std::rc::Rc;
 
 use crate::client::Client;
 use crate::client::dispatch::Taken;
-use crate::client::forward::{may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone};
+use crate::client::forward::{
+    Sending, entry, may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone,
+};
 use crate::client::request::Request;
-use crate::command::Merge;
-use crate::resp::write;
+use crate::clock::unix_milliseconds;
+use crate::command::{CommandRef, Merge};
+use crate::policy::{self, Governed, Lifetime, govern};
+use crate::resp::{Limits, scan_request, write};
 use crate::slot::{Slot, slot_of};
 use crate::upstream::NodeId;
-use crate::upstream::inflight::{InFlight, Kind};
+use crate::upstream::block::{Block, Then};
+use crate::upstream::inflight::Kind;
 use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
 use super::gather::Gather;
 
-/// Sends `request`, whose arguments from the second on are keys (`step` 1) or keys and values (`step` 2).
+/// Sends a request, whose arguments from the second on are keys (`step` 1) or keys and values (`step` 2).
 pub fn split(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
-    request: &Request,
+    sending: &Sending,
+    command: CommandRef,
     merge: Merge,
     step: usize,
-    write: bool,
 ) -> Taken {
+    let request = sending.request;
     let mut keys: Vec<(Slot, u32)> = (1..request.argc())
         .step_by(step)
         .map(|at| (slot_of(request.arg(at)), at as u32))
@@ -63,53 +69,68 @@ pub fn split(
     if is_big {
         set_out_alone(worker, client, request.bytes.len());
     }
-    let mute = client.is_muted();
-    let seq = client.take_seq();
-    let arrived = worker.clock.now();
-    let gather = Rc::new(Gather::new(
-        client,
-        seq,
-        mute,
-        write,
-        merge,
-        order,
-        groups.len(),
-    ));
-    let mut bytes = worker.buffers.take();
+    let whole = entry(worker, client, None, sending);
+    let gather = Rc::new(Gather::new(whole, merge, order, groups.len()));
+    let mut part_bytes = worker.buffers.take();
+    let mut rewritten = Vec::new();
     for (part, group) in groups.iter().enumerate() {
-        bytes.clear();
-        write::array(&mut bytes, 1 + group.len() * step);
-        write::bulk(&mut bytes, request.arg(0));
+        part_bytes.clear();
+        write::array(&mut part_bytes, 1 + group.len() * step);
+        write::bulk(&mut part_bytes, request.arg(0));
         for &(_, at) in *group {
             for offset in 0..step {
-                write::bulk(&mut bytes, request.arg(at as usize + offset));
+                write::bulk(&mut part_bytes, request.arg(at as usize + offset));
             }
         }
-        let slot = group[0].0;
-        let entry = InFlight {
-            client: client.clone(),
-            seq,
-            len: bytes.len() as u32,
-            arrived,
-            slot: Some(slot),
-            tries: 0,
-            mute,
-            write,
-            kind: Kind::Part {
-                gather: gather.clone(),
-                part: part as u32,
-            },
+        let form = govern_part(worker, command, &part_bytes, &mut rewritten);
+        let bytes = if form.is_some() {
+            &rewritten
+        } else {
+            &part_bytes
         };
+        let (slot, part) = (group[0].0, part as u32);
+        let mut entry = gather.entry(part, Some(slot), bytes.len());
+        if let Some(form) = form {
+            let gather = gather.clone();
+            entry.kind = Kind::Block(Block::new(form, Then::Part { gather, part }, bytes));
+        }
         match worker.slots.owner(slot).and_then(|owner| lanes.to(owner)) {
-            Some(lane) => lane.send(worker, entry, &bytes),
+            Some(lane) => lane.send(worker, entry, bytes),
             None => {
                 worker.refresh.request();
                 worker.retry_later(entry, bytes.clone());
             }
         }
     }
-    worker.buffers.give(bytes);
+    worker.buffers.give(part_bytes);
     Taken::Yes
+}
+
+/// The block that the policy makes of one part, in `rewritten`; `None` if the part is sent as it is.
+fn govern_part(
+    worker: &Worker,
+    command: CommandRef,
+    part: &[u8],
+    rewritten: &mut Vec<u8>,
+) -> Option<policy::Block> {
+    if !worker.process.policies.is_active() || command.lifetime() == Lifetime::Untouched {
+        return None;
+    }
+    let mut args = Vec::new();
+    scan_request(part, &Limits::default(), &mut args).ok()?;
+    let request = Request {
+        bytes: part,
+        args: &args,
+    };
+    let policies = &worker.process.policies;
+    let decision = govern(&request, command, policies, unix_milliseconds, rewritten);
+    worker.count_actions(decision.namespace, decision.actions);
+    match decision.governed {
+        Governed::Block(form) => Some(form),
+        // Only MSET is split and changes lifetimes. A policy makes a block of it or leaves it alone; what it does not
+        // permit was refused as a whole.
+        Governed::AsIs | Governed::Rewritten(_) | Governed::Refused(_) => None,
+    }
 }
 
 /// The lane to each node that gets a part. A big request has lanes of its own, as one for a single slot has.

@@ -120,7 +120,12 @@ async fn connect(worker: &Worker, lane: &Lane) -> Result<Transport, ConnectError
             let mut stream = TcpStream::connect((&*lane.addr.host, lane.addr.port)).await?;
             stream.set_nodelay(true)?;
             match handshake(&mut stream, lane.protocol, &cluster.username, password).await {
-                Ok(()) => return Ok(Transport::Tcp(stream)),
+                Ok(()) => {
+                    if let Some(prefix) = worker.process.policies.enforced_prefix() {
+                        check_permissions(&mut stream, prefix).await?;
+                    }
+                    return Ok(Transport::Tcp(stream));
+                }
                 Err(error @ ConnectError::Refused(_)) => last = Some(error),
                 Err(error) => return Err(error),
             }
@@ -192,21 +197,53 @@ async fn handshake(
     }
 }
 
+/// Makes sure that the upstream user may attach an expiry to a key below `prefix`. If it might not, a block's MULTI or
+/// its expiry would be refused while the command between them runs. Nothing of this is executed.
+async fn check_permissions(stream: &mut TcpStream, prefix: &[u8]) -> Result<(), ConnectError> {
+    let mut requests = Vec::new();
+    write::request(&mut requests, &[b"MULTI"]);
+    write::request(&mut requests, &[b"PEXPIRE", prefix, b"1000", b"LT"]);
+    write::request(&mut requests, &[b"DISCARD"]);
+    write::request(&mut requests, &[b"EXEC"]);
+    stream.write_all(&requests).await?;
+    let replies = read_replies(stream, 4).await?;
+    for reply in replies.split(|&byte| byte == b'\n') {
+        if let Some(reason) = reply.strip_prefix(b"-NOPERM") {
+            return Err(ConnectError::Refused(format!(
+                "a TTL policy needs MULTI, EXEC, DISCARD and PEXPIRE:{}",
+                String::from_utf8_lossy(reason).trim_end()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Reads exactly one reply: the handshake is the only thing on the connection so far.
 async fn read_reply(stream: &mut TcpStream) -> Result<Vec<u8>, ConnectError> {
-    let mut reply = Vec::new();
+    read_replies(stream, 1).await
+}
+
+/// Reads so many replies, which are all that is to come.
+async fn read_replies(stream: &mut TcpStream, count: usize) -> Result<Vec<u8>, ConnectError> {
+    let mut replies = Vec::new();
     let mut scanner = ReplyScanner::default();
-    let mut scanned = 0;
-    while reply.len() < LONGEST_HANDSHAKE_REPLY {
-        if stream.read_buf(&mut reply).await? == 0 {
+    let (mut scanned, mut complete) = (0, 0);
+    while replies.len() < LONGEST_HANDSHAKE_REPLY {
+        if stream.read_buf(&mut replies).await? == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
-        let progress = scanner
-            .advance(&reply[scanned..])
-            .map_err(|malformed| ConnectError::Refused(format!("malformed reply: {malformed}")))?;
-        scanned += progress.consumed;
-        if progress.done {
-            return Ok(reply);
+        while scanned < replies.len() {
+            let progress = scanner.advance(&replies[scanned..]).map_err(|malformed| {
+                ConnectError::Refused(format!("malformed reply: {malformed}"))
+            })?;
+            scanned += progress.consumed;
+            if !progress.done {
+                break;
+            }
+            complete += 1;
+        }
+        if complete >= count {
+            return Ok(replies);
         }
     }
     Err(ConnectError::Refused("the reply does not end".to_owned()))

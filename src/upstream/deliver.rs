@@ -2,22 +2,57 @@
 
 use std::rc::Rc;
 
+use crate::policy::Reply;
 use crate::resp::write;
 use crate::worker::Worker;
 
+use super::block::Then;
 use super::inflight::{InFlight, Kind};
 
 /// Delivers bytes of the reply to `entry`; `complete` with the last of them.
 pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], complete: bool) {
     match &entry.kind {
-        Kind::Deliver => entry.client.reply_piece(
-            worker,
-            entry.seq,
-            if entry.mute { &[] } else { bytes },
-            complete,
-        ),
+        Kind::Deliver => deliver_to(worker, entry, &Then::Deliver, bytes, complete),
         Kind::Part { gather, part } => gather.take(worker, *part, bytes, complete),
-        Kind::Asking | Kind::Swallow => {}
+        Kind::Block(block) if block.is_awaited() => {
+            if complete {
+                block.settle();
+            }
+            deliver_to(worker, entry, block.then(), bytes, complete);
+        }
+        Kind::Block(_) | Kind::Asking | Kind::Swallow => {}
+    }
+}
+
+/// Delivers bytes of the one reply that `entry` comes down to.
+pub fn deliver_to(
+    worker: &Rc<Worker>,
+    entry: &InFlight,
+    then: &Then,
+    bytes: &[u8],
+    complete: bool,
+) {
+    let bytes = match entry.reply {
+        Reply::AsIs | Reply::Found => bytes,
+        Reply::OkAsInteger => ok_as_integer(bytes),
+    };
+    match then {
+        Then::Deliver => {
+            worker.count_reply(entry.asked(), bytes, complete);
+            let bytes = if entry.mute { &[] } else { bytes };
+            entry.client.reply_piece(worker, entry.seq, bytes, complete);
+        }
+        Then::Part { gather, part } => gather.take(worker, *part, bytes, complete),
+        Then::Nobody => {}
+    }
+}
+
+/// What SETNX answers where `SET … NX` answered this.
+fn ok_as_integer(reply: &[u8]) -> &[u8] {
+    match reply.first() {
+        Some(b'+') => b":1\r\n",
+        Some(b'$' | b'_') => b":0\r\n",
+        _ => reply,
     }
 }
 

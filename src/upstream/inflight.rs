@@ -4,8 +4,12 @@ use std::rc::Rc;
 
 use crate::client::Client;
 use crate::clock::Tick;
+use crate::namespace_stats::Asked;
+use crate::policy::{NamespaceId, Reply};
 use crate::route::gather::Gather;
 use crate::slot::Slot;
+
+use super::block::{Block, Then};
 
 /// What to do with the reply.
 #[derive(Clone)]
@@ -19,6 +23,8 @@ pub enum Kind {
         /// Which part this is.
         part: u32,
     },
+    /// There are several: those of the commands that the request became.
+    Block(Rc<Block>),
     /// Nobody wants it: it is the reply to the `ASKING` ahead of the next entry.
     Asking,
     /// Nobody wants it any more: its client was told that the command took too long.
@@ -36,6 +42,10 @@ pub struct InFlight {
     pub len: u32,
     /// When the request arrived at slotmux; its deadline counts from here, whatever happened since.
     pub arrived: Tick,
+    /// Microseconds between that tick and the arrival.
+    pub arrived_us: u16,
+    /// The namespace of its first key.
+    pub namespace: NamespaceId,
     /// The slot of its keys; `None` for a command of this node (keyless, or a part of a broadcast).
     pub slot: Option<Slot>,
     /// Times it was sent again: redirects, retries.
@@ -44,11 +54,22 @@ pub struct InFlight {
     pub mute: bool,
     /// Whether it may have changed data. Only a command that can't is sent again when its fate is unknown.
     pub write: bool,
+    /// How the reply becomes that of the client's request.
+    pub reply: Reply,
     /// What to do with the reply.
     pub kind: Kind,
 }
 
 impl InFlight {
+    /// What has to be known of it when its reply is counted.
+    pub fn asked(&self) -> Asked {
+        Asked {
+            namespace: self.namespace,
+            arrived: (self.arrived, self.arrived_us),
+            reply: self.reply,
+        }
+    }
+
     /// Whether `other` is a command of the same client on the same slot: the pairs whose order must be kept.
     pub fn same_stream(&self, other: &InFlight) -> bool {
         self.slot.is_some() && self.slot == other.slot && Rc::ptr_eq(&self.client, &other.client)
@@ -56,7 +77,43 @@ impl InFlight {
 
     /// Whether somebody still waits for the reply.
     pub fn is_awaited(&self) -> bool {
-        !matches!(self.kind, Kind::Swallow | Kind::Asking)
+        match &self.kind {
+            Kind::Deliver | Kind::Part { .. } => true,
+            Kind::Block(block) => block.is_awaited(),
+            Kind::Swallow | Kind::Asking => false,
+        }
+    }
+
+    /// Nobody waits for the reply any more; when it comes it is dropped.
+    pub fn abandon(&mut self) {
+        match &self.kind {
+            Kind::Block(block) => block.settle(),
+            _ => self.kind = Kind::Swallow,
+        }
+    }
+
+    /// Whether its reply is the whole reply of the client's request.
+    pub fn is_whole(&self) -> bool {
+        match &self.kind {
+            Kind::Deliver => true,
+            Kind::Block(block) => matches!(block.then(), Then::Deliver),
+            _ => false,
+        }
+    }
+
+    /// Bytes of it that have to reach the node before anything can have run.
+    pub fn runs_at(&self) -> usize {
+        match &self.kind {
+            Kind::Block(block) => block.runs_at(),
+            _ => self.len as usize,
+        }
+    }
+
+    /// Forgets what came in reply: it is about to be sent again.
+    pub fn restart(&self) {
+        if let Kind::Block(block) = &self.kind {
+            block.restart();
+        }
     }
 
     /// Whether it is the `ASKING` of the entry behind it.

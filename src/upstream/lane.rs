@@ -281,6 +281,31 @@ impl Lane {
         &self.in_flight
     }
 
+    /// Whether it carries a newer command of the same client and slot.
+    pub(super) fn has_newer(&self, entry: &InFlight) -> bool {
+        let entries = self.in_flight.borrow();
+        entries.iter().any(|newer| entry.is_older_in_stream(newer))
+    }
+
+    /// Whether the next reply is that of a block's EXEC.
+    pub(super) fn is_at_exec(&self) -> bool {
+        matches!(
+            self.in_flight.borrow().front(),
+            Some(InFlight { kind: Kind::Block(block), .. }) if block.is_at_exec()
+        )
+    }
+
+    /// Takes the head of EXEC's array for the oldest entry, a block. False if it does not fit.
+    pub(super) fn begin_elements(&self, count: i64) -> bool {
+        match self.in_flight.borrow().front() {
+            Some(InFlight {
+                kind: Kind::Block(block),
+                ..
+            }) => block.begin_elements(count),
+            _ => false,
+        }
+    }
+
     pub(super) fn set_mid_reply(&self, mid_reply: bool) {
         self.mid_reply.set(mid_reply);
     }
@@ -289,9 +314,11 @@ impl Lane {
     /// for one of its clients.
     pub(super) fn waits_for_client(self: &Rc<Self>, worker: &Worker) -> bool {
         let waits = self.class == Class::Dedicated
-            && self.in_flight.borrow().front().is_some_and(|entry| {
-                matches!(entry.kind, Kind::Deliver) && entry.client.holds_back(worker, self)
-            });
+            && self
+                .in_flight
+                .borrow()
+                .front()
+                .is_some_and(|entry| entry.is_whole() && entry.client.holds_back(worker, self));
         if self.held_back.replace(waits) && !waits {
             self.heard(worker.clock.now());
         }
@@ -360,10 +387,11 @@ impl Lane {
         let mut asking = false;
         for entry in entries {
             let len = entry.len as usize;
-            let was_written = ring.front_is_written(len);
+            let was_written = ring.front_is_written(entry.runs_at());
             if entry.is_asking() {
                 asking = true;
             } else {
+                entry.restart();
                 let request = ring.front(len).to_vec();
                 unanswered.push(Unanswered {
                     entry,
@@ -386,7 +414,7 @@ pub struct Unanswered {
     pub entry: InFlight,
     /// Its bytes.
     pub request: Vec<u8>,
-    /// Whether all of it was handed to the kernel. If not, it has not run.
+    /// Whether enough of it was handed to the kernel for it to have run.
     pub was_written: bool,
     /// Whether it followed an ASK: it belongs to this node, whatever the map says.
     pub asking: bool,

@@ -12,6 +12,7 @@ use crate::worker::Worker;
 use super::deliver::deliver_error;
 use super::inflight::{InFlight, Kind};
 use super::lane::{Class, Lane, Link, Unanswered};
+use super::overtaken;
 
 /// The error for a write whose fate is unknown.
 const UNKNOWN_FATE: &str =
@@ -25,12 +26,17 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     for (mut taken, repeatable) in unanswered.into_iter().zip(repeatable) {
         let entry = &taken.entry;
         if !entry.is_awaited() {
+            if taken.was_written {
+                // The command has run, or may have; what stood behind it may not.
+                worker.repair_expiry(taken.entry, &taken.request);
+            }
             continue;
         }
         let (retry, tries) = (&worker.config.cluster.retry, u32::from(entry.tries));
         let has_time = worker.has_time(entry);
         if taken.was_written && !(repeatable && tries < retry.reads) {
             deliver_error(worker, entry, UNKNOWN_FATE);
+            worker.repair_expiry(taken.entry, &taken.request);
         } else if !has_time || (!taken.was_written && entry.write && tries >= retry.unsent_writes) {
             if !has_time {
                 worker.stats.timeouts.inc();
@@ -51,9 +57,11 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
         return;
     };
     match &oldest.entry.kind {
+        Kind::Block(block) if !block.is_awaited() => {}
         // It has not left slotmux: the part is as if nothing had come.
         Kind::Part { gather, part } => gather.forget(worker, *part),
-        Kind::Deliver => {
+        Kind::Block(block) if !oldest.entry.is_whole() => block.forget(worker),
+        Kind::Deliver | Kind::Block(_) => {
             let broken = unanswered.remove(0).entry;
             if !broken.mute {
                 // Half a reply can't be taken back or completed; the only honest end is the client's connection.
@@ -106,6 +114,9 @@ pub fn reroute(worker: &Rc<Worker>, lane: &Rc<Lane>) {
 /// client are still sent to the old one, and it must not get behind them. The same goes for one of which newer ones are
 /// still on the way they were sent: those will be redirected and follow it here.
 fn send_on(worker: &Rc<Worker>, lane: &Rc<Lane>, taken: Unanswered) {
+    if taken.entry.is_overtaken() {
+        return deliver_error(worker, &taken.entry, overtaken::ERROR);
+    }
     match taken.entry.slot {
         Some(slot)
             if !taken.asking
@@ -164,7 +175,7 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     for entry in lane.entries().borrow_mut().iter_mut().skip(begun) {
         if entry.is_awaited() && entry.arrived.is_over(worker.command_timeout, now) {
             overdue.push(entry.clone());
-            entry.kind = Kind::Swallow;
+            entry.abandon();
         }
     }
     for entry in overdue {

@@ -5,17 +5,20 @@ use std::rc::Rc;
 
 use crate::client::{Client, Pause};
 use crate::cluster::addr::Addr;
-use crate::resp::Protocol;
+use crate::resp::scan::Boundary;
+use crate::resp::{Limits, Protocol, Scan};
 use crate::worker::Worker;
 
-use inflight::{InFlight, Kind};
+use inflight::InFlight;
 use lane::{Class, Lane, Link};
 
+pub mod block;
 pub mod connect;
 pub mod deliver;
 pub mod inflight;
 pub mod lane;
 pub mod lost;
+pub mod overtaken;
 pub mod read;
 pub mod redirected;
 pub mod resend;
@@ -80,6 +83,14 @@ impl Nodes {
     }
 }
 
+/// Length of the first request in `bytes`.
+fn first_request(bytes: &[u8]) -> usize {
+    match Boundary::default().advance(bytes, &Limits::default()) {
+        Ok(Scan::Complete { len }) => len,
+        _ => bytes.len(),
+    }
+}
+
 /// RESP2 is 0, RESP3 is 1.
 fn index(protocol: Protocol) -> usize {
     usize::from(protocol == Protocol::Resp3)
@@ -125,7 +136,7 @@ impl Worker {
     /// no such lane is free now.
     pub fn lane_again(self: &Rc<Self>, node: NodeId, entry: &InFlight) -> Option<Rc<Lane>> {
         let client = &entry.client;
-        let was_alone = client.is_alone.get() && matches!(entry.kind, Kind::Deliver);
+        let was_alone = client.is_alone.get() && entry.is_whole();
         if !was_alone && !self.is_big(entry.len as usize) {
             return Some(self.shared_lane(node, client));
         }

@@ -8,9 +8,10 @@ use std::task::{Context, Poll, ready};
 
 use crate::client::request::Request;
 use crate::resp::reply::ReplyScanner;
-use crate::resp::{Limits, Malformed, Scan, scan_request};
+use crate::resp::{Limits, Malformed, Scan, number, scan_request};
 use crate::worker::Worker;
 
+use super::block::Progress;
 use super::deliver::deliver_piece;
 use super::inflight::{InFlight, Kind};
 use super::lane::{Class, Lane, Link};
@@ -19,6 +20,9 @@ use super::redirected;
 /// An incomplete reply larger than this is passed on in pieces. Small enough to stay in the cache, large enough that
 /// error replies, which decide about redirects, are always seen whole.
 const STREAM_FROM: usize = 16 * 1024;
+
+/// Bytes of the longest array head that is one.
+const LONGEST_HEAD: usize = 32;
 
 /// Reads per poll before other tasks get their turn.
 const READS_PER_TURN: usize = 4;
@@ -112,6 +116,17 @@ impl Replies {
         let mut start = 0;
         let mut at = self.scanned;
         while start < buf.len() {
+            if at == start && self.streamed == 0 && buf[start] == b'*' && lane.is_at_exec() {
+                match array_head(&buf[start..]) {
+                    Some((count, len)) if lane.begin_elements(count) => {
+                        start += len;
+                        at = start;
+                        continue;
+                    }
+                    None if buf.len() - start < LONGEST_HEAD => break,
+                    _ => return Err(End::Unasked),
+                }
+            }
             let progress = self.scanner.advance(&buf[at..]).map_err(End::Malformed)?;
             at += progress.consumed;
             if !progress.done {
@@ -119,8 +134,8 @@ impl Replies {
             }
             if self.streamed > 0 {
                 self.count_streamed(worker, lane, at - start);
-                finish_stream(worker, lane, &buf[start..at]);
                 self.streamed = 0;
+                finish_stream(worker, lane, &buf[start..at])?;
                 lane.set_mid_reply(false);
             } else {
                 take_reply(worker, lane, &buf[start..at])?;
@@ -132,12 +147,15 @@ impl Replies {
                 .entries()
                 .borrow()
                 .front()
-                .filter(|entry| lane.ring().borrow().front_is_written(entry.len as usize))
+                .filter(|entry| lane.ring().borrow().front_is_written(entry.runs_at()))
                 .cloned()
                 .ok_or(End::Unasked)?;
             lane.set_mid_reply(true);
             self.count_streamed(worker, lane, at - start);
-            deliver_piece(worker, &entry, &buf[start..at], false);
+            match &entry.kind {
+                Kind::Block(block) => block.take_piece(worker, &entry, &buf[start..at]),
+                _ => deliver_piece(worker, &entry, &buf[start..at], false),
+            }
             start = at;
         }
         self.tail.clear();
@@ -179,16 +197,63 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     if worker.is_big(reply.len()) {
         learn(worker, lane, &entry);
     }
-    if reply[0] == b'-' && entry.is_awaited() {
-        let request = || lane.ring().borrow().front(len).to_vec();
-        if let Some(entry) = redirected::take_over(worker, lane, entry, reply, request) {
-            deliver_piece(worker, &entry, reply, true);
-        }
+    let failed = reply[0] == b'-';
+    if let Kind::Block(block) = &entry.kind {
+        let progress = block.take(worker, &entry, reply, failed);
+        let is_over = settle_block(worker, lane, entry, progress)?;
+        return if is_over && is_early {
+            Err(End::Early)
+        } else {
+            Ok(())
+        };
+    }
+    if failed && entry.is_awaited() {
+        take_refusal(worker, lane, entry, reply);
     } else {
+        worker.has_run(&entry);
         deliver_piece(worker, &entry, reply, true);
     }
     lane.ring().borrow_mut().answer(len);
     if is_early { Err(End::Early) } else { Ok(()) }
+}
+
+/// A command, the oldest, did not run, or failed.
+fn take_refusal(worker: &Rc<Worker>, lane: &Rc<Lane>, entry: InFlight, error: &[u8]) {
+    let len = entry.len as usize;
+    let request = || lane.ring().borrow().front(len).to_vec();
+    if let Some(entry) = redirected::take_over(worker, lane, entry, error, request) {
+        worker.has_run(&entry);
+        deliver_piece(worker, &entry, error, true);
+    }
+}
+
+/// One reply of the oldest entry, a block, was taken. Returns whether it was the last.
+fn settle_block(
+    worker: &Rc<Worker>,
+    lane: &Rc<Lane>,
+    entry: InFlight,
+    progress: Progress,
+) -> Result<bool, End> {
+    let len = entry.len as usize;
+    match progress {
+        Progress::More => {
+            lane.entries().borrow_mut().push_front(entry);
+            return Ok(false);
+        }
+        Progress::Nonsense => {
+            lane.entries().borrow_mut().push_front(entry);
+            return Err(End::Unasked);
+        }
+        Progress::Done => worker.has_run(&entry),
+        Progress::Refused(error) if entry.is_awaited() => take_refusal(worker, lane, entry, &error),
+        Progress::Refused(_) => {}
+        Progress::Incomplete => {
+            let block = lane.ring().borrow().front(len).to_vec();
+            worker.repair_expiry(entry, &block);
+        }
+    }
+    lane.ring().borrow_mut().answer(len);
+    Ok(true)
 }
 
 /// Remembers that the reply to `entry`, the oldest command, is big. A part of a split request is none that a client
@@ -207,10 +272,28 @@ fn learn(worker: &Worker, lane: &Lane, entry: &InFlight) {
     }
 }
 
-fn finish_stream(worker: &Rc<Worker>, lane: &Rc<Lane>, last: &[u8]) {
+fn finish_stream(worker: &Rc<Worker>, lane: &Rc<Lane>, last: &[u8]) -> Result<(), End> {
     let entry = lane.entries().borrow_mut().pop_front();
-    if let Some(entry) = entry {
-        deliver_piece(worker, &entry, last, true);
-        lane.ring().borrow_mut().answer(entry.len as usize);
+    let entry = entry.ok_or(End::Unasked)?;
+    if let Kind::Block(block) = &entry.kind {
+        let progress = block.take(worker, &entry, last, false);
+        settle_block(worker, lane, entry, progress)?;
+        return Ok(());
     }
+    worker.has_run(&entry);
+    deliver_piece(worker, &entry, last, true);
+    lane.ring().borrow_mut().answer(entry.len as usize);
+    Ok(())
+}
+
+/// The count of an array and the length of its head, if that is there whole.
+fn array_head(buf: &[u8]) -> Option<(i64, usize)> {
+    let end = buf
+        .iter()
+        .take(LONGEST_HEAD)
+        .position(|&byte| byte == b'\r')?;
+    (buf.get(end + 1) == Some(&b'\n'))
+        .then(|| number::parse_i64(&buf[1..end]))
+        .flatten()
+        .map(|count| (count, end + 2))
 }

@@ -11,6 +11,7 @@ use crate::worker::Worker;
 use super::deliver::deliver_error;
 use super::inflight::InFlight;
 use super::lane::Lane;
+use super::overtaken;
 use super::retry::{Facts, Next, PROMPT_REDIRECTS, decide};
 
 /// How far behind a refused command its followers are looked for. Behind that many the error is delivered rather than
@@ -48,6 +49,10 @@ pub fn take_over(
         has_time: worker.has_time(&entry),
         has_followers: has_followers(lane, &entry),
     };
+    if entry.is_overtaken() {
+        deliver_error(worker, &entry, overtaken::ERROR);
+        return None;
+    }
     match decide(verdict, facts) {
         Next::Deliver => {
             worker.stats.errors.inc();
@@ -130,7 +135,7 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: &[u8]) {
     let Some(lane) = worker.lane_again(worker.node_at(addr), &entry) else {
         return worker.retry_later(entry, request.to_vec());
     };
-    if worker.would_overtake(&entry, &lane) {
+    if entry.is_overtaken() || worker.would_overtake(&entry, &lane) {
         worker.release_unused(&lane);
         return worker.retry_later(entry, request.to_vec());
     }
@@ -139,6 +144,8 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: &[u8]) {
 }
 
 fn again(entry: InFlight) -> InFlight {
+    entry.restart();
+    entry.client.note_redirected(entry.seq);
     InFlight {
         tries: entry.tries.saturating_add(1),
         ..entry

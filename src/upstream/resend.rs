@@ -10,6 +10,7 @@ use super::NodeId;
 use super::deliver::{deliver_error, deliver_piece};
 use super::inflight::InFlight;
 use super::lane::Lane;
+use super::overtaken;
 
 /// First wait before another try, in milliseconds; it doubles with each try.
 const FIRST_WAIT: u32 = 10;
@@ -33,6 +34,13 @@ pub struct Waiting {
 }
 
 impl Worker {
+    /// Shows every waiting command to `f`.
+    pub(super) fn each_waiting(&self, mut f: impl FnMut(&mut InFlight)) {
+        for waiting in self.waiting.borrow_mut().iter_mut() {
+            f(&mut waiting.entry);
+        }
+    }
+
     /// Whether a command's deadline leaves time for another try.
     pub fn has_time(&self, entry: &InFlight) -> bool {
         !entry
@@ -43,18 +51,27 @@ impl Worker {
     /// Sends a command that has not run to the node that serves its slot now. It never overtakes an older one of the
     /// same client and slot that waits for its own next try.
     pub fn send_again(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
+        if entry.is_overtaken() {
+            return deliver_error(self, &entry, overtaken::ERROR);
+        }
         let Some(owner) = entry.slot.and_then(|slot| self.slots.owner(slot)) else {
             return self.retry_later(entry, request);
         };
         let Some(lane) = self.lane_again(owner, &entry) else {
             return self.retry_later(entry, request);
         };
-        if self.would_overtake(&entry, &lane) {
+        if self.would_overtake(&entry, &lane) || self.may_be_overtaken(&entry) {
             self.release_unused(&lane);
             return self.retry_later(entry, request);
         }
         self.stats.retries.inc();
         lane.send_owned(self, entry, request);
+    }
+
+    /// Whether newer commands of the same client and slot are on their way. They are about to be refused as well, unless
+    /// the slot comes back to their node; what becomes of them decides about this one.
+    fn may_be_overtaken(&self, entry: &InFlight) -> bool {
+        entry.client.in_flight() > 1 && self.lanes().iter().any(|lane| lane.has_newer(entry))
     }
 
     /// Sends a command that has no slot to its node again.
@@ -85,14 +102,8 @@ impl Worker {
 
     /// Whether a newer command of the same client and slot is on another lane.
     pub fn has_newer_elsewhere(&self, entry: &InFlight, lane: &Rc<Lane>) -> bool {
-        self.lanes().iter().any(|other| {
-            !Rc::ptr_eq(other, lane)
-                && other
-                    .entries()
-                    .borrow()
-                    .iter()
-                    .any(|newer| entry.is_older_in_stream(newer))
-        })
+        let mut lanes = self.lanes().into_iter();
+        lanes.any(|other| !Rc::ptr_eq(&other, lane) && other.has_newer(entry))
     }
 
     /// Keeps a command for another try in a moment. Until then its client sends nothing else.
@@ -118,6 +129,9 @@ impl Worker {
         error: Option<Box<[u8]>>,
         node: Option<NodeId>,
     ) {
+        if entry.is_overtaken() {
+            return deliver_error(self, &entry, overtaken::ERROR);
+        }
         let wait = FIRST_WAIT
             .saturating_mul(1 << entry.tries.min(8))
             .min(LONGEST_WAIT);

@@ -78,6 +78,18 @@ impl ProxyConfig {
         self.set("listener.bind", bind);
     }
 
+    /// Adds a table to a list of tables: `[[namespace]]`.
+    pub fn add_section(&mut self, list: &str, section: Table) {
+        let sections = self
+            .table
+            .entry(list)
+            .or_insert_with(|| Value::Array(Vec::new()));
+        sections
+            .as_array_mut()
+            .expect("a list of tables")
+            .push(Value::Table(section));
+    }
+
     /// Sets an environment variable of the process.
     pub fn env(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -88,14 +100,7 @@ impl ProxyConfig {
         let mut user = Table::new();
         user.insert("name".to_owned(), name.into());
         user.insert("passwords".to_owned(), vec![password.to_owned()].into());
-        let users = self
-            .table
-            .entry("user")
-            .or_insert_with(|| Value::Array(Vec::new()));
-        users
-            .as_array_mut()
-            .expect("a list of users")
-            .push(Value::Table(user));
+        self.add_section("user", user);
     }
 }
 

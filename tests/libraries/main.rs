@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod fred_rs;
+mod old_server;
 mod redis_rs;
 mod redis_tools;
 mod server;

@@ -156,7 +156,7 @@ fn source(name: &str) -> PathBuf {
 
 /// Something that scripts/test-tools has installed, in the versions that this test wants.
 #[track_caller]
-fn installed(name: &str) -> PathBuf {
+pub fn installed(name: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
     let tools = target.expect("the target folder").join("test-tools");
     let stamp = fs::read_to_string(tools.join("stamp")).unwrap_or_default();

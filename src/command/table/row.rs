@@ -115,6 +115,7 @@ pub(super) const fn container(
         route,
         keys,
         since,
+        finds: finds(full_name),
         lifetime: Lifetime::of(full_name, flags),
         subcommands,
         packed,
@@ -131,4 +132,12 @@ const fn own_name(full_name: &'static str) -> &'static str {
         at += 1;
     }
     full_name
+}
+
+/// Whether a command's reply is a value or nil, or an array with one of them for each key.
+const fn finds(full_name: &str) -> bool {
+    matches!(
+        full_name.as_bytes(),
+        b"get" | b"getex" | b"getdel" | b"hget" | b"mget"
+    )
 }

@@ -1,0 +1,127 @@
+//! The numbers of each namespace on `/metrics`, summed over the workers. Nothing here scans a key.
+
+use std::fmt;
+
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+
+use crate::metrics::Counter;
+use crate::namespace_stats::{LATENCY_BOUNDS, NamespaceStats};
+use crate::policy::{Actions, NamespaceId};
+use crate::process::Process;
+
+/// The label of keys that no namespace claims; no namespace can have this name.
+pub const UNMATCHED: &str = "(none)";
+
+type Number = fn(&NamespaceStats) -> &Counter;
+
+const COUNTERS: &[(&str, &str, Number)] = &[
+    (
+        "operations",
+        "Requests sent to nodes, by the namespace of their first key",
+        |stats| &stats.operations,
+    ),
+    ("errors", "Error replies to them", |stats| &stats.errors),
+    (
+        "bytes_in",
+        "Bytes of requests as clients sent them",
+        |stats| &stats.bytes_in,
+    ),
+    ("bytes_out", "Bytes of replies", |stats| &stats.bytes_out),
+    (
+        "hits",
+        "Values found by GET, GETEX, GETDEL, HGET and each key of MGET",
+        |stats| &stats.hits,
+    ),
+    ("misses", "Values that these did not find", |stats| {
+        &stats.misses
+    }),
+];
+
+/// Writes the families of all namespaces; none where no policy is configured.
+pub(super) fn encode(process: &Process, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let names = names(process);
+    if names.is_empty() {
+        return Ok(());
+    }
+    for (name, help, number) in COUNTERS {
+        let name = format!("slotmux_namespace_{name}");
+        let mut family = page.encode_descriptor(&name, help, None, MetricType::Counter)?;
+        for (at, namespace) in names.iter().enumerate() {
+            let labels = [("namespace", *namespace)];
+            ConstCounter::new(sum(process, at, number)).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    actions(process, &names, page)?;
+    latency(process, &names, page)
+}
+
+/// The name of each place in [`crate::metrics::WorkerStats::namespaces`].
+fn names(process: &Process) -> Vec<&str> {
+    let counted = process
+        .stats
+        .first()
+        .map_or(0, |stats| stats.namespaces.len());
+    let ids = (0..counted as u16).map(NamespaceId);
+    let name = |id| {
+        process
+            .policies
+            .get(id)
+            .map_or(UNMATCHED, |policy| &policy.name)
+    };
+    ids.map(name).collect()
+}
+
+/// One number of one namespace over all workers.
+pub fn sum(
+    process: &Process,
+    namespace: usize,
+    number: impl Fn(&NamespaceStats) -> &Counter,
+) -> u64 {
+    let workers = process.stats.iter();
+    let numbers = workers.filter_map(|stats| stats.namespaces.get(namespace));
+    numbers.fold(0, |sum, stats| sum.wrapping_add(number(stats).get()))
+}
+
+fn actions(process: &Process, names: &[&str], page: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "What the TTL policy did to requests, or would have done in observe mode";
+    let mut family = page.encode_descriptor(
+        "slotmux_namespace_ttl_actions",
+        help,
+        None,
+        MetricType::Counter,
+    )?;
+    for (at, namespace) in names.iter().enumerate() {
+        for (action, (_, name)) in Actions::ALL.iter().enumerate() {
+            let done = sum(process, at, |stats| &stats.actions[action]);
+            let observed = sum(process, at, |stats| &stats.observed[action]);
+            for (mode, count) in [("enforce", done), ("observe", observed)] {
+                let labels = [("namespace", *namespace), ("action", *name), ("mode", mode)];
+                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn latency(process: &Process, names: &[&str], page: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Time from the arrival of a request to its reply, queueing included";
+    let name = "slotmux_namespace_latency_seconds";
+    let mut family = page.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    for (at, namespace) in names.iter().enumerate() {
+        let bounds = LATENCY_BOUNDS.iter().map(|&bound| f64::from(bound) / 1e6);
+        let counts = |bucket: usize| sum(process, at, |stats| &stats.latency[bucket]);
+        let buckets: Vec<(f64, u64)> = bounds
+            .chain([f64::MAX])
+            .enumerate()
+            .map(|(bucket, bound)| (bound, counts(bucket)))
+            .collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let seconds = sum(process, at, |stats| &stats.latency_sum) as f64 / 1e6;
+        family
+            .encode_family(&[("namespace", *namespace)])?
+            .encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! What one worker counts per namespace: operations, bytes, hits, time, and what the policy did. Only that worker
+//! writes; the admin page and `SLOTMUX TTL STATS` sum over the workers.
+
+use crate::clock::Tick;
+use crate::config::Mode;
+use crate::metrics::Counter;
+use crate::policy::{Actions, NamespaceId, Policies, Reply};
+use crate::resp::reply::ReplyScanner;
+use crate::worker::Worker;
+
+/// Upper bounds of the latency buckets in microseconds; one more bucket takes the rest.
+pub const LATENCY_BOUNDS: [u32; 15] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000,
+];
+
+/// The numbers of one namespace in one worker.
+#[derive(Debug, Default)]
+pub struct NamespaceStats {
+    /// Requests whose first key is in the namespace and that were sent to a node.
+    pub operations: Counter,
+    /// Error replies to them.
+    pub errors: Counter,
+    /// Bytes of the requests as the client sent them.
+    pub bytes_in: Counter,
+    /// Bytes of the replies.
+    pub bytes_out: Counter,
+    /// Values that a look-up found: GET, GETEX, GETDEL, HGET, and each key of MGET.
+    pub hits: Counter,
+    /// Values that a look-up did not find.
+    pub misses: Counter,
+    /// Replies by the time since their request arrived, queueing included: [`LATENCY_BOUNDS`].
+    pub latency: [Counter; LATENCY_BOUNDS.len() + 1],
+    /// The sum of these times in microseconds.
+    pub latency_sum: Counter,
+    /// What the policy did, in the order of [`Actions::ALL`].
+    pub actions: [Counter; Actions::ALL.len()],
+    /// What a policy in observe mode would have done.
+    pub observed: [Counter; Actions::ALL.len()],
+}
+
+impl NamespaceStats {
+    /// One for the keys of no namespace and one per namespace; none if no policy is configured, so that nobody counts.
+    pub fn all(policies: &Policies) -> Box<[NamespaceStats]> {
+        let count = if policies.is_active() {
+            policies.iter().count() + 1
+        } else {
+            0
+        };
+        (0..count).map(|_| NamespaceStats::default()).collect()
+    }
+
+    fn count_latency(&self, microseconds: u32) {
+        let bucket = LATENCY_BOUNDS.partition_point(|&bound| bound < microseconds);
+        self.latency[bucket].inc();
+        self.latency_sum.add(u64::from(microseconds));
+    }
+
+    /// Counts what a look-up found: one value, or the elements of an array.
+    fn count_found(&self, reply: &[u8]) {
+        match reply.first() {
+            Some(b'*') => {
+                let head = reply
+                    .iter()
+                    .position(|&byte| byte == b'\n')
+                    .map_or(0, |at| at + 1);
+                let mut rest = &reply[head..];
+                while let Some(first) = rest.first() {
+                    let Ok(progress) = ReplyScanner::default().advance(rest) else {
+                        return;
+                    };
+                    self.count_value(*first, rest);
+                    rest = &rest[progress.consumed..];
+                }
+            }
+            Some(&first) => self.count_value(first, reply),
+            None => {}
+        }
+    }
+
+    fn count_value(&self, first: u8, value: &[u8]) {
+        match first {
+            b'-' => {}
+            b'_' => self.misses.inc(),
+            b'$' if value.get(1) == Some(&b'-') => self.misses.inc(),
+            _ => self.hits.inc(),
+        }
+    }
+}
+
+/// What has to be known of a request when its reply is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The namespace of its first key.
+    pub namespace: NamespaceId,
+    /// When it arrived: tick, and microseconds since then.
+    pub arrived: (Tick, u16),
+    /// What the reply says.
+    pub reply: Reply,
+}
+
+impl Worker {
+    fn stats_of(&self, namespace: NamespaceId) -> Option<&NamespaceStats> {
+        self.stats.namespaces.get(usize::from(namespace.0))
+    }
+
+    /// A request of `bytes` bytes goes to a node.
+    pub fn count_operation(&self, namespace: NamespaceId, bytes: usize) {
+        if let Some(stats) = self.stats_of(namespace) {
+            stats.operations.inc();
+            stats.bytes_in.add(bytes as u64);
+        }
+    }
+
+    /// A reply, or a piece of it, goes to its client.
+    #[inline]
+    pub fn count_reply(&self, asked: Asked, bytes: &[u8], complete: bool) {
+        let Some(stats) = self.stats_of(asked.namespace) else {
+            return;
+        };
+        stats.bytes_out.add(bytes.len() as u64);
+        if complete {
+            stats.errors.add(u64::from(bytes.first() == Some(&b'-')));
+            let (tick, microseconds) = asked.arrived;
+            stats.count_latency(self.clock.microseconds_since(tick, microseconds));
+            if asked.reply.is_lookup() {
+                stats.count_found(bytes);
+            }
+        }
+    }
+
+    /// The policy of a namespace did something, or would have.
+    pub fn count_actions(&self, namespace: NamespaceId, actions: Actions) {
+        let Some(stats) = self.stats_of(namespace) else {
+            return;
+        };
+        let ttl = self
+            .process
+            .policies
+            .get(namespace)
+            .and_then(|policy| policy.ttl.as_ref());
+        let observes = ttl.is_some_and(|ttl| ttl.mode == Mode::Observe);
+        let counters = if observes {
+            &stats.observed
+        } else {
+            &stats.actions
+        };
+        for ((action, _), counter) in Actions::ALL.iter().zip(counters) {
+            counter.add(u64::from(actions.contains(*action)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hits_and_misses() {
+        let stats = NamespaceStats::default();
+        for reply in [
+            "$3\r\nabc\r\n",
+            "$-1\r\n",
+            "_\r\n",
+            "$0\r\n\r\n",
+            "*4\r\n$1\r\na\r\n$-1\r\n_\r\n$1\r\n-\r\n",
+            "-WRONGTYPE no\r\n",
+        ] {
+            stats.count_found(reply.as_bytes());
+        }
+        assert_eq!((stats.hits.get(), stats.misses.get()), (4, 4));
+    }
+
+    #[test]
+    fn latency_buckets() {
+        let stats = NamespaceStats::default();
+        for microseconds in [0, 100, 101, 5_000_000, u32::MAX] {
+            stats.count_latency(microseconds);
+        }
+        let counts: Vec<u64> = stats.latency.iter().map(Counter::get).collect();
+        assert_eq!(counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+    }
+}

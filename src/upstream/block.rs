@@ -1,0 +1,314 @@
+//! Several commands that one request became, sent at once and answered together: the machine that makes the one reply
+//! of the replies.
+//!
+//! Between MULTI and EXEC the node answers `+OK`, one `+QUEUED` per command, and an array. A command that it refuses
+//! while queueing (a redirect, too) makes EXEC fail with EXECABORT: then nothing of the block has run, and the first
+//! such error says why. A redirect can also be EXEC's own reply, with the same meaning. Only when the array comes has
+//! anything run, and then all of it has. Probed on Redis 7.0; <https://redis.io/docs/latest/develop/using-commands/transactions/>.
+//!
+//! Without MULTI the commands merely follow each other; what follows the client's own is then repaired if it fails.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::cluster::redirect::{Verdict, judge};
+use crate::policy;
+use crate::route::gather::Gather;
+use crate::worker::Worker;
+
+use super::deliver::deliver_to;
+use super::inflight::{InFlight, Kind};
+
+/// Where the reply goes that a block comes down to.
+#[derive(Clone)]
+pub enum Then {
+    /// It is the reply of the client's request.
+    Deliver,
+    /// It is a part of that reply.
+    Part {
+        /// Where the parts come together.
+        gather: Rc<Gather>,
+        /// Which part this is.
+        part: u32,
+    },
+    /// Nobody gets it: the block repairs expiries that did not take effect behind their command.
+    Nobody,
+}
+
+/// What a reply meant for its block.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// More replies are to come.
+    More,
+    /// It was the last one.
+    Done,
+    /// It was the last one, and nothing has run, for this reason.
+    Refused(Vec<u8>),
+    /// No node answers EXEC like this.
+    Nonsense,
+    /// It was the last one; the client's command has run, but what follows it did not reach its key.
+    Incomplete,
+}
+
+/// Which reply comes next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// That of MULTI.
+    Multi,
+    /// That of a command which is to be queued.
+    Queueing { at: u32 },
+    /// That of EXEC.
+    Exec,
+    /// An element of EXEC's reply.
+    Element { at: u32 },
+    /// That of a command which runs by itself; `of` replies come in all.
+    Bare { at: u32, of: u32 },
+}
+
+/// The state of one block.
+pub struct Block {
+    then: Then,
+    form: policy::Block,
+    /// Bytes of the block that have to reach the node before anything can have run.
+    runs_at: u32,
+    stage: Cell<Stage>,
+    /// The first error that decides about the reply.
+    error: RefCell<Vec<u8>>,
+    /// Whether a command behind the client's did not reach its key.
+    missed: Cell<bool>,
+    /// Whether the client has its answer, or no longer waits for one.
+    settled: Cell<bool>,
+}
+
+impl Block {
+    /// A block of that form in `bytes`.
+    pub fn new(form: policy::Block, then: Then, bytes: &[u8]) -> Rc<Block> {
+        let runs_at = if form.atomic {
+            bytes.len()
+        } else {
+            super::first_request(bytes)
+        };
+        Rc::new(Block {
+            then,
+            form,
+            runs_at: runs_at as u32,
+            stage: Cell::new(first_stage(form)),
+            error: RefCell::default(),
+            missed: Cell::new(false),
+            settled: Cell::new(false),
+        })
+    }
+
+    /// Where its reply goes.
+    pub fn then(&self) -> &Then {
+        &self.then
+    }
+
+    /// Bytes that have to reach the node before anything can have run.
+    pub fn runs_at(&self) -> usize {
+        self.runs_at as usize
+    }
+
+    /// Whether somebody waits for the outcome.
+    pub fn is_awaited(&self) -> bool {
+        !self.settled.get()
+    }
+
+    /// Nobody waits any more: what still comes is counted and dropped.
+    pub fn settle(&self) {
+        self.settled.set(true);
+    }
+
+    /// Forgets the replies that came: it is about to be sent again.
+    pub fn restart(&self) {
+        self.stage.set(first_stage(self.form));
+        self.error.borrow_mut().clear();
+        self.missed.set(false);
+    }
+
+    /// Takes back the pieces of a part that were taken: the rest will not come.
+    pub fn forget(&self, worker: &Worker) {
+        if let Then::Part { gather, part } = &self.then {
+            gather.forget(worker, *part);
+        }
+    }
+
+    /// Whether the next reply is that of EXEC: an array then is no reply, but the frame around those that follow.
+    pub fn is_at_exec(&self) -> bool {
+        self.stage.get() == Stage::Exec
+    }
+
+    /// Takes the head of EXEC's array. False if it does not fit the block.
+    pub fn begin_elements(&self, count: i64) -> bool {
+        self.stage.set(Stage::Element { at: 0 });
+        count == i64::from(self.form.commands) && count > 0
+    }
+
+    /// Takes a reply, or an element of EXEC's, or the last piece of one; `failed` if it is an error.
+    pub fn take(
+        &self,
+        worker: &Rc<Worker>,
+        entry: &InFlight,
+        reply: &[u8],
+        failed: bool,
+    ) -> Progress {
+        match self.stage.get() {
+            Stage::Multi if failed => {
+                // Not a transaction then: what follows runs by itself, and EXEC has nothing to do.
+                worker.stats.blocks_refused.inc();
+                let of = self.form.commands + 1;
+                self.go_on(Stage::Bare { at: 0, of })
+            }
+            Stage::Multi => self.go_on(Stage::Queueing { at: 0 }),
+            Stage::Queueing { at } => {
+                if failed {
+                    self.keep_error(reply);
+                }
+                let all = at + 1 == self.form.commands;
+                self.go_on(if all {
+                    Stage::Exec
+                } else {
+                    Stage::Queueing { at: at + 1 }
+                })
+            }
+            Stage::Exec if !failed => Progress::Nonsense,
+            Stage::Exec => {
+                self.keep_error(reply);
+                Progress::Refused(self.error.take())
+            }
+            Stage::Element { at } => {
+                self.take_result(worker, entry, at, reply, failed);
+                if at + 1 == self.form.commands {
+                    return Progress::Done;
+                }
+                self.go_on(Stage::Element { at: at + 1 })
+            }
+            Stage::Bare { at, of } => {
+                self.take_bare(worker, entry, at, reply, failed);
+                if at + 1 < of {
+                    return self.go_on(Stage::Bare { at: at + 1, of });
+                }
+                if !self.error.borrow().is_empty() {
+                    Progress::Refused(self.error.take())
+                } else if self.missed.get() {
+                    Progress::Incomplete
+                } else {
+                    Progress::Done
+                }
+            }
+        }
+    }
+
+    /// Takes the front of a large reply that is still coming: the client gets it as it comes, if it is its own.
+    pub fn take_piece(&self, worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8]) {
+        if let Stage::Element { at: 0 } | Stage::Bare { at: 0, .. } = self.stage.get()
+            && self.form.own == 1
+            && self.is_awaited()
+        {
+            deliver_to(worker, entry, &self.then, bytes, false);
+        }
+    }
+
+    fn go_on(&self, stage: Stage) -> Progress {
+        self.stage.set(stage);
+        Progress::More
+    }
+
+    fn keep_error(&self, reply: &[u8]) {
+        let mut error = self.error.borrow_mut();
+        if error.is_empty() {
+            error.extend_from_slice(reply);
+        }
+    }
+
+    /// The result of a command that has run in the transaction.
+    fn take_result(
+        &self,
+        worker: &Rc<Worker>,
+        entry: &InFlight,
+        at: u32,
+        reply: &[u8],
+        failed: bool,
+    ) {
+        if at >= self.form.own {
+            worker.stats.expiries_failed.add(u64::from(failed));
+            return;
+        }
+        if failed {
+            self.keep_error(reply);
+        }
+        if at + 1 == self.form.own {
+            let error = self.error.take();
+            self.answer(worker, entry, if error.is_empty() { reply } else { &error });
+        }
+    }
+
+    /// The reply of a command that ran by itself, or did not.
+    fn take_bare(
+        &self,
+        worker: &Rc<Worker>,
+        entry: &InFlight,
+        at: u32,
+        reply: &[u8],
+        failed: bool,
+    ) {
+        let decides = at < self.form.own.max(1) && at < self.form.commands;
+        if decides && failed {
+            self.keep_error(reply);
+        } else if decides && self.error.borrow().is_empty() && at + 1 == self.form.own {
+            self.answer(worker, entry, reply);
+        } else if failed && at < self.form.commands {
+            if judge(reply) == Verdict::Deliver {
+                worker.stats.expiries_failed.inc();
+            } else {
+                self.missed.set(true);
+            }
+        }
+    }
+
+    fn answer(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) {
+        if !self.settled.replace(true) {
+            deliver_to(worker, entry, &self.then, reply, true);
+        }
+    }
+}
+
+impl Worker {
+    /// Sends what stands by itself behind a client's command in `block` again, if anything does: the command has run,
+    /// or may have, but the slot moved or the connection broke before the rest. Bounds of a lifetime hold whenever
+    /// they come.
+    pub(super) fn repair_expiry(self: &Rc<Self>, entry: InFlight, block: &[u8]) {
+        let Kind::Block(whole) = &entry.kind else {
+            return;
+        };
+        let bytes = &block[whole.runs_at()..];
+        let form = policy::Block {
+            atomic: false,
+            commands: whole.form.commands - whole.form.own,
+            own: 0,
+        };
+        if whole.form.atomic || form.commands == 0 {
+            return;
+        }
+        self.stats.expiries_repaired.inc();
+        let repair = InFlight {
+            len: bytes.len() as u32,
+            kind: Kind::Block(Block::new(form, Then::Nobody, bytes)),
+            // An expiry that is set twice is the same expiry.
+            write: false,
+            ..entry
+        };
+        self.send_again(repair, bytes.to_vec());
+    }
+}
+
+fn first_stage(form: policy::Block) -> Stage {
+    if form.atomic {
+        Stage::Multi
+    } else {
+        Stage::Bare {
+            at: 0,
+            of: form.commands,
+        }
+    }
+}

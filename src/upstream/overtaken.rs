@@ -1,0 +1,59 @@
+//! Commands that must not run any more, because a newer one of the same client and slot has run.
+//!
+//! A slot may leave a node and come back while commands for it wait in the node's queue: the first of them is
+//! redirected, those behind it run. By the time the first one has found its way back, it is too late for it: it gets an
+//! error, since order beats hiding.
+
+use crate::worker::Worker;
+
+use super::block::Then;
+use super::inflight::{InFlight, Kind};
+
+/// As many tries as no command makes: it marks one that was overtaken.
+const OVERTAKEN: u8 = u8::MAX;
+
+/// The error for a command that was overtaken. It has not run. `TRYAGAIN` is Redis' own word for a slot on the move.
+pub const ERROR: &str = "TRYAGAIN slotmux: not executed, since the slot came back to a node where a later command of \
+    this client had run by then";
+
+impl InFlight {
+    /// Whether it must not run any more.
+    pub fn is_overtaken(&self) -> bool {
+        self.tries == OVERTAKEN
+    }
+
+    fn overtake(&mut self) {
+        // A bound of a lifetime may come late.
+        let is_repair =
+            matches!(&self.kind, Kind::Block(block) if matches!(block.then(), Then::Nobody));
+        if !is_repair {
+            self.tries = OVERTAKEN;
+        }
+    }
+}
+
+impl Worker {
+    /// `entry` has run. Marks the older ones of its client and slot that are still on their way.
+    #[inline]
+    pub fn has_run(&self, entry: &InFlight) {
+        if entry.client.has_redirected() {
+            self.overtake_older(entry);
+        }
+    }
+
+    #[cold]
+    fn overtake_older(&self, entry: &InFlight) {
+        for lane in self.lanes() {
+            for older in lane.entries().borrow_mut().iter_mut() {
+                if older.is_older_in_stream(entry) {
+                    older.overtake();
+                }
+            }
+        }
+        self.each_waiting(|older| {
+            if older.is_older_in_stream(entry) {
+                older.overtake();
+            }
+        });
+    }
+}

@@ -1,0 +1,178 @@
+//! Blocks on the wire: one contiguous write, one reply, and nothing but the client's own part of it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use slotmux::slot::slot_of;
+
+use super::common::{
+    PATIENCE, Peer, Proxy, RawClient, Step, Value, calm_cluster, poll_until, shared_cluster,
+};
+use super::{add_namespace, with_policy};
+
+/// Commands of many clients stand around each block, and the replies go where they belong.
+#[test]
+fn replies_of_blocks_and_commands_in_one_pipeline() {
+    let cluster = shared_cluster();
+    let proxy = with_policy(cluster, "default = \"100s\"");
+    for mut client in [proxy.client(), proxy.client_resp3()] {
+        let id = client.local_addr().port();
+        let mut commands = Vec::new();
+        let mut expected = Vec::new();
+        for i in 0..500i64 {
+            let key = format!("ns:{id}:{}", i % 7);
+            commands.push(vec!["INCR".to_owned(), key.clone()]);
+            expected.push(Value::Integer(i / 7 + 1));
+            commands.push(vec!["GET".to_owned(), key.clone()]);
+            expected.push(Value::bulk((i / 7 + 1).to_string()));
+            commands.push(vec!["LPUSH".to_owned(), key, "x".to_owned()]);
+            expected.push(Value::Error(
+                "WRONGTYPE Operation against a key holding the wrong kind of value".to_owned(),
+            ));
+        }
+        assert_eq!(client.pipeline(&commands), expected);
+    }
+}
+
+/// A reply of many megabytes streams out of its block; what stands behind it is dropped.
+#[test]
+fn a_large_reply_inside_a_block() {
+    let cluster = shared_cluster();
+    let proxy = with_policy(cluster, "default = \"100s\"");
+    let mut client = proxy.client();
+    let script = "redis.call('SET',KEYS[1],'v') return string.rep('x',5000000)";
+    let reply = client.call(&["EVAL", script, "1", "ns:large"]);
+    assert_eq!(reply, Value::Bulk(vec![b'x'; 5_000_000]));
+    assert!(client.call(&["TTL", "ns:large"]).integer() > 0);
+}
+
+/// MULTI that a node refuses is no transaction: the command's own reply counts all the same.
+#[test]
+fn an_upstream_user_without_multi_is_refused_when_connecting() {
+    let cluster = calm_cluster(0);
+    for node in 0..3 {
+        let rules = [
+            "ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all", "-multi",
+        ];
+        let _: redis::Value = cluster.query(node, &rules).expect("a user");
+    }
+    let proxy = Proxy::start(&cluster, |config| {
+        add_namespace(config, "ns", "default = \"100s\"");
+        config.set("cluster.username", "app");
+        config.set("cluster.password", vec!["pw".to_owned()]);
+        config.set("cluster.timeouts.command", "1s");
+    });
+    let reply = proxy.client().call(&["INCR", "ns:k"]);
+    assert!(reply.error().contains("unreachable"), "{reply:?}");
+    let log = proxy.log();
+    assert!(log.contains("a TTL policy needs MULTI"), "{log}");
+    for node in 0..3 {
+        let keys: Vec<String> = cluster.query(node, &["KEYS", "*"]).expect("its keys");
+        assert!(keys.is_empty(), "{keys:?}");
+    }
+}
+
+/// A key on its way between two nodes: the block is sent on whole behind one ASKING.
+#[test]
+fn a_block_follows_an_ask() {
+    let cluster = calm_cluster(0);
+    let proxy = with_policy(&cluster, "default = \"100s\"");
+    let mut client = proxy.client();
+    let slot = slot_of(b"moving").0;
+    let from = cluster.primary_of_slot(slot).expect("an owner");
+    let to = (from + 1) % 3;
+    client.call(&["SET", "ns:{moving}:old", "v"]);
+    cluster
+        .migrate_slot_begin(slot, from, to)
+        .expect("it begins to move");
+    assert_eq!(client.call(&["INCR", "ns:{moving}:new"]), Value::Integer(1));
+    assert_eq!(client.call(&["INCR", "ns:{moving}:new"]), Value::Integer(2));
+    assert!(client.call(&["TTL", "ns:{moving}:new"]).integer() > 0);
+    assert!(
+        proxy
+            .metric("slotmux_ask_total")
+            .is_some_and(|count| count >= 2.0)
+    );
+    // A plain command right after it is not covered by that ASKING.
+    assert_eq!(client.call(&["GET", "ns:{moving}:old"]), Value::bulk("v"));
+}
+
+/// `strength = "pipelined"`: the expiry follows without MULTI, and is sent again where it did not take effect.
+#[test]
+fn pipelined_expiries() {
+    let cluster = calm_cluster(0);
+    let proxy = with_policy(&cluster, "default = \"100s\", strength = \"pipelined\"");
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["INCR", "ns:k"]), Value::Integer(1));
+    assert_eq!(
+        client
+            .call(&["LPUSH", "ns:k", "x"])
+            .error()
+            .split(' ')
+            .next(),
+        Some("WRONGTYPE")
+    );
+    assert!(client.call(&["TTL", "ns:k"]).integer() > 0);
+    // Behind an ASK only the first command is let in: the expiry goes after it by itself.
+    let slot = slot_of(b"moving").0;
+    let from = cluster.primary_of_slot(slot).expect("an owner");
+    let to = (from + 1) % 3;
+    cluster
+        .migrate_slot_begin(slot, from, to)
+        .expect("it begins to move");
+    assert_eq!(client.call(&["INCR", "ns:{moving}:new"]), Value::Integer(1));
+    poll_until(PATIENCE, "the expiry to be repaired", || {
+        proxy.client().call(&["TTL", "ns:{moving}:new"]).integer() > 0
+    });
+    assert!(
+        proxy
+            .metric("slotmux_expiries_repaired_total")
+            .is_some_and(|count| count > 0.0)
+    );
+}
+
+/// `strength = "inline-only"`: what cannot carry an expiry itself goes as it is.
+#[test]
+fn inline_only() {
+    let proxy = with_policy(
+        shared_cluster(),
+        "default = \"100s\", strength = \"inline-only\"",
+    );
+    let mut client = proxy.client();
+    client.call(&["SET", "ns:inline:set", "v"]);
+    client.call(&["INCR", "ns:inline:incr"]);
+    assert!(client.call(&["TTL", "ns:inline:set"]).integer() > 0);
+    assert_eq!(client.call(&["TTL", "ns:inline:incr"]), Value::Integer(-1));
+}
+
+/// A node that does not answer a block as a block is answered is not believed.
+#[test]
+fn a_node_that_answers_a_block_with_nonsense() {
+    for nonsense in [
+        "*7\r\n",
+        "*-1\r\n",
+        "*0\r\n",
+        "*99999999999999999999999999999999999\r\n",
+        "$3\r\nabc\r\n",
+    ] {
+        let in_block = AtomicBool::new(false);
+        let peer = Peer::start(move |request| match request.name().as_str() {
+            "INCR" => {
+                in_block.store(true, Ordering::SeqCst);
+                Some(Step::reply("+QUEUED\r\n"))
+            }
+            "EXEC" if in_block.load(Ordering::SeqCst) => Some(Step::reply(nonsense)),
+            _ => None,
+        });
+        let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+            add_namespace(config, "ns", "default = \"100s\", max = \"100s\"");
+            config.set("log.level", "warn");
+        });
+        let reply = RawClient::connect(proxy.port()).call(&["INCR", "ns:k"]);
+        let error = reply.error();
+        assert!(
+            error.contains("may have been executed"),
+            "{nonsense:?}: {error}"
+        );
+        assert_eq!(peer.requests_named("INCR").len(), 1, "{nonsense:?}");
+    }
+}

@@ -1,0 +1,174 @@
+//! What a namespace permits, what it counts, and what observing changes: nothing.
+
+use super::common::{Proxy, Value, shared_cluster};
+use super::{add_namespace, with_policy};
+
+fn error_of(reply: Value) -> String {
+    reply.error().to_owned()
+}
+
+#[test]
+fn permissions() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        add_namespace(config, "perm", "default = \"none\"");
+        config.set("namespace.max_key", "20B");
+        config.set("namespace.max_value", "5B");
+        config.set(
+            "namespace.deny",
+            vec!["rename".to_owned(), "object|freq".to_owned()],
+        );
+        add_namespace(config, "fixed", "default = \"none\"");
+        config.set("namespace.read_only", true);
+    });
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["SET", "perm:{p}:a", "12345"]), Value::ok());
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["SET", "perm:{p}:a", "123456"], &["perm", "max_value"]),
+        (
+            &["MSET", "perm:{p}:a", "1", "perm:{p}:b", "123456"],
+            &["perm", "max_value"],
+        ),
+        (&["GET", "perm:{p}:a234567890123"], &["perm", "max_key"]),
+        (&["RENAME", "perm:{p}:a", "perm:{p}:b"], &["perm", "deny"]),
+        (&["OBJECT", "FREQ", "perm:{p}:a"], &["perm", "deny"]),
+        (&["SET", "fixed:a", "1"], &["fixed", "read_only"]),
+        (
+            &["DEL", "fixed:a", "fixed:b", "fixed:c"],
+            &["fixed", "read_only"],
+        ),
+        (
+            &["EVAL", "return 1", "1", "fixed:a"],
+            &["fixed", "read_only"],
+        ),
+        (&["FLUSHALL"], &["fixed", "read_only"]),
+    ];
+    for (command, parts) in cases {
+        let error = error_of(client.call(command));
+        assert!(error.starts_with("ERR slotmux: "), "{command:?}: {error}");
+        assert!(
+            parts.iter().all(|part| error.contains(part)),
+            "{command:?}: {error}"
+        );
+    }
+    assert_eq!(client.call(&["GET", "fixed:a"]), Value::Null);
+    assert_eq!(
+        client.call(&["OBJECT", "ENCODING", "perm:{p}:a"]),
+        Value::bulk("int")
+    );
+    assert_eq!(client.call(&["GET", "perm:{p}:a"]), Value::bulk("12345"));
+}
+
+#[test]
+fn keys_of_no_namespace() {
+    for (unmatched, read, write) in [
+        ("allow", true, true),
+        ("read-only", true, false),
+        ("reject", false, false),
+    ] {
+        let proxy = Proxy::start(shared_cluster(), |config| {
+            add_namespace(config, "ns", "default = \"none\"");
+            config.set("defaults.namespace.unmatched", unmatched);
+        });
+        let mut client = proxy.client();
+        let key = format!("stray:{unmatched}");
+        let written = client.call(&["SET", &key, "v"]);
+        assert_eq!(written == Value::ok(), write, "{unmatched}: {written:?}");
+        let got = client.call(&["GET", &key]);
+        assert_eq!(
+            !matches!(got, Value::Error(_)),
+            read,
+            "{unmatched}: {got:?}"
+        );
+        if !write {
+            assert!(error_of(written).contains("unmatched"));
+        }
+        assert_eq!(client.call(&["SET", "ns:k", "v"]), Value::ok());
+    }
+}
+
+#[test]
+fn a_policy_may_refuse() {
+    let proxy = with_policy(
+        shared_cluster(),
+        "max = \"100s\", over_max = \"reject\", persist = \"reject\", scripts = \"reject\"",
+    );
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["SET", "ns:refuse", "v"]), Value::ok());
+    for command in [
+        &["SET", "ns:refuse", "v", "EX", "101"][..],
+        &["EXPIRE", "ns:refuse", "101"],
+        &["GETEX", "ns:refuse", "PERSIST"],
+        &["PERSIST", "ns:refuse"],
+        &["EVAL", "return 1", "1", "ns:refuse"],
+    ] {
+        let error = error_of(client.call(command));
+        assert!(error.starts_with("ERR slotmux: "), "{command:?}: {error}");
+        assert!(error.contains("'ns'"), "{command:?}: {error}");
+    }
+    assert_eq!(
+        client.call(&["SET", "ns:refuse", "v", "EX", "100"]),
+        Value::ok()
+    );
+    let counted = |action: &str| {
+        proxy.metric(&format!(
+            "slotmux_namespace_ttl_actions_total{{namespace=\"ns\",action=\"{action}\",mode=\"enforce\"}}"
+        ))
+    };
+    assert_eq!(counted("refused"), Some(5.0));
+    assert_eq!(counted("defaulted"), Some(1.0));
+}
+
+#[test]
+fn observing_changes_nothing_and_counts_what_enforcing_would() {
+    let proxy = with_policy(
+        shared_cluster(),
+        "default = \"100s\", max = \"200s\", mode = \"observe\", persist = \"reject\"",
+    );
+    let mut client = proxy.client();
+    let key = "ns:observed";
+    client.call(&["SET", key, "v"]);
+    assert_eq!(client.call(&["TTL", key]), Value::Integer(-1));
+    client.call(&["SET", key, "v", "EX", "5000"]);
+    assert!(client.call(&["TTL", key]).integer() > 4000);
+    assert_eq!(client.call(&["PERSIST", key]), Value::Integer(1));
+    client.call(&["DEL", key]);
+    client.call(&["INCR", key]);
+    assert_eq!(client.call(&["TTL", key]), Value::Integer(-1));
+    let counted = |action: &str, mode: &str| {
+        proxy.metric(&format!(
+            "slotmux_namespace_ttl_actions_total{{namespace=\"ns\",action=\"{action}\",mode=\"{mode}\"}}"
+        ))
+    };
+    for (action, times) in [
+        ("defaulted", 1.0),
+        ("clamped", 1.0),
+        ("refused", 1.0),
+        ("appended", 1.0),
+    ] {
+        assert_eq!(counted(action, "observe"), Some(times), "{action}");
+        assert!(
+            counted(action, "enforce").is_none_or(|count| count == 0.0),
+            "{action}"
+        );
+    }
+}
+
+#[test]
+fn what_a_namespace_counts() {
+    let proxy = with_policy(shared_cluster(), "default = \"100s\"");
+    let mut client = proxy.client();
+    client.call(&["SET", "ns:counted", "12345"]);
+    client.call(&["GET", "ns:counted"]);
+    client.call(&["GET", "ns:absent"]);
+    client.call(&["MGET", "ns:counted", "ns:absent", "ns:a", "ns:b"]);
+    client.call(&["LPUSH", "ns:counted", "x"]);
+    let of = |name: &str| proxy.metric(&format!("slotmux_namespace_{name}{{namespace=\"ns\"}}"));
+    assert_eq!(of("operations_total"), Some(5.0));
+    assert_eq!(of("errors_total"), Some(1.0));
+    assert_eq!(of("hits_total"), Some(2.0));
+    assert_eq!(of("misses_total"), Some(4.0));
+    let set = "*3\r\n$3\r\nSET\r\n$10\r\nns:counted\r\n$5\r\n12345\r\n".len() as f64;
+    assert!(of("bytes_in_total") > Some(set));
+    assert!(of("bytes_out_total") > Some("+OK\r\n$5\r\n12345\r\n".len() as f64));
+    assert_eq!(of("latency_seconds_count"), Some(5.0));
+}
