@@ -242,7 +242,14 @@ mod tests {
     /// Examples that a narrow terminal wraps are read wrong, and pasted wrong.
     #[test]
     fn the_texts_fit_a_terminal_of_eighty_columns() {
-        for text in [EXAMPLES, EXIT_STATUSES, RUN_HELP, CHECK_HELP, SHOW_HELP, DEMO_HELP] {
+        for text in [
+            EXAMPLES,
+            EXIT_STATUSES,
+            RUN_HELP,
+            CHECK_HELP,
+            SHOW_HELP,
+            DEMO_HELP,
+        ] {
             for line in text.lines() {
                 assert!(line.len() <= 80, "{line}");
             }
