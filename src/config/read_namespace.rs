@@ -161,12 +161,12 @@ fn each<T>(
     reading: &mut Reading,
     mut read: impl FnMut(&Value, &mut Reading) -> Option<T>,
 ) -> Option<Vec<T>> {
-    let mut all = Vec::new();
-    for (number, element) in value.elements().iter().enumerate() {
-        reading.given(&element_key(&value.key, number), &element.origin);
-        all.push(read(element, reading));
-    }
-    all.into_iter().collect()
+    let mut numbers = 0..;
+    value.list_of(reading, |element, reading| {
+        let key = element_key(&value.key, numbers.next()?);
+        reading.given(&key, &element.origin);
+        read(element, reading)
+    })
 }
 
 #[cfg(test)]
