@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use slotmux::cli::{Action, CheckArgs, Cli, DemoArgs, RunArgs};
+use slotmux::audit::{self, args::AuditArgs};
+use slotmux::cli::{Action, CheckArgs, Cli, DemoArgs, RunArgs, TtlAction};
 use slotmux::config::{self, Flags, Log, Sources};
 use slotmux::demo::{self, DemoOptions};
 use slotmux::{logging, proxy, signals};
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Some(Action::Run(args)) => run(&args),
         Some(Action::Check(args)) => check(&args),
         Some(Action::Demo(args)) => try_out(&args),
+        Some(Action::Ttl(TtlAction::Audit(args))) => audit(&args),
         None => {
             eprintln!("{}", Cli::command().render_help());
             ExitCode::from(USAGE)
@@ -90,6 +92,38 @@ fn try_out(args: &DemoArgs) -> ExitCode {
     };
     match demo::run(&options) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed([error]),
+    }
+}
+
+fn audit(args: &AuditArgs) -> ExitCode {
+    let sources = match Sources::gather(args.config.as_deref(), args.flags()) {
+        Ok(sources) => sources,
+        Err(problem) => return failed([problem]),
+    };
+    let config = match config::load(&sources) {
+        Ok(config) => config,
+        Err(problems) => return failed(problems),
+    };
+    // What the discovery says about the cluster's settings matters to a proxy, not to an audit.
+    logging::start(&Log {
+        level: "warn,slotmux::cluster=error".into(),
+        ..config.log.clone()
+    });
+    let stop = CancellationToken::new();
+    if let Err(error) = signals::cancel_on_signal(stop.clone()) {
+        return failed([error]);
+    }
+    match audit::run(&config, &args.options(), args.progress(), stop) {
+        Ok(report) => {
+            if args.json {
+                println!("{}", report.json());
+            } else {
+                print!("{}", report.table());
+            }
+            failed(report.problems());
+            ExitCode::from(report.status())
+        }
         Err(error) => failed([error]),
     }
 }
