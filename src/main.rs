@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use slotmux::cli::{Action, CheckArgs, Cli, DemoArgs, RunArgs};
-use slotmux::config::{self, Flags, Log, Sources};
+use slotmux::config::{self, Flags, Loaded, Log, Sources};
 use slotmux::demo::{self, DemoOptions};
 use slotmux::{logging, proxy, signals};
 use tokio_util::sync::CancellationToken;
@@ -30,16 +30,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> ExitCode {
-    let sources = match Sources::gather(args.config(), args.flags()) {
-        Ok(sources) => sources,
-        Err(problem) => return failed([problem]),
+    let loaded = match loaded(args) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
     };
-    let config = match config::load(&sources) {
-        Ok(config) => config,
-        Err(problems) => return failed(problems),
-    };
+    let config = loaded.config;
     logging::start(&config.log);
-    for warning in config::warnings(&config) {
+    for warning in loaded.warnings {
         tracing::warn!("{warning}");
     }
     let shutdown = CancellationToken::new();
@@ -52,16 +49,23 @@ fn run(args: &RunArgs) -> ExitCode {
     }
 }
 
+/// What the file, the environment and the flags say; or else their problems, which are printed.
+fn loaded(args: &RunArgs) -> Result<Loaded, ExitCode> {
+    let sources =
+        Sources::gather(args.config(), args.flags()).map_err(|problem| failed([problem]))?;
+    config::load_with_origins(&sources).map_err(failed)
+}
+
 fn check(args: &CheckArgs) -> ExitCode {
     let file = args.file.display();
     let sources = match Sources::gather(Some(&args.file), Flags::default()) {
         Ok(sources) => sources,
         Err(problem) => return failed([problem.text]),
     };
-    match config::load(&sources) {
-        Ok(config) => {
-            for warning in config::warnings(&config) {
-                eprintln!("{file}: warning: {warning}");
+    match config::load_with_origins(&sources) {
+        Ok(loaded) => {
+            for warning in loaded.warnings {
+                eprintln!("{}: warning: {}", warning.origin, warning.text);
             }
             println!("{file}: ok");
             ExitCode::SUCCESS
