@@ -1,12 +1,13 @@
 //! The `slotmux` binary: the command line, then the configuration, then logging, then the proxy.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use slotmux::audit::{self, args::AuditArgs};
 use slotmux::cli::{Action, CheckArgs, Cli, DemoArgs, RunArgs, TtlAction};
-use slotmux::config::{self, Flags, Log, Sources};
+use slotmux::config::{self, Flags, Loaded, Log, Sources};
 use slotmux::demo::{self, DemoOptions};
 use slotmux::{logging, proxy, signals};
 use tokio_util::sync::CancellationToken;
@@ -32,16 +33,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> ExitCode {
-    let sources = match Sources::gather(args.config(), args.flags()) {
-        Ok(sources) => sources,
-        Err(problem) => return failed([problem]),
+    let loaded = match loaded(args.config(), args.flags()) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
     };
-    let config = match config::load(&sources) {
-        Ok(config) => config,
-        Err(problems) => return failed(problems),
-    };
+    let config = loaded.config;
     logging::start(&config.log);
-    for warning in config::warnings(&config) {
+    for warning in loaded.warnings {
         tracing::warn!("{warning}");
     }
     let shutdown = CancellationToken::new();
@@ -54,16 +52,22 @@ fn run(args: &RunArgs) -> ExitCode {
     }
 }
 
+/// What the file, the environment and the flags say; or else their problems, which are printed.
+fn loaded(file: Option<&Path>, flags: Flags) -> Result<Loaded, ExitCode> {
+    let sources = Sources::gather(file, flags).map_err(|problem| failed([problem]))?;
+    config::load_with_origins(&sources).map_err(failed)
+}
+
 fn check(args: &CheckArgs) -> ExitCode {
     let file = args.file.display();
     let sources = match Sources::gather(Some(&args.file), Flags::default()) {
         Ok(sources) => sources,
         Err(problem) => return failed([problem.text]),
     };
-    match config::load(&sources) {
-        Ok(config) => {
-            for warning in config::warnings(&config) {
-                eprintln!("{file}: warning: {warning}");
+    match config::load_with_origins(&sources) {
+        Ok(loaded) => {
+            for warning in loaded.warnings {
+                eprintln!("{}: warning: {}", warning.origin, warning.text);
             }
             println!("{file}: ok");
             ExitCode::SUCCESS
@@ -97,19 +101,19 @@ fn try_out(args: &DemoArgs) -> ExitCode {
 }
 
 fn audit(args: &AuditArgs) -> ExitCode {
-    let sources = match Sources::gather(args.config.as_deref(), args.flags()) {
-        Ok(sources) => sources,
-        Err(problem) => return failed([problem]),
+    let loaded = match loaded(args.config.as_deref(), args.flags()) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
     };
-    let config = match config::load(&sources) {
-        Ok(config) => config,
-        Err(problems) => return failed(problems),
-    };
+    let config = loaded.config;
     // What the discovery says about the cluster's settings matters to a proxy, not to an audit.
     logging::start(&Log {
         level: "warn,slotmux::cluster=error".into(),
         ..config.log.clone()
     });
+    for warning in loaded.warnings {
+        tracing::warn!("{warning}");
+    }
     let stop = CancellationToken::new();
     if let Err(error) = signals::cancel_on_signal(stop.clone()) {
         return failed([error]);

@@ -120,8 +120,11 @@ impl Document<'_> {
                 Data::List(values.iter().enumerate().map(element).collect())
             }
             DeValue::Table(table) => self.table(&key, table, reading),
-            DeValue::Float(_) => Data::Other("a fraction"),
-            DeValue::Boolean(_) => Data::Other("a boolean"),
+            DeValue::Float(number) => match number.as_str().parse() {
+                Ok(number) => Data::Float(number),
+                Err(_) => Data::Other("a fraction"),
+            },
+            DeValue::Boolean(boolean) => Data::Boolean(*boolean),
             DeValue::Datetime(_) => Data::Other("a date"),
         };
         Value { key, origin, data }

@@ -51,6 +51,11 @@ pub fn names() -> Vec<&'static str> {
     named.chain([CONFIG, PASSWORD, MAX_CONNECTIONS]).collect()
 }
 
+/// Whether a variable of this name means something else than a TTL.
+pub(super) fn is_taken(name: &str) -> bool {
+    names().contains(&name) || name.starts_with(GENERIC)
+}
+
 /// Whether the process environment says against which upstream to run.
 pub fn names_an_upstream() -> bool {
     [CONFIG, REDIS_URL]
@@ -135,10 +140,18 @@ pub(super) fn default_password(
         return;
     };
     let name = listener.default_user.clone();
-    match config.users.iter_mut().find(|user| user.name == name) {
-        Some(user) => user.passwords = passwords,
-        None => config.users.push(User { name, passwords }),
-    }
+    let number = config.users.iter().position(|user| user.name == name);
+    let number = number.unwrap_or_else(|| {
+        let number = config.users.len();
+        reading.given(&format!("user[{number}].name"), &value.origin);
+        config.users.push(User {
+            name,
+            passwords: Vec::new(),
+        });
+        number
+    });
+    config.users[number].passwords = passwords;
+    reading.given(&format!("user[{number}].passwords"), &value.origin);
 }
 
 /// `REDIS_MAX_CONNECTIONS`: the most connections to one node, lanes and dedicated ones together. What the lanes leave
@@ -162,7 +175,10 @@ pub(super) fn cap_connections(
     match most.checked_sub(lanes) {
         Some(rest) => {
             let dedicated = &mut config.cluster.connections.dedicated_max;
-            *dedicated = rest.min(*dedicated);
+            if rest < *dedicated {
+                *dedicated = rest;
+                reading.given("cluster.connections.dedicated_max", &origin);
+            }
         }
         None => reading.problem(
             &origin,

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::draft::Draft;
 use super::layer::Layer;
+use super::origins::Origins;
 use super::problem::{Origin, Problem, Reading};
 use super::value::{Data, Value};
-use super::{Config, check, document, env, keys};
+use super::{Config, check, document, env, keys, show};
 
 /// What a configuration is made of. Nothing else is consulted, but for the password files that these name. It holds
 /// passwords as they were written, so it does not print itself.
@@ -76,9 +78,25 @@ impl SourceFile {
     }
 }
 
+/// A configuration, and what is to be known of how it came about.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What is in force.
+    pub config: Config,
+    /// Where each value of it came from.
+    pub origins: Origins,
+    /// What is allowed but should be said aloud at the start.
+    pub warnings: Vec<Problem>,
+}
+
 /// Makes the configuration, or says everything that is wrong with it.
 pub fn load(sources: &Sources) -> Result<Config, Vec<Problem>> {
-    let mut config = Config::default();
+    load_with_origins(sources).map(|loaded| loaded.config)
+}
+
+/// The same, and where each value came from.
+pub fn load_with_origins(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
+    let mut draft = Draft::new();
     let mut reading = Reading::new();
     let mut is_whole = true;
     if let Some(file) = &sources.file {
@@ -89,7 +107,7 @@ pub fn load(sources: &Sources) -> Result<Config, Vec<Problem>> {
             .map(Path::to_owned)
             .unwrap_or_default();
         reading.fallback = root.origin.clone();
-        keys::apply(&mut config, &root, &mut reading);
+        keys::apply(&mut draft, &root, &mut reading);
         reading.folder = PathBuf::new();
     }
     for layer in [
@@ -97,19 +115,25 @@ pub fn load(sources: &Sources) -> Result<Config, Vec<Problem>> {
         env::generic(&sources.env, &mut reading),
         sources.flags.layer(),
     ] {
-        keys::apply(&mut config, &layer, &mut reading);
+        keys::apply(&mut draft, &layer, &mut reading);
     }
+    let defaults = draft.defaults.ttl.clone();
+    let mut config = draft.finish(&sources.env, is_whole, &mut reading);
     env::default_password(&mut config, &sources.env, &mut reading);
     env::cap_connections(&mut config, &sources.env, &mut reading);
     // Half a file contradicts itself in ways that nobody wrote.
     if is_whole {
-        check::check(&config, &mut reading);
+        check::check(&config, &defaults, &mut reading);
     }
-    if reading.is_clean() {
-        Ok(config)
-    } else {
-        Err(reading.into_problems())
+    if !reading.is_clean() {
+        return Err(reading.into_problems());
     }
+    check::warn(&config, &mut reading);
+    Ok(Loaded {
+        origins: Origins::new(&show::lines(&config), &reading),
+        config,
+        warnings: reading.into_warnings(),
+    })
 }
 
 impl Flags {

@@ -10,28 +10,36 @@ use std::time::Duration;
 mod check;
 mod default;
 mod document;
+mod draft;
 pub mod env;
 pub mod keys;
 mod layer;
 mod load;
 mod namespace;
+mod origins;
 mod problem;
 mod read;
+mod read_namespace;
 mod secret;
 mod section;
 mod seed;
+mod show;
 mod suggest;
+mod ttl_env;
 mod units;
 mod value;
 
 pub use crate::cluster::addr::Addr;
-pub use check::warnings;
-pub use load::{Flags, SourceFile, Sources, load};
+pub use load::{Flags, Loaded, SourceFile, Sources, load, load_with_origins};
 pub use namespace::{
     JitterBy, KeepTtl, Mode, Namespace, OverMax, Persist, Scripts, Strength, Ttl, Unmatched,
 };
+pub use origins::Origins;
 pub use problem::{Origin, Problem};
 pub use secret::{Password, Secret};
+pub use show::show;
+
+use problem::element_key;
 
 /// Everything that slotmux can be told.
 ///

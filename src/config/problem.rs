@@ -25,6 +25,8 @@ pub enum Origin {
     Flag(&'static str),
     /// Nobody gave it, and there is no file.
     Nowhere,
+    /// Nobody gave it: it is the default.
+    Default,
 }
 
 impl fmt::Display for Origin {
@@ -34,11 +36,12 @@ impl fmt::Display for Origin {
             Origin::Variable(name) => f.write_str(name),
             Origin::Flag(name) => f.write_str(name),
             Origin::Nowhere => f.write_str("configuration"),
+            Origin::Default => f.write_str("default"),
         }
     }
 }
 
-/// One thing that keeps slotmux from starting. Prints as one line: `slotmux.toml:3:12: server.workers: ...`.
+/// One thing that keeps slotmux from starting, or that is allowed but should be said. Prints as one line: `slotmux.toml:3:12: server.workers: ...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where it is.
@@ -56,6 +59,7 @@ impl fmt::Display for Problem {
 /// What a reading of the sources gathers besides the values: the problems, and who set which key last.
 pub(super) struct Reading {
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
     origins: HashMap<String, Origin>,
     /// Where the syntax is broken.
     unparsed: Vec<Origin>,
@@ -71,6 +75,7 @@ impl Reading {
     pub(super) fn new() -> Reading {
         Reading {
             problems: Vec::new(),
+            warnings: Vec::new(),
             origins: HashMap::new(),
             unparsed: Vec::new(),
             fallback: Origin::Nowhere,
@@ -91,6 +96,24 @@ impl Reading {
                 text: text.into(),
             });
         }
+    }
+
+    /// Notes a problem where `key` was given, or else its section, or else where it could be given.
+    pub(super) fn problem_at(&mut self, key: &str, text: impl Into<String>) {
+        let sections = std::iter::successors(Some(key), |key| Some(key.rsplit_once('.')?.0));
+        let origin = sections
+            .into_iter()
+            .find_map(|key| self.inherited_origin(key));
+        let origin = origin.unwrap_or(&self.fallback).clone();
+        self.problem(&origin, text);
+    }
+
+    /// Notes what is allowed but should be said aloud at the start.
+    pub(super) fn warn(&mut self, origin: &Origin, text: impl Into<String>) {
+        self.warnings.push(Problem {
+            origin: origin.clone(),
+            text: text.into(),
+        });
     }
 
     /// Notes a mistake of the syntax, and the lines that nobody can tell the section of because of it.
@@ -124,16 +147,51 @@ impl Reading {
             .or_else(|| self.origins.get(key))
     }
 
-    /// The problems in the order of the file, then of the environment and flags.
-    pub(super) fn into_problems(mut self) -> Vec<Problem> {
-        self.problems.sort_by_key(|problem| match problem.origin {
-            Origin::File { line, column, .. } => (0, line, column),
-            Origin::Variable(_) => (1, 0, 0),
-            Origin::Flag(_) => (2, 0, 0),
-            Origin::Nowhere => (3, 0, 0),
-        });
-        self.problems
+    /// The same; or who gave what a namespace inherits, if nobody gave it to the namespace itself.
+    pub(super) fn inherited_origin(&self, key: &str) -> Option<&Origin> {
+        self.origin(key).or_else(|| {
+            let (_, inherited) = key.strip_prefix("namespace[")?.split_once("].")?;
+            self.origin(&format!("defaults.namespace.{inherited}"))
+        })
     }
+
+    /// Where the file's first key was given whose name starts with `section` and is not `except`.
+    pub(super) fn first_below(&self, section: &str, except: &str) -> Option<&Origin> {
+        let is_below = |key: &str| key.strip_prefix(section).is_some_and(|rest| rest != except);
+        let given = self.origins.iter().filter(|(key, _)| is_below(key));
+        given
+            .map(|(_, origin)| origin)
+            .min_by_key(|origin| order(origin))
+    }
+
+    /// The problems in the order of the file, then of the environment and flags.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        sorted(self.problems)
+    }
+
+    /// The warnings in the same order.
+    pub(super) fn into_warnings(self) -> Vec<Problem> {
+        sorted(self.warnings)
+    }
+}
+
+fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| order(&problem.origin));
+    problems
+}
+
+fn order(origin: &Origin) -> (u8, usize, usize) {
+    match origin {
+        Origin::File { line, column, .. } => (0, *line, *column),
+        Origin::Variable(_) => (1, 0, 0),
+        Origin::Flag(_) => (2, 0, 0),
+        Origin::Nowhere | Origin::Default => (3, 0, 0),
+    }
+}
+
+/// The key under which an element of a plain list is noted: its own place is worth knowing.
+pub(super) fn element_key(list: &str, number: usize) -> String {
+    format!("{list}/{number}")
 }
 
 /// `listener[0].limits.max_args` as people write it: `listener.limits.max_args`.

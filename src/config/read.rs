@@ -115,6 +115,10 @@ pub(super) fn seeds(cluster: &mut Cluster, value: &Value, reading: &mut Reading)
     if let Some((username, password)) = seeds.credentials {
         cluster.username = username;
         cluster.passwords = vec![password];
+        let section = value.key.trim_end_matches("seeds");
+        for key in ["username", "password"] {
+            reading.given(&format!("{section}{key}"), &value.origin);
+        }
     }
 }
 

@@ -3,23 +3,52 @@
 
 use super::keys;
 use super::problem::{Origin, Reading, without_indices};
+use super::show::{Line, Place};
 use super::suggest::nearest;
 use super::value::{Data, Entry, Value};
 
-/// One key of the section `T`: how its value is set.
+/// One key of the section `T`: how its value is set, and how it is shown.
 pub(super) struct Key<T: 'static> {
-    name: &'static str,
+    pub(super) name: &'static str,
     set: fn(&mut T, &Value, &mut Reading),
-    /// Lists the keys below it, if it is a section.
-    below: Option<fn(&str, &mut Vec<String>)>,
+    pub(super) content: Content<T>,
+}
+
+/// What a key holds.
+pub(super) enum Content<T: 'static> {
+    /// A value, which can be written as a file would have it.
+    Value(fn(&T) -> String),
+    /// A value that shows only where it is inherited.
+    Inherited,
+    /// Keys: how they are listed, and how they are shown.
+    Section {
+        list: fn(&str, &mut Vec<String>),
+        show: fn(&T, &Place, &mut Vec<Line>),
+    },
 }
 
 /// A key with a value.
-pub(super) const fn key<T>(name: &'static str, set: fn(&mut T, &Value, &mut Reading)) -> Key<T> {
+pub(super) const fn key<T>(
+    name: &'static str,
+    set: fn(&mut T, &Value, &mut Reading),
+    show: fn(&T) -> String,
+) -> Key<T> {
     Key {
         name,
         set,
-        below: None,
+        content: Content::Value(show),
+    }
+}
+
+/// A key whose value shows only where it is inherited.
+pub(super) const fn inherited<T>(
+    name: &'static str,
+    set: fn(&mut T, &Value, &mut Reading),
+) -> Key<T> {
+    Key {
+        name,
+        set,
+        content: Content::Inherited,
     }
 }
 
@@ -27,12 +56,13 @@ pub(super) const fn key<T>(name: &'static str, set: fn(&mut T, &Value, &mut Read
 pub(super) const fn section<T>(
     name: &'static str,
     set: fn(&mut T, &Value, &mut Reading),
-    below: fn(&str, &mut Vec<String>),
+    list: fn(&str, &mut Vec<String>),
+    show: fn(&T, &Place, &mut Vec<Line>),
 ) -> Key<T> {
     Key {
         name,
         set,
-        below: Some(below),
+        content: Content::Section { list, show },
     }
 }
 
@@ -51,7 +81,7 @@ pub(super) fn set_section<T>(part: &mut T, keys: &[Key<T>], value: &Value, readi
     // In the order of the table, not of the file: a later key may refine what an earlier one set.
     for key in keys {
         for entry in entries.iter().filter(|entry| entry.name == key.name) {
-            if key.below.is_none() {
+            if !matches!(key.content, Content::Section { .. }) {
                 reading.given(&entry.value.key, &entry.value.origin);
             }
             (key.set)(part, &entry.value, reading);
@@ -123,18 +153,18 @@ pub(super) fn list<T>(keys: &[Key<T>], at: &str, out: &mut Vec<String>) {
         } else {
             format!("{at}.{}", key.name)
         };
-        match key.below {
-            Some(below) => below(&name, out),
-            None => out.push(name),
+        match key.content {
+            Content::Section { list, .. } => list(&name, out),
+            _ => out.push(name),
         }
     }
 }
 
-fn is_file(value: &Value) -> bool {
+pub(super) fn is_file(value: &Value) -> bool {
     matches!(value.origin, Origin::File { .. })
 }
 
-fn double_brackets(value: &Value, reading: &mut Reading) {
+pub(super) fn double_brackets(value: &Value, reading: &mut Reading) {
     let name = without_indices(&value.key);
     value.wrong(
         reading,
@@ -162,14 +192,19 @@ fn unknown(entry: &Entry, known: &[&str]) -> String {
     if let Some(name) = nearest(&entry.name, known) {
         return format!("{key}: unknown {what}; did you mean `{name}`?");
     }
-    let ending = format!(".{}", entry.name);
     let all = keys::all();
-    match all
+    let sections = all.iter().filter_map(|key| key.rsplit_once('.'));
+    let sections: Vec<&str> = sections
+        .filter(|(_, name)| *name == entry.name)
+        .map(|(section, _)| section)
+        .collect();
+    // Of several, the one that is called like this one: [defaults.namespace] is taken for [[namespace]].
+    let own = key.rsplit('.').nth(1);
+    let alike = sections
         .iter()
-        .find(|key| key.ends_with(&ending))
-        .and_then(|key| key.rsplit_once('.'))
-    {
-        Some((section, _)) => {
+        .find(|section| section.rsplit('.').next() == own);
+    match alike.or(sections.first()) {
+        Some(section) => {
             format!("{key}: unknown {what} here; it belongs to section `{section}`")
         }
         None => format!("{key}: unknown {what}; known here: {}", known.join(", ")),

@@ -25,6 +25,8 @@ pub(super) enum Data {
     /// Text of a variable or flag, or with one expanded in it: it may stand for a number too.
     Word(String),
     Integer(i64),
+    Float(f64),
+    Boolean(bool),
     /// A duration that its variable counts in seconds.
     Duration(Duration),
     List(Vec<Value>),
@@ -57,6 +59,8 @@ impl Value {
         let got = match self.data {
             Data::Text(_) | Data::Word(_) => "a string",
             Data::Integer(_) => "an integer",
+            Data::Float(_) => "a fraction",
+            Data::Boolean(_) => "a boolean",
             Data::Duration(_) => "a number of seconds",
             Data::List(_) => "a list",
             Data::Table(_) => "a table",
@@ -249,6 +253,18 @@ impl Value {
                 Some(None)
             }
             _ => self.size(range, reading).map(Some),
+        }
+    }
+
+    /// The same as a `usize`.
+    pub(super) fn bytes_or_none(
+        &self,
+        range: RangeInclusive<u64>,
+        reading: &mut Reading,
+    ) -> Option<Option<usize>> {
+        match self.size_or_none(range, reading)? {
+            Some(size) => usize::try_from(size).ok().map(Some),
+            None => Some(None),
         }
     }
 

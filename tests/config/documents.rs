@@ -1,5 +1,7 @@
 //! The example and docs/configuration.md against the keys that there are.
 
+use std::collections::BTreeSet;
+
 use slotmux::config::{Config, env, keys};
 
 use crate::loaded;
@@ -12,6 +14,8 @@ fn the_example_is_the_defaults() {
     let mut config = loaded(EXAMPLE, &[]);
     assert_eq!(config.cluster.seeds.len(), 2);
     config.cluster.seeds.clear();
+    assert_eq!(config.namespaces.len(), 4);
+    config.namespaces.clear();
     assert_eq!(config, Config::default());
 }
 
@@ -24,33 +28,66 @@ fn whole_example() -> String {
     EXAMPLE.lines().map(line).collect()
 }
 
-#[test]
-fn the_example_has_every_key_and_a_comment_on_each() {
-    let example = whole_example();
-    assert_eq!(loaded(&example, &[("APP_PASSWORD", "hush")]).users.len(), 1);
-    let mut section = String::new();
-    let mut seen = Vec::new();
+/// A line of the example that sets a key.
+struct Setting<'a> {
+    key: String,
+    value: &'a str,
+    comment: &'a str,
+    /// Whether it is one of a namespace that stands there as an example.
+    is_example: bool,
+}
+
+fn settings(example: &str) -> Vec<Setting<'_>> {
+    let (mut section, mut settings) = ("", Vec::new());
     for line in example
         .lines()
         .filter(|line| !line.starts_with('#') && !line.is_empty())
     {
         let (code, comment) = line.split_once(" # ").unwrap_or((line, ""));
-        match code.trim().strip_prefix('[') {
-            Some(name) => section = name.trim_matches(['[', ']']).to_owned(),
-            None => {
-                assert!(!comment.trim().is_empty(), "no comment: {line}");
-                seen.push(format!(
-                    "{section}.{}",
-                    code.split_once('=').unwrap().0.trim()
-                ));
-            }
+        if let Some(name) = code.trim().strip_prefix('[') {
+            section = name.trim_matches(['[', ']']);
+        } else if let Some((key, value)) = code.split_once('=') {
+            settings.push(Setting {
+                key: own(&format!("{section}.{}", key.trim())),
+                value: value.trim(),
+                comment: comment.trim(),
+                is_example: section == "namespace",
+            });
         }
+    }
+    settings
+}
+
+/// What namespaces inherit goes by the name that it has in a namespace: it is shown and explained once.
+fn own(key: &str) -> String {
+    key.strip_prefix("defaults.")
+        .filter(|own| keys::all().iter().any(|key| key == own))
+        .unwrap_or(key)
+        .to_owned()
+}
+
+fn own_keys() -> BTreeSet<String> {
+    keys::all().iter().map(|key| own(key)).collect()
+}
+
+#[test]
+fn the_example_has_every_key_and_a_comment_on_each() {
+    let example = whole_example();
+    assert_eq!(loaded(&example, &[("APP_PASSWORD", "hush")]).users.len(), 1);
+    let mut listed = BTreeSet::new();
+    for setting in settings(&example) {
+        let key = setting.key;
+        assert!(!setting.comment.is_empty(), "no comment: {key}");
+        // A policy in braces is a section.
+        if key != "namespace.ttl" {
+            let is_new = listed.insert(key.clone());
+            assert!(is_new || setting.is_example, "twice: {key}");
+        }
+    }
+    assert_eq!(listed, own_keys());
+    for line in example.lines() {
         assert!(line.chars().count() <= 120, "{line}");
     }
-    let (mut all, mut listed) = (keys::all(), seen);
-    all.sort();
-    listed.sort();
-    assert_eq!(listed, all);
 }
 
 #[test]
@@ -61,9 +98,9 @@ fn the_document_has_every_key_and_variable_and_no_other() {
             .map(|(cell, _)| cell)
     };
     let cells: Vec<&str> = DOCUMENT.lines().filter_map(first_cells).collect();
-    let mut known: Vec<String> = keys::all();
+    let mut known: Vec<String> = own_keys().into_iter().collect();
     known.extend(env::names().into_iter().map(str::to_owned));
-    known.push("SLOTMUX__SECTION__KEY".into());
+    known.extend(["SLOTMUX__SECTION__KEY", "REDIS_TTL_<NAMESPACE>"].map(str::to_owned));
     for name in &known {
         assert_eq!(
             cells.iter().filter(|cell| *cell == name).count(),
@@ -82,22 +119,19 @@ fn the_document_has_every_key_and_variable_and_no_other() {
 #[test]
 fn the_document_has_the_defaults_of_the_example() {
     let example = whole_example();
-    let mut section = "";
-    for line in example.lines().filter(|line| !line.starts_with('#')) {
-        let code = line.split(" # ").next().unwrap_or_default().trim();
-        if let Some(name) = code.strip_prefix('[') {
-            section = name.trim_matches(['[', ']']);
-        } else if let Some((key, value)) = code.split_once('=') {
-            let key = format!("{section}.{}", key.trim());
-            let row = DOCUMENT
-                .lines()
-                .find(|row| row.starts_with(&format!("| `{key}` |")))
-                .unwrap();
-            let default = row.split('|').nth(2).unwrap().trim();
-            assert!(
-                default == "required" || default == format!("`{}`", value.trim()),
-                "{key}: {row}"
-            );
+    for setting in settings(&example) {
+        if setting.is_example {
+            continue;
         }
+        let (key, value) = (setting.key, setting.value);
+        let row = DOCUMENT
+            .lines()
+            .find(|row| row.starts_with(&format!("| `{key}` |")))
+            .unwrap();
+        let default = row.split('|').nth(2).unwrap().trim();
+        assert!(
+            default == "required" || default == format!("`{value}`"),
+            "{key}: {row}"
+        );
     }
 }

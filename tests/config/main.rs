@@ -3,8 +3,11 @@
 
 mod binary;
 mod documents;
+mod namespace_problems;
+mod namespaces;
 mod precedence;
 mod problems;
+mod ttl_env;
 mod values;
 
 use std::collections::BTreeMap;

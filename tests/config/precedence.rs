@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotmux::config::{self, Config, Flags, User, load, warnings};
+use slotmux::config::{self, Config, Flags, User, load, load_with_origins};
 
 use crate::{CLUSTER, lines, loaded, sources};
 
@@ -174,12 +174,16 @@ fn an_open_slotmux_that_listens_to_the_world_warns() {
         ("127.0.0.1:6379,[::1]:6379,unix:s", "", 0),
         ("0.0.0.0:6379", "hush", 0),
     ] {
-        let config = loaded(
-            CLUSTER,
-            &[("SLOTMUX_LISTEN", listen), ("SLOTMUX_PASSWORD", password)],
+        let env = [("SLOTMUX_LISTEN", listen), ("SLOTMUX_PASSWORD", password)];
+        let loaded = load_with_origins(&sources(CLUSTER, &env)).unwrap();
+        let warnings = lines(&loaded.warnings);
+        assert_eq!(warnings.len(), count, "{listen}");
+        assert!(
+            warnings
+                .iter()
+                .all(|warning| warning.starts_with("SLOTMUX_LISTEN: no user has a password"))
         );
-        assert_eq!(warnings(&config).len(), count, "{listen}");
-        assert_eq!(config.is_open(), password.is_empty());
+        assert_eq!(loaded.config.is_open(), password.is_empty());
     }
     assert!(config::PROTECTED.starts_with("-DENIED ") && config::PROTECTED.ends_with("\r\n"));
     assert_eq!(config::PROTECTED.matches('\n').count(), 1);

@@ -5,7 +5,7 @@ use slotmux::config::{Sources, load};
 use crate::{CLUSTER, lines, loaded, sources};
 
 #[track_caller]
-fn refused(sources: &Sources, expected: &[&str]) {
+pub(crate) fn refused(sources: &Sources, expected: &[&str]) {
     let said = load(sources)
         .map(|_| ())
         .map_err(|problems| lines(&problems))
@@ -15,7 +15,7 @@ fn refused(sources: &Sources, expected: &[&str]) {
 
 /// `file` comes before a good [[cluster]].
 #[track_caller]
-fn bad(file: &str, expected: &[&str]) {
+pub(crate) fn bad(file: &str, expected: &[&str]) {
     refused(&sources(&format!("{file}\n{CLUSTER}"), &[]), expected);
 }
 
@@ -26,7 +26,7 @@ fn bad_cluster(cluster: &str, expected: &[&str]) {
 }
 
 /// Pairs of what is given and what is said about it, the latter after an arrow.
-fn pairs(table: &str) -> Vec<(String, &str)> {
+pub(crate) fn pairs(table: &str) -> Vec<(String, &str)> {
     let mut pairs = Vec::new();
     let mut given = Vec::new();
     for line in table.lines().filter(|line| !line.is_empty()) {
@@ -50,7 +50,8 @@ fn all_problems_at_once_in_the_order_of_the_file() {
              got an integer",
             "f.toml:6:11: log.level: expected one of off, error, warn, info, debug, trace, or target=level \
              directives, got \"inof\"",
-            "f.toml:7:2: colour: unknown section; known here: server, listener, user, cluster, commands, admin, log",
+            "f.toml:7:2: colour: unknown section; known here: server, listener, user, cluster, \
+             namespace, defaults, commands, admin, log",
         ],
     );
 }

@@ -54,6 +54,40 @@ const KEYS: &[(&str, &str)] = &[
     ("cluster.retry.unsent_writes", "upstream_faults.rs"),
     ("cluster.topology.refresh", TIMING),
     ("cluster.topology.min_interval", TIMING),
+    ("namespace.name", NAMESPACES),
+    ("namespace.match", NAMESPACES),
+    ("namespace.ttl_env", NAMESPACES),
+    ("namespace.read_only", NAMESPACES),
+    ("namespace.max_key", NAMESPACES),
+    ("namespace.max_value", NAMESPACES),
+    ("namespace.deny", NAMESPACES),
+    ("namespace.ttl.mode", NAMESPACES),
+    ("namespace.ttl.default", NAMESPACES),
+    ("namespace.ttl.max", NAMESPACES),
+    ("namespace.ttl.min", NAMESPACES),
+    ("namespace.ttl.jitter", NAMESPACES),
+    ("namespace.ttl.jitter_by", NAMESPACES),
+    ("namespace.ttl.over_max", NAMESPACES),
+    ("namespace.ttl.persist", NAMESPACES),
+    ("namespace.ttl.keepttl", NAMESPACES),
+    ("namespace.ttl.strength", NAMESPACES),
+    ("namespace.ttl.scripts", NAMESPACES),
+    ("defaults.namespace.unmatched", NAMESPACES),
+    ("defaults.namespace.read_only", NAMESPACES),
+    ("defaults.namespace.max_key", NAMESPACES),
+    ("defaults.namespace.max_value", NAMESPACES),
+    ("defaults.namespace.deny", NAMESPACES),
+    ("defaults.namespace.ttl.mode", NAMESPACES),
+    ("defaults.namespace.ttl.default", NAMESPACES),
+    ("defaults.namespace.ttl.max", NAMESPACES),
+    ("defaults.namespace.ttl.min", NAMESPACES),
+    ("defaults.namespace.ttl.jitter", NAMESPACES),
+    ("defaults.namespace.ttl.jitter_by", NAMESPACES),
+    ("defaults.namespace.ttl.over_max", NAMESPACES),
+    ("defaults.namespace.ttl.persist", NAMESPACES),
+    ("defaults.namespace.ttl.keepttl", NAMESPACES),
+    ("defaults.namespace.ttl.strength", NAMESPACES),
+    ("defaults.namespace.ttl.scripts", NAMESPACES),
     ("commands.unknown", UPSTREAM),
     ("admin.bind", PROCESS),
     ("log.level", PROCESS),
@@ -63,6 +97,8 @@ const KEYS: &[(&str, &str)] = &[
 const CONNECTIONS: &str = "config_effects/connections.rs";
 const ENVIRONMENT: &str = "config_effects/environment.rs";
 const LISTENER: &str = "config_effects/listener.rs";
+/// That they reach their namespaces.
+const NAMESPACES: &str = "config/namespaces.rs";
 const PROCESS: &str = "config_effects/process.rs";
 const TIMING: &str = "config_effects/timing.rs";
 const UPSTREAM: &str = "config_effects/upstream.rs";
@@ -98,6 +134,8 @@ fn every_key_and_variable_has_its_test() {
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         // What every test has anyway, or sets by other means than by the key's whole name.
         let is_implied = ["cluster.seeds", "user.name"].contains(name);
+        let name = name.strip_prefix("defaults.").unwrap_or(name);
+        let name = name.strip_prefix("namespace.").unwrap_or(name);
         assert!(is_implied || text.contains(name), "{name} is not in {file}");
     }
 }

@@ -1,33 +1,35 @@
 //! What no single key can know: contradictions between keys, and what is allowed but should be said.
 
+mod namespaces;
+
 use std::net::{IpAddr, SocketAddr};
 
 use super::problem::{Origin, Reading};
 use super::units::{show_duration, show_size};
-use super::{Addr, Bind, Config};
+use super::{Addr, Bind, Config, Ttl};
 
-/// Notes every contradiction.
-pub(super) fn check(config: &Config, reading: &mut Reading) {
+/// Notes every contradiction. `defaults` is the policy that namespaces inherit.
+pub(super) fn check(config: &Config, defaults: &Ttl, reading: &mut Reading) {
     listeners(config, reading);
     users(config, reading);
     upstream(config, reading);
+    namespaces::check(config, defaults, reading);
 }
 
-/// What is allowed but should be said aloud at the start.
-pub fn warnings(config: &Config) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let exposed: Vec<String> = binds(config)
-        .filter(|(_, bind)| !bind.is_local())
-        .map(|(_, b)| b.to_string())
-        .collect();
-    if config.is_open() && !exposed.is_empty() {
-        warnings.push(format!(
+/// Notes what is allowed but should be said aloud at the start.
+pub(super) fn warn(config: &Config, reading: &mut Reading) {
+    let exposed: Vec<(usize, &Bind)> = binds(config).filter(|(_, bind)| !bind.is_local()).collect();
+    if let (Some((first, _)), true) = (exposed.first(), config.is_open()) {
+        let at = origin(reading, &[&format!("listener[{first}].bind")]);
+        let addresses: Vec<String> = exposed.iter().map(|(_, bind)| bind.to_string()).collect();
+        let text = format!(
             "no user has a password, so clients from other machines are refused although slotmux listens on {}; set \
              SLOTMUX_PASSWORD or add a [[user]]",
-            exposed.join(", ")
-        ));
+            addresses.join(", ")
+        );
+        reading.warn(&at, text);
     }
-    warnings
+    namespaces::warn(config, reading);
 }
 
 fn binds(config: &Config) -> impl Iterator<Item = (usize, &Bind)> {

@@ -1,0 +1,136 @@
+//! A configuration in the making. Namespaces stand here as they were written until every source has been read: what
+//! they inherit may still change, and it is overridden by what they say themselves.
+
+use std::collections::BTreeMap;
+
+use super::problem::Reading;
+use super::section::{double_brackets, is_file, set_section};
+use super::value::{Data, Entry, Value};
+use super::{Config, Namespace, Ttl, keys, ttl_env};
+
+pub(super) struct Draft {
+    /// All but the namespaces.
+    pub(super) config: Config,
+    /// `[defaults.namespace]`
+    pub(super) defaults: Namespace,
+    /// The sections of the file.
+    written: Vec<Value>,
+    /// What variables say of a namespace, under its name.
+    overrides: Vec<Entry>,
+}
+
+impl Draft {
+    pub(super) fn new() -> Draft {
+        Draft::of(&Config::default())
+    }
+
+    /// A draft that is finished.
+    pub(super) fn of(config: &Config) -> Draft {
+        Draft {
+            config: config.clone(),
+            defaults: nameless(),
+            written: Vec::new(),
+            overrides: Vec::new(),
+        }
+    }
+
+    /// Keeps what a source says of namespaces.
+    pub(super) fn collect_namespaces(&mut self, value: &Value, reading: &mut Reading) {
+        match &value.data {
+            Data::List(sections) => self.written.clone_from(sections),
+            Data::Table(_) if is_file(value) => double_brackets(value, reading),
+            Data::Table(entries) => self.overrides.extend(entries.iter().cloned()),
+            _ => value.mistyped(reading, "sections"),
+        }
+    }
+
+    /// The whole configuration, once every source has been read.
+    pub(super) fn finish(
+        mut self,
+        env: &BTreeMap<String, String>,
+        is_whole: bool,
+        reading: &mut Reading,
+    ) -> Config {
+        let mut namespaces = Vec::with_capacity(self.written.len());
+        for value in &self.written {
+            let mut namespace = self.defaults.clone();
+            reading.given(&value.key, &value.origin);
+            set_section(&mut namespace, keys::NAMESPACE, value, reading);
+            namespaces.push(namespace);
+        }
+        ttl_env::set_defaults(&mut namespaces, env, reading);
+        // Of half a file nobody knows which namespaces it declares.
+        if is_whole {
+            ttl_env::refuse_unbound(&namespaces, env, reading);
+            self.override_namespaces(&mut namespaces, reading);
+        }
+        self.config.namespaces = namespaces;
+        self.config
+    }
+
+    /// `SLOTMUX__NAMESPACE__<NAME>__KEY`, the name being written as in `REDIS_TTL_<NAME>`.
+    fn override_namespaces(&self, namespaces: &mut [Namespace], reading: &mut Reading) {
+        for entry in &self.overrides {
+            let written_so = |namespace: &Namespace| {
+                ttl_env::part(&namespace.name).eq_ignore_ascii_case(&entry.name)
+            };
+            match namespaces.iter().position(written_so) {
+                Some(number) => {
+                    let key = format!("namespace[{number}]");
+                    let value = moved(&entry.value, &entry.value.key, &key);
+                    set_section(&mut namespaces[number], keys::OVERRIDABLE, &value, reading);
+                }
+                None => refuse(&entry.value, &entry.name, reading),
+            }
+        }
+    }
+}
+
+/// A namespace before its section was read.
+fn nameless() -> Namespace {
+    Namespace {
+        name: String::new(),
+        prefixes: Vec::new(),
+        ttl: Ttl::default(),
+        ttl_env: Vec::new(),
+        read_only: false,
+        max_key: None,
+        max_value: None,
+        deny: Vec::new(),
+    }
+}
+
+/// The value with its key, and those below it, starting with `to` instead of `from`.
+fn moved(value: &Value, from: &str, to: &str) -> Value {
+    let rest = value.key.strip_prefix(from).unwrap_or_default();
+    let data = match &value.data {
+        Data::Table(entries) => {
+            let entry = |entry: &Entry| Entry {
+                value: moved(&entry.value, from, to),
+                ..entry.clone()
+            };
+            Data::Table(entries.iter().map(entry).collect())
+        }
+        data => data.clone(),
+    };
+    Value {
+        key: format!("{to}{rest}"),
+        origin: value.origin.clone(),
+        data,
+    }
+}
+
+/// Each variable is named, as each has its own line among the problems.
+fn refuse(value: &Value, name: &str, reading: &mut Reading) {
+    match &value.data {
+        Data::Table(entries) => {
+            for entry in entries {
+                refuse(&entry.value, name, reading);
+            }
+        }
+        _ => value.wrong(
+            reading,
+            format_args!("the file declares no namespace {name:?}"),
+        ),
+    }
+}

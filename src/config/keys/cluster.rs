@@ -1,0 +1,182 @@
+//! The keys of `[[cluster]]`.
+
+use std::collections::HashMap;
+
+use super::{DAY, GIB, HOUR, KIB, MIB, MS};
+use crate::config::read::{addr_map, passwords, seeds};
+use crate::config::section::{Key, key, list, put, section, set_section};
+use crate::config::show::{choice, redacted, show_section, text, texts};
+use crate::config::units::{show_duration, show_size};
+use crate::config::{Addr, Cluster, Connections, Kind, Retry, Timeouts, TopologyRefresh};
+
+pub(super) const CLUSTER: &[Key<Cluster>] = &[
+    key(
+        "name",
+        |c, v, r| put(&mut c.name, v.name(r)),
+        |c| text(&c.name),
+    ),
+    // Before `username` and `password`: those replace what the addresses say.
+    key("seeds", seeds, |c| {
+        texts(c.seeds.iter().map(|seed| format!("redis://{seed}")))
+    }),
+    key(
+        "kind",
+        |c, v, r| put(&mut c.kind, v.choice(KINDS, r)),
+        |c| choice(KINDS, &c.kind),
+    ),
+    key(
+        "username",
+        |c, v, r| {
+            let name = v.text(r, "a name in quotes").map(str::to_owned);
+            put(&mut c.username, name)
+        },
+        |c| text(&c.username),
+    ),
+    key(
+        "password",
+        |c, v, r| put(&mut c.passwords, passwords(v, r)),
+        |c| redacted(c.passwords.len()),
+    ),
+    key(
+        "address_map",
+        |c, v, r| put(&mut c.address_map, addr_map(v, r)),
+        |c| addresses(&c.address_map),
+    ),
+    section(
+        "connections",
+        |c, v, r| set_section(&mut c.connections, CONNECTIONS, v, r),
+        |at, out| list(CONNECTIONS, at, out),
+        |c, at, out| show_section(&c.connections, CONNECTIONS, at, out),
+    ),
+    section(
+        "timeouts",
+        |c, v, r| set_section(&mut c.timeouts, TIMEOUTS, v, r),
+        |at, out| list(TIMEOUTS, at, out),
+        |c, at, out| show_section(&c.timeouts, TIMEOUTS, at, out),
+    ),
+    section(
+        "retry",
+        |c, v, r| set_section(&mut c.retry, RETRY, v, r),
+        |at, out| list(RETRY, at, out),
+        |c, at, out| show_section(&c.retry, RETRY, at, out),
+    ),
+    section(
+        "topology",
+        |c, v, r| set_section(&mut c.topology, TOPOLOGY, v, r),
+        |at, out| list(TOPOLOGY, at, out),
+        |c, at, out| show_section(&c.topology, TOPOLOGY, at, out),
+    ),
+];
+
+const KINDS: &[(&str, Kind)] = &[
+    ("auto", Kind::Auto),
+    ("cluster", Kind::Cluster),
+    ("standalone", Kind::Standalone),
+];
+
+const CONNECTIONS: &[Key<Connections>] = &[
+    key(
+        "shared",
+        |c, v, r| put(&mut c.shared, v.integer(1..=64, r)),
+        |c| c.shared.to_string(),
+    ),
+    key(
+        "dedicated_max",
+        |c, v, r| put(&mut c.dedicated_max, v.integer(0..=65_535, r)),
+        |c| c.dedicated_max.to_string(),
+    ),
+    key(
+        "dedicated_idle",
+        |c, v, r| put(&mut c.dedicated_idle, v.duration(MS..=DAY, r)),
+        |c| text(&show_duration(c.dedicated_idle)),
+    ),
+    key(
+        "bulk_threshold",
+        |c, v, r| put(&mut c.bulk_threshold, v.bytes(KIB..=512 * MIB, r)),
+        |c| text(&show_size(c.bulk_threshold as u64)),
+    ),
+    key(
+        "max_in_flight",
+        |c, v, r| put(&mut c.max_in_flight, v.integer(1..=1_048_576, r)),
+        |c| c.max_in_flight.to_string(),
+    ),
+    key(
+        "max_in_flight_bytes",
+        |c, v, r| put(&mut c.max_in_flight_bytes, v.bytes(64 * KIB..=4 * GIB, r)),
+        |c| text(&show_size(c.max_in_flight_bytes as u64)),
+    ),
+    key(
+        "connect_timeout",
+        |c, v, r| put(&mut c.connect_timeout, v.duration(MS..=HOUR, r)),
+        |c| text(&show_duration(c.connect_timeout)),
+    ),
+    key(
+        "backoff",
+        |c, v, r| put(&mut c.backoff, v.durations(MS..=HOUR, r)),
+        |c| {
+            let (first, longest) = c.backoff;
+            text(&format!(
+                "{}..{}",
+                show_duration(first),
+                show_duration(longest)
+            ))
+        },
+    ),
+];
+
+const TIMEOUTS: &[Key<Timeouts>] = &[
+    key(
+        "command",
+        |t, v, r| put(&mut t.command, v.duration(MS..=HOUR, r)),
+        |t| text(&show_duration(t.command)),
+    ),
+    key(
+        "response",
+        |t, v, r| put(&mut t.response, v.duration(MS..=HOUR, r)),
+        |t| text(&show_duration(t.response)),
+    ),
+];
+
+const RETRY: &[Key<Retry>] = &[
+    key(
+        "reads",
+        |t, v, r| put(&mut t.reads, v.integer(0..=100, r)),
+        |t| t.reads.to_string(),
+    ),
+    key(
+        "unsent_writes",
+        |t, v, r| put(&mut t.unsent_writes, v.integer(0..=100, r)),
+        |t| t.unsent_writes.to_string(),
+    ),
+];
+
+const TOPOLOGY: &[Key<TopologyRefresh>] = &[
+    key(
+        "refresh",
+        |t, v, r| put(&mut t.refresh, v.duration(MS..=DAY, r)),
+        |t| text(&show_duration(t.refresh)),
+    ),
+    key(
+        "min_interval",
+        |t, v, r| put(&mut t.min_interval, v.duration(MS..=HOUR, r)),
+        |t| text(&show_duration(t.min_interval)),
+    ),
+];
+
+/// In an order that does not change from one time to the next.
+fn addresses(map: &HashMap<Addr, Addr>) -> String {
+    let quoted = |(announced, actual): (&Addr, &Addr)| {
+        format!(
+            "{} = {}",
+            text(&announced.to_string()),
+            text(&actual.to_string())
+        )
+    };
+    let mut pairs: Vec<String> = map.iter().map(quoted).collect();
+    pairs.sort();
+    if pairs.is_empty() {
+        "{}".to_owned()
+    } else {
+        format!("{{ {} }}", pairs.join(", "))
+    }
+}

@@ -1,0 +1,197 @@
+//! The keys of `[[namespace]]`, and of `[defaults.namespace]`, from which every namespace inherits key by key.
+
+use super::{GIB, MS, YEAR};
+use crate::config::draft::Draft;
+use crate::config::read_namespace::{boolean, commands, fraction, prefixes, ttl, variables};
+use crate::config::section::{Key, inherited, key, list, put, section, set_section};
+use crate::config::show::{choice, or_word, show_section, text, texts};
+use crate::config::units::{show_duration, show_size};
+use crate::config::{
+    JitterBy, KeepTtl, Mode, Namespace, OverMax, Persist, Scripts, Strength, Ttl, Unmatched,
+};
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Beyond a century a TTL is a slip of the keyboard.
+const TTLS: RangeInclusive<Duration> = MS..=YEAR.saturating_mul(100);
+/// No request is longer.
+const SIZES: RangeInclusive<u64> = 1..=2 * GIB;
+
+pub(in crate::config) const NAMESPACE: &[Key<Namespace>] = &[
+    key(
+        "name",
+        |n, v, r| put(&mut n.name, v.name(r)),
+        |n| text(&n.name),
+    ),
+    key(
+        "match",
+        |n, v, r| put(&mut n.prefixes, prefixes(v, r)),
+        |n| texts(&n.prefixes),
+    ),
+    key(
+        "ttl_env",
+        |n, v, r| put(&mut n.ttl_env, variables(v, r)),
+        |n| texts(&n.ttl_env),
+    ),
+    READ_ONLY,
+    MAX_KEY,
+    MAX_VALUE,
+    DENY,
+    TTL,
+];
+
+/// What a variable may set of a namespace that the file declares.
+pub(in crate::config) const OVERRIDABLE: &[Key<Namespace>] =
+    &[READ_ONLY, MAX_KEY, MAX_VALUE, DENY, TTL];
+
+const READ_ONLY: Key<Namespace> = key(
+    "read_only",
+    |n, v, r| put(&mut n.read_only, boolean(v, r)),
+    |n| n.read_only.to_string(),
+);
+const MAX_KEY: Key<Namespace> = key(
+    "max_key",
+    |n, v, r| put(&mut n.max_key, v.bytes_or_none(SIZES, r)),
+    |n| or_word(n.max_key, "none", |size| text(&show_size(size as u64))),
+);
+const MAX_VALUE: Key<Namespace> = key(
+    "max_value",
+    |n, v, r| put(&mut n.max_value, v.bytes_or_none(SIZES, r)),
+    |n| or_word(n.max_value, "none", |size| text(&show_size(size as u64))),
+);
+const DENY: Key<Namespace> = key(
+    "deny",
+    |n, v, r| put(&mut n.deny, commands(v, r)),
+    |n| texts(&n.deny),
+);
+const TTL: Key<Namespace> = section(
+    "ttl",
+    |n, v, r| set_section(&mut n.ttl, TTL_KEYS, v, r),
+    |at, out| list(TTL_KEYS, at, out),
+    |n, at, out| show_section(&n.ttl, TTL_KEYS, at, out),
+);
+
+const TTL_KEYS: &[Key<Ttl>] = &[
+    key(
+        "mode",
+        |t, v, r| put(&mut t.mode, v.choice(MODES, r)),
+        |t| choice(MODES, &t.mode),
+    ),
+    key(
+        "default",
+        |t, v, r| put(&mut t.default, ttl(v, TTLS, r)),
+        |t| shown_ttl(t.default),
+    ),
+    key(
+        "max",
+        |t, v, r| put(&mut t.max, ttl(v, TTLS, r)),
+        |t| shown_ttl(t.max),
+    ),
+    key(
+        "min",
+        |t, v, r| put(&mut t.min, ttl(v, TTLS, r)),
+        |t| shown_ttl(t.min),
+    ),
+    key(
+        "jitter",
+        |t, v, r| put(&mut t.jitter, fraction(v, r)),
+        |t| format!("{:?}", t.jitter),
+    ),
+    key(
+        "jitter_by",
+        |t, v, r| put(&mut t.jitter_by, v.choice(JITTERS, r)),
+        |t| choice(JITTERS, &t.jitter_by),
+    ),
+    key(
+        "over_max",
+        |t, v, r| put(&mut t.over_max, v.choice(OVERS, r)),
+        |t| choice(OVERS, &t.over_max),
+    ),
+    key(
+        "persist",
+        |t, v, r| put(&mut t.persist, v.choice(PERSISTS, r)),
+        |t| choice(PERSISTS, &t.persist),
+    ),
+    key(
+        "keepttl",
+        |t, v, r| put(&mut t.keepttl, v.choice(KEEPS, r)),
+        |t| choice(KEEPS, &t.keepttl),
+    ),
+    key(
+        "strength",
+        |t, v, r| put(&mut t.strength, v.choice(STRENGTHS, r)),
+        |t| choice(STRENGTHS, &t.strength),
+    ),
+    key(
+        "scripts",
+        |t, v, r| put(&mut t.scripts, v.choice(SCRIPTS, r)),
+        |t| choice(SCRIPTS, &t.scripts),
+    ),
+];
+
+const MODES: &[(&str, Mode)] = &[
+    ("off", Mode::Off),
+    ("observe", Mode::Observe),
+    ("enforce", Mode::Enforce),
+];
+const JITTERS: &[(&str, JitterBy)] = &[("key", JitterBy::Key), ("random", JitterBy::Random)];
+const OVERS: &[(&str, OverMax)] = &[("clamp", OverMax::Clamp), ("reject", OverMax::Reject)];
+const PERSISTS: &[(&str, Persist)] = &[
+    ("allow", Persist::Allow),
+    ("rewrite", Persist::Rewrite),
+    ("reject", Persist::Reject),
+];
+const KEEPS: &[(&str, KeepTtl)] = &[("honour", KeepTtl::Honour), ("heal", KeepTtl::Heal)];
+const STRENGTHS: &[(&str, Strength)] = &[
+    ("atomic", Strength::Atomic),
+    ("pipelined", Strength::Pipelined),
+    ("inline-only", Strength::InlineOnly),
+];
+const SCRIPTS: &[(&str, Scripts)] = &[
+    ("append", Scripts::Append),
+    ("allow", Scripts::Allow),
+    ("reject", Scripts::Reject),
+];
+const UNMATCHED: &[(&str, Unmatched)] = &[
+    ("allow", Unmatched::Allow),
+    ("read-only", Unmatched::ReadOnly),
+    ("reject", Unmatched::Reject),
+];
+
+/// `[defaults]`, which has `[defaults.namespace]` only.
+pub(super) const DEFAULTS: &[Key<Draft>] = &[section(
+    "namespace",
+    |d, v, r| set_section(d, DEFAULTS_NAMESPACE, v, r),
+    |at, out| list(DEFAULTS_NAMESPACE, at, out),
+    |d, at, out| show_section(d, DEFAULTS_NAMESPACE, at, out),
+)];
+
+const DEFAULTS_NAMESPACE: &[Key<Draft>] = &[
+    key(
+        "unmatched",
+        |d, v, r| put(&mut d.config.unmatched, v.choice(UNMATCHED, r)),
+        |d| choice(UNMATCHED, &d.config.unmatched),
+    ),
+    inherited("read_only", |d, v, r| {
+        put(&mut d.defaults.read_only, boolean(v, r))
+    }),
+    inherited("max_key", |d, v, r| {
+        put(&mut d.defaults.max_key, v.bytes_or_none(SIZES, r))
+    }),
+    inherited("max_value", |d, v, r| {
+        put(&mut d.defaults.max_value, v.bytes_or_none(SIZES, r))
+    }),
+    inherited("deny", |d, v, r| put(&mut d.defaults.deny, commands(v, r))),
+    section(
+        "ttl",
+        |d, v, r| set_section(&mut d.defaults.ttl, TTL_KEYS, v, r),
+        |at, out| list(TTL_KEYS, at, out),
+        // It is in force in the namespaces that inherit it, and shows there.
+        |_, _, _| {},
+    ),
+];
+
+fn shown_ttl(ttl: Option<Duration>) -> String {
+    or_word(ttl, "none", |ttl| text(&show_duration(ttl)))
+}

@@ -1,0 +1,77 @@
+//! The keys of `[server]`, `[commands]`, `[admin]` and `[log]`.
+
+use super::{GIB, HOUR, MIB, ZERO};
+use crate::config::problem::Reading;
+use crate::config::read::{admin_bind, log_level};
+use crate::config::section::{Key, key, put};
+use crate::config::show::{choice, or_word, text};
+use crate::config::units::{show_duration, show_size};
+use crate::config::value::Value;
+use crate::config::{Admin, Commands, Format, Log, Server, Unknown};
+
+pub(super) const SERVER: &[Key<Server>] = &[
+    key(
+        "workers",
+        |s, v, r| put(&mut s.workers, workers(v, r)),
+        |s| s.workers.to_string(),
+    ),
+    key(
+        "max_clients",
+        |s, v, r| put(&mut s.max_clients, v.integer_or_auto(1..=10_000_000, r)),
+        |s| or_word(s.max_clients, "auto", |number| number.to_string()),
+    ),
+    key(
+        "backlog",
+        |s, v, r| put(&mut s.backlog, v.integer(1..=65_535, r)),
+        |s| s.backlog.to_string(),
+    ),
+    key(
+        "memory_limit",
+        |s, v, r| {
+            put(
+                &mut s.memory_limit,
+                v.size_or_none(16 * MIB..=1024 * GIB, r),
+            )
+        },
+        |s| or_word(s.memory_limit, "0", |size| text(&show_size(size))),
+    ),
+    key(
+        "drain_timeout",
+        |s, v, r| put(&mut s.drain_timeout, v.duration(ZERO..=HOUR, r)),
+        |s| text(&show_duration(s.drain_timeout)),
+    ),
+];
+
+pub(super) const COMMANDS: &[Key<Commands>] = &[key(
+    "unknown",
+    |c, v, r| put(&mut c.unknown, v.choice(UNKNOWN, r)),
+    |c| choice(UNKNOWN, &c.unknown),
+)];
+
+const UNKNOWN: &[(&str, Unknown)] = &[("learn", Unknown::Learn), ("reject", Unknown::Reject)];
+
+pub(super) const ADMIN: &[Key<Admin>] = &[key(
+    "bind",
+    |a, v, r| put(&mut a.bind, admin_bind(v, r)),
+    |a| or_word(a.bind, "none", |bind| text(&bind.to_string())),
+)];
+
+pub(super) const LOG: &[Key<Log>] = &[
+    key(
+        "level",
+        |l, v, r| put(&mut l.level, log_level(v, r)),
+        |l| text(&l.level),
+    ),
+    key(
+        "format",
+        |l, v, r| put(&mut l.format, v.choice(FORMATS, r)),
+        |l| choice(FORMATS, &l.format),
+    ),
+];
+
+const FORMATS: &[(&str, Format)] = &[("text", Format::Text), ("json", Format::Json)];
+
+fn workers(value: &Value, reading: &mut Reading) -> Option<usize> {
+    let number = value.integer_or_auto(1..=1024, reading)?;
+    Some(number.unwrap_or_else(|| Server::default().workers))
+}

@@ -1,0 +1,32 @@
+//! Who decided: for every key in force, the line of the file, the variable or the flag that gave its value.
+
+use std::collections::HashMap;
+
+use super::problem::{Origin, Reading};
+use super::show::Line;
+
+/// Where each value in force came from.
+#[derive(Clone, Debug, Default)]
+pub struct Origins(HashMap<String, Origin>);
+
+impl Origins {
+    pub(super) fn new(lines: &[Line], reading: &Reading) -> Origins {
+        let origin = |line: &Line| match line {
+            Line::Setting(setting) => {
+                let origin = reading.inherited_origin(&setting.key)?;
+                Some((setting.named.clone(), origin.clone()))
+            }
+            Line::Head(_) => None,
+        };
+        Origins(lines.iter().filter_map(origin).collect())
+    }
+
+    /// Where the value of a key came from; [`Origin::Default`] if nobody gave it.
+    ///
+    /// A key is written in full, and sections that may stand several times go by their names: `server.workers`,
+    /// `cluster.retry.reads`, `listener.main.limits.max_args`, `namespace.sessions.ttl.max`. What a namespace inherits
+    /// has the origin of the `[defaults.namespace]` key that gave it.
+    pub fn of(&self, key: &str) -> &Origin {
+        self.0.get(key).unwrap_or(&Origin::Default)
+    }
+}

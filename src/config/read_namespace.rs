@@ -1,0 +1,207 @@
+//! The readings that only namespaces need: prefixes, TTLs, fractions, names of commands and of environment variables.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::problem::Reading;
+use super::suggest::nearest;
+use super::value::{Data, Value};
+use super::{element_key, env};
+use crate::command;
+
+/// `ttl.default`, `ttl.max`, `ttl.min`: a duration; `0`, `"0s"` and `"none"` stand for none.
+pub(super) fn ttl(
+    value: &Value,
+    range: RangeInclusive<Duration>,
+    reading: &mut Reading,
+) -> Option<Option<Duration>> {
+    match &value.data {
+        Data::Integer(0) => Some(None),
+        _ => value.duration_or_none(range, reading),
+    }
+}
+
+/// `namespace.read_only`: yes or no.
+pub(super) fn boolean(value: &Value, reading: &mut Reading) -> Option<bool> {
+    const EXPECTED: &str = "true or false";
+    match &value.data {
+        Data::Boolean(boolean) => return Some(*boolean),
+        Data::Word(text) => match text.trim().parse() {
+            Ok(boolean) => return Some(boolean),
+            Err(_) => value.wrong(reading, format_args!("expected {EXPECTED}, got {text:?}")),
+        },
+        _ => value.mistyped(reading, EXPECTED),
+    }
+    None
+}
+
+/// `ttl.jitter`: a number from 0 to 1.
+pub(super) fn fraction(value: &Value, reading: &mut Reading) -> Option<f64> {
+    const EXPECTED: &str = "a number from 0 to 1";
+    let number = match &value.data {
+        Data::Float(number) => *number,
+        Data::Integer(number) => *number as f64,
+        Data::Word(text) => match text.trim().parse() {
+            Ok(number) => number,
+            Err(_) => {
+                value.wrong(reading, format_args!("expected {EXPECTED}, got {text:?}"));
+                return None;
+            }
+        },
+        _ => {
+            value.mistyped(reading, EXPECTED);
+            return None;
+        }
+    };
+    // Not a number is in no range.
+    let fits = (0.0..=1.0).contains(&number);
+    if !fits {
+        value.wrong(reading, format_args!("{number} is out of range: 0 to 1"));
+    }
+    fits.then_some(number)
+}
+
+/// `namespace.match`: one literal prefix or a list.
+pub(super) fn prefixes(value: &Value, reading: &mut Reading) -> Option<Vec<String>> {
+    if value.elements().is_empty() {
+        value.wrong(reading, "an empty list: no key would be of this namespace");
+        return None;
+    }
+    each(value, reading, |element, reading| {
+        let prefix = element.text(reading, "a key prefix in quotes")?;
+        if prefix.is_empty() {
+            element.wrong(
+                reading,
+                "an empty prefix would match every key; what is allowed on keys of no namespace is \
+                 defaults.namespace.unmatched",
+            );
+            return None;
+        }
+        if let Some(literal) = prefix.strip_suffix('*') {
+            reading.warn(
+                &element.origin,
+                format!("namespace.match: prefixes are literal, and {prefix:?} is not {literal:?} with anything behind it"),
+            );
+        }
+        Some(prefix.to_owned())
+    })
+}
+
+/// `namespace.deny`: names of commands as `COMMAND` has them, in any case; also as a comma list.
+pub(super) fn commands(value: &Value, reading: &mut Reading) -> Option<Vec<String>> {
+    let names = each(value, reading, |element, reading| {
+        let text = element.text(reading, "a command's name in quotes")?;
+        let names = text.split(',').map(|name| {
+            let found = full_name(name.trim());
+            found.map_err(|why| element.wrong(reading, why)).ok()
+        });
+        let names: Vec<Option<&str>> = names.collect();
+        names.into_iter().collect::<Option<Vec<&str>>>()
+    })?;
+    Some(names.concat().into_iter().map(str::to_owned).collect())
+}
+
+/// The name that the table has for a command, or `container|subcommand`.
+fn full_name(typed: &str) -> Result<&'static str, String> {
+    let (name, sub) = match typed.split_once('|') {
+        Some((name, sub)) => (name, Some(sub)),
+        None => (typed, None),
+    };
+    let Some(container) = command::lookup(name.as_bytes()) else {
+        let names: Vec<&str> = command::all().map(|command| command.name).collect();
+        return Err(format!(
+            "there is no command {typed:?}{}",
+            hint(name, &names)
+        ));
+    };
+    let Some(sub) = sub else {
+        return Ok(container.full_name);
+    };
+    match container.subcommand(sub.as_bytes()) {
+        Some(subcommand) => Ok(subcommand.full_name),
+        None => {
+            let names: Vec<&str> = container.subcommands.iter().map(|sub| sub.name).collect();
+            let hint = nearest(sub, &names)
+                .map(|sub| format!("; did you mean \"{}|{sub}\"?", container.name))
+                .unwrap_or_default();
+            Err(format!("there is no command {typed:?}{hint}"))
+        }
+    }
+}
+
+fn hint(typed: &str, names: &[&str]) -> String {
+    nearest(typed, names)
+        .map(|name| format!("; did you mean {name:?}?"))
+        .unwrap_or_default()
+}
+
+/// `namespace.ttl_env`: further names of the variable.
+pub(super) fn variables(value: &Value, reading: &mut Reading) -> Option<Vec<String>> {
+    each(value, reading, |element, reading| {
+        let name = element.text(reading, "a variable's name in quotes")?;
+        let letters = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty() || !name.chars().all(letters) {
+            element.wrong(
+                reading,
+                format_args!("{name:?} names no environment variable"),
+            );
+            return None;
+        }
+        if env::is_taken(name) {
+            element.wrong(reading, format_args!("{name} has a meaning of its own"));
+            return None;
+        }
+        Some(name.to_owned())
+    })
+}
+
+/// What `read` makes of every element. Each is noted with its own place, for what is found out about it later.
+fn each<T>(
+    value: &Value,
+    reading: &mut Reading,
+    mut read: impl FnMut(&Value, &mut Reading) -> Option<T>,
+) -> Option<Vec<T>> {
+    let mut all = Vec::new();
+    for (number, element) in value.elements().iter().enumerate() {
+        reading.given(&element_key(&value.key, number), &element.origin);
+        all.push(read(element, reading));
+    }
+    all.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_those_of_the_table() {
+        for (typed, name) in [
+            ("flushall", "flushall"),
+            ("FlushAll", "flushall"),
+            ("object", "object"),
+            ("object|freq", "object|freq"),
+            ("OBJECT|FREQ", "object|freq"),
+        ] {
+            assert_eq!(full_name(typed), Ok(name), "{typed}");
+        }
+        for (typed, why) in [
+            (
+                "flushal",
+                "there is no command \"flushal\"; did you mean \"flushall\"?",
+            ),
+            (
+                "object|frq",
+                "there is no command \"object|frq\"; did you mean \"object|freq\"?",
+            ),
+            (
+                "objct|freq",
+                "there is no command \"objct|freq\"; did you mean \"object\"?",
+            ),
+            ("get|x", "there is no command \"get|x\""),
+            ("object freq", "there is no command \"object freq\""),
+            ("", "there is no command \"\""),
+        ] {
+            assert_eq!(full_name(typed), Err(why.to_owned()));
+        }
+    }
+}
