@@ -146,6 +146,7 @@ fn help_and_version_are_on_stdout() {
         &["run", "--help"],
         &["check", "--help"],
         &["demo", "--help"],
+        &["ttl", "audit", "--help"],
     ] {
         let help = slotmux(args, &[]);
         assert!(

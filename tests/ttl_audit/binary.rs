@@ -54,6 +54,78 @@ fn machines_get_one_object_and_nothing_else() {
 }
 
 #[test]
+fn the_policies_of_the_file_and_the_environment_are_applied() {
+    let (_turn, cluster) = empty_cluster();
+    let keys = [
+        many("app:cache:", 300, None),
+        many("app:cache:long:", 25, Some(9 * DAY)),
+        many("app:docs:", 40, None),
+        many("app:seen:", 15, None),
+        many("other:", 20, None),
+    ];
+    store(cluster, &keys.concat());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("slotmux.toml");
+    let file = format!(
+        "[[cluster]]\nseeds = {:?}\n\
+         [[namespace]]\nname = \"cache\"\nmatch = [\"app:cache:\"]\nttl = {{ default = \"12h\", max = \"7d\", jitter = 0.1 }}\n\
+         [[namespace]]\nname = \"docs\"\nmatch = [\"app:docs:\"]\nttl = {{ default = \"none\" }}\n\
+         [[namespace]]\nname = \"seen\"\nmatch = [\"app:seen:\"]\nttl = {{ default = \"1h\", mode = \"observe\" }}\n",
+        cluster.seeds()
+    );
+    std::fs::write(&path, file).unwrap();
+    let run = |extra: &[&str], env: &[(&str, &str)]| {
+        let args = [&["--config", path.to_str().unwrap(), "--json"], extra].concat();
+        let output = slotmux(&args).envs(env.iter().copied()).output().unwrap();
+        let (status, out, err) = outcome(output);
+        let json: serde_json::Value =
+            serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
+        (status, json)
+    };
+    let figures = |json: &serde_json::Value| {
+        let rows = json["namespaces"].as_array().unwrap().iter();
+        rows.map(|row| {
+            ["keys", "to_set", "to_cut", "set", "cut", "violations"]
+                .map(|name| row[name].as_u64().unwrap())
+        })
+        .collect::<Vec<_>>()
+    };
+    let (status, json) = run(&[], &[]);
+    assert_eq!(
+        figures(&json),
+        [
+            [325, 300, 25, 0, 0, 325],
+            [40, 0, 0, 0, 0, 0],
+            [15, 15, 0, 0, 0, 0]
+        ]
+    );
+    assert_eq!((status, &json["unmatched"]["keys"]), (Some(3), &20.into()));
+    // The environment gives the documents a TTL, which the file does not.
+    let (status, json) = run(&["--repair"], &[("REDIS_TTL_DOCS", "600")]);
+    assert_eq!(
+        figures(&json),
+        [
+            [325, 300, 25, 300, 25, 0],
+            [40, 40, 0, 40, 0, 0],
+            [15, 15, 0, 0, 0, 0]
+        ]
+    );
+    assert_eq!(status, Some(0));
+    let ttl = pttl(cluster, "app:docs:1");
+    assert!(ttl > 0 && ttl <= (11 * MINUTE).as_millis() as i64, "{ttl}");
+    let (status, json) = run(&["--repair"], &[("REDIS_TTL_DOCS", "600")]);
+    assert_eq!(
+        figures(&json),
+        [
+            [325, 0, 0, 0, 0, 0],
+            [40, 0, 0, 0, 0, 0],
+            [15, 15, 0, 0, 0, 0]
+        ]
+    );
+    assert_eq!(status, Some(0));
+}
+
+#[test]
 fn a_signal_ends_it_with_what_it_has() {
     let server = server_with(5_000);
     let upstream = format!("redis://127.0.0.1:{}", server.port());
