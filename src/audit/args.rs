@@ -12,20 +12,20 @@ use crate::config::Flags;
 /// What `--help` says below the flags.
 pub const HELP: &str = "\
 Examples:
-  slotmux ttl audit --config slotmux.toml                         what would be repaired; changes nothing
+  slotmux ttl audit --config slotmux.toml                         a dry run: changes nothing
   slotmux ttl audit --config slotmux.toml --repair --rate 5000    repair, gently
   slotmux ttl audit --config slotmux.toml --json | jq .violations
 
-A key without TTL gets one by `PEXPIRE key default NX`, one above the maximum is cut by `PEXPIRE key max LT`: neither
-ever makes a key live longer, and a second run finds nothing to do. Repaired keys never expire all at once: their
-TTLs are spread by the policy's jitter, or by 10 % if it has none, inside its min and max. Only namespaces in mode
-`enforce` are repaired.
+A key without TTL gets one by `PEXPIRE key default NX`, one above the maximum is cut by
+`PEXPIRE key max LT`: neither makes a key live longer, and a second run finds nothing to do.
+Repaired keys do not expire all at once: their TTLs are spread by the policy's jitter, or by
+10 % if it has none, inside its min and max. Only namespaces in mode `enforce` are repaired.
 
 SCAN may tell of a key twice while a node resizes its table, which then counts twice.
 
 Exit status:
   0    every key that was looked at obeys its policy, or does so now
-  1    it could not start, or not everything could be looked at: stderr says why; stdout has what was seen
+  1    it could not start, or could not look at everything: stderr says why; stdout has the rest
   2    the command line itself was wrong
   3    keys of enforced namespaces break their policy and were not repaired
   130  SIGINT, SIGTERM or SIGHUP stopped it; stdout has what was seen so far";
