@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::audit::args::{AuditArgs, HELP as AUDIT_HELP};
 use crate::config::Flags;
 
 /// The exit statuses that scripts can rely on.
@@ -11,7 +12,8 @@ pub const EXIT_STATUSES: &str = "\
 Exit status:
   0  it ended well: drained after SIGTERM or SIGINT; `check` found no problem
   1  it could not start or failed: every problem is on stderr, one a line
-  2  the command line itself was wrong";
+  2  the command line itself was wrong
+`ttl audit` has more: see its --help.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,6 +68,20 @@ pub enum Action {
     /// REDIS_TTL_<NAMESPACE> variables count.
     #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
+    /// Tools for the lifetimes of keys
+    #[command(subcommand)]
+    Ttl(TtlAction),
+}
+
+/// What `slotmux ttl` is asked to do.
+#[derive(Debug, Subcommand)]
+pub enum TtlAction {
+    /// Find the keys that break the TTL policy of their namespace, and repair them if asked to
+    ///
+    /// Walks every key of every primary. Finds what slotmux cannot see: keys that were there before it, that a client
+    /// wrote past it, or that a script did not declare.
+    #[command(after_help = AUDIT_HELP)]
+    Audit(AuditArgs),
 }
 
 /// `slotmux config`
@@ -264,6 +280,8 @@ mod tests {
             &["config"],
             &["demo", "--primaries", "2"],
             &["run", "--port", "1"],
+            &["ttl"],
+            &["ttl", "audit", "--rate", "0"],
         ] {
             assert!(
                 Cli::try_parse_from([&["slotmux"], args].concat()).is_err(),

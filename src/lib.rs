@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod answer;
+pub mod audit;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -2,10 +2,12 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use slotmux::cli::{Action, CheckArgs, Cli, ConfigAction, DemoArgs, RunArgs, ShowArgs};
+use slotmux::audit::{self, args::AuditArgs};
+use slotmux::cli::{Action, CheckArgs, Cli, ConfigAction, DemoArgs, RunArgs, ShowArgs, TtlAction};
 use slotmux::config::{self, Flags, Loaded, Log, Sources};
 use slotmux::demo::{self, DemoOptions};
 use slotmux::{logging, proxy, signals};
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         Some(Action::Check(args)) => check(&args),
         Some(Action::Config(ConfigAction::Show(args))) => show(&args),
         Some(Action::Demo(args)) => try_out(&args),
+        Some(Action::Ttl(TtlAction::Audit(args))) => audit(&args),
         None => {
             eprintln!("{}", Cli::command().render_help());
             ExitCode::from(USAGE)
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> ExitCode {
-    let loaded = match loaded(args) {
+    let loaded = match loaded(args.config(), args.flags()) {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
@@ -52,14 +55,13 @@ fn run(args: &RunArgs) -> ExitCode {
 }
 
 /// What the file, the environment and the flags say; or else their problems, which are printed.
-fn loaded(args: &RunArgs) -> Result<Loaded, ExitCode> {
-    let sources =
-        Sources::gather(args.config(), args.flags()).map_err(|problem| failed([problem]))?;
+fn loaded(file: Option<&Path>, flags: Flags) -> Result<Loaded, ExitCode> {
+    let sources = Sources::gather(file, flags).map_err(|problem| failed([problem]))?;
     config::load_with_origins(&sources).map_err(failed)
 }
 
 fn show(args: &ShowArgs) -> ExitCode {
-    let loaded = match loaded(&args.run) {
+    let loaded = match loaded(args.run.config(), args.run.flags()) {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
@@ -109,6 +111,38 @@ fn try_out(args: &DemoArgs) -> ExitCode {
     };
     match demo::run(&options) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed([error]),
+    }
+}
+
+fn audit(args: &AuditArgs) -> ExitCode {
+    let loaded = match loaded(args.config.as_deref(), args.flags()) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
+    let config = loaded.config;
+    // What the discovery says about the cluster's settings matters to a proxy, not to an audit.
+    logging::start(&Log {
+        level: "warn,slotmux::cluster=error".into(),
+        ..config.log.clone()
+    });
+    for warning in loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let stop = CancellationToken::new();
+    if let Err(error) = signals::cancel_on_signal(stop.clone()) {
+        return failed([error]);
+    }
+    match audit::run(&config, &args.options(), args.progress(), stop) {
+        Ok(report) => {
+            if args.json {
+                println!("{}", report.json());
+            } else {
+                print!("{}", report.table());
+            }
+            failed(report.problems());
+            ExitCode::from(report.status())
+        }
         Err(error) => failed([error]),
     }
 }

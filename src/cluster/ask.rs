@@ -1,6 +1,6 @@
 //! One question to one node: connect, authenticate, ask what it knows, within a time limit.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use redis::{
 
 use super::addr::{Addr, AddressMap};
 use super::view::{Server, View, text};
-use crate::config::{self, Password};
+use crate::config::{self, Config, Password};
 
 /// How nodes are asked: credentials, limits, and what they are expected to be.
 #[derive(Debug)]
@@ -27,6 +27,23 @@ pub(super) struct Access {
     pub own_run_id: String,
     /// The password that worked last; it is tried first, so that a rotation does not fill the nodes' ACL logs.
     pub working: AtomicUsize,
+}
+
+impl Access {
+    /// By the configuration; `run_id` is the one that our own INFO tells.
+    pub fn new(config: &Config, run_id: &str) -> Access {
+        let cluster = &config.cluster;
+        Access {
+            username: cluster.username.clone(),
+            passwords: cluster.passwords.clone(),
+            connect_timeout: cluster.connections.connect_timeout,
+            response_timeout: cluster.timeouts.response,
+            kind: cluster.kind,
+            map: AddressMap::new(cluster.address_map.clone()),
+            own_run_id: run_id.to_owned(),
+            working: AtomicUsize::default(),
+        }
+    }
 }
 
 /// What a node answered, and the connection for further questions.
@@ -114,20 +131,37 @@ pub(super) async fn ask(access: &Access, target: &Addr) -> Result<Answer, Refusa
             Err(refusal) => refusals.push((address.ip(), refusal)),
         }
     }
+    Err(together(refusals))
+}
+
+/// An authenticated connection to the node at `target`, over the first of its addresses that gives one.
+pub(super) async fn open(access: &Access, target: &Addr) -> Result<MultiplexedConnection, Refusal> {
+    let mut refusals = Vec::new();
+    for address in resolve(access, target).await? {
+        match open_address(access, address).await {
+            Ok(connection) => return Ok(connection),
+            Err(refusal) => refusals.push((address.ip(), refusal)),
+        }
+    }
+    Err(together(refusals))
+}
+
+/// What the addresses of one name refused.
+fn together(mut refusals: Vec<(IpAddr, Refusal)>) -> Refusal {
     if refusals.len() > 1 {
         let each: Vec<String> = refusals
             .iter()
             .map(|(ip, refusal)| format!("[{ip}] {refusal}"))
             .collect();
-        return Err(Refusal::Several {
+        return Refusal::Several {
             said: each.join(", "),
             is_final: refusals.iter().any(|(_, refusal)| refusal.is_final()),
-        });
+        };
     }
-    Err(refusals.pop().map_or(
+    refusals.pop().map_or(
         Refusal::Unresolved("it has no address".into()),
         |(_, refusal)| refusal,
-    ))
+    )
 }
 
 async fn resolve(access: &Access, target: &Addr) -> Result<Vec<SocketAddr>, Refusal> {
@@ -146,8 +180,7 @@ async fn resolve(access: &Access, target: &Addr) -> Result<Vec<SocketAddr>, Refu
 }
 
 async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result<Answer, Refusal> {
-    let mut connection = connect(access, address).await?;
-    authenticate(access, &mut connection).await?;
+    let mut connection = open_address(access, address).await?;
     let standalone_only = access.kind == config::Kind::Standalone;
     let mut pipe = redis::pipe();
     pipe.ignore_errors().cmd("INFO");
@@ -205,6 +238,15 @@ async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result
         says,
         connection,
     })
+}
+
+async fn open_address(
+    access: &Access,
+    address: SocketAddr,
+) -> Result<MultiplexedConnection, Refusal> {
+    let mut connection = connect(access, address).await?;
+    authenticate(access, &mut connection).await?;
+    Ok(connection)
 }
 
 async fn connect(access: &Access, address: SocketAddr) -> Result<MultiplexedConnection, Refusal> {
@@ -287,7 +329,7 @@ fn broken(access: &Access, error: &RedisError) -> Refusal {
 }
 
 /// An error as the server, or the system, worded it.
-pub(super) fn words(error: &RedisError) -> String {
+pub(crate) fn words(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         _ => error.to_string(),

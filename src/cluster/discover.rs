@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
-use super::addr::{Addr, AddressMap};
+use super::addr::Addr;
 use super::ask::{Access, Answer, Refusal, Says, ask, words};
 use super::merge::merge;
 use super::settings::{setting, warnings};
@@ -115,16 +115,7 @@ impl Discovery {
     pub fn new(config: &Config, run_id: &str) -> Discovery {
         let cluster = &config.cluster;
         Discovery {
-            access: Arc::new(Access {
-                username: cluster.username.clone(),
-                passwords: cluster.passwords.clone(),
-                connect_timeout: cluster.connections.connect_timeout,
-                response_timeout: cluster.timeouts.response,
-                kind: cluster.kind,
-                map: AddressMap::new(cluster.address_map.clone()),
-                own_run_id: run_id.to_owned(),
-                working: Default::default(),
-            }),
+            access: Arc::new(Access::new(config, run_id)),
             seeds: cluster.seeds.clone(),
             command_deadline: cluster.timeouts.command,
             learns: config.commands.unknown == Unknown::Learn,

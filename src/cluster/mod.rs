@@ -2,6 +2,7 @@
 
 pub mod addr;
 mod ask;
+pub mod dial;
 pub mod discover;
 pub mod merge;
 pub mod redirect;
@@ -9,3 +10,5 @@ pub mod refresh;
 mod settings;
 pub mod topology;
 pub mod view;
+
+pub(crate) use ask::words;

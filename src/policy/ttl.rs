@@ -117,7 +117,7 @@ fn milliseconds(duration: Option<Duration>) -> Option<u64> {
 
 /// A place in 0..1 that is the same for a key on every proxy: FNV-1a, whose bits are mixed once more because its upper
 /// ones hardly differ between keys that differ in their last byte only.
-fn place_of(key: &[u8]) -> f64 {
+pub(crate) fn place_of(key: &[u8]) -> f64 {
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
     hash.write(key);
     let mixed = (hash.0 ^ (hash.0 >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);

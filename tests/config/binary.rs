@@ -162,6 +162,7 @@ fn help_and_version_are_on_stdout() {
         &["check", "--help"],
         &["config", "show", "--help"],
         &["demo", "--help"],
+        &["ttl", "audit", "--help"],
     ] {
         let help = slotmux(args, &[]);
         assert!(
