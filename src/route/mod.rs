@@ -11,6 +11,7 @@ use crate::slot::{Slot, slot_of};
 pub mod big_replies;
 pub mod broadcast;
 pub mod gather;
+pub mod parts;
 pub mod slots;
 pub mod split;
 

@@ -10,12 +10,10 @@ use crate::client::dispatch::Taken;
 use crate::client::forward::{
     Sending, entry, may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone,
 };
-use crate::client::request::Request;
 use crate::clock::unix_milliseconds;
 use crate::command::{CommandRef, Merge};
-use crate::policy::{self, Governed, Lifetime, govern};
-use crate::resp::{Limits, scan_request, write};
-use crate::slot::{Slot, slot_of};
+use crate::policy::Governed;
+use crate::slot::Slot;
 use crate::upstream::NodeId;
 use crate::upstream::block::{Block, Then};
 use crate::upstream::inflight::Kind;
@@ -23,6 +21,7 @@ use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
 use super::gather::Gather;
+use super::parts::{govern_part, keys_by_slot, write_part};
 
 /// Sends a request, whose arguments from the second on are keys (`step` 1) or keys and values (`step` 2).
 pub fn split(
@@ -34,12 +33,7 @@ pub fn split(
     step: usize,
 ) -> Taken {
     let request = sending.request;
-    let mut keys: Vec<(Slot, u32)> = (1..request.argc())
-        .step_by(step)
-        .map(|at| (slot_of(request.arg(at)), at as u32))
-        .collect();
-    // Stable: within a slot the keys stay in the client's order, which decides between duplicates.
-    keys.sort_by_key(|&(slot, _)| slot.0);
+    let keys = keys_by_slot(request, step);
     let groups: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
     let is_big = worker.is_big(request.bytes.len());
     if !(if is_big {
@@ -74,23 +68,16 @@ pub fn split(
     let mut part_bytes = worker.buffers.take();
     let mut rewritten = Vec::new();
     for (part, group) in groups.iter().enumerate() {
-        part_bytes.clear();
-        write::array(&mut part_bytes, 1 + group.len() * step);
-        write::bulk(&mut part_bytes, request.arg(0));
-        for &(_, at) in *group {
-            for offset in 0..step {
-                write::bulk(&mut part_bytes, request.arg(at as usize + offset));
-            }
-        }
-        let form = govern_part(worker, command, &part_bytes, &mut rewritten);
-        let bytes = if form.is_some() {
-            &rewritten
-        } else {
-            &part_bytes
-        };
+        write_part(request, group, step, &mut part_bytes);
+        let governed = governed(worker, command, &part_bytes, &mut rewritten);
         let (slot, part) = (group[0].0, part as u32);
+        let bytes = match governed {
+            Governed::Block(_) | Governed::Rewritten(_) => &rewritten,
+            // What the policies do not permit was refused as a whole.
+            Governed::AsIs | Governed::Refused(_) => &part_bytes,
+        };
         let mut entry = gather.entry(part, Some(slot), bytes.len());
-        if let Some(form) = form {
+        if let Governed::Block(form) = governed {
             let gather = gather.clone();
             entry.kind = Kind::Block(Block::new(form, Then::Part { gather, part }, bytes));
         }
@@ -106,31 +93,20 @@ pub fn split(
     Taken::Yes
 }
 
-/// The block that the policy makes of one part, in `rewritten`; `None` if the part is sent as it is.
-fn govern_part(
+/// What the policies make of one part; their actions are counted. Of the commands that are split only MSET changes
+/// lifetimes: it becomes a block, or of a single pair a SET, whose reply is that of MSET.
+fn governed(
     worker: &Worker,
     command: CommandRef,
     part: &[u8],
     rewritten: &mut Vec<u8>,
-) -> Option<policy::Block> {
-    if !worker.process.policies.is_active() || command.lifetime() == Lifetime::Untouched {
-        return None;
-    }
-    let mut args = Vec::new();
-    scan_request(part, &Limits::default(), &mut args).ok()?;
-    let request = Request {
-        bytes: part,
-        args: &args,
-    };
+) -> Governed {
     let policies = &worker.process.policies;
-    let decision = govern(&request, command, policies, unix_milliseconds, rewritten);
+    let Some(decision) = govern_part(policies, command, part, unix_milliseconds, rewritten) else {
+        return Governed::AsIs;
+    };
     worker.count_actions(decision.namespace, decision.actions);
-    match decision.governed {
-        Governed::Block(form) => Some(form),
-        // Only MSET is split and changes lifetimes. A policy makes a block of it or leaves it alone; what it does not
-        // permit was refused as a whole.
-        Governed::AsIs | Governed::Rewritten(_) | Governed::Refused(_) => None,
-    }
+    decision.governed
 }
 
 /// The lane to each node that gets a part. A big request has lanes of its own, as one for a single slot has.

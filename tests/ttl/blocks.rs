@@ -7,7 +7,7 @@ use slotmux::slot::slot_of;
 use super::common::{
     PATIENCE, Peer, Proxy, RawClient, Step, Value, calm_cluster, poll_until, shared_cluster,
 };
-use super::{add_namespace, with_policy};
+use super::{add_namespace, all_ttls, with_policy};
 
 /// Commands of many clients stand around each block, and the replies go where they belong.
 #[test]
@@ -31,6 +31,27 @@ fn replies_of_blocks_and_commands_in_one_pipeline() {
         }
         assert_eq!(client.pipeline(&commands), expected);
     }
+}
+
+/// Parts of one pair and of several, with and without a policy.
+#[test]
+fn mset_over_many_slots() {
+    let cluster = calm_cluster(0);
+    let proxy = with_policy(&cluster, "default = \"100s\"");
+    let mut client = proxy.client();
+    let mut command = vec!["MSET".to_owned()];
+    for i in 0..100 {
+        let tag = i % 40;
+        command.extend([format!("ns:{{{tag}}}:{i}"), format!("v{i}")]);
+        command.extend([format!("other:{{{tag}}}:{i}"), format!("v{i}")]);
+    }
+    assert_eq!(client.call(&command), Value::ok());
+    let ttls = all_ttls(&cluster, &[0, 1, 2]);
+    assert_eq!(ttls.len(), 200);
+    for (key, ttl) in ttls {
+        assert_eq!(ttl > 0, key.starts_with("ns:"), "{key}: {ttl}");
+    }
+    assert_eq!(client.call(&["GET", "ns:{39}:79"]), Value::bulk("v79"));
 }
 
 /// A reply of many megabytes streams out of its block; what stands behind it is dropped.
