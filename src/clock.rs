@@ -1,5 +1,6 @@
 //! Coarse time for deadlines: milliseconds since the worker started, in 32 bits.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment in milliseconds since [`Clock::start`]. It wraps after 49 days, so only differences mean anything.
@@ -34,6 +35,7 @@ impl Tick {
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
+    last: Cell<(Tick, u16)>,
 }
 
 impl Clock {
@@ -41,30 +43,32 @@ impl Clock {
     pub fn start() -> Clock {
         Clock {
             start: Instant::now(),
+            last: Cell::new((Tick(0), 0)),
         }
     }
 
-    /// This moment, and the microseconds since its tick began.
-    pub fn stamp(&self) -> (Tick, u16) {
+    /// This moment. Costs one vDSO call, so it is read once per read of a client or lane, not per request.
+    pub fn now(&self) -> Tick {
         let elapsed = self.start.elapsed();
-        (
-            Tick(elapsed.as_millis() as u32),
-            (elapsed.subsec_micros() % 1000) as u16,
-        )
+        // Wrapping is what `Tick` expects.
+        let tick = Tick(elapsed.as_millis() as u32);
+        let microseconds = elapsed.subsec_micros() % 1000;
+        self.last.set((tick, microseconds as u16));
+        tick
     }
 
-    /// Microseconds since a moment that [`Clock::stamp`] gave, at most 71 minutes.
-    pub fn microseconds_since(&self, tick: Tick, microseconds: u16) -> u32 {
-        let (now, now_us) = self.stamp();
+    /// The moment that was read last, and the microseconds since its tick began: when the bytes came that are being
+    /// looked at now.
+    pub fn last(&self) -> (Tick, u16) {
+        self.last.get()
+    }
+
+    /// Microseconds from a moment that [`Clock::last`] gave to the one that it would give now, at most 71 minutes.
+    pub fn microseconds_since(&self, (tick, microseconds): (Tick, u16)) -> u32 {
+        let (now, now_us) = self.last.get();
         let whole = u64::from(now.since(tick)) * 1000;
         let since = (whole + u64::from(now_us)).saturating_sub(u64::from(microseconds));
         u32::try_from(since).unwrap_or(u32::MAX)
-    }
-
-    /// This moment. Costs one vDSO call, so it is read once per turn of a client or lane, not per request.
-    pub fn now(&self) -> Tick {
-        // Wrapping is what `Tick` expects.
-        Tick(self.start.elapsed().as_millis() as u32)
     }
 }
 

@@ -121,8 +121,7 @@ impl Worker {
         stats.bytes_out.add(bytes.len() as u64);
         if complete {
             stats.errors.add(u64::from(bytes.first() == Some(&b'-')));
-            let (tick, microseconds) = asked.arrived;
-            stats.count_latency(self.clock.microseconds_since(tick, microseconds));
+            stats.count_latency(self.clock.microseconds_since(asked.arrived));
             if asked.reply.is_lookup() {
                 stats.count_found(bytes);
             }
@@ -145,8 +144,8 @@ impl Worker {
         } else {
             &stats.actions
         };
-        for ((action, _), counter) in Actions::ALL.iter().zip(counters) {
-            counter.add(u64::from(actions.contains(*action)));
+        for action in actions.places() {
+            counters[action].inc();
         }
     }
 }

@@ -52,12 +52,29 @@ def _all(found):
     return found if len(found) == NODES else None
 
 
+POLICY = """
+[[namespace]]
+name = "bench"
+match = ["bench:"]
+ttl = { default = "1h", max = "1d", jitter = 0.1 }
+"""
+
+
 @contextlib.contextmanager
-def slotmux(ports, folder):
+def slotmux_with_policy(ports, folder):
+    """slotmux that gives each key of the load a TTL."""
+    conf = Path(folder) / "policy.toml"
+    conf.write_text(POLICY)
+    with slotmux(ports, folder, "--config", conf) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def slotmux(ports, folder, *more):
     """slotmux with one worker, everything else as it comes."""
     port = free_port()
     urls = [word for node in sorted(ports) for word in ("--upstream", f"redis://127.0.0.1:{node}")]
-    words = [SLOTMUX, "run", "--listen", f"127.0.0.1:{port}", "--admin", "none", "--workers", 1, *urls]
+    words = [SLOTMUX, "run", "--listen", f"127.0.0.1:{port}", "--admin", "none", "--workers", 1, *urls, *more]
     # Settings that the environment may carry are not what is measured.
     with Child(words, Path(folder) / "slotmux", env={"PATH": os.environ["PATH"]}) as child:
         child.wait_for(lambda: answers(port))
@@ -102,7 +119,13 @@ def program(name):
 
 
 # Name, how to start it, whether it needs a cluster.
-PROXIES = {"slotmux": (slotmux, True), "predixy": (predixy, True), "twemproxy": (twemproxy, False)}
+PROXIES = {
+    "slotmux": (slotmux, True),
+    "slotmux with a policy": (slotmux_with_policy, True),
+    "predixy": (predixy, True),
+    "twemproxy": (twemproxy, False),
+}
+WITHOUT_POLICY = [name for name in PROXIES if name != "slotmux with a policy"]
 
 
 def available():

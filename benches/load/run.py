@@ -16,7 +16,7 @@ import time
 
 import table
 from process import CallCount, connections_to, cpu_seconds, end, resident_bytes
-from proxies import GENERATOR, PROXIES, SLOTMUX, Cluster, PlainServers, available
+from proxies import GENERATOR, PROXIES, WITHOUT_POLICY, SLOTMUX, Cluster, PlainServers, available
 from scenarios import SCENARIOS
 
 # How long clients have been idle when their memory is read: buffers are given back after a second or two.
@@ -116,7 +116,7 @@ def main():
             for key in options.only:
                 scenario = SCENARIOS[key]
                 # Every round in another order: nobody is always the first on warm servers.
-                order = [name for name in names if name in (scenario.only or names)]
+                order = [name for name in names if name in (scenario.only or WITHOUT_POLICY)]
                 for name in order[turn % len(order):] + order[: turn % len(order)]:
                     start, in_cluster = PROXIES[name]
                     data = (in_cluster, scenario.keys, scenario.size)

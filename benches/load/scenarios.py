@@ -23,8 +23,10 @@ class Scenario:
     idle_bytes: int | None = None
     # Whether the load has a fixed rate: then latency counts.
     paced: bool = False
-    # The proxies that can take it; all when empty.
+    # The proxies that can take it; all that know no policy when empty.
     only: tuple = ()
+    # Highest ratio of CPU time per request with a policy to that without.
+    must_policy: float | None = None
 
 
 def _load(clients, depth, *more):
@@ -32,6 +34,7 @@ def _load(clients, depth, *more):
 
 
 _GET, _MIX = ("--command", "get"), ("--mix", "get=80,set=20")
+_POLICY = ("slotmux", "slotmux with a policy")
 _IDLE = ("--idle", "--clients", "10000")
 
 SCENARIOS = {
@@ -49,6 +52,11 @@ SCENARIOS = {
     "S7": Scenario("50 clients, MGET of 10 keys over slots", _load(50, 1, "--command", "mget:10"), must=1.0, want=0.80, must_twemproxy=0.93),
     "S8": Scenario("50 clients, depth 1, GET 16 KiB", _load(50, 1, *_GET), keys=5_000, size="16KiB", must=1.05, want=1.0, must_twemproxy=0.89),
     "S9": Scenario("50 clients, depth 16, SET 1 KiB", _load(50, 16, "--command", "set"), size="1KiB", must=0.85, want=0.65, must_twemproxy=0.53),
+    # What a policy costs: SET carries its TTL itself, HSET needs a block of MULTI, HSET, PEXPIRE and EXEC.
+    "T1": Scenario("50 clients, depth 1, SET 64 B", _load(50, 1, "--command", "set"), only=_POLICY, must_policy=1.1),
+    "T2": Scenario("50 clients, depth 16, SET 64 B", _load(50, 16, "--command", "set"), only=_POLICY, must_policy=1.1),
+    "T3": Scenario("50 clients, depth 1, HSET 64 B", _load(50, 1, "--command", "hset"), only=_POLICY),
+    "T4": Scenario("50 clients, depth 16, HSET 64 B", _load(50, 16, "--command", "hset"), only=_POLICY),
 }
 
 # Seconds within which 10,000 connections have to be accepted and greeted.

@@ -16,7 +16,7 @@ def one_line(found):
 
 def faults(results):
     """Requests of all measurements of slotmux without their one right reply."""
-    return sum(found["faults"] for by_proxy in results.values() for found in by_proxy.get("slotmux", []))
+    return sum(found["faults"] for by_proxy in results.values() for name in ("slotmux", "slotmux with a policy") for found in by_proxy.get(name, []))
 
 
 def render(results):
@@ -65,6 +65,10 @@ def _bars(key, by_proxy):
         if must and by_proxy.get(peer):
             ratios = [mine["cpu_us"] / theirs["cpu_us"] for mine, theirs in zip(ours, by_proxy[peer])]
             lines.append(_bar(key, f"CPU / {peer}", median(ratios), must, want))
+    governed = by_proxy.get("slotmux with a policy")
+    if governed:
+        ratios = [with_it["cpu_us"] / mine["cpu_us"] for with_it, mine in zip(governed, ours)]
+        lines.append(_bar(key, "CPU with a policy / without", median(ratios), scenario.must_policy))
     calls = next((found["calls"] for found in ours if "calls" in found), None)
     if scenario.calls and calls:
         lines.append(_bar(key, "calls per request", calls, scenario.calls))
@@ -79,6 +83,9 @@ def _bars(key, by_proxy):
 
 
 def _bar(key, name, measured, must, want=None):
-    verdict = "missed" if measured > must else "wanted" if want and measured <= want else "reached"
-    shown = f"{want:.2f}" if want else "–"
-    return f"| {key} | {name} | {measured:.2f} | {must:.2f} | {shown} | {verdict} |"
+    if must is None:
+        verdict = "–"
+    else:
+        verdict = "missed" if measured > must else "wanted" if want and measured <= want else "reached"
+    shown = [f"{bar:.2f}" if bar else "–" for bar in (must, want)]
+    return f"| {key} | {name} | {measured:.2f} | {shown[0]} | {shown[1]} | {verdict} |"

@@ -4,7 +4,6 @@
 use redis::Cmd;
 
 use crate::policy::TtlPolicy;
-use crate::policy::ttl::place_of;
 
 /// How far apart repaired keys expire when the policy has no jitter of its own, as a part of the TTL. Keys that one
 /// audit repairs would otherwise all expire in the minutes that it took.
@@ -29,12 +28,12 @@ impl Repair {
             } else {
                 SPREAD
             };
-            return Some(Repair::Set(spread_out(policy, key, default, spread)));
+            return Some(Repair::Set(policy.spread_around(default, spread, key)));
         }
         let max = policy.max?;
         let is_over = u64::try_from(pttl).is_ok_and(|ttl| ttl > max);
         // The jitter of a policy moves defaults, and may be wide; what a client chose is cut no further than needed.
-        is_over.then(|| Repair::Cut(spread_out(policy, key, max, SPREAD)))
+        is_over.then(|| Repair::Cut(policy.spread_around(max, SPREAD, key)))
     }
 
     /// The command.
@@ -47,19 +46,6 @@ impl Repair {
         command.arg(key).arg(ttl).arg(only);
         command
     }
-}
-
-/// A TTL around `middle` at the place of the key in what minimum and maximum leave of the spread. Not
-/// [`TtlPolicy::default_for`], which moves what leaves the bounds onto them: under a default that is the maximum half
-/// of all keys would get the same TTL.
-fn spread_out(policy: &TtlPolicy, key: &[u8], middle: u64, spread: f64) -> u64 {
-    let max = policy.max.unwrap_or(u64::MAX);
-    let middle = middle as f64;
-    // A TTL of 0 would delete.
-    let low = (middle * (1.0 - spread)).max(policy.min.unwrap_or(1) as f64);
-    let high = (middle * (1.0 + spread)).min(max as f64).max(low);
-    let ttl = low + (high - low) * place_of(key);
-    (ttl.round() as u64).clamp(1, max)
 }
 
 #[cfg(test)]

@@ -183,7 +183,7 @@ pub fn entry(
         None => Kind::Deliver,
         Some(form) => Kind::Block(upstream::Block::new(form, Then::Deliver, sending.bytes)),
     };
-    let (arrived, arrived_us) = worker.clock.stamp();
+    let (arrived, arrived_us) = worker.clock.last();
     worker.count_operation(sending.namespace, sending.request.bytes.len());
     InFlight {
         mute: client.is_muted(),

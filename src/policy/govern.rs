@@ -221,7 +221,7 @@ impl Actions {
     /// The command would need an expiry behind it, which `strength = "inline-only"` does not attach.
     pub const LEFT_BARE: Actions = Actions(1 << 6);
 
-    /// Every action with its name in metrics.
+    /// Every action with its name in metrics, each at the place of its bit.
     pub const ALL: [(Actions, &str); 7] = [
         (Actions::DEFAULTED, "defaulted"),
         (Actions::CLAMPED, "clamped"),
@@ -243,8 +243,33 @@ impl Actions {
         self.0 & other.0 == other.0
     }
 
+    /// The places of its actions in [`Actions::ALL`].
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let place = rest.trailing_zeros() as usize;
+            rest &= rest.wrapping_sub(1);
+            (place < Actions::ALL.len()).then_some(place)
+        })
+    }
+
     /// Whether there is none.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_those_of_the_names() {
+        for (place, (action, name)) in Actions::ALL.into_iter().enumerate() {
+            assert_eq!(action.places().collect::<Vec<_>>(), [place], "{name}");
+        }
+        let both = Actions::CLAMPED.and(Actions::LEFT_BARE);
+        assert_eq!(both.places().collect::<Vec<_>>(), [1, 6]);
+        assert_eq!(Actions::NONE.places().count(), 0);
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! No TTL counts as an infinite one, so a maximum alone is also the default.
 
-use std::hash::Hasher;
 use std::time::Duration;
 
 use crate::config::{JitterBy, KeepTtl, Mode, OverMax, Persist, Scripts, Strength, Ttl};
@@ -20,6 +19,8 @@ pub struct TtlPolicy {
     pub min: Option<u64>,
     /// Spread of the default to both sides, 0 to 1.
     pub jitter: f64,
+    /// What the minimum and the maximum leave of the default's spread.
+    window: Window,
     /// What decides where in the spread a key lands.
     pub jitter_by: JitterBy,
     /// What becomes of a TTL above `max`.
@@ -59,12 +60,14 @@ impl TtlPolicy {
         if ttl.mode == Mode::Off || (default, max, min) == (None, None, None) {
             return None;
         }
+        let default = default.or(max);
         Some(TtlPolicy {
             mode: ttl.mode,
-            default: default.or(max),
+            default,
             max,
             min,
             jitter: ttl.jitter,
+            window: Window::new(default.unwrap_or(LONGEST), ttl.jitter, min, max),
             jitter_by: ttl.jitter_by,
             over_max: ttl.over_max,
             persist: ttl.persist,
@@ -74,21 +77,21 @@ impl TtlPolicy {
         })
     }
 
-    /// The TTL of `key` when a write brings none. The spread moves it within the minimum and the maximum.
+    /// The TTL of `key` when a write brings none: somewhere in what the minimum and the maximum leave of the spread.
     pub fn default_for(&self, key: &[u8]) -> Option<u64> {
         let default = self.default?;
         if self.jitter == 0.0 {
             return Some(default);
         }
-        let place = match self.jitter_by {
+        Some(self.window.at(match self.jitter_by {
             JitterBy::Key => place_of(key),
-            JitterBy::Random => fastrand::f64(),
-        };
-        let spread = 1.0 - self.jitter + 2.0 * self.jitter * place;
-        // Below 2^53 milliseconds, which is 285,000 years, this is exact enough; and a TTL of 0 would delete.
-        let moved = (default as f64 * spread).round().max(1.0) as u64;
-        let moved = moved.max(self.min.unwrap_or(0));
-        Some(moved.min(self.max.unwrap_or(LONGEST)))
+            JitterBy::Random => fastrand::u64(..),
+        }))
+    }
+
+    /// A TTL for `key` around `middle`, spread by this fraction to both sides whatever the policy's own jitter is.
+    pub fn spread_around(&self, middle: u64, fraction: f64, key: &[u8]) -> u64 {
+        Window::new(middle, fraction, self.min, self.max).at(place_of(key))
     }
 
     /// What becomes of a TTL that a write brings. One of 0 or less deletes the key or is an error: not our business.
@@ -115,27 +118,49 @@ fn milliseconds(duration: Option<Duration>) -> Option<u64> {
     Some(u64::try_from(duration.as_millis()).map_or(LONGEST, |given| given.clamp(1, LONGEST)))
 }
 
-/// A place in 0..1 that is the same for a key on every proxy: FNV-1a, whose bits are mixed once more because its upper
-/// ones hardly differ between keys that differ in their last byte only.
-pub(crate) fn place_of(key: &[u8]) -> f64 {
-    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
-    hash.write(key);
-    let mixed = (hash.0 ^ (hash.0 >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 11) as f64 / (1u64 << 53) as f64
+/// A range of TTLs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Window {
+    low: u64,
+    high: u64,
 }
 
-struct Fnv(u64);
-
-impl Hasher for Fnv {
-    fn finish(&self) -> u64 {
-        self.0
+impl Window {
+    /// `middle` with its spread to both sides, as far as the bounds allow.
+    fn new(middle: u64, spread: f64, min: Option<u64>, max: Option<u64>) -> Window {
+        let max = max.unwrap_or(LONGEST);
+        let aside = (middle as f64 * spread).round() as u64;
+        // A TTL of 0 would delete.
+        let low = middle
+            .saturating_sub(aside)
+            .max(min.unwrap_or(1))
+            .clamp(1, max);
+        let high = middle.saturating_add(aside).clamp(low, max);
+        Window { low, high }
     }
 
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+    /// The TTL at a place that is drawn from all numbers alike.
+    fn at(self, place: u64) -> u64 {
+        let width = u128::from(self.high - self.low) + 1;
+        self.low + ((u128::from(place) * width) >> 64) as u64
     }
+}
+
+/// A number that is the same for a key on every proxy: a multiplicative hash of eight bytes a step. Keys are no secret
+/// and nothing breaks where two of them meet.
+fn place_of(key: &[u8]) -> u64 {
+    const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+    let step = |hash: u64, bytes: u64| {
+        let mixed = (hash ^ bytes).wrapping_mul(MIX);
+        mixed ^ (mixed >> 32)
+    };
+    let (chunks, rest) = key.as_chunks::<8>();
+    let hash = chunks.iter().fold(key.len() as u64, |hash, chunk| {
+        step(hash, u64::from_le_bytes(*chunk))
+    });
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    step(step(hash, u64::from_le_bytes(last)), MIX).wrapping_mul(MIX)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub struct Args {
     /// one client has in flight
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     depth: u32,
-    /// Commands and their shares: get, set, mget:N, mset:N, incr, ping
+    /// Commands and their shares: get, set, hset, mget:N, mset:N, incr, ping
     #[arg(short, long, value_name = "LIST", default_value = "get=80,set=20", value_parser = parse_mix)]
     mix: Mix,
     /// One command only

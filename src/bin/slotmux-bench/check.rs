@@ -162,6 +162,7 @@ pub fn judge(
     match ask.op {
         Op::Get => element(reply, ask.key, keys, scratch),
         Op::Set | Op::Mset(_) => right_if(reply == b"+OK\r\n"),
+        Op::Hset => right_if(matches!(reply, b":0\r\n" | b":1\r\n")),
         Op::Ping => right_if(reply == b"+PONG\r\n"),
         Op::Incr => {
             let value = reply

@@ -16,6 +16,8 @@ pub enum Op {
     Get,
     /// `SET key value`, always the one value that the key can have
     Set,
+    /// `HSET key:hash field value`, of hashes that nothing else touches
+    Hset,
     /// `MGET` of this many keys
     Mget(u16),
     /// `MSET` of this many keys
@@ -31,6 +33,7 @@ impl fmt::Display for Op {
         match self {
             Op::Get => f.write_str("get"),
             Op::Set => f.write_str("set"),
+            Op::Hset => f.write_str("hset"),
             Op::Mget(n) => write!(f, "mget:{n}"),
             Op::Mset(n) => write!(f, "mset:{n}"),
             Op::Incr => f.write_str("incr"),
@@ -39,7 +42,7 @@ impl fmt::Display for Op {
     }
 }
 
-/// Reads one command of a mix: `get`, `set`, `mget:10`, `mset:10`, `incr`, `ping`.
+/// Reads one command of a mix: `get`, `set`, `hset`, `mget:10`, `mset:10`, `incr`, `ping`.
 pub fn parse_op(text: &str) -> Result<Op, String> {
     let (name, count) = match text.split_once(':') {
         Some((name, count)) => {
@@ -56,12 +59,13 @@ pub fn parse_op(text: &str) -> Result<Op, String> {
     match (name.to_ascii_lowercase().as_str(), count) {
         ("get", None) => Ok(Op::Get),
         ("set", None) => Ok(Op::Set),
+        ("hset", None) => Ok(Op::Hset),
         ("incr", None) => Ok(Op::Incr),
         ("ping", None) => Ok(Op::Ping),
         ("mget", n) => Ok(Op::Mget(n.unwrap_or(10))),
         ("mset", n) => Ok(Op::Mset(n.unwrap_or(10))),
         _ => Err(format!(
-            "{text}: not one of get, set, mget:N, mset:N, incr, ping"
+            "{text}: not one of get, set, hset, mget:N, mset:N, incr, ping"
         )),
     }
 }
@@ -146,7 +150,7 @@ impl fmt::Display for Mix {
 pub struct Ask {
     /// The command.
     pub op: Op,
-    /// GET and SET: the key's index. MGET and MSET: the seed that its keys are drawn from. INCR: the counter.
+    /// GET, SET and HSET: the key's index. MGET and MSET: the seed that its keys are drawn from. INCR: the counter.
     pub key: u64,
 }
 
@@ -155,7 +159,7 @@ impl Ask {
     pub fn draw(mix: &Mix, keys: &Keyspace, random: &mut fastrand::Rng) -> Ask {
         let op = mix.pick(random);
         let key = match op {
-            Op::Get | Op::Set => random.u64(..keys.count()),
+            Op::Get | Op::Set | Op::Hset => random.u64(..keys.count()),
             Op::Mget(_) | Op::Mset(_) => random.u64(..),
             Op::Incr => random.u64(..COUNTERS_PER_CLIENT),
             Op::Ping => 0,
@@ -169,7 +173,7 @@ impl Ask {
         let (many, one) = match self.op {
             Op::Mget(n) | Op::Mset(n) => (n, None),
             Op::Get | Op::Set => (0, Some(self.key)),
-            Op::Incr | Op::Ping => (0, None),
+            Op::Hset | Op::Incr | Op::Ping => (0, None),
         };
         (0..many).map(move |_| random.u64(..count)).chain(one)
     }
@@ -191,6 +195,15 @@ impl Ask {
             Op::Set => {
                 out.extend_from_slice(b"*3\r\n$3\r\nSET\r\n");
                 append_key(keys, self.key, scratch, out);
+                append_value(keys, self.key, out);
+            }
+            Op::Hset => {
+                out.extend_from_slice(b"*4\r\n$4\r\nHSET\r\n");
+                scratch.clear();
+                keys.append_key(self.key, scratch);
+                scratch.extend_from_slice(b":hash");
+                append_bulk(scratch, out);
+                append_bulk(b"field", out);
                 append_value(keys, self.key, out);
             }
             Op::Mget(n) => {
