@@ -72,9 +72,9 @@ fn the_first_users_namespaces() {
     assert_eq!((llm.ttl.jitter, reports.ttl.jitter), (0.1, 0.1));
     assert_eq!(
         (chunks.ttl.mode, docs.ttl.mode),
-        (Mode::Observe, Mode::Enforce)
+        (Mode::Enforce, Mode::Enforce)
     );
-    assert_eq!((docs.max_key, docs.deny.len()), (Some(1024), 2));
+    assert_eq!((docs.max_key, docs.deny.len()), (Some(1024), 1));
 }
 
 #[test]
@@ -189,10 +189,12 @@ fn what_is_meant_otherwise_is_said() {
             "REDIS_TTL_COMMUNITY_REPORTS: -5 is negative and counts as 0 for namespace \"community_reports\""
         ]
     );
-    let (found, warnings) = ttls(&[("REDIS_TTL_CHUNKS", "60")]);
-    assert_eq!(found.0[2], Some(60));
+    let enforced = "{ default = \"none\" }    # these keys";
+    assert!(EXAMPLE.contains(enforced));
+    let observed = EXAMPLE.replace(enforced, "{ mode = \"observe\" } # these keys");
+    let loaded = load_with_origins(&sources(&observed, &[("REDIS_TTL_CHUNKS", "60")])).unwrap();
     assert_eq!(
-        warnings,
+        lines(&loaded.warnings),
         [
             "REDIS_TTL_CHUNKS: sets the default TTL of namespace \"text_chunks\", whose mode is \"observe\": it is not \
           enforced"
