@@ -185,3 +185,19 @@ fn every_key_is_read() {
         ("debug", Format::Json)
     );
 }
+
+#[test]
+fn zero_and_none_switch_off() {
+    for text in ["0", "\"0\"", "\"0s\"", "\"none\""] {
+        let config = loaded(
+            &format!("[[listener]]\nidle_timeout = {text}\ntcp_keepalive = {text}\n{CLUSTER}"),
+            &[],
+        );
+        let listener = &config.listeners[0];
+        assert_eq!(
+            (listener.idle_timeout, listener.tcp_keepalive),
+            (None, None),
+            "{text}"
+        );
+    }
+}
