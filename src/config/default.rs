@@ -97,6 +97,7 @@ impl Default for Connections {
             max_in_flight_bytes: 16 * MIB,
             connect_timeout: Duration::from_secs(5),
             backoff: (Duration::from_millis(100), Duration::from_secs(10)),
+            health_interval: Some(Duration::from_secs(30)),
         }
     }
 }

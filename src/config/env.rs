@@ -24,7 +24,7 @@ enum Unit {
 }
 
 /// Variables that stand for one key.
-const NAMED: [(&str, &str, Unit); 10] = [
+const NAMED: [(&str, &str, Unit); 11] = [
     (REDIS_URL, "cluster.seeds", Unit::AsInFile),
     ("REDIS_USERNAME", "cluster.username", Unit::AsInFile),
     ("REDIS_PASSWORD", "cluster.password", Unit::AsInFile),
@@ -36,6 +36,11 @@ const NAMED: [(&str, &str, Unit); 10] = [
     (
         "REDIS_SOCKET_TIMEOUT",
         "cluster.timeouts.response",
+        Unit::Seconds,
+    ),
+    (
+        "REDIS_HEALTH_CHECK_INTERVAL",
+        "cluster.connections.health_interval",
         Unit::Seconds,
     ),
     ("SLOTMUX_LISTEN", "listener.bind", Unit::AsInFile),

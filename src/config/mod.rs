@@ -189,6 +189,8 @@ pub struct Connections {
     pub connect_timeout: Duration,
     /// Pause after the first failed connect, and the longest one; it doubles in between.
     pub backoff: (Duration, Duration),
+    /// A connection that carries nothing for this long is sent a PING. `None`: never.
+    pub health_interval: Option<Duration>,
 }
 
 /// `[cluster.timeouts]`

@@ -132,7 +132,7 @@ fn send_on(worker: &Rc<Worker>, lane: &Rc<Lane>, taken: Unanswered) {
 
 /// Answers the commands of a lane whose deadline has passed, and gives up a connection that has been silent too long.
 pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
-    if lane.is_idle() {
+    if lane.is_idle() && !lane.is_pinged() {
         return;
     }
     if lane.is_held_back() {

@@ -68,6 +68,7 @@ fn variables_set_their_keys() {
             ("REDIS_PASSWORD", "q,r"),
             ("REDIS_CONNECTION_TIMEOUT", "2.5"),
             ("REDIS_SOCKET_TIMEOUT", "7"),
+            ("REDIS_HEALTH_CHECK_INTERVAL", "0"),
             ("REDIS_MAX_CONNECTIONS", "50"),
             ("SLOTMUX_WORKERS", "4"),
             ("SLOTMUX_LISTEN", "127.0.0.1:1, unix:s"),
@@ -97,6 +98,7 @@ fn variables_set_their_keys() {
         (cluster.timeouts.command, cluster.timeouts.response),
         (Duration::from_secs(2), Duration::from_secs(7))
     );
+    assert_eq!(cluster.connections.health_interval, None);
     // 50 less one lane for each of 4 workers and 2 protocols.
     assert_eq!(cluster.connections.dedicated_max, 42);
     assert_eq!(

@@ -54,6 +54,7 @@ max_in_flight = 11
 max_in_flight_bytes = "1MiB"
 connect_timeout = "1s"
 backoff = "1ms..2ms"
+health_interval = "none"
 [cluster.timeouts]
 command = "3s"
 response = "4s"
@@ -166,6 +167,7 @@ fn every_key_is_read() {
         c.backoff,
         (Duration::from_millis(1), Duration::from_millis(2))
     );
+    assert_eq!(c.health_interval, None);
     assert_eq!(
         (cluster.timeouts.command, cluster.timeouts.response),
         (Duration::from_secs(3), Duration::from_secs(4))

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{DAY, GIB, HOUR, KIB, MIB, MS};
 use crate::config::read::{addr_map, passwords, seeds};
 use crate::config::section::{Key, key, list, put, section, set_section};
-use crate::config::show::{choice, redacted, show_section, text, texts};
+use crate::config::show::{choice, or_word, redacted, show_section, text, texts};
 use crate::config::units::{show_duration, show_size};
 use crate::config::{Addr, Cluster, Connections, Kind, Retry, Timeouts, TopologyRefresh};
 
@@ -121,6 +121,11 @@ const CONNECTIONS: &[Key<Connections>] = &[
                 show_duration(longest)
             ))
         },
+    ),
+    key(
+        "health_interval",
+        |c, v, r| put(&mut c.health_interval, v.duration_or_none(MS..=DAY, r)),
+        |c| or_word(c.health_interval, "none", |time| text(&show_duration(time))),
     ),
 ];
 
