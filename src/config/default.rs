@@ -114,6 +114,7 @@ impl Default for Timeouts {
 impl Default for Retry {
     fn default() -> Retry {
         Retry {
+            on_timeout: true,
             reads: 2,
             unsent_writes: 3,
         }

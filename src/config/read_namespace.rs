@@ -6,20 +6,6 @@ use super::value::{Data, Value};
 use super::{element_key, env};
 use crate::command;
 
-/// `namespace.read_only`: yes or no.
-pub(super) fn boolean(value: &Value, reading: &mut Reading) -> Option<bool> {
-    const EXPECTED: &str = "true or false";
-    match &value.data {
-        Data::Boolean(boolean) => return Some(*boolean),
-        Data::Word(text) => match text.trim().parse() {
-            Ok(boolean) => return Some(boolean),
-            Err(_) => value.wrong(reading, format_args!("expected {EXPECTED}, got {text:?}")),
-        },
-        _ => value.mistyped(reading, EXPECTED),
-    }
-    None
-}
-
 /// `ttl.jitter`: a number from 0 to 1.
 pub(super) fn fraction(value: &Value, reading: &mut Reading) -> Option<f64> {
     const EXPECTED: &str = "a number from 0 to 1";

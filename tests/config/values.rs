@@ -59,6 +59,7 @@ health_interval = "none"
 command = "3s"
 response = "4s"
 [cluster.retry]
+on_timeout = false
 reads = 0
 unsent_writes = 1
 [cluster.topology]
@@ -172,7 +173,11 @@ fn every_key_is_read() {
         (cluster.timeouts.command, cluster.timeouts.response),
         (Duration::from_secs(3), Duration::from_secs(4))
     );
-    assert_eq!((cluster.retry.reads, cluster.retry.unsent_writes), (0, 1));
+    let retry = &cluster.retry;
+    assert_eq!(
+        (retry.on_timeout, retry.reads, retry.unsent_writes),
+        (false, 0, 1)
+    );
     let topology = &cluster.topology;
     assert_eq!(
         (topology.refresh, topology.min_interval),

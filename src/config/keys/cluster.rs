@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{DAY, GIB, HOUR, KIB, MIB, MS};
-use crate::config::read::{addr_map, passwords, seeds};
+use crate::config::read::{addr_map, boolean, passwords, seeds};
 use crate::config::section::{Key, key, list, put, section, set_section};
 use crate::config::show::{choice, or_word, redacted, show_section, text, texts};
 use crate::config::units::{show_duration, show_size};
@@ -143,6 +143,11 @@ const TIMEOUTS: &[Key<Timeouts>] = &[
 ];
 
 const RETRY: &[Key<Retry>] = &[
+    key(
+        "on_timeout",
+        |t, v, r| put(&mut t.on_timeout, boolean(v, r)),
+        |t| t.on_timeout.to_string(),
+    ),
     key(
         "reads",
         |t, v, r| put(&mut t.reads, v.integer(0..=100, r)),

@@ -2,7 +2,8 @@
 
 use super::{GIB, MS, YEAR};
 use crate::config::draft::Draft;
-use crate::config::read_namespace::{boolean, commands, fraction, prefixes, variables};
+use crate::config::read::boolean;
+use crate::config::read_namespace::{commands, fraction, prefixes, variables};
 use crate::config::section::{Key, inherited, key, list, put, section, set_section};
 use crate::config::show::{choice, or_word, show_section, text, texts};
 use crate::config::units::{show_duration, show_size};
