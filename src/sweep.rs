@@ -1,4 +1,5 @@
-//! What time alone brings about: deadlines, silence, idle clients, hang-ups of paused clients, the memory budget.
+//! What time alone brings about: deadlines, silence, health checks, idle clients, hang-ups of paused clients, the
+//! memory budget.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -6,6 +7,7 @@ use std::time::Duration;
 use crate::client::{Client, Phase};
 use crate::clock::{Tick, ticks};
 use crate::transport::Hangup;
+use crate::upstream::health::check_health;
 use crate::upstream::lost::check_deadlines;
 use crate::worker::Worker;
 
@@ -37,6 +39,7 @@ pub async fn run(worker: Rc<Worker>) {
         let mut in_flight = 0;
         for lane in worker.lanes() {
             check_deadlines(&worker, &lane, now);
+            check_health(&worker, &lane, now);
             in_flight += lane.in_flight();
         }
         worker.stats.in_flight.set(in_flight as u64);

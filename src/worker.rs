@@ -106,6 +106,8 @@ pub struct Worker {
     pub response_timeout: u32,
     /// `connections.dedicated_idle` in ticks.
     pub dedicated_idle: u32,
+    /// `connections.health_interval` in ticks.
+    pub health_interval: Option<u32>,
     /// This worker's share of `connections.dedicated_max`, at least 1.
     pub dedicated_max: usize,
     address_map: AddressMap,
@@ -147,6 +149,7 @@ impl Worker {
             command_timeout: ticks(cluster.timeouts.command),
             response_timeout: ticks(cluster.timeouts.response),
             dedicated_idle: ticks(cluster.connections.dedicated_idle),
+            health_interval: cluster.connections.health_interval.map(ticks),
             dedicated_max: (cluster.connections.dedicated_max / config.server.workers).max(1),
             address_map: AddressMap::new(cluster.address_map.clone()),
             process,

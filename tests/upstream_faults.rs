@@ -180,6 +180,58 @@ fn a_read_is_repeated_and_a_write_is_not() {
     neighbour.finish();
 }
 
+#[test]
+fn a_read_may_be_left_unrepeated_after_a_silence() {
+    const TIMEOUT: &str = "ERR slotmux: upstream timeout";
+    let set = |value: bool, variable: &'static str| {
+        move |config: &mut common::ProxyConfig| {
+            config.set("cluster.retry.on_timeout", value);
+            config.env("REDIS_RETRY_ON_TIMEOUT", variable);
+        }
+    };
+    for (configure, is_repeated) in [
+        (set(true, ""), true),
+        (set(false, ""), false),
+        (set(true, "0"), false),
+        (set(false, "yes"), true),
+    ] {
+        // The first of each kind is never answered, or breaks the connection.
+        let seen = [(); 3].map(|()| AtomicUsize::new(0));
+        let peer = Peer::start(move |request| {
+            let (kind, steps) = match request.name().as_str() {
+                "GET" if request.word(1) == "broken" => (0, vec![Step::Close]),
+                "GET" => (1, Vec::new()),
+                "SET" => (2, Vec::new()),
+                _ => return None,
+            };
+            let is_first = seen[kind].fetch_add(1, Ordering::SeqCst) == 0;
+            Some(if is_first { steps } else { named(request) })
+        });
+        let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+            config.set("server.workers", 1);
+            config.set("cluster.connections.backoff", "10ms..50ms");
+            config.set("cluster.timeouts.command", "60s");
+            config.set("cluster.timeouts.response", "200ms");
+            configure(config);
+        });
+        let mut client = proxy.client();
+        let own = |key: &str| Value::Simple(key.to_owned());
+        // What is no silence is repeated whatever the key says, and a write never is.
+        assert_eq!(client.call(&["GET", "broken"]), own("broken"));
+        let expected = if is_repeated {
+            own("silent")
+        } else {
+            Value::Error(TIMEOUT.to_owned())
+        };
+        assert_eq!(client.call(&["GET", "silent"]), expected);
+        assert_eq!(client.call(&["SET", "silent", "1"]).error(), UNKNOWN);
+        assert_eq!(client.call(&["GET", "silent"]), own("silent"));
+        let asked = ["GET", "SET"].map(|name| peer.requests_named(name).len());
+        assert_eq!(asked, [4 + usize::from(is_repeated), 1]);
+        assert!(proxy.metric("slotmux_upstream_lost_total") >= Some(3.0));
+    }
+}
+
 /// Sends 16 MB of SETs to a node that reads none of them: the tail of it can't leave slotmux. The node says
 /// `first_words` and hangs up; a new connection is answered with each SET's value. Returns the replies and the peer.
 fn clogged(first_words: &[u8], configure: impl FnOnce(&mut common::ProxyConfig)) -> Clogged {

@@ -97,6 +97,7 @@ impl Default for Connections {
             max_in_flight_bytes: 16 * MIB,
             connect_timeout: Duration::from_secs(5),
             backoff: (Duration::from_millis(100), Duration::from_secs(10)),
+            health_interval: Some(Duration::from_secs(30)),
         }
     }
 }
@@ -113,6 +114,7 @@ impl Default for Timeouts {
 impl Default for Retry {
     fn default() -> Retry {
         Retry {
+            on_timeout: true,
             reads: 2,
             unsent_writes: 3,
         }

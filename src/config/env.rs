@@ -21,10 +21,12 @@ enum Unit {
     AsInFile,
     /// The variable is a number of seconds, perhaps with a fraction.
     Seconds,
+    /// The variable is true or false, or yes or no, or 1 or 0.
+    YesOrNo,
 }
 
 /// Variables that stand for one key.
-const NAMED: [(&str, &str, Unit); 10] = [
+const NAMED: [(&str, &str, Unit); 12] = [
     (REDIS_URL, "cluster.seeds", Unit::AsInFile),
     ("REDIS_USERNAME", "cluster.username", Unit::AsInFile),
     ("REDIS_PASSWORD", "cluster.password", Unit::AsInFile),
@@ -37,6 +39,16 @@ const NAMED: [(&str, &str, Unit); 10] = [
         "REDIS_SOCKET_TIMEOUT",
         "cluster.timeouts.response",
         Unit::Seconds,
+    ),
+    (
+        "REDIS_HEALTH_CHECK_INTERVAL",
+        "cluster.connections.health_interval",
+        Unit::Seconds,
+    ),
+    (
+        "REDIS_RETRY_ON_TIMEOUT",
+        "cluster.retry.on_timeout",
+        Unit::YesOrNo,
     ),
     ("SLOTMUX_LISTEN", "listener.bind", Unit::AsInFile),
     ("SLOTMUX_MAX_CLIENTS", "server.max_clients", Unit::AsInFile),
@@ -78,20 +90,15 @@ pub(super) fn named(env: &BTreeMap<String, String>, reading: &mut Reading) -> Va
             continue;
         };
         let origin = Origin::Variable((*variable).into());
-        let data = match unit {
-            Unit::AsInFile => Data::Word(text.to_owned()),
-            Unit::Seconds => match seconds(text) {
-                Some(duration) => Data::Duration(duration),
-                None => {
-                    reading.problem(
-                        &origin,
-                        format!("expected a number of seconds, got {text:?}"),
-                    );
-                    Data::Broken
-                }
-            },
+        let (data, expected) = match unit {
+            Unit::AsInFile => (Some(Data::Word(text.to_owned())), ""),
+            Unit::Seconds => (seconds(text).map(Data::Duration), "a number of seconds"),
+            Unit::YesOrNo => (yes_or_no(text).map(Data::Boolean), "true or false"),
         };
-        layer.add(key, origin, data);
+        if data.is_none() {
+            reading.problem(&origin, format!("expected {expected}, got {text:?}"));
+        }
+        layer.add(key, origin, data.unwrap_or(Data::Broken));
     }
     layer.into_value()
 }
@@ -119,6 +126,15 @@ pub(super) fn generic(env: &BTreeMap<String, String>, reading: &mut Reading) -> 
 
 fn seconds(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
+}
+
+/// What programs in Python and elsewhere take for a boolean, in any case.
+fn yes_or_no(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "1" => Some(true),
+        "false" | "no" | "0" => Some(false),
+        _ => None,
+    }
 }
 
 /// `SLOTMUX_PASSWORD`: the password of the user that `AUTH <password>` means, instead of what the file gave it.

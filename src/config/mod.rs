@@ -189,6 +189,8 @@ pub struct Connections {
     pub connect_timeout: Duration,
     /// Pause after the first failed connect, and the longest one; it doubles in between.
     pub backoff: (Duration, Duration),
+    /// A connection that carries nothing for this long is sent a PING. `None`: never.
+    pub health_interval: Option<Duration>,
 }
 
 /// `[cluster.timeouts]`
@@ -203,6 +205,8 @@ pub struct Timeouts {
 /// `[cluster.retry]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
+    /// Whether a read is tried again if its connection was given up for its silence.
+    pub on_timeout: bool,
     /// Tries after the first for a read whose connection was lost.
     pub reads: u32,
     /// Tries after the first for a write that was certainly not sent.

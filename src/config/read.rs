@@ -1,4 +1,4 @@
-//! The readings that only one key needs: addresses, passwords, limits of two parts, log levels.
+//! The readings that few keys need: switches, addresses, passwords, limits of two parts, log levels.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,6 +17,20 @@ const PASSWORD_FILE_MAX: u64 = 64 * 1024;
 
 const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
+
+/// `retry.on_timeout`, `namespace.read_only`: yes or no.
+pub(super) fn boolean(value: &Value, reading: &mut Reading) -> Option<bool> {
+    const EXPECTED: &str = "true or false";
+    match &value.data {
+        Data::Boolean(boolean) => return Some(*boolean),
+        Data::Word(text) => match text.trim().parse() {
+            Ok(boolean) => return Some(boolean),
+            Err(_) => value.wrong(reading, format_args!("expected {EXPECTED}, got {text:?}")),
+        },
+        _ => value.mistyped(reading, EXPECTED),
+    }
+    None
+}
 
 /// `listener.bind`: addresses, also as a comma list.
 pub(super) fn binds(value: &Value, reading: &mut Reading) -> Option<Vec<Bind>> {

@@ -1,39 +1,10 @@
-//! The readings that only namespaces need: prefixes, TTLs, fractions, names of commands and of environment variables.
-
-use std::ops::RangeInclusive;
-use std::time::Duration;
+//! The readings that only namespaces need: prefixes, fractions, names of commands and of environment variables.
 
 use super::problem::Reading;
 use super::suggest::nearest;
 use super::value::{Data, Value};
 use super::{element_key, env};
 use crate::command;
-
-/// `ttl.default`, `ttl.max`, `ttl.min`: a duration; `0`, `"0s"` and `"none"` stand for none.
-pub(super) fn ttl(
-    value: &Value,
-    range: RangeInclusive<Duration>,
-    reading: &mut Reading,
-) -> Option<Option<Duration>> {
-    match &value.data {
-        Data::Integer(0) => Some(None),
-        _ => value.duration_or_none(range, reading),
-    }
-}
-
-/// `namespace.read_only`: yes or no.
-pub(super) fn boolean(value: &Value, reading: &mut Reading) -> Option<bool> {
-    const EXPECTED: &str = "true or false";
-    match &value.data {
-        Data::Boolean(boolean) => return Some(*boolean),
-        Data::Word(text) => match text.trim().parse() {
-            Ok(boolean) => return Some(boolean),
-            Err(_) => value.wrong(reading, format_args!("expected {EXPECTED}, got {text:?}")),
-        },
-        _ => value.mistyped(reading, EXPECTED),
-    }
-    None
-}
 
 /// `ttl.jitter`: a number from 0 to 1.
 pub(super) fn fraction(value: &Value, reading: &mut Reading) -> Option<f64> {

@@ -204,6 +204,7 @@ impl Value {
         reading: &mut Reading,
     ) -> Option<Option<Duration>> {
         match &self.data {
+            Data::Integer(0) | Data::Duration(Duration::ZERO) => Some(None),
             Data::Text(text) | Data::Word(text)
                 if is_none(text) || units::duration(text) == Some(Duration::ZERO) =>
             {

@@ -107,7 +107,7 @@ async fn serve(worker: &Rc<Worker>, lane: &Rc<Lane>) -> End {
     })
     .await;
     lane.set_down(worker);
-    after_loss(worker, lane);
+    after_loss(worker, lane, &end);
     end
 }
 

@@ -79,6 +79,10 @@ pub struct Lane {
     held_back: Cell<bool>,
     /// When a dedicated lane was last used.
     pub(super) last_used: Cell<Tick>,
+    /// Whether a health check's PING is on its way, ahead of everything that is in flight.
+    pub(super) pinged: Cell<bool>,
+    /// From 0 to 1, by chance: how much sooner than others it is checked.
+    pub(super) eagerness: f64,
 }
 
 impl Lane {
@@ -102,6 +106,8 @@ impl Lane {
             mid_reply: Cell::new(false),
             held_back: Cell::new(false),
             last_used: Cell::new(now),
+            pinged: Cell::new(false),
+            eagerness: fastrand::f64(),
         }
     }
 
@@ -165,7 +171,7 @@ impl Lane {
 
     fn enqueue(self: &Rc<Self>, worker: &Worker, entry: InFlight) {
         let mut in_flight = self.in_flight.borrow_mut();
-        if in_flight.is_empty() {
+        if in_flight.is_empty() && !self.is_pinged() {
             // The silence that counts starts when a reply is owed.
             self.last_heard.set(worker.clock.now());
         }
@@ -381,6 +387,7 @@ impl Lane {
 
     /// Takes out everything that is not answered, oldest first, with what is known of its fate.
     pub(super) fn take_all(&self) -> Vec<Unanswered> {
+        self.forget_ping();
         let mut ring = self.ring.borrow_mut();
         let entries = std::mem::take(&mut *self.in_flight.borrow_mut());
         let mut unanswered = Vec::with_capacity(entries.len());

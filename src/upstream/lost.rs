@@ -1,8 +1,8 @@
 //! A connection broke, or a deadline passed: what becomes of the commands that were on the way.
 //!
 //! A command that was not handed to the kernel whole has not run and is sent again. One that was may have run: a read
-//! is sent again if nothing can have changed what it sees, a write is answered with an error that says so. Nothing is
-//! ever sent twice that may have changed data.
+//! is sent again if nothing can have changed what it sees and `retry` allows it, a write is answered with an error that
+//! says so. Nothing is ever sent twice that may have changed data.
 
 use std::rc::Rc;
 
@@ -13,13 +13,19 @@ use super::deliver::deliver_error;
 use super::inflight::{InFlight, Kind};
 use super::lane::{Class, Lane, Link, Unanswered};
 use super::overtaken;
+use super::read::End;
 
 /// The error for a write whose fate is unknown.
 const UNKNOWN_FATE: &str =
     "ERR slotmux: connection to the node was lost, the command may have been executed";
 
+/// The error for a read that its node left without a reply.
+const TIMEOUT: &str = "ERR slotmux: upstream timeout";
+
 /// Deals with everything that was in flight on a lane whose connection is gone.
-pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>) {
+pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
+    let retry = &worker.config.cluster.retry;
+    let is_final = matches!(end, End::Silent) && !retry.on_timeout;
     let mut unanswered = lane.take_all();
     settle_half(worker, lane, &mut unanswered);
     let repeatable = repeatable(&unanswered);
@@ -32,10 +38,12 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>) {
             }
             continue;
         }
-        let (retry, tries) = (&worker.config.cluster.retry, u32::from(entry.tries));
+        let tries = u32::from(entry.tries);
         let has_time = worker.has_time(entry);
-        if taken.was_written && !(repeatable && tries < retry.reads) {
-            deliver_error(worker, entry, UNKNOWN_FATE);
+        if taken.was_written && (is_final || !repeatable || tries >= retry.reads) {
+            let is_timeout = is_final && !entry.write;
+            let error = if is_timeout { TIMEOUT } else { UNKNOWN_FATE };
+            deliver_error(worker, entry, error);
             worker.repair_expiry(taken.entry, &taken.request);
         } else if !has_time || (!taken.was_written && entry.write && tries >= retry.unsent_writes) {
             if !has_time {
@@ -132,7 +140,7 @@ fn send_on(worker: &Rc<Worker>, lane: &Rc<Lane>, taken: Unanswered) {
 
 /// Answers the commands of a lane whose deadline has passed, and gives up a connection that has been silent too long.
 pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
-    if lane.is_idle() {
+    if lane.is_idle() && !lane.is_pinged() {
         return;
     }
     if lane.is_held_back() {
@@ -184,7 +192,7 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         let text = if entry.write {
             "ERR slotmux: upstream timeout, the command may have been executed"
         } else {
-            "ERR slotmux: upstream timeout"
+            TIMEOUT
         };
         deliver_error(worker, &entry, text);
     }

@@ -99,11 +99,13 @@ impl Replies {
             };
             worker.stats.upstream_reads.inc();
             lane.heard(worker.clock.now());
+            let was_idle = lane.is_idle();
             if let Err(end) = self.take(worker, lane, &scratch[..kept + read]) {
                 return Poll::Ready(end);
             }
             lane.wake_waiting(worker);
-            if lane.class == Class::Dedicated && lane.is_idle() {
+            // One that was idle is in the pool already, unused since: it was a health check that was answered.
+            if lane.class == Class::Dedicated && lane.is_idle() && !was_idle {
                 worker.release(lane);
             }
         }
@@ -143,6 +145,9 @@ impl Replies {
             start = at;
         }
         if at - start > STREAM_FROM && (self.streamed > 0 || buf[start] != b'>') {
+            if lane.is_pinged() {
+                return Err(End::Unasked);
+            }
             let entry = lane
                 .entries()
                 .borrow()
@@ -186,6 +191,9 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     // A reply that is too many would be taken for the next command's, which has not even left.
     if !lane.ring().borrow().front_is_begun() {
         return Err(End::Unasked);
+    }
+    if lane.is_pinged() {
+        return lane.take_pong(reply);
     }
     let entry = lane
         .entries()

@@ -68,6 +68,8 @@ fn variables_set_their_keys() {
             ("REDIS_PASSWORD", "q,r"),
             ("REDIS_CONNECTION_TIMEOUT", "2.5"),
             ("REDIS_SOCKET_TIMEOUT", "7"),
+            ("REDIS_HEALTH_CHECK_INTERVAL", "0"),
+            ("REDIS_RETRY_ON_TIMEOUT", "no"),
             ("REDIS_MAX_CONNECTIONS", "50"),
             ("SLOTMUX_WORKERS", "4"),
             ("SLOTMUX_LISTEN", "127.0.0.1:1, unix:s"),
@@ -97,6 +99,8 @@ fn variables_set_their_keys() {
         (cluster.timeouts.command, cluster.timeouts.response),
         (Duration::from_secs(2), Duration::from_secs(7))
     );
+    assert_eq!(cluster.connections.health_interval, None);
+    assert!(!cluster.retry.on_timeout);
     // 50 less one lane for each of 4 workers and 2 protocols.
     assert_eq!(cluster.connections.dedicated_max, 42);
     assert_eq!(
@@ -117,6 +121,24 @@ fn variables_set_their_keys() {
     assert!(
         matches!(&config.users[..], [User { name, passwords }] if name == "default" && passwords[0].matches(b"hush"))
     );
+}
+
+#[test]
+fn a_variable_says_yes_or_no_in_many_ways() {
+    for (text, expected) in [
+        ("true", true),
+        ("True", true),
+        ("YES", true),
+        (" 1 ", true),
+        ("", true),
+        ("false", false),
+        ("False", false),
+        ("no", false),
+        ("0", false),
+    ] {
+        let config = loaded(CLUSTER, &[("REDIS_RETRY_ON_TIMEOUT", text)]);
+        assert_eq!(config.cluster.retry.on_timeout, expected, "{text:?}");
+    }
 }
 
 #[test]

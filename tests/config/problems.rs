@@ -338,6 +338,12 @@ REDIS_SOCKET_TIMEOUT=NaN
 -> expected a number of seconds, got "NaN"
 REDIS_SOCKET_TIMEOUT=0
 -> cluster.timeouts.response: 0s is out of range: 1ms to 1h
+REDIS_HEALTH_CHECK_INTERVAL=-1
+-> expected a number of seconds, got "-1"
+REDIS_HEALTH_CHECK_INTERVAL=86401
+-> cluster.connections.health_interval: 86401s is out of range: 1ms to 1d
+REDIS_RETRY_ON_TIMEOUT=2
+-> expected true or false, got "2"
 REDIS_MAX_CONNECTIONS=fifty
 -> expected a whole number, got "fifty"
 REDIS_URL=rediss://h

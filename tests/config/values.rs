@@ -54,10 +54,12 @@ max_in_flight = 11
 max_in_flight_bytes = "1MiB"
 connect_timeout = "1s"
 backoff = "1ms..2ms"
+health_interval = "none"
 [cluster.timeouts]
 command = "3s"
 response = "4s"
 [cluster.retry]
+on_timeout = false
 reads = 0
 unsent_writes = 1
 [cluster.topology]
@@ -166,11 +168,16 @@ fn every_key_is_read() {
         c.backoff,
         (Duration::from_millis(1), Duration::from_millis(2))
     );
+    assert_eq!(c.health_interval, None);
     assert_eq!(
         (cluster.timeouts.command, cluster.timeouts.response),
         (Duration::from_secs(3), Duration::from_secs(4))
     );
-    assert_eq!((cluster.retry.reads, cluster.retry.unsent_writes), (0, 1));
+    let retry = &cluster.retry;
+    assert_eq!(
+        (retry.on_timeout, retry.reads, retry.unsent_writes),
+        (false, 0, 1)
+    );
     let topology = &cluster.topology;
     assert_eq!(
         (topology.refresh, topology.min_interval),
@@ -184,4 +191,20 @@ fn every_key_is_read() {
         (config.log.level.as_str(), config.log.format),
         ("debug", Format::Json)
     );
+}
+
+#[test]
+fn zero_and_none_switch_off() {
+    for text in ["0", "\"0\"", "\"0s\"", "\"none\""] {
+        let config = loaded(
+            &format!("[[listener]]\nidle_timeout = {text}\ntcp_keepalive = {text}\n{CLUSTER}"),
+            &[],
+        );
+        let listener = &config.listeners[0];
+        assert_eq!(
+            (listener.idle_timeout, listener.tcp_keepalive),
+            (None, None),
+            "{text}"
+        );
+    }
 }

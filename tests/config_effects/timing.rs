@@ -117,6 +117,46 @@ fn a_silent_connection_is_given_up_after_the_response_timeout() {
     }
 }
 
+/// Health checks that a peer got on connections that carried a SET. Those of RESP3 greet by HELLO, so their PINGs are
+/// health checks.
+fn checks(peer: &Peer) -> usize {
+    let used: Vec<usize> = peer
+        .requests_named("SET")
+        .iter()
+        .map(|request| request.connection)
+        .collect();
+    let pings = peer.requests_named("PING");
+    pings
+        .iter()
+        .filter(|ping| used.contains(&ping.connection))
+        .count()
+}
+
+#[test]
+fn idle_connections_are_checked_in_the_health_interval() {
+    let peers = [(); 4].map(|()| Peer::start(|_| None));
+    let [by_key, by_variable, never, by_default] = &peers;
+    let used = |peer: &Peer, key: &str, variable: &str| {
+        let proxy = start(peer, |config| {
+            config.set("cluster.connections.health_interval", key);
+            config.env("REDIS_HEALTH_CHECK_INTERVAL", variable);
+        });
+        let mut client = proxy.client_resp3();
+        assert_eq!(client.call(&["SET", "key", "1"]), Value::ok());
+        proxy
+    };
+    let _proxies = [
+        used(by_default, "30s", ""),
+        used(never, "100ms", "0"),
+        used(by_key, "100ms", ""),
+        used(by_variable, "none", "0.1"),
+    ];
+    for peer in [by_key, by_variable] {
+        poll_until(PATIENCE, "many health checks", || checks(peer) >= 10);
+    }
+    assert_eq!((checks(never), checks(by_default)), (0, 0));
+}
+
 /// Questions about the cluster that a peer got.
 fn asked(peer: &Peer) -> usize {
     peer.requests_named("CLUSTER").len()

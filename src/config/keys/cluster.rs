@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::{DAY, GIB, HOUR, KIB, MIB, MS};
-use crate::config::read::{addr_map, passwords, seeds};
+use crate::config::read::{addr_map, boolean, passwords, seeds};
 use crate::config::section::{Key, key, list, put, section, set_section};
-use crate::config::show::{choice, redacted, show_section, text, texts};
+use crate::config::show::{choice, or_word, redacted, show_section, text, texts};
 use crate::config::units::{show_duration, show_size};
 use crate::config::{Addr, Cluster, Connections, Kind, Retry, Timeouts, TopologyRefresh};
 
@@ -122,6 +122,11 @@ const CONNECTIONS: &[Key<Connections>] = &[
             ))
         },
     ),
+    key(
+        "health_interval",
+        |c, v, r| put(&mut c.health_interval, v.duration_or_none(MS..=DAY, r)),
+        |c| or_word(c.health_interval, "none", |time| text(&show_duration(time))),
+    ),
 ];
 
 const TIMEOUTS: &[Key<Timeouts>] = &[
@@ -138,6 +143,11 @@ const TIMEOUTS: &[Key<Timeouts>] = &[
 ];
 
 const RETRY: &[Key<Retry>] = &[
+    key(
+        "on_timeout",
+        |t, v, r| put(&mut t.on_timeout, boolean(v, r)),
+        |t| t.on_timeout.to_string(),
+    ),
     key(
         "reads",
         |t, v, r| put(&mut t.reads, v.integer(0..=100, r)),

@@ -2,7 +2,8 @@
 
 use super::{GIB, MS, YEAR};
 use crate::config::draft::Draft;
-use crate::config::read_namespace::{boolean, commands, fraction, prefixes, ttl, variables};
+use crate::config::read::boolean;
+use crate::config::read_namespace::{commands, fraction, prefixes, variables};
 use crate::config::section::{Key, inherited, key, list, put, section, set_section};
 use crate::config::show::{choice, or_word, show_section, text, texts};
 use crate::config::units::{show_duration, show_size};
@@ -80,17 +81,17 @@ const TTL_KEYS: &[Key<Ttl>] = &[
     ),
     key(
         "default",
-        |t, v, r| put(&mut t.default, ttl(v, TTLS, r)),
+        |t, v, r| put(&mut t.default, v.duration_or_none(TTLS, r)),
         |t| shown_ttl(t.default),
     ),
     key(
         "max",
-        |t, v, r| put(&mut t.max, ttl(v, TTLS, r)),
+        |t, v, r| put(&mut t.max, v.duration_or_none(TTLS, r)),
         |t| shown_ttl(t.max),
     ),
     key(
         "min",
-        |t, v, r| put(&mut t.min, ttl(v, TTLS, r)),
+        |t, v, r| put(&mut t.min, v.duration_or_none(TTLS, r)),
         |t| shown_ttl(t.min),
     ),
     key(
