@@ -140,6 +140,7 @@ fn every_key_and_variable_has_its_test() {
         let is_implied = ["cluster.seeds", "user.name"].contains(name);
         let name = name.strip_prefix("defaults.").unwrap_or(name);
         let name = name.strip_prefix("namespace.").unwrap_or(name);
+        let name = name.strip_prefix("ttl.").unwrap_or(name);
         assert!(is_implied || text.contains(name), "{name} is not in {file}");
     }
 }
