@@ -82,6 +82,9 @@ fn the_backlog_is_the_kernels_queue() {
             config.set("server.backlog", backlog);
             config.set("server.workers", 1);
         });
+        // Whoever connected before this one is accepted then, and no longer in the queue.
+        let mut first = proxy.client();
+        first.call(&["PING"]);
         proxy.signal("STOP");
         let taken = taken_by_the_kernel(&proxy, 20, limit);
         proxy.signal("CONT");
