@@ -47,3 +47,18 @@ fn split_points() {
 fn differential() {
     replay("differential", fuzz::differential::check);
 }
+
+#[test]
+fn ttl_plan() {
+    replay("ttl_plan", fuzz::ttl_plan::check);
+}
+
+/// Without a fuzzer at hand, a fixed sample of what it would try.
+#[test]
+fn ttl_plan_of_random_choices() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..100_000 {
+        let choices: Vec<u8> = (0..random.usize(24..96)).map(|_| random.u8(..)).collect();
+        fuzz::ttl_plan::check(&choices);
+    }
+}

@@ -2,5 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client;
+#[path = "../../src/command/mod.rs"]
+pub mod command;
+pub mod config;
+#[path = "../../src/policy/mod.rs"]
+pub mod policy;
 #[path = "../../src/resp/mod.rs"]
 pub mod resp;

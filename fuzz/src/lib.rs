@@ -5,4 +5,6 @@ pub mod choices;
 pub mod differential;
 pub mod reply;
 pub mod request;
+pub mod server;
 pub mod split_points;
+pub mod ttl_plan;

@@ -22,6 +22,7 @@ pub(super) struct Appendix<'a, 'out> {
     commands: u32,
     actions: Actions,
     atomic: bool,
+    refusal: Option<String>,
 }
 
 impl<'a, 'out> Appendix<'a, 'out> {
@@ -33,6 +34,7 @@ impl<'a, 'out> Appendix<'a, 'out> {
             commands: 0,
             actions: Actions::NONE,
             atomic: false,
+            refusal: None,
         }
     }
 
@@ -81,6 +83,14 @@ impl<'a, 'out> Appendix<'a, 'out> {
         }
     }
 
+    /// Refuses the whole request if the policy of a subject is enforced. The first text is the one that counts.
+    pub fn refuse(&mut self, subject: &Subject, text: String) {
+        self.actions = self.actions.and(Actions::REFUSED);
+        if subject.ttl.mode == Mode::Enforce {
+            self.refusal.get_or_insert(text);
+        }
+    }
+
     fn pexpire(&mut self, at: usize, milliseconds: u64, condition: &[u8]) {
         self.out.extend_from_slice(b"*4\r\n$7\r\nPEXPIRE\r\n");
         copy(self.out, self.case.request, at..at + 1);
@@ -95,6 +105,9 @@ impl<'a, 'out> Appendix<'a, 'out> {
         let Case {
             request, command, ..
         } = self.case;
+        if let Some(text) = self.refusal {
+            return Ruled::refused(text);
+        }
         if self.commands == 0 {
             return Ruled {
                 actions: self.actions,

@@ -36,6 +36,10 @@ pub fn govern(
         Some(text) => Ruled::refused(text),
         None => rule(&case, namespace, out),
     };
+    // A rule may find out only after it has written something.
+    if matches!(governed, Governed::AsIs | Governed::Refused(_)) {
+        out.clear();
+    }
     Decision {
         namespace,
         actions,
@@ -74,7 +78,7 @@ fn rule(case: &Case, namespace: NamespaceId, out: &mut Vec<u8>) -> Ruled {
         Lifetime::Restore => restore::restore(&subject, out),
         _ => Ruled::AS_IS,
     };
-    ruled.under(subject.ttl.mode, out)
+    ruled.under(subject.ttl.mode)
 }
 
 /// A request with all that a decision may depend on.
@@ -124,11 +128,10 @@ impl Ruled {
     }
 
     /// Where the policy only observes, nothing comes of it but the actions.
-    pub fn under(self, mode: Mode, out: &mut Vec<u8>) -> Ruled {
+    pub fn under(self, mode: Mode) -> Ruled {
         if mode == Mode::Enforce {
             return self;
         }
-        out.clear();
         Ruled {
             governed: Governed::AsIs,
             ..self

@@ -70,7 +70,7 @@ pub(super) fn msetnx(case: &Case, out: &mut Vec<u8>) -> Ruled {
     let Some(subject) = Subject::of_key(case, 1) else {
         return Ruled::AS_IS;
     };
-    setnx(&subject, out).under(subject.ttl.mode, out)
+    setnx(&subject, out).under(subject.ttl.mode)
 }
 
 /// `MSETEX numkeys key value [key value …] [NX | XX] [EX | PX | EXAT | PXAT | KEEPTTL]`
@@ -87,6 +87,10 @@ pub(super) fn msetex(case: &Case, out: &mut Vec<u8>) -> Ruled {
         shared &= *namespace.get_or_insert(found) == found;
         from = at + 2;
     });
+    // The last key lacks its value, so that the server refuses it.
+    if from > case.request.argc() {
+        return Ruled::AS_IS;
+    }
     let options = read(case.request, from, Of::MSetEx);
     let one = namespace
         .filter(|_| shared)
@@ -98,13 +102,12 @@ pub(super) fn msetex(case: &Case, out: &mut Vec<u8>) -> Ruled {
         _ => return each_after_msetex(case, options, out),
     };
     match one {
-        Some(one) => ruled.under(one.ttl.mode, out),
+        Some(one) => ruled.under(one.ttl.mode),
         None => ruled,
     }
 }
 
 fn each_after_msetex(case: &Case, options: Options, out: &mut Vec<u8>) -> Ruled {
-    let mut refusal = None;
     let mut appendix = Appendix::new(case, out);
     let _ = case.each_key(|at| {
         let Some(subject) = Subject::of_key(case, at) else {
@@ -114,27 +117,20 @@ fn each_after_msetex(case: &Case, options: Options, out: &mut Vec<u8>) -> Ruled 
             Options::Ttl(ttl) => match subject.judge_option(ttl) {
                 Judged::Becomes(_, Actions::CLAMPED) => None,
                 Judged::Stays | Judged::Becomes(..) => return,
-                Judged::Refused(text) => {
-                    refusal = Some((text, subject.ttl.mode));
-                    return;
-                }
+                Judged::Refused(text) => return appendix.refuse(&subject, text),
             },
             Options::Keep => subject.default_of_kept(),
             _ => subject.default(),
         };
         appendix.attach(&subject, default, subject.ttl.max);
     });
-    let ruled = appendix.finish();
-    match refusal {
-        Some((text, mode)) => Ruled::refused(text).under(mode, out),
-        None => ruled,
-    }
+    appendix.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::rows::{check, seconds, under};
-    use crate::config::{KeepTtl, OverMax, Strength};
+    use crate::config::{KeepTtl, Mode, OverMax, Strength};
 
     #[test]
     fn mset_is_a_set_for_each_pair() {
@@ -217,6 +213,7 @@ mod tests {
                 ("MSETEX 1 w v EX 500", "clamped: ="),
                 ("MSETEX 1 f v EX 500", "="),
                 ("MSETEX 5 k v", "="),
+                ("MSETEX 2 k v keepttl", "="),
                 // Several namespaces: in place nothing would be right for all.
                 ("MSETEX 2 k 1 f 2 EX 50", "="),
                 (
@@ -236,6 +233,18 @@ mod tests {
                     "appended: MULTI | MSETEX 1 k v FOO | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",
                 ),
             ],
+        );
+        let watched = under(|ttl| {
+            ttl.max = seconds(10);
+            ttl.over_max = OverMax::Reject;
+            ttl.mode = Mode::Observe;
+        });
+        check(
+            &watched,
+            &[(
+                "MSETEX 2 k 1 o 2 EX 80",
+                "appended+refused: MULTI | MSETEX 2 k 1 o 2 EX 80 | PEXPIRE o 70000 LT | EXEC",
+            )],
         );
         let strict = under(|ttl| {
             ttl.max = seconds(100);

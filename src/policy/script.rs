@@ -1,15 +1,12 @@
 //! Scripts and functions, which may do anything to the keys that they declare, and to others.
 
-use super::Actions;
 use super::append::Appendix;
 use super::govern::{Case, Ruled};
 use super::subject::Subject;
-use crate::config::{Mode, Scripts};
+use crate::config::Scripts;
 
 /// EVAL, EVALSHA and FCALL: expiries for the declared keys, or a refusal if the policy of one of them asks for that.
 pub(super) fn script(case: &Case, out: &mut Vec<u8>) -> Ruled {
-    let mut refusal = None;
-    let mut refused = Actions::NONE;
     let mut appendix = Appendix::new(case, out);
     // Every key was found once already, so this is no error.
     let _ = case.each_key(|at| {
@@ -19,34 +16,22 @@ pub(super) fn script(case: &Case, out: &mut Vec<u8>) -> Ruled {
         match subject.ttl.scripts {
             Scripts::Append => appendix.attach(&subject, subject.default(), subject.ttl.max),
             Scripts::Allow => {}
-            Scripts::Reject => {
-                refused = Actions::REFUSED;
-                if subject.ttl.mode == Mode::Enforce && refusal.is_none() {
-                    refusal = Some(format!(
-                        "ERR slotmux: namespace '{}' refuses scripts (ttl.scripts)",
-                        subject.name
-                    ));
-                }
-            }
+            Scripts::Reject => appendix.refuse(
+                &subject,
+                format!(
+                    "ERR slotmux: namespace '{}' refuses scripts (ttl.scripts)",
+                    subject.name
+                ),
+            ),
         }
     });
-    let ruled = appendix.finish();
-    match refusal {
-        Some(text) => {
-            out.clear();
-            Ruled::refused(text)
-        }
-        None => Ruled {
-            actions: ruled.actions.and(refused),
-            ..ruled
-        },
-    }
+    appendix.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::rows::{check, seconds, under};
-    use super::*;
+    use crate::config::{Mode, Scripts};
 
     #[test]
     fn declared_keys_by_policy() {
@@ -93,7 +78,13 @@ mod tests {
         );
         check(
             &with(Scripts::Reject, Mode::Observe),
-            &[("EVAL s 1 k", "refused: =")],
+            &[
+                ("EVAL s 1 k", "refused: ="),
+                (
+                    "EVAL s 2 k o",
+                    "appended+refused: MULTI | EVAL s 2 k o | PEXPIRE o 7000 NX | PEXPIRE o 70000 LT | EXEC",
+                ),
+            ],
         );
     }
 }

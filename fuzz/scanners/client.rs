@@ -1,0 +1,4 @@
+//! Of the clients only what a request is.
+
+#[path = "../../src/client/request.rs"]
+pub mod request;

@@ -1,0 +1,13 @@
+//! Of the configuration only what policies are made of.
+
+#[path = "../../src/config/namespace.rs"]
+mod namespace;
+
+pub use namespace::*;
+
+/// The part of slotmux' own that [`crate::policy::Policies::new`] reads.
+#[derive(Default)]
+pub struct Config {
+    pub namespaces: Vec<Namespace>,
+    pub unmatched: Unmatched,
+}
