@@ -23,6 +23,7 @@ mod read_namespace;
 mod secret;
 mod section;
 mod seed;
+mod settings;
 mod show;
 mod suggest;
 mod ttl_env;
@@ -30,6 +31,7 @@ mod units;
 mod value;
 
 pub use crate::cluster::addr::Addr;
+pub use check::is_no_upstream;
 pub use load::{Flags, Loaded, SourceFile, Sources, load, load_with_origins};
 pub use namespace::{
     JitterBy, KeepTtl, Mode, Namespace, OverMax, Persist, Scripts, Strength, Ttl, Unmatched,
@@ -37,6 +39,7 @@ pub use namespace::{
 pub use origins::Origins;
 pub use problem::{Origin, Problem};
 pub use secret::{Password, Secret};
+pub use settings::{Setting, Settings};
 pub use show::show;
 
 use problem::element_key;

@@ -27,7 +27,7 @@ pub(super) struct Setting {
     pub(super) key: String,
     /// Its whole name with the names of its sections: `listener.main.limits.max_args`.
     pub(super) named: String,
-    value: String,
+    pub(super) value: String,
 }
 
 /// A section on its way to the page: how its head, and the keys below it, are called.

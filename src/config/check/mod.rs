@@ -4,7 +4,7 @@ mod namespaces;
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::problem::{Origin, Reading};
+use super::problem::{Origin, Problem, Reading};
 use super::units::{show_duration, show_size};
 use super::{Addr, Bind, Config, Ttl};
 
@@ -155,13 +155,19 @@ fn users(config: &Config, reading: &mut Reading) {
     }
 }
 
+const NO_UPSTREAM: &str = "cluster.seeds: no upstream; give --upstream redis://HOST:PORT, REDIS_URL, or seeds in a \
+                           [[cluster]] section";
+
+/// Whether a problem is that no upstream is configured, which is none for who needs no upstream.
+pub fn is_no_upstream(problem: &Problem) -> bool {
+    problem.text == NO_UPSTREAM
+}
+
 fn upstream(config: &Config, reading: &mut Reading) {
     let cluster = &config.cluster;
     if reading.origin("cluster[0].seeds").is_none() {
-        let text = "cluster.seeds: no upstream; give --upstream redis://HOST:PORT, REDIS_URL, or seeds in a \
-                    [[cluster]] section";
         let at = origin(reading, &["cluster[0]"]);
-        reading.problem(&at, text);
+        reading.problem(&at, NO_UPSTREAM);
     }
     for seed in &cluster.seeds {
         if let Some((_, bind)) = binds(config).find(|(_, bind)| is_own(seed, bind)) {
