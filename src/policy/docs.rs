@@ -27,7 +27,8 @@ fn may_change_keys(command: &Command) -> bool {
     is_sent && command.keys != KeySpec::None && command.is_write()
 }
 
-fn sent(lifetime: Lifetime) -> String {
+/// What is sent under a policy for a command of that kind.
+pub fn sent(lifetime: Lifetime) -> String {
     match lifetime {
         Lifetime::Untouched => "as it is: it creates no key and takes no expiry away".into(),
         Lifetime::Set => {

@@ -18,6 +18,7 @@ mod options;
 mod restore;
 #[cfg(test)]
 mod rows;
+pub mod said;
 mod script;
 mod set;
 mod splice;
@@ -86,6 +87,11 @@ impl Policies {
         !self.policies.is_empty() || self.unmatched != Unmatched::Allow
     }
 
+    /// Whether there is a namespace that a key could be of.
+    pub fn has_namespaces(&self) -> bool {
+        !self.policies.is_empty()
+    }
+
     /// What is allowed on keys of no namespace.
     pub fn unmatched(&self) -> Unmatched {
         self.unmatched
@@ -114,6 +120,20 @@ impl Policies {
     /// The policy of a namespace; `None` for keys of none.
     pub fn get(&self, namespace: NamespaceId) -> Option<&Policy> {
         self.policies.get(usize::from(namespace.0).checked_sub(1)?)
+    }
+
+    /// The same with every policy enforced that only observes: what they would do.
+    #[must_use]
+    pub fn enforced(&self) -> Policies {
+        let mut enforced = self.clone();
+        for ttl in enforced
+            .policies
+            .iter_mut()
+            .filter_map(|policy| policy.ttl.as_mut())
+        {
+            ttl.mode = Mode::Enforce;
+        }
+        enforced
     }
 
     /// Every namespace with its number.

@@ -46,6 +46,18 @@ pub(super) struct TtlOption {
     count: usize,
 }
 
+impl TtlOption {
+    /// Index of the word that stands before the number.
+    pub fn at(self) -> usize {
+        self.at
+    }
+
+    /// How the number is meant.
+    pub fn form(self) -> Form {
+        self.form
+    }
+}
+
 /// Reads the options from argument `from` on.
 pub(super) fn read(request: &Request, from: usize, of: Of) -> Options {
     let (mut options, mut nx, mut xx) = (Options::None, false, false);

@@ -13,6 +13,8 @@ pub struct TtlPolicy {
     pub mode: Mode,
     /// For a write that brings no TTL, before jitter; never above `max`. `None`: the policy only bounds what is given.
     pub default: Option<u64>,
+    /// Whether nobody gave a default, so that it is the maximum.
+    pub is_max_the_default: bool,
     /// Upper bound.
     pub max: Option<u64>,
     /// Lower bound of what a write gives.
@@ -60,10 +62,12 @@ impl TtlPolicy {
         if ttl.mode == Mode::Off || (default, max, min) == (None, None, None) {
             return None;
         }
+        let is_max_the_default = default.is_none() && max.is_some();
         let default = default.or(max);
         Some(TtlPolicy {
             mode: ttl.mode,
             default,
+            is_max_the_default,
             max,
             min,
             jitter: ttl.jitter,
