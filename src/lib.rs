@@ -14,6 +14,7 @@ pub mod command;
 pub mod config;
 pub mod demo;
 pub mod drain;
+pub mod explain;
 pub mod listener;
 pub mod logging;
 pub mod mail;

@@ -120,7 +120,8 @@ fn route(command: &Command) -> String {
     text.to_owned()
 }
 
-fn merged(merge: Merge) -> &'static str {
+/// How replies are put together, in words.
+pub fn merged(merge: Merge) -> &'static str {
     match merge {
         Merge::Elements => "elements in order",
         Merge::AllOk => "OK if all say so",

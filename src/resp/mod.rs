@@ -1,4 +1,5 @@
-//! RESP2 and RESP3 as bytes: where a request or a reply ends, and how to write one. No I/O, no frames, no trees.
+//! RESP2 and RESP3 as bytes: where a request or a reply ends, and how to write one. No I/O, no frames; trees are only
+//! written.
 //!
 //! Nothing here allocates by a length that was only announced, and nesting is counted, never stacked.
 
@@ -6,6 +7,7 @@ pub mod inline;
 pub mod number;
 pub mod reply;
 pub mod scan;
+pub mod tree;
 pub mod write;
 
 pub use reply::{Progress, ReplyScanner};

@@ -3,7 +3,7 @@
 use crate::client::request::Request;
 use crate::command::{
     Answer, Command, CommandRef, KeyError, KeySpec, Learned, Merge, Route, Unresolved, blocks,
-    refused_error,
+    refused_error, resolve,
 };
 use crate::policy::{Decision, NamespaceId, Policies, govern, permitted, permitted_everywhere};
 use crate::slot::{Slot, slot_of};
@@ -81,6 +81,7 @@ pub enum Transaction {
 }
 
 /// What a plan depends on besides the request.
+#[derive(Clone, Copy)]
 pub struct Knowledge<'a> {
     /// Commands that our table lacks, where slotmux may learn them.
     pub learned: Option<&'a Learned>,
@@ -90,6 +91,17 @@ pub struct Knowledge<'a> {
     pub policies: &'a Policies,
     /// Unix time in milliseconds, for commands that name a moment.
     pub now: fn() -> u64,
+}
+
+impl<'a> Knowledge<'a> {
+    /// The command of a request, wherever it is described.
+    pub fn command(&self, request: &Request) -> Option<CommandRef<'a>> {
+        let command = resolve(request.bytes, request.args).ok();
+        command.map(CommandRef::Table).or_else(|| {
+            let learned = self.learned?.resolve(request.bytes, request.args)?;
+            Some(CommandRef::Learned(learned))
+        })
+    }
 }
 
 const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";

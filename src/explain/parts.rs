@@ -1,0 +1,85 @@
+//! What a plan sends: a request, or its parts for several slots, each with what the policies make of it.
+
+use std::borrow::Cow;
+
+use super::{MOST, words};
+use crate::client::request::Request;
+use crate::policy::{Decision, Governed, Policies};
+use crate::route::Plan;
+use crate::route::parts::{govern_part, keys_by_slot, write_part};
+use crate::slot::Slot;
+
+/// A request, or a part of one, on its way to one node.
+pub(super) struct Part<'a> {
+    pub slot: Option<Slot>,
+    /// The client's command, or the part of it.
+    pub own: Cow<'a, [u8]>,
+    /// What is sent instead, if anything is.
+    pub instead: Vec<u8>,
+    pub decision: Decision,
+}
+
+/// The parts that a plan sends. `rewritten` is what it left there.
+pub(super) fn parts<'a>(
+    request: &Request<'a>,
+    plan: &Plan,
+    policies: &Policies,
+    now: fn() -> u64,
+    rewritten: Vec<u8>,
+) -> Vec<Part<'a>> {
+    let whole = |slot, decision, instead| Part {
+        slot,
+        own: Cow::Borrowed(request.bytes),
+        instead,
+        decision,
+    };
+    match plan {
+        Plan::Forward { slot, decision, .. } => {
+            vec![whole(Some(*slot), decision.clone(), rewritten)]
+        }
+        Plan::Anywhere { .. } | Plan::Everywhere { .. } => {
+            vec![whole(None, Decision::NONE, Vec::new())]
+        }
+        Plan::Split { step, command, .. } => {
+            let keys = keys_by_slot(request, *step);
+            let groups = keys.chunk_by(|a, b| a.0 == b.0);
+            let part = |keys: &[(Slot, u32)]| {
+                let (mut own, mut instead) = (Vec::new(), Vec::new());
+                write_part(request, keys, *step, &mut own);
+                let decision = govern_part(policies, *command, &own, now, &mut instead);
+                Part {
+                    slot: Some(keys[0].0),
+                    own: Cow::Owned(own),
+                    instead,
+                    decision: decision.unwrap_or(Decision::NONE),
+                }
+            };
+            groups.map(part).collect()
+        }
+        Plan::Answer(..) | Plan::Transaction(_) | Plan::Refuse(_) | Plan::Unknown(_) => Vec::new(),
+    }
+}
+
+/// The commands of all parts.
+pub(super) fn sends(parts: &[Part]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for part in parts {
+        let bytes = match part.decision.governed {
+            Governed::AsIs => &part.own,
+            Governed::Rewritten(_) | Governed::Block(_) => &*part.instead,
+            Governed::Refused(_) => continue,
+        };
+        for line in words::commands(bytes, MOST) {
+            lines.push(match part.slot {
+                Some(slot) if parts.len() > 1 => format!("slot {}: {line}", slot.0),
+                _ => line,
+            });
+        }
+        if lines.len() > MOST {
+            lines.truncate(MOST);
+            lines.push("... and more".to_owned());
+            break;
+        }
+    }
+    lines
+}
