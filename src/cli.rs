@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the `slotmux` binary, and the help that explains it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -29,6 +30,8 @@ Examples:
     slotmux check slotmux.toml
   What would be in force, and where each value came from:
     slotmux config show --origin
+  What would become of a command:
+    slotmux explain --config slotmux.toml SET key value
 
 Flags override the environment, which overrides the file, which overrides the
 defaults. slotmux.example.toml lists every key with its default.";
@@ -58,6 +61,11 @@ pub enum Action {
     /// variables such as REDIS_URL override it.
     #[command(after_help = CHECK_HELP)]
     Check(CheckArgs),
+    /// Tell what would become of a command: where it would go, what would be sent, which policy decides
+    ///
+    /// Nothing is executed. The upstream is asked for its nodes if it answers at once; if not, the node is not told.
+    #[command(after_help = EXPLAIN_HELP)]
+    Explain(ExplainArgs),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigAction),
@@ -102,6 +110,19 @@ Examples:
 
 With --origin each value has a comment that says where it came from: FILE:LINE,
 the variable, the flag, or default.";
+
+const EXPLAIN_HELP: &str = "\
+Examples:
+  slotmux explain --config slotmux.toml SET session:7 data EX 600
+  REDIS_TTL_DOCS=3600 slotmux explain --config slotmux.toml HSET docs:1 a b
+
+A running slotmux tells the same of itself: SLOTMUX EXPLAIN <command> in any
+client.
+
+Exit status:
+  0  it is explained, also if the command would be refused
+  1  the configuration has problems
+  2  the command line itself was wrong";
 
 const RUN_HELP: &str = "\
 Examples:
@@ -179,6 +200,17 @@ pub struct ShowArgs {
     /// Say of each value where it came from
     #[arg(long)]
     pub origin: bool,
+}
+
+/// `slotmux explain`
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArgs {
+    /// Read this configuration file [env: SLOTMUX_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The command with its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<OsString>,
 }
 
 /// `slotmux demo`
@@ -261,6 +293,7 @@ mod tests {
         for text in [
             EXAMPLES,
             EXIT_STATUSES,
+            EXPLAIN_HELP,
             RUN_HELP,
             CHECK_HELP,
             SHOW_HELP,
@@ -278,6 +311,8 @@ mod tests {
             &["check"][..],
             &["walk"],
             &["config"],
+            &["explain"],
+            &["explain", "--config", "f.toml"],
             &["demo", "--primaries", "2"],
             &["run", "--port", "1"],
             &["ttl"],

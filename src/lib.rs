@@ -20,6 +20,8 @@ pub mod logging;
 pub mod mail;
 pub mod metrics;
 pub mod namespace_stats;
+pub mod observed;
+pub mod operator;
 pub mod policy;
 pub mod pool;
 pub mod process;

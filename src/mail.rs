@@ -23,6 +23,12 @@ pub async fn run(worker: Rc<Worker>, mut letters: UnboundedReceiver<Mail>) {
             Mail::Kill(kill, asker, reply) => {
                 let _ = reply.send(worker.kill(&kill, asker));
             }
+            Mail::Unmatched(reply) => {
+                let _ = reply.send(worker.unmatched.seen());
+            }
+            Mail::Observed(namespace, reply) => {
+                let _ = reply.send(worker.observed.examples(namespace));
+            }
             Mail::Drain => worker.drain(),
         }
     }

@@ -2,14 +2,18 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use slotmux::audit::{self, args::AuditArgs};
-use slotmux::cli::{Action, CheckArgs, Cli, ConfigAction, DemoArgs, RunArgs, ShowArgs, TtlAction};
-use slotmux::config::{self, Flags, Loaded, Log, Sources};
+use slotmux::cli::{
+    Action, CheckArgs, Cli, ConfigAction, DemoArgs, ExplainArgs, RunArgs, ShowArgs, TtlAction,
+};
+use slotmux::config::{self, Flags, Loaded, Log, Settings, Sources};
 use slotmux::demo::{self, DemoOptions};
+use slotmux::explain::offline::explain_offline;
 use slotmux::{logging, proxy, signals};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +28,7 @@ fn main() -> ExitCode {
     match Cli::parse().action(config::env::names_an_upstream()) {
         Some(Action::Run(args)) => run(&args),
         Some(Action::Check(args)) => check(&args),
+        Some(Action::Explain(args)) => explain(&args),
         Some(Action::Config(ConfigAction::Show(args))) => show(&args),
         Some(Action::Demo(args)) => try_out(&args),
         Some(Action::Ttl(TtlAction::Audit(args))) => audit(&args),
@@ -40,6 +45,7 @@ fn run(args: &RunArgs) -> ExitCode {
         Err(status) => return status,
     };
     let config = loaded.config;
+    let settings = Settings::new(&config, &loaded.origins);
     logging::start(&config.log);
     for warning in loaded.warnings {
         tracing::warn!("{warning}");
@@ -48,7 +54,7 @@ fn run(args: &RunArgs) -> ExitCode {
     if let Err(error) = signals::cancel_on_signal(shutdown.clone()) {
         return failed([error]);
     }
-    match proxy::run(config, shutdown) {
+    match proxy::run(config, settings, shutdown) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed([error]),
     }
@@ -67,10 +73,43 @@ fn show(args: &ShowArgs) -> ExitCode {
     };
     let origins = args.origin.then_some(&loaded.origins);
     let page = config::show(&loaded.config, origins);
+    printed(&page)
+}
+
+/// Prints a page. A reader that has seen enough of it is no failure.
+fn printed(page: &str) -> ExitCode {
     match io::stdout().lock().write_all(page.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => failed([error]),
         _ => ExitCode::SUCCESS,
     }
+}
+
+fn explain(args: &ExplainArgs) -> ExitCode {
+    let mut sources = match Sources::gather(args.config.as_deref(), Flags::default()) {
+        Ok(sources) => sources,
+        Err(problem) => return failed([problem]),
+    };
+    let mut loaded = config::load_with_origins(&sources);
+    let mut no_upstream = None;
+    if matches!(&loaded, Err(problems) if problems.iter().any(config::is_no_upstream)) {
+        no_upstream = Some("no upstream is configured");
+        // Any will do: it is not asked.
+        sources.flags.upstream = vec!["redis://upstream.invalid".to_owned()];
+        loaded = config::load_with_origins(&sources);
+    }
+    let Loaded {
+        config, origins, ..
+    } = match loaded {
+        Ok(loaded) => loaded,
+        Err(problems) => return failed(problems),
+    };
+    let settings = Settings::new(&config, &origins);
+    let words: Vec<Vec<u8>> = args
+        .command
+        .iter()
+        .map(|word| word.as_bytes().to_vec())
+        .collect();
+    printed(&explain_offline(&words, &config, &settings, no_upstream).to_string())
 }
 
 fn check(args: &CheckArgs) -> ExitCode {

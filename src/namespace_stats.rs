@@ -1,6 +1,7 @@
 //! What one worker counts per namespace: operations, bytes, hits, time, and what the policy did. Only that worker
 //! writes; the admin page and `SLOTMUX TTL STATS` sum over the workers.
 
+use crate::client::request::Request;
 use crate::clock::Tick;
 use crate::config::Mode;
 use crate::metrics::Counter;
@@ -104,12 +105,35 @@ impl Worker {
         self.stats.namespaces.get(usize::from(namespace.0))
     }
 
-    /// A request of `bytes` bytes goes to a node.
-    pub fn count_operation(&self, namespace: NamespaceId, bytes: usize) {
+    /// A request goes to a node.
+    pub fn count_operation(&self, namespace: NamespaceId, request: &Request) {
         if let Some(stats) = self.stats_of(namespace) {
             stats.operations.inc();
-            stats.bytes_in.add(bytes as u64);
+            stats.bytes_in.add(request.bytes.len() as u64);
+            if namespace == NamespaceId::UNMATCHED {
+                self.note_unmatched(request);
+            }
         }
+    }
+
+    /// Takes notice of the first key of a request, which is of no namespace, if there is a key and any namespace that
+    /// it could be of.
+    pub fn note_unmatched(&self, request: &Request) {
+        if !self.process.policies.has_namespaces() {
+            return;
+        }
+        self.unmatched.note(|| {
+            self.with_knowledge(|knowledge| {
+                let mut first = None;
+                let command = knowledge.command(request)?;
+                command
+                    .for_each_key(request.bytes, request.args, |at| {
+                        first.get_or_insert(at);
+                    })
+                    .ok()?;
+                Some(request.arg(first?).to_vec())
+            })
+        });
     }
 
     /// A reply, or a piece of it, goes to its client.
@@ -129,7 +153,7 @@ impl Worker {
     }
 
     /// The policy of a namespace did something, or would have.
-    pub fn count_actions(&self, namespace: NamespaceId, actions: Actions) {
+    pub fn count_actions(&self, namespace: NamespaceId, actions: Actions, request: &Request) {
         let Some(stats) = self.stats_of(namespace) else {
             return;
         };
@@ -140,6 +164,7 @@ impl Worker {
             .and_then(|policy| policy.ttl.as_ref());
         let observes = ttl.is_some_and(|ttl| ttl.mode == Mode::Observe);
         let counters = if observes {
+            self.note_observed(namespace, request);
             &stats.observed
         } else {
             &stats.actions

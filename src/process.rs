@@ -11,10 +11,12 @@ use crate::answer::process::Usage;
 use crate::answer::{self, Facts, Kill, Selection};
 use crate::cluster::refresh::RefreshHandle;
 use crate::cluster::topology::Topology;
-use crate::config::{Bind, Config};
+use crate::config::{Bind, Config, Settings};
 use crate::metrics::{Counter, WorkerStats, total};
-use crate::policy::Policies;
+use crate::observed::Example;
+use crate::policy::{NamespaceId, Policies};
 use crate::transport::Accepted;
+use crate::unmatched::Seen;
 
 /// A letter to a worker.
 #[derive(Debug)]
@@ -26,6 +28,10 @@ pub enum Mail {
     /// Close the clients that the filter admits, but for the asking one; tell how many, and whether that one was among
     /// them.
     Kill(Arc<Kill>, u64, oneshot::Sender<Killed>),
+    /// Tell which prefixes keys of no namespace have.
+    Unmatched(oneshot::Sender<Vec<Seen>>),
+    /// Tell what enforcing the policy of a namespace would have changed.
+    Observed(NamespaceId, oneshot::Sender<Vec<Example>>),
     /// Finish what is in flight, take nothing new, and end.
     Drain,
 }
@@ -44,6 +50,8 @@ pub struct Killed {
 pub struct Process {
     /// What slotmux was told.
     pub config: Arc<Config>,
+    /// Every setting in words, with who gave it.
+    pub settings: Settings,
     /// Namespaces and their policies.
     pub policies: Policies,
     /// Counters, one set per worker.
@@ -72,6 +80,7 @@ impl Process {
     /// The shared state, and each worker's mailbox.
     pub fn new(
         config: Arc<Config>,
+        settings: Settings,
         topology: watch::Receiver<Arc<Topology>>,
         refresh: RefreshHandle,
         memory_limit: usize,
@@ -85,6 +94,7 @@ impl Process {
             stats: (0..workers)
                 .map(|_| Arc::new(WorkerStats::new(&policies)))
                 .collect(),
+            settings,
             policies,
             clients: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             topology,

@@ -18,7 +18,7 @@ use crate::admin;
 use crate::cluster::discover::DiscoverError;
 use crate::cluster::refresh;
 use crate::cluster::topology::Topology;
-use crate::config::{Bind, Config};
+use crate::config::{Bind, Config, Settings};
 use crate::listener::{Bound, accept, bind_all};
 use crate::process::{Mail, Process};
 use crate::resources;
@@ -43,20 +43,28 @@ pub enum StartupError {
     System(#[from] io::Error),
 }
 
-/// Runs slotmux until `shutdown` is cancelled and the drain is over. Blocks.
+/// Runs slotmux until `shutdown` is cancelled and the drain is over. Blocks. `settings` are the configuration in words.
 ///
 /// # Errors
 /// Only while starting; what goes wrong later is logged and answered to the clients that it concerns.
-pub fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartupError> {
+pub fn run(
+    config: Config,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> Result<(), StartupError> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(supervise(Arc::new(config), shutdown))
+    runtime.block_on(supervise(Arc::new(config), settings, shutdown))
 }
 
 /// The control thread's main task.
 ///
 /// Clients are served before the first topology is known: a start of slotmux does not depend on the order in which
 /// its neighbours start, and an upstream that leads back to slotmux itself gets an answer, by which it is recognised.
-async fn supervise(config: Arc<Config>, shutdown: CancellationToken) -> Result<(), StartupError> {
+async fn supervise(
+    config: Arc<Config>,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> Result<(), StartupError> {
     let server = &config.server;
     let (sockets, addresses) = bind_all(&config.listeners, server.backlog, server.workers)
         .map_err(|(what, error)| StartupError::Bind(what, error))?;
@@ -64,6 +72,7 @@ async fn supervise(config: Arc<Config>, shutdown: CancellationToken) -> Result<(
     let (refresh, requests) = refresh::channel();
     let (process, letters) = Process::new(
         config.clone(),
+        settings,
         topology,
         refresh,
         resources::memory_limit(&config),

@@ -58,7 +58,11 @@ impl Unmatched {
     /// What was seen, in no order.
     pub fn seen(&self) -> Vec<Seen> {
         let sketch = self.sketch.borrow();
-        sketch.entries.iter().map(|(_, seen)| seen.clone()).collect()
+        sketch
+            .entries
+            .iter()
+            .map(|(_, seen)| seen.clone())
+            .collect()
     }
 }
 
@@ -190,9 +194,15 @@ mod tests {
             let found = &all[at.expect(prefix)];
             let least = found.count - found.excess;
             assert!(least <= keys * 11 / 10, "{prefix}: {found:?}, {keys} keys");
-            assert!(found.count >= keys * 9 / 10, "{prefix}: {found:?}, {keys} keys");
+            assert!(
+                found.count >= keys * 9 / 10,
+                "{prefix}: {found:?}, {keys} keys"
+            );
         }
-        assert_eq!((&all[0].prefix[..], &all[1].prefix[..]), (&b"hot:"[..], &b"warm:"[..]));
+        assert_eq!(
+            (&all[0].prefix[..], &all[1].prefix[..]),
+            (&b"hot:"[..], &b"warm:"[..])
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::cluster::refresh::RefreshHandle;
 use crate::cluster::topology::{Kind, Topology};
 use crate::config::{ClientLimits, Config, Unknown};
 use crate::metrics::WorkerStats;
+use crate::observed::Observed;
 use crate::pool::{Buffers, HeldPool, Memory};
 use crate::process::Process;
 use crate::resp::{Limits, Span};
@@ -27,6 +28,7 @@ use crate::route::slots::Slots;
 use crate::slot::{SLOTS, Slot};
 use crate::transport::Transport;
 use crate::turn::Turn;
+use crate::unmatched::Unmatched;
 use crate::upstream::lane::Lane;
 use crate::upstream::lost::reroute;
 use crate::upstream::resend::Waiting;
@@ -94,6 +96,10 @@ pub struct Worker {
     pub spans: Cell<Vec<Span>>,
     /// What a policy made of the request that is being taken.
     pub rewritten: Cell<Vec<u8>>,
+    /// Prefixes of keys that no namespace claims.
+    pub unmatched: Unmatched,
+    /// What observing policies would have changed.
+    pub observed: Observed,
     /// Reply buffers.
     pub buffers: Buffers,
     /// Holders of early replies.
@@ -143,6 +149,8 @@ impl Worker {
             lane_scratch: RefCell::new(vec![0; LANE_SCRATCH].into()),
             spans: Cell::default(),
             rewritten: Cell::default(),
+            unmatched: Unmatched::default(),
+            observed: Observed::default(),
             buffers: Buffers::default(),
             held: HeldPool::default(),
             memory: Memory::new(process.memory_limit / config.server.workers),

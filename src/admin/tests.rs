@@ -10,7 +10,7 @@ use super::*;
 use crate::cluster::addr::Addr;
 use crate::cluster::refresh;
 use crate::cluster::topology::{Node, Topology};
-use crate::config::Config;
+use crate::config::{Config, Settings};
 
 struct Server {
     port: u16,
@@ -28,6 +28,7 @@ impl Server {
         let (handle, _requests) = refresh::channel();
         let (process, _letters) = Process::new(
             Arc::new(config),
+            Settings::default(),
             topology,
             handle,
             1 << 20,

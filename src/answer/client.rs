@@ -2,7 +2,7 @@
 
 use super::{
     Host, Kill, NOT_AN_INTEGER, Outcome, Request, SYNTAX, Selection, Subject, c_string, error,
-    help, is,
+    help, is, wrong_form,
 };
 use crate::client::session::{ReplyMode, Session};
 use crate::command;
@@ -55,15 +55,6 @@ pub(super) fn client(
         }
     }
     Outcome::Answered
-}
-
-/// For an argument count that the arity allows and the subcommand does not.
-fn wrong_form(request: Request<'_>, out: &mut Vec<u8>) {
-    let called = c_string(request.get(1));
-    // Redis repeats no more of it.
-    let shown = &called[..called.len().min(128)];
-    let start = b"ERR unknown subcommand or wrong number of arguments for '";
-    error(out, &[start, shown, b"'. Try CLIENT HELP."]);
 }
 
 fn get_name(subject: &Subject<'_>, out: &mut Vec<u8>) {
@@ -157,7 +148,7 @@ fn reply(request: Request<'_>, subject: &mut Subject<'_>, out: &mut Vec<u8>) {
 /// No client of slotmux is blocked yet, so no id names one.
 fn unblock(request: Request<'_>, out: &mut Vec<u8>) {
     if request.len() > 4 {
-        return wrong_form(request, out);
+        return wrong_form("CLIENT", request, out);
     }
     if request.len() == 4 && !request.is(3, "timeout") && !request.is(3, "error") {
         return write::error(out, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
@@ -172,7 +163,7 @@ const NO_PAUSE: &str = "ERR slotmux: CLIENT PAUSE and UNPAUSE are not supported 
 
 fn pause(request: Request<'_>, out: &mut Vec<u8>) {
     if request.len() > 4 {
-        return wrong_form(request, out);
+        return wrong_form("CLIENT", request, out);
     }
     if request.len() == 4 && !request.is(3, "write") && !request.is(3, "all") {
         return write::error(out, "ERR CLIENT PAUSE mode must be WRITE or ALL");

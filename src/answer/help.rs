@@ -1,4 +1,4 @@
-//! The texts of `CLIENT HELP` and `CONFIG HELP`, as Redis 7.0 gives them.
+//! The texts of `CLIENT HELP` and `CONFIG HELP`, as Redis 7.0 gives them, and of `SLOTMUX HELP`.
 
 use crate::resp::write;
 
@@ -59,6 +59,22 @@ pub(super) const CONFIG: &[&str] = &[
     "    Reset statistics reported by the INFO command.",
     "REWRITE",
     "    Rewrite the configuration file.",
+];
+
+pub(super) const SLOTMUX: &[&str] = &[
+    "EXPLAIN <command> [<arg> ...]",
+    "    Tell where a command would go, what would be sent, and which policy decides. It is not executed.",
+    "NAMESPACE <name>",
+    "    Return everything that is configured for a namespace, and where it comes from.",
+    "NAMESPACES",
+    "    Return all namespaces with their prefixes and policies.",
+    "TTL STATS [<namespace>]",
+    "    Return what the TTL policies did, or would have done where they only observe. With samples of the latter for",
+    "    one namespace.",
+    "UNMATCHED [<count>]",
+    "    Return the most frequent prefixes of keys that no namespace claims (default: 20). Counts are estimates.",
+    "VERSION",
+    "    Return the version of slotmux.",
 ];
 
 /// Answers `<container> HELP`.

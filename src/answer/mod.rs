@@ -1,5 +1,5 @@
 //! What slotmux answers itself, byte for byte as Redis 7.0 would: the handshake, `CLIENT`, `INFO`, `CONFIG` and their
-//! like. Pure functions from a request, its client and the process to the bytes of a reply; nothing here waits.
+//! like, and what `SLOTMUX` asks. Pure functions from a request, its client and the process to the bytes of a reply; nothing here waits.
 
 use crate::client::session::{ReplyMode, Session};
 use crate::command::{Answer, Command};
@@ -17,11 +17,13 @@ mod hello;
 mod help;
 mod info;
 pub mod process;
+mod slotmux;
 
 pub use client_kill::Kill;
 pub use client_line::{Address, ClientKind, ClientLine, Held};
 pub use client_list::Selection;
 pub use info::Facts;
+pub use slotmux::Question;
 
 /// One client at the moment of its request. Made from the client's own state before [`answer`], and put back
 /// into it afterwards: any of it may have changed.
@@ -74,6 +76,8 @@ pub enum Outcome {
     /// `CLIENT KILL`: close the clients that match on every worker, then call [`Kill::reply`]. If the asking client is
     /// among them, it closes after that reply.
     Kill(Kill),
+    /// `SLOTMUX`: see [`crate::operator`].
+    Ask(Question),
 }
 
 /// Whether a client that has not logged in may send this.
@@ -113,6 +117,7 @@ pub fn answer(
         Answer::Client => return client::client(request, subject, host, out),
         Answer::Info => info::info(request, subject, host, out),
         Answer::Config => config::config(request, subject, host, out),
+        Answer::Slotmux => return slotmux::slotmux(request, out),
     }
     Outcome::Answered
 }
@@ -207,6 +212,16 @@ fn error(out: &mut Vec<u8>, parts: &[&[u8]]) {
         }
     }));
     out.extend_from_slice(b"\r\n");
+}
+
+/// The error for a number of arguments that the arity allows and the subcommand does not.
+fn wrong_form(container: &str, request: Request<'_>, out: &mut Vec<u8>) {
+    let called = c_string(request.get(1));
+    // Redis repeats no more of it.
+    let shown = &called[..called.len().min(128)];
+    let start = b"ERR unknown subcommand or wrong number of arguments for '";
+    let end = format!("'. Try {container} HELP.");
+    error(out, &[start, shown, end.as_bytes()]);
 }
 
 const SYNTAX: &str = "ERR syntax error";

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::answer::{Host, Outcome, Subject, answer};
 use crate::command::{self, Answer, Command, Unresolved};
 use crate::mail::{answer_kill, answer_list};
+use crate::operator;
 use crate::policy::{Decision, Governed, NamespaceId, Reply};
 use crate::resp::write;
 use crate::route::broadcast::broadcast;
@@ -120,10 +121,15 @@ fn carry_out(
                     };
                     to_slot(worker, client, slot, &sending)
                 }
-                Governed::Refused(text) => refuse(worker, client, &text),
+                Governed::Refused(text) => {
+                    if namespace == NamespaceId::UNMATCHED {
+                        worker.note_unmatched(request);
+                    }
+                    refuse(worker, client, &text)
+                }
             };
             if taken == Taken::Yes && !actions.is_empty() {
-                worker.count_actions(namespace, actions);
+                worker.count_actions(namespace, actions, request);
             }
             taken
         }
@@ -257,7 +263,11 @@ fn answer_here(
             &mut out,
         )
     });
-    let asks_everyone = matches!(outcome, Outcome::List(_) | Outcome::Kill(_));
+    let asks_everyone = match &outcome {
+        Outcome::List(_) | Outcome::Kill(_) => true,
+        Outcome::Ask(question) => question.asks_everyone(),
+        _ => false,
+    };
     if asks_everyone && client.in_flight() > 0 {
         // One at a time: a thousand lists of thousands of clients would fill the memory.
         client.reply_mode.set(replies);
@@ -284,6 +294,7 @@ fn answer_here(
         }
         Outcome::List(selection) => answer_list(worker, client, selection, mute),
         Outcome::Kill(kill) => answer_kill(worker, client, kill, mute),
+        Outcome::Ask(question) => operator::answer(worker, client, question, request, mute),
     }
     if asks_everyone {
         // What comes behind it changes nothing of the answer, nor is it run for a client that has closed itself.

@@ -184,7 +184,7 @@ pub fn entry(
         Some(form) => Kind::Block(upstream::Block::new(form, Then::Deliver, sending.bytes)),
     };
     let (arrived, arrived_us) = worker.clock.last();
-    worker.count_operation(sending.namespace, sending.request.bytes.len());
+    worker.count_operation(sending.namespace, sending.request);
     InFlight {
         mute: client.is_muted(),
         client: client.clone(),

@@ -38,7 +38,7 @@ pub struct Command {
     pub route: Route,
     /// Where its keys are.
     pub keys: KeySpec,
-    /// First version of Redis that has it, or of Valkey where it is said.
+    /// First version of Redis that has it, or of Valkey where it is said; `slotmux` if no server has it.
     pub since: &'static str,
     /// Whether its reply says of each key whether it has a value: what counts as a hit or a miss.
     pub finds: bool,

@@ -73,6 +73,8 @@ pub enum Answer {
     Cluster,
     /// ACL WHOAMI.
     Acl,
+    /// SLOTMUX and its subcommands.
+    Slotmux,
 }
 
 /// Why a command is refused that concerns one server only.

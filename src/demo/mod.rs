@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, Kind, Loaded, Problem};
+use crate::config::{self, Config, Kind, Loaded, Problem, Settings};
 use crate::proxy::{self, StartupError};
 use crate::signals;
 
@@ -111,12 +111,12 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
     }
     let port = free_port_from(options.port)?;
     let admin = free_port_from(ADMIN_PORT)?;
-    let config = proxy_config(&cluster, port, admin)?;
+    let (config, words) = proxy_config(&cluster, port, admin)?;
     let stop = shutdown.clone();
     let proxy = thread::Builder::new()
         .name("slotmux-demo".to_owned())
         .spawn(move || {
-            let outcome = proxy::run(config, stop.clone());
+            let outcome = proxy::run(config, words, stop.clone());
             stop.cancel();
             outcome
         })?;
@@ -133,21 +133,26 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// What slotmux is told in the demo.
-fn proxy_config(cluster: &LocalCluster, port: u16, admin: u16) -> Result<Config, DemoError> {
+/// What slotmux is told in the demo, and the same in words.
+fn proxy_config(
+    cluster: &LocalCluster,
+    port: u16,
+    admin: u16,
+) -> Result<(Config, Settings), DemoError> {
     let nodes = cluster.nodes().iter().map(|node| node.port);
     let sources = settings::sources(nodes, port, admin, std::env::vars_os());
     let Loaded {
         mut config,
+        origins,
         warnings,
-        ..
     } = config::load_with_origins(&sources).map_err(DemoError::Config)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     config.server.drain_timeout = DRAIN;
     config.cluster.kind = Kind::Cluster;
-    Ok(config)
+    let words = Settings::new(&config, &origins);
+    Ok((config, words))
 }
 
 /// What the user reads once everything runs.

@@ -10,6 +10,7 @@ use crate::client::dispatch::Taken;
 use crate::client::forward::{
     Sending, entry, may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone,
 };
+use crate::client::request::Request;
 use crate::clock::unix_milliseconds;
 use crate::command::{CommandRef, Merge};
 use crate::policy::Governed;
@@ -69,7 +70,7 @@ pub fn split(
     let mut rewritten = Vec::new();
     for (part, group) in groups.iter().enumerate() {
         write_part(request, group, step, &mut part_bytes);
-        let governed = governed(worker, command, &part_bytes, &mut rewritten);
+        let governed = governed(worker, request, command, &part_bytes, &mut rewritten);
         let (slot, part) = (group[0].0, part as u32);
         let bytes = match governed {
             Governed::Block(_) | Governed::Rewritten(_) => &rewritten,
@@ -93,10 +94,11 @@ pub fn split(
     Taken::Yes
 }
 
-/// What the policies make of one part; their actions are counted. Of the commands that are split only MSET changes
+/// What the policies make of one part of `request`; their actions are counted. Of the commands that are split only MSET changes
 /// lifetimes: it becomes a block, or of a single pair a SET, whose reply is that of MSET.
 fn governed(
     worker: &Worker,
+    request: &Request,
     command: CommandRef,
     part: &[u8],
     rewritten: &mut Vec<u8>,
@@ -105,7 +107,7 @@ fn governed(
     let Some(decision) = govern_part(policies, command, part, unix_milliseconds, rewritten) else {
         return Governed::AsIs;
     };
-    worker.count_actions(decision.namespace, decision.actions);
+    worker.count_actions(decision.namespace, decision.actions, request);
     decision.governed
 }
 

@@ -105,6 +105,11 @@ impl Worker {
             .id(addr, self.config.cluster.connections.shared)
     }
 
+    /// The address of a node.
+    pub fn address_of(&self, node: NodeId) -> Addr {
+        self.nodes.borrow().node(node).addr.clone()
+    }
+
     /// The lane to `node` that `client` shares with others; opened if it is not there.
     pub fn shared_lane(self: &Rc<Self>, node: NodeId, client: &Client) -> Rc<Lane> {
         let protocol = client.protocol.get();

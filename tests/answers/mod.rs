@@ -285,6 +285,7 @@ impl Ours {
                 }
                 selection.reply(found, self.protocol, out);
             }
+            Outcome::Ask(_) => panic!("no server is asked this"),
             Outcome::Kill(kill) => {
                 self.closed = kill.admits(&line);
                 kill.reply(self.closed.into(), out);

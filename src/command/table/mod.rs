@@ -1,5 +1,5 @@
-//! THE command table: every command of Redis 7.0 to 8 and Valkey 8 and 9, one line each, and the index that finds
-//! one. Commands of loadable modules are not here: they are learned from the upstream.
+//! THE command table: every command of Redis 7.0 to 8 and Valkey 8 and 9, and slotmux' own, one line each, and the
+//! index that finds one. Commands of loadable modules are not here: they are learned from the upstream.
 
 mod arrays;
 mod cluster;
@@ -13,6 +13,7 @@ mod row;
 mod scripting;
 mod server;
 mod sets;
+mod slotmux;
 mod sorted_sets;
 mod streams;
 mod strings;
@@ -22,7 +23,7 @@ use super::Command;
 use super::name::PackedName;
 
 /// The groups of the table, with the headings that documents give them.
-pub(super) static GROUPS: [(&str, &[Command]); 16] = [
+pub(super) static GROUPS: [(&str, &[Command]); 17] = [
     ("Keys", keyspace::KEYSPACE),
     ("Strings, bitmaps, HyperLogLogs", strings::STRINGS),
     ("Hashes", hashes::HASHES),
@@ -39,6 +40,7 @@ pub(super) static GROUPS: [(&str, &[Command]); 16] = [
     ("Connection", connection::CONNECTION),
     ("Cluster", cluster::CLUSTER),
     ("Server", server::SERVER),
+    ("slotmux", slotmux::SLOTMUX),
 ];
 
 /// The index has 2^10 places for some 310 commands, so that most names are found at the first one.

@@ -1,0 +1,48 @@
+//! The nodes as a worker knows them, for an explanation to one of its clients.
+
+use crate::client::Client;
+use crate::client::request::Request;
+use crate::explain::Nodes;
+use crate::slot::Slot;
+use crate::worker::Worker;
+
+/// What a worker knows of the nodes.
+pub(super) struct Known<'a> {
+    pub worker: &'a Worker,
+    pub client: &'a Client,
+}
+
+const NONE_YET: &str = "not known: no node of the upstream has been reached yet";
+
+impl Nodes for Known<'_> {
+    fn of_slot(&self, slot: Slot) -> String {
+        match self.worker.slots.owner(slot) {
+            Some(node) => self.worker.address_of(node).to_string(),
+            None if self.worker.primaries().is_empty() => NONE_YET.to_owned(),
+            None => "not known: no node is known to serve the slot".to_owned(),
+        }
+    }
+
+    fn any(&self) -> String {
+        let node = self.worker.any_node(self.client);
+        node.map_or(NONE_YET.to_owned(), |node| {
+            self.worker.address_of(node).to_string()
+        })
+    }
+
+    fn primaries(&self) -> Vec<String> {
+        let nodes = self.worker.primaries().into_iter();
+        let addresses: Vec<String> = nodes
+            .map(|node| self.worker.address_of(node).to_string())
+            .collect();
+        if addresses.is_empty() {
+            vec![NONE_YET.to_owned()]
+        } else {
+            addresses
+        }
+    }
+
+    fn expects_big_reply(&self, request: &Request) -> bool {
+        self.worker.big_replies.expected(request).is_some()
+    }
+}
