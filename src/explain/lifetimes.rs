@@ -126,8 +126,13 @@ fn left(term: &Term, lifetime: Lifetime, ttl: &TtlPolicy) -> String {
 /// Where a default comes from and where the spread has put it.
 fn default(ttl: &TtlPolicy, got: u64) -> String {
     let configured = ttl.default.unwrap_or(got);
+    let named = if ttl.is_max_the_default {
+        "the maximum, which is also the default, is"
+    } else {
+        "the default is"
+    };
     if ttl.jitter == 0.0 {
-        return format!("the default is {}", time(configured));
+        return format!("{named} {}", time(configured));
     }
     let percent = ttl.jitter * 100.0;
     let by = match ttl.jitter_by {
@@ -136,7 +141,7 @@ fn default(ttl: &TtlPolicy, got: u64) -> String {
     };
     let moved = (got as f64 / configured as f64 - 1.0) * 100.0;
     format!(
-        "the default is {} \u{b1} {percent} %, {by} {moved:+.2} %",
+        "{named} {} \u{b1} {percent} %, {by} {moved:+.2} %",
         time(configured)
     )
 }

@@ -27,8 +27,8 @@ const MOST: usize = 32;
 
 /// Whoever knows the nodes. What is not known is told in words.
 pub trait Nodes {
-    /// The address of the node that serves a slot.
-    fn of_slot(&self, slot: Slot) -> String;
+    /// The address of the node that serves a slot, or why it is not known.
+    fn of_slot(&self, slot: Slot) -> Result<String, String>;
     /// The address of the node that gets what has no key.
     fn any(&self) -> String;
     /// The addresses of all primaries.
@@ -118,9 +118,12 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
         told.nodes = match &plan {
             Plan::Everywhere { .. } => nodes.primaries(),
             Plan::Anywhere { .. } => vec![nodes.any()],
-            _ => distinct(told.slots.iter().map(|slot| nodes.of_slot(*slot))),
+            _ => distinct(told.slots.iter().map(|slot| {
+                let node = nodes.of_slot(*slot);
+                node.unwrap_or_else(|reason| format!("not known: {reason}"))
+            })),
         };
-        told.sends = sends(&parts);
+        told.sends = sends(&parts, nodes);
         told.lane = (!parts.is_empty()).then(|| lane(request, &parts, around));
     }
     // What is only observed is explained as if it were enforced, in words that say so.
@@ -132,7 +135,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
         governing = parts::parts(request, &plan, &enforced, knowledge.now, rewritten);
         let would_send = match governing.first().map(|part| &part.decision.governed) {
             Some(Governed::Refused(text)) => vec![format!("nothing: {text}")],
-            _ => sends(&governing),
+            _ => sends(&governing, nodes),
         };
         if would_send != told.sends {
             told.would_send = would_send;
@@ -175,6 +178,17 @@ fn explain_lifetimes(
                 .push(lifetimes::sentence(&term, lifetime, policies));
             keys.extend(deciding(&term, command, policies));
         }
+    }
+    let mut written = 0;
+    for part in parts {
+        let mut args = Vec::new();
+        let own = request_of(&part.own, &mut args);
+        // Where no key can be found, none is written.
+        let _ = command.for_each_written_key(own.bytes, own.args, |_| written += 1);
+    }
+    if written > told.ttl.len() {
+        told.ttl
+            .push(format!("... and {} more keys", written - told.ttl.len()));
     }
     told.actions = names(actions);
     let settings = distinct(keys.into_iter()).into_iter();

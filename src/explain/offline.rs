@@ -88,11 +88,10 @@ impl Discovered {
 }
 
 impl Nodes for Discovered {
-    fn of_slot(&self, slot: Slot) -> String {
-        self.tell(|topology| match topology.primary_of(slot) {
-            Some(node) => node.addr.to_string(),
-            None => "not known: no node serves the slot".to_owned(),
-        })
+    fn of_slot(&self, slot: Slot) -> Result<String, String> {
+        let topology = self.0.as_ref().map_err(String::clone)?;
+        let node = topology.primary_of(slot).ok_or("no node serves the slot")?;
+        Ok(node.addr.to_string())
     }
 
     fn any(&self) -> String {

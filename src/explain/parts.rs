@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{MOST, words};
+use super::{MOST, Nodes, words};
 use crate::client::request::Request;
 use crate::policy::{Decision, Governed, Policies};
 use crate::route::Plan;
@@ -61,7 +61,7 @@ pub(super) fn parts<'a>(
 }
 
 /// The commands of all parts.
-pub(super) fn sends(parts: &[Part]) -> Vec<String> {
+pub(super) fn sends(parts: &[Part], nodes: &dyn Nodes) -> Vec<String> {
     let mut lines = Vec::new();
     for part in parts {
         let bytes = match part.decision.governed {
@@ -71,7 +71,10 @@ pub(super) fn sends(parts: &[Part]) -> Vec<String> {
         };
         for line in words::commands(bytes, MOST) {
             lines.push(match part.slot {
-                Some(slot) if parts.len() > 1 => format!("slot {}: {line}", slot.0),
+                Some(slot) if parts.len() > 1 => match nodes.of_slot(slot) {
+                    Ok(node) => format!("slot {} at {node}: {line}", slot.0),
+                    Err(_) => format!("slot {}: {line}", slot.0),
+                },
                 _ => line,
             });
         }

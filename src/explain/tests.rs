@@ -1,6 +1,7 @@
 //! Explanations of requests under policies, as the texts that people see.
 
 use super::*;
+use crate::command::Learned;
 use crate::config::{SourceFile, Sources, load_with_origins};
 use crate::resp::write;
 
@@ -35,8 +36,8 @@ seeds = ["a:1"]
 struct Fixed;
 
 impl Nodes for Fixed {
-    fn of_slot(&self, slot: Slot) -> String {
-        format!("node{}:1", slot.0 / 4096)
+    fn of_slot(&self, slot: Slot) -> Result<String, String> {
+        Ok(format!("node{}:1", slot.0 / 4096))
     }
 
     fn any(&self) -> String {
@@ -52,7 +53,7 @@ impl Nodes for Fixed {
     }
 }
 
-fn told_under(file: &str, line: &str) -> Explanation {
+fn told_under(file: &str, line: &str, learned: Option<&Learned>) -> Explanation {
     let sources = Sources {
         file: Some(SourceFile {
             name: "f.toml".to_owned(),
@@ -71,7 +72,7 @@ fn told_under(file: &str, line: &str) -> Explanation {
         args: &args,
     };
     let knowledge = Knowledge {
-        learned: None,
+        learned,
         is_one_node: false,
         policies: &policies,
         now: || NOW,
@@ -86,7 +87,7 @@ fn told_under(file: &str, line: &str) -> Explanation {
 }
 
 fn told(line: &str) -> Explanation {
-    told_under(FILE, line)
+    told_under(FILE, line, None)
 }
 
 #[test]
@@ -317,7 +318,6 @@ fn what_is_observed_would_be() {
 #[test]
 fn several_slots() {
     let told = told("MSET cache:1 a cache:{1} b spread:1 c cache:1 d");
-    let cache = |n| format!("slot {n}: ");
     let sends: Vec<&str> = told.sends.iter().map(String::as_str).collect();
     assert_eq!(told.slots.len(), 3);
     assert!(
@@ -326,10 +326,10 @@ fn several_slots() {
         "{}",
         told.outcome
     );
-    let of_one = cache(9864);
+    let of_one = "slot 9864 at node2:1: ";
     let of_one: Vec<_> = sends
         .iter()
-        .filter_map(|line| line.strip_prefix(&*of_one))
+        .filter_map(|line| line.strip_prefix(of_one))
         .collect();
     // Two values of one key: both are set, in the client's order.
     assert_eq!(
@@ -416,8 +416,73 @@ fn routes() {
 
 #[test]
 fn without_namespaces_there_is_nothing_to_say_of_lifetimes() {
-    let told = told_under("[[cluster]]\nseeds = [\"a:1\"]\n", "SET k v");
+    let told = told_under("[[cluster]]\nseeds = [\"a:1\"]\n", "SET k v", None);
     assert_eq!(told.sends, ["SET k v"]);
     assert_eq!(told.namespaces, [UNMATCHED]);
     assert!(told.ttl.is_empty() && told.rule.is_none() && told.actions.is_empty());
+}
+
+/// A command of a module, as the upstream describes it: `X.PUT key value`, and a subcommand-free read.
+#[test]
+fn commands_that_only_the_upstream_knows() {
+    use redis::Value;
+    let word = |word: &str| Value::SimpleString(word.to_owned());
+    let entry = |name: &str, flags: &[&str]| {
+        let flags = flags.iter().map(|flag| word(flag)).collect();
+        let numbers = [1, 1, 1].map(Value::Int);
+        let head = [
+            Value::BulkString(name.into()),
+            Value::Int(-2),
+            Value::Array(flags),
+        ];
+        Value::Array(head.into_iter().chain(numbers).collect())
+    };
+    let reply = Value::Array(vec![
+        entry("x.put", &["write", "module"]),
+        entry("x.get", &["readonly", "module"]),
+    ]);
+    let learned = Learned::from_reply(&reply);
+    let put = told_under(FILE, "X.PUT cache:1 v", Some(&learned));
+    assert_eq!(put.sends.len(), 5, "{put:?}");
+    assert_eq!(put.sends[1], "X.PUT cache:1 v");
+    assert_eq!(put.actions, ["appended"]);
+    assert!(
+        put.ttl[0].contains("PEXPIRE 43200000 NX gives 12h"),
+        "{:?}",
+        put.ttl
+    );
+    assert_eq!(
+        put.rule.as_deref(),
+        Some("an expiry for each of its keys behind it")
+    );
+    let get = told_under(FILE, "X.GET cache:1", Some(&learned));
+    assert_eq!(get.sends, ["X.GET cache:1"]);
+    assert!(get.ttl.is_empty() && get.rule.is_none(), "{get:?}");
+    assert_eq!(told("X.PUT cache:1 v").outcome, "refused; nothing is sent");
+}
+
+#[test]
+fn a_long_list_of_keys_is_cut_and_says_so() {
+    let pairs: Vec<String> = (0..100).map(|at| format!("cache:{at} v")).collect();
+    let told = told(&format!("MSET {}", pairs.join(" ")));
+    assert_eq!(told.ttl.len(), MOST + 1);
+    assert_eq!(told.ttl[MOST], "... and 68 more keys");
+    assert!(told.sends.len() <= MOST + 1 && told.slots.len() <= MOST);
+    assert!(
+        told.command.ends_with(" ... and 177 more"),
+        "{}",
+        told.command
+    );
+}
+
+#[test]
+fn a_maximum_that_is_also_the_default() {
+    let told = told("SET bounded:1 v");
+    assert_eq!(
+        told.ttl,
+        [
+            "'bounded:1': no TTL is given; the maximum, which is also the default, is 1m (60000 ms): becomes 1m (60000 \
+             ms)"
+        ]
+    );
 }

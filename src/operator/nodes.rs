@@ -12,22 +12,24 @@ pub(super) struct Known<'a> {
     pub client: &'a Client,
 }
 
-const NONE_YET: &str = "not known: no node of the upstream has been reached yet";
+const NONE_YET: &str = "no node of the upstream has been reached yet";
+
+fn not_known() -> String {
+    format!("not known: {NONE_YET}")
+}
 
 impl Nodes for Known<'_> {
-    fn of_slot(&self, slot: Slot) -> String {
+    fn of_slot(&self, slot: Slot) -> Result<String, String> {
         match self.worker.slots.owner(slot) {
-            Some(node) => self.worker.address_of(node).to_string(),
-            None if self.worker.primaries().is_empty() => NONE_YET.to_owned(),
-            None => "not known: no node is known to serve the slot".to_owned(),
+            Some(node) => Ok(self.worker.address_of(node).to_string()),
+            None if self.worker.primaries().is_empty() => Err(NONE_YET.to_owned()),
+            None => Err("no node is known to serve the slot".to_owned()),
         }
     }
 
     fn any(&self) -> String {
         let node = self.worker.any_node(self.client);
-        node.map_or(NONE_YET.to_owned(), |node| {
-            self.worker.address_of(node).to_string()
-        })
+        node.map_or_else(not_known, |node| self.worker.address_of(node).to_string())
     }
 
     fn primaries(&self) -> Vec<String> {
@@ -36,7 +38,7 @@ impl Nodes for Known<'_> {
             .map(|node| self.worker.address_of(node).to_string())
             .collect();
         if addresses.is_empty() {
-            vec![NONE_YET.to_owned()]
+            vec![not_known()]
         } else {
             addresses
         }
