@@ -13,8 +13,8 @@ const ENTRIES: usize = 256;
 const LONGEST: usize = 64;
 /// Keys that are all looked at, before it is one in [`RATE`]: a prefix that was used once at the start is seen.
 const FIRST: u32 = 4096;
-/// A look costs some hundred nanoseconds; of one in sixteen nothing is left to be measured.
-const RATE: u32 = 16;
+/// A look costs some hundred nanoseconds; of one in sixty-four nothing is left to be measured.
+const RATE: u32 = 64;
 
 /// A prefix and how often it was seen, by estimate.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -191,13 +191,11 @@ mod tests {
         let all = merged(vec![seen]);
         for (prefix, keys) in ["hot:", "warm:", "mild:"].iter().zip(keys) {
             let at = all.iter().position(|seen| seen.prefix == prefix.as_bytes());
+            // Far more than a sample of that size is off by chance.
             let found = &all[at.expect(prefix)];
             let least = found.count - found.excess;
-            assert!(least <= keys * 11 / 10, "{prefix}: {found:?}, {keys} keys");
-            assert!(
-                found.count >= keys * 9 / 10,
-                "{prefix}: {found:?}, {keys} keys"
-            );
+            assert!(least <= keys * 3 / 2, "{prefix}: {found:?}, {keys} keys");
+            assert!(found.count >= keys / 2, "{prefix}: {found:?}, {keys} keys");
         }
         assert_eq!(
             (&all[0].prefix[..], &all[1].prefix[..]),
