@@ -41,7 +41,7 @@ pub fn sent(lifetime: Lifetime) -> String {
         Lifetime::GetSet => "`SET key value GET PX` of the default".into(),
         Lifetime::GetEx => "its TTL bounded in place; PERSIST as `ttl.persist` says".into(),
         Lifetime::MSet => {
-            "a block of one SET per pair, each as above; over several slots one block per slot".into()
+            "a block of one SET per pair, each as SET is; over several slots one block per slot".into()
         }
         Lifetime::MSetNx => "an expiry for each key behind it".into(),
         Lifetime::MSetEx => "its TTL bounded in place; without one an expiry for each key behind it".into(),
