@@ -284,18 +284,18 @@ impl Worker {
         let bytes = &block[whole.runs_at()..];
         let form = policy::Block {
             atomic: false,
-            commands: whole.form.commands - whole.form.own,
+            commands: whole.form.commands - 1,
             own: 0,
         };
-        if whole.form.atomic || form.commands == 0 {
-            return;
-        }
         self.stats.expiries_repaired.inc();
         let repair = InFlight {
             len: bytes.len() as u32,
             kind: Kind::Block(Block::new(form, Then::Nobody, bytes)),
             // An expiry that is set twice is the same expiry.
             write: false,
+            // It has as long as a command has.
+            arrived: self.clock.now(),
+            tries: 0,
             ..entry
         };
         self.send_again(repair, bytes.to_vec());

@@ -6,6 +6,7 @@ mod common;
 
 mod blocks;
 mod chaos;
+mod faults;
 mod keys;
 mod namespaces;
 mod rows;
