@@ -19,6 +19,10 @@ use crate::worker::Worker;
 use super::deliver::deliver_to;
 use super::inflight::{InFlight, Kind};
 
+/// How a node starts that refuses EXEC because of what it finds in the transaction; the error of that follows, without
+/// its `-`.
+const ABORTED: &[u8] = b"-EXECABORT Transaction discarded because of: ";
+
 /// Where the reply goes that a block comes down to.
 #[derive(Clone)]
 pub enum Then {
@@ -173,7 +177,10 @@ impl Block {
             }
             Stage::Exec if !failed => Progress::Nonsense,
             Stage::Exec => {
-                self.keep_error(reply);
+                match reply.strip_prefix(ABORTED) {
+                    Some(reason) => self.keep_error(&[b"-", reason].concat()),
+                    None => self.keep_error(reply),
+                }
                 Progress::Refused(self.error.take())
             }
             Stage::Element { at } => {

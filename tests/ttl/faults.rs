@@ -213,3 +213,38 @@ fn an_expiry_behind_half_a_reply() {
     assert_eq!(peer.requests_named("EVAL").len(), 1);
     assert_replies_are_in_place(&mut proxy.client());
 }
+
+/// What makes a node refuse EXEC is an error of the command in it, and means for slotmux what that error means.
+#[test]
+fn exec_that_is_refused_for_a_reason() {
+    const ABORTED: &str = "-EXECABORT Transaction discarded because of: ";
+    let refusals = AtomicUsize::new(0);
+    let in_block = AtomicBool::new(false);
+    let peer = Peer::start(move |request| match request.name().as_str() {
+        "INCR" => {
+            in_block.store(true, Ordering::SeqCst);
+            Some(Step::reply("+QUEUED\r\n"))
+        }
+        "PEXPIRE" if is_of_key(request) => Some(Step::reply("+QUEUED\r\n")),
+        "EXEC" if in_block.swap(false, Ordering::SeqCst) => {
+            Some(match refusals.fetch_add(1, Ordering::SeqCst) {
+                0 => Step::reply(format!(
+                    "{ABORTED}NOREPLICAS Not enough good replicas to write.\r\n"
+                )),
+                1 => Step::reply(format!(
+                    "{ABORTED}READONLY You can't write against a read only replica.\r\n"
+                )),
+                _ => Step::reply("*2\r\n:1\r\n:1\r\n"),
+            })
+        }
+        _ => None,
+    });
+    let proxy = in_front_of(&peer, "default = \"100s\"");
+    let mut client = proxy.client();
+    assert_eq!(
+        client.call(&["INCR", KEY]).error(),
+        "NOREPLICAS Not enough good replicas to write."
+    );
+    // It became a replica: the command is sent again.
+    assert_eq!(client.call(&["INCR", KEY]), Value::Integer(1));
+}
