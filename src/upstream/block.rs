@@ -273,7 +273,9 @@ impl Block {
         }
     }
 
+    /// The client's command has run, with this reply. It counts as run from here on, whatever becomes of the rest.
     fn answer(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) {
+        worker.has_run(entry);
         if !self.settled.replace(true) {
             deliver_to(worker, entry, &self.then, reply, true);
         }

@@ -252,7 +252,7 @@ fn settle_block(
             lane.entries().borrow_mut().push_front(entry);
             return Err(End::Unasked);
         }
-        Progress::Done => worker.has_run(&entry),
+        Progress::Done => {}
         Progress::Refused(error) if entry.is_awaited() => take_refusal(worker, lane, entry, &error),
         Progress::Refused(_) => {}
         Progress::Incomplete => {

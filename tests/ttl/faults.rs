@@ -214,6 +214,35 @@ fn an_expiry_behind_half_a_reply() {
     assert_replies_are_in_place(&mut proxy.client());
 }
 
+/// The slot comes back between two commands: the second has run though its expiry has not, so the first must not.
+#[test]
+fn a_command_whose_expiry_did_not_take_effect_has_run() {
+    let port = Arc::new(AtomicU16::new(0));
+    let own = port.clone();
+    let peer = Peer::start(move |request| {
+        let moved = || {
+            let slot = slot_of(KEY.as_bytes()).0;
+            Step::reply(format!(
+                "-MOVED {slot} 127.0.0.1:{}\r\n",
+                own.load(Ordering::SeqCst)
+            ))
+        };
+        match request.name().as_str() {
+            "APPEND" if request.word(2) == "first" => Some(moved()),
+            "APPEND" => Some(Step::reply(":1\r\n")),
+            "PEXPIRE" if is_of_key(request) => Some(moved()),
+            _ => None,
+        }
+    });
+    port.store(peer.port(), Ordering::SeqCst);
+    let proxy = in_front_of(&peer, "default = \"100s\", strength = \"pipelined\"");
+    let replies = proxy
+        .client()
+        .pipeline(&[vec!["APPEND", KEY, "first"], vec!["APPEND", KEY, "second"]]);
+    assert_eq!(replies[1], Value::Integer(1));
+    assert!(replies[0].error().contains("slot came back"), "{replies:?}");
+}
+
 /// What makes a node refuse EXEC is an error of the command in it, and means for slotmux what that error means.
 #[test]
 fn exec_that_is_refused_for_a_reason() {
