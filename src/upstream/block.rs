@@ -113,6 +113,16 @@ impl Block {
         self.runs_at as usize
     }
 
+    /// The block's bytes from the client's command on.
+    pub fn own<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let start = if self.form.atomic {
+            super::first_request(bytes)
+        } else {
+            0
+        };
+        &bytes[start..]
+    }
+
     /// Whether somebody waits for the outcome.
     pub fn is_awaited(&self) -> bool {
         !self.settled.get()
@@ -283,13 +293,16 @@ impl Block {
 }
 
 impl Worker {
-    /// Sends what stands by itself behind a client's command in `block` again, if anything does: the command has run,
+    /// Sends what stands by itself behind the first command in `block` again, if anything does: that command has run,
     /// or may have, but the slot moved or the connection broke before the rest. Bounds of a lifetime hold whenever
     /// they come.
     pub(super) fn repair_expiry(self: &Rc<Self>, entry: InFlight, block: &[u8]) {
         let Kind::Block(whole) = &entry.kind else {
             return;
         };
+        if whole.form.atomic || whole.form.commands == 1 {
+            return;
+        }
         let bytes = &block[whole.runs_at()..];
         let form = policy::Block {
             atomic: false,
