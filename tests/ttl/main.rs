@@ -6,6 +6,7 @@ mod common;
 
 mod blocks;
 mod chaos;
+mod cuts;
 mod faults;
 mod keys;
 mod namespaces;
