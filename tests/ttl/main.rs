@@ -11,6 +11,7 @@ mod faults;
 mod keys;
 mod namespaces;
 mod rows;
+mod soup;
 mod table;
 mod walk;
 
