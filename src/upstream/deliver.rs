@@ -43,7 +43,10 @@ pub fn deliver_to(
             entry.client.reply_piece(worker, entry.seq, bytes, complete);
         }
         Then::Part { gather, part } => gather.take(worker, *part, bytes, complete),
-        Then::Nobody => {}
+        Then::Nobody => worker
+            .stats
+            .expiries_failed
+            .add(u64::from(bytes.starts_with(b"-"))),
     }
 }
 
