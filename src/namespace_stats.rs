@@ -152,8 +152,14 @@ impl Worker {
         }
     }
 
-    /// The policy of a namespace did something, or would have.
-    pub fn count_actions(&self, namespace: NamespaceId, actions: Actions, request: &Request) {
+    /// The policy of a namespace did something, or would have; a refusal is always done.
+    pub fn count_actions(
+        &self,
+        namespace: NamespaceId,
+        actions: Actions,
+        is_refused: bool,
+        request: &Request,
+    ) {
         let Some(stats) = self.stats_of(namespace) else {
             return;
         };
@@ -162,7 +168,7 @@ impl Worker {
             .policies
             .get(namespace)
             .and_then(|policy| policy.ttl.as_ref());
-        let observes = ttl.is_some_and(|ttl| ttl.mode == Mode::Observe);
+        let observes = !is_refused && ttl.is_some_and(|ttl| ttl.mode == Mode::Observe);
         let counters = if observes {
             self.note_observed(namespace, request);
             &stats.observed

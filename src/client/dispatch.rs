@@ -100,6 +100,8 @@ fn carry_out(
                 governed,
             } = decision;
             let sending = Sending::as_is(request, write, namespace, reply);
+            // Observing refuses nothing for a lifetime: what is refused all the same is not permitted.
+            let is_refused = matches!(governed, Governed::Refused(_));
             let taken = match governed {
                 Governed::AsIs => to_slot(worker, client, slot, &sending),
                 Governed::Rewritten(said) => {
@@ -129,7 +131,7 @@ fn carry_out(
                 }
             };
             if taken == Taken::Yes && !actions.is_empty() {
-                worker.count_actions(namespace, actions, request);
+                worker.count_actions(namespace, actions, is_refused, request);
             }
             taken
         }

@@ -153,6 +153,26 @@ fn observing_changes_nothing_and_counts_what_enforcing_would() {
     }
 }
 
+/// What is not permitted is refused whatever the mode of the TTL policy, and counts as done.
+#[test]
+fn permissions_hold_in_observe_mode_too() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        add_namespace(config, "ns", "default = \"100s\", mode = \"observe\"");
+        config.set("namespace.read_only", true);
+    });
+    let error = error_of(proxy.client().call(&["SET", "ns:k", "v"]));
+    assert!(error.contains("read_only"), "{error}");
+    let refused = |mode: &str| {
+        proxy.metric(&format!(
+            "slotmux_namespace_ttl_actions_total{{namespace=\"ns\",action=\"refused\",mode=\"{mode}\"}}"
+        ))
+    };
+    assert_eq!(
+        (refused("enforce"), refused("observe")),
+        (Some(1.0), Some(0.0))
+    );
+}
+
 #[test]
 fn what_a_namespace_counts() {
     let proxy = with_policy(shared_cluster(), "default = \"100s\"");
