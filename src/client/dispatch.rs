@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use crate::answer::{Host, Outcome, Subject, answer};
-use crate::command::{self, Answer, Command, Unresolved};
+use crate::command::{self, Answer, Command, CommandRef, Unresolved};
 use crate::mail::{answer_kill, answer_list};
 use crate::operator;
-use crate::policy::{Decision, Governed, NamespaceId, Reply};
+use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply};
 use crate::resp::write;
 use crate::route::broadcast::broadcast;
 use crate::route::split::split;
@@ -130,8 +130,13 @@ fn carry_out(
                     refuse(worker, client, &text)
                 }
             };
-            if taken == Taken::Yes && !actions.is_empty() {
-                worker.count_actions(namespace, actions, is_refused, request);
+            if taken == Taken::Yes
+                && !actions.is_empty()
+                && worker.count_actions(namespace, actions, is_refused, request)
+                && actions.contains(Actions::APPENDED)
+                && let Ok(command) = command
+            {
+                worker.probe(client, slot, namespace, CommandRef::Table(command), request);
             }
             taken
         }

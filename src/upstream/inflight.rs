@@ -27,6 +27,8 @@ pub enum Kind {
     Block(Rc<Block>),
     /// Nobody wants it: it is the reply to the `ASKING` ahead of the next entry.
     Asking,
+    /// Nobody waits for it: it tells whether a key that observing looks at has a TTL.
+    Probe,
     /// Nobody wants it any more: its client was told that the command took too long.
     Swallow,
 }
@@ -85,7 +87,7 @@ impl InFlight {
         match &self.kind {
             Kind::Deliver | Kind::Part { .. } => true,
             Kind::Block(block) => block.is_awaited(),
-            Kind::Swallow | Kind::Asking => false,
+            Kind::Probe | Kind::Swallow | Kind::Asking => false,
         }
     }
 
