@@ -84,11 +84,11 @@ impl InFlight {
         }
     }
 
-    /// Nobody waits for the reply any more; when it comes it is dropped.
+    /// Nobody waits for the reply any more; when it comes it is dropped. A block is settled by the error that its client
+    /// gets instead: its state is shared with the entry that is answered.
     pub fn abandon(&mut self) {
-        match &self.kind {
-            Kind::Block(block) => block.settle(),
-            _ => self.kind = Kind::Swallow,
+        if !matches!(self.kind, Kind::Block(_)) {
+            self.kind = Kind::Swallow;
         }
     }
 
