@@ -84,6 +84,12 @@ impl Client {
             .map_or(0, |queue| queue.len())
     }
 
+    /// How many requests wait for EXEC, if it is in a transaction.
+    pub fn queued_commands(&self) -> Option<usize> {
+        let transaction = self.transaction.borrow();
+        transaction.as_ref().map(|queue| queue.ends.len())
+    }
+
     /// Something was refused: if it was inside a transaction, EXEC runs nothing.
     pub fn abort_transaction(&self, worker: &Worker) {
         if let Some(queue) = self.transaction.borrow_mut().as_mut() {

@@ -407,3 +407,6 @@ impl Making {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
