@@ -1,8 +1,10 @@
 //! Bodies of one slot: one block on the shared connection, policies inside it, redirects, limits.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use slotmux::slot::slot_of;
 
-use super::common::{Proxy, Value, calm_cluster, shared_cluster};
+use super::common::{PATIENCE, Proxy, Value, calm_cluster, poll_until, shared_cluster};
 use super::{count, transaction, with_namespaces};
 
 #[test]
@@ -134,6 +136,90 @@ fn a_slot_moves_under_transactions() {
         .expect("it moves");
     run(&mut client);
     assert!(count(&proxy, "retries") > 0);
+}
+
+/// Many clients with several transactions on their way each, and a slot that goes to and fro: what was answered with an
+/// array has run once and whole, what was answered with an error not at all.
+#[test]
+fn transactions_run_once_and_whole_while_slots_move() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("log.level", "warn");
+        config.set("defaults.namespace.multi", "split");
+    });
+    let slot = slot_of(b"t").0;
+    let home = cluster.primary_of_slot(slot).expect("an owner");
+    let away = (home + 1) % 3;
+    let is_over = AtomicBool::new(false);
+    let (runs, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| {
+                let mut client = proxy.client();
+                let one = [
+                    vec!["MULTI"],
+                    vec!["INCR", "{t}a"],
+                    vec!["INCR", "elsewhere"],
+                    vec!["INCR", "{t}b"],
+                    vec!["EXEC"],
+                ];
+                let batch: Vec<Vec<&str>> = (0..8).flat_map(|_| one.clone()).collect();
+                while !is_over.load(Ordering::SeqCst) {
+                    for reply in client.pipeline(&batch).chunks(5).map(|replies| &replies[4]) {
+                        let items = reply.items();
+                        let (a, b) = (&items[0], &items[2]);
+                        match (a, b) {
+                            (Value::Integer(a), Value::Integer(b)) => {
+                                assert_eq!(a, b, "one without the other");
+                                runs.fetch_add(1, Ordering::SeqCst);
+                            }
+                            _ => {
+                                assert!(a.error().starts_with("TRYAGAIN"), "{a:?}");
+                                assert_eq!(a, b);
+                                refused.fetch_add(1, Ordering::SeqCst);
+                            }
+                        }
+                        assert!(items[1].integer() > 0);
+                    }
+                }
+            });
+        }
+        for round in 0..6 {
+            let (from, to) = if round % 2 == 0 {
+                (home, away)
+            } else {
+                (away, home)
+            };
+            cluster.migrate_slot(slot, from, to).expect("it moves");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
+    let runs = runs.into_inner();
+    println!("{runs} ran, {} were refused", refused.into_inner());
+    assert!(runs > 100, "{runs}");
+    let mut client = proxy.client();
+    for key in ["{t}a", "{t}b"] {
+        assert_eq!(client.call(&["GET", key]), Value::bulk(runs.to_string()));
+    }
+}
+
+/// What waits for EXEC counts as the client's, until it is gone.
+#[test]
+fn queued_requests_count_as_memory() {
+    let proxy = with_namespaces(&[]);
+    let mut client = proxy.client();
+    let held = || proxy.metric("slotmux_client_buffer_bytes").expect("it");
+    let value = "x".repeat(1_000_000);
+    client.call(&["MULTI"]);
+    client.call(&["SET", "{mem}a", &value]);
+    poll_until(PATIENCE, "the queue to be counted", || held() > 1e6);
+    client.call(&["DISCARD"]);
+    poll_until(PATIENCE, "the queue to be gone", || held() < 1e5);
+    client.call(&["MULTI"]);
+    client.call(&["SET", "{mem}a", &value]);
+    drop(client);
+    poll_until(PATIENCE, "the client to be gone", || held() < 1e5);
 }
 
 #[test]
