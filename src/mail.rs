@@ -129,6 +129,8 @@ impl Client {
             session: session.as_deref(),
             default_user: &worker.config.listeners[usize::from(self.listener)].default_user,
             closing: self.phase() != Phase::Open,
+            multi: self.queued_commands(),
+            multi_bytes: self.queued(),
             input: Held {
                 len: pending_input,
                 capacity: pending_input,

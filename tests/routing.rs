@@ -102,22 +102,6 @@ fn what_spans_slots_and_cannot_be_split_is_refused() {
 }
 
 #[test]
-fn nothing_of_a_refused_transaction_runs() {
-    let mut client = shared_proxy().client();
-    client.call(&["DEL", "refused"]);
-    let replies = client.pipeline(&[
-        vec!["MULTI"],
-        vec!["SET", "refused", "1"],
-        vec!["EXEC"],
-        vec!["GET", "refused"],
-    ]);
-    assert!(replies[0].error().contains("transactions"), "{replies:?}");
-    assert!(replies[1].error().contains("not executed"), "{replies:?}");
-    assert!(replies[2].error().starts_with("EXECABORT"), "{replies:?}");
-    assert_eq!(replies[3], Value::Null);
-}
-
-#[test]
 fn what_would_change_a_shared_connection_is_never_forwarded() {
     let mut client = shared_proxy().client();
     for words in [

@@ -6,7 +6,7 @@ use std::time::Duration;
 use slotmux::client::request::Request;
 use slotmux::command::{CommandRef, resolve};
 use slotmux::config::{
-    Config, JitterBy, KeepTtl, Mode, Namespace, OverMax, Persist, Scripts, Strength, Ttl,
+    Config, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, Scripts, Strength, Ttl,
 };
 use slotmux::policy::{Actions, Decision, Governed, Lifetime, Policies, govern};
 use slotmux::resp::{Limits, Scan, Span, scan_request, write};
@@ -354,6 +354,7 @@ fn namespace(name: &str, prefix: &str, ttl: Ttl) -> Namespace {
         max_key: None,
         max_value: None,
         deny: Vec::new(),
+        multi: Multi::default(),
     }
 }
 

@@ -75,6 +75,10 @@ pub struct ClientLine<'a> {
     pub default_user: &'a str,
     /// It is closed once its output is sent.
     pub closing: bool,
+    /// How many commands wait for its EXEC, if it is in a transaction.
+    pub multi: Option<usize>,
+    /// Bytes of these commands.
+    pub multi_bytes: usize,
     /// Bytes of a request that is not complete, and what holds them.
     pub input: Held,
     /// Bytes of replies that are not sent, and what holds them.
@@ -123,6 +127,7 @@ impl ClientLine<'_> {
 
     fn write_flags(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flags = [
+            ('x', self.multi.is_some()),
             ('c', self.closing),
             ('U', matches!(self.addr, Address::Unix(_))),
             ('e', self.session.is_some_and(|session| session.no_evict)),
@@ -154,18 +159,25 @@ impl fmt::Display for ClientLine<'_> {
             self.idle,
         )?;
         self.write_flags(f)?;
-        // One database, no subscriptions and no transaction.
-        f.write_str(" db=0 sub=0 psub=0 ssub=0 multi=-1")?;
+        // One database and no subscriptions.
+        f.write_str(" db=0 sub=0 psub=0 ssub=0 multi=")?;
+        match self.multi {
+            Some(commands) => write!(f, "{commands}")?,
+            None => f.write_str("-1")?,
+        }
         let (input, output) = (self.input, self.output);
         write!(
             f,
-            " qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={}",
+            " qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={}",
             input.len,
             input.capacity.saturating_sub(input.len),
+            self.multi_bytes,
             output.capacity,
             output.len,
             output.len,
-            input.capacity.saturating_add(output.capacity),
+            self.multi_bytes
+                .saturating_add(input.capacity)
+                .saturating_add(output.capacity),
         )?;
         write!(
             f,

@@ -358,6 +358,8 @@ fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
         session,
         default_user: "guest",
         closing: false,
+        multi: None,
+        multi_bytes: 0,
         input: Held {
             len: 10,
             capacity: 64,
@@ -391,6 +393,8 @@ fn client_lines_have_the_fields_of_redis_7_2() {
             command: "client|list",
             protocol: Protocol::Resp3,
             writing: true,
+            multi: Some(2),
+            multi_bytes: 50,
             output: Held {
                 len: 7,
                 capacity: 16,
@@ -399,8 +403,8 @@ fn client_lines_have_the_fields_of_redis_7_2() {
         };
         assert_eq!(
             second.to_string(),
-            "id=5 addr=[::1]:50001 laddr=[::1]:6379 fd=20 name= age=5 idle=1 flags=N db=0 sub=0 psub=0 ssub=0 \
-             multi=-1 qbuf=10 qbuf-free=54 argv-mem=0 multi-mem=0 rbs=16 rbp=7 obl=7 oll=0 omem=0 tot-mem=80 \
+            "id=5 addr=[::1]:50001 laddr=[::1]:6379 fd=20 name= age=5 idle=1 flags=x db=0 sub=0 psub=0 ssub=0 \
+             multi=2 qbuf=10 qbuf-free=54 argv-mem=0 multi-mem=50 rbs=16 rbp=7 obl=7 oll=0 omem=0 tot-mem=130 \
              events=rw cmd=client|list user=guest redir=-1 resp=3 lib-name= lib-ver="
         );
         let third = lines[2].to_string();

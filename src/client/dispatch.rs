@@ -3,19 +3,21 @@
 use std::rc::Rc;
 
 use crate::answer::{Host, Outcome, Subject, answer};
-use crate::command::{self, Answer, Command, CommandRef, Unresolved};
+use crate::command::{self, Answer, Command, CommandRef, Route, Unresolved};
 use crate::mail::{answer_kill, answer_list};
 use crate::operator;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply};
 use crate::resp::write;
 use crate::route::broadcast::broadcast;
 use crate::route::split::split;
+use crate::route::transaction::plan_queued;
 use crate::route::{Plan, Transaction, plan};
 use crate::worker::Worker;
 
 use super::early::{NO_UPSTREAM, Upstream, needs_upstream};
 use super::forward::{Sending, answer as reply_here, to_node, to_slot};
 use super::request::Request;
+use super::transaction::{self, queue};
 use super::{Client, Pause};
 
 /// Whether a request was taken. If not, the client is paused and sees it again.
@@ -31,11 +33,6 @@ const NO_AUTH: &str = "NOAUTH Authentication required.";
 /// As Redis, whatever is wrong with an EXEC, says that the transaction is gone.
 const EXEC_BEFORE_LOGIN: &str =
     "EXECABORT Transaction discarded because of: NOAUTH Authentication required.";
-const WRONG_EXEC: &str = "EXECABORT Transaction discarded because of: \
-    wrong number of arguments for 'exec' command";
-const NO_TRANSACTIONS: &str = "ERR slotmux: transactions (MULTI, WATCH) are not supported yet";
-const IN_REFUSED_TRANSACTION: &str =
-    "ERR slotmux: not executed, its MULTI was refused; EXEC, DISCARD or RESET ends this state";
 
 /// Takes one request of `client`.
 pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> Taken {
@@ -51,7 +48,13 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
         Err(_) => {}
     }
     let mut rewritten = worker.rewritten.take();
-    let plan = worker.with_knowledge(|knowledge| plan(request, command, knowledge, &mut rewritten));
+    let plan = worker.with_knowledge(|knowledge| {
+        if client.is_in_transaction() {
+            plan_queued(request, command, knowledge, &mut rewritten)
+        } else {
+            plan(request, command, knowledge, &mut rewritten)
+        }
+    });
     let taken = carry_out(worker, client, request, command, plan, &rewritten);
     worker.give_rewritten(rewritten);
     taken
@@ -73,9 +76,6 @@ fn carry_out(
         };
         return refuse(worker, client, text);
     }
-    if client.refused_transaction.get() && !plan.ends_refused_transaction() {
-        return refuse(worker, client, IN_REFUSED_TRANSACTION);
-    }
     let upstream = worker.upstream.get();
     if upstream != Upstream::Known && needs_upstream(worker, client, &plan, &command) {
         if upstream == Upstream::Missing {
@@ -83,6 +83,9 @@ fn carry_out(
         }
         client.pause_for(Pause::Upstream);
         return Taken::No;
+    }
+    if client.is_in_transaction() && !plan.is_never_queued() {
+        return queue(worker, client, request, plan);
     }
     let reply = match command {
         Ok(command) if command.finds => Reply::Found,
@@ -162,7 +165,7 @@ fn carry_out(
             primaries => broadcast(worker, client, request, merge, write, &primaries),
         },
         Plan::Answer(what, command) => answer_here(worker, client, what, command, request),
-        Plan::Transaction(what) => transaction(worker, client, what),
+        Plan::Transaction(what) => transaction::step(worker, client, what),
         Plan::Refuse(reply) | Plan::Unknown(reply) => refuse_with(worker, client, &reply),
     }
 }
@@ -187,54 +190,22 @@ fn turn_away(worker: &Worker, client: &Client) -> Taken {
     Taken::Yes
 }
 
-const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
+/// Why nothing can be sent at all.
+pub(super) const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
 
-fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Taken {
+/// Answers a request with an error. Inside a transaction that aborts it.
+pub(super) fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Taken {
     let mut reply = Vec::new();
     write::error(&mut reply, text);
     refuse_with(worker, client, &reply)
 }
 
-fn refuse_with(worker: &Worker, client: &Rc<Client>, reply: &[u8]) -> Taken {
+/// As [`refuse`], with a whole reply.
+pub(super) fn refuse_with(worker: &Worker, client: &Rc<Client>, reply: &[u8]) -> Taken {
+    client.abort_transaction(worker);
     worker.stats.errors.inc();
     reply_here(worker, client, reply);
     Taken::Yes
-}
-
-/// Until transactions are built: one clear error, and nothing of a refused transaction runs.
-fn transaction(worker: &Rc<Worker>, client: &Rc<Client>, what: Transaction) -> Taken {
-    let was_refused = client.refused_transaction.get();
-    match what {
-        Transaction::Multi if !was_refused => {
-            client.refused_transaction.set(true);
-            refuse(worker, client, NO_TRANSACTIONS)
-        }
-        Transaction::Multi => refuse(worker, client, "ERR MULTI calls can not be nested"),
-        Transaction::Exec if was_refused => {
-            client.refused_transaction.set(false);
-            refuse(
-                worker,
-                client,
-                "EXECABORT Transaction discarded because of previous errors.",
-            )
-        }
-        Transaction::Exec => refuse(worker, client, "ERR EXEC without MULTI"),
-        Transaction::WrongExec => {
-            client.refused_transaction.set(false);
-            refuse(worker, client, WRONG_EXEC)
-        }
-        Transaction::Discard if was_refused => {
-            client.refused_transaction.set(false);
-            reply_here(worker, client, b"+OK\r\n");
-            Taken::Yes
-        }
-        Transaction::Discard => refuse(worker, client, "ERR DISCARD without MULTI"),
-        Transaction::Watch => refuse(worker, client, NO_TRANSACTIONS),
-        Transaction::Unwatch => {
-            reply_here(worker, client, b"+OK\r\n");
-            Taken::Yes
-        }
-    }
 }
 
 /// Answers a command about the connection or about slotmux itself.
@@ -252,24 +223,7 @@ fn answer_here(
     }
     let replies = client.reply_mode.get();
     let mut out = worker.buffers.take();
-    let topology = worker.topology.borrow().clone();
-    let host = Host {
-        config: &worker.config,
-        listener: &worker.config.listeners[usize::from(client.listener)],
-        server_version: &topology.server_version,
-        process: &*worker.process,
-    };
-    let outcome = client.as_subject(|subject: &mut Subject| {
-        answer(
-            what,
-            command,
-            request.bytes,
-            request.args,
-            subject,
-            &host,
-            &mut out,
-        )
-    });
+    let outcome = ask(worker, client, what, command, request, &mut out);
     let asks_everyone = match &outcome {
         Outcome::List(_) | Outcome::Kill(_) => true,
         Outcome::Ask(question) => question.asks_everyone(),
@@ -292,7 +246,7 @@ fn answer_here(
             client.finish(worker);
         }
         Outcome::Reset => {
-            client.refused_transaction.set(false);
+            client.end_transaction(worker);
             client.reply_now(worker, &out);
         }
         Outcome::OwnLine => {
@@ -309,4 +263,52 @@ fn answer_here(
     }
     worker.buffers.give(out);
     Taken::Yes
+}
+
+/// Appends slotmux' own answer to `request`, which is an element of EXEC's reply.
+pub(super) fn answer_into(
+    worker: &Worker,
+    client: &Rc<Client>,
+    request: &Request,
+    out: &mut Vec<u8>,
+) {
+    let resolved = command::resolve(request.bytes, request.args);
+    let Some((command, what)) = resolved.ok().and_then(|command| match command.route {
+        Route::Answer(what) => Some((command, what)),
+        _ => None,
+    }) else {
+        return write::error(out, "ERR slotmux: the command can't be used inside MULTI");
+    };
+    worker.stats.local.inc();
+    if ask(worker, client, what, command, request, out) == Outcome::OwnLine {
+        client.with_line(worker, |line| line.reply(out));
+    }
+}
+
+fn ask(
+    worker: &Worker,
+    client: &Rc<Client>,
+    what: Answer,
+    command: &Command,
+    request: &Request,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    let topology = worker.topology.borrow().clone();
+    let host = Host {
+        config: &worker.config,
+        listener: &worker.config.listeners[usize::from(client.listener)],
+        server_version: &topology.server_version,
+        process: &*worker.process,
+    };
+    client.as_subject(|subject: &mut Subject| {
+        answer(
+            what,
+            command,
+            request.bytes,
+            request.args,
+            subject,
+            &host,
+            out,
+        )
+    })
 }

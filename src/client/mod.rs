@@ -13,6 +13,7 @@ use crate::worker::Worker;
 
 use order::Held;
 use session::{ReplyMode, Session};
+use transaction::Queue;
 
 pub mod dispatch;
 pub mod early;
@@ -21,6 +22,7 @@ pub mod order;
 pub mod read;
 pub mod request;
 pub mod session;
+pub mod transaction;
 pub mod write;
 
 /// A client is not read while more than this many bytes of replies wait for it. Large enough that a client which
@@ -80,8 +82,6 @@ pub struct Client {
     pub authenticated: Cell<bool>,
     /// Full name of its last command; empty before the first.
     pub last_command: Cell<&'static str>,
-    /// Whether it sent a MULTI that was refused and has not ended it yet.
-    pub refused_transaction: Cell<bool>,
     /// Whether what it has in flight is on a lane of its own.
     pub is_alone: Cell<bool>,
     /// `CLIENT REPLY`.
@@ -124,6 +124,8 @@ pub struct Client {
     over_soft: Cell<Option<Tick>>,
     /// Replies that came before their turn.
     held: RefCell<Option<Box<Held>>>,
+    /// What it sent between MULTI and EXEC, while it is there.
+    transaction: RefCell<Option<Box<Queue>>>,
     /// Rare state: names, user.
     session: RefCell<Option<Box<Session>>>,
 }
@@ -142,7 +144,6 @@ impl Client {
             protocol: Cell::new(Protocol::Resp2),
             authenticated: Cell::new(false),
             last_command: Cell::new(""),
-            refused_transaction: Cell::new(false),
             is_alone: Cell::new(false),
             reply_mode: Cell::new(ReplyMode::On),
             phase: Cell::new(Phase::Open),
@@ -164,6 +165,7 @@ impl Client {
             charged: Cell::new(0),
             over_soft: Cell::new(None),
             held: RefCell::new(None),
+            transaction: RefCell::new(None),
             session: RefCell::new(None),
         }
     }
@@ -247,6 +249,7 @@ impl Client {
         *self.out.borrow_mut() = Vec::new();
         self.sent.set(0);
         *self.held.borrow_mut() = None;
+        *self.transaction.borrow_mut() = None;
         self.charge(worker, 0);
         self.wake();
         // The rest of a reply that it did not take is read and dropped.

@@ -374,6 +374,7 @@ impl Client {
         let bytes = self.pending_input.get()
             + self.request_bytes.get()
             + self.gathered.get()
+            + self.queued()
             + self.buffered();
         self.charge(worker, if bytes > WORTH_COUNTING { bytes } else { 0 });
     }

@@ -23,7 +23,7 @@ commands (`COMMAND`). It is sent by its keys if it has any and if its flags say 
 | slotmux | Answered by slotmux itself. |
 | own connection | May block, so it needs an upstream connection of its own. |
 | own connection if BLOCK | As above if BLOCK is among its options, else by key. |
-| transaction | Belongs to a transaction. |
+| transaction | MULTI … EXEC, kept by slotmux until EXEC; WATCH is refused yet. |
 | subscription | Turns the connection into a stream of messages. |
 | refused | Not forwarded; the error says why. |
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Admin, Bind, ClientLimits, Cluster, Commands, Config, Connections, Format, Kind, Listener, Log,
-    Retry, Server, Timeouts, TopologyRefresh, Unmatched,
+    Multi, Retry, Server, Timeouts, TopologyRefresh, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -21,6 +21,7 @@ impl Default for Config {
             cluster: Cluster::default(),
             namespaces: Vec::new(),
             unmatched: Unmatched::default(),
+            multi: Multi::default(),
             commands: Commands::default(),
             admin: Admin::default(),
             log: Log::default(),

@@ -34,7 +34,7 @@ pub use crate::cluster::addr::Addr;
 pub use check::is_no_upstream;
 pub use load::{Flags, Loaded, SourceFile, Sources, load, load_with_origins};
 pub use namespace::{
-    JitterBy, KeepTtl, Mode, Namespace, OverMax, Persist, Scripts, Strength, Ttl, Unmatched,
+    JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, Scripts, Strength, Ttl, Unmatched,
 };
 pub use origins::Origins;
 pub use problem::{Origin, Problem};
@@ -61,6 +61,8 @@ pub struct Config {
     pub namespaces: Vec<Namespace>,
     /// What is allowed on keys of no namespace.
     pub unmatched: Unmatched,
+    /// What becomes of a transaction with keys of no namespace: `defaults.namespace.multi`, which namespaces inherit.
+    pub multi: Multi,
     /// Commands that need a decision.
     pub commands: Commands,
     /// The HTTP address for `/metrics`, `/healthz` and `/readyz`.

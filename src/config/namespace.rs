@@ -21,6 +21,8 @@ pub struct Namespace {
     pub max_value: Option<usize>,
     /// Commands that are refused on its keys: full names in lower case, `object|freq` of a subcommand.
     pub deny: Vec<String>,
+    /// What becomes of a transaction whose keys are in several slots.
+    pub multi: Multi,
 }
 
 /// `[namespace.ttl]`
@@ -126,6 +128,18 @@ pub enum Scripts {
     Allow,
     /// They are refused.
     Reject,
+}
+
+/// `multi`: what becomes of a transaction whose keys are in several slots. The strictest comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Multi {
+    /// It is refused, and nothing of it runs.
+    Reject,
+    /// It runs slot by slot if it only reads.
+    #[default]
+    SplitReadonly,
+    /// It runs slot by slot.
+    Split,
 }
 
 /// `unmatched`: what is allowed on keys of no namespace.

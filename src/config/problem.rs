@@ -155,9 +155,12 @@ impl Reading {
         })
     }
 
-    /// Where the file's first key was given whose name starts with `section` and is not `except`.
-    pub(super) fn first_below(&self, section: &str, except: &str) -> Option<&Origin> {
-        let is_below = |key: &str| key.strip_prefix(section).is_some_and(|rest| rest != except);
+    /// Where the file's first key was given whose name starts with `section` and is none of `except`.
+    pub(super) fn first_below(&self, section: &str, except: &[&str]) -> Option<&Origin> {
+        let is_below = |key: &str| {
+            key.strip_prefix(section)
+                .is_some_and(|rest| !except.contains(&rest))
+        };
         let given = self.origins.iter().filter(|(key, _)| is_below(key));
         given
             .map(|(_, origin)| origin)

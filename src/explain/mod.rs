@@ -277,8 +277,7 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
         ),
         Plan::Answer(..) => "answered by slotmux itself; nothing is sent".to_owned(),
         Plan::Transaction(_) => {
-            "belongs to a transaction, which slotmux does not support yet; nothing is sent"
-                .to_owned()
+            "belongs to a transaction, of which nothing is sent before its EXEC".to_owned()
         }
         Plan::Refuse(_) | Plan::Unknown(_) => "refused; nothing is sent".to_owned(),
     }

@@ -1,7 +1,7 @@
 //! `SLOTMUX NAMESPACES` and `SLOTMUX NAMESPACE`: what is configured, in short and in full.
 
 use crate::config::{
-    Config, JitterBy, KeepTtl, Mode, OverMax, Persist, Scripts, Settings, Strength,
+    Config, JitterBy, KeepTtl, Mode, Multi, OverMax, Persist, Scripts, Settings, Strength,
 };
 use crate::explain::words::time;
 use crate::policy::{NamespaceId, Policies, Policy, TtlPolicy};
@@ -64,6 +64,11 @@ fn in_short(policy: &Policy) -> String {
     if !policy.deny.is_empty() {
         parts.push(format!("deny {}", policy.deny.join(" ")));
     }
+    match policy.multi {
+        Multi::Reject => parts.push("multi reject".to_owned()),
+        Multi::SplitReadonly => {}
+        Multi::Split => parts.push("multi split".to_owned()),
+    }
     parts.join(", ")
 }
 
@@ -116,6 +121,7 @@ mod tests {
             max_key: None,
             max_value: None,
             deny: Vec::new(),
+            multi: Multi::default(),
         };
         assert_eq!(in_short(&policy), "no TTL policy");
         policy.ttl = TtlPolicy::new(&Ttl {
@@ -129,10 +135,11 @@ mod tests {
         policy.read_only = true;
         policy.max_value = Some(4096);
         policy.deny = vec!["keys".to_owned(), "flushall".to_owned()];
+        policy.multi = Multi::Split;
         assert_eq!(
             in_short(&policy),
             "observe, default 12h (43200000 ms) \u{b1} 10 %, max 7d (604800000 ms), PERSIST rewritten, read-only, \
-             max_value 4096 bytes, deny keys flushall"
+             max_value 4096 bytes, deny keys flushall, multi split"
         );
     }
 }

@@ -14,6 +14,19 @@ pub(super) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 /// What stands behind an atomic block.
 pub(super) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
+/// The commands of a block, without what stands around them.
+pub fn commands_of(block: Block, bytes: &[u8]) -> &[u8] {
+    let inner = bytes
+        .strip_prefix(MULTI)
+        .and_then(|rest| rest.strip_suffix(EXEC));
+    inner.filter(|_| block.atomic).unwrap_or(bytes)
+}
+
+/// Commands as one transaction.
+pub fn as_transaction(commands: &[u8]) -> Vec<u8> {
+    [MULTI, commands, EXEC].concat()
+}
+
 /// A command and the expiries behind it, as far as they are written.
 pub(super) struct Appendix<'a, 'out> {
     case: &'a Case<'a>,

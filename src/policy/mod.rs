@@ -4,7 +4,7 @@
 
 use std::cmp::Reverse;
 
-use crate::config::{Config, Mode, Namespace, Unmatched};
+use crate::config::{Config, Mode, Multi, Namespace, Unmatched};
 
 mod allowed;
 mod append;
@@ -26,6 +26,7 @@ mod subject;
 pub mod ttl;
 
 pub use allowed::{permitted, permitted_everywhere};
+pub use append::{as_transaction, commands_of};
 pub use govern::{Actions, Block, Decision, Governed, Reply, govern};
 pub use lifetime::Lifetime;
 pub use ttl::TtlPolicy;
@@ -54,6 +55,8 @@ pub struct Policy {
     pub max_value: Option<usize>,
     /// Full names of refused commands, in lower case.
     pub deny: Vec<String>,
+    /// What becomes of a transaction whose keys are in several slots.
+    pub multi: Multi,
 }
 
 /// All policies.
@@ -63,6 +66,8 @@ pub struct Policies {
     prefixes: Vec<(Box<[u8]>, NamespaceId)>,
     policies: Vec<Policy>,
     unmatched: Unmatched,
+    /// Of keys of no namespace.
+    multi: Multi,
 }
 
 impl Policies {
@@ -79,6 +84,7 @@ impl Policies {
             prefixes,
             policies: config.namespaces.iter().map(Policy::new).collect(),
             unmatched: config.unmatched,
+            multi: config.multi,
         }
     }
 
@@ -95,6 +101,12 @@ impl Policies {
     /// What is allowed on keys of no namespace.
     pub fn unmatched(&self) -> Unmatched {
         self.unmatched
+    }
+
+    /// What becomes of a transaction over several slots that has a key of this namespace.
+    pub fn multi(&self, namespace: NamespaceId) -> Multi {
+        self.get(namespace)
+            .map_or(self.multi, |policy| policy.multi)
     }
 
     /// The namespace of a key: that of the longest prefix.
@@ -151,6 +163,7 @@ impl Policy {
             max_key: namespace.max_key,
             max_value: namespace.max_value,
             deny: namespace.deny.clone(),
+            multi: namespace.multi,
         }
     }
 }
@@ -170,6 +183,7 @@ mod tests {
             max_key: None,
             max_value: None,
             deny: Vec::new(),
+            multi: Multi::default(),
         }
     }
 

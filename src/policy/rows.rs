@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Actions, Governed, Policies, Reply, govern};
 use crate::client::request::Request;
 use crate::command::{CommandRef, resolve};
-use crate::config::{Config, Namespace, Ttl};
+use crate::config::{Config, Multi, Namespace, Ttl};
 use crate::resp::{Limits, Scan, scan_request, write};
 
 /// What the clock shows in these tests, in unix milliseconds.
@@ -24,6 +24,7 @@ pub(super) fn namespace(name: &str, prefix: &str, change: impl FnOnce(&mut Ttl))
         max_key: None,
         max_value: None,
         deny: Vec::new(),
+        multi: Multi::default(),
     }
 }
 

@@ -78,7 +78,17 @@ impl Gather {
             if self.missing.get() == 0 {
                 let mut reply = worker.buffers.take();
                 if !self.whole.mute && !self.whole.client.is_closed() {
-                    self.merge(worker, &mut reply);
+                    let parts = self.parts.borrow();
+                    if merged(
+                        &parts,
+                        self.merge,
+                        &self.order,
+                        self.whole.write,
+                        &mut reply,
+                    ) {
+                        worker.stats.errors.inc();
+                    }
+                    drop(parts);
                     worker.count_reply(self.whole.asked(), &reply, true);
                 }
                 self.whole
@@ -96,43 +106,50 @@ impl Gather {
         self.bytes.set(self.bytes.get() - half);
         self.whole.client.change_gathered(worker, half, 0);
     }
+}
 
-    fn merge(&self, worker: &Worker, out: &mut Vec<u8>) {
-        let parts = self.parts.borrow();
-        let failed: Vec<&[u8]> = parts
-            .iter()
-            .map(Vec::as_slice)
-            .filter(|part| part.starts_with(b"-"))
-            .collect();
-        if let Some(first) = failed.first() {
-            worker.stats.errors.inc();
-            if self.whole.write && failed.len() < parts.len() {
-                let done = parts.len() - failed.len();
-                let cause = String::from_utf8_lossy(&first[1..]);
-                let text = format!(
-                    "ERR slotmux: partial failure, {done} of {} parts applied: {}",
-                    parts.len(),
-                    cause.trim_end()
-                );
-                write::error(out, &text);
-            } else {
-                out.extend_from_slice(first);
-            }
-            return;
+/// Appends the one reply that `parts` make, and tells whether it is an error. `order` is for [`Merge::Elements`]: the
+/// part that holds each element.
+pub fn merged(
+    parts: &[Vec<u8>],
+    merge: Merge,
+    order: &[u32],
+    write: bool,
+    out: &mut Vec<u8>,
+) -> bool {
+    let failed: Vec<&[u8]> = parts
+        .iter()
+        .map(Vec::as_slice)
+        .filter(|part| part.starts_with(b"-"))
+        .collect();
+    if let Some(first) = failed.first() {
+        if write && failed.len() < parts.len() {
+            let done = parts.len() - failed.len();
+            let cause = String::from_utf8_lossy(&first[1..]);
+            let text = format!(
+                "ERR slotmux: partial failure, {done} of {} parts applied: {}",
+                parts.len(),
+                cause.trim_end()
+            );
+            write::error(out, &text);
+        } else {
+            out.extend_from_slice(first);
         }
-        let merged = match self.merge {
-            Merge::Sum => sum(&parts).map(|sum| write::integer(out, sum)),
-            Merge::AllOk | Merge::First => parts.first().map(|first| out.extend_from_slice(first)),
-            Merge::Elements => elements(&parts, &self.order, out),
-            Merge::AllTrue => all_true(&parts, out),
-            Merge::Concat => concat(&parts, out),
-        };
-        if merged.is_none() {
-            out.clear();
-            worker.stats.errors.inc();
-            write::error(out, "ERR slotmux: the nodes' replies do not fit together");
-        }
+        return true;
     }
+    let start = out.len();
+    let done = match merge {
+        Merge::Sum => sum(parts).map(|sum| write::integer(out, sum)),
+        Merge::AllOk | Merge::First => parts.first().map(|first| out.extend_from_slice(first)),
+        Merge::Elements => elements(parts, order, out),
+        Merge::AllTrue => all_true(parts, out),
+        Merge::Concat => concat(parts, out),
+    };
+    if done.is_none() {
+        out.truncate(start);
+        write::error(out, "ERR slotmux: the nodes' replies do not fit together");
+    }
+    done.is_none()
 }
 
 /// Adds up integer replies.

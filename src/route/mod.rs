@@ -14,6 +14,7 @@ pub mod gather;
 pub mod parts;
 pub mod slots;
 pub mod split;
+pub mod transaction;
 
 /// What is to be done with a request.
 #[derive(Clone, Debug)]
@@ -54,7 +55,7 @@ pub enum Plan {
     },
     /// slotmux answers it.
     Answer(Answer, &'static Command),
-    /// It belongs to a transaction, which slotmux does not have yet.
+    /// It begins, ends or guards a transaction.
     Transaction(Transaction),
     /// slotmux answers with this error reply.
     Refuse(Vec<u8>),
@@ -303,12 +304,13 @@ impl Plan {
         }
     }
 
-    /// Whether this is not refused along with a refused transaction.
-    pub fn ends_refused_transaction(&self) -> bool {
-        matches!(
-            self,
-            Plan::Transaction(_) | Plan::Answer(Answer::Reset | Answer::Quit, _)
-        )
+    /// Whether this is done at once inside a transaction; everything else is queued.
+    pub fn is_never_queued(&self) -> bool {
+        match self {
+            Plan::Transaction(what) => *what != Transaction::Unwatch,
+            Plan::Answer(Answer::Reset | Answer::Quit, _) => true,
+            _ => false,
+        }
     }
 }
 
@@ -335,7 +337,7 @@ mod tests {
     fn a_wrong_exec_still_ends_a_transaction() {
         let wrong = plan_of(b"*2\r\n$4\r\nEXEC\r\n$1\r\nx\r\n");
         assert!(matches!(wrong, Plan::Transaction(Transaction::WrongExec)));
-        assert!(wrong.ends_refused_transaction() && wrong.needs_no_authentication());
+        assert!(wrong.is_never_queued() && wrong.needs_no_authentication());
         let right = plan_of(b"*1\r\n$4\r\nEXEC\r\n");
         assert!(matches!(right, Plan::Transaction(Transaction::Exec)));
         assert!(!right.needs_no_authentication());

@@ -113,12 +113,12 @@ fn governed(
 
 /// The lane to each node that gets a part. A big request has lanes of its own, as one for a single slot has.
 #[derive(Default)]
-struct Lanes(Vec<(NodeId, Rc<Lane>)>);
+pub(crate) struct Lanes(Vec<(NodeId, Rc<Lane>)>);
 
 impl Lanes {
     /// Sees to it that the part for `slot` can be sent. If it can't be now, the client pauses, or the request is refused
     /// as a whole: all parts are asked before one is sent.
-    fn add(
+    pub fn add(
         &mut self,
         worker: &Rc<Worker>,
         client: &Rc<Client>,
@@ -128,9 +128,20 @@ impl Lanes {
         if !may_use(worker, client, slot) {
             return Err(Taken::No);
         }
-        let Some(owner) = worker.slots.owner(slot) else {
-            return Ok(());
-        };
+        match worker.slots.owner(slot) {
+            Some(owner) => self.add_node(worker, client, owner, is_big),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Lanes::add`], for what goes to a node whatever its slots.
+    pub fn add_node(
+        &mut self,
+        worker: &Rc<Worker>,
+        client: &Rc<Client>,
+        owner: NodeId,
+        is_big: bool,
+    ) -> Result<(), Taken> {
         if self.to(owner).is_some() {
             return Ok(());
         }
@@ -150,14 +161,15 @@ impl Lanes {
         Ok(())
     }
 
-    fn to(&self, node: NodeId) -> Option<&Rc<Lane>> {
+    /// The lane to a node, if it was added.
+    pub fn to(&self, node: NodeId) -> Option<&Rc<Lane>> {
         self.0
             .iter()
             .find_map(|(owner, lane)| (*owner == node).then_some(lane))
     }
 
     /// Gives back the lanes of its own: nothing was sent.
-    fn release(self, worker: &Worker) {
+    pub fn release(self, worker: &Worker) {
         for (_, lane) in self.0 {
             worker.release_unused(&lane);
         }

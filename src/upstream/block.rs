@@ -17,11 +17,15 @@ use crate::route::gather::Gather;
 use crate::worker::Worker;
 
 use super::deliver::deliver_to;
+use super::exec::Exec;
 use super::inflight::{InFlight, Kind};
 
 /// How a node starts that refuses EXEC because of what it finds in the transaction; the error of that follows, without
 /// its `-`.
 const ABORTED: &[u8] = b"-EXECABORT Transaction discarded because of: ";
+/// The reply to an EXEC whose MULTI its node refused. Nobody knows here what of it has run.
+const MULTI_REFUSED: &[u8] =
+    b"-ERR slotmux: the node refused MULTI, the commands may have been executed one by one\r\n";
 
 /// Where the reply goes that a block comes down to.
 #[derive(Clone)]
@@ -34,6 +38,13 @@ pub enum Then {
         gather: Rc<Gather>,
         /// Which part this is.
         part: u32,
+    },
+    /// It is, command by command, a part of the reply to EXEC.
+    Exec {
+        /// Where that is collected.
+        exec: Rc<Exec>,
+        /// Which group of commands this is.
+        group: u32,
     },
     /// Nobody gets it: the block repairs expiries that did not take effect behind their command.
     Nobody,
@@ -138,12 +149,17 @@ impl Block {
         self.stage.set(first_stage(self.form));
         self.error.borrow_mut().clear();
         self.missed.set(false);
+        if let Then::Exec { exec, group } = &self.then {
+            exec.restart(*group);
+        }
     }
 
     /// Takes back the pieces of a part that were taken: the rest will not come.
     pub fn forget(&self, worker: &Worker) {
-        if let Then::Part { gather, part } = &self.then {
-            gather.forget(worker, *part);
+        match &self.then {
+            Then::Part { gather, part } => gather.forget(worker, *part),
+            Then::Exec { exec, group } => exec.forget(worker, *group),
+            Then::Deliver | Then::Nobody => {}
         }
     }
 
@@ -170,6 +186,12 @@ impl Block {
             Stage::Multi if failed => {
                 // Not a transaction then: what follows runs by itself, and EXEC has nothing to do.
                 worker.stats.blocks_refused.inc();
+                if let Then::Exec { exec, group } = &self.then
+                    && self.is_awaited()
+                {
+                    self.settle();
+                    exec.settle(worker, *group, MULTI_REFUSED);
+                }
                 let of = self.form.commands + 1;
                 self.go_on(Stage::Bare { at: 0, of })
             }
@@ -218,6 +240,13 @@ impl Block {
 
     /// Takes the front of a large reply that is still coming: the client gets it as it comes, if it is its own.
     pub fn take_piece(&self, worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8]) {
+        if let (Then::Exec { exec, group }, Stage::Element { at }) = (&self.then, self.stage.get())
+        {
+            if self.is_awaited() {
+                exec.take(worker, *group, at, bytes, false);
+            }
+            return;
+        }
         if let Stage::Element { at: 0 } | Stage::Bare { at: 0, .. } = self.stage.get()
             && self.form.own == 1
             && self.is_awaited()
@@ -247,6 +276,16 @@ impl Block {
         reply: &[u8],
         failed: bool,
     ) {
+        if let Then::Exec { exec, group } = &self.then {
+            if self.is_awaited() {
+                exec.take(worker, *group, at, reply, true);
+                if at + 1 == self.form.commands {
+                    self.settle();
+                    exec.done(worker);
+                }
+            }
+            return;
+        }
         if at >= self.form.own {
             worker.stats.expiries_failed.add(u64::from(failed));
             return;

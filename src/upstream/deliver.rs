@@ -44,6 +44,8 @@ pub fn deliver_to(
             entry.client.reply_piece(worker, entry.seq, bytes, complete);
         }
         Then::Part { gather, part } => gather.take(worker, *part, bytes, complete),
+        Then::Exec { exec, group } if complete => exec.settle(worker, *group, bytes),
+        Then::Exec { exec, group } => exec.take(worker, *group, 0, bytes, false),
         Then::Nobody => worker
             .stats
             .expiries_failed
@@ -52,7 +54,7 @@ pub fn deliver_to(
 }
 
 /// What SETNX answers where `SET … NX` answered this.
-fn ok_as_integer(reply: &[u8]) -> &[u8] {
+pub(super) fn ok_as_integer(reply: &[u8]) -> &[u8] {
     match reply.first() {
         Some(b'+') => b":1\r\n",
         Some(b'$' | b'_') => b":0\r\n",

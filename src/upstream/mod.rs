@@ -15,6 +15,7 @@ use lane::{Class, Lane, Link};
 pub mod block;
 pub mod connect;
 pub mod deliver;
+pub mod exec;
 pub mod health;
 pub mod inflight;
 pub mod lane;

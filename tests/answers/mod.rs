@@ -267,6 +267,8 @@ impl Ours {
             session: self.session.as_deref(),
             default_user: &host.listener.default_user,
             closing: false,
+            multi: None,
+            multi_bytes: 0,
             input: Held::default(),
             output: Held::default(),
             reading: true,

@@ -68,6 +68,13 @@ impl ProxyConfig {
         table.insert(key.to_owned(), value.into());
     }
 
+    /// Takes everything over that stands in this file, but for what is set already: where slotmux listens and what it
+    /// is in front of.
+    pub fn extend(&mut self, file: &str) {
+        let ours = std::mem::replace(&mut self.table, file.parse().expect("TOML"));
+        merge(&mut self.table, ours);
+    }
+
     /// Adds a listener, whose keys are the ones that are set from then on.
     pub fn add_listener(&mut self, name: &str, bind: &str) {
         let listeners = self.table.get_mut("listener").and_then(Value::as_array_mut);
@@ -101,6 +108,27 @@ impl ProxyConfig {
         user.insert("name".to_owned(), name.into());
         user.insert("passwords".to_owned(), vec![password.to_owned()].into());
         self.add_section("user", user);
+    }
+}
+
+/// Lays the keys of `over` over those of `table`; of a list of tables, over those of its first.
+fn merge(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(value)) => merge(below, value),
+            (Some(Value::Array(list)), Value::Array(over))
+                if list.first().is_some_and(Value::is_table) =>
+            {
+                for (below, value) in list.iter_mut().zip(over) {
+                    if let (Value::Table(below), Value::Table(value)) = (below, value) {
+                        merge(below, value);
+                    }
+                }
+            }
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
     }
 }
 

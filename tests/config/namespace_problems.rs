@@ -31,10 +31,12 @@ ttl.defualt = "1h"
 -> 4:5: namespace.ttl.defualt: unknown key; did you mean `default`?
 default = "1h"
 -> 4:1: namespace.default: unknown key here; it belongs to section `namespace.ttl`
-multi = "split"
--> 4:1: namespace.multi: unknown key; known here: name, match, ttl_env, read_only, max_key, max_value, deny, ttl
+shards = "split"
+-> 4:1: namespace.shards: unknown key; known here: name, match, ttl_env, read_only, max_key, max_value, deny, multi, ttl
 ttl.sliding = "off"
 -> 4:5: namespace.ttl.sliding: unknown key; known here: mode, default, max, min, jitter, jitter_by, over_max, persist, keepttl, strength, scripts
+multi = "splitt"
+-> 4:9: namespace.multi: expected one of "reject", "split-readonly", "split", got "splitt"; did you mean "split"?
 read_only = "yes"
 -> 4:13: namespace.read_only: expected true or false, got a string
 max_key = "1k"

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use slotmux::config::{
-    Config, JitterBy, KeepTtl, Mode, Namespace, OverMax, Persist, Scripts, Strength, Ttl,
+    Config, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, Scripts, Strength, Ttl,
     Unmatched, keys,
 };
 
@@ -22,6 +22,8 @@ const INHERITED: &[Row] = &[
             .map(str::to_owned)
             .to_vec();
     }),
+    ("multi", "\"reject\"", |n| n.multi = Multi::Reject),
+    ("multi", "\"split\"", |n| n.multi = Multi::Split),
     ("ttl.mode", "\"off\"", |n| n.ttl.mode = Mode::Off),
     ("ttl.mode", "\"observe\"", |n| n.ttl.mode = Mode::Observe),
     ("ttl.default", "\"12h\"", |n| {
@@ -72,6 +74,7 @@ fn namespace(name: &str, prefixes: &[&str]) -> Namespace {
         max_key: None,
         max_value: None,
         deny: Vec::new(),
+        multi: Multi::default(),
     }
 }
 

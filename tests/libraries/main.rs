@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod first_user;
 mod fred_rs;
 mod old_server;
 mod redis_rs;

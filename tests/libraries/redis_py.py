@@ -203,6 +203,30 @@ class Checks:
         found = await settled(pipeline.execute(raise_on_error=False))
         equal((found[0], type(found[1]), found[2]), (True, redis.ResponseError, b"text"))
 
+    async def check_transactions(self):
+        client, key = self.client(), self.key
+        # The default of pipeline() is a transaction.
+        pipeline = client.pipeline()
+        for n in range(100):
+            pipeline.set(key(f"{{t}}:{n}"), n)
+            pipeline.get(key(f"{{t}}:{n}"))
+        equal(await settled(pipeline.execute()), [item for n in range(100) for item in (True, b"%d" % n)])
+        pipeline = client.pipeline()
+        for n in range(100):
+            pipeline.exists(key(f"x:{n}"))
+        equal(await settled(pipeline.execute()), [0] * 100)
+        pipeline = client.pipeline()
+        pipeline.set(key("{t}:0"), "text")
+        pipeline.incr(key("{t}:0"))
+        pipeline.get(key("{t}:0"))
+        found = await settled(pipeline.execute(raise_on_error=False))
+        equal((found[0], type(found[1]), found[2]), (True, redis.ResponseError, b"text"))
+        pipeline = client.pipeline()
+        pipeline.set(key("{t}:never"), "text")
+        pipeline.execute_command("NO-SUCH")
+        await refused(pipeline.execute, redis.ResponseError, "unknown command 'NO-SUCH'")
+        equal(await settled(client.exists(key("{t}:never"))), 0)
+
     async def check_twenty_connections(self):
         async def work(number):
             client = self.client()

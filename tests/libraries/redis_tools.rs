@@ -106,7 +106,7 @@ fn redis_cli_is_told_what_is_not_there_yet() {
             ended.name,
             ended.output
         );
-        let ended = tool("redis-cli", server).arg("MULTI").run(server);
+        let ended = tool("redis-cli", server).args(["WATCH", "k"]).run(server);
         assert!(ended.output.starts_with("ERR slotmux"), "{}", ended.output);
     }
 }

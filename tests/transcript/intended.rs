@@ -134,20 +134,7 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("SSUBSCRIBE c", SUBSCRIPTIONS),
     ("SUNSUBSCRIBE c", SUBSCRIPTIONS),
     ("MONITOR", SUBSCRIPTIONS),
-    ("WATCH k", TRANSACTIONS),
-    ("MULTI", TRANSACTIONS),
-    ("SET k v", IN_TRANSACTION),
-    ("MULTI", "ERR MULTI calls can not be nested"),
-    (
-        "EXEC",
-        "EXECABORT Transaction discarded because of previous errors.",
-    ),
-    ("MULTI", TRANSACTIONS),
-    (
-        "EXEC x",
-        "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
-    ),
-    ("EXEC", "ERR EXEC without MULTI"),
+    ("WATCH k", "ERR slotmux: WATCH is not supported yet"),
     (
         "CLIENT TRACKING ON",
         "ERR slotmux: CLIENT TRACKING is not supported yet",
@@ -171,9 +158,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
 const BLOCKING: &str = "ERR slotmux: '%' is refused: blocking commands are not supported yet";
 const SUBSCRIPTIONS: &str =
     "ERR slotmux: '%' is refused: subscriptions and MONITOR are not supported yet";
-const TRANSACTIONS: &str = "ERR slotmux: transactions (MULTI, WATCH) are not supported yet";
-const IN_TRANSACTION: &str =
-    "ERR slotmux: not executed, its MULTI was refused; EXEC, DISCARD or RESET ends this state";
 const PAUSE: &str = "ERR slotmux: CLIENT PAUSE and UNPAUSE are not supported yet";
 const EVERY_NODE: &str = "ERR slotmux: '%' is refused: \
     it needs an answer from every node, and these cannot be joined yet";

@@ -51,6 +51,9 @@ pub const SESSIONS: &[&[u8]] = &[
     b"CLIENT REPLY SKIP\r\nSET raw:d 5\r\nGET raw:d\r\nCLIENT REPLY SKIP\r\nNOSUCH\r\nMGET raw:d raw:e\r\nQUIT\r\n",
     b"CLIENT REPLY SKIP\r\nMGET raw:d raw:e\r\nGET raw:d\r\nCLIENT REPLY SKIP\r\nDBSIZE\r\nPING\r\nQUIT\r\n",
     b"CLIENT REPLY SKIP\r\nGET\r\nGET raw:d\r\nCLIENT REPLY SKIP\r\nPING\r\nQUIT\r\n",
+    b"MULTI\r\nSET raw:g 1\r\nRESET\r\nEXEC\r\nEXISTS raw:g\r\nMULTI\r\nSET raw:g 1\r\nQUIT\r\nEXEC\r\n",
+    b"CLIENT REPLY SKIP\r\nMULTI\r\nPING\r\nEXEC\r\nPING\r\nQUIT\r\n",
+    b"CLIENT REPLY OFF\r\nMULTI\r\nSET raw:g 1\r\nNOSUCH\r\nEXEC\r\nMULTI\r\nSET raw:g 2\r\nEXEC\r\nCLIENT REPLY ON\r\nGET raw:g\r\nQUIT\r\n",
     b"CLIENT SETNAME raw\r\nCLIENT GETNAME\r\nRESET\r\nCLIENT GETNAME\r\nQUIT\r\n",
     b"SET raw:f 1\r\nINCR raw:f\r\nRESET\r\nINCR raw:f\r\nGET nosuch\r\nQUIT\r\n",
 ];

@@ -34,6 +34,7 @@ fn namespace(name: &str, prefixes: &[&str], ttl: Ttl) -> Namespace {
         max_key: None,
         max_value: None,
         deny: Vec::new(),
+        multi: slotmux::config::Multi::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::section::{Key, inherited, key, list, put, section, set_sectio
 use crate::config::show::{choice, or_word, show_section, text, texts};
 use crate::config::units::{show_duration, show_size};
 use crate::config::{
-    JitterBy, KeepTtl, Mode, Namespace, OverMax, Persist, Scripts, Strength, Ttl, Unmatched,
+    JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, Scripts, Strength, Ttl, Unmatched,
 };
 
 use std::ops::RangeInclusive;
@@ -39,12 +39,13 @@ pub(in crate::config) const NAMESPACE: &[Key<Namespace>] = &[
     MAX_KEY,
     MAX_VALUE,
     DENY,
+    MULTI,
     TTL,
 ];
 
 /// What a variable may set of a namespace that the file declares.
 pub(in crate::config) const OVERRIDABLE: &[Key<Namespace>] =
-    &[READ_ONLY, MAX_KEY, MAX_VALUE, DENY, TTL];
+    &[READ_ONLY, MAX_KEY, MAX_VALUE, DENY, MULTI, TTL];
 
 const READ_ONLY: Key<Namespace> = key(
     "read_only",
@@ -65,6 +66,11 @@ const DENY: Key<Namespace> = key(
     "deny",
     |n, v, r| put(&mut n.deny, commands(v, r)),
     |n| texts(&n.deny),
+);
+const MULTI: Key<Namespace> = key(
+    "multi",
+    |n, v, r| put(&mut n.multi, v.choice(MULTIS, r)),
+    |n| choice(MULTIS, &n.multi),
 );
 const TTL: Key<Namespace> = section(
     "ttl",
@@ -154,6 +160,11 @@ const SCRIPTS: &[(&str, Scripts)] = &[
     ("allow", Scripts::Allow),
     ("reject", Scripts::Reject),
 ];
+const MULTIS: &[(&str, Multi)] = &[
+    ("reject", Multi::Reject),
+    ("split-readonly", Multi::SplitReadonly),
+    ("split", Multi::Split),
+];
 const UNMATCHED: &[(&str, Unmatched)] = &[
     ("allow", Unmatched::Allow),
     ("read-only", Unmatched::ReadOnly),
@@ -184,6 +195,15 @@ const DEFAULTS_NAMESPACE: &[Key<Draft>] = &[
         put(&mut d.defaults.max_value, v.bytes_or_none(SIZES, r))
     }),
     inherited("deny", |d, v, r| put(&mut d.defaults.deny, commands(v, r))),
+    // Also in force for keys of no namespace, so it shows here too.
+    key(
+        "multi",
+        |d, v, r| {
+            put(&mut d.defaults.multi, v.choice(MULTIS, r));
+            d.config.multi = d.defaults.multi;
+        },
+        |d| choice(MULTIS, &d.config.multi),
+    ),
     section(
         "ttl",
         |d, v, r| set_section(&mut d.defaults.ttl, TTL_KEYS, v, r),

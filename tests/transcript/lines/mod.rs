@@ -12,6 +12,7 @@ mod sets;
 mod sorted_sets;
 mod streams;
 mod strings;
+mod transactions;
 
 use slotmux::resp::inline;
 
@@ -34,6 +35,7 @@ pub fn by_hand() -> Vec<Words> {
         scripts::TYPES,
         server::LINES,
         server::PROTOCOLS,
+        transactions::LINES,
     ];
     tables.iter().flat_map(|table| parse(table)).collect()
 }

@@ -1,0 +1,380 @@
+//! MULTI, EXEC and DISCARD: requests are checked and kept until EXEC, then sent as one block per slot.
+//!
+//! A body whose keys share a slot is one block on the lane that the client uses anyway, so it is as atomic as in Redis.
+//! One over several slots runs slot by slot where the setting `multi` of its namespaces lets it.
+
+use std::rc::Rc;
+
+use crate::policy::{self, Governed, NamespaceId, Reply, as_transaction};
+use crate::resp::{Span, scan_request};
+use crate::route::split::Lanes;
+use crate::route::transaction::{Body, Source, body};
+use crate::route::{Plan, Transaction};
+use crate::upstream::block::{Block, Then};
+use crate::upstream::exec::Exec;
+use crate::upstream::inflight::{InFlight, Kind};
+use crate::worker::Worker;
+
+use super::Client;
+use super::dispatch::{NO_NODE, Taken, answer_into, refuse};
+use super::forward::{answer as reply_here, may_be_alone, may_share, set_out_alone};
+use super::request::Request;
+
+/// Bytes of a transaction beyond which none goes whatever `max_request` says: with the expiries of its policies it has to
+/// stay below the 4 GiB that a lane can tell.
+const LARGEST: usize = 1024 * 1024 * 1024;
+
+const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
+const WRONG_EXEC: &str = "EXECABORT Transaction discarded because of: \
+    wrong number of arguments for 'exec' command";
+const NO_WATCH: &str = "ERR slotmux: WATCH is not supported yet";
+const TOO_LARGE: &str =
+    "ERR slotmux: the transaction is above max_request or max_args, which bound it as a whole";
+
+/// The requests between MULTI and EXEC.
+#[derive(Debug, Default)]
+pub struct Queue {
+    bytes: Vec<u8>,
+    /// Where each request ends.
+    ends: Vec<u32>,
+    /// Whether a request was refused: EXEC then runs nothing.
+    is_aborted: bool,
+}
+
+impl Queue {
+    /// Bytes that it holds.
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.ends.len() * size_of::<u32>()
+    }
+
+    /// Whether it holds no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Each request.
+    fn requests(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let request = &self.bytes[start..end as usize];
+            start = end as usize;
+            request
+        })
+    }
+
+    fn abort(&mut self) {
+        *self = Queue {
+            is_aborted: true,
+            ..Queue::default()
+        };
+    }
+}
+
+impl Client {
+    /// Whether it is between MULTI and EXEC.
+    pub fn is_in_transaction(&self) -> bool {
+        self.transaction.borrow().is_some()
+    }
+
+    /// Bytes of the requests that wait for EXEC.
+    pub fn queued(&self) -> usize {
+        self.transaction
+            .borrow()
+            .as_ref()
+            .map_or(0, |queue| queue.len())
+    }
+
+    /// How many requests wait for EXEC, if it is in a transaction.
+    pub fn queued_commands(&self) -> Option<usize> {
+        let transaction = self.transaction.borrow();
+        transaction.as_ref().map(|queue| queue.ends.len())
+    }
+
+    /// Something was refused: if it was inside a transaction, EXEC runs nothing.
+    pub fn abort_transaction(&self, worker: &Worker) {
+        if let Some(queue) = self.transaction.borrow_mut().as_mut() {
+            queue.abort();
+        } else {
+            return;
+        }
+        self.charge_buffers(worker);
+    }
+
+    /// Forgets the transaction that it is in.
+    pub fn end_transaction(&self, worker: &Worker) {
+        if self.transaction.take().is_some() {
+            self.charge_buffers(worker);
+        }
+    }
+}
+
+/// Takes a request inside a transaction, which is planned already.
+pub fn queue(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request, plan: Plan) -> Taken {
+    match plan {
+        Plan::Refuse(reply) | Plan::Unknown(reply) => {
+            return super::dispatch::refuse_with(worker, client, &reply);
+        }
+        Plan::Forward { decision, .. } => {
+            if let Governed::Refused(text) = &decision.governed {
+                if decision.namespace == NamespaceId::UNMATCHED {
+                    worker.note_unmatched(request);
+                }
+                worker.count_actions(decision.namespace, decision.actions, true, request);
+                return refuse(worker, client, text);
+            }
+        }
+        _ => {}
+    }
+    let limits = worker.limits(client);
+    let mut transaction = client.transaction.borrow_mut();
+    let Some(queue) = transaction.as_mut() else {
+        return Taken::Yes;
+    };
+    // What would never run need not be kept.
+    if !queue.is_aborted {
+        let fits = queue.bytes.len() + request.bytes.len() <= limits.max_request.min(LARGEST)
+            && queue.ends.len() < limits.max_args;
+        if !fits {
+            drop(transaction);
+            return refuse(worker, client, TOO_LARGE);
+        }
+        queue.bytes.extend_from_slice(request.bytes);
+        queue.ends.push(queue.bytes.len() as u32);
+    }
+    drop(transaction);
+    client.charge_buffers(worker);
+    worker.stats.local.inc();
+    reply_here(worker, client, b"+QUEUED\r\n");
+    Taken::Yes
+}
+
+/// Takes one of the commands around a transaction.
+pub fn step(worker: &Rc<Worker>, client: &Rc<Client>, what: Transaction) -> Taken {
+    let is_open = client.is_in_transaction();
+    let text = match what {
+        Transaction::Multi if !is_open => {
+            *client.transaction.borrow_mut() = Some(Box::default());
+            return ok(worker, client);
+        }
+        Transaction::Discard if is_open => {
+            client.end_transaction(worker);
+            return ok(worker, client);
+        }
+        Transaction::Unwatch => return ok(worker, client),
+        Transaction::Exec if is_open => return exec(worker, client),
+        Transaction::Multi => "ERR MULTI calls can not be nested",
+        Transaction::Watch if is_open => "ERR WATCH inside MULTI is not allowed",
+        Transaction::Watch => NO_WATCH,
+        Transaction::Exec => "ERR EXEC without MULTI",
+        Transaction::Discard => "ERR DISCARD without MULTI",
+        Transaction::WrongExec => {
+            client.end_transaction(worker);
+            WRONG_EXEC
+        }
+    };
+    // As in Redis, these errors leave the transaction as it is.
+    worker.stats.errors.inc();
+    reply_here(worker, client, format!("-{text}\r\n").as_bytes());
+    Taken::Yes
+}
+
+fn ok(worker: &Worker, client: &Rc<Client>) -> Taken {
+    worker.stats.local.inc();
+    reply_here(worker, client, b"+OK\r\n");
+    Taken::Yes
+}
+
+fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
+    let Some(queue) = client.transaction.take() else {
+        return Taken::Yes;
+    };
+    let taken = if queue.is_aborted {
+        refuse(worker, client, ABORTED)
+    } else {
+        run(worker, client, &queue)
+    };
+    if taken == Taken::No {
+        *client.transaction.borrow_mut() = Some(queue);
+    } else {
+        client.charge_buffers(worker);
+    }
+    taken
+}
+
+/// Runs a transaction, if there is room for it now.
+fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
+    let limits = worker.request_limits(client);
+    let mut spans: Vec<Vec<Span>> = Vec::with_capacity(queue.ends.len());
+    for bytes in queue.requests() {
+        let mut args = Vec::new();
+        // It was scanned when it came.
+        let _ = scan_request(bytes, &limits, &mut args);
+        spans.push(args);
+    }
+    let requests: Vec<Request> = queue
+        .requests()
+        .zip(&spans)
+        .map(|(bytes, args)| Request { bytes, args })
+        .collect();
+    let body = match worker.with_knowledge(|knowledge| body(&requests, knowledge)) {
+        Ok(body) => body,
+        Err(text) => return refuse(worker, client, &text),
+    };
+    let size: usize = body.groups.iter().map(|group| group.commands.len()).sum();
+    let expected: Vec<_> = requests
+        .iter()
+        .filter_map(|request| worker.big_replies.expected(request))
+        .collect();
+    let is_big = worker.is_big(size) || !expected.is_empty();
+    let lanes = match lanes(worker, client, &body, is_big) {
+        Ok(lanes) => lanes,
+        Err(taken) => return taken,
+    };
+    if is_big {
+        set_out_alone(worker, client, size);
+        for group in expected {
+            worker.big_replies.spend(group);
+        }
+    }
+    send(worker, client, &requests, body, &lanes);
+    Taken::Yes
+}
+
+/// The lanes for all groups: asked for before anything is sent, so that it is all or nothing.
+fn lanes(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    body: &Body,
+    is_big: bool,
+) -> Result<Lanes, Taken> {
+    let mut lanes = Lanes::default();
+    if body.groups.is_empty() {
+        return Ok(lanes);
+    }
+    let is_free = if is_big {
+        may_be_alone(client)
+    } else {
+        may_share(client)
+    };
+    if !is_free {
+        return Err(Taken::No);
+    }
+    for group in &body.groups {
+        let added = match (group.slot, worker.any_node(client)) {
+            (Some(slot), _) => lanes.add(worker, client, slot, is_big),
+            (None, Some(node)) => lanes.add_node(worker, client, node, is_big),
+            (None, None) => Err(refuse(worker, client, NO_NODE)),
+        };
+        if let Err(taken) = added {
+            lanes.release(worker);
+            return Err(taken);
+        }
+    }
+    Ok(lanes)
+}
+
+/// Sends a transaction: from here on it runs.
+fn send(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    requests: &[Request],
+    mut body: Body,
+    lanes: &Lanes,
+) {
+    let mute = client.is_muted();
+    let is_split = body.groups.len() > 1;
+    worker.stats.transactions.inc();
+    worker.stats.transactions_split.add(is_split.into());
+    for counted in &body.counted {
+        let request = &requests[counted.command];
+        if counted.is_sent {
+            worker.count_operation(counted.namespace, request);
+        }
+        if !counted.actions.is_empty() {
+            worker.count_actions(counted.namespace, counted.actions, false, request);
+        }
+    }
+    for (element, request) in body.elements.iter_mut().zip(requests) {
+        if let Source::Here(bytes) = &mut element.source
+            && bytes.is_empty()
+        {
+            answer_into(worker, client, request, bytes);
+        }
+    }
+    let (arrived, arrived_us) = worker.clock.last();
+    let whole = InFlight {
+        client: client.clone(),
+        seq: client.take_seq(),
+        len: 0,
+        arrived,
+        arrived_us,
+        namespace: NamespaceId::UNMATCHED,
+        slot: None,
+        tries: 0,
+        mute,
+        write: false,
+        reply: Reply::AsIs,
+        kind: Kind::Swallow,
+    };
+    let groups = std::mem::take(&mut body.groups);
+    let targets = groups.iter().map(|group| group.targets.clone()).collect();
+    let exec = Exec::new(whole.clone(), body.elements, targets, body.cells, is_split);
+    if groups.is_empty() {
+        return exec.answer(worker);
+    }
+    let exec = Rc::new(exec);
+    for (number, group) in groups.into_iter().enumerate() {
+        let form = policy::Block {
+            // One command of several groups is as whole without MULTI.
+            atomic: !is_split || group.targets.len() > 1,
+            commands: group.targets.len() as u32,
+            own: 1,
+        };
+        let bytes = if form.atomic {
+            as_transaction(&group.commands)
+        } else {
+            group.commands
+        };
+        let then = Then::Exec {
+            exec: exec.clone(),
+            group: number as u32,
+        };
+        let entry = InFlight {
+            len: bytes.len() as u32,
+            slot: group.slot,
+            write: group.write,
+            kind: Kind::Block(Block::new(form, then, &bytes)),
+            ..whole.clone()
+        };
+        let node = match group.slot {
+            Some(slot) => worker.slots.owner(slot),
+            None => worker.any_node(client),
+        };
+        match node.and_then(|node| lanes.to(node)) {
+            Some(lane) => lane.send_owned(worker, entry, bytes),
+            None => {
+                worker.refresh.request();
+                client.add_request_bytes(worker, bytes.len());
+                worker.retry_later(entry, bytes);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_gives_back_what_it_was_given() {
+        let mut queue = Queue::default();
+        for request in ["ab", "", "cde"] {
+            queue.bytes.extend_from_slice(request.as_bytes());
+            queue.ends.push(queue.bytes.len() as u32);
+        }
+        let requests: Vec<&[u8]> = queue.requests().collect();
+        assert_eq!(requests, [&b"ab"[..], b"", b"cde"]);
+        queue.abort();
+        assert!(queue.is_empty() && queue.is_aborted);
+    }
+}

@@ -1,0 +1,232 @@
+//! The reply of EXEC: collected from the blocks that its transaction was sent as, and put together in the client's order.
+//!
+//! Elements that the client did not ask for, the expiries of its policies, are dropped here. What is collected counts
+//! against the client's output limit.
+
+use std::cell::{Cell, RefCell};
+
+use crate::namespace_stats::Asked;
+use crate::policy::Reply;
+use crate::resp::write;
+use crate::route::gather::merged;
+use crate::route::transaction::{Element, Source};
+use crate::worker::Worker;
+
+use super::deliver::ok_as_integer;
+use super::inflight::InFlight;
+
+/// One transaction that was sent, in one or more groups of commands, each to one slot.
+pub struct Exec {
+    /// The EXEC.
+    whole: InFlight,
+    /// What its reply consists of.
+    elements: Vec<Element>,
+    /// Whether there are several groups: then a group that fails is not the whole.
+    is_split: bool,
+    /// For each group and each of its commands, the cell that its reply belongs to; `None` if nobody wants it.
+    targets: Vec<Vec<Option<u32>>>,
+    cells: RefCell<Vec<Vec<u8>>>,
+    groups: RefCell<Vec<Group>>,
+    missing: Cell<usize>,
+    bytes: Cell<usize>,
+}
+
+/// How far one group is.
+#[derive(Clone, Default)]
+struct Group {
+    /// Whether only a part of a reply has come.
+    is_open: bool,
+    /// Whether the reply that is coming goes into its cell.
+    is_kept: bool,
+    /// Whether it is sent again: what has come of it counts no more.
+    is_stale: bool,
+    /// Why nothing of it ran, or nobody knows whether it did.
+    error: Option<Vec<u8>>,
+}
+
+impl Exec {
+    /// A transaction of which `targets` tells the groups, with `cells` replies that are wanted.
+    pub fn new(
+        whole: InFlight,
+        elements: Vec<Element>,
+        targets: Vec<Vec<Option<u32>>>,
+        cells: u32,
+        is_split: bool,
+    ) -> Exec {
+        Exec {
+            whole,
+            elements,
+            is_split,
+            cells: RefCell::new(vec![Vec::new(); cells as usize]),
+            groups: RefCell::new(vec![Group::default(); targets.len()]),
+            missing: Cell::new(targets.len()),
+            targets,
+            bytes: Cell::new(0),
+        }
+    }
+
+    /// Takes bytes of the reply to command `at` of a group; `complete` with the last of them.
+    pub fn take(&self, worker: &Worker, group: u32, at: u32, bytes: &[u8], complete: bool) {
+        self.renew(worker, group);
+        let target = self.targets[group as usize][at as usize];
+        let mut groups = self.groups.borrow_mut();
+        let state = &mut groups[group as usize];
+        let is_first = !std::mem::replace(&mut state.is_open, !complete);
+        let failed = is_first && bytes.first() == Some(&b'-');
+        let Some(cell) = target else {
+            worker.stats.expiries_failed.add(u64::from(failed));
+            return;
+        };
+        if self.whole.client.is_closed() {
+            return;
+        }
+        if is_first {
+            // Several commands may stand for one of the client's: the first error counts, or else the first reply.
+            let before = &mut self.cells.borrow_mut()[cell as usize];
+            state.is_kept = before.is_empty() || (failed && before[0] != b'-');
+            if state.is_kept {
+                let gone = std::mem::take(before).len();
+                self.count(worker, gone, 0);
+            }
+        }
+        if state.is_kept {
+            self.cells.borrow_mut()[cell as usize].extend_from_slice(bytes);
+            self.count(worker, 0, bytes.len());
+        }
+    }
+
+    /// Takes the one reply that a group comes down to: that of its only command, or the error that all of it met.
+    pub fn settle(&self, worker: &Worker, group: u32, reply: &[u8]) {
+        let is_open = self.groups.borrow()[group as usize].is_open;
+        if !is_open && reply.first() == Some(&b'-') {
+            self.groups.borrow_mut()[group as usize].error = Some(reply.to_vec());
+        } else if !reply.is_empty() {
+            self.take(worker, group, 0, reply, true);
+        }
+        self.done(worker);
+    }
+
+    /// A group is answered. The last one of all sends the reply.
+    pub fn done(&self, worker: &Worker) {
+        self.missing.set(self.missing.get().saturating_sub(1));
+        if self.missing.get() == 0 {
+            self.answer(worker);
+        }
+    }
+
+    /// Sends the reply. For a transaction of which nothing was sent, at once.
+    pub fn answer(&self, worker: &Worker) {
+        let client = &self.whole.client;
+        let mut reply = worker.buffers.take();
+        if !client.is_closed() {
+            self.write(worker, &mut reply);
+            if self.whole.mute {
+                reply.clear();
+            }
+        }
+        self.cells.borrow_mut().clear();
+        client.change_gathered(worker, self.bytes.take(), 0);
+        client.reply(worker, self.whole.seq, &reply);
+        worker.buffers.give(reply);
+    }
+
+    /// A group is sent again.
+    pub fn restart(&self, group: u32) {
+        self.groups.borrow_mut()[group as usize].is_stale = true;
+    }
+
+    /// What has come of a group is void.
+    pub fn forget(&self, worker: &Worker, group: u32) {
+        self.restart(group);
+        self.renew(worker, group);
+    }
+
+    fn renew(&self, worker: &Worker, group: u32) {
+        let mut groups = self.groups.borrow_mut();
+        let state = &mut groups[group as usize];
+        if !std::mem::take(&mut state.is_stale) {
+            return;
+        }
+        state.is_open = false;
+        let mut cells = self.cells.borrow_mut();
+        for cell in self.targets[group as usize].iter().flatten() {
+            let gone = std::mem::take(&mut cells[*cell as usize]).len();
+            self.count(worker, gone, 0);
+        }
+    }
+
+    /// Counts what is collected. A client for which that is too much is closed.
+    fn count(&self, worker: &Worker, gone: usize, new: usize) {
+        let client = &self.whole.client;
+        self.bytes
+            .set((self.bytes.get() + new).saturating_sub(gone));
+        let collected = client.change_gathered(worker, gone, new);
+        if collected > worker.limits(client).output_hard && !client.is_closed() {
+            tracing::warn!(
+                client = client.id,
+                bytes = collected,
+                "client closed: the reply to its EXEC is too large"
+            );
+            worker.stats.limit_closes.inc();
+            client.close(worker);
+        }
+    }
+
+    fn write(&self, worker: &Worker, out: &mut Vec<u8>) {
+        let groups = self.groups.borrow();
+        let mut cells = self.cells.borrow_mut();
+        let is_ours = |error: &[u8]| {
+            let mut parts = error.windows(b"slotmux:".len());
+            parts.any(|part| part == b"slotmux:")
+        };
+        let mut failed = false;
+        for (group, targets) in groups.iter().zip(&self.targets) {
+            let Some(error) = &group.error else {
+                continue;
+            };
+            if !self.is_split {
+                worker.stats.transactions_failed.inc();
+                out.extend_from_slice(error);
+                return;
+            }
+            // The error of a node about the only command of its group is an ordinary element.
+            failed |= targets.len() > 1 || is_ours(error);
+            for cell in targets.iter().flatten() {
+                cells[*cell as usize].clone_from(error);
+            }
+        }
+        worker.stats.transactions_split_failed.add(failed.into());
+        write::array(out, self.elements.len());
+        for element in &self.elements {
+            let start = out.len();
+            match &element.source {
+                Source::Here(bytes) => {
+                    out.extend_from_slice(bytes);
+                    continue;
+                }
+                Source::Part(cell) => {
+                    let reply = &cells[*cell as usize];
+                    out.extend_from_slice(match element.reply {
+                        Reply::OkAsInteger => ok_as_integer(reply),
+                        Reply::AsIs | Reply::Found => reply,
+                    });
+                }
+                Source::Parts {
+                    first,
+                    count,
+                    merge,
+                    order,
+                } => {
+                    let parts = *first as usize..(first + count) as usize;
+                    merged(&cells[parts], *merge, order, element.write, out);
+                }
+            }
+            let asked = Asked {
+                namespace: element.namespace,
+                arrived: (self.whole.arrived, self.whole.arrived_us),
+                reply: element.reply,
+            };
+            worker.count_reply(asked, &out[start..], true);
+        }
+    }
+}
