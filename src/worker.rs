@@ -24,6 +24,7 @@ use crate::process::Process;
 use crate::resp::{Limits, Span};
 use crate::route::Knowledge;
 use crate::route::big_replies::BigReplies;
+use crate::route::scan::Itinerary;
 use crate::route::slots::Slots;
 use crate::slot::{SLOTS, Slot};
 use crate::transport::Transport;
@@ -70,6 +71,8 @@ pub struct Worker {
     pub big_replies: BigReplies,
     /// The topology that the slot map was made from.
     pub topology: RefCell<Arc<Topology>>,
+    /// The order in which SCAN visits its shards.
+    pub itinerary: RefCell<Itinerary>,
     /// The primaries of that topology.
     primaries: RefCell<Vec<NodeId>>,
     /// Nodes and the lanes to them.
@@ -136,6 +139,7 @@ impl Worker {
             slots: Slots::default(),
             big_replies: BigReplies::default(),
             topology: RefCell::new(Arc::new(Topology::empty())),
+            itinerary: RefCell::default(),
             primaries: RefCell::default(),
             nodes: RefCell::default(),
             lanes: RefCell::default(),
@@ -185,6 +189,7 @@ impl Worker {
             }
         }
         *self.primaries.borrow_mut() = primaries;
+        *self.itinerary.borrow_mut() = Itinerary::new(&topology);
         let is_known = !topology.is_empty();
         *self.topology.borrow_mut() = topology;
         for lane in self.lanes() {

@@ -9,6 +9,7 @@ use crate::operator;
 use crate::policy::{Decision, Governed, NamespaceId, Reply};
 use crate::resp::write;
 use crate::route::broadcast::broadcast;
+use crate::route::page::page;
 use crate::route::split::split;
 use crate::route::{Plan, Transaction, plan};
 use crate::worker::Worker;
@@ -154,6 +155,8 @@ fn carry_out(
             primaries if primaries.is_empty() => refuse(worker, client, NO_NODE),
             primaries => broadcast(worker, client, request, merge, write, &primaries),
         },
+        Plan::Scan { cursor } => page(worker, client, request, cursor)
+            .unwrap_or_else(|text| refuse(worker, client, text)),
         Plan::Answer(what, command) => answer_here(worker, client, what, command, request),
         Plan::Transaction(what) => transaction(worker, client, what),
         Plan::Refuse(reply) | Plan::Unknown(reply) => refuse_with(worker, client, &reply),

@@ -12,6 +12,8 @@ pub enum Route {
     AnyNode,
     /// To every primary, the replies merged.
     AllPrimaries(Merge),
+    /// SCAN: to the primary whose turn it is.
+    Scan,
     /// Nowhere: slotmux answers it itself.
     Answer(Answer),
     /// MULTI, EXEC, DISCARD, WATCH, UNWATCH.

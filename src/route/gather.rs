@@ -13,11 +13,15 @@ use crate::slot::Slot;
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
+use super::page::{Outcome, Page, ask_again};
+
 /// A request that was sent in parts.
 pub struct Gather {
     /// The request as a whole. Where it may have written, a failure may have left the other parts done.
     whole: InFlight,
     merge: Merge,
+    /// The page of a SCAN that it is, if it is one.
+    page: Option<Page>,
     /// For [`Merge::Elements`]: the part that holds each element, in the order of the request's keys.
     order: Vec<u32>,
     parts: RefCell<Vec<Vec<u8>>>,
@@ -31,11 +35,25 @@ impl Gather {
         Gather {
             whole,
             merge,
+            page: None,
             order,
             parts: RefCell::new(vec![Vec::new(); parts]),
             missing: Cell::new(parts),
             bytes: Cell::new(0),
         }
+    }
+
+    /// The one reply that is a page of a SCAN.
+    pub fn of_page(whole: InFlight, page: Page) -> Gather {
+        Gather {
+            page: Some(page),
+            ..Gather::new(whole, Merge::First, Vec::new(), 1)
+        }
+    }
+
+    /// The page of a SCAN that it is.
+    pub fn page(&self) -> Option<&Page> {
+        self.page.as_ref()
     }
 
     /// The entry of part `part`, which is to be sent in `len` bytes.
@@ -53,7 +71,7 @@ impl Gather {
     }
 
     /// Takes bytes of a part's reply; `complete` with the last of them. The last part of all sends the reply.
-    pub fn take(&self, worker: &Rc<Worker>, part: u32, bytes: &[u8], complete: bool) {
+    pub fn take(self: &Rc<Self>, worker: &Rc<Worker>, part: u32, bytes: &[u8], complete: bool) {
         if !self.whole.client.is_closed() {
             self.bytes.set(self.bytes.get() + bytes.len());
             // A pipeline of such requests can wait for one slow node: what counts is what all of them hold.
@@ -76,6 +94,9 @@ impl Gather {
         if complete {
             self.missing.set(self.missing.get() - 1);
             if self.missing.get() == 0 {
+                if self.asks_again(worker) {
+                    return;
+                }
                 let mut reply = worker.buffers.take();
                 if !self.whole.mute && !self.whole.client.is_closed() {
                     self.merge(worker, &mut reply);
@@ -95,6 +116,29 @@ impl Gather {
         let half = std::mem::take(&mut self.parts.borrow_mut()[part as usize]).len();
         self.bytes.set(self.bytes.get() - half);
         self.whole.client.change_gathered(worker, half, 0);
+    }
+
+    /// Whether the page of a SCAN that has come is void and was asked for again. Else it is made the client's.
+    fn asks_again(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
+        let Some(page) = &self.page else { return false };
+        let client = &self.whole.client;
+        if client.is_closed() {
+            return false;
+        }
+        let came = self.parts.borrow()[0].clone();
+        let reply = match page.judge(worker, client, &came) {
+            Outcome::Reply(reply) => reply,
+            Outcome::Again => {
+                self.forget(worker, 0);
+                self.missing.set(1);
+                match ask_again(worker, self, client) {
+                    Ok(()) => return true,
+                    Err(reply) => reply,
+                }
+            }
+        };
+        self.parts.borrow_mut()[0] = reply;
+        false
     }
 
     fn merge(&self, worker: &Worker, out: &mut Vec<u8>) {

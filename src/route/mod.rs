@@ -11,7 +11,9 @@ use crate::slot::{Slot, slot_of};
 pub mod big_replies;
 pub mod broadcast;
 pub mod gather;
+pub mod page;
 pub mod parts;
+pub mod scan;
 pub mod slots;
 pub mod split;
 
@@ -51,6 +53,11 @@ pub enum Plan {
         merge: Merge,
         /// Whether it may change data.
         write: bool,
+    },
+    /// It is one page of a scan over all primaries.
+    Scan {
+        /// Where the scan stands.
+        cursor: scan::Cursor,
     },
     /// slotmux answers it.
     Answer(Answer, &'static Command),
@@ -136,6 +143,7 @@ pub fn plan(
         }
         Route::AnyNode => Plan::Anywhere { write },
         Route::AllPrimaries(merge) => everywhere(command, merge, write, knowledge),
+        Route::Scan => scan_page(request, command, knowledge),
         Route::Answer(what) => Plan::Answer(what, command),
         Route::Transaction => transaction(command),
         Route::Blocking if !blocks(command, request.bytes, request.args) => {
@@ -248,6 +256,20 @@ fn everywhere(command: &Command, merge: Merge, write: bool, knowledge: &Knowledg
     match permitted_everywhere(command.full_name, write, knowledge.policies) {
         Ok(()) => Plan::Everywhere { merge, write },
         Err(text) => refuse(&text),
+    }
+}
+
+/// A scan: over the one node as it is, else a page of one shard.
+fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Plan {
+    if let Err(text) = permitted_everywhere(command.full_name, false, knowledge.policies) {
+        return refuse(&text);
+    }
+    if knowledge.is_one_node {
+        return Plan::Anywhere { write: false };
+    }
+    match scan::parse(request.arg(1)).and_then(scan::Cursor::decode) {
+        Some(cursor) => Plan::Scan { cursor },
+        None => refuse("ERR invalid cursor"),
     }
 }
 

@@ -20,7 +20,7 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
             }
             deliver_to(worker, entry, block.then(), bytes, complete);
         }
-        Kind::Block(_) | Kind::Asking | Kind::Swallow => {}
+        Kind::Block(_) | Kind::Asking | Kind::Swallow | Kind::Run => {}
     }
 }
 

@@ -73,6 +73,8 @@ pub struct Lane {
     /// When the node last sent something, or was first owed a reply; on a dedicated lane also when it last took
     /// something of a request.
     last_heard: Cell<Tick>,
+    /// Which life of the node's process answers on this connection, once it was asked.
+    run: Cell<Option<u64>>,
     /// Whether the front of the oldest command's reply was passed on already.
     mid_reply: Cell<bool>,
     /// Whether it is not read because its client does not take what it has.
@@ -103,6 +105,7 @@ impl Lane {
             given_up: Cell::new(false),
             waiting: RefCell::default(),
             last_heard: Cell::new(now),
+            run: Cell::new(None),
             mid_reply: Cell::new(false),
             held_back: Cell::new(false),
             last_used: Cell::new(now),
@@ -258,6 +261,11 @@ impl Lane {
         self.mid_reply.get()
     }
 
+    /// Which life of the node's process answers on this connection, if it was asked.
+    pub fn run(&self) -> Option<u64> {
+        self.run.get()
+    }
+
     /// Whether its node waits for us, because the client does not read: silence then means nothing.
     pub fn is_held_back(&self) -> bool {
         self.held_back.get()
@@ -331,6 +339,10 @@ impl Lane {
         waits
     }
 
+    pub(super) fn set_run(&self, run: u64) {
+        self.run.set(Some(run));
+    }
+
     pub(super) fn heard(&self, now: Tick) {
         self.last_heard.set(now);
     }
@@ -351,6 +363,7 @@ impl Lane {
         self.write_blocked.set(false);
         self.given_up.set(false);
         self.mid_reply.set(false);
+        self.run.set(None);
         self.last_heard.set(worker.clock.now());
         self.link.set(Link::Up);
         worker.stats.upstream_connections.inc();

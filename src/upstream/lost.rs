@@ -77,7 +77,7 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
             }
             deliver_error(worker, &broken, UNKNOWN_FATE);
         }
-        Kind::Asking | Kind::Swallow => {}
+        Kind::Asking | Kind::Swallow | Kind::Run => {}
     }
 }
 

@@ -154,7 +154,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ),
     ("CLIENT PAUSE 1", PAUSE),
     ("CLIENT UNPAUSE", PAUSE),
-    ("SCAN 0", EVERY_NODE),
     ("RANDOMKEY", EVERY_NODE),
     ("CONFIG RESETSTAT", EVERY_NODE),
     ("CONFIG SET maxmemory 0", EVERY_NODE),

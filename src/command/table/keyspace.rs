@@ -25,7 +25,7 @@ pub(super) static KEYSPACE: &[Command] = &[
     cmd("rename",        3, range(1, 2, 1),  Keyed,                "1.0.0",  "write"),
     cmd("renamenx",      3, range(1, 2, 1),  Keyed,                "1.0.0",  "write fast"),
     cmd("restore",      -4, KEY,             Keyed,                "2.6.0",  "write denyoom"),
-    cmd("scan",         -2, NONE,            Refused(EVERY_NODE),  "2.8.0",  "readonly"),
+    cmd("scan",         -2, NONE,            Scan,                 "2.8.0",  "readonly"),
     cmd("sort",         -2, SORT,            Keyed,                "1.0.0",  "write denyoom"),
     cmd("sort_ro",      -2, KEY,             Keyed,                "7.0.0",  "readonly"),
     cmd("touch",        -2, range(1, -1, 1), Split(Sum),           "3.2.1",  "readonly fast"),

@@ -238,7 +238,7 @@ mod tests {
                         "{name}"
                     );
                 }
-                Route::AnyNode | Route::AllPrimaries(_) | Route::Answer(_) => {
+                Route::AnyNode | Route::AllPrimaries(_) | Route::Scan | Route::Answer(_) => {
                     assert_eq!(command.keys, KeySpec::None, "{name}");
                 }
                 Route::Refused(reason) => {
