@@ -131,5 +131,7 @@ pub fn merged(merge: Merge) -> &'static str {
         Merge::First => "one reply",
         Merge::AllTrue => "1 where all say so",
         Merge::Concat => "joined",
+        Merge::Least => "the smallest",
+        Merge::Drawn => "one, drawn by the number of keys",
     }
 }

@@ -42,6 +42,10 @@ pub enum Merge {
     AllTrue,
     /// The elements of all arrays, one after another.
     Concat,
+    /// The smallest of integers.
+    Least,
+    /// The key of one node, drawn by how many keys each has.
+    Drawn,
 }
 
 /// What slotmux answers itself.

@@ -170,6 +170,10 @@ impl Gather {
             Merge::Elements => elements(&parts, &self.order, out),
             Merge::AllTrue => all_true(&parts, out),
             Merge::Concat => concat(&parts, out),
+            Merge::Least => least(&parts).map(|least| write::integer(out, least)),
+            Merge::Drawn => {
+                drawn(&parts, fastrand::u64).map(|key| out.extend_from_slice(&parts[key]))
+            }
         };
         if merged.is_none() {
             out.clear();
@@ -179,11 +183,46 @@ impl Gather {
     }
 }
 
+/// An integer reply.
+fn integer(part: &[u8]) -> Option<i64> {
+    number::parse_i64(part.strip_prefix(b":")?.strip_suffix(b"\r\n")?)
+}
+
 /// Adds up integer replies.
 fn sum(parts: &[Vec<u8>]) -> Option<i64> {
-    parts.iter().try_fold(0i64, |sum, part| {
-        let digits = part.strip_prefix(b":")?.strip_suffix(b"\r\n")?;
-        sum.checked_add(number::parse_i64(digits)?)
+    let mut numbers = parts.iter().map(|part| integer(part));
+    numbers.try_fold(0i64, |sum, number| sum.checked_add(number?))
+}
+
+/// The smallest of integer replies.
+fn least(parts: &[Vec<u8>]) -> Option<i64> {
+    let numbers = parts.iter().map(|part| integer(part));
+    numbers.collect::<Option<Vec<i64>>>()?.into_iter().min()
+}
+
+/// The part with the key that is drawn. The first half of the parts are keys, the second half the numbers of keys on the
+/// same nodes; `below` draws a number below its argument. Nil only where every node said so: a node may have lost or got
+/// its last key between its two replies.
+fn drawn(parts: &[Vec<u8>], below: impl Fn(std::ops::Range<u64>) -> u64) -> Option<usize> {
+    let (keys, sizes) = parts.split_at(parts.len() / 2);
+    let mut weights = Vec::with_capacity(keys.len());
+    for (key, size) in keys.iter().zip(sizes) {
+        let size = u64::try_from(integer(size)?).ok()?;
+        weights.push(if key.starts_with(b"$-") || key.starts_with(b"_") {
+            0
+        } else {
+            size.max(1)
+        });
+    }
+    let all = weights.iter().sum();
+    if all == 0 {
+        return (!keys.is_empty()).then_some(0);
+    }
+    let mut rest = below(0..all);
+    weights.iter().position(|&weight| {
+        let is_here = rest < weight;
+        rest = rest.saturating_sub(weight);
+        is_here
     })
 }
 
@@ -271,6 +310,41 @@ mod tests {
         assert_eq!(sum(&bytes(&[":2\r\n", ":0\r\n", ":40\r\n"])), Some(42));
         assert_eq!(sum(&bytes(&[":2\r\n", "+OK\r\n"])), None);
         assert_eq!(sum(&bytes(&[":9223372036854775807\r\n", ":1\r\n"])), None);
+    }
+
+    #[test]
+    fn the_smallest_counts() {
+        assert_eq!(least(&bytes(&[":7\r\n", ":3\r\n", ":9\r\n"])), Some(3));
+        assert_eq!(least(&bytes(&[":7\r\n", "+OK\r\n"])), None);
+    }
+
+    #[test]
+    fn a_key_is_drawn_by_how_many_there_are() {
+        let parts = bytes(&[
+            "$1\r\na\r\n",
+            "$-1\r\n",
+            "$1\r\nc\r\n",
+            ":2\r\n",
+            ":5\r\n",
+            ":3\r\n",
+        ]);
+        let all: Vec<_> = (0..5)
+            .map(|number| {
+                drawn(&parts, |range| {
+                    assert_eq!(range, 0..5);
+                    number
+                })
+            })
+            .collect();
+        assert_eq!(all, [Some(0), Some(0), Some(2), Some(2), Some(2)]);
+        // The node got its first key between the two replies, or all have none.
+        for (parts, expected) in [
+            (["_\r\n", "$1\r\na\r\n", ":0\r\n", ":0\r\n"], Some(1)),
+            (["_\r\n", "_\r\n", ":0\r\n", ":0\r\n"], Some(0)),
+            (["_\r\n", "_\r\n", ":0\r\n", "+OK\r\n"], None),
+        ] {
+            assert_eq!(drawn(&bytes(&parts), |_| 0), expected, "{parts:?}");
+        }
     }
 
     #[test]

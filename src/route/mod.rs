@@ -2,8 +2,8 @@
 
 use crate::client::request::Request;
 use crate::command::{
-    Answer, Command, CommandRef, KeyError, KeySpec, Learned, Merge, Route, Unresolved, blocks,
-    refused_error, resolve,
+    Answer, Command, CommandRef, Flags, KeyError, KeySpec, Learned, Merge, Route, Unresolved,
+    blocks, refused_error, resolve,
 };
 use crate::policy::{Decision, NamespaceId, Policies, govern, permitted, permitted_everywhere};
 use crate::slot::{Slot, slot_of};
@@ -253,7 +253,9 @@ fn split(
 
 /// A command for the whole keyspace: every namespace has to permit it.
 fn everywhere(command: &Command, merge: Merge, write: bool, knowledge: &Knowledge) -> Plan {
-    match permitted_everywhere(command.full_name, write, knowledge.policies) {
+    // What changes no key, as BGSAVE, is no write to a namespace, though it must not be sent twice.
+    let changes_keys = command.flags.contains(Flags::WRITE);
+    match permitted_everywhere(command.full_name, changes_keys, knowledge.policies) {
         Ok(()) => Plan::Everywhere { merge, write },
         Err(text) => refuse(&text),
     }

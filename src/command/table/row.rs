@@ -1,7 +1,9 @@
 //! The words that a line of the command table is written in.
 
 pub(super) use super::super::keys::KeySpec;
-pub(super) use super::super::route::Merge::{AllOk, AllTrue, Concat, Elements, First, Sum};
+pub(super) use super::super::route::Merge::{
+    AllOk, AllTrue, Concat, Drawn, Elements, First, Least, Sum,
+};
 pub(super) use super::super::route::Route::{
     AllPrimaries, Answer, AnyNode, Blocking, Keyed, Refused, Scan, Split, Subscribe, Transaction,
 };
