@@ -26,6 +26,7 @@ use crate::route::Knowledge;
 use crate::route::big_replies::BigReplies;
 use crate::route::scan::Itinerary;
 use crate::route::slots::Slots;
+use crate::scripts::Noted;
 use crate::slot::{SLOTS, Slot};
 use crate::transport::Transport;
 use crate::turn::Turn;
@@ -69,6 +70,8 @@ pub struct Worker {
     pub slots: Slots,
     /// Which requests are likely to bring a big reply.
     pub big_replies: BigReplies,
+    /// Which scripts it has noted already.
+    pub scripts: Noted,
     /// The topology that the slot map was made from.
     pub topology: RefCell<Arc<Topology>>,
     /// The order in which SCAN visits its shards.
@@ -138,6 +141,7 @@ impl Worker {
             turn: Turn::default(),
             slots: Slots::default(),
             big_replies: BigReplies::default(),
+            scripts: Noted::default(),
             topology: RefCell::new(Arc::new(Topology::empty())),
             itinerary: RefCell::default(),
             primaries: RefCell::default(),

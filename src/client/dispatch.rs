@@ -77,6 +77,11 @@ fn carry_out(
     if client.refused_transaction.get() && !plan.ends_refused_transaction() {
         return refuse(worker, client, IN_REFUSED_TRANSACTION);
     }
+    if let Ok(command) = command {
+        worker
+            .scripts
+            .note(&worker.process.scripts, command, request);
+    }
     let upstream = worker.upstream.get();
     if upstream != Upstream::Known && needs_upstream(worker, client, &plan, &command) {
         if upstream == Upstream::Missing {
