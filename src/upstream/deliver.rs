@@ -20,6 +20,7 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
             }
             deliver_to(worker, entry, block.then(), bytes, complete);
         }
+        Kind::Probe => worker.count_probe(entry.namespace, bytes),
         Kind::Block(_) | Kind::Asking | Kind::Swallow | Kind::Run => {}
     }
 }
@@ -43,7 +44,10 @@ pub fn deliver_to(
             entry.client.reply_piece(worker, entry.seq, bytes, complete);
         }
         Then::Part { gather, part } => gather.take(worker, *part, bytes, complete),
-        Then::Nobody => {}
+        Then::Nobody => worker
+            .stats
+            .expiries_failed
+            .add(u64::from(bytes.starts_with(b"-"))),
     }
 }
 
