@@ -30,6 +30,7 @@ pub mod resources;
 pub mod resp;
 pub mod route;
 pub mod sample;
+pub mod scripts;
 pub mod signals;
 pub mod slot;
 pub mod sweep;

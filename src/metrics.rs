@@ -135,6 +135,7 @@ worker_stats! {
     Counter loading: "LOADING replies of nodes",
     Counter readonly_errors: "READONLY replies of nodes",
     Counter retries: "Requests that were sent again",
+    Counter scripts_loaded: "Scripts sent to a node ahead of an EVALSHA",
     Counter timeouts: "Requests that passed their deadline",
     Counter abandoned: "Replies that were dropped because their client had left or its deadline had passed",
     Counter blocks_refused: "Blocks of commands whose MULTI a node refused",

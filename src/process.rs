@@ -15,6 +15,7 @@ use crate::config::{Bind, Config, Settings};
 use crate::metrics::{Counter, WorkerStats, total};
 use crate::observed::Example;
 use crate::policy::{NamespaceId, Policies};
+use crate::scripts::Scripts;
 use crate::transport::Accepted;
 use crate::unmatched::Seen;
 
@@ -60,6 +61,8 @@ pub struct Process {
     pub topology: watch::Receiver<Arc<Topology>>,
     /// Asks for a newer one.
     pub refresh: RefreshHandle,
+    /// Scripts that clients have shown.
+    pub scripts: Scripts,
     /// Bytes that the clients of all workers may hold.
     pub memory_limit: usize,
     /// 40 hexadecimal digits, new at every start.
@@ -99,6 +102,7 @@ impl Process {
             clients: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             topology,
             refresh,
+            scripts: Scripts::default(),
             memory_limit,
             max_clients: AtomicUsize::new(max_clients),
             run_id,

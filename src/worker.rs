@@ -24,7 +24,9 @@ use crate::process::Process;
 use crate::resp::{Limits, Span};
 use crate::route::Knowledge;
 use crate::route::big_replies::BigReplies;
+use crate::route::scan::Itinerary;
 use crate::route::slots::Slots;
+use crate::scripts::Noted;
 use crate::slot::{SLOTS, Slot};
 use crate::transport::Transport;
 use crate::turn::Turn;
@@ -68,8 +70,12 @@ pub struct Worker {
     pub slots: Slots,
     /// Which requests are likely to bring a big reply.
     pub big_replies: BigReplies,
+    /// Which scripts it has noted already.
+    pub scripts: Noted,
     /// The topology that the slot map was made from.
     pub topology: RefCell<Arc<Topology>>,
+    /// The order in which SCAN visits its shards.
+    pub itinerary: RefCell<Itinerary>,
     /// The primaries of that topology.
     primaries: RefCell<Vec<NodeId>>,
     /// Nodes and the lanes to them.
@@ -135,7 +141,9 @@ impl Worker {
             turn: Turn::default(),
             slots: Slots::default(),
             big_replies: BigReplies::default(),
+            scripts: Noted::default(),
             topology: RefCell::new(Arc::new(Topology::empty())),
+            itinerary: RefCell::default(),
             primaries: RefCell::default(),
             nodes: RefCell::default(),
             lanes: RefCell::default(),
@@ -185,6 +193,7 @@ impl Worker {
             }
         }
         *self.primaries.borrow_mut() = primaries;
+        *self.itinerary.borrow_mut() = Itinerary::new(&topology);
         let is_known = !topology.is_empty();
         *self.topology.borrow_mut() = topology;
         for lane in self.lanes() {

@@ -9,6 +9,7 @@ use crate::operator;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply};
 use crate::resp::write;
 use crate::route::broadcast::broadcast;
+use crate::route::page::page;
 use crate::route::split::split;
 use crate::route::transaction::plan_queued;
 use crate::route::{Plan, Transaction, plan};
@@ -75,6 +76,11 @@ fn carry_out(
             _ => NO_AUTH,
         };
         return refuse(worker, client, text);
+    }
+    if let Ok(command) = command {
+        worker
+            .scripts
+            .note(&worker.process.scripts, command, request);
     }
     let upstream = worker.upstream.get();
     if upstream != Upstream::Known && needs_upstream(worker, client, &plan, &command) {
@@ -164,6 +170,8 @@ fn carry_out(
             primaries if primaries.is_empty() => refuse(worker, client, NO_NODE),
             primaries => broadcast(worker, client, request, merge, write, &primaries),
         },
+        Plan::Scan { cursor } => page(worker, client, request, cursor)
+            .unwrap_or_else(|text| refuse(worker, client, text)),
         Plan::Answer(what, command) => answer_here(worker, client, what, command, request),
         Plan::Transaction(what) => transaction::step(worker, client, what),
         Plan::Refuse(reply) | Plan::Unknown(reply) => refuse_with(worker, client, &reply),

@@ -38,7 +38,8 @@ pub fn needs_upstream<T>(
         Plan::Forward { .. }
         | Plan::Split { .. }
         | Plan::Anywhere { .. }
-        | Plan::Everywhere { .. } => true,
+        | Plan::Everywhere { .. }
+        | Plan::Scan { .. } => true,
         // The upstream may know a command that slotmux does not.
         Plan::Unknown(_) => {
             client.authenticated.get()

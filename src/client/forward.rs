@@ -85,6 +85,7 @@ pub fn to_node(
         return refuse_unreachable(worker, client, &lane);
     }
     let entry = entry(worker, client, slot, sending);
+    lane.send_script_ahead(worker, &entry, sending.request);
     lane.send(worker, entry, sending.bytes);
     Taken::Yes
 }

@@ -20,6 +20,7 @@ commands (`COMMAND`). It is sent by its keys if it has any and if its flags say 
 | by key or any node | By its keys; a call without keys goes to any node. |
 | any node | To one node: every node gives the same answer. |
 | all primaries | To every primary; the replies are put together. |
+| one primary after the other | To the primary whose turn it is; the cursor tells which is next. |
 | slotmux | Answered by slotmux itself. |
 | own connection | May block, so it needs an upstream connection of its own. |
 | own connection if BLOCK | As above if BLOCK is among its options, else by key. |
@@ -108,6 +109,7 @@ fn route(command: &Command) -> String {
         Route::Split(merge) => return format!("by key, split ({})", merged(merge)),
         Route::AnyNode => "any node",
         Route::AllPrimaries(merge) => return format!("all primaries ({})", merged(merge)),
+        Route::Scan => "one primary after the other",
         Route::Answer(_) => "slotmux",
         Route::Transaction => "transaction",
         Route::Blocking if matches!(command.keys, KeySpec::Streams { .. }) => {
@@ -129,5 +131,7 @@ pub fn merged(merge: Merge) -> &'static str {
         Merge::First => "one reply",
         Merge::AllTrue => "1 where all say so",
         Merge::Concat => "joined",
+        Merge::Least => "the smallest",
+        Merge::Drawn => "one, drawn by the number of keys",
     }
 }

@@ -12,6 +12,8 @@ pub enum Route {
     AnyNode,
     /// To every primary, the replies merged.
     AllPrimaries(Merge),
+    /// SCAN: to the primary whose turn it is.
+    Scan,
     /// Nowhere: slotmux answers it itself.
     Answer(Answer),
     /// MULTI, EXEC, DISCARD, WATCH, UNWATCH.
@@ -40,6 +42,10 @@ pub enum Merge {
     AllTrue,
     /// The elements of all arrays, one after another.
     Concat,
+    /// The smallest of integers.
+    Least,
+    /// The key of one node, drawn by how many keys each has.
+    Drawn,
 }
 
 /// What slotmux answers itself.

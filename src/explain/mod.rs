@@ -116,7 +116,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
     };
     if told.reply.is_none() {
         told.nodes = match &plan {
-            Plan::Everywhere { .. } => nodes.primaries(),
+            Plan::Everywhere { .. } | Plan::Scan { .. } => nodes.primaries(),
             Plan::Anywhere { .. } => vec![nodes.any()],
             _ => distinct(told.slots.iter().map(|slot| {
                 let node = nodes.of_slot(*slot);
@@ -275,6 +275,10 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
             "sent as it is to every primary; replies become one: {}",
             command::docs::merged(*merge)
         ),
+        Plan::Scan { .. } => {
+            "sent to one primary after the other, with that node's own cursor; the client's tells which is next"
+                .to_owned()
+        }
         Plan::Answer(..) => "answered by slotmux itself; nothing is sent".to_owned(),
         Plan::Transaction(_) => {
             "belongs to a transaction, of which nothing is sent before its EXEC".to_owned()

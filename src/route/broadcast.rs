@@ -13,6 +13,8 @@ use crate::worker::Worker;
 
 use super::gather::Gather;
 
+const DBSIZE: &[u8] = b"*1\r\n$6\r\nDBSIZE\r\n";
+
 /// Sends `request` to `primaries` (at least one).
 pub fn broadcast(
     worker: &Rc<Worker>,
@@ -40,10 +42,17 @@ pub fn broadcast(
     }
     let sending = Sending::as_is(request, write, NamespaceId::UNMATCHED, Reply::AsIs);
     let whole = entry(worker, client, None, &sending);
-    let gather = Rc::new(Gather::new(whole, merge, Vec::new(), lanes.len()));
+    // A key is drawn by how many there are: each node tells that as well, right behind its key.
+    let weighs = merge == Merge::Drawn;
+    let parts = lanes.len() * if weighs { 2 } else { 1 };
+    let gather = Rc::new(Gather::new(whole, merge, Vec::new(), parts));
     for (part, lane) in lanes.iter().enumerate() {
         let entry = gather.entry(part as u32, None, request.bytes.len());
         lane.send(worker, entry, request.bytes);
+        if weighs {
+            let size = gather.entry((lanes.len() + part) as u32, None, DBSIZE.len());
+            lane.send(worker, size, DBSIZE);
+        }
     }
     Taken::Yes
 }

@@ -13,11 +13,15 @@ use crate::slot::Slot;
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
+use super::page::{Outcome, Page, ask_again};
+
 /// A request that was sent in parts.
 pub struct Gather {
     /// The request as a whole. Where it may have written, a failure may have left the other parts done.
     whole: InFlight,
     merge: Merge,
+    /// The page of a SCAN that it is, if it is one.
+    page: Option<Page>,
     /// For [`Merge::Elements`]: the part that holds each element, in the order of the request's keys.
     order: Vec<u32>,
     parts: RefCell<Vec<Vec<u8>>>,
@@ -31,11 +35,25 @@ impl Gather {
         Gather {
             whole,
             merge,
+            page: None,
             order,
             parts: RefCell::new(vec![Vec::new(); parts]),
             missing: Cell::new(parts),
             bytes: Cell::new(0),
         }
+    }
+
+    /// The one reply that is a page of a SCAN.
+    pub fn of_page(whole: InFlight, page: Page) -> Gather {
+        Gather {
+            page: Some(page),
+            ..Gather::new(whole, Merge::First, Vec::new(), 1)
+        }
+    }
+
+    /// The page of a SCAN that it is.
+    pub fn page(&self) -> Option<&Page> {
+        self.page.as_ref()
     }
 
     /// The entry of part `part`, which is to be sent in `len` bytes.
@@ -53,7 +71,7 @@ impl Gather {
     }
 
     /// Takes bytes of a part's reply; `complete` with the last of them. The last part of all sends the reply.
-    pub fn take(&self, worker: &Rc<Worker>, part: u32, bytes: &[u8], complete: bool) {
+    pub fn take(self: &Rc<Self>, worker: &Rc<Worker>, part: u32, bytes: &[u8], complete: bool) {
         if !self.whole.client.is_closed() {
             self.bytes.set(self.bytes.get() + bytes.len());
             // A pipeline of such requests can wait for one slow node: what counts is what all of them hold.
@@ -76,6 +94,9 @@ impl Gather {
         if complete {
             self.missing.set(self.missing.get() - 1);
             if self.missing.get() == 0 {
+                if self.asks_again(worker) {
+                    return;
+                }
                 let mut reply = worker.buffers.take();
                 if !self.whole.mute && !self.whole.client.is_closed() {
                     let parts = self.parts.borrow();
@@ -105,6 +126,29 @@ impl Gather {
         let half = std::mem::take(&mut self.parts.borrow_mut()[part as usize]).len();
         self.bytes.set(self.bytes.get() - half);
         self.whole.client.change_gathered(worker, half, 0);
+    }
+
+    /// Whether the page of a SCAN that has come is void and was asked for again. Else it is made the client's.
+    fn asks_again(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
+        let Some(page) = &self.page else { return false };
+        let client = &self.whole.client;
+        if client.is_closed() {
+            return false;
+        }
+        let came = self.parts.borrow()[0].clone();
+        let reply = match page.judge(worker, client, &came) {
+            Outcome::Reply(reply) => reply,
+            Outcome::Again => {
+                self.forget(worker, 0);
+                self.missing.set(1);
+                match ask_again(worker, self, client) {
+                    Ok(()) => return true,
+                    Err(reply) => reply,
+                }
+            }
+        };
+        self.parts.borrow_mut()[0] = reply;
+        false
     }
 }
 
@@ -144,6 +188,8 @@ pub fn merged(
         Merge::Elements => elements(parts, order, out),
         Merge::AllTrue => all_true(parts, out),
         Merge::Concat => concat(parts, out),
+        Merge::Least => least(parts).map(|least| write::integer(out, least)),
+        Merge::Drawn => drawn(parts, fastrand::u64).map(|key| out.extend_from_slice(&parts[key])),
     };
     if done.is_none() {
         out.truncate(start);
@@ -152,11 +198,46 @@ pub fn merged(
     done.is_none()
 }
 
+/// An integer reply.
+fn integer(part: &[u8]) -> Option<i64> {
+    number::parse_i64(part.strip_prefix(b":")?.strip_suffix(b"\r\n")?)
+}
+
 /// Adds up integer replies.
 fn sum(parts: &[Vec<u8>]) -> Option<i64> {
-    parts.iter().try_fold(0i64, |sum, part| {
-        let digits = part.strip_prefix(b":")?.strip_suffix(b"\r\n")?;
-        sum.checked_add(number::parse_i64(digits)?)
+    let mut numbers = parts.iter().map(|part| integer(part));
+    numbers.try_fold(0i64, |sum, number| sum.checked_add(number?))
+}
+
+/// The smallest of integer replies.
+fn least(parts: &[Vec<u8>]) -> Option<i64> {
+    let numbers = parts.iter().map(|part| integer(part));
+    numbers.collect::<Option<Vec<i64>>>()?.into_iter().min()
+}
+
+/// The part with the key that is drawn. The first half of the parts are keys, the second half the numbers of keys on the
+/// same nodes; `below` draws a number below its argument. Nil only where every node said so: a node may have lost or got
+/// its last key between its two replies.
+fn drawn(parts: &[Vec<u8>], below: impl Fn(std::ops::Range<u64>) -> u64) -> Option<usize> {
+    let (keys, sizes) = parts.split_at(parts.len() / 2);
+    let mut weights = Vec::with_capacity(keys.len());
+    for (key, size) in keys.iter().zip(sizes) {
+        let size = u64::try_from(integer(size)?).ok()?;
+        weights.push(if key.starts_with(b"$-") || key.starts_with(b"_") {
+            0
+        } else {
+            size.max(1)
+        });
+    }
+    let all = weights.iter().sum();
+    if all == 0 {
+        return (!keys.is_empty()).then_some(0);
+    }
+    let mut rest = below(0..all);
+    weights.iter().position(|&weight| {
+        let is_here = rest < weight;
+        rest = rest.saturating_sub(weight);
+        is_here
     })
 }
 
@@ -244,6 +325,41 @@ mod tests {
         assert_eq!(sum(&bytes(&[":2\r\n", ":0\r\n", ":40\r\n"])), Some(42));
         assert_eq!(sum(&bytes(&[":2\r\n", "+OK\r\n"])), None);
         assert_eq!(sum(&bytes(&[":9223372036854775807\r\n", ":1\r\n"])), None);
+    }
+
+    #[test]
+    fn the_smallest_counts() {
+        assert_eq!(least(&bytes(&[":7\r\n", ":3\r\n", ":9\r\n"])), Some(3));
+        assert_eq!(least(&bytes(&[":7\r\n", "+OK\r\n"])), None);
+    }
+
+    #[test]
+    fn a_key_is_drawn_by_how_many_there_are() {
+        let parts = bytes(&[
+            "$1\r\na\r\n",
+            "$-1\r\n",
+            "$1\r\nc\r\n",
+            ":2\r\n",
+            ":5\r\n",
+            ":3\r\n",
+        ]);
+        let all: Vec<_> = (0..5)
+            .map(|number| {
+                drawn(&parts, |range| {
+                    assert_eq!(range, 0..5);
+                    number
+                })
+            })
+            .collect();
+        assert_eq!(all, [Some(0), Some(0), Some(2), Some(2), Some(2)]);
+        // The node got its first key between the two replies, or all have none.
+        for (parts, expected) in [
+            (["_\r\n", "$1\r\na\r\n", ":0\r\n", ":0\r\n"], Some(1)),
+            (["_\r\n", "_\r\n", ":0\r\n", ":0\r\n"], Some(0)),
+            (["_\r\n", "_\r\n", ":0\r\n", "+OK\r\n"], None),
+        ] {
+            assert_eq!(drawn(&bytes(&parts), |_| 0), expected, "{parts:?}");
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use crate::client::request::Request;
 use crate::command::{
-    Answer, Command, CommandRef, KeyError, KeySpec, Learned, Merge, Route, Unresolved, blocks,
-    refused_error, resolve,
+    Answer, Command, CommandRef, Flags, KeyError, KeySpec, Learned, Merge, Route, Unresolved,
+    blocks, refused_error, resolve,
 };
 use crate::policy::{Decision, NamespaceId, Policies, govern, permitted, permitted_everywhere};
 use crate::slot::{Slot, slot_of};
@@ -11,7 +11,9 @@ use crate::slot::{Slot, slot_of};
 pub mod big_replies;
 pub mod broadcast;
 pub mod gather;
+pub mod page;
 pub mod parts;
+pub mod scan;
 pub mod slots;
 pub mod split;
 pub mod transaction;
@@ -52,6 +54,11 @@ pub enum Plan {
         merge: Merge,
         /// Whether it may change data.
         write: bool,
+    },
+    /// It is one page of a scan over all primaries.
+    Scan {
+        /// Where the scan stands.
+        cursor: scan::Cursor,
     },
     /// slotmux answers it.
     Answer(Answer, &'static Command),
@@ -137,6 +144,7 @@ pub fn plan(
         }
         Route::AnyNode => Plan::Anywhere { write },
         Route::AllPrimaries(merge) => everywhere(command, merge, write, knowledge),
+        Route::Scan => scan_page(request, command, knowledge),
         Route::Answer(what) => Plan::Answer(what, command),
         Route::Transaction => transaction(command),
         Route::Blocking if !blocks(command, request.bytes, request.args) => {
@@ -246,9 +254,25 @@ fn split(
 
 /// A command for the whole keyspace: every namespace has to permit it.
 fn everywhere(command: &Command, merge: Merge, write: bool, knowledge: &Knowledge) -> Plan {
-    match permitted_everywhere(command.full_name, write, knowledge.policies) {
+    // What changes no key, as BGSAVE, is no write to a namespace, though it must not be sent twice.
+    let changes_keys = command.flags.contains(Flags::WRITE);
+    match permitted_everywhere(command.full_name, changes_keys, knowledge.policies) {
         Ok(()) => Plan::Everywhere { merge, write },
         Err(text) => refuse(&text),
+    }
+}
+
+/// A scan: over the one node as it is, else a page of one shard.
+fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Plan {
+    if let Err(text) = permitted_everywhere(command.full_name, false, knowledge.policies) {
+        return refuse(&text);
+    }
+    if knowledge.is_one_node {
+        return Plan::Anywhere { write: false };
+    }
+    match scan::parse(request.arg(1)).and_then(scan::Cursor::decode) {
+        Some(cursor) => Plan::Scan { cursor },
+        None => refuse("ERR invalid cursor"),
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Kind {
     },
     /// There are several: those of the commands that the request became.
     Block(Rc<Block>),
+    /// It tells which life of the node's process answers on this connection.
+    Run,
     /// Nobody wants it: it is the reply to the `ASKING` ahead of the next entry.
     Asking,
     /// Nobody waits for it: it tells whether a key that observing looks at has a TTL.
@@ -87,7 +89,7 @@ impl InFlight {
         match &self.kind {
             Kind::Deliver | Kind::Part { .. } => true,
             Kind::Block(block) => block.is_awaited(),
-            Kind::Probe | Kind::Swallow | Kind::Asking => false,
+            Kind::Probe | Kind::Swallow | Kind::Asking | Kind::Run => false,
         }
     }
 

@@ -7,10 +7,12 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::task::Waker;
 
+use crate::client::request::Request;
 use crate::client::{Client, Pause};
 use crate::clock::Tick;
 use crate::cluster::addr::Addr;
-use crate::resp::Protocol;
+use crate::resp::{Protocol, write};
+use crate::scripts::Sent;
 use crate::transport::Transport;
 use crate::worker::Worker;
 
@@ -73,6 +75,10 @@ pub struct Lane {
     /// When the node last sent something, or was first owed a reply; on a dedicated lane also when it last took
     /// something of a request.
     last_heard: Cell<Tick>,
+    /// Which scripts were sent over this connection.
+    scripts: RefCell<Sent>,
+    /// Which life of the node's process answers on this connection, once it was asked.
+    run: Cell<Option<u64>>,
     /// Whether the front of the oldest command's reply was passed on already.
     mid_reply: Cell<bool>,
     /// Whether it is not read because its client does not take what it has.
@@ -103,6 +109,8 @@ impl Lane {
             given_up: Cell::new(false),
             waiting: RefCell::default(),
             last_heard: Cell::new(now),
+            scripts: RefCell::default(),
+            run: Cell::new(None),
             mid_reply: Cell::new(false),
             held_back: Cell::new(false),
             last_used: Cell::new(now),
@@ -167,6 +175,36 @@ impl Lane {
         debug_assert_eq!(entry.len as usize, request.len());
         self.ring.borrow_mut().push_owned(request);
         self.enqueue(worker, entry);
+    }
+
+    /// Sends the script that `request` names by its SHA1 ahead of it, if the node may lack it and slotmux has it.
+    pub fn send_script_ahead(
+        self: &Rc<Self>,
+        worker: &Worker,
+        entry: &InFlight,
+        request: &Request,
+    ) {
+        let scripts = &worker.process.scripts;
+        let Some(script) = self.scripts.borrow_mut().missing(scripts, request) else {
+            return;
+        };
+        let mut load = Vec::new();
+        write::request(&mut load, &[b"SCRIPT", b"LOAD", &script]);
+        let loading = InFlight {
+            len: load.len() as u32,
+            slot: None,
+            write: false,
+            // Nobody waits for its reply: if it fails, that of the EVALSHA says so.
+            kind: Kind::Swallow,
+            ..entry.clone()
+        };
+        worker.stats.scripts_loaded.inc();
+        self.send_owned(worker, loading, load);
+    }
+
+    /// The node has lost the script that `request` names.
+    pub(super) fn forget_script(&self, request: &Request) {
+        self.scripts.borrow_mut().forget(request);
     }
 
     fn enqueue(self: &Rc<Self>, worker: &Worker, entry: InFlight) {
@@ -258,6 +296,11 @@ impl Lane {
         self.mid_reply.get()
     }
 
+    /// Which life of the node's process answers on this connection, if it was asked.
+    pub fn run(&self) -> Option<u64> {
+        self.run.get()
+    }
+
     /// Whether its node waits for us, because the client does not read: silence then means nothing.
     pub fn is_held_back(&self) -> bool {
         self.held_back.get()
@@ -331,6 +374,10 @@ impl Lane {
         waits
     }
 
+    pub(super) fn set_run(&self, run: u64) {
+        self.run.set(Some(run));
+    }
+
     pub(super) fn heard(&self, now: Tick) {
         self.last_heard.set(now);
     }
@@ -351,6 +398,8 @@ impl Lane {
         self.write_blocked.set(false);
         self.given_up.set(false);
         self.mid_reply.set(false);
+        self.run.set(None);
+        self.scripts.borrow_mut().clear();
         self.last_heard.set(worker.clock.now());
         self.link.set(Link::Up);
         worker.stats.upstream_connections.inc();

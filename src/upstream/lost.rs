@@ -84,7 +84,7 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
             deliver_error(worker, &entry, UNKNOWN_FATE);
             worker.repair_expiry(entry, &request);
         }
-        Kind::Probe | Kind::Asking | Kind::Swallow => {}
+        Kind::Probe | Kind::Asking | Kind::Swallow | Kind::Run => {}
     }
 }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use crate::client::request::Request;
 use crate::resp::reply::ReplyScanner;
 use crate::resp::{Limits, Malformed, Scan, number, scan_request};
+use crate::route::scan::run_of;
 use crate::worker::Worker;
 
 use super::block::Progress;
@@ -214,6 +215,9 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         } else {
             Ok(())
         };
+    }
+    if matches!(entry.kind, Kind::Run) {
+        lane.set_run(run_of(reply));
     }
     if failed && entry.is_awaited() {
         take_refusal(worker, lane, entry, reply);

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::client::request::Request;
 use crate::cluster::addr::Addr;
 use crate::cluster::redirect::{Verdict, judge, target};
 use crate::cluster::topology::Kind;
@@ -9,14 +10,17 @@ use crate::resp::{Limits, scan_request};
 use crate::worker::Worker;
 
 use super::deliver::deliver_error;
-use super::inflight::InFlight;
+use super::inflight::{self, InFlight};
 use super::lane::Lane;
 use super::overtaken;
-use super::retry::{Facts, Next, PROMPT_REDIRECTS, decide};
+use super::retry::{Facts, MAX_REDIRECTS, Next, PROMPT_REDIRECTS, decide};
 
 /// How far behind a refused command its followers are looked for. Behind that many the error is delivered rather than
 /// the queue searched, so that a burst of errors stays linear.
 const FOLLOWERS_SEARCHED: usize = 2048;
+
+/// What a node says that lacks the script of an EVALSHA.
+const NO_SCRIPT: &[u8] = b"-NOSCRIPT No matching script. Please use EVAL.\r\n";
 
 /// Commands whose error may be written by a client.
 const SCRIPTS: [&[u8]; 6] = [
@@ -37,6 +41,9 @@ pub fn take_over(
     reply: &[u8],
     request: impl FnOnce() -> Vec<u8>,
 ) -> Option<InFlight> {
+    if reply == NO_SCRIPT {
+        return load_and_try_again(worker, lane, entry, request);
+    }
     let verdict = judge(reply);
     if verdict == Verdict::Deliver || is_impossible(worker, verdict) {
         worker.stats.errors.inc();
@@ -101,6 +108,49 @@ pub fn take_over(
             None
         }
     }
+}
+
+/// A node lacks a script though it may have been sent: somebody flushed it, or the command came here by a redirect. It is
+/// sent with the script now, if that is known and nothing of the same client would be overtaken; else the error is the
+/// client's, and the script goes ahead of the next call.
+fn load_and_try_again(
+    worker: &Rc<Worker>,
+    lane: &Rc<Lane>,
+    entry: InFlight,
+    request: impl FnOnce() -> Vec<u8>,
+) -> Option<InFlight> {
+    let bytes = request();
+    let mut args = Vec::new();
+    let is_whole = scan_request(&bytes, &Limits::default(), &mut args).is_ok() && !args.is_empty();
+    let request = Request {
+        bytes: &bytes,
+        args: &args,
+    };
+    if is_whole {
+        lane.forget_script(&request);
+    }
+    let may = is_whole
+        && matches!(entry.kind, inflight::Kind::Deliver)
+        && entry.tries < MAX_REDIRECTS
+        && !entry.is_overtaken()
+        && !has_followers(lane, &entry)
+        && worker.has_time(&entry);
+    let in_flight = lane.in_flight();
+    if may {
+        lane.send_script_ahead(worker, &entry, &request);
+    }
+    if lane.in_flight() == in_flight {
+        worker.stats.errors.inc();
+        return Some(entry);
+    }
+    // Not once more: whoever flushes faster than this gets the error.
+    let entry = InFlight {
+        tries: MAX_REDIRECTS,
+        ..entry
+    };
+    worker.stats.retries.inc();
+    lane.send_owned(worker, entry, bytes);
+    None
 }
 
 /// Whether only a script can have said this: a single server knows of no slots.

@@ -227,6 +227,23 @@ class Checks:
         await refused(pipeline.execute, redis.ResponseError, "unknown command 'NO-SUCH'")
         equal(await settled(client.exists(key("{t}:never"))), 0)
 
+    async def check_scan_iter(self):
+        client = self.client()
+        names = {self.key(f"scan:{n}").encode() for n in range(500)}
+        for name in names:
+            await settled(client.set(name, 1))
+        await settled(client.sadd(self.key("scan:set"), "a"))
+
+        async def scanned(**options):
+            found = client.scan_iter(match=self.key("scan:*"), **options)
+            if hasattr(found, "__aiter__"):
+                return {name async for name in found}
+            return set(found)
+
+        for count in (None, 10, 1000):
+            equal(await scanned(count=count, _type="string"), names, f"COUNT {count}")
+        equal(await scanned(_type="set"), {self.key("scan:set").encode()})
+
     async def check_twenty_connections(self):
         async def work(number):
             client = self.client()

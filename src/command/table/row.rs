@@ -1,9 +1,11 @@
 //! The words that a line of the command table is written in.
 
 pub(super) use super::super::keys::KeySpec;
-pub(super) use super::super::route::Merge::{AllOk, AllTrue, Concat, Elements, First, Sum};
+pub(super) use super::super::route::Merge::{
+    AllOk, AllTrue, Concat, Drawn, Elements, First, Least, Sum,
+};
 pub(super) use super::super::route::Route::{
-    AllPrimaries, Answer, AnyNode, Blocking, Keyed, Refused, Split, Subscribe, Transaction,
+    AllPrimaries, Answer, AnyNode, Blocking, Keyed, Refused, Scan, Split, Subscribe, Transaction,
 };
 pub(super) use super::super::route::{
     Answer as A, BETWEEN_NODES, CONNECTION_STATE, EVERY_NODE, ONE_NODE, Route,

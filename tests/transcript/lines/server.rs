@@ -150,6 +150,12 @@ FLUSHDB FOO
 FLUSHALL FOO
 FLUSHALL ASYNC
 DBSIZE
+RANDOMKEY
+SAVE
+SAVE x
+LASTSAVE
+LASTSAVE x
+BGSAVE FOO
 "#;
 
 /// From one protocol to the other and back, with replies of every node in between; the last word is RESP3.

@@ -1,0 +1,255 @@
+//! SCAN over all primaries: the cursor that says where a scan stands, and the order in which shards have their turn.
+//!
+//! A cursor holds all there is to know, so that any slotmux can go on with a scan that another began: the cursor of the
+//! node, the first slot of its shard, and a fingerprint of what that was based on. A node's cursor means nothing after
+//! its slots were dealt out anew or it was started again; the fingerprint then differs, and what it was based on has
+//! to be scanned again.
+
+use crate::cluster::topology::{NO_SHARD, Topology};
+use crate::slot::SLOTS;
+
+/// Bits of the fingerprint, the lowest ones.
+const PRINT_BITS: u32 = 16;
+/// Bits of the slot, above them.
+const SLOT_BITS: u32 = 14;
+/// Bits of the node's cursor: what is left below 2^63, as clients in Java read a signed number. A node of Redis 7 has
+/// that many buckets only with billions of keys; where each slot has a table of its own, half a million are in a slot.
+const NODE_BITS: u32 = 63 - PRINT_BITS - SLOT_BITS;
+
+/// Where a scan stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cursor {
+    /// What the node said; 0 where its scan has not begun.
+    pub node: u64,
+    /// The first slot of its shard.
+    pub slot: u16,
+    /// What this is based on.
+    pub print: u16,
+}
+
+impl Cursor {
+    /// The number for the client. `None` if the node's cursor is too large for it.
+    pub fn encode(self) -> Option<u64> {
+        (self.node < 1 << NODE_BITS).then(|| {
+            self.node << (SLOT_BITS + PRINT_BITS)
+                | u64::from(self.slot) << PRINT_BITS
+                | u64::from(self.print)
+        })
+    }
+
+    /// What a client's number says. `None` if slotmux never gave it out: it is 2^63 or more.
+    pub fn decode(number: u64) -> Option<Cursor> {
+        (number >> 63 == 0).then_some(Cursor {
+            node: number >> (SLOT_BITS + PRINT_BITS),
+            slot: (number >> PRINT_BITS) as u16 & ((1 << SLOT_BITS) - 1),
+            print: number as u16,
+        })
+    }
+}
+
+/// Reads a cursor as Redis does, by `strtoul`: nothing at all is 0. What Redis takes and slotmux can't have given out
+/// is refused as well: a negative number.
+pub fn parse(text: &[u8]) -> Option<u64> {
+    let digits = match text {
+        [] => return Some(0),
+        [b'+', digits @ ..] => digits,
+        digits => digits,
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// A shard in the order of a scan.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Stop {
+    /// The lowest slot of the shard.
+    first: u16,
+    /// Its index in the topology.
+    shard: u16,
+    /// The id of its primary and its slots.
+    content: u64,
+    /// Which shards are still to come, this one included, whatever their order.
+    ahead: u64,
+}
+
+/// The shards that own slots, by their lowest slot.
+#[derive(Clone, Default, Debug)]
+pub struct Itinerary {
+    stops: Vec<Stop>,
+}
+
+/// One page to ask for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// The shard that is asked, an index in the topology.
+    pub shard: u16,
+    /// The cursor for its primary.
+    pub node: u64,
+    /// What the reply is to be held against.
+    pub cursor: Cursor,
+}
+
+/// What comes after a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum After {
+    /// The page is good; this is the client's next number.
+    Go(u64),
+    /// The page is good, but the number of its node is too large.
+    TooLarge,
+    /// The page may lack keys: the scan has to begin again.
+    Void,
+}
+
+impl Itinerary {
+    /// The order for a topology.
+    pub fn new(topology: &Topology) -> Itinerary {
+        let mut stops: Vec<Stop> = Vec::new();
+        let mut at = vec![None; topology.shards.len()];
+        let mut before = NO_SHARD;
+        for (slot, &shard) in (0..SLOTS as u16).zip(topology.slots()) {
+            let began = shard != before;
+            before = shard;
+            let Some(place) = at.get_mut(usize::from(shard)) else {
+                continue;
+            };
+            let place = *place.get_or_insert_with(|| {
+                let id = &topology.shards[usize::from(shard)].primary.id;
+                stops.push(Stop {
+                    first: slot,
+                    shard,
+                    content: hash(SEED, id.as_bytes()),
+                    ahead: 0,
+                });
+                stops.len() - 1
+            });
+            let stop: &mut Stop = &mut stops[place];
+            // A range is told by where it begins and by each slot's number that follows it.
+            stop.content = hash(stop.content, &[u8::from(began)]);
+            stop.content = hash(stop.content, &slot.to_be_bytes());
+        }
+        let mut ahead = 0u64;
+        for stop in stops.iter_mut().rev() {
+            let id = &topology.shards[usize::from(stop.shard)].primary.id;
+            ahead = ahead.wrapping_add(mix(hash(SEED, id.as_bytes())));
+            stop.ahead = ahead;
+        }
+        Itinerary { stops }
+    }
+
+    /// The first page of all; `None` if there is no shard.
+    pub fn begin(&self) -> Option<Step> {
+        self.stops.first().map(Stop::begin)
+    }
+
+    /// The page that a client's cursor asks for. One that begins with a shard is checked here, as that needs no word of
+    /// its node; where it does not hold, or leads nowhere, the scan begins again.
+    pub fn step(&self, cursor: Cursor) -> Option<Step> {
+        let stop = self.stop(cursor.slot);
+        match stop {
+            Some(stop) if cursor.node == 0 && cursor.print == stop.begin().cursor.print => {
+                Some(stop.begin())
+            }
+            Some(stop) if cursor.node != 0 => Some(Step {
+                shard: stop.shard,
+                node: cursor.node,
+                cursor,
+            }),
+            _ => self.begin(),
+        }
+    }
+
+    /// What comes after the page of `step`, at whose end the node said `said`. `run` tells one life of the node's
+    /// process from another: the life that answered.
+    pub fn after(&self, step: Step, run: u64, said: u64) -> After {
+        let Some(stop) = self.stop(step.cursor.slot) else {
+            return After::Void;
+        };
+        let mut cursor = Cursor {
+            node: said,
+            slot: stop.first,
+            print: stop.print(run),
+        };
+        let holds = if step.node == 0 {
+            stop.begin().cursor.print == step.cursor.print
+        } else {
+            cursor.print == step.cursor.print
+        };
+        if !holds {
+            return After::Void;
+        }
+        if said == 0 {
+            match self.stops.iter().find(|next| next.first > stop.first) {
+                Some(next) => cursor = next.begin().cursor,
+                None => return After::Go(0),
+            }
+        }
+        cursor.encode().map_or(After::TooLarge, After::Go)
+    }
+
+    fn stop(&self, first: u16) -> Option<&Stop> {
+        let at = self.stops.binary_search_by_key(&first, |stop| stop.first);
+        at.ok().map(|at| &self.stops[at])
+    }
+}
+
+impl Stop {
+    /// Its first page. Nothing of it has been seen, so it is based on nothing but the shards that are still to come:
+    /// one that got a lower slot meanwhile would be passed over.
+    fn begin(&self) -> Step {
+        let cursor = Cursor {
+            node: 0,
+            slot: self.first,
+            print: fold(self.ahead),
+        };
+        Step {
+            shard: self.shard,
+            node: 0,
+            cursor,
+        }
+    }
+
+    fn print(&self, run: u64) -> u16 {
+        let based_on = hash(self.content, &self.ahead.to_be_bytes());
+        fold(hash(based_on, &run.to_be_bytes()))
+    }
+}
+
+const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a: every slotmux, of every version and platform, has to come to the same.
+pub fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(seed, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Spreads the bits, of which FNV leaves the high ones alone.
+fn mix(mut hash: u64) -> u64 {
+    for factor in [0xff51_afd7_ed55_8ccd_u64, 0xc4ce_b9fe_1a85_ec53] {
+        hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
+    }
+    hash ^ (hash >> 33)
+}
+
+fn fold(hash: u64) -> u16 {
+    (mix(hash) >> (64 - PRINT_BITS)) as u16
+}
+
+/// What tells one life of a node's process from another: a hash of the `run_id` of its INFO. A node that won't say
+/// is taken to live for ever.
+pub fn run_of(info: &[u8]) -> u64 {
+    let lines = info.split(|&byte| byte == b'\n');
+    let id = lines
+        .filter_map(|line| line.strip_prefix(b"run_id:"))
+        .next();
+    id.map_or(0, |id| hash(SEED, id.trim_ascii_end()))
+}
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

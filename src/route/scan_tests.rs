@@ -1,0 +1,224 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::cluster::addr::Addr;
+use crate::cluster::topology::{Kind, Node, Shard};
+
+type Ranges = Vec<std::ops::RangeInclusive<u16>>;
+
+fn itinerary(shards: &[(&str, Ranges)]) -> Itinerary {
+    let shard = |id: &str| Shard {
+        primary: Node::new(id, Addr::new("127.0.0.1", 7000)),
+        replicas: Vec::new(),
+        epoch: 1,
+    };
+    let parts = shards
+        .iter()
+        .map(|(id, ranges)| (shard(id), ranges.clone()))
+        .collect();
+    Itinerary::new(&Topology::from_ranges(Kind::Cluster, parts))
+}
+
+fn three() -> Itinerary {
+    itinerary(&[
+        ("b", vec![5461..=10922]),
+        ("a", vec![0..=5460]),
+        ("c", vec![10923..=16383]),
+    ])
+}
+
+#[test]
+fn cursors_survive_the_trip() {
+    let largest = (1 << NODE_BITS) - 1;
+    for node in [0, 1, 1024, largest / 3, largest] {
+        for slot in [0, 1, 5461, 16383] {
+            for print in [0, 1, 0x8000, u16::MAX] {
+                let cursor = Cursor { node, slot, print };
+                let number = cursor.encode().expect("it fits");
+                assert!(number < 1 << 63, "{cursor:?}");
+                assert_eq!(Cursor::decode(number), Some(cursor));
+                assert_eq!(parse(number.to_string().as_bytes()), Some(number));
+            }
+        }
+    }
+    let too_large = Cursor {
+        node: 1 << NODE_BITS,
+        slot: 0,
+        print: 0,
+    };
+    assert_eq!(too_large.encode(), None);
+    assert_eq!(Cursor::decode(1 << 63), None);
+    assert_eq!(Cursor::decode(u64::MAX), None);
+}
+
+#[test]
+fn cursors_are_read_as_redis_reads_them() {
+    for (text, number) in [
+        ("", Some(0)),
+        ("0", Some(0)),
+        ("+5", Some(5)),
+        ("007", Some(7)),
+        ("18446744073709551615", Some(u64::MAX)),
+        ("18446744073709551616", None),
+        ("+", None),
+        ("-1", None),
+        ("a", None),
+        ("1a", None),
+        (" 1", None),
+        ("1 ", None),
+        ("0x1", None),
+    ] {
+        assert_eq!(parse(text.as_bytes()), number, "{text:?}");
+    }
+}
+
+/// Walks to the end, with nodes that answer `pages` pages each; the shards that were asked, in order.
+fn walk(itinerary: &Itinerary, pages: u64) -> Vec<u16> {
+    let mut asked = Vec::new();
+    let mut step = itinerary.begin().expect("a shard");
+    loop {
+        asked.push(step.shard);
+        let said = (step.node + 1) % pages;
+        match itinerary.after(step, 7, said) {
+            After::Go(0) => return asked,
+            After::Go(number) => {
+                let cursor = Cursor::decode(number).expect("below 2^63");
+                step = itinerary.step(cursor).expect("a shard");
+            }
+            other => panic!("{other:?} after {step:?}"),
+        }
+    }
+}
+
+#[test]
+fn shards_have_their_turn_by_their_lowest_slot() {
+    assert_eq!(walk(&three(), 1), [1, 0, 2]);
+    assert_eq!(walk(&three(), 2), [1, 1, 0, 0, 2, 2]);
+    assert_eq!(walk(&itinerary(&[("a", vec![5..=9])]), 3), [0, 0, 0]);
+    assert!(Itinerary::default().begin().is_none());
+    assert!(itinerary(&[]).begin().is_none());
+    // A node without slots has no keys.
+    assert_eq!(
+        walk(&itinerary(&[("a", vec![]), ("b", vec![0..=16383])]), 1),
+        [1]
+    );
+}
+
+/// The cursor in the middle of shard b, as `three` gives it out for the life 7 of its node.
+fn amid_b() -> Cursor {
+    let begin = three().stop(5461).expect("b").begin();
+    match three().after(begin, 7, 640) {
+        After::Go(number) => Cursor::decode(number).expect("below 2^63"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_cursor_holds_while_what_it_is_based_on_stands() {
+    let resumed = |itinerary: &Itinerary, run| {
+        let step = itinerary.step(amid_b()).expect("a shard");
+        (step.node, itinerary.after(step, run, 641))
+    };
+    let (node, after) = resumed(&three(), 7);
+    assert_eq!(node, 640);
+    assert!(matches!(after, After::Go(number) if Cursor::decode(number).unwrap().node == 641));
+    // The node was started again.
+    assert_eq!(resumed(&three(), 8).1, After::Void);
+    for (what, changed) in [
+        (
+            "b lost a slot",
+            [
+                ("a", vec![0..=5460]),
+                ("b", vec![5461..=10921]),
+                ("c", vec![10922..=16383]),
+            ],
+        ),
+        (
+            "another node has b's slots",
+            [
+                ("a", vec![0..=5460]),
+                ("d", vec![5461..=10922]),
+                ("c", vec![10923..=16383]),
+            ],
+        ),
+        (
+            "c would be passed over: its lowest slot is below b's",
+            [
+                ("a", vec![0..=2, 4..=5460]),
+                ("b", vec![5461..=10922]),
+                ("c", vec![3..=3, 10923..=16383]),
+            ],
+        ),
+    ] {
+        assert_eq!(resumed(&itinerary(&changed), 7).1, After::Void, "{what}");
+    }
+    let beside = itinerary(&[
+        ("a", vec![0..=5000]),
+        ("b", vec![5461..=10922]),
+        ("c", vec![10923..=16383]),
+    ]);
+    assert_eq!(resumed(&beside, 7).0, 640);
+    assert!(matches!(resumed(&beside, 7).1, After::Go(_)));
+    // Its shard begins elsewhere: from the start.
+    let moved = itinerary(&[
+        ("a", vec![0..=5461]),
+        ("b", vec![5462..=10922]),
+        ("c", vec![10923..=16383]),
+    ]);
+    let step = moved.step(amid_b());
+    assert_eq!(step, moved.begin());
+}
+
+#[test]
+fn a_shard_that_was_not_begun_may_change_and_may_not_be_passed_over() {
+    let begin = three().stop(5461).expect("b").begin().cursor;
+    let smaller = itinerary(&[
+        ("a", vec![0..=5460]),
+        ("b", vec![5461..=10000]),
+        ("c", vec![10001..=16383]),
+    ]);
+    let step = smaller.step(begin).expect("a shard");
+    assert_eq!((step.cursor.slot, step.node), (5461, 0));
+    assert!(matches!(smaller.after(step, 9, 5), After::Go(_)));
+    let lower = itinerary(&[
+        ("a", vec![0..=2, 4..=5460]),
+        ("b", vec![5461..=10922]),
+        ("c", vec![3..=3, 10923..=16383]),
+    ]);
+    assert_eq!(lower.step(begin), lower.begin());
+}
+
+#[test]
+fn numbers_that_nobody_gave_out_begin_again_or_are_refused_by_their_print() {
+    let three = three();
+    for number in [1, 5, 1 << 20, (1 << 62) | 12345] {
+        let cursor = Cursor::decode(number).expect("below 2^63");
+        let step = three.step(cursor).expect("a shard");
+        assert!(
+            step == three.begin().unwrap() || three.after(step, 7, 0) == After::Void,
+            "{number}"
+        );
+    }
+}
+
+#[test]
+fn a_cursor_that_does_not_fit_is_not_cut() {
+    let begin = three().begin().expect("a shard");
+    assert_eq!(three().after(begin, 7, 1 << NODE_BITS), After::TooLarge);
+}
+
+#[test]
+fn prints_differ() {
+    let prints: BTreeSet<u16> = (0..1000u64)
+        .map(|run| three().stop(0).expect("a").print(run))
+        .collect();
+    // Of a thousand out of 65,536, some seven are equal by chance.
+    assert!(prints.len() > 970, "{}", prints.len());
+}
+
+#[test]
+fn a_node_tells_which_life_it_lives() {
+    let info = b"$60\r\n# Server\r\nprocess_id:1\r\nrun_id:abc\r\ntcp_port:1\r\n";
+    assert_eq!(run_of(info), hash(SEED, b"abc"));
+    assert_eq!(run_of(b"-NOPERM no\r\n"), 0);
+}
