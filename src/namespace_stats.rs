@@ -36,6 +36,10 @@ pub struct NamespaceStats {
     pub latency_sum: Counter,
     /// What the policy did, in the order of [`Actions::ALL`].
     pub actions: [Counter; Actions::ALL.len()],
+    /// Keys that were looked at behind commands with which a policy in observe mode would have sent an expiry.
+    pub probed: Counter,
+    /// Those of them that had no TTL: what enforcing would have changed.
+    pub probed_bare: Counter,
     /// What a policy in observe mode would have done.
     pub observed: [Counter; Actions::ALL.len()],
 }
@@ -152,25 +156,40 @@ impl Worker {
         }
     }
 
-    /// The policy of a namespace did something, or would have.
-    pub fn count_actions(&self, namespace: NamespaceId, actions: Actions, request: &Request) {
+    /// The policy of a namespace did something, or would have; a refusal is always done. Returns whether the request is
+    /// one of those that observing looks at more closely.
+    pub fn count_actions(
+        &self,
+        namespace: NamespaceId,
+        actions: Actions,
+        is_refused: bool,
+        request: &Request,
+    ) -> bool {
         let Some(stats) = self.stats_of(namespace) else {
-            return;
+            return false;
         };
         let ttl = self
             .process
             .policies
             .get(namespace)
             .and_then(|policy| policy.ttl.as_ref());
-        let observes = ttl.is_some_and(|ttl| ttl.mode == Mode::Observe);
+        let observes = !is_refused && ttl.is_some_and(|ttl| ttl.mode == Mode::Observe);
         let counters = if observes {
-            self.note_observed(namespace, request);
             &stats.observed
         } else {
             &stats.actions
         };
         for action in actions.places() {
             counters[action].inc();
+        }
+        observes && self.note_observed(namespace, request)
+    }
+
+    /// What `PTTL` said of a key that a policy would have sent an expiry for.
+    pub fn count_probe(&self, namespace: NamespaceId, reply: &[u8]) {
+        if let Some(stats) = self.stats_of(namespace) {
+            stats.probed.inc();
+            stats.probed_bare.add(u64::from(reply == b":-1\r\n"));
         }
     }
 }

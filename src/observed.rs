@@ -3,13 +3,19 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
+use std::rc::Rc;
 
+use crate::client::Client;
 use crate::client::request::Request;
 use crate::clock::unix_milliseconds;
+use crate::command::CommandRef;
 use crate::explain::terms::{Gets, terms};
 use crate::explain::{lifetimes, names, words};
-use crate::policy::{NamespaceId, Policies, govern};
+use crate::policy::{NamespaceId, Policies, Reply, govern};
+use crate::resp::write;
 use crate::sample::Sampler;
+use crate::slot::Slot;
+use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
 /// Examples of a namespace that a worker keeps.
@@ -111,16 +117,64 @@ pub fn merged(workers: Vec<Vec<Example>>) -> Vec<Example> {
 }
 
 impl Worker {
-    /// Takes notice of a request that the policy of `namespace` would have changed if it were enforced.
-    pub fn note_observed(&self, namespace: NamespaceId, request: &Request) {
-        if let Some(weight) = self.observed.pick(namespace)
-            && let Some(example) = self.example(request, weight)
-        {
+    /// Takes notice of a request that the policy of `namespace` would have changed if it were enforced. Returns whether
+    /// it was looked at.
+    pub fn note_observed(&self, namespace: NamespaceId, request: &Request) -> bool {
+        let Some(weight) = self.observed.pick(namespace) else {
+            return false;
+        };
+        if let Some(example) = self.example(request, weight) {
             let mut rings = self.observed.rings.borrow_mut();
             if let Some(ring) = rings.get_mut(usize::from(namespace.0)) {
                 ring.add(example);
             }
         }
+        true
+    }
+
+    /// Asks, behind a command that has just been sent, whether the key that it writes has a TTL: only then it is known
+    /// whether the expiry that enforcing sends would have changed anything.
+    pub fn probe(
+        self: &Rc<Self>,
+        client: &Rc<Client>,
+        slot: Slot,
+        namespace: NamespaceId,
+        command: CommandRef,
+        request: &Request,
+    ) {
+        let Some(owner) = self.slots.owner(slot) else {
+            return;
+        };
+        // Over another connection than the command's the question could arrive before it.
+        if client.is_alone.get() {
+            return;
+        }
+        let mut written = None;
+        let _ = command.for_each_written_key(request.bytes, request.args, |at| {
+            written.get_or_insert(at);
+        });
+        let Some(at) = written else {
+            return;
+        };
+        let mut bytes = Vec::new();
+        write::request(&mut bytes, &[b"PTTL", request.arg(at)]);
+        let (arrived, arrived_us) = self.clock.last();
+        let entry = InFlight {
+            client: client.clone(),
+            seq: 0,
+            len: bytes.len() as u32,
+            arrived,
+            arrived_us,
+            namespace,
+            // It has no place in the client's order.
+            slot: None,
+            tries: 0,
+            mute: true,
+            write: false,
+            reply: Reply::AsIs,
+            kind: Kind::Probe,
+        };
+        self.shared_lane(owner, client).send(self, entry, &bytes);
     }
 
     fn example(&self, request: &Request, weight: u32) -> Option<Example> {

@@ -37,6 +37,16 @@ const COUNTERS: &[(&str, &str, Number)] = &[
     ("misses", "Values that these did not find", |stats| {
         &stats.misses
     }),
+    (
+        "observed_keys",
+        "Keys looked at behind commands with which a policy in observe mode would have sent an expiry, a sample",
+        |stats| &stats.probed,
+    ),
+    (
+        "observed_keys_without_ttl",
+        "Those of them that had no TTL",
+        |stats| &stats.probed_bare,
+    ),
 ];
 
 /// Writes the families of all namespaces; none where no policy is configured.

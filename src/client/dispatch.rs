@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use crate::answer::{Host, Outcome, Subject, answer};
-use crate::command::{self, Answer, Command, Route, Unresolved};
+use crate::command::{self, Answer, Command, CommandRef, Route, Unresolved};
 use crate::mail::{answer_kill, answer_list};
 use crate::operator;
-use crate::policy::{Decision, Governed, NamespaceId, Reply};
+use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply};
 use crate::resp::write;
 use crate::route::broadcast::broadcast;
 use crate::route::split::split;
@@ -103,6 +103,8 @@ fn carry_out(
                 governed,
             } = decision;
             let sending = Sending::as_is(request, write, namespace, reply);
+            // Observing refuses nothing for a lifetime: what is refused all the same is not permitted.
+            let is_refused = matches!(governed, Governed::Refused(_));
             let taken = match governed {
                 Governed::AsIs => to_slot(worker, client, slot, &sending),
                 Governed::Rewritten(said) => {
@@ -131,8 +133,13 @@ fn carry_out(
                     refuse(worker, client, &text)
                 }
             };
-            if taken == Taken::Yes && !actions.is_empty() {
-                worker.count_actions(namespace, actions, request);
+            if taken == Taken::Yes
+                && !actions.is_empty()
+                && worker.count_actions(namespace, actions, is_refused, request)
+                && actions.contains(Actions::APPENDED)
+                && let Ok(command) = command
+            {
+                worker.probe(client, slot, namespace, CommandRef::Table(command), request);
             }
             taken
         }

@@ -119,7 +119,7 @@ pub fn queue(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request, plan: 
                 if decision.namespace == NamespaceId::UNMATCHED {
                     worker.note_unmatched(request);
                 }
-                worker.count_actions(decision.namespace, decision.actions, request);
+                worker.count_actions(decision.namespace, decision.actions, true, request);
                 return refuse(worker, client, text);
             }
         }
@@ -291,7 +291,8 @@ fn send(
             worker.count_operation(counted.namespace, request);
         }
         if !counted.actions.is_empty() {
-            worker.count_actions(counted.namespace, counted.actions, request);
+            let (namespace, actions) = (counted.namespace, counted.actions);
+            worker.count_actions(namespace, actions, counted.is_refused, request);
         }
     }
     for (element, request) in body.elements.iter_mut().zip(requests) {

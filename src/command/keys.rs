@@ -195,8 +195,17 @@ pub(super) fn find(
     let mut range = range;
     range.find(|at| {
         args.get(*at)
-            .is_some_and(|arg| arg.of(buf).eq_ignore_ascii_case(keyword))
+            .is_some_and(|arg| is_word(arg.of(buf), keyword))
     })
+}
+
+/// Whether a server takes `option` for `keyword`: in any case, and up to a NUL byte, since it compares C strings.
+fn is_word(option: &[u8], keyword: &[u8]) -> bool {
+    option
+        .split_at_checked(keyword.len())
+        .is_some_and(|(word, rest)| {
+            word.eq_ignore_ascii_case(keyword) && matches!(rest.first(), None | Some(0))
+        })
 }
 
 /// What follows the last STORE among SORT's options.
@@ -204,11 +213,11 @@ fn sort_destination(buf: &[u8], args: &[Span]) -> Option<usize> {
     let mut destination = None;
     let mut at = 2;
     while let Some(option) = args.get(at).map(|arg| arg.of(buf)) {
-        if option.eq_ignore_ascii_case(b"limit") {
+        if is_word(option, b"limit") {
             at += 2;
-        } else if option.eq_ignore_ascii_case(b"get") || option.eq_ignore_ascii_case(b"by") {
+        } else if is_word(option, b"get") || is_word(option, b"by") {
             at += 1;
-        } else if option.eq_ignore_ascii_case(b"store") && at + 1 < args.len() {
+        } else if is_word(option, b"store") && at + 1 < args.len() {
             destination = Some(at + 1);
         }
         at += 1;
@@ -228,7 +237,7 @@ pub fn destination(spec: &KeySpec, buf: &[u8], args: &[Span]) -> Option<usize> {
     let mut destination = None;
     while at + 1 < args.len() {
         let option = args[at].of(buf);
-        let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
+        let is = |word: &str| is_word(option, word.as_bytes());
         if is("store") || is("storedist") {
             destination = Some(at + 1);
             at += 1;
@@ -369,6 +378,7 @@ mod tests {
                 Ok(vec![1, 12]),
             ),
             ("sort k store", Ok(vec![1])),
+            ("sort k Store\0x d stored e", Ok(vec![1, 3])),
             ("sort k get store store d", Ok(vec![1, 5])),
             ("migrate h 1 k 0 9", Ok(vec![3])),
             (

@@ -66,5 +66,18 @@ fn numbers(process: &Process, id: NamespaceId) -> Vec<(&'static str, Tree)> {
         ("mode", Tree::text(mode)),
         ("enforced", actions(&done)),
         ("observed", actions(&observed)),
+        (
+            "probed",
+            Tree::map([
+                (
+                    "keys",
+                    Tree::number(sum(process, at, |stats| &stats.probed)),
+                ),
+                (
+                    "without_ttl",
+                    Tree::number(sum(process, at, |stats| &stats.probed_bare)),
+                ),
+            ]),
+        ),
     ]
 }

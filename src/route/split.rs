@@ -107,7 +107,7 @@ fn governed(
     let Some(decision) = govern_part(policies, command, part, unix_milliseconds, rewritten) else {
         return Governed::AsIs;
     };
-    worker.count_actions(decision.namespace, decision.actions, request);
+    worker.count_actions(decision.namespace, decision.actions, false, request);
     decision.governed
 }
 

@@ -24,6 +24,10 @@ use super::inflight::{InFlight, Kind};
 const MULTI_REFUSED: &[u8] =
     b"-ERR slotmux: the node refused MULTI, the commands may have been executed one by one\r\n";
 
+/// How a node starts that refuses EXEC because of what it finds in the transaction; the error of that follows, without
+/// its `-`.
+const ABORTED: &[u8] = b"-EXECABORT Transaction discarded because of: ";
+
 /// Where the reply goes that a block comes down to.
 #[derive(Clone)]
 pub enum Then {
@@ -121,6 +125,16 @@ impl Block {
         self.runs_at as usize
     }
 
+    /// The block's bytes from the client's command on.
+    pub fn own<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let start = if self.form.atomic {
+            super::first_request(bytes)
+        } else {
+            0
+        };
+        &bytes[start..]
+    }
+
     /// Whether somebody waits for the outcome.
     pub fn is_awaited(&self) -> bool {
         !self.settled.get()
@@ -196,7 +210,10 @@ impl Block {
             }
             Stage::Exec if !failed => Progress::Nonsense,
             Stage::Exec => {
-                self.keep_error(reply);
+                match reply.strip_prefix(ABORTED) {
+                    Some(reason) => self.keep_error(&[b"-", reason].concat()),
+                    None => self.keep_error(reply),
+                }
                 Progress::Refused(self.error.take())
             }
             Stage::Element { at } => {
@@ -261,6 +278,7 @@ impl Block {
         failed: bool,
     ) {
         if let Then::Exec { exec, group } = &self.then {
+            worker.has_run(entry);
             if self.is_awaited() {
                 exec.take(worker, *group, at, reply, true);
                 if at + 1 == self.form.commands {
@@ -306,7 +324,9 @@ impl Block {
         }
     }
 
+    /// The client's command has run, with this reply. It counts as run from here on, whatever becomes of the rest.
     fn answer(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) {
+        worker.has_run(entry);
         if !self.settled.replace(true) {
             deliver_to(worker, entry, &self.then, reply, true);
         }
@@ -314,28 +334,31 @@ impl Block {
 }
 
 impl Worker {
-    /// Sends what stands by itself behind a client's command in `block` again, if anything does: the command has run,
+    /// Sends what stands by itself behind the first command in `block` again, if anything does: that command has run,
     /// or may have, but the slot moved or the connection broke before the rest. Bounds of a lifetime hold whenever
     /// they come.
     pub(super) fn repair_expiry(self: &Rc<Self>, entry: InFlight, block: &[u8]) {
         let Kind::Block(whole) = &entry.kind else {
             return;
         };
+        if whole.form.atomic || whole.form.commands == 1 {
+            return;
+        }
         let bytes = &block[whole.runs_at()..];
         let form = policy::Block {
             atomic: false,
-            commands: whole.form.commands - whole.form.own,
+            commands: whole.form.commands - 1,
             own: 0,
         };
-        if whole.form.atomic || form.commands == 0 {
-            return;
-        }
         self.stats.expiries_repaired.inc();
         let repair = InFlight {
             len: bytes.len() as u32,
             kind: Kind::Block(Block::new(form, Then::Nobody, bytes)),
             // An expiry that is set twice is the same expiry.
             write: false,
+            // It has as long as a command has.
+            arrived: self.clock.now(),
+            tries: 0,
             ..entry
         };
         self.send_again(repair, bytes.to_vec());

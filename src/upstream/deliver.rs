@@ -20,6 +20,7 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
             }
             deliver_to(worker, entry, block.then(), bytes, complete);
         }
+        Kind::Probe => worker.count_probe(entry.namespace, bytes),
         Kind::Block(_) | Kind::Asking | Kind::Swallow => {}
     }
 }
@@ -45,7 +46,10 @@ pub fn deliver_to(
         Then::Part { gather, part } => gather.take(worker, *part, bytes, complete),
         Then::Exec { exec, group } if complete => exec.settle(worker, *group, bytes),
         Then::Exec { exec, group } => exec.take(worker, *group, 0, bytes, false),
-        Then::Nobody => {}
+        Then::Nobody => worker
+            .stats
+            .expiries_failed
+            .add(u64::from(bytes.starts_with(b"-"))),
     }
 }
 

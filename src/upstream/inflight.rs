@@ -27,6 +27,8 @@ pub enum Kind {
     Block(Rc<Block>),
     /// Nobody wants it: it is the reply to the `ASKING` ahead of the next entry.
     Asking,
+    /// Nobody waits for it: it tells whether a key that observing looks at has a TTL.
+    Probe,
     /// Nobody wants it any more: its client was told that the command took too long.
     Swallow,
 }
@@ -70,9 +72,14 @@ impl InFlight {
         }
     }
 
-    /// Whether `other` is a command of the same client on the same slot: the pairs whose order must be kept.
+    /// Whether `other` is a command of the same client on the same slot: the pairs whose order must be kept. A repair
+    /// is nobody's command.
     pub fn same_stream(&self, other: &InFlight) -> bool {
-        self.slot.is_some() && self.slot == other.slot && Rc::ptr_eq(&self.client, &other.client)
+        self.slot.is_some()
+            && self.slot == other.slot
+            && Rc::ptr_eq(&self.client, &other.client)
+            && !self.is_repair()
+            && !other.is_repair()
     }
 
     /// Whether somebody still waits for the reply.
@@ -80,16 +87,24 @@ impl InFlight {
         match &self.kind {
             Kind::Deliver | Kind::Part { .. } => true,
             Kind::Block(block) => block.is_awaited(),
-            Kind::Swallow | Kind::Asking => false,
+            Kind::Probe | Kind::Swallow | Kind::Asking => false,
         }
     }
 
-    /// Nobody waits for the reply any more; when it comes it is dropped. A block is settled by the error that its client
-    /// gets instead: its state is shared with the entry that is answered.
-    pub fn abandon(&mut self) {
+    /// Nobody is to wait for the reply any more; when it comes it is dropped. What is returned has to be answered in
+    /// its place.
+    pub fn abandon(&mut self) -> InFlight {
+        let awaited = self.clone();
+        // A block is the same one in both, and settled by the answer.
         if !matches!(self.kind, Kind::Block(_)) {
             self.kind = Kind::Swallow;
         }
+        awaited
+    }
+
+    /// Whether it only repairs expiries. Whoever asked has the answer, may have left, and waits for nothing.
+    pub fn is_repair(&self) -> bool {
+        matches!(&self.kind, Kind::Block(block) if matches!(block.then(), Then::Nobody))
     }
 
     /// Whether its reply is the whole reply of the client's request.

@@ -40,11 +40,17 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
         }
         let tries = u32::from(entry.tries);
         let has_time = worker.has_time(entry);
+        if entry.is_repair() && has_time {
+            send_on(worker, lane, taken);
+            continue;
+        }
         if taken.was_written && (is_final || !repeatable || tries >= retry.reads) {
             let is_timeout = is_final && !entry.write;
             let error = if is_timeout { TIMEOUT } else { UNKNOWN_FATE };
             deliver_error(worker, entry, error);
-            worker.repair_expiry(taken.entry, &taken.request);
+            if !taken.entry.is_repair() {
+                worker.repair_expiry(taken.entry, &taken.request);
+            }
         } else if !has_time || (!taken.was_written && entry.write && tries >= retry.unsent_writes) {
             if !has_time {
                 worker.stats.timeouts.inc();
@@ -70,14 +76,15 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
         Kind::Part { gather, part } => gather.forget(worker, *part),
         Kind::Block(block) if !oldest.entry.is_whole() => block.forget(worker),
         Kind::Deliver | Kind::Block(_) => {
-            let broken = unanswered.remove(0).entry;
-            if !broken.mute {
+            let Unanswered { entry, request, .. } = unanswered.remove(0);
+            if !entry.mute {
                 // Half a reply can't be taken back or completed; the only honest end is the client's connection.
-                broken.client.close(worker);
+                entry.client.close(worker);
             }
-            deliver_error(worker, &broken, UNKNOWN_FATE);
+            deliver_error(worker, &entry, UNKNOWN_FATE);
+            worker.repair_expiry(entry, &request);
         }
-        Kind::Asking | Kind::Swallow => {}
+        Kind::Probe | Kind::Asking | Kind::Swallow => {}
     }
 }
 
@@ -181,9 +188,11 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     let begun = usize::from(lane.is_mid_reply());
     // All are looked at: one that was sent again stands behind newer ones.
     for entry in lane.entries().borrow_mut().iter_mut().skip(begun) {
-        if entry.is_awaited() && entry.arrived.is_over(worker.command_timeout, now) {
-            overdue.push(entry.clone());
-            entry.abandon();
+        if entry.is_awaited()
+            && !entry.is_repair()
+            && entry.arrived.is_over(worker.command_timeout, now)
+        {
+            overdue.push(entry.abandon());
         }
     }
     for entry in overdue {

@@ -144,7 +144,7 @@ impl Worker {
     pub fn lane_again(self: &Rc<Self>, node: NodeId, entry: &InFlight) -> Option<Rc<Lane>> {
         let client = &entry.client;
         let was_alone = client.is_alone.get() && entry.is_whole();
-        if !was_alone && !self.is_big(entry.len as usize) {
+        if entry.is_repair() || (!was_alone && !self.is_big(entry.len as usize)) {
             return Some(self.shared_lane(node, client));
         }
         client.is_alone.set(true);

@@ -6,8 +6,7 @@
 
 use crate::worker::Worker;
 
-use super::block::Then;
-use super::inflight::{InFlight, Kind};
+use super::inflight::InFlight;
 
 /// As many tries as no command makes: it marks one that was overtaken.
 const OVERTAKEN: u8 = u8::MAX;
@@ -23,12 +22,7 @@ impl InFlight {
     }
 
     fn overtake(&mut self) {
-        // A bound of a lifetime may come late.
-        let is_repair =
-            matches!(&self.kind, Kind::Block(block) if matches!(block.then(), Then::Nobody));
-        if !is_repair {
-            self.tries = OVERTAKEN;
-        }
+        self.tries = OVERTAKEN;
     }
 }
 

@@ -252,7 +252,7 @@ fn settle_block(
             lane.entries().borrow_mut().push_front(entry);
             return Err(End::Unasked);
         }
-        Progress::Done => worker.has_run(&entry),
+        Progress::Done => {}
         Progress::Refused(error) if entry.is_awaited() => take_refusal(worker, lane, entry, &error),
         Progress::Refused(_) => {}
         Progress::Incomplete => {
@@ -267,11 +267,13 @@ fn settle_block(
 /// Remembers that the reply to `entry`, the oldest command, is big. A part of a split request is none that a client
 /// sent.
 fn learn(worker: &Worker, lane: &Lane, entry: &InFlight) {
-    if !matches!(entry.kind, Kind::Deliver) {
-        return;
-    }
     let ring = lane.ring().borrow();
     let bytes = ring.front(entry.len as usize);
+    let bytes = match &entry.kind {
+        Kind::Deliver => bytes,
+        Kind::Block(block) if entry.is_whole() => block.own(bytes),
+        _ => return,
+    };
     let mut args = Vec::new();
     if let Ok(Scan::Complete { .. }) = scan_request(bytes, &Limits::default(), &mut args)
         && !args.is_empty()

@@ -137,7 +137,9 @@ impl Worker {
             .min(LONGEST_WAIT);
         let client = &entry.client;
         let others = client.waiting_retries.get();
-        client.waiting_retries.set(others + 1);
+        if !entry.is_repair() {
+            client.waiting_retries.set(others + 1);
+        }
         let due = self.clock.now().plus(wait);
         // An older command comes back later than a newer one that did not even set out: it goes ahead of it. Most have
         // no other; in an outage thousands wait here.
@@ -180,9 +182,12 @@ impl Worker {
         for one in waiting {
             let client = one.entry.client.clone();
             let retries = client.waiting_retries.get();
-            // Without itself, so that one that is alone is not compared with all the others.
-            client.waiting_retries.set(retries - 1);
-            if client.is_closed() {
+            let is_repair = one.entry.is_repair();
+            if !is_repair {
+                // Without itself, so that one that is alone is not compared with all the others.
+                client.waiting_retries.set(retries - 1);
+            }
+            if client.is_closed() && !is_repair {
                 // It has not run and nobody waits for it; its bytes count for nobody any more.
                 deliver_piece(self, &one.entry, b"", true);
             } else if !self.has_time(&one.entry) {

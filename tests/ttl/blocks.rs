@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use slotmux::demo::server::{LocalServer, ServerOptions};
 use slotmux::slot::slot_of;
 
 use super::common::{
@@ -195,5 +196,95 @@ fn a_node_that_answers_a_block_with_nonsense() {
             "{nonsense:?}: {error}"
         );
         assert_eq!(peer.requests_named("INCR").len(), 1, "{nonsense:?}");
+    }
+}
+
+fn runs_script(command: &str) -> bool {
+    command.starts_with("EVAL") || command == "FCALL"
+}
+
+/// A command whose reply was large goes over a connection of its own the next time, also as a block.
+#[test]
+fn a_large_reply_of_a_block_is_remembered() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        add_namespace(config, "ns", "default = \"100s\"");
+        config.set("server.workers", 1);
+    });
+    let mut client = proxy.client();
+    let script = "redis.call('SET',KEYS[1],'v') return string.rep('x',200000)";
+    for _ in 0..3 {
+        let reply = client.call(&["EVAL", script, "1", "ns:remembered"]);
+        assert_eq!(reply, Value::Bulk(vec![b'x'; 200_000]));
+    }
+    assert_eq!(proxy.metric("slotmux_alone_total"), Some(2.0));
+}
+
+/// What a node refuses it refuses in a block with the same words.
+#[test]
+fn errors_inside_blocks() {
+    let servers = [(); 2].map(|()| LocalServer::start(&ServerOptions::default()).expect("Redis"));
+    let [governed, plain] = &servers;
+    let proxy = Proxy::start_before(governed, |config| {
+        add_namespace(config, "ns", "default = \"100s\", max = \"200s\"");
+        config.set("log.level", "warn");
+    });
+    let (mut through, mut direct) = (proxy.client(), RawClient::connect(plain.port()));
+    let mut both = |words: &[&str]| {
+        let (got, expected) = (through.call_bytes(words), direct.call_bytes(words));
+        assert_eq!(
+            got.escape_ascii().to_string(),
+            expected.escape_ascii().to_string(),
+            "{words:?}"
+        );
+    };
+    let set_up = |setting: &str, value: &str| {
+        for server in &servers {
+            let _: redis::Value = server
+                .query(&["CONFIG", "SET", setting, value])
+                .expect("set");
+        }
+    };
+    let commands: &[&[&str]] = &[
+        &["INCR", "ns:n"],
+        &["HSET", "ns:h", "f", "v"],
+        &["SADD", "ns:s", "a"],
+        &["MSET", "ns:a", "1", "ns:b", "2"],
+        &["MSETNX", "ns:a", "1", "ns:b", "2"],
+        &["SET", "ns:k", "v", "KEEPTTL"],
+        &["SETNX", "ns:k", "v"],
+        &["GETSET", "ns:k", "v"],
+        &["EVAL", "return redis.call('SET',KEYS[1],'v')", "1", "ns:e"],
+        &["EVAL", "return redis.call('nonsense')", "1", "ns:e"],
+        &["EVAL", "no Lua", "1", "ns:e"],
+        &["EVAL", "error('boom')", "1", "ns:e"],
+        &["EVAL", "return redis.error_reply('MY own')", "1", "ns:e"],
+        &["EVALSHA", "f", "1", "ns:e"],
+        &["FCALL", "nothing", "1", "ns:e"],
+        &["SORT", "ns:l", "STORE", "ns:sorted"],
+        &["COPY", "ns:n", "ns:copy"],
+        &["XADD", "ns:x", "1-1", "f", "v"],
+    ];
+    for words in commands {
+        both(words);
+    }
+    // What a node refuses while it takes no writes, or has no memory, it refuses ahead of running any of the block: a
+    // script is not even asked what it would do, and what needs no memory by itself does between MULTI and EXEC.
+    for (setting, value) in [("min-replicas-to-write", "0"), ("maxmemory", "0")] {
+        set_up(setting, "1");
+        for words in commands.iter().filter(|words| !runs_script(words[0])) {
+            both(words);
+        }
+        for words in [
+            &["EVAL", "return redis.call('GET',KEYS[1])", "1", "ns:n"][..],
+            &["RENAME", "ns:n", "ns:m"],
+        ] {
+            let reply = proxy.client().call(words);
+            let error = reply.error();
+            assert!(
+                error.starts_with("OOM ") || error.starts_with("NOREPLICAS "),
+                "{error}"
+            );
+        }
+        set_up(setting, value);
     }
 }

@@ -6,9 +6,12 @@ mod common;
 
 mod blocks;
 mod chaos;
+mod cuts;
+mod faults;
 mod keys;
 mod namespaces;
 mod rows;
+mod soup;
 mod table;
 mod walk;
 

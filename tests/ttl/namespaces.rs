@@ -1,6 +1,6 @@
 //! What a namespace permits, what it counts, and what observing changes: nothing.
 
-use super::common::{Proxy, Value, shared_cluster};
+use super::common::{PATIENCE, Proxy, Value, poll_until, shared_cluster};
 use super::{add_namespace, with_policy};
 
 fn error_of(reply: Value) -> String {
@@ -151,6 +151,47 @@ fn observing_changes_nothing_and_counts_what_enforcing_would() {
             "{action}"
         );
     }
+}
+
+/// An expiry changes only a key that has none: whether it would have is asked behind the command.
+#[test]
+fn observing_looks_whether_keys_have_a_ttl() {
+    let proxy = with_policy(shared_cluster(), "default = \"100s\", mode = \"observe\"");
+    let mut client = proxy.client();
+    for i in 0..10 {
+        let key = format!("ns:probed:{i}");
+        client.call(&["LPUSH", &key, "v"]);
+        if i < 4 {
+            client.call(&["EXPIRE", &key, "1000"]);
+        }
+        assert_eq!(client.call(&["LPUSH", &key, "v"]), Value::Integer(2));
+    }
+    let of = |name: &str| proxy.metric(&format!("slotmux_namespace_{name}{{namespace=\"ns\"}}"));
+    // Every first push makes a key without TTL, six of the second ones find it so.
+    poll_until(PATIENCE, "the keys to be looked at", || {
+        of("observed_keys_total") == Some(20.0)
+    });
+    assert_eq!(of("observed_keys_without_ttl_total"), Some(16.0));
+}
+
+/// What is not permitted is refused whatever the mode of the TTL policy, and counts as done.
+#[test]
+fn permissions_hold_in_observe_mode_too() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        add_namespace(config, "ns", "default = \"100s\", mode = \"observe\"");
+        config.set("namespace.read_only", true);
+    });
+    let error = error_of(proxy.client().call(&["SET", "ns:k", "v"]));
+    assert!(error.contains("read_only"), "{error}");
+    let refused = |mode: &str| {
+        proxy.metric(&format!(
+            "slotmux_namespace_ttl_actions_total{{namespace=\"ns\",action=\"refused\",mode=\"{mode}\"}}"
+        ))
+    };
+    assert_eq!(
+        (refused("enforce"), refused("observe")),
+        (Some(1.0), Some(0.0))
+    );
 }
 
 #[test]
