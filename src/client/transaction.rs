@@ -291,7 +291,8 @@ fn send(
             worker.count_operation(counted.namespace, request);
         }
         if !counted.actions.is_empty() {
-            worker.count_actions(counted.namespace, counted.actions, false, request);
+            let (namespace, actions) = (counted.namespace, counted.actions);
+            worker.count_actions(namespace, actions, counted.is_refused, request);
         }
     }
     for (element, request) in body.elements.iter_mut().zip(requests) {

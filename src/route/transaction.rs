@@ -71,6 +71,8 @@ pub struct Counted {
     pub actions: Actions,
     /// Whether something of it goes to a node.
     pub is_sent: bool,
+    /// Whether the policy refused it.
+    pub is_refused: bool,
 }
 
 /// A transaction, ready to be sent.
@@ -259,6 +261,7 @@ impl Making {
             namespace: NamespaceId::UNMATCHED,
             actions: Actions::NONE,
             is_sent: true,
+            is_refused: false,
         };
         match plan {
             Plan::Forward {
@@ -272,6 +275,7 @@ impl Making {
                     // Only time can have made it so since it was queued.
                     element.source = Source::Here(error_reply(text.as_bytes()));
                     counted.is_sent = false;
+                    counted.is_refused = true;
                 } else {
                     if let Governed::Rewritten(reply) = decision.governed
                         && reply != Reply::AsIs
@@ -331,6 +335,7 @@ impl Making {
                             namespace: decision.namespace,
                             actions: decision.actions,
                             is_sent: false,
+                            is_refused: false,
                         });
                     }
                 }

@@ -20,12 +20,13 @@ use super::deliver::deliver_to;
 use super::exec::Exec;
 use super::inflight::{InFlight, Kind};
 
-/// How a node starts that refuses EXEC because of what it finds in the transaction; the error of that follows, without
-/// its `-`.
-const ABORTED: &[u8] = b"-EXECABORT Transaction discarded because of: ";
 /// The reply to an EXEC whose MULTI its node refused. Nobody knows here what of it has run.
 const MULTI_REFUSED: &[u8] =
     b"-ERR slotmux: the node refused MULTI, the commands may have been executed one by one\r\n";
+
+/// How a node starts that refuses EXEC because of what it finds in the transaction; the error of that follows, without
+/// its `-`.
+const ABORTED: &[u8] = b"-EXECABORT Transaction discarded because of: ";
 
 /// Where the reply goes that a block comes down to.
 #[derive(Clone)]
@@ -277,6 +278,7 @@ impl Block {
         failed: bool,
     ) {
         if let Then::Exec { exec, group } = &self.then {
+            worker.has_run(entry);
             if self.is_awaited() {
                 exec.take(worker, *group, at, reply, true);
                 if at + 1 == self.form.commands {
