@@ -222,3 +222,71 @@ fn a_node_tells_which_life_it_lives() {
     assert_eq!(run_of(info), hash(SEED, b"abc"));
     assert_eq!(run_of(b"-NOPERM no\r\n"), 0);
 }
+
+/// Pages that each node of the model has.
+const PAGES: u64 = 3;
+
+/// Nodes that own parts of a few slots, some of which move, and that are started again, all while a scan goes on.
+#[test]
+fn no_slot_that_stayed_is_missed_whatever_else_changes() {
+    let mut random = fastrand::Rng::with_seed(13);
+    for round in 0..500 {
+        // The owner of each slot; the others belong to nobody.
+        let mut owners: Vec<usize> = (0..12).map(|_| random.usize(0..4)).collect();
+        let (mut stayed, mut runs) = ([true; 12], [0u64; 4]);
+        let view = |owners: &[usize]| {
+            let slots_of = |node| (0..12u16).filter(move |slot| owners[usize::from(*slot)] == node);
+            let shards = ["a", "b", "c", "d"].into_iter().enumerate();
+            let shards: Vec<(&str, Ranges)> = shards
+                .map(|(node, id)| (id, slots_of(node).map(|slot| slot..=slot).collect()))
+                .collect();
+            itinerary(&shards)
+        };
+        let mut now = view(&owners);
+        // Pages seen of each node without a gap, in one life of it; and the nodes that were seen whole.
+        let (mut seen, mut whole) = ([0u64; 4], [false; 4]);
+        let mut step = now.begin().expect("a shard");
+        let mut changes = 6;
+        loop {
+            if changes > 0 && random.u8(0..3) == 0 {
+                changes -= 1;
+                let (slot, node) = (random.usize(0..12), random.usize(0..4));
+                if random.bool() {
+                    stayed[slot] &= owners[slot] == node;
+                    owners[slot] = node;
+                    now = view(&owners);
+                } else {
+                    runs[node] += 1;
+                    seen[node] = 0;
+                }
+                if let Some(again) = now.step(step.cursor) {
+                    step = again;
+                }
+            }
+            let node = usize::from(step.shard);
+            let said = (step.node + 1) % PAGES;
+            let next = match now.after(step, runs[node], said) {
+                After::Go(next) => next,
+                After::Void => {
+                    step = now.begin().expect("a shard");
+                    continue;
+                }
+                After::TooLarge => panic!("{step:?}"),
+            };
+            seen[node] = if step.node == 0 || seen[node] == step.node {
+                step.node + 1
+            } else {
+                0
+            };
+            whole[node] |= seen[node] == PAGES;
+            if next == 0 {
+                break;
+            }
+            let cursor = Cursor::decode(next).expect("below 2^63");
+            step = now.step(cursor).expect("a shard");
+        }
+        for slot in (0..12).filter(|&slot| stayed[slot]) {
+            assert!(whole[owners[slot]], "slot {slot} in round {round}");
+        }
+    }
+}
