@@ -113,7 +113,9 @@ pub fn plan_queued(
     }
     match plan(request, command, knowledge, rewritten) {
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
-        Plan::Everywhere { .. } => in_multi(command.map_or("", |command| command.full_name)),
+        Plan::Everywhere { .. } | Plan::Scan { .. } => {
+            in_multi(command.map_or("", |command| command.full_name))
+        }
         plan => plan,
     }
 }

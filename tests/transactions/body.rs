@@ -71,6 +71,7 @@ fn what_cannot_be_in_the_middle_of_an_array_is_refused() {
         &["CLIENT", "LIST"],
         &["SUBSCRIBE", "c"],
         &["DBSIZE"],
+        &["SCAN", "0"],
     ] {
         let mut client = proxy.client();
         client.call(&["MULTI"]);
