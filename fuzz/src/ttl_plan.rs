@@ -230,12 +230,14 @@ fn check_request(
             .collect()
     };
     assert_eq!(values(&server), values(&plain), "other values: {context}");
-    // Only what is sent as it is may name a point in time.
-    let slack = if decision.governed == Governed::AsIs {
-        SLACK
-    } else {
-        0
+    // What is rewritten names no point in time. What is sent as it is may, and so may an MSETEX with expiries behind
+    // it, which are for those of its keys that need them.
+    let names_a_point = match decision.governed {
+        Governed::AsIs => true,
+        Governed::Block(_) => command.lifetime() == Lifetime::MSetEx,
+        _ => false,
     };
+    let slack = if names_a_point { SLACK } else { 0 };
     for (key, Entry { expiry, .. }) in &server.keys {
         let ttl = policies
             .get(policies.find(key))
