@@ -2,6 +2,8 @@
 # `docker run -e REDIS_URL=redis://node1:6379 -e SLOTMUX_PASSWORD=secret -p 6379:6379 slotmux`.
 
 FROM rust:1-slim-bookworm AS build
+# The allocator's own build needs it.
+RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY . .
 RUN cargo build --release --locked --bin slotmux --bin slotmux-bench

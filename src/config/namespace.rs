@@ -99,7 +99,7 @@ pub enum Persist {
 /// `ttl.keepttl`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum KeepTtl {
-    /// It keeps what there is; a key without TTL stays without.
+    /// It keeps what there is; a key without TTL stays without, unless there is a maximum.
     Honour,
     /// A key that would stay without TTL gets the default.
     #[default]
