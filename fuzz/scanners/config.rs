@@ -10,4 +10,5 @@ pub use namespace::*;
 pub struct Config {
     pub namespaces: Vec<Namespace>,
     pub unmatched: Unmatched,
+    pub multi: Multi,
 }
