@@ -95,17 +95,29 @@ fn redis_cli_pipes() {
     }
 }
 
-/// What comes with a later version is refused in words, and the tool ends.
 #[test]
-fn redis_cli_is_told_what_is_not_there_yet() {
-    for server in Server::all().into_iter().skip(1) {
-        let ended = tool("redis-cli", server).arg("--scan").run(server);
+fn redis_cli_scans() {
+    for server in Server::all() {
+        let key = "redis-cli:scanned";
+        tool("redis-cli", server)
+            .args(["SET", key, "v"])
+            .run(server);
+        let ended = tool("redis-cli", server)
+            .args(["--scan", "--pattern", "redis-cli:scan*"])
+            .run(server);
         assert!(
-            ended.output.contains("slotmux"),
+            ended.output.lines().any(|line| line == key),
             "{}: {}",
             ended.name,
             ended.output
         );
+    }
+}
+
+/// What comes with a later version is refused in words, and the tool ends.
+#[test]
+fn redis_cli_is_told_what_is_not_there_yet() {
+    for server in Server::all().into_iter().skip(1) {
         let ended = tool("redis-cli", server).args(["WATCH", "k"]).run(server);
         assert!(ended.output.starts_with("ERR slotmux"), "{}", ended.output);
     }
