@@ -91,7 +91,7 @@ fn carry_out(
         return Taken::No;
     }
     if client.is_in_transaction() && !plan.is_never_queued() {
-        return queue(worker, client, request, plan);
+        return queue(worker, client, request, plan, rewritten);
     }
     let reply = match command {
         Ok(command) if command.finds => Reply::Found,
@@ -110,7 +110,7 @@ fn carry_out(
             } = decision;
             let sending = Sending::as_is(request, write, namespace, reply);
             // Observing refuses nothing for a lifetime: what is refused all the same is not permitted.
-            let is_refused = matches!(governed, Governed::Refused(_));
+            let is_refused = governed == Governed::Refused;
             let taken = match governed {
                 Governed::AsIs => to_slot(worker, client, slot, &sending),
                 Governed::Rewritten(said) => {
@@ -132,11 +132,11 @@ fn carry_out(
                     };
                     to_slot(worker, client, slot, &sending)
                 }
-                Governed::Refused(text) => {
+                Governed::Refused => {
                     if namespace == NamespaceId::UNMATCHED {
                         worker.note_unmatched(request);
                     }
-                    refuse(worker, client, &text)
+                    refuse(worker, client, &String::from_utf8_lossy(rewritten))
                 }
             };
             if taken == Taken::Yes

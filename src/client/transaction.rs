@@ -109,18 +109,26 @@ impl Client {
 }
 
 /// Takes a request inside a transaction, which is planned already.
-pub fn queue(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request, plan: Plan) -> Taken {
+///
+/// `rewritten` is what the policies made of it: see [`policy::govern`].
+pub fn queue(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    request: &Request,
+    plan: Plan,
+    rewritten: &[u8],
+) -> Taken {
     match plan {
         Plan::Refuse(reply) | Plan::Unknown(reply) => {
             return super::dispatch::refuse_with(worker, client, &reply);
         }
         Plan::Forward { decision, .. } => {
-            if let Governed::Refused(text) = &decision.governed {
+            if decision.governed == Governed::Refused {
                 if decision.namespace == NamespaceId::UNMATCHED {
                     worker.note_unmatched(request);
                 }
                 worker.count_actions(decision.namespace, decision.actions, true, request);
-                return refuse(worker, client, text);
+                return refuse(worker, client, &String::from_utf8_lossy(rewritten));
             }
         }
         _ => {}

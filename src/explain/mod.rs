@@ -102,7 +102,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
     let mut told = Explanation {
         command: words::command(request.args.iter().map(|arg| arg.of(request.bytes))),
         outcome: outcome(&plan, &parts),
-        reply: refusal(&plan),
+        reply: refusal(&plan, &parts),
         namespaces: namespaces(request, command, knowledge.policies),
         slots: parts
             .iter()
@@ -133,9 +133,9 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
         let mut rewritten = Vec::new();
         let plan = planned(&enforced, &mut rewritten);
         governing = parts::parts(request, &plan, &enforced, knowledge.now, rewritten);
-        let would_send = match governing.first().map(|part| &part.decision.governed) {
-            Some(Governed::Refused(text)) => vec![format!("nothing: {text}")],
-            _ => sends(&governing, nodes),
+        let would_send = match governing.first().and_then(Part::refusal) {
+            Some(text) => vec![format!("nothing: {text}")],
+            None => sends(&governing, nodes),
         };
         if would_send != told.sends {
             told.would_send = would_send;
@@ -227,19 +227,13 @@ fn lane(request: &Request, parts: &[Part], around: Surroundings) -> &'static str
 }
 
 /// The error that a plan answers with.
-fn refusal(plan: &Plan) -> Option<String> {
+fn refusal(plan: &Plan, parts: &[Part]) -> Option<String> {
     let text = match plan {
-        Plan::Forward { decision, .. } => match &decision.governed {
-            Governed::Refused(text) => text.clone(),
-            _ => return None,
-        },
-        Plan::Refuse(reply) | Plan::Unknown(reply) => {
-            let text = reply.strip_prefix(b"-").unwrap_or(reply);
-            String::from_utf8_lossy(text).trim_end().to_owned()
-        }
+        Plan::Forward { .. } => return parts.first().and_then(Part::refusal),
+        Plan::Refuse(reply) | Plan::Unknown(reply) => reply.strip_prefix(b"-").unwrap_or(reply),
         _ => return None,
     };
-    Some(text)
+    Some(String::from_utf8_lossy(text).trim_end().to_owned())
 }
 
 fn outcome(plan: &Plan, parts: &[Part]) -> String {
@@ -261,7 +255,7 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
                     block.commands
                 )
             }
-            Governed::Refused(_) => "refused; nothing is sent".to_owned(),
+            Governed::Refused => "refused; nothing is sent".to_owned(),
         },
         Plan::Split { merge, .. } => format!(
             "sent in {} parts, one for each slot; replies become one: {}",

@@ -75,7 +75,7 @@ pub fn split(
         let bytes = match governed {
             Governed::Block(_) | Governed::Rewritten(_) => &rewritten,
             // What the policies do not permit was refused as a whole.
-            Governed::AsIs | Governed::Refused(_) => &part_bytes,
+            Governed::AsIs | Governed::Refused => &part_bytes,
         };
         let mut entry = gather.entry(part, Some(slot), bytes.len());
         if let Governed::Block(form) = governed {

@@ -273,9 +273,9 @@ impl Making {
             } => {
                 counted.namespace = decision.namespace;
                 counted.actions = decision.actions;
-                if let Governed::Refused(text) = &decision.governed {
+                if decision.governed == Governed::Refused {
                     // Only time can have made it so since it was queued.
-                    element.source = Source::Here(error_reply(text.as_bytes()));
+                    element.source = Source::Here(error_reply(rewritten));
                     counted.is_sent = false;
                     counted.is_refused = true;
                 } else {
@@ -398,7 +398,7 @@ impl Making {
         group.write |= write;
         match decision.governed {
             // What is refused was refused before it came here.
-            Governed::AsIs | Governed::Refused(_) => {
+            Governed::AsIs | Governed::Refused => {
                 group.commands.extend_from_slice(own);
                 group.targets.push(Some(cell));
             }
