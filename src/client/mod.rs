@@ -14,6 +14,7 @@ use crate::worker::Worker;
 use order::Held;
 use session::{ReplyMode, Session};
 use transaction::Queue;
+use watch::Watch;
 
 pub mod dispatch;
 pub mod early;
@@ -23,6 +24,7 @@ pub mod read;
 pub mod request;
 pub mod session;
 pub mod transaction;
+pub mod watch;
 pub mod write;
 
 /// A client is not read while more than this many bytes of replies wait for it. Large enough that a client which
@@ -126,6 +128,8 @@ pub struct Client {
     held: RefCell<Option<Box<Held>>>,
     /// What it sent between MULTI and EXEC, while it is there.
     transaction: RefCell<Option<Box<Queue>>>,
+    /// What it watches, while it does.
+    watch: RefCell<Option<Rc<Watch>>>,
     /// Rare state: names, user.
     session: RefCell<Option<Box<Session>>>,
 }
@@ -166,6 +170,7 @@ impl Client {
             over_soft: Cell::new(None),
             held: RefCell::new(None),
             transaction: RefCell::new(None),
+            watch: RefCell::new(None),
             session: RefCell::new(None),
         }
     }

@@ -5,7 +5,10 @@ mod common;
 
 mod body;
 mod faults;
+mod scripts;
 mod slots;
+mod watch;
+mod watch_faults;
 
 use common::{Proxy, RawClient, Value, shared_cluster};
 use toml::Table;
