@@ -194,7 +194,8 @@ impl Pinned {
 
     /// Whether it can be used now: not while something of the client is in flight elsewhere, or the lane is full.
     pub fn is_free(&self, worker: &Worker, client: &Rc<Client>) -> bool {
-        if !(client.is_alone.get() && self.watch.is_used.get()) && !may_be_alone(client) {
+        let is_here = client.is_alone.get() && self.watch.is_used.get();
+        if !is_here && !may_be_alone(client) {
             return false;
         }
         if self.watch.lane.is_full(worker) {

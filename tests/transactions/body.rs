@@ -63,6 +63,19 @@ fn what_a_namespace_refuses_aborts() {
 }
 
 #[test]
+fn hello_is_answered_inside_as_long_as_the_protocol_stays() {
+    let proxy = with_namespaces(&[]);
+    for (mut client, protocol) in [(proxy.client(), "2"), (proxy.client_resp3(), "3")] {
+        let versioned = format!("HELLO {protocol} SETNAME inside");
+        let reply = transaction(&mut client, &["HELLO", &versioned, "CLIENT GETNAME"]);
+        let items = reply.items();
+        assert_eq!(items[0], items[1]);
+        assert!(!matches!(items[0], Value::Error(_)), "{items:?}");
+        assert_eq!(items[2], Value::bulk("inside"));
+    }
+}
+
+#[test]
 fn what_cannot_be_in_the_middle_of_an_array_is_refused() {
     let proxy = with_namespaces(&[]);
     for command in [
