@@ -138,6 +138,8 @@ pub fn plan_queued(
     }
     match plan(request, command, knowledge, rewritten) {
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
+        // The one node has the whole keyspace.
+        Plan::Everywhere { write, .. } if knowledge.is_one_node => Plan::Anywhere { write },
         Plan::Everywhere { .. } | Plan::Scan { .. } => {
             in_multi(command.map_or("", |command| command.full_name))
         }

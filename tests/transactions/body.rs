@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use slotmux::demo::server::{LocalServer, ServerOptions};
 use slotmux::slot::slot_of;
 
 use super::common::{PATIENCE, Proxy, Value, calm_cluster, poll_until, shared_cluster};
@@ -59,6 +60,38 @@ fn what_a_namespace_refuses_aborts() {
             .call(&["EXEC"])
             .error()
             .contains("EXEC without MULTI")
+    );
+}
+
+/// In front of one server its keyspace is the whole one.
+#[test]
+fn one_server_runs_what_asks_for_the_whole_keyspace_inside() {
+    let server = LocalServer::start(&ServerOptions::default()).expect("a server");
+    let proxy = Proxy::start_before(&server, |config| config.set("log.level", "warn"));
+    let mut client = proxy.client();
+    client.call(&["SET", "before", "1"]);
+    let reply = transaction(
+        &mut client,
+        &[
+            "FLUSHALL",
+            "SET k 1",
+            "DBSIZE",
+            "KEYS *",
+            "RANDOMKEY",
+            "SCAN 0",
+        ],
+    );
+    let key = Value::bulk("k");
+    assert_eq!(
+        reply.items(),
+        [
+            Value::ok(),
+            Value::ok(),
+            Value::Integer(1),
+            Value::Array(vec![key.clone()]),
+            key.clone(),
+            Value::Array(vec![Value::bulk("0"), Value::Array(vec![key])])
+        ]
     );
 }
 
