@@ -12,14 +12,15 @@ use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
 use order::Held;
+use queue::Queue;
 use session::{ReplyMode, Session};
-use transaction::Queue;
 use watch::Watch;
 
 pub mod dispatch;
 pub mod early;
 pub mod forward;
 pub mod order;
+pub mod queue;
 pub mod read;
 pub mod request;
 pub mod session;
@@ -209,6 +210,13 @@ impl Client {
             _ => seq,
         };
         self.redirected.set(Some(latest));
+    }
+
+    /// Takes nothing more of it before all that is in flight is answered.
+    pub fn await_replies(&self) {
+        if self.in_flight() > 0 {
+            self.pause_for(Pause::InFlight(0));
+        }
     }
 
     /// Takes the next place in the order of replies.

@@ -16,11 +16,12 @@ use crate::upstream::exec::{Exec, Manner};
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
+use super::Client;
 use super::dispatch::{NO_NODE, Taken, answer_into, refuse};
 use super::forward::{answer as reply_here, may_be_alone, may_share, set_out_alone};
+use super::queue::Queue;
 use super::request::Request;
 use super::watch::{Pinned, Watch, answer_nil, watch};
-use super::{Client, Pause};
 
 /// Bytes of a transaction beyond which none goes whatever `max_request` says: with the expiries of its policies it has to
 /// stay below the 4 GiB that a lane can tell.
@@ -35,45 +36,6 @@ const HELLO_IN_MULTI: &str =
     "ERR slotmux: HELLO can't change the protocol inside MULTI, in the middle of EXEC's reply";
 const TOO_LARGE: &str =
     "ERR slotmux: the transaction is above max_request or max_args, which bound it as a whole";
-
-/// The requests between MULTI and EXEC.
-#[derive(Debug, Default)]
-pub struct Queue {
-    bytes: Vec<u8>,
-    /// Where each request ends.
-    ends: Vec<u32>,
-    /// Whether a request was refused: EXEC then runs nothing.
-    is_aborted: bool,
-}
-
-impl Queue {
-    /// Bytes that it holds.
-    pub fn len(&self) -> usize {
-        self.bytes.len() + self.ends.len() * size_of::<u32>()
-    }
-
-    /// Whether it holds no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Each request.
-    fn requests(&self) -> impl Iterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends.iter().map(move |&end| {
-            let request = &self.bytes[start..end as usize];
-            start = end as usize;
-            request
-        })
-    }
-
-    fn abort(&mut self) {
-        *self = Queue {
-            is_aborted: true,
-            ..Queue::default()
-        };
-    }
-}
 
 impl Client {
     /// Whether it is between MULTI and EXEC.
@@ -298,7 +260,7 @@ fn run_watched(
     body.ask_a_node();
     send(worker, client, requests, body, Ways::Pinned(pinned));
     // What slotmux answers itself comes behind the reply, as it may depend on what has run.
-    client.pause_for(Pause::InFlight(0));
+    client.await_replies();
     Taken::Yes
 }
 
@@ -445,23 +407,5 @@ fn send(
                 worker.retry_later(entry, bytes);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_queue_gives_back_what_it_was_given() {
-        let mut queue = Queue::default();
-        for request in ["ab", "", "cde"] {
-            queue.bytes.extend_from_slice(request.as_bytes());
-            queue.ends.push(queue.bytes.len() as u32);
-        }
-        let requests: Vec<&[u8]> = queue.requests().collect();
-        assert_eq!(requests, [&b"ab"[..], b"", b"cde"]);
-        queue.abort();
-        assert!(queue.is_empty() && queue.is_aborted);
     }
 }

@@ -16,10 +16,10 @@ use crate::upstream::lane::{Lane, Link};
 use crate::upstream::resend::NO_CONNECTION;
 use crate::worker::Worker;
 
+use super::Client;
 use super::dispatch::{Taken, refuse};
 use super::forward::{Sending, answer as reply_here, entry, may_be_alone};
 use super::request::Request;
-use super::{Client, Pause};
 
 const OTHER_SLOT: &str =
     "CROSSSLOT slotmux: all keys that are watched at the same time have to be in one slot";
@@ -139,7 +139,7 @@ pub fn watch(
             worker.send_again(entry, request.bytes.to_vec());
         }
     }
-    client.pause_for(Pause::InFlight(0));
+    client.await_replies();
     Taken::Yes
 }
 

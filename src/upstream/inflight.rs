@@ -145,9 +145,12 @@ impl InFlight {
         self.exec().is_some_and(Exec::is_watched)
     }
 
-    /// Whether it is a transaction with commands that name scripts by their SHA1.
-    pub fn names_scripts(&self) -> bool {
-        self.exec().is_some_and(Exec::names_scripts)
+    /// Whether it is a block with commands that name scripts by their SHA1, or may be.
+    pub fn may_name_scripts(&self) -> bool {
+        match self.exec() {
+            Some(exec) => exec.names_scripts(),
+            None => matches!(self.kind, Kind::Block(_)),
+        }
     }
 
     /// Whether its reply is the whole reply of the client's request.

@@ -35,9 +35,9 @@ impl Lane {
         self.send_owned(worker, loading, load);
     }
 
-    /// The same for all commands of a transaction, whose bytes these are: inside it nothing can be tried again.
+    /// The same for all commands of a block, whose bytes these are: inside it nothing can be tried again.
     pub fn send_scripts_ahead(self: &Rc<Self>, worker: &Worker, entry: &InFlight, block: &[u8]) {
-        if !entry.names_scripts() {
+        if !entry.may_name_scripts() {
             return;
         }
         let (mut rest, mut args) = (block, Vec::new());

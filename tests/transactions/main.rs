@@ -9,6 +9,7 @@ mod scripts;
 mod slots;
 mod watch;
 mod watch_faults;
+mod watch_pool;
 
 use common::{Proxy, RawClient, Value, shared_cluster};
 use toml::Table;

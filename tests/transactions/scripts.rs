@@ -2,7 +2,7 @@
 
 use slotmux::slot::slot_of;
 
-use super::common::{Proxy, RawClient, Value, shared_cluster};
+use super::common::{Proxy, RawClient, Value, calm_cluster, shared_cluster};
 use super::{transaction, with_namespaces};
 
 /// Tags of slots of the first and of the last shard.
@@ -58,6 +58,50 @@ fn a_script_goes_ahead_of_the_block_that_names_it() {
             reply.items()[0].error().starts_with("NOSCRIPT"),
             "{reply:?}"
         );
+    }
+}
+
+/// A block that is sent on to another node takes its scripts along, whether a client made it or a policy.
+#[test]
+fn a_script_goes_along_with_a_block_that_is_redirected() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("log.level", "warn");
+        config.set("server.workers", 1);
+        // Only a redirect tells of a move.
+        config.set("cluster.topology.refresh", "1h");
+        config.set("cluster.topology.min_interval", "1h");
+        let section = "name = \"p\"\nmatch = [\"p:\"]\nttl = { default = \"100s\" }";
+        config.add_section("namespace", section.parse().expect("TOML"));
+    });
+    let script = "return 42 -- on its way";
+    let mut client = proxy.client();
+    let slot = slot_of(b"t").0;
+    let from = cluster.primary_of_slot(slot).expect("an owner");
+    assert_eq!(
+        client.call(&["EVAL", script, "1", "{t}"]),
+        Value::Integer(42)
+    );
+    let sha: String = cluster
+        .query(from, &["SCRIPT", "LOAD", script])
+        .expect("its SHA1");
+    let moved = || proxy.metric("slotmux_moved_total").expect("the counter");
+    let mut to = from;
+    for is_transaction in [true, false] {
+        let before = moved();
+        let target = (to + 1) % 3;
+        cluster
+            .migrate_slot(slot, to, target)
+            .expect("the slot moves");
+        to = target;
+        let reply = if is_transaction {
+            let eval = format!("EVALSHA {sha} 1 {{t}}");
+            transaction(&mut client, &[&eval]).items()[0].clone()
+        } else {
+            client.call(&["EVALSHA", &sha, "1", "p:{t}"])
+        };
+        assert_eq!(reply, Value::Integer(42), "{is_transaction}");
+        assert!(moved() > before, "it was not redirected");
     }
 }
 

@@ -1,4 +1,4 @@
-//! WATCH before real nodes: what it sees, what ends it, and how its connections come and go.
+//! WATCH before real nodes: what it sees, and what ends it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -6,16 +6,14 @@ use std::thread;
 use slotmux::demo::server::{LocalServer, ServerOptions};
 use slotmux::slot::slot_of;
 
-use super::common::{
-    PATIENCE, Proxy, RawClient, SetAtEnd, Value, calm_cluster, poll_until, shared_cluster,
-};
+use super::common::{Proxy, RawClient, SetAtEnd, Value, calm_cluster, shared_cluster};
 use super::{transaction, with_namespaces};
 
 const CLIENTS: usize = 8;
 const INCREMENTS: usize = 25;
 
 /// The proxy of most tests: one worker with few connections of one client's own.
-fn few(dedicated: i64) -> Proxy {
+pub fn few(dedicated: i64) -> Proxy {
     Proxy::start(shared_cluster(), |config| {
         config.set("log.level", "warn");
         config.set("server.workers", 1);
@@ -25,7 +23,7 @@ fn few(dedicated: i64) -> Proxy {
 }
 
 /// A write that slotmux knows nothing of.
-fn write_past(key: &str, value: &str) {
+pub fn write_past(key: &str, value: &str) {
     let cluster = shared_cluster();
     let node = cluster
         .primary_of_slot(slot_of(key.as_bytes()).0)
@@ -375,68 +373,6 @@ fn silent_clients_watch_too() {
     client.send(&["CLIENT", "REPLY", "ON"]);
     assert_eq!(client.read(), Value::ok());
     assert_eq!(client.call(&["GET", "{w}s"]), Value::bulk("10"));
-}
-
-#[test]
-fn the_pool_says_when_it_is_exhausted_and_goes_on() {
-    let proxy = few(1);
-    let (mut holder, mut other) = (proxy.client(), proxy.client());
-    assert_eq!(holder.call(&["WATCH", "{w}x"]), Value::ok());
-    let refused = other.call(&["WATCH", "{w}y"]);
-    assert!(refused.error().contains("dedicated_max"), "{refused:?}");
-    // It has not begun, and everything else works.
-    assert_eq!(
-        transaction(&mut other, &["SET {w}y 1"]).items(),
-        [Value::ok()]
-    );
-    // One that has its own connection needs none for what is big, or is told that there is none.
-    let value = "v".repeat(300_000);
-    assert_eq!(holder.call(&["SET", "{w}big", &value]), Value::ok());
-    assert_eq!(holder.call(&["GET", "{w}big"]), Value::bulk(&value));
-    let node = slot_of(b"w").0 / 5462;
-    let near = (0..)
-        .map(|i| format!("near{i}"))
-        .find(|key| slot_of(key.as_bytes()).0 / 5462 == node)
-        .expect("some key");
-    let refused = holder.call(&["SET", &near, &value]);
-    assert!(refused.error().contains("dedicated_max"), "{refused:?}");
-    // One that waits gets the connection as soon as it is free.
-    other.send(&["WATCH", "{w}y"]);
-    assert_eq!(
-        transaction(&mut holder, &["SET {w}x 1"]).items(),
-        [Value::ok()]
-    );
-    assert_eq!(other.read(), Value::ok());
-    assert_eq!(transaction(&mut other, &["INCR {w}y"]).items().len(), 1);
-}
-
-#[test]
-fn clients_that_die_leave_no_connection_behind() {
-    let proxy = few(1);
-    let mut last = proxy.client();
-    let lines = ["WATCH {w}d", "GET {w}d", "MULTI", "SET {w}d dead", "EXEC"];
-    for round in 0..40 {
-        let mut client = proxy.client();
-        let sent = round % (lines.len() + 1);
-        for line in &lines[..sent] {
-            client.send(&line.split(' ').collect::<Vec<_>>());
-        }
-        if round % 2 == 0 {
-            for _ in 0..sent {
-                client.read();
-            }
-        }
-        drop(client);
-        // The only connection comes back, without what the dead has watched.
-        assert_eq!(last.call(&["WATCH", "{w}alive"]), Value::ok());
-        write_past("{w}d", "x");
-        let reply = transaction(&mut last, &["SET {w}alive 1"]);
-        assert_eq!(reply.items(), [Value::ok()], "round {round}");
-    }
-    drop(last);
-    poll_until(PATIENCE, "everything to be answered", || {
-        proxy.metric("slotmux_in_flight") == Some(0.0)
-    });
 }
 
 #[test]

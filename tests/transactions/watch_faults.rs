@@ -6,7 +6,9 @@ use std::time::Duration;
 use slotmux::demo::cluster::{LocalCluster, Options};
 use slotmux::slot::slot_of;
 
-use super::common::{PATIENCE, Peer, Proxy, RawClient, Step, Value, calm_cluster, poll_until};
+use super::common::{
+    Layout, PATIENCE, Peer, Proxy, RawClient, Step, Value, calm_cluster, poll_until,
+};
 use super::transaction;
 
 /// Ends every connection of clients to the node of this key.
@@ -148,6 +150,47 @@ fn a_watched_exec_is_never_sent_twice() {
         }
         assert_eq!(peer.requests_named("EXEC").len(), 2, "{refusal}");
     }
+}
+
+/// A node that sends one command away may have let others change the keys meanwhile, even if it has the slot again.
+#[test]
+fn a_redirect_of_any_command_breaks_the_watch() {
+    let layout = Layout::default();
+    let there = Peer::start_in(&layout, |request| {
+        (request.name() == "GET").then(|| Step::reply("$5\r\nthere\r\n"))
+    });
+    let (port, slot) = (there.port(), slot_of(b"k").0);
+    let here = Peer::start_in(&layout, move |request| match request.name().as_str() {
+        "GET" => Some(Step::reply(format!("-ASK {slot} 127.0.0.1:{port}\r\n"))),
+        "EXEC" => Some(Step::reply("*1\r\n+OK\r\n")),
+        "SET" => Some(Step::reply("+QUEUED\r\n")),
+        _ => None,
+    });
+    let rest = slot + 1;
+    layout.set(&[(0, slot, here.port()), (rest, 16383, port)]);
+    let proxy = before(&here);
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["WATCH", "k"]), Value::ok());
+    assert_eq!(client.call(&["GET", "k"]), Value::bulk("there"));
+    assert_eq!(transaction(&mut client, &["SET k 1"]), Value::Null);
+    assert_eq!(here.requests_named("EXEC").len(), 0);
+    assert_eq!(here.requests_named("UNWATCH").len(), 1);
+    // EXEC also waits for what is on its way: that may be redirected yet.
+    let replies = client.pipeline(&[
+        vec!["WATCH", "k"],
+        vec!["GET", "k"],
+        vec!["MULTI"],
+        vec!["SET", "k", "1"],
+        vec!["EXEC"],
+    ]);
+    assert_eq!(replies[4], Value::Null);
+    assert_eq!(here.requests_named("EXEC").len(), 0);
+    // Without such a command the watch holds.
+    assert_eq!(client.call(&["WATCH", "k"]), Value::ok());
+    assert_eq!(
+        transaction(&mut client, &["SET k 1"]).items(),
+        [Value::ok()]
+    );
 }
 
 #[test]
