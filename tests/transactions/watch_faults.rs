@@ -1,11 +1,13 @@
 //! WATCH and what can happen to its connection: EXEC answers nil where nothing has run, and says so where it may have.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use slotmux::demo::cluster::{LocalCluster, Options};
 use slotmux::slot::slot_of;
 
+use super::common::peer::Gate;
 use super::common::{
     Layout, PATIENCE, Peer, Proxy, RawClient, Step, Value, calm_cluster, poll_until,
 };
@@ -56,6 +58,69 @@ fn a_connection_that_is_lost_before_exec_makes_it_nil() {
             [Value::bulk("0")]
         );
     }
+}
+
+/// Tries to count up once. `Some(true)`: done. `Some(false)`: not done. `None`: nobody knows.
+fn try_to_increment(client: &mut RawClient, key: &str) -> Option<bool> {
+    let replies = client.pipeline(&[vec!["WATCH", key], vec!["GET", key]]);
+    let next = match &replies[1] {
+        Value::Error(_) => None,
+        Value::Null => Some(1),
+        value => Some(value.text().parse::<i64>().expect("a number") + 1),
+    };
+    let Some(next) = next.filter(|_| replies[0] == Value::ok()) else {
+        assert_eq!(client.call(&["UNWATCH"]), Value::ok());
+        return Some(false);
+    };
+    match transaction(client, &[&format!("SET {key} {next}")]) {
+        Value::Null => Some(false),
+        Value::Error(text) => {
+            assert!(text.contains("may have been executed"), "{text}");
+            None
+        }
+        reply => {
+            assert_eq!(reply.items(), [Value::ok()]);
+            Some(true)
+        }
+    }
+}
+
+/// Connections break all the time at every point: what is called nil has not run, what is called done has run once.
+#[test]
+fn nil_is_true_while_connections_break() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |config| config.set("log.level", "error"));
+    let (done, unknown) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = proxy.client();
+                    for _ in 0..100 {
+                        let counter = match try_to_increment(&mut client, "{cut}n") {
+                            Some(true) => &done,
+                            Some(false) => continue,
+                            None => &unknown,
+                        };
+                        counter.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        while clients.iter().any(|client| !client.is_finished()) {
+            cut_connections(&cluster, "{cut}n");
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let (done, unknown) = (done.into_inner(), unknown.into_inner());
+    let count = proxy.client().call(&["GET", "{cut}n"]).text();
+    let count: usize = count.parse().expect("a number");
+    println!("{done} done, {unknown} of unknown fate, {count} counted");
+    assert!(done > 10, "{done}");
+    assert!(
+        (done..=done + unknown).contains(&count),
+        "{done} + {unknown}, {count}"
+    );
 }
 
 #[test]
@@ -122,6 +187,40 @@ fn what_may_have_run_is_not_called_nil() {
     client.call(&["WATCH", "k"]);
     assert_eq!(transaction(&mut client, &["GET k"]), Value::Null);
     assert_eq!(peer.requests_named("EXEC").len(), 2);
+}
+
+/// An EXEC of which the kernel has not taken the last byte can't have run.
+#[test]
+fn what_was_not_sent_whole_is_nil() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let peer = Peer::start(move |request| {
+        let steps = || {
+            let ok = Step::Bytes(b"+OK\r\n".to_vec());
+            vec![ok, Step::Gate(held.clone()), Step::Close]
+        };
+        (request.name() == "WATCH").then(steps)
+    });
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("log.level", "warn");
+        config.set("listener.limits.max_request", "64MiB");
+    });
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["WATCH", "k"]), Value::ok());
+    client.call(&["MULTI"]);
+    // More than the buffers of both ends take.
+    let value = "v".repeat(40_000_000);
+    assert_eq!(
+        client.call(&["SET", "k", &value]),
+        Value::Simple("QUEUED".into())
+    );
+    client.send(&["EXEC"]);
+    poll_until(PATIENCE, "EXEC to be on its way", || {
+        proxy.metric("slotmux_in_flight") > Some(0.0)
+    });
+    gate.open();
+    assert_eq!(client.read(), Value::Null);
+    assert_eq!(peer.requests_named("EXEC").len(), 0);
 }
 
 #[test]
