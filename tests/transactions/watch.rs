@@ -307,6 +307,25 @@ fn a_watch_ends_with_the_transaction_and_when_it_is_told_to() {
     }
 }
 
+/// The connection speaks the protocol in which the keys were watched.
+#[test]
+fn another_protocol_breaks_the_watch() {
+    let proxy = few(1);
+    let mut client = proxy.client();
+    client.call(&["SET", "{w}h", "1"]);
+    assert_eq!(client.call(&["WATCH", "{w}h"]), Value::ok());
+    assert!(matches!(client.call(&["HELLO", "3"]), Value::Map(_)));
+    assert_eq!(client.call(&["GET", "{w}h"]), Value::bulk("1"));
+    client.call(&["MULTI"]);
+    client.call(&["GET", "{w}h"]);
+    assert_eq!(client.call_bytes(&["EXEC"]), b"_\r\n");
+    assert_eq!(client.call(&["WATCH", "{w}h"]), Value::ok());
+    assert_eq!(
+        transaction(&mut client, &["GET {w}h"]).items(),
+        [Value::bulk("1")]
+    );
+}
+
 #[test]
 fn what_slotmux_answers_itself_waits_for_the_nodes_word() {
     let proxy = few(2);
