@@ -110,7 +110,6 @@ fn what_would_change_a_shared_connection_is_never_forwarded() {
         &["BLPOP", "list", "1"],
         &["XREAD", "BLOCK", "10", "STREAMS", "s", "$"],
         &["CLIENT", "TRACKING", "ON"],
-        &["WATCH", "a"],
         &["SELECT", "1"],
         &["READONLY"],
         &["NOSUCHCOMMAND", "a"],

@@ -173,7 +173,7 @@ fn carry_out(
         Plan::Scan { cursor } => page(worker, client, request, cursor)
             .unwrap_or_else(|text| refuse(worker, client, text)),
         Plan::Answer(what, command) => answer_here(worker, client, what, command, request),
-        Plan::Transaction(what) => transaction::step(worker, client, what),
+        Plan::Transaction(what) => transaction::step(worker, client, request, what),
         Plan::Refuse(reply) | Plan::Unknown(reply) => refuse_with(worker, client, &reply),
     }
 }
@@ -255,6 +255,7 @@ fn answer_here(
         }
         Outcome::Reset => {
             client.end_transaction(worker);
+            client.end_watch(worker);
             client.reply_now(worker, &out);
         }
         Outcome::OwnLine => {
@@ -274,12 +275,7 @@ fn answer_here(
 }
 
 /// Appends slotmux' own answer to `request`, which is an element of EXEC's reply.
-pub(super) fn answer_into(
-    worker: &Worker,
-    client: &Rc<Client>,
-    request: &Request,
-    out: &mut Vec<u8>,
-) {
+pub fn answer_into(worker: &Worker, client: &Rc<Client>, request: &Request, out: &mut Vec<u8>) {
     let resolved = command::resolve(request.bytes, request.args);
     let Some((command, what)) = resolved.ok().and_then(|command| match command.route {
         Route::Answer(what) => Some((command, what)),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::clock::Tick;
 use crate::command::Unresolved;
 use crate::config::Unknown;
-use crate::route::Plan;
+use crate::route::{Plan, Transaction};
 use crate::worker::Worker;
 
 use super::{Client, Pause};
@@ -39,7 +39,8 @@ pub fn needs_upstream<T>(
         | Plan::Split { .. }
         | Plan::Anywhere { .. }
         | Plan::Everywhere { .. }
-        | Plan::Scan { .. } => true,
+        | Plan::Scan { .. }
+        | Plan::Transaction(Transaction::Watch { .. }) => true,
         // The upstream may know a command that slotmux does not.
         Plan::Unknown(_) => {
             client.authenticated.get()

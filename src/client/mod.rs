@@ -12,17 +12,20 @@ use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
 use order::Held;
+use queue::Queue;
 use session::{ReplyMode, Session};
-use transaction::Queue;
+use watch::Watch;
 
 pub mod dispatch;
 pub mod early;
 pub mod forward;
 pub mod order;
+pub mod queue;
 pub mod read;
 pub mod request;
 pub mod session;
 pub mod transaction;
+pub mod watch;
 pub mod write;
 
 /// A client is not read while more than this many bytes of replies wait for it. Large enough that a client which
@@ -126,6 +129,8 @@ pub struct Client {
     held: RefCell<Option<Box<Held>>>,
     /// What it sent between MULTI and EXEC, while it is there.
     transaction: RefCell<Option<Box<Queue>>>,
+    /// What it watches, while it does.
+    watch: RefCell<Option<Rc<Watch>>>,
     /// Rare state: names, user.
     session: RefCell<Option<Box<Session>>>,
 }
@@ -166,6 +171,7 @@ impl Client {
             over_soft: Cell::new(None),
             held: RefCell::new(None),
             transaction: RefCell::new(None),
+            watch: RefCell::new(None),
             session: RefCell::new(None),
         }
     }
@@ -204,6 +210,13 @@ impl Client {
             _ => seq,
         };
         self.redirected.set(Some(latest));
+    }
+
+    /// Takes nothing more of it before all that is in flight is answered.
+    pub fn await_replies(&self) {
+        if self.in_flight() > 0 {
+            self.pause_for(Pause::InFlight(0));
+        }
     }
 
     /// Takes the next place in the order of replies.

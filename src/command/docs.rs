@@ -24,7 +24,7 @@ commands (`COMMAND`). It is sent by its keys if it has any and if its flags say 
 | slotmux | Answered by slotmux itself. |
 | own connection | May block, so it needs an upstream connection of its own. |
 | own connection if BLOCK | As above if BLOCK is among its options, else by key. |
-| transaction | MULTI … EXEC, kept by slotmux until EXEC; WATCH is refused yet. |
+| transaction | MULTI … EXEC, kept by slotmux until EXEC; WATCH has a connection of its own until then. |
 | subscription | Turns the connection into a stream of messages. |
 | refused | Not forwarded; the error says why. |
 

@@ -7,7 +7,7 @@ use crate::command::{self, CommandRef};
 use crate::config::{Config, Mode, Settings, Unknown};
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Policies, Reply, docs};
 use crate::resp::{Limits, Span, scan_request};
-use crate::route::{Knowledge, Plan, plan};
+use crate::route::{Knowledge, Plan, Transaction, plan};
 use crate::slot::Slot;
 
 pub mod lifetimes;
@@ -274,6 +274,10 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
                 .to_owned()
         }
         Plan::Answer(..) => "answered by slotmux itself; nothing is sent".to_owned(),
+        Plan::Transaction(Transaction::Watch { slot, .. }) => match slot {
+            Some(_) => "sent as it is, over a connection of the client's own until EXEC".to_owned(),
+            None => "refused, as its keys are in several slots; nothing is sent".to_owned(),
+        },
         Plan::Transaction(_) => {
             "belongs to a transaction, of which nothing is sent before its EXEC".to_owned()
         }

@@ -388,6 +388,18 @@ fn routes() {
             None,
         ),
         ("MULTI", "belongs to a transaction", &[], None),
+        (
+            "WATCH k",
+            "sent as it is, over a connection of the client's own",
+            &[],
+            None,
+        ),
+        (
+            "WATCH k j",
+            "refused, as its keys are in several",
+            &[],
+            None,
+        ),
         ("BLPOP k 0", "refused", &[], None),
         (
             "SETNX cache:1 v",

@@ -83,7 +83,12 @@ pub enum Transaction {
     /// `DISCARD`
     Discard,
     /// `WATCH`
-    Watch,
+    Watch {
+        /// The slot of all of its keys, if it is one.
+        slot: Option<Slot>,
+        /// The namespace of its first key.
+        namespace: NamespaceId,
+    },
     /// `UNWATCH`
     Unwatch,
 }
@@ -112,7 +117,8 @@ impl<'a> Knowledge<'a> {
     }
 }
 
-const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+/// The error for keys that have to be in one slot.
+pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 
 /// Decides what is to be done with `request`, whose command the table knows or not. Where the policy of its namespace
 /// wants something else to be sent, that is left in `rewritten`.
@@ -146,7 +152,7 @@ pub fn plan(
         Route::AllPrimaries(merge) => everywhere(command, merge, write, knowledge),
         Route::Scan => scan_page(request, command, knowledge),
         Route::Answer(what) => Plan::Answer(what, command),
-        Route::Transaction => transaction(command),
+        Route::Transaction => transaction(request, command, knowledge),
         Route::Blocking if !blocks(command, request.bytes, request.args) => {
             keyed(request, CommandRef::Table(command), knowledge, rewritten)
         }
@@ -299,14 +305,25 @@ fn plan_learned(
     keyed(request, CommandRef::Learned(command), knowledge, rewritten)
 }
 
-fn transaction(command: &Command) -> Plan {
+fn transaction(request: &Request, command: &'static Command, knowledge: &Knowledge) -> Plan {
     Plan::Transaction(match command.name {
         "exec" => Transaction::Exec,
         "discard" => Transaction::Discard,
-        "watch" => Transaction::Watch,
+        "watch" => return watch(request, CommandRef::Table(command), knowledge),
         "unwatch" => Transaction::Unwatch,
         _ => Transaction::Multi,
     })
+}
+
+fn watch(request: &Request, command: CommandRef, knowledge: &Knowledge) -> Plan {
+    let slots = slot_of_keys(request, command).unwrap_or_default();
+    let slot = slots
+        .first
+        .filter(|_| !slots.differs || knowledge.is_one_node);
+    match permitted(request, command, knowledge.policies) {
+        Ok(namespace) => Plan::Transaction(Transaction::Watch { slot, namespace }),
+        Err(text) => refuse(&text),
+    }
 }
 
 fn refuse(text: &str) -> Plan {

@@ -11,6 +11,7 @@ use crate::client::forward::{
     Sending, entry, may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone,
 };
 use crate::client::request::Request;
+use crate::client::watch::own_lane;
 use crate::clock::unix_milliseconds;
 use crate::command::{CommandRef, Merge};
 use crate::policy::Governed;
@@ -146,7 +147,7 @@ impl Lanes {
             return Ok(());
         }
         let lane = if is_big {
-            worker.dedicated_lane(owner, client).ok_or(Taken::No)?
+            own_lane(worker, client, owner)?
         } else {
             worker.shared_lane(owner, client)
         };

@@ -12,7 +12,10 @@ use super::inflight::{InFlight, Kind};
 /// Delivers bytes of the reply to `entry`; `complete` with the last of them.
 pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], complete: bool) {
     match &entry.kind {
-        Kind::Deliver => deliver_to(worker, entry, &Then::Deliver, bytes, complete),
+        Kind::Deliver
+        | Kind::Watch {
+            is_awaited: true, ..
+        } => deliver_to(worker, entry, &Then::Deliver, bytes, complete),
         Kind::Part { gather, part } => gather.take(worker, *part, bytes, complete),
         Kind::Block(block) if block.is_awaited() => {
             if complete {
@@ -21,7 +24,12 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
             deliver_to(worker, entry, block.then(), bytes, complete);
         }
         Kind::Probe => worker.count_probe(entry.namespace, bytes),
-        Kind::Block(_) | Kind::Asking | Kind::Swallow | Kind::Run => {}
+        Kind::Block(_)
+        | Kind::Watch { .. }
+        | Kind::Unwatch
+        | Kind::Asking
+        | Kind::Swallow
+        | Kind::Run => {}
     }
 }
 

@@ -136,7 +136,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("SSUBSCRIBE c", SUBSCRIPTIONS),
     ("SUNSUBSCRIBE c", SUBSCRIPTIONS),
     ("MONITOR", SUBSCRIPTIONS),
-    ("WATCH k", "ERR slotmux: WATCH is not supported yet"),
     (
         "CLIENT TRACKING ON",
         "ERR slotmux: CLIENT TRACKING is not supported yet",
