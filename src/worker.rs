@@ -16,7 +16,7 @@ use crate::clock::{Clock, Tick, ticks, unix_milliseconds};
 use crate::cluster::addr::{Addr, AddressMap};
 use crate::cluster::refresh::RefreshHandle;
 use crate::cluster::topology::{Kind, Topology};
-use crate::config::{ClientLimits, Config, Unknown};
+use crate::config::{ClientLimits, Config, Listener, Personality, Unknown};
 use crate::metrics::WorkerStats;
 use crate::observed::Observed;
 use crate::pool::{Buffers, HeldPool, Memory};
@@ -229,14 +229,31 @@ impl Worker {
             learned: (self.config.commands.unknown == Unknown::Learn).then_some(&*topology.learned),
             // While nothing is known, nothing is refused for its slots.
             is_one_node: topology.kind == Kind::Standalone || topology.is_empty(),
+            as_cluster: false,
             policies: &self.process.policies,
             now: unix_milliseconds,
         })
     }
 
+    /// What a plan for a request of `client` depends on.
+    pub fn with_knowledge_for<T>(&self, client: &Client, f: impl FnOnce(&Knowledge) -> T) -> T {
+        let as_cluster = self.listener_of(client).personality == Personality::Cluster;
+        self.with_knowledge(|knowledge| {
+            f(&Knowledge {
+                as_cluster,
+                ..*knowledge
+            })
+        })
+    }
+
+    /// The listener that a client came in by.
+    pub fn listener_of(&self, client: &Client) -> &Listener {
+        &self.config.listeners[usize::from(client.listener)]
+    }
+
     /// The configured limits of a client.
     pub fn limits(&self, client: &Client) -> &ClientLimits {
-        &self.config.listeners[usize::from(client.listener)].limits
+        &self.listener_of(client).limits
     }
 
     /// What a request of an authenticated client may announce.

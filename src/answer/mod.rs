@@ -3,13 +3,14 @@
 
 use crate::client::session::{ReplyMode, Session};
 use crate::command::{Answer, Command};
-use crate::config::{Config, Listener};
+use crate::config::{Config, Listener, Personality};
 use crate::resp::{Protocol, Span};
 
 mod client;
 mod client_kill;
 mod client_line;
 mod client_list;
+mod cluster;
 mod config;
 mod connection;
 mod glob;
@@ -48,6 +49,8 @@ pub struct Host<'a> {
     pub config: &'a Config,
     /// Where the client came in.
     pub listener: &'a Listener,
+    /// Our end of the client's connection. Looked up for `CLUSTER` only.
+    pub local: Option<&'a Address>,
     /// The upstream's version, which is the version that clients see. Empty: not known yet.
     pub server_version: &'a str,
     /// Asked by `INFO` and `CONFIG GET` only.
@@ -105,10 +108,10 @@ pub fn answer(
     match what {
         Answer::Ping => connection::ping(request, out),
         Answer::Echo => connection::echo(request, out),
-        Answer::Select => connection::select(request, out),
+        Answer::Select => connection::select(request, host, out),
         Answer::Time => connection::time(out),
         Answer::Role => connection::role(out),
-        Answer::Cluster => connection::cluster(out),
+        Answer::Cluster => cluster::cluster(request, subject, host, out),
         Answer::Quit => return connection::quit(out),
         Answer::Reset => return connection::reset(subject, host, out),
         Answer::Hello => hello::hello(request, subject, host, out),
@@ -145,6 +148,20 @@ impl<'a> Host<'a> {
         let mut names = users.chain([&self.listener.default_user]);
         let found = names.find(|known| known.as_bytes() == name);
         found.map(String::as_str)
+    }
+
+    /// Whether slotmux shows itself as a cluster.
+    fn is_cluster(&self) -> bool {
+        self.listener.personality == Personality::Cluster
+    }
+
+    /// In the words of `HELLO` and `INFO`.
+    fn mode(&self) -> &'static str {
+        if self.is_cluster() {
+            "cluster"
+        } else {
+            "standalone"
+        }
     }
 
     /// The version that clients see.

@@ -62,6 +62,7 @@ impl Client {
         let host = Host {
             config: &self.config,
             listener: &self.config.listeners[0],
+            local: None,
             server_version: self.version,
             process: &self.facts,
         };

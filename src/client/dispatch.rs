@@ -49,7 +49,7 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
         Err(_) => {}
     }
     let mut rewritten = worker.rewritten.take();
-    let plan = worker.with_knowledge(|knowledge| {
+    let plan = worker.with_knowledge_for(client, |knowledge| {
         if client.is_in_transaction() {
             plan_queued(request, command, knowledge, &mut rewritten)
         } else {
@@ -302,9 +302,15 @@ fn ask(
     out: &mut Vec<u8>,
 ) -> Outcome {
     let topology = worker.topology.borrow().clone();
+    let addresses = match what {
+        Answer::Cluster => client.with_transport(|transport| transport.addresses()),
+        _ => None,
+    };
+    let local = addresses.flatten().map(|(_, local)| local);
     let host = Host {
         config: &worker.config,
-        listener: &worker.config.listeners[usize::from(client.listener)],
+        listener: worker.listener_of(client),
+        local: local.as_ref(),
         server_version: &topology.server_version,
         process: &*worker.process,
     };

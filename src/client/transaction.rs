@@ -216,7 +216,7 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
         .zip(&spans)
         .map(|(bytes, args)| Request { bytes, args })
         .collect();
-    let body = match worker.with_knowledge(|knowledge| body(&requests, knowledge)) {
+    let body = match worker.with_knowledge_for(client, |knowledge| body(&requests, knowledge)) {
         Ok(body) => body,
         Err(text) => return refuse(worker, client, &text),
     };

@@ -243,6 +243,7 @@ impl Ours {
         let host = Host {
             config: &self.config,
             listener: &self.config.listeners[0],
+            local: None,
             server_version: &self.version,
             process: &Quiet,
         };

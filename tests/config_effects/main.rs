@@ -23,6 +23,8 @@ const KEYS: &[(&str, &str)] = &[
     ("server.drain_timeout", "drain.rs"),
     ("listener.name", PROCESS),
     ("listener.bind", LISTENER),
+    ("listener.personality", "cluster_personality.rs"),
+    ("listener.announce", "cluster_personality.rs"),
     ("listener.idle_timeout", LISTENER),
     ("listener.tcp_keepalive", LISTENER),
     ("listener.default_user", USERS),
