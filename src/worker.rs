@@ -18,7 +18,9 @@ use crate::cluster::refresh::RefreshHandle;
 use crate::cluster::topology::{Kind, Topology};
 use crate::config::{ClientLimits, Config, Listener, Personality, Unknown};
 use crate::metrics::WorkerStats;
+use crate::monitor::Monitors;
 use crate::observed::Observed;
+use crate::pause::ClientPause;
 use crate::pool::{Buffers, HeldPool, Memory};
 use crate::process::Process;
 use crate::resp::{Limits, Span};
@@ -86,6 +88,12 @@ pub struct Worker {
     pub waiting: RefCell<VecDeque<Waiting>>,
     /// Whether a task looks after them.
     pub waiting_is_looked_after: Cell<bool>,
+    /// Whether requests are held or shown just now: the one thing that is looked at for each of them.
+    pub attention: Cell<bool>,
+    /// `CLIENT PAUSE`.
+    pub client_pause: ClientPause,
+    /// `MONITOR`.
+    pub monitors: Monitors,
     /// Connected clients.
     pub clients: RefCell<Slab<Rc<Client>>>,
     /// Clients that were sent everything and may take a moment to close; until when.
@@ -148,6 +156,9 @@ impl Worker {
             nodes: RefCell::default(),
             lanes: RefCell::default(),
             waiting: RefCell::default(),
+            attention: Cell::new(false),
+            client_pause: ClientPause::default(),
+            monitors: Monitors::default(),
             waiting_is_looked_after: Cell::new(false),
             clients: RefCell::default(),
             lingering: RefCell::default(),

@@ -2,9 +2,10 @@
 //! like, and what `SLOTMUX` asks. Pure functions from a request, its client and the process to the bytes of a reply; nothing here waits.
 
 use crate::client::session::{ReplyMode, Session};
-use crate::command::{Answer, Command};
+use crate::command::{self, Answer, Command};
 use crate::config::{Config, Listener, Personality};
-use crate::resp::{Protocol, Span};
+use crate::pause::Pausing;
+use crate::resp::{Protocol, Span, write};
 
 mod client;
 mod client_kill;
@@ -79,6 +80,10 @@ pub enum Outcome {
     /// `CLIENT KILL`: close the clients that match on every worker, then call [`Kill::reply`]. If the asking client is
     /// among them, it closes after that reply.
     Kill(Kill),
+    /// `CLIENT PAUSE` and `UNPAUSE`: tell every worker, then answer with OK.
+    Pause(Pausing),
+    /// `MONITOR`: show the client what every worker takes, beginning with OK.
+    Monitor,
     /// `SLOTMUX`: see [`crate::operator`].
     Ask(Question),
 }
@@ -119,8 +124,23 @@ pub fn answer(
         Answer::Acl => hello::who_am_i(subject, host, out),
         Answer::Client => return client::client(request, subject, host, out),
         Answer::Info => info::info(request, subject, host, out),
+        Answer::Monitor => return monitor(subject, host, out),
         Answer::Config => config::config(request, subject, host, out),
         Answer::Slotmux => return slotmux::slotmux(request, out),
+    }
+    Outcome::Answered
+}
+
+/// `MONITOR`. Who monitors already gets no reply, as from Redis.
+fn monitor(subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>) -> Outcome {
+    if !host.config.commands.monitor {
+        let reason = "commands.monitor is \"off\"";
+        write::error(out, &command::refused_error("monitor", reason));
+    } else if subject
+        .session()
+        .is_none_or(|session| session.monitor.is_none())
+    {
+        return Outcome::Monitor;
     }
     Outcome::Answered
 }

@@ -5,8 +5,9 @@
 
 use std::rc::Rc;
 
+use crate::command::{self, Flags};
 use crate::policy::{self, Governed, NamespaceId, Reply, as_transaction};
-use crate::resp::{Span, scan_request};
+use crate::resp::{Limits, Span, scan_request};
 use crate::route::split::Lanes;
 use crate::route::transaction::{Body, Source, body};
 use crate::route::{Plan, Transaction};
@@ -88,6 +89,25 @@ impl Client {
     pub fn queued_commands(&self) -> Option<usize> {
         let transaction = self.transaction.borrow();
         transaction.as_ref().map(|queue| queue.ends.len())
+    }
+
+    /// Whether any request that waits for EXEC is such a one.
+    pub fn has_queued(&self, is_such: impl Fn(&[u8], &[Span]) -> bool) -> bool {
+        // They were within the limits when they came.
+        let limits = Limits {
+            max_request: usize::MAX,
+            max_args: usize::MAX,
+            max_bulk: usize::MAX,
+            ..Limits::default()
+        };
+        let transaction = self.transaction.borrow();
+        transaction.as_ref().is_some_and(|queue| {
+            let mut args = Vec::new();
+            queue.requests().any(|bytes| {
+                let _ = scan_request(bytes, &limits, &mut args);
+                is_such(bytes, &args)
+            })
+        })
     }
 
     /// Something was refused: if it was inside a transaction, EXEC runs nothing.
@@ -285,6 +305,9 @@ fn send(
     let is_split = body.groups.len() > 1;
     worker.stats.transactions.inc();
     worker.stats.transactions_split.add(is_split.into());
+    if worker.attention.get() {
+        show(worker, client, requests);
+    }
     for counted in &body.counted {
         let request = &requests[counted.command];
         if counted.is_sent {
@@ -359,6 +382,17 @@ fn send(
                 worker.retry_later(entry, bytes);
             }
         }
+    }
+}
+
+/// Shows what a transaction runs to those who monitor, in its order; EXEC itself comes behind.
+fn show(worker: &Worker, client: &Client, requests: &[Request]) {
+    let is_admin = |request: &&Request| {
+        command::resolve(request.bytes, request.args)
+            .is_ok_and(|command| command.flags.contains(Flags::ADMIN))
+    };
+    for request in requests.iter().filter(|request| !is_admin(request)) {
+        worker.show_to_monitors(client, request);
     }
 }
 

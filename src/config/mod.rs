@@ -242,10 +242,14 @@ pub struct TopologyRefresh {
 }
 
 /// `[commands]`
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commands {
     /// What happens to commands that slotmux' table lacks.
     pub unknown: Unknown,
+    /// Whether clients may use MONITOR.
+    pub monitor: bool,
+    /// Commands that are shown to those who do, per second and worker.
+    pub monitor_rate: u32,
 }
 
 /// What happens to commands that slotmux' table lacks.

@@ -165,7 +165,7 @@ pub fn plan(
         )),
         Route::Subscribe => refuse(&refused_error(
             command.full_name,
-            "subscriptions and MONITOR are not supported yet",
+            "subscriptions are not supported yet",
         )),
         Route::Refused(reason) => refuse(&refused_error(command.full_name, reason)),
     }

@@ -95,6 +95,8 @@ const KEYS: &[(&str, &str)] = &[
     ("defaults.namespace.ttl.strength", NAMESPACES),
     ("defaults.namespace.ttl.scripts", NAMESPACES),
     ("commands.unknown", UPSTREAM),
+    ("commands.monitor", "monitor.rs"),
+    ("commands.monitor_rate", "monitor.rs"),
     ("admin.bind", PROCESS),
     ("log.level", PROCESS),
     ("log.format", PROCESS),
