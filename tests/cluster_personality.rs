@@ -193,6 +193,9 @@ fn the_keys_of_a_slot_are_its_nodes() {
         let mut found: Vec<String> = found.items().iter().map(text).collect();
         found.sort();
         assert_eq!(found, keys);
+        let explained = client.call(&["SLOTMUX", "EXPLAIN", "CLUSTER", "COUNTKEYSINSLOT", &slot]);
+        let explained = format!("{explained:?}");
+        assert!(!explained.contains("answered by slotmux"), "{explained}");
         let some = client.call(&["CLUSTER", "GETKEYSINSLOT", &slot, "2"]);
         assert_eq!(some.items().len(), 2);
         // Between other commands and in a transaction it keeps its place.

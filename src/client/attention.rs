@@ -55,11 +55,11 @@ pub(super) fn carry_out_attended(
     if client.is_monitor() && needs_node(&plan) {
         return refuse(worker, client, MONITORS);
     }
+    // What is queued is shown when it runs.
     let is_shown = worker.monitors.are_there()
         && !flags.contains(Flags::ADMIN)
         && !matches!(plan, Plan::Answer(Answer::Slotmux, _))
-        // They are shown when they run.
-        && !(client.is_in_transaction() && !plan.is_never_queued());
+        && (plan.is_never_queued() || !client.is_in_transaction());
     let taken = carry_out(worker, client, request, command, plan, rewritten);
     if is_shown && taken == Taken::Yes {
         worker.show_to_monitors(client, request);
@@ -83,6 +83,7 @@ fn is_accepted(client: &Client, plan: &Plan) -> bool {
     }
 }
 
+/// Whether the reply comes from a node. It may come in pieces, between which no line of a monitor may stand.
 fn needs_node(plan: &Plan) -> bool {
     matches!(
         plan,

@@ -23,9 +23,10 @@ mod line;
 const MOST: usize = 16;
 /// Lines that wait for one client.
 const LINES: usize = 1024;
-/// Lines that are handed to the client at once.
-const BATCH: usize = 64;
-/// A client with more unsent bytes than this gets no more lines until it has read.
+/// Lines that are handed to the client at once: few, so that its output limits are not reached by them.
+const BATCH: usize = 8;
+/// A client with more unsent bytes than this gets no more lines until it has read, or with more than a quarter of what
+/// closes it.
 const BEHIND: usize = OUTPUT_PAUSE / 2;
 /// How often a client that is behind is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -169,9 +170,10 @@ async fn deliver(
     mut lines: mpsc::Receiver<Arc<[u8]>>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
+    let behind = BEHIND.min(worker.limits(client).output_hard / 4);
     let goes_on = || client.phase() == Phase::Open && client.monitor() == Some(number);
     while goes_on() {
-        if client.buffered() > BEHIND {
+        if client.buffered() > behind {
             tokio::time::sleep(LOOK_EVERY).await;
             continue;
         }
