@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::answer::{ClientLine, Held, Kill, Selection};
 use crate::client::{Client, Phase};
-use crate::pause::Pausing;
+use crate::pause::{self, Pausing};
 use crate::process::{Killed, Mail};
 use crate::transport::Accepted;
 use crate::worker::Worker;
@@ -28,6 +28,9 @@ pub async fn run(worker: Rc<Worker>, mut letters: UnboundedReceiver<Mail>) {
             Mail::Pause(pausing, begins, reply) => {
                 worker.pause_clients(pausing, begins.into());
                 let _ = reply.send(());
+            }
+            Mail::Writes(reply) => {
+                let _ = reply.send(worker.has_writes_on_their_way());
             }
             Mail::Monitor(feed, reply) => {
                 worker.add_monitor(feed);
@@ -82,7 +85,7 @@ pub fn answer_kill(worker: &Rc<Worker>, client: &Rc<Client>, kill: Kill, mute: b
     });
 }
 
-/// Answers `CLIENT PAUSE` and `UNPAUSE` when every worker does as it says.
+/// Answers `CLIENT PAUSE` and `UNPAUSE` when every worker does as it says and no write is on its way any more.
 pub fn answer_pause(worker: &Rc<Worker>, client: &Rc<Client>, pausing: Pausing, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     let begins = Instant::now();
@@ -91,6 +94,7 @@ pub fn answer_pause(worker: &Rc<Worker>, client: &Rc<Client>, pausing: Pausing, 
             .process
             .ask_all(|reply| Mail::Pause(pausing, begins, reply))
             .await;
+        pause::settle(&worker, begins).await;
         client.reply(&worker, seq, if mute { &[] } else { b"+OK\r\n" });
     });
 }

@@ -9,7 +9,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::client::Pause;
+use crate::process::Mail;
 use crate::worker::Worker;
+
+/// How often it is looked whether writes are still on their way.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Which commands wait, from the fewest to the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +82,19 @@ impl Worker {
         for client in self.all_clients() {
             client.resume_from(Pause::Held);
         }
+    }
+}
+
+/// Waits, during a pause, until what may write and was taken before it is answered: as behind Redis' own reply, nothing
+/// is written then. A command's deadline ends this at the latest.
+pub async fn settle(worker: &Worker, begins: std::time::Instant) {
+    let patience = worker.config.cluster.timeouts.command;
+    while worker.client_pause.hold() != Hold::Nothing && begins.elapsed() < patience {
+        let writes = worker.process.ask_all(Mail::Writes).await;
+        if !writes.contains(&true) {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Mail {
     Kill(Arc<Kill>, u64, oneshot::Sender<Killed>),
     /// Hold commands as this says from this moment on.
     Pause(Pausing, Instant, oneshot::Sender<()>),
+    /// Tell whether a command that may write is on its way.
+    Writes(oneshot::Sender<bool>),
     /// Show what is taken to one more client.
     Monitor(Arc<Feed>, oneshot::Sender<()>),
     /// Show that one no more.

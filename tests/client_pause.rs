@@ -4,8 +4,11 @@ mod common;
 
 use std::time::Duration;
 
-use common::{PATIENCE, Proxy, RawClient, Value, poll_for, poll_until, shared_cluster};
+use common::{
+    PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_for, poll_until, shared_cluster,
+};
 use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::slot::slot_of;
 
 /// Longer than any test takes.
 const LONG: &str = "1000000";
@@ -229,6 +232,56 @@ fn transactions_are_held_for_what_they_hold() {
         reader.call(&["CLIENT", "PAUSE", "1"])
     };
     assert!(refused.error().contains("inside MULTI"), "{refused:?}");
+}
+
+/// Behind the reply to a pause of writes nothing is written any more.
+#[test]
+fn a_pause_is_confirmed_when_writes_are_over() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("server.workers", 3);
+        config.set("cluster.timeouts.command", "30s");
+        config.set("cluster.timeouts.response", "30s");
+    });
+    let key = "on-its-way";
+    let owner = cluster
+        .primary_of_slot(slot_of(key.as_bytes()).0)
+        .expect("an owner");
+    let mut writers: Vec<RawClient> = (0..9).map(|_| proxy.client()).collect();
+    let mut reader = proxy.client();
+    let elsewhere = (0..).map(|n| format!("elsewhere:{n}")).find(|name| {
+        let slot = slot_of(name.as_bytes()).0;
+        cluster.primary_of_slot(slot).expect("an owner") != owner
+    });
+    let elsewhere = elsewhere.expect("a key");
+    cluster.stop(owner).expect("stopped");
+    for writer in &mut writers {
+        writer.send(&["INCR", key]);
+    }
+    let requests = || proxy.metric("slotmux_in_flight");
+    poll_until(PATIENCE, "the writes to be on their way", || {
+        requests().is_some_and(|count| count >= 9.0)
+    });
+    let mut pauser = proxy.client();
+    pauser.send(&["CLIENT", "PAUSE", LONG, "WRITE"]);
+    // Held already, though not confirmed. The other key's node is running.
+    // Several times, so that it has come to every worker.
+    for _ in 0..12 {
+        poll_until(PATIENCE, "the pause", || {
+            let (mut probe, id) = identified(proxy.port());
+            probe.send(&["INCR", &elsewhere]);
+            is_held(&mut probe, id, &mut proxy.client())
+        });
+    }
+    let (mut late, id) = identified(proxy.port());
+    late.send(&["INCR", key]);
+    assert!(is_held(&mut late, id, &mut proxy.client()));
+    assert!(!pauser.has_news(Duration::from_millis(50)));
+    cluster.resume(owner).expect("resumed");
+    assert_eq!(pauser.read(), Value::ok());
+    assert_eq!(reader.call(&["GET", key]), Value::bulk("9"));
+    assert_eq!(pauser.call(&["CLIENT", "UNPAUSE"]), Value::ok());
+    assert_eq!(late.read(), Value::Integer(10));
 }
 
 #[test]
