@@ -12,6 +12,7 @@ mod redis_tools;
 mod server;
 mod tool;
 
+use common::{Proxy, shared_cluster};
 use server::Server;
 use tool::Tool;
 
@@ -55,4 +56,17 @@ fn ioredis_cluster() {
 #[test]
 fn node_redis_cluster() {
     passes(&Server::clusters(), || Tool::node("node_redis_cluster.mjs"));
+}
+
+/// In front of a slotmux of its own: of much traffic a monitor is not shown all.
+#[test]
+fn redis_py_monitor() {
+    let [plain, ..] = Server::all();
+    let proxy = Proxy::start(shared_cluster(), |_| {});
+    let alone = Server {
+        title: "slotmux alone",
+        port: proxy.port(),
+        password: None,
+    };
+    passes(&[plain, alone], || Tool::python("redis_py_monitor.py"));
 }

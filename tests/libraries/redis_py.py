@@ -258,19 +258,6 @@ class Checks:
             await asyncio.gather(*[work(number) for number in range(20)])
         equal(await settled(self.client().getdel(self.key("t:sum"))), b"1000")
 
-    async def check_monitor(self):
-        client, marker = self.client(), self.key("monitored")
-        if self.module is redis:
-            with self.client().monitor() as monitor:
-                client.set(marker, 'a "quoted" value')
-                shown = next(found for found in monitor.listen() if marker in found["command"])
-        else:
-            async with self.client().monitor() as monitor:
-                await client.set(marker, 'a "quoted" value')
-                shown = await anext(found async for found in monitor.listen() if marker in found["command"])
-        equal(shown["command"], f'SET {marker} a "quoted" value')
-        equal((shown["db"], shown["client_address"], shown["client_type"]), (0, "127.0.0.1", "tcp"))
-
     async def check_reconnect(self):
         client, other = self.client(), self.client()
         victim = await settled(client.client_id())
