@@ -16,9 +16,11 @@ use crate::clock::{Clock, Tick, ticks, unix_milliseconds};
 use crate::cluster::addr::{Addr, AddressMap};
 use crate::cluster::refresh::RefreshHandle;
 use crate::cluster::topology::{Kind, Topology};
-use crate::config::{ClientLimits, Config, Unknown};
+use crate::config::{ClientLimits, Config, Listener, Personality, Unknown};
 use crate::metrics::WorkerStats;
+use crate::monitor::Monitors;
 use crate::observed::Observed;
+use crate::pause::ClientPause;
 use crate::pool::{Buffers, HeldPool, Memory};
 use crate::process::Process;
 use crate::resp::{Limits, Span};
@@ -86,6 +88,12 @@ pub struct Worker {
     pub waiting: RefCell<VecDeque<Waiting>>,
     /// Whether a task looks after them.
     pub waiting_is_looked_after: Cell<bool>,
+    /// Whether requests are held or shown just now: the one thing that is looked at for each of them.
+    pub attention: Cell<bool>,
+    /// `CLIENT PAUSE`.
+    pub client_pause: ClientPause,
+    /// `MONITOR`.
+    pub monitors: Monitors,
     /// Connected clients.
     pub clients: RefCell<Slab<Rc<Client>>>,
     /// Clients that were sent everything and may take a moment to close; until when.
@@ -148,6 +156,9 @@ impl Worker {
             nodes: RefCell::default(),
             lanes: RefCell::default(),
             waiting: RefCell::default(),
+            attention: Cell::new(false),
+            client_pause: ClientPause::default(),
+            monitors: Monitors::default(),
             waiting_is_looked_after: Cell::new(false),
             clients: RefCell::default(),
             lingering: RefCell::default(),
@@ -229,14 +240,31 @@ impl Worker {
             learned: (self.config.commands.unknown == Unknown::Learn).then_some(&*topology.learned),
             // While nothing is known, nothing is refused for its slots.
             is_one_node: topology.kind == Kind::Standalone || topology.is_empty(),
+            as_cluster: false,
             policies: &self.process.policies,
             now: unix_milliseconds,
         })
     }
 
+    /// What a plan for a request of `client` depends on.
+    pub fn with_knowledge_for<T>(&self, client: &Client, f: impl FnOnce(&Knowledge) -> T) -> T {
+        let as_cluster = self.listener_of(client).personality == Personality::Cluster;
+        self.with_knowledge(|knowledge| {
+            f(&Knowledge {
+                as_cluster,
+                ..*knowledge
+            })
+        })
+    }
+
+    /// The listener that a client came in by.
+    pub fn listener_of(&self, client: &Client) -> &Listener {
+        &self.config.listeners[usize::from(client.listener)]
+    }
+
     /// The configured limits of a client.
     pub fn limits(&self, client: &Client) -> &ClientLimits {
-        &self.config.listeners[usize::from(client.listener)].limits
+        &self.listener_of(client).limits
     }
 
     /// What a request of an authenticated client may announce.

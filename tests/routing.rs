@@ -106,7 +106,6 @@ fn what_would_change_a_shared_connection_is_never_forwarded() {
     let mut client = shared_proxy().client();
     for words in [
         &["SUBSCRIBE", "news"][..],
-        &["MONITOR"],
         &["BLPOP", "list", "1"],
         &["XREAD", "BLOCK", "10", "STREAMS", "s", "$"],
         &["CLIENT", "TRACKING", "ON"],

@@ -98,7 +98,9 @@ const SECTIONS: &[Section] = &[
     empty("Commandstats", false),
     empty("Errorstats", true),
     empty("Latencystats", false),
-    section("Cluster", |_, text| line(text, "cluster_enabled", 0)),
+    section("Cluster", |view, text| {
+        line(text, "cluster_enabled", u8::from(view.host.is_cluster()));
+    }),
     empty("Keyspace", true),
     section("Slotmux", slotmux),
 ];
@@ -151,7 +153,7 @@ fn server(view: &View<'_>, text: &mut String) {
     line(text, "redis_version", view.host.version());
     line(text, "redis_git_sha1", "00000000");
     line(text, "redis_git_dirty", 0);
-    line(text, "redis_mode", "standalone");
+    line(text, "redis_mode", view.host.mode());
     line(text, "os", process::operating_system());
     line(text, "arch_bits", usize::BITS);
     line(text, "process_id", std::process::id());

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use crate::answer::{Host, Outcome, Subject, answer};
 use crate::command::{self, Answer, Command, CommandRef, Route, Unresolved};
-use crate::mail::{answer_kill, answer_list};
+use crate::mail::{answer_kill, answer_list, answer_pause};
+use crate::monitor;
 use crate::operator;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply};
 use crate::resp::write;
@@ -15,6 +16,7 @@ use crate::route::transaction::plan_queued;
 use crate::route::{Plan, Transaction, plan};
 use crate::worker::Worker;
 
+use super::attention::carry_out_attended;
 use super::early::{NO_UPSTREAM, Upstream, needs_upstream};
 use super::forward::{Sending, answer as reply_here, to_node, to_slot};
 use super::request::Request;
@@ -49,20 +51,24 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
         Err(_) => {}
     }
     let mut rewritten = worker.rewritten.take();
-    let plan = worker.with_knowledge(|knowledge| {
+    let plan = worker.with_knowledge_for(client, |knowledge| {
         if client.is_in_transaction() {
             plan_queued(request, command, knowledge, &mut rewritten)
         } else {
             plan(request, command, knowledge, &mut rewritten)
         }
     });
-    let taken = carry_out(worker, client, request, command, plan, &rewritten);
+    let taken = if worker.attention.get() {
+        carry_out_attended(worker, client, request, command, plan, &rewritten)
+    } else {
+        carry_out(worker, client, request, command, plan, &rewritten)
+    };
     worker.give_rewritten(rewritten);
     taken
 }
 
 /// Carries a plan out, if the state of the client allows it.
-fn carry_out(
+pub(super) fn carry_out(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     request: &Request,
@@ -233,7 +239,7 @@ fn answer_here(
     let mut out = worker.buffers.take();
     let outcome = ask(worker, client, what, command, request, &mut out);
     let asks_everyone = match &outcome {
-        Outcome::List(_) | Outcome::Kill(_) => true,
+        Outcome::List(_) | Outcome::Kill(_) | Outcome::Pause(_) | Outcome::Monitor => true,
         Outcome::Ask(question) => question.asks_everyone(),
         _ => false,
     };
@@ -264,6 +270,8 @@ fn answer_here(
         }
         Outcome::List(selection) => answer_list(worker, client, selection, mute),
         Outcome::Kill(kill) => answer_kill(worker, client, kill, mute),
+        Outcome::Pause(pausing) => answer_pause(worker, client, pausing, mute),
+        Outcome::Monitor => monitor::begin(worker, client, mute),
         Outcome::Ask(question) => operator::answer(worker, client, question, request, mute),
     }
     if asks_everyone {
@@ -284,8 +292,14 @@ pub fn answer_into(worker: &Worker, client: &Rc<Client>, request: &Request, out:
         return write::error(out, "ERR slotmux: the command can't be used inside MULTI");
     };
     worker.stats.local.inc();
-    if ask(worker, client, what, command, request, out) == Outcome::OwnLine {
-        client.with_line(worker, |line| line.reply(out));
+    match ask(worker, client, what, command, request, out) {
+        Outcome::OwnLine => {
+            client.with_line(worker, |line| line.reply(out));
+        }
+        Outcome::Monitor => {
+            write::error(out, "ERR MONITOR isn't allowed for DENY BLOCKING client");
+        }
+        _ => {}
     }
 }
 
@@ -298,9 +312,15 @@ fn ask(
     out: &mut Vec<u8>,
 ) -> Outcome {
     let topology = worker.topology.borrow().clone();
+    let addresses = match what {
+        Answer::Cluster => client.with_transport(|transport| transport.addresses()),
+        _ => None,
+    };
+    let local = addresses.flatten().map(|(_, local)| local);
     let host = Host {
         config: &worker.config,
-        listener: &worker.config.listeners[usize::from(client.listener)],
+        listener: worker.listener_of(client),
+        local: local.as_ref(),
         server_version: &topology.server_version,
         process: &*worker.process,
     };

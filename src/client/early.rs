@@ -78,7 +78,7 @@ impl Worker {
 
 impl Client {
     /// Ends the pause if it is for this reason.
-    fn resume_from(self: &Rc<Self>, reason: Pause) {
+    pub fn resume_from(self: &Rc<Self>, reason: Pause) {
         if self.pause.get() == reason {
             self.pause.set(Pause::No);
             self.wake();

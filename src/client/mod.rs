@@ -1,6 +1,7 @@
 //! The downstream side: one accepted connection, its replies, and what is known about it.
 
 use std::cell::{Cell, OnceCell, Ref, RefCell};
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -16,6 +17,7 @@ use queue::Queue;
 use session::{ReplyMode, Session};
 use watch::Watch;
 
+mod attention;
 pub mod dispatch;
 pub mod early;
 pub mod forward;
@@ -59,6 +61,8 @@ pub enum Pause {
     Output,
     /// Until a lane that it needs has room; the lane wakes it.
     Lane,
+    /// Until `CLIENT PAUSE` is over for its next command.
+    Held,
     /// Until there is an upstream, or no more hope for one: see [`early`].
     Upstream,
 }
@@ -321,7 +325,37 @@ impl Client {
 
     /// Whether it has a request that is not taken yet for reasons that are not the client's.
     pub fn waits_for_slotmux(&self) -> bool {
-        matches!(self.pause.get(), Pause::Lane | Pause::Upstream)
+        matches!(
+            self.pause.get(),
+            Pause::Lane | Pause::Upstream | Pause::Held
+        )
+    }
+
+    /// Whether its next command waits for the end of a `CLIENT PAUSE`.
+    pub fn is_held(&self) -> bool {
+        self.pause.get() == Pause::Held
+    }
+
+    /// The number by which it monitors, if it does.
+    pub fn monitor(&self) -> Option<u32> {
+        let session = self.session.borrow();
+        session.as_ref()?.monitor.map(NonZeroU32::get)
+    }
+
+    /// Whether it monitors.
+    pub fn is_monitor(&self) -> bool {
+        self.monitor().is_some()
+    }
+
+    /// Makes it a monitoring client.
+    pub fn set_monitor(&self, number: u32) {
+        let mut session = self.session.borrow_mut();
+        session.get_or_insert_default().monitor = NonZeroU32::new(number);
+    }
+
+    /// Whether it gets nothing until it asks for replies again.
+    pub fn is_silenced(&self) -> bool {
+        self.reply_mode.get() == ReplyMode::Off
     }
 
     /// Whether it waits for the answer to a question to all workers.

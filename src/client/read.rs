@@ -322,7 +322,7 @@ impl Client {
             Pause::InFlight(most) => self.in_flight() <= most,
             Pause::Question => self.in_flight() == 0,
             Pause::Output => self.buffered() <= OUTPUT_PAUSE / 2,
-            Pause::Lane | Pause::Upstream => false,
+            Pause::Lane | Pause::Upstream | Pause::Held => false,
         };
         if over {
             self.pause.set(Pause::No);

@@ -5,9 +5,9 @@
 
 use std::rc::Rc;
 
-use crate::command::Answer;
+use crate::command::{self, Answer, Flags};
 use crate::policy::{self, Governed, NamespaceId, Reply, as_transaction};
-use crate::resp::{Protocol, Span, number, scan_request};
+use crate::resp::{Limits, Protocol, Span, number, scan_request};
 use crate::route::split::Lanes;
 use crate::route::transaction::{Body, Source, body};
 use crate::route::{Plan, Transaction};
@@ -55,6 +55,25 @@ impl Client {
     pub fn queued_commands(&self) -> Option<usize> {
         let transaction = self.transaction.borrow();
         transaction.as_ref().map(|queue| queue.ends.len())
+    }
+
+    /// Whether any request that waits for EXEC is such a one.
+    pub fn has_queued(&self, is_such: impl Fn(&[u8], &[Span]) -> bool) -> bool {
+        // They were within the limits when they came.
+        let limits = Limits {
+            max_request: usize::MAX,
+            max_args: usize::MAX,
+            max_bulk: usize::MAX,
+            ..Limits::default()
+        };
+        let transaction = self.transaction.borrow();
+        transaction.as_ref().is_some_and(|queue| {
+            let mut args = Vec::new();
+            queue.requests().any(|bytes| {
+                let _ = scan_request(bytes, &limits, &mut args);
+                is_such(bytes, &args)
+            })
+        })
     }
 
     /// Something was refused: if it was inside a transaction, EXEC runs nothing.
@@ -222,7 +241,7 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
         .zip(&spans)
         .map(|(bytes, args)| Request { bytes, args })
         .collect();
-    let body = match worker.with_knowledge(|knowledge| body(&requests, knowledge)) {
+    let body = match worker.with_knowledge_for(client, |knowledge| body(&requests, knowledge)) {
         Ok(body) => body,
         Err(text) => return refuse(worker, client, &text),
     };
@@ -330,6 +349,9 @@ fn send(
     let is_split = manner.is_split;
     worker.stats.transactions.inc();
     worker.stats.transactions_split.add(is_split.into());
+    if worker.attention.get() {
+        show(worker, client, requests);
+    }
     for counted in &body.counted {
         let request = &requests[counted.command];
         if counted.is_sent {
@@ -415,5 +437,16 @@ fn send(
                 worker.retry_later(entry, bytes);
             }
         }
+    }
+}
+
+/// Shows what a transaction runs to those who monitor, in its order; EXEC itself comes behind.
+fn show(worker: &Worker, client: &Client, requests: &[Request]) {
+    let is_admin = |request: &&Request| {
+        command::resolve(request.bytes, request.args)
+            .is_ok_and(|command| command.flags.contains(Flags::ADMIN))
+    };
+    for request in requests.iter().filter(|request| !is_admin(request)) {
+        worker.show_to_monitors(client, request);
     }
 }

@@ -75,6 +75,20 @@ impl Client {
         self.reply(worker, seq, bytes);
     }
 
+    /// Bytes that answer no request. Only for a client whose replies come whole: between two of them is any moment.
+    pub fn push(self: &Rc<Self>, worker: &Worker, bytes: &[u8]) {
+        if self.is_closed() {
+            return;
+        }
+        let mut out = self.out.borrow_mut();
+        if out.capacity() == 0 {
+            *out = worker.buffers.take();
+        }
+        out.extend_from_slice(bytes);
+        drop(out);
+        worker.turn.touch_client(self);
+    }
+
     /// Everything before `head` is answered: lets a client go on that waited for that.
     fn answered(&self, head: u32) {
         self.head_seq.set(head);

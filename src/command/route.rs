@@ -21,7 +21,7 @@ pub enum Route {
     /// May hold its connection up, so it needs one of its own. Ask [`super::blocks`] first: XREAD and XREADGROUP
     /// block only when BLOCK is given and are [`Route::Keyed`] otherwise.
     Blocking,
-    /// Turns its connection into a stream of pushes: SUBSCRIBE and its kin, MONITOR.
+    /// Turns its connection into a stream of pushes: SUBSCRIBE and its kin.
     Subscribe,
     /// Nowhere, for this reason; [`super::refused_error`] makes the reply of it.
     Refused(&'static str),
@@ -69,13 +69,15 @@ pub enum Answer {
     Client,
     /// INFO.
     Info,
+    /// MONITOR.
+    Monitor,
     /// CONFIG GET and CONFIG HELP.
     Config,
     /// ROLE.
     Role,
     /// TIME.
     Time,
-    /// CLUSTER and its subcommands, ASKING, READONLY, READWRITE: answered as a server outside any cluster does.
+    /// CLUSTER and its subcommands, ASKING, READONLY, READWRITE: answered as the listener's personality has it.
     Cluster,
     /// ACL WHOAMI.
     Acl,

@@ -93,6 +93,10 @@ pub struct Listener {
     pub name: String,
     /// The addresses it listens on; never empty.
     pub bind: Vec<Bind>,
+    /// As what slotmux shows itself to its clients.
+    pub personality: Personality,
+    /// Where clients are told that the cluster is, if slotmux shows itself as one. `None`: where they connected to.
+    pub announce: Option<Addr>,
     /// Clients that send nothing for this long are closed. `None`: never.
     pub idle_timeout: Option<Duration>,
     /// Idle time after which the kernel probes a connection. `None`: no probes.
@@ -101,6 +105,16 @@ pub struct Listener {
     pub limits: ClientLimits,
     /// The user that `AUTH <password>` without a name means.
     pub default_user: String,
+}
+
+/// As what slotmux shows itself to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Personality {
+    /// One Redis outside any cluster.
+    #[default]
+    Standalone,
+    /// A cluster of one primary with every slot, for clients that know nothing else.
+    Cluster,
 }
 
 /// One address to listen on.
@@ -228,10 +242,14 @@ pub struct TopologyRefresh {
 }
 
 /// `[commands]`
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commands {
     /// What happens to commands that slotmux' table lacks.
     pub unknown: Unknown,
+    /// Whether clients may use MONITOR.
+    pub monitor: bool,
+    /// Commands that are shown to those who do, per second and worker.
+    pub monitor_rate: u32,
 }
 
 /// What happens to commands that slotmux' table lacks.

@@ -50,6 +50,7 @@ pub fn explain_offline(
             Ok(topology) => topology.kind == Kind::Standalone,
             Err(_) => config.cluster.kind == config::Kind::Standalone,
         },
+        as_cluster: false,
         policies: &Policies::new(config),
         now: unix_milliseconds,
     };

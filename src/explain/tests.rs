@@ -74,6 +74,7 @@ fn told_under(file: &str, line: &str, learned: Option<&Learned>) -> Explanation 
     let knowledge = Knowledge {
         learned,
         is_one_node: false,
+        as_cluster: false,
         policies: &policies,
         now: || NOW,
     };

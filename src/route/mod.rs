@@ -8,9 +8,12 @@ use crate::command::{
 use crate::policy::{Decision, NamespaceId, Policies, govern, permitted, permitted_everywhere};
 use crate::slot::{Slot, slot_of};
 
+use in_slot::keys_in_slot;
+
 pub mod big_replies;
 pub mod broadcast;
 pub mod gather;
+mod in_slot;
 pub mod page;
 pub mod parts;
 pub mod scan;
@@ -100,6 +103,8 @@ pub struct Knowledge<'a> {
     pub learned: Option<&'a Learned>,
     /// Whether one node has every slot, so that nothing is split or refused for its slots.
     pub is_one_node: bool,
+    /// Whether slotmux shows itself to the client as a cluster.
+    pub as_cluster: bool,
     /// Namespaces and their policies.
     pub policies: &'a Policies,
     /// Unix time in milliseconds, for commands that name a moment.
@@ -151,6 +156,10 @@ pub fn plan(
         Route::AnyNode => Plan::Anywhere { write },
         Route::AllPrimaries(merge) => everywhere(command, merge, write, knowledge),
         Route::Scan => scan_page(request, command, knowledge),
+        Route::Answer(Answer::Cluster) if knowledge.as_cluster => {
+            let keys = keys_in_slot(request, command, knowledge);
+            keys.unwrap_or(Plan::Answer(Answer::Cluster, command))
+        }
         Route::Answer(what) => Plan::Answer(what, command),
         Route::Transaction => transaction(request, command, knowledge),
         Route::Blocking if !blocks(command, request.bytes, request.args) => {
@@ -162,7 +171,7 @@ pub fn plan(
         )),
         Route::Subscribe => refuse(&refused_error(
             command.full_name,
-            "subscriptions and MONITOR are not supported yet",
+            "subscriptions are not supported yet",
         )),
         Route::Refused(reason) => refuse(&refused_error(command.full_name, reason)),
     }
@@ -368,6 +377,7 @@ mod tests {
         let knowledge = Knowledge {
             learned: None,
             is_one_node: false,
+            as_cluster: false,
             policies: &Policies::default(),
             now: || 0,
         };

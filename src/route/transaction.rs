@@ -157,7 +157,13 @@ fn in_multi(name: &str) -> Plan {
 /// Whether slotmux can answer this in the middle of EXEC's reply. CLIENT REPLY would change its form half way; the others
 /// wait for other workers.
 fn may_be_queued(what: Answer, command: &Command) -> bool {
-    const WAITING: [&str; 3] = ["client|list", "client|kill", "client|reply"];
+    const WAITING: [&str; 5] = [
+        "client|list",
+        "client|kill",
+        "client|reply",
+        "client|pause",
+        "client|unpause",
+    ];
     !matches!(what, Answer::Slotmux) && !WAITING.contains(&command.full_name)
 }
 

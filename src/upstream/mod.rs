@@ -235,6 +235,14 @@ impl Worker {
             .collect()
     }
 
+    /// Whether a command that may write is on its way, or waits for another try.
+    pub fn has_writes_on_their_way(&self) -> bool {
+        let mut waits = false;
+        self.each_waiting(|entry| waits |= entry.write);
+        let is_sent = |lane: &Rc<Lane>| lane.entries().borrow().iter().any(|entry| entry.write);
+        waits || self.lanes().iter().any(is_sent)
+    }
+
     fn open_lane(self: &Rc<Self>, node: NodeId, protocol: Protocol, class: Class) -> Rc<Lane> {
         let addr = self.nodes.borrow().node(node).addr.clone();
         let lane = Rc::new(Lane::new(node, addr, protocol, class, self.clock.now()));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotmux::config::{Bind, Config, Format, Kind, Unknown, keys};
+use slotmux::config::{Bind, Config, Format, Kind, Personality, Unknown, keys};
 
 use crate::{CLUSTER, loaded};
 
@@ -25,6 +25,8 @@ drain_timeout = "2s"
 [[listener]]
 name = "inside"
 bind = ["127.0.0.1:6380", "[::1]:6380, unix:s.sock"]
+personality = "cluster"
+announce = "slotmux.example.net:7000"
 idle_timeout = "5m"
 tcp_keepalive = "none"
 default_user = "app"
@@ -67,6 +69,8 @@ refresh = "1m"
 min_interval = "1s"
 [commands]
 unknown = "reject"
+monitor = "off"
+monitor_rate = 77
 [admin]
 bind = "none"
 [log]
@@ -116,6 +120,11 @@ fn every_key_is_read() {
             Bind::Unix("s.sock".into())
         ]
     );
+    assert_eq!(listener.personality, Personality::Cluster);
+    let announced = listener.announce.as_ref().map(ToString::to_string);
+    assert_eq!(announced.as_deref(), Some("slotmux.example.net:7000"));
+    let commands = &config.commands;
+    assert_eq!((commands.monitor, commands.monitor_rate), (false, 77));
     assert_eq!(
         (listener.idle_timeout, listener.tcp_keepalive),
         (Some(Duration::from_secs(300)), None)

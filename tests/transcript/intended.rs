@@ -135,13 +135,10 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("PUNSUBSCRIBE", SUBSCRIPTIONS),
     ("SSUBSCRIBE c", SUBSCRIPTIONS),
     ("SUNSUBSCRIBE c", SUBSCRIPTIONS),
-    ("MONITOR", SUBSCRIPTIONS),
     (
         "CLIENT TRACKING ON",
         "ERR slotmux: CLIENT TRACKING is not supported yet",
     ),
-    ("CLIENT PAUSE 1", PAUSE),
-    ("CLIENT UNPAUSE", PAUSE),
     ("CONFIG RESETSTAT", EVERY_NODE),
     ("CONFIG SET maxmemory 0", EVERY_NODE),
     ("FUNCTION DUMP", EVERY_NODE),
@@ -155,9 +152,7 @@ pub const NOT_YET: &[(&str, &str)] = &[
 ];
 
 const BLOCKING: &str = "ERR slotmux: '%' is refused: blocking commands are not supported yet";
-const SUBSCRIPTIONS: &str =
-    "ERR slotmux: '%' is refused: subscriptions and MONITOR are not supported yet";
-const PAUSE: &str = "ERR slotmux: CLIENT PAUSE and UNPAUSE are not supported yet";
+const SUBSCRIPTIONS: &str = "ERR slotmux: '%' is refused: subscriptions are not supported yet";
 const EVERY_NODE: &str = "ERR slotmux: '%' is refused: \
     it needs an answer from every node, and these cannot be joined yet";
 

@@ -23,7 +23,7 @@ pub(super) static SERVER: &[Command] = &[
     cmd("lolwut",           -1, NONE, AnyNode,                "5.0.0",        "readonly fast"),
     container("memory",     -2, NONE, Keyed,                  "4.0.0",        "", MEMORY_SUBCOMMANDS),
     container("module",     -2, NONE, Refused(ONE_NODE),      "4.0.0",        "", MODULE_SUBCOMMANDS),
-    cmd("monitor",           1, NONE, Subscribe,              "1.0.0",        "admin noscript loading stale"),
+    cmd("monitor",           1, NONE, Answer(A::Monitor),     "1.0.0",        "admin noscript loading stale"),
     cmd("psync",            -3, NONE, Refused(BETWEEN_NODES), "2.8.0", "admin noscript no_async_loading no_multi"),
     cmd("replconf",         -1, NONE, Refused(BETWEEN_NODES), "3.0.0", "admin noscript loading stale allow_busy"),
     cmd("replicaof",         3, NONE, Refused(ONE_NODE),      "5.0.0",        "admin noscript stale no_async_loading"),

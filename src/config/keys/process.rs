@@ -42,11 +42,25 @@ pub(super) const SERVER: &[Key<Server>] = &[
     ),
 ];
 
-pub(super) const COMMANDS: &[Key<Commands>] = &[key(
-    "unknown",
-    |c, v, r| put(&mut c.unknown, v.choice(UNKNOWN, r)),
-    |c| choice(UNKNOWN, &c.unknown),
-)];
+pub(super) const COMMANDS: &[Key<Commands>] = &[
+    key(
+        "unknown",
+        |c, v, r| put(&mut c.unknown, v.choice(UNKNOWN, r)),
+        |c| choice(UNKNOWN, &c.unknown),
+    ),
+    key(
+        "monitor",
+        |c, v, r| put(&mut c.monitor, v.choice(SWITCH, r)),
+        |c| choice(SWITCH, &c.monitor),
+    ),
+    key(
+        "monitor_rate",
+        |c, v, r| put(&mut c.monitor_rate, v.integer(1..=10_000_000, r)),
+        |c| c.monitor_rate.to_string(),
+    ),
+];
+
+const SWITCH: &[(&str, bool)] = &[("on", true), ("off", false)];
 
 const UNKNOWN: &[(&str, Unknown)] = &[("learn", Unknown::Learn), ("reject", Unknown::Reject)];
 

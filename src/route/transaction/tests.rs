@@ -51,6 +51,7 @@ fn body_of(lines: &str, policies: &Policies, is_one_node: bool) -> Result<Body, 
     let knowledge = Knowledge {
         learned: None,
         is_one_node,
+        as_cluster: false,
         policies,
         now: || 0,
     };
