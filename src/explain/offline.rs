@@ -51,6 +51,7 @@ pub fn explain_offline(
             Err(_) => config.cluster.kind == config::Kind::Standalone,
         },
         policies: &Policies::new(config),
+        commands: &config.commands,
         now: unix_milliseconds,
     };
     let surroundings = Surroundings {

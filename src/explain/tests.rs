@@ -75,6 +75,7 @@ fn told_under(file: &str, line: &str, learned: Option<&Learned>) -> Explanation 
         learned,
         is_one_node: false,
         policies: &policies,
+        commands: &loaded.config.commands,
         now: || NOW,
     };
     let around = Surroundings {

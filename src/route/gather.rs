@@ -8,11 +8,12 @@ use std::rc::Rc;
 use crate::command::Merge;
 use crate::policy::Reply;
 use crate::resp::reply::ReplyScanner;
-use crate::resp::{number, write};
+use crate::resp::{elements_of, integer_of as integer, number, write};
 use crate::slot::Slot;
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
+use super::joined::{info, latency, settings, slowlog, texts, totals};
 use super::page::{Outcome, Page, ask_again};
 
 /// A request that was sent in parts.
@@ -20,23 +21,35 @@ pub struct Gather {
     /// The request as a whole. Where it may have written, a failure may have left the other parts done.
     whole: InFlight,
     merge: Merge,
-    /// The page of a SCAN that it is, if it is one.
-    page: Option<Page>,
-    /// For [`Merge::Elements`]: the part that holds each element, in the order of the request's keys.
-    order: Vec<u32>,
+    known: Known,
     parts: RefCell<Vec<Vec<u8>>>,
     missing: Cell<usize>,
     bytes: Cell<usize>,
 }
 
+/// What the merging needs to know besides the parts.
+pub enum Known {
+    /// Nothing.
+    Nothing,
+    /// For [`Merge::Elements`]: the part that holds each element, in the order of the request's keys.
+    Order(Vec<u32>),
+    /// For [`Merge::Texts`]: the address of each part's node.
+    Nodes(Vec<String>),
+    /// It is an INFO; slotmux' own answer.
+    Info(Vec<u8>),
+    /// It is a CONFIG GET; slotmux' own answer.
+    Settings(Vec<u8>),
+    /// It is one page of a SCAN.
+    Page(Page),
+}
+
 impl Gather {
     /// A reply of `parts` parts for a request.
-    pub fn new(whole: InFlight, merge: Merge, order: Vec<u32>, parts: usize) -> Gather {
+    pub fn new(whole: InFlight, merge: Merge, known: Known, parts: usize) -> Gather {
         Gather {
             whole,
             merge,
-            page: None,
-            order,
+            known,
             parts: RefCell::new(vec![Vec::new(); parts]),
             missing: Cell::new(parts),
             bytes: Cell::new(0),
@@ -45,15 +58,15 @@ impl Gather {
 
     /// The one reply that is a page of a SCAN.
     pub fn of_page(whole: InFlight, page: Page) -> Gather {
-        Gather {
-            page: Some(page),
-            ..Gather::new(whole, Merge::First, Vec::new(), 1)
-        }
+        Gather::new(whole, Merge::First, Known::Page(page), 1)
     }
 
     /// The page of a SCAN that it is.
     pub fn page(&self) -> Option<&Page> {
-        self.page.as_ref()
+        match &self.known {
+            Known::Page(page) => Some(page),
+            _ => None,
+        }
     }
 
     /// The entry of part `part`, which is to be sent in `len` bytes.
@@ -100,13 +113,7 @@ impl Gather {
                 let mut reply = worker.buffers.take();
                 if !self.whole.mute && !self.whole.client.is_closed() {
                     let parts = self.parts.borrow();
-                    if merged(
-                        &parts,
-                        self.merge,
-                        &self.order,
-                        self.whole.write,
-                        &mut reply,
-                    ) {
+                    if self.merge(&parts, &mut reply) {
                         worker.stats.errors.inc();
                     }
                     drop(parts);
@@ -121,6 +128,21 @@ impl Gather {
         }
     }
 
+    /// Appends the one reply, and tells whether it is an error.
+    fn merge(&self, parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
+        let order = match &self.known {
+            Known::Info(own) => {
+                info::joined(own, parts, out);
+                return false;
+            }
+            Known::Settings(own) => return settings::joined(own, parts, out),
+            Known::Nodes(nodes) => return texts::joined(parts, nodes, out),
+            Known::Order(order) => &order[..],
+            Known::Nothing | Known::Page(_) => &[],
+        };
+        merged(parts, self.merge, order, self.whole.write, out)
+    }
+
     /// What has come of a part's reply broke off: it begins anew.
     pub fn forget(&self, worker: &Worker, part: u32) {
         let half = std::mem::take(&mut self.parts.borrow_mut()[part as usize]).len();
@@ -130,7 +152,9 @@ impl Gather {
 
     /// Whether the page of a SCAN that has come is void and was asked for again. Else it is made the client's.
     fn asks_again(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
-        let Some(page) = &self.page else { return false };
+        let Some(page) = self.page() else {
+            return false;
+        };
         let client = &self.whole.client;
         if client.is_closed() {
             return false;
@@ -166,6 +190,12 @@ pub fn merged(
         .map(Vec::as_slice)
         .filter(|part| part.starts_with(b"-"))
         .collect();
+    match merge {
+        Merge::AnyOk => return one_of(parts, |part| part.starts_with(b"+"), out),
+        Merge::Running => return one_of(parts, function_runs, out),
+        Merge::Texts => return texts::joined(parts, &[], out),
+        _ => {}
+    }
     if let Some(first) = failed.first() {
         if write && failed.len() < parts.len() {
             let done = parts.len() - failed.len();
@@ -190,6 +220,13 @@ pub fn merged(
         Merge::Concat => concat(parts, out),
         Merge::Least => least(parts).map(|least| write::integer(out, least)),
         Merge::Drawn => drawn(parts, fastrand::u64).map(|key| out.extend_from_slice(&parts[key])),
+        Merge::Newest(most) => slowlog::newest(parts, most, out),
+        Merge::History => latency::history(parts, out),
+        Merge::Latest => latency::latest(parts, out),
+        Merge::Histogram => latency::histogram(parts, out),
+        Merge::Totals => totals::totals(parts, out),
+        // They had their turn above.
+        Merge::AnyOk | Merge::Running | Merge::Texts => None,
     };
     if done.is_none() {
         out.truncate(start);
@@ -198,9 +235,30 @@ pub fn merged(
     done.is_none()
 }
 
-/// An integer reply.
-fn integer(part: &[u8]) -> Option<i64> {
-    number::parse_i64(part.strip_prefix(b":")?.strip_suffix(b"\r\n")?)
+/// Appends the first part that `is_it`; else the error that matters most, if there is one, or else the first part.
+/// Tells whether it is an error.
+fn one_of(parts: &[Vec<u8>], is_it: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> bool {
+    // A node that has nothing to stop says so; one that could not stop what runs is worth more.
+    let idle = |part: &[u8]| part.starts_with(b"-NOTBUSY");
+    let mut all = parts.iter().map(Vec::as_slice);
+    let found = all
+        .clone()
+        .find(|part| is_it(part))
+        .or_else(|| {
+            all.clone()
+                .find(|part| part.starts_with(b"-") && !idle(part))
+        })
+        .or_else(|| all.next());
+    out.extend_from_slice(found.unwrap_or_default());
+    found.is_none_or(|part| part.starts_with(b"-"))
+}
+
+/// Whether a reply to FUNCTION STATS tells of a script that runs.
+fn function_runs(reply: &[u8]) -> bool {
+    let fields = elements_of(reply).unwrap_or_default();
+    let is_told =
+        |field: &&[u8]| matches!(field.first(), Some(b'*' | b'%')) && *field != b"*-1\r\n";
+    fields.get(1).is_some_and(is_told)
 }
 
 /// Adds up integer replies.

@@ -52,6 +52,7 @@ fn body_of(lines: &str, policies: &Policies, is_one_node: bool) -> Result<Body, 
         learned: None,
         is_one_node,
         policies,
+        commands: &crate::config::Commands::default(),
         now: || 0,
     };
     body(&requests, &knowledge)
