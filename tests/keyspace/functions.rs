@@ -134,9 +134,15 @@ fn what_runs_for_ever_is_killed() {
             }
             poll_until(PATIENCE, "the script to be killed", || {
                 let reply = killer.call(&kill);
-                reply == Value::ok() || !reply.error().starts_with("NOTBUSY")
+                let is_killed = reply == Value::ok();
+                assert!(
+                    is_killed || reply.error().starts_with("NOTBUSY"),
+                    "{reply:?}"
+                );
+                is_killed
             });
-            assert!(runner.read().error().contains("killed"), "{run:?}");
+            let reply = runner.read();
+            assert!(reply.error().contains("killed"), "{run:?} {reply:?}");
             let reply = killer.call(&kill);
             assert!(reply.error().starts_with("NOTBUSY"), "{reply:?}");
         }

@@ -176,6 +176,11 @@ fn latencies_of_all_nodes() {
         );
 
         for node in 0..3 {
+            let threshold = ["CONFIG", "SET", "latency-monitor-threshold", "0"];
+            cluster.query::<String>(node, &threshold).expect("OK");
+        }
+        assert!(client.call(&["LATENCY", "RESET"]).integer() >= 0);
+        for node in 0..3 {
             for _ in 0..=node {
                 client.call(&["SETRANGE", &key_on(&cluster, node, 0), "0", "x"]);
             }
