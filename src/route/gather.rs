@@ -8,12 +8,12 @@ use std::rc::Rc;
 use crate::command::Merge;
 use crate::policy::Reply;
 use crate::resp::reply::ReplyScanner;
-use crate::resp::{elements_of, integer_of as integer, number, write};
+use crate::resp::{integer_of as integer, number, write};
 use crate::slot::Slot;
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
-use super::joined::{info, latency, settings, slowlog, texts, totals};
+use super::joined::{info, latency, settings, slowlog, stops, texts, totals};
 use super::page::{Outcome, Page, ask_again};
 
 /// A request that was sent in parts.
@@ -191,8 +191,8 @@ pub fn merged(
         .filter(|part| part.starts_with(b"-"))
         .collect();
     match merge {
-        Merge::AnyOk => return one_of(parts, |part| part.starts_with(b"+"), out),
-        Merge::Running => return one_of(parts, function_runs, out),
+        Merge::AnyOk => return stops::any_ok(parts, out),
+        Merge::Running => return stops::running(parts, out),
         Merge::Texts => return texts::joined(parts, &[], out),
         _ => {}
     }
@@ -233,32 +233,6 @@ pub fn merged(
         write::error(out, "ERR slotmux: the nodes' replies do not fit together");
     }
     done.is_none()
-}
-
-/// Appends the first part that `is_it`; else the error that matters most, if there is one, or else the first part.
-/// Tells whether it is an error.
-fn one_of(parts: &[Vec<u8>], is_it: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> bool {
-    // A node that has nothing to stop says so; one that could not stop what runs is worth more.
-    let idle = |part: &[u8]| part.starts_with(b"-NOTBUSY");
-    let mut all = parts.iter().map(Vec::as_slice);
-    let found = all
-        .clone()
-        .find(|part| is_it(part))
-        .or_else(|| {
-            all.clone()
-                .find(|part| part.starts_with(b"-") && !idle(part))
-        })
-        .or_else(|| all.next());
-    out.extend_from_slice(found.unwrap_or_default());
-    found.is_none_or(|part| part.starts_with(b"-"))
-}
-
-/// Whether a reply to FUNCTION STATS tells of a script that runs.
-fn function_runs(reply: &[u8]) -> bool {
-    let fields = elements_of(reply).unwrap_or_default();
-    let is_told =
-        |field: &&[u8]| matches!(field.first(), Some(b'*' | b'%')) && *field != b"*-1\r\n";
-    fields.get(1).is_some_and(is_told)
 }
 
 /// Adds up integer replies.

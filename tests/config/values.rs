@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotmux::config::{Bind, Config, Format, Kind, Unknown, keys};
+use slotmux::config::{Administer, Bind, Config, Format, Keys, Kind, Unknown, keys};
 
 use crate::{CLUSTER, loaded};
 
@@ -67,6 +67,8 @@ refresh = "1m"
 min_interval = "1s"
 [commands]
 unknown = "reject"
+keys = "reject"
+admin = "fanout"
 [admin]
 bind = "none"
 [log]
@@ -182,6 +184,10 @@ fn every_key_is_read() {
     assert_eq!(
         (topology.refresh, topology.min_interval),
         (Duration::from_secs(60), Duration::from_secs(1))
+    );
+    assert_eq!(
+        (config.commands.keys, config.commands.admin),
+        (Keys::Reject, Administer::Fanout)
     );
     assert_eq!(
         (config.commands.unknown, config.admin.bind),

@@ -65,6 +65,7 @@ pub const LOOSE: &[(&str, Likeness, &str)] = &[
     ("FUNCTION DUMP", Type, HASH_SEED),
     ("FUNCTION LIST", UnorderedWithin, HASH_SEED),
     ("LATENCY HISTOGRAM", Type, CLOCK),
+    ("MEMORY DOCTOR", Type, NODE_OVERHEAD),
     ("MEMORY MALLOC-STATS", Type, NODE_OVERHEAD),
     ("MEMORY STATS", Type, NODE_OVERHEAD),
     ("SLOWLOG GET", Type, CLOCK),

@@ -199,7 +199,8 @@ fn every_command_has_a_line() {
     let missing: Vec<&str> = generate::commands_of_7_0()
         .filter(|command| !command.is_container() && !command.full_name.starts_with("cluster|"))
         .map(|command| command.full_name)
-        .filter(|name| !with_line.contains(name) && *name != "quit")
+        // QUIT would end the transcript; a BGREWRITEAOF is refused while the one before it runs.
+        .filter(|name| !with_line.contains(name) && !["quit", "bgrewriteaof"].contains(name))
         .collect();
     assert_eq!(missing, [""; 0], "commands of the table without a line");
 }

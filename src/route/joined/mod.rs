@@ -6,6 +6,7 @@ pub mod info;
 pub mod latency;
 pub mod settings;
 pub mod slowlog;
+pub mod stops;
 pub mod texts;
 pub mod totals;
 
