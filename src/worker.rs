@@ -28,6 +28,7 @@ use crate::route::Knowledge;
 use crate::route::big_replies::BigReplies;
 use crate::route::scan::Itinerary;
 use crate::route::slots::Slots;
+use crate::route::whole::Reach;
 use crate::scripts::Noted;
 use crate::slot::{SLOTS, Slot};
 use crate::transport::Transport;
@@ -226,6 +227,17 @@ impl Worker {
         self.primaries.borrow().clone()
     }
 
+    /// The nodes that a command for all of them reaches.
+    pub fn nodes_of(&self, reach: Reach) -> Vec<NodeId> {
+        let mut nodes = self.primaries();
+        if reach == Reach::Nodes {
+            let topology = self.topology.borrow();
+            let replicas = topology.shards.iter().flat_map(|shard| &shard.replicas);
+            nodes.extend(replicas.map(|node| self.node_at(node.addr.clone())));
+        }
+        nodes
+    }
+
     /// The node for a command without keys: always the same for a client, so that its order holds.
     pub fn any_node(&self, client: &Client) -> Option<NodeId> {
         let primaries = self.primaries.borrow();
@@ -242,6 +254,7 @@ impl Worker {
             is_one_node: topology.kind == Kind::Standalone || topology.is_empty(),
             as_cluster: false,
             policies: &self.process.policies,
+            commands: &self.config.commands,
             now: unix_milliseconds,
         })
     }

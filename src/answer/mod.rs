@@ -24,7 +24,7 @@ mod slotmux;
 pub use client_kill::Kill;
 pub use client_line::{Address, ClientKind, ClientLine, Held};
 pub use client_list::Selection;
-pub use info::Facts;
+pub use info::{Facts, human, info_of_nodes};
 pub use slotmux::Question;
 
 /// One client at the moment of its request. Made from the client's own state before [`answer`], and put back

@@ -13,6 +13,7 @@ use crate::route::broadcast::broadcast;
 use crate::route::page::page;
 use crate::route::split::split;
 use crate::route::transaction::plan_queued;
+use crate::route::with_nodes::answer_with_nodes;
 use crate::route::{Plan, Transaction, plan};
 use crate::worker::Worker;
 
@@ -172,10 +173,15 @@ pub(super) fn carry_out(
             }
             None => refuse(worker, client, NO_NODE),
         },
-        Plan::Everywhere { merge, write } => match worker.primaries() {
-            primaries if primaries.is_empty() => refuse(worker, client, NO_NODE),
-            primaries => broadcast(worker, client, request, merge, write, &primaries),
-        },
+        Plan::Everywhere { .. } if worker.primaries().is_empty() => refuse(worker, client, NO_NODE),
+        Plan::Everywhere {
+            merge,
+            write,
+            reach,
+        } => broadcast(worker, client, request, merge, write, reach),
+        Plan::AnswerWithNodes(what, command) => {
+            answer_with_nodes(worker, client, what, command, request)
+        }
         Plan::Scan { cursor } => page(worker, client, request, cursor)
             .unwrap_or_else(|text| refuse(worker, client, text)),
         Plan::Answer(what, command) => answer_here(worker, client, what, command, request),
@@ -223,7 +229,7 @@ pub(super) fn refuse_with(worker: &Worker, client: &Rc<Client>, reply: &[u8]) ->
 }
 
 /// Answers a command about the connection or about slotmux itself.
-fn answer_here(
+pub(crate) fn answer_here(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     what: Answer,
@@ -237,7 +243,7 @@ fn answer_here(
     }
     let replies = client.reply_mode.get();
     let mut out = worker.buffers.take();
-    let outcome = ask(worker, client, what, command, request, &mut out);
+    let outcome = own_answer(worker, client, what, command, request, &mut out);
     let asks_everyone = match &outcome {
         Outcome::List(_) | Outcome::Kill(_) | Outcome::Pause(_) | Outcome::Monitor => true,
         Outcome::Ask(question) => question.asks_everyone(),
@@ -292,7 +298,7 @@ pub fn answer_into(worker: &Worker, client: &Rc<Client>, request: &Request, out:
         return write::error(out, "ERR slotmux: the command can't be used inside MULTI");
     };
     worker.stats.local.inc();
-    match ask(worker, client, what, command, request, out) {
+    match own_answer(worker, client, what, command, request, out) {
         Outcome::OwnLine => {
             client.with_line(worker, |line| line.reply(out));
         }
@@ -303,7 +309,8 @@ pub fn answer_into(worker: &Worker, client: &Rc<Client>, request: &Request, out:
     }
 }
 
-fn ask(
+/// Appends slotmux' own answer, and says what is left to do.
+pub(crate) fn own_answer(
     worker: &Worker,
     client: &Rc<Client>,
     what: Answer,

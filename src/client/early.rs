@@ -47,7 +47,10 @@ pub fn needs_upstream<T>(
                 && worker.config.commands.unknown == Unknown::Learn
                 && matches!(command, Err(Unresolved::Command))
         }
-        Plan::Answer(..) | Plan::Transaction(_) | Plan::Refuse(_) => false,
+        // Until there is one slotmux answers for itself.
+        Plan::AnswerWithNodes(..) | Plan::Answer(..) | Plan::Transaction(_) | Plan::Refuse(_) => {
+            false
+        }
     }
 }
 

@@ -20,6 +20,8 @@ commands (`COMMAND`). It is sent by its keys if it has any and if its flags say 
 | by key or any node | By its keys; a call without keys goes to any node. |
 | any node | To one node: every node gives the same answer. |
 | all primaries | To every primary; the replies are put together. |
+| all nodes, if allowed | With `commands.admin = \"fanout\"` to every node, replicas included; else refused. |
+| by key, if allowed | With `commands.admin = \"fanout\"`: `OBJECT` and the like by their key, `SLEEP` and `SET-ACTIVE-EXPIRE` to all nodes. Else refused. |
 | one primary after the other | To the primary whose turn it is; the cursor tells which is next. |
 | slotmux | Answered by slotmux itself. |
 | own connection | May block, so it needs an upstream connection of its own. |
@@ -109,6 +111,8 @@ fn route(command: &Command) -> String {
         Route::Split(merge) => return format!("by key, split ({})", merged(merge)),
         Route::AnyNode => "any node",
         Route::AllPrimaries(merge) => return format!("all primaries ({})", merged(merge)),
+        Route::AllNodes(merge) => return format!("all nodes, if allowed ({})", merged(merge)),
+        Route::Debug => "by key, if allowed",
         Route::Scan => "one primary after the other",
         Route::Answer(_) => "slotmux",
         Route::Transaction => "transaction",
@@ -133,5 +137,12 @@ pub fn merged(merge: Merge) -> &'static str {
         Merge::Concat => "joined",
         Merge::Least => "the smallest",
         Merge::Drawn => "one, drawn by the number of keys",
+        Merge::AnyOk => "OK if one says so",
+        Merge::Running => "that of the node that runs one",
+        Merge::Newest(_) => "the newest entries",
+        Merge::History => "joined by time",
+        Merge::Latest => "per event the last and the worst",
+        Merge::Histogram | Merge::Totals => "added up",
+        Merge::Texts => "a text per node",
     }
 }

@@ -12,6 +12,10 @@ pub enum Route {
     AnyNode,
     /// To every primary, the replies merged.
     AllPrimaries(Merge),
+    /// Only where `commands.admin` lets it: to every node, replicas included, the replies merged.
+    AllNodes(Merge),
+    /// DEBUG: where `commands.admin` lets it, by its subcommand.
+    Debug,
     /// SCAN: to the primary whose turn it is.
     Scan,
     /// Nowhere: slotmux answers it itself.
@@ -46,6 +50,38 @@ pub enum Merge {
     Least,
     /// The key of one node, drawn by how many keys each has.
     Drawn,
+    /// One part's success is enough: there was something to stop on that node.
+    AnyOk,
+    /// The part of the node that runs a script, if one does.
+    Running,
+    /// The newest entries of all SLOWLOGs, at most so many.
+    Newest(u32),
+    /// LATENCY HISTORY: what all nodes measured, by time.
+    History,
+    /// LATENCY LATEST: per event the last time and the worst.
+    Latest,
+    /// LATENCY HISTOGRAM: the calls of all nodes.
+    Histogram,
+    /// MEMORY STATS: sums of what is counted, the largest of what is a ratio.
+    Totals,
+    /// A text of each node, with its address; one text where all say the same.
+    Texts,
+}
+
+impl Merge {
+    /// Whether what is merged so changes nothing on the nodes, though servers do not call it a read.
+    pub fn only_reads(self) -> bool {
+        use Merge::*;
+        matches!(
+            self,
+            Least | Running | Newest(_) | History | Latest | Histogram | Totals | Texts
+        )
+    }
+
+    /// Whether a part that failed leaves the others their worth.
+    pub fn takes_failures(self) -> bool {
+        matches!(self, Merge::AnyOk | Merge::Running | Merge::Texts)
+    }
 }
 
 /// What slotmux answers itself.
@@ -87,6 +123,8 @@ pub enum Answer {
 
 /// Why a command is refused that concerns one server only.
 pub(super) const ONE_NODE: &str = "it concerns a single server; send it to that server directly";
+/// Why a command is refused that swaps databases.
+pub(super) const ONE_DATABASE: &str = "a cluster has one database only";
 /// Why a command is refused whose replies must come from all nodes.
 pub(super) const EVERY_NODE: &str =
     "it needs an answer from every node, and these cannot be joined yet";

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::{
-    Admin, Bind, ClientLimits, Cluster, Commands, Config, Connections, Format, Kind, Listener, Log,
-    Multi, Personality, Retry, Server, Timeouts, TopologyRefresh, Unknown, Unmatched,
+    Admin, Administer, Bind, ClientLimits, Cluster, Commands, Config, Connections, Flush, Format,
+    Keys, Kind, Listener, Log, Multi, Personality, Retry, Server, Timeouts, TopologyRefresh,
+    Unknown, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -139,6 +140,9 @@ impl Default for Commands {
             unknown: Unknown::default(),
             monitor: true,
             monitor_rate: 10_000,
+            keys: Keys::default(),
+            admin: Administer::default(),
+            flush: Flush::default(),
         }
     }
 }

@@ -250,6 +250,42 @@ pub struct Commands {
     pub monitor: bool,
     /// Commands that are shown to those who do, per second and worker.
     pub monitor_rate: u32,
+    /// What becomes of KEYS.
+    pub keys: Keys,
+    /// What becomes of commands that administer the nodes.
+    pub admin: Administer,
+    /// What becomes of FLUSHALL and FLUSHDB: `defaults.namespace.flush`.
+    pub flush: Flush,
+}
+
+/// What becomes of KEYS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Keys {
+    /// Every primary is asked, as if they were one Redis.
+    #[default]
+    Fanout,
+    /// It is refused.
+    Reject,
+}
+
+/// What becomes of commands that administer the nodes: CONFIG SET, RESETSTAT, REWRITE and DEBUG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Administer {
+    /// They are refused.
+    #[default]
+    Reject,
+    /// They go to every node, or to that of their key.
+    Fanout,
+}
+
+/// What becomes of FLUSHALL and FLUSHDB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Flush {
+    /// Every primary is emptied, as if they were one Redis.
+    #[default]
+    Cluster,
+    /// They are refused.
+    Reject,
 }
 
 /// What happens to commands that slotmux' table lacks.

@@ -7,6 +7,7 @@ use crate::command::{self, CommandRef};
 use crate::config::{Config, Mode, Settings, Unknown};
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Policies, Reply, docs};
 use crate::resp::{Limits, Span, scan_request};
+use crate::route::whole::Reach;
 use crate::route::{Knowledge, Plan, Transaction, plan};
 use crate::slot::Slot;
 
@@ -116,7 +117,9 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
     };
     if told.reply.is_none() {
         told.nodes = match &plan {
-            Plan::Everywhere { .. } | Plan::Scan { .. } => nodes.primaries(),
+            Plan::Everywhere { .. } | Plan::AnswerWithNodes(..) | Plan::Scan { .. } => {
+                nodes.primaries()
+            }
             Plan::Anywhere { .. } => vec![nodes.any()],
             _ => distinct(told.slots.iter().map(|slot| {
                 let node = nodes.of_slot(*slot);
@@ -265,10 +268,17 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
         Plan::Anywhere { .. } => {
             "sent as it is to any node, as no key of it can be found".to_owned()
         }
-        Plan::Everywhere { merge, .. } => format!(
-            "sent as it is to every primary; replies become one: {}",
+        Plan::Everywhere { merge, reach, .. } => format!(
+            "sent as it is to every {}; replies become one: {}",
+            match reach {
+                Reach::Primaries | Reach::Aside => "primary",
+                Reach::Nodes => "primary and every replica",
+            },
             command::docs::merged(*merge)
         ),
+        Plan::AnswerWithNodes(..) => {
+            "asked of every primary, and answered with what slotmux says of itself and they say of the data".to_owned()
+        }
         Plan::Scan { .. } => {
             "sent to one primary after the other, with that node's own cursor; the client's tells which is next"
                 .to_owned()

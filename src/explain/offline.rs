@@ -52,6 +52,7 @@ pub fn explain_offline(
         },
         as_cluster: false,
         policies: &Policies::new(config),
+        commands: &config.commands,
         now: unix_milliseconds,
     };
     let surroundings = Surroundings {

@@ -45,7 +45,10 @@ pub(super) fn parts<'a>(
         Plan::Forward { slot, decision, .. } => {
             vec![whole(Some(*slot), *decision, rewritten)]
         }
-        Plan::Anywhere { .. } | Plan::Everywhere { .. } | Plan::Scan { .. } => {
+        Plan::Anywhere { .. }
+        | Plan::Everywhere { .. }
+        | Plan::AnswerWithNodes(..)
+        | Plan::Scan { .. } => {
             vec![whole(None, Decision::NONE, Vec::new())]
         }
         Plan::Split { step, command, .. } => {

@@ -76,6 +76,7 @@ fn told_under(file: &str, line: &str, learned: Option<&Learned>) -> Explanation 
         is_one_node: false,
         as_cluster: false,
         policies: &policies,
+        commands: &loaded.config.commands,
         now: || NOW,
     };
     let around = Surroundings {

@@ -2,9 +2,10 @@
 
 use crate::client::request::Request;
 use crate::command::{
-    Answer, Command, CommandRef, Flags, KeyError, KeySpec, Learned, Merge, Route, Unresolved,
-    blocks, refused_error, resolve,
+    Answer, Command, CommandRef, KeyError, KeySpec, Learned, Merge, Route, Unresolved, blocks,
+    refused_error, resolve,
 };
+use crate::config::Commands;
 use crate::policy::{Decision, NamespaceId, Policies, govern, permitted, permitted_everywhere};
 use crate::slot::{Slot, slot_of};
 
@@ -14,12 +15,17 @@ pub mod big_replies;
 pub mod broadcast;
 pub mod gather;
 mod in_slot;
+pub mod joined;
 pub mod page;
 pub mod parts;
 pub mod scan;
 pub mod slots;
 pub mod split;
 pub mod transaction;
+pub mod whole;
+pub mod with_nodes;
+
+use whole::Reach;
 
 /// What is to be done with a request.
 #[derive(Clone, Debug)]
@@ -51,13 +57,17 @@ pub enum Plan {
         /// The command, by whose policy each part is sent.
         command: CommandRef<'static>,
     },
-    /// Send it to every primary and merge the replies.
+    /// Send it to every primary, or node, and merge the replies.
     Everywhere {
         /// How the replies become one.
         merge: Merge,
         /// Whether it may change data.
         write: bool,
+        /// To which nodes, and how.
+        reach: Reach,
     },
+    /// slotmux answers it with what every primary says: INFO about the data, CONFIG GET where nodes are administered.
+    AnswerWithNodes(Answer, &'static Command),
     /// It is one page of a scan over all primaries.
     Scan {
         /// Where the scan stands.
@@ -107,6 +117,8 @@ pub struct Knowledge<'a> {
     pub as_cluster: bool,
     /// Namespaces and their policies.
     pub policies: &'a Policies,
+    /// Settings about single commands.
+    pub commands: &'a Commands,
     /// Unix time in milliseconds, for commands that name a moment.
     pub now: fn() -> u64,
 }
@@ -154,11 +166,16 @@ pub fn plan(
             }
         }
         Route::AnyNode => Plan::Anywhere { write },
-        Route::AllPrimaries(merge) => everywhere(command, merge, write, knowledge),
+        Route::AllPrimaries(merge) => whole::everywhere(request, command, merge, knowledge),
+        Route::AllNodes(merge) => whole::administer(command, merge, knowledge),
+        Route::Debug => whole::debug(request, command, knowledge, rewritten),
         Route::Scan => scan_page(request, command, knowledge),
         Route::Answer(Answer::Cluster) if knowledge.as_cluster => {
             let keys = keys_in_slot(request, command, knowledge);
             keys.unwrap_or(Plan::Answer(Answer::Cluster, command))
+        }
+        Route::Answer(what) if whole::asks_nodes(request, what, command, knowledge) => {
+            Plan::AnswerWithNodes(what, command)
         }
         Route::Answer(what) => Plan::Answer(what, command),
         Route::Transaction => transaction(request, command, knowledge),
@@ -267,16 +284,6 @@ fn split(
     }
 }
 
-/// A command for the whole keyspace: every namespace has to permit it.
-fn everywhere(command: &Command, merge: Merge, write: bool, knowledge: &Knowledge) -> Plan {
-    // What changes no key, as BGSAVE, is no write to a namespace, though it must not be sent twice.
-    let changes_keys = command.flags.contains(Flags::WRITE);
-    match permitted_everywhere(command.full_name, changes_keys, knowledge.policies) {
-        Ok(()) => Plan::Everywhere { merge, write },
-        Err(text) => refuse(&text),
-    }
-}
-
 /// A scan: over the one node as it is, else a page of one shard.
 fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Plan {
     if let Err(text) = permitted_everywhere(command.full_name, false, knowledge.policies) {
@@ -379,6 +386,7 @@ mod tests {
             is_one_node: false,
             as_cluster: false,
             policies: &Policies::default(),
+            commands: &Commands::default(),
             now: || 0,
         };
         plan(&request, resolve(bytes, &args), &knowledge, &mut Vec::new())

@@ -22,7 +22,7 @@ use crate::upstream::inflight::Kind;
 use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
-use super::gather::Gather;
+use super::gather::{Gather, Known};
 use super::parts::{govern_part, keys_by_slot, write_part};
 
 /// Sends a request, whose arguments from the second on are keys (`step` 1) or keys and values (`step` 2).
@@ -66,7 +66,7 @@ pub fn split(
         set_out_alone(worker, client, request.bytes.len());
     }
     let whole = entry(worker, client, None, sending);
-    let gather = Rc::new(Gather::new(whole, merge, order, groups.len()));
+    let gather = Rc::new(Gather::new(whole, merge, Known::Order(order), groups.len()));
     let mut part_bytes = worker.buffers.take();
     let mut rewritten = Vec::new();
     for (part, group) in groups.iter().enumerate() {

@@ -140,6 +140,8 @@ pub fn plan_queued(
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
         // The one node has the whole keyspace.
         Plan::Everywhere { write, .. } if knowledge.is_one_node => Plan::Anywhere { write },
+        // An element of EXEC's reply is made at once: what slotmux says of itself.
+        Plan::AnswerWithNodes(what, command) => Plan::Answer(what, command),
         Plan::Everywhere { .. } | Plan::Scan { .. } => {
             in_multi(command.map_or("", |command| command.full_name))
         }

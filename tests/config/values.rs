@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotmux::config::{Bind, Config, Format, Kind, Personality, Unknown, keys};
+use slotmux::config::{Administer, Bind, Config, Format, Keys, Kind, Personality, Unknown, keys};
 
 use crate::{CLUSTER, loaded};
 
@@ -71,6 +71,8 @@ min_interval = "1s"
 unknown = "reject"
 monitor = "off"
 monitor_rate = 77
+keys = "reject"
+admin = "fanout"
 [admin]
 bind = "none"
 [log]
@@ -191,6 +193,10 @@ fn every_key_is_read() {
     assert_eq!(
         (topology.refresh, topology.min_interval),
         (Duration::from_secs(60), Duration::from_secs(1))
+    );
+    assert_eq!(
+        (config.commands.keys, config.commands.admin),
+        (Keys::Reject, Administer::Fanout)
     );
     assert_eq!(
         (config.commands.unknown, config.admin.bind),

@@ -78,6 +78,7 @@ const KEYS: &[(&str, &str)] = &[
     ("namespace.ttl.strength", "ttl/blocks.rs"),
     ("namespace.ttl.scripts", "ttl/keys.rs"),
     ("defaults.namespace.unmatched", "ttl/namespaces.rs"),
+    ("defaults.namespace.flush", KEYSPACE),
     ("defaults.namespace.read_only", NAMESPACES),
     ("defaults.namespace.max_key", NAMESPACES),
     ("defaults.namespace.max_value", NAMESPACES),
@@ -97,6 +98,8 @@ const KEYS: &[(&str, &str)] = &[
     ("commands.unknown", UPSTREAM),
     ("commands.monitor", "monitor.rs"),
     ("commands.monitor_rate", "monitor.rs"),
+    ("commands.keys", KEYSPACE),
+    ("commands.admin", KEYSPACE),
     ("admin.bind", PROCESS),
     ("log.level", PROCESS),
     ("log.format", PROCESS),
@@ -104,6 +107,7 @@ const KEYS: &[(&str, &str)] = &[
 
 const CONNECTIONS: &str = "config_effects/connections.rs";
 const ENVIRONMENT: &str = "config_effects/environment.rs";
+const KEYSPACE: &str = "keyspace/settings.rs";
 const LISTENER: &str = "config_effects/listener.rs";
 /// That they reach their namespaces.
 const NAMESPACES: &str = "config/namespaces.rs";

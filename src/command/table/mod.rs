@@ -19,6 +19,8 @@ mod streams;
 mod strings;
 mod vectors;
 
+pub use server::DEBUG_OF_KEY;
+
 use super::Command;
 use super::name::PackedName;
 
@@ -238,7 +240,12 @@ mod tests {
                         "{name}"
                     );
                 }
-                Route::AnyNode | Route::AllPrimaries(_) | Route::Scan | Route::Answer(_) => {
+                Route::AnyNode
+                | Route::AllPrimaries(_)
+                | Route::AllNodes(_)
+                | Route::Debug
+                | Route::Scan
+                | Route::Answer(_) => {
                     assert_eq!(command.keys, KeySpec::None, "{name}");
                 }
                 Route::Refused(reason) => {
@@ -276,7 +283,13 @@ mod tests {
         let wary =
             Flags::ADMIN | Flags::BLOCKING | Flags::NO_AUTH | Flags::NO_MULTI | Flags::ASKING;
         for command in all().flat_map(|c| std::iter::once(c).chain(c.subcommands)) {
-            let exempt = ["pfdebug", "save", "bgsave"].contains(&command.name);
+            let (name, of) = (command.full_name, |container| {
+                command.full_name.starts_with(container)
+            });
+            let exempt = ["pfdebug", "save", "bgsave", "bgrewriteaof", "module|list"]
+                .contains(&name)
+                || of("slowlog|")
+                || of("latency|");
             assert!(
                 exempt || !command.flags.intersects(wary) || !forwarded(command.route),
                 "{}",

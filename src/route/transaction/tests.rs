@@ -53,6 +53,7 @@ fn body_of(lines: &str, policies: &Policies, is_one_node: bool) -> Result<Body, 
         is_one_node,
         as_cluster: false,
         policies,
+        commands: &crate::config::Commands::default(),
         now: || 0,
     };
     body(&requests, &knowledge)
