@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::answer::{ClientLine, Held, Kill, Selection};
+use crate::answer::{ClientLine, Held, Kill, Selection, Unblock};
 use crate::client::{Client, Phase};
 use crate::process::{Killed, Mail};
+use crate::resp::write;
 use crate::transport::Accepted;
+use crate::upstream::blocked::Release;
 use crate::worker::Worker;
 
 /// Reads a worker's letters until the process ends.
@@ -22,6 +24,12 @@ pub async fn run(worker: Rc<Worker>, mut letters: UnboundedReceiver<Mail>) {
             }
             Mail::Kill(kill, asker, reply) => {
                 let _ = reply.send(worker.kill(&kill, asker));
+            }
+            Mail::Unblock(id, release, reply) => {
+                let worker = worker.clone();
+                tokio::task::spawn_local(async move {
+                    let _ = reply.send(worker.unblock(id, release).await);
+                });
             }
             Mail::Unmatched(reply) => {
                 let _ = reply.send(worker.unmatched.seen());
@@ -65,6 +73,27 @@ pub fn answer_kill(worker: &Rc<Worker>, client: &Rc<Client>, kill: Kill, mute: b
         if killed.iter().any(|killed| killed.asker) {
             client.finish(&worker);
         }
+    });
+}
+
+/// Answers `CLIENT UNBLOCK` when every worker has looked for the client.
+pub fn answer_unblock(worker: &Rc<Worker>, client: &Rc<Client>, unblock: Unblock, mute: bool) {
+    let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
+    // No client has an id below 1.
+    let id = u64::try_from(unblock.id).unwrap_or(0);
+    let release = if unblock.by_error {
+        Release::Error
+    } else {
+        Release::Timeout
+    };
+    tokio::task::spawn_local(async move {
+        let released = worker
+            .process
+            .ask_all(|reply| Mail::Unblock(id, release, reply))
+            .await;
+        let mut out = Vec::new();
+        write::integer(&mut out, i64::from(released.contains(&true)));
+        client.reply(&worker, seq, if mute { &[] } else { &out });
     });
 }
 
@@ -130,6 +159,7 @@ impl Client {
             default_user: &worker.config.listeners[usize::from(self.listener)].default_user,
             closing: self.phase() != Phase::Open,
             multi: self.queued_commands(),
+            blocked: self.is_blocked(),
             multi_bytes: self.queued(),
             input: Held {
                 len: pending_input,
@@ -139,8 +169,8 @@ impl Client {
                 len: buffered,
                 capacity: buffered,
             },
-            // Who asks is parked by nothing but the question.
-            reading: self.is_read() || self.is_asking(),
+            // Who asks is parked by nothing but the question, and who is blocked is read to see it leave.
+            reading: self.is_read() || self.is_asking() || self.is_blocked(),
             writing: self.is_written(),
             command: self.last_command.get(),
             protocol: self.protocol.get(),

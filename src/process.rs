@@ -18,6 +18,7 @@ use crate::policy::{NamespaceId, Policies};
 use crate::scripts::Scripts;
 use crate::transport::Accepted;
 use crate::unmatched::Seen;
+use crate::upstream::blocked::Release;
 
 /// A letter to a worker.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub enum Mail {
     /// Close the clients that the filter admits, but for the asking one; tell how many, and whether that one was among
     /// them.
     Kill(Arc<Kill>, u64, oneshot::Sender<Killed>),
+    /// End the wait of this client; tell whether that was done.
+    Unblock(u64, Release, oneshot::Sender<bool>),
     /// Tell which prefixes keys of no namespace have.
     Unmatched(oneshot::Sender<Vec<Seen>>),
     /// Tell what enforcing the policy of a namespace would have changed.

@@ -36,6 +36,7 @@ pub async fn run(worker: Rc<Worker>) {
             worker.held.trim();
         }
         worker.check_upstream(now);
+        worker.end_vain_waits(now);
         let mut in_flight = 0;
         for lane in worker.lanes() {
             check_deadlines(&worker, &lane, now);
@@ -80,8 +81,11 @@ impl Worker {
             && client.in_flight() == 0
             && !client.waits_for_slotmux()
             && client.phase() == Phase::Open;
+        // One that is blocked has left as soon as it sends no more, as in Redis.
+        let hangup = client.with_transport(|transport| transport.hangup());
         let has_hung_up = !client.is_read()
-            && client.with_transport(|transport| transport.hangup()) == Some(Hangup::Full);
+            && (hangup == Some(Hangup::Full)
+                || (client.is_blocked() && hangup == Some(Hangup::Half)));
         if is_idle || has_hung_up {
             client.close(self);
         }

@@ -77,6 +77,8 @@ pub struct ClientLine<'a> {
     pub closing: bool,
     /// How many commands wait for its EXEC, if it is in a transaction.
     pub multi: Option<usize>,
+    /// Whether it waits in a blocking command.
+    pub blocked: bool,
     /// Bytes of these commands.
     pub multi_bytes: usize,
     /// Bytes of a request that is not complete, and what holds them.
@@ -128,6 +130,7 @@ impl ClientLine<'_> {
     fn write_flags(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flags = [
             ('x', self.multi.is_some()),
+            ('b', self.blocked),
             ('c', self.closing),
             ('U', matches!(self.addr, Address::Unix(_))),
             ('e', self.session.is_some_and(|session| session.no_evict)),

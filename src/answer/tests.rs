@@ -359,6 +359,7 @@ fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
         default_user: "guest",
         closing: false,
         multi: None,
+        blocked: false,
         multi_bytes: 0,
         input: Held {
             len: 10,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::answer::{Host, Outcome, Subject, answer};
 use crate::command::{self, Answer, Command, CommandRef, Route, Unresolved};
-use crate::mail::{answer_kill, answer_list};
+use crate::mail::{answer_kill, answer_list, answer_unblock};
 use crate::operator;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply};
 use crate::resp::write;
@@ -15,6 +15,7 @@ use crate::route::transaction::plan_queued;
 use crate::route::{Plan, Transaction, plan};
 use crate::worker::Worker;
 
+use super::acknowledged::acknowledged;
 use super::early::{NO_UPSTREAM, Upstream, needs_upstream};
 use super::forward::{Sending, answer as reply_here, to_node, to_slot};
 use super::request::Request;
@@ -102,13 +103,17 @@ fn carry_out(
             slot,
             write,
             decision,
+            wait,
         } => {
             let Decision {
                 namespace,
                 actions,
                 governed,
             } = decision;
-            let sending = Sending::as_is(request, write, namespace, reply);
+            let sending = Sending {
+                wait,
+                ..Sending::as_is(request, write, namespace, reply)
+            };
             // Observing refuses nothing for a lifetime: what is refused all the same is not permitted.
             let is_refused = matches!(governed, Governed::Refused(_));
             let taken = match governed {
@@ -170,6 +175,7 @@ fn carry_out(
             primaries if primaries.is_empty() => refuse(worker, client, NO_NODE),
             primaries => broadcast(worker, client, request, merge, write, &primaries),
         },
+        Plan::Acknowledged { merge } => acknowledged(worker, client, request, merge),
         Plan::Scan { cursor } => page(worker, client, request, cursor)
             .unwrap_or_else(|text| refuse(worker, client, text)),
         Plan::Answer(what, command) => answer_here(worker, client, what, command, request),
@@ -233,7 +239,7 @@ fn answer_here(
     let mut out = worker.buffers.take();
     let outcome = ask(worker, client, what, command, request, &mut out);
     let asks_everyone = match &outcome {
-        Outcome::List(_) | Outcome::Kill(_) => true,
+        Outcome::List(_) | Outcome::Kill(_) | Outcome::Unblock(_) => true,
         Outcome::Ask(question) => question.asks_everyone(),
         _ => false,
     };
@@ -263,6 +269,7 @@ fn answer_here(
         }
         Outcome::List(selection) => answer_list(worker, client, selection, mute),
         Outcome::Kill(kill) => answer_kill(worker, client, kill, mute),
+        Outcome::Unblock(unblock) => answer_unblock(worker, client, unblock, mute),
         Outcome::Ask(question) => operator::answer(worker, client, question, request, mute),
     }
     if asks_everyone {

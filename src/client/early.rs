@@ -39,6 +39,7 @@ pub fn needs_upstream<T>(
         | Plan::Split { .. }
         | Plan::Anywhere { .. }
         | Plan::Everywhere { .. }
+        | Plan::Acknowledged { .. }
         | Plan::Scan { .. } => true,
         // The upstream may know a command that slotmux does not.
         Plan::Unknown(_) => {

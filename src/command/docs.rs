@@ -109,6 +109,9 @@ fn route(command: &Command) -> String {
         Route::Split(merge) => return format!("by key, split ({})", merged(merge)),
         Route::AnyNode => "any node",
         Route::AllPrimaries(merge) => return format!("all primaries ({})", merged(merge)),
+        Route::Acknowledged(merge) => {
+            return format!("primaries written to, own connections ({})", merged(merge));
+        }
         Route::Scan => "one primary after the other",
         Route::Answer(_) => "slotmux",
         Route::Transaction => "transaction",
@@ -132,6 +135,7 @@ pub fn merged(merge: Merge) -> &'static str {
         Merge::AllTrue => "1 where all say so",
         Merge::Concat => "joined",
         Merge::Least => "the smallest",
+        Merge::EachLeast => "the smallest of each",
         Merge::Drawn => "one, drawn by the number of keys",
     }
 }

@@ -124,7 +124,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
             })),
         };
         told.sends = sends(&parts, nodes);
-        told.lane = (!parts.is_empty()).then(|| lane(request, &parts, around));
+        told.lane = (!parts.is_empty()).then(|| lane(request, &plan, &parts, around));
     }
     // What is only observed is explained as if it were enforced, in words that say so.
     let mut governing = parts;
@@ -212,7 +212,13 @@ pub fn names(actions: Actions) -> Vec<&'static str> {
     done.map(|(_, name)| *name).collect()
 }
 
-fn lane(request: &Request, parts: &[Part], around: Surroundings) -> &'static str {
+fn lane(request: &Request, plan: &Plan, parts: &[Part], around: Surroundings) -> &'static str {
+    if matches!(
+        plan,
+        Plan::Forward { wait: Some(_), .. } | Plan::Acknowledged { .. }
+    ) {
+        return "a connection of its own, as it may be held up";
+    }
     let threshold = around.config.cluster.connections.bulk_threshold;
     let longest = parts
         .iter()
@@ -273,6 +279,11 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
         }
         Plan::Everywhere { merge, .. } => format!(
             "sent as it is to every primary; replies become one: {}",
+            command::docs::merged(*merge)
+        ),
+        Plan::Acknowledged { merge } => format!(
+            "sent to every primary that the client has written to, behind a command of slotmux' own, over connections \
+             of their own; replies become one: {}",
             command::docs::merged(*merge)
         ),
         Plan::Scan { .. } => {

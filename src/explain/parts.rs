@@ -37,7 +37,10 @@ pub(super) fn parts<'a>(
         Plan::Forward { slot, decision, .. } => {
             vec![whole(Some(*slot), decision.clone(), rewritten)]
         }
-        Plan::Anywhere { .. } | Plan::Everywhere { .. } | Plan::Scan { .. } => {
+        Plan::Anywhere { .. }
+        | Plan::Everywhere { .. }
+        | Plan::Acknowledged { .. }
+        | Plan::Scan { .. } => {
             vec![whole(None, Decision::NONE, Vec::new())]
         }
         Plan::Split { step, command, .. } => {

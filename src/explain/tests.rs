@@ -388,7 +388,12 @@ fn routes() {
             None,
         ),
         ("MULTI", "belongs to a transaction", &[], None),
-        ("BLPOP k 0", "refused", &[], None),
+        (
+            "BLPOP k 0",
+            "sent as it is",
+            &["node0:1"],
+            Some("a connection of its own, as it may be held up"),
+        ),
         (
             "SETNX cache:1 v",
             "sent as another command, whose +OK",

@@ -146,7 +146,7 @@ impl Lanes {
             return Ok(());
         }
         let lane = if is_big {
-            worker.dedicated_lane(owner, client).ok_or(Taken::No)?
+            worker.dedicated_lane(owner, client)?
         } else {
             worker.shared_lane(owner, client)
         };
@@ -166,6 +166,11 @@ impl Lanes {
         self.0
             .iter()
             .find_map(|(owner, lane)| (*owner == node).then_some(lane))
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Rc<Lane>> {
+        self.0.iter().map(|(_, lane)| lane)
     }
 
     /// Gives back the lanes of its own: nothing was sent.

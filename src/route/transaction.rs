@@ -99,11 +99,7 @@ pub fn plan_queued(
     if let Ok(command) = command
         && command.route == Route::Blocking
     {
-        let plan = keyed(request, CommandRef::Table(command), knowledge, rewritten);
-        // WAIT is about what this client wrote before, on any node.
-        if command.keys != crate::command::KeySpec::None {
-            return plan;
-        }
+        return keyed(request, CommandRef::Table(command), knowledge, rewritten);
     }
     if let Ok(command) = command
         && command.flags.contains(Flags::NO_MULTI)
@@ -113,7 +109,8 @@ pub fn plan_queued(
     }
     match plan(request, command, knowledge, rewritten) {
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
-        Plan::Everywhere { .. } | Plan::Scan { .. } => {
+        // WAIT is about what this client wrote before, on any node.
+        Plan::Everywhere { .. } | Plan::Acknowledged { .. } | Plan::Scan { .. } => {
             in_multi(command.map_or("", |command| command.full_name))
         }
         plan => plan,
@@ -130,7 +127,12 @@ fn in_multi(name: &str) -> Plan {
 /// Whether slotmux can answer this in the middle of EXEC's reply. HELLO and CLIENT REPLY would change its form half way;
 /// the others wait for other workers.
 fn may_be_queued(what: Answer, command: &Command) -> bool {
-    const WAITING: [&str; 3] = ["client|list", "client|kill", "client|reply"];
+    const WAITING: [&str; 4] = [
+        "client|list",
+        "client|kill",
+        "client|unblock",
+        "client|reply",
+    ];
     !matches!(what, Answer::Hello | Answer::Slotmux) && !WAITING.contains(&command.full_name)
 }
 
@@ -270,6 +272,7 @@ impl Making {
                 slot,
                 write,
                 decision,
+                ..
             } => {
                 counted.namespace = decision.namespace;
                 counted.actions = decision.actions;

@@ -115,6 +115,11 @@ impl Block {
         })
     }
 
+    /// What it is made of.
+    pub fn form(&self) -> policy::Block {
+        self.form
+    }
+
     /// Where its reply goes.
     pub fn then(&self) -> &Then {
         &self.then
@@ -341,7 +346,7 @@ impl Worker {
         let Kind::Block(whole) = &entry.kind else {
             return;
         };
-        if whole.form.atomic || whole.form.commands == 1 {
+        if whole.form.atomic || whole.form.commands == 1 || entry.slot.is_none() {
             return;
         }
         let bytes = &block[whole.runs_at()..];

@@ -21,7 +21,7 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
             deliver_to(worker, entry, block.then(), bytes, complete);
         }
         Kind::Probe => worker.count_probe(entry.namespace, bytes),
-        Kind::Block(_) | Kind::Asking | Kind::Swallow | Kind::Run => {}
+        Kind::Block(_) | Kind::Asking | Kind::Swallow | Kind::Run | Kind::Id | Kind::Tell(_) => {}
     }
 }
 

@@ -75,6 +75,10 @@ pub struct Lane {
     /// When the node last sent something, or was first owed a reply; on a dedicated lane also when it last took
     /// something of a request.
     last_heard: Cell<Tick>,
+    /// Which this connection is among the node's clients, where that was asked: `Some(0)` until it is known.
+    id: Cell<Option<u64>>,
+    /// Questions about its client that are on their way to the node: until they are answered no other may have it.
+    held: Cell<u32>,
     /// Which scripts were sent over this connection.
     scripts: RefCell<Sent>,
     /// Which life of the node's process answers on this connection, once it was asked.
@@ -109,6 +113,8 @@ impl Lane {
             given_up: Cell::new(false),
             waiting: RefCell::default(),
             last_heard: Cell::new(now),
+            id: Cell::new(None),
+            held: Cell::new(0),
             scripts: RefCell::default(),
             run: Cell::new(None),
             mid_reply: Cell::new(false),
@@ -208,6 +214,9 @@ impl Lane {
     }
 
     fn enqueue(self: &Rc<Self>, worker: &Worker, entry: InFlight) {
+        if entry.write {
+            entry.client.note_written(self.node);
+        }
         let mut in_flight = self.in_flight.borrow_mut();
         if in_flight.is_empty() && !self.is_pinged() {
             // The silence that counts starts when a reply is owed.
@@ -301,6 +310,16 @@ impl Lane {
         self.run.get()
     }
 
+    /// Which this connection is among the node's clients, if the node has said so.
+    pub fn id(&self) -> Option<u64> {
+        self.id.get().filter(|&id| id > 0)
+    }
+
+    /// Whether a question about its client is on its way.
+    pub fn is_held(&self) -> bool {
+        self.held.get() > 0
+    }
+
     /// Whether its node waits for us, because the client does not read: silence then means nothing.
     pub fn is_held_back(&self) -> bool {
         self.held_back.get()
@@ -378,6 +397,28 @@ impl Lane {
         self.run.set(Some(run));
     }
 
+    pub(super) fn set_id(&self, id: u64) {
+        self.id.set(Some(id));
+    }
+
+    /// Whether its id has to be asked for; it is from now on.
+    pub(super) fn asks_id(&self) -> bool {
+        let is_new = self.id.get().is_none();
+        if is_new {
+            self.id.set(Some(0));
+        }
+        is_new
+    }
+
+    /// Keeps it from the pool until [`Lane::let_go`].
+    pub(super) fn hold(&self) {
+        self.held.set(self.held.get() + 1);
+    }
+
+    pub(super) fn let_go(&self) {
+        self.held.set(self.held.get().saturating_sub(1));
+    }
+
     pub(super) fn heard(&self, now: Tick) {
         self.last_heard.set(now);
     }
@@ -409,6 +450,7 @@ impl Lane {
     /// Drops the connection; what it carried is the caller's business.
     pub(super) fn set_down(&self, worker: &Worker) {
         self.held_back.set(false);
+        self.id.set(None);
         drop(self.transport.borrow_mut().take());
         if self.link.get() == Link::Up {
             worker.stats.upstream_connections.dec();
@@ -418,6 +460,7 @@ impl Lane {
 
     /// Puts a command back that was taken out, behind its `ASKING` if it had one.
     pub(super) fn put_back(self: &Rc<Self>, worker: &Worker, taken: Unanswered) {
+        self.begin_block(worker, &taken.entry);
         if taken.asking {
             self.send_asking(worker, &taken.entry);
         }
@@ -437,6 +480,7 @@ impl Lane {
     /// Takes out everything that is not answered, oldest first, with what is known of its fate.
     pub(super) fn take_all(&self) -> Vec<Unanswered> {
         self.forget_ping();
+        self.id.set(None);
         let mut ring = self.ring.borrow_mut();
         let entries = std::mem::take(&mut *self.in_flight.borrow_mut());
         let mut unanswered = Vec::with_capacity(entries.len());

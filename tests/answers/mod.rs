@@ -268,6 +268,7 @@ impl Ours {
             default_user: &host.listener.default_user,
             closing: false,
             multi: None,
+            blocked: false,
             multi_bytes: 0,
             input: Held::default(),
             output: Held::default(),

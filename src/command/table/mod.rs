@@ -238,7 +238,11 @@ mod tests {
                         "{name}"
                     );
                 }
-                Route::AnyNode | Route::AllPrimaries(_) | Route::Scan | Route::Answer(_) => {
+                Route::AnyNode
+                | Route::AllPrimaries(_)
+                | Route::Acknowledged(_)
+                | Route::Scan
+                | Route::Answer(_) => {
                     assert_eq!(command.keys, KeySpec::None, "{name}");
                 }
                 Route::Refused(reason) => {
