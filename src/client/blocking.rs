@@ -17,8 +17,9 @@ use crate::worker::Worker;
 
 use super::{Client, Pause};
 
-/// Bytes behind a blocking command that are read at the most. One that sends more is looked at once a second.
-pub const READ_BEHIND: usize = 64 * 1024;
+/// Bytes behind a blocking command that are read at the most. That a client has left who sent more shows only if its
+/// connection was reset, and once a second.
+const READ_BEHIND: usize = 1024 * 1024;
 
 /// What is known of a client that is blocked.
 pub struct Blocked {

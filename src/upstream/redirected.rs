@@ -46,6 +46,9 @@ pub fn take_over(
         return load_and_try_again(worker, lane, entry, request);
     }
     if is_forced(&entry, reply) {
+        // The node closes this connection next: nobody else may get it.
+        lane.hold();
+        lane.give_up();
         worker.refresh.request();
         let entry = again(search_anew(worker, entry));
         worker.retry_after(entry, request(), reply, lane.node);

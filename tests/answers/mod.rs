@@ -288,6 +288,8 @@ impl Ours {
                 }
                 selection.reply(found, self.protocol, out);
             }
+            // No client of these is blocked.
+            Outcome::Unblock(_) => write::integer(out, 0),
             Outcome::Ask(_) => panic!("no server is asked this"),
             Outcome::Kill(kill) => {
                 self.closed = kill.admits(&line);

@@ -94,7 +94,7 @@ fn wait_and_its_errors_are_as_in_redis() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let mut client = proxy.client();
-    let mut direct = RawClient::connect(cluster.node(0).server.port());
+    let mut direct = RawClient::connect(cluster.node(0).port);
     for line in [
         "WAIT 0 0",
         "WAIT 1 10",

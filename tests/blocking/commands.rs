@@ -4,27 +4,27 @@ use super::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until,
 use super::{blocked_at, bulks, call, key_on, send, until_blocked};
 use slotmux::demo::server::{LocalServer, ServerOptions};
 
-/// What blocks, what feeds it, and where the keys have to be gone or made before. `K` is the key.
+/// What blocks, what feeds it, and where the keys have to be gone or made before. `%` is the key.
 const COMMANDS: [(&str, &str, &str); 11] = [
-    ("BLPOP K {K}2 0", "RPUSH K a b", ""),
-    ("BRPOP {K}2 K 0", "RPUSH K a b", ""),
-    ("BLMOVE K {K}to LEFT RIGHT 0", "RPUSH K a b", ""),
-    ("BRPOPLPUSH K {K}to 0", "RPUSH K a b", ""),
-    ("BLMPOP 0 2 K {K}2 RIGHT COUNT 2", "RPUSH K a b", ""),
-    ("BZPOPMIN K 0", "ZADD K 1 a 2 b", ""),
-    ("BZPOPMAX {K}2 K 0", "ZADD K 1 a 2 b", ""),
-    ("BZMPOP 0 1 K MAX", "ZADD K 1 a 2 b", ""),
-    ("XREAD COUNT 9 BLOCK 0 STREAMS K $", "XADD K 5-1 f v", ""),
-    ("XREAD BLOCK 0 STREAMS K {K}2 0 0", "XADD K 5-1 f v", ""),
+    ("BLPOP % {%}2 0", "RPUSH % a b", ""),
+    ("BRPOP {%}2 % 0", "RPUSH % a b", ""),
+    ("BLMOVE % {%}to LEFT RIGHT 0", "RPUSH % a b", ""),
+    ("BRPOPLPUSH % {%}to 0", "RPUSH % a b", ""),
+    ("BLMPOP 0 2 % {%}2 RIGHT COUNT 2", "RPUSH % a b", ""),
+    ("BZPOPMIN % 0", "ZADD % 1 a 2 b", ""),
+    ("BZPOPMAX {%}2 % 0", "ZADD % 1 a 2 b", ""),
+    ("BZMPOP 0 1 % MAX", "ZADD % 1 a 2 b", ""),
+    ("XREAD COUNT 9 BLOCK 0 STREAMS % $", "XADD % 5-1 f v", ""),
+    ("XREAD BLOCK 0 STREAMS % {%}2 0 0", "XADD % 5-1 f v", ""),
     (
-        "XREADGROUP GROUP g c BLOCK 0 STREAMS K >",
-        "XADD K 5-1 f v",
-        "XGROUP CREATE K g $ MKSTREAM",
+        "XREADGROUP GROUP g c BLOCK 0 STREAMS % >",
+        "XADD % 5-1 f v",
+        "XGROUP CREATE % g $ MKSTREAM",
     ),
 ];
 
 fn with_key(line: &str, key: &str) -> String {
-    line.replace('K', key)
+    line.replace('%', key)
 }
 
 /// What is answered by one plain Redis.
@@ -69,7 +69,7 @@ fn each_is_fed_through_slotmux_and_past_it() {
                     .primary_of_slot(slotmux::slot::slot_of(key.as_bytes()).0)
                     .expect("an owner");
                 let mut feeder = if is_past {
-                    RawClient::connect(cluster.node(node).server.port())
+                    RawClient::connect(cluster.node(node).port)
                 } else {
                     proxy.client()
                 };

@@ -22,8 +22,9 @@ fn others_on_the_slot_flow_while_fifty_are_blocked_longer_than_any_deadline() {
             format!("BLMOVE {key} {{{key}}}to LEFT RIGHT 500"),
         ];
         send(client, &line[number % 2]);
+        // They are served in the order in which they came.
+        until_blocked(&cluster, 0, number + 1);
     }
-    until_blocked(&cluster, 0, 50);
     let neighbour = Neighbour::start(proxy.port(), &format!("{{{key}}}neighbour"));
     for _ in 0..5 {
         neighbour.goes_on();
@@ -35,7 +36,6 @@ fn others_on_the_slot_flow_while_fifty_are_blocked_longer_than_any_deadline() {
     for number in 0..50 {
         call(&mut feeder, &format!("RPUSH {key} {number}"));
     }
-    // They are served in the order in which they came.
     for (number, client) in blocked.iter_mut().enumerate() {
         let expected = if number % 2 == 0 {
             bulks(&[&key, &number.to_string()])
