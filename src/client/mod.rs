@@ -132,8 +132,8 @@ pub struct Client {
     held: RefCell<Option<Box<Held>>>,
     /// What is known of its wait, while it is blocked.
     blocked: RefCell<Option<Box<Blocked>>>,
-    /// Since when it wants a lane of its own and none is free.
-    pub lane_wanted: Cell<Option<Tick>>,
+    /// Since when it wants a lane of its own where none is free, and for which request.
+    lane_wanted: Cell<Option<(Tick, u32)>>,
     /// The nodes that it sent writes to, by [`NodeId::bit`](crate::upstream::NodeId::bit).
     written: Cell<u64>,
     /// What it sent between MULTI and EXEC, while it is there.
@@ -270,6 +270,15 @@ impl Client {
         self.wake();
         // The rest of a reply that it did not take is read and dropped.
         self.let_lane_go_on();
+    }
+
+    /// Since when its next request wants a lane of its own: from now on if it did not before.
+    pub fn wants_lane_since(&self, now: Tick) -> Tick {
+        let next = self.next_seq.get();
+        let before = self.lane_wanted.get().filter(|(_, seq)| *seq == next);
+        let (since, _) = before.unwrap_or((now, next));
+        self.lane_wanted.set(Some((since, next)));
+        since
     }
 
     /// A write of it goes to `node`.

@@ -452,7 +452,6 @@ mod tests {
     fn blocking_is_told_by_the_options() {
         for (request, expected) in [
             ("blpop k 0", true),
-            ("wait 1 0", true),
             ("lpop k", false),
             ("xread block 0 streams k $", true),
             ("xread COUNT 2 BLOCK 0 streams k $", true),

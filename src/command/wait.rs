@@ -157,7 +157,6 @@ mod tests {
             "XREAD BLOCK -5 STREAMS a $",
             "XREAD BLOCK 1.5 STREAMS a $",
             "BLMOVEM a b LEFT RIGHT 5",
-            "WAIT 1 500",
         ] {
             let wait = wait_of(line).expect(line);
             assert_eq!(wait.limit, None, "{line}");

@@ -391,7 +391,7 @@ fn routes() {
         (
             "BLPOP k 0",
             "sent as it is",
-            &["node0:1"],
+            &["node1:1"],
             Some("a connection of its own, as it may be held up"),
         ),
         (

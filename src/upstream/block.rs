@@ -130,6 +130,12 @@ impl Block {
         self.runs_at as usize
     }
 
+    /// The error that decides about the reply, if one has come.
+    pub fn refusal(&self) -> Option<Vec<u8>> {
+        let error = self.error.borrow();
+        (!error.is_empty()).then(|| error.clone())
+    }
+
     /// The block's bytes from the client's command on.
     pub fn own<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         let start = if self.form.atomic {

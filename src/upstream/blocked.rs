@@ -22,6 +22,7 @@ use super::deliver::{deliver_error, deliver_piece};
 use super::inflight::{InFlight, Kind};
 use super::lane::{Lane, Link, Unanswered};
 use super::lost::{UNKNOWN_FATE, unreachable};
+use super::redirected::take_over;
 
 /// Which a connection is among a node's clients.
 const CLIENT_ID: &[u8] = b"*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n";
@@ -84,9 +85,10 @@ impl Lane {
             return;
         }
         entry.client.with_blocked(|blocked| blocked.set_lane(self));
-        if !self.asks_id() {
+        if self.id.get().is_some() {
             return;
         }
+        self.id.set(Some(0));
         let asking = InFlight {
             len: CLIENT_ID.len() as u32,
             slot: None,
@@ -95,6 +97,27 @@ impl Lane {
             ..entry.clone()
         };
         self.send(worker, asking, CLIENT_ID);
+    }
+
+    /// Keeps it from the pool until [`Lane::let_go`].
+    pub(super) fn hold(&self) {
+        self.held.set(self.held.get() + 1);
+    }
+
+    fn let_go(&self) {
+        self.held.set(self.held.get().saturating_sub(1));
+    }
+
+    /// The error that the oldest command got already, if it may block and the replies to what follows it have not all
+    /// come. A node that becomes a replica does not send them.
+    pub(super) fn refusal(&self) -> Option<Vec<u8>> {
+        match self.entries().borrow().front() {
+            Some(entry) if entry.is_blocking() => match &entry.kind {
+                Kind::Block(block) => block.refusal(),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Whether the oldest command holds it up for as long as that command likes. Its silence means nothing then.
@@ -113,7 +136,7 @@ impl Lane {
 pub(super) fn check_deposed(worker: &Rc<Worker>, lane: &Lane, now: Tick) {
     let entries = lane.entries().borrow();
     let Some(entry) = entries.front() else { return };
-    let is_deposed = entry.slot.is_some() && worker.is_deposed(lane);
+    let is_deposed = worker.is_deposed(lane, entry);
     let since = entry.client.with_blocked(|blocked| {
         let since = blocked.deposed.get().filter(|_| is_deposed);
         let since = since.or(is_deposed.then_some(now));
@@ -129,8 +152,10 @@ pub(super) fn check_deposed(worker: &Rc<Worker>, lane: &Lane, now: Tick) {
 }
 
 impl Worker {
-    fn is_deposed(&self, lane: &Lane) -> bool {
-        !self.primaries().contains(&lane.node)
+    /// Whether the node of a lane is no primary any more and another has the slot of the command that is blocked there.
+    fn is_deposed(&self, lane: &Lane, entry: &InFlight) -> bool {
+        let owner = entry.slot.and_then(|slot| self.slots.owner(slot));
+        owner.is_some_and(|owner| owner != lane.node) && !self.primaries().contains(&lane.node)
     }
 
     /// The entry and bytes to send a command again with: of one that blocks, with the time that is left. `None` if
@@ -174,6 +199,14 @@ impl Worker {
         Some((entry, request))
     }
 
+    /// A blocking command whose connection is gone after the node has refused it.
+    pub(super) fn block_refused(self: &Rc<Self>, lane: &Rc<Lane>, taken: Unanswered, error: &[u8]) {
+        let Unanswered { entry, request, .. } = taken;
+        if let Some(entry) = take_over(self, lane, entry, error, || request) {
+            deliver_piece(self, &entry, error, true);
+        }
+    }
+
     /// A blocking command whose connection is gone. `is_given_up` where it was given up for its node's silence.
     pub(super) fn block_lost(self: &Rc<Self>, lane: &Lane, taken: Unanswered, is_given_up: bool) {
         let Unanswered {
@@ -184,7 +217,7 @@ impl Worker {
         } = taken;
         let entry = search_anew(self, entry);
         // What a node does that was replaced meanwhile, and is not heard of, is no part of what the cluster holds.
-        let is_void = is_given_up && self.is_deposed(lane);
+        let is_void = is_given_up && self.is_deposed(lane, &entry);
         let may_repeat = !was_written || ((!entry.write || is_void) && entry.slot.is_some());
         if !may_repeat {
             deliver_error(self, &entry, UNKNOWN_FATE);
@@ -255,7 +288,9 @@ impl Worker {
         lane: &Rc<Lane>,
         release: Release,
     ) -> bool {
-        let Some(id) = lane.id() else { return false };
+        let Some(id) = lane.id.get().filter(|&id| id > 0) else {
+            return false;
+        };
         let mut request = Vec::new();
         let how: &[u8] = match release {
             Release::Timeout => b"TIMEOUT",

@@ -76,9 +76,9 @@ pub struct Lane {
     /// something of a request.
     last_heard: Cell<Tick>,
     /// Which this connection is among the node's clients, where that was asked: `Some(0)` until it is known.
-    id: Cell<Option<u64>>,
+    pub(super) id: Cell<Option<u64>>,
     /// Questions about its client that are on their way to the node: until they are answered no other may have it.
-    held: Cell<u32>,
+    pub(super) held: Cell<u32>,
     /// Which scripts were sent over this connection.
     scripts: RefCell<Sent>,
     /// Which life of the node's process answers on this connection, once it was asked.
@@ -310,16 +310,6 @@ impl Lane {
         self.run.get()
     }
 
-    /// Which this connection is among the node's clients, if the node has said so.
-    pub fn id(&self) -> Option<u64> {
-        self.id.get().filter(|&id| id > 0)
-    }
-
-    /// Whether a question about its client is on its way.
-    pub fn is_held(&self) -> bool {
-        self.held.get() > 0
-    }
-
     /// Whether its node waits for us, because the client does not read: silence then means nothing.
     pub fn is_held_back(&self) -> bool {
         self.held_back.get()
@@ -395,28 +385,6 @@ impl Lane {
 
     pub(super) fn set_run(&self, run: u64) {
         self.run.set(Some(run));
-    }
-
-    pub(super) fn set_id(&self, id: u64) {
-        self.id.set(Some(id));
-    }
-
-    /// Whether its id has to be asked for; it is from now on.
-    pub(super) fn asks_id(&self) -> bool {
-        let is_new = self.id.get().is_none();
-        if is_new {
-            self.id.set(Some(0));
-        }
-        is_new
-    }
-
-    /// Keeps it from the pool until [`Lane::let_go`].
-    pub(super) fn hold(&self) {
-        self.held.set(self.held.get() + 1);
-    }
-
-    pub(super) fn let_go(&self) {
-        self.held.set(self.held.get().saturating_sub(1));
     }
 
     pub(super) fn heard(&self, now: Tick) {

@@ -27,12 +27,16 @@ const TIMEOUT: &str = "ERR slotmux: upstream timeout";
 pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
     let retry = &worker.config.cluster.retry;
     let is_final = matches!(end, End::Silent) && !retry.on_timeout;
+    let mut refusal = lane.refusal();
     let mut unanswered = lane.take_all();
     settle_half(worker, lane, &mut unanswered);
     let repeatable = repeatable(&unanswered);
     for (mut taken, repeatable) in unanswered.into_iter().zip(repeatable) {
         if taken.entry.is_blocking() {
-            worker.block_lost(lane, taken, matches!(end, End::Silent));
+            match refusal.take() {
+                Some(error) => worker.block_refused(lane, taken, &error),
+                None => worker.block_lost(lane, taken, matches!(end, End::Silent)),
+            }
             continue;
         }
         let entry = &taken.entry;

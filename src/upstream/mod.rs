@@ -149,14 +149,13 @@ impl Worker {
         client: &Rc<Client>,
     ) -> Result<Rc<Lane>, Taken> {
         if let Some(lane) = self.free_lane(node, client) {
-            client.lane_wanted.set(None);
             return Ok(lane);
         }
         let now = self.clock.now();
-        let since = client.lane_wanted.get().unwrap_or(now);
-        client.lane_wanted.set(Some(since));
-        if since.is_over(self.command_timeout, now) {
-            client.lane_wanted.set(None);
+        if client
+            .wants_lane_since(now)
+            .is_over(self.command_timeout, now)
+        {
             return Err(refuse_no_lane(self, client));
         }
         self.stats.parks.inc();
@@ -171,8 +170,8 @@ impl Worker {
         let mut woken = Vec::new();
         for node in &mut self.nodes.borrow_mut().nodes {
             node.waiting.retain(|client| {
-                let since = client.lane_wanted.get();
-                let is_over = since.is_some_and(|since| since.is_over(self.command_timeout, now));
+                let since = client.wants_lane_since(now);
+                let is_over = since.is_over(self.command_timeout, now);
                 if is_over {
                     woken.push(client.clone());
                 }
@@ -228,7 +227,7 @@ impl Worker {
 
     /// Takes a dedicated lane back that has answered everything.
     pub fn release(&self, lane: &Rc<Lane>) {
-        if lane.is_held() {
+        if lane.held.get() > 0 {
             return;
         }
         lane.last_used.set(self.clock.now());

@@ -219,7 +219,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     }
     match &entry.kind {
         Kind::Run => lane.set_run(run_of(reply)),
-        Kind::Id => lane.set_id(id_of(reply)),
+        Kind::Id => lane.id.set(Some(id_of(reply))),
         Kind::Tell(asker) => {
             if let Some(asker) = asker.take() {
                 // Who has stopped waiting need not know.

@@ -40,7 +40,7 @@ fn a_connection_that_breaks_leaves_a_pop_in_doubt_and_repeats_a_read() {
 fn what_is_sent_again_asks_for_less_time() {
     let tries = AtomicUsize::new(0);
     let peer = Peer::start(move |request| match request.name().as_str() {
-        "BLPOP" | "XREAD" => Some(if tries.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+        "BLPOP" | "XREAD" => Some(if tries.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
             Step::reply(
                 "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n",
             )

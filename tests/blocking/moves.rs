@@ -120,19 +120,32 @@ fn block_three(proxy: &Proxy, cluster: &LocalCluster, node: usize, key: &str) ->
 #[test]
 fn a_failover_is_not_noticed() {
     let cluster = calm_cluster(1);
-    let proxy = Proxy::start(&cluster, |_| {});
+    let proxy = Proxy::start(&cluster, |config| {
+        let section = "name = \"ttl\"\nmatch = [\"ttl:\"]\nttl = { default = \"100s\" }";
+        config.add_section("namespace", section.parse().expect("TOML"));
+    });
     let key = key_on(&cluster, 0, "failover");
     let mut feeder = proxy.client();
     let [mut pops, mut moves, mut reads] = block_three(&proxy, &cluster, 0, &key);
+    // One with an expiry behind it, which the old primary does not answer any more.
+    let mut governed = proxy.client();
+    let (from, to) = (format!("ttl:{{{key}}}a"), format!("ttl:{{{key}}}b"));
+    send(&mut governed, &format!("BLMOVE {from} {to} LEFT LEFT 1000"));
+    until_blocked(&cluster, 0, 4);
     let replica = cluster.replicas_of(0).expect("replicas")[0];
     cluster.failover(replica).expect("a failover");
-    until_blocked(&cluster, replica, 3);
+    until_blocked(&cluster, replica, 4);
     call(&mut feeder, &format!("RPUSH {key} x"));
     call(&mut feeder, &format!("RPUSH {{{key}}}from y"));
     call(&mut feeder, &format!("XADD {{{key}}}s 1-1 f v"));
     assert_eq!(pops.read(), bulks(&[&key, "x"]));
     assert_eq!(moves.read(), Value::bulk("y"));
     assert_eq!(reads.read().items().len(), 1);
+    call(&mut feeder, &format!("RPUSH {from} z"));
+    assert_eq!(governed.read(), Value::bulk("z"));
+    poll_until(PATIENCE, "a TTL", || {
+        call(&mut feeder, &format!("TTL {to}")).integer() > 0
+    });
 }
 
 #[test]
@@ -178,6 +191,8 @@ fn a_primary_that_falls_silent_is_left_once_it_is_replaced() {
     let proxy = Proxy::start(&cluster, |config| {
         config.set("cluster.timeouts.response", "1s");
         config.set("cluster.timeouts.command", "60s");
+        // Nothing else tells of the change: nobody sends anything.
+        config.set("cluster.topology.refresh", "500ms");
     });
     let key = key_on(&cluster, 0, "silent");
     let replica = cluster.replicas_of(0).expect("replicas")[0];
