@@ -77,6 +77,8 @@ impl Client {
             return;
         };
         worker.stats.blocked_clients.dec();
+        // Its wait was no idleness, and its reply is not written yet.
+        self.last_taken.set(worker.clock.now());
         if self.in_flight() > 0 {
             for lane in blocked.lanes.take() {
                 worker.turn.hang_up(lane);

@@ -15,13 +15,15 @@ fn others_on_the_slot_flow_while_fifty_are_blocked_longer_than_any_deadline() {
         config.set("listener.idle_timeout", "1s");
     });
     let key = key_on(&cluster, 0, "fifty");
-    let mut blocked: Vec<RawClient> = (0..50).map(|_| proxy.client()).collect();
-    for (number, client) in blocked.iter_mut().enumerate() {
+    let mut blocked = Vec::new();
+    for number in 0..50 {
+        let mut client = proxy.client();
         let line = [
             format!("BLPOP {key} 0"),
             format!("BLMOVE {key} {{{key}}}to LEFT RIGHT 500"),
         ];
-        send(client, &line[number % 2]);
+        send(&mut client, &line[number % 2]);
+        blocked.push(client);
         // They are served in the order in which they came.
         until_blocked(&cluster, 0, number + 1);
     }
@@ -53,14 +55,14 @@ fn an_exhausted_pool_says_so_and_recovers() {
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.workers", 1);
         config.set("cluster.connections.dedicated_max", 3);
-        config.set("cluster.timeouts.command", "500ms");
+        config.set("cluster.timeouts.command", "3s");
     });
     let key = key_on(&cluster, 0, "pool");
     let mut blocked: Vec<RawClient> = (0..3).map(|_| proxy.client()).collect();
-    for client in &mut blocked {
+    for (number, client) in blocked.iter_mut().enumerate() {
         send(client, &format!("BLPOP {key} 0"));
+        until_blocked(&cluster, 0, number + 1);
     }
-    until_blocked(&cluster, 0, 3);
     // A command that blocks and a big value need the same.
     let big = "b".repeat(1 << 20);
     let mut late = proxy.client();
@@ -85,10 +87,12 @@ fn an_exhausted_pool_says_so_and_recovers() {
     until_blocked(&cluster, 0, 3);
     // Who waits for a connection gets the first that is free.
     send(&mut blocked[0], &format!("BLPOP {key} 0"));
-    drop(blocked.pop());
+    let mut feeder = proxy.client();
+    call(&mut feeder, &format!("RPUSH {key} x"));
+    let mut served = blocked.remove(1);
+    assert_eq!(served.read(), bulks(&[&key, "x"]));
     until_blocked(&cluster, 0, 3);
     until_counted(&proxy, 3);
-    let mut feeder = proxy.client();
     for _ in 0..3 {
         call(&mut feeder, &format!("RPUSH {key} x"));
     }
