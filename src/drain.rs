@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::upstream::blocked::Release;
 use crate::worker::Worker;
 
 /// How often a draining worker looks whether it is done.
@@ -15,6 +16,9 @@ impl Worker {
         self.drained.cancel();
         for client in self.all_clients() {
             client.finish(self);
+            if client.is_blocked() {
+                tokio::task::spawn_local(self.clone().unblock(client.id, Release::Error));
+            }
         }
     }
 }

@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::answer::{ClientLine, Held, Kill, Selection};
+use crate::answer::{ClientLine, Held, Kill, Selection, Unblock};
 use crate::client::{Client, Phase};
 use crate::pause::{self, Pausing};
 use crate::process::{Killed, Mail};
+use crate::resp::write;
 use crate::transport::Accepted;
+use crate::upstream::blocked::Release;
 use crate::worker::Worker;
 
 /// Reads a worker's letters until the process ends.
@@ -39,6 +41,12 @@ pub async fn run(worker: Rc<Worker>, mut letters: UnboundedReceiver<Mail>) {
             Mail::Unmonitor(feed, reply) => {
                 worker.remove_monitor(&feed);
                 let _ = reply.send(());
+            }
+            Mail::Unblock(id, release, reply) => {
+                let worker = worker.clone();
+                tokio::task::spawn_local(async move {
+                    let _ = reply.send(worker.unblock(id, release).await);
+                });
             }
             Mail::Unmatched(reply) => {
                 let _ = reply.send(worker.unmatched.seen());
@@ -96,6 +104,27 @@ pub fn answer_pause(worker: &Rc<Worker>, client: &Rc<Client>, pausing: Pausing, 
             .await;
         pause::settle(&worker, begins).await;
         client.reply(&worker, seq, if mute { &[] } else { b"+OK\r\n" });
+    });
+}
+
+/// Answers `CLIENT UNBLOCK` when every worker has looked for the client.
+pub fn answer_unblock(worker: &Rc<Worker>, client: &Rc<Client>, unblock: Unblock, mute: bool) {
+    let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
+    // No client has an id below 1.
+    let id = u64::try_from(unblock.id).unwrap_or(0);
+    let release = if unblock.by_error {
+        Release::Error
+    } else {
+        Release::Timeout
+    };
+    tokio::task::spawn_local(async move {
+        let released = worker
+            .process
+            .ask_all(|reply| Mail::Unblock(id, release, reply))
+            .await;
+        let mut out = Vec::new();
+        write::integer(&mut out, i64::from(released.contains(&true)));
+        client.reply(&worker, seq, if mute { &[] } else { &out });
     });
 }
 
@@ -162,6 +191,7 @@ impl Client {
             closing: self.phase() != Phase::Open,
             held: self.is_held(),
             multi: self.queued_commands(),
+            blocked: self.is_blocked(),
             multi_bytes: self.queued(),
             input: Held {
                 len: pending_input,
@@ -171,8 +201,8 @@ impl Client {
                 len: buffered,
                 capacity: buffered,
             },
-            // Who asks is parked by nothing but the question.
-            reading: self.is_read() || self.is_asking(),
+            // Who asks is parked by nothing but the question, and who is blocked is read to see it leave.
+            reading: self.is_read() || self.is_asking() || self.is_blocked(),
             writing: self.is_written(),
             command: self.last_command.get(),
             protocol: self.protocol.get(),

@@ -11,7 +11,7 @@ use crate::clock::unix_milliseconds;
 use crate::command::CommandRef;
 use crate::explain::terms::{Gets, terms};
 use crate::explain::{lifetimes, names, words};
-use crate::policy::{NamespaceId, Policies, Reply, govern};
+use crate::policy::{NamespaceId, Policies, govern};
 use crate::resp::write;
 use crate::sample::Sampler;
 use crate::slot::Slot;
@@ -158,21 +158,9 @@ impl Worker {
         };
         let mut bytes = Vec::new();
         write::request(&mut bytes, &[b"PTTL", request.arg(at)]);
-        let (arrived, arrived_us) = self.clock.last();
         let entry = InFlight {
-            client: client.clone(),
-            seq: 0,
-            len: bytes.len() as u32,
-            arrived,
-            arrived_us,
             namespace,
-            // It has no place in the client's order.
-            slot: None,
-            tries: 0,
-            mute: true,
-            write: false,
-            reply: Reply::AsIs,
-            kind: Kind::Probe,
+            ..InFlight::aside(self, client, bytes.len(), Kind::Probe)
         };
         self.shared_lane(owner, client).send(self, entry, &bytes);
     }

@@ -20,6 +20,7 @@ use crate::policy::{NamespaceId, Policies};
 use crate::scripts::Scripts;
 use crate::transport::Accepted;
 use crate::unmatched::Seen;
+use crate::upstream::blocked::Release;
 
 /// A letter to a worker.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub enum Mail {
     Monitor(Arc<Feed>, oneshot::Sender<()>),
     /// Show that one no more.
     Unmonitor(Arc<Feed>, oneshot::Sender<()>),
+    /// End the wait of this client; tell whether that was done.
+    Unblock(u64, Release, oneshot::Sender<bool>),
     /// Tell which prefixes keys of no namespace have.
     Unmatched(oneshot::Sender<Vec<Seen>>),
     /// Tell what enforcing the policy of a namespace would have changed.

@@ -36,6 +36,7 @@ pub async fn run(worker: Rc<Worker>) {
             worker.held.trim();
         }
         worker.check_upstream(now);
+        worker.end_vain_waits(now);
         let mut in_flight = 0;
         for lane in worker.lanes() {
             check_deadlines(&worker, &lane, now);
@@ -81,11 +82,15 @@ impl Worker {
             && !client.waits_for_slotmux()
             && !client.is_monitor()
             && client.phase() == Phase::Open;
+        // One that is blocked has left as soon as it sends no more, as in Redis.
+        let hangup = client.with_transport(|transport| transport.hangup());
         let has_hung_up = !client.is_read()
-            && match client.with_transport(|transport| transport.hangup()) {
+            && match hangup {
                 Some(Hangup::Full) => true,
                 // Nobody waits for the end of a pause for it. As in Redis what was held does not run.
-                Some(Hangup::Half) => client.is_held() && client.in_flight() == 0,
+                Some(Hangup::Half) => {
+                    client.is_blocked() || (client.is_held() && client.in_flight() == 0)
+                }
                 _ => false,
             };
         if is_idle || has_hung_up {

@@ -105,11 +105,15 @@ impl Transport {
         }
     }
 
-    /// Makes the kernel probe the peer after `idle` without traffic. Unix sockets need none.
+    /// Makes the kernel probe the peer after `idle` without traffic, and give up after three probes without an answer, a
+    /// third of that apart: as Redis does. Unix sockets need none.
     pub fn set_keepalive(&self, idle: Duration) {
         if let Transport::Tcp(stream) = self {
             // Nothing depends on it: a connection that can't be probed is noticed when it is written to.
-            let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle));
+            let probe = (idle / 3).max(Duration::from_secs(1));
+            let keepalive = TcpKeepalive::new().with_time(idle);
+            let keepalive = keepalive.with_interval(probe).with_retries(3);
+            let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::worker::Worker;
 pub struct Turn {
     lanes: RefCell<Vec<Rc<Lane>>>,
     clients: RefCell<Vec<Rc<Client>>>,
+    hung_up: RefCell<Vec<Rc<Lane>>>,
     waker: OnceCell<Waker>,
     is_armed: Cell<bool>,
 }
@@ -38,6 +39,12 @@ impl Turn {
         }
     }
 
+    /// The client that is blocked on `lane` has left.
+    pub fn hang_up(&self, lane: Rc<Lane>) {
+        self.hung_up.borrow_mut().push(lane);
+        self.arm();
+    }
+
     fn arm(&self) {
         if !self.is_armed.replace(true)
             && let Some(waker) = self.waker.get()
@@ -47,8 +54,12 @@ impl Turn {
     }
 
     /// Writes everything that was touched. The lists keep their memory for the next turn.
-    fn end(&self, worker: &Worker) {
+    fn end(&self, worker: &Rc<Worker>) {
         self.is_armed.set(false);
+        // Before anything is written: what nobody waits for need not leave.
+        for lane in self.hung_up.take() {
+            worker.hang_up(&lane);
+        }
         let mut lanes = self.lanes.take();
         for lane in lanes.drain(..) {
             lane.flush(worker);

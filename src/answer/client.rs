@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Host, Kill, NOT_AN_INTEGER, Outcome, Request, SYNTAX, Selection, Subject, c_string, error,
-    help, is, wrong_form,
+    Host, Kill, NOT_AN_INTEGER, Outcome, Request, SYNTAX, Selection, Subject, Unblock, c_string,
+    error, help, is, wrong_form,
 };
 use crate::client::session::{ReplyMode, Session};
 use crate::command;
@@ -43,7 +43,7 @@ pub(super) fn client(
                 set_flag(subject, on, |session| &mut session.no_touch);
             }
         }
-        "unblock" => unblock(request, out),
+        "unblock" => return unblock(request, out).map_or(Outcome::Answered, Outcome::Unblock),
         "pause" => return pause(request, out).map_or(Outcome::Answered, Outcome::Pause),
         "unpause" => return Outcome::Pause(Pausing::default()),
         "tracking" => tracking(request, out),
@@ -148,18 +148,22 @@ fn reply(request: Request<'_>, subject: &mut Subject<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// No client of slotmux is blocked yet, so no id names one.
-fn unblock(request: Request<'_>, out: &mut Vec<u8>) {
+/// `CLIENT UNBLOCK id [TIMEOUT|ERROR]`. `None`: the error is written.
+fn unblock(request: Request<'_>, out: &mut Vec<u8>) -> Option<Unblock> {
     if request.len() > 4 {
-        return wrong_form("CLIENT", request, out);
+        wrong_form("CLIENT", request, out);
+        return None;
     }
-    if request.len() == 4 && !request.is(3, "timeout") && !request.is(3, "error") {
-        return write::error(out, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+    let by_error = request.is(3, "error");
+    if request.len() == 4 && !request.is(3, "timeout") && !by_error {
+        write::error(out, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+        return None;
     }
-    match number::parse_i64(request.get(2)) {
-        Some(_) => write::integer(out, 0),
-        None => write::error(out, NOT_AN_INTEGER),
-    }
+    let Some(id) = number::parse_i64(request.get(2)) else {
+        write::error(out, NOT_AN_INTEGER);
+        return None;
+    };
+    Some(Unblock { id, by_error })
 }
 
 /// `CLIENT PAUSE timeout [WRITE|ALL]`. `None`: the error is written.

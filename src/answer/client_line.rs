@@ -79,6 +79,8 @@ pub struct ClientLine<'a> {
     pub held: bool,
     /// How many commands wait for its EXEC, if it is in a transaction.
     pub multi: Option<usize>,
+    /// Whether it waits in a blocking command.
+    pub blocked: bool,
     /// Bytes of these commands.
     pub multi_bytes: usize,
     /// Bytes of a request that is not complete, and what holds them.
@@ -135,7 +137,7 @@ impl ClientLine<'_> {
                     .is_some_and(|session| session.monitor.is_some()),
             ),
             ('x', self.multi.is_some()),
-            ('b', self.held),
+            ('b', self.held || self.blocked),
             ('c', self.closing),
             ('U', matches!(self.addr, Address::Unix(_))),
             ('e', self.session.is_some_and(|session| session.no_evict)),

@@ -84,8 +84,19 @@ pub enum Outcome {
     Pause(Pausing),
     /// `MONITOR`: show the client what every worker takes, beginning with OK.
     Monitor,
+    /// `CLIENT UNBLOCK`: ask every worker to end the wait of that client; the reply is 1 if one did, else 0.
+    Unblock(Unblock),
     /// `SLOTMUX`: see [`crate::operator`].
     Ask(Question),
+}
+
+/// Which client `CLIENT UNBLOCK` lets go, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unblock {
+    /// The client.
+    pub id: i64,
+    /// By an error, rather than as if its time were over.
+    pub by_error: bool,
 }
 
 /// Whether a client that has not logged in may send this.

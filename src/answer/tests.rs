@@ -350,6 +350,7 @@ fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
         closing: false,
         held: false,
         multi: None,
+        blocked: false,
         multi_bytes: 0,
         input: Held {
             len: 10,

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::answer::{Host, Outcome, Subject, answer};
 use crate::command::{self, Answer, Command, CommandRef, Route, Unresolved};
-use crate::mail::{answer_kill, answer_list, answer_pause};
+use crate::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
 use crate::monitor;
 use crate::operator;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply};
@@ -17,6 +17,7 @@ use crate::route::with_nodes::answer_with_nodes;
 use crate::route::{Plan, Transaction, plan};
 use crate::worker::Worker;
 
+use super::acknowledged::acknowledged;
 use super::attention::carry_out_attended;
 use super::early::{NO_UPSTREAM, Upstream, needs_upstream};
 use super::forward::{Sending, answer as reply_here, to_node, to_slot};
@@ -109,13 +110,17 @@ pub(super) fn carry_out(
             slot,
             write,
             decision,
+            wait,
         } => {
             let Decision {
                 namespace,
                 actions,
                 governed,
             } = decision;
-            let sending = Sending::as_is(request, write, namespace, reply);
+            let sending = Sending {
+                wait,
+                ..Sending::as_is(request, write, namespace, reply)
+            };
             // Observing refuses nothing for a lifetime: what is refused all the same is not permitted.
             let is_refused = governed == Governed::Refused;
             let taken = match governed {
@@ -182,6 +187,7 @@ pub(super) fn carry_out(
         Plan::AnswerWithNodes(what, command) => {
             answer_with_nodes(worker, client, what, command, request)
         }
+        Plan::Acknowledged { merge } => acknowledged(worker, client, request, merge),
         Plan::Scan { cursor } => page(worker, client, request, cursor)
             .unwrap_or_else(|text| refuse(worker, client, text)),
         Plan::Answer(what, command) => answer_here(worker, client, what, command, request),
@@ -245,7 +251,11 @@ pub(crate) fn answer_here(
     let mut out = worker.buffers.take();
     let outcome = own_answer(worker, client, what, command, request, &mut out);
     let asks_everyone = match &outcome {
-        Outcome::List(_) | Outcome::Kill(_) | Outcome::Pause(_) | Outcome::Monitor => true,
+        Outcome::List(_)
+        | Outcome::Kill(_)
+        | Outcome::Unblock(_)
+        | Outcome::Pause(_)
+        | Outcome::Monitor => true,
         Outcome::Ask(question) => question.asks_everyone(),
         _ => false,
     };
@@ -278,6 +288,7 @@ pub(crate) fn answer_here(
         Outcome::Kill(kill) => answer_kill(worker, client, kill, mute),
         Outcome::Pause(pausing) => answer_pause(worker, client, pausing, mute),
         Outcome::Monitor => monitor::begin(worker, client, mute),
+        Outcome::Unblock(unblock) => answer_unblock(worker, client, unblock, mute),
         Outcome::Ask(question) => operator::answer(worker, client, question, request, mute),
     }
     if asks_everyone {

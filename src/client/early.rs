@@ -39,6 +39,7 @@ pub fn needs_upstream<T>(
         | Plan::Split { .. }
         | Plan::Anywhere { .. }
         | Plan::Everywhere { .. }
+        | Plan::Acknowledged { .. }
         | Plan::Scan { .. }
         | Plan::Transaction(Transaction::Watch { .. }) => true,
         // The upstream may know a command that slotmux does not.

@@ -2,14 +2,15 @@
 
 use std::rc::Rc;
 
+use crate::command::Wait;
 use crate::policy::{Block, NamespaceId, Reply};
 use crate::resp::write;
 use crate::slot::Slot;
-use crate::upstream::NodeId;
 use crate::upstream::block::{self as upstream, Then};
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::upstream::lane::Lane;
 use crate::upstream::lost::unreachable;
+use crate::upstream::{NO_LANE, NodeId};
 use crate::worker::Worker;
 
 use super::dispatch::Taken;
@@ -32,6 +33,8 @@ pub struct Sending<'a> {
     pub block: Option<Block>,
     /// How their reply becomes the client's.
     pub reply: Reply,
+    /// How long it may hold its connection up, if it may.
+    pub wait: Option<Wait>,
 }
 
 impl<'a> Sending<'a> {
@@ -49,13 +52,17 @@ impl<'a> Sending<'a> {
             bytes: request.bytes,
             block: None,
             reply,
+            wait: None,
         }
     }
 }
 
 /// Sends a request to the node of `slot`.
 pub fn to_slot(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot, sending: &Sending) -> Taken {
-    if let Some(pinned) = pinned(client, slot) {
+    // What blocks goes over a connection that can be given up with it; to the node it is the same client or not.
+    if sending.wait.is_none()
+        && let Some(pinned) = pinned(client, slot)
+    {
         return pinned.take(worker, client, slot, sending);
     }
     if !may_use(worker, client, slot) {
@@ -66,6 +73,10 @@ pub fn to_slot(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot, sending: &S
         worker.refresh.request();
         let entry = entry(worker, client, Some(slot), sending);
         client.add_request_bytes(worker, sending.bytes.len());
+        if let Some(wait) = sending.wait {
+            client.is_alone.set(true);
+            client.block(worker, wait);
+        }
         worker.retry_later(entry, sending.bytes.to_vec());
         return Taken::Yes;
     };
@@ -89,6 +100,10 @@ pub fn to_node(
         return refuse_unreachable(worker, client, &lane);
     }
     let entry = entry(worker, client, slot, sending);
+    if let Some(wait) = sending.wait {
+        client.block(worker, wait);
+        lane.begin_block(worker, &entry);
+    }
     lane.send_script_ahead(worker, &entry, sending.request);
     lane.send(worker, entry, sending.bytes);
     Taken::Yes
@@ -98,6 +113,15 @@ pub fn to_node(
 pub fn refuse_unreachable(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Taken {
     let mut reply = Vec::new();
     write::error(&mut reply, &unreachable(lane));
+    worker.stats.errors.inc();
+    answer(worker, client, &reply);
+    Taken::Yes
+}
+
+/// Answers a request for which no lane of its own became free in time.
+pub fn refuse_no_lane(worker: &Worker, client: &Rc<Client>) -> Taken {
+    let mut reply = Vec::new();
+    write::error(&mut reply, NO_LANE);
     worker.stats.errors.inc();
     answer(worker, client, &reply);
     Taken::Yes
@@ -148,7 +172,7 @@ pub fn set_out_alone(worker: &Worker, client: &Client, bytes: usize) {
     client.add_request_bytes(worker, bytes);
 }
 
-/// The lane for a request. One that is big, or is likely to bring a big reply, travels alone, so that it holds up
+/// The lane for a request. One that may block, that is big, or is likely to bring a big reply, travels alone, so that it holds up
 /// nobody; since that is another connection, the client has to have nothing in flight on its way there and on its way
 /// back.
 fn lane_for(
@@ -158,7 +182,7 @@ fn lane_for(
     sending: &Sending,
 ) -> Result<Rc<Lane>, Taken> {
     let expected = worker.big_replies.expected(sending.request);
-    if expected.is_some() || worker.is_big(sending.bytes.len()) {
+    if expected.is_some() || worker.is_big(sending.bytes.len()) || sending.wait.is_some() {
         if !may_be_alone(client) {
             return Err(Taken::No);
         }

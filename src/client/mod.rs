@@ -9,15 +9,19 @@ use crate::answer::Subject;
 use crate::clock::Tick;
 use crate::resp::Protocol;
 use crate::transport::Transport;
+use crate::upstream::NodeId;
 use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
+use blocking::Blocked;
 use order::Held;
 use queue::Queue;
 use session::{ReplyMode, Session};
 use watch::Watch;
 
+pub mod acknowledged;
 mod attention;
+pub mod blocking;
 pub mod dispatch;
 pub mod early;
 pub mod forward;
@@ -57,6 +61,8 @@ pub enum Pause {
     InFlight(u32),
     /// Until its question to all workers, the only request in flight, is answered.
     Question,
+    /// Until its blocking command, the only request in flight, is answered: see [`blocking`].
+    Blocked,
     /// Until it has read half of the replies that wait for it.
     Output,
     /// Until a lane that it needs has room; the lane wakes it.
@@ -131,6 +137,12 @@ pub struct Client {
     over_soft: Cell<Option<Tick>>,
     /// Replies that came before their turn.
     held: RefCell<Option<Box<Held>>>,
+    /// What is known of its wait, while it is blocked.
+    blocked: RefCell<Option<Box<Blocked>>>,
+    /// Since when it wants a lane of its own where none is free, and for which request.
+    lane_wanted: Cell<Option<(Tick, u32)>>,
+    /// The nodes that it sent writes to, by [`NodeId::bit`](crate::upstream::NodeId::bit).
+    written: Cell<u64>,
     /// What it sent between MULTI and EXEC, while it is there.
     transaction: RefCell<Option<Box<Queue>>>,
     /// What it watches, while it does.
@@ -174,6 +186,9 @@ impl Client {
             charged: Cell::new(0),
             over_soft: Cell::new(None),
             held: RefCell::new(None),
+            blocked: RefCell::new(None),
+            lane_wanted: Cell::new(None),
+            written: Cell::new(0),
             transaction: RefCell::new(None),
             watch: RefCell::new(None),
             session: RefCell::new(None),
@@ -268,9 +283,25 @@ impl Client {
         *self.held.borrow_mut() = None;
         *self.transaction.borrow_mut() = None;
         self.charge(worker, 0);
+        self.end_block(worker);
         self.wake();
         // The rest of a reply that it did not take is read and dropped.
         self.let_lane_go_on();
+    }
+
+    /// Since when its next request wants a lane of its own: from now on if it did not before.
+    pub fn wants_lane_since(&self, now: Tick) -> Tick {
+        let next = self.next_seq.get();
+        let before = self.lane_wanted.get().filter(|(_, seq)| *seq == next);
+        let (since, _) = before.unwrap_or((now, next));
+        self.lane_wanted.set(Some((since, next)));
+        since
+    }
+
+    /// A write of it goes to `node`.
+    #[inline]
+    pub fn note_written(&self, node: NodeId) {
+        self.written.set(self.written.get() | node.bit());
     }
 
     /// Runs `f` on the socket, if there is one still.

@@ -86,6 +86,10 @@ impl ClientTask {
                 Phase::Open => {}
             }
             if !self.client.may_go_on() {
+                if self.client.is_blocked() && self.poll_behind(cx).is_ready() {
+                    self.client.close(&self.worker);
+                    return Poll::Ready(());
+                }
                 return Poll::Pending;
             }
             if self.input.is_some() {
@@ -103,6 +107,17 @@ impl ClientTask {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Reads what comes behind a blocking command. Ready once the client has left.
+    fn poll_behind(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let worker = self.worker.clone();
+        let input = &mut self.input;
+        self.client.poll_behind(&worker, cx, |client, bytes| {
+            let input = input.get_or_insert_default();
+            input.bytes.extend_from_slice(bytes);
+            client.set_pending_input(&worker, input.bytes.len());
+        })
     }
 
     fn poll_blocked_write(&mut self, cx: &mut Context<'_>) {
@@ -320,7 +335,7 @@ impl Client {
         let over = match self.pause.get() {
             Pause::No => true,
             Pause::InFlight(most) => self.in_flight() <= most,
-            Pause::Question => self.in_flight() == 0,
+            Pause::Question | Pause::Blocked => self.in_flight() == 0,
             Pause::Output => self.buffered() <= OUTPUT_PAUSE / 2,
             Pause::Lane | Pause::Upstream | Pause::Held => false,
         };

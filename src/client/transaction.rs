@@ -111,14 +111,12 @@ pub fn queue(
         Plan::Answer(Answer::Hello, _) if changes_protocol(client, request) => {
             return refuse(worker, client, HELLO_IN_MULTI);
         }
-        Plan::Forward { decision, .. } => {
-            if decision.governed == Governed::Refused {
-                if decision.namespace == NamespaceId::UNMATCHED {
-                    worker.note_unmatched(request);
-                }
-                worker.count_actions(decision.namespace, decision.actions, true, request);
-                return refuse(worker, client, &String::from_utf8_lossy(rewritten));
+        Plan::Forward { decision, .. } if decision.governed == Governed::Refused => {
+            if decision.namespace == NamespaceId::UNMATCHED {
+                worker.note_unmatched(request);
             }
+            worker.count_actions(decision.namespace, decision.actions, true, request);
+            return refuse(worker, client, &String::from_utf8_lossy(rewritten));
         }
         _ => {}
     }

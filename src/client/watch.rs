@@ -13,12 +13,11 @@ use crate::slot::Slot;
 use crate::upstream::NodeId;
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::upstream::lane::{Lane, Link};
-use crate::upstream::resend::NO_CONNECTION;
 use crate::worker::Worker;
 
 use super::Client;
 use super::dispatch::{Taken, refuse};
-use super::forward::{Sending, answer as reply_here, entry, may_be_alone};
+use super::forward::{Sending, answer as reply_here, entry, may_be_alone, refuse_no_lane};
 use super::request::Request;
 
 const OTHER_SLOT: &str =
@@ -245,9 +244,9 @@ pub fn own_lane(worker: &Rc<Worker>, client: &Rc<Client>, node: NodeId) -> Resul
     let watch = client.watch();
     if watch.is_some_and(|watch| watch.lane.is_pinned_by(client)) {
         let lane = worker.free_lane(node, client);
-        return lane.ok_or_else(|| refuse(worker, client, NO_CONNECTION));
+        return lane.ok_or_else(|| refuse_no_lane(worker, client));
     }
-    worker.dedicated_lane(node, client).ok_or(Taken::No)
+    worker.dedicated_lane(node, client)
 }
 
 /// Answers EXEC as Redis does where a watched key has changed.

@@ -51,7 +51,7 @@ impl Client {
                 }
                 drop((out, held));
                 worker.stats.replies.add(u64::from(answered));
-                self.answered(head.wrapping_add(answered));
+                self.answered(worker, head.wrapping_add(answered));
             } else {
                 drop(out);
             }
@@ -90,7 +90,7 @@ impl Client {
     }
 
     /// Everything before `head` is answered: lets a client go on that waited for that.
-    fn answered(&self, head: u32) {
+    fn answered(&self, worker: &Worker, head: u32) {
         self.head_seq.set(head);
         if self.in_flight() == 0 {
             // What it counts for is brought up to date by the flush that follows.
@@ -99,6 +99,10 @@ impl Client {
         match self.pause.get() {
             Pause::InFlight(most) if self.in_flight() <= most => self.wake(),
             Pause::Question if self.in_flight() == 0 => self.wake(),
+            Pause::Blocked if self.in_flight() == 0 => {
+                self.end_block(worker);
+                self.wake();
+            }
             _ => {}
         }
     }

@@ -113,6 +113,9 @@ fn route(command: &Command) -> String {
         Route::AllPrimaries(merge) => return format!("all primaries ({})", merged(merge)),
         Route::AllNodes(merge) => return format!("all nodes, if allowed ({})", merged(merge)),
         Route::Debug => "by key, if allowed",
+        Route::Acknowledged(merge) => {
+            return format!("primaries written to, own connections ({})", merged(merge));
+        }
         Route::Scan => "one primary after the other",
         Route::Answer(_) => "slotmux",
         Route::Transaction => "transaction",
@@ -136,6 +139,7 @@ pub fn merged(merge: Merge) -> &'static str {
         Merge::AllTrue => "1 where all say so",
         Merge::Concat => "joined",
         Merge::Least => "the smallest",
+        Merge::EachLeast => "the smallest of each",
         Merge::Drawn => "one, drawn by the number of keys",
         Merge::AnyOk => "OK if one says so",
         Merge::Running => "that of the node that runs one",

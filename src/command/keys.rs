@@ -288,21 +288,21 @@ fn migrate_keys(buf: &[u8], args: &[Span], mut f: impl FnMut(usize)) -> Result<(
 /// True for every call of a [`Route::Blocking`] command but XREAD and XREADGROUP without BLOCK.
 pub fn blocks(command: &Command, buf: &[u8], args: &[Span]) -> bool {
     match (command.route, command.keys) {
-        (Route::Blocking, KeySpec::Streams { .. }) => read_blocks(buf, args),
+        (Route::Blocking, KeySpec::Streams { .. }) => block_option(buf, args).is_some(),
         (Route::Blocking, _) => true,
         _ => false,
     }
 }
 
-/// Whether BLOCK is among the options of XREAD or XREADGROUP.
-fn read_blocks(buf: &[u8], args: &[Span]) -> bool {
+/// Where BLOCK is among the options of XREAD or XREADGROUP.
+pub(super) fn block_option(buf: &[u8], args: &[Span]) -> Option<usize> {
     let mut at = 1;
     while let Some(option) = args.get(at).map(|arg| arg.of(buf)) {
         let is = |word: &str| option.eq_ignore_ascii_case(word.as_bytes());
         at += if is("block") {
-            return true;
+            return Some(at);
         } else if is("streams") {
-            return false;
+            return None;
         } else if is("noack") {
             1
         } else if is("count") || is("claim") || is("maxcount") || is("maxsize") {
@@ -311,10 +311,10 @@ fn read_blocks(buf: &[u8], args: &[Span]) -> bool {
             3
         } else {
             // An option that came with a newer server: better a connection too many than a shared one held up.
-            return find(buf, args, at..args.len(), b"block").is_some();
+            return find(buf, args, at..args.len(), b"block");
         };
     }
-    false
+    None
 }
 
 #[cfg(test)]
@@ -457,7 +457,6 @@ mod tests {
     fn blocking_is_told_by_the_options() {
         for (request, expected) in [
             ("blpop k 0", true),
-            ("wait 1 0", true),
             ("lpop k", false),
             ("xread block 0 streams k $", true),
             ("xread COUNT 2 BLOCK 0 streams k $", true),

@@ -9,6 +9,7 @@ mod name;
 mod reference;
 mod route;
 mod table;
+mod wait;
 
 use crate::policy::Lifetime;
 use crate::resp::Span;
@@ -20,6 +21,7 @@ pub use learned::{Learned, LearnedCommand};
 pub use reference::CommandRef;
 pub use route::{Answer, Merge, Route};
 pub use table::{DEBUG_OF_KEY, all, lookup};
+pub use wait::Wait;
 
 use name::PackedName;
 

@@ -16,13 +16,15 @@ pub enum Route {
     AllNodes(Merge),
     /// DEBUG: where `commands.admin` lets it, by its subcommand.
     Debug,
+    /// WAIT and WAITAOF: to every primary that the client wrote to, over connections of their own, the replies merged.
+    Acknowledged(Merge),
     /// SCAN: to the primary whose turn it is.
     Scan,
     /// Nowhere: slotmux answers it itself.
     Answer(Answer),
     /// MULTI, EXEC, DISCARD, WATCH, UNWATCH.
     Transaction,
-    /// May hold its connection up, so it needs one of its own. Ask [`super::blocks`] first: XREAD and XREADGROUP
+    /// May hold its connection up, so it needs one of its own. Ask [`super::Wait::of`] first: XREAD and XREADGROUP
     /// block only when BLOCK is given and are [`Route::Keyed`] otherwise.
     Blocking,
     /// Turns its connection into a stream of pushes: SUBSCRIBE and its kin.
@@ -48,6 +50,8 @@ pub enum Merge {
     Concat,
     /// The smallest of integers.
     Least,
+    /// Arrays of integers: element by element the smallest.
+    EachLeast,
     /// The key of one node, drawn by how many keys each has.
     Drawn,
     /// One part's success is enough: there was something to stop on that node.

@@ -127,7 +127,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
             })),
         };
         told.sends = sends(&parts, nodes);
-        told.lane = (!parts.is_empty()).then(|| lane(request, &parts, around));
+        told.lane = (!parts.is_empty()).then(|| lane(request, &plan, &parts, around));
     }
     // What is only observed is explained as if it were enforced, in words that say so.
     let mut governing = parts;
@@ -215,7 +215,13 @@ pub fn names(actions: Actions) -> Vec<&'static str> {
     done.map(|(_, name)| *name).collect()
 }
 
-fn lane(request: &Request, parts: &[Part], around: Surroundings) -> &'static str {
+fn lane(request: &Request, plan: &Plan, parts: &[Part], around: Surroundings) -> &'static str {
+    if matches!(
+        plan,
+        Plan::Forward { wait: Some(_), .. } | Plan::Acknowledged { .. }
+    ) {
+        return "a connection of its own, as it may be held up";
+    }
     let threshold = around.config.cluster.connections.bulk_threshold;
     let longest = parts
         .iter()
@@ -279,6 +285,11 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
         Plan::AnswerWithNodes(..) => {
             "asked of every primary, and answered with what slotmux says of itself and they say of the data".to_owned()
         }
+        Plan::Acknowledged { merge } => format!(
+            "sent to every primary that the client has written to, behind a command of slotmux' own, over connections \
+             of their own; replies become one: {}",
+            command::docs::merged(*merge)
+        ),
         Plan::Scan { .. } => {
             "sent to one primary after the other, with that node's own cursor; the client's tells which is next"
                 .to_owned()

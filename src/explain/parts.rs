@@ -48,6 +48,7 @@ pub(super) fn parts<'a>(
         Plan::Anywhere { .. }
         | Plan::Everywhere { .. }
         | Plan::AnswerWithNodes(..)
+        | Plan::Acknowledged { .. }
         | Plan::Scan { .. } => {
             vec![whole(None, Decision::NONE, Vec::new())]
         }

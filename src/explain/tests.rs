@@ -402,7 +402,12 @@ fn routes() {
             &[],
             None,
         ),
-        ("BLPOP k 0", "refused", &[], None),
+        (
+            "BLPOP k 0",
+            "sent as it is",
+            &["node1:1"],
+            Some("a connection of its own, as it may be held up"),
+        ),
         (
             "SETNX cache:1 v",
             "sent as another command, whose +OK",

@@ -8,6 +8,7 @@ use crate::client::forward::{
     Sending, entry, may_be_alone, may_share, refuse_unreachable, set_out_alone,
 };
 use crate::client::request::Request;
+use crate::client::watch::own_lane;
 use crate::command::Merge;
 use crate::policy::{NamespaceId, Reply};
 use crate::resp::write;
@@ -131,15 +132,17 @@ fn lanes(
     let mut refusal = None;
     for &node in nodes {
         let lane = if is_alone {
-            worker.dedicated_lane(node, client)
+            own_lane(worker, client, node)
         } else {
-            Some(worker.shared_lane(node, client))
+            Ok(worker.shared_lane(node, client))
         };
-        let Some(lane) = lane else {
-            refusal = Some(Taken::No);
-            break;
-        };
-        lanes.push(lane);
+        match lane {
+            Ok(lane) => lanes.push(lane),
+            Err(taken) => {
+                refusal = Some(taken);
+                break;
+            }
+        }
     }
     let refusal = refusal.or_else(|| {
         let lost = lanes.iter().find(|lane| lane.is_given_up(worker));

@@ -219,6 +219,7 @@ pub fn merged(
         Merge::AllTrue => all_true(parts, out),
         Merge::Concat => concat(parts, out),
         Merge::Least => least(parts).map(|least| write::integer(out, least)),
+        Merge::EachLeast => each_least(parts, out),
         Merge::Drawn => drawn(parts, fastrand::u64).map(|key| out.extend_from_slice(&parts[key])),
         Merge::Newest(most) => slowlog::newest(parts, most, out),
         Merge::History => latency::history(parts, out),
@@ -245,6 +246,32 @@ fn sum(parts: &[Vec<u8>]) -> Option<i64> {
 fn least(parts: &[Vec<u8>]) -> Option<i64> {
     let numbers = parts.iter().map(|part| integer(part));
     numbers.collect::<Option<Vec<i64>>>()?.into_iter().min()
+}
+
+/// The smallest integers of arrays that hold as many of them.
+fn each_least(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
+    let mut smallest: Option<Vec<i64>> = None;
+    for part in parts {
+        let (count, body) = array_body(part)?;
+        let numbers = body.split_inclusive(|&byte| byte == b'\n').map(integer);
+        let numbers = numbers.collect::<Option<Vec<i64>>>()?;
+        if usize::try_from(count) != Ok(numbers.len()) {
+            return None;
+        }
+        let before = smallest.get_or_insert_with(|| numbers.clone());
+        if before.len() != numbers.len() {
+            return None;
+        }
+        for (least, number) in before.iter_mut().zip(numbers) {
+            *least = number.min(*least);
+        }
+    }
+    let smallest = smallest?;
+    write::array(out, smallest.len());
+    for number in smallest {
+        write::integer(out, number);
+    }
+    Some(())
 }
 
 /// The part with the key that is drawn. The first half of the parts are keys, the second half the numbers of keys on the
@@ -363,6 +390,23 @@ mod tests {
     fn the_smallest_counts() {
         assert_eq!(least(&bytes(&[":7\r\n", ":3\r\n", ":9\r\n"])), Some(3));
         assert_eq!(least(&bytes(&[":7\r\n", "+OK\r\n"])), None);
+    }
+
+    #[test]
+    fn of_arrays_the_smallest_of_each_place() {
+        let mut out = Vec::new();
+        let two = ["*2\r\n:1\r\n:2\r\n", "*2\r\n:0\r\n:3\r\n"];
+        assert_eq!(each_least(&bytes(&two), &mut out), Some(()));
+        assert_eq!(out, b"*2\r\n:0\r\n:2\r\n");
+        for wrong in [
+            "*1\r\n:1\r\n",
+            "*2\r\n:1\r\n",
+            "*2\r\n:1\r\n$-1\r\n",
+            ":1\r\n",
+        ] {
+            let parts = bytes(&[two[0], wrong]);
+            assert_eq!(each_least(&parts, &mut Vec::new()), None, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub(super) fn keys_in_slot(
                 slot: Slot(slot),
                 write: false,
                 decision: Decision::NONE,
+                wait: None,
             },
             Err(text) => refuse(&text),
         },

@@ -2,7 +2,7 @@
 
 use crate::client::request::Request;
 use crate::command::{
-    Answer, Command, CommandRef, KeyError, KeySpec, Learned, Merge, Route, Unresolved, blocks,
+    Answer, Command, CommandRef, KeyError, KeySpec, Learned, Merge, Route, Unresolved, Wait,
     refused_error, resolve,
 };
 use crate::config::Commands;
@@ -38,6 +38,8 @@ pub enum Plan {
         write: bool,
         /// What the policy of its namespace made of it.
         decision: Decision,
+        /// How long it may hold its connection up, if it may: it then needs one of its own.
+        wait: Option<Wait>,
     },
     /// Send it, as it is, to any node.
     Anywhere {
@@ -68,6 +70,11 @@ pub enum Plan {
     },
     /// slotmux answers it with what every primary says: INFO about the data, CONFIG GET where nodes are administered.
     AnswerWithNodes(Answer, &'static Command),
+    /// Send it to the primaries that its client wrote to, over connections of their own, and merge the replies.
+    Acknowledged {
+        /// How the replies become one.
+        merge: Merge,
+    },
     /// It is one page of a scan over all primaries.
     Scan {
         /// Where the scan stands.
@@ -179,13 +186,8 @@ pub fn plan(
         }
         Route::Answer(what) => Plan::Answer(what, command),
         Route::Transaction => transaction(request, command, knowledge),
-        Route::Blocking if !blocks(command, request.bytes, request.args) => {
-            keyed(request, CommandRef::Table(command), knowledge, rewritten)
-        }
-        Route::Blocking => refuse(&refused_error(
-            command.full_name,
-            "blocking commands are not supported yet",
-        )),
+        Route::Blocking => blocking(request, CommandRef::Table(command), knowledge, rewritten),
+        Route::Acknowledged(merge) => Plan::Acknowledged { merge },
         Route::Subscribe => refuse(&refused_error(
             command.full_name,
             "subscriptions are not supported yet",
@@ -211,6 +213,37 @@ fn keyed(
 ) -> Plan {
     let slots = slot_of_keys(request, command);
     one_slot(request, command, slots, knowledge, rewritten)
+}
+
+/// A command that may hold its connection up.
+fn blocking(
+    request: &Request,
+    command: CommandRef,
+    knowledge: &Knowledge,
+    rewritten: &mut Vec<u8>,
+) -> Plan {
+    let patience = Wait::of(command, request.bytes, request.args);
+    match keyed(request, command, knowledge, rewritten) {
+        Plan::Forward {
+            slot,
+            write,
+            decision,
+            ..
+        } => Plan::Forward {
+            slot,
+            write,
+            decision,
+            wait: patience,
+        },
+        // It is malformed, as far as is known here. A node that thinks otherwise holds up this client alone.
+        Plan::Anywhere { write } if patience.is_some() => Plan::Forward {
+            slot: Slot(0),
+            write,
+            decision: Decision::NONE,
+            wait: patience,
+        },
+        other => other,
+    }
 }
 
 /// The slots of a request's keys, as far as it matters.
@@ -257,6 +290,7 @@ fn one_slot(
             } else {
                 Decision::NONE
             },
+            wait: None,
         },
     }
 }

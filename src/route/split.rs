@@ -169,6 +169,11 @@ impl Lanes {
             .find_map(|(owner, lane)| (*owner == node).then_some(lane))
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Rc<Lane>> {
+        self.0.iter().map(|(_, lane)| lane)
+    }
+
     /// Gives back the lanes of its own: nothing was sent.
     pub fn release(self, worker: &Worker) {
         for (_, lane) in self.0 {

@@ -124,11 +124,7 @@ pub fn plan_queued(
     if let Ok(command) = command
         && command.route == Route::Blocking
     {
-        let plan = keyed(request, CommandRef::Table(command), knowledge, rewritten);
-        // WAIT is about what this client wrote before, on any node.
-        if command.keys != crate::command::KeySpec::None {
-            return plan;
-        }
+        return keyed(request, CommandRef::Table(command), knowledge, rewritten);
     }
     if let Ok(command) = command
         && command.flags.contains(Flags::NO_MULTI)
@@ -142,7 +138,8 @@ pub fn plan_queued(
         Plan::Everywhere { write, .. } if knowledge.is_one_node => Plan::Anywhere { write },
         // An element of EXEC's reply is made at once: what slotmux says of itself.
         Plan::AnswerWithNodes(what, command) => Plan::Answer(what, command),
-        Plan::Everywhere { .. } | Plan::Scan { .. } => {
+        // WAIT is about what this client wrote before, on any node.
+        Plan::Everywhere { .. } | Plan::Acknowledged { .. } | Plan::Scan { .. } => {
             in_multi(command.map_or("", |command| command.full_name))
         }
         plan => plan,
@@ -159,9 +156,10 @@ fn in_multi(name: &str) -> Plan {
 /// Whether slotmux can answer this in the middle of EXEC's reply. CLIENT REPLY would change its form half way; the others
 /// wait for other workers.
 fn may_be_queued(what: Answer, command: &Command) -> bool {
-    const WAITING: [&str; 5] = [
+    const WAITING: [&str; 6] = [
         "client|list",
         "client|kill",
+        "client|unblock",
         "client|reply",
         "client|pause",
         "client|unpause",
@@ -306,6 +304,7 @@ impl Making {
                 slot,
                 write,
                 decision,
+                ..
             } => {
                 counted.namespace = decision.namespace;
                 counted.actions = decision.actions;

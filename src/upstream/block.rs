@@ -116,6 +116,11 @@ impl Block {
         })
     }
 
+    /// What it is made of.
+    pub fn form(&self) -> policy::Block {
+        self.form
+    }
+
     /// Where its reply goes.
     pub fn then(&self) -> &Then {
         &self.then
@@ -124,6 +129,12 @@ impl Block {
     /// Bytes that have to reach the node before anything can have run.
     pub fn runs_at(&self) -> usize {
         self.runs_at as usize
+    }
+
+    /// The error that decides about the reply, if one has come.
+    pub fn refusal(&self) -> Option<Vec<u8>> {
+        let error = self.error.borrow();
+        (!error.is_empty()).then(|| error.clone())
     }
 
     /// The block's bytes from the client's command on.
@@ -370,7 +381,7 @@ impl Worker {
         let Kind::Block(whole) = &entry.kind else {
             return;
         };
-        if whole.form.atomic || whole.form.commands == 1 {
+        if whole.form.atomic || whole.form.commands == 1 || entry.slot.is_none() {
             return;
         }
         let bytes = &block[whole.runs_at()..];

@@ -15,11 +15,14 @@ use crate::transport::Transport;
 use crate::worker::Worker;
 
 use super::lane::{Class, Lane, Link};
-use super::lost::after_loss;
+use super::lost::{after_failure, after_loss};
 use super::read::{End, Replies};
 
 /// A handshake reply longer than this is none.
 const LONGEST_HANDSHAKE_REPLY: usize = 64 * 1024;
+
+/// How long a connection of one client may be without traffic before the kernel asks the node for a sign of life.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +74,7 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
             Err(error) => {
                 worker.stats.upstream_connect_failures.inc();
                 tracing::warn!(node = %lane.addr, %error, "upstream connection failed");
+                after_failure(&worker, &lane);
             }
         }
         worker.refresh.request();
@@ -124,7 +128,12 @@ async fn connect(worker: &Worker, lane: &Lane) -> Result<Transport, ConnectError
                     if let Some(prefix) = worker.process.policies.enforced_prefix() {
                         check_permissions(&mut stream, prefix).await?;
                     }
-                    return Ok(Transport::Tcp(stream));
+                    let transport = Transport::Tcp(stream);
+                    if lane.class == Class::Dedicated {
+                        // On a connection with a blocked command only the kernel notices that the node has gone.
+                        transport.set_keepalive(KEEPALIVE);
+                    }
+                    return Ok(transport);
                 }
                 Err(error @ ConnectError::Refused(_)) => last = Some(error),
                 Err(error) => return Err(error),

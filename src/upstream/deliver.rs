@@ -29,7 +29,9 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
         | Kind::Unwatch
         | Kind::Asking
         | Kind::Swallow
-        | Kind::Run => {}
+        | Kind::Run
+        | Kind::Id
+        | Kind::Tell(_) => {}
     }
 }
 

@@ -1,6 +1,9 @@
 //! One command that was given to a lane and is not answered yet.
 
+use std::cell::Cell;
 use std::rc::Rc;
+
+use tokio::sync::oneshot;
 
 use crate::client::Client;
 use crate::clock::Tick;
@@ -8,6 +11,7 @@ use crate::namespace_stats::Asked;
 use crate::policy::{NamespaceId, Reply};
 use crate::route::gather::Gather;
 use crate::slot::Slot;
+use crate::worker::Worker;
 
 use super::block::{Block, Then};
 use super::exec::Exec;
@@ -37,12 +41,23 @@ pub enum Kind {
     Unwatch,
     /// It tells which life of the node's process answers on this connection.
     Run,
+    /// It tells which the connection is among its node's clients.
+    Id,
+    /// Who asks is told whether it is 1.
+    Tell(Rc<Cell<Option<oneshot::Sender<bool>>>>),
     /// Nobody wants it: it is the reply to the `ASKING` ahead of the next entry.
     Asking,
     /// Nobody waits for it: it tells whether a key that observing looks at has a TTL.
     Probe,
     /// Nobody wants it any more: its client was told that the command took too long.
     Swallow,
+}
+
+impl Kind {
+    /// A reply of which `asker` is told whether it is 1.
+    pub fn tell(asker: oneshot::Sender<bool>) -> Kind {
+        Kind::Tell(Rc::new(Cell::new(Some(asker))))
+    }
 }
 
 /// An entry of a lane's queue. Its request is the next `len` bytes of the lane's ring.
@@ -75,6 +90,30 @@ pub struct InFlight {
 }
 
 impl InFlight {
+    /// A command of slotmux' own for a client, which has no place among that client's.
+    pub fn aside(worker: &Worker, client: &Rc<Client>, len: usize, kind: Kind) -> InFlight {
+        let (arrived, arrived_us) = worker.clock.last();
+        InFlight {
+            client: client.clone(),
+            seq: 0,
+            len: len as u32,
+            arrived,
+            arrived_us,
+            namespace: NamespaceId::UNMATCHED,
+            slot: None,
+            tries: 0,
+            mute: true,
+            write: false,
+            reply: Reply::AsIs,
+            kind,
+        }
+    }
+
+    /// Whether it may take as long as it likes, since it is what its client is blocked in.
+    pub fn is_blocking(&self) -> bool {
+        self.client.is_blocked_on(self.seq) && self.is_awaited() && !self.is_repair()
+    }
+
     /// What has to be known of it when its reply is counted.
     pub fn asked(&self) -> Asked {
         Asked {
@@ -100,7 +139,13 @@ impl InFlight {
             Kind::Deliver | Kind::Part { .. } => true,
             Kind::Block(block) => block.is_awaited(),
             Kind::Watch { is_awaited, .. } => *is_awaited,
-            Kind::Probe | Kind::Swallow | Kind::Asking | Kind::Unwatch | Kind::Run => false,
+            Kind::Probe
+            | Kind::Swallow
+            | Kind::Asking
+            | Kind::Unwatch
+            | Kind::Run
+            | Kind::Id
+            | Kind::Tell(_) => false,
         }
     }
 

@@ -74,6 +74,10 @@ pub struct Lane {
     /// When the node last sent something, or was first owed a reply; on a dedicated lane also when it last took
     /// something of a request.
     last_heard: Cell<Tick>,
+    /// Which this connection is among the node's clients, where that was asked: `Some(0)` until it is known.
+    pub(super) id: Cell<Option<u64>>,
+    /// Questions about its client that are on their way to the node: until they are answered no other may have it.
+    pub(super) held: Cell<u32>,
     /// Which scripts were sent over this connection.
     pub(super) scripts: RefCell<Sent>,
     /// Which life of the node's process answers on this connection, once it was asked.
@@ -110,6 +114,8 @@ impl Lane {
             given_up: Cell::new(false),
             waiting: RefCell::default(),
             last_heard: Cell::new(now),
+            id: Cell::new(None),
+            held: Cell::new(0),
             scripts: RefCell::default(),
             run: Cell::new(None),
             mid_reply: Cell::new(false),
@@ -180,6 +186,9 @@ impl Lane {
     }
 
     fn enqueue(self: &Rc<Self>, worker: &Worker, entry: InFlight) {
+        if entry.write {
+            entry.client.note_written(self.node);
+        }
         let mut in_flight = self.in_flight.borrow_mut();
         if in_flight.is_empty() && !self.is_pinged() {
             // The silence that counts starts when a reply is owed.
@@ -383,6 +392,7 @@ impl Lane {
     pub(super) fn set_down(&self, worker: &Worker) {
         self.held_back.set(false);
         self.pinned.set(None);
+        self.id.set(None);
         drop(self.transport.borrow_mut().take());
         if self.link.get() == Link::Up {
             worker.stats.upstream_connections.dec();
@@ -392,6 +402,7 @@ impl Lane {
 
     /// Puts a command back that was taken out, behind its `ASKING` if it had one.
     pub(super) fn put_back(self: &Rc<Self>, worker: &Worker, taken: Unanswered) {
+        self.begin_block(worker, &taken.entry);
         self.send_scripts_ahead(worker, &taken.entry, &taken.request);
         if taken.asking {
             self.send_asking(worker, &taken.entry);
@@ -412,6 +423,7 @@ impl Lane {
     /// Takes out everything that is not answered, oldest first, with what is known of its fate.
     pub(super) fn take_all(&self) -> Vec<Unanswered> {
         self.forget_ping();
+        self.id.set(None);
         let mut ring = self.ring.borrow_mut();
         let entries = std::mem::take(&mut *self.in_flight.borrow_mut());
         let mut unanswered = Vec::with_capacity(entries.len());

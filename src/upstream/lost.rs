@@ -9,6 +9,7 @@ use std::rc::Rc;
 use crate::clock::Tick;
 use crate::worker::Worker;
 
+use super::blocked::check_deposed;
 use super::deliver::deliver_error;
 use super::inflight::{InFlight, Kind};
 use super::lane::{Class, Lane, Link, Unanswered};
@@ -16,7 +17,7 @@ use super::overtaken;
 use super::read::End;
 
 /// The error for a write whose fate is unknown.
-const UNKNOWN_FATE: &str =
+pub(super) const UNKNOWN_FATE: &str =
     "ERR slotmux: connection to the node was lost, the command may have been executed";
 
 /// The error for a read that its node left without a reply.
@@ -26,10 +27,18 @@ const TIMEOUT: &str = "ERR slotmux: upstream timeout";
 pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
     let retry = &worker.config.cluster.retry;
     let is_final = matches!(end, End::Silent) && !retry.on_timeout;
+    let mut refusal = lane.refusal();
     let mut unanswered = lane.take_all();
     settle_half(worker, lane, &mut unanswered);
     let repeatable = repeatable(&unanswered);
     for (mut taken, repeatable) in unanswered.into_iter().zip(repeatable) {
+        if taken.entry.is_blocking() {
+            match refusal.take() {
+                Some(error) => worker.block_refused(lane, taken, &error),
+                None => worker.block_lost(lane, taken, matches!(end, End::Silent)),
+            }
+            continue;
+        }
         let entry = &taken.entry;
         if !entry.is_awaited() {
             if taken.was_written {
@@ -71,6 +80,18 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
     lane.wake_waiting(worker);
 }
 
+/// Deals with what waited for a connection that could not be made: a command that may block looks for its node anew.
+pub fn after_failure(worker: &Rc<Worker>, lane: &Rc<Lane>) {
+    if !lane.entries().borrow().iter().any(InFlight::is_blocking) {
+        return;
+    }
+    for taken in lane.take_all() {
+        if taken.entry.is_blocking() {
+            worker.block_lost(lane, taken, false);
+        }
+    }
+}
+
 /// Deals with the oldest command if the front of its reply was passed on already.
 fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered>) {
     let Some(oldest) = unanswered.first().filter(|_| lane.is_mid_reply()) else {
@@ -90,8 +111,14 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
             deliver_error(worker, &entry, UNKNOWN_FATE);
             worker.repair_expiry(entry, &request);
         }
-        Kind::Watch { .. } | Kind::Unwatch => {}
-        Kind::Probe | Kind::Asking | Kind::Swallow | Kind::Run => {}
+        Kind::Watch { .. }
+        | Kind::Unwatch
+        | Kind::Probe
+        | Kind::Asking
+        | Kind::Swallow
+        | Kind::Run
+        | Kind::Id
+        | Kind::Tell(_) => {}
     }
 }
 
@@ -160,6 +187,9 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     if lane.is_held_back() {
         return;
     }
+    if lane.is_blocked() {
+        return check_deposed(worker, lane, now);
+    }
     if lane.link() == Link::Up {
         answer_overdue(worker, lane, now);
         if lane.last_heard().is_over(worker.response_timeout, now) {
@@ -198,6 +228,7 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         if entry.is_awaited()
             && !entry.is_repair()
             && entry.arrived.is_over(worker.command_timeout, now)
+            && !entry.is_blocking()
         {
             overdue.push(entry.abandon());
         }

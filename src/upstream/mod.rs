@@ -3,7 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
+use crate::client::dispatch::Taken;
+use crate::client::forward::refuse_no_lane;
 use crate::client::{Client, Pause};
+use crate::clock::Tick;
 use crate::cluster::addr::Addr;
 use crate::resp::scan::Boundary;
 use crate::resp::{Limits, Protocol, Scan};
@@ -13,6 +16,7 @@ use inflight::InFlight;
 use lane::{Class, Lane, Link};
 
 pub mod block;
+pub mod blocked;
 pub mod connect;
 pub mod deliver;
 pub mod exec;
@@ -28,6 +32,10 @@ pub mod resend;
 pub mod retry;
 pub mod ring;
 pub mod script_ahead;
+
+/// The error for a command that needs a connection of its own where all of them are taken.
+pub const NO_LANE: &str = "ERR slotmux: no connection to the node was free for a command that needs one of its own, the \
+    command was not executed: raise cluster.connections.dedicated_max";
 
 /// A node in a worker's table of nodes. The number of an address never changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +66,13 @@ impl Node {
 pub struct Nodes {
     by_addr: HashMap<Addr, NodeId>,
     nodes: Vec<Node>,
+}
+
+impl NodeId {
+    /// Its bit in a set of nodes. Those beyond the 63rd share one.
+    pub fn bit(self) -> u64 {
+        1 << self.0.min(63)
+    }
 }
 
 impl Nodes {
@@ -128,17 +143,46 @@ impl Worker {
         lane
     }
 
-    /// A lane to `node` for `client` alone; `None` if as many as allowed are in use, in which case the client waits
-    /// for one and is woken.
-    pub fn dedicated_lane(self: &Rc<Self>, node: NodeId, client: &Rc<Client>) -> Option<Rc<Lane>> {
-        let lane = self.free_lane(node, client);
-        if lane.is_none() {
-            self.stats.parks.inc();
-            client.pause_for(Pause::Lane);
-            let mut nodes = self.nodes.borrow_mut();
-            nodes.node_mut(node).waiting.push_back(client.clone());
+    /// A lane to `node` for `client` alone. If as many as allowed are in use, the client waits for one and is woken; one
+    /// that has waited for as long as a command may take is refused.
+    pub fn dedicated_lane(
+        self: &Rc<Self>,
+        node: NodeId,
+        client: &Rc<Client>,
+    ) -> Result<Rc<Lane>, Taken> {
+        if let Some(lane) = self.free_lane(node, client) {
+            return Ok(lane);
         }
-        lane
+        let now = self.clock.now();
+        if client
+            .wants_lane_since(now)
+            .is_over(self.command_timeout, now)
+        {
+            return Err(refuse_no_lane(self, client));
+        }
+        self.stats.parks.inc();
+        client.pause_for(Pause::Lane);
+        let mut nodes = self.nodes.borrow_mut();
+        nodes.node_mut(node).waiting.push_back(client.clone());
+        Err(Taken::No)
+    }
+
+    /// Wakes who has waited for a dedicated lane for as long as a command may take.
+    pub fn end_vain_waits(&self, now: Tick) {
+        let mut woken = Vec::new();
+        for node in &mut self.nodes.borrow_mut().nodes {
+            node.waiting.retain(|client| {
+                let since = client.wants_lane_since(now);
+                let is_over = since.is_over(self.command_timeout, now);
+                if is_over {
+                    woken.push(client.clone());
+                }
+                !is_over
+            });
+        }
+        for client in woken {
+            client.resume();
+        }
     }
 
     /// The lane to `node` on which a command goes for another try: one that travelled alone does so again. `None` if
@@ -147,7 +191,8 @@ impl Worker {
         let client = &entry.client;
         // What was over a pinned lane only stayed there for its WATCH.
         let was_alone = client.is_alone.get() && entry.is_whole() && !client.has_watch();
-        if entry.is_watch() {
+        if entry.is_watch() || entry.is_blocking() {
+            client.is_alone.set(true);
             return self.free_lane(node, client);
         }
         if entry.is_repair() || (!was_alone && !self.is_big(entry.len as usize)) {
@@ -189,6 +234,9 @@ impl Worker {
 
     /// Takes a dedicated lane back that has answered everything.
     pub fn release(&self, lane: &Rc<Lane>) {
+        if lane.held.get() > 0 || lane.is_pinned() {
+            return;
+        }
         lane.last_used.set(self.clock.now());
         let mut nodes = self.nodes.borrow_mut();
         let entry = nodes.node_mut(lane.node);
@@ -205,6 +253,9 @@ impl Worker {
 
     /// Forgets a lane that is of no more use.
     pub fn discard(&self, lane: &Rc<Lane>) {
+        if lane.link() == Link::Retired {
+            return;
+        }
         let mut nodes = self.nodes.borrow_mut();
         let entry = nodes.node_mut(lane.node);
         match lane.class {
@@ -238,8 +289,10 @@ impl Worker {
     /// Whether a command that may write is on its way, or waits for another try.
     pub fn has_writes_on_their_way(&self) -> bool {
         let mut waits = false;
-        self.each_waiting(|entry| waits |= entry.write);
-        let is_sent = |lane: &Rc<Lane>| lane.entries().borrow().iter().any(|entry| entry.write);
+        // What blocks is bound to run only when somebody feeds it.
+        let writes = |entry: &InFlight| entry.write && !entry.is_blocking();
+        self.each_waiting(|entry| waits |= writes(entry));
+        let is_sent = |lane: &Rc<Lane>| lane.entries().borrow().iter().any(writes);
         waits || self.lanes().iter().any(is_sent)
     }
 

@@ -14,6 +14,7 @@ use crate::route::scan::run_of;
 use crate::worker::Worker;
 
 use super::block::Progress;
+use super::blocked::id_of;
 use super::deliver::deliver_piece;
 use super::inflight::{InFlight, Kind};
 use super::lane::{Class, Lane, Link};
@@ -224,9 +225,16 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         };
     }
     let is_unclean = failed && matches!(entry.kind, Kind::Unwatch);
-    match entry.kind {
+    match &entry.kind {
         Kind::Run => lane.set_run(run_of(reply)),
         Kind::Watch { .. } if !failed => watch_holds(worker, lane, &entry),
+        Kind::Id => lane.id.set(Some(id_of(reply))),
+        Kind::Tell(asker) => {
+            if let Some(asker) = asker.take() {
+                // Who has stopped waiting need not know.
+                let _ = asker.send(reply == b":1\r\n");
+            }
+        }
         _ => {}
     }
     if failed && entry.is_awaited() {

@@ -9,6 +9,7 @@ use crate::cluster::topology;
 use crate::resp::{Limits, scan_request};
 use crate::worker::Worker;
 
+use super::blocked::{is_forced, search_anew};
 use super::deliver::{deliver_error, deliver_piece};
 use super::inflight::{InFlight, Kind};
 use super::lane::Lane;
@@ -44,6 +45,15 @@ pub fn take_over(
     if reply == NO_SCRIPT {
         return load_and_try_again(worker, lane, entry, request);
     }
+    if is_forced(&entry, reply) {
+        // The node closes this connection next: nobody else may get it.
+        lane.hold();
+        lane.give_up();
+        worker.refresh.request();
+        let entry = again(search_anew(worker, entry));
+        worker.retry_after(entry, request(), reply, lane.node);
+        return None;
+    }
     let verdict = judge(reply);
     if verdict == Verdict::Deliver || is_impossible(worker, verdict) {
         worker.stats.errors.inc();
@@ -64,6 +74,7 @@ pub fn take_over(
         deliver_piece(worker, &entry, b"+OK\r\n", true);
         return None;
     }
+    let entry = search_anew(worker, entry);
     let facts = Facts {
         slot: entry.slot.map(|slot| slot.0),
         tries: entry.tries,
@@ -108,7 +119,7 @@ pub fn take_over(
         Next::Ask { host, port } => {
             let request = request();
             match credible(worker, lane, host, port, &request) {
-                Some(addr) => ask(worker, addr, again(entry), &request),
+                Some(addr) => ask(worker, addr, again(entry), request),
                 None => {
                     worker.refresh.request();
                     worker.retry_later(again(entry), request);
@@ -195,13 +206,16 @@ fn runs_script(request: &[u8]) -> bool {
 }
 
 /// Sends a command to the node that is taking its slot over, behind `ASKING`. The map stays as it is.
-fn ask(worker: &Rc<Worker>, addr: Addr, mut entry: InFlight, request: &[u8]) {
+fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
+    let Some((mut entry, request)) = worker.still_waiting(entry, request) else {
+        return;
+    };
     let Some(lane) = worker.lane_again(worker.node_at(addr), &entry) else {
-        return worker.retry_later(entry, request.to_vec());
+        return worker.retry_for_lane(entry, request);
     };
     if entry.is_overtaken() || worker.would_overtake(&entry, &lane) {
         worker.release_unused(&lane);
-        return worker.retry_later(entry, request.to_vec());
+        return worker.retry_later(entry, request);
     }
     if entry.is_watch() {
         entry.kind = Kind::Watch {
@@ -209,9 +223,10 @@ fn ask(worker: &Rc<Worker>, addr: Addr, mut entry: InFlight, request: &[u8]) {
             is_asking: true,
         };
     }
-    lane.send_scripts_ahead(worker, &entry, request);
+    lane.begin_block(worker, &entry);
+    lane.send_scripts_ahead(worker, &entry, &request);
     lane.send_asking(worker, &entry);
-    lane.send(worker, entry, request);
+    lane.send_owned(worker, entry, request);
 }
 
 fn again(mut entry: InFlight) -> InFlight {

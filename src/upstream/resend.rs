@@ -3,15 +3,16 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::client::blocking::timed_out;
 use crate::clock::Tick;
 use crate::resp::write;
 use crate::worker::Worker;
 
-use super::NodeId;
 use super::deliver::{deliver_error, deliver_piece};
 use super::inflight::InFlight;
 use super::lane::Lane;
 use super::overtaken;
+use super::{NO_LANE, NodeId};
 
 /// First wait before another try, in milliseconds; it doubles with each try.
 const FIRST_WAIT: u32 = 10;
@@ -22,17 +23,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The error for a command that found no node to run on.
 const NOT_SERVED: &str =
     "CLUSTERDOWN slotmux: the slot was not served before the command's deadline";
-/// Why a command did not run that needs a connection of its own.
-pub const NO_CONNECTION: &str = "ERR slotmux: not executed, as many connections of one client's own as \
-    cluster.connections.dedicated_max permits are in use";
-
-/// The error for a command that needs a connection of its own and found none.
-fn exhausted() -> Vec<u8> {
-    let mut error = Vec::new();
-    write::error(&mut error, NO_CONNECTION);
-    error
-}
-
 /// A command that waits for another try.
 pub struct Waiting {
     entry: InFlight,
@@ -65,11 +55,14 @@ impl Worker {
         if entry.is_overtaken() {
             return deliver_error(self, &entry, overtaken::ERROR);
         }
+        let Some((entry, request)) = self.still_waiting(entry, request) else {
+            return;
+        };
         let Some(owner) = entry.slot.and_then(|slot| self.slots.owner(slot)) else {
             return self.retry_later(entry, request);
         };
         let Some(lane) = self.lane_again(owner, &entry) else {
-            return self.wait(entry, request, Some(exhausted().into()), None);
+            return self.retry_for_lane(entry, request);
         };
         if self.would_overtake(&entry, &lane) || self.may_be_overtaken(&entry) {
             self.release_unused(&lane);
@@ -78,6 +71,7 @@ impl Worker {
         if !entry.is_watch() || entry.tries > 0 {
             self.stats.retries.inc();
         }
+        lane.begin_block(self, &entry);
         lane.send_scripts_ahead(self, &entry, &request);
         lane.send_owned(self, entry, request);
     }
@@ -123,6 +117,13 @@ impl Worker {
     /// Keeps a command for another try in a moment. Until then its client sends nothing else.
     pub fn retry_later(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
         self.wait(entry, request, None, None);
+    }
+
+    /// As [`Worker::retry_later`], for a command that found no lane of its own free.
+    pub(super) fn retry_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
+        let mut error = Vec::new();
+        write::error(&mut error, NO_LANE);
+        self.wait(entry, request, Some(error.into()), None);
     }
 
     /// As [`Worker::retry_later`], for a command whose `node` may have got over `error` then.
@@ -204,6 +205,8 @@ impl Worker {
             if client.is_closed() && !is_repair {
                 // It has not run and nobody waits for it; its bytes count for nobody any more.
                 deliver_piece(self, &one.entry, b"", true);
+            } else if one.entry.has_timed_out() {
+                deliver_piece(self, &one.entry, &timed_out(&one.entry), true);
             } else if !self.has_time(&one.entry) {
                 self.stats.timeouts.inc();
                 match one.error {

@@ -270,6 +270,7 @@ impl Ours {
             closing: false,
             held: false,
             multi: None,
+            blocked: false,
             multi_bytes: 0,
             input: Held::default(),
             output: Held::default(),
@@ -290,6 +291,8 @@ impl Ours {
                 selection.reply(found, self.protocol, out);
             }
             Outcome::Pause(_) | Outcome::Monitor => out.extend_from_slice(b"+OK\r\n"),
+            // No client of these is blocked.
+            Outcome::Unblock(_) => write::integer(out, 0),
             Outcome::Ask(_) => panic!("no server is asked this"),
             Outcome::Kill(kill) => {
                 self.closed = kill.admits(&line);

@@ -85,6 +85,7 @@ fn commands_are_learned_from_the_reply_of_a_real_server() {
                 in_table,
                 Route::Transaction
                     | Route::Blocking
+                    | Route::Acknowledged(_)
                     | Route::Subscribe
                     | Route::Answer(_)
                     | Route::Refused(_)

@@ -128,17 +128,6 @@ const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot"
 
 /// What later work brings: delete a line when its command is there, and move it to the tables of `lines`.
 pub const NOT_YET: &[(&str, &str)] = &[
-    ("BLPOP k 0", BLOCKING),
-    ("BRPOP k 0", BLOCKING),
-    ("BLMOVE {k}a {k}b LEFT LEFT 0", BLOCKING),
-    ("BRPOPLPUSH {k}a {k}b 0", BLOCKING),
-    ("BLMPOP 0 1 k LEFT", BLOCKING),
-    ("BZPOPMIN k 0", BLOCKING),
-    ("BZPOPMAX k 0", BLOCKING),
-    ("BZMPOP 0 1 k MIN", BLOCKING),
-    ("XREAD BLOCK 0 STREAMS k 0", BLOCKING),
-    ("XREADGROUP GROUP g c BLOCK 0 STREAMS k >", BLOCKING),
-    ("WAIT 0 0", BLOCKING),
     ("SUBSCRIBE c", SUBSCRIPTIONS),
     ("UNSUBSCRIBE", SUBSCRIPTIONS),
     ("PSUBSCRIBE c*", SUBSCRIPTIONS),
@@ -156,7 +145,6 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("PUBSUB SHARDNUMSUB", EVERY_NODE),
 ];
 
-const BLOCKING: &str = "ERR slotmux: '%' is refused: blocking commands are not supported yet";
 const SUBSCRIPTIONS: &str = "ERR slotmux: '%' is refused: subscriptions are not supported yet";
 const EVERY_NODE: &str = "ERR slotmux: '%' is refused: \
     it needs an answer from every node, and these cannot be joined yet";
@@ -208,7 +196,6 @@ pub const NEWER: &[(&str, &str)] = &[
     ("CLIENT SETINFO FOO x", "ERR Unrecognized option 'FOO'"),
     ("CLIENT NO-TOUCH ON", "OK"),
     ("CLIENT NO-TOUCH OFF", "OK"),
-    ("WAITAOF 0 0 0", BLOCKING),
 ];
 
 /// Commands, by their full names, that no line can make succeed, and why.

@@ -32,8 +32,8 @@ pub(super) static KEYSPACE: &[Command] = &[
     cmd("ttl",           2, KEY,             Keyed,                "1.0.0",  "readonly fast"),
     cmd("type",          2, KEY,             Keyed,                "1.0.0",  "readonly fast"),
     cmd("unlink",       -2, range(1, -1, 1), Split(Sum),           "4.0.0",  "write fast"),
-    cmd("wait",          3, NONE,            Blocking,             "3.0.0",  "noscript blocking"),
-    cmd("waitaof",       4, NONE,            Blocking,             "7.2.0",  "blocking"),
+    cmd("wait",          3, NONE,            Acknowledged(Least),  "3.0.0",  "noscript blocking"),
+    cmd("waitaof",       4, NONE,            Acknowledged(EachLeast), "7.2.0",  "blocking"),
 ];
 
 #[rustfmt::skip]

@@ -244,6 +244,7 @@ mod tests {
                 | Route::AllPrimaries(_)
                 | Route::AllNodes(_)
                 | Route::Debug
+                | Route::Acknowledged(_)
                 | Route::Scan
                 | Route::Answer(_) => {
                     assert_eq!(command.keys, KeySpec::None, "{name}");

@@ -114,4 +114,26 @@ RPOPLPUSH {m}str {m}b
 RPOPLPUSH {m}b {m}str
 LMOVE {m}b {m}str LEFT LEFT
 LMPOP 2 {m}nosuch {m}str LEFT
+DEL {m}a {m}b {m}x
+BLPOP {m}a 0.01
+BRPOP {m}a {m}b 0.01
+BLMOVE {m}a {m}b LEFT LEFT 0.01
+BRPOPLPUSH {m}a {m}b 0.01
+BLMPOP 0.01 2 {m}a {m}b LEFT
+RPUSH {m}a 1 2 3 4 5 6 7 8
+BLPOP {m}b {m}a 0
+BRPOP {m}b {m}a 0
+BLMOVE {m}a {m}b LEFT RIGHT 0
+BRPOPLPUSH {m}a {m}b 0
+BLMPOP 0 1 {m}a LEFT COUNT 2
+BLMPOP 0 0 {m}a LEFT
+BLMPOP x 1 {m}a LEFT
+BLMPOP 0 1 {m}a UP
+BLMOVE {m}a {m}b UP LEFT 0
+BLPOP {m}a -1
+BLPOP {m}a x
+BLPOP {m}str 0
+BRPOPLPUSH {m}a {m}str 0
+LRANGE {m}a 0 -1
+LRANGE {m}b 0 -1
 "#;

@@ -203,4 +203,15 @@ ZDIFF 2 {z}str {z}one
 ZRANDMEMBER {z}str
 ZRANGESTORE {z}d {z}str 0 1
 ZSCAN {z}str 0
+DEL {z}b {z}c
+BZPOPMIN {z}b 0.01
+BZPOPMAX {z}b {z}c 0.01
+BZMPOP 0.01 1 {z}b MIN
+ZADD {z}b 1 a 2 b 3 c 4 d
+BZPOPMIN {z}c {z}b 0
+BZPOPMAX {z}c {z}b 0
+BZMPOP 0 2 {z}c {z}b MAX COUNT 5
+BZPOPMIN {z}str 0
+BZPOPMIN {z}b x
+BZMPOP 0 0 {z}b MIN
 "#;

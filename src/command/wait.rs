@@ -1,0 +1,172 @@
+//! How long a blocking command may take, and where its request says so.
+
+use super::keys::block_option;
+use super::{Command, CommandRef, KeySpec, Route};
+use crate::resp::{Span, number};
+use std::time::Duration;
+
+/// The shortest time that is asked for when a command blocks again: servers before 7.0 made 0, which is for ever, of
+/// what was below a millisecond.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// The patience of a blocking command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wait {
+    /// How long it may block. `None`: for ever, or the node is to judge what the request says.
+    pub limit: Option<Duration>,
+    /// The argument that says so.
+    at: u32,
+    unit: Unit,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Unit {
+    Seconds,
+    Milliseconds,
+}
+
+impl Wait {
+    /// One whose time is the node's business.
+    pub const UNTOLD: Wait = Wait {
+        limit: None,
+        at: 0,
+        unit: Unit::Milliseconds,
+    };
+
+    /// The patience of a request; `None` if it does not block.
+    pub fn of(command: CommandRef, buf: &[u8], args: &[Span]) -> Option<Wait> {
+        let CommandRef::Table(command) = command else {
+            return None;
+        };
+        if command.route != Route::Blocking {
+            return None;
+        }
+        let (at, unit) = match timeout(command, buf, args) {
+            Timeout::None => return None,
+            Timeout::Untold => return Some(Wait::UNTOLD),
+            Timeout::At(at, unit) => (at, unit),
+        };
+        let limit = args.get(at).and_then(|arg| match unit {
+            Unit::Seconds => seconds(arg.of(buf)),
+            Unit::Milliseconds => number::parse_i64(arg.of(buf))
+                .and_then(|ms| u64::try_from(ms).ok())
+                .map(Duration::from_millis),
+        });
+        Some(Wait {
+            limit: limit.filter(|limit| !limit.is_zero()),
+            at: at as u32,
+            unit,
+        })
+    }
+
+    /// The argument that tells the time, and what it has to be where `left` is left of it.
+    pub fn shortened(&self, left: Duration) -> (usize, String) {
+        let left = left.max(SHORTEST).as_millis();
+        let text = match self.unit {
+            Unit::Seconds => format!("{}.{:03}", left / 1000, left % 1000),
+            Unit::Milliseconds => left.to_string(),
+        };
+        (self.at as usize, text)
+    }
+}
+
+enum Timeout {
+    /// The request does not block.
+    None,
+    /// It may block, and where it says for how long is not known.
+    Untold,
+    At(usize, Unit),
+}
+
+fn timeout(command: &Command, buf: &[u8], args: &[Span]) -> Timeout {
+    match (command.name, command.keys) {
+        (_, KeySpec::Streams { .. }) => match block_option(buf, args) {
+            Some(at) => Timeout::At(at + 1, Unit::Milliseconds),
+            None => Timeout::None,
+        },
+        ("blpop" | "brpop" | "bzpopmin" | "bzpopmax" | "blmove" | "brpoplpush", _) => {
+            Timeout::At(args.len() - 1, Unit::Seconds)
+        }
+        ("blmpop" | "bzmpop", _) => Timeout::At(1, Unit::Seconds),
+        _ => Timeout::Untold,
+    }
+}
+
+/// A plain decimal number of seconds. Servers also take other forms of a number; how long those are is left to them.
+fn seconds(text: &[u8]) -> Option<Duration> {
+    let is_plain = text.iter().all(|c| c.is_ascii_digit() || *c == b'.');
+    let text = str::from_utf8(text).ok().filter(|_| is_plain)?;
+    Duration::try_from_secs_f64(text.parse().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::resolve;
+    use super::*;
+    use crate::resp::{Limits, scan_request, write};
+
+    fn wait_of(line: &str) -> Option<Wait> {
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        let (mut bytes, mut args) = (Vec::new(), Vec::new());
+        write::request(&mut bytes, &words);
+        scan_request(&bytes, &Limits::default(), &mut args).expect("a request");
+        let command = resolve(&bytes, &args).expect(line);
+        Wait::of(CommandRef::Table(command), &bytes, &args)
+    }
+
+    #[test]
+    fn what_is_left_replaces_the_argument() {
+        let left = Duration::from_millis(2345);
+        for (line, limit, at, text) in [
+            ("BLPOP a b 5", 5000, 3, "2.345"),
+            ("BRPOP a 0.5", 500, 2, "2.345"),
+            ("BZPOPMIN a 3.25", 3250, 2, "2.345"),
+            ("BLMOVE a b LEFT RIGHT 7", 7000, 5, "2.345"),
+            ("BRPOPLPUSH a b 7", 7000, 3, "2.345"),
+            ("BLMPOP 4 2 a b LEFT", 4000, 1, "2.345"),
+            ("BZMPOP .5 1 a MIN", 500, 1, "2.345"),
+            ("XREAD COUNT 1 BLOCK 250 STREAMS a $", 250, 4, "2345"),
+            ("XREADGROUP GROUP block c BLOCK 9 STREAMS a >", 9, 5, "2345"),
+        ] {
+            let wait = wait_of(line).expect(line);
+            assert_eq!(wait.limit, Some(Duration::from_millis(limit)), "{line}");
+            assert_eq!(wait.shortened(left), (at, text.to_owned()), "{line}");
+        }
+    }
+
+    #[test]
+    fn never_for_ever_by_being_short() {
+        let wait = wait_of("BLPOP a 5").expect("it blocks");
+        assert_eq!(wait.shortened(Duration::ZERO).1, "0.010");
+        let wait = wait_of("XREAD BLOCK 5 STREAMS a $").expect("it blocks");
+        assert_eq!(wait.shortened(Duration::from_micros(3)).1, "10");
+    }
+
+    #[test]
+    fn what_has_no_end_or_none_that_is_known() {
+        for line in [
+            "BLPOP a 0",
+            "BLPOP a 0.0",
+            "BLPOP a -1",
+            "BLPOP a 1e3",
+            "BLPOP a 0x10",
+            "BLPOP a x",
+            "BLPOP a .",
+            "BLPOP a 99999999999999999999999999",
+            "XREAD BLOCK 0 STREAMS a $",
+            "XREAD BLOCK -5 STREAMS a $",
+            "XREAD BLOCK 1.5 STREAMS a $",
+            "BLMOVEM a b LEFT RIGHT 5",
+        ] {
+            let wait = wait_of(line).expect(line);
+            assert_eq!(wait.limit, None, "{line}");
+        }
+        for line in [
+            "XREAD STREAMS a 0",
+            "LPOP a",
+            "XREADGROUP GROUP g c STREAMS a >",
+        ] {
+            assert_eq!(wait_of(line), None, "{line}");
+        }
+    }
+}

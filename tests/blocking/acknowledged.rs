@@ -1,0 +1,126 @@
+//! WAIT: never more than a connection of one's own would be told.
+
+use super::common::{Proxy, RawClient, Value, calm_cluster};
+use super::{call, key_on, send, until_blocked, until_counted};
+
+#[test]
+fn wait_counts_the_replicas_that_have_it() {
+    let cluster = calm_cluster(1);
+    let proxy = Proxy::start(&cluster, |_| {});
+    let keys = [0, 1, 2].map(|node| key_on(&cluster, node, "wait"));
+    let replicas = [0, 1, 2].map(|node| cluster.replicas_of(node).expect("replicas")[0]);
+    for protocol in [2, 3] {
+        let connect = || {
+            if protocol == 2 {
+                proxy.client()
+            } else {
+                proxy.client_resp3()
+            }
+        };
+        let (mut zero, mut all, mut none) = (connect(), connect(), connect());
+        for key in &keys {
+            assert_eq!(
+                call(&mut all, &format!("SET {key} {protocol}")),
+                Value::ok()
+            );
+        }
+        assert_eq!(call(&mut zero, &format!("SET {} z", keys[0])), Value::ok());
+        assert_eq!(call(&mut all, "WAIT 1 0"), Value::Integer(1));
+        assert_eq!(call(&mut zero, "WAIT 1 0"), Value::Integer(1));
+        assert_eq!(call(&mut none, "WAIT 1 0"), Value::Integer(1));
+        // One replica stands still.
+        cluster.stop(replicas[1]).expect("it stands still");
+        for key in &keys {
+            assert_eq!(
+                call(&mut all, &format!("INCRBY {key}n 1")).integer(),
+                protocol - 1
+            );
+        }
+        assert_eq!(call(&mut all, "WAIT 1 200"), Value::Integer(0));
+        assert_eq!(call(&mut all, "WAIT 0 0"), Value::Integer(0));
+        assert_eq!(
+            call(&mut all, "WAIT 1 200"),
+            Value::Integer(0),
+            "also when asked again"
+        );
+        // Who wrote nothing there does not wait for it.
+        assert_eq!(call(&mut zero, &format!("SET {} y", keys[0])), Value::ok());
+        assert_eq!(call(&mut zero, "WAIT 1 0"), Value::Integer(1));
+        // One that waits for ever is answered when the replica goes on.
+        send(&mut all, "WAIT 1 0");
+        until_blocked(&cluster, 1, 1);
+        until_counted(&proxy, 1);
+        cluster.resume(replicas[1]).expect("it goes on");
+        assert_eq!(all.read(), Value::Integer(1));
+        assert_eq!(call(&mut all, "WAIT 5 1"), Value::Integer(1));
+    }
+}
+
+#[test]
+fn writes_of_every_form_are_waited_for() {
+    let cluster = calm_cluster(1);
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("defaults.namespace.multi", "split");
+    });
+    let replica = cluster.replicas_of(1).expect("replicas")[0];
+    let (here, there) = (key_on(&cluster, 0, "form"), key_on(&cluster, 1, "form"));
+    let forms = [
+        format!("SET {there} 1"),
+        format!("MSET {here} 1 {there} 1"),
+        format!("DEL {here} {there}"),
+        format!("EVAL return(redis.call('SET',KEYS[1],1)) 1 {there}"),
+        format!("MULTI|SET {here} 1|SET {there} 1|EXEC"),
+        format!("SET {there} {}", "b".repeat(1 << 20)),
+        format!("RPUSH {{{there}}}list x|BLPOP {{{there}}}list 0"),
+        "FLUSHALL".to_owned(),
+    ];
+    for form in &forms {
+        let mut client = proxy.client();
+        assert_eq!(call(&mut client, "WAIT 1 0"), Value::Integer(1));
+        cluster.stop(replica).expect("it stands still");
+        for line in form.split('|') {
+            let reply = call(&mut client, line);
+            assert!(!matches!(reply, Value::Error(_)), "{reply:?}");
+        }
+        let form = &form[..form.len().min(60)];
+        assert_eq!(call(&mut client, "WAIT 1 100"), Value::Integer(0), "{form}");
+        cluster.resume(replica).expect("it goes on");
+        assert_eq!(call(&mut client, "WAIT 1 0"), Value::Integer(1), "{form}");
+    }
+}
+
+#[test]
+fn wait_and_its_errors_are_as_in_redis() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |_| {});
+    let mut client = proxy.client();
+    let mut direct = RawClient::connect(cluster.node(0).port);
+    for line in [
+        "WAIT 0 0",
+        "WAIT 1 10",
+        "WAIT x 0",
+        "WAIT 0 -1",
+        "WAIT 0 x",
+        "WAIT 0",
+        "WAITAOF 0 0 0",
+    ] {
+        assert_eq!(call(&mut client, line), call(&mut direct, line), "{line}");
+    }
+    // Its wait can be ended as any other.
+    let id = call(&mut client, "CLIENT ID").integer();
+    let mut other = proxy.client();
+    send(&mut client, "WAIT 1 0");
+    until_counted(&proxy, 1);
+    assert_eq!(
+        call(&mut other, &format!("CLIENT UNBLOCK {id}")),
+        Value::Integer(1)
+    );
+    assert_eq!(client.read(), Value::Integer(0));
+    send(&mut client, "WAIT 1 0");
+    until_counted(&proxy, 1);
+    drop(client);
+    until_counted(&proxy, 0);
+    for node in 0..3 {
+        until_blocked(&cluster, node, 0);
+    }
+}
