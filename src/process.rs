@@ -15,6 +15,7 @@ use crate::config::{Bind, Config, Settings};
 use crate::metrics::{Counter, WorkerStats, total};
 use crate::observed::Example;
 use crate::policy::{NamespaceId, Policies};
+use crate::pubsub::census::Census;
 use crate::scripts::Scripts;
 use crate::transport::Accepted;
 use crate::unmatched::Seen;
@@ -63,6 +64,8 @@ pub struct Process {
     pub refresh: RefreshHandle,
     /// Scripts that clients have shown.
     pub scripts: Scripts,
+    /// Who listens to which channels.
+    pub census: Census,
     /// Bytes that the clients of all workers may hold.
     pub memory_limit: usize,
     /// 40 hexadecimal digits, new at every start.
@@ -103,6 +106,7 @@ impl Process {
             topology,
             refresh,
             scripts: Scripts::default(),
+            census: Census::default(),
             memory_limit,
             max_clients: AtomicUsize::new(max_clients),
             run_id,

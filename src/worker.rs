@@ -21,6 +21,7 @@ use crate::metrics::WorkerStats;
 use crate::observed::Observed;
 use crate::pool::{Buffers, HeldPool, Memory};
 use crate::process::Process;
+use crate::pubsub::hub::Hub;
 use crate::resp::{Limits, Span};
 use crate::route::Knowledge;
 use crate::route::big_replies::BigReplies;
@@ -86,6 +87,8 @@ pub struct Worker {
     pub waiting: RefCell<VecDeque<Waiting>>,
     /// Whether a task looks after them.
     pub waiting_is_looked_after: Cell<bool>,
+    /// Its clients' subscriptions.
+    pub hub: Hub,
     /// Connected clients.
     pub clients: RefCell<Slab<Rc<Client>>>,
     /// Clients that were sent everything and may take a moment to close; until when.
@@ -149,6 +152,7 @@ impl Worker {
             lanes: RefCell::default(),
             waiting: RefCell::default(),
             waiting_is_looked_after: Cell::new(false),
+            hub: Hub::default(),
             clients: RefCell::default(),
             lingering: RefCell::default(),
             is_draining: Cell::new(false),
@@ -200,6 +204,7 @@ impl Worker {
             reroute(self, &lane);
         }
         self.retire_unneeded_lanes();
+        self.hub.reconcile(self);
         if is_known {
             self.found_upstream();
         }
@@ -213,6 +218,11 @@ impl Worker {
     /// The nodes that a command for the whole keyspace goes to.
     pub fn primaries(&self) -> Vec<NodeId> {
         self.primaries.borrow().clone()
+    }
+
+    /// Whether this is one of them.
+    pub fn is_primary(&self, node: NodeId) -> bool {
+        self.primaries.borrow().contains(&node)
     }
 
     /// The node for a command without keys: always the same for a client, so that its order holds.

@@ -12,7 +12,6 @@ mod client_line;
 mod client_list;
 mod config;
 mod connection;
-mod glob;
 mod hello;
 mod help;
 mod info;
@@ -37,6 +36,8 @@ pub struct Subject<'a> {
     pub authenticated: bool,
     /// The replies that it gets. `answer` writes a reply whatever this says; see [`ReplyMode`].
     pub replies: ReplyMode,
+    /// Whether it listens to channels.
+    pub is_subscriber: bool,
     /// Its rare state, made when first needed.
     pub session: &'a mut Option<Box<Session>>,
 }
@@ -103,7 +104,7 @@ pub fn answer(
 ) -> Outcome {
     let request = Request { command, buf, args };
     match what {
-        Answer::Ping => connection::ping(request, out),
+        Answer::Ping => connection::ping(request, subject, out),
         Answer::Echo => connection::echo(request, out),
         Answer::Select => connection::select(request, out),
         Answer::Time => connection::time(out),

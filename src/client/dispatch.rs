@@ -7,6 +7,7 @@ use crate::command::{self, Answer, Command, CommandRef, Route, Unresolved};
 use crate::mail::{answer_kill, answer_list};
 use crate::operator;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply};
+use crate::pubsub::{publish::publish, subscriber};
 use crate::resp::write;
 use crate::route::broadcast::broadcast;
 use crate::route::page::page;
@@ -90,6 +91,11 @@ fn carry_out(
         client.pause_for(Pause::Upstream);
         return Taken::No;
     }
+    if client.is_restricted()
+        && let Some(refused) = subscriber::check(worker, client, request, command, &plan)
+    {
+        return refused;
+    }
     if client.is_in_transaction() && !plan.is_never_queued() {
         return queue(worker, client, request, plan);
     }
@@ -170,6 +176,8 @@ fn carry_out(
             primaries if primaries.is_empty() => refuse(worker, client, NO_NODE),
             primaries => broadcast(worker, client, request, merge, write, &primaries),
         },
+        Plan::Publish { kind, slot } => publish(worker, client, request, kind, slot),
+        Plan::Subscription(change) => subscriber::change(worker, client, request, change),
         Plan::Scan { cursor } => page(worker, client, request, cursor)
             .unwrap_or_else(|text| refuse(worker, client, text)),
         Plan::Answer(what, command) => answer_here(worker, client, what, command, request),
@@ -202,7 +210,7 @@ fn turn_away(worker: &Worker, client: &Client) -> Taken {
 pub(super) const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
 
 /// Answers a request with an error. Inside a transaction that aborts it.
-pub(super) fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Taken {
+pub fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Taken {
     let mut reply = Vec::new();
     write::error(&mut reply, text);
     refuse_with(worker, client, &reply)
@@ -255,6 +263,7 @@ fn answer_here(
         }
         Outcome::Reset => {
             client.end_transaction(worker);
+            client.leave_everything(worker);
             client.reply_now(worker, &out);
         }
         Outcome::OwnLine => {

@@ -39,7 +39,9 @@ pub fn needs_upstream<T>(
         | Plan::Split { .. }
         | Plan::Anywhere { .. }
         | Plan::Everywhere { .. }
+        | Plan::Publish { .. }
         | Plan::Scan { .. } => true,
+        Plan::Subscription(change) => change.subscribes,
         // The upstream may know a command that slotmux does not.
         Plan::Unknown(_) => {
             client.authenticated.get()

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::policy::{Block, NamespaceId, Reply};
+use crate::pubsub::census::Receivers;
 use crate::resp::write;
 use crate::slot::Slot;
 use crate::upstream::NodeId;
@@ -31,6 +32,8 @@ pub struct Sending<'a> {
     pub block: Option<Block>,
     /// How their reply becomes the client's.
     pub reply: Reply,
+    /// What corrects the number of a message's receivers.
+    pub receivers: Option<Receivers>,
 }
 
 impl<'a> Sending<'a> {
@@ -48,6 +51,7 @@ impl<'a> Sending<'a> {
             bytes: request.bytes,
             block: None,
             reply,
+            receivers: None,
         }
     }
 }
@@ -180,9 +184,10 @@ pub fn entry(
     slot: Option<Slot>,
     sending: &Sending,
 ) -> InFlight {
-    let kind = match sending.block {
-        None => Kind::Deliver,
-        Some(form) => Kind::Block(upstream::Block::new(form, Then::Deliver, sending.bytes)),
+    let kind = match (sending.block, sending.receivers) {
+        (None, None) => Kind::Deliver,
+        (None, Some(receivers)) => Kind::Publish(receivers),
+        (Some(form), _) => Kind::Block(upstream::Block::new(form, Then::Deliver, sending.bytes)),
     };
     let (arrived, arrived_us) = worker.clock.last();
     worker.count_operation(sending.namespace, sending.request);

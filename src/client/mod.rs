@@ -12,6 +12,7 @@ use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
 use order::Held;
+use push::Pushes;
 use session::{ReplyMode, Session};
 use transaction::Queue;
 
@@ -19,6 +20,7 @@ pub mod dispatch;
 pub mod early;
 pub mod forward;
 pub mod order;
+pub mod push;
 pub mod read;
 pub mod request;
 pub mod session;
@@ -124,6 +126,10 @@ pub struct Client {
     over_soft: Cell<Option<Tick>>,
     /// Replies that came before their turn.
     held: RefCell<Option<Box<Held>>>,
+    /// Whether the reply that is under way went out in part.
+    is_mid_reply: Cell<bool>,
+    /// What it gets unasked.
+    pushes: RefCell<Option<Box<Pushes>>>,
     /// What it sent between MULTI and EXEC, while it is there.
     transaction: RefCell<Option<Box<Queue>>>,
     /// Rare state: names, user.
@@ -165,6 +171,8 @@ impl Client {
             charged: Cell::new(0),
             over_soft: Cell::new(None),
             held: RefCell::new(None),
+            is_mid_reply: Cell::new(false),
+            pushes: RefCell::new(None),
             transaction: RefCell::new(None),
             session: RefCell::new(None),
         }
@@ -228,13 +236,14 @@ impl Client {
     /// Bytes of replies that the client has not taken yet.
     pub fn buffered(&self) -> usize {
         let held = self.held.borrow().as_ref().map_or(0, |held| held.len());
-        self.out.borrow().len() - self.sent.get() + held
+        self.out.borrow().len() - self.sent.get() + held + self.waiting_pushes()
     }
 
     /// Reads no more; the connection ends when what is in flight was answered.
     pub fn finish(self: &Rc<Self>, worker: &Worker) {
         if self.phase.get() == Phase::Open {
             self.phase.set(Phase::Finishing);
+            self.leave_everything(worker);
             // The flush at the end of the turn notices if nothing is left to wait for.
             worker.turn.touch_client(self);
         }
@@ -246,6 +255,8 @@ impl Client {
             return;
         }
         drop(self.transport.borrow_mut().take());
+        self.leave_everything(worker);
+        *self.pushes.borrow_mut() = None;
         *self.out.borrow_mut() = Vec::new();
         self.sent.set(0);
         *self.held.borrow_mut() = None;
@@ -269,6 +280,7 @@ impl Client {
             protocol: self.protocol.get(),
             authenticated: self.authenticated.get(),
             replies: self.reply_mode.get().begin(),
+            is_subscriber: self.is_subscriber(),
             session: &mut session,
         };
         let result = f(&mut subject);

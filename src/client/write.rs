@@ -41,10 +41,14 @@ impl Client {
             }
             out.extend_from_slice(bytes);
             if complete {
+                if self.is_mid_reply.get() {
+                    self.end_mid_reply(&mut out);
+                }
                 let mut answered = 1;
                 let mut held = self.held.borrow_mut();
                 if let Some(early) = held.as_mut() {
                     answered += early.advance(&mut out);
+                    self.is_mid_reply.set(early.is_next_begun());
                     if early.is_empty() {
                         worker.held.give(held.take());
                     }
@@ -53,6 +57,7 @@ impl Client {
                 worker.stats.replies.add(u64::from(answered));
                 self.answered(head.wrapping_add(answered));
             } else {
+                self.is_mid_reply.set(true);
                 drop(out);
             }
         } else {

@@ -25,7 +25,8 @@ commands (`COMMAND`). It is sent by its keys if it has any and if its flags say 
 | own connection | May block, so it needs an upstream connection of its own. |
 | own connection if BLOCK | As above if BLOCK is among its options, else by key. |
 | transaction | MULTI … EXEC, kept by slotmux until EXEC; WATCH is refused yet. |
-| subscription | Turns the connection into a stream of messages. |
+| by channel | To the node of the channel's slot. |
+| subscription | Messages come by a connection that all clients of a worker share. |
 | refused | Not forwarded; the error says why. |
 
 Arity counts the command's name; `-3` means three or more. Where versions differ, the loosest is given, and the server
@@ -109,6 +110,7 @@ fn route(command: &Command) -> String {
         Route::Split(merge) => return format!("by key, split ({})", merged(merge)),
         Route::AnyNode => "any node",
         Route::AllPrimaries(merge) => return format!("all primaries ({})", merged(merge)),
+        Route::Publish(_) => "by channel",
         Route::Scan => "one primary after the other",
         Route::Answer(_) => "slotmux",
         Route::Transaction => "transaction",
@@ -133,5 +135,9 @@ pub fn merged(merge: Merge) -> &'static str {
         Merge::Concat => "joined",
         Merge::Least => "the smallest",
         Merge::Drawn => "one, drawn by the number of keys",
+        Merge::Names(_) => "each name once",
+        Merge::Subscribers(_) | Merge::Patterns => {
+            "sum, with slotmux' clients for its own subscriptions"
+        }
     }
 }

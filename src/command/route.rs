@@ -1,5 +1,7 @@
 //! Where a command may go: the one decision per command that the router reads first.
 
+use crate::pubsub::Kind;
+
 /// Where a command may go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Route {
@@ -12,6 +14,8 @@ pub enum Route {
     AnyNode,
     /// To every primary, the replies merged.
     AllPrimaries(Merge),
+    /// PUBLISH, SPUBLISH: to the node of the channel's slot.
+    Publish(Kind),
     /// SCAN: to the primary whose turn it is.
     Scan,
     /// Nowhere: slotmux answers it itself.
@@ -46,6 +50,12 @@ pub enum Merge {
     Least,
     /// The key of one node, drawn by how many keys each has.
     Drawn,
+    /// Names that have subscribers: each once, without those that only slotmux itself still has.
+    Names(Kind),
+    /// Names and their numbers of subscribers, with the clients of slotmux instead of its own subscriptions.
+    Subscribers(Kind),
+    /// The number of patterns that have subscribers, likewise.
+    Patterns,
 }
 
 /// What slotmux answers itself.

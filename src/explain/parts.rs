@@ -37,6 +37,7 @@ pub(super) fn parts<'a>(
         Plan::Forward { slot, decision, .. } => {
             vec![whole(Some(*slot), decision.clone(), rewritten)]
         }
+        Plan::Publish { slot, .. } => vec![whole(Some(*slot), Decision::NONE, Vec::new())],
         Plan::Anywhere { .. } | Plan::Everywhere { .. } | Plan::Scan { .. } => {
             vec![whole(None, Decision::NONE, Vec::new())]
         }
@@ -56,7 +57,11 @@ pub(super) fn parts<'a>(
             };
             groups.map(part).collect()
         }
-        Plan::Answer(..) | Plan::Transaction(_) | Plan::Refuse(_) | Plan::Unknown(_) => Vec::new(),
+        Plan::Answer(..)
+        | Plan::Subscription(_)
+        | Plan::Transaction(_)
+        | Plan::Refuse(_)
+        | Plan::Unknown(_) => Vec::new(),
     }
 }
 

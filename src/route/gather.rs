@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use crate::command::Merge;
 use crate::policy::Reply;
+use crate::pubsub::numbers;
 use crate::resp::reply::ReplyScanner;
 use crate::resp::{number, write};
 use crate::slot::Slot;
@@ -108,6 +109,8 @@ impl Gather {
                         &mut reply,
                     ) {
                         worker.stats.errors.inc();
+                    } else {
+                        numbers::amend(&worker.process.census, self.merge, &mut reply);
                     }
                     drop(parts);
                     worker.count_reply(self.whole.asked(), &reply, true);
@@ -189,6 +192,9 @@ pub fn merged(
         Merge::AllTrue => all_true(parts, out),
         Merge::Concat => concat(parts, out),
         Merge::Least => least(parts).map(|least| write::integer(out, least)),
+        Merge::Names(_) => numbers::union(parts, out),
+        Merge::Subscribers(_) => numbers::total(parts, out),
+        Merge::Patterns => sum(parts).map(|sum| write::integer(out, sum)),
         Merge::Drawn => drawn(parts, fastrand::u64).map(|key| out.extend_from_slice(&parts[key])),
     };
     if done.is_none() {
@@ -199,7 +205,7 @@ pub fn merged(
 }
 
 /// An integer reply.
-fn integer(part: &[u8]) -> Option<i64> {
+pub fn integer(part: &[u8]) -> Option<i64> {
     number::parse_i64(part.strip_prefix(b":")?.strip_suffix(b"\r\n")?)
 }
 

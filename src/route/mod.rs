@@ -6,6 +6,7 @@ use crate::command::{
     blocks, refused_error, resolve,
 };
 use crate::policy::{Decision, NamespaceId, Policies, govern, permitted, permitted_everywhere};
+use crate::pubsub::{Change, Kind};
 use crate::slot::{Slot, slot_of};
 
 pub mod big_replies;
@@ -55,6 +56,15 @@ pub enum Plan {
         /// Whether it may change data.
         write: bool,
     },
+    /// It is a message: send it to the node of its channel's slot.
+    Publish {
+        /// What it is published on.
+        kind: Kind,
+        /// The slot of the channel.
+        slot: Slot,
+    },
+    /// It changes what its client listens to.
+    Subscription(Change),
     /// It is one page of a scan over all primaries.
     Scan {
         /// Where the scan stands.
@@ -143,7 +153,14 @@ pub fn plan(
             }
         }
         Route::AnyNode => Plan::Anywhere { write },
-        Route::AllPrimaries(merge) => everywhere(command, merge, write, knowledge),
+        Route::AllPrimaries(merge) => {
+            let write = write && !command.flags.contains(Flags::PUBSUB);
+            everywhere(command, merge, write, knowledge)
+        }
+        Route::Publish(kind) => Plan::Publish {
+            kind,
+            slot: slot_of(request.arg(1)),
+        },
         Route::Scan => scan_page(request, command, knowledge),
         Route::Answer(what) => Plan::Answer(what, command),
         Route::Transaction => transaction(command),
@@ -154,10 +171,10 @@ pub fn plan(
             command.full_name,
             "blocking commands are not supported yet",
         )),
-        Route::Subscribe => refuse(&refused_error(
-            command.full_name,
-            "subscriptions and MONITOR are not supported yet",
-        )),
+        Route::Subscribe => match Change::of(command.name) {
+            Some(change) => Plan::Subscription(change),
+            None => refuse(&refused_error(command.full_name, "it is not supported yet")),
+        },
         Route::Refused(reason) => refuse(&refused_error(command.full_name, reason)),
     }
 }

@@ -9,6 +9,7 @@ use crate::command::{
 };
 use crate::config::Multi;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply, commands_of};
+use crate::pubsub::Kind;
 use crate::slot::Slot;
 
 use super::parts::{govern_part, keys_by_slot, write_part};
@@ -113,9 +114,22 @@ pub fn plan_queued(
     }
     match plan(request, command, knowledge, rewritten) {
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
-        Plan::Everywhere { .. } | Plan::Scan { .. } => {
+        Plan::Everywhere { .. } | Plan::Scan { .. } | Plan::Subscription(_) => {
             in_multi(command.map_or("", |command| command.full_name))
         }
+        // It runs with the rest of the transaction, wherever that is.
+        Plan::Publish {
+            kind: Kind::Channel | Kind::Pattern,
+            ..
+        } => Plan::Anywhere { write: true },
+        Plan::Publish {
+            kind: Kind::Shard,
+            slot,
+        } => Plan::Forward {
+            slot,
+            write: true,
+            decision: Decision::NONE,
+        },
         plan => plan,
     }
 }

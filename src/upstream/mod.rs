@@ -28,7 +28,7 @@ pub mod retry;
 pub mod ring;
 
 /// A node in a worker's table of nodes. The number of an address never changes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NodeId(u32);
 
 /// What a worker has to one node.

@@ -94,6 +94,7 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
 mod tests {
     use super::super::{KeySpec, Merge, Route, name::LONGEST};
     use super::*;
+    use crate::pubsub::Kind;
     use std::collections::HashSet;
 
     /// Upper, lower, and two mixed forms of a name.
@@ -238,11 +239,18 @@ mod tests {
                         "{name}"
                     );
                 }
-                Route::AnyNode | Route::AllPrimaries(_) | Route::Scan | Route::Answer(_) => {
+                Route::AnyNode
+                | Route::AllPrimaries(_)
+                | Route::Scan
+                | Route::Answer(_)
+                | Route::Publish(Kind::Channel | Kind::Pattern) => {
                     assert_eq!(command.keys, KeySpec::None, "{name}");
                 }
                 Route::Refused(reason) => {
                     assert!(!reason.is_empty() && !reason.ends_with('.'), "{name}")
+                }
+                Route::Publish(Kind::Shard) => {
+                    assert!(command.keys != KeySpec::None, "{name}");
                 }
                 Route::Transaction | Route::Blocking | Route::Subscribe => {}
             }

@@ -2,10 +2,11 @@
 
 pub(super) use super::super::keys::KeySpec;
 pub(super) use super::super::route::Merge::{
-    AllOk, AllTrue, Concat, Drawn, Elements, First, Least, Sum,
+    AllOk, AllTrue, Concat, Drawn, Elements, First, Least, Names, Patterns, Subscribers, Sum,
 };
 pub(super) use super::super::route::Route::{
-    AllPrimaries, Answer, AnyNode, Blocking, Keyed, Refused, Scan, Split, Subscribe, Transaction,
+    AllPrimaries, Answer, AnyNode, Blocking, Keyed, Publish, Refused, Scan, Split, Subscribe,
+    Transaction,
 };
 pub(super) use super::super::route::{
     Answer as A, BETWEEN_NODES, CONNECTION_STATE, EVERY_NODE, ONE_NODE, Route,

@@ -1,0 +1,471 @@
+//! A worker's subscriptions: which of its clients listen to what, from which nodes the messages come, and what becomes of
+//! a message that has come.
+//!
+//! Each channel and pattern has a home, the one node whose messages count: a message that is published on a cluster
+//! reaches every node, so that with two homes it would come twice. Notifications of keys are the exception. They stay
+//! with the node that has the key, and count from every primary.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use crate::client::Client;
+use crate::clock::Tick;
+use crate::cluster::redirect::{Verdict, judge, target};
+use crate::slot::{Slot, slot_of};
+use crate::upstream::NodeId;
+use crate::worker::Worker;
+
+use super::feed::{self, Answer, Feed};
+use super::subscriber::Wish;
+use super::{Change, Kind, is_notification, may_match_notifications};
+
+/// Redirects of one shard channel that are followed at once; nodes that disagree need a moment to agree.
+const PROMPT_REDIRECTS: u8 = 3;
+
+/// How far a subscription at a node is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// It is asked for by the request of this number, or will be once there is a connection.
+    Asked(u64),
+    /// The node sends messages.
+    Confirmed,
+    /// The node does not want to; it is asked again soon.
+    Refused,
+}
+
+/// A subscription at a node.
+struct Link {
+    feed: Rc<Feed>,
+    state: State,
+}
+
+/// A channel or pattern that somebody wants.
+#[derive(Default)]
+struct Topic {
+    /// Who gets its messages, by client id.
+    clients: HashMap<u64, Rc<Client>>,
+    /// Wishes of clients that name it.
+    wishes: Vec<Rc<Wish>>,
+    /// Those of them that it has to be confirmed for still.
+    waiting: Vec<Rc<Wish>>,
+    /// The node whose messages count.
+    home: Option<NodeId>,
+    links: Vec<Link>,
+    redirects: u8,
+}
+
+impl Topic {
+    fn is_unused(&self) -> bool {
+        self.clients.is_empty() && self.wishes.is_empty()
+    }
+
+    /// Whether every node that has to has confirmed.
+    fn is_confirmed(&self) -> bool {
+        !self.links.is_empty() && self.links.iter().all(|link| link.state == State::Confirmed)
+    }
+}
+
+type Topics = HashMap<Rc<[u8]>, Topic>;
+
+#[derive(Default)]
+struct Inner {
+    topics: [Topics; 3],
+    feeds: HashMap<NodeId, Rc<Feed>>,
+    /// Topics that a node has refused, or that have lost their feed.
+    again: Vec<(Kind, Rc<[u8]>)>,
+    /// Wishes that are not fulfilled, oldest first; some may be settled already.
+    wishes: VecDeque<Rc<Wish>>,
+}
+
+/// The subscriptions of one worker.
+#[derive(Default)]
+pub struct Hub {
+    inner: RefCell<Inner>,
+}
+
+impl Hub {
+    /// Takes a client's wish. It is fulfilled now or later, or fails.
+    pub fn wish(&self, worker: &Rc<Worker>, wish: Wish) {
+        let mut missing = 0;
+        let wish = Rc::new(wish);
+        {
+            let inner = &mut *self.inner.borrow_mut();
+            for name in wish.distinct() {
+                let topic = inner.topics[wish.kind.index()]
+                    .entry(name.clone())
+                    .or_default();
+                topic.wishes.push(wish.clone());
+                settle_links(worker, &mut inner.feeds, wish.kind, name, topic);
+                if !topic.is_confirmed() {
+                    topic.waiting.push(wish.clone());
+                    missing += 1;
+                }
+            }
+            wish.missing.set(missing);
+            if missing > 0 {
+                inner.wishes.push_back(wish.clone());
+            }
+        }
+        if missing == 0 {
+            self.settle(worker, &wish, Ok(()));
+        }
+    }
+
+    /// A client listens from now on.
+    pub fn join(&self, kind: Kind, name: &Rc<[u8]>, client: &Rc<Client>) {
+        let mut inner = self.inner.borrow_mut();
+        if let Some(topic) = inner.topics[kind.index()].get_mut(name) {
+            topic.clients.insert(client.id, client.clone());
+        }
+    }
+
+    /// A client does not listen any more.
+    pub fn leave(&self, worker: &Worker, kind: Kind, name: &Rc<[u8]>, client: u64) {
+        let mut inner = self.inner.borrow_mut();
+        if let Some(topic) = inner.topics[kind.index()].get_mut(name) {
+            topic.clients.remove(&client);
+        }
+        inner.drop_unused(worker, kind, name);
+    }
+
+    /// Fans a message out, if it counts.
+    pub fn deliver(
+        &self,
+        worker: &Worker,
+        feed: &Feed,
+        kind: Kind,
+        name: &[u8],
+        channel: &[u8],
+        frame: &[u8],
+    ) {
+        let inner = self.inner.borrow();
+        let Some(topic) = inner.topics[kind.index()].get(name) else {
+            return;
+        };
+        let counts = if kind != Kind::Shard && is_notification(channel) {
+            worker.is_primary(feed.node)
+        } else {
+            topic.home == Some(feed.node)
+        };
+        if counts {
+            worker.stats.messages.add(topic.clients.len() as u64);
+            for client in topic.clients.values() {
+                client.push(worker, frame);
+            }
+        }
+    }
+
+    /// A feed is connected: everything that it is to bring is asked for.
+    pub fn connected(&self, worker: &Worker, feed: &Feed) {
+        let mut inner = self.inner.borrow_mut();
+        for kind in Kind::ALL {
+            for (name, topic) in &mut inner.topics[kind.index()] {
+                for link in &mut topic.links {
+                    if std::ptr::eq(&*link.feed, feed) {
+                        link.state = State::Asked(feed.ask(worker, subscribe(kind), name));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A feed has lost its connection.
+    pub fn disconnected(&self, feed: &Feed) {
+        let mut inner = self.inner.borrow_mut();
+        let topics = inner.topics.iter_mut().flat_map(HashMap::values_mut);
+        for link in topics.flat_map(|topic| &mut topic.links) {
+            if std::ptr::eq(&*link.feed, feed) {
+                // No request has this number: the next connection sets another.
+                link.state = State::Asked(u64::MAX);
+            }
+        }
+    }
+
+    /// A feed's task has ended. What still wants something of it gets another one soon.
+    pub fn forget(&self, feed: &Rc<Feed>) {
+        let inner = &mut *self.inner.borrow_mut();
+        if inner
+            .feeds
+            .get(&feed.node)
+            .is_some_and(|other| Rc::ptr_eq(other, feed))
+        {
+            inner.feeds.remove(&feed.node);
+        }
+        for kind in Kind::ALL {
+            for (name, topic) in &mut inner.topics[kind.index()] {
+                let before = topic.links.len();
+                topic.links.retain(|link| !Rc::ptr_eq(&link.feed, feed));
+                if topic.links.len() < before {
+                    inner.again.push((kind, name.clone()));
+                }
+            }
+        }
+    }
+
+    /// A node has answered request `number`, which asked for a subscription.
+    pub fn answered(
+        &self,
+        worker: &Rc<Worker>,
+        feed: &Feed,
+        number: u64,
+        kind: Kind,
+        name: &Rc<[u8]>,
+        answer: Answer,
+    ) {
+        let mut settled = Vec::new();
+        let mut result = Ok(());
+        {
+            let inner = &mut *self.inner.borrow_mut();
+            let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
+                return;
+            };
+            let Some(link) = topic
+                .links
+                .iter_mut()
+                .find(|link| std::ptr::eq(&*link.feed, feed) && link.state == State::Asked(number))
+            else {
+                return;
+            };
+            match answer {
+                Answer::Confirmed => {
+                    link.state = State::Confirmed;
+                    topic.redirects = 0;
+                    if topic.is_confirmed() {
+                        let came = topic.waiting.drain(..);
+                        settled.extend(came.filter(|wish| wish.one_came()));
+                    }
+                }
+                Answer::Refused(error) => {
+                    link.state = State::Refused;
+                    tracing::debug!(
+                        node = %feed.addr,
+                        error = %error.escape_ascii(),
+                        "subscription refused"
+                    );
+                    if follow(worker, feed, error) && topic.redirects < PROMPT_REDIRECTS {
+                        topic.redirects += 1;
+                        settle_links(worker, &mut inner.feeds, kind, name, topic);
+                    } else {
+                        inner.again.push((kind, name.clone()));
+                    }
+                    if judge(error) == Verdict::Deliver {
+                        settled.append(&mut topic.waiting);
+                        result = Err(error);
+                    }
+                }
+            }
+        }
+        for wish in settled {
+            self.settle(worker, &wish, result);
+        }
+    }
+
+    /// A node has ended a subscription of itself: the slot of a shard channel has left it.
+    pub fn ended(&self, worker: &Rc<Worker>, feed: &Feed, kind: Kind, name: &Rc<[u8]>) {
+        let inner = &mut *self.inner.borrow_mut();
+        let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
+            return;
+        };
+        let before = topic.links.len();
+        // One that is asked for is answered by itself.
+        topic.links.retain(|link| {
+            let is_over = std::ptr::eq(&*link.feed, feed) && link.state == State::Confirmed;
+            if is_over {
+                unlink(link);
+            }
+            !is_over
+        });
+        if topic.links.len() < before {
+            worker.refresh.request();
+            topic.redirects = 0;
+            settle_links(worker, &mut inner.feeds, kind, name, topic);
+        }
+    }
+
+    /// The topology, or what is known of it, has changed.
+    pub fn reconcile(&self, worker: &Rc<Worker>) {
+        let inner = &mut *self.inner.borrow_mut();
+        for kind in Kind::ALL {
+            for (name, topic) in &mut inner.topics[kind.index()] {
+                settle_links(worker, &mut inner.feeds, kind, name, topic);
+            }
+        }
+    }
+
+    /// What time alone brings about: wishes that are overdue, what a node has refused, feeds that are silent or idle.
+    pub fn sweep(&self, worker: &Rc<Worker>, now: Tick) {
+        for wish in self.overdue(worker, now) {
+            worker.stats.timeouts.inc();
+            self.settle(worker, &wish, Err(NOT_CONFIRMED));
+        }
+        let inner = &mut *self.inner.borrow_mut();
+        for (kind, name) in std::mem::take(&mut inner.again) {
+            if let Some(topic) = inner.topics[kind.index()].get_mut(&name) {
+                topic.redirects = 0;
+                settle_links(worker, &mut inner.feeds, kind, &name, topic);
+            }
+        }
+        inner.feeds.retain(|_, feed| {
+            let is_of_use = feed.check(worker, now);
+            if !is_of_use {
+                feed.retire();
+            }
+            is_of_use
+        });
+    }
+
+    fn overdue(&self, worker: &Worker, now: Tick) -> Vec<Rc<Wish>> {
+        let wishes = &mut self.inner.borrow_mut().wishes;
+        let mut overdue = Vec::new();
+        while let Some(oldest) = wishes.front() {
+            if !oldest.is_settled() {
+                if !oldest.arrived.is_over(worker.command_timeout, now) {
+                    break;
+                }
+                overdue.push(oldest.clone());
+            }
+            wishes.pop_front();
+        }
+        overdue
+    }
+
+    /// Fulfils a wish or lets it fail, by which it lets go of its topics.
+    fn settle(&self, worker: &Worker, wish: &Rc<Wish>, result: Result<(), &[u8]>) {
+        if wish.is_settled() {
+            return;
+        }
+        wish.settle(worker, self, result);
+        let mut inner = self.inner.borrow_mut();
+        for name in wish.distinct() {
+            if let Some(topic) = inner.topics[wish.kind.index()].get_mut(name) {
+                topic.wishes.retain(|other| !Rc::ptr_eq(other, wish));
+                topic.waiting.retain(|other| !Rc::ptr_eq(other, wish));
+            }
+            inner.drop_unused(worker, wish.kind, name);
+        }
+    }
+}
+
+const NOT_CONFIRMED: &[u8] =
+    b"-ERR slotmux: upstream timeout, the node of the channel did not confirm the subscription\r\n";
+
+impl Inner {
+    /// Ends the subscriptions of a topic that nobody wants any more.
+    fn drop_unused(&mut self, worker: &Worker, kind: Kind, name: &Rc<[u8]>) {
+        let topics = &mut self.topics[kind.index()];
+        if topics.get(name).is_some_and(Topic::is_unused)
+            && let Some(topic) = topics.remove(name)
+        {
+            for link in &topic.links {
+                unlink(link);
+                unsubscribe(worker, link, kind, name);
+            }
+        }
+    }
+}
+
+/// Chooses the home of a topic and the nodes that it needs, lets go of others, and asks those that were not asked or have
+/// refused.
+fn settle_links(
+    worker: &Rc<Worker>,
+    feeds: &mut HashMap<NodeId, Rc<Feed>>,
+    kind: Kind,
+    name: &Rc<[u8]>,
+    topic: &mut Topic,
+) {
+    topic.home = home(worker, kind, name, topic.home);
+    let mut nodes: Vec<NodeId> = topic.home.into_iter().collect();
+    let takes_notifications = match kind {
+        Kind::Channel => is_notification(name),
+        Kind::Pattern => may_match_notifications(name),
+        Kind::Shard => false,
+    };
+    if takes_notifications {
+        let primaries = worker.primaries().into_iter();
+        nodes.extend(primaries.filter(|&node| topic.home != Some(node)));
+    }
+    topic.links.retain(|link| {
+        let is_needed = nodes.contains(&link.feed.node);
+        if !is_needed {
+            unlink(link);
+            unsubscribe(worker, link, kind, name);
+        }
+        is_needed
+    });
+    for node in nodes {
+        let link = topic.links.iter().position(|link| link.feed.node == node);
+        let link = link.unwrap_or_else(|| {
+            let feed = feeds.entry(node).or_insert_with(|| open(worker, node));
+            feed.links.set(feed.links.get() + 1);
+            topic.links.push(Link {
+                feed: feed.clone(),
+                state: State::Refused,
+            });
+            topic.links.len() - 1
+        });
+        let link = &mut topic.links[link];
+        if link.state == State::Refused {
+            link.state = State::Asked(link.feed.ask(worker, subscribe(kind), name));
+        }
+    }
+}
+
+/// The node whose messages count. A shard channel's is the owner of its slot. Any other stays where it is as long as that
+/// node is in the cluster, for every move could lose a message or bring it twice.
+fn home(worker: &Worker, kind: Kind, name: &[u8], now: Option<NodeId>) -> Option<NodeId> {
+    let stays = kind != Kind::Shard
+        && now.is_some_and(|node| {
+            let addr = worker.address_of(node);
+            worker.topology.borrow().node_at(&addr).is_some()
+        });
+    if stays {
+        return now;
+    }
+    worker.slots.owner(slot_of(name)).or(now)
+}
+
+fn open(worker: &Rc<Worker>, node: NodeId) -> Rc<Feed> {
+    let feed = Feed::new(node, worker.address_of(node), worker.clock.now());
+    let feed = Rc::new(feed);
+    tokio::task::spawn_local(feed::run(worker.clone(), feed.clone()));
+    feed
+}
+
+/// A link is about to go.
+fn unlink(link: &Link) {
+    let links = &link.feed.links;
+    links.set(links.get().saturating_sub(1));
+}
+
+fn unsubscribe(worker: &Worker, link: &Link, kind: Kind, name: &Rc<[u8]>) {
+    if link.state != State::Refused {
+        let change = Change {
+            kind,
+            subscribes: false,
+        };
+        link.feed.ask(worker, change, name);
+    }
+}
+
+fn subscribe(kind: Kind) -> Change {
+    Change {
+        kind,
+        subscribes: true,
+    }
+}
+
+/// Notes where the slot of a shard channel is, if the error says so.
+fn follow(worker: &Worker, feed: &Feed, error: &[u8]) -> bool {
+    let Verdict::Moved { slot, host, port } = judge(error) else {
+        return false;
+    };
+    worker.stats.moved.inc();
+    worker.refresh.request();
+    let addr = target(host, port, &feed.addr).map(|addr| worker.reachable(addr));
+    if let Some(addr) = addr {
+        worker.slots.set(Slot(slot), Some(worker.node_at(addr)));
+        return true;
+    }
+    false
+}
