@@ -15,6 +15,7 @@ use crate::config::{Bind, Config, Settings};
 use crate::metrics::{Counter, WorkerStats, total};
 use crate::observed::Example;
 use crate::policy::{NamespaceId, Policies};
+use crate::pubsub::Kind;
 use crate::pubsub::census::Census;
 use crate::scripts::Scripts;
 use crate::transport::Accepted;
@@ -224,6 +225,8 @@ impl answer::Process for Process {
             shards: topology.shards.len() as u64,
             nodes: topology.nodes().count() as u64,
             upstream_connections: self.sum(|stats| &stats.upstream_connections),
+            channels: self.census.names(Kind::Channel) as u64,
+            patterns: self.census.names(Kind::Pattern) as u64,
         }
     }
 }

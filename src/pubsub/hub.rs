@@ -6,7 +6,7 @@
 //! with the node that has the key, and count from every primary.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::client::Client;
@@ -74,8 +74,8 @@ struct Inner {
     feeds: HashMap<NodeId, Rc<Feed>>,
     /// Topics that a node has refused, or that have lost their feed.
     again: Vec<(Kind, Rc<[u8]>)>,
-    /// Wishes that are not fulfilled, oldest first; some may be settled already.
-    wishes: VecDeque<Rc<Wish>>,
+    /// Wishes that were not fulfilled at once; some may be settled already.
+    wishes: Vec<Rc<Wish>>,
 }
 
 /// The subscriptions of one worker.
@@ -104,7 +104,7 @@ impl Hub {
             }
             wish.missing.set(missing);
             if missing > 0 {
-                inner.wishes.push_back(wish.clone());
+                inner.wishes.push(wish.clone());
             }
         }
         if missing == 0 {
@@ -295,7 +295,11 @@ impl Hub {
 
     /// What time alone brings about: wishes that are overdue, what a node has refused, feeds that are silent or idle.
     pub fn sweep(&self, worker: &Rc<Worker>, now: Tick) {
-        for wish in self.overdue(worker, now) {
+        let (fulfilled, overdue) = self.due(worker, now);
+        for wish in fulfilled {
+            self.settle(worker, &wish, Ok(()));
+        }
+        for wish in overdue {
             worker.stats.timeouts.inc();
             self.settle(worker, &wish, Err(NOT_CONFIRMED));
         }
@@ -315,19 +319,24 @@ impl Hub {
         });
     }
 
-    fn overdue(&self, worker: &Worker, now: Tick) -> Vec<Rc<Wish>> {
-        let wishes = &mut self.inner.borrow_mut().wishes;
-        let mut overdue = Vec::new();
-        while let Some(oldest) = wishes.front() {
-            if !oldest.is_settled() {
-                if !oldest.arrived.is_over(worker.command_timeout, now) {
-                    break;
-                }
-                overdue.push(oldest.clone());
-            }
-            wishes.pop_front();
-        }
-        overdue
+    /// Wishes whose every name is confirmed by now, as a node that was missing is not needed any more; and those that are
+    /// past their deadline.
+    fn due(&self, worker: &Worker, now: Tick) -> (Vec<Rc<Wish>>, Vec<Rc<Wish>>) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.wishes.retain(|wish| !wish.is_settled());
+        let is_fulfilled = |wish: &&Rc<Wish>| {
+            let topics = &inner.topics[wish.kind.index()];
+            let mut names = wish.distinct().iter();
+            names.all(|name| topics.get(name).is_some_and(Topic::is_confirmed))
+        };
+        let fulfilled = inner.wishes.iter().filter(is_fulfilled).cloned().collect();
+        let overdue = inner
+            .wishes
+            .iter()
+            .filter(|wish| wish.arrived.is_over(worker.command_timeout, now))
+            .cloned()
+            .collect();
+        (fulfilled, overdue)
     }
 
     /// Fulfils a wish or lets it fail, by which it lets go of its topics.
@@ -384,6 +393,10 @@ fn settle_links(
     if takes_notifications {
         let primaries = worker.primaries().into_iter();
         nodes.extend(primaries.filter(|&node| topic.home != Some(node)));
+    }
+    if nodes.is_empty() {
+        // The refresh may know better before the deadline.
+        worker.refresh.request();
     }
     topic.links.retain(|link| {
         let is_needed = nodes.contains(&link.feed.node);

@@ -16,8 +16,8 @@ use crate::worker::Worker;
 use super::hub::Hub;
 use super::{Change, Kind};
 
-/// What one subscription counts for beside its name: entries in two tables.
-const ENTRY: usize = 128;
+/// What one subscription counts for beside its name: entries in the tables of client, worker, connection and process.
+const ENTRY: usize = 512;
 
 /// What a client listens to.
 #[derive(Debug, Default)]
@@ -169,6 +169,7 @@ pub fn change(
         };
         worker.hub.wish(worker, wish);
         if client.in_flight() > 0 {
+            client.add_request_bytes(worker, request.bytes.len());
             // What comes behind it is run in its order.
             client.pause_for(Pause::InFlight(0));
         }
@@ -237,8 +238,15 @@ pub fn check(
     let is_allowed =
         matches!(plan, Plan::Subscription(_)) || matches!(&*name, "ping" | "quit" | "reset");
     (!is_allowed).then(|| {
+        // As Redis, whatever is wrong with an EXEC, says that the transaction is gone.
+        let code = match plan {
+            Plan::Transaction(Transaction::Exec) => {
+                "EXECABORT Transaction discarded because of:"
+            }
+            _ => "ERR",
+        };
         let text = format!(
-            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+            "{code} Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
         );
         refuse(worker, client, &text)
     })

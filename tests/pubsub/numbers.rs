@@ -1,7 +1,7 @@
 //! How many listen: PUBLISH's reply, PUBSUB, CLIENT LIST, metrics.
 
 use super::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until, shared_proxy};
-use super::{home, subscribe};
+use super::{expect_message, home, subscribe};
 
 #[test]
 fn publishers_are_told_how_many_clients_listen() {
@@ -45,6 +45,9 @@ fn publishers_are_told_how_many_clients_listen() {
     );
     assert_eq!(publisher.call(&["PUBSUB", "NUMPAT"]), Value::Integer(2));
 
+    for text in ["1", "2"] {
+        expect_message(&mut clients[0], "n:a", text);
+    }
     subscribe(&mut clients[0], &["SSUBSCRIBE", "n:s"]);
     assert_eq!(publisher.call(&["SPUBLISH", "n:s", "1"]), Value::Integer(1));
     assert_eq!(publisher.call(&["SPUBLISH", "n:t", "1"]), Value::Integer(0));

@@ -17,6 +17,7 @@ const RESP2: &[(&str, usize)] = &[
     ("NOSUCH t", 1),
     ("GET", 1),
     ("EXEC x", 1),
+    ("EXEC", 1),
     ("MULTI", 1),
     ("PUBLISH t:a x", 1),
     ("UNSUBSCRIBE t:zz", 1),
@@ -97,14 +98,8 @@ fn plain() -> LocalServer {
 fn confirmations_and_errors_are_those_of_redis() {
     let server = plain();
     let proxy = shared_proxy();
-    for lines in [RESP2, RESP3] {
-        let connect = |port| {
-            if std::ptr::eq(lines, RESP3) {
-                RawClient::connect_resp3(port)
-            } else {
-                RawClient::connect(port)
-            }
-        };
+    let connects: [fn(u16) -> RawClient; 2] = [RawClient::connect, RawClient::connect_resp3];
+    for (lines, connect) in [RESP2, RESP3].into_iter().zip(connects) {
         let expected = run(&mut connect(server.port()), lines);
         let ours = run(&mut connect(proxy.port()), lines);
         for (ours, expected) in ours.iter().zip(&expected) {

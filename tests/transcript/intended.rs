@@ -129,13 +129,10 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("XREAD BLOCK 0 STREAMS k 0", BLOCKING),
     ("XREADGROUP GROUP g c BLOCK 0 STREAMS k >", BLOCKING),
     ("WAIT 0 0", BLOCKING),
-    ("SUBSCRIBE c", SUBSCRIPTIONS),
-    ("UNSUBSCRIBE", SUBSCRIPTIONS),
-    ("PSUBSCRIBE c*", SUBSCRIPTIONS),
-    ("PUNSUBSCRIBE", SUBSCRIPTIONS),
-    ("SSUBSCRIBE c", SUBSCRIPTIONS),
-    ("SUNSUBSCRIBE c", SUBSCRIPTIONS),
-    ("MONITOR", SUBSCRIPTIONS),
+    (
+        "MONITOR",
+        "ERR slotmux: '%' is refused: it is not supported yet",
+    ),
     ("WATCH k", "ERR slotmux: WATCH is not supported yet"),
     (
         "CLIENT TRACKING ON",
@@ -148,16 +145,9 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("FUNCTION DUMP", EVERY_NODE),
     ("FUNCTION LIST", EVERY_NODE),
     ("FUNCTION RESTORE x", EVERY_NODE),
-    ("PUBSUB CHANNELS", EVERY_NODE),
-    ("PUBSUB NUMPAT", EVERY_NODE),
-    ("PUBSUB NUMSUB", EVERY_NODE),
-    ("PUBSUB SHARDCHANNELS", EVERY_NODE),
-    ("PUBSUB SHARDNUMSUB", EVERY_NODE),
 ];
 
 const BLOCKING: &str = "ERR slotmux: '%' is refused: blocking commands are not supported yet";
-const SUBSCRIPTIONS: &str =
-    "ERR slotmux: '%' is refused: subscriptions and MONITOR are not supported yet";
 const PAUSE: &str = "ERR slotmux: CLIENT PAUSE and UNPAUSE are not supported yet";
 const EVERY_NODE: &str = "ERR slotmux: '%' is refused: \
     it needs an answer from every node, and these cannot be joined yet";

@@ -1,0 +1,6 @@
+//! Of publish and subscribe only what there is to subscribe to.
+
+#[path = "../../src/pubsub/kind.rs"]
+mod kind;
+
+pub use kind::{Change, Kind};
