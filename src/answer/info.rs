@@ -231,8 +231,6 @@ fn stats(view: &View<'_>, text: &mut String) {
     line(text, "total_net_input_bytes", facts.bytes_in);
     line(text, "total_net_output_bytes", facts.bytes_out);
     line(text, "rejected_connections", facts.rejected);
-    line(text, "pubsub_channels", facts.channels);
-    line(text, "pubsub_patterns", facts.patterns);
     // Of keys that slotmux holds itself, which are none.
     for field in [
         "expired_keys",
@@ -240,6 +238,12 @@ fn stats(view: &View<'_>, text: &mut String) {
         "evicted_clients",
         "keyspace_hits",
         "keyspace_misses",
+    ] {
+        line(text, field, 0);
+    }
+    line(text, "pubsub_channels", facts.channels);
+    line(text, "pubsub_patterns", facts.patterns);
+    for field in [
         "tracking_total_keys",
         "tracking_total_items",
         "tracking_total_prefixes",

@@ -11,60 +11,17 @@ use std::rc::Rc;
 
 use crate::client::Client;
 use crate::clock::Tick;
-use crate::cluster::redirect::{Verdict, judge, target};
-use crate::slot::{Slot, slot_of};
+use crate::cluster::redirect::{Verdict, judge};
 use crate::upstream::NodeId;
 use crate::worker::Worker;
 
-use super::feed::{self, Answer, Feed};
+use super::feed::{Answer, Feed};
 use super::subscriber::Wish;
-use super::{Change, Kind, is_notification, may_match_notifications};
+use super::topic::{State, Topic, follow, settle_links, subscribe, unlink, unsubscribe};
+use super::{Kind, is_notification};
 
 /// Redirects of one shard channel that are followed at once; nodes that disagree need a moment to agree.
 const PROMPT_REDIRECTS: u8 = 3;
-
-/// How far a subscription at a node is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    /// It is asked for by the request of this number, or will be once there is a connection.
-    Asked(u64),
-    /// The node sends messages.
-    Confirmed,
-    /// The node does not want to; it is asked again soon.
-    Refused,
-}
-
-/// A subscription at a node.
-struct Link {
-    feed: Rc<Feed>,
-    state: State,
-}
-
-/// A channel or pattern that somebody wants.
-#[derive(Default)]
-struct Topic {
-    /// Who gets its messages, by client id.
-    clients: HashMap<u64, Rc<Client>>,
-    /// Wishes of clients that name it.
-    wishes: Vec<Rc<Wish>>,
-    /// Those of them that it has to be confirmed for still.
-    waiting: Vec<Rc<Wish>>,
-    /// The node whose messages count.
-    home: Option<NodeId>,
-    links: Vec<Link>,
-    redirects: u8,
-}
-
-impl Topic {
-    fn is_unused(&self) -> bool {
-        self.clients.is_empty() && self.wishes.is_empty()
-    }
-
-    /// Whether every node that has to has confirmed.
-    fn is_confirmed(&self) -> bool {
-        !self.links.is_empty() && self.links.iter().all(|link| link.state == State::Confirmed)
-    }
-}
 
 type Topics = HashMap<Rc<[u8]>, Topic>;
 
@@ -95,7 +52,7 @@ impl Hub {
                 let topic = inner.topics[wish.kind.index()]
                     .entry(name.clone())
                     .or_default();
-                topic.wishes.push(wish.clone());
+                topic.wishes += 1;
                 settle_links(worker, &mut inner.feeds, wish.kind, name, topic);
                 if !topic.is_confirmed() {
                     topic.waiting.push(wish.clone());
@@ -348,8 +305,8 @@ impl Hub {
         let mut inner = self.inner.borrow_mut();
         for name in wish.distinct() {
             if let Some(topic) = inner.topics[wish.kind.index()].get_mut(name) {
-                topic.wishes.retain(|other| !Rc::ptr_eq(other, wish));
-                topic.waiting.retain(|other| !Rc::ptr_eq(other, wish));
+                topic.wishes = topic.wishes.saturating_sub(1);
+                topic.waiting.retain(|other| !other.is_settled());
             }
             inner.drop_unused(worker, wish.kind, name);
         }
@@ -372,113 +329,4 @@ impl Inner {
             }
         }
     }
-}
-
-/// Chooses the home of a topic and the nodes that it needs, lets go of others, and asks those that were not asked or have
-/// refused.
-fn settle_links(
-    worker: &Rc<Worker>,
-    feeds: &mut HashMap<NodeId, Rc<Feed>>,
-    kind: Kind,
-    name: &Rc<[u8]>,
-    topic: &mut Topic,
-) {
-    topic.home = home(worker, kind, name, topic.home);
-    let mut nodes: Vec<NodeId> = topic.home.into_iter().collect();
-    let takes_notifications = match kind {
-        Kind::Channel => is_notification(name),
-        Kind::Pattern => may_match_notifications(name),
-        Kind::Shard => false,
-    };
-    if takes_notifications {
-        let primaries = worker.primaries().into_iter();
-        nodes.extend(primaries.filter(|&node| topic.home != Some(node)));
-    }
-    if nodes.is_empty() {
-        // The refresh may know better before the deadline.
-        worker.refresh.request();
-    }
-    topic.links.retain(|link| {
-        let is_needed = nodes.contains(&link.feed.node);
-        if !is_needed {
-            unlink(link);
-            unsubscribe(worker, link, kind, name);
-        }
-        is_needed
-    });
-    for node in nodes {
-        let link = topic.links.iter().position(|link| link.feed.node == node);
-        let link = link.unwrap_or_else(|| {
-            let feed = feeds.entry(node).or_insert_with(|| open(worker, node));
-            feed.links.set(feed.links.get() + 1);
-            topic.links.push(Link {
-                feed: feed.clone(),
-                state: State::Refused,
-            });
-            topic.links.len() - 1
-        });
-        let link = &mut topic.links[link];
-        if link.state == State::Refused {
-            link.state = State::Asked(link.feed.ask(worker, subscribe(kind), name));
-        }
-    }
-}
-
-/// The node whose messages count. A shard channel's is the owner of its slot. Any other stays where it is as long as that
-/// node is in the cluster, for every move could lose a message or bring it twice.
-fn home(worker: &Worker, kind: Kind, name: &[u8], now: Option<NodeId>) -> Option<NodeId> {
-    let stays = kind != Kind::Shard
-        && now.is_some_and(|node| {
-            let addr = worker.address_of(node);
-            worker.topology.borrow().node_at(&addr).is_some()
-        });
-    if stays {
-        return now;
-    }
-    worker.slots.owner(slot_of(name)).or(now)
-}
-
-fn open(worker: &Rc<Worker>, node: NodeId) -> Rc<Feed> {
-    let feed = Feed::new(node, worker.address_of(node), worker.clock.now());
-    let feed = Rc::new(feed);
-    tokio::task::spawn_local(feed::run(worker.clone(), feed.clone()));
-    feed
-}
-
-/// A link is about to go.
-fn unlink(link: &Link) {
-    let links = &link.feed.links;
-    links.set(links.get().saturating_sub(1));
-}
-
-fn unsubscribe(worker: &Worker, link: &Link, kind: Kind, name: &Rc<[u8]>) {
-    if link.state != State::Refused {
-        let change = Change {
-            kind,
-            subscribes: false,
-        };
-        link.feed.ask(worker, change, name);
-    }
-}
-
-fn subscribe(kind: Kind) -> Change {
-    Change {
-        kind,
-        subscribes: true,
-    }
-}
-
-/// Notes where the slot of a shard channel is, if the error says so.
-fn follow(worker: &Worker, feed: &Feed, error: &[u8]) -> bool {
-    let Verdict::Moved { slot, host, port } = judge(error) else {
-        return false;
-    };
-    worker.stats.moved.inc();
-    worker.refresh.request();
-    let addr = target(host, port, &feed.addr).map(|addr| worker.reachable(addr));
-    if let Some(addr) = addr {
-        worker.slots.set(Slot(slot), Some(worker.node_at(addr)));
-        return true;
-    }
-    false
 }

@@ -12,5 +12,6 @@ mod kind;
 pub mod numbers;
 pub mod publish;
 pub mod subscriber;
+pub mod topic;
 
 pub use kind::{Change, Kind, is_notification, may_match_notifications};

@@ -192,3 +192,65 @@ fn names_and_messages_are_any_bytes() {
         assert_eq!(client.read(), Value::Array(expected));
     }
 }
+
+/// On one channel, which so is subscribed to and left again and again while others are at it.
+#[test]
+fn who_is_confirmed_gets_what_is_published_and_who_left_does_not() {
+    let proxy = shared_proxy();
+    thread::scope(|scope| {
+        for number in 0..8 {
+            scope.spawn(move || {
+                let mut publisher = proxy.client();
+                let mut client = if number % 2 == 0 {
+                    proxy.client()
+                } else {
+                    proxy.client_resp3()
+                };
+                let words = [
+                    ["SUBSCRIBE", "ch:c"],
+                    ["PSUBSCRIBE", "ch:*"],
+                    ["SSUBSCRIBE", "ch:c"],
+                ];
+                for round in 0..60 {
+                    let own = |text: &str| text.starts_with(&format!("{number}-{round} "));
+                    let [word, name] = words[round % words.len()];
+                    let publish = if word == "SSUBSCRIBE" {
+                        "SPUBLISH"
+                    } else {
+                        "PUBLISH"
+                    };
+                    client.send(&[word, name]);
+                    assert_eq!(client.read().items()[0].text(), word.to_lowercase());
+                    let mut say = |text: &str| {
+                        let text = format!("{number}-{round} {text}");
+                        publisher.call(&[publish, "ch:c", &text]).integer()
+                    };
+                    assert!(say("1") >= 1);
+                    assert!(say("2") >= 1);
+                    let mut mine = Vec::new();
+                    while mine.len() < 2 {
+                        let (_, text) = next_message(&mut client);
+                        if own(&text) {
+                            mine.push(text);
+                        }
+                    }
+                    assert!(
+                        mine[0].ends_with(" 1") && mine[1].ends_with(" 2"),
+                        "{mine:?}"
+                    );
+                    client.send(&[word.replacen("SUB", "UNSUB", 1)]);
+                    loop {
+                        let frame = client.read();
+                        let items = frame.items();
+                        if items[0].text().contains("unsubscribe") {
+                            break;
+                        }
+                        assert!(!own(&items[items.len() - 1].text()), "twice: {items:?}");
+                    }
+                    say("3");
+                    assert_eq!(client.call(&["ECHO", "next"]), Value::bulk("next"));
+                }
+            });
+        }
+    });
+}
