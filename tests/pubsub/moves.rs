@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use slotmux::demo::cluster::{LocalCluster, Options};
+use slotmux::demo::server::{LocalServer, ServerOptions};
 use slotmux::slot::slot_of;
 
 use super::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_for, poll_until};
@@ -199,4 +200,34 @@ fn a_lost_connection_is_made_again() {
     }
     let lost = subscribers_at(&cluster, home(&cluster, "lost"), "NUMSUB", "lost");
     assert_eq!(lost, 1);
+}
+
+#[test]
+fn a_single_redis_that_starts_again_is_subscribed_to_again() {
+    let server = LocalServer::start(&ServerOptions::default()).expect("a server");
+    let proxy = Proxy::start_before(&server, |_| {});
+    let mut publisher = proxy.client();
+    let mut client = proxy.client();
+    subscribe(&mut client, &["SUBSCRIBE", "one"]);
+    subscribe(&mut client, &["PSUBSCRIBE", "on?:*"]);
+    subscribe(&mut client, &["SSUBSCRIBE", "one"]);
+    for (command, channel) in [
+        ("PUBLISH", "one"),
+        ("PUBLISH", "one:x"),
+        ("SPUBLISH", "one"),
+    ] {
+        assert_eq!(publisher.call(&[command, channel, "1"]), Value::Integer(1));
+        expect_message(&mut client, channel, "1");
+    }
+    assert_eq!(publisher.call(&["PUBSUB", "NUMPAT"]), Value::Integer(1));
+    server.kill();
+    server.restart().expect("started again");
+    let mut next = 0;
+    for (command, channel) in [
+        ("PUBLISH", "one"),
+        ("PUBLISH", "one:x"),
+        ("SPUBLISH", "one"),
+    ] {
+        until_heard(&mut publisher, &mut client, command, channel, &mut next);
+    }
 }
