@@ -23,6 +23,9 @@ use super::{Kind, is_notification};
 /// Redirects of one shard channel that are followed at once; nodes that disagree need a moment to agree.
 const PROMPT_REDIRECTS: u8 = 3;
 
+/// Topics that are asked for again in one sweep: a node that refuses everything is not stormed.
+const AGAIN_PER_SWEEP: usize = 1000;
+
 type Topics = HashMap<Rc<[u8]>, Topic>;
 
 #[derive(Default)]
@@ -261,7 +264,9 @@ impl Hub {
             self.settle(worker, &wish, Err(NOT_CONFIRMED));
         }
         let inner = &mut *self.inner.borrow_mut();
-        for (kind, name) in std::mem::take(&mut inner.again) {
+        let few = inner.again.len().min(AGAIN_PER_SWEEP);
+        let rest = inner.again.split_off(few);
+        for (kind, name) in std::mem::replace(&mut inner.again, rest) {
             if let Some(topic) = inner.topics[kind.index()].get_mut(&name) {
                 topic.redirects = 0;
                 settle_links(worker, &mut inner.feeds, kind, &name, topic);
