@@ -1,6 +1,6 @@
 //! Of publish and subscribe only what there is to subscribe to.
 
 #[path = "../../src/pubsub/kind.rs"]
-mod kind;
+pub mod kind;
 
-pub use kind::{Change, Kind};
+pub use kind::Kind;
