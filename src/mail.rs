@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::answer::{ClientLine, Held, Kill, Selection};
 use crate::client::{Client, Phase};
+use crate::pause::{self, Pausing};
 use crate::process::{Killed, Mail};
 use crate::transport::Accepted;
 use crate::worker::Worker;
@@ -22,6 +24,21 @@ pub async fn run(worker: Rc<Worker>, mut letters: UnboundedReceiver<Mail>) {
             }
             Mail::Kill(kill, asker, reply) => {
                 let _ = reply.send(worker.kill(&kill, asker));
+            }
+            Mail::Pause(pausing, begins, reply) => {
+                worker.pause_clients(pausing, begins.into());
+                let _ = reply.send(());
+            }
+            Mail::Writes(reply) => {
+                let _ = reply.send(worker.has_writes_on_their_way());
+            }
+            Mail::Monitor(feed, reply) => {
+                worker.add_monitor(feed);
+                let _ = reply.send(());
+            }
+            Mail::Unmonitor(feed, reply) => {
+                worker.remove_monitor(&feed);
+                let _ = reply.send(());
             }
             Mail::Unmatched(reply) => {
                 let _ = reply.send(worker.unmatched.seen());
@@ -65,6 +82,20 @@ pub fn answer_kill(worker: &Rc<Worker>, client: &Rc<Client>, kill: Kill, mute: b
         if killed.iter().any(|killed| killed.asker) {
             client.finish(&worker);
         }
+    });
+}
+
+/// Answers `CLIENT PAUSE` and `UNPAUSE` when every worker does as it says and no write is on its way any more.
+pub fn answer_pause(worker: &Rc<Worker>, client: &Rc<Client>, pausing: Pausing, mute: bool) {
+    let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
+    let begins = Instant::now();
+    tokio::task::spawn_local(async move {
+        worker
+            .process
+            .ask_all(|reply| Mail::Pause(pausing, begins, reply))
+            .await;
+        pause::settle(&worker, begins).await;
+        client.reply(&worker, seq, if mute { &[] } else { b"+OK\r\n" });
     });
 }
 
@@ -129,6 +160,7 @@ impl Client {
             session: session.as_deref(),
             default_user: &worker.config.listeners[usize::from(self.listener)].default_user,
             closing: self.phase() != Phase::Open,
+            held: self.is_held(),
             multi: self.queued_commands(),
             multi_bytes: self.queued(),
             input: Held {

@@ -13,7 +13,9 @@ use crate::cluster::refresh::RefreshHandle;
 use crate::cluster::topology::Topology;
 use crate::config::{Bind, Config, Settings};
 use crate::metrics::{Counter, WorkerStats, total};
+use crate::monitor::Feed;
 use crate::observed::Example;
+use crate::pause::Pausing;
 use crate::policy::{NamespaceId, Policies};
 use crate::pubsub::Kind;
 use crate::pubsub::census::Census;
@@ -31,6 +33,14 @@ pub enum Mail {
     /// Close the clients that the filter admits, but for the asking one; tell how many, and whether that one was among
     /// them.
     Kill(Arc<Kill>, u64, oneshot::Sender<Killed>),
+    /// Hold commands as this says from this moment on.
+    Pause(Pausing, Instant, oneshot::Sender<()>),
+    /// Tell whether a command that may write is on its way.
+    Writes(oneshot::Sender<bool>),
+    /// Show what is taken to one more client.
+    Monitor(Arc<Feed>, oneshot::Sender<()>),
+    /// Show that one no more.
+    Unmonitor(Arc<Feed>, oneshot::Sender<()>),
     /// Tell which prefixes keys of no namespace have.
     Unmatched(oneshot::Sender<Vec<Seen>>),
     /// Tell what enforcing the policy of a namespace would have changed.
@@ -73,6 +83,8 @@ pub struct Process {
     pub run_id: String,
     /// Whether a drain has begun.
     pub is_draining: AtomicBool,
+    /// Clients that monitor.
+    pub monitoring: AtomicUsize,
     /// Clients that may be connected; changes with the number of nodes.
     max_clients: AtomicUsize,
     mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
@@ -112,6 +124,7 @@ impl Process {
             max_clients: AtomicUsize::new(max_clients),
             run_id,
             is_draining: AtomicBool::new(false),
+            monitoring: AtomicUsize::new(0),
             mailboxes,
             connected: AtomicUsize::new(0),
             next_client_id: AtomicU64::new(1),

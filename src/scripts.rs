@@ -158,6 +158,11 @@ fn named(request: &Request) -> Option<Sha> {
     Some(sha)
 }
 
+/// Whether a request runs a script that it names by its SHA1.
+pub fn names_script(request: &Request) -> bool {
+    named(request).is_some()
+}
+
 fn sha_of(script: &[u8]) -> Sha {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut sha = [0; 40];

@@ -81,9 +81,15 @@ impl Worker {
             && client.in_flight() == 0
             && !client.is_subscriber()
             && !client.waits_for_slotmux()
+            && !client.is_monitor()
             && client.phase() == Phase::Open;
         let has_hung_up = !client.is_read()
-            && client.with_transport(|transport| transport.hangup()) == Some(Hangup::Full);
+            && match client.with_transport(|transport| transport.hangup()) {
+                Some(Hangup::Full) => true,
+                // Nobody waits for the end of a pause for it. As in Redis what was held does not run.
+                Some(Hangup::Half) => client.is_held() && client.in_flight() == 0,
+                _ => false,
+            };
         if is_idle || has_hung_up {
             client.close(self);
         }

@@ -16,9 +16,11 @@ use crate::clock::{Clock, Tick, ticks, unix_milliseconds};
 use crate::cluster::addr::{Addr, AddressMap};
 use crate::cluster::refresh::RefreshHandle;
 use crate::cluster::topology::{Kind, Topology};
-use crate::config::{ClientLimits, Config, Unknown};
+use crate::config::{ClientLimits, Config, Listener, Personality, Unknown};
 use crate::metrics::WorkerStats;
+use crate::monitor::Monitors;
 use crate::observed::Observed;
+use crate::pause::ClientPause;
 use crate::pool::{Buffers, HeldPool, Memory};
 use crate::process::Process;
 use crate::pubsub::hub::Hub;
@@ -27,6 +29,7 @@ use crate::route::Knowledge;
 use crate::route::big_replies::BigReplies;
 use crate::route::scan::Itinerary;
 use crate::route::slots::Slots;
+use crate::route::whole::Reach;
 use crate::scripts::Noted;
 use crate::slot::{SLOTS, Slot};
 use crate::transport::Transport;
@@ -89,6 +92,12 @@ pub struct Worker {
     pub waiting_is_looked_after: Cell<bool>,
     /// Its clients' subscriptions.
     pub hub: Hub,
+    /// Whether requests are held or shown just now: the one thing that is looked at for each of them.
+    pub attention: Cell<bool>,
+    /// `CLIENT PAUSE`.
+    pub client_pause: ClientPause,
+    /// `MONITOR`.
+    pub monitors: Monitors,
     /// Connected clients.
     pub clients: RefCell<Slab<Rc<Client>>>,
     /// Clients that were sent everything and may take a moment to close; until when.
@@ -151,6 +160,9 @@ impl Worker {
             nodes: RefCell::default(),
             lanes: RefCell::default(),
             waiting: RefCell::default(),
+            attention: Cell::new(false),
+            client_pause: ClientPause::default(),
+            monitors: Monitors::default(),
             waiting_is_looked_after: Cell::new(false),
             hub: Hub::default(),
             clients: RefCell::default(),
@@ -225,6 +237,17 @@ impl Worker {
         self.primaries.borrow().contains(&node)
     }
 
+    /// The nodes that a command for all of them reaches.
+    pub fn nodes_of(&self, reach: Reach) -> Vec<NodeId> {
+        let mut nodes = self.primaries();
+        if reach == Reach::Nodes {
+            let topology = self.topology.borrow();
+            let replicas = topology.shards.iter().flat_map(|shard| &shard.replicas);
+            nodes.extend(replicas.map(|node| self.node_at(node.addr.clone())));
+        }
+        nodes
+    }
+
     /// The node for a command without keys: always the same for a client, so that its order holds.
     pub fn any_node(&self, client: &Client) -> Option<NodeId> {
         let primaries = self.primaries.borrow();
@@ -239,14 +262,32 @@ impl Worker {
             learned: (self.config.commands.unknown == Unknown::Learn).then_some(&*topology.learned),
             // While nothing is known, nothing is refused for its slots.
             is_one_node: topology.kind == Kind::Standalone || topology.is_empty(),
+            as_cluster: false,
             policies: &self.process.policies,
+            commands: &self.config.commands,
             now: unix_milliseconds,
         })
     }
 
+    /// What a plan for a request of `client` depends on.
+    pub fn with_knowledge_for<T>(&self, client: &Client, f: impl FnOnce(&Knowledge) -> T) -> T {
+        let as_cluster = self.listener_of(client).personality == Personality::Cluster;
+        self.with_knowledge(|knowledge| {
+            f(&Knowledge {
+                as_cluster,
+                ..*knowledge
+            })
+        })
+    }
+
+    /// The listener that a client came in by.
+    pub fn listener_of(&self, client: &Client) -> &Listener {
+        &self.config.listeners[usize::from(client.listener)]
+    }
+
     /// The configured limits of a client.
     pub fn limits(&self, client: &Client) -> &ClientLimits {
-        &self.config.listeners[usize::from(client.listener)].limits
+        &self.listener_of(client).limits
     }
 
     /// What a request of an authenticated client may announce.

@@ -1,11 +1,14 @@
 //! `CLIENT` and what of it concerns the asking client alone: its id, name, library, reply mode and flags.
 
+use std::time::Duration;
+
 use super::{
     Host, Kill, NOT_AN_INTEGER, Outcome, Request, SYNTAX, Selection, Subject, c_string, error,
     help, is, wrong_form,
 };
 use crate::client::session::{ReplyMode, Session};
 use crate::command;
+use crate::pause::{Hold, Pausing};
 use crate::resp::{number, write};
 
 pub(super) fn client(
@@ -41,8 +44,8 @@ pub(super) fn client(
             }
         }
         "unblock" => unblock(request, out),
-        "pause" => pause(request, out),
-        "unpause" => write::error(out, NO_PAUSE),
+        "pause" => return pause(request, out).map_or(Outcome::Answered, Outcome::Pause),
+        "unpause" => return Outcome::Pause(Pausing::default()),
         "tracking" => tracking(request, out),
         "trackinginfo" => tracking_info(subject, out),
         "getredir" => write::integer(out, -1),
@@ -159,20 +162,32 @@ fn unblock(request: Request<'_>, out: &mut Vec<u8>) {
     }
 }
 
-const NO_PAUSE: &str = "ERR slotmux: CLIENT PAUSE and UNPAUSE are not supported yet";
-
-fn pause(request: Request<'_>, out: &mut Vec<u8>) {
+/// `CLIENT PAUSE timeout [WRITE|ALL]`. `None`: the error is written.
+fn pause(request: Request<'_>, out: &mut Vec<u8>) -> Option<Pausing> {
     if request.len() > 4 {
-        return wrong_form("CLIENT", request, out);
+        wrong_form("CLIENT", request, out);
+        return None;
     }
-    if request.len() == 4 && !request.is(3, "write") && !request.is(3, "all") {
-        return write::error(out, "ERR CLIENT PAUSE mode must be WRITE or ALL");
-    }
-    match number::parse_i64(request.get(2)) {
-        Some(0..) => write::error(out, NO_PAUSE),
-        Some(_) => write::error(out, "ERR timeout is negative"),
-        None => write::error(out, "ERR timeout is not an integer or out of range"),
-    }
+    let hold = if request.len() == 3 || request.is(3, "all") {
+        Hold::Everything
+    } else if request.is(3, "write") {
+        Hold::Writes
+    } else {
+        write::error(out, "ERR CLIENT PAUSE mode must be WRITE or ALL");
+        return None;
+    };
+    let text = match number::parse_i64(request.get(2)) {
+        Some(ms @ 0..) => {
+            return Some(Pausing {
+                hold,
+                lasts: Duration::from_millis(ms.cast_unsigned()),
+            });
+        }
+        Some(_) => "ERR timeout is negative",
+        None => "ERR timeout is not an integer or out of range",
+    };
+    write::error(out, text);
+    None
 }
 
 const NO_CACHING: &str = "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or \

@@ -75,6 +75,8 @@ pub struct ClientLine<'a> {
     pub default_user: &'a str,
     /// It is closed once its output is sent.
     pub closing: bool,
+    /// Its next command waits for the end of a `CLIENT PAUSE`.
+    pub held: bool,
     /// How many commands wait for its EXEC, if it is in a transaction.
     pub multi: Option<usize>,
     /// Bytes of these commands.
@@ -137,8 +139,14 @@ impl ClientLine<'_> {
 
     fn write_flags(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flags = [
+            (
+                'O',
+                self.session
+                    .is_some_and(|session| session.monitor.is_some()),
+            ),
             ('P', self.is_subscriber()),
             ('x', self.multi.is_some()),
+            ('b', self.held),
             ('c', self.closing),
             ('U', matches!(self.addr, Address::Unix(_))),
             ('e', self.session.is_some_and(|session| session.no_evict)),

@@ -68,7 +68,7 @@ fn settings(host: &Host<'_>, facts: &Facts) -> [(&'static str, String); 17] {
     [
         ("appendonly", yes_or_no(false)),
         ("bind", addresses.collect::<Vec<_>>().join(" ")),
-        ("cluster-enabled", yes_or_no(false)),
+        ("cluster-enabled", yes_or_no(host.is_cluster())),
         ("databases", "1".to_owned()),
         ("io-threads", server.workers.to_string()),
         ("maxclients", facts.max_clients.to_string()),

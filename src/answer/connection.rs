@@ -1,5 +1,4 @@
-//! The commands about the connection as such: `PING`, `ECHO`, `SELECT`, `TIME`, `ROLE`, `QUIT` and `RESET`; and
-//! the refusal of everything about clusters.
+//! The commands about the connection as such: `PING`, `ECHO`, `SELECT`, `TIME`, `ROLE`, `QUIT` and `RESET`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,9 +27,12 @@ pub(super) fn echo(request: Request<'_>, out: &mut Vec<u8>) {
 }
 
 /// There is one database, as in a cluster.
-pub(super) fn select(request: Request<'_>, out: &mut Vec<u8>) {
+pub(super) fn select(request: Request<'_>, host: &Host<'_>, out: &mut Vec<u8>) {
     match number::parse_i64(request.get(1)) {
         Some(0) => write::simple(out, "OK"),
+        Some(index) if host.is_cluster() && i32::try_from(index).is_ok() => {
+            write::error(out, "ERR SELECT is not allowed in cluster mode");
+        }
         Some(index) if i32::try_from(index).is_ok() => {
             write::error(out, "ERR DB index is out of range");
         }
@@ -58,12 +60,6 @@ pub(super) fn role(out: &mut Vec<u8>) {
     write::bulk(out, b"master");
     write::integer(out, 0);
     write::array(out, 0);
-}
-
-/// `CLUSTER`, `READONLY`, `READWRITE`, `ASKING`: slotmux looks like one Redis, so they answer as a server without
-/// cluster mode does, even to `CLUSTER HELP`, and nothing tells of the real nodes.
-pub(super) fn cluster(out: &mut Vec<u8>) {
-    write::error(out, "ERR This instance has cluster support disabled");
 }
 
 pub(super) fn quit(out: &mut Vec<u8>) -> Outcome {

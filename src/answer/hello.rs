@@ -70,7 +70,7 @@ fn greet(subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>) {
     write::bulk(out, b"id");
     write::integer(out, subject.id.cast_signed());
     write::bulk(out, b"mode");
-    write::bulk(out, b"standalone");
+    write::bulk(out, host.mode().as_bytes());
     write::bulk(out, b"role");
     write::bulk(out, b"master");
     write::bulk(out, b"modules");

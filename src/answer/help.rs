@@ -1,4 +1,4 @@
-//! The texts of `CLIENT HELP` and `CONFIG HELP`, as Redis 7.0 gives them, and of `SLOTMUX HELP`.
+//! The texts of `CLIENT HELP`, `CLUSTER HELP` and `CONFIG HELP`, as Redis 7.0 gives them, and of `SLOTMUX HELP`.
 
 use crate::resp::write;
 
@@ -48,6 +48,37 @@ pub(super) const CLIENT: &[&str] = &[
     "    Report tracking status for the current connection.",
     "NO-EVICT (ON|OFF)",
     "    Protect current client connection from eviction.",
+];
+
+/// Of what Redis has, the subcommands that slotmux answers.
+pub(super) const CLUSTER: &[&str] = &[
+    "COUNT-FAILURE-REPORTS <node-id>",
+    "    Return number of failure reports for <node-id>.",
+    "COUNTKEYSINSLOT <slot>",
+    "    Return the number of keys in <slot>.",
+    "GETKEYSINSLOT <slot> <count>",
+    "    Return key names stored by current node in a slot.",
+    "INFO",
+    "    Return information about the cluster.",
+    "KEYSLOT <key>",
+    "    Return the hash slot for <key>.",
+    "MYID",
+    "    Return the node id.",
+    "MYSHARDID",
+    "    Return the node's shard id.",
+    "NODES",
+    "    Return cluster configuration seen by node. Output format:",
+    "    <id> <ip:port> <flags> <master> <pings> <pongs> <epoch> <link> <slot> ...",
+    "REPLICAS <node-id>",
+    "    Return <node-id> replicas.",
+    "SLOTS",
+    "    Return information about slots range mappings. Each range is made of:",
+    "    start, end, master and replicas IP addresses, ports and ids",
+    "SHARDS",
+    "    Return information about slot range mappings and the nodes associated with them.",
+    "LINKS",
+    "    Return information about all network links between this node and its peers.",
+    "    Output format is an array where each array element is a map containing attributes of a link",
 ];
 
 pub(super) const CONFIG: &[&str] = &[

@@ -1,12 +1,13 @@
 //! `INFO`: the sections of a Redis server, with the fields that clients read, told of slotmux itself; and one section
-//! of its own. The version is the upstream's, because clients choose features by it.
+//! of its own. The version is the upstream's, because clients choose features by it. What the nodes say of the data is
+//! put in their place by [`crate::route::joined::info`].
 
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::process::{self, Usage};
 use super::{Host, Request, Subject};
-use crate::resp::write;
+use crate::resp::{Span, write};
 
 /// What `INFO` and `CONFIG GET` tell and the configuration does not know. Counts are of the whole process since its
 /// start, all workers together.
@@ -68,14 +69,25 @@ struct Section {
     title: &'static str,
     /// Whether `INFO` alone has it. `INFO all` has them all.
     by_default: bool,
+    /// Whether it tells of the data, which the nodes have.
+    of_nodes: bool,
     fields: fn(&View<'_>, &mut String),
 }
 
-const fn section(title: &'static str, fields: fn(&View<'_>, &mut String)) -> Section {
-    let by_default = true;
+/// A section about slotmux alone.
+const fn own(title: &'static str, fields: fn(&View<'_>, &mut String)) -> Section {
+    Section {
+        of_nodes: false,
+        ..of_nodes(title, fields)
+    }
+}
+
+/// A section about the nodes; what slotmux has to say in it is for when none answers.
+const fn of_nodes(title: &'static str, fields: fn(&View<'_>, &mut String)) -> Section {
     Section {
         title,
-        by_default,
+        by_default: true,
+        of_nodes: true,
         fields,
     }
 }
@@ -83,29 +95,55 @@ const fn section(title: &'static str, fields: fn(&View<'_>, &mut String)) -> Sec
 /// A section that slotmux has nothing to say in.
 const fn empty(title: &'static str, by_default: bool) -> Section {
     Section {
-        title,
         by_default,
-        fields: |_, _| {},
+        ..of_nodes(title, |_, _| {})
     }
 }
 
 /// In the order of Redis.
 const SECTIONS: &[Section] = &[
-    section("Server", server),
-    section("Clients", clients),
-    section("Memory", memory),
-    section("Persistence", persistence),
-    section("Stats", stats),
-    section("Replication", replication),
-    section("CPU", cpu),
+    own("Server", server),
+    own("Clients", clients),
+    of_nodes("Memory", memory),
+    of_nodes("Persistence", persistence),
+    of_nodes("Stats", stats),
+    of_nodes("Replication", replication),
+    of_nodes("CPU", cpu),
     empty("Modules", true),
     empty("Commandstats", false),
     empty("Errorstats", true),
     empty("Latencystats", false),
-    section("Cluster", |_, text| line(text, "cluster_enabled", 0)),
+    own("Cluster", |view, text| {
+        line(text, "cluster_enabled", u8::from(view.host.is_cluster()));
+    }),
     empty("Keyspace", true),
-    section("Slotmux", slotmux),
+    own("Slotmux", slotmux),
 ];
+
+/// Which of them an INFO asks for.
+fn chosen<'a>(names: impl Iterator<Item = &'a [u8]>) -> [bool; SECTIONS.len()] {
+    let mut names = names.peekable();
+    if names.peek().is_none() {
+        return std::array::from_fn(|at| SECTIONS[at].by_default);
+    }
+    let mut chosen = [false; SECTIONS.len()];
+    for asked in names {
+        let is = |name: &str| asked.eq_ignore_ascii_case(name.as_bytes());
+        let all = is("all") || is("everything");
+        let default = is("default");
+        for (chosen, section) in chosen.iter_mut().zip(SECTIONS) {
+            *chosen |= all || (default && section.by_default) || is(section.title);
+        }
+    }
+    chosen
+}
+
+/// Whether an INFO asks for sections about the data.
+pub fn info_of_nodes(buf: &[u8], args: &[Span]) -> bool {
+    let names = args.iter().skip(1).map(|arg| arg.of(buf));
+    let mut asked = chosen(names).into_iter().zip(SECTIONS);
+    asked.any(|(chosen, section)| chosen && section.of_nodes)
+}
 
 /// `INFO [section ...]`
 pub(super) fn info(
@@ -114,23 +152,14 @@ pub(super) fn info(
     host: &Host<'_>,
     out: &mut Vec<u8>,
 ) {
-    let mut chosen = [false; SECTIONS.len()];
-    for asked in request.from(1) {
-        let is = |name: &str| asked.eq_ignore_ascii_case(name.as_bytes());
-        let all = is("all") || is("everything");
-        let default = is("default");
-        for (chosen, section) in chosen.iter_mut().zip(SECTIONS) {
-            *chosen |= all || (default && section.by_default) || is(section.title);
-        }
-    }
-    let plain = request.len() == 1;
+    let chosen = chosen(request.from(1));
     let mut text = String::new();
     let view = View {
         host,
         facts: host.process.facts(),
     };
     for (chosen, section) in chosen.iter().zip(SECTIONS) {
-        if *chosen || (plain && section.by_default) {
+        if *chosen {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
@@ -155,7 +184,7 @@ fn server(view: &View<'_>, text: &mut String) {
     line(text, "redis_version", view.host.version());
     line(text, "redis_git_sha1", "00000000");
     line(text, "redis_git_dirty", 0);
-    line(text, "redis_mode", "standalone");
+    line(text, "redis_mode", view.host.mode());
     line(text, "os", process::operating_system());
     line(text, "arch_bits", usize::BITS);
     line(text, "process_id", std::process::id());
@@ -273,7 +302,6 @@ fn replication(view: &View<'_>, text: &mut String) {
 
 fn cpu(view: &View<'_>, text: &mut String) {
     let Usage { user, system, .. } = view.facts.usage;
-    let seconds = |time: Duration| format!("{:.6}", time.as_secs_f64());
     line(text, "used_cpu_sys", seconds(system));
     line(text, "used_cpu_user", seconds(user));
     line(text, "used_cpu_sys_children", "0.000000");
@@ -282,6 +310,12 @@ fn cpu(view: &View<'_>, text: &mut String) {
 
 fn slotmux(view: &View<'_>, text: &mut String) {
     let facts = &view.facts;
+    let Usage {
+        resident,
+        user,
+        system,
+        ..
+    } = facts.usage;
     line(text, "slotmux_version", env!("CARGO_PKG_VERSION"));
     line(text, "slotmux_workers", view.host.config.server.workers);
     line(text, "slotmux_topology", facts.topology);
@@ -292,10 +326,17 @@ fn slotmux(view: &View<'_>, text: &mut String) {
         "slotmux_upstream_connections",
         facts.upstream_connections,
     );
+    line(text, "slotmux_used_memory_rss", resident);
+    line(text, "slotmux_used_cpu_sys", seconds(system));
+    line(text, "slotmux_used_cpu_user", seconds(user));
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.6}", time.as_secs_f64())
 }
 
 /// A size as Redis prints it for people: `512B`, `1.50K`, `2.00G`.
-fn human(bytes: u64) -> String {
+pub fn human(bytes: u64) -> String {
     if bytes < 1024 {
         return format!("{bytes}B");
     }

@@ -2,14 +2,16 @@
 //! like, and what `SLOTMUX` asks. Pure functions from a request, its client and the process to the bytes of a reply; nothing here waits.
 
 use crate::client::session::{ReplyMode, Session};
-use crate::command::{Answer, Command};
-use crate::config::{Config, Listener};
-use crate::resp::{Protocol, Span};
+use crate::command::{self, Answer, Command};
+use crate::config::{Config, Listener, Personality};
+use crate::pause::Pausing;
+use crate::resp::{Protocol, Span, write};
 
 mod client;
 mod client_kill;
 mod client_line;
 mod client_list;
+mod cluster;
 mod config;
 mod connection;
 mod hello;
@@ -21,7 +23,7 @@ mod slotmux;
 pub use client_kill::Kill;
 pub use client_line::{Address, ClientKind, ClientLine, Held};
 pub use client_list::Selection;
-pub use info::Facts;
+pub use info::{Facts, human, info_of_nodes};
 pub use slotmux::Question;
 
 /// One client at the moment of its request. Made from the client's own state before [`answer`], and put back
@@ -49,6 +51,8 @@ pub struct Host<'a> {
     pub config: &'a Config,
     /// Where the client came in.
     pub listener: &'a Listener,
+    /// Our end of the client's connection. Looked up for `CLUSTER` only.
+    pub local: Option<&'a Address>,
     /// The upstream's version, which is the version that clients see. Empty: not known yet.
     pub server_version: &'a str,
     /// Asked by `INFO` and `CONFIG GET` only.
@@ -77,6 +81,10 @@ pub enum Outcome {
     /// `CLIENT KILL`: close the clients that match on every worker, then call [`Kill::reply`]. If the asking client is
     /// among them, it closes after that reply.
     Kill(Kill),
+    /// `CLIENT PAUSE` and `UNPAUSE`: tell every worker, then answer with OK.
+    Pause(Pausing),
+    /// `MONITOR`: show the client what every worker takes, beginning with OK.
+    Monitor,
     /// `SLOTMUX`: see [`crate::operator`].
     Ask(Question),
 }
@@ -106,10 +114,10 @@ pub fn answer(
     match what {
         Answer::Ping => connection::ping(request, subject, out),
         Answer::Echo => connection::echo(request, out),
-        Answer::Select => connection::select(request, out),
+        Answer::Select => connection::select(request, host, out),
         Answer::Time => connection::time(out),
         Answer::Role => connection::role(out),
-        Answer::Cluster => connection::cluster(out),
+        Answer::Cluster => cluster::cluster(request, subject, host, out),
         Answer::Quit => return connection::quit(out),
         Answer::Reset => return connection::reset(subject, host, out),
         Answer::Hello => hello::hello(request, subject, host, out),
@@ -117,8 +125,23 @@ pub fn answer(
         Answer::Acl => hello::who_am_i(subject, host, out),
         Answer::Client => return client::client(request, subject, host, out),
         Answer::Info => info::info(request, subject, host, out),
+        Answer::Monitor => return monitor(subject, host, out),
         Answer::Config => config::config(request, subject, host, out),
         Answer::Slotmux => return slotmux::slotmux(request, out),
+    }
+    Outcome::Answered
+}
+
+/// `MONITOR`. Who monitors already gets no reply, as from Redis.
+fn monitor(subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>) -> Outcome {
+    if !host.config.commands.monitor {
+        let reason = "commands.monitor is \"off\"";
+        write::error(out, &command::refused_error("monitor", reason));
+    } else if subject
+        .session()
+        .is_none_or(|session| session.monitor.is_none())
+    {
+        return Outcome::Monitor;
     }
     Outcome::Answered
 }
@@ -146,6 +169,20 @@ impl<'a> Host<'a> {
         let mut names = users.chain([&self.listener.default_user]);
         let found = names.find(|known| known.as_bytes() == name);
         found.map(String::as_str)
+    }
+
+    /// Whether slotmux shows itself as a cluster.
+    fn is_cluster(&self) -> bool {
+        self.listener.personality == Personality::Cluster
+    }
+
+    /// In the words of `HELLO` and `INFO`.
+    fn mode(&self) -> &'static str {
+        if self.is_cluster() {
+            "cluster"
+        } else {
+            "standalone"
+        }
     }
 
     /// The version that clients see.

@@ -62,6 +62,7 @@ impl Client {
         let host = Host {
             config: &self.config,
             listener: &self.config.listeners[0],
+            local: None,
             server_version: self.version,
             process: &self.facts,
         };
@@ -109,18 +110,6 @@ fn texts_of_newer_servers_and_of_slotmux() {
         (
             "CLIENT TRACKING ON BCAST PREFIX a",
             "-ERR slotmux: CLIENT TRACKING is not supported yet",
-        ),
-        (
-            "CLIENT PAUSE 1",
-            "-ERR slotmux: CLIENT PAUSE and UNPAUSE are not supported yet",
-        ),
-        (
-            "CLIENT PAUSE 0 write",
-            "-ERR slotmux: CLIENT PAUSE and UNPAUSE are not supported yet",
-        ),
-        (
-            "CLIENT UNPAUSE",
-            "-ERR slotmux: CLIENT PAUSE and UNPAUSE are not supported yet",
         ),
         (
             "CLIENT KILL MAXAGE a",
@@ -341,6 +330,7 @@ fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
         user: Some("app".into()),
         no_evict: true,
         no_touch: true,
+        monitor: std::num::NonZeroU32::new(1),
     };
     let here = Address::Tcp("127.0.0.1:6379".parse().unwrap());
     let v6 = (
@@ -359,6 +349,7 @@ fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
         session,
         default_user: "guest",
         closing: false,
+        held: false,
         multi: None,
         multi_bytes: 0,
         input: Held {
@@ -387,7 +378,7 @@ fn client_lines_have_the_fields_of_redis_7_2() {
     with_three_clients(|lines| {
         assert_eq!(
             lines[0].to_string(),
-            "id=3 addr=127.0.0.1:50000 laddr=127.0.0.1:6379 fd=20 name=bob age=300 idle=1 flags=eT db=0 sub=0 psub=0 \
+            "id=3 addr=127.0.0.1:50000 laddr=127.0.0.1:6379 fd=20 name=bob age=300 idle=1 flags=OeT db=0 sub=0 psub=0 \
              ssub=0 multi=-1 qbuf=10 qbuf-free=54 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=64 \
              events=r cmd=NULL user=app redir=-1 resp=2 lib-name=redis-py lib-ver=8.1.0"
         );
@@ -395,6 +386,7 @@ fn client_lines_have_the_fields_of_redis_7_2() {
             command: "client|list",
             protocol: Protocol::Resp3,
             writing: true,
+            held: true,
             multi: Some(2),
             multi_bytes: 50,
             output: Held {
@@ -405,7 +397,7 @@ fn client_lines_have_the_fields_of_redis_7_2() {
         };
         assert_eq!(
             second.to_string(),
-            "id=5 addr=[::1]:50001 laddr=[::1]:6379 fd=20 name= age=5 idle=1 flags=x db=0 sub=0 psub=0 ssub=0 \
+            "id=5 addr=[::1]:50001 laddr=[::1]:6379 fd=20 name= age=5 idle=1 flags=xb db=0 sub=0 psub=0 ssub=0 \
              multi=2 qbuf=10 qbuf-free=54 argv-mem=0 multi-mem=50 rbs=16 rbp=7 obl=7 oll=0 omem=0 tot-mem=130 \
              events=rw cmd=client|list user=guest redir=-1 resp=3 lib-name= lib-ver="
         );
@@ -490,4 +482,36 @@ fn client_kill_closes_those_that_pass_every_filter() {
             );
         }
     });
+}
+
+#[test]
+fn pauses_and_monitors() {
+    use crate::pause::{Hold, Pausing};
+    use std::time::Duration;
+
+    let mut client = Client::open();
+    let pausing = |hold, ms| {
+        Outcome::Pause(Pausing {
+            hold,
+            lasts: Duration::from_millis(ms),
+        })
+    };
+    for (line, outcome) in [
+        ("CLIENT PAUSE 100", pausing(Hold::Everything, 100)),
+        ("CLIENT PAUSE 100 all", pausing(Hold::Everything, 100)),
+        ("CLIENT PAUSE 0 WRITE", pausing(Hold::Writes, 0)),
+        (
+            "CLIENT PAUSE 9223372036854775807 write",
+            pausing(Hold::Writes, i64::MAX.cast_unsigned()),
+        ),
+        ("CLIENT UNPAUSE", pausing(Hold::Nothing, 0)),
+        ("MONITOR", Outcome::Monitor),
+    ] {
+        assert_eq!(client.run(line), (outcome, String::new()), "{line}");
+    }
+    client.config.commands.monitor = false;
+    assert_eq!(
+        client.reply("MONITOR"),
+        "-ERR slotmux: 'monitor' is refused: commands.monitor is \"off\"\r\n"
+    );
 }

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use crate::answer::{Host, Outcome, Subject, answer};
 use crate::command::{self, Answer, Command, CommandRef, Route, Unresolved};
-use crate::mail::{answer_kill, answer_list};
+use crate::mail::{answer_kill, answer_list, answer_pause};
+use crate::monitor;
 use crate::operator;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply};
 use crate::pubsub::{publish::publish, subscriber};
@@ -13,9 +14,11 @@ use crate::route::broadcast::broadcast;
 use crate::route::page::page;
 use crate::route::split::split;
 use crate::route::transaction::plan_queued;
+use crate::route::with_nodes::answer_with_nodes;
 use crate::route::{Plan, Transaction, plan};
 use crate::worker::Worker;
 
+use super::attention::carry_out_attended;
 use super::early::{NO_UPSTREAM, Upstream, needs_upstream};
 use super::forward::{Sending, answer as reply_here, to_node, to_slot};
 use super::request::Request;
@@ -50,20 +53,24 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
         Err(_) => {}
     }
     let mut rewritten = worker.rewritten.take();
-    let plan = worker.with_knowledge(|knowledge| {
+    let plan = worker.with_knowledge_for(client, |knowledge| {
         if client.is_in_transaction() {
             plan_queued(request, command, knowledge, &mut rewritten)
         } else {
             plan(request, command, knowledge, &mut rewritten)
         }
     });
-    let taken = carry_out(worker, client, request, command, plan, &rewritten);
+    let taken = if worker.attention.get() {
+        carry_out_attended(worker, client, request, command, plan, &rewritten)
+    } else {
+        carry_out(worker, client, request, command, plan, &rewritten)
+    };
     worker.give_rewritten(rewritten);
     taken
 }
 
 /// Carries a plan out, if the state of the client allows it.
-fn carry_out(
+pub(super) fn carry_out(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     request: &Request,
@@ -91,13 +98,11 @@ fn carry_out(
         client.pause_for(Pause::Upstream);
         return Taken::No;
     }
-    if client.is_restricted()
-        && let Some(refused) = subscriber::check(worker, client, request, command, &plan)
-    {
-        return refused;
+    if client.is_restricted() && !subscriber::may(command, &plan) {
+        return subscriber::refuse_restricted(worker, client, request, command, &plan);
     }
     if client.is_in_transaction() && !plan.is_never_queued() {
-        return queue(worker, client, request, plan);
+        return queue(worker, client, request, plan, rewritten);
     }
     let reply = match command {
         Ok(command) if command.finds => Reply::Found,
@@ -116,7 +121,7 @@ fn carry_out(
             } = decision;
             let sending = Sending::as_is(request, write, namespace, reply);
             // Observing refuses nothing for a lifetime: what is refused all the same is not permitted.
-            let is_refused = matches!(governed, Governed::Refused(_));
+            let is_refused = governed == Governed::Refused;
             let taken = match governed {
                 Governed::AsIs => to_slot(worker, client, slot, &sending),
                 Governed::Rewritten(said) => {
@@ -138,11 +143,11 @@ fn carry_out(
                     };
                     to_slot(worker, client, slot, &sending)
                 }
-                Governed::Refused(text) => {
+                Governed::Refused => {
                     if namespace == NamespaceId::UNMATCHED {
                         worker.note_unmatched(request);
                     }
-                    refuse(worker, client, &text)
+                    refuse(worker, client, &String::from_utf8_lossy(rewritten))
                 }
             };
             if taken == Taken::Yes
@@ -172,16 +177,21 @@ fn carry_out(
             }
             None => refuse(worker, client, NO_NODE),
         },
-        Plan::Everywhere { merge, write } => match worker.primaries() {
-            primaries if primaries.is_empty() => refuse(worker, client, NO_NODE),
-            primaries => broadcast(worker, client, request, merge, write, &primaries),
-        },
+        Plan::Everywhere { .. } if worker.primaries().is_empty() => refuse(worker, client, NO_NODE),
+        Plan::Everywhere {
+            merge,
+            write,
+            reach,
+        } => broadcast(worker, client, request, merge, write, reach),
         Plan::Publish { kind, slot } => publish(worker, client, request, kind, slot),
         Plan::Subscription(change) => subscriber::change(worker, client, request, change),
+        Plan::AnswerWithNodes(what, command) => {
+            answer_with_nodes(worker, client, what, command, request)
+        }
         Plan::Scan { cursor } => page(worker, client, request, cursor)
             .unwrap_or_else(|text| refuse(worker, client, text)),
         Plan::Answer(what, command) => answer_here(worker, client, what, command, request),
-        Plan::Transaction(what) => transaction::step(worker, client, what),
+        Plan::Transaction(what) => transaction::step(worker, client, request, what),
         Plan::Refuse(reply) | Plan::Unknown(reply) => refuse_with(worker, client, &reply),
     }
 }
@@ -225,7 +235,7 @@ pub(super) fn refuse_with(worker: &Worker, client: &Rc<Client>, reply: &[u8]) ->
 }
 
 /// Answers a command about the connection or about slotmux itself.
-fn answer_here(
+pub(crate) fn answer_here(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     what: Answer,
@@ -239,9 +249,9 @@ fn answer_here(
     }
     let replies = client.reply_mode.get();
     let mut out = worker.buffers.take();
-    let outcome = ask(worker, client, what, command, request, &mut out);
+    let outcome = own_answer(worker, client, what, command, request, &mut out);
     let asks_everyone = match &outcome {
-        Outcome::List(_) | Outcome::Kill(_) => true,
+        Outcome::List(_) | Outcome::Kill(_) | Outcome::Pause(_) | Outcome::Monitor => true,
         Outcome::Ask(question) => question.asks_everyone(),
         _ => false,
     };
@@ -263,6 +273,7 @@ fn answer_here(
         }
         Outcome::Reset => {
             client.end_transaction(worker);
+            client.end_watch(worker);
             client.leave_everything(worker);
             client.reply_now(worker, &out);
         }
@@ -272,6 +283,8 @@ fn answer_here(
         }
         Outcome::List(selection) => answer_list(worker, client, selection, mute),
         Outcome::Kill(kill) => answer_kill(worker, client, kill, mute),
+        Outcome::Pause(pausing) => answer_pause(worker, client, pausing, mute),
+        Outcome::Monitor => monitor::begin(worker, client, mute),
         Outcome::Ask(question) => operator::answer(worker, client, question, request, mute),
     }
     if asks_everyone {
@@ -283,12 +296,7 @@ fn answer_here(
 }
 
 /// Appends slotmux' own answer to `request`, which is an element of EXEC's reply.
-pub(super) fn answer_into(
-    worker: &Worker,
-    client: &Rc<Client>,
-    request: &Request,
-    out: &mut Vec<u8>,
-) {
+pub fn answer_into(worker: &Worker, client: &Rc<Client>, request: &Request, out: &mut Vec<u8>) {
     let resolved = command::resolve(request.bytes, request.args);
     let Some((command, what)) = resolved.ok().and_then(|command| match command.route {
         Route::Answer(what) => Some((command, what)),
@@ -297,12 +305,19 @@ pub(super) fn answer_into(
         return write::error(out, "ERR slotmux: the command can't be used inside MULTI");
     };
     worker.stats.local.inc();
-    if ask(worker, client, what, command, request, out) == Outcome::OwnLine {
-        client.with_line(worker, |line| line.reply(out));
+    match own_answer(worker, client, what, command, request, out) {
+        Outcome::OwnLine => {
+            client.with_line(worker, |line| line.reply(out));
+        }
+        Outcome::Monitor => {
+            write::error(out, "ERR MONITOR isn't allowed for DENY BLOCKING client");
+        }
+        _ => {}
     }
 }
 
-fn ask(
+/// Appends slotmux' own answer, and says what is left to do.
+pub(crate) fn own_answer(
     worker: &Worker,
     client: &Rc<Client>,
     what: Answer,
@@ -311,9 +326,15 @@ fn ask(
     out: &mut Vec<u8>,
 ) -> Outcome {
     let topology = worker.topology.borrow().clone();
+    let addresses = match what {
+        Answer::Cluster => client.with_transport(|transport| transport.addresses()),
+        _ => None,
+    };
+    let local = addresses.flatten().map(|(_, local)| local);
     let host = Host {
         config: &worker.config,
-        listener: &worker.config.listeners[usize::from(client.listener)],
+        listener: worker.listener_of(client),
+        local: local.as_ref(),
         server_version: &topology.server_version,
         process: &*worker.process,
     };

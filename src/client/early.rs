@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::clock::Tick;
 use crate::command::Unresolved;
 use crate::config::Unknown;
-use crate::route::Plan;
+use crate::route::{Plan, Transaction};
 use crate::worker::Worker;
 
 use super::{Client, Pause};
@@ -40,7 +40,8 @@ pub fn needs_upstream<T>(
         | Plan::Anywhere { .. }
         | Plan::Everywhere { .. }
         | Plan::Publish { .. }
-        | Plan::Scan { .. } => true,
+        | Plan::Scan { .. }
+        | Plan::Transaction(Transaction::Watch { .. }) => true,
         Plan::Subscription(change) => change.subscribes,
         // The upstream may know a command that slotmux does not.
         Plan::Unknown(_) => {
@@ -48,7 +49,10 @@ pub fn needs_upstream<T>(
                 && worker.config.commands.unknown == Unknown::Learn
                 && matches!(command, Err(Unresolved::Command))
         }
-        Plan::Answer(..) | Plan::Transaction(_) | Plan::Refuse(_) => false,
+        // Until there is one slotmux answers for itself.
+        Plan::AnswerWithNodes(..) | Plan::Answer(..) | Plan::Transaction(_) | Plan::Refuse(_) => {
+            false
+        }
     }
 }
 
@@ -79,7 +83,7 @@ impl Worker {
 
 impl Client {
     /// Ends the pause if it is for this reason.
-    fn resume_from(self: &Rc<Self>, reason: Pause) {
+    pub fn resume_from(self: &Rc<Self>, reason: Pause) {
         if self.pause.get() == reason {
             self.pause.set(Pause::No);
             self.wake();

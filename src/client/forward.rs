@@ -15,6 +15,7 @@ use crate::worker::Worker;
 
 use super::dispatch::Taken;
 use super::request::Request;
+use super::watch::{own_lane, pinned};
 use super::{Client, Pause};
 
 /// What is sent for a request.
@@ -58,6 +59,9 @@ impl<'a> Sending<'a> {
 
 /// Sends a request to the node of `slot`.
 pub fn to_slot(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot, sending: &Sending) -> Taken {
+    if let Some(pinned) = pinned(client, slot) {
+        return pinned.take(worker, client, slot, sending);
+    }
     if !may_use(worker, client, slot) {
         return Taken::No;
     }
@@ -125,7 +129,9 @@ pub fn may_share(client: &Client) -> bool {
         client.pause_for(Pause::InFlight(0));
         return false;
     }
-    client.is_alone.set(false);
+    if client.is_alone.replace(false) {
+        client.leaves_pinned_lane();
+    }
     true
 }
 
@@ -142,6 +148,7 @@ pub fn may_be_alone(client: &Client) -> bool {
 pub fn set_out_alone(worker: &Worker, client: &Client, bytes: usize) {
     worker.stats.alone.inc();
     client.is_alone.set(true);
+    client.leaves_pinned_lane();
     client.add_request_bytes(worker, bytes);
 }
 
@@ -159,7 +166,7 @@ fn lane_for(
         if !may_be_alone(client) {
             return Err(Taken::No);
         }
-        let lane = worker.dedicated_lane(node, client).ok_or(Taken::No)?;
+        let lane = own_lane(worker, client, node)?;
         set_out_alone(worker, client, sending.bytes.len());
         if let Some(group) = expected {
             worker.big_replies.spend(group);

@@ -1,6 +1,7 @@
 //! The downstream side: one accepted connection, its replies, and what is known about it.
 
 use std::cell::{Cell, OnceCell, Ref, RefCell};
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -13,18 +14,22 @@ use crate::worker::Worker;
 
 use order::Held;
 use push::Pushes;
+use queue::Queue;
 use session::{ReplyMode, Session};
-use transaction::Queue;
+use watch::Watch;
 
+mod attention;
 pub mod dispatch;
 pub mod early;
 pub mod forward;
 pub mod order;
 pub mod push;
+pub mod queue;
 pub mod read;
 pub mod request;
 pub mod session;
 pub mod transaction;
+pub mod watch;
 pub mod write;
 
 /// A client is not read while more than this many bytes of replies wait for it. Large enough that a client which
@@ -58,6 +63,8 @@ pub enum Pause {
     Output,
     /// Until a lane that it needs has room; the lane wakes it.
     Lane,
+    /// Until `CLIENT PAUSE` is over for its next command.
+    Held,
     /// Until there is an upstream, or no more hope for one: see [`early`].
     Upstream,
 }
@@ -132,6 +139,8 @@ pub struct Client {
     pushes: RefCell<Option<Box<Pushes>>>,
     /// What it sent between MULTI and EXEC, while it is there.
     transaction: RefCell<Option<Box<Queue>>>,
+    /// What it watches, while it does.
+    watch: RefCell<Option<Rc<Watch>>>,
     /// Rare state: names, user.
     session: RefCell<Option<Box<Session>>>,
 }
@@ -174,6 +183,7 @@ impl Client {
             is_mid_reply: Cell::new(false),
             pushes: RefCell::new(None),
             transaction: RefCell::new(None),
+            watch: RefCell::new(None),
             session: RefCell::new(None),
         }
     }
@@ -212,6 +222,13 @@ impl Client {
             _ => seq,
         };
         self.redirected.set(Some(latest));
+    }
+
+    /// Takes nothing more of it before all that is in flight is answered.
+    pub fn await_replies(&self) {
+        if self.in_flight() > 0 {
+            self.pause_for(Pause::InFlight(0));
+        }
     }
 
     /// Takes the next place in the order of replies.
@@ -320,7 +337,37 @@ impl Client {
 
     /// Whether it has a request that is not taken yet for reasons that are not the client's.
     pub fn waits_for_slotmux(&self) -> bool {
-        matches!(self.pause.get(), Pause::Lane | Pause::Upstream)
+        matches!(
+            self.pause.get(),
+            Pause::Lane | Pause::Upstream | Pause::Held
+        )
+    }
+
+    /// Whether its next command waits for the end of a `CLIENT PAUSE`.
+    pub fn is_held(&self) -> bool {
+        self.pause.get() == Pause::Held
+    }
+
+    /// The number by which it monitors, if it does.
+    pub fn monitor(&self) -> Option<u32> {
+        let session = self.session.borrow();
+        session.as_ref()?.monitor.map(NonZeroU32::get)
+    }
+
+    /// Whether it monitors.
+    pub fn is_monitor(&self) -> bool {
+        self.monitor().is_some()
+    }
+
+    /// Makes it a monitoring client.
+    pub fn set_monitor(&self, number: u32) {
+        let mut session = self.session.borrow_mut();
+        session.get_or_insert_default().monitor = NonZeroU32::new(number);
+    }
+
+    /// Whether it gets nothing until it asks for replies again.
+    pub fn is_silenced(&self) -> bool {
+        self.reply_mode.get() == ReplyMode::Off
     }
 
     /// Whether it waits for the answer to a question to all workers.

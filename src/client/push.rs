@@ -17,23 +17,39 @@ pub struct Pushes {
 }
 
 impl Client {
-    /// Sends the client a push frame of RESP3; one of RESP2 gets it as an array. It counts as output like any reply.
-    ///
-    /// Where the reply that is under way went out in part, it waits for the end of that.
+    /// Sends the client a push frame of RESP3; one of RESP2 gets it as an array.
     pub fn push(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
+        match (self.protocol.get(), frame) {
+            // All that tells an array from a push is its first byte.
+            (Protocol::Resp2, [_, rest @ ..]) => self.push_bytes(worker, &[b"*", rest]),
+            _ => self.push_bytes(worker, &[frame]),
+        }
+    }
+
+    /// Sends the client lines of MONITOR, which have one form in both protocols.
+    pub fn push_lines(self: &Rc<Self>, worker: &Worker, lines: &[u8]) {
+        self.push_bytes(worker, &[lines]);
+    }
+
+    /// Appends what nobody asked for, cut into `pieces`. It counts as output like any reply. Where the reply that is under
+    /// way went out in part, it waits for the end of that.
+    fn push_bytes(self: &Rc<Self>, worker: &Worker, pieces: &[&[u8]]) {
         if self.phase.get() != Phase::Open {
             return;
         }
-        let protocol = self.protocol.get();
+        let append = |out: &mut Vec<u8>| {
+            for piece in pieces {
+                out.extend_from_slice(piece);
+            }
+        };
         if self.is_mid_reply.get() {
-            let mut pushes = self.pushes.borrow_mut();
-            append(&mut pushes.get_or_insert_default().waiting, protocol, frame);
+            append(&mut self.pushes.borrow_mut().get_or_insert_default().waiting);
         } else {
             let mut out = self.out.borrow_mut();
             if out.capacity() == 0 {
                 *out = worker.buffers.take();
             }
-            append(&mut out, protocol, frame);
+            append(&mut out);
         }
         worker.turn.touch_client(self);
     }
@@ -80,16 +96,5 @@ impl Client {
     pub fn drop_idle_pushes(&self) {
         let mut pushes = self.pushes.borrow_mut();
         pushes.take_if(|pushes| pushes.subscriptions.is_empty() && pushes.waiting.is_empty());
-    }
-}
-
-fn append(out: &mut Vec<u8>, protocol: Protocol, frame: &[u8]) {
-    let start = out.len();
-    out.extend_from_slice(frame);
-    // All that tells an array from a push is its first byte.
-    if protocol == Protocol::Resp2
-        && let Some(first) = out.get_mut(start)
-    {
-        *first = b'*';
     }
 }

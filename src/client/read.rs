@@ -59,6 +59,7 @@ impl Drop for ClientTask {
         }
         self.client.pending_input.set(0);
         self.client.close(&self.worker);
+        self.client.end_watch(&self.worker);
         self.worker.forget(&self.client);
     }
 }
@@ -321,7 +322,7 @@ impl Client {
             Pause::InFlight(most) => self.in_flight() <= most,
             Pause::Question => self.in_flight() == 0,
             Pause::Output => self.buffered() <= OUTPUT_PAUSE / 2,
-            Pause::Lane | Pause::Upstream => false,
+            Pause::Lane | Pause::Upstream | Pause::Held => false,
         };
         if over {
             self.pause.set(Pause::No);

@@ -1,6 +1,8 @@
 //! What few clients set: kept apart from the client, in a box that exists only once it is needed, so that an idle
 //! client stays small.
 
+use std::num::NonZeroU32;
+
 /// The rare state of one client.
 ///
 /// Names are printable ASCII without spaces: nothing else gets past `CLIENT SETNAME` and `CLIENT SETINFO`.
@@ -18,6 +20,8 @@ pub struct Session {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`: told back in `CLIENT LIST`.
     pub no_touch: bool,
+    /// `MONITOR`: by which number of its worker.
+    pub monitor: Option<NonZeroU32>,
 }
 
 impl Session {
@@ -27,6 +31,7 @@ impl Session {
         self.name = None;
         self.user = None;
         self.no_touch = false;
+        self.monitor = None;
     }
 }
 
@@ -102,6 +107,7 @@ mod tests {
             user: Some("app".into()),
             no_evict: true,
             no_touch: true,
+            monitor: NonZeroU32::new(1),
         };
         session.reset();
         let rest = Session {

@@ -5,20 +5,23 @@
 
 use std::rc::Rc;
 
+use crate::command::{self, Answer, Flags};
 use crate::policy::{self, Governed, NamespaceId, Reply, as_transaction};
-use crate::resp::{Span, scan_request};
+use crate::resp::{Limits, Protocol, Span, number, scan_request};
 use crate::route::split::Lanes;
 use crate::route::transaction::{Body, Source, body};
 use crate::route::{Plan, Transaction};
 use crate::upstream::block::{Block, Then};
-use crate::upstream::exec::Exec;
+use crate::upstream::exec::{Exec, Manner};
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
 use super::Client;
 use super::dispatch::{NO_NODE, Taken, answer_into, refuse};
 use super::forward::{answer as reply_here, may_be_alone, may_share, set_out_alone};
+use super::queue::Queue;
 use super::request::Request;
+use super::watch::{Pinned, Watch, answer_nil, watch};
 
 /// Bytes of a transaction beyond which none goes whatever `max_request` says: with the expiries of its policies it has to
 /// stay below the 4 GiB that a lane can tell.
@@ -27,48 +30,12 @@ const LARGEST: usize = 1024 * 1024 * 1024;
 const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
 const WRONG_EXEC: &str = "EXECABORT Transaction discarded because of: \
     wrong number of arguments for 'exec' command";
-const NO_WATCH: &str = "ERR slotmux: WATCH is not supported yet";
+const OTHER_SLOT: &str = "EXECABORT Transaction discarded because of: CROSSSLOT slotmux: with a WATCH in force \
+    all keys of the transaction have to be in the slot of the watched ones";
+const HELLO_IN_MULTI: &str =
+    "ERR slotmux: HELLO can't change the protocol inside MULTI, in the middle of EXEC's reply";
 const TOO_LARGE: &str =
     "ERR slotmux: the transaction is above max_request or max_args, which bound it as a whole";
-
-/// The requests between MULTI and EXEC.
-#[derive(Debug, Default)]
-pub struct Queue {
-    bytes: Vec<u8>,
-    /// Where each request ends.
-    ends: Vec<u32>,
-    /// Whether a request was refused: EXEC then runs nothing.
-    is_aborted: bool,
-}
-
-impl Queue {
-    /// Bytes that it holds.
-    pub fn len(&self) -> usize {
-        self.bytes.len() + self.ends.len() * size_of::<u32>()
-    }
-
-    /// Whether it holds no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Each request.
-    fn requests(&self) -> impl Iterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends.iter().map(move |&end| {
-            let request = &self.bytes[start..end as usize];
-            start = end as usize;
-            request
-        })
-    }
-
-    fn abort(&mut self) {
-        *self = Queue {
-            is_aborted: true,
-            ..Queue::default()
-        };
-    }
-}
 
 impl Client {
     /// Whether it is between MULTI and EXEC.
@@ -90,6 +57,25 @@ impl Client {
         transaction.as_ref().map(|queue| queue.ends.len())
     }
 
+    /// Whether any request that waits for EXEC is such a one.
+    pub fn has_queued(&self, is_such: impl Fn(&[u8], &[Span]) -> bool) -> bool {
+        // They were within the limits when they came.
+        let limits = Limits {
+            max_request: usize::MAX,
+            max_args: usize::MAX,
+            max_bulk: usize::MAX,
+            ..Limits::default()
+        };
+        let transaction = self.transaction.borrow();
+        transaction.as_ref().is_some_and(|queue| {
+            let mut args = Vec::new();
+            queue.requests().any(|bytes| {
+                let _ = scan_request(bytes, &limits, &mut args);
+                is_such(bytes, &args)
+            })
+        })
+    }
+
     /// Something was refused: if it was inside a transaction, EXEC runs nothing.
     pub fn abort_transaction(&self, worker: &Worker) {
         if let Some(queue) = self.transaction.borrow_mut().as_mut() {
@@ -109,18 +95,29 @@ impl Client {
 }
 
 /// Takes a request inside a transaction, which is planned already.
-pub fn queue(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request, plan: Plan) -> Taken {
+///
+/// `rewritten` is what the policies made of it: see [`policy::govern`].
+pub fn queue(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    request: &Request,
+    plan: Plan,
+    rewritten: &[u8],
+) -> Taken {
     match plan {
         Plan::Refuse(reply) | Plan::Unknown(reply) => {
             return super::dispatch::refuse_with(worker, client, &reply);
         }
+        Plan::Answer(Answer::Hello, _) if changes_protocol(client, request) => {
+            return refuse(worker, client, HELLO_IN_MULTI);
+        }
         Plan::Forward { decision, .. } => {
-            if let Governed::Refused(text) = &decision.governed {
+            if decision.governed == Governed::Refused {
                 if decision.namespace == NamespaceId::UNMATCHED {
                     worker.note_unmatched(request);
                 }
                 worker.count_actions(decision.namespace, decision.actions, true, request);
-                return refuse(worker, client, text);
+                return refuse(worker, client, &String::from_utf8_lossy(rewritten));
             }
         }
         _ => {}
@@ -148,8 +145,24 @@ pub fn queue(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request, plan: 
     Taken::Yes
 }
 
+/// Whether a `HELLO` asks for another protocol. In the middle of EXEC's array that would change the form of a reply that
+/// has begun.
+fn changes_protocol(client: &Client, request: &Request) -> bool {
+    let asked = match number::parse_i64(request.arg(1)) {
+        Some(2) => Protocol::Resp2,
+        Some(3) => Protocol::Resp3,
+        _ => return false,
+    };
+    asked != client.protocol.get()
+}
+
 /// Takes one of the commands around a transaction.
-pub fn step(worker: &Rc<Worker>, client: &Rc<Client>, what: Transaction) -> Taken {
+pub fn step(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    request: &Request,
+    what: Transaction,
+) -> Taken {
     let is_open = client.is_in_transaction();
     let text = match what {
         Transaction::Multi if !is_open => {
@@ -158,17 +171,24 @@ pub fn step(worker: &Rc<Worker>, client: &Rc<Client>, what: Transaction) -> Take
         }
         Transaction::Discard if is_open => {
             client.end_transaction(worker);
+            client.end_watch(worker);
             return ok(worker, client);
         }
-        Transaction::Unwatch => return ok(worker, client),
+        Transaction::Unwatch => {
+            client.end_watch(worker);
+            return ok(worker, client);
+        }
         Transaction::Exec if is_open => return exec(worker, client),
         Transaction::Multi => "ERR MULTI calls can not be nested",
-        Transaction::Watch if is_open => "ERR WATCH inside MULTI is not allowed",
-        Transaction::Watch => NO_WATCH,
+        Transaction::Watch { .. } if is_open => "ERR WATCH inside MULTI is not allowed",
+        Transaction::Watch { slot, namespace } => {
+            return watch(worker, client, request, slot, namespace);
+        }
         Transaction::Exec => "ERR EXEC without MULTI",
         Transaction::Discard => "ERR DISCARD without MULTI",
         Transaction::WrongExec => {
             client.end_transaction(worker);
+            client.end_watch(worker);
             WRONG_EXEC
         }
     };
@@ -196,6 +216,7 @@ fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
     if taken == Taken::No {
         *client.transaction.borrow_mut() = Some(queue);
     } else {
+        client.end_watch(worker);
         client.charge_buffers(worker);
     }
     taken
@@ -203,6 +224,10 @@ fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
 
 /// Runs a transaction, if there is room for it now.
 fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
+    let watch = client.watch();
+    if watch.as_ref().is_some_and(|watch| !watch.is_intact(client)) {
+        return answer_nil(worker, client);
+    }
     let limits = worker.request_limits(client);
     let mut spans: Vec<Vec<Span>> = Vec::with_capacity(queue.ends.len());
     for bytes in queue.requests() {
@@ -216,10 +241,13 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
         .zip(&spans)
         .map(|(bytes, args)| Request { bytes, args })
         .collect();
-    let body = match worker.with_knowledge(|knowledge| body(&requests, knowledge)) {
+    let body = match worker.with_knowledge_for(client, |knowledge| body(&requests, knowledge)) {
         Ok(body) => body,
         Err(text) => return refuse(worker, client, &text),
     };
+    if let Some(watch) = watch {
+        return run_watched(worker, client, &requests, body, &watch);
+    }
     let size: usize = body.groups.iter().map(|group| group.commands.len()).sum();
     let expected: Vec<_> = requests
         .iter()
@@ -236,8 +264,39 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
             worker.big_replies.spend(group);
         }
     }
-    send(worker, client, &requests, body, &lanes);
+    send(worker, client, &requests, body, Ways::Usual(&lanes));
     Taken::Yes
+}
+
+/// Runs a transaction that a WATCH guards, which is in force: on the connection where the keys are watched.
+fn run_watched(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    requests: &[Request],
+    mut body: Body,
+    watch: &Rc<Watch>,
+) -> Taken {
+    if watch.slot().is_some_and(|slot| !body.stays_in(slot)) {
+        return refuse(worker, client, OTHER_SLOT);
+    }
+    let pinned = Pinned::to(watch);
+    // A command that is on its way yet may turn out to be redirected: then the watch does not hold.
+    if !may_be_alone(client) || !pinned.is_free(worker, client) {
+        return Taken::No;
+    }
+    body.ask_a_node();
+    send(worker, client, requests, body, Ways::Pinned(pinned));
+    // What slotmux answers itself comes behind the reply, as it may depend on what has run.
+    client.await_replies();
+    Taken::Yes
+}
+
+/// Over which connections a transaction goes.
+enum Ways<'a> {
+    /// The one where its keys are watched.
+    Pinned(Pinned),
+    /// Those that its slots' nodes are reached by.
+    Usual(&'a Lanes),
 }
 
 /// The lanes for all groups: asked for before anything is sent, so that it is all or nothing.
@@ -279,12 +338,20 @@ fn send(
     client: &Rc<Client>,
     requests: &[Request],
     mut body: Body,
-    lanes: &Lanes,
+    ways: Ways,
 ) {
     let mute = client.is_muted();
-    let is_split = body.groups.len() > 1;
+    let manner = Manner {
+        is_split: body.groups.len() > 1,
+        is_watched: matches!(ways, Ways::Pinned(_)),
+        names_scripts: body.names_scripts,
+    };
+    let is_split = manner.is_split;
     worker.stats.transactions.inc();
     worker.stats.transactions_split.add(is_split.into());
+    if worker.attention.get() {
+        show(worker, client, requests);
+    }
     for counted in &body.counted {
         let request = &requests[counted.command];
         if counted.is_sent {
@@ -299,7 +366,11 @@ fn send(
         if let Source::Here(bytes) = &mut element.source
             && bytes.is_empty()
         {
-            answer_into(worker, client, request, bytes);
+            if manner.is_watched {
+                element.source = Source::Later(request.bytes.to_vec());
+            } else {
+                answer_into(worker, client, request, bytes);
+            }
         }
     }
     let (arrived, arrived_us) = worker.clock.last();
@@ -319,7 +390,7 @@ fn send(
     };
     let groups = std::mem::take(&mut body.groups);
     let targets = groups.iter().map(|group| group.targets.clone()).collect();
-    let exec = Exec::new(whole.clone(), body.elements, targets, body.cells, is_split);
+    let exec = Exec::new(whole.clone(), body.elements, targets, body.cells, manner);
     if groups.is_empty() {
         return exec.answer(worker);
     }
@@ -347,12 +418,19 @@ fn send(
             kind: Kind::Block(Block::new(form, then, &bytes)),
             ..whole.clone()
         };
+        let lanes = match ways {
+            Ways::Pinned(pinned) => return pinned.send(worker, client, entry, bytes),
+            Ways::Usual(lanes) => lanes,
+        };
         let node = match group.slot {
             Some(slot) => worker.slots.owner(slot),
             None => worker.any_node(client),
         };
         match node.and_then(|node| lanes.to(node)) {
-            Some(lane) => lane.send_owned(worker, entry, bytes),
+            Some(lane) => {
+                lane.send_scripts_ahead(worker, &entry, &bytes);
+                lane.send_owned(worker, entry, bytes);
+            }
             None => {
                 worker.refresh.request();
                 client.add_request_bytes(worker, bytes.len());
@@ -362,20 +440,13 @@ fn send(
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_queue_gives_back_what_it_was_given() {
-        let mut queue = Queue::default();
-        for request in ["ab", "", "cde"] {
-            queue.bytes.extend_from_slice(request.as_bytes());
-            queue.ends.push(queue.bytes.len() as u32);
-        }
-        let requests: Vec<&[u8]> = queue.requests().collect();
-        assert_eq!(requests, [&b"ab"[..], b"", b"cde"]);
-        queue.abort();
-        assert!(queue.is_empty() && queue.is_aborted);
+/// Shows what a transaction runs to those who monitor, in its order; EXEC itself comes behind.
+fn show(worker: &Worker, client: &Client, requests: &[Request]) {
+    let is_admin = |request: &&Request| {
+        command::resolve(request.bytes, request.args)
+            .is_ok_and(|command| command.flags.contains(Flags::ADMIN))
+    };
+    for request in requests.iter().filter(|request| !is_admin(request)) {
+        worker.show_to_monitors(client, request);
     }
 }

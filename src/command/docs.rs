@@ -20,11 +20,13 @@ commands (`COMMAND`). It is sent by its keys if it has any and if its flags say 
 | by key or any node | By its keys; a call without keys goes to any node. |
 | any node | To one node: every node gives the same answer. |
 | all primaries | To every primary; the replies are put together. |
+| all nodes, if allowed | With `commands.admin = \"fanout\"` to every node, replicas included; else refused. |
+| by key, if allowed | With `commands.admin = \"fanout\"`: `OBJECT` and the like by their key, `SLEEP` and `SET-ACTIVE-EXPIRE` to all nodes. Else refused. |
 | one primary after the other | To the primary whose turn it is; the cursor tells which is next. |
 | slotmux | Answered by slotmux itself. |
 | own connection | May block, so it needs an upstream connection of its own. |
 | own connection if BLOCK | As above if BLOCK is among its options, else by key. |
-| transaction | MULTI … EXEC, kept by slotmux until EXEC; WATCH is refused yet. |
+| transaction | MULTI … EXEC, kept by slotmux until EXEC; WATCH has a connection of its own until then. |
 | by channel | To the node of the channel's slot. |
 | subscription | Messages come by a connection that all clients of a worker share. |
 | refused | Not forwarded; the error says why. |
@@ -111,6 +113,8 @@ fn route(command: &Command) -> String {
         Route::AnyNode => "any node",
         Route::AllPrimaries(merge) => return format!("all primaries ({})", merged(merge)),
         Route::Publish(_) => "by channel",
+        Route::AllNodes(merge) => return format!("all nodes, if allowed ({})", merged(merge)),
+        Route::Debug => "by key, if allowed",
         Route::Scan => "one primary after the other",
         Route::Answer(_) => "slotmux",
         Route::Transaction => "transaction",
@@ -118,7 +122,7 @@ fn route(command: &Command) -> String {
             "own connection if BLOCK"
         }
         Route::Blocking => "own connection",
-        Route::Subscribe => "subscription",
+        Route::Subscribe(_) => "subscription",
         Route::Refused(reason) => return format!("refused: {reason}"),
     };
     text.to_owned()
@@ -139,5 +143,12 @@ pub fn merged(merge: Merge) -> &'static str {
         Merge::Subscribers(_) | Merge::Patterns => {
             "sum, with slotmux' clients for its own subscriptions"
         }
+        Merge::AnyOk => "OK if one says so",
+        Merge::Running => "that of the node that runs one",
+        Merge::Newest(_) => "the newest entries",
+        Merge::History => "joined by time",
+        Merge::Latest => "per event the last and the worst",
+        Merge::Histogram | Merge::Totals => "added up",
+        Merge::Texts => "a text per node",
     }
 }

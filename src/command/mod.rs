@@ -19,7 +19,7 @@ pub use keys::{KeyError, KeySpec, blocks, destination, for_each_key};
 pub use learned::{Learned, LearnedCommand};
 pub use reference::CommandRef;
 pub use route::{Answer, Merge, Route};
-pub use table::{all, lookup};
+pub use table::{DEBUG_OF_KEY, all, lookup};
 
 use name::PackedName;
 

@@ -1,6 +1,6 @@
 //! Where a command may go: the one decision per command that the router reads first.
 
-use crate::pubsub::Kind;
+use crate::pubsub::{Change, Kind};
 
 /// Where a command may go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +16,10 @@ pub enum Route {
     AllPrimaries(Merge),
     /// PUBLISH, SPUBLISH: to the node of the channel's slot.
     Publish(Kind),
+    /// Only where `commands.admin` lets it: to every node, replicas included, the replies merged.
+    AllNodes(Merge),
+    /// DEBUG: where `commands.admin` lets it, by its subcommand.
+    Debug,
     /// SCAN: to the primary whose turn it is.
     Scan,
     /// Nowhere: slotmux answers it itself.
@@ -25,8 +29,8 @@ pub enum Route {
     /// May hold its connection up, so it needs one of its own. Ask [`super::blocks`] first: XREAD and XREADGROUP
     /// block only when BLOCK is given and are [`Route::Keyed`] otherwise.
     Blocking,
-    /// Turns its connection into a stream of pushes: SUBSCRIBE and its kin, MONITOR.
-    Subscribe,
+    /// Changes what its client listens to: SUBSCRIBE and its kin.
+    Subscribe(Change),
     /// Nowhere, for this reason; [`super::refused_error`] makes the reply of it.
     Refused(&'static str),
 }
@@ -56,6 +60,47 @@ pub enum Merge {
     Subscribers(Kind),
     /// The number of patterns that have subscribers, likewise.
     Patterns,
+    /// One part's success is enough: there was something to stop on that node.
+    AnyOk,
+    /// The part of the node that runs a script, if one does.
+    Running,
+    /// The newest entries of all SLOWLOGs, at most so many.
+    Newest(u32),
+    /// LATENCY HISTORY: what all nodes measured, by time.
+    History,
+    /// LATENCY LATEST: per event the last time and the worst.
+    Latest,
+    /// LATENCY HISTOGRAM: the calls of all nodes.
+    Histogram,
+    /// MEMORY STATS: sums of what is counted, the largest of what is a ratio.
+    Totals,
+    /// A text of each node, with its address; one text where all say the same.
+    Texts,
+}
+
+impl Merge {
+    /// Whether what is merged so changes nothing on the nodes, though servers do not call it a read.
+    pub fn only_reads(self) -> bool {
+        use Merge::*;
+        let reads = matches!(
+            self,
+            Least | Running | Newest(_) | History | Latest | Histogram | Totals | Texts
+        );
+        reads || self.counts_subscribers()
+    }
+
+    /// Whether slotmux' own subscriptions are in the replies, to be taken out of the one that is made of them.
+    pub fn counts_subscribers(self) -> bool {
+        matches!(
+            self,
+            Merge::Names(_) | Merge::Subscribers(_) | Merge::Patterns
+        )
+    }
+
+    /// Whether a part that failed leaves the others their worth.
+    pub fn takes_failures(self) -> bool {
+        matches!(self, Merge::AnyOk | Merge::Running | Merge::Texts)
+    }
 }
 
 /// What slotmux answers itself.
@@ -79,13 +124,15 @@ pub enum Answer {
     Client,
     /// INFO.
     Info,
+    /// MONITOR.
+    Monitor,
     /// CONFIG GET and CONFIG HELP.
     Config,
     /// ROLE.
     Role,
     /// TIME.
     Time,
-    /// CLUSTER and its subcommands, ASKING, READONLY, READWRITE: answered as a server outside any cluster does.
+    /// CLUSTER and its subcommands, ASKING, READONLY, READWRITE: answered as the listener's personality has it.
     Cluster,
     /// ACL WHOAMI.
     Acl,
@@ -95,6 +142,8 @@ pub enum Answer {
 
 /// Why a command is refused that concerns one server only.
 pub(super) const ONE_NODE: &str = "it concerns a single server; send it to that server directly";
+/// Why a command is refused that swaps databases.
+pub(super) const ONE_DATABASE: &str = "a cluster has one database only";
 /// Why a command is refused whose replies must come from all nodes.
 pub(super) const EVERY_NODE: &str =
     "it needs an answer from every node, and these cannot be joined yet";

@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::{
-    Admin, Bind, ClientLimits, Cluster, Commands, Config, Connections, Format, Kind, Listener, Log,
-    Multi, Retry, Server, Timeouts, TopologyRefresh, Unmatched,
+    Admin, Administer, Bind, ClientLimits, Cluster, Commands, Config, Connections, Flush, Format,
+    Keys, Kind, Listener, Log, Multi, Personality, Retry, Server, Timeouts, TopologyRefresh,
+    Unknown, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -46,6 +47,8 @@ impl Default for Listener {
         Listener {
             name: "main".into(),
             bind: vec![Bind::Tcp((IpAddr::V4(Ipv4Addr::LOCALHOST), 6379).into())],
+            personality: Personality::default(),
+            announce: None,
             idle_timeout: None,
             tcp_keepalive: Some(Duration::from_secs(60)),
             limits: ClientLimits::default(),
@@ -127,6 +130,19 @@ impl Default for TopologyRefresh {
         TopologyRefresh {
             refresh: Duration::from_secs(30),
             min_interval: Duration::from_millis(250),
+        }
+    }
+}
+
+impl Default for Commands {
+    fn default() -> Commands {
+        Commands {
+            unknown: Unknown::default(),
+            monitor: true,
+            monitor_rate: 10_000,
+            keys: Keys::default(),
+            admin: Administer::default(),
+            flush: Flush::default(),
         }
     }
 }

@@ -93,6 +93,10 @@ pub struct Listener {
     pub name: String,
     /// The addresses it listens on; never empty.
     pub bind: Vec<Bind>,
+    /// As what slotmux shows itself to its clients.
+    pub personality: Personality,
+    /// Where clients are told that the cluster is, if slotmux shows itself as one. `None`: where they connected to.
+    pub announce: Option<Addr>,
     /// Clients that send nothing for this long are closed. `None`: never.
     pub idle_timeout: Option<Duration>,
     /// Idle time after which the kernel probes a connection. `None`: no probes.
@@ -101,6 +105,16 @@ pub struct Listener {
     pub limits: ClientLimits,
     /// The user that `AUTH <password>` without a name means.
     pub default_user: String,
+}
+
+/// As what slotmux shows itself to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Personality {
+    /// One Redis outside any cluster.
+    #[default]
+    Standalone,
+    /// A cluster of one primary with every slot, for clients that know nothing else.
+    Cluster,
 }
 
 /// One address to listen on.
@@ -228,10 +242,50 @@ pub struct TopologyRefresh {
 }
 
 /// `[commands]`
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commands {
     /// What happens to commands that slotmux' table lacks.
     pub unknown: Unknown,
+    /// Whether clients may use MONITOR.
+    pub monitor: bool,
+    /// Commands that are shown to those who do, per second and worker.
+    pub monitor_rate: u32,
+    /// What becomes of KEYS.
+    pub keys: Keys,
+    /// What becomes of commands that administer the nodes.
+    pub admin: Administer,
+    /// What becomes of FLUSHALL and FLUSHDB: `defaults.namespace.flush`.
+    pub flush: Flush,
+}
+
+/// What becomes of KEYS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Keys {
+    /// Every primary is asked, as if they were one Redis.
+    #[default]
+    Fanout,
+    /// It is refused.
+    Reject,
+}
+
+/// What becomes of commands that administer the nodes: CONFIG SET, RESETSTAT, REWRITE and DEBUG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Administer {
+    /// They are refused.
+    #[default]
+    Reject,
+    /// They go to every node, or to that of their key.
+    Fanout,
+}
+
+/// What becomes of FLUSHALL and FLUSHDB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Flush {
+    /// Every primary is emptied, as if they were one Redis.
+    #[default]
+    Cluster,
+    /// They are refused.
+    Reject,
 }
 
 /// What happens to commands that slotmux' table lacks.

@@ -94,6 +94,22 @@ pub(super) fn admin_bind(value: &Value, reading: &mut Reading) -> Option<Option<
     addr.map(Some)
 }
 
+/// `listener.announce`: `host:port` or `"none"`.
+pub(super) fn announce(value: &Value, reading: &mut Reading) -> Option<Option<Addr>> {
+    let text = value.text(reading, "an address in quotes")?;
+    if is_none(text) {
+        return Some(None);
+    }
+    let addr: Option<Addr> = text.parse().ok();
+    if addr.is_none() {
+        value.wrong(
+            reading,
+            format_args!("expected \"host:port\" or \"none\", got {text:?}"),
+        );
+    }
+    addr.map(Some)
+}
+
 /// `listener.limits.output_soft`: a size for a duration, or `"none"`.
 pub(super) fn output_soft(
     value: &Value,

@@ -7,7 +7,8 @@ use crate::command::{self, CommandRef};
 use crate::config::{Config, Mode, Settings, Unknown};
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Policies, Reply, docs};
 use crate::resp::{Limits, Span, scan_request};
-use crate::route::{Knowledge, Plan, plan};
+use crate::route::whole::Reach;
+use crate::route::{Knowledge, Plan, Transaction, plan};
 use crate::slot::Slot;
 
 pub mod lifetimes;
@@ -102,7 +103,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
     let mut told = Explanation {
         command: words::command(request.args.iter().map(|arg| arg.of(request.bytes))),
         outcome: outcome(&plan, &parts),
-        reply: refusal(&plan),
+        reply: refusal(&plan, &parts),
         namespaces: namespaces(request, command, knowledge.policies),
         slots: parts
             .iter()
@@ -116,7 +117,9 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
     };
     if told.reply.is_none() {
         told.nodes = match &plan {
-            Plan::Everywhere { .. } | Plan::Scan { .. } => nodes.primaries(),
+            Plan::Everywhere { .. } | Plan::AnswerWithNodes(..) | Plan::Scan { .. } => {
+                nodes.primaries()
+            }
             Plan::Anywhere { .. } => vec![nodes.any()],
             _ => distinct(told.slots.iter().map(|slot| {
                 let node = nodes.of_slot(*slot);
@@ -133,9 +136,9 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
         let mut rewritten = Vec::new();
         let plan = planned(&enforced, &mut rewritten);
         governing = parts::parts(request, &plan, &enforced, knowledge.now, rewritten);
-        let would_send = match governing.first().map(|part| &part.decision.governed) {
-            Some(Governed::Refused(text)) => vec![format!("nothing: {text}")],
-            _ => sends(&governing, nodes),
+        let would_send = match governing.first().and_then(Part::refusal) {
+            Some(text) => vec![format!("nothing: {text}")],
+            None => sends(&governing, nodes),
         };
         if would_send != told.sends {
             told.would_send = would_send;
@@ -227,19 +230,13 @@ fn lane(request: &Request, parts: &[Part], around: Surroundings) -> &'static str
 }
 
 /// The error that a plan answers with.
-fn refusal(plan: &Plan) -> Option<String> {
+fn refusal(plan: &Plan, parts: &[Part]) -> Option<String> {
     let text = match plan {
-        Plan::Forward { decision, .. } => match &decision.governed {
-            Governed::Refused(text) => text.clone(),
-            _ => return None,
-        },
-        Plan::Refuse(reply) | Plan::Unknown(reply) => {
-            let text = reply.strip_prefix(b"-").unwrap_or(reply);
-            String::from_utf8_lossy(text).trim_end().to_owned()
-        }
+        Plan::Forward { .. } => return parts.first().and_then(Part::refusal),
+        Plan::Refuse(reply) | Plan::Unknown(reply) => reply.strip_prefix(b"-").unwrap_or(reply),
         _ => return None,
     };
-    Some(text)
+    Some(String::from_utf8_lossy(text).trim_end().to_owned())
 }
 
 fn outcome(plan: &Plan, parts: &[Part]) -> String {
@@ -261,7 +258,7 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
                     block.commands
                 )
             }
-            Governed::Refused(_) => "refused; nothing is sent".to_owned(),
+            Governed::Refused => "refused; nothing is sent".to_owned(),
         },
         Plan::Split { merge, .. } => format!(
             "sent in {} parts, one for each slot; replies become one: {}",
@@ -271,10 +268,17 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
         Plan::Anywhere { .. } => {
             "sent as it is to any node, as no key of it can be found".to_owned()
         }
-        Plan::Everywhere { merge, .. } => format!(
-            "sent as it is to every primary; replies become one: {}",
+        Plan::Everywhere { merge, reach, .. } => format!(
+            "sent as it is to every {}; replies become one: {}",
+            match reach {
+                Reach::Primaries | Reach::Aside => "primary",
+                Reach::Nodes => "primary and every replica",
+            },
             command::docs::merged(*merge)
         ),
+        Plan::AnswerWithNodes(..) => {
+            "asked of every primary, and answered with what slotmux says of itself and they say of the data".to_owned()
+        }
         Plan::Scan { .. } => {
             "sent to one primary after the other, with that node's own cursor; the client's tells which is next"
                 .to_owned()
@@ -287,6 +291,10 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
                 .to_owned()
         }
         Plan::Answer(..) => "answered by slotmux itself; nothing is sent".to_owned(),
+        Plan::Transaction(Transaction::Watch { slot, .. }) => match slot {
+            Some(_) => "sent as it is, over a connection of the client's own until EXEC".to_owned(),
+            None => "refused, as its keys are in several slots; nothing is sent".to_owned(),
+        },
         Plan::Transaction(_) => {
             "belongs to a transaction, of which nothing is sent before its EXEC".to_owned()
         }

@@ -50,7 +50,9 @@ pub fn explain_offline(
             Ok(topology) => topology.kind == Kind::Standalone,
             Err(_) => config.cluster.kind == config::Kind::Standalone,
         },
+        as_cluster: false,
         policies: &Policies::new(config),
+        commands: &config.commands,
         now: unix_milliseconds,
     };
     let surroundings = Surroundings {

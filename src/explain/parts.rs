@@ -14,9 +14,17 @@ pub(super) struct Part<'a> {
     pub slot: Option<Slot>,
     /// The client's command, or the part of it.
     pub own: Cow<'a, [u8]>,
-    /// What is sent instead, if anything is.
+    /// What is sent instead, if anything is, or the error that the client gets.
     pub instead: Vec<u8>,
     pub decision: Decision,
+}
+
+impl Part<'_> {
+    /// The error that the client gets instead, if that is what the policy decided.
+    pub fn refusal(&self) -> Option<String> {
+        let is_refused = self.decision.governed == Governed::Refused;
+        is_refused.then(|| String::from_utf8_lossy(&self.instead).into_owned())
+    }
 }
 
 /// The parts that a plan sends. `rewritten` is what it left there.
@@ -35,10 +43,13 @@ pub(super) fn parts<'a>(
     };
     match plan {
         Plan::Forward { slot, decision, .. } => {
-            vec![whole(Some(*slot), decision.clone(), rewritten)]
+            vec![whole(Some(*slot), *decision, rewritten)]
         }
         Plan::Publish { slot, .. } => vec![whole(Some(*slot), Decision::NONE, Vec::new())],
-        Plan::Anywhere { .. } | Plan::Everywhere { .. } | Plan::Scan { .. } => {
+        Plan::Anywhere { .. }
+        | Plan::Everywhere { .. }
+        | Plan::AnswerWithNodes(..)
+        | Plan::Scan { .. } => {
             vec![whole(None, Decision::NONE, Vec::new())]
         }
         Plan::Split { step, command, .. } => {
@@ -72,7 +83,7 @@ pub(super) fn sends(parts: &[Part], nodes: &dyn Nodes) -> Vec<String> {
         let bytes = match part.decision.governed {
             Governed::AsIs => &part.own,
             Governed::Rewritten(_) | Governed::Block(_) => &*part.instead,
-            Governed::Refused(_) => continue,
+            Governed::Refused => continue,
         };
         for line in words::commands(bytes, MOST) {
             lines.push(match part.slot {

@@ -74,7 +74,9 @@ fn told_under(file: &str, line: &str, learned: Option<&Learned>) -> Explanation 
     let knowledge = Knowledge {
         learned,
         is_one_node: false,
+        as_cluster: false,
         policies: &policies,
+        commands: &loaded.config.commands,
         now: || NOW,
     };
     let around = Surroundings {
@@ -388,6 +390,18 @@ fn routes() {
             None,
         ),
         ("MULTI", "belongs to a transaction", &[], None),
+        (
+            "WATCH k",
+            "sent as it is, over a connection of the client's own",
+            &[],
+            None,
+        ),
+        (
+            "WATCH k j",
+            "refused, as its keys are in several",
+            &[],
+            None,
+        ),
         ("BLPOP k 0", "refused", &[], None),
         (
             "SETNX cache:1 v",

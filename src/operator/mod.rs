@@ -83,7 +83,7 @@ fn explained(worker: &Worker, client: &Client, request: &Request) -> Tree {
         args: &args,
     };
     let is_known = !worker.topology.borrow().is_empty();
-    worker.with_knowledge(|knowledge| {
+    worker.with_knowledge_for(client, |knowledge| {
         let knowledge = Knowledge {
             // A request that comes before the topology is known waits for it; it is explained as it will be planned.
             is_one_node: if is_known {

@@ -119,7 +119,7 @@ impl<'a, 'out> Appendix<'a, 'out> {
             request, command, ..
         } = self.case;
         if let Some(text) = self.refusal {
-            return Ruled::refused(text);
+            return Ruled::refused(&text, self.out);
         }
         if self.commands == 0 {
             return Ruled {

@@ -20,7 +20,7 @@ pub(super) fn expire(subject: &Subject, form: Form, out: &mut Vec<u8>) -> Ruled 
     }
     let (milliseconds, action) = match subject.judge(request.arg(2), form) {
         Judged::Stays => return Ruled::AS_IS,
-        Judged::Refused(text) => return Ruled::refused(text),
+        Judged::Refused(text) => return Ruled::refused(&text, out),
         Judged::Becomes(milliseconds, action) => (milliseconds, action),
     };
     let (form, value) = form.of(milliseconds);
@@ -77,10 +77,13 @@ pub(super) fn persist(subject: &Subject, out: &mut Vec<u8>) -> Ruled {
             out.extend_from_slice(b"$2\r\nXX\r\n");
             Ruled::rewritten(Actions::UNPERSISTED, Reply::AsIs)
         }
-        (Persist::Reject, _) => Ruled::refused(format!(
-            "ERR slotmux: namespace '{}' refuses PERSIST (ttl.persist)",
-            subject.name
-        )),
+        (Persist::Reject, _) => Ruled::refused(
+            &format!(
+                "ERR slotmux: namespace '{}' refuses PERSIST (ttl.persist)",
+                subject.name
+            ),
+            out,
+        ),
         (Persist::Allow, _) | (Persist::Rewrite, None) => Ruled::AS_IS,
     }
 }

@@ -11,7 +11,8 @@ use crate::config::Mode;
 /// Decides what is sent for `request`, which has at least one key and as many arguments as its command takes.
 ///
 /// `now` gives unix milliseconds; it is asked only where the request names a point in time. `out` is cleared; it holds
-/// what is sent if the decision is [`Governed::Rewritten`] or [`Governed::Block`].
+/// what is sent if the decision is [`Governed::Rewritten`] or [`Governed::Block`], and the error if it is
+/// [`Governed::Refused`].
 ///
 /// Permissions come first, over all keys and in any mode. Then the TTL: what would leave a key without one gets the
 /// default, what is given is kept within the bounds. Requests that Redis refuses stay as they are, so that the error
@@ -33,11 +34,11 @@ pub fn govern(
     };
     let (namespace, refusal) = allowed::check(&case);
     let Ruled { actions, governed } = match refusal {
-        Some(text) => Ruled::refused(text),
+        Some(text) => Ruled::refused(&text, out),
         None => rule(&case, namespace, out),
     };
     // A rule may find out only after it has written something.
-    if matches!(governed, Governed::AsIs | Governed::Refused(_)) {
+    if governed == Governed::AsIs {
         out.clear();
     }
     Decision {
@@ -119,11 +120,13 @@ impl Ruled {
         }
     }
 
-    /// The client gets this error.
-    pub fn refused(text: String) -> Ruled {
+    /// The client gets this error, which the buffer holds from now on.
+    pub fn refused(text: &str, out: &mut Vec<u8>) -> Ruled {
+        out.clear();
+        out.extend_from_slice(text.as_bytes());
         Ruled {
             actions: Actions::REFUSED,
-            governed: Governed::Refused(text),
+            governed: Governed::Refused,
         }
     }
 
@@ -139,8 +142,8 @@ impl Ruled {
     }
 }
 
-/// What is done with a request of a namespace.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// What is done with a request of a namespace. Small enough to be handed on in registers: every request gets one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Decision {
     /// The namespace of its first key.
     pub namespace: NamespaceId,
@@ -160,7 +163,7 @@ impl Decision {
 }
 
 /// What is sent for a request.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Governed {
     /// The request as it is.
     AsIs,
@@ -168,8 +171,8 @@ pub enum Governed {
     Rewritten(Reply),
     /// Several commands, which are in the buffer.
     Block(Block),
-    /// Nothing: the client gets this error, without the leading `-`.
-    Refused(String),
+    /// Nothing: the client gets the error that is in the buffer, without the leading `-`.
+    Refused,
 }
 
 /// How the reply of a rewritten command becomes the reply of the client's.
@@ -265,6 +268,11 @@ impl Actions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_decision_stays_small() {
+        assert!(size_of::<Decision>() <= 16);
+    }
 
     #[test]
     fn places_are_those_of_the_names() {

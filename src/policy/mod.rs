@@ -63,8 +63,10 @@ pub struct Policy {
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
     /// Prefixes with their namespaces, longest first.
-    prefixes: Vec<(Box<[u8]>, NamespaceId)>,
+    prefixes: Vec<(Prefix, NamespaceId)>,
     policies: Vec<Policy>,
+    /// Whether anything is refused for more than its TTL.
+    restricts: bool,
     unmatched: Unmatched,
     /// Of keys of no namespace.
     multi: Multi,
@@ -76,13 +78,16 @@ impl Policies {
         let mut prefixes = Vec::new();
         for (namespace, number) in config.namespaces.iter().zip(1..) {
             for prefix in &namespace.prefixes {
-                prefixes.push((prefix.as_bytes().into(), NamespaceId(number)));
+                prefixes.push((Prefix::new(prefix.as_bytes()), NamespaceId(number)));
             }
         }
-        prefixes.sort_by_key(|(prefix, _): &(Box<[u8]>, _)| Reverse(prefix.len()));
+        prefixes.sort_by_key(|(prefix, _): &(Prefix, _)| Reverse(prefix.bytes.len()));
+        let policies: Vec<Policy> = config.namespaces.iter().map(Policy::new).collect();
+        let restricts = policies.iter().any(Policy::restricts);
         Policies {
             prefixes,
-            policies: config.namespaces.iter().map(Policy::new).collect(),
+            policies,
+            restricts: restricts || config.unmatched != Unmatched::Allow,
             unmatched: config.unmatched,
             multi: config.multi,
         }
@@ -109,11 +114,16 @@ impl Policies {
             .map_or(self.multi, |policy| policy.multi)
     }
 
+    /// Whether anything is refused for more than its TTL: by a namespace, or because it has none.
+    pub fn restricts(&self) -> bool {
+        self.restricts
+    }
+
     /// The namespace of a key: that of the longest prefix.
     pub fn find(&self, key: &[u8]) -> NamespaceId {
         self.prefixes
             .iter()
-            .find(|(prefix, _)| key.starts_with(prefix))
+            .find(|(prefix, _)| prefix.begins(key))
             .map_or(NamespaceId::UNMATCHED, |(_, namespace)| *namespace)
     }
 
@@ -126,7 +136,7 @@ impl Policies {
         let mut prefixes = self.prefixes.iter();
         prefixes
             .find(|(_, id)| is_enforced(*id))
-            .map(|(prefix, _)| &**prefix)
+            .map(|(prefix, _)| &*prefix.bytes)
     }
 
     /// The policy of a namespace; `None` for keys of none.
@@ -154,7 +164,44 @@ impl Policies {
     }
 }
 
+/// A key prefix that is compared from its end: namespaces of one application begin alike.
+#[derive(Clone, Debug)]
+struct Prefix {
+    bytes: Box<[u8]>,
+    /// Its last eight bytes, if it has so many.
+    end: Option<[u8; 8]>,
+}
+
+impl Prefix {
+    fn new(bytes: &[u8]) -> Prefix {
+        Prefix {
+            bytes: bytes.into(),
+            end: bytes.last_chunk().copied(),
+        }
+    }
+
+    #[inline]
+    fn begins(&self, key: &[u8]) -> bool {
+        let Some(start) = key.get(..self.bytes.len()) else {
+            return false;
+        };
+        let may_be = match self.end {
+            Some(end) => start.last_chunk() == Some(&end),
+            None => true,
+        };
+        may_be && *start == *self.bytes
+    }
+}
+
 impl Policy {
+    /// Whether it refuses anything but a TTL.
+    fn restricts(&self) -> bool {
+        self.read_only
+            || self.max_key.is_some()
+            || self.max_value.is_some()
+            || !self.deny.is_empty()
+    }
+
     fn new(namespace: &Namespace) -> Policy {
         Policy {
             name: namespace.name.clone(),
@@ -204,6 +251,8 @@ mod tests {
         assert_eq!(name("app:1"), Some("app"));
         assert_eq!(name("app:cache:1"), Some("cache"));
         assert_eq!(name("app:cache:"), Some("cache"));
+        assert_eq!(name("axp:cache:1"), None);
+        assert_eq!(name("app:caxhe:1"), Some("app"));
         assert_eq!(name("old:1"), Some("app"));
         assert_eq!(name("app"), None);
         assert_eq!(name(""), None);

@@ -132,7 +132,7 @@ pub(super) fn bounded(subject: &Subject, from: usize, ttl: TtlOption, out: &mut 
     let request = subject.request;
     let (milliseconds, action) = match subject.judge_option(ttl) {
         Judged::Stays => return Ruled::AS_IS,
-        Judged::Refused(text) => return Ruled::refused(text),
+        Judged::Refused(text) => return Ruled::refused(&text, out),
         Judged::Becomes(milliseconds, action) => (milliseconds, action),
     };
     write::array(out, request.argc() - 2 * (ttl.count - 1));

@@ -24,7 +24,7 @@ pub(super) fn restore(subject: &Subject, out: &mut Vec<u8>) -> Ruled {
         (b"0", Some(default)) => (default, Actions::DEFAULTED),
         (given, _) => match subject.judge(given, form) {
             Judged::Stays => return Ruled::AS_IS,
-            Judged::Refused(text) => return Ruled::refused(text),
+            Judged::Refused(text) => return Ruled::refused(&text, out),
             Judged::Becomes(milliseconds, action) => (milliseconds, action),
         },
     };

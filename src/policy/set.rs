@@ -34,7 +34,7 @@ pub(super) fn setex(subject: &Subject, form: Form, out: &mut Vec<u8>) -> Ruled {
     let request = subject.request;
     let (milliseconds, action) = match subject.judge(request.arg(2), form) {
         Judged::Stays => return Ruled::AS_IS,
-        Judged::Refused(text) => return Ruled::refused(text),
+        Judged::Refused(text) => return Ruled::refused(&text, out),
         Judged::Becomes(milliseconds, action) => (milliseconds, action),
     };
     let (form, value) = form.of(milliseconds);
@@ -88,10 +88,13 @@ pub(super) fn getex(subject: &Subject, out: &mut Vec<u8>) -> Ruled {
                 px(out, default);
                 Ruled::rewritten(Actions::UNPERSISTED, Reply::AsIs)
             }
-            (Persist::Reject, _) => Ruled::refused(format!(
-                "ERR slotmux: namespace '{}' refuses GETEX with PERSIST (ttl.persist)",
-                subject.name
-            )),
+            (Persist::Reject, _) => Ruled::refused(
+                &format!(
+                    "ERR slotmux: namespace '{}' refuses GETEX with PERSIST (ttl.persist)",
+                    subject.name
+                ),
+                out,
+            ),
             (Persist::Allow, _) | (Persist::Rewrite, None) => Ruled::AS_IS,
         },
         Options::Unknown => subject.append(out),

@@ -150,21 +150,29 @@ impl Window {
     }
 }
 
-/// A number that is the same for a key on every proxy: a multiplicative hash of eight bytes a step. Keys are no secret
-/// and nothing breaks where two of them meet.
+/// A number that is the same for a key on every proxy: a multiplicative hash of sixteen bytes a step, folded from a
+/// product of 128 bits. Keys are no secret and nothing breaks where two of them meet.
 fn place_of(key: &[u8]) -> u64 {
     const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-    let step = |hash: u64, bytes: u64| {
-        let mixed = (hash ^ bytes).wrapping_mul(MIX);
-        mixed ^ (mixed >> 32)
+    let step = |hash: u64, bytes: u128| {
+        let (low, high) = (bytes as u64, (bytes >> 64) as u64);
+        let product = u128::from(low ^ hash) * u128::from(high ^ MIX);
+        (product as u64) ^ ((product >> 64) as u64)
     };
-    let (chunks, rest) = key.as_chunks::<8>();
-    let hash = chunks.iter().fold(key.len() as u64, |hash, chunk| {
-        step(hash, u64::from_le_bytes(*chunk))
-    });
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    step(step(hash, u64::from_le_bytes(last)), MIX).wrapping_mul(MIX)
+    let start = key.len() as u64 ^ MIX;
+    let hash = match key.last_chunk::<16>() {
+        // The last sixteen bytes overlap with those before: no copy of a rest.
+        Some(last) => {
+            let (chunks, _) = key.as_chunks::<16>();
+            let all = chunks.iter().chain([last]);
+            all.fold(start, |hash, chunk| step(hash, u128::from_le_bytes(*chunk)))
+        }
+        None => {
+            let shift = |bytes, byte: &u8| bytes << 8 | u128::from(*byte);
+            step(start, key.iter().fold(0, shift))
+        }
+    };
+    step(hash, u128::from(MIX))
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! What the nodes say of subscriptions when PUBSUB asks them: joined, and made the answer of one Redis.
 
 use crate::command::Merge;
-use crate::resp::reply::ReplyScanner;
-use crate::resp::write;
-use crate::route::gather::integer;
+use crate::resp::{elements_of, integer_of, text_of, write};
 
 use super::census::Census;
 
@@ -61,7 +59,7 @@ pub fn amend(census: &Census, merge: Merge, reply: &mut Vec<u8>) {
             }
             out
         }),
-        Merge::Patterns => integer(reply).map(|number| {
+        Merge::Patterns => integer_of(reply).map(|number| {
             let mut out = Vec::new();
             write::integer(&mut out, census.patterns().correct(number));
             out
@@ -75,44 +73,24 @@ pub fn amend(census: &Census, merge: Merge, reply: &mut Vec<u8>) {
 
 /// The elements of an array of bulks.
 fn names(reply: &[u8]) -> Option<Vec<&[u8]>> {
-    elements(reply)?.into_iter().map(bulk).collect()
+    elements_of(reply)?.into_iter().map(bulk).collect()
 }
 
 /// Names and their numbers, which an array holds by turns.
 fn counts(reply: &[u8]) -> Option<Vec<(&[u8], i64)>> {
-    let elements = elements(reply)?;
+    let elements = elements_of(reply)?;
     let pairs = elements.chunks(2);
     pairs
         .map(|pair| match pair {
-            [name, number] => Some((bulk(name)?, integer(number)?)),
+            [name, number] => Some((bulk(name)?, integer_of(number)?)),
             _ => None,
         })
         .collect()
 }
 
 fn bulk(element: &[u8]) -> Option<&[u8]> {
-    let start = element.iter().position(|&byte| byte == b'\n')? + 1;
-    (element.first() == Some(&b'$')).then_some(())?;
-    element.get(start..element.len().checked_sub(2)?)
-}
-
-fn elements(reply: &[u8]) -> Option<Vec<&[u8]>> {
-    if !matches!(reply.first(), Some(b'*' | b'~')) {
-        return None;
-    }
-    let head = reply.iter().position(|&byte| byte == b'\n')? + 1;
-    let mut rest = reply.get(head..)?;
-    let mut elements = Vec::new();
-    while !rest.is_empty() {
-        let progress = ReplyScanner::default().advance(rest).ok()?;
-        if !progress.done {
-            return None;
-        }
-        let (element, after) = rest.split_at(progress.consumed);
-        elements.push(element);
-        rest = after;
-    }
-    Some(elements)
+    let is_bulk = element.first() == Some(&b'$');
+    is_bulk.then(|| text_of(element))?
 }
 
 #[cfg(test)]

@@ -8,8 +8,7 @@ use crate::client::dispatch::Taken;
 use crate::client::forward::{Sending, to_slot};
 use crate::client::request::Request;
 use crate::policy::{NamespaceId, Reply};
-use crate::resp::write;
-use crate::route::gather::integer;
+use crate::resp::{integer_of, write};
 use crate::slot::Slot;
 use crate::worker::Worker;
 
@@ -38,7 +37,7 @@ pub fn publish(
 
 /// The number of receivers that the client is told where the node said `reply`. An error stays what it is.
 pub fn corrected(receivers: Receivers, reply: &[u8]) -> Vec<u8> {
-    match integer(reply) {
+    match integer_of(reply) {
         Some(number) => {
             let mut out = Vec::new();
             write::integer(&mut out, receivers.correct(number));

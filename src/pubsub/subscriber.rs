@@ -222,34 +222,38 @@ fn confirm(
     write::integer(out, count as i64);
 }
 
-/// Refuses what a client of RESP2 may not do while it is subscribed, as its replies could not be told from messages.
-pub fn check(
+/// Whether a client of RESP2 may do this while it is subscribed. The replies to anything else could not be told from
+/// messages.
+pub fn may(command: Result<&'static Command, Unresolved>, plan: &Plan) -> bool {
+    match plan {
+        // It is refused for what is wrong with it.
+        Plan::Unknown(_) | Plan::Transaction(Transaction::WrongExec) => true,
+        Plan::Subscription(_) => true,
+        _ => command.is_ok_and(|command| matches!(command.full_name, "ping" | "quit" | "reset")),
+    }
+}
+
+/// Refuses what such a client may not do.
+pub fn refuse_restricted(
     worker: &Worker,
     client: &Rc<Client>,
     request: &Request,
     command: Result<&'static Command, Unresolved>,
     plan: &Plan,
-) -> Option<Taken> {
-    let name = match (command, plan) {
-        (_, Plan::Unknown(_) | Plan::Transaction(Transaction::WrongExec)) => return None,
-        (Ok(command), _) => command.full_name.to_owned(),
-        (Err(_), _) => String::from_utf8_lossy(request.arg(0)).to_ascii_lowercase(),
+) -> Taken {
+    let name = match command {
+        Ok(command) => command.full_name.to_owned(),
+        Err(_) => String::from_utf8_lossy(request.arg(0)).to_ascii_lowercase(),
     };
-    let is_allowed =
-        matches!(plan, Plan::Subscription(_)) || matches!(&*name, "ping" | "quit" | "reset");
-    (!is_allowed).then(|| {
-        // As Redis, whatever is wrong with an EXEC, says that the transaction is gone.
-        let code = match plan {
-            Plan::Transaction(Transaction::Exec) => {
-                "EXECABORT Transaction discarded because of:"
-            }
-            _ => "ERR",
-        };
-        let text = format!(
-            "{code} Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
-        );
-        refuse(worker, client, &text)
-    })
+    // As Redis, whatever is wrong with an EXEC, says that the transaction is gone.
+    let code = match plan {
+        Plan::Transaction(Transaction::Exec) => "EXECABORT Transaction discarded because of:",
+        _ => "ERR",
+    };
+    let text = format!(
+        "{code} Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+    );
+    refuse(worker, client, &text)
 }
 
 impl Client {

@@ -3,6 +3,7 @@
 //!
 //! Nothing here allocates by a length that was only announced, and nesting is counted, never stacked.
 
+pub mod elements;
 pub mod inline;
 pub mod number;
 pub mod reply;
@@ -10,6 +11,7 @@ pub mod scan;
 pub mod tree;
 pub mod write;
 
+pub use elements::{elements_of, integer_of, pairs_of, text_of};
 pub use reply::{Progress, ReplyScanner};
 pub use scan::{Boundary, Scan, scan_request};
 

@@ -139,6 +139,10 @@ pub fn request(out: &mut Vec<u8>, args: &[&[u8]]) {
 }
 
 fn header(out: &mut Vec<u8>, kind: u8, count: usize) {
+    // Most counts have one digit.
+    if let Some(digit) = u8::try_from(count).ok().filter(|&digit| digit < 10) {
+        return out.extend_from_slice(&[kind, b'0' + digit, b'\r', b'\n']);
+    }
     out.push(kind);
     out.extend_from_slice(itoa::Buffer::new().format(count).as_bytes());
     out.extend_from_slice(b"\r\n");

@@ -9,11 +9,12 @@ use crate::command::Merge;
 use crate::policy::Reply;
 use crate::pubsub::numbers;
 use crate::resp::reply::ReplyScanner;
-use crate::resp::{number, write};
+use crate::resp::{integer_of as integer, number, write};
 use crate::slot::Slot;
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
+use super::joined::{info, latency, settings, slowlog, stops, texts, totals};
 use super::page::{Outcome, Page, ask_again};
 
 /// A request that was sent in parts.
@@ -21,23 +22,35 @@ pub struct Gather {
     /// The request as a whole. Where it may have written, a failure may have left the other parts done.
     whole: InFlight,
     merge: Merge,
-    /// The page of a SCAN that it is, if it is one.
-    page: Option<Page>,
-    /// For [`Merge::Elements`]: the part that holds each element, in the order of the request's keys.
-    order: Vec<u32>,
+    known: Known,
     parts: RefCell<Vec<Vec<u8>>>,
     missing: Cell<usize>,
     bytes: Cell<usize>,
 }
 
+/// What the merging needs to know besides the parts.
+pub enum Known {
+    /// Nothing.
+    Nothing,
+    /// For [`Merge::Elements`]: the part that holds each element, in the order of the request's keys.
+    Order(Vec<u32>),
+    /// For [`Merge::Texts`]: the address of each part's node.
+    Nodes(Vec<String>),
+    /// It is an INFO; slotmux' own answer.
+    Info(Vec<u8>),
+    /// It is a CONFIG GET; slotmux' own answer.
+    Settings(Vec<u8>),
+    /// It is one page of a SCAN.
+    Page(Page),
+}
+
 impl Gather {
     /// A reply of `parts` parts for a request.
-    pub fn new(whole: InFlight, merge: Merge, order: Vec<u32>, parts: usize) -> Gather {
+    pub fn new(whole: InFlight, merge: Merge, known: Known, parts: usize) -> Gather {
         Gather {
             whole,
             merge,
-            page: None,
-            order,
+            known,
             parts: RefCell::new(vec![Vec::new(); parts]),
             missing: Cell::new(parts),
             bytes: Cell::new(0),
@@ -46,15 +59,15 @@ impl Gather {
 
     /// The one reply that is a page of a SCAN.
     pub fn of_page(whole: InFlight, page: Page) -> Gather {
-        Gather {
-            page: Some(page),
-            ..Gather::new(whole, Merge::First, Vec::new(), 1)
-        }
+        Gather::new(whole, Merge::First, Known::Page(page), 1)
     }
 
     /// The page of a SCAN that it is.
     pub fn page(&self) -> Option<&Page> {
-        self.page.as_ref()
+        match &self.known {
+            Known::Page(page) => Some(page),
+            _ => None,
+        }
     }
 
     /// The entry of part `part`, which is to be sent in `len` bytes.
@@ -101,13 +114,7 @@ impl Gather {
                 let mut reply = worker.buffers.take();
                 if !self.whole.mute && !self.whole.client.is_closed() {
                     let parts = self.parts.borrow();
-                    if merged(
-                        &parts,
-                        self.merge,
-                        &self.order,
-                        self.whole.write,
-                        &mut reply,
-                    ) {
+                    if self.merge(&parts, &mut reply) {
                         worker.stats.errors.inc();
                     } else {
                         numbers::amend(&worker.process.census, self.merge, &mut reply);
@@ -124,6 +131,21 @@ impl Gather {
         }
     }
 
+    /// Appends the one reply, and tells whether it is an error.
+    fn merge(&self, parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
+        let order = match &self.known {
+            Known::Info(own) => {
+                info::joined(own, parts, out);
+                return false;
+            }
+            Known::Settings(own) => return settings::joined(own, parts, out),
+            Known::Nodes(nodes) => return texts::joined(parts, nodes, out),
+            Known::Order(order) => &order[..],
+            Known::Nothing | Known::Page(_) => &[],
+        };
+        merged(parts, self.merge, order, self.whole.write, out)
+    }
+
     /// What has come of a part's reply broke off: it begins anew.
     pub fn forget(&self, worker: &Worker, part: u32) {
         let half = std::mem::take(&mut self.parts.borrow_mut()[part as usize]).len();
@@ -133,7 +155,9 @@ impl Gather {
 
     /// Whether the page of a SCAN that has come is void and was asked for again. Else it is made the client's.
     fn asks_again(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
-        let Some(page) = &self.page else { return false };
+        let Some(page) = self.page() else {
+            return false;
+        };
         let client = &self.whole.client;
         if client.is_closed() {
             return false;
@@ -169,6 +193,12 @@ pub fn merged(
         .map(Vec::as_slice)
         .filter(|part| part.starts_with(b"-"))
         .collect();
+    match merge {
+        Merge::AnyOk => return stops::any_ok(parts, out),
+        Merge::Running => return stops::running(parts, out),
+        Merge::Texts => return texts::joined(parts, &[], out),
+        _ => {}
+    }
     if let Some(first) = failed.first() {
         if write && failed.len() < parts.len() {
             let done = parts.len() - failed.len();
@@ -196,17 +226,19 @@ pub fn merged(
         Merge::Subscribers(_) => numbers::total(parts, out),
         Merge::Patterns => sum(parts).map(|sum| write::integer(out, sum)),
         Merge::Drawn => drawn(parts, fastrand::u64).map(|key| out.extend_from_slice(&parts[key])),
+        Merge::Newest(most) => slowlog::newest(parts, most, out),
+        Merge::History => latency::history(parts, out),
+        Merge::Latest => latency::latest(parts, out),
+        Merge::Histogram => latency::histogram(parts, out),
+        Merge::Totals => totals::totals(parts, out),
+        // They had their turn above.
+        Merge::AnyOk | Merge::Running | Merge::Texts => None,
     };
     if done.is_none() {
         out.truncate(start);
         write::error(out, "ERR slotmux: the nodes' replies do not fit together");
     }
     done.is_none()
-}
-
-/// An integer reply.
-pub fn integer(part: &[u8]) -> Option<i64> {
-    number::parse_i64(part.strip_prefix(b":")?.strip_suffix(b"\r\n")?)
 }
 
 /// Adds up integer replies.

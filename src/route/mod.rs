@@ -2,22 +2,31 @@
 
 use crate::client::request::Request;
 use crate::command::{
-    Answer, Command, CommandRef, Flags, KeyError, KeySpec, Learned, Merge, Route, Unresolved,
-    blocks, refused_error, resolve,
+    Answer, Command, CommandRef, KeyError, KeySpec, Learned, Merge, Route, Unresolved, blocks,
+    refused_error, resolve,
 };
+use crate::config::Commands;
 use crate::policy::{Decision, NamespaceId, Policies, govern, permitted, permitted_everywhere};
 use crate::pubsub::{Change, Kind};
 use crate::slot::{Slot, slot_of};
 
+use in_slot::keys_in_slot;
+
 pub mod big_replies;
 pub mod broadcast;
 pub mod gather;
+mod in_slot;
+pub mod joined;
 pub mod page;
 pub mod parts;
 pub mod scan;
 pub mod slots;
 pub mod split;
 pub mod transaction;
+pub mod whole;
+pub mod with_nodes;
+
+use whole::Reach;
 
 /// What is to be done with a request.
 #[derive(Clone, Debug)]
@@ -49,13 +58,17 @@ pub enum Plan {
         /// The command, by whose policy each part is sent.
         command: CommandRef<'static>,
     },
-    /// Send it to every primary and merge the replies.
+    /// Send it to every primary, or node, and merge the replies.
     Everywhere {
         /// How the replies become one.
         merge: Merge,
         /// Whether it may change data.
         write: bool,
+        /// To which nodes, and how.
+        reach: Reach,
     },
+    /// slotmux answers it with what every primary says: INFO about the data, CONFIG GET where nodes are administered.
+    AnswerWithNodes(Answer, &'static Command),
     /// It is a message: send it to the node of its channel's slot.
     Publish {
         /// What it is published on.
@@ -93,7 +106,12 @@ pub enum Transaction {
     /// `DISCARD`
     Discard,
     /// `WATCH`
-    Watch,
+    Watch {
+        /// The slot of all of its keys, if it is one.
+        slot: Option<Slot>,
+        /// The namespace of its first key.
+        namespace: NamespaceId,
+    },
     /// `UNWATCH`
     Unwatch,
 }
@@ -105,8 +123,12 @@ pub struct Knowledge<'a> {
     pub learned: Option<&'a Learned>,
     /// Whether one node has every slot, so that nothing is split or refused for its slots.
     pub is_one_node: bool,
+    /// Whether slotmux shows itself to the client as a cluster.
+    pub as_cluster: bool,
     /// Namespaces and their policies.
     pub policies: &'a Policies,
+    /// Settings about single commands.
+    pub commands: &'a Commands,
     /// Unix time in milliseconds, for commands that name a moment.
     pub now: fn() -> u64,
 }
@@ -122,7 +144,8 @@ impl<'a> Knowledge<'a> {
     }
 }
 
-const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+/// The error for keys that have to be in one slot.
+pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 
 /// Decides what is to be done with `request`, whose command the table knows or not. Where the policy of its namespace
 /// wants something else to be sent, that is left in `rewritten`.
@@ -153,17 +176,23 @@ pub fn plan(
             }
         }
         Route::AnyNode => Plan::Anywhere { write },
-        Route::AllPrimaries(merge) => {
-            let write = write && !command.flags.contains(Flags::PUBSUB);
-            everywhere(command, merge, write, knowledge)
-        }
+        Route::AllPrimaries(merge) => whole::everywhere(request, command, merge, knowledge),
+        Route::AllNodes(merge) => whole::administer(command, merge, knowledge),
+        Route::Debug => whole::debug(request, command, knowledge, rewritten),
         Route::Publish(kind) => Plan::Publish {
             kind,
             slot: slot_of(request.arg(1)),
         },
         Route::Scan => scan_page(request, command, knowledge),
+        Route::Answer(Answer::Cluster) if knowledge.as_cluster => {
+            let keys = keys_in_slot(request, command, knowledge);
+            keys.unwrap_or(Plan::Answer(Answer::Cluster, command))
+        }
+        Route::Answer(what) if whole::asks_nodes(request, what, command, knowledge) => {
+            Plan::AnswerWithNodes(what, command)
+        }
         Route::Answer(what) => Plan::Answer(what, command),
-        Route::Transaction => transaction(command),
+        Route::Transaction => transaction(request, command, knowledge),
         Route::Blocking if !blocks(command, request.bytes, request.args) => {
             keyed(request, CommandRef::Table(command), knowledge, rewritten)
         }
@@ -171,10 +200,7 @@ pub fn plan(
             command.full_name,
             "blocking commands are not supported yet",
         )),
-        Route::Subscribe => match Change::of(command.name) {
-            Some(change) => Plan::Subscription(change),
-            None => refuse(&refused_error(command.full_name, "it is not supported yet")),
-        },
+        Route::Subscribe(change) => Plan::Subscription(change),
         Route::Refused(reason) => refuse(&refused_error(command.full_name, reason)),
     }
 }
@@ -269,16 +295,6 @@ fn split(
     }
 }
 
-/// A command for the whole keyspace: every namespace has to permit it.
-fn everywhere(command: &Command, merge: Merge, write: bool, knowledge: &Knowledge) -> Plan {
-    // What changes no key, as BGSAVE, is no write to a namespace, though it must not be sent twice.
-    let changes_keys = command.flags.contains(Flags::WRITE);
-    match permitted_everywhere(command.full_name, changes_keys, knowledge.policies) {
-        Ok(()) => Plan::Everywhere { merge, write },
-        Err(text) => refuse(&text),
-    }
-}
-
 /// A scan: over the one node as it is, else a page of one shard.
 fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Plan {
     if let Err(text) = permitted_everywhere(command.full_name, false, knowledge.policies) {
@@ -316,14 +332,25 @@ fn plan_learned(
     keyed(request, CommandRef::Learned(command), knowledge, rewritten)
 }
 
-fn transaction(command: &Command) -> Plan {
+fn transaction(request: &Request, command: &'static Command, knowledge: &Knowledge) -> Plan {
     Plan::Transaction(match command.name {
         "exec" => Transaction::Exec,
         "discard" => Transaction::Discard,
-        "watch" => Transaction::Watch,
+        "watch" => return watch(request, CommandRef::Table(command), knowledge),
         "unwatch" => Transaction::Unwatch,
         _ => Transaction::Multi,
     })
+}
+
+fn watch(request: &Request, command: CommandRef, knowledge: &Knowledge) -> Plan {
+    let slots = slot_of_keys(request, command).unwrap_or_default();
+    let slot = slots
+        .first
+        .filter(|_| !slots.differs || knowledge.is_one_node);
+    match permitted(request, command, knowledge.policies) {
+        Ok(namespace) => Plan::Transaction(Transaction::Watch { slot, namespace }),
+        Err(text) => refuse(&text),
+    }
 }
 
 fn refuse(text: &str) -> Plan {
@@ -368,7 +395,9 @@ mod tests {
         let knowledge = Knowledge {
             learned: None,
             is_one_node: false,
+            as_cluster: false,
             policies: &Policies::default(),
+            commands: &Commands::default(),
             now: || 0,
         };
         plan(&request, resolve(bytes, &args), &knowledge, &mut Vec::new())

@@ -11,6 +11,7 @@ use crate::client::forward::{
     Sending, entry, may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone,
 };
 use crate::client::request::Request;
+use crate::client::watch::own_lane;
 use crate::clock::unix_milliseconds;
 use crate::command::{CommandRef, Merge};
 use crate::policy::Governed;
@@ -21,7 +22,7 @@ use crate::upstream::inflight::Kind;
 use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
-use super::gather::Gather;
+use super::gather::{Gather, Known};
 use super::parts::{govern_part, keys_by_slot, write_part};
 
 /// Sends a request, whose arguments from the second on are keys (`step` 1) or keys and values (`step` 2).
@@ -65,7 +66,7 @@ pub fn split(
         set_out_alone(worker, client, request.bytes.len());
     }
     let whole = entry(worker, client, None, sending);
-    let gather = Rc::new(Gather::new(whole, merge, order, groups.len()));
+    let gather = Rc::new(Gather::new(whole, merge, Known::Order(order), groups.len()));
     let mut part_bytes = worker.buffers.take();
     let mut rewritten = Vec::new();
     for (part, group) in groups.iter().enumerate() {
@@ -75,7 +76,7 @@ pub fn split(
         let bytes = match governed {
             Governed::Block(_) | Governed::Rewritten(_) => &rewritten,
             // What the policies do not permit was refused as a whole.
-            Governed::AsIs | Governed::Refused(_) => &part_bytes,
+            Governed::AsIs | Governed::Refused => &part_bytes,
         };
         let mut entry = gather.entry(part, Some(slot), bytes.len());
         if let Governed::Block(form) = governed {
@@ -146,7 +147,7 @@ impl Lanes {
             return Ok(());
         }
         let lane = if is_big {
-            worker.dedicated_lane(owner, client).ok_or(Taken::No)?
+            own_lane(worker, client, owner)?
         } else {
             worker.shared_lane(owner, client)
         };

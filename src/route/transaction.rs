@@ -10,6 +10,7 @@ use crate::command::{
 use crate::config::Multi;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply, commands_of};
 use crate::pubsub::Kind;
+use crate::scripts::names_script;
 use crate::slot::Slot;
 
 use super::parts::{govern_part, keys_by_slot, write_part};
@@ -20,6 +21,8 @@ use super::{Knowledge, Plan, Transaction, error_reply, keyed, plan, refuse};
 pub enum Source {
     /// It is known already. Empty: slotmux answers the command when the transaction runs.
     Here(Vec<u8>),
+    /// slotmux answers this request once it is known that the transaction has run.
+    Later(Vec<u8>),
     /// The reply in this cell.
     Part(u32),
     /// The replies in `count` cells from `first` on, merged.
@@ -87,6 +90,28 @@ pub struct Body {
     pub cells: u32,
     /// What is counted.
     pub counted: Vec<Counted>,
+    /// Whether commands of it name scripts by their SHA1.
+    pub names_scripts: bool,
+}
+
+impl Body {
+    /// Whether all of it goes to this slot, or to any node.
+    pub fn stays_in(&self, slot: Slot) -> bool {
+        let mut slots = self.groups.iter().map(|group| group.slot);
+        self.groups.len() < 2 && slots.all(|other| other.is_none_or(|other| other == slot))
+    }
+
+    /// Sees to it that a node is asked whether it may run: one that needs no node gets a command for it.
+    pub fn ask_a_node(&mut self) {
+        if self.groups.is_empty() {
+            self.groups.push(Group {
+                slot: None,
+                commands: b"*1\r\n$4\r\nPING\r\n".to_vec(),
+                targets: vec![None],
+                write: false,
+            });
+        }
+    }
 }
 
 /// Plans a request that is to be queued. What blocks elsewhere does not in a transaction, and is like any other then.
@@ -114,6 +139,14 @@ pub fn plan_queued(
     }
     match plan(request, command, knowledge, rewritten) {
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
+        // The one node has the whole keyspace, but not all who listen.
+        Plan::Everywhere { write, merge, .. }
+            if knowledge.is_one_node && !merge.counts_subscribers() =>
+        {
+            Plan::Anywhere { write }
+        }
+        // An element of EXEC's reply is made at once: what slotmux says of itself.
+        Plan::AnswerWithNodes(what, command) => Plan::Answer(what, command),
         Plan::Everywhere { .. } | Plan::Scan { .. } | Plan::Subscription(_) => {
             in_multi(command.map_or("", |command| command.full_name))
         }
@@ -141,11 +174,17 @@ fn in_multi(name: &str) -> Plan {
     ))
 }
 
-/// Whether slotmux can answer this in the middle of EXEC's reply. HELLO and CLIENT REPLY would change its form half way;
-/// the others wait for other workers.
+/// Whether slotmux can answer this in the middle of EXEC's reply. CLIENT REPLY would change its form half way; the others
+/// wait for other workers.
 fn may_be_queued(what: Answer, command: &Command) -> bool {
-    const WAITING: [&str; 3] = ["client|list", "client|kill", "client|reply"];
-    !matches!(what, Answer::Hello | Answer::Slotmux) && !WAITING.contains(&command.full_name)
+    const WAITING: [&str; 5] = [
+        "client|list",
+        "client|kill",
+        "client|reply",
+        "client|pause",
+        "client|unpause",
+    ];
+    !matches!(what, Answer::Slotmux) && !WAITING.contains(&command.full_name)
 }
 
 /// Makes a body of the queued `requests`.
@@ -183,6 +222,7 @@ pub fn body(requests: &[Request], knowledge: &Knowledge) -> Result<Body, String>
     for (at, (request, planned)) in requests.iter().zip(&planned).enumerate() {
         let (plan, rewritten, finds) = planned;
         let said = if *finds { Reply::Found } else { Reply::AsIs };
+        making.body.names_scripts |= names_script(request);
         making.add(at, request, plan, rewritten, said, knowledge);
     }
     Ok(making.body)
@@ -287,9 +327,9 @@ impl Making {
             } => {
                 counted.namespace = decision.namespace;
                 counted.actions = decision.actions;
-                if let Governed::Refused(text) = &decision.governed {
+                if decision.governed == Governed::Refused {
                     // Only time can have made it so since it was queued.
-                    element.source = Source::Here(error_reply(text.as_bytes()));
+                    element.source = Source::Here(error_reply(rewritten));
                     counted.is_sent = false;
                     counted.is_refused = true;
                 } else {
@@ -412,7 +452,7 @@ impl Making {
         group.write |= write;
         match decision.governed {
             // What is refused was refused before it came here.
-            Governed::AsIs | Governed::Refused(_) => {
+            Governed::AsIs | Governed::Refused => {
                 group.commands.extend_from_slice(own);
                 group.targets.push(Some(cell));
             }

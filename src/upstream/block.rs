@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use crate::cluster::redirect::{Verdict, judge};
 use crate::policy;
+use crate::resp::write;
 use crate::route::gather::Gather;
 use crate::worker::Worker;
 
@@ -208,7 +209,7 @@ impl Block {
                     Stage::Queueing { at: at + 1 }
                 })
             }
-            Stage::Exec if !failed => Progress::Nonsense,
+            Stage::Exec if !failed => self.take_nil(worker, entry, reply),
             Stage::Exec => {
                 match reply.strip_prefix(ABORTED) {
                     Some(reason) => self.keep_error(&[b"-", reason].concat()),
@@ -254,6 +255,20 @@ impl Block {
         {
             deliver_to(worker, entry, &self.then, bytes, false);
         }
+    }
+
+    /// Takes what is no array and no error: nothing has run, because a watched key has changed.
+    fn take_nil(&self, worker: &Worker, entry: &InFlight, reply: &[u8]) -> Progress {
+        if !entry.is_watched() || !matches!(reply, b"*-1\r\n" | b"_\r\n") {
+            return Progress::Nonsense;
+        }
+        if let Then::Exec { exec, group } = &self.then
+            && self.is_awaited()
+        {
+            self.settle();
+            exec.replace(worker, *group, reply);
+        }
+        Progress::Done
     }
 
     fn go_on(&self, stage: Stage) -> Progress {
@@ -334,6 +349,20 @@ impl Block {
 }
 
 impl Worker {
+    /// Answers a watched transaction that did not run, and never will: nil, as if a watched key had changed.
+    pub(super) fn answer_unwatched(&self, entry: &InFlight) {
+        let Kind::Block(block) = &entry.kind else {
+            return;
+        };
+        if let Then::Exec { exec, group } = &block.then
+            && !block.settled.replace(true)
+        {
+            let mut nil = Vec::new();
+            write::null_array(&mut nil, entry.client.protocol.get());
+            exec.replace(self, *group, &nil);
+        }
+    }
+
     /// Sends what stands by itself behind the first command in `block` again, if anything does: that command has run,
     /// or may have, but the slot moved or the connection broke before the rest. Bounds of a lifetime hold whenever
     /// they come.

@@ -214,8 +214,13 @@ async fn handshake(
     stream.write_all(&request).await?;
     let reply = read_reply(stream).await?;
     match reply.first() {
-        // A node that loads its data, or is a replica without its primary, is connected all the same.
-        Some(b'-') if !reply.starts_with(b"-LOADING") && !reply.starts_with(b"-MASTERDOWN") => {
+        // A node that loads its data, is a replica without its primary, or is held up by a script is connected all the
+        // same. That script may be what is to be killed over this connection.
+        Some(b'-')
+            if ![&b"-LOADING"[..], b"-MASTERDOWN", b"-BUSY "]
+                .iter()
+                .any(|away| reply.starts_with(away)) =>
+        {
             let text = String::from_utf8_lossy(&reply[1..]);
             Err(ConnectError::Refused(text.trim_end().to_owned()))
         }

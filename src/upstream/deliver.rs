@@ -13,7 +13,10 @@ use super::inflight::{InFlight, Kind};
 /// Delivers bytes of the reply to `entry`; `complete` with the last of them.
 pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], complete: bool) {
     match &entry.kind {
-        Kind::Deliver => deliver_to(worker, entry, &Then::Deliver, bytes, complete),
+        Kind::Deliver
+        | Kind::Watch {
+            is_awaited: true, ..
+        } => deliver_to(worker, entry, &Then::Deliver, bytes, complete),
         Kind::Publish(receivers) => {
             let bytes = corrected(*receivers, bytes);
             deliver_to(worker, entry, &Then::Deliver, &bytes, complete);
@@ -26,7 +29,12 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
             deliver_to(worker, entry, block.then(), bytes, complete);
         }
         Kind::Probe => worker.count_probe(entry.namespace, bytes),
-        Kind::Block(_) | Kind::Asking | Kind::Swallow | Kind::Run => {}
+        Kind::Block(_)
+        | Kind::Watch { .. }
+        | Kind::Unwatch
+        | Kind::Asking
+        | Kind::Swallow
+        | Kind::Run => {}
     }
 }
 

@@ -5,9 +5,11 @@
 
 use std::cell::{Cell, RefCell};
 
+use crate::client::dispatch::answer_into;
+use crate::client::request::Request;
 use crate::namespace_stats::Asked;
 use crate::policy::Reply;
-use crate::resp::write;
+use crate::resp::{scan_request, write};
 use crate::route::gather::merged;
 use crate::route::transaction::{Element, Source};
 use crate::worker::Worker;
@@ -21,14 +23,25 @@ pub struct Exec {
     whole: InFlight,
     /// What its reply consists of.
     elements: Vec<Element>,
-    /// Whether there are several groups: then a group that fails is not the whole.
-    is_split: bool,
+    /// How it runs.
+    manner: Manner,
     /// For each group and each of its commands, the cell that its reply belongs to; `None` if nobody wants it.
     targets: Vec<Vec<Option<u32>>>,
     cells: RefCell<Vec<Vec<u8>>>,
     groups: RefCell<Vec<Group>>,
     missing: Cell<usize>,
     bytes: Cell<usize>,
+}
+
+/// How a transaction runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// In several groups: then a group that fails is not the whole.
+    pub is_split: bool,
+    /// Only if no watched key has changed.
+    pub is_watched: bool,
+    /// With commands that name scripts by their SHA1.
+    pub names_scripts: bool,
 }
 
 /// How far one group is.
@@ -51,12 +64,12 @@ impl Exec {
         elements: Vec<Element>,
         targets: Vec<Vec<Option<u32>>>,
         cells: u32,
-        is_split: bool,
+        manner: Manner,
     ) -> Exec {
         Exec {
             whole,
             elements,
-            is_split,
+            manner,
             cells: RefCell::new(vec![Vec::new(); cells as usize]),
             groups: RefCell::new(vec![Group::default(); targets.len()]),
             missing: Cell::new(targets.len()),
@@ -104,6 +117,22 @@ impl Exec {
             self.take(worker, group, 0, reply, true);
         }
         self.done(worker);
+    }
+
+    /// Takes the reply to the EXEC of a group, or what stands for it, in place of its array.
+    pub fn replace(&self, worker: &Worker, group: u32, reply: &[u8]) {
+        self.groups.borrow_mut()[group as usize].error = Some(reply.to_vec());
+        self.done(worker);
+    }
+
+    /// Whether it runs only if no watched key has changed.
+    pub fn is_watched(&self) -> bool {
+        self.manner.is_watched
+    }
+
+    /// Whether commands of it name scripts by their SHA1.
+    pub fn names_scripts(&self) -> bool {
+        self.manner.names_scripts
     }
 
     /// A group is answered. The last one of all sends the reply.
@@ -173,6 +202,7 @@ impl Exec {
     }
 
     fn write(&self, worker: &Worker, out: &mut Vec<u8>) {
+        let client = &self.whole.client;
         let groups = self.groups.borrow();
         let mut cells = self.cells.borrow_mut();
         let is_ours = |error: &[u8]| {
@@ -184,8 +214,9 @@ impl Exec {
             let Some(error) = &group.error else {
                 continue;
             };
-            if !self.is_split {
-                worker.stats.transactions_failed.inc();
+            if !self.manner.is_split {
+                let failed = error.first() == Some(&b'-');
+                worker.stats.transactions_failed.add(failed.into());
                 out.extend_from_slice(error);
                 return;
             }
@@ -202,6 +233,13 @@ impl Exec {
             match &element.source {
                 Source::Here(bytes) => {
                     out.extend_from_slice(bytes);
+                    continue;
+                }
+                Source::Later(bytes) => {
+                    let mut args = Vec::new();
+                    // It was scanned when it came.
+                    let _ = scan_request(bytes, &worker.request_limits(client), &mut args);
+                    answer_into(worker, client, &Request { bytes, args: &args }, out);
                     continue;
                 }
                 Source::Part(cell) => {

@@ -11,6 +11,7 @@ use crate::route::gather::Gather;
 use crate::slot::Slot;
 
 use super::block::{Block, Then};
+use super::exec::Exec;
 
 /// What to do with the reply.
 #[derive(Clone)]
@@ -28,6 +29,15 @@ pub enum Kind {
     Publish(Receivers),
     /// There are several: those of the commands that the request became.
     Block(Rc<Block>),
+    /// It says whether the node watches the keys now.
+    Watch {
+        /// Whether somebody still waits for that.
+        is_awaited: bool,
+        /// Whether it followed an ASK: so must all that its client sends while it holds.
+        is_asking: bool,
+    },
+    /// Nobody waits for it: it says that the node watches nothing on this connection any more.
+    Unwatch,
     /// It tells which life of the node's process answers on this connection.
     Run,
     /// Nobody wants it: it is the reply to the `ASKING` ahead of the next entry.
@@ -92,7 +102,8 @@ impl InFlight {
         match &self.kind {
             Kind::Deliver | Kind::Publish(_) | Kind::Part { .. } => true,
             Kind::Block(block) => block.is_awaited(),
-            Kind::Probe | Kind::Swallow | Kind::Asking | Kind::Run => false,
+            Kind::Watch { is_awaited, .. } => *is_awaited,
+            Kind::Probe | Kind::Swallow | Kind::Asking | Kind::Unwatch | Kind::Run => false,
         }
     }
 
@@ -100,9 +111,12 @@ impl InFlight {
     /// its place.
     pub fn abandon(&mut self) -> InFlight {
         let awaited = self.clone();
-        // A block is the same one in both, and settled by the answer.
-        if !matches!(self.kind, Kind::Block(_)) {
-            self.kind = Kind::Swallow;
+        match &mut self.kind {
+            // A block is the same one in both, and settled by the answer.
+            Kind::Block(_) => {}
+            // What the node watches then has to be undone.
+            Kind::Watch { is_awaited, .. } => *is_awaited = false,
+            kind => *kind = Kind::Swallow,
         }
         awaited
     }
@@ -110,6 +124,36 @@ impl InFlight {
     /// Whether it only repairs expiries. Whoever asked has the answer, may have left, and waits for nothing.
     pub fn is_repair(&self) -> bool {
         matches!(&self.kind, Kind::Block(block) if matches!(block.then(), Then::Nobody))
+    }
+
+    /// Whether it is a WATCH.
+    pub fn is_watch(&self) -> bool {
+        matches!(self.kind, Kind::Watch { .. })
+    }
+
+    /// The EXEC that it is the block of, if it is one.
+    pub fn exec(&self) -> Option<&Exec> {
+        match &self.kind {
+            Kind::Block(block) => match block.then() {
+                Then::Exec { exec, .. } => Some(exec.as_ref()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether it is a transaction that runs only if no watched key has changed. It is never sent a second time: a change
+    /// can lie between.
+    pub fn is_watched(&self) -> bool {
+        self.exec().is_some_and(Exec::is_watched)
+    }
+
+    /// Whether it is a block with commands that name scripts by their SHA1, or may be.
+    pub fn may_name_scripts(&self) -> bool {
+        match self.exec() {
+            Some(exec) => exec.names_scripts(),
+            None => matches!(self.kind, Kind::Block(_)),
+        }
     }
 
     /// Whether its reply is the whole reply of the client's request.

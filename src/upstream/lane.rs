@@ -7,11 +7,10 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::client::request::Request;
 use crate::client::{Client, Pause};
 use crate::clock::Tick;
 use crate::cluster::addr::Addr;
-use crate::resp::{Protocol, write};
+use crate::resp::Protocol;
 use crate::scripts::Sent;
 use crate::transport::Transport;
 use crate::worker::Worker;
@@ -76,7 +75,7 @@ pub struct Lane {
     /// something of a request.
     last_heard: Cell<Tick>,
     /// Which scripts were sent over this connection.
-    scripts: RefCell<Sent>,
+    pub(super) scripts: RefCell<Sent>,
     /// Which life of the node's process answers on this connection, once it was asked.
     run: Cell<Option<u64>>,
     /// Whether the front of the oldest command's reply was passed on already.
@@ -87,6 +86,8 @@ pub struct Lane {
     pub(super) last_used: Cell<Tick>,
     /// Whether a health check's PING is on its way, ahead of everything that is in flight.
     pub(super) pinged: Cell<bool>,
+    /// The client that a dedicated lane is kept for while it carries nothing, by its id.
+    pub(super) pinned: Cell<Option<u64>>,
     /// From 0 to 1, by chance: how much sooner than others it is checked.
     pub(super) eagerness: f64,
 }
@@ -115,6 +116,7 @@ impl Lane {
             held_back: Cell::new(false),
             last_used: Cell::new(now),
             pinged: Cell::new(false),
+            pinned: Cell::new(None),
             eagerness: fastrand::f64(),
         }
     }
@@ -175,36 +177,6 @@ impl Lane {
         debug_assert_eq!(entry.len as usize, request.len());
         self.ring.borrow_mut().push_owned(request);
         self.enqueue(worker, entry);
-    }
-
-    /// Sends the script that `request` names by its SHA1 ahead of it, if the node may lack it and slotmux has it.
-    pub fn send_script_ahead(
-        self: &Rc<Self>,
-        worker: &Worker,
-        entry: &InFlight,
-        request: &Request,
-    ) {
-        let scripts = &worker.process.scripts;
-        let Some(script) = self.scripts.borrow_mut().missing(scripts, request) else {
-            return;
-        };
-        let mut load = Vec::new();
-        write::request(&mut load, &[b"SCRIPT", b"LOAD", &script]);
-        let loading = InFlight {
-            len: load.len() as u32,
-            slot: None,
-            write: false,
-            // Nobody waits for its reply: if it fails, that of the EVALSHA says so.
-            kind: Kind::Swallow,
-            ..entry.clone()
-        };
-        worker.stats.scripts_loaded.inc();
-        self.send_owned(worker, loading, load);
-    }
-
-    /// The node has lost the script that `request` names.
-    pub(super) fn forget_script(&self, request: &Request) {
-        self.scripts.borrow_mut().forget(request);
     }
 
     fn enqueue(self: &Rc<Self>, worker: &Worker, entry: InFlight) {
@@ -283,6 +255,7 @@ impl Lane {
     /// Gives the lane up. Its task ends; whatever was in flight must have been taken out before.
     pub fn retire(&self, worker: &Worker) {
         debug_assert!(self.is_idle());
+        self.pinned.set(None);
         if self.link.replace(Link::Retired) == Link::Up {
             worker.stats.upstream_connections.dec();
         }
@@ -409,6 +382,7 @@ impl Lane {
     /// Drops the connection; what it carried is the caller's business.
     pub(super) fn set_down(&self, worker: &Worker) {
         self.held_back.set(false);
+        self.pinned.set(None);
         drop(self.transport.borrow_mut().take());
         if self.link.get() == Link::Up {
             worker.stats.upstream_connections.dec();
@@ -418,6 +392,7 @@ impl Lane {
 
     /// Puts a command back that was taken out, behind its `ASKING` if it had one.
     pub(super) fn put_back(self: &Rc<Self>, worker: &Worker, taken: Unanswered) {
+        self.send_scripts_ahead(worker, &taken.entry, &taken.request);
         if taken.asking {
             self.send_asking(worker, &taken.entry);
         }
@@ -425,7 +400,7 @@ impl Lane {
     }
 
     /// Sends `ASKING` for `entry`, which has to follow at once.
-    pub(super) fn send_asking(self: &Rc<Self>, worker: &Worker, entry: &InFlight) {
+    pub fn send_asking(self: &Rc<Self>, worker: &Worker, entry: &InFlight) {
         let asking = InFlight {
             len: ASKING.len() as u32,
             kind: Kind::Asking,

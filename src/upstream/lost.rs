@@ -38,13 +38,19 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
             }
             continue;
         }
+        if entry.is_watched() && !(taken.was_written && entry.write) {
+            worker.answer_unwatched(entry);
+            continue;
+        }
         let tries = u32::from(entry.tries);
         let has_time = worker.has_time(entry);
         if entry.is_repair() && has_time {
             send_on(worker, lane, taken);
             continue;
         }
-        if taken.was_written && (is_final || !repeatable || tries >= retry.reads) {
+        if taken.was_written
+            && (entry.is_watched() || is_final || !repeatable || tries >= retry.reads)
+        {
             let is_timeout = is_final && !entry.write;
             let error = if is_timeout { TIMEOUT } else { UNKNOWN_FATE };
             deliver_error(worker, entry, error);
@@ -84,6 +90,7 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
             deliver_error(worker, &entry, UNKNOWN_FATE);
             worker.repair_expiry(entry, &request);
         }
+        Kind::Watch { .. } | Kind::Unwatch => {}
         Kind::Probe | Kind::Asking | Kind::Swallow | Kind::Run => {}
     }
 }

@@ -21,11 +21,13 @@ pub mod inflight;
 pub mod lane;
 pub mod lost;
 pub mod overtaken;
+pub mod pin;
 pub mod read;
 pub mod redirected;
 pub mod resend;
 pub mod retry;
 pub mod ring;
+pub mod script_ahead;
 
 /// A node in a worker's table of nodes. The number of an address never changes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -143,7 +145,11 @@ impl Worker {
     /// no such lane is free now.
     pub fn lane_again(self: &Rc<Self>, node: NodeId, entry: &InFlight) -> Option<Rc<Lane>> {
         let client = &entry.client;
-        let was_alone = client.is_alone.get() && entry.is_whole();
+        // What was over a pinned lane only stayed there for its WATCH.
+        let was_alone = client.is_alone.get() && entry.is_whole() && !client.has_watch();
+        if entry.is_watch() {
+            return self.free_lane(node, client);
+        }
         if entry.is_repair() || (!was_alone && !self.is_big(entry.len as usize)) {
             return Some(self.shared_lane(node, client));
         }
@@ -152,7 +158,7 @@ impl Worker {
     }
 
     /// A lane to `node` that nobody uses; `None` if as many as allowed are in use.
-    fn free_lane(self: &Rc<Self>, node: NodeId, client: &Client) -> Option<Rc<Lane>> {
+    pub fn free_lane(self: &Rc<Self>, node: NodeId, client: &Client) -> Option<Rc<Lane>> {
         let protocol = client.protocol.get();
         let mut nodes = self.nodes.borrow_mut();
         let entry = nodes.node_mut(node);
@@ -229,6 +235,14 @@ impl Worker {
             .collect()
     }
 
+    /// Whether a command that may write is on its way, or waits for another try.
+    pub fn has_writes_on_their_way(&self) -> bool {
+        let mut waits = false;
+        self.each_waiting(|entry| waits |= entry.write);
+        let is_sent = |lane: &Rc<Lane>| lane.entries().borrow().iter().any(|entry| entry.write);
+        waits || self.lanes().iter().any(is_sent)
+    }
+
     fn open_lane(self: &Rc<Self>, node: NodeId, protocol: Protocol, class: Class) -> Rc<Lane> {
         let addr = self.nodes.borrow().node(node).addr.clone();
         let lane = Rc::new(Lane::new(node, addr, protocol, class, self.clock.now()));
@@ -261,6 +275,7 @@ impl Worker {
                 continue;
             }
             let unused = lane.class == Class::Dedicated
+                && !lane.is_pinned()
                 && lane.last_used.get().is_over(self.dedicated_idle, now);
             if unused
                 || !self

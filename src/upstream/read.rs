@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use crate::client::request::Request;
+use crate::client::watch::watch_holds;
 use crate::resp::reply::ReplyScanner;
 use crate::resp::{Limits, Malformed, Scan, number, scan_request};
 use crate::route::scan::run_of;
@@ -46,6 +47,9 @@ pub enum End {
     /// A command was answered of which the node has a part only: it would take what follows for the rest of it.
     #[error("a command was answered before it was sent whole")]
     Early,
+    /// What the node keeps for a client on this connection can't be undone.
+    #[error("the node refused UNWATCH")]
+    Unclean,
     /// The lane was taken out of use.
     #[error("no longer needed")]
     Retired,
@@ -109,7 +113,8 @@ impl Replies {
             }
             lane.wake_waiting(worker);
             // One that was idle is in the pool already, unused since: it was a health check that was answered.
-            if lane.class == Class::Dedicated && lane.is_idle() && !was_idle {
+            let is_free = lane.is_idle() && !was_idle && !lane.is_pinned();
+            if lane.class == Class::Dedicated && is_free {
                 worker.release(lane);
             }
         }
@@ -124,6 +129,8 @@ impl Replies {
         while start < buf.len() {
             if at == start && self.streamed == 0 && buf[start] == b'*' && lane.is_at_exec() {
                 match array_head(&buf[start..]) {
+                    // The nil of a watched transaction is a reply as any.
+                    Some((-1, _)) => {}
                     Some((count, len)) if lane.begin_elements(count) => {
                         start += len;
                         at = start;
@@ -219,8 +226,11 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
             Ok(())
         };
     }
-    if matches!(entry.kind, Kind::Run) {
-        lane.set_run(run_of(reply));
+    let is_unclean = failed && matches!(entry.kind, Kind::Unwatch);
+    match entry.kind {
+        Kind::Run => lane.set_run(run_of(reply)),
+        Kind::Watch { .. } if !failed => watch_holds(worker, lane, &entry),
+        _ => {}
     }
     if failed && entry.is_awaited() {
         take_refusal(worker, lane, entry, reply);
@@ -229,7 +239,11 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         deliver_piece(worker, &entry, reply, true);
     }
     lane.ring().borrow_mut().answer(len);
-    if is_early { Err(End::Early) } else { Ok(()) }
+    match (is_early, is_unclean) {
+        (true, _) => Err(End::Early),
+        (_, true) => Err(End::Unclean),
+        _ => Ok(()),
+    }
 }
 
 /// A command, the oldest, did not run, or failed.

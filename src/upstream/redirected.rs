@@ -5,12 +5,12 @@ use std::rc::Rc;
 use crate::client::request::Request;
 use crate::cluster::addr::Addr;
 use crate::cluster::redirect::{Verdict, judge, target};
-use crate::cluster::topology::Kind;
+use crate::cluster::topology;
 use crate::resp::{Limits, scan_request};
 use crate::worker::Worker;
 
-use super::deliver::deliver_error;
-use super::inflight::{self, InFlight};
+use super::deliver::{deliver_error, deliver_piece};
+use super::inflight::{InFlight, Kind};
 use super::lane::Lane;
 use super::overtaken;
 use super::retry::{Facts, MAX_REDIRECTS, Next, PROMPT_REDIRECTS, decide};
@@ -50,6 +50,20 @@ pub fn take_over(
         return Some(entry);
     }
     count(worker, verdict);
+    if lane.is_pinned_by(&entry.client) {
+        // The slot is on its way, or its node not the primary any more: what it has watched it can't vouch for.
+        entry.client.break_watch(worker);
+    }
+    if entry.is_watched() {
+        worker.refresh.request();
+        worker.answer_unwatched(&entry);
+        return None;
+    }
+    if entry.is_watch() && entry.client.has_watch() {
+        // As in Redis, one more key changes nothing once EXEC is bound to answer nil.
+        deliver_piece(worker, &entry, b"+OK\r\n", true);
+        return None;
+    }
     let facts = Facts {
         slot: entry.slot.map(|slot| slot.0),
         tries: entry.tries,
@@ -130,7 +144,7 @@ fn load_and_try_again(
         lane.forget_script(&request);
     }
     let may = is_whole
-        && matches!(entry.kind, inflight::Kind::Deliver)
+        && matches!(entry.kind, Kind::Deliver)
         && entry.tries < MAX_REDIRECTS
         && !entry.is_overtaken()
         && !has_followers(lane, &entry)
@@ -155,7 +169,7 @@ fn load_and_try_again(
 
 /// Whether only a script can have said this: a single server knows of no slots.
 fn is_impossible(worker: &Worker, verdict: Verdict<'_>) -> bool {
-    worker.topology.borrow().kind == Kind::Standalone
+    worker.topology.borrow().kind == topology::Kind::Standalone
         && matches!(
             verdict,
             Verdict::Moved { .. } | Verdict::Ask { .. } | Verdict::TryAgain | Verdict::ClusterDown
@@ -181,7 +195,7 @@ fn runs_script(request: &[u8]) -> bool {
 }
 
 /// Sends a command to the node that is taking its slot over, behind `ASKING`. The map stays as it is.
-fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: &[u8]) {
+fn ask(worker: &Rc<Worker>, addr: Addr, mut entry: InFlight, request: &[u8]) {
     let Some(lane) = worker.lane_again(worker.node_at(addr), &entry) else {
         return worker.retry_later(entry, request.to_vec());
     };
@@ -189,12 +203,22 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: &[u8]) {
         worker.release_unused(&lane);
         return worker.retry_later(entry, request.to_vec());
     }
+    if entry.is_watch() {
+        entry.kind = Kind::Watch {
+            is_awaited: true,
+            is_asking: true,
+        };
+    }
+    lane.send_scripts_ahead(worker, &entry, request);
     lane.send_asking(worker, &entry);
     lane.send(worker, entry, request);
 }
 
-fn again(entry: InFlight) -> InFlight {
+fn again(mut entry: InFlight) -> InFlight {
     entry.restart();
+    if let Kind::Watch { is_asking, .. } = &mut entry.kind {
+        *is_asking = false;
+    }
     entry.client.note_redirected(entry.seq);
     InFlight {
         tries: entry.tries.saturating_add(1),

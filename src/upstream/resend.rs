@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::Tick;
+use crate::resp::write;
 use crate::worker::Worker;
 
 use super::NodeId;
@@ -21,6 +22,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The error for a command that found no node to run on.
 const NOT_SERVED: &str =
     "CLUSTERDOWN slotmux: the slot was not served before the command's deadline";
+/// Why a command did not run that needs a connection of its own.
+pub const NO_CONNECTION: &str = "ERR slotmux: not executed, as many connections of one client's own as \
+    cluster.connections.dedicated_max permits are in use";
+
+/// The error for a command that needs a connection of its own and found none.
+fn exhausted() -> Vec<u8> {
+    let mut error = Vec::new();
+    write::error(&mut error, NO_CONNECTION);
+    error
+}
 
 /// A command that waits for another try.
 pub struct Waiting {
@@ -58,13 +69,16 @@ impl Worker {
             return self.retry_later(entry, request);
         };
         let Some(lane) = self.lane_again(owner, &entry) else {
-            return self.retry_later(entry, request);
+            return self.wait(entry, request, Some(exhausted().into()), None);
         };
         if self.would_overtake(&entry, &lane) || self.may_be_overtaken(&entry) {
             self.release_unused(&lane);
             return self.retry_later(entry, request);
         }
-        self.stats.retries.inc();
+        if !entry.is_watch() || entry.tries > 0 {
+            self.stats.retries.inc();
+        }
+        lane.send_scripts_ahead(self, &entry, &request);
         lane.send_owned(self, entry, request);
     }
 

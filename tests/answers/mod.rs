@@ -243,6 +243,7 @@ impl Ours {
         let host = Host {
             config: &self.config,
             listener: &self.config.listeners[0],
+            local: None,
             server_version: &self.version,
             process: &Quiet,
         };
@@ -268,6 +269,7 @@ impl Ours {
             session: self.session.as_deref(),
             default_user: &host.listener.default_user,
             closing: false,
+            held: false,
             multi: None,
             multi_bytes: 0,
             input: Held::default(),
@@ -289,6 +291,7 @@ impl Ours {
                 }
                 selection.reply(found, self.protocol, out);
             }
+            Outcome::Pause(_) | Outcome::Monitor => out.extend_from_slice(b"+OK\r\n"),
             Outcome::Ask(_) => panic!("no server is asked this"),
             Outcome::Kill(kill) => {
                 self.closed = kill.admits(&line);

@@ -85,7 +85,7 @@ fn commands_are_learned_from_the_reply_of_a_real_server() {
                 in_table,
                 Route::Transaction
                     | Route::Blocking
-                    | Route::Subscribe
+                    | Route::Subscribe(_)
                     | Route::Answer(_)
                     | Route::Refused(_)
             );

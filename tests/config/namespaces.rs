@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use slotmux::config::{
-    Config, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, Scripts, Strength, Ttl,
-    Unmatched, keys,
+    Config, Flush, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, Scripts, Strength,
+    Ttl, Unmatched, keys,
 };
 
 use crate::{CLUSTER, loaded};
@@ -97,7 +97,7 @@ fn the_tables_below_have_every_key() {
     );
     assert_eq!(
         below("defaults.namespace."),
-        [&["unmatched"], &inherited[..]].concat()
+        [&["unmatched", "flush"], &inherited[..]].concat()
     );
 }
 
@@ -179,6 +179,10 @@ fn what_is_allowed_on_keys_of_no_namespace() {
     ] {
         let config = read(&format!("defaults.namespace.unmatched = \"{word}\""));
         assert_eq!(config.unmatched, unmatched);
+    }
+    for (word, flush) in [("cluster", Flush::Cluster), ("reject", Flush::Reject)] {
+        let config = read(&format!("defaults.namespace.flush = \"{word}\""));
+        assert_eq!(config.commands.flush, flush);
     }
 }
 

@@ -123,6 +123,14 @@ listener = [{ bind = [] }]
 -> 22: listener.bind: an empty list: nobody could connect
 listener = [{ name = "a b" }]
 -> 22: listener.name: "a b" is no name: a name has letters and no spaces
+listener = [{ personality = "sentinel" }]
+-> 29: listener.personality: expected one of "standalone", "cluster", got "sentinel"
+listener = [{ announce = "here" }]
+-> 26: listener.announce: expected "host:port" or "none", got "here"
+listener = [{ personality = "cluster", bind = "unix:s" }]
+-> 29: listener.personality: clients of a Unix socket can't be told where the cluster is; set listener.announce, or give the socket a listener of its own
+commands.monitor_rate = 0
+-> 25: commands.monitor_rate: 0 is out of range: 1 to 10000000
 listener = [{ default_user = "x" }]
 user = [{ name = "u", passwords = "p" }]
 -> 30: listener.default_user: there is no [[user]] named "x"

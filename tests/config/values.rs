@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotmux::config::{Bind, Config, Format, Kind, Unknown, keys};
+use slotmux::config::{Administer, Bind, Config, Format, Keys, Kind, Personality, Unknown, keys};
 
 use crate::{CLUSTER, loaded};
 
@@ -25,6 +25,8 @@ drain_timeout = "2s"
 [[listener]]
 name = "inside"
 bind = ["127.0.0.1:6380", "[::1]:6380, unix:s.sock"]
+personality = "cluster"
+announce = "slotmux.example.net:7000"
 idle_timeout = "5m"
 tcp_keepalive = "none"
 default_user = "app"
@@ -67,6 +69,10 @@ refresh = "1m"
 min_interval = "1s"
 [commands]
 unknown = "reject"
+monitor = "off"
+monitor_rate = 77
+keys = "reject"
+admin = "fanout"
 [admin]
 bind = "none"
 [log]
@@ -116,6 +122,11 @@ fn every_key_is_read() {
             Bind::Unix("s.sock".into())
         ]
     );
+    assert_eq!(listener.personality, Personality::Cluster);
+    let announced = listener.announce.as_ref().map(ToString::to_string);
+    assert_eq!(announced.as_deref(), Some("slotmux.example.net:7000"));
+    let commands = &config.commands;
+    assert_eq!((commands.monitor, commands.monitor_rate), (false, 77));
     assert_eq!(
         (listener.idle_timeout, listener.tcp_keepalive),
         (Some(Duration::from_secs(300)), None)
@@ -182,6 +193,10 @@ fn every_key_is_read() {
     assert_eq!(
         (topology.refresh, topology.min_interval),
         (Duration::from_secs(60), Duration::from_secs(1))
+    );
+    assert_eq!(
+        (config.commands.keys, config.commands.admin),
+        (Keys::Reject, Administer::Fanout)
     );
     assert_eq!(
         (config.commands.unknown, config.admin.bind),

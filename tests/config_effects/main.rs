@@ -23,6 +23,8 @@ const KEYS: &[(&str, &str)] = &[
     ("server.drain_timeout", "drain.rs"),
     ("listener.name", PROCESS),
     ("listener.bind", LISTENER),
+    ("listener.personality", "cluster_personality.rs"),
+    ("listener.announce", "cluster_personality.rs"),
     ("listener.idle_timeout", LISTENER),
     ("listener.tcp_keepalive", LISTENER),
     ("listener.default_user", USERS),
@@ -76,6 +78,7 @@ const KEYS: &[(&str, &str)] = &[
     ("namespace.ttl.strength", "ttl/blocks.rs"),
     ("namespace.ttl.scripts", "ttl/keys.rs"),
     ("defaults.namespace.unmatched", "ttl/namespaces.rs"),
+    ("defaults.namespace.flush", KEYSPACE),
     ("defaults.namespace.read_only", NAMESPACES),
     ("defaults.namespace.max_key", NAMESPACES),
     ("defaults.namespace.max_value", NAMESPACES),
@@ -93,6 +96,10 @@ const KEYS: &[(&str, &str)] = &[
     ("defaults.namespace.ttl.strength", NAMESPACES),
     ("defaults.namespace.ttl.scripts", NAMESPACES),
     ("commands.unknown", UPSTREAM),
+    ("commands.monitor", "monitor.rs"),
+    ("commands.monitor_rate", "monitor.rs"),
+    ("commands.keys", KEYSPACE),
+    ("commands.admin", KEYSPACE),
     ("admin.bind", PROCESS),
     ("log.level", PROCESS),
     ("log.format", PROCESS),
@@ -100,6 +107,7 @@ const KEYS: &[(&str, &str)] = &[
 
 const CONNECTIONS: &str = "config_effects/connections.rs";
 const ENVIRONMENT: &str = "config_effects/environment.rs";
+const KEYSPACE: &str = "keyspace/settings.rs";
 const LISTENER: &str = "config_effects/listener.rs";
 /// That they reach their namespaces.
 const NAMESPACES: &str = "config/namespaces.rs";

@@ -1,6 +1,7 @@
 //! Real client libraries and Redis' own tools, with nothing set up for slotmux. What each one checks holds for one plain
 //! Redis too, and it runs against one first: so a failure behind slotmux is slotmux'.
 
+mod cluster_rs;
 #[path = "../common/mod.rs"]
 mod common;
 mod first_user;
@@ -11,12 +12,17 @@ mod redis_tools;
 mod server;
 mod tool;
 
+use common::{Proxy, shared_cluster};
 use server::Server;
 use tool::Tool;
 
-#[track_caller]
 fn passes_everywhere(tool: impl Fn() -> Tool) {
-    for server in Server::all() {
+    passes(&Server::all(), tool);
+}
+
+#[track_caller]
+fn passes(servers: &[Server], tool: impl Fn() -> Tool) {
+    for &server in servers {
         let tool = tool().arg("127.0.0.1").arg(server.port.to_string());
         tool.args(server.password).checks(server);
     }
@@ -35,4 +41,32 @@ fn ioredis() {
 #[test]
 fn node_redis() {
     passes_everywhere(|| Tool::node("node_redis.mjs"));
+}
+
+#[test]
+fn redis_py_cluster() {
+    passes(&Server::clusters(), || Tool::python("redis_py_cluster.py"));
+}
+
+#[test]
+fn ioredis_cluster() {
+    passes(&Server::clusters(), || Tool::node("ioredis_cluster.mjs"));
+}
+
+#[test]
+fn node_redis_cluster() {
+    passes(&Server::clusters(), || Tool::node("node_redis_cluster.mjs"));
+}
+
+/// In front of a slotmux of its own: of much traffic a monitor is not shown all.
+#[test]
+fn redis_py_monitor() {
+    let [plain, ..] = Server::all();
+    let proxy = Proxy::start(shared_cluster(), |_| {});
+    let alone = Server {
+        title: "slotmux alone",
+        port: proxy.port(),
+        password: None,
+    };
+    passes(&[plain, alone], || Tool::python("redis_py_monitor.py"));
 }

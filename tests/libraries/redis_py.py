@@ -244,6 +244,41 @@ class Checks:
             equal(await scanned(count=count, _type="string"), names, f"COUNT {count}")
         equal(await scanned(_type="set"), {self.key("scan:set").encode()})
 
+    async def check_watch(self):
+        name = self.key("watched")
+
+        def up(pipe):
+            value = int(pipe.get(name) or 0)
+            pipe.multi()
+            pipe.set(name, value + 1)
+
+        async def up_async(pipe):
+            value = int(await pipe.get(name) or 0)
+            pipe.multi()
+            pipe.set(name, value + 1)
+
+        async def work():
+            client = self.client()
+            for _ in range(25):
+                # Tries again until nobody has come between.
+                await settled(client.transaction(up if self.module is redis else up_async, name))
+
+        if self.module is redis:
+            await asyncio.gather(*[asyncio.to_thread(asyncio.run, work()) for _ in range(4)])
+        else:
+            await asyncio.gather(*[work() for _ in range(4)])
+        equal(await settled(self.client().get(name)), b"100")
+
+    async def check_lock(self):
+        client = self.client()
+        lock, other = (client.lock(self.key("lock"), timeout=PATIENCE) for _ in range(2))
+        equal(await settled(lock.acquire(blocking=False)), True)
+        equal(await settled(other.acquire(blocking=False)), False)
+        equal(await settled(lock.extend(PATIENCE)), True)
+        await settled(lock.release())
+        equal(await settled(other.acquire(blocking=False)), True)
+        await settled(other.release())
+
     async def check_twenty_connections(self):
         async def work(number):
             client = self.client()

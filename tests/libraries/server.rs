@@ -20,6 +20,35 @@ pub struct Server {
 }
 
 impl Server {
+    /// For clients that want a cluster: a node of one, and slotmux that shows itself as one, open and with a password.
+    pub fn clusters() -> [Server; 3] {
+        static ALL: OnceLock<[Proxy; 2]> = OnceLock::new();
+        let [open, locked] = ALL.get_or_init(|| {
+            [None, Some(PASSWORD)].map(|password| {
+                Proxy::start(shared_cluster(), |config| {
+                    config.set("listener.personality", "cluster");
+                    if let Some(password) = password {
+                        config.env("SLOTMUX_PASSWORD", password);
+                    }
+                })
+            })
+        });
+        let server = |title, port, password| Server {
+            title,
+            port,
+            password,
+        };
+        [
+            server("a node", shared_cluster().node(0).port, None),
+            server("slotmux as a cluster", open.port(), None),
+            server(
+                "slotmux as a cluster with a password",
+                locked.port(),
+                Some(PASSWORD),
+            ),
+        ]
+    }
+
     /// All three; the plain one first, because it proves what is run against it.
     pub fn all() -> [Server; 3] {
         static ALL: OnceLock<(LocalServer, Proxy)> = OnceLock::new();

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use slotmux::demo::server::{LocalServer, ServerOptions};
 use slotmux::slot::slot_of;
 
 use super::common::{PATIENCE, Proxy, Value, calm_cluster, poll_until, shared_cluster};
@@ -60,6 +61,51 @@ fn what_a_namespace_refuses_aborts() {
             .error()
             .contains("EXEC without MULTI")
     );
+}
+
+/// In front of one server its keyspace is the whole one.
+#[test]
+fn one_server_runs_what_asks_for_the_whole_keyspace_inside() {
+    let server = LocalServer::start(&ServerOptions::default()).expect("a server");
+    let proxy = Proxy::start_before(&server, |config| config.set("log.level", "warn"));
+    let mut client = proxy.client();
+    client.call(&["SET", "before", "1"]);
+    let reply = transaction(
+        &mut client,
+        &[
+            "FLUSHALL",
+            "SET k 1",
+            "DBSIZE",
+            "KEYS *",
+            "RANDOMKEY",
+            "SCAN 0",
+        ],
+    );
+    let key = Value::bulk("k");
+    assert_eq!(
+        reply.items(),
+        [
+            Value::ok(),
+            Value::ok(),
+            Value::Integer(1),
+            Value::Array(vec![key.clone()]),
+            key.clone(),
+            Value::Array(vec![Value::bulk("0"), Value::Array(vec![key])])
+        ]
+    );
+}
+
+#[test]
+fn hello_is_answered_inside_as_long_as_the_protocol_stays() {
+    let proxy = with_namespaces(&[]);
+    for (mut client, protocol) in [(proxy.client(), "2"), (proxy.client_resp3(), "3")] {
+        let versioned = format!("HELLO {protocol} SETNAME inside");
+        let reply = transaction(&mut client, &["HELLO", &versioned, "CLIENT GETNAME"]);
+        let items = reply.items();
+        assert_eq!(items[0], items[1]);
+        assert!(!matches!(items[0], Value::Error(_)), "{items:?}");
+        assert_eq!(items[2], Value::bulk("inside"));
+    }
 }
 
 #[test]

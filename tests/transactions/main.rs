@@ -5,7 +5,11 @@ mod common;
 
 mod body;
 mod faults;
+mod scripts;
 mod slots;
+mod watch;
+mod watch_faults;
+mod watch_pool;
 
 use common::{Proxy, RawClient, Value, shared_cluster};
 use toml::Table;

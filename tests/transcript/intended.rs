@@ -60,6 +60,16 @@ pub const LOOSE: &[(&str, Likeness, &str)] = &[
     ("INFO", Type, OWN_FIGURES),
     ("RANDOMKEY", Type, HASH_SEED),
     ("LASTSAVE", Type, CLOCK),
+    ("ACL CAT", Unordered, HASH_SEED),
+    ("ACL GENPASS", Type, OWN_FIGURES),
+    ("FUNCTION DUMP", Type, HASH_SEED),
+    ("FUNCTION LIST", UnorderedWithin, HASH_SEED),
+    ("LATENCY HISTOGRAM", Type, CLOCK),
+    ("MEMORY DOCTOR", Type, NODE_OVERHEAD),
+    ("MEMORY MALLOC-STATS", Type, NODE_OVERHEAD),
+    ("MEMORY STATS", Type, NODE_OVERHEAD),
+    ("SLOWLOG GET", Type, CLOCK),
+    ("SLOWLOG LEN", Type, CLOCK),
 ];
 
 const HASH_SEED: &str = "the order follows a hash seed that every Redis process draws anew";
@@ -130,34 +140,17 @@ pub const NOT_YET: &[(&str, &str)] = &[
     ("XREADGROUP GROUP g c BLOCK 0 STREAMS k >", BLOCKING),
     ("WAIT 0 0", BLOCKING),
     (
-        "MONITOR",
-        "ERR slotmux: '%' is refused: it is not supported yet",
-    ),
-    ("WATCH k", "ERR slotmux: WATCH is not supported yet"),
-    (
         "CLIENT TRACKING ON",
         "ERR slotmux: CLIENT TRACKING is not supported yet",
     ),
-    ("CLIENT PAUSE 1", PAUSE),
-    ("CLIENT UNPAUSE", PAUSE),
-    ("CONFIG RESETSTAT", EVERY_NODE),
-    ("CONFIG SET maxmemory 0", EVERY_NODE),
-    ("FUNCTION DUMP", EVERY_NODE),
-    ("FUNCTION LIST", EVERY_NODE),
-    ("FUNCTION RESTORE x", EVERY_NODE),
 ];
 
 const BLOCKING: &str = "ERR slotmux: '%' is refused: blocking commands are not supported yet";
-const PAUSE: &str = "ERR slotmux: CLIENT PAUSE and UNPAUSE are not supported yet";
-const EVERY_NODE: &str = "ERR slotmux: '%' is refused: \
-    it needs an answer from every node, and these cannot be joined yet";
 
 /// What slotmux refuses for good: it is about one server, or would leave a trace in a shared connection.
 pub const REFUSED: &[(&str, &str)] = &[
-    ("ACL CAT", ONE_NODE),
     ("ACL DELUSER x", ONE_NODE),
     ("ACL DRYRUN default get x", ONE_NODE),
-    ("ACL GENPASS", ONE_NODE),
     ("ACL GETUSER default", ONE_NODE),
     ("ACL LIST", ONE_NODE),
     ("ACL LOAD", ONE_NODE),
@@ -165,36 +158,20 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("ACL SAVE", ONE_NODE),
     ("ACL SETUSER x", ONE_NODE),
     ("ACL USERS", ONE_NODE),
-    ("BGREWRITEAOF", ONE_NODE),
-    ("CONFIG REWRITE", ONE_NODE),
-    ("DEBUG SLEEP 0", ONE_NODE),
     ("debug segfault", ONE_NODE),
     ("FAILOVER", ONE_NODE),
-    ("FUNCTION KILL", ONE_NODE),
-    ("FUNCTION STATS", ONE_NODE),
-    ("LATENCY DOCTOR", ONE_NODE),
-    ("LATENCY GRAPH x", ONE_NODE),
-    ("LATENCY HISTOGRAM", ONE_NODE),
-    ("LATENCY HISTORY x", ONE_NODE),
-    ("LATENCY LATEST", ONE_NODE),
-    ("LATENCY RESET", ONE_NODE),
-    ("MEMORY DOCTOR", ONE_NODE),
-    ("MEMORY MALLOC-STATS", ONE_NODE),
-    ("MEMORY PURGE", ONE_NODE),
-    ("MEMORY STATS", ONE_NODE),
-    ("MODULE LIST", ONE_NODE),
     ("MODULE LOAD x", ONE_NODE),
     ("MODULE LOADEX x", ONE_NODE),
     ("MODULE UNLOAD x", ONE_NODE),
     ("PFSELFTEST", ONE_NODE),
     ("REPLICAOF NO ONE", ONE_NODE),
-    ("SCRIPT KILL", ONE_NODE),
     ("Shutdown", ONE_NODE),
     ("SLAVEOF NO ONE", ONE_NODE),
-    ("SLOWLOG GET", ONE_NODE),
-    ("SLOWLOG LEN", ONE_NODE),
-    ("SLOWLOG RESET", ONE_NODE),
-    ("SWAPDB 0 1", ONE_NODE),
+    ("SWAPDB 0 1", ONE_DATABASE),
+    ("CONFIG RESETSTAT", ADMIN),
+    ("CONFIG REWRITE", ADMIN),
+    ("CONFIG SET maxmemory 0", ADMIN),
+    ("DEBUG SLEEP 0", ADMIN),
     ("PSYNC ? -1", BETWEEN_NODES),
     ("REPLCONF", BETWEEN_NODES),
     ("RESTORE-ASKING k 0 x", BETWEEN_NODES),
@@ -204,6 +181,9 @@ pub const REFUSED: &[(&str, &str)] = &[
 
 const ONE_NODE: &str =
     "ERR slotmux: '%' is refused: it concerns a single server; send it to that server directly";
+const ONE_DATABASE: &str = "ERR slotmux: '%' is refused: a cluster has one database only";
+const ADMIN: &str = "ERR slotmux: '%' is refused: \
+    it administers the nodes, and commands.admin = \"reject\"; \"fanout\" sends it";
 const BETWEEN_NODES: &str = "ERR slotmux: '%' is refused: only servers send it to each other";
 const CONNECTION_STATE: &str = "ERR slotmux: '%' is refused: \
     it changes the state of a connection that is shared with other clients";
@@ -223,6 +203,26 @@ pub const NEVER_SUCCEEDS: &[(&str, &str)] = &[
     (
         "bgsave",
         "a second one while the first still saves is refused; tests/keyspace has it",
+    ),
+    (
+        "bgrewriteaof",
+        "a second one while the first still runs is refused; tests/keyspace has it",
+    ),
+    (
+        "script|kill",
+        "nothing runs; tests/keyspace/functions.rs has it",
+    ),
+    (
+        "function|kill",
+        "nothing runs; tests/keyspace/functions.rs has it",
+    ),
+    (
+        "latency|graph",
+        "no latency is measured; tests/keyspace/reports.rs has it",
+    ),
+    (
+        "function|restore",
+        "its payload is binary; tests/keyspace/functions.rs has it",
     ),
     (
         "object|freq",

@@ -2,14 +2,15 @@
 
 pub(super) use super::super::keys::KeySpec;
 pub(super) use super::super::route::Merge::{
-    AllOk, AllTrue, Concat, Drawn, Elements, First, Least, Names, Patterns, Subscribers, Sum,
+    AllOk, AllTrue, AnyOk, Concat, Drawn, Elements, First, Histogram, History, Latest, Least,
+    Names, Newest, Patterns, Running, Subscribers, Sum, Texts, Totals,
 };
 pub(super) use super::super::route::Route::{
-    AllPrimaries, Answer, AnyNode, Blocking, Keyed, Publish, Refused, Scan, Split, Subscribe,
+    AllNodes, AllPrimaries, Answer, AnyNode, Blocking, Debug, Keyed, Publish, Refused, Scan, Split,
     Transaction,
 };
 pub(super) use super::super::route::{
-    Answer as A, BETWEEN_NODES, CONNECTION_STATE, EVERY_NODE, ONE_NODE, Route,
+    Answer as A, BETWEEN_NODES, CONNECTION_STATE, EVERY_NODE, ONE_DATABASE, ONE_NODE, Route,
 };
 pub(super) use super::super::{Command, Flags};
 use super::PackedName;

@@ -25,15 +25,15 @@ pub(super) static TRANSACTIONS: &[Command] = &[
 
 #[rustfmt::skip]
 static FUNCTION_SUBCOMMANDS: &[Command] = &[
-    cmd("function|delete",   3, NONE, AllPrimaries(AllOk), "7.0.0", "write noscript"),
-    cmd("function|dump",     2, NONE, Refused(EVERY_NODE), "7.0.0", "noscript"),
-    cmd("function|flush",   -2, NONE, AllPrimaries(AllOk), "7.0.0", "write noscript"),
-    cmd("function|help",     2, NONE, AnyNode,             "7.0.0", "loading stale"),
-    cmd("function|kill",     2, NONE, Refused(ONE_NODE),   "7.0.0", "noscript allow_busy"),
-    cmd("function|list",    -2, NONE, Refused(EVERY_NODE), "7.0.0", "noscript"),
-    cmd("function|load",    -3, NONE, AllPrimaries(First), "7.0.0", "write denyoom noscript"),
-    cmd("function|restore", -3, NONE, Refused(EVERY_NODE), "7.0.0", "write denyoom noscript"),
-    cmd("function|stats",    2, NONE, Refused(ONE_NODE),   "7.0.0", "noscript allow_busy"),
+    cmd("function|delete",   3, NONE, AllPrimaries(AllOk),   "7.0.0", "write noscript"),
+    cmd("function|dump",     2, NONE, AnyNode,               "7.0.0", "noscript"),
+    cmd("function|flush",   -2, NONE, AllPrimaries(AllOk),   "7.0.0", "write noscript"),
+    cmd("function|help",     2, NONE, AnyNode,               "7.0.0", "loading stale"),
+    cmd("function|kill",     2, NONE, AllPrimaries(AnyOk),   "7.0.0", "noscript allow_busy"),
+    cmd("function|list",    -2, NONE, AnyNode,               "7.0.0", "noscript"),
+    cmd("function|load",    -3, NONE, AllPrimaries(First),   "7.0.0", "write denyoom noscript"),
+    cmd("function|restore", -3, NONE, AllPrimaries(AllOk),   "7.0.0", "write denyoom noscript"),
+    cmd("function|stats",    2, NONE, AllPrimaries(Running), "7.0.0", "noscript allow_busy"),
 ];
 
 #[rustfmt::skip]
@@ -42,7 +42,7 @@ static SCRIPT_SUBCOMMANDS: &[Command] = &[
     cmd("script|exists", -3, NONE, AllPrimaries(AllTrue),     "2.6.0",        "noscript stale"),
     cmd("script|flush",  -2, NONE, AllPrimaries(AllOk),       "2.6.0",        "noscript stale"),
     cmd("script|help",    2, NONE, AnyNode,                   "5.0.0",        "loading stale"),
-    cmd("script|kill",    2, NONE, Refused(ONE_NODE),         "2.6.0",        "noscript allow_busy"),
+    cmd("script|kill",    2, NONE, AllPrimaries(AnyOk),       "2.6.0",        "noscript allow_busy"),
     cmd("script|load",    3, NONE, AllPrimaries(First),       "2.6.0",        "noscript stale"),
     cmd("script|show",    3, NONE, Refused(EVERY_NODE),       "valkey 8.0.0", "noscript stale"),
 ];

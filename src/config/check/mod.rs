@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::problem::{Origin, Problem, Reading};
 use super::units::{show_duration, show_size};
-use super::{Addr, Bind, Config, Ttl};
+use super::{Addr, Bind, Config, Personality, Ttl};
 
 /// Notes every contradiction. `defaults` is the policy that namespaces inherit.
 pub(super) fn check(config: &Config, defaults: &Ttl, reading: &mut Reading) {
@@ -75,6 +75,16 @@ fn listeners(config: &Config, reading: &mut Reading) {
             let [soft, hard] =
                 [soft, listener.limits.output_hard].map(|size| show_size(size as u64));
             let text = format!("listener.limits.output_soft: {soft} is above output_hard, {hard}");
+            reading.problem(&at, text);
+        }
+        let is_unix = |bind: &Bind| matches!(bind, Bind::Unix(_));
+        if listener.personality == Personality::Cluster
+            && listener.announce.is_none()
+            && listener.bind.iter().any(is_unix)
+        {
+            let at = origin(reading, &[&format!("listener[{i}].personality")]);
+            let text = "listener.personality: clients of a Unix socket can't be told where the cluster is; set \
+                        listener.announce, or give the socket a listener of its own";
             reading.problem(&at, text);
         }
         let user_key = format!("listener[{i}].default_user");

@@ -71,7 +71,7 @@ pub(super) fn warn(config: &Config, reading: &mut Reading) {
     }
     if config.namespaces.is_empty()
         && let Some(origin) = reading
-            .first_below("defaults.namespace.", &["unmatched", "multi"])
+            .first_below("defaults.namespace.", &["unmatched", "flush", "multi"])
             .cloned()
     {
         reading.warn(

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{GIB, KIB, MIB, MS, SECOND, YEAR};
-use crate::config::read::{binds, output_soft, secrets};
+use crate::config::read::{announce, binds, output_soft, secrets};
 use crate::config::section::{Key, key, list, put, section, set_section};
-use crate::config::show::{or_word, redacted, show_section, text, texts};
+use crate::config::show::{choice, or_word, redacted, show_section, text, texts};
 use crate::config::units::{show_duration, show_size};
-use crate::config::{ClientLimits, Listener, User};
+use crate::config::{ClientLimits, Listener, Personality, User};
 
 /// The kernel's own bound on TCP_KEEPIDLE.
 const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
@@ -24,6 +24,16 @@ pub(super) const LISTENER: &[Key<Listener>] = &[
         "bind",
         |l, v, r| put(&mut l.bind, binds(v, r)),
         |l| texts(l.bind.iter().map(ToString::to_string)),
+    ),
+    key(
+        "personality",
+        |l, v, r| put(&mut l.personality, v.choice(PERSONALITIES, r)),
+        |l| choice(PERSONALITIES, &l.personality),
+    ),
+    key(
+        "announce",
+        |l, v, r| put(&mut l.announce, announce(v, r)),
+        |l| or_word(l.announce.as_ref(), "none", |addr| text(&addr.to_string())),
     ),
     key(
         "idle_timeout",
@@ -51,6 +61,11 @@ pub(super) const LISTENER: &[Key<Listener>] = &[
         |at, out| list(LIMITS, at, out),
         |l, at, out| show_section(&l.limits, LIMITS, at, out),
     ),
+];
+
+const PERSONALITIES: &[(&str, Personality)] = &[
+    ("standalone", Personality::Standalone),
+    ("cluster", Personality::Cluster),
 ];
 
 const LIMITS: &[Key<ClientLimits>] = &[

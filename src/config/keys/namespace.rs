@@ -8,7 +8,8 @@ use crate::config::section::{Key, inherited, key, list, put, section, set_sectio
 use crate::config::show::{choice, or_word, show_section, text, texts};
 use crate::config::units::{show_duration, show_size};
 use crate::config::{
-    JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, Scripts, Strength, Ttl, Unmatched,
+    Flush, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, Scripts, Strength, Ttl,
+    Unmatched,
 };
 
 use std::ops::RangeInclusive;
@@ -165,6 +166,7 @@ const MULTIS: &[(&str, Multi)] = &[
     ("split-readonly", Multi::SplitReadonly),
     ("split", Multi::Split),
 ];
+const FLUSHES: &[(&str, Flush)] = &[("cluster", Flush::Cluster), ("reject", Flush::Reject)];
 const UNMATCHED: &[(&str, Unmatched)] = &[
     ("allow", Unmatched::Allow),
     ("read-only", Unmatched::ReadOnly),
@@ -184,6 +186,12 @@ const DEFAULTS_NAMESPACE: &[Key<Draft>] = &[
         "unmatched",
         |d, v, r| put(&mut d.config.unmatched, v.choice(UNMATCHED, r)),
         |d| choice(UNMATCHED, &d.config.unmatched),
+    ),
+    // These commands concern all namespaces at once, so none has a word of its own.
+    key(
+        "flush",
+        |d, v, r| put(&mut d.config.commands.flush, v.choice(FLUSHES, r)),
+        |d| choice(FLUSHES, &d.config.commands.flush),
     ),
     inherited("read_only", |d, v, r| {
         put(&mut d.defaults.read_only, boolean(v, r))

@@ -7,7 +7,7 @@ use crate::config::section::{Key, key, put};
 use crate::config::show::{choice, or_word, text};
 use crate::config::units::{show_duration, show_size};
 use crate::config::value::Value;
-use crate::config::{Admin, Commands, Format, Log, Server, Unknown};
+use crate::config::{Admin, Administer, Commands, Format, Keys, Log, Server, Unknown};
 
 pub(super) const SERVER: &[Key<Server>] = &[
     key(
@@ -42,12 +42,41 @@ pub(super) const SERVER: &[Key<Server>] = &[
     ),
 ];
 
-pub(super) const COMMANDS: &[Key<Commands>] = &[key(
-    "unknown",
-    |c, v, r| put(&mut c.unknown, v.choice(UNKNOWN, r)),
-    |c| choice(UNKNOWN, &c.unknown),
-)];
+pub(super) const COMMANDS: &[Key<Commands>] = &[
+    key(
+        "unknown",
+        |c, v, r| put(&mut c.unknown, v.choice(UNKNOWN, r)),
+        |c| choice(UNKNOWN, &c.unknown),
+    ),
+    key(
+        "monitor",
+        |c, v, r| put(&mut c.monitor, v.choice(SWITCH, r)),
+        |c| choice(SWITCH, &c.monitor),
+    ),
+    key(
+        "monitor_rate",
+        |c, v, r| put(&mut c.monitor_rate, v.integer(1..=10_000_000, r)),
+        |c| c.monitor_rate.to_string(),
+    ),
+    key(
+        "keys",
+        |c, v, r| put(&mut c.keys, v.choice(KEYS, r)),
+        |c| choice(KEYS, &c.keys),
+    ),
+    key(
+        "admin",
+        |c, v, r| put(&mut c.admin, v.choice(ADMINISTER, r)),
+        |c| choice(ADMINISTER, &c.admin),
+    ),
+];
 
+const SWITCH: &[(&str, bool)] = &[("on", true), ("off", false)];
+
+const KEYS: &[(&str, Keys)] = &[("fanout", Keys::Fanout), ("reject", Keys::Reject)];
+const ADMINISTER: &[(&str, Administer)] = &[
+    ("reject", Administer::Reject),
+    ("fanout", Administer::Fanout),
+];
 const UNKNOWN: &[(&str, Unknown)] = &[("learn", Unknown::Learn), ("reject", Unknown::Reject)];
 
 pub(super) const ADMIN: &[Key<Admin>] = &[key(

@@ -51,7 +51,9 @@ fn body_of(lines: &str, policies: &Policies, is_one_node: bool) -> Result<Body, 
     let knowledge = Knowledge {
         learned: None,
         is_one_node,
+        as_cluster: false,
         policies,
+        commands: &crate::config::Commands::default(),
         now: || 0,
     };
     body(&requests, &knowledge)

@@ -122,4 +122,64 @@ EXEC
 MULTI x
 WATCH
 UNWATCH x
+
+WATCH {m}a
+GET {m}a
+MULTI
+SET {m}a 7
+GET {m}a
+EXEC
+
+WATCH {m}a {m}b
+SET {m}b by-itself
+MULTI
+SET {m}a 8
+EXEC
+GET {m}a
+
+WATCH {m}a
+SET {m}a 9
+UNWATCH
+MULTI
+GET {m}a
+UNWATCH
+EXEC
+
+WATCH {m}a
+SET {m}a 10
+WATCH {m}b
+MULTI
+EXEC
+MULTI
+EXEC
+
+WATCH {m}a
+MULTI
+GET {m}a
+DISCARD
+SET {m}a 11
+MULTI
+GET {m}a
+EXEC
+
+WATCH {m}a
+SET {m}a 12
+MULTI
+NOSUCHCOMMAND
+EXEC
+MULTI
+GET {m}a
+EXEC
+
+WATCH {m}a
+SET {m}a 13
+EXEC
+MULTI
+EXEC
+
+WATCH {m}a
+MULTI
+PING
+ECHO x
+EXEC
 "##;

@@ -1,15 +1,21 @@
 //! Commands about all keys at once, over a cluster of the test's own as if it were one Redis.
 
+#[path = "../common/mod.rs"]
 mod common;
+
+mod functions;
+mod info;
+mod reports;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{PATIENCE, Proxy, Value, calm_cluster, poll_until};
+use common::{PATIENCE, Proxy, Value, calm_cluster, poll_until, shared_cluster};
 use slotmux::demo::cluster::LocalCluster;
 use slotmux::slot::slot_of;
 
 /// A key on this primary.
-fn key_on(cluster: &LocalCluster, node: usize, from: usize) -> String {
+pub fn key_on(cluster: &LocalCluster, node: usize, from: usize) -> String {
     let is_there =
         |key: &String| cluster.primary_of_slot(slot_of(key.as_bytes()).0).ok() == Some(node);
     (from..)
@@ -80,4 +86,62 @@ fn every_primary_saves() {
     let least = (0..3).map(saved).min().expect("three");
     assert_eq!(client.call(&["LASTSAVE"]), Value::Integer(least));
     assert_eq!(client.call(&["SAVE"]), Value::ok());
+    assert_eq!(
+        client.call(&["BGREWRITEAOF"]),
+        Value::Simple("Background append only file rewriting started".into())
+    );
+}
+
+/// A key that is missing from a sum is worse than an error.
+#[test]
+fn while_a_node_is_down_nothing_is_said_of_all_keys() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("cluster.timeouts.command", "700ms");
+    });
+    let mut client = proxy.client();
+    client.call(&["SET", &key_on(&cluster, 0, 0), "1"]);
+    cluster.kill(1);
+    // First the command waits for the connection, then the node is given up.
+    for _ in 0..2 {
+        for words in [
+            &["DBSIZE"][..],
+            &["KEYS", "*"],
+            &["RANDOMKEY"],
+            &["FLUSHALL"],
+        ] {
+            let reply = client.call(words);
+            assert!(reply.error().contains("slotmux"), "{words:?} {reply:?}");
+        }
+    }
+    assert_eq!(client.call(&["PING"]), Value::Simple("PONG".into()));
+}
+
+/// SORT takes the patterns that a cluster takes, and its words are the node's.
+#[test]
+fn sort_is_the_nodes_own() {
+    let cluster = shared_cluster();
+    let proxy = common::shared_proxy();
+    let mut client = proxy.client();
+    let node = cluster
+        .primary_of_slot(slot_of(b"{s}list").0)
+        .expect("a node");
+    let mut direct = common::RawClient::connect(cluster.node(node).port);
+    client.call(&["RPUSH", "{s}list", "3", "1", "2"]);
+    for line in [
+        "SORT {s}list",
+        "SORT {s}list BY nosort",
+        "SORT {s}list BY nosort GET #",
+        "SORT {s}list BY w_* GET #",
+        "SORT {s}list GET w_*",
+        "SORT {s}list GET # DESC LIMIT 0 2",
+        "SORT_RO {s}list BY nosort GET #",
+        "SORT_RO {s}list BY w_*",
+        "SORT {s}list STORE {s}sorted",
+        "SORT {s}list FOO",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(client.call(&words), direct.call(&words), "{line}");
+    }
+    client.call(&["DEL", "{s}list", "{s}sorted"]);
 }

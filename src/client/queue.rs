@@ -1,0 +1,60 @@
+//! What a client has sent since its MULTI, kept until EXEC.
+
+/// The requests between MULTI and EXEC.
+#[derive(Debug, Default)]
+pub struct Queue {
+    /// One behind the other.
+    pub(super) bytes: Vec<u8>,
+    /// Where each request ends.
+    pub(super) ends: Vec<u32>,
+    /// Whether a request was refused: EXEC then runs nothing.
+    pub(super) is_aborted: bool,
+}
+
+impl Queue {
+    /// Bytes that it holds.
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.ends.len() * size_of::<u32>()
+    }
+
+    /// Whether it holds no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Each request.
+    pub(super) fn requests(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let request = &self.bytes[start..end as usize];
+            start = end as usize;
+            request
+        })
+    }
+
+    /// Forgets all of them.
+    pub(super) fn abort(&mut self) {
+        *self = Queue {
+            is_aborted: true,
+            ..Queue::default()
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_gives_back_what_it_was_given() {
+        let mut queue = Queue::default();
+        for request in ["ab", "", "cde"] {
+            queue.bytes.extend_from_slice(request.as_bytes());
+            queue.ends.push(queue.bytes.len() as u32);
+        }
+        let requests: Vec<&[u8]> = queue.requests().collect();
+        assert_eq!(requests, [&b"ab"[..], b"", b"cde"]);
+        queue.abort();
+        assert!(queue.is_empty() && queue.is_aborted);
+    }
+}

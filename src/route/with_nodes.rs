@@ -1,0 +1,51 @@
+//! INFO and CONFIG GET: asked of every primary, and answered with what slotmux says of itself and they say of the data.
+//!
+//! A node that does not answer costs INFO its part of the figures, never the reply: INFO is what people look at when a node
+//! is down.
+
+use std::rc::Rc;
+
+use crate::client::Client;
+use crate::client::dispatch::{Taken, answer_here, own_answer};
+use crate::client::request::Request;
+use crate::command::{Answer, Command, Merge};
+use crate::resp::write;
+use crate::worker::Worker;
+
+use super::broadcast::{Fan, fan_out};
+use super::gather::Known;
+use super::whole::Reach;
+
+/// Takes a request that slotmux answers with what the primaries say.
+pub fn answer_with_nodes(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    what: Answer,
+    command: &Command,
+    request: &Request,
+) -> Taken {
+    let primaries = worker.primaries();
+    if primaries.is_empty() {
+        return answer_here(worker, client, what, command, request);
+    }
+    let mut own = Vec::new();
+    own_answer(worker, client, what, command, request, &mut own);
+    let mut everything = Vec::new();
+    let (known, bytes) = match what {
+        // Servers before 7.0 take one section.
+        Answer::Info if request.argc() > 2 => {
+            write::request(&mut everything, &[b"INFO", b"everything"]);
+            (Known::Info(own), &everything[..])
+        }
+        Answer::Info => (Known::Info(own), request.bytes),
+        _ => (Known::Settings(own), request.bytes),
+    };
+    let fan = Fan {
+        merge: Merge::First,
+        write: false,
+        reach: Reach::Primaries,
+        known,
+        bytes,
+    };
+    fan_out(worker, client, request, fan, &primaries)
+}
