@@ -117,6 +117,8 @@ worker_stats! {
     Counter transactions_failed: "Transactions in one slot that failed as a whole",
     Counter transactions_split: "Transactions over several slots, which were run slot by slot",
     Counter transactions_split_failed: "Transactions over several slots of which a part failed",
+    Gauge subscriptions: "Subscriptions of clients: channels, patterns and shard channels",
+    Counter messages: "Messages of channels that were given to clients",
     Counter monitor_missed: "Commands that were not shown to a monitoring client",
     Counter protocol_errors: "Clients closed for malformed requests",
     Counter limit_closes: "Clients closed for exceeding a limit",

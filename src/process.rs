@@ -17,6 +17,8 @@ use crate::monitor::Feed;
 use crate::observed::Example;
 use crate::pause::Pausing;
 use crate::policy::{NamespaceId, Policies};
+use crate::pubsub::Kind;
+use crate::pubsub::census::Census;
 use crate::scripts::Scripts;
 use crate::transport::Accepted;
 use crate::unmatched::Seen;
@@ -76,6 +78,8 @@ pub struct Process {
     pub refresh: RefreshHandle,
     /// Scripts that clients have shown.
     pub scripts: Scripts,
+    /// Who listens to which channels.
+    pub census: Census,
     /// Bytes that the clients of all workers may hold.
     pub memory_limit: usize,
     /// 40 hexadecimal digits, new at every start.
@@ -118,6 +122,7 @@ impl Process {
             topology,
             refresh,
             scripts: Scripts::default(),
+            census: Census::default(),
             memory_limit,
             max_clients: AtomicUsize::new(max_clients),
             run_id,
@@ -236,6 +241,8 @@ impl answer::Process for Process {
             shards: topology.shards.len() as u64,
             nodes: topology.nodes().count() as u64,
             upstream_connections: self.sum(|stats| &stats.upstream_connections),
+            channels: self.census.names(Kind::Channel) as u64,
+            patterns: self.census.names(Kind::Pattern) as u64,
         }
     }
 }

@@ -16,8 +16,9 @@ const MEMORY_SHARE: u64 = 2;
 pub fn max_clients(config: &Config, nodes: usize) -> usize {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     let connections = &config.cluster.connections;
-    // Two protocols, and room for a cluster that grows.
-    let per_node = 2 * connections.shared * config.server.workers + connections.dedicated_max;
+    // Two protocols and subscriptions, and room for a cluster that grows.
+    let per_worker = 2 * connections.shared + 1;
+    let per_node = per_worker * config.server.workers + connections.dedicated_max;
     let upstream = (nodes.max(1) * 2 * per_node) as u64;
     let listeners = config
         .listeners

@@ -43,6 +43,7 @@ pub async fn run(worker: Rc<Worker>) {
             check_health(&worker, &lane, now);
             in_flight += lane.in_flight();
         }
+        worker.hub.sweep(&worker, now);
         worker.stats.in_flight.set(in_flight as u64);
         worker.memory.show(&worker.stats.client_buffer_bytes);
         worker.close_lingering(now);
@@ -79,6 +80,7 @@ impl Worker {
         let idle = self.config.listeners[usize::from(client.listener)].idle_timeout;
         let is_idle = idle.is_some_and(|idle| client.is_quiet_for(ticks(idle), now))
             && client.in_flight() == 0
+            && !client.is_subscriber()
             && !client.waits_for_slotmux()
             && !client.is_monitor()
             && client.phase() == Phase::Open;

@@ -23,6 +23,7 @@ use crate::observed::Observed;
 use crate::pause::ClientPause;
 use crate::pool::{Buffers, HeldPool, Memory};
 use crate::process::Process;
+use crate::pubsub::hub::Hub;
 use crate::resp::{Limits, Span};
 use crate::route::Knowledge;
 use crate::route::big_replies::BigReplies;
@@ -89,6 +90,8 @@ pub struct Worker {
     pub waiting: RefCell<VecDeque<Waiting>>,
     /// Whether a task looks after them.
     pub waiting_is_looked_after: Cell<bool>,
+    /// Its clients' subscriptions.
+    pub hub: Hub,
     /// Whether requests are held or shown just now: the one thing that is looked at for each of them.
     pub attention: Cell<bool>,
     /// `CLIENT PAUSE`.
@@ -161,6 +164,7 @@ impl Worker {
             client_pause: ClientPause::default(),
             monitors: Monitors::default(),
             waiting_is_looked_after: Cell::new(false),
+            hub: Hub::default(),
             clients: RefCell::default(),
             lingering: RefCell::default(),
             is_draining: Cell::new(false),
@@ -212,6 +216,7 @@ impl Worker {
             reroute(self, &lane);
         }
         self.retire_unneeded_lanes();
+        self.hub.reconcile(self);
         if is_known {
             self.found_upstream();
         }
@@ -225,6 +230,11 @@ impl Worker {
     /// The nodes that a command for the whole keyspace goes to.
     pub fn primaries(&self) -> Vec<NodeId> {
         self.primaries.borrow().clone()
+    }
+
+    /// Whether this is one of them.
+    pub fn is_primary(&self, node: NodeId) -> bool {
+        self.primaries.borrow().contains(&node)
     }
 
     /// The nodes that a command for all of them reaches.

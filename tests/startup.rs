@@ -99,6 +99,7 @@ fn without_an_upstream_commands_are_refused_after_their_deadline() {
         &["RENAME", "a", "b"],
         &["DBSIZE"],
         &["PUBLISH", "channel", "message"],
+        &["SUBSCRIBE", "channel"],
         &["NOSUCHCOMMAND"],
     ] {
         let reply = client.call(words);
@@ -111,7 +112,6 @@ fn without_an_upstream_commands_are_refused_after_their_deadline() {
     for (words, said) in [
         (&["GET"][..], "ERR wrong number of arguments"),
         (&["CLIENT", "NOSUCH"], "ERR unknown subcommand"),
-        (&["SUBSCRIBE", "news"], "ERR "),
     ] {
         let reply = client.call(words);
         assert!(reply.error().starts_with(said), "{words:?}: {reply:?}");

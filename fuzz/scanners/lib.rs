@@ -8,5 +8,6 @@ pub mod command;
 pub mod config;
 #[path = "../../src/policy/mod.rs"]
 pub mod policy;
+pub mod pubsub;
 #[path = "../../src/resp/mod.rs"]
 pub mod resp;

@@ -26,7 +26,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// What `CLIENT LIST TYPE` and `CLIENT KILL TYPE` tell apart. Clients of slotmux are all normal as yet.
+/// What `CLIENT LIST TYPE` and `CLIENT KILL TYPE` tell apart. slotmux has no links of its own among its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientKind {
     /// Any other client.
@@ -95,6 +95,8 @@ pub struct ClientLine<'a> {
     pub command: &'a str,
     /// The protocol it speaks.
     pub protocol: Protocol,
+    /// How many channels, patterns and shard channels it listens to.
+    pub subscriptions: [usize; 3],
 }
 
 /// A buffer in figures.
@@ -115,7 +117,15 @@ impl ClientLine<'_> {
 
     /// What `TYPE` filters see.
     pub fn kind(&self) -> ClientKind {
-        ClientKind::Normal
+        if self.is_subscriber() {
+            ClientKind::PubSub
+        } else {
+            ClientKind::Normal
+        }
+    }
+
+    fn is_subscriber(&self) -> bool {
+        self.subscriptions != [0; 3]
     }
 
     /// Appends the line with its line feed.
@@ -136,6 +146,7 @@ impl ClientLine<'_> {
                 self.session
                     .is_some_and(|session| session.monitor.is_some()),
             ),
+            ('P', self.is_subscriber()),
             ('x', self.multi.is_some()),
             ('b', self.held || self.blocked),
             ('c', self.closing),
@@ -169,8 +180,12 @@ impl fmt::Display for ClientLine<'_> {
             self.idle,
         )?;
         self.write_flags(f)?;
-        // One database and no subscriptions.
-        f.write_str(" db=0 sub=0 psub=0 ssub=0 multi=")?;
+        let [channels, patterns, shards] = self.subscriptions;
+        // There is one database.
+        write!(
+            f,
+            " db=0 sub={channels} psub={patterns} ssub={shards} multi="
+        )?;
         match self.multi {
             Some(commands) => write!(f, "{commands}")?,
             None => f.write_str("-1")?,

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use super::{Facts, Host, Request, Subject, c_string, glob, help};
+use super::{Facts, Host, Request, Subject, c_string, help};
 use crate::config::Bind;
+use crate::glob;
 use crate::resp::write;
 
 /// `CONFIG GET` and `CONFIG HELP`

@@ -7,8 +7,14 @@ use crate::client::session::ReplyMode;
 use crate::command;
 use crate::resp::{Protocol, number, write};
 
-pub(super) fn ping(request: Request<'_>, out: &mut Vec<u8>) {
+pub(super) fn ping(request: Request<'_>, subject: &Subject<'_>, out: &mut Vec<u8>) {
     match request.len() {
+        // It has to look like a message, as everything that such a client gets.
+        1 | 2 if subject.is_subscriber && subject.protocol == Protocol::Resp2 => {
+            write::array(out, 2);
+            write::bulk(out, b"pong");
+            write::bulk(out, request.get(1));
+        }
         1 => write::simple(out, "PONG"),
         2 => write::bulk(out, request.get(1)),
         // The table lets any number pass, as Redis' own does.

@@ -53,6 +53,10 @@ pub struct Facts {
     pub nodes: u64,
     /// Connections to nodes now.
     pub upstream_connections: u64,
+    /// Channels that clients listen to.
+    pub channels: u64,
+    /// Patterns that clients listen to.
+    pub patterns: u64,
 }
 
 struct View<'a> {
@@ -256,15 +260,19 @@ fn stats(view: &View<'_>, text: &mut String) {
     line(text, "total_net_input_bytes", facts.bytes_in);
     line(text, "total_net_output_bytes", facts.bytes_out);
     line(text, "rejected_connections", facts.rejected);
-    // Of keys and subscriptions that slotmux holds itself, which are none.
+    // Of keys that slotmux holds itself, which are none.
     for field in [
         "expired_keys",
         "evicted_keys",
         "evicted_clients",
         "keyspace_hits",
         "keyspace_misses",
-        "pubsub_channels",
-        "pubsub_patterns",
+    ] {
+        line(text, field, 0);
+    }
+    line(text, "pubsub_channels", facts.channels);
+    line(text, "pubsub_patterns", facts.patterns);
+    for field in [
         "tracking_total_keys",
         "tracking_total_items",
         "tracking_total_prefixes",

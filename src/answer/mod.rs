@@ -14,7 +14,6 @@ mod client_list;
 mod cluster;
 mod config;
 mod connection;
-mod glob;
 mod hello;
 mod help;
 mod info;
@@ -39,6 +38,8 @@ pub struct Subject<'a> {
     pub authenticated: bool,
     /// The replies that it gets. `answer` writes a reply whatever this says; see [`ReplyMode`].
     pub replies: ReplyMode,
+    /// Whether it listens to channels.
+    pub is_subscriber: bool,
     /// Its rare state, made when first needed.
     pub session: &'a mut Option<Box<Session>>,
 }
@@ -122,7 +123,7 @@ pub fn answer(
 ) -> Outcome {
     let request = Request { command, buf, args };
     match what {
-        Answer::Ping => connection::ping(request, out),
+        Answer::Ping => connection::ping(request, subject, out),
         Answer::Echo => connection::echo(request, out),
         Answer::Select => connection::select(request, host, out),
         Answer::Time => connection::time(out),

@@ -71,6 +71,7 @@ impl Client {
             protocol: self.protocol,
             authenticated: self.authenticated,
             replies: ReplyMode::On,
+            is_subscriber: false,
             session: &mut self.session,
         };
         let outcome = answer(what, command, &buf, &args, &mut subject, &host, &mut out);
@@ -364,6 +365,7 @@ fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
         writing: false,
         command: "",
         protocol: Protocol::Resp2,
+        subscriptions: [0; 3],
     };
     test(&[
         line(3, 300, &tcp, &here, Some(&app)),

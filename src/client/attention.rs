@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::command::{self, Answer, Command, CommandRef, Flags, Unresolved};
 use crate::pause::Hold;
 use crate::policy::{Decision, Governed};
+use crate::pubsub::subscriber;
 use crate::route::{Plan, Transaction};
 use crate::worker::Worker;
 
@@ -34,7 +35,7 @@ pub(super) fn carry_out_attended(
     plan: Plan,
     rewritten: &[u8],
 ) -> Taken {
-    if !is_accepted(client, &plan) {
+    if !is_accepted(client, command, &plan) {
         return carry_out(worker, client, request, command, plan, rewritten);
     }
     let known = worker.with_knowledge(|knowledge| match command {
@@ -42,8 +43,13 @@ pub(super) fn carry_out_attended(
         Err(_) => knowledge.command(request).map(CommandRef::flags),
     });
     let flags = known.unwrap_or(Flags::NONE);
+    if client.is_monitor() && concerns_keys(client, command, flags, request) {
+        return refuse(worker, client, MONITORS);
+    }
     let is_held = match worker.client_pause.hold() {
         Hold::Nothing => false,
+        // Nor is a replica ever held.
+        _ if client.is_monitor() => false,
         Hold::Writes => may_write(client, command, flags, request),
         // Who asks slotmux about itself may be looking for what goes on.
         Hold::Everything => !matches!(plan, Plan::Answer(Answer::Slotmux, _)),
@@ -51,9 +57,6 @@ pub(super) fn carry_out_attended(
     if is_held {
         client.pause_for(Pause::Held);
         return Taken::No;
-    }
-    if client.is_monitor() && needs_node(&plan) {
-        return refuse(worker, client, MONITORS);
     }
     // What is queued is shown when it runs.
     let is_shown = worker.monitors.are_there()
@@ -68,8 +71,13 @@ pub(super) fn carry_out_attended(
 }
 
 /// Whether a request gets as far as being run: Redis neither holds nor shows what it refuses before.
-fn is_accepted(client: &Client, plan: &Plan) -> bool {
+fn is_accepted(
+    client: &Client,
+    command: Result<&'static Command, Unresolved>,
+    plan: &Plan,
+) -> bool {
     match plan {
+        _ if client.is_restricted() && !subscriber::may(command, plan) => false,
         Plan::Refuse(_) | Plan::Unknown(_) | Plan::Transaction(Transaction::WrongExec) => false,
         Plan::Forward {
             decision:
@@ -83,16 +91,14 @@ fn is_accepted(client: &Client, plan: &Plan) -> bool {
     }
 }
 
-/// Whether the reply comes from a node. It may come in pieces, between which no line of a monitor may stand.
-fn needs_node(plan: &Plan) -> bool {
-    matches!(
-        plan,
-        Plan::Forward { .. }
-            | Plan::Split { .. }
-            | Plan::Anywhere { .. }
-            | Plan::Everywhere { .. }
-            | Plan::Scan { .. }
-    )
+/// Whether this is a request that Redis takes from no replica: it reads, or may write. To subscribe does neither.
+fn concerns_keys(
+    client: &Client,
+    command: Result<&'static Command, Unresolved>,
+    flags: Flags,
+    request: &Request,
+) -> bool {
+    flags.contains(Flags::READONLY) || may_write(client, command, flags, request)
 }
 
 /// Whether `CLIENT PAUSE WRITE` is about this request: those that Redis counts, which are more than change data.

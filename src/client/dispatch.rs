@@ -8,6 +8,7 @@ use crate::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
 use crate::monitor;
 use crate::operator;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply};
+use crate::pubsub::{publish::publish, subscriber};
 use crate::resp::write;
 use crate::route::broadcast::broadcast;
 use crate::route::page::page;
@@ -98,6 +99,9 @@ pub(super) fn carry_out(
         client.pause_for(Pause::Upstream);
         return Taken::No;
     }
+    if client.is_restricted() && !subscriber::may(command, &plan) {
+        return subscriber::refuse_restricted(worker, client, request, command, &plan);
+    }
     if client.is_in_transaction() && !plan.is_never_queued() {
         return queue(worker, client, request, plan, rewritten);
     }
@@ -184,6 +188,8 @@ pub(super) fn carry_out(
             write,
             reach,
         } => broadcast(worker, client, request, merge, write, reach),
+        Plan::Publish { kind, slot } => publish(worker, client, request, kind, slot),
+        Plan::Subscription(change) => subscriber::change(worker, client, request, change),
         Plan::AnswerWithNodes(what, command) => {
             answer_with_nodes(worker, client, what, command, request)
         }
@@ -220,7 +226,7 @@ fn turn_away(worker: &Worker, client: &Client) -> Taken {
 pub(super) const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
 
 /// Answers a request with an error. Inside a transaction that aborts it.
-pub(super) fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Taken {
+pub fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Taken {
     let mut reply = Vec::new();
     write::error(&mut reply, text);
     refuse_with(worker, client, &reply)
@@ -278,6 +284,7 @@ pub(crate) fn answer_here(
         Outcome::Reset => {
             client.end_transaction(worker);
             client.end_watch(worker);
+            client.leave_everything(worker);
             client.reply_now(worker, &out);
         }
         Outcome::OwnLine => {

@@ -40,8 +40,10 @@ pub fn needs_upstream<T>(
         | Plan::Anywhere { .. }
         | Plan::Everywhere { .. }
         | Plan::Acknowledged { .. }
+        | Plan::Publish { .. }
         | Plan::Scan { .. }
         | Plan::Transaction(Transaction::Watch { .. }) => true,
+        Plan::Subscription(change) => change.subscribes,
         // The upstream may know a command that slotmux does not.
         Plan::Unknown(_) => {
             client.authenticated.get()

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::command::Wait;
 use crate::policy::{Block, NamespaceId, Reply};
+use crate::pubsub::census::Receivers;
 use crate::resp::write;
 use crate::slot::Slot;
 use crate::upstream::block::{self as upstream, Then};
@@ -35,6 +36,8 @@ pub struct Sending<'a> {
     pub reply: Reply,
     /// How long it may hold its connection up, if it may.
     pub wait: Option<Wait>,
+    /// What corrects the number of a message's receivers.
+    pub receivers: Option<Receivers>,
 }
 
 impl<'a> Sending<'a> {
@@ -53,6 +56,7 @@ impl<'a> Sending<'a> {
             block: None,
             reply,
             wait: None,
+            receivers: None,
         }
     }
 }
@@ -211,9 +215,10 @@ pub fn entry(
     slot: Option<Slot>,
     sending: &Sending,
 ) -> InFlight {
-    let kind = match sending.block {
-        None => Kind::Deliver,
-        Some(form) => Kind::Block(upstream::Block::new(form, Then::Deliver, sending.bytes)),
+    let kind = match (sending.block, sending.receivers) {
+        (None, None) => Kind::Deliver,
+        (None, Some(receivers)) => Kind::Publish(receivers),
+        (Some(form), _) => Kind::Block(upstream::Block::new(form, Then::Deliver, sending.bytes)),
     };
     let (arrived, arrived_us) = worker.clock.last();
     worker.count_operation(sending.namespace, sending.request);

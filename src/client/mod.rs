@@ -15,6 +15,7 @@ use crate::worker::Worker;
 
 use blocking::Blocked;
 use order::Held;
+use push::Pushes;
 use queue::Queue;
 use session::{ReplyMode, Session};
 use watch::Watch;
@@ -26,6 +27,7 @@ pub mod dispatch;
 pub mod early;
 pub mod forward;
 pub mod order;
+pub mod push;
 pub mod queue;
 pub mod read;
 pub mod request;
@@ -143,6 +145,10 @@ pub struct Client {
     lane_wanted: Cell<Option<(Tick, u32)>>,
     /// The nodes that it sent writes to, by [`NodeId::bit`](crate::upstream::NodeId::bit).
     written: Cell<u64>,
+    /// Whether the reply that is under way went out in part.
+    is_mid_reply: Cell<bool>,
+    /// What it gets unasked.
+    pushes: RefCell<Option<Box<Pushes>>>,
     /// What it sent between MULTI and EXEC, while it is there.
     transaction: RefCell<Option<Box<Queue>>>,
     /// What it watches, while it does.
@@ -189,6 +195,8 @@ impl Client {
             blocked: RefCell::new(None),
             lane_wanted: Cell::new(None),
             written: Cell::new(0),
+            is_mid_reply: Cell::new(false),
+            pushes: RefCell::new(None),
             transaction: RefCell::new(None),
             watch: RefCell::new(None),
             session: RefCell::new(None),
@@ -260,13 +268,14 @@ impl Client {
     /// Bytes of replies that the client has not taken yet.
     pub fn buffered(&self) -> usize {
         let held = self.held.borrow().as_ref().map_or(0, |held| held.len());
-        self.out.borrow().len() - self.sent.get() + held
+        self.out.borrow().len() - self.sent.get() + held + self.waiting_pushes()
     }
 
     /// Reads no more; the connection ends when what is in flight was answered.
     pub fn finish(self: &Rc<Self>, worker: &Worker) {
         if self.phase.get() == Phase::Open {
             self.phase.set(Phase::Finishing);
+            self.leave_everything(worker);
             // The flush at the end of the turn notices if nothing is left to wait for.
             worker.turn.touch_client(self);
         }
@@ -278,6 +287,8 @@ impl Client {
             return;
         }
         drop(self.transport.borrow_mut().take());
+        self.leave_everything(worker);
+        *self.pushes.borrow_mut() = None;
         *self.out.borrow_mut() = Vec::new();
         self.sent.set(0);
         *self.held.borrow_mut() = None;
@@ -317,6 +328,7 @@ impl Client {
             protocol: self.protocol.get(),
             authenticated: self.authenticated.get(),
             replies: self.reply_mode.get().begin(),
+            is_subscriber: self.is_subscriber(),
             session: &mut session,
         };
         let result = f(&mut subject);

@@ -42,6 +42,11 @@ impl Held {
         self.replies.is_empty()
     }
 
+    /// Whether the next reply has gone out in part.
+    pub fn is_next_begun(&self) -> bool {
+        matches!(self.replies.front(), Some(Reply::Pieces { .. }))
+    }
+
     /// Bytes that are held.
     pub fn len(&self) -> usize {
         self.bytes.len() - self.gone + self.pieces

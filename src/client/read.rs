@@ -391,6 +391,7 @@ impl Client {
             + self.request_bytes.get()
             + self.gathered.get()
             + self.queued()
+            + self.subscribed()
             + self.buffered();
         self.charge(worker, if bytes > WORTH_COUNTING { bytes } else { 0 });
     }

@@ -41,10 +41,14 @@ impl Client {
             }
             out.extend_from_slice(bytes);
             if complete {
+                if self.is_mid_reply.get() {
+                    self.end_mid_reply(&mut out);
+                }
                 let mut answered = 1;
                 let mut held = self.held.borrow_mut();
                 if let Some(early) = held.as_mut() {
                     answered += early.advance(&mut out);
+                    self.is_mid_reply.set(early.is_next_begun());
                     if early.is_empty() {
                         worker.held.give(held.take());
                     }
@@ -53,6 +57,7 @@ impl Client {
                 worker.stats.replies.add(u64::from(answered));
                 self.answered(worker, head.wrapping_add(answered));
             } else {
+                self.is_mid_reply.set(true);
                 drop(out);
             }
         } else {
@@ -73,20 +78,6 @@ impl Client {
     pub fn reply_now(self: &Rc<Self>, worker: &Worker, bytes: &[u8]) {
         let seq = self.take_seq();
         self.reply(worker, seq, bytes);
-    }
-
-    /// Bytes that answer no request. Only for a client whose replies come whole: between two of them is any moment.
-    pub fn push(self: &Rc<Self>, worker: &Worker, bytes: &[u8]) {
-        if self.is_closed() {
-            return;
-        }
-        let mut out = self.out.borrow_mut();
-        if out.capacity() == 0 {
-            *out = worker.buffers.take();
-        }
-        out.extend_from_slice(bytes);
-        drop(out);
-        worker.turn.touch_client(self);
     }
 
     /// Everything before `head` is answered: lets a client go on that waited for that.

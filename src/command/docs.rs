@@ -27,7 +27,8 @@ commands (`COMMAND`). It is sent by its keys if it has any and if its flags say 
 | own connection | May block, so it needs an upstream connection of its own. |
 | own connection if BLOCK | As above if BLOCK is among its options, else by key. |
 | transaction | MULTI … EXEC, kept by slotmux until EXEC; WATCH has a connection of its own until then. |
-| subscription | Turns the connection into a stream of messages. |
+| by channel | To the node of the channel's slot. |
+| subscription | Messages come by a connection that all clients of a worker share. |
 | refused | Not forwarded; the error says why. |
 
 Arity counts the command's name; `-3` means three or more. Where versions differ, the loosest is given, and the server
@@ -111,6 +112,7 @@ fn route(command: &Command) -> String {
         Route::Split(merge) => return format!("by key, split ({})", merged(merge)),
         Route::AnyNode => "any node",
         Route::AllPrimaries(merge) => return format!("all primaries ({})", merged(merge)),
+        Route::Publish(_) => "by channel",
         Route::AllNodes(merge) => return format!("all nodes, if allowed ({})", merged(merge)),
         Route::Debug => "by key, if allowed",
         Route::Acknowledged(merge) => {
@@ -123,7 +125,7 @@ fn route(command: &Command) -> String {
             "own connection if BLOCK"
         }
         Route::Blocking => "own connection",
-        Route::Subscribe => "subscription",
+        Route::Subscribe(_) => "subscription",
         Route::Refused(reason) => return format!("refused: {reason}"),
     };
     text.to_owned()
@@ -141,6 +143,10 @@ pub fn merged(merge: Merge) -> &'static str {
         Merge::Least => "the smallest",
         Merge::EachLeast => "the smallest of each",
         Merge::Drawn => "one, drawn by the number of keys",
+        Merge::Names(_) => "each name once",
+        Merge::Subscribers(_) | Merge::Patterns => {
+            "sum, with slotmux' clients for its own subscriptions"
+        }
         Merge::AnyOk => "OK if one says so",
         Merge::Running => "that of the node that runs one",
         Merge::Newest(_) => "the newest entries",

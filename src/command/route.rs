@@ -1,5 +1,7 @@
 //! Where a command may go: the one decision per command that the router reads first.
 
+use crate::pubsub::{Change, Kind};
+
 /// Where a command may go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Route {
@@ -12,6 +14,8 @@ pub enum Route {
     AnyNode,
     /// To every primary, the replies merged.
     AllPrimaries(Merge),
+    /// PUBLISH, SPUBLISH: to the node of the channel's slot.
+    Publish(Kind),
     /// Only where `commands.admin` lets it: to every node, replicas included, the replies merged.
     AllNodes(Merge),
     /// DEBUG: where `commands.admin` lets it, by its subcommand.
@@ -27,8 +31,8 @@ pub enum Route {
     /// May hold its connection up, so it needs one of its own. Ask [`super::Wait::of`] first: XREAD and XREADGROUP
     /// block only when BLOCK is given and are [`Route::Keyed`] otherwise.
     Blocking,
-    /// Turns its connection into a stream of pushes: SUBSCRIBE and its kin.
-    Subscribe,
+    /// Changes what its client listens to: SUBSCRIBE and its kin.
+    Subscribe(Change),
     /// Nowhere, for this reason; [`super::refused_error`] makes the reply of it.
     Refused(&'static str),
 }
@@ -54,6 +58,12 @@ pub enum Merge {
     EachLeast,
     /// The key of one node, drawn by how many keys each has.
     Drawn,
+    /// Names that have subscribers: each once, without those that only slotmux itself still has.
+    Names(Kind),
+    /// Names and their numbers of subscribers, with the clients of slotmux instead of its own subscriptions.
+    Subscribers(Kind),
+    /// The number of patterns that have subscribers, likewise.
+    Patterns,
     /// One part's success is enough: there was something to stop on that node.
     AnyOk,
     /// The part of the node that runs a script, if one does.
@@ -76,9 +86,18 @@ impl Merge {
     /// Whether what is merged so changes nothing on the nodes, though servers do not call it a read.
     pub fn only_reads(self) -> bool {
         use Merge::*;
-        matches!(
+        let reads = matches!(
             self,
             Least | Running | Newest(_) | History | Latest | Histogram | Totals | Texts
+        );
+        reads || self.counts_subscribers()
+    }
+
+    /// Whether slotmux' own subscriptions are in the replies, to be taken out of the one that is made of them.
+    pub fn counts_subscribers(self) -> bool {
+        matches!(
+            self,
+            Merge::Names(_) | Merge::Subscribers(_) | Merge::Patterns
         )
     }
 

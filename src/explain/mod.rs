@@ -294,6 +294,13 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
             "sent to one primary after the other, with that node's own cursor; the client's tells which is next"
                 .to_owned()
         }
+        Plan::Publish { .. } => {
+            "sent as it is to the node of its channel's slot".to_owned()
+        }
+        Plan::Subscription(_) => {
+            "answered by slotmux once the node of the channel sends it messages; a channel is no key"
+                .to_owned()
+        }
         Plan::Answer(..) => "answered by slotmux itself; nothing is sent".to_owned(),
         Plan::Transaction(Transaction::Watch { slot, .. }) => match slot {
             Some(_) => "sent as it is, over a connection of the client's own until EXEC".to_owned(),

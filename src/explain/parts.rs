@@ -45,6 +45,7 @@ pub(super) fn parts<'a>(
         Plan::Forward { slot, decision, .. } => {
             vec![whole(Some(*slot), *decision, rewritten)]
         }
+        Plan::Publish { slot, .. } => vec![whole(Some(*slot), Decision::NONE, Vec::new())],
         Plan::Anywhere { .. }
         | Plan::Everywhere { .. }
         | Plan::AnswerWithNodes(..)
@@ -68,7 +69,11 @@ pub(super) fn parts<'a>(
             };
             groups.map(part).collect()
         }
-        Plan::Answer(..) | Plan::Transaction(_) | Plan::Refuse(_) | Plan::Unknown(_) => Vec::new(),
+        Plan::Answer(..)
+        | Plan::Subscription(_)
+        | Plan::Transaction(_)
+        | Plan::Refuse(_)
+        | Plan::Unknown(_) => Vec::new(),
     }
 }
 

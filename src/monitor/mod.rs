@@ -191,7 +191,7 @@ async fn deliver(
             text.extend(line::missed(SystemTime::now(), missed));
         }
         if !text.is_empty() && !client.is_silenced() {
-            client.push(worker, &text);
+            client.push_lines(worker, &text);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use crate::command::Merge;
 use crate::policy::Reply;
+use crate::pubsub::numbers;
 use crate::resp::reply::ReplyScanner;
 use crate::resp::{integer_of as integer, number, write};
 use crate::slot::Slot;
@@ -115,6 +116,8 @@ impl Gather {
                     let parts = self.parts.borrow();
                     if self.merge(&parts, &mut reply) {
                         worker.stats.errors.inc();
+                    } else {
+                        numbers::amend(&worker.process.census, self.merge, &mut reply);
                     }
                     drop(parts);
                     worker.count_reply(self.whole.asked(), &reply, true);
@@ -220,6 +223,9 @@ pub fn merged(
         Merge::Concat => concat(parts, out),
         Merge::Least => least(parts).map(|least| write::integer(out, least)),
         Merge::EachLeast => each_least(parts, out),
+        Merge::Names(_) => numbers::union(parts, out),
+        Merge::Subscribers(_) => numbers::total(parts, out),
+        Merge::Patterns => sum(parts).map(|sum| write::integer(out, sum)),
         Merge::Drawn => drawn(parts, fastrand::u64).map(|key| out.extend_from_slice(&parts[key])),
         Merge::Newest(most) => slowlog::newest(parts, most, out),
         Merge::History => latency::history(parts, out),

@@ -7,6 +7,7 @@ use crate::command::{
 };
 use crate::config::Commands;
 use crate::policy::{Decision, NamespaceId, Policies, govern, permitted, permitted_everywhere};
+use crate::pubsub::{Change, Kind};
 use crate::slot::{Slot, slot_of};
 
 use in_slot::keys_in_slot;
@@ -75,6 +76,15 @@ pub enum Plan {
         /// How the replies become one.
         merge: Merge,
     },
+    /// It is a message: send it to the node of its channel's slot.
+    Publish {
+        /// What it is published on.
+        kind: Kind,
+        /// The slot of the channel.
+        slot: Slot,
+    },
+    /// It changes what its client listens to.
+    Subscription(Change),
     /// It is one page of a scan over all primaries.
     Scan {
         /// Where the scan stands.
@@ -176,6 +186,10 @@ pub fn plan(
         Route::AllPrimaries(merge) => whole::everywhere(request, command, merge, knowledge),
         Route::AllNodes(merge) => whole::administer(command, merge, knowledge),
         Route::Debug => whole::debug(request, command, knowledge, rewritten),
+        Route::Publish(kind) => Plan::Publish {
+            kind,
+            slot: slot_of(request.arg(1)),
+        },
         Route::Scan => scan_page(request, command, knowledge),
         Route::Answer(Answer::Cluster) if knowledge.as_cluster => {
             let keys = keys_in_slot(request, command, knowledge);
@@ -188,10 +202,7 @@ pub fn plan(
         Route::Transaction => transaction(request, command, knowledge),
         Route::Blocking => blocking(request, CommandRef::Table(command), knowledge, rewritten),
         Route::Acknowledged(merge) => Plan::Acknowledged { merge },
-        Route::Subscribe => refuse(&refused_error(
-            command.full_name,
-            "subscriptions are not supported yet",
-        )),
+        Route::Subscribe(change) => Plan::Subscription(change),
         Route::Refused(reason) => refuse(&refused_error(command.full_name, reason)),
     }
 }

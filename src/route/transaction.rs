@@ -9,6 +9,7 @@ use crate::command::{
 };
 use crate::config::Multi;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply, commands_of};
+use crate::pubsub::Kind;
 use crate::scripts::names_script;
 use crate::slot::Slot;
 
@@ -134,14 +135,33 @@ pub fn plan_queued(
     }
     match plan(request, command, knowledge, rewritten) {
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
-        // The one node has the whole keyspace.
-        Plan::Everywhere { write, .. } if knowledge.is_one_node => Plan::Anywhere { write },
+        // The one node has the whole keyspace, but not all who listen.
+        Plan::Everywhere { write, merge, .. }
+            if knowledge.is_one_node && !merge.counts_subscribers() =>
+        {
+            Plan::Anywhere { write }
+        }
         // An element of EXEC's reply is made at once: what slotmux says of itself.
         Plan::AnswerWithNodes(what, command) => Plan::Answer(what, command),
         // WAIT is about what this client wrote before, on any node.
-        Plan::Everywhere { .. } | Plan::Acknowledged { .. } | Plan::Scan { .. } => {
-            in_multi(command.map_or("", |command| command.full_name))
-        }
+        Plan::Everywhere { .. }
+        | Plan::Acknowledged { .. }
+        | Plan::Scan { .. }
+        | Plan::Subscription(_) => in_multi(command.map_or("", |command| command.full_name)),
+        // It runs with the rest of the transaction, wherever that is.
+        Plan::Publish {
+            kind: Kind::Channel | Kind::Pattern,
+            ..
+        } => Plan::Anywhere { write: true },
+        Plan::Publish {
+            kind: Kind::Shard,
+            slot,
+        } => Plan::Forward {
+            slot,
+            write: true,
+            decision: Decision::NONE,
+            wait: None,
+        },
         plan => plan,
     }
 }

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use crate::cluster::addr::Addr;
 use crate::config::Password;
 use crate::resp::reply::ReplyScanner;
 use crate::resp::{Protocol, write};
@@ -88,7 +89,7 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
 }
 
 /// Half of a pause is random, so that the workers and proxies that lost a node together don't return together.
-fn jittered(pause: Duration) -> Duration {
+pub fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
@@ -115,35 +116,60 @@ async fn serve(worker: &Rc<Worker>, lane: &Rc<Lane>) -> End {
     end
 }
 
-/// Connects and authenticates with the first password that works.
+/// Connects a lane. Where a policy is enforced, its node has to let us attach expiries.
 async fn connect(worker: &Worker, lane: &Lane) -> Result<Transport, ConnectError> {
-    let cluster = &worker.config.cluster;
     let attempt = async {
-        let mut last = None;
-        for password in passwords(&cluster.passwords) {
-            let mut stream = TcpStream::connect((&*lane.addr.host, lane.addr.port)).await?;
-            stream.set_nodelay(true)?;
-            match handshake(&mut stream, lane.protocol, &cluster.username, password).await {
-                Ok(()) => {
-                    if let Some(prefix) = worker.process.policies.enforced_prefix() {
-                        check_permissions(&mut stream, prefix).await?;
-                    }
-                    let transport = Transport::Tcp(stream);
-                    if lane.class == Class::Dedicated {
-                        // On a connection with a blocked command only the kernel notices that the node has gone.
-                        transport.set_keepalive(KEEPALIVE);
-                    }
-                    return Ok(transport);
-                }
-                Err(error @ ConnectError::Refused(_)) => last = Some(error),
-                Err(error) => return Err(error),
-            }
+        let mut stream = log_in(worker, &lane.addr, lane.protocol).await?;
+        if let Some(prefix) = worker.process.policies.enforced_prefix() {
+            check_permissions(&mut stream, prefix).await?;
         }
-        Err(last.unwrap_or(ConnectError::Timeout))
+        let transport = Transport::Tcp(stream);
+        if lane.class == Class::Dedicated {
+            // On a connection with a blocked command only the kernel notices that the node has gone.
+            transport.set_keepalive(KEEPALIVE);
+        }
+        Ok(transport)
     };
-    timeout(cluster.connections.connect_timeout, attempt)
+    within_timeout(worker, attempt).await
+}
+
+/// Connects to a node without a lane, and authenticates.
+pub async fn dial(
+    worker: &Worker,
+    addr: &Addr,
+    protocol: Protocol,
+) -> Result<Transport, ConnectError> {
+    let attempt = async { log_in(worker, addr, protocol).await.map(Transport::Tcp) };
+    within_timeout(worker, attempt).await
+}
+
+async fn within_timeout(
+    worker: &Worker,
+    attempt: impl Future<Output = Result<Transport, ConnectError>>,
+) -> Result<Transport, ConnectError> {
+    timeout(worker.config.cluster.connections.connect_timeout, attempt)
         .await
         .unwrap_or(Err(ConnectError::Timeout))
+}
+
+/// Connects and authenticates with the first password that works.
+async fn log_in(
+    worker: &Worker,
+    addr: &Addr,
+    protocol: Protocol,
+) -> Result<TcpStream, ConnectError> {
+    let cluster = &worker.config.cluster;
+    let mut last = None;
+    for password in passwords(&cluster.passwords) {
+        let mut stream = TcpStream::connect((&*addr.host, addr.port)).await?;
+        stream.set_nodelay(true)?;
+        match handshake(&mut stream, protocol, &cluster.username, password).await {
+            Ok(()) => return Ok(stream),
+            Err(error @ ConnectError::Refused(_)) => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or(ConnectError::Timeout))
 }
 
 /// The passwords to try; one `None` where no authentication is configured.

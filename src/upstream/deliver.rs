@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::policy::Reply;
+use crate::pubsub::publish::corrected;
 use crate::resp::write;
 use crate::worker::Worker;
 
@@ -16,6 +17,10 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
         | Kind::Watch {
             is_awaited: true, ..
         } => deliver_to(worker, entry, &Then::Deliver, bytes, complete),
+        Kind::Publish(receivers) => {
+            let bytes = corrected(*receivers, bytes);
+            deliver_to(worker, entry, &Then::Deliver, &bytes, complete);
+        }
         Kind::Part { gather, part } => gather.take(worker, *part, bytes, complete),
         Kind::Block(block) if block.is_awaited() => {
             if complete {

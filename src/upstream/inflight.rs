@@ -9,6 +9,7 @@ use crate::client::Client;
 use crate::clock::Tick;
 use crate::namespace_stats::Asked;
 use crate::policy::{NamespaceId, Reply};
+use crate::pubsub::census::Receivers;
 use crate::route::gather::Gather;
 use crate::slot::Slot;
 use crate::worker::Worker;
@@ -28,6 +29,8 @@ pub enum Kind {
         /// Which part this is.
         part: u32,
     },
+    /// It is the number of receivers of a message, to be corrected for the client.
+    Publish(Receivers),
     /// There are several: those of the commands that the request became.
     Block(Rc<Block>),
     /// It says whether the node watches the keys now.
@@ -136,7 +139,7 @@ impl InFlight {
     /// Whether somebody still waits for the reply.
     pub fn is_awaited(&self) -> bool {
         match &self.kind {
-            Kind::Deliver | Kind::Part { .. } => true,
+            Kind::Deliver | Kind::Publish(_) | Kind::Part { .. } => true,
             Kind::Block(block) => block.is_awaited(),
             Kind::Watch { is_awaited, .. } => *is_awaited,
             Kind::Probe
@@ -201,7 +204,7 @@ impl InFlight {
     /// Whether its reply is the whole reply of the client's request.
     pub fn is_whole(&self) -> bool {
         match &self.kind {
-            Kind::Deliver => true,
+            Kind::Deliver | Kind::Publish(_) => true,
             Kind::Block(block) => matches!(block.then(), Then::Deliver),
             _ => false,
         }

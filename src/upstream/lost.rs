@@ -102,7 +102,7 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
         // It has not left slotmux: the part is as if nothing had come.
         Kind::Part { gather, part } => gather.forget(worker, *part),
         Kind::Block(block) if !oldest.entry.is_whole() => block.forget(worker),
-        Kind::Deliver | Kind::Block(_) => {
+        Kind::Deliver | Kind::Publish(_) | Kind::Block(_) => {
             let Unanswered { entry, request, .. } = unanswered.remove(0);
             if !entry.mute {
                 // Half a reply can't be taken back or completed; the only honest end is the client's connection.

@@ -38,7 +38,7 @@ pub const NO_LANE: &str = "ERR slotmux: no connection to the node was free for a
     command was not executed: raise cluster.connections.dedicated_max";
 
 /// A node in a worker's table of nodes. The number of an address never changes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NodeId(u32);
 
 /// What a worker has to one node.

@@ -57,6 +57,9 @@ pub enum End {
     /// A reply was owed for longer than `timeouts.response`.
     #[error("silent while a reply was due")]
     Silent,
+    /// A message of a channel is longer than any may be.
+    #[error("a message is too long")]
+    TooLong,
 }
 
 /// State of a reply that was cut by the end of a read.

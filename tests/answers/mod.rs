@@ -252,6 +252,7 @@ impl Ours {
             protocol: self.protocol,
             authenticated: self.authenticated,
             replies: self.replies,
+            is_subscriber: false,
             session: &mut self.session,
         };
         let outcome = answer::answer(what, command, buf, &args, &mut subject, &host, out);
@@ -278,6 +279,7 @@ impl Ours {
             writing: false,
             command: command.full_name,
             protocol: self.protocol,
+            subscriptions: [0; 3],
         };
         match outcome {
             Outcome::Answered | Outcome::Reset => {}

@@ -86,7 +86,7 @@ fn commands_are_learned_from_the_reply_of_a_real_server() {
                 Route::Transaction
                     | Route::Blocking
                     | Route::Acknowledged(_)
-                    | Route::Subscribe
+                    | Route::Subscribe(_)
                     | Route::Answer(_)
                     | Route::Refused(_)
             );

@@ -127,27 +127,10 @@ pub const OF_A_CLUSTER: &[(&str, &str)] = &[
 const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 
 /// What later work brings: delete a line when its command is there, and move it to the tables of `lines`.
-pub const NOT_YET: &[(&str, &str)] = &[
-    ("SUBSCRIBE c", SUBSCRIPTIONS),
-    ("UNSUBSCRIBE", SUBSCRIPTIONS),
-    ("PSUBSCRIBE c*", SUBSCRIPTIONS),
-    ("PUNSUBSCRIBE", SUBSCRIPTIONS),
-    ("SSUBSCRIBE c", SUBSCRIPTIONS),
-    ("SUNSUBSCRIBE c", SUBSCRIPTIONS),
-    (
-        "CLIENT TRACKING ON",
-        "ERR slotmux: CLIENT TRACKING is not supported yet",
-    ),
-    ("PUBSUB CHANNELS", EVERY_NODE),
-    ("PUBSUB NUMPAT", EVERY_NODE),
-    ("PUBSUB NUMSUB", EVERY_NODE),
-    ("PUBSUB SHARDCHANNELS", EVERY_NODE),
-    ("PUBSUB SHARDNUMSUB", EVERY_NODE),
-];
-
-const SUBSCRIPTIONS: &str = "ERR slotmux: '%' is refused: subscriptions are not supported yet";
-const EVERY_NODE: &str = "ERR slotmux: '%' is refused: \
-    it needs an answer from every node, and these cannot be joined yet";
+pub const NOT_YET: &[(&str, &str)] = &[(
+    "CLIENT TRACKING ON",
+    "ERR slotmux: CLIENT TRACKING is not supported yet",
+)];
 
 /// What slotmux refuses for good: it is about one server, or would leave a trace in a shared connection.
 pub const REFUSED: &[(&str, &str)] = &[

@@ -55,6 +55,8 @@ pub const SESSIONS: &[&[u8]] = &[
     b"CLIENT REPLY SKIP\r\nMULTI\r\nPING\r\nEXEC\r\nPING\r\nQUIT\r\n",
     b"CLIENT REPLY OFF\r\nMULTI\r\nSET raw:g 1\r\nNOSUCH\r\nEXEC\r\nMULTI\r\nSET raw:g 2\r\nEXEC\r\nCLIENT REPLY ON\r\nGET raw:g\r\nQUIT\r\n",
     b"CLIENT SETNAME raw\r\nCLIENT GETNAME\r\nRESET\r\nCLIENT GETNAME\r\nQUIT\r\n",
+    b"SUBSCRIBE raw:1\r\nPSUBSCRIBE raw:*\r\nSSUBSCRIBE raw:2\r\nGET raw:d\r\nPING\r\nUNSUBSCRIBE\r\nPUNSUBSCRIBE\r\nGET raw:d\r\nSUNSUBSCRIBE\r\nGET raw:d\r\nQUIT\r\n",
+    b"SUBSCRIBE raw:1 raw:2 raw:1\r\nSUBSCRIBE raw:2\r\nRESET\r\nUNSUBSCRIBE\r\nGET raw:d\r\nQUIT\r\n",
     b"SET raw:f 1\r\nINCR raw:f\r\nRESET\r\nINCR raw:f\r\nGET nosuch\r\nQUIT\r\n",
 ];
 

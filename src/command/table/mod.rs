@@ -96,6 +96,7 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
 mod tests {
     use super::super::{KeySpec, Merge, Route, name::LONGEST};
     use super::*;
+    use crate::pubsub::Kind;
     use std::collections::HashSet;
 
     /// Upper, lower, and two mixed forms of a name.
@@ -246,13 +247,17 @@ mod tests {
                 | Route::Debug
                 | Route::Acknowledged(_)
                 | Route::Scan
-                | Route::Answer(_) => {
+                | Route::Answer(_)
+                | Route::Publish(Kind::Channel | Kind::Pattern) => {
                     assert_eq!(command.keys, KeySpec::None, "{name}");
                 }
                 Route::Refused(reason) => {
                     assert!(!reason.is_empty() && !reason.ends_with('.'), "{name}")
                 }
-                Route::Transaction | Route::Blocking | Route::Subscribe => {}
+                Route::Publish(Kind::Shard) => {
+                    assert!(command.keys != KeySpec::None, "{name}");
+                }
+                Route::Transaction | Route::Blocking | Route::Subscribe(_) => {}
             }
             assert_ne!(command.arity, 0, "{name}");
         }

@@ -3,11 +3,11 @@
 pub(super) use super::super::keys::KeySpec;
 pub(super) use super::super::route::Merge::{
     AllOk, AllTrue, AnyOk, Concat, Drawn, EachLeast, Elements, First, Histogram, History, Latest,
-    Least, Newest, Running, Sum, Texts, Totals,
+    Least, Names, Newest, Patterns, Running, Subscribers, Sum, Texts, Totals,
 };
 pub(super) use super::super::route::Route::{
-    Acknowledged, AllNodes, AllPrimaries, Answer, AnyNode, Blocking, Debug, Keyed, Refused, Scan,
-    Split, Subscribe, Transaction,
+    Acknowledged, AllNodes, AllPrimaries, Answer, AnyNode, Blocking, Debug, Keyed, Publish,
+    Refused, Scan, Split, Transaction,
 };
 pub(super) use super::super::route::{
     Answer as A, BETWEEN_NODES, CONNECTION_STATE, EVERY_NODE, ONE_DATABASE, ONE_NODE, Route,

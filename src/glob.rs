@@ -1,10 +1,22 @@
-//! Redis' glob rules for `CONFIG GET`. Ours, because globbing crates differ where it shows: here a class is negated
+//! Redis' glob rules, for `CONFIG GET` and for patterns of channels. Ours, because globbing crates differ where it shows: here a class is negated
 //! by `^`, may be unterminated and may hold escapes, a backslash may end the pattern, and text is bytes.
+
+/// How a byte is compared: as it is, or without its case.
+type Fold = fn(u8) -> u8;
 
 /// Whether `pattern` matches all of `text`, upper and lower case being equal.
 ///
 /// Bounded by the product of both lengths: only the last `*` is ever tried again.
-pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    matches_folded(pattern, text, |byte| byte.to_ascii_lowercase())
+}
+
+/// As [`matches`], where case counts.
+pub fn matches_exactly(pattern: &[u8], text: &[u8]) -> bool {
+    matches_folded(pattern, text, |byte| byte)
+}
+
+fn matches_folded(pattern: &[u8], text: &[u8], fold: Fold) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where to go on after a mismatch: behind the last star, and the text that it has not swallowed yet.
     let mut retry: Option<(usize, usize)> = None;
@@ -18,7 +30,7 @@ pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
             None if p == pattern.len() => return true,
             // Giving the star more of the text leaves even less for the rest.
             None => return false,
-            Some(&byte) => one(&pattern[p..], byte),
+            Some(&byte) => one(&pattern[p..], byte, fold),
         };
         if let Some(length) = step {
             p += length;
@@ -34,21 +46,21 @@ pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// Length of the element at the start of `pattern`, which is no star, if it matches `byte`.
-fn one(pattern: &[u8], byte: u8) -> Option<usize> {
+fn one(pattern: &[u8], byte: u8, fold: Fold) -> Option<usize> {
     let (length, matched) = match *pattern.first()? {
         b'?' => (1, true),
-        b'[' => class(pattern, byte),
-        b'\\' if pattern.len() > 1 => (2, pattern[1].eq_ignore_ascii_case(&byte)),
-        literal => (1, literal.eq_ignore_ascii_case(&byte)),
+        b'[' => class(pattern, byte, fold),
+        b'\\' if pattern.len() > 1 => (2, fold(pattern[1]) == fold(byte)),
+        literal => (1, fold(literal) == fold(byte)),
     };
     matched.then_some(length)
 }
 
 /// The class at the start of `pattern`: its length, and whether it holds `byte`. One without an end ends with the
 /// pattern.
-fn class(pattern: &[u8], byte: u8) -> (usize, bool) {
+fn class(pattern: &[u8], byte: u8, fold: Fold) -> (usize, bool) {
     let negated = pattern.get(1) == Some(&b'^');
-    let lower = byte.to_ascii_lowercase();
+    let folded = fold(byte);
     let mut at = if negated { 2 } else { 1 };
     let mut found = false;
     loop {
@@ -59,17 +71,17 @@ fn class(pattern: &[u8], byte: u8) -> (usize, bool) {
                 break;
             }
             [b'\\', escaped, ..] => {
-                // Case counts here, and only here.
+                // Case counts here in any case.
                 found |= escaped == byte;
                 at += 2;
             }
             [from, b'-', to, ..] => {
-                let (from, to) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
-                found |= (from.min(to)..=from.max(to)).contains(&lower);
+                let (from, to) = (fold(from), fold(to));
+                found |= (from.min(to)..=from.max(to)).contains(&folded);
                 at += 3;
             }
             [single, ..] => {
-                found |= single.eq_ignore_ascii_case(&lower);
+                found |= fold(single) == folded;
                 at += 1;
             }
         }
@@ -79,7 +91,7 @@ fn class(pattern: &[u8], byte: u8) -> (usize, bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::{matches, matches_exactly};
 
     #[test]
     fn the_rules_of_redis() {
@@ -126,6 +138,24 @@ mod tests {
                     "{pattern} {text}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn case_counts_where_it_does() {
+        for (pattern, text, expected) in [
+            ("news.*", "news.Tech", true),
+            ("news.*", "News.Tech", false),
+            ("n[a-e]ws", "news", true),
+            ("n[A-E]ws", "news", false),
+            ("n[^E]ws", "news", true),
+            ("new\\s", "newS", false),
+        ] {
+            assert_eq!(
+                matches_exactly(pattern.as_bytes(), text.as_bytes()),
+                expected,
+                "{pattern} {text}"
+            );
         }
     }
 

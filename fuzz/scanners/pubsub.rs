@@ -1,0 +1,6 @@
+//! Of publish and subscribe only what there is to subscribe to.
+
+#[path = "../../src/pubsub/kind.rs"]
+pub mod kind;
+
+pub use kind::Kind;

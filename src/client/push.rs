@@ -1,0 +1,100 @@
+//! Pushes: what a client gets unasked, between its replies and never inside one.
+
+use std::rc::Rc;
+
+use crate::pubsub::subscriber::Subscriptions;
+use crate::resp::Protocol;
+use crate::worker::Worker;
+
+use super::{Client, Phase};
+
+/// What only a client that gets pushes has.
+#[derive(Debug, Default)]
+pub struct Pushes {
+    subscriptions: Subscriptions,
+    /// Pushes that wait for the end of the reply that is under way.
+    waiting: Vec<u8>,
+}
+
+impl Client {
+    /// Sends the client a push frame of RESP3; one of RESP2 gets it as an array.
+    pub fn push(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
+        match (self.protocol.get(), frame) {
+            // All that tells an array from a push is its first byte.
+            (Protocol::Resp2, [_, rest @ ..]) => self.push_bytes(worker, &[b"*", rest]),
+            _ => self.push_bytes(worker, &[frame]),
+        }
+    }
+
+    /// Sends the client lines of MONITOR, which have one form in both protocols.
+    pub fn push_lines(self: &Rc<Self>, worker: &Worker, lines: &[u8]) {
+        self.push_bytes(worker, &[lines]);
+    }
+
+    /// Appends what nobody asked for, cut into `pieces`. It counts as output like any reply. Where the reply that is under
+    /// way went out in part, it waits for the end of that.
+    fn push_bytes(self: &Rc<Self>, worker: &Worker, pieces: &[&[u8]]) {
+        if self.phase.get() != Phase::Open {
+            return;
+        }
+        let append = |out: &mut Vec<u8>| {
+            for piece in pieces {
+                out.extend_from_slice(piece);
+            }
+        };
+        if self.is_mid_reply.get() {
+            append(&mut self.pushes.borrow_mut().get_or_insert_default().waiting);
+        } else {
+            let mut out = self.out.borrow_mut();
+            if out.capacity() == 0 {
+                *out = worker.buffers.take();
+            }
+            append(&mut out);
+        }
+        worker.turn.touch_client(self);
+    }
+
+    /// The reply that was under way is whole: appends what has waited for that.
+    pub(super) fn end_mid_reply(&self, out: &mut Vec<u8>) {
+        self.is_mid_reply.set(false);
+        if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
+            out.append(&mut pushes.waiting);
+            pushes.waiting = Vec::new();
+        }
+        self.drop_idle_pushes();
+    }
+
+    /// Bytes of pushes that wait for the end of a reply.
+    pub(super) fn waiting_pushes(&self) -> usize {
+        let pushes = self.pushes.borrow();
+        pushes.as_ref().map_or(0, |pushes| pushes.waiting.len())
+    }
+
+    /// Bytes of the names that it listens to.
+    pub(super) fn subscribed(&self) -> usize {
+        let pushes = self.pushes.borrow();
+        pushes
+            .as_ref()
+            .map_or(0, |pushes| pushes.subscriptions.bytes())
+    }
+
+    /// How many channels, patterns and shard channels it listens to.
+    pub fn subscription_counts(&self) -> [usize; 3] {
+        let pushes = self.pushes.borrow();
+        pushes
+            .as_ref()
+            .map_or([0; 3], |pushes| pushes.subscriptions.counts())
+    }
+
+    /// Runs `f` on what it listens to.
+    pub fn with_subscriptions<T>(&self, f: impl FnOnce(&mut Subscriptions) -> T) -> T {
+        let mut pushes = self.pushes.borrow_mut();
+        f(&mut pushes.get_or_insert_default().subscriptions)
+    }
+
+    /// Gives back the memory of a client that gets no pushes any more.
+    pub fn drop_idle_pushes(&self) {
+        let mut pushes = self.pushes.borrow_mut();
+        pushes.take_if(|pushes| pushes.subscriptions.is_empty() && pushes.waiting.is_empty());
+    }
+}

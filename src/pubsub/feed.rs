@@ -1,0 +1,411 @@
+//! A feed: the connection of a worker to one node that carries subscriptions and nothing else. It speaks RESP3, so that
+//! messages are push frames and never look like a reply.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{HashSet, VecDeque};
+use std::io::ErrorKind;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::sleep;
+
+use crate::clock::Tick;
+use crate::cluster::addr::Addr;
+use crate::resp::reply::ReplyScanner;
+use crate::resp::{Protocol, write};
+use crate::transport::Transport;
+use crate::upstream::NodeId;
+use crate::upstream::connect::{dial, jittered};
+use crate::upstream::read::End;
+use crate::worker::Worker;
+
+use super::frame::{Frame, read};
+use super::{Change, Kind};
+
+const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+
+/// A message that is longer is none: it is Redis' own bound on a bulk, and room for the names.
+const LONGEST_FRAME: usize = 1024 * 1024 * 1024;
+
+/// Reads per poll before other tasks get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// Capacity that the rest of an incomplete frame keeps.
+const TAIL_KEPT: usize = 64 * 1024;
+
+/// A request that the node has not answered yet.
+#[derive(Debug)]
+enum Asked {
+    /// A change, by its number and name.
+    Change(u64, Change, Rc<[u8]>),
+    /// A health check.
+    Ping,
+}
+
+/// How a node answered a request to subscribe.
+pub enum Answer<'a> {
+    /// The subscription has begun.
+    Confirmed,
+    /// It has not, for this reason: an error reply.
+    Refused(&'a [u8]),
+}
+
+/// A subscription connection.
+pub struct Feed {
+    /// The node it leads to.
+    pub node: NodeId,
+    /// Where that node is.
+    pub addr: Addr,
+    /// Topics that want something of it.
+    pub links: Cell<usize>,
+    /// When it last had a link.
+    last_used: Cell<Tick>,
+    is_up: Cell<bool>,
+    is_retired: Cell<bool>,
+    is_condemned: Cell<bool>,
+    out: RefCell<Vec<u8>>,
+    asked: RefCell<VecDeque<Asked>>,
+    /// Number of the next request.
+    next: Cell<u64>,
+    /// What the node has confirmed on this connection.
+    confirmed: RefCell<HashSet<(Kind, Rc<[u8]>)>>,
+    last_heard: Cell<Tick>,
+    waker: OnceCell<Waker>,
+}
+
+impl Feed {
+    /// A feed that is not connected yet. Its task is [`run`].
+    pub fn new(node: NodeId, addr: Addr, now: Tick) -> Feed {
+        Feed {
+            node,
+            addr,
+            links: Cell::new(0),
+            last_used: Cell::new(now),
+            is_up: Cell::new(false),
+            is_retired: Cell::new(false),
+            is_condemned: Cell::new(false),
+            out: RefCell::default(),
+            asked: RefCell::default(),
+            next: Cell::new(0),
+            confirmed: RefCell::default(),
+            last_heard: Cell::new(now),
+            waker: OnceCell::new(),
+        }
+    }
+
+    /// Whether it is connected.
+    pub fn is_up(&self) -> bool {
+        self.is_up.get()
+    }
+
+    /// Asks for a change and gives back its number. Without a connection nothing is sent: once there is one, everything
+    /// that is wanted is asked for.
+    pub fn ask(&self, worker: &Worker, change: Change, name: &Rc<[u8]>) -> u64 {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        if self.is_up.get() {
+            let mut request = Vec::new();
+            write::request(&mut request, &[change.name().as_bytes(), name]);
+            self.send(
+                worker,
+                Asked::Change(number, change, name.clone()),
+                &request,
+            );
+        }
+        number
+    }
+
+    fn send(&self, worker: &Worker, asked: Asked, request: &[u8]) {
+        let mut queue = self.asked.borrow_mut();
+        if queue.is_empty() {
+            // The silence that counts starts when an answer is owed.
+            self.last_heard.set(worker.clock.now());
+        }
+        queue.push_back(asked);
+        self.out.borrow_mut().extend_from_slice(request);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Ends it for good.
+    pub fn retire(&self) {
+        self.is_retired.set(true);
+        self.wake();
+    }
+
+    /// Looks whether its node is silent for too long, or has to be asked whether it is there still. False if nothing has
+    /// used the feed for so long that it is of no use.
+    pub fn check(&self, worker: &Worker, now: Tick) -> bool {
+        if self.links.get() > 0 {
+            self.last_used.set(now);
+        } else if self.last_used.get().is_over(worker.dedicated_idle, now) {
+            return false;
+        }
+        if !self.is_up.get() {
+            return true;
+        }
+        let heard = self.last_heard.get();
+        if !self.asked.borrow().is_empty() {
+            if heard.is_over(worker.response_timeout, now) {
+                self.is_condemned.set(true);
+                self.wake();
+            }
+        } else if let Some(interval) = worker.health_interval
+            && heard.is_over(interval, now)
+        {
+            self.send(worker, Asked::Ping, PING);
+        }
+        true
+    }
+
+    fn set_up(&self, worker: &Rc<Worker>) {
+        self.is_condemned.set(false);
+        self.last_heard.set(worker.clock.now());
+        self.is_up.set(true);
+        worker.stats.upstream_connects.inc();
+        worker.stats.upstream_connections.inc();
+        worker.hub.connected(worker, self);
+    }
+
+    fn set_down(&self, worker: &Rc<Worker>) {
+        if !self.is_up.replace(false) {
+            return;
+        }
+        worker.stats.upstream_connections.dec();
+        self.out.take();
+        self.asked.take();
+        for (kind, name) in self.confirmed.take() {
+            worker.process.census.worker_left(kind, &name, &self.addr);
+        }
+        worker.hub.disconnected(self);
+    }
+
+    /// Takes one frame.
+    fn take(&self, worker: &Rc<Worker>, frame: &[u8]) -> Result<(), End> {
+        match read(frame) {
+            Frame::Message {
+                kind,
+                name,
+                channel,
+            } => worker.hub.deliver(worker, self, kind, name, channel, frame),
+            Frame::Changed(change, name) => self.take_change(worker, change, name),
+            Frame::Reply => {
+                let asked = self.asked.borrow_mut().pop_front();
+                match asked {
+                    Some(Asked::Change(number, change, name)) if change.subscribes => {
+                        let answer = Answer::Refused(frame);
+                        worker
+                            .hub
+                            .answered(worker, self, number, change.kind, &name, answer);
+                    }
+                    Some(_) => {}
+                    None => return Err(End::Unasked),
+                }
+            }
+            Frame::Other => {}
+        }
+        Ok(())
+    }
+
+    /// A subscription has begun or ended. One to a shard channel also ends unasked, when its slot leaves the node.
+    fn take_change(&self, worker: &Rc<Worker>, change: Change, name: &[u8]) {
+        let census = &worker.process.census;
+        let mut asked = self.asked.borrow_mut();
+        let is_answer = matches!(
+            asked.front(),
+            Some(Asked::Change(_, of, called)) if *of == change && **called == *name
+        );
+        let answered = if is_answer { asked.pop_front() } else { None };
+        drop(asked);
+        let name: Rc<[u8]> = name.into();
+        let key = (change.kind, name);
+        if change.subscribes {
+            if self.confirmed.borrow_mut().insert(key.clone()) {
+                census.worker_joined(change.kind, &key.1, &self.addr);
+            }
+        } else if self.confirmed.borrow_mut().remove(&key) {
+            census.worker_left(change.kind, &key.1, &self.addr);
+        }
+        match answered {
+            Some(Asked::Change(number, ..)) if change.subscribes => {
+                let answer = Answer::Confirmed;
+                worker
+                    .hub
+                    .answered(worker, self, number, change.kind, &key.1, answer);
+            }
+            None if !change.subscribes => worker.hub.ended(worker, self, change.kind, &key.1),
+            _ => {}
+        }
+    }
+}
+
+/// Runs a feed until it is retired.
+pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
+    let _guard = Guard {
+        worker: worker.clone(),
+        feed: feed.clone(),
+    };
+    std::future::poll_fn(|cx| {
+        feed.waker.get_or_init(|| cx.waker().clone());
+        Poll::Ready(())
+    })
+    .await;
+    let (shortest, longest) = worker.config.cluster.connections.backoff;
+    let mut pause = shortest;
+    while !feed.is_retired.get() {
+        match dial(&worker, &feed.addr, Protocol::Resp3).await {
+            Ok(transport) => {
+                pause = shortest;
+                feed.set_up(&worker);
+                let mut serving = Serving::new(transport);
+                let end = std::future::poll_fn(|cx| serving.poll(&worker, &feed, cx)).await;
+                feed.set_down(&worker);
+                if matches!(end, End::Retired) {
+                    break;
+                }
+                worker.stats.upstream_lost.inc();
+                tracing::warn!(node = %feed.addr, %end, "subscription connection lost");
+            }
+            Err(error) => {
+                worker.stats.upstream_connect_failures.inc();
+                tracing::warn!(node = %feed.addr, %error, "subscription connection failed");
+            }
+        }
+        worker.refresh.request();
+        sleep(jittered(pause)).await;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// Notices the end of a feed's task, also by a panic: another feed then takes its place.
+struct Guard {
+    worker: Rc<Worker>,
+    feed: Rc<Feed>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.worker.stats.panics.inc();
+            tracing::error!(node = %self.feed.addr, "panic in the task of a subscription connection: it is replaced");
+        }
+        self.feed.set_down(&self.worker);
+        self.worker.hub.forget(&self.feed);
+    }
+}
+
+/// One connection of a feed.
+struct Serving {
+    transport: Transport,
+    /// The bytes of a frame that is not complete.
+    tail: Vec<u8>,
+    /// How many of them the scanner has passed.
+    scanned: usize,
+    scanner: ReplyScanner,
+}
+
+impl Serving {
+    fn new(transport: Transport) -> Serving {
+        Serving {
+            transport,
+            tail: Vec::new(),
+            scanned: 0,
+            scanner: ReplyScanner::default(),
+        }
+    }
+
+    /// Writes and reads what there is. Ready when the connection has ended.
+    fn poll(&mut self, worker: &Rc<Worker>, feed: &Feed, cx: &mut Context<'_>) -> Poll<End> {
+        for _ in 0..READS_PER_TURN {
+            if feed.is_retired.get() {
+                return Poll::Ready(End::Retired);
+            }
+            if feed.is_condemned.get() {
+                return Poll::Ready(End::Silent);
+            }
+            if let Err(end) = self.write(worker, feed, cx) {
+                return Poll::Ready(end);
+            }
+            let mut scratch = worker.lane_scratch.borrow_mut();
+            let read = match std::task::ready!(self.transport.poll_read(cx, &mut scratch)) {
+                Ok(0) => return Poll::Ready(End::Closed),
+                Ok(read) => read,
+                Err(error) => return Poll::Ready(End::Io(error)),
+            };
+            worker.stats.upstream_reads.inc();
+            feed.last_heard.set(worker.clock.now());
+            if let Err(end) = self.take(worker, feed, &scratch[..read]) {
+                return Poll::Ready(end);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn write(&mut self, worker: &Worker, feed: &Feed, cx: &mut Context<'_>) -> Result<(), End> {
+        let mut out = feed.out.borrow_mut();
+        while !out.is_empty() {
+            match self.transport.try_write(&out) {
+                Ok(written) => {
+                    worker.stats.upstream_writes.inc();
+                    out.drain(..written);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    match self.transport.poll_write_ready(cx) {
+                        Poll::Ready(ready) => ready?,
+                        Poll::Pending => return Ok(()),
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(End::Io(error)),
+            }
+        }
+        *out = Vec::new();
+        Ok(())
+    }
+
+    /// Takes the complete frames of what was read and keeps the rest.
+    fn take(&mut self, worker: &Rc<Worker>, feed: &Feed, read: &[u8]) -> Result<(), End> {
+        if self.tail.is_empty() {
+            let taken = self.take_frames(worker, feed, read)?;
+            self.tail.extend_from_slice(&read[taken..]);
+        } else {
+            let mut tail = std::mem::take(&mut self.tail);
+            tail.extend_from_slice(read);
+            let taken = self.take_frames(worker, feed, &tail)?;
+            tail.drain(..taken);
+            tail.shrink_to(tail.len().max(TAIL_KEPT));
+            self.tail = tail;
+        }
+        if self.tail.len() > LONGEST_FRAME {
+            return Err(End::TooLong);
+        }
+        Ok(())
+    }
+
+    /// Returns how many bytes the complete frames at the start of `bytes` are.
+    fn take_frames(
+        &mut self,
+        worker: &Rc<Worker>,
+        feed: &Feed,
+        bytes: &[u8],
+    ) -> Result<usize, End> {
+        let (mut start, mut at) = (0, self.scanned);
+        while at < bytes.len() {
+            let progress = self.scanner.advance(&bytes[at..]).map_err(End::Malformed)?;
+            at += progress.consumed;
+            if !progress.done {
+                break;
+            }
+            feed.take(worker, &bytes[start..at])?;
+            start = at;
+        }
+        self.scanned = at - start;
+        Ok(start)
+    }
+}

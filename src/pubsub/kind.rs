@@ -1,0 +1,123 @@
+//! What can be subscribed to, and which names are those of keyspace notifications. Pure.
+
+/// What can be subscribed to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// A channel, whose messages every node of a cluster gets.
+    Channel,
+    /// A pattern of such channels.
+    Pattern,
+    /// A shard channel, whose messages stay with the shard of its slot.
+    Shard,
+}
+
+/// A change of a client's subscriptions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// Of what.
+    pub kind: Kind,
+    /// Whether it subscribes.
+    pub subscribes: bool,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::Shard];
+
+    /// Its place in [`Kind::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Change {
+    /// By the name of its command, in lower case.
+    pub fn of(command: &str) -> Option<Change> {
+        Kind::ALL
+            .into_iter()
+            .flat_map(|kind| [true, false].map(|subscribes| Change { kind, subscribes }))
+            .find(|change| change.name() == command)
+    }
+
+    /// The name of its command, which is also the first word of its confirmation.
+    pub fn name(self) -> &'static str {
+        match (self.kind, self.subscribes) {
+            (Kind::Channel, true) => "subscribe",
+            (Kind::Channel, false) => "unsubscribe",
+            (Kind::Pattern, true) => "psubscribe",
+            (Kind::Pattern, false) => "punsubscribe",
+            (Kind::Shard, true) => "ssubscribe",
+            (Kind::Shard, false) => "sunsubscribe",
+        }
+    }
+}
+
+/// How the channels of keyspace notifications begin. What a node says on them concerns its own keys and stays with it.
+const NOTIFICATIONS: [&[u8]; 2] = [b"__keyspace@", b"__keyevent@"];
+
+/// Whether messages of this channel are notifications, which each primary gives for its own keys.
+pub fn is_notification(channel: &[u8]) -> bool {
+    NOTIFICATIONS.iter().any(|start| channel.starts_with(start))
+}
+
+/// Whether a pattern may match a channel of notifications. Looks no further than its first special character: to take it
+/// for possible costs messages that are dropped.
+pub fn may_match_notifications(pattern: &[u8]) -> bool {
+    let special = pattern
+        .iter()
+        .position(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
+    let Some(special) = special else {
+        return is_notification(pattern);
+    };
+    let literal = &pattern[..special];
+    NOTIFICATIONS
+        .iter()
+        .any(|start| literal.starts_with(start) || start.starts_with(literal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_have_the_names_of_their_commands() {
+        for name in [
+            "subscribe",
+            "unsubscribe",
+            "psubscribe",
+            "punsubscribe",
+            "ssubscribe",
+            "sunsubscribe",
+        ] {
+            assert_eq!(Change::of(name).map(Change::name), Some(name));
+        }
+        assert_eq!(Change::of("monitor"), None);
+        for (place, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind.index(), place);
+        }
+    }
+
+    #[test]
+    fn patterns_that_may_match_notifications() {
+        for (pattern, may) in [
+            ("*", true),
+            ("__key*", true),
+            ("__keyspace@0__:user:*", true),
+            ("__keyevent@0__:expired", true),
+            ("[_]_keyevent@*", true),
+            ("\\__keyevent@*", true),
+            ("_?keyevent@*", true),
+            ("__keyspace@*", true),
+            ("news.*", false),
+            ("__keys", false),
+            ("__kez*", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                may_match_notifications(pattern.as_bytes()),
+                may,
+                "{pattern}"
+            );
+        }
+    }
+}

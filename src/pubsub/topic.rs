@@ -1,0 +1,173 @@
+//! One channel or pattern that somebody wants: the node whose messages count, and the nodes that were asked for it.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::client::Client;
+use crate::cluster::redirect::{Verdict, judge, target};
+use crate::slot::{Slot, slot_of};
+use crate::upstream::NodeId;
+use crate::worker::Worker;
+
+use super::feed::{self, Feed};
+use super::subscriber::Wish;
+use super::{Change, Kind, is_notification, may_match_notifications};
+
+/// How far a subscription at a node is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// It is asked for by the request of this number, or will be once there is a connection.
+    Asked(u64),
+    /// The node sends messages.
+    Confirmed,
+    /// The node does not want to; it is asked again soon.
+    Refused,
+}
+
+/// A subscription at a node.
+pub struct Link {
+    /// The connection to the node.
+    pub feed: Rc<Feed>,
+    /// How far it is.
+    pub state: State,
+}
+
+/// A channel or pattern that somebody wants.
+#[derive(Default)]
+pub struct Topic {
+    /// Who gets its messages, by client id.
+    pub clients: HashMap<u64, Rc<Client>>,
+    /// How many wishes of clients name it.
+    pub wishes: usize,
+    /// Those of them that wait for its confirmation still.
+    pub waiting: Vec<Rc<Wish>>,
+    /// The node whose messages count.
+    pub home: Option<NodeId>,
+    /// The nodes that were asked.
+    pub links: Vec<Link>,
+    /// Redirects that were followed since a node has confirmed.
+    pub redirects: u8,
+}
+
+impl Topic {
+    /// Whether nobody wants it any more.
+    pub fn is_unused(&self) -> bool {
+        self.clients.is_empty() && self.wishes == 0
+    }
+
+    /// Whether every node that has to has confirmed.
+    pub fn is_confirmed(&self) -> bool {
+        !self.links.is_empty() && self.links.iter().all(|link| link.state == State::Confirmed)
+    }
+}
+
+/// Chooses the home of a topic and the nodes that it needs, lets go of others, and asks those that were not asked or have
+/// refused.
+pub fn settle_links(
+    worker: &Rc<Worker>,
+    feeds: &mut HashMap<NodeId, Rc<Feed>>,
+    kind: Kind,
+    name: &Rc<[u8]>,
+    topic: &mut Topic,
+) {
+    topic.home = home(worker, kind, name, topic.home);
+    let mut nodes: Vec<NodeId> = topic.home.into_iter().collect();
+    let takes_notifications = match kind {
+        Kind::Channel => is_notification(name),
+        Kind::Pattern => may_match_notifications(name),
+        Kind::Shard => false,
+    };
+    if takes_notifications {
+        let primaries = worker.primaries().into_iter();
+        nodes.extend(primaries.filter(|&node| topic.home != Some(node)));
+    }
+    if nodes.is_empty() {
+        // The refresh may know better before the deadline.
+        worker.refresh.request();
+    }
+    topic.links.retain(|link| {
+        let is_needed = nodes.contains(&link.feed.node);
+        if !is_needed {
+            unlink(link);
+            unsubscribe(worker, link, kind, name);
+        }
+        is_needed
+    });
+    for node in nodes {
+        let link = topic.links.iter().position(|link| link.feed.node == node);
+        let link = link.unwrap_or_else(|| {
+            let feed = feeds.entry(node).or_insert_with(|| open(worker, node));
+            feed.links.set(feed.links.get() + 1);
+            topic.links.push(Link {
+                feed: feed.clone(),
+                state: State::Refused,
+            });
+            topic.links.len() - 1
+        });
+        let link = &mut topic.links[link];
+        if link.state == State::Refused {
+            link.state = State::Asked(link.feed.ask(worker, subscribe(kind), name));
+        }
+    }
+}
+
+/// The node whose messages count. A shard channel's is the owner of its slot. Any other stays where it is as long as that
+/// node is in the cluster, for every move could lose a message or bring it twice.
+fn home(worker: &Worker, kind: Kind, name: &[u8], now: Option<NodeId>) -> Option<NodeId> {
+    let stays = kind != Kind::Shard
+        && now.is_some_and(|node| {
+            let addr = worker.address_of(node);
+            worker.topology.borrow().node_at(&addr).is_some()
+        });
+    if stays {
+        return now;
+    }
+    worker.slots.owner(slot_of(name)).or(now)
+}
+
+fn open(worker: &Rc<Worker>, node: NodeId) -> Rc<Feed> {
+    let feed = Feed::new(node, worker.address_of(node), worker.clock.now());
+    let feed = Rc::new(feed);
+    tokio::task::spawn_local(feed::run(worker.clone(), feed.clone()));
+    feed
+}
+
+/// A link is about to go.
+pub fn unlink(link: &Link) {
+    let links = &link.feed.links;
+    links.set(links.get().saturating_sub(1));
+}
+
+/// Ends the subscription of a link that was taken away.
+pub fn unsubscribe(worker: &Worker, link: &Link, kind: Kind, name: &Rc<[u8]>) {
+    if link.state != State::Refused {
+        let change = Change {
+            kind,
+            subscribes: false,
+        };
+        link.feed.ask(worker, change, name);
+    }
+}
+
+/// The change by which a node is asked for messages.
+pub fn subscribe(kind: Kind) -> Change {
+    Change {
+        kind,
+        subscribes: true,
+    }
+}
+
+/// Notes where the slot of a shard channel is, if the error says so.
+pub fn follow(worker: &Worker, feed: &Feed, error: &[u8]) -> bool {
+    let Verdict::Moved { slot, host, port } = judge(error) else {
+        return false;
+    };
+    worker.stats.moved.inc();
+    worker.refresh.request();
+    let addr = target(host, port, &feed.addr).map(|addr| worker.reachable(addr));
+    if let Some(addr) = addr {
+        worker.slots.set(Slot(slot), Some(worker.node_at(addr)));
+        return true;
+    }
+    false
+}
