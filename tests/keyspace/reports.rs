@@ -1,5 +1,6 @@
 //! SLOWLOG, LATENCY and MEMORY over all nodes, against one plain Redis where the reply is that of one.
 
+use slotmux::demo::cluster::Node;
 use slotmux::demo::server::{LocalServer, ServerOptions};
 
 use crate::common::{Proxy, RawClient, Value, calm_cluster};
@@ -160,12 +161,11 @@ fn latencies_of_all_nodes() {
         );
         for words in [&["LATENCY", "DOCTOR"][..], &["LATENCY", "GRAPH", "command"]] {
             let text = client.call(words).text();
-            for node in cluster.nodes() {
-                assert!(
-                    text.contains(&format!("# 127.0.0.1:{}\n", node.port)),
-                    "{text}"
-                );
-            }
+            let is_named = |node: &&Node| text.contains(&format!("# 127.0.0.1:{}\n", node.port));
+            let named = cluster.nodes().iter().filter(is_named).count();
+            // One text stands for all where they say the same.
+            assert!([0, 3].contains(&named), "{text}");
+            assert!(text.contains("command"), "{text}");
         }
         assert!(client.call(&["LATENCY", "RESET", "command"]).integer() >= 3);
         assert!(
