@@ -16,6 +16,7 @@ use crate::route::split::split;
 use crate::route::transaction::plan_queued;
 use crate::route::with_nodes::answer_with_nodes;
 use crate::route::{Plan, Transaction, plan};
+use crate::slot::Slot;
 use crate::worker::Worker;
 
 use super::acknowledged::acknowledged;
@@ -116,54 +117,9 @@ pub(super) fn carry_out(
             decision,
             wait,
         } => {
-            let Decision {
-                namespace,
-                actions,
-                governed,
-            } = decision;
-            let sending = Sending {
-                wait,
-                ..Sending::as_is(request, write, namespace, reply)
-            };
-            // Observing refuses nothing for a lifetime: what is refused all the same is not permitted.
-            let is_refused = governed == Governed::Refused;
-            let taken = match governed {
-                Governed::AsIs => to_slot(worker, client, slot, &sending),
-                Governed::Rewritten(said) => {
-                    let bytes = rewritten;
-                    let reply = if said == Reply::AsIs { reply } else { said };
-                    let sending = Sending {
-                        bytes,
-                        reply,
-                        ..sending
-                    };
-                    to_slot(worker, client, slot, &sending)
-                }
-                Governed::Block(form) => {
-                    let (bytes, block) = (rewritten, Some(form));
-                    let sending = Sending {
-                        bytes,
-                        block,
-                        ..sending
-                    };
-                    to_slot(worker, client, slot, &sending)
-                }
-                Governed::Refused => {
-                    if namespace == NamespaceId::UNMATCHED {
-                        worker.note_unmatched(request);
-                    }
-                    refuse(worker, client, &String::from_utf8_lossy(rewritten))
-                }
-            };
-            if taken == Taken::Yes
-                && !actions.is_empty()
-                && worker.count_actions(namespace, actions, is_refused, request)
-                && actions.contains(Actions::APPENDED)
-                && let Ok(command) = command
-            {
-                worker.probe(client, slot, namespace, CommandRef::Table(command), request);
-            }
-            taken
+            let mut sending = Sending::as_is(request, write, decision.namespace, reply);
+            sending.wait = wait;
+            forward(worker, client, slot, decision, sending, rewritten)
         }
         Plan::Split {
             merge,
@@ -200,6 +156,55 @@ pub(super) fn carry_out(
         Plan::Transaction(what) => transaction::step(worker, client, request, what),
         Plan::Refuse(reply) | Plan::Unknown(reply) => refuse_with(worker, client, &reply),
     }
+}
+
+/// Sends a request, or what its policy made of it, to the node of its slot, and counts what the policy did.
+fn forward<'a>(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    slot: Slot,
+    decision: Decision,
+    mut sending: Sending<'a>,
+    rewritten: &'a [u8],
+) -> Taken {
+    let Decision {
+        namespace,
+        actions,
+        governed,
+    } = decision;
+    let request = sending.request;
+    let taken = match governed {
+        Governed::Refused => {
+            if namespace == NamespaceId::UNMATCHED {
+                worker.note_unmatched(request);
+            }
+            refuse(worker, client, &String::from_utf8_lossy(rewritten))
+        }
+        Governed::AsIs => to_slot(worker, client, slot, &sending),
+        Governed::Rewritten(reply) => {
+            sending.bytes = rewritten;
+            if reply != Reply::AsIs {
+                sending.reply = reply;
+            }
+            to_slot(worker, client, slot, &sending)
+        }
+        Governed::Block(form) => {
+            sending.bytes = rewritten;
+            sending.block = Some(form);
+            to_slot(worker, client, slot, &sending)
+        }
+    };
+    // Observing refuses nothing for a lifetime: what is refused all the same is not permitted.
+    let is_refused = governed == Governed::Refused;
+    if taken == Taken::Yes
+        && !actions.is_empty()
+        && worker.count_actions(namespace, actions, is_refused, request)
+        && actions.contains(Actions::APPENDED)
+        && let Ok(command) = command::resolve(request.bytes, request.args)
+    {
+        worker.probe(client, slot, namespace, CommandRef::Table(command), request);
+    }
+    taken
 }
 
 /// Whether this is a line of HTTP. A web page can make a browser of this machine send requests to slotmux, and in their
