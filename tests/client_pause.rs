@@ -103,6 +103,57 @@ fn a_pause_ends_by_itself() {
     assert_eq!(clients[0].call(&["PING"]), Value::Simple("PONG".to_owned()));
 }
 
+#[test]
+fn a_pause_of_writes_holds_messages_and_no_subscription() {
+    let proxy = proxy();
+    let mut observer = proxy.client();
+    let mut early = proxy.client();
+    early.call(&["SUBSCRIBE", "paused:c"]);
+    let mut publishers = [(); 3].map(|()| identified(proxy.port()));
+    publishers[2].0.call(&["MULTI"]);
+    publishers[2].0.call(&["PUBLISH", "paused:c", "c"]);
+    let reply = observer.call(&["CLIENT", "PAUSE", LONG, "WRITE"]);
+    assert_eq!(reply, Value::ok());
+    // To subscribe, to ask who does, and to get what others publish is no write.
+    let mut late = proxy.client();
+    for (words, count) in [
+        (&["SUBSCRIBE", "paused:c"][..], 1),
+        (&["PSUBSCRIBE", "paused:*"], 2),
+        (&["PUNSUBSCRIBE"], 1),
+    ] {
+        assert_eq!(late.call(words).items()[2], Value::Integer(count));
+    }
+    let numbers = observer.call(&["PUBSUB", "NUMSUB", "paused:c"]);
+    assert_eq!(numbers.items()[1], Value::Integer(2));
+    // What may not be sent in RESP2 is refused, and waits for nothing.
+    let refused = late.call(&["PUBLISH", "paused:c", "no"]);
+    assert!(refused.error().contains("are allowed in this context"));
+    let published = [
+        &["PUBLISH", "paused:c", "a"][..],
+        &["SPUBLISH", "paused:c", "b"],
+        &["EXEC"],
+    ];
+    for ((publisher, id), words) in publishers.iter_mut().zip(published) {
+        publisher.send(words);
+        assert!(is_held(publisher, *id, &mut observer), "{words:?}");
+    }
+    let node = shared_cluster().node(0);
+    RawClient::connect(node.port).call(&["PUBLISH", "paused:c", "past"]);
+    for client in [&mut early, &mut late] {
+        assert_eq!(client.read().items()[2], Value::bulk("past"));
+    }
+    assert_eq!(observer.call(&["CLIENT", "UNPAUSE"]), Value::ok());
+    let replies = publishers.map(|(mut publisher, _)| publisher.read());
+    assert_eq!(replies[0], Value::Integer(2));
+    assert_eq!(replies[1], Value::Integer(0));
+    assert_eq!(replies[2].items().len(), 1);
+    for client in [&mut early, &mut late] {
+        let mut texts = [(); 2].map(|()| client.read().items()[2].text());
+        texts.sort();
+        assert_eq!(texts, ["a", "c"]);
+    }
+}
+
 /// Command by command as a plain Redis.
 #[test]
 fn a_pause_of_writes_holds_what_redis_holds() {

@@ -237,6 +237,60 @@ fn a_monitoring_client_is_a_client_still() {
     assert_eq!(monitor.until("19"), wanted);
 }
 
+/// Reply by reply as a plain Redis, for a client that monitors and subscribes as well.
+#[test]
+fn a_monitoring_client_may_do_what_redis_lets_it() {
+    const CONTEXT: &str =
+        "only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed";
+    let proxy = proxy();
+    let redis = LocalServer::start(&ServerOptions::default()).expect("a server");
+    let replies = [redis.port(), proxy.port()].map(|port| {
+        let mut client = RawClient::connect(port);
+        let mut ask = |words: &[&str]| {
+            client.send(words);
+            loop {
+                let reply = client.read();
+                let is_line = matches!(&reply, Value::Simple(text) if text.contains(" [0 "));
+                if !is_line {
+                    return reply;
+                }
+            }
+        };
+        let id = ask(&["CLIENT", "ID"]).integer().to_string();
+        let mut replies = vec![ask(&["MONITOR"])];
+        for words in [
+            &["PUBLISH", "monitored:c", "x"][..],
+            &["SPUBLISH", "monitored:c", "x"],
+            &["EVAL", "return 1", "0"],
+            &["EVAL", "#!lua flags=no-writes\nreturn 1", "0"],
+            &["PFCOUNT", "monitored:k"],
+            &["PUBSUB", "NUMSUB", "monitored:c"],
+            &["SCRIPT", "EXISTS", "00"],
+            &["SUBSCRIBE", "monitored:c"],
+            &["GET", "monitored:k"],
+            &["MONITOR"],
+            &["PUBLISH", "monitored:c", "x"],
+        ] {
+            replies.push(ask(words));
+        }
+        // It is seen as both, is shown what others send, and gets the messages.
+        let mut other = RawClient::connect(port);
+        let list = other.call(&["CLIENT", "LIST", "TYPE", "pubsub"]).text();
+        assert!(list.contains(" flags=OP "), "{list}");
+        assert!(list.starts_with(&format!("id={id} ")), "{list}");
+        replies.push(other.call(&["PUBLISH", "monitored:c", "y"]));
+        replies.push(ask(&["PING"]));
+        replies.push(ask(&["UNSUBSCRIBE"]));
+        replies.push(ask(&["UNSUBSCRIBE"]));
+        replies.push(ask(&["RESET"]));
+        replies.push(ask(&["GET", "monitored:k"]));
+        replies
+    });
+    let refused = |reply: &&Value| matches!(reply, Value::Error(text) if text.contains(CONTEXT));
+    assert_eq!(replies[0], replies[1]);
+    assert_eq!(replies[0].iter().filter(refused).count(), 3);
+}
+
 /// Every command is either shown or told to have been missed.
 #[test]
 fn a_monitor_that_does_not_read_harms_nobody() {

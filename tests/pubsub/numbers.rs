@@ -44,6 +44,14 @@ fn publishers_are_told_how_many_clients_listen() {
         [Value::bulk("n:a")]
     );
     assert_eq!(publisher.call(&["PUBSUB", "NUMPAT"]), Value::Integer(2));
+    // INFO tells what clients do with slotmux, with and without the nodes' part.
+    for info in [&["INFO"][..], &["INFO", "stats"]] {
+        let text = publisher.call(info).text();
+        for field in ["pubsub_channels:1", "pubsub_patterns:2"] {
+            let lines = text.lines().filter(|line| *line == field);
+            assert_eq!(lines.count(), 1, "{field} in {text}");
+        }
+    }
 
     for text in ["1", "2"] {
         expect_message(&mut clients[0], "n:a", text);
