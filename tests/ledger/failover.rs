@@ -3,7 +3,7 @@
 use slotmux::demo::cluster::LocalCluster;
 
 use crate::common::{PATIENCE, poll_until};
-use crate::rig::{Ledger, cluster, proxy, replica_of, replicas_in_step};
+use crate::rig::{Ledger, cluster, fail_over, proxy, replica_of, replicas_in_step};
 
 const HEALTHY: [usize; 2] = [1, 2];
 
@@ -24,9 +24,7 @@ fn nobody_sees_a_planned_failover() {
     ledger.phase("failover");
     for _ in 0..2 {
         let primary = cluster.primary_of_slot(0).expect("an owner");
-        cluster
-            .failover(replica_of(&cluster, primary))
-            .expect("a failover");
+        fail_over(&cluster, replica_of(&cluster, primary));
         ledger.recovered();
         cluster.wait_ok().expect("a whole cluster");
     }

@@ -26,27 +26,34 @@ pub enum Lie {
     None,
 }
 
+/// How far it is with its lie.
+#[derive(Default)]
+struct Progress {
+    begun: AtomicBool,
+    told: AtomicBool,
+}
+
 /// A listening liar. It passes on one request after the other, also of a pipeline.
 pub struct Liar {
     port: u16,
-    has_lied: Arc<AtomicBool>,
+    progress: Arc<Progress>,
 }
 
 impl Liar {
-    /// Starts it in front of a port. The lie comes once `armed`.
+    /// Starts it in front of a port.
     pub fn start(target: u16, lie: Lie) -> Liar {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("its address").port();
-        let has_lied = Arc::<AtomicBool>::default();
-        let lied = has_lied.clone();
+        let progress = Arc::<Progress>::default();
+        let shared = progress.clone();
         thread::spawn(move || {
             for here in listener.incoming().flatten() {
-                let lied = lied.clone();
+                let progress = shared.clone();
                 // A hang-up is how every connection ends.
-                thread::spawn(move || serve(&here, target, lie, &lied));
+                thread::spawn(move || serve(&here, target, lie, &progress));
             }
         });
-        Liar { port, has_lied }
+        Liar { port, progress }
     }
 
     /// Its port.
@@ -56,14 +63,14 @@ impl Liar {
 
     /// Whether the lie was told.
     pub fn has_lied(&self) -> bool {
-        self.has_lied.load(Ordering::SeqCst)
+        self.progress.told.load(Ordering::SeqCst)
     }
 }
 
 /// Requests on a connection before it lies: there is something to be wrong about then.
 const HONEST: usize = 100;
 
-fn serve(here: &TcpStream, target: u16, lie: Lie, has_lied: &AtomicBool) -> io::Result<()> {
+fn serve(here: &TcpStream, target: u16, lie: Lie, progress: &Progress) -> io::Result<()> {
     let there = TcpStream::connect(("127.0.0.1", target))?;
     there.set_nodelay(true)?;
     here.set_nodelay(true)?;
@@ -90,7 +97,7 @@ fn serve(here: &TcpStream, target: u16, lie: Lie, has_lied: &AtomicBool) -> io::
                 Lie::DropWrite | Lie::DenyWrite => name == "HSET",
                 Lie::None => false,
             };
-        if !wants || has_lied.swap(true, Ordering::SeqCst) {
+        if !wants || progress.begun.swap(true, Ordering::SeqCst) {
             here.write_all(&ask(&request)?)?;
             continue;
         }
@@ -98,10 +105,12 @@ fn serve(here: &TcpStream, target: u16, lie: Lie, has_lied: &AtomicBool) -> io::
             Lie::SwapReplies => {
                 let (_, second) = next(&mut requests)?;
                 let (first, second) = (ask(&request)?, ask(&second)?);
+                here.write_all(&[second.as_slice(), first.as_slice()].concat())?;
                 if first == second {
-                    has_lied.store(false, Ordering::SeqCst);
+                    // That was no lie.
+                    progress.begun.store(false, Ordering::SeqCst);
+                    continue;
                 }
-                here.write_all(&[second, first].concat())?;
             }
             Lie::WriteTwice => {
                 let reply = ask(&request)?;
@@ -118,6 +127,7 @@ fn serve(here: &TcpStream, target: u16, lie: Lie, has_lied: &AtomicBool) -> io::
             }
             Lie::None => {}
         }
+        progress.told.store(true, Ordering::SeqCst);
     }
     Ok(())
 }

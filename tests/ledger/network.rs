@@ -137,7 +137,9 @@ fn a_password_is_changed_under_load() {
     let mut tell = |words: &[&str]| {
         for node in &mut nodes {
             let mut command = redis::Cmd::new();
-            words.iter().for_each(|word| drop(command.arg(*word)));
+            words.iter().for_each(|word| {
+                command.arg(*word);
+            });
             command.query::<()>(node).expect("done");
         }
     };

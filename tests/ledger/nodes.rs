@@ -2,14 +2,15 @@
 
 use std::thread;
 
-use slotmux::demo::cluster::{LocalCluster, Options, Role};
+use slotmux::demo::cluster::{LocalCluster, Options};
 
 use crate::common::{CALM, PATIENCE, poll_until};
-use crate::rig::{Ledger, cluster, proxy, replica_of, replicas_in_step};
+use crate::rig::{Ledger, cluster, fail_over, proxy, replicas_in_step};
 
 /// Nodes that write down what they acknowledge, so that a crash costs nothing, and that nobody replaces.
-const DURABLE: [(&str, &str); 2] = [
+const DURABLE: [(&str, &str); 3] = [
     ("appendonly", "yes"),
+    ("appendfsync", "always"),
     ("cluster-require-full-coverage", "no"),
 ];
 
@@ -42,10 +43,9 @@ fn nobody_sees_that_all_nodes_are_started_again_one_by_one() {
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
     ledger.phase("rolling");
     for node in 0..cluster.nodes().len() {
-        if cluster.node(node).role == Role::Primary {
-            cluster
-                .failover(replica_of(&cluster, node))
-                .expect("a failover");
+        let replicas = cluster.replicas_of(node).expect("a view");
+        if let Some(&replica) = replicas.first() {
+            fail_over(&cluster, replica);
         }
         in_step(&cluster, node);
         cluster.restart(node).expect("back");

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use slotmux::demo::cluster::{LocalCluster, Options};
@@ -173,7 +173,7 @@ impl Outcome {
     /// Nothing was wrong, lost, doubled or without its TTL.
     #[track_caller]
     pub fn assert_clean(&self) {
-        assert_eq!(self.code, Some(0), "{:#}", self.report);
+        assert_eq!(self.code, Some(0), "{}", self.report);
     }
 
     /// No request of these shards has got an error in a phase.
@@ -270,4 +270,25 @@ pub fn replica_of(cluster: &LocalCluster, primary: usize) -> usize {
         .expect("a view")
         .first()
         .expect("a replica")
+}
+
+/// Makes a replica the primary of its shard. A primary gives up after five seconds in which the two did not come
+/// together, which happens on a busy machine; then it is asked for again.
+pub fn fail_over(cluster: &LocalCluster, replica: usize) {
+    let id = &cluster.node(replica).id;
+    let is_primary = || {
+        let view = cluster.view(replica).expect("a view");
+        view.iter()
+            .any(|line| line.id == *id && line.primary.is_none() && !line.ranges.is_empty())
+    };
+    poll_until(2 * PATIENCE, "a planned failover", || {
+        // Refused while one is under way.
+        let _ = cluster.query::<()>(replica, &["CLUSTER", "FAILOVER"]);
+        let until = Instant::now() + Duration::from_secs(6);
+        while !is_primary() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        is_primary()
+    });
+    cluster.wait_ok().expect("a whole cluster");
 }

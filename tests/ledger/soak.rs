@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use slotmux::demo::cluster::LocalCluster;
 
 use crate::common::{PATIENCE, RawClient, SetAtEnd, Value, poll_until};
-use crate::rig::{Ledger, cluster, proxy, replica_of, replicas_in_step};
+use crate::rig::{Ledger, cluster, fail_over, proxy, replica_of, replicas_in_step};
 
 /// How long to go on.
 const MINUTES: &str = "SLOTMUX_SOAK_MINUTES";
@@ -57,10 +57,8 @@ fn freeze(cluster: &LocalCluster, ledger: &mut Ledger) {
     ledger.recovered();
 }
 
-fn fail_over(cluster: &LocalCluster, ledger: &mut Ledger) {
-    cluster
-        .failover(replica_of(cluster, primary(cluster)))
-        .expect("a failover");
+fn plan(cluster: &LocalCluster, ledger: &mut Ledger) {
+    fail_over(cluster, replica_of(cluster, primary(cluster)));
     ledger.recovered();
 }
 
@@ -94,7 +92,7 @@ type Fault = fn(&LocalCluster, &mut Ledger);
 const FAULTS: [(&str, Fault); 5] = [
     ("crash", crash),
     ("freeze", freeze),
-    ("failover", fail_over),
+    ("failover", plan),
     ("slots", move_slots),
     ("hang-up", hang_up),
 ];

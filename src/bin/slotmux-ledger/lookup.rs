@@ -84,12 +84,17 @@ pub async fn audit(
             },
             found,
         );
-        if book.expires && *truth != Value::Null && !matches!(ttl, Value::Int(left) if *left > 0) {
+        if book.expires && exists(truth) && !matches!(ttl, Value::Int(left) if *left > 0) {
             audit.without_ttl += 1;
             tally.sample(|| format!("no TTL: {:?} {}", book.kind, book.key));
         }
     }
     audit
+}
+
+/// Whether there is a key: a missing list or hash reads as an empty one.
+fn exists(truth: &Value) -> bool {
+    *truth != Value::Null && *truth != Value::List(Vec::new())
 }
 
 fn add(sum: &mut Findings, found: Findings) {

@@ -177,7 +177,7 @@ async fn time_is_up(args: &Args, shelf: &Shelf, gate: &Gate) {
     steps::say("ready");
     tokio::select! {
         () = clock => {}
-        () = steps::obey(steps::read_lines(), shelf, gate) => {}
+        () = steps::obey(steps::read_lines(), shelf, gate, args.control) => {}
     }
 }
 

@@ -26,7 +26,7 @@ pub fn read_lines() -> UnboundedReceiver<String> {
 }
 
 /// Obeys lines until they end.
-pub async fn obey(mut lines: UnboundedReceiver<String>, shelf: &Shelf, gate: &Gate) {
+pub async fn obey(mut lines: UnboundedReceiver<String>, shelf: &Shelf, gate: &Gate, control: bool) {
     while let Some(line) = lines.recv().await {
         let (order, rest) = line.split_once(' ').unwrap_or((&line, ""));
         match order {
@@ -50,16 +50,21 @@ pub async fn obey(mut lines: UnboundedReceiver<String>, shelf: &Shelf, gate: &Ga
                 gate.set(Go::Run);
                 say("going");
             }
-            "recovered" => say(&recovered(shelf).await),
+            "recovered" => say(&recovered(shelf, control).await),
             _ => say("unknown order"),
         }
     }
 }
 
-async fn recovered(shelf: &Shelf) -> String {
+/// Waits for the target's clients, and for the controls if there are any: the next trouble is to meet both.
+async fn recovered(shelf: &Shelf, control: bool) -> String {
+    let sides = &shelf.tallies[..1 + usize::from(control)];
     let moment = Instant::now();
     loop {
-        let late = shelf.tallies[0].borrow().not_recovered(moment);
+        let late: Vec<usize> = sides
+            .iter()
+            .flat_map(|side| side.borrow().not_recovered(moment))
+            .collect();
         if late.is_empty() {
             return format!("recovered {} ms", moment.elapsed().as_millis());
         }
