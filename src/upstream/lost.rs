@@ -199,8 +199,8 @@ fn is_silent(worker: &Worker, lane: &Lane, now: Tick) -> bool {
     true
 }
 
-/// Whether a lane waits in vain: another node has taken the slot over that the oldest command is about. One that was sent
-/// again may be here by an ASK, whatever the map says.
+/// Whether a lane waits in vain: its node is no primary any more, and another one has taken the slot over that the oldest
+/// command is about. One that was sent again may be here by an ASK, which leads to nodes without slots too.
 fn is_replaced(worker: &Worker, lane: &Lane) -> bool {
     let entries = lane.entries().borrow();
     let Some((slot, 0)) = entries
@@ -209,10 +209,8 @@ fn is_replaced(worker: &Worker, lane: &Lane) -> bool {
     else {
         return false;
     };
-    worker
-        .slots
-        .owner(slot)
-        .is_some_and(|owner| owner != lane.node)
+    let owner = worker.slots.owner(slot);
+    owner.is_some_and(|owner| owner != lane.node) && !worker.is_primary(lane.node)
 }
 
 /// Answers overdue commands whose replies may still come; those are dropped when they do.

@@ -100,8 +100,9 @@ fn a_crash_under_load_costs_no_more_than_what_was_in_flight() {
 fn a_frozen_primary_is_replaced_and_does_no_harm_when_it_returns() {
     let cluster = cluster(&[]);
     let proxy = proxy(&cluster, |config| {
-        // Not this ends the wait for the frozen node, but that it was replaced.
-        config.set("cluster.timeouts.response", "25s");
+        // Not these end the wait for the frozen node, but that it was replaced.
+        config.set("cluster.timeouts.response", "300s");
+        config.set("cluster.timeouts.command", "300s");
     });
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
     ledger.quiesce();

@@ -20,7 +20,7 @@ const RATE: &str = "3000";
 fn churn(port: u16, stop: &AtomicBool, connects: &AtomicUsize) {
     while !stop.load(Ordering::Relaxed) {
         let mut client = RawClient::connect(port);
-        if connects.fetch_add(1, Ordering::Relaxed) % 3 == 0 {
+        if connects.fetch_add(1, Ordering::Relaxed).is_multiple_of(3) {
             client.send(&["GET", "churn"]);
         } else {
             assert_eq!(client.call(&["PING", "churn"]), Value::bulk("churn"));

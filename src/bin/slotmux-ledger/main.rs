@@ -95,8 +95,7 @@ async fn keep_the_books(args: &Args) -> Result<bool, String> {
         ended.map_err(|e| format!("a client failed: {e}"))?;
     }
     let seconds = started.elapsed().as_secs_f64();
-    let [tally, control] = &shelf.tallies;
-    let (mut tally, mut control) = (tally.borrow_mut(), control.borrow_mut());
+    let [mut tally, mut control] = [0, 1].map(|side: usize| shelf.tallies[side].borrow().clone());
     tally.finish();
     control.finish();
     if !args.no_progress {

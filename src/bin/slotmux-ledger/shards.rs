@@ -5,6 +5,7 @@ use slotmux::slot::{SLOTS, slot_of};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// How long a node may take to say what it thinks; a frozen one must not hold up who looks for its successor.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -84,24 +85,10 @@ impl Nodes {
 
     /// One group for each primary, by the first node that answers.
     pub async fn groups(&self) -> Result<Vec<Group>, String> {
-        let known = self.known.borrow().clone();
         let mut why = String::from("no node was named");
-        for address in known {
-            match self.claims(&address).await {
-                Ok(claims) if !claims.is_empty() => {
-                    let owners: BTreeSet<&String> =
-                        claims.iter().map(|(.., owner)| owner).collect();
-                    let of = |owner: &String| {
-                        let own = claims.iter().filter(|(.., other)| other == owner);
-                        let mut ranges: Vec<_> =
-                            own.map(|&(first, last, _)| (first, last)).collect();
-                        ranges.sort_unstable();
-                        Group { ranges }
-                    };
-                    let mut groups: Vec<Group> = owners.into_iter().map(of).collect();
-                    groups.sort_by_key(|group| group.ranges[0]);
-                    return Ok(groups);
-                }
+        for (address, told) in self.ask_all().await {
+            match told {
+                Ok(claims) if !claims.is_empty() => return Ok(groups(&claims)),
                 Ok(_) => why = format!("{address} knows of no slots"),
                 Err(error) => why = format!("{address}: {error}"),
             }
@@ -112,9 +99,8 @@ impl Nodes {
     /// For each slot the node that says itself that it owns it.
     pub async fn owners(&self) -> Vec<Option<String>> {
         let mut owners = vec![None; SLOTS];
-        let known = self.known.borrow().clone();
-        for address in known {
-            for (first, last, owner) in self.claims(&address).await.unwrap_or_default() {
+        for (address, told) in self.ask_all().await {
+            for (first, last, owner) in told.unwrap_or_default() {
                 if owner == address {
                     owners[usize::from(first)..=usize::from(last)].fill(Some(owner));
                 }
@@ -123,38 +109,73 @@ impl Nodes {
         owners
     }
 
-    /// What a node says; whom it names is known from then on.
-    async fn claims(&self, address: &str) -> Result<Claims, String> {
-        let login = Login {
-            timeout: PATIENCE,
-            ..self.login(address)
-        };
-        let mut connection = Connection::open(&login).await.map_err(|e| e.to_string())?;
-        let told = connection
-            .ask(&["CLUSTER", "SLOTS"])
-            .await
-            .map_err(|e| e.to_string())?;
-        let Value::List(entries) = told else {
-            return Err(format!("CLUSTER SLOTS: {told:?}"));
-        };
-        let mut claims = Claims::new();
-        for entry in &entries {
-            let Value::List(parts) = entry else { continue };
-            let [Value::Int(first), Value::Int(last), nodes @ ..] = parts.as_slice() else {
-                continue;
+    /// Asks all at once, so that one that is frozen delays nobody; whom they name is known from then on.
+    async fn ask_all(&self) -> Vec<(String, Result<Claims, String>)> {
+        let mut asked = JoinSet::new();
+        for address in self.known.borrow().iter() {
+            let login = Login {
+                timeout: PATIENCE,
+                ..self.login(address)
             };
-            let addresses: Vec<String> = nodes
-                .iter()
-                .filter_map(|node| endpoint(node, address))
-                .collect();
-            self.known.borrow_mut().extend(addresses.iter().cloned());
-            let (first, last) = (u16::try_from(*first), u16::try_from(*last));
-            if let (Ok(first), Ok(last), Some(owner)) = (first, last, addresses.first()) {
-                claims.push((first, last, owner.clone()));
-            }
+            asked.spawn_local(ask(login));
         }
-        Ok(claims)
+        let mut answers = Vec::new();
+        for (address, told, named) in asked.join_all().await {
+            self.known.borrow_mut().extend(named);
+            answers.push((address, told));
+        }
+        answers
     }
+}
+
+/// One group for each primary of these claims, in the order of their slots.
+fn groups(claims: &Claims) -> Vec<Group> {
+    let owners: BTreeSet<&String> = claims.iter().map(|(.., owner)| owner).collect();
+    let of = |owner: &String| {
+        let own = claims.iter().filter(|(.., other)| other == owner);
+        let mut ranges: Vec<_> = own.map(|&(first, last, _)| (first, last)).collect();
+        ranges.sort_unstable();
+        Group { ranges }
+    };
+    let mut groups: Vec<Group> = owners.into_iter().map(of).collect();
+    groups.sort_by_key(|group| group.ranges[0]);
+    groups
+}
+
+/// Asks one node: its address, what it says, and whom it names.
+async fn ask(login: Login) -> (String, Result<Claims, String>, Vec<String>) {
+    let asked = async {
+        let mut connection = Connection::open(&login).await?;
+        connection.ask(&["CLUSTER", "SLOTS"]).await
+    };
+    let entries = match asked.await {
+        Ok(Value::List(entries)) => entries,
+        Ok(told) => {
+            return (
+                login.address,
+                Err(format!("CLUSTER SLOTS: {told:?}")),
+                Vec::new(),
+            );
+        }
+        Err(error) => return (login.address, Err(error.to_string()), Vec::new()),
+    };
+    let (mut claims, mut named) = (Claims::new(), Vec::new());
+    for entry in &entries {
+        let Value::List(parts) = entry else { continue };
+        let [Value::Int(first), Value::Int(last), nodes @ ..] = parts.as_slice() else {
+            continue;
+        };
+        let addresses: Vec<String> = nodes
+            .iter()
+            .filter_map(|node| endpoint(node, &login.address))
+            .collect();
+        let (first, last) = (u16::try_from(*first), u16::try_from(*last));
+        if let (Ok(first), Ok(last), Some(owner)) = (first, last, addresses.first()) {
+            claims.push((first, last, owner.clone()));
+        }
+        named.extend(addresses);
+    }
+    (login.address, Ok(claims), named)
 }
 
 /// A node's address; an empty host is that of the node which was asked.
