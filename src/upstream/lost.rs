@@ -62,7 +62,7 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
             deliver_error(worker, entry, &unreachable(lane));
         } else {
             let more = u8::from(taken.was_written || entry.write);
-            taken.entry.tries = taken.entry.tries.saturating_add(more);
+            taken.entry.count_tries(more);
             send_on(worker, lane, taken);
         }
     }

@@ -20,6 +20,13 @@ impl InFlight {
         self.tries == OVERTAKEN
     }
 
+    /// Counts tries. However many there are, they are never taken for the mark.
+    pub fn count_tries(&mut self, more: u8) {
+        if !self.is_overtaken() {
+            self.tries = self.tries.saturating_add(more).min(OVERTAKEN - 1);
+        }
+    }
+
     fn overtake(&mut self) {
         self.tries = OVERTAKEN;
     }

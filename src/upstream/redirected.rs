@@ -197,13 +197,11 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: &[u8]) {
     lane.send(worker, entry, request);
 }
 
-fn again(entry: InFlight) -> InFlight {
+fn again(mut entry: InFlight) -> InFlight {
     entry.restart();
     entry.client.note_redirected(entry.seq);
-    InFlight {
-        tries: entry.tries.saturating_add(1),
-        ..entry
-    }
+    entry.count_tries(1);
+    entry
 }
 
 /// Whether the same client has sent something on this slot behind `entry`. Both are on one lane: the barrier keeps a

@@ -1,5 +1,6 @@
 //! A run of `slotmux-ledger`, steered by a test, and what it reports.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -238,29 +239,39 @@ fn phase<'a>(report: &'a Value, name: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no phase {name} in {report}"))
 }
 
-/// Waits until every replica has all that its primary has. Nobody may write meanwhile.
+/// One field of a node's `INFO replication`.
+fn replication(cluster: &LocalCluster, node: usize, name: &str) -> Option<String> {
+    let info = cluster
+        .query::<String>(node, &["INFO", "replication"])
+        .ok()?;
+    let field = info
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    field.map(str::to_owned)
+}
+
+/// Waits until every replica has all that its primary has now. Nobody may write meanwhile.
 pub fn replicas_in_step(cluster: &LocalCluster) {
-    poll_until(PATIENCE, "replicas to be in step", || {
-        (0..cluster.nodes().len()).all(|node| {
-            let Ok(info) = cluster.query::<String>(node, &["INFO", "replication"]) else {
-                return false;
-            };
-            let field = |name: &str| {
-                info.lines()
-                    .find_map(|line| line.strip_prefix(name))
-                    .map(str::to_owned)
-            };
-            match field("role:").as_deref() {
-                Some("master") => {
-                    let offset = field("master_repl_offset:").unwrap_or_default();
-                    info.lines()
-                        .filter(|line| line.starts_with("slave"))
-                        .all(|line| line.contains(&format!("offset={offset},")))
-                }
-                _ => field("master_link_status:").as_deref() == Some("up"),
-            }
+    let offset = |node: usize, name: &str| replication(cluster, node, name)?.parse::<u64>().ok();
+    let nodes = 0..cluster.nodes().len();
+    // By port. It grows by itself later: a primary pings its replicas.
+    let wanted: HashMap<String, u64> = nodes
+        .clone()
+        .filter(|&node| replication(cluster, node, "role").as_deref() == Some("master"))
+        .filter_map(|node| {
+            Some((
+                cluster.node(node).port.to_string(),
+                offset(node, "master_repl_offset")?,
+            ))
         })
-    });
+        .collect();
+    for node in nodes.filter(|&node| !wanted.contains_key(&cluster.node(node).port.to_string())) {
+        poll_until(PATIENCE, "replicas to be in step", || {
+            let primary = replication(cluster, node, "master_port");
+            let wanted = primary.and_then(|port| wanted.get(&port));
+            wanted.is_some() && offset(node, "slave_repl_offset").as_ref() >= wanted
+        });
+    }
 }
 
 /// The only replica of a primary.
