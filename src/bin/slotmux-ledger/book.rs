@@ -3,6 +3,7 @@
 
 use crate::fate::Fate;
 use crate::wire::Value;
+use std::collections::HashSet;
 
 /// What makes a write different from every other one of a run.
 pub type Token = u64;
@@ -344,6 +345,19 @@ impl Book {
             }
             _ => vec![0],
         }
+    }
+
+    /// The acknowledged tokens that are not there; of a counter or a register none can be named.
+    pub fn lost_tokens(&self, reply: &Value) -> Vec<String> {
+        if matches!(self.kind, Kind::Counter | Kind::Register) {
+            return Vec::new();
+        }
+        let there: HashSet<Token> = self.tokens(reply).into_iter().collect();
+        let acked = self.writes.iter().filter(|write| write.1 == State::Acked);
+        acked
+            .filter(|write| !there.contains(&write.0))
+            .map(|write| text(write.0))
+            .collect()
     }
 
     fn audit_tokens(&self, found: &[Token]) -> Findings {

@@ -186,3 +186,11 @@ fn a_lookup_finds_what_is_lost_doubled_refused_reordered_or_foreign() {
         );
     }
 }
+
+#[test]
+fn lost_tokens_are_named() {
+    for kind in [Kind::List, Kind::Text, Kind::Hash] {
+        assert_eq!(mixed(kind).lost_tokens(&there(kind, &[1, 2])), [text(4)]);
+        assert!(mixed(kind).lost_tokens(&there(kind, &[1, 4])).is_empty());
+    }
+}

@@ -16,14 +16,19 @@ const PIPELINE: usize = 64;
 /// Pause before what could not be read is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// Lost writes that are named.
+const NAMED: usize = 1000;
+
 /// What all lookups together have found.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Audit {
     /// Keys that were looked up.
     pub keys: u64,
     /// Writes of the target's clients that are not as they should be.
     pub findings: Findings,
-    /// The same of the controls: what the cluster loses by itself.
+    /// Key and token of lost writes, as far as these can be told.
+    pub lost_writes: Vec<(String, String)>,
+    /// The findings of the controls: what the cluster loses by itself.
     pub control: Findings,
     /// Keys that could not be read in time.
     pub unreadable: u64,
@@ -72,6 +77,13 @@ pub async fn audit(
             });
         }
         let found = book.audit(truth);
+        if found.lost > 0 && !book.control {
+            let room = NAMED - audit.lost_writes.len();
+            let tokens = book.lost_tokens(truth).into_iter().take(room);
+            audit
+                .lost_writes
+                .extend(tokens.map(|token| (book.key.clone(), token)));
+        }
         if found != Findings::default() {
             let side = if book.control { "control " } else { "" };
             tally.sample(|| format!("{side}{:?} {}: {found:?}", book.kind, book.key));

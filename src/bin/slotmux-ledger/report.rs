@@ -86,6 +86,7 @@ impl Report<'_> {
                 "behind": control.behind,
                 "phases": self.phases(control),
             },
+            "lost_writes": self.audit.lost_writes,
             "samples": tally.samples,
             "ok": self.is_clean(),
         });
