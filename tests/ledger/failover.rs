@@ -4,7 +4,9 @@ use slotmux::demo::cluster::LocalCluster;
 use slotmux::demo::server::{LocalServer, ServerOptions};
 
 use crate::common::{PATIENCE, poll_until};
-use crate::rig::{Ledger, Outcome, cluster, fail_over, proxy, replica_of, replicas_in_step};
+use crate::rig::{
+    Ledger, Outcome, cluster, fail_over, proxy, replica_of, replicas_in_step, steady_cluster,
+};
 
 const HEALTHY: [usize; 2] = [1, 2];
 
@@ -19,7 +21,7 @@ fn replaced(cluster: &LocalCluster) {
 
 #[test]
 fn nobody_sees_a_planned_failover() {
-    let cluster = cluster(&[]);
+    let cluster = steady_cluster();
     let proxy = proxy(&cluster, |_| {});
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
     ledger.phase("failover");

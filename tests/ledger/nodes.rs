@@ -5,7 +5,7 @@ use std::thread;
 use slotmux::demo::cluster::{LocalCluster, Options};
 
 use crate::common::{CALM, PATIENCE, poll_until};
-use crate::rig::{Ledger, cluster, fail_over, proxy, replicas_in_step};
+use crate::rig::{Ledger, fail_over, proxy, replicas_in_step, steady_cluster};
 
 /// Nodes that write down what they acknowledge, so that a crash costs nothing, and that nobody replaces.
 const DURABLE: [(&str, &str); 3] = [
@@ -38,7 +38,7 @@ fn in_step(cluster: &LocalCluster, node: usize) {
 
 #[test]
 fn nobody_sees_that_all_nodes_are_started_again_one_by_one() {
-    let cluster = cluster(&[]);
+    let cluster = steady_cluster();
     let proxy = proxy(&cluster, |_| {});
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
     ledger.phase("rolling");

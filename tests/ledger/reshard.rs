@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use slotmux::demo::cluster::LocalCluster;
 
 use crate::common::{PATIENCE, poll_until, times};
-use crate::rig::{Ledger, cluster, proxy};
+use crate::rig::{Ledger, proxy, steady_cluster};
 
 fn redis_cli(arguments: &[&str]) {
     let output = Command::new("redis-cli")
@@ -54,7 +54,7 @@ fn agreed(cluster: &LocalCluster) {
 
 #[test]
 fn nobody_sees_a_node_come_take_slots_give_them_back_and_leave() {
-    let mut cluster = cluster(&[]);
+    let mut cluster = steady_cluster();
     let proxy = proxy(&cluster, |_| {});
     let mut ledger = Ledger::start(
         proxy.port(),

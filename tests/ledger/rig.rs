@@ -8,21 +8,31 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use slotmux::demo::cluster::{LocalCluster, Options};
 
-use crate::common::{PATIENCE, Proxy, ProxyConfig, poll_until};
+use crate::common::{CALM, PATIENCE, Proxy, ProxyConfig, poll_until};
 
 /// The namespace whose keys must have a TTL.
 const TTL_PREFIX: &str = "brief:";
 
-/// Nodes that serve what they own also while others are gone, and give a silent primary up soon.
+/// Nodes that serve what they own also while others are gone, and give a silent primary up soon: but not one that a busy
+/// machine holds up, since what it has not replicated then is lost.
 pub fn cluster(extra: &[(&str, &str)]) -> LocalCluster {
+    start(Duration::from_secs(2), extra)
+}
+
+/// The same, for faults that no primary is to be given up for.
+pub fn steady_cluster() -> LocalCluster {
+    start(CALM, &[])
+}
+
+fn start(node_timeout: Duration, extra: &[(&str, &str)]) -> LocalCluster {
     let mut lines = vec![("cluster-require-full-coverage", "no")];
     lines.extend(extra);
+    let lines = lines
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
     LocalCluster::start(Options {
-        node_timeout: Duration::from_secs(1),
-        extra: lines
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
+        node_timeout,
+        extra: lines.collect(),
         ..Options::default()
     })
     .expect("a cluster")
