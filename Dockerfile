@@ -6,11 +6,11 @@ FROM rust:1-slim-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY . .
-RUN cargo build --release --locked --bin slotmux --bin slotmux-bench
+RUN cargo build --release --locked --bin slotmux --bin slotmux-bench --bin slotmux-ledger
 
 FROM debian:bookworm-slim
 RUN useradd --system --no-create-home --shell /usr/sbin/nologin --uid 10001 slotmux
-COPY --from=build /build/target/release/slotmux /build/target/release/slotmux-bench /usr/local/bin/
+COPY --from=build /build/target/release/slotmux /build/target/release/slotmux-bench /build/target/release/slotmux-ledger /usr/local/bin/
 USER slotmux
 # In a container every client comes from elsewhere, and without a password slotmux serves loopback only: set
 # SLOTMUX_PASSWORD, or mount a file and name it by SLOTMUX_CONFIG.

@@ -23,6 +23,10 @@ pub(super) const UNKNOWN_FATE: &str =
 /// The error for a read that its node left without a reply.
 const TIMEOUT: &str = "ERR slotmux: upstream timeout";
 
+/// Milliseconds of silence after which it is asked whether a node was replaced, and after which one that was is not
+/// waited for any more: one that handed its slots over by plan would have said so long before.
+const SILENCE: u32 = 500;
+
 /// Deals with everything that was in flight on a lane whose connection is gone.
 pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
     let retry = &worker.config.cluster.retry;
@@ -73,7 +77,7 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
             deliver_error(worker, entry, &unreachable(lane));
         } else {
             let more = u8::from(taken.was_written || entry.write);
-            taken.entry.tries = taken.entry.tries.saturating_add(more);
+            taken.entry.count_tries(more);
             send_on(worker, lane, taken);
         }
     }
@@ -195,6 +199,9 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         if lane.last_heard().is_over(worker.response_timeout, now) {
             tracing::warn!(node = %lane.addr, in_flight = lane.in_flight(), "node is silent, connection given up");
             lane.give_up();
+        } else if is_silent(worker, lane, now) && is_replaced(worker, lane) {
+            tracing::warn!(node = %lane.addr, in_flight = lane.in_flight(), "node was replaced and is silent, connection given up");
+            lane.give_up();
         }
         return;
     }
@@ -212,6 +219,35 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         }
     }
     lane.wake_waiting(worker);
+}
+
+/// Whether the node of a shared lane has been silent for a while. Of a node that is frozen or cut off nothing tells that it
+/// was replaced but the others, so they are asked, about twice a second.
+fn is_silent(worker: &Worker, lane: &Lane, now: Tick) -> bool {
+    /// Deadlines are looked at about so often.
+    const LOOK: u32 = 100;
+    let silence = now.since(lane.last_heard());
+    if lane.class != Class::Shared || silence < SILENCE {
+        return false;
+    }
+    if silence % SILENCE < LOOK {
+        worker.refresh.request();
+    }
+    true
+}
+
+/// Whether a lane waits in vain: its node is no primary any more, and another one has taken the slot over that the oldest
+/// command is about. One that was sent again may be here by an ASK, which leads to nodes without slots too.
+fn is_replaced(worker: &Worker, lane: &Lane) -> bool {
+    let entries = lane.entries().borrow();
+    let Some((slot, 0)) = entries
+        .front()
+        .and_then(|entry| Some((entry.slot?, entry.tries)))
+    else {
+        return false;
+    };
+    let owner = worker.slots.owner(slot);
+    owner.is_some_and(|owner| owner != lane.node) && !worker.is_primary(lane.node)
 }
 
 /// Answers overdue commands whose replies may still come; those are dropped when they do.

@@ -20,6 +20,9 @@ use super::retry::{Facts, MAX_REDIRECTS, Next, PROMPT_REDIRECTS, decide};
 /// the queue searched, so that a burst of errors stays linear.
 const FOLLOWERS_SEARCHED: usize = 2048;
 
+/// As many commands may wait for another try while others of their clients are behind them: each is compared with all.
+const WAITING_WITH_FOLLOWERS: usize = 1024;
+
 /// What a node says that lacks the script of an EVALSHA.
 const NO_SCRIPT: &[u8] = b"-NOSCRIPT No matching script. Please use EVAL.\r\n";
 
@@ -80,6 +83,7 @@ pub fn take_over(
         tries: entry.tries,
         has_time: worker.has_time(&entry),
         has_followers: has_followers(lane, &entry),
+        may_queue: worker.retries_waiting() < WAITING_WITH_FOLLOWERS,
     };
     if entry.is_overtaken() {
         deliver_error(worker, &entry, overtaken::ERROR);
@@ -235,10 +239,8 @@ fn again(mut entry: InFlight) -> InFlight {
         *is_asking = false;
     }
     entry.client.note_redirected(entry.seq);
-    InFlight {
-        tries: entry.tries.saturating_add(1),
-        ..entry
-    }
+    entry.count_tries(1);
+    entry
 }
 
 /// Whether the same client has sent something on this slot behind `entry`. Both are on one lane: the barrier keeps a

@@ -42,6 +42,11 @@ impl Worker {
         }
     }
 
+    /// Commands that wait for another try.
+    pub(super) fn retries_waiting(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
     /// Whether a command's deadline leaves time for another try.
     pub fn has_time(&self, entry: &InFlight) -> bool {
         !entry

@@ -20,6 +20,8 @@ pub struct Facts {
     pub has_time: bool,
     /// Whether the same client has sent something after it that must not come before it.
     pub has_followers: bool,
+    /// Whether so few commands wait for another try that its followers may join them.
+    pub may_queue: bool,
 }
 
 /// What to do with a command that got an error reply.
@@ -50,7 +52,9 @@ pub enum Next<'a> {
 /// Decides what an error reply means for its command. None of these errors comes from a command that has run.
 ///
 /// Order beats hiding: a retry in a moment keeps the order only while the client has sent nothing behind it on that
-/// slot; otherwise the error is delivered.
+/// slot; otherwise the error is delivered. A node that serves nothing at all refuses what is behind it too, and all of
+/// them wait in their order; should the node come to itself between them, the ones that were refused do not run any
+/// more (see [`super::overtaken`]).
 pub fn decide<'a>(verdict: Verdict<'a>, facts: Facts) -> Next<'a> {
     match verdict {
         Verdict::Deliver => Next::Deliver,
@@ -61,6 +65,11 @@ pub fn decide<'a>(verdict: Verdict<'a>, facts: Facts) -> Next<'a> {
         Verdict::Moved { .. } | Verdict::Ask { .. } if facts.tries >= MAX_REDIRECTS => Next::GiveUp,
         Verdict::Moved { host, port, .. } => Next::Follow { host, port },
         Verdict::Ask { host, port, .. } => Next::Ask { host, port },
+        Verdict::ClusterDown | Verdict::Loading
+            if facts.has_time && facts.slot.is_some() && facts.may_queue =>
+        {
+            Next::Later
+        }
         Verdict::TryAgain
         | Verdict::ClusterDown
         | Verdict::Loading
@@ -86,6 +95,7 @@ mod tests {
             tries: 0,
             has_time: true,
             has_followers: false,
+            may_queue: true,
         };
         let late = Facts {
             has_time: false,
@@ -94,6 +104,10 @@ mod tests {
         let followed = Facts {
             has_followers: true,
             ..fresh
+        };
+        let crowded = Facts {
+            may_queue: false,
+            ..followed
         };
         let keyless = Facts {
             slot: None,
@@ -130,7 +144,10 @@ mod tests {
             (Verdict::TryAgain, fresh, Next::Later),
             (Verdict::TryAgain, followed, Next::Deliver),
             (Verdict::ClusterDown, fresh, Next::Later),
+            (Verdict::ClusterDown, followed, Next::Later),
+            (Verdict::ClusterDown, crowded, Next::Deliver),
             (Verdict::ClusterDown, late, Next::Deliver),
+            (Verdict::Loading, followed, Next::Later),
             (Verdict::Loading, keyless, Next::Later),
             (Verdict::Loading, weary, Next::Later),
             (Verdict::ReadOnly, fresh, Next::Later),

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use slotmux::demo::cluster::{LocalCluster, Options};
 
 pub mod client;
+pub mod fault;
 pub mod forward;
 pub mod full;
 pub mod neighbour;
@@ -17,6 +18,7 @@ pub mod proxy;
 pub mod reply;
 
 pub use client::RawClient;
+pub use fault::FaultProxy;
 pub use forward::Forward;
 pub use full::times;
 pub use neighbour::Neighbour;

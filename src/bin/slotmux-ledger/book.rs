@@ -1,0 +1,392 @@
+//! The book of one key: what was written to it, with what outcome, and so what a reply or a lookup may say. A key has
+//! one writer, which knows everything that can be known. Pure.
+
+use crate::fate::Fate;
+use crate::wire::Value;
+use std::collections::HashSet;
+
+/// What makes a write different from every other one of a run.
+pub type Token = u64;
+
+/// Digits of a token.
+pub const TOKEN: usize = 16;
+
+/// A token as it is written.
+pub fn text(token: Token) -> String {
+    format!("{token:016x}")
+}
+
+/// The value of a register: of different lengths, so that replies are cut in different places.
+pub fn value(token: Token) -> String {
+    text(token).repeat(1 + (token % 8) as usize)
+}
+
+/// What a key holds and how it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// INCR.
+    Counter,
+    /// LPUSH of a token.
+    List,
+    /// APPEND of a token.
+    Text,
+    /// HSET of a field named by its token.
+    Hash,
+    /// SET to a token.
+    Register,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It was sent and nothing has come; at the end of a run that is as good as unknown.
+    Unknown,
+    Acked,
+    Refused,
+}
+
+/// What a reply is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// One that the request may get.
+    Right,
+    /// It shows a state from before an acknowledged write.
+    Behind(String),
+    /// No reply that this request may get.
+    Wrong(String),
+}
+
+/// What a lookup of a key at the end has found, by number of writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Acknowledged and not there.
+    pub lost: u64,
+    /// There more than once.
+    pub doubled: u64,
+    /// There though an error said that it was not executed.
+    pub ran_refused: u64,
+    /// In another order than they were sent.
+    pub reordered: u64,
+    /// Not of this key.
+    pub foreign: u64,
+}
+
+/// One key and its writes.
+#[derive(Debug)]
+pub struct Book {
+    /// The key's name.
+    pub key: String,
+    /// What it holds.
+    pub kind: Kind,
+    /// Whether it must have a TTL.
+    pub expires: bool,
+    /// Whether its writer goes to the nodes directly, for comparison.
+    pub control: bool,
+    writes: Vec<(Token, State)>,
+    /// Fewest and most writes that may have run, as far as replies have told.
+    low: u64,
+    high: u64,
+    /// Place of the newest acknowledged write.
+    newest: Option<usize>,
+}
+
+impl Book {
+    /// An empty book.
+    pub fn new(key: String, kind: Kind) -> Book {
+        Book {
+            key,
+            kind,
+            expires: false,
+            control: false,
+            writes: Vec::new(),
+            low: 0,
+            high: 0,
+            newest: None,
+        }
+    }
+
+    /// Writes so far.
+    pub fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// Enters a write that is about to be sent; returns its command.
+    pub fn write(&mut self, token: Token) -> Vec<String> {
+        self.writes.push((token, State::Unknown));
+        let key = self.key.clone();
+        match self.kind {
+            Kind::Counter => vec!["INCR".into(), key],
+            Kind::List => vec!["LPUSH".into(), key, text(token)],
+            Kind::Text => vec!["APPEND".into(), key, text(token)],
+            Kind::Hash => vec!["HSET".into(), key, text(token), value(token)],
+            Kind::Register => vec!["SET".into(), key, value(token)],
+        }
+    }
+
+    /// A write was answered.
+    pub fn acked(&mut self, place: usize, reply: &Value) -> Verdict {
+        self.writes[place].1 = State::Acked;
+        self.newest = self.newest.max(Some(place));
+        let count = match (self.kind, reply) {
+            (Kind::Counter | Kind::List, Value::Int(n)) => *n,
+            (Kind::Text, Value::Int(n)) if n % TOKEN as i64 == 0 => n / TOKEN as i64,
+            (Kind::Hash, Value::Int(1)) => return Verdict::Right,
+            (Kind::Register, Value::Simple(ok)) if ok == "OK" => return Verdict::Right,
+            _ => return self.wrong(reply),
+        };
+        let (low, high) = (self.low + 1, self.high + 1);
+        let Ok(count) = u64::try_from(count) else {
+            return self.wrong(reply);
+        };
+        // Whatever was wrong is told once: from here on the server's word is taken for it.
+        self.high = count.max(high);
+        self.low = count;
+        if count > high {
+            self.wrong(reply)
+        } else if count < low {
+            self.high = count + (high - low);
+            self.behind(reply)
+        } else {
+            Verdict::Right
+        }
+    }
+
+    /// A write was not acknowledged.
+    pub fn failed(&mut self, place: usize, fate: Fate) {
+        match fate {
+            Fate::Refused => self.writes[place].1 = State::Refused,
+            Fate::Unknown => self.high += 1,
+        }
+    }
+
+    /// A command that reads something of which the writer knows what it can be. `choice` picks a field of a hash.
+    pub fn question(&self, choice: usize) -> (Vec<String>, usize) {
+        let key = self.key.clone();
+        let place = choice % self.writes.len().max(1);
+        let words = match self.kind {
+            Kind::Counter | Kind::Register => vec!["GET".into(), key],
+            Kind::List => vec!["LINDEX".into(), key, "0".into()],
+            Kind::Text => vec!["GETRANGE".into(), key, format!("-{TOKEN}"), "-1".into()],
+            Kind::Hash => {
+                let field = self.writes.get(place).map_or(0, |write| write.0);
+                vec!["HGET".into(), key, text(field)]
+            }
+        };
+        (words, place)
+    }
+
+    /// Whether the answer to a question may be this.
+    pub fn read(&mut self, place: usize, reply: &Value) -> Verdict {
+        match self.kind {
+            Kind::Counter => {
+                let count = match reply {
+                    Value::Null => Some(0),
+                    Value::Bulk(digits) => std::str::from_utf8(digits)
+                        .ok()
+                        .and_then(|n| n.parse().ok()),
+                    _ => None,
+                };
+                match count {
+                    Some(n) if n > self.high => self.wrong(reply),
+                    Some(n) if n < self.low => self.behind(reply),
+                    Some(n) => {
+                        self.low = n;
+                        Verdict::Right
+                    }
+                    None => self.wrong(reply),
+                }
+            }
+            Kind::Hash => match (self.writes.get(place), reply) {
+                (Some((token, State::Acked | State::Unknown)), Value::Bulk(found))
+                    if *found == value(*token).as_bytes() =>
+                {
+                    Verdict::Right
+                }
+                (Some((_, State::Acked)), Value::Null) => self.behind(reply),
+                (_, Value::Null) => Verdict::Right,
+                _ => self.wrong(reply),
+            },
+            Kind::List | Kind::Text | Kind::Register => self.read_newest(reply),
+        }
+    }
+
+    /// The last write that ran: the newest acknowledged one, or one of unknown fate, which may run late.
+    fn read_newest(&self, reply: &Value) -> Verdict {
+        let found = match reply {
+            Value::Null => None,
+            Value::Bulk(bytes) if bytes.is_empty() => None,
+            Value::Bulk(bytes) => match self.place_of(bytes) {
+                Some(place) => Some(place),
+                None => return self.wrong(reply),
+            },
+            _ => return self.wrong(reply),
+        };
+        match found {
+            place if place == self.newest => Verdict::Right,
+            Some(place) if self.writes[place].1 == State::Unknown => Verdict::Right,
+            Some(place) if self.writes[place].1 == State::Refused => self.wrong(reply),
+            _ => self.behind(reply),
+        }
+    }
+
+    /// Which write has left this.
+    fn place_of(&self, bytes: &[u8]) -> Option<usize> {
+        let is_it = |token: Token| match self.kind {
+            Kind::Register => bytes == value(token).as_bytes(),
+            _ => bytes == text(token).as_bytes(),
+        };
+        self.writes.iter().rposition(|&(token, _)| is_it(token))
+    }
+
+    fn wrong(&self, reply: &Value) -> Verdict {
+        Verdict::Wrong(self.told(reply))
+    }
+
+    fn behind(&self, reply: &Value) -> Verdict {
+        Verdict::Behind(self.told(reply))
+    }
+
+    fn told(&self, reply: &Value) -> String {
+        let newest = self.newest.map(|place| text(self.writes[place].0));
+        format!(
+            "{:?} {}: {reply:?}, with {}..{} writes, newest {}",
+            self.kind,
+            self.key,
+            self.low,
+            self.high,
+            newest.unwrap_or_default()
+        )
+    }
+
+    /// The command that reads all of the key at the end.
+    pub fn lookup(&self) -> Vec<String> {
+        let key = self.key.clone();
+        match self.kind {
+            Kind::Counter | Kind::Register | Kind::Text => vec!["GET".into(), key],
+            Kind::List => vec!["LRANGE".into(), key, "0".into(), "-1".into()],
+            Kind::Hash => vec!["HGETALL".into(), key],
+        }
+    }
+
+    /// Compares what is there at the end with what was acknowledged.
+    pub fn audit(&self, reply: &Value) -> Findings {
+        match self.kind {
+            Kind::Counter => self.audit_count(reply),
+            Kind::Register => match self.read_newest(reply) {
+                Verdict::Right => Findings::default(),
+                Verdict::Behind(_) => Findings {
+                    lost: 1,
+                    ..Findings::default()
+                },
+                Verdict::Wrong(_) => Findings {
+                    foreign: 1,
+                    ..Findings::default()
+                },
+            },
+            Kind::List | Kind::Text | Kind::Hash => self.audit_tokens(&self.tokens(reply)),
+        }
+    }
+
+    fn audit_count(&self, reply: &Value) -> Findings {
+        let count = match reply {
+            Value::Null => 0,
+            Value::Bulk(digits) => match String::from_utf8_lossy(digits).parse::<u64>() {
+                Ok(count) => count,
+                Err(_) => {
+                    return Findings {
+                        foreign: 1,
+                        ..Findings::default()
+                    };
+                }
+            },
+            _ => {
+                return Findings {
+                    foreign: 1,
+                    ..Findings::default()
+                };
+            }
+        };
+        let (acked, unknown) = (self.in_state(State::Acked), self.in_state(State::Unknown));
+        Findings {
+            lost: acked.saturating_sub(count),
+            doubled: count.saturating_sub(acked + unknown),
+            ..Findings::default()
+        }
+    }
+
+    fn in_state(&self, state: State) -> u64 {
+        self.writes.iter().filter(|write| write.1 == state).count() as u64
+    }
+
+    /// What is there, oldest first; what is no token of anybody is 0.
+    fn tokens(&self, reply: &Value) -> Vec<Token> {
+        let read = |bytes: &[u8]| -> Token {
+            let digits = std::str::from_utf8(bytes).ok();
+            digits
+                .and_then(|d| u64::from_str_radix(d, 16).ok())
+                .unwrap_or(0)
+        };
+        let bulk = |item: &Value| match item {
+            Value::Bulk(bytes) => read(bytes),
+            _ => 0,
+        };
+        match (self.kind, reply) {
+            (_, Value::Null) => Vec::new(),
+            (Kind::Text, Value::Bulk(all)) => all.chunks(TOKEN).map(read).collect(),
+            (Kind::List, Value::List(items)) => items.iter().rev().map(bulk).collect(),
+            (Kind::Hash, Value::List(pairs)) => {
+                let pairs = pairs.chunks(2);
+                let field = |pair: &[Value]| {
+                    let token = bulk(&pair[0]);
+                    let is_right = pair.get(1) == Some(&Value::Bulk(value(token).into_bytes()));
+                    if is_right { token } else { 0 }
+                };
+                pairs.map(field).collect()
+            }
+            _ => vec![0],
+        }
+    }
+
+    /// The acknowledged tokens that are not there; of a counter or a register none can be named.
+    pub fn lost_tokens(&self, reply: &Value) -> Vec<String> {
+        if matches!(self.kind, Kind::Counter | Kind::Register) {
+            return Vec::new();
+        }
+        let there: HashSet<Token> = self.tokens(reply).into_iter().collect();
+        let acked = self.writes.iter().filter(|write| write.1 == State::Acked);
+        acked
+            .filter(|write| !there.contains(&write.0))
+            .map(|write| text(write.0))
+            .collect()
+    }
+
+    fn audit_tokens(&self, found: &[Token]) -> Findings {
+        let mut findings = Findings::default();
+        let mut times = vec![0u64; self.writes.len()];
+        let mut last = None;
+        for &token in found {
+            // Tokens of a key rise in the order in which they were sent.
+            let Ok(place) = self.writes.binary_search_by_key(&token, |write| write.0) else {
+                findings.foreign += 1;
+                continue;
+            };
+            times[place] += 1;
+            // What is of unknown fate may run late; a hash has no order.
+            if self.writes[place].1 == State::Acked && self.kind != Kind::Hash && times[place] == 1
+            {
+                findings.reordered += u64::from(last > Some(place));
+                last = last.max(Some(place));
+            }
+        }
+        for (&(_, state), times) in self.writes.iter().zip(times) {
+            findings.lost += u64::from(state == State::Acked && times == 0);
+            findings.ran_refused += u64::from(state == State::Refused && times > 0);
+            findings.doubled += times.saturating_sub(1);
+        }
+        findings
+    }
+}
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;

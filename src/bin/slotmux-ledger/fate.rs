@@ -1,0 +1,72 @@
+//! What an error reply says of the command that it answers: whether it may have run.
+
+/// What is known of a write that got no acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It has not run and will not.
+    Refused,
+    /// It may have run, or may still.
+    Unknown,
+}
+
+/// First words of errors with which Redis refuses a command before it runs.
+const REFUSALS: [&str; 14] = [
+    "ASK",
+    "BUSY",
+    "CLUSTERDOWN",
+    "CROSSSLOT",
+    "EXECABORT",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "MOVED",
+    "NOAUTH",
+    "NOPERM",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+];
+
+/// What an error says of its command. Whatever is not known to be a refusal is held to be possible.
+pub fn of_error(text: &str) -> Fate {
+    let first = text.split(' ').next().unwrap_or_default();
+    let is_refusal = REFUSALS.contains(&first) || first == "TRYAGAIN";
+    if is_refusal || text.contains("was not executed") || text.contains("too many redirections") {
+        Fate::Refused
+    } else {
+        Fate::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_surely_did_not_run_is_refused() {
+        for (text, fate) in [
+            ("CLUSTERDOWN The cluster is down", Fate::Refused),
+            ("MOVED 7 127.0.0.1:7000", Fate::Refused),
+            (
+                "TRYAGAIN slotmux: not executed, later ones have run",
+                Fate::Refused,
+            ),
+            (
+                "ERR slotmux: node a:1 is unreachable, the command was not executed",
+                Fate::Refused,
+            ),
+            (
+                "ERR slotmux: connection to the node was lost, the command may have been executed",
+                Fate::Unknown,
+            ),
+            (
+                "ERR slotmux: upstream timeout, the command may have been executed",
+                Fate::Unknown,
+            ),
+            ("ERR something new", Fate::Unknown),
+            ("UNKILLABLE", Fate::Unknown),
+        ] {
+            assert_eq!(of_error(text), fate, "{text}");
+        }
+    }
+}

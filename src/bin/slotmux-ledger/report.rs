@@ -1,0 +1,207 @@
+//! What people and scripts see: the progress line, the table, the JSON object.
+
+use crate::args::Args;
+use crate::book::Findings;
+use crate::lookup::Audit;
+use crate::shards::Group;
+use crate::tally::{Phase, Shard, Tally};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// The result of a run.
+pub struct Report<'a> {
+    /// What was asked for.
+    pub args: &'a Args,
+    /// The shards.
+    pub groups: &'a [Group],
+    /// What the target's clients have seen, and the controls.
+    pub tallies: [&'a Tally; 2],
+    /// What was there at the end.
+    pub audit: Audit,
+    /// How long it ran.
+    pub seconds: f64,
+}
+
+/// One line that says how far it is.
+pub fn progress(seconds: f64, last: &mut u64, tally: &Tally) -> String {
+    let acked = tally.sum(|shard| shard.acked);
+    let rate = acked - std::mem::replace(last, acked);
+    format!(
+        "{seconds:6.1} s  {acked} acknowledged  {rate}/s  {} refused  {} of unknown fate  {} wrong",
+        tally.sum(|shard| shard.refused),
+        tally.sum(|shard| shard.unknown),
+        tally.wrong + tally.behind,
+    )
+}
+
+fn counts(findings: &Findings) -> [(&'static str, u64); 5] {
+    [
+        ("lost", findings.lost),
+        ("doubled", findings.doubled),
+        ("ran_though_refused", findings.ran_refused),
+        ("reordered", findings.reordered),
+        ("foreign", findings.foreign),
+    ]
+}
+
+impl Report<'_> {
+    /// What should be 0, by name.
+    fn findings(&self) -> Vec<(&'static str, u64)> {
+        let (tally, audit) = (self.tallies[0], &self.audit);
+        let mut all = vec![("wrong", tally.wrong), ("behind", tally.behind)];
+        all.extend(counts(&audit.findings));
+        all.push(("different", audit.different));
+        all.push(("without_ttl", audit.without_ttl));
+        all.push(("unreadable", audit.unreadable));
+        all
+    }
+
+    /// Whether nothing was found, and there was something to find it in.
+    pub fn is_clean(&self) -> bool {
+        self.findings().iter().all(|finding| finding.1 == 0)
+            && self.tallies[0].sum(|shard| shard.acked) > 0
+    }
+
+    /// One object for scripts.
+    pub fn json(&self) -> Value {
+        let [tally, control] = self.tallies;
+        let mut object = json!({
+            "target": self.args.target,
+            "clients": self.args.clients,
+            "depth": self.args.depth,
+            "seconds": self.seconds,
+            "requests": tally.requests,
+            "acked": tally.sum(|shard| shard.acked),
+            "refused": tally.sum(|shard| shard.refused),
+            "unknown": tally.sum(|shard| shard.unknown),
+            "read_errors": tally.sum(|shard| shard.read_errors),
+            "connections_lost": tally.lost_connections,
+            "keys": self.audit.keys,
+            "errors": tally.errors(),
+            "phases": self.phases(tally),
+            "control": {
+                "acked": control.sum(|shard| shard.acked),
+                "lost": self.audit.control.lost,
+                "behind": control.behind,
+                "phases": self.phases(control),
+            },
+            "lost_writes": self.audit.lost_writes,
+            "samples": tally.samples,
+            "ok": self.is_clean(),
+        });
+        for (name, count) in self.findings() {
+            object[name] = count.into();
+        }
+        object
+    }
+
+    fn phases(&self, tally: &Tally) -> Vec<Value> {
+        let phase = |phase: &Phase| {
+            let shards = phase.shards.iter().zip(self.groups);
+            let shards = shards.map(|(shard, group)| {
+                json!({
+                    "slots": group.name(),
+                    "acked": shard.acked,
+                    "refused": shard.refused,
+                    "unknown": shard.unknown,
+                    "read_errors": shard.read_errors,
+                    "longest_gap_ms": milliseconds(shard.longest_gap),
+                    "recovery_ms": milliseconds(shard.recovery),
+                })
+            });
+            json!({
+                "name": phase.name,
+                "errors": phase.errors,
+                "shards": shards.collect::<Vec<_>>(),
+            })
+        };
+        tally.phases.iter().map(phase).collect()
+    }
+
+    /// A table for people.
+    pub fn table(&self) -> String {
+        let [tally, control] = self.tallies;
+        let mut out = String::new();
+        let mut row = |name: &str, value: String| {
+            // Writing to a string does not fail.
+            let _ = writeln!(out, "{name:<19}{value}");
+        };
+        row("target", self.args.target.clone());
+        row(
+            "load",
+            format!(
+                "{} clients, depth {}, {:.1} s",
+                self.args.clients, self.args.depth, self.seconds
+            ),
+        );
+        row("requests", tally.requests.to_string());
+        row("acknowledged", tally.sum(|shard| shard.acked).to_string());
+        row("refused", tally.sum(|shard| shard.refused).to_string());
+        row(
+            "of unknown fate",
+            tally.sum(|shard| shard.unknown).to_string(),
+        );
+        row(
+            "failed reads",
+            tally.sum(|shard| shard.read_errors).to_string(),
+        );
+        row("lost connections", tally.lost_connections.to_string());
+        row("keys looked up", self.audit.keys.to_string());
+        for (name, count) in self.findings() {
+            row(&name.replace('_', " "), count.to_string());
+        }
+        if self.args.control {
+            row("lost by control", self.audit.control.lost.to_string());
+        }
+        for (number, phase) in tally.phases.iter().enumerate() {
+            for (place, shard) in phase.shards.iter().enumerate() {
+                let other = control.phases[number].shards[place].longest_gap;
+                let direct = self
+                    .args
+                    .control
+                    .then(|| format!(", direct {} ms", milliseconds(other)));
+                row(
+                    &phase.name,
+                    format!(
+                        "slots {}: {}{}",
+                        self.groups[place].name(),
+                        words(shard),
+                        direct.unwrap_or_default()
+                    ),
+                );
+            }
+        }
+        for (text, count) in tally.errors() {
+            row("error", format!("{count} x {text}"));
+        }
+        for sample in &tally.samples {
+            row("finding", sample.clone());
+        }
+        row(
+            "verdict",
+            if self.is_clean() {
+                "clean"
+            } else {
+                "NOT CLEAN"
+            }
+            .to_owned(),
+        );
+        out
+    }
+}
+
+fn words(shard: &Shard) -> String {
+    format!(
+        "{} acknowledged, {} refused, {} unknown, recovery {} ms, longest gap {} ms",
+        shard.acked,
+        shard.refused,
+        shard.unknown,
+        milliseconds(shard.recovery),
+        milliseconds(shard.longest_gap)
+    )
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    time.as_millis() as u64
+}

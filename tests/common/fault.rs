@@ -1,0 +1,148 @@
+//! A port that leads to another port of this machine through a network that fails when told to: slow, silent, cut in
+//! the middle of a frame, or with bytes that nobody sent.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// How often a stalled connection looks whether it may go on.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Which way bytes go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// To the node: requests.
+    Up = 0,
+    /// From the node: replies.
+    Down = 1,
+}
+
+#[derive(Default)]
+struct Faults {
+    /// Milliseconds that each piece takes longer, both ways.
+    delay: AtomicU64,
+    /// Nothing passes; what was sent waits.
+    stalled: AtomicBool,
+    /// Pieces to be cut in half, by way; the connection ends there.
+    cuts: [AtomicUsize; 2],
+    /// Bytes that go ahead of the next piece from the node.
+    garbage: Mutex<Option<Vec<u8>>>,
+    /// Cuts and garbage that have happened.
+    happened: AtomicUsize,
+}
+
+/// Passes bytes on in both directions until the test process ends.
+pub struct FaultProxy {
+    port: u16,
+    faults: Arc<Faults>,
+}
+
+impl FaultProxy {
+    /// Starts one that leads to this port.
+    pub fn start(target: u16) -> FaultProxy {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("its address").port();
+        let faults = Arc::<Faults>::default();
+        let shared = faults.clone();
+        thread::spawn(move || {
+            for here in listener.incoming().flatten() {
+                // Whoever finds nobody there is hung up on.
+                if let Ok(there) = TcpStream::connect(("127.0.0.1", target)) {
+                    pump(&here, &there, Way::Up, &shared);
+                    pump(&there, &here, Way::Down, &shared);
+                }
+            }
+        });
+        FaultProxy { port, faults }
+    }
+
+    /// Its own port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// From now on every piece takes this much longer.
+    pub fn delay(&self, time: Duration) {
+        let milliseconds = u64::try_from(time.as_millis()).expect("a short time");
+        self.faults.delay.store(milliseconds, Ordering::SeqCst);
+    }
+
+    /// From now on nothing passes, also on new connections; or everything does again, what has waited first.
+    pub fn stall(&self, is_stalled: bool) {
+        self.faults.stalled.store(is_stalled, Ordering::SeqCst);
+    }
+
+    /// Of the next piece that goes this way, half arrives; then the connection is gone.
+    pub fn cut(&self, way: Way) {
+        self.faults.cuts[way as usize].fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Puts bytes ahead of the next piece from the node.
+    pub fn inject(&self, bytes: &[u8]) {
+        *self.garbage() = Some(bytes.to_vec());
+    }
+
+    /// Cuts and garbage that have happened so far.
+    pub fn happened(&self) -> usize {
+        self.faults.happened.load(Ordering::SeqCst)
+    }
+
+    fn garbage(&self) -> std::sync::MutexGuard<'_, Option<Vec<u8>>> {
+        self.faults
+            .garbage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Passes on what one end sends, with faults; when it ends, both ends do.
+fn pump(from: &TcpStream, to: &TcpStream, way: Way, faults: &Arc<Faults>) {
+    let mut ends = [from, to].map(|end| end.try_clone().expect("a second handle"));
+    let faults = faults.clone();
+    thread::spawn(move || {
+        let [from, to] = &mut ends;
+        let _ = to.set_nodelay(true);
+        let _ = pass(from, to, way, &faults);
+        for end in [from, to] {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    });
+}
+
+fn pass(from: &mut TcpStream, to: &mut TcpStream, way: Way, faults: &Faults) -> io::Result<()> {
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let length = from.read(&mut piece)?;
+        if length == 0 {
+            return Ok(());
+        }
+        while faults.stalled.load(Ordering::SeqCst) {
+            thread::sleep(LOOK);
+        }
+        thread::sleep(Duration::from_millis(faults.delay.load(Ordering::SeqCst)));
+        let cuts = &faults.cuts[way as usize];
+        let take = |left: usize| left.checked_sub(1);
+        if cuts
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
+            .is_ok()
+        {
+            faults.happened.fetch_add(1, Ordering::SeqCst);
+            return to.write_all(&piece[..length / 2]);
+        }
+        if way == Way::Down {
+            let garbage = faults
+                .garbage
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            if let Some(bytes) = garbage {
+                faults.happened.fetch_add(1, Ordering::SeqCst);
+                to.write_all(&bytes)?;
+            }
+        }
+        to.write_all(&piece[..length])?;
+    }
+}
