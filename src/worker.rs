@@ -227,11 +227,6 @@ impl Worker {
         self.address_map.apply(announced)
     }
 
-    /// Whether a node owns slots.
-    pub fn is_primary(&self, node: NodeId) -> bool {
-        self.primaries.borrow().contains(&node)
-    }
-
     /// The nodes that a command for the whole keyspace goes to.
     pub fn primaries(&self) -> Vec<NodeId> {
         self.primaries.borrow().clone()

@@ -152,10 +152,10 @@ pub(super) fn check_deposed(worker: &Rc<Worker>, lane: &Lane, now: Tick) {
 }
 
 impl Worker {
-    /// Whether the node of a lane is no primary any more and another has the slot of the command that is blocked there.
-    fn is_deposed(&self, lane: &Lane, entry: &InFlight) -> bool {
+    /// Whether the node of a lane is no primary any more and another has the slot of a command that waits there.
+    pub(super) fn is_deposed(&self, lane: &Lane, entry: &InFlight) -> bool {
         let owner = entry.slot.and_then(|slot| self.slots.owner(slot));
-        owner.is_some_and(|owner| owner != lane.node) && !self.primaries().contains(&lane.node)
+        owner.is_some_and(|owner| owner != lane.node) && !self.is_primary(lane.node)
     }
 
     /// The entry and bytes to send a command again with: of one that blocks, with the time that is left. `None` if

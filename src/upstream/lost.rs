@@ -240,14 +240,8 @@ fn is_silent(worker: &Worker, lane: &Lane, now: Tick) -> bool {
 /// command is about. One that was sent again may be here by an ASK, which leads to nodes without slots too.
 fn is_replaced(worker: &Worker, lane: &Lane) -> bool {
     let entries = lane.entries().borrow();
-    let Some((slot, 0)) = entries
-        .front()
-        .and_then(|entry| Some((entry.slot?, entry.tries)))
-    else {
-        return false;
-    };
-    let owner = worker.slots.owner(slot);
-    owner.is_some_and(|owner| owner != lane.node) && !worker.is_primary(lane.node)
+    let oldest = entries.front().filter(|entry| entry.tries == 0);
+    oldest.is_some_and(|entry| worker.is_deposed(lane, entry))
 }
 
 /// Answers overdue commands whose replies may still come; those are dropped when they do.
