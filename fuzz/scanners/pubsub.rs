@@ -3,4 +3,4 @@
 #[path = "../../src/pubsub/kind.rs"]
 pub mod kind;
 
-pub use kind::Kind;
+pub use kind::{Change, Kind};

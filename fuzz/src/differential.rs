@@ -221,6 +221,10 @@ impl<'a> Walk<'a> {
         depth: usize,
         hashed: fn(usize) -> bool,
     ) -> Result<(), Stop> {
+        // Ours takes no more elements than a server can hold; the oracle waits for them.
+        if count > u32::MAX as usize {
+            return Err(Some(Exception::HugeCount));
+        }
         self.announced = self
             .announced
             .checked_add(count as u64)

@@ -9,6 +9,10 @@ use super::number::{parse_i64, short_number};
 /// Bytes within which a header line must end. The longest legal one has 23.
 const MAX_HEADER: usize = 64;
 
+/// No server holds more elements in a list, set or hash than this. More of them are announced by garbage, for whose end
+/// nobody is to wait.
+const MOST_ELEMENTS: u64 = u32::MAX as u64;
+
 /// Where in a reply the scanner stands. Copy it to look ahead.
 #[derive(Default, Clone, Copy, Debug)]
 pub struct ReplyScanner {
@@ -211,9 +215,11 @@ impl ReplyScanner {
     }
 
     fn add_elements(&mut self, count: u64, each: u64, more: u64) -> Result<(), Malformed> {
-        let elements = count
-            .checked_mul(each)
-            .and_then(|added| added.checked_add(more)?.checked_add(self.elements));
+        if count > MOST_ELEMENTS {
+            return Err(Malformed::ReplyElements);
+        }
+        let added = count * each + more;
+        let elements = self.elements.checked_add(added);
         self.elements = elements.ok_or(Malformed::ReplyElements)?;
         self.end_element();
         Ok(())

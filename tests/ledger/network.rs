@@ -53,12 +53,13 @@ fn bytes_that_nobody_sent_end_a_connection_and_reach_nobody() {
     let (cluster, network, proxy) = faulty(|_| {});
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
     ledger.phase("garbage");
-    let garbage: [&[u8]; 5] = [
+    let garbage: [&[u8]; 6] = [
         b"?!\r\n",
         b"\0\0\0\0",
         b"$-7\r\n",
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         b"*1\r\n$x\r\n",
+        b"*99999999999\r\n",
     ];
     for round in 0..times(10, 100) {
         network.inject(garbage[round % garbage.len()]);
