@@ -107,7 +107,7 @@ fn what_would_change_a_shared_connection_is_never_forwarded() {
     for words in [
         &["BLPOP", "list", "1"][..],
         &["XREAD", "BLOCK", "10", "STREAMS", "s", "$"],
-        &["CLIENT", "TRACKING", "ON"],
+        &["CLIENT", "TRACKING", "ON", "BCAST"],
         &["SELECT", "1"],
         &["READONLY"],
         &["NOSUCHCOMMAND", "a"],

@@ -14,6 +14,7 @@ use crate::route::{Plan, Transaction};
 use crate::upstream::block::{Block, Then};
 use crate::upstream::exec::{Exec, Manner};
 use crate::upstream::inflight::{InFlight, Kind};
+use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
 use super::Client;
@@ -345,6 +346,7 @@ fn send(
         names_scripts: body.names_scripts,
     };
     let is_split = manner.is_split;
+    let tracking = client.tracking.get();
     worker.stats.transactions.inc();
     worker.stats.transactions_split.add(is_split.into());
     if worker.attention.get() {
@@ -393,6 +395,8 @@ fn send(
         return exec.answer(worker);
     }
     let exec = Rc::new(exec);
+    // A CLIENT CACHING inside counts for all of it: told too much is told enough.
+    let tracks = tracking.wants_next() || client.tracking.get().wants_next();
     for (number, group) in groups.into_iter().enumerate() {
         let form = policy::Block {
             // One command of several groups is as whole without MULTI.
@@ -417,16 +421,27 @@ fn send(
             ..whole.clone()
         };
         let lanes = match ways {
-            Ways::Pinned(pinned) => return pinned.send(worker, client, entry, bytes),
+            Ways::Pinned(pinned) => {
+                if tracking.is_on() {
+                    track(worker, client, None, &entry, requests);
+                }
+                return pinned.send(worker, client, entry, bytes);
+            }
             Ways::Usual(lanes) => lanes,
         };
         let node = match group.slot {
             Some(slot) => worker.slots.owner(slot),
             None => worker.any_node(client),
         };
-        match node.and_then(|node| lanes.to(node)) {
+        let lane = node.and_then(|node| lanes.to(node));
+        if let Some(lane) = lane {
+            lane.send_scripts_ahead(worker, &entry, &bytes);
+        }
+        if tracks {
+            track(worker, client, lane, &entry, requests);
+        }
+        match lane {
             Some(lane) => {
-                lane.send_scripts_ahead(worker, &entry, &bytes);
                 lane.send_owned(worker, entry, bytes);
             }
             None => {
@@ -436,6 +451,24 @@ fn send(
             }
         }
     }
+}
+
+/// Sees to it that a client that tracks is told when what a group of its transaction reads changes. What a policy made of
+/// a read may be none to the node: then it is told at once.
+fn track(
+    worker: &Worker,
+    client: &Rc<Client>,
+    lane: Option<&Rc<Lane>>,
+    entry: &InFlight,
+    requests: &[Request],
+) {
+    let lane = lane.filter(|_| !worker.process.policies.is_active());
+    let all: Vec<u8> = requests
+        .iter()
+        .flat_map(|request| request.bytes)
+        .copied()
+        .collect();
+    client.track(worker, lane, entry, &all);
 }
 
 /// Shows what a transaction runs to those who monitor, in its order; EXEC itself comes behind.
