@@ -125,7 +125,7 @@ pub fn track(
     sending: &Sending,
 ) {
     if client.tracks() && client.tracking.get().wants_next() {
-        // What a policy made of a read may be none to the node.
+        // What a policy makes of a script is no single command.
         let lane = lane.filter(|_| std::ptr::eq(sending.bytes, sending.request.bytes));
         client.track(worker, lane, entry, sending.request.bytes);
     }

@@ -56,7 +56,7 @@ impl Client {
         worker.turn.touch_client(self);
     }
 
-    /// Sends a push of RESP3 once everything before request `seq` is answered.
+    /// Sends an invalidation once everything before request `seq` is answered.
     pub fn push_behind(self: &Rc<Self>, worker: &Worker, seq: u32, frame: &[u8]) {
         if self.phase.get() != Phase::Open {
             return;
@@ -103,8 +103,8 @@ impl Client {
             });
         }
         if !due.is_empty() {
-            // Of a client that has left RESP3 since then nothing is cached any more.
-            if self.protocol.get() == Protocol::Resp3 {
+            // It may have switched tracking off since then, or left RESP3.
+            if self.is_told() {
                 self.push(worker, &due);
             }
             self.drop_idle_pushes();

@@ -19,7 +19,7 @@ use super::request::Request;
 /// How the push begins that tells of changed keys; their array follows.
 pub const INVALIDATE: &[u8] = b">2\r\n$10\r\ninvalidate\r\n";
 /// The push that tells to forget everything.
-const FORGET_ALL: &[u8] = b">2\r\n$10\r\ninvalidate\r\n_\r\n";
+pub const FORGET_ALL: &[u8] = b">2\r\n$10\r\ninvalidate\r\n_\r\n";
 
 /// A read with more bytes than this is not tracked by its node: its key would come back in a push that is kept whole.
 const LONGEST_REQUEST: usize = 64 * 1024;
@@ -72,7 +72,7 @@ impl Client {
     }
 
     /// Whether invalidations reach it: as from Redis, only where there are pushes.
-    fn is_told(&self) -> bool {
+    pub(super) fn is_told(&self) -> bool {
         self.tracks() && self.protocol.get() == Protocol::Resp3
     }
 
@@ -117,9 +117,22 @@ impl Client {
         }
     }
 
+    /// The same for a group of a transaction, of which these are all requests.
+    #[cold]
+    pub(super) fn track_all(
+        self: &Rc<Self>,
+        worker: &Worker,
+        lane: Option<&Rc<Lane>>,
+        entry: &InFlight,
+        requests: &[Request],
+    ) {
+        let requests: Vec<&[u8]> = requests.iter().map(|request| request.bytes).collect();
+        self.track(worker, lane, entry, &requests.concat());
+    }
+
     /// What `entry` reads is not tracked, or no longer: its client is told to forget it, behind the reply.
     pub fn untrack(self: &Rc<Self>, worker: &Worker, entry: &InFlight, bytes: &[u8]) {
-        if self.tracks() && self.is_told() && entry.is_awaited() && !entry.is_repair() {
+        if self.is_told() && entry.is_awaited() && !entry.is_repair() {
             self.tell_behind(worker, entry.seq, bytes);
         }
     }
@@ -180,11 +193,6 @@ pub fn invalidation(keys: &[&[u8]]) -> Vec<u8> {
         write::bulk(&mut frame, key);
     }
     frame
-}
-
-/// The push that tells to forget everything.
-pub fn forget_all() -> &'static [u8] {
-    FORGET_ALL
 }
 
 /// Whether the bytes of `entry` are the commands of its client: not where a policy made a block of them.
@@ -253,6 +261,6 @@ mod tests {
             invalidation(&[b"a", b""]),
             b">2\r\n$10\r\ninvalidate\r\n*2\r\n$1\r\na\r\n$0\r\n\r\n"
         );
-        assert!(forget_all().starts_with(INVALIDATE));
+        assert!(FORGET_ALL.starts_with(INVALIDATE));
     }
 }

@@ -14,7 +14,6 @@ use crate::route::{Plan, Transaction};
 use crate::upstream::block::{Block, Then};
 use crate::upstream::exec::{Exec, Manner};
 use crate::upstream::inflight::{InFlight, Kind};
-use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
 use super::Client;
@@ -423,7 +422,7 @@ fn send(
         let lanes = match ways {
             Ways::Pinned(pinned) => {
                 if tracking.is_on() {
-                    track(worker, client, None, &entry, requests);
+                    client.track_all(worker, None, &entry, requests);
                 }
                 return pinned.send(worker, client, entry, bytes);
             }
@@ -438,7 +437,7 @@ fn send(
             lane.send_scripts_ahead(worker, &entry, &bytes);
         }
         if tracks {
-            track(worker, client, lane, &entry, requests);
+            client.track_all(worker, lane, &entry, requests);
         }
         match lane {
             Some(lane) => {
@@ -451,24 +450,6 @@ fn send(
             }
         }
     }
-}
-
-/// Sees to it that a client that tracks is told when what a group of its transaction reads changes. What a policy made of
-/// a read may be none to the node: then it is told at once.
-fn track(
-    worker: &Worker,
-    client: &Rc<Client>,
-    lane: Option<&Rc<Lane>>,
-    entry: &InFlight,
-    requests: &[Request],
-) {
-    let lane = lane.filter(|_| !worker.process.policies.is_active());
-    let all: Vec<u8> = requests
-        .iter()
-        .flat_map(|request| request.bytes)
-        .copied()
-        .collect();
-    client.track(worker, lane, entry, &all);
 }
 
 /// Shows what a transaction runs to those who monitor, in its order; EXEC itself comes behind.

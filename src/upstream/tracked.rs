@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use crate::client::Client;
-use crate::client::tracking::{INVALIDATE, forget_all, invalidation, tracked_keys};
+use crate::client::tracking::{FORGET_ALL, INVALIDATE, invalidation, tracked_keys};
 use crate::resp::{Limits, scan_request};
 use crate::slot::{Slot, slot_of};
 use crate::worker::Worker;
@@ -239,7 +239,7 @@ impl Lane {
         self.forget_asked();
         let readers = self.tracked.table.take().readers();
         for client in readers.iter().filter_map(|reader| reader.client(worker)) {
-            client.invalidate_behind_all(worker, forget_all());
+            client.invalidate_behind_all(worker, FORGET_ALL);
         }
     }
 

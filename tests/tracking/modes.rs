@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use slotmux::demo::server::{LocalServer, ServerOptions};
 use slotmux::slot::slot_of;
 
 use super::common::{PATIENCE, Proxy, Value, poll_until, shared_cluster, shared_proxy, times};
@@ -182,4 +183,42 @@ fn a_transaction_over_several_slots_is_tracked_in_each() {
         writer.call(&["SET", key, "1"]);
         expect_invalidation(&mut client, key);
     }
+}
+
+#[test]
+fn in_front_of_one_server_it_is_the_same() {
+    let server = LocalServer::start(&ServerOptions::default()).expect("a Redis");
+    let proxy = Proxy::start_before(&server, |_| {});
+    let mut client = tracking(&proxy, &[]);
+    let mut writer = proxy.client();
+    assert_eq!(client.call(&["MGET", "a", "b"]).items().len(), 2);
+    for key in ["a", "b"] {
+        writer.call(&["SET", key, "1"]);
+        expect_invalidation(&mut client, key);
+    }
+}
+
+#[test]
+fn scripts_are_tracked_and_those_that_a_policy_follows_forgotten_at_once() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.extend(
+            "[[namespace]]\nname = \"ruled\"\nmatch = [\"ruled:\"]\nttl = { default = \"1h\" }\n",
+        );
+    });
+    let mut client = tracking(&proxy, &[]);
+    let script = "return redis.call('get', KEYS[1])";
+    client.call(&["EVAL", script, "1", "free:{s}"]);
+    expect_silence(&mut client, "s");
+    proxy.client().call(&["SET", "free:{s}", "1"]);
+    expect_invalidation(&mut client, "free:{s}");
+    client.call(&["EVAL", script, "1", "ruled:{s}"]);
+    expect_invalidation(&mut client, "ruled:{s}");
+    // A transaction is tracked with what the policy adds to it.
+    client.call(&["MULTI"]);
+    client.call(&["SET", "ruled:{s}", "1"]);
+    client.call(&["GET", "ruled:{s}"]);
+    client.call(&["EXEC"]);
+    expect_silence(&mut client, "s");
+    proxy.client().call(&["SET", "ruled:{s}", "2"]);
+    expect_invalidation(&mut client, "ruled:{s}");
 }
