@@ -206,6 +206,7 @@ impl Client {
             writing: self.is_written(),
             command: self.last_command.get(),
             protocol: self.protocol.get(),
+            tracking: self.tracking.get(),
             subscriptions: self.subscription_counts(),
         };
         Some(f(&line))

@@ -227,6 +227,7 @@ impl answer::Process for Process {
             max_clients: self.max_clients() as u64,
             clients: self.sum(|stats| &stats.clients),
             blocked_clients: self.sum(|stats| &stats.blocked_clients),
+            tracking_clients: self.sum(|stats| &stats.tracking_clients),
             accepted: self.sum(|stats| &stats.accepted),
             rejected: self.sum(|stats| &stats.rejected),
             requests: self.sum(|stats| &stats.requests),

@@ -163,6 +163,22 @@ pub fn names_script(request: &Request) -> bool {
     named(request).is_some()
 }
 
+/// Commands that run scripts and functions.
+const CALLS: [&[u8]; 6] = [
+    b"eval",
+    b"evalsha",
+    b"fcall",
+    b"eval_ro",
+    b"evalsha_ro",
+    b"fcall_ro",
+];
+
+/// Whether a request runs a script or a function.
+pub fn is_script_call(request: &Request) -> bool {
+    let name = request.arg(0);
+    CALLS.iter().any(|call| name.eq_ignore_ascii_case(call))
+}
+
 fn sha_of(script: &[u8]) -> Sha {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut sha = [0; 40];

@@ -199,17 +199,21 @@ impl Worker {
             .iter()
             .map(|shard| self.node_at(shard.primary.addr.clone()))
             .collect();
+        let mut moved = Vec::new();
         for slot in 0..SLOTS as u16 {
             let owner = topology
                 .shard_index(Slot(slot))
                 .and_then(|shard| primaries.get(usize::from(shard)));
             // A slot that the topology does not cover keeps the owner that a redirect named.
-            if let Some(&owner) = owner {
-                self.slots.set(Slot(slot), Some(owner));
+            if let Some(&owner) = owner
+                && self.slots.set(Slot(slot), Some(owner))
+            {
+                moved.push(Slot(slot));
             }
         }
         *self.primaries.borrow_mut() = primaries;
         *self.itinerary.borrow_mut() = Itinerary::new(&topology);
+        self.slots_have_moved(&moved);
         let is_known = !topology.is_empty();
         *self.topology.borrow_mut() = topology;
         for lane in self.lanes() {

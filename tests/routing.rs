@@ -105,9 +105,7 @@ fn what_spans_slots_and_cannot_be_split_is_refused() {
 fn what_would_change_a_shared_connection_is_never_forwarded() {
     let mut client = shared_proxy().client();
     for words in [
-        &["BLPOP", "list", "1"][..],
-        &["XREAD", "BLOCK", "10", "STREAMS", "s", "$"],
-        &["CLIENT", "TRACKING", "ON"],
+        &["CLIENT", "TRACKING", "ON", "BCAST"][..],
         &["SELECT", "1"],
         &["READONLY"],
         &["NOSUCHCOMMAND", "a"],

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Host, Kill, NOT_AN_INTEGER, Outcome, Request, SYNTAX, Selection, Subject, Unblock, c_string,
-    error, help, is, wrong_form,
+    error, help, is, tracking, wrong_form,
 };
 use crate::client::session::{ReplyMode, Session};
 use crate::command;
@@ -46,10 +46,10 @@ pub(super) fn client(
         "unblock" => return unblock(request, out).map_or(Outcome::Answered, Outcome::Unblock),
         "pause" => return pause(request, out).map_or(Outcome::Answered, Outcome::Pause),
         "unpause" => return Outcome::Pause(Pausing::default()),
-        "tracking" => tracking(request, out),
-        "trackinginfo" => tracking_info(subject, out),
-        "getredir" => write::integer(out, -1),
-        "caching" => write::error(out, NO_CACHING),
+        "tracking" => tracking::switch(request, subject, out),
+        "trackinginfo" => tracking::info(subject, out),
+        "getredir" => write::integer(out, tracking::redirection(subject.tracking)),
+        "caching" => tracking::caching(request, subject, out),
         "help" => help::help("CLIENT", help::CLIENT, out),
         // Newer than the server that slotmux looks like.
         _ => {
@@ -192,49 +192,4 @@ fn pause(request: Request<'_>, out: &mut Vec<u8>) -> Option<Pausing> {
     };
     write::error(out, text);
     None
-}
-
-const NO_CACHING: &str = "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or \
-    OPTOUT mode enabled";
-
-/// `CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]`: it is never on, so
-/// that switching it off is all that can be done.
-fn tracking(request: Request<'_>, out: &mut Vec<u8>) {
-    let mut at = 3;
-    while at < request.len() {
-        let followed = at + 1 < request.len();
-        if request.is(at, "redirect") && followed {
-            if number::parse_i64(request.get(at + 1)).is_none() {
-                return write::error(out, NOT_AN_INTEGER);
-            }
-            at += 2;
-        } else if request.is(at, "prefix") && followed {
-            at += 2;
-        } else if ["bcast", "optin", "optout", "noloop"]
-            .iter()
-            .any(|option| request.is(at, option))
-        {
-            at += 1;
-        } else {
-            return write::error(out, SYNTAX);
-        }
-    }
-    if request.is(2, "on") {
-        write::error(out, "ERR slotmux: CLIENT TRACKING is not supported yet");
-    } else if request.is(2, "off") {
-        write::simple(out, "OK");
-    } else {
-        write::error(out, SYNTAX);
-    }
-}
-
-fn tracking_info(subject: &Subject<'_>, out: &mut Vec<u8>) {
-    write::map(out, subject.protocol, 3);
-    write::bulk(out, b"flags");
-    write::set(out, subject.protocol, 1);
-    write::bulk(out, b"off");
-    write::bulk(out, b"redirect");
-    write::integer(out, -1);
-    write::bulk(out, b"prefixes");
-    write::array(out, 0);
 }

@@ -5,7 +5,9 @@ use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
 use super::Request;
+use super::tracking::redirection;
 use crate::client::session::Session;
+use crate::client::tracking::Tracking;
 use crate::resp::{Protocol, write};
 
 /// An end of a client's connection.
@@ -95,6 +97,8 @@ pub struct ClientLine<'a> {
     pub command: &'a str,
     /// The protocol it speaks.
     pub protocol: Protocol,
+    /// What it is told of changed keys.
+    pub tracking: Tracking,
     /// How many channels, patterns and shard channels it listens to.
     pub subscriptions: [usize; 3],
 }
@@ -149,6 +153,7 @@ impl ClientLine<'_> {
             ('P', self.is_subscriber()),
             ('x', self.multi.is_some()),
             ('b', self.held || self.blocked),
+            ('t', self.tracking.is_on()),
             ('c', self.closing),
             ('U', matches!(self.addr, Address::Unix(_))),
             ('e', self.session.is_some_and(|session| session.no_evict)),
@@ -206,7 +211,7 @@ impl fmt::Display for ClientLine<'_> {
         )?;
         write!(
             f,
-            " events={}{} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+            " events={}{} cmd={} user={} redir={} resp={} lib-name={} lib-ver={}",
             if self.reading { "r" } else { "" },
             if self.writing { "w" } else { "" },
             if self.command.is_empty() {
@@ -215,6 +220,7 @@ impl fmt::Display for ClientLine<'_> {
                 self.command
             },
             self.user(),
+            redirection(self.tracking),
             self.protocol as u8,
             named(|session| session.lib_name.as_deref()),
             named(|session| session.lib_ver.as_deref()),

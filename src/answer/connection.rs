@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Host, NOT_AN_INTEGER, Outcome, Request, Subject};
 use crate::client::session::ReplyMode;
+use crate::client::tracking::Tracking;
 use crate::command;
 use crate::resp::{Protocol, number, write};
 
@@ -70,6 +71,7 @@ pub(super) fn quit(out: &mut Vec<u8>) -> Outcome {
 pub(super) fn reset(subject: &mut Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>) -> Outcome {
     subject.protocol = Protocol::Resp2;
     subject.authenticated = host.config.is_open();
+    subject.tracking = Tracking::default();
     if let Some(session) = subject.session.as_deref_mut() {
         session.reset();
     }

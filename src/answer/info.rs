@@ -25,6 +25,8 @@ pub struct Facts {
     pub clients: u64,
     /// Clients that wait in a blocking command now.
     pub blocked_clients: u64,
+    /// Clients that track what they read now.
+    pub tracking_clients: u64,
     /// Connections accepted.
     pub accepted: u64,
     /// Connections turned away.
@@ -207,7 +209,7 @@ fn clients(view: &View<'_>, text: &mut String) {
     line(text, "cluster_connections", 0);
     line(text, "maxclients", view.facts.max_clients);
     line(text, "blocked_clients", view.facts.blocked_clients);
-    line(text, "tracking_clients", 0);
+    line(text, "tracking_clients", view.facts.tracking_clients);
     line(text, "clients_in_timeout_table", 0);
 }
 

@@ -2,6 +2,7 @@
 //! like, and what `SLOTMUX` asks. Pure functions from a request, its client and the process to the bytes of a reply; nothing here waits.
 
 use crate::client::session::{ReplyMode, Session};
+use crate::client::tracking::Tracking;
 use crate::command::{self, Answer, Command};
 use crate::config::{Config, Listener, Personality};
 use crate::pause::Pausing;
@@ -19,6 +20,7 @@ mod help;
 mod info;
 pub mod process;
 mod slotmux;
+mod tracking;
 
 pub use client_kill::Kill;
 pub use client_line::{Address, ClientKind, ClientLine, Held};
@@ -38,6 +40,8 @@ pub struct Subject<'a> {
     pub authenticated: bool,
     /// The replies that it gets. `answer` writes a reply whatever this says; see [`ReplyMode`].
     pub replies: ReplyMode,
+    /// What it is told of changed keys.
+    pub tracking: Tracking,
     /// Whether it listens to channels.
     pub is_subscriber: bool,
     /// Its rare state, made when first needed.

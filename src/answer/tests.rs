@@ -11,6 +11,7 @@ struct Client {
     config: Config,
     facts: Facts,
     version: &'static str,
+    tracking: Tracking,
     protocol: Protocol,
     authenticated: bool,
     session: Option<Box<Session>>,
@@ -39,6 +40,7 @@ impl Client {
             facts: Facts::default(),
             version: "7.0.15",
             protocol: Protocol::Resp2,
+            tracking: Tracking::default(),
             session: None,
         }
     }
@@ -71,11 +73,13 @@ impl Client {
             protocol: self.protocol,
             authenticated: self.authenticated,
             replies: ReplyMode::On,
+            tracking: self.tracking,
             is_subscriber: false,
             session: &mut self.session,
         };
         let outcome = answer(what, command, &buf, &args, &mut subject, &host, &mut out);
         (self.protocol, self.authenticated) = (subject.protocol, subject.authenticated);
+        self.tracking = subject.tracking;
         (outcome, String::from_utf8(out).unwrap())
     }
 
@@ -104,12 +108,19 @@ fn texts_of_newer_servers_and_of_slotmux() {
         ("CLIENT NO-TOUCH OFF", "+OK"),
         ("CLIENT NO-TOUCH x", "-ERR syntax error"),
         (
-            "CLIENT TRACKING on",
-            "-ERR slotmux: CLIENT TRACKING is not supported yet",
+            "CLIENT TRACKING ON BCAST PREFIX a",
+            "-ERR slotmux: CLIENT TRACKING has no BCAST here, as an invalidation could overtake the reply that it is \
+             about: leave BCAST out to be told of what was read",
         ),
         (
-            "CLIENT TRACKING ON BCAST PREFIX a",
-            "-ERR slotmux: CLIENT TRACKING is not supported yet",
+            "CLIENT TRACKING ON REDIRECT 7",
+            "-ERR slotmux: CLIENT TRACKING has no REDIRECT here, invalidations go to the connection that reads: leave \
+             it out and use RESP3 (HELLO 3)",
+        ),
+        (
+            "CLIENT TRACKING ON NOLOOP",
+            "-ERR slotmux: CLIENT TRACKING has no NOLOOP here, as clients share the connections on which their writes \
+             are told apart: leave it out",
         ),
         (
             "CLIENT KILL MAXAGE a",
@@ -246,6 +257,7 @@ fn info_tells_what_the_process_counts() {
         max_clients: 9000,
         clients: 12,
         blocked_clients: 3,
+        tracking_clients: 2,
         accepted: 40,
         rejected: 4,
         requests: 500,
@@ -266,6 +278,7 @@ fn info_tells_what_the_process_counts() {
         "config_file:",
         "connected_clients:12",
         "blocked_clients:3",
+        "tracking_clients:2",
         "maxclients:9000",
         "total_connections_received:40",
         "rejected_connections:4",
@@ -365,6 +378,7 @@ fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
         writing: false,
         command: "",
         protocol: Protocol::Resp2,
+        tracking: Tracking::default(),
         subscriptions: [0; 3],
     };
     test(&[

@@ -68,6 +68,9 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
         carry_out(worker, client, request, command, plan, &rewritten)
     };
     worker.give_rewritten(rewritten);
+    if client.tracks() && taken == Taken::Yes {
+        client.use_up_caching(command.ok().map(|command| command.full_name));
+    }
     taken
 }
 
@@ -258,7 +261,7 @@ pub(crate) fn answer_here(
         client.pause_for(Pause::InFlight(0));
         return Taken::No;
     }
-    let replies = client.reply_mode.get();
+    let (replies, protocol) = (client.reply_mode.get(), client.protocol.get());
     let mut out = worker.buffers.take();
     let outcome = own_answer(worker, client, what, command, request, &mut out);
     let asks_everyone = match &outcome {
@@ -307,6 +310,9 @@ pub(crate) fn answer_here(
         // What comes behind it changes nothing of the answer, nor is it run for a client that has closed itself.
         client.pause_for(Pause::Question);
     }
+    if client.protocol.get() != protocol {
+        client.begins_to_be_told(worker);
+    }
     worker.buffers.give(out);
     Taken::Yes
 }
@@ -354,7 +360,8 @@ pub(crate) fn own_answer(
         server_version: &topology.server_version,
         process: &*worker.process,
     };
-    client.as_subject(|subject: &mut Subject| {
+    let tracked = client.tracks();
+    let outcome = client.as_subject(|subject: &mut Subject| {
         answer(
             what,
             command,
@@ -364,5 +371,11 @@ pub(crate) fn own_answer(
             &host,
             out,
         )
-    })
+    });
+    match (tracked, client.tracks()) {
+        (false, true) => worker.stats.tracking_clients.inc(),
+        (true, false) => worker.stats.tracking_clients.dec(),
+        _ => {}
+    }
+    outcome
 }

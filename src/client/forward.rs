@@ -76,6 +76,7 @@ pub fn to_slot(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot, sending: &S
         // Nobody serves the slot, as far as we know. The refresh may know better before the deadline.
         worker.refresh.request();
         let entry = entry(worker, client, Some(slot), sending);
+        track(worker, client, None, &entry, sending);
         client.add_request_bytes(worker, sending.bytes.len());
         if let Some(wait) = sending.wait {
             client.is_alone.set(true);
@@ -109,8 +110,25 @@ pub fn to_node(
         lane.begin_block(worker, &entry);
     }
     lane.send_script_ahead(worker, &entry, sending.request);
+    track(worker, client, Some(&lane), &entry, sending);
     lane.send(worker, entry, sending.bytes);
     Taken::Yes
+}
+
+/// Sees to it that a client that tracks is told when what it is about to read changes.
+#[inline]
+pub fn track(
+    worker: &Worker,
+    client: &Rc<Client>,
+    lane: Option<&Rc<Lane>>,
+    entry: &InFlight,
+    sending: &Sending,
+) {
+    if client.tracks() && client.tracking.get().wants_next() {
+        // What a policy makes of a script is no single command.
+        let lane = lane.filter(|_| std::ptr::eq(sending.bytes, sending.request.bytes));
+        client.track(worker, lane, entry, sending.request.bytes);
+    }
 }
 
 /// Answers a request that nothing was sent of: a node that it needs was given up.

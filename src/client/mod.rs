@@ -18,6 +18,7 @@ use order::Held;
 use push::Pushes;
 use queue::Queue;
 use session::{ReplyMode, Session};
+use tracking::Tracking;
 use watch::Watch;
 
 pub mod acknowledged;
@@ -32,6 +33,7 @@ pub mod queue;
 pub mod read;
 pub mod request;
 pub mod session;
+pub mod tracking;
 pub mod transaction;
 pub mod watch;
 pub mod write;
@@ -101,6 +103,8 @@ pub struct Client {
     pub is_alone: Cell<bool>,
     /// `CLIENT REPLY`.
     pub reply_mode: Cell<ReplyMode>,
+    /// `CLIENT TRACKING`.
+    pub tracking: Cell<Tracking>,
     /// How far it is on its way to its end.
     phase: Cell<Phase>,
     /// Why it is not read at the moment.
@@ -173,6 +177,7 @@ impl Client {
             last_command: Cell::new(""),
             is_alone: Cell::new(false),
             reply_mode: Cell::new(ReplyMode::On),
+            tracking: Cell::default(),
             phase: Cell::new(Phase::Open),
             pause: Cell::new(Pause::No),
             write_blocked: Cell::new(false),
@@ -295,6 +300,9 @@ impl Client {
         *self.transaction.borrow_mut() = None;
         self.charge(worker, 0);
         self.end_block(worker);
+        if self.tracking.take().is_on() {
+            worker.stats.tracking_clients.dec();
+        }
         self.wake();
         // The rest of a reply that it did not take is read and dropped.
         self.let_lane_go_on();
@@ -328,6 +336,7 @@ impl Client {
             protocol: self.protocol.get(),
             authenticated: self.authenticated.get(),
             replies: self.reply_mode.get().begin(),
+            tracking: self.tracking.get(),
             is_subscriber: self.is_subscriber(),
             session: &mut session,
         };
@@ -335,6 +344,7 @@ impl Client {
         self.protocol.set(subject.protocol);
         self.authenticated.set(subject.authenticated);
         self.reply_mode.set(subject.replies);
+        self.tracking.set(subject.tracking);
         result
     }
 

@@ -14,6 +14,8 @@ pub struct Pushes {
     subscriptions: Subscriptions,
     /// Pushes that wait for the end of the reply that is under way.
     waiting: Vec<u8>,
+    /// Pushes that wait for all replies before that to this request.
+    behind: Vec<(u32, Vec<u8>)>,
 }
 
 impl Client {
@@ -54,6 +56,61 @@ impl Client {
         worker.turn.touch_client(self);
     }
 
+    /// Sends an invalidation once everything before request `seq` is answered.
+    pub fn push_behind(self: &Rc<Self>, worker: &Worker, seq: u32, frame: &[u8]) {
+        if self.phase.get() != Phase::Open {
+            return;
+        }
+        if self.is_answered_before(seq) {
+            return self.push(worker, frame);
+        }
+        let mut pushes = self.pushes.borrow_mut();
+        let behind = &mut pushes.get_or_insert_default().behind;
+        match behind.last_mut() {
+            Some((last, frames)) if *last == seq => frames.extend_from_slice(frame),
+            _ => behind.push((seq, frame.to_vec())),
+        }
+        drop(pushes);
+        worker.turn.touch_client(self);
+    }
+
+    /// Whether all requests before `seq` are answered.
+    fn is_answered_before(&self, seq: u32) -> bool {
+        let ahead = seq.wrapping_sub(self.head_seq.get());
+        ahead == 0 || ahead > u32::MAX / 2
+    }
+
+    /// Whether pushes wait for replies.
+    #[inline]
+    pub(super) fn has_pushes_behind(&self) -> bool {
+        let pushes = self.pushes.borrow();
+        pushes
+            .as_ref()
+            .is_some_and(|pushes| !pushes.behind.is_empty())
+    }
+
+    /// Requests were answered: sends the pushes that have waited for that.
+    #[cold]
+    pub(super) fn send_pushes_behind(self: &Rc<Self>, worker: &Worker) {
+        let mut due = Vec::new();
+        if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
+            pushes.behind.retain_mut(|(seq, frames)| {
+                let is_due = self.is_answered_before(*seq);
+                if is_due {
+                    due.append(frames);
+                }
+                !is_due
+            });
+        }
+        if !due.is_empty() {
+            // It may have switched tracking off since then, or left RESP3.
+            if self.is_told() {
+                self.push(worker, &due);
+            }
+            self.drop_idle_pushes();
+        }
+    }
+
     /// The reply that was under way is whole: appends what has waited for that.
     pub(super) fn end_mid_reply(&self, out: &mut Vec<u8>) {
         self.is_mid_reply.set(false);
@@ -67,7 +124,10 @@ impl Client {
     /// Bytes of pushes that wait for the end of a reply.
     pub(super) fn waiting_pushes(&self) -> usize {
         let pushes = self.pushes.borrow();
-        pushes.as_ref().map_or(0, |pushes| pushes.waiting.len())
+        pushes.as_ref().map_or(0, |pushes| {
+            let behind = pushes.behind.iter().map(|(_, frames)| frames.len());
+            pushes.waiting.len() + behind.sum::<usize>()
+        })
     }
 
     /// Bytes of the names that it listens to.
@@ -95,6 +155,8 @@ impl Client {
     /// Gives back the memory of a client that gets no pushes any more.
     pub fn drop_idle_pushes(&self) {
         let mut pushes = self.pushes.borrow_mut();
-        pushes.take_if(|pushes| pushes.subscriptions.is_empty() && pushes.waiting.is_empty());
+        pushes.take_if(|pushes| {
+            pushes.subscriptions.is_empty() && pushes.waiting.is_empty() && pushes.behind.is_empty()
+        });
     }
 }

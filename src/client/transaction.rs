@@ -345,6 +345,7 @@ fn send(
         names_scripts: body.names_scripts,
     };
     let is_split = manner.is_split;
+    let tracking = client.tracking.get();
     worker.stats.transactions.inc();
     worker.stats.transactions_split.add(is_split.into());
     if worker.attention.get() {
@@ -393,6 +394,8 @@ fn send(
         return exec.answer(worker);
     }
     let exec = Rc::new(exec);
+    // A CLIENT CACHING inside counts for all of it: told too much is told enough.
+    let tracks = tracking.wants_next() || client.tracking.get().wants_next();
     for (number, group) in groups.into_iter().enumerate() {
         let form = policy::Block {
             // One command of several groups is as whole without MULTI.
@@ -417,16 +420,27 @@ fn send(
             ..whole.clone()
         };
         let lanes = match ways {
-            Ways::Pinned(pinned) => return pinned.send(worker, client, entry, bytes),
+            Ways::Pinned(pinned) => {
+                if tracking.is_on() {
+                    client.track_all(worker, None, &entry, requests);
+                }
+                return pinned.send(worker, client, entry, bytes);
+            }
             Ways::Usual(lanes) => lanes,
         };
         let node = match group.slot {
             Some(slot) => worker.slots.owner(slot),
             None => worker.any_node(client),
         };
-        match node.and_then(|node| lanes.to(node)) {
+        let lane = node.and_then(|node| lanes.to(node));
+        if let Some(lane) = lane {
+            lane.send_scripts_ahead(worker, &entry, &bytes);
+        }
+        if tracks {
+            client.track_all(worker, lane, &entry, requests);
+        }
+        match lane {
             Some(lane) => {
-                lane.send_scripts_ahead(worker, &entry, &bytes);
                 lane.send_owned(worker, entry, bytes);
             }
             None => {

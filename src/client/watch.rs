@@ -17,7 +17,7 @@ use crate::worker::Worker;
 
 use super::Client;
 use super::dispatch::{Taken, refuse};
-use super::forward::{Sending, answer as reply_here, entry, may_be_alone, refuse_no_lane};
+use super::forward::{Sending, answer as reply_here, entry, may_be_alone, refuse_no_lane, track};
 use super::request::Request;
 
 const OTHER_SLOT: &str =
@@ -231,6 +231,7 @@ impl Pinned {
             return Taken::No;
         }
         let entry = entry(worker, client, Some(slot), sending);
+        track(worker, client, None, &entry, sending);
         let lane = &self.watch.lane;
         lane.send_script_ahead(worker, &entry, sending.request);
         self.send(worker, client, entry, sending.bytes.to_vec());

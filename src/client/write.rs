@@ -81,8 +81,11 @@ impl Client {
     }
 
     /// Everything before `head` is answered: lets a client go on that waited for that.
-    fn answered(&self, worker: &Worker, head: u32) {
+    fn answered(self: &Rc<Self>, worker: &Worker, head: u32) {
         self.head_seq.set(head);
+        if self.has_pushes_behind() {
+            self.send_pushes_behind(worker);
+        }
         if self.in_flight() == 0 {
             // What it counts for is brought up to date by the flush that follows.
             self.request_bytes.set(0);

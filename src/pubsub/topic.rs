@@ -166,7 +166,7 @@ pub fn follow(worker: &Worker, feed: &Feed, error: &[u8]) -> bool {
     worker.refresh.request();
     let addr = target(host, port, &feed.addr).map(|addr| worker.reachable(addr));
     if let Some(addr) = addr {
-        worker.slots.set(Slot(slot), Some(worker.node_at(addr)));
+        worker.set_owner(Slot(slot), worker.node_at(addr));
         return true;
     }
     false

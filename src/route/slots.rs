@@ -49,10 +49,11 @@ impl Slots {
         self.entry(slot).get().owner
     }
 
-    /// Sets the node that serves `slot`.
-    pub fn set(&self, slot: Slot, owner: Option<NodeId>) {
+    /// Sets the node that serves `slot`. Tells whether that was another before.
+    pub fn set(&self, slot: Slot, owner: Option<NodeId>) -> bool {
         let entry = self.entry(slot);
-        if entry.get().owner != owner {
+        let differs = entry.get().owner != owner;
+        if differs {
             let epoch = self.epoch.get().wrapping_add(1);
             self.epoch.set(epoch);
             entry.set(Entry {
@@ -60,6 +61,7 @@ impl Slots {
                 changed: epoch,
             });
         }
+        differs
     }
 
     /// The barrier: whether `client` may send to `slot` now. If not, it has to wait until nothing of it is in flight.

@@ -65,6 +65,7 @@ pub fn split(
     if is_big {
         set_out_alone(worker, client, request.bytes.len());
     }
+    let tracks = client.tracks() && client.tracking.get().wants_next();
     let whole = entry(worker, client, None, sending);
     let gather = Rc::new(Gather::new(whole, merge, Known::Order(order), groups.len()));
     let mut part_bytes = worker.buffers.take();
@@ -84,8 +85,16 @@ pub fn split(
             entry.kind = Kind::Block(Block::new(form, Then::Part { gather, part }, bytes));
         }
         match worker.slots.owner(slot).and_then(|owner| lanes.to(owner)) {
-            Some(lane) => lane.send(worker, entry, bytes),
+            Some(lane) => {
+                if tracks {
+                    client.track(worker, Some(lane), &entry, &part_bytes);
+                }
+                lane.send(worker, entry, bytes);
+            }
             None => {
+                if tracks {
+                    client.track(worker, None, &entry, &part_bytes);
+                }
                 worker.refresh.request();
                 worker.retry_later(entry, bytes.clone());
             }

@@ -237,7 +237,7 @@ impl Worker {
         if !lane.entries().borrow().iter().any(is_left) {
             return;
         }
-        let unanswered = lane.take_all();
+        let unanswered = lane.take_all(self);
         lane.set_down(self);
         for taken in unanswered {
             if !taken.entry.is_awaited() {

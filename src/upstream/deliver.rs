@@ -33,6 +33,8 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
         | Kind::Watch { .. }
         | Kind::Unwatch
         | Kind::Asking
+        | Kind::Tracking
+        | Kind::Caching
         | Kind::Swallow
         | Kind::Run
         | Kind::Id

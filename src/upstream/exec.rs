@@ -239,7 +239,12 @@ impl Exec {
                     let mut args = Vec::new();
                     // It was scanned when it came.
                     let _ = scan_request(bytes, &worker.request_limits(client), &mut args);
+                    let tracked = client.tracks();
                     answer_into(worker, client, &Request { bytes, args: &args }, out);
+                    if !tracked {
+                        // What was read behind a CLIENT TRACKING was sent before it was known of.
+                        client.forget_behind(worker, self.whole.seq);
+                    }
                     continue;
                 }
                 Source::Part(cell) => {

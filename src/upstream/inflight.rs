@@ -50,6 +50,10 @@ pub enum Kind {
     Tell(Rc<Cell<Option<oneshot::Sender<bool>>>>),
     /// Nobody wants it: it is the reply to the `ASKING` ahead of the next entry.
     Asking,
+    /// Nobody waits for it: it tells whether the node tracks what is read on this connection.
+    Tracking,
+    /// Nobody waits for it: it tells whether the node tracks what the next entry reads.
+    Caching,
     /// Nobody waits for it: it tells whether a key that observing looks at has a TTL.
     Probe,
     /// Nobody wants it any more: its client was told that the command took too long.
@@ -145,6 +149,8 @@ impl InFlight {
             Kind::Probe
             | Kind::Swallow
             | Kind::Asking
+            | Kind::Tracking
+            | Kind::Caching
             | Kind::Unwatch
             | Kind::Run
             | Kind::Id

@@ -18,6 +18,7 @@ use crate::worker::Worker;
 use super::NodeId;
 use super::inflight::{InFlight, Kind};
 use super::ring::Ring;
+use super::tracked::Tracked;
 
 /// Sent ahead of a command that follows an ASK; it covers just that command.
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
@@ -80,6 +81,8 @@ pub struct Lane {
     pub(super) held: Cell<u32>,
     /// Which scripts were sent over this connection.
     pub(super) scripts: RefCell<Sent>,
+    /// What clients have read over this connection and want to be told about.
+    pub(super) tracked: Tracked,
     /// Which life of the node's process answers on this connection, once it was asked.
     run: Cell<Option<u64>>,
     /// Whether the front of the oldest command's reply was passed on already.
@@ -117,6 +120,7 @@ impl Lane {
             id: Cell::new(None),
             held: Cell::new(0),
             scripts: RefCell::default(),
+            tracked: Tracked::default(),
             run: Cell::new(None),
             mid_reply: Cell::new(false),
             held_back: Cell::new(false),
@@ -269,6 +273,7 @@ impl Lane {
             worker.stats.upstream_connections.dec();
         }
         drop(self.transport.borrow_mut().take());
+        self.lose_tracked(worker);
         self.wake_waiting(worker);
         self.wake();
     }
@@ -393,6 +398,7 @@ impl Lane {
         self.held_back.set(false);
         self.pinned.set(None);
         self.id.set(None);
+        self.lose_tracked(worker);
         drop(self.transport.borrow_mut().take());
         if self.link.get() == Link::Up {
             worker.stats.upstream_connections.dec();
@@ -421,8 +427,9 @@ impl Lane {
     }
 
     /// Takes out everything that is not answered, oldest first, with what is known of its fate.
-    pub(super) fn take_all(&self) -> Vec<Unanswered> {
+    pub(super) fn take_all(&self, worker: &Worker) -> Vec<Unanswered> {
         self.forget_ping();
+        self.forget_asked();
         self.id.set(None);
         let mut ring = self.ring.borrow_mut();
         let entries = std::mem::take(&mut *self.in_flight.borrow_mut());
@@ -436,6 +443,9 @@ impl Lane {
             } else {
                 entry.restart();
                 let request = ring.front(len).to_vec();
+                if entry.client.tracks() {
+                    entry.client.untrack(worker, &entry, &request);
+                }
                 unanswered.push(Unanswered {
                     entry,
                     request,

@@ -32,7 +32,7 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
     let retry = &worker.config.cluster.retry;
     let is_final = matches!(end, End::Silent) && !retry.on_timeout;
     let mut refusal = lane.refusal();
-    let mut unanswered = lane.take_all();
+    let mut unanswered = lane.take_all(worker);
     settle_half(worker, lane, &mut unanswered);
     let repeatable = repeatable(&unanswered);
     for (mut taken, repeatable) in unanswered.into_iter().zip(repeatable) {
@@ -89,7 +89,7 @@ pub fn after_failure(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     if !lane.entries().borrow().iter().any(InFlight::is_blocking) {
         return;
     }
-    for taken in lane.take_all() {
+    for taken in lane.take_all(worker) {
         if taken.entry.is_blocking() {
             worker.block_lost(lane, taken, false);
         }
@@ -119,6 +119,8 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
         | Kind::Unwatch
         | Kind::Probe
         | Kind::Asking
+        | Kind::Tracking
+        | Kind::Caching
         | Kind::Swallow
         | Kind::Run
         | Kind::Id
@@ -155,7 +157,7 @@ pub fn reroute(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     if lane.link() == Link::Up || lane.is_idle() {
         return;
     }
-    for taken in lane.take_all() {
+    for taken in lane.take_all(worker) {
         if taken.entry.is_awaited() {
             send_on(worker, lane, taken);
         }
@@ -210,7 +212,7 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         return;
     }
     // Nothing of this was written: what is overdue is taken out, so that it does not run after its client was told.
-    for taken in lane.take_all() {
+    for taken in lane.take_all(worker) {
         if !worker.has_time(&taken.entry) {
             worker.stats.timeouts.inc();
             deliver_error(worker, &taken.entry, &unreachable(lane));
@@ -277,7 +279,7 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
 
 /// Answers everything in flight with an error: the last resort after a panic in the lane's task.
 pub fn fail_all(worker: &Rc<Worker>, lane: &Rc<Lane>) {
-    let mut unanswered = lane.take_all();
+    let mut unanswered = lane.take_all(worker);
     settle_half(worker, lane, &mut unanswered);
     for Unanswered { entry, .. } in unanswered {
         if entry.is_awaited() {

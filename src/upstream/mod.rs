@@ -32,6 +32,7 @@ pub mod resend;
 pub mod retry;
 pub mod ring;
 pub mod script_ahead;
+pub mod tracked;
 
 /// The error for a command that needs a connection of its own where all of them are taken.
 pub const NO_LANE: &str = "ERR slotmux: no connection to the node was free for a command that needs one of its own, the \

@@ -196,8 +196,9 @@ impl Replies {
 }
 
 fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), End> {
-    // A push is no reply. Nothing that causes one is ever sent on a lane, but a node may send what it likes.
+    // A push is no reply.
     if reply[0] == b'>' {
+        lane.take_push(worker, reply);
         return Ok(());
     }
     // A reply that is too many would be taken for the next command's, which has not even left.
@@ -227,10 +228,15 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
             Ok(())
         };
     }
+    if lane.was_tracked() {
+        lane.note_read(worker, &entry);
+    }
     let is_unclean = failed && matches!(entry.kind, Kind::Unwatch);
     match &entry.kind {
         Kind::Run => lane.set_run(run_of(reply)),
         Kind::Watch { .. } if !failed => watch_holds(worker, lane, &entry),
+        Kind::Tracking => lane.take_tracking(reply),
+        Kind::Caching => lane.take_caching(worker, &entry, failed),
         Kind::Id => lane.id.set(Some(id_of(reply))),
         Kind::Tell(asker) => {
             if let Some(asker) = asker.take() {
@@ -272,6 +278,9 @@ fn settle_block(
     progress: Progress,
 ) -> Result<bool, End> {
     let len = entry.len as usize;
+    if progress != Progress::More && lane.was_tracked() {
+        lane.note_read(worker, &entry);
+    }
     match progress {
         Progress::More => {
             lane.entries().borrow_mut().push_front(entry);
@@ -318,6 +327,9 @@ fn finish_stream(worker: &Rc<Worker>, lane: &Rc<Lane>, last: &[u8]) -> Result<()
         let progress = block.take(worker, &entry, last, false);
         settle_block(worker, lane, entry, progress)?;
         return Ok(());
+    }
+    if lane.was_tracked() {
+        lane.note_read(worker, &entry);
     }
     worker.has_run(&entry);
     deliver_piece(worker, &entry, last, true);

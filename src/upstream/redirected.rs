@@ -7,6 +7,7 @@ use crate::cluster::addr::Addr;
 use crate::cluster::redirect::{Verdict, judge, target};
 use crate::cluster::topology;
 use crate::resp::{Limits, scan_request};
+use crate::scripts::is_script_call;
 use crate::worker::Worker;
 
 use super::blocked::{is_forced, search_anew};
@@ -26,16 +27,6 @@ const WAITING_WITH_FOLLOWERS: usize = 1024;
 /// What a node says that lacks the script of an EVALSHA.
 const NO_SCRIPT: &[u8] = b"-NOSCRIPT No matching script. Please use EVAL.\r\n";
 
-/// Commands whose error may be written by a client.
-const SCRIPTS: [&[u8]; 6] = [
-    b"eval",
-    b"evalsha",
-    b"fcall",
-    b"eval_ro",
-    b"evalsha_ro",
-    b"fcall_ro",
-];
-
 /// Takes over a command that got an error reply; gives it back if the error is to be delivered. `request` copies the
 /// command's bytes, which only a command that is sent again needs.
 pub fn take_over(
@@ -53,8 +44,9 @@ pub fn take_over(
         lane.hold();
         lane.give_up();
         worker.refresh.request();
-        let entry = again(search_anew(worker, entry));
-        worker.retry_after(entry, request(), reply, lane.node);
+        let request = request();
+        let entry = again(worker, search_anew(worker, entry), &request);
+        worker.retry_after(entry, request, reply, lane.node);
         return None;
     }
     let verdict = judge(reply);
@@ -108,32 +100,34 @@ pub fn take_over(
             match (credible(worker, lane, host, port, &request), entry.slot) {
                 (Some(addr), Some(slot)) => {
                     let node = worker.node_at(addr);
-                    worker.slots.set(slot, Some(node));
+                    worker.set_owner(slot, node);
                     if entry.tries < PROMPT_REDIRECTS {
-                        worker.send_again(again(entry), request);
+                        worker.send_again(again(worker, entry, &request), request);
                     } else {
-                        worker.retry_later(again(entry), request);
+                        worker.retry_later(again(worker, entry, &request), request);
                     }
                 }
                 // The node does not know where the slot is: the refresh has to find out.
-                _ => worker.retry_later(again(entry), request),
+                _ => worker.retry_later(again(worker, entry, &request), request),
             }
             None
         }
         Next::Ask { host, port } => {
             let request = request();
             match credible(worker, lane, host, port, &request) {
-                Some(addr) => ask(worker, addr, again(entry), request),
+                Some(addr) => ask(worker, addr, again(worker, entry, &request), request),
                 None => {
                     worker.refresh.request();
-                    worker.retry_later(again(entry), request);
+                    worker.retry_later(again(worker, entry, &request), request);
                 }
             }
             None
         }
         Next::Later => {
             worker.refresh.request();
-            worker.retry_after(again(entry), request(), reply, lane.node);
+            let request = request();
+            let entry = again(worker, entry, &request);
+            worker.retry_after(entry, request, reply, lane.node);
             None
         }
     }
@@ -178,6 +172,9 @@ fn load_and_try_again(
         ..entry
     };
     worker.stats.retries.inc();
+    if entry.client.tracks() {
+        entry.client.untrack(worker, &entry, &bytes);
+    }
     lane.send_owned(worker, entry, bytes);
     None
 }
@@ -201,12 +198,12 @@ fn credible(worker: &Worker, lane: &Lane, host: &str, port: u16, request: &[u8])
 
 fn runs_script(request: &[u8]) -> bool {
     let mut args = Vec::new();
-    scan_request(request, &Limits::default(), &mut args).is_ok()
-        && args.first().is_some_and(|name| {
-            SCRIPTS
-                .iter()
-                .any(|script| name.of(request).eq_ignore_ascii_case(script))
-        })
+    let is_whole = scan_request(request, &Limits::default(), &mut args).is_ok();
+    let request = Request {
+        bytes: request,
+        args: &args,
+    };
+    is_whole && is_script_call(&request)
 }
 
 /// Sends a command to the node that is taking its slot over, behind `ASKING`. The map stays as it is.
@@ -233,8 +230,12 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
     lane.send_owned(worker, entry, request);
 }
 
-fn again(mut entry: InFlight) -> InFlight {
+/// Makes `entry` ready for another try. Whatever it reads then is not tracked: its client is told.
+fn again(worker: &Worker, mut entry: InFlight, request: &[u8]) -> InFlight {
     entry.restart();
+    if entry.client.tracks() {
+        entry.client.untrack(worker, &entry, request);
+    }
     if let Kind::Watch { is_asking, .. } = &mut entry.kind {
         *is_asking = false;
     }

@@ -11,6 +11,7 @@ use slotmux::answer::{
     self, Address, ClientLine, Facts, Held, Host, Outcome, Process, Subject, process::Usage,
 };
 use slotmux::client::session::{ReplyMode, Session};
+use slotmux::client::tracking::Tracking;
 use slotmux::command::{self, Route};
 use slotmux::config::{Config, Secret, User};
 use slotmux::resp::{Limits, Protocol, ReplyScanner, scan_request, write};
@@ -159,6 +160,7 @@ pub struct Ours {
     protocol: Protocol,
     authenticated: bool,
     replies: ReplyMode,
+    tracking: Tracking,
     session: Option<Box<Session>>,
     closed: bool,
 }
@@ -194,6 +196,7 @@ impl Ours {
             protocol: Protocol::default(),
             authenticated: config.is_open(),
             replies: ReplyMode::default(),
+            tracking: Tracking::default(),
             session: None,
             closed: false,
             config,
@@ -252,6 +255,7 @@ impl Ours {
             protocol: self.protocol,
             authenticated: self.authenticated,
             replies: self.replies,
+            tracking: self.tracking,
             is_subscriber: false,
             session: &mut self.session,
         };
@@ -259,6 +263,7 @@ impl Ours {
         self.protocol = subject.protocol;
         self.authenticated = subject.authenticated;
         self.replies = subject.replies;
+        self.tracking = subject.tracking;
         let line = ClientLine {
             id: self.id,
             addr: &self.address,
@@ -279,6 +284,7 @@ impl Ours {
             writing: false,
             command: command.full_name,
             protocol: self.protocol,
+            tracking: self.tracking,
             subscriptions: [0; 3],
         };
         match outcome {

@@ -2,7 +2,9 @@
 
 import { ADD, BIG, equal, EVERY_BYTE, HOST, library, PASSWORD, PATIENCE, PORT, refused, run, upTo } from "./checks.mjs";
 
-const { createClient, createClientPool, defineScript, ErrorReply, RESP_TYPES } = library("redis");
+const {
+  BasicClientSideCache, createClient, createClientPool, defineScript, ErrorReply, RESP_TYPES,
+} = library("redis");
 
 class Checks {
   constructor(protocol) {
@@ -161,6 +163,24 @@ class Checks {
     });
     await Promise.all(upTo(20).map(work));
     equal(await pool.getDel(this.key("t:sum")), "1000");
+  }
+
+  async check_client_side_cache() {
+    if (this.protocol === 2) return; // It caches nothing there.
+    const cache = new BasicClientSideCache({ ttl: 0, maxEntries: 0 });
+    const [caching, other] = [await this.client({ clientSideCache: cache }), await this.client()];
+    const keys = upTo(100).map((n) => this.key(`cached:${n}`));
+    for (const value of ["old", "new", "newest"]) {
+      await Promise.all(keys.map((key) => other.set(key, value)));
+      const until = Date.now() + PATIENCE;
+      const read = () => Promise.all(keys.map((key) => caching.get(key)));
+      while ((await read()).some((found) => found !== value)) {
+        equal(Date.now() < until, true, "what is cached is right at last");
+        // What is cached is answered without a look at the socket.
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    }
+    equal(cache.size(), keys.length);
   }
 
   async check_reconnect() {

@@ -6,6 +6,7 @@ It knows nothing of slotmux: it passes against one plain Redis as well, which pr
 import asyncio
 import inspect
 import sys
+import time
 import traceback
 import urllib.parse
 import uuid
@@ -21,6 +22,8 @@ from redis._parsers import (
     _RESP3Parser,
 )
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.cache import CacheConfig
+from redis.connection import CacheProxyConnection
 
 HOST, PORT = sys.argv[1], int(sys.argv[2])
 PASSWORD = sys.argv[3] if len(sys.argv) > 3 else None
@@ -292,6 +295,21 @@ class Checks:
         else:
             await asyncio.gather(*[work(number) for number in range(20)])
         equal(await settled(self.client().getdel(self.key("t:sum"))), b"1000")
+
+    async def check_client_side_cache(self):
+        if self.module is not redis or self.protocol == 2:
+            return  # It caches nothing there.
+        # Servers that the library does not know to be able to, are.
+        CacheProxyConnection.MIN_ALLOWED_VERSION = "7.0.0"
+        caching, other = self.client(cache_config=CacheConfig()), self.client()
+        keys = [self.key(f"cached:{n}") for n in range(100)]
+        for value in [b"old", b"new", b"newest"]:
+            for key in keys:
+                equal(other.set(key, value), True)
+            until = time.monotonic() + PATIENCE
+            while any(caching.get(key) != value for key in keys):
+                equal(time.monotonic() < until, True, "what is cached is right at last")
+        equal(caching.get_cache().size, len(keys))
 
     async def check_reconnect(self):
         client, other = self.client(), self.client()

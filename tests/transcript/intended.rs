@@ -127,10 +127,7 @@ pub const OF_A_CLUSTER: &[(&str, &str)] = &[
 const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 
 /// What later work brings: delete a line when its command is there, and move it to the tables of `lines`.
-pub const NOT_YET: &[(&str, &str)] = &[(
-    "CLIENT TRACKING ON",
-    "ERR slotmux: CLIENT TRACKING is not supported yet",
-)];
+pub const NOT_YET: &[(&str, &str)] = &[];
 
 /// What slotmux refuses for good: it is about one server, or would leave a trace in a shared connection.
 pub const REFUSED: &[(&str, &str)] = &[
