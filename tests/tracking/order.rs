@@ -1,5 +1,7 @@
 //! An invalidation never overtakes a reply that may hold what it is about, and a node that can't track is told about.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::common::peer::{Gate, Request};
 use super::common::{Layout, Peer, Proxy, RawClient, Step, Value};
 use super::{expect_all_forgotten, expect_invalidation, tracking};
@@ -133,4 +135,34 @@ fn a_node_that_is_busy_is_asked_again() {
         expect_all_forgotten(&mut client);
     }
     assert_eq!(asked(&peer, "TRACKING"), 3);
+}
+
+#[test]
+fn an_invalidation_ahead_of_a_reply_leaves_its_reader_registered() {
+    let told = ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n";
+    let reads = AtomicUsize::new(0);
+    let peer = Peer::start(move |request| {
+        if request.name() != "GET" {
+            return None;
+        }
+        // The key changes between the CLIENT CACHING and the GET of the second client, and once more behind it.
+        Some(Step::reply(match reads.fetch_add(1, Ordering::SeqCst) {
+            0 => "$3\r\nold\r\n".to_owned(),
+            1 => format!("{told}$3\r\nnew\r\n{told}"),
+            _ => "$-1\r\n".to_owned(),
+        }))
+    });
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("server.workers", 1);
+    });
+    let mut first = tracking(&proxy, &[]);
+    let mut second = tracking(&proxy, &[]);
+    assert_eq!(first.call(&["GET", "k"]), Value::bulk("old"));
+    assert_eq!(second.call(&["GET", "k"]), Value::bulk("new"));
+    expect_invalidation(&mut second, "k");
+    expect_invalidation(&mut first, "k");
+    // And no more than that.
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.call(&["GET", "other"]), Value::Null);
+    }
 }
