@@ -102,10 +102,12 @@ impl Outcomes {
         let listed = DIFFERS
             .iter()
             .find(|(of, at, _)| *of == name && at.contains(&setting));
-        let (mut alike, mut texts, mut differs) = (0, BTreeSet::new(), 0);
+        let (mut alike, mut errors, mut differs) = (0, 0, 0);
+        let mut texts = BTreeSet::new();
         for (line, outcome) in samples {
             match (outcome, listed) {
                 (Outcome::Alike, _) => alike += 1,
+                (Outcome::AlikeError, _) => errors += 1,
                 (Outcome::Refused(text), _) => {
                     texts.insert(text);
                 }
@@ -129,15 +131,20 @@ impl Outcomes {
         let crosses =
             texts.len() == 1 && texts.iter().all(|text| *text == slotmux::route::CROSS_SLOT);
         if !crosses && !in_multi {
-            notes.extend(texts.iter().map(|text| format!("`{text}`")));
+            notes.extend(
+                texts
+                    .iter()
+                    .map(|text| format!("`{}`", text.replace('|', "\\|"))),
+            );
         }
-        Ok(match (alike, texts.len(), differs) {
-            (0, 0, 0) => NOTHING,
-            (0, 0, _) => "differs",
-            (0, ..) if crosses => "`CROSSSLOT`",
-            (0, ..) => "refused",
-            (_, 0, 0) if looseness(name).is_some() => "in form",
-            (_, 0, 0) => "equal",
+        Ok(match (alike, errors, texts.len(), differs) {
+            (0, 0, 0, 0) => NOTHING,
+            (0, 0, 0, _) => "differs",
+            (0, 0, ..) if crosses => "`CROSSSLOT`",
+            (0, 0, ..) => "refused",
+            (0, _, 0, 0) => "errors",
+            (_, _, 0, 0) if looseness(name).is_some() => "in form",
+            (_, _, 0, 0) => "equal",
             _ => "partly",
         })
     }

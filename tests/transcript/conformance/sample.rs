@@ -40,6 +40,8 @@ impl Setting {
 pub enum Outcome {
     /// The reply of Redis, or as near to it as the command promises.
     Alike,
+    /// The error of Redis.
+    AlikeError,
     /// An error of slotmux that is listed: its text.
     Refused(String),
     /// Both replies, as far as there are two.
@@ -105,7 +107,7 @@ impl Connections {
         }
         let theirs = one(&mut self.redis, words);
         if alike(words, &ours, &theirs) {
-            return Outcome::Alike;
+            return alike_as(&theirs);
         }
         differs(&ours, &theirs)
     }
@@ -129,7 +131,11 @@ impl Connections {
         }
         if let Some(listed) = entry.reply_of_slotmux() {
             // What the node says comes out of EXEC.
-            let at = if ours[1].bytes == b"+QUEUED\r\n" { 2 } else { 1 };
+            let at = if ours[1].bytes == b"+QUEUED\r\n" {
+                2
+            } else {
+                1
+            };
             return outcome_of_listed(&element(&ours[at]), listed);
         }
         let theirs = self.redis.exchange(&all);
@@ -137,7 +143,17 @@ impl Connections {
         let differing = pairs.find(|(ours, theirs)| {
             ours.bytes != theirs.bytes && !alike(sample, &element(ours), &element(theirs))
         });
-        differing.map_or(Outcome::Alike, |(ours, theirs)| differs(ours, theirs))
+        match differing {
+            Some((ours, theirs)) => differs(ours, theirs),
+            None => alike_as(&element(&theirs[2])),
+        }
+    }
+}
+
+fn alike_as(reply: &Reply) -> Outcome {
+    match reply.value {
+        Value::Error(_) => Outcome::AlikeError,
+        _ => Outcome::Alike,
     }
 }
 
