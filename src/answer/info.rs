@@ -10,7 +10,7 @@ use super::{Host, Request, Subject};
 use crate::resp::{Span, write};
 
 /// What `INFO` and `CONFIG GET` tell and the configuration does not know. Counts are of the whole process since its
-/// start, all workers together.
+/// start or the last CONFIG RESETSTAT, all workers together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// 40 hexadecimal digits, new at every start.
