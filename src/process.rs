@@ -238,7 +238,9 @@ impl answer::Process for Process {
             uptime: self.started.elapsed(),
             max_clients: self.max_clients() as u64,
             clients: self.sum(|stats| &stats.clients),
-            blocked_clients: self.sum(|stats| &stats.blocked_clients),
+            // Redis counts those that a pause holds among them.
+            blocked_clients: self.sum(|stats| &stats.blocked_clients)
+                + self.sum(|stats| &stats.held_clients),
             accepted: self.since_reset(Total::Accepted),
             rejected: self.since_reset(Total::Rejected),
             requests: self.since_reset(Total::Requests),

@@ -23,7 +23,7 @@ pub struct Facts {
     pub max_clients: u64,
     /// Clients connected now.
     pub clients: u64,
-    /// Clients that wait in a blocking command now.
+    /// Clients that wait in a blocking command or for the end of a CLIENT PAUSE now.
     pub blocked_clients: u64,
     /// Connections accepted.
     pub accepted: u64,

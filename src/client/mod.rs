@@ -295,6 +295,7 @@ impl Client {
         *self.transaction.borrow_mut() = None;
         self.charge(worker, 0);
         self.end_block(worker);
+        self.end_hold(worker);
         self.wake();
         // The rest of a reply that it did not take is read and dropped.
         self.let_lane_go_on();
