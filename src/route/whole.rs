@@ -27,11 +27,10 @@ const ONE_NODE: &str = "it concerns a single server; send it to that server dire
 
 /// What CONFIG GET tells of slotmux itself, as clients connect to it. A node that was given such a value would be lost to
 /// the cluster, or would close the connections of slotmux, and CONFIG GET would still tell the old one.
-const OWN_SETTINGS: [&str; 7] = [
+const OWN_SETTINGS: [&str; 6] = [
     "bind",
     "maxclients",
     "port",
-    "proto-max-bulk-len",
     "protected-mode",
     "tcp-keepalive",
     "timeout",
