@@ -36,6 +36,7 @@ pub mod route;
 pub mod sample;
 pub mod scripts;
 pub mod signals;
+pub mod since_reset;
 pub mod slot;
 pub mod sweep;
 pub mod transport;

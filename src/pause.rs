@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::client::Pause;
+use crate::client::{Client, Pause};
 use crate::process::Mail;
 use crate::worker::Worker;
 
@@ -80,7 +80,26 @@ impl Worker {
         self.client_pause.hold.set(Hold::Nothing);
         self.update_attention();
         for client in self.all_clients() {
-            client.resume_from(Pause::Held);
+            client.end_hold(self);
+        }
+    }
+}
+
+impl Client {
+    /// Its next command waits for the end of the pause.
+    pub fn hold(&self, worker: &Worker) {
+        if !self.is_held() {
+            worker.stats.held_clients.inc();
+        }
+        self.pause_for(Pause::Held);
+    }
+
+    /// Nothing of it waits for that any more: the pause ends, or the client leaves.
+    pub fn end_hold(&self, worker: &Worker) {
+        if self.is_held() {
+            worker.stats.held_clients.dec();
+            self.pause_for(Pause::No);
+            self.wake();
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::policy::{NamespaceId, Policies};
 use crate::pubsub::Kind;
 use crate::pubsub::census::Census;
 use crate::scripts::Scripts;
+use crate::since_reset::{SinceReset, Total};
 use crate::transport::Accepted;
 use crate::unmatched::Seen;
 use crate::upstream::blocked::Release;
@@ -91,6 +92,7 @@ pub struct Process {
     /// Clients that may be connected; changes with the number of nodes.
     max_clients: AtomicUsize,
     mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
+    totals: SinceReset,
     /// Connected clients per worker, for the balance; on the worker's accepts and closes only.
     clients: Vec<AtomicUsize>,
     connected: AtomicUsize,
@@ -129,6 +131,7 @@ impl Process {
             is_draining: AtomicBool::new(false),
             monitoring: AtomicUsize::new(0),
             mailboxes,
+            totals: SinceReset::default(),
             connected: AtomicUsize::new(0),
             next_client_id: AtomicU64::new(1),
             started: Instant::now(),
@@ -203,6 +206,15 @@ impl Process {
         answers
     }
 
+    /// CONFIG RESETSTAT: the totals of INFO begin anew.
+    pub fn reset_totals(&self) {
+        self.totals.reset(&self.stats);
+    }
+
+    fn since_reset(&self, which: Total) -> u64 {
+        self.totals.get(which, &self.stats)
+    }
+
     fn sum(&self, get: fn(&WorkerStats) -> &Counter) -> u64 {
         total(self.stats.iter().map(|stats| &**stats), get)
     }
@@ -226,17 +238,19 @@ impl answer::Process for Process {
             uptime: self.started.elapsed(),
             max_clients: self.max_clients() as u64,
             clients: self.sum(|stats| &stats.clients),
-            blocked_clients: self.sum(|stats| &stats.blocked_clients),
+            // Redis counts those that a pause holds among them.
+            blocked_clients: self.sum(|stats| &stats.blocked_clients)
+                + self.sum(|stats| &stats.held_clients),
             tracking_clients: self.sum(|stats| &stats.tracking_clients),
-            accepted: self.sum(|stats| &stats.accepted),
-            rejected: self.sum(|stats| &stats.rejected),
-            requests: self.sum(|stats| &stats.requests),
+            accepted: self.since_reset(Total::Accepted),
+            rejected: self.since_reset(Total::Rejected),
+            requests: self.since_reset(Total::Requests),
             requests_per_second: 0,
-            errors: self.sum(|stats| &stats.errors),
-            bytes_in: self.sum(|stats| &stats.client_bytes_in),
-            bytes_out: self.sum(|stats| &stats.client_bytes_out),
-            reads: self.sum(|stats| &stats.client_reads),
-            writes: self.sum(|stats| &stats.client_writes),
+            errors: self.since_reset(Total::Errors),
+            bytes_in: self.since_reset(Total::BytesIn),
+            bytes_out: self.since_reset(Total::BytesOut),
+            reads: self.since_reset(Total::Reads),
+            writes: self.since_reset(Total::Writes),
             usage: Usage::read(),
             topology: topology.kind_name(),
             shards: topology.shards.len() as u64,

@@ -70,6 +70,15 @@ impl Scripts {
         kept.by_sha.get(sha).cloned()
     }
 
+    /// Whether the script with this SHA1, in any case of its letters, is kept.
+    pub fn has(&self, sha: &[u8]) -> bool {
+        let sha: Result<Sha, _> = sha.try_into();
+        sha.is_ok_and(|mut sha| {
+            sha.make_ascii_lowercase();
+            self.get(&sha).is_some()
+        })
+    }
+
     /// Forgets all, as the nodes are told to.
     fn flush(&self) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();

@@ -349,3 +349,36 @@ fn a_pause_without_a_reply_is_one_too() {
     assert_eq!(client.read(), Value::ok());
     assert_eq!(client.call(&["GETDEL", "silent"]), Value::bulk("1"));
 }
+
+/// In INFO, as in Redis, whom a pause holds is blocked.
+#[test]
+fn held_clients_count_as_blocked_until_the_pause_ends_or_they_leave() {
+    let proxy = proxy();
+    let mut observer = proxy.client();
+    let mut blocked = |count: usize| {
+        let line = format!("\r\nblocked_clients:{count}\r\n");
+        poll_until(PATIENCE, &line, || {
+            observer.call(&["INFO", "clients"]).text().contains(&line)
+        });
+    };
+    for leaves in [false, true, true, false] {
+        assert_eq!(
+            proxy.client().call(&["CLIENT", "PAUSE", LONG, "WRITE"]),
+            Value::ok()
+        );
+        let mut held: Vec<RawClient> = (0..6).map(|_| proxy.client()).collect();
+        for client in &mut held {
+            client.send(&["SET", "held", "1"]);
+        }
+        blocked(6);
+        if leaves {
+            held.truncate(2);
+            blocked(2);
+        }
+        assert_eq!(proxy.client().call(&["CLIENT", "UNPAUSE"]), Value::ok());
+        for client in &mut held {
+            assert_eq!(client.read(), Value::ok());
+        }
+        blocked(0);
+    }
+}

@@ -138,7 +138,7 @@ fn requests_and_replies_may_be_cut_at_any_byte() {
 }
 
 #[test]
-fn a_script_exists_when_every_node_has_it() {
+fn a_script_exists_once_slotmux_has_seen_it_run_or_every_node_has_it() {
     let (script, sha) = (
         "return 'here and there'",
         "b47963441a667caf188c863546532d519c537a99",
@@ -148,6 +148,14 @@ fn a_script_exists_when_every_node_has_it() {
         let reply = client.call(&["EVAL", script, "1", "where its key is"]);
         assert_eq!(reply, Value::bulk("here and there"));
         let exists = ["SCRIPT", "EXISTS", sha, "no sum"];
+        // One node has it, and the others will get it from slotmux when they need it.
+        let found = client.call(&exists);
+        assert_eq!(found.items(), [Value::Integer(1), Value::Integer(0)]);
+        for key in ["here", "there", "everywhere"] {
+            let reply = client.call(&["EVALSHA", sha, "1", key]);
+            assert_eq!(reply, Value::bulk("here and there"));
+        }
+        assert_eq!(client.call(&["SCRIPT", "FLUSH"]), Value::ok());
         let found = client.call(&exists);
         assert_eq!(found.items(), [Value::Integer(0), Value::Integer(0)]);
         assert_eq!(client.call(&["SCRIPT", "LOAD", script]), Value::bulk(sha));

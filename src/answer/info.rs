@@ -10,7 +10,7 @@ use super::{Host, Request, Subject};
 use crate::resp::{Span, write};
 
 /// What `INFO` and `CONFIG GET` tell and the configuration does not know. Counts are of the whole process since its
-/// start, all workers together.
+/// start or the last CONFIG RESETSTAT, all workers together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// 40 hexadecimal digits, new at every start.
@@ -23,7 +23,7 @@ pub struct Facts {
     pub max_clients: u64,
     /// Clients connected now.
     pub clients: u64,
-    /// Clients that wait in a blocking command now.
+    /// Clients that wait in a blocking command or for the end of a CLIENT PAUSE now.
     pub blocked_clients: u64,
     /// Clients that track what they read now.
     pub tracking_clients: u64,

@@ -10,9 +10,9 @@ use crate::pubsub::subscriber;
 use crate::route::{Plan, Transaction};
 use crate::worker::Worker;
 
+use super::Client;
 use super::dispatch::{Taken, carry_out, refuse};
 use super::request::Request;
-use super::{Client, Pause};
 
 /// In Redis a monitoring client counts as a kind of replica.
 const MONITORS: &str = "ERR Replica can't interact with the keyspace";
@@ -55,7 +55,7 @@ pub(super) fn carry_out_attended(
         Hold::Everything => !matches!(plan, Plan::Answer(Answer::Slotmux, _)),
     };
     if is_held {
-        client.pause_for(Pause::Held);
+        client.hold(worker);
         return Taken::No;
     }
     // What is queued is shown when it runs.

@@ -146,7 +146,14 @@ pub(super) fn carry_out(
             merge,
             write,
             reach,
-        } => broadcast(worker, client, request, merge, write, reach),
+        } => {
+            let taken = broadcast(worker, client, request, merge, write, reach);
+            let is_reset = command.is_ok_and(|command| command.full_name == "config|resetstat");
+            if is_reset && taken == Taken::Yes {
+                worker.process.reset_totals();
+            }
+            taken
+        }
         Plan::Publish { kind, slot } => publish(worker, client, request, kind, slot),
         Plan::Subscription(change) => subscriber::change(worker, client, request, change),
         Plan::AnswerWithNodes(what, command) => {

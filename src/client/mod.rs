@@ -303,6 +303,7 @@ impl Client {
         if self.tracking.take().is_on() {
             worker.stats.tracking_clients.dec();
         }
+        self.end_hold(worker);
         self.wake();
         // The rest of a reply that it did not take is read and dropped.
         self.let_lane_go_on();

@@ -53,6 +53,11 @@ pub fn broadcast(
                 .map(|&node| worker.address_of(node).to_string())
                 .collect(),
         ),
+        Merge::AllTrue => {
+            let scripts = &worker.process.scripts;
+            let shas = (2..request.argc()).map(|at| request.arg(at));
+            Known::Kept(shas.map(|sha| scripts.has(sha)).collect())
+        }
         _ => Known::Nothing,
     };
     let fan = Fan {

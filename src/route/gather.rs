@@ -14,7 +14,7 @@ use crate::slot::Slot;
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
-use super::joined::{info, latency, settings, slowlog, stops, texts, totals};
+use super::joined::{exists, info, latency, settings, slowlog, stops, texts, totals};
 use super::page::{Outcome, Page, ask_again};
 
 /// A request that was sent in parts.
@@ -36,6 +36,8 @@ pub enum Known {
     Order(Vec<u32>),
     /// For [`Merge::Texts`]: the address of each part's node.
     Nodes(Vec<String>),
+    /// For [`Merge::AllTrue`]: which of the scripts that are asked for slotmux keeps.
+    Kept(Vec<bool>),
     /// It is an INFO; slotmux' own answer.
     Info(Vec<u8>),
     /// It is a CONFIG GET; slotmux' own answer.
@@ -139,9 +141,11 @@ impl Gather {
                 return false;
             }
             Known::Settings(own) => return settings::joined(own, parts, out),
+            // What is wrong with the parts is said below.
+            Known::Kept(kept) if exists::exist(parts, kept, out).is_some() => return false,
             Known::Nodes(nodes) => return texts::joined(parts, nodes, out),
             Known::Order(order) => &order[..],
-            Known::Nothing | Known::Page(_) => &[],
+            Known::Nothing | Known::Kept(_) | Known::Page(_) => &[],
         };
         merged(parts, self.merge, order, self.whole.write, out)
     }
@@ -219,7 +223,7 @@ pub fn merged(
         Merge::Sum => sum(parts).map(|sum| write::integer(out, sum)),
         Merge::AllOk | Merge::First => parts.first().map(|first| out.extend_from_slice(first)),
         Merge::Elements => elements(parts, order, out),
-        Merge::AllTrue => all_true(parts, out),
+        Merge::AllTrue => exists::exist(parts, &[], out),
         Merge::Concat => concat(parts, out),
         Merge::Least => least(parts).map(|least| write::integer(out, least)),
         Merge::EachLeast => each_least(parts, out),
@@ -326,33 +330,6 @@ fn elements(parts: &[Vec<u8>], order: &[u32], out: &mut Vec<u8>) -> Option<()> {
     rests.iter().all(|rest| rest.is_empty()).then_some(())
 }
 
-/// One array of 0 and 1 out of several: 1 where every one of them says 1.
-fn all_true(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
-    let parts = parts.iter().map(|part| truths(part));
-    let parts: Vec<Vec<bool>> = parts.collect::<Option<_>>()?;
-    let count = parts.first()?.len();
-    if parts.iter().any(|part| part.len() != count) {
-        return None;
-    }
-    write::array(out, count);
-    for element in 0..count {
-        write::integer(out, parts.iter().all(|part| part[element]).into());
-    }
-    Some(())
-}
-
-/// The elements of an array of 0 and 1.
-fn truths(reply: &[u8]) -> Option<Vec<bool>> {
-    let (count, body) = array_body(reply)?;
-    let elements = body.chunks(4).map(|element| match element {
-        b":0\r\n" => Some(false),
-        b":1\r\n" => Some(true),
-        _ => None,
-    });
-    let truths: Vec<bool> = elements.collect::<Option<_>>()?;
-    (i64::try_from(truths.len()) == Ok(count)).then_some(truths)
-}
-
 /// One array out of several.
 fn concat(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     let arrays: Vec<(i64, &[u8])> = parts
@@ -368,7 +345,7 @@ fn concat(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// Number of elements of an array (or RESP3 set) reply, and their bytes.
-fn array_body(reply: &[u8]) -> Option<(i64, &[u8])> {
+pub(super) fn array_body(reply: &[u8]) -> Option<(i64, &[u8])> {
     if !matches!(reply.first(), Some(b'*' | b'~')) {
         return None;
     }
@@ -459,26 +436,6 @@ mod tests {
                 elements(&bytes(parts), order, &mut Vec::new()),
                 None,
                 "{parts:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn only_what_all_say_is_true() {
-        let two = ["*2\r\n:1\r\n:1\r\n", "*2\r\n:0\r\n:1\r\n"];
-        let mut out = Vec::new();
-        assert_eq!(all_true(&bytes(&two), &mut out), Some(()));
-        assert_eq!(out, b"*2\r\n:0\r\n:1\r\n");
-        for wrong in [
-            "*1\r\n:1\r\n",
-            "*2\r\n:1\r\n",
-            "*2\r\n:1\r\n:2\r\n",
-            "+OK\r\n",
-        ] {
-            assert_eq!(
-                all_true(&bytes(&[two[0], wrong]), &mut Vec::new()),
-                None,
-                "{wrong:?}"
             );
         }
     }

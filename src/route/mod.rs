@@ -184,7 +184,7 @@ pub fn plan(
         }
         Route::AnyNode => Plan::Anywhere { write },
         Route::AllPrimaries(merge) => whole::everywhere(request, command, merge, knowledge),
-        Route::AllNodes(merge) => whole::administer(command, merge, knowledge),
+        Route::AllNodes(merge) => whole::administer(request, command, merge, knowledge),
         Route::Debug => whole::debug(request, command, knowledge, rewritten),
         Route::Publish(kind) => Plan::Publish {
             kind,

@@ -25,6 +25,17 @@ const ADMIN: &str =
 /// Of DEBUG, what would end, empty or freeze nodes.
 const ONE_NODE: &str = "it concerns a single server; send it to that server directly";
 
+/// What CONFIG GET tells of slotmux itself, as clients connect to it. A node that was given such a value would be lost to
+/// the cluster, or would close the connections of slotmux, and CONFIG GET would still tell the old one.
+const OWN_SETTINGS: [&str; 6] = [
+    "bind",
+    "maxclients",
+    "port",
+    "protected-mode",
+    "tcp-keepalive",
+    "timeout",
+];
+
 /// DEBUG about one key.
 const OF_KEY: [&str; 7] = [
     "digest-value",
@@ -106,9 +117,21 @@ pub(super) fn asks_nodes(
 }
 
 /// A command that administers all nodes.
-pub(super) fn administer(command: &Command, merge: Merge, knowledge: &Knowledge) -> Plan {
+pub(super) fn administer(
+    request: &Request,
+    command: &Command,
+    merge: Merge,
+    knowledge: &Knowledge,
+) -> Plan {
     if knowledge.commands.admin == Administer::Reject {
         return refuse(&refused_error(command.full_name, ADMIN));
+    }
+    if command.full_name == "config|set"
+        && let Some(name) = own_setting(request)
+    {
+        return refuse(&format!(
+            "ERR CONFIG SET failed (possibly related to argument '{name}') - slotmux has its own, in its configuration file"
+        ));
     }
     match permitted_everywhere(command.full_name, false, knowledge.policies) {
         Ok(()) => Plan::Everywhere {
@@ -118,6 +141,16 @@ pub(super) fn administer(command: &Command, merge: Merge, knowledge: &Knowledge)
         },
         Err(text) => refuse(&text),
     }
+}
+
+/// The first setting of a CONFIG SET that is slotmux' own.
+fn own_setting(request: &Request) -> Option<&'static str> {
+    let names = (2..request.argc()).step_by(2).map(|at| request.arg(at));
+    let mut own = names.filter_map(|name| {
+        let mut settings = OWN_SETTINGS.into_iter();
+        settings.find(|setting| name.eq_ignore_ascii_case(setting.as_bytes()))
+    });
+    own.next()
 }
 
 /// DEBUG, by its subcommand.
@@ -136,7 +169,7 @@ pub(super) fn debug(
         return Plan::Anywhere { write: false };
     }
     if is_of(&OF_ALL) {
-        return administer(command, Merge::AllOk, knowledge);
+        return administer(request, command, Merge::AllOk, knowledge);
     }
     // Of several keys each may be elsewhere.
     let is_of_key = is_of(&OF_KEY) && !(is_of(&["digest-value"]) && request.argc() > 3);

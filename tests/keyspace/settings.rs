@@ -2,7 +2,7 @@
 
 use slotmux::demo::cluster::{LocalCluster, Options};
 
-use crate::common::{CALM, Proxy, Value, shared_cluster};
+use crate::common::{CALM, Proxy, RawClient, Value, shared_cluster};
 use crate::key_on;
 
 /// One setting of a node.
@@ -121,4 +121,60 @@ fn nodes_are_not_administered_unless_it_is_allowed() {
     }
     let lost = client.call(&["DEBUG", "OBJECT", "nosuch"]);
     assert_eq!(lost.error(), "ERR no such key");
+}
+
+fn total(client: &mut RawClient, name: &str) -> u64 {
+    let info = client.call(&["INFO", "stats"]).text();
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.expect("a line").parse().expect("a number")
+}
+
+#[test]
+fn resetstat_resets_the_totals_of_slotmux_too() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("commands.admin", "fanout");
+    });
+    let mut client = proxy.client();
+    for _ in 0..20 {
+        client.call(&["NOSUCH"]);
+    }
+    assert!(total(&mut client, "total_error_replies") >= 20);
+    assert!(total(&mut client, "total_connections_received") >= 1);
+    assert_eq!(client.call(&["CONFIG", "RESETSTAT"]), Value::ok());
+    assert_eq!(total(&mut client, "total_error_replies"), 0);
+    client.call(&["NOSUCH"]);
+    assert_eq!(total(&mut client, "total_error_replies"), 1);
+    assert_eq!(total(&mut client, "total_connections_received"), 0);
+    assert!(total(&mut client, "total_commands_processed") < 10);
+    // What was counted stays counted where it is scraped.
+    let scraped = proxy.metric("slotmux_errors_total");
+    assert!(scraped.is_some_and(|errors| errors >= 21.0), "{scraped:?}");
+}
+
+/// CONFIG GET tells them of slotmux: a node must not get them, least of all its port.
+#[test]
+fn what_is_slotmux_own_is_not_set_at_the_nodes() {
+    let cluster = shared_cluster();
+    let proxy = Proxy::start(cluster, |config| config.set("commands.admin", "fanout"));
+    let mut client = proxy.client();
+    let before = setting(cluster, 0, "port");
+    let port = proxy.port().to_string();
+    for words in [
+        &["CONFIG", "SET", "port", &port][..],
+        &["config", "set", "Port", "0"],
+        &["CONFIG", "SET", "slowlog-max-len", "77", "port", &port],
+    ] {
+        let reply = client.call(words);
+        assert_eq!(
+            reply.error(),
+            "ERR CONFIG SET failed (possibly related to argument 'port') - slotmux has its own, in its configuration file"
+        );
+    }
+    assert_eq!(setting(cluster, 0, "port"), before);
+    assert_ne!(setting(cluster, 0, "slowlog-max-len"), "77");
+    // A value that is called as such a setting is none.
+    let reply = client.call(&["CONFIG", "SET", "slowlog-max-len", "port"]);
+    assert!(!reply.error().contains("slotmux"), "{reply:?}");
 }

@@ -26,7 +26,7 @@ use Likeness::*;
 
 /// Commands whose successful replies are not compared byte by byte. A line stands for every call that begins so. Where
 /// the bytes are equal, or one of the replies is an error, none of this applies.
-pub const LOOSE: &[(&str, Likeness, &str)] = &[
+const LOOSE: &[(&str, Likeness, &str)] = &[
     ("SMEMBERS", Unordered, HASH_SEED),
     ("SINTER", Unordered, HASH_SEED),
     ("SUNION", Unordered, HASH_SEED),
@@ -71,6 +71,13 @@ pub const LOOSE: &[(&str, Likeness, &str)] = &[
     ("SLOWLOG GET", Type, CLOCK),
     ("SLOWLOG LEN", Type, CLOCK),
 ];
+
+/// How the successful replies of a command are compared and why, if not byte by byte.
+pub fn looseness(full_name: &str) -> Option<(Likeness, &'static str)> {
+    let named = |line: &str| line.to_ascii_lowercase().replace(' ', "|") == full_name;
+    let line = LOOSE.iter().find(|(line, ..)| named(line));
+    line.map(|(_, likeness, reason)| (*likeness, *reason))
+}
 
 const HASH_SEED: &str = "the order follows a hash seed that every Redis process draws anew";
 const CLOCK: &str = "time passes";

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod conformance;
 mod generate;
 mod intended;
 mod lines;

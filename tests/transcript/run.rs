@@ -8,7 +8,7 @@ use slotmux::resp::{Limits, scan_request};
 
 use crate::common::Value;
 use crate::common::client::command as encode;
-use crate::intended::{LOOSE, Likeness};
+use crate::intended::{Likeness, looseness};
 use crate::lines::{Words, words};
 use crate::side::{Reply, Side};
 
@@ -48,6 +48,11 @@ impl Entry {
     /// Its words.
     pub fn words(&self) -> &Words {
         &self.words
+    }
+
+    /// What slotmux replies, where Redis is not asked.
+    pub fn reply_of_slotmux(&self) -> Option<&[u8]> {
+        self.ours.as_deref()
     }
 }
 
@@ -154,7 +159,7 @@ fn apart(ours: &[u8], whose: &str, theirs: &[u8]) -> String {
 }
 
 /// Whether the replies are equal, or as equal as this command promises.
-fn alike(words: &Words, ours: &Reply, theirs: &Reply) -> bool {
+pub fn alike(words: &Words, ours: &Reply, theirs: &Reply) -> bool {
     if ours.bytes == theirs.bytes {
         return true;
     }
@@ -164,16 +169,15 @@ fn alike(words: &Words, ours: &Reply, theirs: &Reply) -> bool {
     let Some(command) = known(words) else {
         return false;
     };
-    let named = |line: &str| line.to_ascii_lowercase().replace(' ', "|") == command.full_name;
-    let Some((_, likeness, _)) = LOOSE.iter().find(|(line, ..)| named(line)) else {
+    let Some((likeness, _)) = looseness(command.full_name) else {
         return false;
     };
-    if *likeness == Likeness::Remaining {
+    if likeness == Likeness::Remaining {
         return [ours, theirs]
             .iter()
             .all(|reply| matches!(reply.value, Value::Integer(1..)));
     }
-    essence(&ours.value, *likeness) == essence(&theirs.value, *likeness)
+    essence(&ours.value, likeness) == essence(&theirs.value, likeness)
 }
 
 /// What has to be equal of a reply.

@@ -73,7 +73,11 @@ pub fn rule(field: &str) -> Rule {
         | "current_eviction_exceeded_time"
         | "current_active_defrag_time"
         | "active_defrag_running"
-        | "repl_backlog_active" => Rule::Most,
+        | "repl_backlog_active"
+        // Functions are on every node, and so is each script that was loaded.
+        | "number_of_cached_scripts"
+        | "number_of_functions"
+        | "number_of_libraries" => Rule::Most,
         // What is not saved everywhere is not saved.
         "rdb_last_save_time" | "aof_enabled" | "loading_start_time" | "loading_loaded_perc" => {
             Rule::Least

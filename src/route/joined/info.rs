@@ -234,6 +234,14 @@ mod tests {
                 "# Stats\ntotal_commands_processed:5\nkeyspace_hits:6\nlatest_fork_usec:9\ntotal_error_replies:1\n",
             ),
             (
+                "# Memory\n",
+                &[
+                    "# Memory\nnumber_of_cached_scripts:2\nnumber_of_functions:3\nnumber_of_libraries:1\n",
+                    "# Memory\nnumber_of_cached_scripts:5\nnumber_of_functions:3\nnumber_of_libraries:1\n",
+                ],
+                "# Memory\nnumber_of_cached_scripts:5\nnumber_of_functions:3\nnumber_of_libraries:1\n",
+            ),
+            (
                 "# Memory\nused_memory:1\n",
                 &[
                     "# Memory\nused_memory:1024\nused_memory_human:1.00K\nused_memory_peak:2048\n\

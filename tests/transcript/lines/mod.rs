@@ -21,6 +21,15 @@ pub type Words = Vec<Vec<u8>>;
 
 /// All of them, in an order in which later ones may use keys of earlier ones of the same table.
 pub fn by_hand() -> Vec<Words> {
+    let mut lines = single();
+    for table in [server::PROTOCOLS, transactions::LINES] {
+        lines.extend(parse(table));
+    }
+    lines
+}
+
+/// Those that can also be sent in another protocol, or in a transaction.
+pub fn single() -> Vec<Words> {
     let tables = [
         strings::LINES,
         strings::SPLIT,
@@ -34,8 +43,6 @@ pub fn by_hand() -> Vec<Words> {
         scripts::LINES,
         scripts::TYPES,
         server::LINES,
-        server::PROTOCOLS,
-        transactions::LINES,
     ];
     tables.iter().flat_map(|table| parse(table)).collect()
 }
