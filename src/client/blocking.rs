@@ -123,6 +123,12 @@ impl Blocked {
         self.deposed.set(None);
     }
 
+    /// It does not wait on this lane any more. Of several nodes that WAIT asks, the others stay.
+    pub fn leave_lane(&self, lane: &Lane) {
+        let mut lanes = self.lanes.borrow_mut();
+        lanes.retain(|other| !std::ptr::eq(&**other, lane));
+    }
+
     /// It waits nowhere any more, and is about to be sent to another place.
     pub fn leave_lanes(&self) {
         self.lanes.borrow_mut().clear();

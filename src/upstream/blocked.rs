@@ -100,6 +100,14 @@ impl Lane {
     }
 
     /// Keeps it from the pool until [`Lane::let_go`].
+    /// Whether request `seq` of `client` is blocked on it.
+    fn blocks(&self, client: &Rc<Client>, seq: u32) -> bool {
+        let is_its = |entry: &InFlight| {
+            Rc::ptr_eq(&entry.client, client) && entry.seq == seq && entry.is_blocking()
+        };
+        self.entries().borrow().iter().any(is_its)
+    }
+
     pub(super) fn hold(&self) {
         self.held.set(self.held.get() + 1);
     }
@@ -264,21 +272,31 @@ impl Worker {
         };
         let asked = self.clock.now();
         // It may be on its way to its node, or from one to the other.
+        let mut is_released = false;
         while client.is_blocked_on(seq)
             && !client.is_closed()
             && !asked.is_over(self.command_timeout, self.clock.now())
         {
             let lanes = client.with_blocked(|blocked| blocked.lanes());
-            let mut is_released = false;
+            let mut is_behind = false;
             for lane in lanes.unwrap_or_default() {
-                is_released |= self.release_at_node(&client, &lane, release).await;
+                // Of several nodes that WAIT asks, one that has answered may have somebody else on this connection by now.
+                if !lane.blocks(&client, seq) {
+                    continue;
+                }
+                if self.release_at_node(&client, &lane, release).await {
+                    is_released = true;
+                    client.with_blocked(|blocked| blocked.leave_lane(&lane));
+                } else {
+                    is_behind = true;
+                }
             }
-            if is_released {
+            if is_released && !is_behind {
                 return true;
             }
             tokio::time::sleep(ASK_EVERY).await;
         }
-        false
+        is_released
     }
 
     /// Asks a node to let go of the client that is blocked on `lane`.

@@ -1,7 +1,19 @@
 //! WAIT: never more than a connection of one's own would be told.
 
-use super::common::{Proxy, RawClient, Value, calm_cluster};
-use super::{call, key_on, send, until_blocked, until_counted};
+use std::time::Duration;
+
+use slotmux::demo::cluster::{LocalCluster, Options};
+
+use super::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until};
+use super::{bulks, call, key_on, send, until_blocked, until_counted};
+
+/// The id of the one connection that a node has blocked.
+fn blocked_connection(cluster: &LocalCluster, node: usize) -> String {
+    let list: String = cluster.query(node, &["CLIENT", "LIST"]).expect("a list");
+    let line = list.lines().find(|line| line.contains(" flags=b "));
+    let id = line.and_then(|line| line.strip_prefix("id=")?.split(' ').next());
+    id.expect("one that is blocked").to_owned()
+}
 
 #[test]
 fn wait_counts_the_replicas_that_have_it() {
@@ -123,4 +135,37 @@ fn wait_and_its_errors_are_as_in_redis() {
     for node in 0..3 {
         until_blocked(&cluster, node, 0);
     }
+}
+
+#[test]
+fn who_waits_for_several_nodes_is_let_go_where_it_still_waits() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.connections.dedicated_max", 1);
+    });
+    let (mut waits, mut pops, mut other) = (proxy.client(), proxy.client(), proxy.client());
+    let id = call(&mut waits, "CLIENT ID").integer();
+    send(&mut waits, "WAIT 1 0");
+    for node in 0..3 {
+        until_blocked(&cluster, node, 1);
+    }
+    // One node has answered, and the connection to it is another client's now.
+    let there = blocked_connection(&cluster, 1);
+    let is_let_go: i64 = cluster
+        .query(1, &["CLIENT", "UNBLOCK", &there])
+        .expect("an answer");
+    assert_eq!(is_let_go, 1);
+    until_blocked(&cluster, 1, 0);
+    let key = key_on(&cluster, 1, "used:again");
+    send(&mut pops, &format!("BLPOP {key} 0"));
+    until_blocked(&cluster, 1, 1);
+    assert_eq!(blocked_connection(&cluster, 1), there);
+    assert_eq!(
+        call(&mut other, &format!("CLIENT UNBLOCK {id}")),
+        Value::Integer(1)
+    );
+    assert_eq!(waits.read(), Value::Integer(0));
+    call(&mut other, &format!("RPUSH {key} x"));
+    assert_eq!(pops.read(), bulks(&[&key, "x"]));
 }

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::common::{Peer, Proxy, RawClient, Step, Value};
-use super::{bulks, call};
+use super::common::peer::Gate;
+use super::common::{Layout, PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until};
+use super::{bulks, call, send};
 
 fn before(peer: &Peer) -> Proxy {
     Proxy::start_at(&peer.seeds(), None, |config| {
@@ -92,4 +93,57 @@ fn when_no_time_is_left_it_is_over() {
         RawClient::connect(proxy.port()).call_bytes(&["BLPOP", "k", "0.3"]),
         b"*-1\r\n"
     );
+}
+
+#[test]
+fn who_waits_for_several_nodes_is_let_go_at_all_of_them() {
+    let layout = Layout::default();
+    let (slow, end) = (Gate::default(), Gate::default());
+    let start = |is_slow: bool| {
+        let (slow, end) = (slow.clone(), end.clone());
+        Peer::start_in(&layout, move |request| match request.name().as_str() {
+            "WAIT" => Some(vec![
+                Step::Gate(end.clone()),
+                Step::Bytes(b":0\r\n".to_vec()),
+            ]),
+            "CLIENT" if request.word(1) == "ID" => {
+                let id = Step::reply(format!(":{}\r\n", 100 + request.connection));
+                let gate = is_slow.then(|| Step::Gate(slow.clone()));
+                Some(gate.into_iter().chain(id).collect())
+            }
+            "CLIENT" if request.word(1) == "UNBLOCK" => Some(Step::reply(":1\r\n")),
+            _ => None,
+        })
+    };
+    let peers = [start(false), start(true)];
+    layout.set(&[(0, 8191, peers[0].port()), (8192, 16383, peers[1].port())]);
+    let proxy = Proxy::start_at(&peers[0].seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("log.level", "warn");
+        config.set("cluster.timeouts.command", "60s");
+    });
+    let mut client = RawClient::connect(proxy.port());
+    let mut other = RawClient::connect(proxy.port());
+    let id = call(&mut client, "CLIENT ID").integer();
+    send(&mut client, "WAIT 1 0");
+    let asked = |peer: &Peer, what: &str| {
+        let mut requests = peer.requests_named("CLIENT");
+        requests.retain(|request| request.word(1) == what);
+        requests.len()
+    };
+    poll_until(PATIENCE, "both to be asked", || {
+        peers.iter().all(|peer| asked(peer, "ID") == 1)
+    });
+    send(&mut other, &format!("CLIENT UNBLOCK {id}"));
+    poll_until(PATIENCE, "the quick one to be told", || {
+        asked(&peers[0], "UNBLOCK") == 1
+    });
+    slow.open();
+    poll_until(PATIENCE, "the slow one to be told", || {
+        asked(&peers[1], "UNBLOCK") == 1
+    });
+    assert_eq!(other.read(), Value::Integer(1));
+    end.open();
+    assert_eq!(client.read(), Value::Integer(0));
+    assert_eq!(asked(&peers[0], "UNBLOCK"), 1);
 }
