@@ -51,12 +51,12 @@ pub(super) fn is_forced(entry: &InFlight, reply: &[u8]) -> bool {
 }
 
 /// A command that was blocked at a node begins its search for another with all the time that a search may take.
-pub(super) fn search_anew(worker: &Worker, entry: InFlight) -> InFlight {
+pub(super) fn search_anew(worker: &Worker, lane: &Lane, entry: InFlight) -> InFlight {
     if !entry.is_blocking() {
         return entry;
     }
     let was_blocked = entry.client.with_blocked(|blocked| {
-        blocked.leave_lanes();
+        blocked.leave_lane(lane);
         blocked.since_sent() >= WAS_BLOCKED
     });
     if was_blocked != Some(true) {
@@ -223,7 +223,7 @@ impl Worker {
             was_written,
             ..
         } = taken;
-        let entry = search_anew(self, entry);
+        let entry = search_anew(self, lane, entry);
         // What a node does that was replaced meanwhile, and is not heard of, is no part of what the cluster holds.
         let is_void = is_given_up && self.is_deposed(lane, &entry);
         let may_repeat = !was_written || ((!entry.write || is_void) && entry.slot.is_some());

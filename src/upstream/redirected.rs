@@ -50,7 +50,7 @@ pub fn take_over(
         lane.hold();
         lane.give_up();
         worker.refresh.request();
-        let entry = again(search_anew(worker, entry));
+        let entry = again(search_anew(worker, lane, entry));
         worker.retry_after(entry, request(), reply, lane.node);
         return None;
     }
@@ -74,7 +74,7 @@ pub fn take_over(
         deliver_piece(worker, &entry, b"+OK\r\n", true);
         return None;
     }
-    let entry = search_anew(worker, entry);
+    let entry = search_anew(worker, lane, entry);
     let facts = Facts {
         slot: entry.slot.map(|slot| slot.0),
         tries: entry.tries,

@@ -169,3 +169,39 @@ fn who_waits_for_several_nodes_is_let_go_where_it_still_waits() {
     call(&mut other, &format!("RPUSH {key} x"));
     assert_eq!(pops.read(), bulks(&[&key, "x"]));
 }
+
+#[test]
+fn a_wait_that_has_lost_one_node_gives_up_the_others_with_its_client() {
+    let cluster = calm_cluster(0);
+    for leaves in [true, false] {
+        let proxy = Proxy::start(&cluster, |config| config.set("server.workers", 1));
+        let (mut waits, mut other) = (proxy.client(), proxy.client());
+        let id = call(&mut waits, "CLIENT ID").integer();
+        send(&mut waits, "WAIT 1 0");
+        for node in 0..3 {
+            until_blocked(&cluster, node, 1);
+        }
+        let there = blocked_connection(&cluster, 0);
+        let killed: i64 = cluster
+            .query(0, &["CLIENT", "KILL", "ID", &there])
+            .expect("an answer");
+        assert_eq!(killed, 1);
+        poll_until(PATIENCE, "slotmux to notice", || {
+            proxy.metric("slotmux_upstream_lost_total") == Some(1.0)
+        });
+        if leaves {
+            drop(waits);
+        } else {
+            let unblock = format!("CLIENT UNBLOCK {id}");
+            assert_eq!(call(&mut other, &unblock), Value::Integer(1));
+            let reply = waits.read();
+            assert!(
+                reply.error().contains("may have been executed"),
+                "{reply:?}"
+            );
+        }
+        for node in 0..3 {
+            until_blocked(&cluster, node, 0);
+        }
+    }
+}
