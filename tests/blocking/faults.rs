@@ -96,6 +96,43 @@ fn when_no_time_is_left_it_is_over() {
 }
 
 #[test]
+fn a_wait_that_is_asked_for_again_is_known_where_it_waits_then() {
+    let waits = AtomicUsize::new(0);
+    let gate = Gate::default();
+    let end = gate.clone();
+    let peer = Peer::start(move |request| match request.name().as_str() {
+        "WAIT" if waits.fetch_add(1, Ordering::SeqCst) == 0 => Some(Step::reply(
+            "-LOADING Redis is loading the dataset in memory\r\n",
+        )),
+        "WAIT" => Some(vec![
+            Step::Gate(gate.clone()),
+            Step::Bytes(b":3\r\n".to_vec()),
+        ]),
+        "CLIENT" if request.word(1) == "ID" => {
+            Some(Step::reply(format!(":{}\r\n", 100 + request.connection)))
+        }
+        "CLIENT" if request.word(1) == "UNBLOCK" => Some(Step::reply(":1\r\n")),
+        _ => None,
+    });
+    let proxy = before(&peer);
+    let mut client = RawClient::connect(proxy.port());
+    let mut other = RawClient::connect(proxy.port());
+    let id = call(&mut client, "CLIENT ID").integer();
+    send(&mut client, "WAIT 1 0");
+    poll_until(PATIENCE, "it to be asked again", || {
+        peer.requests_named("WAIT").len() == 2
+    });
+    let unblock = format!("CLIENT UNBLOCK {id}");
+    assert_eq!(call(&mut other, &unblock), Value::Integer(1));
+    let mut asked = peer.requests_named("CLIENT");
+    asked.retain(|request| request.word(1) == "UNBLOCK");
+    let connection = peer.requests_named("WAIT")[1].connection;
+    assert_eq!(asked[0].word(2), (100 + connection).to_string());
+    end.open();
+    assert_eq!(client.read(), Value::Integer(3));
+}
+
+#[test]
 fn who_waits_for_several_nodes_is_let_go_at_all_of_them() {
     let layout = Layout::default();
     let (slow, end) = (Gate::default(), Gate::default());
