@@ -85,6 +85,7 @@ impl Lane {
             return;
         }
         entry.client.with_blocked(|blocked| blocked.set_lane(self));
+        self.deposed.set(None);
         if self.id.get().is_some() {
             return;
         }
@@ -99,7 +100,6 @@ impl Lane {
         self.send(worker, asking, CLIENT_ID);
     }
 
-    /// Keeps it from the pool until [`Lane::let_go`].
     /// Whether request `seq` of `client` is blocked on it.
     fn blocks(&self, client: &Rc<Client>, seq: u32) -> bool {
         let is_its = |entry: &InFlight| {
@@ -108,6 +108,7 @@ impl Lane {
         self.entries().borrow().iter().any(is_its)
     }
 
+    /// Keeps it from the pool until [`Lane::let_go`].
     pub(super) fn hold(&self) {
         self.held.set(self.held.get() + 1);
     }
@@ -145,13 +146,9 @@ pub(super) fn check_deposed(worker: &Rc<Worker>, lane: &Lane, now: Tick) {
     let entries = lane.entries().borrow();
     let Some(entry) = entries.front() else { return };
     let is_deposed = worker.is_deposed(lane, entry);
-    let since = entry.client.with_blocked(|blocked| {
-        let since = blocked.deposed.get().filter(|_| is_deposed);
-        let since = since.or(is_deposed.then_some(now));
-        blocked.deposed.set(since);
-        since
-    });
-    if let Some(Some(since)) = since
+    let since = is_deposed.then(|| lane.deposed.get().unwrap_or(now));
+    lane.deposed.set(since);
+    if let Some(since) = since
         && since.is_over(worker.response_timeout, now)
     {
         tracing::warn!(node = %lane.addr, "node is no primary any more and silent, connection given up");
@@ -160,10 +157,14 @@ pub(super) fn check_deposed(worker: &Rc<Worker>, lane: &Lane, now: Tick) {
 }
 
 impl Worker {
-    /// Whether the node of a lane is no primary any more and another has the slot of the command that is blocked there.
+    /// Whether the node of a lane is no primary any more and another has the slot of the command that is blocked there, if
+    /// it is about one.
     fn is_deposed(&self, lane: &Lane, entry: &InFlight) -> bool {
-        let owner = entry.slot.and_then(|slot| self.slots.owner(slot));
-        owner.is_some_and(|owner| owner != lane.node) && !self.primaries().contains(&lane.node)
+        let is_elsewhere = entry.slot.is_none_or(|slot| {
+            let owner = self.slots.owner(slot);
+            owner.is_some_and(|owner| owner != lane.node)
+        });
+        is_elsewhere && !self.is_primary(lane.node)
     }
 
     /// The entry and bytes to send a command again with: of one that blocks, with the time that is left. `None` if
@@ -271,8 +272,8 @@ impl Worker {
             return false;
         };
         let asked = self.clock.now();
-        // It may be on its way to its node, or from one to the other.
         let mut is_released = false;
+        // It may be on its way to its node, or from one to the other.
         while client.is_blocked_on(seq)
             && !client.is_closed()
             && !asked.is_over(self.command_timeout, self.clock.now())

@@ -205,3 +205,30 @@ fn a_wait_that_has_lost_one_node_gives_up_the_others_with_its_client() {
         }
     }
 }
+
+#[test]
+fn a_wait_at_a_silent_node_ends_once_that_is_replaced() {
+    let cluster = LocalCluster::start(Options {
+        replicas_per_primary: 1,
+        node_timeout: Duration::from_secs(2),
+        ..Options::default()
+    })
+    .expect("a cluster");
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("cluster.timeouts.response", "1s");
+        config.set("cluster.timeouts.command", "60s");
+        config.set("cluster.topology.refresh", "500ms");
+    });
+    let key = key_on(&cluster, 0, "silent");
+    let mut waits = proxy.client();
+    assert_eq!(call(&mut waits, &format!("SET {key} 1")), Value::ok());
+    send(&mut waits, "WAIT 5 0");
+    until_blocked(&cluster, 0, 1);
+    cluster.stop(0).expect("it stands still");
+    let reply = waits.read();
+    assert!(
+        reply.error().contains("may have been executed"),
+        "{reply:?}"
+    );
+    cluster.resume(0).expect("it goes on");
+}
