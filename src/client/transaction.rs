@@ -395,8 +395,7 @@ fn send(
     let exec = Rc::new(exec);
     for (number, group) in groups.into_iter().enumerate() {
         let form = policy::Block {
-            // One command of several groups is as whole without MULTI.
-            atomic: !is_split || group.targets.len() > 1,
+            atomic: !is_split || !group.stands_alone(),
             commands: group.targets.len() as u32,
             own: 1,
         };
