@@ -47,7 +47,7 @@ pub enum Release {
 
 /// Whether a node has let a blocking command go because it becomes a replica.
 pub(super) fn is_forced(entry: &InFlight, reply: &[u8]) -> bool {
-    reply.starts_with(FORCED) && entry.slot.is_some() && entry.is_blocking()
+    reply.starts_with(FORCED) && entry.is_blocking()
 }
 
 /// A command that was blocked at a node begins its search for another with all the time that a search may take.

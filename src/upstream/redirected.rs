@@ -50,6 +50,11 @@ pub fn take_over(
         lane.hold();
         lane.give_up();
         worker.refresh.request();
+        if entry.slot.is_none() {
+            // A WAIT is about this very node.
+            worker.stats.errors.inc();
+            return Some(entry);
+        }
         let entry = again(search_anew(worker, lane, entry));
         worker.retry_after(entry, request(), reply, lane.node);
         return None;

@@ -184,3 +184,22 @@ fn who_waits_for_several_nodes_is_let_go_at_all_of_them() {
     assert_eq!(client.read(), Value::Integer(0));
     assert_eq!(asked(&peers[0], "UNBLOCK"), 1);
 }
+
+#[test]
+fn a_connection_that_its_node_closes_next_is_used_no_more() {
+    let peer = Peer::start(move |request| {
+        (request.name() == "WAIT").then(|| {
+            Step::reply(
+                "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n",
+            )
+        })
+    });
+    let proxy = before(&peer);
+    let mut client = RawClient::connect(proxy.port());
+    for _ in 0..2 {
+        let reply = call(&mut client, "WAIT 1 0");
+        assert!(reply.error().starts_with("UNBLOCKED force"), "{reply:?}");
+    }
+    let waits = peer.requests_named("WAIT");
+    assert_ne!(waits[0].connection, waits[1].connection);
+}
