@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::clock::Tick;
 use crate::command::Wait;
 use crate::resp::{Protocol, write};
 use crate::upstream::inflight::InFlight;
@@ -30,8 +29,6 @@ pub struct Blocked {
     lanes: RefCell<Vec<Rc<Lane>>>,
     /// When it was last sent to a node.
     sent: Cell<Instant>,
-    /// When its node was first seen to be no primary any more.
-    pub deposed: Cell<Option<Tick>>,
 }
 
 impl Client {
@@ -43,7 +40,6 @@ impl Client {
             until: wait.limit.and_then(|limit| now.checked_add(limit)),
             lanes: RefCell::default(),
             sent: Cell::new(now),
-            deposed: Cell::new(None),
         };
         *self.blocked.borrow_mut() = Some(Box::new(blocked));
         self.pause_for(Pause::Blocked);
@@ -120,7 +116,12 @@ impl Blocked {
             lanes.push(lane.clone());
         }
         self.sent.set(Instant::now());
-        self.deposed.set(None);
+    }
+
+    /// It does not wait on this lane any more. Of several nodes that WAIT asks, the others stay.
+    pub fn leave_lane(&self, lane: &Lane) {
+        let mut lanes = self.lanes.borrow_mut();
+        lanes.retain(|other| !std::ptr::eq(&**other, lane));
     }
 
     /// It waits nowhere any more, and is about to be sent to another place.

@@ -300,7 +300,7 @@ pub(crate) fn answer_here(
             client.end_transaction(worker);
             client.end_watch(worker);
             client.leave_everything(worker);
-            client.reply_now(worker, &out);
+            client.reply_now(worker, if mute { &[] } else { &out });
         }
         Outcome::OwnLine => {
             client.with_line(worker, |line| line.reply(&mut out));

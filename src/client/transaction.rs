@@ -398,8 +398,7 @@ fn send(
     let tracks = tracking.wants_next() || client.tracking.get().wants_next();
     for (number, group) in groups.into_iter().enumerate() {
         let form = policy::Block {
-            // One command of several groups is as whole without MULTI.
-            atomic: !is_split || group.targets.len() > 1,
+            atomic: !is_split || !group.stands_alone(),
             commands: group.targets.len() as u32,
             own: 1,
         };

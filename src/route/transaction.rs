@@ -10,6 +10,7 @@ use crate::command::{
 use crate::config::Multi;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply, commands_of};
 use crate::pubsub::Kind;
+use crate::resp::{Limits, scan_request};
 use crate::scripts::names_script;
 use crate::slot::Slot;
 
@@ -62,6 +63,16 @@ pub struct Group {
     pub targets: Vec<Option<u32>>,
     /// Whether any of it may change data.
     pub write: bool,
+}
+
+impl Group {
+    /// Whether it is as whole without MULTI: one command, which would not block there.
+    pub fn stands_alone(&self) -> bool {
+        let mut args = Vec::new();
+        self.targets.len() == 1
+            && scan_request(&self.commands, &Limits::default(), &mut args).is_ok()
+            && resolve(&self.commands, &args).is_ok_and(|command| command.route != Route::Blocking)
+    }
 }
 
 /// What is counted of one command when the transaction runs.

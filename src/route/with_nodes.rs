@@ -29,7 +29,10 @@ pub fn answer_with_nodes(
         return answer_here(worker, client, what, command, request);
     }
     let mut own = Vec::new();
+    // It is not sent yet, and this may be tried again: a CLIENT REPLY SKIP is not used up by it.
+    let replies = client.reply_mode.get();
     own_answer(worker, client, what, command, request, &mut own);
+    client.reply_mode.set(replies);
     let mut everything = Vec::new();
     let (known, bytes) = match what {
         // Servers before 7.0 take one section.

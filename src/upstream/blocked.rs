@@ -47,16 +47,16 @@ pub enum Release {
 
 /// Whether a node has let a blocking command go because it becomes a replica.
 pub(super) fn is_forced(entry: &InFlight, reply: &[u8]) -> bool {
-    reply.starts_with(FORCED) && entry.slot.is_some() && entry.is_blocking()
+    reply.starts_with(FORCED) && entry.is_blocking()
 }
 
 /// A command that was blocked at a node begins its search for another with all the time that a search may take.
-pub(super) fn search_anew(worker: &Worker, entry: InFlight) -> InFlight {
+pub(super) fn search_anew(worker: &Worker, lane: &Lane, entry: InFlight) -> InFlight {
     if !entry.is_blocking() {
         return entry;
     }
     let was_blocked = entry.client.with_blocked(|blocked| {
-        blocked.leave_lanes();
+        blocked.leave_lane(lane);
         blocked.since_sent() >= WAS_BLOCKED
     });
     if was_blocked != Some(true) {
@@ -85,6 +85,7 @@ impl Lane {
             return;
         }
         entry.client.with_blocked(|blocked| blocked.set_lane(self));
+        self.deposed.set(None);
         if self.id.get().is_some() {
             return;
         }
@@ -97,6 +98,14 @@ impl Lane {
             ..entry.clone()
         };
         self.send(worker, asking, CLIENT_ID);
+    }
+
+    /// Whether request `seq` of `client` is blocked on it.
+    fn blocks(&self, client: &Rc<Client>, seq: u32) -> bool {
+        let is_its = |entry: &InFlight| {
+            Rc::ptr_eq(&entry.client, client) && entry.seq == seq && entry.is_blocking()
+        };
+        self.entries().borrow().iter().any(is_its)
     }
 
     /// Keeps it from the pool until [`Lane::let_go`].
@@ -137,13 +146,9 @@ pub(super) fn check_deposed(worker: &Rc<Worker>, lane: &Lane, now: Tick) {
     let entries = lane.entries().borrow();
     let Some(entry) = entries.front() else { return };
     let is_deposed = worker.is_deposed(lane, entry);
-    let since = entry.client.with_blocked(|blocked| {
-        let since = blocked.deposed.get().filter(|_| is_deposed);
-        let since = since.or(is_deposed.then_some(now));
-        blocked.deposed.set(since);
-        since
-    });
-    if let Some(Some(since)) = since
+    let since = is_deposed.then(|| lane.deposed.get().unwrap_or(now));
+    lane.deposed.set(since);
+    if let Some(since) = since
         && since.is_over(worker.response_timeout, now)
     {
         tracing::warn!(node = %lane.addr, "node is no primary any more and silent, connection given up");
@@ -152,10 +157,14 @@ pub(super) fn check_deposed(worker: &Rc<Worker>, lane: &Lane, now: Tick) {
 }
 
 impl Worker {
-    /// Whether the node of a lane is no primary any more and another has the slot of a command that waits there.
+    /// Whether the node of a lane is no primary any more and another has the slot of a command that waits there, if it is
+    /// about one.
     pub(super) fn is_deposed(&self, lane: &Lane, entry: &InFlight) -> bool {
-        let owner = entry.slot.and_then(|slot| self.slots.owner(slot));
-        owner.is_some_and(|owner| owner != lane.node) && !self.is_primary(lane.node)
+        let is_elsewhere = entry.slot.is_none_or(|slot| {
+            let owner = self.slots.owner(slot);
+            owner.is_some_and(|owner| owner != lane.node)
+        });
+        is_elsewhere && !self.is_primary(lane.node)
     }
 
     /// The entry and bytes to send a command again with: of one that blocks, with the time that is left. `None` if
@@ -215,7 +224,7 @@ impl Worker {
             was_written,
             ..
         } = taken;
-        let entry = search_anew(self, entry);
+        let entry = search_anew(self, lane, entry);
         // What a node does that was replaced meanwhile, and is not heard of, is no part of what the cluster holds.
         let is_void = is_given_up && self.is_deposed(lane, &entry);
         let may_repeat = !was_written || ((!entry.write || is_void) && entry.slot.is_some());
@@ -263,22 +272,32 @@ impl Worker {
             return false;
         };
         let asked = self.clock.now();
+        let mut is_released = false;
         // It may be on its way to its node, or from one to the other.
         while client.is_blocked_on(seq)
             && !client.is_closed()
             && !asked.is_over(self.command_timeout, self.clock.now())
         {
             let lanes = client.with_blocked(|blocked| blocked.lanes());
-            let mut is_released = false;
+            let mut is_behind = false;
             for lane in lanes.unwrap_or_default() {
-                is_released |= self.release_at_node(&client, &lane, release).await;
+                // Of several nodes that WAIT asks, one that has answered may have somebody else on this connection by now.
+                if !lane.blocks(&client, seq) {
+                    continue;
+                }
+                if self.release_at_node(&client, &lane, release).await {
+                    is_released = true;
+                    client.with_blocked(|blocked| blocked.leave_lane(&lane));
+                } else {
+                    is_behind = true;
+                }
             }
-            if is_released {
+            if is_released && !is_behind {
                 return true;
             }
             tokio::time::sleep(ASK_EVERY).await;
         }
-        false
+        is_released
     }
 
     /// Asks a node to let go of the client that is blocked on `lane`.

@@ -79,6 +79,8 @@ pub struct Lane {
     pub(super) id: Cell<Option<u64>>,
     /// Questions about its client that are on their way to the node: until they are answered no other may have it.
     pub(super) held: Cell<u32>,
+    /// Since when the node is known to be no primary any more, while a client is blocked there.
+    pub(super) deposed: Cell<Option<Tick>>,
     /// Which scripts were sent over this connection.
     pub(super) scripts: RefCell<Sent>,
     /// What clients have read over this connection and want to be told about.
@@ -119,6 +121,7 @@ impl Lane {
             last_heard: Cell::new(now),
             id: Cell::new(None),
             held: Cell::new(0),
+            deposed: Cell::new(None),
             scripts: RefCell::default(),
             tracked: Tracked::default(),
             run: Cell::new(None),

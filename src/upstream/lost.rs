@@ -242,7 +242,9 @@ fn is_silent(worker: &Worker, lane: &Lane, now: Tick) -> bool {
 /// command is about. One that was sent again may be here by an ASK, which leads to nodes without slots too.
 fn is_replaced(worker: &Worker, lane: &Lane) -> bool {
     let entries = lane.entries().borrow();
-    let oldest = entries.front().filter(|entry| entry.tries == 0);
+    let oldest = entries
+        .front()
+        .filter(|entry| entry.tries == 0 && entry.slot.is_some());
     oldest.is_some_and(|entry| worker.is_deposed(lane, entry))
 }
 

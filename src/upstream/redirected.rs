@@ -44,8 +44,13 @@ pub fn take_over(
         lane.hold();
         lane.give_up();
         worker.refresh.request();
+        if entry.slot.is_none() {
+            // A WAIT is about this very node.
+            worker.stats.errors.inc();
+            return Some(entry);
+        }
         let request = request();
-        let entry = again(worker, search_anew(worker, entry), &request);
+        let entry = again(worker, search_anew(worker, lane, entry), &request);
         worker.retry_after(entry, request, reply, lane.node);
         return None;
     }
@@ -69,7 +74,7 @@ pub fn take_over(
         deliver_piece(worker, &entry, b"+OK\r\n", true);
         return None;
     }
-    let entry = search_anew(worker, entry);
+    let entry = search_anew(worker, lane, entry);
     let facts = Facts {
         slot: entry.slot.map(|slot| slot.0),
         tries: entry.tries,

@@ -92,6 +92,7 @@ impl Worker {
         match self.lane_again(node, &entry) {
             Some(lane) => {
                 self.stats.retries.inc();
+                lane.begin_block(self, &entry);
                 lane.send_owned(self, entry, request);
             }
             None => self.wait(entry, request, None, Some(node)),

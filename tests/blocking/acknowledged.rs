@@ -1,7 +1,19 @@
 //! WAIT: never more than a connection of one's own would be told.
 
-use super::common::{Proxy, RawClient, Value, calm_cluster};
-use super::{call, key_on, send, until_blocked, until_counted};
+use std::time::Duration;
+
+use slotmux::demo::cluster::{LocalCluster, Options};
+
+use super::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until};
+use super::{bulks, call, key_on, send, until_blocked, until_counted};
+
+/// The id of the one connection that a node has blocked.
+fn blocked_connection(cluster: &LocalCluster, node: usize) -> String {
+    let list: String = cluster.query(node, &["CLIENT", "LIST"]).expect("a list");
+    let line = list.lines().find(|line| line.contains(" flags=b "));
+    let id = line.and_then(|line| line.strip_prefix("id=")?.split(' ').next());
+    id.expect("one that is blocked").to_owned()
+}
 
 #[test]
 fn wait_counts_the_replicas_that_have_it() {
@@ -32,7 +44,7 @@ fn wait_counts_the_replicas_that_have_it() {
         cluster.stop(replicas[1]).expect("it stands still");
         for key in &keys {
             assert_eq!(
-                call(&mut all, &format!("INCRBY {key}n 1")).integer(),
+                call(&mut all, &format!("INCRBY {{{key}}}n 1")).integer(),
                 protocol - 1
             );
         }
@@ -52,7 +64,7 @@ fn wait_counts_the_replicas_that_have_it() {
         until_counted(&proxy, 1);
         cluster.resume(replicas[1]).expect("it goes on");
         assert_eq!(all.read(), Value::Integer(1));
-        assert_eq!(call(&mut all, "WAIT 5 1"), Value::Integer(1));
+        assert_eq!(call(&mut all, "WAIT 5 500"), Value::Integer(1));
     }
 }
 
@@ -123,4 +135,100 @@ fn wait_and_its_errors_are_as_in_redis() {
     for node in 0..3 {
         until_blocked(&cluster, node, 0);
     }
+}
+
+#[test]
+fn who_waits_for_several_nodes_is_let_go_where_it_still_waits() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.connections.dedicated_max", 1);
+    });
+    let (mut waits, mut pops, mut other) = (proxy.client(), proxy.client(), proxy.client());
+    let id = call(&mut waits, "CLIENT ID").integer();
+    send(&mut waits, "WAIT 1 0");
+    for node in 0..3 {
+        until_blocked(&cluster, node, 1);
+    }
+    // One node has answered, and the connection to it is another client's now.
+    let there = blocked_connection(&cluster, 1);
+    let is_let_go: i64 = cluster
+        .query(1, &["CLIENT", "UNBLOCK", &there])
+        .expect("an answer");
+    assert_eq!(is_let_go, 1);
+    until_blocked(&cluster, 1, 0);
+    let key = key_on(&cluster, 1, "used:again");
+    send(&mut pops, &format!("BLPOP {key} 0"));
+    until_blocked(&cluster, 1, 1);
+    assert_eq!(blocked_connection(&cluster, 1), there);
+    assert_eq!(
+        call(&mut other, &format!("CLIENT UNBLOCK {id}")),
+        Value::Integer(1)
+    );
+    assert_eq!(waits.read(), Value::Integer(0));
+    call(&mut other, &format!("RPUSH {key} x"));
+    assert_eq!(pops.read(), bulks(&[&key, "x"]));
+}
+
+#[test]
+fn a_wait_that_has_lost_one_node_gives_up_the_others_with_its_client() {
+    let cluster = calm_cluster(0);
+    for leaves in [true, false] {
+        let proxy = Proxy::start(&cluster, |config| config.set("server.workers", 1));
+        let (mut waits, mut other) = (proxy.client(), proxy.client());
+        let id = call(&mut waits, "CLIENT ID").integer();
+        send(&mut waits, "WAIT 1 0");
+        for node in 0..3 {
+            until_blocked(&cluster, node, 1);
+        }
+        let there = blocked_connection(&cluster, 0);
+        let killed: i64 = cluster
+            .query(0, &["CLIENT", "KILL", "ID", &there])
+            .expect("an answer");
+        assert_eq!(killed, 1);
+        poll_until(PATIENCE, "slotmux to notice", || {
+            proxy.metric("slotmux_upstream_lost_total") == Some(1.0)
+        });
+        if leaves {
+            drop(waits);
+        } else {
+            let unblock = format!("CLIENT UNBLOCK {id}");
+            assert_eq!(call(&mut other, &unblock), Value::Integer(1));
+            let reply = waits.read();
+            assert!(
+                reply.error().contains("may have been executed"),
+                "{reply:?}"
+            );
+        }
+        for node in 0..3 {
+            until_blocked(&cluster, node, 0);
+        }
+    }
+}
+
+#[test]
+fn a_wait_at_a_silent_node_ends_once_that_is_replaced() {
+    let cluster = LocalCluster::start(Options {
+        replicas_per_primary: 1,
+        node_timeout: Duration::from_secs(2),
+        ..Options::default()
+    })
+    .expect("a cluster");
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("cluster.timeouts.response", "1s");
+        config.set("cluster.timeouts.command", "60s");
+        config.set("cluster.topology.refresh", "500ms");
+    });
+    let key = key_on(&cluster, 0, "silent");
+    let mut waits = proxy.client();
+    assert_eq!(call(&mut waits, &format!("SET {key} 1")), Value::ok());
+    send(&mut waits, "WAIT 5 0");
+    until_blocked(&cluster, 0, 1);
+    cluster.stop(0).expect("it stands still");
+    let reply = waits.read();
+    assert!(
+        reply.error().contains("may have been executed"),
+        "{reply:?}"
+    );
+    cluster.resume(0).expect("it goes on");
 }

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::common::{Peer, Proxy, RawClient, Step, Value};
-use super::{bulks, call};
+use super::common::peer::Gate;
+use super::common::{Layout, PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until};
+use super::{bulks, call, send};
 
 fn before(peer: &Peer) -> Proxy {
     Proxy::start_at(&peer.seeds(), None, |config| {
@@ -92,4 +93,113 @@ fn when_no_time_is_left_it_is_over() {
         RawClient::connect(proxy.port()).call_bytes(&["BLPOP", "k", "0.3"]),
         b"*-1\r\n"
     );
+}
+
+#[test]
+fn a_wait_that_is_asked_for_again_is_known_where_it_waits_then() {
+    let waits = AtomicUsize::new(0);
+    let gate = Gate::default();
+    let end = gate.clone();
+    let peer = Peer::start(move |request| match request.name().as_str() {
+        "WAIT" if waits.fetch_add(1, Ordering::SeqCst) == 0 => Some(Step::reply(
+            "-LOADING Redis is loading the dataset in memory\r\n",
+        )),
+        "WAIT" => Some(vec![
+            Step::Gate(gate.clone()),
+            Step::Bytes(b":3\r\n".to_vec()),
+        ]),
+        "CLIENT" if request.word(1) == "ID" => {
+            Some(Step::reply(format!(":{}\r\n", 100 + request.connection)))
+        }
+        "CLIENT" if request.word(1) == "UNBLOCK" => Some(Step::reply(":1\r\n")),
+        _ => None,
+    });
+    let proxy = before(&peer);
+    let mut client = RawClient::connect(proxy.port());
+    let mut other = RawClient::connect(proxy.port());
+    let id = call(&mut client, "CLIENT ID").integer();
+    send(&mut client, "WAIT 1 0");
+    poll_until(PATIENCE, "it to be asked again", || {
+        peer.requests_named("WAIT").len() == 2
+    });
+    let unblock = format!("CLIENT UNBLOCK {id}");
+    assert_eq!(call(&mut other, &unblock), Value::Integer(1));
+    let mut asked = peer.requests_named("CLIENT");
+    asked.retain(|request| request.word(1) == "UNBLOCK");
+    let connection = peer.requests_named("WAIT")[1].connection;
+    assert_eq!(asked[0].word(2), (100 + connection).to_string());
+    end.open();
+    assert_eq!(client.read(), Value::Integer(3));
+}
+
+#[test]
+fn who_waits_for_several_nodes_is_let_go_at_all_of_them() {
+    let layout = Layout::default();
+    let (slow, end) = (Gate::default(), Gate::default());
+    let start = |is_slow: bool| {
+        let (slow, end) = (slow.clone(), end.clone());
+        Peer::start_in(&layout, move |request| match request.name().as_str() {
+            "WAIT" => Some(vec![
+                Step::Gate(end.clone()),
+                Step::Bytes(b":0\r\n".to_vec()),
+            ]),
+            "CLIENT" if request.word(1) == "ID" => {
+                let id = Step::reply(format!(":{}\r\n", 100 + request.connection));
+                let gate = is_slow.then(|| Step::Gate(slow.clone()));
+                Some(gate.into_iter().chain(id).collect())
+            }
+            "CLIENT" if request.word(1) == "UNBLOCK" => Some(Step::reply(":1\r\n")),
+            _ => None,
+        })
+    };
+    let peers = [start(false), start(true)];
+    layout.set(&[(0, 8191, peers[0].port()), (8192, 16383, peers[1].port())]);
+    let proxy = Proxy::start_at(&peers[0].seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("log.level", "warn");
+        config.set("cluster.timeouts.command", "60s");
+    });
+    let mut client = RawClient::connect(proxy.port());
+    let mut other = RawClient::connect(proxy.port());
+    let id = call(&mut client, "CLIENT ID").integer();
+    send(&mut client, "WAIT 1 0");
+    let asked = |peer: &Peer, what: &str| {
+        let mut requests = peer.requests_named("CLIENT");
+        requests.retain(|request| request.word(1) == what);
+        requests.len()
+    };
+    poll_until(PATIENCE, "both to be asked", || {
+        peers.iter().all(|peer| asked(peer, "ID") == 1)
+    });
+    send(&mut other, &format!("CLIENT UNBLOCK {id}"));
+    poll_until(PATIENCE, "the quick one to be told", || {
+        asked(&peers[0], "UNBLOCK") == 1
+    });
+    slow.open();
+    poll_until(PATIENCE, "the slow one to be told", || {
+        asked(&peers[1], "UNBLOCK") == 1
+    });
+    assert_eq!(other.read(), Value::Integer(1));
+    end.open();
+    assert_eq!(client.read(), Value::Integer(0));
+    assert_eq!(asked(&peers[0], "UNBLOCK"), 1);
+}
+
+#[test]
+fn a_connection_that_its_node_closes_next_is_used_no_more() {
+    let peer = Peer::start(move |request| {
+        (request.name() == "WAIT").then(|| {
+            Step::reply(
+                "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n",
+            )
+        })
+    });
+    let proxy = before(&peer);
+    let mut client = RawClient::connect(proxy.port());
+    for _ in 0..2 {
+        let reply = call(&mut client, "WAIT 1 0");
+        assert!(reply.error().starts_with("UNBLOCKED force"), "{reply:?}");
+    }
+    let waits = peer.requests_named("WAIT");
+    assert_ne!(waits[0].connection, waits[1].connection);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use slotmux::demo::cluster::LocalCluster;
 
-use crate::common::{Proxy, RawClient, Value, calm_cluster};
+use crate::common::{Proxy, RawClient, Value, calm_cluster, shared_cluster};
 use crate::key_on;
 
 /// The fields of an INFO, by section.
@@ -201,4 +201,32 @@ fn without_an_upstream_slotmux_answers_for_itself() {
     let all = info(&mut client, &["everything"]);
     assert_eq!(all["Persistence"]["loading"], "1");
     assert!(all["Keyspace"].is_empty());
+}
+
+#[test]
+fn a_skipped_reply_is_skipped() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("commands.admin", "fanout");
+    });
+    let big = "b".repeat(300_000);
+    let lines = [
+        &["INFO"][..],
+        &["CONFIG", "GET", "maxmemory"],
+        &["DBSIZE"],
+        &["RESET"],
+    ];
+    for words in lines {
+        for mut client in [proxy.client(), proxy.client_resp3()] {
+            client.send(&["SET", "skip:big", &big]);
+            client.send(&["CLIENT", "REPLY", "SKIP"]);
+            client.send(words);
+            client.send(&["PING"]);
+            assert_eq!(client.read(), Value::ok());
+            assert_eq!(client.read(), Value::Simple("PONG".into()), "{words:?}");
+            client.send(&["CLIENT", "REPLY", "SKIP"]);
+            client.send(words);
+            client.send(&["PING"]);
+            assert_eq!(client.read(), Value::Simple("PONG".into()), "{words:?}");
+        }
+    }
 }

@@ -195,3 +195,18 @@ fn policies_apply_to_every_part() {
     }
     assert_eq!(client.call(&["TTL", "keep:a"]), Value::Integer(-1));
 }
+
+/// Alone in its slot it would be sent without MULTI, and hold up all who share the connection.
+#[test]
+fn what_blocks_alone_in_its_slot_does_not_block() {
+    let proxy = with_namespaces(&[("split", "multi = \"split\"")]);
+    for mut client in [proxy.client(), proxy.client_resp3()] {
+        for line in [
+            "BLPOP split:nothing 0",
+            "XREAD BLOCK 0 STREAMS split:nothing $",
+        ] {
+            let reply = transaction(&mut client, &["SET split:a 1", line]);
+            assert_eq!(reply.items(), [Value::ok(), Value::Null], "{line}");
+        }
+    }
+}
