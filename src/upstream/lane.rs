@@ -10,6 +10,7 @@ use std::task::Waker;
 use crate::client::{Client, Pause};
 use crate::clock::Tick;
 use crate::cluster::addr::Addr;
+use crate::contain::sabotage;
 use crate::resp::Protocol;
 use crate::scripts::Sent;
 use crate::transport::Transport;
@@ -175,6 +176,7 @@ impl Lane {
     pub fn send(self: &Rc<Self>, worker: &Worker, entry: InFlight, request: &[u8]) {
         debug_assert_eq!(entry.len as usize, request.len());
         self.ring.borrow_mut().push(request);
+        sabotage("lane.send");
         self.enqueue(worker, entry);
     }
 
@@ -364,8 +366,19 @@ impl Lane {
         self.last_heard.set(now);
     }
 
+    /// Whether every unanswered byte belongs to an entry.
+    pub fn is_consistent(&self) -> bool {
+        let entries: usize = self
+            .entries()
+            .borrow()
+            .iter()
+            .map(|entry| entry.len as usize)
+            .sum();
+        self.ring.borrow().len() == entries + self.ping_len()
+    }
+
     /// Makes the lane's task end this connection and settle what is in flight on it.
-    pub(super) fn give_up(&self) {
+    pub fn give_up(&self) {
         self.given_up.set(true);
         self.wake();
     }

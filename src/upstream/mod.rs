@@ -302,7 +302,10 @@ impl Worker {
         let mut lanes = self.lanes.borrow_mut();
         lanes.retain(|lane| lane.strong_count() > 0);
         lanes.push(Rc::downgrade(&lane));
-        tokio::task::spawn_local(connect::run(self.clone(), lane.clone()));
+        let (task, failed) = (connect::run(self.clone(), lane.clone()), lane.clone());
+        self.spawn("a lane's task", task, move |worker| {
+            connect::fail(worker, &failed);
+        });
         lane
     }
 
