@@ -159,7 +159,9 @@ pub async fn accept(worker: Rc<Worker>, bound: Bound) {
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                tracing::warn!(%error, "accept failed");
+                if worker.process.accept_fails_anew() {
+                    tracing::warn!(%error, "accept failed: new clients wait until it works again");
+                }
                 tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
             }
         }

@@ -16,7 +16,7 @@ use crate::resp::reply::ReplyScanner;
 use crate::resp::{Protocol, write};
 use crate::transport::Transport;
 use crate::upstream::NodeId;
-use crate::upstream::connect::{dial, jittered};
+use crate::upstream::connect::{dial, jittered, wait_for_turn};
 use crate::upstream::read::End;
 use crate::worker::Worker;
 
@@ -256,7 +256,10 @@ pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
     let (shortest, longest) = worker.config.cluster.connections.backoff;
     let mut pause = shortest;
     while !feed.is_retired.get() {
-        match dial(&worker, &feed.addr, Protocol::Resp3).await {
+        wait_for_turn(&worker, feed.node).await;
+        let dialled = dial(&worker, &feed.addr, Protocol::Resp3).await;
+        worker.tried_to_connect(feed.node, dialled.is_ok());
+        match dialled {
             Ok(transport) => {
                 pause = shortest;
                 feed.set_up(&worker);

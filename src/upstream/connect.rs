@@ -15,6 +15,7 @@ use crate::resp::{Protocol, write};
 use crate::transport::Transport;
 use crate::worker::Worker;
 
+use super::NodeId;
 use super::lane::{Class, Lane, Link};
 use super::lost::{after_failure, after_loss, fail_all};
 use super::read::{End, Replies};
@@ -49,7 +50,10 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
     let (shortest, longest) = worker.config.cluster.connections.backoff;
     let mut pause = shortest;
     while lane.link() != Link::Retired {
-        match connect(&worker, &lane).await {
+        wait_for_turn(&worker, lane.node).await;
+        let connected = connect(&worker, &lane).await;
+        worker.tried_to_connect(lane.node, connected.is_ok());
+        match connected {
             Ok(transport) => {
                 if lane.link() == Link::Retired {
                     break;
@@ -81,6 +85,14 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
         }
         sleep(jittered(pause)).await;
         pause = (pause * 2).min(longest);
+    }
+}
+
+/// Waits until a node may be connected to. Those who wait for the same do not come back in step.
+pub async fn wait_for_turn(worker: &Worker, node: NodeId) {
+    while let Err(milliseconds) = worker.may_connect(node) {
+        let least = Duration::from_millis(milliseconds.into());
+        sleep(least.mul_f64(1.0 + fastrand::f64())).await;
     }
 }
 

@@ -10,12 +10,13 @@ use crate::clock::Tick;
 use crate::contain::sabotage;
 use crate::worker::Worker;
 
-use super::blocked::check_deposed;
+use super::blocked::check_blocked;
 use super::deliver::deliver_error;
 use super::inflight::{InFlight, Kind};
-use super::lane::{Class, Lane, Link, Unanswered};
+use super::lane::{Class, Lane, Link};
 use super::overtaken;
 use super::read::End;
+use super::unanswered::Unanswered;
 
 /// The error for a write whose fate is unknown.
 pub(super) const UNKNOWN_FATE: &str =
@@ -231,7 +232,7 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         return;
     }
     if lane.is_blocked() {
-        return check_deposed(worker, lane, now);
+        return check_blocked(worker, lane, now);
     }
     if lane.link() == Link::Up {
         answer_overdue(worker, lane, now);

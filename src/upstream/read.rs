@@ -183,6 +183,7 @@ impl Replies {
         self.tail.clear();
         self.tail.extend_from_slice(&buf[start..]);
         self.scanned = at - start;
+        lane.set_reply_begun(self.streamed > 0 || !self.tail.is_empty());
         Ok(())
     }
 
