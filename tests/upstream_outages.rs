@@ -265,13 +265,13 @@ fn commands_for_a_node_that_stays_away_fail_at_once() {
     });
     // By whatever connection they would go. If each of them waited for its deadline, the last would come too late.
     let large = "l".repeat(100_000);
-    let commands = [
+    let one_of_each = [
         vec!["SET", &away, "3"],
         vec!["SET", &away, &large],
         vec!["BLPOP", &away, "0"],
         vec!["MGET", &near, &away],
-    ]
-    .repeat(5);
+    ];
+    let commands = vec![one_of_each; 5].concat();
     for mut client in [proxy.client(), proxy.client_resp3()] {
         for (i, reply) in client.pipeline(&commands).iter().enumerate() {
             assert!(is_refused(reply), "{}: {reply:?}", commands[i][0]);
