@@ -17,7 +17,12 @@ impl Worker {
         for client in self.all_clients() {
             client.finish(self);
             if client.is_blocked() {
-                tokio::task::spawn_local(self.clone().unblock(client.id, Release::Error));
+                let worker = self.clone();
+                let id = client.id;
+                let unblocking = async move {
+                    worker.unblock(id, Release::Error).await;
+                };
+                self.spawn_for(&client, "an unblocking", unblocking);
             }
         }
     }

@@ -12,6 +12,7 @@ pub mod clock;
 pub mod cluster;
 pub mod command;
 pub mod config;
+pub mod contain;
 pub mod demo;
 pub mod drain;
 pub mod explain;

@@ -154,10 +154,14 @@ pub async fn accept(worker: Rc<Worker>, bound: Bound) {
     };
     loop {
         match listening.accept().await {
-            Ok(transport) => place(&worker, bound.listener, transport),
+            Ok(transport) => {
+                worker.contained("an accept", || place(&worker, bound.listener, transport));
+            }
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                tracing::warn!(%error, "accept failed");
+                if worker.process.accept_fails_anew() {
+                    tracing::warn!(%error, "accept failed: new clients wait until it works again");
+                }
                 tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
             }
         }

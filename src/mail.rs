@@ -8,6 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::answer::{ClientLine, Held, Kill, Selection, Unblock};
 use crate::client::{Client, Phase};
+use crate::contain::sabotage;
 use crate::pause::{self, Pausing};
 use crate::process::{Killed, Mail};
 use crate::resp::write;
@@ -18,44 +19,10 @@ use crate::worker::Worker;
 /// Reads a worker's letters until the process ends.
 pub async fn run(worker: Rc<Worker>, mut letters: UnboundedReceiver<Mail>) {
     while let Some(letter) = letters.recv().await {
-        // A sender that has gone needs no answer.
-        match letter {
-            Mail::Adopt(accepted) => worker.adopt(accepted),
-            Mail::List(selection, reply) => {
-                let _ = reply.send(worker.lines(&selection));
-            }
-            Mail::Kill(kill, asker, reply) => {
-                let _ = reply.send(worker.kill(&kill, asker));
-            }
-            Mail::Pause(pausing, begins, reply) => {
-                worker.pause_clients(pausing, begins.into());
-                let _ = reply.send(());
-            }
-            Mail::Writes(reply) => {
-                let _ = reply.send(worker.has_writes_on_their_way());
-            }
-            Mail::Monitor(feed, reply) => {
-                worker.add_monitor(feed);
-                let _ = reply.send(());
-            }
-            Mail::Unmonitor(feed, reply) => {
-                worker.remove_monitor(&feed);
-                let _ = reply.send(());
-            }
-            Mail::Unblock(id, release, reply) => {
-                let worker = worker.clone();
-                tokio::task::spawn_local(async move {
-                    let _ = reply.send(worker.unblock(id, release).await);
-                });
-            }
-            Mail::Unmatched(reply) => {
-                let _ = reply.send(worker.unmatched.seen());
-            }
-            Mail::Observed(namespace, reply) => {
-                let _ = reply.send(worker.observed.examples(namespace));
-            }
-            Mail::Drain => worker.drain(),
-        }
+        // Who asked gets no answer from this worker if that panics.
+        worker.contained("a letter from another worker", || {
+            worker.answer_letter(letter)
+        });
     }
 }
 
@@ -63,7 +30,8 @@ pub async fn run(worker: Rc<Worker>, mut letters: UnboundedReceiver<Mail>) {
 pub fn answer_list(worker: &Rc<Worker>, client: &Rc<Client>, selection: Selection, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     let protocol = client.protocol.get();
-    tokio::task::spawn_local(async move {
+    let (host, asker) = (worker.clone(), client.clone());
+    let answering = async move {
         let selection = Arc::new(selection);
         let lines = worker
             .process
@@ -72,13 +40,15 @@ pub fn answer_list(worker: &Rc<Worker>, client: &Rc<Client>, selection: Selectio
         let mut out = Vec::new();
         selection.reply(lines.concat(), protocol, &mut out);
         client.reply(&worker, seq, if mute { &[] } else { &out });
-    });
+    };
+    host.spawn_for(&asker, "CLIENT LIST", answering);
 }
 
 /// Answers `CLIENT KILL` when every worker has closed its share. The asking client comes last, after its reply.
 pub fn answer_kill(worker: &Rc<Worker>, client: &Rc<Client>, kill: Kill, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
-    tokio::task::spawn_local(async move {
+    let (host, asker) = (worker.clone(), client.clone());
+    let answering = async move {
         let kill = Arc::new(kill);
         let killed = worker
             .process
@@ -90,21 +60,24 @@ pub fn answer_kill(worker: &Rc<Worker>, client: &Rc<Client>, kill: Kill, mute: b
         if killed.iter().any(|killed| killed.asker) {
             client.finish(&worker);
         }
-    });
+    };
+    host.spawn_for(&asker, "CLIENT KILL", answering);
 }
 
 /// Answers `CLIENT PAUSE` and `UNPAUSE` when every worker does as it says and no write is on its way any more.
 pub fn answer_pause(worker: &Rc<Worker>, client: &Rc<Client>, pausing: Pausing, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     let begins = Instant::now();
-    tokio::task::spawn_local(async move {
+    let (host, asker) = (worker.clone(), client.clone());
+    let answering = async move {
         worker
             .process
             .ask_all(|reply| Mail::Pause(pausing, begins, reply))
             .await;
         pause::settle(&worker, begins).await;
         client.reply(&worker, seq, if mute { &[] } else { b"+OK\r\n" });
-    });
+    };
+    host.spawn_for(&asker, "CLIENT PAUSE", answering);
 }
 
 /// Answers `CLIENT UNBLOCK` when every worker has looked for the client.
@@ -117,7 +90,8 @@ pub fn answer_unblock(worker: &Rc<Worker>, client: &Rc<Client>, unblock: Unblock
     } else {
         Release::Timeout
     };
-    tokio::task::spawn_local(async move {
+    let (host, asker) = (worker.clone(), client.clone());
+    let answering = async move {
         let released = worker
             .process
             .ask_all(|reply| Mail::Unblock(id, release, reply))
@@ -125,10 +99,54 @@ pub fn answer_unblock(worker: &Rc<Worker>, client: &Rc<Client>, unblock: Unblock
         let mut out = Vec::new();
         write::integer(&mut out, i64::from(released.contains(&true)));
         client.reply(&worker, seq, if mute { &[] } else { &out });
-    });
+    };
+    host.spawn_for(&asker, "CLIENT UNBLOCK", answering);
 }
 
 impl Worker {
+    fn answer_letter(self: &Rc<Self>, letter: Mail) {
+        sabotage("mail.letter");
+        // A sender that has gone needs no answer.
+        match letter {
+            Mail::Adopt(accepted) => self.adopt(accepted),
+            Mail::List(selection, reply) => {
+                let _ = reply.send(self.lines(&selection));
+            }
+            Mail::Kill(kill, asker, reply) => {
+                let _ = reply.send(self.kill(&kill, asker));
+            }
+            Mail::Pause(pausing, begins, reply) => {
+                self.pause_clients(pausing, begins.into());
+                let _ = reply.send(());
+            }
+            Mail::Writes(reply) => {
+                let _ = reply.send(self.has_writes_on_their_way());
+            }
+            Mail::Monitor(feed, reply) => {
+                self.add_monitor(feed);
+                let _ = reply.send(());
+            }
+            Mail::Unmonitor(feed, reply) => {
+                self.remove_monitor(&feed);
+                let _ = reply.send(());
+            }
+            Mail::Unblock(id, release, reply) => {
+                let worker = self.clone();
+                let unblocking = async move {
+                    let _ = reply.send(worker.unblock(id, release).await);
+                };
+                self.spawn("an unblocking", unblocking, |_| {});
+            }
+            Mail::Unmatched(reply) => {
+                let _ = reply.send(self.unmatched.seen());
+            }
+            Mail::Observed(namespace, reply) => {
+                let _ = reply.send(self.observed.examples(namespace));
+            }
+            Mail::Drain => self.drain(),
+        }
+    }
+
     /// Takes over a connection that was accepted and counted.
     pub fn adopt(self: &Rc<Self>, accepted: Accepted) {
         let listener = accepted.listener;

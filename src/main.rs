@@ -14,7 +14,7 @@ use slotmux::cli::{
 use slotmux::config::{self, Flags, Loaded, Log, Settings, Sources};
 use slotmux::demo::{self, DemoOptions};
 use slotmux::explain::offline::explain_offline;
-use slotmux::{logging, proxy, signals};
+use slotmux::{contain, logging, proxy, signals};
 use tokio_util::sync::CancellationToken;
 
 /// Gives memory back to the system when a burst is over, and fits ten thousand small clients more tightly than glibc.
@@ -47,6 +47,7 @@ fn run(args: &RunArgs) -> ExitCode {
     let config = loaded.config;
     let settings = Settings::new(&config, &loaded.origins);
     logging::start(&config.log);
+    contain::log_panics();
     for warning in loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -123,7 +123,7 @@ async fn wait_for_end(worker: Rc<Worker>) {
         // Whether in time or not, what is looked at next is the end as it is now.
         let _ = tokio::time::timeout_at(ends, pause.changed.notified()).await;
         if pause.ends.get().is_some_and(|ends| ends <= Instant::now()) {
-            worker.end_pause();
+            worker.contained("the end of a pause", || worker.end_pause());
         }
     }
     pause.has_task.set(false);

@@ -25,6 +25,9 @@ use crate::transport::Accepted;
 use crate::unmatched::Seen;
 use crate::upstream::blocked::Release;
 
+/// Seconds without a failed accept after which the next one is told again.
+const QUIET_ACCEPTS: u64 = 60;
+
 /// A letter to a worker.
 #[derive(Debug)]
 pub enum Mail {
@@ -97,6 +100,8 @@ pub struct Process {
     clients: Vec<AtomicUsize>,
     connected: AtomicUsize,
     next_client_id: AtomicU64,
+    /// The second after the start in which an accept failed last, and one more.
+    accept_failed: AtomicU64,
     started: Instant,
 }
 
@@ -134,6 +139,7 @@ impl Process {
             totals: SinceReset::default(),
             connected: AtomicUsize::new(0),
             next_client_id: AtomicU64::new(1),
+            accept_failed: AtomicU64::new(0),
             started: Instant::now(),
             config,
         };
@@ -153,6 +159,13 @@ impl Process {
     /// Sets how many clients may be connected; returns how many it were. Who is connected stays.
     pub fn set_max_clients(&self, most: usize) -> usize {
         self.max_clients.swap(most, Ordering::Relaxed)
+    }
+
+    /// Notes that an accept has failed. Whether that is news: none of any worker's has failed for a while.
+    pub fn accept_fails_anew(&self) -> bool {
+        let now = self.started.elapsed().as_secs() + 1;
+        let last = self.accept_failed.swap(now, Ordering::Relaxed);
+        last == 0 || now.saturating_sub(last) > QUIET_ACCEPTS
     }
 
     /// Counts a new client of `worker`; false if there is no room for it.

@@ -239,7 +239,7 @@ async fn work(
     tokio::task::spawn_local(async move {
         while topology.changed().await.is_ok() {
             let newest = topology.borrow_and_update().clone();
-            follower.apply(newest);
+            follower.contained("a change of the topology", || follower.apply(newest));
         }
     });
     let accepting: Vec<_> = bound

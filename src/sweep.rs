@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::client::{Client, Phase};
 use crate::clock::{Tick, ticks};
+use crate::contain::sabotage;
 use crate::transport::Hangup;
+use crate::upstream::connect::fail;
 use crate::upstream::health::check_health;
 use crate::upstream::lost::check_deadlines;
 use crate::worker::Worker;
@@ -27,31 +29,57 @@ pub async fn run(worker: Rc<Worker>) {
         // Clients first: one that is let go on below has not had its turn yet and would look idle.
         round = round.wrapping_add(1);
         if round.is_multiple_of(CLIENTS_EVERY) {
-            for client in worker.all_clients() {
-                worker.look_after(&client, now);
-            }
-            worker.retire_unneeded_lanes();
-            worker.wake_waiting_for_dedicated();
-            worker.buffers.trim();
-            worker.held.trim();
+            worker.sweep_clients(now);
         }
-        worker.check_upstream(now);
-        worker.end_vain_waits(now);
-        let mut in_flight = 0;
-        for lane in worker.lanes() {
-            check_deadlines(&worker, &lane, now);
-            check_health(&worker, &lane, now);
-            in_flight += lane.in_flight();
-        }
-        worker.hub.sweep(&worker, now);
-        worker.stats.in_flight.set(in_flight as u64);
-        worker.memory.show(&worker.stats.client_buffer_bytes);
-        worker.close_lingering(now);
-        while worker.memory.is_over() && worker.shed_largest() {}
+        worker.contained("the sweep", || {
+            worker.check_upstream(now);
+            worker.end_vain_waits(now);
+        });
+        worker.sweep_lanes(now);
+        worker.contained("the sweep", || {
+            worker.hub.sweep(&worker, now);
+            worker.memory.show(&worker.stats.client_buffer_bytes);
+            worker.close_lingering(now);
+            while worker.memory.is_over() && worker.shed_largest() {}
+        });
     }
 }
 
 impl Worker {
+    fn sweep_clients(self: &Rc<Self>, now: Tick) {
+        for client in self.all_clients() {
+            // Else it would keep the sweep from those behind it for ever.
+            if self
+                .contained("the sweep", || self.look_after(&client, now))
+                .is_none()
+            {
+                client.close(self);
+            }
+        }
+        self.contained("the sweep", || {
+            self.retire_unneeded_lanes();
+            self.wake_waiting_for_dedicated();
+            self.buffers.trim();
+            self.held.trim();
+        });
+    }
+
+    fn sweep_lanes(self: &Rc<Self>, now: Tick) {
+        let mut in_flight = 0;
+        for lane in self.lanes() {
+            let swept = self.contained("the sweep", || {
+                sabotage("sweep.lane");
+                check_deadlines(self, &lane, now);
+                check_health(self, &lane, now);
+            });
+            if swept.is_none() {
+                self.contained("the sweep", || fail(self, &lane));
+            }
+            in_flight += lane.in_flight();
+        }
+        self.stats.in_flight.set(in_flight as u64);
+    }
+
     /// Remembers a client that was sent everything, to close it if it doesn't close itself.
     pub fn linger(&self, client: &Rc<Client>) {
         self.lingering
@@ -75,6 +103,7 @@ impl Worker {
     }
 
     fn look_after(&self, client: &Rc<Client>, now: Tick) {
+        sabotage("sweep.client");
         client.check_output(self);
         client.check_stall(self);
         let idle = self.config.listeners[usize::from(client.listener)].idle_timeout;

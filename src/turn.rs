@@ -9,6 +9,8 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use crate::client::Client;
+use crate::contain::sabotage;
+use crate::upstream::connect::fail;
 use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
@@ -57,19 +59,51 @@ impl Turn {
     fn end(&self, worker: &Rc<Worker>) {
         self.is_armed.set(false);
         // Before anything is written: what nobody waits for need not leave.
-        for lane in self.hung_up.take() {
-            worker.hang_up(&lane);
-        }
+        each(
+            worker,
+            self.hung_up.take().into_iter(),
+            |lane| worker.hang_up(lane),
+            |lane| fail(worker, lane),
+        );
         let mut lanes = self.lanes.take();
-        for lane in lanes.drain(..) {
-            lane.flush(worker);
-        }
+        each(
+            worker,
+            lanes.drain(..),
+            |lane| lane.flush(worker),
+            |lane| fail(worker, lane),
+        );
         self.lanes.replace(lanes);
         let mut clients = self.clients.take();
-        for client in clients.drain(..) {
-            client.flush(worker);
-        }
+        each(
+            worker,
+            clients.drain(..),
+            |client| client.flush(worker),
+            |client| client.close(worker),
+        );
         self.clients.replace(clients);
+    }
+}
+
+/// Does `f` with each of them. A panic costs the one that it came with, on which `fail` is done; the others are not to be
+/// forgotten for it.
+fn each<T>(
+    worker: &Rc<Worker>,
+    mut all: impl Iterator<Item = T>,
+    f: impl Fn(&T),
+    fail: impl Fn(&T),
+) {
+    let mut at = None;
+    while worker
+        .contained("the end of a turn", || {
+            for one in all.by_ref() {
+                let one = at.insert(one);
+                sabotage("turn.end");
+                f(one);
+            }
+        })
+        .is_none()
+    {
+        worker.contained("the end of a turn", || at.as_ref().map(&fail));
     }
 }
 

@@ -17,6 +17,7 @@ use crate::cluster::addr::{Addr, AddressMap};
 use crate::cluster::refresh::RefreshHandle;
 use crate::cluster::topology::{Kind, Topology};
 use crate::config::{ClientLimits, Config, Listener, Personality, Unknown};
+use crate::contain::NOBODY;
 use crate::metrics::WorkerStats;
 use crate::monitor::Monitors;
 use crate::observed::Observed;
@@ -124,6 +125,8 @@ pub struct Worker {
     pub held: HeldPool,
     /// Bytes that clients hold.
     pub memory: Memory,
+    /// Whose command is in nobody's queue just now, by the client's id.
+    pub in_hand: Cell<u64>,
     /// `timeouts.command` in ticks.
     pub command_timeout: u32,
     /// `timeouts.response` in ticks.
@@ -178,6 +181,7 @@ impl Worker {
             buffers: Buffers::default(),
             held: HeldPool::default(),
             memory: Memory::new(process.memory_limit / config.server.workers),
+            in_hand: Cell::new(NOBODY),
             command_timeout: ticks(cluster.timeouts.command),
             response_timeout: ticks(cluster.timeouts.response),
             dedicated_idle: ticks(cluster.connections.dedicated_idle),

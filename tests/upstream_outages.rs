@@ -241,6 +241,53 @@ fn a_node_that_stays_silent_is_given_up_and_used_again_when_it_wakes() {
     neighbour.finish();
 }
 
+#[test]
+fn commands_for_a_node_that_stays_away_fail_at_once() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "4s");
+        config.set("cluster.connections.backoff", "10ms..100ms");
+    });
+    let neighbour = Neighbour::start_on(proxy.port(), |name, i| key_of(2, name, i), "near");
+    let mut client = proxy.client();
+    let (away, near) = (key_of(0, "away", 0), key_of(2, "near-too", 0));
+    assert_eq!(client.call(&["SET", &away, "1"]), Value::ok());
+    assert_eq!(client.call(&["SET", &near, "2"]), Value::ok());
+    cluster.kill(0);
+    let is_refused = |reply: &Value| {
+        let text = reply.error();
+        text.contains("is unreachable") && text.ends_with("was not executed")
+    };
+    poll_until(PATIENCE, "the node to be given up", || {
+        let reply = client.call(&["GET", &away]);
+        is_refused(&reply) && proxy.metric("slotmux_upstream_connect_failures_total") > Some(3.0)
+    });
+    // By whatever connection they would go. If each of them waited for its deadline, the last would come too late.
+    let large = "l".repeat(100_000);
+    let one_of_each = [
+        vec!["SET", &away, "3"],
+        vec!["SET", &away, &large],
+        vec!["BLPOP", &away, "0"],
+        vec!["MGET", &near, &away],
+    ];
+    let commands = vec![one_of_each; 5].concat();
+    for mut client in [proxy.client(), proxy.client_resp3()] {
+        for (i, reply) in client.pipeline(&commands).iter().enumerate() {
+            assert!(is_refused(reply), "{}: {reply:?}", commands[i][0]);
+        }
+        // An element whose node is away is never nil, and the others are served as ever.
+        assert_eq!(client.call(&["GET", &near]), Value::bulk("2"));
+    }
+    neighbour.goes_on();
+    cluster.restart(0).expect("back");
+    poll_until(PATIENCE, "the node to be used again", || {
+        client.call(&["SET", &away, &large]) == Value::ok()
+    });
+    neighbour.goes_on();
+    neighbour.finish();
+}
+
 /// Whether an error is one that clients may see while a primary is replaced.
 fn is_clear(text: &str) -> bool {
     text == UNKNOWN

@@ -139,6 +139,11 @@ impl Blocked {
         self.sent.get().elapsed()
     }
 
+    /// Whether its time has been over for longer than `patience`.
+    pub fn is_late_by(&self, patience: Duration) -> bool {
+        self.until.is_some_and(|until| until.elapsed() > patience)
+    }
+
     /// How it waits, and how much of its time is left; `None` if it has no end that is known.
     pub fn left(&self) -> Option<(Wait, Duration)> {
         let until = self.until?;

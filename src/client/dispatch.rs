@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::answer::{Host, Outcome, Subject, answer};
 use crate::command::{self, Answer, Command, CommandRef, Route, Unresolved};
+use crate::contain::sabotage;
 use crate::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
 use crate::monitor;
 use crate::operator;
@@ -43,6 +44,7 @@ const EXEC_BEFORE_LOGIN: &str =
 
 /// Takes one request of `client`.
 pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> Taken {
+    sabotage("dispatch");
     if client.waiting_retries.get() > 0 {
         // Something of this client waits for another try; what is sent now could overtake it.
         client.pause_for(Pause::InFlight(0));

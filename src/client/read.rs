@@ -43,20 +43,17 @@ impl Future for ClientTask {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let task = self.get_mut();
         task.client.waker.get_or_init(|| cx.waker().clone());
-        task.poll_io(cx)
+        // One that panicked is over; it leaves as any other.
+        let worker = task.worker.clone();
+        worker
+            .contained("a client's task", || task.poll_io(cx))
+            .unwrap_or(Poll::Ready(()))
     }
 }
 
 impl Drop for ClientTask {
-    /// The one place where a client leaves, also when its task panics: that costs this client and nobody else.
+    /// The one place where a client leaves, also when its task has panicked: that costs this client and nobody else.
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.worker.stats.panics.inc();
-            tracing::error!(
-                client = self.client.id,
-                "panic in a client's task: the client is closed"
-            );
-        }
         self.client.pending_input.set(0);
         self.client.close(&self.worker);
         self.client.end_watch(&self.worker);

@@ -142,7 +142,8 @@ pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, mute: bool) {
     let number = worker.monitors.next.get().wrapping_add(1).max(1);
     worker.monitors.next.set(number);
     client.set_monitor(number);
-    tokio::task::spawn_local(async move {
+    let (host, asker) = (worker.clone(), client.clone());
+    let answering = async move {
         let (sender, lines) = mpsc::channel(LINES);
         let feed = Arc::new(Feed {
             lines: sender,
@@ -158,7 +159,8 @@ pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, mute: bool) {
             .ask_all(|reply| Mail::Unmonitor(feed.clone(), reply))
             .await;
         drop(seat);
-    });
+    };
+    host.spawn_for(&asker, "MONITOR", answering);
 }
 
 /// Hands lines to the client for as long as it monitors.

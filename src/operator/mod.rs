@@ -106,19 +106,22 @@ fn explained(worker: &Worker, client: &Client, request: &Request) -> Tree {
 /// Answers `SLOTMUX TTL STATS namespace` with the examples of all workers.
 fn answer_ttl_stats(worker: &Rc<Worker>, client: &Rc<Client>, id: NamespaceId, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
-    tokio::task::spawn_local(async move {
+    let (host, asker) = (worker.clone(), client.clone());
+    let answering = async move {
         let process = &worker.process;
         let told = process.ask_all(|reply| Mail::Observed(id, reply)).await;
         let examples = observed::merged(told);
         let tree = ttl_stats::one(process, id, &examples, unix_milliseconds());
         reply(&worker, &client, seq, &tree, mute);
-    });
+    };
+    host.spawn_for(&asker, "SLOTMUX TTL STATS", answering);
 }
 
 /// Answers `SLOTMUX UNMATCHED` with the sketches of all workers.
 fn answer_unmatched(worker: &Rc<Worker>, client: &Rc<Client>, count: usize, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
-    tokio::task::spawn_local(async move {
+    let (host, asker) = (worker.clone(), client.clone());
+    let answering = async move {
         let process = &worker.process;
         let mut seen = unmatched::merged(process.ask_all(Mail::Unmatched).await);
         seen.truncate(count);
@@ -142,7 +145,8 @@ fn answer_unmatched(worker: &Rc<Worker>, client: &Rc<Client>, count: usize, mute
             ),
         ]);
         reply(&worker, &client, seq, &tree, mute);
-    });
+    };
+    host.spawn_for(&asker, "SLOTMUX UNMATCHED", answering);
 }
 
 fn reply(worker: &Rc<Worker>, client: &Rc<Client>, seq: u32, tree: &Tree, mute: bool) {

@@ -11,11 +11,12 @@ use tokio::time::sleep;
 
 use crate::clock::Tick;
 use crate::cluster::addr::Addr;
+use crate::contain::sabotage;
 use crate::resp::reply::ReplyScanner;
 use crate::resp::{Protocol, write};
 use crate::transport::Transport;
 use crate::upstream::NodeId;
-use crate::upstream::connect::{dial, jittered};
+use crate::upstream::connect::{dial, jittered, wait_for_turn};
 use crate::upstream::read::End;
 use crate::worker::Worker;
 
@@ -187,6 +188,7 @@ impl Feed {
 
     /// Takes one frame.
     fn take(&self, worker: &Rc<Worker>, frame: &[u8]) -> Result<(), End> {
+        sabotage("feed.take");
         match read(frame) {
             Frame::Message {
                 kind,
@@ -246,10 +248,6 @@ impl Feed {
 
 /// Runs a feed until it is retired.
 pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
-    let _guard = Guard {
-        worker: worker.clone(),
-        feed: feed.clone(),
-    };
     std::future::poll_fn(|cx| {
         feed.waker.get_or_init(|| cx.waker().clone());
         Poll::Ready(())
@@ -258,7 +256,10 @@ pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
     let (shortest, longest) = worker.config.cluster.connections.backoff;
     let mut pause = shortest;
     while !feed.is_retired.get() {
-        match dial(&worker, &feed.addr, Protocol::Resp3).await {
+        wait_for_turn(&worker, feed.node).await;
+        let dialled = dial(&worker, &feed.addr, Protocol::Resp3).await;
+        worker.tried_to_connect(feed.node, dialled.is_ok());
+        match dialled {
             Ok(transport) => {
                 pause = shortest;
                 feed.set_up(&worker);
@@ -280,23 +281,13 @@ pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
         sleep(jittered(pause)).await;
         pause = (pause * 2).min(longest);
     }
+    end(&worker, &feed);
 }
 
-/// Notices the end of a feed's task, also by a panic: another feed then takes its place.
-struct Guard {
-    worker: Rc<Worker>,
-    feed: Rc<Feed>,
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.worker.stats.panics.inc();
-            tracing::error!(node = %self.feed.addr, "panic in the task of a subscription connection: it is replaced");
-        }
-        self.feed.set_down(&self.worker);
-        self.worker.hub.forget(&self.feed);
-    }
+/// The task of a feed is over, maybe by a panic: another feed then takes its place.
+pub fn end(worker: &Rc<Worker>, feed: &Rc<Feed>) {
+    feed.set_down(worker);
+    worker.hub.forget(feed);
 }
 
 /// One connection of a feed.

@@ -128,7 +128,14 @@ fn home(worker: &Worker, kind: Kind, name: &[u8], now: Option<NodeId>) -> Option
 fn open(worker: &Rc<Worker>, node: NodeId) -> Rc<Feed> {
     let feed = Feed::new(node, worker.address_of(node), worker.clock.now());
     let feed = Rc::new(feed);
-    tokio::task::spawn_local(feed::run(worker.clone(), feed.clone()));
+    let (task, failed) = (feed::run(worker.clone(), feed.clone()), feed.clone());
+    worker.spawn(
+        "the task of a subscription connection",
+        task,
+        move |worker| {
+            feed::end(worker, &failed);
+        },
+    );
     feed
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::client::Client;
-use crate::client::blocking::timed_out;
+use crate::client::blocking::{Blocked, timed_out};
 use crate::client::request::Request;
 use crate::clock::Tick;
 use crate::resp::{Limits, Scan, number, scan_request, write};
@@ -20,9 +20,10 @@ use crate::worker::Worker;
 use super::block::Block;
 use super::deliver::{deliver_error, deliver_piece};
 use super::inflight::{InFlight, Kind};
-use super::lane::{Lane, Link, Unanswered};
+use super::lane::{Lane, Link};
 use super::lost::{UNKNOWN_FATE, unreachable};
 use super::redirected::take_over;
+use super::unanswered::Unanswered;
 
 /// Which a connection is among a node's clients.
 const CLIENT_ID: &[u8] = b"*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n";
@@ -133,18 +134,24 @@ impl Lane {
     pub(super) fn is_blocked(&self) -> bool {
         let entries = self.entries().borrow();
         !self.is_pinged()
-            && !self.is_mid_reply()
+            && !self.is_reply_begun()
             && entries.front().is_some_and(|entry| {
                 entry.is_blocking() && self.ring().borrow().front_is_written(entry.len as usize)
             })
     }
 }
 
-/// Gives a lane up whose client is blocked at a node that is no primary any more and does not say so: it has died
-/// without a word, or nothing reaches it.
-pub(super) fn check_deposed(worker: &Rc<Worker>, lane: &Lane, now: Tick) {
+/// Gives a lane up whose client is blocked at a node that has died without a word, or that nothing reaches: the client's
+/// own time is over and the node does not say so, or it is no primary any more and does not say that.
+pub(super) fn check_blocked(worker: &Rc<Worker>, lane: &Lane, now: Tick) {
     let entries = lane.entries().borrow();
     let Some(entry) = entries.front() else { return };
+    let patience = worker.config.cluster.timeouts.response;
+    let is_late = |blocked: &Blocked| blocked.is_late_by(patience);
+    if entry.client.with_blocked(is_late) == Some(true) {
+        tracing::warn!(node = %lane.addr, "node does not end a wait whose time is over, connection given up");
+        return lane.give_up();
+    }
     let is_deposed = worker.is_deposed(lane, entry);
     let since = is_deposed.then(|| lane.deposed.get().unwrap_or(now));
     lane.deposed.set(since);

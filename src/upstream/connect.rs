@@ -15,8 +15,9 @@ use crate::resp::{Protocol, write};
 use crate::transport::Transport;
 use crate::worker::Worker;
 
+use super::NodeId;
 use super::lane::{Class, Lane, Link};
-use super::lost::{after_failure, after_loss};
+use super::lost::{after_failure, after_loss, fail_all};
 use super::read::{End, Replies};
 
 /// A handshake reply longer than this is none.
@@ -41,10 +42,6 @@ pub enum ConnectError {
 
 /// Runs a lane until it is retired.
 pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
-    let _guard = LaneGuard {
-        worker: worker.clone(),
-        lane: lane.clone(),
-    };
     std::future::poll_fn(|cx| {
         lane.set_waker(cx.waker());
         std::task::Poll::Ready(())
@@ -53,7 +50,10 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
     let (shortest, longest) = worker.config.cluster.connections.backoff;
     let mut pause = shortest;
     while lane.link() != Link::Retired {
-        match connect(&worker, &lane).await {
+        wait_for_turn(&worker, lane.node).await;
+        let connected = connect(&worker, &lane).await;
+        worker.tried_to_connect(lane.node, connected.is_ok());
+        match connected {
             Ok(transport) => {
                 if lane.link() == Link::Retired {
                     break;
@@ -85,6 +85,14 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
         }
         sleep(jittered(pause)).await;
         pause = (pause * 2).min(longest);
+    }
+}
+
+/// Waits until a node may be connected to. Those who wait for the same do not come back in step.
+pub async fn wait_for_turn(worker: &Worker, node: NodeId) {
+    while let Err(milliseconds) = worker.may_connect(node) {
+        let least = Duration::from_millis(milliseconds.into());
+        sleep(least.mul_f64(1.0 + fastrand::f64())).await;
     }
 }
 
@@ -289,22 +297,12 @@ async fn read_replies(stream: &mut TcpStream, count: usize) -> Result<Vec<u8>, C
     Err(ConnectError::Refused("the reply does not end".to_owned()))
 }
 
-/// Notices a panic in a lane's task: its commands get their errors, the lane is replaced.
-struct LaneGuard {
-    worker: Rc<Worker>,
-    lane: Rc<Lane>,
-}
-
-impl Drop for LaneGuard {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.worker.stats.panics.inc();
-            tracing::error!(node = %self.lane.addr, "panic in a lane's task: its commands fail, the lane is replaced");
-            self.lane.set_down(&self.worker);
-            super::lost::fail_all(&self.worker, &self.lane);
-            self.worker.discard(&self.lane);
-        }
-    }
+/// After a panic in a lane's task, or one for which it was to blame: its commands get their errors, the lane is replaced.
+pub fn fail(worker: &Rc<Worker>, lane: &Rc<Lane>) {
+    tracing::error!(node = %lane.addr, in_flight = lane.in_flight(), "the commands on the lane fail, it is replaced");
+    lane.set_down(worker);
+    fail_all(worker, lane);
+    worker.discard(lane);
 }
 
 #[cfg(test)]

@@ -51,6 +51,11 @@ impl Lane {
         self.pinged.get()
     }
 
+    /// Bytes of it at the front of the ring.
+    pub(super) fn ping_len(&self) -> usize {
+        if self.is_pinged() { PING.len() } else { 0 }
+    }
+
     /// Takes the reply to the PING. An error is a sign of life too; anything else was not meant for it, and what
     /// follows would be taken for a client's.
     pub(super) fn take_pong(&self, reply: &[u8]) -> Result<(), End> {

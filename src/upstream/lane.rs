@@ -10,6 +10,7 @@ use std::task::Waker;
 use crate::client::{Client, Pause};
 use crate::clock::Tick;
 use crate::cluster::addr::Addr;
+use crate::contain::sabotage;
 use crate::resp::Protocol;
 use crate::scripts::Sent;
 use crate::transport::Transport;
@@ -19,9 +20,6 @@ use super::NodeId;
 use super::inflight::{InFlight, Kind};
 use super::ring::Ring;
 use super::tracked::Tracked;
-
-/// Sent ahead of a command that follows an ASK; it covers just that command.
-const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
 /// Bytes written to a node before others get their turn.
 const WRITE_PER_TURN: usize = 1024 * 1024;
@@ -89,6 +87,8 @@ pub struct Lane {
     run: Cell<Option<u64>>,
     /// Whether the front of the oldest command's reply was passed on already.
     mid_reply: Cell<bool>,
+    /// Whether a part of the oldest command's reply has come.
+    reply_begun: Cell<bool>,
     /// Whether it is not read because its client does not take what it has.
     held_back: Cell<bool>,
     /// When a dedicated lane was last used.
@@ -126,6 +126,7 @@ impl Lane {
             tracked: Tracked::default(),
             run: Cell::new(None),
             mid_reply: Cell::new(false),
+            reply_begun: Cell::new(false),
             held_back: Cell::new(false),
             last_used: Cell::new(now),
             pinged: Cell::new(false),
@@ -161,7 +162,11 @@ impl Lane {
     pub fn is_given_up(&self, worker: &Worker) -> bool {
         match self.link.get() {
             Link::Up => false,
-            Link::Down(since) => since.is_over(worker.command_timeout, worker.clock.now()),
+            Link::Down(since) => {
+                since.is_over(worker.command_timeout, worker.clock.now())
+                    // One that is new need not find that out again.
+                    || worker.is_gone(self.node)
+            }
             Link::Retired => true,
         }
     }
@@ -182,6 +187,7 @@ impl Lane {
     pub fn send(self: &Rc<Self>, worker: &Worker, entry: InFlight, request: &[u8]) {
         debug_assert_eq!(entry.len as usize, request.len());
         self.ring.borrow_mut().push(request);
+        sabotage("lane.send");
         self.enqueue(worker, entry);
     }
 
@@ -345,6 +351,14 @@ impl Lane {
         }
     }
 
+    pub(super) fn is_reply_begun(&self) -> bool {
+        self.reply_begun.get()
+    }
+
+    pub(super) fn set_reply_begun(&self, begun: bool) {
+        self.reply_begun.set(begun);
+    }
+
     pub(super) fn set_mid_reply(&self, mid_reply: bool) {
         self.mid_reply.set(mid_reply);
     }
@@ -372,8 +386,19 @@ impl Lane {
         self.last_heard.set(now);
     }
 
+    /// Whether every unanswered byte belongs to an entry.
+    pub fn is_consistent(&self) -> bool {
+        let entries: usize = self
+            .entries()
+            .borrow()
+            .iter()
+            .map(|entry| entry.len as usize)
+            .sum();
+        self.ring.borrow().len() == entries + self.ping_len()
+    }
+
     /// Makes the lane's task end this connection and settle what is in flight on it.
-    pub(super) fn give_up(&self) {
+    pub fn give_up(&self) {
         self.given_up.set(true);
         self.wake();
     }
@@ -388,6 +413,7 @@ impl Lane {
         self.write_blocked.set(false);
         self.given_up.set(false);
         self.mid_reply.set(false);
+        self.reply_begun.set(false);
         self.run.set(None);
         self.scripts.borrow_mut().clear();
         self.last_heard.set(worker.clock.now());
@@ -408,70 +434,4 @@ impl Lane {
             self.link.set(Link::Down(worker.clock.now()));
         }
     }
-
-    /// Puts a command back that was taken out, behind its `ASKING` if it had one.
-    pub(super) fn put_back(self: &Rc<Self>, worker: &Worker, taken: Unanswered) {
-        self.begin_block(worker, &taken.entry);
-        self.send_scripts_ahead(worker, &taken.entry, &taken.request);
-        if taken.asking {
-            self.send_asking(worker, &taken.entry);
-        }
-        self.send_owned(worker, taken.entry, taken.request);
-    }
-
-    /// Sends `ASKING` for `entry`, which has to follow at once.
-    pub fn send_asking(self: &Rc<Self>, worker: &Worker, entry: &InFlight) {
-        let asking = InFlight {
-            len: ASKING.len() as u32,
-            kind: Kind::Asking,
-            ..entry.clone()
-        };
-        self.send(worker, asking, ASKING);
-    }
-
-    /// Takes out everything that is not answered, oldest first, with what is known of its fate.
-    pub(super) fn take_all(&self, worker: &Worker) -> Vec<Unanswered> {
-        self.forget_ping();
-        self.forget_asked();
-        self.id.set(None);
-        let mut ring = self.ring.borrow_mut();
-        let entries = std::mem::take(&mut *self.in_flight.borrow_mut());
-        let mut unanswered = Vec::with_capacity(entries.len());
-        let mut asking = false;
-        for entry in entries {
-            let len = entry.len as usize;
-            let was_written = ring.front_is_written(entry.runs_at());
-            if entry.is_asking() {
-                asking = true;
-            } else {
-                entry.restart();
-                let request = ring.front(len).to_vec();
-                if entry.client.tracks() {
-                    entry.client.untrack(worker, &entry, &request);
-                }
-                unanswered.push(Unanswered {
-                    entry,
-                    request,
-                    was_written,
-                    asking,
-                });
-                asking = false;
-            }
-            ring.answer(len);
-        }
-        *ring = Ring::default();
-        unanswered
-    }
-}
-
-/// A command that a lane had to give up.
-pub struct Unanswered {
-    /// The command.
-    pub entry: InFlight,
-    /// Its bytes.
-    pub request: Vec<u8>,
-    /// Whether enough of it was handed to the kernel for it to have run.
-    pub was_written: bool,
-    /// Whether it followed an ASK: it belongs to this node, whatever the map says.
-    pub asking: bool,
 }

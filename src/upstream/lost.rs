@@ -7,14 +7,16 @@
 use std::rc::Rc;
 
 use crate::clock::Tick;
+use crate::contain::sabotage;
 use crate::worker::Worker;
 
-use super::blocked::check_deposed;
+use super::blocked::check_blocked;
 use super::deliver::deliver_error;
 use super::inflight::{InFlight, Kind};
-use super::lane::{Class, Lane, Link, Unanswered};
+use super::lane::{Class, Lane, Link};
 use super::overtaken;
 use super::read::End;
+use super::unanswered::Unanswered;
 
 /// The error for a write whose fate is unknown.
 pub(super) const UNKNOWN_FATE: &str =
@@ -29,59 +31,101 @@ const SILENCE: u32 = 500;
 
 /// Deals with everything that was in flight on a lane whose connection is gone.
 pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
-    let retry = &worker.config.cluster.retry;
-    let is_final = matches!(end, End::Silent) && !retry.on_timeout;
     let mut refusal = lane.refusal();
     let mut unanswered = lane.take_all(worker);
     settle_half(worker, lane, &mut unanswered);
     let repeatable = repeatable(&unanswered);
-    for (mut taken, repeatable) in unanswered.into_iter().zip(repeatable) {
-        if taken.entry.is_blocking() {
-            match refusal.take() {
-                Some(error) => worker.block_refused(lane, taken, &error),
-                None => worker.block_lost(lane, taken, matches!(end, End::Silent)),
-            }
-            continue;
-        }
-        let entry = &taken.entry;
-        if !entry.is_awaited() {
-            if taken.was_written {
-                // The command has run, or may have; what stood behind it may not.
-                worker.repair_expiry(taken.entry, &taken.request);
-            }
-            continue;
-        }
-        if entry.is_watched() && !(taken.was_written && entry.write) {
-            worker.answer_unwatched(entry);
-            continue;
-        }
-        let tries = u32::from(entry.tries);
-        let has_time = worker.has_time(entry);
-        if entry.is_repair() && has_time {
-            send_on(worker, lane, taken);
-            continue;
-        }
-        if taken.was_written
-            && (entry.is_watched() || is_final || !repeatable || tries >= retry.reads)
-        {
-            let is_timeout = is_final && !entry.write;
-            let error = if is_timeout { TIMEOUT } else { UNKNOWN_FATE };
-            deliver_error(worker, entry, error);
-            if !taken.entry.is_repair() {
-                worker.repair_expiry(taken.entry, &taken.request);
-            }
-        } else if !has_time || (!taken.was_written && entry.write && tries >= retry.unsent_writes) {
-            if !has_time {
-                worker.stats.timeouts.inc();
-            }
-            deliver_error(worker, entry, &unreachable(lane));
-        } else {
-            let more = u8::from(taken.was_written || entry.write);
-            taken.entry.count_tries(more);
-            send_on(worker, lane, taken);
+    let mut repeatable = repeatable.into_iter();
+    each(worker, unanswered, |taken| {
+        let loss = Loss {
+            end,
+            repeatable: repeatable.next().unwrap_or(false),
+            refusal: if taken.entry.is_blocking() {
+                refusal.take()
+            } else {
+                None
+            },
+        };
+        settle(worker, lane, taken, loss);
+    });
+    lane.wake_waiting(worker);
+}
+
+/// Deals with each of them. A panic costs the client whose command it came with.
+fn each(worker: &Rc<Worker>, unanswered: Vec<Unanswered>, mut f: impl FnMut(Unanswered)) {
+    for taken in unanswered {
+        let client = taken.entry.client.clone();
+        let done = worker.contained("a command whose connection was lost", || {
+            sabotage("lost.each");
+            f(taken);
+        });
+        if done.is_none() {
+            client.close(worker);
         }
     }
-    lane.wake_waiting(worker);
+}
+
+/// How a command lost its connection.
+struct Loss<'a> {
+    end: &'a End,
+    /// See [`repeatable`].
+    repeatable: bool,
+    /// What the node said to the command that blocks.
+    refusal: Option<Vec<u8>>,
+}
+
+/// Decides what becomes of one command whose connection is gone.
+fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Loss) {
+    let Loss {
+        end,
+        repeatable,
+        refusal,
+    } = loss;
+    let retry = &worker.config.cluster.retry;
+    let is_final = matches!(end, End::Silent) && !retry.on_timeout;
+    if taken.entry.is_blocking() {
+        match refusal {
+            Some(error) => worker.block_refused(lane, taken, &error),
+            None => worker.block_lost(lane, taken, matches!(end, End::Silent)),
+        }
+        return;
+    }
+    let entry = &taken.entry;
+    if !entry.is_awaited() {
+        if taken.was_written {
+            // The command has run, or may have; what stood behind it may not.
+            worker.repair_expiry(taken.entry, &taken.request);
+        }
+        return;
+    }
+    if entry.is_watched() && !(taken.was_written && entry.write) {
+        worker.answer_unwatched(entry);
+        return;
+    }
+    let tries = u32::from(entry.tries);
+    let has_time = worker.has_time(entry);
+    if entry.is_repair() && has_time {
+        send_on(worker, lane, taken);
+        return;
+    }
+    if taken.was_written && (entry.is_watched() || is_final || !repeatable || tries >= retry.reads)
+    {
+        let is_timeout = is_final && !entry.write;
+        let error = if is_timeout { TIMEOUT } else { UNKNOWN_FATE };
+        deliver_error(worker, entry, error);
+        if !taken.entry.is_repair() {
+            worker.repair_expiry(taken.entry, &taken.request);
+        }
+    } else if !has_time || (!taken.was_written && entry.write && tries >= retry.unsent_writes) {
+        if !has_time {
+            worker.stats.timeouts.inc();
+        }
+        deliver_error(worker, entry, &unreachable(lane));
+    } else {
+        let more = u8::from(taken.was_written || entry.write);
+        taken.entry.count_tries(more);
+        send_on(worker, lane, taken);
+    }
 }
 
 /// Deals with what waited for a connection that could not be made: a command that may block looks for its node anew.
@@ -89,11 +133,11 @@ pub fn after_failure(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     if !lane.entries().borrow().iter().any(InFlight::is_blocking) {
         return;
     }
-    for taken in lane.take_all(worker) {
+    each(worker, lane.take_all(worker), |taken| {
         if taken.entry.is_blocking() {
             worker.block_lost(lane, taken, false);
         }
-    }
+    });
 }
 
 /// Deals with the oldest command if the front of its reply was passed on already.
@@ -157,11 +201,11 @@ pub fn reroute(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     if lane.link() == Link::Up || lane.is_idle() {
         return;
     }
-    for taken in lane.take_all(worker) {
+    each(worker, lane.take_all(worker), |taken| {
         if taken.entry.is_awaited() {
             send_on(worker, lane, taken);
         }
-    }
+    });
     lane.wake_waiting(worker);
 }
 
@@ -194,7 +238,7 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         return;
     }
     if lane.is_blocked() {
-        return check_deposed(worker, lane, now);
+        return check_blocked(worker, lane, now);
     }
     if lane.link() == Link::Up {
         answer_overdue(worker, lane, now);
@@ -212,14 +256,14 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         return;
     }
     // Nothing of this was written: what is overdue is taken out, so that it does not run after its client was told.
-    for taken in lane.take_all(worker) {
+    each(worker, lane.take_all(worker), |taken| {
         if !worker.has_time(&taken.entry) {
             worker.stats.timeouts.inc();
             deliver_error(worker, &taken.entry, &unreachable(lane));
         } else if taken.entry.is_awaited() {
             lane.put_back(worker, taken);
         }
-    }
+    });
     lane.wake_waiting(worker);
 }
 
@@ -283,11 +327,11 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
 pub fn fail_all(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     let mut unanswered = lane.take_all(worker);
     settle_half(worker, lane, &mut unanswered);
-    for Unanswered { entry, .. } in unanswered {
+    each(worker, unanswered, |Unanswered { entry, .. }| {
         if entry.is_awaited() {
             deliver_error(worker, &entry, UNKNOWN_FATE);
         }
-    }
+    });
 }
 
 /// The error for a command that could not be given to its node.

@@ -12,11 +12,13 @@ use crate::resp::scan::Boundary;
 use crate::resp::{Limits, Protocol, Scan};
 use crate::worker::Worker;
 
+use bucket::Bucket;
 use inflight::InFlight;
 use lane::{Class, Lane, Link};
 
 pub mod block;
 pub mod blocked;
+pub mod bucket;
 pub mod connect;
 pub mod deliver;
 pub mod exec;
@@ -33,6 +35,7 @@ pub mod retry;
 pub mod ring;
 pub mod script_ahead;
 pub mod tracked;
+pub mod unanswered;
 
 /// The error for a command that needs a connection of its own where all of them are taken.
 pub const NO_LANE: &str = "ERR slotmux: no connection to the node was free for a command that needs one of its own, the \
@@ -53,6 +56,10 @@ struct Node {
     dedicated: usize,
     /// Clients that wait for a dedicated lane.
     waiting: VecDeque<Rc<Client>>,
+    /// How often it may be connected to.
+    connects: Bucket,
+    /// Since when every try to connect to it has failed.
+    gone: Option<Tick>,
 }
 
 impl Node {
@@ -78,7 +85,7 @@ impl NodeId {
 
 impl Nodes {
     /// The number of `addr`, which is entered if it is new.
-    fn id(&mut self, addr: Addr, lanes: usize) -> NodeId {
+    fn id(&mut self, addr: Addr, lanes: usize, now: Tick) -> NodeId {
         if let Some(&id) = self.by_addr.get(&addr) {
             return id;
         }
@@ -90,6 +97,8 @@ impl Nodes {
             free: [Vec::new(), Vec::new()],
             dedicated: 0,
             waiting: VecDeque::new(),
+            connects: Bucket::new(now),
+            gone: None,
         });
         id
     }
@@ -119,14 +128,41 @@ fn index(protocol: Protocol) -> usize {
 impl Worker {
     /// The number of the node at `addr`.
     pub fn node_at(&self, addr: Addr) -> NodeId {
-        self.nodes
-            .borrow_mut()
-            .id(addr, self.config.cluster.connections.shared)
+        self.nodes.borrow_mut().id(
+            addr,
+            self.config.cluster.connections.shared,
+            self.clock.now(),
+        )
     }
 
     /// The address of a node.
     pub fn address_of(&self, node: NodeId) -> Addr {
         self.nodes.borrow().node(node).addr.clone()
+    }
+
+    /// Whether `node` may be connected to now; or in how many milliseconds it may be.
+    pub fn may_connect(&self, node: NodeId) -> Result<(), u32> {
+        let now = self.clock.now();
+        self.nodes.borrow_mut().node_mut(node).connects.take(now)
+    }
+
+    /// A connection to `node` was made, or not.
+    pub fn tried_to_connect(&self, node: NodeId, has_worked: bool) {
+        let now = self.clock.now();
+        let mut nodes = self.nodes.borrow_mut();
+        let node = nodes.node_mut(node);
+        node.connects.tried(has_worked);
+        if has_worked {
+            node.gone = None;
+        } else {
+            node.gone.get_or_insert(now);
+        }
+    }
+
+    /// Whether nobody could connect to a node for longer than a command may take.
+    pub fn is_gone(&self, node: NodeId) -> bool {
+        let gone = self.nodes.borrow().node(node).gone;
+        gone.is_some_and(|since| since.is_over(self.command_timeout, self.clock.now()))
     }
 
     /// The lane to `node` that `client` shares with others; opened if it is not there.
@@ -303,7 +339,10 @@ impl Worker {
         let mut lanes = self.lanes.borrow_mut();
         lanes.retain(|lane| lane.strong_count() > 0);
         lanes.push(Rc::downgrade(&lane));
-        tokio::task::spawn_local(connect::run(self.clone(), lane.clone()));
+        let (task, failed) = (connect::run(self.clone(), lane.clone()), lane.clone());
+        self.spawn("a lane's task", task, move |worker| {
+            connect::fail(worker, &failed);
+        });
         lane
     }
 

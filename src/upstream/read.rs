@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::client::request::Request;
 use crate::client::watch::watch_holds;
+use crate::contain::sabotage;
 use crate::resp::reply::ReplyScanner;
 use crate::resp::{Limits, Malformed, Scan, number, scan_request};
 use crate::route::scan::run_of;
@@ -149,10 +150,14 @@ impl Replies {
             if self.streamed > 0 {
                 self.count_streamed(worker, lane, at - start);
                 self.streamed = 0;
-                finish_stream(worker, lane, &buf[start..at])?;
+                let finished = finish_stream(worker, lane, &buf[start..at]);
+                worker.nothing_in_hand();
+                finished?;
                 lane.set_mid_reply(false);
             } else {
-                take_reply(worker, lane, &buf[start..at])?;
+                let taken = take_reply(worker, lane, &buf[start..at]);
+                worker.nothing_in_hand();
+                taken?;
             }
             start = at;
         }
@@ -178,6 +183,7 @@ impl Replies {
         self.tail.clear();
         self.tail.extend_from_slice(&buf[start..]);
         self.scanned = at - start;
+        lane.set_reply_begun(self.streamed > 0 || !self.tail.is_empty());
         Ok(())
     }
 
@@ -213,6 +219,8 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         .borrow_mut()
         .pop_front()
         .ok_or(End::Unasked)?;
+    worker.take_in_hand(&entry.client);
+    sabotage("read.take_reply");
     let len = entry.len as usize;
     let is_early = !lane.ring().borrow().front_is_written(len);
     if worker.is_big(reply.len()) {
@@ -323,6 +331,7 @@ fn learn(worker: &Worker, lane: &Lane, entry: &InFlight) {
 fn finish_stream(worker: &Rc<Worker>, lane: &Rc<Lane>, last: &[u8]) -> Result<(), End> {
     let entry = lane.entries().borrow_mut().pop_front();
     let entry = entry.ok_or(End::Unasked)?;
+    worker.take_in_hand(&entry.client);
     if let Kind::Block(block) = &entry.kind {
         let progress = block.take(worker, &entry, last, false);
         settle_block(worker, lane, entry, progress)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::client::blocking::timed_out;
 use crate::clock::Tick;
+use crate::contain::sabotage;
 use crate::resp::write;
 use crate::worker::Worker;
 
@@ -202,35 +203,45 @@ impl Worker {
         let waiting = self.waiting.take();
         for one in waiting {
             let client = one.entry.client.clone();
-            let retries = client.waiting_retries.get();
-            let is_repair = one.entry.is_repair();
-            if !is_repair {
-                // Without itself, so that one that is alone is not compared with all the others.
-                client.waiting_retries.set(retries - 1);
+            let sent = self.contained("another try of a command", || self.send_if_due(one, now));
+            if sent.is_none() {
+                // Nobody else would answer it.
+                client.close(self);
             }
-            if client.is_closed() && !is_repair {
-                // It has not run and nobody waits for it; its bytes count for nobody any more.
-                deliver_piece(self, &one.entry, b"", true);
-            } else if one.entry.has_timed_out() {
-                deliver_piece(self, &one.entry, &timed_out(&one.entry), true);
-            } else if !self.has_time(&one.entry) {
-                self.stats.timeouts.inc();
-                match one.error {
-                    Some(error) => {
-                        self.stats.errors.inc();
-                        deliver_piece(self, &one.entry, &error, true);
-                    }
-                    None => deliver_error(self, &one.entry, NOT_SERVED),
+        }
+    }
+
+    fn send_if_due(self: &Rc<Self>, one: Waiting, now: Tick) {
+        sabotage("resend.due");
+        let client = one.entry.client.clone();
+        let retries = client.waiting_retries.get();
+        let is_repair = one.entry.is_repair();
+        if !is_repair {
+            // Without itself, so that one that is alone is not compared with all the others.
+            client.waiting_retries.set(retries - 1);
+        }
+        if client.is_closed() && !is_repair {
+            // It has not run and nobody waits for it; its bytes count for nobody any more.
+            deliver_piece(self, &one.entry, b"", true);
+        } else if one.entry.has_timed_out() {
+            deliver_piece(self, &one.entry, &timed_out(&one.entry), true);
+        } else if !self.has_time(&one.entry) {
+            self.stats.timeouts.inc();
+            match one.error {
+                Some(error) => {
+                    self.stats.errors.inc();
+                    deliver_piece(self, &one.entry, &error, true);
                 }
-            } else if one.due.has_come(now) && !self.has_retry_ahead(&one.entry) {
-                match one.node.filter(|_| one.entry.slot.is_none()) {
-                    Some(node) => self.send_to(node, one.entry, one.request),
-                    None => self.send_again(one.entry, one.request),
-                }
-            } else {
-                client.waiting_retries.set(retries);
-                self.waiting.borrow_mut().push_back(one);
+                None => deliver_error(self, &one.entry, NOT_SERVED),
             }
+        } else if one.due.has_come(now) && !self.has_retry_ahead(&one.entry) {
+            match one.node.filter(|_| one.entry.slot.is_none()) {
+                Some(node) => self.send_to(node, one.entry, one.request),
+                None => self.send_again(one.entry, one.request),
+            }
+        } else {
+            client.waiting_retries.set(retries);
+            self.waiting.borrow_mut().push_back(one);
         }
     }
 }
@@ -238,7 +249,7 @@ impl Worker {
 async fn look_after_waiting(worker: Rc<Worker>) {
     while !worker.waiting.borrow().is_empty() {
         tokio::time::sleep(LOOK_EVERY).await;
-        worker.send_due();
+        worker.contained("another try of commands", || worker.send_due());
     }
     worker.waiting_is_looked_after.set(false);
 }

@@ -203,3 +203,29 @@ fn a_connection_that_its_node_closes_next_is_used_no_more() {
     let waits = peer.requests_named("WAIT");
     assert_ne!(waits[0].connection, waits[1].connection);
 }
+
+#[test]
+fn a_node_that_hangs_beyond_the_time_of_a_command_holds_its_client_no_longer() {
+    // It says nothing at all, or stops in the middle of its reply.
+    for (timeout, said) in [("0.1", &b""[..]), ("0", b"*2\r\n$1\r\na")] {
+        let never = Gate::default();
+        let peer = Peer::start(move |request| {
+            (request.name() == "BLPOP").then(|| {
+                let begun = Step::Bytes(said.to_vec());
+                vec![begun, Step::Gate(never.clone())]
+            })
+        });
+        let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+            config.set("cluster.timeouts.command", "300ms");
+            config.set("cluster.timeouts.response", "500ms");
+        });
+        let mut client = proxy.client();
+        let reply = client.call(&["BLPOP", "hangs", timeout]);
+        assert!(
+            reply.error().contains("may have been executed"),
+            "{reply:?}"
+        );
+        assert_eq!(client.call(&["SET", "hangs", "1"]), Value::ok());
+        assert_eq!(proxy.metric("slotmux_blocked_clients"), Some(0.0));
+    }
+}

@@ -1,0 +1,229 @@
+//! A panic, wherever it comes, costs one client or the commands of one lane; the worker goes on and says so. Needs a
+//! slotmux that panics on demand: `cargo test --features sabotage-panics --test panics`, part of `scripts/test-sabotage`.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::peer::Gate;
+use common::{Layout, PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until, shared_cluster};
+use slotmux::slot::slot_of;
+use tempfile::TempDir;
+
+/// One worker that panics where it is told to.
+struct Sabotaged {
+    folder: TempDir,
+    proxy: Proxy,
+}
+
+impl Sabotaged {
+    fn start(seeds: &[String]) -> Sabotaged {
+        let folder = TempDir::new().expect("a folder");
+        let proxy = Proxy::start_at(seeds, None, |config| {
+            config.set("server.workers", 1);
+            config.set("cluster.timeouts.command", "2s");
+            config.set("cluster.timeouts.response", "10s");
+            config.set("cluster.connections.backoff", "10ms..100ms");
+            config.env("SABOTAGE", &folder.path().display().to_string());
+            config.may_panic = true;
+        });
+        Sabotaged { folder, proxy }
+    }
+
+    fn file(&self, place: &str) -> std::path::PathBuf {
+        Path::new(self.folder.path()).join(place)
+    }
+
+    /// The next that comes to this place panics.
+    fn arm(&self, place: &str) {
+        fs::write(self.file(place), "").expect("a file");
+    }
+
+    /// Waits until somebody has come there, and the panic was counted.
+    fn struck(&self, place: &str, panics: u32) {
+        let wanted = Some(f64::from(panics));
+        poll_until(PATIENCE, place, || {
+            !self.file(place).exists() && self.proxy.metric("slotmux_panics_total") >= wanted
+        });
+        assert_eq!(self.proxy.metric("slotmux_panics_total"), wanted, "{place}");
+        let log = self.proxy.log();
+        assert!(log.contains(&format!("sabotaged: {place}")), "{log}");
+        assert!(
+            log.contains("slotmux::contain::sabotage"),
+            "no backtrace: {log}"
+        );
+    }
+}
+
+/// Whether a client gets the replies to its own requests, over all nodes.
+fn works(client: &mut RawClient, name: &str) {
+    let keys: Vec<String> = (0..50).map(|i| format!("{name}:{i}")).collect();
+    let commands: Vec<Vec<&str>> = keys
+        .iter()
+        .flat_map(|key| [vec!["SET", key, key], vec!["GET", key]])
+        .collect();
+    for (i, pair) in client.pipeline(&commands).chunks(2).enumerate() {
+        assert_eq!(pair, [Value::ok(), Value::bulk(&keys[i])]);
+    }
+}
+
+#[test]
+fn a_panic_in_a_clients_task_costs_that_client() {
+    let slotmux = Sabotaged::start(&shared_cluster().seeds());
+    let mut other = slotmux.proxy.client();
+    works(&mut other, "other");
+    let places = ["dispatch", "lane.send", "dispatch", "lane.send"];
+    for (i, place) in (1..).zip(places) {
+        let mut victim = slotmux.proxy.client();
+        works(&mut victim, "victim");
+        slotmux.arm(place);
+        victim.send(&["GET", "victim:0"]);
+        assert_eq!(victim.read_to_close(), b"", "{place}");
+        slotmux.struck(place, i);
+        // On the lanes that the victim used as well.
+        works(&mut other, "other");
+        poll_until(PATIENCE, "the victim to be forgotten", || {
+            slotmux.proxy.metric("slotmux_clients") == Some(1.0)
+        });
+    }
+}
+
+#[test]
+fn a_panic_in_a_lanes_task_costs_its_commands() {
+    let gate = Gate::default();
+    let held_back = gate.clone();
+    let peer = Peer::start(move |request| {
+        (request.name() == "GET").then(|| {
+            vec![
+                Step::Gate(held_back.clone()),
+                Step::Bytes(format!("+{}\r\n", request.word(1)).into_bytes()),
+            ]
+        })
+    });
+    let slotmux = Sabotaged::start(&peer.seeds());
+    let mut clients: Vec<RawClient> = (0..5).map(|_| slotmux.proxy.client()).collect();
+    for (i, client) in clients.iter_mut().enumerate() {
+        client.send(&["GET", &format!("before:{i}")]);
+        // So that the first is the one whose reply comes first.
+        poll_until(PATIENCE, "it to be in flight", || {
+            slotmux.proxy.metric("slotmux_in_flight") == Some(i as f64 + 1.0)
+        });
+    }
+    slotmux.arm("read.take_reply");
+    gate.open();
+    slotmux.struck("read.take_reply", 1);
+    assert_eq!(clients.remove(0).read_to_close(), b"");
+    for client in &mut clients {
+        let error = client.read();
+        assert!(error.error().contains("connection to the node was lost"));
+    }
+    for (i, client) in clients.iter_mut().enumerate() {
+        let value = format!("after:{i}");
+        assert_eq!(client.call(&["GET", &value]), Value::Simple(value));
+    }
+}
+
+#[test]
+fn what_a_worker_does_for_all_goes_on_after_a_panic() {
+    let slotmux = Sabotaged::start(&shared_cluster().seeds());
+    let mut panics = 0;
+    // The second of each shows that the first has ended nothing.
+    for place in ["sweep.lane", "sweep.client", "turn.end", "mail.letter"].repeat(2) {
+        let mut client = slotmux.proxy.client();
+        works(&mut client, "before");
+        slotmux.arm(place);
+        if place == "mail.letter" {
+            // The only worker told nothing.
+            assert_eq!(client.call(&["CLIENT", "LIST"]).text(), "");
+        } else if place == "turn.end" {
+            // It may be the lane or the client that is being written.
+            client.send(&["GET", "before:0"]);
+            let _ = client.try_read();
+        }
+        panics += 1;
+        slotmux.struck(place, panics);
+        poll_until(PATIENCE, "the lanes to be there again", || {
+            slotmux.proxy.client().call(&["GET", "before:0"]) == Value::bulk("before:0")
+        });
+        works(&mut slotmux.proxy.client(), "after");
+    }
+    let mut asker = slotmux.proxy.client();
+    assert_eq!(asker.call(&["CLIENT", "LIST"]).text().lines().count(), 1);
+}
+
+#[test]
+fn a_panic_over_a_command_that_waits_costs_its_client() {
+    let layout = Layout::default();
+    let peer = Peer::start_in(&layout, |_| None);
+    layout.set(&[(8192, 16383, peer.port())]);
+    let slotmux = Sabotaged::start(&peer.seeds());
+    let nobodys = (0..)
+        .map(|i| format!("nobody:{i}"))
+        .find(|key| slot_of(key.as_bytes()).0 < 8192)
+        .expect("a key");
+    for panics in 1..=2 {
+        let mut victim = slotmux.proxy.client();
+        slotmux.arm("resend.due");
+        victim.send(&["SET", &nobodys, "1"]);
+        assert_eq!(victim.read_to_close(), b"");
+        slotmux.struck("resend.due", panics);
+        // The next one waits as long as it may and is told so.
+        let mut other = slotmux.proxy.client();
+        let error = other.call(&["SET", &nobodys, "1"]);
+        assert!(
+            error.error().starts_with("CLUSTERDOWN slotmux: "),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn a_panic_over_a_command_whose_connection_was_lost_costs_its_client() {
+    let gate = Gate::default();
+    let held_back = gate.clone();
+    let peer = Peer::start(move |request| {
+        (request.name() == "SET").then(|| vec![Step::Gate(held_back.clone()), Step::Close])
+    });
+    let slotmux = Sabotaged::start(&peer.seeds());
+    let mut clients: Vec<RawClient> = (0..5).map(|_| slotmux.proxy.client()).collect();
+    for (i, client) in clients.iter_mut().enumerate() {
+        client.send(&["SET", "lost", "1"]);
+        poll_until(PATIENCE, "it to be in flight", || {
+            slotmux.proxy.metric("slotmux_in_flight") == Some(i as f64 + 1.0)
+        });
+    }
+    slotmux.arm("lost.each");
+    gate.open();
+    slotmux.struck("lost.each", 1);
+    assert_eq!(clients.remove(0).read_to_close(), b"");
+    for client in &mut clients {
+        let error = client.read();
+        assert!(error.error().contains("connection to the node was lost"));
+    }
+}
+
+#[test]
+fn a_panic_over_a_message_costs_the_subscription_connection() {
+    let slotmux = Sabotaged::start(&shared_cluster().seeds());
+    let mut listener = slotmux.proxy.client();
+    listener.call(&["SUBSCRIBE", "panics"]);
+    let mut speaker = slotmux.proxy.client();
+    for panics in 1..=2 {
+        slotmux.arm("feed.take");
+        speaker.call(&["PUBLISH", "panics", "lost"]);
+        slotmux.struck("feed.take", panics);
+        poll_until(PATIENCE, "a message to come", || {
+            speaker.call(&["PUBLISH", "panics", "found"]);
+            listener.has_news(std::time::Duration::from_millis(50))
+        });
+        let message = listener.read();
+        assert_eq!(
+            message,
+            Value::Array(["message", "panics", "found"].map(Value::bulk).to_vec())
+        );
+        while listener.has_news(std::time::Duration::from_millis(50)) {
+            listener.read();
+        }
+    }
+}
