@@ -70,6 +70,15 @@ impl Scripts {
         kept.by_sha.get(sha).cloned()
     }
 
+    /// Of the SHA1s that a SCRIPT EXISTS names, which are those of scripts that are kept: a node that has not seen such a
+    /// one gets it when it needs it.
+    pub fn kept_of(&self, request: &Request) -> Vec<bool> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_kept =
+            |at| sha_in(request.arg(at)).is_some_and(|sha| kept.by_sha.contains_key(&sha));
+        (2..request.args.len()).map(is_kept).collect()
+    }
+
     /// Forgets all, as the nodes are told to.
     fn flush(&self) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
@@ -149,11 +158,16 @@ impl Sent {
     }
 }
 
-/// The SHA1 that an EVALSHA names; servers take its letters in any case.
+/// The SHA1 that an EVALSHA names.
 fn named(request: &Request) -> Option<Sha> {
     let name = request.arg(0);
     let names = name.eq_ignore_ascii_case(b"evalsha") || name.eq_ignore_ascii_case(b"evalsha_ro");
-    let mut sha: Sha = names.then(|| request.arg(1).try_into().ok())??;
+    names.then(|| sha_in(request.arg(1)))?
+}
+
+/// A SHA1 in letters of any case.
+fn sha_in(word: &[u8]) -> Option<Sha> {
+    let mut sha: Sha = word.try_into().ok()?;
     sha.make_ascii_lowercase();
     Some(sha)
 }

@@ -395,8 +395,8 @@ fn send(
     let exec = Rc::new(exec);
     for (number, group) in groups.into_iter().enumerate() {
         let form = policy::Block {
-            // One command of several groups is as whole without MULTI.
-            atomic: !is_split || group.targets.len() > 1,
+            // One command of several groups is as whole without MULTI, unless that is what keeps it from blocking.
+            atomic: !is_split || group.targets.len() > 1 || group.blocks,
             commands: group.targets.len() as u32,
             own: 1,
         };

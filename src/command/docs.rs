@@ -138,7 +138,7 @@ pub fn merged(merge: Merge) -> &'static str {
         Merge::AllOk => "OK if all say so",
         Merge::Sum => "sum",
         Merge::First => "one reply",
-        Merge::AllTrue => "1 where all say so",
+        Merge::AllTrue => "1 where all say so, or one and slotmux keeps the script",
         Merge::Concat => "joined",
         Merge::Least => "the smallest",
         Merge::EachLeast => "the smallest of each",

@@ -53,6 +53,7 @@ pub fn broadcast(
                 .map(|&node| worker.address_of(node).to_string())
                 .collect(),
         ),
+        Merge::AllTrue => Known::Kept(worker.process.scripts.kept_of(request)),
         _ => Known::Nothing,
     };
     let fan = Fan {

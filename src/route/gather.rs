@@ -14,8 +14,11 @@ use crate::slot::Slot;
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
-use super::joined::{info, latency, settings, slowlog, stops, texts, totals};
+use super::joined::{info, latency, settings, slowlog, stops, texts, totals, truths};
 use super::page::{Outcome, Page, ask_again};
+
+/// Where nodes answer in different forms.
+pub(super) const UNLIKE: &str = "ERR slotmux: the nodes' replies do not fit together";
 
 /// A request that was sent in parts.
 pub struct Gather {
@@ -36,6 +39,8 @@ pub enum Known {
     Order(Vec<u32>),
     /// For [`Merge::Texts`]: the address of each part's node.
     Nodes(Vec<String>),
+    /// For [`Merge::AllTrue`]: of each element, whether one part that says so is enough.
+    Kept(Vec<bool>),
     /// It is an INFO; slotmux' own answer.
     Info(Vec<u8>),
     /// It is a CONFIG GET; slotmux' own answer.
@@ -140,6 +145,7 @@ impl Gather {
             }
             Known::Settings(own) => return settings::joined(own, parts, out),
             Known::Nodes(nodes) => return texts::joined(parts, nodes, out),
+            Known::Kept(kept) => return truths::joined(parts, kept, out),
             Known::Order(order) => &order[..],
             Known::Nothing | Known::Page(_) => &[],
         };
@@ -197,6 +203,7 @@ pub fn merged(
         Merge::AnyOk => return stops::any_ok(parts, out),
         Merge::Running => return stops::running(parts, out),
         Merge::Texts => return texts::joined(parts, &[], out),
+        Merge::AllTrue => return truths::joined(parts, &[], out),
         _ => {}
     }
     if let Some(first) = failed.first() {
@@ -219,7 +226,6 @@ pub fn merged(
         Merge::Sum => sum(parts).map(|sum| write::integer(out, sum)),
         Merge::AllOk | Merge::First => parts.first().map(|first| out.extend_from_slice(first)),
         Merge::Elements => elements(parts, order, out),
-        Merge::AllTrue => all_true(parts, out),
         Merge::Concat => concat(parts, out),
         Merge::Least => least(parts).map(|least| write::integer(out, least)),
         Merge::EachLeast => each_least(parts, out),
@@ -233,11 +239,11 @@ pub fn merged(
         Merge::Histogram => latency::histogram(parts, out),
         Merge::Totals => totals::totals(parts, out),
         // They had their turn above.
-        Merge::AnyOk | Merge::Running | Merge::Texts => None,
+        Merge::AnyOk | Merge::Running | Merge::Texts | Merge::AllTrue => None,
     };
     if done.is_none() {
         out.truncate(start);
-        write::error(out, "ERR slotmux: the nodes' replies do not fit together");
+        write::error(out, UNLIKE);
     }
     done.is_none()
 }
@@ -326,33 +332,6 @@ fn elements(parts: &[Vec<u8>], order: &[u32], out: &mut Vec<u8>) -> Option<()> {
     rests.iter().all(|rest| rest.is_empty()).then_some(())
 }
 
-/// One array of 0 and 1 out of several: 1 where every one of them says 1.
-fn all_true(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
-    let parts = parts.iter().map(|part| truths(part));
-    let parts: Vec<Vec<bool>> = parts.collect::<Option<_>>()?;
-    let count = parts.first()?.len();
-    if parts.iter().any(|part| part.len() != count) {
-        return None;
-    }
-    write::array(out, count);
-    for element in 0..count {
-        write::integer(out, parts.iter().all(|part| part[element]).into());
-    }
-    Some(())
-}
-
-/// The elements of an array of 0 and 1.
-fn truths(reply: &[u8]) -> Option<Vec<bool>> {
-    let (count, body) = array_body(reply)?;
-    let elements = body.chunks(4).map(|element| match element {
-        b":0\r\n" => Some(false),
-        b":1\r\n" => Some(true),
-        _ => None,
-    });
-    let truths: Vec<bool> = elements.collect::<Option<_>>()?;
-    (i64::try_from(truths.len()) == Ok(count)).then_some(truths)
-}
-
 /// One array out of several.
 fn concat(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     let arrays: Vec<(i64, &[u8])> = parts
@@ -368,7 +347,7 @@ fn concat(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// Number of elements of an array (or RESP3 set) reply, and their bytes.
-fn array_body(reply: &[u8]) -> Option<(i64, &[u8])> {
+pub(super) fn array_body(reply: &[u8]) -> Option<(i64, &[u8])> {
     if !matches!(reply.first(), Some(b'*' | b'~')) {
         return None;
     }
@@ -459,26 +438,6 @@ mod tests {
                 elements(&bytes(parts), order, &mut Vec::new()),
                 None,
                 "{parts:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn only_what_all_say_is_true() {
-        let two = ["*2\r\n:1\r\n:1\r\n", "*2\r\n:0\r\n:1\r\n"];
-        let mut out = Vec::new();
-        assert_eq!(all_true(&bytes(&two), &mut out), Some(()));
-        assert_eq!(out, b"*2\r\n:0\r\n:1\r\n");
-        for wrong in [
-            "*1\r\n:1\r\n",
-            "*2\r\n:1\r\n",
-            "*2\r\n:1\r\n:2\r\n",
-            "+OK\r\n",
-        ] {
-            assert_eq!(
-                all_true(&bytes(&[two[0], wrong]), &mut Vec::new()),
-                None,
-                "{wrong:?}"
             );
         }
     }

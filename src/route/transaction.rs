@@ -62,6 +62,8 @@ pub struct Group {
     pub targets: Vec<Option<u32>>,
     /// Whether any of it may change data.
     pub write: bool,
+    /// Whether any of it would block outside of a transaction: then even one command alone needs its MULTI.
+    pub blocks: bool,
 }
 
 /// What is counted of one command when the transaction runs.
@@ -109,6 +111,7 @@ impl Body {
                 commands: b"*1\r\n$4\r\nPING\r\n".to_vec(),
                 targets: vec![None],
                 write: false,
+                blocks: false,
             });
         }
     }
@@ -285,6 +288,12 @@ fn writes(plan: &Plan) -> bool {
     }
 }
 
+/// Whether it would hold up a connection that other clients share, were it not in a transaction.
+fn blocks(request: &Request, knowledge: &Knowledge) -> bool {
+    let command = knowledge.command(request);
+    command.is_some_and(|command| command.blocks(request.bytes, request.args))
+}
+
 /// A body that is being made.
 struct Making {
     body: Body,
@@ -348,6 +357,10 @@ impl Making {
                         cell,
                         *write,
                     );
+                    if blocks(request, knowledge) {
+                        let place = self.places[&self.only.unwrap_or(Some(*slot))];
+                        self.body.groups[place].blocks = true;
+                    }
                     element.source = Source::Part(cell);
                 }
             }
@@ -446,6 +459,7 @@ impl Making {
                 commands: Vec::new(),
                 targets: Vec::new(),
                 write: false,
+                blocks: false,
             });
             groups.len() - 1
         });

@@ -42,6 +42,7 @@ fn random_programs_do_what_one_redis_does() {
     let source = Source::new(SEED);
     let mut commands = 0;
     for seed in (first..).take(times(PROGRAMS, 20 * PROGRAMS)) {
+        println!("SLOTMUX_DIFFERENTIAL_SEED={seed}");
         let program = source.program(seed);
         let Some(found) = run(&pair, &program) else {
             commands += program

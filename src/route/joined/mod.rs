@@ -9,6 +9,7 @@ pub mod slowlog;
 pub mod stops;
 pub mod texts;
 pub mod totals;
+pub mod truths;
 
 use crate::resp::{Protocol, write};
 
