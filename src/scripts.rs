@@ -177,6 +177,14 @@ pub fn names_script(request: &Request) -> bool {
     named(request).is_some()
 }
 
+/// Whether a request is one that [`Noted::note`] may make something of.
+pub fn shows_script(request: &Request) -> bool {
+    let name = request.arg(0);
+    [&b"eval"[..], b"eval_ro", b"script"]
+        .iter()
+        .any(|shows| name.eq_ignore_ascii_case(shows))
+}
+
 fn sha_of(script: &[u8]) -> Sha {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut sha = [0; 40];

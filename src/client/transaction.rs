@@ -350,6 +350,9 @@ fn send(
     if worker.attention.get() {
         show(worker, client, requests);
     }
+    if body.shows_scripts {
+        note_scripts(worker, requests);
+    }
     for counted in &body.counted {
         let request = &requests[counted.command];
         if counted.is_sent {
@@ -434,6 +437,17 @@ fn send(
                 client.add_request_bytes(worker, bytes.len());
                 worker.retry_later(entry, bytes);
             }
+        }
+    }
+}
+
+/// Notes the scripts that a transaction shows, before what it sends may name them.
+fn note_scripts(worker: &Worker, requests: &[Request]) {
+    for request in requests {
+        if let Ok(command) = command::resolve(request.bytes, request.args) {
+            worker
+                .scripts
+                .note(&worker.process.scripts, command, request);
         }
     }
 }

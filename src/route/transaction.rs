@@ -10,7 +10,7 @@ use crate::command::{
 use crate::config::Multi;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply, commands_of};
 use crate::pubsub::Kind;
-use crate::scripts::names_script;
+use crate::scripts::{names_script, shows_script};
 use crate::slot::Slot;
 
 use super::parts::{govern_part, keys_by_slot, write_part};
@@ -94,6 +94,8 @@ pub struct Body {
     pub counted: Vec<Counted>,
     /// Whether commands of it name scripts by their SHA1.
     pub names_scripts: bool,
+    /// Whether commands of it may show scripts, or have them forgotten.
+    pub shows_scripts: bool,
 }
 
 impl Body {
@@ -226,6 +228,7 @@ pub fn body(requests: &[Request], knowledge: &Knowledge) -> Result<Body, String>
         let (plan, rewritten, finds) = planned;
         let said = if *finds { Reply::Found } else { Reply::AsIs };
         making.body.names_scripts |= names_script(request);
+        making.body.shows_scripts |= shows_script(request);
         making.add(at, request, plan, rewritten, said, knowledge);
     }
     Ok(making.body)

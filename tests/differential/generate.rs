@@ -68,7 +68,7 @@ const BLOCKING: &[&str] = &[
     "BLPOP $list 0|BRPOP $list $list 0|BLMOVE $list $list LEFT RIGHT 0|BRPOPLPUSH $list $list 0|BLMPOP 0 2 $list $list LEFT COUNT 2",
     "BZPOPMIN $zset 0|BZPOPMAX $zset $zset 0|BZMPOP 0 1 $zset MIN|XREAD BLOCK 0 STREAMS $stream $|BLPOP $list $list $key 0",
     "XREAD COUNT 1 BLOCK 0 STREAMS $stream $stream $ 5-5|XREADGROUP GROUP g a BLOCK 0 STREAMS $stream >|BLPOP $list 0.05",
-    "BLPOP $list -1|BLPOP $list x|BRPOP $list 0 more|XREAD BLOCK x STREAMS $stream $|BZPOPMIN $zset 0.05|BLMPOP 0 0 $list LEFT",
+    "BLPOP $list -1|BLPOP $list x|XREAD BLOCK x STREAMS $stream $|BZPOPMIN $zset 0.05|BLMPOP 0 0 $list LEFT",
 ];
 
 const FEEDING: &[&str] = &[

@@ -177,7 +177,9 @@ pub fn fill(template: &str, keys: Keys, random: &mut Rng) -> Words {
         .map(|word| place(random, word, &prefix))
         .collect();
     match random.u8(..) {
-        0..4 if names <= 1 => words.push(b"more".to_vec()),
+        0..4 if names == 0 => words.push(b"more".to_vec()),
+        // Whether or not it is taken for a key, all of them are in one slot.
+        0..4 if names == 1 && words.len() > 1 => words.push(words[1].clone()),
         4..8 if names <= 1 && words.len() > 1 => drop(words.pop()),
         _ => {}
     }
