@@ -50,6 +50,8 @@ pub const LOOSE: &[(&str, Likeness, &str)] = &[
     ("COMMAND DOCS", UnorderedWithin, HASH_SEED),
     ("COMMAND", UnorderedWithin, HASH_SEED),
     ("CONFIG GET", Pairs, HASH_SEED),
+    ("PUBSUB CHANNELS", Unordered, HASH_SEED),
+    ("PUBSUB SHARDCHANNELS", Unordered, HASH_SEED),
     ("TTL", Remaining, CLOCK),
     ("PTTL", Remaining, CLOCK),
     ("TIME", Form, CLOCK),

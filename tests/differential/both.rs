@@ -22,7 +22,7 @@ type Messages = BTreeMap<Vec<u8>, Vec<Vec<u8>>>;
 /// One of the two.
 pub struct Side {
     pub connection: RawClient,
-    pub id: Vec<u8>,
+    pub id: String,
     messages: Messages,
 }
 
@@ -45,7 +45,7 @@ impl Side {
         }
         let id = connection.call(&["CLIENT", "ID"]).integer();
         let messages = Messages::new();
-        let id = id.to_string().into_bytes();
+        let id = id.to_string();
         Side {
             connection,
             id,
@@ -219,11 +219,8 @@ impl Both {
         let theirs = theirs.map_err(|error| self.silent("redis", shown, &error))?;
         let ours = self.ours.until(token.as_bytes(), self.theirs.count());
         let ours = ours.map_err(|error| self.silent("slotmux", shown, &error))?;
-        let bytes = |all: &[Reply]| {
-            all.iter()
-                .flat_map(|reply| reply.bytes.clone())
-                .collect::<Vec<u8>>()
-        };
+        let of_all = commands.first().is_some_and(|words| words.len() == 1);
+        let bytes = |all: &[Reply]| confirmations(all, of_all);
         let differ = |what: &str, ours: &[u8], theirs: &[u8]| Difference {
             kind: format!("{what} {}", name(shown)),
             text: format!(
@@ -250,6 +247,24 @@ impl Both {
             false => Err(differ("messages", &messages[0], &messages[1])),
         }
     }
+}
+
+/// What confirms a change. Of one that leaves all channels the names come in the order of a hash seed: then only the names
+/// and the counts have to be the same.
+fn confirmations(all: &[Reply], of_all: bool) -> Vec<u8> {
+    let mut parts: Vec<String> = Vec::new();
+    for reply in all {
+        match &reply.value {
+            Value::Push(items) | Value::Array(items) if of_all => {
+                parts.extend(items.iter().map(|item| format!("{item:?}")));
+            }
+            _ => parts.push(reply.bytes.escape_ascii().to_string()),
+        }
+    }
+    if of_all {
+        parts.sort_unstable();
+    }
+    parts.concat().into_bytes()
 }
 
 /// The name of the command in lower case.

@@ -176,18 +176,22 @@ pub fn fill(template: &str, keys: Keys, random: &mut Rng) -> Words {
         .split(' ')
         .map(|word| place(random, word, &prefix))
         .collect();
+    // Newer servers take a fourth word of ZRANK, and slotmux knows them all; of MSETNX it sees a missing value sooner.
+    let counts_otherwise = template.contains("RANK") || template.starts_with("MSET");
     match random.u8(..) {
         0..4 if names == 0 => words.push(b"more".to_vec()),
         // Whether or not it is taken for a key, all of them are in one slot.
-        0..4 if names == 1 && words.len() > 1 => words.push(words[1].clone()),
-        4..8 if names <= 1 && words.len() > 1 => drop(words.pop()),
+        0..4 if names == 1 && words.len() > 1 && !counts_otherwise => {
+            words.push(words[1].clone());
+        }
+        4..8 if names <= 1 && words.len() > 1 && !counts_otherwise => drop(words.pop()),
         _ => {}
     }
     words
 }
 
 fn place(random: &mut Rng, word: &str, prefix: &str) -> Vec<u8> {
-    let Some(start) = word.find('$') else {
+    let Some(start) = word.find('$').filter(|_| word != "$") else {
         return word.as_bytes().to_vec();
     };
     let (before, name) = word.split_at(start);

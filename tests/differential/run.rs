@@ -19,6 +19,7 @@ pub fn run(pair: &Pair, program: &Program) -> Option<Difference> {
     let mut run = Run {
         clients: program.protocols.iter().map(connect).collect(),
         redis: RawClient::connect(pair.redis.port()),
+        slotmux: RawClient::connect(pair.proxy.port()),
         nodes: shared_cluster()
             .nodes()
             .iter()
@@ -36,8 +37,9 @@ pub fn run(pair: &Pair, program: &Program) -> Option<Difference> {
 
 struct Run {
     clients: Vec<Both>,
-    /// To look at the one Redis, and at the nodes.
+    /// To look at both sides, and at the nodes.
     redis: RawClient,
+    slotmux: RawClient,
     nodes: Vec<RawClient>,
 }
 
@@ -141,7 +143,7 @@ impl Run {
         }
         self.send(std::slice::from_ref(feed))?;
         for one in waiters.iter().filter(|one| !one.commands.is_empty()) {
-            self.release(one.client, feed.client, with_error)?;
+            self.release(one.client, with_error)?;
             let client = &mut self.clients[one.client];
             one.commands
                 .iter()
@@ -152,26 +154,19 @@ impl Run {
 
     /// Lets a client go that waits at Redis; then it has to wait here too. That one does not wait at Redis says
     /// nothing of when its reply comes here.
-    fn release(&mut self, client: usize, by: usize, with_error: bool) -> Result<(), Difference> {
+    fn release(&mut self, client: usize, with_error: bool) -> Result<(), Difference> {
         let how = if with_error { "ERROR" } else { "TIMEOUT" };
-        let unblock = |id: &[u8]| -> Words {
-            [b"CLIENT", &b"UNBLOCK"[..], id, how.as_bytes()]
-                .map(<[u8]>::to_vec)
-                .to_vec()
-        };
-        let of_theirs = unblock(&self.clients[client].theirs.id);
-        if self.redis.call(&of_theirs) == Value::Integer(0) {
+        let unblock = |id: &str| ["CLIENT", "UNBLOCK", id, how].map(str::to_owned);
+        let Both { ours, theirs, .. } = &self.clients[client];
+        if self.redis.call(&unblock(&theirs.id)) == Value::Integer(0) {
             return Ok(());
         }
-        let of_ours = unblock(&self.clients[client].ours.id);
-        let ours = &mut self.clients[by].ours;
-        ours.connection.send(&of_ours);
-        match ours.reply() {
-            Ok(reply) if reply.value == Value::Integer(1) => Ok(()),
+        match self.slotmux.call(&unblock(&ours.id)) {
+            Value::Integer(1) => Ok(()),
             other => Err(Difference {
                 kind: "unblock".to_owned(),
                 text: format!(
-                    "client {client} still waits at Redis, and CLIENT UNBLOCK brings {other:?}"
+                    "client {client} still waits at Redis, and here CLIENT UNBLOCK brings {other:?}"
                 ),
             }),
         }
