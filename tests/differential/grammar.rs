@@ -177,9 +177,12 @@ pub fn fill(template: &str, keys: Keys, random: &mut Rng) -> Words {
         .map(|word| place(random, word, &prefix))
         .collect();
     // Newer servers take a fourth word of ZRANK, and slotmux knows them all; of MSETNX it sees a missing value sooner.
-    let counts_otherwise = template.contains("RANK") || template.starts_with("MSET");
+    // What blocks has its keys up to the last word but one.
+    let counts_otherwise = ["ZRANK", "ZREVRANK", "MSET", "BL", "BR", "BZ"]
+        .iter()
+        .any(|name| template.starts_with(name));
     match random.u8(..) {
-        0..4 if names == 0 => words.push(b"more".to_vec()),
+        0..4 if names == 0 && !template.contains(" nosuch ") => words.push(b"more".to_vec()),
         // Whether or not it is taken for a key, all of them are in one slot.
         0..4 if names == 1 && words.len() > 1 && !counts_otherwise => {
             words.push(words[1].clone());

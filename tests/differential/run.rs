@@ -133,7 +133,10 @@ impl Run {
                 has_answered || blocked(redis) > waiting
             });
             client.ours.connection.send_raw(&bytes);
-            if !has_answered {
+            if has_answered {
+                let news = || client.ours.connection.has_news(Duration::from_millis(1));
+                poll_until(PATIENCE, "an answer of slotmux", news);
+            } else {
                 waiting += 1;
                 let nodes = &mut self.nodes;
                 poll_until(PATIENCE, "it to block behind slotmux too", || {

@@ -29,6 +29,7 @@ class Checks {
 
   keep(one) {
     one.on("error", () => {});
+    one.setMaxListeners?.(100);
     this.open.push(one);
     return one;
   }
@@ -45,7 +46,8 @@ class Checks {
   }
 
   async events(name) {
-    const events = this.keep(new QueueEvents(name, this.options()));
+    // From the first event on: by default those are missed that come before it listens.
+    const events = this.keep(new QueueEvents(name, this.options({ lastEventId: "0-0" })));
     await events.waitUntilReady();
     return events;
   }
@@ -74,8 +76,9 @@ class Checks {
   async check_a_worker_that_waits() {
     const queue = this.queue("later");
     const events = await this.events("later");
-    const worker = await this.worker("later", async (job) => job.name);
-    await new Promise((resolve) => worker.once("drained", resolve).once("ready", () => setTimeout(resolve, 200)) && setTimeout(resolve, 500));
+    await this.worker("later", async (job) => job.name);
+    // Long enough for it to block, as there is nothing to do.
+    await new Promise((resolve) => setTimeout(resolve, 300));
     const job = await queue.add("woken", {});
     equal(await job.waitUntilFinished(events, PATIENCE), "woken");
     await this.done();

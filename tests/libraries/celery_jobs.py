@@ -154,4 +154,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(min(main(), 1))
+    status = min(main(), 1)
+    sys.stdout.flush()
+    # Results that are collected while Python ends would still talk to the server, and complain.
+    os._exit(status)
