@@ -27,7 +27,7 @@ use shrink::shrink;
 const SEED: u64 = 2026;
 
 /// How many programs.
-const PROGRAMS: usize = 150;
+const PROGRAMS: usize = 80;
 
 #[test]
 fn random_programs_do_what_one_redis_does() {

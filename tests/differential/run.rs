@@ -5,12 +5,19 @@ use std::time::Duration;
 
 use crate::both::{Both, Difference, name};
 use crate::common::{PATIENCE, RawClient, Value, poll_until, shared_cluster};
-use crate::lines::Words;
+use crate::lines::{Words, words};
 use crate::pair::Pair;
 use crate::step::{Pipeline, Program, Step};
 
 /// More pages than a scan of so few keys has.
 const MOST_PAGES: usize = 1000;
+
+/// Who listens to what.
+const COUNTED: [&str; 3] = [
+    "PUBSUB NUMSUB ch1 ch2 ch3",
+    "PUBSUB NUMPAT",
+    "PUBSUB SHARDNUMSUB sh1 sh2",
+];
 
 /// The first difference, if there is one.
 pub fn run(pair: &Pair, program: &Program) -> Option<Difference> {
@@ -66,20 +73,31 @@ impl Run {
 
     /// What was published has to be where it belongs before anybody stops listening.
     fn settle(&mut self, step: &Step) -> Result<(), Difference> {
+        let pipelines = step.pipelines();
+        let mut commands = pipelines.iter().flat_map(|one| &one.commands);
+        if matches!(step, Step::Listen(_)) || commands.clone().any(|words| name(words) == "reset") {
+            self.settle_listeners();
+        }
         let publishes =
             |words: &Words| matches!(name(words).as_str(), "publish" | "spublish" | "exec");
-        let pipelines = step.pipelines();
-        if !pipelines
-            .iter()
-            .flat_map(|one| &one.commands)
-            .any(publishes)
-        {
+        if !commands.any(publishes) {
             return Ok(());
         }
         self.clients
             .iter_mut()
             .filter(|client| !client.is_queueing())
             .try_for_each(Both::collect)
+    }
+
+    /// Waits until both sides count the same: slotmux has left a channel a moment later than its last client.
+    fn settle_listeners(&mut self) {
+        let (slotmux, redis) = (&mut self.slotmux, &mut self.redis);
+        poll_until(PATIENCE, "both sides to count the same listeners", || {
+            COUNTED.iter().all(|line| {
+                let words = words(line);
+                slotmux.call(&words) == redis.call(&words)
+            })
+        });
     }
 
     fn send(&mut self, pipelines: &[Pipeline]) -> Result<(), Difference> {
@@ -180,8 +198,8 @@ impl Run {
         if client.is_queueing() {
             return Ok(());
         }
-        let off = crate::lines::words("CLIENT REPLY OFF");
-        let on = crate::lines::words("CLIENT REPLY ON");
+        let off = words("CLIENT REPLY OFF");
+        let on = words("CLIENT REPLY ON");
         let all = [&off].into_iter().chain(&one.commands).chain([&on]);
         let bytes: Vec<u8> = all.flat_map(|words| crate::encode(words)).collect();
         client.theirs.connection.send_raw(&bytes);
