@@ -176,14 +176,11 @@ impl Both {
     /// Follows the client's transaction.
     fn note(&mut self, words: &Words, reply: &Reply) {
         let is = |text: &str| matches!(&reply.value, Value::Simple(simple) if simple == text);
+        let is_arity =
+            matches!(&reply.value, Value::Error(text) if text.contains("number of arguments"));
         match (name(words).as_str(), &mut self.queue) {
             ("multi", None) if is("OK") => self.queue = Some(Vec::new()),
-            ("exec" | "discard" | "reset", Some(_)) => {
-                if !matches!(&reply.value, Value::Error(text) if text.contains("number of arguments"))
-                {
-                    self.queue = None;
-                }
-            }
+            ("exec" | "discard" | "reset", Some(_)) if !is_arity => self.queue = None,
             (_, Some(queue)) if is("QUEUED") => queue.push(words.clone()),
             _ => {}
         }

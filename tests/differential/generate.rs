@@ -93,7 +93,7 @@ impl Source {
     pub fn new(seed: u64) -> Source {
         let all = by_hand().into_iter().chain(crate::soup::generated(seed));
         Source {
-            transcript: all.filter(|words| holds_twice(words)).collect(),
+            transcript: all.filter(holds_twice).collect(),
         }
     }
 
@@ -124,8 +124,15 @@ impl Source {
                 by_text_or_by_sum(&mut commands, random);
                 steps.push(one(commands));
             }
-            6..8 => steps.push(one(self.from_transcript(random))),
-            8..12 => steps.push(one(self.transaction(random))),
+            6..8 => steps.push(one(self.excerpt(random))),
+            8..12 => {
+                let mut commands = self.transaction(random);
+                // Redis 7.0 puts a message to the client itself into EXEC's array, which no library could read.
+                if client >= CLIENTS - LISTENERS {
+                    commands.retain(|words| !words[0].ends_with(b"PUBLISH"));
+                }
+                steps.push(one(commands));
+            }
             12..15 => self.watched(random, client, steps),
             15..18 => steps.push(at_once(random)),
             18..21 => steps.push(blocking(random)),
@@ -165,7 +172,7 @@ impl Source {
         }
     }
 
-    fn from_transcript(&self, random: &mut Rng) -> Vec<Words> {
+    fn excerpt(&self, random: &mut Rng) -> Vec<Words> {
         let from = random.usize(..self.transcript.len() - 40);
         self.transcript[from..from + random.usize(1..40)].to_vec()
     }
@@ -215,7 +222,7 @@ impl Source {
         if random.u8(0..6) == 0 {
             steps.push(one(
                 client,
-                vec![plain(random, &["UNWATCH|DISCARD|RESET|WATCH"])],
+                vec![plain(random, &["UNWATCH|DISCARD|RESET"])],
             ));
         }
         steps.push(one(client, vec![words("MULTI")]));
