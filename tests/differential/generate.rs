@@ -220,10 +220,7 @@ impl Source {
             ));
         }
         if random.u8(0..6) == 0 {
-            steps.push(one(
-                client,
-                vec![plain(random, &["UNWATCH|DISCARD|RESET"])],
-            ));
+            steps.push(one(client, vec![plain(random, &["UNWATCH|DISCARD|RESET"])]));
         }
         steps.push(one(client, vec![words("MULTI")]));
         if random.bool() {

@@ -59,7 +59,7 @@ fn random_programs_do_what_one_redis_does() {
         let last =
             run(&pair, &small).map_or("it does not differ again".to_owned(), |again| again.text);
         panic!(
-            "SLOTMUX_DIFFERENTIAL_SEED={seed}\n{}\nmade smaller:\n{last}\nby this program:\n{small}",
+            "SLOTMUX_DIFFERENTIAL_SEED={seed}\n{}\nmade smaller:\n{last}\nby this program:\n{small}\nmade from this one:\n{program}",
             found.text
         );
     }
