@@ -158,11 +158,16 @@ impl Sent {
     }
 }
 
-/// The SHA1 that an EVALSHA names; servers take its letters in any case.
+/// The SHA1 that an EVALSHA names.
 fn named(request: &Request) -> Option<Sha> {
     let name = request.arg(0);
     let names = name.eq_ignore_ascii_case(b"evalsha") || name.eq_ignore_ascii_case(b"evalsha_ro");
-    let mut sha: Sha = names.then(|| request.arg(1).try_into().ok())??;
+    names.then(|| sha_in(request.arg(1)))?
+}
+
+/// A SHA1 in letters of any case.
+fn sha_in(word: &[u8]) -> Option<Sha> {
+    let mut sha: Sha = word.try_into().ok()?;
     sha.make_ascii_lowercase();
     Some(sha)
 }
@@ -186,6 +191,14 @@ const CALLS: [&[u8]; 6] = [
 pub fn is_script_call(request: &Request) -> bool {
     let name = request.arg(0);
     CALLS.iter().any(|call| name.eq_ignore_ascii_case(call))
+}
+
+/// Whether a request is one that [`Noted::note`] may make something of.
+pub fn shows_script(request: &Request) -> bool {
+    let name = request.arg(0);
+    [&b"eval"[..], b"eval_ro", b"script"]
+        .iter()
+        .any(|shows| name.eq_ignore_ascii_case(shows))
 }
 
 fn sha_of(script: &[u8]) -> Sha {

@@ -92,11 +92,6 @@ pub(super) fn carry_out(
         };
         return refuse(worker, client, text);
     }
-    if let Ok(command) = command {
-        worker
-            .scripts
-            .note(&worker.process.scripts, command, request);
-    }
     let upstream = worker.upstream.get();
     if upstream != Upstream::Known && needs_upstream(worker, client, &plan, &command) {
         if upstream == Upstream::Missing {
@@ -110,6 +105,12 @@ pub(super) fn carry_out(
     }
     if client.is_in_transaction() && !plan.is_never_queued() {
         return queue(worker, client, request, plan, rewritten);
+    }
+    // What is queued is noted when it runs.
+    if let Ok(command) = command {
+        worker
+            .scripts
+            .note(&worker.process.scripts, command, request);
     }
     let reply = match command {
         Ok(command) if command.finds => Reply::Found,

@@ -351,6 +351,9 @@ fn send(
     if worker.attention.get() {
         show(worker, client, requests);
     }
+    if body.shows_scripts {
+        note_scripts(worker, requests);
+    }
     for counted in &body.counted {
         let request = &requests[counted.command];
         if counted.is_sent {
@@ -398,7 +401,8 @@ fn send(
     let tracks = tracking.wants_next() || client.tracking.get().wants_next();
     for (number, group) in groups.into_iter().enumerate() {
         let form = policy::Block {
-            atomic: !is_split || !group.stands_alone(),
+            // One command of several groups is as whole without MULTI, unless that is what keeps it from blocking.
+            atomic: !is_split || group.targets.len() > 1 || group.blocks,
             commands: group.targets.len() as u32,
             own: 1,
         };
@@ -447,6 +451,17 @@ fn send(
                 client.add_request_bytes(worker, bytes.len());
                 worker.retry_later(entry, bytes);
             }
+        }
+    }
+}
+
+/// Notes the scripts that a transaction shows, before what it sends may name them.
+fn note_scripts(worker: &Worker, requests: &[Request]) {
+    for request in requests {
+        if let Ok(command) = command::resolve(request.bytes, request.args) {
+            worker
+                .scripts
+                .note(&worker.process.scripts, command, request);
         }
     }
 }

@@ -17,6 +17,9 @@ use crate::worker::Worker;
 use super::joined::{exists, info, latency, settings, slowlog, stops, texts, totals};
 use super::page::{Outcome, Page, ask_again};
 
+/// Where nodes answer in different forms.
+pub(super) const UNLIKE: &str = "ERR slotmux: the nodes' replies do not fit together";
+
 /// A request that was sent in parts.
 pub struct Gather {
     /// The request as a whole. Where it may have written, a failure may have left the other parts done.
@@ -241,7 +244,7 @@ pub fn merged(
     };
     if done.is_none() {
         out.truncate(start);
-        write::error(out, "ERR slotmux: the nodes' replies do not fit together");
+        write::error(out, UNLIKE);
     }
     done.is_none()
 }

@@ -10,8 +10,7 @@ use crate::command::{
 use crate::config::Multi;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply, commands_of};
 use crate::pubsub::Kind;
-use crate::resp::{Limits, scan_request};
-use crate::scripts::names_script;
+use crate::scripts::{names_script, shows_script};
 use crate::slot::Slot;
 
 use super::parts::{govern_part, keys_by_slot, write_part};
@@ -63,16 +62,8 @@ pub struct Group {
     pub targets: Vec<Option<u32>>,
     /// Whether any of it may change data.
     pub write: bool,
-}
-
-impl Group {
-    /// Whether it is as whole without MULTI: one command, which would not block there.
-    pub fn stands_alone(&self) -> bool {
-        let mut args = Vec::new();
-        self.targets.len() == 1
-            && scan_request(&self.commands, &Limits::default(), &mut args).is_ok()
-            && resolve(&self.commands, &args).is_ok_and(|command| command.route != Route::Blocking)
-    }
+    /// Whether any of it would block outside of a transaction: then even one command alone needs its MULTI.
+    pub blocks: bool,
 }
 
 /// What is counted of one command when the transaction runs.
@@ -103,6 +94,8 @@ pub struct Body {
     pub counted: Vec<Counted>,
     /// Whether commands of it name scripts by their SHA1.
     pub names_scripts: bool,
+    /// Whether commands of it may show scripts, or have them forgotten.
+    pub shows_scripts: bool,
 }
 
 impl Body {
@@ -120,6 +113,7 @@ impl Body {
                 commands: b"*1\r\n$4\r\nPING\r\n".to_vec(),
                 targets: vec![None],
                 write: false,
+                blocks: false,
             });
         }
     }
@@ -234,6 +228,7 @@ pub fn body(requests: &[Request], knowledge: &Knowledge) -> Result<Body, String>
         let (plan, rewritten, finds) = planned;
         let said = if *finds { Reply::Found } else { Reply::AsIs };
         making.body.names_scripts |= names_script(request);
+        making.body.shows_scripts |= shows_script(request);
         making.add(at, request, plan, rewritten, said, knowledge);
     }
     Ok(making.body)
@@ -294,6 +289,12 @@ fn writes(plan: &Plan) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether it would hold up a connection that other clients share, were it not in a transaction.
+fn blocks(request: &Request, knowledge: &Knowledge) -> bool {
+    let command = knowledge.command(request);
+    command.is_some_and(|command| command.blocks(request.bytes, request.args))
 }
 
 /// A body that is being made.
@@ -359,6 +360,10 @@ impl Making {
                         cell,
                         *write,
                     );
+                    if blocks(request, knowledge) {
+                        let place = self.places[&self.only.unwrap_or(Some(*slot))];
+                        self.body.groups[place].blocks = true;
+                    }
                     element.source = Source::Part(cell);
                 }
             }
@@ -457,6 +462,7 @@ impl Making {
                 commands: Vec::new(),
                 targets: Vec::new(),
                 write: false,
+                blocks: false,
             });
             groups.len() - 1
         });

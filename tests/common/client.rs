@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::PATIENCE;
-use super::reply::{Value, read_value};
+use super::reply::{Reply, Value, read_value};
 
 /// One connection. Every read and write gives up after [`PATIENCE`]; the plain methods then panic.
 pub struct RawClient {
@@ -109,6 +109,13 @@ impl RawClient {
     /// Reads one reply, or says why not.
     pub fn try_read(&mut self) -> io::Result<Value> {
         read_value(&mut self.input, &mut Vec::new())
+    }
+
+    /// Reads one reply with its exact bytes, or says why not.
+    pub fn try_read_reply(&mut self) -> io::Result<Reply> {
+        let mut bytes = Vec::new();
+        let value = read_value(&mut self.input, &mut bytes)?;
+        Ok(Reply { bytes, value })
     }
 
     /// Reads until the other side hangs up and returns what came: for errors that close the connection.

@@ -76,6 +76,15 @@ impl Value {
     }
 }
 
+/// One reply, read and as it came.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What they say.
+    pub value: Value,
+}
+
 /// Reads one reply to its last byte and appends all of its bytes to `record`.
 pub fn read_value(input: &mut impl BufRead, record: &mut Vec<u8>) -> io::Result<Value> {
     let line = read_line(input, record)?;

@@ -12,7 +12,7 @@ mod redis_tools;
 mod server;
 mod tool;
 
-use common::{Proxy, shared_cluster};
+use common::{Proxy, shared_cluster, times};
 use server::Server;
 use tool::Tool;
 
@@ -31,6 +31,36 @@ fn passes(servers: &[Server], tool: impl Fn() -> Tool) {
 #[test]
 fn redis_py() {
     passes_everywhere(|| Tool::python("redis_py.py"));
+}
+
+/// The newest; in a full run those before it too.
+#[test]
+fn redis_py_of_several_versions() {
+    let environments = ["python", "redis-py-4", "redis-py-5"];
+    for environment in environments.into_iter().take(times(1, 3)) {
+        passes_everywhere(|| Tool::python_in(environment, "redis_py_versions.py"));
+    }
+}
+
+/// What takes long: in front of slotmux, and in a full run of everything.
+fn passes_in_time(tool: impl Fn() -> Tool) {
+    let [plain, open, locked] = Server::all();
+    passes(&[locked, plain, open][..times(1, 3)], tool);
+}
+
+#[test]
+fn bullmq() {
+    passes_in_time(|| Tool::node("bullmq.mjs"));
+}
+
+#[test]
+fn celery() {
+    passes_in_time(|| Tool::python("celery_jobs.py"));
+}
+
+#[test]
+fn valkey_glide() {
+    passes_everywhere(|| Tool::python("valkey_glide.py"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::server::Server;
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// What is needed to run the test at all.
-const HOW: &str = "run scripts/test once, it installs them";
+const HOW: &str = "run scripts/test once, with --full if this is, it installs them";
 
 /// The versions that are wanted; the installed ones are noted in the same words.
 const WANTED: [&str; 2] = [
@@ -38,7 +38,13 @@ pub struct Ended {
 impl Tool {
     /// A script of this folder, in the environment with the Python libraries.
     pub fn python(script: &str) -> Tool {
-        Tool::new(script, installed("python/bin/python"), &[&source(script)])
+        Tool::python_in("python", script)
+    }
+
+    /// The same in another environment.
+    pub fn python_in(environment: &str, script: &str) -> Tool {
+        let python = installed(environment).join("bin/python");
+        Tool::new(script, python, &[&source(script)])
     }
 
     /// A script of this folder, run from the folder that has the Node libraries.

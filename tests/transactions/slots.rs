@@ -70,6 +70,25 @@ fn the_default_of_all_namespaces_also_holds_for_keys_of_none() {
 }
 
 #[test]
+fn nothing_blocks_however_a_transaction_is_split() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("defaults.namespace.multi", "split");
+    });
+    let mut client = proxy.client();
+    let lines = [
+        "SET still:a 1",
+        "BLPOP still:b 0",
+        "BZPOPMIN still:c 0",
+        "XREAD BLOCK 0 STREAMS still:d $",
+        "BLMOVE {still}e {still}f LEFT LEFT 0",
+    ];
+    let replies = transaction(&mut client, &lines);
+    let mut expected = vec![Value::Null; 5];
+    expected[0] = Value::ok();
+    assert_eq!(replies.items(), expected);
+}
+
+#[test]
 fn the_strictest_of_several_namespaces_decides() {
     let proxy = with_namespaces(&[
         ("loose", "multi = \"split\""),

@@ -7,6 +7,7 @@ mod conformance;
 mod generate;
 mod intended;
 mod lines;
+mod pair;
 mod raw;
 mod run;
 mod side;
@@ -14,13 +15,15 @@ mod side;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use common::{Proxy, RawClient, Value, shared_cluster, times};
+use common::alike::known;
+use common::{Proxy, times};
 use intended::{NEVER_SUCCEEDS, NEWER, NOT_YET, OF_A_CLUSTER, REFUSED};
 use lines::{by_hand, words};
-use run::{Entry, known, run};
+use pair::{Pair, settings, speaks_7_0};
+use run::{Entry, run};
 use side::Side;
 use slotmux::command::Route;
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::demo::server::LocalServer;
 
 /// Of the generated commands and of the batches, unless SLOTMUX_TRANSCRIPT_SEED gives another. Any has to pass.
 const SEED: u64 = 2026;
@@ -30,68 +33,13 @@ fn seed() -> u64 {
     given.map_or(SEED, |seed| seed.parse().expect("a number"))
 }
 
-/// slotmux before a cluster, and one plain Redis with the same settings as far as clients see them.
-struct Pair {
-    proxy: Proxy,
-    redis: LocalServer,
-}
-
-impl Pair {
-    fn start(password: Option<&str>) -> Pair {
-        let proxy = Proxy::start(shared_cluster(), |config| {
-            if let Some(password) = password {
-                config.add_user("default", password);
-            }
-        });
-        let redis = LocalServer::start(&settings(password));
-        Pair {
-            proxy,
-            redis: redis.expect("a server"),
-        }
-    }
-
-    /// Removes everything on both sides.
-    fn empty(&self) {
-        for port in [self.proxy.port(), self.redis.port()] {
-            let mut client = RawClient::connect(port);
-            for line in ["FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH"] {
-                assert_eq!(client.call(&words(line)), Value::ok(), "{line}");
-            }
-        }
-    }
-}
-
 /// The one pair without a password. A test has it alone, as it removes the keys of others.
 fn pair() -> MutexGuard<'static, Pair> {
     static PAIR: OnceLock<Mutex<Pair>> = OnceLock::new();
-    let pair = PAIR.get_or_init(|| Mutex::new(Pair::start(None)));
+    let pair = PAIR.get_or_init(|| Mutex::new(Pair::start(None, |_| {})));
     let pair = pair.lock().unwrap_or_else(PoisonError::into_inner);
     pair.empty();
     pair
-}
-
-/// Whether redis-server is of the version whose texts slotmux gives. If not, that is said, and nothing is compared.
-fn speaks_7_0() -> bool {
-    let told = std::process::Command::new("redis-server")
-        .arg("--version")
-        .output()
-        .expect("these tests need redis-server on PATH");
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    let speaks = told.contains(" v=7.0.");
-    if !speaks {
-        eprintln!("SKIPPED: the transcript is one of Redis 7.0, and this is {told}");
-    }
-    speaks
-}
-
-/// Of a plain server: what slotmux says of itself.
-fn settings(password: Option<&str>) -> ServerOptions {
-    let extra = [("databases", "1"), ("tcp-keepalive", "60")];
-    let extra = extra.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    ServerOptions {
-        password: password.map(str::to_owned),
-        extra: extra.to_vec(),
-    }
 }
 
 /// What is listed of any upstream.
@@ -254,6 +202,6 @@ fn logins_are_those_of_one_redis() {
     }
     // The cluster is that of the others.
     let _alone = pair();
-    let pair = Pair::start(Some("secret"));
+    let pair = Pair::start(Some("secret"), |_| {});
     compare_bytes(&pair, raw::LOCKED_SESSIONS);
 }

@@ -4,9 +4,10 @@ use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 
+use crate::common::PATIENCE;
+use crate::common::alike::show;
 use crate::common::client::command;
-use crate::common::reply::read_value;
-use crate::common::{PATIENCE, Value};
+use crate::common::reply::{Reply, read_value};
 use crate::lines::Words;
 
 /// Bytes that a socket takes whether or not the other side reads.
@@ -16,15 +17,6 @@ const SMALL: usize = 16 * 1024;
 pub struct Side {
     stream: TcpStream,
     input: BufReader<TcpStream>,
-}
-
-/// One reply, read and as it came.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-    /// What they say.
-    pub value: Value,
 }
 
 impl Side {
@@ -63,7 +55,7 @@ impl Side {
     fn read(&mut self, words: &Words) -> Reply {
         let mut bytes = Vec::new();
         let value = read_value(&mut self.input, &mut bytes)
-            .unwrap_or_else(|error| panic!("no reply to {}: {error}", crate::run::show(words)));
+            .unwrap_or_else(|error| panic!("no reply to {}: {error}", show(words)));
         Reply { bytes, value }
     }
 

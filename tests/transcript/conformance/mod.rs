@@ -8,9 +8,10 @@ mod sample;
 mod server;
 
 use crate::common::RawClient;
+use crate::common::alike::known;
 use crate::intended::{NOT_YET, OF_A_CLUSTER, REFUSED};
 use crate::lines::{single, words};
-use crate::run::{Entry, known};
+use crate::run::Entry;
 use crate::{pair, speaks_7_0};
 use page::Outcomes;
 use sample::{Sampler, Setting};

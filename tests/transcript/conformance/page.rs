@@ -6,9 +6,8 @@ use std::fmt::Write;
 use super::differs::{DIFFERS, ELSEWHERE};
 use super::sample::{NOT_IN_MULTI, Outcome, Setting};
 use super::server::Listed;
-use crate::intended::looseness;
+use crate::common::alike::{looseness, show};
 use crate::lines::Words;
-use crate::run::show;
 
 const MARKS: (&str, &str) = ("<!-- commands -->\n", "<!-- end of commands -->\n");
 

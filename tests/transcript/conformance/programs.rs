@@ -4,8 +4,8 @@
 use slotmux::command::{KeySpec, lookup};
 
 use super::server::Listed;
+use crate::common::alike::known;
 use crate::lines::words;
-use crate::run::known;
 
 /// Each on a connection of its own. What cannot stand among other lines: it changes or ends the connection.
 pub const ALONE: &[&str] = &[

@@ -6,10 +6,12 @@ use slotmux::slot::slot_of;
 
 use crate::Pair;
 use crate::common::Value;
+use crate::common::alike::{alike, known};
 use crate::common::client::command as encode;
+use crate::common::reply::Reply;
 use crate::lines::{Words, words};
-use crate::run::{Entry, alike, known};
-use crate::side::{Reply, Side};
+use crate::run::Entry;
+use crate::side::Side;
 
 /// How a sample is sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

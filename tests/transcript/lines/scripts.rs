@@ -52,6 +52,8 @@ SCRIPT EXISTS x
 EVAL "return 'seen once'" 0
 SCRIPT EXISTS f508fd6573544b6360ae2da6b3c65dd7cc8d6846
 SCRIPT EXISTS e0e1f9fabfc9d4800c877a703b823ac0578ff8db ffffffffffffffffffffffffffffffffffffffff E0E1F9FABFC9D4800C877A703B823AC0578FF8DB
+EVAL "return 'run on one node'" 1 {e}a
+SCRIPT EXISTS ffffffffffffffffffffffffffffffffffffffff 5f4e712d414d03651fdaf860477aec4f5822740d
 SCRIPT HELP
 SCRIPT FOO
 SCRIPT
