@@ -2,6 +2,7 @@
 //! Redis, every reply compared. A program that differs is made smaller and shown with its seed.
 
 mod both;
+mod bus;
 #[path = "../common/mod.rs"]
 mod common;
 mod generate;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::both::{Both, Difference, name};
+use crate::bus::Bus;
 use crate::common::{PATIENCE, RawClient, Value, poll_until, shared_cluster};
 use crate::lines::{Words, words};
 use crate::pair::Pair;
@@ -23,17 +24,18 @@ const COUNTED: [&str; 3] = [
 pub fn run(pair: &Pair, program: &Program) -> Option<Difference> {
     pair.empty();
     let connect = |protocol: &u8| Both::connect(pair.proxy.port(), pair.redis.port(), *protocol);
+    let ports = shared_cluster().nodes().iter().map(|node| node.port);
     let mut run = Run {
         clients: program.protocols.iter().map(connect).collect(),
         redis: RawClient::connect(pair.redis.port()),
         slotmux: RawClient::connect(pair.proxy.port()),
-        nodes: shared_cluster()
-            .nodes()
-            .iter()
-            .map(|node| RawClient::connect(node.port))
-            .collect(),
+        nodes: ports.clone().map(RawClient::connect).collect(),
+        bus: Bus::connect(ports),
+        // The program before this one may have published at its end.
+        has_published: true,
     };
     for (at, step) in program.steps.iter().enumerate() {
+        run.drain_bus(step);
         if let Err(difference) = run.step(step).and_then(|()| run.settle(step)) {
             let text = format!("step {at}: {}", difference.text);
             return Some(Difference { text, ..difference });
@@ -48,6 +50,9 @@ struct Run {
     redis: RawClient,
     slotmux: RawClient,
     nodes: Vec<RawClient>,
+    bus: Bus,
+    /// Whether messages may be on the bus.
+    has_published: bool,
 }
 
 impl Run {
@@ -71,18 +76,24 @@ impl Run {
         }
     }
 
-    /// What was published has to be where it belongs before anybody stops listening.
+    /// Before anybody begins or stops listening, what was published has to be where it belongs: one Redis gives a message
+    /// to those who listen when it answers PUBLISH, a cluster to those who listen when the bus has brought it.
+    fn drain_bus(&mut self, step: &Step) {
+        if changes_listeners(step) && self.has_published {
+            self.bus.drain();
+            self.has_published = false;
+        }
+    }
+
+    /// Waits until both sides know who listens, and compares what those got to whom the step has published.
     fn settle(&mut self, step: &Step) -> Result<(), Difference> {
-        let pipelines = step.pipelines();
-        let mut commands = pipelines.iter().flat_map(|one| &one.commands);
-        if matches!(step, Step::Listen(_)) || commands.clone().any(|words| name(words) == "reset") {
+        if changes_listeners(step) {
             self.settle_listeners();
         }
-        let publishes =
-            |words: &Words| matches!(name(words).as_str(), "publish" | "spublish" | "exec");
-        if !commands.any(publishes) {
+        if !has_any(step, &["publish", "spublish", "exec"]) {
             return Ok(());
         }
+        self.has_published = true;
         self.clients
             .iter_mut()
             .filter(|client| !client.is_queueing())
@@ -258,6 +269,18 @@ impl Run {
             ),
         })
     }
+}
+
+/// Whether a client may begin or stop listening in this step.
+fn changes_listeners(step: &Step) -> bool {
+    matches!(step, Step::Listen(_)) || has_any(step, &["reset"])
+}
+
+/// Whether the step has a command of one of these names.
+fn has_any(step: &Step, names: &[&str]) -> bool {
+    let pipelines = step.pipelines();
+    let mut commands = pipelines.iter().flat_map(|one| &one.commands);
+    commands.any(|words| names.contains(&name(words).as_str()))
 }
 
 /// How many clients wait there.
