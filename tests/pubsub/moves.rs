@@ -110,6 +110,8 @@ fn a_planned_failover_loses_no_subscription() {
     poll_until(PATIENCE, "the last of them", || {
         events.read().items().last().map(Value::text).as_deref() == Some("del")
     });
+    publisher.call(&["SET", "plan", "1"]);
+    expect_message(&mut events, "__keyspace@0__:plan", "set");
     for text in ["lpush", "lpush", "del"] {
         if text == "lpush" {
             publisher.call(&["DEL", "plan"]);
