@@ -149,7 +149,7 @@ fn replicas_are_back(cluster: &LocalCluster) {
     });
 }
 
-/// Whether a node has slots or follows one that has. After a few failovers in a row Redis 7.0 leaves one without either now
+/// Whether a node has slots and a replica, or follows one that has. After a few failovers in a row Redis 7.0 leaves one without either now
 /// and then, as a primary of nothing with the epoch of its successor: that one is told whom to follow.
 fn is_in_place(cluster: &LocalCluster, node: usize) -> bool {
     let Ok(info) = cluster.query::<String>(node, &["INFO", "replication"]) else {
@@ -166,5 +166,6 @@ fn is_in_place(cluster: &LocalCluster, node: usize) -> bool {
         // Refused where it does not know that one yet; it is asked again.
         let _ = cluster.query::<String>(node, &["CLUSTER", "REPLICATE", &primary]);
     }
-    has_slots
+    // Who has lost its slots and does not know yet has lost its replica.
+    has_slots && info.contains("connected_slaves:1")
 }
