@@ -25,11 +25,7 @@ pub fn steady_cluster() -> LocalCluster {
 }
 
 fn start(node_timeout: Duration, extra: &[(&str, &str)]) -> LocalCluster {
-    // A replica whose link was just made again may be elected all the same: faults come one upon another here.
-    let mut lines = vec![
-        ("cluster-require-full-coverage", "no"),
-        ("cluster-replica-validity-factor", "0"),
-    ];
+    let mut lines = vec![("cluster-require-full-coverage", "no")];
     lines.extend(extra);
     let lines = lines
         .into_iter()
