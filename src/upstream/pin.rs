@@ -6,7 +6,6 @@
 use std::rc::Rc;
 
 use crate::client::Client;
-use crate::policy::{NamespaceId, Reply};
 use crate::worker::Worker;
 
 use super::inflight::{InFlight, Kind};
@@ -33,21 +32,7 @@ impl Lane {
     /// Makes the node forget what it watches here. The lane is in the pool again once that is confirmed.
     pub fn unwatch(self: &Rc<Self>, worker: &Worker, client: &Rc<Client>) {
         self.pinned.set(None);
-        let (arrived, arrived_us) = worker.clock.last();
-        let entry = InFlight {
-            client: client.clone(),
-            seq: 0,
-            len: UNWATCH.len() as u32,
-            arrived,
-            arrived_us,
-            namespace: NamespaceId::UNMATCHED,
-            slot: None,
-            tries: 0,
-            mute: true,
-            write: false,
-            reply: Reply::AsIs,
-            kind: Kind::Unwatch,
-        };
+        let entry = InFlight::aside(worker, client, UNWATCH.len(), Kind::Unwatch);
         self.send(worker, entry, UNWATCH);
     }
 }
