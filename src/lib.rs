@@ -40,6 +40,7 @@ pub mod signals;
 pub mod since_reset;
 pub mod slot;
 pub mod sweep;
+pub mod time_argument;
 pub mod transport;
 pub mod turn;
 pub mod unmatched;

@@ -4,6 +4,7 @@ use crate::connect::{Greeting, Target};
 use crate::mix::{Mix, Op, parse_mix, parse_op};
 use crate::value::{Keyspace, Sizes, parse_sizes};
 use clap::{Parser, ValueEnum};
+use slotmux::time_argument::parse_time;
 use std::time::Duration;
 
 /// Load generator for anything that speaks the Redis protocol. Every reply is compared with the one value that its
@@ -221,26 +222,6 @@ impl Args {
             step: self.step,
         })
     }
-}
-
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        unit => return Err(format!("{unit}: unknown unit (ms, s, m or h)")),
-    };
-    let seconds = digits
-        .parse::<f64>()
-        .map(|n| n * unit)
-        .map_err(|_| format!("{text}: not a time"))?;
-    // A hundred days: longer is a typing error, and times are kept as nanoseconds.
-    if !(0.001..=8_640_000.0).contains(&seconds) {
-        return Err(format!("{text}: not a time from 1ms to 2400h"));
-    }
-    Ok(Duration::from_secs_f64(seconds))
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

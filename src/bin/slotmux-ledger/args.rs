@@ -2,6 +2,7 @@
 
 use crate::wire::Login;
 use clap::Parser;
+use slotmux::time_argument::parse_time;
 use std::time::Duration;
 
 /// Keeps the books of a Redis Cluster while things go wrong: clients write unique values and know what each reply may
@@ -115,25 +116,6 @@ impl Args {
         let usual = (!self.steps).then_some(Duration::from_secs(10));
         self.duration.or(usual)
     }
-}
-
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        unit => return Err(format!("{unit}: unknown unit (ms, s, m or h)")),
-    };
-    let seconds = digits
-        .parse::<f64>()
-        .map(|n| n * unit)
-        .map_err(|_| format!("{text}: not a time"))?;
-    if !(0.001..=8_640_000.0).contains(&seconds) {
-        return Err(format!("{text}: not a time from 1ms to 2400h"));
-    }
-    Ok(Duration::from_secs_f64(seconds))
 }
 
 #[cfg(test)]
