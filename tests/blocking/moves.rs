@@ -51,6 +51,28 @@ fn a_slot_that_moves_takes_its_blocked_clients_along() {
 }
 
 #[test]
+fn who_watches_and_is_blocked_holds_nobody_up_where_the_slot_goes() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |config| config.set("server.workers", 1));
+    let key = key_on(&cluster, 0, "watched");
+    let slot = slot_of(key.as_bytes()).0;
+    let (mut client, mut other) = (proxy.client(), proxy.client());
+    assert_eq!(call(&mut client, &format!("WATCH {{{key}}}w")), Value::ok());
+    send(&mut client, &format!("BLPOP {key} 0"));
+    until_blocked(&cluster, 0, 1);
+    cluster.migrate_slot(slot, 0, 1).expect("it moves");
+    until_blocked(&cluster, 1, 1);
+    // On a connection that others share this would wait behind it.
+    let beside = key_on(&cluster, 1, "beside");
+    assert_eq!(call(&mut other, &format!("GET {beside}")), Value::Null);
+    call(&mut other, &format!("RPUSH {key} x"));
+    assert_eq!(client.read(), bulks(&[&key, "x"]));
+    assert_eq!(call(&mut client, "MULTI"), Value::ok());
+    call(&mut client, &format!("SET {{{key}}}w 1"));
+    assert_eq!(call(&mut client, "EXEC"), Value::Null);
+}
+
+#[test]
 fn the_time_goes_on_through_moves() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
