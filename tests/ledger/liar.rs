@@ -92,7 +92,10 @@ fn serve(here: &TcpStream, target: u16, lie: Lie, progress: &Progress) -> io::Re
         let may_lie = number > HONEST && !in_transaction && name != "EXEC";
         let wants = may_lie
             && match lie {
-                Lie::SwapReplies => name == "GET" || name == "ECHO" || name == "INCR",
+                // The client may wait for this reply before it sends more: only with one that is here to swap with.
+                Lie::SwapReplies => {
+                    matches!(&*name, "GET" | "ECHO" | "INCR") && !requests.buffer().is_empty()
+                }
                 Lie::WriteTwice | Lie::SwapWrites => name == "LPUSH",
                 Lie::DropWrite | Lie::DenyWrite => name == "HSET",
                 Lie::None => false,
