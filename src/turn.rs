@@ -5,8 +5,9 @@
 //! brought.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use crate::client::Client;
 use crate::contain::sabotage;
@@ -107,6 +108,14 @@ fn each<T>(
     }
 }
 
+/// Has the task polled again in the next turn, behind those that the kernel has news for by then. Its waker, used as it
+/// is, would bring it back in this turn, before anything else was heard of: whoever sends faster than slotmux reads would
+/// keep all others waiting.
+pub fn poll_again(cx: &mut Context<'_>) {
+    // It is pending at first, always.
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+}
+
 /// The task that ends each turn of a worker.
 pub async fn run(worker: Rc<Worker>) {
     std::future::poll_fn(|cx| {
@@ -115,4 +124,42 @@ pub async fn run(worker: Rc<Worker>) {
         Poll::Pending
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// A task that always has more to do hears of the kernel's news after every poll.
+    #[test]
+    fn who_polls_again_does_not_keep_the_kernel_from_being_asked() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut sender = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        sender.write_all(b"!").unwrap();
+        let (receiver, _) = listener.accept().unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .event_interval(1024)
+            .build_local(Default::default())
+            .unwrap();
+        let polls = runtime.block_on(async {
+            let polls = Rc::new(Cell::new(0));
+            let counted = polls.clone();
+            tokio::task::spawn_local(std::future::poll_fn(move |cx| {
+                counted.set(counted.get() + 1);
+                poll_again(cx);
+                Poll::<()>::Pending
+            }));
+            let mut receiver = tokio::net::TcpStream::from_std(receiver).unwrap();
+            receiver.read_u8().await.unwrap();
+            polls.get()
+        });
+        assert!(polls < 16, "{polls} polls before the byte was heard of");
+    }
 }

@@ -103,7 +103,7 @@ def twemproxy(ports, folder):
     port, conf = free_port(), Path(folder) / "nutcracker.yml"
     servers = "\n".join(f"  - 127.0.0.1:{port}:1" for port in sorted(ports))
     conf.write_text(
-        f"load:\n  listen: 127.0.0.1:{port}\n  hash: murmur\n  distribution: ketama\n  redis: true\n"
+        f"load:\n  listen: 127.0.0.1:{port}\n  hash: murmur\n  hash_tag: '{{}}'\n  distribution: ketama\n  redis: true\n"
         f"  timeout: 10000\n  backlog: 4096\n  preconnect: true\n  servers:\n{servers}\n"
     )
     words = [program("nutcracker"), "-c", conf, "-s", free_port(), "-a", "127.0.0.1"]

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use crate::resp::scan::{Boundary, Scan, scan_request};
 use crate::resp::{Limits, Malformed, inline, write};
+use crate::turn::poll_again;
 use crate::worker::Worker;
 
 use super::dispatch::{Taken, dispatch};
@@ -102,7 +103,7 @@ impl ClientTask {
                 Poll::Ready(Err(_)) => self.client.close(&self.worker),
             }
         }
-        cx.waker().wake_by_ref();
+        poll_again(cx);
         Poll::Pending
     }
 
@@ -321,7 +322,7 @@ impl ClientTask {
                 return Poll::Ready(());
             }
         }
-        cx.waker().wake_by_ref();
+        poll_again(cx);
         Poll::Pending
     }
 }

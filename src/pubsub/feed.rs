@@ -15,6 +15,7 @@ use crate::contain::sabotage;
 use crate::resp::reply::ReplyScanner;
 use crate::resp::{Protocol, write};
 use crate::transport::Transport;
+use crate::turn::poll_again;
 use crate::upstream::NodeId;
 use crate::upstream::connect::{dial, jittered, wait_for_turn};
 use crate::upstream::read::End;
@@ -334,7 +335,7 @@ impl Serving {
                 return Poll::Ready(end);
             }
         }
-        cx.waker().wake_by_ref();
+        poll_again(cx);
         Poll::Pending
     }
 

@@ -12,6 +12,7 @@ use crate::contain::sabotage;
 use crate::resp::reply::ReplyScanner;
 use crate::resp::{Limits, Malformed, Scan, number, scan_request};
 use crate::route::scan::run_of;
+use crate::turn::poll_again;
 use crate::worker::Worker;
 
 use super::block::Progress;
@@ -30,6 +31,9 @@ const LONGEST_HEAD: usize = 32;
 
 /// Reads per poll before other tasks get their turn.
 const READS_PER_TURN: usize = 4;
+
+/// Bytes of one read: it ends the turn of a lane that has more. Small replies beside big ones wait for so much of each.
+const BYTES_PER_TURN: usize = 128 * 1024;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +105,8 @@ impl Replies {
                 let Some(transport) = transport.as_mut() else {
                     return Poll::Ready(End::Closed);
                 };
-                match ready!(transport.poll_read(cx, &mut scratch[kept..])) {
+                let end = scratch.len().min(kept + BYTES_PER_TURN);
+                match ready!(transport.poll_read(cx, &mut scratch[kept..end])) {
                     Ok(0) => return Poll::Ready(End::Closed),
                     Ok(read) => read,
                     Err(error) => return Poll::Ready(End::Io(error)),
@@ -119,8 +124,11 @@ impl Replies {
             if lane.class == Class::Dedicated && is_free {
                 worker.release(lane);
             }
+            if read == BYTES_PER_TURN {
+                break;
+            }
         }
-        cx.waker().wake_by_ref();
+        poll_again(cx);
         Poll::Pending
     }
 
