@@ -1,4 +1,4 @@
-//! What slotmux logs at its most talkative: text or JSON, one event a line, and no secret of anybody.
+//! What slotmux logs: at its most talkative one event a line, text or JSON, and no secret of anybody; of an outage its ends.
 
 mod common;
 
@@ -103,4 +103,26 @@ fn no_secret_is_logged_as_json() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn a_node_that_is_away_is_told_of_once_and_when_it_is_back() {
+    let server = LocalServer::start(&ServerOptions::default()).expect("a server");
+    let proxy = Proxy::start_before(&server, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.connections.backoff", "1ms..5ms");
+    });
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["SET", KEY, VALUE]), Value::ok());
+    server.kill();
+    poll_until(PATIENCE, "many tries", || {
+        proxy.metric("slotmux_upstream_connect_failures_total") >= Some(10.0)
+    });
+    server.restart().expect("it is back");
+    poll_until(PATIENCE, "its return", || {
+        proxy.log().contains("node takes connections again")
+    });
+    let log = proxy.log();
+    let told = log.matches("node takes no connection").count();
+    assert_eq!(told, 1, "{log}");
 }

@@ -52,7 +52,7 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
     while lane.link() != Link::Retired {
         wait_for_turn(&worker, lane.node).await;
         let connected = connect(&worker, &lane).await;
-        worker.tried_to_connect(lane.node, connected.is_ok());
+        worker.tried_to_connect(lane.node, connected.as_ref().err());
         match connected {
             Ok(transport) => {
                 if lane.link() == Link::Retired {
@@ -72,11 +72,7 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
                 worker.stats.upstream_lost.inc();
                 tracing::warn!(node = %lane.addr, %end, in_flight = lane.in_flight(), "upstream connection lost");
             }
-            Err(error) => {
-                worker.stats.upstream_connect_failures.inc();
-                tracing::warn!(node = %lane.addr, %error, "upstream connection failed");
-                after_failure(&worker, &lane);
-            }
+            Err(_) => after_failure(&worker, &lane),
         }
         worker.refresh.request();
         if lane.class == Class::Dedicated && lane.is_idle() {

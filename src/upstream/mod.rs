@@ -13,6 +13,7 @@ use crate::resp::{Limits, Protocol, Scan};
 use crate::worker::Worker;
 
 use bucket::Bucket;
+use connect::ConnectError;
 use inflight::InFlight;
 use lane::{Class, Lane, Link};
 
@@ -146,16 +147,28 @@ impl Worker {
         self.nodes.borrow_mut().node_mut(node).connects.take(now)
     }
 
-    /// A connection to `node` was made, or not.
-    pub fn tried_to_connect(&self, node: NodeId, has_worked: bool) {
+    /// A connection to `node` was made, or not. The log tells when a node has gone and when it is back, not of each try.
+    pub fn tried_to_connect(&self, node: NodeId, error: Option<&ConnectError>) {
         let now = self.clock.now();
         let mut nodes = self.nodes.borrow_mut();
         let node = nodes.node_mut(node);
-        node.connects.tried(has_worked);
-        if has_worked {
-            node.gone = None;
-        } else {
-            node.gone.get_or_insert(now);
+        node.connects.tried(error.is_none());
+        let was_gone = node.gone.is_some();
+        match error {
+            None => node.gone = None,
+            Some(_) => node.gone = node.gone.or(Some(now)),
+        }
+        let node = &node.addr;
+        match error {
+            None if was_gone => tracing::info!(%node, "node takes connections again"),
+            None => {}
+            Some(error) => {
+                self.stats.upstream_connect_failures.inc();
+                match was_gone {
+                    false => tracing::warn!(%node, %error, "node takes no connection, tried again until it does"),
+                    true => tracing::debug!(%node, %error, "node takes no connection"),
+                }
+            }
         }
     }
 
