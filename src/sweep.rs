@@ -70,6 +70,7 @@ impl Worker {
             let swept = self.contained("the sweep", || {
                 sabotage("sweep.lane");
                 check_deadlines(self, &lane, now);
+                lane.end_vain_waits(self, now);
                 check_health(self, &lane, now);
             });
             if swept.is_none() {

@@ -110,6 +110,7 @@ fn a_node_that_is_away_is_told_of_once_and_when_it_is_back() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let proxy = Proxy::start_before(&server, |config| {
         config.set("server.workers", 1);
+        config.set("log.level", "info");
         config.set("cluster.connections.backoff", "1ms..5ms");
     });
     let mut client = proxy.client();

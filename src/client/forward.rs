@@ -133,17 +133,17 @@ pub fn track(
 
 /// Answers a request that nothing was sent of: a node that it needs was given up.
 pub fn refuse_unreachable(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Taken {
-    let mut reply = Vec::new();
-    write::error(&mut reply, &unreachable(lane));
-    worker.stats.errors.inc();
-    answer(worker, client, &reply);
-    Taken::Yes
+    refuse(worker, client, &unreachable(lane))
 }
 
 /// Answers a request for which no lane of its own became free in time.
 pub fn refuse_no_lane(worker: &Worker, client: &Rc<Client>) -> Taken {
+    refuse(worker, client, NO_LANE)
+}
+
+fn refuse(worker: &Worker, client: &Rc<Client>, error: &str) -> Taken {
     let mut reply = Vec::new();
-    write::error(&mut reply, NO_LANE);
+    write::error(&mut reply, error);
     worker.stats.errors.inc();
     answer(worker, client, &reply);
     Taken::Yes
@@ -219,11 +219,32 @@ fn lane_for(
         return Err(Taken::No);
     }
     let lane = worker.shared_lane(node, client);
-    if lane.is_full(worker) {
-        lane.wait(worker, client);
-        return Err(Taken::No);
-    }
+    find_room(worker, client, &lane)?;
     Ok(lane)
+}
+
+/// Sees to it that there is room on a shared lane. Where there is none the client waits for it, no longer than a command
+/// may take. A lane that was given up has none to wait for: the caller refuses it.
+pub fn find_room(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Result<(), Taken> {
+    if !lane.is_full(worker) || lane.is_given_up(worker) {
+        return Ok(());
+    }
+    let now = worker.clock.now();
+    client.waits_since(now);
+    if client.waits_in_vain(worker, now) {
+        worker.stats.timeouts.inc();
+        return Err(refuse(
+            worker,
+            client,
+            &format!(
+                "ERR slotmux: upstream timeout: node {} has more to answer than fits on its connection, the command was not \
+            executed",
+                lane.addr
+            ),
+        ));
+    }
+    lane.wait(worker, client);
+    Err(Taken::No)
 }
 
 /// The in-flight entry of a request, in the next place of the client's order.
@@ -238,7 +259,7 @@ pub fn entry(
         (None, Some(receivers)) => Kind::Publish(receivers),
         (Some(form), _) => Kind::Block(upstream::Block::new(form, Then::Deliver, sending.bytes)),
     };
-    let (arrived, arrived_us) = worker.clock.last();
+    let (arrived, arrived_us) = client.arrival(worker);
     worker.count_operation(sending.namespace, sending.request);
     InFlight {
         mute: client.is_muted(),

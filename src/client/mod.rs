@@ -145,8 +145,8 @@ pub struct Client {
     held: RefCell<Option<Box<Held>>>,
     /// What is known of its wait, while it is blocked.
     blocked: RefCell<Option<Box<Blocked>>>,
-    /// Since when it wants a lane of its own where none is free, and for which request.
-    lane_wanted: Cell<Option<(Tick, u32)>>,
+    /// Since when what it has sent waits for a lane that is free, or has room.
+    waits_since: Cell<Option<Tick>>,
     /// The nodes that it sent writes to, by [`NodeId::bit`](crate::upstream::NodeId::bit).
     written: Cell<u64>,
     /// Whether the reply that is under way went out in part.
@@ -198,7 +198,7 @@ impl Client {
             over_soft: Cell::new(None),
             held: RefCell::new(None),
             blocked: RefCell::new(None),
-            lane_wanted: Cell::new(None),
+            waits_since: Cell::new(None),
             written: Cell::new(0),
             is_mid_reply: Cell::new(false),
             pushes: RefCell::new(None),
@@ -309,13 +309,37 @@ impl Client {
         self.let_lane_go_on();
     }
 
-    /// Since when its next request wants a lane of its own: from now on if it did not before.
-    pub fn wants_lane_since(&self, now: Tick) -> Tick {
-        let next = self.next_seq.get();
-        let before = self.lane_wanted.get().filter(|(_, seq)| *seq == next);
-        let (since, _) = before.unwrap_or((now, next));
-        self.lane_wanted.set(Some((since, next)));
+    /// Since when what it has sent waits for a lane with room: from now on if it did not before.
+    pub fn waits_since(&self, now: Tick) -> Tick {
+        let since = self.waits_since.get().unwrap_or(now);
+        self.waits_since.set(Some(since));
         since
+    }
+
+    /// Whether it has waited for a lane for as long as a command may take.
+    pub fn waits_in_vain(&self, worker: &Worker, now: Tick) -> bool {
+        let since = self.waits_since.get();
+        since.is_some_and(|since| since.is_over(worker.command_timeout, now))
+    }
+
+    /// When the request arrived that is about to be sent, and the microseconds since that tick.
+    #[inline]
+    pub fn arrival(&self, worker: &Worker) -> (Tick, u16) {
+        match self.waits_since.get() {
+            None => worker.clock.last(),
+            Some(since) => self.late_arrival(worker, since),
+        }
+    }
+
+    /// What has waited for a lane has arrived before. What stands behind one that was refused for it begins anew.
+    #[cold]
+    fn late_arrival(&self, worker: &Worker, since: Tick) -> (Tick, u16) {
+        let last = worker.clock.last();
+        if self.waits_in_vain(worker, last.0) {
+            return last;
+        }
+        self.waits_since.set(None);
+        (since, 0)
     }
 
     /// A write of it goes to `node`.

@@ -146,6 +146,7 @@ impl ClientTask {
         worker.stats.client_reads.inc();
         worker.stats.client_bytes_in.add(read as u64);
         self.client.last_seen.set(worker.clock.now());
+        self.client.waits_since.set(None);
         let bytes = &scratch[..read];
         if let Some(input) = &mut self.input {
             input.bytes.extend_from_slice(bytes);

@@ -100,7 +100,7 @@ impl Default for Connections {
             max_in_flight: 16384,
             max_in_flight_bytes: 16 * MIB,
             connect_timeout: Duration::from_secs(5),
-            backoff: (Duration::from_millis(100), Duration::from_secs(10)),
+            backoff: (Duration::from_millis(100), Duration::from_secs(1)),
             health_interval: Some(Duration::from_secs(30)),
         }
     }

@@ -258,19 +258,21 @@ pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
     let mut pause = shortest;
     while !feed.is_retired.get() {
         wait_for_turn(&worker, feed.node).await;
-        let dialled = dial(&worker, &feed.addr, Protocol::Resp3).await;
-        worker.tried_to_connect(feed.node, dialled.as_ref().err());
-        if let Ok(transport) = dialled {
-            pause = shortest;
-            feed.set_up(&worker);
-            let mut serving = Serving::new(transport);
-            let end = std::future::poll_fn(|cx| serving.poll(&worker, &feed, cx)).await;
-            feed.set_down(&worker);
-            if matches!(end, End::Retired) {
-                break;
+        match dial(&worker, &feed.addr, Protocol::Resp3).await {
+            Ok(transport) => {
+                pause = shortest;
+                worker.reached(feed.node);
+                feed.set_up(&worker);
+                let mut serving = Serving::new(transport);
+                let end = std::future::poll_fn(|cx| serving.poll(&worker, &feed, cx)).await;
+                feed.set_down(&worker);
+                if matches!(end, End::Retired) {
+                    break;
+                }
+                worker.stats.upstream_lost.inc();
+                tracing::warn!(node = %feed.addr, %end, "subscription connection lost");
             }
-            worker.stats.upstream_lost.inc();
-            tracing::warn!(node = %feed.addr, %end, "subscription connection lost");
+            Err(error) => worker.missed(feed.node, &error),
         }
         worker.refresh.request();
         sleep(jittered(pause)).await;

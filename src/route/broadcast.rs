@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::client::Client;
 use crate::client::dispatch::Taken;
 use crate::client::forward::{
-    Sending, entry, may_be_alone, may_share, refuse_unreachable, set_out_alone,
+    Sending, entry, find_room, may_be_alone, may_share, refuse_unreachable, set_out_alone,
 };
 use crate::client::request::Request;
 use crate::client::watch::own_lane;
@@ -154,11 +154,8 @@ fn lanes(
         if let Some(lost) = lost.filter(|_| !is_enough) {
             return Some(refuse_unreachable(worker, client, lost));
         }
-        let full = lanes
-            .iter()
-            .find(|lane| !lane.is_given_up(worker) && lane.is_full(worker))?;
-        full.wait(worker, client);
-        Some(Taken::No)
+        let mut lanes = lanes.iter();
+        lanes.find_map(|lane| find_room(worker, client, lane).err())
     });
     match refusal {
         None => Ok(lanes),

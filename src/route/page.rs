@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::client::Client;
 use crate::client::dispatch::Taken;
-use crate::client::forward::{Sending, entry, may_share, refuse_unreachable};
+use crate::client::forward::{Sending, entry, find_room, may_share, refuse_unreachable};
 use crate::client::request::Request;
 use crate::policy::{NamespaceId, Reply};
 use crate::resp::{number, write};
@@ -64,9 +64,8 @@ pub fn page(
     if lane.is_given_up(worker) {
         return Ok(refuse_unreachable(worker, client, &lane));
     }
-    if lane.is_full(worker) {
-        lane.wait(worker, client);
-        return Ok(Taken::No);
+    if let Err(taken) = find_room(worker, client, &lane) {
+        return Ok(taken);
     }
     let mut options = Vec::new();
     for at in 2..request.argc() {

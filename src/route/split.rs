@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::client::Client;
 use crate::client::dispatch::Taken;
 use crate::client::forward::{
-    Sending, entry, may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone,
+    Sending, entry, find_room, may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone,
 };
 use crate::client::request::Request;
 use crate::client::watch::own_lane;
@@ -164,11 +164,10 @@ impl Lanes {
         if lane.is_given_up(worker) {
             return Err(refuse_unreachable(worker, client, &lane));
         }
-        if !is_big && lane.is_full(worker) {
-            lane.wait(worker, client);
-            return Err(Taken::No);
+        match is_big {
+            true => Ok(()),
+            false => find_room(worker, client, &lane),
         }
-        Ok(())
     }
 
     /// The lane to a node, if it was added.

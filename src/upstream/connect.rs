@@ -1,7 +1,9 @@
 //! A lane's task: connects, authenticates, serves, and starts again with growing pauses when the connection breaks.
 
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -44,7 +46,7 @@ pub enum ConnectError {
 pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
     std::future::poll_fn(|cx| {
         lane.set_waker(cx.waker());
-        std::task::Poll::Ready(())
+        Poll::Ready(())
     })
     .await;
     let (shortest, longest) = worker.config.cluster.connections.backoff;
@@ -52,13 +54,13 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
     while lane.link() != Link::Retired {
         wait_for_turn(&worker, lane.node).await;
         let connected = connect(&worker, &lane).await;
-        worker.tried_to_connect(lane.node, connected.as_ref().err());
         match connected {
             Ok(transport) => {
                 if lane.link() == Link::Retired {
                     break;
                 }
                 pause = shortest;
+                worker.reached(lane.node);
                 worker.stats.upstream_connects.inc();
                 lane.set_up(&worker, transport);
                 if lane.class == Class::Dedicated && lane.is_idle() {
@@ -72,16 +74,32 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
                 worker.stats.upstream_lost.inc();
                 tracing::warn!(node = %lane.addr, %end, in_flight = lane.in_flight(), "upstream connection lost");
             }
-            Err(_) => after_failure(&worker, &lane),
+            Err(error) => {
+                worker.missed(lane.node, &error);
+                after_failure(&worker, &lane);
+            }
         }
         worker.refresh.request();
         if lane.class == Class::Dedicated && lane.is_idle() {
             worker.discard(&lane);
             break;
         }
-        sleep(jittered(pause)).await;
+        rest(&lane, jittered(pause)).await;
         pause = (pause * 2).min(longest);
     }
+}
+
+/// Waits before the next try, until another connection to the node was made.
+async fn rest(lane: &Lane, pause: Duration) {
+    lane.is_hurried();
+    let mut over = pin!(sleep(pause));
+    std::future::poll_fn(|cx| {
+        if lane.is_hurried() || lane.link() == Link::Retired {
+            return Poll::Ready(());
+        }
+        over.as_mut().poll(cx)
+    })
+    .await;
 }
 
 /// Waits until a node may be connected to. Those who wait for the same do not come back in step.
@@ -107,7 +125,7 @@ async fn serve(worker: &Rc<Worker>, lane: &Rc<Lane>) -> End {
                 .borrow()
                 .as_ref()
                 .map(|transport| transport.poll_write_ready(cx));
-            if matches!(ready, Some(std::task::Poll::Ready(_))) {
+            if matches!(ready, Some(Poll::Ready(_))) {
                 lane.write_blocked.set(false);
                 lane.flush(worker);
             }

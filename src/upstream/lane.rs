@@ -68,6 +68,8 @@ pub struct Lane {
     pub(super) write_blocked: Cell<bool>,
     /// Whether the connection was found dead from outside its task.
     given_up: Cell<bool>,
+    /// Whether another connection to its node was made while it waited for its next try.
+    hurried: Cell<bool>,
     /// Clients that wait for room.
     waiting: RefCell<Vec<Rc<Client>>>,
     /// When the node last sent something, or was first owed a reply; on a dedicated lane also when it last took
@@ -117,6 +119,7 @@ impl Lane {
             dirty: Cell::new(false),
             write_blocked: Cell::new(false),
             given_up: Cell::new(false),
+            hurried: Cell::new(false),
             waiting: RefCell::default(),
             last_heard: Cell::new(now),
             id: Cell::new(None),
@@ -267,6 +270,21 @@ impl Lane {
         }
     }
 
+    /// Wakes who has waited for room for as long as a command may take, and forgets who has left.
+    pub fn end_vain_waits(&self, worker: &Worker, now: Tick) {
+        let mut woken = Vec::new();
+        self.waiting.borrow_mut().retain(|client| {
+            let is_over = client.waits_in_vain(worker, now);
+            if is_over {
+                woken.push(client.clone());
+            }
+            !is_over && !client.is_closed()
+        });
+        for client in woken {
+            client.resume();
+        }
+    }
+
     /// Polls the lane's task soon.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.get() {
@@ -405,6 +423,17 @@ impl Lane {
 
     pub(super) fn is_condemned(&self) -> bool {
         self.given_up.get()
+    }
+
+    /// Its node takes connections: it need not wait for its next try.
+    pub fn hurry(&self) {
+        self.hurried.set(true);
+        self.wake();
+    }
+
+    /// Whether that was so since it was asked last.
+    pub(super) fn is_hurried(&self) -> bool {
+        self.hurried.replace(false)
     }
 
     /// Takes a fresh connection into use.

@@ -251,6 +251,8 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         }
         return;
     }
+    // While something waits, the others are asked where it has to go: until they agree on that nothing else tells.
+    worker.refresh.request();
     let is_overdue = |entry: &InFlight| entry.arrived.is_over(worker.command_timeout, now);
     if !lane.entries().borrow().iter().any(is_overdue) {
         return;

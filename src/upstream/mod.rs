@@ -147,27 +147,35 @@ impl Worker {
         self.nodes.borrow_mut().node_mut(node).connects.take(now)
     }
 
-    /// A connection to `node` was made, or not. The log tells when a node has gone and when it is back, not of each try.
-    pub fn tried_to_connect(&self, node: NodeId, error: Option<&ConnectError>) {
+    /// A connection to `node` was made: no other need wait for its next try.
+    pub fn reached(&self, node: NodeId) {
+        let mut nodes = self.nodes.borrow_mut();
+        let found = nodes.node_mut(node);
+        found.connects.tried(true);
+        if found.gone.take().is_some() {
+            tracing::info!(node = %found.addr, "node takes connections again");
+        }
+        drop(nodes);
+        for lane in self.lanes() {
+            if lane.node == node && lane.link() != Link::Up {
+                lane.hurry();
+            }
+        }
+    }
+
+    /// A connection to `node` could not be made. The log tells that a node has gone and that it is back, not of each try.
+    pub fn missed(&self, node: NodeId, error: &ConnectError) {
+        self.stats.upstream_connect_failures.inc();
         let now = self.clock.now();
         let mut nodes = self.nodes.borrow_mut();
-        let node = nodes.node_mut(node);
-        node.connects.tried(error.is_none());
-        let was_gone = node.gone.is_some();
-        match error {
-            None => node.gone = None,
-            Some(_) => node.gone = node.gone.or(Some(now)),
-        }
-        let node = &node.addr;
-        match error {
-            None if was_gone => tracing::info!(%node, "node takes connections again"),
-            None => {}
-            Some(error) => {
-                self.stats.upstream_connect_failures.inc();
-                match was_gone {
-                    false => tracing::warn!(%node, %error, "node takes no connection, tried again until it does"),
-                    true => tracing::debug!(%node, %error, "node takes no connection"),
-                }
+        let found = nodes.node_mut(node);
+        found.connects.tried(false);
+        let node = &found.addr;
+        match found.gone {
+            Some(_) => tracing::debug!(%node, %error, "node takes no connection"),
+            None => {
+                tracing::warn!(%node, %error, "node takes no connection, tried again until it does");
+                found.gone = Some(now);
             }
         }
     }
@@ -204,10 +212,8 @@ impl Worker {
             return Ok(lane);
         }
         let now = self.clock.now();
-        if client
-            .wants_lane_since(now)
-            .is_over(self.command_timeout, now)
-        {
+        client.waits_since(now);
+        if client.waits_in_vain(self, now) {
             return Err(refuse_no_lane(self, client));
         }
         self.stats.parks.inc();
@@ -222,8 +228,7 @@ impl Worker {
         let mut woken = Vec::new();
         for node in &mut self.nodes.borrow_mut().nodes {
             node.waiting.retain(|client| {
-                let since = client.wants_lane_since(now);
-                let is_over = since.is_over(self.command_timeout, now);
+                let is_over = client.waits_in_vain(self, now);
                 if is_over {
                     woken.push(client.clone());
                 }
