@@ -125,6 +125,8 @@ pub struct Worker {
     pub held: HeldPool,
     /// Bytes that clients hold.
     pub memory: Memory,
+    /// Which of the configured passwords a node took last.
+    pub password: Cell<usize>,
     /// Whose command is in nobody's queue just now, by the client's id.
     pub in_hand: Cell<u64>,
     /// `timeouts.command` in ticks.
@@ -181,6 +183,7 @@ impl Worker {
             buffers: Buffers::default(),
             held: HeldPool::default(),
             memory: Memory::new(process.memory_limit / config.server.workers),
+            password: Cell::new(0),
             in_hand: Cell::new(NOBODY),
             command_timeout: ticks(cluster.timeouts.command),
             response_timeout: ticks(cluster.timeouts.response),

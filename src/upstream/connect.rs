@@ -174,19 +174,26 @@ async fn within_timeout(
         .unwrap_or(Err(ConnectError::Timeout))
 }
 
-/// Connects and authenticates with the first password that works.
+/// Connects and authenticates with the first password that works. The one that did so last is tried first: each wrong one
+/// is an entry in the node's ACL LOG.
 async fn log_in(
     worker: &Worker,
     addr: &Addr,
     protocol: Protocol,
 ) -> Result<TcpStream, ConnectError> {
     let cluster = &worker.config.cluster;
+    let passwords = passwords(&cluster.passwords);
+    let first = worker.password.get();
     let mut last = None;
-    for password in passwords(&cluster.passwords) {
+    for place in 0..passwords.len() {
+        let which = (first + place) % passwords.len();
         let mut stream = TcpStream::connect((&*addr.host, addr.port)).await?;
         stream.set_nodelay(true)?;
-        match handshake(&mut stream, protocol, &cluster.username, password).await {
-            Ok(()) => return Ok(stream),
+        match handshake(&mut stream, protocol, &cluster.username, passwords[which]).await {
+            Ok(()) => {
+                worker.password.set(which);
+                return Ok(stream);
+            }
             Err(error @ ConnectError::Refused(_)) => last = Some(error),
             Err(error) => return Err(error),
         }
@@ -195,12 +202,11 @@ async fn log_in(
 }
 
 /// The passwords to try; one `None` where no authentication is configured.
-fn passwords(configured: &[Password]) -> impl Iterator<Item = Option<&str>> {
-    let none = configured.is_empty().then_some(None);
-    configured
-        .iter()
-        .map(|password| Some(password.reveal()))
-        .chain(none)
+fn passwords(configured: &[Password]) -> Vec<Option<&str>> {
+    match configured {
+        [] => vec![None],
+        configured => configured.iter().map(|one| Some(one.reveal())).collect(),
+    }
 }
 
 async fn handshake(

@@ -3,7 +3,9 @@
 use slotmux::demo::server::{LocalServer, ServerOptions};
 use slotmux::slot::slot_of;
 
-use crate::common::{Forward, Peer, Proxy, ProxyConfig, Step, Value, shared_cluster};
+use crate::common::{
+    Forward, PATIENCE, Peer, Proxy, ProxyConfig, Step, Value, poll_until, shared_cluster,
+};
 
 fn server() -> LocalServer {
     LocalServer::start(&ServerOptions::default()).expect("a server")
@@ -197,4 +199,37 @@ fn unknown_commands_are_learned_or_not() {
         );
         assert_eq!(peer.requests_named("CUSTOM.MODE"), []);
     }
+}
+
+#[test]
+fn the_password_that_works_is_tried_first() {
+    let server = LocalServer::start(&ServerOptions {
+        password: Some("new".to_owned()),
+        ..ServerOptions::default()
+    })
+    .expect("a server");
+    let proxy = Proxy::start_before(&server, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.password", vec!["old".to_owned(), "new".to_owned()]);
+        config.set("cluster.topology.refresh", "1h");
+    });
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["SET", "k", "1"]), Value::ok());
+    let wrong = || {
+        let log: Vec<redis::Value> = server.query(&["ACL", "LOG"]).expect("a log");
+        log.len()
+    };
+    assert_eq!(wrong(), 1, "the first connection tries the first one");
+    let _: String = server.query(&["ACL", "LOG", "RESET"]).expect("empty");
+    let lost = proxy.metric("slotmux_upstream_lost_total");
+    let _: i64 = server
+        .query(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"])
+        .expect("killed");
+    poll_until(PATIENCE, "the connection to be lost", || {
+        proxy.metric("slotmux_upstream_lost_total") > lost
+    });
+    poll_until(PATIENCE, "another one", || {
+        client.call(&["SET", "k", "2"]) == Value::ok()
+    });
+    assert_eq!(wrong(), 0);
 }
