@@ -140,6 +140,7 @@ worker_stats! {
     Counter loading: "LOADING replies of nodes",
     Counter readonly_errors: "READONLY replies of nodes",
     Counter retries: "Requests that were sent again",
+    Counter writes_repeated: "Writes that may have run and were sent again, as retry_writes allows",
     Counter scripts_loaded: "Scripts sent to a node ahead of an EVALSHA",
     Counter timeouts: "Requests that passed their deadline",
     Counter abandoned: "Replies that were dropped because their client had left or its deadline had passed",
