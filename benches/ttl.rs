@@ -6,7 +6,7 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use slotmux::client::request::Request;
 use slotmux::command::{CommandRef, resolve};
-use slotmux::config::{Config, Multi, Namespace, Ttl};
+use slotmux::config::{Config, Multi, Namespace, RetryWrites, Ttl};
 use slotmux::policy::{Governed, Policies, govern};
 use slotmux::resp::{Limits, scan_request, write};
 
@@ -24,6 +24,7 @@ fn namespace(name: &str, ttl: Ttl) -> Namespace {
         max_value: None,
         deny: Vec::new(),
         multi: Multi::default(),
+        retry_writes: RetryWrites::default(),
     }
 }
 

@@ -140,13 +140,14 @@ worker_stats! {
     Counter loading: "LOADING replies of nodes",
     Counter readonly_errors: "READONLY replies of nodes",
     Counter retries: "Requests that were sent again",
+    Counter writes_repeated: "Writes that may have run and were sent again, as retry_writes allows",
     Counter scripts_loaded: "Scripts sent to a node ahead of an EVALSHA",
     Counter timeouts: "Requests that passed their deadline",
     Counter abandoned: "Replies that were dropped because their client had left or its deadline had passed",
     Counter blocks_refused: "Blocks of commands whose MULTI a node refused",
     Counter expiries_failed: "Expiries behind a command that a node refused",
     Counter expiries_repaired: "Expiries that were sent again because they did not reach their key",
-    Counter panics: "Panics that were contained: each costs a client or the commands on a lane at most",
+    Counter panics: "Panics that were contained: each costs a client, the commands on a lane or a refresh at most",
 }
 
 impl WorkerStats {

@@ -11,4 +11,5 @@ pub struct Config {
     pub namespaces: Vec<Namespace>,
     pub unmatched: Unmatched,
     pub multi: Multi,
+    pub retry_writes: RetryWrites,
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use slotmux::client::request::Request;
 use slotmux::command::{CommandRef, resolve};
 use slotmux::config::{
-    Config, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, Scripts, Strength, Ttl,
+    Config, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites, Scripts,
+    Strength, Ttl,
 };
 use slotmux::policy::{Actions, Decision, Governed, Lifetime, Policies, govern};
 use slotmux::resp::{Limits, Scan, Span, scan_request, write};
@@ -357,6 +358,7 @@ fn namespace(name: &str, prefix: &str, ttl: Ttl) -> Namespace {
         max_value: None,
         deny: Vec::new(),
         multi: Multi::default(),
+        retry_writes: RetryWrites::default(),
     }
 }
 

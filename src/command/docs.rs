@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{Command, Flags, KeySpec, Merge, Route, table};
+use crate::policy::Repeat;
 
 const HEAD: &str = "\
 # Commands
@@ -38,6 +39,7 @@ has the last word. Keys are positions in the same count.
 /// The text of `docs/commands.md`.
 pub fn markdown() -> String {
     let mut out = String::from(HEAD);
+    repeated(&mut out);
     for (title, commands) in table::GROUPS {
         out.push_str("\n## ");
         out.push_str(title);
@@ -55,8 +57,31 @@ pub fn markdown() -> String {
     out
 }
 
+/// The commands that `retry_writes` is about.
+fn repeated(out: &mut String) {
+    let names: Vec<String> = table::all()
+        .filter(|command| command.repeat != Repeat::Never)
+        .map(|command| match command.repeat {
+            Repeat::Set | Repeat::MSetEx => format!("{} with no option but a TTL", upper(command)),
+            Repeat::Restore => format!("{} with REPLACE", upper(command)),
+            Repeat::Never | Repeat::Always => upper(command),
+        })
+        .collect();
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        out,
+        "\nIn a namespace with `retry_writes = \"idempotent\"` these are sent again if their connection breaks before they are answered,\n\
+         as [consistency.md](consistency.md#writes) says:\n{}.",
+        names.join(", ")
+    );
+}
+
+fn upper(command: &Command) -> String {
+    command.full_name.replace('|', " ").to_uppercase()
+}
+
 fn line(out: &mut String, command: &Command) {
-    let name = command.full_name.replace('|', " ").to_uppercase();
+    let name = upper(command);
     let Command { since, arity, .. } = command;
     let (keys, route) = (keys(command.keys), route(command));
     // Writing to a string cannot fail.

@@ -11,7 +11,7 @@ mod route;
 mod table;
 mod wait;
 
-use crate::policy::Lifetime;
+use crate::policy::{Lifetime, Repeat};
 use crate::resp::Span;
 
 pub use error::{Unresolved, arity_error, refused_error, unknown_error, unknown_subcommand_error};
@@ -46,6 +46,8 @@ pub struct Command {
     pub finds: bool,
     /// What it does to the lifetime of its keys.
     pub lifetime: Lifetime,
+    /// Whether it may run a second time.
+    pub repeat: Repeat,
     /// Its subcommands, if it is a container.
     pub subcommands: &'static [Command],
     packed: PackedName,
@@ -69,7 +71,7 @@ impl Command {
             || (self.keys != KeySpec::None && !self.flags.contains(Flags::READONLY))
     }
 
-    /// Whether it may be sent again when nobody knows if it ran: it reads and changes nothing.
+    /// Whether it reads and changes nothing, so that it does no harm to send it again when nobody knows if it ran.
     pub fn is_readonly(&self) -> bool {
         self.flags.contains(Flags::READONLY)
     }

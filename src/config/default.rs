@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{
     Admin, Administer, Bind, ClientLimits, Cluster, Commands, Config, Connections, Flush, Format,
-    Keys, Kind, Listener, Log, Multi, Personality, Retry, Server, Timeouts, TopologyRefresh,
-    Unknown, Unmatched,
+    Keys, Kind, Listener, Log, Multi, Personality, Retry, RetryWrites, Server, Timeouts,
+    TopologyRefresh, Unknown, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -23,6 +23,7 @@ impl Default for Config {
             namespaces: Vec::new(),
             unmatched: Unmatched::default(),
             multi: Multi::default(),
+            retry_writes: RetryWrites::default(),
             commands: Commands::default(),
             admin: Admin::default(),
             log: Log::default(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::problem::Reading;
 use super::section::{double_brackets, is_file, set_section};
 use super::value::{Data, Entry, Value};
-use super::{Config, Multi, Namespace, Ttl, keys, ttl_env};
+use super::{Config, Multi, Namespace, RetryWrites, Ttl, keys, ttl_env};
 
 pub(super) struct Draft {
     /// All but the namespaces.
@@ -98,6 +98,7 @@ fn nameless() -> Namespace {
         max_value: None,
         deny: Vec::new(),
         multi: Multi::default(),
+        retry_writes: RetryWrites::default(),
     }
 }
 

@@ -34,7 +34,8 @@ pub use crate::cluster::addr::Addr;
 pub use check::is_no_upstream;
 pub use load::{Flags, Loaded, SourceFile, Sources, load, load_with_origins};
 pub use namespace::{
-    JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, Scripts, Strength, Ttl, Unmatched,
+    JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites, Scripts, Strength,
+    Ttl, Unmatched,
 };
 pub use origins::Origins;
 pub use problem::{Origin, Problem};
@@ -63,6 +64,9 @@ pub struct Config {
     pub unmatched: Unmatched,
     /// What becomes of a transaction with keys of no namespace: `defaults.namespace.multi`, which namespaces inherit.
     pub multi: Multi,
+    /// What becomes of writes of unknown fate to keys of no namespace: `defaults.namespace.retry_writes`, which namespaces
+    /// inherit.
+    pub retry_writes: RetryWrites,
     /// Commands that need a decision.
     pub commands: Commands,
     /// The HTTP address for `/metrics`, `/healthz` and `/readyz`.

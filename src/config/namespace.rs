@@ -23,6 +23,8 @@ pub struct Namespace {
     pub deny: Vec<String>,
     /// What becomes of a transaction whose keys are in several slots.
     pub multi: Multi,
+    /// What becomes of a write whose connection broke before it was answered.
+    pub retry_writes: RetryWrites,
 }
 
 /// `[namespace.ttl]`
@@ -140,6 +142,16 @@ pub enum Multi {
     SplitReadonly,
     /// It runs slot by slot.
     Split,
+}
+
+/// `retry_writes`: what becomes of a write whose connection broke before it was answered. The strictest comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum RetryWrites {
+    /// It gets an error that says that its fate is unknown.
+    #[default]
+    Never,
+    /// It is sent again if it has the same effect and the same reply then, whatever became of it the first time.
+    Idempotent,
 }
 
 /// `unmatched`: what is allowed on keys of no namespace.

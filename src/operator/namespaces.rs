@@ -1,7 +1,8 @@
 //! `SLOTMUX NAMESPACES` and `SLOTMUX NAMESPACE`: what is configured, in short and in full.
 
 use crate::config::{
-    Config, JitterBy, KeepTtl, Mode, Multi, OverMax, Persist, Scripts, Settings, Strength,
+    Config, JitterBy, KeepTtl, Mode, Multi, OverMax, Persist, RetryWrites, Scripts, Settings,
+    Strength,
 };
 use crate::explain::words::time;
 use crate::policy::{NamespaceId, Policies, Policy, TtlPolicy};
@@ -69,6 +70,9 @@ fn in_short(policy: &Policy) -> String {
         Multi::SplitReadonly => {}
         Multi::Split => parts.push("multi split".to_owned()),
     }
+    if policy.retry_writes == RetryWrites::Idempotent {
+        parts.push("retry_writes idempotent".to_owned());
+    }
     parts.join(", ")
 }
 
@@ -122,6 +126,7 @@ mod tests {
             max_value: None,
             deny: Vec::new(),
             multi: Multi::default(),
+            retry_writes: RetryWrites::default(),
         };
         assert_eq!(in_short(&policy), "no TTL policy");
         policy.ttl = TtlPolicy::new(&Ttl {
@@ -136,10 +141,11 @@ mod tests {
         policy.max_value = Some(4096);
         policy.deny = vec!["keys".to_owned(), "flushall".to_owned()];
         policy.multi = Multi::Split;
+        policy.retry_writes = RetryWrites::Idempotent;
         assert_eq!(
             in_short(&policy),
             "observe, default 12h (43200000 ms) \u{b1} 10 %, max 7d (604800000 ms), PERSIST rewritten, read-only, \
-             max_value 4096 bytes, deny keys flushall, multi split"
+             max_value 4096 bytes, deny keys flushall, multi split, retry_writes idempotent"
         );
     }
 }

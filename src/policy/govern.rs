@@ -184,6 +184,8 @@ pub enum Reply {
     Found,
     /// `+OK` is 1 and nil is 0: SETNX, which is sent as `SET … NX`.
     OkAsInteger,
+    /// It is that if it is no error. The command was sent before and may have run then, which is what an error has to say.
+    Repeated,
 }
 
 impl Reply {

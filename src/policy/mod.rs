@@ -4,7 +4,7 @@
 
 use std::cmp::Reverse;
 
-use crate::config::{Config, Mode, Multi, Namespace, Unmatched};
+use crate::config::{Config, Mode, Multi, Namespace, RetryWrites, Unmatched};
 
 mod allowed;
 mod append;
@@ -15,6 +15,7 @@ pub mod govern;
 pub mod lifetime;
 mod mset;
 mod options;
+pub mod repeat;
 mod restore;
 #[cfg(test)]
 mod rows;
@@ -29,6 +30,7 @@ pub use allowed::{permitted, permitted_everywhere};
 pub use append::{as_transaction, commands_of};
 pub use govern::{Actions, Block, Decision, Governed, Reply, govern};
 pub use lifetime::Lifetime;
+pub use repeat::Repeat;
 pub use ttl::TtlPolicy;
 
 /// The number of a namespace: its place in the configuration plus one. 0 are the keys of no namespace.
@@ -57,6 +59,8 @@ pub struct Policy {
     pub deny: Vec<String>,
     /// What becomes of a transaction whose keys are in several slots.
     pub multi: Multi,
+    /// What becomes of a write whose connection broke before it was answered.
+    pub retry_writes: RetryWrites,
 }
 
 /// All policies.
@@ -70,6 +74,8 @@ pub struct Policies {
     unmatched: Unmatched,
     /// Of keys of no namespace.
     multi: Multi,
+    /// Of keys of no namespace.
+    retry_writes: RetryWrites,
 }
 
 impl Policies {
@@ -90,6 +96,7 @@ impl Policies {
             restricts: restricts || config.unmatched != Unmatched::Allow,
             unmatched: config.unmatched,
             multi: config.multi,
+            retry_writes: config.retry_writes,
         }
     }
 
@@ -112,6 +119,12 @@ impl Policies {
     pub fn multi(&self, namespace: NamespaceId) -> Multi {
         self.get(namespace)
             .map_or(self.multi, |policy| policy.multi)
+    }
+
+    /// What becomes of a write to a key of this namespace whose connection broke before it was answered.
+    pub fn retry_writes(&self, namespace: NamespaceId) -> RetryWrites {
+        self.get(namespace)
+            .map_or(self.retry_writes, |policy| policy.retry_writes)
     }
 
     /// Whether anything is refused for more than its TTL: by a namespace, or because it has none.
@@ -211,6 +224,7 @@ impl Policy {
             max_value: namespace.max_value,
             deny: namespace.deny.clone(),
             multi: namespace.multi,
+            retry_writes: namespace.retry_writes,
         }
     }
 }
@@ -231,6 +245,7 @@ mod tests {
             max_value: None,
             deny: Vec::new(),
             multi: Multi::default(),
+            retry_writes: RetryWrites::default(),
         }
     }
 

@@ -104,7 +104,7 @@ fn only(before: Options, option: Options) -> Options {
     }
 }
 
-fn form_of(word: &[u8]) -> Option<Form> {
+pub(super) fn form_of(word: &[u8]) -> Option<Form> {
     let folded = |at: usize| word.get(at).map_or(0, u8::to_ascii_lowercase);
     let in_seconds = match (folded(0), folded(1)) {
         (b'e', b'x') => true,

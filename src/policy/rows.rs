@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Actions, Governed, Policies, Reply, govern};
 use crate::client::request::Request;
 use crate::command::{CommandRef, resolve};
-use crate::config::{Config, Multi, Namespace, Ttl};
+use crate::config::{Config, Multi, Namespace, RetryWrites, Ttl};
 use crate::resp::{Limits, Scan, scan_request, write};
 
 /// What the clock shows in these tests, in unix milliseconds.
@@ -25,6 +25,7 @@ pub(super) fn namespace(name: &str, prefix: &str, change: impl FnOnce(&mut Ttl))
         max_value: None,
         deny: Vec::new(),
         multi: Multi::default(),
+        retry_writes: RetryWrites::default(),
     }
 }
 
@@ -98,7 +99,7 @@ pub(super) fn decide_on(policies: &Policies, command: CommandRef, bytes: &[u8]) 
             let sent = commands(&out);
             assert_eq!(sent.len(), 1);
             match reply {
-                Reply::AsIs | Reply::Found => sent[0].clone(),
+                Reply::AsIs | Reply::Found | Reply::Repeated => sent[0].clone(),
                 Reply::OkAsInteger => format!("{} > integer", sent[0]),
             }
         }

@@ -1,5 +1,6 @@
 //! From an in-flight entry to the client that waits for it.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::policy::Reply;
@@ -9,6 +10,7 @@ use crate::worker::Worker;
 
 use super::block::Then;
 use super::inflight::{InFlight, Kind};
+use super::lost::UNKNOWN_FATE;
 
 /// Delivers bytes of the reply to `entry`; `complete` with the last of them.
 pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], complete: bool) {
@@ -21,7 +23,9 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
             let bytes = corrected(*receivers, bytes);
             deliver_to(worker, entry, &Then::Deliver, &bytes, complete);
         }
-        Kind::Part { gather, part } => gather.take(worker, *part, bytes, complete),
+        Kind::Part { gather, part } => {
+            gather.take(worker, *part, &as_asked(entry.reply, bytes), complete);
+        }
         Kind::Block(block) if block.is_awaited() => {
             if complete {
                 block.settle();
@@ -50,10 +54,7 @@ pub fn deliver_to(
     bytes: &[u8],
     complete: bool,
 ) {
-    let bytes = match entry.reply {
-        Reply::AsIs | Reply::Found => bytes,
-        Reply::OkAsInteger => ok_as_integer(bytes),
-    };
+    let bytes = &*as_asked(entry.reply, bytes);
     match then {
         Then::Deliver => {
             worker.count_reply(entry.asked(), bytes, complete);
@@ -67,6 +68,21 @@ pub fn deliver_to(
             .stats
             .expiries_failed
             .add(u64::from(bytes.starts_with(b"-"))),
+    }
+}
+
+/// The reply to what the client asked, of the reply to what was sent.
+#[inline]
+fn as_asked(how: Reply, bytes: &[u8]) -> Cow<'_, [u8]> {
+    match how {
+        Reply::AsIs | Reply::Found => bytes.into(),
+        Reply::OkAsInteger => ok_as_integer(bytes).into(),
+        Reply::Repeated if bytes.starts_with(b"-") => {
+            let mut error = Vec::new();
+            write::error(&mut error, UNKNOWN_FATE);
+            error.into()
+        }
+        Reply::Repeated => bytes.into(),
     }
 }
 

@@ -251,7 +251,7 @@ impl Exec {
                     let reply = &cells[*cell as usize];
                     out.extend_from_slice(match element.reply {
                         Reply::OkAsInteger => ok_as_integer(reply),
-                        Reply::AsIs | Reply::Found => reply,
+                        Reply::AsIs | Reply::Found | Reply::Repeated => reply,
                     });
                 }
                 Source::Parts {

@@ -88,7 +88,7 @@ pub struct InFlight {
     pub tries: u8,
     /// Whether its reply is suppressed (`CLIENT REPLY`).
     pub mute: bool,
-    /// Whether it may have changed data. Only a command that can't is sent again when its fate is unknown.
+    /// Whether it may have changed data. When its fate is unknown it is sent again only as [`super::repeat`] says.
     pub write: bool,
     /// How the reply becomes that of the client's request.
     pub reply: Reply,

@@ -2,7 +2,8 @@
 //!
 //! A command that was not handed to the kernel whole has not run and is sent again. One that was may have run: a read
 //! is sent again if nothing can have changed what it sees and `retry` allows it, a write is answered with an error that
-//! says so. Nothing is ever sent twice that may have changed data.
+//! says so. Nothing is sent twice that may have changed data, but for writes that their namespace lets repeat
+//! ([`super::repeat`]).
 
 use std::rc::Rc;
 
@@ -16,6 +17,7 @@ use super::inflight::{InFlight, Kind};
 use super::lane::{Class, Lane, Link};
 use super::overtaken;
 use super::read::End;
+use super::repeat::repeatable;
 use super::unanswered::Unanswered;
 
 /// The error for a write whose fate is unknown.
@@ -34,8 +36,7 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
     let mut refusal = lane.refusal();
     let mut unanswered = lane.take_all(worker);
     settle_half(worker, lane, &mut unanswered);
-    let repeatable = repeatable(&unanswered);
-    let mut repeatable = repeatable.into_iter();
+    let mut repeatable = repeatable(worker, lane, end, &unanswered).into_iter();
     each(worker, unanswered, |taken| {
         let loss = Loss {
             end,
@@ -108,15 +109,22 @@ fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Los
         send_on(worker, lane, taken);
         return;
     }
-    if taken.was_written && (entry.is_watched() || is_final || !repeatable || tries >= retry.reads)
-    {
+    let is_repeated = repeatable && !is_final && tries < retry.reads;
+    if taken.was_written && (entry.is_watched() || !is_repeated) {
         let is_timeout = is_final && !entry.write;
         let error = if is_timeout { TIMEOUT } else { UNKNOWN_FATE };
         deliver_error(worker, entry, error);
         if !taken.entry.is_repair() {
             worker.repair_expiry(taken.entry, &taken.request);
         }
-    } else if !has_time || (!taken.was_written && entry.write && tries >= retry.unsent_writes) {
+        return;
+    }
+    if taken.was_written && entry.write {
+        worker.stats.writes_repeated.inc();
+        taken.entry.mark_repeated();
+    }
+    let entry = &taken.entry;
+    if !has_time || (!taken.was_written && entry.write && tries >= retry.unsent_writes) {
         if !has_time {
             worker.stats.timeouts.inc();
         }
@@ -170,30 +178,6 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
         | Kind::Id
         | Kind::Tell(_) => {}
     }
-}
-
-/// For each command, whether it is a read that no later write of the same client on the same slot can have overtaken.
-/// A read that is sent again behind such a write would see the client's own future.
-fn repeatable(unanswered: &[Unanswered]) -> Vec<bool> {
-    let mut repeatable = vec![false; unanswered.len()];
-    let mut written_writes: Vec<&InFlight> = Vec::new();
-    for (
-        i,
-        Unanswered {
-            entry, was_written, ..
-        },
-    ) in unanswered.iter().enumerate().rev()
-    {
-        repeatable[i] =
-            !entry.write && !written_writes.iter().any(|write| write.same_stream(entry));
-        if entry.write
-            && *was_written
-            && !written_writes.iter().any(|write| write.same_stream(entry))
-        {
-            written_writes.push(entry);
-        }
-    }
-    repeatable
 }
 
 /// Sends what waits on lanes without a connection to where its slot is now. Called when the map has changed.

@@ -31,6 +31,7 @@ pub mod overtaken;
 pub mod pin;
 pub mod read;
 pub mod redirected;
+pub mod repeat;
 pub mod resend;
 pub mod retry;
 pub mod ring;

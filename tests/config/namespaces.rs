@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use slotmux::config::{
-    Config, Flush, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, Scripts, Strength,
-    Ttl, Unmatched, keys,
+    Config, Flush, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites,
+    Scripts, Strength, Ttl, Unmatched, keys,
 };
 
 use crate::{CLUSTER, loaded};
@@ -24,6 +24,9 @@ const INHERITED: &[Row] = &[
     }),
     ("multi", "\"reject\"", |n| n.multi = Multi::Reject),
     ("multi", "\"split\"", |n| n.multi = Multi::Split),
+    ("retry_writes", "\"idempotent\"", |n| {
+        n.retry_writes = RetryWrites::Idempotent;
+    }),
     ("ttl.mode", "\"off\"", |n| n.ttl.mode = Mode::Off),
     ("ttl.mode", "\"observe\"", |n| n.ttl.mode = Mode::Observe),
     ("ttl.default", "\"12h\"", |n| {
@@ -75,6 +78,7 @@ fn namespace(name: &str, prefixes: &[&str]) -> Namespace {
         max_value: None,
         deny: Vec::new(),
         multi: Multi::default(),
+        retry_writes: RetryWrites::default(),
     }
 }
 

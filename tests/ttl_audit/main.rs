@@ -35,6 +35,7 @@ fn namespace(name: &str, prefixes: &[&str], ttl: Ttl) -> Namespace {
         max_value: None,
         deny: Vec::new(),
         multi: slotmux::config::Multi::default(),
+        retry_writes: slotmux::config::RetryWrites::default(),
     }
 }
 

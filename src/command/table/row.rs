@@ -14,7 +14,7 @@ pub(super) use super::super::route::{
 };
 pub(super) use super::super::{Command, Flags};
 use super::PackedName;
-use crate::policy::Lifetime;
+use crate::policy::{Lifetime, Repeat};
 
 /// No keys.
 pub(super) const NONE: KeySpec = KeySpec::None;
@@ -121,6 +121,7 @@ pub(super) const fn container(
         since,
         finds: finds(full_name),
         lifetime: Lifetime::of(full_name, flags),
+        repeat: Repeat::of(full_name),
         subcommands,
         packed,
     }

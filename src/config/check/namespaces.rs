@@ -71,7 +71,10 @@ pub(super) fn warn(config: &Config, reading: &mut Reading) {
     }
     if config.namespaces.is_empty()
         && let Some(origin) = reading
-            .first_below("defaults.namespace.", &["unmatched", "flush", "multi"])
+            .first_below(
+                "defaults.namespace.",
+                &["unmatched", "flush", "multi", "retry_writes"],
+            )
             .cloned()
     {
         reading.warn(

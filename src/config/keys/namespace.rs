@@ -8,8 +8,8 @@ use crate::config::section::{Key, inherited, key, list, put, section, set_sectio
 use crate::config::show::{choice, or_word, show_section, text, texts};
 use crate::config::units::{show_duration, show_size};
 use crate::config::{
-    Flush, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, Scripts, Strength, Ttl,
-    Unmatched,
+    Flush, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites, Scripts,
+    Strength, Ttl, Unmatched,
 };
 
 use std::ops::RangeInclusive;
@@ -41,12 +41,20 @@ pub(in crate::config) const NAMESPACE: &[Key<Namespace>] = &[
     MAX_VALUE,
     DENY,
     MULTI,
+    RETRY_WRITES,
     TTL,
 ];
 
 /// What a variable may set of a namespace that the file declares.
-pub(in crate::config) const OVERRIDABLE: &[Key<Namespace>] =
-    &[READ_ONLY, MAX_KEY, MAX_VALUE, DENY, MULTI, TTL];
+pub(in crate::config) const OVERRIDABLE: &[Key<Namespace>] = &[
+    READ_ONLY,
+    MAX_KEY,
+    MAX_VALUE,
+    DENY,
+    MULTI,
+    RETRY_WRITES,
+    TTL,
+];
 
 const READ_ONLY: Key<Namespace> = key(
     "read_only",
@@ -72,6 +80,11 @@ const MULTI: Key<Namespace> = key(
     "multi",
     |n, v, r| put(&mut n.multi, v.choice(MULTIS, r)),
     |n| choice(MULTIS, &n.multi),
+);
+const RETRY_WRITES: Key<Namespace> = key(
+    "retry_writes",
+    |n, v, r| put(&mut n.retry_writes, v.choice(RETRIES, r)),
+    |n| choice(RETRIES, &n.retry_writes),
 );
 const TTL: Key<Namespace> = section(
     "ttl",
@@ -166,6 +179,10 @@ const MULTIS: &[(&str, Multi)] = &[
     ("split-readonly", Multi::SplitReadonly),
     ("split", Multi::Split),
 ];
+const RETRIES: &[(&str, RetryWrites)] = &[
+    ("never", RetryWrites::Never),
+    ("idempotent", RetryWrites::Idempotent),
+];
 const FLUSHES: &[(&str, Flush)] = &[("cluster", Flush::Cluster), ("reject", Flush::Reject)];
 const UNMATCHED: &[(&str, Unmatched)] = &[
     ("allow", Unmatched::Allow),
@@ -211,6 +228,15 @@ const DEFAULTS_NAMESPACE: &[Key<Draft>] = &[
             d.config.multi = d.defaults.multi;
         },
         |d| choice(MULTIS, &d.config.multi),
+    ),
+    // As multi.
+    key(
+        "retry_writes",
+        |d, v, r| {
+            put(&mut d.defaults.retry_writes, v.choice(RETRIES, r));
+            d.config.retry_writes = d.defaults.retry_writes;
+        },
+        |d| choice(RETRIES, &d.config.retry_writes),
     ),
     section(
         "ttl",

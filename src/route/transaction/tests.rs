@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Config, Namespace, Ttl};
+use crate::config::{Config, Namespace, RetryWrites, Ttl};
 use crate::policy::Policies;
 use crate::resp::{Limits, scan_request};
 use crate::slot::slot_of;
@@ -19,6 +19,7 @@ fn policies(namespaces: &[(&str, Multi, Option<u64>)]) -> Policies {
         max_value: None,
         deny: Vec::new(),
         multi: *multi,
+        retry_writes: RetryWrites::Never,
     });
     Policies::new(&Config {
         namespaces: namespaces.collect(),
