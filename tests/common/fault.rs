@@ -2,9 +2,9 @@
 //! the middle of a frame, or with bytes that nobody sent.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ struct Faults {
     delay: AtomicU64,
     /// Nothing passes; what was sent waits.
     stalled: AtomicBool,
+    /// The same for connections from this address alone.
+    stalled_from: Mutex<Option<IpAddr>>,
     /// Pieces to be cut in half, by way; the connection ends there.
     cuts: [AtomicUsize; 2],
     /// Bytes that go ahead of the next piece from the node.
@@ -49,10 +51,13 @@ impl FaultProxy {
         let shared = faults.clone();
         thread::spawn(move || {
             for here in listener.incoming().flatten() {
+                let Ok(source) = here.peer_addr() else {
+                    continue;
+                };
                 // Whoever finds nobody there is hung up on.
                 if let Ok(there) = TcpStream::connect(("127.0.0.1", target)) {
-                    pump(&here, &there, Way::Up, &shared);
-                    pump(&there, &here, Way::Down, &shared);
+                    pump(&here, &there, Way::Up, source.ip(), &shared);
+                    pump(&there, &here, Way::Down, source.ip(), &shared);
                 }
             }
         });
@@ -75,6 +80,11 @@ impl FaultProxy {
         self.faults.stalled.store(is_stalled, Ordering::SeqCst);
     }
 
+    /// From now on nothing passes on connections from this address, both ways; or, without one, everything does again.
+    pub fn stall_from(&self, source: Option<IpAddr>) {
+        *held(&self.faults.stalled_from) = source;
+    }
+
     /// Of the next piece that goes this way, half arrives; then the connection is gone.
     pub fn cut(&self, way: Way) {
         self.faults.cuts[way as usize].fetch_add(1, Ordering::SeqCst);
@@ -82,44 +92,53 @@ impl FaultProxy {
 
     /// Puts bytes ahead of the next piece from the node.
     pub fn inject(&self, bytes: &[u8]) {
-        *self.garbage() = Some(bytes.to_vec());
+        *held(&self.faults.garbage) = Some(bytes.to_vec());
     }
 
     /// Cuts and garbage that have happened so far.
     pub fn happened(&self) -> usize {
         self.faults.happened.load(Ordering::SeqCst)
     }
+}
 
-    fn garbage(&self) -> std::sync::MutexGuard<'_, Option<Vec<u8>>> {
-        self.faults
-            .garbage
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+impl Faults {
+    fn is_stalled(&self, source: IpAddr) -> bool {
+        self.stalled.load(Ordering::SeqCst) || *held(&self.stalled_from) == Some(source)
     }
 }
 
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Passes on what one end sends, with faults; when it ends, both ends do.
-fn pump(from: &TcpStream, to: &TcpStream, way: Way, faults: &Arc<Faults>) {
+fn pump(from: &TcpStream, to: &TcpStream, way: Way, source: IpAddr, faults: &Arc<Faults>) {
     let mut ends = [from, to].map(|end| end.try_clone().expect("a second handle"));
     let faults = faults.clone();
     thread::spawn(move || {
         let [from, to] = &mut ends;
         let _ = to.set_nodelay(true);
-        let _ = pass(from, to, way, &faults);
+        let _ = pass(from, to, way, source, &faults);
         for end in [from, to] {
             let _ = end.shutdown(Shutdown::Both);
         }
     });
 }
 
-fn pass(from: &mut TcpStream, to: &mut TcpStream, way: Way, faults: &Faults) -> io::Result<()> {
+fn pass(
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    way: Way,
+    source: IpAddr,
+    faults: &Faults,
+) -> io::Result<()> {
     let mut piece = vec![0; 64 * 1024];
     loop {
         let length = from.read(&mut piece)?;
         if length == 0 {
             return Ok(());
         }
-        while faults.stalled.load(Ordering::SeqCst) {
+        while faults.is_stalled(source) {
             thread::sleep(LOOK);
         }
         thread::sleep(Duration::from_millis(faults.delay.load(Ordering::SeqCst)));
@@ -133,11 +152,7 @@ fn pass(from: &mut TcpStream, to: &mut TcpStream, way: Way, faults: &Faults) -> 
             return to.write_all(&piece[..length / 2]);
         }
         if way == Way::Down {
-            let garbage = faults
-                .garbage
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            let garbage = held(&faults.garbage).take();
             if let Some(bytes) = garbage {
                 faults.happened.fetch_add(1, Ordering::SeqCst);
                 to.write_all(&bytes)?;

@@ -126,6 +126,7 @@ fn a_network_that_swallows_everything_costs_its_own_shard_only() {
                 && proxy.metric("slotmux_upstream_connect_failures_total") >= Some(2.0)
         },
     );
+    ledger.progress(&[1, 2]);
     // What has waited in it comes now, late.
     network.stall(false);
     ledger.recovered();

@@ -2,29 +2,10 @@
 
 use std::thread;
 
-use slotmux::demo::cluster::{LocalCluster, Options};
+use slotmux::demo::cluster::LocalCluster;
 
-use crate::common::{CALM, PATIENCE, poll_until};
-use crate::rig::{Ledger, fail_over, proxy, replicas_in_step, steady_cluster};
-
-/// Nodes that write down what they acknowledge, so that a crash costs nothing, and that nobody replaces.
-const DURABLE: [(&str, &str); 3] = [
-    ("appendonly", "yes"),
-    ("appendfsync", "always"),
-    ("cluster-require-full-coverage", "no"),
-];
-
-fn durable_cluster() -> LocalCluster {
-    LocalCluster::start(Options {
-        replicas_per_primary: 0,
-        node_timeout: CALM,
-        extra: DURABLE
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec(),
-        ..Options::default()
-    })
-    .expect("a cluster")
-}
+use crate::common::{PATIENCE, poll_until};
+use crate::rig::{Ledger, durable_cluster, fail_over, proxy, replicas_in_step, steady_cluster};
 
 /// Waits until a node that was started again has got everything.
 fn in_step(cluster: &LocalCluster, node: usize) {
@@ -67,6 +48,7 @@ fn a_primary_that_crashes_and_comes_back_by_itself_costs_what_was_in_flight() {
     ledger.phase("crashes");
     for _ in 0..3 {
         cluster.kill(0);
+        ledger.progress(&[1, 2]);
         cluster.restart(0).expect("back");
         ledger.recovered();
     }
@@ -100,6 +82,12 @@ fn all_nodes_may_crash_at_once() {
     let outcome = ledger.finish();
     outcome.tell("dark");
     outcome.assert_clean();
+    assert_eq!(
+        outcome.in_phase("dark", "refused"),
+        0,
+        "{:#}",
+        outcome.report
+    );
 }
 
 #[test]
@@ -112,6 +100,7 @@ fn a_crash_while_quiet_is_not_seen_by_anybody() {
     ledger.phase("crash");
     cluster.kill(0);
     ledger.resume();
+    ledger.progress(&[1, 2]);
     cluster.restart(0).expect("back");
     ledger.recovered();
     let outcome = ledger.finish();

@@ -10,6 +10,9 @@ use slotmux::demo::cluster::{LocalCluster, Options};
 
 use crate::common::{CALM, PATIENCE, Proxy, ProxyConfig, poll_until};
 
+/// Requests of one client that are more than a pipeline of it, whatever its depth is here.
+const SEVERAL: u32 = 40;
+
 /// The namespace whose keys must have a TTL.
 const TTL_PREFIX: &str = "brief:";
 
@@ -38,16 +41,45 @@ fn start(node_timeout: Duration, extra: &[(&str, &str)]) -> LocalCluster {
     .expect("a cluster")
 }
 
-/// slotmux in front of it, with a namespace of keys with a TTL. Commands wait longer than any failover of a busy machine.
+/// Nodes that write down what they acknowledge, so that a crash costs nothing, and that nobody replaces.
+const DURABLE: [(&str, &str); 3] = [
+    ("appendonly", "yes"),
+    ("appendfsync", "always"),
+    ("cluster-require-full-coverage", "no"),
+];
+
+/// Three primaries of that kind.
+pub fn durable_cluster() -> LocalCluster {
+    LocalCluster::start(Options {
+        replicas_per_primary: 0,
+        node_timeout: CALM,
+        extra: DURABLE
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
+        ..Options::default()
+    })
+    .expect("a cluster")
+}
+
+/// A namespace of keys with a TTL; the rest as users have it.
+pub fn usual(config: &mut ProxyConfig) {
+    config.set("log.level", "warn");
+    let namespace = format!(
+        "name = \"brief\"\nmatch = [\"{TTL_PREFIX}\"]\nttl = {{ default = \"1h\", max = \"2h\" }}"
+    );
+    config.add_section("namespace", namespace.parse().expect("TOML"));
+}
+
+/// The same, with commands that wait longer than any failover of a busy machine.
+pub fn patient(config: &mut ProxyConfig) {
+    usual(config);
+    config.set("cluster.timeouts.command", "25s");
+}
+
+/// A patient slotmux in front of a cluster.
 pub fn proxy(cluster: &LocalCluster, configure: impl FnOnce(&mut ProxyConfig)) -> Proxy {
     Proxy::start(cluster, |config| {
-        config.set("cluster.timeouts.command", "25s");
-        config.set("cluster.connections.backoff", "10ms..200ms");
-        config.set("log.level", "warn");
-        let namespace = format!(
-            "name = \"brief\"\nmatch = [\"{TTL_PREFIX}\"]\nttl = {{ default = \"1h\", max = \"2h\" }}"
-        );
-        config.add_section("namespace", namespace.parse().expect("TOML"));
+        patient(config);
         configure(config);
     })
 }
@@ -62,6 +94,13 @@ pub struct Ledger {
 impl Ledger {
     /// Starts it on a port, with the nodes of a cluster to look things up, and lets it work a little.
     pub fn start(port: u16, cluster: &LocalCluster, args: &[&str]) -> Ledger {
+        let mut ledger = Ledger::begin(port, cluster, args);
+        ledger.recovered();
+        ledger
+    }
+
+    /// The same, but for letting it work.
+    pub fn begin(port: u16, cluster: &LocalCluster, args: &[&str]) -> Ledger {
         let nodes: Vec<String> = cluster
             .nodes()
             .iter()
@@ -69,9 +108,7 @@ impl Ledger {
             .collect();
         let nodes = nodes.join(",");
         let common = ["--nodes", &nodes, "--control", "--ttl-prefix", TTL_PREFIX];
-        let mut ledger = Ledger::launch(port, &[&common[..], args].concat());
-        ledger.recovered();
-        ledger
+        Ledger::launch(port, &[&common[..], args].concat())
     }
 
     /// Starts it with just these arguments.
@@ -140,6 +177,21 @@ impl Ledger {
         assert!(answer.starts_with("recovered"), "{answer}");
     }
 
+    /// Waits until each client of these shards has been served several times more: longer than what it had in flight. Whoever
+    /// calls this while another shard is away, and brings it back only then, has shown that nobody stalls with it.
+    #[track_caller]
+    pub fn progress(&mut self, shards: &[usize]) {
+        let shards: Vec<String> = shards.iter().map(ToString::to_string).collect();
+        let answer = self.order(&format!("progress {} {SEVERAL}", shards.join(",")));
+        assert!(answer.starts_with("progressed"), "{answer}");
+    }
+
+    /// From now on so many requests of a hundred read; with 100 nobody writes.
+    #[track_caller]
+    pub fn reads(&mut self, percent: u8) {
+        assert_eq!(self.order(&format!("reads {percent}")), "reads");
+    }
+
     /// Ends the run and takes its report.
     #[track_caller]
     pub fn finish(mut self) -> Outcome {
@@ -181,10 +233,26 @@ impl Outcome {
             .unwrap_or_else(|| panic!("no {name} in {}", self.report))
     }
 
-    /// Nothing was wrong, lost, doubled or without its TTL.
+    /// Nothing was wrong, lost, doubled or without its TTL, and no client had to connect anew.
     #[track_caller]
     pub fn assert_clean(&self) {
         assert_eq!(self.code, Some(0), "{}", self.report);
+        self.assert_connections_kept();
+    }
+
+    /// Whatever happened behind slotmux, no client had to connect anew.
+    #[track_caller]
+    pub fn assert_connections_kept(&self) {
+        assert_eq!(self.count("connections_lost"), 0, "{:#}", self.report);
+    }
+
+    /// In a phase no request was refused, and no more writes are of unknown fate than one pipeline for each of so many clients
+    /// of a shard: a transaction is two writes.
+    #[track_caller]
+    pub fn assert_no_more_than_in_flight(&self, phase: &str, clients: u64, depth: u64) {
+        assert_eq!(self.in_phase(phase, "refused"), 0, "{:#}", self.report);
+        let (unknown, most) = (self.in_phase(phase, "unknown"), clients * depth * 2);
+        assert!(unknown <= most, "{unknown} of {most}: {:#}", self.report);
     }
 
     /// No request of these shards has got an error in a phase.
@@ -227,7 +295,7 @@ impl Outcome {
             .zip(direct["shards"].as_array().into_iter().flatten())
         {
             eprintln!(
-                "{name}: slots {}: {} acknowledged, {} refused, {} unknown, {} failed reads, away {} ms, directly {} ms",
+                "{name}: slots {}: {} acknowledged, {} refused, {} unknown, {} failed reads, away {} ms, directly {} ms ({:+} ms)",
                 ours["slots"],
                 ours["acked"],
                 ours["refused"],
@@ -235,6 +303,7 @@ impl Outcome {
                 ours["read_errors"],
                 ours["longest_gap_ms"],
                 direct["longest_gap_ms"],
+                ours["over_direct_ms"].as_i64().unwrap_or_default(),
             );
         }
         eprintln!("{name}: errors {}", ours["errors"]);
@@ -282,6 +351,17 @@ pub fn replicas_in_step(cluster: &LocalCluster) {
             wanted.is_some() && offset(node, "slave_repl_offset").as_ref() >= wanted
         });
     }
+}
+
+/// Whether a replica may take its primary's place. What is seen while it may not is seen while its shard is away.
+pub fn may_take_over(cluster: &LocalCluster, replica: usize, may: bool) {
+    let hold = if may { "no" } else { "yes" };
+    cluster
+        .query::<()>(
+            replica,
+            &["CONFIG", "SET", "cluster-replica-no-failover", hold],
+        )
+        .expect("a setting");
 }
 
 /// The only replica of a primary.

@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value as Json;
 use slotmux::demo::cluster::LocalCluster;
 
-use crate::common::{PATIENCE, RawClient, SetAtEnd, Value, poll_until};
-use crate::rig::{Ledger, cluster, fail_over, proxy, replica_of, replicas_in_step};
+use crate::common::{PATIENCE, Proxy, RawClient, SetAtEnd, Value, poll_until};
+use crate::rig::{
+    Ledger, Outcome, cluster, fail_over, may_take_over, replica_of, replicas_in_step, usual,
+};
 
 /// How long to go on.
 const MINUTES: &str = "SLOTMUX_SOAK_MINUTES";
@@ -33,6 +36,9 @@ fn churn(port: u16, stop: &AtomicBool, connects: &AtomicUsize) {
 /// seen to win without a new vote, with the epoch of the dead one, and nobody gave it the slots.
 const ELECTION_IS_OVER: Duration = Duration::from_secs(10);
 
+/// Shards that nothing happens to.
+const OTHERS: [usize; 2] = [1, 2];
+
 /// The primary of the first slot.
 fn primary(cluster: &LocalCluster) -> usize {
     cluster.primary_of_slot(0).expect("an owner")
@@ -43,8 +49,12 @@ fn crash(cluster: &LocalCluster, ledger: &mut Ledger) {
     let dead = primary(cluster);
     ledger.quiesce();
     replicas_in_step(cluster);
+    let replica = replica_of(cluster, dead);
+    may_take_over(cluster, replica, false);
     cluster.kill(dead);
     ledger.resume();
+    ledger.progress(&OTHERS);
+    may_take_over(cluster, replica, true);
     poll_until(PATIENCE, "the replica to take over", || {
         primary(cluster) != dead
     });
@@ -52,13 +62,17 @@ fn crash(cluster: &LocalCluster, ledger: &mut Ledger) {
     cluster.restart(dead).expect("back");
 }
 
-/// Freezes a primary for less than it takes to be replaced.
+/// Freezes a primary for a moment in which nobody may replace it.
 fn freeze(cluster: &LocalCluster, ledger: &mut Ledger) {
     let node = primary(cluster);
+    let replica = replica_of(cluster, node);
+    may_take_over(cluster, replica, false);
     cluster.stop(node).expect("frozen");
-    thread::sleep(Duration::from_millis(300));
+    ledger.progress(&OTHERS);
     cluster.resume(node).expect("awake");
     ledger.recovered();
+    cluster.wait_ok().expect("a whole cluster");
+    may_take_over(cluster, replica, true);
 }
 
 fn plan(cluster: &LocalCluster, ledger: &mut Ledger) {
@@ -109,7 +123,8 @@ fn soak() {
     });
     let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
     let cluster = cluster(&[]);
-    let proxy = proxy(&cluster, |_| {});
+    // What is told of recovery at the end is what users get.
+    let proxy = Proxy::start(&cluster, usual);
     let (stop, connects) = (AtomicBool::new(false), AtomicUsize::new(0));
     let outcome = thread::scope(|scope| {
         let _stop = SetAtEnd(&stop);
@@ -145,6 +160,31 @@ fn soak() {
         outcome.count("read_errors"),
     );
     eprintln!("soak: errors {:#}", outcome.report["errors"]);
+    for (fault, _) in FAULTS {
+        tell_recovery(&outcome, fault);
+    }
+}
+
+/// Prints for how long at most a shard was away in the rounds of a fault, by itself and through slotmux.
+fn tell_recovery(outcome: &Outcome, fault: &str) {
+    let most = |of: &Json, figure: &str| {
+        let phases = of["phases"].as_array().into_iter().flatten();
+        let rounds = phases.filter(|phase| {
+            let name = phase["name"].as_str().unwrap_or_default();
+            name.starts_with(fault)
+        });
+        let shards = rounds.flat_map(|phase| phase["shards"].as_array().into_iter().flatten());
+        shards.filter_map(|shard| shard[figure].as_i64()).max()
+    };
+    let [ours, direct, over] = [
+        most(&outcome.report, "longest_gap_ms"),
+        most(&outcome.report["control"], "longest_gap_ms"),
+        most(&outcome.report, "over_direct_ms"),
+    ]
+    .map(|figure| figure.expect("a figure of each"));
+    eprintln!(
+        "soak: {fault}: a shard was away for {ours} ms at most, directly {direct} ms; in the same round {over:+} ms at most"
+    );
 }
 
 /// Waits until every primary has its replica again, so that the next fault meets a whole cluster.

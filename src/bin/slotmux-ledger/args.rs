@@ -39,6 +39,9 @@ pub struct Args {
     /// Requests per second of all clients together; 0: as many as they can
     #[arg(short, long, value_name = "N", default_value_t = 0)]
     pub rate: u32,
+    /// Of a hundred requests so many read
+    #[arg(long, value_name = "PERCENT", default_value_t = 35, value_parser = clap::value_parser!(u8).range(0..=95))]
+    pub reads: u8,
     /// Protocol version; 3 sends HELLO 3
     #[arg(long, value_name = "2|3", default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=3))]
     pub resp: u8,
@@ -82,7 +85,9 @@ pub struct Args {
     pub no_progress: bool,
     /// For scripts that make the trouble: print `ready`, then obey lines of stdin and print a line when each is done:
     /// `phase NAME` (count apart from here), `quiesce` (stop sending and wait until all is answered), `resume`,
-    /// `recovered` (wait for a new acknowledged write in each shard). The end of stdin ends the run
+    /// `recovered` (wait for a new acknowledged write in each shard), `progress SHARDS N` (wait until each client of these
+    /// shards, 0,1,... in the order of their slots, has been served N times more), `reads PERCENT` (100: nobody writes, and
+    /// a shard has recovered when a read was answered). The end of stdin ends the run
     #[arg(long)]
     pub steps: bool,
 }

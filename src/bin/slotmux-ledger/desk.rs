@@ -13,6 +13,9 @@ use std::time::Instant;
 /// Hash tags of a client: so many slots does it use.
 const TAGS: usize = 4;
 
+/// A hundred of a hundred.
+pub const ALL: u8 = 100;
+
 /// Writes to a key before the next one is begun: lookups stay small.
 const FULL: usize = 200;
 
@@ -39,16 +42,19 @@ pub struct Shelf {
     pub tallies: [RefCell<Tally>; 2],
     /// What key names start with; those of the second must have a TTL.
     pub prefixes: (String, Option<String>),
+    /// Of a hundred requests so many read.
+    pub reads: Cell<u8>,
     newest: Cell<Token>,
 }
 
 impl Shelf {
     /// An empty one.
-    pub fn new(shards: usize, prefixes: (String, Option<String>)) -> Shelf {
+    pub fn new(shards: usize, prefixes: (String, Option<String>), reads: u8) -> Shelf {
         Shelf {
             books: RefCell::default(),
             tallies: [0, 1].map(|_| RefCell::new(Tally::new(shards))),
             prefixes,
+            reads: Cell::new(reads),
             newest: Cell::new(0),
         }
     }
@@ -87,7 +93,8 @@ impl Pending {
 /// One client's place.
 pub struct Desk {
     shelf: Rc<Shelf>,
-    group: usize,
+    /// Its number in the tally of its side.
+    client: usize,
     control: bool,
     tags: Vec<Tag>,
 }
@@ -103,9 +110,12 @@ struct Tag {
 impl Desk {
     /// A client with keys in this group; a control has one tag, so that one node has all of them.
     pub fn new(shelf: &Rc<Shelf>, name: &str, group: (usize, &Group), control: bool) -> Desk {
+        let client = shelf.tallies[usize::from(control)]
+            .borrow_mut()
+            .enrol(group.0);
         let mut desk = Desk {
             shelf: shelf.clone(),
-            group: group.0,
+            client,
             control,
             tags: Vec::new(),
         };
@@ -159,28 +169,42 @@ impl Desk {
     /// Draws a request and appends it.
     pub fn draw(&mut self, out: &mut Vec<u8>) -> Pending {
         let tag = fastrand::usize(..self.tags.len());
-        let expected = match fastrand::u8(..100) {
-            0..55 => {
-                let number = self.book(tag, fastrand::usize(..OF_TRANSACTIONS[0]));
-                Expected::Write(number, self.write(number, out))
-            }
-            55..65 => {
-                append(out, &["MULTI"]);
-                let keys = OF_TRANSACTIONS.map(|place| {
-                    let number = self.book(tag, place);
-                    (number, self.write(number, out))
-                });
-                append(out, &["EXEC"]);
-                Expected::Exec(keys)
-            }
-            65..90 => {
+        let expected = if fastrand::u8(..ALL) < self.shelf.reads.get() {
+            self.draw_read(tag, out)
+        } else {
+            self.draw_write(tag, out)
+        };
+        self.tally().requests += 1;
+        Pending {
+            expected,
+            sent: Instant::now(),
+        }
+    }
+
+    fn draw_write(&mut self, tag: usize, out: &mut Vec<u8>) -> Expected {
+        if fastrand::u8(..13) < 11 {
+            let number = self.book(tag, fastrand::usize(..OF_TRANSACTIONS[0]));
+            return Expected::Write(number, self.write(number, out));
+        }
+        append(out, &["MULTI"]);
+        let keys = OF_TRANSACTIONS.map(|place| {
+            let number = self.book(tag, place);
+            (number, self.write(number, out))
+        });
+        append(out, &["EXEC"]);
+        Expected::Exec(keys)
+    }
+
+    fn draw_read(&self, tag: usize, out: &mut Vec<u8>) -> Expected {
+        match fastrand::u8(..7) {
+            0..5 => {
                 let number = self.tags[tag].keys[fastrand::usize(..KINDS.len())];
                 let (words, place) =
                     self.shelf.books.borrow()[number].question(fastrand::usize(..FULL));
                 append(out, &words);
                 Expected::Read(number, place)
             }
-            90..95 => {
+            5 => {
                 let registers: Vec<usize> =
                     self.tags.iter().map(|tag| tag.keys[REGISTER]).collect();
                 let books = self.shelf.books.borrow();
@@ -198,11 +222,6 @@ impl Desk {
                 append(out, &["ECHO", &text(token)]);
                 Expected::Echo(token)
             }
-        };
-        self.tally().requests += 1;
-        Pending {
-            expected,
-            sent: Instant::now(),
         }
     }
 
@@ -229,13 +248,17 @@ impl Desk {
         let sent = pending.sent;
         match &pending.expected {
             Expected::Write(number, place) => self.enter(*number, *place, reply, sent),
-            Expected::Read(number, place) => self.read(*number, *place, reply),
+            Expected::Read(number, place) => {
+                self.read(*number, *place, reply);
+                self.answered(sent);
+            }
             Expected::Registers(numbers) => match reply {
                 Value::List(items) if items.len() == numbers.len() => {
                     numbers
                         .iter()
                         .zip(items)
                         .for_each(|(&number, item)| self.read(number, 0, item));
+                    self.answered(sent);
                 }
                 _ => self.wrong(&format!("MGET: {reply:?}")),
             },
@@ -268,12 +291,12 @@ impl Desk {
         let book = &mut self.shelf.books.borrow_mut()[number];
         if let Value::Error(text) = reply {
             book.failed(place, of_error(text));
-            return self.tally().failed(self.group, of_error(text), text);
+            return self.tally().failed(self.client, of_error(text), text);
         }
         let verdict = book.acked(place, reply);
         let mut tally = self.tally();
         tally.judge(verdict);
-        tally.acked(self.group, sent);
+        tally.acked(self.client, sent);
     }
 
     fn read(&self, number: usize, place: usize, reply: &Value) {
@@ -282,6 +305,11 @@ impl Desk {
             _ => self.shelf.books.borrow_mut()[number].read(place, reply),
         };
         self.tally().judge(verdict);
+    }
+
+    fn answered(&self, sent: Instant) {
+        let nobody_writes = self.shelf.reads.get() == ALL;
+        self.tally().answered(self.client, sent, nobody_writes);
     }
 
     fn wrong(&self, what: &str) {
@@ -294,12 +322,12 @@ impl Desk {
             Expected::Write(number, place) => &[(*number, *place)],
             Expected::Exec(keys) => keys,
             Expected::Read(..) | Expected::Registers(_) | Expected::Echo(_) => {
-                return self.tally().read_failed(self.group, why);
+                return self.tally().read_failed(self.client, why);
             }
         };
         for &(number, place) in writes {
             self.shelf.books.borrow_mut()[number].failed(place, fate);
-            self.tally().failed(self.group, fate, why);
+            self.tally().failed(self.client, fate, why);
         }
     }
 }

@@ -80,7 +80,7 @@ async fn keep_the_books(args: &Args) -> Result<bool, String> {
             .as_ref()
             .map(|prefix| format!("{prefix}{run}")),
     );
-    let shelf = Rc::new(Shelf::new(groups.len(), prefixes));
+    let shelf = Rc::new(Shelf::new(groups.len(), prefixes, args.reads));
     let gate = Rc::new(Gate::new());
     let mut clients = start(args, &shelf, &groups, nodes.as_ref(), &gate);
 

@@ -79,6 +79,7 @@ impl Report<'_> {
             "connections_lost": tally.lost_connections,
             "keys": self.audit.keys,
             "errors": tally.errors(),
+            "most_over_direct_ms": self.most_over_direct(),
             "phases": self.phases(tally),
             "control": {
                 "acked": control.sum(|shard| shard.acked),
@@ -96,18 +97,35 @@ impl Report<'_> {
         object
     }
 
+    /// How much longer a shard was away through the target than directly, in one phase.
+    fn over_direct(&self, phase: usize, shard: usize) -> Option<i64> {
+        let gap = |tally: &Tally| tally.phases[phase].shards[shard].longest_gap.as_millis() as i64;
+        let [tally, control] = self.tallies;
+        self.args.control.then(|| gap(tally) - gap(control))
+    }
+
+    /// The most of all phases and shards.
+    fn most_over_direct(&self) -> Option<i64> {
+        let phases = 0..self.tallies[0].phases.len();
+        let all = phases.flat_map(|phase| (0..self.groups.len()).map(move |shard| (phase, shard)));
+        all.filter_map(|(phase, shard)| self.over_direct(phase, shard))
+            .max()
+    }
+
     fn phases(&self, tally: &Tally) -> Vec<Value> {
-        let phase = |phase: &Phase| {
-            let shards = phase.shards.iter().zip(self.groups);
-            let shards = shards.map(|(shard, group)| {
+        let phase = |(number, phase): (usize, &Phase)| {
+            let shards = phase.shards.iter().zip(self.groups).enumerate();
+            let shards = shards.map(|(place, (shard, group))| {
                 json!({
                     "slots": group.name(),
                     "acked": shard.acked,
+                    "reads": shard.reads,
                     "refused": shard.refused,
                     "unknown": shard.unknown,
                     "read_errors": shard.read_errors,
                     "longest_gap_ms": milliseconds(shard.longest_gap),
                     "recovery_ms": milliseconds(shard.recovery),
+                    "over_direct_ms": self.over_direct(number, place),
                 })
             });
             json!({
@@ -116,7 +134,7 @@ impl Report<'_> {
                 "shards": shards.collect::<Vec<_>>(),
             })
         };
-        tally.phases.iter().map(phase).collect()
+        tally.phases.iter().enumerate().map(phase).collect()
     }
 
     /// A table for people.
@@ -151,16 +169,16 @@ impl Report<'_> {
         for (name, count) in self.findings() {
             row(&name.replace('_', " "), count.to_string());
         }
-        if self.args.control {
+        if let Some(most) = self.most_over_direct() {
             row("lost by control", self.audit.control.lost.to_string());
+            row("most over direct", format!("{most} ms"));
         }
         for (number, phase) in tally.phases.iter().enumerate() {
             for (place, shard) in phase.shards.iter().enumerate() {
                 let other = control.phases[number].shards[place].longest_gap;
                 let direct = self
-                    .args
-                    .control
-                    .then(|| format!(", direct {} ms", milliseconds(other)));
+                    .over_direct(number, place)
+                    .map(|over| format!(", direct {} ms ({over:+} ms)", milliseconds(other)));
                 row(
                     &phase.name,
                     format!(

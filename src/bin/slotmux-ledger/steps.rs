@@ -1,7 +1,7 @@
 //! Lines of stdin by which a script that makes the trouble steers the run.
 
 use crate::client::{Gate, Go};
-use crate::desk::Shelf;
+use crate::desk::{ALL, Shelf};
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 /// How often it is looked whether all shards have recovered.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// How long recovery is waited for before it is said which shards have not.
+/// How long recovery and progress are waited for before it is said who has not.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads lines in a thread of their own, which ends with the process.
@@ -51,6 +51,14 @@ pub async fn obey(mut lines: UnboundedReceiver<String>, shelf: &Shelf, gate: &Ga
                 say("going");
             }
             "recovered" => say(&recovered(shelf, control).await),
+            "progress" => say(&progress(shelf, rest).await),
+            "reads" => match rest.parse() {
+                Ok(percent @ 0..=ALL) => {
+                    shelf.reads.set(percent);
+                    say("reads");
+                }
+                _ => say("reads needs a percentage"),
+            },
             _ => say("unknown order"),
         }
     }
@@ -60,16 +68,58 @@ pub async fn obey(mut lines: UnboundedReceiver<String>, shelf: &Shelf, gate: &Ga
 async fn recovered(shelf: &Shelf, control: bool) -> String {
     let sides = &shelf.tallies[..1 + usize::from(control)];
     let moment = Instant::now();
-    loop {
-        let late: Vec<usize> = sides
-            .iter()
+    let late = || -> Vec<usize> {
+        let sides = sides.iter();
+        sides
             .flat_map(|side| side.borrow().not_recovered(moment))
-            .collect();
+            .collect()
+    };
+    match nobody_is_late(late).await {
+        Ok(took) => format!("recovered {} ms", took.as_millis()),
+        Err(shards) => format!("not recovered: shards {shards:?}"),
+    }
+}
+
+/// Waits until each of the target's clients in some shards has been served so many times more.
+async fn progress(shelf: &Shelf, order: &str) -> String {
+    let Some((groups, more)) = shards_and_number(order) else {
+        return "progress needs shards and a number, as in `progress 0,2 50`".to_owned();
+    };
+    let served = || shelf.tallies[0].borrow().served(&groups);
+    let before = served();
+    if before.is_empty() {
+        return format!("no client keeps to shards {groups:?}");
+    }
+    let late = || -> Vec<u64> {
+        let gained = served();
+        let gained = gained.iter().zip(&before).map(|(now, then)| now - then);
+        gained.filter(|&gain| gain < more).collect()
+    };
+    match nobody_is_late(late).await {
+        Ok(took) => format!("progressed {} ms", took.as_millis()),
+        Err(gains) => format!(
+            "no progress: of {} clients some got {gains:?}",
+            before.len()
+        ),
+    }
+}
+
+fn shards_and_number(order: &str) -> Option<(Vec<usize>, u64)> {
+    let (shards, number) = order.split_once(' ')?;
+    let shards = shards.split(',').map(|shard| shard.parse().ok());
+    Some((shards.collect::<Option<_>>()?, number.parse().ok()?))
+}
+
+/// Looks until nobody is late any more and says how long that took, or who still is when patience ends.
+async fn nobody_is_late<T>(late: impl Fn() -> Vec<T>) -> Result<Duration, Vec<T>> {
+    let begun = Instant::now();
+    loop {
+        let late = late();
         if late.is_empty() {
-            return format!("recovered {} ms", moment.elapsed().as_millis());
+            return Ok(begun.elapsed());
         }
-        if moment.elapsed() > PATIENCE {
-            return format!("not recovered: shards {late:?}");
+        if begun.elapsed() > PATIENCE {
+            return Err(late);
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -16,6 +16,8 @@ const SAMPLES: usize = 10;
 pub struct Shard {
     /// Acknowledged writes.
     pub acked: u64,
+    /// Reads that were answered.
+    pub reads: u64,
     /// Writes that an error says were not executed.
     pub refused: u64,
     /// Writes of unknown fate.
@@ -55,6 +57,15 @@ pub struct Tally {
     /// The first findings in words.
     pub samples: Vec<String>,
     progress: Vec<Progress>,
+    clients: Vec<Client>,
+}
+
+/// One client, by its number in the order of arrival.
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    group: usize,
+    /// Its acknowledged writes and answered reads.
+    served: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,9 +95,25 @@ impl Tally {
                 };
                 shards
             ],
+            clients: Vec::new(),
         };
         tally.start_phase("start");
         tally
+    }
+
+    /// One more client, which keeps to this shard. Returns its number.
+    pub fn enrol(&mut self, group: usize) -> usize {
+        self.clients.push(Client { group, served: 0 });
+        self.clients.len() - 1
+    }
+
+    /// What the clients of these shards have got so far, each for itself.
+    pub fn served(&self, groups: &[usize]) -> Vec<u64> {
+        let clients = self.clients.iter();
+        clients
+            .filter(|client| groups.contains(&client.group))
+            .map(|client| client.served)
+            .collect()
     }
 
     /// From here on a new phase is counted.
@@ -106,23 +133,45 @@ impl Tally {
         &mut self.phase().shards[group]
     }
 
-    /// A write that was sent then was acknowledged.
-    pub fn acked(&mut self, group: usize, sent: Instant) {
+    /// The shard of one more request of this client that has got what it asked for.
+    fn served_one(&mut self, client: usize) -> usize {
+        let client = &mut self.clients[client];
+        client.served += 1;
+        client.group
+    }
+
+    /// A write of this client that was sent then was acknowledged.
+    pub fn acked(&mut self, client: usize, sent: Instant) {
+        let group = self.served_one(client);
+        self.shard(group).acked += 1;
+        self.is_there(group, sent);
+    }
+
+    /// A read of this client that was sent then was answered. Where nobody writes, that is how a shard shows that it is there.
+    pub fn answered(&mut self, client: usize, sent: Instant, nobody_writes: bool) {
+        let group = self.served_one(client);
+        self.shard(group).reads += 1;
+        if nobody_writes {
+            self.is_there(group, sent);
+        }
+    }
+
+    fn is_there(&mut self, group: usize, sent: Instant) {
         let now = Instant::now();
         let progress = &mut self.progress[group];
         let gap = now - std::mem::replace(&mut progress.last, now);
         let failing = progress.failing_since.take();
         progress.newest_sent = progress.newest_sent.max(Some(sent));
         let shard = self.shard(group);
-        shard.acked += 1;
         shard.longest_gap = shard.longest_gap.max(gap);
         if let Some(since) = failing {
             shard.recovery = shard.recovery.max(now - since);
         }
     }
 
-    /// A write was not acknowledged, for this reason.
-    pub fn failed(&mut self, group: usize, fate: Fate, why: &str) {
+    /// A write of this client was not acknowledged, for this reason.
+    pub fn failed(&mut self, client: usize, fate: Fate, why: &str) {
+        let group = self.clients[client].group;
         match fate {
             Fate::Refused => self.shard(group).refused += 1,
             Fate::Unknown => self.shard(group).unknown += 1,
@@ -130,8 +179,9 @@ impl Tally {
         self.error(group, why);
     }
 
-    /// A read got an error.
-    pub fn read_failed(&mut self, group: usize, why: &str) {
+    /// A read of this client got an error.
+    pub fn read_failed(&mut self, client: usize, why: &str) {
+        let group = self.clients[client].group;
         self.shard(group).read_errors += 1;
         self.error(group, why);
     }
@@ -231,6 +281,7 @@ mod tests {
     #[test]
     fn a_shard_has_recovered_when_a_later_write_was_acknowledged() {
         let mut tally = Tally::new(2);
+        assert_eq!([tally.enrol(0), tally.enrol(1)], [0, 1]);
         let before = Instant::now();
         tally.failed(0, Fate::Unknown, "gone");
         tally.start_phase("next");
@@ -242,5 +293,19 @@ mod tests {
         assert_eq!(tally.sum(|shard| shard.acked), 2);
         assert!(tally.phases[1].shards[0].recovery > Duration::ZERO);
         assert_eq!(tally.errors(), BTreeMap::from([("gone", 1)]));
+    }
+
+    #[test]
+    fn each_client_is_seen_and_reads_show_recovery_only_where_nobody_writes() {
+        let mut tally = Tally::new(2);
+        let clients = [0, 1, 1].map(|group| tally.enrol(group));
+        let moment = Instant::now();
+        tally.answered(clients[1], moment, false);
+        assert_eq!(tally.not_recovered(moment), [0, 1]);
+        tally.answered(clients[1], moment, true);
+        assert_eq!(tally.not_recovered(moment), [0]);
+        assert_eq!(tally.served(&[1]), [2, 0]);
+        assert_eq!(tally.served(&[0, 1]), [0, 2, 0]);
+        assert_eq!(tally.phases[0].shards[1].reads, 2);
     }
 }
