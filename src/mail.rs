@@ -126,10 +126,7 @@ impl Worker {
                 self.add_monitor(feed);
                 let _ = reply.send(());
             }
-            Mail::Unmonitor(feed, reply) => {
-                self.remove_monitor(&feed);
-                let _ = reply.send(());
-            }
+            Mail::Unmonitor(feed) => self.remove_monitor(&feed),
             Mail::Unblock(id, release, reply) => {
                 let worker = self.clone();
                 let unblocking = async move {

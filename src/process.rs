@@ -45,7 +45,7 @@ pub enum Mail {
     /// Show what is taken to one more client.
     Monitor(Arc<Feed>, oneshot::Sender<()>),
     /// Show that one no more.
-    Unmonitor(Arc<Feed>, oneshot::Sender<()>),
+    Unmonitor(Arc<Feed>),
     /// End the wait of this client; tell whether that was done.
     Unblock(u64, Release, oneshot::Sender<bool>),
     /// Tell which prefixes keys of no namespace have.

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::client::request::Request;
 use crate::client::{Client, OUTPUT_PAUSE, Phase};
 use crate::clock::Tick;
+use crate::contain::sabotage;
 use crate::process::{Mail, Process};
 use crate::resp::write;
 use crate::worker::Worker;
@@ -43,9 +44,12 @@ pub struct Feed {
     lines: mpsc::Sender<Arc<[u8]>>,
     /// Lines that it missed and was not told of.
     missed: AtomicU64,
+    /// Free again when the last worker has forgotten the client.
+    _seat: Seat,
 }
 
 /// One of the places that there are for monitoring clients.
+#[derive(Debug)]
 struct Seat(Arc<Process>);
 
 impl Seat {
@@ -62,6 +66,33 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.monitoring.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Every worker feeds a client for as long as this is there: to the end of its task, however that comes.
+struct Registration {
+    process: Arc<Process>,
+    feed: Arc<Feed>,
+}
+
+impl Registration {
+    /// Returns once every worker feeds it.
+    async fn new(process: Arc<Process>, feed: Arc<Feed>) -> Registration {
+        // First of all, so that nothing stays behind if this is not awaited to its end.
+        let registration = Registration { process, feed };
+        let letter = |reply| Mail::Monitor(registration.feed.clone(), reply);
+        registration.process.ask_all(letter).await;
+        registration
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // Behind the letters that have registered it.
+        for worker in 0..self.process.config.server.workers {
+            self.process
+                .send(worker, Mail::Unmonitor(self.feed.clone()));
+        }
     }
 }
 
@@ -148,17 +179,11 @@ pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, mute: bool) {
         let feed = Arc::new(Feed {
             lines: sender,
             missed: AtomicU64::new(0),
+            _seat: seat,
         });
-        let process = worker.process.clone();
-        process
-            .ask_all(|reply| Mail::Monitor(feed.clone(), reply))
-            .await;
+        let registration = Registration::new(worker.process.clone(), feed).await;
         client.reply(&worker, seq, if mute { &[] } else { b"+OK\r\n" });
-        deliver(&worker, &client, number, &feed, lines).await;
-        process
-            .ask_all(|reply| Mail::Unmonitor(feed.clone(), reply))
-            .await;
-        drop(seat);
+        deliver(&worker, &client, number, &registration.feed, lines).await;
     };
     host.spawn_for(&asker, "MONITOR", answering);
 }
@@ -193,6 +218,7 @@ async fn deliver(
             text.extend(line::missed(SystemTime::now(), missed));
         }
         if !text.is_empty() && !client.is_silenced() {
+            sabotage("monitor.deliver");
             client.push_lines(worker, &text);
         }
     }
