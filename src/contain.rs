@@ -1,5 +1,6 @@
 //! Panics: there should be none, and one that comes all the same costs a client or the commands of a lane, never a
-//! worker. Whatever a worker does runs in here: between two awaits, or one poll of a task at a time.
+//! worker. Whatever a worker does runs in here: between two awaits, or one poll of a task at a time. So do the tasks of the
+//! control thread, which begin anew.
 //!
 //! A panic leaves no borrow behind, for unwinding drops it. What it can leave is a command that was taken out of a queue
 //! and is nowhere now, and a request without its entry: see [`Worker::mend`].
@@ -8,12 +9,22 @@ use std::backtrace::Backtrace;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
+use crate::process::Process;
 use crate::worker::Worker;
 
 /// The id of no client.
 pub const NOBODY: u64 = 0;
+
+/// How long a task of the control thread rests after a panic, before it begins anew. Doubles while it does not last.
+const FIRST_REST: Duration = Duration::from_millis(100);
+/// The longest such rest, and how long a task has to last for the next to be the first again.
+const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// Makes every panic of the process a line of the log, with its backtrace.
 pub fn log_panics() {
@@ -102,6 +113,49 @@ impl Worker {
                 tracing::error!(node = %lane.addr, "a request has no entry: the connection is given up");
                 lane.give_up();
             }
+        }
+    }
+}
+
+impl Process {
+    /// Runs something on the control thread. `None` if it panicked: then `what` has failed, and is counted.
+    pub async fn contained<T>(&self, what: &str, task: impl Future<Output = T>) -> Option<T> {
+        let mut task = Box::pin(task);
+        let done = std::future::poll_fn(|cx| {
+            match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
+                Ok(polled) => polled.map(Some),
+                Err(_) => Poll::Ready(None),
+            }
+        });
+        let done = done.await;
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(task)));
+        if done.is_none() || dropped.is_err() {
+            self.control.panics.inc();
+            tracing::error!("panic in {what}: the control thread goes on");
+        }
+        done
+    }
+
+    /// Runs a task of the control thread until it ends by itself, and begins it anew after a panic. `None` if that is
+    /// not worth while any more.
+    pub async fn restarted<T, F: Future<Output = T>>(
+        &self,
+        what: &str,
+        cancel: &CancellationToken,
+        mut begin: impl FnMut() -> F,
+    ) -> Option<T> {
+        let mut rest = FIRST_REST;
+        loop {
+            let began = Instant::now();
+            let ended = self.contained(what, begin()).await;
+            if ended.is_some() {
+                return ended;
+            }
+            if began.elapsed() > LONGEST_REST {
+                rest = FIRST_REST;
+            }
+            cancel.run_until_cancelled(sleep(rest)).await?;
+            rest = (rest * 2).min(LONGEST_REST);
         }
     }
 }

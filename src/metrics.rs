@@ -147,7 +147,7 @@ worker_stats! {
     Counter blocks_refused: "Blocks of commands whose MULTI a node refused",
     Counter expiries_failed: "Expiries behind a command that a node refused",
     Counter expiries_repaired: "Expiries that were sent again because they did not reach their key",
-    Counter panics: "Panics that were contained: each costs a client or the commands on a lane at most",
+    Counter panics: "Panics that were contained: each costs a client, the commands on a lane or a refresh at most",
 }
 
 impl WorkerStats {

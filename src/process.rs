@@ -76,6 +76,8 @@ pub struct Process {
     pub policies: Policies,
     /// Counters, one set per worker.
     pub stats: Vec<Arc<WorkerStats>>,
+    /// Counters of the control thread, of the same names: few of them ever move.
+    pub control: WorkerStats,
     /// The newest topology.
     pub topology: watch::Receiver<Arc<Topology>>,
     /// Asks for a newer one.
@@ -123,6 +125,7 @@ impl Process {
             stats: (0..workers)
                 .map(|_| Arc::new(WorkerStats::new(&policies)))
                 .collect(),
+            control: WorkerStats::default(),
             settings,
             policies,
             clients: (0..workers).map(|_| AtomicUsize::new(0)).collect(),

@@ -10,15 +10,15 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
-use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::admin;
 use crate::cluster::discover::DiscoverError;
-use crate::cluster::refresh;
+use crate::cluster::refresh::{self, RefreshRequests};
 use crate::cluster::topology::Topology;
 use crate::config::{Bind, Config, Settings};
+use crate::contain::sabotage;
 use crate::listener::{Bound, accept, bind_all};
 use crate::process::{Mail, Process};
 use crate::resources;
@@ -89,20 +89,15 @@ async fn supervise(
         .collect::<io::Result<_>>()?;
     announce(&config, &addresses);
 
-    let refreshing = refresh::run(
-        config.clone(),
-        process.run_id.clone(),
-        publish,
-        requests,
-        cancel.clone(),
-    );
+    let refreshing = keep_refreshing(process.clone(), publish, requests, cancel.clone());
     // At the level that is logged last, so that the name stands in every line there is.
     let span = tracing::error_span!("cluster", name = config.cluster.name);
     let mut control = tokio::spawn(refreshing.instrument(span));
     let follower = tokio::spawn(follow(process.clone()));
     let failure = tokio::select! {
         () = shutdown.cancelled() => None,
-        ended = &mut control => failure(ended),
+        // A panic has not ended it: those are contained.
+        ended = &mut control => ended.ok().flatten(),
     };
     if failure.is_none() {
         shutdown.cancelled().await;
@@ -135,16 +130,27 @@ async fn supervise(
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Why the refreshes have ended before slotmux was told to.
-fn failure(ended: Result<Result<(), DiscoverError>, JoinError>) -> Option<DiscoverError> {
-    match ended {
-        Ok(ended) => ended.err(),
-        Err(panic) => {
-            // What is known of the cluster serves on, corrected by redirects.
-            tracing::error!(%panic, "the topology is not refreshed any more");
-            None
-        }
-    }
+/// Refreshes the topology until cancelled, whatever panics meanwhile: one that stands still sends clients to nodes that are
+/// gone. Returns why it has ended before.
+async fn keep_refreshing(
+    process: Arc<Process>,
+    publish: watch::Sender<Arc<Topology>>,
+    requests: RefreshRequests,
+    cancel: CancellationToken,
+) -> Option<DiscoverError> {
+    let begin = || {
+        // What was asked for when it panicked is asked for again.
+        process.refresh.request();
+        refresh::run(
+            &process.config,
+            &process.run_id,
+            &publish,
+            &requests,
+            &cancel,
+        )
+    };
+    let what = "the refreshes of the topology";
+    process.restarted(what, &cancel, begin).await?.err()
 }
 
 /// Says when slotmux is ready, and fits the number of clients to the number of nodes.
@@ -153,18 +159,26 @@ async fn follow(process: Arc<Process>) {
     let mut is_ready = false;
     while topology.changed().await.is_ok() {
         let newest = topology.borrow_and_update().clone();
-        let most = resources::max_clients(&process.config, newest.nodes().count());
-        let before = process.set_max_clients(most);
-        if !is_ready && !newest.is_empty() {
-            is_ready = true;
-            let workers = process.config.server.workers;
-            tracing::info!(workers, max_clients = most, "ready");
-        } else if before != most {
-            tracing::info!(
-                max_clients = most,
-                "the number of nodes changes that of clients"
-            );
-        }
+        let following = async { fit(&process, &newest, &mut is_ready) };
+        process
+            .contained("a change of the topology", following)
+            .await;
+    }
+}
+
+fn fit(process: &Process, newest: &Topology, is_ready: &mut bool) {
+    sabotage("proxy.fit");
+    let most = resources::max_clients(&process.config, newest.nodes().count());
+    let before = process.set_max_clients(most);
+    if !*is_ready && !newest.is_empty() {
+        *is_ready = true;
+        let workers = process.config.server.workers;
+        tracing::info!(workers, max_clients = most, "ready");
+    } else if before != most {
+        tracing::info!(
+            max_clients = most,
+            "the number of nodes changes that of clients"
+        );
     }
 }
 
@@ -179,11 +193,28 @@ async fn start_admin(
         .await
         .map_err(|error| StartupError::Bind(addr.to_string(), error))?;
     tracing::info!(address = %listener.local_addr()?, "admin page");
-    Ok(Some(tokio::spawn(admin::serve(
-        listener,
-        process.clone(),
-        cancel.clone(),
-    ))))
+    // A handle that is there for the next start too.
+    let listener = listener.into_std()?;
+    let (process, cancel) = (process.clone(), cancel.clone());
+    Ok(Some(tokio::spawn(async move {
+        let begin = || serve_admin(&listener, &process, &cancel);
+        process.restarted("the admin page", &cancel, begin).await;
+    })))
+}
+
+/// Serves the admin page until cancelled.
+async fn serve_admin(
+    listener: &std::net::TcpListener,
+    process: &Arc<Process>,
+    cancel: &CancellationToken,
+) {
+    let listener = listener
+        .try_clone()
+        .and_then(tokio::net::TcpListener::from_std);
+    match listener {
+        Ok(listener) => admin::serve(listener, process.clone(), cancel.clone()).await,
+        Err(error) => tracing::error!(%error, "the admin page has ended"),
+    }
 }
 
 /// `addresses` are those that TCP sockets were bound to, in the order of the configuration.

@@ -7,7 +7,9 @@ use std::fs;
 use std::path::Path;
 
 use common::peer::Gate;
-use common::{Layout, PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until, shared_cluster};
+use common::{
+    Layout, PATIENCE, Peer, Proxy, ProxyConfig, RawClient, Step, Value, poll_until, shared_cluster,
+};
 use slotmux::slot::slot_of;
 use tempfile::TempDir;
 
@@ -19,7 +21,19 @@ struct Sabotaged {
 
 impl Sabotaged {
     fn start(seeds: &[String]) -> Sabotaged {
+        Sabotaged::start_with(seeds, &[], |_| {})
+    }
+
+    /// One that panics at these places while it starts.
+    fn start_with(
+        seeds: &[String],
+        armed: &[&str],
+        configure: impl FnOnce(&mut ProxyConfig),
+    ) -> Sabotaged {
         let folder = TempDir::new().expect("a folder");
+        for place in armed {
+            fs::write(folder.path().join(place), "").expect("a file");
+        }
         let proxy = Proxy::start_at(seeds, None, |config| {
             config.set("server.workers", 1);
             config.set("cluster.timeouts.command", "2s");
@@ -27,6 +41,7 @@ impl Sabotaged {
             config.set("cluster.connections.backoff", "10ms..100ms");
             config.env("SABOTAGE", &folder.path().display().to_string());
             config.may_panic = true;
+            configure(config);
         });
         Sabotaged { folder, proxy }
     }
@@ -225,5 +240,71 @@ fn a_panic_over_a_message_costs_the_subscription_connection() {
         while listener.has_news(std::time::Duration::from_millis(50)) {
             listener.read();
         }
+    }
+}
+
+#[test]
+fn the_topology_is_refreshed_after_a_panic_over_it() {
+    let layout = Layout::default();
+    let peers = [(); 3].map(|()| Peer::start_in(&layout, |_| None));
+    let ports = peers.each_ref().map(Peer::port);
+    layout.set(&[(0, 16383, ports[0])]);
+    // Nothing else tells slotmux that a slot has moved: these nodes redirect nobody. The first one comes at the start.
+    let slotmux = Sabotaged::start_with(&peers[0].seeds(), &["refresh.discover"], |config| {
+        config.set("cluster.topology.refresh", "100ms");
+        config.set("cluster.topology.min_interval", "50ms");
+    });
+    slotmux.struck("refresh.discover", 1);
+    for (i, port) in ports.into_iter().enumerate().skip(1) {
+        slotmux.arm("refresh.discover");
+        slotmux.struck("refresh.discover", i as u32 + 1);
+        layout.set(&[(0, 8191, ports[0]), (8192, 16383, port)]);
+        let (mut client, peer) = (slotmux.proxy.client(), &peers[i]);
+        poll_until(PATIENCE, "it to be known", || {
+            // `foo` is in slot 12182.
+            client.call(&["SET", "foo", "1"]);
+            !peer.requests_named("SET").is_empty()
+        });
+    }
+}
+
+#[test]
+fn a_panic_of_the_control_thread_leaves_its_other_tasks_alone() {
+    let seeds = shared_cluster().seeds();
+    let slotmux = Sabotaged::start_with(&seeds, &["admin.serve", "proxy.fit"], |_| {});
+    slotmux.struck("admin.serve", 2);
+    slotmux.struck("proxy.fit", 2);
+    for panics in 3..=4 {
+        slotmux.arm("admin.metrics");
+        let (status, _) = slotmux.proxy.admin_get("/metrics").expect("an answer");
+        assert_eq!(status, 500);
+        slotmux.struck("admin.metrics", panics);
+    }
+    works(&mut slotmux.proxy.client(), "control");
+}
+
+#[test]
+fn a_panic_of_a_monitor_leaves_nothing_with_the_workers() {
+    let slotmux = Sabotaged::start_with(&shared_cluster().seeds(), &[], |config| {
+        config.set("server.workers", 2);
+    });
+    let mut clients: Vec<RawClient> = (0..16).map(|_| slotmux.proxy.client()).collect();
+    // As often as there are places for monitoring clients, and once more.
+    for panics in 1..=17 {
+        let mut monitor = slotmux.proxy.client();
+        assert_eq!(monitor.call(&["MONITOR"]), Value::ok());
+        slotmux.arm("monitor.deliver");
+        works(&mut clients[0], "monitored");
+        slotmux.struck("monitor.deliver", panics);
+        monitor.read_to_close();
+        let missed = || slotmux.proxy.metric("slotmux_monitor_missed_total");
+        // Who is fed still, though nobody reads, misses every line.
+        poll_until(PATIENCE, "it to be fed no more", || {
+            let before = missed();
+            for client in &mut clients {
+                client.call(&["PING"]);
+            }
+            missed() == before
+        });
     }
 }

@@ -59,13 +59,8 @@ impl Refresher {
                 .build()
                 .unwrap();
             // Its end is either ours or a final error, which shows in what is not published.
-            let _ = runtime.block_on(refresh::run(
-                Arc::new(config),
-                "run".into(),
-                publish,
-                requests,
-                stop,
-            ));
+            let refreshing = refresh::run(&config, "run", &publish, &requests, &stop);
+            let _ = runtime.block_on(refreshing);
         });
         Refresher {
             handle,

@@ -39,7 +39,8 @@ impl Numbers {
     fn workers(&self, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let stats = &self.process.stats;
         for field in WorkerStats::FIELDS {
-            let sum = total(stats.iter().map(|stats| &**stats), field.get);
+            let all = stats.iter().map(|stats| &**stats);
+            let sum = total(all.chain([&self.process.control]), field.get);
             let name = format!("slotmux_{}", field.name);
             match field.kind {
                 Kind::Counter => counter(page, &name, field.help, sum)?,

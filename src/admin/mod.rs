@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
@@ -16,6 +17,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::contain::sabotage;
 use crate::process::Process;
 
 mod metrics;
@@ -36,6 +38,7 @@ struct Page {
 
 /// Serves the page until cancelled. Errors of single connections end those connections only.
 pub async fn serve(listener: TcpListener, process: Arc<Process>, cancel: CancellationToken) {
+    sabotage("admin.serve");
     let router = router(process);
     let stopped = cancel.clone().cancelled_owned();
     let serving = async {
@@ -71,10 +74,21 @@ fn router(process: Arc<Process>) -> Router {
         .route("/metrics", get(show_metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(show_readiness))
+        .layer(from_fn_with_state(page.clone(), contained))
         .with_state(page)
 }
 
+/// A panic costs the request that it came with.
+async fn contained(State(page): State<Page>, request: Request, next: Next) -> Response {
+    let answering = page
+        .process
+        .contained("a request of the admin page", next.run(request));
+    let answer = answering.await;
+    answer.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
 async fn show_metrics(State(page): State<Page>) -> Response {
+    sabotage("admin.metrics");
     let mut text = String::new();
     match encode(&mut text, &page.registry) {
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),

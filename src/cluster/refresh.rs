@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 use super::discover::{DiscoverError, Discovery};
 use super::topology::Topology;
 use crate::config::Config;
+use crate::contain::sabotage;
 
 /// Longest pause while nobody answers. A try each two seconds is no load, and a cluster that comes back should be
 /// seen before the commands that wait for it end.
@@ -105,13 +106,13 @@ pub async fn first(config: &Config, run_id: &str) -> Result<Topology, DiscoverEr
 /// # Errors
 /// If there is no topology yet and only another configuration can bring one.
 pub async fn run(
-    config: Arc<Config>,
-    run_id: String,
-    publish: watch::Sender<Arc<Topology>>,
-    requests: RefreshRequests,
-    cancel: CancellationToken,
+    config: &Config,
+    run_id: &str,
+    publish: &watch::Sender<Arc<Topology>>,
+    requests: &RefreshRequests,
+    cancel: &CancellationToken,
 ) -> Result<(), DiscoverError> {
-    let refreshing = refresh(&config, &run_id, &publish, &requests);
+    let refreshing = refresh(config, run_id, publish, requests);
     let ended = cancel.run_until_cancelled(refreshing).await;
     ended.map_or(Ok(()), Err)
 }
@@ -144,6 +145,7 @@ async fn refresh(
         let started = Instant::now();
         stats.started.fetch_add(1, Ordering::Relaxed);
         let previous = publish.borrow().clone();
+        sabotage("refresh.discover");
         match discovery.discover(&previous).await {
             Ok(found) => {
                 if last_error.take().is_some() && !previous.is_empty() {
