@@ -3,7 +3,7 @@
 //! A read may unless it would see its client's own future. A write may where its namespace says `retry_writes =
 //! "idempotent"`, it has the same effect and the same reply the second time ([`crate::policy::Repeat`]), and
 //! - everything that its client has written behind it on the slot is sent again behind it, so that their order holds,
-//! - somebody still waits for it,
+//! - its client is still there: one that has hung up may be writing by another connection by now,
 //! - the first one cannot run any more: later, it could undo what its client has written since. Where the node closed
 //!   the connection, it has dropped what it had not read. Where slotmux gave it up, the node may find the request when
 //!   it wakes up; that does no harm only if the node has been replaced.
@@ -11,6 +11,7 @@
 use std::io::ErrorKind;
 use std::rc::Rc;
 
+use crate::client::Phase;
 use crate::client::request::Request;
 use crate::command;
 use crate::policy::{Policies, Reply};
@@ -70,10 +71,10 @@ pub(super) fn repeatable(
     repeatable
 }
 
-/// Whether somebody still waits for a write, and there are tries and time left.
+/// Whether the client of a write still waits for it, and there are tries and time left.
 fn is_wanted(worker: &Worker, entry: &InFlight) -> bool {
     entry.is_awaited()
-        && !entry.client.is_closed()
+        && entry.client.phase() == Phase::Open
         && u32::from(entry.tries) < worker.config.cluster.retry.reads
         && worker.has_time(entry)
 }

@@ -13,7 +13,7 @@ use slotmux::slot::slot_of;
 const UNKNOWN: &str =
     "ERR slotmux: connection to the node was lost, the command may have been executed";
 
-/// Namespaces whose writes are sent again, one of them with a TTL, and one in which they are not. Keys of none are as
+/// Namespaces whose writes are sent again, two of them with a TTL, and one in which they are not. Keys of none are as
 /// `defaults.namespace.retry_writes` says, which the others inherit.
 fn namespaces(config: &mut ProxyConfig) {
     config.set("server.workers", 1);
@@ -21,6 +21,7 @@ fn namespaces(config: &mut ProxyConfig) {
     for section in [
         "name = \"in\"\nmatch = [\"in:\"]\nretry_writes = \"idempotent\"",
         "name = \"brief\"\nmatch = [\"brief:\"]\nretry_writes = \"idempotent\"\nttl = { default = \"1h\", max = \"2h\" }",
+        "name = \"loose\"\nmatch = [\"loose:\"]\nretry_writes = \"idempotent\"\nttl = { default = \"1h\", strength = \"pipelined\" }",
         "name = \"out\"\nmatch = [\"out:\"]\nretry_writes = \"never\"",
         "name = \"plain\"\nmatch = [\"plain:\"]",
     ] {

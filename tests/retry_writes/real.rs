@@ -108,16 +108,27 @@ fn a_write_that_may_run_twice_does_where_its_namespace_allows_it() {
         ["5", "6", "7"].map(Value::bulk)
     );
     // A hash, so that the expiry of its namespace is a command of its own.
-    let hash = format!("{brief}:hash");
-    let (reply, runs) = faulty.behind(&mut client, &["HMSET", &hash, "f", "v"]);
+    for namespace in ["brief", "loose"] {
+        let hash = format!("{namespace}:{tag}:hash");
+        let (reply, runs) = faulty.behind(&mut client, &["HMSET", &hash, "f", "v"]);
+        assert_eq!((reply, runs), (Value::ok(), 2), "{namespace}");
+        assert!(client.call(&["TTL", &hash]).integer() > 3000, "{namespace}");
+    }
+    // Over a connection of its own.
+    let big = "b".repeat(100_000);
+    let (reply, runs) = faulty.behind(&mut client, &["SET", &own, &big]);
     assert_eq!((reply, runs), (Value::ok(), 2));
-    assert!(client.call(&["TTL", &hash]).integer() > 3000);
+    assert_eq!(client.call(&["STRLEN", &own]).integer(), 100_000);
     let before = faulty.counted("slotmux_writes_repeated_total");
     // Over several slots each part decides for itself.
-    let far: Vec<String> = (0..20).map(|i| format!("in:far{i}")).collect();
-    let mut split = vec!["MSET", &own, "8"];
-    split.extend(far.iter().flat_map(|key| [&**key, "9"]));
-    assert_eq!(faulty.behind(&mut client, &split).0, Value::ok());
+    for namespace in ["in", "brief"] {
+        let first = key(namespace);
+        let far: Vec<String> = (0..20).map(|i| format!("{namespace}:far{i}")).collect();
+        let mut split = vec!["MSET", &first, "8"];
+        split.extend(far.iter().flat_map(|key| [&**key, "9"]));
+        let reply = faulty.behind(&mut client, &split).0;
+        assert_eq!(reply, Value::ok(), "{namespace}");
+    }
     assert!(faulty.counted("slotmux_writes_repeated_total") > before);
     assert_eq!(client.call(&["GET", &own]), Value::bulk("8"));
     let restore = [b"RESTORE", own.as_bytes(), b"0", dump, b"REPLACE"];

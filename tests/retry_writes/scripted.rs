@@ -140,27 +140,25 @@ fn an_error_of_the_second_time_does_not_tell_about_the_first() {
 }
 
 #[test]
-fn nothing_runs_again_for_a_client_that_has_left() {
+fn nothing_runs_again_for_a_client_that_has_hung_up() {
     let gate = Gate::default();
     let held_back = gate.clone();
     let peer = Peer::start(move |request| {
         (request.name() == "SET").then(|| vec![Step::Gate(held_back.clone()), Step::Close])
     });
     let proxy = Proxy::start_at(&peer.seeds(), None, namespaces);
-    let mut client = proxy.client();
+    let (mut client, mut other) = (proxy.client(), proxy.client());
     client.send(&["SET", "in:k", "v"]);
     poll_until(PATIENCE, "it to be there", || {
         peer.requests_named("SET").len() == 1
     });
-    drop(client);
-    poll_until(PATIENCE, "the client to be gone", || {
-        proxy.metric("slotmux_clients") == Some(0.0)
+    client.finish_sending();
+    poll_until(PATIENCE, "that to be known", || {
+        other.call(&["CLIENT", "LIST"]).text().contains(" flags=c ")
     });
     gate.open();
+    assert_eq!(client.read().error(), UNKNOWN);
     // What is asked next goes over the next connection, behind whatever is sent again.
-    assert_eq!(
-        proxy.client().call(&["HSET", "in:k", "f", "v"]),
-        Value::ok()
-    );
+    assert_eq!(other.call(&["HSET", "in:k", "f", "v"]), Value::ok());
     assert_eq!(peer.requests_named("SET").len(), 1);
 }
