@@ -10,7 +10,7 @@ use crate::common::fault::Way;
 use crate::common::{
     CALM, FaultProxy, PATIENCE, Proxy, ProxyConfig, calm_cluster, poll_until, times,
 };
-use crate::rig::{Ledger, proxy};
+use crate::rig::{Ledger, Outcome, proxy};
 
 /// A cluster whose first node slotmux reaches through a network that fails.
 fn faulty(configure: impl FnOnce(&mut ProxyConfig)) -> (LocalCluster, FaultProxy, Proxy) {
@@ -28,7 +28,22 @@ fn faulty(configure: impl FnOnce(&mut ProxyConfig)) -> (LocalCluster, FaultProxy
 
 #[test]
 fn connections_that_are_cut_in_mid_frame_cost_what_was_on_them() {
-    let (cluster, network, proxy) = faulty(|_| {});
+    let (outcome, _) = cut(|_| {});
+    outcome.tell("cuts");
+}
+
+#[test]
+fn writes_that_are_sent_again_lose_and_reorder_nothing() {
+    let (outcome, proxy) = cut(|config| {
+        config.set("defaults.namespace.retry_writes", "idempotent");
+    });
+    outcome.tell("cuts");
+    assert!(proxy.metric("slotmux_writes_repeated_total") > Some(0.0));
+}
+
+/// Cuts connections under load, which costs what was on them at most.
+fn cut(configure: impl FnOnce(&mut ProxyConfig)) -> (Outcome, Proxy) {
+    let (cluster, network, proxy) = faulty(configure);
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
     ledger.phase("cuts");
     for round in 0..times(20, 200) {
@@ -37,7 +52,6 @@ fn connections_that_are_cut_in_mid_frame_cost_what_was_on_them() {
         ledger.recovered();
     }
     let outcome = ledger.finish();
-    outcome.tell("cuts");
     outcome.assert_clean();
     outcome.assert_no_errors("cuts", &[1, 2]);
     assert_eq!(
@@ -46,6 +60,7 @@ fn connections_that_are_cut_in_mid_frame_cost_what_was_on_them() {
         "{:#}",
         outcome.report
     );
+    (outcome, proxy)
 }
 
 #[test]
