@@ -228,11 +228,11 @@ fn before(cluster: &LocalCluster) -> Proxy {
     })
 }
 
-fn assert_all_are_there(proxy: &Proxy) {
+fn assert_all_are_there(proxy: &Proxy, values: &str) {
     let mut client = proxy.client();
     for i in 0..100 {
         let value = client.call(&["GET", &format!("in:{}:{i}", tag())]);
-        assert_eq!(value, Value::bulk(i.to_string()));
+        assert_eq!(value, Value::bulk(format!("{values}{i}")));
     }
 }
 
@@ -246,7 +246,7 @@ fn nobody_sees_that_a_primary_is_killed_under_sets() {
         assert_eq!(client.read(), Value::ok());
     }
     assert_eq!(proxy.metric("slotmux_writes_repeated_total"), Some(100.0));
-    assert_all_are_there(&proxy);
+    assert_all_are_there(&proxy, "");
 }
 
 #[test]
@@ -260,7 +260,8 @@ fn nobody_sees_that_a_frozen_primary_is_replaced_under_sets() {
     assert_eq!(proxy.metric("slotmux_writes_repeated_total"), Some(100.0));
     for i in 0..100 {
         let key = format!("in:{}:{i}", tag());
-        assert_eq!(client.call(&["SET", &key, &i.to_string()]), Value::ok());
+        let later = format!("later {i}");
+        assert_eq!(client.call(&["SET", &key, &later]), Value::ok());
     }
     // What it finds in its socket when it wakes up is no part of what the cluster holds.
     cluster.resume(0).expect("resumed");
@@ -269,7 +270,7 @@ fn nobody_sees_that_a_frozen_primary_is_replaced_under_sets() {
         let view = cluster.view(0).expect("a view");
         view.iter().any(|line| line.id == *id && !line.owns(0))
     });
-    assert_all_are_there(&proxy);
+    assert_all_are_there(&proxy, "later ");
 }
 
 #[test]
