@@ -159,18 +159,3 @@ impl Process {
         }
     }
 }
-
-#[cfg(feature = "sabotage-panics")]
-/// Panics if the test that built slotmux with this asks for it: by a file of this name, which is used up.
-pub fn sabotage(place: &str) {
-    if let Some(folder) = std::env::var_os("SABOTAGE")
-        && std::fs::remove_file(std::path::Path::new(&folder).join(place)).is_ok()
-    {
-        panic!("sabotaged: {place}");
-    }
-}
-
-#[cfg(not(feature = "sabotage-panics"))]
-/// Nothing.
-#[inline]
-pub fn sabotage(_: &str) {}

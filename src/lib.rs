@@ -34,6 +34,7 @@ pub mod pubsub;
 pub mod resources;
 pub mod resp;
 pub mod route;
+pub mod sabotage;
 pub mod sample;
 pub mod scripts;
 pub mod signals;

@@ -8,10 +8,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::answer::{ClientLine, Held, Kill, Selection, Unblock};
 use crate::client::{Client, Phase};
-use crate::contain::sabotage;
 use crate::pause::{self, Pausing};
 use crate::process::{Killed, Mail};
 use crate::resp::write;
+use crate::sabotage::sabotage;
 use crate::transport::Accepted;
 use crate::upstream::blocked::Release;
 use crate::worker::Worker;

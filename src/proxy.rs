@@ -18,10 +18,10 @@ use crate::cluster::discover::DiscoverError;
 use crate::cluster::refresh::{self, RefreshRequests};
 use crate::cluster::topology::Topology;
 use crate::config::{Bind, Config, Settings};
-use crate::contain::sabotage;
 use crate::listener::{Bound, accept, bind_all};
 use crate::process::{Mail, Process};
 use crate::resources;
+use crate::sabotage::sabotage;
 use crate::worker::Worker;
 use crate::{drain, mail, sweep, turn};
 

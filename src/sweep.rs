@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::client::{Client, Phase};
 use crate::clock::{Tick, ticks};
-use crate::contain::sabotage;
+use crate::sabotage::sabotage;
 use crate::transport::Hangup;
 use crate::upstream::connect::fail;
 use crate::upstream::health::check_health;

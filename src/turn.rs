@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::client::Client;
-use crate::contain::sabotage;
+use crate::sabotage::sabotage;
 use crate::upstream::connect::fail;
 use crate::upstream::lane::Lane;
 use crate::worker::Worker;

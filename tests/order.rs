@@ -1,13 +1,15 @@
-//! The barrier: a client's commands on a key keep their order while the key's slot moves. Fails when the barrier is
-//! switched off (`cargo test --features sabotage-barrier --test order`).
+//! The barrier: a client's commands on a key keep their order while the key's slot moves. Without it they do not, which
+//! shows that the test would see it.
 
 mod common;
 
 use std::collections::HashSet;
+use std::fs;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use common::{Proxy, Value, calm_cluster, times};
+use common::{Proxy, ProxyConfig, RawClient, Value, calm_cluster, times};
 use slotmux::slot::slot_of;
 use slotmux::upstream::overtaken;
 
@@ -38,61 +40,85 @@ fn staying_key(shard: usize) -> String {
         .expect("some key hashes there")
 }
 
-#[test]
-fn a_monotone_counter_stays_monotone_while_its_slot_moves() {
+/// What the clients of a run have seen.
+#[derive(Default)]
+struct Seen {
+    all: AtomicUsize,
+    refused: AtomicUsize,
+    /// The first reply that was not its command's.
+    wrong: Mutex<Option<String>>,
+    /// Slots need not move any more.
+    stop: AtomicBool,
+}
+
+/// A client that counts up with GETSET, which tells what was there before: exactly the value of the command before it.
+fn count_up(port: u16, key: &str, seen: &Seen) {
+    let mut client = RawClient::connect(port);
+    // A sliding window: the next half of it is sent before the last half is answered, so that there is always something
+    // on the old way when the map changes.
+    let (mut sent, mut answered) = (0i64, 0i64);
+    // What the last command that ran has set.
+    let mut last = 0i64;
+    loop {
+        let done = seen.stop.load(Ordering::Relaxed);
+        if !done {
+            for _ in 0..DEPTH / 2 {
+                sent += 1;
+                client.send(&["GETSET", key, &sent.to_string()]);
+            }
+        }
+        let keep = if done { 0 } else { DEPTH as i64 / 2 };
+        while sent - answered > keep {
+            let expected = match last {
+                0 => Value::Null,
+                before => Value::bulk(before.to_string()),
+            };
+            let reply = client.read();
+            answered += 1;
+            seen.all.fetch_add(1, Ordering::Relaxed);
+            // One that comes too late is refused and does not run: order beats hiding.
+            if matches!(&reply, Value::Error(text) if text == overtaken::ERROR) {
+                seen.refused.fetch_add(1, Ordering::Relaxed);
+                continue;
+            }
+            if reply != expected {
+                let told = format!("{key}, command {answered}: {reply:?} instead of {expected:?}");
+                seen.wrong.lock().expect("a lock").get_or_insert(told);
+                seen.stop.store(true, Ordering::Relaxed);
+                return;
+            }
+            last = answered;
+        }
+        if done {
+            break;
+        }
+    }
+}
+
+/// Clients that count up on keys of four slots, which move from node to node as often as `rounds` says, or until a
+/// client has seen a wrong reply.
+fn count_while_slots_move(
+    rounds: usize,
+    configure: impl FnOnce(&mut ProxyConfig),
+) -> (Seen, Proxy) {
     let cluster = calm_cluster(0);
-    let proxy = Proxy::start(&cluster, |config| config.set("log.level", "warn"));
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("log.level", "warn");
+        configure(config);
+    });
     let tags = moving_tags(4);
-    let stop = AtomicBool::new(false);
-    let (all, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let seen = Seen::default();
     let port = proxy.port();
     thread::scope(|scope| {
         for id in 0..CLIENTS {
-            let (tags, stop, all, refused) = (&tags, &stop, &all, &refused);
-            scope.spawn(move || {
-                let mut client = common::RawClient::connect(port);
-                let key = format!("{{{}}}:counter:{id}", tags[id % tags.len()]);
-                // A sliding window: the next half of it is sent before the last half is answered, so that there is
-                // always something on the old way when the map changes.
-                let (mut sent, mut answered) = (0i64, 0i64);
-                // What the last command that ran has set.
-                let mut last = 0i64;
-                loop {
-                    let done = stop.load(Ordering::Relaxed);
-                    if !done {
-                        for _ in 0..DEPTH / 2 {
-                            sent += 1;
-                            client.send(&["GETSET", &key, &sent.to_string()]);
-                        }
-                    }
-                    let keep = if done { 0 } else { DEPTH as i64 / 2 };
-                    while sent - answered > keep {
-                        // GETSET tells what was there before: exactly the value of the command before it.
-                        let expected = match last {
-                            0 => Value::Null,
-                            before => Value::bulk(before.to_string()),
-                        };
-                        let reply = client.read();
-                        answered += 1;
-                        all.fetch_add(1, Ordering::Relaxed);
-                        // One that comes too late is refused and does not run: order beats hiding.
-                        if matches!(&reply, Value::Error(text) if text == overtaken::ERROR) {
-                            refused.fetch_add(1, Ordering::Relaxed);
-                            continue;
-                        }
-                        assert_eq!(reply, expected, "client {id}, command {answered}");
-                        last = answered;
-                    }
-                    if done {
-                        break;
-                    }
-                }
-            });
+            let key = format!("{{{}}}:counter:{id}", tags[id % tags.len()]);
+            let seen = &seen;
+            scope.spawn(move || count_up(port, &key, seen));
         }
         for (shard, rounds) in BUSY.into_iter().enumerate() {
-            let stop = &stop;
+            let stop = &seen.stop;
             scope.spawn(move || {
-                let mut client = common::RawClient::connect(port);
+                let mut client = RawClient::connect(port);
                 let key = staying_key(shard);
                 while !stop.load(Ordering::Relaxed) {
                     client.send(&["EVAL", SCRIPT, "1", &key, rounds]);
@@ -100,11 +126,14 @@ fn a_monotone_counter_stays_monotone_while_its_slot_moves() {
                 }
             });
         }
-        // Also when an assertion fails below, so that the clients end and the failure is seen.
-        let _stop = common::SetAtEnd(&stop);
-        for round in 0..times(12, 120) {
+        // Also when something fails below, so that the clients end and the failure is seen.
+        let _stop = common::SetAtEnd(&seen.stop);
+        for round in 0..rounds {
             let (from, to) = (round % 3, (round + 1) % 3);
             for tag in &tags {
+                if seen.stop.load(Ordering::Relaxed) {
+                    return;
+                }
                 let slot = slot_of(tag.as_bytes()).0;
                 cluster
                     .migrate_slot(slot, from, to)
@@ -113,7 +142,14 @@ fn a_monotone_counter_stays_monotone_while_its_slot_moves() {
             }
         }
     });
-    let (all, refused) = (all.into_inner(), refused.into_inner());
+    (seen, proxy)
+}
+
+#[test]
+fn a_monotone_counter_stays_monotone_while_its_slot_moves() {
+    let (seen, proxy) = count_while_slots_move(times(12, 120), |_| {});
+    assert_eq!(seen.wrong.into_inner().expect("a lock"), None);
+    let (all, refused) = (seen.all.into_inner(), seen.refused.into_inner());
     println!("{refused} of {all} commands came too late");
     // How many is chance, and more on a busy machine: mostly less than one in a hundred.
     assert!(
@@ -126,4 +162,16 @@ fn a_monotone_counter_stays_monotone_while_its_slot_moves() {
             .is_some_and(|moved| moved > 0.0),
         "nothing was redirected"
     );
+}
+
+/// Which interleavings come is chance; a wrong one comes in almost every dozen of moves.
+#[test]
+#[cfg(debug_assertions)]
+fn without_the_barrier_it_does_not() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    fs::write(folder.path().join("barrier"), "").expect("a file");
+    let (seen, _) = count_while_slots_move(120, |config| {
+        config.env("SABOTAGE", &folder.path().display().to_string());
+    });
+    assert!(seen.wrong.into_inner().expect("a lock").is_some());
 }

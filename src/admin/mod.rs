@@ -17,8 +17,8 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::contain::sabotage;
 use crate::process::Process;
+use crate::sabotage::sabotage;
 
 mod metrics;
 pub mod namespaces;

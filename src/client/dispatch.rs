@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use crate::answer::{Host, Outcome, Subject, answer};
 use crate::command::{self, Answer, Command, CommandRef, Route, Unresolved};
-use crate::contain::sabotage;
 use crate::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
 use crate::monitor;
 use crate::operator;
@@ -17,6 +16,7 @@ use crate::route::split::split;
 use crate::route::transaction::plan_queued;
 use crate::route::with_nodes::answer_with_nodes;
 use crate::route::{Plan, Transaction, plan};
+use crate::sabotage::sabotage;
 use crate::slot::Slot;
 use crate::worker::Worker;
 

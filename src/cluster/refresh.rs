@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use super::discover::{DiscoverError, Discovery};
 use super::topology::Topology;
 use crate::config::Config;
-use crate::contain::sabotage;
+use crate::sabotage::sabotage;
 
 /// Longest pause while nobody answers. A try each two seconds is no load, and a cluster that comes back should be
 /// seen before the commands that wait for it end.

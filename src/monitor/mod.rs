@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 use crate::client::request::Request;
 use crate::client::{Client, OUTPUT_PAUSE, Phase};
 use crate::clock::Tick;
-use crate::contain::sabotage;
 use crate::process::{Mail, Process};
 use crate::resp::write;
+use crate::sabotage::sabotage;
 use crate::worker::Worker;
 
 mod line;

@@ -11,9 +11,9 @@ use tokio::time::sleep;
 
 use crate::clock::Tick;
 use crate::cluster::addr::Addr;
-use crate::contain::sabotage;
 use crate::resp::reply::ReplyScanner;
 use crate::resp::{Protocol, write};
+use crate::sabotage::sabotage;
 use crate::transport::Transport;
 use crate::turn::poll_again;
 use crate::upstream::NodeId;

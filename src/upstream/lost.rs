@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use crate::clock::Tick;
-use crate::contain::sabotage;
+use crate::sabotage::sabotage;
 use crate::worker::Worker;
 
 use super::blocked::check_blocked;

@@ -8,10 +8,10 @@ use std::task::{Context, Poll, ready};
 
 use crate::client::request::Request;
 use crate::client::watch::watch_holds;
-use crate::contain::sabotage;
 use crate::resp::reply::ReplyScanner;
 use crate::resp::{Limits, Malformed, Scan, number, scan_request};
 use crate::route::scan::run_of;
+use crate::sabotage::sabotage;
 use crate::turn::poll_again;
 use crate::worker::Worker;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::client::blocking::timed_out;
 use crate::clock::Tick;
-use crate::contain::sabotage;
 use crate::resp::write;
+use crate::sabotage::sabotage;
 use crate::worker::Worker;
 
 use super::deliver::{deliver_error, deliver_piece};

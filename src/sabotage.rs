@@ -1,0 +1,41 @@
+//! Breakage on demand, with which tests show what stands against it. Only debug builds can be broken, and only where the
+//! variable `SABOTAGE` names a folder.
+
+#[cfg(debug_assertions)]
+use std::{path::PathBuf, sync::OnceLock};
+
+/// Panics if the folder has a file of this name, which is used up.
+#[cfg(debug_assertions)]
+pub fn sabotage(place: &str) {
+    if let Some(folder) = folder()
+        && std::fs::remove_file(folder.join(place)).is_ok()
+    {
+        panic!("sabotaged: {place}");
+    }
+}
+
+/// Nothing.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn sabotage(_: &str) {}
+
+/// Whether commands may overtake each other while slots move: if the folder has a file `barrier`.
+#[cfg(debug_assertions)]
+pub fn is_without_barrier() -> bool {
+    static IS_WITHOUT: OnceLock<bool> = OnceLock::new();
+    *IS_WITHOUT.get_or_init(|| folder().is_some_and(|folder| folder.join("barrier").exists()))
+}
+
+/// Never.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn is_without_barrier() -> bool {
+    false
+}
+
+#[cfg(debug_assertions)]
+fn folder() -> Option<&'static PathBuf> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| std::env::var_os("SABOTAGE").map(PathBuf::from));
+    folder.as_ref()
+}
