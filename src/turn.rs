@@ -82,6 +82,9 @@ impl Turn {
             |client| client.close(worker),
         );
         self.clients.replace(clients);
+        if worker.memory.is_over() {
+            worker.contained("the end of a turn", || worker.keep_within_memory());
+        }
     }
 }
 

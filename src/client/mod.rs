@@ -28,6 +28,7 @@ pub mod dispatch;
 pub mod early;
 pub mod forward;
 pub mod order;
+pub mod own_elements;
 pub mod push;
 pub mod queue;
 pub mod read;
@@ -36,6 +37,7 @@ pub mod session;
 pub mod tracking;
 pub mod transaction;
 pub mod watch;
+mod ways;
 pub mod write;
 
 /// A client is not read while more than this many bytes of replies wait for it. Large enough that a client which

@@ -250,13 +250,20 @@ impl Client {
         gathered
     }
 
-    fn close_over_limit(&self, worker: &Worker, buffered: usize) {
-        tracing::warn!(
-            client = self.id,
-            bytes = buffered,
-            "client closed: it does not read its replies"
-        );
-        worker.stats.limit_closes.inc();
-        self.close(worker);
+    pub(super) fn close_over_limit(&self, worker: &Worker, buffered: usize) {
+        self.close_with(worker, buffered, "it does not read its replies");
+    }
+
+    /// Closes a client of whose reply more has come together than its output may be.
+    pub fn close_for_reply(&self, worker: &Worker, bytes: usize) {
+        self.close_with(worker, bytes, "its reply is too large");
+    }
+
+    fn close_with(&self, worker: &Worker, bytes: usize, why: &str) {
+        if !self.is_closed() {
+            tracing::warn!(client = self.id, bytes, "client closed: {why}");
+            worker.stats.limit_closes.inc();
+            self.close(worker);
+        }
     }
 }
