@@ -82,6 +82,7 @@ impl Turn {
             |client| client.close(worker),
         );
         self.clients.replace(clients);
+        worker.memory.end_turn();
         if worker.memory.is_over() {
             worker.contained("the end of a turn", || worker.keep_within_memory());
         }

@@ -4,11 +4,21 @@
 mod common;
 
 use common::client::command;
-use common::{Neighbour, Proxy, Value, shared_cluster};
+use common::{Neighbour, PATIENCE, Proxy, RawClient, Value, poll_until, shared_cluster};
 
 const MIB: usize = 1024 * 1024;
+/// The limit of the tests that set one.
+const LIMIT: u64 = 64 << 20;
 /// What may come on top of a limit: buffers that are copied as they grow, pools, what the allocator keeps.
 const ALLOWANCE: u64 = 48 << 20;
+
+fn limited() -> Proxy {
+    Proxy::start(shared_cluster(), |config| {
+        config.set("server.workers", 1);
+        config.set("server.memory_limit", "64MiB");
+        config.set("log.level", "warn");
+    })
+}
 
 /// Asserts that slotmux never held more than so many bytes above `before`.
 #[track_caller]
@@ -83,4 +93,77 @@ fn a_transaction_that_is_closed_for_its_size_gives_its_connections_back() {
     let mut other = proxy.client();
     assert_eq!(other.call(&["EXISTS", "{exec}:big"]), Value::Integer(0));
     assert_eq!(other.call(&["SET", "{exec}:next", &value]), Value::ok());
+}
+
+#[test]
+fn one_message_to_many_who_do_not_read_stays_within_the_limit() {
+    const LISTENERS: usize = 150;
+    let proxy = limited();
+    let mut listeners: Vec<RawClient> = (0..LISTENERS).map(|_| proxy.client()).collect();
+    for listener in &mut listeners {
+        listener.send(&["SUBSCRIBE", "loud"]);
+        assert_eq!(listener.read().items()[2], Value::Integer(1));
+    }
+    let neighbour = Neighbour::start(proxy.port(), "beside-loud");
+    neighbour.goes_on();
+    let before = proxy.rss();
+    let mut speaker = proxy.client();
+    let message = "m".repeat(4 * MIB);
+    assert_eq!(
+        speaker.call(&["PUBLISH", "loud", &message]),
+        Value::Integer(LISTENERS as i64)
+    );
+    poll_until(PATIENCE, "some listeners to be closed", || {
+        proxy.metric("slotmux_limit_closes_total") > Some(0.0)
+    });
+    assert_peak(&proxy, before, LIMIT + ALLOWANCE);
+    neighbour.goes_on();
+    neighbour.finish();
+    // Those that were closed listen no more, and a small message still reaches the others.
+    let left = proxy.metric("slotmux_subscriptions").expect("a number");
+    assert!(left > 0.0 && left < LISTENERS as f64, "{left}");
+    assert_eq!(
+        speaker.call(&["PUBLISH", "loud", "psst"]),
+        Value::Integer(left as i64)
+    );
+}
+
+#[test]
+fn many_messages_of_one_turn_stay_within_the_limit() {
+    let proxy = limited();
+    let mut listeners: Vec<RawClient> = (0..300).map(|_| proxy.client()).collect();
+    for listener in &mut listeners {
+        listener.send(&["SUBSCRIBE", "chatty"]);
+        assert_eq!(listener.read().items()[2], Value::Integer(1));
+    }
+    let before = proxy.rss();
+    let mut speaker = proxy.client();
+    let message = command(&["PUBLISH", "chatty", &"m".repeat(5000)]);
+    speaker.pipeline_raw(&message.repeat(500), 500);
+    assert_peak(&proxy, before, LIMIT + ALLOWANCE);
+}
+
+#[test]
+fn one_invalidation_to_many_stays_within_the_limit() {
+    const READERS: usize = 2000;
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("server.workers", 1);
+        config.set("server.memory_limit", "16MiB");
+        config.set("log.level", "warn");
+    });
+    let key = "i".repeat(60_000);
+    let mut readers: Vec<RawClient> = (0..READERS).map(|_| proxy.client_resp3()).collect();
+    for reader in &mut readers {
+        assert_eq!(reader.call(&["CLIENT", "TRACKING", "ON"]), Value::ok());
+        assert_eq!(reader.call(&["GET", &key]), Value::Null);
+    }
+    let before = proxy.rss();
+    assert_eq!(proxy.client().call(&["SET", &key, "1"]), Value::ok());
+    // Each is told, if not which key it was.
+    for reader in &mut readers {
+        assert!(reader.has_news(PATIENCE));
+    }
+    assert_peak(&proxy, before, (16 << 20) + ALLOWANCE);
+    assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(0.0));
+    proxy.client().call(&["DEL", &key]);
 }

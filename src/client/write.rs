@@ -11,7 +11,7 @@ use crate::worker::Worker;
 use super::{Client, OUTPUT_PAUSE, Pause, Phase};
 
 /// Bytes written to a client before others get their turn.
-const WRITE_PER_TURN: usize = 1024 * 1024;
+pub(super) const WRITE_PER_TURN: usize = 1024 * 1024;
 
 /// How long a client may hold back a lane of its own without taking a byte, where `output_soft` does not say.
 const STALL_PATIENCE: Duration = Duration::from_secs(10);
@@ -104,6 +104,11 @@ impl Client {
     /// Writes what the socket takes. Called once per turn, and when a blocked socket has room again.
     pub fn flush(self: &Rc<Self>, worker: &Worker) {
         self.dirty.set(false);
+        self.write_out(worker);
+    }
+
+    /// Writes what the socket takes and applies the limits.
+    pub(super) fn write_out(self: &Rc<Self>, worker: &Worker) {
         if self.is_closed() {
             return;
         }
