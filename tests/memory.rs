@@ -167,3 +167,37 @@ fn one_invalidation_to_many_stays_within_the_limit() {
     assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(0.0));
     proxy.client().call(&["DEL", &key]);
 }
+
+#[test]
+fn names_count_against_the_memory_limit() {
+    const NAMED: usize = 21;
+    let proxy = limited();
+    let before = proxy.rss();
+    let name = "n".repeat(8 * MIB);
+    let mut clients: Vec<RawClient> = (0..NAMED).map(|_| proxy.client()).collect();
+    for (i, client) in clients.iter_mut().enumerate() {
+        let bytes = match i % 3 {
+            0 => command(&["CLIENT", "SETNAME", &name]),
+            1 => command(&["CLIENT", "SETINFO", "LIB-NAME", &name]),
+            _ => command(&["HELLO", "3", "SETNAME", &name]),
+        };
+        // It may be closed for the sake of the others.
+        let _ = client.try_send_raw(&bytes);
+        let _ = client.try_read();
+    }
+    poll_until(PATIENCE, "the limit to be kept", || {
+        proxy.metric("slotmux_limit_closes_total") >= Some(NAMED as f64 - 8.0)
+    });
+    assert_peak(&proxy, before, LIMIT + ALLOWANCE);
+    // One who takes its name back counts for nothing any more.
+    drop(clients);
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["CLIENT", "SETNAME", &name]), Value::ok());
+    poll_until(PATIENCE, "the name to count", || {
+        proxy.metric("slotmux_client_buffer_bytes") >= Some(8.0 * MIB as f64)
+    });
+    client.call(&["RESET"]);
+    poll_until(PATIENCE, "the name to count no more", || {
+        proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
+    });
+}

@@ -390,6 +390,10 @@ pub(crate) fn own_answer(
             out,
         )
     });
+    if matches!(what, Answer::Client | Answer::Hello | Answer::Reset) {
+        // It may have another name now.
+        client.charge_buffers(worker);
+    }
     match (tracked, client.tracks()) {
         (false, true) => worker.stats.tracking_clients.inc(),
         (true, false) => worker.stats.tracking_clients.dec(),

@@ -278,6 +278,14 @@ impl Client {
         self.out.borrow().len() - self.sent.get() + held + self.waiting_pushes()
     }
 
+    /// Bytes of the names that it has given itself.
+    fn named(&self) -> usize {
+        self.session
+            .borrow()
+            .as_ref()
+            .map_or(0, |session| session.named())
+    }
+
     /// Reads no more; the connection ends when what is in flight was answered.
     pub fn finish(self: &Rc<Self>, worker: &Worker) {
         if self.phase.get() == Phase::Open {

@@ -390,6 +390,7 @@ impl Client {
             + self.gathered.get()
             + self.queued()
             + self.subscribed()
+            + self.named()
             + self.buffered();
         self.charge(worker, if bytes > WORTH_COUNTING { bytes } else { 0 });
     }
