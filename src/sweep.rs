@@ -79,6 +79,7 @@ impl Worker {
             in_flight += lane.in_flight();
         }
         self.stats.in_flight.set(in_flight as u64);
+        self.give_up_abandoned();
     }
 
     /// Remembers a client that was sent everything, to close it if it doesn't close itself.

@@ -23,6 +23,8 @@ pub struct Turn {
     hung_up: RefCell<Vec<Rc<Lane>>>,
     waker: OnceCell<Waker>,
     is_armed: Cell<bool>,
+    /// Whether a client has left whose big request is on its way.
+    is_abandoned: Cell<bool>,
 }
 
 impl Turn {
@@ -48,6 +50,12 @@ impl Turn {
         self.arm();
     }
 
+    /// A client has left whose big request is on its way.
+    pub fn abandon(&self) {
+        self.is_abandoned.set(true);
+        self.arm();
+    }
+
     fn arm(&self) {
         if !self.is_armed.replace(true)
             && let Some(waker) = self.waker.get()
@@ -66,6 +74,9 @@ impl Turn {
             |lane| worker.hang_up(lane),
             |lane| fail(worker, lane),
         );
+        if self.is_abandoned.take() {
+            worker.give_up_abandoned();
+        }
         let mut lanes = self.lanes.take();
         each(
             worker,

@@ -4,7 +4,11 @@
 mod common;
 
 use common::client::command;
-use common::{Neighbour, PATIENCE, Proxy, RawClient, Value, poll_until, shared_cluster};
+use common::peer::{Gate, Peer, Step};
+use common::{
+    Neighbour, PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until, shared_cluster,
+};
+use slotmux::slot::slot_of;
 
 const MIB: usize = 1024 * 1024;
 /// The limit of the tests that set one.
@@ -200,4 +204,85 @@ fn names_count_against_the_memory_limit() {
     poll_until(PATIENCE, "the name to count no more", || {
         proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
     });
+}
+
+#[test]
+fn requests_of_clients_that_have_left_are_not_kept() {
+    let cluster = calm_cluster(0);
+    let key = "left:1";
+    let node = cluster
+        .primary_of_slot(slot_of(key.as_bytes()).0)
+        .expect("an owner");
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("server.workers", 1);
+        config.set("server.memory_limit", "64MiB");
+        config.set("log.level", "warn");
+        config.set("cluster.timeouts.command", "120s");
+        config.set("cluster.timeouts.response", "120s");
+    });
+    // A connection is there already: of the first request to a node that is stopped the kernel takes a part.
+    let mut client = proxy.client();
+    let first = "f".repeat(MIB);
+    assert_eq!(client.call(&["SET", key, &first]), Value::ok());
+    cluster.stop(node).expect("stopped");
+    let before = proxy.rss();
+    let mut killer = proxy.client();
+    let request = command(&["SET", key, &"r".repeat(24 * MIB)]);
+    let small = command(&["SET", "left:2{left:1}", &"s".repeat(MIB)]);
+    for round in 1..=8 {
+        // One the node can't have whole, and some that the kernel takes whole.
+        for (request, count) in [(&request, 1), (&small, 4)] {
+            let mut leaving: Vec<RawClient> = (0..count).map(|_| proxy.client()).collect();
+            for client in &mut leaving {
+                client.send_raw(request);
+            }
+            poll_until(PATIENCE, "them to be on their way", || {
+                proxy.metric("slotmux_in_flight") == Some(f64::from(count))
+            });
+            for client in &leaving {
+                let address = client.local_addr().to_string();
+                assert_eq!(killer.call(&["CLIENT", "KILL", &address]), Value::ok());
+            }
+            poll_until(PATIENCE, "them to be given up", || {
+                proxy.metric("slotmux_in_flight") == Some(0.0)
+            });
+        }
+        assert_peak(&proxy, before, LIMIT + ALLOWANCE);
+        assert_eq!(
+            proxy.metric("slotmux_limit_closes_total"),
+            Some(0.0),
+            "{round}"
+        );
+    }
+    cluster.resume(node).expect("resumed");
+    // A part of a request is none.
+    assert_eq!(client.call(&["STRLEN", key]), Value::Integer(MIB as i64));
+    assert_eq!(client.call(&["SET", key, &first]), Value::ok());
+}
+
+#[test]
+fn requests_that_were_given_up_for_their_deadline_are_not_kept() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let peer = Peer::start(move |request| {
+        (request.name() == "SET").then(|| vec![Step::Gate(held.clone()), Step::Close])
+    });
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("log.level", "warn");
+        config.set("cluster.timeouts.command", "300ms");
+        config.set("cluster.timeouts.response", "120s");
+    });
+    let before = proxy.rss();
+    let mut client = proxy.client();
+    let request = command(&["SET", "late", &"l".repeat(8 * MIB)]);
+    for _ in 0..12 {
+        client.send_raw(&request);
+        let reply = format!("{:?}", client.read());
+        assert!(reply.contains("upstream timeout"), "{reply}");
+    }
+    // 96 MiB if they were kept.
+    assert_peak(&proxy, before, 64 << 20);
+    gate.open();
+    assert_eq!(client.call(&["INCR", "late"]), Value::ok());
 }

@@ -309,6 +309,9 @@ impl Client {
         *self.held.borrow_mut() = None;
         *self.transaction.borrow_mut() = None;
         self.charge(worker, 0);
+        if self.request_bytes.take() > 0 && self.in_flight() > 0 {
+            worker.turn.abandon();
+        }
         self.end_block(worker);
         if self.tracking.take().is_on() {
             worker.stats.tracking_clients.dec();

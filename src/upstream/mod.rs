@@ -16,6 +16,7 @@ use bucket::Bucket;
 use inflight::InFlight;
 use lane::{Class, Lane, Link};
 
+pub mod abandoned;
 pub mod block;
 pub mod blocked;
 pub mod bucket;
