@@ -286,3 +286,25 @@ fn requests_that_were_given_up_for_their_deadline_are_not_kept() {
     gate.open();
     assert_eq!(client.call(&["INCR", "late"]), Value::ok());
 }
+
+#[test]
+fn what_a_big_request_took_is_given_back_when_the_next_has_begun() {
+    const CLIENTS: usize = 800;
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("server.workers", 1);
+        config.set("log.level", "warn");
+    });
+    let before = proxy.rss();
+    let request = command(&["ECHO", &"e".repeat(120_000)]);
+    let (head, tail) = request.split_at(60_000);
+    let tail = [tail, b"*2\r\n"].concat();
+    let mut clients: Vec<RawClient> = (0..CLIENTS).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.send_raw(head);
+        client.send_raw(&tail);
+        assert_eq!(client.read().text().len(), 120_000);
+    }
+    // 96 MB if each keeps it.
+    let grown = proxy.rss().saturating_sub(before);
+    assert!(grown < 48 << 20, "{grown} bytes for {CLIENTS} clients");
+}

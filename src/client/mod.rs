@@ -278,6 +278,11 @@ impl Client {
         self.out.borrow().len() - self.sent.get() + held + self.waiting_pushes()
     }
 
+    /// Bytes that its replies take here: those that the client has taken stay a while.
+    fn output_held(&self) -> usize {
+        self.buffered() + self.out.borrow().capacity() - (self.out.borrow().len() - self.sent.get())
+    }
+
     /// Bytes of the names that it has given itself.
     fn named(&self) -> usize {
         self.session
