@@ -137,6 +137,10 @@ pub struct Client {
     gathered: Cell<usize>,
     /// A lane of its own that is not read until this client has taken more of what it has.
     held_back: RefCell<Option<Rc<Lane>>>,
+    /// Since when it is looked how much it takes while it holds a lane back.
+    watched_since: Cell<Tick>,
+    /// What the socket has taken of its replies since then.
+    taken: Cell<usize>,
     /// When the socket last took some of its replies.
     last_taken: Cell<Tick>,
     /// Bytes that count against the worker's memory budget for this client.
@@ -195,6 +199,8 @@ impl Client {
             request_bytes: Cell::new(0),
             gathered: Cell::new(0),
             held_back: RefCell::new(None),
+            watched_since: Cell::new(now),
+            taken: Cell::new(0),
             last_taken: Cell::new(now),
             charged: Cell::new(0),
             over_soft: Cell::new(None),
