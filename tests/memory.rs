@@ -73,6 +73,29 @@ fn the_answers_of_one_exec_are_bounded_while_they_are_made() {
 }
 
 #[test]
+fn a_transaction_of_many_commands_counts_for_what_it_takes_to_run_it() {
+    const COMMANDS: usize = 600_000;
+    let proxy = limited();
+    let before = proxy.rss();
+    let mut greedy = proxy.client();
+    let body = command(&["PING"]).repeat(COMMANDS);
+    let bytes = [b"MULTI\r\n", &body[..], b"EXEC\r\n"].concat();
+    // It is closed before it has everything.
+    let _ = greedy.try_send_raw(&bytes);
+    greedy.read_to_close();
+    assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(1.0));
+    assert_peak(&proxy, before, LIMIT + ALLOWANCE);
+    // A tenth of it runs.
+    let mut modest = proxy.client();
+    let some = &body[..body.len() / 10];
+    let replies = modest.pipeline_raw(
+        &[b"MULTI\r\n", some, b"EXEC\r\n"].concat(),
+        COMMANDS / 10 + 2,
+    );
+    assert_eq!(replies[COMMANDS / 10 + 1].items().len(), COMMANDS / 10);
+}
+
+#[test]
 fn a_transaction_that_is_closed_for_its_size_gives_its_connections_back() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("server.workers", 1);

@@ -385,7 +385,7 @@ impl Client {
         let bytes = self.pending_input.get()
             + self.request_bytes.get()
             + self.gathered.get()
-            + self.queued()
+            + self.queue_cost()
             + self.subscribed()
             + self.named()
             + self.output_held();

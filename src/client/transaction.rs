@@ -52,6 +52,12 @@ impl Client {
             .map_or(0, |queue| queue.len())
     }
 
+    /// Bytes that the requests which wait for EXEC count for.
+    pub(super) fn queue_cost(&self) -> usize {
+        let transaction = self.transaction.borrow();
+        transaction.as_ref().map_or(0, |queue| queue.cost())
+    }
+
     /// How many requests wait for EXEC, if it is in a transaction.
     pub fn queued_commands(&self) -> Option<usize> {
         let transaction = self.transaction.borrow();
