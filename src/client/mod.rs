@@ -307,7 +307,8 @@ impl Client {
         }
     }
 
-    /// Closes the connection at once; what is in flight runs on and its replies are dropped.
+    /// Closes the connection at once; what is in flight runs on and its replies are dropped. A big request that its node does
+    /// not have yet is given up: see [`crate::upstream::abandoned`].
     pub fn close(&self, worker: &Worker) {
         if self.phase.replace(Phase::Closed) == Phase::Closed {
             return;

@@ -31,6 +31,16 @@ impl Lane {
         self.class == Class::Dedicated
             && worker.is_big(self.ring().borrow().len())
             && self.entries().borrow().iter().all(is_abandoned)
+            && !self.is_cut_between()
+    }
+
+    /// Whether the node has the client's command, but not what a policy put behind it: an expiry that came another way could
+    /// be there first.
+    fn is_cut_between(&self) -> bool {
+        let (entries, ring) = (self.entries().borrow(), self.ring().borrow());
+        entries.front().is_some_and(|entry| {
+            ring.front_is_written(entry.runs_at()) && !ring.front_is_written(entry.len as usize)
+        })
     }
 }
 
@@ -39,7 +49,7 @@ fn give_up(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     for taken in lane.take_all(worker) {
         deliver_piece(worker, &taken.entry, b"", true);
         if taken.was_written {
-            // What stands behind the client's own command may not have left.
+            // The node may not have read what stands behind the client's own command.
             worker.repair_expiry(taken.entry, &taken.request);
         }
     }
