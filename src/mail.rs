@@ -32,6 +32,11 @@ pub fn answer_list(worker: &Rc<Worker>, client: &Rc<Client>, selection: Selectio
     let protocol = client.protocol.get();
     let (host, asker) = (worker.clone(), client.clone());
     let answering = async move {
+        // Nobody closes it.
+        let _turn = worker.process.listing.acquire().await;
+        if client.is_closed() {
+            return client.reply(&worker, seq, &[]);
+        }
         let selection = Arc::new(selection);
         let lines = worker
             .process
@@ -40,6 +45,8 @@ pub fn answer_list(worker: &Rc<Worker>, client: &Rc<Client>, selection: Selectio
         let mut out = Vec::new();
         selection.reply(lines.concat(), protocol, &mut out);
         client.reply(&worker, seq, if mute { &[] } else { &out });
+        client.charge_buffers(&worker);
+        worker.keep_within_memory();
     };
     host.spawn_for(&asker, "CLIENT LIST", answering);
 }

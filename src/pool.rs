@@ -111,6 +111,8 @@ impl HeldPool {
 /// Bytes that clients hold in this worker, as far as they are worth counting, against the worker's share of the limit.
 pub struct Memory {
     used: Cell<usize>,
+    /// Bytes that were appended for many clients in this turn, and are not counted yet.
+    coming: Cell<usize>,
     limit: usize,
 }
 
@@ -119,6 +121,7 @@ impl Memory {
     pub fn new(limit: usize) -> Memory {
         Memory {
             used: Cell::new(0),
+            coming: Cell::new(0),
             limit,
         }
     }
@@ -137,6 +140,22 @@ impl Memory {
     /// Whether the budget is exceeded.
     pub fn is_over(&self) -> bool {
         self.used.get() > self.limit
+    }
+
+    /// Whether so many bytes may be appended at once for clients that count for them only at the end of this turn. If so they
+    /// are noted.
+    pub fn takes(&self, bytes: usize) -> bool {
+        let coming = self.coming.get().saturating_add(bytes);
+        let fits = self.used.get().saturating_add(coming) <= self.limit;
+        if fits {
+            self.coming.set(coming);
+        }
+        fits
+    }
+
+    /// What was appended in this turn has left, or counts for its client.
+    pub fn end_turn(&self) {
+        self.coming.set(0);
     }
 
     /// Shows the use in a gauge.
@@ -187,5 +206,17 @@ mod tests {
         memory.change(80, 10);
         assert!(!memory.is_over());
         assert_eq!(memory.used(), 50);
+    }
+
+    #[test]
+    fn a_turn_takes_what_the_budget_has_left() {
+        let memory = Memory::new(100);
+        memory.change(0, 40);
+        assert!(memory.takes(50));
+        assert!(!memory.takes(11));
+        assert!(memory.takes(10));
+        memory.end_turn();
+        assert!(memory.takes(60));
+        assert!(!memory.takes(usize::MAX));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::answer::process::Usage;
 use crate::answer::{self, Facts, Kill, Selection};
@@ -94,6 +94,8 @@ pub struct Process {
     pub is_draining: AtomicBool,
     /// Clients that monitor.
     pub monitoring: AtomicUsize,
+    /// For whoever makes a CLIENT LIST: many at once would take a multiple of what all clients are called.
+    pub listing: Semaphore,
     /// Clients that may be connected; changes with the number of nodes.
     max_clients: AtomicUsize,
     mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
@@ -138,6 +140,7 @@ impl Process {
             run_id,
             is_draining: AtomicBool::new(false),
             monitoring: AtomicUsize::new(0),
+            listing: Semaphore::new(1),
             mailboxes,
             totals: SinceReset::default(),
             connected: AtomicUsize::new(0),

@@ -1,6 +1,7 @@
 //! What time alone brings about: deadlines, silence, health checks, idle clients, hang-ups of paused clients, the
 //! memory budget.
 
+use std::collections::BinaryHeap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub async fn run(worker: Rc<Worker>) {
             worker.hub.sweep(&worker, now);
             worker.memory.show(&worker.stats.client_buffer_bytes);
             worker.close_lingering(now);
-            while worker.memory.is_over() && worker.shed_largest() {}
+            worker.keep_within_memory();
         });
     }
 }
@@ -79,6 +80,7 @@ impl Worker {
             in_flight += lane.in_flight();
         }
         self.stats.in_flight.set(in_flight as u64);
+        self.give_up_abandoned();
     }
 
     /// Remembers a client that was sent everything, to close it if it doesn't close itself.
@@ -130,26 +132,35 @@ impl Worker {
         }
     }
 
-    /// Closes the client that holds the most memory. False if no client holds any that counts.
-    fn shed_largest(&self) -> bool {
-        let Some(largest) = self
-            .all_clients()
-            .into_iter()
-            .max_by_key(|client| client.charged())
-        else {
-            return false;
-        };
-        if largest.charged() == 0 {
-            return false;
+    /// Closes those who hold the most if all clients together hold more than they may: as many as it takes.
+    #[inline]
+    pub fn keep_within_memory(&self) {
+        if self.memory.is_over() {
+            self.shed_largest();
         }
-        tracing::warn!(
-            client = largest.id,
-            bytes = largest.charged(),
-            all = self.memory.used(),
-            "client closed: all clients together hold more than the memory limit"
-        );
-        self.stats.limit_closes.inc();
-        largest.close(self);
-        true
+    }
+
+    #[cold]
+    fn shed_largest(&self) {
+        let clients = self.clients.borrow();
+        let holders = clients.iter().map(|(key, client)| (client.charged(), key));
+        let mut holders: BinaryHeap<(usize, usize)> =
+            holders.filter(|(bytes, _)| *bytes > 0).collect();
+        drop(clients);
+        while self.memory.is_over()
+            && let Some((bytes, key)) = holders.pop()
+        {
+            let Some(client) = self.clients.borrow().get(key).cloned() else {
+                continue;
+            };
+            tracing::warn!(
+                client = client.id,
+                bytes,
+                all = self.memory.used(),
+                "client closed: all clients together hold more than the memory limit"
+            );
+            self.stats.limit_closes.inc();
+            client.close(self);
+        }
     }
 }

@@ -23,6 +23,8 @@ pub struct Turn {
     hung_up: RefCell<Vec<Rc<Lane>>>,
     waker: OnceCell<Waker>,
     is_armed: Cell<bool>,
+    /// Whether a client has left whose big request is on its way.
+    is_abandoned: Cell<bool>,
 }
 
 impl Turn {
@@ -48,6 +50,12 @@ impl Turn {
         self.arm();
     }
 
+    /// A client has left whose big request is on its way.
+    pub fn abandon(&self) {
+        self.is_abandoned.set(true);
+        self.arm();
+    }
+
     fn arm(&self) {
         if !self.is_armed.replace(true)
             && let Some(waker) = self.waker.get()
@@ -66,6 +74,9 @@ impl Turn {
             |lane| worker.hang_up(lane),
             |lane| fail(worker, lane),
         );
+        if self.is_abandoned.take() {
+            worker.give_up_abandoned();
+        }
         let mut lanes = self.lanes.take();
         each(
             worker,
@@ -82,6 +93,10 @@ impl Turn {
             |client| client.close(worker),
         );
         self.clients.replace(clients);
+        worker.memory.end_turn();
+        if worker.memory.is_over() {
+            worker.contained("the end of a turn", || worker.keep_within_memory());
+        }
     }
 }
 

@@ -96,6 +96,46 @@ fn ten_thousand_who_never_finish_cost_little_and_hold_up_nobody() {
 }
 
 #[test]
+fn ten_thousand_who_send_a_little_of_much_stay_within_the_limit() {
+    let _turn = raise_limit();
+    const LIMIT: u64 = 64 << 20;
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("log.level", "error");
+        config.set("server.memory_limit", "64MiB");
+    });
+    let neighbour = Neighbour::start(proxy.port(), "beside-little");
+    neighbour.goes_on();
+    let before = proxy.rss();
+    // 150 MB in all.
+    let half = format!(
+        "*3\r\n$3\r\nSET\r\n$6\r\nlittle\r\n$1000000\r\n{}",
+        "l".repeat(15_000)
+    );
+    let mut crowd: Vec<TcpStream> = (0..MANY).map(|i| connect(proxy.port(), i)).collect();
+    for (i, client) in crowd.iter_mut().enumerate() {
+        // It may be closed for the sake of the others.
+        let _ = client.write_all(half.as_bytes());
+        if i % 1000 == 0 {
+            neighbour.goes_on();
+        }
+    }
+    poll_until(PATIENCE, "some of them to be closed", || {
+        proxy.metric("slotmux_limit_closes_total") >= Some(5000.0)
+    });
+    // What each costs anyway comes on top; what is freed goes back to the system within a second or two.
+    let most = LIMIT + MANY as u64 * 4096;
+    let grown = proxy.peak_rss().saturating_sub(before);
+    assert!(grown < most + LIMIT, "{grown} bytes at a time");
+    poll_until(PATIENCE, "no more to be held than the limit", || {
+        proxy.rss().saturating_sub(before) < most
+    });
+    neighbour.goes_on();
+    drop(crowd);
+    all_is_given_back(&proxy, 1.0, before);
+    neighbour.finish();
+}
+
+#[test]
 fn the_largest_goes_first() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("server.workers", 1);

@@ -450,16 +450,28 @@ fn what_waits_for_a_slot_that_nobody_serves_counts_against_the_memory_limit() {
     let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
         config.set("server.workers", 1);
         config.set("server.memory_limit", "64MiB");
+        // With a lower threshold the whole of an MSET counts, as one that travels alone.
+        config.set("cluster.connections.bulk_threshold", "16MiB");
         config.set("cluster.timeouts.command", "60s");
     });
-    let request = common::client::command(&["SET", &key_in(false, "nobody"), &"n".repeat(8 << 20)]);
-    let mut clients: Vec<RawClient> = (0..20).map(|_| proxy.client()).collect();
-    for client in &mut clients {
+    let value = "n".repeat(8 << 20);
+    let requests = [
+        common::client::command(&["SET", &key_in(false, "nobody"), &value]),
+        common::client::command(&[
+            "MSET",
+            &key_in(false, "none"),
+            &value,
+            &key_in(true, "one"),
+            "1",
+        ]),
+    ];
+    let mut clients: Vec<RawClient> = (0..40).map(|_| proxy.client()).collect();
+    for (i, client) in clients.iter_mut().enumerate() {
         // The proxy may close it in the middle.
-        let _ = client.try_send_raw(&request);
+        let _ = client.try_send_raw(&requests[i % 2]);
     }
     poll_until(PATIENCE, "the limit to be kept", || {
-        proxy.metric("slotmux_limit_closes_total") >= Some(12.0)
+        proxy.metric("slotmux_limit_closes_total") >= Some(32.0)
     });
     poll_until(PATIENCE, "the memory of those to be given back", || {
         proxy.rss() < 128 << 20

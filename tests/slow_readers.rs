@@ -37,6 +37,18 @@ fn narrow(port: u16) -> TcpStream {
     socket.into()
 }
 
+/// As [`narrow`], with segments so small that the other side's buffers stay small as well: that side sees even a little
+/// being taken.
+fn very_narrow(port: u16) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(2 * 1024).expect("set");
+    socket.set_tcp_mss(536).expect("set");
+    socket
+        .connect(&SocketAddr::from(([127, 0, 0, 1], port)).into())
+        .expect("a connection");
+    socket.into()
+}
+
 /// The lines of CLIENT LIST by address.
 fn listed(client: &mut RawClient) -> Vec<String> {
     let list = client.call(&["CLIENT", "LIST"]).text();
@@ -327,4 +339,47 @@ fn replies_that_waited_for_their_turn_are_not_counted_for_ever() {
         client.send_raw(&pair);
     }
     assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(0.0));
+}
+
+#[test]
+fn who_trickles_does_not_keep_a_connection_of_its_own() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.connections.dedicated_max", 1);
+        config.set("cluster.timeouts.command", "60s");
+        config.set("listener.limits.output_soft", "32MiB/7s");
+    });
+    let mut other = proxy.client();
+    let value = "t".repeat(12 << 20);
+    assert_eq!(other.call(&["SET", "trickle", &value]), Value::ok());
+    // From now on it is known to be big.
+    assert_eq!(other.call(&["GET", "trickle"]), Value::bulk(&value));
+    let mut trickling = very_narrow(proxy.port());
+    trickling.write_all(b"GET trickle\r\n").expect("sent");
+    trickling
+        .set_read_timeout(Some(PATIENCE))
+        .expect("a deadline");
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _done = SetAtEnd(&done);
+        let taken = scope.spawn(|| {
+            let (mut taken, mut piece) = (0, [0; 2048]);
+            while !done.load(Ordering::Relaxed) {
+                match trickling.read(&mut piece) {
+                    Ok(0) | Err(_) => break,
+                    Ok(read) => taken += read,
+                }
+                // More often than it has to, and less than it has to.
+                thread::sleep(Duration::from_millis(200));
+            }
+            taken
+        });
+        poll_until(PATIENCE, "the one who trickles to be closed", || {
+            proxy.metric("slotmux_limit_closes_total") == Some(1.0)
+        });
+        done.store(true, Ordering::Relaxed);
+        assert!(taken.join().expect("a reader") > 0);
+    });
+    assert!(proxy.log().contains("it does not read its replies"));
+    assert_eq!(other.call(&["GET", "trickle"]), Value::bulk(&value));
 }

@@ -1,6 +1,8 @@
 //! What slotmux answers itself, byte for byte as Redis 7.0 would: the handshake, `CLIENT`, `INFO`, `CONFIG` and their
 //! like, and what `SLOTMUX` asks. Pure functions from a request, its client and the process to the bytes of a reply; nothing here waits.
 
+use std::cell::OnceCell;
+
 use crate::client::session::{ReplyMode, Session};
 use crate::client::tracking::Tracking;
 use crate::command::{self, Answer, Command};
@@ -67,6 +69,28 @@ pub struct Host<'a> {
 pub trait Process {
     /// Totals and identity at this moment.
     fn facts(&self) -> Facts;
+}
+
+/// A process that is asked once for all answers of one moment: to ask it reads files.
+pub struct Once<'a> {
+    process: &'a dyn Process,
+    facts: OnceCell<Facts>,
+}
+
+impl<'a> Once<'a> {
+    /// Nothing is asked yet.
+    pub fn new(process: &'a dyn Process) -> Once<'a> {
+        Once {
+            process,
+            facts: OnceCell::new(),
+        }
+    }
+}
+
+impl Process for Once<'_> {
+    fn facts(&self) -> Facts {
+        self.facts.get_or_init(|| self.process.facts()).clone()
+    }
 }
 
 /// What is left to do after [`answer`].

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::answer::{Host, Outcome, Subject, answer};
+use crate::answer::{Host, Outcome, Process, Subject, answer};
 use crate::command::{self, Answer, Command, CommandRef, Route, Unresolved};
 use crate::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
 use crate::monitor;
@@ -273,7 +273,8 @@ pub(crate) fn answer_here(
     }
     let (replies, protocol) = (client.reply_mode.get(), client.protocol.get());
     let mut out = worker.buffers.take();
-    let outcome = own_answer(worker, client, what, command, request, &mut out);
+    let process = &*worker.process;
+    let outcome = own_answer(worker, client, what, command, request, process, &mut out);
     let asks_everyone = match &outcome {
         Outcome::List(_)
         | Outcome::Kill(_)
@@ -328,7 +329,13 @@ pub(crate) fn answer_here(
 }
 
 /// Appends slotmux' own answer to `request`, which is an element of EXEC's reply.
-pub fn answer_into(worker: &Worker, client: &Rc<Client>, request: &Request, out: &mut Vec<u8>) {
+pub fn answer_into(
+    worker: &Worker,
+    client: &Rc<Client>,
+    request: &Request,
+    process: &dyn Process,
+    out: &mut Vec<u8>,
+) {
     let resolved = command::resolve(request.bytes, request.args);
     let Some((command, what)) = resolved.ok().and_then(|command| match command.route {
         Route::Answer(what) => Some((command, what)),
@@ -337,7 +344,7 @@ pub fn answer_into(worker: &Worker, client: &Rc<Client>, request: &Request, out:
         return write::error(out, "ERR slotmux: the command can't be used inside MULTI");
     };
     worker.stats.local.inc();
-    match own_answer(worker, client, what, command, request, out) {
+    match own_answer(worker, client, what, command, request, process, out) {
         Outcome::OwnLine => {
             client.with_line(worker, |line| line.reply(out));
         }
@@ -348,13 +355,14 @@ pub fn answer_into(worker: &Worker, client: &Rc<Client>, request: &Request, out:
     }
 }
 
-/// Appends slotmux' own answer, and says what is left to do.
+/// Appends slotmux' own answer, with what `process` tells, and says what is left to do.
 pub(crate) fn own_answer(
     worker: &Worker,
     client: &Rc<Client>,
     what: Answer,
     command: &Command,
     request: &Request,
+    process: &dyn Process,
     out: &mut Vec<u8>,
 ) -> Outcome {
     let topology = worker.topology.borrow().clone();
@@ -368,7 +376,7 @@ pub(crate) fn own_answer(
         listener: worker.listener_of(client),
         local: local.as_ref(),
         server_version: &topology.server_version,
-        process: &*worker.process,
+        process,
     };
     let tracked = client.tracks();
     let outcome = client.as_subject(|subject: &mut Subject| {
@@ -382,6 +390,10 @@ pub(crate) fn own_answer(
             out,
         )
     });
+    if matches!(what, Answer::Client | Answer::Hello | Answer::Reset) {
+        // It may have another name now.
+        client.charge_buffers(worker);
+    }
     match (tracked, client.tracks()) {
         (false, true) => worker.stats.tracking_clients.inc(),
         (true, false) => worker.stats.tracking_clients.dec(),

@@ -28,6 +28,7 @@ pub mod dispatch;
 pub mod early;
 pub mod forward;
 pub mod order;
+pub mod own_elements;
 pub mod push;
 pub mod queue;
 pub mod read;
@@ -36,6 +37,7 @@ pub mod session;
 pub mod tracking;
 pub mod transaction;
 pub mod watch;
+mod ways;
 pub mod write;
 
 /// A client is not read while more than this many bytes of replies wait for it. Large enough that a client which
@@ -135,6 +137,10 @@ pub struct Client {
     gathered: Cell<usize>,
     /// A lane of its own that is not read until this client has taken more of what it has.
     held_back: RefCell<Option<Rc<Lane>>>,
+    /// Since when it is looked how much it takes while it holds a lane back.
+    watched_since: Cell<Tick>,
+    /// What the socket has taken of its replies since then.
+    taken: Cell<usize>,
     /// When the socket last took some of its replies.
     last_taken: Cell<Tick>,
     /// Bytes that count against the worker's memory budget for this client.
@@ -193,6 +199,8 @@ impl Client {
             request_bytes: Cell::new(0),
             gathered: Cell::new(0),
             held_back: RefCell::new(None),
+            watched_since: Cell::new(now),
+            taken: Cell::new(0),
             last_taken: Cell::new(now),
             charged: Cell::new(0),
             over_soft: Cell::new(None),
@@ -276,6 +284,19 @@ impl Client {
         self.out.borrow().len() - self.sent.get() + held + self.waiting_pushes()
     }
 
+    /// Bytes that its replies take here: those that the client has taken stay a while.
+    fn output_held(&self) -> usize {
+        self.buffered() + self.out.borrow().capacity() - (self.out.borrow().len() - self.sent.get())
+    }
+
+    /// Bytes of the names that it has given itself.
+    fn named(&self) -> usize {
+        self.session
+            .borrow()
+            .as_ref()
+            .map_or(0, |session| session.named())
+    }
+
     /// Reads no more; the connection ends when what is in flight was answered.
     pub fn finish(self: &Rc<Self>, worker: &Worker) {
         if self.phase.get() == Phase::Open {
@@ -286,7 +307,8 @@ impl Client {
         }
     }
 
-    /// Closes the connection at once; what is in flight runs on and its replies are dropped.
+    /// Closes the connection at once; what is in flight runs on and its replies are dropped. A big request that its node does
+    /// not have yet is given up: see [`crate::upstream::abandoned`].
     pub fn close(&self, worker: &Worker) {
         if self.phase.replace(Phase::Closed) == Phase::Closed {
             return;
@@ -299,6 +321,9 @@ impl Client {
         *self.held.borrow_mut() = None;
         *self.transaction.borrow_mut() = None;
         self.charge(worker, 0);
+        if self.request_bytes.take() > 0 && self.in_flight() > 0 {
+            worker.turn.abandon();
+        }
         self.end_block(worker);
         if self.tracking.take().is_on() {
             worker.stats.tracking_clients.dec();

@@ -6,7 +6,8 @@ use crate::pubsub::subscriber::Subscriptions;
 use crate::resp::Protocol;
 use crate::worker::Worker;
 
-use super::{Client, Phase};
+use super::write::WRITE_PER_TURN;
+use super::{Client, OUTPUT_PAUSE, Phase};
 
 /// What only a client that gets pushes has.
 #[derive(Debug, Default)]
@@ -18,7 +19,37 @@ pub struct Pushes {
     behind: Vec<(u32, Vec<u8>)>,
 }
 
+impl Worker {
+    /// Whether a frame may be appended for so many clients without a look at what each of them holds. They are written, and
+    /// held to their limits, at the end of the turn.
+    pub fn takes_pushes(&self, frame: &[u8], clients: usize) -> bool {
+        frame.len() <= OUTPUT_PAUSE && self.memory.takes(frame.len().saturating_mul(clients))
+    }
+}
+
 impl Client {
+    /// As [`Client::push`], where [`Worker::takes_pushes`] said no. Who has no room for the frame is closed.
+    #[cold]
+    pub fn push_sparingly(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
+        if self.phase.get() != Phase::Open {
+            return;
+        }
+        // What the socket takes at once need not fit.
+        let bytes = self.buffered() + frame.len();
+        if bytes
+            > worker
+                .limits(self)
+                .output_hard
+                .saturating_add(WRITE_PER_TURN)
+        {
+            return self.close_over_limit(worker, bytes);
+        }
+        self.push(worker, frame);
+        // Before the next one gets as much.
+        self.write_out(worker);
+        worker.keep_within_memory();
+    }
+
     /// Sends the client a push frame of RESP3; one of RESP2 gets it as an array.
     pub fn push(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
         match (self.protocol.get(), frame) {

@@ -19,8 +19,9 @@ use super::{Client, OUTPUT_PAUSE, Pause, Phase};
 /// Reads per poll before other tasks get their turn.
 const READS_PER_TURN: usize = 4;
 
-/// Capacity that the input of a client keeps between requests.
-const INPUT_CAPACITY_KEPT: usize = 128 * 1024;
+/// What a client may hold before it counts against the memory budget. Below this it is one of many: ten thousand of them
+/// hold no more than 10 MiB.
+const WORTH_COUNTING: usize = 1024;
 
 /// Bytes that were read and not taken yet.
 #[derive(Default)]
@@ -187,10 +188,8 @@ impl ClientTask {
             return;
         }
         input.bytes.drain(..taken);
-        // A big request leaves no big buffer behind for the small ones after it.
-        input
-            .bytes
-            .shrink_to(input.bytes.len().max(INPUT_CAPACITY_KEPT));
+        // A big request leaves no big buffer behind for the small ones after it: nobody would count that.
+        input.bytes.shrink_to(input.bytes.len().max(WORTH_COUNTING));
         input.need = need;
         input.boundary = Boundary::default();
         self.client
@@ -381,17 +380,16 @@ impl Client {
 
     /// Counts this client's buffers against the worker's memory budget. What every active client has is not counted.
     pub fn charge_buffers(&self, worker: &Worker) {
-        /// Below this a client is one of many; above it is one that the budget has to know.
-        const WORTH_COUNTING: usize = 16 * 1024;
         if self.is_closed() {
             return;
         }
         let bytes = self.pending_input.get()
             + self.request_bytes.get()
             + self.gathered.get()
-            + self.queued()
+            + self.queue_cost()
             + self.subscribed()
-            + self.buffered();
+            + self.named()
+            + self.output_held();
         self.charge(worker, if bytes > WORTH_COUNTING { bytes } else { 0 });
     }
 }

@@ -25,6 +25,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// Bytes of what the client has named itself.
+    pub fn named(&self) -> usize {
+        let texts = [&self.name, &self.lib_name, &self.lib_ver];
+        texts.into_iter().flatten().map(|text| text.len()).sum()
+    }
+
     /// Forgets what `RESET` makes Redis 7.0 forget, which is not `no_evict`. The library's name and version stay as
     /// well: it is still the same library.
     pub fn reset(&mut self) {

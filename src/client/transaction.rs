@@ -8,8 +8,7 @@ use std::rc::Rc;
 use crate::command::{self, Answer, Flags};
 use crate::policy::{self, Governed, NamespaceId, Reply, as_transaction};
 use crate::resp::{Limits, Protocol, Span, number, scan_request};
-use crate::route::split::Lanes;
-use crate::route::transaction::{Body, Source, body};
+use crate::route::transaction::{Body, body};
 use crate::route::{Plan, Transaction};
 use crate::upstream::block::{Block, Then};
 use crate::upstream::exec::{Exec, Manner};
@@ -17,11 +16,13 @@ use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
 use super::Client;
-use super::dispatch::{NO_NODE, Taken, answer_into, refuse};
-use super::forward::{answer as reply_here, may_be_alone, may_share, set_out_alone};
+use super::dispatch::{Taken, refuse};
+use super::forward::{answer as reply_here, may_be_alone, set_out_alone};
+use super::own_elements::{answer_later, answer_own};
 use super::queue::Queue;
 use super::request::Request;
 use super::watch::{Pinned, Watch, answer_nil, watch};
+use super::ways::{Ways, lanes};
 
 /// Bytes of a transaction beyond which none goes whatever `max_request` says: with the expiries of its policies it has to
 /// stay below the 4 GiB that a lane can tell.
@@ -49,6 +50,12 @@ impl Client {
             .borrow()
             .as_ref()
             .map_or(0, |queue| queue.len())
+    }
+
+    /// Bytes that the requests which wait for EXEC count for.
+    pub(super) fn queue_cost(&self) -> usize {
+        let transaction = self.transaction.borrow();
+        transaction.as_ref().map_or(0, |queue| queue.cost())
     }
 
     /// How many requests wait for EXEC, if it is in a transaction.
@@ -289,47 +296,6 @@ fn run_watched(
     Taken::Yes
 }
 
-/// Over which connections a transaction goes.
-enum Ways<'a> {
-    /// The one where its keys are watched.
-    Pinned(Pinned),
-    /// Those that its slots' nodes are reached by.
-    Usual(&'a Lanes),
-}
-
-/// The lanes for all groups: asked for before anything is sent, so that it is all or nothing.
-fn lanes(
-    worker: &Rc<Worker>,
-    client: &Rc<Client>,
-    body: &Body,
-    is_big: bool,
-) -> Result<Lanes, Taken> {
-    let mut lanes = Lanes::default();
-    if body.groups.is_empty() {
-        return Ok(lanes);
-    }
-    let is_free = if is_big {
-        may_be_alone(client)
-    } else {
-        may_share(client)
-    };
-    if !is_free {
-        return Err(Taken::No);
-    }
-    for group in &body.groups {
-        let added = match (group.slot, worker.any_node(client)) {
-            (Some(slot), _) => lanes.add(worker, client, slot, is_big),
-            (None, Some(node)) => lanes.add_node(worker, client, node, is_big),
-            (None, None) => Err(refuse(worker, client, NO_NODE)),
-        };
-        if let Err(taken) = added {
-            lanes.release(worker);
-            return Err(taken);
-        }
-    }
-    Ok(lanes)
-}
-
 /// Sends a transaction: from here on it runs.
 fn send(
     worker: &Rc<Worker>,
@@ -364,17 +330,16 @@ fn send(
             worker.count_actions(namespace, actions, counted.is_refused, request);
         }
     }
-    for (element, request) in body.elements.iter_mut().zip(requests) {
-        if let Source::Here(bytes) = &mut element.source
-            && bytes.is_empty()
-        {
-            if manner.is_watched {
-                element.source = Source::Later(request.bytes.to_vec());
-            } else {
-                answer_into(worker, client, request, bytes);
-            }
-        }
-    }
+    let own = if manner.is_watched {
+        answer_later(&mut body.elements, requests);
+        Some(0)
+    } else {
+        answer_own(worker, client, &mut body.elements, requests)
+    };
+    let Some(own) = own else {
+        // Nothing of it runs.
+        return ways.release(worker);
+    };
     let (arrived, arrived_us) = worker.clock.last();
     let whole = InFlight {
         client: client.clone(),
@@ -392,7 +357,14 @@ fn send(
     };
     let groups = std::mem::take(&mut body.groups);
     let targets = groups.iter().map(|group| group.targets.clone()).collect();
-    let exec = Exec::new(whole.clone(), body.elements, targets, body.cells, manner);
+    let exec = Exec::new(
+        whole.clone(),
+        body.elements,
+        own,
+        targets,
+        body.cells,
+        manner,
+    );
     if groups.is_empty() {
         return exec.answer(worker);
     }

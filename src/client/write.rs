@@ -11,10 +11,15 @@ use crate::worker::Worker;
 use super::{Client, OUTPUT_PAUSE, Pause, Phase};
 
 /// Bytes written to a client before others get their turn.
-const WRITE_PER_TURN: usize = 1024 * 1024;
+pub(super) const WRITE_PER_TURN: usize = 1024 * 1024;
 
-/// How long a client may hold back a lane of its own without taking a byte, where `output_soft` does not say.
+/// How long a client may hold back a lane of its own before it has to have taken [`LEAST_TAKEN`], where `output_soft` does not
+/// say.
 const STALL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a client that holds back a lane of its own has to take in each such time. Else a few that read a byte now and then
+/// would keep all the connections that others wait for.
+const LEAST_TAKEN: usize = 96 * 1024;
 
 impl Client {
     /// The whole reply to request `seq`. Empty bytes answer a request whose reply is suppressed.
@@ -104,6 +109,11 @@ impl Client {
     /// Writes what the socket takes. Called once per turn, and when a blocked socket has room again.
     pub fn flush(self: &Rc<Self>, worker: &Worker) {
         self.dirty.set(false);
+        self.write_out(worker);
+    }
+
+    /// Writes what the socket takes and applies the limits.
+    pub(super) fn write_out(self: &Rc<Self>, worker: &Worker) {
         if self.is_closed() {
             return;
         }
@@ -157,6 +167,7 @@ impl Client {
         }
         if sent > first {
             self.last_taken.set(worker.clock.now());
+            self.taken.set(self.taken.get() + (sent - first));
         }
         if sent == out.len() {
             worker.buffers.give(std::mem::take(&mut out));
@@ -208,7 +219,10 @@ impl Client {
             return false;
         }
         if self.held_back.replace(Some(lane.clone())).is_none() {
-            self.last_taken.set(worker.clock.now());
+            let now = worker.clock.now();
+            self.last_taken.set(now);
+            self.watched_since.set(now);
+            self.taken.set(0);
         }
         true
     }
@@ -219,21 +233,22 @@ impl Client {
         }
     }
 
-    /// Closes a client that takes nothing of a reply for which a lane of its own is held back: it would keep that
+    /// Closes a client that takes next to nothing of a reply for which a lane of its own is held back: it would keep that
     /// connection for ever.
     pub fn check_stall(&self, worker: &Worker) {
         let patience = worker
             .limits(self)
             .output_soft
             .map_or(STALL_PATIENCE, |(_, patience)| patience);
-        if self.held_back.borrow().is_some()
-            && self
-                .last_taken
-                .get()
-                .is_over(ticks(patience), worker.clock.now())
-        {
+        let now = worker.clock.now();
+        let is_due = self.watched_since.get().is_over(ticks(patience), now);
+        if self.held_back.borrow().is_none() || !is_due {
+            return;
+        }
+        if self.taken.replace(0) < LEAST_TAKEN {
             self.close_over_limit(worker, self.buffered());
         }
+        self.watched_since.set(now);
     }
 
     /// Counts the bytes of a request that is kept for this client alone, until nothing of it is in flight.
@@ -250,13 +265,20 @@ impl Client {
         gathered
     }
 
-    fn close_over_limit(&self, worker: &Worker, buffered: usize) {
-        tracing::warn!(
-            client = self.id,
-            bytes = buffered,
-            "client closed: it does not read its replies"
-        );
-        worker.stats.limit_closes.inc();
-        self.close(worker);
+    pub(super) fn close_over_limit(&self, worker: &Worker, buffered: usize) {
+        self.close_with(worker, buffered, "it does not read its replies");
+    }
+
+    /// Closes a client of whose reply more has come together than its output may be.
+    pub fn close_for_reply(&self, worker: &Worker, bytes: usize) {
+        self.close_with(worker, bytes, "its reply is too large");
+    }
+
+    fn close_with(&self, worker: &Worker, bytes: usize, why: &str) {
+        if !self.is_closed() {
+            tracing::warn!(client = self.id, bytes, "client closed: {why}");
+            worker.stats.limit_closes.inc();
+            self.close(worker);
+        }
     }
 }

@@ -108,11 +108,21 @@ impl Hub {
         } else {
             topic.home == Some(feed.node)
         };
-        if counts {
-            worker.stats.messages.add(topic.clients.len() as u64);
+        if !counts {
+            return;
+        }
+        worker.stats.messages.add(topic.clients.len() as u64);
+        if worker.takes_pushes(frame, topic.clients.len()) {
             for client in topic.clients.values() {
                 client.push(worker, frame);
             }
+            return;
+        }
+        // Who is closed for it leaves the topic.
+        let clients: Vec<Rc<Client>> = topic.clients.values().cloned().collect();
+        drop(inner);
+        for client in clients {
+            client.push_sparingly(worker, frame);
         }
     }
 

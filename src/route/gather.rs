@@ -96,13 +96,7 @@ impl Gather {
             // A pipeline of such requests can wait for one slow node: what counts is what all of them hold.
             let collected = self.whole.client.change_gathered(worker, 0, bytes.len());
             if collected > worker.limits(&self.whole.client).output_hard {
-                tracing::warn!(
-                    client = self.whole.client.id,
-                    bytes = collected,
-                    "client closed: its reply is too large"
-                );
-                worker.stats.limit_closes.inc();
-                self.whole.client.close(worker);
+                self.whole.client.close_for_reply(worker, collected);
             } else {
                 self.parts.borrow_mut()[part as usize].extend_from_slice(bytes);
             }

@@ -96,6 +96,10 @@ pub fn split(
                     client.track(worker, None, &entry, &part_bytes);
                 }
                 worker.refresh.request();
+                if !is_big {
+                    // Of a big one all parts count already.
+                    client.add_request_bytes(worker, bytes.len());
+                }
                 worker.retry_later(entry, bytes.clone());
             }
         }

@@ -31,7 +31,8 @@ pub fn answer_with_nodes(
     let mut own = Vec::new();
     // It is not sent yet, and this may be tried again: a CLIENT REPLY SKIP is not used up by it.
     let replies = client.reply_mode.get();
-    own_answer(worker, client, what, command, request, &mut own);
+    let process = &*worker.process;
+    own_answer(worker, client, what, command, request, process, &mut own);
     client.reply_mode.set(replies);
     let mut everything = Vec::new();
     let (known, bytes) = match what {

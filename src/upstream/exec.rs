@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use crate::answer::Once;
 use crate::client::dispatch::answer_into;
 use crate::client::request::Request;
 use crate::namespace_stats::Asked;
@@ -58,10 +59,12 @@ struct Group {
 }
 
 impl Exec {
-    /// A transaction of which `targets` tells the groups, with `cells` replies that are wanted.
+    /// A transaction of which `targets` tells the groups, with `cells` replies that are wanted. `own` bytes of its reply are
+    /// known already, and count for the client.
     pub fn new(
         whole: InFlight,
         elements: Vec<Element>,
+        own: usize,
         targets: Vec<Vec<Option<u32>>>,
         cells: u32,
         manner: Manner,
@@ -74,7 +77,7 @@ impl Exec {
             groups: RefCell::new(vec![Group::default(); targets.len()]),
             missing: Cell::new(targets.len()),
             targets,
-            bytes: Cell::new(0),
+            bytes: Cell::new(own),
         }
     }
 
@@ -156,6 +159,9 @@ impl Exec {
         self.cells.borrow_mut().clear();
         client.change_gathered(worker, self.bytes.take(), 0);
         client.reply(worker, self.whole.seq, &reply);
+        // Many of them may come in one turn.
+        client.charge_buffers(worker);
+        worker.keep_within_memory();
         worker.buffers.give(reply);
     }
 
@@ -190,14 +196,8 @@ impl Exec {
         self.bytes
             .set((self.bytes.get() + new).saturating_sub(gone));
         let collected = client.change_gathered(worker, gone, new);
-        if collected > worker.limits(client).output_hard && !client.is_closed() {
-            tracing::warn!(
-                client = client.id,
-                bytes = collected,
-                "client closed: the reply to its EXEC is too large"
-            );
-            worker.stats.limit_closes.inc();
-            client.close(worker);
+        if collected > worker.limits(client).output_hard {
+            client.close_for_reply(worker, collected);
         }
     }
 
@@ -228,6 +228,7 @@ impl Exec {
         }
         worker.stats.transactions_split_failed.add(failed.into());
         write::array(out, self.elements.len());
+        let process = Once::new(&*worker.process);
         for element in &self.elements {
             let start = out.len();
             match &element.source {
@@ -240,7 +241,11 @@ impl Exec {
                     // It was scanned when it came.
                     let _ = scan_request(bytes, &worker.request_limits(client), &mut args);
                     let tracked = client.tracks();
-                    answer_into(worker, client, &Request { bytes, args: &args }, out);
+                    let request = Request { bytes, args: &args };
+                    answer_into(worker, client, &request, &process, out);
+                    if out.len() > worker.limits(client).output_hard {
+                        return client.close_for_reply(worker, out.len());
+                    }
                     if !tracked {
                         // What was read behind a CLIENT TRACKING was sent before it was known of.
                         client.forget_behind(worker, self.whole.seq);

@@ -17,6 +17,7 @@ use connect::ConnectError;
 use inflight::InFlight;
 use lane::{Class, Lane, Link};
 
+pub mod abandoned;
 pub mod block;
 pub mod blocked;
 pub mod bucket;

@@ -227,7 +227,7 @@ impl Lane {
             if readers.is_empty() {
                 continue;
             }
-            let frame = invalidation(&[key]);
+            let frame = within_memory(worker, invalidation(&[key]), readers.len());
             for client in readers.iter().filter_map(|reader| reader.client(worker)) {
                 client.invalidate(worker, &frame);
             }
@@ -277,6 +277,16 @@ impl Worker {
     }
 }
 
+/// What so many clients are told: where this frame does not fit for all of them, to forget everything. That is enough, and
+/// little.
+fn within_memory(worker: &Worker, frame: Vec<u8>, clients: usize) -> Vec<u8> {
+    if worker.takes_pushes(&frame, clients) {
+        frame
+    } else {
+        FORGET_ALL.to_vec()
+    }
+}
+
 /// Tells clients of keys that nobody tracks for them any more: each by one push.
 fn tell(worker: &Worker, keys: impl IntoIterator<Item = (Box<[u8]>, Readers)>) {
     let mut told: HashMap<Reader, Vec<Rc<[u8]>>> = HashMap::new();
@@ -289,7 +299,8 @@ fn tell(worker: &Worker, keys: impl IntoIterator<Item = (Box<[u8]>, Readers)>) {
     for (reader, keys) in told {
         if let Some(client) = reader.client(worker) {
             let keys: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
-            client.invalidate_behind_all(worker, &invalidation(&keys));
+            let frame = within_memory(worker, invalidation(&keys), 1);
+            client.invalidate_behind_all(worker, &frame);
         }
     }
 }

@@ -1,0 +1,62 @@
+//! The connections that a transaction goes over.
+
+use std::rc::Rc;
+
+use crate::route::split::Lanes;
+use crate::route::transaction::Body;
+use crate::worker::Worker;
+
+use super::Client;
+use super::dispatch::{NO_NODE, Taken, refuse};
+use super::forward::{may_be_alone, may_share};
+use super::watch::Pinned;
+
+/// Over which connections a transaction goes.
+pub(super) enum Ways<'a> {
+    /// The one where its keys are watched.
+    Pinned(Pinned),
+    /// Those that its slots' nodes are reached by.
+    Usual(&'a Lanes),
+}
+
+impl Ways<'_> {
+    /// Gives back what nothing is sent over.
+    pub(super) fn release(&self, worker: &Worker) {
+        if let Ways::Usual(lanes) = self {
+            lanes.all().for_each(|lane| worker.release_unused(lane));
+        }
+    }
+}
+
+/// The lanes for all groups: asked for before anything is sent, so that it is all or nothing.
+pub(super) fn lanes(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    body: &Body,
+    is_big: bool,
+) -> Result<Lanes, Taken> {
+    let mut lanes = Lanes::default();
+    if body.groups.is_empty() {
+        return Ok(lanes);
+    }
+    let is_free = if is_big {
+        may_be_alone(client)
+    } else {
+        may_share(client)
+    };
+    if !is_free {
+        return Err(Taken::No);
+    }
+    for group in &body.groups {
+        let added = match (group.slot, worker.any_node(client)) {
+            (Some(slot), _) => lanes.add(worker, client, slot, is_big),
+            (None, Some(node)) => lanes.add_node(worker, client, node, is_big),
+            (None, None) => Err(refuse(worker, client, NO_NODE)),
+        };
+        if let Err(taken) = added {
+            lanes.release(worker);
+            return Err(taken);
+        }
+    }
+    Ok(lanes)
+}
