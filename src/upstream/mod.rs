@@ -400,5 +400,16 @@ impl Worker {
                 self.discard(&lane);
             }
         }
+        self.forget_who_left();
+    }
+
+    /// Nobody connects to nodes that have left the cluster any more: that they were gone says nothing of when they are back.
+    fn forget_who_left(&self) {
+        let topology = self.topology.borrow();
+        for node in &mut self.nodes.borrow_mut().nodes {
+            if node.gone.is_some() && !topology.nodes().any(|known| known.addr == node.addr) {
+                node.gone = None;
+            }
+        }
     }
 }
