@@ -97,11 +97,12 @@ impl Report<'_> {
         object
     }
 
-    /// How much longer a shard was away through the target than directly, in one phase.
+    /// How much longer a shard was away for anybody through the target than for who went to it directly, in one phase.
     fn over_direct(&self, phase: usize, shard: usize) -> Option<i64> {
-        let gap = |tally: &Tally| tally.phases[phase].shards[shard].longest_gap.as_millis() as i64;
-        let [tally, control] = self.tallies;
-        self.args.control.then(|| gap(tally) - gap(control))
+        let [ours, direct] = self.tallies.map(|tally| &tally.phases[phase].shards[shard]);
+        let away = ours.longest_gap.max(ours.longest_wait);
+        let over = milliseconds(away) as i64 - milliseconds(direct.longest_gap) as i64;
+        self.args.control.then_some(over)
     }
 
     /// The most of all phases and shards.
@@ -124,6 +125,7 @@ impl Report<'_> {
                     "unknown": shard.unknown,
                     "read_errors": shard.read_errors,
                     "longest_gap_ms": milliseconds(shard.longest_gap),
+                    "longest_wait_ms": milliseconds(shard.longest_wait),
                     "recovery_ms": milliseconds(shard.recovery),
                     "over_direct_ms": self.over_direct(number, place),
                 })
@@ -211,12 +213,13 @@ impl Report<'_> {
 
 fn words(shard: &Shard) -> String {
     format!(
-        "{} acknowledged, {} refused, {} unknown, recovery {} ms, longest gap {} ms",
+        "{} acknowledged, {} refused, {} unknown, recovery {} ms, longest gap {} ms, wait {} ms",
         shard.acked,
         shard.refused,
         shard.unknown,
         milliseconds(shard.recovery),
-        milliseconds(shard.longest_gap)
+        milliseconds(shard.longest_gap),
+        milliseconds(shard.longest_wait)
     )
 }
 

@@ -26,6 +26,8 @@ pub struct Shard {
     pub read_errors: u64,
     /// Longest time without an acknowledged write.
     pub longest_gap: Duration,
+    /// Longest time that a request took which got what it asked for.
+    pub longest_wait: Duration,
     /// Longest time from an error to the next acknowledged write.
     pub recovery: Duration,
 }
@@ -134,22 +136,25 @@ impl Tally {
     }
 
     /// The shard of one more request of this client that has got what it asked for.
-    fn served_one(&mut self, client: usize) -> usize {
+    fn served_one(&mut self, client: usize, sent: Instant) -> usize {
         let client = &mut self.clients[client];
         client.served += 1;
-        client.group
+        let group = client.group;
+        let shard = self.shard(group);
+        shard.longest_wait = shard.longest_wait.max(sent.elapsed());
+        group
     }
 
     /// A write of this client that was sent then was acknowledged.
     pub fn acked(&mut self, client: usize, sent: Instant) {
-        let group = self.served_one(client);
+        let group = self.served_one(client, sent);
         self.shard(group).acked += 1;
         self.is_there(group, sent);
     }
 
     /// A read of this client that was sent then was answered. Where nobody writes, that is how a shard shows that it is there.
     pub fn answered(&mut self, client: usize, sent: Instant, nobody_writes: bool) {
-        let group = self.served_one(client);
+        let group = self.served_one(client, sent);
         self.shard(group).reads += 1;
         if nobody_writes {
             self.is_there(group, sent);
