@@ -12,6 +12,9 @@ use crate::common::{
 };
 use crate::rig::{Ledger, Outcome, proxy};
 
+/// Clients of the first shard, of 16.
+const OF_A_SHARD: u64 = 6;
+
 /// A cluster whose first node slotmux reaches through a network that fails.
 fn faulty(configure: impl FnOnce(&mut ProxyConfig)) -> (LocalCluster, FaultProxy, Proxy) {
     let cluster = calm_cluster(0);
@@ -54,12 +57,7 @@ fn cut(configure: impl FnOnce(&mut ProxyConfig)) -> (Outcome, Proxy) {
     let outcome = ledger.finish();
     outcome.assert_clean();
     outcome.assert_no_errors("cuts", &[1, 2]);
-    assert_eq!(
-        outcome.in_phase("cuts", "refused"),
-        0,
-        "{:#}",
-        outcome.report
-    );
+    outcome.assert_no_more_than_in_flight("cuts", times(20, 200) as u64 * OF_A_SHARD);
     (outcome, proxy)
 }
 
@@ -85,12 +83,7 @@ fn bytes_that_nobody_sent_end_a_connection_and_reach_nobody() {
     outcome.tell("garbage");
     outcome.assert_clean();
     outcome.assert_no_errors("garbage", &[1, 2]);
-    assert_eq!(
-        outcome.in_phase("garbage", "refused"),
-        0,
-        "{:#}",
-        outcome.report
-    );
+    outcome.assert_no_more_than_in_flight("garbage", times(10, 100) as u64 * OF_A_SHARD);
 }
 
 #[test]
@@ -176,10 +169,5 @@ fn a_password_is_changed_under_load() {
     outcome.tell("again");
     outcome.assert_clean();
     outcome.assert_no_errors("rotation", &[0, 1, 2]);
-    assert_eq!(
-        outcome.in_phase("again", "refused"),
-        0,
-        "{:#}",
-        outcome.report
-    );
+    outcome.assert_no_more_than_in_flight("again", outcome.count("clients"));
 }

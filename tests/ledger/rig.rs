@@ -246,12 +246,13 @@ impl Outcome {
         assert_eq!(self.count("connections_lost"), 0, "{:#}", self.report);
     }
 
-    /// In a phase no request was refused, and no more writes are of unknown fate than one pipeline for each of so many clients
-    /// of a shard: a transaction is two writes.
+    /// In a phase no request was refused, and no more were of unknown fate than so many pipelines hold.
     #[track_caller]
-    pub fn assert_no_more_than_in_flight(&self, phase: &str, clients: u64, depth: u64) {
+    pub fn assert_no_more_than_in_flight(&self, phase: &str, pipelines: u64) {
         assert_eq!(self.in_phase(phase, "refused"), 0, "{:#}", self.report);
-        let (unknown, most) = (self.in_phase(phase, "unknown"), clients * depth * 2);
+        // A transaction is two writes.
+        let most = pipelines * self.count("depth") * 2;
+        let unknown = self.in_phase(phase, "unknown");
         assert!(unknown <= most, "{unknown} of {most}: {:#}", self.report);
     }
 
@@ -295,13 +296,14 @@ impl Outcome {
             .zip(direct["shards"].as_array().into_iter().flatten())
         {
             eprintln!(
-                "{name}: slots {}: {} acknowledged, {} refused, {} unknown, {} failed reads, away {} ms, directly {} ms ({:+} ms)",
+                "{name}: slots {}: {} acknowledged, {} refused, {} unknown, {} failed reads, away {} ms, waited for {} ms, directly {} ms ({:+} ms)",
                 ours["slots"],
                 ours["acked"],
                 ours["refused"],
                 ours["unknown"],
                 ours["read_errors"],
                 ours["longest_gap_ms"],
+                ours["longest_wait_ms"],
                 direct["longest_gap_ms"],
                 ours["over_direct_ms"].as_i64().unwrap_or_default(),
             );

@@ -163,9 +163,17 @@ fn soak() {
     for (fault, _) in FAULTS {
         tell_recovery(&outcome, fault);
     }
+    for phase in outcome.report["phases"].as_array().into_iter().flatten() {
+        if phase["errors"]
+            .as_object()
+            .is_some_and(|errors| !errors.is_empty())
+        {
+            eprintln!("soak: {}: {}", phase["name"], phase["errors"]);
+        }
+    }
 }
 
-/// Prints for how long at most a shard was away in the rounds of a fault, by itself and through slotmux.
+/// Prints how long at most anybody waited in the rounds of a fault, and for how long a shard was away by itself.
 fn tell_recovery(outcome: &Outcome, fault: &str) {
     let most = |of: &Json, figure: &str| {
         let phases = of["phases"].as_array().into_iter().flatten();
@@ -177,13 +185,13 @@ fn tell_recovery(outcome: &Outcome, fault: &str) {
         shards.filter_map(|shard| shard[figure].as_i64()).max()
     };
     let [ours, direct, over] = [
-        most(&outcome.report, "longest_gap_ms"),
+        most(&outcome.report, "longest_wait_ms"),
         most(&outcome.report["control"], "longest_gap_ms"),
         most(&outcome.report, "over_direct_ms"),
     ]
     .map(|figure| figure.expect("a figure of each"));
     eprintln!(
-        "soak: {fault}: a shard was away for {ours} ms at most, directly {direct} ms; in the same round {over:+} ms at most"
+        "soak: {fault}: nobody waited longer than {ours} ms, a shard was away for {direct} ms at most; in the same round {over:+} ms at most"
     );
 }
 
