@@ -51,6 +51,7 @@ fn a_primary_that_crashes_and_comes_back_by_itself_costs_what_was_in_flight() {
         ledger.progress(&[1, 2]);
         cluster.restart(0).expect("back");
         ledger.recovered();
+        ledger.progress(&[0, 1, 2]);
     }
     let outcome = ledger.finish();
     outcome.tell("crashes");

@@ -139,6 +139,8 @@ fn soak() {
             for (name, fault) in FAULTS {
                 ledger.phase(&format!("{name} {round}"));
                 fault(&cluster, &mut ledger);
+                // Everybody, before the next one comes.
+                ledger.progress(&[0, 1, 2]);
                 cluster.wait_ok().expect("a whole cluster");
                 replicas_are_back(&cluster);
             }

@@ -130,3 +130,16 @@ pub fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::shards_and_number;
+
+    #[test]
+    fn shards_and_number_are_read_or_refused() {
+        assert_eq!(shards_and_number("0,2 50"), Some((vec![0, 2], 50)));
+        for wrong in ["", "50", "0, 2 50", "a 50", "0 x"] {
+            assert_eq!(shards_and_number(wrong), None, "{wrong:?}");
+        }
+    }
+}
