@@ -6,13 +6,11 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
+use crate::explain::UNMATCHED;
 use crate::metrics::Counter;
 use crate::namespace_stats::{LATENCY_BOUNDS, NamespaceStats};
 use crate::policy::{Actions, NamespaceId};
 use crate::process::Process;
-
-/// The label of keys that no namespace claims; no namespace can have this name.
-pub const UNMATCHED: &str = "(none)";
 
 type Number = fn(&NamespaceStats) -> &Counter;
 

@@ -1,6 +1,7 @@
 //! `SLOTMUX TTL STATS`: what the policies did, or would have done, summed over the workers.
 
-use crate::admin::namespaces::{UNMATCHED, sum};
+use crate::admin::namespaces::sum;
+use crate::explain::UNMATCHED;
 use crate::config::Mode;
 use crate::observed::Example;
 use crate::policy::{Actions, NamespaceId};
