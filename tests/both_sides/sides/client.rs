@@ -1,13 +1,19 @@
 //! The clients: those that check what they get, and one that sends anything.
 
-use fastrand::Rng;
+use std::rc::Rc;
+use std::time::Duration;
+
 use slotmux::resp::reply::ReplyScanner;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 
-use super::node::Manners;
+use super::dice::Dice;
+use super::node::{Manners, Script};
 use super::request::{self, Request};
+
+/// Pieces that bytes are cut into before the rest is written at once.
+const MOST_PIECES: usize = 300;
 
 /// What a client got.
 #[derive(Default)]
@@ -18,43 +24,75 @@ pub struct Outcome {
     pub errors: usize,
 }
 
-/// Writes in pieces of any size, and lets others go ahead between them.
-pub async fn write_in_pieces(
-    stream: &mut (impl AsyncWriteExt + Unpin),
-    mut bytes: &[u8],
-    rng: &mut Rng,
-) -> std::io::Result<()> {
-    while !bytes.is_empty() {
-        let most = *rng.choice(&[1, 3, 17, 1000, 100_000]).expect("one");
-        let (piece, rest) = bytes.split_at(rng.usize(1..=bytes.len().min(most)));
-        stream.write_all(piece).await?;
-        bytes = rest;
-        for _ in 0..rng.usize(0..3) {
-            tokio::task::yield_now().await;
+/// Bytes with the places at which they are cut.
+pub struct Pieces {
+    bytes: Vec<u8>,
+    /// How long each piece is, and how often others go ahead behind it.
+    cuts: Vec<(usize, usize)>,
+}
+
+impl Pieces {
+    /// Cuts bytes into pieces of any size.
+    pub fn cut(bytes: Vec<u8>, dice: &mut Dice) -> Pieces {
+        let mut cuts = Vec::new();
+        let mut left = bytes.len();
+        while left > 0 {
+            let most = dice.one_of(&[usize::MAX, 100_000, 1000, 17, 3, 1]);
+            let len = match most {
+                usize::MAX => left,
+                _ if cuts.len() == MOST_PIECES => left,
+                _ => 1 + dice.below(left.min(most)),
+            };
+            cuts.push((len, dice.below(3)));
+            left -= len;
         }
+        Pieces { bytes, cuts }
     }
-    Ok(())
+
+    /// Writes them.
+    pub async fn write(&self, stream: &mut (impl AsyncWriteExt + Unpin)) -> std::io::Result<()> {
+        let mut rest = self.bytes.as_slice();
+        for &(len, turns) in &self.cuts {
+            let (piece, behind) = rest.split_at(len);
+            stream.write_all(piece).await?;
+            rest = behind;
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Sends requests and checks that each gets its own reply, and that no more comes.
-pub async fn converse(stream: UnixStream, mut rng: Rng, manners: Manners, id: usize) -> Outcome {
+pub async fn converse(
+    stream: UnixStream,
+    script: Rc<Script>,
+    mut dice: Dice,
+    manners: Manners,
+    id: usize,
+) -> Outcome {
     let mut requests: Vec<Request> = Vec::new();
-    if rng.bool() {
+    if dice.one_in(4) {
         // Its replies come over other lanes.
-        requests.extend(hello(&mut rng));
+        requests.push(Request::any(&["HELLO", "3"]));
     }
-    for count in 0..rng.usize(1..40) {
-        requests.extend(request::next(&mut rng, id, count));
+    for count in 0..dice.between(1..=40) {
+        let next = request::next(&mut dice, id, count);
+        let conduct = dice.fork();
+        script.add(next.iter().flat_map(|request| &request.keys), conduct);
+        requests.extend(next);
     }
     let bytes: Vec<u8> = requests.iter().flat_map(|one| one.bytes.clone()).collect();
-    let leaves_at = (rng.u8(..) < 40).then(|| rng.usize(..bytes.len()));
+    let leaves_at = dice.one_in(6).then(|| dice.below(bytes.len()));
     let (mut input, output) = stream.into_split();
     if let Some(at) = leaves_at {
         // Gone in the middle, with what it is owed.
-        send(output, bytes[..at].to_vec(), rng).await;
+        send(output, Pieces::cut(bytes[..at].to_vec(), &mut dice)).await;
         return Outcome::default();
     }
-    let sender = tokio::task::spawn_local(send(output, bytes, rng));
+    let pieces = Pieces::cut(bytes, &mut dice);
+    let sender = tokio::task::spawn_local(send(output, pieces));
     let outcome = receive(&mut input, &requests, manners).await;
     let output = sender.await.expect("the sender");
     drop(output);
@@ -68,14 +106,10 @@ pub async fn converse(stream: UnixStream, mut rng: Rng, manners: Manners, id: us
     outcome
 }
 
-async fn send(mut output: OwnedWriteHalf, bytes: Vec<u8>, mut rng: Rng) -> OwnedWriteHalf {
+async fn send(mut output: OwnedWriteHalf, pieces: Pieces) -> OwnedWriteHalf {
     // A client that slotmux closes shows itself where replies are read.
-    let _ = write_in_pieces(&mut output, &bytes, &mut rng).await;
+    let _ = pieces.write(&mut output).await;
     output
-}
-
-fn hello(rng: &mut Rng) -> Option<Request> {
-    rng.bool().then(|| Request::any(&["HELLO", "3"]))
 }
 
 /// Reads the replies to these requests; less only if one of them may break the connection.
@@ -120,7 +154,7 @@ async fn receive(
 }
 
 /// Sends what is no request, or hardly one, and leaves.
-pub async fn bother(stream: UnixStream, mut rng: Rng) {
+pub async fn bother(stream: UnixStream, mut dice: Dice) {
     const PIECES: [&[u8]; 14] = [
         b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n",
         b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$5\r\nx",
@@ -137,16 +171,20 @@ pub async fn bother(stream: UnixStream, mut rng: Rng) {
         b"*3\r\n$5\r\nBLPOP\r\n$1\r\na\r\n$1\r\n0\r\n",
         b"*2\r\n$4\r\nMGET\r\n$1\r\na\r\n*3\r\n$4\r\nMGET\r\n$1\r\na\r\n$1\r\nb\r\n",
     ];
-    let mut bytes: Vec<u8> = (0..rng.usize(1..12))
-        .flat_map(|_| rng.choice(PIECES).expect("one"))
+    let mut bytes: Vec<u8> = (0..dice.below(12))
+        .flat_map(|_| dice.one_of(&PIECES))
         .copied()
         .collect();
-    for _ in 0..rng.usize(0..3) {
-        let at = rng.usize(..bytes.len());
-        bytes[at] = rng.u8(..);
+    for _ in 0..dice.below(3) {
+        let at = dice.below(bytes.len().max(1));
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte = dice.byte();
+        }
     }
+    let patience = Duration::from_millis(dice.below(16) as u64);
+    bytes.extend_from_slice(dice.rest());
+    let pieces = Pieces::cut(bytes, &mut dice);
     let (mut input, mut output) = stream.into_split();
-    let _ = write_in_pieces(&mut output, &bytes, &mut rng).await;
-    let patience = std::time::Duration::from_millis(rng.u64(0..50));
+    let _ = pieces.write(&mut output).await;
     let _ = tokio::time::timeout(patience, input.read_to_end(&mut Vec::new())).await;
 }

@@ -1,15 +1,17 @@
 //! The nodes: each serves every slot, and echoes the keys. How well depends on their manners.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use fastrand::Rng;
 use slotmux::resp::{Limits, Scan, scan_request};
 use slotmux::slot::slot_of;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::client::write_in_pieces;
+use super::client::Pieces;
+use super::dice::Dice;
 use super::request::{ERROR_FOR, array, bulk, number, value};
 
 /// How a node behaves.
@@ -23,13 +25,51 @@ pub enum Manners {
     Lying,
 }
 
+/// What the nodes do about which request: chosen per key, so that it does not depend on the order in which requests,
+/// or what is sent again of them, come to which node.
+pub struct Script {
+    manners: Manners,
+    ports: Rc<[u16]>,
+    conduct: RefCell<HashMap<String, Rc<RefCell<Dice>>>>,
+    /// How many connections may still fall silent: each costs a deadline.
+    silences: Cell<usize>,
+}
+
+impl Script {
+    /// A script without any request.
+    pub fn new(manners: Manners, ports: Rc<[u16]>, dice: &mut Dice) -> Script {
+        Script {
+            manners,
+            ports,
+            conduct: RefCell::default(),
+            silences: Cell::new(dice.below(4)),
+        }
+    }
+
+    /// What becomes of a request with these keys is chosen so.
+    pub fn add<'a>(&self, keys: impl Iterator<Item = &'a String>, dice: Dice) {
+        let dice = Rc::new(RefCell::new(dice));
+        let mut conduct = self.conduct.borrow_mut();
+        conduct.extend(keys.map(|key| (key.clone(), dice.clone())));
+    }
+
+    fn of(&self, key: &str) -> Option<Rc<RefCell<Dice>>> {
+        self.conduct.borrow().get(key).cloned()
+    }
+
+    fn may_fall_silent(&self) -> bool {
+        let left = self.silences.get();
+        self.silences.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
 /// Accepts connections until the case is over.
-pub async fn serve(listener: TcpListener, ports: Rc<[u16]>, manners: Manners, mut rng: Rng) {
+pub async fn serve(listener: TcpListener, script: Rc<Script>, mut dice: Dice) {
     while let Ok((stream, _)) = listener.accept().await {
         let connection = Connection {
-            ports: ports.clone(),
-            manners,
-            rng: rng.fork(),
+            script: script.clone(),
+            dice: Rc::new(RefCell::new(dice.fork())),
             queued: None,
         };
         tokio::task::spawn_local(async move {
@@ -56,11 +96,24 @@ enum Fault {
 }
 
 struct Connection {
-    ports: Rc<[u16]>,
-    manners: Manners,
-    rng: Rng,
+    script: Rc<Script>,
+    /// For requests that the script does not know.
+    dice: Rc<RefCell<Dice>>,
     /// What EXEC will answer, or that something was refused.
     queued: Option<Result<Vec<Vec<u8>>, ()>>,
+}
+
+/// What is sent, and what then becomes of the connection.
+struct Answer {
+    pieces: Pieces,
+    then: Then,
+}
+
+#[derive(Clone, Copy)]
+enum Then {
+    GoOn,
+    HangUp,
+    FallSilent,
 }
 
 impl Connection {
@@ -79,57 +132,58 @@ impl Connection {
                     .map(|span| String::from_utf8_lossy(span.of(request)).into_owned())
                     .collect();
                 at += len;
-                self.answer(&mut stream, &words).await?;
+                let answer = self.answer(&words);
+                answer.pieces.write(&mut stream).await?;
+                match answer.then {
+                    Then::GoOn => {}
+                    Then::HangUp => return stream.shutdown().await,
+                    Then::FallSilent => tokio::time::sleep(Duration::from_secs(600)).await,
+                }
             }
             buffer.drain(..at);
         }
         Ok(())
     }
 
-    async fn answer(&mut self, stream: &mut TcpStream, words: &[String]) -> std::io::Result<()> {
-        let fault = self.fault(words);
+    fn answer(&mut self, words: &[String]) -> Answer {
+        let key = key_of(words);
+        let dice = self.script.of(&key).unwrap_or_else(|| self.dice.clone());
+        let dice = &mut *dice.borrow_mut();
+        let fault = self.fault(words, dice);
         if let Some(Fault::Instead(error)) = fault {
             if let Some(queued) = &mut self.queued {
                 *queued = Err(());
             }
-            return write_in_pieces(stream, error.as_bytes(), &mut self.rng).await;
+            let pieces = Pieces::cut(error.into_bytes(), dice);
+            return Answer {
+                pieces,
+                then: Then::GoOn,
+            };
         }
         let reply = self.reply(words);
-        let hang_up = Err(std::io::ErrorKind::ConnectionAborted.into());
-        match fault {
-            Some(Fault::Partly) => {
-                let at = self.rng.usize(..reply.len());
-                write_in_pieces(stream, &reply[..at], &mut self.rng).await?;
-                hang_up
-            }
-            Some(Fault::Last) => {
-                write_in_pieces(stream, &reply, &mut self.rng).await?;
-                stream.shutdown().await?;
-                hang_up
-            }
-            Some(Fault::Silence) => {
-                tokio::time::sleep(Duration::from_secs(600)).await;
-                hang_up
-            }
-            Some(Fault::After(first)) => {
-                write_in_pieces(stream, &[first, &reply].concat(), &mut self.rng).await
-            }
-            Some(Fault::Before(last)) => {
-                write_in_pieces(stream, &[&reply, last].concat(), &mut self.rng).await
-            }
-            _ => write_in_pieces(stream, &reply, &mut self.rng).await,
+        let (bytes, then) = match fault {
+            Some(Fault::Partly) => (reply[..dice.below(reply.len())].to_vec(), Then::HangUp),
+            Some(Fault::Last) => (reply, Then::HangUp),
+            Some(Fault::Silence) => (Vec::new(), Then::FallSilent),
+            Some(Fault::After(first)) => ([first, &reply].concat(), Then::GoOn),
+            Some(Fault::Before(last)) => ([&reply, last].concat(), Then::GoOn),
+            _ => (reply, Then::GoOn),
+        };
+        Answer {
+            pieces: Pieces::cut(bytes, dice),
+            then,
         }
     }
 
     /// What goes wrong with this request, if anything does.
-    fn fault(&mut self, words: &[String]) -> Option<Fault> {
-        let rng = &mut self.rng;
+    fn fault(&self, words: &[String], dice: &mut Dice) -> Option<Fault> {
+        let manners = self.script.manners;
         let name = words.first().map(String::as_str).unwrap_or_default();
         let is_handshake = matches!(name, "PING" | "HELLO");
-        if self.manners == Manners::Good || rng.u8(..) > if is_handshake { 4 } else { 24 } {
+        if manners == Manners::Good || !dice.one_in(if is_handshake { 50 } else { 10 }) {
             return None;
         }
-        if self.manners == Manners::Lying && rng.bool() {
+        if manners == Manners::Lying && dice.one_in(2) {
             const LIES: [&[u8]; 8] = [
                 b"+OK\r\n",
                 b":1\r\n",
@@ -140,34 +194,32 @@ impl Connection {
                 b"-MOVED 1\r\n",
                 b"-ASK x 127.0.0.1:0\r\n",
             ];
-            let lie = *rng.choice(&LIES).expect("one");
-            return Some(if rng.bool() {
-                Fault::After(lie)
-            } else {
-                Fault::Before(lie)
+            let lie = dice.one_of(&LIES);
+            return Some(match dice.one_in(2) {
+                true => Fault::After(lie),
+                false => Fault::Before(lie),
             });
         }
-        match rng.u8(0..12) {
-            0 => Some(Fault::Partly),
-            1 => Some(Fault::Last),
-            2 => Some(Fault::Silence),
-            3 => Some(Fault::After(b">2\r\n$4\r\npush\r\n:1\r\n")),
+        match dice.below(12) {
+            8 => Some(Fault::Partly),
+            9 => Some(Fault::Last),
+            10 if self.script.may_fall_silent() => Some(Fault::Silence),
+            11 => Some(Fault::After(b">2\r\n$4\r\npush\r\n:1\r\n")),
             // The frame around a transaction is never refused by itself.
             _ if is_handshake
                 || matches!(name, "MULTI" | "EXEC" | "ASKING" | "UNWATCH" | "CLIENT") =>
             {
                 None
             }
-            _ => Some(Fault::Instead(self.refusal(words))),
+            _ => Some(Fault::Instead(self.refusal(words, dice))),
         }
     }
 
-    fn refusal(&mut self, words: &[String]) -> String {
+    fn refusal(&self, words: &[String], dice: &mut Dice) -> String {
         let key = key_of(words);
         let slot = slot_of(key.as_bytes()).0;
-        let rng = &mut self.rng;
-        let port = rng.choice(&*self.ports).expect("one");
-        match rng.u8(0..8) {
+        let port = dice.one_of(&self.script.ports);
+        match dice.below(8) {
             0..=2 => format!("-MOVED {slot} 127.0.0.1:{port}\r\n"),
             3 => format!("-ASK {slot} 127.0.0.1:{port}\r\n"),
             4 => "-TRYAGAIN Multiple keys request during rehashing of slot\r\n".to_owned(),

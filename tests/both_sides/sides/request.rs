@@ -1,6 +1,6 @@
 //! What a client sends, and which replies it may get: those of a node that echoes the keys, or an error that is its own.
 
-use fastrand::Rng;
+use super::dice::Dice;
 
 /// How the error of a node begins; the key of its command follows.
 pub const ERROR_FOR: &str = "-ERR for ";
@@ -14,7 +14,7 @@ pub struct Request {
     /// The reply of an honest node; `None`: whatever is one reply.
     expected: Option<Vec<u8>>,
     /// The keys, any of which an error may be about.
-    keys: Vec<String>,
+    pub keys: Vec<String>,
     /// Whether it may be nil: a watched transaction, or one that waits.
     may_be_nil: bool,
     /// Whether half of its reply may have come when the node hung up.
@@ -119,13 +119,15 @@ pub fn number(key: &str) -> Vec<u8> {
 }
 
 /// The next requests of client `id`: one, or all those of a transaction.
-pub fn next(rng: &mut Rng, id: usize, count: usize) -> Vec<Request> {
-    let key = format!("c{id}.{count}.{}", rng.u16(..));
-    let keys: Vec<String> = (0..rng.usize(2..6)).map(|i| format!("{key}.{i}")).collect();
+pub fn next(dice: &mut Dice, id: usize, count: usize) -> Vec<Request> {
+    let key = format!("c{id}.{count}.{}", dice.byte());
+    let keys: Vec<String> = (0..dice.between(2..=5))
+        .map(|i| format!("{key}.{i}"))
+        .collect();
     let some: Vec<&str> = keys.iter().map(String::as_str).collect();
     let several = |name| [vec![name], some.clone()].concat();
     let simple = |text: &str| format!("+{text}\r\n").into_bytes();
-    vec![match rng.u8(0..20) {
+    vec![match dice.below(20) {
         0..=4 => Request::new(&["GET", &key], bulk(&key)).about(&[&key]),
         5..=7 => Request::new(&["SET", &key, "v"], simple(&key)).about(&[&key]),
         8 => Request::new(&["INCR", &key], number(&key)).about(&[&key]),
@@ -138,7 +140,7 @@ pub fn next(rng: &mut Rng, id: usize, count: usize) -> Vec<Request> {
             Request::new(&several("DEL"), count).about(&some)
         }
         12 => {
-            let big = "b".repeat(rng.usize(1000..100_000));
+            let big = "b".repeat(dice.between(1000..=100_000));
             Request::new(&["SET", &key, &big], simple(&key)).about(&[&key])
         }
         13 => {
@@ -147,7 +149,7 @@ pub fn next(rng: &mut Rng, id: usize, count: usize) -> Vec<Request> {
             request.may_break = true;
             request
         }
-        14 => return transaction(rng, &key),
+        14 => return transaction(dice, &key),
         15 => {
             let popped = array(&[bulk(&key), bulk(&key)]);
             let mut request = Request::new(&["BLPOP", &key, "0.1"], popped).about(&[&key]);
@@ -163,16 +165,16 @@ pub fn next(rng: &mut Rng, id: usize, count: usize) -> Vec<Request> {
         ),
         _ => {
             let words: [&[&str]; 3] = [&["DBSIZE"], &["SCAN", "0"], &["PING"]];
-            Request::any(rng.choice(words).expect("one")).about(&["DBSIZE", "SCAN", "INFO"])
+            Request::any(dice.one_of(&words)).about(&["DBSIZE", "SCAN", "INFO"])
         }
     }]
 }
 
 /// A transaction in one slot, watched or not.
-fn transaction(rng: &mut Rng, tag: &str) -> Vec<Request> {
+fn transaction(dice: &mut Dice, tag: &str) -> Vec<Request> {
     let (a, b) = (format!("{{{tag}}}a"), format!("{{{tag}}}b"));
     let mut requests = Vec::new();
-    let is_watched = rng.bool();
+    let is_watched = dice.one_in(2);
     if is_watched {
         requests.push(Request::new(&["WATCH", &a], "+OK\r\n").about(&[&a]));
     }
