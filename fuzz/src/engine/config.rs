@@ -139,7 +139,7 @@ const MOST_WORDS: usize = 8192;
 /// The first byte chooses between a file of these bytes and one that is changed here and there.
 pub fn check(data: &[u8]) {
     let mut choices = Choices(data);
-    let is_raw = choices.byte() % 4 == 0;
+    let is_raw = choices.byte().is_multiple_of(4);
     let env = environment(&mut choices);
     let flags = flags(&mut choices);
     let text = match is_raw {

@@ -122,7 +122,7 @@ pub fn check(data: &[u8]) {
 /// One whole reply, put together or as it stands in the input; else nil.
 fn reply(choices: &mut Choices<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    if choices.byte() % 8 == 0 {
+    if choices.byte().is_multiple_of(8) {
         bytes = choices.0[..choices.0.len().min(2000)].to_vec();
     } else {
         for _ in 0..choices.byte() % 32 {
@@ -182,7 +182,7 @@ fn check_learned(bytes: &[u8]) {
         return;
     };
     let learned = Learned::from_reply(&value);
-    assert!(learned.len() <= bytes.len() && learned.is_empty() == (learned.len() == 0));
+    assert!(learned.len() <= bytes.len());
     let mut args = Vec::new();
     scan_request(REQUEST, &Limits::default(), &mut args).expect("a request");
     if let Some(command) = learned.resolve(REQUEST, &args)
