@@ -6,6 +6,7 @@ use crate::clock::Tick;
 use crate::config::Mode;
 use crate::metrics::Counter;
 use crate::policy::{Actions, NamespaceId, Policies, Reply};
+use crate::process::Process;
 use crate::resp::reply::ReplyScanner;
 use crate::worker::Worker;
 
@@ -196,6 +197,17 @@ impl Worker {
             stats.probed_bare.add(u64::from(reply == b":-1\r\n"));
         }
     }
+}
+
+/// One number of one namespace over all workers.
+pub fn sum(
+    process: &Process,
+    namespace: usize,
+    number: impl Fn(&NamespaceStats) -> &Counter,
+) -> u64 {
+    let workers = process.stats.iter();
+    let numbers = workers.filter_map(|stats| stats.namespaces.get(namespace));
+    numbers.fold(0, |sum, stats| sum.wrapping_add(number(stats).get()))
 }
 
 #[cfg(test)]

@@ -1,32 +1,18 @@
-//! Replays what the fuzz targets start from and what they once found, through the same properties.
-
-use std::fs;
-use std::path::Path;
+//! Replays what the fuzz targets start from and what they once found, through the same properties. The inputs of
+//! the target `worker` are replayed by `tests/both_sides`.
 
 #[path = "../fuzz/src/lib.rs"]
 mod fuzz;
 
-/// Feeds every file of the target's corpus and of its regressions to its property.
-fn replay(target: &str, check: fn(&[u8])) {
-    for folder in ["corpus", "regressions"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("fuzz")
-            .join(folder)
-            .join(target);
-        let entries =
-            fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-        let mut replayed = 0;
-        for entry in entries {
-            let path = entry.unwrap().path();
-            let input = fs::read(&path).unwrap();
-            // Named here, for the property's own message does not know the file.
-            println!("{}", path.display());
-            check(&input);
-            replayed += 1;
-        }
-        assert!(replayed > 0, "{} is empty", folder.display());
-    }
-}
+use fuzz::choices;
+use replay::replay;
+
+#[path = "../fuzz/src/engine/config.rs"]
+mod config;
+#[path = "../fuzz/src/engine/joined.rs"]
+mod joined;
+#[path = "common/replay.rs"]
+mod replay;
 
 #[test]
 fn request() {
@@ -51,6 +37,26 @@ fn differential() {
 #[test]
 fn ttl_plan() {
     replay("ttl_plan", fuzz::ttl_plan::check);
+}
+
+#[test]
+fn cursor() {
+    replay("cursor", fuzz::cursor::check);
+}
+
+#[test]
+fn topology() {
+    replay("topology", fuzz::topology::check);
+}
+
+#[test]
+fn config() {
+    replay("config", config::check);
+}
+
+#[test]
+fn joined() {
+    replay("joined", joined::check);
 }
 
 /// Without a fuzzer at hand, a fixed sample of what it would try.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod cluster;
 #[path = "../../src/command/mod.rs"]
 pub mod command;
 pub mod config;
@@ -11,3 +12,6 @@ pub mod policy;
 pub mod pubsub;
 #[path = "../../src/resp/mod.rs"]
 pub mod resp;
+pub mod route;
+#[path = "../../src/slot.rs"]
+pub mod slot;

@@ -6,13 +6,11 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
+use crate::explain::UNMATCHED;
 use crate::metrics::Counter;
-use crate::namespace_stats::{LATENCY_BOUNDS, NamespaceStats};
+use crate::namespace_stats::{LATENCY_BOUNDS, NamespaceStats, sum};
 use crate::policy::{Actions, NamespaceId};
 use crate::process::Process;
-
-/// The label of keys that no namespace claims; no namespace can have this name.
-pub const UNMATCHED: &str = "(none)";
 
 type Number = fn(&NamespaceStats) -> &Counter;
 
@@ -81,17 +79,6 @@ fn names(process: &Process) -> Vec<&str> {
             .map_or(UNMATCHED, |policy| &policy.name)
     };
     ids.map(name).collect()
-}
-
-/// One number of one namespace over all workers.
-pub fn sum(
-    process: &Process,
-    namespace: usize,
-    number: impl Fn(&NamespaceStats) -> &Counter,
-) -> u64 {
-    let workers = process.stats.iter();
-    let numbers = workers.filter_map(|stats| stats.namespaces.get(namespace));
-    numbers.fold(0, |sum, stats| sum.wrapping_add(number(stats).get()))
 }
 
 fn actions(process: &Process, names: &[&str], page: &mut DescriptorEncoder<'_>) -> fmt::Result {

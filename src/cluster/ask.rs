@@ -329,7 +329,7 @@ fn broken(access: &Access, error: &RedisError) -> Refusal {
 }
 
 /// An error as the server, or the system, worded it.
-pub(crate) fn words(error: &RedisError) -> String {
+pub fn words(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         _ => error.to_string(),

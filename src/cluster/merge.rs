@@ -242,8 +242,13 @@ impl Known<'_> {
                 replicas,
                 epoch,
             }),
-            // Only memory names it.
-            None => self.shards_before.get(id).map(|&shard| shard.clone()),
+            // Only memory has an address for it.
+            None => {
+                let mut shard = (*self.shards_before.get(id)?).clone();
+                let is_primary = |node: &Node| primaries.contains(node.id.as_str());
+                shard.replicas.retain(|replica| !is_primary(replica));
+                Some(Shard { epoch, ..shard })
+            }
         }
     }
 

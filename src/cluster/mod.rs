@@ -11,4 +11,4 @@ mod settings;
 pub mod topology;
 pub mod view;
 
-pub(crate) use ask::words;
+pub use ask::words;

@@ -124,8 +124,11 @@ pub(super) fn generic(env: &BTreeMap<String, String>, reading: &mut Reading) -> 
     layer.into_value()
 }
 
+/// A part of a millisecond counts as one: no file can say less.
 fn seconds(text: &str) -> Option<Duration> {
-    Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
+    let exact = Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()?;
+    let millis = exact.as_nanos().div_ceil(1_000_000);
+    u64::try_from(millis).ok().map(Duration::from_millis)
 }
 
 /// What programs in Python and elsewhere take for a boolean, in any case.
@@ -203,5 +206,29 @@ pub(super) fn cap_connections(
                  connections to a node; lower server.workers"
             ),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_whole_milliseconds() {
+        for (text, millis) in [
+            ("0", Some(0)),
+            (" 5 ", Some(5000)),
+            ("0.1", Some(100)),
+            ("0.3", Some(300)),
+            ("1.0005", Some(1001)),
+            ("0.0000001", Some(1)),
+            ("-1", None),
+            ("nan", None),
+            ("1e300", None),
+            ("1e19", None),
+            ("5s", None),
+        ] {
+            assert_eq!(seconds(text), millis.map(Duration::from_millis), "{text}");
+        }
     }
 }

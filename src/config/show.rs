@@ -153,16 +153,19 @@ fn commented(code: &str, origin: &Origin) -> String {
     format!("{code:<width$} # {origin}", width = COMMENT_COLUMN - 1)
 }
 
-/// A string in quotes, as a file writes it.
+/// A string in quotes, as a file writes it. What is in force is no reference any more: "$${" is read as "${".
 pub(super) fn text(text: &str) -> String {
+    name(&text.replace("${", "$${"))
+}
+
+/// The name of a key in quotes. In a name there are no references.
+pub(super) fn name(text: &str) -> String {
     let mut quoted = String::from("\"");
-    for (at, c) in text.char_indices() {
+    for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
-            // What is in force is no reference any more: "$${" is read as "${".
-            '$' if text[at..].starts_with("${") => quoted.push_str("$$"),
             c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
             c => quoted.push(c),
         }
@@ -212,6 +215,7 @@ mod tests {
             let read: toml::Table = document.parse().unwrap();
             assert!(read["a"].is_str(), "{document}");
         }
+        assert_eq!(name("${a}\""), r#""${a}\"""#);
         assert_eq!(texts(["a", "b"]), r#"["a", "b"]"#);
         assert_eq!(redacted(2), r#"["***", "***"]"#);
     }

@@ -314,7 +314,7 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
 }
 
 /// The name of keys that no namespace claims; no namespace can have this one.
-pub const UNMATCHED: &str = crate::admin::namespaces::UNMATCHED;
+pub const UNMATCHED: &str = "(none)";
 
 fn namespaces(request: &Request, command: Option<CommandRef>, policies: &Policies) -> Vec<String> {
     let names = namespaces_of(request, command, policies)

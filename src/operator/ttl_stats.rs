@@ -1,7 +1,8 @@
 //! `SLOTMUX TTL STATS`: what the policies did, or would have done, summed over the workers.
 
-use crate::admin::namespaces::{UNMATCHED, sum};
 use crate::config::Mode;
+use crate::explain::UNMATCHED;
+use crate::namespace_stats::sum;
 use crate::observed::Example;
 use crate::policy::{Actions, NamespaceId};
 use crate::process::Process;

@@ -295,7 +295,10 @@ fn drawn(parts: &[Vec<u8>], below: impl Fn(std::ops::Range<u64>) -> u64) -> Opti
             size.max(1)
         });
     }
-    let all = weights.iter().sum();
+    // A node that lies may claim any number.
+    let all = weights
+        .iter()
+        .fold(0u64, |all, &some| all.saturating_add(some));
     if all == 0 {
         return (!keys.is_empty()).then_some(0);
     }
@@ -416,6 +419,8 @@ mod tests {
         ] {
             assert_eq!(drawn(&bytes(&parts), |_| 0), expected, "{parts:?}");
         }
+        let most = [["$1\r\na\r\n"; 3], [":9223372036854775807\r\n"; 3]].concat();
+        assert_eq!(drawn(&bytes(&most), |range| range.end - 1), Some(2));
     }
 
     #[test]

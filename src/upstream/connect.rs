@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
@@ -291,11 +291,15 @@ async fn read_reply(stream: &mut TcpStream) -> Result<Vec<u8>, ConnectError> {
     read_replies(stream, 1).await
 }
 
-/// Reads so many replies, which are all that is to come.
-async fn read_replies(stream: &mut TcpStream, count: usize) -> Result<Vec<u8>, ConnectError> {
+/// Reads so many replies, which are all that is to come. A push is no reply and is left out. What comes behind the last
+/// reply would be taken for that of the first command.
+async fn read_replies(
+    stream: &mut (impl AsyncRead + Unpin),
+    count: usize,
+) -> Result<Vec<u8>, ConnectError> {
     let mut replies = Vec::new();
     let mut scanner = ReplyScanner::default();
-    let (mut scanned, mut complete) = (0, 0);
+    let (mut start, mut scanned, mut complete) = (0, 0, 0);
     while replies.len() < LONGEST_HANDSHAKE_REPLY {
         if stream.read_buf(&mut replies).await? == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -308,9 +312,20 @@ async fn read_replies(stream: &mut TcpStream, count: usize) -> Result<Vec<u8>, C
             if !progress.done {
                 break;
             }
-            complete += 1;
+            if replies[start] == b'>' {
+                replies.drain(start..scanned);
+                scanned = start;
+            } else {
+                complete += 1;
+                start = scanned;
+            }
         }
-        if complete >= count {
+        if complete > count || (complete == count && start < replies.len()) {
+            return Err(ConnectError::Refused(
+                "it says more than it was asked".to_owned(),
+            ));
+        }
+        if complete == count {
             return Ok(replies);
         }
     }
@@ -336,5 +351,43 @@ mod tests {
             (0..100).map(|_| jittered(pause)).collect();
         assert!(pauses.len() > 50, "{}", pauses.len());
         assert!(pauses.iter().all(|&one| one >= pause / 2 && one <= pause));
+    }
+
+    /// What two replies of a handshake come to that are read in pieces of `size` bytes.
+    fn two_of(bytes: &[u8], size: usize) -> Result<Vec<u8>, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (mut near, mut far) = tokio::io::duplex(size);
+            let bytes = bytes.to_vec();
+            let writing = tokio::spawn(async move { far.write_all(&bytes).await });
+            let read = read_replies(&mut near, 2).await;
+            drop(near);
+            let _ = writing.await;
+            read.map_err(|error| error.to_string())
+        })
+    }
+
+    #[test]
+    fn a_push_is_no_reply_of_a_handshake() {
+        let push = ">2\r\n$4\r\npush\r\n:1\r\n";
+        for bytes in [
+            format!("{push}-ERR no\r\n%1\r\n+a\r\n:1\r\n"),
+            format!("-ERR no\r\n{push}{push}%1\r\n+a\r\n:1\r\n"),
+        ] {
+            for size in [1, 7, 1000] {
+                let read = two_of(bytes.as_bytes(), size).unwrap();
+                assert_eq!(read, b"-ERR no\r\n%1\r\n+a\r\n:1\r\n", "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_behind_a_handshake_ends_the_connection() {
+        for bytes in ["+a\r\n+b\r\n+c\r\n", "+a\r\n+b\r\n$5\r\n"] {
+            let error = two_of(bytes.as_bytes(), 1000).unwrap_err();
+            assert!(error.contains("more than it was asked"), "{error}");
+        }
     }
 }

@@ -2,29 +2,25 @@
 //! whatever pieces, and wherever they hang up, every request gets exactly one reply, its own, in its place.
 //!
 //! Every case is made of one seed; `SLOTMUX_TEST_SEED=n` runs that one alone. What the two sides choose follows from it,
-//! what comes first in the end does not.
+//! what comes first in the end does not. The fuzz target `worker` runs the same cases by choice instead of chance.
 
 #[path = "../common/full.rs"]
 mod full;
+#[path = "../common/replay.rs"]
+mod replay;
 
-mod client;
-mod node;
-mod request;
-mod world;
+mod sides;
+#[path = "../../fuzz/src/engine/worker.rs"]
+mod worker;
 
-use std::time::Duration;
-
-use fastrand::Rng;
 use tokio::runtime::{Builder, LocalOptions};
 
-use client::{Outcome, bother, converse};
-use node::Manners;
-use world::World;
+use sides::case;
+use sides::dice::Dice;
+use sides::node::Manners;
 
 /// Cases that run side by side: most of their time is waiting.
 const TOGETHER: usize = 16;
-/// How long the replies of a case may take: several deadlines of commands one after the other.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs cases with nodes of these manners.
 fn run(manners: Manners, cases: usize) {
@@ -42,7 +38,10 @@ fn run(manners: Manners, cases: usize) {
         for some in seeds.chunks(TOGETHER) {
             let cases: Vec<_> = some
                 .iter()
-                .map(|&seed| (seed, tokio::task::spawn_local(case(manners, seed))))
+                .map(|&seed| {
+                    let case = case(manners, Dice::new(&[], Some(seed)));
+                    (seed, tokio::task::spawn_local(case))
+                })
                 .collect();
             for (seed, case) in cases {
                 let outcome = case
@@ -61,30 +60,6 @@ fn run(manners: Manners, cases: usize) {
     });
 }
 
-/// One worker, a few nodes, a few clients.
-async fn case(manners: Manners, seed: u64) -> Outcome {
-    let mut rng = Rng::with_seed(seed);
-    let world = World::start(manners, &mut rng).await;
-    let mut clients = Vec::new();
-    for id in 0..rng.usize(1..=6) {
-        let (stream, rng) = (world.connect(), rng.fork());
-        clients.push(tokio::task::spawn_local(converse(stream, rng, manners, id)));
-    }
-    let nuisance = tokio::task::spawn_local(bother(world.connect(), rng.fork()));
-    let mut all = Outcome::default();
-    for client in clients {
-        let outcome = tokio::time::timeout(PATIENCE, client)
-            .await
-            .unwrap_or_else(|_| panic!("seed {seed}: a request was not answered"));
-        let outcome = outcome.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        all.replies += outcome.replies;
-        all.errors += outcome.errors;
-    }
-    nuisance.await.expect("the nuisance");
-    world.end(seed).await;
-    all
-}
-
 #[test]
 fn polite_nodes_cause_no_error() {
     run(Manners::Good, full::times(16, 500));
@@ -98,4 +73,10 @@ fn nodes_that_redirect_refuse_and_hang_up_confuse_nobody() {
 #[test]
 fn nodes_that_lie_break_nothing() {
     run(Manners::Lying, full::times(64, 5000));
+}
+
+/// What the fuzz target starts from, and what it once found.
+#[test]
+fn what_the_fuzzer_chose_confuses_nobody() {
+    replay::replay("worker", worker::check);
 }

@@ -221,6 +221,20 @@ fn an_address_stays_as_long_as_somebody_gives_it() {
 }
 
 #[test]
+fn whose_address_is_gone_is_where_it_was_with_what_is_known_of_it_now() {
+    let nodes = [("a1", 1, "master", "-"), ("b2", 1, "slave", "a1")];
+    let first = merged(&[view(&nodes, &[(WHOLE.0, WHOLE.1, "a1")])]).topology;
+    assert_eq!(first.shards[0].replicas.len(), 1);
+    let later = [("a1", 3, "master", "-"), ("b2", 2, "master", "-")];
+    let mut without = view(&later, &[(0, 99, "a1"), (100, 16383, "b2")]);
+    without.nodes[0].addr = None;
+    let second = merge(&[without], &first, true).topology;
+    assert_eq!(second.shards[0].primary, first.shards[0].primary);
+    assert_eq!(second.shards[0].epoch, 3);
+    assert!(second.shards[0].replicas.is_empty(), "b2 owns slots");
+}
+
+#[test]
 fn zones_are_remembered_and_versions_do_not_flap() {
     let nodes = [("a1", 1, "master", "-"), ("b2", 2, "master", "-")];
     let owners = [(0, 99, "a1"), (100, 16383, "b2")];

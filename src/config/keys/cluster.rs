@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{DAY, GIB, HOUR, KIB, MIB, MS};
 use crate::config::read::{addr_map, boolean, passwords, seeds};
 use crate::config::section::{Key, key, list, put, section, set_section};
-use crate::config::show::{choice, or_word, redacted, show_section, text, texts};
+use crate::config::show::{choice, name, or_word, redacted, show_section, text, texts};
 use crate::config::units::{show_duration, show_size};
 use crate::config::{Addr, Cluster, Connections, Kind, Retry, Timeouts, TopologyRefresh};
 
@@ -178,7 +178,7 @@ fn addresses(map: &HashMap<Addr, Addr>) -> String {
     let quoted = |(announced, actual): (&Addr, &Addr)| {
         format!(
             "{} = {}",
-            text(&announced.to_string()),
+            name(&announced.to_string()),
             text(&actual.to_string())
         )
     };

@@ -1,0 +1,77 @@
+//! What decides all that is left open: the bytes of an input, chance, or one after the other.
+
+use std::ops::{Range, RangeInclusive};
+use std::rc::Rc;
+
+use fastrand::Rng;
+
+/// A source of choices. An input that has come to its end, with no chance to follow it, chooses the first, or the
+/// least, or "no" each time: so that is always what does no harm.
+pub struct Dice {
+    input: Rc<[u8]>,
+    left: Range<usize>,
+    chance: Option<Rng>,
+}
+
+impl Dice {
+    /// The bytes choose, and after them chance, the same for the same seed, if there is one.
+    pub fn new(input: &[u8], seed: Option<u64>) -> Dice {
+        Dice {
+            input: input.into(),
+            left: 0..input.len(),
+            chance: seed.map(Rng::with_seed),
+        }
+    }
+
+    /// Any byte.
+    pub fn byte(&mut self) -> u8 {
+        match (self.left.next(), &mut self.chance) {
+            (Some(at), _) => self.input[at],
+            (None, Some(rng)) => rng.u8(..),
+            (None, None) => 0,
+        }
+    }
+
+    /// A number below `bound`, which must not be 0.
+    pub fn below(&mut self, bound: usize) -> usize {
+        if bound <= 256 {
+            return usize::from(self.byte()) % bound;
+        }
+        let bytes = [self.byte(), self.byte(), self.byte(), 0];
+        u32::from_le_bytes(bytes) as usize % bound
+    }
+
+    /// A number of the range.
+    pub fn between(&mut self, range: RangeInclusive<usize>) -> usize {
+        range.start() + self.below(range.end() - range.start() + 1)
+    }
+
+    /// What happens once in so many times.
+    pub fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == times - 1
+    }
+
+    /// One of the items.
+    pub fn one_of<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())]
+    }
+
+    /// A source of its own, so that what chooses from it does not depend on who chooses first. Of the input it gets as
+    /// many bytes as the next one says.
+    pub fn fork(&mut self) -> Dice {
+        let share = usize::from(self.byte());
+        let end = self.left.end.min(self.left.start + share);
+        let left = self.left.start..end;
+        self.left.start = end;
+        Dice {
+            input: self.input.clone(),
+            left,
+            chance: self.chance.as_mut().map(Rng::fork),
+        }
+    }
+
+    /// What is left of the input, to be sent as it is.
+    pub fn rest(&mut self) -> &[u8] {
+        &self.input[std::mem::take(&mut self.left)]
+    }
+}

@@ -1,0 +1,289 @@
+//! The nodes: each serves every slot, and echoes the keys. How well depends on their manners.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use slotmux::resp::{Limits, Scan, scan_request};
+use slotmux::slot::slot_of;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::client::Pieces;
+use super::dice::Dice;
+use super::request::{ERROR_FOR, array, bulk, number, value};
+
+/// How a node behaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Manners {
+    /// It answers.
+    Good,
+    /// It redirects, refuses, falls silent and hangs up, as a node may.
+    Bad,
+    /// It also sends what nobody asked for, and what is no RESP.
+    Lying,
+}
+
+/// What the nodes do about which request: chosen per key, so that it does not depend on the order in which requests,
+/// or what is sent again of them, come to which node.
+pub struct Script {
+    manners: Manners,
+    ports: Rc<[u16]>,
+    conduct: RefCell<HashMap<String, Rc<RefCell<Dice>>>>,
+    /// How many connections may still fall silent: each costs a deadline.
+    silences: Cell<usize>,
+}
+
+impl Script {
+    /// A script without any request.
+    pub fn new(manners: Manners, ports: Rc<[u16]>, dice: &mut Dice) -> Script {
+        Script {
+            manners,
+            ports,
+            conduct: RefCell::default(),
+            silences: Cell::new(dice.below(4)),
+        }
+    }
+
+    /// What becomes of a request with these keys is chosen so.
+    pub fn add<'a>(&self, keys: impl Iterator<Item = &'a String>, dice: Dice) {
+        let dice = Rc::new(RefCell::new(dice));
+        let mut conduct = self.conduct.borrow_mut();
+        conduct.extend(keys.map(|key| (key.clone(), dice.clone())));
+    }
+
+    fn of(&self, key: &str) -> Option<Rc<RefCell<Dice>>> {
+        self.conduct.borrow().get(key).cloned()
+    }
+
+    fn may_fall_silent(&self) -> bool {
+        let left = self.silences.get();
+        self.silences.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
+/// Accepts connections until the case is over.
+pub async fn serve(listener: TcpListener, script: Rc<Script>, mut dice: Dice) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let connection = Connection {
+            script: script.clone(),
+            dice: Rc::new(RefCell::new(dice.fork())),
+            queued: None,
+        };
+        tokio::task::spawn_local(async move {
+            // Whoever hangs up first ends it.
+            let _ = connection.run(stream).await;
+        });
+    }
+}
+
+/// What comes instead of a reply, or with it.
+enum Fault {
+    /// This, in its place.
+    Instead(String),
+    /// So much of it, then a hang-up.
+    Partly,
+    /// It, then a hang-up.
+    Last,
+    /// Nothing ever again.
+    Silence,
+    /// It, after this.
+    After(&'static [u8]),
+    /// It, then this.
+    Before(&'static [u8]),
+}
+
+struct Connection {
+    script: Rc<Script>,
+    /// For requests that the script does not know.
+    dice: Rc<RefCell<Dice>>,
+    /// What EXEC will answer, or that something was refused.
+    queued: Option<Result<Vec<Vec<u8>>, ()>>,
+}
+
+/// What is sent, and what then becomes of the connection.
+struct Answer {
+    pieces: Pieces,
+    then: Then,
+}
+
+#[derive(Clone, Copy)]
+enum Then {
+    GoOn,
+    HangUp,
+    FallSilent,
+}
+
+impl Connection {
+    async fn run(mut self, mut stream: TcpStream) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut buffer = Vec::new();
+        let mut args = Vec::new();
+        while stream.read_buf(&mut buffer).await? > 0 {
+            let mut at = 0;
+            while let Ok(Scan::Complete { len }) =
+                scan_request(&buffer[at..], &Limits::default(), &mut args)
+            {
+                let request = &buffer[at..at + len];
+                let words: Vec<String> = args
+                    .iter()
+                    .map(|span| String::from_utf8_lossy(span.of(request)).into_owned())
+                    .collect();
+                at += len;
+                let answer = self.answer(&words);
+                answer.pieces.write(&mut stream).await?;
+                match answer.then {
+                    Then::GoOn => {}
+                    Then::HangUp => return stream.shutdown().await,
+                    Then::FallSilent => tokio::time::sleep(Duration::from_secs(600)).await,
+                }
+            }
+            buffer.drain(..at);
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, words: &[String]) -> Answer {
+        let key = key_of(words);
+        let dice = self.script.of(&key).unwrap_or_else(|| self.dice.clone());
+        let dice = &mut *dice.borrow_mut();
+        let fault = self.fault(words, dice);
+        if let Some(Fault::Instead(error)) = fault {
+            if let Some(queued) = &mut self.queued {
+                *queued = Err(());
+            }
+            let pieces = Pieces::cut(error.into_bytes(), dice);
+            return Answer {
+                pieces,
+                then: Then::GoOn,
+            };
+        }
+        let reply = self.reply(words);
+        let (bytes, then) = match fault {
+            Some(Fault::Partly) => (reply[..dice.below(reply.len())].to_vec(), Then::HangUp),
+            Some(Fault::Last) => (reply, Then::HangUp),
+            Some(Fault::Silence) => (Vec::new(), Then::FallSilent),
+            Some(Fault::After(first)) => ([first, &reply].concat(), Then::GoOn),
+            Some(Fault::Before(last)) => ([&reply, last].concat(), Then::GoOn),
+            _ => (reply, Then::GoOn),
+        };
+        Answer {
+            pieces: Pieces::cut(bytes, dice),
+            then,
+        }
+    }
+
+    /// What goes wrong with this request, if anything does.
+    fn fault(&self, words: &[String], dice: &mut Dice) -> Option<Fault> {
+        let manners = self.script.manners;
+        let name = words.first().map(String::as_str).unwrap_or_default();
+        let is_handshake = matches!(name, "PING" | "HELLO");
+        if manners == Manners::Good || !dice.one_in(if is_handshake { 50 } else { 10 }) {
+            return None;
+        }
+        if manners == Manners::Lying && dice.one_in(2) {
+            const LIES: [&[u8]; 8] = [
+                b"+OK\r\n",
+                b":1\r\n",
+                b"*1\r\n",
+                b"$100\r\nnot so much",
+                b"\0\xff",
+                b"*4294967296\r\n",
+                b"-MOVED 1\r\n",
+                b"-ASK x 127.0.0.1:0\r\n",
+            ];
+            let lie = dice.one_of(&LIES);
+            return Some(match dice.one_in(2) {
+                true => Fault::After(lie),
+                false => Fault::Before(lie),
+            });
+        }
+        match dice.below(12) {
+            8 => Some(Fault::Partly),
+            9 => Some(Fault::Last),
+            10 if self.script.may_fall_silent() => Some(Fault::Silence),
+            11 => Some(Fault::After(b">2\r\n$4\r\npush\r\n:1\r\n")),
+            // The frame around a transaction is never refused by itself.
+            _ if is_handshake
+                || matches!(name, "MULTI" | "EXEC" | "ASKING" | "UNWATCH" | "CLIENT") =>
+            {
+                None
+            }
+            _ => Some(Fault::Instead(self.refusal(words, dice))),
+        }
+    }
+
+    fn refusal(&self, words: &[String], dice: &mut Dice) -> String {
+        let key = key_of(words);
+        let slot = slot_of(key.as_bytes()).0;
+        let port = dice.one_of(&self.script.ports);
+        match dice.below(8) {
+            0..=2 => format!("-MOVED {slot} 127.0.0.1:{port}\r\n"),
+            3 => format!("-ASK {slot} 127.0.0.1:{port}\r\n"),
+            4 => "-TRYAGAIN Multiple keys request during rehashing of slot\r\n".to_owned(),
+            5 => "-CLUSTERDOWN The cluster is down\r\n".to_owned(),
+            6 => "-LOADING Redis is loading the dataset in memory\r\n".to_owned(),
+            _ => format!("{ERROR_FOR}{key}\r\n"),
+        }
+    }
+
+    /// What an honest node answers.
+    fn reply(&mut self, words: &[String]) -> Vec<u8> {
+        let name = words.first().map(String::as_str).unwrap_or_default();
+        let fixed = |text: &str| text.as_bytes().to_vec();
+        match name {
+            "MULTI" => {
+                self.queued = Some(Ok(Vec::new()));
+                return fixed("+OK\r\n");
+            }
+            "EXEC" => {
+                return match self.queued.take() {
+                    Some(Ok(replies)) => array(&replies),
+                    Some(Err(())) => {
+                        fixed("-EXECABORT Transaction discarded because of previous errors.\r\n")
+                    }
+                    None => fixed("-ERR EXEC without MULTI\r\n"),
+                };
+            }
+            _ => {}
+        }
+        let key = key_of(words);
+        let reply = match name {
+            "PING" => fixed("+PONG\r\n"),
+            "HELLO" => fixed("%1\r\n$5\r\nproto\r\n:3\r\n"),
+            "ASKING" | "WATCH" | "UNWATCH" => fixed("+OK\r\n"),
+            "CLIENT" | "DBSIZE" => fixed(":7\r\n"),
+            "SCAN" => fixed("*2\r\n$1\r\n0\r\n*0\r\n"),
+            "INFO" => bulk("# Server\r\nrun_id:0123456789\r\n"),
+            "GET" => bulk(&value(&key)),
+            "SET" => format!("+{key}\r\n").into_bytes(),
+            "INCR" => number(&key),
+            "MGET" => array(&words[1..].iter().map(|key| bulk(key)).collect::<Vec<_>>()),
+            "DEL" => format!(":{}\r\n", words.len() - 1).into_bytes(),
+            "BLPOP" => array(&[bulk(&key), bulk(&key)]),
+            "EVAL" | "EVALSHA" => bulk(&key),
+            _ => fixed("+OK\r\n"),
+        };
+        match &mut self.queued {
+            Some(queued) => {
+                if let Ok(replies) = queued {
+                    replies.push(reply);
+                }
+                fixed("+QUEUED\r\n")
+            }
+            None => reply,
+        }
+    }
+}
+
+/// The first key of a command; of one without keys its name.
+fn key_of(words: &[String]) -> String {
+    let at = match words.first().map(String::as_str) {
+        Some("EVAL" | "EVALSHA") => 3,
+        Some("DBSIZE" | "SCAN" | "INFO") => 0,
+        _ => 1,
+    };
+    words.get(at).cloned().unwrap_or_default()
+}
