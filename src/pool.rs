@@ -108,10 +108,14 @@ impl HeldPool {
     }
 }
 
+/// What a byte may cost that is appended to a buffer: that grows to twice its size, and those that it was copied out of come
+/// back to the system later.
+const COST_OF_GROWTH: usize = 4;
+
 /// Bytes that clients hold in this worker, as far as they are worth counting, against the worker's share of the limit.
 pub struct Memory {
     used: Cell<usize>,
-    /// Bytes that were appended for many clients in this turn, and are not counted yet.
+    /// What was appended for many clients in this turn may cost at the most, which is not counted yet.
     coming: Cell<usize>,
     limit: usize,
 }
@@ -145,7 +149,8 @@ impl Memory {
     /// Whether so many bytes may be appended at once for clients that count for them only at the end of this turn. If so they
     /// are noted.
     pub fn takes(&self, bytes: usize) -> bool {
-        let coming = self.coming.get().saturating_add(bytes);
+        let cost = bytes.saturating_mul(COST_OF_GROWTH);
+        let coming = self.coming.get().saturating_add(cost);
         let fits = self.used.get().saturating_add(coming) <= self.limit;
         if fits {
             self.coming.set(coming);
@@ -210,8 +215,8 @@ mod tests {
 
     #[test]
     fn a_turn_takes_what_the_budget_has_left() {
-        let memory = Memory::new(100);
-        memory.change(0, 40);
+        let memory = Memory::new(100 * COST_OF_GROWTH);
+        memory.change(0, 40 * COST_OF_GROWTH);
         assert!(memory.takes(50));
         assert!(!memory.takes(11));
         assert!(memory.takes(10));

@@ -151,9 +151,8 @@ fn a_monotone_counter_stays_monotone_while_its_slot_moves() {
     assert_eq!(seen.wrong.into_inner().expect("a lock"), None);
     let (all, refused) = (seen.all.into_inner(), seen.refused.into_inner());
     println!("{refused} of {all} commands came too late");
-    // How many is chance, and more on a busy machine: mostly less than one in a hundred.
     assert!(
-        refused * 10 < all,
+        refused * 100 < all,
         "{refused} of {all} commands were refused"
     );
     assert!(

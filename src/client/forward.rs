@@ -230,7 +230,7 @@ pub fn find_room(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Result<()
         return Ok(());
     }
     let now = worker.clock.now();
-    client.waits_since(now);
+    client.begin_to_wait(now);
     if client.waits_in_vain(worker, now) {
         worker.stats.timeouts.inc();
         return Err(refuse(

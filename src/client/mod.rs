@@ -334,11 +334,10 @@ impl Client {
         self.let_lane_go_on();
     }
 
-    /// Since when what it has sent waits for a lane with room: from now on if it did not before.
-    pub fn waits_since(&self, now: Tick) -> Tick {
+    /// What it has sent waits for a lane with room: from now on if it did not before.
+    pub fn begin_to_wait(&self, now: Tick) {
         let since = self.waits_since.get().unwrap_or(now);
         self.waits_since.set(Some(since));
-        since
     }
 
     /// Whether it has waited for a lane for as long as a command may take.

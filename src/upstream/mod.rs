@@ -214,7 +214,7 @@ impl Worker {
             return Ok(lane);
         }
         let now = self.clock.now();
-        client.waits_since(now);
+        client.begin_to_wait(now);
         if client.waits_in_vain(self, now) {
             return Err(refuse_no_lane(self, client));
         }
