@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SLOTMUX = ROOT / "target/release/slotmux"
 GENERATOR = ROOT / "target/release/slotmux-bench"
 NODES = 3
+BEFORE = "slotmux_before"
 
 
 @dataclass
@@ -70,11 +71,18 @@ def slotmux_with_policy(ports, folder):
 
 
 @contextlib.contextmanager
-def slotmux(ports, folder, *more):
+def slotmux_before(ports, folder):
+    """slotmux as it was before a change: `SLOTMUX_BEFORE` names the program."""
+    with slotmux(ports, folder, built=program(BEFORE)) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def slotmux(ports, folder, *more, built=SLOTMUX):
     """slotmux with one worker, everything else as it comes."""
     port = free_port()
     urls = [word for node in sorted(ports) for word in ("--upstream", f"redis://127.0.0.1:{node}")]
-    words = [SLOTMUX, "run", "--listen", f"127.0.0.1:{port}", "--admin", "none", "--workers", 1, *urls, *more]
+    words = [built, "run", "--listen", f"127.0.0.1:{port}", "--admin", "none", "--workers", 1, *urls, *more]
     # Settings that the environment may carry are not what is measured.
     with Child(words, Path(folder) / "slotmux", env={"PATH": os.environ["PATH"]}) as child:
         child.wait_for(lambda: answers(port))
@@ -121,6 +129,7 @@ def program(name):
 # Name, how to start it, whether it needs a cluster.
 PROXIES = {
     "slotmux": (slotmux, True),
+    "slotmux before": (slotmux_before, True),
     "slotmux with a policy": (slotmux_with_policy, True),
     "predixy": (predixy, True),
     "twemproxy": (twemproxy, False),
@@ -130,6 +139,6 @@ WITHOUT_POLICY = [name for name in PROXIES if name != "slotmux with a policy"]
 
 def available():
     """The proxies that are there, slotmux first, and what is missing."""
-    programs = {"predixy": "predixy", "twemproxy": "nutcracker"}
+    programs = {"slotmux before": BEFORE, "predixy": "predixy", "twemproxy": "nutcracker"}
     missing = {name: variable for name, variable in programs.items() if not program(variable)}
     return [name for name in PROXIES if name not in missing], missing

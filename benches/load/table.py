@@ -65,6 +65,10 @@ def _bars(key, by_proxy):
         if must and by_proxy.get(peer):
             ratios = [mine["cpu_us"] / theirs["cpu_us"] for mine, theirs in zip(ours, by_proxy[peer])]
             lines.append(_bar(key, f"CPU / {peer}", median(ratios), must, want))
+    before = by_proxy.get("slotmux before")
+    if before:
+        ratios = [after["cpu_us"] / earlier["cpu_us"] for after, earlier in zip(ours, before)]
+        lines.append(_bar(key, "CPU after / before", median(ratios), None))
     governed = by_proxy.get("slotmux with a policy")
     if governed:
         ratios = [with_it["cpu_us"] / mine["cpu_us"] for with_it, mine in zip(governed, ours)]
