@@ -130,13 +130,13 @@ pub struct Worker {
     /// Whose command is in nobody's queue just now, by the client's id.
     pub in_hand: Cell<u64>,
     /// `timeouts.command` in ticks.
-    pub command_timeout: u32,
+    pub command_timeout: u64,
     /// `timeouts.response` in ticks.
-    pub response_timeout: u32,
+    pub response_timeout: u64,
     /// `connections.dedicated_idle` in ticks.
-    pub dedicated_idle: u32,
+    pub dedicated_idle: u64,
     /// `connections.health_interval` in ticks.
-    pub health_interval: Option<u32>,
+    pub health_interval: Option<u64>,
     /// This worker's share of `connections.dedicated_max`, at least 1.
     pub dedicated_max: usize,
     address_map: AddressMap,

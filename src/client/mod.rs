@@ -346,9 +346,9 @@ impl Client {
         since.is_some_and(|since| since.is_over(worker.command_timeout, now))
     }
 
-    /// When the request arrived that is about to be sent, and the microseconds since that tick.
+    /// When the request arrived that is about to be sent.
     #[inline]
-    pub fn arrival(&self, worker: &Worker) -> (Tick, u16) {
+    pub fn arrival(&self, worker: &Worker) -> Tick {
         match self.waits_since.get() {
             None => worker.clock.last(),
             Some(since) => self.late_arrival(worker, since),
@@ -357,13 +357,13 @@ impl Client {
 
     /// What has waited for a lane has arrived before. What stands behind one that was refused for it begins anew.
     #[cold]
-    fn late_arrival(&self, worker: &Worker, since: Tick) -> (Tick, u16) {
+    fn late_arrival(&self, worker: &Worker, since: Tick) -> Tick {
         let last = worker.clock.last();
-        if self.waits_in_vain(worker, last.0) {
+        if self.waits_in_vain(worker, last) {
             return last;
         }
         self.waits_since.set(None);
-        (since, 0)
+        since
     }
 
     /// A write of it goes to `node`.
@@ -421,7 +421,7 @@ impl Client {
     }
 
     /// Whether it has neither sent anything nor taken any of its replies for `ms` milliseconds.
-    pub fn is_quiet_for(&self, ms: u32, now: Tick) -> bool {
+    pub fn is_quiet_for(&self, ms: u64, now: Tick) -> bool {
         self.last_seen.get().is_over(ms, now) && self.last_taken.get().is_over(ms, now)
     }
 

@@ -79,7 +79,7 @@ impl Gather {
     pub fn entry(self: &Rc<Self>, part: u32, slot: Option<Slot>, len: usize) -> InFlight {
         InFlight {
             len: len as u32,
-            slot,
+            slot: slot.into(),
             reply: Reply::AsIs,
             kind: Kind::Part {
                 gather: self.clone(),

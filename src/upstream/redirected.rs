@@ -44,7 +44,7 @@ pub fn take_over(
         lane.hold();
         lane.give_up();
         worker.refresh.request();
-        if entry.slot.is_none() {
+        if entry.slot.get().is_none() {
             // A WAIT is about this very node.
             worker.stats.errors.inc();
             return Some(entry);
@@ -76,7 +76,7 @@ pub fn take_over(
     }
     let entry = search_anew(worker, lane, entry);
     let facts = Facts {
-        slot: entry.slot.map(|slot| slot.0),
+        slot: entry.slot.get().map(|slot| slot.0),
         tries: entry.tries,
         has_time: worker.has_time(&entry),
         has_followers: has_followers(lane, &entry),
@@ -102,7 +102,10 @@ pub fn take_over(
         Next::Follow { host, port } => {
             worker.refresh.request();
             let request = request();
-            match (credible(worker, lane, host, port, &request), entry.slot) {
+            match (
+                credible(worker, lane, host, port, &request),
+                entry.slot.get(),
+            ) {
                 (Some(addr), Some(slot)) => {
                     let node = worker.node_at(addr);
                     worker.set_owner(slot, node);
@@ -256,7 +259,7 @@ fn has_followers(lane: &Lane, entry: &InFlight) -> bool {
     let entries = lane.entries().borrow();
     let follows = |later: &InFlight| {
         later.same_stream(entry)
-            || (entry.slot.is_none() && Rc::ptr_eq(&later.client, &entry.client))
+            || (entry.slot.get().is_none() && Rc::ptr_eq(&later.client, &entry.client))
     };
     entries.len() > FOLLOWERS_SEARCHED || entries.iter().any(follows)
 }

@@ -16,9 +16,9 @@ use super::overtaken;
 use super::{NO_LANE, NodeId};
 
 /// First wait before another try, in milliseconds; it doubles with each try.
-const FIRST_WAIT: u32 = 10;
+const FIRST_WAIT: u64 = 10;
 /// Longest wait before another try, in milliseconds. A slot that comes back is noticed within this.
-const LONGEST_WAIT: u32 = 160;
+const LONGEST_WAIT: u64 = 160;
 /// How often waiting commands are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The error for a command that found no node to run on.
@@ -64,7 +64,7 @@ impl Worker {
         let Some((entry, request)) = self.still_waiting(entry, request) else {
             return;
         };
-        let Some(owner) = entry.slot.and_then(|slot| self.slots.owner(slot)) else {
+        let Some(owner) = entry.slot.get().and_then(|slot| self.slots.owner(slot)) else {
             return self.retry_later(entry, request);
         };
         let Some(lane) = self.lane_again(owner, &entry) else {
@@ -235,7 +235,7 @@ impl Worker {
                 None => deliver_error(self, &one.entry, NOT_SERVED),
             }
         } else if one.due.has_come(now) && !self.has_retry_ahead(&one.entry) {
-            match one.node.filter(|_| one.entry.slot.is_none()) {
+            match one.node.filter(|_| one.entry.slot.get().is_none()) {
                 Some(node) => self.send_to(node, one.entry, one.request),
                 None => self.send_again(one.entry, one.request),
             }
