@@ -8,7 +8,7 @@ const MILLISECOND: u64 = 1000;
 
 /// A moment in microseconds since [`Clock::start`]. 64 bits last for 584,000 years, so that every distance is what it
 /// says, however long a connection idles or a node is away.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Tick(u64);
 
 impl Tick {

@@ -236,11 +236,16 @@ impl Client {
         let Some(seq) = self.redirected.get() else {
             return false;
         };
-        let is_answered = seq.wrapping_sub(self.head_seq.get()) > u32::MAX / 2;
+        let is_answered = self.has_answered(seq);
         if is_answered {
             self.redirected.set(None);
         }
         !is_answered
+    }
+
+    /// Whether every request up to `seq` is answered.
+    pub fn has_answered(&self, seq: u32) -> bool {
+        seq.wrapping_sub(self.head_seq.get()) > u32::MAX / 2
     }
 
     /// Request `seq` was redirected.
@@ -323,6 +328,9 @@ impl Client {
         self.charge(worker, 0);
         if self.request_bytes.take() > 0 && self.in_flight() > 0 {
             worker.turn.abandon();
+        }
+        if self.waiting_retries.get() > 0 {
+            worker.forget_retries(self);
         }
         self.end_block(worker);
         if self.tracking.take().is_on() {

@@ -126,16 +126,6 @@ impl InFlight {
         }
     }
 
-    /// Whether `other` is a command of the same client on the same slot: the pairs whose order must be kept. A repair
-    /// is nobody's command.
-    pub fn same_stream(&self, other: &InFlight) -> bool {
-        self.slot != OptionalSlot::NONE
-            && self.slot == other.slot
-            && Rc::ptr_eq(&self.client, &other.client)
-            && !self.is_repair()
-            && !other.is_repair()
-    }
-
     /// Whether somebody still waits for the reply.
     pub fn is_awaited(&self) -> bool {
         match &self.kind {
@@ -230,11 +220,6 @@ impl InFlight {
     /// Whether it is the `ASKING` of the entry behind it.
     pub fn is_asking(&self) -> bool {
         matches!(self.kind, Kind::Asking)
-    }
-
-    /// Whether it is a command of the same client and slot that came before `other`.
-    pub fn is_older_in_stream(&self, other: &InFlight) -> bool {
-        self.same_stream(other) && self.seq.wrapping_sub(other.seq) > u32::MAX / 2
     }
 }
 

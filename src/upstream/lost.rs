@@ -197,7 +197,7 @@ pub fn reroute(worker: &Rc<Worker>, lane: &Rc<Lane>) {
 /// client are still sent to the old one, and it must not get behind them. The same goes for one of which newer ones are
 /// still on the way they were sent: those will be redirected and follow it here.
 fn send_on(worker: &Rc<Worker>, lane: &Rc<Lane>, taken: Unanswered) {
-    if taken.entry.is_overtaken() {
+    if worker.is_overtaken(&taken.entry) {
         return deliver_error(worker, &taken.entry, overtaken::ERROR);
     }
     match taken.entry.slot.get() {

@@ -260,6 +260,7 @@ impl Worker {
 
     /// These slots have another owner: what was read from the one before is told by nobody any more.
     pub fn slots_have_moved(&self, slots: &[Slot]) {
+        self.slots_are_served(slots);
         for lane in self.lanes() {
             let mut table = lane.tracked.table.borrow_mut();
             if table.slots.is_empty() {
