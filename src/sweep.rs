@@ -83,8 +83,10 @@ impl Worker {
             in_flight += lane.in_flight();
         }
         self.stats.in_flight.set(in_flight as u64);
-        self.sweep_carried();
-        self.sweep_overtaken();
+        self.contained("the sweep", || {
+            self.sweep_carried();
+            self.sweep_overtaken();
+        });
         self.give_up_abandoned();
     }
 

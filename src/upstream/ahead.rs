@@ -110,15 +110,19 @@ impl Worker {
         let noted = &self.carried;
         noted.sweeps.set(0);
         if !noted.is_kept.replace(true) {
-            let mut streams = Streams::default();
-            for lane in self.lanes() {
-                for entry in &*lane.entries().borrow() {
-                    streams.add(lane.number, entry.client.id, entry.member());
-                }
-            }
-            noted.streams.replace(streams);
+            noted.streams.replace(self.all_carried());
         }
         noted.streams.borrow()
+    }
+
+    fn all_carried(&self) -> Streams {
+        let mut streams = Streams::default();
+        for lane in self.lanes() {
+            for entry in &*lane.entries().borrow() {
+                streams.add(lane.number, entry.client.id, entry.member());
+            }
+        }
+        streams
     }
 
     /// Drops what was noted if nobody has asked for a while.
@@ -129,7 +133,9 @@ impl Worker {
             noted.sweeps.set(sweeps);
             if sweeps > SWEEPS_KEPT {
                 noted.is_kept.set(false);
-                noted.streams.take();
+                let streams = noted.streams.take();
+                // Every test in which something is redirected or waits checks it.
+                debug_assert!(streams == self.all_carried(), "noted is not carried");
             }
         }
     }

@@ -64,7 +64,7 @@ struct Key {
 }
 
 /// What all lanes carry, in the order client, slot, lane, age.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Streams {
     carried: BTreeMap<Key, u32>,
 }
