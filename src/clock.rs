@@ -1,32 +1,34 @@
-//! Coarse time for deadlines: milliseconds since the worker started, in 32 bits.
+//! Coarse time for deadlines: the time since the worker started, which never wraps.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A moment in milliseconds since [`Clock::start`]. It wraps after 49 days, so only differences mean anything.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Tick(u32);
+/// Microseconds in a millisecond, the unit in which distances are counted.
+const MILLISECOND: u64 = 1000;
+
+/// A moment in microseconds since [`Clock::start`]. 64 bits last for 584,000 years, so that every distance is what it
+/// says, however long a connection idles or a node is away.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Tick(u64);
 
 impl Tick {
     /// Milliseconds from `earlier` to `self`; 0 if `earlier` is in fact later.
-    pub fn since(self, earlier: Tick) -> u32 {
-        let elapsed = self.0.wrapping_sub(earlier.0);
-        // The upper half of the range is the past seen from the future.
-        if elapsed > u32::MAX / 2 { 0 } else { elapsed }
+    pub fn since(self, earlier: Tick) -> u64 {
+        self.0.saturating_sub(earlier.0) / MILLISECOND
     }
 
     /// The moment `ms` milliseconds later.
-    pub fn plus(self, ms: u32) -> Tick {
-        Tick(self.0.wrapping_add(ms))
+    pub fn plus(self, ms: u64) -> Tick {
+        Tick(self.0.saturating_add(ms.saturating_mul(MILLISECOND)))
     }
 
     /// Whether this moment is now or past.
     pub fn has_come(self, now: Tick) -> bool {
-        now.0.wrapping_sub(self.0) <= u32::MAX / 2
+        self <= now
     }
 
     /// Whether `ms` milliseconds have passed since this moment.
-    pub fn is_over(self, ms: u32, now: Tick) -> bool {
+    pub fn is_over(self, ms: u64, now: Tick) -> bool {
         now.since(self) >= ms
     }
 }
@@ -35,7 +37,9 @@ impl Tick {
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
-    last: Cell<(Tick, u16)>,
+    /// Microseconds by which it was set ahead: only tests do that.
+    ahead: Cell<u64>,
+    last: Cell<Tick>,
 }
 
 impl Clock {
@@ -43,31 +47,33 @@ impl Clock {
     pub fn start() -> Clock {
         Clock {
             start: Instant::now(),
-            last: Cell::new((Tick(0), 0)),
+            ahead: Cell::new(0),
+            last: Cell::new(Tick(0)),
         }
     }
 
     /// This moment. Costs one vDSO call, so it is read once per read of a client or lane, not per request.
     pub fn now(&self) -> Tick {
         let elapsed = self.start.elapsed();
-        // Wrapping is what `Tick` expects.
-        let tick = Tick(elapsed.as_millis() as u32);
-        let microseconds = elapsed.subsec_micros() % 1000;
-        self.last.set((tick, microseconds as u16));
+        let whole = elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros());
+        let tick = Tick(whole + self.ahead.get());
+        self.last.set(tick);
         tick
     }
 
-    /// The moment that was read last, and the microseconds since its tick began: when the bytes came that are being
-    /// looked at now.
-    pub fn last(&self) -> (Tick, u16) {
+    /// Sets the clock ahead by whole seconds, so that a test sees what happens after weeks.
+    pub fn set_ahead(&self, by: Duration) {
+        self.ahead.set(self.ahead.get() + by.as_secs() * 1_000_000);
+    }
+
+    /// The moment that was read last: when the bytes came that are being looked at now.
+    pub fn last(&self) -> Tick {
         self.last.get()
     }
 
-    /// Microseconds from a moment that [`Clock::last`] gave to the one that it would give now, at most 71 minutes.
-    pub fn microseconds_since(&self, (tick, microseconds): (Tick, u16)) -> u32 {
-        let (now, now_us) = self.last.get();
-        let whole = u64::from(now.since(tick)) * 1000;
-        let since = (whole + u64::from(now_us)).saturating_sub(u64::from(microseconds));
+    /// Microseconds from a moment to the one that [`Clock::last`] gives now, at most 71 minutes.
+    pub fn microseconds_since(&self, moment: Tick) -> u32 {
+        let since = self.last.get().0.saturating_sub(moment.0);
         u32::try_from(since).unwrap_or(u32::MAX)
     }
 }
@@ -79,31 +85,71 @@ pub fn unix_milliseconds() -> u64 {
         .map_or(0, |elapsed| elapsed.as_millis() as u64)
 }
 
-/// A duration in the clock's unit, saturating at 24 days so that [`Tick::since`] stays unambiguous.
-pub fn ticks(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis())
-        .unwrap_or(u32::MAX)
-        .min(u32::MAX / 2 - 1)
+/// A duration in the unit of [`Tick::since`].
+pub fn ticks(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const DAY: u64 = 86_400_000;
+
+    /// Where 31 and 32 bits of milliseconds end, a century, and what is next to them.
+    const EDGES: [u64; 8] = [
+        (1 << 31) - 1,
+        1 << 31,
+        (1 << 31) + 1,
+        (1 << 32) - 1,
+        1 << 32,
+        (1 << 32) + 1,
+        50 * DAY,
+        36_525 * DAY,
+    ];
+
     #[test]
-    fn differences_survive_the_wrap() {
-        let before = Tick(u32::MAX - 10);
-        let after = before.plus(30);
-        assert_eq!(after.since(before), 30);
-        assert_eq!(before.since(after), 0);
-        assert!(before.is_over(30, after));
-        assert!(!before.is_over(31, after));
-        assert!(before.has_come(before) && before.has_come(after) && !after.has_come(before));
+    fn distances_mean_what_they_say_at_every_edge() {
+        for edge in EDGES {
+            for start in [0, 1, 12_345, edge, 3 * edge] {
+                let earlier = Tick(0).plus(start);
+                let later = earlier.plus(edge);
+                assert_eq!(later.since(earlier), edge);
+                assert_eq!(earlier.since(later), 0);
+                assert!(earlier.is_over(edge, later) && !earlier.is_over(edge + 1, later));
+                assert!(earlier.is_over(5000, later), "gone for {edge} ms is gone");
+                assert!(!later.is_over(1, earlier));
+                assert!(earlier.has_come(later) && later.has_come(later));
+                assert!(!later.has_come(earlier));
+                assert!(earlier < later);
+            }
+        }
     }
 
     #[test]
-    fn long_durations_saturate() {
+    fn a_clock_that_is_set_ahead_passes_every_edge() {
+        let clock = Clock::start();
+        let start = clock.now();
+        let mut expected = 0;
+        for edge in EDGES {
+            let seconds = edge.div_ceil(1000);
+            clock.set_ahead(Duration::from_secs(seconds));
+            expected += seconds * 1000;
+            let since = clock.now().since(start);
+            assert!((expected..expected + DAY).contains(&since), "{since}");
+        }
+        assert_eq!(clock.microseconds_since(start), u32::MAX);
+    }
+
+    #[test]
+    fn no_duration_is_cut_short() {
         assert_eq!(ticks(Duration::from_millis(1500)), 1500);
-        assert!(ticks(Duration::from_secs(1 << 40)) < u32::MAX / 2);
+        for edge in EDGES {
+            assert_eq!(ticks(Duration::from_millis(edge)), edge);
+        }
+        assert_eq!(ticks(Duration::MAX), u64::MAX);
+        // No moment is so late that it comes round again.
+        assert!(!Tick(7).plus(u64::MAX).has_come(Tick(8)));
+        assert!(!Tick(7).is_over(u64::MAX, Tick(u64::MAX)));
     }
 }

@@ -103,8 +103,8 @@ impl NamespaceStats {
 pub struct Asked {
     /// The namespace of its first key.
     pub namespace: NamespaceId,
-    /// When it arrived: tick, and microseconds since then.
-    pub arrived: (Tick, u16),
+    /// When it arrived.
+    pub arrived: Tick,
     /// What the reply says.
     pub reply: Reply,
 }

@@ -1,6 +1,7 @@
 //! Breakage on demand, with which tests show what stands against it. Only debug builds can be broken, and only where the
 //! variable `SABOTAGE` names a folder.
 
+use std::time::Duration;
 #[cfg(debug_assertions)]
 use std::{path::PathBuf, sync::OnceLock};
 
@@ -31,6 +32,22 @@ pub fn is_without_barrier() -> bool {
 #[inline]
 pub fn is_without_barrier() -> bool {
     false
+}
+
+/// How far the clock is to be set ahead, if the folder has a file `clock` with a number of seconds, which is used up.
+#[cfg(debug_assertions)]
+pub fn clock_ahead() -> Option<Duration> {
+    let file = folder()?.join("clock");
+    let seconds = std::fs::read_to_string(&file).ok()?.trim().parse().ok()?;
+    std::fs::remove_file(file).ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// Not at all.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub fn clock_ahead() -> Option<Duration> {
+    None
 }
 
 #[cfg(debug_assertions)]

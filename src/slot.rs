@@ -9,6 +9,27 @@ pub const SLOTS: usize = 16_384;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Slot(pub u16);
 
+/// A slot or none, in the two bytes of a slot: an entry in flight has no more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OptionalSlot(u16);
+
+impl OptionalSlot {
+    /// No slot.
+    pub const NONE: OptionalSlot = OptionalSlot(u16::MAX);
+
+    /// The slot, if it is one.
+    #[inline]
+    pub fn get(self) -> Option<Slot> {
+        (self != OptionalSlot::NONE).then_some(Slot(self.0))
+    }
+}
+
+impl From<Option<Slot>> for OptionalSlot {
+    fn from(slot: Option<Slot>) -> OptionalSlot {
+        slot.map_or(OptionalSlot::NONE, |slot| OptionalSlot(slot.0))
+    }
+}
+
 impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::client::{Client, Phase};
 use crate::clock::{Tick, ticks};
-use crate::sabotage::sabotage;
+use crate::sabotage::{clock_ahead, sabotage};
 use crate::transport::Hangup;
 use crate::upstream::connect::fail;
 use crate::upstream::health::check_health;
@@ -19,13 +19,16 @@ const DEADLINES_EVERY: Duration = Duration::from_millis(100);
 /// Every how many of these the clients are looked at, all of them: once a second.
 const CLIENTS_EVERY: u32 = 10;
 /// How long a client whose replies were all sent may take to close its end.
-const LINGER: u32 = 1000;
+const LINGER: u64 = 1000;
 
 /// Sweeps until the worker ends.
 pub async fn run(worker: Rc<Worker>) {
     let mut round: u32 = 0;
     loop {
         tokio::time::sleep(DEADLINES_EVERY).await;
+        if let Some(by) = clock_ahead() {
+            worker.clock.set_ahead(by);
+        }
         let now = worker.clock.now();
         // Clients first: one that is let go on below has not had its turn yet and would look idle.
         round = round.wrapping_add(1);
@@ -80,6 +83,10 @@ impl Worker {
             in_flight += lane.in_flight();
         }
         self.stats.in_flight.set(in_flight as u64);
+        self.contained("the sweep", || {
+            self.sweep_carried();
+            self.sweep_overtaken();
+        });
         self.give_up_abandoned();
     }
 

@@ -36,9 +36,12 @@ use crate::slot::{SLOTS, Slot};
 use crate::transport::Transport;
 use crate::turn::Turn;
 use crate::unmatched::Unmatched;
+use crate::upstream::ahead::Carried;
 use crate::upstream::lane::Lane;
 use crate::upstream::lost::reroute;
+use crate::upstream::overtaken::HaveRun;
 use crate::upstream::resend::Waiting;
+use crate::upstream::waiting::WaitingRoom;
 use crate::upstream::{NodeId, Nodes};
 
 /// Scratch for reads from clients: one read takes what a client can have sent in a turn.
@@ -87,10 +90,16 @@ pub struct Worker {
     pub nodes: RefCell<Nodes>,
     /// Every lane, for the sweep.
     pub lanes: RefCell<Vec<Weak<Lane>>>,
-    /// Commands that wait for another try, oldest first.
-    pub waiting: RefCell<VecDeque<Waiting>>,
+    /// Commands that wait for another try.
+    pub waiting: RefCell<WaitingRoom<Waiting>>,
     /// Whether a task looks after them.
     pub waiting_is_looked_after: Cell<bool>,
+    /// What lanes carry, while somebody asks for the order of it.
+    pub carried: Carried,
+    /// Which commands have run that older ones must not run behind.
+    pub have_run: RefCell<HaveRun>,
+    /// The number of the next lane.
+    pub next_lane: Cell<u64>,
     /// Its clients' subscriptions.
     pub hub: Hub,
     /// Whether requests are held or shown just now: the one thing that is looked at for each of them.
@@ -130,13 +139,13 @@ pub struct Worker {
     /// Whose command is in nobody's queue just now, by the client's id.
     pub in_hand: Cell<u64>,
     /// `timeouts.command` in ticks.
-    pub command_timeout: u32,
+    pub command_timeout: u64,
     /// `timeouts.response` in ticks.
-    pub response_timeout: u32,
+    pub response_timeout: u64,
     /// `connections.dedicated_idle` in ticks.
-    pub dedicated_idle: u32,
+    pub dedicated_idle: u64,
     /// `connections.health_interval` in ticks.
-    pub health_interval: Option<u32>,
+    pub health_interval: Option<u64>,
     /// This worker's share of `connections.dedicated_max`, at least 1.
     pub dedicated_max: usize,
     address_map: AddressMap,
@@ -169,6 +178,9 @@ impl Worker {
             client_pause: ClientPause::default(),
             monitors: Monitors::default(),
             waiting_is_looked_after: Cell::new(false),
+            carried: Carried::default(),
+            have_run: RefCell::default(),
+            next_lane: Cell::new(0),
             hub: Hub::default(),
             clients: RefCell::default(),
             lingering: RefCell::default(),

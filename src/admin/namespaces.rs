@@ -71,7 +71,8 @@ fn names(process: &Process) -> Vec<&str> {
         .stats
         .first()
         .map_or(0, |stats| stats.namespaces.len());
-    let ids = (0..counted as u16).map(NamespaceId);
+    // With the keys of none there may be one more than 16 bits count.
+    let ids = (0..=u16::MAX).take(counted).map(NamespaceId);
     let name = |id| {
         process
             .policies
@@ -121,4 +122,54 @@ fn latency(process: &Process, names: &[&str], page: &mut DescriptorEncoder<'_>) 
             .encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::cluster::refresh;
+    use crate::cluster::topology::Topology;
+    use crate::config::{Config, Multi, Namespace, RetryWrites, Settings, Ttl};
+
+    fn named(number: u16) -> Namespace {
+        Namespace {
+            name: format!("n{number}"),
+            prefixes: vec![format!("n{number}:")],
+            ttl: Ttl::default(),
+            ttl_env: Vec::new(),
+            read_only: false,
+            max_key: None,
+            max_value: None,
+            deny: Vec::new(),
+            multi: Multi::default(),
+            retry_writes: RetryWrites::default(),
+        }
+    }
+
+    /// As many as there are numbers for, and the keys of none.
+    #[test]
+    fn every_namespace_has_its_numbers() {
+        let mut config = Config::default();
+        config.server.workers = 1;
+        config.namespaces = (1..=u16::MAX).map(named).collect();
+        let (_publish, topology) = watch::channel(Arc::new(Topology::empty()));
+        let (handle, _requests) = refresh::channel();
+        let (process, _letters) = Process::new(
+            Arc::new(config),
+            Settings::default(),
+            topology,
+            handle,
+            1 << 20,
+            77,
+            "ab".repeat(20),
+        );
+        let names = names(&process);
+        assert_eq!(names.len(), 1 << 16);
+        assert_eq!((names[0], names[65_535]), (UNMATCHED, "n65535"));
+        assert_eq!(sum(&process, 65_535, |stats| &stats.operations), 0);
+    }
 }

@@ -259,7 +259,7 @@ pub fn entry(
         (None, Some(receivers)) => Kind::Publish(receivers),
         (Some(form), _) => Kind::Block(upstream::Block::new(form, Then::Deliver, sending.bytes)),
     };
-    let (arrived, arrived_us) = client.arrival(worker);
+    let arrived = client.arrival(worker);
     worker.count_operation(sending.namespace, sending.request);
     InFlight {
         mute: client.is_muted(),
@@ -268,9 +268,8 @@ pub fn entry(
         // A request is at most `max_request` long, which is checked to be below 4 GiB.
         len: sending.bytes.len() as u32,
         arrived,
-        arrived_us,
         namespace: sending.namespace,
-        slot,
+        slot: slot.into(),
         tries: 0,
         write: sending.write,
         reply: sending.reply,

@@ -236,11 +236,16 @@ impl Client {
         let Some(seq) = self.redirected.get() else {
             return false;
         };
-        let is_answered = seq.wrapping_sub(self.head_seq.get()) > u32::MAX / 2;
+        let is_answered = self.has_answered(seq);
         if is_answered {
             self.redirected.set(None);
         }
         !is_answered
+    }
+
+    /// Whether every request up to `seq` is answered.
+    pub fn has_answered(&self, seq: u32) -> bool {
+        seq.wrapping_sub(self.head_seq.get()) > u32::MAX / 2
     }
 
     /// Request `seq` was redirected.
@@ -324,6 +329,9 @@ impl Client {
         if self.request_bytes.take() > 0 && self.in_flight() > 0 {
             worker.turn.abandon();
         }
+        if self.waiting_retries.get() > 0 {
+            worker.forget_retries(self);
+        }
         self.end_block(worker);
         if self.tracking.take().is_on() {
             worker.stats.tracking_clients.dec();
@@ -346,9 +354,9 @@ impl Client {
         since.is_some_and(|since| since.is_over(worker.command_timeout, now))
     }
 
-    /// When the request arrived that is about to be sent, and the microseconds since that tick.
+    /// When the request arrived that is about to be sent.
     #[inline]
-    pub fn arrival(&self, worker: &Worker) -> (Tick, u16) {
+    pub fn arrival(&self, worker: &Worker) -> Tick {
         match self.waits_since.get() {
             None => worker.clock.last(),
             Some(since) => self.late_arrival(worker, since),
@@ -357,13 +365,13 @@ impl Client {
 
     /// What has waited for a lane has arrived before. What stands behind one that was refused for it begins anew.
     #[cold]
-    fn late_arrival(&self, worker: &Worker, since: Tick) -> (Tick, u16) {
+    fn late_arrival(&self, worker: &Worker, since: Tick) -> Tick {
         let last = worker.clock.last();
-        if self.waits_in_vain(worker, last.0) {
+        if self.waits_in_vain(worker, last) {
             return last;
         }
         self.waits_since.set(None);
-        (since, 0)
+        since
     }
 
     /// A write of it goes to `node`.
@@ -421,7 +429,7 @@ impl Client {
     }
 
     /// Whether it has neither sent anything nor taken any of its replies for `ms` milliseconds.
-    pub fn is_quiet_for(&self, ms: u32, now: Tick) -> bool {
+    pub fn is_quiet_for(&self, ms: u64, now: Tick) -> bool {
         self.last_seen.get().is_over(ms, now) && self.last_taken.get().is_over(ms, now)
     }
 

@@ -1,9 +1,11 @@
 //! Pushes: what a client gets unasked, between its replies and never inside one.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::pubsub::subscriber::Subscriptions;
 use crate::resp::Protocol;
+use crate::upstream::streams::Seq;
 use crate::worker::Worker;
 
 use super::write::WRITE_PER_TURN;
@@ -16,7 +18,9 @@ pub struct Pushes {
     /// Pushes that wait for the end of the reply that is under way.
     waiting: Vec<u8>,
     /// Pushes that wait for all replies before that to this request.
-    behind: Vec<(u32, Vec<u8>)>,
+    behind: BTreeMap<Seq, Vec<u8>>,
+    /// Bytes of them.
+    behind_bytes: usize,
 }
 
 impl Worker {
@@ -96,11 +100,10 @@ impl Client {
             return self.push(worker, frame);
         }
         let mut pushes = self.pushes.borrow_mut();
-        let behind = &mut pushes.get_or_insert_default().behind;
-        match behind.last_mut() {
-            Some((last, frames)) if *last == seq => frames.extend_from_slice(frame),
-            _ => behind.push((seq, frame.to_vec())),
-        }
+        let pushes_of_it = pushes.get_or_insert_default();
+        let frames = pushes_of_it.behind.entry(Seq(seq)).or_default();
+        frames.extend_from_slice(frame);
+        pushes_of_it.behind_bytes += frame.len();
         drop(pushes);
         worker.turn.touch_client(self);
     }
@@ -125,13 +128,12 @@ impl Client {
     pub(super) fn send_pushes_behind(self: &Rc<Self>, worker: &Worker) {
         let mut due = Vec::new();
         if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
-            pushes.behind.retain_mut(|(seq, frames)| {
-                let is_due = self.is_answered_before(*seq);
-                if is_due {
-                    due.append(frames);
-                }
-                !is_due
-            });
+            while let Some(next) = pushes.behind.first_entry()
+                && self.is_answered_before(next.key().0)
+            {
+                due.append(&mut next.remove());
+            }
+            pushes.behind_bytes -= due.len();
         }
         if !due.is_empty() {
             // It may have switched tracking off since then, or left RESP3.
@@ -155,10 +157,9 @@ impl Client {
     /// Bytes of pushes that wait for the end of a reply.
     pub(super) fn waiting_pushes(&self) -> usize {
         let pushes = self.pushes.borrow();
-        pushes.as_ref().map_or(0, |pushes| {
-            let behind = pushes.behind.iter().map(|(_, frames)| frames.len());
-            pushes.waiting.len() + behind.sum::<usize>()
-        })
+        pushes
+            .as_ref()
+            .map_or(0, |pushes| pushes.waiting.len() + pushes.behind_bytes)
     }
 
     /// Bytes of the names that it listens to.

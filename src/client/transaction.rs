@@ -10,6 +10,7 @@ use crate::policy::{self, Governed, NamespaceId, Reply, as_transaction};
 use crate::resp::{Limits, Protocol, Span, number, scan_request};
 use crate::route::transaction::{Body, body};
 use crate::route::{Plan, Transaction};
+use crate::slot::OptionalSlot;
 use crate::upstream::block::{Block, Then};
 use crate::upstream::exec::{Exec, Manner};
 use crate::upstream::inflight::{InFlight, Kind};
@@ -340,15 +341,13 @@ fn send(
         // Nothing of it runs.
         return ways.release(worker);
     };
-    let (arrived, arrived_us) = worker.clock.last();
     let whole = InFlight {
         client: client.clone(),
         seq: client.take_seq(),
         len: 0,
-        arrived,
-        arrived_us,
+        arrived: worker.clock.last(),
         namespace: NamespaceId::UNMATCHED,
-        slot: None,
+        slot: OptionalSlot::NONE,
         tries: 0,
         mute,
         write: false,
@@ -389,7 +388,7 @@ fn send(
         };
         let entry = InFlight {
             len: bytes.len() as u32,
-            slot: group.slot,
+            slot: group.slot.into(),
             write: group.write,
             kind: Kind::Block(Block::new(form, then, &bytes)),
             ..whole.clone()

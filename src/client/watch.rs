@@ -162,7 +162,7 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight) {
     lane.pin(client);
     let is_one_node = worker.topology.borrow().kind == Upstream::Standalone;
     client.watch.replace(Some(Rc::new(Watch {
-        slot: entry.slot.filter(|_| !is_one_node),
+        slot: entry.slot.get().filter(|_| !is_one_node),
         lane: lane.clone(),
         is_asking,
         is_used: Cell::new(true),

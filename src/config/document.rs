@@ -7,6 +7,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::lines::Lines;
 use super::problem::{Origin, Reading};
 use super::value::{Data, Entry, Value};
 
@@ -14,6 +15,7 @@ use super::value::{Data, Entry, Value};
 struct Document<'a> {
     name: Arc<str>,
     text: &'a str,
+    lines: Lines<'a>,
     env: &'a BTreeMap<String, String>,
 }
 
@@ -28,6 +30,7 @@ pub(super) fn parse(
     let document = Document {
         name: name.into(),
         text,
+        lines: Lines::new(text),
         env,
     };
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -53,19 +56,18 @@ pub(super) fn parse(
 
 impl Document<'_> {
     fn place(&self, span: Range<usize>) -> Origin {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let (line, column) = self.lines.place(span.start);
         Origin::File {
             name: self.name.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            line,
+            column,
         }
     }
 
     /// The lines that follow a broken `[header` at `line`, up to the next header: they lost their section.
     fn orphans(&self, line: usize) -> Option<RangeInclusive<usize>> {
         let is_header = |text: &str| text.trim_start().starts_with('[');
-        let mut lines = self.text.lines().skip(line - 1);
+        let mut lines = self.text.get(self.lines.start(line)..)?.lines();
         is_header(lines.next()?)
             .then(|| line..=line + lines.take_while(|text| !is_header(text)).count())
     }
@@ -208,6 +210,7 @@ mod tests {
         let document = Document {
             name: "f".into(),
             text: "a\nbü = 1\n",
+            lines: Lines::new("a\nbü = 1\n"),
             env: &BTreeMap::new(),
         };
         for (offset, at) in [(0, "f:1:1"), (2, "f:2:1"), (5, "f:2:3"), (99, "f:3:1")] {

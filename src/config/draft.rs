@@ -1,7 +1,7 @@
 //! A configuration in the making. Namespaces stand here as they were written until every source has been read: what
 //! they inherit may still change, and it is overridden by what they say themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::problem::Reading;
 use super::section::{double_brackets, is_file, set_section};
@@ -70,11 +70,16 @@ impl Draft {
 
     /// `SLOTMUX__NAMESPACE__<NAME>__KEY`, the name being written as in `REDIS_TTL_<NAME>`.
     fn override_namespaces(&self, namespaces: &mut [Namespace], reading: &mut Reading) {
+        if self.overrides.is_empty() {
+            return;
+        }
+        // Of two that are written alike the first is meant.
+        let written = namespaces.iter().enumerate().rev();
+        let numbers: HashMap<String, usize> = written
+            .map(|(number, namespace)| (ttl_env::part(&namespace.name), number))
+            .collect();
         for entry in &self.overrides {
-            let written_so = |namespace: &Namespace| {
-                ttl_env::part(&namespace.name).eq_ignore_ascii_case(&entry.name)
-            };
-            match namespaces.iter().position(written_so) {
+            match numbers.get(&entry.name.to_ascii_uppercase()).copied() {
                 Some(number) => {
                     let key = format!("namespace[{number}]");
                     let value = moved(&entry.value, &entry.value.key, &key);

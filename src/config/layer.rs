@@ -1,31 +1,48 @@
 //! What variables and flags say, in the form of a file: a tree of sections that is built key by key.
 
+use std::collections::HashMap;
+
 use super::problem::Origin;
 use super::value::{Data, Entry, Value};
 
 /// A table of sections.
-pub(super) struct Layer(Vec<Entry>);
+pub(super) struct Layer {
+    entries: Vec<Entry>,
+    /// Where each section stands among the entries of the one above it, by its whole key.
+    sections: HashMap<String, usize>,
+}
 
 impl Layer {
     pub(super) fn new() -> Layer {
-        Layer(Vec::new())
+        Layer {
+            entries: Vec::new(),
+            sections: HashMap::new(),
+        }
     }
 
     /// Adds a value under its whole key.
     pub(super) fn add(&mut self, key: &str, origin: Origin, data: Data) {
-        add(&mut self.0, "", key, &origin, data);
+        let Layer { entries, sections } = self;
+        add(entries, sections, "", key, &origin, data);
     }
 
     pub(super) fn into_value(self) -> Value {
         Value {
             key: String::new(),
             origin: Origin::Nowhere,
-            data: Data::Table(self.0),
+            data: Data::Table(self.entries),
         }
     }
 }
 
-fn add(entries: &mut Vec<Entry>, section: &str, rest: &str, origin: &Origin, data: Data) {
+fn add(
+    entries: &mut Vec<Entry>,
+    sections: &mut HashMap<String, usize>,
+    section: &str,
+    rest: &str,
+    origin: &Origin,
+    data: Data,
+) {
     let (name, below) = match rest.split_once('.') {
         Some((name, below)) => (name, Some(below)),
         None => (rest, None),
@@ -48,9 +65,7 @@ fn add(entries: &mut Vec<Entry>, section: &str, rest: &str, origin: &Origin, dat
         });
         return;
     };
-    let is_section =
-        |entry: &Entry| entry.name == name && matches!(entry.value.data, Data::Table(_));
-    let at = entries.iter().position(is_section).unwrap_or_else(|| {
+    let at = sections.get(&key).copied().unwrap_or_else(|| {
         let value = Value {
             key: key.clone(),
             origin: origin.clone(),
@@ -61,6 +76,7 @@ fn add(entries: &mut Vec<Entry>, section: &str, rest: &str, origin: &Origin, dat
             origin: origin.clone(),
             value,
         });
+        sections.insert(key.clone(), entries.len() - 1);
         entries.len() - 1
     });
     if let Some(Entry {
@@ -71,6 +87,6 @@ fn add(entries: &mut Vec<Entry>, section: &str, rest: &str, origin: &Origin, dat
         ..
     }) = entries.get_mut(at)
     {
-        add(inner, &key, below, origin, data);
+        add(inner, sections, &key, below, origin, data);
     }
 }

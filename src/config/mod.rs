@@ -14,6 +14,7 @@ mod draft;
 pub mod env;
 pub mod keys;
 mod layer;
+mod lines;
 mod load;
 mod namespace;
 mod origins;

@@ -1,14 +1,14 @@
 //! What is wrong with a configuration and where: problems are collected, never thrown, so that a user sees all of
 //! them at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where a value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// A place in the file.
     File {
@@ -62,9 +62,9 @@ pub(super) struct Reading {
     warnings: Vec<Problem>,
     origins: HashMap<String, Origin>,
     /// Where the syntax is broken.
-    unparsed: Vec<Origin>,
-    /// Lines of the file that nobody can tell the section of.
-    orphans: Vec<RangeInclusive<usize>>,
+    unparsed: HashSet<Origin>,
+    /// Lines of the file that nobody can tell the section of: the last by the first of each run of them.
+    orphans: BTreeMap<usize, usize>,
     /// Where to put what is missing: the start of the file, if there is one.
     pub(super) fallback: Origin,
     /// Where relative paths of `file:` start.
@@ -77,9 +77,9 @@ impl Reading {
             problems: Vec::new(),
             warnings: Vec::new(),
             origins: HashMap::new(),
-            unparsed: Vec::new(),
+            unparsed: HashSet::new(),
             fallback: Origin::Nowhere,
-            orphans: Vec::new(),
+            orphans: BTreeMap::new(),
             folder: PathBuf::new(),
         }
     }
@@ -87,7 +87,11 @@ impl Reading {
     /// Notes a problem, unless it is but the echo of a mistake of the syntax.
     pub(super) fn problem(&mut self, origin: &Origin, text: impl Into<String>) {
         let is_orphan = match origin {
-            Origin::File { line, .. } => self.orphans.iter().any(|lines| lines.contains(line)),
+            // The runs end where the next one may begin: none lies in another.
+            Origin::File { line, .. } => {
+                let run = self.orphans.range(..=line).next_back();
+                run.is_some_and(|(_, last)| line <= last)
+            }
             _ => false,
         };
         if !is_orphan && !self.unparsed.contains(origin) {
@@ -127,8 +131,11 @@ impl Reading {
             origin: origin.clone(),
             text: text.to_owned(),
         });
-        self.unparsed.push(origin);
-        self.orphans.extend(orphans);
+        self.unparsed.insert(origin);
+        if let Some(lines) = orphans {
+            let last = self.orphans.entry(*lines.start()).or_default();
+            *last = (*lines.end()).max(*last);
+        }
     }
 
     pub(super) fn is_clean(&self) -> bool {

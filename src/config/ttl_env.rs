@@ -1,7 +1,7 @@
 //! `REDIS_TTL_<NAMESPACE>`, and the names that `ttl_env` adds to it: a namespace's default TTL in seconds. A variable
 //! that is meant so and binds to nothing is refused: a mistyped name is how keys come to live for ever.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use super::problem::{Origin, Reading};
@@ -10,6 +10,11 @@ use super::units::show_duration;
 use super::{Mode, Namespace, element_key, env};
 
 const PREFIX: &str = "REDIS_TTL_";
+
+/// For as many variables it is guessed what was meant: each is compared with all that there are.
+const MOST_GUESSED: usize = 10;
+/// As many names are listed of those that there are.
+const MOST_LISTED: usize = 20;
 
 /// A namespace's name as part of a variable's name.
 pub(super) fn part(name: &str) -> String {
@@ -32,11 +37,10 @@ fn names(namespace: &Namespace) -> Vec<String> {
         return Vec::new();
     }
     let mut names = vec![exact(namespace)];
-    for alias in &namespace.ttl_env {
-        if !names.contains(alias) {
-            names.push(alias.clone());
-        }
-    }
+    let own = names[0].clone();
+    let mut seen = HashSet::from([&own]);
+    let aliases = namespace.ttl_env.iter();
+    names.extend(aliases.filter(|alias| seen.insert(alias)).cloned());
     names
 }
 
@@ -133,17 +137,30 @@ pub(super) fn refuse_unbound(
     reading: &mut Reading,
 ) {
     let known: Vec<String> = namespaces.iter().flat_map(names).collect();
-    for (name, text) in env {
-        if !name.starts_with(PREFIX) || text.is_empty() || known.contains(name) {
-            continue;
-        }
-        let hint = match near(name, &known) {
+    let all: HashSet<&String> = known.iter().collect();
+    let unbound = env
+        .iter()
+        .filter(|(name, text)| name.starts_with(PREFIX) && !text.is_empty() && !all.contains(name));
+    for (count, (name, _)) in unbound.enumerate() {
+        let near = (count < MOST_GUESSED).then(|| near(name, &known));
+        let hint = match near.flatten() {
             Some(near) => format!("; did you mean {near}?"),
             None if known.is_empty() => "; no [[namespace]] is declared".to_owned(),
-            None => format!("; known are {}", known.join(", ")),
+            None => format!("; known are {}", some_of(&known)),
         };
         let origin = Origin::Variable(name.as_str().into());
         reading.problem(&origin, format!("no namespace has this variable{hint}"));
+    }
+}
+
+/// The names, as many of them as anybody reads: each unknown variable has such a list.
+fn some_of(known: &[String]) -> String {
+    match known.get(..MOST_LISTED) {
+        Some(first) if known.len() > MOST_LISTED => {
+            let more = known.len() - MOST_LISTED;
+            format!("{} and {more} more", first.join(", "))
+        }
+        _ => known.join(", "),
     }
 }
 

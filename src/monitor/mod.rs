@@ -34,7 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How late a client that gets no lines is told what it missed, and is seen to have left.
 const QUIET: Duration = Duration::from_millis(500);
 /// The span over which lines are counted against the rate.
-const SECOND: u32 = 1000;
+const SECOND: u64 = 1000;
 
 const TOO_MANY: &str = "ERR slotmux: as many clients monitor already as may; end one of them first";
 
@@ -143,7 +143,7 @@ impl Worker {
     pub fn show_to_monitors(&self, client: &Client, request: &Request) {
         let has_room = self
             .monitors
-            .has_room(self.clock.last().0, self.config.commands.monitor_rate);
+            .has_room(self.clock.last(), self.config.commands.monitor_rate);
         let line = has_room.then(|| {
             let addresses = client.with_transport(|transport| transport.addresses());
             let addr = addresses.flatten().map(|(addr, _)| addr);
@@ -233,7 +233,7 @@ mod tests {
     fn a_second_has_so_many_lines() {
         let monitors = Monitors::default();
         let start = Clock::start().now();
-        let shown = |at: u32, tries: usize| {
+        let shown = |at: u64, tries: usize| {
             let now = start.plus(at);
             (0..tries).filter(|_| monitors.has_room(now, 3)).count()
         };

@@ -67,35 +67,6 @@ pub fn permitted(
     }
 }
 
-/// Whether a command for the whole keyspace is permitted: no namespace denies it, and if it writes, none is read-only,
-/// and neither are the keys of no namespace.
-pub fn permitted_everywhere(
-    full_name: &str,
-    write: bool,
-    policies: &Policies,
-) -> Result<(), String> {
-    if !policies.is_active() {
-        return Ok(());
-    }
-    for (_, policy) in policies.iter() {
-        let name = &policy.name;
-        if let Some(denied) = denied(policy, full_name) {
-            return Err(format!(
-                "ERR slotmux: namespace '{name}' refuses the command '{denied}' (deny)"
-            ));
-        }
-        if write && policy.read_only {
-            return Err(format!(
-                "ERR slotmux: namespace '{name}' is read-only (read_only)"
-            ));
-        }
-    }
-    if write && policies.unmatched() != Unmatched::Allow {
-        return Err("ERR slotmux: keys of no namespace are not to be written (unmatched)".into());
-    }
-    Ok(())
-}
-
 /// Why a request is refused for its key in argument `at`.
 fn refused(case: &Case, at: usize, namespace: NamespaceId, changes: bool) -> Option<String> {
     let key = case.request.arg(at);
@@ -146,7 +117,7 @@ fn refused(case: &Case, at: usize, namespace: NamespaceId, changes: bool) -> Opt
 }
 
 /// The entry of `deny` that refuses a command: its own, or that of its container.
-fn denied<'a>(policy: &Policy, full_name: &'a str) -> Option<&'a str> {
+pub(super) fn denied<'a>(policy: &Policy, full_name: &'a str) -> Option<&'a str> {
     if policy.deny.is_empty() {
         return None;
     }
@@ -315,7 +286,7 @@ mod tests {
     #[test]
     fn the_whole_keyspace() {
         let everywhere = |policies: &Policies, name: &str, write: bool| {
-            super::permitted_everywhere(name, write, policies).is_ok()
+            crate::policy::permitted_everywhere(name, write, policies).is_ok()
         };
         let open = with(Unmatched::Allow, |_| {});
         assert!(everywhere(&open, "flushall", true));

@@ -2,19 +2,19 @@
 //!
 //! Everything here is a pure function of the configuration and a request. What is sent and when is not decided here.
 
-use std::cmp::Reverse;
-
 use crate::config::{Config, Mode, Multi, Namespace, RetryWrites, Unmatched};
 
 mod allowed;
 mod append;
 pub mod docs;
+mod everywhere;
 mod expire;
 mod given;
 pub mod govern;
 pub mod lifetime;
 mod mset;
 mod options;
+mod prefixes;
 pub mod repeat;
 mod restore;
 #[cfg(test)]
@@ -26,10 +26,13 @@ mod splice;
 mod subject;
 pub mod ttl;
 
-pub use allowed::{permitted, permitted_everywhere};
+pub use allowed::permitted;
 pub use append::{as_transaction, commands_of};
+use everywhere::Everywhere;
+pub use everywhere::permitted_everywhere;
 pub use govern::{Actions, Block, Decision, Governed, Reply, govern};
 pub use lifetime::Lifetime;
+use prefixes::Prefixes;
 pub use repeat::Repeat;
 pub use ttl::TtlPolicy;
 
@@ -40,6 +43,11 @@ pub struct NamespaceId(pub u16);
 impl NamespaceId {
     /// The keys that no namespace claims.
     pub const UNMATCHED: NamespaceId = NamespaceId(0);
+
+    /// Those of namespaces, in their order.
+    fn all() -> impl Iterator<Item = NamespaceId> {
+        (1..=u16::MAX).map(NamespaceId)
+    }
 }
 
 /// One namespace's policy.
@@ -66,8 +74,10 @@ pub struct Policy {
 /// All policies.
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
-    /// Prefixes with their namespaces, longest first.
-    prefixes: Vec<(Prefix, NamespaceId)>,
+    prefixes: Prefixes,
+    everywhere: Everywhere,
+    /// A prefix whose policy is enforced.
+    enforced_prefix: Option<Box<[u8]>>,
     policies: Vec<Policy>,
     /// Whether anything is refused for more than its TTL.
     restricts: bool,
@@ -81,23 +91,25 @@ pub struct Policies {
 impl Policies {
     /// The policies of a configuration.
     pub fn new(config: &Config) -> Policies {
-        let mut prefixes = Vec::new();
-        for (namespace, number) in config.namespaces.iter().zip(1..) {
-            for prefix in &namespace.prefixes {
-                prefixes.push((Prefix::new(prefix.as_bytes()), NamespaceId(number)));
-            }
-        }
-        prefixes.sort_by_key(|(prefix, _): &(Prefix, _)| Reverse(prefix.bytes.len()));
+        let numbered = NamespaceId::all().zip(&config.namespaces);
+        let prefixes = Prefixes::new(numbered.flat_map(|(number, namespace)| {
+            let own = namespace.prefixes.iter();
+            own.map(move |prefix| (prefix.as_bytes(), number))
+        }));
         let policies: Vec<Policy> = config.namespaces.iter().map(Policy::new).collect();
         let restricts = policies.iter().any(Policy::restricts);
-        Policies {
+        let mut policies = Policies {
             prefixes,
+            everywhere: Everywhere::new(NamespaceId::all().zip(&policies)),
+            enforced_prefix: None,
             policies,
             restricts: restricts || config.unmatched != Unmatched::Allow,
             unmatched: config.unmatched,
             multi: config.multi,
             retry_writes: config.retry_writes,
-        }
+        };
+        policies.note_enforced_prefix();
+        policies
     }
 
     /// Whether a request needs to be looked at. With nothing configured this is all that it costs.
@@ -134,22 +146,23 @@ impl Policies {
 
     /// The namespace of a key: that of the longest prefix.
     pub fn find(&self, key: &[u8]) -> NamespaceId {
-        self.prefixes
-            .iter()
-            .find(|(prefix, _)| prefix.begins(key))
-            .map_or(NamespaceId::UNMATCHED, |(_, namespace)| *namespace)
+        self.prefixes.find(key)
     }
 
     /// A prefix whose policy is enforced, if there is one: its keys get expiries.
     pub fn enforced_prefix(&self) -> Option<&[u8]> {
+        self.enforced_prefix.as_deref()
+    }
+
+    fn note_enforced_prefix(&mut self) {
         let is_enforced = |id: NamespaceId| {
             let ttl = self.get(id).and_then(|policy| policy.ttl.as_ref());
             ttl.is_some_and(|ttl| ttl.mode == Mode::Enforce)
         };
         let mut prefixes = self.prefixes.iter();
-        prefixes
+        self.enforced_prefix = prefixes
             .find(|(_, id)| is_enforced(*id))
-            .map(|(prefix, _)| &*prefix.bytes)
+            .map(|(prefix, _)| prefix.into());
     }
 
     /// The policy of a namespace; `None` for keys of none.
@@ -168,41 +181,13 @@ impl Policies {
         {
             ttl.mode = Mode::Enforce;
         }
+        enforced.note_enforced_prefix();
         enforced
     }
 
     /// Every namespace with its number.
     pub fn iter(&self) -> impl Iterator<Item = (NamespaceId, &Policy)> {
-        (1..).map(NamespaceId).zip(&self.policies)
-    }
-}
-
-/// A key prefix that is compared from its end: namespaces of one application begin alike.
-#[derive(Clone, Debug)]
-struct Prefix {
-    bytes: Box<[u8]>,
-    /// Its last eight bytes, if it has so many.
-    end: Option<[u8; 8]>,
-}
-
-impl Prefix {
-    fn new(bytes: &[u8]) -> Prefix {
-        Prefix {
-            bytes: bytes.into(),
-            end: bytes.last_chunk().copied(),
-        }
-    }
-
-    #[inline]
-    fn begins(&self, key: &[u8]) -> bool {
-        let Some(start) = key.get(..self.bytes.len()) else {
-            return false;
-        };
-        let may_be = match self.end {
-            Some(end) => start.last_chunk() == Some(&end),
-            None => true,
-        };
-        may_be && *start == *self.bytes
+        NamespaceId::all().zip(&self.policies)
     }
 }
 
@@ -271,6 +256,25 @@ mod tests {
         assert_eq!(name("old:1"), Some("app"));
         assert_eq!(name("app"), None);
         assert_eq!(name(""), None);
+    }
+
+    #[test]
+    fn as_many_namespaces_as_there_are_numbers() {
+        let one = |number: usize| namespace(&number.to_string(), &[&format!("{number}:")]);
+        let policies = Policies::new(&Config {
+            namespaces: (1..=usize::from(u16::MAX)).map(one).collect(),
+            ..Config::default()
+        });
+        for number in 1..=u16::MAX {
+            let found = policies.find(format!("{number}:key").as_bytes());
+            assert_eq!(found, NamespaceId(number));
+        }
+        assert_eq!(policies.find(b"65536:key"), NamespaceId::UNMATCHED);
+        let last = policies
+            .iter()
+            .last()
+            .map(|(id, policy)| (id.0, policy.name.clone()));
+        assert_eq!(last, Some((u16::MAX, u16::MAX.to_string())));
     }
 
     #[test]

@@ -321,7 +321,10 @@ impl Hub {
         for name in wish.distinct() {
             if let Some(topic) = inner.topics[wish.kind.index()].get_mut(name) {
                 topic.wishes = topic.wishes.saturating_sub(1);
-                topic.waiting.retain(|other| !other.is_settled());
+                // When most of them are settled, so that each is looked at once or twice, not with every other.
+                if topic.waiting.len() > 2 * topic.wishes {
+                    topic.waiting.retain(|other| !other.is_settled());
+                }
             }
             inner.drop_unused(worker, wish.kind, name);
         }

@@ -158,7 +158,7 @@ pub fn change(
         let distinct = names.iter().filter(|name| seen.insert((*name).clone()));
         let wish = Wish {
             kind: change.kind,
-            arrived: worker.clock.last().0,
+            arrived: worker.clock.last(),
             missing: Cell::new(0),
             distinct: distinct.cloned().collect(),
             names,

@@ -39,7 +39,7 @@ pub struct Topic {
     pub clients: HashMap<u64, Rc<Client>>,
     /// How many wishes of clients name it.
     pub wishes: usize,
-    /// Those of them that wait for its confirmation still.
+    /// Those of them that wait for its confirmation still, and as many at the most that are settled.
     pub waiting: Vec<Rc<Wish>>,
     /// The node whose messages count.
     pub home: Option<NodeId>,

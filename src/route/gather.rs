@@ -79,7 +79,7 @@ impl Gather {
     pub fn entry(self: &Rc<Self>, part: u32, slot: Option<Slot>, len: usize) -> InFlight {
         InFlight {
             len: len as u32,
-            slot,
+            slot: slot.into(),
             reply: Reply::AsIs,
             kind: Kind::Part {
                 gather: self.clone(),
@@ -102,7 +102,8 @@ impl Gather {
             }
         }
         if self.whole.client.is_closed() {
-            self.parts.borrow_mut().fill(Vec::new());
+            // Once, not with each part that comes after that.
+            drop(self.parts.take());
         }
         if complete {
             self.missing.set(self.missing.get() - 1);
@@ -149,7 +150,12 @@ impl Gather {
 
     /// What has come of a part's reply broke off: it begins anew.
     pub fn forget(&self, worker: &Worker, part: u32) {
-        let half = std::mem::take(&mut self.parts.borrow_mut()[part as usize]).len();
+        let mut parts = self.parts.borrow_mut();
+        // Those of a client that has left are gone.
+        let half = parts
+            .get_mut(part as usize)
+            .map_or(0, |part| std::mem::take(part).len());
+        drop(parts);
         self.bytes.set(self.bytes.get() - half);
         self.whole.client.change_gathered(worker, half, 0);
     }

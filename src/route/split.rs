@@ -3,6 +3,7 @@
 //! Redis Cluster refuses two slots in one command even where one node has both, so the parts are per slot; the parts
 //! for one node leave in one write.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::client::Client;
@@ -24,6 +25,9 @@ use crate::worker::Worker;
 
 use super::gather::{Gather, Known};
 use super::parts::{govern_part, keys_by_slot, write_part};
+
+/// As many nodes are searched one by one; beyond that they are looked up.
+const FEW: usize = 16;
 
 /// Sends a request, whose arguments from the second on are keys (`step` 1) or keys and values (`step` 2).
 pub fn split(
@@ -127,7 +131,11 @@ fn governed(
 
 /// The lane to each node that gets a part. A big request has lanes of its own, as one for a single slot has.
 #[derive(Default)]
-pub(crate) struct Lanes(Vec<(NodeId, Rc<Lane>)>);
+pub(crate) struct Lanes {
+    all: Vec<(NodeId, Rc<Lane>)>,
+    /// Where each is, once they are many.
+    places: HashMap<NodeId, usize>,
+}
 
 impl Lanes {
     /// Sees to it that the part for `slot` can be sent. If it can't be now, the client pauses, or the request is refused
@@ -164,7 +172,7 @@ impl Lanes {
         } else {
             worker.shared_lane(owner, client)
         };
-        self.0.push((owner, lane.clone()));
+        self.push(owner, lane.clone());
         if lane.is_given_up(worker) {
             return Err(refuse_unreachable(worker, client, &lane));
         }
@@ -176,19 +184,34 @@ impl Lanes {
 
     /// The lane to a node, if it was added.
     pub fn to(&self, node: NodeId) -> Option<&Rc<Lane>> {
-        self.0
+        if self.all.len() > FEW {
+            let (_, lane) = &self.all[*self.places.get(&node)?];
+            return Some(lane);
+        }
+        self.all
             .iter()
             .find_map(|(owner, lane)| (*owner == node).then_some(lane))
     }
 
+    fn push(&mut self, node: NodeId, lane: Rc<Lane>) {
+        self.all.push((node, lane));
+        if self.all.len() > FEW {
+            // From the first one on, as those were not entered while they were few.
+            let from = self.places.len();
+            let nodes = self.all.iter().map(|(node, _)| *node).enumerate();
+            self.places
+                .extend(nodes.skip(from).map(|(place, node)| (node, place)));
+        }
+    }
+
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Rc<Lane>> {
-        self.0.iter().map(|(_, lane)| lane)
+        self.all.iter().map(|(_, lane)| lane)
     }
 
     /// Gives back the lanes of its own: nothing was sent.
     pub fn release(self, worker: &Worker) {
-        for (_, lane) in self.0 {
+        for (_, lane) in self.all {
             worker.release_unused(&lane);
         }
     }

@@ -381,7 +381,7 @@ impl Worker {
         let Kind::Block(whole) = &entry.kind else {
             return;
         };
-        if whole.form.atomic || whole.form.commands == 1 || entry.slot.is_none() {
+        if whole.form.atomic || whole.form.commands == 1 || entry.slot.get().is_none() {
             return;
         }
         let bytes = &block[whole.runs_at()..];

@@ -15,6 +15,7 @@ use crate::client::blocking::{Blocked, timed_out};
 use crate::client::request::Request;
 use crate::clock::Tick;
 use crate::resp::{Limits, Scan, number, scan_request, write};
+use crate::slot::OptionalSlot;
 use crate::worker::Worker;
 
 use super::block::Block;
@@ -93,7 +94,7 @@ impl Lane {
         self.id.set(Some(0));
         let asking = InFlight {
             len: CLIENT_ID.len() as u32,
-            slot: None,
+            slot: OptionalSlot::NONE,
             write: false,
             kind: Kind::Id,
             ..entry.clone()
@@ -167,7 +168,7 @@ impl Worker {
     /// Whether the node of a lane is no primary any more and another has the slot of a command that waits there, if it is
     /// about one.
     pub(super) fn is_deposed(&self, lane: &Lane, entry: &InFlight) -> bool {
-        let is_elsewhere = entry.slot.is_none_or(|slot| {
+        let is_elsewhere = entry.slot.get().is_none_or(|slot| {
             let owner = self.slots.owner(slot);
             owner.is_some_and(|owner| owner != lane.node)
         });
@@ -234,12 +235,12 @@ impl Worker {
         let entry = search_anew(self, lane, entry);
         // What a node does that was replaced meanwhile, and is not heard of, is no part of what the cluster holds.
         let is_void = is_given_up && self.is_deposed(lane, &entry);
-        let may_repeat = !was_written || ((!entry.write || is_void) && entry.slot.is_some());
+        let may_repeat = !was_written || ((!entry.write || is_void) && entry.slot.get().is_some());
         if !may_repeat {
             deliver_error(self, &entry, UNKNOWN_FATE);
             return self.repair_expiry(entry, &request);
         }
-        if entry.slot.is_none() {
+        if entry.slot.get().is_none() {
             return deliver_error(self, &entry, &unreachable(lane));
         }
         let mut error = Vec::new();

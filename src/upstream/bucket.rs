@@ -37,7 +37,7 @@ impl Bucket {
         } else {
             (BURST, PER_SECOND)
         };
-        let gained = f64::from(now.since(self.at)) * per_second / 1000.0;
+        let gained = now.since(self.at) as f64 * per_second / 1000.0;
         self.tokens = (self.tokens + gained).min(burst);
         self.at = now;
         if self.tokens < 1.0 {
@@ -59,7 +59,7 @@ mod tests {
     use crate::clock::Clock;
 
     /// Tokens that are given within a time in which somebody asks each millisecond.
-    fn taken(bucket: &mut Bucket, start: Tick, milliseconds: u32) -> usize {
+    fn taken(bucket: &mut Bucket, start: Tick, milliseconds: u64) -> usize {
         (0..milliseconds)
             .map(|at| std::iter::from_fn(|| bucket.take(start.plus(at)).ok()).count())
             .sum()

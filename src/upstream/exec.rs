@@ -271,7 +271,7 @@ impl Exec {
             }
             let asked = Asked {
                 namespace: element.namespace,
-                arrived: (self.whole.arrived, self.whole.arrived_us),
+                arrived: self.whole.arrived,
                 reply: element.reply,
             };
             worker.count_reply(asked, &out[start..], true);

@@ -33,8 +33,8 @@ pub fn check_health(worker: &Worker, lane: &Rc<Lane>, now: Tick) {
 
 /// How long a lane may be idle before it is asked: what fell idle together is asked within the last quarter of the
 /// interval, not in one moment.
-fn patience(interval: u32, eagerness: f64) -> u32 {
-    (f64::from(interval) * (1.0 - eagerness / 4.0)) as u32
+fn patience(interval: u64, eagerness: f64) -> u64 {
+    (interval as f64 * (1.0 - eagerness / 4.0)) as u64
 }
 
 impl Lane {
@@ -88,7 +88,7 @@ mod tests {
             (30_000, 0.5, 26_250),
             (30_000, 1.0, 22_500),
             (1, 1.0, 0),
-            (u32::MAX / 2, 0.0, u32::MAX / 2),
+            (1 << 40, 0.0, 1 << 40),
         ] {
             assert_eq!(patience(interval, eagerness), expected);
         }

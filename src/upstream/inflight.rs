@@ -11,7 +11,7 @@ use crate::namespace_stats::Asked;
 use crate::policy::{NamespaceId, Reply};
 use crate::pubsub::census::Receivers;
 use crate::route::gather::Gather;
-use crate::slot::Slot;
+use crate::slot::OptionalSlot;
 use crate::worker::Worker;
 
 use super::block::{Block, Then};
@@ -78,12 +78,10 @@ pub struct InFlight {
     pub len: u32,
     /// When the request arrived at slotmux; its deadline counts from here, whatever happened since.
     pub arrived: Tick,
-    /// Microseconds between that tick and the arrival.
-    pub arrived_us: u16,
     /// The namespace of its first key.
     pub namespace: NamespaceId,
-    /// The slot of its keys; `None` for a command of this node (keyless, or a part of a broadcast).
-    pub slot: Option<Slot>,
+    /// The slot of its keys; none for a command of this node (keyless, or a part of a broadcast).
+    pub slot: OptionalSlot,
     /// Times it was sent again: redirects, retries.
     pub tries: u8,
     /// Whether its reply is suppressed (`CLIENT REPLY`).
@@ -99,15 +97,13 @@ pub struct InFlight {
 impl InFlight {
     /// A command of slotmux' own for a client, which has no place among that client's.
     pub fn aside(worker: &Worker, client: &Rc<Client>, len: usize, kind: Kind) -> InFlight {
-        let (arrived, arrived_us) = worker.clock.last();
         InFlight {
             client: client.clone(),
             seq: 0,
             len: len as u32,
-            arrived,
-            arrived_us,
+            arrived: worker.clock.last(),
             namespace: NamespaceId::UNMATCHED,
-            slot: None,
+            slot: OptionalSlot::NONE,
             tries: 0,
             mute: true,
             write: false,
@@ -125,19 +121,9 @@ impl InFlight {
     pub fn asked(&self) -> Asked {
         Asked {
             namespace: self.namespace,
-            arrived: (self.arrived, self.arrived_us),
+            arrived: self.arrived,
             reply: self.reply,
         }
-    }
-
-    /// Whether `other` is a command of the same client on the same slot: the pairs whose order must be kept. A repair
-    /// is nobody's command.
-    pub fn same_stream(&self, other: &InFlight) -> bool {
-        self.slot.is_some()
-            && self.slot == other.slot
-            && Rc::ptr_eq(&self.client, &other.client)
-            && !self.is_repair()
-            && !other.is_repair()
     }
 
     /// Whether somebody still waits for the reply.
@@ -234,11 +220,6 @@ impl InFlight {
     /// Whether it is the `ASKING` of the entry behind it.
     pub fn is_asking(&self) -> bool {
         matches!(self.kind, Kind::Asking)
-    }
-
-    /// Whether it is a command of the same client and slot that came before `other`.
-    pub fn is_older_in_stream(&self, other: &InFlight) -> bool {
-        self.same_stream(other) && self.seq.wrapping_sub(other.seq) > u32::MAX / 2
     }
 }
 

@@ -46,6 +46,8 @@ pub enum Link {
 
 /// One upstream connection with what it carries.
 pub struct Lane {
+    /// Unique in its worker, never reused.
+    pub number: u64,
     /// The node it leads to.
     pub node: NodeId,
     /// Where that node is.
@@ -93,6 +95,8 @@ pub struct Lane {
     reply_begun: Cell<bool>,
     /// Whether it is not read because its client does not take what it has.
     held_back: Cell<bool>,
+    /// Whether it is in the pool of dedicated lanes that nobody uses.
+    pub(super) is_free: Cell<bool>,
     /// When a dedicated lane was last used.
     pub(super) last_used: Cell<Tick>,
     /// Whether a health check's PING is on its way, ahead of everything that is in flight.
@@ -105,8 +109,16 @@ pub struct Lane {
 
 impl Lane {
     /// A lane that is not connected yet.
-    pub fn new(node: NodeId, addr: Addr, protocol: Protocol, class: Class, now: Tick) -> Lane {
+    pub fn new(
+        number: u64,
+        node: NodeId,
+        addr: Addr,
+        protocol: Protocol,
+        class: Class,
+        now: Tick,
+    ) -> Lane {
         Lane {
+            number,
             node,
             addr,
             protocol,
@@ -131,6 +143,7 @@ impl Lane {
             mid_reply: Cell::new(false),
             reply_begun: Cell::new(false),
             held_back: Cell::new(false),
+            is_free: Cell::new(false),
             last_used: Cell::new(now),
             pinged: Cell::new(false),
             pinned: Cell::new(None),
@@ -210,6 +223,7 @@ impl Lane {
             // The silence that counts starts when a reply is owed.
             self.last_heard.set(worker.clock.now());
         }
+        worker.carried.came(self, &entry);
         in_flight.push_back(entry);
         drop(in_flight);
         worker.turn.touch_lane(self);
@@ -344,10 +358,17 @@ impl Lane {
         &self.in_flight
     }
 
-    /// Whether it carries a newer command of the same client and slot.
-    pub(super) fn has_newer(&self, entry: &InFlight) -> bool {
-        let entries = self.in_flight.borrow();
-        entries.iter().any(|newer| entry.is_older_in_stream(newer))
+    /// Takes the oldest entry out.
+    pub(super) fn take_oldest(&self, worker: &Worker) -> Option<InFlight> {
+        let entry = self.in_flight.borrow_mut().pop_front()?;
+        worker.carried.went(self, &entry);
+        Some(entry)
+    }
+
+    /// Puts the oldest entry back: more of its replies are to come.
+    pub(super) fn put_oldest(&self, worker: &Worker, entry: InFlight) {
+        worker.carried.came(self, &entry);
+        self.in_flight.borrow_mut().push_front(entry);
     }
 
     /// Whether the next reply is that of a block's EXEC.

@@ -29,7 +29,7 @@ const TIMEOUT: &str = "ERR slotmux: upstream timeout";
 
 /// Milliseconds of silence after which it is asked whether a node was replaced, and after which one that was is not
 /// waited for any more: one that handed its slots over by plan would have said so long before.
-const SILENCE: u32 = 500;
+const SILENCE: u64 = 500;
 
 /// Deals with everything that was in flight on a lane whose connection is gone.
 pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
@@ -197,10 +197,10 @@ pub fn reroute(worker: &Rc<Worker>, lane: &Rc<Lane>) {
 /// client are still sent to the old one, and it must not get behind them. The same goes for one of which newer ones are
 /// still on the way they were sent: those will be redirected and follow it here.
 fn send_on(worker: &Rc<Worker>, lane: &Rc<Lane>, taken: Unanswered) {
-    if taken.entry.is_overtaken() {
+    if worker.is_overtaken(&taken.entry) {
         return deliver_error(worker, &taken.entry, overtaken::ERROR);
     }
-    match taken.entry.slot {
+    match taken.entry.slot.get() {
         Some(slot)
             if !taken.asking
                 && worker.slots.owner(slot) != Some(lane.node)
@@ -257,7 +257,7 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
 /// was replaced but the others, so they are asked, about twice a second.
 fn is_silent(worker: &Worker, lane: &Lane, now: Tick) -> bool {
     /// Deadlines are looked at about so often.
-    const LOOK: u32 = 100;
+    const LOOK: u64 = 100;
     let silence = now.since(lane.last_heard());
     if lane.class != Class::Shared || silence < SILENCE {
         return false;
@@ -274,7 +274,7 @@ fn is_replaced(worker: &Worker, lane: &Lane) -> bool {
     let entries = lane.entries().borrow();
     let oldest = entries
         .front()
-        .filter(|entry| entry.tries == 0 && entry.slot.is_some());
+        .filter(|entry| entry.tries == 0 && entry.slot.get().is_some());
     oldest.is_some_and(|entry| worker.is_deposed(lane, entry))
 }
 

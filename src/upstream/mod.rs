@@ -18,6 +18,7 @@ use inflight::InFlight;
 use lane::{Class, Lane, Link};
 
 pub mod abandoned;
+pub mod ahead;
 pub mod block;
 pub mod blocked;
 pub mod bucket;
@@ -37,8 +38,10 @@ pub mod resend;
 pub mod retry;
 pub mod ring;
 pub mod script_ahead;
+pub mod streams;
 pub mod tracked;
 pub mod unanswered;
+pub mod waiting;
 
 /// The error for a command that needs a connection of its own where all of them are taken.
 pub const NO_LANE: &str = "ERR slotmux: no connection to the node was free for a command that needs one of its own, the \
@@ -265,6 +268,7 @@ impl Worker {
         let mut nodes = self.nodes.borrow_mut();
         let entry = nodes.node_mut(node);
         if let Some(lane) = entry.free[index(protocol)].pop() {
+            lane.is_free.set(false);
             return Some(lane);
         }
         if entry.dedicated >= self.dedicated_max {
@@ -298,7 +302,7 @@ impl Worker {
         let mut nodes = self.nodes.borrow_mut();
         let entry = nodes.node_mut(lane.node);
         let free = &mut entry.free[index(lane.protocol)];
-        if !free.iter().any(|other| Rc::ptr_eq(other, lane)) {
+        if !lane.is_free.replace(true) {
             free.push(lane.clone());
         }
         let next = entry.next_waiting();
@@ -345,17 +349,28 @@ impl Worker {
 
     /// Whether a command that may write is on its way, or waits for another try.
     pub fn has_writes_on_their_way(&self) -> bool {
-        let mut waits = false;
         // What blocks is bound to run only when somebody feeds it.
         let writes = |entry: &InFlight| entry.write && !entry.is_blocking();
-        self.each_waiting(|entry| waits |= writes(entry));
         let is_sent = |lane: &Rc<Lane>| lane.entries().borrow().iter().any(writes);
-        waits || self.lanes().iter().any(is_sent)
+        self.is_any_waiting(writes) || self.lanes().iter().any(is_sent)
+    }
+
+    fn next_lane(&self) -> u64 {
+        let number = self.next_lane.get();
+        self.next_lane.set(number + 1);
+        number
     }
 
     fn open_lane(self: &Rc<Self>, node: NodeId, protocol: Protocol, class: Class) -> Rc<Lane> {
         let addr = self.nodes.borrow().node(node).addr.clone();
-        let lane = Rc::new(Lane::new(node, addr, protocol, class, self.clock.now()));
+        let lane = Rc::new(Lane::new(
+            self.next_lane(),
+            node,
+            addr,
+            protocol,
+            class,
+            self.clock.now(),
+        ));
         let mut lanes = self.lanes.borrow_mut();
         lanes.retain(|lane| lane.strong_count() > 0);
         lanes.push(Rc::downgrade(&lane));

@@ -4,56 +4,91 @@
 //! redirected, those behind it run. By the time the first one has found its way back, it is too late for it: it gets an
 //! error, since order beats hiding. The same goes for a node that begins to serve between two of them.
 
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::client::Client;
+use crate::slot::Slot;
 use crate::worker::Worker;
 
 use super::inflight::InFlight;
-
-/// As many tries as no command makes: it marks one that was overtaken.
-const OVERTAKEN: u8 = u8::MAX;
+use super::streams::Seq;
 
 /// The error for a command that was overtaken. It has not run. `TRYAGAIN` is Redis' own word for a slot on the move.
 pub const ERROR: &str = "TRYAGAIN slotmux: not executed, since a later command of this client on the slot had run by then";
 
+/// What has run of clients that have something redirected on its way: the newest command of each slot. All older ones
+/// are overtaken.
+#[derive(Default)]
+pub struct HaveRun {
+    clients: HashMap<u64, OfClient>,
+}
+
+struct OfClient {
+    client: Rc<Client>,
+    slots: HashMap<Slot, Seq>,
+    newest: Seq,
+}
+
+impl HaveRun {
+    fn note(&mut self, client: &Rc<Client>, slot: Slot, seq: Seq) {
+        let of = self.clients.entry(client.id).or_insert_with(|| OfClient {
+            client: client.clone(),
+            slots: HashMap::new(),
+            newest: seq,
+        });
+        of.newest = of.newest.max(seq);
+        let newest = of.slots.entry(slot).or_insert(seq);
+        *newest = seq.max(*newest);
+    }
+
+    /// Forgets what nothing older is on its way of.
+    fn sweep(&mut self) {
+        self.clients
+            .retain(|_, of| of.client.in_flight() > 0 && !of.client.has_answered(of.newest.0));
+    }
+}
+
 impl InFlight {
-    /// Whether it must not run any more.
-    pub fn is_overtaken(&self) -> bool {
-        self.tries == OVERTAKEN
-    }
-
-    /// Counts tries. However many there are, they are never taken for the mark.
+    /// Counts tries, of which there are never too many to count.
     pub fn count_tries(&mut self, more: u8) {
-        if !self.is_overtaken() {
-            self.tries = self.tries.saturating_add(more).min(OVERTAKEN - 1);
-        }
-    }
-
-    fn overtake(&mut self) {
-        self.tries = OVERTAKEN;
+        self.tries = self.tries.saturating_add(more);
     }
 }
 
 impl Worker {
-    /// `entry` has run. Marks the older ones of its client and slot that are still on their way.
+    /// `entry` has run. The older ones of its client and slot that are still on their way must not any more.
     #[inline]
     pub fn has_run(&self, entry: &InFlight) {
         if entry.client.has_redirected() {
-            self.overtake_older(entry);
+            self.note_run(entry);
         }
     }
 
     #[cold]
-    fn overtake_older(&self, entry: &InFlight) {
-        for lane in self.lanes() {
-            for older in lane.entries().borrow_mut().iter_mut() {
-                if older.is_older_in_stream(entry) {
-                    older.overtake();
-                }
-            }
+    fn note_run(&self, entry: &InFlight) {
+        if let Some(of) = entry.member() {
+            let mut have_run = self.have_run.borrow_mut();
+            have_run.note(&entry.client, of.slot, of.seq);
         }
-        self.each_waiting(|older| {
-            if older.is_older_in_stream(entry) {
-                older.overtake();
-            }
-        });
+    }
+
+    /// Whether it must not run any more.
+    pub fn is_overtaken(&self, entry: &InFlight) -> bool {
+        let have_run = self.have_run.borrow();
+        if have_run.clients.is_empty() {
+            return false;
+        }
+        let newest = || {
+            let of = entry.member()?;
+            let newest = have_run.clients.get(&of.client)?.slots.get(&of.slot)?;
+            Some(of.seq < *newest)
+        };
+        newest().unwrap_or(false)
+    }
+
+    /// Forgets what nothing older is on its way of.
+    pub fn sweep_overtaken(&self) {
+        self.have_run.borrow_mut().sweep();
     }
 }

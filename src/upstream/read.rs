@@ -222,11 +222,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     if lane.is_pinged() {
         return lane.take_pong(reply);
     }
-    let entry = lane
-        .entries()
-        .borrow_mut()
-        .pop_front()
-        .ok_or(End::Unasked)?;
+    let entry = lane.take_oldest(worker).ok_or(End::Unasked)?;
     worker.take_in_hand(&entry.client);
     sabotage("read.take_reply");
     let len = entry.len as usize;
@@ -299,11 +295,11 @@ fn settle_block(
     }
     match progress {
         Progress::More => {
-            lane.entries().borrow_mut().push_front(entry);
+            lane.put_oldest(worker, entry);
             return Ok(false);
         }
         Progress::Nonsense => {
-            lane.entries().borrow_mut().push_front(entry);
+            lane.put_oldest(worker, entry);
             return Err(End::Unasked);
         }
         Progress::Done => {}
@@ -337,8 +333,7 @@ fn learn(worker: &Worker, lane: &Lane, entry: &InFlight) {
 }
 
 fn finish_stream(worker: &Rc<Worker>, lane: &Rc<Lane>, last: &[u8]) -> Result<(), End> {
-    let entry = lane.entries().borrow_mut().pop_front();
-    let entry = entry.ok_or(End::Unasked)?;
+    let entry = lane.take_oldest(worker).ok_or(End::Unasked)?;
     worker.take_in_hand(&entry.client);
     if let Kind::Block(block) = &entry.kind {
         let progress = block.take(worker, &entry, last, false);

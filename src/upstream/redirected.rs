@@ -17,11 +17,8 @@ use super::lane::Lane;
 use super::overtaken;
 use super::retry::{Facts, MAX_REDIRECTS, Next, PROMPT_REDIRECTS, decide};
 
-/// How far behind a refused command its followers are looked for. Behind that many the error is delivered rather than
-/// the queue searched, so that a burst of errors stays linear.
-const FOLLOWERS_SEARCHED: usize = 2048;
-
-/// As many commands may wait for another try while others of their clients are behind them: each is compared with all.
+/// As many commands may wait for another try while others of their clients are behind them. The memory of a lane is
+/// bounded; of those that have left it for a wait and make room there for more, this is the bound.
 const WAITING_WITH_FOLLOWERS: usize = 1024;
 
 /// What a node says that lacks the script of an EVALSHA.
@@ -44,7 +41,7 @@ pub fn take_over(
         lane.hold();
         lane.give_up();
         worker.refresh.request();
-        if entry.slot.is_none() {
+        if entry.slot.get().is_none() {
             // A WAIT is about this very node.
             worker.stats.errors.inc();
             return Some(entry);
@@ -75,14 +72,16 @@ pub fn take_over(
         return None;
     }
     let entry = search_anew(worker, lane, entry);
+    // A redirect is followed whatever stands behind.
+    let is_redirect = matches!(verdict, Verdict::Moved { .. } | Verdict::Ask { .. });
     let facts = Facts {
-        slot: entry.slot.map(|slot| slot.0),
+        slot: entry.slot.get().map(|slot| slot.0),
         tries: entry.tries,
         has_time: worker.has_time(&entry),
-        has_followers: has_followers(lane, &entry),
+        has_followers: !is_redirect && worker.has_followers(&entry, lane),
         may_queue: worker.retries_waiting() < WAITING_WITH_FOLLOWERS,
     };
-    if entry.is_overtaken() {
+    if worker.is_overtaken(&entry) {
         deliver_error(worker, &entry, overtaken::ERROR);
         return None;
     }
@@ -102,7 +101,10 @@ pub fn take_over(
         Next::Follow { host, port } => {
             worker.refresh.request();
             let request = request();
-            match (credible(worker, lane, host, port, &request), entry.slot) {
+            match (
+                credible(worker, lane, host, port, &request),
+                entry.slot.get(),
+            ) {
                 (Some(addr), Some(slot)) => {
                     let node = worker.node_at(addr);
                     worker.set_owner(slot, node);
@@ -160,8 +162,8 @@ fn load_and_try_again(
     let may = is_whole
         && matches!(entry.kind, Kind::Deliver)
         && entry.tries < MAX_REDIRECTS
-        && !entry.is_overtaken()
-        && !has_followers(lane, &entry)
+        && !worker.is_overtaken(&entry)
+        && !worker.has_followers(&entry, lane)
         && worker.has_time(&entry);
     let in_flight = lane.in_flight();
     if may {
@@ -219,7 +221,7 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
     let Some(lane) = worker.lane_again(worker.node_at(addr), &entry) else {
         return worker.retry_for_lane(entry, request);
     };
-    if entry.is_overtaken() || worker.would_overtake(&entry, &lane) {
+    if worker.is_overtaken(&entry) || worker.would_overtake(&entry, &lane) {
         worker.release_unused(&lane);
         return worker.retry_later(entry, request);
     }
@@ -247,18 +249,6 @@ fn again(worker: &Worker, mut entry: InFlight, request: &[u8]) -> InFlight {
     entry.client.note_redirected(entry.seq);
     entry.count_tries(1);
     entry
-}
-
-/// Whether the same client has sent something on this slot behind `entry`. Both are on one lane: the barrier keeps a
-/// client from using a slot's new lane while it has something in flight from before the change. What has no slot may be
-/// about every key of its node.
-fn has_followers(lane: &Lane, entry: &InFlight) -> bool {
-    let entries = lane.entries().borrow();
-    let follows = |later: &InFlight| {
-        later.same_stream(entry)
-            || (entry.slot.is_none() && Rc::ptr_eq(&later.client, &entry.client))
-    };
-    entries.len() > FOLLOWERS_SEARCHED || entries.iter().any(follows)
 }
 
 fn count(worker: &Worker, verdict: Verdict<'_>) {

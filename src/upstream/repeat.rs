@@ -8,6 +8,7 @@
 //!   the connection, it has dropped what it had not read. Where slotmux gave it up, the node may find the request when
 //!   it wakes up; that does no harm only if the node has been replaced.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
@@ -16,6 +17,7 @@ use crate::client::request::Request;
 use crate::command;
 use crate::policy::{Policies, Reply};
 use crate::resp::{Limits, Scan, scan_request};
+use crate::slot::Slot;
 use crate::worker::Worker;
 
 use super::block::Then;
@@ -41,12 +43,14 @@ pub(super) fn repeatable(
     let mut repeatable = vec![false; unanswered.len()];
     let policies = &worker.process.policies;
     let repeats_writes = policies.repeat_any();
-    // Of each client and slot one of the newer writes that may have run, and one of those that are not sent again.
-    let mut written: Vec<&InFlight> = Vec::new();
-    let mut given_up: Vec<&InFlight> = Vec::new();
+    // The clients and slots of the newer writes that may have run, and of those that are not sent again.
+    let mut written: HashSet<(u64, Slot)> = HashSet::new();
+    let mut given_up: HashSet<(u64, Slot)> = HashSet::new();
     for (taken, repeatable) in unanswered.iter().zip(&mut repeatable).rev() {
         let entry = &taken.entry;
-        let is_behind = |writes: &[&InFlight]| writes.iter().any(|write| write.same_stream(entry));
+        let stream = entry.member().map(|of| (of.client, of.slot));
+        let is_behind =
+            |writes: &HashSet<(u64, Slot)>| stream.is_some_and(|of| writes.contains(&of));
         if !entry.write {
             *repeatable = !is_behind(&written);
             continue;
@@ -62,10 +66,10 @@ pub(super) fn repeatable(
             && is_over(worker, lane, end, taken)
             && is_idempotent(policies, taken);
         if is_last {
-            written.push(entry);
+            written.extend(stream);
         }
         if !*repeatable && keeps_order {
-            given_up.push(entry);
+            given_up.extend(stream);
         }
     }
     repeatable

@@ -3,27 +3,32 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::client::Client;
 use crate::client::blocking::timed_out;
-use crate::clock::Tick;
+use crate::clock::{Tick, ticks};
 use crate::resp::write;
 use crate::sabotage::sabotage;
+use crate::slot::Slot;
 use crate::worker::Worker;
 
 use super::deliver::{deliver_error, deliver_piece};
 use super::inflight::InFlight;
-use super::lane::Lane;
 use super::overtaken;
+use super::waiting::Until;
 use super::{NO_LANE, NodeId};
 
 /// First wait before another try, in milliseconds; it doubles with each try.
-const FIRST_WAIT: u32 = 10;
+const FIRST_WAIT: u64 = 10;
 /// Longest wait before another try, in milliseconds. A slot that comes back is noticed within this.
-const LONGEST_WAIT: u32 = 160;
+const LONGEST_WAIT: u64 = 160;
 /// How often waiting commands are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Commands that are tried again or answered before others get their turn.
+const SENT_PER_TURN: usize = 256;
 /// The error for a command that found no node to run on.
 const NOT_SERVED: &str =
     "CLUSTERDOWN slotmux: the slot was not served before the command's deadline";
+
 /// A command that waits for another try.
 pub struct Waiting {
     entry: InFlight,
@@ -36,16 +41,29 @@ pub struct Waiting {
 }
 
 impl Worker {
-    /// Shows every waiting command to `f`.
-    pub(super) fn each_waiting(&self, mut f: impl FnMut(&mut InFlight)) {
-        for waiting in self.waiting.borrow_mut().iter_mut() {
-            f(&mut waiting.entry);
-        }
+    /// Whether any command that waits for another try is one of these.
+    pub(super) fn is_any_waiting(&self, is_one: impl Fn(&InFlight) -> bool) -> bool {
+        let waiting = self.waiting.borrow();
+        waiting.all().any(|waiting| is_one(&waiting.entry))
     }
 
     /// Commands that wait for another try.
     pub(super) fn retries_waiting(&self) -> usize {
         self.waiting.borrow().len()
+    }
+
+    /// These slots have an owner now: what waits for that is tried again.
+    pub(super) fn slots_are_served(&self, slots: &[Slot]) {
+        let mut waiting = self.waiting.borrow_mut();
+        for &slot in slots {
+            waiting.served(slot);
+        }
+    }
+
+    /// A client has left: its commands that wait for another try are looked at next.
+    pub fn forget_retries(&self, client: &Client) {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.left(client.id, self.clock.now());
     }
 
     /// Whether a command's deadline leaves time for another try.
@@ -58,13 +76,13 @@ impl Worker {
     /// Sends a command that has not run to the node that serves its slot now. It never overtakes an older one of the
     /// same client and slot that waits for its own next try.
     pub fn send_again(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
-        if entry.is_overtaken() {
+        if self.is_overtaken(&entry) {
             return deliver_error(self, &entry, overtaken::ERROR);
         }
         let Some((entry, request)) = self.still_waiting(entry, request) else {
             return;
         };
-        let Some(owner) = entry.slot.and_then(|slot| self.slots.owner(slot)) else {
+        let Some(owner) = entry.slot.get().and_then(|slot| self.slots.owner(slot)) else {
             return self.retry_later(entry, request);
         };
         let Some(lane) = self.lane_again(owner, &entry) else {
@@ -82,12 +100,6 @@ impl Worker {
         lane.send_owned(self, entry, request);
     }
 
-    /// Whether newer commands of the same client and slot are on their way. They are about to be refused as well, unless
-    /// the slot comes back to their node; what becomes of them decides about this one.
-    fn may_be_overtaken(&self, entry: &InFlight) -> bool {
-        entry.client.in_flight() > 1 && self.lanes().iter().any(|lane| lane.has_newer(entry))
-    }
-
     /// Sends a command that has no slot to its node again.
     fn send_to(self: &Rc<Self>, node: NodeId, entry: InFlight, request: Vec<u8>) {
         match self.lane_again(node, &entry) {
@@ -98,27 +110,6 @@ impl Worker {
             }
             None => self.wait(entry, request, None, Some(node)),
         }
-    }
-
-    /// Whether an older command of the same client and slot is still on its way elsewhere: on another lane, after a
-    /// slot that moved twice in a row, or waiting for its own next try.
-    pub fn would_overtake(&self, entry: &InFlight, lane: &Rc<Lane>) -> bool {
-        self.has_retry_ahead(entry)
-            || (entry.client.in_flight() > 1
-                && self.lanes().iter().any(|other| {
-                    !Rc::ptr_eq(other, lane)
-                        && other
-                            .entries()
-                            .borrow()
-                            .iter()
-                            .any(|earlier| earlier.is_older_in_stream(entry))
-                }))
-    }
-
-    /// Whether a newer command of the same client and slot is on another lane.
-    pub fn has_newer_elsewhere(&self, entry: &InFlight, lane: &Rc<Lane>) -> bool {
-        let mut lanes = self.lanes().into_iter();
-        lanes.any(|other| !Rc::ptr_eq(&other, lane) && other.has_newer(entry))
     }
 
     /// Keeps a command for another try in a moment. Until then its client sends nothing else.
@@ -151,57 +142,68 @@ impl Worker {
         error: Option<Box<[u8]>>,
         node: Option<NodeId>,
     ) {
-        if entry.is_overtaken() {
+        if self.is_overtaken(&entry) {
             return deliver_error(self, &entry, overtaken::ERROR);
         }
         let wait = FIRST_WAIT
             .saturating_mul(1 << entry.tries.min(8))
             .min(LONGEST_WAIT);
-        let client = &entry.client;
-        let others = client.waiting_retries.get();
-        if !entry.is_repair() {
-            client.waiting_retries.set(others + 1);
-        }
-        let due = self.clock.now().plus(wait);
-        // An older command comes back later than a newer one that did not even set out: it goes ahead of it. Most have
-        // no other; in an outage thousands wait here.
-        let mut waiting = self.waiting.borrow_mut();
-        let is_older = |newer: &Waiting| entry.is_older_in_stream(&newer.entry);
-        let place = (others > 0)
-            .then(|| waiting.iter().position(is_older))
-            .flatten()
-            .unwrap_or(waiting.len());
-        waiting.insert(
-            place,
-            Waiting {
-                entry,
-                request,
-                due,
-                error,
-                node,
-            },
-        );
-        drop(waiting);
+        let one = Waiting {
+            due: self.clock.now().plus(wait),
+            entry,
+            request,
+            error,
+            node,
+        };
+        self.keep_waiting(one, Tick::default());
         if !self.waiting_is_looked_after.replace(true) {
             tokio::task::spawn_local(look_after_waiting(self.clone()));
         }
     }
 
-    /// Whether an older command of the same client and slot waits for another try.
-    pub fn has_retry_ahead(&self, entry: &InFlight) -> bool {
-        entry.client.waiting_retries.get() > 0
-            && self
-                .waiting
-                .borrow()
-                .iter()
-                .any(|waiting| waiting.entry.is_older_in_stream(entry))
+    /// Puts a command among those that wait. Its time is not looked at before `least`.
+    fn keep_waiting(&self, one: Waiting, least: Tick) {
+        let entry = &one.entry;
+        let client = entry.client.clone();
+        let until = match entry.slot.get() {
+            Some(slot) if self.slots.owner(slot).is_none() => Until::Served(slot, one.due),
+            _ => Until::Due(one.due),
+        };
+        let is_repair = entry.is_repair();
+        let ends = if client.is_closed() && !is_repair {
+            // Nobody waits for it.
+            least
+        } else {
+            self.ends_waiting(entry).max(least)
+        };
+        if !is_repair {
+            client.waiting_retries.set(client.waiting_retries.get() + 1);
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.keep(client.id, entry.member(), one, until, ends);
     }
 
-    /// Sends what is due, in the order in which it began to wait.
-    fn send_due(self: &Rc<Self>) {
+    /// When a command has waited for long enough: at its deadline, or when the time of one that blocks is over.
+    fn ends_waiting(&self, entry: &InFlight) -> Tick {
+        let deadline = entry.arrived.plus(self.command_timeout);
+        let blocked = entry.client.with_blocked(|blocked| blocked.left());
+        match blocked {
+            Some(Some((_, left))) if entry.is_blocking() => {
+                // Not a moment before it is over.
+                deadline.min(self.clock.now().plus(ticks(left) + 1))
+            }
+            _ => deadline,
+        }
+    }
+
+    /// Sends what is due and answers what has waited for long enough, of each stream the older first. Tells whether
+    /// there is more, which is not due in this turn.
+    fn send_due(self: &Rc<Self>) -> bool {
         let now = self.clock.now();
-        let waiting = self.waiting.take();
-        for one in waiting {
+        for _ in 0..SENT_PER_TURN {
+            let Some(one) = self.waiting.borrow_mut().take_next(now) else {
+                return false;
+            };
             let client = one.entry.client.clone();
             let sent = self.contained("another try of a command", || self.send_if_due(one, now));
             if sent.is_none() {
@@ -209,16 +211,15 @@ impl Worker {
                 client.close(self);
             }
         }
+        true
     }
 
     fn send_if_due(self: &Rc<Self>, one: Waiting, now: Tick) {
         sabotage("resend.due");
         let client = one.entry.client.clone();
-        let retries = client.waiting_retries.get();
         let is_repair = one.entry.is_repair();
         if !is_repair {
-            // Without itself, so that one that is alone is not compared with all the others.
-            client.waiting_retries.set(retries - 1);
+            client.waiting_retries.set(client.waiting_retries.get() - 1);
         }
         if client.is_closed() && !is_repair {
             // It has not run and nobody waits for it; its bytes count for nobody any more.
@@ -235,13 +236,13 @@ impl Worker {
                 None => deliver_error(self, &one.entry, NOT_SERVED),
             }
         } else if one.due.has_come(now) && !self.has_retry_ahead(&one.entry) {
-            match one.node.filter(|_| one.entry.slot.is_none()) {
+            match one.node.filter(|_| one.entry.slot.get().is_none()) {
                 Some(node) => self.send_to(node, one.entry, one.request),
                 None => self.send_again(one.entry, one.request),
             }
         } else {
-            client.waiting_retries.set(retries);
-            self.waiting.borrow_mut().push_back(one);
+            // What ends its wait has moved meanwhile.
+            self.keep_waiting(one, now.plus(FIRST_WAIT));
         }
     }
 }
@@ -249,7 +250,10 @@ impl Worker {
 async fn look_after_waiting(worker: Rc<Worker>) {
     while !worker.waiting.borrow().is_empty() {
         tokio::time::sleep(LOOK_EVERY).await;
-        worker.contained("another try of commands", || worker.send_due());
+        while let Some(true) = worker.contained("another try of commands", || worker.send_due()) {
+            // Others first.
+            tokio::task::yield_now().await;
+        }
     }
     worker.waiting_is_looked_after.set(false);
 }

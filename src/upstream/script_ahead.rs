@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::client::request::Request;
 use crate::resp::{Limits, Scan, scan_request, write};
+use crate::slot::OptionalSlot;
 use crate::worker::Worker;
 
 use super::inflight::{InFlight, Kind};
@@ -25,7 +26,7 @@ impl Lane {
         write::request(&mut load, &[b"SCRIPT", b"LOAD", &script]);
         let loading = InFlight {
             len: load.len() as u32,
-            slot: None,
+            slot: OptionalSlot::NONE,
             write: false,
             // Nobody waits for its reply: if it fails, that of the EVALSHA says so.
             kind: Kind::Swallow,

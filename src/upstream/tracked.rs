@@ -12,7 +12,7 @@ use std::rc::Rc;
 use crate::client::Client;
 use crate::client::tracking::{FORGET_ALL, INVALIDATE, invalidation, tracked_keys};
 use crate::resp::{Limits, scan_request};
-use crate::slot::{Slot, slot_of};
+use crate::slot::{OptionalSlot, Slot, slot_of};
 use crate::worker::Worker;
 
 use super::NodeId;
@@ -145,7 +145,7 @@ impl Lane {
         let ahead = |kind, bytes: &[u8]| InFlight {
             len: bytes.len() as u32,
             kind,
-            slot: None,
+            slot: OptionalSlot::NONE,
             write: false,
             ..entry.clone()
         };
@@ -260,6 +260,7 @@ impl Worker {
 
     /// These slots have another owner: what was read from the one before is told by nobody any more.
     pub fn slots_have_moved(&self, slots: &[Slot]) {
+        self.slots_are_served(slots);
         for lane in self.lanes() {
             let mut table = lane.tracked.table.borrow_mut();
             if table.slots.is_empty() {

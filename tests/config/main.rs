@@ -3,6 +3,7 @@
 
 mod binary;
 mod documents;
+mod many_namespaces;
 mod namespace_problems;
 mod namespaces;
 mod precedence;
