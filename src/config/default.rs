@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{
     Admin, Administer, Bind, ClientLimits, Cluster, Commands, Config, Connections, Flush, Format,
-    Keys, Kind, Listener, Log, Multi, Personality, Retry, RetryWrites, Server, Timeouts,
-    TopologyRefresh, Unknown, Unmatched,
+    Keys, Kind, Listener, Log, Multi, Personality, Retry, RetryWrites, ScriptCalls, Server,
+    Timeouts, TopologyRefresh, Unknown, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -144,6 +144,7 @@ impl Default for Commands {
             keys: Keys::default(),
             admin: Administer::default(),
             flush: Flush::default(),
+            scripts: ScriptCalls::default(),
         }
     }
 }

@@ -260,6 +260,8 @@ pub struct Commands {
     pub admin: Administer,
     /// What becomes of FLUSHALL and FLUSHDB: `defaults.namespace.flush`.
     pub flush: Flush,
+    /// Which calls of scripts and functions are let through.
+    pub scripts: ScriptCalls,
 }
 
 /// What becomes of KEYS.
@@ -289,6 +291,20 @@ pub enum Flush {
     #[default]
     Cluster,
     /// They are refused.
+    Reject,
+}
+
+/// Which calls of scripts and functions are let through: EVAL, EVALSHA, FCALL and the like of them that only read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ScriptCalls {
+    /// Those that declare no keys only where they can break no rule that forbids something.
+    #[default]
+    Auto,
+    /// All.
+    Allow,
+    /// Those that declare keys.
+    Declared,
+    /// None.
     Reject,
 }
 

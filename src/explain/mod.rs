@@ -5,7 +5,7 @@
 use crate::client::request::Request;
 use crate::command::{self, CommandRef};
 use crate::config::{Config, Mode, Settings, Unknown};
-use crate::policy::{Actions, Decision, Governed, NamespaceId, Policies, Reply, docs};
+use crate::policy::{Actions, Decision, Governed, Lifetime, NamespaceId, Policies, Reply, docs};
 use crate::resp::{Limits, Span, scan_request};
 use crate::route::whole::Reach;
 use crate::route::{Knowledge, Plan, Transaction, plan};
@@ -102,7 +102,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
 
     let mut told = Explanation {
         command: words::command(request.args.iter().map(|arg| arg.of(request.bytes))),
-        outcome: outcome(&plan, &parts),
+        outcome: outcome(&plan, &parts) + hidden(&plan, knowledge.policies),
         reply: refusal(&plan, &parts),
         namespaces: namespaces(request, command, knowledge.policies),
         slots: parts
@@ -112,7 +112,14 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
             .collect(),
         rule: command
             .filter(|command| command.changes_keys() && knowledge.policies.is_active())
-            .map(|command| docs::sent(command.lifetime())),
+            .map(|command| {
+                let lifetime = command.lifetime();
+                let unseen = match lifetime {
+                    Lifetime::Script => "; keys that it does not declare are not seen",
+                    _ => "",
+                };
+                docs::sent(lifetime) + unseen
+            }),
         ..Explanation::default()
     };
     if told.reply.is_none() {
@@ -149,6 +156,10 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
     }
     told.decided_by
         .extend(decided_refusal(&told, command, around));
+    if !hidden(&plan, knowledge.policies).is_empty() {
+        let setting = around.settings.of("defaults.namespace.unmatched");
+        told.decided_by.extend(setting.map(ToString::to_string));
+    }
     told
 }
 
@@ -243,6 +254,20 @@ fn refusal(plan: &Plan, parts: &[Part]) -> Option<String> {
         _ => return None,
     };
     Some(String::from_utf8_lossy(text).trim_end().to_owned())
+}
+
+/// What is said of keys that the reply does not name.
+fn hidden(plan: &Plan, policies: &Policies) -> &'static str {
+    let lists_keys = match plan {
+        Plan::Scan { .. } => true,
+        Plan::Everywhere { merge, .. } => merge.lists_keys(),
+        _ => false,
+    };
+    if lists_keys && policies.hides_keys() {
+        "; keys of no namespace are left out"
+    } else {
+        ""
+    }
 }
 
 fn outcome(plan: &Plan, parts: &[Part]) -> String {
@@ -380,8 +405,9 @@ fn decided_refusal(
         .and_then(|rest| rest.split('\'').next());
     let of_namespace =
         name.and_then(|name| around.settings.of(&format!("namespace.{name}.{named}")));
-    let setting =
-        of_namespace.or_else(|| around.settings.of(&format!("defaults.namespace.{named}")));
+    let setting = of_namespace
+        .or_else(|| around.settings.of(&format!("defaults.namespace.{named}")))
+        .or_else(|| around.settings.of(named));
     setting.map(ToString::to_string)
 }
 

@@ -67,11 +67,11 @@ pub fn permitted(
     }
 }
 
-/// Whether a command for the whole keyspace is permitted: no namespace denies it, and if it writes, none is read-only,
-/// and neither are the keys of no namespace.
+/// Whether a command for the whole keyspace is permitted: no namespace denies it, and if it deletes all keys, as a flush,
+/// which spares none, no namespace is read-only, and neither are the keys of no namespace.
 pub fn permitted_everywhere(
     full_name: &str,
-    write: bool,
+    deletes: bool,
     policies: &Policies,
 ) -> Result<(), String> {
     if !policies.is_active() {
@@ -84,14 +84,16 @@ pub fn permitted_everywhere(
                 "ERR slotmux: namespace '{name}' refuses the command '{denied}' (deny)"
             ));
         }
-        if write && policy.read_only {
+        if deletes && policy.read_only {
             return Err(format!(
-                "ERR slotmux: namespace '{name}' is read-only (read_only)"
+                "ERR slotmux: '{full_name}' would delete the keys of namespace '{name}', which is read-only (read_only)"
             ));
         }
     }
-    if write && policies.unmatched() != Unmatched::Allow {
-        return Err("ERR slotmux: keys of no namespace are not to be written (unmatched)".into());
+    if deletes && policies.unmatched() != Unmatched::Allow {
+        return Err(format!(
+            "ERR slotmux: '{full_name}' would delete keys of no namespace, which are not to be written (unmatched)"
+        ));
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ mod restore;
 mod rows;
 pub mod said;
 mod script;
+mod script_calls;
 mod set;
 mod splice;
 mod subject;
@@ -31,6 +32,7 @@ pub use append::{as_transaction, commands_of};
 pub use govern::{Actions, Block, Decision, Governed, Reply, govern};
 pub use lifetime::Lifetime;
 pub use repeat::Repeat;
+use script_calls::ScriptRules;
 pub use ttl::TtlPolicy;
 
 /// The number of a namespace: its place in the configuration plus one. 0 are the keys of no namespace.
@@ -76,6 +78,8 @@ pub struct Policies {
     multi: Multi,
     /// Of keys of no namespace.
     retry_writes: RetryWrites,
+    /// Of calls of scripts and functions.
+    script_rules: ScriptRules,
 }
 
 impl Policies {
@@ -90,14 +94,17 @@ impl Policies {
         prefixes.sort_by_key(|(prefix, _): &(Prefix, _)| Reverse(prefix.bytes.len()));
         let policies: Vec<Policy> = config.namespaces.iter().map(Policy::new).collect();
         let restricts = policies.iter().any(Policy::restricts);
-        Policies {
+        let mut made = Policies {
             prefixes,
             policies,
             restricts: restricts || config.unmatched != Unmatched::Allow,
             unmatched: config.unmatched,
             multi: config.multi,
             retry_writes: config.retry_writes,
-        }
+            script_rules: ScriptRules::default(),
+        };
+        made.script_rules = ScriptRules::new(&config.commands, &made);
+        made
     }
 
     /// Whether a request needs to be looked at. With nothing configured this is all that it costs.
@@ -113,6 +120,16 @@ impl Policies {
     /// What is allowed on keys of no namespace.
     pub fn unmatched(&self) -> Unmatched {
         self.unmatched
+    }
+
+    /// Whether there are keys that no list of keys may name: those of no namespace, where these are refused.
+    pub fn hides_keys(&self) -> bool {
+        self.unmatched == Unmatched::Reject
+    }
+
+    /// Whether no list of keys may name this key.
+    pub fn hides(&self, key: &[u8]) -> bool {
+        self.hides_keys() && self.find(key) == NamespaceId::UNMATCHED
     }
 
     /// What becomes of a transaction over several slots that has a key of this namespace.

@@ -14,12 +14,15 @@ use in_slot::keys_in_slot;
 
 pub mod big_replies;
 pub mod broadcast;
+mod draw;
 pub mod gather;
+mod hiding;
 mod in_slot;
 pub mod joined;
 pub mod page;
 pub mod parts;
 pub mod scan;
+mod script;
 pub mod slots;
 pub mod split;
 pub mod transaction;
@@ -172,6 +175,7 @@ pub fn plan(
     // Where the table does not say that a command only reads, it may have changed something.
     let write = !command.is_readonly();
     match command.route {
+        Route::Script => script::call(request, command, knowledge, rewritten),
         Route::Keyed => keyed(request, CommandRef::Table(command), knowledge, rewritten),
         Route::Split(merge) => {
             let command = CommandRef::Table(command);
@@ -182,7 +186,7 @@ pub fn plan(
                 slots => one_slot(request, command, slots, knowledge, rewritten),
             }
         }
-        Route::AnyNode => Plan::Anywhere { write },
+        Route::AnyNode => anywhere(command, knowledge),
         Route::AllPrimaries(merge) => whole::everywhere(request, command, merge, knowledge),
         Route::AllNodes(merge) => whole::administer(request, command, merge, knowledge),
         Route::Debug => whole::debug(request, command, knowledge, rewritten),
@@ -329,12 +333,23 @@ fn split(
     }
 }
 
+/// A command without keys that every node answers alike, if every namespace permits it.
+fn anywhere(command: &Command, knowledge: &Knowledge) -> Plan {
+    match permitted_everywhere(command.full_name, false, knowledge.policies) {
+        Ok(()) => Plan::Anywhere {
+            write: !command.is_readonly(),
+        },
+        Err(text) => refuse(&text),
+    }
+}
+
 /// A scan: over the one node as it is, else a page of one shard.
 fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Plan {
     if let Err(text) = permitted_everywhere(command.full_name, false, knowledge.policies) {
         return refuse(&text);
     }
-    if knowledge.is_one_node {
+    // Of what the one node says nothing is left out.
+    if knowledge.is_one_node && !knowledge.policies.hides_keys() {
         return Plan::Anywhere { write: false };
     }
     match scan::parse(request.arg(1)).and_then(scan::Cursor::decode) {

@@ -140,9 +140,11 @@ pub fn plan_queued(
     }
     match plan(request, command, knowledge, rewritten) {
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
-        // The one node has the whole keyspace, but not all who listen.
+        // The one node has the whole keyspace, but not all who listen, and it hides no key.
         Plan::Everywhere { write, merge, .. }
-            if knowledge.is_one_node && !merge.counts_subscribers() =>
+            if knowledge.is_one_node
+                && !merge.counts_subscribers()
+                && !(merge.lists_keys() && knowledge.policies.hides_keys()) =>
         {
             Plan::Anywhere { write }
         }

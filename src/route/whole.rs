@@ -56,9 +56,17 @@ pub(super) fn everywhere(
     merge: Merge,
     knowledge: &Knowledge,
 ) -> Plan {
-    // What changes no key, as BGSAVE, is no write to a namespace, though it must not be sent twice.
-    let changes_keys = command.flags.contains(Flags::WRITE);
+    // What changes no key, as BGSAVE or FUNCTION LOAD, is no write to a namespace, though it must not be sent twice.
+    let is_of_functions = command.full_name.starts_with("function|");
+    let changes_keys = command.flags.contains(Flags::WRITE) && !is_of_functions;
     if let Err(text) = permitted_everywhere(command.full_name, changes_keys, knowledge.policies) {
+        return refuse(&text);
+    }
+    if matches!(
+        command.full_name,
+        "script|load" | "function|load" | "function|restore"
+    ) && let Some(text) = knowledge.policies.storing_refusal(command.full_name)
+    {
         return refuse(&text);
     }
     if let Some(setting) = refused_by(command, knowledge.commands) {
