@@ -48,7 +48,7 @@ impl ScriptRules {
     }
 }
 
-/// A rule that forbids what a script that only reads can do.
+/// A rule that a script that only reads can break.
 fn rule_of_reads(commands: &Commands, policies: &Policies) -> Option<String> {
     let denies = |policy: &&super::Policy| !policy.deny.is_empty();
     let policy = policies.policies.iter().find(denies);
@@ -61,7 +61,7 @@ fn rule_of_reads(commands: &Commands, policies: &Policies) -> Option<String> {
     (commands.keys == Keys::Reject).then(|| "commands.keys = \"reject\"".to_owned())
 }
 
-/// A rule that forbids what only a script that writes can do. A policy of lifetimes forbids nothing.
+/// A rule that only a script that writes can break. A policy of lifetimes forbids no command.
 fn rule_of_writes(commands: &Commands, policies: &Policies) -> Option<String> {
     let of_namespace = policies.policies.iter().find_map(|policy| {
         let name = &policy.name;

@@ -19,7 +19,7 @@ const RANDOMKEY: &[u8] = b"*1\r\n$9\r\nRANDOMKEY\r\n";
 /// Keys that are drawn in vain before the answer is nil. With one key in 20 that may be seen, 99 of 100 calls bring one.
 const TRIES: u8 = 100;
 
-/// What a draw brought.
+/// The end of one draw.
 #[derive(Debug, PartialEq)]
 pub enum Outcome {
     /// The client's reply.

@@ -123,7 +123,7 @@ impl Gather {
                 let mut reply = worker.buffers.take();
                 if !self.whole.mute && !self.whole.client.is_closed() {
                     let parts = self.parts.borrow();
-                    if self.merge(&parts, &mut reply) {
+                    if self.merge(worker, &parts, &mut reply) {
                         worker.stats.errors.inc();
                     } else {
                         numbers::amend(&worker.process.census, self.merge, &mut reply);
@@ -141,13 +141,16 @@ impl Gather {
     }
 
     /// Appends the one reply, and tells whether it is an error.
-    fn merge(&self, parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
+    fn merge(&self, worker: &Worker, parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
         let order = match &self.known {
             Known::Info(own) => {
                 info::joined(own, parts, out);
                 return false;
             }
-            Known::Settings(own) => return settings::joined(own, parts, out),
+            Known::Settings(own) => {
+                let part = parts.first().map_or(&[][..], Vec::as_slice);
+                return settings::joined(own, part, worker.administers(), out);
+            }
             // What is wrong with the parts is said below.
             Known::Kept(kept) if exists::exist(parts, kept, out).is_some() => return false,
             Known::Nodes(nodes) => return texts::joined(parts, nodes, out),
@@ -164,8 +167,7 @@ impl Gather {
         self.whole.client.change_gathered(worker, half, 0);
     }
 
-    /// Leaves only what may be seen of keys that have come. Whether instead one was drawn that may not, and another is asked
-    /// for.
+    /// Takes hidden keys out of the parts. True: the key that was drawn is hidden, and another is asked for.
     fn draws_again(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
         let Known::Hiding(tries) = self.known else {
             return false;
@@ -173,14 +175,14 @@ impl Gather {
         let client = &self.whole.client;
         let is_error = |part: &Vec<u8>| part.starts_with(b"-");
         let mut parts = self.parts.borrow_mut();
-        // An error is told below.
+        // The merge below reports errors.
         if client.is_closed() || parts.iter().any(is_error) {
             return false;
         }
         let policies = &worker.process.policies;
         if self.merge != Merge::Drawn {
             for part in parts.iter_mut() {
-                // What is no array of keys is told below.
+                // The merge below reports a part that is no array of keys.
                 *part = hiding::shown(part, policies).unwrap_or_default();
             }
             return false;

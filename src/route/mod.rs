@@ -72,7 +72,7 @@ pub enum Plan {
         /// To which nodes, and how.
         reach: Reach,
     },
-    /// slotmux answers it with what every primary says: INFO about the data, CONFIG GET where nodes are administered.
+    /// slotmux answers it with what every primary says: INFO and CONFIG GET about the data.
     AnswerWithNodes(Answer, &'static Command),
     /// Send it to the primaries that its client wrote to, over connections of their own, and merge the replies.
     Acknowledged {
@@ -172,8 +172,6 @@ pub fn plan(
         }
         Err(unresolved) => return plan_learned(request, knowledge, &unresolved, rewritten),
     };
-    // Where the table does not say that a command only reads, it may have changed something.
-    let write = !command.is_readonly();
     match command.route {
         Route::Script => script::call(request, command, knowledge, rewritten),
         Route::Keyed => keyed(request, CommandRef::Table(command), knowledge, rewritten),
@@ -199,7 +197,7 @@ pub fn plan(
             let keys = keys_in_slot(request, command, knowledge);
             keys.unwrap_or(Plan::Answer(Answer::Cluster, command))
         }
-        Route::Answer(what) if whole::asks_nodes(request, what, command, knowledge) => {
+        Route::Answer(what) if whole::asks_nodes(request, what, command) => {
             Plan::AnswerWithNodes(what, command)
         }
         Route::Answer(what) => Plan::Answer(what, command),
@@ -336,6 +334,7 @@ fn split(
 /// A command without keys that every node answers alike, if every namespace permits it.
 fn anywhere(command: &Command, knowledge: &Knowledge) -> Plan {
     match permitted_everywhere(command.full_name, false, knowledge.policies) {
+        // Where the table does not say that a command only reads, it may have changed something.
         Ok(()) => Plan::Anywhere {
             write: !command.is_readonly(),
         },
@@ -348,7 +347,7 @@ fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Pla
     if let Err(text) = permitted_everywhere(command.full_name, false, knowledge.policies) {
         return refuse(&text);
     }
-    // Of what the one node says nothing is left out.
+    // Where no key is hidden the reply of the one node is passed on as it is.
     if knowledge.is_one_node && !knowledge.policies.hides_keys() {
         return Plan::Anywhere { write: false };
     }

@@ -1,4 +1,4 @@
-//! What lists keys, and what concerns no key, under the rules of namespaces.
+//! Commands that list keys, and commands that concern no key, under the rules of namespaces.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ fn shows_only_app(proxy: &Proxy, keys: &BTreeSet<String>) {
         for reply in client.pipeline(&vec![vec!["RANDOMKEY"]; 100]) {
             assert!(keys.contains(&reply.text()), "{reply:?}");
         }
-        // It counts what is there.
+        // DBSIZE counts hidden keys too.
         assert_eq!(client.call(&["DBSIZE"]), Value::Integer(40));
         for command in [&["SCAN", "0"][..], &["KEYS", "*"], &["RANDOMKEY"]] {
             client.call(&["MULTI"]);

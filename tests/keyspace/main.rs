@@ -6,6 +6,7 @@ mod common;
 mod functions;
 mod hidden;
 mod info;
+mod parameters;
 mod reports;
 mod script_rules;
 mod settings;

@@ -70,7 +70,7 @@ fn calls_without_keys_break_no_rule() {
         client.call(&["MULTI"]);
         assert_refused(&mut client, &KEYLESS[..1], true);
         assert!(client.call(&["EXEC"]).error().starts_with("EXECABORT"));
-        // What declares its keys is ruled by these.
+        // A call that declares its keys is ruled by these.
         let set = "return redis.call('SET', KEYS[1], '1')";
         assert_eq!(client.call(&["EVAL", set, "1", "sess:1"]), Value::ok());
         assert!((99..=100).contains(&client.call(&["TTL", "sess:1"]).integer()));

@@ -21,7 +21,7 @@ fn scripts_leave_no_key_without_its_ttl() {
         let direct = |words: &[&str]| -> String { server.query(words).expect("a reply") };
         direct(&["CONFIG", "SET", "maxmemory", "0"]);
         direct(&["SET", "ns:old", "v"]);
-        // What is used already is more than this.
+        // An empty server uses more than this.
         direct(&["CONFIG", "SET", "maxmemory", "1"]);
         let is_oom = |reply: &Value| matches!(reply, Value::Error(text) if text.starts_with("OOM"));
         let written = client.call(&["EVAL", WRITES, "1", "ns:old"]);
