@@ -3,7 +3,7 @@
 //! out, and changes nothing.
 
 use crate::client::request::Request;
-use crate::command::{self, CommandRef};
+use crate::command::{self, Answer, CommandRef};
 use crate::config::{Config, Mode, Settings, Unknown};
 use crate::policy::{Actions, Decision, Governed, Lifetime, NamespaceId, Policies, Reply, docs};
 use crate::resp::{Limits, Span, scan_request};
@@ -124,6 +124,9 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
     };
     if told.reply.is_none() {
         told.nodes = match &plan {
+            Plan::AnswerWithNodes(Answer::Config, _) => {
+                nodes.primaries().into_iter().take(1).collect()
+            }
             Plan::Everywhere { .. } | Plan::AnswerWithNodes(..) | Plan::Scan { .. } => {
                 nodes.primaries()
             }
@@ -307,6 +310,9 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
             },
             command::docs::merged(*merge)
         ),
+        Plan::AnswerWithNodes(Answer::Config, _) => {
+            "asked of the first primary that can be reached, and answered with slotmux' own settings and its of the data".to_owned()
+        }
         Plan::AnswerWithNodes(..) => {
             "asked of every primary, and answered with what slotmux says of itself and they say of the data".to_owned()
         }

@@ -405,6 +405,13 @@ fn routes() {
             &["node0:1", "node1:1"],
             Some("shared"),
         ),
+        (
+            "CONFIG GET save",
+            "asked of the first primary",
+            &["node0:1"],
+            Some("shared"),
+        ),
+        ("CONFIG GET port", "answered by slotmux itself", &[], None),
         ("PING", "answered by slotmux itself", &[], None),
         (
             "SLOTMUX EXPLAIN GET k",

@@ -46,6 +46,10 @@ pub fn answer_with_nodes(
     let process = &*worker.process;
     own_answer(worker, client, what, command, request, process, &mut own);
     client.reply_mode.set(replies);
+    if own.starts_with(b"-") {
+        // No node is asked for what slotmux refuses.
+        return answer_here(worker, client, what, command, request);
+    }
     let mut everything = Vec::new();
     let (known, bytes) = match what {
         // Servers before 7.0 take one section.
