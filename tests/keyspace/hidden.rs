@@ -105,6 +105,18 @@ fn hidden_keys_of_one_redis_are_not_listed() {
     let keys = fill(RawClient::connect(server.port()));
     let proxy = Proxy::start_before(&server, only_app);
     shows_only_app(&proxy, &keys);
+    // Nor are they read by the patterns of a SORT, which a plain Redis follows anywhere.
+    let mut client = proxy.client();
+    client.call(&["RPUSH", "app:list", "1"]);
+    for words in [
+        &["SORT", "app:list", "BY", "nosort", "GET", "other:*"][..],
+        &["sort_ro", "app:list", "by", "*"],
+    ] {
+        let reply = client.call(words);
+        assert!(reply.error().contains("unmatched"), "{words:?}: {reply:?}");
+    }
+    let own = client.call(&["SORT", "app:list", "BY", "nosort", "GET", "app:*"]);
+    assert_eq!(own, Value::Array(vec![Value::bulk("1")]));
 }
 
 #[test]
