@@ -25,6 +25,7 @@ pub mod monitor;
 pub mod namespace_stats;
 pub mod observed;
 pub mod operator;
+pub mod parameters;
 pub mod pause;
 pub mod policy;
 pub mod pool;

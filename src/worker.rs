@@ -16,7 +16,7 @@ use crate::clock::{Clock, Tick, ticks, unix_milliseconds};
 use crate::cluster::addr::{Addr, AddressMap};
 use crate::cluster::refresh::RefreshHandle;
 use crate::cluster::topology::{Kind, Topology};
-use crate::config::{ClientLimits, Config, Listener, Personality, Unknown};
+use crate::config::{Administer, ClientLimits, Config, Listener, Personality, Unknown};
 use crate::contain::NOBODY;
 use crate::metrics::WorkerStats;
 use crate::monitor::Monitors;
@@ -248,6 +248,11 @@ impl Worker {
     /// Where to connect for an announced address.
     pub fn reachable(&self, announced: Addr) -> Addr {
         self.address_map.apply(announced)
+    }
+
+    /// Whether clients administer the nodes.
+    pub fn administers(&self) -> bool {
+        self.config.commands.admin == Administer::Fanout
     }
 
     /// The nodes that a command for the whole keyspace goes to.

@@ -39,6 +39,8 @@ pub mod namespace_stats;
 pub mod observed;
 #[path = "../../src/operator/mod.rs"]
 pub mod operator;
+#[path = "../../src/parameters/mod.rs"]
+pub mod parameters;
 #[path = "../../src/pause.rs"]
 pub mod pause;
 #[path = "../../src/policy/mod.rs"]

@@ -1,11 +1,12 @@
-//! `CONFIG`: `GET` for a list of settings that clients look at and that mean something here, with slotmux' own
-//! values. Passwords, paths and upstreams are not among them.
+//! `CONFIG`: of `GET` the part that is slotmux' own, the settings about how clients connect. The nodes tell
+//! the settings of the data (`route/joined/settings.rs`).
 
 use std::time::Duration;
 
 use super::{Facts, Host, Request, Subject, c_string, help};
 use crate::config::Bind;
 use crate::glob;
+use crate::parameters::is_pattern;
 use crate::resp::write;
 
 /// `CONFIG GET` and `CONFIG HELP`
@@ -34,7 +35,7 @@ fn get(request: Request<'_>, subject: &Subject<'_>, host: &Host<'_>, out: &mut V
     let mut settings: Vec<_> = settings(host, &facts).into_iter().map(Some).collect();
     let mut found: Vec<(Vec<u8>, String)> = Vec::new();
     for pattern in request.from(2) {
-        let is_pattern = c_string(pattern).iter().any(|byte| b"[*?".contains(byte));
+        let is_pattern = is_pattern(pattern);
         for setting in &mut settings {
             let matched = setting.take_if(|(name, _)| {
                 if is_pattern {
@@ -57,7 +58,8 @@ fn get(request: Request<'_>, subject: &Subject<'_>, host: &Host<'_>, out: &mut V
     }
 }
 
-fn settings(host: &Host<'_>, facts: &Facts) -> [(&'static str, String); 17] {
+/// Those that [`crate::parameters`] calls slotmux' own and that mean something here.
+fn settings(host: &Host<'_>, facts: &Facts) -> [(&'static str, String); 12] {
     let (server, listener) = (&host.config.server, host.listener);
     let seconds = |time: Option<Duration>| time.map_or(0, |time| time.as_secs()).to_string();
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
@@ -66,15 +68,11 @@ fn settings(host: &Host<'_>, facts: &Facts) -> [(&'static str, String); 17] {
         Bind::Unix(_) => None,
     });
     [
-        ("appendonly", yes_or_no(false)),
         ("bind", addresses.collect::<Vec<_>>().join(" ")),
         ("cluster-enabled", yes_or_no(host.is_cluster())),
         ("databases", "1".to_owned()),
         ("io-threads", server.workers.to_string()),
         ("maxclients", facts.max_clients.to_string()),
-        ("maxmemory", "0".to_owned()),
-        ("maxmemory-policy", "noeviction".to_owned()),
-        ("notify-keyspace-events", String::new()),
         ("port", facts.tcp_port.to_string()),
         (
             "proto-max-bulk-len",
@@ -82,7 +80,6 @@ fn settings(host: &Host<'_>, facts: &Facts) -> [(&'static str, String); 17] {
         ),
         ("protected-mode", yes_or_no(host.config.is_open())),
         ("replicaof", String::new()),
-        ("save", String::new()),
         ("tcp-backlog", server.backlog.to_string()),
         ("tcp-keepalive", seconds(listener.tcp_keepalive)),
         ("timeout", seconds(listener.idle_timeout)),

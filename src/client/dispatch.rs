@@ -241,7 +241,7 @@ fn turn_away(worker: &Worker, client: &Client) -> Taken {
 }
 
 /// Why nothing can be sent at all.
-pub(super) const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
+pub(crate) const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
 
 /// Answers a request with an error. Inside a transaction that aborts it.
 pub fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Taken {

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::clock::Tick;
-use crate::command::Unresolved;
+use crate::command::{Answer, Unresolved};
 use crate::config::Unknown;
 use crate::route::{Plan, Transaction};
 use crate::worker::Worker;
@@ -43,6 +43,8 @@ pub fn needs_upstream<T>(
         | Plan::Publish { .. }
         | Plan::Scan { .. }
         | Plan::Transaction(Transaction::Watch { .. }) => true,
+        // slotmux cannot tell the settings of the data by itself.
+        Plan::AnswerWithNodes(Answer::Config, _) => true,
         Plan::Subscription(change) => change.subscribes,
         // The upstream may know a command that slotmux does not.
         Plan::Unknown(_) => {

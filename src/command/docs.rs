@@ -132,6 +132,7 @@ fn every(step: u8) -> String {
 
 fn route(command: &Command) -> String {
     let text = match command.route {
+        Route::Script => "by key or any node, as `commands.scripts` says",
         Route::Keyed if command.flags.contains(Flags::NO_MANDATORY_KEYS) => "by key or any node",
         Route::Keyed => "by key",
         Route::Split(merge) => return format!("by key, split ({})", merged(merge)),

@@ -5,9 +5,11 @@ use crate::pubsub::{Change, Kind};
 /// Where a command may go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Route {
-    /// To the node that owns the slot of its keys, which are all in one slot. Where the call names no key
-    /// (`EVAL … 0`), any node will do.
+    /// To the node that owns the slot of its keys, which are all in one slot. Where the call names no key,
+    /// any node will do.
     Keyed,
+    /// EVAL, EVALSHA, FCALL and the like that only read: as [`Route::Keyed`], if `commands.scripts` lets it.
+    Script,
     /// As [`Route::Keyed`] while its keys share a slot, else one part per slot, the replies merged.
     Split(Merge),
     /// To any node: it names no key and every node gives the same answer.
@@ -99,6 +101,11 @@ impl Merge {
             self,
             Merge::Names(_) | Merge::Subscribers(_) | Merge::Patterns
         )
+    }
+
+    /// Whether it is made of the names of keys.
+    pub fn lists_keys(self) -> bool {
+        matches!(self, Merge::Concat | Merge::Drawn)
     }
 
     /// Whether a part that failed leaves the others their worth.

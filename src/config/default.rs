@@ -5,9 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::{
-    Admin, Administer, Bind, ClientLimits, Cluster, Commands, Config, Connections, Flush, Format,
-    Keys, Kind, Listener, Log, Multi, Personality, Retry, RetryWrites, Server, Timeouts,
-    TopologyRefresh, Unknown, Unmatched,
+    Admin, Bind, ClientLimits, Cluster, Commands, Config, Connections, Format, Kind, Listener, Log,
+    Multi, Personality, Retry, RetryWrites, Server, Timeouts, TopologyRefresh, Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -131,19 +130,6 @@ impl Default for TopologyRefresh {
         TopologyRefresh {
             refresh: Duration::from_secs(30),
             min_interval: Duration::from_millis(250),
-        }
-    }
-}
-
-impl Default for Commands {
-    fn default() -> Commands {
-        Commands {
-            unknown: Unknown::default(),
-            monitor: true,
-            monitor_rate: 10_000,
-            keys: Keys::default(),
-            admin: Administer::default(),
-            flush: Flush::default(),
         }
     }
 }

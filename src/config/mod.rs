@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 mod check;
+mod commands;
 mod default;
 mod document;
 mod draft;
@@ -33,6 +34,7 @@ mod value;
 
 pub use crate::cluster::addr::Addr;
 pub use check::is_no_upstream;
+pub use commands::{Administer, Commands, Flush, Keys, ScriptCalls, Unknown};
 pub use load::{Flags, Loaded, SourceFile, Sources, load, load_with_origins};
 pub use namespace::{
     JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites, Scripts, Strength,
@@ -244,63 +246,6 @@ pub struct TopologyRefresh {
     pub refresh: Duration,
     /// Shortest pause between two refreshes.
     pub min_interval: Duration,
-}
-
-/// `[commands]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commands {
-    /// What happens to commands that slotmux' table lacks.
-    pub unknown: Unknown,
-    /// Whether clients may use MONITOR.
-    pub monitor: bool,
-    /// Commands that are shown to those who do, per second and worker.
-    pub monitor_rate: u32,
-    /// What becomes of KEYS.
-    pub keys: Keys,
-    /// What becomes of commands that administer the nodes.
-    pub admin: Administer,
-    /// What becomes of FLUSHALL and FLUSHDB: `defaults.namespace.flush`.
-    pub flush: Flush,
-}
-
-/// What becomes of KEYS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Keys {
-    /// Every primary is asked, as if they were one Redis.
-    #[default]
-    Fanout,
-    /// It is refused.
-    Reject,
-}
-
-/// What becomes of commands that administer the nodes: CONFIG SET, RESETSTAT, REWRITE and DEBUG.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Administer {
-    /// They are refused.
-    #[default]
-    Reject,
-    /// They go to every node, or to that of their key.
-    Fanout,
-}
-
-/// What becomes of FLUSHALL and FLUSHDB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Flush {
-    /// Every primary is emptied, as if they were one Redis.
-    #[default]
-    Cluster,
-    /// They are refused.
-    Reject,
-}
-
-/// What happens to commands that slotmux' table lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Unknown {
-    /// They are routed by what the upstream's `COMMAND` says of them.
-    #[default]
-    Learn,
-    /// They are refused as unknown.
-    Reject,
 }
 
 /// `[admin]`

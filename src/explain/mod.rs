@@ -3,9 +3,9 @@
 //! out, and changes nothing.
 
 use crate::client::request::Request;
-use crate::command::{self, CommandRef};
+use crate::command::{self, Answer, CommandRef};
 use crate::config::{Config, Mode, Settings, Unknown};
-use crate::policy::{Actions, Decision, Governed, NamespaceId, Policies, Reply, docs};
+use crate::policy::{Actions, Decision, Governed, Lifetime, NamespaceId, Policies, Reply, docs};
 use crate::resp::{Limits, Span, scan_request};
 use crate::route::whole::Reach;
 use crate::route::{Knowledge, Plan, Transaction, plan};
@@ -102,7 +102,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
 
     let mut told = Explanation {
         command: words::command(request.args.iter().map(|arg| arg.of(request.bytes))),
-        outcome: outcome(&plan, &parts),
+        outcome: outcome(&plan, &parts) + hidden(&plan, knowledge.policies),
         reply: refusal(&plan, &parts),
         namespaces: namespaces(request, command, knowledge.policies),
         slots: parts
@@ -112,11 +112,21 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
             .collect(),
         rule: command
             .filter(|command| command.changes_keys() && knowledge.policies.is_active())
-            .map(|command| docs::sent(command.lifetime())),
+            .map(|command| {
+                let lifetime = command.lifetime();
+                let unseen = match lifetime {
+                    Lifetime::Script => "; keys that it does not declare are not seen",
+                    _ => "",
+                };
+                docs::sent(lifetime) + unseen
+            }),
         ..Explanation::default()
     };
     if told.reply.is_none() {
         told.nodes = match &plan {
+            Plan::AnswerWithNodes(Answer::Config, _) => {
+                nodes.primaries().into_iter().take(1).collect()
+            }
             Plan::Everywhere { .. } | Plan::AnswerWithNodes(..) | Plan::Scan { .. } => {
                 nodes.primaries()
             }
@@ -149,6 +159,10 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
     }
     told.decided_by
         .extend(decided_refusal(&told, command, around));
+    if !hidden(&plan, knowledge.policies).is_empty() {
+        let setting = around.settings.of("defaults.namespace.unmatched");
+        told.decided_by.extend(setting.map(ToString::to_string));
+    }
     told
 }
 
@@ -245,6 +259,20 @@ fn refusal(plan: &Plan, parts: &[Part]) -> Option<String> {
     Some(String::from_utf8_lossy(text).trim_end().to_owned())
 }
 
+/// A note about keys that the reply does not name.
+fn hidden(plan: &Plan, policies: &Policies) -> &'static str {
+    let lists_keys = match plan {
+        Plan::Scan { .. } => true,
+        Plan::Everywhere { merge, .. } => merge.lists_keys(),
+        _ => false,
+    };
+    if lists_keys && policies.hides_keys() {
+        "; keys of no namespace are left out"
+    } else {
+        ""
+    }
+}
+
 fn outcome(plan: &Plan, parts: &[Part]) -> String {
     match plan {
         Plan::Forward { decision, .. } => match &decision.governed {
@@ -282,6 +310,9 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
             },
             command::docs::merged(*merge)
         ),
+        Plan::AnswerWithNodes(Answer::Config, _) => {
+            "asked of the first primary that can be reached, and answered with slotmux' own settings and its of the data".to_owned()
+        }
         Plan::AnswerWithNodes(..) => {
             "asked of every primary, and answered with what slotmux says of itself and they say of the data".to_owned()
         }
@@ -380,8 +411,9 @@ fn decided_refusal(
         .and_then(|rest| rest.split('\'').next());
     let of_namespace =
         name.and_then(|name| around.settings.of(&format!("namespace.{name}.{named}")));
-    let setting =
-        of_namespace.or_else(|| around.settings.of(&format!("defaults.namespace.{named}")));
+    let setting = of_namespace
+        .or_else(|| around.settings.of(&format!("defaults.namespace.{named}")))
+        .or_else(|| around.settings.of(named));
     setting.map(ToString::to_string)
 }
 

@@ -256,8 +256,14 @@ fn what_is_refused_says_why() {
         ),
         (
             "FLUSHALL",
-            "ERR slotmux: namespace 'plain' is read-only (read_only)",
+            "ERR slotmux: 'flushall' would delete the keys of namespace 'plain', which is read-only (read_only)",
             "namespace.plain.read_only = true (f.toml:21:13)",
+        ),
+        (
+            "EVAL s 0",
+            "ERR slotmux: 'eval' without declared keys is refused, as it could break a rule: namespace 'plain' is \
+             read-only (commands.scripts)",
+            "commands.scripts = \"auto\" (default)",
         ),
         (
             "SUNION a b",
@@ -277,6 +283,23 @@ fn what_is_refused_says_why() {
         assert!(told.sends.is_empty() && told.nodes.is_empty(), "{told:?}");
         assert_eq!(told.decided_by.join("\n"), decided_by, "{line}");
     }
+}
+
+#[test]
+fn of_scripts_it_is_said_that_their_other_keys_are_not_seen() {
+    for line in ["EVAL s 1 cache:1", "FCALL f 1 k"] {
+        let rule = told(line).rule.expect("a rule");
+        assert!(
+            rule.ends_with("; keys that it does not declare are not seen"),
+            "{line}: {rule}"
+        );
+    }
+    assert!(
+        !told("INCR cache:1")
+            .rule
+            .expect("a rule")
+            .contains("declare")
+    );
 }
 
 #[test]
@@ -371,7 +394,7 @@ fn routes() {
             Some("a connection of its own, as the request"),
         ),
         (
-            "EVAL s 0",
+            "EVAL_RO s 0",
             "sent as it is to any node",
             &["node0:1"],
             Some("shared"),
@@ -382,6 +405,13 @@ fn routes() {
             &["node0:1", "node1:1"],
             Some("shared"),
         ),
+        (
+            "CONFIG GET save",
+            "asked of the first primary",
+            &["node0:1"],
+            Some("shared"),
+        ),
+        ("CONFIG GET port", "answered by slotmux itself", &[], None),
         ("PING", "answered by slotmux itself", &[], None),
         (
             "SLOTMUX EXPLAIN GET k",

@@ -1,7 +1,7 @@
 //! What a namespace allows at all, whatever its TTL: which commands, how long keys, how large values.
 
 use super::govern::Case;
-use super::{Lifetime, NamespaceId, Policies, Policy};
+use super::{Lifetime, NamespaceId, Policies, Policy, patterns};
 use crate::client::request::Request;
 use crate::command::{CommandRef, Flags};
 use crate::config::Unmatched;
@@ -32,6 +32,7 @@ pub(super) fn check(case: &Case) -> (NamespaceId, Option<String>) {
             .command
             .for_each_written_key(case.request.bytes, case.request.args, look);
     }
+    let refusal = refusal.or_else(|| patterns::refused(case));
     (first.unwrap_or_default(), refusal)
 }
 

@@ -31,38 +31,42 @@ impl Everywhere {
         first
     }
 
-    /// The first namespace that denies a command or its container, or is read-only if the command writes.
-    fn forbids(&self, full_name: &str, write: bool) -> Option<NamespaceId> {
+    /// The first namespace that denies a command or its container, or is read-only if the command deletes all keys.
+    fn forbids(&self, full_name: &str, deletes: bool) -> Option<NamespaceId> {
         let container = full_name.split('|').next().unwrap_or(full_name);
         let denies = [full_name, container].map(|name| self.denies.get(name).copied());
-        let read_only = self.read_only.filter(|_| write);
+        let read_only = self.read_only.filter(|_| deletes);
         let all = denies.into_iter().flatten().chain(read_only);
         all.min_by_key(|id| id.0)
     }
 }
 
-/// Whether a command for the whole keyspace is permitted: no namespace denies it, and if it writes, none is read-only,
-/// and neither are the keys of no namespace.
+/// Whether a command for the whole keyspace is permitted: no namespace denies it, and if it deletes all keys, as a flush,
+/// which spares none, no namespace is read-only, and neither are the keys of no namespace.
 pub fn permitted_everywhere(
     full_name: &str,
-    write: bool,
+    deletes: bool,
     policies: &Policies,
 ) -> Result<(), String> {
     if !policies.is_active() {
         return Ok(());
     }
-    let forbids = policies.everywhere.forbids(full_name, write);
+    let forbids = policies.everywhere.forbids(full_name, deletes);
     if let Some(policy) = forbids.and_then(|id| policies.get(id)) {
         let name = &policy.name;
         return Err(match denied(policy, full_name) {
             Some(denied) => {
                 format!("ERR slotmux: namespace '{name}' refuses the command '{denied}' (deny)")
             }
-            None => format!("ERR slotmux: namespace '{name}' is read-only (read_only)"),
+            None => format!(
+                "ERR slotmux: '{full_name}' would delete the keys of namespace '{name}', which is read-only (read_only)"
+            ),
         });
     }
-    if write && policies.unmatched() != Unmatched::Allow {
-        return Err("ERR slotmux: keys of no namespace are not to be written (unmatched)".into());
+    if deletes && policies.unmatched() != Unmatched::Allow {
+        return Err(format!(
+            "ERR slotmux: '{full_name}' would delete keys of no namespace, which are not to be written (unmatched)"
+        ));
     }
     Ok(())
 }

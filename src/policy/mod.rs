@@ -14,6 +14,7 @@ pub mod govern;
 pub mod lifetime;
 mod mset;
 mod options;
+mod patterns;
 mod prefixes;
 pub mod repeat;
 mod restore;
@@ -21,6 +22,7 @@ mod restore;
 mod rows;
 pub mod said;
 mod script;
+mod script_calls;
 mod set;
 mod splice;
 mod subject;
@@ -34,6 +36,7 @@ pub use govern::{Actions, Block, Decision, Governed, Reply, govern};
 pub use lifetime::Lifetime;
 use prefixes::Prefixes;
 pub use repeat::Repeat;
+use script_calls::ScriptRules;
 pub use ttl::TtlPolicy;
 
 /// The number of a namespace: its place in the configuration plus one. 0 are the keys of no namespace.
@@ -86,6 +89,8 @@ pub struct Policies {
     multi: Multi,
     /// Of keys of no namespace.
     retry_writes: RetryWrites,
+    /// Of calls of scripts and functions.
+    script_rules: ScriptRules,
 }
 
 impl Policies {
@@ -98,7 +103,7 @@ impl Policies {
         }));
         let policies: Vec<Policy> = config.namespaces.iter().map(Policy::new).collect();
         let restricts = policies.iter().any(Policy::restricts);
-        let mut policies = Policies {
+        let mut made = Policies {
             prefixes,
             everywhere: Everywhere::new(NamespaceId::all().zip(&policies)),
             enforced_prefix: None,
@@ -107,9 +112,11 @@ impl Policies {
             unmatched: config.unmatched,
             multi: config.multi,
             retry_writes: config.retry_writes,
+            script_rules: ScriptRules::default(),
         };
-        policies.note_enforced_prefix();
-        policies
+        made.script_rules = ScriptRules::new(&config.commands, &made);
+        made.note_enforced_prefix();
+        made
     }
 
     /// Whether a request needs to be looked at. With nothing configured this is all that it costs.
@@ -125,6 +132,16 @@ impl Policies {
     /// What is allowed on keys of no namespace.
     pub fn unmatched(&self) -> Unmatched {
         self.unmatched
+    }
+
+    /// Whether there are keys that no list of keys may name: those of no namespace, where these are refused.
+    pub fn hides_keys(&self) -> bool {
+        self.unmatched == Unmatched::Reject
+    }
+
+    /// Whether no list of keys may name this key.
+    pub fn hides(&self, key: &[u8]) -> bool {
+        self.hides_keys() && self.find(key) == NamespaceId::UNMATCHED
     }
 
     /// What becomes of a transaction over several slots that has a key of this namespace.

@@ -20,7 +20,7 @@ use crate::worker::Worker;
 use super::gather::{Gather, Known};
 use super::whole::Reach;
 
-const DBSIZE: &[u8] = b"*1\r\n$6\r\nDBSIZE\r\n";
+pub(super) const DBSIZE: &[u8] = b"*1\r\n$6\r\nDBSIZE\r\n";
 
 /// What goes to all nodes, and what is made of their replies.
 pub struct Fan<'a> {
@@ -58,6 +58,7 @@ pub fn broadcast(
             let shas = (2..request.argc()).map(|at| request.arg(at));
             Known::Kept(shas.map(|sha| scripts.has(sha)).collect())
         }
+        merge if merge.lists_keys() && worker.process.policies.hides_keys() => Known::Hiding(0),
         _ => Known::Nothing,
     };
     let fan = Fan {

@@ -14,6 +14,8 @@ use crate::slot::Slot;
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
+use super::draw::{self, drawn};
+use super::hiding;
 use super::joined::{exists, info, latency, settings, slowlog, stops, texts, totals};
 use super::page::{Outcome, Page, ask_again};
 
@@ -47,6 +49,8 @@ pub enum Known {
     Settings(Vec<u8>),
     /// It is one page of a SCAN.
     Page(Page),
+    /// It lists keys, of which rules hide some; how often one was drawn in vain.
+    Hiding(u8),
 }
 
 impl Gather {
@@ -89,6 +93,12 @@ impl Gather {
         }
     }
 
+    /// The same request anew, as the key that was drawn is hidden.
+    pub fn drawn_again(&self, tries: u8, nodes: usize) -> Gather {
+        let known = Known::Hiding(tries);
+        Gather::new(self.whole.clone(), self.merge, known, nodes * 2)
+    }
+
     /// Takes bytes of a part's reply; `complete` with the last of them. The last part of all sends the reply.
     pub fn take(self: &Rc<Self>, worker: &Rc<Worker>, part: u32, bytes: &[u8], complete: bool) {
         if !self.whole.client.is_closed() {
@@ -108,13 +118,13 @@ impl Gather {
         if complete {
             self.missing.set(self.missing.get() - 1);
             if self.missing.get() == 0 {
-                if self.asks_again(worker) {
+                if self.asks_again(worker) || self.draws_again(worker) {
                     return;
                 }
                 let mut reply = worker.buffers.take();
                 if !self.whole.mute && !self.whole.client.is_closed() {
                     let parts = self.parts.borrow();
-                    if self.merge(&parts, &mut reply) {
+                    if self.merge(worker, &parts, &mut reply) {
                         worker.stats.errors.inc();
                     } else {
                         numbers::amend(&worker.process.census, self.merge, &mut reply);
@@ -132,18 +142,21 @@ impl Gather {
     }
 
     /// Appends the one reply, and tells whether it is an error.
-    fn merge(&self, parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
+    fn merge(&self, worker: &Worker, parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
         let order = match &self.known {
             Known::Info(own) => {
                 info::joined(own, parts, out);
                 return false;
             }
-            Known::Settings(own) => return settings::joined(own, parts, out),
+            Known::Settings(own) => {
+                let part = parts.first().map_or(&[][..], Vec::as_slice);
+                return settings::joined(own, part, worker.administers(), out);
+            }
             // What is wrong with the parts is said below.
             Known::Kept(kept) if exists::exist(parts, kept, out).is_some() => return false,
             Known::Nodes(nodes) => return texts::joined(parts, nodes, out),
             Known::Order(order) => &order[..],
-            Known::Nothing | Known::Kept(_) | Known::Page(_) => &[],
+            Known::Nothing | Known::Kept(_) | Known::Page(_) | Known::Hiding(_) => &[],
         };
         merged(parts, self.merge, order, self.whole.write, out)
     }
@@ -158,6 +171,39 @@ impl Gather {
         drop(parts);
         self.bytes.set(self.bytes.get() - half);
         self.whole.client.change_gathered(worker, half, 0);
+    }
+
+    /// Takes hidden keys out of the parts. True: the key that was drawn is hidden, and another is asked for.
+    fn draws_again(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
+        let Known::Hiding(tries) = self.known else {
+            return false;
+        };
+        let client = &self.whole.client;
+        let is_error = |part: &Vec<u8>| part.starts_with(b"-");
+        let mut parts = self.parts.borrow_mut();
+        // The merge below reports errors.
+        if client.is_closed() || parts.iter().any(is_error) {
+            return false;
+        }
+        let policies = &worker.process.policies;
+        if self.merge != Merge::Drawn {
+            for part in parts.iter_mut() {
+                // The merge below reports a part that is no array of keys.
+                *part = hiding::shown(part, policies).unwrap_or_default();
+            }
+            return false;
+        }
+        match draw::outcome(&parts, policies, tries, fastrand::u64) {
+            Some(draw::Outcome::Key(reply)) => *parts = vec![reply, b":1\r\n".to_vec()],
+            Some(draw::Outcome::Again) => {
+                drop(parts);
+                client.change_gathered(worker, self.bytes.take(), 0);
+                draw::again(worker, client, self, tries + 1);
+                return true;
+            }
+            None => {}
+        }
+        false
     }
 
     /// Whether the page of a SCAN that has come is void and was asked for again. Else it is made the client's.
@@ -287,35 +333,6 @@ fn each_least(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// The part with the key that is drawn. The first half of the parts are keys, the second half the numbers of keys on the
-/// same nodes; `below` draws a number below its argument. Nil only where every node said so: a node may have lost or got
-/// its last key between its two replies.
-fn drawn(parts: &[Vec<u8>], below: impl Fn(std::ops::Range<u64>) -> u64) -> Option<usize> {
-    let (keys, sizes) = parts.split_at(parts.len() / 2);
-    let mut weights = Vec::with_capacity(keys.len());
-    for (key, size) in keys.iter().zip(sizes) {
-        let size = u64::try_from(integer(size)?).ok()?;
-        weights.push(if key.starts_with(b"$-") || key.starts_with(b"_") {
-            0
-        } else {
-            size.max(1)
-        });
-    }
-    // A node that lies may claim any number.
-    let all = weights
-        .iter()
-        .fold(0u64, |all, &some| all.saturating_add(some));
-    if all == 0 {
-        return (!keys.is_empty()).then_some(0);
-    }
-    let mut rest = below(0..all);
-    weights.iter().position(|&weight| {
-        let is_here = rest < weight;
-        rest = rest.saturating_sub(weight);
-        is_here
-    })
-}
-
 /// Puts the elements of the parts' arrays into the order of the request's keys.
 fn elements(parts: &[Vec<u8>], order: &[u32], out: &mut Vec<u8>) -> Option<()> {
     let mut rests: Vec<&[u8]> = parts
@@ -396,37 +413,6 @@ mod tests {
             let parts = bytes(&[two[0], wrong]);
             assert_eq!(each_least(&parts, &mut Vec::new()), None, "{wrong:?}");
         }
-    }
-
-    #[test]
-    fn a_key_is_drawn_by_how_many_there_are() {
-        let parts = bytes(&[
-            "$1\r\na\r\n",
-            "$-1\r\n",
-            "$1\r\nc\r\n",
-            ":2\r\n",
-            ":5\r\n",
-            ":3\r\n",
-        ]);
-        let all: Vec<_> = (0..5)
-            .map(|number| {
-                drawn(&parts, |range| {
-                    assert_eq!(range, 0..5);
-                    number
-                })
-            })
-            .collect();
-        assert_eq!(all, [Some(0), Some(0), Some(2), Some(2), Some(2)]);
-        // The node got its first key between the two replies, or all have none.
-        for (parts, expected) in [
-            (["_\r\n", "$1\r\na\r\n", ":0\r\n", ":0\r\n"], Some(1)),
-            (["_\r\n", "_\r\n", ":0\r\n", ":0\r\n"], Some(0)),
-            (["_\r\n", "_\r\n", ":0\r\n", "+OK\r\n"], None),
-        ] {
-            assert_eq!(drawn(&bytes(&parts), |_| 0), expected, "{parts:?}");
-        }
-        let most = [["$1\r\na\r\n"; 3], [":9223372036854775807\r\n"; 3]].concat();
-        assert_eq!(drawn(&bytes(&most), |range| range.end - 1), Some(2));
     }
 
     #[test]

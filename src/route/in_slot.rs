@@ -25,6 +25,10 @@ pub(super) fn keys_in_slot(
         .ok()
         .filter(|slot| usize::from(*slot) < SLOTS)?;
     count.filter(|count| *count >= 0)?;
+    if command.name == "getkeysinslot" && knowledge.policies.hides_keys() {
+        let text = "ERR slotmux: 'cluster|getkeysinslot' is refused, as it would name keys of no namespace (unmatched)";
+        return Some(refuse(text));
+    }
     if knowledge.is_one_node {
         let reason = "behind slotmux is one plain Redis, which does not keep its keys by slot";
         return Some(refuse(&refused_error(command.full_name, reason)));

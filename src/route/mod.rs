@@ -14,12 +14,15 @@ use in_slot::keys_in_slot;
 
 pub mod big_replies;
 pub mod broadcast;
+mod draw;
 pub mod gather;
+mod hiding;
 mod in_slot;
 pub mod joined;
 pub mod page;
 pub mod parts;
 pub mod scan;
+mod script;
 pub mod slots;
 pub mod split;
 pub mod transaction;
@@ -69,7 +72,7 @@ pub enum Plan {
         /// To which nodes, and how.
         reach: Reach,
     },
-    /// slotmux answers it with what every primary says: INFO about the data, CONFIG GET where nodes are administered.
+    /// slotmux answers it with what every primary says: INFO and CONFIG GET about the data.
     AnswerWithNodes(Answer, &'static Command),
     /// Send it to the primaries that its client wrote to, over connections of their own, and merge the replies.
     Acknowledged {
@@ -169,9 +172,8 @@ pub fn plan(
         }
         Err(unresolved) => return plan_learned(request, knowledge, &unresolved, rewritten),
     };
-    // Where the table does not say that a command only reads, it may have changed something.
-    let write = !command.is_readonly();
     match command.route {
+        Route::Script => script::call(request, command, knowledge, rewritten),
         Route::Keyed => keyed(request, CommandRef::Table(command), knowledge, rewritten),
         Route::Split(merge) => {
             let command = CommandRef::Table(command);
@@ -182,7 +184,7 @@ pub fn plan(
                 slots => one_slot(request, command, slots, knowledge, rewritten),
             }
         }
-        Route::AnyNode => Plan::Anywhere { write },
+        Route::AnyNode => anywhere(command, knowledge),
         Route::AllPrimaries(merge) => whole::everywhere(request, command, merge, knowledge),
         Route::AllNodes(merge) => whole::administer(request, command, merge, knowledge),
         Route::Debug => whole::debug(request, command, knowledge, rewritten),
@@ -195,7 +197,7 @@ pub fn plan(
             let keys = keys_in_slot(request, command, knowledge);
             keys.unwrap_or(Plan::Answer(Answer::Cluster, command))
         }
-        Route::Answer(what) if whole::asks_nodes(request, what, command, knowledge) => {
+        Route::Answer(what) if whole::asks_nodes(request, what, command) => {
             Plan::AnswerWithNodes(what, command)
         }
         Route::Answer(what) => Plan::Answer(what, command),
@@ -329,12 +331,24 @@ fn split(
     }
 }
 
+/// A command without keys that every node answers alike, if every namespace permits it.
+fn anywhere(command: &Command, knowledge: &Knowledge) -> Plan {
+    match permitted_everywhere(command.full_name, false, knowledge.policies) {
+        // Where the table does not say that a command only reads, it may have changed something.
+        Ok(()) => Plan::Anywhere {
+            write: !command.is_readonly(),
+        },
+        Err(text) => refuse(&text),
+    }
+}
+
 /// A scan: over the one node as it is, else a page of one shard.
 fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Plan {
     if let Err(text) = permitted_everywhere(command.full_name, false, knowledge.policies) {
         return refuse(&text);
     }
-    if knowledge.is_one_node {
+    // Where no key is hidden the reply of the one node is passed on as it is.
+    if knowledge.is_one_node && !knowledge.policies.hides_keys() {
         return Plan::Anywhere { write: false };
     }
     match scan::parse(request.arg(1)).and_then(scan::Cursor::decode) {

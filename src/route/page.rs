@@ -16,6 +16,7 @@ use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
 use super::gather::Gather;
+use super::hiding::shown;
 use super::scan::{After, Cursor, Step, parse};
 
 /// Asked of a node once per connection, ahead of its first page: which life of the process answers.
@@ -24,7 +25,7 @@ const INFO: &[u8] = b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n";
 /// Times that a page is asked for again because it is void. Each needs another change of the cluster.
 const TRIES: u8 = 8;
 
-const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
+pub(super) const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
 const RESTLESS: &str = "TRYAGAIN slotmux: the cluster changed again and again during this page, go on from the same cursor";
 const TOO_LARGE: &str = "ERR slotmux: the node's cursor does not fit into slotmux' own, \
     which has 33 bits for it: scan this node directly";
@@ -162,7 +163,15 @@ impl Page {
                 let mut out = Vec::with_capacity(reply.len() + 16);
                 write::array(&mut out, 2);
                 write::bulk(&mut out, itoa::Buffer::new().format(next).as_bytes());
-                out.extend_from_slice(keys);
+                let policies = &worker.process.policies;
+                if policies.hides_keys() {
+                    let Some(shown) = shown(keys, policies) else {
+                        return Outcome::Reply(error(NO_PAGE));
+                    };
+                    out.extend_from_slice(&shown);
+                } else {
+                    out.extend_from_slice(keys);
+                }
                 Outcome::Reply(out)
             }
             After::TooLarge => Outcome::Reply(error(TOO_LARGE)),

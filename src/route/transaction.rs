@@ -25,6 +25,8 @@ pub enum Source {
     Later(Vec<u8>),
     /// The reply in this cell.
     Part(u32),
+    /// It is a CONFIG GET: the reply in this cell, joined with slotmux' own answer to this request.
+    Settings(u32, Vec<u8>),
     /// The replies in `count` cells from `first` on, merged.
     Parts {
         /// The first cell.
@@ -140,14 +142,16 @@ pub fn plan_queued(
     }
     match plan(request, command, knowledge, rewritten) {
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
-        // The one node has the whole keyspace, but not all who listen.
+        // The one node has the whole keyspace, but not all who listen, and it hides no key.
         Plan::Everywhere { write, merge, .. }
-            if knowledge.is_one_node && !merge.counts_subscribers() =>
+            if knowledge.is_one_node
+                && !merge.counts_subscribers()
+                && !(merge.lists_keys() && knowledge.policies.hides_keys()) =>
         {
             Plan::Anywhere { write }
         }
         // An element of EXEC's reply is made at once: what slotmux says of itself.
-        Plan::AnswerWithNodes(what, command) => Plan::Answer(what, command),
+        Plan::AnswerWithNodes(Answer::Info, command) => Plan::Answer(Answer::Info, command),
         // WAIT is about what this client wrote before, on any node.
         Plan::Everywhere { .. }
         | Plan::Acknowledged { .. }
@@ -372,6 +376,11 @@ impl Making {
                 let joins = self.joins;
                 self.send(joins, request.bytes, &[], &Decision::NONE, cell, *write);
                 element.source = Source::Part(cell);
+            }
+            Plan::AnswerWithNodes(..) => {
+                let cell = self.cell();
+                self.send(self.joins, request.bytes, &[], &Decision::NONE, cell, false);
+                element.source = Source::Settings(cell, request.bytes.to_vec());
             }
             Plan::Split {
                 merge,

@@ -4,6 +4,7 @@ use crate::answer::info_of_nodes;
 use crate::client::request::Request;
 use crate::command::{Answer, Command, CommandRef, DEBUG_OF_KEY, Flags, Merge, refused_error};
 use crate::config::{Administer, Commands, Flush, Keys};
+use crate::parameters::{Class, class_of, is_pattern, set_refusal};
 use crate::policy::permitted_everywhere;
 use crate::resp::number;
 
@@ -25,17 +26,6 @@ const ADMIN: &str =
 /// Of DEBUG, what would end, empty or freeze nodes.
 const ONE_NODE: &str = "it concerns a single server; send it to that server directly";
 
-/// What CONFIG GET tells of slotmux itself, as clients connect to it. A node that was given such a value would be lost to
-/// the cluster, or would close the connections of slotmux, and CONFIG GET would still tell the old one.
-const OWN_SETTINGS: [&str; 6] = [
-    "bind",
-    "maxclients",
-    "port",
-    "protected-mode",
-    "tcp-keepalive",
-    "timeout",
-];
-
 /// DEBUG about one key.
 const OF_KEY: [&str; 7] = [
     "digest-value",
@@ -46,6 +36,8 @@ const OF_KEY: [&str; 7] = [
     "sdslen",
     "ziplist",
 ];
+/// Seconds of a DEBUG SLEEP. Longer than any test needs, and short enough to be waited for.
+const LONGEST_SLEEP: f64 = 60.0;
 /// DEBUG that is meant for the whole Redis.
 const OF_ALL: [&str; 2] = ["set-active-expire", "sleep"];
 
@@ -56,9 +48,17 @@ pub(super) fn everywhere(
     merge: Merge,
     knowledge: &Knowledge,
 ) -> Plan {
-    // What changes no key, as BGSAVE, is no write to a namespace, though it must not be sent twice.
-    let changes_keys = command.flags.contains(Flags::WRITE);
+    // BGSAVE and FUNCTION LOAD change no key: no namespace minds them, though they must not be sent twice.
+    let is_of_functions = command.full_name.starts_with("function|");
+    let changes_keys = command.flags.contains(Flags::WRITE) && !is_of_functions;
     if let Err(text) = permitted_everywhere(command.full_name, changes_keys, knowledge.policies) {
+        return refuse(&text);
+    }
+    if matches!(
+        command.full_name,
+        "script|load" | "function|load" | "function|restore"
+    ) && let Some(text) = knowledge.policies.storing_refusal(command.full_name)
+    {
         return refuse(&text);
     }
     if let Some(setting) = refused_by(command, knowledge.commands) {
@@ -101,19 +101,21 @@ fn newest(request: &Request, usual: u32) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Whether slotmux' own answer to `what` takes what the nodes say: an INFO about the data, and CONFIG GET where CONFIG SET
-/// reaches them.
-pub(super) fn asks_nodes(
-    request: &Request,
-    what: Answer,
-    command: &Command,
-    knowledge: &Knowledge,
-) -> bool {
+/// Whether the nodes have a part in slotmux' own answer to `what`: in an INFO about the data, and in a CONFIG GET that may be
+/// about it. To read a setting is not to administer.
+pub(super) fn asks_nodes(request: &Request, what: Answer, command: &Command) -> bool {
     match what {
         Answer::Info => info_of_nodes(request.bytes, request.args),
-        Answer::Config => command.name == "get" && knowledge.commands.admin == Administer::Fanout,
+        Answer::Config => command.name == "get" && asks_for_parameters(request),
         _ => false,
     }
+}
+
+/// Whether an argument of a CONFIG GET may name a parameter that the nodes tell.
+fn asks_for_parameters(request: &Request) -> bool {
+    let is_theirs = |name: &[u8]| !matches!(class_of(name), Class::Own | Class::Secret(_));
+    let mut arguments = (2..request.argc()).map(|at| request.arg(at));
+    arguments.any(|argument| is_pattern(argument) || is_theirs(argument))
 }
 
 /// A command that administers all nodes.
@@ -126,12 +128,12 @@ pub(super) fn administer(
     if knowledge.commands.admin == Administer::Reject {
         return refuse(&refused_error(command.full_name, ADMIN));
     }
+    // All or nothing: it is looked at whole before any of it is sent.
+    let mut names = (2..request.argc()).step_by(2).map(|at| request.arg(at));
     if command.full_name == "config|set"
-        && let Some(name) = own_setting(request)
+        && let Some(text) = names.find_map(set_refusal)
     {
-        return refuse(&format!(
-            "ERR CONFIG SET failed (possibly related to argument '{name}') - slotmux has its own, in its configuration file"
-        ));
+        return refuse(&text);
     }
     match permitted_everywhere(command.full_name, false, knowledge.policies) {
         Ok(()) => Plan::Everywhere {
@@ -143,14 +145,17 @@ pub(super) fn administer(
     }
 }
 
-/// The first setting of a CONFIG SET that is slotmux' own.
-fn own_setting(request: &Request) -> Option<&'static str> {
-    let names = (2..request.argc()).step_by(2).map(|at| request.arg(at));
-    let mut own = names.filter_map(|name| {
-        let mut settings = OWN_SETTINGS.into_iter();
-        settings.find(|setting| name.eq_ignore_ascii_case(setting.as_bytes()))
-    });
-    own.next()
+/// The error for a DEBUG SLEEP that would freeze all nodes for good, slotmux with them: nothing ends it.
+fn sleeps_too_long(request: &Request) -> Option<String> {
+    let seconds = str::from_utf8(request.arg(2)).ok();
+    let seconds = seconds.and_then(|seconds| seconds.parse::<f64>().ok());
+    // A number that servers may read in another way is not sent either.
+    let is_short = seconds.is_some_and(|seconds| (0.0..=LONGEST_SLEEP).contains(&seconds));
+    (!is_short).then(|| {
+        format!(
+            "ERR slotmux: DEBUG SLEEP freezes every node, so it takes 0 to {LONGEST_SLEEP} seconds"
+        )
+    })
 }
 
 /// DEBUG, by its subcommand.
@@ -167,6 +172,13 @@ pub(super) fn debug(
     };
     if is_of(&["help"]) {
         return Plan::Anywhere { write: false };
+    }
+    if is_of(&["sleep"])
+        && request.argc() == 3
+        && knowledge.commands.admin == Administer::Fanout
+        && let Some(text) = sleeps_too_long(request)
+    {
+        return refuse(&text);
     }
     if is_of(&OF_ALL) {
         return administer(request, command, Merge::AllOk, knowledge);

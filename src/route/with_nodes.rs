@@ -1,4 +1,5 @@
-//! INFO and CONFIG GET: asked of every primary, and answered with what slotmux says of itself and they say of the data.
+//! INFO, asked of every primary, and CONFIG GET, asked of one: the answer joins slotmux' own figures with
+//! theirs of the data.
 //!
 //! A node that does not answer costs INFO its part of the figures, never the reply: INFO is what people look at when a node
 //! is down.
@@ -6,10 +7,11 @@
 use std::rc::Rc;
 
 use crate::client::Client;
-use crate::client::dispatch::{Taken, answer_here, own_answer};
+use crate::client::dispatch::{NO_NODE, Taken, answer_here, own_answer, refuse};
 use crate::client::request::Request;
 use crate::command::{Answer, Command, Merge};
 use crate::resp::write;
+use crate::upstream::NodeId;
 use crate::worker::Worker;
 
 use super::broadcast::{Fan, fan_out};
@@ -24,9 +26,19 @@ pub fn answer_with_nodes(
     command: &Command,
     request: &Request,
 ) -> Taken {
-    let primaries = worker.primaries();
-    if primaries.is_empty() {
-        return answer_here(worker, client, what, command, request);
+    let mut nodes = worker.primaries();
+    if nodes.is_empty() {
+        // INFO speaks for slotmux alone; settings of the data are not made up.
+        return match what {
+            Answer::Info => answer_here(worker, client, what, command, request),
+            _ => refuse(worker, client, NO_NODE),
+        };
+    }
+    if what != Answer::Info {
+        // One that can be reached is enough. Where none can, its error says so.
+        let is_there = |node: &NodeId| !worker.shared_lane(*node, client).is_given_up(worker);
+        let first = nodes.iter().position(is_there).unwrap_or(0);
+        nodes = vec![nodes[first]];
     }
     let mut own = Vec::new();
     // It is not sent yet, and this may be tried again: a CLIENT REPLY SKIP is not used up by it.
@@ -34,6 +46,10 @@ pub fn answer_with_nodes(
     let process = &*worker.process;
     own_answer(worker, client, what, command, request, process, &mut own);
     client.reply_mode.set(replies);
+    if own.starts_with(b"-") {
+        // No node is asked for what slotmux refuses.
+        return answer_here(worker, client, what, command, request);
+    }
     let mut everything = Vec::new();
     let (known, bytes) = match what {
         // Servers before 7.0 take one section.
@@ -51,5 +67,5 @@ pub fn answer_with_nodes(
         known,
         bytes,
     };
-    fan_out(worker, client, request, fan, &primaries)
+    fan_out(worker, client, request, fan, &nodes)
 }

@@ -12,6 +12,7 @@ use crate::namespace_stats::Asked;
 use crate::policy::Reply;
 use crate::resp::{scan_request, write};
 use crate::route::gather::merged;
+use crate::route::joined::settings;
 use crate::route::transaction::{Element, Source};
 use crate::worker::Worker;
 
@@ -258,6 +259,22 @@ impl Exec {
                         Reply::OkAsInteger => ok_as_integer(reply),
                         Reply::AsIs | Reply::Found | Reply::Repeated => reply,
                     });
+                }
+                Source::Settings(cell, request) => {
+                    let mut args = Vec::new();
+                    // It was scanned when it came.
+                    let _ = scan_request(request, &worker.request_limits(client), &mut args);
+                    let asked = Request {
+                        bytes: request,
+                        args: &args,
+                    };
+                    let mut own = Vec::new();
+                    answer_into(worker, client, &asked, &process, &mut own);
+                    let node = &cells[*cell as usize];
+                    settings::joined(&own, node, worker.administers(), out);
+                    if out.len() > worker.limits(client).output_hard {
+                        return client.close_for_reply(worker, out.len());
+                    }
                 }
                 Source::Parts {
                     first,

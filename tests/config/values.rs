@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use slotmux::config::{Administer, Bind, Config, Format, Keys, Kind, Personality, Unknown, keys};
+use slotmux::config::{
+    Administer, Bind, Config, Format, Keys, Kind, Personality, ScriptCalls, Unknown, keys,
+};
 
 use crate::{CLUSTER, loaded};
 
@@ -73,6 +75,7 @@ monitor = "off"
 monitor_rate = 77
 keys = "reject"
 admin = "fanout"
+scripts = "declared"
 [admin]
 bind = "none"
 [log]
@@ -127,6 +130,7 @@ fn every_key_is_read() {
     assert_eq!(announced.as_deref(), Some("slotmux.example.net:7000"));
     let commands = &config.commands;
     assert_eq!((commands.monitor, commands.monitor_rate), (false, 77));
+    assert_eq!(commands.scripts, ScriptCalls::Declared);
     assert_eq!(
         (listener.idle_timeout, listener.tcp_keepalive),
         (Some(Duration::from_secs(300)), None)

@@ -102,6 +102,7 @@ const KEYS: &[(&str, &str)] = &[
     ("commands.monitor_rate", "monitor.rs"),
     ("commands.keys", KEYSPACE),
     ("commands.admin", KEYSPACE),
+    ("commands.scripts", "keyspace/script_rules.rs"),
     ("admin.bind", PROCESS),
     ("log.level", PROCESS),
     ("log.format", PROCESS),

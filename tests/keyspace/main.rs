@@ -4,8 +4,11 @@
 mod common;
 
 mod functions;
+mod hidden;
 mod info;
+mod parameters;
 mod reports;
+mod script_rules;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +25,19 @@ pub fn key_on(cluster: &LocalCluster, node: usize, from: usize) -> String {
         .map(|i| format!("key:{i}"))
         .find(is_there)
         .expect("a key")
+}
+
+/// Every text in a reply, one a line.
+pub fn said(reply: &Value) -> String {
+    match reply {
+        Value::Array(list) => list.iter().map(said).collect(),
+        Value::Map(pairs) => pairs
+            .iter()
+            .map(|(name, value)| said(name) + &said(value))
+            .collect(),
+        Value::Bulk(_) => reply.text() + "\n",
+        _ => String::new(),
+    }
 }
 
 #[test]

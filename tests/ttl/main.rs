@@ -14,6 +14,7 @@ mod rows;
 mod soup;
 mod table;
 mod walk;
+mod without_memory;
 
 use common::{Proxy, ProxyConfig};
 use slotmux::demo::cluster::LocalCluster;

@@ -109,7 +109,12 @@ pub fn check(data: &[u8]) {
     });
     one_reply(&parts, "INFO", |out| info::joined(&own, &parts, out));
     one_reply(&parts, "CONFIG GET", |out| {
-        settings::joined(&own, &parts, out);
+        settings::joined(
+            &own,
+            parts.first().map_or(&[][..], Vec::as_slice),
+            true,
+            out,
+        );
     });
     for part in parts.iter().chain([&own]) {
         check_frame(part);

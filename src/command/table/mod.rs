@@ -220,7 +220,7 @@ mod tests {
         for command in all().flat_map(|c| std::iter::once(c).chain(c.subcommands)) {
             let name = command.full_name;
             match command.route {
-                Route::Keyed => assert!(
+                Route::Keyed | Route::Script => assert!(
                     command.keys != KeySpec::None || command.is_container(),
                     "{name}"
                 ),

@@ -7,7 +7,7 @@ pub(super) use super::super::route::Merge::{
 };
 pub(super) use super::super::route::Route::{
     Acknowledged, AllNodes, AllPrimaries, Answer, AnyNode, Blocking, Debug, Keyed, Publish,
-    Refused, Scan, Split, Transaction,
+    Refused, Scan, Script, Split, Transaction,
 };
 pub(super) use super::super::route::{
     Answer as A, BETWEEN_NODES, CONNECTION_STATE, EVERY_NODE, ONE_DATABASE, ONE_NODE, Route,

@@ -4,12 +4,12 @@ use super::row::*;
 
 #[rustfmt::skip]
 pub(super) static SCRIPTING: &[Command] = &[
-    cmd("eval",           -3, numkeys(2, 3), Keyed, "2.6.0", "noscript stale skip_monitor no_mandatory_keys"),
-    cmd("eval_ro",        -3, numkeys(2, 3), Keyed, "7.0.0", "readonly noscript stale skip_monitor no_mandatory_keys"),
-    cmd("evalsha",        -3, numkeys(2, 3), Keyed, "2.6.0", "noscript stale skip_monitor no_mandatory_keys"),
-    cmd("evalsha_ro",     -3, numkeys(2, 3), Keyed, "7.0.0", "readonly noscript stale skip_monitor no_mandatory_keys"),
-    cmd("fcall",          -3, numkeys(2, 3), Keyed, "7.0.0", "noscript stale skip_monitor no_mandatory_keys"),
-    cmd("fcall_ro",       -3, numkeys(2, 3), Keyed, "7.0.0", "readonly noscript stale skip_monitor no_mandatory_keys"),
+    cmd("eval",           -3, numkeys(2, 3), Script, "2.6.0", "noscript stale skip_monitor no_mandatory_keys"),
+    cmd("eval_ro",        -3, numkeys(2, 3), Script, "7.0.0", "readonly noscript stale skip_monitor no_mandatory_keys"),
+    cmd("evalsha",        -3, numkeys(2, 3), Script, "2.6.0", "noscript stale skip_monitor no_mandatory_keys"),
+    cmd("evalsha_ro",     -3, numkeys(2, 3), Script, "7.0.0", "readonly noscript stale skip_monitor no_mandatory_keys"),
+    cmd("fcall",          -3, numkeys(2, 3), Script, "7.0.0", "noscript stale skip_monitor no_mandatory_keys"),
+    cmd("fcall_ro",       -3, numkeys(2, 3), Script, "7.0.0", "readonly noscript stale skip_monitor no_mandatory_keys"),
     container("function", -2, NONE,          Refused(EVERY_NODE), "7.0.0", "", FUNCTION_SUBCOMMANDS),
     container("script",   -2, NONE,          Refused(EVERY_NODE), "2.6.0", "", SCRIPT_SUBCOMMANDS),
 ];

@@ -7,7 +7,7 @@ use crate::config::section::{Key, key, put};
 use crate::config::show::{choice, or_word, text};
 use crate::config::units::{show_duration, show_size};
 use crate::config::value::Value;
-use crate::config::{Admin, Administer, Commands, Format, Keys, Log, Server, Unknown};
+use crate::config::{Admin, Administer, Commands, Format, Keys, Log, ScriptCalls, Server, Unknown};
 
 pub(super) const SERVER: &[Key<Server>] = &[
     key(
@@ -68,6 +68,11 @@ pub(super) const COMMANDS: &[Key<Commands>] = &[
         |c, v, r| put(&mut c.admin, v.choice(ADMINISTER, r)),
         |c| choice(ADMINISTER, &c.admin),
     ),
+    key(
+        "scripts",
+        |c, v, r| put(&mut c.scripts, v.choice(SCRIPT_CALLS, r)),
+        |c| choice(SCRIPT_CALLS, &c.scripts),
+    ),
 ];
 
 const SWITCH: &[(&str, bool)] = &[("on", true), ("off", false)];
@@ -76,6 +81,12 @@ const KEYS: &[(&str, Keys)] = &[("fanout", Keys::Fanout), ("reject", Keys::Rejec
 const ADMINISTER: &[(&str, Administer)] = &[
     ("reject", Administer::Reject),
     ("fanout", Administer::Fanout),
+];
+const SCRIPT_CALLS: &[(&str, ScriptCalls)] = &[
+    ("auto", ScriptCalls::Auto),
+    ("allow", ScriptCalls::Allow),
+    ("declared", ScriptCalls::Declared),
+    ("reject", ScriptCalls::Reject),
 ];
 const UNKNOWN: &[(&str, Unknown)] = &[("learn", Unknown::Learn), ("reject", Unknown::Reject)];
 

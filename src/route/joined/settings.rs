@@ -1,52 +1,32 @@
-//! CONFIG GET where CONFIG SET reaches the nodes.
+//! CONFIG GET: slotmux' own settings, about how clients connect to it, joined with a node's, about the data.
 
 use super::map_like;
+use crate::parameters::{Class, class_of};
 use crate::resp::{pairs_of, text_of, write};
 
-/// Settings of the nodes that slotmux gives its own value of, or none: they are about data.
-const OF_DATA: [&[u8]; 5] = [
-    b"appendonly",
-    b"maxmemory",
-    b"maxmemory-policy",
-    b"notify-keyspace-events",
-    b"save",
-];
-
-/// Appends the settings: those of a client's connection are slotmux', the others those of the first node. Passwords are
-/// told to nobody. Tells whether it is an error.
-pub fn joined(own: &[u8], parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
+/// Appends the settings: first slotmux' own, then those that the node tells and that `tells_private`, whether its client
+/// administers the nodes, does not keep back. Tells whether it is an error.
+pub fn joined(own: &[u8], node: &[u8], tells_private: bool, out: &mut Vec<u8>) -> bool {
     // slotmux may have found too much in the request for anybody.
-    let own_fails = own.first() == Some(&b'-');
-    let failed = parts
-        .iter()
-        .map(Vec::as_slice)
-        .find(|part| part.first() == Some(&b'-'));
-    if let Some(error) = own_fails.then_some(own).or(failed) {
-        out.extend_from_slice(error);
+    if own.first() == Some(&b'-') {
+        out.extend_from_slice(own);
         return true;
     }
-    let of_node = parts.first().and_then(|part| pairs_of(part));
-    let (Some(ours), Some(theirs)) = (pairs_of(own), of_node) else {
-        write::error(out, "ERR slotmux: the nodes' replies do not fit together");
+    if node.first() == Some(&b'-') {
+        write::error(out, &failed(node));
+        return true;
+    }
+    let (Some(mut settings), Some(theirs)) = (pairs_of(own), pairs_of(node)) else {
+        write::error(out, "ERR slotmux: the node's reply is no list of settings");
         return true;
     };
-    let is = |name: &[u8], other: &[u8]| {
-        let (name, other) = (text_of(name), text_of(other));
-        name.zip(other)
-            .is_some_and(|(name, other)| name.eq_ignore_ascii_case(other))
-    };
-    let about_data = |name: &[u8]| {
-        let name = text_of(name).unwrap_or_default();
-        OF_DATA.iter().any(|known| name.eq_ignore_ascii_case(known))
-    };
-    let mut settings: Vec<(&[u8], &[u8])> = ours;
-    settings.retain(|(name, _)| !about_data(name));
-    for (name, value) in theirs {
-        let is_ours = settings.iter().any(|(ours, _)| is(ours, name));
-        if !is_ours && !is_secret(text_of(name).unwrap_or_default()) {
-            settings.push((name, value));
-        }
-    }
+    settings.extend(theirs.into_iter().filter(|(name, _)| {
+        text_of(name).is_some_and(|name| match class_of(name) {
+            Class::Data | Class::Guarded(_) | Class::Unknown => true,
+            Class::Private(_) => tells_private,
+            Class::Own | Class::Secret(_) => false,
+        })
+    }));
     map_like(own, settings.len(), out);
     for (name, value) in settings {
         out.extend_from_slice(name);
@@ -55,48 +35,64 @@ pub fn joined(own: &[u8], parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
     false
 }
 
-/// `requirepass`, `masterauth`, `tls-key-file-pass` and their like.
-fn is_secret(name: &[u8]) -> bool {
-    let name = name.to_ascii_lowercase();
-    [&b"pass"[..], b"masterauth", b"primaryauth"]
-        .iter()
-        .any(|word| name.windows(word.len()).any(|part| part == *word))
+/// The error for a node's error: some keep CONFIG from the user that slotmux has there, or have another name for it.
+fn failed(node: &[u8]) -> String {
+    let said = String::from_utf8_lossy(node.strip_prefix(b"-").unwrap_or(node));
+    let said = said.trim_end();
+    if said.starts_with("NOPERM") || said.starts_with("ERR unknown command") {
+        return format!(
+            "ERR slotmux: these settings are the nodes', and they do not let slotmux read them (its user there needs \
+             +config|get): {said}"
+        );
+    }
+    said.to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{bytes, reply};
+    use super::super::reply;
     use super::*;
 
+    fn told(own: &str, node: &str, tells_private: bool) -> (bool, String) {
+        let mut out = Vec::new();
+        let is_error = joined(own.as_bytes(), node.as_bytes(), tells_private, &mut out);
+        (is_error, String::from_utf8(out).unwrap())
+    }
+
     #[test]
-    fn what_is_about_connections_is_ours() {
-        let own = "{port 1 maxmemory 0 save x}";
-        let node =
-            "{port 7 Maxmemory 9 save 60 hz 10 requirepass p masterauth a tls-key-file-pass t}";
+    fn each_setting_is_told_by_whose_it_is() {
+        let own = "{port 1 timeout x}";
+        let node = "{port 7 Maxmemory 9 unixsocket u dir d hz 10 requirepass p MasterAuth a tls-key-file-pass t new 5}";
         for is_resp3 in [false, true] {
-            let parts = [reply(node, is_resp3), reply("{hz 11}", is_resp3)];
-            let parts = bytes(&parts.each_ref().map(String::as_str));
-            let mut out = Vec::new();
-            assert!(!joined(reply(own, is_resp3).as_bytes(), &parts, &mut out));
-            let expected = reply("{port 1 Maxmemory 9 save 60 hz 10}", is_resp3);
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
+            for (tells_private, dir) in [(true, "dir d "), (false, "")] {
+                let (own, node) = (reply(own, is_resp3), reply(node, is_resp3));
+                let expected = format!("{{port 1 timeout x Maxmemory 9 {dir}hz 10 new 5}}");
+                let expected = (false, reply(&expected, is_resp3));
+                assert_eq!(told(&own, &node, tells_private), expected);
+            }
         }
     }
 
     #[test]
     fn an_error_is_an_error() {
-        for (own, parts, expected) in [
-            ("-ERR own\r\n", ["*0\r\n", "*0\r\n"], "-ERR own\r\n"),
-            ("*0\r\n", ["*0\r\n", "-ERR away\r\n"], "-ERR away\r\n"),
+        let kept = "-ERR slotmux: these settings are the nodes', and they do not let slotmux read them (its user there \
+                    needs +config|get): ";
+        for (own, node, expected) in [
+            ("-ERR own\r\n", "*0\r\n", "-ERR own\r\n".to_owned()),
+            ("*0\r\n", "-LOADING x\r\n", "-LOADING x\r\n".to_owned()),
+            ("*0\r\n", "-NOPERM x\r\n", format!("{kept}NOPERM x\r\n")),
             (
                 "*0\r\n",
-                ["+OK\r\n", "*0\r\n"],
-                "-ERR slotmux: the nodes' replies do not fit together\r\n",
+                "-ERR unknown command 'CONFIG', x\r\n",
+                format!("{kept}ERR unknown command 'CONFIG', x\r\n"),
+            ),
+            (
+                "*0\r\n",
+                "+OK\r\n",
+                "-ERR slotmux: the node's reply is no list of settings\r\n".to_owned(),
             ),
         ] {
-            let mut out = Vec::new();
-            assert!(joined(own.as_bytes(), &bytes(&parts), &mut out));
-            assert_eq!(String::from_utf8(out).unwrap(), expected);
+            assert_eq!(told(own, node, true), (true, expected));
         }
     }
 }

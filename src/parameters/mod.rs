@@ -1,0 +1,204 @@
+//! The parameters of the nodes, which CONFIG GET tells and CONFIG SET changes: whose each one is. Whoever decides about a
+//! parameter decides by its class, never by its name.
+
+mod table;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use table::{LIKE_A_SECRET, PREFIXES, SECRET_WORDS, TABLE};
+
+/// Whose a parameter is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// The nodes' data: told as a primary has it, set at every node.
+    Data,
+    /// slotmux' own, as it concerns how clients connect: told as slotmux has it, if it has one, and set in its
+    /// configuration file only.
+    Own,
+    /// Told as a primary has it, and not set, for this reason.
+    Guarded(&'static str),
+    /// The same, and told only to those who administer the nodes: addresses and paths behind slotmux.
+    Private(&'static str),
+    /// Told to nobody, and not set, for this reason.
+    Secret(&'static str),
+    /// No version that slotmux knows has it: told as a primary has it, and not set.
+    Unknown,
+}
+
+static CLASSES: LazyLock<HashMap<&'static str, Class>> = LazyLock::new(|| {
+    let all = TABLE
+        .iter()
+        .flat_map(|(class, names)| names.iter().map(|name| (*name, *class)));
+    all.collect()
+});
+
+/// Longest name that is looked at: none is longer, and a client may send any.
+const LONGEST: usize = 128;
+
+/// Whose the parameter of this name is, however it is spelt.
+pub fn class_of(name: &[u8]) -> Class {
+    let Some(name) = str::from_utf8(name)
+        .ok()
+        .filter(|name| name.len() <= LONGEST)
+    else {
+        return Class::Unknown;
+    };
+    let name = name.to_ascii_lowercase();
+    if let Some(class) = CLASSES.get(&*name) {
+        return *class;
+    }
+    if SECRET_WORDS.iter().any(|word| name.contains(word)) {
+        return LIKE_A_SECRET;
+    }
+    let by_prefix = PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix));
+    by_prefix.map_or(Class::Unknown, |(_, class)| *class)
+}
+
+/// Whether the table has a parameter itself, and not by a prefix.
+pub fn is_listed(name: &str) -> bool {
+    CLASSES.contains_key(name)
+}
+
+/// Whether an argument of CONFIG GET is a pattern and no plain name.
+pub fn is_pattern(argument: &[u8]) -> bool {
+    let text = argument.split(|&byte| byte == 0).next();
+    text.is_some_and(|text| text.iter().any(|byte| b"[*?".contains(byte)))
+}
+
+/// Longest quotation of a name in an error.
+const QUOTED: usize = 64;
+
+/// The error of a CONFIG SET of this parameter, without the leading `-`, if it is not for the nodes.
+pub fn set_refusal(name: &[u8]) -> Option<String> {
+    let reason = match class_of(name) {
+        Class::Data => return None,
+        Class::Own => "slotmux has its own, in its configuration file",
+        Class::Guarded(reason) | Class::Private(reason) | Class::Secret(reason) => reason,
+        Class::Unknown => {
+            return Some(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{}': slotmux does not know what it is \
+                 about, and sets it at no node",
+                quoted(name)
+            ));
+        }
+    };
+    Some(format!(
+        "ERR CONFIG SET failed (possibly related to argument '{}') - {reason}",
+        quoted(name)
+    ))
+}
+
+fn quoted(name: &[u8]) -> String {
+    let name = name.get(..QUOTED).unwrap_or(name);
+    name.to_ascii_lowercase().escape_ascii().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_parameter_stands_once_and_in_lower_case() {
+        let mut seen = HashSet::new();
+        for (class, names) in TABLE {
+            for name in *names {
+                assert!(seen.insert(*name), "{name} stands twice");
+                assert!(name.len() <= QUOTED && *name == name.to_lowercase());
+                assert_eq!(class_of(name.to_uppercase().as_bytes()), *class, "{name}");
+            }
+        }
+        for (prefix, class) in PREFIXES {
+            assert_eq!(
+                class_of(format!("{prefix}of-tomorrow").as_bytes()),
+                *class,
+                "{prefix}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_could_lock_slotmux_out_is_not_set() {
+        for name in [
+            "requirepass",
+            "RequirePass",
+            "masterauth",
+            "masteruser",
+            "primaryauth",
+            "port",
+            "bind",
+            "maxclients",
+            "maxmemory-clients",
+            "client-output-buffer-limit",
+            "protected-mode",
+            "tls-port",
+            "tls-auth-clients",
+            "tls-of-tomorrow",
+            "cluster-announce-ip",
+            "cluster-announce-of-tomorrow",
+            "cluster-node-timeout",
+            "aclfile",
+            "acl-of-tomorrow",
+            "rename-command",
+            "replicaof",
+            "repl-timeout",
+            "dir",
+            "user",
+            "nosuch",
+            "module.password",
+            "",
+        ] {
+            assert!(set_refusal(name.as_bytes()).is_some(), "{name}");
+        }
+        for name in [
+            "maxmemory",
+            "NOTIFY-keyspace-events",
+            "save",
+            "search-timeout",
+        ] {
+            assert_eq!(set_refusal(name.as_bytes()), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_told_to_nobody() {
+        for name in [
+            "requirepass",
+            "ldap.bind_password",
+            "sso-token",
+            "oauth-client",
+            "x-key-file",
+        ] {
+            assert!(
+                matches!(class_of(name.as_bytes()), Class::Secret(_)),
+                "{name}"
+            );
+        }
+        assert_eq!(class_of(b"tls-auth-clients"), class_of(b"tls-protocols"));
+        assert_eq!(class_of(b"\xff"), Class::Unknown);
+        assert_eq!(class_of(&[b'a'; 1000]), Class::Unknown);
+        let error = set_refusal(&[b'\n'; 1000]).expect("an error");
+        assert!(error.len() < 400 && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn patterns() {
+        for (argument, expected) in [
+            (&b"save"[..], false),
+            (b"sav?", true),
+            (b"[s]ave", true),
+            (b"*", true),
+            (b"save\0*", false),
+            (b"", false),
+        ] {
+            assert_eq!(
+                is_pattern(argument),
+                expected,
+                "{}",
+                argument.escape_ascii()
+            );
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Which calls of scripts and functions the rules let through at all. A script may do anything; the keys that it declares
+//! are all that a request tells of it, so one that declares none is held against every rule that it could break.
+
+use super::{Policies, permitted_everywhere};
+use crate::config::{Commands, Flush, Keys, Mode, ScriptCalls, Scripts, Unmatched};
+
+/// What `commands.scripts` says, with the rules that `"auto"` looks at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ScriptRules {
+    calls: ScriptCalls,
+    /// A rule that a script without declared keys could break, in words.
+    broken_by_write: Option<String>,
+    /// The same for one that only reads.
+    broken_by_read: Option<String>,
+}
+
+impl ScriptRules {
+    /// The rules of a configuration whose namespaces `policies` holds.
+    pub fn new(commands: &Commands, policies: &Policies) -> ScriptRules {
+        let broken_by_read = rule_of_reads(commands, policies);
+        ScriptRules {
+            calls: commands.scripts,
+            broken_by_write: broken_by_read
+                .clone()
+                .or_else(|| rule_of_writes(commands, policies)),
+            broken_by_read,
+        }
+    }
+
+    /// The error for a call that is not let through, without the leading `-`.
+    fn refusal(&self, name: &str, reads: bool, has_keys: bool) -> Option<String> {
+        let rule = if reads {
+            &self.broken_by_read
+        } else {
+            &self.broken_by_write
+        };
+        let why = match (self.calls, rule) {
+            (ScriptCalls::Reject, _) => "is refused, as all scripts are".to_owned(),
+            (ScriptCalls::Declared, _) if !has_keys => {
+                "without declared keys is refused".to_owned()
+            }
+            (ScriptCalls::Auto, Some(rule)) if !has_keys => {
+                format!("without declared keys is refused, as it could break a rule: {rule}")
+            }
+            _ => return None,
+        };
+        Some(format!("ERR slotmux: '{name}' {why} (commands.scripts)"))
+    }
+}
+
+/// A rule that a script that only reads can break.
+fn rule_of_reads(commands: &Commands, policies: &Policies) -> Option<String> {
+    let denies = |policy: &&super::Policy| !policy.deny.is_empty();
+    let policy = policies.policies.iter().find(denies);
+    if let Some(policy) = policy {
+        return Some(format!("namespace '{}' has a deny list", policy.name));
+    }
+    if policies.unmatched() == Unmatched::Reject {
+        return Some("keys of no namespace are refused by unmatched = \"reject\"".to_owned());
+    }
+    (commands.keys == Keys::Reject).then(|| "commands.keys = \"reject\"".to_owned())
+}
+
+/// A rule that only a script that writes can break. A policy of lifetimes forbids no command.
+fn rule_of_writes(commands: &Commands, policies: &Policies) -> Option<String> {
+    let of_namespace = policies.policies.iter().find_map(|policy| {
+        let name = &policy.name;
+        let refuses_scripts = policy
+            .ttl
+            .as_ref()
+            .is_some_and(|ttl| ttl.mode == Mode::Enforce && ttl.scripts == Scripts::Reject);
+        if policy.read_only {
+            Some(format!("namespace '{name}' is read-only"))
+        } else if policy.max_key.is_some() || policy.max_value.is_some() {
+            Some(format!("namespace '{name}' bounds keys or values"))
+        } else if refuses_scripts {
+            Some(format!("namespace '{name}' refuses scripts by ttl.scripts"))
+        } else {
+            None
+        }
+    });
+    of_namespace
+        .or_else(|| {
+            (policies.unmatched() == Unmatched::ReadOnly)
+                .then(|| "keys of no namespace are read-only by unmatched".to_owned())
+        })
+        .or_else(|| (commands.flush == Flush::Reject).then(|| "flush = \"reject\"".to_owned()))
+}
+
+impl Policies {
+    /// Why a call of a script or function is refused, if it is. `reads`: the server keeps it from writing.
+    pub fn script_refusal(&self, name: &str, reads: bool, has_keys: bool) -> Option<String> {
+        let refusal = self.script_rules.refusal(name, reads, has_keys);
+        // A namespace that names the command does not have it run past its keys.
+        refusal.or_else(|| {
+            let everywhere = || permitted_everywhere(name, false, self).err();
+            (!has_keys).then(everywhere).flatten()
+        })
+    }
+
+    /// Why a script or function is not to be stored, if it is not: none could be called.
+    pub fn storing_refusal(&self, name: &str) -> Option<String> {
+        self.script_rules.refusal(name, true, true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::namespace;
+    use super::*;
+    use crate::config::{Config, Namespace};
+
+    fn with(change: impl FnOnce(&mut Config, &mut Namespace)) -> Policies {
+        let mut first = namespace("keys", "k", |_| {});
+        let mut config = Config::default();
+        change(&mut config, &mut first);
+        config.namespaces = vec![namespace("free", "f", |_| {}), first];
+        Policies::new(&config)
+    }
+
+    /// Whether a call that writes, one that only reads, and one with keys is let through.
+    fn allowed(policies: &Policies) -> [bool; 3] {
+        let is_allowed = |name, reads, keys| policies.script_refusal(name, reads, keys).is_none();
+        [
+            is_allowed("eval", false, false),
+            is_allowed("eval_ro", true, false),
+            is_allowed("eval", false, true),
+        ]
+    }
+
+    #[test]
+    fn by_itself_only_what_could_break_a_rule_is_refused() {
+        type Change = fn(&mut Config, &mut Namespace);
+        let rows: [(Change, [bool; 3]); 13] = [
+            (|_, _| {}, [true, true, true]),
+            (
+                |_, first| first.ttl.default = Some(std::time::Duration::from_secs(9)),
+                [true, true, true],
+            ),
+            (
+                |config, _| config.commands.admin = crate::config::Administer::Fanout,
+                [true, true, true],
+            ),
+            (|_, first| first.read_only = true, [false, true, true]),
+            (|_, first| first.max_key = Some(9), [false, true, true]),
+            (|_, first| first.max_value = Some(9), [false, true, true]),
+            (
+                |_, first| first.deny = vec!["get".into()],
+                [false, false, true],
+            ),
+            (
+                |config, _| config.unmatched = Unmatched::Reject,
+                [false, false, true],
+            ),
+            (
+                |config, _| config.unmatched = Unmatched::ReadOnly,
+                [false, true, true],
+            ),
+            (
+                |config, _| config.commands.flush = Flush::Reject,
+                [false, true, true],
+            ),
+            (
+                |config, _| config.commands.keys = Keys::Reject,
+                [false, false, true],
+            ),
+            (
+                |_, first| {
+                    first.ttl.default = Some(std::time::Duration::from_secs(9));
+                    first.ttl.scripts = Scripts::Reject;
+                },
+                [false, true, true],
+            ),
+            (
+                |_, first| {
+                    first.ttl.default = Some(std::time::Duration::from_secs(9));
+                    first.ttl.scripts = Scripts::Reject;
+                    first.ttl.mode = Mode::Observe;
+                },
+                [true, true, true],
+            ),
+        ];
+        for (at, (change, expected)) in rows.into_iter().enumerate() {
+            assert_eq!(allowed(&with(change)), expected, "row {at}");
+        }
+    }
+
+    #[test]
+    fn the_setting_comes_first() {
+        for (calls, expected) in [
+            (ScriptCalls::Allow, [true, true, true]),
+            (ScriptCalls::Declared, [false, false, true]),
+            (ScriptCalls::Reject, [false, false, false]),
+        ] {
+            let policies = with(|config, first| {
+                config.commands.scripts = calls;
+                first.deny = vec!["get".into()];
+            });
+            assert_eq!(allowed(&policies), expected, "{calls:?}");
+            let stores = policies.storing_refusal("script|load").is_none();
+            assert_eq!(stores, calls != ScriptCalls::Reject);
+        }
+        let denied = with(|config, first| {
+            config.commands.scripts = ScriptCalls::Allow;
+            first.deny = vec!["eval".into()];
+        });
+        assert_eq!(allowed(&denied), [false, true, true]);
+    }
+}

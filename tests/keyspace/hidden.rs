@@ -1,0 +1,167 @@
+//! Commands that list keys, and commands that concern no key, under the rules of namespaces.
+
+use std::collections::BTreeSet;
+
+use slotmux::demo::cluster::LocalCluster;
+use slotmux::demo::server::{LocalServer, ServerOptions};
+use toml::Table;
+
+use crate::common::{Proxy, ProxyConfig, RawClient, Value, calm_cluster, shared_cluster};
+use crate::said;
+
+fn add(config: &mut ProxyConfig, text: &str) {
+    let section: Table = text.parse().expect("TOML");
+    config.add_section("namespace", section);
+}
+
+fn only_app(config: &mut ProxyConfig) {
+    add(config, "name = \"app\"\nmatch = [\"app:\"]");
+    config.set("defaults.namespace.unmatched", "reject");
+}
+
+/// All that a scan with these options brings.
+fn scanned(client: &mut RawClient, options: &[&str]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut cursor = "0".to_owned();
+    loop {
+        let words = [&["SCAN", &cursor], options].concat();
+        let reply = client.call(&words);
+        found.extend(reply.items()[1].items().iter().map(Value::text));
+        cursor = reply.items()[0].text();
+        if cursor == "0" {
+            return found;
+        }
+    }
+}
+
+fn shows_only_app(proxy: &Proxy, keys: &BTreeSet<String>) {
+    for mut client in [proxy.client(), proxy.client_resp3()] {
+        for options in [&[][..], &["COUNT", "3"], &["MATCH", "*", "TYPE", "string"]] {
+            assert_eq!(&scanned(&mut client, options), keys, "{options:?}");
+        }
+        assert!(scanned(&mut client, &["MATCH", "other:*"]).is_empty());
+        let listed = client.call(&["KEYS", "*"]);
+        let listed: BTreeSet<String> = listed.items().iter().map(Value::text).collect();
+        assert_eq!(&listed, keys);
+        assert!(client.call(&["KEYS", "other:*"]).items().is_empty());
+        for reply in client.pipeline(&vec![vec!["RANDOMKEY"]; 100]) {
+            assert!(keys.contains(&reply.text()), "{reply:?}");
+        }
+        // DBSIZE counts hidden keys too.
+        assert_eq!(client.call(&["DBSIZE"]), Value::Integer(40));
+        for command in [&["SCAN", "0"][..], &["KEYS", "*"], &["RANDOMKEY"]] {
+            client.call(&["MULTI"]);
+            client.call(command).error();
+            client.call(&["DISCARD"]);
+        }
+        let told = said(&client.call(&["SLOTMUX", "EXPLAIN", "KEYS", "*"]));
+        assert!(told.contains("unmatched"), "{told}");
+    }
+}
+
+fn fill(mut client: RawClient) -> BTreeSet<String> {
+    let mut shown = BTreeSet::new();
+    for number in 0..20 {
+        let key = format!("app:{number}");
+        client.call(&["SET", &key, "1"]);
+        shown.insert(key);
+        client.call(&["SET", &format!("other:{number}"), "1"]);
+    }
+    shown
+}
+
+#[test]
+fn hidden_keys_are_not_listed() {
+    let cluster = calm_cluster(0);
+    let keys = fill(Proxy::start(&cluster, |_| {}).client());
+    let proxy = Proxy::start(&cluster, only_app);
+    shows_only_app(&proxy, &keys);
+    let as_cluster = Proxy::start(&cluster, |config| {
+        only_app(config);
+        config.set("listener.personality", "cluster");
+    });
+    let mut client = as_cluster.client();
+    let reply = client.call(&["CLUSTER", "GETKEYSINSLOT", "1", "10"]);
+    assert!(reply.error().contains("unmatched"), "{reply:?}");
+    assert!(client.call(&["CLUSTER", "COUNTKEYSINSLOT", "1"]).integer() >= 0);
+    // Where every key is hidden there is none.
+    let nothing = Proxy::start(&cluster, |config| {
+        config.set("defaults.namespace.unmatched", "reject");
+    });
+    let mut client = nothing.client();
+    assert_eq!(client.call(&["RANDOMKEY"]), Value::Null);
+    assert!(client.call(&["KEYS", "*"]).items().is_empty());
+    assert!(scanned(&mut client, &[]).is_empty());
+    // The others see all of them.
+    let read_only = Proxy::start(&cluster, |config| {
+        config.set("defaults.namespace.unmatched", "read-only");
+    });
+    assert_eq!(scanned(&mut read_only.client(), &[]).len(), 40);
+}
+
+#[test]
+fn hidden_keys_of_one_redis_are_not_listed() {
+    let server = LocalServer::start(&ServerOptions::default()).expect("a server");
+    let keys = fill(RawClient::connect(server.port()));
+    let proxy = Proxy::start_before(&server, only_app);
+    shows_only_app(&proxy, &keys);
+    // Nor are they read by the patterns of a SORT, which a plain Redis follows anywhere.
+    let mut client = proxy.client();
+    client.call(&["RPUSH", "app:list", "1"]);
+    for words in [
+        &["SORT", "app:list", "BY", "nosort", "GET", "other:*"][..],
+        &["sort_ro", "app:list", "by", "*"],
+    ] {
+        let reply = client.call(words);
+        assert!(reply.error().contains("unmatched"), "{words:?}: {reply:?}");
+    }
+    let own = client.call(&["SORT", "app:list", "BY", "nosort", "GET", "app:*"]);
+    assert_eq!(own, Value::Array(vec![Value::bulk("1")]));
+}
+
+#[test]
+fn a_read_only_namespace_refuses_what_deletes_its_keys_and_nothing_else() {
+    let cluster: &LocalCluster = shared_cluster();
+    for rule in ["read_only", "unmatched"] {
+        let proxy = Proxy::start(cluster, |config| match rule {
+            "read_only" => add(config, "name = \"ro\"\nmatch = [\"ro:\"]\nread_only = true"),
+            _ => config.set("defaults.namespace.unmatched", "read-only"),
+        });
+        let mut client = proxy.client();
+        for command in ["FLUSHALL", "FLUSHDB"] {
+            let reply = client.call(&[command]);
+            let text = reply.error();
+            assert!(
+                text.contains("would delete") && text.ends_with(&format!("({rule})")),
+                "{text}"
+            );
+        }
+        let library =
+            "#!lua name=hidden\nredis.register_function('hidden_f', function() return 7 end)";
+        assert_eq!(
+            client.call(&["FUNCTION", "LOAD", "REPLACE", library]),
+            Value::bulk("hidden")
+        );
+        let dump = client.call(&["FUNCTION", "DUMP"]);
+        assert!(matches!(dump, Value::Bulk(_)), "{dump:?}");
+        assert_eq!(client.call(&["FUNCTION", "DELETE", "hidden"]), Value::ok());
+        assert_eq!(client.call(&["FUNCTION", "FLUSH"]), Value::ok());
+    }
+}
+
+/// A list of refused commands that names one of these refuses it for all: it costs every key.
+#[test]
+fn a_namespace_that_refuses_keys_refuses_the_listing() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        add(
+            config,
+            "name = \"deny\"\nmatch = [\"deny:\"]\ndeny = [\"keys\", \"scan\", \"function\"]",
+        );
+    });
+    let mut client = proxy.client();
+    for command in [&["KEYS", "x"][..], &["SCAN", "0"], &["FUNCTION", "LIST"]] {
+        let reply = client.call(command);
+        assert!(reply.error().contains("(deny)"), "{command:?} {reply:?}");
+    }
+    assert!(!matches!(client.call(&["RANDOMKEY"]), Value::Error(_)));
+}
