@@ -307,6 +307,16 @@ pub enum Unknown {
 pub struct Admin {
     /// Where the admin page listens. `None`: nowhere.
     pub bind: Option<SocketAddr>,
+    /// Names by which requests may call it, next to IP addresses and `localhost`; in lower case.
+    pub hosts: Vec<String>,
+    /// Its connections at once, at least 1.
+    pub max_connections: usize,
+    /// How long a request may take to arrive.
+    pub header_timeout: Duration,
+    /// How long a connection is kept between two requests.
+    pub idle_timeout: Duration,
+    /// How long an answer may take to be taken.
+    pub write_timeout: Duration,
 }
 
 /// `[log]`

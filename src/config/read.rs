@@ -10,6 +10,7 @@ use super::problem::Reading;
 use super::seed::{self, Seeds};
 use super::value::{Data, Value, is_none};
 use super::{Addr, Bind, Cluster, Password, Secret};
+use crate::admin::hosts;
 use crate::logging;
 
 /// A password file holds a password, not a disk.
@@ -92,6 +93,24 @@ pub(super) fn admin_bind(value: &Value, reading: &mut Reading) -> Option<Option<
         );
     }
     addr.map(Some)
+}
+
+/// `admin.hosts`: names without scheme and port, also as a comma list, in the spelling that they are compared in.
+pub(super) fn host_names(value: &Value, reading: &mut Reading) -> Option<Vec<String>> {
+    let names = value.list_of(reading, |element, reading| {
+        let text = element.text(reading, "a host name in quotes")?;
+        let mut names = Vec::new();
+        for piece in text.split(',').map(str::trim) {
+            let Some(name) = hosts::plain_name(piece) else {
+                let expected = "expected a host name without scheme and port such as \"slotmux\"";
+                element.wrong(reading, format_args!("{expected}, got {piece:?}"));
+                return None;
+            };
+            names.push(name);
+        }
+        Some(names)
+    })?;
+    Some(names.concat())
 }
 
 /// `listener.announce`: `host:port` or `"none"`.
