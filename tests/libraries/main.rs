@@ -6,6 +6,7 @@ mod cluster_rs;
 mod common;
 mod first_user;
 mod fred_rs;
+mod metrics;
 mod old_server;
 mod redis_rs;
 mod redis_tools;
