@@ -6,7 +6,8 @@ use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::problem::Reading;
+use super::acl_words;
+use super::problem::{Reading, without_indices};
 use super::seed::{self, Seeds};
 use super::value::{Data, Value, is_none};
 use super::{Addr, Bind, Cluster, Password, Secret};
@@ -207,6 +208,15 @@ pub(super) fn addr_map(value: &Value, reading: &mut Reading) -> Option<HashMap<A
 pub(super) fn passwords(value: &Value, reading: &mut Reading) -> Option<Vec<Password>> {
     let mut passwords = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "a password in quotes")?;
+        // A file holds the password as it is, whatever it looks like.
+        if let Some(why) = acl_words::in_upstream(text) {
+            element.wrong(reading, why);
+            return None;
+        }
+        if let Some(doubt) = acl_words::doubt_in_upstream(text) {
+            let key = without_indices(&element.key);
+            reading.warn(&element.origin, format!("{key}: {doubt}"));
+        }
         resolve(text, element, reading)
     })?;
     passwords.retain(|password| !password.is_empty());
@@ -220,6 +230,10 @@ pub(super) fn secrets(value: &Value, reading: &mut Reading) -> Option<Vec<Secret
         let password = resolve(text, element, reading)?;
         if password.is_empty() {
             element.wrong(reading, "an empty password would let everybody in");
+            return None;
+        }
+        if let Some(why) = acl_words::in_user(&password) {
+            element.wrong(reading, why);
             return None;
         }
         let Some(digest) = password.strip_prefix("sha256:") else {
