@@ -40,6 +40,9 @@ pub(super) fn in_user(password: &str) -> Option<&'static str> {
              \"sha256:\" and its hash",
         );
     }
+    if is_misspelt_hash(password) {
+        return Some("a hash is written as \"sha256:\" and its 64 digits, in these letters");
+    }
     if has_digest(password, '!') {
         return Some(
             "\"!\" is how ACL files take a hash away: leave it out of the list. A password that looks so is written as \
@@ -80,6 +83,15 @@ fn has_digest(text: &str, mark: char) -> bool {
     text.strip_prefix(mark).is_some_and(is_digest)
 }
 
+/// `SHA256:`, `sha-256=` and the like before a hash.
+fn is_misspelt_hash(text: &str) -> bool {
+    let Some((name, digest)) = text.split_once([':', '=', '$']) else {
+        return false;
+    };
+    let name = name.to_ascii_lowercase().replace(['-', '_'], "");
+    name == "sha256" && is_digest(digest) && !text.starts_with("sha256:")
+}
+
 fn is_digest(text: &str) -> bool {
     text.len() == DIGEST && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -100,7 +112,7 @@ fn is_rule(text: &str) -> bool {
         [first, rest @ ..] => {
             let rules = if *first == "user" { &rest[1..] } else { &words };
             !rules.is_empty()
-                && rules.iter().any(|word| is_one(word))
+                && rules.iter().any(is_one)
                 && rules.iter().all(|word| is_one(word) || begins_as_one(word))
         }
     }
@@ -119,6 +131,8 @@ mod tests {
             (">pw".into(), "leave it out"),
             (">".into(), "leave it out"),
             (format!("!{digest}"), "leave it out of the list"),
+            (format!("SHA256:{digest}"), "written as \"sha256:\""),
+            (format!("sha-256={digest}"), "written as \"sha256:\""),
             ("nopass".into(), "a rule of an ACL"),
             ("NoPass".into(), "a rule of an ACL"),
             ("on".into(), "a rule of an ACL"),
