@@ -6,8 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use axum::http::header::HOST;
 use axum::http::{HeaderMap, StatusCode, Uri, Version};
 
-/// The longest name that DNS has.
-const LONGEST_NAME: usize = 253;
+use crate::config::plain_host_name;
 
 /// Why a request is not answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,7 +83,7 @@ fn parse(text: &str) -> Option<Host> {
         Some(_) => return None,
         None => text,
     };
-    let name = plain_name(host)?;
+    let name = plain_host_name(host)?;
     let is_address = name.parse::<IpAddr>().is_ok();
     Some(if is_address {
         Host::Address
@@ -97,19 +96,6 @@ fn parse(text: &str) -> Option<Host> {
 fn is_port(text: &str) -> bool {
     text.is_empty()
         || (text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok())
-}
-
-/// A host name in the spelling that names are compared in: lower case, without the dot at its end. `None` if it is no
-/// name.
-pub fn plain_name(text: &str) -> Option<String> {
-    let name = text.strip_suffix('.').unwrap_or(text);
-    let is_name = !name.is_empty()
-        && name.len() <= LONGEST_NAME
-        && name.split('.').all(|label| !label.is_empty())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    is_name.then(|| name.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -195,7 +181,7 @@ mod tests {
             let said = checked(Version::HTTP_11, "/", &[host]);
             assert_eq!(said, Err(Refusal::Malformed), "{host:?}");
         }
-        let long = format!("{}.example", "a".repeat(LONGEST_NAME));
+        let long = format!("{}.example", "a".repeat(253));
         let said = checked(Version::HTTP_11, "/", &[&long]);
         assert_eq!(said, Err(Refusal::Malformed));
     }

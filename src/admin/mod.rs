@@ -20,7 +20,7 @@ use crate::sabotage::sabotage;
 
 mod exposition;
 mod guests;
-pub mod hosts;
+mod hosts;
 mod metrics;
 mod namespaces;
 mod pace;

@@ -13,6 +13,7 @@ mod default;
 mod document;
 mod draft;
 pub mod env;
+mod host_name;
 pub mod keys;
 mod layer;
 mod load;
@@ -33,6 +34,7 @@ mod value;
 
 pub use crate::cluster::addr::Addr;
 pub use check::is_no_upstream;
+pub use host_name::plain_host_name;
 pub use load::{Flags, Loaded, SourceFile, Sources, load, load_with_origins};
 pub use namespace::{
     JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites, Scripts, Strength,

@@ -7,11 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::acl_words;
+use super::host_name::plain_host_name;
 use super::problem::{Reading, without_indices};
 use super::seed::{self, Seeds};
 use super::value::{Data, Value, is_none};
 use super::{Addr, Bind, Cluster, Password, Secret};
-use crate::admin::hosts;
 use crate::logging;
 
 /// A password file holds a password, not a disk.
@@ -102,7 +102,7 @@ pub(super) fn host_names(value: &Value, reading: &mut Reading) -> Option<Vec<Str
         let text = element.text(reading, "a host name in quotes")?;
         let mut names = Vec::new();
         for piece in text.split(',').map(str::trim) {
-            let Some(name) = hosts::plain_name(piece) else {
+            let Some(name) = plain_host_name(piece) else {
                 let expected = "expected a host name without scheme and port such as \"slotmux\"";
                 element.wrong(reading, format_args!("{expected}, got {piece:?}"));
                 return None;
