@@ -14,7 +14,9 @@ pub fn start(log: &Log) {
     let filter = filter(&log.level).unwrap_or_else(|_| EnvFilter::new("warn,slotmux=info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        .with_writer(io::stderr)
+        // It would tell on stderr that stderr is gone, and panic over it.
+        .log_internal_errors(false);
     let started = match log.format {
         Format::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),

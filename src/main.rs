@@ -14,7 +14,8 @@ use slotmux::cli::{
 use slotmux::config::{self, Flags, Loaded, Log, Settings, Sources};
 use slotmux::demo::{self, DemoOptions};
 use slotmux::explain::offline::explain_offline;
-use slotmux::{contain, logging, proxy, signals};
+use slotmux::signals::{self, Hangup};
+use slotmux::{contain, logging, proxy};
 use tokio_util::sync::CancellationToken;
 
 /// Gives memory back to the system when a burst is over, and fits ten thousand small clients more tightly than glibc.
@@ -52,7 +53,7 @@ fn run(args: &RunArgs) -> ExitCode {
         tracing::warn!("{warning}");
     }
     let shutdown = CancellationToken::new();
-    if let Err(error) = signals::cancel_on_signal(shutdown.clone()) {
+    if let Err(error) = signals::cancel_on_signal(shutdown.clone(), Hangup::IsIgnored) {
         return failed([error]);
     }
     match proxy::run(config, settings, shutdown) {
@@ -170,7 +171,7 @@ fn audit(args: &AuditArgs) -> ExitCode {
         tracing::warn!("{warning}");
     }
     let stop = CancellationToken::new();
-    if let Err(error) = signals::cancel_on_signal(stop.clone()) {
+    if let Err(error) = signals::cancel_on_signal(stop.clone(), Hangup::Ends) {
         return failed([error]);
     }
     match audit::run(&config, &args.options(), args.progress(), stop) {

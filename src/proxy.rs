@@ -90,8 +90,9 @@ async fn supervise(
     announce(&config, &addresses);
 
     let refreshing = keep_refreshing(process.clone(), publish, requests, cancel.clone());
-    // At the level that is logged last, so that the name stands in every line there is.
-    let span = tracing::error_span!("cluster", name = config.cluster.name);
+    // At the level that is logged last, so that the name stands in every line there is. A field called "name" would be a
+    // second one in JSON, next to the span's.
+    let span = tracing::error_span!("cluster", cluster = config.cluster.name);
     let mut control = tokio::spawn(refreshing.instrument(span));
     let follower = tokio::spawn(follow(process.clone()));
     let failure = tokio::select! {

@@ -2,7 +2,10 @@
 
 mod common;
 
+use std::fmt;
+
 use common::{PATIENCE, Proxy, RawClient, Value, poll_until};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use slotmux::demo::server::{LocalServer, ServerOptions};
 
 const UPSTREAM: &str = "upstream-word-1";
@@ -96,13 +99,140 @@ fn no_secret_is_logged_as_text() {
 #[test]
 fn no_secret_is_logged_as_json() {
     let log = talkative("json");
-    for line in log.lines() {
-        let event: serde_json::Value = serde_json::from_str(line).expect("an object a line");
-        assert!(
-            event["level"].is_string() && event["timestamp"].is_string(),
-            "{line}"
-        );
+    assert!(log.lines().count() > 10, "{log}");
+    every_line_is_one_object(&log);
+}
+
+/// JSON in which no object has two members of one name: readers differ in which of them they take.
+struct Strict(serde_json::Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Strict, D::Error> {
+        deserializer.deserialize_any(StrictVisitor)
     }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Strict;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Strict, E> {
+        Ok(Strict(value.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Strict, E> {
+        Ok(Strict(serde_json::Value::Null))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Strict, A::Error> {
+        let mut all = Vec::new();
+        while let Some(Strict(value)) = list.next_element()? {
+            all.push(value);
+        }
+        Ok(Strict(all.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Strict, A::Error> {
+        let mut all = serde_json::Map::new();
+        while let Some((name, Strict(value))) = object.next_entry::<String, Strict>()? {
+            if all.insert(name.clone(), value).is_some() {
+                return Err(A::Error::custom(format!("{name:?} stands twice")));
+            }
+        }
+        Ok(Strict(all.into()))
+    }
+}
+
+#[track_caller]
+fn every_line_is_one_object(log: &str) {
+    for line in log.lines() {
+        let Strict(event) =
+            serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}"));
+        for member in ["timestamp", "level", "target"] {
+            assert!(event[member].is_string(), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_member_that_stands_twice_is_found() {
+    for line in [
+        r#"{"a":1,"a":1}"#,
+        r#"{"s":{"name":"x","name":"y"}}"#,
+        r#"[{"a":1,"a":2}]"#,
+    ] {
+        assert!(serde_json::from_str::<Strict>(line).is_err(), "{line}");
+    }
+    assert!(serde_json::from_str::<Strict>(r#"{"a":{"b":1},"b":[null,true,-1,0.5]}"#).is_ok());
+}
+
+/// Starts, outages, lies, panics, refusals, signals and an end: every line of them is one object.
+#[test]
+fn in_json_no_member_stands_twice() {
+    let server = LocalServer::start(&ServerOptions::default()).expect("a server");
+    let sabotage = tempfile::tempdir().expect("a folder");
+    let proxy = Proxy::start_before(&server, |config| {
+        config.set("server.workers", 1);
+        config.set("server.max_clients", 3);
+        config.set("log.level", "trace");
+        config.set("log.format", "json");
+        config.set("cluster.name", r#"a"name"with\"#);
+        config.set("cluster.connections.backoff", "1ms..5ms");
+        config.set("cluster.timeouts.command", "200ms");
+        config.add_user("default", CLIENTS);
+        config.env("SABOTAGE", &sabotage.path().display().to_string());
+        config.may_panic = true;
+    });
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["AUTH", CLIENTS]), Value::ok());
+    assert_eq!(client.call(&["SET", KEY, VALUE]), Value::ok());
+    // A panic and its backtrace.
+    std::fs::write(sabotage.path().join("admin.metrics"), "").expect("written");
+    let _ = proxy.admin_get("/metrics");
+    let mut others: Vec<RawClient> = (0..4).map(|_| proxy.client()).collect();
+    others[0].send_raw(b"*1\r\n$x\r\n");
+    server.kill();
+    poll_until(PATIENCE, "an outage to be logged", || {
+        let _ = client.call(&["SET", KEY, VALUE]);
+        proxy.log().contains("node takes no connection")
+    });
+    server.restart().expect("it is back");
+    poll_until(PATIENCE, "its return", || {
+        let _ = client.call(&["SET", KEY, VALUE]);
+        proxy.log().contains("node takes connections again")
+    });
+    proxy.signal("HUP");
+    poll_until(PATIENCE, "the signal to be logged", || {
+        proxy.log().contains("SIGHUP is ignored")
+    });
+    proxy.terminate();
+    assert!(proxy.wait_exit().success());
+    let log = proxy.log();
+    for text in ["panicked", r#""span":{"#, "draining", "stopped"] {
+        assert!(log.contains(text), "{text}: {log}");
+    }
+    every_line_is_one_object(&log);
 }
 
 #[test]

@@ -1,14 +1,12 @@
 //! The admin page: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever starts and stops slotmux. Lives on
 //! the control thread and only reads.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Extension, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -20,47 +18,31 @@ use tokio_util::sync::CancellationToken;
 use crate::process::Process;
 use crate::sabotage::sabotage;
 
+mod exposition;
+mod guests;
+mod hosts;
 mod metrics;
-pub mod namespaces;
+mod namespaces;
+mod pace;
+mod pages;
+mod serve;
 
-/// How long open requests may take to end once the page is told to stop.
-const FAREWELL: Duration = Duration::from_secs(1);
-
-/// The text form of OpenMetrics, which Prometheus asks for first.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use exposition::Form;
+use guests::Guest;
+use pages::Pages;
 
 /// What the requests of the page read.
 #[derive(Clone)]
 struct Page {
     process: Arc<Process>,
     registry: Arc<Registry>,
+    pages: Pages,
 }
 
-/// Serves the page until cancelled. Errors of single connections end those connections only.
+/// Serves the page until cancelled.
 pub async fn serve(listener: TcpListener, process: Arc<Process>, cancel: CancellationToken) {
     sabotage("admin.serve");
-    let router = router(process);
-    let stopped = cancel.clone().cancelled_owned();
-    let serving = async {
-        axum::serve(listener, router)
-            .with_graceful_shutdown(stopped)
-            .await
-    };
-    // A connection that never ends its request must not hold up the end of the process.
-    let cut_off = async {
-        cancel.cancelled().await;
-        tokio::time::sleep(FAREWELL).await;
-    };
-    tokio::select! {
-        ended = serving => report(ended),
-        () = cut_off => {}
-    }
-}
-
-fn report(ended: io::Result<()>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "the admin page has ended");
-    }
+    serve::serve(listener, router(process.clone()), &process, &cancel).await;
 }
 
 fn router(process: Arc<Process>) -> Router {
@@ -69,11 +51,13 @@ fn router(process: Arc<Process>) -> Router {
     let page = Page {
         process,
         registry: Arc::new(registry),
+        pages: Pages::default(),
     };
     Router::new()
         .route("/metrics", get(show_metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(show_readiness))
+        .layer(from_fn_with_state(page.clone(), called_by_its_name))
         .layer(from_fn_with_state(page.clone(), contained))
         .with_state(page)
 }
@@ -87,12 +71,39 @@ async fn contained(State(page): State<Page>, request: Request, next: Next) -> Re
     answer.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
-async fn show_metrics(State(page): State<Page>) -> Response {
+/// Answers only requests that name the page as it is called.
+async fn called_by_its_name(State(page): State<Page>, request: Request, next: Next) -> Response {
+    let own = &page.process.config.admin.hosts;
+    match hosts::check(request.version(), request.uri(), request.headers(), own) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.answer().into_response(),
+    }
+}
+
+async fn show_metrics(
+    State(page): State<Page>,
+    guest: Extension<Arc<Guest>>,
+    headers: HeaderMap,
+) -> Response {
     sabotage("admin.metrics");
-    let mut text = String::new();
-    match encode(&mut text, &page.registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    let form = Form::wanted(&headers);
+    let make = || {
+        let mut text = String::new();
+        encode(&mut text, &page.registry).map(|()| form.of(text))
+    };
+    match page.pages.page(form, &guest.leave, make).await {
+        Some(Ok(text)) => {
+            let head = [
+                (header::CONTENT_TYPE, form.content_type()),
+                (header::VARY, "accept"),
+            ];
+            (head, text).into_response()
+        }
+        Some(Err(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        None => {
+            let busy = "other readers of this page take their time: try again\n";
+            (StatusCode::SERVICE_UNAVAILABLE, busy).into_response()
+        }
     }
 }
 

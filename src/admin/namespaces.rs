@@ -111,7 +111,7 @@ fn latency(process: &Process, names: &[&str], page: &mut DescriptorEncoder<'_>) 
         let bounds = LATENCY_BOUNDS.iter().map(|&bound| f64::from(bound) / 1e6);
         let counts = |bucket: usize| sum(process, at, |stats| &stats.latency[bucket]);
         let buckets: Vec<(f64, u64)> = bounds
-            .chain([f64::MAX])
+            .chain([f64::INFINITY])
             .enumerate()
             .map(|(bucket, bound)| (bound, counts(bucket)))
             .collect();

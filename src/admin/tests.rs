@@ -1,6 +1,7 @@
 //! The page over a real socket, read byte by byte as a stranger would.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -51,7 +52,8 @@ impl Server {
     /// Status line, head and body.
     async fn get(&self, path: &str) -> (u16, String, String) {
         let mut socket = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: slotmux\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut reply = String::new();
         socket.read_to_string(&mut reply).await.unwrap();

@@ -138,6 +138,13 @@ impl Default for Admin {
     fn default() -> Admin {
         Admin {
             bind: Some((IpAddr::V4(Ipv4Addr::LOCALHOST), 9121).into()),
+            hosts: Vec::new(),
+            max_connections: 64,
+            header_timeout: Duration::from_secs(5),
+            // Prometheus asks once a minute if it is not told otherwise.
+            idle_timeout: Duration::from_secs(75),
+            // By then Prometheus has given up.
+            write_timeout: Duration::from_secs(10),
         }
     }
 }

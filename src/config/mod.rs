@@ -7,12 +7,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod acl_words;
 mod check;
 mod commands;
 mod default;
 mod document;
 mod draft;
 pub mod env;
+mod host_name;
 pub mod keys;
 mod layer;
 mod lines;
@@ -35,6 +37,7 @@ mod value;
 pub use crate::cluster::addr::Addr;
 pub use check::is_no_upstream;
 pub use commands::{Administer, Commands, Flush, Keys, ScriptCalls, Unknown};
+pub use host_name::plain_host_name;
 pub use load::{Flags, Loaded, SourceFile, Sources, load, load_with_origins};
 pub use namespace::{
     JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites, Scripts, Strength,
@@ -253,6 +256,16 @@ pub struct TopologyRefresh {
 pub struct Admin {
     /// Where the admin page listens. `None`: nowhere.
     pub bind: Option<SocketAddr>,
+    /// Names by which requests may call it, next to IP addresses and `localhost`; in lower case.
+    pub hosts: Vec<String>,
+    /// Its connections at once, at least 1.
+    pub max_connections: usize,
+    /// How long a request may take to arrive.
+    pub header_timeout: Duration,
+    /// How long a connection is kept between two requests.
+    pub idle_timeout: Duration,
+    /// How long an answer may take to be taken.
+    pub write_timeout: Duration,
 }
 
 /// `[log]`

@@ -6,7 +6,9 @@ use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::problem::Reading;
+use super::acl_words;
+use super::host_name::plain_host_name;
+use super::problem::{Reading, without_indices};
 use super::seed::{self, Seeds};
 use super::value::{Data, Value, is_none};
 use super::{Addr, Bind, Cluster, Password, Secret};
@@ -92,6 +94,24 @@ pub(super) fn admin_bind(value: &Value, reading: &mut Reading) -> Option<Option<
         );
     }
     addr.map(Some)
+}
+
+/// `admin.hosts`: names without scheme and port, also as a comma list, in the spelling that they are compared in.
+pub(super) fn host_names(value: &Value, reading: &mut Reading) -> Option<Vec<String>> {
+    let names = value.list_of(reading, |element, reading| {
+        let text = element.text(reading, "a host name in quotes")?;
+        let mut names = Vec::new();
+        for piece in text.split(',').map(str::trim) {
+            let Some(name) = plain_host_name(piece) else {
+                let expected = "expected a host name without scheme and port such as \"slotmux\"";
+                element.wrong(reading, format_args!("{expected}, got {piece:?}"));
+                return None;
+            };
+            names.push(name);
+        }
+        Some(names)
+    })?;
+    Some(names.concat())
 }
 
 /// `listener.announce`: `host:port` or `"none"`.
@@ -188,6 +208,15 @@ pub(super) fn addr_map(value: &Value, reading: &mut Reading) -> Option<HashMap<A
 pub(super) fn passwords(value: &Value, reading: &mut Reading) -> Option<Vec<Password>> {
     let mut passwords = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "a password in quotes")?;
+        // A file holds the password as it is, whatever it looks like.
+        if let Some(why) = acl_words::in_upstream(text) {
+            element.wrong(reading, why);
+            return None;
+        }
+        if let Some(doubt) = acl_words::doubt_in_upstream(text) {
+            let key = without_indices(&element.key);
+            reading.warn(&element.origin, format!("{key}: {doubt}"));
+        }
         resolve(text, element, reading)
     })?;
     passwords.retain(|password| !password.is_empty());
@@ -201,6 +230,10 @@ pub(super) fn secrets(value: &Value, reading: &mut Reading) -> Option<Vec<Secret
         let password = resolve(text, element, reading)?;
         if password.is_empty() {
             element.wrong(reading, "an empty password would let everybody in");
+            return None;
+        }
+        if let Some(why) = acl_words::in_user(&password) {
+            element.wrong(reading, why);
             return None;
         }
         let Some(digest) = password.strip_prefix("sha256:") else {

@@ -93,7 +93,7 @@ fn lines(problems: &[Problem]) -> String {
 pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
     let shutdown = CancellationToken::new();
     // Before the first child: whenever the signal comes, we live to clean up.
-    signals::cancel_on_signal(shutdown.clone())?;
+    signals::cancel_on_signal(shutdown.clone(), signals::Hangup::Ends)?;
     let (primaries, replicas) = (options.primaries, options.replicas);
     say(&format!(
         "Starting a Redis Cluster of {primaries} primaries, {replicas} replica(s) each, on this machine..."

@@ -8,6 +8,7 @@ pub mod census;
 pub mod feed;
 pub mod frame;
 pub mod hub;
+mod in_order;
 mod kind;
 pub mod numbers;
 pub mod publish;

@@ -14,6 +14,7 @@ use crate::route::{Plan, Transaction};
 use crate::worker::Worker;
 
 use super::hub::Hub;
+use super::in_order::InOrder;
 use super::{Change, Kind};
 
 /// What one subscription counts for beside its name: entries in the tables of client, worker, connection and process.
@@ -22,7 +23,7 @@ const ENTRY: usize = 512;
 /// What a client listens to.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
-    names: [HashSet<Rc<[u8]>>; 3],
+    names: [InOrder; 3],
     bytes: usize,
 }
 
@@ -39,7 +40,7 @@ impl Subscriptions {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.names.iter().all(HashSet::is_empty)
+        self.names.iter().all(InOrder::is_empty)
     }
 
     /// The number in a confirmation: shard channels are counted apart.

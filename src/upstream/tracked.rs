@@ -6,7 +6,7 @@
 //! before it. Where the node can't be relied on any more, those who read are told themselves.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use crate::client::Client;
@@ -288,17 +288,18 @@ fn within_memory(worker: &Worker, frame: Vec<u8>, clients: usize) -> Vec<u8> {
     }
 }
 
-/// Tells clients of keys that nobody tracks for them any more: each by one push.
+/// Tells clients of keys that nobody tracks for them any more: each by one push, in which they are sorted.
 fn tell(worker: &Worker, keys: impl IntoIterator<Item = (Box<[u8]>, Readers)>) {
-    let mut told: HashMap<Reader, Vec<Rc<[u8]>>> = HashMap::new();
+    let mut told: BTreeMap<Reader, Vec<Rc<[u8]>>> = BTreeMap::new();
     for (key, readers) in keys {
         let key: Rc<[u8]> = key.into();
         for reader in readers {
             told.entry(reader).or_default().push(key.clone());
         }
     }
-    for (reader, keys) in told {
+    for (reader, mut keys) in told {
         if let Some(client) = reader.client(worker) {
+            keys.sort_unstable();
             let keys: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
             let frame = within_memory(worker, invalidation(&keys), 1);
             client.invalidate_behind_all(worker, &frame);

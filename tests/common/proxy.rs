@@ -26,6 +26,8 @@ pub struct ProxyConfig {
     pub environment: Vec<(String, String)>,
     /// Whether the test makes it panic.
     pub may_panic: bool,
+    /// Descriptors that the process may have, if not as many as this one.
+    pub descriptors: Option<usize>,
 }
 
 impl ProxyConfig {
@@ -35,6 +37,7 @@ impl ProxyConfig {
             arguments: Vec::new(),
             environment: Vec::new(),
             may_panic: false,
+            descriptors: None,
         };
         for list in ["listener", "cluster"] {
             config.table.insert(
@@ -205,7 +208,17 @@ impl Proxy {
         let file = folder.join("slotmux.toml");
         fs::write(&file, toml::to_string(&config.table).expect("TOML")).expect("written");
         let log = File::create(folder.join("log")).expect("a log");
-        let child = Command::new(env!("CARGO_BIN_EXE_slotmux"))
+        let program = env!("CARGO_BIN_EXE_slotmux");
+        let mut command = match config.descriptors {
+            None => Command::new(program),
+            Some(most) => {
+                // Becomes the program, so that the process id is slotmux'.
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--nofile={most}:{most}")).arg(program);
+                command
+            }
+        };
+        let child = command
             .args(["run", "--config"])
             .arg(&file)
             .args(&config.arguments)
@@ -288,12 +301,17 @@ impl Proxy {
 
     /// Status and body of a page of the admin address; `None` while it does not answer.
     pub fn admin_get(&self, path: &str) -> Option<(u16, String)> {
+        self.admin_get_as(path, "*/*")
+    }
+
+    /// The same in one of the forms of this `Accept`.
+    pub fn admin_get_as(&self, path: &str, accept: &str) -> Option<(u16, String)> {
         let address = SocketAddr::from(([127, 0, 0, 1], self.admin_port()));
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         write!(
             stream,
-            "GET {path} HTTP/1.1\r\nHost: slotmux\r\nConnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
         )
         .ok()?;
         let mut answer = String::new();

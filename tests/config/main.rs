@@ -1,6 +1,7 @@
 //! The configuration as users meet it: bad files with the lines that are printed about them, who overrides whom, the
 //! documents that must name every key, and the binary that checks files.
 
+mod acl_words;
 mod binary;
 mod documents;
 mod many_namespaces;

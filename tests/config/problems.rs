@@ -115,6 +115,12 @@ log.level = "${NO_SUCH}"
 -> 13: log.level: the environment variable NO_SUCH is not set; "${NO_SUCH:-}" allows for that
 admin.bind = "9121"
 -> 14: admin.bind: expected "IP:port" or "none", got "9121"
+admin.hosts = ["slotmux:9121"]
+-> 16: admin.hosts: expected a host name without scheme and port such as "slotmux", got "slotmux:9121"
+admin.hosts = "a,"
+-> 15: admin.hosts: expected a host name without scheme and port such as "slotmux", got ""
+admin.max_connections = 0
+-> 25: admin.max_connections: 0 is out of range: 1 to 4096
 admin.bind = "localhost:6379"
 -> 14: admin.bind: 127.0.0.1:6379 collides with a listener, 127.0.0.1:6379
 listener = [{ bind = "*:6379" }]

@@ -78,6 +78,11 @@ admin = "fanout"
 scripts = "declared"
 [admin]
 bind = "none"
+hosts = ["Metrics.Example.", "a,b"]
+max_connections = 5
+header_timeout = "1s"
+idle_timeout = "2s"
+write_timeout = "3s"
 [log]
 level = "debug"
 format = "json"
@@ -206,6 +211,17 @@ fn every_key_is_read() {
         (config.commands.unknown, config.admin.bind),
         (Unknown::Reject, None)
     );
+    let admin = &config.admin;
+    assert_eq!(admin.hosts, ["metrics.example", "a", "b"]);
+    assert_eq!(
+        [
+            admin.header_timeout,
+            admin.idle_timeout,
+            admin.write_timeout
+        ],
+        [1, 2, 3].map(Duration::from_secs)
+    );
+    assert_eq!(admin.max_connections, 5);
     assert_eq!(
         (config.log.level.as_str(), config.log.format),
         ("debug", Format::Json)

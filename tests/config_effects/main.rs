@@ -104,10 +104,16 @@ const KEYS: &[(&str, &str)] = &[
     ("commands.admin", KEYSPACE),
     ("commands.scripts", "keyspace/script_rules.rs"),
     ("admin.bind", PROCESS),
+    ("admin.hosts", ADMIN_PAGE),
+    ("admin.max_connections", ADMIN_PAGE),
+    ("admin.header_timeout", ADMIN_PAGE),
+    ("admin.idle_timeout", ADMIN_PAGE),
+    ("admin.write_timeout", ADMIN_PAGE),
     ("log.level", PROCESS),
     ("log.format", PROCESS),
 ];
 
+const ADMIN_PAGE: &str = "admin_page.rs";
 const CONNECTIONS: &str = "config_effects/connections.rs";
 const ENVIRONMENT: &str = "config_effects/environment.rs";
 const KEYSPACE: &str = "keyspace/settings.rs";

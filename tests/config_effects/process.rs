@@ -199,7 +199,7 @@ fn names_are_in_the_log_and_in_the_metrics() {
     let line = |text: &str| log.lines().find(|line| line.contains(text)).unwrap_or("");
     assert!(line("listening on").contains("listener=\"front\""), "{log}");
     assert!(
-        line("topology:").contains("cluster{name=\"main\"}"),
+        line("topology:").contains("cluster{cluster=\"main\"}"),
         "{log}"
     );
     let (_, page) = proxy.admin_get("/metrics").expect("the admin page");

@@ -6,6 +6,7 @@ mod cluster_rs;
 mod common;
 mod first_user;
 mod fred_rs;
+mod metrics;
 mod old_server;
 mod redis_rs;
 mod redis_tools;
@@ -56,6 +57,46 @@ fn bullmq() {
 #[test]
 fn celery() {
     passes_in_time(|| Tool::python("celery_jobs.py"));
+}
+
+#[test]
+fn rq() {
+    passes_in_time(|| Tool::python("rq_jobs.py"));
+}
+
+#[test]
+fn dramatiq() {
+    passes_in_time(|| Tool::python("dramatiq_jobs.py"));
+}
+
+#[test]
+fn bull() {
+    passes_in_time(|| Tool::node("bull.mjs"));
+}
+
+#[test]
+fn bee_queue() {
+    passes_in_time(|| Tool::node("bee_queue.mjs"));
+}
+
+/// In front of a slotmux with the one setting that it needs.
+#[test]
+fn django_redis() {
+    let [plain, ..] = Server::all();
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("defaults.namespace.multi", "split");
+    });
+    let splitting = Server {
+        title: "slotmux with multi = \"split\"",
+        port: proxy.port(),
+        password: None,
+    };
+    passes(&[plain, splitting], || Tool::python("django_cache.py"));
+}
+
+#[test]
+fn socket_io() {
+    passes_everywhere(|| Tool::node("socket_io.mjs"));
 }
 
 #[test]

@@ -63,6 +63,8 @@ impl Tool {
         let mut command = Command::new(program.as_ref());
         command
             .args(arguments)
+            // Else the scripts that others import leave files in this folder.
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .env_remove("REDISCLI_AUTH")
             .env_remove("REDIS_URL");
         Tool {

@@ -10,6 +10,7 @@ mod interleaved;
 mod many;
 mod moves;
 mod numbers;
+mod order;
 mod transcript;
 
 use common::{RawClient, Value};

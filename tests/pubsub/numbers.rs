@@ -121,3 +121,25 @@ fn pubsub_refuses_what_redis_refuses() {
     assert_eq!(client.call(&["PUBSUB", "NUMSUB"]).items(), []);
     assert!(client.call(&["PUBSUB", "HELP"]).items().len() > 5);
 }
+
+#[test]
+fn another_slotmux_counts_by_its_workers() {
+    let cluster = &calm_cluster(0);
+    let [one, other] = [0; 2].map(|_| Proxy::start(cluster, |_| {}));
+    let mut clients: Vec<RawClient> = (0..10).map(|_| other.client()).collect();
+    for client in &mut clients {
+        subscribe(client, &["SUBSCRIBE", "n:two"]);
+    }
+    let mut own = one.client();
+    subscribe(&mut own, &["SUBSCRIBE", "n:two"]);
+    let number = |proxy: &Proxy| {
+        let numsub = proxy.client().call(&["PUBSUB", "NUMSUB", "n:two"]);
+        match numsub.items()[1] {
+            Value::Integer(number) => number,
+            _ => panic!("{numsub:?}"),
+        }
+    };
+    // As docs/libraries.md tells: of the ten, one sees how many workers have any; the other sees one of the one.
+    assert!((2..=3).contains(&number(&one)), "{}", number(&one));
+    assert_eq!(number(&other), 11);
+}

@@ -1,10 +1,10 @@
 //! The keys of `[server]`, `[commands]`, `[admin]` and `[log]`.
 
-use super::{GIB, HOUR, MIB, ZERO};
+use super::{GIB, HOUR, MIB, MS, ZERO};
 use crate::config::problem::Reading;
-use crate::config::read::{admin_bind, log_level};
+use crate::config::read::{admin_bind, host_names, log_level};
 use crate::config::section::{Key, key, put};
-use crate::config::show::{choice, or_word, text};
+use crate::config::show::{choice, or_word, text, texts};
 use crate::config::units::{show_duration, show_size};
 use crate::config::value::Value;
 use crate::config::{Admin, Administer, Commands, Format, Keys, Log, ScriptCalls, Server, Unknown};
@@ -90,11 +90,38 @@ const SCRIPT_CALLS: &[(&str, ScriptCalls)] = &[
 ];
 const UNKNOWN: &[(&str, Unknown)] = &[("learn", Unknown::Learn), ("reject", Unknown::Reject)];
 
-pub(super) const ADMIN: &[Key<Admin>] = &[key(
-    "bind",
-    |a, v, r| put(&mut a.bind, admin_bind(v, r)),
-    |a| or_word(a.bind, "none", |bind| text(&bind.to_string())),
-)];
+pub(super) const ADMIN: &[Key<Admin>] = &[
+    key(
+        "bind",
+        |a, v, r| put(&mut a.bind, admin_bind(v, r)),
+        |a| or_word(a.bind, "none", |bind| text(&bind.to_string())),
+    ),
+    key(
+        "hosts",
+        |a, v, r| put(&mut a.hosts, host_names(v, r)),
+        |a| texts(&a.hosts),
+    ),
+    key(
+        "max_connections",
+        |a, v, r| put(&mut a.max_connections, v.integer(1..=4096, r)),
+        |a| a.max_connections.to_string(),
+    ),
+    key(
+        "header_timeout",
+        |a, v, r| put(&mut a.header_timeout, v.duration(MS..=HOUR, r)),
+        |a| text(&show_duration(a.header_timeout)),
+    ),
+    key(
+        "idle_timeout",
+        |a, v, r| put(&mut a.idle_timeout, v.duration(MS..=HOUR, r)),
+        |a| text(&show_duration(a.idle_timeout)),
+    ),
+    key(
+        "write_timeout",
+        |a, v, r| put(&mut a.write_timeout, v.duration(MS..=HOUR, r)),
+        |a| text(&show_duration(a.write_timeout)),
+    ),
+];
 
 pub(super) const LOG: &[Key<Log>] = &[
     key(

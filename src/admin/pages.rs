@@ -1,0 +1,181 @@
+//! The pages that are being sent: each is as large as there are namespaces, so only a few exist at once. One more reader
+//! shares a fresh one, or takes the place of the oldest, whose readers take their time.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::exposition::Form;
+
+/// Pages at once. A reader that reads has taken its page within one turn, whatever the number.
+const MOST: usize = 8;
+/// How old a page may be for one more reader, where there are as many as may be.
+const FRESH: Duration = Duration::from_secs(1);
+/// Pause before another look whether a page has gone whose readers were cut off, which takes one turn of each of them.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Looks before a reader is sent away.
+const LOOKS: usize = 200;
+
+/// What is being sent, the oldest first.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pages(Arc<Mutex<VecDeque<Weak<Page>>>>);
+
+#[derive(Debug)]
+struct Page {
+    text: String,
+    form: Form,
+    made: Instant,
+    /// What ends the connections that it is sent to.
+    readers: Mutex<Vec<CancellationToken>>,
+}
+
+enum Found {
+    Room,
+    Shared(Arc<Page>),
+    /// Soon: the oldest is on its way out.
+    Nothing,
+}
+
+impl Pages {
+    /// A page for the connection that `reader` ends, made by `make` if there is room. `None` if there is none for long.
+    pub async fn page<E>(
+        &self,
+        form: Form,
+        reader: &CancellationToken,
+        make: impl FnOnce() -> Result<String, E>,
+    ) -> Option<Result<Bytes, E>> {
+        for _ in 0..LOOKS {
+            match self.look(form) {
+                Found::Room => {
+                    let made = make().map(|text| self.add(text, form));
+                    return Some(made.map(|page| sent(page, reader)));
+                }
+                Found::Shared(page) => return Some(Ok(sent(page, reader))),
+                Found::Nothing => sleep(PAUSE).await,
+            }
+        }
+        None
+    }
+
+    fn look(&self, form: Form) -> Found {
+        let mut pages = locked(&self.0);
+        pages.retain(|page| page.strong_count() > 0);
+        if pages.len() < MOST {
+            return Found::Room;
+        }
+        let fresh = |page: &Arc<Page>| page.form == form && page.made.elapsed() < FRESH;
+        let mut newest_first = pages.iter().rev().filter_map(Weak::upgrade);
+        if let Some(page) = newest_first.find(fresh) {
+            return Found::Shared(page);
+        }
+        if let Some(oldest) = pages.front().and_then(Weak::upgrade) {
+            for reader in locked(&oldest.readers).iter() {
+                reader.cancel();
+            }
+        }
+        Found::Nothing
+    }
+
+    fn add(&self, text: String, form: Form) -> Arc<Page> {
+        let page = Arc::new(Page {
+            text,
+            form,
+            made: Instant::now(),
+            readers: Mutex::default(),
+        });
+        locked(&self.0).push_back(Arc::downgrade(&page));
+        page
+    }
+}
+
+/// The bytes of a page, which keep it while any of them is to be sent.
+fn sent(page: Arc<Page>, reader: &CancellationToken) -> Bytes {
+    locked(&page.readers).push(reader.clone());
+    Bytes::from_owner(Sent {
+        page,
+        reader: reader.clone(),
+    })
+}
+
+struct Sent {
+    page: Arc<Page>,
+    reader: CancellationToken,
+}
+
+impl AsRef<[u8]> for Sent {
+    fn as_ref(&self) -> &[u8] {
+        self.page.text.as_bytes()
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        let mut readers = locked(&self.page.readers);
+        if let Some(at) = readers.iter().position(|reader| *reader == self.reader) {
+            readers.swap_remove(at);
+        }
+    }
+}
+
+/// Nothing that holds it can panic in between.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    async fn page(pages: &Pages, reader: &CancellationToken, text: &str) -> Option<Bytes> {
+        let make = || Ok::<_, Infallible>(text.to_owned());
+        let Ok(page) = pages.page(Form::OpenMetrics, reader, make).await?;
+        Some(page)
+    }
+
+    #[tokio::test]
+    async fn more_readers_than_pages_share_a_fresh_one() {
+        let (pages, reader) = (Pages::default(), CancellationToken::new());
+        let mut held = Vec::new();
+        for at in 0..3 * MOST {
+            let page = page(&pages, &reader, &at.to_string()).await.unwrap();
+            let expected = at.min(MOST - 1).to_string();
+            assert_eq!(page, expected.as_bytes());
+            held.push(page);
+        }
+        assert!(!reader.is_cancelled());
+        held.clear();
+        assert_eq!(page(&pages, &reader, "new").await.unwrap(), "new");
+    }
+
+    #[tokio::test]
+    async fn the_readers_of_the_oldest_give_way() {
+        let pages = Pages::default();
+        let readers = [0; MOST].map(|_| CancellationToken::new());
+        let mut held = Vec::new();
+        for reader in &readers {
+            // Those of the other form are of no use to the last one.
+            let make = || Ok::<_, Infallible>("old".to_owned());
+            let page = pages.page(Form::Prometheus, reader, make).await.unwrap();
+            held.push(Some(page.unwrap()));
+        }
+        // One has its page already, and is not cut off for it.
+        let done = CancellationToken::new();
+        let make = || Ok::<_, Infallible>(String::new());
+        drop(pages.page(Form::Prometheus, &done, make).await);
+        let last = CancellationToken::new();
+        let (found, ()) = tokio::join!(page(&pages, &last, "new"), async {
+            readers[0].cancelled().await;
+            held[0] = None;
+        });
+        assert_eq!(found.unwrap(), "new");
+        let cut: Vec<bool> = readers.iter().map(|reader| reader.is_cancelled()).collect();
+        assert_eq!(cut.iter().filter(|cut| **cut).count(), 1);
+        assert!(!done.is_cancelled() && !last.is_cancelled());
+    }
+}
