@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::{Facts, Host, Request, Subject, c_string, help};
+use super::{Facts, Host, Request, Subject, help};
+use crate::c_string;
 use crate::config::Bind;
 use crate::glob;
 use crate::resp::write;
@@ -34,11 +35,13 @@ fn get(request: Request<'_>, subject: &Subject<'_>, host: &Host<'_>, out: &mut V
     let mut settings: Vec<_> = settings(host, &facts).into_iter().map(Some).collect();
     let mut found: Vec<(Vec<u8>, String)> = Vec::new();
     for pattern in request.from(2) {
-        let is_pattern = c_string(pattern).iter().any(|byte| b"[*?".contains(byte));
+        let is_pattern = c_string::of(pattern)
+            .iter()
+            .any(|byte| b"[*?".contains(byte));
         for setting in &mut settings {
             let matched = setting.take_if(|(name, _)| {
                 if is_pattern {
-                    glob::matches(c_string(pattern), name.as_bytes())
+                    glob::matches(c_string::of(pattern), name.as_bytes())
                 } else {
                     pattern.eq_ignore_ascii_case(name.as_bytes())
                 }

@@ -1,6 +1,7 @@
 //! Commands for the whole of it: all keys, or all nodes. Where they go, and which setting may refuse them. Pure decisions.
 
 use crate::answer::info_of_nodes;
+use crate::c_string;
 use crate::client::request::Request;
 use crate::command::{Answer, Command, CommandRef, DEBUG_OF_KEY, Flags, Merge, refused_error};
 use crate::config::{Administer, Commands, Flush, Keys};
@@ -143,12 +144,13 @@ pub(super) fn administer(
     }
 }
 
-/// The first setting of a CONFIG SET that is slotmux' own.
+/// The first setting of a CONFIG SET that is slotmux' own. Servers look settings up by their full length and then compare C
+/// strings, so that by chance they take a name with a NUL byte and more behind it for this one.
 fn own_setting(request: &Request) -> Option<&'static str> {
     let names = (2..request.argc()).step_by(2).map(|at| request.arg(at));
     let mut own = names.filter_map(|name| {
         let mut settings = OWN_SETTINGS.into_iter();
-        settings.find(|setting| name.eq_ignore_ascii_case(setting.as_bytes()))
+        settings.find(|setting| c_string::is(name, setting.as_bytes()))
     });
     own.next()
 }
@@ -163,7 +165,7 @@ pub(super) fn debug(
     let subcommand = request.arg(1);
     let is_of = |list: &[&str]| {
         let mut names = list.iter();
-        names.any(|name| subcommand.eq_ignore_ascii_case(name.as_bytes()))
+        names.any(|name| c_string::is(subcommand, name.as_bytes()))
     };
     if is_of(&["help"]) {
         return Plan::Anywhere { write: false };
