@@ -413,7 +413,7 @@ fn no_request_touches_more_than_the_keys_that_are_found_in_it() {
         texts(reply, &mut told);
         for (at, key) in keys.iter().enumerate() {
             let mark = mark(at);
-            let is_told = told.iter().any(|text| *text == mark.as_bytes());
+            let is_told = told.contains(&mark.as_bytes());
             assert!(
                 !is_told || ours.contains(key),
                 "{}\nshowed '{}'",
