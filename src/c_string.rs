@@ -1,7 +1,7 @@
 //! Words as servers compare them: as C strings, in any case and only up to the first NUL byte. This is how options are read;
 //! names of commands and subcommands, keys and numbers are taken at their full length.
 
-/// What C sees of an argument: the part before the first NUL byte.
+/// The part of an argument that C sees: before the first NUL byte.
 pub fn of(argument: &[u8]) -> &[u8] {
     let end = argument.iter().position(|&byte| byte == 0);
     &argument[..end.unwrap_or(argument.len())]

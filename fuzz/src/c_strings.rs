@@ -1,5 +1,5 @@
-//! Words that servers compare as C strings: what stands behind a NUL byte in an option changes nothing about where the keys
-//! of a request are, how long it may block, and what its policies make of it.
+//! Words that servers compare as C strings: bytes behind a NUL in an option change nothing about where the keys of a request
+//! are, how long it may block, and the decision of its policies.
 
 use slotmux::client::request::Request;
 use slotmux::command::{CommandRef, Wait, resolve};

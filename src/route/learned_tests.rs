@@ -1,4 +1,4 @@
-//! Where requests go whose command was learned and whose keys are not where the upstream says.
+//! Requests whose command was learned and whose keys are not where the upstream says: where they go.
 
 use redis::Value;
 

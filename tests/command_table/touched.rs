@@ -1,5 +1,5 @@
-//! What a real server touches: whatever a request looks like, the keys that are found in it hold all that it changes and all
-//! that it shows. Every word is a key as well, so that a word that is taken for another thing than the server does shows.
+//! A real server touches no other keys than those that are found in a request, whatever it looks like: it changes and shows
+//! no others. Every word is a key as well, so that a word shows that is taken for another thing than by the server.
 
 use std::collections::{HashMap, HashSet};
 
@@ -43,7 +43,7 @@ const WORDS: [&str; 30] = [
     "novel",
 ];
 const NUMBERS: [&str; 8] = ["0", "1", "2", "3", "-1", "1\0", "01", "9999999999"];
-/// What may stand behind a word that C does not see.
+/// Tails of words that C does not see.
 const TAILS: [&str; 4] = ["\0", "\0x", "\0\0store", "\0keys"];
 
 /// A command with what its keys have to be, and its arguments: `k` is a key, `n` a number, `w` any word, `*` up to nine of
@@ -147,7 +147,7 @@ fn mark(at: usize) -> String {
     format!("{}", 7_000_000 + at)
 }
 
-/// What makes the key at a place.
+/// The commands that make the key at a place.
 fn making(kind: Kind, at: usize, key: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let mark = mark(at);
     let line = match kind {
@@ -264,7 +264,7 @@ fn texts<'a>(reply: &'a Reply, into: &mut Vec<&'a [u8]>) {
     }
 }
 
-/// What is known of a request here: the keys by which it is routed and governed, and those that a policy of lifetimes sees.
+/// The keys of a request as slotmux finds them: the keys by which it is routed and governed, and those that a policy of lifetimes sees.
 fn found(command: &'static Command, words: &[Vec<u8>]) -> (HashSet<Vec<u8>>, HashSet<Vec<u8>>) {
     let (buf, args) = request(words);
     let (mut keys, mut written) = (HashSet::new(), HashSet::new());
@@ -278,7 +278,7 @@ fn found(command: &'static Command, words: &[Vec<u8>]) -> (HashSet<Vec<u8>>, Has
     (keys, written)
 }
 
-/// The keys that a server finds, with whether it says that they may change.
+/// The keys that a server finds.
 fn by_server(reply: &Reply) -> Vec<Vec<u8>> {
     let Reply::Array(entries) = reply else {
         return Vec::new();
@@ -392,7 +392,7 @@ fn no_request_touches_more_than_the_keys_that_are_found_in_it() {
                 keys[at].escape_ascii()
             );
             assert!(!command.flags.contains(Flags::READONLY), "{}", shown());
-            // What is there now and was not made by a move of it as a whole has no TTL, which a policy has to see.
+            // A key that was filled has no TTL, so that a policy of lifetimes has to see it.
             let is_there = matches!(after[at], Reply::Bulk(_));
             if is_there
                 && matches!(

@@ -287,7 +287,7 @@ fn no_disguise_gets_past_a_policy() {
             }
             for (node, kept) in nodes.iter_mut().zip(&dumps) {
                 for (dump, key) in kept {
-                    // What is not denied may change what is not read-only.
+                    // A command that is not denied may change it.
                     if key.starts_with("deny:") && !DENIED.contains(&name) {
                         continue;
                     }
@@ -303,8 +303,8 @@ fn no_disguise_gets_past_a_policy() {
                     ttl == -2 || (0..=201_000).contains(&ttl),
                     "{sess} has {ttl} after {shown}"
                 );
-                let changed = dumps.iter_mut().flatten().find(|(_, key)| *key == deny);
-                if let Some((dump, _)) = changed {
+                let of_deny = dumps.iter_mut().flatten().find(|(_, key)| *key == deny);
+                if let Some((dump, _)) = of_deny {
                     *dump = node.call(&["DUMP", &deny]);
                 }
             }
@@ -319,7 +319,7 @@ fn no_disguise_gets_past_a_policy() {
                 target.call(&["FLUSHALL"]);
             }
         }
-        // A key that nodes were not told of may come to lie where nobody looks for it.
+        // A node fills a key of another node's slot, where it was shown another key in its own.
         for (node, there) in (0..3).map(|node| (node, all_ttls(cluster, &[node]))) {
             for (key, ttl) in there.iter().filter(|(key, _)| key.starts_with("sess:")) {
                 assert!(*ttl == -2 || (0..=201_000).contains(ttl), "{key} has {ttl}");

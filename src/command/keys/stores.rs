@@ -1,4 +1,4 @@
-//! What SORT and GEORADIUS fill: the key behind the last STORE among their options, or behind STOREDIST.
+//! The key that SORT or GEORADIUS fills: it stands behind the last STORE or STOREDIST among the options.
 
 use super::KeySpec;
 use crate::c_string;
@@ -32,7 +32,7 @@ pub fn for_each_destination(spec: &KeySpec, buf: &[u8], args: &[Span], mut f: im
     last.into_iter().for_each(f);
 }
 
-/// Whether a SORT or SORT_RO reads keys that it does not name: those that its elements make of a pattern behind BY or GET.
+/// Whether a SORT or SORT_RO reads keys that it does not name: its elements make their names of a pattern behind BY or GET.
 /// Nodes of a cluster refuse patterns, or take those that stay within the slot.
 pub fn sorts_by_pattern(buf: &[u8], args: &[Span]) -> bool {
     Options::new(OF_SORT, buf, args, OF_SORT_FROM).any(|Found { at, word, .. }| {
