@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod answer;
 pub mod audit;
+pub mod c_string;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -40,6 +40,11 @@ fn ttl_plan() {
 }
 
 #[test]
+fn c_strings() {
+    replay("c_strings", fuzz::c_strings::check);
+}
+
+#[test]
 fn cursor() {
     replay("cursor", fuzz::cursor::check);
 }
@@ -60,11 +65,20 @@ fn joined() {
 }
 
 /// Without a fuzzer at hand, a fixed sample of what it would try.
-#[test]
-fn ttl_plan_of_random_choices() {
+fn of_random_choices(check: fn(&[u8])) {
     let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..100_000 {
         let choices: Vec<u8> = (0..random.usize(24..96)).map(|_| random.u8(..)).collect();
-        fuzz::ttl_plan::check(&choices);
+        check(&choices);
     }
+}
+
+#[test]
+fn ttl_plan_of_random_choices() {
+    of_random_choices(fuzz::ttl_plan::check);
+}
+
+#[test]
+fn c_strings_of_random_choices() {
+    of_random_choices(fuzz::c_strings::check);
 }

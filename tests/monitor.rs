@@ -452,3 +452,84 @@ fn a_silenced_monitor_is_shown_nothing() {
     assert_eq!(silenced.line(), "+OK");
     assert_eq!(silenced.shown().2, "\"CLIENT\" \"REPLY\" \"ON\"");
 }
+
+#[test]
+fn no_disguise_shows_a_password() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.add_user("default", "the-secret");
+    });
+    let mut monitor = Monitor::connect(proxy.port());
+    monitor.send(&["AUTH", "the-secret"]);
+    assert_eq!(monitor.line(), "+OK");
+    monitor.send(&["MONITOR"]);
+    assert_eq!(monitor.line(), "+OK");
+    let mut other = proxy.client();
+    for words in [
+        &["HELLO", "3", "AUTH\0x", "default", "the-secret"][..],
+        &[
+            "HELLO",
+            "3",
+            "SETNAME",
+            "auth",
+            "AUTH",
+            "default",
+            "the-secret",
+        ],
+        &[
+            "HELLO",
+            "3",
+            "SETNAME\0",
+            "auth",
+            "Auth\0",
+            "default",
+            "the-secret",
+        ],
+    ] {
+        let hello = other.call(words);
+        assert!(matches!(hello, Value::Map(_)), "{hello:?}");
+        let shown = monitor.shown().2;
+        assert!(shown.starts_with("\"HELLO\" \"3\" "), "{shown}");
+        assert!(shown.ends_with(" \"(redacted)\" \"(redacted)\""), "{shown}");
+        assert!(!shown.contains("the-secret"), "{shown}");
+    }
+    for words in [
+        &[
+            "HELLO",
+            "3",
+            "AUTH",
+            "default",
+            "wrong",
+            "AUTH",
+            "default",
+            "the-secret",
+        ][..],
+        &[
+            "MIGRATE",
+            "h",
+            "1",
+            "monitored:k",
+            "0",
+            "1",
+            "AUTH",
+            "keys",
+            "AUTH2",
+            "default",
+            "the-secret",
+        ],
+    ] {
+        other.call(words);
+        let shown = monitor.shown().2;
+        assert!(
+            shown.contains("redacted") && !shown.contains("the-secret"),
+            "{shown}"
+        );
+    }
+    // It is shown neither by itself nor with its transaction.
+    let explain = &["SLOTMUX", "EXPLAIN", "AUTH", "default", "the-secret"][..];
+    for words in [explain, &["MULTI"], explain, &["EXEC"], &["ECHO", "end"]] {
+        other.call(words);
+    }
+    for wanted in ["\"MULTI\"", "\"EXEC\"", "\"ECHO\" \"end\""] {
+        assert_eq!(monitor.shown().2, wanted);
+    }
+}

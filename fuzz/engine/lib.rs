@@ -5,6 +5,8 @@
 
 #[path = "../../src/answer/mod.rs"]
 pub mod answer;
+#[path = "../../src/c_string.rs"]
+pub mod c_string;
 #[path = "../../src/client/mod.rs"]
 pub mod client;
 #[path = "../../src/clock.rs"]

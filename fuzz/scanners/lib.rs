@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "../../src/c_string.rs"]
+pub mod c_string;
 pub mod client;
 pub mod cluster;
 #[path = "../../src/command/mod.rs"]

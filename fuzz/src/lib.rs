@@ -2,6 +2,7 @@
 //! includes this file: nothing here may need more than slotmux' own dependencies. What needs more of slotmux than its
 //! pure modules is in `engine/`, which the targets and tests of it include themselves.
 
+pub mod c_strings;
 pub mod choices;
 pub mod cursor;
 pub mod differential;

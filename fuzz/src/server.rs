@@ -35,6 +35,30 @@ const PX: Form = (1, false);
 const EXAT: Form = (1000, true);
 const PXAT: Form = (1, true);
 
+/// Options, each with how many arguments follow it.
+type Takes = &'static [(&'static str, usize)];
+
+const SORT: Takes = &[
+    ("asc", 0),
+    ("desc", 0),
+    ("alpha", 0),
+    ("limit", 2),
+    ("by", 1),
+    ("get", 1),
+    ("store", 1),
+];
+const GEORADIUS: Takes = &[
+    ("withdist", 0),
+    ("withhash", 0),
+    ("withcoord", 0),
+    ("any", 0),
+    ("asc", 0),
+    ("desc", 0),
+    ("count", 1),
+    ("store", 1),
+    ("storedist", 1),
+];
+
 #[derive(Default)]
 struct Options<'a> {
     nx: bool,
@@ -86,6 +110,8 @@ impl Server {
                 Ok(())
             }
             "restore" => self.restore(key, args[2], args[3], &args[4..]),
+            "sort" => self.store(&args[2..], SORT, bytes),
+            "georadius" => self.store(&args[6..], GEORADIUS, bytes),
             _ => {
                 let command = CommandRef::Table(command);
                 command_keys(command, bytes, spans)?;
@@ -98,6 +124,33 @@ impl Server {
                 Ok(())
             }
         }
+    }
+
+    /// Fills the key behind the last STORE. What follows an option in its place is no option.
+    fn store(&mut self, words: &[&[u8]], known: Takes, value: &[u8]) -> Result<(), Refused> {
+        let mut destination = None;
+        let mut at = 0;
+        while at < words.len() {
+            let word = lower(words[at]);
+            match known.iter().find(|(known, _)| known.as_bytes() == word) {
+                Some((known, takes)) => {
+                    if at + takes >= words.len() {
+                        return Err(Refused);
+                    }
+                    if known.starts_with("store") {
+                        destination = Some(words[at + 1]);
+                    }
+                    at += takes;
+                }
+                None if self.is_newer => {}
+                None => return Err(Refused),
+            }
+            at += 1;
+        }
+        if let Some(key) = destination {
+            self.put(key, value, None);
+        }
+        Ok(())
     }
 
     fn put(&mut self, key: &[u8], value: &[u8], expiry: Option<i64>) {

@@ -49,7 +49,15 @@ const RESTORE: Options = &[
     ("IDLETIME", "n"),
     ("FREQ", "n"),
 ];
-const STORE: Options = &[("STORE", "k"), ("STOREDIST", "k"), ("COUNT", "n")];
+const STORE: Options = &[
+    ("STORE", "k"),
+    ("STOREDIST", "k"),
+    ("COUNT", "n"),
+    ("BY", "k"),
+    ("LIMIT", "nn"),
+    ("STORE\0x", "k"),
+    ("ASC", ""),
+];
 /// What is no option, or one that no server has.
 const OTHER: Options = &[
     ("FOO", ""),
@@ -302,7 +310,11 @@ fn scan_one(bytes: &[u8]) -> Option<(Vec<Span>, usize)> {
 
 fn request(choices: &mut Choices<'_>) -> Vec<u8> {
     let (name, shape, own) = choices.one_of(COMMANDS);
-    let mut args = vec![word(choices, name)];
+    // Names of commands are taken at their full length.
+    let mut args = vec![match choices.byte() % 3 {
+        0 => name.to_ascii_lowercase().into(),
+        _ => name.into(),
+    }];
     args.extend(shape.bytes().map(|kind| argument(choices, kind)));
     for _ in 0..choices.byte() % 5 {
         let options = if choices.byte() < 240 { own } else { OTHER };
@@ -319,8 +331,11 @@ fn request(choices: &mut Choices<'_>) -> Vec<u8> {
 }
 
 fn word(choices: &mut Choices<'_>, word: &str) -> Vec<u8> {
-    match choices.byte() % 3 {
-        0 => word.to_ascii_lowercase().into(),
+    match choices.byte() % 6 {
+        0 | 3 => word.to_ascii_lowercase().into(),
+        // Servers do not see what stands behind a NUL byte in an option.
+        4 => [word.as_bytes(), b"\0"].concat(),
+        5 => [word.as_bytes(), b"\0x"].concat(),
         _ => word.into(),
     }
 }

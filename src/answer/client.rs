@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    Host, Kill, NOT_AN_INTEGER, Outcome, Request, SYNTAX, Selection, Subject, Unblock, c_string,
-    error, help, is, tracking, wrong_form,
+    Host, Kill, NOT_AN_INTEGER, Outcome, Request, SYNTAX, Selection, Subject, Unblock, error, help,
+    tracking, wrong_form,
 };
+use crate::c_string;
 use crate::client::session::{ReplyMode, Session};
 use crate::command;
 use crate::pause::{Hold, Pausing};
@@ -83,16 +84,19 @@ pub(super) fn set_name(subject: &mut Subject<'_>, name: &[u8], out: &mut Vec<u8>
 /// `CLIENT SETINFO LIB-NAME|LIB-VER text`, as of Redis 7.2
 fn set_info(request: Request<'_>, subject: &mut Subject<'_>, out: &mut Vec<u8>) {
     let option = request.get(2);
-    let field: fn(&mut Session) -> &mut Option<Box<str>> = if is(option, "lib-name") {
+    let field: fn(&mut Session) -> &mut Option<Box<str>> = if request.is(2, "lib-name") {
         |session| &mut session.lib_name
-    } else if is(option, "lib-ver") {
+    } else if request.is(2, "lib-ver") {
         |session| &mut session.lib_ver
     } else {
-        return error(out, &[b"ERR Unrecognized option '", c_string(option), b"'"]);
+        return error(
+            out,
+            &[b"ERR Unrecognized option '", c_string::of(option), b"'"],
+        );
     };
     let Some(text) = attribute(request.get(3)) else {
         let text = b" cannot contain spaces, newlines or special characters.";
-        return error(out, &[b"ERR ", c_string(option), text]);
+        return error(out, &[b"ERR ", c_string::of(option), text]);
     };
     set_text(subject, text, field);
     write::simple(out, "OK");

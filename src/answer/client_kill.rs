@@ -2,7 +2,8 @@
 
 use super::client_line::{ClientKind, ClientLine};
 use super::client_list::unknown_kind;
-use super::{Host, Request, SYNTAX, c_string, error};
+use super::{Host, Request, SYNTAX, error};
+use crate::c_string;
 use crate::resp::{number, write};
 
 /// The clients that `CLIENT KILL` means: those that pass every filter that was given.
@@ -40,7 +41,7 @@ impl Kill {
             by_address: false,
         };
         if request.len() == 3 {
-            kill.addr = Some(c_string(request.get(2)).into());
+            kill.addr = Some(c_string::of(request.get(2)).into());
             kill.spared = None;
             kill.by_address = true;
             return Some(kill);
@@ -78,13 +79,13 @@ impl Kill {
             }
             self.kind?;
         } else if request.is(at, "addr") {
-            self.addr = Some(c_string(value).into());
+            self.addr = Some(c_string::of(value).into());
         } else if request.is(at, "laddr") {
-            self.laddr = Some(c_string(value).into());
+            self.laddr = Some(c_string::of(value).into());
         } else if request.is(at, "user") {
             self.user = host.user(value).map(Box::from);
             if self.user.is_none() {
-                error(out, &[b"ERR No such user '", c_string(value), b"'"]);
+                error(out, &[b"ERR No such user '", c_string::of(value), b"'"]);
             }
             self.user.as_ref()?;
         } else if request.is(at, "skipme") && request.is(at + 1, "yes") {

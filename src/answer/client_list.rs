@@ -1,7 +1,8 @@
 //! `CLIENT LIST`: which clients are asked for, and the reply made of the lines that the workers found.
 
 use super::client_line::{ClientKind, ClientLine};
-use super::{Request, SYNTAX, c_string, error};
+use super::{Request, SYNTAX, error};
+use crate::c_string;
 use crate::resp::{Protocol, number, write};
 
 /// The clients that `CLIENT LIST` asks for.
@@ -85,5 +86,8 @@ impl Selection {
 
 /// The error for a kind that there is not.
 pub(super) fn unknown_kind(kind: &[u8], out: &mut Vec<u8>) {
-    error(out, &[b"ERR Unknown client type '", c_string(kind), b"'"]);
+    error(
+        out,
+        &[b"ERR Unknown client type '", c_string::of(kind), b"'"],
+    );
 }

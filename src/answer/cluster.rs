@@ -4,7 +4,8 @@
 
 use sha1::{Digest, Sha1};
 
-use super::{Address, Host, NOT_AN_INTEGER, Request, Subject, c_string, error, help};
+use super::{Address, Host, NOT_AN_INTEGER, Request, Subject, error, help};
+use crate::c_string;
 use crate::command;
 use crate::config::Bind;
 use crate::resp::{Protocol, number, write};
@@ -173,7 +174,7 @@ fn wrong_number(request: Request<'_>, out_of_range: &str, out: &mut Vec<u8>) {
 fn about_node(request: Request<'_>, node: &Node, out: &mut Vec<u8>) {
     let asked = request.get(2);
     if asked != node.id("node").as_bytes() {
-        return error(out, &[b"ERR Unknown node ", c_string(asked)]);
+        return error(out, &[b"ERR Unknown node ", c_string::of(asked)]);
     }
     match request.command.name {
         "count-failure-reports" => write::integer(out, 0),

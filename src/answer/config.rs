@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::{Facts, Host, Request, Subject, c_string, help};
+use super::{Facts, Host, Request, Subject, help};
+use crate::c_string;
 use crate::config::Bind;
 use crate::glob;
 use crate::parameters::is_pattern;
@@ -39,7 +40,7 @@ fn get(request: Request<'_>, subject: &Subject<'_>, host: &Host<'_>, out: &mut V
         for setting in &mut settings {
             let matched = setting.take_if(|(name, _)| {
                 if is_pattern {
-                    glob::matches(c_string(pattern), name.as_bytes())
+                    glob::matches(c_string::of(pattern), name.as_bytes())
                 } else {
                     pattern.eq_ignore_ascii_case(name.as_bytes())
                 }

@@ -1,6 +1,7 @@
 //! `HELLO`, `AUTH` and `ACL WHOAMI`: who a client is and which protocol it speaks.
 
 use super::{Host, Request, SYNTAX, Subject, client, error};
+use crate::c_string;
 use crate::resp::{Protocol, number, write};
 
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
@@ -48,7 +49,7 @@ pub(super) fn hello(
             }
             at += 2;
         } else {
-            let option = super::c_string(request.get(at));
+            let option = c_string::of(request.get(at));
             return error(out, &[b"ERR Syntax error in HELLO option '", option, b"'"]);
         }
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::process::{self, Usage};
 use super::{Host, Request, Subject};
+use crate::c_string;
 use crate::resp::{Span, write};
 
 /// What `INFO` and `CONFIG GET` tell and the configuration does not know. Counts are of the whole process since its
@@ -130,7 +131,7 @@ fn chosen<'a>(names: impl Iterator<Item = &'a [u8]>) -> [bool; SECTIONS.len()] {
     }
     let mut chosen = [false; SECTIONS.len()];
     for asked in names {
-        let is = |name: &str| asked.eq_ignore_ascii_case(name.as_bytes());
+        let is = |name: &str| c_string::is(asked, name.as_bytes());
         let all = is("all") || is("everything");
         let default = is("default");
         for (chosen, section) in chosen.iter_mut().zip(SECTIONS) {
@@ -353,7 +354,17 @@ pub fn human(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::human;
+    use super::{SECTIONS, chosen, human};
+
+    #[test]
+    fn sections_are_named_as_c_compares() {
+        let of = |names: &[&'static str]| chosen(names.iter().map(|name| name.as_bytes()));
+        assert_ne!(of(&["keyspace"]), [false; SECTIONS.len()]);
+        assert_eq!(of(&["Keyspace\0x"]), of(&["keyspace"]));
+        assert_eq!(of(&["all\0"]), of(&["all"]));
+        assert_eq!(of(&["default\0"]), of(&[]));
+        assert_eq!(of(&["key\0space"]), [false; SECTIONS.len()]);
+    }
 
     #[test]
     fn sizes_for_people() {

@@ -3,6 +3,7 @@
 
 use std::cell::OnceCell;
 
+use crate::c_string;
 use crate::client::session::{ReplyMode, Session};
 use crate::client::tracking::Tracking;
 use crate::command::{self, Answer, Command};
@@ -256,7 +257,7 @@ impl<'a> Request<'a> {
 
     /// Whether an argument is this keyword.
     fn is(self, index: usize, keyword: &str) -> bool {
-        is(self.get(index), keyword)
+        c_string::is(self.get(index), keyword.as_bytes())
     }
 
     /// The arguments from `index` on.
@@ -264,17 +265,6 @@ impl<'a> Request<'a> {
         let rest = self.args.get(index..).unwrap_or(&[]);
         rest.iter().map(move |span| span.of(self.buf))
     }
-}
-
-/// Whether an argument is this keyword, as C compares: in any case, and only up to a NUL byte.
-fn is(argument: &[u8], keyword: &str) -> bool {
-    c_string(argument).eq_ignore_ascii_case(keyword.as_bytes())
-}
-
-/// What C sees of an argument: the part before the first NUL byte.
-fn c_string(argument: &[u8]) -> &[u8] {
-    let end = argument.iter().position(|&byte| byte == 0);
-    &argument[..end.unwrap_or(argument.len())]
 }
 
 /// Writes an error whose text holds bytes of a client: line ends in it become spaces, so that it stays one line.
@@ -293,7 +283,7 @@ fn error(out: &mut Vec<u8>, parts: &[&[u8]]) {
 
 /// The error for a number of arguments that the arity allows and the subcommand does not.
 fn wrong_form(container: &str, request: Request<'_>, out: &mut Vec<u8>) {
-    let called = c_string(request.get(1));
+    let called = c_string::of(request.get(1));
     // Redis repeats no more of it.
     let shown = &called[..called.len().min(128)];
     let start = b"ERR unknown subcommand or wrong number of arguments for '";

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::answer::{Host, Outcome, Process, Subject, answer};
+use crate::c_string;
 use crate::command::{self, Answer, Command, CommandRef, Route, Unresolved};
 use crate::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
 use crate::monitor;
@@ -224,9 +225,7 @@ fn forward<'a>(
 /// bodies commands.
 fn is_from_a_browser(request: &Request) -> bool {
     let name = request.args.first().map(|name| name.of(request.bytes));
-    name.is_some_and(|name| {
-        name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
-    })
+    name.is_some_and(|name| c_string::is(name, b"post") || c_string::is(name, b"host:"))
 }
 
 /// Closes the client without a word and without running what follows, as Redis does.

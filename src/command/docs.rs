@@ -115,7 +115,7 @@ fn keys(spec: KeySpec) -> String {
             };
             format!("{dest}from {first}, as many as {at} says{}", every(step))
         }
-        KeySpec::Streams { .. } => "first half of what follows STREAMS".to_owned(),
+        KeySpec::Streams => "first half of what follows STREAMS".to_owned(),
         KeySpec::Sort => "1 and after STORE".to_owned(),
         KeySpec::GeoStore { .. } => "1 and after STORE or STOREDIST".to_owned(),
         KeySpec::Migrate => "3 or after KEYS".to_owned(),
@@ -147,9 +147,7 @@ fn route(command: &Command) -> String {
         Route::Scan => "one primary after the other",
         Route::Answer(_) => "slotmux",
         Route::Transaction => "transaction",
-        Route::Blocking if matches!(command.keys, KeySpec::Streams { .. }) => {
-            "own connection if BLOCK"
-        }
+        Route::Blocking if matches!(command.keys, KeySpec::Streams) => "own connection if BLOCK",
         Route::Blocking => "own connection",
         Route::Subscribe(_) => "subscription",
         Route::Refused(reason) => return format!("refused: {reason}"),

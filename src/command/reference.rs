@@ -1,6 +1,8 @@
 //! A command wherever it is described: in the table, or by the upstream.
 
-use super::{Command, Flags, KeyError, LearnedCommand, Route, blocks, destination, for_each_key};
+use super::{
+    Command, Flags, KeyError, LearnedCommand, Route, blocks, for_each_destination, for_each_key,
+};
 use crate::policy::Lifetime;
 use crate::resp::Span;
 
@@ -36,6 +38,11 @@ impl<'a> CommandRef<'a> {
             CommandRef::Table(command) => command.lifetime,
             CommandRef::Learned(command) => command.lifetime(),
         }
+    }
+
+    /// As [`LearnedCommand::is_ambiguous`]. Of the commands in the table it is known how servers read them.
+    pub fn is_ambiguous(self, buf: &[u8], args: &[Span]) -> bool {
+        matches!(self, CommandRef::Learned(command) if command.is_ambiguous(buf, args))
     }
 
     /// As [`Command::is_readonly`].
@@ -93,9 +100,7 @@ impl<'a> CommandRef<'a> {
                 Ok(())
             }
             (CommandRef::Table(command), Lifetime::Stores) => {
-                destination(&command.keys, buf, args)
-                    .into_iter()
-                    .for_each(f);
+                for_each_destination(&command.keys, buf, args, f);
                 Ok(())
             }
             (CommandRef::Table(command), _) => for_each_key(&command.keys, buf, args, f),

@@ -80,7 +80,7 @@ enum Timeout {
 
 fn timeout(command: &Command, buf: &[u8], args: &[Span]) -> Timeout {
     match (command.name, command.keys) {
-        (_, KeySpec::Streams { .. }) => match block_option(buf, args) {
+        (_, KeySpec::Streams) => match block_option(buf, args) {
             Some(at) => Timeout::At(at + 1, Unit::Milliseconds),
             None => Timeout::None,
         },
@@ -127,6 +127,7 @@ mod tests {
             ("BZMPOP .5 1 a MIN", 500, 1, "2.345"),
             ("XREAD COUNT 1 BLOCK 250 STREAMS a $", 250, 4, "2345"),
             ("XREADGROUP GROUP block c BLOCK 9 STREAMS a >", 9, 5, "2345"),
+            ("XREAD BLOCK 7 block\0 9 STREAMS a $", 9, 4, "2345"),
         ] {
             let wait = wait_of(line).expect(line);
             assert_eq!(wait.limit, Some(Duration::from_millis(limit)), "{line}");

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::answer::Address;
 use crate::client::request::Request;
+use crate::command::{AUTH, AUTH2, KEYS, OF_HELLO, OF_MIGRATE, Options};
 
 /// A line is cut where it is longer than this.
 const LONGEST: usize = 4096;
@@ -76,26 +77,31 @@ fn quote(line: &mut Vec<u8>, argument: &[u8]) {
 /// Indices of the arguments that are a password or name whose it is. What sets passwords, `CONFIG SET` and
 /// `ACL SETUSER`, is never shown at all.
 fn secrets(request: &Request) -> Vec<usize> {
-    let is = |at: usize, word: &str| request.arg(at).eq_ignore_ascii_case(word.as_bytes());
-    let following = |at: usize, count: usize| (at + 1..=at + count).collect();
-    let options = |from: usize| from..request.argc();
-    if is(0, "auth") {
-        return options(1).collect();
+    // Names of commands are no C strings.
+    let is_named = |name: &str| request.arg(0).eq_ignore_ascii_case(name.as_bytes());
+    let options = |known, from| Options::new(known, request.bytes, request.args, from);
+    if is_named("auth") {
+        (1..request.argc()).collect()
+    } else if is_named("hello") {
+        behind(options(OF_HELLO, 2))
+    } else if is_named("migrate") {
+        behind(options(OF_MIGRATE, 6))
+    } else {
+        Vec::new()
     }
-    if is(0, "hello") {
-        let auth = options(2).find(|&at| is(at, "auth"));
-        return auth.map_or_else(Vec::new, |at| following(at, 2));
+}
+
+/// Indices of the arguments of AUTH and AUTH2, of all that are there.
+fn behind(mut options: Options) -> Vec<usize> {
+    let mut secrets = Vec::new();
+    while let Some(found) = options.next() {
+        if found.word == AUTH || found.word == AUTH2 {
+            secrets.extend(found.at + 1..=found.at + found.takes);
+        } else if found.word == KEYS && !options.is_lost() {
+            break;
+        }
     }
-    if is(0, "migrate") {
-        let option =
-            options(6).find(|&at| ["auth", "auth2", "keys"].iter().any(|word| is(at, word)));
-        return match option {
-            Some(at) if is(at, "auth") => following(at, 1),
-            Some(at) if is(at, "auth2") => following(at, 2),
-            _ => Vec::new(),
-        };
-    }
-    Vec::new()
+    secrets
 }
 
 #[cfg(test)]
@@ -169,6 +175,34 @@ mod tests {
                 "migrate h 1 k 0 1 KEYS auth b",
             ),
             ("set auth pw", "set auth pw"),
+            // An argument of an option is no option.
+            (
+                "hello 3 setname auth AUTH u pw",
+                "hello 3 setname auth AUTH (redacted) (redacted)",
+            ),
+            (
+                "hello 3 AUTH auth AUTH AUTH u pw",
+                "hello 3 AUTH (redacted) (redacted) AUTH (redacted) (redacted)",
+            ),
+            (
+                "migrate h 1 k 0 1 AUTH keys AUTH2 u pw",
+                "migrate h 1 k 0 1 AUTH (redacted) AUTH2 (redacted) (redacted)",
+            ),
+            // Servers compare C strings.
+            (
+                "hello 3 AUTH\0x u pw",
+                "hello 3 AUTH\\x00x (redacted) (redacted)",
+            ),
+            (
+                "migrate h 1 k 0 1 Auth\0 pw KEYS\0 auth b",
+                "migrate h 1 k 0 1 Auth\\x00 (redacted) KEYS\\x00 auth b",
+            ),
+            // Where a word is not known, each that could be the option is taken for it.
+            (
+                "hello 3 novel AUTH AUTH u pw",
+                "hello 3 novel AUTH (redacted) (redacted) (redacted)",
+            ),
+            ("hello 3 AUTH pw", "hello 3 AUTH (redacted)"),
         ] {
             assert_eq!(arguments(line), wanted);
         }

@@ -6,6 +6,8 @@ mod table;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use crate::c_string;
+
 use table::{LIKE_A_SECRET, PREFIXES, SECRET_WORDS, TABLE};
 
 /// Whose a parameter is.
@@ -38,7 +40,7 @@ const LONGEST: usize = 128;
 
 /// Whose the parameter of this name is, however it is spelt.
 pub fn class_of(name: &[u8]) -> Class {
-    let Some(name) = str::from_utf8(name)
+    let Some(name) = str::from_utf8(c_string::of(name))
         .ok()
         .filter(|name| name.len() <= LONGEST)
     else {
@@ -62,8 +64,8 @@ pub fn is_listed(name: &str) -> bool {
 
 /// Whether an argument of CONFIG GET is a pattern and no plain name.
 pub fn is_pattern(argument: &[u8]) -> bool {
-    let text = argument.split(|&byte| byte == 0).next();
-    text.is_some_and(|text| text.iter().any(|byte| b"[*?".contains(byte)))
+    let mut bytes = c_string::of(argument).iter();
+    bytes.any(|byte| b"[*?".contains(byte))
 }
 
 /// Longest quotation of a name in an error.

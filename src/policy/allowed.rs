@@ -3,7 +3,7 @@
 use super::govern::Case;
 use super::{Lifetime, NamespaceId, Policies, Policy, patterns};
 use crate::client::request::Request;
-use crate::command::{CommandRef, Flags};
+use crate::command::{CommandRef, Flags, sorts_by_pattern};
 use crate::config::Unmatched;
 
 /// Longest quotation of a key in an error.
@@ -17,20 +17,21 @@ pub(super) fn check(case: &Case) -> (NamespaceId, Option<String>) {
     let changes = case.command.changes_keys();
     let mut first = None;
     let mut refusal = None;
-    let mut look = |at: usize| {
+    // Where no key can be found, the server says what is wrong.
+    let _ = case.each_key(|at| {
         let namespace = case.policies.find(case.request.arg(at));
         first.get_or_insert(namespace);
         if refusal.is_none() {
             refusal = refused(case, at, namespace, changes);
         }
-    };
-    // Where no key can be found, the server says what is wrong.
-    let _ = case.each_key(&mut look);
-    if case.command.lifetime() == Lifetime::Stores {
-        // It need not be among the keys that servers look for.
-        let _ = case
-            .command
-            .for_each_written_key(case.request.bytes, case.request.args, look);
+    });
+    let full_name = case.command.full_name();
+    if refusal.is_none()
+        && matches!(full_name, "sort" | "sort_ro")
+        && sorts_by_pattern(case.request.bytes, case.request.args)
+    {
+        // It may read any key.
+        refusal = permitted_everywhere(full_name, false, case.policies).err();
     }
     let refusal = refusal.or_else(|| patterns::refused(case));
     (first.unwrap_or_default(), refusal)
@@ -235,7 +236,16 @@ mod tests {
                 ("COPY x f", "="),
                 ("SORT x STORE f", "="),
                 ("SORT f STORE x", read_only),
+                ("SORT f STORE by STORE x", read_only),
+                ("SORT f BY\0 STORE STORE\0 x", read_only),
+                ("SORT f STORE x STORE f", "="),
+                ("SORT f NOVEL by STORE x", read_only),
                 ("GEORADIUS f 1 2 3 m STORE f STORE x", read_only),
+                ("GEORADIUS f 1 2 3 m STORE f STOREDIST\0x x", read_only),
+                ("MIGRATE h 1 '' 0 9 KEYS\0 x", read_only),
+                ("MIGRATE h 1 '' 0 9 AUTH\0 KEYS KEYS x", read_only),
+                ("XREADGROUP GROUP g STREAMS STREAMS x >", read_only),
+                ("XREADGROUP GROUP g c STREAMS\0x x >", read_only),
                 ("EVAL s 1 x", read_only),
                 ("EVAL_RO s 1 x", "="),
             ],
@@ -280,6 +290,20 @@ mod tests {
                 ("XGROUP SETID k g $", "="),
                 ("HGETALL f", "="),
                 ("HGET k f", "="),
+            ],
+        );
+        // Keys that a request does not name.
+        let policies = with(Unmatched::Allow, |keys| {
+            keys.deny = ["sort", "sort_ro"].map(str::to_owned).to_vec();
+        });
+        check(
+            &policies,
+            &[
+                ("SORT f GET k*", &refused("sort")),
+                ("SORT f get # By\0 w*->f", &refused("sort")),
+                ("SORT_RO f LIMIT 0 1 GET\0x *", &refused("sort_ro")),
+                ("SORT f BY nosort GET # ASC", "="),
+                ("SORT f BY no\0* STORE get", "="),
             ],
         );
     }

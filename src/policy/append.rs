@@ -295,4 +295,49 @@ mod tests {
             assert_eq!(decided, expected, "{line}");
         }
     }
+
+    #[test]
+    fn a_learned_command_with_its_keyword_twice() {
+        let word = |word: &str| Value::SimpleString(word.to_owned());
+        let list = Value::Array;
+        let numbers = |pairs: &[(&str, i64)]| {
+            let fields = pairs.iter();
+            list(
+                fields
+                    .flat_map(|(name, number)| [word(name), Value::Int(*number)])
+                    .collect(),
+            )
+        };
+        let begin = list(vec![
+            word("keyword"),
+            word("KEYS"),
+            word("startfrom"),
+            Value::Int(1),
+        ]);
+        let find = numbers(&[("lastkey", -1), ("keystep", 1), ("limit", 0)]);
+        let half = |kind: &str, spec| list(vec![word("type"), word(kind), word("spec"), spec]);
+        let spec = list(vec![
+            word("flags"),
+            list(vec![word("RW"), word("update")]),
+            word("begin_search"),
+            half("keyword", begin),
+            word("find_keys"),
+            half("range", find),
+        ]);
+        let mut entry = vec![word("m.find"), Value::Int(-2)];
+        entry.push(list(vec![word("write"), word("movablekeys")]));
+        entry.extend([0, 0, 0].map(Value::Int));
+        entry.extend([list(vec![]), list(vec![]), list(vec![spec])]);
+        let learned = Learned::from_reply(&list(vec![list(entry)]));
+        let command = CommandRef::Learned(learned.get(b"m.find").expect("it was learned"));
+        let policies = under(|ttl| ttl.default = seconds(10));
+        let decided = |line| decide_on(&policies, command, &request(line));
+        assert_eq!(
+            decided("m.find x keys k"),
+            "appended: MULTI | m.find x keys k | PEXPIRE k 10000 NX | EXEC"
+        );
+        // Its own walk over its options may end elsewhere than the server's search.
+        let twice = decided("m.find keys KEYS\0 k");
+        assert!(twice.starts_with("refused: -ERR slotmux: "), "{twice}");
+    }
 }

@@ -5,6 +5,7 @@ use super::govern::Ruled;
 use super::splice::{copy, number};
 use super::subject::Subject;
 use super::{Actions, Reply};
+use crate::c_string;
 use crate::client::request::Request;
 use crate::config::Persist;
 use crate::resp::write;
@@ -49,7 +50,7 @@ enum Conditions {
 fn conditions(request: &Request, from: usize) -> Conditions {
     let [mut nx, mut xx, mut gt, mut lt] = [false; 4];
     for at in from..request.argc() {
-        let is = |word: &[u8]| request.arg(at).eq_ignore_ascii_case(word);
+        let is = |word: &[u8]| c_string::is(request.arg(at), word);
         match () {
             () if is(b"nx") => nx = true,
             () if is(b"xx") => xx = true,
@@ -134,6 +135,10 @@ mod tests {
                 ("EXPIRE k 500 NX XX", "="),
                 ("EXPIRE k 500 NX GT", "="),
                 ("EXPIRE k 500 GT LT", "="),
+                // Servers compare C strings.
+                ("EXPIRE k 101 nx\0", "clamped: EXPIRE k 100 nx\0"),
+                ("EXPIRE k 1 Lt\0x", "raised: EXPIRE k 2 Lt\0x"),
+                ("EXPIRE k 500 NX\0 XX\0", "="),
                 // A condition that Redis may get some day.
                 (
                     "EXPIRE k 500 FOO",
@@ -169,6 +174,10 @@ mod tests {
             &[
                 (
                     "EXPIRE k 101",
+                    "refused: -ERR slotmux: a TTL of 101000 ms is above the 100000 ms that namespace 'keys' allows (ttl.max)",
+                ),
+                (
+                    "EXPIRE k 101 NX\0",
                     "refused: -ERR slotmux: a TTL of 101000 ms is above the 100000 ms that namespace 'keys' allows (ttl.max)",
                 ),
                 ("EXPIRE k 500 NX XX", "="),

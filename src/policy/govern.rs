@@ -8,6 +8,9 @@ use crate::client::request::Request;
 use crate::command::{CommandRef, KeyError};
 use crate::config::Mode;
 
+const AMBIGUOUS: &str = "ERR slotmux: a keyword that keys follow is in this request more than once, so that its keys \
+    cannot be told for sure, and there are namespaces with policies";
+
 /// Decides what is sent for `request`, which has at least one key and as many arguments as its command takes.
 ///
 /// `now` gives unix milliseconds; it is asked only where the request names a point in time. `out` is cleared; it holds
@@ -32,7 +35,10 @@ pub fn govern(
         policies,
         now,
     };
-    let (namespace, refusal) = allowed::check(&case);
+    let (namespace, mut refusal) = allowed::check(&case);
+    if command.is_ambiguous(request.bytes, request.args) {
+        refusal = Some(AMBIGUOUS.to_owned());
+    }
     let Ruled { actions, governed } = match refusal {
         Some(text) => Ruled::refused(&text, out),
         None => rule(&case, namespace, out),

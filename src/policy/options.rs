@@ -5,6 +5,7 @@ use super::govern::Ruled;
 use super::splice::{copy, px};
 use super::subject::Subject;
 use super::{Actions, Reply};
+use crate::c_string;
 use crate::client::request::Request;
 use crate::resp::write;
 
@@ -64,7 +65,7 @@ pub(super) fn read(request: &Request, from: usize, of: Of) -> Options {
     let mut at = from;
     while at < request.argc() {
         let word = request.arg(at);
-        let is = |known: &[u8]| word.eq_ignore_ascii_case(known);
+        let is = |known: &[u8]| c_string::is(word, known);
         if let Some(form) = form_of(word) {
             let count = match options {
                 Options::None => 1,
@@ -104,6 +105,7 @@ fn only(before: Options, option: Options) -> Options {
     }
 }
 
+/// The TTL option that servers take `word` for.
 pub(super) fn form_of(word: &[u8]) -> Option<Form> {
     let folded = |at: usize| word.get(at).map_or(0, u8::to_ascii_lowercase);
     let in_seconds = match (folded(0), folded(1)) {
@@ -112,9 +114,9 @@ pub(super) fn form_of(word: &[u8]) -> Option<Form> {
         _ => return None,
     };
     match word.get(2..)? {
-        [] if in_seconds => Some(Form::EX),
-        [] => Some(Form::PX),
-        at if !at.eq_ignore_ascii_case(b"at") => None,
+        [] | [0, ..] if in_seconds => Some(Form::EX),
+        [] | [0, ..] => Some(Form::PX),
+        at if !c_string::is(at, b"at") => None,
         _ if in_seconds => Some(Form::EXAT),
         _ => Some(Form::PXAT),
     }

@@ -38,8 +38,8 @@ fn refused_pattern(pattern: &[u8], policies: &Policies) -> Option<String> {
         );
     }
     let longer = policies.prefixes.iter();
-    let longer = longer.filter(|(prefix, _)| prefix.bytes.starts_with(start));
-    let mut reached = longer.map(|(_, id)| *id).chain([of_start]);
+    let longer = longer.filter(|(prefix, _)| prefix.starts_with(start));
+    let mut reached = longer.map(|(_, id)| id).chain([of_start]);
     let denies = |id: NamespaceId| {
         let policy = policies.get(id)?;
         let is_denied = policy

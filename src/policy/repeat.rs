@@ -8,6 +8,7 @@
 
 use super::Policies;
 use super::options::form_of;
+use crate::c_string;
 use crate::client::request::Request;
 use crate::command::Command;
 use crate::config::RetryWrites;
@@ -70,7 +71,7 @@ fn replaces(request: &Request) -> bool {
     let mut at = 4;
     let mut replaces = false;
     while at < request.argc() {
-        let is = |word: &[u8]| request.arg(at).eq_ignore_ascii_case(word);
+        let is = |word: &[u8]| c_string::is(request.arg(at), word);
         at += match () {
             () if is(b"replace") => {
                 replaces = true;
@@ -146,7 +147,9 @@ mod tests {
             "MSETEX 2 i 1 i2 2",
             "MSETEX 1 i 1 PX 5",
             "HMSET i f v g w",
+            "SET i v ex\0 5",
             "RESTORE i 0 v REPLACE",
+            "RESTORE i 0 v replace\0x",
             "RESTORE i 0 v ABSTTL idletime 3 REPLACE FREQ 4",
         ] {
             assert!(may_repeat(&policies, line), "{line}");

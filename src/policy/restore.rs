@@ -5,15 +5,18 @@ use super::govern::Ruled;
 use super::splice::{copy, number};
 use super::subject::Subject;
 use super::{Actions, Reply};
+use crate::c_string;
 use crate::client::request::Request;
 use crate::resp::number::parse_i64;
 use crate::resp::write;
 
+/// Index of the first option.
+const OPTIONS: usize = 4;
+
 /// `RESTORE key ttl value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]`, where a TTL of 0 means none
 pub(super) fn restore(subject: &Subject, out: &mut Vec<u8>) -> Ruled {
-    const OPTIONS: usize = 4;
     let request = subject.request;
-    let is_absolute = match read(request, OPTIONS) {
+    let is_absolute = match read(request) {
         Options::Known { is_absolute } => is_absolute,
         Options::Refused => return Ruled::AS_IS,
         Options::Unknown => return subject.append(out),
@@ -49,12 +52,17 @@ enum Options {
 }
 
 fn is_word(request: &Request, at: usize, word: &[u8]) -> bool {
-    request.arg(at).eq_ignore_ascii_case(word)
+    c_string::is(request.arg(at), word)
 }
 
-fn read(request: &Request, from: usize) -> Options {
+/// Whether the TTL is a point in time, as far as the options are known.
+pub(super) fn is_absolute(request: &Request) -> bool {
+    matches!(read(request), Options::Known { is_absolute: true })
+}
+
+fn read(request: &Request) -> Options {
     let [mut is_absolute, mut idletime, mut freq] = [false; 3];
-    let mut at = from;
+    let mut at = OPTIONS;
     while at < request.argc() {
         let is = |word: &[u8]| is_word(request, at, word);
         if is(b"absttl") {
@@ -109,6 +117,12 @@ mod tests {
                     "RESTORE k 1700000000500 v ABSTTL ABSTTL FREQ 3",
                     "raised: RESTORE k 2000 v FREQ 3",
                 ),
+                // Servers compare C strings.
+                (
+                    "RESTORE k 1700000101001 v absttl\0x Replace\0",
+                    "clamped: RESTORE k 100000 v Replace\0",
+                ),
+                ("RESTORE k 0 v IDLETIME\0 1 freq\0 1", "="),
                 // In the past: there will be no key.
                 ("RESTORE k 5 v ABSTTL", "="),
                 // Redis' clock on top of it overflows, which makes it a point in the past.

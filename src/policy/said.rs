@@ -4,6 +4,7 @@
 use super::Lifetime;
 use super::given::Form;
 use super::options::{Of, Options, read};
+use super::restore::is_absolute;
 use crate::client::request::Request;
 use crate::command::CommandRef;
 use crate::resp::number::parse_i64;
@@ -58,10 +59,11 @@ pub fn said(request: &Request, command: CommandRef<'_>, now: fn() -> u64) -> Sai
         Lifetime::Persist => return Said::Removes,
         Lifetime::Restore if request.arg(2) == b"0" => return Said::Nothing,
         Lifetime::Restore => {
-            let words = request.args.iter().skip(4);
-            let mut words = words.map(|word| word.of(request.bytes));
-            let is_absolute = words.any(|word| word.eq_ignore_ascii_case(b"absttl"));
-            return number("", 2, if is_absolute { Form::PXAT } else { Form::PX });
+            let form = match is_absolute(request) {
+                true => Form::PXAT,
+                false => Form::PX,
+            };
+            return number("", 2, form);
         }
         _ => return Said::Nothing,
     };
@@ -130,6 +132,11 @@ mod tests {
             ("RESTORE k 0 v", Said::Nothing),
             ("RESTORE k 70 v REPLACE", ttl(70, "70")),
             ("RESTORE k 1700000000070 v absttl", ttl(70, "1700000000070")),
+            (
+                "RESTORE k 1700000000070 v absttl\0",
+                ttl(70, "1700000000070"),
+            ),
+            ("GETEX k persist\0", Said::Removes),
             ("INCR k", Said::Nothing),
         ] {
             let bytes = request(line);

@@ -88,6 +88,23 @@ fn set_within_bounds() {
                 "SET k v KEEPTTL",
                 "appended: MULTI | SET k v KEEPTTL | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",
             ),
+            // Servers compare C strings.
+            ("SET k v Ex\0 101", "clamped: SET k v EX 100"),
+            ("SET k v px\0x 1", "raised: SET k v PX 2000"),
+            (
+                "SET k v NX\0 exAt\0\0 1700000102",
+                "clamped: SET k v NX\0 PX 100000",
+            ),
+            ("SET k v EX\0 5 PX\0 5", "="),
+            ("SET k v pxat\0 5 KEEPTTL\0", "="),
+            (
+                "SET k v keepttl\0x",
+                "appended: MULTI | SET k v keepttl\0x | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",
+            ),
+            (
+                "SET k v E\0X 500",
+                "appended: MULTI | SET k v E\0X 500 | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",
+            ),
             (
                 "SET k v FOO EX 500",
                 "appended: MULTI | SET k v FOO EX 500 | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",

@@ -157,6 +157,9 @@ impl<'a> Knowledge<'a> {
 /// The error for keys that have to be in one slot.
 pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 
+const UNTOLD_KEYS: &str = "ERR slotmux: the keys of this request cannot be found in it as the server says that they can, and there \
+    are namespaces with policies";
+
 /// Decides what is to be done with `request`, whose command the table knows or not. Where the policy of its namespace
 /// wants something else to be sent, that is left in `rewritten`.
 pub fn plan(
@@ -284,6 +287,10 @@ fn one_slot(
 ) -> Plan {
     let write = !command.is_readonly();
     match slots {
+        // Of a command that the table lacks it is not known that servers refuse such a request.
+        Err(_) if matches!(command, CommandRef::Learned(_)) && knowledge.policies.is_active() => {
+            refuse(UNTOLD_KEYS)
+        }
         // A request whose keys can't be found is malformed, and any node says how.
         Err(_) | Ok(Slots { first: None, .. }) => Plan::Anywhere { write },
         Ok(Slots { differs: true, .. }) if !knowledge.is_one_node => refuse(CROSS_SLOT),
@@ -429,6 +436,9 @@ impl Plan {
         }
     }
 }
+
+#[cfg(test)]
+mod learned_tests;
 
 #[cfg(test)]
 mod tests {

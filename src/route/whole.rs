@@ -1,6 +1,7 @@
 //! Commands for the whole of it: all keys, or all nodes. Where they go, and which setting may refuse them. Pure decisions.
 
 use crate::answer::info_of_nodes;
+use crate::c_string;
 use crate::client::request::Request;
 use crate::command::{Answer, Command, CommandRef, DEBUG_OF_KEY, Flags, Merge, refused_error};
 use crate::config::{Administer, Commands, Flush, Keys};
@@ -168,7 +169,7 @@ pub(super) fn debug(
     let subcommand = request.arg(1);
     let is_of = |list: &[&str]| {
         let mut names = list.iter();
-        names.any(|name| subcommand.eq_ignore_ascii_case(name.as_bytes()))
+        names.any(|name| c_string::is(subcommand, name.as_bytes()))
     };
     if is_of(&["help"]) {
         return Plan::Anywhere { write: false };

@@ -3,9 +3,12 @@
 
 mod errors;
 mod facts;
+#[path = "../common/full.rs"]
+mod full;
 mod keys;
 mod learned;
 mod server;
+mod touched;
 
 #[test]
 fn the_document_is_the_one_that_the_table_makes() {

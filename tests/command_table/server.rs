@@ -18,6 +18,10 @@ impl Server {
         Server(LocalServer::start(&ServerOptions::default()).expect("a redis-server"))
     }
 
+    pub fn port(&self) -> u16 {
+        self.0.port()
+    }
+
     pub fn client(&self, query: &str) -> redis::Connection {
         let url = format!("redis://{}/{query}", self.0.address());
         redis::Client::open(url).unwrap().get_connection().unwrap()
@@ -130,6 +134,7 @@ impl Wire {
         };
         match line[0] {
             b'-' => Reply::Error(rest),
+            b'$' | b'*' if rest == b"-1" => Reply::Other(rest),
             b'$' => {
                 let mut bytes = vec![0; number() + 2];
                 self.reader.read_exact(&mut bytes).unwrap();

@@ -164,6 +164,7 @@ fn what_is_slotmux_own_is_not_set_at_the_nodes() {
     for words in [
         &["CONFIG", "SET", "port", &port][..],
         &["config", "set", "Port", "0"],
+        &["config", "set", "port\0x", "0"],
         &["CONFIG", "SET", "slowlog-max-len", "77", "port", &port],
     ] {
         let reply = client.call(words);

@@ -7,6 +7,7 @@ mod common;
 mod blocks;
 mod chaos;
 mod cuts;
+mod disguised;
 mod faults;
 mod keys;
 mod namespaces;

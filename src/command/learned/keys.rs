@@ -6,6 +6,7 @@ use std::ops::Range;
 use redis::Value;
 
 use super::value::{elements, field, integer, text, typed};
+use crate::c_string;
 use crate::command::keys::{KeyError, counted, find};
 use crate::resp::Span;
 
@@ -111,6 +112,16 @@ impl Keys {
     /// Whether an argument says how many keys there are.
     pub(super) fn is_counted(&self) -> bool {
         matches!(self.find, Find::Counted { .. })
+    }
+
+    /// Whether the keyword of this specification is there more than once. The server says that the first one counts, though
+    /// its command may walk its options and take another one.
+    pub(super) fn is_ambiguous(&self, buf: &[u8], args: &[Span]) -> bool {
+        let Begin::Keyword(word, _) = &self.begin else {
+            return false;
+        };
+        let words = args.iter().skip(1).map(|arg| arg.of(buf));
+        words.filter(|arg| c_string::is(arg, word)).nth(1).is_some()
     }
 
     /// The positions of the keys that this specification finds in a request: none where its keyword is not there.
@@ -265,6 +276,16 @@ mod tests {
                     ("m.op x keys a", None),
                 ],
             );
+            let streams = learned(vec![spec(resp3, keyword(2), range(-1, 2))]);
+            let command = streams.get(b"M.OP").expect("it was learned");
+            for (line, is_ambiguous) in [
+                ("m.op x keys a 0", false),
+                ("m.op x keys Keys a 0", true),
+                ("m.op keys keys\0x a 0", true),
+            ] {
+                let (buf, args) = request(line);
+                assert_eq!(command.is_ambiguous(&buf, &args), is_ambiguous, "{line}");
+            }
             check(
                 vec![spec(resp3, keyword(-2), range(-1, 0))],
                 &[

@@ -233,6 +233,12 @@ impl LearnedCommand {
         Ok(())
     }
 
+    /// Whether a keyword that its keys stand behind is there more than once, so that they may be other keys than those that
+    /// the server tells.
+    pub fn is_ambiguous(&self, buf: &[u8], args: &[Span]) -> bool {
+        self.keys.iter().any(|keys| keys.is_ambiguous(buf, args))
+    }
+
     /// What it does to the lifetime of its keys, as far as that is known.
     pub fn lifetime(&self) -> Lifetime {
         Lifetime::of_unknown(self.flags)

@@ -74,10 +74,8 @@ pub(super) const fn geo_store(from: u8) -> KeySpec {
     KeySpec::GeoStore { from }
 }
 
-/// Keys in the first half of what follows STREAMS, looked for from `from` on.
-pub(super) const fn streams(from: u8) -> KeySpec {
-    KeySpec::Streams { from }
-}
+/// Keys in the first half of what follows STREAMS.
+pub(super) const AFTER_STREAMS: KeySpec = KeySpec::Streams;
 
 /// A command: name (`container|sub` of a subcommand), arity, keys, route, first version, flags.
 pub(super) const fn cmd(

@@ -1,0 +1,61 @@
+//! The key that SORT or GEORADIUS fills: it stands behind the last STORE or STOREDIST among the options.
+
+use super::KeySpec;
+use crate::c_string;
+use crate::command::options::{BY, Found, GET, OF_GEORADIUS, OF_SORT, Options, STORE, STOREDIST};
+use crate::resp::Span;
+
+/// Where SORT's options begin.
+const OF_SORT_FROM: usize = 2;
+
+/// Calls `f` with the index of each key that this SORT or GEORADIUS may fill.
+///
+/// This is one at most, as the last option counts. Only where a word is not known it may be any that follows STORE.
+pub fn for_each_destination(spec: &KeySpec, buf: &[u8], args: &[Span], mut f: impl FnMut(usize)) {
+    let mut options = match *spec {
+        KeySpec::Sort => Options::new(OF_SORT, buf, args, OF_SORT_FROM),
+        KeySpec::GeoStore { from } => Options::new(OF_GEORADIUS, buf, args, usize::from(from)),
+        _ => return,
+    };
+    let mut last = None;
+    while let Some(Found { at, word, .. }) = options.next() {
+        if (word != STORE && word != STOREDIST) || at + 1 >= args.len() {
+            continue;
+        }
+        if options.is_lost() {
+            last.take().into_iter().for_each(&mut f);
+            f(at + 1);
+        } else {
+            last = Some(at + 1);
+        }
+    }
+    last.into_iter().for_each(f);
+}
+
+/// Whether a SORT or SORT_RO reads keys that it does not name: its elements make their names of a pattern behind BY or GET.
+/// Nodes of a cluster refuse patterns, or take those that stay within the slot.
+pub fn sorts_by_pattern(buf: &[u8], args: &[Span]) -> bool {
+    Options::new(OF_SORT, buf, args, OF_SORT_FROM).any(|Found { at, word, .. }| {
+        let pattern = args.get(at + 1).map_or(&[][..], |arg| arg.of(buf));
+        (word == BY || word == GET) && c_string::of(pattern).contains(&b'*')
+    })
+}
+
+/// The key by which nodes tell the slot of a SORT, besides the first. They read the options in another way than where they
+/// carry them out: the argument of STORE may be the next option to them. So a SORT may fill a key in a slot that its node
+/// does not have, unless both keys are in one slot.
+pub(super) fn sort_destination_of_nodes(buf: &[u8], args: &[Span]) -> Option<usize> {
+    let mut destination = None;
+    let mut at = OF_SORT_FROM;
+    while let Some(option) = args.get(at).map(|arg| arg.of(buf)) {
+        if c_string::is(option, b"limit") {
+            at += 2;
+        } else if c_string::is(option, GET) || c_string::is(option, BY) {
+            at += 1;
+        } else if c_string::is(option, STORE) && at + 1 < args.len() {
+            destination = Some(at + 1);
+        }
+        at += 1;
+    }
+    destination
+}

@@ -1,0 +1,202 @@
+//! The options of a request, walked as servers walk them: an argument of an option is no option, whatever it says.
+
+use crate::c_string;
+use crate::resp::Span;
+
+/// The options that a command is known to have, each with how many arguments follow it.
+pub type Known = &'static [(&'static [u8], usize)];
+
+/// Of HELLO.
+pub const OF_HELLO: Known = &[(AUTH, 2), (b"setname", 1)];
+/// Of MIGRATE. All that follows KEYS are keys.
+pub const OF_MIGRATE: Known = &[
+    (b"copy", 0),
+    (b"replace", 0),
+    (AUTH, 1),
+    (AUTH2, 2),
+    (KEYS, 0),
+];
+/// Of SORT.
+pub(super) const OF_SORT: Known = &[
+    (b"asc", 0),
+    (b"desc", 0),
+    (b"alpha", 0),
+    (b"limit", 2),
+    (BY, 1),
+    (GET, 1),
+    (STORE, 1),
+];
+/// Of GEORADIUS and GEORADIUSBYMEMBER.
+pub(super) const OF_GEORADIUS: Known = &[
+    (b"withdist", 0),
+    (b"withhash", 0),
+    (b"withcoord", 0),
+    (b"any", 0),
+    (b"asc", 0),
+    (b"desc", 0),
+    (b"count", 1),
+    (STORE, 1),
+    (STOREDIST, 1),
+];
+/// Of XREAD and XREADGROUP, of any version. All that follows STREAMS are keys and ids.
+pub(super) const OF_XREAD: Known = &[
+    (BLOCK, 1),
+    (b"count", 1),
+    (STREAMS, 1),
+    (b"group", 2),
+    (b"noack", 0),
+    (b"claim", 1),
+    (b"maxcount", 1),
+    (b"maxsize", 1),
+];
+
+/// As it stands in the lists of options.
+pub const AUTH: &[u8] = b"auth";
+/// As it stands in the lists of options.
+pub const AUTH2: &[u8] = b"auth2";
+/// As it stands in the lists of options.
+pub const KEYS: &[u8] = b"keys";
+pub(super) const BLOCK: &[u8] = b"block";
+pub(super) const BY: &[u8] = b"by";
+pub(super) const GET: &[u8] = b"get";
+pub(super) const STORE: &[u8] = b"store";
+pub(super) const STOREDIST: &[u8] = b"storedist";
+pub(super) const STREAMS: &[u8] = b"streams";
+
+/// An option of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// Index of its word.
+    pub at: usize,
+    /// The word as the list has it.
+    pub word: &'static [u8],
+    /// How many arguments belong behind it; there may be fewer.
+    pub takes: usize,
+}
+
+/// The known options of a request in their order.
+///
+/// Where a word is not known, or an option lacks an argument, every known server refuses the request. One that is not known
+/// may take the word for an option with arguments, so that from there on no argument is passed over: each word that could
+/// be an option comes out.
+#[derive(Clone)]
+pub struct Options<'a> {
+    buf: &'a [u8],
+    args: &'a [Span],
+    at: usize,
+    known: Known,
+    is_lost: bool,
+}
+
+impl<'a> Options<'a> {
+    /// The options from argument `from` on.
+    pub fn new(known: Known, buf: &'a [u8], args: &'a [Span], from: usize) -> Options<'a> {
+        Options {
+            buf,
+            args,
+            at: from,
+            known,
+            is_lost: false,
+        }
+    }
+
+    /// Whether a word was met that no known server takes, up to the option that came out last.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+}
+
+impl Iterator for Options<'_> {
+    type Item = Found;
+
+    fn next(&mut self) -> Option<Found> {
+        while let Some(argument) = self.args.get(self.at).map(|arg| arg.of(self.buf)) {
+            let at = self.at;
+            self.at += 1;
+            let mut known = self.known.iter();
+            let Some(&(word, takes)) = known.find(|(word, _)| c_string::is(argument, word)) else {
+                self.is_lost = true;
+                continue;
+            };
+            self.is_lost |= at + takes >= self.args.len();
+            if !self.is_lost {
+                self.at += takes;
+            }
+            return Some(Found { at, word, takes });
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walked(known: Known, line: &str) -> (Vec<String>, bool) {
+        let (mut buf, mut args) = (Vec::new(), Vec::new());
+        for word in line.split(' ') {
+            let start = buf.len() as u32;
+            buf.extend_from_slice(word.as_bytes());
+            let end = buf.len() as u32;
+            args.push(Span { start, end });
+        }
+        let mut options = Options::new(known, &buf, &args, 0);
+        let mut shown = Vec::new();
+        for Found { at, word, .. } in options.by_ref() {
+            shown.push(format!("{at} {}", word.escape_ascii()));
+        }
+        (shown, options.is_lost())
+    }
+
+    #[test]
+    fn arguments_are_passed_over_until_a_word_is_not_known() {
+        for (known, line, expected, is_lost) in [
+            (
+                OF_SORT,
+                "STORE by STORE x",
+                &["0 store", "2 store"][..],
+                false,
+            ),
+            (
+                OF_SORT,
+                "by store\0 Limit store store",
+                &["0 by", "2 limit"],
+                false,
+            ),
+            (OF_SORT, "novel by store x", &["1 by", "2 store"], true),
+            (OF_SORT, "asc store", &["0 asc", "1 store"], true),
+            (OF_SORT, "limit by store x", &["0 limit"], true),
+            (OF_SORT, "limit store store", &["0 limit"], false),
+            (OF_SORT, "limit store", &["0 limit", "1 store"], true),
+            (
+                OF_MIGRATE,
+                "auth keys keys\0x a",
+                &["0 auth", "2 keys"],
+                true,
+            ),
+            (
+                OF_HELLO,
+                "setname auth auth u p",
+                &["0 setname", "2 auth"],
+                false,
+            ),
+            (OF_HELLO, "auth u", &["0 auth"], true),
+            (
+                OF_XREAD,
+                "group g streams streams k >",
+                &["0 group", "3 streams"],
+                true,
+            ),
+        ] {
+            let (shown, lost) = walked(known, line);
+            assert_eq!(
+                (&shown[..], lost),
+                (
+                    &expected.iter().map(ToString::to_string).collect::<Vec<_>>()[..],
+                    is_lost
+                ),
+                "{line:?}"
+            );
+        }
+    }
+}
