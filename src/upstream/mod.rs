@@ -23,8 +23,10 @@ pub mod blocked;
 pub mod bucket;
 pub mod connect;
 pub mod deliver;
+pub mod departure;
 pub mod exec;
 pub mod health;
+pub mod identity;
 pub mod inflight;
 pub mod lane;
 pub mod lost;
@@ -310,8 +312,15 @@ impl Worker {
 
     /// Forgets a lane that is of no more use.
     pub fn discard(&self, lane: &Rc<Lane>) {
+        if self.withdraw(lane) && lane.class == Class::Dedicated {
+            self.free_place(lane.node);
+        }
+    }
+
+    /// Takes a lane out of use for good; whether it was in use. Of a dedicated one the place stays taken.
+    fn withdraw(&self, lane: &Rc<Lane>) -> bool {
         if lane.link() == Link::Retired {
-            return;
+            return false;
         }
         let mut nodes = self.nodes.borrow_mut();
         let entry = nodes.node_mut(lane.node);
@@ -323,12 +332,20 @@ impl Worker {
             }
             Class::Dedicated => {
                 entry.free[index(lane.protocol)].retain(|other| !Rc::ptr_eq(other, lane));
-                entry.dedicated = entry.dedicated.saturating_sub(1);
             }
         }
-        let next = entry.next_waiting();
         drop(nodes);
         lane.retire(self);
+        true
+    }
+
+    /// There is room for one more dedicated lane to `node`.
+    fn free_place(&self, node: NodeId) {
+        let mut nodes = self.nodes.borrow_mut();
+        let entry = nodes.node_mut(node);
+        entry.dedicated = entry.dedicated.saturating_sub(1);
+        let next = entry.next_waiting();
+        drop(nodes);
         if let Some(client) = next {
             client.resume();
         }

@@ -15,7 +15,7 @@ use crate::sabotage::sabotage;
 use crate::turn::poll_again;
 use crate::worker::Worker;
 
-use super::block::Progress;
+use super::block::{Progress, Repair};
 use super::blocked::id_of;
 use super::deliver::deliver_piece;
 use super::inflight::{InFlight, Kind};
@@ -310,8 +310,11 @@ fn settle_block(
         Progress::Refused(error) if entry.is_awaited() => take_refusal(worker, lane, entry, &error),
         Progress::Refused(_) => {}
         Progress::Incomplete => {
-            let block = lane.ring().borrow().front(len).to_vec();
-            worker.repair_expiry(entry, &block);
+            // The command has run: nothing need go ahead.
+            let repair = Repair::of(entry, lane.ring().borrow().front(len), b"");
+            if let Some(repair) = repair {
+                worker.send_repair(repair);
+            }
         }
     }
     lane.ring().borrow_mut().answer(len);

@@ -104,7 +104,7 @@ fn is_idempotent(policies: &Policies, taken: &Unanswered) -> bool {
                 block.own(&taken.request),
                 block.form().own as usize,
             ),
-            Then::Exec { .. } | Then::Nobody => false,
+            Then::Exec { .. } | Then::Nobody { .. } => false,
         },
         _ => false,
     }

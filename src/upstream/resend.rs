@@ -21,6 +21,9 @@ const FIRST_WAIT: u32 = 10;
 const LONGEST_WAIT: u32 = 160;
 /// How often waiting commands are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Milliseconds that an expiry is tried for whose command has run: nobody waits for it, and a node that was frozen longer
+/// than a command may take still runs what lies in its sockets.
+const REPAIR_PATIENCE: u32 = 60_000;
 /// The error for a command that found no node to run on.
 const NOT_SERVED: &str =
     "CLUSTERDOWN slotmux: the slot was not served before the command's deadline";
@@ -50,9 +53,12 @@ impl Worker {
 
     /// Whether a command's deadline leaves time for another try.
     pub fn has_time(&self, entry: &InFlight) -> bool {
-        !entry
-            .arrived
-            .is_over(self.command_timeout, self.clock.now())
+        let patience = if entry.is_repair() {
+            self.command_timeout.max(REPAIR_PATIENCE)
+        } else {
+            self.command_timeout
+        };
+        !entry.arrived.is_over(patience, self.clock.now())
     }
 
     /// Sends a command that has not run to the node that serves its slot now. It never overtakes an older one of the
