@@ -331,7 +331,7 @@ impl Worker {
 /// The request at the start of `bytes` with another argument `at`.
 fn with_argument(bytes: Vec<u8>, at: usize, text: &[u8]) -> Vec<u8> {
     let mut args = Vec::new();
-    let Ok(Scan::Complete { len }) = scan_request(&bytes, &Limits::default(), &mut args) else {
+    let Ok(Scan::Complete { len }) = scan_request(&bytes, &Limits::ACCEPTED, &mut args) else {
         return bytes;
     };
     let request = Request {

@@ -119,7 +119,7 @@ impl Nodes {
 
 /// Length of the first request in `bytes`.
 fn first_request(bytes: &[u8]) -> usize {
-    match Boundary::default().advance(bytes, &Limits::default()) {
+    match Boundary::default().advance(bytes, &Limits::ACCEPTED) {
         Ok(Scan::Complete { len }) => len,
         _ => bytes.len(),
     }
@@ -428,5 +428,24 @@ impl Worker {
                 node.gone = None;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_request;
+    use crate::resp::write;
+
+    #[test]
+    fn the_first_request_has_an_end_however_long_it_is() {
+        // More arguments than a client has by default.
+        let mut bytes = Vec::new();
+        write::array(&mut bytes, 1_050_000);
+        for _ in 0..1_050_000 {
+            write::bulk(&mut bytes, b"x");
+        }
+        let first = bytes.len();
+        write::request(&mut bytes, &[b"PEXPIRE", b"x", b"1", b"NX"]);
+        assert_eq!(first_request(&bytes), first);
     }
 }

@@ -332,7 +332,7 @@ fn learn(worker: &Worker, lane: &Lane, entry: &InFlight) {
         _ => return,
     };
     let mut args = Vec::new();
-    if let Ok(Scan::Complete { .. }) = scan_request(bytes, &Limits::default(), &mut args)
+    if let Ok(Scan::Complete { .. }) = scan_request(bytes, &Limits::ACCEPTED, &mut args)
         && !args.is_empty()
     {
         worker.big_replies.learn(&Request { bytes, args: &args });

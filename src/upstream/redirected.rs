@@ -149,7 +149,7 @@ fn load_and_try_again(
 ) -> Option<InFlight> {
     let bytes = request();
     let mut args = Vec::new();
-    let is_whole = scan_request(&bytes, &Limits::default(), &mut args).is_ok() && !args.is_empty();
+    let is_whole = scan_request(&bytes, &Limits::ACCEPTED, &mut args).is_ok() && !args.is_empty();
     let request = Request {
         bytes: &bytes,
         args: &args,
@@ -203,7 +203,7 @@ fn credible(worker: &Worker, lane: &Lane, host: &str, port: u16, request: &[u8])
 
 fn runs_script(request: &[u8]) -> bool {
     let mut args = Vec::new();
-    let is_whole = scan_request(request, &Limits::default(), &mut args).is_ok();
+    let is_whole = scan_request(request, &Limits::ACCEPTED, &mut args).is_ok();
     let request = Request {
         bytes: request,
         args: &args,

@@ -9,6 +9,7 @@ mod chaos;
 mod cuts;
 mod faults;
 mod keys;
+mod long;
 mod namespaces;
 mod rows;
 mod soup;
