@@ -8,6 +8,8 @@ pub enum Route {
     /// To the node that owns the slot of its keys, which are all in one slot. Where the call names no key
     /// (`EVAL … 0`), any node will do.
     Keyed,
+    /// As [`Route::Keyed`], unless it names another database than 0: COPY.
+    OneDatabase,
     /// As [`Route::Keyed`] while its keys share a slot, else one part per slot, the replies merged.
     Split(Merge),
     /// To any node: it names no key and every node gives the same answer.
@@ -146,8 +148,8 @@ pub enum Answer {
 
 /// Why a command is refused that concerns one server only.
 pub(super) const ONE_NODE: &str = "it concerns a single server; send it to that server directly";
-/// Why a command is refused that swaps databases.
-pub(super) const ONE_DATABASE: &str = "a cluster has one database only";
+/// Why a command is refused that is about another database.
+pub(super) const ONE_DATABASE: &str = "slotmux shows one database only";
 /// Why a command is refused whose replies must come from all nodes.
 pub(super) const EVERY_NODE: &str =
     "it needs an answer from every node, and these cannot be joined yet";

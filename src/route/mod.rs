@@ -14,6 +14,7 @@ use in_slot::keys_in_slot;
 
 pub mod big_replies;
 pub mod broadcast;
+mod databases;
 pub mod gather;
 mod in_slot;
 pub mod joined;
@@ -173,6 +174,9 @@ pub fn plan(
     let write = !command.is_readonly();
     match command.route {
         Route::Keyed => keyed(request, CommandRef::Table(command), knowledge, rewritten),
+        Route::OneDatabase => {
+            databases::copy(request, CommandRef::Table(command), knowledge, rewritten)
+        }
         Route::Split(merge) => {
             let command = CommandRef::Table(command);
             match slot_of_keys(request, command) {

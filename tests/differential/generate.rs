@@ -372,8 +372,10 @@ fn holds_twice(words: &Words) -> bool {
             .map(number)
             .any(|number: u64| (1..100_000).contains(&number));
     let chooses = command.name == "xadd" && words.iter().any(|word| word == b"*");
-    matches!(command.route, Route::Keyed | Route::Split(_))
-        && crate::soup::is_in_redis(command, 7, 0)
+    matches!(
+        command.route,
+        Route::Keyed | Route::OneDatabase | Route::Split(_)
+    ) && crate::soup::is_in_redis(command, 7, 0)
         && !NOT_TWICE.contains(&command.full_name)
         && !expires_soon
         && !chooses

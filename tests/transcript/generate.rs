@@ -205,8 +205,10 @@ pub fn generated(seed: u64) -> Vec<Words> {
 }
 
 fn takes_random_calls(command: &Command) -> bool {
-    matches!(command.route, Route::Keyed | Route::Split(_))
-        && !command.is_container()
+    matches!(
+        command.route,
+        Route::Keyed | Route::OneDatabase | Route::Split(_)
+    ) && !command.is_container()
         && !BY_HAND.contains(&command.full_name)
 }
 

@@ -92,7 +92,11 @@ fn never_succeeded(succeeded: &BTreeSet<&str>) -> Vec<&'static str> {
     let forwarded = generate::commands_of_7_0().filter(|command| {
         let forwarded = matches!(
             command.route,
-            Route::Keyed | Route::Split(_) | Route::AnyNode | Route::AllPrimaries(_)
+            Route::Keyed
+                | Route::OneDatabase
+                | Route::Split(_)
+                | Route::AnyNode
+                | Route::AllPrimaries(_)
         );
         forwarded && (!command.is_container() || command.name == "command")
     });

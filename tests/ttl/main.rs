@@ -7,6 +7,7 @@ mod common;
 mod blocks;
 mod chaos;
 mod cuts;
+mod databases;
 mod faults;
 mod keys;
 mod long;
