@@ -1,7 +1,7 @@
 //! What a namespace allows at all, whatever its TTL: which commands, how long keys, how large values.
 
 use super::govern::Case;
-use super::{Lifetime, NamespaceId, Policies, Policy};
+use super::{Lifetime, NamespaceId, Policies, Policy, patterns};
 use crate::client::request::Request;
 use crate::command::{CommandRef, Flags};
 use crate::config::Unmatched;
@@ -31,6 +31,9 @@ pub(super) fn check(case: &Case) -> (NamespaceId, Option<String>) {
         let _ = case
             .command
             .for_each_written_key(case.request.bytes, case.request.args, look);
+    }
+    if refusal.is_none() && matches!(case.command.full_name(), "sort" | "sort_ro") {
+        refusal = patterns::refused(case);
     }
     (first.unwrap_or_default(), refusal)
 }
@@ -146,7 +149,7 @@ fn refused(case: &Case, at: usize, namespace: NamespaceId, changes: bool) -> Opt
 }
 
 /// The entry of `deny` that refuses a command: its own, or that of its container.
-fn denied<'a>(policy: &Policy, full_name: &'a str) -> Option<&'a str> {
+pub(super) fn denied<'a>(policy: &Policy, full_name: &'a str) -> Option<&'a str> {
     if policy.deny.is_empty() {
         return None;
     }

@@ -15,6 +15,7 @@ pub mod govern;
 pub mod lifetime;
 mod mset;
 mod options;
+mod patterns;
 pub mod repeat;
 mod restore;
 #[cfg(test)]
