@@ -6,6 +6,7 @@ mod common;
 
 mod blocks;
 mod chaos;
+mod clocks;
 mod cuts;
 mod databases;
 mod faults;
