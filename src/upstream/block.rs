@@ -434,6 +434,27 @@ impl Repair {
         };
         Some(Repair { entry, bytes })
     }
+
+    /// A command to be sent, in two: what goes ahead of a repair, if it is one, and the rest.
+    pub fn apart(entry: InFlight, request: Vec<u8>) -> (Vec<u8>, InFlight, Vec<u8>) {
+        let runs_at = match &entry.kind {
+            Kind::Block(block) if matches!(block.then, Then::Nobody { ahead: 1.. }) => {
+                block.runs_at()
+            }
+            _ => return (Vec::new(), entry, request),
+        };
+        match Repair::of(entry.clone(), &request, b"") {
+            Some(repair) => {
+                let tries = entry.tries;
+                let rest = InFlight {
+                    tries,
+                    ..repair.entry
+                };
+                (request[..runs_at].to_vec(), rest, repair.bytes)
+            }
+            None => (Vec::new(), entry, request),
+        }
+    }
 }
 
 fn first_stage(form: policy::Block) -> Stage {

@@ -10,6 +10,7 @@ use crate::resp::{Limits, scan_request};
 use crate::scripts::is_script_call;
 use crate::worker::Worker;
 
+use super::block::Repair;
 use super::blocked::{is_forced, search_anew};
 use super::deliver::{deliver_error, deliver_piece};
 use super::inflight::{InFlight, Kind};
@@ -228,6 +229,12 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
             is_awaited: true,
             is_asking: true,
         };
+    }
+    // An ASKING covers the next command only, which has to be one about the keys.
+    let (ahead, entry, request) = Repair::apart(entry, request);
+    if !ahead.is_empty() {
+        let aside = InFlight::aside(worker, &entry.client, ahead.len(), Kind::Swallow);
+        lane.send_owned(worker, aside, ahead);
     }
     lane.begin_block(worker, &entry);
     lane.send_scripts_ahead(worker, &entry, &request);

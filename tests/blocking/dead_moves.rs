@@ -11,6 +11,7 @@ use super::common::{
 };
 use super::{call, key_on, send, until_blocked, until_counted};
 use slotmux::demo::cluster::LocalCluster;
+use slotmux::slot::slot_of;
 
 fn with_policy(config: &mut ProxyConfig) {
     let section =
@@ -109,6 +110,29 @@ fn a_drain_waits_for_a_node_to_let_go() {
     assert_eq!(direct.read(), Value::Integer(1));
     assert!(proxy.wait_exit().success());
     assert_ne!(call(&mut direct, &format!("PTTL {to}")), Value::Integer(-1));
+}
+
+#[test]
+fn a_slot_on_the_move_gets_its_expiries_where_its_keys_are() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, with_policy);
+    let from = key_on(&cluster, 0, "moves");
+    let mut blocked = proxy.client();
+    send(
+        &mut blocked,
+        &format!("BLMOVE {from} sess:{{{from}}} LEFT LEFT 0"),
+    );
+    until_blocked(&cluster, 0, 1);
+    let slot = slot_of(from.as_bytes()).0;
+    cluster.migrate_slot_begin(slot, 0, 1).expect("it begins");
+    drop(blocked);
+    until_blocked(&cluster, 0, 0);
+    // Both find their way to where the key is not yet either.
+    let mut importing = RawClient::connect(cluster.node(1).port);
+    poll_until(PATIENCE, "two expiries", || {
+        let info = call(&mut importing, "INFO commandstats").text();
+        info.contains("cmdstat_pexpire:calls=2,")
+    });
 }
 
 /// A way to a node that can lose slotmux without the node's noticing.
