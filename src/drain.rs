@@ -28,10 +28,10 @@ impl Worker {
     }
 }
 
-/// Waits until a drain has begun and every client has left.
+/// Waits until a drain has begun, every client has left, and no expiry is owed to a key.
 pub async fn finished(worker: &Worker) {
     worker.drained.cancelled().await;
-    while !worker.clients.borrow().is_empty() {
+    while !worker.clients.borrow().is_empty() || worker.has_repairs() {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

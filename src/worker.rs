@@ -134,6 +134,8 @@ pub struct Worker {
     pub held: HeldPool,
     /// Bytes that clients hold.
     pub memory: Memory,
+    /// Connections that were ended and that their nodes have not let go of yet.
+    pub departing: Cell<usize>,
     /// Which of the configured passwords a node took last.
     pub password: Cell<usize>,
     /// Whose command is in nobody's queue just now, by the client's id.
@@ -195,6 +197,7 @@ impl Worker {
             buffers: Buffers::default(),
             held: HeldPool::default(),
             memory: Memory::new(process.memory_limit / config.server.workers),
+            departing: Cell::new(0),
             password: Cell::new(0),
             in_hand: Cell::new(NOBODY),
             command_timeout: ticks(cluster.timeouts.command),

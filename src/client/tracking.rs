@@ -206,15 +206,8 @@ fn is_as_sent(entry: &InFlight) -> bool {
 /// Shows the keys of the requests in `bytes` that a node tracks where they are read: those of commands that only read, and
 /// all that a script names.
 pub fn tracked_keys(worker: &Worker, bytes: &[u8], mut f: impl FnMut(&[u8])) {
-    // They were within the limits when they came.
-    let limits = Limits {
-        max_request: usize::MAX,
-        max_args: usize::MAX,
-        max_bulk: usize::MAX,
-        ..Limits::default()
-    };
     let (mut rest, mut args) = (bytes, Vec::new());
-    while let Ok(Scan::Complete { len }) = scan_request(rest, &limits, &mut args) {
+    while let Ok(Scan::Complete { len }) = scan_request(rest, &Limits::ACCEPTED, &mut args) {
         let request = Request {
             bytes: &rest[..len],
             args: &args,

@@ -67,18 +67,11 @@ impl Client {
 
     /// Whether any request that waits for EXEC is such a one.
     pub fn has_queued(&self, is_such: impl Fn(&[u8], &[Span]) -> bool) -> bool {
-        // They were within the limits when they came.
-        let limits = Limits {
-            max_request: usize::MAX,
-            max_args: usize::MAX,
-            max_bulk: usize::MAX,
-            ..Limits::default()
-        };
         let transaction = self.transaction.borrow();
         transaction.as_ref().is_some_and(|queue| {
             let mut args = Vec::new();
             queue.requests().any(|bytes| {
-                let _ = scan_request(bytes, &limits, &mut args);
+                let _ = scan_request(bytes, &Limits::ACCEPTED, &mut args);
                 is_such(bytes, &args)
             })
         })
@@ -234,12 +227,11 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
     if watch.as_ref().is_some_and(|watch| !watch.is_intact(client)) {
         return answer_nil(worker, client);
     }
-    let limits = worker.request_limits(client);
     let mut spans: Vec<Vec<Span>> = Vec::with_capacity(queue.ends.len());
     for bytes in queue.requests() {
         let mut args = Vec::new();
         // It was scanned when it came.
-        let _ = scan_request(bytes, &limits, &mut args);
+        let _ = scan_request(bytes, &Limits::ACCEPTED, &mut args);
         spans.push(args);
     }
     let requests: Vec<Request> = queue

@@ -134,7 +134,7 @@ fn route(command: &Command) -> String {
     let text = match command.route {
         Route::Script => "by key or any node, as `commands.scripts` says",
         Route::Keyed if command.flags.contains(Flags::NO_MANDATORY_KEYS) => "by key or any node",
-        Route::Keyed => "by key",
+        Route::Keyed | Route::OneDatabase => "by key",
         Route::Split(merge) => return format!("by key, split ({})", merged(merge)),
         Route::AnyNode => "any node",
         Route::AllPrimaries(merge) => return format!("all primaries ({})", merged(merge)),

@@ -17,7 +17,7 @@ use crate::resp::Span;
 
 pub use error::{Unresolved, arity_error, refused_error, unknown_error, unknown_subcommand_error};
 pub use flags::Flags;
-pub use keys::{KeyError, KeySpec, blocks, for_each_destination, for_each_key, sorts_by_pattern};
+pub use keys::{KeyError, KeySpec, blocks, for_each_destination, for_each_key};
 pub use learned::{Learned, LearnedCommand};
 pub use options::{AUTH, AUTH2, KEYS, OF_HELLO, OF_MIGRATE, Options};
 pub use reference::CommandRef;

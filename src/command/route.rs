@@ -10,6 +10,8 @@ pub enum Route {
     Keyed,
     /// EVAL, EVALSHA, FCALL and the like that only read: as [`Route::Keyed`], if `commands.scripts` lets it.
     Script,
+    /// As [`Route::Keyed`], unless it names another database than 0: COPY.
+    OneDatabase,
     /// As [`Route::Keyed`] while its keys share a slot, else one part per slot, the replies merged.
     Split(Merge),
     /// To any node: it names no key and every node gives the same answer.
@@ -153,8 +155,8 @@ pub enum Answer {
 
 /// Why a command is refused that concerns one server only.
 pub(super) const ONE_NODE: &str = "it concerns a single server; send it to that server directly";
-/// Why a command is refused that swaps databases.
-pub(super) const ONE_DATABASE: &str = "a cluster has one database only";
+/// Why a command is refused that is about another database.
+pub(super) const ONE_DATABASE: &str = "slotmux shows one database only";
 /// Why a command is refused whose replies must come from all nodes.
 pub(super) const EVERY_NODE: &str =
     "it needs an answer from every node, and these cannot be joined yet";

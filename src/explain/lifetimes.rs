@@ -40,6 +40,12 @@ fn outcome(term: &Term, lifetime: Lifetime, ttl: &TtlPolicy) -> String {
         (Gets::Refused, _) if observes => "the request would be refused".to_owned(),
         (Gets::Refused, _) => "the request is refused".to_owned(),
         (Gets::AsGiven, _) => left(term, lifetime, ttl),
+        (Gets::InPlace(got), Said::Ttl { .. }) if ![ttl.max, ttl.min].contains(&Some(got)) => {
+            format!(
+                "within the bounds: sent as the distance of {}, which holds by any clock",
+                time(got)
+            )
+        }
         (Gets::InPlace(got), Said::Ttl { milliseconds, .. }) => {
             let above = i64::try_from(got).is_ok_and(|got| got < *milliseconds);
             let bound = if above {
@@ -185,6 +191,9 @@ pub fn deciding(term: &Term, lifetime: Lifetime, policies: &Policies) -> Vec<&'s
                 _ => "ttl.strength",
             };
             vec![key]
+        }
+        (Gets::InPlace(got), Said::Ttl { .. }) if ![ttl.max, ttl.min].contains(&Some(got)) => {
+            vec!["ttl.strength"]
         }
         (Gets::InPlace(got), Said::Ttl { milliseconds, .. }) => {
             let above = i64::try_from(got).is_ok_and(|got| got < *milliseconds);

@@ -98,7 +98,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
     let mut rewritten = Vec::new();
     let plan = planned(knowledge.policies, &mut rewritten);
     let command = knowledge.command(request);
-    let parts = parts::parts(request, &plan, knowledge.policies, knowledge.now, rewritten);
+    let parts = parts::parts(request, &plan, knowledge, rewritten);
 
     let mut told = Explanation {
         command: words::command(request.args.iter().map(|arg| arg.of(request.bytes))),
@@ -145,7 +145,11 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
         let enforced = knowledge.policies.enforced();
         let mut rewritten = Vec::new();
         let plan = planned(&enforced, &mut rewritten);
-        governing = parts::parts(request, &plan, &enforced, knowledge.now, rewritten);
+        let as_enforced = Knowledge {
+            policies: &enforced,
+            ..*knowledge
+        };
+        governing = parts::parts(request, &plan, &as_enforced, rewritten);
         let would_send = match governing.first().and_then(Part::refusal) {
             Some(text) => vec![format!("nothing: {text}")],
             None => sends(&governing, nodes),
@@ -419,7 +423,7 @@ fn decided_refusal(
 
 fn request_of<'a>(bytes: &'a [u8], args: &'a mut Vec<Span>) -> Request<'a> {
     // It was made of a request, so that it is one.
-    let _ = scan_request(bytes, &Limits::default(), args);
+    let _ = scan_request(bytes, &Limits::ACCEPTED, args);
     Request { bytes, args }
 }
 

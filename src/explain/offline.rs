@@ -36,7 +36,7 @@ pub fn explain_offline(
     let (mut bytes, mut args) = (Vec::new(), Vec::new());
     write::request(&mut bytes, &words);
     // It was just written, so that it is a request.
-    let _ = scan_request(&bytes, &Limits::default(), &mut args);
+    let _ = scan_request(&bytes, &Limits::ACCEPTED, &mut args);
     let request = Request {
         bytes: &bytes,
         args: &args,

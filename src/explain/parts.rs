@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use super::{MOST, Nodes, words};
 use crate::client::request::Request;
-use crate::policy::{Decision, Governed, Policies};
-use crate::route::Plan;
-use crate::route::parts::{govern_part, keys_by_slot, write_part};
+use crate::policy::{Decision, Governed};
+use crate::route::parts::{self, governed_parts, keys_by_slot};
+use crate::route::{Knowledge, Plan};
 use crate::slot::Slot;
 
 /// A request, or a part of one, on its way to one node.
@@ -31,8 +31,7 @@ impl Part<'_> {
 pub(super) fn parts<'a>(
     request: &Request<'a>,
     plan: &Plan,
-    policies: &Policies,
-    now: fn() -> u64,
+    knowledge: &Knowledge,
     rewritten: Vec<u8>,
 ) -> Vec<Part<'a>> {
     let whole = |slot, decision, instead| Part {
@@ -55,19 +54,15 @@ pub(super) fn parts<'a>(
         }
         Plan::Split { step, command, .. } => {
             let keys = keys_by_slot(request, *step);
-            let groups = keys.chunk_by(|a, b| a.0 == b.0);
-            let part = |keys: &[(Slot, u32)]| {
-                let (mut own, mut instead) = (Vec::new(), Vec::new());
-                write_part(request, keys, *step, &mut own);
-                let decision = govern_part(policies, *command, &own, now, &mut instead);
-                Part {
-                    slot: Some(keys[0].0),
-                    own: Cow::Owned(own),
-                    instead,
-                    decision: decision.unwrap_or(Decision::NONE),
-                }
+            let groups: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
+            let parts = governed_parts(request, &groups, *step, *command, knowledge);
+            let part = |part: parts::Governed| Part {
+                slot: Some(part.slot),
+                own: Cow::Owned(part.own),
+                instead: part.instead,
+                decision: part.decision,
             };
-            groups.map(part).collect()
+            parts.into_iter().map(part).collect()
         }
         Plan::Answer(..)
         | Plan::Subscription(_)

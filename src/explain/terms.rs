@@ -81,7 +81,7 @@ fn got(mut sent: &[u8], own: usize, now: fn() -> u64) -> HashMap<Vec<u8>, Gets> 
     let mut got: HashMap<Vec<u8>, Gets> = HashMap::new();
     let mut args = Vec::new();
     let mut seen = 0;
-    while let Ok(Scan::Complete { len }) = scan_request(sent, &Limits::default(), &mut args) {
+    while let Ok(Scan::Complete { len }) = scan_request(sent, &Limits::ACCEPTED, &mut args) {
         let request = Request {
             bytes: &sent[..len],
             args: &args,

@@ -13,7 +13,7 @@ const WORDS: usize = 24;
 pub fn commands(mut bytes: &[u8], most: usize) -> Vec<String> {
     let mut args = Vec::new();
     let (mut lines, mut left_out) = (Vec::new(), 0);
-    while let Ok(Scan::Complete { len }) = scan_request(bytes, &Limits::default(), &mut args) {
+    while let Ok(Scan::Complete { len }) = scan_request(bytes, &Limits::ACCEPTED, &mut args) {
         if lines.len() < most {
             lines.push(command(args.iter().map(|arg| arg.of(bytes))));
         } else {

@@ -71,13 +71,8 @@ fn explained(worker: &Worker, client: &Client, request: &Request) -> Tree {
         .collect();
     let (mut bytes, mut args) = (Vec::new(), Vec::new());
     write::request(&mut bytes, &words);
-    let limits = Limits {
-        max_request: usize::MAX,
-        max_args: usize::MAX,
-        ..Limits::default()
-    };
     // It was just written, so that it is a request.
-    let _ = scan_request(&bytes, &limits, &mut args);
+    let _ = scan_request(&bytes, &Limits::ACCEPTED, &mut args);
     let request = Request {
         bytes: &bytes,
         args: &args,

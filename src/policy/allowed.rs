@@ -3,7 +3,7 @@
 use super::govern::Case;
 use super::{Lifetime, NamespaceId, Policies, Policy, patterns};
 use crate::client::request::Request;
-use crate::command::{CommandRef, Flags, sorts_by_pattern};
+use crate::command::{CommandRef, Flags};
 use crate::config::Unmatched;
 
 /// Longest quotation of a key in an error.
@@ -25,15 +25,9 @@ pub(super) fn check(case: &Case) -> (NamespaceId, Option<String>) {
             refusal = refused(case, at, namespace, changes);
         }
     });
-    let full_name = case.command.full_name();
-    if refusal.is_none()
-        && matches!(full_name, "sort" | "sort_ro")
-        && sorts_by_pattern(case.request.bytes, case.request.args)
-    {
-        // It may read any key.
-        refusal = permitted_everywhere(full_name, false, case.policies).err();
+    if refusal.is_none() && matches!(case.command.full_name(), "sort" | "sort_ro") {
+        refusal = patterns::refused(case);
     }
-    let refusal = refusal.or_else(|| patterns::refused(case));
     (first.unwrap_or_default(), refusal)
 }
 

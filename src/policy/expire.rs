@@ -21,6 +21,7 @@ pub(super) fn expire(subject: &Subject, form: Form, out: &mut Vec<u8>) -> Ruled 
     }
     let (milliseconds, action) = match subject.judge(request.arg(2), form) {
         Judged::Stays => return Ruled::AS_IS,
+        Judged::Bounded => return subject.bound(out),
         Judged::Refused(text) => return Ruled::refused(&text, out),
         Judged::Becomes(milliseconds, action) => (milliseconds, action),
     };
@@ -113,7 +114,10 @@ mod tests {
                 ("EXPIRE k 101 XX GT", "clamped: EXPIRE k 100 XX GT"),
                 ("EXPIRE k 1 LT", "raised: EXPIRE k 2 LT"),
                 ("PEXPIRE k 100001 GT", "clamped: PEXPIRE k 100000 GT"),
-                ("EXPIREAT k 1700000101", "="),
+                (
+                    "EXPIREAT k 1700000101",
+                    "appended: MULTI | EXPIREAT k 1700000101 | PEXPIRE k 100000 LT | EXEC",
+                ),
                 ("EXPIREAT k 1700000102 XX", "clamped: PEXPIRE k 100000 XX"),
                 ("PEXPIREAT k 1700000101001", "clamped: PEXPIRE k 100000"),
                 ("PEXPIREAT k 1700000000500 GT", "raised: PEXPIRE k 2000 GT"),
@@ -124,7 +128,10 @@ mod tests {
                 // These delete the key.
                 ("EXPIRE k 0", "="),
                 ("EXPIRE k -1", "="),
-                ("EXPIREAT k 1700000000", "="),
+                (
+                    "EXPIREAT k 1700000000",
+                    "appended: MULTI | EXPIREAT k 1700000000 | PEXPIRE k 100000 LT | EXEC",
+                ),
                 ("EXPIREAT k -5", "="),
                 // These are errors.
                 ("EXPIRE k x", "="),

@@ -4,6 +4,7 @@ use super::Actions;
 use super::splice::number;
 use super::subject::Subject;
 use super::ttl::Given;
+use crate::config::Strength;
 use crate::resp::number::parse_i64;
 use crate::resp::write;
 
@@ -19,6 +20,8 @@ pub(super) struct Form {
 pub(super) enum Judged {
     /// It stays, be it that it fits or that Redis refuses it.
     Stays,
+    /// It stays, but how long it is only the node's clock tells: the maximum has to follow behind it.
+    Bounded,
     /// It becomes so many milliseconds from now.
     Becomes(u64, Actions),
     /// It is above the maximum, and the policy refuses that: the error.
@@ -27,6 +30,13 @@ pub(super) enum Judged {
 
 /// The clocks of slotmux and of the nodes may differ by this before a point in time is taken for a wrong one.
 const SLACK: u64 = 1000;
+
+/// Servers add their clock to a TTL and refuse what overflows. Above this every clock makes it overflow that shows more than a
+/// second of 1970.
+const OVERFLOWS: i64 = i64::MAX - 1000;
+
+/// Below this no clock does that; in between only the node knows.
+const MAY_OVERFLOW: i64 = i64::MAX / 2;
 
 impl Form {
     pub const EX: Form = Form::new(false, true);
@@ -70,24 +80,48 @@ impl Subject<'_> {
         else {
             return Judged::Stays;
         };
-        let ttl = if form.is_absolute {
-            given.saturating_sub_unsigned((self.case.now)())
-        } else if given > i64::MAX / 2 && given.checked_add_unsigned((self.case.now)()).is_none() {
-            // Redis adds its clock and finds that this is too much.
-            return Judged::Stays;
-        } else {
-            given
-        };
-        let slack = if form.is_absolute { SLACK } else { 0 };
+        if form.is_absolute {
+            return self.judge_point(given);
+        }
+        match self.ttl.given(given) {
+            Given::Clamped(_) if given > OVERFLOWS => Judged::Stays,
+            Given::Refused { .. } if given > OVERFLOWS => Judged::Stays,
+            Given::Clamped(_) if given > MAY_OVERFLOW && self.may_follow() => Judged::Bounded,
+            Given::Clamped(max) => Judged::Becomes(max, Actions::CLAMPED),
+            Given::Raised(min) => Judged::Becomes(min, Actions::RAISED),
+            Given::Refused { max } => self.refuse(given.unsigned_abs(), max),
+            Given::Fits => Judged::Stays,
+        }
+    }
+
+    /// What becomes of a point in time. Our clock says what is far off; that the rest is within the maximum only the node's
+    /// clock can say. A point so early that it is within it by any clock needs nothing.
+    fn judge_point(&self, point: i64) -> Judged {
+        let ttl = point.saturating_sub_unsigned((self.case.now)());
         let distance = ttl.unsigned_abs();
         match self.ttl.given(ttl) {
-            Given::Clamped(max) if distance - max > slack => Judged::Becomes(max, Actions::CLAMPED),
-            Given::Raised(min) if min - distance > slack => Judged::Becomes(min, Actions::RAISED),
-            Given::Refused { max } if distance - max > slack => Judged::Refused(format!(
-                "ERR slotmux: a TTL of {distance} ms is above the {max} ms that namespace '{}' allows (ttl.max)",
-                self.name
-            )),
-            _ => Judged::Stays,
+            Given::Clamped(max) if distance - max > SLACK => Judged::Becomes(max, Actions::CLAMPED),
+            Given::Raised(min) if min - distance > SLACK => Judged::Becomes(min, Actions::RAISED),
+            Given::Refused { max } if distance - max > SLACK => self.refuse(distance, max),
+            _ => match self.ttl.max.filter(|&max| point.unsigned_abs() > max) {
+                None => Judged::Stays,
+                Some(_) if self.may_follow() => Judged::Bounded,
+                // As a distance it is bounded by any clock, and moves by what the clocks differ.
+                Some(max) if ttl > 0 => Judged::Becomes(distance.min(max), Actions::NONE),
+                Some(_) => Judged::Stays,
+            },
         }
+    }
+
+    /// Whether an expiry may be attached behind the command.
+    fn may_follow(&self) -> bool {
+        self.ttl.strength != Strength::InlineOnly
+    }
+
+    fn refuse(&self, ttl: u64, max: u64) -> Judged {
+        Judged::Refused(format!(
+            "ERR slotmux: a TTL of {ttl} ms is above the {max} ms that namespace '{}' allows (ttl.max)",
+            self.name
+        ))
     }
 }

@@ -97,7 +97,9 @@ pub(super) fn msetex(case: &Case, out: &mut Vec<u8>) -> Ruled {
         .and_then(|namespace| Subject::new(case, 2, namespace));
     let ruled = match (&one, options) {
         (_, Options::Refused) => return Ruled::AS_IS,
-        (Some(one), Options::Ttl(ttl)) => bounded(one, from, ttl, out),
+        (Some(one), Options::Ttl(ttl)) if !one.is_bounded_behind(ttl) => {
+            bounded(one, from, ttl, out)
+        }
         (Some(one), Options::None) if one.ttl.jitter == 0.0 => defaulted(one, out),
         _ => return each_after_msetex(case, options, out),
     };
@@ -115,7 +117,7 @@ fn each_after_msetex(case: &Case, options: Options, out: &mut Vec<u8>) -> Ruled 
         };
         let default = match options {
             Options::Ttl(ttl) => match subject.judge_option(ttl) {
-                Judged::Becomes(_, Actions::CLAMPED) => None,
+                Judged::Becomes(_, Actions::CLAMPED) | Judged::Bounded => None,
                 Judged::Stays | Judged::Becomes(..) => return,
                 Judged::Refused(text) => return appendix.refuse(&subject, text),
             },

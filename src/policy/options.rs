@@ -127,6 +127,11 @@ impl Subject<'_> {
     pub fn judge_option(&self, ttl: TtlOption) -> Judged {
         self.judge(self.request.arg(ttl.at + 1), ttl.form)
     }
+
+    /// Whether the maximum has to follow behind the command, for each of its keys.
+    pub fn is_bounded_behind(&self, ttl: TtlOption) -> bool {
+        matches!(self.judge_option(ttl), Judged::Bounded)
+    }
 }
 
 /// The request with the TTL that its policy allows, where that is another than the one it has.
@@ -134,6 +139,7 @@ pub(super) fn bounded(subject: &Subject, from: usize, ttl: TtlOption, out: &mut 
     let request = subject.request;
     let (milliseconds, action) = match subject.judge_option(ttl) {
         Judged::Stays => return Ruled::AS_IS,
+        Judged::Bounded => return subject.bound(out),
         Judged::Refused(text) => return Ruled::refused(&text, out),
         Judged::Becomes(milliseconds, action) => (milliseconds, action),
     };

@@ -1,95 +1,185 @@
-//! The keys that SORT reads by the patterns behind BY and GET, which it does not declare: a plain Redis follows them
-//! anywhere.
+//! Keys that SORT reads by pattern: BY and GET name them by the elements of a list, so that nobody knows them before it runs.
+//! Before a single Redis they may be any, and in a cluster any of the slot.
 
+use super::allowed::denied;
 use super::govern::Case;
 use super::{NamespaceId, Policies};
+use crate::c_string;
+use crate::config::Unmatched;
 
-/// Commands whose refusal also keeps a pattern from reading: it reads strings and fields of hashes.
-const READS: [&str; 4] = ["get", "hget", "sort", "sort_ro"];
-
-/// Why a SORT is refused for one of its patterns, if it is.
+/// Why a SORT or SORT_RO is refused for the keys that its patterns can name: the first reason that is found.
+///
+/// Whatever may be a pattern is taken for one, also where another word takes it along: the server refuses that anyway, or
+/// reads no key by it.
 pub(super) fn refused(case: &Case) -> Option<String> {
-    if !matches!(case.command.full_name(), "sort" | "sort_ro") {
-        return None;
-    }
-    // Wherever the word stands: servers of another version may read the options in another way.
-    (2..case.request.argc())
-        .filter(|&at| {
-            let word = case.request.arg(at);
-            word.eq_ignore_ascii_case(b"by") || word.eq_ignore_ascii_case(b"get")
-        })
-        .find_map(|at| {
-            refused_pattern(
-                case.request.args.get(at + 1)?.of(case.request.bytes),
-                case.policies,
-            )
-        })
+    let request = case.request;
+    let of_word = |at: usize| {
+        let word = request.arg(at);
+        let is_one = c_string::is(word, b"by") || c_string::is(word, b"get");
+        is_one.then(|| request.arg(at + 1))
+    };
+    let mut patterns = (2..request.argc().saturating_sub(1)).filter_map(of_word);
+    patterns.find_map(|pattern| refused_for(case, pattern))
 }
 
-fn refused_pattern(pattern: &[u8], policies: &Policies) -> Option<String> {
-    // Without a star it names no key.
-    let star = pattern.iter().position(|&byte| byte == b'*')?;
-    let start = &pattern[..star];
-    let of_start = policies.find(start);
-    if of_start == NamespaceId::UNMATCHED && policies.hides_keys() {
-        return Some(
-            "ERR slotmux: a pattern of SORT may read keys of no namespace (unmatched = \"reject\")"
-                .into(),
-        );
-    }
-    let longer = policies.prefixes.iter();
-    let longer = longer.filter(|(prefix, _)| prefix.starts_with(start));
-    let mut reached = longer.map(|(_, id)| id).chain([of_start]);
-    let denies = |id: NamespaceId| {
-        let policy = policies.get(id)?;
-        let is_denied = policy
-            .deny
-            .iter()
-            .any(|name| READS.contains(&name.as_str()));
-        is_denied.then_some(&policy.name)
+fn refused_for(case: &Case, pattern: &[u8]) -> Option<String> {
+    // Without a star there is nothing to put an element into: no key is read, and `#` is the element itself.
+    let star = c_string::of(pattern)
+        .iter()
+        .position(|&byte| byte == b'*')?;
+    let reads = if has_field(pattern, star) {
+        "hget"
+    } else {
+        "get"
     };
-    let name = reached.find_map(denies)?;
-    Some(format!(
-        "ERR slotmux: a pattern of SORT may read keys of namespace '{name}', which refuses that (deny)"
-    ))
+    let shown = pattern.escape_ascii();
+    for namespace in case.policies.reached_from(&pattern[..star]) {
+        let Some(policy) = case.policies.get(namespace) else {
+            if case.policies.unmatched() == Unmatched::Reject {
+                return Some(format!(
+                    "ERR slotmux: the pattern '{shown}' can name keys of no namespace (unmatched = \"reject\")"
+                ));
+            }
+            continue;
+        };
+        let names = [case.command.full_name(), reads];
+        if let Some(name) = names.into_iter().find_map(|name| denied(policy, name)) {
+            return Some(format!(
+                "ERR slotmux: the pattern '{shown}' can name keys of namespace '{}', which refuses the command '{name}' (deny)",
+                policy.name
+            ));
+        }
+    }
+    None
+}
+
+/// Whether a pattern reads a field of a hash: `->` stands behind the star, and something behind that.
+fn has_field(pattern: &[u8], star: usize) -> bool {
+    let behind = &pattern[star + 1..];
+    let arrow = behind.windows(2).position(|two| two == b"->");
+    arrow.is_some_and(|at| at + 2 < behind.len())
+}
+
+impl Policies {
+    /// The namespaces of all keys that start like this, [`NamespaceId::UNMATCHED`] among them if they may be of none.
+    fn reached_from<'a>(&'a self, start: &'a [u8]) -> impl Iterator<Item = NamespaceId> + 'a {
+        let longer = self
+            .prefixes
+            .iter()
+            .filter(move |(prefix, _)| prefix.len() > start.len() && prefix.starts_with(start));
+        std::iter::once(self.find(start)).chain(longer.map(|(_, namespace)| namespace))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Policies;
     use super::super::rows::{check, namespace};
-    use super::*;
     use crate::config::{Config, Unmatched};
 
-    #[test]
-    fn patterns_are_held_to_the_namespaces_that_they_may_reach() {
-        let mut denying = namespace("deny", "deny:", |_| {});
-        denying.deny = vec!["get".to_owned()];
-        let mut config = Config {
-            namespaces: vec![namespace("app", "app:", |_| {}), denying],
+    fn with(unmatched: Unmatched, denied: &[&str]) -> Policies {
+        let mut secret = namespace("secret", "deny:", |_| {});
+        secret.deny = denied.iter().map(|&name| name.to_owned()).collect();
+        Policies::new(&Config {
+            namespaces: vec![
+                secret,
+                namespace("inner", "deny:free:", |_| {}),
+                namespace("lists", "l", |_| {}),
+                namespace("open", "open:", |_| {}),
+            ],
+            unmatched,
             ..Config::default()
-        };
-        let deny = "refused: -ERR slotmux: a pattern of SORT may read keys of namespace 'deny', which refuses that (deny)";
+        })
+    }
+
+    fn refused(pattern: &str, name: &str) -> String {
+        format!(
+            "refused: -ERR slotmux: the pattern '{pattern}' can name keys of namespace 'secret', which refuses the command '{name}' (deny)"
+        )
+    }
+
+    #[test]
+    fn no_pattern_reaches_what_is_denied() {
+        for name in ["sort", "get"] {
+            let policies = with(Unmatched::Allow, &[name]);
+            for (line, pattern) in [
+                ("SORT l BY nosort GET deny:*", "deny:*"),
+                ("SORT l GET # GET deny:*", "deny:*"),
+                ("sort l gEt deny:*", "deny:*"),
+                ("SORT l GET\0x deny:*", "deny:*"),
+                ("SORT l BY deny:*", "deny:*"),
+                ("SORT l BY deny:* BY nosort", "deny:*"),
+                ("SORT l LIMIT 0 1 GET deny:x*y STORE l2", "deny:x*y"),
+                // They begin before the prefix ends, or nowhere.
+                ("SORT l GET *", "*"),
+                ("SORT l GET de*", "de*"),
+                ("SORT l GET deny*", "deny*"),
+                ("SORT l GET deny:fr*", "deny:fr*"),
+                ("SORT l GET deny:*->", "deny:*->"),
+            ] {
+                check(&policies, &[(line, &refused(pattern, name))]);
+            }
+            for line in [
+                "SORT l",
+                "SORT l BY nosort GET #",
+                "SORT l BY nosort DESC LIMIT 0 10",
+                "SORT l GET deny:1",
+                "SORT l BY deny:1",
+                "SORT l GET deny:\0*",
+                "SORT l GET open:*",
+                "SORT l GET open:*->deny:*",
+                "SORT l GET deny:free:*",
+                "SORT l GET x*",
+                "SORT l GET",
+                "SORT l STORE l2",
+            ] {
+                check(&policies, &[(line, "=")]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_is_read_as_by_hget_and_sort_ro_has_its_own_name() {
+        let fields = with(Unmatched::Allow, &["hget"]);
         check(
-            &Policies::new(&config),
+            &fields,
             &[
-                ("SORT app:l BY nosort GET deny:*", deny),
-                ("SORT_RO app:l by deny:*->f", deny),
-                ("SORT app:l GET # GET d*", deny),
-                ("SORT app:l LIMIT 0 1 GET *", deny),
-                ("SORT app:l GET app:* GET other:*", "="),
-                ("SORT app:l GET", "="),
-                ("SORT app:l BY deny:x", "="),
+                ("SORT l GET deny:*->f", &refused("deny:*->f", "hget")),
+                ("SORT_RO l BY deny:*->f", &refused("deny:*->f", "hget")),
+                ("SORT l GET deny:*", "="),
             ],
         );
-        config.unmatched = Unmatched::Reject;
-        let hidden = "refused: -ERR slotmux: a pattern of SORT may read keys of no namespace (unmatched = \"reject\")";
+        let read_only = with(Unmatched::Allow, &["sort_ro"]);
         check(
-            &Policies::new(&config),
+            &read_only,
             &[
-                ("SORT app:l GET other:*", hidden),
-                ("SORT app:l GET *", hidden),
-                ("SORT app:l BY app:w* GET app:*->f GET #", "="),
+                ("SORT_RO l GET deny:*", &refused("deny:*", "sort_ro")),
+                ("SORT l GET deny:*", "="),
             ],
+        );
+    }
+
+    #[test]
+    fn keys_of_no_namespace() {
+        let none = |pattern: &str| {
+            format!(
+                "refused: -ERR slotmux: the pattern '{pattern}' can name keys of no namespace (unmatched = \"reject\")"
+            )
+        };
+        let policies = with(Unmatched::Reject, &[]);
+        check(
+            &policies,
+            &[
+                ("SORT l GET x*", &none("x*")),
+                ("SORT l GET *", &none("*")),
+                ("SORT_RO l BY open*", &none("open*")),
+                ("SORT l GET open:*", "="),
+                ("SORT l BY nosort GET #", "="),
+            ],
+        );
+        check(
+            &with(Unmatched::ReadOnly, &[]),
+            &[("SORT l GET x*", "="), ("SORT_RO l GET *", "=")],
         );
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn restore(subject: &Subject, out: &mut Vec<u8>) -> Ruled {
         (b"0", Some(default)) => (default, Actions::DEFAULTED),
         (given, _) => match subject.judge(given, form) {
             Judged::Stays => return Ruled::AS_IS,
+            Judged::Bounded => return subject.bound(out),
             Judged::Refused(text) => return Ruled::refused(&text, out),
             Judged::Becomes(milliseconds, action) => (milliseconds, action),
         },
@@ -108,7 +109,10 @@ mod tests {
                     "clamped: RESTORE k 100000 v REPLACE",
                 ),
                 ("RESTORE k 1 v", "raised: RESTORE k 2000 v"),
-                ("RESTORE k 1700000101000 v ABSTTL", "="),
+                (
+                    "RESTORE k 1700000101000 v ABSTTL",
+                    "appended: MULTI | RESTORE k 1700000101000 v ABSTTL | PEXPIRE k 100000 LT | EXEC",
+                ),
                 (
                     "RESTORE k 1700000101001 v IDLETIME 7 absttl REPLACE",
                     "clamped: RESTORE k 100000 v IDLETIME 7 REPLACE",

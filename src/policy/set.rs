@@ -34,6 +34,7 @@ pub(super) fn setex(subject: &Subject, form: Form, out: &mut Vec<u8>) -> Ruled {
     let request = subject.request;
     let (milliseconds, action) = match subject.judge(request.arg(2), form) {
         Judged::Stays => return Ruled::AS_IS,
+        Judged::Bounded => return subject.bound(out),
         Judged::Refused(text) => return Ruled::refused(&text, out),
         Judged::Becomes(milliseconds, action) => (milliseconds, action),
     };

@@ -67,12 +67,21 @@ fn set_within_bounds() {
                 "clamped: SET k v NX EX 100 GET",
             ),
             // Points in time, with a second for the difference of clocks: the clock shows 1 700 000 000.
-            ("SET k v EXAT 1700000101", "="),
+            (
+                "SET k v EXAT 1700000101",
+                "appended: MULTI | SET k v EXAT 1700000101 | PEXPIRE k 100000 LT | EXEC",
+            ),
             ("SET k v EXAT 1700000102", "clamped: SET k v PX 100000"),
-            ("SET k v PXAT 1700000101000", "="),
+            (
+                "SET k v PXAT 1700000101000",
+                "appended: MULTI | SET k v PXAT 1700000101000 | PEXPIRE k 100000 LT | EXEC",
+            ),
             ("SET k v PXAT 1700000101001", "clamped: SET k v PX 100000"),
             ("SET k v PXAT 1700000000999", "raised: SET k v PX 2000"),
-            ("SET k v PXAT 1700000001000", "="),
+            (
+                "SET k v PXAT 1700000001000",
+                "appended: MULTI | SET k v PXAT 1700000001000 | PEXPIRE k 100000 LT | EXEC",
+            ),
             (
                 "SET k v PXAT 9223372036854775807",
                 "clamped: SET k v PX 100000",
@@ -82,7 +91,10 @@ fn set_within_bounds() {
                 "clamped: SET k v PX 100000",
             ),
             // Expired at once: it deletes.
-            ("SET k v EXAT 1700000000", "="),
+            (
+                "SET k v EXAT 1700000000",
+                "appended: MULTI | SET k v EXAT 1700000000 | PEXPIRE k 100000 LT | EXEC",
+            ),
             ("SET k v EXAT 5", "="),
             (
                 "SET k v KEEPTTL",
@@ -132,7 +144,6 @@ fn what_redis_refuses_is_left_to_redis() {
         "SET k v EX 9223372036854775",
         "SET k v EX 9223372036854775808",
         "SET k v PX 9223372036854775807",
-        "SET k v PX 9223370336854775808",
         "SET k v EXAT 9223372036854776",
         "SET k v EXAT -1",
         "SET k v EX 500 PX 500",
@@ -153,10 +164,108 @@ fn what_redis_refuses_is_left_to_redis() {
     ] {
         assert_eq!(decide(&policies, line), "=", "{line}");
     }
-    // The largest number that Redis takes: its clock fits on top.
-    assert_eq!(
-        decide(&policies, "SET k v PX 9223370336854775807"),
-        "clamped: SET k v PX 100000"
+}
+
+#[test]
+fn what_only_the_clock_of_the_node_decides_is_bounded_behind() {
+    let with = |strength| {
+        under(|ttl| {
+            ttl.max = seconds(100);
+            ttl.strength = strength;
+        })
+    };
+    let behind = |line: &str| format!("appended: MULTI | {line} | PEXPIRE k 100000 LT | EXEC");
+    // Our clock fits on top of the first and not on top of the others; that of the node may be another. The last lines are
+    // refused, or delete, by every clock.
+    for (number, is_known) in [
+        ("4611686018427387904", false),
+        ("9223370336854775807", false),
+        ("9223370336854775808", false),
+        ("9223372036854774807", false),
+        ("9223372036854774808", true),
+        ("9223372036854775807", true),
+    ] {
+        for line in [
+            format!("SET k v PX {number}"),
+            format!("SET k v NX PX {number} GET"),
+            format!("PSETEX k {number} v"),
+            format!("GETEX k PX {number}"),
+            format!("PEXPIRE k {number}"),
+            format!("PEXPIRE k {number} GT"),
+            format!("RESTORE k {number} v"),
+            format!("MSETEX 1 k v PX {number}"),
+        ] {
+            let expected = if is_known {
+                "=".to_owned()
+            } else {
+                behind(&line)
+            };
+            let decided = decide(&with(Strength::Atomic), &line);
+            assert_eq!(decided, expected);
+            if !is_known {
+                let inline = decide(&with(Strength::InlineOnly), &line);
+                assert!(inline.starts_with("clamped: "), "{inline}");
+            }
+        }
+    }
+    check(
+        &with(Strength::Atomic),
+        &[
+            (
+                "SET k v PX 4611686018427387903",
+                "clamped: SET k v PX 100000",
+            ),
+            // A point that is within the maximum by any clock, and the first that is not.
+            ("SET k v PXAT 100000", "="),
+            ("SET k v PXAT 100001", &behind("SET k v PXAT 100001")),
+            ("EXPIREAT k 1", "="),
+            ("EXPIREAT k 1699999990", &behind("EXPIREAT k 1699999990")),
+            (
+                "EXPIREAT k 1700000050 NX",
+                &behind("EXPIREAT k 1700000050 NX"),
+            ),
+            (
+                "GETEX k EXAT 1700000050",
+                &behind("GETEX k EXAT 1700000050"),
+            ),
+            (
+                "RESTORE k 1700000050000 v ABSTTL REPLACE",
+                &behind("RESTORE k 1700000050000 v ABSTTL REPLACE"),
+            ),
+            (
+                "MSETEX 2 k 1 k2 2 PXAT 1700000050000",
+                "appended: MULTI | MSETEX 2 k 1 k2 2 PXAT 1700000050000 | PEXPIRE k 100000 LT | PEXPIRE k2 100000 LT | EXEC",
+            ),
+            (
+                "MSETEX 2 k 1 f 2 PXAT 1700000050000",
+                "appended: MULTI | MSETEX 2 k 1 f 2 PXAT 1700000050000 | PEXPIRE k 100000 LT | EXEC",
+            ),
+        ],
+    );
+    check(
+        &with(Strength::Pipelined),
+        &[(
+            "SET k v PXAT 1700000050000",
+            "appended: SET k v PXAT 1700000050000 | PEXPIRE k 100000 LT",
+        )],
+    );
+    check(
+        &with(Strength::InlineOnly),
+        &[
+            ("SET k v PXAT 1700000050000", "SET k v PX 50000"),
+            ("SET k v EXAT 1700000101", "SET k v PX 100000"),
+            ("EXPIREAT k 1700000050 NX", "PEXPIRE k 50000 NX"),
+            ("RESTORE k 1700000050000 v ABSTTL", "RESTORE k 50000 v"),
+            ("SET k v PXAT 1700000000000", "="),
+        ],
+    );
+    let only_a_minimum = under(|ttl| ttl.min = seconds(2));
+    check(
+        &only_a_minimum,
+        &[
+            ("SET k v PXAT 1700000050000", "="),
+            ("SET k v PX 9223370336854775808", "="),
+        ],
     );
 }
 
@@ -302,7 +411,10 @@ fn over_max_that_is_rejected() {
             ("SETEX k 101 v", &refused(101_000)),
             ("GETEX k PX 100001", &refused(100_001)),
             ("SET k v EX 100", "="),
-            ("SET k v EXAT 1700000101", "="),
+            (
+                "SET k v EXAT 1700000101",
+                "appended: MULTI | SET k v EXAT 1700000101 | PEXPIRE k 100000 LT | EXEC",
+            ),
             ("SET k v PX 9223372036854775807", "="),
             ("SET k v", "defaulted: SET k v PX 100000"),
         ],

@@ -51,6 +51,13 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The command as it is, and the maximum behind it, by the node's clock.
+    pub fn bound(&self, out: &mut Vec<u8>) -> Ruled {
+        let mut appendix = Appendix::new(self.case, out);
+        appendix.attach(self, None, self.ttl.max);
+        appendix.finish()
+    }
+
     /// What is done where the policy cannot tell what the command will do to the key: the default and the maximum
     /// follow behind it.
     pub fn append(&self, out: &mut Vec<u8>) -> Ruled {

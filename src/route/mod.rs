@@ -14,6 +14,7 @@ use in_slot::keys_in_slot;
 
 pub mod big_replies;
 pub mod broadcast;
+mod databases;
 mod draw;
 pub mod gather;
 mod hiding;
@@ -178,6 +179,9 @@ pub fn plan(
     match command.route {
         Route::Script => script::call(request, command, knowledge, rewritten),
         Route::Keyed => keyed(request, CommandRef::Table(command), knowledge, rewritten),
+        Route::OneDatabase => {
+            databases::copy(request, CommandRef::Table(command), knowledge, rewritten)
+        }
         Route::Split(merge) => {
             let command = CommandRef::Table(command);
             match slot_of_keys(request, command) {

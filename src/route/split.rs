@@ -11,7 +11,6 @@ use crate::client::dispatch::Taken;
 use crate::client::forward::{
     Sending, entry, find_room, may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone,
 };
-use crate::client::request::Request;
 use crate::client::watch::own_lane;
 use crate::clock::unix_milliseconds;
 use crate::command::{CommandRef, Merge};
@@ -24,7 +23,7 @@ use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
 use super::gather::{Gather, Known};
-use super::parts::{govern_part, keys_by_slot, write_part};
+use super::parts::{Part, govern_part, keys_by_slot, write_part};
 
 /// As many nodes are searched one by one; beyond that they are looked up.
 const FEW: usize = 16;
@@ -76,12 +75,23 @@ pub fn split(
     let mut rewritten = Vec::new();
     for (part, group) in groups.iter().enumerate() {
         write_part(request, group, step, &mut part_bytes);
-        let governed = governed(worker, request, command, &part_bytes, &mut rewritten);
+        let written = Part {
+            request,
+            keys: group,
+            step,
+            bytes: &part_bytes,
+        };
+        let governed = governed(worker, command, &written, &mut rewritten);
         let (slot, part) = (group[0].0, part as u32);
         let bytes = match governed {
             Governed::Block(_) | Governed::Rewritten(_) => &rewritten,
-            // What the policies do not permit was refused as a whole.
-            Governed::AsIs | Governed::Refused => &part_bytes,
+            Governed::AsIs => &part_bytes,
+            // What the policies do not permit was refused as a whole; only time can have made it so since.
+            Governed::Refused => {
+                let error = [b"-", &*rewritten, b"\r\n"].concat();
+                gather.take(worker, part, &error, true);
+                continue;
+            }
         };
         let mut entry = gather.entry(part, Some(slot), bytes.len());
         if let Governed::Block(form) = governed {
@@ -116,16 +126,15 @@ pub fn split(
 /// lifetimes: it becomes a block, or of a single pair a SET, whose reply is that of MSET.
 fn governed(
     worker: &Worker,
-    request: &Request,
     command: CommandRef,
-    part: &[u8],
+    part: &Part,
     rewritten: &mut Vec<u8>,
 ) -> Governed {
     let policies = &worker.process.policies;
     let Some(decision) = govern_part(policies, command, part, unix_milliseconds, rewritten) else {
         return Governed::AsIs;
     };
-    worker.count_actions(decision.namespace, decision.actions, false, request);
+    worker.count_actions(decision.namespace, decision.actions, false, part.request);
     decision.governed
 }
 

@@ -13,7 +13,7 @@ use crate::pubsub::Kind;
 use crate::scripts::{names_script, shows_script};
 use crate::slot::Slot;
 
-use super::parts::{govern_part, keys_by_slot, write_part};
+use super::parts::{governed_parts, keys_by_slot};
 use super::{Knowledge, Plan, Transaction, error_reply, keyed, plan, refuse};
 
 /// Where an element of EXEC's reply comes from.
@@ -396,21 +396,27 @@ impl Making {
                 if *merge == Merge::Elements {
                     order = vec![0; request.argc() - 1];
                 }
-                let (mut own, mut instead) = (Vec::new(), Vec::new());
-                let first = self.body.cells;
-                for (number, part) in parts.iter().enumerate() {
-                    if *merge == Merge::Elements {
-                        for (_, key) in *part {
+                if *merge == Merge::Elements {
+                    for (number, keys) in parts.iter().enumerate() {
+                        for (_, key) in *keys {
                             order[*key as usize - 1] = number as u32;
                         }
                     }
-                    write_part(request, part, *step, &mut own);
-                    instead.clear();
-                    let (policies, now) = (knowledge.policies, knowledge.now);
-                    let decision = govern_part(policies, *command, &own, now, &mut instead)
-                        .unwrap_or(Decision::NONE);
-                    let cell = self.cell();
-                    self.send(Some(part[0].0), &own, &instead, &decision, cell, *write);
+                }
+                let mut written = governed_parts(request, &parts, *step, *command, knowledge);
+                let first = self.body.cells;
+                if let Some(refused) = written.iter().find(|part| part.is_refused()) {
+                    // Only time can have made it so since it was queued.
+                    counted.actions = refused.decision.actions;
+                    counted.is_sent = false;
+                    counted.is_refused = true;
+                    element.source = Source::Here(error_reply(&refused.instead));
+                    written.clear();
+                }
+                for part in &written {
+                    let (decision, cell) = (part.decision, self.cell());
+                    let (own, instead) = (&part.own, &part.instead);
+                    self.send(Some(part.slot), own, instead, &decision, cell, *write);
                     if !decision.actions.is_empty() {
                         self.body.counted.push(Counted {
                             command: at,
@@ -421,12 +427,14 @@ impl Making {
                         });
                     }
                 }
-                element.source = Source::Parts {
-                    first,
-                    count: parts.len() as u32,
-                    merge: *merge,
-                    order,
-                };
+                if !written.is_empty() {
+                    element.source = Source::Parts {
+                        first,
+                        count: written.len() as u32,
+                        merge: *merge,
+                        order,
+                    };
+                }
             }
             other => {
                 counted.is_sent = false;

@@ -8,7 +8,6 @@ use std::rc::Rc;
 
 use crate::worker::Worker;
 
-use super::deliver::deliver_piece;
 use super::inflight::InFlight;
 use super::lane::{Class, Lane};
 
@@ -17,7 +16,7 @@ impl Worker {
     pub fn give_up_abandoned(self: &Rc<Self>) {
         for lane in self.lanes() {
             if lane.keeps_for_nobody(self) {
-                self.contained("a lane that nobody waits for", || give_up(self, &lane));
+                self.contained("a lane that nobody waits for", || self.depart(&lane));
             }
         }
     }
@@ -42,16 +41,4 @@ impl Lane {
             ring.front_is_written(entry.runs_at()) && !ring.front_is_written(entry.len as usize)
         })
     }
-}
-
-fn give_up(worker: &Rc<Worker>, lane: &Rc<Lane>) {
-    lane.set_down(worker);
-    for taken in lane.take_all(worker) {
-        deliver_piece(worker, &taken.entry, b"", true);
-        if taken.was_written {
-            // The node may not have read what stands behind the client's own command.
-            worker.repair_expiry(taken.entry, &taken.request);
-        }
-    }
-    worker.discard(lane);
 }

@@ -49,7 +49,10 @@ pub enum Then {
         group: u32,
     },
     /// Nobody gets it: the block repairs expiries that did not take effect behind their command.
-    Nobody,
+    Nobody {
+        /// How many commands ahead of them only see to it that the command has run, or never will.
+        ahead: u32,
+    },
 }
 
 /// What a reply meant for its block.
@@ -172,7 +175,7 @@ impl Block {
         match &self.then {
             Then::Part { gather, part } => gather.forget(worker, *part),
             Then::Exec { exec, group } => exec.forget(worker, *group),
-            Then::Deliver | Then::Nobody => {}
+            Then::Deliver | Then::Nobody { .. } => {}
         }
     }
 
@@ -336,8 +339,14 @@ impl Block {
         reply: &[u8],
         failed: bool,
     ) {
-        let decides = at < self.form.own.max(1) && at < self.form.commands;
-        if decides && failed {
+        let ahead = match self.then {
+            Then::Nobody { ahead } => ahead,
+            _ => 0,
+        };
+        let decides = at < self.form.own.max(ahead + 1) && at < self.form.commands;
+        if at < ahead {
+            // A node that refuses it, or finds that the connection is gone, is as ready for the rest as it will be.
+        } else if decides && failed {
             self.keep_error(reply);
         } else if decides && self.error.borrow().is_empty() && at + 1 == self.form.own {
             self.answer(worker, entry, reply);
@@ -374,34 +383,77 @@ impl Worker {
         }
     }
 
-    /// Sends what stands by itself behind the first command in `block` again, if anything does: that command has run,
-    /// or may have, but the slot moved or the connection broke before the rest. Bounds of a lifetime hold whenever
-    /// they come.
-    pub(super) fn repair_expiry(self: &Rc<Self>, entry: InFlight, block: &[u8]) {
+    /// Sends expiries whose command has run, or may have, but whose slot moved or whose connection broke before they did.
+    /// Bounds of a lifetime hold whenever they come.
+    pub(super) fn send_repair(self: &Rc<Self>, repair: Repair) {
+        let Repair { entry, bytes } = repair;
+        self.stats.expiries_repaired.inc();
+        let entry = InFlight {
+            // Its patience is its own.
+            arrived: self.clock.now(),
+            ..entry
+        };
+        self.send_again(entry, bytes);
+    }
+}
+
+/// The expiries behind a command, to be sent without it.
+pub(super) struct Repair {
+    entry: InFlight,
+    bytes: Vec<u8>,
+}
+
+impl Repair {
+    /// What stands by itself behind the first command in `block`, if anything does. Where that command may still run on a
+    /// connection that is gone, `ahead` is the command that keeps it from that: an expiry that came before it would find
+    /// nothing.
+    pub fn of(entry: InFlight, block: &[u8], ahead: &[u8]) -> Option<Repair> {
         let Kind::Block(whole) = &entry.kind else {
-            return;
+            return None;
         };
         if whole.form.atomic || whole.form.commands == 1 || entry.slot.get().is_none() {
-            return;
+            return None;
         }
-        let bytes = &block[whole.runs_at()..];
+        let commands_ahead = u32::from(!ahead.is_empty());
+        let bytes = [ahead, &block[whole.runs_at()..]].concat();
         let form = policy::Block {
             atomic: false,
-            commands: whole.form.commands - 1,
+            commands: commands_ahead + whole.form.commands - 1,
             own: 0,
         };
-        self.stats.expiries_repaired.inc();
-        let repair = InFlight {
+        let then = Then::Nobody {
+            ahead: commands_ahead,
+        };
+        let entry = InFlight {
             len: bytes.len() as u32,
-            kind: Kind::Block(Block::new(form, Then::Nobody, bytes)),
+            kind: Kind::Block(Block::new(form, then, &bytes)),
             // An expiry that is set twice is the same expiry.
             write: false,
-            // It has as long as a command has.
-            arrived: self.clock.now(),
             tries: 0,
             ..entry
         };
-        self.send_again(repair, bytes.to_vec());
+        Some(Repair { entry, bytes })
+    }
+
+    /// A command to be sent, in two: what goes ahead of a repair, if it is one, and the rest.
+    pub fn apart(entry: InFlight, request: Vec<u8>) -> (Vec<u8>, InFlight, Vec<u8>) {
+        let runs_at = match &entry.kind {
+            Kind::Block(block) if matches!(block.then, Then::Nobody { ahead: 1.. }) => {
+                block.runs_at()
+            }
+            _ => return (Vec::new(), entry, request),
+        };
+        match Repair::of(entry.clone(), &request, b"") {
+            Some(repair) => {
+                let tries = entry.tries;
+                let rest = InFlight {
+                    tries,
+                    ..repair.entry
+                };
+                (request[..runs_at].to_vec(), rest, repair.bytes)
+            }
+            None => (Vec::new(), entry, request),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use super::block::Block;
 use super::deliver::{deliver_error, deliver_piece};
 use super::inflight::{InFlight, Kind};
 use super::lane::{Lane, Link};
-use super::lost::{UNKNOWN_FATE, unreachable};
+use super::lost::{UNKNOWN_FATE, repair, unreachable};
 use super::redirected::take_over;
 use super::unanswered::Unanswered;
 
@@ -238,7 +238,7 @@ impl Worker {
         let may_repeat = !was_written || ((!entry.write || is_void) && entry.slot.get().is_some());
         if !may_repeat {
             deliver_error(self, &entry, UNKNOWN_FATE);
-            return self.repair_expiry(entry, &request);
+            return repair(self, lane, entry, &request);
         }
         if entry.slot.get().is_none() {
             return deliver_error(self, &entry, &unreachable(lane));
@@ -248,25 +248,14 @@ impl Worker {
         self.retry_after(entry, request, &error, lane.node);
     }
 
-    /// Ends the connection on which a client that has left is blocked, and settles what was in flight there.
+    /// Ends the connection on which a client that has left is blocked, and settles what was in flight there. It may move
+    /// its element all the same.
     pub fn hang_up(self: &Rc<Self>, lane: &Rc<Lane>) {
         let is_left = |entry: &InFlight| entry.client.is_closed() && entry.is_blocking();
         if !lane.entries().borrow().iter().any(is_left) {
             return;
         }
-        let unanswered = lane.take_all(self);
-        lane.set_down(self);
-        for taken in unanswered {
-            if !taken.entry.is_awaited() {
-                continue;
-            }
-            deliver_piece(self, &taken.entry, b"", true);
-            if taken.was_written {
-                // It may have moved its element all the same.
-                self.repair_expiry(taken.entry, &taken.request);
-            }
-        }
-        self.discard(lane);
+        self.depart(lane);
     }
 
     /// Lets client `id` go, if it is one of this worker's and blocked: the node itself is asked, so that what it has
@@ -343,7 +332,7 @@ impl Worker {
 /// The request at the start of `bytes` with another argument `at`.
 fn with_argument(bytes: Vec<u8>, at: usize, text: &[u8]) -> Vec<u8> {
     let mut args = Vec::new();
-    let Ok(Scan::Complete { len }) = scan_request(&bytes, &Limits::default(), &mut args) else {
+    let Ok(Scan::Complete { len }) = scan_request(&bytes, &Limits::ACCEPTED, &mut args) else {
         return bytes;
     };
     let request = Request {

@@ -18,6 +18,7 @@ use crate::transport::Transport;
 use crate::worker::Worker;
 
 use super::NodeId;
+use super::identity::{CLIENT_INFO, ending_of};
 use super::lane::{Class, Lane, Link};
 use super::lost::{after_failure, after_loss, fail_all};
 use super::read::{End, Replies};
@@ -55,14 +56,14 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
         wait_for_turn(&worker, lane.node).await;
         let connected = connect(&worker, &lane).await;
         match connected {
-            Ok(transport) => {
+            Ok((transport, ending)) => {
                 if lane.link() == Link::Retired {
                     break;
                 }
                 pause = shortest;
                 worker.reached(lane.node);
                 worker.stats.upstream_connects.inc();
-                lane.set_up(&worker, transport);
+                lane.set_up(&worker, transport, ending);
                 if lane.class == Class::Dedicated && lane.is_idle() {
                     // What it was opened for has not waited for it: another may use it.
                     worker.release(&lane);
@@ -139,18 +140,21 @@ async fn serve(worker: &Rc<Worker>, lane: &Rc<Lane>) -> End {
 }
 
 /// Connects a lane. Where a policy is enforced, its node has to let us attach expiries.
-async fn connect(worker: &Worker, lane: &Lane) -> Result<Transport, ConnectError> {
+async fn connect(worker: &Worker, lane: &Lane) -> Result<(Transport, Box<[u8]>), ConnectError> {
     let attempt = async {
         let mut stream = log_in(worker, &lane.addr, lane.protocol).await?;
+        let mut ending = Box::default();
         if let Some(prefix) = worker.process.policies.enforced_prefix() {
             check_permissions(&mut stream, prefix).await?;
+            stream.write_all(CLIENT_INFO).await?;
+            ending = ending_of(&read_reply(&mut stream).await?).unwrap_or_default();
         }
         let transport = Transport::Tcp(stream);
         if lane.class == Class::Dedicated {
             // On a connection with a blocked command only the kernel notices that the node has gone.
             transport.set_keepalive(KEEPALIVE);
         }
-        Ok(transport)
+        Ok((transport, ending))
     };
     within_timeout(worker, attempt).await
 }
@@ -165,10 +169,10 @@ pub async fn dial(
     within_timeout(worker, attempt).await
 }
 
-async fn within_timeout(
+async fn within_timeout<T>(
     worker: &Worker,
-    attempt: impl Future<Output = Result<Transport, ConnectError>>,
-) -> Result<Transport, ConnectError> {
+    attempt: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
     timeout(worker.config.cluster.connections.connect_timeout, attempt)
         .await
         .unwrap_or(Err(ConnectError::Timeout))
@@ -286,7 +290,7 @@ async fn check_permissions(stream: &mut TcpStream, prefix: &[u8]) -> Result<(), 
     Ok(())
 }
 
-/// Reads exactly one reply: the handshake is the only thing on the connection so far.
+/// Reads exactly one reply: nothing but the handshake is on the connection so far.
 async fn read_reply(stream: &mut TcpStream) -> Result<Vec<u8>, ConnectError> {
     read_replies(stream, 1).await
 }

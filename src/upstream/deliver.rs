@@ -64,7 +64,7 @@ pub fn deliver_to(
         Then::Part { gather, part } => gather.take(worker, *part, bytes, complete),
         Then::Exec { exec, group } if complete => exec.settle(worker, *group, bytes),
         Then::Exec { exec, group } => exec.take(worker, *group, 0, bytes, false),
-        Then::Nobody => worker
+        Then::Nobody { .. } => worker
             .stats
             .expiries_failed
             .add(u64::from(bytes.starts_with(b"-"))),

@@ -10,7 +10,7 @@ use crate::client::dispatch::answer_into;
 use crate::client::request::Request;
 use crate::namespace_stats::Asked;
 use crate::policy::Reply;
-use crate::resp::{scan_request, write};
+use crate::resp::{Limits, scan_request, write};
 use crate::route::gather::merged;
 use crate::route::joined::settings;
 use crate::route::transaction::{Element, Source};
@@ -240,7 +240,7 @@ impl Exec {
                 Source::Later(bytes) => {
                     let mut args = Vec::new();
                     // It was scanned when it came.
-                    let _ = scan_request(bytes, &worker.request_limits(client), &mut args);
+                    let _ = scan_request(bytes, &Limits::ACCEPTED, &mut args);
                     let tracked = client.tracks();
                     let request = Request { bytes, args: &args };
                     answer_into(worker, client, &request, &process, out);

@@ -160,7 +160,7 @@ impl InFlight {
 
     /// Whether it only repairs expiries. Whoever asked has the answer, may have left, and waits for nothing.
     pub fn is_repair(&self) -> bool {
-        matches!(&self.kind, Kind::Block(block) if matches!(block.then(), Then::Nobody))
+        matches!(&self.kind, Kind::Block(block) if matches!(block.then(), Then::Nobody { .. }))
     }
 
     /// Whether it is a WATCH.

@@ -79,6 +79,9 @@ pub struct Lane {
     last_heard: Cell<Tick>,
     /// Which this connection is among the node's clients, where that was asked: `Some(0)` until it is known.
     pub(super) id: Cell<Option<u64>>,
+    /// The command that makes its node let go of the connection; empty where no policy needs it or the node did not tell
+    /// which it is. It outlives the connection, up to the next one.
+    pub(super) ending: RefCell<Box<[u8]>>,
     /// Questions about its client that are on their way to the node: until they are answered no other may have it.
     pub(super) held: Cell<u32>,
     /// Since when the node is known to be no primary any more, while a client is blocked there.
@@ -135,6 +138,7 @@ impl Lane {
             waiting: RefCell::default(),
             last_heard: Cell::new(now),
             id: Cell::new(None),
+            ending: RefCell::default(),
             held: Cell::new(0),
             deposed: Cell::new(None),
             scripts: RefCell::default(),
@@ -458,7 +462,13 @@ impl Lane {
     }
 
     /// Takes a fresh connection into use.
-    pub(super) fn set_up(self: &Rc<Self>, worker: &Worker, transport: Transport) {
+    pub(super) fn set_up(
+        self: &Rc<Self>,
+        worker: &Worker,
+        transport: Transport,
+        ending: Box<[u8]>,
+    ) {
+        *self.ending.borrow_mut() = ending;
         *self.transport.borrow_mut() = Some(transport);
         self.write_blocked.set(false);
         self.given_up.set(false);

@@ -95,7 +95,7 @@ fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Los
     if !entry.is_awaited() {
         if taken.was_written {
             // The command has run, or may have; what stood behind it may not.
-            worker.repair_expiry(taken.entry, &taken.request);
+            repair(worker, lane, taken.entry, &taken.request);
         }
         return;
     }
@@ -115,7 +115,7 @@ fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Los
         let error = if is_timeout { TIMEOUT } else { UNKNOWN_FATE };
         deliver_error(worker, entry, error);
         if !taken.entry.is_repair() {
-            worker.repair_expiry(taken.entry, &taken.request);
+            repair(worker, lane, taken.entry, &taken.request);
         }
         return;
     }
@@ -133,6 +133,13 @@ fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Los
         let more = u8::from(taken.was_written || entry.write);
         taken.entry.count_tries(more);
         send_on(worker, lane, taken);
+    }
+}
+
+/// Sends the expiries behind a command again that has run on a lost connection, or may still run there.
+pub(super) fn repair(worker: &Rc<Worker>, lane: &Lane, entry: InFlight, request: &[u8]) {
+    if let Some(repair) = lane.repair(entry, request) {
+        worker.send_repair(repair);
     }
 }
 
@@ -165,7 +172,7 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
                 entry.client.close(worker);
             }
             deliver_error(worker, &entry, UNKNOWN_FATE);
-            worker.repair_expiry(entry, &request);
+            repair(worker, lane, entry, &request);
         }
         Kind::Watch { .. }
         | Kind::Unwatch
@@ -313,9 +320,12 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
 pub fn fail_all(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     let mut unanswered = lane.take_all(worker);
     settle_half(worker, lane, &mut unanswered);
-    each(worker, unanswered, |Unanswered { entry, .. }| {
-        if entry.is_awaited() {
-            deliver_error(worker, &entry, UNKNOWN_FATE);
+    each(worker, unanswered, |taken| {
+        if taken.entry.is_awaited() {
+            deliver_error(worker, &taken.entry, UNKNOWN_FATE);
+        }
+        if taken.was_written && !taken.entry.is_repair() {
+            repair(worker, lane, taken.entry, &taken.request);
         }
     });
 }

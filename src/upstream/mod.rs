@@ -24,8 +24,10 @@ pub mod blocked;
 pub mod bucket;
 pub mod connect;
 pub mod deliver;
+pub mod departure;
 pub mod exec;
 pub mod health;
+pub mod identity;
 pub mod inflight;
 pub mod lane;
 pub mod lost;
@@ -120,7 +122,7 @@ impl Nodes {
 
 /// Length of the first request in `bytes`.
 fn first_request(bytes: &[u8]) -> usize {
-    match Boundary::default().advance(bytes, &Limits::default()) {
+    match Boundary::default().advance(bytes, &Limits::ACCEPTED) {
         Ok(Scan::Complete { len }) => len,
         _ => bytes.len(),
     }
@@ -314,8 +316,15 @@ impl Worker {
 
     /// Forgets a lane that is of no more use.
     pub fn discard(&self, lane: &Rc<Lane>) {
+        if self.withdraw(lane) && lane.class == Class::Dedicated {
+            self.free_place(lane.node);
+        }
+    }
+
+    /// Takes a lane out of use for good; whether it was in use. Of a dedicated one the place stays taken.
+    fn withdraw(&self, lane: &Rc<Lane>) -> bool {
         if lane.link() == Link::Retired {
-            return;
+            return false;
         }
         let mut nodes = self.nodes.borrow_mut();
         let entry = nodes.node_mut(lane.node);
@@ -327,12 +336,20 @@ impl Worker {
             }
             Class::Dedicated => {
                 entry.free[index(lane.protocol)].retain(|other| !Rc::ptr_eq(other, lane));
-                entry.dedicated = entry.dedicated.saturating_sub(1);
             }
         }
-        let next = entry.next_waiting();
         drop(nodes);
         lane.retire(self);
+        true
+    }
+
+    /// There is room for one more dedicated lane to `node`.
+    fn free_place(&self, node: NodeId) {
+        let mut nodes = self.nodes.borrow_mut();
+        let entry = nodes.node_mut(node);
+        entry.dedicated = entry.dedicated.saturating_sub(1);
+        let next = entry.next_waiting();
+        drop(nodes);
         if let Some(client) = next {
             client.resume();
         }
@@ -426,5 +443,24 @@ impl Worker {
                 node.gone = None;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_request;
+    use crate::resp::write;
+
+    #[test]
+    fn the_first_request_has_an_end_however_long_it_is() {
+        // More arguments than a client has by default.
+        let mut bytes = Vec::new();
+        write::array(&mut bytes, 1_050_000);
+        for _ in 0..1_050_000 {
+            write::bulk(&mut bytes, b"x");
+        }
+        let first = bytes.len();
+        write::request(&mut bytes, &[b"PEXPIRE", b"x", b"1", b"NX"]);
+        assert_eq!(first_request(&bytes), first);
     }
 }

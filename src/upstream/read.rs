@@ -15,7 +15,7 @@ use crate::sabotage::sabotage;
 use crate::turn::poll_again;
 use crate::worker::Worker;
 
-use super::block::Progress;
+use super::block::{Progress, Repair};
 use super::blocked::id_of;
 use super::deliver::deliver_piece;
 use super::inflight::{InFlight, Kind};
@@ -306,8 +306,11 @@ fn settle_block(
         Progress::Refused(error) if entry.is_awaited() => take_refusal(worker, lane, entry, &error),
         Progress::Refused(_) => {}
         Progress::Incomplete => {
-            let block = lane.ring().borrow().front(len).to_vec();
-            worker.repair_expiry(entry, &block);
+            // The command has run: nothing need go ahead.
+            let repair = Repair::of(entry, lane.ring().borrow().front(len), b"");
+            if let Some(repair) = repair {
+                worker.send_repair(repair);
+            }
         }
     }
     lane.ring().borrow_mut().answer(len);
@@ -325,7 +328,7 @@ fn learn(worker: &Worker, lane: &Lane, entry: &InFlight) {
         _ => return,
     };
     let mut args = Vec::new();
-    if let Ok(Scan::Complete { .. }) = scan_request(bytes, &Limits::default(), &mut args)
+    if let Ok(Scan::Complete { .. }) = scan_request(bytes, &Limits::ACCEPTED, &mut args)
         && !args.is_empty()
     {
         worker.big_replies.learn(&Request { bytes, args: &args });

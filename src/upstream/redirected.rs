@@ -10,6 +10,7 @@ use crate::resp::{Limits, scan_request};
 use crate::scripts::is_script_call;
 use crate::worker::Worker;
 
+use super::block::Repair;
 use super::blocked::{is_forced, search_anew};
 use super::deliver::{deliver_error, deliver_piece};
 use super::inflight::{InFlight, Kind};
@@ -151,7 +152,7 @@ fn load_and_try_again(
 ) -> Option<InFlight> {
     let bytes = request();
     let mut args = Vec::new();
-    let is_whole = scan_request(&bytes, &Limits::default(), &mut args).is_ok() && !args.is_empty();
+    let is_whole = scan_request(&bytes, &Limits::ACCEPTED, &mut args).is_ok() && !args.is_empty();
     let request = Request {
         bytes: &bytes,
         args: &args,
@@ -205,7 +206,7 @@ fn credible(worker: &Worker, lane: &Lane, host: &str, port: u16, request: &[u8])
 
 fn runs_script(request: &[u8]) -> bool {
     let mut args = Vec::new();
-    let is_whole = scan_request(request, &Limits::default(), &mut args).is_ok();
+    let is_whole = scan_request(request, &Limits::ACCEPTED, &mut args).is_ok();
     let request = Request {
         bytes: request,
         args: &args,
@@ -230,6 +231,12 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
             is_awaited: true,
             is_asking: true,
         };
+    }
+    // An ASKING covers the next command only, which has to be one about the keys.
+    let (ahead, entry, request) = Repair::apart(entry, request);
+    if !ahead.is_empty() {
+        let aside = InFlight::aside(worker, &entry.client, ahead.len(), Kind::Swallow);
+        lane.send_owned(worker, aside, ahead);
     }
     lane.begin_block(worker, &entry);
     lane.send_scripts_ahead(worker, &entry, &request);

@@ -108,7 +108,7 @@ fn is_idempotent(policies: &Policies, taken: &Unanswered) -> bool {
                 block.own(&taken.request),
                 block.form().own as usize,
             ),
-            Then::Exec { .. } | Then::Nobody => false,
+            Then::Exec { .. } | Then::Nobody { .. } => false,
         },
         _ => false,
     }
@@ -118,7 +118,7 @@ fn is_idempotent(policies: &Policies, taken: &Unanswered) -> bool {
 fn are_idempotent(policies: &Policies, mut bytes: &[u8], count: usize) -> bool {
     let mut args = Vec::new();
     (0..count).all(|_| {
-        let Ok(Scan::Complete { len }) = scan_request(bytes, &Limits::default(), &mut args) else {
+        let Ok(Scan::Complete { len }) = scan_request(bytes, &Limits::ACCEPTED, &mut args) else {
             return false;
         };
         let request = Request { bytes, args: &args };

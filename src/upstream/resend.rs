@@ -25,6 +25,9 @@ const LONGEST_WAIT: u64 = 160;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Commands that are tried again or answered before others get their turn.
 const SENT_PER_TURN: usize = 256;
+/// Milliseconds that an expiry is tried for whose command has run: nobody waits for it, and a node that was frozen longer
+/// than a command may take still runs what lies in its sockets.
+const REPAIR_PATIENCE: u64 = 60_000;
 /// The error for a command that found no node to run on.
 const NOT_SERVED: &str =
     "CLUSTERDOWN slotmux: the slot was not served before the command's deadline";
@@ -70,7 +73,16 @@ impl Worker {
     pub fn has_time(&self, entry: &InFlight) -> bool {
         !entry
             .arrived
-            .is_over(self.command_timeout, self.clock.now())
+            .is_over(self.patience(entry), self.clock.now())
+    }
+
+    /// How long another try is made after a command arrived, in ticks.
+    fn patience(&self, entry: &InFlight) -> u64 {
+        if entry.is_repair() {
+            self.command_timeout.max(REPAIR_PATIENCE)
+        } else {
+            self.command_timeout
+        }
     }
 
     /// Sends a command that has not run to the node that serves its slot now. It never overtakes an older one of the
@@ -185,7 +197,7 @@ impl Worker {
 
     /// When a command has waited for long enough: at its deadline, or when the time of one that blocks is over.
     fn ends_waiting(&self, entry: &InFlight) -> Tick {
-        let deadline = entry.arrived.plus(self.command_timeout);
+        let deadline = entry.arrived.plus(self.patience(entry));
         let blocked = entry.client.with_blocked(|blocked| blocked.left());
         match blocked {
             Some(Some((_, left))) if entry.is_blocking() => {

@@ -42,7 +42,7 @@ impl Lane {
             return;
         }
         let (mut rest, mut args) = (block, Vec::new());
-        while let Ok(Scan::Complete { len }) = scan_request(rest, &Limits::default(), &mut args) {
+        while let Ok(Scan::Complete { len }) = scan_request(rest, &Limits::ACCEPTED, &mut args) {
             let request = Request {
                 bytes: &rest[..len],
                 args: &args,

@@ -213,7 +213,7 @@ impl Lane {
         let Some(what) = push.strip_prefix(INVALIDATE) else {
             return;
         };
-        let (limits, mut args) = (Limits::default(), Vec::new());
+        let (limits, mut args) = (Limits::ACCEPTED, Vec::new());
         if what.first() != Some(&b'*') || scan_request(what, &limits, &mut args).is_err() {
             // The node has lost all its keys.
             let readers = self.tracked.table.take().readers();

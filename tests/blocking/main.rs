@@ -5,6 +5,7 @@ mod common;
 
 mod acknowledged;
 mod commands;
+mod dead_moves;
 mod faults;
 mod leaving;
 mod moves;

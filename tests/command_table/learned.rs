@@ -80,6 +80,7 @@ fn commands_are_learned_from_the_reply_of_a_real_server() {
                 "time",
                 "role",
                 "restore-asking",
+                "move",
             ];
             let touchy = matches!(
                 in_table,

@@ -374,7 +374,7 @@ fn holds_twice(words: &Words) -> bool {
     let chooses = command.name == "xadd" && words.iter().any(|word| word == b"*");
     matches!(
         command.route,
-        Route::Keyed | Route::Script | Route::Split(_)
+        Route::Keyed | Route::OneDatabase | Route::Script | Route::Split(_)
     ) && crate::soup::is_in_redis(command, 7, 0)
         && !NOT_TWICE.contains(&command.full_name)
         && !expires_soon

@@ -207,7 +207,7 @@ pub fn generated(seed: u64) -> Vec<Words> {
 fn takes_random_calls(command: &Command) -> bool {
     matches!(
         command.route,
-        Route::Keyed | Route::Script | Route::Split(_)
+        Route::Keyed | Route::OneDatabase | Route::Script | Route::Split(_)
     ) && !command.is_container()
         && !BY_HAND.contains(&command.full_name)
 }

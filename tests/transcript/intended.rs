@@ -29,13 +29,12 @@ pub const OF_A_CLUSTER: &[(&str, &str)] = &[
     ("XREADGROUP COUNT 1 STREAMS a > 0 0", CROSS_SLOT),
     ("EVAL \"return 1\" 2 a b", CROSS_SLOT),
     ("FCALL f 2 a b", CROSS_SLOT),
-    // The node's own words.
-    ("MOVE k 0", "ERR MOVE is not allowed in cluster mode"),
-    ("MOVE k 1", "ERR MOVE is not allowed in cluster mode"),
+    // As in a cluster, and whatever is behind slotmux.
     (
         "COPY {c}a {c}b DB 1",
-        "ERR Copying to another database is not allowed in cluster mode",
+        "ERR slotmux: 'copy' is refused: slotmux shows one database only, and DB names another one",
     ),
+    // The node's own words.
     (
         "SORT k BY w_*",
         "ERR BY option of SORT denied in Cluster mode.",
@@ -71,6 +70,8 @@ pub const REFUSED: &[(&str, &str)] = &[
     ("REPLICAOF NO ONE", ONE_NODE),
     ("Shutdown", ONE_NODE),
     ("SLAVEOF NO ONE", ONE_NODE),
+    ("MOVE k 0", ONE_DATABASE),
+    ("MOVE k 1", ONE_DATABASE),
     ("SWAPDB 0 1", ONE_DATABASE),
     ("CONFIG RESETSTAT", ADMIN),
     ("CONFIG REWRITE", ADMIN),
@@ -85,7 +86,7 @@ pub const REFUSED: &[(&str, &str)] = &[
 
 const ONE_NODE: &str =
     "ERR slotmux: '%' is refused: it concerns a single server; send it to that server directly";
-const ONE_DATABASE: &str = "ERR slotmux: '%' is refused: a cluster has one database only";
+const ONE_DATABASE: &str = "ERR slotmux: '%' is refused: slotmux shows one database only";
 const ADMIN: &str = "ERR slotmux: '%' is refused: \
     it administers the nodes, and commands.admin = \"reject\"; \"fanout\" sends it";
 const BETWEEN_NODES: &str = "ERR slotmux: '%' is refused: only servers send it to each other";

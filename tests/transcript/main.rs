@@ -94,6 +94,7 @@ fn never_succeeded(succeeded: &BTreeSet<&str>) -> Vec<&'static str> {
             command.route,
             Route::Keyed
                 | Route::Script
+                | Route::OneDatabase
                 | Route::Split(_)
                 | Route::AnyNode
                 | Route::AllPrimaries(_)

@@ -6,10 +6,13 @@ mod common;
 
 mod blocks;
 mod chaos;
+mod clocks;
 mod cuts;
+mod databases;
 mod disguised;
 mod faults;
 mod keys;
+mod long;
 mod namespaces;
 mod rows;
 mod soup;

@@ -1,6 +1,8 @@
 //! What a namespace permits, what it counts, and what observing changes: nothing.
 
-use super::common::{PATIENCE, Proxy, Value, poll_until, shared_cluster};
+use slotmux::demo::server::LocalServer;
+
+use super::common::{PATIENCE, Proxy, RawClient, Value, poll_until, shared_cluster};
 use super::{add_namespace, with_policy};
 
 fn error_of(reply: Value) -> String {
@@ -212,4 +214,40 @@ fn what_a_namespace_counts() {
     assert!(of("bytes_in_total") > Some(set));
     assert!(of("bytes_out_total") > Some("+OK\r\n$5\r\n12345\r\n".len() as f64));
     assert_eq!(of("latency_seconds_count"), Some(5.0));
+}
+
+#[test]
+fn no_sort_reads_what_is_denied() {
+    let server = LocalServer::start(&Default::default()).expect("a server");
+    let proxy = Proxy::start_before(&server, |config| {
+        add_namespace(config, "deny", "default = \"none\"");
+        config.set("namespace.deny", vec!["get".to_owned(), "sort".to_owned()]);
+        add_namespace(config, "sess", "default = \"100s\"");
+    });
+    let mut direct = RawClient::connect(server.port());
+    direct.call(&["SET", "deny:1", "secret"]);
+    direct.call(&["HSET", "open:1", "f", "field"]);
+    direct.call(&["SET", "other:1", "value"]);
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["RPUSH", "sess:l", "1"]), Value::Integer(1));
+    let refused: &[&[&str]] = &[
+        &["SORT", "sess:l", "BY", "nosort", "GET", "deny:*"],
+        &["SORT", "sess:l", "GET", "#", "GET", "den*"],
+        &["SORT", "sess:l", "GET", "*"],
+        &["SORT", "sess:l", "BY", "deny:*"],
+        &["SORT", "sess:l", "GET", "deny:*->f"],
+        &["SORT", "sess:l", "GET", "deny:*", "STORE", "sess:m"],
+        &["SORT_RO", "sess:l", "GET", "deny:*"],
+        &["sort", "sess:l", "get\0", "deny:*"],
+    ];
+    for words in refused {
+        let error = error_of(client.call(words));
+        assert!(error.contains("'deny'"), "{words:?}: {error}");
+    }
+    for (pattern, found) in [("#", "1"), ("open:*->f", "field"), ("other:*", "value")] {
+        for name in ["SORT", "SORT_RO"] {
+            let reply = client.call(&[name, "sess:l", "BY", "nosort", "GET", pattern]);
+            assert_eq!(reply, Value::Array(vec![Value::bulk(found)]), "{pattern}");
+        }
+    }
 }

@@ -33,7 +33,7 @@ const COMMANDS: &[&str] = &[
     "GEORADIUS k 1 1 9000 km * STORE STOREDIST k k COUNT n ANY ASC WITHDIST store\\0x",
     "GEORADIUSBYMEMBER k m 9000 km * STORE STOREDIST k k COUNT n",
     "GEOSEARCHSTORE k k FROMLONLAT 1 1 BYRADIUS 9000 km * STOREDIST COUNT n ANY ASC",
-    "COPY k k * REPLACE DB 0 n",
+    "COPY k k * REPLACE DB 0 x",
     "RENAME k k",
     "RENAMENX k k",
     "SMOVE k k v",
@@ -141,10 +141,9 @@ fn is_of_ttl(words: &[Vec<u8>]) -> bool {
 }
 
 fn maximum(key: &str) -> Option<i64> {
-    // A moment may be up to a second away from what it should be.
     match key {
-        _ if key.starts_with("ns:short:") => Some(501_000),
-        _ if key.starts_with("ns:") => Some(2_001_000),
+        _ if key.starts_with("ns:short:") => Some(500_000),
+        _ if key.starts_with("ns:") => Some(2_000_000),
         _ if key.starts_with("other:") => Some(i64::MAX),
         _ => None,
     }

@@ -8,7 +8,7 @@ use super::{Command, Route};
 use crate::c_string;
 use crate::resp::Span;
 
-pub use stores::{for_each_destination, sorts_by_pattern};
+pub use stores::for_each_destination;
 pub(super) use streams::block_option;
 
 /// Where a command has its keys. Positions count the command's name as 0.

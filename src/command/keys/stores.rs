@@ -32,15 +32,6 @@ pub fn for_each_destination(spec: &KeySpec, buf: &[u8], args: &[Span], mut f: im
     last.into_iter().for_each(f);
 }
 
-/// Whether a SORT or SORT_RO reads keys that it does not name: its elements make their names of a pattern behind BY or GET.
-/// Nodes of a cluster refuse patterns, or take those that stay within the slot.
-pub fn sorts_by_pattern(buf: &[u8], args: &[Span]) -> bool {
-    Options::new(OF_SORT, buf, args, OF_SORT_FROM).any(|Found { at, word, .. }| {
-        let pattern = args.get(at + 1).map_or(&[][..], |arg| arg.of(buf));
-        (word == BY || word == GET) && c_string::of(pattern).contains(&b'*')
-    })
-}
-
 /// The key by which nodes tell the slot of a SORT, besides the first. They read the options in another way than where they
 /// carry them out: the argument of STORE may be the next option to them. So a SORT may fill a key in a slot that its node
 /// does not have, unless both keys are in one slot.

@@ -5,7 +5,7 @@ use super::row::*;
 #[rustfmt::skip]
 pub(super) static KEYSPACE: &[Command] = &[
     container("bless",  -2, NONE,            Keyed,                "8.12.0", "", BLESS_SUBCOMMANDS),
-    cmd("copy",         -3, range(1, 2, 1),  Keyed,                "6.2.0",  "write denyoom"),
+    cmd("copy",         -3, range(1, 2, 1),  OneDatabase,          "6.2.0",  "write denyoom"),
     cmd("del",          -2, range(1, -1, 1), Split(Sum),           "1.0.0",  "write"),
     cmd("dump",          2, KEY,             Keyed,                "2.6.0",  "readonly"),
     cmd("exists",       -2, range(1, -1, 1), Split(Sum),           "1.0.0",  "readonly fast"),
@@ -14,7 +14,7 @@ pub(super) static KEYSPACE: &[Command] = &[
     cmd("expiretime",    2, KEY,             Keyed,                "7.0.0",  "readonly fast"),
     cmd("keys",          2, NONE,            AllPrimaries(Concat), "1.0.0",  "readonly"),
     cmd("migrate",      -6, MIGRATE,         Keyed,                "2.6.0",  "write"),
-    cmd("move",          3, KEY,             Keyed,                "1.0.0",  "write fast"),
+    cmd("move",          3, KEY,             Refused(ONE_DATABASE), "1.0.0",  "write fast"),
     container("object", -2, NONE,            Keyed,                "2.2.3",  "", OBJECT_SUBCOMMANDS),
     cmd("persist",       2, KEY,             Keyed,                "2.2.0",  "write fast"),
     cmd("pexpire",      -3, KEY,             Keyed,                "2.6.0",  "write fast"),

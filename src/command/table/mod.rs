@@ -220,7 +220,7 @@ mod tests {
         for command in all().flat_map(|c| std::iter::once(c).chain(c.subcommands)) {
             let name = command.full_name;
             match command.route {
-                Route::Keyed | Route::Script => assert!(
+                Route::Keyed | Route::OneDatabase | Route::Script => assert!(
                     command.keys != KeySpec::None || command.is_container(),
                     "{name}"
                 ),
@@ -275,7 +275,11 @@ mod tests {
         let forwarded = |route: Route| {
             matches!(
                 route,
-                Route::Keyed | Route::Split(_) | Route::AnyNode | Route::AllPrimaries(_)
+                Route::Keyed
+                    | Route::OneDatabase
+                    | Route::Split(_)
+                    | Route::AnyNode
+                    | Route::AllPrimaries(_)
             )
         };
         for name in TOUCHES.split_whitespace() {

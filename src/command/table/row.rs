@@ -6,8 +6,8 @@ pub(super) use super::super::route::Merge::{
     Least, Names, Newest, Patterns, Running, Subscribers, Sum, Texts, Totals,
 };
 pub(super) use super::super::route::Route::{
-    Acknowledged, AllNodes, AllPrimaries, Answer, AnyNode, Blocking, Debug, Keyed, Publish,
-    Refused, Scan, Script, Split, Transaction,
+    Acknowledged, AllNodes, AllPrimaries, Answer, AnyNode, Blocking, Debug, Keyed, OneDatabase,
+    Publish, Refused, Scan, Script, Split, Transaction,
 };
 pub(super) use super::super::route::{
     Answer as A, BETWEEN_NODES, CONNECTION_STATE, EVERY_NODE, ONE_DATABASE, ONE_NODE, Route,
