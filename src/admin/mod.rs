@@ -17,11 +17,15 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::total;
 use crate::process::Process;
 use crate::sabotage::sabotage;
 
+use readiness::{Known, readiness};
+
 mod metrics;
 pub mod namespaces;
+mod readiness;
 
 /// How long open requests may take to end once the page is told to stop.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -96,18 +100,27 @@ async fn show_metrics(State(page): State<Page>) -> Response {
     }
 }
 
-/// Ready: a topology is known and no drain has begun. The listeners are bound before this page is.
-async fn show_readiness(State(page): State<Page>) -> (StatusCode, &'static str) {
-    if page.process.is_draining.load(Ordering::Relaxed) {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else if page.process.topology.borrow().is_empty() {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no topology: no upstream has answered yet\n",
-        )
+/// What is known of the process says whether it is ready. The listeners are bound before this page is.
+async fn show_readiness(State(page): State<Page>) -> (StatusCode, String) {
+    let process = &page.process;
+    let topology = process.topology.borrow().clone();
+    let primaries = topology.shards.iter();
+    let known = Known {
+        is_draining: process.is_draining.load(Ordering::Relaxed),
+        primaries: primaries.map(|shard| shard.primary.addr.clone()).collect(),
+        outages: process.outages.now(),
+        is_connected: total(process.stats.iter().map(|stats| &**stats), |stats| {
+            &stats.upstream_connections
+        }) > 0,
+        trouble: process.refresh.trouble(),
+    };
+    let (is_ready, said) = readiness(&known);
+    let status = if is_ready {
+        StatusCode::OK
     } else {
-        (StatusCode::OK, "ready\n")
-    }
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, said)
 }
 
 #[cfg(test)]

@@ -240,10 +240,10 @@ impl Worker {
             return self.repair_expiry(entry, &request);
         }
         if entry.slot.is_none() {
-            return deliver_error(self, &entry, &unreachable(lane));
+            return deliver_error(self, &entry, &unreachable(self, lane));
         }
         let mut error = Vec::new();
-        write::error(&mut error, &unreachable(lane));
+        write::error(&mut error, &unreachable(self, lane));
         self.retry_after(entry, request, &error, lane.node);
     }
 
