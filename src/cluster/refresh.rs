@@ -138,7 +138,7 @@ async fn refresh(
 ) -> DiscoverError {
     let pace = Pace::new(config);
     let stats = &requests.0.stats;
-    let mut discovery = Discovery::new(config, run_id);
+    let mut discovery = Discovery::new(config, run_id).with_rights_checked();
     let mut last_error: Option<(DiscoverError, Instant)> = None;
     let mut failures = 0;
     // Requests are served no earlier than `earliest`; without one the next refresh is at `latest`.

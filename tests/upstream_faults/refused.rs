@@ -191,6 +191,40 @@ fn a_node_without_resp3_is_used_without_it() {
 }
 
 #[test]
+fn no_password_is_ever_quoted() {
+    const SECRET: &str = "the-secret-one";
+    for (name, error) in [
+        (
+            "AUTH",
+            format!("ERR unknown command 'AUTH', with args beginning with: '{SECRET}' "),
+        ),
+        ("AUTH", format!("ERR this {SECRET} is wrong")),
+        (
+            "HELLO",
+            format!("ERR unknown command `HELLO`, with args beginning with: `3`, `{SECRET}`, "),
+        ),
+    ] {
+        let refuses = Arc::new(AtomicBool::new(false));
+        let peer = refusing(name, error, &refuses);
+        let proxy = Proxy::start_at(&peer.seeds(), Some(SECRET), |config| {
+            config.set("server.workers", 1);
+            config.set("cluster.timeouts.command", "300ms");
+        });
+        refuses.store(true, Ordering::SeqCst);
+        let mut client = if name == "AUTH" {
+            proxy.client()
+        } else {
+            proxy.client_resp3()
+        };
+        let reply = get(&mut client, "a");
+        assert!(reply.error().contains("is unreachable ("), "{reply:?}");
+        assert!(!reply.error().contains(SECRET), "{reply:?}");
+        assert!(!readiness(&proxy).1.contains(SECRET));
+        assert!(!proxy.log().contains(SECRET), "{}", proxy.log());
+    }
+}
+
+#[test]
 fn a_real_node_that_cannot_save_is_read_and_answers_wait() {
     let folder = Guard::new().expect("a folder");
     let data = folder.folder().join("data");
