@@ -1,5 +1,5 @@
-//! What a peer says in place of a reply that a node would give: worded so that whoever reads it knows what stands at
-//! the address. Nothing of it is trusted: it is cut, and has no control characters.
+//! The words of a peer in place of a node's reply, put so that a reader knows which server stands at the address. They
+//! are not trusted: they are cut, and control characters are escaped.
 
 /// Characters of a peer's words that are shown: enough for every error of Redis up to where its advice begins.
 const MOST: usize = 200;

@@ -1,5 +1,5 @@
-//! The first exchange on a connection to a node: shows the credentials, asks for the protocol, and tells who keeps
-//! slotmux out from who merely can't do some things just now. Shared by the lanes, the feeds and the discovery.
+//! The first exchange on a connection to a node: shows the credentials, asks for the protocol, and tells a node that
+//! keeps slotmux out from one that merely refuses a command. Shared by the lanes, the feeds and the discovery.
 
 use std::io;
 
@@ -53,7 +53,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// What the node said, where it said anything.
+    /// The node's words, if it had any.
     pub fn last_words(&self) -> Option<&str> {
         match self {
             ConnectError::Refused(said) | ConnectError::Credentials(said) => Some(said),
@@ -114,7 +114,7 @@ pub async fn greet(
     }
 }
 
-/// What a connection begins with.
+/// The first request of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Greeting {
     HelloAuth,
@@ -134,7 +134,7 @@ impl Greeting {
     }
 }
 
-/// What an error in answer to a greeting means. AUTH and HELLO did not do what they are for, so any lasting error of
+/// The meaning of an error in answer to a greeting. AUTH and HELLO did not do what they are for, so any lasting error of
 /// theirs is a refusal; PING is for nothing but its reply.
 fn judge(greeting: Greeting, error: &[u8]) -> Result<(), ConnectError> {
     let is_code = |code: &[u8]| {
@@ -181,8 +181,8 @@ fn is_about_password(error: &[u8]) -> bool {
 /// Sends requests and reads so many replies, which are all that is to come. A push is no reply and is left out.
 ///
 /// # Errors
-/// Where other bytes come: they are read whatever became of the request, for who refuses a connection says so before
-/// it was asked, and the request then fails to be written.
+/// Where other bytes come. They are read even if the request could not be written: a peer that refuses a connection says
+/// so before it was asked, and hangs up.
 pub async fn exchange(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     requests: &[u8],
@@ -219,7 +219,7 @@ fn is_error(replies: &[u8]) -> bool {
 enum Unread {
     /// The connection ended.
     Broken(io::Error),
-    /// What came is no reply.
+    /// The bytes are no reply.
     Malformed(String),
     /// More came than was asked for: it would be taken for the reply of the first command.
     TooMuch(&'static str),

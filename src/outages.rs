@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::cluster::addr::Addr;
 use crate::config::Connections;
 
-/// What a try may take longer on a busy machine than its pause and its time limit say.
+/// A try may take so much longer on a busy machine than its pause and its time limit say.
 const SLACK: Duration = Duration::from_secs(5);
 
 /// The nodes to which tries to connect fail.

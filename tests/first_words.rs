@@ -1,5 +1,5 @@
-//! Peers that are no node of a Redis, or that refuse before they were asked anything: what they say is shown, by the
-//! discovery and by the lanes.
+//! Peers that are no Redis, or that refuse before they were asked anything: their words are shown, by the discovery and by
+//! the lanes.
 
 mod common;
 
@@ -69,7 +69,7 @@ const STRANGERS: &[(&[u8], &str)] = &[
     (b"", "is this a TLS port?"),
 ];
 
-/// What slotmux says of a seed at its start: in the log, and where somebody asks whether it is ready.
+/// Asserts that slotmux says this of a seed at its start: in the log, and on the page that says whether it is ready.
 fn told_of_seed(port: u16, password: Option<&str>, said: &str) {
     let proxy = Proxy::launch(&[format!("redis://127.0.0.1:{port}")], password, |config| {
         config.set("server.workers", 1);
@@ -95,7 +95,7 @@ fn the_discovery_shows_what_a_stranger_says() {
             told_of_seed(stranger(words, when), None, said);
         }
     }
-    // Whoever shows a password is told the same.
+    // With a password to show it is the same.
     for &(words, said) in STRANGERS {
         told_of_seed(stranger(words, When::AtOnce), Some("secret"), said);
     }

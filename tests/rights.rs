@@ -1,5 +1,5 @@
-//! What the upstream user has to be allowed: the user of the documentation is enough for everything, and whatever is
-//! missing is told by name at the start.
+//! The rights of the upstream user: that of the documentation is enough for everything, and one that is missing is told
+//! by name at the start.
 
 mod common;
 

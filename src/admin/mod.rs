@@ -100,7 +100,7 @@ async fn show_metrics(State(page): State<Page>) -> Response {
     }
 }
 
-/// What is known of the process says whether it is ready. The listeners are bound before this page is.
+/// Says whether the process is ready. The listeners are bound before this page is.
 async fn show_readiness(State(page): State<Page>) -> (StatusCode, String) {
     let process = &page.process;
     let topology = process.topology.borrow().clone();

@@ -2,7 +2,7 @@
 
 use crate::cluster::addr::Addr;
 
-/// What readiness depends on.
+/// The facts that readiness depends on.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub is_draining: bool,

@@ -6,8 +6,8 @@
 //! answer is never more than a connection of the client's own to that node would get, and of several nodes it is the
 //! smallest.
 //!
-//! Up to Redis 7.0 any command does that runs: a WAIT that waits for nothing. Whoever may wait may send that too, and a
-//! node that refuses PING because it can't save answers it. From 7.2 on only one does that is sent to the replicas. A
+//! Up to Redis 7.0 any command does that runs: a WAIT that waits for nothing. It needs no right beyond that to the
+//! client's own, and a node that refuses PING because it can't save answers it. From 7.2 on only one does that is sent to the replicas. A
 //! script that sets a key and removes it is that, and leaves nothing behind.
 
 use std::rc::Rc;

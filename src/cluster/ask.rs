@@ -252,8 +252,8 @@ fn judge_error(command: &'static str, error: &RedisError) -> Option<Refusal> {
     }
 }
 
-/// What a server is good for that tells no view of a cluster. `None`: it is a plain one, and that is allowed. What it is
-/// only it can say, or the configuration.
+/// Judges a server that tells no view of a cluster. `None`: it is a plain one, and that is allowed. Only its own
+/// statements and the configuration say so.
 fn without_view(
     kind: config::Kind,
     mode: Option<Mode>,

@@ -1,11 +1,11 @@
-//! What a server is, by its own statements in INFO and HELLO. Never by the text of an error: a command that was renamed
+//! The mode of a server, by its own statements in INFO and HELLO. Never by the text of an error: a command that was renamed
 //! or is not permitted says nothing of what stands behind it.
 
 use redis::Value;
 
 use super::view::text;
 
-/// What a server says it is. Where its statements differ the later one counts: a Sentinel has no data, and a cluster
+/// The mode that a server states. Where its statements differ the later one of these counts: a Sentinel has no data, and a cluster
 /// that is taken for one server hands its redirects to clients.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Mode {
@@ -38,7 +38,7 @@ impl Mode {
     }
 }
 
-/// What HELLO tells of a server; empty where it does not.
+/// The statements of HELLO; empty where one is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Hello {
     pub mode: Option<Mode>,

@@ -125,7 +125,7 @@ async fn connect(access: &Access, address: SocketAddr) -> Result<TcpStream, Refu
     Ok(stream)
 }
 
-/// Asks what the server is. Whoever refuses the question and lets slotmux in all the same is asked in other ways.
+/// Asks the server for its mode. One that refuses the question and lets slotmux in all the same is asked in other ways.
 async fn say_hello(
     access: &Access,
     stream: &mut TcpStream,

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How a node begins that refuses EXEC; the reason follows.
 const EXEC_REFUSED: &str = "EXECABORT Transaction discarded because of: ";
 
-/// What a right is for.
+/// The use of a right.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Feature {
     /// Finding the nodes of a cluster, and following its slots as they move.
@@ -46,14 +46,14 @@ enum Feature {
 }
 
 impl Feature {
-    /// What is missing without it; `None`: slotmux can't be used without it.
+    /// The loss without it; `None`: slotmux can't be used without it.
     fn loss(self) -> Option<&'static str> {
         Some(match self {
             Feature::Cluster | Feature::Enforce => return None,
             Feature::Observe => "policies that observe do not see lifetimes",
             Feature::Transactions => "transactions do not work",
             Feature::Blocking => {
-                "CLIENT UNBLOCK does not work, and who leaves a blocking command leaves its connection behind"
+                "CLIENT UNBLOCK answers 0, and a drain cannot let blocked clients go"
             }
             Feature::Caching => "clients that track forget everything behind each read",
             Feature::Subscriptions => "subscriptions do not work",
@@ -71,7 +71,7 @@ impl Feature {
     }
 }
 
-/// What decides which features are in use.
+/// The facts that decide which features are in use.
 #[derive(Clone, Debug)]
 pub(super) struct Use {
     pub kind: Kind,
@@ -133,7 +133,7 @@ fn needs(of: &Use) -> Vec<Need> {
     need(Feature::Blocking, "client|unblock", "CLIENT UNBLOCK 0");
     need(Feature::Caching, "client|tracking", "CLIENT TRACKING OFF");
     need(Feature::Caching, "client|caching", "CLIENT CACHING YES");
-    // What is no script is not kept, should it run.
+    // A text that is no script is not kept, should it run.
     need(Feature::Scripts, "script|load", "SCRIPT LOAD )");
     need(Feature::Info, "info", "INFO server");
     if of.learns {
@@ -199,7 +199,7 @@ fn lacks(feature: Feature, said: &str) -> bool {
 /// Tries every right at every node of `topology` that can be reached, and warns of what merely costs a feature.
 ///
 /// # Errors
-/// What the primaries refuse of that without which slotmux can't be used, in words.
+/// Where a primary refuses a right without which slotmux can't be used: which, in words.
 pub(super) async fn check(
     access: &Arc<Access>,
     topology: &Topology,

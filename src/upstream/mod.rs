@@ -63,11 +63,11 @@ struct Node {
     connects: Bucket,
     /// Since when every try to connect to it has failed.
     gone: Option<Tick>,
-    /// What it said to the last of those tries.
+    /// Its words to the last of those tries.
     last_words: Option<Box<str>>,
     /// Whether the log has told what it says.
     words_are_told: bool,
-    /// What it says to HELLO 3, where that is all that it refuses.
+    /// Its words to HELLO 3, where it refuses nothing else.
     no_resp3: Option<Box<str>>,
 }
 
@@ -213,7 +213,7 @@ impl Worker {
         }
     }
 
-    /// What `node` said last to those who wanted to connect in `protocol`, if they did in vain and it said anything.
+    /// The last words of `node` to a try to connect in `protocol`, if that failed and it had any.
     pub fn last_words(&self, node: NodeId, protocol: Protocol) -> Option<String> {
         let nodes = self.nodes.borrow();
         let node = nodes.node(node);

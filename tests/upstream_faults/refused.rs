@@ -1,5 +1,5 @@
-//! Nodes that refuse something when slotmux connects: who keeps it out is quoted to clients, the log and readiness; who
-//! merely refuses a command is used for all others.
+//! Nodes that refuse something when slotmux connects: one that keeps it out is quoted to clients, in the log and in
+//! readiness; one that merely refuses a command is used for all others.
 
 use std::fs;
 use std::sync::Arc;
