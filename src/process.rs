@@ -15,6 +15,7 @@ use crate::config::{Bind, Config, Settings};
 use crate::metrics::{Counter, WorkerStats, total};
 use crate::monitor::Feed;
 use crate::observed::Example;
+use crate::outages::Outages;
 use crate::pause::Pausing;
 use crate::policy::{NamespaceId, Policies};
 use crate::pubsub::Kind;
@@ -82,6 +83,8 @@ pub struct Process {
     pub topology: watch::Receiver<Arc<Topology>>,
     /// Asks for a newer one.
     pub refresh: RefreshHandle,
+    /// Nodes that workers cannot connect to.
+    pub outages: Outages,
     /// Scripts that clients have shown.
     pub scripts: Scripts,
     /// Who listens to which channels.
@@ -133,6 +136,7 @@ impl Process {
             clients: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             topology,
             refresh,
+            outages: Outages::new(&config.cluster.connections),
             scripts: Scripts::default(),
             census: Census::default(),
             memory_limit,

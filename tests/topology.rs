@@ -10,6 +10,8 @@ use slotmux::cluster::refresh;
 use slotmux::cluster::topology::{Kind, Topology};
 use slotmux::config::{self, Config};
 use slotmux::demo::cluster::{LocalCluster, Options};
+use slotmux::demo::guard::Guard;
+use slotmux::demo::ports::PortLease;
 use slotmux::demo::server::{LocalServer, ServerOptions};
 use slotmux::slot::Slot;
 
@@ -242,22 +244,136 @@ fn a_user_who_may_ask_little_is_told_what_is_missing() {
             .collect();
         server.query::<()>(&words).unwrap();
     };
-    permit(&["on", ">pw", "-@all", "+info"]);
     let mut config = config(&[local(server.port())]);
     config.cluster.username = "proxy".into();
     config.cluster.passwords = vec!["pw".into()];
+    // HELLO needs no right: it tells what the server is where neither INFO nor CLUSTER may.
+    for rules in [
+        &["on", ">pw", "-@all", "+info"][..],
+        &["-@all"],
+        &["-@all", "+cluster"],
+    ] {
+        permit(rules);
+        let topology = found(&config);
+        assert_eq!(topology.kind, Kind::Standalone, "{rules:?}");
+        assert!(topology.server_version.contains('.'), "{rules:?}");
+    }
+}
+
+#[test]
+fn what_a_server_is_is_never_guessed_from_what_it_refuses() {
+    let cluster_without = |command: &str| {
+        vec![
+            ("cluster-enabled".to_owned(), "yes".to_owned()),
+            ("rename-command".to_owned(), format!("{command} \"\"")),
+        ]
+    };
+    let start = |extra| {
+        LocalServer::start(&ServerOptions {
+            extra,
+            ..ServerOptions::default()
+        })
+        .unwrap()
+    };
+    let renamed = |server: &LocalServer| config(&[local(server.port())]);
+
+    let server = start(cluster_without("CLUSTER"));
+    for kind in [config::Kind::Auto, config::Kind::Cluster] {
+        let mut config = renamed(&server);
+        config.cluster.kind = kind;
+        let error = refused(&config);
+        assert!(
+            error.contains("it refuses CLUSTER SLOTS: ERR unknown command 'CLUSTER'"),
+            "{error}"
+        );
+        assert!(!discover(&config).unwrap_err().is_final());
+    }
+
+    // Each alone tells what it is.
+    for command in ["HELLO", "INFO"] {
+        let rename = vec![("rename-command".to_owned(), format!("{command} \"\""))];
+        let server = start(rename);
+        assert_eq!(found(&renamed(&server)).kind, Kind::Standalone, "{command}");
+        let server = start(cluster_without(command));
+        let error = refused(&renamed(&server));
+        assert!(error.contains("it knows no slots"), "{command}: {error}");
+    }
+
+    // Nobody tells it, neither the server nor the configuration.
+    let neither =
+        ["HELLO", "INFO"].map(|command| ("rename-command".to_owned(), format!("{command} \"\"")));
+    let server = start(neither.to_vec());
+    let mut config = renamed(&server);
     let error = refused(&config);
     assert!(
-        error.contains("it refuses CLUSTER SLOTS or CLUSTER NODES: NOPERM"),
+        error.contains("it does not say whether it is a node of a cluster")
+            && error.contains("unknown command 'INFO'")
+            && error.contains("unknown command 'HELLO'")
+            && error.contains("cluster.kind"),
         "{error}"
     );
-    // Neither INFO nor COMMAND nor CONFIG is needed.
-    permit(&["-@all", "+cluster"]);
-    let topology = found(&config);
-    assert_eq!(
-        (topology.kind, topology.server_version.as_str()),
-        (Kind::Standalone, "")
-    );
+    config.cluster.kind = config::Kind::Standalone;
+    assert_eq!(found(&config).kind, Kind::Standalone);
+    config.cluster.kind = config::Kind::Cluster;
+    assert!(refused(&config).contains("it refuses CLUSTER SLOTS"));
+}
+
+#[test]
+fn a_sentinel_is_no_server() {
+    let sentinel = Sentinel::start();
+    for kind in [
+        config::Kind::Auto,
+        config::Kind::Standalone,
+        config::Kind::Cluster,
+    ] {
+        let mut config = config(&[local(sentinel.port.port())]);
+        config.cluster.kind = kind;
+        let error = refused(&config);
+        assert!(error.contains("it is a Sentinel"), "{kind:?}: {error}");
+        assert!(discover(&config).unwrap_err().is_final(), "{kind:?}");
+    }
+}
+
+/// A real Sentinel that watches nobody.
+struct Sentinel {
+    process: std::process::Child,
+    port: PortLease,
+    _guard: Guard,
+}
+
+impl Sentinel {
+    fn start() -> Sentinel {
+        let guard = Guard::new().expect("a folder");
+        let port = PortLease::any().expect("a port");
+        let file = guard.folder().join("sentinel.conf");
+        let text = format!("port {}\nbind 127.0.0.1\n", port.port());
+        std::fs::write(&file, text).expect("written");
+        let process = std::process::Command::new("redis-server")
+            .arg(&file)
+            .arg("--sentinel")
+            .current_dir(guard.folder())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("a sentinel");
+        let sentinel = Sentinel {
+            process,
+            port,
+            _guard: guard,
+        };
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while std::net::TcpStream::connect(("127.0.0.1", sentinel.port.port())).is_err() {
+            assert!(std::time::Instant::now() < deadline, "it does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        sentinel
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 #[test]

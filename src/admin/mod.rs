@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::total;
 use crate::process::Process;
 use crate::sabotage::sabotage;
 
@@ -22,14 +23,16 @@ mod exposition;
 mod guests;
 mod hosts;
 mod metrics;
-mod namespaces;
+pub mod namespaces;
 mod pace;
 mod pages;
+mod readiness;
 mod serve;
 
 use exposition::Form;
 use guests::Guest;
 use pages::Pages;
+use readiness::{Known, readiness};
 
 /// What the requests of the page read.
 #[derive(Clone)]
@@ -107,18 +110,27 @@ async fn show_metrics(
     }
 }
 
-/// Ready: a topology is known and no drain has begun. The listeners are bound before this page is.
-async fn show_readiness(State(page): State<Page>) -> (StatusCode, &'static str) {
-    if page.process.is_draining.load(Ordering::Relaxed) {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else if page.process.topology.borrow().is_empty() {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no topology: no upstream has answered yet\n",
-        )
+/// Says whether the process is ready. The listeners are bound before this page is.
+async fn show_readiness(State(page): State<Page>) -> (StatusCode, String) {
+    let process = &page.process;
+    let topology = process.topology.borrow().clone();
+    let primaries = topology.shards.iter();
+    let known = Known {
+        is_draining: process.is_draining.load(Ordering::Relaxed),
+        primaries: primaries.map(|shard| shard.primary.addr.clone()).collect(),
+        outages: process.outages.now(),
+        is_connected: total(process.stats.iter().map(|stats| &**stats), |stats| {
+            &stats.upstream_connections
+        }) > 0,
+        trouble: process.refresh.trouble(),
+    };
+    let (is_ready, said) = readiness(&known);
+    let status = if is_ready {
+        StatusCode::OK
     } else {
-        (StatusCode::OK, "ready\n")
-    }
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, said)
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@
 //! answer is never more than a connection of the client's own to that node would get, and of several nodes it is the
 //! smallest.
 //!
-//! Up to Redis 7.0 any command does; from 7.2 on only one that is sent to the replicas. A script that sets a key and
-//! removes it is that, and leaves nothing behind.
+//! Up to Redis 7.0 any command does that runs: a WAIT that waits for nothing. It needs no right beyond that to the
+//! client's own, and a node that refuses PING because it can't save answers it. From 7.2 on only one does that is sent to the replicas. A
+//! script that sets a key and removes it is that, and leaves nothing behind.
 
 use std::rc::Rc;
 
@@ -27,7 +28,7 @@ use super::dispatch::{NO_NODE, Taken, refuse};
 use super::forward::{Sending, entry, may_be_alone, set_out_alone};
 use super::request::Request;
 
-const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+const NO_WAIT: &[u8] = b"*3\r\n$4\r\nWAIT\r\n$1\r\n0\r\n$1\r\n0\r\n";
 
 const TOUCH: &[u8] = b"redis.call('SET',KEYS[1],'','PX',1000) return redis.call('UNLINK',KEYS[1])";
 
@@ -95,12 +96,12 @@ impl Worker {
     /// The command that brings a connection to `node` up to all that was written there.
     fn touch(&self, node: NodeId) -> Vec<u8> {
         if any_command_counts(&self.topology.borrow().server_version) {
-            return PING.to_vec();
+            return NO_WAIT.to_vec();
         }
         let mut keys = (0..TRIES).map(|number| format!("slotmux:wait:{number}"));
         let key = keys.find(|key| self.slots.owner(slot_of(key.as_bytes())) == Some(node));
         let Some(key) = key else {
-            return PING.to_vec();
+            return NO_WAIT.to_vec();
         };
         let mut touch = Vec::new();
         write::request(&mut touch, &[b"EVAL", TOUCH, b"1", key.as_bytes()]);
@@ -109,7 +110,7 @@ impl Worker {
 }
 
 /// Whether a server of this version brings a connection's offset up with any command.
-fn any_command_counts(version: &str) -> bool {
+pub fn any_command_counts(version: &str) -> bool {
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
     let mut number = || numbers.next().flatten();
     matches!(

@@ -133,7 +133,7 @@ pub fn track(
 
 /// Answers a request that nothing was sent of: a node that it needs was given up.
 pub fn refuse_unreachable(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Taken {
-    refuse(worker, client, &unreachable(lane))
+    refuse(worker, client, &unreachable(worker, lane))
 }
 
 /// Answers a request for which no lane of its own became free in time.

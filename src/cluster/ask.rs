@@ -1,18 +1,21 @@
 //! One question to one node: connect, authenticate, ask what it knows, within a time limit.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-    RedisError, RedisResult, Value,
-};
+use redis::{RedisError, RedisResult, Value};
 
 use super::addr::{Addr, AddressMap};
+use super::mode::Mode;
+use super::open::{Opened, open_address, resolve, together};
 use super::view::{Server, View, text};
 use crate::config::{self, Config, Password};
+use crate::first_words::error_words;
+
+/// A reply that leaves open what the server is.
+const NOT_SAID: &str = "its reply does not tell";
 
 /// How nodes are asked: credentials, limits, and what they are expected to be.
 #[derive(Debug)]
@@ -42,6 +45,16 @@ impl Access {
             map: AddressMap::new(cluster.address_map.clone()),
             own_run_id: run_id.to_owned(),
             working: AtomicUsize::default(),
+        }
+    }
+}
+
+impl Access {
+    /// Whom slotmux authenticates as, by the name that the nodes have for it.
+    pub fn user(&self) -> &str {
+        match self.username.as_str() {
+            "" => "default",
+            username => username,
         }
     }
 }
@@ -89,6 +102,16 @@ pub(super) enum Refusal {
     },
     #[error("it is not a node of a cluster, but cluster.kind says so")]
     NoCluster,
+    #[error("it is a Sentinel, which has no data: name the Redis servers themselves")]
+    Sentinel,
+    /// It lets nobody in, in its own words.
+    #[error("{0}")]
+    KeptOut(String),
+    #[error(
+        "it does not say whether it is a node of a cluster: INFO: {info}; HELLO: {hello}. Permit the upstream user INFO, \
+         or set cluster.kind"
+    )]
+    Untold { info: String, hello: String },
     #[error("it is slotmux itself")]
     Ourselves,
     #[error("it is loading its data set")]
@@ -110,6 +133,7 @@ impl Refusal {
             Refusal::Password(_)
                 | Refusal::PasswordNeeded
                 | Refusal::NoCluster
+                | Refusal::Sentinel
                 | Refusal::Ourselves
         )
     }
@@ -134,57 +158,14 @@ pub(super) async fn ask(access: &Access, target: &Addr) -> Result<Answer, Refusa
     Err(together(refusals))
 }
 
-/// An authenticated connection to the node at `target`, over the first of its addresses that gives one.
-pub(super) async fn open(access: &Access, target: &Addr) -> Result<MultiplexedConnection, Refusal> {
-    let mut refusals = Vec::new();
-    for address in resolve(access, target).await? {
-        match open_address(access, address).await {
-            Ok(connection) => return Ok(connection),
-            Err(refusal) => refusals.push((address.ip(), refusal)),
-        }
-    }
-    Err(together(refusals))
-}
-
-/// What the addresses of one name refused.
-fn together(mut refusals: Vec<(IpAddr, Refusal)>) -> Refusal {
-    if refusals.len() > 1 {
-        let each: Vec<String> = refusals
-            .iter()
-            .map(|(ip, refusal)| format!("[{ip}] {refusal}"))
-            .collect();
-        return Refusal::Several {
-            said: each.join(", "),
-            is_final: refusals.iter().any(|(_, refusal)| refusal.is_final()),
-        };
-    }
-    refusals.pop().map_or(
-        Refusal::Unresolved("it has no address".into()),
-        |(_, refusal)| refusal,
-    )
-}
-
-async fn resolve(access: &Access, target: &Addr) -> Result<Vec<SocketAddr>, Refusal> {
-    let lookup = tokio::net::lookup_host((&*target.host, target.port));
-    let found = tokio::time::timeout(access.connect_timeout, lookup)
-        .await
-        .map_err(|_| Refusal::Unresolved("the resolver does not answer".into()))?
-        .map_err(|error| Refusal::Unresolved(error.to_string()))?;
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in found {
-        if !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
-    Ok(addresses)
-}
-
 async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result<Answer, Refusal> {
-    let mut connection = open_address(access, address).await?;
-    let standalone_only = access.kind == config::Kind::Standalone;
+    let Opened {
+        mut connection,
+        hello,
+    } = open_address(access, address).await?;
     let mut pipe = redis::pipe();
     pipe.ignore_errors().cmd("INFO");
-    if !standalone_only {
+    if access.kind != config::Kind::Standalone {
         pipe.cmd("CLUSTER").arg("SLOTS").cmd("CLUSTER").arg("NODES");
     }
     let replies: Vec<RedisResult<Value>> = pipe
@@ -192,32 +173,32 @@ async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result
         .await
         .map_err(|error| broken(access, &error))?;
     let mut replies = replies.into_iter();
-    let server = match replies.next() {
-        Some(Ok(info)) => Server::from_info(text(&info).unwrap_or_default()),
-        Some(Err(error)) if error.code() == Some("NOAUTH") => return Err(Refusal::PasswordNeeded),
-        // INFO may be withheld by the ACL or renamed; the rest is worth having without it.
-        Some(Err(error))
-            if error.code() == Some("NOPERM") || words(&error).contains("unknown command") =>
-        {
-            Server::default()
-        }
-        Some(Err(error)) => {
-            return Err(Refusal::Command {
-                command: "INFO",
-                error: words(&error),
-            });
-        }
-        None => Server::default(),
+    let (mut server, withheld) = match replies.next() {
+        Some(Ok(info)) => (Server::from_info(text(&info).unwrap_or_default()), None),
+        Some(Err(error)) => match judge_error("INFO", &error) {
+            Some(refusal) => return Err(refusal),
+            // It may be withheld by the ACL or renamed; the rest is worth having without it.
+            None => (Server::default(), Some(words(&error))),
+        },
+        None => (Server::default(), None),
     };
+    let hello_withheld = hello.as_ref().err().cloned();
+    server.add(hello.unwrap_or_default());
     // First of all: as long as we wait for ourselves, we say that we are loading.
     if !server.run_id.is_empty() && server.run_id == access.own_run_id {
         return Err(Refusal::Ourselves);
+    }
+    if server.mode == Some(Mode::Sentinel) {
+        return Err(Refusal::Sentinel);
     }
     if server.is_loading {
         return Err(Refusal::Loading);
     }
     let says = match (replies.next(), replies.next()) {
-        (Some(Ok(slots)), Some(Ok(nodes))) => {
+        // An answer that names slots outweighs what the server calls itself.
+        (Some(Ok(slots)), Some(Ok(nodes)))
+            if server.mode != Some(Mode::Standalone) || has_slots(&slots) =>
+        {
             let nodes = text(&nodes).unwrap_or_default();
             let view = View::read(&from, &access.map, &slots, nodes, server)?;
             if view.ranges.is_empty() {
@@ -225,9 +206,22 @@ async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result
             }
             Says::Cluster(view)
         }
-        (Some(Err(error)), _) | (_, Some(Err(error))) => {
-            match judge_cluster_error(access.kind, &error) {
+        (Some(slots), Some(nodes)) => {
+            let refused = [
+                ("CLUSTER SLOTS", slots.err()),
+                ("CLUSTER NODES", nodes.err()),
+            ];
+            let mut refused = refused
+                .into_iter()
+                .filter_map(|(command, error)| Some((command, error?)));
+            match without_view(access.kind, server.mode, refused.next()) {
                 None => Says::Standalone(server),
+                Some(Refusal::Untold { .. }) => {
+                    return Err(Refusal::Untold {
+                        info: withheld.unwrap_or_else(|| NOT_SAID.to_owned()),
+                        hello: hello_withheld.unwrap_or_else(|| NOT_SAID.to_owned()),
+                    });
+                }
                 Some(refusal) => return Err(refusal),
             }
         }
@@ -240,83 +234,48 @@ async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result
     })
 }
 
-async fn open_address(
-    access: &Access,
-    address: SocketAddr,
-) -> Result<MultiplexedConnection, Refusal> {
-    let mut connection = connect(access, address).await?;
-    authenticate(access, &mut connection).await?;
-    Ok(connection)
+fn has_slots(slots: &Value) -> bool {
+    matches!(slots, Value::Array(ranges) if !ranges.is_empty())
 }
 
-async fn connect(access: &Access, address: SocketAddr) -> Result<MultiplexedConnection, Refusal> {
-    // No credentials here: AUTH is sent as a command, which keeps the server's own words about a wrong password.
-    let settings = RedisConnectionInfo::default().set_skip_set_lib_name();
-    let info = ConnectionAddr::Tcp(address.ip().to_string(), address.port())
-        .into_connection_info()
-        .map_err(|error| Refusal::Unreachable(words(&error)))?
-        .set_redis_settings(settings);
-    let limits = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(access.connect_timeout))
-        .set_response_timeout(Some(access.response_timeout));
-    let client = Client::open(info).map_err(|error| Refusal::Unreachable(words(&error)))?;
-    client
-        .get_multiplexed_async_connection_with_config(&limits)
-        .await
-        .map_err(|error| {
-            if error.is_timeout() {
-                Refusal::Silent(access.connect_timeout)
-            } else {
-                Refusal::Unreachable(words(&error))
-            }
-        })
-}
-
-/// Shows one password after the other until one is accepted.
-async fn authenticate(
-    access: &Access,
-    connection: &mut MultiplexedConnection,
-) -> Result<(), Refusal> {
-    let count = access.passwords.len();
-    let start = access.working.load(Ordering::Relaxed);
-    let mut refused = None;
-    for index in (0..count).map(|step| (start + step) % count) {
-        let Some(password) = access.passwords.get(index) else {
-            continue;
-        };
-        let mut auth = redis::cmd("AUTH");
-        if !access.username.is_empty() {
-            auth.arg(&access.username);
-        }
-        auth.arg(password.reveal());
-        match auth.query_async::<()>(connection).await {
-            Ok(()) => {
-                access.working.store(index, Ordering::Relaxed);
-                return Ok(());
-            }
-            Err(error) if error.code().is_some() => refused = Some(words(&error)),
-            Err(error) => return Err(broken(access, &error)),
-        }
-    }
-    refused.map_or(Ok(()), |error| Err(Refusal::Password(error)))
-}
-
-/// `None`: the error means a plain server, and that is allowed.
-fn judge_cluster_error(kind: config::Kind, error: &RedisError) -> Option<Refusal> {
-    let said = words(error);
+/// An error that ends the question, whatever command got it.
+fn judge_error(command: &'static str, error: &RedisError) -> Option<Refusal> {
     match error.code() {
-        Some("NOAUTH") => return Some(Refusal::PasswordNeeded),
-        Some("LOADING") => return Some(Refusal::Loading),
-        _ => {}
-    }
-    let is_plain = said.contains("cluster support disabled") || said.contains("unknown command");
-    match (is_plain, kind) {
-        (true, config::Kind::Cluster) => Some(Refusal::NoCluster),
-        (true, _) => None,
-        (false, _) => Some(Refusal::Command {
-            command: "CLUSTER SLOTS or CLUSTER NODES",
-            error: said,
+        Some("NOAUTH") => Some(Refusal::PasswordNeeded),
+        Some("LOADING") => Some(Refusal::Loading),
+        // For now: what it is will be told in a moment.
+        Some("BUSY" | "MASTERDOWN" | "TRYAGAIN") => Some(Refusal::Command {
+            command,
+            error: words(error),
         }),
+        _ => None,
+    }
+}
+
+/// Judges a server that tells no view of a cluster. `None`: it is a plain one, and that is allowed. Only its own
+/// statements and the configuration say so.
+fn without_view(
+    kind: config::Kind,
+    mode: Option<Mode>,
+    refused: Option<(&'static str, RedisError)>,
+) -> Option<Refusal> {
+    if let Some((command, error)) = &refused
+        && let Some(refusal) = judge_error(command, error)
+    {
+        return Some(refusal);
+    }
+    match (mode, refused) {
+        (Some(Mode::Standalone), _) if kind == config::Kind::Cluster => Some(Refusal::NoCluster),
+        (Some(Mode::Standalone), _) => None,
+        (None, _) if kind == config::Kind::Auto => Some(Refusal::Untold {
+            info: String::new(),
+            hello: String::new(),
+        }),
+        (_, Some((command, error))) => Some(Refusal::Command {
+            command,
+            error: words(&error),
+        }),
+        (_, None) => Some(Refusal::NoSlots),
     }
 }
 
@@ -328,10 +287,10 @@ fn broken(access: &Access, error: &RedisError) -> Refusal {
     }
 }
 
-/// An error as the server, or the system, worded it.
+/// An error as the server, or the system, worded it; without what it quotes of the request, and fit for a log.
 pub fn words(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
-        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (Some(code), Some(detail)) => error_words(format!("{code} {detail}").as_bytes()),
         _ => error.to_string(),
     }
 }

@@ -4,7 +4,8 @@
 use redis::aio::MultiplexedConnection;
 
 use super::addr::Addr;
-use super::ask::{Access, open};
+use super::ask::Access;
+use super::open::open;
 use crate::config::Config;
 
 /// Connects to nodes as the configuration says.

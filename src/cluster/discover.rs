@@ -14,11 +14,14 @@ use tracing::{info, warn};
 use super::addr::Addr;
 use super::ask::{Access, Answer, Refusal, Says, ask, words};
 use super::merge::merge;
+pub use super::no_topology::{BadSeed, DiscoverError};
+use super::rights::{Use, check};
 use super::settings::{setting, warnings};
 use super::topology::{Kind, Node, Topology};
 use super::view::{Server, View};
+use crate::client::acknowledged::any_command_counts;
 use crate::command::Learned;
-use crate::config::{Config, Unknown};
+use crate::config::{Config, Mode, Unknown};
 use crate::policy::Policies;
 
 /// Nodes whose views make one topology: enough that one stale node is outvoted, few enough to be no load.
@@ -39,54 +42,6 @@ const HIDDEN_ROUNDS: u32 = 30;
 /// The first major version in which PEXPIRE has NX and LT.
 const OLDEST_WITH_EXPIRE_OPTIONS: u32 = 7;
 
-/// Why there is no topology.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DiscoverError {
-    /// No seed gave one.
-    #[error("no upstream can be used: {}", list(.0))]
-    NoneUsable(Vec<BadSeed>),
-    /// The upstream has our own run id.
-    #[error(
-        "slotmux's upstream {0} is slotmux itself; cluster.seeds must name the Redis behind it"
-    )]
-    Ourselves(Addr),
-    /// The upstream lacks what an enforced TTL policy needs.
-    #[error(
-        "an enforced TTL policy needs PEXPIRE with NX and LT, which came with Redis 7.0; the upstream is {0}. Upgrade \
-         it, or set ttl.mode to \"off\" or \"observe\""
-    )]
-    TooOld(String),
-}
-
-/// A seed that could not be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadSeed {
-    /// The seed as configured.
-    pub seed: Addr,
-    /// What was wrong with it; may quote the server.
-    pub reason: String,
-    /// Only another configuration helps: the password was refused, or the node is not what it should be.
-    pub is_final: bool,
-}
-
-impl DiscoverError {
-    /// Whether another try can't succeed unless the configuration, here or there, is changed.
-    pub fn is_final(&self) -> bool {
-        match self {
-            DiscoverError::NoneUsable(seeds) => seeds.iter().all(|seed| seed.is_final),
-            DiscoverError::Ourselves(_) | DiscoverError::TooOld(_) => true,
-        }
-    }
-}
-
-fn list(seeds: &[BadSeed]) -> String {
-    let each: Vec<String> = seeds
-        .iter()
-        .map(|bad| format!("{}: {}", bad.seed, bad.reason))
-        .collect();
-    each.join("; ")
-}
-
 /// What a discovery found.
 #[derive(Debug)]
 pub struct Found {
@@ -102,8 +57,11 @@ pub struct Discovery {
     seeds: Vec<Addr>,
     command_deadline: Duration,
     learns: bool,
-    /// Whether the upstream has to know the options of PEXPIRE.
-    enforces: bool,
+    /// A prefix whose policy is enforced: the upstream then has to know the options of PEXPIRE.
+    enforced: Option<Vec<u8>>,
+    observes: bool,
+    /// Whether the rights of the upstream user are looked at before the first topology counts.
+    checks_rights: bool,
     /// The last try to learn the upstream's commands got no answer.
     has_to_learn: bool,
     stale_rounds: u32,
@@ -114,16 +72,29 @@ impl Discovery {
     /// By the configuration; `run_id` is the one that our own INFO tells.
     pub fn new(config: &Config, run_id: &str) -> Discovery {
         let cluster = &config.cluster;
+        let policies = Policies::new(config);
         Discovery {
             access: Arc::new(Access::new(config, run_id)),
             seeds: cluster.seeds.clone(),
             command_deadline: cluster.timeouts.command,
             learns: config.commands.unknown == Unknown::Learn,
-            enforces: Policies::new(config).enforced_prefix().is_some(),
+            enforced: policies.enforced_prefix().map(<[u8]>::to_vec),
+            observes: policies.iter().any(|(_, policy)| {
+                let ttl = policy.ttl.as_ref();
+                ttl.is_some_and(|ttl| ttl.mode == Mode::Observe)
+            }),
+            checks_rights: false,
             has_to_learn: false,
             stale_rounds: 0,
             hidden_rounds: 0,
         }
+    }
+
+    /// The same for a proxy, which needs more rights than a look at the nodes.
+    #[must_use]
+    pub fn with_rights_checked(mut self) -> Discovery {
+        self.checks_rights = true;
+        self
     }
 
     /// Asks the nodes of `previous`, then the seeds, whose names are resolved anew.
@@ -139,7 +110,26 @@ impl Discovery {
         let first = self.ask_seeds(previous).await?;
         let answers = self.ask_more(first).await;
         let found = self.conclude(answers, previous).await?;
-        self.usable(found)
+        let found = self.usable(found)?;
+        if self.checks_rights && previous.is_empty() {
+            self.check_rights(&found.topology).await?;
+        }
+        Ok(found)
+    }
+
+    async fn check_rights(&self, topology: &Topology) -> Result<(), DiscoverError> {
+        let of = Arc::new(Use {
+            kind: topology.kind,
+            enforced: self.enforced.clone(),
+            observes: self.observes,
+            learns: self.learns,
+            wait_by_script: !any_command_counts(&topology.server_version),
+        });
+        let checked = check(&self.access, topology, &of).await;
+        checked.map_err(|told| DiscoverError::Rights {
+            user: self.access.user().to_owned(),
+            told,
+        })
     }
 
     /// What was found, unless it is too old for the policies.
@@ -151,9 +141,11 @@ impl Discovery {
         } = &found.topology;
         let major = server_version.split('.').next().map(str::parse::<u32>);
         match major {
-            Some(Ok(major)) if self.enforces && major < OLDEST_WITH_EXPIRE_OPTIONS => Err(
-                DiscoverError::TooOld(format!("{server_name} {server_version}")),
-            ),
+            Some(Ok(major)) if self.enforced.is_some() && major < OLDEST_WITH_EXPIRE_OPTIONS => {
+                Err(DiscoverError::TooOld(format!(
+                    "{server_name} {server_version}"
+                )))
+            }
             _ => Ok(found),
         }
     }
@@ -428,27 +420,5 @@ impl Discovery {
             merged.topology,
             merged.disputed > 0 || merged.remembered > 0 || is_incomplete,
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_name_every_seed() {
-        let bad = |host, reason: &str, is_final| BadSeed {
-            seed: Addr::new(host, 1),
-            reason: reason.to_owned(),
-            is_final,
-        };
-        let error =
-            DiscoverError::NoneUsable(vec![bad("a", "refused", true), bad("::1", "silent", false)]);
-        assert_eq!(
-            error.to_string(),
-            "no upstream can be used: a:1: refused; [::1]:1: silent"
-        );
-        assert!(!error.is_final(), "a silent seed may speak later");
-        assert!(DiscoverError::NoneUsable(vec![bad("a", "refused", true)]).is_final());
     }
 }

@@ -1,8 +1,8 @@
 //! Keeps the topology fresh: one discovery at a time, when somebody asks for it and from time to time, never more
 //! often than the configuration allows, and ever more slowly while nobody answers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, watch};
@@ -38,6 +38,14 @@ struct Shared {
     is_wanted: AtomicBool,
     notify: Notify,
     stats: RefreshStats,
+    /// Why the last refresh has failed, if it has.
+    trouble: Mutex<Option<String>>,
+}
+
+impl Shared {
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What became of the refreshes; written by [`run`] only.
@@ -73,6 +81,11 @@ impl RefreshHandle {
     /// Counts of refreshes.
     pub fn stats(&self) -> &RefreshStats {
         &self.0.stats
+    }
+
+    /// Why the last refresh has failed; `None` if it has not.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.trouble().clone()
     }
 }
 
@@ -125,7 +138,7 @@ async fn refresh(
 ) -> DiscoverError {
     let pace = Pace::new(config);
     let stats = &requests.0.stats;
-    let mut discovery = Discovery::new(config, run_id);
+    let mut discovery = Discovery::new(config, run_id).with_rights_checked();
     let mut last_error: Option<(DiscoverError, Instant)> = None;
     let mut failures = 0;
     // Requests are served no earlier than `earliest`; without one the next refresh is at `latest`.
@@ -148,6 +161,7 @@ async fn refresh(
         sabotage("refresh.discover");
         match discovery.discover(&previous).await {
             Ok(found) => {
+                requests.0.trouble().take();
                 if last_error.take().is_some() && !previous.is_empty() {
                     info!("an upstream answers again");
                 }
@@ -168,6 +182,7 @@ async fn refresh(
             Err(error) => {
                 failures += 1;
                 stats.failed.fetch_add(1, Ordering::Relaxed);
+                requests.0.trouble().replace(error.to_string());
                 let is_known = last_error
                     .as_ref()
                     .is_some_and(|(last, told)| *last == error && told.elapsed() < TELL_AGAIN);

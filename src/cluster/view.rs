@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use redis::Value;
 
 use super::addr::{Addr, AddressMap};
+use super::mode::{Hello, Mode};
 use crate::slot::SLOTS;
 
 /// One node's opinion of the cluster.
@@ -62,6 +63,8 @@ pub struct Server {
     pub run_id: String,
     /// It is a slotmux.
     pub is_slotmux: bool,
+    /// What it says it is.
+    pub mode: Option<Mode>,
 }
 
 impl Server {
@@ -75,6 +78,7 @@ impl Server {
             let Some((field, value)) = line.split_once(':') else {
                 continue;
             };
+            server.mode = server.mode.max(Mode::of_info(field, value));
             match field {
                 "redis_version" => server.version = value.to_owned(),
                 "server_name" => server.name = value.to_owned(),
@@ -87,6 +91,16 @@ impl Server {
             }
         }
         server
+    }
+
+    /// Adds what HELLO tells, which nobody withholds: it stands in for an INFO that is not permitted.
+    pub(super) fn add(&mut self, hello: Hello) {
+        self.mode = self.mode.max(hello.mode);
+        if self.version.is_empty() {
+            self.version = hello.version;
+            self.name = hello.name;
+            self.is_replica |= hello.is_replica;
+        }
     }
 }
 

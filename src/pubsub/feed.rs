@@ -261,7 +261,7 @@ pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
         match dial(&worker, &feed.addr, Protocol::Resp3).await {
             Ok(transport) => {
                 pause = shortest;
-                worker.reached(feed.node);
+                worker.reached(feed.node, Protocol::Resp3);
                 feed.set_up(&worker);
                 let mut serving = Serving::new(transport);
                 let end = std::future::poll_fn(|cx| serving.poll(&worker, &feed, cx)).await;

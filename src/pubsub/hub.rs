@@ -12,6 +12,7 @@ use std::rc::Rc;
 use crate::client::Client;
 use crate::clock::Tick;
 use crate::cluster::redirect::{Verdict, judge};
+use crate::resp::{Protocol, write};
 use crate::upstream::NodeId;
 use crate::worker::Worker;
 
@@ -271,7 +272,8 @@ impl Hub {
         }
         for wish in overdue {
             worker.stats.timeouts.inc();
-            self.settle(worker, &wish, Err(NOT_CONFIRMED));
+            let error = self.not_confirmed(worker, &wish);
+            self.settle(worker, &wish, Err(&error));
         }
         let inner = &mut *self.inner.borrow_mut();
         let few = inner.again.len().min(AGAIN_PER_SWEEP);
@@ -311,6 +313,26 @@ impl Hub {
         (fulfilled, overdue)
     }
 
+    /// The error for a wish that is overdue: with the words of a node that takes no connection, if it has any.
+    fn not_confirmed(&self, worker: &Worker, wish: &Wish) -> Vec<u8> {
+        let inner = self.inner.borrow();
+        let topics = &inner.topics[wish.kind.index()];
+        let topics = wish.distinct().iter().filter_map(|name| topics.get(name));
+        let mut feeds = topics.flat_map(|topic| topic.links.iter().map(|link| &link.feed));
+        let said = feeds.find_map(|feed| {
+            let said = worker.last_words(feed.node, Protocol::Resp3);
+            Some((&feed.addr, said.filter(|_| !feed.is_up())?))
+        });
+        let mut error = Vec::new();
+        match said {
+            Some((addr, said)) => {
+                write::error(&mut error, &format!("{NOT_CONFIRMED}: {addr} says {said}"))
+            }
+            None => write::error(&mut error, NOT_CONFIRMED),
+        }
+        error
+    }
+
     /// Fulfils a wish or lets it fail, by which it lets go of its topics.
     fn settle(&self, worker: &Worker, wish: &Rc<Wish>, result: Result<(), &[u8]>) {
         if wish.is_settled() {
@@ -331,8 +353,8 @@ impl Hub {
     }
 }
 
-const NOT_CONFIRMED: &[u8] =
-    b"-ERR slotmux: upstream timeout, the node of the channel did not confirm the subscription\r\n";
+const NOT_CONFIRMED: &str =
+    "ERR slotmux: upstream timeout, the node of the channel did not confirm the subscription";
 
 impl Inner {
     /// Ends the subscriptions of a topic that nobody wants any more.

@@ -107,7 +107,7 @@ pub(super) fn fan_out(
     for (part, lane) in lanes.iter().enumerate() {
         if lane.is_given_up(worker) {
             worker.release_unused(lane);
-            failed.push((part as u32, unreachable(lane)));
+            failed.push((part as u32, unreachable(worker, lane)));
             continue;
         }
         let entry = gather.entry(part as u32, None, fan.bytes.len());

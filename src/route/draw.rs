@@ -65,7 +65,7 @@ pub fn again(worker: &Rc<Worker>, client: &Rc<Client>, before: &Gather, tries: u
         let requests = [(at, RANDOMKEY), (nodes + at, DBSIZE)];
         if lane.is_given_up(worker) {
             for (part, _) in requests {
-                error(part, &unreachable(&lane));
+                error(part, &unreachable(worker, &lane));
             }
             continue;
         }

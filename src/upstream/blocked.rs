@@ -241,10 +241,10 @@ impl Worker {
             return repair(self, lane, entry, &request);
         }
         if entry.slot.get().is_none() {
-            return deliver_error(self, &entry, &unreachable(lane));
+            return deliver_error(self, &entry, &unreachable(self, lane));
         }
         let mut error = Vec::new();
-        write::error(&mut error, &unreachable(lane));
+        write::error(&mut error, &unreachable(self, lane));
         self.retry_after(entry, request, &error, lane.node);
     }
 

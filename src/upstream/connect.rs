@@ -1,18 +1,17 @@
 //! A lane's task: connects, authenticates, serves, and starts again with growing pauses when the connection breaks.
 
-use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::cluster::addr::Addr;
 use crate::config::Password;
-use crate::resp::reply::ReplyScanner;
+use crate::first_words::error_words;
+use crate::handshake::{ConnectError, exchange, greet};
 use crate::resp::{Protocol, write};
 use crate::transport::Transport;
 use crate::worker::Worker;
@@ -23,25 +22,11 @@ use super::lane::{Class, Lane, Link};
 use super::lost::{after_failure, after_loss, fail_all};
 use super::read::{End, Replies};
 
-/// A handshake reply longer than this is none.
-const LONGEST_HANDSHAKE_REPLY: usize = 64 * 1024;
+/// How a node begins that refuses EXEC; the reason follows.
+const EXEC_REFUSED: &[u8] = b"EXECABORT Transaction discarded because of: ";
 
 /// How long a connection of one client may be without traffic before the kernel asks the node for a sign of life.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-
-/// Why a connection could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The node can't be reached.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// It took longer than `connections.connect_timeout`.
-    #[error("no connection within the connect timeout")]
-    Timeout,
-    /// The node refused the handshake.
-    #[error("the node refused the handshake: {0}")]
-    Refused(String),
-}
 
 /// Runs a lane until it is retired.
 pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
@@ -61,7 +46,7 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
                     break;
                 }
                 pause = shortest;
-                worker.reached(lane.node);
+                worker.reached(lane.node, lane.protocol);
                 worker.stats.upstream_connects.inc();
                 lane.set_up(&worker, transport, ending);
                 if lane.class == Class::Dedicated && lane.is_idle() {
@@ -146,8 +131,8 @@ async fn connect(worker: &Worker, lane: &Lane) -> Result<(Transport, Box<[u8]>),
         let mut ending = Box::default();
         if let Some(prefix) = worker.process.policies.enforced_prefix() {
             check_permissions(&mut stream, prefix).await?;
-            stream.write_all(CLIENT_INFO).await?;
-            ending = ending_of(&read_reply(&mut stream).await?).unwrap_or_default();
+            let told = exchange(&mut stream, CLIENT_INFO, 1).await?;
+            ending = ending_of(&told).unwrap_or_default();
         }
         let transport = Transport::Tcp(stream);
         if lane.class == Class::Dedicated {
@@ -193,12 +178,12 @@ async fn log_in(
         let which = (first + place) % passwords.len();
         let mut stream = TcpStream::connect((&*addr.host, addr.port)).await?;
         stream.set_nodelay(true)?;
-        match handshake(&mut stream, protocol, &cluster.username, passwords[which]).await {
+        match greet(&mut stream, protocol, &cluster.username, passwords[which]).await {
             Ok(()) => {
                 worker.password.set(which);
                 return Ok(stream);
             }
-            Err(error @ ConnectError::Refused(_)) => last = Some(error),
+            Err(error @ ConnectError::Credentials(_)) => last = Some(error),
             Err(error) => return Err(error),
         }
     }
@@ -213,127 +198,28 @@ fn passwords(configured: &[Password]) -> Vec<Option<&str>> {
     }
 }
 
-async fn handshake(
-    stream: &mut TcpStream,
-    protocol: Protocol,
-    username: &str,
-    password: Option<&str>,
-) -> Result<(), ConnectError> {
-    let mut request = Vec::new();
-    let user = if username.is_empty() {
-        "default"
-    } else {
-        username
-    };
-    match (protocol, password) {
-        (Protocol::Resp3, Some(password)) => {
-            write::request(
-                &mut request,
-                &[
-                    b"HELLO",
-                    b"3",
-                    b"AUTH",
-                    user.as_bytes(),
-                    password.as_bytes(),
-                ],
-            );
-        }
-        (Protocol::Resp3, None) => write::request(&mut request, &[b"HELLO", b"3"]),
-        // The one-argument form is what a server without users understands too.
-        (Protocol::Resp2, Some(password)) if username.is_empty() => {
-            write::request(&mut request, &[b"AUTH", password.as_bytes()]);
-        }
-        (Protocol::Resp2, Some(password)) => {
-            write::request(
-                &mut request,
-                &[b"AUTH", user.as_bytes(), password.as_bytes()],
-            );
-        }
-        // One round trip that fails where authentication is needed, rather than the first client's command.
-        (Protocol::Resp2, None) => write::request(&mut request, &[b"PING"]),
-    }
-    stream.write_all(&request).await?;
-    let reply = read_reply(stream).await?;
-    match reply.first() {
-        // A node that loads its data, is a replica without its primary, or is held up by a script is connected all the
-        // same. That script may be what is to be killed over this connection.
-        Some(b'-')
-            if ![&b"-LOADING"[..], b"-MASTERDOWN", b"-BUSY "]
-                .iter()
-                .any(|away| reply.starts_with(away)) =>
-        {
-            let text = String::from_utf8_lossy(&reply[1..]);
-            Err(ConnectError::Refused(text.trim_end().to_owned()))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Makes sure that the upstream user may attach an expiry to a key below `prefix`. If it might not, a block's MULTI or
-/// its expiry would be refused while the command between them runs. Nothing of this is executed.
+/// its expiry would be refused while the command between them runs. Nothing of this changes anything, also where MULTI is
+/// refused: the options exclude each other.
 async fn check_permissions(stream: &mut TcpStream, prefix: &[u8]) -> Result<(), ConnectError> {
     let mut requests = Vec::new();
     write::request(&mut requests, &[b"MULTI"]);
-    write::request(&mut requests, &[b"PEXPIRE", prefix, b"1000", b"LT"]);
+    write::request(&mut requests, &[b"PEXPIRE", prefix, b"1000", b"NX", b"LT"]);
     write::request(&mut requests, &[b"DISCARD"]);
     write::request(&mut requests, &[b"EXEC"]);
-    stream.write_all(&requests).await?;
-    let replies = read_replies(stream, 4).await?;
+    let replies = exchange(stream, &requests, 4).await?;
     for reply in replies.split(|&byte| byte == b'\n') {
-        if let Some(reason) = reply.strip_prefix(b"-NOPERM") {
+        let error = reply.strip_prefix(b"-").unwrap_or_default();
+        // So a node begins that refuses EXEC.
+        let error = error.strip_prefix(EXEC_REFUSED).unwrap_or(error);
+        if let Some(reason) = error.strip_prefix(b"NOPERM") {
             return Err(ConnectError::Refused(format!(
-                "a TTL policy needs MULTI, EXEC, DISCARD and PEXPIRE:{}",
-                String::from_utf8_lossy(reason).trim_end()
+                "a TTL policy needs MULTI, EXEC, DISCARD and PEXPIRE: NOPERM{}",
+                error_words(reason)
             )));
         }
     }
     Ok(())
-}
-
-/// Reads exactly one reply: nothing but the handshake is on the connection so far.
-async fn read_reply(stream: &mut TcpStream) -> Result<Vec<u8>, ConnectError> {
-    read_replies(stream, 1).await
-}
-
-/// Reads so many replies, which are all that is to come. A push is no reply and is left out. What comes behind the last
-/// reply would be taken for that of the first command.
-async fn read_replies(
-    stream: &mut (impl AsyncRead + Unpin),
-    count: usize,
-) -> Result<Vec<u8>, ConnectError> {
-    let mut replies = Vec::new();
-    let mut scanner = ReplyScanner::default();
-    let (mut start, mut scanned, mut complete) = (0, 0, 0);
-    while replies.len() < LONGEST_HANDSHAKE_REPLY {
-        if stream.read_buf(&mut replies).await? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
-        while scanned < replies.len() {
-            let progress = scanner.advance(&replies[scanned..]).map_err(|malformed| {
-                ConnectError::Refused(format!("malformed reply: {malformed}"))
-            })?;
-            scanned += progress.consumed;
-            if !progress.done {
-                break;
-            }
-            if replies[start] == b'>' {
-                replies.drain(start..scanned);
-                scanned = start;
-            } else {
-                complete += 1;
-                start = scanned;
-            }
-        }
-        if complete > count || (complete == count && start < replies.len()) {
-            return Err(ConnectError::Refused(
-                "it says more than it was asked".to_owned(),
-            ));
-        }
-        if complete == count {
-            return Ok(replies);
-        }
-    }
-    Err(ConnectError::Refused("the reply does not end".to_owned()))
 }
 
 /// After a panic in a lane's task, or one for which it was to blame: its commands get their errors, the lane is replaced.
@@ -355,43 +241,5 @@ mod tests {
             (0..100).map(|_| jittered(pause)).collect();
         assert!(pauses.len() > 50, "{}", pauses.len());
         assert!(pauses.iter().all(|&one| one >= pause / 2 && one <= pause));
-    }
-
-    /// What two replies of a handshake come to that are read in pieces of `size` bytes.
-    fn two_of(bytes: &[u8], size: usize) -> Result<Vec<u8>, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let (mut near, mut far) = tokio::io::duplex(size);
-            let bytes = bytes.to_vec();
-            let writing = tokio::spawn(async move { far.write_all(&bytes).await });
-            let read = read_replies(&mut near, 2).await;
-            drop(near);
-            let _ = writing.await;
-            read.map_err(|error| error.to_string())
-        })
-    }
-
-    #[test]
-    fn a_push_is_no_reply_of_a_handshake() {
-        let push = ">2\r\n$4\r\npush\r\n:1\r\n";
-        for bytes in [
-            format!("{push}-ERR no\r\n%1\r\n+a\r\n:1\r\n"),
-            format!("-ERR no\r\n{push}{push}%1\r\n+a\r\n:1\r\n"),
-        ] {
-            for size in [1, 7, 1000] {
-                let read = two_of(bytes.as_bytes(), size).unwrap();
-                assert_eq!(read, b"-ERR no\r\n%1\r\n+a\r\n:1\r\n", "{size}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_comes_behind_a_handshake_ends_the_connection() {
-        for bytes in ["+a\r\n+b\r\n+c\r\n", "+a\r\n+b\r\n$5\r\n"] {
-            let error = two_of(bytes.as_bytes(), 1000).unwrap_err();
-            assert!(error.contains("more than it was asked"), "{error}");
-        }
     }
 }

@@ -128,7 +128,7 @@ fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Los
         if !has_time {
             worker.stats.timeouts.inc();
         }
-        deliver_error(worker, entry, &unreachable(lane));
+        deliver_error(worker, entry, &unreachable(worker, lane));
     } else {
         let more = u8::from(taken.was_written || entry.write);
         taken.entry.count_tries(more);
@@ -252,7 +252,7 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     each(worker, lane.take_all(worker), |taken| {
         if !worker.has_time(&taken.entry) {
             worker.stats.timeouts.inc();
-            deliver_error(worker, &taken.entry, &unreachable(lane));
+            deliver_error(worker, &taken.entry, &unreachable(worker, lane));
         } else if taken.entry.is_awaited() {
             lane.put_back(worker, taken);
         }
@@ -331,9 +331,14 @@ pub fn fail_all(worker: &Rc<Worker>, lane: &Rc<Lane>) {
 }
 
 /// The error for a command that could not be given to its node.
-pub fn unreachable(lane: &Lane) -> String {
-    format!(
-        "ERR slotmux: node {} is unreachable, the command was not executed",
-        lane.addr
-    )
+pub fn unreachable(worker: &Worker, lane: &Lane) -> String {
+    let addr = &lane.addr;
+    match worker.last_words(lane.node, lane.protocol) {
+        Some(said) => format!(
+            "ERR slotmux: node {addr} is unreachable ({said}), the command was not executed"
+        ),
+        None => {
+            format!("ERR slotmux: node {addr} is unreachable, the command was not executed")
+        }
+    }
 }

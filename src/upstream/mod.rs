@@ -8,12 +8,12 @@ use crate::client::forward::refuse_no_lane;
 use crate::client::{Client, Pause};
 use crate::clock::Tick;
 use crate::cluster::addr::Addr;
+use crate::handshake::ConnectError;
 use crate::resp::scan::Boundary;
 use crate::resp::{Limits, Protocol, Scan};
 use crate::worker::Worker;
 
 use bucket::Bucket;
-use connect::ConnectError;
 use inflight::InFlight;
 use lane::{Class, Lane, Link};
 
@@ -68,6 +68,12 @@ struct Node {
     connects: Bucket,
     /// Since when every try to connect to it has failed.
     gone: Option<Tick>,
+    /// Its words to the last of those tries.
+    last_words: Option<Box<str>>,
+    /// Whether the log has told what it says.
+    words_are_told: bool,
+    /// Its words to HELLO 3, where it refuses nothing else.
+    no_resp3: Option<Box<str>>,
 }
 
 impl Node {
@@ -107,6 +113,9 @@ impl Nodes {
             waiting: VecDeque::new(),
             connects: Bucket::new(now),
             gone: None,
+            last_words: None,
+            words_are_told: false,
+            no_resp3: None,
         });
         id
     }
@@ -154,13 +163,19 @@ impl Worker {
         self.nodes.borrow_mut().node_mut(node).connects.take(now)
     }
 
-    /// A connection to `node` was made: no other need wait for its next try.
-    pub fn reached(&self, node: NodeId) {
+    /// A connection to `node` in `protocol` was made: no other need wait for its next try.
+    pub fn reached(&self, node: NodeId, protocol: Protocol) {
         let mut nodes = self.nodes.borrow_mut();
         let found = nodes.node_mut(node);
         found.connects.tried(true);
+        found.last_words = None;
+        if protocol == Protocol::Resp3 {
+            found.no_resp3 = None;
+        }
+        found.words_are_told = false;
         if found.gone.take().is_some() {
             tracing::info!(node = %found.addr, "node takes connections again");
+            self.process.outages.over(self.id, &found.addr);
         }
         drop(nodes);
         for lane in self.lanes() {
@@ -173,17 +188,44 @@ impl Worker {
     /// A connection to `node` could not be made. The log tells that a node has gone and that it is back, not of each try.
     pub fn missed(&self, node: NodeId, error: &ConnectError) {
         self.stats.upstream_connect_failures.inc();
+        let is_up = |lane: &Rc<Lane>| lane.node == node && lane.link() == Link::Up;
+        let is_usable = self.lanes().iter().any(is_up);
         let now = self.clock.now();
         let mut nodes = self.nodes.borrow_mut();
         let found = nodes.node_mut(node);
-        found.connects.tried(false);
         let node = &found.addr;
-        match found.gone {
-            Some(_) => tracing::debug!(%node, %error, "node takes no connection"),
-            None => {
-                tracing::warn!(%node, %error, "node takes no connection, tried again until it does");
-                found.gone = Some(now);
+        if let ConnectError::NoResp3(said) = error {
+            // It takes the others: neither they nor the next try have to wait for it.
+            if found.no_resp3.as_deref() != Some(said) {
+                tracing::warn!(%node, %error, "node is of no use to RESP3 clients");
+                found.no_resp3 = Some(said.as_str().into());
             }
+            return;
+        }
+        found.connects.tried(false);
+        let has_words = error.last_words().is_some();
+        let is_news = found.gone.is_none() || (has_words && !found.words_are_told);
+        found.last_words = error.last_words().map(Into::into);
+        found.words_are_told |= has_words;
+        if is_news {
+            tracing::warn!(%node, %error, "node takes no connection, tried again until it does");
+        } else {
+            tracing::debug!(%node, %error, "node takes no connection");
+        }
+        found.gone.get_or_insert(now);
+        if !is_usable {
+            self.process.outages.note(self.id, node, error.to_string());
+        }
+    }
+
+    /// The last words of `node` to a try to connect in `protocol`, if that failed and it had any.
+    pub fn last_words(&self, node: NodeId, protocol: Protocol) -> Option<String> {
+        let nodes = self.nodes.borrow();
+        let node = nodes.node(node);
+        let no_resp3 = node.no_resp3.as_ref();
+        match no_resp3.filter(|_| protocol == Protocol::Resp3) {
+            Some(said) => Some(format!("it refuses HELLO 3: {said}")),
+            None => node.last_words.as_deref().map(str::to_owned),
         }
     }
 
@@ -441,6 +483,8 @@ impl Worker {
         for node in &mut self.nodes.borrow_mut().nodes {
             if node.gone.is_some() && !topology.nodes().any(|known| known.addr == node.addr) {
                 node.gone = None;
+                node.last_words = None;
+                self.process.outages.over(self.id, &node.addr);
             }
         }
     }

@@ -232,3 +232,25 @@ fn a_wait_at_a_silent_node_ends_once_that_is_replaced() {
     );
     cluster.resume(0).expect("it goes on");
 }
+
+#[test]
+fn wait_takes_no_command_that_the_node_refuses() {
+    let cluster = calm_cluster(1);
+    let proxy = Proxy::start(&cluster, |_| {});
+    let key = key_on(&cluster, 0, "no:ping");
+    let replica = cluster.replicas_of(0).expect("replicas")[0];
+    let forbid: &[&str] = &["ACL", "SETUSER", "default", "-ping"];
+    cluster.query::<()>(0, forbid).expect("it is forbidden");
+    cluster
+        .query::<String>(0, &["PING"])
+        .expect_err("it is refused");
+    for mut client in [proxy.client(), proxy.client_resp3()] {
+        assert_eq!(call(&mut client, &format!("SET {key} 1")), Value::ok());
+        assert_eq!(call(&mut client, "WAIT 1 0"), Value::Integer(1));
+        cluster.stop(replica).expect("it stands still");
+        assert_eq!(call(&mut client, &format!("SET {key} 2")), Value::ok());
+        assert_eq!(call(&mut client, "WAIT 1 100"), Value::Integer(0));
+        cluster.resume(replica).expect("it goes on");
+        assert_eq!(call(&mut client, "WAIT 1 0"), Value::Integer(1));
+    }
+}

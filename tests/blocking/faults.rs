@@ -200,7 +200,9 @@ fn a_connection_that_its_node_closes_next_is_used_no_more() {
         let reply = call(&mut client, "WAIT 1 0");
         assert!(reply.error().starts_with("UNBLOCKED force"), "{reply:?}");
     }
-    let waits = peer.requests_named("WAIT");
+    let mut waits = peer.requests_named("WAIT");
+    // Ahead of each goes one that waits for nothing.
+    waits.retain(|request| request.word(1) == "1");
     assert_ne!(waits[0].connection, waits[1].connection);
 }
 

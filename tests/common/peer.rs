@@ -200,6 +200,9 @@ impl Shared {
         lock(&self.streams).push(stream.try_clone()?);
         let mut input = BufReader::new(stream.try_clone()?);
         let mut output = stream.try_clone()?;
+        // On a connection of its own slotmux tries at its start what it may do: a bare HELLO, then a transaction that
+        // is given up. That is answered as usual, neither shown to scripts nor counted.
+        let (mut said_hello, mut tries_rights) = (false, false);
         loop {
             let Value::Array(words) = read_value(&mut input, &mut Vec::new())? else {
                 return Err(io::ErrorKind::InvalidData.into());
@@ -215,6 +218,12 @@ impl Shared {
                 connection,
                 words: words.collect(),
             };
+            tries_rights |= said_hello && request.name() == "MULTI";
+            said_hello = request.name() == "HELLO" && request.words.len() == 1;
+            if tries_rights {
+                output.write_all(&self.usual_answer(&request))?;
+                continue;
+            }
             lock(&self.requests).push(request.clone());
             let steps =
                 (self.script)(&request).unwrap_or_else(|| Step::reply(self.usual_answer(&request)));

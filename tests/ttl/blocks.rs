@@ -71,18 +71,21 @@ fn a_large_reply_inside_a_block() {
 #[test]
 fn an_upstream_user_without_multi_is_refused_when_connecting() {
     let cluster = calm_cluster(0);
-    for node in 0..3 {
-        let rules = [
-            "ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all", "-multi",
-        ];
-        let _: redis::Value = cluster.query(node, &rules).expect("a user");
-    }
+    let permit = |rules: &[&str]| {
+        for node in 0..3 {
+            let words = [&["ACL", "SETUSER", "app"], rules].concat();
+            let _: redis::Value = cluster.query(node, &words).expect("a user");
+        }
+    };
+    permit(&["on", ">pw", "~*", "&*", "+@all"]);
     let proxy = Proxy::start(&cluster, |config| {
         add_namespace(config, "ns", "default = \"100s\"");
         config.set("cluster.username", "app");
         config.set("cluster.password", vec!["pw".to_owned()]);
         config.set("cluster.timeouts.command", "1s");
     });
+    // The start has looked at its rights, and no lane has been opened.
+    permit(&["-multi"]);
     let reply = proxy.client().call(&["INCR", "ns:k"]);
     assert!(reply.error().contains("unreachable"), "{reply:?}");
     let log = proxy.log();

@@ -6,6 +6,7 @@ mod common;
 
 mod lost;
 mod passing;
+mod refused;
 mod replies;
 
 use std::collections::HashMap;

@@ -1,0 +1,83 @@
+//! Why a discovery has brought no topology, in words that say where to look.
+
+use super::addr::Addr;
+
+/// Why there is no topology.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DiscoverError {
+    /// No seed gave one.
+    #[error("no upstream can be used: {}", list(.0))]
+    NoneUsable(Vec<BadSeed>),
+    /// The upstream has our own run id.
+    #[error(
+        "slotmux's upstream {0} is slotmux itself; cluster.seeds must name the Redis behind it"
+    )]
+    Ourselves(Addr),
+    /// The upstream lacks what an enforced TTL policy needs.
+    #[error(
+        "an enforced TTL policy needs PEXPIRE with NX and LT, which came with Redis 7.0; the upstream is {0}. Upgrade \
+         it, or set ttl.mode to \"off\" or \"observe\""
+    )]
+    TooOld(String),
+    /// The upstream user lacks what slotmux can't do without.
+    #[error("the upstream user {user} lacks rights that slotmux needs: {told}")]
+    Rights {
+        /// Whom slotmux authenticates as.
+        user: String,
+        /// Which nodes refuse what, in their words.
+        told: String,
+    },
+}
+
+/// A seed that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadSeed {
+    /// The seed as configured.
+    pub seed: Addr,
+    /// What was wrong with it; may quote the server.
+    pub reason: String,
+    /// Only another configuration helps: the password was refused, or the node is not what it should be.
+    pub is_final: bool,
+}
+
+impl DiscoverError {
+    /// Whether another try can't succeed unless the configuration, here or there, is changed.
+    pub fn is_final(&self) -> bool {
+        match self {
+            DiscoverError::NoneUsable(seeds) => seeds.iter().all(|seed| seed.is_final),
+            DiscoverError::Ourselves(_) | DiscoverError::TooOld(_) => true,
+            // They are granted at the nodes, while slotmux waits.
+            DiscoverError::Rights { .. } => false,
+        }
+    }
+}
+
+fn list(seeds: &[BadSeed]) -> String {
+    let each: Vec<String> = seeds
+        .iter()
+        .map(|bad| format!("{}: {}", bad.seed, bad.reason))
+        .collect();
+    each.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_every_seed() {
+        let bad = |host, reason: &str, is_final| BadSeed {
+            seed: Addr::new(host, 1),
+            reason: reason.to_owned(),
+            is_final,
+        };
+        let error =
+            DiscoverError::NoneUsable(vec![bad("a", "refused", true), bad("::1", "silent", false)]);
+        assert_eq!(
+            error.to_string(),
+            "no upstream can be used: a:1: refused; [::1]:1: silent"
+        );
+        assert!(!error.is_final(), "a silent seed may speak later");
+        assert!(DiscoverError::NoneUsable(vec![bad("a", "refused", true)]).is_final());
+    }
+}

@@ -1,0 +1,468 @@
+//! The rights that slotmux itself needs at the nodes, whatever clients send: which, for what, and whether the upstream
+//! user has them. Each is tried at the start, within a transaction that is given up, so that nothing runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{RedisResult, Value};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, warn};
+
+use super::addr::Addr;
+use super::ask::{Access, words};
+use super::open::open;
+use super::topology::{Kind, Topology};
+
+/// Nodes that are asked at the same time: more would not be faster from here.
+const NODES_AT_ONCE: usize = 16;
+
+/// How long all nodes together have: one that is silent must not hold up the start.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How a node begins that refuses EXEC; the reason follows.
+const EXEC_REFUSED: &str = "EXECABORT Transaction discarded because of: ";
+
+/// The use of a right.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Feature {
+    /// Finding the nodes of a cluster, and following its slots as they move.
+    Cluster,
+    /// TTL policies that are enforced.
+    Enforce,
+    /// TTL policies that only observe.
+    Observe,
+    /// Ending a broken connection at its node before the expiry is sent that may be missing.
+    Repair,
+    Transactions,
+    Blocking,
+    Caching,
+    Subscriptions,
+    Scripts,
+    Info,
+    Settings,
+    Learning,
+    RandomKey,
+    Wait,
+}
+
+impl Feature {
+    /// The loss without it; `None`: slotmux can't be used without it.
+    fn loss(self) -> Option<&'static str> {
+        Some(match self {
+            Feature::Cluster | Feature::Enforce => return None,
+            Feature::Observe => "policies that observe do not see lifetimes",
+            Feature::Repair => {
+                "an expiry may come ahead of a command that a broken connection still runs"
+            }
+            Feature::Transactions => "transactions do not work",
+            Feature::Blocking => {
+                "CLIENT UNBLOCK answers 0, and a drain cannot let blocked clients go"
+            }
+            Feature::Caching => "clients that track forget everything behind each read",
+            Feature::Subscriptions => "subscriptions do not work",
+            Feature::Scripts => "EVALSHA may answer NOSCRIPT for a script that was loaded",
+            Feature::Info => {
+                "INFO lacks the nodes' figures, and SCAN does not notice that a node has restarted"
+            }
+            Feature::Settings => {
+                "slotmux does not see settings that keep it from hiding a failover"
+            }
+            Feature::Learning => "commands that slotmux does not know are refused",
+            Feature::RandomKey => "RANDOMKEY does not work",
+            Feature::Wait => "WAIT does not work",
+        })
+    }
+}
+
+/// The facts that decide which features are in use.
+#[derive(Clone, Debug)]
+pub(super) struct Use {
+    pub kind: Kind,
+    /// A prefix of keys whose policy is enforced.
+    pub enforced: Option<Vec<u8>>,
+    pub observes: bool,
+    pub learns: bool,
+    /// Whether WAIT takes a script: see `client/acknowledged.rs`.
+    pub wait_by_script: bool,
+}
+
+/// One command that a feature needs, in a form that does nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Need {
+    /// `None`: it is merely how the trying ends.
+    feature: Option<Feature>,
+    /// As `ACL SETUSER` has it behind a `+`.
+    command: &'static str,
+    words: Vec<Vec<u8>>,
+}
+
+/// A right that the upstream user lacks at some nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Missing {
+    pub feature: Feature,
+    pub command: &'static str,
+    /// In the node's words.
+    pub said: String,
+}
+
+/// Every right that is needed; MULTI comes first, DISCARD and EXEC last.
+fn needs(of: &Use) -> Vec<Need> {
+    let mut needs = Vec::new();
+    let mut need = |feature, command: &'static str, line: &str| {
+        needs.push(Need {
+            feature: Some(feature),
+            command,
+            words: line
+                .split(' ')
+                .map(|word| word.as_bytes().to_vec())
+                .collect(),
+        });
+    };
+    let multi = if of.enforced.is_some() {
+        Feature::Enforce
+    } else {
+        Feature::Transactions
+    };
+    need(multi, "multi", "MULTI");
+    if of.kind == Kind::Cluster {
+        need(Feature::Cluster, "cluster|slots", "CLUSTER SLOTS");
+        need(Feature::Cluster, "cluster|nodes", "CLUSTER NODES");
+        need(Feature::Cluster, "asking", "ASKING");
+        need(Feature::Settings, "config|get", "CONFIG GET maxmemory");
+    }
+    need(Feature::Transactions, "watch", "WATCH slotmux");
+    need(Feature::Transactions, "unwatch", "UNWATCH");
+    need(Feature::Blocking, "client|id", "CLIENT ID");
+    need(Feature::Blocking, "client|unblock", "CLIENT UNBLOCK 0");
+    need(Feature::Caching, "client|tracking", "CLIENT TRACKING OFF");
+    need(Feature::Caching, "client|caching", "CLIENT CACHING YES");
+    // A text that is no script is not kept, should it run.
+    need(Feature::Scripts, "script|load", "SCRIPT LOAD )");
+    need(Feature::Info, "info", "INFO server");
+    if of.learns {
+        need(Feature::Learning, "command", "COMMAND COUNT");
+    }
+    need(Feature::RandomKey, "dbsize", "DBSIZE");
+    if of.wait_by_script {
+        need(Feature::Wait, "eval", "EVAL ) 0");
+    }
+    if of.observes {
+        need(Feature::Observe, "pttl", "PTTL slotmux");
+    }
+    // Where MULTI is refused these take effect: on this connection, which is closed, and behind all others.
+    need(Feature::Subscriptions, "subscribe", "SUBSCRIBE slotmux");
+    need(Feature::Subscriptions, "unsubscribe", "UNSUBSCRIBE slotmux");
+    need(Feature::Subscriptions, "psubscribe", "PSUBSCRIBE slotmux");
+    need(
+        Feature::Subscriptions,
+        "punsubscribe",
+        "PUNSUBSCRIBE slotmux",
+    );
+    need(Feature::Subscriptions, "ssubscribe", "SSUBSCRIBE slotmux");
+    need(
+        Feature::Subscriptions,
+        "sunsubscribe",
+        "SUNSUBSCRIBE slotmux",
+    );
+    if of.enforced.is_some() {
+        need(Feature::Repair, "client|info", "CLIENT INFO");
+        // No client has this id.
+        need(Feature::Repair, "client|kill", "CLIENT KILL ID 0");
+    }
+    if let Some(prefix) = &of.enforced {
+        // These options exclude each other: it changes nothing even if it runs.
+        let words = ["PEXPIRE", "", "1000", "NX", "LT"];
+        let mut words: Vec<Vec<u8>> = words.map(|word| word.as_bytes().to_vec()).into();
+        words[1].clone_from(prefix);
+        needs.push(Need {
+            feature: Some(Feature::Enforce),
+            command: "pexpire",
+            words,
+        });
+    }
+    let giving_up = of.enforced.is_some().then_some(Feature::Enforce);
+    for (feature, command, word) in [
+        (giving_up, "discard", "DISCARD"),
+        (Some(multi), "exec", "EXEC"),
+    ] {
+        needs.push(Need {
+            feature,
+            command,
+            words: vec![word.as_bytes().to_vec()],
+        });
+    }
+    needs
+}
+
+/// Whether an error says that the user may not run the command, or that there is none of this name.
+fn lacks(feature: Feature, said: &str) -> bool {
+    let said = said.strip_prefix(EXEC_REFUSED).unwrap_or(said);
+    // One about keys or channels is about these, not about the command: clients use others.
+    let is_forbidden = said.starts_with("NOPERM") && !said.contains(" to access ");
+    let is_required = feature.loss().is_none();
+    let is_gone = said.contains("unknown command") || said.contains("nknown subcommand");
+    is_forbidden || (is_required && is_gone)
+}
+
+/// Tries every right at every node of `topology` that can be reached, and warns of what merely costs a feature.
+///
+/// # Errors
+/// Where a primary refuses a right without which slotmux can't be used: which, in words.
+pub(super) async fn check(
+    access: &Arc<Access>,
+    topology: &Topology,
+    of: &Arc<Use>,
+) -> Result<(), String> {
+    let mut asked = JoinSet::new();
+    let slots = Arc::new(Semaphore::new(NODES_AT_ONCE));
+    for node in topology.nodes() {
+        let (access, of, slots) = (access.clone(), of.clone(), slots.clone());
+        let node = node.addr.clone();
+        asked.spawn(async move {
+            // Nobody closes it; without a permit it is merely asked at once.
+            let _permit = slots.acquire().await;
+            let missing = missing_at(&access, &node, &of).await;
+            (node, missing)
+        });
+    }
+    let mut found = Vec::new();
+    let until = Instant::now() + access.connect_timeout.min(PATIENCE);
+    while let Ok(Some(joined)) = timeout_at(until, asked.join_next()).await {
+        found.extend(joined.ok());
+    }
+    found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let is_primary = |node: &Addr| {
+        topology
+            .shards
+            .iter()
+            .any(|shard| shard.primary.addr == *node)
+    };
+    let (primaries, replicas): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|(node, _)| is_primary(node));
+    if let Some(told) = required(&primaries) {
+        return Err(told);
+    }
+    if let Some(told) = required(&replicas) {
+        warn!("the upstream user lacks rights that a replica needs once it is a primary: {told}");
+    }
+    for warning in warnings(access.user(), &[primaries, replicas].concat()) {
+        warn!("{warning}");
+    }
+    Ok(())
+}
+
+/// Tries every right at one node. A node that can't be asked lacks nothing that is known.
+async fn missing_at(access: &Access, node: &Addr, of: &Use) -> Vec<Missing> {
+    let needs = needs(of);
+    match try_all(access, node, &needs).await {
+        Ok(replies) => needs
+            .iter()
+            .zip(replies)
+            .filter_map(|(need, reply)| {
+                let (feature, said) = (need.feature?, words(&reply.err()?));
+                lacks(feature, &said).then_some(Missing {
+                    feature,
+                    command: need.command,
+                    said,
+                })
+            })
+            .collect(),
+        Err(reason) => {
+            debug!("the rights of the upstream user at {node} are not known: {reason}");
+            Vec::new()
+        }
+    }
+}
+
+/// The reply to each, on a connection of its own, which is closed then.
+async fn try_all(
+    access: &Access,
+    node: &Addr,
+    needs: &[Need],
+) -> Result<Vec<RedisResult<Value>>, String> {
+    let mut connection = open(access, node)
+        .await
+        .map_err(|refusal| refusal.to_string())?;
+    let mut pipe = redis::pipe();
+    pipe.ignore_errors();
+    for need in needs {
+        let mut words = need.words.iter();
+        // Each has one: its name.
+        let name = words.next().map(Vec::as_slice).unwrap_or_default();
+        let mut command = redis::cmd(&String::from_utf8_lossy(name));
+        words.for_each(|word| {
+            command.arg(word.as_slice());
+        });
+        pipe.add_command(command);
+    }
+    let replies = pipe.query_async(&mut connection).await;
+    replies.map_err(|error| words(&error))
+}
+
+/// Of what is missing at these nodes: what slotmux can't be used without, as one text.
+fn required(found: &[(Addr, Vec<Missing>)]) -> Option<String> {
+    let told: Vec<String> = found
+        .iter()
+        .filter_map(|(node, missing)| {
+            let missing = missing.iter().filter(|one| one.feature.loss().is_none());
+            let said: Vec<String> = missing
+                .map(|one| format!("{} ({})", one.command.to_uppercase(), one.said))
+                .collect();
+            (!said.is_empty()).then(|| format!("{node} refuses {}", said.join(", ")))
+        })
+        .collect();
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// Of what is missing: what merely costs a feature, as a warning for each.
+fn warnings(user: &str, found: &[(Addr, Vec<Missing>)]) -> Vec<String> {
+    let all = || found.iter().flat_map(|(_, missing)| missing);
+    let mut features: Vec<Feature> = all().map(|one| one.feature).collect();
+    features.sort_unstable();
+    features.dedup();
+    features
+        .into_iter()
+        .filter_map(|feature| {
+            let loss = feature.loss()?;
+            let lacks_it = |one: &&Missing| one.feature == feature;
+            let mut commands: Vec<String> = all()
+                .filter(lacks_it)
+                .map(|one| format!("+{}", one.command))
+                .collect();
+            commands.sort_unstable();
+            commands.dedup();
+            let at = found
+                .iter()
+                .filter(|(_, missing)| missing.iter().any(|one| lacks_it(&one)));
+            let at: Vec<String> = at.map(|(node, _)| node.to_string()).collect();
+            Some(format!(
+                "the upstream user {user} lacks {} at {}: {loss}",
+                commands.join(" "),
+                at.join(", ")
+            ))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn using(kind: Kind, enforced: bool) -> Use {
+        Use {
+            kind,
+            enforced: enforced.then(|| b"ns:".to_vec()),
+            observes: true,
+            learns: true,
+            wait_by_script: true,
+        }
+    }
+
+    #[test]
+    fn what_is_tried_is_queued_and_given_up() {
+        for kind in [Kind::Cluster, Kind::Standalone] {
+            for enforced in [false, true] {
+                let needs = needs(&using(kind, enforced));
+                let commands: Vec<&str> = needs.iter().map(|need| need.command).collect();
+                assert_eq!(commands.first(), Some(&"multi"));
+                assert_eq!(commands[commands.len() - 2..], ["discard", "exec"]);
+                let is_required =
+                    |need: &&Need| need.feature.is_some_and(|feature| feature.loss().is_none());
+                let required = needs.iter().filter(is_required);
+                let required: Vec<&str> = required.map(|need| need.command).collect();
+                let expected: &[&str] = match (kind, enforced) {
+                    (Kind::Cluster, false) => &["cluster|slots", "cluster|nodes", "asking"],
+                    (Kind::Standalone, false) => &[],
+                    (Kind::Cluster, true) => &[
+                        "multi",
+                        "cluster|slots",
+                        "cluster|nodes",
+                        "asking",
+                        "pexpire",
+                        "discard",
+                        "exec",
+                    ],
+                    (Kind::Standalone, true) => &["multi", "pexpire", "discard", "exec"],
+                };
+                assert_eq!(required, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_about_the_command_or_it_does_not_count() {
+        for (said, optional, required) in [
+            (
+                "NOPERM this user has no permissions to run the 'watch' command",
+                true,
+                true,
+            ),
+            (
+                "NOPERM User x has no permissions to run the 'client|id' command",
+                true,
+                true,
+            ),
+            (
+                "NOPERM this user has no permissions to access one of the keys used as arguments",
+                false,
+                false,
+            ),
+            (
+                "NOPERM this user has no permissions to access one of the channels used as arguments",
+                false,
+                false,
+            ),
+            ("ERR unknown command 'ASKING'", false, true),
+            ("ERR Unknown subcommand 'SLOTS'", false, true),
+            ("MOVED 1 127.0.0.1:1", false, false),
+            ("MISCONF Errors", false, false),
+            ("ERR WATCH inside MULTI is not allowed", false, false),
+            ("EXECABORT Transaction discarded", false, false),
+            (
+                "EXECABORT Transaction discarded because of: NOPERM no exec",
+                true,
+                true,
+            ),
+            (
+                "EXECABORT Transaction discarded because of: MISCONF Errors",
+                false,
+                false,
+            ),
+        ] {
+            assert_eq!(lacks(Feature::Caching, said), optional, "{said}");
+            assert_eq!(lacks(Feature::Cluster, said), required, "{said}");
+        }
+    }
+
+    #[test]
+    fn each_feature_is_one_warning_and_what_is_required_is_an_error() {
+        let missing = |feature, command| Missing {
+            feature,
+            command,
+            said: "NOPERM".to_owned(),
+        };
+        let (a, b) = (Addr::new("a", 1), Addr::new("b", 1));
+        let found = [
+            (
+                a,
+                vec![
+                    missing(Feature::Blocking, "client|id"),
+                    missing(Feature::Cluster, "asking"),
+                ],
+            ),
+            (b, vec![missing(Feature::Blocking, "client|unblock")]),
+        ];
+        assert_eq!(
+            required(&found).as_deref(),
+            Some("a:1 refuses ASKING (NOPERM)")
+        );
+        let warnings = warnings("proxy", &found);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        let start =
+            "the upstream user proxy lacks +client|id +client|unblock at a:1, b:1: CLIENT UNBLOCK";
+        assert!(warnings[0].starts_with(start), "{warnings:?}");
+        assert_eq!(required(&[]), None);
+    }
+}
