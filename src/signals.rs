@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// Exit status of a program that Ctrl-C ended: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// What a closed terminal, or a SIGHUP from elsewhere, means.
+/// The meaning of SIGHUP, from a closed terminal or from elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hangup {
     /// The end, as SIGTERM: for what is done for the one at the terminal.
@@ -64,7 +64,7 @@ async fn ignore(mut signal: Signal, name: String) {
     }
 }
 
-/// Signals that end a process by default and that nobody sends to end one. SIGPIPE is none: Rust ignores it.
+/// Signals that end a process by default although they are not sent for that. SIGPIPE is left out: Rust ignores it.
 fn stray() -> Vec<(SignalKind, String)> {
     let named = [
         (libc::SIGUSR1, "SIGUSR1"),

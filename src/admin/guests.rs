@@ -1,5 +1,5 @@
 //! Who is connected to the admin page, and who gives way when one more comes. There is always room for a new one, so a
-//! crowd of silent connections locks nobody out.
+//! crowd of silent connections cannot lock others out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ impl Guest {
     }
 }
 
-/// All of them; those that have been told to leave are none any more.
+/// All guests but those that have been told to leave.
 #[derive(Debug, Default)]
 pub(super) struct Guests(Mutex<Vec<Arc<Guest>>>);
 

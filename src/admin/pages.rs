@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// Looks before a reader is sent away.
 const LOOKS: usize = 200;
 
-/// What is being sent, the oldest first.
+/// The pages that are being sent, the oldest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pages(Arc<Mutex<VecDeque<Weak<Page>>>>);
 
@@ -29,7 +29,7 @@ struct Page {
     text: String,
     form: Form,
     made: Instant,
-    /// What ends the connections that it is sent to.
+    /// The tokens that end the connections to which it is sent.
     readers: Mutex<Vec<CancellationToken>>,
 }
 
@@ -41,7 +41,7 @@ enum Found {
 }
 
 impl Pages {
-    /// A page for the connection that `reader` ends, made by `make` if there is room. `None` if there is none for long.
+    /// A page for the connection that `reader` ends, made by `make` if there is room. `None` if there is no room for long.
     pub async fn page<E>(
         &self,
         form: Form,

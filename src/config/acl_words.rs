@@ -1,10 +1,10 @@
 //! Passwords in the spelling of Redis' ACL files, which means something else here: taken as they stand they would be
-//! passwords that nobody meant. Pure; no message repeats what may be one.
+//! other passwords than those that are meant. Pure; no message repeats a possible password.
 
 /// Hexadecimal digits of a SHA-256.
 const DIGEST: usize = 64;
 
-/// Rules of an ACL that hold no password, and are none by themselves.
+/// Rules of an ACL that hold no password.
 const RULES: &[&str] = &[
     "on",
     "off",
@@ -55,7 +55,7 @@ pub(super) fn in_user(password: &str) -> Option<&'static str> {
     )
 }
 
-/// Why this is no password that can be shown to an upstream. A hash is none: it does not tell the password.
+/// Why this is no password that can be shown to an upstream. A hash does not tell the password.
 pub(super) fn in_upstream(password: &str) -> Option<&'static str> {
     let digest = password.strip_prefix("sha256:").unwrap_or_default();
     if has_digest(password, '#') || has_digest(password, '!') || is_digest(digest) {
@@ -70,7 +70,7 @@ pub(super) fn in_upstream(password: &str) -> Option<&'static str> {
     )
 }
 
-/// What is strange about a password for an upstream, which may be right all the same.
+/// The doubt about a password for an upstream that looks strange and may be right all the same.
 pub(super) fn doubt_in_upstream(password: &str) -> Option<&'static str> {
     password.starts_with(['>', '#']).then_some(
         "begins as passwords and hashes do in ACL files; the upstream is shown all of it. \"file:PATH\" ends this \
