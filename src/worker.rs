@@ -227,7 +227,7 @@ impl Worker {
             reroute(self, &lane);
         }
         self.retire_unneeded_lanes();
-        self.hub.reconcile(self);
+        self.hub.look_at_all(self);
         if is_known {
             self.found_upstream();
         }

@@ -9,9 +9,14 @@ pub mod feed;
 pub mod frame;
 pub mod hub;
 mod kind;
+mod listeners;
+mod names;
 pub mod numbers;
 pub mod publish;
 pub mod subscriber;
+pub mod subscribing;
+pub mod subscriptions;
 pub mod topic;
+pub mod unsubscribing;
 
 pub use kind::{Change, Kind, is_notification, may_match_notifications};

@@ -18,9 +18,8 @@ pub fn keys_by_slot(request: &Request, step: usize) -> Vec<(Slot, u32)> {
     keys
 }
 
-/// Writes the part with these keys over whatever is in `out`.
+/// Appends the part with these keys.
 pub fn write_part(request: &Request, keys: &[(Slot, u32)], step: usize, out: &mut Vec<u8>) {
-    out.clear();
     write::array(out, 1 + keys.len() * step);
     write::bulk(out, request.arg(0));
     for &(_, at) in keys {
