@@ -339,4 +339,11 @@ fn what_is_answered_in_one_turn_has_a_bound() {
         let reply = format!("{:?}", client.read());
         assert!(!reply.contains("at most"), "{words:?}: {reply}");
     }
+    // So has a command of several slots inside MULTI, whose parts are made in one step of EXEC.
+    let split = long(&["DEL"], MOST, |i| i.to_string());
+    client.send_raw(&[b"MULTI\r\n", &split[..]].concat());
+    assert_eq!(client.read(), Value::ok());
+    let reply = format!("{:?}", client.read());
+    assert!(reply.contains("at most 16384 arguments"), "{reply}");
+    client.call(&["DISCARD"]);
 }

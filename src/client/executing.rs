@@ -13,7 +13,7 @@ use super::queue::Queue;
 use super::request::Request;
 use super::transaction::{Later, is_off, run_body};
 use super::watch::answer_nil;
-use super::work::{Progress, SLICE, Work};
+use super::work::{Progress, SLICE, SLICE_BYTES, Work};
 
 /// How far it is.
 enum Stage {
@@ -74,9 +74,14 @@ impl Executing {
     fn slice(&mut self, worker: &Worker, client: &Client) -> Option<Result<(), String>> {
         let count = self.queue.ends.len();
         let limits = worker.request_limits(client);
-        let until = count.min(self.at + SLICE);
+        let mut until = count.min(self.at + SLICE);
+        let full = self.start + SLICE_BYTES;
         worker.with_knowledge_for(client, |knowledge| {
             for at in self.at..until {
+                if self.start >= full {
+                    until = at;
+                    break;
+                }
                 let end = self.queue.ends[at] as usize;
                 let bytes = &self.queue.bytes[self.start..end];
                 self.start = end;

@@ -215,7 +215,7 @@ fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
     let Some(queue) = client.transaction.take() else {
         return Taken::Yes;
     };
-    if queue.ends.len() > SLICE && !queue.is_aborted {
+    if queue.is_long() && !queue.is_aborted {
         let work = Executing::new(worker, client, queue);
         client.begin_work(worker, Box::new(work));
         return Taken::Yes;

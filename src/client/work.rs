@@ -15,6 +15,9 @@ use super::{Client, Pause, Phase};
 /// Arguments, commands or names that are worked on in one turn: a millisecond or two.
 pub const SLICE: usize = 1024;
 
+/// Bytes of requests that are worked on in one turn: a few arguments may be long, and a few commands have many arguments.
+pub const SLICE_BYTES: usize = 128 * 1024;
+
 /// Bytes that a request may count for without a look at the budget. What is small is counted as any other, and closes who
 /// holds the most.
 const SMALL: usize = 64 * 1024;

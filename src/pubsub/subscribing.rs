@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::client::work::{Kept, Progress, SLICE, Work};
+use crate::client::work::{Kept, Progress, SLICE, SLICE_BYTES, Work};
 use crate::client::{Client, OUTPUT_PAUSE, Pause, Phase};
 use crate::clock::Tick;
 use crate::worker::Worker;
@@ -66,9 +66,6 @@ impl Wish {
         &self.client
     }
 }
-
-/// Bytes of names that are asked for in one turn: some may be long.
-const SLICE_BYTES: usize = 256 * 1024;
 
 /// How far a request is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

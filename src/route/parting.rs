@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::client::Client;
-use crate::client::work::{Kept, Progress, SLICE, Work};
+use crate::client::work::{Kept, Progress, SLICE, SLICE_BYTES, Work};
 use crate::command::{CommandRef, Merge};
 use crate::policy::{NamespaceId, Reply};
 use crate::resp::write;
@@ -94,7 +94,8 @@ impl Parting {
     fn write_some(&mut self, worker: &Worker) -> bool {
         let request = self.kept.request();
         let until = self.keys.sorted.len().min(self.at + SLICE);
-        while self.at < until {
+        let full = self.made.bytes.len() + SLICE_BYTES;
+        while self.at < until && self.made.bytes.len() < full {
             let (slot, key) = self.keys.get(self.at);
             let bytes = &mut self.made.bytes;
             if self.at == 0 || self.keys.get(self.at - 1).0 != slot {

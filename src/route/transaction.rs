@@ -12,7 +12,7 @@ use crate::scripts::{names_script, shows_script};
 use crate::slot::Slot;
 
 use super::parts::keys_by_slot;
-use super::{Knowledge, Plan, keyed, plan, refuse};
+use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse};
 
 use making::Making;
 
@@ -155,6 +155,10 @@ pub fn plan_queued(
         | Plan::Acknowledged { .. }
         | Plan::Scan { .. }
         | Plan::Subscription(_) => in_multi(command.map_or("", |command| command.full_name)),
+        // Making its parts is one step among those of the other commands.
+        Plan::Split { .. } if request.argc() > MOST_ARGS => refuse(&format!(
+            "ERR slotmux: a command over several slots has at most {MOST_ARGS} arguments inside MULTI"
+        )),
         // It runs with the rest of the transaction, wherever that is.
         Plan::Publish {
             kind: Kind::Channel | Kind::Pattern,
