@@ -117,6 +117,9 @@ pub struct Memory {
     used: Cell<usize>,
     /// What was appended for many clients in this turn may cost at the most, which is not counted yet.
     coming: Cell<usize>,
+    /// What clients that have left hold still, as it is given back in slices. Nobody is closed for it, since that would bring
+    /// nothing back.
+    leaving: Cell<usize>,
     limit: usize,
 }
 
@@ -126,6 +129,7 @@ impl Memory {
         Memory {
             used: Cell::new(0),
             coming: Cell::new(0),
+            leaving: Cell::new(0),
             limit,
         }
     }
@@ -134,6 +138,18 @@ impl Memory {
     pub fn change(&self, before: usize, after: usize) {
         self.used
             .set((self.used.get() + after).saturating_sub(before));
+    }
+
+    /// Something of clients that have left counted for `before` bytes and counts for `after` now.
+    pub fn change_leaving(&self, before: usize, after: usize) {
+        self.leaving
+            .set((self.leaving.get() + after).saturating_sub(before));
+    }
+
+    /// Whether so many bytes fit beside all that is used and all that is not given back yet.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        let held = self.used.get() + self.leaving.get() + self.coming.get();
+        held.saturating_add(bytes) <= self.limit
     }
 
     /// Bytes that are used.
@@ -211,6 +227,18 @@ mod tests {
         memory.change(80, 10);
         assert!(!memory.is_over());
         assert_eq!(memory.used(), 50);
+    }
+
+    #[test]
+    fn what_is_not_given_back_yet_leaves_less_room_and_closes_nobody() {
+        let memory = Memory::new(100);
+        memory.change(0, 40);
+        memory.change_leaving(0, 70);
+        assert!(!memory.is_over());
+        assert!(!memory.has_room(1));
+        memory.change_leaving(70, 20);
+        assert!(memory.has_room(40) && !memory.has_room(41));
+        assert!(!memory.has_room(usize::MAX));
     }
 
     #[test]

@@ -108,6 +108,10 @@ impl Noted {
             "script|flush" => return scripts.flush(),
             _ => return,
         };
+        if script.len() > LONGEST {
+            // It is not kept, and to hash it takes its time.
+            return;
+        }
         let mut hashes = self.hashes.borrow_mut();
         if self.era.replace(scripts.era()) != scripts.era() || hashes.len() >= MOST_NOTED {
             hashes.clear();

@@ -119,6 +119,7 @@ impl Worker {
         let idle = self.config.listeners[usize::from(client.listener)].idle_timeout;
         let is_idle = idle.is_some_and(|idle| client.is_quiet_for(ticks(idle), now))
             && client.in_flight() == 0
+            && !client.has_work()
             && !client.is_subscriber()
             && !client.waits_for_slotmux()
             && !client.is_monitor()

@@ -25,7 +25,13 @@ pub struct Turn {
     is_armed: Cell<bool>,
     /// Whether a client has left whose big request is on its way.
     is_abandoned: Cell<bool>,
+    /// Slices of long requests that were done in this turn.
+    slices: Cell<u32>,
 }
+
+/// Slices of long requests that are done in one turn: however many clients send such requests, the others wait for so many
+/// slices.
+const SLICES: u32 = 4;
 
 impl Turn {
     /// `lane` has something to write.
@@ -56,6 +62,14 @@ impl Turn {
         self.arm();
     }
 
+    /// Whether another slice of a long request may be done in this turn. If so it is counted.
+    pub fn takes_slice(&self) -> bool {
+        self.arm();
+        let slices = self.slices.get();
+        self.slices.set(slices.saturating_add(1));
+        slices < SLICES
+    }
+
     fn arm(&self) {
         if !self.is_armed.replace(true)
             && let Some(waker) = self.waker.get()
@@ -67,6 +81,7 @@ impl Turn {
     /// Writes everything that was touched. The lists keep their memory for the next turn.
     fn end(&self, worker: &Rc<Worker>) {
         self.is_armed.set(false);
+        self.slices.set(0);
         // Before anything is written: what nobody waits for need not leave.
         each(
             worker,

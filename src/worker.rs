@@ -242,7 +242,7 @@ impl Worker {
             reroute(self, &lane);
         }
         self.retire_unneeded_lanes();
-        self.hub.reconcile(self);
+        self.hub.look_at_all(self);
         if is_known {
             self.found_upstream();
         }

@@ -2,7 +2,7 @@
 
 use super::{Host, Request, SYNTAX, Subject, client, error};
 use crate::c_string;
-use crate::resp::{Protocol, number, write};
+use crate::resp::{Limits, Protocol, number, write};
 
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 const NO_PASSWORD: &str = "ERR AUTH <password> called without any password configured for the default user. Are you \
@@ -103,12 +103,17 @@ pub(super) fn who_am_i(subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>
     write::bulk(out, subject.user(host).as_bytes());
 }
 
+/// No longer password is hashed to be compared: who has not logged in can't send one, and half a gigabyte takes seconds.
+const LONGEST_PASSWORD: usize = Limits::UNAUTHENTICATED.max_bulk;
+
 /// Makes the client this user, if the password is right. Otherwise it stays who it was.
 fn log_in(subject: &mut Subject<'_>, host: &Host<'_>, user: &[u8], password: &[u8]) -> bool {
     let default_user = host.listener.default_user.as_str();
     let name = if host.config.is_open() {
         // Nobody has a password: there is the default user, and any password is right.
         (user == default_user.as_bytes()).then_some(default_user)
+    } else if password.len() > LONGEST_PASSWORD {
+        None
     } else {
         let known = host.config.users.iter();
         let mut known = known.filter(|known| known.name.as_bytes() == user);

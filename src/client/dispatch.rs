@@ -9,7 +9,7 @@ use crate::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
 use crate::monitor;
 use crate::operator;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply};
-use crate::pubsub::{publish::publish, subscriber};
+use crate::pubsub::{publish::publish, subscriber, unsubscribing::Leaving};
 use crate::resp::write;
 use crate::route::broadcast::broadcast;
 use crate::route::page::page;
@@ -302,8 +302,8 @@ pub(crate) fn answer_here(
         Outcome::Reset => {
             client.end_transaction(worker);
             client.end_watch(worker);
-            client.leave_everything(worker);
-            client.reply_now(worker, if mute { &[] } else { &out });
+            let reply = if mute { Vec::new() } else { out.clone() };
+            client.begin_work(worker, Box::new(Leaving::new(client, reply)));
         }
         Outcome::OwnLine => {
             client.with_line(worker, |line| line.reply(&mut out));

@@ -20,12 +20,14 @@ use queue::Queue;
 use session::{ReplyMode, Session};
 use tracking::Tracking;
 use watch::Watch;
+use work::Work;
 
 pub mod acknowledged;
 mod attention;
 pub mod blocking;
 pub mod dispatch;
 pub mod early;
+mod executing;
 pub mod forward;
 pub mod order;
 pub mod own_elements;
@@ -38,6 +40,7 @@ pub mod tracking;
 pub mod transaction;
 pub mod watch;
 mod ways;
+pub mod work;
 pub mod write;
 
 /// A client is not read while more than this many bytes of replies wait for it. Large enough that a client which
@@ -77,6 +80,10 @@ pub enum Pause {
     Held,
     /// Until there is an upstream, or no more hope for one: see [`early`].
     Upstream,
+    /// Until its long request is through, of which its task does a slice in each turn: see [`work`].
+    Slices,
+    /// Until what its long request waits for has come, which wakes it.
+    Confirmation,
 }
 
 /// One client connection. Everything here belongs to one worker thread.
@@ -156,13 +163,19 @@ pub struct Client {
     /// The nodes that it sent writes to, by [`NodeId::bit`](crate::upstream::NodeId::bit).
     written: Cell<u64>,
     /// Whether the reply that is under way went out in part.
-    is_mid_reply: Cell<bool>,
+    pub is_mid_reply: Cell<bool>,
     /// What it gets unasked.
     pushes: RefCell<Option<Box<Pushes>>>,
     /// What it sent between MULTI and EXEC, while it is there.
     transaction: RefCell<Option<Box<Queue>>>,
     /// What it watches, while it does.
     watch: RefCell<Option<Rc<Watch>>>,
+    /// Its long request, while one is worked on.
+    work: RefCell<Option<Box<dyn Work>>>,
+    /// Whether there is one, also while a slice of it is done.
+    has_work: Cell<bool>,
+    /// Bytes that it counts for.
+    reserved: Cell<usize>,
     /// Rare state: names, user.
     session: RefCell<Option<Box<Session>>>,
 }
@@ -212,6 +225,9 @@ impl Client {
             pushes: RefCell::new(None),
             transaction: RefCell::new(None),
             watch: RefCell::new(None),
+            work: RefCell::new(None),
+            has_work: Cell::new(false),
+            reserved: Cell::new(0),
             session: RefCell::new(None),
         }
     }
@@ -306,7 +322,7 @@ impl Client {
     pub fn finish(self: &Rc<Self>, worker: &Worker) {
         if self.phase.get() == Phase::Open {
             self.phase.set(Phase::Finishing);
-            self.leave_everything(worker);
+            self.leave_some(worker);
             // The flush at the end of the turn notices if nothing is left to wait for.
             worker.turn.touch_client(self);
         }
@@ -319,8 +335,12 @@ impl Client {
             return;
         }
         drop(self.transport.borrow_mut().take());
-        self.leave_everything(worker);
-        *self.pushes.borrow_mut() = None;
+        // What a long request holds, and a long list of names, goes in slices.
+        worker
+            .memory
+            .change_leaving(0, self.reserved.get() + self.subscribed());
+        self.leave_some(worker);
+        self.drop_waiting_pushes();
         *self.out.borrow_mut() = Vec::new();
         self.sent.set(0);
         *self.held.borrow_mut() = None;
@@ -437,7 +457,7 @@ impl Client {
     pub fn waits_for_slotmux(&self) -> bool {
         matches!(
             self.pause.get(),
-            Pause::Lane | Pause::Upstream | Pause::Held
+            Pause::Lane | Pause::Upstream | Pause::Held | Pause::Slices | Pause::Confirmation
         )
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::pubsub::subscriber::Subscriptions;
+use crate::pubsub::subscriptions::Subscriptions;
 use crate::resp::Protocol;
 use crate::upstream::streams::Seq;
 use crate::worker::Worker;
@@ -163,7 +163,7 @@ impl Client {
     }
 
     /// Bytes of the names that it listens to.
-    pub(super) fn subscribed(&self) -> usize {
+    pub fn subscribed(&self) -> usize {
         let pushes = self.pushes.borrow();
         pushes
             .as_ref()
@@ -182,6 +182,15 @@ impl Client {
     pub fn with_subscriptions<T>(&self, f: impl FnOnce(&mut Subscriptions) -> T) -> T {
         let mut pushes = self.pushes.borrow_mut();
         f(&mut pushes.get_or_insert_default().subscriptions)
+    }
+
+    /// Forgets what it was to get: it has left.
+    pub(super) fn drop_waiting_pushes(&self) {
+        if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
+            pushes.waiting = Vec::new();
+            pushes.behind.clear();
+        }
+        self.drop_idle_pushes();
     }
 
     /// Gives back the memory of a client that gets no pushes any more.

@@ -1,5 +1,7 @@
 //! What a client has sent since its MULTI, kept until EXEC.
 
+use super::work::{SLICE, SLICE_BYTES};
+
 /// Bytes that EXEC takes for each request besides its own: its plan, where its arguments are, its element of the reply. Measured
 /// with a million of them.
 const TO_RUN: usize = 320;
@@ -24,6 +26,11 @@ impl Queue {
     /// Bytes that it counts for: what it holds, and what it will take to run it.
     pub fn cost(&self) -> usize {
         self.bytes.len() + self.ends.len() * TO_RUN
+    }
+
+    /// Whether it takes more than one turn to plan what it holds.
+    pub fn is_long(&self) -> bool {
+        self.ends.len() > SLICE || self.bytes.len() > SLICE_BYTES
     }
 
     /// Whether it holds no bytes.

@@ -14,6 +14,7 @@ use crate::worker::Worker;
 
 use super::dispatch::{Taken, dispatch};
 use super::request::{Request, from_inline};
+use super::work::Progress;
 use super::{Client, OUTPUT_PAUSE, Pause, Phase};
 
 /// Reads per poll before other tasks get their turn.
@@ -58,6 +59,7 @@ impl Drop for ClientTask {
     fn drop(&mut self) {
         self.client.pending_input.set(0);
         self.client.close(&self.worker);
+        self.client.leave_everything(&self.worker);
         self.client.end_watch(&self.worker);
         self.worker.forget(&self.client);
     }
@@ -74,9 +76,20 @@ impl ClientTask {
     }
 
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.client.has_work() && !self.poll_work(cx) {
+            return Poll::Pending;
+        }
         for _ in 0..READS_PER_TURN {
+            if self.client.has_work() {
+                // It has just begun: others first.
+                poll_again(cx);
+                return Poll::Pending;
+            }
             if self.client.write_blocked.get() {
                 self.poll_blocked_write(cx);
+            }
+            if self.client.phase() != Phase::Open && self.client.is_subscriber() {
+                return self.leave(cx);
             }
             match self.client.phase() {
                 Phase::Closed => return Poll::Ready(()),
@@ -106,6 +119,36 @@ impl ClientTask {
         }
         poll_again(cx);
         Poll::Pending
+    }
+
+    /// Ends some subscriptions of a client that is read no more. What is left is its task's only business until it is done.
+    fn leave(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.worker.hub.has_room(&self.client) {
+            self.client.pause_for(Pause::Confirmation);
+        } else {
+            self.client.leave_some(&self.worker);
+            poll_again(cx);
+        }
+        Poll::Pending
+    }
+
+    /// Does a slice of the client's long request. True once that is through.
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.client.write_blocked.get() {
+            self.poll_blocked_write(cx);
+        }
+        if !self.client.may_work() {
+            return false;
+        }
+        let progress = if self.worker.turn.takes_slice() {
+            self.client.go_on_with_work(&self.worker)
+        } else {
+            Progress::More
+        };
+        if progress == Progress::More {
+            poll_again(cx);
+        }
+        progress == Progress::Done
     }
 
     /// Reads what comes behind a blocking command. Ready once the client has left.
@@ -329,13 +372,15 @@ impl ClientTask {
 
 impl Client {
     /// Whether nothing keeps this client from being read; ends a pause whose reason has gone.
-    fn may_go_on(&self) -> bool {
+    pub(super) fn may_go_on(&self) -> bool {
         let over = match self.pause.get() {
             Pause::No => true,
             Pause::InFlight(most) => self.in_flight() <= most,
             Pause::Question | Pause::Blocked => self.in_flight() == 0,
             Pause::Output => self.buffered() <= OUTPUT_PAUSE / 2,
-            Pause::Lane | Pause::Upstream | Pause::Held => false,
+            Pause::Lane | Pause::Upstream | Pause::Held | Pause::Slices | Pause::Confirmation => {
+                false
+            }
         };
         if over {
             self.pause.set(Pause::No);
@@ -385,6 +430,7 @@ impl Client {
         }
         let bytes = self.pending_input.get()
             + self.request_bytes.get()
+            + self.reserved.get()
             + self.gathered.get()
             + self.queue_cost()
             + self.subscribed()

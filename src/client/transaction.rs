@@ -18,12 +18,14 @@ use crate::worker::Worker;
 
 use super::Client;
 use super::dispatch::{Taken, refuse};
+use super::executing::Executing;
 use super::forward::{answer as reply_here, may_be_alone, set_out_alone};
 use super::own_elements::{answer_later, answer_own};
 use super::queue::Queue;
 use super::request::Request;
 use super::watch::{Pinned, Watch, answer_nil, watch};
 use super::ways::{Ways, lanes};
+use super::work::SLICE;
 
 /// Bytes of a transaction beyond which none goes whatever `max_request` says: with the expiries of its policies it has to
 /// stay below the 4 GiB that a lane can tell.
@@ -207,6 +209,11 @@ fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
     let Some(queue) = client.transaction.take() else {
         return Taken::Yes;
     };
+    if queue.is_long() && !queue.is_aborted {
+        let work = Executing::new(worker, client, queue);
+        client.begin_work(worker, Box::new(work));
+        return Taken::Yes;
+    }
     let taken = if queue.is_aborted {
         refuse(worker, client, ABORTED)
     } else {
@@ -223,8 +230,7 @@ fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
 
 /// Runs a transaction, if there is room for it now.
 fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
-    let watch = client.watch();
-    if watch.as_ref().is_some_and(|watch| !watch.is_intact(client)) {
+    if is_off(client) {
         return answer_nil(worker, client);
     }
     let mut spans: Vec<Vec<Span>> = Vec::with_capacity(queue.ends.len());
@@ -239,12 +245,38 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
         .zip(&spans)
         .map(|(bytes, args)| Request { bytes, args })
         .collect();
-    let body = match worker.with_knowledge_for(client, |knowledge| body(&requests, knowledge)) {
+    let mut body = match worker.with_knowledge_for(client, |knowledge| body(&requests, knowledge)) {
         Ok(body) => body,
         Err(text) => return refuse(worker, client, &text),
     };
-    if let Some(watch) = watch {
-        return run_watched(worker, client, &requests, body, &watch);
+    run_body(worker, client, &requests, &mut body, Later::No)
+}
+
+/// Whether what it watches has changed, or was lost: then nothing runs.
+pub(super) fn is_off(client: &Client) -> bool {
+    let watch = client.watch();
+    watch.is_some_and(|watch| !watch.is_intact(client))
+}
+
+/// Whether what slotmux answers itself waits until the transaction has run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Later {
+    /// It is answered at once, where nothing is watched.
+    No,
+    /// It waits, and is made some in each turn.
+    Yes,
+}
+
+/// Runs a transaction that is planned, if there is room for it now. If not, its body stays as it is.
+pub(super) fn run_body(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    requests: &[Request],
+    body: &mut Body,
+    later: Later,
+) -> Taken {
+    if let Some(watch) = client.watch() {
+        return run_watched(worker, client, requests, body, &watch);
     }
     let size: usize = body.groups.iter().map(|group| group.commands.len()).sum();
     let expected: Vec<_> = requests
@@ -252,7 +284,7 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
         .filter_map(|request| worker.big_replies.expected(request))
         .collect();
     let is_big = worker.is_big(size) || !expected.is_empty();
-    let lanes = match lanes(worker, client, &body, is_big) {
+    let lanes = match lanes(worker, client, body, is_big) {
         Ok(lanes) => lanes,
         Err(taken) => return taken,
     };
@@ -262,7 +294,12 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
             worker.big_replies.spend(group);
         }
     }
-    send(worker, client, &requests, body, Ways::Usual(&lanes));
+    let body = std::mem::take(body);
+    send(worker, client, requests, body, Ways::Usual(&lanes), later);
+    if later == Later::Yes {
+        // What it answers later may change what comes behind it.
+        client.await_replies();
+    }
     Taken::Yes
 }
 
@@ -271,7 +308,7 @@ fn run_watched(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     requests: &[Request],
-    mut body: Body,
+    body: &mut Body,
     watch: &Rc<Watch>,
 ) -> Taken {
     if watch.slot().is_some_and(|slot| !body.stays_in(slot)) {
@@ -283,7 +320,9 @@ fn run_watched(
         return Taken::No;
     }
     body.ask_a_node();
-    send(worker, client, requests, body, Ways::Pinned(pinned));
+    let body = std::mem::take(body);
+    let ways = Ways::Pinned(pinned);
+    send(worker, client, requests, body, ways, Later::Yes);
     // What slotmux answers itself comes behind the reply, as it may depend on what has run.
     client.await_replies();
     Taken::Yes
@@ -296,6 +335,7 @@ fn send(
     requests: &[Request],
     mut body: Body,
     ways: Ways,
+    later: Later,
 ) {
     let mute = client.is_muted();
     let manner = Manner {
@@ -323,7 +363,7 @@ fn send(
             worker.count_actions(namespace, actions, counted.is_refused, request);
         }
     }
-    let own = if manner.is_watched {
+    let own = if later == Later::Yes {
         answer_later(&mut body.elements, requests);
         Some(0)
     } else {
@@ -356,12 +396,21 @@ fn send(
         body.cells,
         manner,
     );
+    let exec = Rc::new(exec);
+    exec.count_waiting(worker);
     if groups.is_empty() {
         return exec.answer(worker);
     }
-    let exec = Rc::new(exec);
     // A CLIENT CACHING inside counts for all of it: told too much is told enough.
-    let tracks = tracking.wants_next() || client.tracking.get().wants_next();
+    let tracks = tracking.wants_next()
+        || client.tracking.get().wants_next()
+        || (manner.is_watched && tracking.is_on());
+    // Each group is told of with all requests.
+    let names_keys = groups.len().saturating_mul(requests.len()) <= SLICE;
+    if tracks && !names_keys {
+        client.forget_behind(worker, whole.seq);
+    }
+    let tracks = tracks && names_keys;
     for (number, group) in groups.into_iter().enumerate() {
         let form = policy::Block {
             // One command of several groups is as whole without MULTI, unless that is what keeps it from blocking.
@@ -387,7 +436,7 @@ fn send(
         };
         let lanes = match ways {
             Ways::Pinned(pinned) => {
-                if tracking.is_on() {
+                if tracks {
                     client.track_all(worker, None, &entry, requests);
                 }
                 return pinned.send(worker, client, entry, bytes);

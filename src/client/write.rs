@@ -124,6 +124,7 @@ impl Client {
         self.check_output(worker);
         if self.phase.get() == Phase::Finishing
             && self.in_flight() == 0
+            && !self.has_work()
             && self.out.borrow().is_empty()
         {
             self.phase.set(Phase::Lingering);

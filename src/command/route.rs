@@ -41,6 +41,20 @@ pub enum Route {
     Refused(&'static str),
 }
 
+impl Route {
+    /// Whether the whole reply is made in one turn, of all arguments: by slotmux itself, or of what all nodes say.
+    pub fn is_answered_at_once(&self) -> bool {
+        matches!(
+            self,
+            Route::Answer(_)
+                | Route::AllPrimaries(_)
+                | Route::AllNodes(_)
+                | Route::Acknowledged(_)
+                | Route::Debug
+        )
+    }
+}
+
 /// How the replies of several nodes become one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Merge {

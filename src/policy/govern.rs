@@ -166,6 +166,11 @@ impl Decision {
         actions: Actions::NONE,
         governed: Governed::AsIs,
     };
+    /// It is not sent.
+    pub const REFUSED: Decision = Decision {
+        governed: Governed::Refused,
+        ..Decision::NONE
+    };
 }
 
 /// What is sent for a request.

@@ -4,7 +4,6 @@
 //! A node counts one subscriber for each worker. The number for a client is the node's without these, and the clients of
 //! all workers instead. Only what subscribes, publishes or asks for numbers takes the lock.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,16 +11,34 @@ use crate::cluster::addr::Addr;
 use crate::glob;
 
 use super::Kind;
+use super::names::Names;
 
 /// Who listens to one channel or pattern.
 #[derive(Debug, Default)]
 struct Listeners {
     clients: u32,
-    /// Subscriptions of our workers by node.
-    upstream: HashMap<Addr, u32>,
+    /// Subscriptions of our workers by node, of which there are few.
+    upstream: Vec<(Addr, u32)>,
 }
 
-type Table = HashMap<Box<[u8]>, Listeners>;
+impl Listeners {
+    fn workers_at(&self, node: &Addr) -> u32 {
+        let mut nodes = self.upstream.iter();
+        nodes
+            .find_map(|(addr, workers)| (addr == node).then_some(*workers))
+            .unwrap_or(0)
+    }
+}
+
+/// Those who listen to channels or patterns of one kind.
+#[derive(Debug, Default)]
+struct Table {
+    names: Names<Listeners, Box<[u8]>>,
+    /// Names that clients listen to.
+    listened: usize,
+    /// Names at nodes, each once for each node.
+    links: usize,
+}
 
 /// The numbers of the whole process.
 #[derive(Debug, Default)]
@@ -47,7 +64,7 @@ impl Receivers {
     }
 
     fn add(&mut self, listeners: &Listeners, node: &Addr) {
-        self.workers += listeners.upstream.get(node).copied().unwrap_or(0);
+        self.workers += listeners.workers_at(node);
         self.clients += listeners.clients;
     }
 }
@@ -61,15 +78,20 @@ impl Census {
     fn change(&self, kind: Kind, name: &[u8], change: impl FnOnce(&mut Listeners)) {
         let mut tables = self.tables();
         let table = &mut tables[kind.index()];
-        let listeners = match table.get_mut(name) {
-            Some(listeners) => listeners,
-            None => table.entry(name.into()).or_default(),
-        };
-        change(listeners);
-        if listeners.clients == 0 && listeners.upstream.is_empty() {
-            table.remove(name);
+        if table.names.get(name).is_none() {
+            table.names.insert(name.into(), Listeners::default());
         }
-        let names = tables.iter().map(HashMap::len).sum();
+        if let Some(listeners) = table.names.get_mut(name) {
+            table.listened -= usize::from(listeners.clients > 0);
+            table.links -= listeners.upstream.len();
+            change(listeners);
+            table.listened += usize::from(listeners.clients > 0);
+            table.links += listeners.upstream.len();
+            if listeners.clients == 0 && listeners.upstream.is_empty() {
+                table.names.remove(name);
+            }
+        }
+        let names = tables.iter().map(|table| table.names.len()).sum();
         self.names.store(names, Ordering::Relaxed);
     }
 
@@ -88,19 +110,26 @@ impl Census {
     /// A worker's subscription at `node` was confirmed.
     pub fn worker_joined(&self, kind: Kind, name: &[u8], node: &Addr) {
         self.change(kind, name, |listeners| {
-            *listeners.upstream.entry(node.clone()).or_default() += 1;
+            let mut nodes = listeners.upstream.iter_mut();
+            match nodes.find(|(addr, _)| addr == node) {
+                Some((_, workers)) => *workers += 1,
+                None => {
+                    listeners.upstream.reserve_exact(1);
+                    listeners.upstream.push((node.clone(), 1));
+                }
+            }
         });
     }
 
     /// A worker's subscription at `node` has ended.
     pub fn worker_left(&self, kind: Kind, name: &[u8], node: &Addr) {
         self.change(kind, name, |listeners| {
-            if let Some(workers) = listeners.upstream.get_mut(node) {
-                *workers = workers.saturating_sub(1);
-                if *workers == 0 {
-                    listeners.upstream.remove(node);
+            listeners.upstream.retain_mut(|(addr, workers)| {
+                if addr == node {
+                    *workers = workers.saturating_sub(1);
                 }
-            }
+                *workers > 0
+            });
         });
     }
 
@@ -111,11 +140,11 @@ impl Census {
             return receivers;
         }
         let tables = self.tables();
-        if let Some(listeners) = tables[kind.index()].get(channel) {
+        if let Some(listeners) = tables[kind.index()].names.get(channel) {
             receivers.add(listeners, node);
         }
         if kind == Kind::Channel {
-            for (pattern, listeners) in &tables[Kind::Pattern.index()] {
+            for (pattern, listeners) in tables[Kind::Pattern.index()].names.iter() {
                 if glob::matches_exactly(pattern, channel) {
                     receivers.add(listeners, node);
                 }
@@ -128,9 +157,10 @@ impl Census {
     pub fn subscribers(&self, kind: Kind, name: &[u8]) -> Receivers {
         let tables = self.tables();
         tables[kind.index()]
+            .names
             .get(name)
             .map_or_else(Receivers::default, |listeners| Receivers {
-                workers: listeners.upstream.values().sum(),
+                workers: listeners.upstream.iter().map(|(_, workers)| workers).sum(),
                 clients: listeners.clients,
             })
     }
@@ -139,27 +169,24 @@ impl Census {
     pub fn is_deserted(&self, kind: Kind, name: &[u8]) -> bool {
         let tables = self.tables();
         tables[kind.index()]
+            .names
             .get(name)
             .is_some_and(|listeners| listeners.clients == 0)
     }
 
     /// What turns the sum of all nodes' numbers of patterns into that of one Redis.
     pub fn patterns(&self) -> Receivers {
-        let tables = self.tables();
-        let mut sum = Receivers::default();
-        for listeners in tables[Kind::Pattern.index()].values() {
-            // A node counts a pattern once, however many listen to it.
-            sum.workers += listeners.upstream.len() as u32;
-            sum.clients += u32::from(listeners.clients > 0);
+        let patterns = &self.tables()[Kind::Pattern.index()];
+        // A node counts a pattern once, however many listen to it.
+        Receivers {
+            workers: patterns.links as u32,
+            clients: patterns.listened as u32,
         }
-        sum
     }
 
     /// How many names of this kind clients listen to.
     pub fn names(&self, kind: Kind) -> usize {
-        let tables = self.tables();
-        let listeners = tables[kind.index()].values();
-        listeners.filter(|listeners| listeners.clients > 0).count()
+        self.tables()[kind.index()].listened
     }
 }
 

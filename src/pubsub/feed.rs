@@ -2,13 +2,15 @@
 //! messages are push frames and never look like a reply.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::sleep;
 
+use crate::client::work::SLICE;
+use crate::client::{Client, Pause};
 use crate::clock::Tick;
 use crate::cluster::addr::Addr;
 use crate::resp::reply::ReplyScanner;
@@ -22,6 +24,7 @@ use crate::upstream::read::End;
 use crate::worker::Worker;
 
 use super::frame::{Frame, read};
+use super::names::Names;
 use super::{Change, Kind};
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
@@ -31,6 +34,12 @@ const LONGEST_FRAME: usize = 1024 * 1024 * 1024;
 
 /// Reads per poll before other tasks get their turn.
 const READS_PER_TURN: usize = 4;
+
+/// Bytes of questions beyond which nobody asks more before the node has taken some.
+const OUT_FULL: usize = 256 * 1024;
+
+/// Questions that the node has not answered, beyond which nobody asks more.
+const ASKED_FULL: usize = 1024;
 
 /// Capacity that the rest of an incomplete frame keeps.
 const TAIL_KEPT: usize = 64 * 1024;
@@ -52,6 +61,9 @@ pub enum Answer<'a> {
     Refused(&'a [u8]),
 }
 
+/// Names by kind.
+type Confirmed = [Names<()>; 3];
+
 /// A subscription connection.
 pub struct Feed {
     /// The node it leads to.
@@ -69,8 +81,14 @@ pub struct Feed {
     asked: RefCell<VecDeque<Asked>>,
     /// Number of the next request.
     next: Cell<u64>,
+    /// Number of the first request on this connection.
+    first: Cell<u64>,
+    /// Number of this connection.
+    connection: Cell<u64>,
     /// What the node has confirmed on this connection.
-    confirmed: RefCell<HashSet<(Kind, Rc<[u8]>)>>,
+    confirmed: RefCell<Confirmed>,
+    /// Clients that wait until more can be asked.
+    waiting: RefCell<Vec<Rc<Client>>>,
     last_heard: Cell<Tick>,
     waker: OnceCell<Waker>,
 }
@@ -89,7 +107,10 @@ impl Feed {
             out: RefCell::default(),
             asked: RefCell::default(),
             next: Cell::new(0),
+            first: Cell::new(0),
+            connection: Cell::new(0),
             confirmed: RefCell::default(),
+            waiting: RefCell::default(),
             last_heard: Cell::new(now),
             waker: OnceCell::new(),
         }
@@ -98,6 +119,45 @@ impl Feed {
     /// Whether it is connected.
     pub fn is_up(&self) -> bool {
         self.is_up.get()
+    }
+
+    /// Whether it is over, or about to be.
+    pub fn is_retired(&self) -> bool {
+        self.is_retired.get()
+    }
+
+    /// Which of its connections it has; each is another number.
+    pub fn connection(&self) -> u64 {
+        self.connection.get()
+    }
+
+    /// Whether the request of this number went out on the connection that there is.
+    pub fn is_asked(&self, number: u64) -> bool {
+        self.is_up.get() && number >= self.first.get()
+    }
+
+    /// Whether its node takes more questions now.
+    pub fn has_room(&self) -> bool {
+        self.out.borrow().len() < OUT_FULL && self.asked.borrow().len() < ASKED_FULL
+    }
+
+    /// `client` waits until it takes more.
+    pub fn wait(&self, client: &Rc<Client>) {
+        self.waiting.borrow_mut().push(client.clone());
+    }
+
+    /// Lets clients go on that wait, if there is enough room.
+    fn wake_waiting(&self) {
+        if self.waiting.borrow().is_empty() {
+            return;
+        }
+        let has_room =
+            self.out.borrow().len() < OUT_FULL / 2 && self.asked.borrow().len() < ASKED_FULL / 2;
+        if has_room {
+            for client in self.waiting.take() {
+                client.resume_from(Pause::Confirmation);
+            }
+        }
     }
 
     /// Asks for a change and gives back its number. Without a connection nothing is sent: once there is one, everything
@@ -168,10 +228,13 @@ impl Feed {
     fn set_up(&self, worker: &Rc<Worker>) {
         self.is_condemned.set(false);
         self.last_heard.set(worker.clock.now());
+        self.first.set(self.next.get());
         self.is_up.set(true);
         worker.stats.upstream_connects.inc();
         worker.stats.upstream_connections.inc();
-        worker.hub.connected(worker, self);
+        if self.links.get() > 0 {
+            worker.hub.look_at_all(worker);
+        }
     }
 
     fn set_down(&self, worker: &Rc<Worker>) {
@@ -181,10 +244,18 @@ impl Feed {
         worker.stats.upstream_connections.dec();
         self.out.take();
         self.asked.take();
-        for (kind, name) in self.confirmed.take() {
-            worker.process.census.worker_left(kind, &name, &self.addr);
+        self.connection.set(self.connection.get() + 1);
+        let mut lost = self.confirmed.take();
+        if forget_some(worker, &mut lost, &self.addr) {
+            let (process, addr) = (worker.clone(), self.addr.clone());
+            let forgetting = async move {
+                while forget_some(&process, &mut lost, &addr) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            worker.spawn("the end of many subscriptions", forgetting, |_| {});
         }
-        worker.hub.disconnected(self);
+        self.wake_waiting();
     }
 
     /// Takes one frame.
@@ -225,23 +296,29 @@ impl Feed {
         );
         let answered = if is_answer { asked.pop_front() } else { None };
         drop(asked);
-        let name: Rc<[u8]> = name.into();
-        let key = (change.kind, name);
+        // The name that was asked for is kept by others already.
+        let name: Rc<[u8]> = match &answered {
+            Some(Asked::Change(_, _, name)) => name.clone(),
+            _ => name.into(),
+        };
+        let mut confirmed = self.confirmed.borrow_mut();
+        let confirmed_names = &mut confirmed[change.kind.index()];
         if change.subscribes {
-            if self.confirmed.borrow_mut().insert(key.clone()) {
-                census.worker_joined(change.kind, &key.1, &self.addr);
+            if confirmed_names.insert(name.clone(), ()) {
+                census.worker_joined(change.kind, &name, &self.addr);
             }
-        } else if self.confirmed.borrow_mut().remove(&key) {
-            census.worker_left(change.kind, &key.1, &self.addr);
+        } else if confirmed_names.remove(&name).is_some() {
+            census.worker_left(change.kind, &name, &self.addr);
         }
+        drop(confirmed);
         match answered {
             Some(Asked::Change(number, ..)) if change.subscribes => {
                 let answer = Answer::Confirmed;
                 worker
                     .hub
-                    .answered(worker, self, number, change.kind, &key.1, answer);
+                    .answered(worker, self, number, change.kind, &name, answer);
             }
-            None if !change.subscribes => worker.hub.ended(worker, self, change.kind, &key.1),
+            None if !change.subscribes => worker.hub.ended(worker, self, change.kind, &name),
             _ => {}
         }
     }
@@ -283,8 +360,21 @@ pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
 
 /// The task of a feed is over, maybe by a panic: another feed then takes its place.
 pub fn end(worker: &Rc<Worker>, feed: &Rc<Feed>) {
+    feed.is_retired.set(true);
     feed.set_down(worker);
     worker.hub.forget(feed);
+}
+
+/// Takes some of the names that were confirmed on a lost connection out of the census. True if there are more.
+fn forget_some(worker: &Worker, lost: &mut Confirmed, addr: &Addr) -> bool {
+    for kind in Kind::ALL {
+        let names = &mut lost[kind.index()];
+        for name in names.some(SLICE) {
+            names.remove(&name);
+            worker.process.census.worker_left(kind, &name, addr);
+        }
+    }
+    lost.iter().any(|names| !names.is_empty())
 }
 
 /// One connection of a feed.
@@ -330,6 +420,7 @@ impl Serving {
             if let Err(end) = self.take(worker, feed, &scratch[..read]) {
                 return Poll::Ready(end);
             }
+            feed.wake_waiting();
         }
         poll_again(cx);
         Poll::Pending
@@ -354,6 +445,8 @@ impl Serving {
             }
         }
         *out = Vec::new();
+        drop(out);
+        feed.wake_waiting();
         Ok(())
     }
 

@@ -5,20 +5,22 @@
 //! reaches every node, so that with two homes it would come twice. Notifications of keys are the exception. They stay
 //! with the node that has the key, and count from every primary.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::client::Client;
 use crate::clock::Tick;
 use crate::cluster::redirect::{Verdict, judge};
-use crate::resp::{Protocol, write};
+use crate::resp::Protocol;
 use crate::upstream::NodeId;
 use crate::worker::Worker;
 
 use super::feed::{Answer, Feed};
-use super::subscriber::Wish;
-use super::topic::{State, Topic, follow, settle_links, subscribe, unlink, unsubscribe};
+use super::names::{Names, SHARDS};
+use super::subscribing::Wish;
+use super::topic::{State, Topic, follow, settle_links, unlink, unsubscribe};
 use super::{Kind, is_notification};
 
 /// Redirects of one shard channel that are followed at once; nodes that disagree need a moment to agree.
@@ -27,13 +29,14 @@ const PROMPT_REDIRECTS: u8 = 3;
 /// Topics that are asked for again in one sweep: a node that refuses everything is not stormed.
 const AGAIN_PER_SWEEP: usize = 1000;
 
-type Topics = HashMap<Rc<[u8]>, Topic>;
+/// How long a walk through all topics rests while the nodes do not take what they are asked.
+const REST: Duration = Duration::from_millis(5);
 
 #[derive(Default)]
 struct Inner {
-    topics: [Topics; 3],
+    topics: [Names<Topic>; 3],
     feeds: HashMap<NodeId, Rc<Feed>>,
-    /// Topics that a node has refused, or that have lost their feed.
+    /// Topics that a node has refused.
     again: Vec<(Kind, Rc<[u8]>)>,
     /// Wishes that were not fulfilled at once; some may be settled already.
     wishes: Vec<Rc<Wish>>,
@@ -43,49 +46,72 @@ struct Inner {
 #[derive(Default)]
 pub struct Hub {
     inner: RefCell<Inner>,
+    /// Shards of the topics that are to be looked at still, from this one on, as the nodes or their connections have changed.
+    walk: Cell<Option<usize>>,
+    /// Whether a task walks.
+    is_walking: Cell<bool>,
 }
 
 impl Hub {
-    /// Takes a client's wish. It is fulfilled now or later, or fails.
-    pub fn wish(&self, worker: &Rc<Worker>, wish: Wish) {
-        let mut missing = 0;
-        let wish = Rc::new(wish);
-        {
-            let inner = &mut *self.inner.borrow_mut();
-            for name in wish.distinct() {
-                let topic = inner.topics[wish.kind.index()]
-                    .entry(name.clone())
-                    .or_default();
-                topic.wishes += 1;
-                settle_links(worker, &mut inner.feeds, wish.kind, name, topic);
-                if !topic.is_confirmed() {
-                    topic.waiting.push(wish.clone());
-                    missing += 1;
-                }
-            }
-            wish.missing.set(missing);
-            if missing > 0 {
-                inner.wishes.push(wish.clone());
-            }
-        }
-        if missing == 0 {
-            self.settle(worker, &wish, Ok(()));
+    /// Notes a wish, which fails at its deadline.
+    pub fn note_wish(&self, wish: &Rc<Wish>) {
+        self.inner.borrow_mut().wishes.push(wish.clone());
+    }
+
+    /// Asks the nodes for a name that a client wants, unless they have confirmed it. The topic stays until the wish has
+    /// [let it go](Hub::let_go), as often as it was asked for.
+    pub fn ask(&self, worker: &Rc<Worker>, wish: &Rc<Wish>, kind: Kind, name: &[u8]) {
+        let inner = &mut *self.inner.borrow_mut();
+        let (name, topic) = inner.topics[kind.index()].obtain(name);
+        topic.wishes += 1;
+        settle_links(worker, &mut inner.feeds, kind, &name, topic);
+        if !topic.is_confirmed() {
+            wish.one_is_missing();
+            topic.waiting.push(wish.clone());
         }
     }
 
+    /// A wish wants a name no more, or its client listens now.
+    pub fn let_go(&self, worker: &Worker, kind: Kind, name: &[u8]) {
+        let mut inner = self.inner.borrow_mut();
+        let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
+            return;
+        };
+        topic.wishes = topic.wishes.saturating_sub(1);
+        topic.waiting.retain(|wish| !wish.is_settled());
+        inner.drop_unused(worker, kind, name);
+    }
+
+    /// A name as its topic has it.
+    pub fn name(&self, kind: Kind, name: &[u8]) -> Option<Rc<[u8]>> {
+        let mut inner = self.inner.borrow_mut();
+        let found = inner.topics[kind.index()].entry_mut(name);
+        found.map(|(name, _)| name)
+    }
+
+    /// Whether the nodes take more questions now. If not, `client` is resumed when they do.
+    pub fn has_room(&self, client: &Rc<Client>) -> bool {
+        let inner = self.inner.borrow();
+        let full = inner.feeds.values().find(|feed| !feed.has_room());
+        if let Some(feed) = full {
+            feed.wait(client);
+        }
+        full.is_none()
+    }
+
     /// A client listens from now on.
-    pub fn join(&self, kind: Kind, name: &Rc<[u8]>, client: &Rc<Client>) {
+    pub fn join(&self, kind: Kind, name: &[u8], client: &Rc<Client>) {
         let mut inner = self.inner.borrow_mut();
         if let Some(topic) = inner.topics[kind.index()].get_mut(name) {
-            topic.clients.insert(client.id, client.clone());
+            topic.clients.add(client);
         }
     }
 
     /// A client does not listen any more.
-    pub fn leave(&self, worker: &Worker, kind: Kind, name: &Rc<[u8]>, client: u64) {
+    pub fn leave(&self, worker: &Worker, kind: Kind, name: &[u8], client: u64) {
         let mut inner = self.inner.borrow_mut();
         if let Some(topic) = inner.topics[kind.index()].get_mut(name) {
-            topic.clients.remove(&client);
+            topic.clients.remove(client);
         }
         inner.drop_unused(worker, kind, name);
     }
@@ -114,48 +140,22 @@ impl Hub {
         }
         worker.stats.messages.add(topic.clients.len() as u64);
         if worker.takes_pushes(frame, topic.clients.len()) {
-            for client in topic.clients.values() {
+            for client in topic.clients.iter() {
                 client.push(worker, frame);
             }
             return;
         }
         // Who is closed for it leaves the topic.
-        let clients: Vec<Rc<Client>> = topic.clients.values().cloned().collect();
+        let clients: Vec<Rc<Client>> = topic.clients.iter().cloned().collect();
         drop(inner);
         for client in clients {
             client.push_sparingly(worker, frame);
         }
     }
 
-    /// A feed is connected: everything that it is to bring is asked for.
-    pub fn connected(&self, worker: &Worker, feed: &Feed) {
-        let mut inner = self.inner.borrow_mut();
-        for kind in Kind::ALL {
-            for (name, topic) in &mut inner.topics[kind.index()] {
-                for link in &mut topic.links {
-                    if std::ptr::eq(&*link.feed, feed) {
-                        link.state = State::Asked(feed.ask(worker, subscribe(kind), name));
-                    }
-                }
-            }
-        }
-    }
-
-    /// A feed has lost its connection.
-    pub fn disconnected(&self, feed: &Feed) {
-        let mut inner = self.inner.borrow_mut();
-        let topics = inner.topics.iter_mut().flat_map(HashMap::values_mut);
-        for link in topics.flat_map(|topic| &mut topic.links) {
-            if std::ptr::eq(&*link.feed, feed) {
-                // No request has this number: the next connection sets another.
-                link.state = State::Asked(u64::MAX);
-            }
-        }
-    }
-
-    /// A feed's task has ended. What still wants something of it gets another one soon.
+    /// A feed's task has ended. What still wants something of it gets another one.
     pub fn forget(&self, feed: &Rc<Feed>) {
-        let inner = &mut *self.inner.borrow_mut();
+        let mut inner = self.inner.borrow_mut();
         if inner
             .feeds
             .get(&feed.node)
@@ -163,14 +163,9 @@ impl Hub {
         {
             inner.feeds.remove(&feed.node);
         }
-        for kind in Kind::ALL {
-            for (name, topic) in &mut inner.topics[kind.index()] {
-                let before = topic.links.len();
-                topic.links.retain(|link| !Rc::ptr_eq(&link.feed, feed));
-                if topic.links.len() < before {
-                    inner.again.push((kind, name.clone()));
-                }
-            }
+        if feed.links.get() > 0 {
+            // With the next sweep: one that fails at once is not opened again and again without a pause.
+            self.walk.set(Some(0));
         }
     }
 
@@ -184,8 +179,7 @@ impl Hub {
         name: &Rc<[u8]>,
         answer: Answer,
     ) {
-        let mut settled = Vec::new();
-        let mut result = Ok(());
+        let mut waiting = Vec::new();
         {
             let inner = &mut *self.inner.borrow_mut();
             let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
@@ -200,12 +194,9 @@ impl Hub {
             };
             match answer {
                 Answer::Confirmed => {
-                    link.state = State::Confirmed;
+                    link.state = State::Confirmed(feed.connection());
                     topic.redirects = 0;
-                    if topic.is_confirmed() {
-                        let came = topic.waiting.drain(..);
-                        settled.extend(came.filter(|wish| wish.one_came()));
-                    }
+                    waiting = topic.confirmed();
                 }
                 Answer::Refused(error) => {
                     link.state = State::Refused;
@@ -221,15 +212,13 @@ impl Hub {
                         inner.again.push((kind, name.clone()));
                     }
                     if judge(error) == Verdict::Deliver {
-                        settled.append(&mut topic.waiting);
-                        result = Err(error);
+                        waiting.append(&mut topic.waiting);
+                        waiting.iter().for_each(|wish| wish.fail(error));
                     }
                 }
             }
         }
-        for wish in settled {
-            self.settle(worker, &wish, result);
-        }
+        go_on(worker, &waiting);
     }
 
     /// A node has ended a subscription of itself: the slot of a shard channel has left it.
@@ -241,7 +230,7 @@ impl Hub {
         let before = topic.links.len();
         // One that is asked for is answered by itself.
         topic.links.retain(|link| {
-            let is_over = std::ptr::eq(&*link.feed, feed) && link.state == State::Confirmed;
+            let is_over = std::ptr::eq(&*link.feed, feed) && link.is_confirmed();
             if is_over {
                 unlink(link);
             }
@@ -254,27 +243,78 @@ impl Hub {
         }
     }
 
-    /// The topology, or what is known of it, has changed.
-    pub fn reconcile(&self, worker: &Rc<Worker>) {
-        let inner = &mut *self.inner.borrow_mut();
-        for kind in Kind::ALL {
-            for (name, topic) in &mut inner.topics[kind.index()] {
-                settle_links(worker, &mut inner.feeds, kind, name, topic);
-            }
+    /// The nodes or the connections to them have changed: every topic is looked at, a shard of them in each turn, and asked
+    /// for where it has to be.
+    pub fn look_at_all(&self, worker: &Rc<Worker>) {
+        self.walk.set(Some(0));
+        self.begin_walk(worker);
+    }
+
+    fn begin_walk(&self, worker: &Rc<Worker>) {
+        // Few topics are one shard.
+        self.walk_on(worker);
+        if self.walk.get().is_some() && !self.is_walking.replace(true) {
+            let walker = worker.clone();
+            let walk = async move {
+                while walker.hub.walk.get().is_some() {
+                    tokio::task::yield_now().await;
+                    if !walker.hub.walk_on(&walker) {
+                        tokio::time::sleep(REST).await;
+                    }
+                }
+                walker.hub.is_walking.set(false);
+            };
+            worker.spawn("a look at all subscriptions", walk, |worker| {
+                worker.hub.is_walking.set(false);
+            });
         }
+    }
+
+    /// Looks at the topics of the next shard. False if the nodes take no more questions now.
+    fn walk_on(&self, worker: &Rc<Worker>) -> bool {
+        let Some(shard) = self.walk.get() else {
+            return true;
+        };
+        let mut waiting = Vec::new();
+        {
+            let inner = &mut *self.inner.borrow_mut();
+            if shard > 0 && !inner.feeds.values().all(|feed| feed.has_room()) {
+                return false;
+            }
+            for kind in Kind::ALL {
+                for (name, topic) in inner.topics[kind.index()].shard_mut(shard) {
+                    settle_links(worker, &mut inner.feeds, kind, name, topic);
+                    // A node that was missing may not be needed any more.
+                    waiting.append(&mut topic.confirmed());
+                }
+            }
+            let is_large = inner.topics.iter().any(Names::is_large);
+            let next = Some(shard + 1).filter(|&next| is_large && next < SHARDS);
+            self.walk.set(next);
+        }
+        go_on(worker, &waiting);
+        true
     }
 
     /// What time alone brings about: wishes that are overdue, what a node has refused, feeds that are silent or idle.
     pub fn sweep(&self, worker: &Rc<Worker>, now: Tick) {
-        let (fulfilled, overdue) = self.due(worker, now);
-        for wish in fulfilled {
-            self.settle(worker, &wish, Ok(()));
-        }
-        for wish in overdue {
+        let overdue = self.overdue(worker, now);
+        for wish in &overdue {
             worker.stats.timeouts.inc();
-            let error = self.not_confirmed(worker, &wish);
-            self.settle(worker, &wish, Err(&error));
+            wish.end_late();
         }
+        go_on(worker, &overdue);
+        let waiting = self.sweep_nodes(worker, now);
+        go_on(worker, &waiting);
+        if self.walk.get().is_some() && !self.is_walking.get() {
+            self.begin_walk(worker);
+        }
+    }
+
+    /// Asks again for what a node has refused, and lets go of feeds that are of no use. Gives back the wishes of what is
+    /// confirmed by that.
+    fn sweep_nodes(&self, worker: &Rc<Worker>, now: Tick) -> Vec<Rc<Wish>> {
+        let mut waiting = Vec::new();
         let inner = &mut *self.inner.borrow_mut();
         let few = inner.again.len().min(AGAIN_PER_SWEEP);
         let rest = inner.again.split_off(few);
@@ -282,6 +322,7 @@ impl Hub {
             if let Some(topic) = inner.topics[kind.index()].get_mut(&name) {
                 topic.redirects = 0;
                 settle_links(worker, &mut inner.feeds, kind, &name, topic);
+                waiting.append(&mut topic.confirmed());
             }
         }
         inner.feeds.retain(|_, feed| {
@@ -291,82 +332,62 @@ impl Hub {
             }
             is_of_use
         });
+        waiting
     }
 
-    /// Wishes whose every name is confirmed by now, as a node that was missing is not needed any more; and those that are
-    /// past their deadline.
-    fn due(&self, worker: &Worker, now: Tick) -> (Vec<Rc<Wish>>, Vec<Rc<Wish>>) {
-        let inner = &mut *self.inner.borrow_mut();
-        inner.wishes.retain(|wish| !wish.is_settled());
-        let is_fulfilled = |wish: &&Rc<Wish>| {
-            let topics = &inner.topics[wish.kind.index()];
-            let mut names = wish.distinct().iter();
-            names.all(|name| topics.get(name).is_some_and(Topic::is_confirmed))
-        };
-        let fulfilled = inner.wishes.iter().filter(is_fulfilled).cloned().collect();
-        let overdue = inner
-            .wishes
-            .iter()
-            .filter(|wish| wish.arrived.is_over(worker.command_timeout, now))
-            .cloned()
-            .collect();
-        (fulfilled, overdue)
-    }
-
-    /// The error for a wish that is overdue: with the words of a node that takes no connection, if it has any.
-    fn not_confirmed(&self, worker: &Worker, wish: &Wish) -> Vec<u8> {
+    /// What a node says that should have confirmed one of these names and takes no connection, with its address.
+    pub fn words_of_lost_node<'a>(
+        &self,
+        worker: &Worker,
+        kind: Kind,
+        names: impl Iterator<Item = &'a [u8]>,
+    ) -> Option<String> {
         let inner = self.inner.borrow();
-        let topics = &inner.topics[wish.kind.index()];
-        let topics = wish.distinct().iter().filter_map(|name| topics.get(name));
+        let topics = &inner.topics[kind.index()];
+        let topics = names.filter_map(|name| topics.get(name));
         let mut feeds = topics.flat_map(|topic| topic.links.iter().map(|link| &link.feed));
-        let said = feeds.find_map(|feed| {
+        feeds.find_map(|feed| {
             let said = worker.last_words(feed.node, Protocol::Resp3);
-            Some((&feed.addr, said.filter(|_| !feed.is_up())?))
-        });
-        let mut error = Vec::new();
-        match said {
-            Some((addr, said)) => {
-                write::error(&mut error, &format!("{NOT_CONFIRMED}: {addr} says {said}"))
-            }
-            None => write::error(&mut error, NOT_CONFIRMED),
-        }
-        error
+            let said = said.filter(|_| !feed.is_up())?;
+            Some(format!("{} says {said}", feed.addr))
+        })
     }
 
-    /// Fulfils a wish or lets it fail, by which it lets go of its topics.
-    fn settle(&self, worker: &Worker, wish: &Rc<Wish>, result: Result<(), &[u8]>) {
-        if wish.is_settled() {
-            return;
-        }
-        wish.settle(worker, self, result);
-        let mut inner = self.inner.borrow_mut();
-        for name in wish.distinct() {
-            if let Some(topic) = inner.topics[wish.kind.index()].get_mut(name) {
-                topic.wishes = topic.wishes.saturating_sub(1);
-                // When most of them are settled, so that each is looked at once or twice, not with every other.
-                if topic.waiting.len() > 2 * topic.wishes {
-                    topic.waiting.retain(|other| !other.is_settled());
-                }
-            }
-            inner.drop_unused(worker, wish.kind, name);
+    /// Wishes that are past their deadline.
+    fn overdue(&self, worker: &Worker, now: Tick) -> Vec<Rc<Wish>> {
+        let wishes = &mut self.inner.borrow_mut().wishes;
+        wishes.retain(|wish| !wish.is_settled());
+        let is_over = |wish: &&Rc<Wish>| wish.arrived.is_over(worker.command_timeout, now);
+        wishes.iter().filter(is_over).cloned().collect()
+    }
+}
+
+/// Those of these wishes that are settled by now are gone on with at once: a message that comes behind a confirmation finds
+/// its client listening.
+fn go_on(worker: &Rc<Worker>, wishes: &[Rc<Wish>]) {
+    for wish in wishes.iter().filter(|wish| wish.is_settled()) {
+        let client = wish.client();
+        if client.awaits_confirmation() {
+            client.go_on_with_work(worker);
+            // If there is more to do, or something else to take, its task does it.
+            client.wake();
         }
     }
 }
 
-const NOT_CONFIRMED: &str =
-    "ERR slotmux: upstream timeout, the node of the channel did not confirm the subscription";
-
 impl Inner {
     /// Ends the subscriptions of a topic that nobody wants any more.
-    fn drop_unused(&mut self, worker: &Worker, kind: Kind, name: &Rc<[u8]>) {
+    fn drop_unused(&mut self, worker: &Worker, kind: Kind, name: &[u8]) {
         let topics = &mut self.topics[kind.index()];
-        if topics.get(name).is_some_and(Topic::is_unused)
-            && let Some(topic) = topics.remove(name)
+        let found = topics.entry_mut(name);
+        if let Some((name, topic)) = found
+            && topic.is_unused()
         {
             for link in &topic.links {
                 unlink(link);
-                unsubscribe(worker, link, kind, name);
+                unsubscribe(worker, link, kind, &name);
             }
+            topics.remove(&name);
         }
     }
 }

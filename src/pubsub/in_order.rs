@@ -1,12 +1,14 @@
 //! The names that a client listens to, each once and in the order in which it subscribed: it is the order in which they end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
+
+use super::names::Names;
 
 /// Names in the order in which they came.
 #[derive(Debug, Default)]
 pub struct InOrder {
-    places: HashMap<Rc<[u8]>, u64>,
+    places: Names<u64>,
     names: BTreeMap<u64, Rc<[u8]>>,
     next: u64,
 }
@@ -24,10 +26,9 @@ impl InOrder {
 
     /// Adds a name behind the others. False if it is there already; it stays at its place.
     pub fn insert(&mut self, name: Rc<[u8]>) -> bool {
-        if self.places.contains_key(&name) {
+        if !self.places.insert(name.clone(), self.next) {
             return false;
         }
-        self.places.insert(name.clone(), self.next);
         self.names.insert(self.next, name);
         self.next += 1;
         true
@@ -39,9 +40,9 @@ impl InOrder {
         place.is_some_and(|place| self.names.remove(&place).is_some())
     }
 
-    /// The names, the oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Rc<[u8]>> {
-        self.names.values()
+    /// At most so many names, the oldest first.
+    pub fn some(&self, most: usize) -> Vec<Rc<[u8]>> {
+        self.names.values().take(most).cloned().collect()
     }
 }
 
@@ -57,8 +58,9 @@ mod tests {
         }
         assert!(names.remove(b"z") && !names.remove(b"z"));
         assert!(names.insert(b"z"[..].into()));
-        let all: Vec<&[u8]> = names.iter().map(|name| &**name).collect();
-        assert_eq!(all, [&b"a"[..], b"m", b"z"]);
+        let all = names.some(9);
+        assert_eq!(all, [&b"a"[..], b"m", b"z"].map(Rc::from));
+        assert_eq!(names.some(1), all[..1]);
         assert_eq!((names.len(), names.is_empty()), (3, false));
         for name in [&b"m"[..], b"a", b"z"] {
             assert!(names.remove(name));

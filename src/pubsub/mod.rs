@@ -10,9 +10,14 @@ pub mod frame;
 pub mod hub;
 mod in_order;
 mod kind;
+mod listeners;
+mod names;
 pub mod numbers;
 pub mod publish;
 pub mod subscriber;
+pub mod subscribing;
+pub mod subscriptions;
 pub mod topic;
+pub mod unsubscribing;
 
 pub use kind::{Change, Kind, is_notification, may_match_notifications};

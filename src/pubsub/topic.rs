@@ -3,23 +3,23 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::client::Client;
 use crate::cluster::redirect::{Verdict, judge, target};
 use crate::slot::{Slot, slot_of};
 use crate::upstream::NodeId;
 use crate::worker::Worker;
 
 use super::feed::{self, Feed};
-use super::subscriber::Wish;
+use super::listeners::Listeners;
+use super::subscribing::Wish;
 use super::{Change, Kind, is_notification, may_match_notifications};
 
 /// How far a subscription at a node is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
-    /// It is asked for by the request of this number, or will be once there is a connection.
+    /// It is asked for by the request of this number.
     Asked(u64),
-    /// The node sends messages.
-    Confirmed,
+    /// The node sends messages on the connection of this number.
+    Confirmed(u64),
     /// The node does not want to; it is asked again soon.
     Refused,
 }
@@ -32,11 +32,27 @@ pub struct Link {
     pub state: State,
 }
 
+impl Link {
+    /// Whether the node sends messages, on the connection that there is.
+    pub fn is_confirmed(&self) -> bool {
+        self.feed.is_up() && self.state == State::Confirmed(self.feed.connection())
+    }
+
+    /// Whether the node has to be asked: it was not on this connection, or has refused.
+    fn is_to_be_asked(&self) -> bool {
+        match self.state {
+            State::Asked(number) => !self.feed.is_asked(number),
+            State::Confirmed(_) => !self.is_confirmed(),
+            State::Refused => true,
+        }
+    }
+}
+
 /// A channel or pattern that somebody wants.
 #[derive(Default)]
 pub struct Topic {
-    /// Who gets its messages, by client id.
-    pub clients: HashMap<u64, Rc<Client>>,
+    /// Who gets its messages.
+    pub clients: Listeners,
     /// How many wishes of clients name it.
     pub wishes: usize,
     /// Those of them that wait for its confirmation still, and as many at the most that are settled.
@@ -57,7 +73,17 @@ impl Topic {
 
     /// Whether every node that has to has confirmed.
     pub fn is_confirmed(&self) -> bool {
-        !self.links.is_empty() && self.links.iter().all(|link| link.state == State::Confirmed)
+        !self.links.is_empty() && self.links.iter().all(Link::is_confirmed)
+    }
+
+    /// Counts down the wishes that wait for it, if it is confirmed, and gives them back.
+    pub fn confirmed(&mut self) -> Vec<Rc<Wish>> {
+        if self.waiting.is_empty() || !self.is_confirmed() {
+            return Vec::new();
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.iter().for_each(|wish| wish.one_came());
+        waiting
     }
 }
 
@@ -91,13 +117,15 @@ pub fn settle_links(
             unlink(link);
             unsubscribe(worker, link, kind, name);
         }
-        is_needed
+        is_needed && !link.feed.is_retired()
     });
     for node in nodes {
         let link = topic.links.iter().position(|link| link.feed.node == node);
         let link = link.unwrap_or_else(|| {
             let feed = feeds.entry(node).or_insert_with(|| open(worker, node));
             feed.links.set(feed.links.get() + 1);
+            // Most topics have one.
+            topic.links.reserve_exact(1);
             topic.links.push(Link {
                 feed: feed.clone(),
                 state: State::Refused,
@@ -105,7 +133,7 @@ pub fn settle_links(
             topic.links.len() - 1
         });
         let link = &mut topic.links[link];
-        if link.state == State::Refused {
+        if link.is_to_be_asked() && link.feed.is_up() {
             link.state = State::Asked(link.feed.ask(worker, subscribe(kind), name));
         }
     }
@@ -147,7 +175,7 @@ pub fn unlink(link: &Link) {
 
 /// Ends the subscription of a link that was taken away.
 pub fn unsubscribe(worker: &Worker, link: &Link, kind: Kind, name: &Rc<[u8]>) {
-    if link.state != State::Refused {
+    if !link.is_to_be_asked() {
         let change = Change {
             kind,
             subscribes: false,
@@ -157,7 +185,7 @@ pub fn unsubscribe(worker: &Worker, link: &Link, kind: Kind, name: &Rc<[u8]>) {
 }
 
 /// The change by which a node is asked for messages.
-pub fn subscribe(kind: Kind) -> Change {
+fn subscribe(kind: Kind) -> Change {
     Change {
         kind,
         subscribes: true,

@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use crate::client::Client;
 use crate::policy::Policies;
-use crate::resp::integer_of as integer;
 use crate::resp::write;
 use crate::upstream::lost::unreachable;
 use crate::worker::Worker;
@@ -13,6 +12,7 @@ use crate::worker::Worker;
 use super::broadcast::DBSIZE;
 use super::gather::Gather;
 use super::hiding::is_shown;
+use super::joined::drawn::drawn;
 
 const RANDOMKEY: &[u8] = b"*1\r\n$9\r\nRANDOMKEY\r\n";
 
@@ -76,35 +76,6 @@ pub fn again(worker: &Rc<Worker>, client: &Rc<Client>, before: &Gather, tries: u
     }
 }
 
-/// The part with the key that is drawn. The first half of the parts are keys, the second half the numbers of keys on the
-/// same nodes; `below` draws a number below its argument. Nil only where every node said so: a node may have lost or got
-/// its last key between its two replies.
-pub fn drawn(parts: &[Vec<u8>], below: impl Fn(std::ops::Range<u64>) -> u64) -> Option<usize> {
-    let (keys, sizes) = parts.split_at(parts.len() / 2);
-    let mut weights = Vec::with_capacity(keys.len());
-    for (key, size) in keys.iter().zip(sizes) {
-        let size = u64::try_from(integer(size)?).ok()?;
-        weights.push(if key.starts_with(b"$-") || key.starts_with(b"_") {
-            0
-        } else {
-            size.max(1)
-        });
-    }
-    // A node that lies may claim any number.
-    let all = weights
-        .iter()
-        .fold(0u64, |all, &some| all.saturating_add(some));
-    if all == 0 {
-        return (!keys.is_empty()).then_some(0);
-    }
-    let mut rest = below(0..all);
-    weights.iter().position(|&weight| {
-        let is_here = rest < weight;
-        rest = rest.saturating_sub(weight);
-        is_here
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,37 +83,6 @@ mod tests {
 
     fn bytes(parts: &[&str]) -> Vec<Vec<u8>> {
         parts.iter().map(|part| part.as_bytes().to_vec()).collect()
-    }
-
-    #[test]
-    fn a_key_is_drawn_by_how_many_there_are() {
-        let parts = bytes(&[
-            "$1\r\na\r\n",
-            "$-1\r\n",
-            "$1\r\nc\r\n",
-            ":2\r\n",
-            ":5\r\n",
-            ":3\r\n",
-        ]);
-        let all: Vec<_> = (0..5)
-            .map(|number| {
-                drawn(&parts, |range| {
-                    assert_eq!(range, 0..5);
-                    number
-                })
-            })
-            .collect();
-        assert_eq!(all, [Some(0), Some(0), Some(2), Some(2), Some(2)]);
-        // The node got its first key between the two replies, or all have none.
-        for (parts, expected) in [
-            (["_\r\n", "$1\r\na\r\n", ":0\r\n", ":0\r\n"], Some(1)),
-            (["_\r\n", "_\r\n", ":0\r\n", ":0\r\n"], Some(0)),
-            (["_\r\n", "_\r\n", ":0\r\n", "+OK\r\n"], None),
-        ] {
-            assert_eq!(drawn(&bytes(&parts), |_| 0), expected, "{parts:?}");
-        }
-        let most = [["$1\r\na\r\n"; 3], [":9223372036854775807\r\n"; 3]].concat();
-        assert_eq!(drawn(&bytes(&most), |range| range.end - 1), Some(2));
     }
 
     #[test]

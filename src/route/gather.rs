@@ -5,22 +5,30 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use crate::client::work::SLICE;
 use crate::command::Merge;
 use crate::policy::Reply;
 use crate::pubsub::numbers;
-use crate::resp::reply::ReplyScanner;
 use crate::resp::{integer_of as integer, number, write};
 use crate::slot::Slot;
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::worker::Worker;
 
-use super::draw::{self, drawn};
+use super::draw;
 use super::hiding;
+use super::joined::drawn::drawn;
+use super::joined::elements::{Joining, elements};
 use super::joined::{exists, info, latency, settings, slowlog, stops, texts, totals};
 use super::page::{Outcome, Page, ask_again};
 
 /// Where nodes answer in different forms.
 pub(super) const UNLIKE: &str = "ERR slotmux: the nodes' replies do not fit together";
+
+/// What a part that is awaited takes: its entry on the lane, its place here.
+const PART: usize = 96;
+
+/// Elements that are put in order in one turn.
+const ELEMENTS: usize = 4 * SLICE;
 
 /// A request that was sent in parts.
 pub struct Gather {
@@ -31,6 +39,8 @@ pub struct Gather {
     parts: RefCell<Vec<Vec<u8>>>,
     missing: Cell<usize>,
     bytes: Cell<usize>,
+    /// Bytes that it counts for besides.
+    reserved: Cell<usize>,
 }
 
 /// What the merging needs to know besides the parts.
@@ -63,7 +73,26 @@ impl Gather {
             parts: RefCell::new(vec![Vec::new(); parts]),
             missing: Cell::new(parts),
             bytes: Cell::new(0),
+            reserved: Cell::new(0),
         }
+    }
+
+    /// Counts what waits for the replies against its client's budget, until the last has come.
+    pub fn count(&self, worker: &Worker) {
+        let elements = match &self.known {
+            Known::Order(order) => size_of_val(&order[..]),
+            _ => 0,
+        };
+        let bytes = elements + self.missing.get() * PART;
+        self.reserved.set(bytes);
+        self.whole.client.change_reserved(worker, 0, bytes);
+    }
+
+    /// Nothing waits any more.
+    fn count_no_more(&self, worker: &Worker) {
+        let client = &self.whole.client;
+        client.change_reserved(worker, self.reserved.take(), 0);
+        client.change_gathered(worker, self.bytes.take(), 0);
     }
 
     /// The one reply that is a page of a SCAN.
@@ -112,14 +141,16 @@ impl Gather {
             }
         }
         if self.whole.client.is_closed() {
-            // Once, not with each part that comes after that.
-            drop(self.parts.take());
+            *self.parts.borrow_mut() = Vec::new();
         }
         if complete {
             self.missing.set(self.missing.get() - 1);
             if self.missing.get() == 0 {
                 if self.asks_again(worker) || self.draws_again(worker) {
                     return;
+                }
+                if self.is_long() {
+                    return self.join_in_slices(worker);
                 }
                 let mut reply = worker.buffers.take();
                 if !self.whole.mute && !self.whole.client.is_closed() {
@@ -132,13 +163,65 @@ impl Gather {
                     drop(parts);
                     worker.count_reply(self.whole.asked(), &reply, true);
                 }
-                self.whole
-                    .client
-                    .change_gathered(worker, self.bytes.take(), 0);
+                self.count_no_more(worker);
                 self.whole.client.reply(worker, self.whole.seq, &reply);
                 worker.buffers.give(reply);
             }
         }
+    }
+
+    /// Whether putting its elements in order takes more than one turn.
+    fn is_long(&self) -> bool {
+        let is_error = |part: &Vec<u8>| part.starts_with(b"-");
+        matches!(&self.known, Known::Order(order) if order.len() > ELEMENTS)
+            && !self.whole.mute
+            && !self.whole.client.is_closed()
+            && !self.parts.borrow().iter().any(is_error)
+    }
+
+    /// Puts its elements in order, some in each turn, and sends the reply. Its place among the replies is taken already.
+    fn join_in_slices(self: &Rc<Self>, worker: &Rc<Worker>) {
+        let (gather, host) = (self.clone(), worker.clone());
+        let joining = async move {
+            let parts = gather.parts.take();
+            let Known::Order(order) = &gather.known else {
+                return;
+            };
+            let client = &gather.whole.client;
+            let mut reply = Vec::new();
+            let joined = match Joining::begin(&parts, order, &mut reply) {
+                Some(mut joining) => loop {
+                    tokio::task::yield_now().await;
+                    if client.is_closed() {
+                        break Some(());
+                    }
+                    if !host.turn.takes_slice() {
+                        continue;
+                    }
+                    let before = reply.len();
+                    match joining.some(ELEMENTS, &mut reply) {
+                        Some(false) => {
+                            let (held, grown) = (gather.reserved.get(), reply.len() - before);
+                            gather.reserved.set(held + grown);
+                            client.change_reserved(&host, 0, grown);
+                            host.keep_within_memory();
+                        }
+                        Some(true) => break Some(()),
+                        None => break None,
+                    }
+                },
+                None => None,
+            };
+            if joined.is_none() {
+                reply.clear();
+                write::error(&mut reply, UNLIKE);
+                host.stats.errors.inc();
+            }
+            host.count_reply(gather.whole.asked(), &reply, true);
+            gather.count_no_more(&host);
+            client.reply(&host, gather.whole.seq, &reply);
+        };
+        worker.spawn_for(&self.whole.client, "the reply to a long request", joining);
     }
 
     /// Appends the one reply, and tells whether it is an error.
@@ -164,12 +247,14 @@ impl Gather {
     /// What has come of a part's reply broke off: it begins anew.
     pub fn forget(&self, worker: &Worker, part: u32) {
         let mut parts = self.parts.borrow_mut();
-        // Those of a client that has left are gone.
-        let half = parts
-            .get_mut(part as usize)
-            .map_or(0, |part| std::mem::take(part).len());
+        // Of a client that has left nothing is kept.
+        let half = parts.get_mut(part as usize).map_or(0, |part| {
+            let half = part.len();
+            *part = Vec::new();
+            half
+        });
         drop(parts);
-        self.bytes.set(self.bytes.get() - half);
+        self.bytes.set(self.bytes.get().saturating_sub(half));
         self.whole.client.change_gathered(worker, half, 0);
     }
 
@@ -333,26 +418,6 @@ fn each_least(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// Puts the elements of the parts' arrays into the order of the request's keys.
-fn elements(parts: &[Vec<u8>], order: &[u32], out: &mut Vec<u8>) -> Option<()> {
-    let mut rests: Vec<&[u8]> = parts
-        .iter()
-        .map(|part| array_body(part).map(|(_, body)| body))
-        .collect::<Option<_>>()?;
-    write::array(out, order.len());
-    for &part in order {
-        let rest = rests.get_mut(part as usize)?;
-        let progress = ReplyScanner::default()
-            .advance(rest)
-            .ok()
-            .filter(|progress| progress.done)?;
-        let (element, after) = rest.split_at(progress.consumed);
-        out.extend_from_slice(element);
-        *rest = after;
-    }
-    rests.iter().all(|rest| rest.is_empty()).then_some(())
-}
-
 /// One array out of several.
 fn concat(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     let arrays: Vec<(i64, &[u8])> = parts
@@ -412,25 +477,6 @@ mod tests {
         ] {
             let parts = bytes(&[two[0], wrong]);
             assert_eq!(each_least(&parts, &mut Vec::new()), None, "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn elements_return_to_the_order_of_the_keys() {
-        let parts = bytes(&["*2\r\n$1\r\na\r\n$-1\r\n", "*1\r\n$1\r\nb\r\n"]);
-        let mut out = Vec::new();
-        assert_eq!(elements(&parts, &[0, 1, 0], &mut out), Some(()));
-        assert_eq!(out, b"*3\r\n$1\r\na\r\n$1\r\nb\r\n$-1\r\n");
-        for (parts, order) in [
-            (&["*1\r\n$1\r\na\r\n"][..], &[0, 0][..]),
-            (&["*2\r\n:1\r\n:2\r\n"], &[0]),
-            (&["+OK\r\n"], &[0]),
-        ] {
-            assert_eq!(
-                elements(&bytes(parts), order, &mut Vec::new()),
-                None,
-                "{parts:?}"
-            );
         }
     }
 

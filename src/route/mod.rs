@@ -21,6 +21,7 @@ mod hiding;
 mod in_slot;
 pub mod joined;
 pub mod page;
+pub mod parting;
 pub mod parts;
 pub mod scan;
 mod script;
@@ -161,6 +162,9 @@ pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same s
 const UNTOLD_KEYS: &str = "ERR slotmux: the keys of this request cannot be found in it as the server says that they can, and there \
     are namespaces with policies";
 
+/// Arguments of a command that is answered in one turn: a millisecond or two. Who needs more asks several times.
+pub const MOST_ARGS: usize = 16 * 1024;
+
 /// Decides what is to be done with `request`, whose command the table knows or not. Where the policy of its namespace
 /// wants something else to be sent, that is left in `rewritten`.
 pub fn plan(
@@ -176,6 +180,12 @@ pub fn plan(
         }
         Err(unresolved) => return plan_learned(request, knowledge, &unresolved, rewritten),
     };
+    if request.argc() > MOST_ARGS && command.route.is_answered_at_once() {
+        return refuse(&format!(
+            "ERR slotmux: not executed, a command that slotmux answers itself, or asks all nodes for, has at most \
+             {MOST_ARGS} arguments here"
+        ));
+    }
     match command.route {
         Route::Script => script::call(request, command, knowledge, rewritten),
         Route::Keyed => keyed(request, CommandRef::Table(command), knowledge, rewritten),
@@ -276,8 +286,11 @@ struct Slots {
 fn slot_of_keys(request: &Request, command: CommandRef) -> Result<Slots, KeyError> {
     let mut slots = Slots::default();
     command.for_each_key(request.bytes, request.args, |at| {
-        let slot = slot_of(request.arg(at));
-        slots.differs |= *slots.first.get_or_insert(slot) != slot;
+        // Once two differ the others do not matter, of which there may be a million.
+        if !slots.differs {
+            let slot = slot_of(request.arg(at));
+            slots.differs = *slots.first.get_or_insert(slot) != slot;
+        }
     })?;
     Ok(slots)
 }

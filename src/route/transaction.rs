@@ -1,20 +1,22 @@
 //! The body of a transaction: what of it goes to which slot, and what EXEC's reply is made of. Pure decisions; sending
 //! is `client/transaction.rs`, the replies come together in `upstream/exec.rs`.
 
-use std::collections::HashMap;
-
 use crate::client::request::Request;
 use crate::command::{
     Answer, Command, CommandRef, Flags, Merge, Route, Unresolved, refused_error, resolve,
 };
 use crate::config::Multi;
-use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply, commands_of};
+use crate::policy::{Actions, Decision, NamespaceId, Reply};
 use crate::pubsub::Kind;
 use crate::scripts::{names_script, shows_script};
 use crate::slot::Slot;
 
-use super::parts::{governed_parts, keys_by_slot};
-use super::{Knowledge, Plan, Transaction, error_reply, keyed, plan, refuse};
+use super::parts::keys_by_slot;
+use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse};
+
+use making::Making;
+
+mod making;
 
 /// Where an element of EXEC's reply comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -157,6 +159,10 @@ pub fn plan_queued(
         | Plan::Acknowledged { .. }
         | Plan::Scan { .. }
         | Plan::Subscription(_) => in_multi(command.map_or("", |command| command.full_name)),
+        // Making its parts is one step among those of the other commands.
+        Plan::Split { .. } if request.argc() > MOST_ARGS => refuse(&format!(
+            "ERR slotmux: a command over several slots has at most {MOST_ARGS} arguments inside MULTI"
+        )),
         // It runs with the rest of the transaction, wherever that is.
         Plan::Publish {
             kind: Kind::Channel | Kind::Pattern,
@@ -196,94 +202,155 @@ fn may_be_queued(what: Answer, command: &Command) -> bool {
     !matches!(what, Answer::Slotmux) && !WAITING.contains(&command.full_name)
 }
 
-/// Makes a body of the queued `requests`.
-///
-/// # Errors
-/// The text of EXEC's error, if its keys are in several slots and a setting forbids that.
-pub fn body(requests: &[Request], knowledge: &Knowledge) -> Result<Body, String> {
-    let mut planned = Vec::with_capacity(requests.len());
-    for request in requests {
+/// One queued request, planned.
+struct Planned {
+    plan: Plan,
+    /// What its policy made of it.
+    rewritten: Vec<u8>,
+    finds: bool,
+}
+
+/// A body on its way: each request is [planned](Planning::plan), [checked](Planning::check) if need be, and then
+/// [added](Planning::add). All of a transaction, or some in each turn.
+#[derive(Default)]
+pub struct Planning {
+    planned: Vec<Planned>,
+    /// The first slot, and whether there are others.
+    first: Option<Slot>,
+    differs: bool,
+    /// Whether requests are split, and the first slot of the first that is.
+    splits: bool,
+    first_of_split: Option<Slot>,
+    /// Whether anything may change data.
+    writes: bool,
+    strictest: Option<(Multi, NamespaceId)>,
+    making: Making,
+}
+
+impl Planning {
+    /// Plans the next request.
+    pub fn plan(&mut self, request: &Request, knowledge: &Knowledge) {
         let mut rewritten = Vec::new();
         let command = resolve(request.bytes, request.args);
         let finds = command.is_ok_and(|command| command.finds);
         let plan = plan_queued(request, command, knowledge, &mut rewritten);
-        planned.push((plan, rewritten, finds));
+        match &plan {
+            Plan::Forward { slot, .. } => {
+                self.differs |= *self.first.get_or_insert(*slot) != *slot;
+            }
+            Plan::Split { step, .. } => {
+                self.splits = true;
+                if self.first_of_split.is_none() {
+                    let keys = keys_by_slot(request, *step);
+                    self.first_of_split = keys.first().map(|(slot, _)| *slot);
+                }
+            }
+            _ => {}
+        }
+        self.writes |= writes(&plan);
+        self.planned.push(Planned {
+            plan,
+            rewritten,
+            finds,
+        });
     }
-    let plans = || planned.iter().map(|(plan, ..)| plan);
-    let mut slots = plans().filter_map(|plan| match plan {
-        Plan::Forward { slot, .. } => Some(*slot),
-        _ => None,
-    });
-    let first = slots.next();
-    let differs = slots.any(|slot| Some(slot) != first);
-    let is_split = plans().any(|plan| matches!(plan, Plan::Split { .. }))
-        || (differs && !knowledge.is_one_node);
-    if is_split {
-        check_setting(requests, plans(), knowledge)?;
-    }
-    let mut making = Making {
-        body: Body::default(),
-        places: HashMap::new(),
-        // Where one node has every slot, all of it is one group.
-        only: (!is_split).then_some(first),
-        joins: first.or_else(|| requests.iter().zip(plans()).find_map(split_slot)),
-    };
-    for (at, (request, planned)) in requests.iter().zip(&planned).enumerate() {
-        let (plan, rewritten, finds) = planned;
-        let said = if *finds { Reply::Found } else { Reply::AsIs };
-        making.body.names_scripts |= names_script(request);
-        making.body.shows_scripts |= shows_script(request);
-        making.add(at, request, plan, rewritten, said, knowledge);
-    }
-    Ok(making.body)
-}
 
-/// The first slot of a command that is split.
-fn split_slot((request, plan): (&Request, &Plan)) -> Option<Slot> {
-    match plan {
-        Plan::Split { step, .. } => keys_by_slot(request, *step).first().map(|(slot, _)| *slot),
-        _ => None,
+    /// Whether it goes to several slots, so that each request is to be checked.
+    pub fn is_split(&self, knowledge: &Knowledge) -> bool {
+        self.splits || (self.differs && !knowledge.is_one_node)
     }
-}
 
-/// Whether the settings let a body over several slots run. Those of all its keys' namespaces are asked, and the strictest
-/// decides.
-fn check_setting<'a>(
-    requests: &[Request],
-    mut plans: impl Iterator<Item = &'a Plan>,
-    knowledge: &Knowledge,
-) -> Result<(), String> {
-    let policies = knowledge.policies;
-    let mut strictest: Option<(Multi, NamespaceId)> = None;
-    for request in requests {
+    /// Asks the settings of a request's keys, of which the strictest decides whether a body over several slots runs.
+    pub fn check(&mut self, request: &Request, knowledge: &Knowledge) {
+        let policies = knowledge.policies;
         let Some(command) = knowledge.command(request) else {
-            continue;
+            return;
         };
         // Where the keys of a request cannot be found it is sent nowhere in particular.
         let _ = command.for_each_key(request.bytes, request.args, |at| {
             let namespace = policies.find(request.arg(at));
             let multi = policies.multi(namespace);
-            if strictest.is_none_or(|(other, _)| multi < other) {
-                strictest = Some((multi, namespace));
+            if self.strictest.is_none_or(|(other, _)| multi < other) {
+                self.strictest = Some((multi, namespace));
             }
         });
     }
-    let (multi, namespace) = strictest.unwrap_or_default();
-    let whose = policies
-        .get(namespace)
-        .map_or("of [defaults.namespace]".to_owned(), |policy| {
-            format!("of namespace '{}'", policy.name)
-        });
-    match multi {
-        Multi::Reject => Err(format!(
-            "CROSSSLOT slotmux: transaction not executed, its keys are in several slots and multi = \"reject\" {whose}"
-        )),
-        Multi::SplitReadonly if plans.any(writes) => Err(format!(
-            "CROSSSLOT slotmux: transaction not executed, it writes, its keys are in several slots, and \
-             multi = \"split-readonly\" {whose}; \"split\" would run it slot by slot"
-        )),
-        Multi::SplitReadonly | Multi::Split => Ok(()),
+
+    /// All are planned, and checked if need be.
+    ///
+    /// # Errors
+    /// The text of EXEC's error, if its keys are in several slots and a setting forbids that.
+    pub fn begin(&mut self, knowledge: &Knowledge) -> Result<(), String> {
+        let is_split = self.is_split(knowledge);
+        if is_split {
+            self.settle(knowledge)?;
+        }
+        // Where one node has every slot, all of it is one group.
+        self.making.only = (!is_split).then_some(self.first);
+        self.making.joins = self.first.or(self.first_of_split);
+        Ok(())
     }
+
+    /// Adds request `at` to the body.
+    pub fn add(&mut self, at: usize, request: &Request, knowledge: &Knowledge) {
+        let Planned {
+            plan,
+            rewritten,
+            finds,
+        } = &self.planned[at];
+        let said = if *finds { Reply::Found } else { Reply::AsIs };
+        self.making.body.names_scripts |= names_script(request);
+        self.making.body.shows_scripts |= shows_script(request);
+        self.making
+            .add(at, request, plan, rewritten, said, knowledge);
+    }
+
+    /// The body, once all are added.
+    pub fn body(self) -> Body {
+        self.making.body
+    }
+
+    /// Whether the settings that were asked let it run.
+    fn settle(&self, knowledge: &Knowledge) -> Result<(), String> {
+        let (multi, namespace) = self.strictest.unwrap_or_default();
+        let policies = knowledge.policies;
+        let whose = policies
+            .get(namespace)
+            .map_or("of [defaults.namespace]".to_owned(), |policy| {
+                format!("of namespace '{}'", policy.name)
+            });
+        match multi {
+            Multi::Reject => Err(format!(
+                "CROSSSLOT slotmux: transaction not executed, its keys are in several slots and multi = \"reject\" {whose}"
+            )),
+            Multi::SplitReadonly if self.writes => Err(format!(
+                "CROSSSLOT slotmux: transaction not executed, it writes, its keys are in several slots, and \
+             multi = \"split-readonly\" {whose}; \"split\" would run it slot by slot"
+            )),
+            Multi::SplitReadonly | Multi::Split => Ok(()),
+        }
+    }
+}
+
+/// Makes a body of the queued `requests`.
+///
+/// # Errors
+/// As [`Planning::begin`].
+pub fn body(requests: &[Request], knowledge: &Knowledge) -> Result<Body, String> {
+    let mut planning = Planning::default();
+    for request in requests {
+        planning.plan(request, knowledge);
+    }
+    if planning.is_split(knowledge) {
+        for request in requests {
+            planning.check(request, knowledge);
+        }
+    }
+    planning.begin(knowledge)?;
+    for (at, request) in requests.iter().enumerate() {
+        planning.add(at, request, knowledge);
+    }
+    Ok(planning.body())
 }
 
 fn writes(plan: &Plan) -> bool {
@@ -292,215 +359,6 @@ fn writes(plan: &Plan) -> bool {
             *write
         }
         _ => false,
-    }
-}
-
-/// Whether it would hold up a connection that other clients share, were it not in a transaction.
-fn blocks(request: &Request, knowledge: &Knowledge) -> bool {
-    let command = knowledge.command(request);
-    command.is_some_and(|command| command.blocks(request.bytes, request.args))
-}
-
-/// A body that is being made.
-struct Making {
-    body: Body,
-    /// The group of each slot.
-    places: HashMap<Option<Slot>, usize>,
-    /// The slot of the only group, if there is one group only.
-    only: Option<Option<Slot>>,
-    /// The slot whose group commands without keys join.
-    joins: Option<Slot>,
-}
-
-impl Making {
-    fn add(
-        &mut self,
-        at: usize,
-        request: &Request,
-        plan: &Plan,
-        rewritten: &[u8],
-        said: Reply,
-        knowledge: &Knowledge,
-    ) {
-        let mut element = Element {
-            source: Source::Here(Vec::new()),
-            namespace: NamespaceId::UNMATCHED,
-            reply: said,
-            write: writes(plan),
-        };
-        let mut counted = Counted {
-            command: at,
-            namespace: NamespaceId::UNMATCHED,
-            actions: Actions::NONE,
-            is_sent: true,
-            is_refused: false,
-        };
-        match plan {
-            Plan::Forward {
-                slot,
-                write,
-                decision,
-                ..
-            } => {
-                counted.namespace = decision.namespace;
-                counted.actions = decision.actions;
-                if decision.governed == Governed::Refused {
-                    // Only time can have made it so since it was queued.
-                    element.source = Source::Here(error_reply(rewritten));
-                    counted.is_sent = false;
-                    counted.is_refused = true;
-                } else {
-                    if let Governed::Rewritten(reply) = decision.governed
-                        && reply != Reply::AsIs
-                    {
-                        element.reply = reply;
-                    }
-                    let cell = self.cell();
-                    self.send(
-                        Some(*slot),
-                        request.bytes,
-                        rewritten,
-                        decision,
-                        cell,
-                        *write,
-                    );
-                    if blocks(request, knowledge) {
-                        let place = self.places[&self.only.unwrap_or(Some(*slot))];
-                        self.body.groups[place].blocks = true;
-                    }
-                    element.source = Source::Part(cell);
-                }
-            }
-            Plan::Anywhere { write } => {
-                let cell = self.cell();
-                let joins = self.joins;
-                self.send(joins, request.bytes, &[], &Decision::NONE, cell, *write);
-                element.source = Source::Part(cell);
-            }
-            Plan::AnswerWithNodes(..) => {
-                let cell = self.cell();
-                self.send(self.joins, request.bytes, &[], &Decision::NONE, cell, false);
-                element.source = Source::Settings(cell, request.bytes.to_vec());
-            }
-            Plan::Split {
-                merge,
-                step,
-                write,
-                namespace,
-                command,
-            } => {
-                counted.namespace = *namespace;
-                let keys = keys_by_slot(request, *step);
-                let parts: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
-                let mut order = Vec::new();
-                if *merge == Merge::Elements {
-                    order = vec![0; request.argc() - 1];
-                }
-                if *merge == Merge::Elements {
-                    for (number, keys) in parts.iter().enumerate() {
-                        for (_, key) in *keys {
-                            order[*key as usize - 1] = number as u32;
-                        }
-                    }
-                }
-                let mut written = governed_parts(request, &parts, *step, *command, knowledge);
-                let first = self.body.cells;
-                if let Some(refused) = written.iter().find(|part| part.is_refused()) {
-                    // Only time can have made it so since it was queued.
-                    counted.actions = refused.decision.actions;
-                    counted.is_sent = false;
-                    counted.is_refused = true;
-                    element.source = Source::Here(error_reply(&refused.instead));
-                    written.clear();
-                }
-                for part in &written {
-                    let (decision, cell) = (part.decision, self.cell());
-                    let (own, instead) = (&part.own, &part.instead);
-                    self.send(Some(part.slot), own, instead, &decision, cell, *write);
-                    if !decision.actions.is_empty() {
-                        self.body.counted.push(Counted {
-                            command: at,
-                            namespace: decision.namespace,
-                            actions: decision.actions,
-                            is_sent: false,
-                            is_refused: false,
-                        });
-                    }
-                }
-                if !written.is_empty() {
-                    element.source = Source::Parts {
-                        first,
-                        count: written.len() as u32,
-                        merge: *merge,
-                        order,
-                    };
-                }
-            }
-            other => {
-                counted.is_sent = false;
-                match other {
-                    Plan::Transaction(Transaction::Unwatch) => {
-                        element.source = Source::Here(b"+OK\r\n".to_vec());
-                    }
-                    Plan::Refuse(error) | Plan::Unknown(error) => {
-                        element.source = Source::Here(error.clone());
-                    }
-                    _ => {}
-                }
-            }
-        }
-        element.namespace = counted.namespace;
-        self.body.elements.push(element);
-        if counted.is_sent || !counted.actions.is_empty() {
-            self.body.counted.push(counted);
-        }
-    }
-
-    fn cell(&mut self) -> u32 {
-        self.body.cells += 1;
-        self.body.cells - 1
-    }
-
-    /// Puts what is sent for one command of the client into the group of its slot.
-    fn send(
-        &mut self,
-        slot: Option<Slot>,
-        own: &[u8],
-        instead: &[u8],
-        decision: &Decision,
-        cell: u32,
-        write: bool,
-    ) {
-        let slot = self.only.unwrap_or(slot);
-        let groups = &mut self.body.groups;
-        let place = *self.places.entry(slot).or_insert_with(|| {
-            groups.push(Group {
-                slot,
-                commands: Vec::new(),
-                targets: Vec::new(),
-                write: false,
-                blocks: false,
-            });
-            groups.len() - 1
-        });
-        let group = &mut groups[place];
-        group.write |= write;
-        match decision.governed {
-            // What is refused was refused before it came here.
-            Governed::AsIs | Governed::Refused => {
-                group.commands.extend_from_slice(own);
-                group.targets.push(Some(cell));
-            }
-            Governed::Rewritten(_) => {
-                group.commands.extend_from_slice(instead);
-                group.targets.push(Some(cell));
-            }
-            Governed::Block(form) => {
-                group.commands.extend_from_slice(commands_of(form, instead));
-                let own = (0..form.commands).map(|at| (at < form.own).then_some(cell));
-                group.targets.extend(own);
-            }
-        }
     }
 }
 

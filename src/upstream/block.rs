@@ -272,7 +272,7 @@ impl Block {
     }
 
     /// Takes what is no array and no error: nothing has run, because a watched key has changed.
-    fn take_nil(&self, worker: &Worker, entry: &InFlight, reply: &[u8]) -> Progress {
+    fn take_nil(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) -> Progress {
         if !entry.is_watched() || !matches!(reply, b"*-1\r\n" | b"_\r\n") {
             return Progress::Nonsense;
         }
@@ -370,7 +370,7 @@ impl Block {
 
 impl Worker {
     /// Answers a watched transaction that did not run, and never will: nil, as if a watched key had changed.
-    pub(super) fn answer_unwatched(&self, entry: &InFlight) {
+    pub(super) fn answer_unwatched(self: &Rc<Self>, entry: &InFlight) {
         let Kind::Block(block) = &entry.kind else {
             return;
         };

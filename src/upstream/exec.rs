@@ -4,10 +4,12 @@
 //! against the client's output limit.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use crate::answer::Once;
 use crate::client::dispatch::answer_into;
 use crate::client::request::Request;
+use crate::client::work::SLICE;
 use crate::namespace_stats::Asked;
 use crate::policy::Reply;
 use crate::resp::{Limits, scan_request, write};
@@ -33,7 +35,15 @@ pub struct Exec {
     groups: RefCell<Vec<Group>>,
     missing: Cell<usize>,
     bytes: Cell<usize>,
+    /// Bytes that it counts for besides.
+    reserved: Cell<usize>,
 }
+
+/// What a command takes while its reply is awaited: its element of the reply and its cell.
+const ELEMENT: usize = size_of::<Element>() + size_of::<Vec<u8>>() + size_of::<Option<u32>>();
+
+/// Elements that are put together in one turn.
+const ELEMENTS: usize = 2 * SLICE;
 
 /// How a transaction runs.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +89,15 @@ impl Exec {
             missing: Cell::new(targets.len()),
             targets,
             bytes: Cell::new(own),
+            reserved: Cell::new(0),
         }
+    }
+
+    /// Counts what waits for the replies against its client's budget, until it is answered.
+    pub fn count_waiting(&self, worker: &Worker) {
+        let bytes = self.elements.len() * ELEMENT;
+        self.reserved.set(bytes);
+        self.whole.client.change_reserved(worker, 0, bytes);
     }
 
     /// Takes bytes of the reply to command `at` of a group; `complete` with the last of them.
@@ -113,7 +131,7 @@ impl Exec {
     }
 
     /// Takes the one reply that a group comes down to: that of its only command, or the error that all of it met.
-    pub fn settle(&self, worker: &Worker, group: u32, reply: &[u8]) {
+    pub fn settle(self: &Rc<Self>, worker: &Rc<Worker>, group: u32, reply: &[u8]) {
         let is_open = self.groups.borrow()[group as usize].is_open;
         if !is_open && reply.first() == Some(&b'-') {
             self.groups.borrow_mut()[group as usize].error = Some(reply.to_vec());
@@ -124,7 +142,7 @@ impl Exec {
     }
 
     /// Takes the reply to the EXEC of a group, or what stands for it, in place of its array.
-    pub fn replace(&self, worker: &Worker, group: u32, reply: &[u8]) {
+    pub fn replace(self: &Rc<Self>, worker: &Rc<Worker>, group: u32, reply: &[u8]) {
         self.groups.borrow_mut()[group as usize].error = Some(reply.to_vec());
         self.done(worker);
     }
@@ -140,7 +158,7 @@ impl Exec {
     }
 
     /// A group is answered. The last one of all sends the reply.
-    pub fn done(&self, worker: &Worker) {
+    pub fn done(self: &Rc<Self>, worker: &Rc<Worker>) {
         self.missing.set(self.missing.get().saturating_sub(1));
         if self.missing.get() == 0 {
             self.answer(worker);
@@ -148,16 +166,64 @@ impl Exec {
     }
 
     /// Sends the reply. For a transaction of which nothing was sent, at once.
-    pub fn answer(&self, worker: &Worker) {
+    pub fn answer(self: &Rc<Self>, worker: &Rc<Worker>) {
         let client = &self.whole.client;
         let mut reply = worker.buffers.take();
-        if !client.is_closed() {
-            self.write(worker, &mut reply);
-            if self.whole.mute {
-                reply.clear();
+        if !client.is_closed() && self.begin(worker, &mut reply) {
+            if self.elements.len() > ELEMENTS {
+                return self.answer_in_slices(worker, reply);
+            }
+            let process = Once::new(&*worker.process);
+            for element in &self.elements {
+                self.write(worker, element, &process, &mut reply);
             }
         }
+        self.finish(worker, reply);
+    }
+
+    /// Puts a long reply together, some elements in each turn. Its place among the replies is taken already.
+    fn answer_in_slices(self: &Rc<Self>, worker: &Rc<Worker>, mut reply: Vec<u8>) {
+        let (exec, host) = (self.clone(), worker.clone());
+        let answering = async move {
+            let client = &exec.whole.client;
+            for elements in exec.elements.chunks(ELEMENTS) {
+                tokio::task::yield_now().await;
+                while !host.turn.takes_slice() {
+                    tokio::task::yield_now().await;
+                }
+                let process = Once::new(&*host.process);
+                let (before, mut gone) = (reply.len(), 0);
+                for element in elements {
+                    gone += exec.held(element);
+                    if client.is_closed() {
+                        break;
+                    }
+                    exec.write(&host, element, &process, &mut reply);
+                }
+                exec.count(&host, gone, reply.len() - before);
+                host.keep_within_memory();
+            }
+            exec.finish(&host, reply);
+        };
+        worker.spawn_for(&self.whole.client, "the reply to a long EXEC", answering);
+    }
+
+    /// Bytes that an element is made of, which are given back once it is written.
+    fn held(&self, element: &Element) -> usize {
+        match element.source {
+            Source::Part(cell) => self.cells.borrow()[cell as usize].len(),
+            _ => 0,
+        }
+    }
+
+    /// Sends the reply, which is whole.
+    fn finish(&self, worker: &Worker, mut reply: Vec<u8>) {
+        let client = &self.whole.client;
+        if self.whole.mute || client.is_closed() {
+            reply.clear();
+        }
         self.cells.borrow_mut().clear();
+        client.change_reserved(worker, self.reserved.take(), 0);
         client.change_gathered(worker, self.bytes.take(), 0);
         client.reply(worker, self.whole.seq, &reply);
         // Many of them may come in one turn.
@@ -202,8 +268,8 @@ impl Exec {
         }
     }
 
-    fn write(&self, worker: &Worker, out: &mut Vec<u8>) {
-        let client = &self.whole.client;
+    /// Begins the array of its reply. False if that is an error instead.
+    fn begin(&self, worker: &Worker, out: &mut Vec<u8>) -> bool {
         let groups = self.groups.borrow();
         let mut cells = self.cells.borrow_mut();
         let is_ours = |error: &[u8]| {
@@ -219,7 +285,7 @@ impl Exec {
                 let failed = error.first() == Some(&b'-');
                 worker.stats.transactions_failed.add(failed.into());
                 out.extend_from_slice(error);
-                return;
+                return false;
             }
             // The error of a node about the only command of its group is an ordinary element.
             failed |= targets.len() > 1 || is_ours(error);
@@ -229,69 +295,66 @@ impl Exec {
         }
         worker.stats.transactions_split_failed.add(failed.into());
         write::array(out, self.elements.len());
-        let process = Once::new(&*worker.process);
-        for element in &self.elements {
-            let start = out.len();
-            match &element.source {
-                Source::Here(bytes) => {
-                    out.extend_from_slice(bytes);
-                    continue;
-                }
-                Source::Later(bytes) => {
-                    let mut args = Vec::new();
-                    // It was scanned when it came.
-                    let _ = scan_request(bytes, &Limits::ACCEPTED, &mut args);
-                    let tracked = client.tracks();
-                    let request = Request { bytes, args: &args };
-                    answer_into(worker, client, &request, &process, out);
-                    if out.len() > worker.limits(client).output_hard {
-                        return client.close_for_reply(worker, out.len());
-                    }
-                    if !tracked {
-                        // What was read behind a CLIENT TRACKING was sent before it was known of.
-                        client.forget_behind(worker, self.whole.seq);
-                    }
-                    continue;
-                }
-                Source::Part(cell) => {
-                    let reply = &cells[*cell as usize];
-                    out.extend_from_slice(match element.reply {
-                        Reply::OkAsInteger => ok_as_integer(reply),
-                        Reply::AsIs | Reply::Found | Reply::Repeated => reply,
-                    });
-                }
-                Source::Settings(cell, request) => {
-                    let mut args = Vec::new();
-                    // It was scanned when it came.
-                    let _ = scan_request(request, &worker.request_limits(client), &mut args);
-                    let asked = Request {
-                        bytes: request,
-                        args: &args,
-                    };
-                    let mut own = Vec::new();
-                    answer_into(worker, client, &asked, &process, &mut own);
-                    let node = &cells[*cell as usize];
-                    settings::joined(&own, node, worker.administers(), out);
-                    if out.len() > worker.limits(client).output_hard {
-                        return client.close_for_reply(worker, out.len());
-                    }
-                }
-                Source::Parts {
-                    first,
-                    count,
-                    merge,
-                    order,
-                } => {
-                    let parts = *first as usize..(first + count) as usize;
-                    merged(&cells[parts], *merge, order, element.write, out);
-                }
+        true
+    }
+
+    /// Appends one element of the reply.
+    fn write(&self, worker: &Worker, element: &Element, process: &Once, out: &mut Vec<u8>) {
+        let start = out.len();
+        match &element.source {
+            Source::Here(bytes) => return out.extend_from_slice(bytes),
+            Source::Later(bytes) => return self.answer_later(worker, bytes, process, out),
+            Source::Part(cell) => {
+                let cells = &mut self.cells.borrow_mut();
+                let reply = std::mem::take(&mut cells[*cell as usize]);
+                out.extend_from_slice(match element.reply {
+                    Reply::OkAsInteger => ok_as_integer(&reply),
+                    Reply::AsIs | Reply::Found | Reply::Repeated => &reply,
+                });
             }
-            let asked = Asked {
-                namespace: element.namespace,
-                arrived: self.whole.arrived,
-                reply: element.reply,
-            };
-            worker.count_reply(asked, &out[start..], true);
+            Source::Settings(cell, request) => {
+                let mut own = Vec::new();
+                self.answer_later(worker, request, process, &mut own);
+                let node = &self.cells.borrow()[*cell as usize];
+                settings::joined(&own, node, worker.administers(), out);
+            }
+            Source::Parts {
+                first,
+                count,
+                merge,
+                order,
+            } => {
+                let parts = *first as usize..(first + count) as usize;
+                let cells = self.cells.borrow();
+                merged(&cells[parts], *merge, order, element.write, out);
+            }
+        }
+        let asked = Asked {
+            namespace: element.namespace,
+            arrived: self.whole.arrived,
+            reply: element.reply,
+        };
+        worker.count_reply(asked, &out[start..], true);
+    }
+
+    /// Appends slotmux' own answer to a request, now that the transaction has run.
+    fn answer_later(&self, worker: &Worker, bytes: &[u8], process: &Once, out: &mut Vec<u8>) {
+        let client = &self.whole.client;
+        if client.is_closed() {
+            return;
+        }
+        let mut args = Vec::new();
+        // It was scanned when it came.
+        let _ = scan_request(bytes, &Limits::ACCEPTED, &mut args);
+        let tracked = client.tracks();
+        let request = Request { bytes, args: &args };
+        answer_into(worker, client, &request, process, out);
+        if out.len() > worker.limits(client).output_hard {
+            return client.close_for_reply(worker, out.len());
+        }
+        if !tracked {
+            // What was read behind a CLIENT TRACKING was sent before it was known of.
+            client.forget_behind(worker, self.whole.seq);
         }
     }
 }

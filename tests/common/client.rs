@@ -147,6 +147,17 @@ impl RawClient {
         seen.is_ok()
     }
 
+    /// Whether a reply, or a hang-up, is there to be read now.
+    pub fn has_news_now(&mut self) -> bool {
+        if !self.input.buffer().is_empty() {
+            return true;
+        }
+        self.stream.set_nonblocking(true).expect("non-blocking");
+        let seen = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("blocking");
+        seen.is_ok()
+    }
+
     /// Says that no more requests come, while replies may still be read.
     pub fn finish_sending(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("half closed");

@@ -1,6 +1,8 @@
 //! One reply out of those of several nodes, where that takes more than adding up numbers or joining arrays. Pure
 //! functions from the nodes' replies to the bytes of one, in the form that the nodes gave theirs.
 
+pub mod drawn;
+pub mod elements;
 pub mod exists;
 pub mod fields;
 pub mod info;
