@@ -48,6 +48,11 @@ impl Watch {
         self.slot.is_none_or(|own| own == slot)
     }
 
+    /// The node that watches.
+    pub fn node(&self) -> NodeId {
+        self.lane.node
+    }
+
     /// Its slot; `None` where one node has every slot.
     pub fn slot(&self) -> Option<Slot> {
         self.slot

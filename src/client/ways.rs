@@ -58,5 +58,15 @@ pub(super) fn lanes(
             return Err(taken);
         }
     }
+    let is_split = body.groups.len() > 1;
+    let blocks = body.groups.iter().filter(|group| group.is_block(is_split));
+    let mut nodes = blocks.filter_map(|group| match group.slot {
+        Some(slot) => worker.slots.owner(slot),
+        None => worker.any_node(client),
+    });
+    if let Some(text) = nodes.find_map(|node| worker.refuses_transactions(node)) {
+        lanes.release(worker);
+        return Err(refuse(worker, client, &text));
+    }
     Ok(lanes)
 }

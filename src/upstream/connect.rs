@@ -21,6 +21,7 @@ use super::NodeId;
 use super::lane::{Class, Lane, Link};
 use super::lost::{after_failure, after_loss, fail_all};
 use super::read::{End, Replies};
+use super::trial::try_expiry;
 
 /// A handshake reply longer than this is none.
 const LONGEST_HANDSHAKE_REPLY: usize = 64 * 1024;
@@ -143,7 +144,8 @@ async fn connect(worker: &Worker, lane: &Lane) -> Result<Transport, ConnectError
     let attempt = async {
         let mut stream = log_in(worker, &lane.addr, lane.protocol).await?;
         if let Some(prefix) = worker.process.policies.enforced_prefix() {
-            check_permissions(&mut stream, prefix).await?;
+            try_expiry(&mut stream, prefix).await?;
+            worker.trust(lane.node);
         }
         let transport = Transport::Tcp(stream);
         if lane.class == Class::Dedicated {
@@ -165,10 +167,10 @@ pub async fn dial(
     within_timeout(worker, attempt).await
 }
 
-async fn within_timeout(
+pub(super) async fn within_timeout<T>(
     worker: &Worker,
-    attempt: impl Future<Output = Result<Transport, ConnectError>>,
-) -> Result<Transport, ConnectError> {
+    attempt: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
     timeout(worker.config.cluster.connections.connect_timeout, attempt)
         .await
         .unwrap_or(Err(ConnectError::Timeout))
@@ -176,7 +178,7 @@ async fn within_timeout(
 
 /// Connects and authenticates with the first password that works. The one that did so last is tried first: each wrong one
 /// is an entry in the node's ACL LOG.
-async fn log_in(
+pub(super) async fn log_in(
     worker: &Worker,
     addr: &Addr,
     protocol: Protocol,
@@ -265,27 +267,6 @@ async fn handshake(
     }
 }
 
-/// Makes sure that the upstream user may attach an expiry to a key below `prefix`. If it might not, a block's MULTI or
-/// its expiry would be refused while the command between them runs. Nothing of this is executed.
-async fn check_permissions(stream: &mut TcpStream, prefix: &[u8]) -> Result<(), ConnectError> {
-    let mut requests = Vec::new();
-    write::request(&mut requests, &[b"MULTI"]);
-    write::request(&mut requests, &[b"PEXPIRE", prefix, b"1000", b"LT"]);
-    write::request(&mut requests, &[b"DISCARD"]);
-    write::request(&mut requests, &[b"EXEC"]);
-    stream.write_all(&requests).await?;
-    let replies = read_replies(stream, 4).await?;
-    for reply in replies.split(|&byte| byte == b'\n') {
-        if let Some(reason) = reply.strip_prefix(b"-NOPERM") {
-            return Err(ConnectError::Refused(format!(
-                "a TTL policy needs MULTI, EXEC, DISCARD and PEXPIRE:{}",
-                String::from_utf8_lossy(reason).trim_end()
-            )));
-        }
-    }
-    Ok(())
-}
-
 /// Reads exactly one reply: the handshake is the only thing on the connection so far.
 async fn read_reply(stream: &mut TcpStream) -> Result<Vec<u8>, ConnectError> {
     read_replies(stream, 1).await
@@ -293,7 +274,7 @@ async fn read_reply(stream: &mut TcpStream) -> Result<Vec<u8>, ConnectError> {
 
 /// Reads so many replies, which are all that is to come. A push is no reply and is left out. What comes behind the last
 /// reply would be taken for that of the first command.
-async fn read_replies(
+pub(super) async fn read_replies(
     stream: &mut (impl AsyncRead + Unpin),
     count: usize,
 ) -> Result<Vec<u8>, ConnectError> {

@@ -224,6 +224,11 @@ impl InFlight {
         }
     }
 
+    /// Whether it goes between MULTI and EXEC.
+    pub fn is_transaction(&self) -> bool {
+        matches!(&self.kind, Kind::Block(block) if block.form().atomic)
+    }
+
     /// Forgets what came in reply: it is about to be sent again.
     pub fn restart(&self) {
         if let Kind::Block(block) = &self.kind {

@@ -16,10 +16,12 @@ use bucket::Bucket;
 use connect::ConnectError;
 use inflight::InFlight;
 use lane::{Class, Lane, Link};
+use trial::Distrust;
 
 pub mod abandoned;
 pub mod block;
 pub mod blocked;
+pub mod breach;
 pub mod bucket;
 pub mod connect;
 pub mod deliver;
@@ -38,6 +40,7 @@ pub mod retry;
 pub mod ring;
 pub mod script_ahead;
 pub mod tracked;
+pub mod trial;
 pub mod unanswered;
 
 /// The error for a command that needs a connection of its own where all of them are taken.
@@ -63,6 +66,8 @@ struct Node {
     connects: Bucket,
     /// Since when every try to connect to it has failed.
     gone: Option<Tick>,
+    /// Whether it refuses transactions.
+    distrust: Option<Distrust>,
 }
 
 impl Node {
@@ -102,6 +107,7 @@ impl Nodes {
             waiting: VecDeque::new(),
             connects: Bucket::new(now),
             gone: None,
+            distrust: None,
         });
         id
     }

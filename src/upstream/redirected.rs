@@ -201,7 +201,8 @@ fn credible(worker: &Worker, lane: &Lane, host: &str, port: u16, request: &[u8])
     (is_known || !runs_script(request)).then_some(addr)
 }
 
-fn runs_script(request: &[u8]) -> bool {
+/// Whether the first command in `request` runs a script or a function.
+pub(super) fn runs_script(request: &[u8]) -> bool {
     let mut args = Vec::new();
     let is_whole = scan_request(request, &Limits::default(), &mut args).is_ok();
     let request = Request {

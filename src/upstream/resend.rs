@@ -67,6 +67,11 @@ impl Worker {
         let Some(owner) = entry.slot.and_then(|slot| self.slots.owner(slot)) else {
             return self.retry_later(entry, request);
         };
+        if entry.is_transaction()
+            && let Some(text) = self.refuses_transactions(owner)
+        {
+            return deliver_error(self, &entry, &text);
+        }
         let Some(lane) = self.lane_again(owner, &entry) else {
             return self.retry_for_lane(entry, request);
         };
