@@ -59,7 +59,7 @@ pub fn acknowledged(
     // It changes nothing itself; and of an answer that is missing there is no part to tell.
     let sending = Sending::as_is(request, false, NamespaceId::UNMATCHED, Reply::AsIs);
     let whole = entry(worker, client, None, &sending);
-    client.block(worker, Wait::UNTOLD);
+    client.block(worker, Wait::for_replicas(request.arg(request.argc() - 1)));
     let gather = Rc::new(Gather::new(whole, merge, Known::Nothing, nodes.len()));
     for (part, lane) in (0..).zip(lanes.all()) {
         let bytes = [&worker.touch(lane.node), request.bytes].concat();

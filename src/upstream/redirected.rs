@@ -51,6 +51,7 @@ pub fn take_over(
         }
         let request = request();
         let entry = again(worker, search_anew(worker, lane, entry), &request);
+        entry.client.with_blocked(|blocked| blocked.vouch(true));
         worker.retry_after(entry, request, reply, lane.node);
         return None;
     }

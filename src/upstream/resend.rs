@@ -228,7 +228,7 @@ impl Worker {
         if client.is_closed() && !is_repair {
             // It has not run and nobody waits for it; its bytes count for nobody any more.
             deliver_piece(self, &one.entry, b"", true);
-        } else if one.entry.has_timed_out() {
+        } else if one.entry.has_waited_in_vain() {
             deliver_piece(self, &one.entry, &timed_out(&one.entry), true);
         } else if !self.has_time(&one.entry) {
             self.stats.timeouts.inc();
