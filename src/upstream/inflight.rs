@@ -15,6 +15,7 @@ use crate::slot::Slot;
 use crate::worker::Worker;
 
 use super::block::{Block, Then};
+use super::doubt::Doubt;
 use super::exec::Exec;
 
 /// What to do with the reply.
@@ -56,6 +57,8 @@ pub enum Kind {
     Caching,
     /// Nobody waits for it: it tells whether a key that observing looks at has a TTL.
     Probe,
+    /// Nobody waits for it: it tells whether an error that a script may have made up was the node's.
+    Doubt(Rc<Doubt>),
     /// Nobody wants it any more: its client was told that the command took too long.
     Swallow,
 }
@@ -147,6 +150,7 @@ impl InFlight {
             Kind::Block(block) => block.is_awaited(),
             Kind::Watch { is_awaited, .. } => *is_awaited,
             Kind::Probe
+            | Kind::Doubt(_)
             | Kind::Swallow
             | Kind::Asking
             | Kind::Tracking

@@ -87,6 +87,8 @@ pub struct Lane {
     pub(super) tracked: Tracked,
     /// Which life of the node's process answers on this connection, once it was asked.
     run: Cell<Option<u64>>,
+    /// Which command of which client followed the last `ASKING` that was answered.
+    asked_for: Cell<Option<(u64, u32)>>,
     /// Whether the front of the oldest command's reply was passed on already.
     mid_reply: Cell<bool>,
     /// Whether a part of the oldest command's reply has come.
@@ -128,6 +130,7 @@ impl Lane {
             scripts: RefCell::default(),
             tracked: Tracked::default(),
             run: Cell::new(None),
+            asked_for: Cell::new(None),
             mid_reply: Cell::new(false),
             reply_begun: Cell::new(false),
             held_back: Cell::new(false),
@@ -394,6 +397,16 @@ impl Lane {
             self.heard(worker.clock.now());
         }
         waits
+    }
+
+    /// The `ASKING` ahead of a command was answered.
+    pub(super) fn note_asked(&self, asking: &InFlight) {
+        self.asked_for.set(Some((asking.client.id, asking.seq)));
+    }
+
+    /// Whether an `ASKING` went ahead of this command, which was just answered.
+    pub(super) fn has_asked_for(&self, entry: &InFlight) -> bool {
+        self.asked_for.get() == Some((entry.client.id, entry.seq))
     }
 
     pub(super) fn set_run(&self, run: u64) {

@@ -24,6 +24,10 @@ use super::unanswered::Unanswered;
 pub(super) const UNKNOWN_FATE: &str =
     "ERR slotmux: connection to the node was lost, the command may have been executed";
 
+/// The error for a write that its node left without a reply.
+pub(super) const UNKNOWN_IN_TIME: &str =
+    "ERR slotmux: upstream timeout, the command may have been executed";
+
 /// The error for a read that its node left without a reply.
 const TIMEOUT: &str = "ERR slotmux: upstream timeout";
 
@@ -169,6 +173,7 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
         }
         Kind::Watch { .. }
         | Kind::Unwatch
+        | Kind::Doubt(_)
         | Kind::Probe
         | Kind::Asking
         | Kind::Tracking
@@ -301,7 +306,7 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         worker.stats.timeouts.inc();
         worker.stats.abandoned.inc();
         let text = if entry.write {
-            "ERR slotmux: upstream timeout, the command may have been executed"
+            UNKNOWN_IN_TIME
         } else {
             TIMEOUT
         };

@@ -25,6 +25,7 @@ pub mod breach;
 pub mod bucket;
 pub mod connect;
 pub mod deliver;
+pub mod doubt;
 pub mod exec;
 pub mod health;
 pub mod inflight;

@@ -273,6 +273,8 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         Kind::Watch { .. } if !failed => watch_holds(worker, lane, &entry),
         Kind::Tracking => lane.take_tracking(reply),
         Kind::Caching => lane.take_caching(worker, &entry, failed),
+        Kind::Asking => lane.note_asked(&entry),
+        Kind::Doubt(doubt) => worker.take_proof(doubt, reply),
         Kind::Id => lane.id.set(Some(id_of(reply))),
         Kind::Tell(asker) => {
             if let Some(asker) = asker.take() {

@@ -10,9 +10,12 @@ use crate::sabotage::sabotage;
 use crate::worker::Worker;
 
 use super::deliver::{deliver_error, deliver_piece};
+use super::doubt::{Doubt, Proof};
 use super::inflight::InFlight;
 use super::lane::Lane;
+use super::lost::{UNKNOWN_FATE, UNKNOWN_IN_TIME};
 use super::overtaken;
+use super::redirected::believe;
 use super::{NO_LANE, NodeId};
 
 /// First wait before another try, in milliseconds; it doubles with each try.
@@ -33,6 +36,8 @@ pub struct Waiting {
     error: Option<Box<[u8]>>,
     /// The node that said so; what has no slot goes there again.
     node: Option<NodeId>,
+    /// Whether it is known at all that it has not run.
+    doubt: Option<Rc<Doubt>>,
 }
 
 impl Worker {
@@ -101,7 +106,7 @@ impl Worker {
                 lane.begin_block(self, &entry);
                 lane.send_owned(self, entry, request);
             }
-            None => self.wait(entry, request, None, Some(node)),
+            None => self.wait(entry, request, None, Some(node), None),
         }
     }
 
@@ -128,14 +133,14 @@ impl Worker {
 
     /// Keeps a command for another try in a moment. Until then its client sends nothing else.
     pub fn retry_later(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
-        self.wait(entry, request, None, None);
+        self.wait(entry, request, None, None, None);
     }
 
     /// As [`Worker::retry_later`], for a command that found no lane of its own free.
     pub(super) fn retry_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
         let mut error = Vec::new();
         write::error(&mut error, NO_LANE);
-        self.wait(entry, request, Some(error.into()), None);
+        self.wait(entry, request, Some(error.into()), None, None);
     }
 
     /// As [`Worker::retry_later`], for a command whose `node` may have got over `error` then.
@@ -146,7 +151,36 @@ impl Worker {
         error: &[u8],
         node: NodeId,
     ) {
-        self.wait(entry, request, Some(error.into()), Some(node));
+        self.wait(entry, request, Some(error.into()), Some(node), None);
+    }
+
+    /// Keeps a command of which it is not known whether it has run.
+    pub(super) fn wait_for_proof(
+        self: &Rc<Self>,
+        entry: InFlight,
+        request: Vec<u8>,
+        doubt: Rc<Doubt>,
+    ) {
+        self.wait(entry, request, None, None, Some(doubt));
+    }
+
+    /// Takes out what waited for this proof. What would overtake something else stays.
+    pub(super) fn take_doubted(&self, doubt: &Rc<Doubt>) -> Option<(InFlight, Vec<u8>)> {
+        let mut waiting = self.waiting.borrow_mut();
+        let is_its = |one: &Waiting| {
+            let its = one.doubt.as_ref();
+            its.is_some_and(|its| Rc::ptr_eq(its, doubt))
+        };
+        let place = waiting.iter().position(is_its)?;
+        let entry = &waiting[place].entry;
+        let mut ahead = waiting.iter().take(place);
+        if entry.client.is_closed() || ahead.any(|older| older.entry.same_stream(entry)) {
+            return None;
+        }
+        let one = waiting.remove(place)?;
+        let retries = &one.entry.client.waiting_retries;
+        retries.set(retries.get().saturating_sub(1));
+        Some((one.entry, one.request))
     }
 
     fn wait(
@@ -155,6 +189,7 @@ impl Worker {
         request: Vec<u8>,
         error: Option<Box<[u8]>>,
         node: Option<NodeId>,
+        doubt: Option<Rc<Doubt>>,
     ) {
         if entry.is_overtaken() {
             return deliver_error(self, &entry, overtaken::ERROR);
@@ -184,6 +219,7 @@ impl Worker {
                 due,
                 error,
                 node,
+                doubt,
             },
         );
         drop(waiting);
@@ -228,6 +264,22 @@ impl Worker {
         if client.is_closed() && !is_repair {
             // It has not run and nobody waits for it; its bytes count for nobody any more.
             deliver_piece(self, &one.entry, b"", true);
+        } else if let Some(doubt) = &one.doubt {
+            match doubt.proof() {
+                // The question is on its way as long as its lane has it.
+                Proof::Awaited if Rc::strong_count(doubt) == 1 => {
+                    deliver_error(self, &one.entry, UNKNOWN_FATE);
+                }
+                Proof::Awaited if !self.has_time(&one.entry) => {
+                    self.stats.timeouts.inc();
+                    deliver_error(self, &one.entry, UNKNOWN_IN_TIME);
+                }
+                Proof::Refuted | Proof::Believed(_) if !self.has_retry_ahead(&one.entry) => {
+                    let doubt = doubt.clone();
+                    believe(self, &doubt, one.entry, one.request);
+                }
+                _ => self.keep_waiting(one, retries),
+            }
         } else if one.entry.has_waited_in_vain() {
             deliver_piece(self, &one.entry, &timed_out(&one.entry), true);
         } else if !self.has_time(&one.entry) {
@@ -245,9 +297,13 @@ impl Worker {
                 None => self.send_again(one.entry, one.request),
             }
         } else {
-            client.waiting_retries.set(retries);
-            self.waiting.borrow_mut().push_back(one);
+            self.keep_waiting(one, retries);
         }
+    }
+
+    fn keep_waiting(&self, one: Waiting, retries: u32) {
+        one.entry.client.waiting_retries.set(retries);
+        self.waiting.borrow_mut().push_back(one);
     }
 }
 
