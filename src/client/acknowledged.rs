@@ -20,6 +20,7 @@ use crate::slot::slot_of;
 use crate::upstream::NodeId;
 use crate::upstream::block::{Block, Then};
 use crate::upstream::inflight::Kind;
+use crate::upstream::pool::Use;
 use crate::worker::Worker;
 
 use super::Client;
@@ -50,7 +51,7 @@ pub fn acknowledged(
     }
     let mut lanes = Lanes::default();
     for &node in &nodes {
-        if let Err(taken) = lanes.add_node(worker, client, node, true) {
+        if let Err(taken) = lanes.add_node(worker, client, node, Some(Use::Kept)) {
             lanes.release(worker);
             return taken;
         }

@@ -18,6 +18,7 @@ use crate::worker::Worker;
 
 use super::NodeId;
 use super::inflight::{InFlight, Kind};
+use super::pool::Use;
 use super::ring::Ring;
 use super::tracked::Tracked;
 
@@ -99,6 +100,8 @@ pub struct Lane {
     pub(super) last_used: Cell<Tick>,
     /// Whether a health check's PING is on its way, ahead of everything that is in flight.
     pub(super) pinged: Cell<bool>,
+    /// What a dedicated lane is used for, while it is.
+    pub(super) used_for: Cell<Option<Use>>,
     /// The client that a dedicated lane is kept for while it carries nothing, by its id.
     pub(super) pinned: Cell<Option<u64>>,
     /// From 0 to 1, by chance: how much sooner than others it is checked.
@@ -136,6 +139,7 @@ impl Lane {
             held_back: Cell::new(false),
             last_used: Cell::new(now),
             pinged: Cell::new(false),
+            used_for: Cell::new(None),
             pinned: Cell::new(None),
             eagerness: fastrand::f64(),
         }

@@ -1,6 +1,6 @@
 //! The upstream side: the nodes that a worker knows, and its lanes to them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::client::dispatch::Taken;
@@ -16,6 +16,7 @@ use bucket::Bucket;
 use connect::ConnectError;
 use inflight::InFlight;
 use lane::{Class, Lane, Link};
+use pool::{Grant, Pool, Use};
 use trial::Distrust;
 
 pub mod abandoned;
@@ -33,6 +34,7 @@ pub mod lane;
 pub mod lost;
 pub mod overtaken;
 pub mod pin;
+pub mod pool;
 pub mod read;
 pub mod redirected;
 pub mod repeat;
@@ -44,10 +46,6 @@ pub mod tracked;
 pub mod trial;
 pub mod unanswered;
 
-/// The error for a command that needs a connection of its own where all of them are taken.
-pub const NO_LANE: &str = "ERR slotmux: no connection to the node was free for a command that needs one of its own, the \
-    command was not executed: raise cluster.connections.dedicated_max";
-
 /// A node in a worker's table of nodes. The number of an address never changes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NodeId(u32);
@@ -57,25 +55,14 @@ struct Node {
     addr: Addr,
     /// Lanes by protocol and place: a client always uses the same place, which keeps its order.
     shared: [Vec<Option<Rc<Lane>>>; 2],
-    /// Dedicated lanes that nobody uses, by protocol.
-    free: [Vec<Rc<Lane>>; 2],
-    /// Dedicated lanes, used or not.
-    dedicated: usize,
-    /// Clients that wait for a dedicated lane.
-    waiting: VecDeque<Rc<Client>>,
+    /// Its dedicated lanes.
+    pool: Pool,
     /// How often it may be connected to.
     connects: Bucket,
     /// Since when every try to connect to it has failed.
     gone: Option<Tick>,
     /// Whether it refuses transactions.
     distrust: Option<Distrust>,
-}
-
-impl Node {
-    /// The next client for a dedicated lane. One that has left since is passed over: it would wake nobody else.
-    fn next_waiting(&mut self) -> Option<Rc<Client>> {
-        std::iter::from_fn(|| self.waiting.pop_front()).find(|client| !client.is_closed())
-    }
 }
 
 /// A worker's nodes.
@@ -103,9 +90,7 @@ impl Nodes {
         self.nodes.push(Node {
             addr,
             shared: [vec![None; lanes], vec![None; lanes]],
-            free: [Vec::new(), Vec::new()],
-            dedicated: 0,
-            waiting: VecDeque::new(),
+            pool: Pool::default(),
             connects: Bucket::new(now),
             gone: None,
             distrust: None,
@@ -216,19 +201,20 @@ impl Worker {
         self: &Rc<Self>,
         node: NodeId,
         client: &Rc<Client>,
+        of: Use,
     ) -> Result<Rc<Lane>, Taken> {
-        if let Some(lane) = self.free_lane(node, client) {
+        if let Some(lane) = self.free_lane(node, client, of) {
             return Ok(lane);
         }
         let now = self.clock.now();
         client.begin_to_wait(now);
         if client.waits_in_vain(self, now) {
-            return Err(refuse_no_lane(self, client));
+            return Err(refuse_no_lane(self, client, of));
         }
         self.stats.parks.inc();
         client.pause_for(Pause::Lane);
         let mut nodes = self.nodes.borrow_mut();
-        nodes.node_mut(node).waiting.push_back(client.clone());
+        nodes.node_mut(node).pool.wait(of, client);
         Err(Taken::No)
     }
 
@@ -236,13 +222,7 @@ impl Worker {
     pub fn end_vain_waits(&self, now: Tick) {
         let mut woken = Vec::new();
         for node in &mut self.nodes.borrow_mut().nodes {
-            node.waiting.retain(|client| {
-                let is_over = client.waits_in_vain(self, now);
-                if is_over {
-                    woken.push(client.clone());
-                }
-                !is_over
-            });
+            woken.extend(node.pool.give_up(|client| client.waits_in_vain(self, now)));
         }
         for client in woken {
             client.resume();
@@ -257,36 +237,35 @@ impl Worker {
         let was_alone = client.is_alone.get() && entry.is_whole() && !client.has_watch();
         if entry.is_watch() || entry.is_blocking() {
             client.is_alone.set(true);
-            return self.free_lane(node, client);
+            return self.free_lane(node, client, Use::Kept);
         }
         if entry.is_repair() || (!was_alone && !self.is_big(entry.len as usize)) {
             return Some(self.shared_lane(node, client));
         }
         client.is_alone.set(true);
-        self.free_lane(node, client)
+        self.free_lane(node, client, Use::Big)
     }
 
     /// A lane to `node` that nobody uses; `None` if as many as allowed are in use.
-    pub fn free_lane(self: &Rc<Self>, node: NodeId, client: &Client) -> Option<Rc<Lane>> {
+    pub fn free_lane(self: &Rc<Self>, node: NodeId, client: &Client, of: Use) -> Option<Rc<Lane>> {
         let protocol = client.protocol.get();
         let mut nodes = self.nodes.borrow_mut();
-        let entry = nodes.node_mut(node);
-        if let Some(lane) = entry.free[index(protocol)].pop() {
-            return Some(lane);
-        }
-        if entry.dedicated >= self.dedicated_max {
-            // A free one of the other protocol makes room.
-            match entry.free[1 - index(protocol)].pop() {
-                Some(other) => {
-                    entry.dedicated -= 1;
+        let grant = nodes
+            .node_mut(node)
+            .pool
+            .take(of, protocol, self.own_lanes)?;
+        drop(nodes);
+        let lane = match grant {
+            Grant::Free(lane) => lane,
+            Grant::New(instead) => {
+                if let Some(other) = instead {
                     other.retire(self);
                 }
-                None => return None,
+                self.open_lane(node, protocol, Class::Dedicated)
             }
-        }
-        entry.dedicated += 1;
-        drop(nodes);
-        Some(self.open_lane(node, protocol, Class::Dedicated))
+        };
+        lane.used_for.set(Some(of));
+        Some(lane)
     }
 
     /// Takes a lane back from [`Worker::lane_again`] that was not used.
@@ -304,15 +283,10 @@ impl Worker {
         lane.last_used.set(self.clock.now());
         let mut nodes = self.nodes.borrow_mut();
         let entry = nodes.node_mut(lane.node);
-        let free = &mut entry.free[index(lane.protocol)];
-        if !free.iter().any(|other| Rc::ptr_eq(other, lane)) {
-            free.push(lane.clone());
-        }
-        let next = entry.next_waiting();
+        entry.pool.put_back(lane);
+        let served = entry.pool.served(self.own_lanes);
         drop(nodes);
-        if let Some(client) = next {
-            client.resume();
-        }
+        served.iter().for_each(|client| client.resume());
     }
 
     /// Forgets a lane that is of no more use.
@@ -328,17 +302,12 @@ impl Worker {
                     place.take_if(|other| Rc::ptr_eq(other, lane));
                 }
             }
-            Class::Dedicated => {
-                entry.free[index(lane.protocol)].retain(|other| !Rc::ptr_eq(other, lane));
-                entry.dedicated = entry.dedicated.saturating_sub(1);
-            }
+            Class::Dedicated => entry.pool.remove(lane),
         }
-        let next = entry.next_waiting();
+        let served = entry.pool.served(self.own_lanes);
         drop(nodes);
         lane.retire(self);
-        if let Some(client) = next {
-            client.resume();
-        }
+        served.iter().for_each(|client| client.resume());
     }
 
     /// Every lane there is.
@@ -378,9 +347,7 @@ impl Worker {
     pub fn wake_waiting_for_dedicated(&self) {
         let mut woken = Vec::new();
         for node in &mut self.nodes.borrow_mut().nodes {
-            let free = node.free.iter().map(Vec::len).sum::<usize>();
-            let room = free + self.dedicated_max.saturating_sub(node.dedicated);
-            woken.extend((0..room).map_while(|_| node.next_waiting()));
+            woken.extend(node.pool.served(self.own_lanes));
         }
         for client in woken {
             client.resume();

@@ -9,14 +9,15 @@ use crate::resp::write;
 use crate::sabotage::sabotage;
 use crate::worker::Worker;
 
+use super::NodeId;
 use super::deliver::{deliver_error, deliver_piece};
 use super::doubt::{Doubt, Proof};
 use super::inflight::InFlight;
 use super::lane::Lane;
 use super::lost::{UNKNOWN_FATE, UNKNOWN_IN_TIME};
 use super::overtaken;
+use super::pool::Use;
 use super::redirected::believe;
-use super::{NO_LANE, NodeId};
 
 /// First wait before another try, in milliseconds; it doubles with each try.
 const FIRST_WAIT: u32 = 10;
@@ -139,7 +140,11 @@ impl Worker {
     /// As [`Worker::retry_later`], for a command that found no lane of its own free.
     pub(super) fn retry_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
         let mut error = Vec::new();
-        write::error(&mut error, NO_LANE);
+        let of = match entry.is_watch() || entry.is_blocking() {
+            true => Use::Kept,
+            false => Use::Big,
+        };
+        write::error(&mut error, of.refusal());
         self.wait(entry, request, Some(error.into()), None, None);
     }
 
