@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::addr::Addr;
 use super::ask::{Access, Answer, Refusal, Says, ask, words};
 use super::merge::merge;
+use super::output_limit::look;
 use super::settings::{setting, warnings};
 use super::topology::{Kind, Node, Topology};
 use super::view::{Server, View};
@@ -140,6 +141,12 @@ impl Discovery {
         let answers = self.ask_more(first).await;
         let found = self.conclude(answers, previous).await?;
         self.usable(found)
+    }
+
+    /// Warns of the nodes that end connections because of big replies, and calls `note` with each.
+    pub fn look_at_output_limits(&self, topology: &Topology, note: impl Fn(Addr) + Send + 'static) {
+        let nodes = topology.nodes().map(|node| node.addr.clone());
+        tokio::spawn(look(self.access.clone(), nodes.collect(), note));
     }
 
     /// What was found, unless it is too old for the policies.

@@ -5,6 +5,7 @@ mod ask;
 pub mod dial;
 pub mod discover;
 pub mod merge;
+mod output_limit;
 pub mod redirect;
 pub mod refresh;
 mod settings;

@@ -21,6 +21,7 @@ use super::NodeId;
 use super::lane::{Class, Lane, Link};
 use super::lost::{after_failure, after_loss, fail_all};
 use super::read::{End, Replies};
+use super::suspect::{clear_suspects, part_from_suspects};
 use super::trial::try_expiry;
 
 /// A handshake reply longer than this is none.
@@ -64,6 +65,7 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
                 worker.reached(lane.node);
                 worker.stats.upstream_connects.inc();
                 lane.set_up(&worker, transport);
+                part_from_suspects(&worker, &lane);
                 if lane.class == Class::Dedicated && lane.is_idle() {
                     // What it was opened for has not waited for it: another may use it.
                     worker.release(&lane);
@@ -77,6 +79,7 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
             }
             Err(error) => {
                 worker.missed(lane.node, &error);
+                clear_suspects(&lane);
                 after_failure(&worker, &lane);
             }
         }

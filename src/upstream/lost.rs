@@ -18,6 +18,7 @@ use super::lane::{Class, Lane, Link};
 use super::overtaken;
 use super::read::End;
 use super::repeat::repeatable;
+use super::suspect::{Finding, judge_read};
 use super::unanswered::Unanswered;
 
 /// The error for a write whose fate is unknown.
@@ -57,7 +58,11 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
 }
 
 /// Deals with each of them. A panic costs the client whose command it came with.
-fn each(worker: &Rc<Worker>, unanswered: Vec<Unanswered>, mut f: impl FnMut(Unanswered)) {
+pub(super) fn each(
+    worker: &Rc<Worker>,
+    unanswered: Vec<Unanswered>,
+    mut f: impl FnMut(Unanswered),
+) {
     for taken in unanswered {
         let client = taken.entry.client.clone();
         let done = worker.contained("a command whose connection was lost", || {
@@ -126,6 +131,17 @@ fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Los
     if taken.was_written && entry.write {
         worker.stats.writes_repeated.inc();
         taken.entry.mark_repeated();
+    } else if taken.was_written {
+        let is_limited = || worker.refresh.is_output_limited(&lane.addr);
+        match judge_read(entry, lane.class, end, is_limited) {
+            Finding::Innocent => {}
+            Finding::Suspect => entry.suspect(),
+            Finding::Again => worker.expect_more_like(&taken),
+            Finding::Culprit => {
+                worker.expect_more_like(&taken);
+                return deliver_error(worker, &taken.entry, &Worker::convict(lane));
+            }
+        }
     }
     let entry = &taken.entry;
     if !has_time || (!taken.was_written && entry.write && tries >= retry.unsent_writes) {

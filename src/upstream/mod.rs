@@ -42,6 +42,7 @@ pub mod resend;
 pub mod retry;
 pub mod ring;
 pub mod script_ahead;
+pub mod suspect;
 pub mod tracked;
 pub mod trial;
 pub mod unanswered;
@@ -238,6 +239,13 @@ impl Worker {
         if entry.is_watch() || entry.is_blocking() {
             client.is_alone.set(true);
             return self.free_lane(node, client, Use::Kept);
+        }
+        if entry.is_suspect() {
+            client.is_alone.set(true);
+            let used = self.nodes.borrow().node(node).pool.used(Use::Big);
+            return (used < suspect::AT_ONCE)
+                .then(|| self.free_lane(node, client, Use::Big))
+                .flatten();
         }
         if entry.is_repair() || (!was_alone && !self.is_big(entry.len as usize)) {
             return Some(self.shared_lane(node, client));

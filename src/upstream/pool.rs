@@ -120,6 +120,11 @@ impl Pool {
         self.used[of as usize] < bounds.of_use(of) && self.used.iter().sum::<usize>() < bounds.all
     }
 
+    /// How many are used for this.
+    pub(super) fn used(&self, of: Use) -> usize {
+        self.used[of as usize]
+    }
+
     /// Takes a lane back.
     pub(super) fn put_back(&mut self, lane: &Rc<Lane>) {
         self.end_use(lane);
