@@ -296,6 +296,12 @@ fn a_wait_at_a_frozen_node_ends() {
             "{line}: {reply:?}"
         );
     }
+    // By its own time, and not because the node hung up.
+    let log = proxy.log();
+    let ends = log
+        .matches("does not end a wait whose time is over")
+        .count();
+    assert_eq!(ends, 2, "{log}");
 }
 
 /// A slot that nobody serves, and a node that nobody reaches, have no empty lists either.
