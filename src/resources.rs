@@ -48,7 +48,7 @@ fn room_for_clients(config: &Config, nodes: usize, limit: u64) -> u64 {
     let connections = &config.cluster.connections;
     // Two protocols and subscriptions, and room for a cluster that grows.
     let per_worker = 2 * connections.shared + 1;
-    let per_node = per_worker * config.server.workers + connections.dedicated_max;
+    let per_node = per_worker * config.server.workers + connections.own();
     let upstream = (nodes.max(1) * 2 * per_node) as u64;
     let listeners = config
         .listeners

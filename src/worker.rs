@@ -40,6 +40,7 @@ use crate::upstream::ahead::Carried;
 use crate::upstream::lane::Lane;
 use crate::upstream::lost::reroute;
 use crate::upstream::overtaken::HaveRun;
+use crate::upstream::pool::Bounds;
 use crate::upstream::resend::Waiting;
 use crate::upstream::waiting::WaitingRoom;
 use crate::upstream::{NodeId, Nodes};
@@ -148,8 +149,8 @@ pub struct Worker {
     pub dedicated_idle: u64,
     /// `connections.health_interval` in ticks.
     pub health_interval: Option<u64>,
-    /// This worker's share of `connections.dedicated_max`, at least 1.
-    pub dedicated_max: usize,
+    /// How many connections to a node serve one client at a time.
+    pub own_lanes: Bounds,
     address_map: AddressMap,
 }
 
@@ -204,7 +205,7 @@ impl Worker {
             response_timeout: ticks(cluster.timeouts.response),
             dedicated_idle: ticks(cluster.connections.dedicated_idle),
             health_interval: cluster.connections.health_interval.map(ticks),
-            dedicated_max: (cluster.connections.dedicated_max / config.server.workers).max(1),
+            own_lanes: Bounds::of(&config),
             address_map: AddressMap::new(cluster.address_map.clone()),
             process,
             config,

@@ -21,6 +21,7 @@ use crate::slot::slot_of;
 use crate::upstream::NodeId;
 use crate::upstream::block::{Block, Then};
 use crate::upstream::inflight::Kind;
+use crate::upstream::pool::Use;
 use crate::worker::Worker;
 
 use super::Client;
@@ -51,7 +52,7 @@ pub fn acknowledged(
     }
     let mut lanes = Lanes::default();
     for &node in &nodes {
-        if let Err(taken) = lanes.add_node(worker, client, node, true) {
+        if let Err(taken) = lanes.add_node(worker, client, node, Some(Use::Kept)) {
             lanes.release(worker);
             return taken;
         }
@@ -60,7 +61,7 @@ pub fn acknowledged(
     // It changes nothing itself; and of an answer that is missing there is no part to tell.
     let sending = Sending::as_is(request, false, NamespaceId::UNMATCHED, Reply::AsIs);
     let whole = entry(worker, client, None, &sending);
-    client.block(worker, Wait::UNTOLD);
+    client.block(worker, Wait::for_replicas(request.arg(request.argc() - 1)));
     let gather = Rc::new(Gather::new(whole, merge, Known::Nothing, nodes.len()));
     for (part, lane) in (0..).zip(lanes.all()) {
         let bytes = [&worker.touch(lane.node), request.bytes].concat();

@@ -29,6 +29,8 @@ pub struct Blocked {
     lanes: RefCell<Vec<Rc<Lane>>>,
     /// When it was last sent to a node.
     sent: Cell<Instant>,
+    /// Whether a node has said last that there was nothing for it so far.
+    is_vouched: Cell<bool>,
 }
 
 impl Client {
@@ -40,6 +42,7 @@ impl Client {
             until: wait.limit.and_then(|limit| now.checked_add(limit)),
             lanes: RefCell::default(),
             sent: Cell::new(now),
+            is_vouched: Cell::new(false),
         };
         *self.blocked.borrow_mut() = Some(Box::new(blocked));
         self.pause_for(Pause::Blocked);
@@ -139,9 +142,21 @@ impl Blocked {
         self.sent.get().elapsed()
     }
 
-    /// Whether its time has been over for longer than `patience`.
+    /// Whether its time has been over for longer than `patience`, and its node had that long to say so.
     pub fn is_late_by(&self, patience: Duration) -> bool {
-        self.until.is_some_and(|until| until.elapsed() > patience)
+        let is_over = |until: Instant| until.elapsed() > patience;
+        self.until.is_some_and(is_over) && self.since_sent() > patience
+    }
+
+    /// A node let it go for which there was nothing there; or what came of the last node is not known.
+    pub fn vouch(&self, is_vouched: bool) {
+        self.is_vouched.set(is_vouched);
+    }
+
+    /// Whether its time is over and nothing was there for it: it was blocked by the word of the last node that knew.
+    pub fn has_waited_in_vain(&self) -> bool {
+        let is_over = self.until.is_some_and(|until| Instant::now() >= until);
+        self.is_vouched.get() && is_over
     }
 
     /// How it waits, and how much of its time is left; `None` if it has no end that is known.
@@ -151,7 +166,8 @@ impl Blocked {
     }
 }
 
-/// What a blocking command answers when its time is over: of all of them it is the null array.
+/// What a blocking command answers that has waited in vain: of all of them it is the null array. Where no node has said that
+/// there was nothing, only a node may say so.
 pub fn timed_out(entry: &InFlight) -> Vec<u8> {
     let mut reply = Vec::new();
     match entry.client.protocol.get() {

@@ -7,11 +7,12 @@ use crate::policy::{Block, NamespaceId, Reply};
 use crate::pubsub::census::Receivers;
 use crate::resp::write;
 use crate::slot::Slot;
+use crate::upstream::NodeId;
 use crate::upstream::block::{self as upstream, Then};
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::upstream::lane::Lane;
 use crate::upstream::lost::unreachable;
-use crate::upstream::{NO_LANE, NodeId};
+use crate::upstream::pool::Use;
 use crate::worker::Worker;
 
 use super::dispatch::Taken;
@@ -137,8 +138,8 @@ pub fn refuse_unreachable(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> 
 }
 
 /// Answers a request for which no lane of its own became free in time.
-pub fn refuse_no_lane(worker: &Worker, client: &Rc<Client>) -> Taken {
-    refuse(worker, client, NO_LANE)
+pub fn refuse_no_lane(worker: &Worker, client: &Rc<Client>, of: Use) -> Taken {
+    refuse(worker, client, of.refusal())
 }
 
 fn refuse(worker: &Worker, client: &Rc<Client>, error: &str) -> Taken {
@@ -208,7 +209,11 @@ fn lane_for(
         if !may_be_alone(client) {
             return Err(Taken::No);
         }
-        let lane = own_lane(worker, client, node)?;
+        let of = match sending.wait {
+            Some(_) => Use::Kept,
+            None => Use::Big,
+        };
+        let lane = own_lane(worker, client, node, of)?;
         set_out_alone(worker, client, sending.bytes.len());
         if let Some(group) = expected {
             worker.big_replies.spend(group);

@@ -132,6 +132,8 @@ pub struct Client {
     redirected: Cell<Option<u32>>,
     /// Its requests that wait for another try; while there is one, nothing else of this client is sent.
     pub waiting_retries: Cell<u32>,
+    /// The first and the last of its reads that may have ended their connection, see [`crate::upstream::suspect`].
+    pub suspects: Cell<Option<(u32, u32)>>,
     /// Replies that are not written yet, from `sent` on.
     out: RefCell<Vec<u8>>,
     /// Bytes of `out` that the kernel took.
@@ -206,6 +208,7 @@ impl Client {
             epoch: Cell::new(0),
             redirected: Cell::new(None),
             waiting_retries: Cell::new(0),
+            suspects: Cell::new(None),
             out: RefCell::new(Vec::new()),
             sent: Cell::new(0),
             pending_input: Cell::new(0),
@@ -271,6 +274,11 @@ impl Client {
             _ => seq,
         };
         self.redirected.set(Some(latest));
+    }
+
+    /// The place of the oldest request that is not answered.
+    pub fn oldest(&self) -> u32 {
+        self.head_seq.get()
     }
 
     /// Takes nothing more of it before all that is in flight is answered.

@@ -314,6 +314,9 @@ fn run_watched(
     if watch.slot().is_some_and(|slot| !body.stays_in(slot)) {
         return refuse(worker, client, OTHER_SLOT);
     }
+    if let Some(text) = worker.refuses_transactions(watch.node()) {
+        return refuse(worker, client, &text);
+    }
     let pinned = Pinned::to(watch);
     // A command that is on its way yet may turn out to be redirected: then the watch does not hold.
     if !may_be_alone(client) || !pinned.is_free(worker, client) {
@@ -413,8 +416,7 @@ fn send(
     let tracks = tracks && names_keys;
     for (number, group) in groups.into_iter().enumerate() {
         let form = policy::Block {
-            // One command of several groups is as whole without MULTI, unless that is what keeps it from blocking.
-            atomic: !is_split || group.targets.len() > 1 || group.blocks,
+            atomic: group.is_block(is_split),
             commands: group.targets.len() as u32,
             own: 1,
         };

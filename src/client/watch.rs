@@ -13,6 +13,7 @@ use crate::slot::Slot;
 use crate::upstream::NodeId;
 use crate::upstream::inflight::{InFlight, Kind};
 use crate::upstream::lane::{Lane, Link};
+use crate::upstream::pool::Use;
 use crate::worker::Worker;
 
 use super::Client;
@@ -46,6 +47,11 @@ impl Watch {
     /// Whether it has keys of this slot.
     pub fn covers(&self, slot: Slot) -> bool {
         self.slot.is_none_or(|own| own == slot)
+    }
+
+    /// The node that watches.
+    pub fn node(&self) -> NodeId {
+        self.lane.node
     }
 
     /// Its slot; `None` where one node has every slot.
@@ -239,15 +245,20 @@ impl Pinned {
     }
 }
 
-/// A connection to `node` for `client` alone. One that holds such a connection for its WATCH does not wait for another:
-/// it could be that each waits for what the other has.
-pub fn own_lane(worker: &Rc<Worker>, client: &Rc<Client>, node: NodeId) -> Result<Rc<Lane>, Taken> {
+/// A connection to `node` for `client` alone. One that keeps such a connection for its WATCH does not wait for another to
+/// keep: it could be that each waits for what the other has.
+pub fn own_lane(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    node: NodeId,
+    of: Use,
+) -> Result<Rc<Lane>, Taken> {
     let watch = client.watch();
-    if watch.is_some_and(|watch| watch.lane.is_pinned_by(client)) {
-        let lane = worker.free_lane(node, client);
-        return lane.ok_or_else(|| refuse_no_lane(worker, client));
+    if of == Use::Kept && watch.is_some_and(|watch| watch.lane.is_pinned_by(client)) {
+        let lane = worker.free_lane(node, client, of);
+        return lane.ok_or_else(|| refuse_no_lane(worker, client, of));
     }
-    worker.dedicated_lane(node, client)
+    worker.dedicated_lane(node, client, of)
 }
 
 /// Answers EXEC as Redis does where a watched key has changed.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::route::split::Lanes;
 use crate::route::transaction::Body;
+use crate::upstream::pool::Use;
 use crate::worker::Worker;
 
 use super::Client;
@@ -47,16 +48,27 @@ pub(super) fn lanes(
     if !is_free {
         return Err(Taken::No);
     }
+    let alone = is_big.then_some(Use::Big);
     for group in &body.groups {
         let added = match (group.slot, worker.any_node(client)) {
-            (Some(slot), _) => lanes.add(worker, client, slot, is_big),
-            (None, Some(node)) => lanes.add_node(worker, client, node, is_big),
+            (Some(slot), _) => lanes.add(worker, client, slot, alone),
+            (None, Some(node)) => lanes.add_node(worker, client, node, alone),
             (None, None) => Err(refuse(worker, client, NO_NODE)),
         };
         if let Err(taken) = added {
             lanes.release(worker);
             return Err(taken);
         }
+    }
+    let is_split = body.groups.len() > 1;
+    let blocks = body.groups.iter().filter(|group| group.is_block(is_split));
+    let mut nodes = blocks.filter_map(|group| match group.slot {
+        Some(slot) => worker.slots.owner(slot),
+        None => worker.any_node(client),
+    });
+    if let Some(text) = nodes.find_map(|node| worker.refuses_transactions(node)) {
+        lanes.release(worker);
+        return Err(refuse(worker, client, &text));
     }
     Ok(lanes)
 }

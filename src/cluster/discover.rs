@@ -15,6 +15,7 @@ use super::addr::Addr;
 use super::ask::{Access, Answer, Refusal, Says, ask, words};
 use super::merge::merge;
 pub use super::no_topology::{BadSeed, DiscoverError};
+use super::output_limit::look;
 use super::rights::{Use, check};
 use super::settings::{setting, warnings};
 use super::topology::{Kind, Node, Topology};
@@ -130,6 +131,12 @@ impl Discovery {
             user: self.access.user().to_owned(),
             told,
         })
+    }
+
+    /// Warns of the nodes that end connections because of big replies, and calls `note` with each.
+    pub fn look_at_output_limits(&self, topology: &Topology, note: impl Fn(Addr) + Send + 'static) {
+        let nodes = topology.nodes().map(|node| node.addr.clone());
+        tokio::spawn(look(self.access.clone(), nodes.collect(), note));
     }
 
     /// What was found, unless it is too old for the policies.

@@ -8,6 +8,7 @@ pub mod merge;
 mod mode;
 mod no_topology;
 mod open;
+mod output_limit;
 pub mod redirect;
 pub mod refresh;
 mod rights;

@@ -1,6 +1,7 @@
 //! Keeps the topology fresh: one discovery at a time, when somebody asks for it and from time to time, never more
 //! often than the configuration allows, and ever more slowly while nobody answers.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::addr::Addr;
 use super::discover::{DiscoverError, Discovery};
 use super::topology::Topology;
 use crate::config::Config;
@@ -40,11 +42,17 @@ struct Shared {
     stats: RefreshStats,
     /// Why the last refresh has failed, if it has.
     trouble: Mutex<Option<String>>,
+    /// Nodes that end connections because of big replies, by what they said at the start.
+    limited: Mutex<HashSet<Addr>>,
 }
 
 impl Shared {
     fn trouble(&self) -> MutexGuard<'_, Option<String>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn limited(&self) -> MutexGuard<'_, HashSet<Addr>> {
+        self.limited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -76,6 +84,11 @@ impl RefreshHandle {
         {
             self.0.notify.notify_one();
         }
+    }
+
+    /// Whether a node said at the start that it ends connections because of big replies.
+    pub fn is_output_limited(&self, node: &Addr) -> bool {
+        self.0.limited().contains(node)
     }
 
     /// Counts of refreshes.
@@ -167,6 +180,13 @@ async fn refresh(
                 }
                 failures = 0;
                 stats.last_success.store(unix_seconds(), Ordering::Relaxed);
+                if previous.is_empty() {
+                    let shared = requests.0.clone();
+                    let note = move |node| {
+                        shared.limited().insert(node);
+                    };
+                    discovery.look_at_output_limits(&found.topology, note);
+                }
                 if publish_if_new(found.topology, &previous, publish) {
                     stats.published.fetch_add(1, Ordering::Relaxed);
                 }

@@ -14,9 +14,8 @@ const SHORTEST: Duration = Duration::from_millis(10);
 pub struct Wait {
     /// How long it may block. `None`: for ever, or the node is to judge what the request says.
     pub limit: Option<Duration>,
-    /// The argument that says so.
-    at: u32,
-    unit: Unit,
+    /// The argument that says so, in its unit. `None`: another try asks for as much as the first.
+    place: Option<(u32, Unit)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,9 +28,16 @@ impl Wait {
     /// One whose time is the node's business.
     pub const UNTOLD: Wait = Wait {
         limit: None,
-        at: 0,
-        unit: Unit::Milliseconds,
+        place: None,
     };
+
+    /// That of WAIT and WAITAOF, whose last argument tells milliseconds.
+    pub fn for_replicas(last: &[u8]) -> Wait {
+        Wait {
+            limit: milliseconds(last).filter(|limit| !limit.is_zero()),
+            place: None,
+        }
+    }
 
     /// The patience of a request; `None` if it does not block.
     pub fn of(command: CommandRef, buf: &[u8], args: &[Span]) -> Option<Wait> {
@@ -48,26 +54,29 @@ impl Wait {
         };
         let limit = args.get(at).and_then(|arg| match unit {
             Unit::Seconds => seconds(arg.of(buf)),
-            Unit::Milliseconds => number::parse_i64(arg.of(buf))
-                .and_then(|ms| u64::try_from(ms).ok())
-                .map(Duration::from_millis),
+            Unit::Milliseconds => milliseconds(arg.of(buf)),
         });
         Some(Wait {
             limit: limit.filter(|limit| !limit.is_zero()),
-            at: at as u32,
-            unit,
+            place: Some((at as u32, unit)),
         })
     }
 
-    /// The argument that tells the time, and what it has to be where `left` is left of it.
-    pub fn shortened(&self, left: Duration) -> (usize, String) {
+    /// The argument that tells the time, if one does, and what it has to be where `left` is left of it.
+    pub fn shortened(&self, left: Duration) -> Option<(usize, String)> {
+        let (at, unit) = self.place?;
         let left = left.max(SHORTEST).as_millis();
-        let text = match self.unit {
+        let text = match unit {
             Unit::Seconds => format!("{}.{:03}", left / 1000, left % 1000),
             Unit::Milliseconds => left.to_string(),
         };
-        (self.at as usize, text)
+        Some((at as usize, text))
     }
+}
+
+fn milliseconds(word: &[u8]) -> Option<Duration> {
+    let ms = u64::try_from(number::parse_i64(word)?).ok()?;
+    Some(Duration::from_millis(ms))
 }
 
 enum Timeout {
@@ -131,16 +140,24 @@ mod tests {
         ] {
             let wait = wait_of(line).expect(line);
             assert_eq!(wait.limit, Some(Duration::from_millis(limit)), "{line}");
-            assert_eq!(wait.shortened(left), (at, text.to_owned()), "{line}");
+            assert_eq!(wait.shortened(left), Some((at, text.to_owned())), "{line}");
         }
     }
 
     #[test]
     fn never_for_ever_by_being_short() {
         let wait = wait_of("BLPOP a 5").expect("it blocks");
-        assert_eq!(wait.shortened(Duration::ZERO).1, "0.010");
+        assert_eq!(
+            wait.shortened(Duration::ZERO).expect("an argument").1,
+            "0.010"
+        );
         let wait = wait_of("XREAD BLOCK 5 STREAMS a $").expect("it blocks");
-        assert_eq!(wait.shortened(Duration::from_micros(3)).1, "10");
+        assert_eq!(
+            wait.shortened(Duration::from_micros(3))
+                .expect("an argument")
+                .1,
+            "10"
+        );
     }
 
     #[test]

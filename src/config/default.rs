@@ -95,6 +95,8 @@ impl Default for Connections {
         Connections {
             shared: 1,
             dedicated_max: 256,
+            kept_max: None,
+            own_max: None,
             dedicated_idle: Duration::from_secs(30),
             bulk_threshold: 64 * KIB,
             max_in_flight: 16384,

@@ -193,6 +193,7 @@ pub(super) fn cap_connections(
     let lanes = workers.saturating_mul(shared).saturating_mul(2);
     match most.checked_sub(lanes) {
         Some(rest) => {
+            config.cluster.connections.own_max = Some(rest);
             let dedicated = &mut config.cluster.connections.dedicated_max;
             if rest < *dedicated {
                 *dedicated = rest;

@@ -204,8 +204,12 @@ pub enum Kind {
 pub struct Connections {
     /// Lanes per worker, node and protocol, at least 1.
     pub shared: usize,
-    /// Dedicated connections per node, all workers together.
+    /// Dedicated connections per node for big values, all workers together.
     pub dedicated_max: usize,
+    /// Those that a client keeps while it is blocked or watches. `None`: as many as `dedicated_max`.
+    pub kept_max: Option<usize>,
+    /// Both together, where `REDIS_MAX_CONNECTIONS` bounds them.
+    pub own_max: Option<usize>,
     /// How long an unused dedicated connection is kept.
     pub dedicated_idle: Duration,
     /// Requests and replies of more bytes than this are big values.
@@ -220,6 +224,19 @@ pub struct Connections {
     pub backoff: (Duration, Duration),
     /// A connection that carries nothing for this long is sent a PING. `None`: never.
     pub health_interval: Option<Duration>,
+}
+
+impl Connections {
+    /// Connections to a node that clients may keep.
+    pub fn kept(&self) -> usize {
+        self.kept_max.unwrap_or(self.dedicated_max)
+    }
+
+    /// Connections to a node that serve one client at a time.
+    pub fn own(&self) -> usize {
+        let both = self.dedicated_max + self.kept();
+        self.own_max.map_or(both, |most| most.min(both))
+    }
 }
 
 /// `[cluster.timeouts]`

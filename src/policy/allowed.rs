@@ -286,20 +286,6 @@ mod tests {
                 ("HGET k f", "="),
             ],
         );
-        // Keys that a request does not name.
-        let policies = with(Unmatched::Allow, |keys| {
-            keys.deny = ["sort", "sort_ro"].map(str::to_owned).to_vec();
-        });
-        check(
-            &policies,
-            &[
-                ("SORT f GET k*", &refused("sort")),
-                ("SORT f get # By\0 w*->f", &refused("sort")),
-                ("SORT_RO f LIMIT 0 1 GET\0x *", &refused("sort_ro")),
-                ("SORT f BY nosort GET # ASC", "="),
-                ("SORT f BY no\0* STORE get", "="),
-            ],
-        );
     }
 
     #[test]

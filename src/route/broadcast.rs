@@ -15,6 +15,7 @@ use crate::resp::write;
 use crate::upstream::NodeId;
 use crate::upstream::lane::Lane;
 use crate::upstream::lost::unreachable;
+use crate::upstream::pool::Use;
 use crate::worker::Worker;
 
 use super::gather::{Gather, Known};
@@ -138,7 +139,7 @@ fn lanes(
     let mut refusal = None;
     for &node in nodes {
         let lane = if is_alone {
-            own_lane(worker, client, node)
+            own_lane(worker, client, node, Use::Big)
         } else {
             Ok(worker.shared_lane(node, client))
         };

@@ -21,6 +21,7 @@ use crate::upstream::NodeId;
 use crate::upstream::block::{Block, Then};
 use crate::upstream::inflight::Kind;
 use crate::upstream::lane::Lane;
+use crate::upstream::pool::Use;
 use crate::worker::Worker;
 
 use super::gather::{Gather, Known};
@@ -142,7 +143,7 @@ pub fn send(
     }
     let mut lanes = Lanes::default();
     for part in &made.parts {
-        if let Err(taken) = lanes.add(worker, client, part.slot, is_big) {
+        if let Err(taken) = lanes.add(worker, client, part.slot, is_big.then_some(Use::Big)) {
             lanes.release(worker);
             return taken;
         }
@@ -248,13 +249,13 @@ impl Lanes {
         worker: &Rc<Worker>,
         client: &Rc<Client>,
         slot: Slot,
-        is_big: bool,
+        alone: Option<Use>,
     ) -> Result<(), Taken> {
         if !may_use(worker, client, slot) {
             return Err(Taken::No);
         }
         match worker.slots.owner(slot) {
-            Some(owner) => self.add_node(worker, client, owner, is_big),
+            Some(owner) => self.add_node(worker, client, owner, alone),
             None => Ok(()),
         }
     }
@@ -265,23 +266,22 @@ impl Lanes {
         worker: &Rc<Worker>,
         client: &Rc<Client>,
         owner: NodeId,
-        is_big: bool,
+        alone: Option<Use>,
     ) -> Result<(), Taken> {
         if self.to(owner).is_some() {
             return Ok(());
         }
-        let lane = if is_big {
-            own_lane(worker, client, owner)?
-        } else {
-            worker.shared_lane(owner, client)
+        let lane = match alone {
+            Some(of) => own_lane(worker, client, owner, of)?,
+            None => worker.shared_lane(owner, client),
         };
         self.push(owner, lane.clone());
         if lane.is_given_up(worker) {
             return Err(refuse_unreachable(worker, client, &lane));
         }
-        match is_big {
-            true => Ok(()),
-            false => find_room(worker, client, &lane),
+        match alone {
+            Some(_) => Ok(()),
+            None => find_room(worker, client, &lane),
         }
     }
 

@@ -70,6 +70,14 @@ pub struct Group {
     pub blocks: bool,
 }
 
+impl Group {
+    /// Whether it is sent between MULTI and EXEC. One command of several groups is as whole without, unless that is what
+    /// keeps it from blocking.
+    pub fn is_block(&self, is_split: bool) -> bool {
+        !is_split || self.targets.len() > 1 || self.blocks
+    }
+}
+
 /// What is counted of one command when the transaction runs.
 #[derive(Debug, PartialEq)]
 pub struct Counted {

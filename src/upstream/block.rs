@@ -17,13 +17,13 @@ use crate::resp::write;
 use crate::route::gather::Gather;
 use crate::worker::Worker;
 
+use super::breach::{Step, closes, is_queued};
 use super::deliver::deliver_to;
 use super::exec::Exec;
 use super::inflight::{InFlight, Kind};
 
-/// The reply to an EXEC whose MULTI its node refused. Nobody knows here what of it has run.
-const MULTI_REFUSED: &[u8] =
-    b"-ERR slotmux: the node refused MULTI, the commands may have been executed one by one\r\n";
+/// What a node answers MULTI with that begins a transaction.
+const BEGUN: &[u8] = b"+OK\r\n";
 
 /// How a node starts that refuses EXEC because of what it finds in the transaction; the error of that follows, without
 /// its `-`.
@@ -64,8 +64,10 @@ pub enum Progress {
     Done,
     /// It was the last one, and nothing has run, for this reason.
     Refused(Vec<u8>),
-    /// No node answers EXEC like this.
-    Nonsense,
+    /// It was EXEC's, and nothing has run, for this reason; but the node may still queue what follows.
+    Open(Vec<u8>),
+    /// No node that runs transactions answers like this: nobody knows what has run and how the connection stands.
+    Breach(Step),
     /// It was the last one; the client's command has run, but what follows it did not reach its key.
     Incomplete,
 }
@@ -199,19 +201,12 @@ impl Block {
         failed: bool,
     ) -> Progress {
         match self.stage.get() {
-            Stage::Multi if failed => {
-                // Not a transaction then: what follows runs by itself, and EXEC has nothing to do.
-                worker.stats.blocks_refused.inc();
-                if let Then::Exec { exec, group } = &self.then
-                    && self.is_awaited()
-                {
-                    self.settle();
-                    exec.settle(worker, *group, MULTI_REFUSED);
-                }
-                let of = self.form.commands + 1;
-                self.go_on(Stage::Bare { at: 0, of })
+            Stage::Multi if reply == BEGUN => self.go_on(Stage::Queueing { at: 0 }),
+            // Not a transaction then: what follows may run by itself, EXEC closes nothing.
+            Stage::Multi => Progress::Breach(Step::Multi),
+            Stage::Queueing { .. } if !failed && !is_queued(reply) => {
+                Progress::Breach(Step::Queueing)
             }
-            Stage::Multi => self.go_on(Stage::Queueing { at: 0 }),
             Stage::Queueing { at } => {
                 if failed {
                     self.keep_error(reply);
@@ -224,13 +219,7 @@ impl Block {
                 })
             }
             Stage::Exec if !failed => self.take_nil(worker, entry, reply),
-            Stage::Exec => {
-                match reply.strip_prefix(ABORTED) {
-                    Some(reason) => self.keep_error(&[b"-", reason].concat()),
-                    None => self.keep_error(reply),
-                }
-                Progress::Refused(self.error.take())
-            }
+            Stage::Exec => self.take_failed_exec(reply),
             Stage::Element { at } => {
                 self.take_result(worker, entry, at, reply, failed);
                 if at + 1 == self.form.commands {
@@ -254,6 +243,21 @@ impl Block {
         }
     }
 
+    /// Whether its commands run by themselves.
+    pub fn is_bare(&self) -> bool {
+        matches!(self.stage.get(), Stage::Bare { .. })
+    }
+
+    /// The step that a reply is due to which is never large, if the next reply is one.
+    pub fn small_step(&self) -> Option<Step> {
+        match self.stage.get() {
+            Stage::Multi => Some(Step::Multi),
+            Stage::Queueing { .. } => Some(Step::Queueing),
+            Stage::Exec => Some(Step::Exec),
+            Stage::Element { .. } | Stage::Bare { .. } => None,
+        }
+    }
+
     /// Takes the front of a large reply that is still coming: the client gets it as it comes, if it is its own.
     pub fn take_piece(&self, worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8]) {
         if let (Then::Exec { exec, group }, Stage::Element { at }) = (&self.then, self.stage.get())
@@ -271,10 +275,27 @@ impl Block {
         }
     }
 
+    /// Takes an error in answer to EXEC. An old server, and one that does not know EXEC, leaves the transaction open.
+    fn take_failed_exec(&self, reply: &[u8]) -> Progress {
+        let is_closed = closes(reply);
+        match reply.strip_prefix(ABORTED) {
+            Some(reason) => self.keep_error(&[b"-", reason].concat()),
+            // What was refused ahead of EXEC is the reason for this one, if it says no more than that.
+            None if is_closed => self.keep_error(reply),
+            None => *self.error.borrow_mut() = reply.to_vec(),
+        }
+        let error = self.error.take();
+        if is_closed {
+            Progress::Refused(error)
+        } else {
+            Progress::Open(error)
+        }
+    }
+
     /// Takes what is no array and no error: nothing has run, because a watched key has changed.
     fn take_nil(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) -> Progress {
         if !entry.is_watched() || !matches!(reply, b"*-1\r\n" | b"_\r\n") {
-            return Progress::Nonsense;
+            return Progress::Breach(Step::Exec);
         }
         if let Then::Exec { exec, group } = &self.then
             && self.is_awaited()

@@ -72,10 +72,10 @@ pub(super) fn search_anew(worker: &Worker, lane: &Lane, entry: InFlight) -> InFl
 }
 
 impl InFlight {
-    /// Whether it blocks and its time is over.
-    pub(super) fn has_timed_out(&self) -> bool {
-        let left = self.client.with_blocked(|blocked| blocked.left());
-        self.is_blocking() && matches!(left, Some(Some((_, left))) if left.is_zero())
+    /// Whether it blocks and its time is over, and nothing was there for it.
+    pub(super) fn has_waited_in_vain(&self) -> bool {
+        let is_vain = self.client.with_blocked(Blocked::has_waited_in_vain);
+        self.is_blocking() && is_vain == Some(true)
     }
 }
 
@@ -176,7 +176,8 @@ impl Worker {
     }
 
     /// The entry and bytes to send a command again with: of one that blocks, with the time that is left. `None` if
-    /// nothing is to be sent any more, since its client has left or its time is over.
+    /// nothing is to be sent any more, since its client has left or has waited in vain. Where its time is over and no node has
+    /// said that there was nothing, one is asked still, which answers at once.
     pub(super) fn still_waiting(
         self: &Rc<Self>,
         entry: InFlight,
@@ -193,14 +194,14 @@ impl Worker {
             blocked.leave_lanes();
             blocked.left()
         });
-        let Some(Some((wait, left))) = left else {
-            return Some((entry, request));
-        };
-        if left.is_zero() {
+        if entry.has_waited_in_vain() {
             deliver_piece(self, &entry, &timed_out(&entry), true);
             return None;
         }
-        let (at, text) = wait.shortened(left);
+        let shortened = left.flatten().and_then(|(wait, left)| wait.shortened(left));
+        let Some((at, text)) = shortened else {
+            return Some((entry, request));
+        };
         let request = with_argument(request, at, text.as_bytes());
         let kind = match &entry.kind {
             Kind::Block(block) => {
@@ -233,6 +234,7 @@ impl Worker {
             ..
         } = taken;
         let entry = search_anew(self, lane, entry);
+        entry.client.with_blocked(|blocked| blocked.vouch(false));
         // What a node does that was replaced meanwhile, and is not heard of, is no part of what the cluster holds.
         let is_void = is_given_up && self.is_deposed(lane, &entry);
         let may_repeat = !was_written || ((!entry.write || is_void) && entry.slot.get().is_some());

@@ -10,9 +10,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::cluster::addr::Addr;
 use crate::config::Password;
-use crate::first_words::error_words;
 use crate::handshake::{ConnectError, exchange, greet};
-use crate::resp::{Protocol, write};
+use crate::resp::Protocol;
 use crate::transport::Transport;
 use crate::worker::Worker;
 
@@ -21,9 +20,8 @@ use super::identity::{CLIENT_INFO, ending_of};
 use super::lane::{Class, Lane, Link};
 use super::lost::{after_failure, after_loss, fail_all};
 use super::read::{End, Replies};
-
-/// How a node begins that refuses EXEC; the reason follows.
-const EXEC_REFUSED: &[u8] = b"EXECABORT Transaction discarded because of: ";
+use super::suspect::{clear_suspects, part_from_suspects};
+use super::trial::try_expiry;
 
 /// How long a connection of one client may be without traffic before the kernel asks the node for a sign of life.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -49,6 +47,7 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
                 worker.reached(lane.node, lane.protocol);
                 worker.stats.upstream_connects.inc();
                 lane.set_up(&worker, transport, ending);
+                part_from_suspects(&worker, &lane);
                 if lane.class == Class::Dedicated && lane.is_idle() {
                     // What it was opened for has not waited for it: another may use it.
                     worker.release(&lane);
@@ -62,6 +61,7 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
             }
             Err(error) => {
                 worker.missed(lane.node, &error);
+                clear_suspects(&lane);
                 after_failure(&worker, &lane);
             }
         }
@@ -130,7 +130,8 @@ async fn connect(worker: &Worker, lane: &Lane) -> Result<(Transport, Box<[u8]>),
         let mut stream = log_in(worker, &lane.addr, lane.protocol).await?;
         let mut ending = Box::default();
         if let Some(prefix) = worker.process.policies.enforced_prefix() {
-            check_permissions(&mut stream, prefix).await?;
+            try_expiry(&mut stream, prefix).await?;
+            worker.trust(lane.node);
             let told = exchange(&mut stream, CLIENT_INFO, 1).await?;
             ending = ending_of(&told).unwrap_or_default();
         }
@@ -154,7 +155,7 @@ pub async fn dial(
     within_timeout(worker, attempt).await
 }
 
-async fn within_timeout<T>(
+pub(super) async fn within_timeout<T>(
     worker: &Worker,
     attempt: impl Future<Output = Result<T, ConnectError>>,
 ) -> Result<T, ConnectError> {
@@ -165,7 +166,7 @@ async fn within_timeout<T>(
 
 /// Connects and authenticates with the first password that works. The one that did so last is tried first: each wrong one
 /// is an entry in the node's ACL LOG.
-async fn log_in(
+pub(super) async fn log_in(
     worker: &Worker,
     addr: &Addr,
     protocol: Protocol,
@@ -196,30 +197,6 @@ fn passwords(configured: &[Password]) -> Vec<Option<&str>> {
         [] => vec![None],
         configured => configured.iter().map(|one| Some(one.reveal())).collect(),
     }
-}
-
-/// Makes sure that the upstream user may attach an expiry to a key below `prefix`. If it might not, a block's MULTI or
-/// its expiry would be refused while the command between them runs. Nothing of this changes anything, also where MULTI is
-/// refused: the options exclude each other.
-async fn check_permissions(stream: &mut TcpStream, prefix: &[u8]) -> Result<(), ConnectError> {
-    let mut requests = Vec::new();
-    write::request(&mut requests, &[b"MULTI"]);
-    write::request(&mut requests, &[b"PEXPIRE", prefix, b"1000", b"NX", b"LT"]);
-    write::request(&mut requests, &[b"DISCARD"]);
-    write::request(&mut requests, &[b"EXEC"]);
-    let replies = exchange(stream, &requests, 4).await?;
-    for reply in replies.split(|&byte| byte == b'\n') {
-        let error = reply.strip_prefix(b"-").unwrap_or_default();
-        // So a node begins that refuses EXEC.
-        let error = error.strip_prefix(EXEC_REFUSED).unwrap_or(error);
-        if let Some(reason) = error.strip_prefix(b"NOPERM") {
-            return Err(ConnectError::Refused(format!(
-                "a TTL policy needs MULTI, EXEC, DISCARD and PEXPIRE: NOPERM{}",
-                error_words(reason)
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// After a panic in a lane's task, or one for which it was to blame: its commands get their errors, the lane is replaced.

@@ -36,6 +36,7 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
         Kind::Block(_)
         | Kind::Watch { .. }
         | Kind::Unwatch
+        | Kind::Doubt(_)
         | Kind::Asking
         | Kind::Tracking
         | Kind::Caching

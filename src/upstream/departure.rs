@@ -40,16 +40,17 @@ impl Worker {
         lane.set_down(self);
         self.withdraw(lane);
         self.departing.set(self.departing.get() + 1);
-        let (worker, node) = (self.clone(), lane.node);
+        let (worker, parted) = (self.clone(), lane.clone());
+        let failed = lane.clone();
         let parting = async move {
             worker.until_let_go(transport).await;
             for repair in repairs {
                 worker.send_repair(repair);
             }
-            worker.departed(node);
+            worker.departed(&parted);
         };
         self.spawn("the end of a connection", parting, move |worker| {
-            worker.departed(node);
+            worker.departed(&failed);
         });
     }
 
@@ -70,9 +71,9 @@ impl Worker {
         }
     }
 
-    fn departed(&self, node: super::NodeId) {
+    fn departed(&self, lane: &Rc<Lane>) {
         self.departing.set(self.departing.get().saturating_sub(1));
-        self.free_place(node);
+        self.free_place(lane);
     }
 
     /// Whether expiries are still to be sent for commands whose connection is gone, or are on their way.

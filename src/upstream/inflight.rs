@@ -15,6 +15,7 @@ use crate::slot::OptionalSlot;
 use crate::worker::Worker;
 
 use super::block::{Block, Then};
+use super::doubt::Doubt;
 use super::exec::Exec;
 
 /// What to do with the reply.
@@ -56,6 +57,8 @@ pub enum Kind {
     Caching,
     /// Nobody waits for it: it tells whether a key that observing looks at has a TTL.
     Probe,
+    /// Nobody waits for it: it tells whether an error that a script may have made up was the node's.
+    Doubt(Rc<Doubt>),
     /// Nobody wants it any more: its client was told that the command took too long.
     Swallow,
 }
@@ -133,6 +136,7 @@ impl InFlight {
             Kind::Block(block) => block.is_awaited(),
             Kind::Watch { is_awaited, .. } => *is_awaited,
             Kind::Probe
+            | Kind::Doubt(_)
             | Kind::Swallow
             | Kind::Asking
             | Kind::Tracking
@@ -208,6 +212,11 @@ impl InFlight {
             Kind::Block(block) => block.runs_at(),
             _ => self.len as usize,
         }
+    }
+
+    /// Whether it goes between MULTI and EXEC.
+    pub fn is_transaction(&self) -> bool {
+        matches!(&self.kind, Kind::Block(block) if block.form().atomic)
     }
 
     /// Forgets what came in reply: it is about to be sent again.

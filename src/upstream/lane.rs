@@ -18,6 +18,7 @@ use crate::worker::Worker;
 
 use super::NodeId;
 use super::inflight::{InFlight, Kind};
+use super::pool::Use;
 use super::ring::Ring;
 use super::tracked::Tracked;
 
@@ -92,18 +93,20 @@ pub struct Lane {
     pub(super) tracked: Tracked,
     /// Which life of the node's process answers on this connection, once it was asked.
     run: Cell<Option<u64>>,
+    /// Which command of which client followed the last `ASKING` that was answered.
+    asked_for: Cell<Option<(u64, u32)>>,
     /// Whether the front of the oldest command's reply was passed on already.
     mid_reply: Cell<bool>,
     /// Whether a part of the oldest command's reply has come.
     reply_begun: Cell<bool>,
     /// Whether it is not read because its client does not take what it has.
     held_back: Cell<bool>,
-    /// Whether it is in the pool of dedicated lanes that nobody uses.
-    pub(super) is_free: Cell<bool>,
     /// When a dedicated lane was last used.
     pub(super) last_used: Cell<Tick>,
     /// Whether a health check's PING is on its way, ahead of everything that is in flight.
     pub(super) pinged: Cell<bool>,
+    /// What a dedicated lane is used for, while it is.
+    pub(super) used_for: Cell<Option<Use>>,
     /// The client that a dedicated lane is kept for while it carries nothing, by its id.
     pub(super) pinned: Cell<Option<u64>>,
     /// From 0 to 1, by chance: how much sooner than others it is checked.
@@ -144,12 +147,13 @@ impl Lane {
             scripts: RefCell::default(),
             tracked: Tracked::default(),
             run: Cell::new(None),
+            asked_for: Cell::new(None),
             mid_reply: Cell::new(false),
             reply_begun: Cell::new(false),
             held_back: Cell::new(false),
-            is_free: Cell::new(false),
             last_used: Cell::new(now),
             pinged: Cell::new(false),
+            used_for: Cell::new(None),
             pinned: Cell::new(None),
             eagerness: fastrand::f64(),
         }
@@ -419,6 +423,16 @@ impl Lane {
             self.heard(worker.clock.now());
         }
         waits
+    }
+
+    /// The `ASKING` ahead of a command was answered.
+    pub(super) fn note_asked(&self, asking: &InFlight) {
+        self.asked_for.set(Some((asking.client.id, asking.seq)));
+    }
+
+    /// Whether an `ASKING` went ahead of this command, which was just answered.
+    pub(super) fn has_asked_for(&self, entry: &InFlight) -> bool {
+        self.asked_for.get() == Some((entry.client.id, entry.seq))
     }
 
     pub(super) fn set_run(&self, run: u64) {

@@ -18,11 +18,16 @@ use super::lane::{Class, Lane, Link};
 use super::overtaken;
 use super::read::End;
 use super::repeat::repeatable;
+use super::suspect::{Finding, judge_read};
 use super::unanswered::Unanswered;
 
 /// The error for a write whose fate is unknown.
 pub(super) const UNKNOWN_FATE: &str =
     "ERR slotmux: connection to the node was lost, the command may have been executed";
+
+/// The error for a write that its node left without a reply.
+pub(super) const UNKNOWN_IN_TIME: &str =
+    "ERR slotmux: upstream timeout, the command may have been executed";
 
 /// The error for a read that its node left without a reply.
 const TIMEOUT: &str = "ERR slotmux: upstream timeout";
@@ -53,7 +58,11 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
 }
 
 /// Deals with each of them. A panic costs the client whose command it came with.
-fn each(worker: &Rc<Worker>, unanswered: Vec<Unanswered>, mut f: impl FnMut(Unanswered)) {
+pub(super) fn each(
+    worker: &Rc<Worker>,
+    unanswered: Vec<Unanswered>,
+    mut f: impl FnMut(Unanswered),
+) {
     for taken in unanswered {
         let client = taken.entry.client.clone();
         let done = worker.contained("a command whose connection was lost", || {
@@ -122,6 +131,17 @@ fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Los
     if taken.was_written && entry.write {
         worker.stats.writes_repeated.inc();
         taken.entry.mark_repeated();
+    } else if taken.was_written {
+        let is_limited = || worker.refresh.is_output_limited(&lane.addr);
+        match judge_read(entry, lane.class, end, is_limited) {
+            Finding::Innocent => {}
+            Finding::Suspect => entry.suspect(),
+            Finding::Again => worker.expect_more_like(&taken),
+            Finding::Culprit => {
+                worker.expect_more_like(&taken);
+                return deliver_error(worker, &taken.entry, &Worker::convict(lane));
+            }
+        }
     }
     let entry = &taken.entry;
     if !has_time || (!taken.was_written && entry.write && tries >= retry.unsent_writes) {
@@ -176,6 +196,7 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
         }
         Kind::Watch { .. }
         | Kind::Unwatch
+        | Kind::Doubt(_)
         | Kind::Probe
         | Kind::Asking
         | Kind::Tracking
@@ -308,7 +329,7 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         worker.stats.timeouts.inc();
         worker.stats.abandoned.inc();
         let text = if entry.write {
-            "ERR slotmux: upstream timeout, the command may have been executed"
+            UNKNOWN_IN_TIME
         } else {
             TIMEOUT
         };

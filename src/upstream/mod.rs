@@ -1,6 +1,6 @@
 //! The upstream side: the nodes that a worker knows, and its lanes to them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::client::dispatch::Taken;
@@ -16,15 +16,19 @@ use crate::worker::Worker;
 use bucket::Bucket;
 use inflight::InFlight;
 use lane::{Class, Lane, Link};
+use pool::{Grant, Pool, Use};
+use trial::Distrust;
 
 pub mod abandoned;
 pub mod ahead;
 pub mod block;
 pub mod blocked;
+pub mod breach;
 pub mod bucket;
 pub mod connect;
 pub mod deliver;
 pub mod departure;
+pub mod doubt;
 pub mod exec;
 pub mod health;
 pub mod identity;
@@ -33,6 +37,7 @@ pub mod lane;
 pub mod lost;
 pub mod overtaken;
 pub mod pin;
+pub mod pool;
 pub mod read;
 pub mod redirected;
 pub mod repeat;
@@ -41,13 +46,11 @@ pub mod retry;
 pub mod ring;
 pub mod script_ahead;
 pub mod streams;
+pub mod suspect;
 pub mod tracked;
+pub mod trial;
 pub mod unanswered;
 pub mod waiting;
-
-/// The error for a command that needs a connection of its own where all of them are taken.
-pub const NO_LANE: &str = "ERR slotmux: no connection to the node was free for a command that needs one of its own, the \
-    command was not executed: raise cluster.connections.dedicated_max";
 
 /// A node in a worker's table of nodes. The number of an address never changes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -58,12 +61,8 @@ struct Node {
     addr: Addr,
     /// Lanes by protocol and place: a client always uses the same place, which keeps its order.
     shared: [Vec<Option<Rc<Lane>>>; 2],
-    /// Dedicated lanes that nobody uses, by protocol.
-    free: [Vec<Rc<Lane>>; 2],
-    /// Dedicated lanes, used or not.
-    dedicated: usize,
-    /// Clients that wait for a dedicated lane.
-    waiting: VecDeque<Rc<Client>>,
+    /// Its dedicated lanes.
+    pool: Pool,
     /// How often it may be connected to.
     connects: Bucket,
     /// Since when every try to connect to it has failed.
@@ -74,13 +73,8 @@ struct Node {
     words_are_told: bool,
     /// Its words to HELLO 3, where it refuses nothing else.
     no_resp3: Option<Box<str>>,
-}
-
-impl Node {
-    /// The next client for a dedicated lane. One that has left since is passed over: it would wake nobody else.
-    fn next_waiting(&mut self) -> Option<Rc<Client>> {
-        std::iter::from_fn(|| self.waiting.pop_front()).find(|client| !client.is_closed())
-    }
+    /// Whether it refuses transactions.
+    distrust: Option<Distrust>,
 }
 
 /// A worker's nodes.
@@ -108,14 +102,13 @@ impl Nodes {
         self.nodes.push(Node {
             addr,
             shared: [vec![None; lanes], vec![None; lanes]],
-            free: [Vec::new(), Vec::new()],
-            dedicated: 0,
-            waiting: VecDeque::new(),
+            pool: Pool::default(),
             connects: Bucket::new(now),
             gone: None,
             last_words: None,
             words_are_told: false,
             no_resp3: None,
+            distrust: None,
         });
         id
     }
@@ -256,19 +249,20 @@ impl Worker {
         self: &Rc<Self>,
         node: NodeId,
         client: &Rc<Client>,
+        of: Use,
     ) -> Result<Rc<Lane>, Taken> {
-        if let Some(lane) = self.free_lane(node, client) {
+        if let Some(lane) = self.free_lane(node, client, of) {
             return Ok(lane);
         }
         let now = self.clock.now();
         client.begin_to_wait(now);
         if client.waits_in_vain(self, now) {
-            return Err(refuse_no_lane(self, client));
+            return Err(refuse_no_lane(self, client, of));
         }
         self.stats.parks.inc();
         client.pause_for(Pause::Lane);
         let mut nodes = self.nodes.borrow_mut();
-        nodes.node_mut(node).waiting.push_back(client.clone());
+        nodes.node_mut(node).pool.wait(of, client);
         Err(Taken::No)
     }
 
@@ -276,13 +270,7 @@ impl Worker {
     pub fn end_vain_waits(&self, now: Tick) {
         let mut woken = Vec::new();
         for node in &mut self.nodes.borrow_mut().nodes {
-            node.waiting.retain(|client| {
-                let is_over = client.waits_in_vain(self, now);
-                if is_over {
-                    woken.push(client.clone());
-                }
-                !is_over
-            });
+            woken.extend(node.pool.give_up(|client| client.waits_in_vain(self, now)));
         }
         for client in woken {
             client.resume();
@@ -297,37 +285,42 @@ impl Worker {
         let was_alone = client.is_alone.get() && entry.is_whole() && !client.has_watch();
         if entry.is_watch() || entry.is_blocking() {
             client.is_alone.set(true);
-            return self.free_lane(node, client);
+            return self.free_lane(node, client, Use::Kept);
+        }
+        if entry.is_suspect() {
+            client.is_alone.set(true);
+            let used = self.nodes.borrow().node(node).pool.used(Use::Big);
+            return (used < suspect::AT_ONCE)
+                .then(|| self.free_lane(node, client, Use::Big))
+                .flatten();
         }
         if entry.is_repair() || (!was_alone && !self.is_big(entry.len as usize)) {
             return Some(self.shared_lane(node, client));
         }
         client.is_alone.set(true);
-        self.free_lane(node, client)
+        self.free_lane(node, client, Use::Big)
     }
 
     /// A lane to `node` that nobody uses; `None` if as many as allowed are in use.
-    pub fn free_lane(self: &Rc<Self>, node: NodeId, client: &Client) -> Option<Rc<Lane>> {
+    pub fn free_lane(self: &Rc<Self>, node: NodeId, client: &Client, of: Use) -> Option<Rc<Lane>> {
         let protocol = client.protocol.get();
         let mut nodes = self.nodes.borrow_mut();
-        let entry = nodes.node_mut(node);
-        if let Some(lane) = entry.free[index(protocol)].pop() {
-            lane.is_free.set(false);
-            return Some(lane);
-        }
-        if entry.dedicated >= self.dedicated_max {
-            // A free one of the other protocol makes room.
-            match entry.free[1 - index(protocol)].pop() {
-                Some(other) => {
-                    entry.dedicated -= 1;
+        let grant = nodes
+            .node_mut(node)
+            .pool
+            .take(of, protocol, self.own_lanes)?;
+        drop(nodes);
+        let lane = match grant {
+            Grant::Free(lane) => lane,
+            Grant::New(instead) => {
+                if let Some(other) = instead {
                     other.retire(self);
                 }
-                None => return None,
+                self.open_lane(node, protocol, Class::Dedicated)
             }
-        }
-        entry.dedicated += 1;
-        drop(nodes);
-        Some(self.open_lane(node, protocol, Class::Dedicated))
+        };
+        lane.used_for.set(Some(of));
+        Some(lane)
     }
 
     /// Takes a lane back from [`Worker::lane_again`] that was not used.
@@ -345,21 +338,16 @@ impl Worker {
         lane.last_used.set(self.clock.now());
         let mut nodes = self.nodes.borrow_mut();
         let entry = nodes.node_mut(lane.node);
-        let free = &mut entry.free[index(lane.protocol)];
-        if !lane.is_free.replace(true) {
-            free.push(lane.clone());
-        }
-        let next = entry.next_waiting();
+        entry.pool.put_back(lane);
+        let served = entry.pool.served(self.own_lanes);
         drop(nodes);
-        if let Some(client) = next {
-            client.resume();
-        }
+        served.iter().for_each(|client| client.resume());
     }
 
     /// Forgets a lane that is of no more use.
     pub fn discard(&self, lane: &Rc<Lane>) {
         if self.withdraw(lane) && lane.class == Class::Dedicated {
-            self.free_place(lane.node);
+            self.free_place(lane);
         }
     }
 
@@ -368,33 +356,25 @@ impl Worker {
         if lane.link() == Link::Retired {
             return false;
         }
-        let mut nodes = self.nodes.borrow_mut();
-        let entry = nodes.node_mut(lane.node);
-        match lane.class {
-            Class::Shared => {
-                for place in &mut entry.shared[index(lane.protocol)] {
-                    place.take_if(|other| Rc::ptr_eq(other, lane));
-                }
-            }
-            Class::Dedicated => {
-                entry.free[index(lane.protocol)].retain(|other| !Rc::ptr_eq(other, lane));
+        if lane.class == Class::Shared {
+            let mut nodes = self.nodes.borrow_mut();
+            let shared = &mut nodes.node_mut(lane.node).shared;
+            for place in &mut shared[index(lane.protocol)] {
+                place.take_if(|other| Rc::ptr_eq(other, lane));
             }
         }
-        drop(nodes);
         lane.retire(self);
         true
     }
 
-    /// There is room for one more dedicated lane to `node`.
-    fn free_place(&self, node: NodeId) {
+    /// The place of a dedicated lane that was withdrawn is free for another one.
+    fn free_place(&self, lane: &Rc<Lane>) {
         let mut nodes = self.nodes.borrow_mut();
-        let entry = nodes.node_mut(node);
-        entry.dedicated = entry.dedicated.saturating_sub(1);
-        let next = entry.next_waiting();
+        let pool = &mut nodes.node_mut(lane.node).pool;
+        pool.remove(lane);
+        let served = pool.served(self.own_lanes);
         drop(nodes);
-        if let Some(client) = next {
-            client.resume();
-        }
+        served.iter().for_each(|client| client.resume());
     }
 
     /// Every lane there is.
@@ -445,9 +425,7 @@ impl Worker {
     pub fn wake_waiting_for_dedicated(&self) {
         let mut woken = Vec::new();
         for node in &mut self.nodes.borrow_mut().nodes {
-            let free = node.free.iter().map(Vec::len).sum::<usize>();
-            let room = free + self.dedicated_max.saturating_sub(node.dedicated);
-            woken.extend((0..room).map_while(|_| node.next_waiting()));
+            woken.extend(node.pool.served(self.own_lanes));
         }
         for client in woken {
             client.resume();

@@ -17,10 +17,11 @@ use crate::worker::Worker;
 
 use super::block::{Progress, Repair};
 use super::blocked::id_of;
+use super::breach::{Step, is_queued};
 use super::deliver::deliver_piece;
 use super::inflight::{InFlight, Kind};
 use super::lane::{Class, Lane, Link};
-use super::redirected;
+use super::redirected::{self, runs_script};
 
 /// An incomplete reply larger than this is passed on in pieces. Small enough to stay in the cache, large enough that
 /// error replies, which decide about redirects, are always seen whole.
@@ -50,6 +51,9 @@ pub enum End {
     /// More replies than requests came: nothing on this connection can be trusted any more.
     #[error("a reply came that no command asked for")]
     Unasked,
+    /// A transaction was not taken, or not closed: later commands would become part of it.
+    #[error("the node {0}")]
+    Breach(String),
     /// A command was answered of which the node has a part only: it would take what follows for the rest of it.
     #[error("a command was answered before it was sent whole")]
     Early,
@@ -147,7 +151,7 @@ impl Replies {
                         continue;
                     }
                     None if buf.len() - start < LONGEST_HEAD => break,
-                    _ => return Err(End::Unasked),
+                    _ => return Err(breach(worker, lane, Step::Exec, &buf[start..])),
                 }
             }
             let progress = self.scanner.advance(&buf[at..]).map_err(End::Malformed)?;
@@ -180,6 +184,11 @@ impl Replies {
                 .filter(|entry| lane.ring().borrow().front_is_written(entry.runs_at()))
                 .cloned()
                 .ok_or(End::Unasked)?;
+            if let Kind::Block(block) = &entry.kind
+                && let Some(step) = block.small_step()
+            {
+                return Err(breach(worker, lane, step, &buf[start..at]));
+            }
             lane.set_mid_reply(true);
             self.count_streamed(worker, lane, at - start);
             match &entry.kind {
@@ -231,9 +240,20 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         learn(worker, lane, &entry);
     }
     let failed = reply[0] == b'-';
+    if is_queued(reply) && has_open_transaction(lane, &entry) {
+        // It has not run and will not, but that is more than can be known here.
+        lane.entries().borrow_mut().push_front(entry);
+        return Err(End::Breach("queues what is in no transaction".to_owned()));
+    }
+    if !failed && reply != b"+OK\r\n" && matches!(entry.kind, Kind::Watch { .. } | Kind::Asking) {
+        lane.entries().borrow_mut().push_front(entry);
+        return Err(End::Breach(
+            "answers WATCH or ASKING with nonsense".to_owned(),
+        ));
+    }
     if let Kind::Block(block) = &entry.kind {
         let progress = block.take(worker, &entry, reply, failed);
-        let is_over = settle_block(worker, lane, entry, progress)?;
+        let is_over = settle_block(worker, lane, entry, progress, reply)?;
         return if is_over && is_early {
             Err(End::Early)
         } else {
@@ -243,12 +263,14 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     if lane.was_tracked() {
         lane.note_read(worker, &entry);
     }
-    let is_unclean = failed && matches!(entry.kind, Kind::Unwatch);
+    let is_unclean = reply != b"+OK\r\n" && matches!(entry.kind, Kind::Unwatch);
     match &entry.kind {
         Kind::Run => lane.set_run(run_of(reply)),
         Kind::Watch { .. } if !failed => watch_holds(worker, lane, &entry),
         Kind::Tracking => lane.take_tracking(reply),
         Kind::Caching => lane.take_caching(worker, &entry, failed),
+        Kind::Asking => lane.note_asked(&entry),
+        Kind::Doubt(doubt) => worker.take_proof(doubt, reply),
         Kind::Id => lane.id.set(Some(id_of(reply))),
         Kind::Tell(asker) => {
             if let Some(asker) = asker.take() {
@@ -288,6 +310,7 @@ fn settle_block(
     lane: &Rc<Lane>,
     entry: InFlight,
     progress: Progress,
+    reply: &[u8],
 ) -> Result<bool, End> {
     let len = entry.len as usize;
     if progress != Progress::More && lane.was_tracked() {
@@ -298,9 +321,17 @@ fn settle_block(
             lane.put_oldest(worker, entry);
             return Ok(false);
         }
-        Progress::Nonsense => {
-            lane.put_oldest(worker, entry);
-            return Err(End::Unasked);
+        Progress::Breach(step) => {
+            lane.ring().borrow_mut().answer(len);
+            return Err(worker.end_breach(lane, &entry, step, reply));
+        }
+        Progress::Open(error) => {
+            let end = worker.end_open(lane, &error);
+            if entry.is_awaited() {
+                take_refusal(worker, lane, entry, &worker.open_error(lane, &error));
+            }
+            lane.ring().borrow_mut().answer(len);
+            return Err(end);
         }
         Progress::Done => {}
         Progress::Refused(error) if entry.is_awaited() => take_refusal(worker, lane, entry, &error),
@@ -315,6 +346,26 @@ fn settle_block(
     }
     lane.ring().borrow_mut().answer(len);
     Ok(true)
+}
+
+/// Takes the oldest entry, a block, off the lane: its reply is none.
+fn breach(worker: &Rc<Worker>, lane: &Rc<Lane>, step: Step, reply: &[u8]) -> End {
+    let Some(entry) = lane.entries().borrow_mut().pop_front() else {
+        return End::Unasked;
+    };
+    lane.ring().borrow_mut().answer(entry.len as usize);
+    worker.end_breach(lane, &entry, step, reply)
+}
+
+/// Whether `+QUEUED` in reply to the oldest command, which was popped, tells of a transaction that nobody has begun. A
+/// script may say it of its own.
+fn has_open_transaction(lane: &Lane, entry: &InFlight) -> bool {
+    let ring = lane.ring().borrow();
+    let bytes = ring.front(entry.len as usize);
+    match &entry.kind {
+        Kind::Block(block) => block.is_bare() && !runs_script(block.own(bytes)),
+        _ => !runs_script(bytes),
+    }
 }
 
 /// Remembers that the reply to `entry`, the oldest command, is big. A part of a split request is none that a client
@@ -340,7 +391,7 @@ fn finish_stream(worker: &Rc<Worker>, lane: &Rc<Lane>, last: &[u8]) -> Result<()
     worker.take_in_hand(&entry.client);
     if let Kind::Block(block) = &entry.kind {
         let progress = block.take(worker, &entry, last, false);
-        settle_block(worker, lane, entry, progress)?;
+        settle_block(worker, lane, entry, progress, last)?;
         return Ok(());
     }
     if lane.was_tracked() {

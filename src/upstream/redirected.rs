@@ -13,8 +13,9 @@ use crate::worker::Worker;
 use super::block::Repair;
 use super::blocked::{is_forced, search_anew};
 use super::deliver::{deliver_error, deliver_piece};
+use super::doubt::{Doubt, Proof, is_doubtful, own};
 use super::inflight::{InFlight, Kind};
-use super::lane::Lane;
+use super::lane::{Lane, Link};
 use super::overtaken;
 use super::retry::{Facts, MAX_REDIRECTS, Next, PROMPT_REDIRECTS, decide};
 
@@ -23,7 +24,7 @@ use super::retry::{Facts, MAX_REDIRECTS, Next, PROMPT_REDIRECTS, decide};
 const WAITING_WITH_FOLLOWERS: usize = 1024;
 
 /// What a node says that lacks the script of an EVALSHA.
-const NO_SCRIPT: &[u8] = b"-NOSCRIPT No matching script. Please use EVAL.\r\n";
+pub(super) const NO_SCRIPT: &[u8] = b"-NOSCRIPT No matching script. Please use EVAL.\r\n";
 
 /// Takes over a command that got an error reply; gives it back if the error is to be delivered. `request` copies the
 /// command's bytes, which only a command that is sent again needs.
@@ -35,7 +36,7 @@ pub fn take_over(
     request: impl FnOnce() -> Vec<u8>,
 ) -> Option<InFlight> {
     if reply == NO_SCRIPT {
-        return load_and_try_again(worker, lane, entry, request);
+        return load_and_try_again(worker, lane, entry, request(), false);
     }
     if is_forced(&entry, reply) {
         // The node closes this connection next: nobody else may get it.
@@ -49,6 +50,7 @@ pub fn take_over(
         }
         let request = request();
         let entry = again(worker, search_anew(worker, lane, entry), &request);
+        entry.client.with_blocked(|blocked| blocked.vouch(true));
         worker.retry_after(entry, request, reply, lane.node);
         return None;
     }
@@ -58,6 +60,18 @@ pub fn take_over(
         return Some(entry);
     }
     count(worker, verdict);
+    take_refused(worker, lane, entry, (reply, verdict), request, false)
+}
+
+/// The same for an error by which the node says that it has not run `entry`. `is_proved`: it is known that no script said so.
+fn take_refused(
+    worker: &Rc<Worker>,
+    lane: &Rc<Lane>,
+    entry: InFlight,
+    (reply, verdict): (&[u8], Verdict),
+    request: impl FnOnce() -> Vec<u8>,
+    is_proved: bool,
+) -> Option<InFlight> {
     if lane.is_pinned_by(&entry.client) {
         // The slot is on its way, or its node not the primary any more: what it has watched it can't vouch for.
         entry.client.break_watch(worker);
@@ -86,10 +100,10 @@ pub fn take_over(
         deliver_error(worker, &entry, overtaken::ERROR);
         return None;
     }
-    match decide(verdict, facts) {
+    let next = match decide(verdict, facts) {
         Next::Deliver => {
             worker.stats.errors.inc();
-            Some(entry)
+            return Some(entry);
         }
         Next::GiveUp => {
             deliver_error(
@@ -97,11 +111,20 @@ pub fn take_over(
                 &entry,
                 "ERR slotmux: too many redirections, the nodes disagree about the slot",
             );
-            None
+            return None;
         }
+        next => next,
+    };
+    let request = request();
+    if !is_proved && is_doubtful(&entry, own(&entry, &request)) {
+        worker.refresh.request();
+        let asked = worker.ask_whether(lane, entry, request, reply);
+        return asked.inspect_err(|_| worker.stats.errors.inc()).err();
+    }
+    match next {
+        Next::Deliver | Next::GiveUp => None,
         Next::Follow { host, port } => {
             worker.refresh.request();
-            let request = request();
             match (
                 credible(worker, lane, host, port, &request),
                 entry.slot.get(),
@@ -121,7 +144,6 @@ pub fn take_over(
             None
         }
         Next::Ask { host, port } => {
-            let request = request();
             match credible(worker, lane, host, port, &request) {
                 Some(addr) => ask(worker, addr, again(worker, entry, &request), request),
                 None => {
@@ -133,11 +155,32 @@ pub fn take_over(
         }
         Next::Later => {
             worker.refresh.request();
-            let request = request();
             let entry = again(worker, entry, &request);
             worker.retry_after(entry, request, reply, lane.node);
             None
         }
+    }
+}
+
+/// What becomes of a call of a script whose error was in doubt: it is sent on as the node wants it, or has run.
+pub(super) fn believe(worker: &Rc<Worker>, doubt: &Doubt, entry: InFlight, request: Vec<u8>) {
+    let lane = doubt.lane();
+    let entry = match doubt.proof() {
+        Proof::Believed(reply) if *reply == *NO_SCRIPT => {
+            load_and_try_again(worker, lane, entry, request, true)
+        }
+        Proof::Believed(reply) => {
+            let refusal = (&*reply, judge(&reply));
+            take_refused(worker, lane, entry, refusal, || request, true)
+        }
+        Proof::Awaited | Proof::Refuted => {
+            worker.stats.errors.inc();
+            Some(entry)
+        }
+    };
+    if let Some(entry) = entry {
+        worker.has_run(&entry);
+        deliver_piece(worker, &entry, doubt.error(), true);
     }
 }
 
@@ -148,9 +191,9 @@ fn load_and_try_again(
     worker: &Rc<Worker>,
     lane: &Rc<Lane>,
     entry: InFlight,
-    request: impl FnOnce() -> Vec<u8>,
+    bytes: Vec<u8>,
+    is_proved: bool,
 ) -> Option<InFlight> {
-    let bytes = request();
     let mut args = Vec::new();
     let is_whole = scan_request(&bytes, &Limits::ACCEPTED, &mut args).is_ok() && !args.is_empty();
     let request = Request {
@@ -165,7 +208,16 @@ fn load_and_try_again(
         && entry.tries < MAX_REDIRECTS
         && !worker.is_overtaken(&entry)
         && !worker.has_followers(&entry, lane)
-        && worker.has_time(&entry);
+        && worker.has_time(&entry)
+        && lane.link() == Link::Up;
+    if may
+        && !is_proved
+        && is_doubtful(&entry, &bytes)
+        && worker.process.scripts.has(request.arg(1))
+    {
+        let asked = worker.ask_whether(lane, entry, bytes, NO_SCRIPT);
+        return asked.inspect_err(|_| worker.stats.errors.inc()).err();
+    }
     let in_flight = lane.in_flight();
     if may {
         lane.send_script_ahead(worker, &entry, &request);
@@ -204,7 +256,8 @@ fn credible(worker: &Worker, lane: &Lane, host: &str, port: u16, request: &[u8])
     (is_known || !runs_script(request)).then_some(addr)
 }
 
-fn runs_script(request: &[u8]) -> bool {
+/// Whether the first command in `request` runs a script or a function.
+pub(super) fn runs_script(request: &[u8]) -> bool {
     let mut args = Vec::new();
     let is_whole = scan_request(request, &Limits::ACCEPTED, &mut args).is_ok();
     let request = Request {

@@ -11,11 +11,15 @@ use crate::sabotage::sabotage;
 use crate::slot::Slot;
 use crate::worker::Worker;
 
+use super::NodeId;
 use super::deliver::{deliver_error, deliver_piece};
+use super::doubt::{Doubt, Proof};
 use super::inflight::InFlight;
+use super::lost::{UNKNOWN_FATE, UNKNOWN_IN_TIME};
 use super::overtaken;
+use super::pool::Use;
+use super::redirected::believe;
 use super::waiting::Until;
-use super::{NO_LANE, NodeId};
 
 /// First wait before another try, in milliseconds; it doubles with each try.
 const FIRST_WAIT: u64 = 10;
@@ -41,6 +45,8 @@ pub struct Waiting {
     error: Option<Box<[u8]>>,
     /// The node that said so; what has no slot goes there again.
     node: Option<NodeId>,
+    /// Whether it is known at all that it has not run.
+    doubt: Option<Rc<Doubt>>,
 }
 
 impl Worker {
@@ -97,6 +103,11 @@ impl Worker {
         let Some(owner) = entry.slot.get().and_then(|slot| self.slots.owner(slot)) else {
             return self.retry_later(entry, request);
         };
+        if entry.is_transaction()
+            && let Some(text) = self.refuses_transactions(owner)
+        {
+            return deliver_error(self, &entry, &text);
+        }
         let Some(lane) = self.lane_again(owner, &entry) else {
             return self.retry_for_lane(entry, request);
         };
@@ -120,20 +131,24 @@ impl Worker {
                 lane.begin_block(self, &entry);
                 lane.send_owned(self, entry, request);
             }
-            None => self.wait(entry, request, None, Some(node)),
+            None => self.wait(entry, request, None, Some(node), None),
         }
     }
 
     /// Keeps a command for another try in a moment. Until then its client sends nothing else.
     pub fn retry_later(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
-        self.wait(entry, request, None, None);
+        self.wait(entry, request, None, None, None);
     }
 
     /// As [`Worker::retry_later`], for a command that found no lane of its own free.
     pub(super) fn retry_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
         let mut error = Vec::new();
-        write::error(&mut error, NO_LANE);
-        self.wait(entry, request, Some(error.into()), None);
+        let of = match entry.is_watch() || entry.is_blocking() {
+            true => Use::Kept,
+            false => Use::Big,
+        };
+        write::error(&mut error, of.refusal());
+        self.wait(entry, request, Some(error.into()), None, None);
     }
 
     /// As [`Worker::retry_later`], for a command whose `node` may have got over `error` then.
@@ -144,7 +159,30 @@ impl Worker {
         error: &[u8],
         node: NodeId,
     ) {
-        self.wait(entry, request, Some(error.into()), Some(node));
+        self.wait(entry, request, Some(error.into()), Some(node), None);
+    }
+
+    /// Keeps a command of which it is not known whether it has run.
+    pub(super) fn wait_for_proof(
+        self: &Rc<Self>,
+        entry: InFlight,
+        request: Vec<u8>,
+        doubt: Rc<Doubt>,
+    ) {
+        self.wait(entry, request, None, None, Some(doubt));
+    }
+
+    /// Takes out what waited for this proof. What would overtake something else stays.
+    pub(super) fn take_doubted(&self, doubt: &Doubt) -> Option<(InFlight, Vec<u8>)> {
+        let mut waiting = self.waiting.borrow_mut();
+        let place = doubt.place()?;
+        if waiting.get(place)?.entry.client.is_closed() {
+            return None;
+        }
+        let one = waiting.take_oldest(place)?;
+        let retries = &one.entry.client.waiting_retries;
+        retries.set(retries.get().saturating_sub(1));
+        Some((one.entry, one.request))
     }
 
     fn wait(
@@ -153,6 +191,7 @@ impl Worker {
         request: Vec<u8>,
         error: Option<Box<[u8]>>,
         node: Option<NodeId>,
+        doubt: Option<Rc<Doubt>>,
     ) {
         if self.is_overtaken(&entry) {
             return deliver_error(self, &entry, overtaken::ERROR);
@@ -166,6 +205,7 @@ impl Worker {
             request,
             error,
             node,
+            doubt,
         };
         self.keep_waiting(one, Tick::default());
         if !self.waiting_is_looked_after.replace(true) {
@@ -178,7 +218,10 @@ impl Worker {
         let entry = &one.entry;
         let client = entry.client.clone();
         let until = match entry.slot.get() {
-            Some(slot) if self.slots.owner(slot).is_none() => Until::Served(slot, one.due),
+            // The proof of one in doubt comes from a node that has no slot to serve for that.
+            Some(slot) if one.doubt.is_none() && self.slots.owner(slot).is_none() => {
+                Until::Served(slot, one.due)
+            }
             _ => Until::Due(one.due),
         };
         let is_repair = entry.is_repair();
@@ -191,8 +234,12 @@ impl Worker {
         if !is_repair {
             client.waiting_retries.set(client.waiting_retries.get() + 1);
         }
+        let (member, doubt) = (entry.member(), one.doubt.clone());
         let mut waiting = self.waiting.borrow_mut();
-        waiting.keep(client.id, entry.member(), one, until, ends);
+        let place = waiting.keep(client.id, member, one, until, ends);
+        if let Some(doubt) = doubt {
+            doubt.waits_at(place);
+        }
     }
 
     /// When a command has waited for long enough: at its deadline, or when the time of one that blocks is over.
@@ -236,7 +283,26 @@ impl Worker {
         if client.is_closed() && !is_repair {
             // It has not run and nobody waits for it; its bytes count for nobody any more.
             deliver_piece(self, &one.entry, b"", true);
-        } else if one.entry.has_timed_out() {
+        } else if let Some(doubt) = &one.doubt {
+            match doubt.proof() {
+                // The question is on its way as long as its lane has it.
+                Proof::Awaited if Rc::strong_count(doubt) == 1 => {
+                    deliver_error(self, &one.entry, UNKNOWN_FATE);
+                }
+                Proof::Awaited if !self.has_time(&one.entry) => {
+                    self.stats.timeouts.inc();
+                    deliver_error(self, &one.entry, UNKNOWN_IN_TIME);
+                }
+                Proof::Refuted | Proof::Believed(_) if !self.has_retry_ahead(&one.entry) => {
+                    let doubt = doubt.clone();
+                    believe(self, &doubt, one.entry, one.request);
+                }
+                _ => {
+                    let due = now.plus(FIRST_WAIT);
+                    self.keep_waiting(Waiting { due, ..one }, due);
+                }
+            }
+        } else if one.entry.has_waited_in_vain() {
             deliver_piece(self, &one.entry, &timed_out(&one.entry), true);
         } else if !self.has_time(&one.entry) {
             self.stats.timeouts.inc();

@@ -49,7 +49,7 @@ pub enum Next<'a> {
     GiveUp,
 }
 
-/// Decides what an error reply means for its command. None of these errors comes from a command that has run.
+/// Decides what an error reply means for its command, if it is its node's: then the command has not run.
 ///
 /// Order beats hiding: a retry in a moment keeps the order only while the client has sent nothing behind it on that
 /// slot; otherwise the error is delivered. A node that serves nothing at all refuses what is behind it too, and all of

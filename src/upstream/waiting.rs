@@ -16,7 +16,7 @@ const ALONE: u16 = SLOTS as u16 + 1;
 
 /// A place among those that wait. One of a stream stands behind the older ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Place {
+pub struct Place {
     client: u64,
     /// The slot and 1, so that 0 is below all of them: ages compare within a stream only.
     slot: u16,
@@ -83,7 +83,7 @@ impl<T> WaitingRoom<T> {
     }
 
     /// Keeps a command of `client`, which is `member` of a stream or of none. It is looked at at `ends` whatever it waits
-    /// for.
+    /// for. Tells its place.
     pub fn keep(
         &mut self,
         client: u64,
@@ -91,7 +91,7 @@ impl<T> WaitingRoom<T> {
         command: T,
         until: Until,
         ends: Tick,
-    ) {
+    ) -> Place {
         let number = self.next;
         self.next += 1;
         let place = Place {
@@ -116,6 +116,20 @@ impl<T> WaitingRoom<T> {
             ends,
         };
         self.kept.insert(place, kept);
+        place
+    }
+
+    /// The command at a place that [`WaitingRoom::keep`] told.
+    pub fn get(&self, place: Place) -> Option<&T> {
+        self.kept.get(&place).map(|kept| &kept.command)
+    }
+
+    /// Takes the command at a place out, unless an older one of its stream waits.
+    pub fn take_oldest(&mut self, place: Place) -> Option<T> {
+        if self.has_ahead(place) {
+            return None;
+        }
+        self.take(place)
     }
 
     /// Takes one out whose time is over, or else one that is to be tried again.

@@ -2,9 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use slotmux::slot::slot_of;
+
 use super::common::peer::Gate;
-use super::common::{Layout, PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until};
-use super::{bulks, call, send};
+use super::common::{
+    Layout, PATIENCE, Peer, Proxy, RawClient, Step, Value, calm_cluster, poll_until,
+};
+use super::{bulks, call, key_on, send};
 
 fn before(peer: &Peer) -> Proxy {
     Proxy::start_at(&peer.seeds(), None, |config| {
@@ -230,4 +234,93 @@ fn a_node_that_hangs_beyond_the_time_of_a_command_holds_its_client_no_longer() {
         assert_eq!(client.call(&["SET", "hangs", "1"]), Value::ok());
         assert_eq!(proxy.metric("slotmux_blocked_clients"), Some(0.0));
     }
+}
+
+/// Nil says that there was nothing. Of a node that does not answer nobody knows that.
+#[test]
+fn a_frozen_node_is_no_empty_list() {
+    for is_connected in [true, false] {
+        let cluster = calm_cluster(0);
+        let proxy = Proxy::start(&cluster, |config| {
+            config.set("server.workers", 1);
+            config.set("cluster.timeouts.command", "1s");
+            config.set("cluster.timeouts.response", "1s");
+            config.set("cluster.connections.connect_timeout", "300ms");
+        });
+        let key = key_on(&cluster, 0, "frozen");
+        let mut client = proxy.client();
+        let direct: i64 = cluster.query(0, &["RPUSH", &key, "x"]).expect("pushed");
+        assert_eq!(direct, 1);
+        let stream: String = cluster
+            .query(0, &["XADD", &format!("{{{key}}}s"), "1-1", "f", "v"])
+            .expect("added");
+        assert_eq!(stream, "1-1");
+        if is_connected {
+            // A connection of its own is there already.
+            call(&mut client, &format!("BLPOP {{{key}}}none 0.01"));
+        }
+        cluster.stop(0).expect("stopped");
+        for line in [
+            format!("BLPOP {key} 1"),
+            format!("BLMOVE {key} {{{key}}}to LEFT LEFT 0.2"),
+            format!("BLMPOP 0.2 1 {key} LEFT"),
+            format!("XREAD BLOCK 200 STREAMS {{{key}}}s 0"),
+            format!("XREADGROUP GROUP g c BLOCK 200 STREAMS {{{key}}}s >"),
+            format!("BZPOPMIN {{{key}}}z 0.2"),
+            format!("BZMPOP 0.2 1 {{{key}}}z MIN"),
+        ] {
+            let reply = call(&mut client, &line);
+            assert!(reply.error().contains("slotmux:"), "{line}: {reply:?}");
+        }
+        cluster.resume(0).expect("resumed");
+    }
+}
+
+/// WAIT's time is known as well: a node that does not keep to it is left.
+#[test]
+fn a_wait_at_a_frozen_node_ends() {
+    let never = Gate::default();
+    let peer = Peer::start(move |request| {
+        request
+            .name()
+            .starts_with("WAIT")
+            .then(|| vec![Step::Gate(never.clone())])
+    });
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("cluster.timeouts.command", "300ms");
+        config.set("cluster.timeouts.response", "500ms");
+    });
+    let mut client = proxy.client();
+    for line in ["WAIT 1 100", "WAITAOF 0 1 100"] {
+        let reply = call(&mut client, line);
+        assert!(
+            reply.error().contains("may have been executed"),
+            "{line}: {reply:?}"
+        );
+    }
+    // By its own time, and not because the node hung up.
+    let log = proxy.log();
+    let ends = log
+        .matches("does not end a wait whose time is over")
+        .count();
+    assert_eq!(ends, 2, "{log}");
+}
+
+/// A slot that nobody serves, and a node that nobody reaches, have no empty lists either.
+#[test]
+fn where_no_node_is_there_is_no_nil() {
+    let layout = Layout::default();
+    let peer = Peer::start_in(&layout, |_| None);
+    let slot = slot_of(b"k").0;
+    layout.set(&[(0, slot - 1, peer.port()), (slot + 1, 16383, peer.port())]);
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("cluster.timeouts.command", "1s");
+        config.set("log.level", "warn");
+    });
+    let mut client = proxy.client();
+    let reply = call(&mut client, "BLPOP k 0.1");
+    assert!(reply.error().starts_with("CLUSTERDOWN"), "{reply:?}");
+    // It becomes served after the time of the command, and before the patience of slotmux ends: the node is asked.
+    layout.set(&[(0, 16383, peer.port())]);
+    assert_eq!(call(&mut client, "BLPOP k 0.1"), Value::ok());
 }

@@ -52,6 +52,7 @@ address_map = { "10.0.0.5:6379" = "node5:16379", "[::5]:1" = "[::6]:2" }
 [cluster.connections]
 shared = 2
 dedicated_max = 9
+kept_max = 7
 dedicated_idle = "1m"
 bulk_threshold = "8KiB"
 max_in_flight = 11
@@ -176,8 +177,8 @@ fn every_key_is_read() {
     assert_eq!(map, ["10.0.0.5:6379>node5:16379", "[::5]:1>[::6]:2"]);
     let c = &cluster.connections;
     assert_eq!(
-        (c.shared, c.dedicated_max, c.dedicated_idle),
-        (2, 9, Duration::from_secs(60))
+        (c.shared, c.dedicated_max, c.kept_max, c.dedicated_idle),
+        (2, 9, Some(7), Duration::from_secs(60))
     );
     assert_eq!(
         (c.bulk_threshold, c.max_in_flight, c.max_in_flight_bytes),

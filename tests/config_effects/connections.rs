@@ -94,6 +94,38 @@ fn dedicated_connections_are_bounded_and_given_back() {
 }
 
 #[test]
+fn connections_that_clients_keep_are_bounded() {
+    for (key, variable) in [
+        (Some("cluster.connections.kept_max"), None),
+        (Some("cluster.connections.dedicated_max"), None),
+        // Two lanes are taken off, and one of three is left for big values.
+        (None, Some("5")),
+    ] {
+        let peer = Peer::start(|_| None);
+        let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+            config.set("server.workers", 1);
+            config.set("cluster.timeouts.command", "1s");
+            if let Some(key) = key {
+                config.set(key, 2);
+            }
+            if let Some(most) = variable {
+                config.env("REDIS_MAX_CONNECTIONS", most);
+            }
+        });
+        let mut clients: Vec<RawClient> = (0..3).map(|_| proxy.client()).collect();
+        for client in &mut clients[..2] {
+            assert_eq!(client.call(&["WATCH", "k"]), Value::ok());
+        }
+        let refused = clients[2].call(&["WATCH", "k"]);
+        assert!(refused.error().contains("kept_max"), "{refused:?}");
+        let big = "x".repeat(Config::default().cluster.connections.bulk_threshold);
+        assert_eq!(clients[2].call(&["SET", "k", &big]), Value::ok());
+        assert_eq!(clients[0].call(&["UNWATCH"]), Value::ok());
+        assert_eq!(clients[2].call(&["WATCH", "k"]), Value::ok());
+    }
+}
+
+#[test]
 fn values_above_the_threshold_travel_alone() {
     let value = "x".repeat(8 * 1024);
     for (threshold, expected) in [("4KiB", 2.0), ("16KiB", 1.0)] {

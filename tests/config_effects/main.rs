@@ -44,6 +44,7 @@ const KEYS: &[(&str, &str)] = &[
     ("cluster.address_map", UPSTREAM),
     ("cluster.connections.shared", CONNECTIONS),
     ("cluster.connections.dedicated_max", CONNECTIONS),
+    ("cluster.connections.kept_max", CONNECTIONS),
     ("cluster.connections.dedicated_idle", CONNECTIONS),
     ("cluster.connections.bulk_threshold", CONNECTIONS),
     ("cluster.connections.max_in_flight", CONNECTIONS),

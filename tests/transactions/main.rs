@@ -7,6 +7,7 @@ mod body;
 mod faults;
 mod scripts;
 mod slots;
+mod unclosed;
 mod watch;
 mod watch_faults;
 mod watch_pool;

@@ -2,7 +2,8 @@
 
 use slotmux::slot::slot_of;
 
-use super::common::{PATIENCE, Proxy, Value, poll_until, shared_cluster};
+use super::common::peer::Gate;
+use super::common::{PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until, shared_cluster};
 use super::transaction;
 use super::watch::{few, write_past};
 
@@ -12,13 +13,13 @@ fn the_pool_says_when_it_is_exhausted_and_goes_on() {
     let (mut holder, mut other) = (proxy.client(), proxy.client());
     assert_eq!(holder.call(&["WATCH", "{w}x"]), Value::ok());
     let refused = other.call(&["WATCH", "{w}y"]);
-    assert!(refused.error().contains("dedicated_max"), "{refused:?}");
+    assert!(refused.error().contains("kept_max"), "{refused:?}");
     // It has not begun, and everything else works.
     assert_eq!(
         transaction(&mut other, &["SET {w}y 1"]).items(),
         [Value::ok()]
     );
-    // One that has its own connection needs none for what is big, or is told that there is none.
+    // One that keeps its own connection needs none for what is big, and elsewhere takes none that somebody may keep.
     let value = "v".repeat(300_000);
     assert_eq!(holder.call(&["SET", "{w}big", &value]), Value::ok());
     assert_eq!(holder.call(&["GET", "{w}big"]), Value::bulk(&value));
@@ -27,8 +28,9 @@ fn the_pool_says_when_it_is_exhausted_and_goes_on() {
         .map(|i| format!("near{i}"))
         .find(|key| slot_of(key.as_bytes()).0 / 5462 == node)
         .expect("some key");
-    let refused = holder.call(&["SET", &near, &value]);
-    assert!(refused.error().contains("dedicated_max"), "{refused:?}");
+    assert_eq!(holder.call(&["SET", &near, &value]), Value::ok());
+    let refused = holder.call(&["BLPOP", &format!("{{{near}}}none"), "1"]);
+    assert!(refused.error().contains("kept_max"), "{refused:?}");
     // One that waits gets the connection as soon as it is free.
     other.send(&["WATCH", "{w}y"]);
     assert_eq!(
@@ -37,6 +39,69 @@ fn the_pool_says_when_it_is_exhausted_and_goes_on() {
     );
     assert_eq!(other.read(), Value::ok());
     assert_eq!(transaction(&mut other, &["INCR {w}y"]).items().len(), 1);
+}
+
+/// As many as may keep a connection do, for nothing, and by default: nobody who needs one for a moment waits for them.
+#[test]
+fn who_keeps_a_connection_starves_no_big_value() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("log.level", "warn");
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "2s");
+    });
+    let value = "v".repeat(200_000);
+    let mut holders: Vec<RawClient> = (0..256).map(|_| proxy.client()).collect();
+    for (number, holder) in holders.iter_mut().enumerate() {
+        // Those that are blocked and those that watch keep the same.
+        match number % 2 {
+            0 => assert_eq!(holder.call(&["WATCH", "{w}kept"]), Value::ok()),
+            _ => holder.send(&["BLPOP", "{w}never", "0"]),
+        }
+    }
+    poll_until(PATIENCE, "half of them to be blocked", || {
+        proxy.metric("slotmux_blocked_clients") == Some(128.0)
+    });
+    let mut other = proxy.client();
+    let refused = other.call(&["WATCH", "{w}one more"]);
+    assert!(refused.error().contains("kept_max"), "{refused:?}");
+    for mut client in [other, proxy.client(), proxy.client_resp3()] {
+        assert_eq!(client.call(&["SET", "{w}large", &value]), Value::ok());
+        for _ in 0..3 {
+            assert_eq!(client.call(&["GET", "{w}large"]), Value::bulk(&value));
+        }
+    }
+}
+
+/// And the other way round: big values that take their time leave connections to keep.
+#[test]
+fn big_values_starve_nobody_who_keeps_a_connection() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let peer = Peer::start(move |request| {
+        (request.name() == "SET").then(|| {
+            let ok = Step::Bytes(b"+OK\r\n".to_vec());
+            vec![Step::Gate(held.clone()), ok]
+        })
+    });
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("log.level", "warn");
+        config.set("server.workers", 1);
+        config.set("cluster.connections.dedicated_max", 2);
+    });
+    let value = "v".repeat(200_000);
+    let mut senders: Vec<RawClient> = (0..4).map(|_| proxy.client()).collect();
+    for sender in &mut senders {
+        sender.send(&["SET", "k", &value]);
+    }
+    poll_until(PATIENCE, "as many as may be on their way", || {
+        peer.requests_named("SET").len() == 2
+    });
+    assert_eq!(proxy.client().call(&["WATCH", "k"]), Value::ok());
+    assert_eq!(proxy.client().call(&["BLPOP", "k", "1"]), Value::ok());
+    gate.open();
+    for sender in &mut senders {
+        assert_eq!(sender.read(), Value::ok());
+    }
 }
 
 /// What looks after connections that nobody uses leaves those alone that somebody watches on.

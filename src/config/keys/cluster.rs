@@ -86,6 +86,11 @@ const CONNECTIONS: &[Key<Connections>] = &[
         |c| c.dedicated_max.to_string(),
     ),
     key(
+        "kept_max",
+        |c, v, r| put(&mut c.kept_max, v.integer_or_auto(1..=65_535, r)),
+        |c| or_word(c.kept_max, "auto", |number| number.to_string()),
+    ),
+    key(
         "dedicated_idle",
         |c, v, r| put(&mut c.dedicated_idle, v.duration(MS..=DAY, r)),
         |c| text(&show_duration(c.dedicated_idle)),
