@@ -6,7 +6,7 @@ FROM rust:1-slim-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY . .
-RUN cargo build --release --locked --bin slotmux --bin slotmux-bench --bin slotmux-ledger
+RUN cargo build --release --locked --bins --package slotmux --package slotmux-load
 
 FROM debian:bookworm-slim
 RUN useradd --system --no-create-home --shell /usr/sbin/nologin --uid 10001 slotmux

@@ -4,10 +4,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use slotmux::client::request::Request;
 use slotmux::command::{CommandRef, resolve};
 use slotmux::config::{Config, Multi, Namespace, RetryWrites, Ttl};
 use slotmux::policy::{Governed, Policies, govern};
+use slotmux::resp::request::Request;
 use slotmux::resp::{Limits, scan_request, write};
 
 /// A thousand days after 1970, as only points in time need a clock.

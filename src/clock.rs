@@ -80,9 +80,14 @@ impl Clock {
 
 /// The wall clock, for commands that name a moment: milliseconds since 1970.
 pub fn unix_milliseconds() -> u64 {
+    unix_time().as_millis() as u64
+}
+
+/// The time since 1970; 0 before it.
+pub fn unix_time() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_millis() as u64)
+        .unwrap_or_default()
 }
 
 /// A duration in the unit of [`Tick::since`].

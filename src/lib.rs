@@ -4,21 +4,17 @@
 //! ends, [`command`] says what it is, [`route`] decides where it goes, [`upstream`] sends it and delivers the reply.
 
 pub mod admin;
-pub mod answer;
 pub mod audit;
-pub mod c_string;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod cluster;
-pub mod command;
-pub mod config;
 pub mod contain;
 pub mod demo;
 pub mod drain;
-pub mod explain;
+pub mod explain_offline;
+pub mod fan_out;
 pub mod first_words;
-pub mod glob;
 pub mod handshake;
 pub mod listener;
 pub mod logging;
@@ -29,26 +25,25 @@ pub mod namespace_stats;
 pub mod observed;
 pub mod operator;
 pub mod outages;
-pub mod parameters;
 pub mod pause;
-pub mod policy;
 pub mod pool;
 pub mod process;
 pub mod proxy;
 pub mod pubsub;
 pub mod resources;
-pub mod resp;
-pub mod route;
 pub mod sabotage;
 pub mod sample;
-pub mod scripts;
 pub mod signals;
 pub mod since_reset;
-pub mod slot;
 pub mod sweep;
-pub mod time_argument;
 pub mod transport;
 pub mod turn;
 pub mod unmatched;
 pub mod upstream;
+pub mod usage;
 pub mod worker;
+
+pub use slotmux_core::{
+    answer, c_string, command, config, explain, glob, parameters, policy, resp, route, scripts,
+    slot, time_argument,
+};

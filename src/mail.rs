@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::answer::pausing::Pausing;
 use crate::answer::{ClientLine, Held, Kill, Selection, Unblock};
 use crate::client::{Client, Phase};
-use crate::pause::{self, Pausing};
+use crate::pause;
 use crate::process::{Killed, Mail};
 use crate::resp::write;
 use crate::sabotage::sabotage;

@@ -13,7 +13,7 @@ use slotmux::cli::{
 };
 use slotmux::config::{self, Flags, Loaded, Log, Settings, Sources};
 use slotmux::demo::{self, DemoOptions};
-use slotmux::explain::offline::explain_offline;
+use slotmux::explain_offline::explain_offline;
 use slotmux::signals::{self, Hangup};
 use slotmux::{contain, logging, proxy};
 use tokio_util::sync::CancellationToken;

@@ -1,13 +1,13 @@
 //! What one worker counts per namespace: operations, bytes, hits, time, and what the policy did. Only that worker
 //! writes; the admin page and `SLOTMUX TTL STATS` sum over the workers.
 
-use crate::client::request::Request;
 use crate::clock::Tick;
 use crate::config::Mode;
 use crate::metrics::Counter;
 use crate::policy::{Actions, NamespaceId, Policies, Reply};
 use crate::process::Process;
 use crate::resp::reply::ReplyScanner;
+use crate::resp::request::Request;
 use crate::worker::Worker;
 
 /// Upper bounds of the latency buckets in microseconds; one more bucket takes the rest.

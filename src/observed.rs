@@ -6,12 +6,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::client::Client;
-use crate::client::request::Request;
 use crate::clock::unix_milliseconds;
 use crate::command::CommandRef;
 use crate::explain::terms::{Gets, terms};
 use crate::explain::{lifetimes, names, words};
 use crate::policy::{NamespaceId, Policies, govern};
+use crate::resp::request::Request;
 use crate::resp::write;
 use crate::sample::Sampler;
 use crate::slot::Slot;

@@ -8,33 +8,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::answer::pausing::{Hold, Pausing};
 use crate::client::{Client, Pause};
 use crate::process::Mail;
 use crate::worker::Worker;
 
 /// How often it is looked whether writes are still on their way.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
-
-/// Which commands wait, from the fewest to the most.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Hold {
-    /// None.
-    #[default]
-    Nothing,
-    /// Those that may change something.
-    Writes,
-    /// All.
-    Everything,
-}
-
-/// What a `CLIENT PAUSE` or `UNPAUSE` asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pausing {
-    /// Which commands wait. [`Hold::Nothing`] ends a pause.
-    pub hold: Hold,
-    /// Until when, from the moment that the command came.
-    pub lasts: Duration,
-}
 
 /// A pause as one worker keeps it.
 #[derive(Debug, Default)]

@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use crate::answer::process::Usage;
+use crate::answer::pausing::Pausing;
 use crate::answer::{self, Facts, Kill, Selection};
+use crate::clock::unix_time;
 use crate::cluster::refresh::RefreshHandle;
 use crate::cluster::topology::Topology;
 use crate::config::{Bind, Config, Settings};
@@ -16,7 +17,6 @@ use crate::metrics::{Counter, WorkerStats, total};
 use crate::monitor::Feed;
 use crate::observed::Example;
 use crate::outages::Outages;
-use crate::pause::Pausing;
 use crate::policy::{NamespaceId, Policies};
 use crate::pubsub::Kind;
 use crate::pubsub::census::Census;
@@ -25,6 +25,7 @@ use crate::since_reset::{SinceReset, Total};
 use crate::transport::Accepted;
 use crate::unmatched::Seen;
 use crate::upstream::blocked::Release;
+use crate::usage::usage;
 
 /// Seconds without a failed accept after which the next one is told again.
 const QUIET_ACCEPTS: u64 = 60;
@@ -274,7 +275,8 @@ impl answer::Process for Process {
             bytes_out: self.since_reset(Total::BytesOut),
             reads: self.since_reset(Total::Reads),
             writes: self.since_reset(Total::Writes),
-            usage: Usage::read(),
+            now: unix_time(),
+            usage: usage(),
             topology: topology.kind_name(),
             shards: topology.shards.len() as u64,
             nodes: topology.nodes().count() as u64,
@@ -282,5 +284,9 @@ impl answer::Process for Process {
             channels: self.census.names(Kind::Channel) as u64,
             patterns: self.census.names(Kind::Pattern) as u64,
         }
+    }
+
+    fn now(&self) -> std::time::Duration {
+        unix_time()
     }
 }

@@ -1,6 +1,10 @@
 //! `slotmux-bench` against a real Redis, and against a relay in front of it that spoils one reply: the tool must see
 //! exactly the fault that is there, and say so by its exit status.
 
+#[path = "common/built.rs"]
+mod built;
+
+use built::load_tool;
 use serde_json::Value;
 use slotmux::demo::server::{LocalServer, ServerOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,7 +27,7 @@ fn redis(password: Option<&str>) -> LocalServer {
 }
 
 fn bench(port: u16, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_slotmux-bench"));
+    let mut command = Command::new(load_tool("slotmux-bench"));
     command
         .args([
             "--target",

@@ -1,67 +1,60 @@
 //! Replays what the fuzz targets start from and what they once found, through the same properties. The inputs of
 //! the target `worker` are replayed by `tests/both_sides`.
 
-#[path = "../fuzz/src/lib.rs"]
-mod fuzz;
-
-use fuzz::choices;
-use replay::replay;
-
-#[path = "../fuzz/src/engine/config.rs"]
-mod config;
-#[path = "../fuzz/src/engine/joined.rs"]
-mod joined;
 #[path = "common/replay.rs"]
 mod replay;
 
+use replay::replay;
+use slotmux_properties as properties;
+
 #[test]
 fn request() {
-    replay("request", fuzz::request::check);
+    replay("request", properties::request::check);
 }
 
 #[test]
 fn reply() {
-    replay("reply", fuzz::reply::check);
+    replay("reply", properties::reply::check);
 }
 
 #[test]
 fn split_points() {
-    replay("split_points", fuzz::split_points::check);
+    replay("split_points", properties::split_points::check);
 }
 
 #[test]
 fn differential() {
-    replay("differential", fuzz::differential::check);
+    replay("differential", properties::differential::check);
 }
 
 #[test]
 fn ttl_plan() {
-    replay("ttl_plan", fuzz::ttl_plan::check);
+    replay("ttl_plan", properties::ttl_plan::check);
 }
 
 #[test]
 fn c_strings() {
-    replay("c_strings", fuzz::c_strings::check);
+    replay("c_strings", properties::c_strings::check);
 }
 
 #[test]
 fn cursor() {
-    replay("cursor", fuzz::cursor::check);
+    replay("cursor", properties::cursor::check);
 }
 
 #[test]
 fn topology() {
-    replay("topology", fuzz::topology::check);
+    replay("topology", properties::topology::check);
 }
 
 #[test]
 fn config() {
-    replay("config", config::check);
+    replay("config", properties::config::check);
 }
 
 #[test]
 fn joined() {
-    replay("joined", joined::check);
+    replay("joined", properties::joined::check);
 }
 
 /// Without a fuzzer at hand, a fixed sample of what it would try.
@@ -75,10 +68,10 @@ fn of_random_choices(check: fn(&[u8])) {
 
 #[test]
 fn ttl_plan_of_random_choices() {
-    of_random_choices(fuzz::ttl_plan::check);
+    of_random_choices(properties::ttl_plan::check);
 }
 
 #[test]
 fn c_strings_of_random_choices() {
-    of_random_choices(fuzz::c_strings::check);
+    of_random_choices(properties::c_strings::check);
 }

@@ -106,7 +106,7 @@ def main():
     for name, program in missing.items():
         print(f"{name} is not measured: set {program.upper()} to its program", file=sys.stderr)
     if not SLOTMUX.exists() or not GENERATOR.exists():
-        raise SystemExit("build first: cargo build --release")
+        raise SystemExit("build first: cargo build --release --workspace")
     results = {scenario: {name: [] for name in names} for scenario in options.only}
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| slotmux_fuzz::c_strings::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| slotmux_properties::c_strings::check(data));

@@ -1,10 +1,3 @@
 #![no_main]
 
-extern crate engine as slotmux;
-
-use slotmux_fuzz::choices;
-
-#[path = "../src/engine/joined.rs"]
-mod joined;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| joined::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| slotmux_properties::joined::check(data));

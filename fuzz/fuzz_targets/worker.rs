@@ -1,10 +1,3 @@
 #![no_main]
 
-extern crate engine as slotmux;
-
-#[path = "../../tests/both_sides/sides/mod.rs"]
-mod sides;
-#[path = "../src/engine/worker.rs"]
-mod worker;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| worker::check(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| slotmux_properties::worker::check(data));

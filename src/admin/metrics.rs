@@ -13,9 +13,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::answer::process::Usage;
 use crate::metrics::{Kind, WorkerStats, total};
 use crate::process::Process;
+use crate::usage::usage;
 
 /// Numbers that say something per worker: how evenly clients and work are spread.
 const PER_WORKER: &[&str] = &["clients", "requests", "in_flight"];
@@ -165,7 +165,7 @@ impl Numbers {
         )?;
         let help = "Start of the process, in seconds since 1970";
         gauge(page, "process_start_time_seconds", help, self.started)?;
-        let usage = Usage::read();
+        let usage = usage();
         gauge(
             page,
             "process_resident_memory_bytes",

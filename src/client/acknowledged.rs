@@ -13,10 +13,10 @@
 use std::rc::Rc;
 
 use crate::command::{Merge, Wait};
+use crate::fan_out::gather::{Gather, Known};
+use crate::fan_out::split::Lanes;
 use crate::policy::{Block as Form, NamespaceId, Reply};
 use crate::resp::write;
-use crate::route::gather::{Gather, Known};
-use crate::route::split::Lanes;
 use crate::slot::slot_of;
 use crate::upstream::NodeId;
 use crate::upstream::block::{Block, Then};
@@ -27,7 +27,7 @@ use crate::worker::Worker;
 use super::Client;
 use super::dispatch::{NO_NODE, Taken, refuse};
 use super::forward::{Sending, entry, may_be_alone, set_out_alone};
-use super::request::Request;
+use crate::resp::request::Request;
 
 const NO_WAIT: &[u8] = b"*3\r\n$4\r\nWAIT\r\n$1\r\n0\r\n$1\r\n0\r\n";
 

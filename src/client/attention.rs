@@ -3,8 +3,8 @@
 
 use std::rc::Rc;
 
+use crate::answer::pausing::Hold;
 use crate::command::{self, Answer, Command, CommandRef, Flags, Unresolved};
-use crate::pause::Hold;
 use crate::policy::{Decision, Governed};
 use crate::pubsub::subscriber;
 use crate::route::{Plan, Transaction};
@@ -12,7 +12,7 @@ use crate::worker::Worker;
 
 use super::Client;
 use super::dispatch::{Taken, carry_out, refuse};
-use super::request::Request;
+use crate::resp::request::Request;
 
 /// In Redis a monitoring client counts as a kind of replica.
 const MONITORS: &str = "ERR Replica can't interact with the keyspace";

@@ -5,17 +5,17 @@ use std::rc::Rc;
 use crate::answer::{Host, Outcome, Process, Subject, answer};
 use crate::c_string;
 use crate::command::{self, Answer, Command, CommandRef, Route, Unresolved};
+use crate::fan_out::broadcast::broadcast;
+use crate::fan_out::page::page;
+use crate::fan_out::split::split;
+use crate::fan_out::with_nodes::answer_with_nodes;
 use crate::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
 use crate::monitor;
 use crate::operator;
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply};
 use crate::pubsub::{publish::publish, subscriber, unsubscribing::Leaving};
 use crate::resp::write;
-use crate::route::broadcast::broadcast;
-use crate::route::page::page;
-use crate::route::split::split;
 use crate::route::transaction::plan_queued;
-use crate::route::with_nodes::answer_with_nodes;
 use crate::route::{Plan, Transaction, plan};
 use crate::sabotage::sabotage;
 use crate::slot::Slot;
@@ -25,9 +25,9 @@ use super::acknowledged::acknowledged;
 use super::attention::carry_out_attended;
 use super::early::{NO_UPSTREAM, Upstream, needs_upstream};
 use super::forward::{Sending, answer as reply_here, to_node, to_slot};
-use super::request::Request;
 use super::transaction::{self, queue};
 use super::{Client, Pause};
+use crate::resp::request::Request;
 
 /// Whether a request was taken. If not, the client is paused and sees it again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,10 +10,10 @@ use crate::worker::Worker;
 use super::Client;
 use super::dispatch::{Taken, refuse};
 use super::queue::Queue;
-use super::request::Request;
 use super::transaction::{Later, is_off, run_body};
 use super::watch::answer_nil;
 use super::work::{Progress, SLICE, SLICE_BYTES, Work};
+use crate::resp::request::Request;
 
 /// How far it is.
 enum Stage {

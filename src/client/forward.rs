@@ -16,9 +16,9 @@ use crate::upstream::pool::Use;
 use crate::worker::Worker;
 
 use super::dispatch::Taken;
-use super::request::Request;
 use super::watch::{own_lane, pinned};
 use super::{Client, Pause};
+use crate::resp::request::Request;
 
 /// What is sent for a request.
 #[derive(Clone, Copy)]

@@ -13,12 +13,14 @@ use crate::upstream::NodeId;
 use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
+use crate::answer::session::{ReplyMode, Session};
+use crate::answer::tracking::Tracking;
+
 use blocking::Blocked;
 use order::Held;
 use push::Pushes;
 use queue::Queue;
-use session::{ReplyMode, Session};
-use tracking::Tracking;
+
 use watch::Watch;
 use work::Work;
 
@@ -34,8 +36,6 @@ pub mod own_elements;
 pub mod push;
 pub mod queue;
 pub mod read;
-pub mod request;
-pub mod session;
 pub mod tracking;
 pub mod transaction;
 pub mod watch;

@@ -9,7 +9,7 @@ use crate::worker::Worker;
 
 use super::Client;
 use super::dispatch::answer_into;
-use super::request::Request;
+use crate::resp::request::Request;
 
 /// Answers what of a transaction slotmux answers, which is about to run. `None`: it was too much, and the client is closed.
 /// Else how many bytes it is, which count for the client from now on.

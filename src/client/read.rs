@@ -13,9 +13,9 @@ use crate::turn::poll_again;
 use crate::worker::Worker;
 
 use super::dispatch::{Taken, dispatch};
-use super::request::{Request, from_inline};
 use super::work::Progress;
 use super::{Client, OUTPUT_PAUSE, Pause, Phase};
+use crate::resp::request::{Request, from_inline};
 
 /// Reads per poll before other tasks get their turn.
 const READS_PER_TURN: usize = 4;

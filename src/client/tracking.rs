@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use crate::answer::tracking::Tracking;
 use crate::command::Flags;
 use crate::resp::{Limits, Protocol, Scan, scan_request, write};
 use crate::scripts::is_script_call;
@@ -14,7 +15,7 @@ use crate::upstream::lane::{Class, Lane};
 use crate::worker::Worker;
 
 use super::Client;
-use super::request::Request;
+use crate::resp::request::Request;
 
 /// How the push begins that tells of changed keys; their array follows.
 pub const INVALIDATE: &[u8] = b">2\r\n$10\r\ninvalidate\r\n";
@@ -23,46 +24,6 @@ pub const FORGET_ALL: &[u8] = b">2\r\n$10\r\ninvalidate\r\n_\r\n";
 
 /// A read with more bytes than this is not tracked by its node: its key would come back in a push that is kept whole.
 const LONGEST_REQUEST: usize = 64 * 1024;
-
-/// Which reads count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// None: it is off.
-    #[default]
-    Off,
-    /// All.
-    All,
-    /// Those behind a `CLIENT CACHING YES`.
-    OptIn,
-    /// All but those behind a `CLIENT CACHING NO`.
-    OptOut,
-}
-
-/// The tracking of one client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tracking {
-    /// Which reads count.
-    pub mode: Mode,
-    /// Whether `CLIENT CACHING` was given for what comes next.
-    pub caching: bool,
-}
-
-impl Tracking {
-    /// Whether it is on.
-    pub fn is_on(self) -> bool {
-        self.mode != Mode::Off
-    }
-
-    /// Whether what is read next counts.
-    pub fn wants_next(self) -> bool {
-        match self.mode {
-            Mode::Off => false,
-            Mode::All => true,
-            Mode::OptIn => self.caching,
-            Mode::OptOut => !self.caching,
-        }
-    }
-}
 
 impl Client {
     /// Whether it tracks.
@@ -229,6 +190,7 @@ pub fn tracked_keys(worker: &Worker, bytes: &[u8], mut f: impl FnMut(&[u8])) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::tracking::Mode;
 
     #[test]
     fn each_mode_has_its_reads() {

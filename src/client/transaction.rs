@@ -22,10 +22,10 @@ use super::executing::Executing;
 use super::forward::{answer as reply_here, may_be_alone, set_out_alone};
 use super::own_elements::{answer_later, answer_own};
 use super::queue::Queue;
-use super::request::Request;
 use super::watch::{Pinned, Watch, answer_nil, watch};
 use super::ways::{Ways, lanes};
 use super::work::SLICE;
+use crate::resp::request::Request;
 
 /// Bytes of a transaction beyond which none goes whatever `max_request` says: with the expiries of its policies it has to
 /// stay below the 4 GiB that a lane can tell.

@@ -19,7 +19,7 @@ use crate::worker::Worker;
 use super::Client;
 use super::dispatch::{Taken, refuse};
 use super::forward::{Sending, answer as reply_here, entry, may_be_alone, refuse_no_lane, track};
-use super::request::Request;
+use crate::resp::request::Request;
 
 const OTHER_SLOT: &str =
     "CROSSSLOT slotmux: all keys that are watched at the same time have to be in one slot";

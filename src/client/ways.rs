@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::route::split::Lanes;
+use crate::fan_out::split::Lanes;
 use crate::route::transaction::Body;
 use crate::upstream::pool::Use;
 use crate::worker::Worker;

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use crate::resp::Span;
 use crate::worker::Worker;
 
-use super::request::Request;
 use super::{Client, Pause, Phase};
+use crate::resp::request::Request;
 
 /// Arguments, commands or names that are worked on in one turn: a millisecond or two.
 pub const SLICE: usize = 1024;

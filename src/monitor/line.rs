@@ -5,8 +5,8 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::answer::Address;
-use crate::client::request::Request;
 use crate::command::{AUTH, AUTH2, KEYS, OF_HELLO, OF_MIGRATE, Options};
+use crate::resp::request::Request;
 
 /// A line is cut where it is longer than this.
 const LONGEST: usize = 4096;

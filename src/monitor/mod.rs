@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 
-use crate::client::request::Request;
 use crate::client::{Client, OUTPUT_PAUSE, Phase};
 use crate::clock::Tick;
 use crate::process::{Mail, Process};
+use crate::resp::request::Request;
 use crate::resp::write;
 use crate::sabotage::sabotage;
 use crate::worker::Worker;

@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use crate::answer::Question;
 use crate::client::Client;
-use crate::client::request::Request;
 use crate::clock::unix_milliseconds;
 use crate::config::Kind;
 use crate::explain::{Surroundings, explain};
 use crate::policy::{NamespaceId, Policies};
 use crate::process::Mail;
+use crate::resp::request::Request;
 use crate::resp::tree::Tree;
 use crate::resp::{Limits, scan_request, write};
 use crate::route::Knowledge;

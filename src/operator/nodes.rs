@@ -1,8 +1,8 @@
 //! The nodes as a worker knows them, for an explanation to one of its clients.
 
 use crate::client::Client;
-use crate::client::request::Request;
 use crate::explain::Nodes;
+use crate::resp::request::Request;
 use crate::slot::Slot;
 use crate::worker::Worker;
 

@@ -9,7 +9,6 @@ pub mod feed;
 pub mod frame;
 pub mod hub;
 mod in_order;
-mod kind;
 mod listeners;
 mod names;
 pub mod numbers;
@@ -20,4 +19,4 @@ pub mod subscriptions;
 pub mod topic;
 pub mod unsubscribing;
 
-pub use kind::{Change, Kind, is_notification, may_match_notifications};
+pub use crate::command::listening::{Change, Kind, is_notification, may_match_notifications};

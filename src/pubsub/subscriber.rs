@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use crate::client::dispatch::{Taken, refuse};
-use crate::client::request::Request;
 use crate::client::work::Kept;
 use crate::client::{Client, Pause};
 use crate::command::{Command, Unresolved};
+use crate::resp::request::Request;
 use crate::resp::{Protocol, write};
 use crate::route::{Plan, Transaction};
 use crate::worker::Worker;

@@ -12,9 +12,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::cluster::redirect::{Verdict, judge};
+use crate::fan_out::gather::Gather;
 use crate::policy;
 use crate::resp::write;
-use crate::route::gather::Gather;
 use crate::worker::Worker;
 
 use super::breach::{Step, closes, is_queued};

@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 
 use crate::client::Client;
 use crate::client::blocking::{Blocked, timed_out};
-use crate::client::request::Request;
 use crate::clock::Tick;
+use crate::resp::request::Request;
 use crate::resp::{Limits, Scan, number, scan_request, write};
 use crate::slot::OptionalSlot;
 use crate::worker::Worker;

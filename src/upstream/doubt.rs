@@ -7,9 +7,9 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::client::request::Request;
 use crate::cluster::redirect::{Verdict, judge};
 use crate::command;
+use crate::resp::request::Request;
 use crate::resp::{Limits, scan_request, write};
 use crate::scripts::{is_script_call, names_script};
 use crate::worker::Worker;

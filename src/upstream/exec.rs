@@ -8,13 +8,13 @@ use std::rc::Rc;
 
 use crate::answer::Once;
 use crate::client::dispatch::answer_into;
-use crate::client::request::Request;
 use crate::client::work::SLICE;
 use crate::namespace_stats::Asked;
 use crate::policy::Reply;
+use crate::resp::request::Request;
 use crate::resp::{Limits, scan_request, write};
-use crate::route::gather::merged;
 use crate::route::joined::settings;
+use crate::route::merge::merged;
 use crate::route::transaction::{Element, Source};
 use crate::worker::Worker;
 

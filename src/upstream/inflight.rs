@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 
 use crate::client::Client;
 use crate::clock::Tick;
+use crate::fan_out::gather::Gather;
 use crate::namespace_stats::Asked;
 use crate::policy::{NamespaceId, Reply};
 use crate::pubsub::census::Receivers;
-use crate::route::gather::Gather;
 use crate::slot::OptionalSlot;
 use crate::worker::Worker;
 

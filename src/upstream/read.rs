@@ -6,9 +6,9 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use crate::client::request::Request;
 use crate::client::watch::watch_holds;
 use crate::resp::reply::ReplyScanner;
+use crate::resp::request::Request;
 use crate::resp::{Limits, Malformed, Scan, number, scan_request};
 use crate::route::scan::run_of;
 use crate::sabotage::sabotage;

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use crate::client::request::Request;
 use crate::cluster::addr::Addr;
 use crate::cluster::redirect::{Verdict, judge, target};
 use crate::cluster::topology;
+use crate::resp::request::Request;
 use crate::resp::{Limits, scan_request};
 use crate::scripts::is_script_call;
 use crate::worker::Worker;

@@ -13,9 +13,9 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 
 use crate::client::Phase;
-use crate::client::request::Request;
 use crate::command;
 use crate::policy::{Policies, Reply};
+use crate::resp::request::Request;
 use crate::resp::{Limits, Scan, scan_request};
 use crate::slot::Slot;
 use crate::worker::Worker;

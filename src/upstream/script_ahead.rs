@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::client::request::Request;
+use crate::resp::request::Request;
 use crate::resp::{Limits, Scan, scan_request, write};
 use crate::slot::OptionalSlot;
 use crate::worker::Worker;

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-use crate::client::request::Request;
+use crate::resp::request::Request;
 use crate::resp::{Limits, scan_request, write};
 use crate::worker::Worker;
 

@@ -7,14 +7,14 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use slotmux::answer::{
-    self, Address, ClientLine, Facts, Held, Host, Outcome, Process, Subject, process::Usage,
-};
-use slotmux::client::session::{ReplyMode, Session};
-use slotmux::client::tracking::Tracking;
+use slotmux::answer::session::{ReplyMode, Session};
+use slotmux::answer::tracking::Tracking;
+use slotmux::answer::{self, Address, ClientLine, Facts, Held, Host, Outcome, Process, Subject};
+use slotmux::clock::unix_time;
 use slotmux::command::{self, Route};
 use slotmux::config::{Config, Secret, User};
 use slotmux::resp::{Limits, Protocol, ReplyScanner, scan_request, write};
+use slotmux::usage::usage;
 use tempfile::TempDir;
 
 /// The command and its arguments.
@@ -170,11 +170,16 @@ struct Quiet;
 impl Process for Quiet {
     fn facts(&self) -> Facts {
         Facts {
-            usage: Usage::read(),
+            now: unix_time(),
+            usage: usage(),
             // Without an upstream slotmux says that it is loading.
             topology: "cluster",
             ..Facts::default()
         }
+    }
+
+    fn now(&self) -> std::time::Duration {
+        unix_time()
     }
 }
 

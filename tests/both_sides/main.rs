@@ -9,15 +9,12 @@ mod full;
 #[path = "../common/replay.rs"]
 mod replay;
 
-mod sides;
-#[path = "../../fuzz/src/engine/worker.rs"]
-mod worker;
-
 use tokio::runtime::{Builder, LocalOptions};
 
-use sides::case;
-use sides::dice::Dice;
-use sides::node::Manners;
+use slotmux_properties::sides::case;
+use slotmux_properties::sides::dice::Dice;
+use slotmux_properties::sides::node::Manners;
+use slotmux_properties::worker;
 
 /// Cases that run side by side: most of their time is waiting.
 const TOGETHER: usize = 16;

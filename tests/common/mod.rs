@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use slotmux::demo::cluster::{LocalCluster, Options};
 
 pub mod alike;
+pub mod built;
 pub mod client;
 pub mod fault;
 pub mod forward;

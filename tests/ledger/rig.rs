@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use slotmux::demo::cluster::{LocalCluster, Options};
 
+use crate::common::built::load_tool;
 use crate::common::{CALM, PATIENCE, Proxy, ProxyConfig, poll_until};
 
 /// Requests of one client that are more than a pipeline of it, whatever its depth is here.
@@ -113,7 +114,7 @@ impl Ledger {
 
     /// Starts it with just these arguments.
     pub fn launch(port: u16, args: &[&str]) -> Ledger {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_slotmux-ledger"))
+        let mut child = Command::new(load_tool("slotmux-ledger"))
             .args([
                 "--target",
                 &format!("127.0.0.1:{port}"),

@@ -1,0 +1,229 @@
+//! One client as `CLIENT LIST` and `CLIENT INFO` describe it: the fields of Redis 7.2 in its order, of which slotmux
+//! fills those that mean something here.
+
+use std::fmt::{self, Write};
+use std::net::SocketAddr;
+
+use super::Request;
+use super::tracking::redirection;
+use crate::answer::session::Session;
+use crate::answer::tracking::Tracking;
+use crate::resp::{Protocol, write};
+
+/// An end of a client's connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// Shown as `ip:port`, IPv6 in brackets.
+    Tcp(SocketAddr),
+    /// The listener's path, for both ends; shown as `path:0`.
+    Unix(Box<str>),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(addr) => addr.fmt(f),
+            Address::Unix(path) => write!(f, "{path}:0"),
+        }
+    }
+}
+
+/// What `CLIENT LIST TYPE` and `CLIENT KILL TYPE` tell apart. slotmux has no links of its own among its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// Any other client.
+    Normal,
+    /// The link to a primary; slotmux has none.
+    Primary,
+    /// A replica's link; slotmux has none.
+    Replica,
+    /// A client with subscriptions.
+    PubSub,
+}
+
+impl ClientKind {
+    /// By Redis' name for it, in any case.
+    pub(super) fn parse(request: Request<'_>, index: usize) -> Option<ClientKind> {
+        let names = [
+            ("normal", ClientKind::Normal),
+            ("master", ClientKind::Primary),
+            ("slave", ClientKind::Replica),
+            ("replica", ClientKind::Replica),
+            ("pubsub", ClientKind::PubSub),
+        ];
+        let named = names.iter().find(|(name, _)| request.is(index, name));
+        named.map(|&(_, kind)| kind)
+    }
+}
+
+/// A client at the moment of the question, filled by the worker that owns it.
+#[derive(Clone, Debug)]
+pub struct ClientLine<'a> {
+    /// Unique in the process.
+    pub id: u64,
+    /// The client's end.
+    pub addr: &'a Address,
+    /// Our end.
+    pub laddr: &'a Address,
+    /// The socket's descriptor.
+    pub fd: i32,
+    /// Seconds since it connected.
+    pub age: u64,
+    /// Seconds since its last request.
+    pub idle: u64,
+    /// Its rare state.
+    pub session: Option<&'a Session>,
+    /// Its listener's default user, which it is unless its session names another.
+    pub default_user: &'a str,
+    /// It is closed once its output is sent.
+    pub closing: bool,
+    /// Its next command waits for the end of a `CLIENT PAUSE`.
+    pub held: bool,
+    /// How many commands wait for its EXEC, if it is in a transaction.
+    pub multi: Option<usize>,
+    /// Whether it waits in a blocking command.
+    pub blocked: bool,
+    /// Bytes of these commands.
+    pub multi_bytes: usize,
+    /// Bytes of a request that is not complete, and what holds them.
+    pub input: Held,
+    /// Bytes of replies that are not sent, and what holds them.
+    pub output: Held,
+    /// Whether slotmux reads from it now: false while it is parked.
+    pub reading: bool,
+    /// Whether slotmux waits for it to take replies.
+    pub writing: bool,
+    /// Lower-case name of its last command, such as `get` or `client|list`. Empty: it sent none.
+    pub command: &'a str,
+    /// The protocol it speaks.
+    pub protocol: Protocol,
+    /// What it is told of changed keys.
+    pub tracking: Tracking,
+    /// How many channels, patterns and shard channels it listens to.
+    pub subscriptions: [usize; 3],
+}
+
+/// A buffer in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Bytes in it.
+    pub len: usize,
+    /// Bytes it takes.
+    pub capacity: usize,
+}
+
+impl ClientLine<'_> {
+    /// The user that the client is.
+    pub fn user(&self) -> &str {
+        let user = self.session.and_then(|session| session.user.as_deref());
+        user.unwrap_or(self.default_user)
+    }
+
+    /// What `TYPE` filters see.
+    pub fn kind(&self) -> ClientKind {
+        if self.is_subscriber() {
+            ClientKind::PubSub
+        } else {
+            ClientKind::Normal
+        }
+    }
+
+    fn is_subscriber(&self) -> bool {
+        self.subscriptions != [0; 3]
+    }
+
+    /// Appends the line with its line feed.
+    pub fn write(&self, text: &mut String) {
+        // Writing to a String never fails.
+        let _ = writeln!(text, "{self}");
+    }
+
+    /// Writes the reply to `CLIENT INFO`.
+    pub fn reply(&self, out: &mut Vec<u8>) {
+        write::verbatim(out, self.protocol, "txt", &format!("{self}\n"));
+    }
+
+    fn write_flags(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags = [
+            (
+                'O',
+                self.session
+                    .is_some_and(|session| session.monitor.is_some()),
+            ),
+            ('P', self.is_subscriber()),
+            ('x', self.multi.is_some()),
+            ('b', self.held || self.blocked),
+            ('t', self.tracking.is_on()),
+            ('c', self.closing),
+            ('U', matches!(self.addr, Address::Unix(_))),
+            ('e', self.session.is_some_and(|session| session.no_evict)),
+            ('T', self.session.is_some_and(|session| session.no_touch)),
+        ];
+        for (letter, _) in flags.iter().filter(|(_, set)| *set) {
+            f.write_char(*letter)?;
+        }
+        if flags.iter().any(|(_, set)| *set) {
+            Ok(())
+        } else {
+            f.write_char('N')
+        }
+    }
+}
+
+impl fmt::Display for ClientLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |name: fn(&Session) -> Option<&str>| self.session.and_then(name).unwrap_or("");
+        write!(
+            f,
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags=",
+            self.id,
+            self.addr,
+            self.laddr,
+            self.fd,
+            named(|session| session.name.as_deref()),
+            self.age,
+            self.idle,
+        )?;
+        self.write_flags(f)?;
+        let [channels, patterns, shards] = self.subscriptions;
+        // There is one database.
+        write!(
+            f,
+            " db=0 sub={channels} psub={patterns} ssub={shards} multi="
+        )?;
+        match self.multi {
+            Some(commands) => write!(f, "{commands}")?,
+            None => f.write_str("-1")?,
+        }
+        let (input, output) = (self.input, self.output);
+        write!(
+            f,
+            " qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={}",
+            input.len,
+            input.capacity.saturating_sub(input.len),
+            self.multi_bytes,
+            output.capacity,
+            output.len,
+            output.len,
+            self.multi_bytes
+                .saturating_add(input.capacity)
+                .saturating_add(output.capacity),
+        )?;
+        write!(
+            f,
+            " events={}{} cmd={} user={} redir={} resp={} lib-name={} lib-ver={}",
+            if self.reading { "r" } else { "" },
+            if self.writing { "w" } else { "" },
+            if self.command.is_empty() {
+                "NULL"
+            } else {
+                self.command
+            },
+            self.user(),
+            redirection(self.tracking),
+            self.protocol as u8,
+            named(|session| session.lib_name.as_deref()),
+            named(|session| session.lib_ver.as_deref()),
+        )
+    }
+}

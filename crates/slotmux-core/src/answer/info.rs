@@ -1,0 +1,384 @@
+//! `INFO`: the sections of a Redis server, with the fields that clients read, told of slotmux itself; and one section
+//! of its own. The version is the upstream's, because clients choose features by it. What the nodes say of the data is
+//! put in their place by [`crate::route::joined::info`].
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::process::Usage;
+use super::{Host, Request, Subject};
+use crate::c_string;
+use crate::resp::{Span, write};
+
+/// What `INFO` and `CONFIG GET` tell and the configuration does not know. Counts are of the whole process since its
+/// start or the last CONFIG RESETSTAT, all workers together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// 40 hexadecimal digits, new at every start.
+    pub run_id: String,
+    /// The port that the asking client's listener has; 0 if it has none.
+    pub tcp_port: u16,
+    /// Since 1970.
+    pub now: Duration,
+    /// Since the start.
+    pub uptime: Duration,
+    /// Clients that slotmux takes.
+    pub max_clients: u64,
+    /// Clients connected now.
+    pub clients: u64,
+    /// Clients that wait in a blocking command or for the end of a CLIENT PAUSE now.
+    pub blocked_clients: u64,
+    /// Clients that track what they read now.
+    pub tracking_clients: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections turned away.
+    pub rejected: u64,
+    /// Requests from clients.
+    pub requests: u64,
+    /// Requests a second, of late. 0 if nobody measures it.
+    pub requests_per_second: u64,
+    /// Error replies to clients.
+    pub errors: u64,
+    /// Bytes read from clients.
+    pub bytes_in: u64,
+    /// Bytes written to clients.
+    pub bytes_out: u64,
+    /// Reads from clients' sockets.
+    pub reads: u64,
+    /// Writes to clients' sockets.
+    pub writes: u64,
+    /// What the process uses.
+    pub usage: Usage,
+    /// `cluster` or `standalone`; empty while it is not known.
+    pub topology: &'static str,
+    /// Shards of the topology.
+    pub shards: u64,
+    /// Nodes of the topology, replicas included.
+    pub nodes: u64,
+    /// Connections to nodes now.
+    pub upstream_connections: u64,
+    /// Channels that clients listen to.
+    pub channels: u64,
+    /// Patterns that clients listen to.
+    pub patterns: u64,
+}
+
+struct View<'a> {
+    host: &'a Host<'a>,
+    facts: Facts,
+}
+
+struct Section {
+    /// As it stands in the reply; in lower case it is the argument that asks for it.
+    title: &'static str,
+    /// Whether `INFO` alone has it. `INFO all` has them all.
+    by_default: bool,
+    /// Whether it tells of the data, which the nodes have.
+    of_nodes: bool,
+    fields: fn(&View<'_>, &mut String),
+}
+
+/// A section about slotmux alone.
+const fn own(title: &'static str, fields: fn(&View<'_>, &mut String)) -> Section {
+    Section {
+        of_nodes: false,
+        ..of_nodes(title, fields)
+    }
+}
+
+/// A section about the nodes; what slotmux has to say in it is for when none answers.
+const fn of_nodes(title: &'static str, fields: fn(&View<'_>, &mut String)) -> Section {
+    Section {
+        title,
+        by_default: true,
+        of_nodes: true,
+        fields,
+    }
+}
+
+/// A section that slotmux has nothing to say in.
+const fn empty(title: &'static str, by_default: bool) -> Section {
+    Section {
+        by_default,
+        ..of_nodes(title, |_, _| {})
+    }
+}
+
+/// In the order of Redis.
+const SECTIONS: &[Section] = &[
+    own("Server", server),
+    own("Clients", clients),
+    of_nodes("Memory", memory),
+    of_nodes("Persistence", persistence),
+    of_nodes("Stats", stats),
+    of_nodes("Replication", replication),
+    of_nodes("CPU", cpu),
+    empty("Modules", true),
+    empty("Commandstats", false),
+    empty("Errorstats", true),
+    empty("Latencystats", false),
+    own("Cluster", |view, text| {
+        line(text, "cluster_enabled", u8::from(view.host.is_cluster()));
+    }),
+    empty("Keyspace", true),
+    own("Slotmux", slotmux),
+];
+
+/// Which of them an INFO asks for.
+fn chosen<'a>(names: impl Iterator<Item = &'a [u8]>) -> [bool; SECTIONS.len()] {
+    let mut names = names.peekable();
+    if names.peek().is_none() {
+        return std::array::from_fn(|at| SECTIONS[at].by_default);
+    }
+    let mut chosen = [false; SECTIONS.len()];
+    for asked in names {
+        let is = |name: &str| c_string::is(asked, name.as_bytes());
+        let all = is("all") || is("everything");
+        let default = is("default");
+        for (chosen, section) in chosen.iter_mut().zip(SECTIONS) {
+            *chosen |= all || (default && section.by_default) || is(section.title);
+        }
+    }
+    chosen
+}
+
+/// Whether an INFO asks for sections about the data.
+pub fn info_of_nodes(buf: &[u8], args: &[Span]) -> bool {
+    let names = args.iter().skip(1).map(|arg| arg.of(buf));
+    let mut asked = chosen(names).into_iter().zip(SECTIONS);
+    asked.any(|(chosen, section)| chosen && section.of_nodes)
+}
+
+/// `INFO [section ...]`
+pub(super) fn info(
+    request: Request<'_>,
+    subject: &Subject<'_>,
+    host: &Host<'_>,
+    out: &mut Vec<u8>,
+) {
+    let chosen = chosen(request.from(1));
+    let mut text = String::new();
+    let view = View {
+        host,
+        facts: host.process.facts(),
+    };
+    for (chosen, section) in chosen.iter().zip(SECTIONS) {
+        if *chosen {
+            if !text.is_empty() {
+                text.push_str("\r\n");
+            }
+            text.push_str("# ");
+            text.push_str(section.title);
+            text.push_str("\r\n");
+            (section.fields)(&view, &mut text);
+        }
+    }
+    write::verbatim(out, subject.protocol, "txt", &text);
+}
+
+fn line(text: &mut String, field: &str, value: impl std::fmt::Display) {
+    // Writing to a String never fails.
+    let _ = write!(text, "{field}:{value}\r\n");
+}
+
+fn server(view: &View<'_>, text: &mut String) {
+    let facts = &view.facts;
+    let uptime = facts.uptime.as_secs();
+    line(text, "redis_version", view.host.version());
+    line(text, "redis_git_sha1", "00000000");
+    line(text, "redis_git_dirty", 0);
+    line(text, "redis_mode", view.host.mode());
+    line(text, "os", facts.usage.operating_system);
+    line(text, "arch_bits", usize::BITS);
+    line(text, "process_id", facts.usage.process_id);
+    line(text, "process_supervised", "no");
+    line(text, "run_id", &facts.run_id);
+    line(text, "tcp_port", facts.tcp_port);
+    line(text, "server_time_usec", facts.now.as_micros());
+    line(text, "uptime_in_seconds", uptime);
+    line(text, "uptime_in_days", uptime / (24 * 60 * 60));
+    // The file of a Redis server; slotmux' own is none.
+    line(text, "config_file", "");
+}
+
+fn clients(view: &View<'_>, text: &mut String) {
+    line(text, "connected_clients", view.facts.clients);
+    line(text, "cluster_connections", 0);
+    line(text, "maxclients", view.facts.max_clients);
+    line(text, "blocked_clients", view.facts.blocked_clients);
+    line(text, "tracking_clients", view.facts.tracking_clients);
+    line(text, "clients_in_timeout_table", 0);
+}
+
+fn memory(view: &View<'_>, text: &mut String) {
+    let Usage {
+        resident,
+        peak,
+        total_memory: total,
+        ..
+    } = view.facts.usage;
+    let both = |text: &mut String, field: &str, bytes: u64| {
+        line(text, field, bytes);
+        line(text, &format!("{field}_human"), human(bytes));
+    };
+    both(text, "used_memory", resident);
+    both(text, "used_memory_rss", resident);
+    both(text, "used_memory_peak", peak);
+    let percent = 100.0 * resident as f64 / peak.max(1) as f64;
+    line(text, "used_memory_peak_perc", format_args!("{percent:.2}%"));
+    both(text, "total_system_memory", total);
+    // slotmux holds no keys, so it has no limit to evict them by.
+    both(text, "maxmemory", 0);
+    line(text, "maxmemory_policy", "noeviction");
+    line(text, "mem_fragmentation_ratio", "1.00");
+    line(text, "lazyfree_pending_objects", 0);
+    line(text, "lazyfreed_objects", 0);
+}
+
+/// slotmux saves nothing. Without an upstream it has no data to serve yet, which clients know as loading: they ask
+/// again until it is over.
+fn persistence(view: &View<'_>, text: &mut String) {
+    let is_loading = view.facts.topology.is_empty();
+    line(text, "loading", u8::from(is_loading));
+    if is_loading {
+        line(text, "loading_eta_seconds", 1);
+    }
+    for field in [
+        "async_loading",
+        "rdb_changes_since_last_save",
+        "rdb_bgsave_in_progress",
+        "aof_enabled",
+        "aof_rewrite_in_progress",
+        "aof_rewrite_scheduled",
+    ] {
+        line(text, field, 0);
+    }
+}
+
+fn stats(view: &View<'_>, text: &mut String) {
+    let facts = &view.facts;
+    line(text, "total_connections_received", facts.accepted);
+    line(text, "total_commands_processed", facts.requests);
+    line(text, "instantaneous_ops_per_sec", facts.requests_per_second);
+    line(text, "total_net_input_bytes", facts.bytes_in);
+    line(text, "total_net_output_bytes", facts.bytes_out);
+    line(text, "rejected_connections", facts.rejected);
+    // Of keys that slotmux holds itself, which are none.
+    for field in [
+        "expired_keys",
+        "evicted_keys",
+        "evicted_clients",
+        "keyspace_hits",
+        "keyspace_misses",
+    ] {
+        line(text, field, 0);
+    }
+    line(text, "pubsub_channels", facts.channels);
+    line(text, "pubsub_patterns", facts.patterns);
+    for field in [
+        "tracking_total_keys",
+        "tracking_total_items",
+        "tracking_total_prefixes",
+        "unexpected_error_replies",
+    ] {
+        line(text, field, 0);
+    }
+    line(text, "total_error_replies", facts.errors);
+    line(text, "total_reads_processed", facts.reads);
+    line(text, "total_writes_processed", facts.writes);
+}
+
+/// A primary without replicas, as `ROLE` says.
+fn replication(view: &View<'_>, text: &mut String) {
+    line(text, "role", "master");
+    line(text, "connected_slaves", 0);
+    line(text, "master_failover_state", "no-failover");
+    line(text, "master_replid", &view.facts.run_id);
+    line(text, "master_replid2", "0".repeat(40));
+    line(text, "master_repl_offset", 0);
+    line(text, "second_repl_offset", -1);
+    line(text, "repl_backlog_active", 0);
+    line(text, "repl_backlog_size", 0);
+    line(text, "repl_backlog_first_byte_offset", 0);
+    line(text, "repl_backlog_histlen", 0);
+}
+
+fn cpu(view: &View<'_>, text: &mut String) {
+    let Usage { user, system, .. } = view.facts.usage;
+    line(text, "used_cpu_sys", seconds(system));
+    line(text, "used_cpu_user", seconds(user));
+    line(text, "used_cpu_sys_children", "0.000000");
+    line(text, "used_cpu_user_children", "0.000000");
+}
+
+fn slotmux(view: &View<'_>, text: &mut String) {
+    let facts = &view.facts;
+    let Usage {
+        resident,
+        user,
+        system,
+        ..
+    } = facts.usage;
+    line(text, "slotmux_version", env!("CARGO_PKG_VERSION"));
+    line(text, "slotmux_workers", view.host.config.server.workers);
+    line(text, "slotmux_topology", facts.topology);
+    line(text, "slotmux_shards", facts.shards);
+    line(text, "slotmux_nodes", facts.nodes);
+    line(
+        text,
+        "slotmux_upstream_connections",
+        facts.upstream_connections,
+    );
+    line(text, "slotmux_used_memory_rss", resident);
+    line(text, "slotmux_used_cpu_sys", seconds(system));
+    line(text, "slotmux_used_cpu_user", seconds(user));
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.6}", time.as_secs_f64())
+}
+
+/// A size as Redis prints it for people: `512B`, `1.50K`, `2.00G`.
+pub fn human(bytes: u64) -> String {
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut units = ["K", "M", "G", "T"].iter();
+    while value >= 1024.0 && units.len() > 1 {
+        value /= 1024.0;
+        units.next();
+    }
+    format!("{value:.2}{}", units.next().unwrap_or(&"T"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SECTIONS, chosen, human};
+
+    #[test]
+    fn sections_are_named_as_c_compares() {
+        let of = |names: &[&'static str]| chosen(names.iter().map(|name| name.as_bytes()));
+        assert_ne!(of(&["keyspace"]), [false; SECTIONS.len()]);
+        assert_eq!(of(&["Keyspace\0x"]), of(&["keyspace"]));
+        assert_eq!(of(&["all\0"]), of(&["all"]));
+        assert_eq!(of(&["default\0"]), of(&[]));
+        assert_eq!(of(&["key\0space"]), [false; SECTIONS.len()]);
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.00K"),
+            (1_965_504, "1.87M"),
+            (25_276_510_208, "23.54G"),
+            (3 << 40, "3.00T"),
+            (5 << 50, "5120.00T"),
+        ] {
+            assert_eq!(human(bytes), text);
+        }
+    }
+}

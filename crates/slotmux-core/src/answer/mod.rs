@@ -1,0 +1,307 @@
+//! What slotmux answers itself, byte for byte as Redis 7.0 would: the handshake, `CLIENT`, `INFO`, `CONFIG` and their
+//! like, and what `SLOTMUX` asks. Pure functions from a request, its client and the process to the bytes of a reply; nothing here waits.
+
+use std::cell::OnceCell;
+use std::time::Duration;
+
+use crate::answer::pausing::Pausing;
+use crate::answer::session::{ReplyMode, Session};
+use crate::answer::tracking::Tracking;
+use crate::c_string;
+use crate::command::{self, Answer, Command};
+use crate::config::{Config, Listener, Personality};
+use crate::resp::{Protocol, Span, write};
+
+mod client;
+mod client_kill;
+mod client_line;
+mod client_list;
+mod cluster;
+mod config;
+mod connection;
+mod hello;
+mod help;
+mod info;
+pub mod pausing;
+pub mod process;
+pub mod session;
+mod slotmux;
+pub mod tracking;
+
+pub use client_kill::Kill;
+pub use client_line::{Address, ClientKind, ClientLine, Held};
+pub use client_list::Selection;
+pub use info::{Facts, human, info_of_nodes};
+pub use slotmux::Question;
+
+/// One client at the moment of its request. Made from the client's own state before [`answer`], and put back
+/// into it afterwards: any of it may have changed.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// Unique in the process, and never given twice.
+    pub id: u64,
+    /// In which the reply is written. Only `HELLO` and `RESET` change it, so nothing may be in flight then.
+    pub protocol: Protocol,
+    /// Whether the client may use commands beyond [`allowed_before_login`].
+    pub authenticated: bool,
+    /// The replies that it gets. `answer` writes a reply whatever this says; see [`ReplyMode`].
+    pub replies: ReplyMode,
+    /// What it is told of changed keys.
+    pub tracking: Tracking,
+    /// Whether it listens to channels.
+    pub is_subscriber: bool,
+    /// Its rare state, made when first needed.
+    pub session: &'a mut Option<Box<Session>>,
+}
+
+/// What surrounds the client: its listener, the configuration, the process.
+#[derive(Clone, Copy)]
+pub struct Host<'a> {
+    /// What slotmux was told.
+    pub config: &'a Config,
+    /// Where the client came in.
+    pub listener: &'a Listener,
+    /// Our end of the client's connection. Looked up for `CLUSTER` only.
+    pub local: Option<&'a Address>,
+    /// The upstream's version, which is the version that clients see. Empty: not known yet.
+    pub server_version: &'a str,
+    /// Asked by `INFO` and `CONFIG GET` only.
+    pub process: &'a dyn Process,
+}
+
+/// The running process, as far as clients may ask about it.
+pub trait Process {
+    /// Totals and identity at this moment.
+    fn facts(&self) -> Facts;
+    /// The time since 1970, for `TIME`.
+    fn now(&self) -> Duration;
+}
+
+/// A process that is asked once for all answers of one moment: to ask it reads files.
+pub struct Once<'a> {
+    process: &'a dyn Process,
+    facts: OnceCell<Facts>,
+}
+
+impl<'a> Once<'a> {
+    /// Nothing is asked yet.
+    pub fn new(process: &'a dyn Process) -> Once<'a> {
+        Once {
+            process,
+            facts: OnceCell::new(),
+        }
+    }
+}
+
+impl Process for Once<'_> {
+    fn facts(&self) -> Facts {
+        self.facts.get_or_init(|| self.process.facts()).clone()
+    }
+
+    fn now(&self) -> Duration {
+        self.process.now()
+    }
+}
+
+/// What is left to do after [`answer`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing: the reply is written.
+    Answered,
+    /// The reply is written; close the client once it is sent.
+    Close,
+    /// `+RESET` is written and the [`Subject`] is as after a connect: undo what is kept elsewhere.
+    Reset,
+    /// `CLIENT INFO`: call [`ClientLine::reply`] for this client.
+    OwnLine,
+    /// `CLIENT LIST`: gather the lines of the selected clients from every worker, then call [`Selection::reply`].
+    List(Selection),
+    /// `CLIENT KILL`: close the clients that match on every worker, then call [`Kill::reply`]. If the asking client is
+    /// among them, it closes after that reply.
+    Kill(Kill),
+    /// `CLIENT PAUSE` and `UNPAUSE`: tell every worker, then answer with OK.
+    Pause(Pausing),
+    /// `MONITOR`: show the client what every worker takes, beginning with OK.
+    Monitor,
+    /// `CLIENT UNBLOCK`: ask every worker to end the wait of that client; the reply is 1 if one did, else 0.
+    Unblock(Unblock),
+    /// `SLOTMUX`: see [`crate::operator`].
+    Ask(Question),
+}
+
+/// Which client `CLIENT UNBLOCK` lets go, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unblock {
+    /// The client.
+    pub id: i64,
+    /// By an error, rather than as if its time were over.
+    pub by_error: bool,
+}
+
+/// Whether a client that has not logged in may send this.
+pub fn allowed_before_login(answer: Answer) -> bool {
+    matches!(
+        answer,
+        Answer::Auth | Answer::Hello | Answer::Quit | Answer::Reset
+    )
+}
+
+/// Answers one request, whose command is resolved and has the route `Route::Answer(what)`.
+///
+/// `args` are the request's arguments in `buf`, the command's name included. The reply is appended to `out`, unless
+/// the outcome says that it is still to be made, or the request was `CLIENT REPLY OFF` or `SKIP`, which have none.
+pub fn answer(
+    what: Answer,
+    command: &Command,
+    buf: &[u8],
+    args: &[Span],
+    subject: &mut Subject<'_>,
+    host: &Host<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    let request = Request { command, buf, args };
+    match what {
+        Answer::Ping => connection::ping(request, subject, out),
+        Answer::Echo => connection::echo(request, out),
+        Answer::Select => connection::select(request, host, out),
+        Answer::Time => connection::time(host, out),
+        Answer::Role => connection::role(out),
+        Answer::Cluster => cluster::cluster(request, subject, host, out),
+        Answer::Quit => return connection::quit(out),
+        Answer::Reset => return connection::reset(subject, host, out),
+        Answer::Hello => hello::hello(request, subject, host, out),
+        Answer::Auth => hello::auth(request, subject, host, out),
+        Answer::Acl => hello::who_am_i(subject, host, out),
+        Answer::Client => return client::client(request, subject, host, out),
+        Answer::Info => info::info(request, subject, host, out),
+        Answer::Monitor => return monitor(subject, host, out),
+        Answer::Config => config::config(request, subject, host, out),
+        Answer::Slotmux => return slotmux::slotmux(request, out),
+    }
+    Outcome::Answered
+}
+
+/// `MONITOR`. Who monitors already gets no reply, as from Redis.
+fn monitor(subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>) -> Outcome {
+    if !host.config.commands.monitor {
+        let reason = "commands.monitor is \"off\"";
+        write::error(out, &command::refused_error("monitor", reason));
+    } else if subject
+        .session()
+        .is_none_or(|session| session.monitor.is_none())
+    {
+        return Outcome::Monitor;
+    }
+    Outcome::Answered
+}
+
+impl Subject<'_> {
+    fn session_mut(&mut self) -> &mut Session {
+        self.session.get_or_insert_default()
+    }
+
+    fn session(&self) -> Option<&Session> {
+        self.session.as_deref()
+    }
+
+    /// The name of its user, which is the default user's before any login.
+    fn user<'s>(&'s self, host: &'s Host<'_>) -> &'s str {
+        let user = self.session().and_then(|session| session.user.as_deref());
+        user.unwrap_or(&host.listener.default_user)
+    }
+}
+
+impl<'a> Host<'a> {
+    /// The name of this user, if there is one.
+    fn user(&self, name: &[u8]) -> Option<&'a str> {
+        let users = self.config.users.iter().map(|user| &user.name);
+        let mut names = users.chain([&self.listener.default_user]);
+        let found = names.find(|known| known.as_bytes() == name);
+        found.map(String::as_str)
+    }
+
+    /// Whether slotmux shows itself as a cluster.
+    fn is_cluster(&self) -> bool {
+        self.listener.personality == Personality::Cluster
+    }
+
+    /// In the words of `HELLO` and `INFO`.
+    fn mode(&self) -> &'static str {
+        if self.is_cluster() {
+            "cluster"
+        } else {
+            "standalone"
+        }
+    }
+
+    /// The version that clients see.
+    fn version(&self) -> &'a str {
+        // The oldest that slotmux serves, while no upstream has told its own.
+        if self.server_version.is_empty() {
+            "7.0.0"
+        } else {
+            self.server_version
+        }
+    }
+}
+
+/// The request that is being answered.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    command: &'a Command,
+    buf: &'a [u8],
+    args: &'a [Span],
+}
+
+impl<'a> Request<'a> {
+    /// Number of arguments, the command's name included.
+    fn len(self) -> usize {
+        self.args.len()
+    }
+
+    /// One argument; empty if there are not as many.
+    fn get(self, index: usize) -> &'a [u8] {
+        self.args.get(index).map_or(&[], |span| span.of(self.buf))
+    }
+
+    /// Whether an argument is this keyword.
+    fn is(self, index: usize, keyword: &str) -> bool {
+        c_string::is(self.get(index), keyword.as_bytes())
+    }
+
+    /// The arguments from `index` on.
+    fn from(self, index: usize) -> impl Iterator<Item = &'a [u8]> {
+        let rest = self.args.get(index..).unwrap_or(&[]);
+        rest.iter().map(move |span| span.of(self.buf))
+    }
+}
+
+/// Writes an error whose text holds bytes of a client: line ends in it become spaces, so that it stays one line.
+fn error(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    out.push(b'-');
+    let text = parts.iter().flat_map(|part| part.iter());
+    out.extend(text.map(|&byte| {
+        if matches!(byte, b'\r' | b'\n') {
+            b' '
+        } else {
+            byte
+        }
+    }));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The error for a number of arguments that the arity allows and the subcommand does not.
+fn wrong_form(container: &str, request: Request<'_>, out: &mut Vec<u8>) {
+    let called = c_string::of(request.get(1));
+    // Redis repeats no more of it.
+    let shown = &called[..called.len().min(128)];
+    let start = b"ERR unknown subcommand or wrong number of arguments for '";
+    let end = format!("'. Try {container} HELP.");
+    error(out, &[start, shown, end.as_bytes()]);
+}
+
+const SYNTAX: &str = "ERR syntax error";
+const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+
+#[cfg(test)]
+mod tests;

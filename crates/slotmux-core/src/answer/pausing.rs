@@ -1,0 +1,24 @@
+//! What a `CLIENT PAUSE` asks for.
+
+use std::time::Duration;
+
+/// Which commands wait, from the fewest to the most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hold {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those that may change something.
+    Writes,
+    /// All.
+    Everything,
+}
+
+/// What a `CLIENT PAUSE` or `UNPAUSE` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pausing {
+    /// Which commands wait. [`Hold::Nothing`] ends a pause.
+    pub hold: Hold,
+    /// Until when, from the moment that the command came.
+    pub lasts: Duration,
+}

@@ -1,0 +1,22 @@
+//! What the operating system knows about this process and its machine, as `INFO` tells it. The binary reads it.
+
+use std::time::Duration;
+
+/// What the process uses, and what there is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of memory in use.
+    pub resident: u64,
+    /// The most that `resident` ever was.
+    pub peak: u64,
+    /// CPU time in user space.
+    pub user: Duration,
+    /// CPU time in the kernel.
+    pub system: Duration,
+    /// Bytes of memory that the machine has.
+    pub total_memory: u64,
+    /// System, kernel release and architecture, such as `Linux 6.1.0 x86_64`.
+    pub operating_system: &'static str,
+    /// The number of the process.
+    pub process_id: u32,
+}

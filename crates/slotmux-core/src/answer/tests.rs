@@ -1,0 +1,536 @@
+//! Answers that no Redis 7.0 can be asked for: newer subcommands, refusals, several users and clients. The rest is
+//! compared with a real server in `tests/answers_against_redis.rs`.
+
+use super::*;
+use crate::command::{self, Route};
+use crate::config::{Secret, User};
+use crate::resp::{Limits, inline, scan_request, write};
+
+/// One client of a listener whose default user is `guest`.
+struct Client {
+    config: Config,
+    facts: Facts,
+    version: &'static str,
+    tracking: Tracking,
+    protocol: Protocol,
+    authenticated: bool,
+    session: Option<Box<Session>>,
+}
+
+impl Process for Facts {
+    fn facts(&self) -> Facts {
+        self.clone()
+    }
+
+    fn now(&self) -> std::time::Duration {
+        self.now
+    }
+}
+
+impl Client {
+    fn new(users: &[(&str, &[&str])]) -> Client {
+        let users = users.iter().map(|(name, passwords)| User {
+            name: (*name).to_owned(),
+            passwords: passwords.iter().map(|text| Secret::plain(text)).collect(),
+        });
+        let mut config = Config {
+            users: users.collect(),
+            ..Config::default()
+        };
+        config.listeners[0].default_user = "guest".to_owned();
+        Client {
+            authenticated: config.is_open(),
+            config,
+            facts: Facts::default(),
+            version: "7.0.15",
+            protocol: Protocol::Resp2,
+            tracking: Tracking::default(),
+            session: None,
+        }
+    }
+
+    fn open() -> Client {
+        Client::new(&[])
+    }
+
+    fn run(&mut self, line: &str) -> (Outcome, String) {
+        let words = inline::split(line.as_bytes()).unwrap();
+        let (mut buf, mut args, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        write::request(
+            &mut buf,
+            &words.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+        );
+        scan_request(&buf, &Limits::default(), &mut args).unwrap();
+        let command = command::resolve(&buf, &args).unwrap();
+        let Route::Answer(what) = command.route else {
+            panic!("{line} is not answered here")
+        };
+        let host = Host {
+            config: &self.config,
+            listener: &self.config.listeners[0],
+            local: None,
+            server_version: self.version,
+            process: &self.facts,
+        };
+        let mut subject = Subject {
+            id: 7,
+            protocol: self.protocol,
+            authenticated: self.authenticated,
+            replies: ReplyMode::On,
+            tracking: self.tracking,
+            is_subscriber: false,
+            session: &mut self.session,
+        };
+        let outcome = answer(what, command, &buf, &args, &mut subject, &host, &mut out);
+        (self.protocol, self.authenticated) = (subject.protocol, subject.authenticated);
+        self.tracking = subject.tracking;
+        (outcome, String::from_utf8(out).unwrap())
+    }
+
+    fn reply(&mut self, line: &str) -> String {
+        let (outcome, reply) = self.run(line);
+        assert_eq!(outcome, Outcome::Answered, "{line}");
+        reply
+    }
+}
+
+#[test]
+fn texts_of_newer_servers_and_of_slotmux() {
+    let table = [
+        ("CLIENT SETINFO lib-name a", "+OK"),
+        ("CLIENT SETINFO LIB-VER 1.0", "+OK"),
+        ("CLIENT SETINFO lib-ver \"\"", "+OK"),
+        (
+            "CLIENT SETINFO LIB-name \"a b\"",
+            "-ERR LIB-name cannot contain spaces, newlines or special characters.",
+        ),
+        (
+            "CLIENT SETINFO badger a",
+            "-ERR Unrecognized option 'badger'",
+        ),
+        ("CLIENT NO-TOUCH on", "+OK"),
+        ("CLIENT NO-TOUCH OFF", "+OK"),
+        ("CLIENT NO-TOUCH x", "-ERR syntax error"),
+        (
+            "CLIENT TRACKING ON BCAST PREFIX a",
+            "-ERR slotmux: CLIENT TRACKING has no BCAST here, as an invalidation could overtake the reply that it is \
+             about: leave BCAST out to be told of what was read",
+        ),
+        (
+            "CLIENT TRACKING ON REDIRECT 7",
+            "-ERR slotmux: CLIENT TRACKING has no REDIRECT here, invalidations go to the connection that reads: leave \
+             it out and use RESP3 (HELLO 3)",
+        ),
+        (
+            "CLIENT TRACKING ON NOLOOP",
+            "-ERR slotmux: CLIENT TRACKING has no NOLOOP here, as clients share the connections on which their writes \
+             are told apart: leave it out",
+        ),
+        (
+            "CLIENT KILL MAXAGE a",
+            "-ERR maxage is not an integer or out of range",
+        ),
+        (
+            "CLIENT KILL MAXAGE 0",
+            "-ERR maxage should be greater than 0",
+        ),
+        ("ACL WHOAMI", "$5\r\nguest"),
+        ("AUTH guest x", "+OK"),
+        (
+            "AUTH default x",
+            "-WRONGPASS invalid username-password pair or user is disabled.",
+        ),
+        (
+            "CLUSTER MYSHARDID",
+            "-ERR This instance has cluster support disabled",
+        ),
+    ];
+    let mut client = Client::open();
+    for (line, reply) in table {
+        assert_eq!(client.reply(line), format!("{reply}\r\n"), "{line}");
+    }
+}
+
+#[test]
+fn an_idle_client_keeps_no_session() {
+    let mut client = Client::open();
+    for line in [
+        "HELLO 2 AUTH guest x SETNAME \"\"",
+        "CLIENT SETNAME \"\"",
+        "CLIENT SETINFO LIB-NAME \"\"",
+        "CLIENT NO-EVICT off",
+        "CLIENT NO-TOUCH off",
+        "PING",
+    ] {
+        client.reply(line);
+        assert_eq!(client.session, None, "{line}");
+    }
+    client.reply("CLIENT SETINFO LIB-NAME a");
+    assert!(client.session.is_some());
+}
+
+#[test]
+fn any_password_of_a_user_lets_it_in() {
+    let mut client = Client::new(&[("guest", &["old", "new"]), ("app", &["one"])]);
+    for (line, user) in [
+        ("AUTH old", "guest"),
+        ("AUTH new", "guest"),
+        ("AUTH app one", "app"),
+        ("HELLO 3 AUTH guest new", "guest"),
+        ("HELLO 2 AUTH app one", "app"),
+    ] {
+        let reply = client.reply(line);
+        assert!(!reply.starts_with('-'), "{line}: {reply}");
+        assert!(client.authenticated);
+        assert_eq!(
+            client.reply("ACL WHOAMI"),
+            format!("${}\r\n{user}\r\n", user.len())
+        );
+    }
+    for line in [
+        "AUTH one",
+        "AUTH app old",
+        "AUTH ap one",
+        "AUTH app \"\"",
+        "HELLO 3 AUTH app new",
+    ] {
+        assert!(client.reply(line).starts_with("-WRONGPASS "), "{line}");
+    }
+    assert_eq!(
+        client.reply("ACL WHOAMI"),
+        "$3\r\napp\r\n",
+        "a wrong password changes nothing"
+    );
+    assert_eq!(client.run("RESET").0, Outcome::Reset);
+    assert!(!client.authenticated);
+}
+
+#[test]
+fn where_the_default_user_has_no_password_a_name_is_needed() {
+    let mut client = Client::new(&[("app", &["one"])]);
+    assert!(client.reply("AUTH one").starts_with("-WRONGPASS "));
+    assert!(!client.authenticated);
+    assert_eq!(client.reply("AUTH app one"), "+OK\r\n");
+}
+
+#[test]
+fn only_logins_and_goodbyes_come_before_a_login() {
+    let allowed: Vec<_> = command::all()
+        .filter_map(|command| match command.route {
+            Route::Answer(what) if allowed_before_login(what) => Some(command.full_name),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(allowed.len(), 4, "{allowed:?}");
+    for name in ["auth", "hello", "quit", "reset"] {
+        assert!(allowed.contains(&name), "{allowed:?}");
+    }
+}
+
+#[test]
+fn hello_tells_a_version_before_any_is_known() {
+    let mut client = Client::open();
+    client.version = "";
+    assert!(
+        client
+            .reply("HELLO 3")
+            .contains("\r\nversion\r\n$5\r\n7.0.0\r\n")
+    );
+    assert_eq!(client.protocol, Protocol::Resp3);
+}
+
+#[test]
+fn time_is_seconds_and_microseconds() {
+    let reply = Client::open().reply("TIME");
+    let lines: Vec<&str> = reply.split("\r\n").collect();
+    let [header, _, seconds, _, micros, ""] = lines[..] else {
+        panic!("{reply}")
+    };
+    assert_eq!(header, "*2");
+    assert!(seconds.parse::<u64>().unwrap() > 1_700_000_000, "{reply}");
+    assert!(micros.parse::<u32>().unwrap() < 1_000_000, "{reply}");
+}
+
+#[test]
+fn info_tells_what_the_process_counts() {
+    let mut client = Client::open();
+    client.facts = Facts {
+        run_id: "ab".repeat(20),
+        tcp_port: 6400,
+        uptime: std::time::Duration::from_secs(200_000),
+        max_clients: 9000,
+        clients: 12,
+        blocked_clients: 3,
+        tracking_clients: 2,
+        accepted: 40,
+        rejected: 4,
+        requests: 500,
+        requests_per_second: 50,
+        errors: 6,
+        topology: "cluster",
+        shards: 3,
+        nodes: 6,
+        upstream_connections: 24,
+        ..Facts::default()
+    };
+    let text = client.reply("INFO");
+    for line in [
+        "redis_version:7.0.15",
+        "tcp_port:6400",
+        "uptime_in_seconds:200000",
+        "uptime_in_days:2",
+        "config_file:",
+        "connected_clients:12",
+        "blocked_clients:3",
+        "tracking_clients:2",
+        "maxclients:9000",
+        "total_connections_received:40",
+        "rejected_connections:4",
+        "total_commands_processed:500",
+        "instantaneous_ops_per_sec:50",
+        "total_error_replies:6",
+        "slotmux_topology:cluster",
+        "slotmux_shards:3",
+        "slotmux_nodes:6",
+        "slotmux_upstream_connections:24",
+    ] {
+        assert!(
+            text.contains(&format!("\r\n{line}\r\n")),
+            "{line} in {text}"
+        );
+    }
+    assert!(text.contains(&format!("\r\nrun_id:{}\r\n", "ab".repeat(20))));
+    assert!(client.reply("INFO slotmux").starts_with("$"));
+    client.protocol = Protocol::Resp3;
+    assert!(
+        client
+            .reply("INFO slotmux")
+            .contains("\r\ntxt:# Slotmux\r\n")
+    );
+}
+
+#[test]
+fn config_get_takes_patterns_of_bounded_length() {
+    let mut client = Client::open();
+    assert_eq!(
+        client.reply("CONFIG GET p?rt"),
+        "*2\r\n$4\r\nport\r\n$1\r\n0\r\n"
+    );
+    let long = "*".repeat(17 * 1024);
+    let reply = client.reply(&format!("CONFIG GET {long}"));
+    assert_eq!(
+        reply,
+        "-ERR slotmux: the patterns of CONFIG GET are too long\r\n"
+    );
+    for secret in [
+        "requirepass",
+        "masterauth",
+        "masteruser",
+        "dir",
+        "*pass*",
+        "*auth*",
+    ] {
+        assert_eq!(
+            client.reply(&format!("CONFIG GET {secret}")),
+            "*0\r\n",
+            "{secret}"
+        );
+    }
+}
+
+/// The clients 3, 5 and 7 of different users, ages and addresses; 7 is the one that asks.
+fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
+    let app = Session {
+        name: Some("bob".into()),
+        lib_name: Some("redis-py".into()),
+        lib_ver: Some("8.1.0".into()),
+        user: Some("app".into()),
+        no_evict: true,
+        no_touch: true,
+        monitor: std::num::NonZeroU32::new(1),
+    };
+    let here = Address::Tcp("127.0.0.1:6379".parse().unwrap());
+    let v6 = (
+        Address::Tcp("[::1]:50001".parse().unwrap()),
+        Address::Tcp("[::1]:6379".parse().unwrap()),
+    );
+    let unix = Address::Unix("/run/slotmux.sock".into());
+    let tcp = Address::Tcp("127.0.0.1:50000".parse().unwrap());
+    let line = |id, age, addr, laddr, session| ClientLine {
+        id,
+        addr,
+        laddr,
+        fd: 20,
+        age,
+        idle: 1,
+        session,
+        default_user: "guest",
+        closing: false,
+        held: false,
+        multi: None,
+        blocked: false,
+        multi_bytes: 0,
+        input: Held {
+            len: 10,
+            capacity: 64,
+        },
+        output: Held {
+            len: 0,
+            capacity: 0,
+        },
+        reading: true,
+        writing: false,
+        command: "",
+        protocol: Protocol::Resp2,
+        tracking: Tracking::default(),
+        subscriptions: [0; 3],
+    };
+    test(&[
+        line(3, 300, &tcp, &here, Some(&app)),
+        line(5, 5, &v6.0, &v6.1, None),
+        line(7, 0, &unix, &unix, None),
+    ]);
+}
+
+#[test]
+fn client_lines_have_the_fields_of_redis_7_2() {
+    with_three_clients(|lines| {
+        assert_eq!(
+            lines[0].to_string(),
+            "id=3 addr=127.0.0.1:50000 laddr=127.0.0.1:6379 fd=20 name=bob age=300 idle=1 flags=OeT db=0 sub=0 psub=0 \
+             ssub=0 multi=-1 qbuf=10 qbuf-free=54 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=64 \
+             events=r cmd=NULL user=app redir=-1 resp=2 lib-name=redis-py lib-ver=8.1.0"
+        );
+        let second = ClientLine {
+            command: "client|list",
+            protocol: Protocol::Resp3,
+            writing: true,
+            held: true,
+            multi: Some(2),
+            multi_bytes: 50,
+            output: Held {
+                len: 7,
+                capacity: 16,
+            },
+            ..lines[1].clone()
+        };
+        assert_eq!(
+            second.to_string(),
+            "id=5 addr=[::1]:50001 laddr=[::1]:6379 fd=20 name= age=5 idle=1 flags=xb db=0 sub=0 psub=0 ssub=0 \
+             multi=2 qbuf=10 qbuf-free=54 argv-mem=0 multi-mem=50 rbs=16 rbp=7 obl=7 oll=0 omem=0 tot-mem=130 \
+             events=rw cmd=client|list user=guest redir=-1 resp=3 lib-name= lib-ver="
+        );
+        let third = lines[2].to_string();
+        assert!(
+            third.contains(" addr=/run/slotmux.sock:0 laddr=/run/slotmux.sock:0 "),
+            "{third}"
+        );
+        assert!(third.contains(" flags=U "), "{third}");
+    });
+}
+
+#[test]
+fn client_list_joins_the_lines_of_all_workers() {
+    let table: &[(&str, &[u64])] = &[
+        ("CLIENT LIST", &[3, 5, 7]),
+        ("CLIENT LIST TYPE normal", &[3, 5, 7]),
+        ("CLIENT LIST TYPE pubsub", &[]),
+        ("CLIENT LIST ID 7 3", &[7, 3]),
+        ("CLIENT LIST ID 5 4 -5 5", &[5]),
+    ];
+    with_three_clients(|lines| {
+        for (request, expected) in table {
+            let (Outcome::List(selection), reply) = Client::open().run(request) else {
+                panic!("{request}")
+            };
+            assert_eq!(reply, "");
+            let found = lines.iter().rev().filter(|line| selection.admits(line));
+            let found = found.map(|line| (line.id, format!("line {}\n", line.id)));
+            let mut out = Vec::new();
+            selection.reply(found.collect(), Protocol::Resp3, &mut out);
+            let text: String = expected.iter().map(|id| format!("line {id}\n")).collect();
+            let expected = format!("={}\r\ntxt:{text}\r\n", text.len() + 4);
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{request}");
+        }
+    });
+}
+
+#[test]
+fn client_kill_closes_those_that_pass_every_filter() {
+    let table: &[(&str, &[u64], &str)] = &[
+        ("CLIENT KILL 127.0.0.1:50000", &[3], "+OK"),
+        ("CLIENT KILL [::1]:50001", &[5], "+OK"),
+        // The old form does not spare the one that asks.
+        ("CLIENT KILL /run/slotmux.sock:0", &[7], "+OK"),
+        ("CLIENT KILL 127.0.0.1:6379", &[], "-ERR No such client"),
+        ("CLIENT KILL TYPE normal", &[3, 5], ":2"),
+        ("CLIENT KILL TYPE normal SKIPME no", &[3, 5, 7], ":3"),
+        ("CLIENT KILL SKIPME no SKIPME yes", &[3, 5], ":2"),
+        ("CLIENT KILL TYPE pubsub SKIPME no", &[], ":0"),
+        ("CLIENT KILL ID 5", &[5], ":1"),
+        ("CLIENT KILL ID 7", &[], ":0"),
+        ("CLIENT KILL ID 7 SKIPME no", &[7], ":1"),
+        ("CLIENT KILL USER app", &[3], ":1"),
+        ("CLIENT KILL USER guest", &[5], ":1"),
+        ("CLIENT KILL USER app ID 5", &[], ":0"),
+        (
+            "CLIENT KILL ADDR 127.0.0.1:50000 LADDR 127.0.0.1:6379",
+            &[3],
+            ":1",
+        ),
+        ("CLIENT KILL LADDR [::1]:6379", &[5], ":1"),
+        ("CLIENT KILL MAXAGE 5", &[3, 5], ":2"),
+        ("CLIENT KILL MAXAGE 6", &[3], ":1"),
+    ];
+    with_three_clients(|lines| {
+        for (request, expected, reply) in table {
+            let mut client = Client::new(&[("app", &["one"])]);
+            let (Outcome::Kill(kill), early) = client.run(request) else {
+                panic!("{request}")
+            };
+            assert_eq!(early, "");
+            let killed = lines.iter().filter(|line| kill.admits(line));
+            let killed: Vec<u64> = killed.map(|line| line.id).collect();
+            assert_eq!(killed, *expected, "{request}");
+            let mut out = Vec::new();
+            kill.reply(killed.len() as u64, &mut out);
+            assert_eq!(
+                String::from_utf8(out).unwrap(),
+                format!("{reply}\r\n"),
+                "{request}"
+            );
+        }
+    });
+}
+
+#[test]
+fn pauses_and_monitors() {
+    use crate::answer::pausing::{Hold, Pausing};
+    use std::time::Duration;
+
+    let mut client = Client::open();
+    let pausing = |hold, ms| {
+        Outcome::Pause(Pausing {
+            hold,
+            lasts: Duration::from_millis(ms),
+        })
+    };
+    for (line, outcome) in [
+        ("CLIENT PAUSE 100", pausing(Hold::Everything, 100)),
+        ("CLIENT PAUSE 100 all", pausing(Hold::Everything, 100)),
+        ("CLIENT PAUSE 0 WRITE", pausing(Hold::Writes, 0)),
+        (
+            "CLIENT PAUSE 9223372036854775807 write",
+            pausing(Hold::Writes, i64::MAX.cast_unsigned()),
+        ),
+        ("CLIENT UNPAUSE", pausing(Hold::Nothing, 0)),
+        ("MONITOR", Outcome::Monitor),
+    ] {
+        assert_eq!(client.run(line), (outcome, String::new()), "{line}");
+    }
+    client.config.commands.monitor = false;
+    assert_eq!(
+        client.reply("MONITOR"),
+        "-ERR slotmux: 'monitor' is refused: commands.monitor is \"off\"\r\n"
+    );
+}

@@ -1,0 +1,141 @@
+//! The mode of a server, by its own statements in INFO and HELLO. Never by the text of an error: a command that was renamed
+//! or is not permitted says nothing of what stands behind it.
+
+use redis::Value;
+
+use super::view::text;
+
+/// The mode that a server states. Where its statements differ the later one of these counts: a Sentinel has no data, and a cluster
+/// that is taken for one server hands its redirects to clients.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Mode {
+    /// One server that serves every slot.
+    Standalone,
+    /// A node of a cluster.
+    Cluster,
+    /// A Sentinel.
+    Sentinel,
+}
+
+impl Mode {
+    /// By a field of INFO.
+    pub fn of_info(field: &str, value: &str) -> Option<Mode> {
+        match (field, value) {
+            ("redis_mode" | "server_mode" | "valkey_mode", value) => Mode::named(value),
+            ("cluster_enabled", "1") => Some(Mode::Cluster),
+            ("cluster_enabled", "0") => Some(Mode::Standalone),
+            _ => None,
+        }
+    }
+
+    fn named(name: &str) -> Option<Mode> {
+        match name {
+            "standalone" => Some(Mode::Standalone),
+            "cluster" => Some(Mode::Cluster),
+            "sentinel" => Some(Mode::Sentinel),
+            _ => None,
+        }
+    }
+}
+
+/// The statements of HELLO; empty where one is missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hello {
+    /// Whether it is a cluster, a single server, or a Sentinel.
+    pub mode: Option<Mode>,
+    /// Of the server.
+    pub version: String,
+    /// `redis`, `valkey` or another kind of server.
+    pub name: String,
+    /// Whether the role is that of a replica.
+    pub is_replica: bool,
+}
+
+impl Hello {
+    /// Reads the reply, which is a flat array in RESP2.
+    pub fn read(reply: &Value) -> Hello {
+        let mut hello = Hello::default();
+        let mut take = |field: &Value, value: &Value| {
+            let (Some(field), Some(value)) = (text(field), text(value)) else {
+                return;
+            };
+            match field {
+                "mode" => hello.mode = Mode::named(value),
+                "version" => hello.version = value.to_owned(),
+                "server" => hello.name = value.to_owned(),
+                "role" => hello.is_replica = value == "replica" || value == "slave",
+                _ => {}
+            }
+        };
+        match reply {
+            Value::Array(flat) => {
+                for pair in flat.chunks_exact(2) {
+                    take(&pair[0], &pair[1]);
+                }
+            }
+            Value::Map(pairs) => pairs.iter().for_each(|(field, value)| take(field, value)),
+            _ => {}
+        }
+        hello
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_has_its_field() {
+        use Mode::{Cluster, Sentinel, Standalone};
+        for (field, value, expected) in [
+            ("redis_mode", "standalone", Some(Standalone)),
+            ("redis_mode", "cluster", Some(Cluster)),
+            ("redis_mode", "sentinel", Some(Sentinel)),
+            ("server_mode", "cluster", Some(Cluster)),
+            ("cluster_enabled", "1", Some(Cluster)),
+            ("cluster_enabled", "0", Some(Standalone)),
+            ("redis_mode", "", None),
+            ("cluster_enabled", "", None),
+            ("role", "master", None),
+        ] {
+            assert_eq!(Mode::of_info(field, value), expected, "{field}:{value}");
+        }
+    }
+
+    #[test]
+    fn where_statements_differ_the_one_with_worse_consequences_counts() {
+        assert!(Some(Mode::Sentinel) > Some(Mode::Cluster));
+        assert!(Some(Mode::Cluster) > Some(Mode::Standalone));
+        assert!(Some(Mode::Standalone) > None);
+    }
+
+    #[test]
+    fn hello_is_read_in_both_protocols() {
+        let word = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let fields = [
+            ("server", "redis"),
+            ("version", "7.0.15"),
+            ("mode", "cluster"),
+            ("role", "replica"),
+        ];
+        let mut flat: Vec<Value> = fields
+            .iter()
+            .flat_map(|(field, value)| [word(field), word(value)])
+            .collect();
+        flat.extend([word("modules"), Value::Array(vec![])]);
+        let map = fields
+            .iter()
+            .map(|(field, value)| (word(field), word(value)));
+        let expected = Hello {
+            mode: Some(Mode::Cluster),
+            version: "7.0.15".to_owned(),
+            name: "redis".to_owned(),
+            is_replica: true,
+        };
+        assert_eq!(Hello::read(&Value::Array(flat)), expected);
+        assert_eq!(Hello::read(&Value::Map(map.collect())), expected);
+        for nonsense in [Value::Nil, Value::Okay, Value::Array(vec![word("mode")])] {
+            assert_eq!(Hello::read(&nonsense), Hello::default());
+        }
+    }
+}

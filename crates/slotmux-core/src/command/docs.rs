@@ -1,0 +1,182 @@
+//! The command table as a document: what `docs/commands.md` holds.
+
+use std::fmt::Write;
+
+use super::{Command, Flags, KeySpec, Merge, Route, table};
+use crate::command::Repeat;
+
+const HEAD: &str = "\
+# Commands
+
+Every command of Redis 7.0 to 8 and of Valkey 8 and 9, and what slotmux does with it; slotmux' own are at the end.
+Generated from the table in `crates/slotmux-core/src/command/table/`; `SLOTMUX_BLESS=1 cargo test --test command_table` writes it anew.
+
+A command that is not listed here, such as those of modules, is looked up in what the upstream itself says of its
+commands (`COMMAND`). It is sent by its keys if it has any and if its flags say that it leaves its connection alone.
+
+| where it goes | |
+| --- | --- |
+| by key | To the node that holds its keys. All of them must be in one slot, else the reply is `-CROSSSLOT`. |
+| by key, split | As above; keys of several slots are split over their nodes and the replies put together again. |
+| by key or any node | By its keys; a call without keys goes to any node. |
+| any node | To one node: every node gives the same answer. |
+| all primaries | To every primary; the replies are put together. |
+| all nodes, if allowed | With `commands.admin = \"fanout\"` to every node, replicas included; else refused. |
+| by key, if allowed | With `commands.admin = \"fanout\"`: `OBJECT` and the like by their key, `SLEEP` and `SET-ACTIVE-EXPIRE` to all nodes. Else refused. |
+| one primary after the other | To the primary whose turn it is; the cursor tells which is next. |
+| slotmux | Answered by slotmux itself. |
+| own connection | May block, so it needs an upstream connection of its own. |
+| own connection if BLOCK | As above if BLOCK is among its options, else by key. |
+| transaction | MULTI … EXEC, kept by slotmux until EXEC; WATCH has a connection of its own until then. |
+| by channel | To the node of the channel's slot. |
+| subscription | Messages come by a connection that all clients of a worker share. |
+| refused | Not forwarded; the error says why. |
+
+Arity counts the command's name; `-3` means three or more. Where versions differ, the loosest is given, and the server
+has the last word. Keys are positions in the same count.
+";
+
+/// The text of `docs/commands.md`.
+pub fn markdown() -> String {
+    let mut out = String::from(HEAD);
+    repeated(&mut out);
+    for (title, commands) in table::GROUPS {
+        out.push_str("\n## ");
+        out.push_str(title);
+        out.push_str("\n\n| command | since | arity | keys | where it goes |\n| --- | --- | --- | --- | --- |\n");
+        for command in commands {
+            // A container without its subcommand is an error, unless it is a command as well.
+            if !command.is_container() || command.arity == -1 {
+                line(&mut out, command);
+            }
+            for sub in command.subcommands {
+                line(&mut out, sub);
+            }
+        }
+    }
+    out
+}
+
+/// The commands that `retry_writes` is about.
+fn repeated(out: &mut String) {
+    let names: Vec<String> = table::all()
+        .filter(|command| command.repeat != Repeat::Never)
+        .map(|command| match command.repeat {
+            Repeat::Set | Repeat::MSetEx => format!("{} with no option but a TTL", upper(command)),
+            Repeat::Restore => format!("{} with REPLACE", upper(command)),
+            Repeat::Never | Repeat::Always => upper(command),
+        })
+        .collect();
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        out,
+        "\nIn a namespace with `retry_writes = \"idempotent\"` these are sent again if their connection breaks before they are answered,\n\
+         as [consistency.md](consistency.md#writes) says:\n{}.",
+        names.join(", ")
+    );
+}
+
+fn upper(command: &Command) -> String {
+    command.full_name.replace('|', " ").to_uppercase()
+}
+
+fn line(out: &mut String, command: &Command) {
+    let name = upper(command);
+    let Command { since, arity, .. } = command;
+    let (keys, route) = (keys(command.keys), route(command));
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "| {name} | {since} | {arity} | {keys} | {route} |");
+}
+
+fn keys(spec: KeySpec) -> String {
+    match spec {
+        KeySpec::None => String::new(),
+        KeySpec::Range { first, last, .. } if i16::from(first) == i16::from(last) => {
+            first.to_string()
+        }
+        KeySpec::Range { first, last, step } => {
+            let last = match last {
+                -1 => "last".to_owned(),
+                last if last < 0 => format!("last but {}", -i16::from(last) - 1),
+                last => last.to_string(),
+            };
+            format!("{first} to {last}{}", every(step))
+        }
+        KeySpec::NumKeys {
+            dest,
+            at,
+            first,
+            step,
+        } => {
+            let dest = if dest == 0 {
+                String::new()
+            } else {
+                format!("{dest}, ")
+            };
+            format!("{dest}from {first}, as many as {at} says{}", every(step))
+        }
+        KeySpec::Streams => "first half of what follows STREAMS".to_owned(),
+        KeySpec::Sort => "1 and after STORE".to_owned(),
+        KeySpec::GeoStore { .. } => "1 and after STORE or STOREDIST".to_owned(),
+        KeySpec::Migrate => "3 or after KEYS".to_owned(),
+    }
+}
+
+fn every(step: u8) -> String {
+    if step == 1 {
+        String::new()
+    } else {
+        format!(", every {step}nd")
+    }
+}
+
+fn route(command: &Command) -> String {
+    let text = match command.route {
+        Route::Script => "by key or any node, as `commands.scripts` says",
+        Route::Keyed if command.flags.contains(Flags::NO_MANDATORY_KEYS) => "by key or any node",
+        Route::Keyed | Route::OneDatabase => "by key",
+        Route::Split(merge) => return format!("by key, split ({})", merged(merge)),
+        Route::AnyNode => "any node",
+        Route::AllPrimaries(merge) => return format!("all primaries ({})", merged(merge)),
+        Route::Publish(_) => "by channel",
+        Route::AllNodes(merge) => return format!("all nodes, if allowed ({})", merged(merge)),
+        Route::Debug => "by key, if allowed",
+        Route::Acknowledged(merge) => {
+            return format!("primaries written to, own connections ({})", merged(merge));
+        }
+        Route::Scan => "one primary after the other",
+        Route::Answer(_) => "slotmux",
+        Route::Transaction => "transaction",
+        Route::Blocking if matches!(command.keys, KeySpec::Streams) => "own connection if BLOCK",
+        Route::Blocking => "own connection",
+        Route::Subscribe(_) => "subscription",
+        Route::Refused(reason) => return format!("refused: {reason}"),
+    };
+    text.to_owned()
+}
+
+/// How replies are put together, in words.
+pub fn merged(merge: Merge) -> &'static str {
+    match merge {
+        Merge::Elements => "elements in order",
+        Merge::AllOk => "OK if all say so",
+        Merge::Sum => "sum",
+        Merge::First => "one reply",
+        Merge::AllTrue => "1 where all say so, or one and slotmux keeps it",
+        Merge::Concat => "joined",
+        Merge::Least => "the smallest",
+        Merge::EachLeast => "the smallest of each",
+        Merge::Drawn => "one, drawn by the number of keys",
+        Merge::Names(_) => "each name once",
+        Merge::Subscribers(_) | Merge::Patterns => {
+            "sum, with slotmux' clients for its own subscriptions"
+        }
+        Merge::AnyOk => "OK if one says so",
+        Merge::Running => "that of the node that runs one",
+        Merge::Newest(_) => "the newest entries",
+        Merge::History => "joined by time",
+        Merge::Latest => "per event the last and the worst",
+        Merge::Histogram | Merge::Totals => "added up",
+        Merge::Texts => "a text per node",
+    }
+}

@@ -1,0 +1,467 @@
+//! Commands that the table lacks (those of modules and of newer servers), as the upstream's `COMMAND` reply
+//! describes them, and the set of all names that the upstream knows.
+
+mod keys;
+#[cfg(test)]
+mod sample;
+mod value;
+
+use std::collections::{HashMap, HashSet};
+
+use redis::Value;
+
+use self::keys::Keys;
+use self::value::{elements, integer, text};
+use super::keys::KeyError;
+use super::route::{CONNECTION_STATE, ONE_NODE};
+use super::{Flags, Route, arity_ok, error, lookup};
+use crate::command::Lifetime;
+use crate::resp::Span;
+
+/// Longest full name that is learned, in bytes; the longest known one of a module has 26.
+const LONGEST: usize = 64;
+
+/// Why a learned command is refused that names no key and is no plain read.
+const KEYLESS: &str =
+    "slotmux learned it from the server, and nothing tells which node should run it";
+/// Why a learned command is refused whose keys only the server can find.
+const HIDDEN_KEYS: &str =
+    "slotmux learned it from the server, and nothing tells where its keys are";
+
+/// What an upstream's `COMMAND` reply taught: names to commands that the table lacks, and all names.
+#[derive(Debug, Default)]
+pub struct Learned {
+    commands: HashMap<Box<[u8]>, LearnedCommand>,
+    names: HashSet<Box<[u8]>>,
+}
+
+/// A command that the table lacks.
+#[derive(Debug)]
+pub struct LearnedCommand {
+    /// In lower case; of a subcommand `container|name`.
+    pub full_name: String,
+    /// As in [`super::Command::arity`].
+    pub arity: i16,
+    /// As in [`super::Command::flags`].
+    pub flags: Flags,
+    /// [`Route::Keyed`], [`Route::AnyNode`] or [`Route::Refused`].
+    pub route: Route,
+    keys: Vec<Keys>,
+    container: bool,
+}
+
+impl Learned {
+    /// Learns from the reply to `COMMAND`, in RESP2 or RESP3. What cannot be read is left out.
+    pub fn from_reply(reply: &Value) -> Learned {
+        let mut learned = Learned::default();
+        for command in elements(reply) {
+            learned.learn(command, None);
+        }
+        learned
+    }
+
+    /// The learned command or container of that name in any case. Does not allocate.
+    pub fn get(&self, name: &[u8]) -> Option<&LearnedCommand> {
+        self.commands.get(Folded::new(&[name])?.bytes())
+    }
+
+    /// The learned subcommand of a container, which may itself be learned or in the table.
+    pub fn subcommand(&self, container: &[u8], name: &[u8]) -> Option<&LearnedCommand> {
+        self.commands
+            .get(Folded::new(&[container, b"|", name])?.bytes())
+    }
+
+    /// The learned command of a request, down to the subcommand. Its number of arguments is not checked.
+    pub fn resolve(&self, buf: &[u8], args: &[Span]) -> Option<&LearnedCommand> {
+        let name = args.first()?.of(buf);
+        let sub = args.get(1).map(|arg| arg.of(buf));
+        match (self.get(name), sub) {
+            (Some(command), Some(sub)) if command.container => self.subcommand(name, sub),
+            (None, Some(sub)) => self.subcommand(name, sub),
+            (command, _) => command,
+        }
+    }
+
+    /// Whether the upstream has a command of that name in any case; `container|name` asks for a subcommand.
+    pub fn knows(&self, name: &[u8]) -> bool {
+        Folded::new(&[name]).is_some_and(|name| self.names.contains(name.bytes()))
+    }
+
+    /// How many commands and subcommands were learned.
+    pub fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Whether the table has all that the upstream has.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Takes one entry: name, arity, flags, first key, last key, step, ACL categories, tips, key specifications,
+    /// subcommands. Servers before 7.0 leave out the last ones.
+    fn learn(&mut self, entry: &Value, container: Option<&str>) {
+        let entry = elements(entry);
+        let Some(full_name) = entry
+            .first()
+            .and_then(text)
+            .and_then(|name| full_name(name, container))
+        else {
+            return;
+        };
+        let Some(folded) = Folded::new(&[full_name.as_bytes()]) else {
+            return;
+        };
+        self.names.insert(folded.bytes().into());
+        let subcommands = entry.get(9).map_or(&[][..], elements);
+        if container.is_none() {
+            for sub in subcommands {
+                self.learn(sub, Some(&full_name));
+            }
+        }
+        if !in_table(&full_name) {
+            let command = LearnedCommand::new(full_name, entry, !subcommands.is_empty());
+            self.commands.insert(folded.bytes().into(), command);
+        }
+    }
+}
+
+/// Whether the table says what is to be done with a command. It does so for all subcommands of a container that it
+/// never forwards, those it has not heard of included.
+fn in_table(full_name: &str) -> bool {
+    let (name, sub) = full_name
+        .split_once('|')
+        .map_or((full_name, None), |(name, sub)| (name, Some(sub)));
+    match (lookup(name.as_bytes()), sub) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(container), Some(sub)) => {
+            !matches!(container.route, Route::Keyed | Route::AnyNode)
+                || container.subcommand(sub.as_bytes()).is_some()
+        }
+    }
+}
+
+/// The full name in lower case. Servers before 7.0 give the subcommand's own name only.
+fn full_name(name: &[u8], container: Option<&str>) -> Option<String> {
+    let name = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
+    match container {
+        Some(container) if !name.contains('|') => Some(format!("{container}|{name}")),
+        _ => (!name.is_empty()).then_some(name),
+    }
+}
+
+impl LearnedCommand {
+    fn new(full_name: String, entry: &[Value], container: bool) -> LearnedCommand {
+        let number = |at: usize| entry.get(at).and_then(integer).unwrap_or(0);
+        let flags = elements(entry.get(2).unwrap_or(&Value::Nil))
+            .iter()
+            .filter_map(|word| Flags::from_word(std::str::from_utf8(text(word)?).ok()?))
+            .fold(Flags::NONE, Flags::union);
+        let arity = match i16::try_from(number(1)) {
+            Ok(arity) if arity != 0 => arity,
+            _ => -1,
+        };
+        let specs = elements(entry.get(8).unwrap_or(&Value::Nil));
+        let (first, last, step) = (number(3), number(4), number(5));
+        let movable = flags.contains(Flags::MOVABLE_KEYS);
+        let specified = || {
+            specs
+                .iter()
+                .map(Keys::from_spec)
+                .collect::<Option<Vec<Keys>>>()
+        };
+        let keys: Option<Vec<Keys>> = if movable && !specs.is_empty() {
+            specified()
+        } else if movable && first == 0 {
+            None
+        } else {
+            // The positions say as much about where the keys are, but not what is done with them.
+            specified()
+                .filter(|keys| first > 0 && !keys.is_empty())
+                .or_else(|| {
+                    Keys::from_positions(first, last, step).map(|keys| keys.into_iter().collect())
+                })
+        };
+        let route = route(flags, keys.as_deref());
+        LearnedCommand {
+            full_name,
+            arity,
+            flags,
+            route,
+            keys: keys.unwrap_or_default(),
+            container,
+        }
+    }
+
+    /// As [`super::for_each_key`].
+    ///
+    /// # Errors
+    /// As [`super::for_each_key`].
+    pub fn for_each_key(
+        &self,
+        buf: &[u8],
+        args: &[Span],
+        mut f: impl FnMut(usize),
+    ) -> Result<(), KeyError> {
+        for keys in &self.keys {
+            let found = keys.positions(buf, args)?;
+            // A count of none is right where all keys are counted, and an error where it is to fill another key.
+            if found.len() == 0 && self.keys.len() > 1 && keys.is_counted() {
+                return Err(KeyError::NumKeys);
+            }
+        }
+        for keys in &self.keys {
+            keys.positions(buf, args)?.for_each(&mut f);
+        }
+        Ok(())
+    }
+
+    /// As [`LearnedCommand::for_each_key`], of the keys that it may leave without an expiry. Where the server does not
+    /// tell, these are all.
+    ///
+    /// # Errors
+    /// As [`super::for_each_key`].
+    pub fn for_each_written_key(
+        &self,
+        buf: &[u8],
+        args: &[Span],
+        mut f: impl FnMut(usize),
+    ) -> Result<(), KeyError> {
+        for keys in self.keys.iter().filter(|keys| keys.writes()) {
+            keys.positions(buf, args)?.for_each(&mut f);
+        }
+        Ok(())
+    }
+
+    /// Whether a keyword that its keys stand behind is there more than once, so that they may be other keys than those that
+    /// the server tells.
+    pub fn is_ambiguous(&self, buf: &[u8], args: &[Span]) -> bool {
+        self.keys.iter().any(|keys| keys.is_ambiguous(buf, args))
+    }
+
+    /// What it does to the lifetime of its keys, as far as that is known.
+    pub fn lifetime(&self) -> Lifetime {
+        Lifetime::of_unknown(self.flags)
+    }
+
+    /// As [`super::Command::is_write`].
+    pub fn is_write(&self) -> bool {
+        self.flags.contains(Flags::WRITE) || (!self.keys.is_empty() && !self.is_readonly())
+    }
+
+    /// As [`super::Command::is_readonly`].
+    pub fn is_readonly(&self) -> bool {
+        self.flags.contains(Flags::READONLY)
+    }
+
+    /// As [`super::Command::arity_ok`].
+    pub fn arity_ok(&self, argc: usize) -> bool {
+        arity_ok(self.arity, argc)
+    }
+
+    /// As [`super::arity_error`].
+    pub fn arity_error(&self) -> String {
+        error::arity_error_of(&self.full_name)
+    }
+}
+
+/// Where a command may go of which only its flags and keys are known. What may leave a trace in its connection, hold
+/// it up or turn it into a stream must not be forwarded, so a command has to look harmless to be sent.
+fn route(flags: Flags, keys: Option<&[Keys]>) -> Route {
+    const STATEFUL: Flags = Flags::NO_AUTH.union(Flags::NO_MULTI).union(Flags::ASKING);
+    const STREAM: Flags = Flags::PUBSUB.union(Flags::BLOCKING);
+    // Commands like CLIENT, WATCH and AUTH are barred from scripts. So are scripts themselves, which say that their
+    // keys move, and some reads and writes, which say what they are.
+    const ACCOUNTED: Flags = Flags::WRITE
+        .union(Flags::READONLY)
+        .union(Flags::MOVABLE_KEYS)
+        .union(Flags::NO_MANDATORY_KEYS);
+    if flags.contains(Flags::ADMIN) {
+        Route::Refused(ONE_NODE)
+    } else if flags.intersects(STATEFUL.union(STREAM))
+        || (flags.contains(Flags::NOSCRIPT) && !flags.intersects(ACCOUNTED))
+    {
+        Route::Refused(CONNECTION_STATE)
+    } else {
+        match keys {
+            None => Route::Refused(HIDDEN_KEYS),
+            Some([]) if flags.contains(Flags::READONLY) => Route::AnyNode,
+            Some([]) => Route::Refused(KEYLESS),
+            Some(_) => Route::Keyed,
+        }
+    }
+}
+
+/// A name in lower case on the stack.
+struct Folded([u8; LONGEST], usize);
+
+impl Folded {
+    /// The parts, one after another. `None` where they are too long or empty.
+    fn new(parts: &[&[u8]]) -> Option<Folded> {
+        let mut folded = Folded([0; LONGEST], 0);
+        for part in parts {
+            let end = folded.1 + part.len();
+            folded.0.get_mut(folded.1..end)?.copy_from_slice(part);
+            folded.1 = end;
+        }
+        folded.0.make_ascii_lowercase();
+        (folded.1 > 0).then_some(folded)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.0[..self.1]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sample::{entry, keys_of, request, simple, word};
+    use super::*;
+
+    #[test]
+    fn only_what_the_table_lacks_is_kept_and_every_name_is_known() {
+        let learned = Learned::from_reply(&Value::Array(vec![
+            simple("get 2 1 1 1: readonly fast"),
+            simple("json.get -2 1 1 1: readonly module"),
+            entry(
+                "object -2 0 0 0:",
+                Vec::new(),
+                vec![
+                    simple("object|freq 3 2 2 1: readonly"),
+                    simple("object|news 3 2 2 1: readonly"),
+                ],
+            ),
+            entry(
+                "client -2 0 0 0:",
+                Vec::new(),
+                vec![simple("client|news 2 0 0 0: readonly")],
+            ),
+            entry(
+                "Store -2 0 0 0:",
+                Vec::new(),
+                vec![
+                    simple("store|put 4 2 2 1: write"),
+                    simple("take 3 2 2 1: write"),
+                ],
+            ),
+        ]));
+        assert_eq!(learned.len(), 5);
+        for name in [
+            "get",
+            "GET",
+            "json.get",
+            "Object|Freq",
+            "object|news",
+            "client|news",
+            "STORE",
+            "store|take",
+        ] {
+            assert!(learned.knows(name.as_bytes()), "{name}");
+        }
+        for name in ["json.set", "", "client|setname", &"x".repeat(10_000)] {
+            assert!(
+                !learned.knows(name.as_bytes()) && learned.get(name.as_bytes()).is_none(),
+                "{name}"
+            );
+        }
+        assert!(learned.get(b"get").is_none());
+        assert!(
+            learned.subcommand(b"client", b"news").is_none(),
+            "CLIENT is never forwarded"
+        );
+        let resolved = |line: &str| {
+            let (buf, args) = request(line);
+            learned
+                .resolve(&buf, &args)
+                .map(|command| (command.full_name.clone(), command.route))
+        };
+        assert_eq!(
+            resolved("JSON.GET k"),
+            Some(("json.get".into(), Route::Keyed))
+        );
+        assert_eq!(
+            resolved("object NEWS k"),
+            Some(("object|news".into(), Route::Keyed))
+        );
+        assert_eq!(
+            resolved("store put k v"),
+            Some(("store|put".into(), Route::Keyed))
+        );
+        assert_eq!(
+            resolved("store TAKE k"),
+            Some(("store|take".into(), Route::Keyed))
+        );
+        assert_eq!(
+            resolved("store"),
+            Some(("store".into(), Route::Refused(KEYLESS)))
+        );
+        assert_eq!(resolved("store give k"), None);
+        assert_eq!(resolved("object freq k"), None);
+        assert_eq!(resolved("get k"), None);
+        let put = learned
+            .subcommand(b"store", b"put")
+            .expect("it was learned");
+        assert_eq!(keys_of(put, "store put k v"), Ok(vec!["k".to_owned()]));
+        assert_eq!(
+            put.arity_error(),
+            "ERR wrong number of arguments for 'store|put' command"
+        );
+        assert!(put.is_write() && !put.is_readonly() && put.arity_ok(4) && !put.arity_ok(3));
+    }
+
+    #[test]
+    fn what_may_touch_its_connection_is_never_forwarded() {
+        for (line, expected) in [
+            ("m.get 2 1 1 1: readonly module fast", Some(Route::Keyed)),
+            ("m.set 3 1 1 1: write denyoom module", Some(Route::Keyed)),
+            ("m.plain 2 1 1 1:", Some(Route::Keyed)),
+            ("m.list 1 0 0 0: readonly", Some(Route::AnyNode)),
+            ("m.create -2 0 0 0: write", None),
+            ("m.mode 2 0 0 0:", None),
+            ("m.wait -2 1 1 1: write blocking", None),
+            ("m.listen -2 0 0 0: readonly pubsub", None),
+            ("m.admin 2 1 1 1: admin readonly", None),
+            ("m.login 2 0 0 0: readonly no_auth", None),
+            ("m.watch -2 1 -1 1: noscript loading stale fast", None),
+            ("m.tx 1 0 0 0: readonly no_multi", None),
+            ("m.ask 2 1 1 1: readonly asking", None),
+            ("m.read 2 1 1 1: readonly noscript", Some(Route::Keyed)),
+            ("m.hidden -2 0 0 0: readonly movablekeys", None),
+            ("m.nonsense -2 1 0 1: readonly", None),
+            ("m.nonsense -2 1 1 0: readonly", None),
+            ("m.nonsense -2 -1 1 1: readonly", None),
+        ] {
+            let learned = Learned::from_reply(&Value::Array(vec![simple(line)]));
+            let name = line.split(' ').next().unwrap_or("");
+            let route = learned.get(name.as_bytes()).expect(line).route;
+            match expected {
+                Some(expected) => assert_eq!(route, expected, "{line}"),
+                None => assert!(matches!(route, Route::Refused(_)), "{line}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_reply_that_is_none_teaches_nothing() {
+        for reply in [
+            Value::Nil,
+            Value::Okay,
+            Value::Int(3),
+            Value::Array(vec![
+                Value::Nil,
+                Value::Array(Vec::new()),
+                Value::Array(vec![Value::Int(1)]),
+            ]),
+            Value::Array(vec![Value::Array(vec![Value::BulkString(vec![0xff])])]),
+            Value::Array(vec![Value::Array(vec![Value::BulkString(Vec::new())])]),
+        ] {
+            assert!(Learned::from_reply(&reply).is_empty(), "{reply:?}");
+        }
+        let bare = Learned::from_reply(&Value::Array(vec![Value::Array(vec![word("m.bare")])]));
+        assert_eq!(
+            bare.get(b"m.bare")
+                .map(|command| (command.arity, command.route)),
+            Some((-1, Route::Refused(KEYLESS)))
+        );
+    }
+}

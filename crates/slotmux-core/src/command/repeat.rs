@@ -1,0 +1,29 @@
+//! Whether a command may run a second time: a column of the command table.
+
+/// Whether a command has the same effect and the same reply when it runs a second time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Repeat {
+    /// Not always, or nobody has looked.
+    Never,
+    /// Always.
+    Always,
+    /// `SET key value …`: with no option but a TTL.
+    Set,
+    /// `MSETEX numkeys key value [key value …] …`: with no option but a TTL.
+    MSetEx,
+    /// `RESTORE key ttl value …`: with REPLACE.
+    Restore,
+}
+
+impl Repeat {
+    /// What holds for the command of this name.
+    pub const fn of(full_name: &str) -> Repeat {
+        match full_name.as_bytes() {
+            b"hmset" | b"mset" | b"psetex" | b"setex" => Repeat::Always,
+            b"set" => Repeat::Set,
+            b"msetex" => Repeat::MSetEx,
+            b"restore" => Repeat::Restore,
+            _ => Repeat::Never,
+        }
+    }
+}

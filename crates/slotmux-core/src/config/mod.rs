@@ -1,0 +1,344 @@
+//! What slotmux was told: one typed, validated [`Config`] in which durations and sizes are already numbers. How it
+//! comes from a file, the environment and flags is the business of the modules below.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+mod acl_words;
+mod check;
+mod commands;
+mod default;
+mod document;
+mod draft;
+pub mod env;
+mod host_name;
+pub mod keys;
+mod layer;
+mod lines;
+mod load;
+pub mod log_filter;
+mod namespace;
+mod origins;
+mod problem;
+mod read;
+mod read_namespace;
+mod secret;
+mod section;
+mod seed;
+mod settings;
+mod show;
+mod suggest;
+mod ttl_env;
+mod units;
+mod value;
+
+pub use crate::cluster::addr::Addr;
+pub use check::is_no_upstream;
+pub use commands::{Administer, Commands, Flush, Keys, ScriptCalls, Unknown};
+pub use host_name::plain_host_name;
+pub use load::{Flags, Loaded, SourceFile, Sources, load, load_with_origins};
+pub use namespace::{
+    JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites, Scripts, Strength,
+    Ttl, Unmatched,
+};
+pub use origins::Origins;
+pub use problem::{Origin, Problem};
+pub use secret::{Password, Secret};
+pub use settings::{Setting, Settings};
+pub use show::show;
+
+use problem::element_key;
+
+/// Everything that slotmux can be told.
+///
+/// The default is complete but for `cluster.seeds`, which nobody can guess.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The process: threads, clients, memory, drain.
+    pub server: Server,
+    /// Where clients connect; never empty.
+    pub listeners: Vec<Listener>,
+    /// Who may connect. Empty: everybody, but from this machine only (see [`Config::is_open`]).
+    pub users: Vec<User>,
+    /// The Redis behind slotmux.
+    pub cluster: Cluster,
+    /// Namespaces with their policies.
+    pub namespaces: Vec<Namespace>,
+    /// What is allowed on keys of no namespace.
+    pub unmatched: Unmatched,
+    /// What becomes of a transaction with keys of no namespace: `defaults.namespace.multi`, which namespaces inherit.
+    pub multi: Multi,
+    /// What becomes of writes of unknown fate to keys of no namespace: `defaults.namespace.retry_writes`, which namespaces
+    /// inherit.
+    pub retry_writes: RetryWrites,
+    /// Commands that need a decision.
+    pub commands: Commands,
+    /// The HTTP address for `/metrics`, `/healthz` and `/readyz`.
+    pub admin: Admin,
+    /// What is logged and how.
+    pub log: Log,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// Connected clients of the whole process. `None`: what the descriptor limit leaves room for.
+    pub max_clients: Option<usize>,
+    /// Length of the kernel's queue of connections that are not accepted yet.
+    pub backlog: u32,
+    /// Bytes that the buffers of all clients may hold together. `None`: derived from the cgroup's limit.
+    pub memory_limit: Option<u64>,
+    /// How long a drain waits for replies that are still out.
+    pub drain_timeout: Duration,
+}
+
+/// `[[listener]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Its name in logs; unique.
+    pub name: String,
+    /// The addresses it listens on; never empty.
+    pub bind: Vec<Bind>,
+    /// As what slotmux shows itself to its clients.
+    pub personality: Personality,
+    /// Where clients are told that the cluster is, if slotmux shows itself as one. `None`: where they connected to.
+    pub announce: Option<Addr>,
+    /// Clients that send nothing for this long are closed. `None`: never.
+    pub idle_timeout: Option<Duration>,
+    /// Idle time after which the kernel probes a connection. `None`: no probes.
+    pub tcp_keepalive: Option<Duration>,
+    /// What one client may ask for.
+    pub limits: ClientLimits,
+    /// The user that `AUTH <password>` without a name means.
+    pub default_user: String,
+}
+
+/// As what slotmux shows itself to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Personality {
+    /// One Redis outside any cluster.
+    #[default]
+    Standalone,
+    /// A cluster of one primary with every slot, for clients that know nothing else.
+    Cluster,
+}
+
+/// One address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Bind {
+    /// `host:port`; port 0 lets the kernel choose.
+    Tcp(SocketAddr),
+    /// `unix:path`
+    Unix(PathBuf),
+}
+
+/// `[listener.limits]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientLimits {
+    /// Bytes of one request, and of one argument of it.
+    pub max_request: usize,
+    /// Arguments of one request.
+    pub max_args: usize,
+    /// Bytes of one inline request.
+    pub max_inline: usize,
+    /// Requests in flight per client; beyond it the client is not read.
+    pub max_pipeline: u32,
+    /// A client with more unsent bytes than this for longer than this is closed. `None`: only `output_hard` closes.
+    pub output_soft: Option<(usize, Duration)>,
+    /// A client with more unsent bytes than this is closed at once.
+    pub output_hard: usize,
+}
+
+/// `[[user]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The name in `AUTH <name> <password>`; unique.
+    pub name: String,
+    /// Any of these lets the user in; never empty.
+    pub passwords: Vec<Secret>,
+}
+
+/// `[[cluster]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// Its name in logs and metrics.
+    pub name: String,
+    /// Nodes to ask for the topology, tried in this order. Without duplicates.
+    pub seeds: Vec<Addr>,
+    /// Whether the seeds are nodes of a cluster or one plain Redis.
+    pub kind: Kind,
+    /// The user to authenticate as. Empty: the upstream's default user.
+    pub username: String,
+    /// Passwords to authenticate with, in order, until one works. Empty: no authentication.
+    pub passwords: Vec<Password>,
+    /// Where to connect instead of an announced address.
+    pub address_map: HashMap<Addr, Addr>,
+    /// How many connections, and how full.
+    pub connections: Connections,
+    /// How long commands may take.
+    pub timeouts: Timeouts,
+    /// How often a command is tried again.
+    pub retry: Retry,
+    /// When the topology is asked for again.
+    pub topology: TopologyRefresh,
+}
+
+/// What the upstream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// Ask the first seed that answers.
+    #[default]
+    Auto,
+    /// A cluster; a seed that is none is an error.
+    Cluster,
+    /// One Redis that owns every slot.
+    Standalone,
+}
+
+/// `[cluster.connections]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connections {
+    /// Lanes per worker, node and protocol, at least 1.
+    pub shared: usize,
+    /// Dedicated connections per node for big values, all workers together.
+    pub dedicated_max: usize,
+    /// Those that a client keeps while it is blocked or watches. `None`: as many as `dedicated_max`.
+    pub kept_max: Option<usize>,
+    /// Both together, where `REDIS_MAX_CONNECTIONS` bounds them.
+    pub own_max: Option<usize>,
+    /// How long an unused dedicated connection is kept.
+    pub dedicated_idle: Duration,
+    /// Requests and replies of more bytes than this are big values.
+    pub bulk_threshold: usize,
+    /// Commands in flight per lane.
+    pub max_in_flight: usize,
+    /// Unsent bytes per lane.
+    pub max_in_flight_bytes: usize,
+    /// How long a connect may take, handshake included.
+    pub connect_timeout: Duration,
+    /// Pause after the first failed connect, and the longest one; it doubles in between.
+    pub backoff: (Duration, Duration),
+    /// A connection that carries nothing for this long is sent a PING. `None`: never.
+    pub health_interval: Option<Duration>,
+}
+
+impl Connections {
+    /// Connections to a node that clients may keep.
+    pub fn kept(&self) -> usize {
+        self.kept_max.unwrap_or(self.dedicated_max)
+    }
+
+    /// Connections to a node that serve one client at a time.
+    pub fn own(&self) -> usize {
+        let both = self.dedicated_max + self.kept();
+        self.own_max.map_or(both, |most| most.min(both))
+    }
+}
+
+/// `[cluster.timeouts]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timeouts {
+    /// From the arrival of a command to its reply, waiting included.
+    pub command: Duration,
+    /// From the write of a command to the first byte of its reply.
+    pub response: Duration,
+}
+
+/// `[cluster.retry]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// Whether a read is tried again if its connection was given up for its silence.
+    pub on_timeout: bool,
+    /// Tries after the first for a read whose connection was lost.
+    pub reads: u32,
+    /// Tries after the first for a write that was certainly not sent.
+    pub unsent_writes: u32,
+}
+
+/// `[cluster.topology]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopologyRefresh {
+    /// Pause between refreshes that nothing asked for.
+    pub refresh: Duration,
+    /// Shortest pause between two refreshes.
+    pub min_interval: Duration,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where the admin page listens. `None`: nowhere.
+    pub bind: Option<SocketAddr>,
+    /// Names by which requests may call it, next to IP addresses and `localhost`; in lower case.
+    pub hosts: Vec<String>,
+    /// Its connections at once, at least 1.
+    pub max_connections: usize,
+    /// How long a request may take to arrive.
+    pub header_timeout: Duration,
+    /// How long a connection is kept between two requests.
+    pub idle_timeout: Duration,
+    /// How long an answer may take to be taken.
+    pub write_timeout: Duration,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `off`, `error`, `warn`, `info`, `debug` or `trace`, or the directives of tracing-subscriber's `EnvFilter`.
+    pub level: String,
+    /// How a line looks.
+    pub format: Format,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What a client from another machine is told while nobody has a password. It is written as is and the connection
+/// is closed, as Redis does in protected mode.
+pub const PROTECTED: &str = "-DENIED slotmux is running in protected mode because no user has a password. In this \
+    mode connections are only accepted from the loopback interface. To accept connections from other machines give \
+    the default user a password, by SLOTMUX_PASSWORD or by a [[user]] section of the configuration.\r\n";
+
+impl Config {
+    /// Whether clients need no password. An open slotmux serves this machine only: a listener must answer other
+    /// peers with [`PROTECTED`].
+    pub fn is_open(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// The user of this name, if there is one.
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.users.iter().find(|user| user.name == name)
+    }
+}
+
+impl Bind {
+    /// Whether only this machine can reach it.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Bind::Tcp(addr) => addr.ip().to_canonical().is_loopback(),
+            Bind::Unix(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bind::Tcp(addr) => addr.fmt(f),
+            Bind::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! What would become of a request, told and not done: the namespace, the nodes, the commands that would be sent, the
+//! arithmetic of its TTL and the configuration that decides. It asks the same [`plan`] as a request that is carried
+//! out, and changes nothing.
+
+use crate::command::Lifetime;
+use crate::command::{self, Answer, CommandRef};
+use crate::config::{Config, Mode, Settings, Unknown};
+use crate::policy::{Actions, Decision, Governed, NamespaceId, Policies, Reply, docs};
+use crate::resp::request::Request;
+use crate::resp::{Limits, Span, scan_request};
+use crate::route::whole::Reach;
+use crate::route::{Knowledge, Plan, Transaction, plan};
+use crate::slot::Slot;
+
+pub mod lifetimes;
+mod parts;
+mod render;
+pub mod terms;
+#[cfg(test)]
+mod tests;
+pub mod words;
+
+use parts::{Part, sends};
+use terms::{Term, terms};
+
+/// Lines of a list that are shown, such as the keys of a long MSET: an explanation is for people.
+const MOST: usize = 32;
+
+/// Whoever knows the nodes. What is not known is told in words.
+pub trait Nodes {
+    /// The address of the node that serves a slot, or why it is not known.
+    fn of_slot(&self, slot: Slot) -> Result<String, String>;
+    /// The address of the node that gets what has no key.
+    fn any(&self) -> String;
+    /// The addresses of all primaries.
+    fn primaries(&self) -> Vec<String>;
+    /// Whether the reply to such requests has been big of late.
+    fn expects_big_reply(&self, request: &Request) -> bool;
+}
+
+/// All that an explanation depends on besides the request.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// What the plan depends on.
+    pub knowledge: &'a Knowledge<'a>,
+    /// The configuration.
+    pub config: &'a Config,
+    /// The configuration in words.
+    pub settings: &'a Settings,
+    /// The nodes.
+    pub nodes: &'a dyn Nodes,
+}
+
+/// What would become of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Explanation {
+    /// The request, shortened.
+    pub command: String,
+    /// What would become of it, in one sentence.
+    pub outcome: String,
+    /// The error that the client would get.
+    pub reply: Option<String>,
+    /// The namespaces of its keys, that of the first key first.
+    pub namespaces: Vec<String>,
+    /// The slots of its keys.
+    pub slots: Vec<Slot>,
+    /// The nodes that it would go to.
+    pub nodes: Vec<String>,
+    /// Over which kind of connection.
+    pub lane: Option<&'static str>,
+    /// The commands that would be sent, in their order. Those of several slots say for which one they are.
+    pub sends: Vec<String>,
+    /// The same if what is only observed were enforced; empty if that makes no difference.
+    pub would_send: Vec<String>,
+    /// For each key that it writes, what it gives, what the policy makes of it, and why.
+    pub ttl: Vec<String>,
+    /// What is done about commands of its kind.
+    pub rule: Option<String>,
+    /// What the policy does, by the names that metrics have; or would do, where it only observes.
+    pub actions: Vec<&'static str>,
+    /// The keys of the configuration that decide, with their values and where they come from.
+    pub decided_by: Vec<String>,
+}
+
+/// Explains one request.
+pub fn explain(request: &Request, around: Surroundings) -> Explanation {
+    let Surroundings {
+        knowledge, nodes, ..
+    } = around;
+    let planned = |policies, rewritten: &mut Vec<u8>| {
+        let knowledge = Knowledge {
+            policies,
+            ..*knowledge
+        };
+        let command = command::resolve(request.bytes, request.args);
+        plan(request, command, &knowledge, rewritten)
+    };
+    let mut rewritten = Vec::new();
+    let plan = planned(knowledge.policies, &mut rewritten);
+    let command = knowledge.command(request);
+    let parts = parts::parts(request, &plan, knowledge, rewritten);
+
+    let mut told = Explanation {
+        command: words::command(request.args.iter().map(|arg| arg.of(request.bytes))),
+        outcome: outcome(&plan, &parts) + hidden(&plan, knowledge.policies),
+        reply: refusal(&plan, &parts),
+        namespaces: namespaces(request, command, knowledge.policies),
+        slots: parts
+            .iter()
+            .filter_map(|part| part.slot)
+            .take(MOST)
+            .collect(),
+        rule: command
+            .filter(|command| command.changes_keys() && knowledge.policies.is_active())
+            .map(|command| {
+                let lifetime = command.lifetime();
+                let unseen = match lifetime {
+                    Lifetime::Script => "; keys that it does not declare are not seen",
+                    _ => "",
+                };
+                docs::sent(lifetime) + unseen
+            }),
+        ..Explanation::default()
+    };
+    if told.reply.is_none() {
+        told.nodes = match &plan {
+            Plan::AnswerWithNodes(Answer::Config, _) => {
+                nodes.primaries().into_iter().take(1).collect()
+            }
+            Plan::Everywhere { .. } | Plan::AnswerWithNodes(..) | Plan::Scan { .. } => {
+                nodes.primaries()
+            }
+            Plan::Anywhere { .. } => vec![nodes.any()],
+            _ => distinct(told.slots.iter().map(|slot| {
+                let node = nodes.of_slot(*slot);
+                node.unwrap_or_else(|reason| format!("not known: {reason}"))
+            })),
+        };
+        told.sends = sends(&parts, nodes);
+        told.lane = (!parts.is_empty()).then(|| lane(request, &plan, &parts, around));
+    }
+    // What is only observed is explained as if it were enforced, in words that say so.
+    let mut governing = parts;
+    if observes(request, command, knowledge.policies) {
+        let enforced = knowledge.policies.enforced();
+        let mut rewritten = Vec::new();
+        let plan = planned(&enforced, &mut rewritten);
+        let as_enforced = Knowledge {
+            policies: &enforced,
+            ..*knowledge
+        };
+        governing = parts::parts(request, &plan, &as_enforced, rewritten);
+        let would_send = match governing.first().and_then(Part::refusal) {
+            Some(text) => vec![format!("nothing: {text}")],
+            None => sends(&governing, nodes),
+        };
+        if would_send != told.sends {
+            told.would_send = would_send;
+        }
+    }
+    if let Some(command) = command {
+        explain_lifetimes(&mut told, command, &governing, around);
+    }
+    told.decided_by
+        .extend(decided_refusal(&told, command, around));
+    if !hidden(&plan, knowledge.policies).is_empty() {
+        let setting = around.settings.of("defaults.namespace.unmatched");
+        told.decided_by.extend(setting.map(ToString::to_string));
+    }
+    told
+}
+
+/// What becomes of the keys that are written, and by which setting.
+fn explain_lifetimes(
+    told: &mut Explanation,
+    command: CommandRef,
+    parts: &[Part],
+    around: Surroundings,
+) {
+    let Knowledge { policies, now, .. } = *around.knowledge;
+    if !policies.is_active() {
+        return;
+    }
+    let mut actions = Actions::NONE;
+    let mut keys: Vec<String> = Vec::new();
+    for part in parts {
+        let Decision {
+            actions: done,
+            governed,
+            ..
+        } = &part.decision;
+        actions = actions.and(*done);
+        let mut args = Vec::new();
+        let own = request_of(&part.own, &mut args);
+        let left = MOST - told.ttl.len();
+        for term in terms(&own, command, policies, governed, &part.instead, now, left) {
+            let lifetime = command.lifetime();
+            told.ttl
+                .push(lifetimes::sentence(&term, lifetime, policies));
+            keys.extend(deciding(&term, command, policies));
+        }
+    }
+    let mut written = 0;
+    for part in parts {
+        let mut args = Vec::new();
+        let own = request_of(&part.own, &mut args);
+        // Where no key can be found, none is written.
+        let _ = command.for_each_written_key(own.bytes, own.args, |_| written += 1);
+    }
+    if written > told.ttl.len() {
+        told.ttl
+            .push(format!("... and {} more keys", written - told.ttl.len()));
+    }
+    told.actions = names(actions);
+    let settings = distinct(keys.into_iter()).into_iter();
+    let settings = settings.filter_map(|key| around.settings.of(&key));
+    told.decided_by = settings.map(ToString::to_string).collect();
+}
+
+fn deciding(term: &Term, command: CommandRef, policies: &Policies) -> Vec<String> {
+    let Some(policy) = policies.get(term.namespace) else {
+        return Vec::new();
+    };
+    let keys = lifetimes::deciding(term, command.lifetime(), policies);
+    let whole = |key| format!("namespace.{}.{key}", policy.name);
+    keys.into_iter().map(whole).collect()
+}
+
+/// The names of actions, as metrics have them.
+pub fn names(actions: Actions) -> Vec<&'static str> {
+    let all = Actions::ALL.iter();
+    let done = all.filter(|(action, _)| actions.contains(*action));
+    done.map(|(_, name)| *name).collect()
+}
+
+fn lane(request: &Request, plan: &Plan, parts: &[Part], around: Surroundings) -> &'static str {
+    if matches!(
+        plan,
+        Plan::Forward { wait: Some(_), .. } | Plan::Acknowledged { .. }
+    ) {
+        return "a connection of its own, as it may be held up";
+    }
+    let threshold = around.config.cluster.connections.bulk_threshold;
+    let longest = parts
+        .iter()
+        .map(|part| part.own.len().max(part.instead.len()));
+    if request.bytes.len().max(longest.max().unwrap_or(0)) > threshold {
+        "a connection of its own, as the request is big"
+    } else if parts.len() == 1 && around.nodes.expects_big_reply(request) {
+        "a connection of its own, as replies to such requests have been big"
+    } else {
+        "shared with other clients"
+    }
+}
+
+/// The error that a plan answers with.
+fn refusal(plan: &Plan, parts: &[Part]) -> Option<String> {
+    let text = match plan {
+        Plan::Forward { .. } => return parts.first().and_then(Part::refusal),
+        Plan::Refuse(reply) | Plan::Unknown(reply) => reply.strip_prefix(b"-").unwrap_or(reply),
+        _ => return None,
+    };
+    Some(String::from_utf8_lossy(text).trim_end().to_owned())
+}
+
+/// A note about keys that the reply does not name.
+fn hidden(plan: &Plan, policies: &Policies) -> &'static str {
+    let lists_keys = match plan {
+        Plan::Scan { .. } => true,
+        Plan::Everywhere { merge, .. } => merge.lists_keys(),
+        _ => false,
+    };
+    if lists_keys && policies.hides_keys() {
+        "; keys of no namespace are left out"
+    } else {
+        ""
+    }
+}
+
+fn outcome(plan: &Plan, parts: &[Part]) -> String {
+    match plan {
+        Plan::Forward { decision, .. } => match &decision.governed {
+            Governed::AsIs => "sent as it is".to_owned(),
+            Governed::Rewritten(Reply::OkAsInteger) => {
+                "sent as another command, whose +OK and nil are told as 1 and 0".to_owned()
+            }
+            Governed::Rewritten(_) => "sent as another command".to_owned(),
+            Governed::Block(block) => {
+                let how = if block.atomic {
+                    "in one MULTI"
+                } else {
+                    "one right behind the other"
+                };
+                format!(
+                    "sent as {} commands {how}; the client gets the reply to its own",
+                    block.commands
+                )
+            }
+            Governed::Refused => "refused; nothing is sent".to_owned(),
+        },
+        Plan::Split { merge, .. } => format!(
+            "sent in {} parts, one for each slot; replies become one: {}",
+            parts.len(),
+            command::docs::merged(*merge)
+        ),
+        Plan::Anywhere { .. } => {
+            "sent as it is to any node, as no key of it can be found".to_owned()
+        }
+        Plan::Everywhere { merge, reach, .. } => format!(
+            "sent as it is to every {}; replies become one: {}",
+            match reach {
+                Reach::Primaries | Reach::Aside => "primary",
+                Reach::Nodes => "primary and every replica",
+            },
+            command::docs::merged(*merge)
+        ),
+        Plan::AnswerWithNodes(Answer::Config, _) => {
+            "asked of the first primary that can be reached, and answered with slotmux' own settings and its of the data".to_owned()
+        }
+        Plan::AnswerWithNodes(..) => {
+            "asked of every primary, and answered with what slotmux says of itself and they say of the data".to_owned()
+        }
+        Plan::Acknowledged { merge } => format!(
+            "sent to every primary that the client has written to, behind a command of slotmux' own, over connections \
+             of their own; replies become one: {}",
+            command::docs::merged(*merge)
+        ),
+        Plan::Scan { .. } => {
+            "sent to one primary after the other, with that node's own cursor; the client's tells which is next"
+                .to_owned()
+        }
+        Plan::Publish { .. } => {
+            "sent as it is to the node of its channel's slot".to_owned()
+        }
+        Plan::Subscription(_) => {
+            "answered by slotmux once the node of the channel sends it messages; a channel is no key"
+                .to_owned()
+        }
+        Plan::Answer(..) => "answered by slotmux itself; nothing is sent".to_owned(),
+        Plan::Transaction(Transaction::Watch { slot, .. }) => match slot {
+            Some(_) => "sent as it is, over a connection of the client's own until EXEC".to_owned(),
+            None => "refused, as its keys are in several slots; nothing is sent".to_owned(),
+        },
+        Plan::Transaction(_) => {
+            "belongs to a transaction, of which nothing is sent before its EXEC".to_owned()
+        }
+        Plan::Refuse(_) | Plan::Unknown(_) => "refused; nothing is sent".to_owned(),
+    }
+}
+
+/// The name of keys that no namespace claims; no namespace can have this one.
+pub const UNMATCHED: &str = "(none)";
+
+fn namespaces(request: &Request, command: Option<CommandRef>, policies: &Policies) -> Vec<String> {
+    let names = namespaces_of(request, command, policies)
+        .into_iter()
+        .map(|id| {
+            policies
+                .get(id)
+                .map_or(UNMATCHED, |policy| &policy.name)
+                .to_owned()
+        });
+    distinct(names)
+}
+
+/// The namespace of each key.
+fn namespaces_of(
+    request: &Request,
+    command: Option<CommandRef>,
+    policies: &Policies,
+) -> Vec<NamespaceId> {
+    let mut found = Vec::new();
+    let mut note = |at: usize| {
+        let namespace = policies.find(request.arg(at));
+        if !found.contains(&namespace) {
+            found.push(namespace);
+        }
+    };
+    if let Some(command) = command {
+        // Where no key can be found, there is no namespace.
+        let _ = command.for_each_key(request.bytes, request.args, &mut note);
+        let _ = command.for_each_written_key(request.bytes, request.args, note);
+    }
+    found
+}
+
+fn observes(request: &Request, command: Option<CommandRef>, policies: &Policies) -> bool {
+    let ttl = |id| policies.get(id).and_then(|policy| policy.ttl.as_ref());
+    let ids = namespaces_of(request, command, policies).into_iter();
+    ids.filter_map(ttl).any(|ttl| ttl.mode == Mode::Observe)
+}
+
+/// The setting that an error names in its last parentheses, as all errors of policies do; or the one that keeps unknown
+/// commands from being learned.
+fn decided_refusal(
+    told: &Explanation,
+    command: Option<CommandRef>,
+    around: Surroundings,
+) -> Option<String> {
+    let text = told.reply.as_deref().or_else(|| {
+        let would = told.would_send.first()?;
+        would.strip_prefix("nothing: ")
+    })?;
+    if command.is_none() && around.config.commands.unknown == Unknown::Reject {
+        return around
+            .settings
+            .of("commands.unknown")
+            .map(ToString::to_string);
+    }
+    let (_, named) = text.strip_suffix(')')?.rsplit_once('(')?;
+    let named = named.split(' ').next()?;
+    let name = text
+        .split("namespace '")
+        .nth(1)
+        .and_then(|rest| rest.split('\'').next());
+    let of_namespace =
+        name.and_then(|name| around.settings.of(&format!("namespace.{name}.{named}")));
+    let setting = of_namespace
+        .or_else(|| around.settings.of(&format!("defaults.namespace.{named}")))
+        .or_else(|| around.settings.of(named));
+    setting.map(ToString::to_string)
+}
+
+fn request_of<'a>(bytes: &'a [u8], args: &'a mut Vec<Span>) -> Request<'a> {
+    // It was made of a request, so that it is one.
+    let _ = scan_request(bytes, &Limits::ACCEPTED, args);
+    Request { bytes, args }
+}
+
+fn distinct(texts: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    for text in texts {
+        if !seen.contains(&text) {
+            seen.push(text);
+        }
+    }
+    seen
+}

@@ -1,0 +1,100 @@
+//! What a plan sends: a request, or its parts for several slots, each with what the policies make of it.
+
+use std::borrow::Cow;
+
+use super::{MOST, Nodes, words};
+use crate::policy::{Decision, Governed};
+use crate::resp::request::Request;
+use crate::route::parts::{self, governed_parts, keys_by_slot};
+use crate::route::{Knowledge, Plan};
+use crate::slot::Slot;
+
+/// A request, or a part of one, on its way to one node.
+pub(super) struct Part<'a> {
+    pub slot: Option<Slot>,
+    /// The client's command, or the part of it.
+    pub own: Cow<'a, [u8]>,
+    /// What is sent instead, if anything is, or the error that the client gets.
+    pub instead: Vec<u8>,
+    pub decision: Decision,
+}
+
+impl Part<'_> {
+    /// The error that the client gets instead, if that is what the policy decided.
+    pub fn refusal(&self) -> Option<String> {
+        let is_refused = self.decision.governed == Governed::Refused;
+        is_refused.then(|| String::from_utf8_lossy(&self.instead).into_owned())
+    }
+}
+
+/// The parts that a plan sends. `rewritten` is what it left there.
+pub(super) fn parts<'a>(
+    request: &Request<'a>,
+    plan: &Plan,
+    knowledge: &Knowledge,
+    rewritten: Vec<u8>,
+) -> Vec<Part<'a>> {
+    let whole = |slot, decision, instead| Part {
+        slot,
+        own: Cow::Borrowed(request.bytes),
+        instead,
+        decision,
+    };
+    match plan {
+        Plan::Forward { slot, decision, .. } => {
+            vec![whole(Some(*slot), *decision, rewritten)]
+        }
+        Plan::Publish { slot, .. } => vec![whole(Some(*slot), Decision::NONE, Vec::new())],
+        Plan::Anywhere { .. }
+        | Plan::Everywhere { .. }
+        | Plan::AnswerWithNodes(..)
+        | Plan::Acknowledged { .. }
+        | Plan::Scan { .. } => {
+            vec![whole(None, Decision::NONE, Vec::new())]
+        }
+        Plan::Split { step, command, .. } => {
+            let keys = keys_by_slot(request, *step);
+            let groups: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
+            let parts = governed_parts(request, &groups, *step, *command, knowledge);
+            let part = |part: parts::Governed| Part {
+                slot: Some(part.slot),
+                own: Cow::Owned(part.own),
+                instead: part.instead,
+                decision: part.decision,
+            };
+            parts.into_iter().map(part).collect()
+        }
+        Plan::Answer(..)
+        | Plan::Subscription(_)
+        | Plan::Transaction(_)
+        | Plan::Refuse(_)
+        | Plan::Unknown(_) => Vec::new(),
+    }
+}
+
+/// The commands of all parts.
+pub(super) fn sends(parts: &[Part], nodes: &dyn Nodes) -> Vec<String> {
+    let mut lines = Vec::new();
+    for part in parts {
+        let bytes = match part.decision.governed {
+            Governed::AsIs => &part.own,
+            Governed::Rewritten(_) | Governed::Block(_) => &*part.instead,
+            Governed::Refused => continue,
+        };
+        for line in words::commands(bytes, MOST) {
+            lines.push(match part.slot {
+                Some(slot) if parts.len() > 1 => match nodes.of_slot(slot) {
+                    Ok(node) => format!("slot {} at {node}: {line}", slot.0),
+                    Err(_) => format!("slot {}: {line}", slot.0),
+                },
+                _ => line,
+            });
+        }
+        if lines.len() > MOST {
+            lines.truncate(MOST);
+            lines.push("... and more".to_owned());
+            break;
+        }
+    }
+    lines
+}

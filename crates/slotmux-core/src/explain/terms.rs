@@ -1,0 +1,130 @@
+//! What a request gives to the lifetime of each key that it writes, and what the key gets: read off the commands that
+//! are sent, so that it is what happens and not what should.
+
+use std::collections::HashMap;
+
+use crate::command::{self, CommandRef};
+use crate::policy::said::{Said, said};
+use crate::policy::{Governed, NamespaceId, Policies};
+use crate::resp::request::Request;
+use crate::resp::{Limits, Scan, scan_request};
+
+/// A key, what the request gives it, and what it gets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Term {
+    /// The key.
+    pub key: Vec<u8>,
+    /// Its namespace.
+    pub namespace: NamespaceId,
+    /// What the request gives it.
+    pub given: Said,
+    /// What it gets.
+    pub gets: Gets,
+}
+
+/// What a key gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gets {
+    /// What the request gives it.
+    AsGiven,
+    /// Another TTL in the command itself, in milliseconds.
+    InPlace(u64),
+    /// Expiries behind the command, in milliseconds.
+    Behind {
+        /// For a key without TTL.
+        default: Option<u64>,
+        /// For a key with a longer one or none.
+        max: Option<u64>,
+    },
+    /// Nothing: the request is refused.
+    Refused,
+}
+
+/// The terms of the first `most` keys that a request writes. `sent` are the commands that are sent instead of it, if
+/// `governed` says that there are any.
+pub fn terms(
+    request: &Request,
+    command: CommandRef<'_>,
+    policies: &Policies,
+    governed: &Governed,
+    sent: &[u8],
+    now: fn() -> u64,
+    most: usize,
+) -> Vec<Term> {
+    let given = said(request, command, now);
+    let got = match governed {
+        Governed::AsIs | Governed::Refused => HashMap::new(),
+        Governed::Rewritten(_) => got(sent, 1, now),
+        Governed::Block(block) => got(sent, block.own as usize, now),
+    };
+    let mut terms = Vec::new();
+    // Where no key can be found, none is written.
+    let _ = command.for_each_written_key(request.bytes, request.args, |at| {
+        let key = request.arg(at);
+        if terms.len() < most && at < request.argc() {
+            terms.push(Term {
+                key: key.to_vec(),
+                namespace: policies.find(key),
+                given: given.clone(),
+                gets: match governed {
+                    Governed::Refused => Gets::Refused,
+                    _ => got.get(key).copied().unwrap_or(Gets::AsGiven),
+                },
+            });
+        }
+    });
+    terms
+}
+
+/// What keys get by the commands that are sent, the first `own` of which are the client's.
+fn got(mut sent: &[u8], own: usize, now: fn() -> u64) -> HashMap<Vec<u8>, Gets> {
+    let mut got: HashMap<Vec<u8>, Gets> = HashMap::new();
+    let mut args = Vec::new();
+    let mut seen = 0;
+    while let Ok(Scan::Complete { len }) = scan_request(sent, &Limits::ACCEPTED, &mut args) {
+        let request = Request {
+            bytes: &sent[..len],
+            args: &args,
+        };
+        sent = &sent[len..];
+        let is_around = [&b"MULTI"[..], b"EXEC"].contains(&request.arg(0));
+        if is_around {
+            continue;
+        }
+        seen += 1;
+        if seen > own {
+            behind(&request, &mut got);
+        } else if let Ok(command) = command::resolve(request.bytes, request.args) {
+            let command = CommandRef::Table(command);
+            if let Said::Ttl { milliseconds, .. } = said(&request, command, now) {
+                let milliseconds = milliseconds.unsigned_abs();
+                let _ = command.for_each_written_key(request.bytes, request.args, |at| {
+                    got.insert(request.arg(at).to_vec(), Gets::InPlace(milliseconds));
+                });
+            }
+        }
+    }
+    got
+}
+
+/// Notes `PEXPIRE key milliseconds NX` or `LT`.
+fn behind(request: &Request, got: &mut HashMap<Vec<u8>, Gets>) {
+    let number = str::from_utf8(request.arg(2)).ok();
+    let milliseconds = number.and_then(|number| number.parse().ok());
+    let (before, after) = match got.get(request.arg(1)) {
+        Some(Gets::Behind { default, max }) => (*default, *max),
+        _ => (None, None),
+    };
+    let gets = if request.arg(3) == b"NX" {
+        Gets::Behind {
+            default: milliseconds,
+            max: after,
+        }
+    } else {
+        Gets::Behind {
+            default: before,
+            max: milliseconds,
+        }
+    };
+    got.insert(request.arg(1).to_vec(), gets);
+}

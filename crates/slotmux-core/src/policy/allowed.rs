@@ -1,0 +1,337 @@
+//! What a namespace allows at all, whatever its TTL: which commands, how long keys, how large values.
+
+use super::govern::Case;
+use super::{NamespaceId, Policies, Policy, patterns};
+use crate::command::Lifetime;
+use crate::command::{CommandRef, Flags};
+use crate::config::Unmatched;
+use crate::resp::request::Request;
+
+/// Longest quotation of a key in an error.
+const QUOTED: usize = 64;
+
+/// The namespace of the first key, and why the request is refused, if it is: the first reason that is found.
+pub(super) fn check(case: &Case) -> (NamespaceId, Option<String>) {
+    if !case.policies.restricts() {
+        return (namespace_of_first(case), None);
+    }
+    let changes = case.command.changes_keys();
+    let mut first = None;
+    let mut refusal = None;
+    // Where no key can be found, the server says what is wrong.
+    let _ = case.each_key(|at| {
+        let namespace = case.policies.find(case.request.arg(at));
+        first.get_or_insert(namespace);
+        if refusal.is_none() {
+            refusal = refused(case, at, namespace, changes);
+        }
+    });
+    if refusal.is_none() && matches!(case.command.full_name(), "sort" | "sort_ro") {
+        refusal = patterns::refused(case);
+    }
+    (first.unwrap_or_default(), refusal)
+}
+
+fn namespace_of_first(case: &Case) -> NamespaceId {
+    let mut first = None;
+    // Where no key can be found, the server says what is wrong.
+    let _ = case.each_key(|at| {
+        first.get_or_insert(at);
+    });
+    first.map_or(NamespaceId::UNMATCHED, |at| {
+        case.policies.find(case.request.arg(at))
+    })
+}
+
+/// The namespace of a request's first key, if all of its keys permit it; else the error, without the leading `-`.
+pub fn permitted(
+    request: &Request,
+    command: CommandRef<'_>,
+    policies: &Policies,
+) -> Result<NamespaceId, String> {
+    if !policies.is_active() {
+        return Ok(NamespaceId::UNMATCHED);
+    }
+    let case = Case {
+        request,
+        command,
+        policies,
+        now: || 0,
+    };
+    match check(&case) {
+        (namespace, None) => Ok(namespace),
+        (_, Some(refusal)) => Err(refusal),
+    }
+}
+
+/// Why a request is refused for its key in argument `at`.
+fn refused(case: &Case, at: usize, namespace: NamespaceId, changes: bool) -> Option<String> {
+    let key = case.request.arg(at);
+    let Some(policy) = case.policies.get(namespace) else {
+        // A channel is no key, though SPUBLISH declares it as one.
+        if case.command.flags().contains(Flags::PUBSUB) {
+            return None;
+        }
+        return match case.policies.unmatched() {
+            Unmatched::Reject => Some(format!(
+                "ERR slotmux: no namespace has the key '{}' (unmatched = \"reject\")",
+                quoted(key)
+            )),
+            Unmatched::ReadOnly if changes && is_changed(case, at) => Some(format!(
+                "ERR slotmux: no namespace has the key '{}', and such keys are read-only (unmatched = \"read-only\")",
+                quoted(key)
+            )),
+            Unmatched::ReadOnly | Unmatched::Allow => None,
+        };
+    };
+    let name = &policy.name;
+    if policy.read_only && changes && is_changed(case, at) {
+        return Some(format!(
+            "ERR slotmux: namespace '{name}' is read-only (read_only)"
+        ));
+    }
+    if let Some(denied) = denied(policy, case.command.full_name()) {
+        return Some(format!(
+            "ERR slotmux: namespace '{name}' refuses the command '{denied}' (deny)"
+        ));
+    }
+    if let Some(max) = policy.max_key.filter(|&max| key.len() > max) {
+        return Some(format!(
+            "ERR slotmux: a key of {} bytes is above the {max} that namespace '{name}' allows (max_key)",
+            key.len()
+        ));
+    }
+    if let Some((max, len)) = policy
+        .max_value
+        .filter(|_| changes)
+        .and_then(|max| Some((max, too_large(case, at, max)?)))
+    {
+        return Some(format!(
+            "ERR slotmux: an argument of {len} bytes is above the {max} that namespace '{name}' allows (max_value)"
+        ));
+    }
+    None
+}
+
+/// The entry of `deny` that refuses a command: its own, or that of its container.
+pub(super) fn denied<'a>(policy: &Policy, full_name: &'a str) -> Option<&'a str> {
+    if policy.deny.is_empty() {
+        return None;
+    }
+    let container = full_name.split('|').next().unwrap_or(full_name);
+    let is_denied = |name: &&str| policy.deny.iter().any(|denied| denied == name);
+    [full_name, container].into_iter().find(is_denied)
+}
+
+/// Whether a command that changes keys may change this one. Sources of a copy or a combination are only read; those
+/// of a move are taken from.
+fn is_changed(case: &Case, at: usize) -> bool {
+    const MOVES: [&str; 9] = [
+        "blmove",
+        "blmovem",
+        "brpoplpush",
+        "lmove",
+        "lmovem",
+        "rename",
+        "renamenx",
+        "rpoplpush",
+        "smove",
+    ];
+    match case.command.lifetime() {
+        Lifetime::Creates { at: destination } => {
+            at == usize::from(destination) || MOVES.contains(&case.command.full_name())
+        }
+        Lifetime::Stores => {
+            let mut changed = false;
+            let _ = case.command.for_each_written_key(
+                case.request.bytes,
+                case.request.args,
+                |destination| changed |= destination == at,
+            );
+            changed
+        }
+        _ => true,
+    }
+}
+
+/// The length of an argument above `max` that belongs to the key in argument `at`: of MSET its own value, otherwise
+/// any argument that is no key.
+fn too_large(case: &Case, at: usize, max: usize) -> Option<usize> {
+    let request = case.request;
+    if request.bytes.len() <= max {
+        return None;
+    }
+    let is_large = |at: &usize| request.args.get(*at).is_some_and(|arg| arg.len() > max);
+    let found = match case.command.lifetime() {
+        Lifetime::MSet | Lifetime::MSetNx | Lifetime::MSetEx => Some(at + 1).filter(is_large),
+        _ => (1..request.argc())
+            .filter(is_large)
+            .find(|&large| !is_key(case, large)),
+    };
+    found.map(|at| request.arg(at).len())
+}
+
+fn is_key(case: &Case, at: usize) -> bool {
+    let mut found = false;
+    let _ = case.each_key(|key| found |= key == at);
+    found
+}
+
+/// The start of a key as it may stand in an error.
+fn quoted(key: &[u8]) -> String {
+    match key.get(..QUOTED) {
+        Some(start) if key.len() > QUOTED => format!("{}…", start.escape_ascii()),
+        _ => key.escape_ascii().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Policies;
+    use super::super::rows::{check, namespace, seconds};
+    use crate::config::{Config, Mode, Namespace, Unmatched};
+
+    fn with(unmatched: Unmatched, change: impl FnOnce(&mut Namespace)) -> Policies {
+        let mut first = namespace("keys", "k", |ttl| {
+            ttl.mode = Mode::Observe;
+            ttl.default = seconds(10);
+        });
+        change(&mut first);
+        Policies::new(&Config {
+            namespaces: vec![first, namespace("free", "f", |_| {})],
+            unmatched,
+            ..Config::default()
+        })
+    }
+
+    #[test]
+    fn keys_of_no_namespace() {
+        let none = "refused: -ERR slotmux: no namespace has the key 'x' (unmatched = \"reject\")";
+        check(
+            &with(Unmatched::Reject, |_| {}),
+            &[
+                ("GET x", none),
+                ("SET x v", none),
+                ("MGET f x", none),
+                ("SET f v", "="),
+                ("SET k v", "defaulted: ="),
+                ("SPUBLISH x m", "="),
+                ("WATCH x", none),
+            ],
+        );
+        let read_only = "refused: -ERR slotmux: no namespace has the key 'x', and such keys are read-only (unmatched = \"read-only\")";
+        check(
+            &with(Unmatched::ReadOnly, |_| {}),
+            &[
+                ("GET x", "="),
+                ("WATCH x", "="),
+                ("SET x v", read_only),
+                ("DEL f x", read_only),
+                ("RENAME x f", read_only),
+                ("COPY x f", "="),
+                ("SORT x STORE f", "="),
+                ("SORT f STORE x", read_only),
+                ("SORT f STORE by STORE x", read_only),
+                ("SORT f BY\0 STORE STORE\0 x", read_only),
+                ("SORT f STORE x STORE f", "="),
+                ("SORT f NOVEL by STORE x", read_only),
+                ("GEORADIUS f 1 2 3 m STORE f STORE x", read_only),
+                ("GEORADIUS f 1 2 3 m STORE f STOREDIST\0x x", read_only),
+                ("MIGRATE h 1 '' 0 9 KEYS\0 x", read_only),
+                ("MIGRATE h 1 '' 0 9 AUTH\0 KEYS KEYS x", read_only),
+                ("XREADGROUP GROUP g STREAMS STREAMS x >", read_only),
+                ("XREADGROUP GROUP g c STREAMS\0x x >", read_only),
+                ("EVAL s 1 x", read_only),
+                ("EVAL_RO s 1 x", "="),
+            ],
+        );
+    }
+
+    #[test]
+    fn read_only() {
+        let refused = "refused: -ERR slotmux: namespace 'keys' is read-only (read_only)";
+        check(
+            &with(Unmatched::Allow, |keys| keys.read_only = true),
+            &[
+                ("GET k", "="),
+                ("EXISTS k", "="),
+                ("SUNIONSTORE f k", "="),
+                ("SET k v", refused),
+                ("EXPIRE k 5", refused),
+                ("MSET f 1 k 2", refused),
+                ("SUNIONSTORE k f", refused),
+                ("RPOPLPUSH k f", refused),
+                ("SET x v", "="),
+            ],
+        );
+    }
+
+    #[test]
+    fn deny() {
+        let policies = with(Unmatched::Allow, |keys| {
+            keys.deny = ["hgetall", "object", "xgroup|create"]
+                .map(str::to_owned)
+                .to_vec();
+        });
+        let refused = |name| {
+            format!("refused: -ERR slotmux: namespace 'keys' refuses the command '{name}' (deny)")
+        };
+        check(
+            &policies,
+            &[
+                ("hGetAll k", &refused("hgetall")),
+                ("OBJECT FREQ k", &refused("object")),
+                ("XGROUP CREATE k g $", &refused("xgroup|create")),
+                ("XGROUP SETID k g $", "="),
+                ("HGETALL f", "="),
+                ("HGET k f", "="),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_whole_keyspace() {
+        let everywhere = |policies: &Policies, name: &str, write: bool| {
+            crate::policy::permitted_everywhere(name, write, policies).is_ok()
+        };
+        let open = with(Unmatched::Allow, |_| {});
+        assert!(everywhere(&open, "flushall", true));
+        let read_only = with(Unmatched::Allow, |keys| keys.read_only = true);
+        assert!(!everywhere(&read_only, "flushall", true));
+        assert!(everywhere(&read_only, "dbsize", false));
+        let denied = with(Unmatched::Allow, |keys| keys.deny = vec!["keys".to_owned()]);
+        assert!(!everywhere(&denied, "keys", false));
+        assert!(!everywhere(
+            &with(Unmatched::ReadOnly, |_| {}),
+            "flushdb",
+            true
+        ));
+    }
+
+    #[test]
+    fn sizes() {
+        let policies = with(Unmatched::Allow, |keys| {
+            keys.max_key = Some(5);
+            keys.max_value = Some(10);
+        });
+        let long_key = "refused: -ERR slotmux: a key of 6 bytes is above the 5 that namespace 'keys' allows (max_key)";
+        let large = "refused: -ERR slotmux: an argument of 11 bytes is above the 10 that namespace 'keys' allows (max_value)";
+        check(
+            &policies,
+            &[
+                ("GET k2345", "="),
+                ("GET k23456", long_key),
+                ("SET k2345 1234567890", "defaulted: ="),
+                ("SET k 12345678901", large),
+                ("HSET k f 1 g 12345678901", large),
+                ("HSET k 12345678901 1", large),
+                ("HGET k 12345678901", "="),
+                ("SUNIONSTORE k f1234567890", "appended: ="),
+                ("MSET k 1 f 12345678901", "defaulted: ="),
+                ("MSET f 1 k 12345678901", large),
+                ("MSETEX 1 k 12345678901", large),
+                ("SET f 12345678901", "="),
+            ],
+        );
+    }
+}

@@ -1,0 +1,300 @@
+//! What a policy makes of one request: a pure decision. The bytes that are sent instead go into the caller's buffer.
+
+use super::append::Appendix;
+use super::given::Form;
+use super::subject::Subject;
+use super::{NamespaceId, Policies, allowed, expire, mset, restore, script, set};
+use crate::command::Lifetime;
+use crate::command::{CommandRef, KeyError};
+use crate::config::Mode;
+use crate::resp::request::Request;
+
+const AMBIGUOUS: &str = "ERR slotmux: a keyword that keys follow is in this request more than once, so that its keys \
+    cannot be told for sure, and there are namespaces with policies";
+
+/// Decides what is sent for `request`, which has at least one key and as many arguments as its command takes.
+///
+/// `now` gives unix milliseconds; it is asked only where the request names a point in time. `out` is cleared; it holds
+/// what is sent if the decision is [`Governed::Rewritten`] or [`Governed::Block`], and the error if it is
+/// [`Governed::Refused`].
+///
+/// Permissions come first, over all keys and in any mode. Then the TTL: what would leave a key without one gets the
+/// default, what is given is kept within the bounds. Requests that Redis refuses stay as they are, so that the error
+/// is Redis' own; an option that is not known here makes a block, so that no key is left bare. Under
+/// `mode = "observe"` the actions are those of enforcement, and the request stays as it is.
+pub fn govern(
+    request: &Request,
+    command: CommandRef<'_>,
+    policies: &Policies,
+    now: fn() -> u64,
+    out: &mut Vec<u8>,
+) -> Decision {
+    out.clear();
+    let case = Case {
+        request,
+        command,
+        policies,
+        now,
+    };
+    let (namespace, mut refusal) = allowed::check(&case);
+    if command.is_ambiguous(request.bytes, request.args) {
+        refusal = Some(AMBIGUOUS.to_owned());
+    }
+    let Ruled { actions, governed } = match refusal {
+        Some(text) => Ruled::refused(&text, out),
+        None => rule(&case, namespace, out),
+    };
+    // A rule may find out only after it has written something.
+    if governed == Governed::AsIs {
+        out.clear();
+    }
+    Decision {
+        namespace,
+        actions,
+        governed,
+    }
+}
+
+/// What a policy makes of the lifetimes that a request gives, `namespace` being that of its first key.
+fn rule(case: &Case, namespace: NamespaceId, out: &mut Vec<u8>) -> Ruled {
+    let by_one_key = match case.command.lifetime() {
+        Lifetime::Untouched => return Ruled::AS_IS,
+        Lifetime::MSet => return mset::mset(case, out),
+        Lifetime::MSetNx => return mset::msetnx(case, out),
+        Lifetime::MSetEx => return mset::msetex(case, out),
+        Lifetime::Script => return script::script(case, out),
+        Lifetime::Creates { .. } | Lifetime::Stores | Lifetime::Unknown => {
+            return Appendix::of_written_keys(case, out);
+        }
+        by_one_key => by_one_key,
+    };
+    let Some(subject) = Subject::new(case, 1, namespace) else {
+        return Ruled::AS_IS;
+    };
+    let ruled = match by_one_key {
+        Lifetime::Set => set::set(&subject, out),
+        Lifetime::SetEx => set::setex(&subject, Form::EX, out),
+        Lifetime::PSetEx => set::setex(&subject, Form::PX, out),
+        Lifetime::SetNx => set::setnx(&subject, out),
+        Lifetime::GetSet => set::getset(&subject, out),
+        Lifetime::GetEx => set::getex(&subject, out),
+        Lifetime::Expire => expire::expire(&subject, Form::EX, out),
+        Lifetime::PExpire => expire::expire(&subject, Form::PX, out),
+        Lifetime::ExpireAt => expire::expire(&subject, Form::EXAT, out),
+        Lifetime::PExpireAt => expire::expire(&subject, Form::PXAT, out),
+        Lifetime::Persist => expire::persist(&subject, out),
+        Lifetime::Restore => restore::restore(&subject, out),
+        _ => Ruled::AS_IS,
+    };
+    ruled.under(subject.ttl.mode)
+}
+
+/// A request with all that a decision may depend on.
+pub(super) struct Case<'a> {
+    pub request: &'a Request<'a>,
+    pub command: CommandRef<'a>,
+    pub policies: &'a Policies,
+    pub now: fn() -> u64,
+}
+
+impl Case<'_> {
+    /// Calls `f` with the index of each key.
+    pub fn each_key(&self, f: impl FnMut(usize)) -> Result<(), KeyError> {
+        self.command
+            .for_each_key(self.request.bytes, self.request.args, f)
+    }
+}
+
+/// What a rule makes of a request.
+#[derive(Debug)]
+pub(super) struct Ruled {
+    pub actions: Actions,
+    pub governed: Governed,
+}
+
+impl Ruled {
+    /// Nothing is done.
+    pub const AS_IS: Ruled = Ruled {
+        actions: Actions::NONE,
+        governed: Governed::AsIs,
+    };
+
+    /// The buffer holds the command that is sent instead.
+    pub fn rewritten(actions: Actions, reply: Reply) -> Ruled {
+        Ruled {
+            actions,
+            governed: Governed::Rewritten(reply),
+        }
+    }
+
+    /// The client gets this error, which the buffer holds from now on.
+    pub fn refused(text: &str, out: &mut Vec<u8>) -> Ruled {
+        out.clear();
+        out.extend_from_slice(text.as_bytes());
+        Ruled {
+            actions: Actions::REFUSED,
+            governed: Governed::Refused,
+        }
+    }
+
+    /// Where the policy only observes, nothing comes of it but the actions.
+    pub fn under(self, mode: Mode) -> Ruled {
+        if mode == Mode::Enforce {
+            return self;
+        }
+        Ruled {
+            governed: Governed::AsIs,
+            ..self
+        }
+    }
+}
+
+/// What is done with a request of a namespace. Small enough to be handed on in registers: every request gets one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Decision {
+    /// The namespace of its first key.
+    pub namespace: NamespaceId,
+    /// What the policy did.
+    pub actions: Actions,
+    /// What is sent.
+    pub governed: Governed,
+}
+
+impl Decision {
+    /// Nothing is to be done.
+    pub const NONE: Decision = Decision {
+        namespace: NamespaceId::UNMATCHED,
+        actions: Actions::NONE,
+        governed: Governed::AsIs,
+    };
+    /// It is not sent.
+    pub const REFUSED: Decision = Decision {
+        governed: Governed::Refused,
+        ..Decision::NONE
+    };
+}
+
+/// What is sent for a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Governed {
+    /// The request as it is.
+    AsIs,
+    /// One other command, which is in the buffer.
+    Rewritten(Reply),
+    /// Several commands, which are in the buffer.
+    Block(Block),
+    /// Nothing: the client gets the error that is in the buffer, without the leading `-`.
+    Refused,
+}
+
+/// How the reply of a rewritten command becomes the reply of the client's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// It is that.
+    AsIs,
+    /// It is that, and says whether a value was found.
+    Found,
+    /// `+OK` is 1 and nil is 0: SETNX, which is sent as `SET … NX`.
+    OkAsInteger,
+    /// It is that if it is no error. The command was sent before and may have run then, which is what an error has to say.
+    Repeated,
+}
+
+impl Reply {
+    /// Whether it says for each key whether there is a value.
+    pub fn is_lookup(self) -> bool {
+        self == Reply::Found
+    }
+}
+
+/// Commands that are sent together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// Whether they stand between MULTI and EXEC.
+    pub atomic: bool,
+    /// How many commands there are, MULTI and EXEC not counted.
+    pub commands: u32,
+    /// How many of the first ones are the client's: 1, or the SETs of an MSET. The client gets the first error among
+    /// their replies, or else the first reply.
+    pub own: u32,
+}
+
+/// What a policy did to a request, as a set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Actions(u16);
+
+impl Actions {
+    /// Nothing.
+    pub const NONE: Actions = Actions(0);
+    /// A write without TTL got the default in place.
+    pub const DEFAULTED: Actions = Actions(1);
+    /// A given TTL was above the maximum and became that.
+    pub const CLAMPED: Actions = Actions(1 << 1);
+    /// A given TTL was below the minimum and became that.
+    pub const RAISED: Actions = Actions(1 << 2);
+    /// An expiry was attached behind the command.
+    pub const APPENDED: Actions = Actions(1 << 3);
+    /// A removal of the TTL became the default.
+    pub const UNPERSISTED: Actions = Actions(1 << 4);
+    /// The request was refused.
+    pub const REFUSED: Actions = Actions(1 << 5);
+    /// The command would need an expiry behind it, which `strength = "inline-only"` does not attach.
+    pub const LEFT_BARE: Actions = Actions(1 << 6);
+
+    /// Every action with its name in metrics, each at the place of its bit.
+    pub const ALL: [(Actions, &str); 7] = [
+        (Actions::DEFAULTED, "defaulted"),
+        (Actions::CLAMPED, "clamped"),
+        (Actions::RAISED, "raised"),
+        (Actions::APPENDED, "appended"),
+        (Actions::UNPERSISTED, "unpersisted"),
+        (Actions::REFUSED, "refused"),
+        (Actions::LEFT_BARE, "left_bare"),
+    ];
+
+    /// Both.
+    #[must_use]
+    pub const fn and(self, other: Actions) -> Actions {
+        Actions(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are in it.
+    pub const fn contains(self, other: Actions) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The places of its actions in [`Actions::ALL`].
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let place = rest.trailing_zeros() as usize;
+            rest &= rest.wrapping_sub(1);
+            (place < Actions::ALL.len()).then_some(place)
+        })
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_stays_small() {
+        assert!(size_of::<Decision>() <= 16);
+    }
+
+    #[test]
+    fn places_are_those_of_the_names() {
+        for (place, (action, name)) in Actions::ALL.into_iter().enumerate() {
+            assert_eq!(action.places().collect::<Vec<_>>(), [place], "{name}");
+        }
+        let both = Actions::CLAMPED.and(Actions::LEFT_BARE);
+        assert_eq!(both.places().collect::<Vec<_>>(), [1, 6]);
+        assert_eq!(Actions::NONE.places().count(), 0);
+    }
+}

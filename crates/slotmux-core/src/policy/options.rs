@@ -1,0 +1,174 @@
+//! The options of SET, GETEX and MSETEX, read in the order and with the exclusions of Redis.
+
+use super::given::{Form, Judged};
+use super::govern::Ruled;
+use super::splice::{copy, px};
+use super::subject::Subject;
+use super::{Actions, Reply};
+use crate::c_string;
+use crate::resp::request::Request;
+use crate::resp::write;
+
+/// The commands that have such options, each a part of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Of {
+    /// All but PERSIST.
+    Set,
+    /// A TTL or PERSIST.
+    GetEx,
+    /// Those of SET without GET.
+    MSetEx,
+}
+
+/// What the options say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Options {
+    /// Nothing about the TTL.
+    None,
+    /// A TTL.
+    Ttl(TtlOption),
+    /// KEEPTTL
+    Keep,
+    /// PERSIST
+    Persist,
+    /// What every server refuses.
+    Refused,
+    /// There is a word that is not known here. What stands behind it may mean anything.
+    Unknown,
+}
+
+/// The TTL among the options: of several, Redis takes the last and does not look at the others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct TtlOption {
+    /// Index of the last one's word.
+    at: usize,
+    form: Form,
+    /// How many there are.
+    count: usize,
+}
+
+impl TtlOption {
+    /// Index of the word that stands before the number.
+    pub fn at(self) -> usize {
+        self.at
+    }
+
+    /// How the number is meant.
+    pub fn form(self) -> Form {
+        self.form
+    }
+}
+
+/// Reads the options from argument `from` on.
+pub(super) fn read(request: &Request, from: usize, of: Of) -> Options {
+    let (mut options, mut nx, mut xx) = (Options::None, false, false);
+    let mut at = from;
+    while at < request.argc() {
+        let word = request.arg(at);
+        let is = |known: &[u8]| c_string::is(word, known);
+        if let Some(form) = form_of(word) {
+            let count = match options {
+                Options::None => 1,
+                Options::Ttl(ttl) if ttl.form == form => ttl.count + 1,
+                _ => return Options::Refused,
+            };
+            if at + 1 == request.argc() {
+                return Options::Refused;
+            }
+            options = Options::Ttl(TtlOption { at, form, count });
+            at += 1;
+        } else if of != Of::GetEx && is(b"keepttl") {
+            options = only(options, Options::Keep);
+        } else if of == Of::GetEx && is(b"persist") {
+            options = only(options, Options::Persist);
+        } else if of != Of::GetEx && is(b"nx") {
+            nx = true;
+        } else if of != Of::GetEx && is(b"xx") {
+            xx = true;
+        } else if of != Of::Set || !is(b"get") {
+            return Options::Unknown;
+        }
+        if (nx && xx) || options == Options::Refused {
+            return Options::Refused;
+        }
+        at += 1;
+    }
+    options
+}
+
+/// `option` where nothing stands before it that excludes it.
+fn only(before: Options, option: Options) -> Options {
+    if before == Options::None || before == option {
+        option
+    } else {
+        Options::Refused
+    }
+}
+
+/// The TTL option that servers take `word` for.
+pub(super) fn form_of(word: &[u8]) -> Option<Form> {
+    let folded = |at: usize| word.get(at).map_or(0, u8::to_ascii_lowercase);
+    let in_seconds = match (folded(0), folded(1)) {
+        (b'e', b'x') => true,
+        (b'p', b'x') => false,
+        _ => return None,
+    };
+    match word.get(2..)? {
+        [] | [0, ..] if in_seconds => Some(Form::EX),
+        [] | [0, ..] => Some(Form::PX),
+        at if !c_string::is(at, b"at") => None,
+        _ if in_seconds => Some(Form::EXAT),
+        _ => Some(Form::PXAT),
+    }
+}
+
+impl Subject<'_> {
+    /// As [`Subject::judge`].
+    pub fn judge_option(&self, ttl: TtlOption) -> Judged {
+        self.judge(self.request.arg(ttl.at + 1), ttl.form)
+    }
+
+    /// Whether the maximum has to follow behind the command, for each of its keys.
+    pub fn is_bounded_behind(&self, ttl: TtlOption) -> bool {
+        matches!(self.judge_option(ttl), Judged::Bounded)
+    }
+}
+
+/// The request with the TTL that its policy allows, where that is another than the one it has.
+pub(super) fn bounded(subject: &Subject, from: usize, ttl: TtlOption, out: &mut Vec<u8>) -> Ruled {
+    let request = subject.request;
+    let (milliseconds, action) = match subject.judge_option(ttl) {
+        Judged::Stays => return Ruled::AS_IS,
+        Judged::Bounded => return subject.bound(out),
+        Judged::Refused(text) => return Ruled::refused(&text, out),
+        Judged::Becomes(milliseconds, action) => (milliseconds, action),
+    };
+    write::array(out, request.argc() - 2 * (ttl.count - 1));
+    copy(out, request, 0..from);
+    let mut at = from;
+    while at < request.argc() {
+        if form_of(request.arg(at)).is_none() {
+            copy(out, request, at..at + 1);
+            at += 1;
+            continue;
+        }
+        if at == ttl.at {
+            ttl.form.write(out, milliseconds);
+        }
+        at += 2;
+    }
+    Ruled::rewritten(action, Reply::AsIs)
+}
+
+/// The request with `PX` and the default behind it, if there is a default.
+pub(super) fn defaulted(subject: &Subject, out: &mut Vec<u8>) -> Ruled {
+    let Some(default) = subject.default() else {
+        return Ruled::AS_IS;
+    };
+    let request = subject.request;
+    out.reserve(request.bytes.len() + 64);
+    write::array(out, request.argc() + 2);
+    copy(out, request, 0..request.argc());
+    px(out, default);
+    Ruled::rewritten(Actions::DEFAULTED, Reply::AsIs)
+}

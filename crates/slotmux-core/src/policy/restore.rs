@@ -1,0 +1,162 @@
+//! RESTORE, whose TTL stands before the value and is a point in time if ABSTTL stands behind it.
+
+use super::given::{Form, Judged};
+use super::govern::Ruled;
+use super::splice::{copy, number};
+use super::subject::Subject;
+use super::{Actions, Reply};
+use crate::c_string;
+use crate::resp::number::parse_i64;
+use crate::resp::request::Request;
+use crate::resp::write;
+
+/// Index of the first option.
+const OPTIONS: usize = 4;
+
+/// `RESTORE key ttl value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]`, where a TTL of 0 means none
+pub(super) fn restore(subject: &Subject, out: &mut Vec<u8>) -> Ruled {
+    let request = subject.request;
+    let is_absolute = match read(request) {
+        Options::Known { is_absolute } => is_absolute,
+        Options::Refused => return Ruled::AS_IS,
+        Options::Unknown => return subject.append(out),
+    };
+    let form = if is_absolute { Form::PXAT } else { Form::PX };
+    let (milliseconds, action) = match (request.arg(2), subject.default()) {
+        (b"0", None) => return Ruled::AS_IS,
+        (b"0", Some(default)) => (default, Actions::DEFAULTED),
+        (given, _) => match subject.judge(given, form) {
+            Judged::Stays => return Ruled::AS_IS,
+            Judged::Bounded => return subject.bound(out),
+            Judged::Refused(text) => return Ruled::refused(&text, out),
+            Judged::Becomes(milliseconds, action) => (milliseconds, action),
+        },
+    };
+    let stay = (OPTIONS..request.argc()).filter(|&at| !is_word(request, at, b"absttl"));
+    write::array(out, OPTIONS + stay.clone().count());
+    copy(out, request, 0..2);
+    number(out, milliseconds);
+    copy(out, request, 3..OPTIONS);
+    for at in stay {
+        copy(out, request, at..at + 1);
+    }
+    Ruled::rewritten(action, Reply::AsIs)
+}
+
+enum Options {
+    /// All are known.
+    Known { is_absolute: bool },
+    /// Every server refuses them.
+    Refused,
+    /// There is a word that is not known here.
+    Unknown,
+}
+
+fn is_word(request: &Request, at: usize, word: &[u8]) -> bool {
+    c_string::is(request.arg(at), word)
+}
+
+/// Whether the TTL is a point in time, as far as the options are known.
+pub(super) fn is_absolute(request: &Request) -> bool {
+    matches!(read(request), Options::Known { is_absolute: true })
+}
+
+fn read(request: &Request) -> Options {
+    let [mut is_absolute, mut idletime, mut freq] = [false; 3];
+    let mut at = OPTIONS;
+    while at < request.argc() {
+        let is = |word: &[u8]| is_word(request, at, word);
+        if is(b"absttl") {
+            is_absolute = true;
+        } else if is(b"idletime") || is(b"freq") {
+            idletime |= is(b"idletime");
+            freq |= is(b"freq");
+            at += 1;
+            let is_number = parse_i64(request.arg(at)).is_some_and(|number| number >= 0);
+            if !is_number || (idletime && freq) {
+                return Options::Refused;
+            }
+        } else if !is(b"replace") {
+            return Options::Unknown;
+        }
+        at += 1;
+    }
+    Options::Known { is_absolute }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::{check, seconds, under};
+
+    #[test]
+    fn restore_within_bounds() {
+        let policies = under(|ttl| {
+            ttl.default = seconds(10);
+            ttl.max = seconds(100);
+            ttl.min = seconds(2);
+        });
+        check(
+            &policies,
+            &[
+                ("RESTORE k 0 v", "defaulted: RESTORE k 10000 v"),
+                (
+                    "RESTORE k 0 v replace ABSTTL",
+                    "defaulted: RESTORE k 10000 v replace",
+                ),
+                ("RESTORE k 100000 v", "="),
+                (
+                    "RESTORE k 100001 v REPLACE",
+                    "clamped: RESTORE k 100000 v REPLACE",
+                ),
+                ("RESTORE k 1 v", "raised: RESTORE k 2000 v"),
+                (
+                    "RESTORE k 1700000101000 v ABSTTL",
+                    "appended: MULTI | RESTORE k 1700000101000 v ABSTTL | PEXPIRE k 100000 LT | EXEC",
+                ),
+                (
+                    "RESTORE k 1700000101001 v IDLETIME 7 absttl REPLACE",
+                    "clamped: RESTORE k 100000 v IDLETIME 7 REPLACE",
+                ),
+                (
+                    "RESTORE k 1700000000500 v ABSTTL ABSTTL FREQ 3",
+                    "raised: RESTORE k 2000 v FREQ 3",
+                ),
+                // Servers compare C strings.
+                (
+                    "RESTORE k 1700000101001 v absttl\0x Replace\0",
+                    "clamped: RESTORE k 100000 v Replace\0",
+                ),
+                ("RESTORE k 0 v IDLETIME\0 1 freq\0 1", "="),
+                // In the past: there will be no key.
+                ("RESTORE k 5 v ABSTTL", "="),
+                // Redis' clock on top of it overflows, which makes it a point in the past.
+                ("RESTORE k 9223372036854775807 v", "="),
+                // These are errors.
+                ("RESTORE k -1 v", "="),
+                ("RESTORE k x v", "="),
+                ("RESTORE k 0 v IDLETIME", "="),
+                ("RESTORE k 0 v IDLETIME absttl", "="),
+                ("RESTORE k 0 v IDLETIME 1 FREQ 1", "="),
+                ("RESTORE k 0 v FREQ -1", "="),
+                (
+                    "RESTORE k 0 v FOO",
+                    "appended: MULTI | RESTORE k 0 v FOO | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",
+                ),
+                ("RESTORE w 0 v", "defaulted: ="),
+                ("RESTORE f 0 v", "="),
+            ],
+        );
+    }
+
+    #[test]
+    fn nothing_is_defaulted_without_a_default() {
+        let policies = under(|ttl| ttl.min = seconds(2));
+        check(
+            &policies,
+            &[
+                ("RESTORE k 0 v", "="),
+                ("RESTORE k 1 v", "raised: RESTORE k 2000 v"),
+            ],
+        );
+    }
+}

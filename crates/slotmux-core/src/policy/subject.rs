@@ -1,0 +1,68 @@
+//! A request with the one policy that decides about it, that of its key.
+
+use super::append::Appendix;
+use super::govern::{Case, Ruled};
+use super::{NamespaceId, TtlPolicy};
+use crate::config::KeepTtl;
+use crate::resp::request::Request;
+
+/// A request whose TTL one policy decides about.
+pub(super) struct Subject<'a> {
+    pub case: &'a Case<'a>,
+    pub request: &'a Request<'a>,
+    /// Index of the key.
+    pub at: usize,
+    /// Name of the namespace.
+    pub name: &'a str,
+    pub ttl: &'a TtlPolicy,
+}
+
+impl<'a> Subject<'a> {
+    /// `None` if the namespace has no TTL policy.
+    pub fn new(case: &'a Case<'a>, at: usize, namespace: NamespaceId) -> Option<Subject<'a>> {
+        let policy = case.policies.get(namespace)?;
+        Some(Subject {
+            case,
+            request: case.request,
+            at,
+            name: &policy.name,
+            ttl: policy.ttl.as_ref()?,
+        })
+    }
+
+    /// The subject that the key in argument `at` makes.
+    pub fn of_key(case: &'a Case<'a>, at: usize) -> Option<Subject<'a>> {
+        Subject::new(case, at, case.policies.find(case.request.arg(at)))
+    }
+
+    /// The TTL of the key where a write brings none.
+    pub fn default(&self) -> Option<u64> {
+        self.ttl.default_for(self.request.arg(self.at))
+    }
+
+    /// The same where a write keeps the TTL that there is.
+    ///
+    /// `keepttl = "honour"` waives the default, so that a key without TTL stays without. Not where there is a maximum:
+    /// that holds all the same, and no TTL counts as an infinite one.
+    pub fn default_of_kept(&self) -> Option<u64> {
+        match self.ttl.keepttl {
+            KeepTtl::Heal => self.default(),
+            KeepTtl::Honour => None,
+        }
+    }
+
+    /// The command as it is, and the maximum behind it, by the node's clock.
+    pub fn bound(&self, out: &mut Vec<u8>) -> Ruled {
+        let mut appendix = Appendix::new(self.case, out);
+        appendix.attach(self, None, self.ttl.max);
+        appendix.finish()
+    }
+
+    /// What is done where the policy cannot tell what the command will do to the key: the default and the maximum
+    /// follow behind it.
+    pub fn append(&self, out: &mut Vec<u8>) -> Ruled {
+        let mut appendix = Appendix::new(self.case, out);
+        appendix.attach(self, self.default(), self.ttl.max);
+        appendix.finish()
+    }
+}

@@ -1,0 +1,67 @@
+//! Replies that list keys, without those that the rules hide: `unmatched = "reject"` hides the keys of no namespace. Pure
+//! functions; where nothing is hidden none of them is called.
+
+use crate::policy::Policies;
+use crate::resp::reply::ReplyScanner;
+use crate::resp::{text_of, write};
+
+use super::merge::array_body;
+
+/// The array of keys `reply` with those alone that may be seen. `None` if it is no array of keys.
+pub fn shown(reply: &[u8], policies: &Policies) -> Option<Vec<u8>> {
+    let (count, mut rest) = array_body(reply)?;
+    let (mut kept, mut keys) = (0, Vec::new());
+    for _ in 0..count {
+        let progress = ReplyScanner::default().advance(rest).ok()?;
+        if !progress.done {
+            return None;
+        }
+        let (element, after) = rest.split_at(progress.consumed);
+        rest = after;
+        if is_shown(element, policies) {
+            kept += 1;
+            keys.extend_from_slice(element);
+        }
+    }
+    let mut out = Vec::with_capacity(keys.len() + 16);
+    write::array(&mut out, kept);
+    out.extend_from_slice(&keys);
+    rest.is_empty().then_some(out)
+}
+
+/// Whether a reply that is one key may be seen; nil is none, and says nothing.
+pub fn is_shown(reply: &[u8], policies: &Policies) -> bool {
+    match text_of(reply) {
+        Some(key) => !policies.hides(key),
+        None => reply.starts_with(b"$-") || reply.starts_with(b"_"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Unmatched};
+
+    #[test]
+    fn only_keys_that_may_be_seen_are_left() {
+        let hiding = Policies::new(&Config {
+            unmatched: Unmatched::Reject,
+            ..Config::default()
+        });
+        let open = Policies::new(&Config::default());
+        let two = b"*2\r\n$1\r\na\r\n$2\r\n\r\n\r\n";
+        assert_eq!(shown(two, &open).as_deref(), Some(&two[..]));
+        assert_eq!(shown(two, &hiding).as_deref(), Some(&b"*0\r\n"[..]));
+        for wrong in [
+            &b"*2\r\n$1\r\na\r\n"[..],
+            b"+OK\r\n",
+            b"*0\r\n:1\r\n",
+            b"*1\r\n$5\r\na",
+        ] {
+            assert_eq!(shown(wrong, &open), None, "{}", wrong.escape_ascii());
+        }
+        assert!(is_shown(b"$-1\r\n", &hiding) && is_shown(b"_\r\n", &hiding));
+        assert!(is_shown(b"$1\r\na\r\n", &open) && !is_shown(b"$1\r\na\r\n", &hiding));
+        assert!(!is_shown(b":1\r\n", &hiding), "no key that could be read");
+    }
+}

@@ -1,0 +1,48 @@
+//! What a client asks of the keys in one slot, where slotmux shows itself to it as a cluster: the slot's node knows.
+
+use crate::command::{Command, refused_error};
+use crate::policy::{Decision, permitted_everywhere};
+use crate::resp::number;
+use crate::resp::request::Request;
+use crate::slot::{SLOTS, Slot};
+
+use super::{Knowledge, Plan, refuse};
+
+/// The plan for `CLUSTER COUNTKEYSINSLOT slot` and `CLUSTER GETKEYSINSLOT slot count`. `None`: it is another
+/// subcommand, or one of its numbers is none, which slotmux says itself.
+pub(super) fn keys_in_slot(
+    request: &Request,
+    command: &Command,
+    knowledge: &Knowledge,
+) -> Option<Plan> {
+    let count = match command.name {
+        "countkeysinslot" => Some(0),
+        "getkeysinslot" => number::parse_i64(request.arg(3)),
+        _ => return None,
+    };
+    let slot = number::parse_i64(request.arg(2))?;
+    let slot = u16::try_from(slot)
+        .ok()
+        .filter(|slot| usize::from(*slot) < SLOTS)?;
+    count.filter(|count| *count >= 0)?;
+    if command.name == "getkeysinslot" && knowledge.policies.hides_keys() {
+        let text = "ERR slotmux: 'cluster|getkeysinslot' is refused, as it would name keys of no namespace (unmatched)";
+        return Some(refuse(text));
+    }
+    if knowledge.is_one_node {
+        let reason = "behind slotmux is one plain Redis, which does not keep its keys by slot";
+        return Some(refuse(&refused_error(command.full_name, reason)));
+    }
+    // The keys may be any namespace's, as those of KEYS.
+    Some(
+        match permitted_everywhere(command.full_name, false, knowledge.policies) {
+            Ok(()) => Plan::Forward {
+                slot: Slot(slot),
+                write: false,
+                decision: Decision::NONE,
+                wait: None,
+            },
+            Err(text) => refuse(&text),
+        },
+    )
+}

@@ -1,0 +1,485 @@
+//! Where a request goes: the decision, without doing any of it.
+
+use crate::command::listening::{Change, Kind};
+use crate::command::{
+    Answer, Command, CommandRef, KeyError, KeySpec, Learned, Merge, Route, Unresolved, Wait,
+    refused_error, resolve,
+};
+use crate::config::Commands;
+use crate::policy::{Decision, NamespaceId, Policies, govern, permitted, permitted_everywhere};
+use crate::resp::request::Request;
+use crate::slot::{Slot, slot_of};
+
+use in_slot::keys_in_slot;
+
+pub mod big_replies;
+mod databases;
+pub mod hiding;
+mod in_slot;
+pub mod joined;
+pub mod merge;
+pub mod parts;
+pub mod scan;
+mod script;
+pub mod transaction;
+pub mod whole;
+
+use whole::Reach;
+
+/// What is to be done with a request.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// Send it, or what the policy made of it, to the node of this slot.
+    Forward {
+        /// The slot of all of its keys.
+        slot: Slot,
+        /// Whether it may change data.
+        write: bool,
+        /// What the policy of its namespace made of it.
+        decision: Decision,
+        /// How long it may hold its connection up, if it may: it then needs one of its own.
+        wait: Option<Wait>,
+    },
+    /// Send it, as it is, to any node.
+    Anywhere {
+        /// Whether it may change data.
+        write: bool,
+    },
+    /// Its keys are in several slots: send each slot its part and merge the replies.
+    Split {
+        /// How the parts' replies become one.
+        merge: Merge,
+        /// Arguments per key: 1, or 2 for key and value.
+        step: usize,
+        /// Whether it may change data.
+        write: bool,
+        /// The namespace of its first key.
+        namespace: NamespaceId,
+        /// The command, by whose policy each part is sent.
+        command: CommandRef<'static>,
+    },
+    /// Send it to every primary, or node, and merge the replies.
+    Everywhere {
+        /// How the replies become one.
+        merge: Merge,
+        /// Whether it may change data.
+        write: bool,
+        /// To which nodes, and how.
+        reach: Reach,
+    },
+    /// slotmux answers it with what every primary says: INFO and CONFIG GET about the data.
+    AnswerWithNodes(Answer, &'static Command),
+    /// Send it to the primaries that its client wrote to, over connections of their own, and merge the replies.
+    Acknowledged {
+        /// How the replies become one.
+        merge: Merge,
+    },
+    /// It is a message: send it to the node of its channel's slot.
+    Publish {
+        /// What it is published on.
+        kind: Kind,
+        /// The slot of the channel.
+        slot: Slot,
+    },
+    /// It changes what its client listens to.
+    Subscription(Change),
+    /// It is one page of a scan over all primaries.
+    Scan {
+        /// Where the scan stands.
+        cursor: scan::Cursor,
+    },
+    /// slotmux answers it.
+    Answer(Answer, &'static Command),
+    /// It begins, ends or guards a transaction.
+    Transaction(Transaction),
+    /// slotmux answers with this error reply.
+    Refuse(Vec<u8>),
+    /// It is no command that could run: slotmux answers with this error reply, also before authentication, as Redis
+    /// does.
+    Unknown(Vec<u8>),
+}
+
+/// The commands around a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transaction {
+    /// `MULTI`
+    Multi,
+    /// `EXEC`
+    Exec,
+    /// `EXEC` with arguments, which aborts the transaction.
+    WrongExec,
+    /// `DISCARD`
+    Discard,
+    /// `WATCH`
+    Watch {
+        /// The slot of all of its keys, if it is one.
+        slot: Option<Slot>,
+        /// The namespace of its first key.
+        namespace: NamespaceId,
+    },
+    /// `UNWATCH`
+    Unwatch,
+}
+
+/// What a plan depends on besides the request.
+#[derive(Clone, Copy)]
+pub struct Knowledge<'a> {
+    /// Commands that our table lacks, where slotmux may learn them.
+    pub learned: Option<&'a Learned>,
+    /// Whether one node has every slot, so that nothing is split or refused for its slots.
+    pub is_one_node: bool,
+    /// Whether slotmux shows itself to the client as a cluster.
+    pub as_cluster: bool,
+    /// Namespaces and their policies.
+    pub policies: &'a Policies,
+    /// Settings about single commands.
+    pub commands: &'a Commands,
+    /// Unix time in milliseconds, for commands that name a moment.
+    pub now: fn() -> u64,
+}
+
+impl<'a> Knowledge<'a> {
+    /// The command of a request, wherever it is described.
+    pub fn command(&self, request: &Request) -> Option<CommandRef<'a>> {
+        let command = resolve(request.bytes, request.args).ok();
+        command.map(CommandRef::Table).or_else(|| {
+            let learned = self.learned?.resolve(request.bytes, request.args)?;
+            Some(CommandRef::Learned(learned))
+        })
+    }
+}
+
+/// The error for keys that have to be in one slot.
+pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+
+const UNTOLD_KEYS: &str = "ERR slotmux: the keys of this request cannot be found in it as the server says that they can, and there \
+    are namespaces with policies";
+
+/// Arguments of a command that is answered in one turn: a millisecond or two. Who needs more asks several times.
+pub const MOST_ARGS: usize = 16 * 1024;
+
+/// Decides what is to be done with `request`, whose command the table knows or not. Where the policy of its namespace
+/// wants something else to be sent, that is left in `rewritten`.
+pub fn plan(
+    request: &Request,
+    command: Result<&'static Command, Unresolved>,
+    knowledge: &Knowledge,
+    rewritten: &mut Vec<u8>,
+) -> Plan {
+    let command = match command {
+        Ok(command) => command,
+        Err(Unresolved::Arity(command)) if command.full_name == "exec" => {
+            return Plan::Transaction(Transaction::WrongExec);
+        }
+        Err(unresolved) => return plan_learned(request, knowledge, &unresolved, rewritten),
+    };
+    if request.argc() > MOST_ARGS && command.route.is_answered_at_once() {
+        return refuse(&format!(
+            "ERR slotmux: not executed, a command that slotmux answers itself, or asks all nodes for, has at most \
+             {MOST_ARGS} arguments here"
+        ));
+    }
+    match command.route {
+        Route::Script => script::call(request, command, knowledge, rewritten),
+        Route::Keyed => keyed(request, CommandRef::Table(command), knowledge, rewritten),
+        Route::OneDatabase => {
+            databases::copy(request, CommandRef::Table(command), knowledge, rewritten)
+        }
+        Route::Split(merge) => {
+            let command = CommandRef::Table(command);
+            match slot_of_keys(request, command) {
+                Ok(slots) if slots.differs && !knowledge.is_one_node => {
+                    split(request, command, merge, knowledge)
+                }
+                slots => one_slot(request, command, slots, knowledge, rewritten),
+            }
+        }
+        Route::AnyNode => anywhere(command, knowledge),
+        Route::AllPrimaries(merge) => whole::everywhere(request, command, merge, knowledge),
+        Route::AllNodes(merge) => whole::administer(request, command, merge, knowledge),
+        Route::Debug => whole::debug(request, command, knowledge, rewritten),
+        Route::Publish(kind) => Plan::Publish {
+            kind,
+            slot: slot_of(request.arg(1)),
+        },
+        Route::Scan => scan_page(request, command, knowledge),
+        Route::Answer(Answer::Cluster) if knowledge.as_cluster => {
+            let keys = keys_in_slot(request, command, knowledge);
+            keys.unwrap_or(Plan::Answer(Answer::Cluster, command))
+        }
+        Route::Answer(what) if whole::asks_nodes(request, what, command) => {
+            Plan::AnswerWithNodes(what, command)
+        }
+        Route::Answer(what) => Plan::Answer(what, command),
+        Route::Transaction => transaction(request, command, knowledge),
+        Route::Blocking => blocking(request, CommandRef::Table(command), knowledge, rewritten),
+        Route::Acknowledged(merge) => Plan::Acknowledged { merge },
+        Route::Subscribe(change) => Plan::Subscription(change),
+        Route::Refused(reason) => refuse(&refused_error(command.full_name, reason)),
+    }
+}
+
+/// Arguments per key.
+fn step(keys: &KeySpec) -> usize {
+    match keys {
+        KeySpec::Range { step, .. } => usize::from(*step).max(1),
+        _ => 1,
+    }
+}
+
+/// A command with keys: to their slot, if it is one.
+fn keyed(
+    request: &Request,
+    command: CommandRef,
+    knowledge: &Knowledge,
+    rewritten: &mut Vec<u8>,
+) -> Plan {
+    let slots = slot_of_keys(request, command);
+    one_slot(request, command, slots, knowledge, rewritten)
+}
+
+/// A command that may hold its connection up.
+fn blocking(
+    request: &Request,
+    command: CommandRef,
+    knowledge: &Knowledge,
+    rewritten: &mut Vec<u8>,
+) -> Plan {
+    let patience = Wait::of(command, request.bytes, request.args);
+    match keyed(request, command, knowledge, rewritten) {
+        Plan::Forward {
+            slot,
+            write,
+            decision,
+            ..
+        } => Plan::Forward {
+            slot,
+            write,
+            decision,
+            wait: patience,
+        },
+        // It is malformed, as far as is known here. A node that thinks otherwise holds up this client alone.
+        Plan::Anywhere { write } if patience.is_some() => Plan::Forward {
+            slot: Slot(0),
+            write,
+            decision: Decision::NONE,
+            wait: patience,
+        },
+        other => other,
+    }
+}
+
+/// The slots of a request's keys, as far as it matters.
+#[derive(Default)]
+struct Slots {
+    first: Option<Slot>,
+    differs: bool,
+}
+
+fn slot_of_keys(request: &Request, command: CommandRef) -> Result<Slots, KeyError> {
+    let mut slots = Slots::default();
+    command.for_each_key(request.bytes, request.args, |at| {
+        // Once two differ the others do not matter, of which there may be a million.
+        if !slots.differs {
+            let slot = slot_of(request.arg(at));
+            slots.differs = *slots.first.get_or_insert(slot) != slot;
+        }
+    })?;
+    Ok(slots)
+}
+
+fn one_slot(
+    request: &Request,
+    command: CommandRef,
+    slots: Result<Slots, KeyError>,
+    knowledge: &Knowledge,
+    rewritten: &mut Vec<u8>,
+) -> Plan {
+    let write = !command.is_readonly();
+    match slots {
+        // Of a command that the table lacks it is not known that servers refuse such a request.
+        Err(_) if matches!(command, CommandRef::Learned(_)) && knowledge.policies.is_active() => {
+            refuse(UNTOLD_KEYS)
+        }
+        // A request whose keys can't be found is malformed, and any node says how.
+        Err(_) | Ok(Slots { first: None, .. }) => Plan::Anywhere { write },
+        Ok(Slots { differs: true, .. }) if !knowledge.is_one_node => refuse(CROSS_SLOT),
+        Ok(Slots {
+            first: Some(slot), ..
+        }) => Plan::Forward {
+            slot,
+            write,
+            decision: if knowledge.policies.is_active() {
+                govern(
+                    request,
+                    command,
+                    knowledge.policies,
+                    knowledge.now,
+                    rewritten,
+                )
+            } else {
+                Decision::NONE
+            },
+            wait: None,
+        },
+    }
+}
+
+/// A command whose keys are in several slots.
+fn split(
+    request: &Request,
+    command: CommandRef<'static>,
+    merge: Merge,
+    knowledge: &Knowledge,
+) -> Plan {
+    let step = match command {
+        CommandRef::Table(command) => step(&command.keys),
+        CommandRef::Learned(_) => 1,
+    };
+    match permitted(request, command, knowledge.policies) {
+        Ok(namespace) => Plan::Split {
+            merge,
+            step,
+            write: !command.is_readonly(),
+            namespace,
+            command,
+        },
+        Err(text) => refuse(&text),
+    }
+}
+
+/// A command without keys that every node answers alike, if every namespace permits it.
+fn anywhere(command: &Command, knowledge: &Knowledge) -> Plan {
+    match permitted_everywhere(command.full_name, false, knowledge.policies) {
+        // Where the table does not say that a command only reads, it may have changed something.
+        Ok(()) => Plan::Anywhere {
+            write: !command.is_readonly(),
+        },
+        Err(text) => refuse(&text),
+    }
+}
+
+/// A scan: over the one node as it is, else a page of one shard.
+fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Plan {
+    if let Err(text) = permitted_everywhere(command.full_name, false, knowledge.policies) {
+        return refuse(&text);
+    }
+    // Where no key is hidden the reply of the one node is passed on as it is.
+    if knowledge.is_one_node && !knowledge.policies.hides_keys() {
+        return Plan::Anywhere { write: false };
+    }
+    match scan::parse(request.arg(1)).and_then(scan::Cursor::decode) {
+        Some(cursor) => Plan::Scan { cursor },
+        None => refuse("ERR invalid cursor"),
+    }
+}
+
+/// A command that the table lacks: known to the upstream, or to nobody.
+fn plan_learned(
+    request: &Request,
+    knowledge: &Knowledge,
+    unresolved: &Unresolved,
+    rewritten: &mut Vec<u8>,
+) -> Plan {
+    let error = || Plan::Unknown(error_reply(&unresolved.error(request.bytes, request.args)));
+    let Some(learned) = knowledge.learned else {
+        return error();
+    };
+    let Some(command) = learned.resolve(request.bytes, request.args) else {
+        return error();
+    };
+    if !command.arity_ok(request.argc()) {
+        return Plan::Unknown(error_reply(command.arity_error().as_bytes()));
+    }
+    if let Route::Refused(reason) = command.route {
+        return refuse(&refused_error(&command.full_name, reason));
+    }
+    keyed(request, CommandRef::Learned(command), knowledge, rewritten)
+}
+
+fn transaction(request: &Request, command: &'static Command, knowledge: &Knowledge) -> Plan {
+    Plan::Transaction(match command.name {
+        "exec" => Transaction::Exec,
+        "discard" => Transaction::Discard,
+        "watch" => return watch(request, CommandRef::Table(command), knowledge),
+        "unwatch" => Transaction::Unwatch,
+        _ => Transaction::Multi,
+    })
+}
+
+fn watch(request: &Request, command: CommandRef, knowledge: &Knowledge) -> Plan {
+    let slots = slot_of_keys(request, command).unwrap_or_default();
+    let slot = slots
+        .first
+        .filter(|_| !slots.differs || knowledge.is_one_node);
+    match permitted(request, command, knowledge.policies) {
+        Ok(namespace) => Plan::Transaction(Transaction::Watch { slot, namespace }),
+        Err(text) => refuse(&text),
+    }
+}
+
+fn refuse(text: &str) -> Plan {
+    Plan::Refuse(error_reply(text.as_bytes()))
+}
+
+/// An error reply. The text may repeat what a client sent, so it need not be UTF-8; it has no line ends.
+fn error_reply(text: &[u8]) -> Vec<u8> {
+    [b"-", text, b"\r\n"].concat()
+}
+
+impl Plan {
+    /// Whether a client may do this before it has authenticated.
+    pub fn needs_no_authentication(&self) -> bool {
+        match self {
+            Plan::Answer(what, _) => crate::answer::allowed_before_login(*what),
+            Plan::Unknown(_) | Plan::Transaction(Transaction::WrongExec) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether this is done at once inside a transaction; everything else is queued.
+    pub fn is_never_queued(&self) -> bool {
+        match self {
+            Plan::Transaction(what) => *what != Transaction::Unwatch,
+            Plan::Answer(Answer::Reset | Answer::Quit, _) => true,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod learned_tests;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::resolve;
+    use crate::resp::{Limits, scan_request};
+
+    fn plan_of(bytes: &[u8]) -> Plan {
+        let mut args = Vec::new();
+        scan_request(bytes, &Limits::default(), &mut args).expect("a request");
+        let request = Request { bytes, args: &args };
+        let knowledge = Knowledge {
+            learned: None,
+            is_one_node: false,
+            as_cluster: false,
+            policies: &Policies::default(),
+            commands: &Commands::default(),
+            now: || 0,
+        };
+        plan(&request, resolve(bytes, &args), &knowledge, &mut Vec::new())
+    }
+
+    #[test]
+    fn a_wrong_exec_still_ends_a_transaction() {
+        let wrong = plan_of(b"*2\r\n$4\r\nEXEC\r\n$1\r\nx\r\n");
+        assert!(matches!(wrong, Plan::Transaction(Transaction::WrongExec)));
+        assert!(wrong.is_never_queued() && wrong.needs_no_authentication());
+        let right = plan_of(b"*1\r\n$4\r\nEXEC\r\n");
+        assert!(matches!(right, Plan::Transaction(Transaction::Exec)));
+        assert!(!right.needs_no_authentication());
+        let other = plan_of(b"*2\r\n$5\r\nMULTI\r\n$1\r\nx\r\n");
+        assert!(matches!(other, Plan::Unknown(_)));
+    }
+}

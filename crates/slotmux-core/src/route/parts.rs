@@ -1,0 +1,105 @@
+//! The parts of a command whose keys are in several slots, one for each slot: what they are made of, and what the
+//! policies make of each.
+
+use crate::command::CommandRef;
+use crate::command::Lifetime;
+use crate::policy::{self, Decision, Policies, govern};
+use crate::resp::request::Request;
+use crate::resp::{Limits, Scan, scan_request, write};
+use crate::slot::{Slot, slot_of};
+
+use super::Knowledge;
+
+/// The keys of a request whose arguments from the second on are keys (`step` 1) or keys and values (`step` 2): each
+/// with its slot, those of a slot side by side in the client's order, which decides between duplicates.
+pub fn keys_by_slot(request: &Request, step: usize) -> Vec<(Slot, u32)> {
+    let mut keys: Vec<(Slot, u32)> = (1..request.argc())
+        .step_by(step)
+        .map(|at| (slot_of(request.arg(at)), at as u32))
+        .collect();
+    keys.sort_by_key(|&(slot, _)| slot.0);
+    keys
+}
+
+/// Appends the part with these keys.
+pub fn write_part(request: &Request, keys: &[(Slot, u32)], step: usize, out: &mut Vec<u8>) {
+    write::array(out, 1 + keys.len() * step);
+    write::bulk(out, request.arg(0));
+    for &(_, at) in keys {
+        for offset in 0..step {
+            write::bulk(out, request.arg(at as usize + offset));
+        }
+    }
+}
+
+/// The error for a part that can't be read again. It was written a moment ago, so it never shows.
+const UNREADABLE: &[u8] =
+    b"ERR slotmux: not executed, a part of the command could not be held against its policy";
+
+/// What the policies make of one part, with the bytes that are sent instead, or the error, in `rewritten`; `None` if they
+/// have nothing to say about such a command.
+pub fn govern_part(
+    policies: &Policies,
+    command: CommandRef,
+    part: &[u8],
+    now: fn() -> u64,
+    rewritten: &mut Vec<u8>,
+) -> Option<Decision> {
+    if !policies.is_active() || command.lifetime() == Lifetime::Untouched {
+        return None;
+    }
+    let mut args = Vec::new();
+    let scan = scan_request(part, &Limits::ACCEPTED, &mut args);
+    if !matches!(scan, Ok(Scan::Complete { len }) if len == part.len()) {
+        rewritten.clear();
+        rewritten.extend_from_slice(UNREADABLE);
+        return Some(Decision::REFUSED);
+    }
+    let request = Request {
+        bytes: part,
+        args: &args,
+    };
+    Some(govern(&request, command, policies, now, rewritten))
+}
+
+/// A part with what the policies made of it.
+pub struct Governed {
+    /// The slot of its keys.
+    pub slot: Slot,
+    /// The part itself.
+    pub own: Vec<u8>,
+    /// What is sent instead, if anything is, or the error that the client gets.
+    pub instead: Vec<u8>,
+    /// What the policies decided.
+    pub decision: Decision,
+}
+
+impl Governed {
+    /// Whether it must not be sent.
+    pub fn is_refused(&self) -> bool {
+        self.decision.governed == policy::Governed::Refused
+    }
+}
+
+/// All parts of a request, whose keys are those of `groups`.
+pub fn governed_parts(
+    request: &Request,
+    groups: &[&[(Slot, u32)]],
+    step: usize,
+    command: CommandRef,
+    knowledge: &Knowledge,
+) -> Vec<Governed> {
+    let part = |keys: &&[(Slot, u32)]| {
+        let (mut own, mut instead) = (Vec::new(), Vec::new());
+        write_part(request, keys, step, &mut own);
+        let (policies, now) = (knowledge.policies, knowledge.now);
+        let decision = govern_part(policies, command, &own, now, &mut instead);
+        Governed {
+            slot: keys[0].0,
+            own,
+            instead,
+            decision: decision.unwrap_or(Decision::NONE),
+        }
+    };
+    groups.iter().map(part).collect()
+}

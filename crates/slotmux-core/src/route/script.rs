@@ -1,0 +1,24 @@
+//! A call of a script or function: to the node of the keys that it declares, if the rules let it through.
+
+use crate::command::{Command, CommandRef};
+use crate::resp::request::Request;
+
+use super::{Knowledge, Plan, Slots, one_slot, refuse, slot_of_keys};
+
+/// The plan for EVAL, EVALSHA, FCALL and the like of them that only read.
+pub(super) fn call(
+    request: &Request,
+    command: &'static Command,
+    knowledge: &Knowledge,
+    rewritten: &mut Vec<u8>,
+) -> Plan {
+    let by_table = CommandRef::Table(command);
+    let slots = slot_of_keys(request, by_table);
+    // A request whose keys can't be found declares none: no node is asked to find some.
+    let has_keys = matches!(slots, Ok(Slots { first: Some(_), .. }));
+    let (name, reads) = (command.full_name, command.is_readonly());
+    match knowledge.policies.script_refusal(name, reads, has_keys) {
+        Some(text) => refuse(&text),
+        None => one_slot(request, by_table, slots, knowledge, rewritten),
+    }
+}

@@ -1,0 +1,374 @@
+//! The body of a transaction: what of it goes to which slot, and what EXEC's reply is made of. Pure decisions; sending
+//! is `client/transaction.rs`, the replies come together in `upstream/exec.rs`.
+
+use crate::command::listening::Kind;
+use crate::command::{
+    Answer, Command, CommandRef, Flags, Merge, Route, Unresolved, refused_error, resolve,
+};
+use crate::config::Multi;
+use crate::policy::{Actions, Decision, NamespaceId, Reply};
+use crate::resp::request::Request;
+use crate::scripts::{names_script, shows_script};
+use crate::slot::Slot;
+
+use super::parts::keys_by_slot;
+use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse};
+
+use making::Making;
+
+mod making;
+
+/// Where an element of EXEC's reply comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// It is known already. Empty: slotmux answers the command when the transaction runs.
+    Here(Vec<u8>),
+    /// slotmux answers this request once it is known that the transaction has run.
+    Later(Vec<u8>),
+    /// The reply in this cell.
+    Part(u32),
+    /// It is a CONFIG GET: the reply in this cell, joined with slotmux' own answer to this request.
+    Settings(u32, Vec<u8>),
+    /// The replies in `count` cells from `first` on, merged.
+    Parts {
+        /// The first cell.
+        first: u32,
+        /// How many there are.
+        count: u32,
+        /// How they become one.
+        merge: Merge,
+        /// For [`Merge::Elements`]: the part that holds each element.
+        order: Vec<u32>,
+    },
+}
+
+/// One element of EXEC's reply: the reply to one command of the client.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Element {
+    /// Where it comes from.
+    pub source: Source,
+    /// The namespace of the command's first key.
+    pub namespace: NamespaceId,
+    /// What the reply says, and how it becomes that to the client's command.
+    pub reply: Reply,
+    /// Whether the command may have changed data.
+    pub write: bool,
+}
+
+/// The commands for one slot.
+#[derive(Debug, PartialEq)]
+pub struct Group {
+    /// The slot. `None`: none of the whole body has keys, so any node will do.
+    pub slot: Option<Slot>,
+    /// The commands, one behind the other.
+    pub commands: Vec<u8>,
+    /// For each command the cell for its reply; `None` for what the client did not ask for.
+    pub targets: Vec<Option<u32>>,
+    /// Whether any of it may change data.
+    pub write: bool,
+    /// Whether any of it would block outside of a transaction: then even one command alone needs its MULTI.
+    pub blocks: bool,
+}
+
+impl Group {
+    /// Whether it is sent between MULTI and EXEC. One command of several groups is as whole without, unless that is what
+    /// keeps it from blocking.
+    pub fn is_block(&self, is_split: bool) -> bool {
+        !is_split || self.targets.len() > 1 || self.blocks
+    }
+}
+
+/// What is counted of one command when the transaction runs.
+#[derive(Debug, PartialEq)]
+pub struct Counted {
+    /// Which of the client's commands.
+    pub command: usize,
+    /// The namespace of its first key.
+    pub namespace: NamespaceId,
+    /// What the policy made of it.
+    pub actions: Actions,
+    /// Whether something of it goes to a node.
+    pub is_sent: bool,
+    /// Whether the policy refused it.
+    pub is_refused: bool,
+}
+
+/// A transaction, ready to be sent.
+#[derive(Debug, Default, PartialEq)]
+pub struct Body {
+    /// What goes where, in the order in which the slots appear.
+    pub groups: Vec<Group>,
+    /// What the reply is made of.
+    pub elements: Vec<Element>,
+    /// How many cells there are.
+    pub cells: u32,
+    /// What is counted.
+    pub counted: Vec<Counted>,
+    /// Whether commands of it name scripts by their SHA1.
+    pub names_scripts: bool,
+    /// Whether commands of it may show scripts, or have them forgotten.
+    pub shows_scripts: bool,
+}
+
+impl Body {
+    /// Whether all of it goes to this slot, or to any node.
+    pub fn stays_in(&self, slot: Slot) -> bool {
+        let mut slots = self.groups.iter().map(|group| group.slot);
+        self.groups.len() < 2 && slots.all(|other| other.is_none_or(|other| other == slot))
+    }
+
+    /// Sees to it that a node is asked whether it may run: one that needs no node gets a command for it.
+    pub fn ask_a_node(&mut self) {
+        if self.groups.is_empty() {
+            self.groups.push(Group {
+                slot: None,
+                commands: b"*1\r\n$4\r\nPING\r\n".to_vec(),
+                targets: vec![None],
+                write: false,
+                blocks: false,
+            });
+        }
+    }
+}
+
+/// Plans a request that is to be queued. What blocks elsewhere does not in a transaction, and is like any other then.
+/// `rewritten` is as for [`plan`].
+pub fn plan_queued(
+    request: &Request,
+    command: Result<&'static Command, Unresolved>,
+    knowledge: &Knowledge,
+    rewritten: &mut Vec<u8>,
+) -> Plan {
+    if let Ok(command) = command
+        && command.route == Route::Blocking
+    {
+        return keyed(request, CommandRef::Table(command), knowledge, rewritten);
+    }
+    if let Ok(command) = command
+        && command.flags.contains(Flags::NO_MULTI)
+        && command.route != Route::Transaction
+    {
+        return refuse("ERR Command not allowed inside a transaction");
+    }
+    match plan(request, command, knowledge, rewritten) {
+        Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
+        // The one node has the whole keyspace, but not all who listen, and it hides no key.
+        Plan::Everywhere { write, merge, .. }
+            if knowledge.is_one_node
+                && !merge.counts_subscribers()
+                && !(merge.lists_keys() && knowledge.policies.hides_keys()) =>
+        {
+            Plan::Anywhere { write }
+        }
+        // An element of EXEC's reply is made at once: what slotmux says of itself.
+        Plan::AnswerWithNodes(Answer::Info, command) => Plan::Answer(Answer::Info, command),
+        // WAIT is about what this client wrote before, on any node.
+        Plan::Everywhere { .. }
+        | Plan::Acknowledged { .. }
+        | Plan::Scan { .. }
+        | Plan::Subscription(_) => in_multi(command.map_or("", |command| command.full_name)),
+        // Making its parts is one step among those of the other commands.
+        Plan::Split { .. } if request.argc() > MOST_ARGS => refuse(&format!(
+            "ERR slotmux: a command over several slots has at most {MOST_ARGS} arguments inside MULTI"
+        )),
+        // It runs with the rest of the transaction, wherever that is.
+        Plan::Publish {
+            kind: Kind::Channel | Kind::Pattern,
+            ..
+        } => Plan::Anywhere { write: true },
+        Plan::Publish {
+            kind: Kind::Shard,
+            slot,
+        } => Plan::Forward {
+            slot,
+            write: true,
+            decision: Decision::NONE,
+            wait: None,
+        },
+        plan => plan,
+    }
+}
+
+fn in_multi(name: &str) -> Plan {
+    refuse(&refused_error(
+        name,
+        "it can't be used inside MULTI, as it needs more than one node or the connection as a whole",
+    ))
+}
+
+/// Whether slotmux can answer this in the middle of EXEC's reply. CLIENT REPLY would change its form half way; the others
+/// wait for other workers.
+fn may_be_queued(what: Answer, command: &Command) -> bool {
+    const WAITING: [&str; 6] = [
+        "client|list",
+        "client|kill",
+        "client|unblock",
+        "client|reply",
+        "client|pause",
+        "client|unpause",
+    ];
+    !matches!(what, Answer::Slotmux) && !WAITING.contains(&command.full_name)
+}
+
+/// One queued request, planned.
+struct Planned {
+    plan: Plan,
+    /// What its policy made of it.
+    rewritten: Vec<u8>,
+    finds: bool,
+}
+
+/// A body on its way: each request is [planned](Planning::plan), [checked](Planning::check) if need be, and then
+/// [added](Planning::add). All of a transaction, or some in each turn.
+#[derive(Default)]
+pub struct Planning {
+    planned: Vec<Planned>,
+    /// The first slot, and whether there are others.
+    first: Option<Slot>,
+    differs: bool,
+    /// Whether requests are split, and the first slot of the first that is.
+    splits: bool,
+    first_of_split: Option<Slot>,
+    /// Whether anything may change data.
+    writes: bool,
+    strictest: Option<(Multi, NamespaceId)>,
+    making: Making,
+}
+
+impl Planning {
+    /// Plans the next request.
+    pub fn plan(&mut self, request: &Request, knowledge: &Knowledge) {
+        let mut rewritten = Vec::new();
+        let command = resolve(request.bytes, request.args);
+        let finds = command.is_ok_and(|command| command.finds);
+        let plan = plan_queued(request, command, knowledge, &mut rewritten);
+        match &plan {
+            Plan::Forward { slot, .. } => {
+                self.differs |= *self.first.get_or_insert(*slot) != *slot;
+            }
+            Plan::Split { step, .. } => {
+                self.splits = true;
+                if self.first_of_split.is_none() {
+                    let keys = keys_by_slot(request, *step);
+                    self.first_of_split = keys.first().map(|(slot, _)| *slot);
+                }
+            }
+            _ => {}
+        }
+        self.writes |= writes(&plan);
+        self.planned.push(Planned {
+            plan,
+            rewritten,
+            finds,
+        });
+    }
+
+    /// Whether it goes to several slots, so that each request is to be checked.
+    pub fn is_split(&self, knowledge: &Knowledge) -> bool {
+        self.splits || (self.differs && !knowledge.is_one_node)
+    }
+
+    /// Asks the settings of a request's keys, of which the strictest decides whether a body over several slots runs.
+    pub fn check(&mut self, request: &Request, knowledge: &Knowledge) {
+        let policies = knowledge.policies;
+        let Some(command) = knowledge.command(request) else {
+            return;
+        };
+        // Where the keys of a request cannot be found it is sent nowhere in particular.
+        let _ = command.for_each_key(request.bytes, request.args, |at| {
+            let namespace = policies.find(request.arg(at));
+            let multi = policies.multi(namespace);
+            if self.strictest.is_none_or(|(other, _)| multi < other) {
+                self.strictest = Some((multi, namespace));
+            }
+        });
+    }
+
+    /// All are planned, and checked if need be.
+    ///
+    /// # Errors
+    /// The text of EXEC's error, if its keys are in several slots and a setting forbids that.
+    pub fn begin(&mut self, knowledge: &Knowledge) -> Result<(), String> {
+        let is_split = self.is_split(knowledge);
+        if is_split {
+            self.settle(knowledge)?;
+        }
+        // Where one node has every slot, all of it is one group.
+        self.making.only = (!is_split).then_some(self.first);
+        self.making.joins = self.first.or(self.first_of_split);
+        Ok(())
+    }
+
+    /// Adds request `at` to the body.
+    pub fn add(&mut self, at: usize, request: &Request, knowledge: &Knowledge) {
+        let Planned {
+            plan,
+            rewritten,
+            finds,
+        } = &self.planned[at];
+        let said = if *finds { Reply::Found } else { Reply::AsIs };
+        self.making.body.names_scripts |= names_script(request);
+        self.making.body.shows_scripts |= shows_script(request);
+        self.making
+            .add(at, request, plan, rewritten, said, knowledge);
+    }
+
+    /// The body, once all are added.
+    pub fn body(self) -> Body {
+        self.making.body
+    }
+
+    /// Whether the settings that were asked let it run.
+    fn settle(&self, knowledge: &Knowledge) -> Result<(), String> {
+        let (multi, namespace) = self.strictest.unwrap_or_default();
+        let policies = knowledge.policies;
+        let whose = policies
+            .get(namespace)
+            .map_or("of [defaults.namespace]".to_owned(), |policy| {
+                format!("of namespace '{}'", policy.name)
+            });
+        match multi {
+            Multi::Reject => Err(format!(
+                "CROSSSLOT slotmux: transaction not executed, its keys are in several slots and multi = \"reject\" {whose}"
+            )),
+            Multi::SplitReadonly if self.writes => Err(format!(
+                "CROSSSLOT slotmux: transaction not executed, it writes, its keys are in several slots, and \
+             multi = \"split-readonly\" {whose}; \"split\" would run it slot by slot"
+            )),
+            Multi::SplitReadonly | Multi::Split => Ok(()),
+        }
+    }
+}
+
+/// Makes a body of the queued `requests`.
+///
+/// # Errors
+/// As [`Planning::begin`].
+pub fn body(requests: &[Request], knowledge: &Knowledge) -> Result<Body, String> {
+    let mut planning = Planning::default();
+    for request in requests {
+        planning.plan(request, knowledge);
+    }
+    if planning.is_split(knowledge) {
+        for request in requests {
+            planning.check(request, knowledge);
+        }
+    }
+    planning.begin(knowledge)?;
+    for (at, request) in requests.iter().enumerate() {
+        planning.add(at, request, knowledge);
+    }
+    Ok(planning.body())
+}
+
+fn writes(plan: &Plan) -> bool {
+    match plan {
+        Plan::Forward { write, .. } | Plan::Split { write, .. } | Plan::Anywhere { write } => {
+            *write
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

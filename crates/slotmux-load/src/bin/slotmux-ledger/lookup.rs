@@ -1,0 +1,177 @@
+//! The end of a run: every key is read, through the target and on the nodes, and compared with its book.
+
+use crate::book::{Book, Findings, Kind};
+use crate::shards::Nodes;
+use crate::tally::Tally;
+use crate::wire::{Connection, Login, Value, append};
+use slotmux_core::slot::slot_of;
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Keys that are read in one pipeline.
+const PIPELINE: usize = 64;
+
+/// Pause before what could not be read is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Lost writes that are named.
+const NAMED: usize = 1000;
+
+/// What all lookups together have found.
+#[derive(Clone, Debug, Default)]
+pub struct Audit {
+    /// Keys that were looked up.
+    pub keys: u64,
+    /// Writes of the target's clients that are not as they should be.
+    pub findings: Findings,
+    /// Key and token of lost writes, as far as these can be told.
+    pub lost_writes: Vec<(String, String)>,
+    /// The findings of the controls: what the cluster loses by itself.
+    pub control: Findings,
+    /// Keys that could not be read in time.
+    pub unreadable: u64,
+    /// Keys of which the target says something else than its node.
+    pub different: u64,
+    /// Keys that should have a TTL and have none.
+    pub without_ttl: u64,
+}
+
+/// What a key holds and its PTTL.
+type Seen = (Value, Value);
+
+/// Reads all keys and judges them.
+pub async fn audit(
+    books: &[Book],
+    login: &Login,
+    nodes: Option<&Nodes>,
+    settle: Duration,
+    tally: &mut Tally,
+) -> Audit {
+    let until = Instant::now() + settle;
+    let through = read_all(books, login, None, until).await;
+    let direct = match nodes {
+        Some(nodes) => Some(read_all(books, login, Some(nodes), until).await),
+        None => None,
+    };
+    let mut audit = Audit::default();
+    for (number, book) in books.iter().enumerate() {
+        let theirs = direct.as_ref().map(|all| &all[number]);
+        let (Some((told, _)), Some((truth, ttl))) =
+            (&through[number], theirs.unwrap_or(&through[number]))
+        else {
+            audit.unreadable += 1;
+            tally.sample(|| format!("unreadable: {}", book.key));
+            continue;
+        };
+        audit.keys += 1;
+        // A hash has no order to compare.
+        if told != truth && book.kind != Kind::Hash {
+            audit.different += 1;
+            tally.sample(|| {
+                format!(
+                    "{}: {told:?} through the target, {truth:?} on its node",
+                    book.key
+                )
+            });
+        }
+        let found = book.audit(truth);
+        if found.lost > 0 && !book.control {
+            let room = NAMED - audit.lost_writes.len();
+            let tokens = book.lost_tokens(truth).into_iter().take(room);
+            audit
+                .lost_writes
+                .extend(tokens.map(|token| (book.key.clone(), token)));
+        }
+        if found != Findings::default() {
+            let side = if book.control { "control " } else { "" };
+            tally.sample(|| format!("{side}{:?} {}: {found:?}", book.kind, book.key));
+        }
+        add(
+            if book.control {
+                &mut audit.control
+            } else {
+                &mut audit.findings
+            },
+            found,
+        );
+        if book.expires && exists(truth) && !matches!(ttl, Value::Int(left) if *left > 0) {
+            audit.without_ttl += 1;
+            tally.sample(|| format!("no TTL: {:?} {}", book.kind, book.key));
+        }
+    }
+    audit
+}
+
+/// Whether there is a key: a missing list or hash reads as an empty one.
+fn exists(truth: &Value) -> bool {
+    *truth != Value::Null && *truth != Value::List(Vec::new())
+}
+
+fn add(sum: &mut Findings, found: Findings) {
+    sum.lost += found.lost;
+    sum.doubled += found.doubled;
+    sum.ran_refused += found.ran_refused;
+    sum.reordered += found.reordered;
+    sum.foreign += found.foreign;
+}
+
+/// Reads every key, again and again until it is there or the time is over. Without nodes through the target.
+async fn read_all(
+    books: &[Book],
+    target: &Login,
+    nodes: Option<&Nodes>,
+    until: Instant,
+) -> Vec<Option<Seen>> {
+    let mut seen: Vec<Option<Seen>> = books.iter().map(|_| None).collect();
+    loop {
+        let owners = match nodes {
+            Some(nodes) => nodes.owners().await,
+            None => Vec::new(),
+        };
+        let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for number in (0..books.len()).filter(|&number| seen[number].is_none()) {
+            let address = match nodes {
+                Some(_) => owners[usize::from(slot_of(books[number].key.as_bytes()).0)].as_deref(),
+                None => Some(target.address.as_str()),
+            };
+            if let Some(address) = address {
+                places.entry(address).or_default().push(number);
+            }
+        }
+        for (address, numbers) in places {
+            let login = nodes.map_or_else(|| target.clone(), |nodes| nodes.login(address));
+            // What could not be read now is read in the next round.
+            let _ = read_some(books, &numbers, &login, &mut seen).await;
+        }
+        if seen.iter().all(Option::is_some) || Instant::now() > until {
+            return seen;
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+async fn read_some(
+    books: &[Book],
+    numbers: &[usize],
+    login: &Login,
+    seen: &mut [Option<Seen>],
+) -> io::Result<()> {
+    let mut connection = Connection::open(login).await?;
+    for pipeline in numbers.chunks(PIPELINE) {
+        let mut bytes = Vec::new();
+        for &number in pipeline {
+            append(&mut bytes, &books[number].lookup());
+            append(&mut bytes, &["PTTL", &books[number].key]);
+        }
+        connection.send(&bytes).await?;
+        for &number in pipeline {
+            let answer = (connection.receive().await?, connection.receive().await?);
+            if !matches!(answer, (Value::Error(_), _) | (_, Value::Error(_))) {
+                seen[number] = Some(answer);
+            }
+        }
+    }
+    Ok(())
+}

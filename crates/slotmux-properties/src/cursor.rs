@@ -1,0 +1,239 @@
+//! Cursors of SCAN: any text is read as the number that it is or refused, a number and what it says are one to one,
+//! and a scan that goes on from its cursors while nodes fail over, start again and get other slots misses no key that
+//! stayed where it was.
+
+use slotmux_core::cluster::addr::Addr;
+use slotmux_core::cluster::topology::{Kind, NO_SHARD, Node, Shard, Topology};
+use slotmux_core::route::scan::{After, Cursor, Itinerary, Step, parse};
+use slotmux_core::slot::SLOTS;
+
+use super::choices::Choices;
+
+/// The first byte chooses between the text of a cursor and a whole scan.
+pub fn check(data: &[u8]) {
+    let mut choices = Choices(data);
+    match choices.byte() % 2 {
+        0 => check_text(choices.0),
+        _ => check_scan(choices.0),
+    }
+}
+
+fn check_text(text: &[u8]) {
+    let number = parse(text);
+    let expected = match text {
+        [] => Some(0),
+        _ => std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok()),
+    };
+    assert_eq!(number, expected, "{}", text.escape_ascii());
+    // Its bytes as a number, so that all numbers are met.
+    let mut bytes = [0; 8];
+    let known = text.len().min(8);
+    bytes[..known].copy_from_slice(&text[..known]);
+    for number in [number.unwrap_or(0), u64::from_le_bytes(bytes)] {
+        assert_eq!(parse(number.to_string().as_bytes()), Some(number));
+        match Cursor::decode(number) {
+            Some(cursor) => {
+                assert!(usize::from(cursor.slot) < SLOTS, "{cursor:?}");
+                assert_eq!(cursor.encode(), Some(number), "{cursor:?}");
+            }
+            None => assert!(number >= 1 << 63, "{number}"),
+        }
+        let cursor = Cursor {
+            node: number,
+            slot: (number % SLOTS as u64) as u16,
+            print: number as u16,
+        };
+        if let Some(number) = cursor.encode() {
+            assert!(number < 1 << 63, "{cursor:?}");
+            assert_eq!(Cursor::decode(number), Some(cursor));
+        }
+    }
+}
+
+/// A fingerprint is short enough for two to be alike by chance. What goes wrong whatever the nodes are called is no
+/// chance.
+fn check_scan(choices: &[u8]) {
+    let Err(why) = scan(choices, "a") else {
+        return;
+    };
+    let always = ["b", "c", "d"]
+        .iter()
+        .all(|name| scan(choices, name).is_err());
+    assert!(!always, "{why}");
+}
+
+/// Slots have their owners in blocks of so many.
+const BLOCK: usize = SLOTS / BLOCKS;
+const BLOCKS: usize = 16;
+const SHARDS: usize = 4;
+/// Pages after which a scan of a cluster that does not change any more must have ended.
+const PAGES: usize = 2 * BLOCKS * SHARDS;
+
+/// A cluster in which each block of slots has one key.
+struct Cluster {
+    name: &'static str,
+    /// The shard of each block, if it has one.
+    owners: [Option<u8>; BLOCKS],
+    /// How often each shard failed over to another node.
+    failovers: [u8; SHARDS],
+    /// How often the primary of each shard was started.
+    starts: [u8; SHARDS],
+    /// Blocks that stayed where they were.
+    stayed: [bool; BLOCKS],
+    /// The order of a scan as it is now: made anew only after a change, as it takes time.
+    itinerary: Itinerary,
+}
+
+impl Cluster {
+    fn new(choices: &mut Choices<'_>, name: &'static str) -> Cluster {
+        let mut owners = [None; BLOCKS];
+        for owner in &mut owners {
+            *owner = Some(choices.byte() % 5).filter(|&shard| usize::from(shard) < SHARDS);
+        }
+        let mut cluster = Cluster {
+            name,
+            owners,
+            failovers: [0; SHARDS],
+            starts: [0; SHARDS],
+            stayed: owners.map(|owner| owner.is_some()),
+            itinerary: Itinerary::default(),
+        };
+        cluster.itinerary = Itinerary::new(&cluster.topology());
+        cluster
+    }
+
+    /// Something happens, or nothing.
+    fn change(&mut self, choices: &mut Choices<'_>) {
+        let what = choices.byte();
+        let shard = usize::from(what >> 3) % SHARDS;
+        match what & 7 {
+            4 => self.starts[shard] = self.starts[shard].wrapping_add(1),
+            5 => {
+                self.failovers[shard] = self.failovers[shard].wrapping_add(1);
+                self.itinerary = Itinerary::new(&self.topology());
+            }
+            6 | 7 => {
+                let block = choices.below(BLOCKS);
+                let owner = (what & 7 == 6).then_some(shard as u8);
+                if self.owners[block] != owner {
+                    self.owners[block] = owner;
+                    self.stayed[block] = false;
+                    self.itinerary = Itinerary::new(&self.topology());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn topology(&self) -> Topology {
+        let shard = |shard: usize| Shard {
+            primary: Node::new(self.primary(shard), Addr::new("127.0.0.1", 7000)),
+            replicas: Vec::new(),
+            epoch: 1,
+        };
+        let owner = |slot: usize| self.owners[slot / BLOCK].map_or(NO_SHARD, u16::from);
+        let slots = (0..SLOTS).map(owner).collect();
+        Topology::new(Kind::Cluster, (0..SHARDS).map(shard).collect(), slots)
+    }
+
+    /// The id of a shard's primary.
+    fn primary(&self, shard: usize) -> String {
+        format!("{}{shard}.{}", self.name, self.failovers[shard])
+    }
+
+    /// The life of a shard's primary: its cursors mean nothing in another one.
+    fn life(&self, shard: usize) -> u64 {
+        u64::from(self.failovers[shard]) << 8 | u64::from(self.starts[shard])
+    }
+
+    /// A page of two buckets: its keys, and the cursor behind it. Each life has the keys in buckets of its own order.
+    fn page(&self, shard: usize, cursor: u64) -> (Vec<usize>, u64) {
+        let turn = 3 * usize::from(self.failovers[shard]) + 7 * usize::from(self.starts[shard]);
+        let from = usize::try_from(cursor).unwrap_or(BLOCKS).min(BLOCKS);
+        let to = (from + 2).min(BLOCKS);
+        let keys = (from..to)
+            .map(|bucket| (bucket + turn) % BLOCKS)
+            .filter(|&block| self.owners[block] == Some(shard as u8))
+            .collect();
+        (keys, if to == BLOCKS { 0 } else { to as u64 })
+    }
+}
+
+/// One scan from its beginning to its end.
+fn scan(choices: &[u8], name: &'static str) -> Result<(), String> {
+    let mut choices = Choices(choices);
+    let mut cluster = Cluster::new(&mut choices, name);
+    // Any number may be asked for, and leads somewhere.
+    let odd = Cursor {
+        node: choices.below(1 << 16) as u64,
+        slot: choices.below(SLOTS) as u16,
+        print: choices.below(1 << 16) as u16,
+    };
+    let itinerary = &cluster.itinerary;
+    assert_eq!(itinerary.step(odd).is_some(), itinerary.begin().is_some());
+
+    let mut seen = [false; BLOCKS];
+    let mut number = 0;
+    let mut pages = 0;
+    loop {
+        cluster.change(&mut choices);
+        let itinerary = &cluster.itinerary;
+        let cursor = Cursor::decode(number).expect("it was given out");
+        let step = match number {
+            0 => itinerary.begin(),
+            _ => itinerary.step(cursor),
+        };
+        let Some(step) = step else {
+            // Nobody serves anything: the client is told so and may try again.
+            if choices.is_empty() {
+                return Ok(());
+            }
+            continue;
+        };
+        if let Some(next) = take_page(&mut cluster, &mut choices, step, &mut seen) {
+            number = next;
+            if number == 0 {
+                break;
+            }
+        } else {
+            number = 0;
+        }
+        if choices.is_empty() {
+            pages += 1;
+            assert!(pages < PAGES, "a scan without end at {number}");
+        }
+    }
+    let missed = (0..BLOCKS).find(|&block| cluster.stayed[block] && !seen[block]);
+    missed.map_or(Ok(()), |block| Err(format!("block {block} was missed")))
+}
+
+/// Asks for a page, after which the cluster changes, and says where the scan goes on; `None` if the page is void.
+fn take_page(
+    cluster: &mut Cluster,
+    choices: &mut Choices<'_>,
+    step: Step,
+    seen: &mut [bool; BLOCKS],
+) -> Option<u64> {
+    let shard = usize::from(step.shard);
+    let (keys, said) = cluster.page(shard, step.node);
+    let (node, life) = (cluster.primary(shard), cluster.life(shard));
+    cluster.change(choices);
+    let itinerary = &cluster.itinerary;
+    // As `route/page.rs` does: the page of a node whose turn it would not be now is none.
+    let now = itinerary.step(step.cursor)?;
+    if cluster.primary(usize::from(now.shard)) != node {
+        return None;
+    }
+    match itinerary.after(step, life, said) {
+        After::Go(number) => {
+            for block in keys {
+                seen[block] = true;
+            }
+            Some(number)
+        }
+        After::TooLarge => panic!("{said} fits"),
+        After::Void => None,
+    }
+}

@@ -1,4 +1,0 @@
-//! Of the clients only what a request is.
-
-#[path = "../../src/client/request.rs"]
-pub mod request;

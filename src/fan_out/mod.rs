@@ -1,0 +1,11 @@
+//! What goes to several nodes: the parts of a split request, a broadcast, a page of a scan, and the gather that makes one
+//! reply of theirs.
+
+pub mod broadcast;
+mod draw;
+pub mod gather;
+pub mod page;
+pub mod parting;
+pub mod slots;
+pub mod split;
+pub mod with_nodes;
