@@ -30,6 +30,7 @@ pub mod pool;
 pub mod process;
 pub mod proxy;
 pub mod pubsub;
+pub mod refresh_requests;
 pub mod resources;
 pub mod sabotage;
 pub mod sample;

@@ -15,11 +15,12 @@ use tracing::Instrument;
 
 use crate::admin;
 use crate::cluster::discover::DiscoverError;
-use crate::cluster::refresh::{self, RefreshRequests};
+use crate::cluster::refresh;
 use crate::cluster::topology::Topology;
 use crate::config::{Bind, Config, Settings};
 use crate::listener::{Bound, accept, bind_all};
 use crate::process::{Mail, Process};
+use crate::refresh_requests::{self, RefreshRequests};
 use crate::resources;
 use crate::sabotage::sabotage;
 use crate::worker::Worker;
@@ -69,7 +70,7 @@ async fn supervise(
     let (sockets, addresses) = bind_all(&config.listeners, server.backlog, server.workers)
         .map_err(|(what, error)| StartupError::Bind(what, error))?;
     let (publish, topology) = watch::channel(Arc::new(Topology::empty()));
-    let (refresh, requests) = refresh::channel();
+    let (refresh, requests) = refresh_requests::channel();
     let (process, letters) = Process::new(
         config.clone(),
         settings,

@@ -7,11 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use slotmux::cluster::addr::Addr;
-use slotmux::cluster::refresh::{self, RefreshHandle};
+use slotmux::cluster::refresh;
 use slotmux::cluster::topology::{Kind, Topology};
 use slotmux::config::Config;
 use slotmux::demo::cluster::{LocalCluster, Options};
 use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::refresh_requests::{self, RefreshHandle};
 use slotmux::slot::Slot;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +51,7 @@ struct Refresher {
 impl Refresher {
     fn start(config: Config) -> Refresher {
         let (publish, topology) = watch::channel(Arc::new(Topology::empty()));
-        let (handle, requests) = refresh::channel();
+        let (handle, requests) = refresh_requests::channel();
         let cancel = CancellationToken::new();
         let stop = cancel.clone();
         let thread = thread::spawn(move || {

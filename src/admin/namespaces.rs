@@ -131,9 +131,9 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::cluster::refresh;
     use crate::cluster::topology::Topology;
     use crate::config::{Config, Multi, Namespace, RetryWrites, Settings, Ttl};
+    use crate::refresh_requests;
 
     fn named(number: u16) -> Namespace {
         Namespace {
@@ -157,7 +157,7 @@ mod tests {
         config.server.workers = 1;
         config.namespaces = (1..=u16::MAX).map(named).collect();
         let (_publish, topology) = watch::channel(Arc::new(Topology::empty()));
-        let (handle, _requests) = refresh::channel();
+        let (handle, _requests) = refresh_requests::channel();
         let (process, _letters) = Process::new(
             Arc::new(config),
             Settings::default(),

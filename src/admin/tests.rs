@@ -9,9 +9,9 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::cluster::addr::Addr;
-use crate::cluster::refresh;
 use crate::cluster::topology::{Node, Topology};
 use crate::config::{Config, Settings};
+use crate::refresh_requests;
 
 struct Server {
     port: u16,
@@ -26,7 +26,7 @@ impl Server {
         let mut config = Config::default();
         config.server.workers = 2;
         let (publish, topology) = watch::channel(Arc::new(Topology::empty()));
-        let (handle, _requests) = refresh::channel();
+        let (handle, _requests) = refresh_requests::channel();
         let (process, _letters) = Process::new(
             Arc::new(config),
             Settings::default(),

@@ -1,20 +1,19 @@
 //! Keeps the topology fresh: one discovery at a time, when somebody asks for it and from time to time, never more
 //! often than the configuration allows, and ever more slowly while nobody answers.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::addr::Addr;
 use super::discover::{DiscoverError, Discovery};
 use super::topology::Topology;
 use crate::config::Config;
+use crate::refresh_requests::RefreshRequests;
 use crate::sabotage::sabotage;
 
 /// Longest pause while nobody answers. A try each two seconds is no load, and a cluster that comes back should be
@@ -26,95 +25,6 @@ const UNSETTLED: Duration = Duration::from_secs(1);
 const TELL_AGAIN: Duration = Duration::from_secs(30);
 /// Share by which pauses vary, so that many slotmux do not ask in step.
 const JITTER: f64 = 0.1;
-
-/// Asks for a refresh, from any thread.
-#[derive(Clone, Debug)]
-pub struct RefreshHandle(Arc<Shared>);
-
-/// The other end of [`RefreshHandle`], for [`run`].
-#[derive(Debug)]
-pub struct RefreshRequests(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    is_wanted: AtomicBool,
-    notify: Notify,
-    stats: RefreshStats,
-    /// Why the last refresh has failed, if it has.
-    trouble: Mutex<Option<String>>,
-    /// Nodes that end connections because of big replies, by what they said at the start.
-    limited: Mutex<HashSet<Addr>>,
-}
-
-impl Shared {
-    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn limited(&self) -> MutexGuard<'_, HashSet<Addr>> {
-        self.limited.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What became of the refreshes; written by [`run`] only.
-#[derive(Debug, Default)]
-pub struct RefreshStats {
-    /// Discoveries that were started.
-    pub started: AtomicU64,
-    /// Discoveries in which no upstream could be used.
-    pub failed: AtomicU64,
-    /// Topologies that were published.
-    pub published: AtomicU64,
-    /// When a discovery succeeded last, in seconds since 1970; 0 is never.
-    pub last_success: AtomicU64,
-}
-
-/// A handle and what [`run`] needs to hear it.
-pub fn channel() -> (RefreshHandle, RefreshRequests) {
-    let shared = Arc::new(Shared::default());
-    (RefreshHandle(shared.clone()), RefreshRequests(shared))
-}
-
-impl RefreshHandle {
-    /// Asks for a refresh. Cheap, and any number of requests before the next refresh are one.
-    pub fn request(&self) {
-        // A storm of redirects only reads: the flag's cache line stays shared.
-        if !self.0.is_wanted.load(Ordering::Relaxed)
-            && !self.0.is_wanted.swap(true, Ordering::AcqRel)
-        {
-            self.0.notify.notify_one();
-        }
-    }
-
-    /// Whether a node said at the start that it ends connections because of big replies.
-    pub fn is_output_limited(&self, node: &Addr) -> bool {
-        self.0.limited().contains(node)
-    }
-
-    /// Counts of refreshes.
-    pub fn stats(&self) -> &RefreshStats {
-        &self.0.stats
-    }
-
-    /// Why the last refresh has failed; `None` if it has not.
-    pub fn trouble(&self) -> Option<String> {
-        self.0.trouble().clone()
-    }
-}
-
-impl RefreshRequests {
-    /// Returns once a refresh is wanted; the wish stays until [`Self::take`].
-    async fn wanted(&self) {
-        while !self.0.is_wanted.load(Ordering::Acquire) {
-            self.0.notify.notified().await;
-        }
-    }
-
-    /// From here on a request asks for another refresh.
-    fn take(&self) {
-        self.0.is_wanted.store(false, Ordering::Release);
-    }
-}
 
 /// One discovery from the seeds; the topology has version 1.
 pub async fn first(config: &Config, run_id: &str) -> Result<Topology, DiscoverError> {
@@ -150,7 +60,7 @@ async fn refresh(
     requests: &RefreshRequests,
 ) -> DiscoverError {
     let pace = Pace::new(config);
-    let stats = &requests.0.stats;
+    let stats = requests.stats();
     let mut discovery = Discovery::new(config, run_id).with_rights_checked();
     let mut last_error: Option<(DiscoverError, Instant)> = None;
     let mut failures = 0;
@@ -174,17 +84,14 @@ async fn refresh(
         sabotage("refresh.discover");
         match discovery.discover(&previous).await {
             Ok(found) => {
-                requests.0.trouble().take();
+                requests.set_trouble(None);
                 if last_error.take().is_some() && !previous.is_empty() {
                     info!("an upstream answers again");
                 }
                 failures = 0;
                 stats.last_success.store(unix_seconds(), Ordering::Relaxed);
                 if previous.is_empty() {
-                    let shared = requests.0.clone();
-                    let note = move |node| {
-                        shared.limited().insert(node);
-                    };
+                    let note = requests.limited_nodes();
                     discovery.look_at_output_limits(&found.topology, note);
                 }
                 if publish_if_new(found.topology, &previous, publish) {
@@ -202,7 +109,7 @@ async fn refresh(
             Err(error) => {
                 failures += 1;
                 stats.failed.fetch_add(1, Ordering::Relaxed);
-                requests.0.trouble().replace(error.to_string());
+                requests.set_trouble(Some(error.to_string()));
                 let is_known = last_error
                     .as_ref()
                     .is_some_and(|(last, told)| *last == error && told.elapsed() < TELL_AGAIN);
@@ -334,7 +241,7 @@ mod tests {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let (handle, requests) = channel();
+            let (handle, requests) = crate::refresh_requests::channel();
             let waiting =
                 |limit| tokio::time::timeout(Duration::from_millis(limit), requests.wanted());
             assert!(waiting(1).await.is_err(), "nobody asked");

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slotmux::cluster::addr::Addr;
-use slotmux::cluster::refresh::{self, RefreshRequests};
 use slotmux::cluster::topology::{Kind, Node, Shard, Topology};
 use slotmux::config::{Config, Flags, Settings, Sources, load_with_origins};
 use slotmux::process::Process;
+use slotmux::refresh_requests::{self, RefreshRequests};
 use slotmux::transport::Transport;
 use slotmux::worker::Worker;
 use slotmux::{mail, sweep, turn};
@@ -60,7 +60,7 @@ impl World {
         limit(&mut config, manners, dice);
         let topology = topology(&ports, dice);
         let (_publish, topology) = watch::channel(Arc::new(topology));
-        let (handle, _requests) = refresh::channel();
+        let (handle, _requests) = refresh_requests::channel();
         let (process, letters) = Process::new(
             Arc::new(config),
             settings,
