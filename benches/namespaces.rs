@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use slotmux::config::{Flags, SourceFile, Sources, load};
-use slotmux::policy::Policies;
+use slotmux_core::config::{Flags, SourceFile, Sources, load};
+use slotmux_core::policy::Policies;
 
 /// Keys that are looked for, one after the other: none is where the one before it was.
 const KEYS: usize = 1024;

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use redis_protocol::{resp2, resp3};
-use slotmux::resp::{Protocol, ReplyScanner, write};
+use slotmux_core::resp::{Protocol, ReplyScanner, write};
 
 fn mget(elements: usize) -> Vec<u8> {
     let mut reply = Vec::new();

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use slotmux::resp::{Boundary, Limits, Span, scan_request, write};
+use slotmux_core::resp::{Boundary, Limits, Span, scan_request, write};
 
 fn requests() -> Vec<(&'static str, Vec<u8>)> {
     let key = [b'k'; 40];

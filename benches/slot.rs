@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use crc16::{State, XMODEM};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use slotmux::slot::{SLOTS, slot_of};
+use slotmux_core::slot::{SLOTS, slot_of};
 
 fn slot(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("slot_of");

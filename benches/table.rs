@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use slotmux::command::{Command, all, lookup};
+use slotmux_core::command::{Command, all, lookup};
 
 /// A map finds only what is spelled as its keys are, so a name is copied in lower case first, without an allocation.
 fn lookup_in_map(

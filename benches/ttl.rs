@@ -4,11 +4,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use slotmux::command::{CommandRef, resolve};
-use slotmux::config::{Config, Multi, Namespace, RetryWrites, Ttl};
-use slotmux::policy::{Governed, Policies, govern};
-use slotmux::resp::request::Request;
-use slotmux::resp::{Limits, scan_request, write};
+use slotmux_core::command::{CommandRef, resolve};
+use slotmux_core::config::{Config, Multi, Namespace, RetryWrites, Ttl};
+use slotmux_core::policy::{Governed, Policies, govern};
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::{Limits, scan_request, write};
 
 /// A thousand days after 1970, as only points in time need a clock.
 const NOW: fn() -> u64 = || 86_400_000_000;

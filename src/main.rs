@@ -7,15 +7,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use slotmux::audit::{self, args::AuditArgs};
-use slotmux::cli::{
+use slotmux::control::signals::{self, Hangup};
+use slotmux::control::{logging, proxy};
+use slotmux::engine::contain;
+use slotmux::tools::audit::{self, args::AuditArgs};
+use slotmux::tools::cli::{
     Action, CheckArgs, Cli, ConfigAction, DemoArgs, ExplainArgs, RunArgs, ShowArgs, TtlAction,
 };
-use slotmux::config::{self, Flags, Loaded, Log, Settings, Sources};
-use slotmux::demo::{self, DemoOptions};
-use slotmux::explain_offline::explain_offline;
-use slotmux::signals::{self, Hangup};
-use slotmux::{contain, logging, proxy};
+use slotmux::tools::demo::{self, DemoOptions};
+use slotmux::tools::explain::explain_offline;
+use slotmux_core::config::{self, Flags, Loaded, Log, Settings, Sources};
 use tokio_util::sync::CancellationToken;
 
 /// Gives memory back to the system when a burst is over, and fits ten thousand small clients more tightly than glibc.
@@ -164,7 +165,7 @@ fn audit(args: &AuditArgs) -> ExitCode {
     let config = loaded.config;
     // What the discovery says about the cluster's settings matters to a proxy, not to an audit.
     logging::start(&Log {
-        level: "warn,slotmux::cluster=error".into(),
+        level: "warn,slotmux::control::discovery=error".into(),
         ..config.log.clone()
     });
     for warning in loaded.warnings {

@@ -5,7 +5,7 @@ mod answers;
 
 use answers::sessions::{SESSIONS, SESSIONS_WITH_PASSWORDS};
 use answers::{Ours, Redis, Request, request};
-use slotmux::resp::{ReplyScanner, inline};
+use slotmux_core::resp::{ReplyScanner, inline};
 
 /// Runs the sessions on both sides, in RESP2 and in RESP3.
 fn compare(sessions: &[&[&str]], redis: &Redis, users: &[(&str, &str)]) {

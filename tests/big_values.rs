@@ -103,7 +103,7 @@ fn a_redirected_big_request_stays_off_the_shared_lane() {
             } else {
                 "ASK"
             };
-            let slot = slotmux::slot::slot_of(&request.words[1]).0;
+            let slot = slotmux_core::slot::slot_of(&request.words[1]).0;
             Step::reply(format!("-{kind} {slot} 127.0.0.1:{port}\r\n"))
         })
     });

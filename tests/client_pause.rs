@@ -7,8 +7,8 @@ use std::time::Duration;
 use common::{
     PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_for, poll_until, shared_cluster,
 };
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 
 /// Longer than any test takes.
 const LONG: &str = "1000000";

@@ -4,9 +4,9 @@
 mod common;
 
 use common::{Proxy, RawClient, Value, shared_cluster};
-use slotmux::demo::ports::PortLease;
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::ports::PortLease;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 
 /// slotmux as a cluster on its main port, and as one Redis on the second.
 fn proxy(announce: Option<&str>) -> (Proxy, PortLease) {

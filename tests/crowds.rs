@@ -8,9 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use common::{Proxy, RawClient, SetAtEnd, Value, calm_cluster, poll_until, times};
-use slotmux::demo::cluster::{LocalCluster, Options};
-use slotmux::slot::slot_of;
-use slotmux::upstream::overtaken;
+use slotmux::engine::upstream::overtaken;
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
+use slotmux_core::slot::slot_of;
 
 /// Clients that wait at once.
 const CLIENTS: usize = 20;

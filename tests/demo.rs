@@ -7,10 +7,10 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use slotmux::demo::cluster::{LocalCluster, Options, Role};
-use slotmux::demo::ports::{PortLease, is_free};
-use slotmux::demo::server::{LocalServer, ServerOptions, wait_until};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::{LocalCluster, Options, Role};
+use slotmux::tools::demo::ports::{PortLease, is_free};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions, wait_until};
+use slotmux_core::slot::slot_of;
 
 mod common;
 use common::{Layout, Peer, RawClient, Step, Value};

@@ -11,7 +11,7 @@ use common::client::command;
 use common::peer::Gate;
 use common::reply::read_value;
 use common::{PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until, shared_cluster};
-use slotmux::slot::slot_of;
+use slotmux_core::slot::slot_of;
 use socket2::{Domain, Socket, Type};
 
 /// What `std::process::exit` gets at the second signal: 128 + SIGINT.

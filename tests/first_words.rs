@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 
 use common::{Forward, Layout, PATIENCE, Peer, Proxy, poll_until};
-use slotmux::demo::guard::Guard;
-use slotmux::demo::ports::PortLease;
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::guard::Guard;
+use slotmux::tools::demo::ports::PortLease;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 use socket2::{Domain, Socket, Type};
 
 /// When a stranger speaks.

@@ -6,12 +6,12 @@ mod full;
 
 use fastrand::Rng;
 use full::times;
-use slotmux::cluster::addr::{Addr, AddressMap};
-use slotmux::cluster::merge::merge;
-use slotmux::cluster::topology::{Kind, NO_SHARD, Node, Shard, Topology};
-use slotmux::cluster::view::{Server, View};
-use slotmux::config::{SourceFile, Sources, load};
-use slotmux::route::scan::{Cursor, Itinerary, parse};
+use slotmux_core::cluster::addr::{Addr, AddressMap};
+use slotmux_core::cluster::merge::merge;
+use slotmux_core::cluster::topology::{Kind, NO_SHARD, Node, Shard, Topology};
+use slotmux_core::cluster::view::{Server, View};
+use slotmux_core::config::{SourceFile, Sources, load};
+use slotmux_core::route::scan::{Cursor, Itinerary, parse};
 
 /// A few bytes are changed, left out, doubled, or replaced by what is tricky.
 fn spoil(bytes: &mut Vec<u8>, rng: &mut Rng) {

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{Peer, Proxy, RawClient, Step, Value, calm_cluster, shared_cluster};
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 
 /// Counts its key up, then says what it is told to.
 const SCRIPT: &str = "redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[1])";

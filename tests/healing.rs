@@ -3,8 +3,8 @@
 mod common;
 
 use common::{Proxy, RawClient, Value, calm_cluster, shared_cluster, shared_proxy};
-use slotmux::demo::cluster::LocalCluster;
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux_core::slot::slot_of;
 
 fn key_on(cluster: &LocalCluster, node: usize, prefix: &str) -> String {
     let is_there =

@@ -14,8 +14,8 @@ use common::{
     Layout, Neighbour, PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until, shared_cluster,
     shared_proxy,
 };
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 
 const MAX_CLIENTS: usize = 6;
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";

@@ -6,7 +6,7 @@ use std::fmt;
 
 use common::{PATIENCE, Proxy, RawClient, Value, poll_until};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 const UPSTREAM: &str = "upstream-word-1";
 const CLIENTS: &str = "clients-word-2";

@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 
 use common::{PATIENCE, Proxy, ProxyConfig, RawClient, Value, poll_until};
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use tempfile::TempDir;
 
 const DAY: u64 = 86_400;

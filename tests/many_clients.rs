@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 
 use common::{PATIENCE, Proxy, Value, calm_cluster, poll_until};
-use slotmux::demo::cluster::LocalCluster;
+use slotmux::tools::demo::cluster::LocalCluster;
 use socket2::{Domain, Socket, Type};
 
 const FEW: usize = 50;

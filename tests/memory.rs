@@ -8,7 +8,7 @@ use common::peer::{Gate, Peer, Step};
 use common::{
     Neighbour, PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until, shared_cluster,
 };
-use slotmux::slot::slot_of;
+use slotmux_core::slot::slot_of;
 
 const MIB: usize = 1024 * 1024;
 /// The limit of the tests that set one.

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 
 use common::client::command;
 use common::{PATIENCE, Proxy, RawClient, Value, poll_until, shared_cluster};
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 /// A monitoring client, which reads lines.
 struct Monitor(BufReader<TcpStream>);

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use common::{Proxy, ProxyConfig, RawClient, Value, calm_cluster, times};
-use slotmux::slot::slot_of;
-use slotmux::upstream::overtaken;
+use slotmux::engine::upstream::overtaken;
+use slotmux_core::slot::slot_of;
 
 const CLIENTS: usize = 50;
 const DEPTH: usize = 32;

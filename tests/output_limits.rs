@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use common::{PATIENCE, Peer, Proxy, RawClient, SetAtEnd, Step, Value, calm_cluster, poll_until};
-use slotmux::demo::cluster::LocalCluster;
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 const LIMIT: &str = "normal 1mb 0 0";
 

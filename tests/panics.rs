@@ -11,7 +11,7 @@ use common::peer::Gate;
 use common::{
     Layout, PATIENCE, Peer, Proxy, ProxyConfig, RawClient, Step, Value, poll_until, shared_cluster,
 };
-use slotmux::slot::slot_of;
+use slotmux_core::slot::slot_of;
 use tempfile::TempDir;
 
 /// One worker that panics where it is told to.
@@ -66,7 +66,7 @@ impl Sabotaged {
         let log = self.proxy.log();
         assert!(log.contains(&format!("sabotaged: {place}")), "{log}");
         assert!(
-            log.contains("slotmux::sabotage::sabotage"),
+            log.contains("slotmux::engine::sabotage::sabotage"),
             "no backtrace: {log}"
         );
     }

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use slotmux::cluster::addr::Addr;
-use slotmux::cluster::refresh;
-use slotmux::cluster::topology::{Kind, Topology};
-use slotmux::config::Config;
-use slotmux::demo::cluster::{LocalCluster, Options};
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::refresh_requests::{self, RefreshHandle};
-use slotmux::slot::Slot;
+use slotmux::control::discovery::refresh;
+use slotmux::engine::refresh_requests::{self, RefreshHandle};
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::cluster::addr::Addr;
+use slotmux_core::cluster::topology::{Kind, Topology};
+use slotmux_core::config::Config;
+use slotmux_core::slot::Slot;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

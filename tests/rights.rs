@@ -4,9 +4,9 @@
 mod common;
 
 use common::{PATIENCE, Proxy, ProxyConfig, RawClient, Value, calm_cluster, poll_until};
-use slotmux::demo::cluster::LocalCluster;
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 
 const PAGE: &str = include_str!("../docs/configuration.md");
 

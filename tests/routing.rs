@@ -5,8 +5,8 @@ mod common;
 use std::net::TcpListener;
 
 use common::{Proxy, RawClient, Value, poll_until, shared_cluster, shared_proxy};
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 
 fn text(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()

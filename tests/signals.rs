@@ -7,8 +7,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use common::{PATIENCE, Proxy, RawClient, Value, poll_until, shared_cluster};
-use slotmux::demo::ports::PortLease;
-use slotmux::demo::server::send_signal;
+use slotmux::tools::demo::ports::PortLease;
+use slotmux::tools::demo::server::send_signal;
 
 /// Their default is to end the process. `SIGRTMIN` is called by the number that it has on Linux.
 const STRAY: &[(&str, &str)] = &[

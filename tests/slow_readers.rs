@@ -16,7 +16,7 @@ use common::{
     Layout, Neighbour, PATIENCE, Peer, Proxy, RawClient, SetAtEnd, Step, Value, calm_cluster,
     poll_until, shared_cluster,
 };
-use slotmux::slot::slot_of;
+use slotmux_core::slot::slot_of;
 use socket2::{Domain, Socket, Type};
 
 /// Clients that read nothing.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Forward, PATIENCE, Proxy, ProxyConfig, RawClient, Value, poll_for, poll_until};
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 /// A server that is away until it is restarted, and its address as a seed.
 fn absent_server() -> (LocalServer, Vec<String>) {

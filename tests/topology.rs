@@ -4,16 +4,16 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use slotmux::cluster::addr::Addr;
-use slotmux::cluster::discover::DiscoverError;
-use slotmux::cluster::refresh;
-use slotmux::cluster::topology::{Kind, Topology};
-use slotmux::config::{self, Config};
-use slotmux::demo::cluster::{LocalCluster, Options};
-use slotmux::demo::guard::Guard;
-use slotmux::demo::ports::PortLease;
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::Slot;
+use slotmux::control::discovery::discover::DiscoverError;
+use slotmux::control::discovery::refresh;
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
+use slotmux::tools::demo::guard::Guard;
+use slotmux::tools::demo::ports::PortLease;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::cluster::addr::Addr;
+use slotmux_core::cluster::topology::{Kind, Topology};
+use slotmux_core::config::{self, Config};
+use slotmux_core::slot::Slot;
 
 mod common;
 

@@ -11,9 +11,9 @@ use common::{
     Neighbour, PATIENCE, Proxy, RawClient, SetAtEnd, Value, calm_cluster, poll_for, poll_until,
     times,
 };
-use slotmux::demo::cluster::{LocalCluster, Options};
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 
 const UNKNOWN: &str =
     "ERR slotmux: connection to the node was lost, the command may have been executed";

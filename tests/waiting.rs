@@ -5,9 +5,9 @@ mod common;
 use std::time::Duration;
 
 use common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until};
-use slotmux::demo::cluster::{LocalCluster, Options};
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 
 /// A key of the first node of three.
 fn key_of_first(name: &str) -> String {

@@ -7,14 +7,16 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use slotmux::answer::session::{ReplyMode, Session};
-use slotmux::answer::tracking::Tracking;
-use slotmux::answer::{self, Address, ClientLine, Facts, Held, Host, Outcome, Process, Subject};
-use slotmux::clock::unix_time;
-use slotmux::command::{self, Route};
-use slotmux::config::{Config, Secret, User};
-use slotmux::resp::{Limits, Protocol, ReplyScanner, scan_request, write};
-use slotmux::usage::usage;
+use slotmux::engine::clock::unix_time;
+use slotmux::engine::usage::usage;
+use slotmux_core::answer::session::{ReplyMode, Session};
+use slotmux_core::answer::tracking::Tracking;
+use slotmux_core::answer::{
+    self, Address, ClientLine, Facts, Held, Host, Outcome, Process, Subject,
+};
+use slotmux_core::command::{self, Route};
+use slotmux_core::config::{Config, Secret, User};
+use slotmux_core::resp::{Limits, Protocol, ReplyScanner, scan_request, write};
 use tempfile::TempDir;
 
 /// The command and its arguments.

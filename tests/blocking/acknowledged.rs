@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotmux::demo::cluster::{LocalCluster, Options};
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
 
 use super::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until};
 use super::{bulks, call, key_on, send, until_blocked, until_counted};

@@ -2,7 +2,7 @@
 
 use super::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until, shared_cluster};
 use super::{blocked_at, bulks, call, key_on, send, until_blocked};
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 /// What blocks, what feeds it, and where the keys have to be gone or made before. `%` is the key.
 const COMMANDS: [(&str, &str, &str); 11] = [
@@ -66,7 +66,7 @@ fn each_is_fed_through_slotmux_and_past_it() {
                 let key = format!("k{number}{is_resp3}{is_past}");
                 let [block, feed, before] = [block, feed, before].map(|line| with_key(line, &key));
                 let node = cluster
-                    .primary_of_slot(slotmux::slot::slot_of(key.as_bytes()).0)
+                    .primary_of_slot(slotmux_core::slot::slot_of(key.as_bytes()).0)
                     .expect("an owner");
                 let mut feeder = if is_past {
                     RawClient::connect(cluster.node(node).port)

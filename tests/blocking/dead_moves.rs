@@ -10,8 +10,8 @@ use super::common::{
     PATIENCE, Proxy, ProxyConfig, RawClient, Value, calm_cluster, poll_for, poll_until,
 };
 use super::{call, key_on, send, until_blocked, until_counted};
-use slotmux::demo::cluster::LocalCluster;
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux_core::slot::slot_of;
 
 fn with_policy(config: &mut ProxyConfig) {
     let section =
@@ -188,7 +188,8 @@ fn pass_up(mut here: TcpStream, mut there: TcpStream, found: &Mutex<Vec<TcpStrea
 
 #[test]
 fn a_node_that_did_not_notice_the_end_of_a_connection_is_told() {
-    let server = slotmux::demo::server::LocalServer::start(&Default::default()).expect("a server");
+    let server =
+        slotmux::tools::demo::server::LocalServer::start(&Default::default()).expect("a server");
     let way = Stranding::before(server.port());
     let proxy = Proxy::start_at(&[format!("127.0.0.1:{}", way.port)], None, with_policy);
     let mut direct = RawClient::connect(server.port());

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use slotmux::slot::slot_of;
+use slotmux_core::slot::slot_of;
 
 use super::common::peer::Gate;
 use super::common::{

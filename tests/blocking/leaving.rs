@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until};
 use super::{bulks, call, key_on, send, until_blocked, until_counted};
-use slotmux::demo::cluster::LocalCluster;
+use slotmux::tools::demo::cluster::LocalCluster;
 
 /// Pushes past slotmux and says how many elements stay.
 fn stays_after_push(cluster: &LocalCluster, node: usize, key: &str) -> i64 {

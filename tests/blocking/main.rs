@@ -12,8 +12,8 @@ mod moves;
 mod pool;
 
 use common::{PATIENCE, Proxy, RawClient, Value, poll_until};
-use slotmux::demo::cluster::LocalCluster;
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux_core::slot::slot_of;
 
 /// A key in a slot that this node has.
 pub fn key_on(cluster: &LocalCluster, node: usize, prefix: &str) -> String {

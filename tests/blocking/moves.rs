@@ -2,8 +2,8 @@
 
 use super::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until};
 use super::{blocked_at, bulks, call, key_on, send, until_blocked};
-use slotmux::demo::cluster::{LocalCluster, Options};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
+use slotmux_core::slot::slot_of;
 use std::time::Duration;
 
 #[test]

@@ -1,6 +1,6 @@
 //! Errors about names and numbers of arguments, in the server's words.
 
-use slotmux::command;
+use slotmux_core::command;
 
 use crate::server::{Reply, Server, Wire, request};
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use redis::Value;
-use slotmux::command::{Flags, KeySpec};
+use slotmux_core::command::{Flags, KeySpec};
 
 use crate::server::{Server, elements, find, integer, text};
 

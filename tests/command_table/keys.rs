@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use slotmux::command::{self, Command, Flags};
+use slotmux_core::command::{self, Command, Flags};
 
 use crate::facts::LOOSENED;
 use crate::server::{Reply, Server, Wire, names_of, request};

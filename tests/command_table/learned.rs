@@ -1,7 +1,7 @@
 //! What is learned from a real server's `COMMAND` reply, in both protocols.
 
 use redis::Value;
-use slotmux::command::{Flags, Learned, Route};
+use slotmux_core::command::{Flags, Learned, Route};
 
 use crate::keys::{keys_by_server, requests};
 use crate::server::{Server, Wire, elements, find, names_of, request, text};

@@ -13,7 +13,7 @@ mod touched;
 #[test]
 fn the_document_is_the_one_that_the_table_makes() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands.md");
-    let made = slotmux::command::docs::markdown();
+    let made = slotmux_core::command::docs::markdown();
     if std::env::var_os("SLOTMUX_BLESS").is_some() {
         std::fs::write(path, &made).unwrap();
     }
@@ -36,7 +36,7 @@ fn the_table_of_lifetimes_is_the_one_that_the_table_makes() {
     let page = std::fs::read_to_string(path).unwrap();
     let (head, rest) = page.split_once(MARKS.0).expect("the first mark");
     let (there, tail) = rest.split_once(MARKS.1).expect("the last mark");
-    let made = slotmux::policy::docs::commands();
+    let made = slotmux_core::policy::docs::commands();
     if std::env::var_os("SLOTMUX_BLESS").is_some() {
         let page = [head, MARKS.0, &made, MARKS.1, tail].concat();
         std::fs::write(path, page).unwrap();

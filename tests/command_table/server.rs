@@ -6,9 +6,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use redis::Value;
-use slotmux::command::{self, Command};
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::resp::Span;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::command::{self, Command};
+use slotmux_core::resp::Span;
 
 /// A plain Redis of its own.
 pub struct Server(LocalServer);

@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use slotmux::command::Lifetime;
-use slotmux::command::{self, Command, CommandRef, Flags};
+use slotmux_core::command::Lifetime;
+use slotmux_core::command::{self, Command, CommandRef, Flags};
 
 use crate::full::times;
 use crate::server::{Reply, Server, Wire, request};

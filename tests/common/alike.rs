@@ -1,7 +1,7 @@
 //! Whether two replies to one command are alike: equal, save where Redis itself promises no order or no exact form.
 
-use slotmux::command::{Command, resolve};
-use slotmux::resp::{Limits, scan_request};
+use slotmux_core::command::{Command, resolve};
+use slotmux_core::resp::{Limits, scan_request};
 
 use super::client::command as encode;
 use super::reply::{Reply, Value};

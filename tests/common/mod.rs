@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use slotmux::demo::cluster::{LocalCluster, Options};
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
 
 pub mod alike;
 pub mod built;

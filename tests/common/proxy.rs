@@ -9,10 +9,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use slotmux::demo::cluster::LocalCluster;
-use slotmux::demo::guard::Guard;
-use slotmux::demo::ports::PortLease;
-use slotmux::demo::server::{LocalServer, send_signal};
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux::tools::demo::guard::Guard;
+use slotmux::tools::demo::ports::PortLease;
+use slotmux::tools::demo::server::{LocalServer, send_signal};
 use toml::{Table, Value};
 
 use super::{PATIENCE, RawClient, poll_until};

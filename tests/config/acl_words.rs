@@ -1,6 +1,6 @@
 //! Passwords as ACL files spell them: refused with the spelling that is meant, wherever they are given, and never repeated.
 
-use slotmux::config::load;
+use slotmux_core::config::load;
 
 use crate::binary::slotmux;
 use crate::{CLUSTER, lines, loaded, sources};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use slotmux::config::{Config, env, keys};
+use slotmux_core::config::{Config, env, keys};
 
 use crate::loaded;
 

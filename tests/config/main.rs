@@ -15,7 +15,7 @@ mod values;
 
 use std::collections::BTreeMap;
 
-use slotmux::config::{Config, Flags, Problem, SourceFile, Sources, load};
+use slotmux_core::config::{Config, Flags, Problem, SourceFile, Sources, load};
 
 /// A complete file: what each test adds to is right by itself.
 const CLUSTER: &str = "[[cluster]]\nseeds = [\"redis://127.0.0.1:7000\"]\n";

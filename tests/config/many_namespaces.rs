@@ -1,8 +1,8 @@
 //! Ten thousand namespaces and more: read, checked and found as a few are, and what is wrong with one of them said at its
 //! own line.
 
-use slotmux::config::load;
-use slotmux::policy::{NamespaceId, Policies};
+use slotmux_core::config::load;
+use slotmux_core::policy::{NamespaceId, Policies};
 
 use super::{CLUSTER, lines, loaded, sources};
 
@@ -111,7 +111,7 @@ fn variables_find_their_namespace_among_many() {
     for (number, namespace) in config.namespaces.iter().enumerate() {
         let seconds = namespace.ttl.default.map(|ttl| ttl.as_secs());
         assert_eq!(seconds, Some(number as u64 % 3600 + 1));
-        assert_eq!(namespace.ttl.mode, slotmux::config::Mode::Observe);
+        assert_eq!(namespace.ttl.mode, slotmux_core::config::Mode::Observe);
     }
     // None of these is known; what is said of each stays short.
     let unknown: Vec<(String, String)> = (0..1000)

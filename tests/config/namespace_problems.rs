@@ -1,6 +1,6 @@
 //! What is wrong with namespaces, and the lines that say so.
 
-use slotmux::config::load_with_origins;
+use slotmux_core::config::load_with_origins;
 
 use crate::problems::{bad, pairs, refused};
 use crate::{CLUSTER, lines, sources};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotmux::config::{
+use slotmux_core::config::{
     Config, Flush, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites,
     Scripts, Strength, Ttl, Unmatched, keys,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotmux::config::{self, Config, Flags, User, load, load_with_origins};
+use slotmux_core::config::{self, Config, Flags, User, load, load_with_origins};
 
 use crate::{CLUSTER, lines, loaded, sources};
 

@@ -1,6 +1,6 @@
 //! What is wrong with files and variables, and the lines that say so.
 
-use slotmux::config::{Sources, load};
+use slotmux_core::config::{Sources, load};
 
 use crate::{CLUSTER, lines, loaded, sources};
 

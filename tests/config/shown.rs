@@ -1,6 +1,6 @@
 //! What is in force, and who decided: `config show`, and the origins that it prints.
 
-use slotmux::config::{Config, Flags, Loaded, load_with_origins, show};
+use slotmux_core::config::{Config, Flags, Loaded, load_with_origins, show};
 
 use crate::binary::slotmux;
 use crate::values::EVERY_KEY;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotmux::config::{Mode, Persist, load_with_origins};
+use slotmux_core::config::{Mode, Persist, load_with_origins};
 
 use crate::problems::{pairs, refused};
 use crate::{lines, loaded, sources};

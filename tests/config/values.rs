@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotmux::config::{
+use slotmux_core::config::{
     Administer, Bind, Config, Format, Keys, Kind, Personality, ScriptCalls, Unknown, keys,
 };
 

@@ -1,6 +1,6 @@
 //! Upstream connections: how many, for whom, and for how long.
 
-use slotmux::config::Config;
+use slotmux_core::config::Config;
 
 use crate::common::peer::Gate;
 use crate::common::{

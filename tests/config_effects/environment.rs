@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use slotmux::demo::guard::Guard;
-use slotmux::demo::ports::PortLease;
+use slotmux::tools::demo::guard::Guard;
+use slotmux::tools::demo::ports::PortLease;
 
 use crate::common::{PATIENCE, RawClient, Value, poll_for, poll_until, shared_cluster};
 

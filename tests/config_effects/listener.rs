@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use slotmux::demo::ports::PortLease;
+use slotmux::tools::demo::ports::PortLease;
 
 use crate::common::client::command;
 use crate::common::reply::read_value;

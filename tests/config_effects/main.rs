@@ -12,7 +12,7 @@ mod timing;
 mod upstream;
 mod users;
 
-use slotmux::config::{env, keys};
+use slotmux_core::config::{env, keys};
 
 /// Every key, and the file with the test that fails when the key does nothing.
 const KEYS: &[(&str, &str)] = &[

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use slotmux::demo::ports::PortLease;
+use slotmux::tools::demo::ports::PortLease;
 
 use crate::common::{PATIENCE, Proxy, RawClient, Value, poll_until, shared_cluster};
 
@@ -149,7 +149,7 @@ fn the_log_has_what_its_level_admits() {
             ("warn", true, false, false),
             ("info", true, true, false),
             ("debug", true, true, true),
-            ("off,slotmux::client=debug", false, false, true),
+            ("off,slotmux::engine::client=debug", false, false, true),
         ] {
             let log = log_at(level, by_variable);
             assert_eq!(

@@ -1,7 +1,7 @@
 //! The Redis behind slotmux: what it is, how slotmux gets in, where its nodes are, which commands it has.
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 
 use crate::common::{
     Forward, PATIENCE, Peer, Proxy, ProxyConfig, Step, Value, poll_until, shared_cluster,

@@ -1,7 +1,7 @@
 //! Random programs, the same for the same seed.
 
 use fastrand::Rng;
-use slotmux::command::Route;
+use slotmux_core::command::Route;
 
 use crate::common::alike::known;
 use crate::grammar::{Keys, SCRIPTS, any, fill, one_of, script, sha1};

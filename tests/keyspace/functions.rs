@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use crate::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_for, poll_until};
 use crate::key_on;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use slotmux::demo::cluster::LocalCluster;
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use toml::Table;
 
 use crate::common::{Proxy, ProxyConfig, RawClient, Value, calm_cluster, shared_cluster};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use slotmux::demo::cluster::LocalCluster;
+use slotmux::tools::demo::cluster::LocalCluster;
 
 use crate::common::{Proxy, RawClient, Value, calm_cluster, shared_cluster};
 use crate::key_on;

@@ -14,8 +14,8 @@ mod settings;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{PATIENCE, Proxy, Value, calm_cluster, poll_until, shared_cluster};
-use slotmux::demo::cluster::LocalCluster;
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux_core::slot::slot_of;
 
 /// A key on this primary.
 pub fn key_on(cluster: &LocalCluster, node: usize, from: usize) -> String {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::parameters::{Class, class_of, is_listed, set_refusal};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::parameters::{Class, class_of, is_listed, set_refusal};
 
 use crate::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_for, shared_cluster};
 

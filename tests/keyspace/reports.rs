@@ -1,7 +1,7 @@
 //! SLOWLOG, LATENCY and MEMORY over all nodes, against one plain Redis where the reply is that of one.
 
-use slotmux::demo::cluster::Node;
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::cluster::Node;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use crate::common::{Proxy, RawClient, Value, calm_cluster};
 use crate::key_on;

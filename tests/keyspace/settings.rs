@@ -1,6 +1,6 @@
 //! The settings about commands for all keys and all nodes: `commands.keys`, `commands.admin`, `flush`.
 
-use slotmux::demo::cluster::{LocalCluster, Options};
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
 
 use crate::common::{CALM, Proxy, RawClient, Value, shared_cluster};
 use crate::key_on;

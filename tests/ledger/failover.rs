@@ -1,7 +1,7 @@
 //! A primary is replaced: by plan, by a crash, or because it was silent for too long.
 
-use slotmux::demo::cluster::LocalCluster;
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use crate::common::{PATIENCE, poll_until};
 use crate::rig::{

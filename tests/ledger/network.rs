@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use slotmux::demo::cluster::{LocalCluster, Options};
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
 use toml::Table;
 
 use crate::common::fault::Way;

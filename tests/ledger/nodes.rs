@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use slotmux::demo::cluster::LocalCluster;
+use slotmux::tools::demo::cluster::LocalCluster;
 
 use crate::common::{PATIENCE, poll_until};
 use crate::rig::{Ledger, durable_cluster, fail_over, proxy, replicas_in_step, steady_cluster};

@@ -3,8 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use slotmux::demo::cluster::LocalCluster;
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux_core::slot::slot_of;
 
 use crate::common::{FaultProxy, PATIENCE, Proxy, Value, poll_until};
 use crate::rig::{

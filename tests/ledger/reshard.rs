@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use slotmux::demo::cluster::LocalCluster;
+use slotmux::tools::demo::cluster::LocalCluster;
 
 use crate::common::{PATIENCE, poll_until, times};
 use crate::rig::{Ledger, proxy, steady_cluster};

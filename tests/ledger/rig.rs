@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use slotmux::demo::cluster::{LocalCluster, Options};
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
 
 use crate::common::built::load_tool;
 use crate::common::{CALM, PATIENCE, Proxy, ProxyConfig, poll_until};

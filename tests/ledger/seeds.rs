@@ -1,6 +1,6 @@
 //! slotmux starts while seeds are down, and clients are there from the first moment.
 
-use slotmux::demo::ports::PortLease;
+use slotmux::tools::demo::ports::PortLease;
 
 use crate::common::{PATIENCE, Proxy, RawClient, poll_until};
 use crate::rig::{Ledger, durable_cluster, patient, steady_cluster};

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
-use slotmux::demo::cluster::LocalCluster;
+use slotmux::tools::demo::cluster::LocalCluster;
 
 use crate::common::{PATIENCE, Proxy, RawClient, SetAtEnd, Value, poll_until};
 use crate::rig::{

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value as Json;
-use slotmux::demo::ports::PortLease;
+use slotmux::tools::demo::ports::PortLease;
 use toml::Table;
 
 use crate::common::{PATIENCE, Proxy, Value, poll_for, poll_until, shared_cluster};

@@ -4,8 +4,8 @@ use std::fs;
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-use slotmux::demo::guard::Guard;
-use slotmux::demo::ports::PortLease;
+use slotmux::tools::demo::guard::Guard;
+use slotmux::tools::demo::ports::PortLease;
 
 use crate::common::{PATIENCE, Proxy, ProxyConfig, Value, poll_until};
 use crate::tool::installed;

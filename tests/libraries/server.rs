@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use crate::common::{Proxy, shared_cluster, shared_proxy};
 

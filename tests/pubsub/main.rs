@@ -14,8 +14,8 @@ mod order;
 mod transcript;
 
 use common::{RawClient, Value};
-use slotmux::demo::cluster::LocalCluster;
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux_core::slot::slot_of;
 
 /// Sends a command and reads one confirmation for each of its names.
 #[track_caller]

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use slotmux::demo::cluster::{LocalCluster, Options};
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 
 use super::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_for, poll_until};
 use super::{expect_message, home, next_message, subscribe, subscribers_at};

@@ -1,7 +1,7 @@
 //! In which order subscriptions end that are not named: as they came. Redis does so with patterns; for channels its order is
 //! another at every start, so that one is as good.
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use super::common::{RawClient, Value, shared_proxy};
 use super::subscribe;

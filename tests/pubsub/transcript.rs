@@ -1,6 +1,6 @@
 //! What a subscriber is told, byte by byte as by one plain Redis.
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use super::common::client::command;
 use super::common::{RawClient, shared_proxy};

@@ -8,7 +8,7 @@ mod real;
 mod scripted;
 
 use common::ProxyConfig;
-use slotmux::slot::slot_of;
+use slotmux_core::slot::slot_of;
 
 const UNKNOWN: &str =
     "ERR slotmux: connection to the node was lost, the command may have been executed";

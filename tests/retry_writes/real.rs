@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use slotmux::demo::cluster::{LocalCluster, Options};
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use toml::Table;
 
 use crate::common::fault::Way;

@@ -6,7 +6,7 @@ mod common;
 mod command_line;
 
 use common::{Proxy, ProxyConfig, RawClient, Value, calm_cluster, shared_cluster};
-use slotmux::slot::slot_of;
+use slotmux_core::slot::slot_of;
 use toml::Table;
 
 /// Adds a namespace `name` with the prefix `name:`.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use slotmux::demo::cluster::LocalCluster;
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux_core::slot::slot_of;
 
 use super::common::{PATIENCE, Proxy, RawClient, SetAtEnd, Value, calm_cluster, poll_until, times};
 use super::{keys_of, tracking};

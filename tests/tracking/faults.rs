@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use slotmux::demo::cluster::{LocalCluster, Options};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
+use slotmux_core::slot::slot_of;
 
 use super::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until};
 use super::{

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 
 use super::common::{PATIENCE, Proxy, Value, poll_until, shared_cluster, shared_proxy, times};
 use super::{expect_invalidation, expect_silence, keys_of, tracking};

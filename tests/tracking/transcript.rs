@@ -1,6 +1,6 @@
 //! What a client that tracks reads, byte by byte as from one plain Redis.
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use super::common::client::command;
 use super::common::{Proxy, RawClient, calm_cluster};

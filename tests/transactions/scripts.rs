@@ -1,6 +1,6 @@
 //! Scripts inside MULTI that the node of their key has not seen.
 
-use slotmux::slot::slot_of;
+use slotmux_core::slot::slot_of;
 
 use super::common::{Proxy, RawClient, Value, calm_cluster, shared_cluster};
 use super::{transaction, with_namespaces};

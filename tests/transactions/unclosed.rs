@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use toml::Table;
 
 use super::common::{PATIENCE, Peer, Proxy, ProxyConfig, RawClient, Step, Value, poll_until};

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use slotmux::demo::cluster::{LocalCluster, Options};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
+use slotmux_core::slot::slot_of;
 
 use super::common::peer::Gate;
 use super::common::{

@@ -1,6 +1,6 @@
 //! The connections on which clients watch: how many there are, and how they come and go.
 
-use slotmux::slot::slot_of;
+use slotmux_core::slot::slot_of;
 
 use super::common::peer::Gate;
 use super::common::{PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until, shared_cluster};

@@ -2,8 +2,8 @@
 //! every type, random options, many slots at once, big values.
 
 use fastrand::Rng;
-use slotmux::command::{Command, KeySpec, Route, all, for_each_key};
-use slotmux::resp::{Limits, scan_request};
+use slotmux_core::command::{Command, KeySpec, Route, all, for_each_key};
+use slotmux_core::resp::{Limits, scan_request};
 
 use crate::common::client::command as encode;
 use crate::lines::{Words, words};

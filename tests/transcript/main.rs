@@ -22,8 +22,8 @@ use lines::{by_hand, words};
 use pair::{Pair, settings, speaks_7_0};
 use run::{Entry, run};
 use side::Side;
-use slotmux::command::Route;
-use slotmux::demo::server::LocalServer;
+use slotmux::tools::demo::server::LocalServer;
+use slotmux_core::command::Route;
 
 /// Of the generated commands and of the batches, unless SLOTMUX_TRANSCRIPT_SEED gives another. Any has to pass.
 const SEED: u64 = 2026;

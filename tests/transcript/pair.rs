@@ -1,6 +1,6 @@
 //! The two that are compared.
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use crate::common::{Proxy, ProxyConfig, RawClient, Value, shared_cluster};
 use crate::lines::words;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use slotmux::demo::cluster::{LocalCluster, Options};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::cluster::{LocalCluster, Options};
+use slotmux_core::slot::slot_of;
 
 use super::common::{PATIENCE, Proxy, RawClient, SetAtEnd, Value, poll_until};
 use super::{add_namespace, all_ttls};

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use slotmux::demo::guard::Guard;
-use slotmux::demo::ports::PortLease;
+use slotmux::tools::demo::guard::Guard;
+use slotmux::tools::demo::ports::PortLease;
 
 use super::add_namespace;
 use super::common::{PATIENCE, Proxy, RawClient, Value, poll_for};

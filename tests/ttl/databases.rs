@@ -2,7 +2,7 @@
 
 use super::add_namespace;
 use super::common::{Proxy, RawClient, Value};
-use slotmux::demo::server::LocalServer;
+use slotmux::tools::demo::server::LocalServer;
 
 #[test]
 fn no_key_leaves_for_another_database() {

@@ -2,8 +2,8 @@
 //! NUL byte and more behind it, which servers do not see. No read-only key changes or leaves, no command reaches a namespace
 //! that denies it, and each key of a namespace with a TTL policy has a TTL.
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 
 use super::common::{Proxy, RawClient, Value, shared_cluster, times};
 use super::{add_namespace, all_ttls};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use slotmux::slot::slot_of;
+use slotmux_core::slot::slot_of;
 
 use super::add_namespace;
 use super::common::peer::{Gate, Request};

@@ -21,7 +21,7 @@ mod walk;
 mod without_memory;
 
 use common::{Proxy, ProxyConfig};
-use slotmux::demo::cluster::LocalCluster;
+use slotmux::tools::demo::cluster::LocalCluster;
 use toml::Table;
 
 /// Adds a namespace of that name with the prefix `name:` and these keys in its `ttl`.

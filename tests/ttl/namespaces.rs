@@ -1,6 +1,6 @@
 //! What a namespace permits, what it counts, and what observing changes: nothing.
 
-use slotmux::demo::server::LocalServer;
+use slotmux::tools::demo::server::LocalServer;
 
 use super::common::{PATIENCE, Proxy, RawClient, Value, poll_until, shared_cluster};
 use super::{add_namespace, with_policy};

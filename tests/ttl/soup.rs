@@ -1,7 +1,7 @@
 //! Commands with options, numbers and keys in any order and number, most of them wrong: the reply is what one plain
 //! Redis says, byte for byte, and whatever was accepted left no key without a TTL or above its maximum.
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use super::add_namespace;
 use super::common::{Proxy, RawClient};

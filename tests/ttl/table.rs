@@ -3,8 +3,8 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::slot_of;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
 
 use super::common::{RawClient, shared_cluster};
 use super::rows::{ROWS, Ttl};

@@ -1,7 +1,7 @@
 //! A random walk: whatever commands come, in whatever order and pipelines, the replies are those of one plain Redis,
 //! and no key of the namespace is left without a TTL or above its maximum.
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use super::common::{RawClient, calm_cluster};
 use super::{all_ttls, with_policy};

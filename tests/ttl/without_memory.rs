@@ -1,6 +1,6 @@
 //! Scripts under a policy on a node that has no memory left: the expiries stay as good as the scripts.
 
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use super::add_namespace;
 use super::common::{Proxy, Value};

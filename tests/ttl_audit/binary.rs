@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::process::{Child, Command, Output, Stdio};
 
-use slotmux::demo::server::send_signal;
+use slotmux::tools::demo::server::send_signal;
 
 use crate::common::{PATIENCE, poll_until};
 use crate::*;

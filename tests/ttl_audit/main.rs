@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use common::shared_cluster;
 use indicatif::ProgressBar;
-use slotmux::audit::{self, Options, Report, Tally};
-use slotmux::config::{Addr, Config, Mode, Namespace, Ttl};
-use slotmux::demo::cluster::LocalCluster;
-use slotmux::demo::server::{LocalServer, ServerOptions};
-use slotmux::slot::{SLOTS, slot_of};
+use slotmux::tools::audit::{self, Options, Report, Tally};
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::config::{Addr, Config, Mode, Namespace, Ttl};
+use slotmux_core::slot::{SLOTS, slot_of};
 use tokio_util::sync::CancellationToken;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -34,8 +34,8 @@ fn namespace(name: &str, prefixes: &[&str], ttl: Ttl) -> Namespace {
         max_key: None,
         max_value: None,
         deny: Vec::new(),
-        multi: slotmux::config::Multi::default(),
-        retry_writes: slotmux::config::RetryWrites::default(),
+        multi: slotmux_core::config::Multi::default(),
+        retry_writes: slotmux_core::config::RetryWrites::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Instant;
 
-use slotmux::audit::AuditError;
+use slotmux::tools::audit::AuditError;
 
 use crate::common::{PATIENCE, calm_cluster, poll_until};
 use crate::*;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use slotmux::slot::slot_of;
+use slotmux_core::slot::slot_of;
 
 use crate::common::peer::Gate;
 use crate::common::{self, Layout, PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until};

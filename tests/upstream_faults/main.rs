@@ -16,7 +16,7 @@ use std::time::Duration;
 use common::client::command;
 use common::peer::{Gate, Request};
 use common::{Layout, Neighbour, PATIENCE, Peer, Proxy, Step, Value, poll_until};
-use slotmux::slot::slot_of;
+use slotmux_core::slot::slot_of;
 
 const UNKNOWN: &str =
     "ERR slotmux: connection to the node was lost, the command may have been executed";

@@ -5,8 +5,8 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use slotmux::demo::guard::Guard;
-use slotmux::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::guard::Guard;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use crate::common::peer::Request;
 use crate::common::{PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until};

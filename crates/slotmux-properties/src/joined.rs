@@ -1,7 +1,7 @@
 //! What several nodes answered, made into one reply: whatever their replies hold, it is exactly one reply. And what a
 //! node says of its commands and its subscriptions is read without any trust in it.
 
-use slotmux::pubsub::frame::{Frame, read};
+use slotmux::engine::pubsub::frame::{Frame, read};
 use slotmux_core::command::listening::Kind;
 use slotmux_core::command::{CommandRef, Learned, Merge};
 use slotmux_core::resp::{Limits, ReplyScanner, scan_request};

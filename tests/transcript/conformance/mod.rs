@@ -20,7 +20,7 @@ use sample::{Sampler, Setting};
 fn send(sampler: &Sampler, setting: Setting, outcomes: &mut Outcomes) {
     let listed = [NOT_YET, REFUSED, OF_A_CLUSTER].into_iter().flatten();
     // Keys of several slots have samples of their own.
-    let listed = listed.filter(|(_, text)| *text != slotmux::route::CROSS_SLOT);
+    let listed = listed.filter(|(_, text)| *text != slotmux_core::route::CROSS_SLOT);
     let listed = listed.map(|(line, text)| Entry::listed(line, text));
     let entries: Vec<Entry> = single().into_iter().map(Entry::new).chain(listed).collect();
     for protocol in setting.protocols() {

@@ -127,8 +127,10 @@ impl Outcomes {
         }
         // The head of the page has these texts, for all commands.
         let in_multi = setting == Setting::Multi && texts.iter().all(|text| is_multi(text));
-        let crosses =
-            texts.len() == 1 && texts.iter().all(|text| *text == slotmux::route::CROSS_SLOT);
+        let crosses = texts.len() == 1
+            && texts
+                .iter()
+                .all(|text| *text == slotmux_core::route::CROSS_SLOT);
         if !crosses && !in_multi {
             notes.extend(
                 texts

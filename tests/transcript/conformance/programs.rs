@@ -1,7 +1,7 @@
 //! Samples beside the lines of the transcript: those that need a connection of their own, and those on keys of several
 //! slots.
 
-use slotmux::command::{KeySpec, lookup};
+use slotmux_core::command::{KeySpec, lookup};
 
 use super::server::Listed;
 use crate::common::alike::known;

@@ -1,8 +1,8 @@
 //! One sample: sent to both sides in one setting, and what came of it.
 
-use slotmux::command::for_each_key;
-use slotmux::resp::{Limits, scan_request};
-use slotmux::slot::slot_of;
+use slotmux_core::command::for_each_key;
+use slotmux_core::resp::{Limits, scan_request};
+use slotmux_core::slot::slot_of;
 
 use crate::Pair;
 use crate::common::Value;
@@ -193,7 +193,9 @@ fn outcome_of_listed(ours: &Reply, listed: &[u8]) -> Outcome {
 
 fn differs(ours: &Reply, theirs: &Reply) -> Outcome {
     match &ours.value {
-        Value::Error(text) if text == slotmux::route::CROSS_SLOT => Outcome::Refused(text.clone()),
+        Value::Error(text) if text == slotmux_core::route::CROSS_SLOT => {
+            Outcome::Refused(text.clone())
+        }
         _ => Outcome::Differs(format!("slotmux: {} redis: {}", shown(ours), shown(theirs))),
     }
 }

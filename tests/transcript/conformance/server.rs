@@ -1,6 +1,6 @@
 //! What the plain server says of its commands.
 
-use slotmux::command::lookup;
+use slotmux_core::command::lookup;
 
 use crate::common::{RawClient, Value};
 use crate::lines::Words;
@@ -54,7 +54,7 @@ pub fn of_clusters() -> Vec<Words> {
     let cluster = lookup(b"cluster").expect("a command of Redis");
     let of_7_0 = crate::generate::is_in_redis;
     let subcommands = cluster.subcommands.iter().filter(|sub| of_7_0(sub, 7, 0));
-    let call = |sub: &slotmux::command::Command| {
+    let call = |sub: &slotmux_core::command::Command| {
         let mut words = vec![b"CLUSTER".to_vec(), sub.name.as_bytes().to_vec()];
         words.resize(usize::from(sub.arity.unsigned_abs()), b"1".to_vec());
         words

@@ -14,7 +14,7 @@ mod streams;
 mod strings;
 mod transactions;
 
-use slotmux::resp::inline;
+use slotmux_core::resp::inline;
 
 /// The command and its arguments.
 pub type Words = Vec<Vec<u8>>;

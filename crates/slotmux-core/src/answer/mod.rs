@@ -125,7 +125,7 @@ pub enum Outcome {
     Monitor,
     /// `CLIENT UNBLOCK`: ask every worker to end the wait of that client; the reply is 1 if one did, else 0.
     Unblock(Unblock),
-    /// `SLOTMUX`: see [`crate::operator`].
+    /// `SLOTMUX`: see the operator of the engine.
     Ask(Question),
 }
 

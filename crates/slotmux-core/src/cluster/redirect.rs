@@ -8,7 +8,7 @@ use crate::slot::SLOTS;
 ///
 /// Every verdict but `Deliver` says that the request was not executed, as far as the node that wrote it can be
 /// believed: a Lua script that has run may return any error text. The router therefore follows a redirect only if its
-/// slot is the request's own, and of what may be a script's words it asks the node ([`crate::upstream::doubt`]).
+/// slot is the request's own, and of what may be a script's words it asks the node (`engine::upstream::doubt`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict<'a> {
     /// An ordinary error: it belongs to the client.

@@ -5,7 +5,7 @@ use tracing_subscriber::EnvFilter;
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// A level for slotmux itself (the libraries below it stay at `warn`), or directives such as
-/// `info,slotmux::cluster=debug`.
+/// `info,slotmux::control=debug`.
 pub fn filter(level: &str) -> Result<EnvFilter, String> {
     let text = match level {
         "off" | "error" | "warn" => level.to_owned(),
@@ -37,7 +37,7 @@ mod tests {
             ("warn", "warn"),
             ("info", "slotmux=info,warn"),
             ("trace", "slotmux=trace,warn"),
-            ("info,slotmux::cluster=debug", "slotmux::cluster=debug,info"),
+            ("info,slotmux::control=debug", "slotmux::control=debug,info"),
         ] {
             assert_eq!(filter(level).unwrap().to_string(), shown, "{level}");
         }

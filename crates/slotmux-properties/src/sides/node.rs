@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use slotmux::resp::{Limits, Scan, scan_request};
-use slotmux::slot::slot_of;
+use slotmux_core::resp::{Limits, Scan, scan_request};
+use slotmux_core::slot::slot_of;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

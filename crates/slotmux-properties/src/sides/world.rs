@@ -4,14 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slotmux::cluster::addr::Addr;
-use slotmux::cluster::topology::{Kind, Node, Shard, Topology};
-use slotmux::config::{Config, Flags, Settings, Sources, load_with_origins};
-use slotmux::process::Process;
-use slotmux::refresh_requests::{self, RefreshRequests};
-use slotmux::transport::Transport;
-use slotmux::worker::Worker;
-use slotmux::{mail, sweep, turn};
+use slotmux::engine::process::Process;
+use slotmux::engine::refresh_requests::{self, RefreshRequests};
+use slotmux::engine::transport::Transport;
+use slotmux::engine::worker::Worker;
+use slotmux::engine::{mail, sweep, turn};
+use slotmux_core::cluster::addr::Addr;
+use slotmux_core::cluster::topology::{Kind, Node, Shard, Topology};
+use slotmux_core::config::{Config, Flags, Settings, Sources, load_with_origins};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
 

@@ -1,0 +1,160 @@
+//! The socket of a guest of the admin page, with a deadline for whatever it waits for: the rest of a request, the next
+//! one, or room for the rest of an answer.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::guests::Guest;
+use slotmux_core::config::Admin;
+
+/// How long each wait may last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadlines {
+    header: Duration,
+    idle: Duration,
+    write: Duration,
+}
+
+impl From<&Admin> for Deadlines {
+    fn from(admin: &Admin) -> Deadlines {
+        Deadlines {
+            header: admin.header_timeout,
+            idle: admin.idle_timeout,
+            write: admin.write_timeout,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wait {
+    /// For a first byte, and from there to the first byte of the answer.
+    Request,
+    /// For another request.
+    Next,
+    /// For the last byte of an answer to be taken.
+    Answer,
+}
+
+/// A stream whose waits end. A deadline is one for the whole of a request or an answer: a byte now and then does not move it.
+pub(super) struct Paced<S> {
+    stream: S,
+    guest: Arc<Guest>,
+    deadlines: Deadlines,
+    wait: Wait,
+    until: Pin<Box<Sleep>>,
+}
+
+impl<S> Paced<S> {
+    pub fn new(stream: S, guest: Arc<Guest>, deadlines: Deadlines) -> Paced<S> {
+        Paced {
+            stream,
+            guest,
+            deadlines,
+            wait: Wait::Request,
+            until: Box::pin(sleep(deadlines.header)),
+        }
+    }
+
+    fn begin(&mut self, wait: Wait) {
+        let time = match wait {
+            Wait::Request => self.deadlines.header,
+            Wait::Next => self.deadlines.idle,
+            Wait::Answer => self.deadlines.write,
+        };
+        self.wait = wait;
+        self.until.as_mut().reset(Instant::now() + time);
+    }
+
+    /// `polled`, or an error if it would wait beyond the deadline.
+    fn in_time<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            return polled;
+        }
+        ready!(self.until.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn written(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.wait != Wait::Answer {
+            self.begin(Wait::Answer);
+        }
+        if polled.is_ready() {
+            self.guest.moved();
+            // The kernel's buffer takes a little now and then from a reader that takes its time.
+            if self.until.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        self.in_time(cx, polled)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.guest.moved();
+            if self.wait == Wait::Next {
+                self.begin(Wait::Request);
+            }
+        }
+        self.in_time(cx, polled)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(cx, polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.written(cx, polled)
+    }
+
+    /// Without it the bytes of a page would be copied once per connection.
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// Comes when everything of the answers so far has been written.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if self.wait == Wait::Answer {
+            self.begin(Wait::Next);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

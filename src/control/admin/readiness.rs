@@ -1,0 +1,111 @@
+//! Whether slotmux is ready, and why not: from what is known of the process, without asking anybody.
+
+use slotmux_core::cluster::addr::Addr;
+
+/// The facts that readiness depends on.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    pub is_draining: bool,
+    /// Those of the topology; none until the first one is known.
+    pub primaries: Vec<Addr>,
+    /// Nodes to which a worker could not connect, and why.
+    pub outages: Vec<(Addr, String)>,
+    /// Whether some worker has a connection to some node.
+    pub is_connected: bool,
+    /// Why the topology could not be refreshed last.
+    pub trouble: Option<String>,
+}
+
+/// Ready: a topology is known, no drain has begun, and some node can be used as far as anybody has tried. The text says
+/// why not, and names the nodes that cannot be used also where others can.
+pub fn readiness(known: &Known) -> (bool, String) {
+    if known.is_draining {
+        return (false, "draining\n".to_owned());
+    }
+    if known.primaries.is_empty() {
+        let text = "no topology: no upstream has answered yet\n".to_owned();
+        return (false, text + &reason(known));
+    }
+    let is_out = |primary| known.outages.iter().any(|(node, _)| node == primary);
+    let all_are_out = known.primaries.iter().all(is_out);
+    let is_lost = !known.is_connected && (all_are_out || known.trouble.is_some());
+    if is_lost {
+        return (false, format!("no node can be used\n{}", reason(known)));
+    }
+    (true, format!("ready\n{}", named(&known.outages)))
+}
+
+fn reason(known: &Known) -> String {
+    let trouble = known.trouble.iter().map(|trouble| format!("{trouble}\n"));
+    trouble.collect::<String>() + &named(&known.outages)
+}
+
+fn named(outages: &[(Addr, String)]) -> String {
+    let lines = outages.iter();
+    lines
+        .map(|(node, reason)| format!("{node} cannot be used: {reason}\n"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn red_where_no_node_can_be_used_and_every_lost_one_has_its_name() {
+        let (a, b) = (Addr::new("a", 1), Addr::new("b", 1));
+        let out = |node: &Addr| (node.clone(), "NOAUTH x".to_owned());
+        let both = || vec![a.clone(), b.clone()];
+        let trouble = || Some("no upstream can be used: a:1: silent".to_owned());
+        let known = |primaries, outages, is_connected, trouble| Known {
+            is_draining: false,
+            primaries,
+            outages,
+            is_connected,
+            trouble,
+        };
+        for (known, is_ready, said) in [
+            (
+                known(vec![], vec![], false, None),
+                false,
+                "no topology: no upstream has answered yet\n",
+            ),
+            (
+                known(vec![], vec![], false, trouble()),
+                false,
+                "no topology: no upstream has answered yet\nno upstream can be used: a:1: silent\n",
+            ),
+            // Nobody has tried.
+            (known(both(), vec![], false, None), true, "ready\n"),
+            (
+                known(both(), vec![out(&a)], false, None),
+                true,
+                "ready\na:1 cannot be used: NOAUTH x\n",
+            ),
+            (
+                known(both(), vec![out(&a), out(&b)], false, None),
+                false,
+                "no node can be used\na:1 cannot be used: NOAUTH x\nb:1 cannot be used: NOAUTH x\n",
+            ),
+            // Another worker has got in.
+            (
+                known(both(), vec![out(&a), out(&b)], true, trouble()),
+                true,
+                "ready\na:1 cannot be used: NOAUTH x\nb:1 cannot be used: NOAUTH x\n",
+            ),
+            (
+                known(both(), vec![], false, trouble()),
+                false,
+                "no node can be used\nno upstream can be used: a:1: silent\n",
+            ),
+            (known(both(), vec![], true, trouble()), true, "ready\n"),
+        ] {
+            assert_eq!(readiness(&known), (is_ready, said.to_owned()), "{known:?}");
+            let draining = Known {
+                is_draining: true,
+                ..known
+            };
+            assert_eq!(readiness(&draining), (false, "draining\n".to_owned()));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Where log lines go (stderr), which of them, and how they look. What is logged never holds a password: the types
+//! that keep one do not print it.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+use slotmux_core::config::{Format, Log, log_filter::filter};
+
+/// Starts logging as configured. The first call stands: tests start several proxies in one process.
+pub fn start(log: &Log) {
+    let filter = filter(&log.level).unwrap_or_else(|_| EnvFilter::new("warn,slotmux=info"));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        // It would tell on stderr that stderr is gone, and panic over it.
+        .log_internal_errors(false);
+    let started = match log.format {
+        Format::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
+        Format::Json => lines.json().flatten_event(true).try_init(),
+    };
+    if started.is_err() {
+        tracing::debug!("logging was started before");
+    }
+}

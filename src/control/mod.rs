@@ -1,0 +1,8 @@
+//! What surrounds the engine: the process, the discovery of the cluster, the admin page, signals, logs.
+
+pub mod admin;
+pub mod discovery;
+pub mod logging;
+pub mod proxy;
+pub mod resources;
+pub mod signals;

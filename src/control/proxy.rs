@@ -1,0 +1,287 @@
+//! The process: binds, starts the workers and the control thread, which looks for the upstream, and waits for the end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::control::admin;
+use crate::control::discovery::discover::DiscoverError;
+use crate::control::discovery::refresh;
+use crate::control::resources;
+use crate::engine::listener::{Bound, accept, bind_all};
+use crate::engine::process::{Mail, Process};
+use crate::engine::refresh_requests::{self, RefreshRequests};
+use crate::engine::sabotage::sabotage;
+use crate::engine::worker::Worker;
+use crate::engine::{drain, mail, sweep, turn};
+use slotmux_core::cluster::topology::Topology;
+use slotmux_core::config::{Bind, Config, Settings};
+
+/// An epoll batch of up to this many events is one turn: with tokio's default of 61 a worker with thousands of busy
+/// clients would write to each lane many times per batch.
+const EVENTS_PER_TURN: u32 = 1024;
+
+/// Why slotmux could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartupError {
+    /// An address can't be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Bind(String, #[source] io::Error),
+    /// The upstream can't be used as configured; waiting would not help.
+    #[error(transparent)]
+    Upstream(#[from] DiscoverError),
+    /// The system gave no thread or runtime.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs slotmux until `shutdown` is cancelled and the drain is over. Blocks. `settings` are the configuration in words.
+///
+/// # Errors
+/// Only while starting; what goes wrong later is logged and answered to the clients that it concerns.
+pub fn run(
+    config: Config,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> Result<(), StartupError> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(supervise(Arc::new(config), settings, shutdown))
+}
+
+/// The control thread's main task.
+///
+/// Clients are served before the first topology is known: a start of slotmux does not depend on the order in which
+/// its neighbours start, and an upstream that leads back to slotmux itself gets an answer, by which it is recognised.
+async fn supervise(
+    config: Arc<Config>,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> Result<(), StartupError> {
+    let server = &config.server;
+    let (sockets, addresses) = bind_all(&config.listeners, server.backlog, server.workers)
+        .map_err(|(what, error)| StartupError::Bind(what, error))?;
+    let (publish, topology) = watch::channel(Arc::new(Topology::empty()));
+    let (refresh, requests) = refresh_requests::channel();
+    let (process, letters) = Process::new(
+        config.clone(),
+        settings,
+        topology,
+        refresh,
+        resources::memory_limit(&config),
+        resources::max_clients(&config, config.cluster.seeds.len()),
+        resources::run_id(),
+    );
+    let cancel = CancellationToken::new();
+    let admin = start_admin(&process, &cancel).await?;
+    let workers: Vec<_> = sockets
+        .into_iter()
+        .zip(letters)
+        .enumerate()
+        .map(|(id, (bound, letters))| start_worker(id, process.clone(), bound, letters))
+        .collect::<io::Result<_>>()?;
+    announce(&config, &addresses);
+
+    let refreshing = keep_refreshing(process.clone(), publish, requests, cancel.clone());
+    // At the level that is logged last, so that the name stands in every line there is. A field called "name" would be a
+    // second one in JSON, next to the span's.
+    let span = tracing::error_span!("cluster", cluster = config.cluster.name);
+    let mut control = tokio::spawn(refreshing.instrument(span));
+    let follower = tokio::spawn(follow(process.clone()));
+    let failure = tokio::select! {
+        () = shutdown.cancelled() => None,
+        // A panic has not ended it: those are contained.
+        ended = &mut control => ended.ok().flatten(),
+    };
+    if failure.is_none() {
+        shutdown.cancelled().await;
+        tracing::info!("draining: no new clients, replies that are due are delivered");
+    }
+    process.is_draining.store(true, Ordering::Relaxed);
+    for worker in 0..server.workers {
+        process.send(worker, Mail::Drain);
+    }
+    let all_ended = async {
+        while !workers.iter().all(thread::JoinHandle::is_finished) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(server.drain_timeout, all_ended)
+        .await
+        .is_err()
+    {
+        tracing::warn!("the drain timeout is over, the remaining clients are cut off");
+    }
+    cancel.cancel();
+    follower.abort();
+    if !control.is_finished() {
+        let _ = control.await;
+    }
+    if let Some(admin) = admin {
+        let _ = admin.await;
+    }
+    tracing::info!("stopped");
+    failure.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Refreshes the topology until cancelled, whatever panics meanwhile: one that stands still sends clients to nodes that are
+/// gone. Returns why it has ended before.
+async fn keep_refreshing(
+    process: Arc<Process>,
+    publish: watch::Sender<Arc<Topology>>,
+    requests: RefreshRequests,
+    cancel: CancellationToken,
+) -> Option<DiscoverError> {
+    let begin = || {
+        // What was asked for when it panicked is asked for again.
+        process.refresh.request();
+        refresh::run(
+            &process.config,
+            &process.run_id,
+            &publish,
+            &requests,
+            &cancel,
+        )
+    };
+    let what = "the refreshes of the topology";
+    process.restarted(what, &cancel, begin).await?.err()
+}
+
+/// Says when slotmux is ready, and fits the number of clients to the number of nodes.
+async fn follow(process: Arc<Process>) {
+    let mut topology = process.topology.clone();
+    let mut is_ready = false;
+    while topology.changed().await.is_ok() {
+        let newest = topology.borrow_and_update().clone();
+        let following = async { fit(&process, &newest, &mut is_ready) };
+        process
+            .contained("a change of the topology", following)
+            .await;
+    }
+}
+
+fn fit(process: &Process, newest: &Topology, is_ready: &mut bool) {
+    sabotage("proxy.fit");
+    let most = resources::max_clients(&process.config, newest.nodes().count());
+    let before = process.set_max_clients(most);
+    if !*is_ready && !newest.is_empty() {
+        *is_ready = true;
+        let workers = process.config.server.workers;
+        tracing::info!(workers, max_clients = most, "ready");
+    } else if before != most {
+        tracing::info!(
+            max_clients = most,
+            "the number of nodes changes that of clients"
+        );
+    }
+}
+
+async fn start_admin(
+    process: &Arc<Process>,
+    cancel: &CancellationToken,
+) -> Result<Option<tokio::task::JoinHandle<()>>, StartupError> {
+    let Some(addr) = process.config.admin.bind else {
+        return Ok(None);
+    };
+    let listener = tokio::net::TcpListener::bind(addr)
+        .await
+        .map_err(|error| StartupError::Bind(addr.to_string(), error))?;
+    tracing::info!(address = %listener.local_addr()?, "admin page");
+    // A handle that is there for the next start too.
+    let listener = listener.into_std()?;
+    let (process, cancel) = (process.clone(), cancel.clone());
+    Ok(Some(tokio::spawn(async move {
+        let begin = || serve_admin(&listener, &process, &cancel);
+        process.restarted("the admin page", &cancel, begin).await;
+    })))
+}
+
+/// Serves the admin page until cancelled.
+async fn serve_admin(
+    listener: &std::net::TcpListener,
+    process: &Arc<Process>,
+    cancel: &CancellationToken,
+) {
+    let listener = listener
+        .try_clone()
+        .and_then(tokio::net::TcpListener::from_std);
+    match listener {
+        Ok(listener) => admin::serve(listener, process.clone(), cancel.clone()).await,
+        Err(error) => tracing::error!(%error, "the admin page has ended"),
+    }
+}
+
+/// `addresses` are those that TCP sockets were bound to, in the order of the configuration.
+fn announce(config: &Config, addresses: &[SocketAddr]) {
+    let mut addresses = addresses.iter();
+    for listener in &config.listeners {
+        let name = &listener.name;
+        for bind in &listener.bind {
+            match (bind, addresses.as_slice()) {
+                (Bind::Tcp(_), [address, ..]) => {
+                    tracing::info!(listener = name, "listening on {address}");
+                    addresses.next();
+                }
+                (bind, _) => tracing::info!(listener = name, "listening on {bind}"),
+            }
+        }
+    }
+}
+
+fn start_worker(
+    id: usize,
+    process: Arc<Process>,
+    bound: Vec<Bound>,
+    letters: UnboundedReceiver<Mail>,
+) -> io::Result<thread::JoinHandle<()>> {
+    thread::Builder::new()
+        .name(format!("worker-{id}"))
+        .spawn(move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .event_interval(EVENTS_PER_TURN)
+                .build_local(LocalOptions::default());
+            match runtime {
+                Ok(runtime) => runtime.block_on(work(id, process, bound, letters)),
+                Err(error) => tracing::error!(%error, worker = id, "the worker has no runtime"),
+            }
+        })
+}
+
+/// A worker's main task: starts the others, then waits for the drain.
+async fn work(
+    id: usize,
+    process: Arc<Process>,
+    bound: Vec<Bound>,
+    letters: UnboundedReceiver<Mail>,
+) {
+    let worker = Worker::new(id, process);
+    tokio::task::spawn_local(turn::run(worker.clone()));
+    tokio::task::spawn_local(mail::run(worker.clone(), letters));
+    tokio::task::spawn_local(sweep::run(worker.clone()));
+    let mut topology = worker.process.topology.clone();
+    let follower = worker.clone();
+    tokio::task::spawn_local(async move {
+        while topology.changed().await.is_ok() {
+            let newest = topology.borrow_and_update().clone();
+            follower.contained("a change of the topology", || follower.apply(newest));
+        }
+    });
+    let accepting: Vec<_> = bound
+        .into_iter()
+        .map(|bound| tokio::task::spawn_local(accept(worker.clone(), bound)))
+        .collect();
+    worker.drained.cancelled().await;
+    for task in accepting {
+        task.abort();
+    }
+    drain::finished(&worker).await;
+}

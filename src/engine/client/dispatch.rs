@@ -1,0 +1,402 @@
+//! A request is taken: planned, checked against the state of its client, and carried out.
+
+use std::rc::Rc;
+
+use crate::engine::fan_out::broadcast::broadcast;
+use crate::engine::fan_out::page::page;
+use crate::engine::fan_out::split::split;
+use crate::engine::fan_out::with_nodes::answer_with_nodes;
+use crate::engine::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
+use crate::engine::monitor;
+use crate::engine::operator;
+use crate::engine::pubsub::{publish::publish, subscriber, unsubscribing::Leaving};
+use crate::engine::sabotage::sabotage;
+use crate::engine::worker::Worker;
+use slotmux_core::answer::{Host, Outcome, Process, Subject, answer};
+use slotmux_core::c_string;
+use slotmux_core::command::{self, Answer, Command, CommandRef, Route, Unresolved};
+use slotmux_core::policy::{Actions, Decision, Governed, NamespaceId, Reply};
+use slotmux_core::resp::write;
+use slotmux_core::route::transaction::plan_queued;
+use slotmux_core::route::{Plan, Transaction, plan};
+use slotmux_core::slot::Slot;
+
+use super::acknowledged::acknowledged;
+use super::attention::carry_out_attended;
+use super::early::{NO_UPSTREAM, Upstream, needs_upstream};
+use super::forward::{Sending, answer as reply_here, to_node, to_slot};
+use super::transaction::{self, queue};
+use super::{Client, Pause};
+use slotmux_core::resp::request::Request;
+
+/// Whether a request was taken. If not, the client is paused and sees it again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// It is on its way or answered.
+    Yes,
+    /// Not now.
+    No,
+}
+
+const NO_AUTH: &str = "NOAUTH Authentication required.";
+/// As Redis, whatever is wrong with an EXEC, says that the transaction is gone.
+const EXEC_BEFORE_LOGIN: &str =
+    "EXECABORT Transaction discarded because of: NOAUTH Authentication required.";
+
+/// Takes one request of `client`.
+pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> Taken {
+    sabotage("dispatch");
+    if client.waiting_retries.get() > 0 {
+        // Something of this client waits for another try; what is sent now could overtake it.
+        client.pause_for(Pause::InFlight(0));
+        return Taken::No;
+    }
+    let command = command::resolve(request.bytes, request.args);
+    match command {
+        Ok(command) => client.last_command.set(command.full_name),
+        Err(_) if is_from_a_browser(request) => return turn_away(worker, client),
+        Err(_) => {}
+    }
+    let mut rewritten = worker.rewritten.take();
+    let plan = worker.with_knowledge_for(client, |knowledge| {
+        if client.is_in_transaction() {
+            plan_queued(request, command, knowledge, &mut rewritten)
+        } else {
+            plan(request, command, knowledge, &mut rewritten)
+        }
+    });
+    let taken = if worker.attention.get() {
+        carry_out_attended(worker, client, request, command, plan, &rewritten)
+    } else {
+        carry_out(worker, client, request, command, plan, &rewritten)
+    };
+    worker.give_rewritten(rewritten);
+    if client.tracks() && taken == Taken::Yes {
+        client.use_up_caching(command.ok().map(|command| command.full_name));
+    }
+    taken
+}
+
+/// Carries a plan out, if the state of the client allows it.
+pub(super) fn carry_out(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    request: &Request,
+    command: Result<&'static Command, Unresolved>,
+    plan: Plan,
+    rewritten: &[u8],
+) -> Taken {
+    if !client.authenticated.get() && !plan.needs_no_authentication() {
+        let text = match plan {
+            Plan::Transaction(Transaction::Exec) => EXEC_BEFORE_LOGIN,
+            _ => NO_AUTH,
+        };
+        return refuse(worker, client, text);
+    }
+    let upstream = worker.upstream.get();
+    if upstream != Upstream::Known && needs_upstream(worker, client, &plan, &command) {
+        if upstream == Upstream::Missing {
+            return refuse(worker, client, NO_UPSTREAM);
+        }
+        client.pause_for(Pause::Upstream);
+        return Taken::No;
+    }
+    if client.is_restricted() && !subscriber::may(command, &plan) {
+        return subscriber::refuse_restricted(worker, client, request, command, &plan);
+    }
+    if client.is_in_transaction() && !plan.is_never_queued() {
+        return queue(worker, client, request, plan, rewritten);
+    }
+    // What is queued is noted when it runs.
+    if let Ok(command) = command {
+        worker
+            .scripts
+            .note(&worker.process.scripts, command, request);
+    }
+    let reply = match command {
+        Ok(command) if command.finds => Reply::Found,
+        _ => Reply::AsIs,
+    };
+    match plan {
+        Plan::Forward {
+            slot,
+            write,
+            decision,
+            wait,
+        } => {
+            let mut sending = Sending::as_is(request, write, decision.namespace, reply);
+            sending.wait = wait;
+            forward(worker, client, slot, decision, sending, rewritten)
+        }
+        Plan::Split {
+            merge,
+            step,
+            write,
+            namespace,
+            command,
+        } => {
+            let sending = Sending::as_is(request, write, namespace, reply);
+            split(worker, client, &sending, command, merge, step)
+        }
+        Plan::Anywhere { write } => match worker.any_node(client) {
+            Some(node) => {
+                let sending = Sending::as_is(request, write, NamespaceId::UNMATCHED, reply);
+                to_node(worker, client, node, None, &sending)
+            }
+            None => refuse(worker, client, NO_NODE),
+        },
+        Plan::Everywhere { .. } if worker.primaries().is_empty() => refuse(worker, client, NO_NODE),
+        Plan::Everywhere {
+            merge,
+            write,
+            reach,
+        } => {
+            let taken = broadcast(worker, client, request, merge, write, reach);
+            let is_reset = command.is_ok_and(|command| command.full_name == "config|resetstat");
+            if is_reset && taken == Taken::Yes {
+                worker.process.reset_totals();
+            }
+            taken
+        }
+        Plan::Publish { kind, slot } => publish(worker, client, request, kind, slot),
+        Plan::Subscription(change) => subscriber::change(worker, client, request, change),
+        Plan::AnswerWithNodes(what, command) => {
+            answer_with_nodes(worker, client, what, command, request)
+        }
+        Plan::Acknowledged { merge } => acknowledged(worker, client, request, merge),
+        Plan::Scan { cursor } => page(worker, client, request, cursor)
+            .unwrap_or_else(|text| refuse(worker, client, text)),
+        Plan::Answer(what, command) => answer_here(worker, client, what, command, request),
+        Plan::Transaction(what) => transaction::step(worker, client, request, what),
+        Plan::Refuse(reply) | Plan::Unknown(reply) => refuse_with(worker, client, &reply),
+    }
+}
+
+/// Sends a request, or what its policy made of it, to the node of its slot, and counts what the policy did.
+fn forward<'a>(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    slot: Slot,
+    decision: Decision,
+    mut sending: Sending<'a>,
+    rewritten: &'a [u8],
+) -> Taken {
+    let Decision {
+        namespace,
+        actions,
+        governed,
+    } = decision;
+    let request = sending.request;
+    let taken = match governed {
+        Governed::Refused => {
+            if namespace == NamespaceId::UNMATCHED {
+                worker.note_unmatched(request);
+            }
+            refuse(worker, client, &String::from_utf8_lossy(rewritten))
+        }
+        Governed::AsIs => to_slot(worker, client, slot, &sending),
+        Governed::Rewritten(reply) => {
+            sending.bytes = rewritten;
+            if reply != Reply::AsIs {
+                sending.reply = reply;
+            }
+            to_slot(worker, client, slot, &sending)
+        }
+        Governed::Block(form) => {
+            sending.bytes = rewritten;
+            sending.block = Some(form);
+            to_slot(worker, client, slot, &sending)
+        }
+    };
+    // Observing refuses nothing for a lifetime: what is refused all the same is not permitted.
+    let is_refused = governed == Governed::Refused;
+    if taken == Taken::Yes
+        && !actions.is_empty()
+        && worker.count_actions(namespace, actions, is_refused, request)
+        && actions.contains(Actions::APPENDED)
+        && let Ok(command) = command::resolve(request.bytes, request.args)
+    {
+        worker.probe(client, slot, namespace, CommandRef::Table(command), request);
+    }
+    taken
+}
+
+/// Whether this is a line of HTTP. A web page can make a browser of this machine send requests to slotmux, and in their
+/// bodies commands.
+fn is_from_a_browser(request: &Request) -> bool {
+    let name = request.args.first().map(|name| name.of(request.bytes));
+    name.is_some_and(|name| c_string::is(name, b"post") || c_string::is(name, b"host:"))
+}
+
+/// Closes the client without a word and without running what follows, as Redis does.
+fn turn_away(worker: &Worker, client: &Client) -> Taken {
+    worker.stats.protocol_errors.inc();
+    tracing::debug!(
+        client = client.id,
+        "HTTP, perhaps commands that a web page sends by a browser: the client is closed"
+    );
+    client.close(worker);
+    Taken::Yes
+}
+
+/// Why nothing can be sent at all.
+pub(crate) const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
+
+/// Answers a request with an error. Inside a transaction that aborts it.
+pub fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Taken {
+    let mut reply = Vec::new();
+    write::error(&mut reply, text);
+    refuse_with(worker, client, &reply)
+}
+
+/// As [`refuse`], with a whole reply.
+pub(super) fn refuse_with(worker: &Worker, client: &Rc<Client>, reply: &[u8]) -> Taken {
+    client.abort_transaction(worker);
+    worker.stats.errors.inc();
+    reply_here(worker, client, reply);
+    Taken::Yes
+}
+
+/// Answers a command about the connection or about slotmux itself.
+pub(crate) fn answer_here(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    what: Answer,
+    command: &Command,
+    request: &Request,
+) -> Taken {
+    if matches!(what, Answer::Hello | Answer::Reset) && client.in_flight() > 0 {
+        // The protocol decides about the lanes. A client changes lanes only with nothing in flight.
+        client.pause_for(Pause::InFlight(0));
+        return Taken::No;
+    }
+    let (replies, protocol) = (client.reply_mode.get(), client.protocol.get());
+    let mut out = worker.buffers.take();
+    let process = &*worker.process;
+    let outcome = own_answer(worker, client, what, command, request, process, &mut out);
+    let asks_everyone = match &outcome {
+        Outcome::List(_)
+        | Outcome::Kill(_)
+        | Outcome::Unblock(_)
+        | Outcome::Pause(_)
+        | Outcome::Monitor => true,
+        Outcome::Ask(question) => question.asks_everyone(),
+        _ => false,
+    };
+    if asks_everyone && client.in_flight() > 0 {
+        // One at a time: a thousand lists of thousands of clients would fill the memory.
+        client.reply_mode.set(replies);
+        client.pause_for(Pause::InFlight(0));
+        worker.buffers.give(out);
+        return Taken::No;
+    }
+    worker.stats.local.inc();
+    // The mode may be the answer's own doing: CLIENT REPLY OFF answers itself with silence.
+    let mute = !client.reply_mode.get().wanted();
+    match outcome {
+        Outcome::Answered => client.reply_now(worker, if mute { &[] } else { &out }),
+        Outcome::Close => {
+            client.reply_now(worker, if mute { &[] } else { &out });
+            client.finish(worker);
+        }
+        Outcome::Reset => {
+            client.end_transaction(worker);
+            client.end_watch(worker);
+            let reply = if mute { Vec::new() } else { out.clone() };
+            client.begin_work(worker, Box::new(Leaving::new(client, reply)));
+        }
+        Outcome::OwnLine => {
+            client.with_line(worker, |line| line.reply(&mut out));
+            client.reply_now(worker, if mute { &[] } else { &out });
+        }
+        Outcome::List(selection) => answer_list(worker, client, selection, mute),
+        Outcome::Kill(kill) => answer_kill(worker, client, kill, mute),
+        Outcome::Pause(pausing) => answer_pause(worker, client, pausing, mute),
+        Outcome::Monitor => monitor::begin(worker, client, mute),
+        Outcome::Unblock(unblock) => answer_unblock(worker, client, unblock, mute),
+        Outcome::Ask(question) => operator::answer(worker, client, question, request, mute),
+    }
+    if asks_everyone {
+        // What comes behind it changes nothing of the answer, nor is it run for a client that has closed itself.
+        client.pause_for(Pause::Question);
+    }
+    if client.protocol.get() != protocol {
+        client.begins_to_be_told(worker);
+    }
+    worker.buffers.give(out);
+    Taken::Yes
+}
+
+/// Appends slotmux' own answer to `request`, which is an element of EXEC's reply.
+pub fn answer_into(
+    worker: &Worker,
+    client: &Rc<Client>,
+    request: &Request,
+    process: &dyn Process,
+    out: &mut Vec<u8>,
+) {
+    let resolved = command::resolve(request.bytes, request.args);
+    let Some((command, what)) = resolved.ok().and_then(|command| match command.route {
+        Route::Answer(what) => Some((command, what)),
+        _ => None,
+    }) else {
+        return write::error(out, "ERR slotmux: the command can't be used inside MULTI");
+    };
+    worker.stats.local.inc();
+    match own_answer(worker, client, what, command, request, process, out) {
+        Outcome::OwnLine => {
+            client.with_line(worker, |line| line.reply(out));
+        }
+        Outcome::Monitor => {
+            write::error(out, "ERR MONITOR isn't allowed for DENY BLOCKING client");
+        }
+        _ => {}
+    }
+}
+
+/// Appends slotmux' own answer, with what `process` tells, and says what is left to do.
+pub(crate) fn own_answer(
+    worker: &Worker,
+    client: &Rc<Client>,
+    what: Answer,
+    command: &Command,
+    request: &Request,
+    process: &dyn Process,
+    out: &mut Vec<u8>,
+) -> Outcome {
+    let topology = worker.topology.borrow().clone();
+    let addresses = match what {
+        Answer::Cluster => client.with_transport(|transport| transport.addresses()),
+        _ => None,
+    };
+    let local = addresses.flatten().map(|(_, local)| local);
+    let host = Host {
+        config: &worker.config,
+        listener: worker.listener_of(client),
+        local: local.as_ref(),
+        server_version: &topology.server_version,
+        process,
+    };
+    let tracked = client.tracks();
+    let outcome = client.as_subject(|subject: &mut Subject| {
+        answer(
+            what,
+            command,
+            request.bytes,
+            request.args,
+            subject,
+            &host,
+            out,
+        )
+    });
+    if matches!(what, Answer::Client | Answer::Hello | Answer::Reset) {
+        // It may have another name now.
+        client.charge_buffers(worker);
+    }
+    match (tracked, client.tracks()) {
+        (false, true) => worker.stats.tracking_clients.inc(),
+        (true, false) => worker.stats.tracking_clients.dec(),
+        _ => {}
+    }
+    outcome
+}

@@ -1,0 +1,183 @@
+//! EXEC of a long transaction: its commands are planned in slices. Sending them is one step, so that it is all or nothing.
+
+use std::rc::Rc;
+
+use crate::engine::worker::Worker;
+use slotmux_core::cluster::topology::Kind;
+use slotmux_core::resp::{Span, scan_request};
+use slotmux_core::route::transaction::{Body, Planning};
+
+use super::Client;
+use super::dispatch::{Taken, refuse};
+use super::queue::Queue;
+use super::transaction::{Later, is_off, run_body};
+use super::watch::answer_nil;
+use super::work::{Progress, SLICE, SLICE_BYTES, Work};
+use slotmux_core::resp::request::Request;
+
+/// How far it is.
+enum Stage {
+    /// Its commands are planned.
+    Plans,
+    /// The settings of their keys are asked.
+    Checks,
+    /// They are put into groups.
+    Groups,
+    /// It is ready to be sent.
+    Runs(Body),
+}
+
+/// An EXEC.
+pub struct Executing {
+    queue: Box<Queue>,
+    /// Where the arguments of all requests are, and how many there are up to the end of each.
+    spans: Vec<Span>,
+    ends: Vec<u32>,
+    planning: Planning,
+    stage: Stage,
+    /// The next request of this stage, and where it begins.
+    at: usize,
+    start: usize,
+    /// Whether one node had every slot when the first was planned.
+    is_one_node: bool,
+    /// Bytes that it counts for.
+    reserved: usize,
+}
+
+impl Executing {
+    /// Nothing is planned yet.
+    pub fn new(worker: &Worker, client: &Client, queue: Box<Queue>) -> Executing {
+        let reserved = queue.cost();
+        client.change_reserved(worker, 0, reserved);
+        Executing {
+            queue,
+            spans: Vec::new(),
+            ends: Vec::new(),
+            planning: Planning::default(),
+            stage: Stage::Plans,
+            at: 0,
+            start: 0,
+            is_one_node: is_one_node(worker),
+            reserved,
+        }
+    }
+
+    /// The nodes have become one, or several: what was planned holds no more.
+    fn begin_anew(&mut self, worker: &Worker) {
+        self.planning = Planning::default();
+        self.stage = Stage::Plans;
+        (self.at, self.start) = (0, 0);
+        self.is_one_node = is_one_node(worker);
+    }
+
+    /// Does the next slice of a stage. `Some` once it is through: an error ends it.
+    fn slice(&mut self, worker: &Worker, client: &Client) -> Option<Result<(), String>> {
+        let count = self.queue.ends.len();
+        let limits = worker.request_limits(client);
+        let mut until = count.min(self.at + SLICE);
+        let full = self.start + SLICE_BYTES;
+        worker.with_knowledge_for(client, |knowledge| {
+            for at in self.at..until {
+                if self.start >= full {
+                    until = at;
+                    break;
+                }
+                let end = self.queue.ends[at] as usize;
+                let bytes = &self.queue.bytes[self.start..end];
+                self.start = end;
+                let first = at.checked_sub(1).map_or(0, |at| self.ends[at] as usize);
+                if self.ends.len() <= at {
+                    let mut args = worker.spans.take();
+                    // It was scanned when it came.
+                    let _ = scan_request(bytes, &limits, &mut args);
+                    self.spans.extend_from_slice(&args);
+                    worker.give_spans(args);
+                    self.ends.push(self.spans.len() as u32);
+                }
+                let request = Request {
+                    bytes,
+                    args: &self.spans[first..self.ends[at] as usize],
+                };
+                match self.stage {
+                    Stage::Plans => self.planning.plan(&request, knowledge),
+                    Stage::Checks => self.planning.check(&request, knowledge),
+                    Stage::Groups => self.planning.add(at, &request, knowledge),
+                    Stage::Runs(_) => {}
+                }
+            }
+            self.at = until;
+            if until < count {
+                return None;
+            }
+            (self.at, self.start) = (0, 0);
+            self.stage = match self.stage {
+                Stage::Plans if self.planning.is_split(knowledge) => Stage::Checks,
+                Stage::Plans | Stage::Checks => {
+                    if let Err(text) = self.planning.begin(knowledge) {
+                        return Some(Err(text));
+                    }
+                    Stage::Groups
+                }
+                Stage::Groups | Stage::Runs(_) => {
+                    Stage::Runs(std::mem::take(&mut self.planning).body())
+                }
+            };
+            Some(Ok(()))
+        })
+    }
+
+    /// Runs it, if there is room for it now.
+    fn run(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
+        let Stage::Runs(body) = &mut self.stage else {
+            return Taken::No;
+        };
+        let mut first = 0;
+        let requests = self.queue.requests().zip(&self.ends);
+        let requests: Vec<Request> = requests
+            .map(|(bytes, &end)| {
+                let args = &self.spans[first..end as usize];
+                first = end as usize;
+                Request { bytes, args }
+            })
+            .collect();
+        run_body(worker, client, &requests, body, Later::Yes)
+    }
+
+    /// It is over.
+    fn ends(&self, worker: &Worker, client: &Rc<Client>) -> Progress {
+        client.change_reserved(worker, self.reserved, 0);
+        client.end_watch(worker);
+        Progress::Done
+    }
+}
+
+impl Work for Executing {
+    fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
+        if client.is_closed() {
+            return self.ends(worker, client);
+        }
+        if is_off(client) {
+            answer_nil(worker, client);
+            return self.ends(worker, client);
+        }
+        if self.is_one_node != is_one_node(worker) {
+            self.begin_anew(worker);
+        }
+        if !matches!(self.stage, Stage::Runs(_)) {
+            if let Some(Err(text)) = self.slice(worker, client) {
+                refuse(worker, client, &text);
+                return self.ends(worker, client);
+            }
+            return Progress::More;
+        }
+        match self.run(worker, client) {
+            Taken::Yes => self.ends(worker, client),
+            Taken::No => Progress::Waits,
+        }
+    }
+}
+
+/// Whether one node has every slot, on which plans depend.
+fn is_one_node(worker: &Worker) -> bool {
+    worker.topology.borrow().kind == Kind::Standalone
+}

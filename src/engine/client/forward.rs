@@ -1,0 +1,293 @@
+//! A request on its way to one node: the barrier, the choice of the lane, and the pauses where there is no room.
+
+use std::rc::Rc;
+
+use crate::engine::pubsub::census::Receivers;
+use crate::engine::upstream::NodeId;
+use crate::engine::upstream::block::{self as upstream, Then};
+use crate::engine::upstream::inflight::{InFlight, Kind};
+use crate::engine::upstream::lane::Lane;
+use crate::engine::upstream::lost::unreachable;
+use crate::engine::upstream::pool::Use;
+use crate::engine::worker::Worker;
+use slotmux_core::command::Wait;
+use slotmux_core::policy::{Block, NamespaceId, Reply};
+use slotmux_core::resp::write;
+use slotmux_core::slot::Slot;
+
+use super::dispatch::Taken;
+use super::watch::{own_lane, pinned};
+use super::{Client, Pause};
+use slotmux_core::resp::request::Request;
+
+/// What is sent for a request.
+#[derive(Clone, Copy)]
+pub struct Sending<'a> {
+    /// The client's request.
+    pub request: &'a Request<'a>,
+    /// Whether it may change data.
+    pub write: bool,
+    /// The namespace of its first key.
+    pub namespace: NamespaceId,
+    /// The bytes that go to the node.
+    pub bytes: &'a [u8],
+    /// What these bytes are, if more than one command.
+    pub block: Option<Block>,
+    /// How their reply becomes the client's.
+    pub reply: Reply,
+    /// How long it may hold its connection up, if it may.
+    pub wait: Option<Wait>,
+    /// What corrects the number of a message's receivers.
+    pub receivers: Option<Receivers>,
+}
+
+impl<'a> Sending<'a> {
+    /// The request as it is.
+    pub fn as_is(
+        request: &'a Request<'a>,
+        write: bool,
+        namespace: NamespaceId,
+        reply: Reply,
+    ) -> Sending<'a> {
+        Sending {
+            request,
+            write,
+            namespace,
+            bytes: request.bytes,
+            block: None,
+            reply,
+            wait: None,
+            receivers: None,
+        }
+    }
+}
+
+/// Sends a request to the node of `slot`.
+pub fn to_slot(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot, sending: &Sending) -> Taken {
+    // What blocks goes over a connection that can be given up with it; to the node it is the same client or not.
+    if sending.wait.is_none()
+        && let Some(pinned) = pinned(client, slot)
+    {
+        return pinned.take(worker, client, slot, sending);
+    }
+    if !may_use(worker, client, slot) {
+        return Taken::No;
+    }
+    let Some(owner) = worker.slots.owner(slot) else {
+        // Nobody serves the slot, as far as we know. The refresh may know better before the deadline.
+        worker.refresh.request();
+        let entry = entry(worker, client, Some(slot), sending);
+        track(worker, client, None, &entry, sending);
+        client.add_request_bytes(worker, sending.bytes.len());
+        if let Some(wait) = sending.wait {
+            client.is_alone.set(true);
+            client.block(worker, wait);
+        }
+        worker.retry_later(entry, sending.bytes.to_vec());
+        return Taken::Yes;
+    };
+    to_node(worker, client, owner, Some(slot), sending)
+}
+
+/// Sends a request to `node`.
+pub fn to_node(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    node: NodeId,
+    slot: Option<Slot>,
+    sending: &Sending,
+) -> Taken {
+    let lane = match lane_for(worker, client, node, sending) {
+        Ok(lane) => lane,
+        Err(taken) => return taken,
+    };
+    if lane.is_given_up(worker) {
+        worker.release_unused(&lane);
+        return refuse_unreachable(worker, client, &lane);
+    }
+    let entry = entry(worker, client, slot, sending);
+    if let Some(wait) = sending.wait {
+        client.block(worker, wait);
+        lane.begin_block(worker, &entry);
+    }
+    lane.send_script_ahead(worker, &entry, sending.request);
+    track(worker, client, Some(&lane), &entry, sending);
+    lane.send(worker, entry, sending.bytes);
+    Taken::Yes
+}
+
+/// Sees to it that a client that tracks is told when what it is about to read changes.
+#[inline]
+pub fn track(
+    worker: &Worker,
+    client: &Rc<Client>,
+    lane: Option<&Rc<Lane>>,
+    entry: &InFlight,
+    sending: &Sending,
+) {
+    if client.tracks() && client.tracking.get().wants_next() {
+        // What a policy makes of a script is no single command.
+        let lane = lane.filter(|_| std::ptr::eq(sending.bytes, sending.request.bytes));
+        client.track(worker, lane, entry, sending.request.bytes);
+    }
+}
+
+/// Answers a request that nothing was sent of: a node that it needs was given up.
+pub fn refuse_unreachable(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Taken {
+    refuse(worker, client, &unreachable(worker, lane))
+}
+
+/// Answers a request for which no lane of its own became free in time.
+pub fn refuse_no_lane(worker: &Worker, client: &Rc<Client>, of: Use) -> Taken {
+    refuse(worker, client, of.refusal())
+}
+
+fn refuse(worker: &Worker, client: &Rc<Client>, error: &str) -> Taken {
+    let mut reply = Vec::new();
+    write::error(&mut reply, error);
+    worker.stats.errors.inc();
+    answer(worker, client, &reply);
+    Taken::Yes
+}
+
+/// Answers a request here, unless its reply is suppressed.
+pub fn answer(worker: &Worker, client: &Rc<Client>, reply: &[u8]) {
+    let reply = if client.is_muted() { &[] } else { reply };
+    client.reply_now(worker, reply);
+}
+
+/// The barrier (see [`crate::engine::fan_out::slots`]): false pauses the client until nothing of it is in flight.
+pub fn may_use(worker: &Worker, client: &Client, slot: Slot) -> bool {
+    let allowed = worker.slots.order_allows(client, slot);
+    if !allowed {
+        worker.stats.barrier_parks.inc();
+        client.pause_for(Pause::InFlight(0));
+    }
+    allowed
+}
+
+/// Whether `client` may use shared lanes now: not while it has something in flight on a lane of its own.
+pub fn may_share(client: &Client) -> bool {
+    if client.is_alone.get() && client.in_flight() > 0 {
+        client.pause_for(Pause::InFlight(0));
+        return false;
+    }
+    if client.is_alone.replace(false) {
+        client.leaves_pinned_lane();
+    }
+    true
+}
+
+/// Whether `client` may use a lane of its own now: not while it has something in flight elsewhere.
+pub fn may_be_alone(client: &Client) -> bool {
+    if client.in_flight() > 0 {
+        client.pause_for(Pause::InFlight(0));
+        return false;
+    }
+    true
+}
+
+/// `client` sends `bytes` over a lane of its own.
+pub fn set_out_alone(worker: &Worker, client: &Client, bytes: usize) {
+    worker.stats.alone.inc();
+    client.is_alone.set(true);
+    client.leaves_pinned_lane();
+    client.add_request_bytes(worker, bytes);
+}
+
+/// The lane for a request. One that may block, that is big, or is likely to bring a big reply, travels alone, so that it holds up
+/// nobody; since that is another connection, the client has to have nothing in flight on its way there and on its way
+/// back.
+fn lane_for(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    node: NodeId,
+    sending: &Sending,
+) -> Result<Rc<Lane>, Taken> {
+    let expected = worker.big_replies.expected(sending.request);
+    if expected.is_some() || worker.is_big(sending.bytes.len()) || sending.wait.is_some() {
+        if !may_be_alone(client) {
+            return Err(Taken::No);
+        }
+        let of = match sending.wait {
+            Some(_) => Use::Kept,
+            None => Use::Big,
+        };
+        let lane = own_lane(worker, client, node, of)?;
+        set_out_alone(worker, client, sending.bytes.len());
+        if let Some(group) = expected {
+            worker.big_replies.spend(group);
+        }
+        return Ok(lane);
+    }
+    if !may_share(client) {
+        return Err(Taken::No);
+    }
+    let lane = worker.shared_lane(node, client);
+    find_room(worker, client, &lane)?;
+    Ok(lane)
+}
+
+/// Sees to it that there is room on a shared lane. Where there is none the client waits for it, no longer than a command
+/// may take. A lane that was given up has none to wait for: the caller refuses it.
+pub fn find_room(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Result<(), Taken> {
+    if !lane.is_full(worker) || lane.is_given_up(worker) {
+        return Ok(());
+    }
+    let now = worker.clock.now();
+    client.begin_to_wait(now);
+    if client.waits_in_vain(worker, now) {
+        worker.stats.timeouts.inc();
+        return Err(refuse(
+            worker,
+            client,
+            &format!(
+                "ERR slotmux: upstream timeout: node {} has more to answer than fits on its connection, the command was not \
+            executed",
+                lane.addr
+            ),
+        ));
+    }
+    lane.wait(worker, client);
+    Err(Taken::No)
+}
+
+/// The in-flight entry of a request, in the next place of the client's order.
+pub fn entry(
+    worker: &Worker,
+    client: &Rc<Client>,
+    slot: Option<Slot>,
+    sending: &Sending,
+) -> InFlight {
+    let kind = match (sending.block, sending.receivers) {
+        (None, None) => Kind::Deliver,
+        (None, Some(receivers)) => Kind::Publish(receivers),
+        (Some(form), _) => Kind::Block(upstream::Block::new(form, Then::Deliver, sending.bytes)),
+    };
+    let arrived = client.arrival(worker);
+    worker.count_operation(sending.namespace, sending.request);
+    InFlight {
+        mute: client.is_muted(),
+        client: client.clone(),
+        seq: client.take_seq(),
+        // A request is at most `max_request` long, which is checked to be below 4 GiB.
+        len: sending.bytes.len() as u32,
+        arrived,
+        namespace: sending.namespace,
+        slot: slot.into(),
+        tries: 0,
+        write: sending.write,
+        reply: sending.reply,
+        kind,
+    }
+}
+
+impl Client {
+    /// Whether the reply of the request that is being taken is suppressed. Asked once per request: a
+    /// `CLIENT REPLY SKIP` is used up by it.
+    pub fn is_muted(&self) -> bool {
+        let mode = self.reply_mode.get().begin();
+        self.reply_mode.set(mode);
+        !mode.wanted()
+    }
+}

@@ -1,0 +1,203 @@
+//! Pushes: what a client gets unasked, between its replies and never inside one.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::engine::pubsub::subscriptions::Subscriptions;
+use crate::engine::upstream::streams::Seq;
+use crate::engine::worker::Worker;
+use slotmux_core::resp::Protocol;
+
+use super::write::WRITE_PER_TURN;
+use super::{Client, OUTPUT_PAUSE, Phase};
+
+/// What only a client that gets pushes has.
+#[derive(Debug, Default)]
+pub struct Pushes {
+    subscriptions: Subscriptions,
+    /// Pushes that wait for the end of the reply that is under way.
+    waiting: Vec<u8>,
+    /// Pushes that wait for all replies before that to this request.
+    behind: BTreeMap<Seq, Vec<u8>>,
+    /// Bytes of them.
+    behind_bytes: usize,
+}
+
+impl Worker {
+    /// Whether a frame may be appended for so many clients without a look at what each of them holds. They are written, and
+    /// held to their limits, at the end of the turn.
+    pub fn takes_pushes(&self, frame: &[u8], clients: usize) -> bool {
+        frame.len() <= OUTPUT_PAUSE && self.memory.takes(frame.len().saturating_mul(clients))
+    }
+}
+
+impl Client {
+    /// As [`Client::push`], where [`Worker::takes_pushes`] said no. Who has no room for the frame is closed.
+    #[cold]
+    pub fn push_sparingly(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
+        if self.phase.get() != Phase::Open {
+            return;
+        }
+        // What the socket takes at once need not fit.
+        let bytes = self.buffered() + frame.len();
+        if bytes
+            > worker
+                .limits(self)
+                .output_hard
+                .saturating_add(WRITE_PER_TURN)
+        {
+            return self.close_over_limit(worker, bytes);
+        }
+        self.push(worker, frame);
+        // Before the next one gets as much.
+        self.write_out(worker);
+        worker.keep_within_memory();
+    }
+
+    /// Sends the client a push frame of RESP3; one of RESP2 gets it as an array.
+    pub fn push(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
+        match (self.protocol.get(), frame) {
+            // All that tells an array from a push is its first byte.
+            (Protocol::Resp2, [_, rest @ ..]) => self.push_bytes(worker, &[b"*", rest]),
+            _ => self.push_bytes(worker, &[frame]),
+        }
+    }
+
+    /// Sends the client lines of MONITOR, which have one form in both protocols.
+    pub fn push_lines(self: &Rc<Self>, worker: &Worker, lines: &[u8]) {
+        self.push_bytes(worker, &[lines]);
+    }
+
+    /// Appends what nobody asked for, cut into `pieces`. It counts as output like any reply. Where the reply that is under
+    /// way went out in part, it waits for the end of that.
+    fn push_bytes(self: &Rc<Self>, worker: &Worker, pieces: &[&[u8]]) {
+        if self.phase.get() != Phase::Open {
+            return;
+        }
+        let append = |out: &mut Vec<u8>| {
+            for piece in pieces {
+                out.extend_from_slice(piece);
+            }
+        };
+        if self.is_mid_reply.get() {
+            append(&mut self.pushes.borrow_mut().get_or_insert_default().waiting);
+        } else {
+            let mut out = self.out.borrow_mut();
+            if out.capacity() == 0 {
+                *out = worker.buffers.take();
+            }
+            append(&mut out);
+        }
+        worker.turn.touch_client(self);
+    }
+
+    /// Sends an invalidation once everything before request `seq` is answered.
+    pub fn push_behind(self: &Rc<Self>, worker: &Worker, seq: u32, frame: &[u8]) {
+        if self.phase.get() != Phase::Open {
+            return;
+        }
+        if self.is_answered_before(seq) {
+            return self.push(worker, frame);
+        }
+        let mut pushes = self.pushes.borrow_mut();
+        let pushes_of_it = pushes.get_or_insert_default();
+        let frames = pushes_of_it.behind.entry(Seq(seq)).or_default();
+        frames.extend_from_slice(frame);
+        pushes_of_it.behind_bytes += frame.len();
+        drop(pushes);
+        worker.turn.touch_client(self);
+    }
+
+    /// Whether all requests before `seq` are answered.
+    fn is_answered_before(&self, seq: u32) -> bool {
+        let ahead = seq.wrapping_sub(self.head_seq.get());
+        ahead == 0 || ahead > u32::MAX / 2
+    }
+
+    /// Whether pushes wait for replies.
+    #[inline]
+    pub(super) fn has_pushes_behind(&self) -> bool {
+        let pushes = self.pushes.borrow();
+        pushes
+            .as_ref()
+            .is_some_and(|pushes| !pushes.behind.is_empty())
+    }
+
+    /// Requests were answered: sends the pushes that have waited for that.
+    #[cold]
+    pub(super) fn send_pushes_behind(self: &Rc<Self>, worker: &Worker) {
+        let mut due = Vec::new();
+        if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
+            while let Some(next) = pushes.behind.first_entry()
+                && self.is_answered_before(next.key().0)
+            {
+                due.append(&mut next.remove());
+            }
+            pushes.behind_bytes -= due.len();
+        }
+        if !due.is_empty() {
+            // It may have switched tracking off since then, or left RESP3.
+            if self.is_told() {
+                self.push(worker, &due);
+            }
+            self.drop_idle_pushes();
+        }
+    }
+
+    /// The reply that was under way is whole: appends what has waited for that.
+    pub(super) fn end_mid_reply(&self, out: &mut Vec<u8>) {
+        self.is_mid_reply.set(false);
+        if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
+            out.append(&mut pushes.waiting);
+            pushes.waiting = Vec::new();
+        }
+        self.drop_idle_pushes();
+    }
+
+    /// Bytes of pushes that wait for the end of a reply.
+    pub(super) fn waiting_pushes(&self) -> usize {
+        let pushes = self.pushes.borrow();
+        pushes
+            .as_ref()
+            .map_or(0, |pushes| pushes.waiting.len() + pushes.behind_bytes)
+    }
+
+    /// Bytes of the names that it listens to.
+    pub fn subscribed(&self) -> usize {
+        let pushes = self.pushes.borrow();
+        pushes
+            .as_ref()
+            .map_or(0, |pushes| pushes.subscriptions.bytes())
+    }
+
+    /// How many channels, patterns and shard channels it listens to.
+    pub fn subscription_counts(&self) -> [usize; 3] {
+        let pushes = self.pushes.borrow();
+        pushes
+            .as_ref()
+            .map_or([0; 3], |pushes| pushes.subscriptions.counts())
+    }
+
+    /// Runs `f` on what it listens to.
+    pub fn with_subscriptions<T>(&self, f: impl FnOnce(&mut Subscriptions) -> T) -> T {
+        let mut pushes = self.pushes.borrow_mut();
+        f(&mut pushes.get_or_insert_default().subscriptions)
+    }
+
+    /// Forgets what it was to get: it has left.
+    pub(super) fn drop_waiting_pushes(&self) {
+        if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
+            pushes.waiting = Vec::new();
+            pushes.behind.clear();
+        }
+        self.drop_idle_pushes();
+    }
+
+    /// Gives back the memory of a client that gets no pushes any more.
+    pub fn drop_idle_pushes(&self) {
+        let mut pushes = self.pushes.borrow_mut();
+        pushes.take_if(|pushes| {
+            pushes.subscriptions.is_empty() && pushes.waiting.is_empty() && pushes.behind.is_empty()
+        });
+    }
+}

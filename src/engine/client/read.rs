@@ -1,0 +1,450 @@
+//! The client's task: reads what arrived, cuts it into requests and hands each to the dispatcher.
+//!
+//! An idle client owns no buffer: reads go into the worker's scratch, and only an incomplete request, or what a pause
+//! left over, is copied out of it.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use crate::engine::turn::poll_again;
+use crate::engine::worker::Worker;
+use slotmux_core::resp::scan::{Boundary, Scan, scan_request};
+use slotmux_core::resp::{Limits, Malformed, inline, write};
+
+use super::dispatch::{Taken, dispatch};
+use super::work::Progress;
+use super::{Client, OUTPUT_PAUSE, Pause, Phase};
+use slotmux_core::resp::request::{Request, from_inline};
+
+/// Reads per poll before other tasks get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// What a client may hold before it counts against the memory budget. Below this it is one of many: ten thousand of them
+/// hold no more than 10 MiB.
+const WORTH_COUNTING: usize = 1024;
+
+/// Bytes that were read and not taken yet.
+#[derive(Default)]
+struct Input {
+    bytes: Vec<u8>,
+    /// A next look is pointless before this many bytes are there.
+    need: usize,
+    boundary: Boundary,
+}
+
+/// The future that is a client's task.
+pub struct ClientTask {
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+    input: Option<Box<Input>>,
+}
+
+impl Future for ClientTask {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let task = self.get_mut();
+        task.client.waker.get_or_init(|| cx.waker().clone());
+        // One that panicked is over; it leaves as any other.
+        let worker = task.worker.clone();
+        worker
+            .contained("a client's task", || task.poll_io(cx))
+            .unwrap_or(Poll::Ready(()))
+    }
+}
+
+impl Drop for ClientTask {
+    /// The one place where a client leaves, also when its task has panicked: that costs this client and nobody else.
+    fn drop(&mut self) {
+        self.client.pending_input.set(0);
+        self.client.close(&self.worker);
+        self.client.leave_everything(&self.worker);
+        self.client.end_watch(&self.worker);
+        self.worker.forget(&self.client);
+    }
+}
+
+impl ClientTask {
+    /// The task of `client`.
+    pub fn new(worker: Rc<Worker>, client: Rc<Client>) -> ClientTask {
+        ClientTask {
+            worker,
+            client,
+            input: None,
+        }
+    }
+
+    fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.client.has_work() && !self.poll_work(cx) {
+            return Poll::Pending;
+        }
+        for _ in 0..READS_PER_TURN {
+            if self.client.has_work() {
+                // It has just begun: others first.
+                poll_again(cx);
+                return Poll::Pending;
+            }
+            if self.client.write_blocked.get() {
+                self.poll_blocked_write(cx);
+            }
+            if self.client.phase() != Phase::Open && self.client.is_subscriber() {
+                return self.leave(cx);
+            }
+            match self.client.phase() {
+                Phase::Closed => return Poll::Ready(()),
+                Phase::Finishing => return Poll::Pending,
+                Phase::Lingering => return self.poll_linger(cx),
+                Phase::Open => {}
+            }
+            if !self.client.may_go_on() {
+                if self.client.is_blocked() && self.poll_behind(cx).is_ready() {
+                    self.client.close(&self.worker);
+                    return Poll::Ready(());
+                }
+                return Poll::Pending;
+            }
+            if self.input.is_some() {
+                self.take_input();
+                if self.client.phase() != Phase::Open || !self.client.may_go_on() {
+                    continue;
+                }
+            }
+            match self.poll_read(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => self.client.finish(&self.worker),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => self.client.close(&self.worker),
+            }
+        }
+        poll_again(cx);
+        Poll::Pending
+    }
+
+    /// Ends some subscriptions of a client that is read no more. What is left is its task's only business until it is done.
+    fn leave(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.worker.hub.has_room(&self.client) {
+            self.client.pause_for(Pause::Confirmation);
+        } else {
+            self.client.leave_some(&self.worker);
+            poll_again(cx);
+        }
+        Poll::Pending
+    }
+
+    /// Does a slice of the client's long request. True once that is through.
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.client.write_blocked.get() {
+            self.poll_blocked_write(cx);
+        }
+        if !self.client.may_work() {
+            return false;
+        }
+        let progress = if self.worker.turn.takes_slice() {
+            self.client.go_on_with_work(&self.worker)
+        } else {
+            Progress::More
+        };
+        if progress == Progress::More {
+            poll_again(cx);
+        }
+        progress == Progress::Done
+    }
+
+    /// Reads what comes behind a blocking command. Ready once the client has left.
+    fn poll_behind(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let worker = self.worker.clone();
+        let input = &mut self.input;
+        self.client.poll_behind(&worker, cx, |client, bytes| {
+            let input = input.get_or_insert_default();
+            input.bytes.extend_from_slice(bytes);
+            client.set_pending_input(&worker, input.bytes.len());
+        })
+    }
+
+    fn poll_blocked_write(&mut self, cx: &mut Context<'_>) {
+        let ready = self
+            .client
+            .with_transport(|transport| transport.poll_write_ready(cx));
+        if let Some(Poll::Ready(_)) = ready {
+            // An error shows itself in the write.
+            self.client.write_blocked.set(false);
+            self.client.flush(&self.worker);
+        }
+    }
+
+    /// Reads once and takes every complete request. Ready with the number of bytes read.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        let worker = self.worker.clone();
+        let mut scratch = worker.client_scratch.borrow_mut();
+        let read = {
+            let mut transport = self.client.transport.borrow_mut();
+            let Some(transport) = transport.as_mut() else {
+                return Poll::Ready(Ok(0));
+            };
+            std::task::ready!(transport.poll_read(cx, &mut scratch))?
+        };
+        if read == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        worker.stats.client_reads.inc();
+        worker.stats.client_bytes_in.add(read as u64);
+        self.client.last_seen.set(worker.clock.now());
+        self.client.waits_since.set(None);
+        let bytes = &scratch[..read];
+        if let Some(input) = &mut self.input {
+            input.bytes.extend_from_slice(bytes);
+            self.client.set_pending_input(&worker, input.bytes.len());
+            self.take_input();
+        } else {
+            let (taken, need) = self.take_requests(bytes);
+            self.keep(&bytes[taken..], need);
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// Takes requests from what was kept.
+    fn take_input(&mut self) {
+        let Some(mut input) = self.input.take() else {
+            return;
+        };
+        if input.bytes.len() < input.need {
+            self.input = Some(input);
+            return;
+        }
+        if input.need > 0 {
+            // The first request was incomplete. The boundary search goes on where it stopped, so that a request in
+            // many pieces is not scanned again and again from its start.
+            match input.boundary.advance(&input.bytes, &self.limits()) {
+                Ok(Scan::Incomplete { need }) => {
+                    input.need = need;
+                    self.input = Some(input);
+                    return;
+                }
+                Ok(Scan::Complete { .. } | Scan::Inline { .. }) => {}
+                Err(malformed) => return self.refuse(&malformed),
+            }
+        }
+        let (taken, need) = self.take_requests(&input.bytes);
+        if taken == input.bytes.len() || self.client.phase() != Phase::Open {
+            self.client.set_pending_input(&self.worker, 0);
+            return;
+        }
+        input.bytes.drain(..taken);
+        // A big request leaves no big buffer behind for the small ones after it: nobody would count that.
+        input.bytes.shrink_to(input.bytes.len().max(WORTH_COUNTING));
+        input.need = need;
+        input.boundary = Boundary::default();
+        self.client
+            .set_pending_input(&self.worker, input.bytes.len());
+        self.input = Some(input);
+    }
+
+    fn keep(&mut self, bytes: &[u8], need: usize) {
+        if bytes.is_empty() || self.client.phase() != Phase::Open {
+            return;
+        }
+        self.input = Some(Box::new(Input {
+            bytes: bytes.to_vec(),
+            need,
+            boundary: Boundary::default(),
+        }));
+        self.client.set_pending_input(&self.worker, bytes.len());
+    }
+
+    /// Dispatches requests until the bytes end or the client pauses. Returns the bytes taken and, if an incomplete
+    /// request is next, how many bytes it needs at least (0 after a pause).
+    fn take_requests(&mut self, bytes: &[u8]) -> (usize, usize) {
+        let (worker, client) = (&self.worker, &self.client);
+        let mut args = worker.spans.take();
+        let mut taken = 0;
+        let mut need = 0;
+        let mut requests = 0;
+        while taken < bytes.len()
+            && client.phase() == Phase::Open
+            && client.is_read()
+            && client.has_room(worker)
+        {
+            let rest = &bytes[taken..];
+            match scan_request(rest, &self.limits(), &mut args) {
+                Ok(Scan::Complete { len }) => {
+                    if !args.is_empty() {
+                        let request = Request {
+                            bytes: &rest[..len],
+                            args: &args,
+                        };
+                        if dispatch(worker, client, &request) == Taken::No {
+                            break;
+                        }
+                        requests += 1;
+                    }
+                    taken += len;
+                }
+                Ok(Scan::Inline { len }) => match self.dispatch_inline(&rest[..len]) {
+                    Ok(Taken::Yes) => {
+                        requests += 1;
+                        taken += len;
+                    }
+                    Ok(Taken::No) => break,
+                    Err(malformed) => {
+                        self.refuse(&malformed);
+                        break;
+                    }
+                },
+                Ok(Scan::Incomplete { need: at_least }) => {
+                    need = at_least;
+                    break;
+                }
+                Err(malformed) => {
+                    self.refuse(&malformed);
+                    break;
+                }
+            }
+        }
+        self.worker.stats.requests.add(requests);
+        self.worker.give_spans(args);
+        (taken, need)
+    }
+
+    fn dispatch_inline(&self, line: &[u8]) -> Result<Taken, Malformed> {
+        let words = inline::split(line)?;
+        if words.is_empty() {
+            return Ok(Taken::Yes);
+        }
+        let bytes = from_inline(&words);
+        let mut args = Vec::new();
+        // The line itself was within the limits; Redis has no further ones for its words.
+        scan_request(&bytes, &self.worker.request_limits(&self.client), &mut args)?;
+        Ok(dispatch(
+            &self.worker,
+            &self.client,
+            &Request {
+                bytes: &bytes,
+                args: &args,
+            },
+        ))
+    }
+
+    fn limits(&self) -> Limits {
+        if self.client.authenticated.get() {
+            self.worker.request_limits(&self.client)
+        } else {
+            Limits::UNAUTHENTICATED
+        }
+    }
+
+    /// Answers what is not RESP as Redis does: an error behind the replies that are due, then the end.
+    fn refuse(&self, malformed: &Malformed) {
+        self.worker.stats.protocol_errors.inc();
+        tracing::debug!(client = self.client.id, %malformed, "protocol error");
+        let reply = match malformed {
+            Malformed::RequestTooBig => {
+                let mut reply = Vec::new();
+                let text = format!(
+                    "ERR slotmux: the request is larger than listener.limits.max_request ({} bytes)",
+                    self.limits().max_request
+                );
+                write::error(&mut reply, &text);
+                reply
+            }
+            _ => malformed.error_reply(),
+        };
+        self.client.reply_now(&self.worker, &reply);
+        self.client.finish(&self.worker);
+    }
+
+    /// Drops what the client still sends until it closes its end.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut scratch = self.worker.client_scratch.borrow_mut();
+        for _ in 0..READS_PER_TURN {
+            let read = match self.client.transport.borrow_mut().as_mut() {
+                Some(transport) => std::task::ready!(transport.poll_read(cx, &mut scratch)),
+                None => return Poll::Ready(()),
+            };
+            if !matches!(read, Ok(1..)) {
+                return Poll::Ready(());
+            }
+        }
+        poll_again(cx);
+        Poll::Pending
+    }
+}
+
+impl Client {
+    /// Whether nothing keeps this client from being read; ends a pause whose reason has gone.
+    pub(super) fn may_go_on(&self) -> bool {
+        let over = match self.pause.get() {
+            Pause::No => true,
+            Pause::InFlight(most) => self.in_flight() <= most,
+            Pause::Question | Pause::Blocked => self.in_flight() == 0,
+            Pause::Output => self.buffered() <= OUTPUT_PAUSE / 2,
+            Pause::Lane | Pause::Upstream | Pause::Held | Pause::Slices | Pause::Confirmation => {
+                false
+            }
+        };
+        if over {
+            self.pause.set(Pause::No);
+        }
+        over
+    }
+
+    /// Whether another request may be taken; otherwise the client pauses.
+    fn has_room(&self, worker: &Worker) -> bool {
+        let most = worker.limits(self).max_pipeline;
+        if self.in_flight() >= most {
+            worker.stats.parks.inc();
+            self.pause_for(Pause::InFlight(most / 2));
+            return false;
+        }
+        if self.out.borrow().len() > OUTPUT_PAUSE && self.buffered() > OUTPUT_PAUSE {
+            worker.stats.parks.inc();
+            self.pause_for(Pause::Output);
+            return false;
+        }
+        true
+    }
+
+    /// Stops reading for `reason`.
+    pub fn pause_for(&self, reason: Pause) {
+        self.pause.set(reason);
+    }
+
+    /// The lane that this client waited for has room again.
+    pub fn resume(&self) {
+        if self.pause.get() == Pause::Lane {
+            self.pause.set(Pause::No);
+        }
+        self.wake();
+    }
+
+    /// Notes how many bytes were read from this client and not taken yet.
+    fn set_pending_input(&self, worker: &Worker, bytes: usize) {
+        self.pending_input.set(bytes);
+        self.charge_buffers(worker);
+    }
+
+    /// Counts this client's buffers against the worker's memory budget. What every active client has is not counted.
+    pub fn charge_buffers(&self, worker: &Worker) {
+        if self.is_closed() {
+            return;
+        }
+        let bytes = self.pending_input.get()
+            + self.request_bytes.get()
+            + self.reserved.get()
+            + self.gathered.get()
+            + self.queue_cost()
+            + self.subscribed()
+            + self.named()
+            + self.output_held();
+        self.charge(worker, if bytes > WORTH_COUNTING { bytes } else { 0 });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_task_stays_small() {
+        // Ten thousand clients are ten thousand of these.
+        assert!(size_of::<super::ClientTask>() <= 32);
+    }
+}

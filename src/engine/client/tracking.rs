@@ -1,0 +1,221 @@
+//! CLIENT TRACKING as one client has it: which of its reads count, and in which place among its replies it is told that
+//! what it read has changed.
+//!
+//! Nothing but the order makes it right: an invalidation never goes out ahead of a reply that may hold what it is about.
+//! An invalidation too many only costs the client another read.
+
+use std::rc::Rc;
+
+use crate::engine::upstream::inflight::{InFlight, Kind};
+use crate::engine::upstream::lane::{Class, Lane};
+use crate::engine::worker::Worker;
+use slotmux_core::answer::tracking::Tracking;
+use slotmux_core::command::Flags;
+use slotmux_core::resp::{Limits, Protocol, Scan, scan_request, write};
+use slotmux_core::scripts::is_script_call;
+
+use super::Client;
+use slotmux_core::resp::request::Request;
+
+/// How the push begins that tells of changed keys; their array follows.
+pub const INVALIDATE: &[u8] = b">2\r\n$10\r\ninvalidate\r\n";
+/// The push that tells to forget everything.
+pub const FORGET_ALL: &[u8] = b">2\r\n$10\r\ninvalidate\r\n_\r\n";
+
+/// A read with more bytes than this is not tracked by its node: its key would come back in a push that is kept whole.
+const LONGEST_REQUEST: usize = 64 * 1024;
+
+impl Client {
+    /// Whether it tracks.
+    #[inline]
+    pub fn tracks(&self) -> bool {
+        self.tracking.get().is_on()
+    }
+
+    /// Whether invalidations reach it: as from Redis, only where there are pushes.
+    pub(super) fn is_told(&self) -> bool {
+        self.tracks() && self.protocol.get() == Protocol::Resp3
+    }
+
+    /// A request was taken: `CLIENT CACHING` is about the command or transaction behind it, and no more. Other `CLIENT`
+    /// commands may stand between, as in Redis.
+    #[cold]
+    pub(super) fn use_up_caching(&self, name: Option<&str>) {
+        let is_about_client = name.is_some_and(|name| name.starts_with("client|"));
+        if !is_about_client && !self.is_in_transaction() {
+            let tracking = self.tracking.get();
+            self.tracking.set(Tracking {
+                caching: false,
+                ..tracking
+            });
+        }
+    }
+
+    /// Sees to it that this client is told when what it reads by `entry`, which is about to be sent, changes: by the node,
+    /// if `entry` goes next over the shared `lane` as the client sent it; else at once, behind the reply. `own` is what
+    /// the client sent.
+    #[cold]
+    pub fn track(
+        self: &Rc<Self>,
+        worker: &Worker,
+        lane: Option<&Rc<Lane>>,
+        entry: &InFlight,
+        own: &[u8],
+    ) {
+        if !self.is_told() {
+            return;
+        }
+        let can_be_tracked = own.len() <= LONGEST_REQUEST && is_as_sent(entry);
+        match lane.filter(|lane| can_be_tracked && lane.class == Class::Shared) {
+            Some(lane) => {
+                let mut reads = false;
+                tracked_keys(worker, own, |_| reads = true);
+                if reads {
+                    lane.send_caching(worker, entry);
+                }
+            }
+            None => self.tell_behind(worker, entry.seq, own),
+        }
+    }
+
+    /// The same for a group of a transaction, of which these are all requests.
+    #[cold]
+    pub(super) fn track_all(
+        self: &Rc<Self>,
+        worker: &Worker,
+        lane: Option<&Rc<Lane>>,
+        entry: &InFlight,
+        requests: &[Request],
+    ) {
+        let requests: Vec<&[u8]> = requests.iter().map(|request| request.bytes).collect();
+        self.track(worker, lane, entry, &requests.concat());
+    }
+
+    /// What `entry` reads is not tracked, or no longer: its client is told to forget it, behind the reply.
+    pub fn untrack(self: &Rc<Self>, worker: &Worker, entry: &InFlight, bytes: &[u8]) {
+        if self.is_told() && entry.is_awaited() && !entry.is_repair() {
+            self.tell_behind(worker, entry.seq, bytes);
+        }
+    }
+
+    fn tell_behind(self: &Rc<Self>, worker: &Worker, seq: u32, requests: &[u8]) {
+        let mut keys = Vec::new();
+        tracked_keys(worker, requests, |key| keys.push(key.to_vec()));
+        if !keys.is_empty() {
+            let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+            self.push_behind(worker, seq.wrapping_add(1), &invalidation(&keys));
+        }
+    }
+
+    /// What request `seq` reads could not be tracked: this client is told to forget everything, behind the reply.
+    pub fn forget_behind(self: &Rc<Self>, worker: &Worker, seq: u32) {
+        if self.is_told() {
+            self.push_behind(worker, seq.wrapping_add(1), FORGET_ALL);
+        }
+    }
+
+    /// Tells it of changed keys, as its node says just now: behind every reply that came before.
+    pub fn invalidate(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
+        if !self.is_told() {
+            return;
+        }
+        // Where replies have come that it does not have yet, theirs may be among them.
+        if self.held.borrow().is_some() || self.gathered.get() > 0 {
+            self.push_behind(worker, self.next_seq.get(), frame);
+        } else {
+            self.push(worker, frame);
+        }
+    }
+
+    /// Tells it of keys that nobody tracks for it any more: behind everything that is in flight.
+    pub fn invalidate_behind_all(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
+        if !self.is_told() {
+            return;
+        }
+        // A command that blocks is the only one in flight, and was never tracked.
+        if self.is_blocked() {
+            self.push(worker, frame);
+        } else {
+            self.push_behind(worker, self.next_seq.get(), frame);
+        }
+    }
+
+    /// It speaks RESP3 from now on. What it read before was not tracked.
+    pub(super) fn begins_to_be_told(self: &Rc<Self>, worker: &Worker) {
+        self.invalidate_behind_all(worker, FORGET_ALL);
+    }
+}
+
+/// The push that tells of these keys.
+pub fn invalidation(keys: &[&[u8]]) -> Vec<u8> {
+    let mut frame = INVALIDATE.to_vec();
+    write::array(&mut frame, keys.len());
+    for key in keys {
+        write::bulk(&mut frame, key);
+    }
+    frame
+}
+
+/// Whether the bytes of `entry` are the commands of its client: not where a policy made a block of them.
+fn is_as_sent(entry: &InFlight) -> bool {
+    match entry.kind {
+        Kind::Deliver | Kind::Part { .. } => true,
+        _ => entry.exec().is_some(),
+    }
+}
+
+/// Shows the keys of the requests in `bytes` that a node tracks where they are read: those of commands that only read, and
+/// all that a script names.
+pub fn tracked_keys(worker: &Worker, bytes: &[u8], mut f: impl FnMut(&[u8])) {
+    let (mut rest, mut args) = (bytes, Vec::new());
+    while let Ok(Scan::Complete { len }) = scan_request(rest, &Limits::ACCEPTED, &mut args) {
+        let request = Request {
+            bytes: &rest[..len],
+            args: &args,
+        };
+        worker.with_knowledge(|knowledge| {
+            let command = knowledge.command(&request).filter(|command| {
+                let flags = command.flags();
+                flags.contains(Flags::READONLY) || is_script_call(&request)
+            });
+            if let Some(command) = command {
+                // One whose keys can't be found is malformed.
+                let _ = command.for_each_key(request.bytes, request.args, |at| f(request.arg(at)));
+            }
+        });
+        rest = &rest[len..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slotmux_core::answer::tracking::Mode;
+
+    #[test]
+    fn each_mode_has_its_reads() {
+        for (mode, plain, given) in [
+            (Mode::Off, false, false),
+            (Mode::All, true, true),
+            (Mode::OptIn, false, true),
+            (Mode::OptOut, true, false),
+        ] {
+            for (caching, expected) in [(false, plain), (true, given)] {
+                assert_eq!(
+                    Tracking { mode, caching }.wants_next(),
+                    expected,
+                    "{mode:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_invalidation_names_its_keys() {
+        assert_eq!(
+            invalidation(&[b"a", b""]),
+            b">2\r\n$10\r\ninvalidate\r\n*2\r\n$1\r\na\r\n$0\r\n\r\n"
+        );
+        assert!(FORGET_ALL.starts_with(INVALIDATE));
+    }
+}

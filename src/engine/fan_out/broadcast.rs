@@ -1,0 +1,171 @@
+//! A command for all nodes, sent to every one of them.
+
+use std::rc::Rc;
+
+use crate::engine::client::Client;
+use crate::engine::client::dispatch::Taken;
+use crate::engine::client::forward::{
+    Sending, entry, find_room, may_be_alone, may_share, refuse_unreachable, set_out_alone,
+};
+use crate::engine::client::watch::own_lane;
+use crate::engine::upstream::NodeId;
+use crate::engine::upstream::lane::Lane;
+use crate::engine::upstream::lost::unreachable;
+use crate::engine::upstream::pool::Use;
+use crate::engine::worker::Worker;
+use slotmux_core::command::Merge;
+use slotmux_core::policy::{NamespaceId, Reply};
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::write;
+
+use super::gather::{Gather, Known};
+use slotmux_core::route::whole::Reach;
+
+pub(super) const DBSIZE: &[u8] = b"*1\r\n$6\r\nDBSIZE\r\n";
+
+/// What goes to all nodes, and what is made of their replies.
+pub struct Fan<'a> {
+    /// How the replies become one.
+    pub merge: Merge,
+    /// Whether it may change something.
+    pub write: bool,
+    /// To which nodes, and how.
+    pub reach: Reach,
+    /// What the merging needs to know.
+    pub known: Known,
+    /// What is sent.
+    pub bytes: &'a [u8],
+}
+
+/// Sends `request` to the nodes that it reaches, of which there is at least one.
+pub fn broadcast(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    request: &Request,
+    merge: Merge,
+    write: bool,
+    reach: Reach,
+) -> Taken {
+    let nodes = worker.nodes_of(reach);
+    let known = match merge {
+        Merge::Texts => Known::Nodes(
+            nodes
+                .iter()
+                .map(|&node| worker.address_of(node).to_string())
+                .collect(),
+        ),
+        Merge::AllTrue => {
+            let scripts = &worker.process.scripts;
+            let shas = (2..request.argc()).map(|at| request.arg(at));
+            Known::Kept(shas.map(|sha| scripts.has(sha)).collect())
+        }
+        merge if merge.lists_keys() && worker.process.policies.hides_keys() => Known::Hiding(0),
+        _ => Known::Nothing,
+    };
+    let fan = Fan {
+        merge,
+        write,
+        reach,
+        known,
+        bytes: request.bytes,
+    };
+    fan_out(worker, client, request, fan, &nodes)
+}
+
+/// Sends what `fan` says to `nodes`.
+pub(super) fn fan_out(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    request: &Request,
+    fan: Fan,
+    nodes: &[NodeId],
+) -> Taken {
+    let is_alone = fan.reach != Reach::Primaries;
+    // What changes the whole keyspace goes behind all that is in flight: a command that is sent on must not end up behind
+    // it.
+    if (fan.write || is_alone) && !may_be_alone(client) || !may_share(client) {
+        return Taken::No;
+    }
+    // Where one node's answer is worth something, one that is away is a part that failed.
+    let is_enough = fan.merge.takes_failures() || matches!(fan.known, Known::Info(_));
+    let lanes = match lanes(worker, client, nodes, is_alone, is_enough) {
+        Ok(lanes) => lanes,
+        Err(taken) => return taken,
+    };
+    if is_alone {
+        set_out_alone(worker, client, fan.bytes.len());
+    }
+    let sending = Sending {
+        bytes: fan.bytes,
+        ..Sending::as_is(request, fan.write, NamespaceId::UNMATCHED, Reply::AsIs)
+    };
+    let whole = entry(worker, client, None, &sending);
+    // A key is drawn by how many there are: each node tells that as well, right behind its key.
+    let weighs = fan.merge == Merge::Drawn;
+    let parts = lanes.len() * if weighs { 2 } else { 1 };
+    let gather = Rc::new(Gather::new(whole, fan.merge, fan.known, parts));
+    let mut failed = Vec::new();
+    for (part, lane) in lanes.iter().enumerate() {
+        if lane.is_given_up(worker) {
+            worker.release_unused(lane);
+            failed.push((part as u32, unreachable(worker, lane)));
+            continue;
+        }
+        let entry = gather.entry(part as u32, None, fan.bytes.len());
+        lane.send(worker, entry, fan.bytes);
+        if weighs {
+            let size = gather.entry((lanes.len() + part) as u32, None, DBSIZE.len());
+            lane.send(worker, size, DBSIZE);
+        }
+    }
+    for (part, text) in failed {
+        let mut reply = Vec::new();
+        write::error(&mut reply, &text);
+        gather.take(worker, part, &reply, true);
+    }
+    Taken::Yes
+}
+
+/// The lane to each node: asked for before anything is sent, so that it is all or nothing, unless `is_enough` says that
+/// some will do.
+fn lanes(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    nodes: &[NodeId],
+    is_alone: bool,
+    is_enough: bool,
+) -> Result<Vec<Rc<Lane>>, Taken> {
+    let mut lanes: Vec<Rc<Lane>> = Vec::with_capacity(nodes.len());
+    let mut refusal = None;
+    for &node in nodes {
+        let lane = if is_alone {
+            own_lane(worker, client, node, Use::Big)
+        } else {
+            Ok(worker.shared_lane(node, client))
+        };
+        match lane {
+            Ok(lane) => lanes.push(lane),
+            Err(taken) => {
+                refusal = Some(taken);
+                break;
+            }
+        }
+    }
+    let refusal = refusal.or_else(|| {
+        let lost = lanes.iter().find(|lane| lane.is_given_up(worker));
+        if let Some(lost) = lost.filter(|_| !is_enough) {
+            return Some(refuse_unreachable(worker, client, lost));
+        }
+        let mut lanes = lanes.iter();
+        lanes.find_map(|lane| find_room(worker, client, lane).err())
+    });
+    match refusal {
+        None => Ok(lanes),
+        Some(taken) => {
+            for lane in lanes {
+                worker.release_unused(&lane);
+            }
+            Err(taken)
+        }
+    }
+}

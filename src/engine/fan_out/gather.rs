@@ -1,0 +1,315 @@
+//! One reply out of the replies of several nodes: collected part by part, merged when the last has come.
+//!
+//! A part that failed never turns into a missing value: the whole reply is then an error.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::engine::client::work::SLICE;
+use crate::engine::pubsub::numbers;
+use crate::engine::upstream::inflight::{InFlight, Kind};
+use crate::engine::worker::Worker;
+use slotmux_core::command::Merge;
+use slotmux_core::policy::Reply;
+use slotmux_core::resp::write;
+use slotmux_core::slot::Slot;
+
+use super::draw;
+use super::page::{Outcome, Page, ask_again};
+use slotmux_core::route::hiding;
+use slotmux_core::route::joined::elements::Joining;
+use slotmux_core::route::joined::{exists, info, settings, texts};
+use slotmux_core::route::merge::{UNLIKE, merged};
+
+/// What a part that is awaited takes: its entry on the lane, its place here.
+const PART: usize = 96;
+
+/// Elements that are put in order in one turn.
+const ELEMENTS: usize = 4 * SLICE;
+
+/// A request that was sent in parts.
+pub struct Gather {
+    /// The request as a whole. Where it may have written, a failure may have left the other parts done.
+    whole: InFlight,
+    merge: Merge,
+    known: Known,
+    parts: RefCell<Vec<Vec<u8>>>,
+    missing: Cell<usize>,
+    bytes: Cell<usize>,
+    /// Bytes that it counts for besides.
+    reserved: Cell<usize>,
+}
+
+/// What the merging needs to know besides the parts.
+pub enum Known {
+    /// Nothing.
+    Nothing,
+    /// For [`Merge::Elements`]: the part that holds each element, in the order of the request's keys.
+    Order(Vec<u32>),
+    /// For [`Merge::Texts`]: the address of each part's node.
+    Nodes(Vec<String>),
+    /// For [`Merge::AllTrue`]: which of the scripts that are asked for slotmux keeps.
+    Kept(Vec<bool>),
+    /// It is an INFO; slotmux' own answer.
+    Info(Vec<u8>),
+    /// It is a CONFIG GET; slotmux' own answer.
+    Settings(Vec<u8>),
+    /// It is one page of a SCAN.
+    Page(Page),
+    /// It lists keys, of which rules hide some; how often one was drawn in vain.
+    Hiding(u8),
+}
+
+impl Gather {
+    /// A reply of `parts` parts for a request.
+    pub fn new(whole: InFlight, merge: Merge, known: Known, parts: usize) -> Gather {
+        Gather {
+            whole,
+            merge,
+            known,
+            parts: RefCell::new(vec![Vec::new(); parts]),
+            missing: Cell::new(parts),
+            bytes: Cell::new(0),
+            reserved: Cell::new(0),
+        }
+    }
+
+    /// Counts what waits for the replies against its client's budget, until the last has come.
+    pub fn count(&self, worker: &Worker) {
+        let elements = match &self.known {
+            Known::Order(order) => size_of_val(&order[..]),
+            _ => 0,
+        };
+        let bytes = elements + self.missing.get() * PART;
+        self.reserved.set(bytes);
+        self.whole.client.change_reserved(worker, 0, bytes);
+    }
+
+    /// Nothing waits any more.
+    fn count_no_more(&self, worker: &Worker) {
+        let client = &self.whole.client;
+        client.change_reserved(worker, self.reserved.take(), 0);
+        client.change_gathered(worker, self.bytes.take(), 0);
+    }
+
+    /// The one reply that is a page of a SCAN.
+    pub fn of_page(whole: InFlight, page: Page) -> Gather {
+        Gather::new(whole, Merge::First, Known::Page(page), 1)
+    }
+
+    /// The page of a SCAN that it is.
+    pub fn page(&self) -> Option<&Page> {
+        match &self.known {
+            Known::Page(page) => Some(page),
+            _ => None,
+        }
+    }
+
+    /// The entry of part `part`, which is to be sent in `len` bytes.
+    pub fn entry(self: &Rc<Self>, part: u32, slot: Option<Slot>, len: usize) -> InFlight {
+        InFlight {
+            len: len as u32,
+            slot: slot.into(),
+            reply: Reply::AsIs,
+            kind: Kind::Part {
+                gather: self.clone(),
+                part,
+            },
+            ..self.whole.clone()
+        }
+    }
+
+    /// The same request anew, as the key that was drawn is hidden.
+    pub fn drawn_again(&self, tries: u8, nodes: usize) -> Gather {
+        let known = Known::Hiding(tries);
+        Gather::new(self.whole.clone(), self.merge, known, nodes * 2)
+    }
+
+    /// Takes bytes of a part's reply; `complete` with the last of them. The last part of all sends the reply.
+    pub fn take(self: &Rc<Self>, worker: &Rc<Worker>, part: u32, bytes: &[u8], complete: bool) {
+        if !self.whole.client.is_closed() {
+            self.bytes.set(self.bytes.get() + bytes.len());
+            // A pipeline of such requests can wait for one slow node: what counts is what all of them hold.
+            let collected = self.whole.client.change_gathered(worker, 0, bytes.len());
+            if collected > worker.limits(&self.whole.client).output_hard {
+                self.whole.client.close_for_reply(worker, collected);
+            } else {
+                self.parts.borrow_mut()[part as usize].extend_from_slice(bytes);
+            }
+        }
+        if self.whole.client.is_closed() {
+            *self.parts.borrow_mut() = Vec::new();
+        }
+        if complete {
+            self.missing.set(self.missing.get() - 1);
+            if self.missing.get() == 0 {
+                if self.asks_again(worker) || self.draws_again(worker) {
+                    return;
+                }
+                if self.is_long() {
+                    return self.join_in_slices(worker);
+                }
+                let mut reply = worker.buffers.take();
+                if !self.whole.mute && !self.whole.client.is_closed() {
+                    let parts = self.parts.borrow();
+                    if self.merge(worker, &parts, &mut reply) {
+                        worker.stats.errors.inc();
+                    } else {
+                        numbers::amend(&worker.process.census, self.merge, &mut reply);
+                    }
+                    drop(parts);
+                    worker.count_reply(self.whole.asked(), &reply, true);
+                }
+                self.count_no_more(worker);
+                self.whole.client.reply(worker, self.whole.seq, &reply);
+                worker.buffers.give(reply);
+            }
+        }
+    }
+
+    /// Whether putting its elements in order takes more than one turn.
+    fn is_long(&self) -> bool {
+        let is_error = |part: &Vec<u8>| part.starts_with(b"-");
+        matches!(&self.known, Known::Order(order) if order.len() > ELEMENTS)
+            && !self.whole.mute
+            && !self.whole.client.is_closed()
+            && !self.parts.borrow().iter().any(is_error)
+    }
+
+    /// Puts its elements in order, some in each turn, and sends the reply. Its place among the replies is taken already.
+    fn join_in_slices(self: &Rc<Self>, worker: &Rc<Worker>) {
+        let (gather, host) = (self.clone(), worker.clone());
+        let joining = async move {
+            let parts = gather.parts.take();
+            let Known::Order(order) = &gather.known else {
+                return;
+            };
+            let client = &gather.whole.client;
+            let mut reply = Vec::new();
+            let joined = match Joining::begin(&parts, order, &mut reply) {
+                Some(mut joining) => loop {
+                    tokio::task::yield_now().await;
+                    if client.is_closed() {
+                        break Some(());
+                    }
+                    if !host.turn.takes_slice() {
+                        continue;
+                    }
+                    let before = reply.len();
+                    match joining.some(ELEMENTS, &mut reply) {
+                        Some(false) => {
+                            let (held, grown) = (gather.reserved.get(), reply.len() - before);
+                            gather.reserved.set(held + grown);
+                            client.change_reserved(&host, 0, grown);
+                            host.keep_within_memory();
+                        }
+                        Some(true) => break Some(()),
+                        None => break None,
+                    }
+                },
+                None => None,
+            };
+            if joined.is_none() {
+                reply.clear();
+                write::error(&mut reply, UNLIKE);
+                host.stats.errors.inc();
+            }
+            host.count_reply(gather.whole.asked(), &reply, true);
+            gather.count_no_more(&host);
+            client.reply(&host, gather.whole.seq, &reply);
+        };
+        worker.spawn_for(&self.whole.client, "the reply to a long request", joining);
+    }
+
+    /// Appends the one reply, and tells whether it is an error.
+    fn merge(&self, worker: &Worker, parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
+        let order = match &self.known {
+            Known::Info(own) => {
+                info::joined(own, parts, out);
+                return false;
+            }
+            Known::Settings(own) => {
+                let part = parts.first().map_or(&[][..], Vec::as_slice);
+                return settings::joined(own, part, worker.administers(), out);
+            }
+            // What is wrong with the parts is said below.
+            Known::Kept(kept) if exists::exist(parts, kept, out).is_some() => return false,
+            Known::Nodes(nodes) => return texts::joined(parts, nodes, out),
+            Known::Order(order) => &order[..],
+            Known::Nothing | Known::Kept(_) | Known::Page(_) | Known::Hiding(_) => &[],
+        };
+        merged(parts, self.merge, order, self.whole.write, out)
+    }
+
+    /// What has come of a part's reply broke off: it begins anew.
+    pub fn forget(&self, worker: &Worker, part: u32) {
+        let mut parts = self.parts.borrow_mut();
+        // Of a client that has left nothing is kept.
+        let half = parts.get_mut(part as usize).map_or(0, |part| {
+            let half = part.len();
+            *part = Vec::new();
+            half
+        });
+        drop(parts);
+        self.bytes.set(self.bytes.get().saturating_sub(half));
+        self.whole.client.change_gathered(worker, half, 0);
+    }
+
+    /// Takes hidden keys out of the parts. True: the key that was drawn is hidden, and another is asked for.
+    fn draws_again(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
+        let Known::Hiding(tries) = self.known else {
+            return false;
+        };
+        let client = &self.whole.client;
+        let is_error = |part: &Vec<u8>| part.starts_with(b"-");
+        let mut parts = self.parts.borrow_mut();
+        // The merge below reports errors.
+        if client.is_closed() || parts.iter().any(is_error) {
+            return false;
+        }
+        let policies = &worker.process.policies;
+        if self.merge != Merge::Drawn {
+            for part in parts.iter_mut() {
+                // The merge below reports a part that is no array of keys.
+                *part = hiding::shown(part, policies).unwrap_or_default();
+            }
+            return false;
+        }
+        match draw::outcome(&parts, policies, tries, fastrand::u64) {
+            Some(draw::Outcome::Key(reply)) => *parts = vec![reply, b":1\r\n".to_vec()],
+            Some(draw::Outcome::Again) => {
+                drop(parts);
+                client.change_gathered(worker, self.bytes.take(), 0);
+                draw::again(worker, client, self, tries + 1);
+                return true;
+            }
+            None => {}
+        }
+        false
+    }
+
+    /// Whether the page of a SCAN that has come is void and was asked for again. Else it is made the client's.
+    fn asks_again(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
+        let Some(page) = self.page() else {
+            return false;
+        };
+        let client = &self.whole.client;
+        if client.is_closed() {
+            return false;
+        }
+        let came = self.parts.borrow()[0].clone();
+        let reply = match page.judge(worker, client, &came) {
+            Outcome::Reply(reply) => reply,
+            Outcome::Again => {
+                self.forget(worker, 0);
+                self.missing.set(1);
+                match ask_again(worker, self, client) {
+                    Ok(()) => return true,
+                    Err(reply) => reply,
+                }
+            }
+        };
+        self.parts.borrow_mut()[0] = reply;
+        false
+    }
+}

@@ -1,0 +1,223 @@
+//! One page of a SCAN: asked of the node whose turn it is, held against the topology when it comes, and given the
+//! cursor that leads on.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::engine::client::Client;
+use crate::engine::client::dispatch::Taken;
+use crate::engine::client::forward::{Sending, entry, find_room, may_share, refuse_unreachable};
+use crate::engine::upstream::NodeId;
+use crate::engine::upstream::inflight::{InFlight, Kind};
+use crate::engine::upstream::lane::Lane;
+use crate::engine::worker::Worker;
+use slotmux_core::policy::{NamespaceId, Reply};
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::{number, write};
+
+use super::gather::Gather;
+use slotmux_core::route::hiding::shown;
+use slotmux_core::route::scan::{After, Cursor, Step, parse};
+
+/// Asked of a node once per connection, ahead of its first page: which life of the process answers.
+const INFO: &[u8] = b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n";
+
+/// Times that a page is asked for again because it is void. Each needs another change of the cluster.
+const TRIES: u8 = 8;
+
+pub(super) const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
+const RESTLESS: &str = "TRYAGAIN slotmux: the cluster changed again and again during this page, go on from the same cursor";
+const TOO_LARGE: &str = "ERR slotmux: the node's cursor does not fit into slotmux' own, \
+    which has 33 bits for it: scan this node directly";
+const NO_PAGE: &str = "ERR slotmux: the node's reply is no page of a scan";
+
+/// What is known of a page that was asked for.
+pub struct Page {
+    step: Cell<Step>,
+    /// The node that is asked.
+    node: Cell<NodeId>,
+    tries: Cell<u8>,
+    /// What the client said behind the cursor.
+    options: Vec<u8>,
+    argc: usize,
+}
+
+/// What becomes of a page that has come.
+pub enum Outcome {
+    /// This is the client's reply.
+    Reply(Vec<u8>),
+    /// It is void: ask again.
+    Again,
+}
+
+/// Takes a `SCAN` over all nodes, which goes on from `cursor`.
+pub fn page(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    request: &Request,
+    cursor: Cursor,
+) -> Result<Taken, &'static str> {
+    if !may_share(client) {
+        return Ok(Taken::No);
+    }
+    let step = worker.itinerary.borrow().step(cursor).ok_or(NO_NODE)?;
+    let lane = lane(worker, client, step).ok_or(NO_NODE)?;
+    if lane.is_given_up(worker) {
+        return Ok(refuse_unreachable(worker, client, &lane));
+    }
+    if let Err(taken) = find_room(worker, client, &lane) {
+        return Ok(taken);
+    }
+    let mut options = Vec::new();
+    for at in 2..request.argc() {
+        write::bulk(&mut options, request.arg(at));
+    }
+    let page = Page {
+        step: Cell::new(step),
+        node: Cell::new(lane.node),
+        tries: Cell::new(0),
+        options,
+        argc: request.argc(),
+    };
+    let sending = Sending::as_is(request, false, NamespaceId::UNMATCHED, Reply::AsIs);
+    let whole = entry(worker, client, None, &sending);
+    let gather = Rc::new(Gather::of_page(whole, page));
+    ask(worker, &gather, &lane);
+    Ok(Taken::Yes)
+}
+
+/// The lane to the primary that a step leads to.
+fn lane(worker: &Rc<Worker>, client: &Client, step: Step) -> Option<Rc<Lane>> {
+    let primaries = worker.primaries();
+    let node = primaries.get(usize::from(step.shard))?;
+    Some(worker.shared_lane(*node, client))
+}
+
+/// Sends the request for the page that `gather` waits for.
+fn ask(worker: &Rc<Worker>, gather: &Rc<Gather>, lane: &Rc<Lane>) {
+    let Some(page) = gather.page() else { return };
+    page.node.set(lane.node);
+    let mut request = Vec::new();
+    write::array(&mut request, page.argc);
+    write::bulk(&mut request, b"SCAN");
+    let mut number = itoa::Buffer::new();
+    write::bulk(&mut request, number.format(page.step.get().node).as_bytes());
+    request.extend_from_slice(&page.options);
+    let entry = gather.entry(0, None, request.len());
+    if lane.run().is_none() {
+        let question = InFlight {
+            len: INFO.len() as u32,
+            kind: Kind::Run,
+            ..entry.clone()
+        };
+        lane.send(worker, question, INFO);
+    }
+    lane.send_owned(worker, entry, request);
+}
+
+/// Asks for a page again that was void.
+pub fn ask_again(worker: &Rc<Worker>, gather: &Rc<Gather>, client: &Client) -> Result<(), Vec<u8>> {
+    let Some(page) = gather.page() else {
+        return Ok(());
+    };
+    page.tries.set(page.tries.get() + 1);
+    if page.tries.get() > TRIES {
+        return Err(error(RESTLESS));
+    }
+    match lane(worker, client, page.step.get()) {
+        Some(lane) => {
+            worker.stats.retries.inc();
+            ask(worker, gather, &lane);
+            Ok(())
+        }
+        None => Err(error(NO_NODE)),
+    }
+}
+
+impl Page {
+    /// Decides about the node's reply, which is whole.
+    pub fn judge(&self, worker: &Rc<Worker>, client: &Client, reply: &[u8]) -> Outcome {
+        if reply.starts_with(b"-") {
+            return Outcome::Reply(reply.to_vec());
+        }
+        let Some((said, keys)) = parts(reply) else {
+            return Outcome::Reply(error(NO_PAGE));
+        };
+        let step = self.step.get();
+        // The connection that brought this reply: a new one knows of no life until it was asked.
+        let run = worker.shared_lane(self.node.get(), client).run();
+        let itinerary = worker.itinerary.borrow();
+        let restart = itinerary.begin().unwrap_or(step);
+        // Another topology may have come since.
+        let now = itinerary.step(step.cursor);
+        let place = now.map(|now| usize::from(now.shard));
+        let node = place.and_then(|place| worker.primaries().get(place).copied());
+        if node != Some(self.node.get()) {
+            return self.again(restart);
+        }
+        let Some(run) = run else {
+            return self.again(now.unwrap_or(step));
+        };
+        match itinerary.after(step, run, said) {
+            After::Go(next) => {
+                let mut out = Vec::with_capacity(reply.len() + 16);
+                write::array(&mut out, 2);
+                write::bulk(&mut out, itoa::Buffer::new().format(next).as_bytes());
+                let policies = &worker.process.policies;
+                if policies.hides_keys() {
+                    let Some(shown) = shown(keys, policies) else {
+                        return Outcome::Reply(error(NO_PAGE));
+                    };
+                    out.extend_from_slice(&shown);
+                } else {
+                    out.extend_from_slice(keys);
+                }
+                Outcome::Reply(out)
+            }
+            After::TooLarge => Outcome::Reply(error(TOO_LARGE)),
+            After::Void => self.again(restart),
+        }
+    }
+
+    fn again(&self, step: Step) -> Outcome {
+        self.step.set(step);
+        Outcome::Again
+    }
+}
+
+/// The cursor in a node's reply, and the bytes of the keys.
+fn parts(reply: &[u8]) -> Option<(u64, &[u8])> {
+    let rest = reply.strip_prefix(b"*2\r\n$")?;
+    let end = rest.iter().position(|&byte| byte == b'\r')?;
+    let len = usize::try_from(number::parse_i64(&rest[..end])?).ok()?;
+    let rest = rest.get(end + 2..)?;
+    let cursor = parse(rest.get(..len)?)?;
+    Some((cursor, rest.get(len + 2..)?))
+}
+
+fn error(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    write::error(&mut out, text);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_a_cursor_and_keys() {
+        for (reply, expected) in [
+            (
+                &b"*2\r\n$2\r\n12\r\n*1\r\n$1\r\na\r\n"[..],
+                Some((12, &b"*1\r\n$1\r\na\r\n"[..])),
+            ),
+            (b"*2\r\n$1\r\n0\r\n*0\r\n", Some((0, b"*0\r\n"))),
+            (b"*2\r\n$9\r\n12\r\n", None),
+            (b"*0\r\n", None),
+            (b"+OK\r\n", None),
+        ] {
+            assert_eq!(parts(reply), expected, "{}", reply.escape_ascii());
+        }
+    }
+}

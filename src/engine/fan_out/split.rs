@@ -1,0 +1,321 @@
+//! A command whose keys are in several slots, sent slot by slot.
+//!
+//! Redis Cluster refuses two slots in one command even where one node has both, so the parts are per slot; the parts
+//! for one node leave in one write.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::engine::client::Client;
+use crate::engine::client::dispatch::{Taken, refuse};
+use crate::engine::client::forward::{
+    Sending, entry, find_room, may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone,
+};
+use crate::engine::client::watch::own_lane;
+use crate::engine::client::work::{Kept, SLICE};
+use crate::engine::clock::unix_milliseconds;
+use crate::engine::upstream::NodeId;
+use crate::engine::upstream::block::{Block, Then};
+use crate::engine::upstream::inflight::Kind;
+use crate::engine::upstream::lane::Lane;
+use crate::engine::upstream::pool::Use;
+use crate::engine::worker::Worker;
+use slotmux_core::command::{CommandRef, Merge};
+use slotmux_core::policy::{Decision, Governed};
+use slotmux_core::slot::Slot;
+
+use super::gather::{Gather, Known};
+use super::parting::{self, Asked, Parting};
+use slotmux_core::route::parts::{govern_part, keys_by_slot, write_part};
+
+/// As many nodes are searched one by one; beyond that they are looked up.
+const FEW: usize = 16;
+
+/// The parts of a request, which are made.
+#[derive(Default)]
+pub struct Made {
+    /// Their bytes, one behind the other.
+    pub bytes: Vec<u8>,
+    /// What they are.
+    pub parts: Vec<Part>,
+}
+
+/// One part.
+pub struct Part {
+    /// The slot of its keys.
+    pub slot: Slot,
+    /// Where it ends among the bytes of all.
+    pub end: usize,
+    /// What its policy made of it.
+    pub decision: Option<Decision>,
+}
+
+/// What is sent in parts.
+pub struct Whole<'a> {
+    /// The request.
+    pub sending: &'a Sending<'a>,
+    /// How the parts' replies become one.
+    pub merge: Merge,
+    /// Whether its client is to be told when what it reads changes.
+    pub tracks: bool,
+}
+
+const NO_MEMORY: &str =
+    "ERR slotmux: not executed, so many keys are more than server.memory_limit leaves room for";
+
+/// Sends a request, whose arguments from the second on are keys (`step` 1) or keys and values (`step` 2).
+pub fn split(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    sending: &Sending,
+    command: CommandRef<'static>,
+    merge: Merge,
+    step: usize,
+) -> Taken {
+    let request = sending.request;
+    let tracks = client.tracks() && client.tracking.get().wants_next();
+    let count = request.argc() / step;
+    if count > SLICE {
+        let cost = parting::cost(Kept::cost(request), count);
+        if !worker.has_memory_for(cost) {
+            return refuse(worker, client, NO_MEMORY);
+        }
+        client.change_reserved(worker, 0, cost);
+        let asked = Asked {
+            command,
+            merge,
+            step,
+            tracks,
+        };
+        client.begin_work(worker, Box::new(Parting::new(sending, asked, cost)));
+        return Taken::Yes;
+    }
+    let keys = keys_by_slot(request, step);
+    let groups: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
+    let mut made = Made {
+        bytes: worker.buffers.take(),
+        parts: Vec::with_capacity(groups.len()),
+    };
+    for group in &groups {
+        let start = made.bytes.len();
+        write_part(request, group, step, &mut made.bytes);
+        made.parts.push(Part {
+            slot: group[0].0,
+            decision: govern_made(worker, command, &mut made.bytes, start),
+            end: made.bytes.len(),
+        });
+    }
+    let whole = Whole {
+        sending,
+        merge,
+        tracks,
+    };
+    let order = || {
+        let mut order = vec![0; request.argc() - 1];
+        for (part, group) in groups.iter().enumerate() {
+            for &(_, at) in *group {
+                order[at as usize - 1] = part as u32;
+            }
+        }
+        order
+    };
+    let taken = send(worker, client, &whole, &made, order);
+    worker.buffers.give(made.bytes);
+    taken
+}
+
+/// Sends all parts, or none if there is no room for them now. `order` tells the part of each key.
+pub fn send(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    whole: &Whole,
+    made: &Made,
+    order: impl FnOnce() -> Vec<u32>,
+) -> Taken {
+    let request = whole.sending.request;
+    let is_big = worker.is_big(request.bytes.len());
+    if !(if is_big {
+        may_be_alone(client)
+    } else {
+        may_share(client)
+    }) {
+        return Taken::No;
+    }
+    let mut lanes = Lanes::default();
+    for part in &made.parts {
+        if let Err(taken) = lanes.add(worker, client, part.slot, is_big.then_some(Use::Big)) {
+            lanes.release(worker);
+            return taken;
+        }
+    }
+    let known = match whole.merge {
+        Merge::Elements => order(),
+        _ => Vec::new(),
+    };
+    worker.stats.split.inc();
+    if is_big {
+        set_out_alone(worker, client, request.bytes.len());
+    }
+    let entry = entry(worker, client, None, whole.sending);
+    // To name a million keys takes as much again as to read them.
+    let names_keys = request.argc() <= SLICE;
+    if whole.tracks && !names_keys {
+        client.forget_behind(worker, entry.seq);
+    }
+    let count = made.parts.len();
+    let gather = Rc::new(Gather::new(entry, whole.merge, Known::Order(known), count));
+    gather.count(worker);
+    let mut start = 0;
+    for (number, part) in (0..).zip(&made.parts) {
+        let bytes = &made.bytes[start..part.end];
+        start = part.end;
+        let mut entry = gather.entry(number, Some(part.slot), bytes.len());
+        if let Some(decision) = &part.decision {
+            worker.count_actions(decision.namespace, decision.actions, false, request);
+            if decision.governed == Governed::Refused {
+                gather.take(worker, number, bytes, true);
+                continue;
+            }
+            if let Governed::Block(form) = decision.governed {
+                let then = Then::Part {
+                    gather: gather.clone(),
+                    part: number,
+                };
+                entry.kind = Kind::Block(Block::new(form, then, bytes));
+            }
+        }
+        let owner = worker.slots.owner(part.slot);
+        let lane = owner.and_then(|owner| lanes.to(owner));
+        if whole.tracks && names_keys {
+            client.track(worker, lane, &entry, bytes);
+        }
+        match lane {
+            Some(lane) => lane.send(worker, entry, bytes),
+            None => {
+                worker.refresh.request();
+                if !is_big {
+                    // Of a big one all parts count already.
+                    client.add_request_bytes(worker, bytes.len());
+                }
+                worker.retry_later(entry, bytes.to_vec());
+            }
+        }
+    }
+    Taken::Yes
+}
+
+/// What the policies make of the part that begins at `start`, in its place: an error where they refuse it. Of the commands
+/// that are split only MSET changes lifetimes: it becomes a block, or of a single pair a SET, whose reply is that of MSET.
+pub fn govern_made(
+    worker: &Worker,
+    command: CommandRef,
+    bytes: &mut Vec<u8>,
+    start: usize,
+) -> Option<Decision> {
+    let policies = &worker.process.policies;
+    let mut rewritten = Vec::new();
+    let part = &bytes[start..];
+    let decision = govern_part(policies, command, part, unix_milliseconds, &mut rewritten)?;
+    match decision.governed {
+        Governed::AsIs => {}
+        Governed::Block(_) | Governed::Rewritten(_) => {
+            bytes.truncate(start);
+            bytes.append(&mut rewritten);
+        }
+        // The request was permitted as a whole: only time can have made it so since.
+        Governed::Refused => {
+            bytes.truncate(start);
+            bytes.push(b'-');
+            bytes.append(&mut rewritten);
+            bytes.extend_from_slice(b"\r\n");
+        }
+    }
+    Some(decision)
+}
+
+/// The lane to each node that gets a part. A big request has lanes of its own, as one for a single slot has.
+#[derive(Default)]
+pub(crate) struct Lanes {
+    all: Vec<(NodeId, Rc<Lane>)>,
+    /// Where each is, once they are many.
+    places: HashMap<NodeId, usize>,
+}
+
+impl Lanes {
+    /// Sees to it that the part for `slot` can be sent. If it can't be now, the client pauses, or the request is refused
+    /// as a whole: all parts are asked before one is sent.
+    pub fn add(
+        &mut self,
+        worker: &Rc<Worker>,
+        client: &Rc<Client>,
+        slot: Slot,
+        alone: Option<Use>,
+    ) -> Result<(), Taken> {
+        if !may_use(worker, client, slot) {
+            return Err(Taken::No);
+        }
+        match worker.slots.owner(slot) {
+            Some(owner) => self.add_node(worker, client, owner, alone),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Lanes::add`], for what goes to a node whatever its slots.
+    pub fn add_node(
+        &mut self,
+        worker: &Rc<Worker>,
+        client: &Rc<Client>,
+        owner: NodeId,
+        alone: Option<Use>,
+    ) -> Result<(), Taken> {
+        if self.to(owner).is_some() {
+            return Ok(());
+        }
+        let lane = match alone {
+            Some(of) => own_lane(worker, client, owner, of)?,
+            None => worker.shared_lane(owner, client),
+        };
+        self.push(owner, lane.clone());
+        if lane.is_given_up(worker) {
+            return Err(refuse_unreachable(worker, client, &lane));
+        }
+        match alone {
+            Some(_) => Ok(()),
+            None => find_room(worker, client, &lane),
+        }
+    }
+
+    /// The lane to a node, if it was added.
+    pub fn to(&self, node: NodeId) -> Option<&Rc<Lane>> {
+        if self.all.len() > FEW {
+            let (_, lane) = &self.all[*self.places.get(&node)?];
+            return Some(lane);
+        }
+        self.all
+            .iter()
+            .find_map(|(owner, lane)| (*owner == node).then_some(lane))
+    }
+
+    fn push(&mut self, node: NodeId, lane: Rc<Lane>) {
+        self.all.push((node, lane));
+        if self.all.len() > FEW {
+            // From the first one on, as those were not entered while they were few.
+            let from = self.places.len();
+            let nodes = self.all.iter().map(|(node, _)| *node).enumerate();
+            self.places
+                .extend(nodes.skip(from).map(|(place, node)| (node, place)));
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Rc<Lane>> {
+        self.all.iter().map(|(_, lane)| lane)
+    }
+
+    /// Gives back the lanes of its own: nothing was sent.
+    pub fn release(self, worker: &Worker) {
+        for (_, lane) in self.all {
+            worker.release_unused(&lane);
+        }
+    }
+}

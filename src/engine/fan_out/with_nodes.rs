@@ -1,0 +1,71 @@
+//! INFO, asked of every primary, and CONFIG GET, asked of one: the answer joins slotmux' own figures with
+//! theirs of the data.
+//!
+//! A node that does not answer costs INFO its part of the figures, never the reply: INFO is what people look at when a node
+//! is down.
+
+use std::rc::Rc;
+
+use crate::engine::client::Client;
+use crate::engine::client::dispatch::{NO_NODE, Taken, answer_here, own_answer, refuse};
+use crate::engine::upstream::NodeId;
+use crate::engine::worker::Worker;
+use slotmux_core::command::{Answer, Command, Merge};
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::write;
+
+use super::broadcast::{Fan, fan_out};
+use super::gather::Known;
+use slotmux_core::route::whole::Reach;
+
+/// Takes a request that slotmux answers with what the primaries say.
+pub fn answer_with_nodes(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    what: Answer,
+    command: &Command,
+    request: &Request,
+) -> Taken {
+    let mut nodes = worker.primaries();
+    if nodes.is_empty() {
+        // INFO speaks for slotmux alone; settings of the data are not made up.
+        return match what {
+            Answer::Info => answer_here(worker, client, what, command, request),
+            _ => refuse(worker, client, NO_NODE),
+        };
+    }
+    if what != Answer::Info {
+        // One that can be reached is enough. Where none can, its error says so.
+        let is_there = |node: &NodeId| !worker.shared_lane(*node, client).is_given_up(worker);
+        let first = nodes.iter().position(is_there).unwrap_or(0);
+        nodes = vec![nodes[first]];
+    }
+    let mut own = Vec::new();
+    // It is not sent yet, and this may be tried again: a CLIENT REPLY SKIP is not used up by it.
+    let replies = client.reply_mode.get();
+    let process = &*worker.process;
+    own_answer(worker, client, what, command, request, process, &mut own);
+    client.reply_mode.set(replies);
+    if own.starts_with(b"-") {
+        // No node is asked for what slotmux refuses.
+        return answer_here(worker, client, what, command, request);
+    }
+    let mut everything = Vec::new();
+    let (known, bytes) = match what {
+        // Servers before 7.0 take one section.
+        Answer::Info if request.argc() > 2 => {
+            write::request(&mut everything, &[b"INFO", b"everything"]);
+            (Known::Info(own), &everything[..])
+        }
+        Answer::Info => (Known::Info(own), request.bytes),
+        _ => (Known::Settings(own), request.bytes),
+    };
+    let fan = Fan {
+        merge: Merge::First,
+        write: false,
+        reach: Reach::Primaries,
+        known,
+        bytes,
+    };
+    fan_out(worker, client, request, fan, &nodes)
+}

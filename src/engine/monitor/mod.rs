@@ -1,0 +1,246 @@
+//! `MONITOR`: every command that the workers take, as a line to the clients that asked for it. A worker writes a line
+//! once, for all of them, into a bounded queue each; one whose queue is full, because its client does not read, misses
+//! lines and is told how many. So is everybody where a worker takes more commands a second than are to be shown.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+
+use crate::engine::client::{Client, OUTPUT_PAUSE, Phase};
+use crate::engine::clock::Tick;
+use crate::engine::process::{Mail, Process};
+use crate::engine::sabotage::sabotage;
+use crate::engine::worker::Worker;
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::write;
+
+mod line;
+
+/// Clients that may monitor at the same time, of all workers.
+const MOST: usize = 16;
+/// Lines that wait for one client.
+const LINES: usize = 1024;
+/// Lines that are handed to the client at once: few, so that its output limits are not reached by them.
+const BATCH: usize = 8;
+/// A client with more unsent bytes than this gets no more lines until it has read, or with more than a quarter of what
+/// closes it.
+const BEHIND: usize = OUTPUT_PAUSE / 2;
+/// How often a client that is behind is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How late a client that gets no lines is told what it missed, and is seen to have left.
+const QUIET: Duration = Duration::from_millis(500);
+/// The span over which lines are counted against the rate.
+const SECOND: u64 = 1000;
+
+const TOO_MANY: &str = "ERR slotmux: as many clients monitor already as may; end one of them first";
+
+/// The way of the lines to one client.
+#[derive(Debug)]
+pub struct Feed {
+    lines: mpsc::Sender<Arc<[u8]>>,
+    /// Lines that it missed and was not told of.
+    missed: AtomicU64,
+    /// Free again when the last worker has forgotten the client.
+    _seat: Seat,
+}
+
+/// One of the places that there are for monitoring clients.
+#[derive(Debug)]
+struct Seat(Arc<Process>);
+
+impl Seat {
+    /// Takes one, if one is free.
+    fn take(process: &Arc<Process>) -> Option<Seat> {
+        let more = |taken| (taken < MOST).then_some(taken + 1);
+        let taken = process
+            .monitoring
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then(|| Seat(process.clone()))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.monitoring.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Every worker feeds a client for as long as this is there: to the end of its task, however that comes.
+struct Registration {
+    process: Arc<Process>,
+    feed: Arc<Feed>,
+}
+
+impl Registration {
+    /// Returns once every worker feeds it.
+    async fn new(process: Arc<Process>, feed: Arc<Feed>) -> Registration {
+        // First of all, so that nothing stays behind if this is not awaited to its end.
+        let registration = Registration { process, feed };
+        let letter = |reply| Mail::Monitor(registration.feed.clone(), reply);
+        registration.process.ask_all(letter).await;
+        registration
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // Behind the letters that have registered it.
+        for worker in 0..self.process.config.server.workers {
+            self.process
+                .send(worker, Mail::Unmonitor(self.feed.clone()));
+        }
+    }
+}
+
+/// The monitoring clients, of whatever worker, as one worker feeds them.
+#[derive(Default)]
+pub struct Monitors {
+    feeds: RefCell<Vec<Arc<Feed>>>,
+    /// When the current second began, and the lines since.
+    shown: Cell<Option<(Tick, u32)>>,
+    /// What the next client of this worker that begins to monitor is numbered by.
+    next: Cell<u32>,
+}
+
+impl Monitors {
+    /// Whether anybody monitors.
+    pub fn are_there(&self) -> bool {
+        !self.feeds.borrow().is_empty()
+    }
+
+    /// Whether another line may be shown in this second.
+    fn has_room(&self, now: Tick, rate: u32) -> bool {
+        let (began, lines) = match self.shown.get() {
+            Some((began, lines)) if !began.is_over(SECOND, now) => (began, lines),
+            _ => (now, 0),
+        };
+        let has_room = lines < rate;
+        self.shown.set(Some((began, lines + u32::from(has_room))));
+        has_room
+    }
+}
+
+impl Worker {
+    /// Feeds a client from now on.
+    pub fn add_monitor(&self, feed: Arc<Feed>) {
+        self.monitors.feeds.borrow_mut().push(feed);
+        self.update_attention();
+    }
+
+    /// Feeds it no longer.
+    pub fn remove_monitor(&self, feed: &Arc<Feed>) {
+        let mut feeds = self.monitors.feeds.borrow_mut();
+        feeds.retain(|other| !Arc::ptr_eq(other, feed));
+        drop(feeds);
+        self.update_attention();
+    }
+
+    /// Shows a request of `client` to everybody who monitors.
+    pub fn show_to_monitors(&self, client: &Client, request: &Request) {
+        let has_room = self
+            .monitors
+            .has_room(self.clock.last(), self.config.commands.monitor_rate);
+        let line = has_room.then(|| {
+            let addresses = client.with_transport(|transport| transport.addresses());
+            let addr = addresses.flatten().map(|(addr, _)| addr);
+            Arc::from(line::line(SystemTime::now(), addr.as_ref(), request))
+        });
+        for feed in &*self.monitors.feeds.borrow() {
+            let sent = line
+                .as_ref()
+                .is_some_and(|line: &Arc<[u8]>| feed.lines.try_send(line.clone()).is_ok());
+            if !sent {
+                feed.missed.fetch_add(1, Ordering::Relaxed);
+                self.stats.monitor_missed.inc();
+            }
+        }
+    }
+}
+
+/// Answers `MONITOR` when every worker feeds this client.
+pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, mute: bool) {
+    let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
+    let Some(seat) = Seat::take(&worker.process) else {
+        let mut out = Vec::new();
+        write::error(&mut out, TOO_MANY);
+        worker.stats.errors.inc();
+        return client.reply(&worker, seq, if mute { &[] } else { &out });
+    };
+    let number = worker.monitors.next.get().wrapping_add(1).max(1);
+    worker.monitors.next.set(number);
+    client.set_monitor(number);
+    let (host, asker) = (worker.clone(), client.clone());
+    let answering = async move {
+        let (sender, lines) = mpsc::channel(LINES);
+        let feed = Arc::new(Feed {
+            lines: sender,
+            missed: AtomicU64::new(0),
+            _seat: seat,
+        });
+        let registration = Registration::new(worker.process.clone(), feed).await;
+        client.reply(&worker, seq, if mute { &[] } else { b"+OK\r\n" });
+        deliver(&worker, &client, number, &registration.feed, lines).await;
+    };
+    host.spawn_for(&asker, "MONITOR", answering);
+}
+
+/// Hands lines to the client for as long as it monitors.
+async fn deliver(
+    worker: &Worker,
+    client: &Rc<Client>,
+    number: u32,
+    feed: &Feed,
+    mut lines: mpsc::Receiver<Arc<[u8]>>,
+) {
+    let mut batch = Vec::with_capacity(BATCH);
+    let behind = BEHIND.min(worker.limits(client).output_hard / 4);
+    let goes_on = || client.phase() == Phase::Open && client.monitor() == Some(number);
+    while goes_on() {
+        if client.buffered() > behind {
+            tokio::time::sleep(LOOK_EVERY).await;
+            continue;
+        }
+        // Nothing for a while is as good as something: there may be lines to tell of that were missed.
+        let _ = tokio::time::timeout(QUIET, lines.recv_many(&mut batch, BATCH)).await;
+        if !goes_on() {
+            break;
+        }
+        let mut text = Vec::new();
+        batch
+            .drain(..)
+            .for_each(|line| text.extend_from_slice(&line));
+        let missed = feed.missed.swap(0, Ordering::Relaxed);
+        if missed > 0 {
+            text.extend(line::missed(SystemTime::now(), missed));
+        }
+        if !text.is_empty() && !client.is_silenced() {
+            sabotage("monitor.deliver");
+            client.push_lines(worker, &text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::clock::Clock;
+
+    #[test]
+    fn a_second_has_so_many_lines() {
+        let monitors = Monitors::default();
+        let start = Clock::start().now();
+        let shown = |at: u64, tries: usize| {
+            let now = start.plus(at);
+            (0..tries).filter(|_| monitors.has_room(now, 3)).count()
+        };
+        assert_eq!(shown(0, 2), 2);
+        assert_eq!(shown(999, 5), 1);
+        assert_eq!(shown(1000, 5), 3);
+        assert_eq!(shown(1500, 5), 0);
+        assert_eq!(shown(90_000, 5), 3);
+    }
+}

@@ -1,0 +1,151 @@
+//! What `SLOTMUX` asks of the running process: the worker that is asked gathers what is known, others included, and
+//! nothing is changed by it.
+
+use std::rc::Rc;
+
+use crate::engine::client::Client;
+use crate::engine::clock::unix_milliseconds;
+use crate::engine::process::Mail;
+use crate::engine::worker::Worker;
+use crate::engine::{observed, unmatched};
+use slotmux_core::answer::Question;
+use slotmux_core::config::Kind;
+use slotmux_core::explain::{Surroundings, explain};
+use slotmux_core::policy::{NamespaceId, Policies};
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::tree::Tree;
+use slotmux_core::resp::{Limits, scan_request, write};
+use slotmux_core::route::Knowledge;
+
+mod namespaces;
+mod nodes;
+mod ttl_stats;
+
+use nodes::Known;
+
+/// Answers a question, now or when every worker has told its share.
+pub fn answer(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    question: Question,
+    request: &Request,
+    mute: bool,
+) {
+    let process = &worker.process;
+    let tree = match question {
+        Question::Explain => Ok(explained(worker, client, request)),
+        Question::Namespaces => Ok(namespaces::all(&process.policies, &worker.config)),
+        Question::Namespace(name) => named(&process.policies, &name)
+            .map(|id| namespaces::one(id, &process.policies, &worker.config, &process.settings)),
+        Question::TtlStats(None) => Ok(ttl_stats::all(process)),
+        Question::TtlStats(Some(name)) => match named(&process.policies, &name) {
+            Ok(id) => return answer_ttl_stats(worker, client, id, mute),
+            Err(error) => Err(error),
+        },
+        Question::Unmatched(count) => return answer_unmatched(worker, client, count, mute),
+    };
+    let mut out = worker.buffers.take();
+    match tree {
+        Ok(tree) => tree.write(client.protocol.get(), &mut out),
+        Err(text) => {
+            worker.stats.errors.inc();
+            write::error(&mut out, &text);
+        }
+    }
+    client.reply_now(worker, if mute { &[] } else { &out });
+    worker.buffers.give(out);
+}
+
+fn named(policies: &Policies, name: &[u8]) -> Result<NamespaceId, String> {
+    let mut all = policies.iter();
+    let found = all.find(|(_, policy)| policy.name.as_bytes() == name);
+    found.map(|(id, _)| id).ok_or_else(|| {
+        let name = slotmux_core::explain::words::quoted(name);
+        format!("ERR slotmux: no namespace has the name {name}. Try SLOTMUX NAMESPACES.")
+    })
+}
+
+fn explained(worker: &Worker, client: &Client, request: &Request) -> Tree {
+    let words: Vec<&[u8]> = (Question::EXPLAINED..request.argc())
+        .map(|at| request.arg(at))
+        .collect();
+    let (mut bytes, mut args) = (Vec::new(), Vec::new());
+    write::request(&mut bytes, &words);
+    // It was just written, so that it is a request.
+    let _ = scan_request(&bytes, &Limits::ACCEPTED, &mut args);
+    let request = Request {
+        bytes: &bytes,
+        args: &args,
+    };
+    let is_known = !worker.topology.borrow().is_empty();
+    worker.with_knowledge_for(client, |knowledge| {
+        let knowledge = Knowledge {
+            // A request that comes before the topology is known waits for it; it is explained as it will be planned.
+            is_one_node: if is_known {
+                knowledge.is_one_node
+            } else {
+                worker.config.cluster.kind == Kind::Standalone
+            },
+            ..*knowledge
+        };
+        let surroundings = Surroundings {
+            knowledge: &knowledge,
+            config: &worker.config,
+            settings: &worker.process.settings,
+            nodes: &Known { worker, client },
+        };
+        explain(&request, surroundings).reply()
+    })
+}
+
+/// Answers `SLOTMUX TTL STATS namespace` with the examples of all workers.
+fn answer_ttl_stats(worker: &Rc<Worker>, client: &Rc<Client>, id: NamespaceId, mute: bool) {
+    let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
+    let (host, asker) = (worker.clone(), client.clone());
+    let answering = async move {
+        let process = &worker.process;
+        let told = process.ask_all(|reply| Mail::Observed(id, reply)).await;
+        let examples = observed::merged(told);
+        let tree = ttl_stats::one(process, id, &examples, unix_milliseconds());
+        reply(&worker, &client, seq, &tree, mute);
+    };
+    host.spawn_for(&asker, "SLOTMUX TTL STATS", answering);
+}
+
+/// Answers `SLOTMUX UNMATCHED` with the sketches of all workers.
+fn answer_unmatched(worker: &Rc<Worker>, client: &Rc<Client>, count: usize, mute: bool) {
+    let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
+    let (host, asker) = (worker.clone(), client.clone());
+    let answering = async move {
+        let process = &worker.process;
+        let mut seen = unmatched::merged(process.ask_all(Mail::Unmatched).await);
+        seen.truncate(count);
+        let note = if process.policies.has_namespaces() {
+            "estimates"
+        } else {
+            "none: no namespace is configured, so that every key is undeclared"
+        };
+        let prefix = |seen: unmatched::Seen| {
+            Tree::map([
+                ("prefix", Tree::Text(seen.prefix)),
+                ("count", Tree::number(seen.count)),
+                ("at_least", Tree::number(seen.count - seen.excess)),
+            ])
+        };
+        let tree = Tree::map([
+            ("counts", Tree::text(note)),
+            (
+                "prefixes",
+                Tree::List(seen.into_iter().map(prefix).collect()),
+            ),
+        ]);
+        reply(&worker, &client, seq, &tree, mute);
+    };
+    host.spawn_for(&asker, "SLOTMUX UNMATCHED", answering);
+}
+
+fn reply(worker: &Rc<Worker>, client: &Rc<Client>, seq: u32, tree: &Tree, mute: bool) {
+    let mut out = Vec::new();
+    tree.write(client.protocol.get(), &mut out);
+    client.reply(worker, seq, if mute { &[] } else { &out });
+}

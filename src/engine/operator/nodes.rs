@@ -1,0 +1,50 @@
+//! The nodes as a worker knows them, for an explanation to one of its clients.
+
+use crate::engine::client::Client;
+use crate::engine::worker::Worker;
+use slotmux_core::explain::Nodes;
+use slotmux_core::resp::request::Request;
+use slotmux_core::slot::Slot;
+
+/// What a worker knows of the nodes.
+pub(super) struct Known<'a> {
+    pub worker: &'a Worker,
+    pub client: &'a Client,
+}
+
+const NONE_YET: &str = "no node of the upstream has been reached yet";
+
+fn not_known() -> String {
+    format!("not known: {NONE_YET}")
+}
+
+impl Nodes for Known<'_> {
+    fn of_slot(&self, slot: Slot) -> Result<String, String> {
+        match self.worker.slots.owner(slot) {
+            Some(node) => Ok(self.worker.address_of(node).to_string()),
+            None if self.worker.primaries().is_empty() => Err(NONE_YET.to_owned()),
+            None => Err("no node is known to serve the slot".to_owned()),
+        }
+    }
+
+    fn any(&self) -> String {
+        let node = self.worker.any_node(self.client);
+        node.map_or_else(not_known, |node| self.worker.address_of(node).to_string())
+    }
+
+    fn primaries(&self) -> Vec<String> {
+        let nodes = self.worker.primaries().into_iter();
+        let addresses: Vec<String> = nodes
+            .map(|node| self.worker.address_of(node).to_string())
+            .collect();
+        if addresses.is_empty() {
+            vec![not_known()]
+        } else {
+            addresses
+        }
+    }
+
+    fn expects_big_reply(&self, request: &Request) -> bool {
+        self.worker.big_replies.expected(request).is_some()
+    }
+}

@@ -1,0 +1,98 @@
+//! Which nodes cannot be used just now, and why: told by workers as they try to connect, read by whoever asks whether
+//! slotmux is ready. Nothing on the way of a request comes here.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use slotmux_core::cluster::addr::Addr;
+use slotmux_core::config::Connections;
+
+/// A try may take so much longer on a busy machine than its pause and its time limit say.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// The nodes to which tries to connect fail.
+#[derive(Debug)]
+pub struct Outages {
+    /// By address and worker.
+    known: Mutex<BTreeMap<(Addr, usize), Outage>>,
+    /// How long a failure counts. A lane that waits tries again long before; where nobody does, nobody knows whether the
+    /// node is back, and only a client's command would find out.
+    counts_for: Duration,
+}
+
+#[derive(Debug)]
+struct Outage {
+    reason: String,
+    at: Instant,
+}
+
+impl Outages {
+    /// None yet.
+    pub fn new(connections: &Connections) -> Outages {
+        let (_, longest_pause) = connections.backoff;
+        Outages {
+            known: Mutex::default(),
+            counts_for: longest_pause + connections.connect_timeout + SLACK,
+        }
+    }
+
+    /// `worker` has no connection to `node` and could not make one.
+    pub fn note(&self, worker: usize, node: &Addr, reason: String) {
+        let at = Instant::now();
+        let outage = Outage { reason, at };
+        self.known().insert((node.clone(), worker), outage);
+    }
+
+    /// `worker` has a connection to `node`, or no use for one any more.
+    pub fn over(&self, worker: usize, node: &Addr) {
+        self.known().remove(&(node.clone(), worker));
+    }
+
+    /// Each node that some worker cannot use, in order, and what the try said that failed last.
+    pub fn now(&self) -> Vec<(Addr, String)> {
+        self.at(Instant::now())
+    }
+
+    fn at(&self, now: Instant) -> Vec<(Addr, String)> {
+        let mut newest: BTreeMap<Addr, (Instant, String)> = BTreeMap::new();
+        let mut known = self.known();
+        known.retain(|_, outage| now.saturating_duration_since(outage.at) <= self.counts_for);
+        for ((node, _), outage) in known.iter() {
+            let told = newest.entry(node.clone());
+            let told = told.or_insert_with(|| (outage.at, outage.reason.clone()));
+            if told.0 < outage.at {
+                *told = (outage.at, outage.reason.clone());
+            }
+        }
+        let newest = newest.into_iter();
+        newest.map(|(node, (_, reason))| (node, reason)).collect()
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<(Addr, usize), Outage>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_away_for_as_long_as_a_worker_says_so_and_goes_on_saying_it() {
+        let outages = Outages::new(&Connections::default());
+        let (a, b) = (Addr::new("a", 1), Addr::new("b", 1));
+        assert!(outages.now().is_empty());
+        outages.note(0, &b, "x".to_owned());
+        outages.note(0, &a, "old".to_owned());
+        outages.note(1, &a, "new".to_owned());
+        let expected = [(a.clone(), "new".to_owned()), (b.clone(), "x".to_owned())];
+        assert_eq!(outages.now(), expected);
+        outages.over(1, &a);
+        outages.over(0, &b);
+        assert_eq!(outages.now(), [(a.clone(), "old".to_owned())]);
+        let later = Instant::now() + outages.counts_for + Duration::from_secs(1);
+        assert!(outages.at(later).is_empty(), "nobody tries any more");
+        assert!(outages.now().is_empty(), "and it is forgotten");
+    }
+}

@@ -1,0 +1,110 @@
+//! `CLIENT PAUSE`: for how long a worker takes no commands, or none that may write. A client whose next command is held
+//! is not read until then; what was sent before goes on.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::engine::client::{Client, Pause};
+use crate::engine::process::Mail;
+use crate::engine::worker::Worker;
+use slotmux_core::answer::pausing::{Hold, Pausing};
+
+/// How often it is looked whether writes are still on their way.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// A pause as one worker keeps it.
+#[derive(Debug, Default)]
+pub struct ClientPause {
+    hold: Cell<Hold>,
+    /// When it ends. `None`: there is no pause.
+    ends: Cell<Option<Instant>>,
+    /// Tells the task that waits for its end that the end is another.
+    changed: Notify,
+    has_task: Cell<bool>,
+}
+
+impl ClientPause {
+    /// Which commands wait now.
+    pub fn hold(&self) -> Hold {
+        self.hold.get()
+    }
+}
+
+impl Worker {
+    /// Begins, prolongs or ends the pause. As in Redis a second pause makes the first neither milder nor shorter.
+    pub fn pause_clients(self: &Rc<Self>, pausing: Pausing, begins: Instant) {
+        let pause = &self.client_pause;
+        if pausing.hold == Hold::Nothing {
+            self.end_pause();
+            pause.changed.notify_one();
+            return;
+        }
+        // Further than this no clock goes.
+        const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+        let ends = begins + pausing.lasts.min(LONGEST);
+        pause.hold.set(pause.hold.get().max(pausing.hold));
+        pause.ends.set(pause.ends.get().max(Some(ends)));
+        self.update_attention();
+        pause.changed.notify_one();
+        if !pause.has_task.replace(true) {
+            tokio::task::spawn_local(wait_for_end(self.clone()));
+        }
+    }
+
+    fn end_pause(&self) {
+        self.client_pause.ends.set(None);
+        self.client_pause.hold.set(Hold::Nothing);
+        self.update_attention();
+        for client in self.all_clients() {
+            client.end_hold(self);
+        }
+    }
+}
+
+impl Client {
+    /// Its next command waits for the end of the pause.
+    pub fn hold(&self, worker: &Worker) {
+        if !self.is_held() {
+            worker.stats.held_clients.inc();
+        }
+        self.pause_for(Pause::Held);
+    }
+
+    /// Nothing of it waits for that any more: the pause ends, or the client leaves.
+    pub fn end_hold(&self, worker: &Worker) {
+        if self.is_held() {
+            worker.stats.held_clients.dec();
+            self.pause_for(Pause::No);
+            self.wake();
+        }
+    }
+}
+
+/// Waits, during a pause, until what may write and was taken before it is answered: as behind Redis' own reply, nothing
+/// is written then. A command's deadline ends this at the latest.
+pub async fn settle(worker: &Worker, begins: std::time::Instant) {
+    let patience = worker.config.cluster.timeouts.command;
+    while worker.client_pause.hold() != Hold::Nothing && begins.elapsed() < patience {
+        let writes = worker.process.ask_all(Mail::Writes).await;
+        if !writes.contains(&true) {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn wait_for_end(worker: Rc<Worker>) {
+    let pause = &worker.client_pause;
+    while let Some(ends) = pause.ends.get() {
+        // Whether in time or not, what is looked at next is the end as it is now.
+        let _ = tokio::time::timeout_at(ends, pause.changed.notified()).await;
+        if pause.ends.get().is_some_and(|ends| ends <= Instant::now()) {
+            worker.contained("the end of a pause", || worker.end_pause());
+        }
+    }
+    pause.has_task.set(false);
+}

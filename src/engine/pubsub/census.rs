@@ -1,0 +1,237 @@
+//! How many clients of this process listen to what, and how many subscriptions of its own they are at each node: what
+//! makes the node's numbers those of one Redis.
+//!
+//! A node counts one subscriber for each worker. The number for a client is the node's without these, and the clients of
+//! all workers instead. Only what subscribes, publishes or asks for numbers takes the lock.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use slotmux_core::cluster::addr::Addr;
+use slotmux_core::glob;
+
+use super::Kind;
+use super::names::Names;
+
+/// Who listens to one channel or pattern.
+#[derive(Debug, Default)]
+struct Listeners {
+    clients: u32,
+    /// Subscriptions of our workers by node, of which there are few.
+    upstream: Vec<(Addr, u32)>,
+}
+
+impl Listeners {
+    fn workers_at(&self, node: &Addr) -> u32 {
+        let mut nodes = self.upstream.iter();
+        nodes
+            .find_map(|(addr, workers)| (addr == node).then_some(*workers))
+            .unwrap_or(0)
+    }
+}
+
+/// Those who listen to channels or patterns of one kind.
+#[derive(Debug, Default)]
+struct Table {
+    names: Names<Listeners, Box<[u8]>>,
+    /// Names that clients listen to.
+    listened: usize,
+    /// Names at nodes, each once for each node.
+    links: usize,
+}
+
+/// The numbers of the whole process.
+#[derive(Debug, Default)]
+pub struct Census {
+    tables: Mutex<[Table; 3]>,
+    /// Names in all tables, for a look without the lock.
+    names: AtomicUsize,
+}
+
+/// What turns a node's number of receivers into that of one Redis.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Receivers {
+    /// How many of them are our workers.
+    pub workers: u32,
+    /// How many clients listen instead.
+    pub clients: u32,
+}
+
+impl Receivers {
+    /// The number for the client where the node said `number`.
+    pub fn correct(self, number: i64) -> i64 {
+        number.saturating_sub(self.workers.into()).max(0) + i64::from(self.clients)
+    }
+
+    fn add(&mut self, listeners: &Listeners, node: &Addr) {
+        self.workers += listeners.workers_at(node);
+        self.clients += listeners.clients;
+    }
+}
+
+impl Census {
+    fn tables(&self) -> MutexGuard<'_, [Table; 3]> {
+        // A panic leaves numbers behind that are wrong at worst.
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, kind: Kind, name: &[u8], change: impl FnOnce(&mut Listeners)) {
+        let mut tables = self.tables();
+        let table = &mut tables[kind.index()];
+        if table.names.get(name).is_none() {
+            table.names.insert(name.into(), Listeners::default());
+        }
+        if let Some(listeners) = table.names.get_mut(name) {
+            table.listened -= usize::from(listeners.clients > 0);
+            table.links -= listeners.upstream.len();
+            change(listeners);
+            table.listened += usize::from(listeners.clients > 0);
+            table.links += listeners.upstream.len();
+            if listeners.clients == 0 && listeners.upstream.is_empty() {
+                table.names.remove(name);
+            }
+        }
+        let names = tables.iter().map(|table| table.names.len()).sum();
+        self.names.store(names, Ordering::Relaxed);
+    }
+
+    /// A client listens.
+    pub fn client_joined(&self, kind: Kind, name: &[u8]) {
+        self.change(kind, name, |listeners| listeners.clients += 1);
+    }
+
+    /// A client does not listen any more.
+    pub fn client_left(&self, kind: Kind, name: &[u8]) {
+        self.change(kind, name, |listeners| {
+            listeners.clients = listeners.clients.saturating_sub(1);
+        });
+    }
+
+    /// A worker's subscription at `node` was confirmed.
+    pub fn worker_joined(&self, kind: Kind, name: &[u8], node: &Addr) {
+        self.change(kind, name, |listeners| {
+            let mut nodes = listeners.upstream.iter_mut();
+            match nodes.find(|(addr, _)| addr == node) {
+                Some((_, workers)) => *workers += 1,
+                None => {
+                    listeners.upstream.reserve_exact(1);
+                    listeners.upstream.push((node.clone(), 1));
+                }
+            }
+        });
+    }
+
+    /// A worker's subscription at `node` has ended.
+    pub fn worker_left(&self, kind: Kind, name: &[u8], node: &Addr) {
+        self.change(kind, name, |listeners| {
+            listeners.upstream.retain_mut(|(addr, workers)| {
+                if addr == node {
+                    *workers = workers.saturating_sub(1);
+                }
+                *workers > 0
+            });
+        });
+    }
+
+    /// Who gets a message that is published on `channel` at `node`.
+    pub fn receivers(&self, kind: Kind, channel: &[u8], node: &Addr) -> Receivers {
+        let mut receivers = Receivers::default();
+        if self.names.load(Ordering::Relaxed) == 0 {
+            return receivers;
+        }
+        let tables = self.tables();
+        if let Some(listeners) = tables[kind.index()].names.get(channel) {
+            receivers.add(listeners, node);
+        }
+        if kind == Kind::Channel {
+            for (pattern, listeners) in tables[Kind::Pattern.index()].names.iter() {
+                if glob::matches_exactly(pattern, channel) {
+                    receivers.add(listeners, node);
+                }
+            }
+        }
+        receivers
+    }
+
+    /// What turns the sum of all nodes' numbers of subscribers of `name` into that of one Redis.
+    pub fn subscribers(&self, kind: Kind, name: &[u8]) -> Receivers {
+        let tables = self.tables();
+        tables[kind.index()]
+            .names
+            .get(name)
+            .map_or_else(Receivers::default, |listeners| Receivers {
+                workers: listeners.upstream.iter().map(|(_, workers)| workers).sum(),
+                clients: listeners.clients,
+            })
+    }
+
+    /// Whether only our workers listen still, for clients that have left.
+    pub fn is_deserted(&self, kind: Kind, name: &[u8]) -> bool {
+        let tables = self.tables();
+        tables[kind.index()]
+            .names
+            .get(name)
+            .is_some_and(|listeners| listeners.clients == 0)
+    }
+
+    /// What turns the sum of all nodes' numbers of patterns into that of one Redis.
+    pub fn patterns(&self) -> Receivers {
+        let patterns = &self.tables()[Kind::Pattern.index()];
+        // A node counts a pattern once, however many listen to it.
+        Receivers {
+            workers: patterns.links as u32,
+            clients: patterns.listened as u32,
+        }
+    }
+
+    /// How many names of this kind clients listen to.
+    pub fn names(&self, kind: Kind) -> usize {
+        self.tables()[kind.index()].listened
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_replaced_by_their_clients() {
+        let census = Census::default();
+        let (a, b) = (Addr::new("h", 1), Addr::new("h", 2));
+        for _ in 0..3 {
+            census.client_joined(Kind::Channel, b"news");
+        }
+        census.worker_joined(Kind::Channel, b"news", &a);
+        census.worker_joined(Kind::Channel, b"news", &a);
+        census.client_joined(Kind::Pattern, b"n*");
+        census.worker_joined(Kind::Pattern, b"n*", &b);
+        let at_a = census.receivers(Kind::Channel, b"news", &a);
+        assert_eq!((at_a.workers, at_a.clients), (2, 4));
+        // Two workers and one that listens at the node itself.
+        assert_eq!(at_a.correct(3), 5);
+        // A worker has left the node, and we have not heard of it yet.
+        assert_eq!(at_a.correct(1), 4);
+        assert_eq!(census.receivers(Kind::Channel, b"news", &b).workers, 1);
+        assert_eq!(
+            census.receivers(Kind::Shard, b"news", &a),
+            Receivers::default()
+        );
+        assert_eq!(census.subscribers(Kind::Channel, b"news").correct(2), 3);
+        assert_eq!(census.patterns().correct(1), 1);
+        assert_eq!(census.names(Kind::Channel), 1);
+    }
+
+    #[test]
+    fn nothing_is_left_of_those_who_left() {
+        let census = Census::default();
+        let node = Addr::new("h", 1);
+        census.client_joined(Kind::Shard, b"s");
+        census.worker_joined(Kind::Shard, b"s", &node);
+        census.client_left(Kind::Shard, b"s");
+        assert!(census.is_deserted(Kind::Shard, b"s"));
+        assert_eq!(census.names(Kind::Shard), 0);
+        census.worker_left(Kind::Shard, b"s", &node);
+        assert!(!census.is_deserted(Kind::Shard, b"s"));
+        assert_eq!(census.names.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,492 @@
+//! A feed: the connection of a worker to one node that carries subscriptions and nothing else. It speaks RESP3, so that
+//! messages are push frames and never look like a reply.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::sleep;
+
+use crate::engine::client::work::SLICE;
+use crate::engine::client::{Client, Pause};
+use crate::engine::clock::Tick;
+use crate::engine::sabotage::sabotage;
+use crate::engine::transport::Transport;
+use crate::engine::turn::poll_again;
+use crate::engine::upstream::NodeId;
+use crate::engine::upstream::connect::{dial, jittered, wait_for_turn};
+use crate::engine::upstream::read::End;
+use crate::engine::worker::Worker;
+use slotmux_core::cluster::addr::Addr;
+use slotmux_core::resp::reply::ReplyScanner;
+use slotmux_core::resp::{Protocol, write};
+
+use super::frame::{Frame, read};
+use super::names::Names;
+use super::{Change, Kind};
+
+const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+
+/// A message that is longer is none: it is Redis' own bound on a bulk, and room for the names.
+const LONGEST_FRAME: usize = 1024 * 1024 * 1024;
+
+/// Reads per poll before other tasks get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// Bytes of questions beyond which nobody asks more before the node has taken some.
+const OUT_FULL: usize = 256 * 1024;
+
+/// Questions that the node has not answered, beyond which nobody asks more.
+const ASKED_FULL: usize = 1024;
+
+/// Capacity that the rest of an incomplete frame keeps.
+const TAIL_KEPT: usize = 64 * 1024;
+
+/// A request that the node has not answered yet.
+#[derive(Debug)]
+enum Asked {
+    /// A change, by its number and name.
+    Change(u64, Change, Rc<[u8]>),
+    /// A health check.
+    Ping,
+}
+
+/// How a node answered a request to subscribe.
+pub enum Answer<'a> {
+    /// The subscription has begun.
+    Confirmed,
+    /// It has not, for this reason: an error reply.
+    Refused(&'a [u8]),
+}
+
+/// Names by kind.
+type Confirmed = [Names<()>; 3];
+
+/// A subscription connection.
+pub struct Feed {
+    /// The node it leads to.
+    pub node: NodeId,
+    /// Where that node is.
+    pub addr: Addr,
+    /// Topics that want something of it.
+    pub links: Cell<usize>,
+    /// When it last had a link.
+    last_used: Cell<Tick>,
+    is_up: Cell<bool>,
+    is_retired: Cell<bool>,
+    is_condemned: Cell<bool>,
+    out: RefCell<Vec<u8>>,
+    asked: RefCell<VecDeque<Asked>>,
+    /// Number of the next request.
+    next: Cell<u64>,
+    /// Number of the first request on this connection.
+    first: Cell<u64>,
+    /// Number of this connection.
+    connection: Cell<u64>,
+    /// What the node has confirmed on this connection.
+    confirmed: RefCell<Confirmed>,
+    /// Clients that wait until more can be asked.
+    waiting: RefCell<Vec<Rc<Client>>>,
+    last_heard: Cell<Tick>,
+    waker: OnceCell<Waker>,
+}
+
+impl Feed {
+    /// A feed that is not connected yet. Its task is [`run`].
+    pub fn new(node: NodeId, addr: Addr, now: Tick) -> Feed {
+        Feed {
+            node,
+            addr,
+            links: Cell::new(0),
+            last_used: Cell::new(now),
+            is_up: Cell::new(false),
+            is_retired: Cell::new(false),
+            is_condemned: Cell::new(false),
+            out: RefCell::default(),
+            asked: RefCell::default(),
+            next: Cell::new(0),
+            first: Cell::new(0),
+            connection: Cell::new(0),
+            confirmed: RefCell::default(),
+            waiting: RefCell::default(),
+            last_heard: Cell::new(now),
+            waker: OnceCell::new(),
+        }
+    }
+
+    /// Whether it is connected.
+    pub fn is_up(&self) -> bool {
+        self.is_up.get()
+    }
+
+    /// Whether it is over, or about to be.
+    pub fn is_retired(&self) -> bool {
+        self.is_retired.get()
+    }
+
+    /// Which of its connections it has; each is another number.
+    pub fn connection(&self) -> u64 {
+        self.connection.get()
+    }
+
+    /// Whether the request of this number went out on the connection that there is.
+    pub fn is_asked(&self, number: u64) -> bool {
+        self.is_up.get() && number >= self.first.get()
+    }
+
+    /// Whether its node takes more questions now.
+    pub fn has_room(&self) -> bool {
+        self.out.borrow().len() < OUT_FULL && self.asked.borrow().len() < ASKED_FULL
+    }
+
+    /// `client` waits until it takes more.
+    pub fn wait(&self, client: &Rc<Client>) {
+        self.waiting.borrow_mut().push(client.clone());
+    }
+
+    /// Lets clients go on that wait, if there is enough room.
+    fn wake_waiting(&self) {
+        if self.waiting.borrow().is_empty() {
+            return;
+        }
+        let has_room =
+            self.out.borrow().len() < OUT_FULL / 2 && self.asked.borrow().len() < ASKED_FULL / 2;
+        if has_room {
+            for client in self.waiting.take() {
+                client.resume_from(Pause::Confirmation);
+            }
+        }
+    }
+
+    /// Asks for a change and gives back its number. Without a connection nothing is sent: once there is one, everything
+    /// that is wanted is asked for.
+    pub fn ask(&self, worker: &Worker, change: Change, name: &Rc<[u8]>) -> u64 {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        if self.is_up.get() {
+            let mut request = Vec::new();
+            write::request(&mut request, &[change.name().as_bytes(), name]);
+            self.send(
+                worker,
+                Asked::Change(number, change, name.clone()),
+                &request,
+            );
+        }
+        number
+    }
+
+    fn send(&self, worker: &Worker, asked: Asked, request: &[u8]) {
+        let mut queue = self.asked.borrow_mut();
+        if queue.is_empty() {
+            // The silence that counts starts when an answer is owed.
+            self.last_heard.set(worker.clock.now());
+        }
+        queue.push_back(asked);
+        self.out.borrow_mut().extend_from_slice(request);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Ends it for good.
+    pub fn retire(&self) {
+        self.is_retired.set(true);
+        self.wake();
+    }
+
+    /// Looks whether its node is silent for too long, or has to be asked whether it is there still. False if nothing has
+    /// used the feed for so long that it is of no use.
+    pub fn check(&self, worker: &Worker, now: Tick) -> bool {
+        if self.links.get() > 0 {
+            self.last_used.set(now);
+        } else if self.last_used.get().is_over(worker.dedicated_idle, now) {
+            return false;
+        }
+        if !self.is_up.get() {
+            return true;
+        }
+        let heard = self.last_heard.get();
+        if !self.asked.borrow().is_empty() {
+            if heard.is_over(worker.response_timeout, now) {
+                self.is_condemned.set(true);
+                self.wake();
+            }
+        } else if let Some(interval) = worker.health_interval
+            && heard.is_over(interval, now)
+        {
+            self.send(worker, Asked::Ping, PING);
+        }
+        true
+    }
+
+    fn set_up(&self, worker: &Rc<Worker>) {
+        self.is_condemned.set(false);
+        self.last_heard.set(worker.clock.now());
+        self.first.set(self.next.get());
+        self.is_up.set(true);
+        worker.stats.upstream_connects.inc();
+        worker.stats.upstream_connections.inc();
+        if self.links.get() > 0 {
+            worker.hub.look_at_all(worker);
+        }
+    }
+
+    fn set_down(&self, worker: &Rc<Worker>) {
+        if !self.is_up.replace(false) {
+            return;
+        }
+        worker.stats.upstream_connections.dec();
+        self.out.take();
+        self.asked.take();
+        self.connection.set(self.connection.get() + 1);
+        let mut lost = self.confirmed.take();
+        if forget_some(worker, &mut lost, &self.addr) {
+            let (process, addr) = (worker.clone(), self.addr.clone());
+            let forgetting = async move {
+                while forget_some(&process, &mut lost, &addr) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            worker.spawn("the end of many subscriptions", forgetting, |_| {});
+        }
+        self.wake_waiting();
+    }
+
+    /// Takes one frame.
+    fn take(&self, worker: &Rc<Worker>, frame: &[u8]) -> Result<(), End> {
+        sabotage("feed.take");
+        match read(frame) {
+            Frame::Message {
+                kind,
+                name,
+                channel,
+            } => worker.hub.deliver(worker, self, kind, name, channel, frame),
+            Frame::Changed(change, name) => self.take_change(worker, change, name),
+            Frame::Reply => {
+                let asked = self.asked.borrow_mut().pop_front();
+                match asked {
+                    Some(Asked::Change(number, change, name)) if change.subscribes => {
+                        let answer = Answer::Refused(frame);
+                        worker
+                            .hub
+                            .answered(worker, self, number, change.kind, &name, answer);
+                    }
+                    Some(_) => {}
+                    None => return Err(End::Unasked),
+                }
+            }
+            Frame::Other => {}
+        }
+        Ok(())
+    }
+
+    /// A subscription has begun or ended. One to a shard channel also ends unasked, when its slot leaves the node.
+    fn take_change(&self, worker: &Rc<Worker>, change: Change, name: &[u8]) {
+        let census = &worker.process.census;
+        let mut asked = self.asked.borrow_mut();
+        let is_answer = matches!(
+            asked.front(),
+            Some(Asked::Change(_, of, called)) if *of == change && **called == *name
+        );
+        let answered = if is_answer { asked.pop_front() } else { None };
+        drop(asked);
+        // The name that was asked for is kept by others already.
+        let name: Rc<[u8]> = match &answered {
+            Some(Asked::Change(_, _, name)) => name.clone(),
+            _ => name.into(),
+        };
+        let mut confirmed = self.confirmed.borrow_mut();
+        let confirmed_names = &mut confirmed[change.kind.index()];
+        if change.subscribes {
+            if confirmed_names.insert(name.clone(), ()) {
+                census.worker_joined(change.kind, &name, &self.addr);
+            }
+        } else if confirmed_names.remove(&name).is_some() {
+            census.worker_left(change.kind, &name, &self.addr);
+        }
+        drop(confirmed);
+        match answered {
+            Some(Asked::Change(number, ..)) if change.subscribes => {
+                let answer = Answer::Confirmed;
+                worker
+                    .hub
+                    .answered(worker, self, number, change.kind, &name, answer);
+            }
+            None if !change.subscribes => worker.hub.ended(worker, self, change.kind, &name),
+            _ => {}
+        }
+    }
+}
+
+/// Runs a feed until it is retired.
+pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
+    std::future::poll_fn(|cx| {
+        feed.waker.get_or_init(|| cx.waker().clone());
+        Poll::Ready(())
+    })
+    .await;
+    let (shortest, longest) = worker.config.cluster.connections.backoff;
+    let mut pause = shortest;
+    while !feed.is_retired.get() {
+        wait_for_turn(&worker, feed.node).await;
+        match dial(&worker, &feed.addr, Protocol::Resp3).await {
+            Ok(transport) => {
+                pause = shortest;
+                worker.reached(feed.node, Protocol::Resp3);
+                feed.set_up(&worker);
+                let mut serving = Serving::new(transport);
+                let end = std::future::poll_fn(|cx| serving.poll(&worker, &feed, cx)).await;
+                feed.set_down(&worker);
+                if matches!(end, End::Retired) {
+                    break;
+                }
+                worker.stats.upstream_lost.inc();
+                tracing::warn!(node = %feed.addr, %end, "subscription connection lost");
+            }
+            Err(error) => worker.missed(feed.node, &error),
+        }
+        worker.refresh.request();
+        sleep(jittered(pause)).await;
+        pause = (pause * 2).min(longest);
+    }
+    end(&worker, &feed);
+}
+
+/// The task of a feed is over, maybe by a panic: another feed then takes its place.
+pub fn end(worker: &Rc<Worker>, feed: &Rc<Feed>) {
+    feed.is_retired.set(true);
+    feed.set_down(worker);
+    worker.hub.forget(feed);
+}
+
+/// Takes some of the names that were confirmed on a lost connection out of the census. True if there are more.
+fn forget_some(worker: &Worker, lost: &mut Confirmed, addr: &Addr) -> bool {
+    for kind in Kind::ALL {
+        let names = &mut lost[kind.index()];
+        for name in names.some(SLICE) {
+            names.remove(&name);
+            worker.process.census.worker_left(kind, &name, addr);
+        }
+    }
+    lost.iter().any(|names| !names.is_empty())
+}
+
+/// One connection of a feed.
+struct Serving {
+    transport: Transport,
+    /// The bytes of a frame that is not complete.
+    tail: Vec<u8>,
+    /// How many of them the scanner has passed.
+    scanned: usize,
+    scanner: ReplyScanner,
+}
+
+impl Serving {
+    fn new(transport: Transport) -> Serving {
+        Serving {
+            transport,
+            tail: Vec::new(),
+            scanned: 0,
+            scanner: ReplyScanner::default(),
+        }
+    }
+
+    /// Writes and reads what there is. Ready when the connection has ended.
+    fn poll(&mut self, worker: &Rc<Worker>, feed: &Feed, cx: &mut Context<'_>) -> Poll<End> {
+        for _ in 0..READS_PER_TURN {
+            if feed.is_retired.get() {
+                return Poll::Ready(End::Retired);
+            }
+            if feed.is_condemned.get() {
+                return Poll::Ready(End::Silent);
+            }
+            if let Err(end) = self.write(worker, feed, cx) {
+                return Poll::Ready(end);
+            }
+            let mut scratch = worker.lane_scratch.borrow_mut();
+            let read = match std::task::ready!(self.transport.poll_read(cx, &mut scratch)) {
+                Ok(0) => return Poll::Ready(End::Closed),
+                Ok(read) => read,
+                Err(error) => return Poll::Ready(End::Io(error)),
+            };
+            worker.stats.upstream_reads.inc();
+            feed.last_heard.set(worker.clock.now());
+            if let Err(end) = self.take(worker, feed, &scratch[..read]) {
+                return Poll::Ready(end);
+            }
+            feed.wake_waiting();
+        }
+        poll_again(cx);
+        Poll::Pending
+    }
+
+    fn write(&mut self, worker: &Worker, feed: &Feed, cx: &mut Context<'_>) -> Result<(), End> {
+        let mut out = feed.out.borrow_mut();
+        while !out.is_empty() {
+            match self.transport.try_write(&out) {
+                Ok(written) => {
+                    worker.stats.upstream_writes.inc();
+                    out.drain(..written);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    match self.transport.poll_write_ready(cx) {
+                        Poll::Ready(ready) => ready?,
+                        Poll::Pending => return Ok(()),
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(End::Io(error)),
+            }
+        }
+        *out = Vec::new();
+        drop(out);
+        feed.wake_waiting();
+        Ok(())
+    }
+
+    /// Takes the complete frames of what was read and keeps the rest.
+    fn take(&mut self, worker: &Rc<Worker>, feed: &Feed, read: &[u8]) -> Result<(), End> {
+        if self.tail.is_empty() {
+            let taken = self.take_frames(worker, feed, read)?;
+            self.tail.extend_from_slice(&read[taken..]);
+        } else {
+            let mut tail = std::mem::take(&mut self.tail);
+            tail.extend_from_slice(read);
+            let taken = self.take_frames(worker, feed, &tail)?;
+            tail.drain(..taken);
+            tail.shrink_to(tail.len().max(TAIL_KEPT));
+            self.tail = tail;
+        }
+        if self.tail.len() > LONGEST_FRAME {
+            return Err(End::TooLong);
+        }
+        Ok(())
+    }
+
+    /// Returns how many bytes the complete frames at the start of `bytes` are.
+    fn take_frames(
+        &mut self,
+        worker: &Rc<Worker>,
+        feed: &Feed,
+        bytes: &[u8],
+    ) -> Result<usize, End> {
+        let (mut start, mut at) = (0, self.scanned);
+        while at < bytes.len() {
+            let progress = self.scanner.advance(&bytes[at..]).map_err(End::Malformed)?;
+            at += progress.consumed;
+            if !progress.done {
+                break;
+            }
+            feed.take(worker, &bytes[start..at])?;
+            start = at;
+        }
+        self.scanned = at - start;
+        Ok(start)
+    }
+}

@@ -1,0 +1,393 @@
+//! A worker's subscriptions: which of its clients listen to what, from which nodes the messages come, and what becomes of
+//! a message that has come.
+//!
+//! Each channel and pattern has a home, the one node whose messages count: a message that is published on a cluster
+//! reaches every node, so that with two homes it would come twice. Notifications of keys are the exception. They stay
+//! with the node that has the key, and count from every primary.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::engine::client::Client;
+use crate::engine::clock::Tick;
+use crate::engine::upstream::NodeId;
+use crate::engine::worker::Worker;
+use slotmux_core::cluster::redirect::{Verdict, judge};
+use slotmux_core::resp::Protocol;
+
+use super::feed::{Answer, Feed};
+use super::names::{Names, SHARDS};
+use super::subscribing::Wish;
+use super::topic::{State, Topic, follow, settle_links, unlink, unsubscribe};
+use super::{Kind, is_notification};
+
+/// Redirects of one shard channel that are followed at once; nodes that disagree need a moment to agree.
+const PROMPT_REDIRECTS: u8 = 3;
+
+/// Topics that are asked for again in one sweep: a node that refuses everything is not stormed.
+const AGAIN_PER_SWEEP: usize = 1000;
+
+/// How long a walk through all topics rests while the nodes do not take what they are asked.
+const REST: Duration = Duration::from_millis(5);
+
+#[derive(Default)]
+struct Inner {
+    topics: [Names<Topic>; 3],
+    feeds: HashMap<NodeId, Rc<Feed>>,
+    /// Topics that a node has refused.
+    again: Vec<(Kind, Rc<[u8]>)>,
+    /// Wishes that were not fulfilled at once; some may be settled already.
+    wishes: Vec<Rc<Wish>>,
+}
+
+/// The subscriptions of one worker.
+#[derive(Default)]
+pub struct Hub {
+    inner: RefCell<Inner>,
+    /// Shards of the topics that are to be looked at still, from this one on, as the nodes or their connections have changed.
+    walk: Cell<Option<usize>>,
+    /// Whether a task walks.
+    is_walking: Cell<bool>,
+}
+
+impl Hub {
+    /// Notes a wish, which fails at its deadline.
+    pub fn note_wish(&self, wish: &Rc<Wish>) {
+        self.inner.borrow_mut().wishes.push(wish.clone());
+    }
+
+    /// Asks the nodes for a name that a client wants, unless they have confirmed it. The topic stays until the wish has
+    /// [let it go](Hub::let_go), as often as it was asked for.
+    pub fn ask(&self, worker: &Rc<Worker>, wish: &Rc<Wish>, kind: Kind, name: &[u8]) {
+        let inner = &mut *self.inner.borrow_mut();
+        let (name, topic) = inner.topics[kind.index()].obtain(name);
+        topic.wishes += 1;
+        settle_links(worker, &mut inner.feeds, kind, &name, topic);
+        if !topic.is_confirmed() {
+            wish.one_is_missing();
+            topic.waiting.push(wish.clone());
+        }
+    }
+
+    /// A wish wants a name no more, or its client listens now.
+    pub fn let_go(&self, worker: &Worker, kind: Kind, name: &[u8]) {
+        let mut inner = self.inner.borrow_mut();
+        let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
+            return;
+        };
+        topic.wishes = topic.wishes.saturating_sub(1);
+        topic.waiting.retain(|wish| !wish.is_settled());
+        inner.drop_unused(worker, kind, name);
+    }
+
+    /// A name as its topic has it.
+    pub fn name(&self, kind: Kind, name: &[u8]) -> Option<Rc<[u8]>> {
+        let mut inner = self.inner.borrow_mut();
+        let found = inner.topics[kind.index()].entry_mut(name);
+        found.map(|(name, _)| name)
+    }
+
+    /// Whether the nodes take more questions now. If not, `client` is resumed when they do.
+    pub fn has_room(&self, client: &Rc<Client>) -> bool {
+        let inner = self.inner.borrow();
+        let full = inner.feeds.values().find(|feed| !feed.has_room());
+        if let Some(feed) = full {
+            feed.wait(client);
+        }
+        full.is_none()
+    }
+
+    /// A client listens from now on.
+    pub fn join(&self, kind: Kind, name: &[u8], client: &Rc<Client>) {
+        let mut inner = self.inner.borrow_mut();
+        if let Some(topic) = inner.topics[kind.index()].get_mut(name) {
+            topic.clients.add(client);
+        }
+    }
+
+    /// A client does not listen any more.
+    pub fn leave(&self, worker: &Worker, kind: Kind, name: &[u8], client: u64) {
+        let mut inner = self.inner.borrow_mut();
+        if let Some(topic) = inner.topics[kind.index()].get_mut(name) {
+            topic.clients.remove(client);
+        }
+        inner.drop_unused(worker, kind, name);
+    }
+
+    /// Fans a message out, if it counts.
+    pub fn deliver(
+        &self,
+        worker: &Worker,
+        feed: &Feed,
+        kind: Kind,
+        name: &[u8],
+        channel: &[u8],
+        frame: &[u8],
+    ) {
+        let inner = self.inner.borrow();
+        let Some(topic) = inner.topics[kind.index()].get(name) else {
+            return;
+        };
+        let counts = if kind != Kind::Shard && is_notification(channel) {
+            worker.is_primary(feed.node)
+        } else {
+            topic.home == Some(feed.node)
+        };
+        if !counts {
+            return;
+        }
+        worker.stats.messages.add(topic.clients.len() as u64);
+        if worker.takes_pushes(frame, topic.clients.len()) {
+            for client in topic.clients.iter() {
+                client.push(worker, frame);
+            }
+            return;
+        }
+        // Who is closed for it leaves the topic.
+        let clients: Vec<Rc<Client>> = topic.clients.iter().cloned().collect();
+        drop(inner);
+        for client in clients {
+            client.push_sparingly(worker, frame);
+        }
+    }
+
+    /// A feed's task has ended. What still wants something of it gets another one.
+    pub fn forget(&self, feed: &Rc<Feed>) {
+        let mut inner = self.inner.borrow_mut();
+        if inner
+            .feeds
+            .get(&feed.node)
+            .is_some_and(|other| Rc::ptr_eq(other, feed))
+        {
+            inner.feeds.remove(&feed.node);
+        }
+        if feed.links.get() > 0 {
+            // With the next sweep: one that fails at once is not opened again and again without a pause.
+            self.walk.set(Some(0));
+        }
+    }
+
+    /// A node has answered request `number`, which asked for a subscription.
+    pub fn answered(
+        &self,
+        worker: &Rc<Worker>,
+        feed: &Feed,
+        number: u64,
+        kind: Kind,
+        name: &Rc<[u8]>,
+        answer: Answer,
+    ) {
+        let mut waiting = Vec::new();
+        {
+            let inner = &mut *self.inner.borrow_mut();
+            let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
+                return;
+            };
+            let Some(link) = topic
+                .links
+                .iter_mut()
+                .find(|link| std::ptr::eq(&*link.feed, feed) && link.state == State::Asked(number))
+            else {
+                return;
+            };
+            match answer {
+                Answer::Confirmed => {
+                    link.state = State::Confirmed(feed.connection());
+                    topic.redirects = 0;
+                    waiting = topic.confirmed();
+                }
+                Answer::Refused(error) => {
+                    link.state = State::Refused;
+                    tracing::debug!(
+                        node = %feed.addr,
+                        error = %error.escape_ascii(),
+                        "subscription refused"
+                    );
+                    if follow(worker, feed, error) && topic.redirects < PROMPT_REDIRECTS {
+                        topic.redirects += 1;
+                        settle_links(worker, &mut inner.feeds, kind, name, topic);
+                    } else {
+                        inner.again.push((kind, name.clone()));
+                    }
+                    if judge(error) == Verdict::Deliver {
+                        waiting.append(&mut topic.waiting);
+                        waiting.iter().for_each(|wish| wish.fail(error));
+                    }
+                }
+            }
+        }
+        go_on(worker, &waiting);
+    }
+
+    /// A node has ended a subscription of itself: the slot of a shard channel has left it.
+    pub fn ended(&self, worker: &Rc<Worker>, feed: &Feed, kind: Kind, name: &Rc<[u8]>) {
+        let inner = &mut *self.inner.borrow_mut();
+        let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
+            return;
+        };
+        let before = topic.links.len();
+        // One that is asked for is answered by itself.
+        topic.links.retain(|link| {
+            let is_over = std::ptr::eq(&*link.feed, feed) && link.is_confirmed();
+            if is_over {
+                unlink(link);
+            }
+            !is_over
+        });
+        if topic.links.len() < before {
+            worker.refresh.request();
+            topic.redirects = 0;
+            settle_links(worker, &mut inner.feeds, kind, name, topic);
+        }
+    }
+
+    /// The nodes or the connections to them have changed: every topic is looked at, a shard of them in each turn, and asked
+    /// for where it has to be.
+    pub fn look_at_all(&self, worker: &Rc<Worker>) {
+        self.walk.set(Some(0));
+        self.begin_walk(worker);
+    }
+
+    fn begin_walk(&self, worker: &Rc<Worker>) {
+        // Few topics are one shard.
+        self.walk_on(worker);
+        if self.walk.get().is_some() && !self.is_walking.replace(true) {
+            let walker = worker.clone();
+            let walk = async move {
+                while walker.hub.walk.get().is_some() {
+                    tokio::task::yield_now().await;
+                    if !walker.hub.walk_on(&walker) {
+                        tokio::time::sleep(REST).await;
+                    }
+                }
+                walker.hub.is_walking.set(false);
+            };
+            worker.spawn("a look at all subscriptions", walk, |worker| {
+                worker.hub.is_walking.set(false);
+            });
+        }
+    }
+
+    /// Looks at the topics of the next shard. False if the nodes take no more questions now.
+    fn walk_on(&self, worker: &Rc<Worker>) -> bool {
+        let Some(shard) = self.walk.get() else {
+            return true;
+        };
+        let mut waiting = Vec::new();
+        {
+            let inner = &mut *self.inner.borrow_mut();
+            if shard > 0 && !inner.feeds.values().all(|feed| feed.has_room()) {
+                return false;
+            }
+            for kind in Kind::ALL {
+                for (name, topic) in inner.topics[kind.index()].shard_mut(shard) {
+                    settle_links(worker, &mut inner.feeds, kind, name, topic);
+                    // A node that was missing may not be needed any more.
+                    waiting.append(&mut topic.confirmed());
+                }
+            }
+            let is_large = inner.topics.iter().any(Names::is_large);
+            let next = Some(shard + 1).filter(|&next| is_large && next < SHARDS);
+            self.walk.set(next);
+        }
+        go_on(worker, &waiting);
+        true
+    }
+
+    /// What time alone brings about: wishes that are overdue, what a node has refused, feeds that are silent or idle.
+    pub fn sweep(&self, worker: &Rc<Worker>, now: Tick) {
+        let overdue = self.overdue(worker, now);
+        for wish in &overdue {
+            worker.stats.timeouts.inc();
+            wish.end_late();
+        }
+        go_on(worker, &overdue);
+        let waiting = self.sweep_nodes(worker, now);
+        go_on(worker, &waiting);
+        if self.walk.get().is_some() && !self.is_walking.get() {
+            self.begin_walk(worker);
+        }
+    }
+
+    /// Asks again for what a node has refused, and lets go of feeds that are of no use. Gives back the wishes of what is
+    /// confirmed by that.
+    fn sweep_nodes(&self, worker: &Rc<Worker>, now: Tick) -> Vec<Rc<Wish>> {
+        let mut waiting = Vec::new();
+        let inner = &mut *self.inner.borrow_mut();
+        let few = inner.again.len().min(AGAIN_PER_SWEEP);
+        let rest = inner.again.split_off(few);
+        for (kind, name) in std::mem::replace(&mut inner.again, rest) {
+            if let Some(topic) = inner.topics[kind.index()].get_mut(&name) {
+                topic.redirects = 0;
+                settle_links(worker, &mut inner.feeds, kind, &name, topic);
+                waiting.append(&mut topic.confirmed());
+            }
+        }
+        inner.feeds.retain(|_, feed| {
+            let is_of_use = feed.check(worker, now);
+            if !is_of_use {
+                feed.retire();
+            }
+            is_of_use
+        });
+        waiting
+    }
+
+    /// What a node says that should have confirmed one of these names and takes no connection, with its address.
+    pub fn words_of_lost_node<'a>(
+        &self,
+        worker: &Worker,
+        kind: Kind,
+        names: impl Iterator<Item = &'a [u8]>,
+    ) -> Option<String> {
+        let inner = self.inner.borrow();
+        let topics = &inner.topics[kind.index()];
+        let topics = names.filter_map(|name| topics.get(name));
+        let mut feeds = topics.flat_map(|topic| topic.links.iter().map(|link| &link.feed));
+        feeds.find_map(|feed| {
+            let said = worker.last_words(feed.node, Protocol::Resp3);
+            let said = said.filter(|_| !feed.is_up())?;
+            Some(format!("{} says {said}", feed.addr))
+        })
+    }
+
+    /// Wishes that are past their deadline.
+    fn overdue(&self, worker: &Worker, now: Tick) -> Vec<Rc<Wish>> {
+        let wishes = &mut self.inner.borrow_mut().wishes;
+        wishes.retain(|wish| !wish.is_settled());
+        let is_over = |wish: &&Rc<Wish>| wish.arrived.is_over(worker.command_timeout, now);
+        wishes.iter().filter(is_over).cloned().collect()
+    }
+}
+
+/// Those of these wishes that are settled by now are gone on with at once: a message that comes behind a confirmation finds
+/// its client listening.
+fn go_on(worker: &Rc<Worker>, wishes: &[Rc<Wish>]) {
+    for wish in wishes.iter().filter(|wish| wish.is_settled()) {
+        let client = wish.client();
+        if client.awaits_confirmation() {
+            client.go_on_with_work(worker);
+            // If there is more to do, or something else to take, its task does it.
+            client.wake();
+        }
+    }
+}
+
+impl Inner {
+    /// Ends the subscriptions of a topic that nobody wants any more.
+    fn drop_unused(&mut self, worker: &Worker, kind: Kind, name: &[u8]) {
+        let topics = &mut self.topics[kind.index()];
+        let found = topics.entry_mut(name);
+        if let Some((name, topic)) = found
+            && topic.is_unused()
+        {
+            for link in &topic.links {
+                unlink(link);
+                unsubscribe(worker, link, kind, &name);
+            }
+            topics.remove(&name);
+        }
+    }
+}

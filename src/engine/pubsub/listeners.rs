@@ -1,0 +1,77 @@
+//! The clients of one worker that listen to one channel: mostly one, for which a table would take more than all the rest.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::engine::client::Client;
+
+/// Who listens, by the client's id.
+#[derive(Default)]
+pub enum Listeners {
+    /// Nobody.
+    #[default]
+    None,
+    /// One client.
+    One(Rc<Client>),
+    /// Several, or what is left of them. In a box, as the table by itself takes 48 bytes.
+    Many(Box<Many>),
+}
+
+/// Several clients.
+pub struct Many {
+    by_id: HashMap<u64, Rc<Client>>,
+}
+
+impl Listeners {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Listeners::None => 0,
+            Listeners::One(_) => 1,
+            Listeners::Many(many) => many.by_id.len(),
+        }
+    }
+
+    /// Whether nobody listens.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A client listens from now on.
+    pub fn add(&mut self, client: &Rc<Client>) {
+        *self = match std::mem::take(self) {
+            Listeners::None => Listeners::One(client.clone()),
+            Listeners::One(one) if one.id == client.id => Listeners::One(one),
+            Listeners::One(one) => {
+                let both = [one, client.clone()].map(|client| (client.id, client));
+                let by_id = HashMap::from(both);
+                Listeners::Many(Box::new(Many { by_id }))
+            }
+            Listeners::Many(mut many) => {
+                many.by_id.insert(client.id, client.clone());
+                Listeners::Many(many)
+            }
+        };
+    }
+
+    /// The client with this id listens no more.
+    pub fn remove(&mut self, id: u64) {
+        match self {
+            Listeners::One(one) if one.id == id => *self = Listeners::None,
+            Listeners::Many(many) => {
+                many.by_id.remove(&id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<Client>> {
+        let (one, many) = match self {
+            Listeners::None => (None, None),
+            Listeners::One(one) => (Some(one), None),
+            Listeners::Many(many) => (None, Some(many.by_id.values())),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+}

@@ -1,0 +1,24 @@
+//! Publish and subscribe: which client listens to what, and the connections that bring the messages.
+//!
+//! Each worker has one subscription per channel, however many of its clients listen ([`hub`]), over one connection per
+//! node that carries nothing else ([`feed`]). A message comes as a push frame of RESP3 and is fanned out as it is; for a
+//! client of RESP2 its first byte differs, and nothing else.
+
+pub mod census;
+pub mod feed;
+pub mod frame;
+pub mod hub;
+mod in_order;
+mod listeners;
+mod names;
+pub mod numbers;
+pub mod publish;
+pub mod subscriber;
+pub mod subscribing;
+pub mod subscriptions;
+pub mod topic;
+pub mod unsubscribing;
+
+pub use slotmux_core::command::listening::{
+    Change, Kind, is_notification, may_match_notifications,
+};

@@ -1,0 +1,315 @@
+//! A client's SUBSCRIBE, PSUBSCRIBE or SSUBSCRIBE on its way: its names are asked for, confirmed by the nodes, and told the
+//! client, each in slices.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::engine::client::work::{Kept, Progress, SLICE, SLICE_BYTES, Work};
+use crate::engine::client::{Client, OUTPUT_PAUSE, Pause, Phase};
+use crate::engine::clock::Tick;
+use crate::engine::worker::Worker;
+use slotmux_core::resp::write;
+
+use super::subscriber::confirm;
+use super::subscriptions::ENTRY;
+use super::{Change, Kind};
+
+const NOT_CONFIRMED: &str =
+    "ERR slotmux: upstream timeout, the node of the channel did not confirm the subscription";
+
+/// What the topics know of a request to subscribe: each counts it once for every time that it names them.
+pub struct Wish {
+    /// When it came.
+    pub arrived: Tick,
+    /// Whether it was fulfilled or has failed.
+    outcome: RefCell<Option<Result<(), Failure>>>,
+    /// How many of the names that were asked for are not confirmed.
+    missing: Cell<usize>,
+    /// Whether all of its names were asked for.
+    is_asked: Cell<bool>,
+    client: Rc<Client>,
+}
+
+/// Why a request to subscribe fails.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// A node refuses one of its names: its error reply.
+    Refused(Box<[u8]>),
+    /// The nodes did not confirm all of it before its deadline.
+    Late,
+}
+
+impl Wish {
+    /// One of its names has to be confirmed.
+    pub fn one_is_missing(&self) {
+        self.missing.set(self.missing.get() + 1);
+    }
+
+    /// One of its names was confirmed.
+    pub fn one_came(&self) {
+        self.missing.set(self.missing.get().saturating_sub(1));
+        self.look();
+    }
+
+    fn all_is_asked(&self) {
+        self.is_asked.set(true);
+        self.look();
+    }
+
+    fn look(&self) {
+        if self.is_asked.get() && self.missing.get() == 0 && !self.is_settled() {
+            *self.outcome.borrow_mut() = Some(Ok(()));
+        }
+    }
+
+    /// It fails, unless it is settled: the client is told this error.
+    pub fn fail(&self, error: &[u8]) {
+        if !self.is_settled() {
+            *self.outcome.borrow_mut() = Some(Err(Failure::Refused(error.into())));
+        }
+    }
+
+    /// Its deadline is over: it fails, unless it is settled.
+    pub fn end_late(&self) {
+        if !self.is_settled() {
+            *self.outcome.borrow_mut() = Some(Err(Failure::Late));
+        }
+    }
+
+    /// Whether it was fulfilled or has failed.
+    pub fn is_settled(&self) -> bool {
+        self.outcome.borrow().is_some()
+    }
+
+    /// Whose it is.
+    pub fn client(&self) -> &Rc<Client> {
+        &self.client
+    }
+}
+
+/// How far a request is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// The nodes are asked for its names.
+    Asks,
+    /// They have not confirmed all of them.
+    Waits,
+    /// The client listens to them, and is told so.
+    Tells,
+    /// It has failed, and lets go of what it has asked for.
+    LetsGo,
+}
+
+/// A request to subscribe.
+pub struct Subscribing {
+    kept: Kept,
+    kind: Kind,
+    stage: Stage,
+    /// The next argument in this stage.
+    at: usize,
+    /// One behind the last argument that was asked for.
+    asked: usize,
+    wish: Rc<Wish>,
+    seq: u32,
+    mute: bool,
+    /// Bytes that it counts for.
+    reserved: usize,
+}
+
+/// What so many names in so many bytes of requests count for, from the beginning.
+pub fn cost(names: usize, bytes: usize) -> usize {
+    names.saturating_mul(ENTRY).saturating_add(bytes)
+}
+
+impl Subscribing {
+    /// Takes the place of the next reply for it.
+    pub fn new(
+        worker: &Worker,
+        client: &Rc<Client>,
+        kept: Kept,
+        kind: Kind,
+        mute: bool,
+    ) -> Subscribing {
+        let wish = Rc::new(Wish {
+            arrived: worker.clock.last(),
+            outcome: RefCell::new(None),
+            missing: Cell::new(0),
+            is_asked: Cell::new(false),
+            client: client.clone(),
+        });
+        worker.hub.note_wish(&wish);
+        Subscribing {
+            kept,
+            kind,
+            stage: Stage::Asks,
+            at: 1,
+            asked: 1,
+            wish,
+            seq: client.take_seq(),
+            mute,
+            reserved: 0,
+        }
+        .counted(worker, client)
+    }
+
+    /// The arguments of the next slice.
+    fn slice(&mut self, until: usize) -> std::ops::Range<usize> {
+        let slice = self.at..until.min(self.at + SLICE);
+        self.at = slice.end;
+        slice
+    }
+
+    fn ask(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
+        if self.wish.is_settled() {
+            return self.ends(worker, client);
+        }
+        if !worker.hub.has_room(client) {
+            client.pause_for(Pause::Confirmation);
+            return Progress::Waits;
+        }
+        let request = self.kept.request();
+        let last = self.kept.request().argc();
+        let (kind, wish) = (self.kind, self.wish.clone());
+        let (until, mut bytes) = (last.min(self.asked + SLICE), 0);
+        let mut next = self.asked;
+        while next < until && bytes < SLICE_BYTES {
+            let name = request.arg(next);
+            worker.hub.ask(worker, &wish, kind, name);
+            bytes += name.len();
+            next += 1;
+        }
+        self.asked = next;
+        if self.asked < last {
+            return Progress::More;
+        }
+        wish.all_is_asked();
+        self.stage = Stage::Waits;
+        self.wait(worker, client)
+    }
+
+    fn wait(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
+        if self.wish.is_settled() {
+            return self.ends(worker, client);
+        }
+        client.pause_for(Pause::Confirmation);
+        Progress::Waits
+    }
+
+    /// The nodes have confirmed all of it, or it has failed, of which the client is told without delay.
+    fn ends(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
+        self.at = 1;
+        let outcome = self.wish.outcome.borrow().clone();
+        let error = match outcome {
+            Some(Err(Failure::Refused(error))) => Some(error),
+            Some(Err(Failure::Late)) => Some(self.late_error(worker)),
+            Some(Ok(())) | None => None,
+        };
+        let Some(error) = error else {
+            self.stage = Stage::Tells;
+            return self.tell(worker, client);
+        };
+        self.stage = Stage::LetsGo;
+        worker.stats.errors.inc();
+        client.reply(worker, self.seq, if self.mute { &[] } else { &error });
+        self.let_go(worker, client)
+    }
+
+    /// The error for a deadline that is over, with the words of a node that lets slotmux in no more, if one has any.
+    fn late_error(&self, worker: &Worker) -> Box<[u8]> {
+        let request = self.kept.request();
+        let some = 1..self.asked.min(1 + SLICE);
+        let names = some.map(|at| request.arg(at));
+        let mut error = Vec::new();
+        match worker.hub.words_of_lost_node(worker, self.kind, names) {
+            Some(words) => write::error(&mut error, &format!("{NOT_CONFIRMED}: {words}")),
+            None => write::error(&mut error, NOT_CONFIRMED),
+        }
+        error.into()
+    }
+
+    fn tell(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
+        let change = Change {
+            kind: self.kind,
+            subscribes: true,
+        };
+        let last = self.asked;
+        let slice = self.slice(last);
+        let request = self.kept.request();
+        let mut out = worker.buffers.take();
+        let listens = client.phase() == Phase::Open;
+        for at in slice {
+            let name = request.arg(at);
+            if listens && let Some(name) = worker.hub.name(self.kind, name) {
+                let (is_new, count) = client.with_subscriptions(|subscriptions| {
+                    let is_new = subscriptions.add(self.kind, &name);
+                    (is_new, subscriptions.count(self.kind))
+                });
+                if is_new {
+                    worker.hub.join(self.kind, &name, client);
+                    worker.process.census.client_joined(self.kind, &name);
+                    worker.stats.subscriptions.inc();
+                }
+                confirm(&mut out, client.protocol.get(), change, Some(&name), count);
+            }
+            worker.hub.let_go(worker, self.kind, name);
+        }
+        let is_last = self.at == last;
+        // What was told counts as a subscription now.
+        self.count(worker, client, last - self.at);
+        // A confirmation is a push: no CLIENT REPLY holds it back, and messages may follow each of them.
+        client.reply_piece(worker, self.seq, &out, is_last);
+        worker.buffers.give(out);
+        if is_last {
+            return Progress::Done;
+        }
+        client.is_mid_reply.set(false);
+        if client.buffered() > OUTPUT_PAUSE && client.phase() == Phase::Open {
+            client.pause_for(Pause::Output);
+            return Progress::Waits;
+        }
+        Progress::More
+    }
+
+    fn let_go(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
+        let last = self.asked;
+        let slice = self.slice(last);
+        let request = self.kept.request();
+        for at in slice {
+            worker.hub.let_go(worker, self.kind, request.arg(at));
+        }
+        self.count(worker, client, last - self.at);
+        if self.at < last {
+            return Progress::More;
+        }
+        Progress::Done
+    }
+
+    fn counted(mut self, worker: &Worker, client: &Client) -> Subscribing {
+        self.count(worker, client, self.kept.request().argc() - 1);
+        self
+    }
+
+    /// Counts for so many names that are to come still.
+    fn count(&mut self, worker: &Worker, client: &Client, names: usize) {
+        let bytes = match names {
+            0 => 0,
+            names => cost(names, Kept::cost(&self.kept.request())),
+        };
+        client.change_reserved(worker, std::mem::replace(&mut self.reserved, bytes), bytes);
+    }
+}
+
+impl Work for Subscribing {
+    fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
+        if client.is_closed() && matches!(self.stage, Stage::Asks | Stage::Waits) {
+            self.wish.fail(b"");
+            return self.ends(worker, client);
+        }
+        match self.stage {
+            Stage::Asks => self.ask(worker, client),
+            Stage::Waits => self.wait(worker, client),
+            Stage::Tells => self.tell(worker, client),
+            Stage::LetsGo => self.let_go(worker, client),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What one client listens to, and how it ends: in slices where it is much.
+
+use std::rc::Rc;
+
+use crate::engine::client::Client;
+use crate::engine::client::work::SLICE;
+use crate::engine::worker::Worker;
+
+use super::Kind;
+use super::in_order::InOrder;
+
+/// What one subscription counts for beside its name: entries in the tables of client, worker, connection and process.
+pub const ENTRY: usize = 512;
+
+/// What a client listens to.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    names: [InOrder; 3],
+    bytes: usize,
+}
+
+impl Subscriptions {
+    /// Bytes that they count for.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many of each kind there are.
+    pub fn counts(&self) -> [usize; 3] {
+        Kind::ALL.map(|kind| self.names[kind.index()].len())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.iter().all(InOrder::is_empty)
+    }
+
+    /// The number in a confirmation: shard channels are counted apart.
+    pub fn count(&self, kind: Kind) -> usize {
+        let [channels, patterns, shards] = self.counts();
+        match kind {
+            Kind::Channel | Kind::Pattern => channels + patterns,
+            Kind::Shard => shards,
+        }
+    }
+
+    /// Adds a name. False if it is there already.
+    pub fn add(&mut self, kind: Kind, name: &Rc<[u8]>) -> bool {
+        let is_new = self.names[kind.index()].insert(name.clone());
+        if is_new {
+            self.bytes += name.len() + ENTRY;
+        }
+        is_new
+    }
+
+    /// Takes a name out. False if it was not there.
+    pub fn remove(&mut self, kind: Kind, name: &[u8]) -> bool {
+        let was_there = self.names[kind.index()].remove(name);
+        if was_there {
+            self.bytes -= name.len() + ENTRY;
+        }
+        was_there
+    }
+
+    /// At most so many names of a kind, the oldest first.
+    pub fn some(&self, kind: Kind, most: usize) -> Vec<Rc<[u8]>> {
+        self.names[kind.index()].some(most)
+    }
+}
+
+impl Client {
+    /// Whether it listens to anything.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscription_counts() != [0; 3]
+    }
+
+    /// Ends one subscription, if there is such a one.
+    pub fn leave(&self, worker: &Worker, kind: Kind, name: &[u8]) {
+        if self.with_subscriptions(|subscriptions| subscriptions.remove(kind, name)) {
+            worker.hub.leave(worker, kind, name, self.id);
+            worker.process.census.client_left(kind, name);
+            worker.stats.subscriptions.dec();
+        }
+    }
+
+    /// Ends some of its subscriptions. True if there are more.
+    pub fn leave_some(&self, worker: &Worker) -> bool {
+        if !self.is_subscriber() {
+            return false;
+        }
+        let before = self.subscribed();
+        let mut left = SLICE;
+        for kind in Kind::ALL {
+            let names = self.with_subscriptions(|subscriptions| subscriptions.some(kind, left));
+            left -= names.len();
+            for name in names {
+                self.leave(worker, kind, &name);
+            }
+        }
+        let after = self.subscribed();
+        if self.is_closed() {
+            worker.memory.change_leaving(before, after);
+        } else {
+            self.charge_buffers(worker);
+        }
+        self.drop_idle_pushes();
+        self.is_subscriber()
+    }
+
+    /// Ends all of its subscriptions at once: where there is no other turn to do it in.
+    pub fn leave_everything(&self, worker: &Worker) {
+        while self.leave_some(worker) {}
+    }
+}

@@ -1,0 +1,122 @@
+//! UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE, and RESET of who listens: the names are let go of in slices, each of which
+//! the client is told.
+
+use std::rc::Rc;
+
+use crate::engine::client::work::{Kept, Progress, SLICE, Work};
+use crate::engine::client::{Client, OUTPUT_PAUSE, Pause, Phase};
+use crate::engine::worker::Worker;
+
+use super::Change;
+use super::subscriber::confirm;
+
+/// A request to unsubscribe.
+pub struct Unsubscribing {
+    kept: Kept,
+    change: Change,
+    /// The next argument.
+    at: usize,
+    seq: u32,
+}
+
+impl Unsubscribing {
+    /// Takes the place of the next reply for it.
+    pub fn new(worker: &Worker, client: &Rc<Client>, kept: Kept, change: Change) -> Unsubscribing {
+        client.change_reserved(worker, 0, Kept::cost(&kept.request()));
+        Unsubscribing {
+            kept,
+            change,
+            at: 1,
+            seq: client.take_seq(),
+        }
+    }
+
+    fn leave(&self, worker: &Worker, client: &Client, name: &[u8], out: &mut Vec<u8>) {
+        let kind = self.change.kind;
+        client.leave(worker, kind, name);
+        let count = client.with_subscriptions(|subscriptions| subscriptions.count(kind));
+        confirm(out, client.protocol.get(), self.change, Some(name), count);
+    }
+}
+
+impl Work for Unsubscribing {
+    fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
+        let is_open = client.phase() == Phase::Open;
+        if is_open && !worker.hub.has_room(client) {
+            client.pause_for(Pause::Confirmation);
+            return Progress::Waits;
+        }
+        let kind = self.change.kind;
+        let request = self.kept.request();
+        let mut out = worker.buffers.take();
+        let is_last = if request.argc() > 1 {
+            let until = request.argc().min(self.at + SLICE);
+            for at in self.at..until {
+                self.leave(worker, client, request.arg(at), &mut out);
+            }
+            until == request.argc()
+        } else {
+            // Without names it is about all of them.
+            let names =
+                client.with_subscriptions(|subscriptions| subscriptions.some(kind, SLICE + 1));
+            if names.is_empty() {
+                let count = client.with_subscriptions(|subscriptions| subscriptions.count(kind));
+                confirm(&mut out, client.protocol.get(), self.change, None, count);
+            }
+            for name in names.iter().take(SLICE) {
+                self.leave(worker, client, name, &mut out);
+            }
+            names.len() <= SLICE
+        };
+        self.at += SLICE;
+        let is_last = is_last || !is_open;
+        client.drop_idle_pushes();
+        if is_last {
+            client.change_reserved(worker, Kept::cost(&request), 0);
+        }
+        client.charge_buffers(worker);
+        client.reply_piece(worker, self.seq, &out, is_last);
+        worker.buffers.give(out);
+        if is_last {
+            return Progress::Done;
+        }
+        // Messages may follow each of the confirmations.
+        client.is_mid_reply.set(false);
+        if client.buffered() > OUTPUT_PAUSE {
+            client.pause_for(Pause::Output);
+            return Progress::Waits;
+        }
+        Progress::More
+    }
+}
+
+/// The RESET of a client that listens to much, whose reply this is.
+pub struct Leaving {
+    seq: u32,
+    reply: Vec<u8>,
+}
+
+impl Leaving {
+    /// Takes the place of the next reply for it.
+    pub fn new(client: &Rc<Client>, reply: Vec<u8>) -> Leaving {
+        Leaving {
+            seq: client.take_seq(),
+            reply,
+        }
+    }
+}
+
+impl Work for Leaving {
+    fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
+        let is_open = client.phase() == Phase::Open;
+        if is_open && !worker.hub.has_room(client) {
+            client.pause_for(Pause::Confirmation);
+            return Progress::Waits;
+        }
+        if client.leave_some(worker) && is_open {
+            return Progress::More;
+        }
+        client.reply(worker, self.seq, &self.reply);
+        Progress::Done
+    }
+}

@@ -1,0 +1,116 @@
+//! How workers ask the control thread for a fresh topology, and what it tells them of its refreshes.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use slotmux_core::cluster::addr::Addr;
+
+/// Asks for a refresh, from any thread.
+#[derive(Clone, Debug)]
+pub struct RefreshHandle(Arc<Shared>);
+
+/// The other end of [`RefreshHandle`], for the discovery.
+#[derive(Debug)]
+pub struct RefreshRequests(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    is_wanted: AtomicBool,
+    notify: Notify,
+    stats: RefreshStats,
+    /// Why the last refresh has failed, if it has.
+    trouble: Mutex<Option<String>>,
+    /// Nodes that end connections because of big replies, by what they said at the start.
+    limited: Mutex<HashSet<Addr>>,
+}
+
+impl Shared {
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn limited(&self) -> MutexGuard<'_, HashSet<Addr>> {
+        self.limited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What became of the refreshes; written by the discovery only.
+#[derive(Debug, Default)]
+pub struct RefreshStats {
+    /// Discoveries that were started.
+    pub started: AtomicU64,
+    /// Discoveries in which no upstream could be used.
+    pub failed: AtomicU64,
+    /// Topologies that were published.
+    pub published: AtomicU64,
+    /// When a discovery succeeded last, in seconds since 1970; 0 is never.
+    pub last_success: AtomicU64,
+}
+
+/// A handle, and the end at which the discovery hears it.
+pub fn channel() -> (RefreshHandle, RefreshRequests) {
+    let shared = Arc::new(Shared::default());
+    (RefreshHandle(shared.clone()), RefreshRequests(shared))
+}
+
+impl RefreshHandle {
+    /// Asks for a refresh. Cheap, and any number of requests before the next refresh are one.
+    pub fn request(&self) {
+        // A storm of redirects only reads: the flag's cache line stays shared.
+        if !self.0.is_wanted.load(Ordering::Relaxed)
+            && !self.0.is_wanted.swap(true, Ordering::AcqRel)
+        {
+            self.0.notify.notify_one();
+        }
+    }
+
+    /// Whether a node said at the start that it ends connections because of big replies.
+    pub fn is_output_limited(&self, node: &Addr) -> bool {
+        self.0.limited().contains(node)
+    }
+
+    /// Counts of refreshes.
+    pub fn stats(&self) -> &RefreshStats {
+        &self.0.stats
+    }
+
+    /// Why the last refresh has failed; `None` if it has not.
+    pub fn trouble(&self) -> Option<String> {
+        self.0.trouble().clone()
+    }
+}
+
+impl RefreshRequests {
+    /// Returns once a refresh is wanted; the wish stays until [`Self::take`].
+    pub async fn wanted(&self) {
+        while !self.0.is_wanted.load(Ordering::Acquire) {
+            self.0.notify.notified().await;
+        }
+    }
+
+    /// From here on a request asks for another refresh.
+    pub fn take(&self) {
+        self.0.is_wanted.store(false, Ordering::Release);
+    }
+
+    /// Counts of refreshes.
+    pub fn stats(&self) -> &RefreshStats {
+        &self.0.stats
+    }
+
+    /// Notes why a refresh has failed, or that it has not.
+    pub fn set_trouble(&self, trouble: Option<String>) {
+        *self.0.trouble() = trouble;
+    }
+
+    /// Notes nodes that end connections because of big replies.
+    pub fn limited_nodes(&self) -> impl Fn(Addr) + Send + use<> {
+        let shared = self.0.clone();
+        move |node| {
+            shared.limited().insert(node);
+        }
+    }
+}

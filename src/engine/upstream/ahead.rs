@@ -1,0 +1,146 @@
+//! Who would come before whom: a worker's questions about the order of a client's commands on a slot.
+//!
+//! They are asked only where something goes wrong or moves. The first of them notes what all lanes carry
+//! ([`Streams`]), which is kept up to date from then on and dropped when nobody has asked for a while; until then a
+//! request costs one branch.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::engine::client::Client;
+use crate::engine::worker::Worker;
+
+use super::inflight::InFlight;
+use super::lane::Lane;
+use super::streams::{Member, Seq, Streams};
+
+/// Sweeps without a question after which what was noted is dropped: a second.
+const SWEEPS_KEPT: u32 = 10;
+
+/// What is noted of all lanes, while it is.
+#[derive(Default)]
+pub struct Carried {
+    is_kept: Cell<bool>,
+    /// Sweeps since it was last asked.
+    sweeps: Cell<u32>,
+    streams: RefCell<Streams>,
+}
+
+impl Carried {
+    /// `lane` has taken `entry`.
+    #[inline]
+    pub fn came(&self, lane: &Lane, entry: &InFlight) {
+        if self.is_kept.get() {
+            let mut streams = self.streams.borrow_mut();
+            streams.add(lane.number, entry.client.id, entry.member());
+        }
+    }
+
+    /// `lane` has `entry` no more.
+    #[inline]
+    pub fn went(&self, lane: &Lane, entry: &InFlight) {
+        if self.is_kept.get() {
+            let mut streams = self.streams.borrow_mut();
+            streams.remove(lane.number, entry.client.id, entry.member());
+        }
+    }
+}
+
+impl InFlight {
+    /// Its place in the stream that it is of, if it is of one. A repair is nobody's command.
+    pub fn member(&self) -> Option<Member> {
+        let slot = self.slot.get().filter(|_| !self.is_repair())?;
+        Some(Member {
+            client: self.client.id,
+            slot,
+            seq: Seq(self.seq),
+        })
+    }
+}
+
+impl Worker {
+    /// Whether an older command of the same client and slot is still on its way elsewhere: on another lane, after a
+    /// slot that moved twice in a row, or waiting for its own next try.
+    pub fn would_overtake(&self, entry: &InFlight, lane: &Lane) -> bool {
+        self.has_retry_ahead(entry)
+            || (is_pipelined(&entry.client)
+                && self.ask(entry, |streams, of| {
+                    streams.has_older_elsewhere(of, lane.number)
+                }))
+    }
+
+    /// Whether an older command of the same client and slot waits for another try.
+    pub fn has_retry_ahead(&self, entry: &InFlight) -> bool {
+        let member = entry.member();
+        entry.client.waiting_retries.get() > 0
+            && member.is_some_and(|of| self.waiting.borrow().has_older(of))
+    }
+
+    /// Whether newer commands of the same client and slot are on their way. They are about to be refused as well, unless
+    /// the slot comes back to their node; what becomes of them decides about this one.
+    pub(super) fn may_be_overtaken(&self, entry: &InFlight) -> bool {
+        is_pipelined(&entry.client) && self.ask(entry, |streams, of| streams.has_newer(of, None))
+    }
+
+    /// Whether a newer command of the same client and slot is on another lane.
+    pub fn has_newer_elsewhere(&self, entry: &InFlight, lane: &Lane) -> bool {
+        self.ask(entry, |streams, of| {
+            streams.has_newer(of, Some(lane.number))
+        })
+    }
+
+    /// Whether the same client has sent something on this slot behind `entry`. Both are on one lane: the barrier keeps a
+    /// client from using a slot's new lane while it has something in flight from before the change. What has no slot may
+    /// be about every key of its node.
+    pub(super) fn has_followers(&self, entry: &InFlight, lane: &Lane) -> bool {
+        if entry.slot.get().is_none() {
+            let streams = self.streams();
+            return streams.has_client_on(entry.client.id, lane.number);
+        }
+        self.ask(entry, |streams, of| streams.has_any_on(of, lane.number))
+    }
+
+    fn ask(&self, entry: &InFlight, question: impl FnOnce(&Streams, Member) -> bool) -> bool {
+        entry
+            .member()
+            .is_some_and(|of| question(&self.streams(), of))
+    }
+
+    fn streams(&self) -> std::cell::Ref<'_, Streams> {
+        let noted = &self.carried;
+        noted.sweeps.set(0);
+        if !noted.is_kept.replace(true) {
+            noted.streams.replace(self.all_carried());
+        }
+        noted.streams.borrow()
+    }
+
+    fn all_carried(&self) -> Streams {
+        let mut streams = Streams::default();
+        for lane in self.lanes() {
+            for entry in &*lane.entries().borrow() {
+                streams.add(lane.number, entry.client.id, entry.member());
+            }
+        }
+        streams
+    }
+
+    /// Drops what was noted if nobody has asked for a while.
+    pub fn sweep_carried(&self) {
+        let noted = &self.carried;
+        let sweeps = noted.sweeps.get() + 1;
+        if noted.is_kept.get() {
+            noted.sweeps.set(sweeps);
+            if sweeps > SWEEPS_KEPT {
+                noted.is_kept.set(false);
+                let streams = noted.streams.take();
+                // Every test in which something is redirected or waits checks it.
+                debug_assert!(streams == self.all_carried(), "noted is not carried");
+            }
+        }
+    }
+}
+
+fn is_pipelined(client: &Rc<Client>) -> bool {
+    client.in_flight() > 1
+}

@@ -1,0 +1,490 @@
+//! Several commands that one request became, sent at once and answered together: the machine that makes the one reply
+//! of the replies.
+//!
+//! Between MULTI and EXEC the node answers `+OK`, one `+QUEUED` per command, and an array. A command that it refuses
+//! while queueing (a redirect, too) makes EXEC fail with EXECABORT: then nothing of the block has run, and the first
+//! such error says why. A redirect can also be EXEC's own reply, with the same meaning. Only when the array comes has
+//! anything run, and then all of it has. Probed on Redis 7.0; <https://redis.io/docs/latest/develop/using-commands/transactions/>.
+//!
+//! Without MULTI the commands merely follow each other; what follows the client's own is then repaired if it fails.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::engine::fan_out::gather::Gather;
+use crate::engine::worker::Worker;
+use slotmux_core::cluster::redirect::{Verdict, judge};
+use slotmux_core::policy;
+use slotmux_core::resp::write;
+
+use super::breach::{Step, closes, is_queued};
+use super::deliver::deliver_to;
+use super::exec::Exec;
+use super::inflight::{InFlight, Kind};
+
+/// What a node answers MULTI with that begins a transaction.
+const BEGUN: &[u8] = b"+OK\r\n";
+
+/// How a node starts that refuses EXEC because of what it finds in the transaction; the error of that follows, without
+/// its `-`.
+const ABORTED: &[u8] = b"-EXECABORT Transaction discarded because of: ";
+
+/// Where the reply goes that a block comes down to.
+#[derive(Clone)]
+pub enum Then {
+    /// It is the reply of the client's request.
+    Deliver,
+    /// It is a part of that reply.
+    Part {
+        /// Where the parts come together.
+        gather: Rc<Gather>,
+        /// Which part this is.
+        part: u32,
+    },
+    /// It is, command by command, a part of the reply to EXEC.
+    Exec {
+        /// Where that is collected.
+        exec: Rc<Exec>,
+        /// Which group of commands this is.
+        group: u32,
+    },
+    /// Nobody gets it: the block repairs expiries that did not take effect behind their command.
+    Nobody {
+        /// How many commands ahead of them only see to it that the command has run, or never will.
+        ahead: u32,
+    },
+}
+
+/// What a reply meant for its block.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// More replies are to come.
+    More,
+    /// It was the last one.
+    Done,
+    /// It was the last one, and nothing has run, for this reason.
+    Refused(Vec<u8>),
+    /// It was EXEC's, and nothing has run, for this reason; but the node may still queue what follows.
+    Open(Vec<u8>),
+    /// No node that runs transactions answers like this: nobody knows what has run and how the connection stands.
+    Breach(Step),
+    /// It was the last one; the client's command has run, but what follows it did not reach its key.
+    Incomplete,
+}
+
+/// Which reply comes next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// That of MULTI.
+    Multi,
+    /// That of a command which is to be queued.
+    Queueing { at: u32 },
+    /// That of EXEC.
+    Exec,
+    /// An element of EXEC's reply.
+    Element { at: u32 },
+    /// That of a command which runs by itself; `of` replies come in all.
+    Bare { at: u32, of: u32 },
+}
+
+/// The state of one block.
+pub struct Block {
+    then: Then,
+    form: policy::Block,
+    /// Bytes of the block that have to reach the node before anything can have run.
+    runs_at: u32,
+    stage: Cell<Stage>,
+    /// The first error that decides about the reply.
+    error: RefCell<Vec<u8>>,
+    /// Whether a command behind the client's did not reach its key.
+    missed: Cell<bool>,
+    /// Whether the client has its answer, or no longer waits for one.
+    settled: Cell<bool>,
+}
+
+impl Block {
+    /// A block of that form in `bytes`.
+    pub fn new(form: policy::Block, then: Then, bytes: &[u8]) -> Rc<Block> {
+        let runs_at = if form.atomic {
+            bytes.len()
+        } else {
+            super::first_request(bytes)
+        };
+        Rc::new(Block {
+            then,
+            form,
+            runs_at: runs_at as u32,
+            stage: Cell::new(first_stage(form)),
+            error: RefCell::default(),
+            missed: Cell::new(false),
+            settled: Cell::new(false),
+        })
+    }
+
+    /// What it is made of.
+    pub fn form(&self) -> policy::Block {
+        self.form
+    }
+
+    /// Where its reply goes.
+    pub fn then(&self) -> &Then {
+        &self.then
+    }
+
+    /// Bytes that have to reach the node before anything can have run.
+    pub fn runs_at(&self) -> usize {
+        self.runs_at as usize
+    }
+
+    /// The error that decides about the reply, if one has come.
+    pub fn refusal(&self) -> Option<Vec<u8>> {
+        let error = self.error.borrow();
+        (!error.is_empty()).then(|| error.clone())
+    }
+
+    /// The block's bytes from the client's command on.
+    pub fn own<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let start = if self.form.atomic {
+            super::first_request(bytes)
+        } else {
+            0
+        };
+        &bytes[start..]
+    }
+
+    /// Whether somebody waits for the outcome.
+    pub fn is_awaited(&self) -> bool {
+        !self.settled.get()
+    }
+
+    /// Nobody waits any more: what still comes is counted and dropped.
+    pub fn settle(&self) {
+        self.settled.set(true);
+    }
+
+    /// Forgets the replies that came: it is about to be sent again.
+    pub fn restart(&self) {
+        self.stage.set(first_stage(self.form));
+        self.error.borrow_mut().clear();
+        self.missed.set(false);
+        if let Then::Exec { exec, group } = &self.then {
+            exec.restart(*group);
+        }
+    }
+
+    /// Takes back the pieces of a part that were taken: the rest will not come.
+    pub fn forget(&self, worker: &Worker) {
+        match &self.then {
+            Then::Part { gather, part } => gather.forget(worker, *part),
+            Then::Exec { exec, group } => exec.forget(worker, *group),
+            Then::Deliver | Then::Nobody { .. } => {}
+        }
+    }
+
+    /// Whether the next reply is that of EXEC: an array then is no reply, but the frame around those that follow.
+    pub fn is_at_exec(&self) -> bool {
+        self.stage.get() == Stage::Exec
+    }
+
+    /// Takes the head of EXEC's array. False if it does not fit the block.
+    pub fn begin_elements(&self, count: i64) -> bool {
+        self.stage.set(Stage::Element { at: 0 });
+        count == i64::from(self.form.commands) && count > 0
+    }
+
+    /// Takes a reply, or an element of EXEC's, or the last piece of one; `failed` if it is an error.
+    pub fn take(
+        &self,
+        worker: &Rc<Worker>,
+        entry: &InFlight,
+        reply: &[u8],
+        failed: bool,
+    ) -> Progress {
+        match self.stage.get() {
+            Stage::Multi if reply == BEGUN => self.go_on(Stage::Queueing { at: 0 }),
+            // Not a transaction then: what follows may run by itself, EXEC closes nothing.
+            Stage::Multi => Progress::Breach(Step::Multi),
+            Stage::Queueing { .. } if !failed && !is_queued(reply) => {
+                Progress::Breach(Step::Queueing)
+            }
+            Stage::Queueing { at } => {
+                if failed {
+                    self.keep_error(reply);
+                }
+                let all = at + 1 == self.form.commands;
+                self.go_on(if all {
+                    Stage::Exec
+                } else {
+                    Stage::Queueing { at: at + 1 }
+                })
+            }
+            Stage::Exec if !failed => self.take_nil(worker, entry, reply),
+            Stage::Exec => self.take_failed_exec(reply),
+            Stage::Element { at } => {
+                self.take_result(worker, entry, at, reply, failed);
+                if at + 1 == self.form.commands {
+                    return Progress::Done;
+                }
+                self.go_on(Stage::Element { at: at + 1 })
+            }
+            Stage::Bare { at, of } => {
+                self.take_bare(worker, entry, at, reply, failed);
+                if at + 1 < of {
+                    return self.go_on(Stage::Bare { at: at + 1, of });
+                }
+                if !self.error.borrow().is_empty() {
+                    Progress::Refused(self.error.take())
+                } else if self.missed.get() {
+                    Progress::Incomplete
+                } else {
+                    Progress::Done
+                }
+            }
+        }
+    }
+
+    /// Whether its commands run by themselves.
+    pub fn is_bare(&self) -> bool {
+        matches!(self.stage.get(), Stage::Bare { .. })
+    }
+
+    /// The step that a reply is due to which is never large, if the next reply is one.
+    pub fn small_step(&self) -> Option<Step> {
+        match self.stage.get() {
+            Stage::Multi => Some(Step::Multi),
+            Stage::Queueing { .. } => Some(Step::Queueing),
+            Stage::Exec => Some(Step::Exec),
+            Stage::Element { .. } | Stage::Bare { .. } => None,
+        }
+    }
+
+    /// Takes the front of a large reply that is still coming: the client gets it as it comes, if it is its own.
+    pub fn take_piece(&self, worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8]) {
+        if let (Then::Exec { exec, group }, Stage::Element { at }) = (&self.then, self.stage.get())
+        {
+            if self.is_awaited() {
+                exec.take(worker, *group, at, bytes, false);
+            }
+            return;
+        }
+        if let Stage::Element { at: 0 } | Stage::Bare { at: 0, .. } = self.stage.get()
+            && self.form.own == 1
+            && self.is_awaited()
+        {
+            deliver_to(worker, entry, &self.then, bytes, false);
+        }
+    }
+
+    /// Takes an error in answer to EXEC. An old server, and one that does not know EXEC, leaves the transaction open.
+    fn take_failed_exec(&self, reply: &[u8]) -> Progress {
+        let is_closed = closes(reply);
+        match reply.strip_prefix(ABORTED) {
+            Some(reason) => self.keep_error(&[b"-", reason].concat()),
+            // What was refused ahead of EXEC is the reason for this one, if it says no more than that.
+            None if is_closed => self.keep_error(reply),
+            None => *self.error.borrow_mut() = reply.to_vec(),
+        }
+        let error = self.error.take();
+        if is_closed {
+            Progress::Refused(error)
+        } else {
+            Progress::Open(error)
+        }
+    }
+
+    /// Takes what is no array and no error: nothing has run, because a watched key has changed.
+    fn take_nil(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) -> Progress {
+        if !entry.is_watched() || !matches!(reply, b"*-1\r\n" | b"_\r\n") {
+            return Progress::Breach(Step::Exec);
+        }
+        if let Then::Exec { exec, group } = &self.then
+            && self.is_awaited()
+        {
+            self.settle();
+            exec.replace(worker, *group, reply);
+        }
+        Progress::Done
+    }
+
+    fn go_on(&self, stage: Stage) -> Progress {
+        self.stage.set(stage);
+        Progress::More
+    }
+
+    fn keep_error(&self, reply: &[u8]) {
+        let mut error = self.error.borrow_mut();
+        if error.is_empty() {
+            error.extend_from_slice(reply);
+        }
+    }
+
+    /// The result of a command that has run in the transaction.
+    fn take_result(
+        &self,
+        worker: &Rc<Worker>,
+        entry: &InFlight,
+        at: u32,
+        reply: &[u8],
+        failed: bool,
+    ) {
+        if let Then::Exec { exec, group } = &self.then {
+            worker.has_run(entry);
+            if self.is_awaited() {
+                exec.take(worker, *group, at, reply, true);
+                if at + 1 == self.form.commands {
+                    self.settle();
+                    exec.done(worker);
+                }
+            }
+            return;
+        }
+        if at >= self.form.own {
+            worker.stats.expiries_failed.add(u64::from(failed));
+            return;
+        }
+        if failed {
+            self.keep_error(reply);
+        }
+        if at + 1 == self.form.own {
+            let error = self.error.take();
+            self.answer(worker, entry, if error.is_empty() { reply } else { &error });
+        }
+    }
+
+    /// The reply of a command that ran by itself, or did not.
+    fn take_bare(
+        &self,
+        worker: &Rc<Worker>,
+        entry: &InFlight,
+        at: u32,
+        reply: &[u8],
+        failed: bool,
+    ) {
+        let ahead = match self.then {
+            Then::Nobody { ahead } => ahead,
+            _ => 0,
+        };
+        let decides = at < self.form.own.max(ahead + 1) && at < self.form.commands;
+        if at < ahead {
+            // A node that refuses it, or finds that the connection is gone, is as ready for the rest as it will be.
+        } else if decides && failed {
+            self.keep_error(reply);
+        } else if decides && self.error.borrow().is_empty() && at + 1 == self.form.own {
+            self.answer(worker, entry, reply);
+        } else if failed && at < self.form.commands {
+            if judge(reply) == Verdict::Deliver {
+                worker.stats.expiries_failed.inc();
+            } else {
+                self.missed.set(true);
+            }
+        }
+    }
+
+    /// The client's command has run, with this reply. It counts as run from here on, whatever becomes of the rest.
+    fn answer(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) {
+        worker.has_run(entry);
+        if !self.settled.replace(true) {
+            deliver_to(worker, entry, &self.then, reply, true);
+        }
+    }
+}
+
+impl Worker {
+    /// Answers a watched transaction that did not run, and never will: nil, as if a watched key had changed.
+    pub(super) fn answer_unwatched(self: &Rc<Self>, entry: &InFlight) {
+        let Kind::Block(block) = &entry.kind else {
+            return;
+        };
+        if let Then::Exec { exec, group } = &block.then
+            && !block.settled.replace(true)
+        {
+            let mut nil = Vec::new();
+            write::null_array(&mut nil, entry.client.protocol.get());
+            exec.replace(self, *group, &nil);
+        }
+    }
+
+    /// Sends expiries whose command has run, or may have, but whose slot moved or whose connection broke before they did.
+    /// Bounds of a lifetime hold whenever they come.
+    pub(super) fn send_repair(self: &Rc<Self>, repair: Repair) {
+        let Repair { entry, bytes } = repair;
+        self.stats.expiries_repaired.inc();
+        let entry = InFlight {
+            // Its patience is its own.
+            arrived: self.clock.now(),
+            ..entry
+        };
+        self.send_again(entry, bytes);
+    }
+}
+
+/// The expiries behind a command, to be sent without it.
+pub(super) struct Repair {
+    entry: InFlight,
+    bytes: Vec<u8>,
+}
+
+impl Repair {
+    /// What stands by itself behind the first command in `block`, if anything does. Where that command may still run on a
+    /// connection that is gone, `ahead` is the command that keeps it from that: an expiry that came before it would find
+    /// nothing.
+    pub fn of(entry: InFlight, block: &[u8], ahead: &[u8]) -> Option<Repair> {
+        let Kind::Block(whole) = &entry.kind else {
+            return None;
+        };
+        if whole.form.atomic || whole.form.commands == 1 || entry.slot.get().is_none() {
+            return None;
+        }
+        let commands_ahead = u32::from(!ahead.is_empty());
+        let bytes = [ahead, &block[whole.runs_at()..]].concat();
+        let form = policy::Block {
+            atomic: false,
+            commands: commands_ahead + whole.form.commands - 1,
+            own: 0,
+        };
+        let then = Then::Nobody {
+            ahead: commands_ahead,
+        };
+        let entry = InFlight {
+            len: bytes.len() as u32,
+            kind: Kind::Block(Block::new(form, then, &bytes)),
+            // An expiry that is set twice is the same expiry.
+            write: false,
+            tries: 0,
+            ..entry
+        };
+        Some(Repair { entry, bytes })
+    }
+
+    /// A command to be sent, in two: what goes ahead of a repair, if it is one, and the rest.
+    pub fn apart(entry: InFlight, request: Vec<u8>) -> (Vec<u8>, InFlight, Vec<u8>) {
+        let runs_at = match &entry.kind {
+            Kind::Block(block) if matches!(block.then, Then::Nobody { ahead: 1.. }) => {
+                block.runs_at()
+            }
+            _ => return (Vec::new(), entry, request),
+        };
+        match Repair::of(entry.clone(), &request, b"") {
+            Some(repair) => {
+                let tries = entry.tries;
+                let rest = InFlight {
+                    tries,
+                    ..repair.entry
+                };
+                (request[..runs_at].to_vec(), rest, repair.bytes)
+            }
+            None => (Vec::new(), entry, request),
+        }
+    }
+}
+
+fn first_stage(form: policy::Block) -> Stage {
+    if form.atomic {
+        Stage::Multi
+    } else {
+        Stage::Bare {
+            at: 0,
+            of: form.commands,
+        }
+    }
+}

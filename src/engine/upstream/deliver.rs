@@ -1,0 +1,105 @@
+//! From an in-flight entry to the client that waits for it.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::engine::pubsub::publish::corrected;
+use crate::engine::worker::Worker;
+use slotmux_core::policy::Reply;
+use slotmux_core::resp::write;
+
+use super::block::Then;
+use super::inflight::{InFlight, Kind};
+use super::lost::UNKNOWN_FATE;
+
+/// Delivers bytes of the reply to `entry`; `complete` with the last of them.
+pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], complete: bool) {
+    match &entry.kind {
+        Kind::Deliver
+        | Kind::Watch {
+            is_awaited: true, ..
+        } => deliver_to(worker, entry, &Then::Deliver, bytes, complete),
+        Kind::Publish(receivers) => {
+            let bytes = corrected(*receivers, bytes);
+            deliver_to(worker, entry, &Then::Deliver, &bytes, complete);
+        }
+        Kind::Part { gather, part } => {
+            gather.take(worker, *part, &as_asked(entry.reply, bytes), complete);
+        }
+        Kind::Block(block) if block.is_awaited() => {
+            if complete {
+                block.settle();
+            }
+            deliver_to(worker, entry, block.then(), bytes, complete);
+        }
+        Kind::Probe => worker.count_probe(entry.namespace, bytes),
+        Kind::Block(_)
+        | Kind::Watch { .. }
+        | Kind::Unwatch
+        | Kind::Doubt(_)
+        | Kind::Asking
+        | Kind::Tracking
+        | Kind::Caching
+        | Kind::Swallow
+        | Kind::Run
+        | Kind::Id
+        | Kind::Tell(_) => {}
+    }
+}
+
+/// Delivers bytes of the one reply that `entry` comes down to.
+pub fn deliver_to(
+    worker: &Rc<Worker>,
+    entry: &InFlight,
+    then: &Then,
+    bytes: &[u8],
+    complete: bool,
+) {
+    let bytes = &*as_asked(entry.reply, bytes);
+    match then {
+        Then::Deliver => {
+            worker.count_reply(entry.asked(), bytes, complete);
+            let bytes = if entry.mute { &[] } else { bytes };
+            entry.client.reply_piece(worker, entry.seq, bytes, complete);
+        }
+        Then::Part { gather, part } => gather.take(worker, *part, bytes, complete),
+        Then::Exec { exec, group } if complete => exec.settle(worker, *group, bytes),
+        Then::Exec { exec, group } => exec.take(worker, *group, 0, bytes, false),
+        Then::Nobody { .. } => worker
+            .stats
+            .expiries_failed
+            .add(u64::from(bytes.starts_with(b"-"))),
+    }
+}
+
+/// The reply to what the client asked, of the reply to what was sent.
+#[inline]
+fn as_asked(how: Reply, bytes: &[u8]) -> Cow<'_, [u8]> {
+    match how {
+        Reply::AsIs | Reply::Found => bytes.into(),
+        Reply::OkAsInteger => ok_as_integer(bytes).into(),
+        Reply::Repeated if bytes.starts_with(b"-") => {
+            let mut error = Vec::new();
+            write::error(&mut error, UNKNOWN_FATE);
+            error.into()
+        }
+        Reply::Repeated => bytes.into(),
+    }
+}
+
+/// What SETNX answers where `SET … NX` answered this.
+pub(super) fn ok_as_integer(reply: &[u8]) -> &[u8] {
+    match reply.first() {
+        Some(b'+') => b":1\r\n",
+        Some(b'$' | b'_') => b":0\r\n",
+        _ => reply,
+    }
+}
+
+/// Answers `entry` with an error of slotmux's own (without the leading `-`).
+pub fn deliver_error(worker: &Rc<Worker>, entry: &InFlight, text: &str) {
+    worker.stats.errors.inc();
+    let mut reply = Vec::new();
+    write::error(&mut reply, text);
+    deliver_piece(worker, entry, &reply, true);
+}

@@ -1,0 +1,225 @@
+//! A script may return any error, also one by which a node says that it has not run a command. So what a script that may
+//! write seems to be told by its node is asked of the node again, by a command that changes nothing and that the node refuses
+//! for the same reason: only then is the script sent a second time. Else the error is its own, and its client's.
+//!
+//! Meanwhile the call waits among those that are tried again, so that nothing of its client overtakes it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::engine::worker::Worker;
+use slotmux_core::cluster::redirect::{Verdict, judge};
+use slotmux_core::command;
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::{Limits, scan_request, write};
+use slotmux_core::scripts::{is_script_call, names_script};
+
+use super::inflight::{InFlight, Kind};
+use super::lane::Lane;
+use super::redirected::{NO_SCRIPT, believe};
+use super::waiting::Place;
+
+/// What a node says of a script that it lacks, when it is asked for one.
+const LACKS_IT: &[u8] = b"*1\r\n:0\r\n";
+
+/// An error of which it is not known whether a node or a script said it.
+pub struct Doubt {
+    lane: Rc<Lane>,
+    error: Box<[u8]>,
+    proof: RefCell<Proof>,
+    /// Where the call waits.
+    place: Cell<Option<Place>>,
+}
+
+/// What is known of it.
+#[derive(Clone)]
+pub(super) enum Proof {
+    /// The node was asked and has not answered.
+    Awaited,
+    /// The node would not refuse now: the script has run.
+    Refuted,
+    /// The node says so too, in these words.
+    Believed(Box<[u8]>),
+}
+
+impl Doubt {
+    /// The lane that the error came on.
+    pub(super) fn lane(&self) -> &Rc<Lane> {
+        &self.lane
+    }
+
+    /// The error.
+    pub(super) fn error(&self) -> &[u8] {
+        &self.error
+    }
+
+    /// Where the call waits for it.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.place.get()
+    }
+
+    pub(super) fn waits_at(&self, place: Place) {
+        self.place.set(Some(place));
+    }
+
+    pub(super) fn proof(&self) -> Proof {
+        self.proof.borrow().clone()
+    }
+
+    /// Takes the node's answer.
+    fn take(&self, reply: &[u8]) {
+        let is_so = if *self.error == *NO_SCRIPT {
+            reply == LACKS_IT
+        } else {
+            is_same_kind(judge(&self.error), judge(reply))
+        };
+        let proof = match is_so {
+            true if *self.error == *NO_SCRIPT => Proof::Believed(NO_SCRIPT.into()),
+            true => Proof::Believed(reply.into()),
+            false => Proof::Refuted,
+        };
+        self.proof.replace(proof);
+    }
+}
+
+/// Whether two refusals have one reason. Where a redirect leads may have changed.
+fn is_same_kind(one: Verdict, other: Verdict) -> bool {
+    one != Verdict::Deliver && std::mem::discriminant(&one) == std::mem::discriminant(&other)
+}
+
+/// Whether the words of an error to `entry`, of which `request` is the client's own part, may be those of what has run.
+pub(super) fn is_doubtful(entry: &InFlight, request: &[u8]) -> bool {
+    // In a transaction nothing of what runs is taken for the node's.
+    if !entry.write || entry.is_transaction() {
+        return false;
+    }
+    with(request, |request| {
+        // What is not in the table is a module's, and may run its users' code.
+        is_script_call(request) || command::resolve(request.bytes, request.args).is_err()
+    })
+    .unwrap_or(false)
+}
+
+/// What to ask a node that seems to have refused `request` with `error`. `None`: there is nothing to ask.
+fn question(worker: &Worker, error: &[u8], request: &Request) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if error == NO_SCRIPT {
+        write::request(&mut bytes, &[b"SCRIPT", b"EXISTS", request.arg(1)]);
+        return names_script(request).then_some(bytes);
+    }
+    let keys = keys(worker, request);
+    match judge(error) {
+        Verdict::Deliver => return None,
+        // It writes, and to no key: the length of a value that is there, or 0.
+        Verdict::ClusterDown | Verdict::ReadOnly => {
+            write::request(&mut bytes, &[b"SETRANGE", *keys.first()?, b"0", b""]);
+        }
+        Verdict::Loading | Verdict::MasterDown if keys.is_empty() => {
+            write::request(&mut bytes, &[b"PING"]);
+        }
+        _ if keys.is_empty() => return None,
+        _ => {
+            let mut words: Vec<&[u8]> = vec![b"EXISTS"];
+            words.extend(keys);
+            write::request(&mut bytes, &words);
+        }
+    }
+    Some(bytes)
+}
+
+/// The keys of a request.
+fn keys<'a>(worker: &Worker, request: &Request<'a>) -> Vec<&'a [u8]> {
+    let mut keys = Vec::new();
+    let topology = worker.topology.borrow();
+    let add = |at: usize| keys.push(request.arg(at));
+    // One whose keys can't be told was refused by a node that saw the same.
+    let _ = match command::resolve(request.bytes, request.args) {
+        Ok(command) => command::for_each_key(&command.keys, request.bytes, request.args, add),
+        Err(_) => match topology.learned.resolve(request.bytes, request.args) {
+            Some(learned) => learned.for_each_key(request.bytes, request.args, add),
+            None => Ok(()),
+        },
+    };
+    keys
+}
+
+fn with<T>(bytes: &[u8], f: impl FnOnce(&Request) -> T) -> Option<T> {
+    let mut args = Vec::new();
+    scan_request(bytes, &Limits::ACCEPTED, &mut args).ok()?;
+    let request = Request { bytes, args: &args };
+    (!args.is_empty()).then(|| f(&request))
+}
+
+impl Worker {
+    /// Asks the node of `lane` whether it refuses `entry`, whose bytes are `request`, with `error`. Gives it back where there is
+    /// nothing to ask.
+    pub(super) fn ask_whether(
+        self: &Rc<Self>,
+        lane: &Rc<Lane>,
+        entry: InFlight,
+        request: Vec<u8>,
+        error: &[u8],
+    ) -> Result<(), InFlight> {
+        let own = own(&entry, &request);
+        let question = with(own, |request| question(self, error, request)).flatten();
+        let Some(question) = question else {
+            return Err(entry);
+        };
+        let doubt = Rc::new(Doubt {
+            lane: lane.clone(),
+            error: error.into(),
+            proof: RefCell::new(Proof::Awaited),
+            place: Cell::new(None),
+        });
+        entry.restart();
+        entry.client.note_redirected(entry.seq);
+        if lane.has_asked_for(&entry) {
+            lane.send_asking(self, &entry);
+        }
+        let kind = Kind::Doubt(doubt.clone());
+        let asking = InFlight::aside(self, &entry.client, question.len(), kind);
+        lane.send_owned(self, asking, question);
+        self.wait_for_proof(entry, request, doubt);
+        Ok(())
+    }
+
+    /// The node has answered.
+    pub(super) fn take_proof(self: &Rc<Self>, doubt: &Rc<Doubt>, reply: &[u8]) {
+        doubt.take(reply);
+        if let Some((entry, request)) = self.take_doubted(doubt) {
+            believe(self, doubt, entry, request);
+        }
+    }
+}
+
+/// The client's own part of what was sent.
+pub(super) fn own<'a>(entry: &InFlight, request: &'a [u8]) -> &'a [u8] {
+    match &entry.kind {
+        Kind::Block(block) => block.own(request),
+        _ => request,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_refusals_are_alike_by_their_reason() {
+        let moved = b"-MOVED 7 127.0.0.1:1\r\n";
+        for (one, other, alike) in [
+            (&moved[..], &b"-MOVED 7 127.0.0.1:2\r\n"[..], true),
+            (moved, b"-ASK 7 127.0.0.1:1\r\n", false),
+            (moved, b":1\r\n", false),
+            (moved, b"-NOPERM no\r\n", false),
+            (b"-ERR no\r\n", b"-ERR no\r\n", false),
+            (
+                b"-READONLY You can't write against a read only replica.\r\n",
+                b"-READONLY You can't write against a read only replica.\r\n",
+                true,
+            ),
+        ] {
+            assert_eq!(is_same_kind(judge(one), judge(other)), alike);
+        }
+    }
+}

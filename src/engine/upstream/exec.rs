@@ -1,0 +1,360 @@
+//! The reply of EXEC: collected from the blocks that its transaction was sent as, and put together in the client's order.
+//!
+//! Elements that the client did not ask for, the expiries of its policies, are dropped here. What is collected counts
+//! against the client's output limit.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::engine::client::dispatch::answer_into;
+use crate::engine::client::work::SLICE;
+use crate::engine::namespace_stats::Asked;
+use crate::engine::worker::Worker;
+use slotmux_core::answer::Once;
+use slotmux_core::policy::Reply;
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::{Limits, scan_request, write};
+use slotmux_core::route::joined::settings;
+use slotmux_core::route::merge::merged;
+use slotmux_core::route::transaction::{Element, Source};
+
+use super::deliver::ok_as_integer;
+use super::inflight::InFlight;
+
+/// One transaction that was sent, in one or more groups of commands, each to one slot.
+pub struct Exec {
+    /// The EXEC.
+    whole: InFlight,
+    /// What its reply consists of.
+    elements: Vec<Element>,
+    /// How it runs.
+    manner: Manner,
+    /// For each group and each of its commands, the cell that its reply belongs to; `None` if nobody wants it.
+    targets: Vec<Vec<Option<u32>>>,
+    cells: RefCell<Vec<Vec<u8>>>,
+    groups: RefCell<Vec<Group>>,
+    missing: Cell<usize>,
+    bytes: Cell<usize>,
+    /// Bytes that it counts for besides.
+    reserved: Cell<usize>,
+}
+
+/// What a command takes while its reply is awaited: its element of the reply and its cell.
+const ELEMENT: usize = size_of::<Element>() + size_of::<Vec<u8>>() + size_of::<Option<u32>>();
+
+/// Elements that are put together in one turn.
+const ELEMENTS: usize = 2 * SLICE;
+
+/// How a transaction runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// In several groups: then a group that fails is not the whole.
+    pub is_split: bool,
+    /// Only if no watched key has changed.
+    pub is_watched: bool,
+    /// With commands that name scripts by their SHA1.
+    pub names_scripts: bool,
+}
+
+/// How far one group is.
+#[derive(Clone, Default)]
+struct Group {
+    /// Whether only a part of a reply has come.
+    is_open: bool,
+    /// Whether the reply that is coming goes into its cell.
+    is_kept: bool,
+    /// Whether it is sent again: what has come of it counts no more.
+    is_stale: bool,
+    /// Why nothing of it ran, or nobody knows whether it did.
+    error: Option<Vec<u8>>,
+}
+
+impl Exec {
+    /// A transaction of which `targets` tells the groups, with `cells` replies that are wanted. `own` bytes of its reply are
+    /// known already, and count for the client.
+    pub fn new(
+        whole: InFlight,
+        elements: Vec<Element>,
+        own: usize,
+        targets: Vec<Vec<Option<u32>>>,
+        cells: u32,
+        manner: Manner,
+    ) -> Exec {
+        Exec {
+            whole,
+            elements,
+            manner,
+            cells: RefCell::new(vec![Vec::new(); cells as usize]),
+            groups: RefCell::new(vec![Group::default(); targets.len()]),
+            missing: Cell::new(targets.len()),
+            targets,
+            bytes: Cell::new(own),
+            reserved: Cell::new(0),
+        }
+    }
+
+    /// Counts what waits for the replies against its client's budget, until it is answered.
+    pub fn count_waiting(&self, worker: &Worker) {
+        let bytes = self.elements.len() * ELEMENT;
+        self.reserved.set(bytes);
+        self.whole.client.change_reserved(worker, 0, bytes);
+    }
+
+    /// Takes bytes of the reply to command `at` of a group; `complete` with the last of them.
+    pub fn take(&self, worker: &Worker, group: u32, at: u32, bytes: &[u8], complete: bool) {
+        self.renew(worker, group);
+        let target = self.targets[group as usize][at as usize];
+        let mut groups = self.groups.borrow_mut();
+        let state = &mut groups[group as usize];
+        let is_first = !std::mem::replace(&mut state.is_open, !complete);
+        let failed = is_first && bytes.first() == Some(&b'-');
+        let Some(cell) = target else {
+            worker.stats.expiries_failed.add(u64::from(failed));
+            return;
+        };
+        if self.whole.client.is_closed() {
+            return;
+        }
+        if is_first {
+            // Several commands may stand for one of the client's: the first error counts, or else the first reply.
+            let before = &mut self.cells.borrow_mut()[cell as usize];
+            state.is_kept = before.is_empty() || (failed && before[0] != b'-');
+            if state.is_kept {
+                let gone = std::mem::take(before).len();
+                self.count(worker, gone, 0);
+            }
+        }
+        if state.is_kept {
+            self.cells.borrow_mut()[cell as usize].extend_from_slice(bytes);
+            self.count(worker, 0, bytes.len());
+        }
+    }
+
+    /// Takes the one reply that a group comes down to: that of its only command, or the error that all of it met.
+    pub fn settle(self: &Rc<Self>, worker: &Rc<Worker>, group: u32, reply: &[u8]) {
+        let is_open = self.groups.borrow()[group as usize].is_open;
+        if !is_open && reply.first() == Some(&b'-') {
+            self.groups.borrow_mut()[group as usize].error = Some(reply.to_vec());
+        } else if !reply.is_empty() {
+            self.take(worker, group, 0, reply, true);
+        }
+        self.done(worker);
+    }
+
+    /// Takes the reply to the EXEC of a group, or what stands for it, in place of its array.
+    pub fn replace(self: &Rc<Self>, worker: &Rc<Worker>, group: u32, reply: &[u8]) {
+        self.groups.borrow_mut()[group as usize].error = Some(reply.to_vec());
+        self.done(worker);
+    }
+
+    /// Whether it runs only if no watched key has changed.
+    pub fn is_watched(&self) -> bool {
+        self.manner.is_watched
+    }
+
+    /// Whether commands of it name scripts by their SHA1.
+    pub fn names_scripts(&self) -> bool {
+        self.manner.names_scripts
+    }
+
+    /// A group is answered. The last one of all sends the reply.
+    pub fn done(self: &Rc<Self>, worker: &Rc<Worker>) {
+        self.missing.set(self.missing.get().saturating_sub(1));
+        if self.missing.get() == 0 {
+            self.answer(worker);
+        }
+    }
+
+    /// Sends the reply. For a transaction of which nothing was sent, at once.
+    pub fn answer(self: &Rc<Self>, worker: &Rc<Worker>) {
+        let client = &self.whole.client;
+        let mut reply = worker.buffers.take();
+        if !client.is_closed() && self.begin(worker, &mut reply) {
+            if self.elements.len() > ELEMENTS {
+                return self.answer_in_slices(worker, reply);
+            }
+            let process = Once::new(&*worker.process);
+            for element in &self.elements {
+                self.write(worker, element, &process, &mut reply);
+            }
+        }
+        self.finish(worker, reply);
+    }
+
+    /// Puts a long reply together, some elements in each turn. Its place among the replies is taken already.
+    fn answer_in_slices(self: &Rc<Self>, worker: &Rc<Worker>, mut reply: Vec<u8>) {
+        let (exec, host) = (self.clone(), worker.clone());
+        let answering = async move {
+            let client = &exec.whole.client;
+            for elements in exec.elements.chunks(ELEMENTS) {
+                tokio::task::yield_now().await;
+                while !host.turn.takes_slice() {
+                    tokio::task::yield_now().await;
+                }
+                let process = Once::new(&*host.process);
+                let (before, mut gone) = (reply.len(), 0);
+                for element in elements {
+                    gone += exec.held(element);
+                    if client.is_closed() {
+                        break;
+                    }
+                    exec.write(&host, element, &process, &mut reply);
+                }
+                exec.count(&host, gone, reply.len() - before);
+                host.keep_within_memory();
+            }
+            exec.finish(&host, reply);
+        };
+        worker.spawn_for(&self.whole.client, "the reply to a long EXEC", answering);
+    }
+
+    /// Bytes that an element is made of, which are given back once it is written.
+    fn held(&self, element: &Element) -> usize {
+        match element.source {
+            Source::Part(cell) => self.cells.borrow()[cell as usize].len(),
+            _ => 0,
+        }
+    }
+
+    /// Sends the reply, which is whole.
+    fn finish(&self, worker: &Worker, mut reply: Vec<u8>) {
+        let client = &self.whole.client;
+        if self.whole.mute || client.is_closed() {
+            reply.clear();
+        }
+        self.cells.borrow_mut().clear();
+        client.change_reserved(worker, self.reserved.take(), 0);
+        client.change_gathered(worker, self.bytes.take(), 0);
+        client.reply(worker, self.whole.seq, &reply);
+        // Many of them may come in one turn.
+        client.charge_buffers(worker);
+        worker.keep_within_memory();
+        worker.buffers.give(reply);
+    }
+
+    /// A group is sent again.
+    pub fn restart(&self, group: u32) {
+        self.groups.borrow_mut()[group as usize].is_stale = true;
+    }
+
+    /// What has come of a group is void.
+    pub fn forget(&self, worker: &Worker, group: u32) {
+        self.restart(group);
+        self.renew(worker, group);
+    }
+
+    fn renew(&self, worker: &Worker, group: u32) {
+        let mut groups = self.groups.borrow_mut();
+        let state = &mut groups[group as usize];
+        if !std::mem::take(&mut state.is_stale) {
+            return;
+        }
+        state.is_open = false;
+        let mut cells = self.cells.borrow_mut();
+        for cell in self.targets[group as usize].iter().flatten() {
+            let gone = std::mem::take(&mut cells[*cell as usize]).len();
+            self.count(worker, gone, 0);
+        }
+    }
+
+    /// Counts what is collected. A client for which that is too much is closed.
+    fn count(&self, worker: &Worker, gone: usize, new: usize) {
+        let client = &self.whole.client;
+        self.bytes
+            .set((self.bytes.get() + new).saturating_sub(gone));
+        let collected = client.change_gathered(worker, gone, new);
+        if collected > worker.limits(client).output_hard {
+            client.close_for_reply(worker, collected);
+        }
+    }
+
+    /// Begins the array of its reply. False if that is an error instead.
+    fn begin(&self, worker: &Worker, out: &mut Vec<u8>) -> bool {
+        let groups = self.groups.borrow();
+        let mut cells = self.cells.borrow_mut();
+        let is_ours = |error: &[u8]| {
+            let mut parts = error.windows(b"slotmux:".len());
+            parts.any(|part| part == b"slotmux:")
+        };
+        let mut failed = false;
+        for (group, targets) in groups.iter().zip(&self.targets) {
+            let Some(error) = &group.error else {
+                continue;
+            };
+            if !self.manner.is_split {
+                let failed = error.first() == Some(&b'-');
+                worker.stats.transactions_failed.add(failed.into());
+                out.extend_from_slice(error);
+                return false;
+            }
+            // The error of a node about the only command of its group is an ordinary element.
+            failed |= targets.len() > 1 || is_ours(error);
+            for cell in targets.iter().flatten() {
+                cells[*cell as usize].clone_from(error);
+            }
+        }
+        worker.stats.transactions_split_failed.add(failed.into());
+        write::array(out, self.elements.len());
+        true
+    }
+
+    /// Appends one element of the reply.
+    fn write(&self, worker: &Worker, element: &Element, process: &Once, out: &mut Vec<u8>) {
+        let start = out.len();
+        match &element.source {
+            Source::Here(bytes) => return out.extend_from_slice(bytes),
+            Source::Later(bytes) => return self.answer_later(worker, bytes, process, out),
+            Source::Part(cell) => {
+                let cells = &mut self.cells.borrow_mut();
+                let reply = std::mem::take(&mut cells[*cell as usize]);
+                out.extend_from_slice(match element.reply {
+                    Reply::OkAsInteger => ok_as_integer(&reply),
+                    Reply::AsIs | Reply::Found | Reply::Repeated => &reply,
+                });
+            }
+            Source::Settings(cell, request) => {
+                let mut own = Vec::new();
+                self.answer_later(worker, request, process, &mut own);
+                let node = &self.cells.borrow()[*cell as usize];
+                settings::joined(&own, node, worker.administers(), out);
+            }
+            Source::Parts {
+                first,
+                count,
+                merge,
+                order,
+            } => {
+                let parts = *first as usize..(first + count) as usize;
+                let cells = self.cells.borrow();
+                merged(&cells[parts], *merge, order, element.write, out);
+            }
+        }
+        let asked = Asked {
+            namespace: element.namespace,
+            arrived: self.whole.arrived,
+            reply: element.reply,
+        };
+        worker.count_reply(asked, &out[start..], true);
+    }
+
+    /// Appends slotmux' own answer to a request, now that the transaction has run.
+    fn answer_later(&self, worker: &Worker, bytes: &[u8], process: &Once, out: &mut Vec<u8>) {
+        let client = &self.whole.client;
+        if client.is_closed() {
+            return;
+        }
+        let mut args = Vec::new();
+        // It was scanned when it came.
+        let _ = scan_request(bytes, &Limits::ACCEPTED, &mut args);
+        let tracked = client.tracks();
+        let request = Request { bytes, args: &args };
+        answer_into(worker, client, &request, process, out);
+        if out.len() > worker.limits(client).output_hard {
+            return client.close_for_reply(worker, out.len());
+        }
+        if !tracked {
+            // What was read behind a CLIENT TRACKING was sent before it was known of.
+            client.forget_behind(worker, self.whole.seq);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! One command that was given to a lane and is not answered yet.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tokio::sync::oneshot;
+
+use crate::engine::client::Client;
+use crate::engine::clock::Tick;
+use crate::engine::fan_out::gather::Gather;
+use crate::engine::namespace_stats::Asked;
+use crate::engine::pubsub::census::Receivers;
+use crate::engine::worker::Worker;
+use slotmux_core::policy::{NamespaceId, Reply};
+use slotmux_core::slot::OptionalSlot;
+
+use super::block::{Block, Then};
+use super::doubt::Doubt;
+use super::exec::Exec;
+
+/// What to do with the reply.
+#[derive(Clone)]
+pub enum Kind {
+    /// It is the reply of the client's request.
+    Deliver,
+    /// It is a part of the reply of the client's request.
+    Part {
+        /// Where the parts come together.
+        gather: Rc<Gather>,
+        /// Which part this is.
+        part: u32,
+    },
+    /// It is the number of receivers of a message, to be corrected for the client.
+    Publish(Receivers),
+    /// There are several: those of the commands that the request became.
+    Block(Rc<Block>),
+    /// It says whether the node watches the keys now.
+    Watch {
+        /// Whether somebody still waits for that.
+        is_awaited: bool,
+        /// Whether it followed an ASK: so must all that its client sends while it holds.
+        is_asking: bool,
+    },
+    /// Nobody waits for it: it says that the node watches nothing on this connection any more.
+    Unwatch,
+    /// It tells which life of the node's process answers on this connection.
+    Run,
+    /// It tells which the connection is among its node's clients.
+    Id,
+    /// Who asks is told whether it is 1.
+    Tell(Rc<Cell<Option<oneshot::Sender<bool>>>>),
+    /// Nobody wants it: it is the reply to the `ASKING` ahead of the next entry.
+    Asking,
+    /// Nobody waits for it: it tells whether the node tracks what is read on this connection.
+    Tracking,
+    /// Nobody waits for it: it tells whether the node tracks what the next entry reads.
+    Caching,
+    /// Nobody waits for it: it tells whether a key that observing looks at has a TTL.
+    Probe,
+    /// Nobody waits for it: it tells whether an error that a script may have made up was the node's.
+    Doubt(Rc<Doubt>),
+    /// Nobody wants it any more: its client was told that the command took too long.
+    Swallow,
+}
+
+impl Kind {
+    /// A reply of which `asker` is told whether it is 1.
+    pub fn tell(asker: oneshot::Sender<bool>) -> Kind {
+        Kind::Tell(Rc::new(Cell::new(Some(asker))))
+    }
+}
+
+/// An entry of a lane's queue. Its request is the next `len` bytes of the lane's ring.
+#[derive(Clone)]
+pub struct InFlight {
+    /// Who asked.
+    pub client: Rc<Client>,
+    /// Place of the reply among the client's replies.
+    pub seq: u32,
+    /// Length of the request in bytes.
+    pub len: u32,
+    /// When the request arrived at slotmux; its deadline counts from here, whatever happened since.
+    pub arrived: Tick,
+    /// The namespace of its first key.
+    pub namespace: NamespaceId,
+    /// The slot of its keys; none for a command of this node (keyless, or a part of a broadcast).
+    pub slot: OptionalSlot,
+    /// Times it was sent again: redirects, retries.
+    pub tries: u8,
+    /// Whether its reply is suppressed (`CLIENT REPLY`).
+    pub mute: bool,
+    /// Whether it may have changed data. When its fate is unknown it is sent again only as [`super::repeat`] says.
+    pub write: bool,
+    /// How the reply becomes that of the client's request.
+    pub reply: Reply,
+    /// What to do with the reply.
+    pub kind: Kind,
+}
+
+impl InFlight {
+    /// A command of slotmux' own for a client, which has no place among that client's.
+    pub fn aside(worker: &Worker, client: &Rc<Client>, len: usize, kind: Kind) -> InFlight {
+        InFlight {
+            client: client.clone(),
+            seq: 0,
+            len: len as u32,
+            arrived: worker.clock.last(),
+            namespace: NamespaceId::UNMATCHED,
+            slot: OptionalSlot::NONE,
+            tries: 0,
+            mute: true,
+            write: false,
+            reply: Reply::AsIs,
+            kind,
+        }
+    }
+
+    /// Whether it may take as long as it likes, since it is what its client is blocked in.
+    pub fn is_blocking(&self) -> bool {
+        self.client.is_blocked_on(self.seq) && self.is_awaited() && !self.is_repair()
+    }
+
+    /// What has to be known of it when its reply is counted.
+    pub fn asked(&self) -> Asked {
+        Asked {
+            namespace: self.namespace,
+            arrived: self.arrived,
+            reply: self.reply,
+        }
+    }
+
+    /// Whether somebody still waits for the reply.
+    pub fn is_awaited(&self) -> bool {
+        match &self.kind {
+            Kind::Deliver | Kind::Publish(_) | Kind::Part { .. } => true,
+            Kind::Block(block) => block.is_awaited(),
+            Kind::Watch { is_awaited, .. } => *is_awaited,
+            Kind::Probe
+            | Kind::Doubt(_)
+            | Kind::Swallow
+            | Kind::Asking
+            | Kind::Tracking
+            | Kind::Caching
+            | Kind::Unwatch
+            | Kind::Run
+            | Kind::Id
+            | Kind::Tell(_) => false,
+        }
+    }
+
+    /// Nobody is to wait for the reply any more; when it comes it is dropped. What is returned has to be answered in
+    /// its place.
+    pub fn abandon(&mut self) -> InFlight {
+        let awaited = self.clone();
+        match &mut self.kind {
+            // A block is the same one in both, and settled by the answer.
+            Kind::Block(_) => {}
+            // What the node watches then has to be undone.
+            Kind::Watch { is_awaited, .. } => *is_awaited = false,
+            kind => *kind = Kind::Swallow,
+        }
+        awaited
+    }
+
+    /// Whether it only repairs expiries. Whoever asked has the answer, may have left, and waits for nothing.
+    pub fn is_repair(&self) -> bool {
+        matches!(&self.kind, Kind::Block(block) if matches!(block.then(), Then::Nobody { .. }))
+    }
+
+    /// Whether it is a WATCH.
+    pub fn is_watch(&self) -> bool {
+        matches!(self.kind, Kind::Watch { .. })
+    }
+
+    /// The EXEC that it is the block of, if it is one.
+    pub fn exec(&self) -> Option<&Exec> {
+        match &self.kind {
+            Kind::Block(block) => match block.then() {
+                Then::Exec { exec, .. } => Some(exec.as_ref()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether it is a transaction that runs only if no watched key has changed. It is never sent a second time: a change
+    /// can lie between.
+    pub fn is_watched(&self) -> bool {
+        self.exec().is_some_and(Exec::is_watched)
+    }
+
+    /// Whether it is a block with commands that name scripts by their SHA1, or may be.
+    pub fn may_name_scripts(&self) -> bool {
+        match self.exec() {
+            Some(exec) => exec.names_scripts(),
+            None => matches!(self.kind, Kind::Block(_)),
+        }
+    }
+
+    /// Whether its reply is the whole reply of the client's request.
+    pub fn is_whole(&self) -> bool {
+        match &self.kind {
+            Kind::Deliver | Kind::Publish(_) => true,
+            Kind::Block(block) => matches!(block.then(), Then::Deliver),
+            _ => false,
+        }
+    }
+
+    /// Bytes of it that have to reach the node before anything can have run.
+    pub fn runs_at(&self) -> usize {
+        match &self.kind {
+            Kind::Block(block) => block.runs_at(),
+            _ => self.len as usize,
+        }
+    }
+
+    /// Whether it goes between MULTI and EXEC.
+    pub fn is_transaction(&self) -> bool {
+        matches!(&self.kind, Kind::Block(block) if block.form().atomic)
+    }
+
+    /// Forgets what came in reply: it is about to be sent again.
+    pub fn restart(&self) {
+        if let Kind::Block(block) = &self.kind {
+            block.restart();
+        }
+    }
+
+    /// Whether it is the `ASKING` of the entry behind it.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.kind, Kind::Asking)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_entry_stays_small() {
+        // Lanes hold up to 16,384 of them each, and every request writes one.
+        assert!(size_of::<super::InFlight>() <= 48);
+    }
+}

@@ -1,0 +1,416 @@
+//! Replies as a lane's task reads them: cut at their boundaries, matched with the oldest in-flight entry, delivered.
+//!
+//! A reply that is complete in one read is delivered from the scratch buffer. A large one is passed on in pieces as
+//! it comes, so that it is never collected here.
+
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use crate::engine::client::watch::watch_holds;
+use crate::engine::sabotage::sabotage;
+use crate::engine::turn::poll_again;
+use crate::engine::worker::Worker;
+use slotmux_core::resp::reply::ReplyScanner;
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::{Limits, Malformed, Scan, number, scan_request};
+use slotmux_core::route::scan::run_of;
+
+use super::block::{Progress, Repair};
+use super::blocked::id_of;
+use super::breach::{Step, is_queued};
+use super::deliver::deliver_piece;
+use super::inflight::{InFlight, Kind};
+use super::lane::{Class, Lane, Link};
+use super::redirected::{self, runs_script};
+
+/// An incomplete reply larger than this is passed on in pieces. Small enough to stay in the cache, large enough that
+/// error replies, which decide about redirects, are always seen whole.
+const STREAM_FROM: usize = 16 * 1024;
+
+/// Bytes of the longest array head that is one.
+const LONGEST_HEAD: usize = 32;
+
+/// Reads per poll before other tasks get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// Bytes of one read: it ends the turn of a lane that has more. Small replies beside big ones wait for so much of each.
+const BYTES_PER_TURN: usize = 128 * 1024;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    /// The node closed it.
+    #[error("closed by the node")]
+    Closed,
+    /// The kernel reported an error.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// What came is not RESP.
+    #[error("malformed reply: {0}")]
+    Malformed(Malformed),
+    /// More replies than requests came: nothing on this connection can be trusted any more.
+    #[error("a reply came that no command asked for")]
+    Unasked,
+    /// A transaction was not taken, or not closed: later commands would become part of it.
+    #[error("the node {0}")]
+    Breach(String),
+    /// A command was answered of which the node has a part only: it would take what follows for the rest of it.
+    #[error("a command was answered before it was sent whole")]
+    Early,
+    /// What the node keeps for a client on this connection can't be undone.
+    #[error("the node refused UNWATCH")]
+    Unclean,
+    /// The lane was taken out of use.
+    #[error("no longer needed")]
+    Retired,
+    /// A reply was owed for longer than `timeouts.response`.
+    #[error("silent while a reply was due")]
+    Silent,
+    /// A message of a channel is longer than any may be.
+    #[error("a message is too long")]
+    TooLong,
+}
+
+/// State of a reply that was cut by the end of a read.
+#[derive(Default)]
+pub struct Replies {
+    /// The bytes of the incomplete reply that were not delivered yet.
+    tail: Vec<u8>,
+    /// How many of them the scanner has passed.
+    scanned: usize,
+    scanner: ReplyScanner,
+    /// How many bytes of this reply were delivered already.
+    streamed: usize,
+}
+
+impl Replies {
+    /// Reads and delivers until the socket is empty. Ready when the connection has ended.
+    pub fn poll(
+        &mut self,
+        worker: &Rc<Worker>,
+        lane: &Rc<Lane>,
+        cx: &mut Context<'_>,
+    ) -> Poll<End> {
+        for _ in 0..READS_PER_TURN {
+            if lane.link() == Link::Retired {
+                return Poll::Ready(End::Retired);
+            }
+            if lane.is_condemned() {
+                return Poll::Ready(End::Silent);
+            }
+            if lane.waits_for_client(worker) {
+                return Poll::Pending;
+            }
+            let mut scratch = worker.lane_scratch.borrow_mut();
+            let kept = self.tail.len();
+            scratch[..kept].copy_from_slice(&self.tail);
+            let read = {
+                let mut transport = lane.transport().borrow_mut();
+                let Some(transport) = transport.as_mut() else {
+                    return Poll::Ready(End::Closed);
+                };
+                let end = scratch.len().min(kept + BYTES_PER_TURN);
+                match ready!(transport.poll_read(cx, &mut scratch[kept..end])) {
+                    Ok(0) => return Poll::Ready(End::Closed),
+                    Ok(read) => read,
+                    Err(error) => return Poll::Ready(End::Io(error)),
+                }
+            };
+            worker.stats.upstream_reads.inc();
+            lane.heard(worker.clock.now());
+            let was_idle = lane.is_idle();
+            if let Err(end) = self.take(worker, lane, &scratch[..kept + read]) {
+                return Poll::Ready(end);
+            }
+            lane.wake_waiting(worker);
+            // One that was idle is in the pool already, unused since: it was a health check that was answered.
+            let is_free = lane.is_idle() && !was_idle && !lane.is_pinned();
+            if lane.class == Class::Dedicated && is_free {
+                worker.release(lane);
+            }
+            if read == BYTES_PER_TURN {
+                break;
+            }
+        }
+        poll_again(cx);
+        Poll::Pending
+    }
+
+    /// Delivers every complete reply in `buf`, which starts with the tail, and keeps the rest.
+    fn take(&mut self, worker: &Rc<Worker>, lane: &Rc<Lane>, buf: &[u8]) -> Result<(), End> {
+        let mut start = 0;
+        let mut at = self.scanned;
+        while start < buf.len() {
+            if at == start && self.streamed == 0 && buf[start] == b'*' && lane.is_at_exec() {
+                match array_head(&buf[start..]) {
+                    // The nil of a watched transaction is a reply as any.
+                    Some((-1, _)) => {}
+                    Some((count, len)) if lane.begin_elements(count) => {
+                        start += len;
+                        at = start;
+                        continue;
+                    }
+                    None if buf.len() - start < LONGEST_HEAD => break,
+                    _ => return Err(breach(worker, lane, Step::Exec, &buf[start..])),
+                }
+            }
+            let progress = self.scanner.advance(&buf[at..]).map_err(End::Malformed)?;
+            at += progress.consumed;
+            if !progress.done {
+                break;
+            }
+            if self.streamed > 0 {
+                self.count_streamed(worker, lane, at - start);
+                self.streamed = 0;
+                let finished = finish_stream(worker, lane, &buf[start..at]);
+                worker.nothing_in_hand();
+                finished?;
+                lane.set_mid_reply(false);
+            } else {
+                let taken = take_reply(worker, lane, &buf[start..at]);
+                worker.nothing_in_hand();
+                taken?;
+            }
+            start = at;
+        }
+        if at - start > STREAM_FROM && (self.streamed > 0 || buf[start] != b'>') {
+            if lane.is_pinged() {
+                return Err(End::Unasked);
+            }
+            let entry = lane
+                .entries()
+                .borrow()
+                .front()
+                .filter(|entry| lane.ring().borrow().front_is_written(entry.runs_at()))
+                .cloned()
+                .ok_or(End::Unasked)?;
+            if let Kind::Block(block) = &entry.kind
+                && let Some(step) = block.small_step()
+            {
+                return Err(breach(worker, lane, step, &buf[start..at]));
+            }
+            lane.set_mid_reply(true);
+            self.count_streamed(worker, lane, at - start);
+            match &entry.kind {
+                Kind::Block(block) => block.take_piece(worker, &entry, &buf[start..at]),
+                _ => deliver_piece(worker, &entry, &buf[start..at], false),
+            }
+            start = at;
+        }
+        self.tail.clear();
+        self.tail.extend_from_slice(&buf[start..]);
+        self.scanned = at - start;
+        lane.set_reply_begun(self.streamed > 0 || !self.tail.is_empty());
+        Ok(())
+    }
+
+    /// Counts a piece of the oldest command's reply. What is learned from a big one counts from its middle on, before
+    /// more of its kind are sent.
+    fn count_streamed(&mut self, worker: &Worker, lane: &Lane, bytes: usize) {
+        let before = self.streamed;
+        self.streamed += bytes;
+        if !worker.is_big(before)
+            && worker.is_big(self.streamed)
+            && let Some(entry) = lane.entries().borrow().front()
+        {
+            learn(worker, lane, entry);
+        }
+    }
+}
+
+fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), End> {
+    // A push is no reply.
+    if reply[0] == b'>' {
+        lane.take_push(worker, reply);
+        return Ok(());
+    }
+    // A reply that is too many would be taken for the next command's, which has not even left.
+    if !lane.ring().borrow().front_is_begun() {
+        return Err(End::Unasked);
+    }
+    if lane.is_pinged() {
+        return lane.take_pong(reply);
+    }
+    let entry = lane.take_oldest(worker).ok_or(End::Unasked)?;
+    worker.take_in_hand(&entry.client);
+    sabotage("read.take_reply");
+    let len = entry.len as usize;
+    let is_early = !lane.ring().borrow().front_is_written(len);
+    if worker.is_big(reply.len()) {
+        learn(worker, lane, &entry);
+    }
+    let failed = reply[0] == b'-';
+    if is_queued(reply) && has_open_transaction(lane, &entry) {
+        // It has not run and will not, but that is more than can be known here.
+        lane.put_oldest(worker, entry);
+        return Err(End::Breach("queues what is in no transaction".to_owned()));
+    }
+    if !failed && reply != b"+OK\r\n" && matches!(entry.kind, Kind::Watch { .. } | Kind::Asking) {
+        lane.put_oldest(worker, entry);
+        return Err(End::Breach(
+            "answers WATCH or ASKING with nonsense".to_owned(),
+        ));
+    }
+    if let Kind::Block(block) = &entry.kind {
+        let progress = block.take(worker, &entry, reply, failed);
+        let is_over = settle_block(worker, lane, entry, progress, reply)?;
+        return if is_over && is_early {
+            Err(End::Early)
+        } else {
+            Ok(())
+        };
+    }
+    if lane.was_tracked() {
+        lane.note_read(worker, &entry);
+    }
+    let is_unclean = reply != b"+OK\r\n" && matches!(entry.kind, Kind::Unwatch);
+    match &entry.kind {
+        Kind::Run => lane.set_run(run_of(reply)),
+        Kind::Watch { .. } if !failed => watch_holds(worker, lane, &entry),
+        Kind::Tracking => lane.take_tracking(reply),
+        Kind::Caching => lane.take_caching(worker, &entry, failed),
+        Kind::Asking => lane.note_asked(&entry),
+        Kind::Doubt(doubt) => worker.take_proof(doubt, reply),
+        Kind::Id => lane.id.set(Some(id_of(reply))),
+        Kind::Tell(asker) => {
+            if let Some(asker) = asker.take() {
+                // Who has stopped waiting need not know.
+                let _ = asker.send(reply == b":1\r\n");
+            }
+        }
+        _ => {}
+    }
+    if failed && entry.is_awaited() {
+        take_refusal(worker, lane, entry, reply);
+    } else {
+        worker.has_run(&entry);
+        deliver_piece(worker, &entry, reply, true);
+    }
+    lane.ring().borrow_mut().answer(len);
+    match (is_early, is_unclean) {
+        (true, _) => Err(End::Early),
+        (_, true) => Err(End::Unclean),
+        _ => Ok(()),
+    }
+}
+
+/// A command, the oldest, did not run, or failed.
+fn take_refusal(worker: &Rc<Worker>, lane: &Rc<Lane>, entry: InFlight, error: &[u8]) {
+    let len = entry.len as usize;
+    let request = || lane.ring().borrow().front(len).to_vec();
+    if let Some(entry) = redirected::take_over(worker, lane, entry, error, request) {
+        worker.has_run(&entry);
+        deliver_piece(worker, &entry, error, true);
+    }
+}
+
+/// One reply of the oldest entry, a block, was taken. Returns whether it was the last.
+fn settle_block(
+    worker: &Rc<Worker>,
+    lane: &Rc<Lane>,
+    entry: InFlight,
+    progress: Progress,
+    reply: &[u8],
+) -> Result<bool, End> {
+    let len = entry.len as usize;
+    if progress != Progress::More && lane.was_tracked() {
+        lane.note_read(worker, &entry);
+    }
+    match progress {
+        Progress::More => {
+            lane.put_oldest(worker, entry);
+            return Ok(false);
+        }
+        Progress::Breach(step) => {
+            lane.ring().borrow_mut().answer(len);
+            return Err(worker.end_breach(lane, &entry, step, reply));
+        }
+        Progress::Open(error) => {
+            let end = worker.end_open(lane, &error);
+            if entry.is_awaited() {
+                take_refusal(worker, lane, entry, &worker.open_error(lane, &error));
+            }
+            lane.ring().borrow_mut().answer(len);
+            return Err(end);
+        }
+        Progress::Done => {}
+        Progress::Refused(error) if entry.is_awaited() => take_refusal(worker, lane, entry, &error),
+        Progress::Refused(_) => {}
+        Progress::Incomplete => {
+            // The command has run: nothing need go ahead.
+            let repair = Repair::of(entry, lane.ring().borrow().front(len), b"");
+            if let Some(repair) = repair {
+                worker.send_repair(repair);
+            }
+        }
+    }
+    lane.ring().borrow_mut().answer(len);
+    Ok(true)
+}
+
+/// Takes the oldest entry, a block, off the lane: its reply is none.
+fn breach(worker: &Rc<Worker>, lane: &Rc<Lane>, step: Step, reply: &[u8]) -> End {
+    let Some(entry) = lane.take_oldest(worker) else {
+        return End::Unasked;
+    };
+    lane.ring().borrow_mut().answer(entry.len as usize);
+    worker.end_breach(lane, &entry, step, reply)
+}
+
+/// Whether `+QUEUED` in reply to the oldest command, which was popped, tells of a transaction that nobody has begun. A
+/// script may say it of its own.
+fn has_open_transaction(lane: &Lane, entry: &InFlight) -> bool {
+    let ring = lane.ring().borrow();
+    let bytes = ring.front(entry.len as usize);
+    match &entry.kind {
+        Kind::Block(block) => block.is_bare() && !runs_script(block.own(bytes)),
+        _ => !runs_script(bytes),
+    }
+}
+
+/// Remembers that the reply to `entry`, the oldest command, is big. A part of a split request is none that a client
+/// sent.
+fn learn(worker: &Worker, lane: &Lane, entry: &InFlight) {
+    let ring = lane.ring().borrow();
+    let bytes = ring.front(entry.len as usize);
+    let bytes = match &entry.kind {
+        Kind::Deliver => bytes,
+        Kind::Block(block) if entry.is_whole() => block.own(bytes),
+        _ => return,
+    };
+    let mut args = Vec::new();
+    if let Ok(Scan::Complete { .. }) = scan_request(bytes, &Limits::ACCEPTED, &mut args)
+        && !args.is_empty()
+    {
+        worker.big_replies.learn(&Request { bytes, args: &args });
+    }
+}
+
+fn finish_stream(worker: &Rc<Worker>, lane: &Rc<Lane>, last: &[u8]) -> Result<(), End> {
+    let entry = lane.take_oldest(worker).ok_or(End::Unasked)?;
+    worker.take_in_hand(&entry.client);
+    if let Kind::Block(block) = &entry.kind {
+        let progress = block.take(worker, &entry, last, false);
+        settle_block(worker, lane, entry, progress, last)?;
+        return Ok(());
+    }
+    if lane.was_tracked() {
+        lane.note_read(worker, &entry);
+    }
+    worker.has_run(&entry);
+    deliver_piece(worker, &entry, last, true);
+    lane.ring().borrow_mut().answer(entry.len as usize);
+    Ok(())
+}
+
+/// The count of an array and the length of its head, if that is there whole.
+fn array_head(buf: &[u8]) -> Option<(i64, usize)> {
+    let end = buf
+        .iter()
+        .take(LONGEST_HEAD)
+        .position(|&byte| byte == b'\r')?;
+    (buf.get(end + 1) == Some(&b'\n'))
+        .then(|| number::parse_i64(&buf[1..end]))
+        .flatten()
+        .map(|count| (count, end + 2))
+}

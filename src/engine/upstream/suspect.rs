@@ -1,0 +1,207 @@
+//! A reply may be what ends its connection: a node closes one to which it has more to say than its
+//! `client-output-buffer-limit` allows. Which of the reads in flight that was nobody can tell, as what stood ahead is lost with
+//! it. So where a node is there and has closed a shared connection, those that are sent again go alone, each over a connection
+//! of its own; the one that loses this one too is the culprit, and its like travel alone from then on. Where the node is known
+//! to have such a limit it is not tried again.
+
+use std::collections::HashSet;
+use std::io::ErrorKind;
+use std::rc::Rc;
+
+use crate::engine::worker::Worker;
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::{Limits, scan_request, write};
+
+use super::doubt::own;
+use super::inflight::InFlight;
+use super::lane::{Class, Lane};
+use super::lost::{each, unreachable};
+use super::read::End;
+use super::unanswered::Unanswered;
+
+/// As many are sent on alone. Of more the connection would keep its clients waiting for longer than the next loss costs.
+const MOST: usize = 1024;
+
+/// Connections to one node that are in use for big values while another suspect takes one.
+pub(super) const AT_ONCE: usize = 16;
+
+/// Whether the node may have ended a connection for what it had to say on it.
+fn is_by_node(end: &End) -> bool {
+    match end {
+        End::Closed => true,
+        End::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+        ),
+        _ => false,
+    }
+}
+
+impl InFlight {
+    /// Its connection was lost, perhaps because of its reply. The client has the mark: an entry has no room for it.
+    pub(super) fn suspect(&self) {
+        let suspects = &self.client.suspects;
+        // One that is answered to its end is of another time.
+        let oldest = self.client.oldest();
+        let range = suspects
+            .get()
+            .filter(|(_, last)| newer(*last, oldest) == *last);
+        suspects.set(Some(match range {
+            Some((first, last)) => (older(first, self.seq), newer(last, self.seq)),
+            None => (self.seq, self.seq),
+        }));
+    }
+
+    /// Whether it is a read that was marked so, or stands between two: those came together.
+    pub(super) fn is_suspect(&self) -> bool {
+        let suspects = self.client.suspects.get();
+        !self.write && suspects.is_some_and(|range| is_within(range, self.seq))
+    }
+}
+
+/// Of two places in a client's order the first.
+fn older(one: u32, other: u32) -> u32 {
+    if one.wrapping_sub(other) > u32::MAX / 2 {
+        one
+    } else {
+        other
+    }
+}
+
+/// And the last.
+fn newer(one: u32, other: u32) -> u32 {
+    if older(one, other) == one { other } else { one }
+}
+
+/// Whether a place is between these two, or one of them.
+fn is_within((first, last): (u32, u32), seq: u32) -> bool {
+    seq.wrapping_sub(first) <= last.wrapping_sub(first)
+}
+
+/// What the loss of a connection says about a read that was in flight on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Finding {
+    /// Nothing.
+    Innocent,
+    /// It may have been the reason.
+    Suspect,
+    /// It was the reason, and probably because its node breaks connections for any.
+    Again,
+    /// It was the reason, for its node does that.
+    Culprit,
+}
+
+/// Judges a read that its node has, when a lane of this class ends. `is_limited`: whether the node is known to end
+/// connections like this.
+pub(super) fn judge_read(
+    entry: &InFlight,
+    class: Class,
+    end: &End,
+    is_limited: impl FnOnce() -> bool,
+) -> Finding {
+    let was_alone = entry.is_suspect() && class == Class::Dedicated;
+    match was_alone {
+        _ if !is_by_node(end) => Finding::Innocent,
+        false => Finding::Suspect,
+        true if is_limited() => Finding::Culprit,
+        true => Finding::Again,
+    }
+}
+
+impl Worker {
+    /// The like of a read that has ended a connection of its own are expected to bring big replies from now on.
+    pub(super) fn expect_more_like(&self, taken: &Unanswered) {
+        let bytes = own(&taken.entry, &taken.request);
+        let mut args = Vec::new();
+        if scan_request(bytes, &Limits::ACCEPTED, &mut args).is_ok() && !args.is_empty() {
+            self.big_replies.learn(&Request { bytes, args: &args });
+        }
+    }
+
+    /// The error for a read whose node has ended a connection of its own for it.
+    pub(super) fn convict(lane: &Lane) -> String {
+        tracing::warn!(node = %lane.addr, "node closed a connection twice on the same read, as where its reply is above \
+            client-output-buffer-limit");
+        format!(
+            "ERR slotmux: node {} closed the connection on this command twice, at last one that it had alone; it is not \
+             tried again: its reply may be above the node's client-output-buffer-limit",
+            lane.addr
+        )
+    }
+}
+
+/// A shared lane is connected anew: suspects leave it, with what their clients have sent behind them.
+pub(super) fn part_from_suspects(worker: &Rc<Worker>, lane: &Rc<Lane>) {
+    if lane.class != Class::Shared {
+        return;
+    }
+    let (count, clients) = {
+        let entries = lane.entries().borrow();
+        let suspects = entries.iter().filter(|entry| entry.is_suspect());
+        let clients: HashSet<u64> = suspects.clone().map(|entry| entry.client.id).collect();
+        (suspects.count(), clients)
+    };
+    if count > MOST {
+        return clear_suspects(lane);
+    }
+    if count == 0 {
+        return;
+    }
+    let mut error = Vec::new();
+    write::error(&mut error, &unreachable(worker, lane));
+    each(worker, lane.take_all(worker), |taken| {
+        let leaves = clients.contains(&taken.entry.client.id) && !taken.asking;
+        let is_wanted = taken.entry.is_awaited() || taken.entry.is_repair();
+        if !is_wanted {
+            // As where a lane is given up: nobody waits for it.
+        } else if !leaves || taken.entry.is_repair() {
+            lane.put_back(worker, taken);
+        } else if taken.entry.slot.get().is_some() {
+            worker.send_again(taken.entry, taken.request);
+        } else {
+            worker.retry_after(taken.entry, taken.request, &error, lane.node);
+        }
+    });
+}
+
+/// The node is not there: it did not close the connection for what it had to say.
+pub(super) fn clear_suspects(lane: &Lane) {
+    if lane.class == Class::Shared {
+        for entry in lane.entries().borrow().iter() {
+            entry.client.suspects.set(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_by_node, is_within, newer, older};
+    use crate::engine::upstream::read::End;
+
+    #[test]
+    fn places_wrap_around() {
+        let near_the_end = u32::MAX - 1;
+        for (first, last) in [(3, 7), (near_the_end, 2), (5, 5)] {
+            assert_eq!((older(first, last), newer(first, last)), (first, last));
+            assert_eq!((older(last, first), newer(last, first)), (first, last));
+            assert!(is_within((first, last), first) && is_within((first, last), last));
+            assert!(!is_within((first, last), first.wrapping_sub(1)));
+            assert!(!is_within((first, last), last.wrapping_add(1)));
+        }
+    }
+
+    #[test]
+    fn which_ends_are_the_nodes() {
+        let io = |kind: std::io::ErrorKind| End::Io(kind.into());
+        for (end, expected) in [
+            (End::Closed, true),
+            (io(std::io::ErrorKind::ConnectionReset), true),
+            (io(std::io::ErrorKind::TimedOut), false),
+            (End::Silent, false),
+            (End::Unasked, false),
+            (End::Early, false),
+        ] {
+            assert_eq!(is_by_node(&end), expected, "{end}");
+        }
+    }
+}

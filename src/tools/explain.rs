@@ -1,0 +1,116 @@
+//! An explanation without a running slotmux: the nodes are found by discovery, or are not known.
+
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+use crate::control::discovery::discover::Discovery;
+use crate::control::resources;
+use crate::engine::clock::unix_milliseconds;
+use slotmux_core::cluster::topology::{Kind, Topology};
+use slotmux_core::config::{self, Config, Settings, Unknown};
+use slotmux_core::explain::{Explanation, Nodes, Surroundings, explain};
+use slotmux_core::policy::Policies;
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::{Limits, scan_request, write};
+use slotmux_core::route::Knowledge;
+use slotmux_core::slot::Slot;
+
+/// How long the upstream is waited for. It is not needed, only nice to have.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Explains a command by a configuration. `no_upstream` says why there is none to ask, if
+/// there is none.
+pub fn explain_offline(
+    words: &[Vec<u8>],
+    config: &Config,
+    settings: &Settings,
+    no_upstream: Option<&str>,
+) -> Explanation {
+    let topology = match no_upstream {
+        None => discover(config),
+        Some(reason) => Err(reason.to_owned()),
+    };
+    let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let (mut bytes, mut args) = (Vec::new(), Vec::new());
+    write::request(&mut bytes, &words);
+    // It was just written, so that it is a request.
+    let _ = scan_request(&bytes, &Limits::ACCEPTED, &mut args);
+    let request = Request {
+        bytes: &bytes,
+        args: &args,
+    };
+    let learned = topology.as_ref().ok().map(|known| known.learned.clone());
+    let knowledge = Knowledge {
+        learned: learned
+            .as_deref()
+            .filter(|_| config.commands.unknown == Unknown::Learn),
+        is_one_node: match &topology {
+            Ok(topology) => topology.kind == Kind::Standalone,
+            Err(_) => config.cluster.kind == config::Kind::Standalone,
+        },
+        as_cluster: false,
+        policies: &Policies::new(config),
+        commands: &config.commands,
+        now: unix_milliseconds,
+    };
+    let surroundings = Surroundings {
+        knowledge: &knowledge,
+        config,
+        settings,
+        nodes: &Discovered(topology),
+    };
+    explain(&request, surroundings)
+}
+
+fn discover(config: &Config) -> Result<Topology, String> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let mut discovery = Discovery::new(config, &resources::run_id());
+    let found =
+        runtime.block_on(async { timeout(PATIENCE, discovery.discover(&Topology::empty())).await });
+    match found {
+        Ok(Ok(found)) => Ok(found.topology),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("the upstream did not answer within {PATIENCE:?}")),
+    }
+}
+
+/// What discovery found, or why it found nothing.
+struct Discovered(Result<Topology, String>);
+
+impl Discovered {
+    fn tell(&self, address: impl FnOnce(&Topology) -> String) -> String {
+        match &self.0 {
+            Ok(topology) => address(topology),
+            Err(reason) => format!("not known: {reason}"),
+        }
+    }
+}
+
+impl Nodes for Discovered {
+    fn of_slot(&self, slot: Slot) -> Result<String, String> {
+        let topology = self.0.as_ref().map_err(String::clone)?;
+        let node = topology.primary_of(slot).ok_or("no node serves the slot")?;
+        Ok(node.addr.to_string())
+    }
+
+    fn any(&self) -> String {
+        self.tell(|_| "one of the primaries, always the same for a client".to_owned())
+    }
+
+    fn primaries(&self) -> Vec<String> {
+        match &self.0 {
+            Ok(topology) => {
+                let shards = topology.shards.iter();
+                shards.map(|shard| shard.primary.addr.to_string()).collect()
+            }
+            Err(_) => vec![self.tell(|_| String::new())],
+        }
+    }
+
+    fn expects_big_reply(&self, _request: &Request) -> bool {
+        false
+    }
+}
