@@ -73,7 +73,7 @@ pub enum Action {
     ///
     /// Needs `redis-server` on PATH. The nodes run on free loopback ports in a temporary folder; Ctrl-C stops all of
     /// it and leaves nothing behind. slotmux has the namespaces of slotmux.example.toml, and of the environment their
-    /// `REDIS_TTL_<NAMESPACE>` variables count.
+    /// REDIS_TTL_NAME variables count.
     #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
     /// Tools for the lifetimes of keys
