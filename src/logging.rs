@@ -15,7 +15,7 @@ pub fn start(log: &Log) {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        // It would tell on stderr that stderr is gone, and panic over it.
+        // It would report on stderr that stderr is gone, and panic.
         .log_internal_errors(false);
     let started = match log.format {
         Format::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),

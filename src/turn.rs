@@ -25,12 +25,12 @@ pub struct Turn {
     is_armed: Cell<bool>,
     /// Whether a client has left whose big request is on its way.
     is_abandoned: Cell<bool>,
-    /// Slices of long requests that were done in this turn.
+    /// Slices of long requests done in this turn.
     slices: Cell<u32>,
 }
 
-/// Slices of long requests that are done in one turn: however many clients send such requests, the others wait for so many
-/// slices.
+/// Slices of long requests per turn: however many clients send long requests, the others wait for no more slices than
+/// this.
 const SLICES: u32 = 4;
 
 impl Turn {
@@ -62,7 +62,7 @@ impl Turn {
         self.arm();
     }
 
-    /// Whether another slice of a long request may be done in this turn. If so it is counted.
+    /// Counts one more slice of a long request, and returns whether this turn has room for it.
     pub fn takes_slice(&self) -> bool {
         self.arm();
         let slices = self.slices.get();

@@ -103,7 +103,8 @@ pub(super) fn who_am_i(subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>
     write::bulk(out, subject.user(host).as_bytes());
 }
 
-/// No longer password is hashed to be compared: who has not logged in can't send one, and half a gigabyte takes seconds.
+/// Longest password that is hashed, in bytes. Clients that have not logged in can't send a longer one, and hashing half
+/// a gigabyte takes seconds.
 const LONGEST_PASSWORD: usize = Limits::UNAUTHENTICATED.max_bulk;
 
 /// Makes the client this user, if the password is right. Otherwise it stays who it was.

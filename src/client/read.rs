@@ -81,7 +81,7 @@ impl ClientTask {
         }
         for _ in 0..READS_PER_TURN {
             if self.client.has_work() {
-                // It has just begun: others first.
+                // The work has only just begun: other clients first.
                 poll_again(cx);
                 return Poll::Pending;
             }
@@ -121,7 +121,7 @@ impl ClientTask {
         Poll::Pending
     }
 
-    /// Ends some subscriptions of a client that is read no more. What is left is its task's only business until it is done.
+    /// Ends some subscriptions of a client that is no longer read. Its task does nothing else until all are ended.
     fn leave(&self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.worker.hub.has_room(&self.client) {
             self.client.pause_for(Pause::Confirmation);
@@ -132,7 +132,7 @@ impl ClientTask {
         Poll::Pending
     }
 
-    /// Does a slice of the client's long request. True once that is through.
+    /// Does a slice of the client's long request. True once the request is complete.
     fn poll_work(&mut self, cx: &mut Context<'_>) -> bool {
         if self.client.write_blocked.get() {
             self.poll_blocked_write(cx);

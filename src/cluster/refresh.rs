@@ -40,9 +40,9 @@ struct Shared {
     is_wanted: AtomicBool,
     notify: Notify,
     stats: RefreshStats,
-    /// Why the last refresh has failed, if it has.
+    /// Why the last refresh failed; `None` if it succeeded.
     trouble: Mutex<Option<String>>,
-    /// Nodes that end connections because of big replies, by what they said at the start.
+    /// Nodes that close connections because of big replies, as checked at the start.
     limited: Mutex<HashSet<Addr>>,
 }
 
@@ -86,7 +86,7 @@ impl RefreshHandle {
         }
     }
 
-    /// Whether a node said at the start that it ends connections because of big replies.
+    /// Whether the check at the start found that the node closes connections because of big replies.
     pub fn is_output_limited(&self, node: &Addr) -> bool {
         self.0.limited().contains(node)
     }
@@ -96,7 +96,7 @@ impl RefreshHandle {
         &self.0.stats
     }
 
-    /// Why the last refresh has failed; `None` if it has not.
+    /// Why the last refresh failed; `None` if it succeeded.
     pub fn trouble(&self) -> Option<String> {
         self.0.trouble().clone()
     }

@@ -40,7 +40,7 @@ impl<'a> CommandRef<'a> {
         }
     }
 
-    /// As [`LearnedCommand::is_ambiguous`]. Of the commands in the table it is known how servers read them.
+    /// As [`LearnedCommand::is_ambiguous`]. False for commands in the table: how servers parse them is known.
     pub fn is_ambiguous(self, buf: &[u8], args: &[Span]) -> bool {
         matches!(self, CommandRef::Learned(command) if command.is_ambiguous(buf, args))
     }

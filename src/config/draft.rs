@@ -73,7 +73,7 @@ impl Draft {
         if self.overrides.is_empty() {
             return;
         }
-        // Of two that are written alike the first is meant.
+        // Of two sections with the same name the first one counts.
         let written = namespaces.iter().enumerate().rev();
         let numbers: HashMap<String, usize> = written
             .map(|(number, namespace)| (ttl_env::part(&namespace.name), number))

@@ -206,9 +206,9 @@ pub struct Connections {
     pub shared: usize,
     /// Dedicated connections per node for big values, all workers together.
     pub dedicated_max: usize,
-    /// Those that a client keeps while it is blocked or watches. `None`: as many as `dedicated_max`.
+    /// Dedicated connections per node for clients that are blocked or watch. `None`: as many as `dedicated_max`.
     pub kept_max: Option<usize>,
-    /// Both together, where `REDIS_MAX_CONNECTIONS` bounds them.
+    /// Bound of both kinds together, where `REDIS_MAX_CONNECTIONS` sets one.
     pub own_max: Option<usize>,
     /// How long an unused dedicated connection is kept.
     pub dedicated_idle: Duration,
@@ -273,15 +273,15 @@ pub struct TopologyRefresh {
 pub struct Admin {
     /// Where the admin page listens. `None`: nowhere.
     pub bind: Option<SocketAddr>,
-    /// Names by which requests may call it, next to IP addresses and `localhost`; in lower case.
+    /// Host names by which requests may address it, besides IP addresses and `localhost`; in lower case.
     pub hosts: Vec<String>,
-    /// Its connections at once, at least 1.
+    /// Maximum number of open connections, at least 1.
     pub max_connections: usize,
-    /// How long a request may take to arrive.
+    /// Time for a request to arrive.
     pub header_timeout: Duration,
-    /// How long a connection is kept between two requests.
+    /// Time between two requests of a connection.
     pub idle_timeout: Duration,
-    /// How long an answer may take to be taken.
+    /// Time for a client to take a response.
     pub write_timeout: Duration,
 }
 

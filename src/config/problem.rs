@@ -63,7 +63,7 @@ pub(super) struct Reading {
     origins: HashMap<String, Origin>,
     /// Where the syntax is broken.
     unparsed: HashSet<Origin>,
-    /// Lines of the file that nobody can tell the section of: the last by the first of each run of them.
+    /// Lines of the file whose section is unknown, in runs: the last line of each run by its first.
     orphans: BTreeMap<usize, usize>,
     /// Where to put what is missing: the start of the file, if there is one.
     pub(super) fallback: Origin,
@@ -87,7 +87,7 @@ impl Reading {
     /// Notes a problem, unless it is but the echo of a mistake of the syntax.
     pub(super) fn problem(&mut self, origin: &Origin, text: impl Into<String>) {
         let is_orphan = match origin {
-            // The runs end where the next one may begin: none lies in another.
+            // The runs end where the next one may begin, so they never overlap.
             Origin::File { line, .. } => {
                 let run = self.orphans.range(..=line).next_back();
                 run.is_some_and(|(_, last)| line <= last)

@@ -263,7 +263,7 @@ fn refusal(plan: &Plan, parts: &[Part]) -> Option<String> {
     Some(String::from_utf8_lossy(text).trim_end().to_owned())
 }
 
-/// A note about keys that the reply does not name.
+/// A note about keys that the reply leaves out.
 fn hidden(plan: &Plan, policies: &Policies) -> &'static str {
     let lists_keys = match plan {
         Plan::Scan { .. } => true,

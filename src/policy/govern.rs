@@ -166,7 +166,7 @@ impl Decision {
         actions: Actions::NONE,
         governed: Governed::AsIs,
     };
-    /// It is not sent.
+    /// The command is not sent.
     pub const REFUSED: Decision = Decision {
         governed: Governed::Refused,
         ..Decision::NONE

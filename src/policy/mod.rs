@@ -47,7 +47,7 @@ impl NamespaceId {
     /// The keys that no namespace claims.
     pub const UNMATCHED: NamespaceId = NamespaceId(0);
 
-    /// Those of namespaces, in their order.
+    /// The ids of all namespaces, in order.
     fn all() -> impl Iterator<Item = NamespaceId> {
         (1..=u16::MAX).map(NamespaceId)
     }
@@ -89,7 +89,7 @@ pub struct Policies {
     multi: Multi,
     /// Of keys of no namespace.
     retry_writes: RetryWrites,
-    /// Of calls of scripts and functions.
+    /// Rules for calls of scripts and functions.
     script_rules: ScriptRules,
 }
 
@@ -134,12 +134,12 @@ impl Policies {
         self.unmatched
     }
 
-    /// Whether there are keys that no list of keys may name: those of no namespace, where these are refused.
+    /// Whether some keys are hidden from lists of keys: those of no namespace, where these are refused.
     pub fn hides_keys(&self) -> bool {
         self.unmatched == Unmatched::Reject
     }
 
-    /// Whether no list of keys may name this key.
+    /// Whether this key is hidden from lists of keys.
     pub fn hides(&self, key: &[u8]) -> bool {
         self.hides_keys() && self.find(key) == NamespaceId::UNMATCHED
     }

@@ -17,7 +17,7 @@ use super::names::Names;
 #[derive(Debug, Default)]
 struct Listeners {
     clients: u32,
-    /// Subscriptions of our workers by node, of which there are few.
+    /// Subscriptions of slotmux' own workers by node; there are few nodes.
     upstream: Vec<(Addr, u32)>,
 }
 
@@ -30,13 +30,13 @@ impl Listeners {
     }
 }
 
-/// Those who listen to channels or patterns of one kind.
+/// The listeners of one kind of channel or pattern.
 #[derive(Debug, Default)]
 struct Table {
     names: Names<Listeners, Box<[u8]>>,
     /// Names that clients listen to.
     listened: usize,
-    /// Names at nodes, each once for each node.
+    /// Subscribed names at nodes, counted once per node.
     links: usize,
 }
 
@@ -177,7 +177,7 @@ impl Census {
     /// What turns the sum of all nodes' numbers of patterns into that of one Redis.
     pub fn patterns(&self) -> Receivers {
         let patterns = &self.tables()[Kind::Pattern.index()];
-        // A node counts a pattern once, however many listen to it.
+        // A node counts a pattern once, regardless of its listeners.
         Receivers {
             workers: patterns.links as u32,
             clients: patterns.listened as u32,

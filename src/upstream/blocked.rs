@@ -72,7 +72,7 @@ pub(super) fn search_anew(worker: &Worker, lane: &Lane, entry: InFlight) -> InFl
 }
 
 impl InFlight {
-    /// Whether it blocks and its time is over, and nothing was there for it.
+    /// Whether it blocks, its time is over, and nothing was there for it.
     pub(super) fn has_waited_in_vain(&self) -> bool {
         let is_vain = self.client.with_blocked(Blocked::has_waited_in_vain);
         self.is_blocking() && is_vain == Some(true)
@@ -250,8 +250,8 @@ impl Worker {
         self.retry_after(entry, request, &error, lane.node);
     }
 
-    /// Ends the connection on which a client that has left is blocked, and settles what was in flight there. It may move
-    /// its element all the same.
+    /// Ends the connection on which a client that has left is blocked, and settles what was in flight there. The node
+    /// may move the client's element all the same.
     pub fn hang_up(self: &Rc<Self>, lane: &Rc<Lane>) {
         let is_left = |entry: &InFlight| entry.client.is_closed() && entry.is_blocking();
         if !lane.entries().borrow().iter().any(is_left) {

@@ -57,7 +57,7 @@ pub enum Kind {
     Caching,
     /// Nobody waits for it: it tells whether a key that observing looks at has a TTL.
     Probe,
-    /// Nobody waits for it: it tells whether an error that a script may have made up was the node's.
+    /// Not a client's command: it verifies whether an error that a script may have made up was the node's.
     Doubt(Rc<Doubt>),
     /// Nobody wants it any more: its client was told that the command took too long.
     Swallow,
@@ -214,7 +214,7 @@ impl InFlight {
         }
     }
 
-    /// Whether it goes between MULTI and EXEC.
+    /// Whether it is sent between MULTI and EXEC.
     pub fn is_transaction(&self) -> bool {
         matches!(&self.kind, Kind::Block(block) if block.form().atomic)
     }

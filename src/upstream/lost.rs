@@ -25,7 +25,7 @@ use super::unanswered::Unanswered;
 pub(super) const UNKNOWN_FATE: &str =
     "ERR slotmux: connection to the node was lost, the command may have been executed";
 
-/// The error for a write that its node left without a reply.
+/// The error for a write to which the node did not reply in time.
 pub(super) const UNKNOWN_IN_TIME: &str =
     "ERR slotmux: upstream timeout, the command may have been executed";
 
@@ -156,7 +156,7 @@ fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Los
     }
 }
 
-/// Sends the expiries behind a command again that has run on a lost connection, or may still run there.
+/// Sends the expiries after a command that has run on a lost connection, or may still run there.
 pub(super) fn repair(worker: &Rc<Worker>, lane: &Lane, entry: InFlight, request: &[u8]) {
     if let Some(repair) = lane.repair(entry, request) {
         worker.send_repair(repair);

@@ -288,7 +288,7 @@ fn within_memory(worker: &Worker, frame: Vec<u8>, clients: usize) -> Vec<u8> {
     }
 }
 
-/// Tells clients of keys that nobody tracks for them any more: each by one push, in which they are sorted.
+/// Sends invalidations of keys that are no longer tracked: one push per client, with sorted keys.
 fn tell(worker: &Worker, keys: impl IntoIterator<Item = (Box<[u8]>, Readers)>) {
     let mut told: BTreeMap<Reader, Vec<Rc<[u8]>>> = BTreeMap::new();
     for (key, readers) in keys {
