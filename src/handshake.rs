@@ -264,7 +264,7 @@ async fn read_replies(
 mod tests {
     use super::*;
 
-    /// What two replies of a handshake come to that are read in pieces of `size` bytes.
+    /// Reads two replies of a handshake in pieces of `size` bytes.
     fn two_of(bytes: &[u8], size: usize) -> Result<Vec<u8>, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()

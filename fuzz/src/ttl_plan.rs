@@ -310,7 +310,7 @@ fn scan_one(bytes: &[u8]) -> Option<(Vec<Span>, usize)> {
 
 fn request(choices: &mut Choices<'_>) -> Vec<u8> {
     let (name, shape, own) = choices.one_of(COMMANDS);
-    // Names of commands are taken at their full length.
+    // Command names are taken at their full length.
     let mut args = vec![match choices.byte() % 3 {
         0 => name.to_ascii_lowercase().into(),
         _ => name.into(),
@@ -333,7 +333,7 @@ fn request(choices: &mut Choices<'_>) -> Vec<u8> {
 fn word(choices: &mut Choices<'_>, word: &str) -> Vec<u8> {
     match choices.byte() % 6 {
         0 | 3 => word.to_ascii_lowercase().into(),
-        // Servers do not see what stands behind a NUL byte in an option.
+        // Servers do not see the bytes after a NUL in an option.
         4 => [word.as_bytes(), b"\0"].concat(),
         5 => [word.as_bytes(), b"\0x"].concat(),
         _ => word.into(),

@@ -6,9 +6,9 @@ use crate::slot::SLOTS;
 
 /// What an error reply means for the request that got it.
 ///
-/// Every verdict but `Deliver` says that the request was not executed, as far as the node that wrote it can be
-/// believed: a Lua script that has run may return any error text. The router therefore follows a redirect only if its
-/// slot is the request's own, and of what may be a script's words it asks the node ([`crate::upstream::doubt`]).
+/// Every verdict but `Deliver` says that the request was not executed, as far as the node can be believed: a Lua script
+/// that has run may return any error text. The router therefore follows a redirect only if its slot is the request's
+/// own, and verifies an error that may be a script's with the node ([`crate::upstream::doubt`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict<'a> {
     /// An ordinary error: it belongs to the client.

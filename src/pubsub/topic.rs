@@ -55,7 +55,7 @@ pub struct Topic {
     pub clients: Listeners,
     /// How many wishes of clients name it.
     pub wishes: usize,
-    /// Those of them that wait for its confirmation still, and as many at the most that are settled.
+    /// Wishes that still wait for its confirmation, and at most as many settled ones.
     pub waiting: Vec<Rc<Wish>>,
     /// The node whose messages count.
     pub home: Option<NodeId>,

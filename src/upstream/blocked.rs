@@ -175,9 +175,9 @@ impl Worker {
         is_elsewhere && !self.is_primary(lane.node)
     }
 
-    /// The entry and bytes to send a command again with: of one that blocks, with the time that is left. `None` if
-    /// nothing is to be sent any more, since its client has left or has waited in vain. Where its time is over and no node has
-    /// said that there was nothing, one is asked still, which answers at once.
+    /// The entry and bytes to send a command again with: a blocking command gets the time that is left. `None` if
+    /// nothing is to be sent any more, since its client has left or its time is over with nothing there. If its time is
+    /// over and no node has confirmed that nothing was there, a node is still asked, with the shortest time.
     pub(super) fn still_waiting(
         self: &Rc<Self>,
         entry: InFlight,

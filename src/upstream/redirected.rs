@@ -19,8 +19,8 @@ use super::lane::{Lane, Link};
 use super::overtaken;
 use super::retry::{Facts, MAX_REDIRECTS, Next, PROMPT_REDIRECTS, decide};
 
-/// As many commands may wait for another try while others of their clients are behind them. The memory of a lane is
-/// bounded; of those that have left it for a wait and make room there for more, this is the bound.
+/// Number of commands that may wait for a retry while later commands of their clients are in flight. The memory of a
+/// lane is bounded; this bounds the commands that leave their lane for a wait and so make room there for more.
 const WAITING_WITH_FOLLOWERS: usize = 1024;
 
 /// What a node says that lacks the script of an EVALSHA.

@@ -69,7 +69,7 @@ fn an_exhausted_pool_says_so_and_recovers() {
         reply.error().contains("cluster.connections.kept_max"),
         "{reply:?}"
     );
-    // Those of big values are counted apart.
+    // Connections for big values are counted separately.
     let big = "b".repeat(1 << 20);
     assert_eq!(
         call(&mut late, &format!("SET {{{key}}}big {big}")),
