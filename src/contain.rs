@@ -77,7 +77,7 @@ impl Worker {
         });
     }
 
-    /// Runs a task whose outcome `client` waits for. A panic costs that client its connection, for nobody else would
+    /// Runs a task whose outcome `client` waits for. A panic closes that client's connection, since no other code would
     /// answer it.
     pub fn spawn_for(
         self: &Rc<Self>,

@@ -15,7 +15,7 @@ use crate::upstream::connect::fail;
 use crate::upstream::lane::Lane;
 use crate::worker::Worker;
 
-/// Who has something to write.
+/// Lanes and clients with something to write.
 #[derive(Default)]
 pub struct Turn {
     lanes: RefCell<Vec<Rc<Lane>>>,

@@ -73,7 +73,7 @@ pub struct Worker {
     pub started: Tick,
     /// Whether there is an upstream.
     pub upstream: Cell<Upstream>,
-    /// Who has something to write at the end of this turn.
+    /// Lanes and clients with something to write at the end of this turn.
     pub turn: Turn,
     /// Its copy of the slot map.
     pub slots: Slots,

@@ -111,7 +111,7 @@ const LONGEST_PASSWORD: usize = Limits::UNAUTHENTICATED.max_bulk;
 fn log_in(subject: &mut Subject<'_>, host: &Host<'_>, user: &[u8], password: &[u8]) -> bool {
     let default_user = host.listener.default_user.as_str();
     let name = if host.config.is_open() {
-        // Nobody has a password: there is the default user, and any password is right.
+        // No user has a password: there is only the default user, and any password is accepted.
         (user == default_user.as_bytes()).then_some(default_user)
     } else if password.len() > LONGEST_PASSWORD {
         None

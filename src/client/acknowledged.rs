@@ -83,7 +83,8 @@ pub fn acknowledged(
 }
 
 impl Worker {
-    /// The primaries that a client wrote to. Where it wrote to none, or to a node that is none any more, all of them.
+    /// The primaries that a client wrote to. All primaries, if it wrote to none or to a node that is no longer a
+    /// primary.
     fn written_by(&self, client: &Client) -> Vec<NodeId> {
         let mut primaries = self.primaries();
         let written = client.written.get();

@@ -69,8 +69,8 @@ impl Client {
         self.blocked.borrow().as_deref().map(f)
     }
 
-    /// The wait is over. A client that has left without its answer gives its connections up, so that nothing is popped
-    /// for nobody.
+    /// Ends the wait. A client that has left without its reply gives up its connections, so that no element is popped
+    /// without a receiver.
     pub fn end_block(&self, worker: &Worker) {
         let Some(blocked) = self.blocked.take() else {
             return;

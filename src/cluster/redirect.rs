@@ -43,7 +43,7 @@ pub enum Verdict<'a> {
     MasterDown,
 }
 
-/// Judges an error reply: a `-` line with or without its CRLF. Bytes that are none are `Deliver`.
+/// Judges an error reply: a `-` line with or without its CRLF. Anything that is not an error line is `Deliver`.
 pub fn judge(error_reply: &[u8]) -> Verdict<'_> {
     let text = error_reply.strip_prefix(b"-").unwrap_or(error_reply);
     let line = text

@@ -51,7 +51,7 @@ pub struct Seen {
 pub struct Server {
     /// `redis_version`.
     pub version: String,
-    /// `server_name`, or `redis` where there is none.
+    /// `server_name`, or `redis` if it is missing.
     pub name: String,
     /// `availability_zone`.
     pub zone: Option<String>,

@@ -50,7 +50,7 @@ impl<'a> CommandRef<'a> {
         self.flags().contains(Flags::READONLY)
     }
 
-    /// Whether it may change what is stored under its keys. WATCH names keys too, and a channel is none.
+    /// Whether it may change the values of its keys. WATCH names keys without a change, and a channel is not a key.
     pub fn changes_keys(self) -> bool {
         let watches =
             matches!(self, CommandRef::Table(command) if command.route == Route::Transaction);

@@ -60,7 +60,7 @@ pub struct Config {
     pub server: Server,
     /// Where clients connect; never empty.
     pub listeners: Vec<Listener>,
-    /// Who may connect. Empty: everybody, but from this machine only (see [`Config::is_open`]).
+    /// Users that may connect. Empty: any client, but from this machine only (see [`Config::is_open`]).
     pub users: Vec<User>,
     /// The Redis behind slotmux.
     pub cluster: Cluster,
@@ -68,9 +68,9 @@ pub struct Config {
     pub namespaces: Vec<Namespace>,
     /// What is allowed on keys of no namespace.
     pub unmatched: Unmatched,
-    /// What becomes of a transaction with keys of no namespace: `defaults.namespace.multi`, which namespaces inherit.
+    /// Treatment of a transaction with keys of no namespace: `defaults.namespace.multi`, which namespaces inherit.
     pub multi: Multi,
-    /// What becomes of writes of unknown fate to keys of no namespace: `defaults.namespace.retry_writes`, which namespaces
+    /// Treatment of writes of unknown fate to keys of no namespace: `defaults.namespace.retry_writes`, which namespaces
     /// inherit.
     pub retry_writes: RetryWrites,
     /// Commands that need a decision.
@@ -193,7 +193,7 @@ pub enum Kind {
     /// Ask the first seed that answers.
     #[default]
     Auto,
-    /// A cluster; a seed that is none is an error.
+    /// A cluster; a seed that is not a cluster node is an error.
     Cluster,
     /// One Redis that owns every slot.
     Standalone,

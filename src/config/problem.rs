@@ -23,9 +23,9 @@ pub enum Origin {
     Variable(Arc<str>),
     /// A flag of the command line.
     Flag(&'static str),
-    /// Nobody gave it, and there is no file.
+    /// Given nowhere, and there is no file.
     Nowhere,
-    /// Nobody gave it: it is the default.
+    /// Given nowhere: it is the default.
     Default,
 }
 
@@ -147,14 +147,14 @@ impl Reading {
         self.origins.insert(key.to_owned(), origin.clone());
     }
 
-    /// Who gave `key`, if anybody did. A variable or flag has no index and comes after the file.
+    /// Origin of `key`, if it was given. A variable or flag has no index and comes after the file.
     pub(super) fn origin(&self, key: &str) -> Option<&Origin> {
         self.origins
             .get(&without_indices(key))
             .or_else(|| self.origins.get(key))
     }
 
-    /// The same; or who gave what a namespace inherits, if nobody gave it to the namespace itself.
+    /// The same; or the origin of the inherited key, if the namespace itself lacks it.
     pub(super) fn inherited_origin(&self, key: &str) -> Option<&Origin> {
         self.origin(key).or_else(|| {
             let (_, inherited) = key.strip_prefix("namespace[")?.split_once("].")?;
@@ -162,7 +162,7 @@ impl Reading {
         })
     }
 
-    /// Where the file's first key was given whose name starts with `section` and is none of `except`.
+    /// Origin of the file's first key that starts with `section` and is not in `except`.
     pub(super) fn first_below(&self, section: &str, except: &[&str]) -> Option<&Origin> {
         let is_below = |key: &str| {
             key.strip_prefix(section)

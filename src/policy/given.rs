@@ -15,7 +15,7 @@ pub(super) struct Form {
     pub in_seconds: bool,
 }
 
-/// What becomes of a given TTL.
+/// The decision about a given TTL.
 #[derive(Debug)]
 pub(super) enum Judged {
     /// It stays, be it that it fits or that Redis refuses it.
@@ -71,8 +71,8 @@ impl Form {
 }
 
 impl Subject<'_> {
-    /// What becomes of the TTL `text`. What Redis refuses stays, and so does what deletes the key: 0, a negative
-    /// number, a point in the past.
+    /// Judges the TTL `text`. A TTL that Redis refuses stays unchanged, and so does one that deletes the key: 0, a
+    /// negative number, a point in the past.
     pub fn judge(&self, text: &[u8], form: Form) -> Judged {
         let unit = if form.in_seconds { 1000 } else { 1 };
         let Some(given) = parse_i64(text)

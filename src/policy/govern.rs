@@ -272,7 +272,7 @@ impl Actions {
         })
     }
 
-    /// Whether there is none.
+    /// Whether there are no actions.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -68,9 +68,9 @@ pub struct Policy {
     pub max_value: Option<usize>,
     /// Full names of refused commands, in lower case.
     pub deny: Vec<String>,
-    /// What becomes of a transaction whose keys are in several slots.
+    /// Treatment of a transaction whose keys are in several slots.
     pub multi: Multi,
-    /// What becomes of a write whose connection broke before it was answered.
+    /// Treatment of a write whose connection was lost before the reply.
     pub retry_writes: RetryWrites,
 }
 
@@ -144,13 +144,13 @@ impl Policies {
         self.hides_keys() && self.find(key) == NamespaceId::UNMATCHED
     }
 
-    /// What becomes of a transaction over several slots that has a key of this namespace.
+    /// Treatment of a transaction over several slots that has a key of this namespace.
     pub fn multi(&self, namespace: NamespaceId) -> Multi {
         self.get(namespace)
             .map_or(self.multi, |policy| policy.multi)
     }
 
-    /// What becomes of a write to a key of this namespace whose connection broke before it was answered.
+    /// Treatment of a write to a key of this namespace whose connection was lost before the reply.
     pub fn retry_writes(&self, namespace: NamespaceId) -> RetryWrites {
         self.get(namespace)
             .map_or(self.retry_writes, |policy| policy.retry_writes)

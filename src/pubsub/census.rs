@@ -13,7 +13,7 @@ use crate::glob;
 use super::Kind;
 use super::names::Names;
 
-/// Who listens to one channel or pattern.
+/// The listeners of one channel or pattern.
 #[derive(Debug, Default)]
 struct Listeners {
     clients: u32,
@@ -133,7 +133,7 @@ impl Census {
         });
     }
 
-    /// Who gets a message that is published on `channel` at `node`.
+    /// The receivers of a message that is published on `channel` at `node`.
     pub fn receivers(&self, kind: Kind, channel: &[u8], node: &Addr) -> Receivers {
         let mut receivers = Receivers::default();
         if self.names.load(Ordering::Relaxed) == 0 {

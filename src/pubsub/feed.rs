@@ -29,7 +29,7 @@ use super::{Change, Kind};
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
-/// A message that is longer is none: it is Redis' own bound on a bulk, and room for the names.
+/// Longest message, in bytes; longer ones are rejected. Redis' own bound on a bulk, with room for the names.
 const LONGEST_FRAME: usize = 1024 * 1024 * 1024;
 
 /// Reads per poll before other tasks get their turn.

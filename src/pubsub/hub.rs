@@ -1,5 +1,5 @@
-//! A worker's subscriptions: which of its clients listen to what, from which nodes the messages come, and what becomes of
-//! a message that has come.
+//! A worker's subscriptions: the names that its clients listen to, the nodes that send the messages, and the delivery
+//! of a message.
 //!
 //! Each channel and pattern has a home, the one node whose messages count: a message that is published on a cluster
 //! reaches every node, so that with two homes it would come twice. Notifications of keys are the exception. They stay
@@ -145,7 +145,7 @@ impl Hub {
             }
             return;
         }
-        // Who is closed for it leaves the topic.
+        // A client that is closed because of the message leaves the topic.
         let clients: Vec<Rc<Client>> = topic.clients.iter().cloned().collect();
         drop(inner);
         for client in clients {

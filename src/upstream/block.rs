@@ -48,7 +48,7 @@ pub enum Then {
         /// Which group of commands this is.
         group: u32,
     },
-    /// Nobody gets it: the block repairs expiries that did not take effect behind their command.
+    /// Delivered to no client: the block repairs expiries that did not take effect after their command.
     Nobody {
         /// Number of commands ahead of the expiries that only ensure that the client's command has run or never will.
         ahead: u32,
@@ -158,7 +158,7 @@ impl Block {
         !self.settled.get()
     }
 
-    /// Nobody waits any more: what still comes is counted and dropped.
+    /// Ends the wait for its replies: later ones are counted and dropped.
     pub fn settle(&self) {
         self.settled.set(true);
     }
@@ -381,7 +381,7 @@ impl Block {
         }
     }
 
-    /// The client's command has run, with this reply. It counts as run from here on, whatever becomes of the rest.
+    /// The client's command has run, with this reply. It counts as run from here on, whatever happens to the rest.
     fn answer(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) {
         worker.has_run(entry);
         if !self.settled.replace(true) {

@@ -32,7 +32,7 @@ const CLIENT_ID: &[u8] = b"*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n";
 /// How a node starts that lets go of its blocked clients because it becomes a replica.
 const FORCED: &[u8] = b"-UNBLOCKED force unblock from blocking operation";
 
-/// Who was with its node for so long was blocked there; what comes then is no part of the search for a node.
+/// Time at its node after which a client counts as blocked there; a later error is not part of the search for a node.
 const WAS_BLOCKED: Duration = Duration::from_secs(1);
 
 /// How soon a node is asked again to let a client go that has not arrived there yet.

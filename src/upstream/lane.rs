@@ -25,7 +25,7 @@ use super::tracked::Tracked;
 /// Bytes written to a node before others get their turn.
 const WRITE_PER_TURN: usize = 1024 * 1024;
 
-/// Who may use a lane.
+/// The clients that may use a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
     /// Every client.
@@ -37,7 +37,7 @@ pub enum Class {
 /// The connection of a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Link {
-    /// There is none yet, or the last was lost; since when.
+    /// Not connected yet, or the connection was lost; since when.
     Down(Tick),
     /// It is connected and authenticated.
     Up,
@@ -55,7 +55,7 @@ pub struct Lane {
     pub addr: Addr,
     /// RESP version of its replies.
     pub protocol: Protocol,
-    /// Who may use it.
+    /// The clients that may use it.
     pub class: Class,
     link: Cell<Link>,
     transport: RefCell<Option<Transport>>,

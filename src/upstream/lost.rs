@@ -1,4 +1,4 @@
-//! A connection broke, or a deadline passed: what becomes of the commands that were on the way.
+//! A connection was lost, or a deadline passed: the treatment of the commands in flight.
 //!
 //! A command that was not handed to the kernel whole has not run and is sent again. One that was may have run: a read
 //! is sent again if nothing can have changed what it sees and `retry` allows it, a write is answered with an error that
@@ -84,7 +84,7 @@ struct Loss<'a> {
     refusal: Option<Vec<u8>>,
 }
 
-/// Decides what becomes of one command whose connection is gone.
+/// Decides about one command whose connection was lost.
 fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Loss) {
     let Loss {
         end,

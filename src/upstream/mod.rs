@@ -455,7 +455,8 @@ impl Worker {
         self.forget_who_left();
     }
 
-    /// Nobody connects to nodes that have left the cluster any more: that they were gone says nothing of when they are back.
+    /// Forgets the outages of nodes that have left the cluster: slotmux no longer connects to them, so their return is
+    /// not noticed.
     fn forget_who_left(&self) {
         let topology = self.topology.borrow();
         for node in &mut self.nodes.borrow_mut().nodes {

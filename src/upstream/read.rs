@@ -274,7 +274,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         Kind::Id => lane.id.set(Some(id_of(reply))),
         Kind::Tell(asker) => {
             if let Some(asker) = asker.take() {
-                // Who has stopped waiting need not know.
+                // An asker that has stopped waiting need not be told.
                 let _ = asker.send(reply == b":1\r\n");
             }
         }
@@ -368,8 +368,8 @@ fn has_open_transaction(lane: &Lane, entry: &InFlight) -> bool {
     }
 }
 
-/// Remembers that the reply to `entry`, the oldest command, is big. A part of a split request is none that a client
-/// sent.
+/// Records that the reply to `entry`, the oldest command, is big. A part of a split request is not a request of a
+/// client.
 fn learn(worker: &Worker, lane: &Lane, entry: &InFlight) {
     let ring = lane.ring().borrow();
     let bytes = ring.front(entry.len as usize);

@@ -1,4 +1,4 @@
-//! What becomes of a command that its node refused: sent on after a redirect, kept for another try, or delivered.
+//! Commands that their node refused: sent on after a redirect, kept for a retry, or answered with the error.
 
 use std::rc::Rc;
 

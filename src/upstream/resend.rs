@@ -266,7 +266,7 @@ impl Worker {
             let client = one.entry.client.clone();
             let sent = self.contained("another try of a command", || self.send_if_due(one, now));
             if sent.is_none() {
-                // Nobody else would answer it.
+                // No other code would answer it.
                 client.close(self);
             }
         }
@@ -281,7 +281,7 @@ impl Worker {
             client.waiting_retries.set(client.waiting_retries.get() - 1);
         }
         if client.is_closed() && !is_repair {
-            // It has not run and nobody waits for it; its bytes count for nobody any more.
+            // It has not run, and its client has left; its bytes no longer count.
             deliver_piece(self, &one.entry, b"", true);
         } else if let Some(doubt) = &one.doubt {
             match doubt.proof() {

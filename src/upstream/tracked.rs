@@ -38,7 +38,7 @@ struct Reader {
 /// Clients that have read one key, in order.
 type Readers = Vec<Reader>;
 
-/// Who has read which key.
+/// The clients that have read each key.
 #[derive(Default)]
 struct Table {
     slots: HashMap<Slot, HashMap<Box<[u8]>, Readers>>,

@@ -160,7 +160,7 @@ fn values<'a>(nodes: &[&Section<'a>], name: &str) -> Vec<&'a str> {
     fields.map(|(_, value)| *value).collect()
 }
 
-/// What becomes of one field.
+/// Merges one field.
 fn merged(own: &Section, nodes: &[&Section], name: &str) -> Option<String> {
     let sum = |name: &str| {
         let values = values(nodes, name);
