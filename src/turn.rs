@@ -82,7 +82,7 @@ impl Turn {
     fn end(&self, worker: &Rc<Worker>) {
         self.is_armed.set(false);
         self.slices.set(0);
-        // Before anything is written: what nobody waits for need not leave.
+        // Before any write: requests that are no longer awaited need not be sent.
         each(
             worker,
             self.hung_up.take().into_iter(),
@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    /// A task that always has more to do hears of the kernel's news after every poll.
+    /// A task that always has more to do lets the runtime poll the kernel after each of its own polls.
     #[test]
     fn who_polls_again_does_not_keep_the_kernel_from_being_asked() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -139,7 +139,7 @@ pub struct Worker {
     pub departing: Cell<usize>,
     /// Which of the configured passwords a node took last.
     pub password: Cell<usize>,
-    /// Whose command is in nobody's queue just now, by the client's id.
+    /// Id of the client whose command was dequeued and is being processed, for the repair after a panic.
     pub in_hand: Cell<u64>,
     /// `timeouts.command` in ticks.
     pub command_timeout: u64,

@@ -195,9 +195,9 @@ pub fn set_out_alone(worker: &Worker, client: &Client, bytes: usize) {
     client.add_request_bytes(worker, bytes);
 }
 
-/// The lane for a request. One that may block, that is big, or is likely to bring a big reply, travels alone, so that it holds up
-/// nobody; since that is another connection, the client has to have nothing in flight on its way there and on its way
-/// back.
+/// The lane for a request. A request that may block, that is big, or that is likely to bring a big reply travels alone,
+/// so that it delays no other client. Since that is another connection, the client must have nothing in flight when it
+/// switches to it and back.
 fn lane_for(
     worker: &Rc<Worker>,
     client: &Rc<Client>,

@@ -391,7 +391,8 @@ impl Client {
         }
     }
 
-    /// What has waited for a lane has arrived before. What stands behind one that was refused for it begins anew.
+    /// A request that waited for a lane keeps its original arrival time. Requests after one that was refused start
+    /// anew.
     #[cold]
     fn late_arrival(&self, worker: &Worker, since: Tick) -> Tick {
         let last = worker.clock.last();

@@ -55,7 +55,7 @@ impl Future for ClientTask {
 }
 
 impl Drop for ClientTask {
-    /// The one place where a client leaves, also when its task has panicked: that costs this client and nobody else.
+    /// The only place where a client leaves, even after a panic of its task, which costs no other client anything.
     fn drop(&mut self) {
         self.client.pending_input.set(0);
         self.client.close(&self.worker);
@@ -231,7 +231,7 @@ impl ClientTask {
             return;
         }
         input.bytes.drain(..taken);
-        // A big request leaves no big buffer behind for the small ones after it: nobody would count that.
+        // The buffer of a big request is not kept for the small ones after it: that memory would not be counted.
         input.bytes.shrink_to(input.bytes.len().max(WORTH_COUNTING));
         input.need = need;
         input.boundary = Boundary::default();

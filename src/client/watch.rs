@@ -161,7 +161,7 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight) {
     if lane.is_pinned_by(client) {
         return;
     }
-    // One that watched before has lost that connection; for the others nobody waits.
+    // A client that watched before has lost that connection; the others are no longer waiting.
     if client.has_watch() || client.is_closed() || !is_awaited {
         return lane.unwatch(worker, client);
     }

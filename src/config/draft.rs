@@ -59,7 +59,7 @@ impl Draft {
             namespaces.push(namespace);
         }
         ttl_env::set_defaults(&mut namespaces, env, reading);
-        // Of half a file nobody knows which namespaces it declares.
+        // The namespaces that half a file would declare are unknown.
         if is_whole {
             ttl_env::refuse_unbound(&namespaces, env, reading);
             self.override_namespaces(&mut namespaces, reading);

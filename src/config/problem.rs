@@ -120,7 +120,7 @@ impl Reading {
         });
     }
 
-    /// Notes a mistake of the syntax, and the lines that nobody can tell the section of because of it.
+    /// Records a syntax error, and the lines whose section is unknown because of it.
     pub(super) fn syntax(
         &mut self,
         origin: Origin,

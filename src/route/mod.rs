@@ -382,7 +382,7 @@ fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Pla
     }
 }
 
-/// A command that the table lacks: known to the upstream, or to nobody.
+/// A command that the table lacks: known only to the upstream, or unknown.
 fn plan_learned(
     request: &Request,
     knowledge: &Knowledge,

@@ -318,7 +318,7 @@ impl Worker {
         write::request(&mut request, &[b"CLIENT", b"UNBLOCK", id.as_bytes(), how]);
         let (sender, told) = oneshot::channel();
         let entry = InFlight::aside(self, client, request.len(), Kind::tell(sender));
-        // Until the answer is there nobody else may be blocked on that connection.
+        // Until the answer is there no other client may block on that connection.
         lane.hold();
         self.shared_lane(lane.node, client)
             .send_owned(self, entry, request);

@@ -29,7 +29,7 @@ pub struct Exec {
     elements: Vec<Element>,
     /// How it runs.
     manner: Manner,
-    /// For each group and each of its commands, the cell that its reply belongs to; `None` if nobody wants it.
+    /// For each group and each of its commands, the cell for its reply; `None` if the client did not ask for it.
     targets: Vec<Vec<Option<u32>>>,
     cells: RefCell<Vec<Vec<u8>>>,
     groups: RefCell<Vec<Group>>,
@@ -65,7 +65,7 @@ struct Group {
     is_kept: bool,
     /// Whether it is sent again: what has come of it counts no more.
     is_stale: bool,
-    /// Why nothing of it ran, or nobody knows whether it did.
+    /// Why nothing of it ran, or that it is unknown whether it did.
     error: Option<Vec<u8>>,
 }
 

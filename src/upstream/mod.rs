@@ -222,7 +222,7 @@ impl Worker {
         }
     }
 
-    /// Whether nobody could connect to a node for longer than a command may take.
+    /// Whether every attempt to connect to a node has failed for longer than a command may take.
     pub fn is_gone(&self, node: NodeId) -> bool {
         let gone = self.nodes.borrow().node(node).gone;
         gone.is_some_and(|since| since.is_over(self.command_timeout, self.clock.now()))
@@ -301,7 +301,7 @@ impl Worker {
         self.free_lane(node, client, Use::Big)
     }
 
-    /// A lane to `node` that nobody uses; `None` if as many as allowed are in use.
+    /// An unused lane to `node`; `None` if as many as allowed are in use.
     pub fn free_lane(self: &Rc<Self>, node: NodeId, client: &Client, of: Use) -> Option<Rc<Lane>> {
         let protocol = client.protocol.get();
         let mut nodes = self.nodes.borrow_mut();

@@ -27,7 +27,7 @@ use super::redirected::{self, runs_script};
 /// error replies, which decide about redirects, are always seen whole.
 const STREAM_FROM: usize = 16 * 1024;
 
-/// Bytes of the longest array head that is one.
+/// Longest valid array header, in bytes.
 const LONGEST_HEAD: usize = 32;
 
 /// Reads per poll before other tasks get their turn.

@@ -39,7 +39,7 @@ pub fn take_over(
         return load_and_try_again(worker, lane, entry, request(), false);
     }
     if is_forced(&entry, reply) {
-        // The node closes this connection next: nobody else may get it.
+        // The node closes this connection next: no other client may get it.
         lane.hold();
         lane.give_up();
         worker.refresh.request();

@@ -258,7 +258,7 @@ impl Worker {
         }
     }
 
-    /// These slots have another owner: what was read from the one before is told by nobody any more.
+    /// These slots have another owner: the previous one sends no invalidations for earlier reads.
     pub fn slots_have_moved(&self, slots: &[Slot]) {
         self.slots_are_served(slots);
         for lane in self.lanes() {

@@ -76,7 +76,8 @@ impl Request {
     }
 }
 
-/// Who owns which slots, as every peer that shares it says. Empty: the peers are plain servers without a cluster.
+/// Owners of the slots, as every peer with this layout reports them. Empty: the peers are plain servers without a
+/// cluster.
 #[derive(Clone, Default)]
 pub struct Layout(Arc<Mutex<Vec<(u16, u16, u16)>>>);
 
