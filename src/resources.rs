@@ -109,7 +109,7 @@ mod tests {
     fn the_admin_page_and_the_clients_have_descriptors_of_their_own() {
         let mut config = Config::default();
         config.server.workers = 2;
-        let per_node = 2 * (3 * 2 + config.cluster.connections.dedicated_max as u64);
+        let per_node = 2 * (3 * 2 + config.cluster.connections.own() as u64);
         let reserved = per_node + 2 + SPARE_DESCRIPTORS;
         for (limit, most, admin) in [
             (100_000, 64, 64),

@@ -92,6 +92,7 @@ pub fn set_refusal(name: &[u8]) -> Option<String> {
 }
 
 fn quoted(name: &[u8]) -> String {
+    let name = c_string::of(name);
     let name = name.get(..QUOTED).unwrap_or(name);
     name.to_ascii_lowercase().escape_ascii().to_string()
 }

@@ -242,11 +242,11 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     let failed = reply[0] == b'-';
     if is_queued(reply) && has_open_transaction(lane, &entry) {
         // It has not run and will not, but that is not certain here.
-        lane.entries().borrow_mut().push_front(entry);
+        lane.put_oldest(worker, entry);
         return Err(End::Breach("queues what is in no transaction".to_owned()));
     }
     if !failed && reply != b"+OK\r\n" && matches!(entry.kind, Kind::Watch { .. } | Kind::Asking) {
-        lane.entries().borrow_mut().push_front(entry);
+        lane.put_oldest(worker, entry);
         return Err(End::Breach(
             "answers WATCH or ASKING with nonsense".to_owned(),
         ));
@@ -350,7 +350,7 @@ fn settle_block(
 
 /// Takes the oldest entry, a block with an invalid reply, off the lane.
 fn breach(worker: &Rc<Worker>, lane: &Rc<Lane>, step: Step, reply: &[u8]) -> End {
-    let Some(entry) = lane.entries().borrow_mut().pop_front() else {
+    let Some(entry) = lane.take_oldest(worker) else {
         return End::Unasked;
     };
     lane.ring().borrow_mut().answer(entry.len as usize);

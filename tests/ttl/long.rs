@@ -48,6 +48,14 @@ fn no_request_is_too_long_for_its_policy() {
     assert!(ttl > 0, "{ttl}");
     client.call(&["MULTI"]);
     client.send_raw(&mset("multi", true));
+    let reply = client.read();
+    assert!(
+        reply.error().contains("at most 16384 arguments"),
+        "{reply:?}"
+    );
+    client.call(&["DISCARD"]);
+    client.call(&["MULTI"]);
+    client.send_raw(&mset("multi", false));
     assert_eq!(client.read(), Value::Simple("QUEUED".to_owned()));
     assert_eq!(client.call(&["EXEC"]), Value::Array(vec![Value::ok()]));
     all_have_a_ttl(&mut client, "multi");
