@@ -1,4 +1,4 @@
-//! What namespaces cost as they become many: finding the one of a key, and reading them all.
+//! Cost of many namespaces: finding the namespace of a key, and reading them all.
 
 use std::hint::black_box;
 
@@ -6,7 +6,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use slotmux_core::config::{Flags, SourceFile, Sources, load};
 use slotmux_core::policy::Policies;
 
-/// Keys that are looked for, one after the other: none is where the one before it was.
+/// Keys that are looked up in turn: consecutive keys are never close to each other.
 const KEYS: usize = 1024;
 
 fn sources(count: usize) -> Sources {

@@ -1,5 +1,5 @@
-//! The admin port among strangers: those who connect and say nothing, who never end a request or never read an answer, who
-//! ask for much, and who ask by a foreign name. None of them costs a client or the next reader of the page anything.
+//! The admin port with unfriendly clients: silent connections, requests that never end, responses that are never read,
+//! many requests at once, and foreign host names. None of them costs a client or the next reader of the page anything.
 
 mod common;
 
@@ -12,11 +12,11 @@ use toml::Table;
 
 /// Connections of a crowd: several times the descriptors that slotmux has in these tests.
 const CROWD: usize = 2_000;
-/// Descriptors of a slotmux in a narrow place.
+/// Descriptors of a slotmux with few.
 const FEW: usize = 512;
-/// Connections of the admin port in a less narrow place, more than is kept for upstream connections and the like.
+/// Connections to the admin port with more descriptors: more than are kept for upstream connections and the like.
 const READERS: usize = 250;
-/// A reader's buffer that takes nearly nothing of a page.
+/// A receive buffer that takes nearly nothing of a page, in bytes.
 const NARROW: usize = 4 * 1024;
 /// Namespaces that make a page of megabytes.
 const NAMESPACES: usize = 1000;
@@ -42,7 +42,7 @@ fn connect_narrow(proxy: &Proxy) -> TcpStream {
     socket.into()
 }
 
-/// The status of the next answer, after the whole of its body was read.
+/// Status of the next response, after the whole of its body was read.
 fn answer(stream: &mut TcpStream) -> Option<u16> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -61,7 +61,7 @@ fn answer(stream: &mut TcpStream) -> Option<u16> {
     head.split(' ').nth(1)?.parse().ok()
 }
 
-/// What a request of these bytes is answered with.
+/// Status of the response to a request of these bytes.
 fn status(proxy: &Proxy, request: &str) -> Option<u16> {
     let mut stream = connect(proxy);
     stream.write_all(request.as_bytes()).expect("sent");
@@ -91,7 +91,7 @@ fn a_silent_crowd_at_the_admin_port_keeps_nobody_out() {
     rlimit::increase_nofile_limit(u64::MAX).expect("a limit");
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.descriptors = Some(FEW);
-        // Else the crowd would leave by itself.
+        // Otherwise the crowd would be closed by its deadline.
         config.set("admin.header_timeout", "1h");
         config.set("cluster.connections.dedicated_max", 8);
     });
@@ -120,7 +120,7 @@ fn a_crowd_of_clients_leaves_the_admin_port_open() {
         proxy.metric("slotmux_rejected_total") > Some(0.0)
     });
     assert_eq!(crowd[0].call(&["PING"]), Value::Simple("PONG".into()));
-    // As many readers as there may be, next to as many clients.
+    // The maximum number of readers, besides the maximum number of clients.
     let mut readers: Vec<TcpStream> = (0..READERS).map(|_| connect(&proxy)).collect();
     for reader in &mut readers {
         ask(reader, "/healthz");
@@ -152,7 +152,7 @@ fn for_one_connection_too_many_the_quietest_gives_way() {
 
 #[test]
 fn what_is_waited_for_too_long_ends_the_connection() {
-    // What a connection does, and the only deadline that can end it.
+    // The behaviour of a connection, and the only deadline that can end it.
     type Doing = fn(&Proxy) -> TcpStream;
     let silent: Doing = connect;
     let slow: Doing = |proxy| {
@@ -225,7 +225,7 @@ fn who_does_not_read_is_cut_off() {
             stream
         })
         .collect();
-    // Nothing ends here but by a deadline.
+    // Only the deadline ends a connection here.
     poll_until(PATIENCE, "the connections to be gone", || {
         proxy.descriptors() <= before
     });
@@ -251,7 +251,7 @@ fn many_readers_of_a_big_page_hold_few_pages() {
             stream
         })
         .collect();
-    // The next one is served all the same.
+    // The next connection is still served.
     let (status, again) = proxy.admin_get("/metrics").expect("a page");
     assert_eq!(status, 200);
     assert!(again.len() >= page.len() / 2, "{}", again.len());
@@ -308,11 +308,11 @@ fn what_is_too_long_is_not_read() {
     let lines = format!("{head}{}\r\n", "x: y\r\n".repeat(1000));
     for request in [long, lines] {
         let mut stream = connect(&proxy);
-        // It may hang up before it has everything.
+        // slotmux may hang up before it has read everything.
         let _ = stream.write_all(request.as_bytes());
         assert!(matches!(answer(&mut stream), Some(431) | None));
     }
-    // Of a body nothing is wanted: the answer comes, then the end.
+    // A body is not read: the response comes, then the end.
     let mut stream = connect(&proxy);
     let endless =
         "POST /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000000000\r\n\r\n";

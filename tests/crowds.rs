@@ -1,5 +1,5 @@
-//! Thousands of commands that wait, or are redirected, at once: each costs what it costs alone, so that those who wait for
-//! nothing are served meanwhile.
+//! Thousands of commands that wait or are redirected at once: the cost of each does not grow with their number, so
+//! other clients are served meanwhile.
 
 mod common;
 
@@ -14,12 +14,12 @@ use slotmux_core::slot::slot_of;
 
 /// Clients that wait at once.
 const CLIENTS: usize = 20;
-/// Keys that each of them asks for, nearly all in slots of their own.
+/// Keys that each of them asks for, nearly all in different slots.
 const KEYS: usize = 5000;
-/// PINGs that are answered meanwhile at the least. A worker that walks through all that waits answers a handful in four
-/// times as long; this one answers a thousand and more where it has a core for itself.
+/// PINGs that must be answered meanwhile. A worker that loops over all waiting commands answers a handful in four times
+/// as long; this one answers a thousand and more with a core of its own.
 const LEAST_ANSWERED: usize = 30;
-/// One crowd at a time, so that none is held up by another test's.
+/// One crowd at a time, so that no test slows down another.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// Keys of the first third of all slots.
@@ -31,9 +31,9 @@ fn keys_of_first(count: usize) -> Vec<String> {
         .collect()
 }
 
-/// Does `f` while somebody else sends one PING after the other, and tells how many were answered before it was done.
+/// Runs `f` while another client sends one PING after the other; returns the number answered before `f` returned.
 fn pings_during(proxy: &Proxy, f: impl FnOnce()) -> usize {
-    // A test that has failed leaves nothing behind that another could stumble over.
+    // A failed test leaves no state that could disturb another one, so a poisoned lock is fine.
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -52,7 +52,7 @@ fn pings_during(proxy: &Proxy, f: impl FnOnce()) -> usize {
     })
 }
 
-/// Many clients ask for what no node serves, and each gets its error; somebody else is served meanwhile.
+/// Many clients send commands for slots without an owner, and each gets its error; another client is served meanwhile.
 fn all_are_refused(proxy: &Proxy, command: &[&str]) {
     let keys = keys_of_first(KEYS);
     let words: Vec<&str> = command
@@ -73,7 +73,7 @@ fn all_are_refused(proxy: &Proxy, command: &[&str]) {
     assert!(answered >= LEAST_ANSWERED, "{answered} PINGs answered");
 }
 
-/// Everything but the slots of the first node is served.
+/// A cluster in which the slots of the first node have no owner.
 fn partly_covered() -> LocalCluster {
     let cluster = LocalCluster::start(Options {
         node_timeout: common::CALM,
@@ -120,12 +120,12 @@ fn a_slot_that_is_served_ends_the_wait() {
     client.send(&words);
     let mut others: Vec<RawClient> = (0..10).map(|_| proxy.client()).collect();
     for (other, key) in others.iter_mut().zip(&keys) {
-        // A pipeline on one slot: the first of it waits, the others behind it.
+        // A pipeline on one slot: the first command waits, and the others behind it.
         for i in 0..50 {
             other.send(&["APPEND", &format!("{{{key}}}:log"), &format!("{i},")]);
         }
     }
-    // One that leaves waits for nothing any more.
+    // A client that leaves waits for nothing any more.
     let mut leaver = proxy.client();
     leaver.send(&["MGET", &keys[0], &keys[1]]);
     drop(leaver);
@@ -161,12 +161,12 @@ fn who_is_behind_a_cluster_that_is_down_holds_nobody_up() {
     let mut client = proxy.client();
     let key = &keys_of_first(1)[0];
     assert_eq!(client.call(&["SET", key, "1"]), Value::ok());
-    // Known to slotmux as served; the nodes say that the cluster is down.
+    // The slots have owners in slotmux' map; the nodes report that the cluster is down.
     delete_slots(&cluster);
     all_are_refused(&proxy, &["MGET"]);
 }
 
-/// Long pipelines on one slot, which moves from node to node: each reply tells what the one before it has left.
+/// Long pipelines on one slot, which moves between nodes: each reply shows the effect of the previous command.
 #[test]
 fn who_is_redirected_by_the_thousand_keeps_its_order_and_holds_nobody_up() {
     const CROWD: usize = 60;

@@ -159,7 +159,7 @@ fn a_slow_reader_that_still_talks_gets_what_is_due() {
     proxy.terminate();
     // The one worker closes its idle client: it reads no one any more.
     assert_eq!(writer.read_to_close(), b"");
-    // Nobody reads this any more. A close with unread input would be a reset, which takes back what is on the way.
+    // slotmux no longer reads this. A close with unread input would be a reset, which discards replies in flight.
     slow.write_all(&b"PING\r\n".repeat(100)).expect("sent");
     let mut got = Vec::new();
     slow.read_to_end(&mut got).expect("an orderly end");

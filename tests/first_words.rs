@@ -1,5 +1,5 @@
-//! Peers that are no Redis, or that refuse before they were asked anything: their words are shown, by the discovery and by
-//! the lanes.
+//! Peers that are not Redis, or that refuse before any request: their words are shown by the discovery and by the
+//! lanes.
 
 mod common;
 
@@ -18,20 +18,20 @@ use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_core::slot::slot_of;
 use socket2::{Domain, Socket, Type};
 
-/// When a stranger speaks.
+/// When a peer speaks.
 #[derive(Clone, Copy, PartialEq)]
 enum When {
     /// As soon as somebody connects; then it hangs up.
     AtOnce,
-    /// The same, but it hangs up without having read what comes, so that the request meets a closed port.
+    /// The same, but it hangs up without reading the request, which meets a closed port.
     AndIsGone,
-    /// Once it was asked something.
+    /// After the first request.
     Asked,
-    /// At once, and goes on waiting.
+    /// At once, and keeps the connection open.
     AndWaits,
 }
 
-/// A server of another kind that says these words to everybody; its port.
+/// A server of another kind that says these words on every connection; returns its port.
 fn stranger(words: &'static [u8], when: When) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its address").port();
@@ -44,7 +44,7 @@ fn stranger(words: &'static [u8], when: When) -> u16 {
                 }
                 let _ = stream.write_all(words);
                 if when != When::AndIsGone {
-                    // Until the other end is done with it: a reset would be another test.
+                    // Waits until the other end has closed: a reset would be a different test.
                     if when != When::AndWaits {
                         let _ = stream.shutdown(std::net::Shutdown::Write);
                     }
@@ -69,7 +69,7 @@ const STRANGERS: &[(&[u8], &str)] = &[
     (b"", "is this a TLS port?"),
 ];
 
-/// Asserts that slotmux says this of a seed at its start: in the log, and on the page that says whether it is ready.
+/// Asserts that slotmux reports this of a seed at its start: in the log, and on the readiness page.
 fn told_of_seed(port: u16, password: Option<&str>, said: &str) {
     let proxy = Proxy::launch(&[format!("redis://127.0.0.1:{port}")], password, |config| {
         config.set("server.workers", 1);
@@ -95,11 +95,11 @@ fn the_discovery_shows_what_a_stranger_says() {
             told_of_seed(stranger(words, when), None, said);
         }
     }
-    // With a password to show it is the same.
+    // The same with a password configured.
     for &(words, said) in STRANGERS {
         told_of_seed(stranger(words, When::AtOnce), Some("secret"), said);
     }
-    // One that says no line and hangs up never: what it said counts, not that it waits.
+    // A peer that ends no line and never hangs up: its words count, not the timeout.
     told_of_seed(
         stranger(b"SSH-2.0-x\r\n", When::AndWaits),
         None,
@@ -136,7 +136,7 @@ fn a_lane_shows_what_a_stranger_says() {
     }
 }
 
-/// A `redis-server` with this configuration and no more, which need not answer to us.
+/// A `redis-server` with exactly this configuration, which may refuse the test's own connections.
 struct Bare {
     process: Child,
     port: PortLease,
@@ -192,7 +192,7 @@ fn a_real_tls_port_is_suspected_to_be_one() {
     told_of_seed(server.port.port(), Some("secret"), "is this a TLS port?");
 }
 
-/// Leads to a port as a stranger from another address: its own port.
+/// Forwards to a port from a different source address; returns the port to connect to.
 fn from_elsewhere(target: u16) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its address").port();
@@ -233,7 +233,7 @@ fn a_real_server_with_too_many_clients_is_quoted_and_used_once_there_is_room() {
     let server =
         Bare::start(|port, _| format!("bind 127.0.0.1\nport {port}\nmaxclients 1\nsave \"\"\n"));
     let port = server.port.port();
-    // Until it is ours: what has just hung up may still count.
+    // Retries until the connection is accepted: one that was just closed may still count.
     let mut ours = None;
     poll_until(PATIENCE, "the only place", || {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
@@ -247,7 +247,7 @@ fn a_real_server_with_too_many_clients_is_quoted_and_used_once_there_is_room() {
     told_of_seed(port, None, "ERR max number of clients reached");
     drop(ours);
 
-    // The discovery found it before: now the lane is told.
+    // The discovery found the server earlier, so now the lane gets the error.
     let full = LocalServer::start(&ServerOptions::default()).expect("a server");
     let forward = Arc::new(AtomicU16::new(full.port()));
     let gate = Forward::start(forward.load(Ordering::SeqCst));

@@ -1,5 +1,5 @@
-//! Scripts and functions that have run and then answer in the words of a node that runs nothing: they run once, and their
-//! clients get those words. What a node says in truth is followed all the same.
+//! Scripts and functions that have run and then return an error by which a node says that it has not run a command:
+//! they run once, and their clients get that error. The same error from a node itself is still followed.
 
 mod common;
 
@@ -7,12 +7,12 @@ use common::{Peer, Proxy, RawClient, Step, Value, calm_cluster, shared_cluster};
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_core::slot::slot_of;
 
-/// Counts its key up, then says what it is told to.
+/// Increments its key, then returns the given error.
 const SCRIPT: &str = "redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[1])";
 const FUNCTION: &str = "#!lua name=forged\nredis.register_function('forged', function(keys, args) \
     redis.call('INCR', keys[1]) return redis.error_reply(args[1]) end)";
 
-/// What nodes say of commands that they have not run; a redirect of `key` to every node.
+/// Errors by which nodes say that they have not run a command; a redirect of `key` to every node.
 fn words_of_nodes(key: &str, ports: &[u16]) -> Vec<String> {
     let slot = slot_of(key.as_bytes()).0;
     let mut all: Vec<String> = [
@@ -47,7 +47,7 @@ fn show(client: &mut RawClient) -> String {
     }
 }
 
-/// The calls of it by every name.
+/// The calls of the script by every name.
 fn calls(sha: &str, key: &str, said: &str) -> Vec<Vec<String>> {
     [["EVAL", SCRIPT], ["EVALSHA", sha], ["FCALL", "forged"]]
         .iter()
@@ -55,7 +55,7 @@ fn calls(sha: &str, key: &str, said: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// One client after the other, alone and with something ahead and behind.
+/// One client after the other, alone and with commands before and after.
 #[track_caller]
 fn assert_it_runs_once(proxy: &Proxy, ports: &[u16], key: &str, prepare: &[&[&str]]) {
     let mut client = proxy.client();
@@ -94,7 +94,7 @@ fn in_a_cluster() {
     assert_it_runs_once(&proxy, &ports, "forged:w", &[&["WATCH", "forged:w"]]);
 }
 
-/// What a namespace adds stands behind it, with or without MULTI.
+/// Expiries of a namespace follow the call, with or without MULTI.
 #[test]
 fn under_a_policy() {
     let cluster = shared_cluster();
@@ -126,7 +126,7 @@ fn before_one_server() {
         .call(&["FUNCTION", "LOAD", "REPLACE", FUNCTION]);
     let port = server.port();
     assert_it_runs_once(&proxy, &[port], "forged:k", &[]);
-    // It names no key; that it has run shows all the same.
+    // It names no key; the counter shows that it has run all the same.
     let mut client = proxy.client();
     let script = "redis.call('INCR', 'forged:none') return redis.error_reply(ARGV[1])";
     for (ran, said) in words_of_nodes("forged:none", &[port]).iter().enumerate() {
@@ -136,7 +136,7 @@ fn before_one_server() {
     }
 }
 
-/// In several slots, so that the call is its group's only command and goes without MULTI.
+/// In several slots, so that the call is the only command of its group and is sent without MULTI.
 #[test]
 fn in_a_transaction_over_several_slots() {
     let cluster = shared_cluster();
@@ -163,7 +163,7 @@ fn in_a_transaction_over_several_slots() {
     }
 }
 
-/// A slot that moves: what its nodes say is true, and each call runs once, in its place.
+/// A slot that moves: the nodes' errors are true, and each call runs once, in order.
 #[test]
 fn true_redirects_are_followed_in_order() {
     let cluster = calm_cluster(0);
@@ -189,7 +189,7 @@ fn true_redirects_are_followed_in_order() {
     cluster
         .migrate_slot_begin(slot, from, to)
         .expect("it begins to move");
-    // All of them get ASK, behind which nothing says that the second key of some is missing.
+    // All calls get ASK, after which the missing second key of some is not reported.
     let single: Vec<Vec<String>> = pipeline("{moved}asked")
         .into_iter()
         .filter(|words| words.len() < 5)
@@ -202,7 +202,7 @@ fn true_redirects_are_followed_in_order() {
     assert_eq!(client.pipeline(&pipeline("{moved}after")), all);
 }
 
-/// Nobody knows what a script has done whose node is gone before it says whether it refuses.
+/// Whether a script has run is unknown if its node is gone before it confirms the refusal.
 #[test]
 fn a_node_that_does_not_confirm_what_was_said() {
     for (steps, words) in [

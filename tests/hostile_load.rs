@@ -253,7 +253,7 @@ fn clients_that_all_come_at_once_open_no_more_upstream_connections_than_a_few() 
     let mut clients: Vec<TcpStream> = (0..times(2000, MANY))
         .map(|i| connect(proxy.port(), i))
         .collect();
-    // Nobody has sent anything yet: there is no connection to the node. The second time it has lost all of them.
+    // No request was sent yet: there is no connection to the node. The second time it has lost all of them.
     for round in 1..=2 {
         for client in &mut clients {
             client.write_all(b"SET a 1\r\n").expect("sent");

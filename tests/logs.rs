@@ -103,7 +103,7 @@ fn no_secret_is_logged_as_json() {
     every_line_is_one_object(&log);
 }
 
-/// JSON in which no object has two members of one name: readers differ in which of them they take.
+/// JSON in which no object has two members of the same name: parsers differ in the one that they take.
 struct Strict(serde_json::Value);
 
 impl<'de> Deserialize<'de> for Strict {
@@ -187,7 +187,7 @@ fn a_member_that_stands_twice_is_found() {
     assert!(serde_json::from_str::<Strict>(r#"{"a":{"b":1},"b":[null,true,-1,0.5]}"#).is_ok());
 }
 
-/// Starts, outages, lies, panics, refusals, signals and an end: every line of them is one object.
+/// Start, outages, faulty nodes, panics, refusals, signals and end: every log line of them is one object.
 #[test]
 fn in_json_no_member_stands_twice() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");

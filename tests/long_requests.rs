@@ -1,5 +1,5 @@
-//! Requests of very many arguments: they are worked on in slices, between which the other clients of the worker are served,
-//! and count for all that they make slotmux hold before it holds it.
+//! Requests of very many arguments: they are worked on in slices, with other clients of the worker served in between,
+//! and their memory is counted before it is allocated.
 
 mod common;
 
@@ -9,10 +9,10 @@ use common::{
 };
 
 const MIB: u64 = 1 << 20;
-/// What may come on top of a limit: buffers that are copied as they grow, pools, what was freed a moment ago.
+/// Allowed excess over a limit, in bytes: buffers that are copied as they grow, pools, and freed memory.
 const ALLOWANCE: u64 = 40 * MIB;
-/// PINGs that have to be answered between the slices of one request. In one turn there are one or two: those that the worker
-/// has read with its last byte.
+/// PINGs that must be answered between the slices of one request. Done in a single turn it would be one or two: those
+/// that the worker reads with the last byte of the request.
 const BETWEEN: usize = 5;
 
 fn one_worker(memory_limit: &str) -> Proxy {
@@ -25,7 +25,7 @@ fn one_worker(memory_limit: &str) -> Proxy {
     })
 }
 
-/// A request with so many arguments behind its first words.
+/// A request with so many arguments after its first words.
 fn long(words: &[&str], count: usize, argument: impl Fn(usize) -> String) -> Vec<u8> {
     let all = words.iter().map(|word| (*word).to_owned());
     command(&all.chain((0..count).map(argument)).collect::<Vec<_>>())
@@ -35,8 +35,8 @@ fn channels(of: &str, count: usize) -> Vec<u8> {
     long(&["SUBSCRIBE"], count, |i| format!("long:{of}:{i}"))
 }
 
-/// Sends a request and counts the PINGs of another client that are answered before anything of its reply is there. All but
-/// its last byte is read before.
+/// Sends a request and counts the PINGs of another client that are answered before its reply begins. All but the last
+/// byte of the request is read before.
 fn pings_meanwhile(proxy: &Proxy, client: &mut RawClient, request: &[u8]) -> usize {
     let mut other = proxy.client();
     let (most, last) = request.split_at(request.len() - 1);
@@ -112,7 +112,7 @@ fn others_are_served_while_one_subscribes_to_many_channels_and_leaves_them() {
     for i in 0..NAMES {
         assert_eq!(first.read().items()[2], Value::Integer(i as i64 + 1));
     }
-    // The nodes have nothing to do for the second: slotmux has.
+    // The nodes have no work for the second client: only slotmux has.
     let mut second = proxy.client();
     let request = channels("busy", NAMES);
     assert_served_between(&proxy, &mut second, "SUBSCRIBE", &request);
@@ -131,7 +131,7 @@ fn others_are_served_while_one_subscribes_to_many_channels_and_leaves_them() {
         Some(NAMES as f64),
         "the first listens still"
     );
-    // One name more than there is, one twice.
+    // One name more than was subscribed, and one twice.
     first.send_raw(&long(&["UNSUBSCRIBE"], NAMES + 1, |i| {
         format!("long:busy:{}", i / 2)
     }));
@@ -213,12 +213,12 @@ fn more_names_than_there_is_memory_for_are_refused_before_they_take_any() {
         greedy.send_raw(&long(&[name], NAMES, |i| format!("greedy:{i}")));
         let reply = format!("{:?}", greedy.read());
         assert!(reply.contains("server.memory_limit"), "{name}: {reply}");
-        // It may go on, with less.
+        // The client may go on, with smaller requests.
         greedy.send(&[name, "modest"]);
         assert_eq!(greedy.read().items()[2], Value::Integer(1));
     }
     let grown = proxy.peak_rss().saturating_sub(before);
-    // 190 MB if each name is an entry anywhere.
+    // An entry per name anywhere would take 190 MB.
     assert!(grown < ALLOWANCE, "{grown} bytes");
     assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(0.0));
     neighbour.goes_on();
@@ -251,7 +251,7 @@ fn what_many_names_take_counts_from_the_beginning_and_is_given_back() {
         proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
             && proxy.metric("slotmux_subscriptions") == Some(0.0)
     });
-    // There is room again.
+    // The memory is free again.
     let mut client = proxy.client();
     poll_until(PATIENCE, "room for as many names", || {
         client.send_raw(&channels("again", NAMES));
@@ -294,7 +294,7 @@ fn a_frozen_node_costs_the_deadline_and_holds_nothing_back() {
     late.send_raw(&channels("late", NAMES));
     let reply = format!("{:?}", late.read());
     assert!(reply.contains("did not confirm"), "{reply}");
-    // Nothing of it waits: what comes behind is answered.
+    // Nothing of it is left: later requests are answered.
     assert_eq!(late.call(&["PING"]), Value::Simple("PONG".into()));
     drop(late);
     for node in 0..3 {
@@ -339,7 +339,7 @@ fn what_is_answered_in_one_turn_has_a_bound() {
         let reply = format!("{:?}", client.read());
         assert!(!reply.contains("at most"), "{words:?}: {reply}");
     }
-    // So has a command of several slots inside MULTI, whose parts are made in one step of EXEC.
+    // The bound also applies to a command over several slots inside MULTI, which EXEC splits in one step.
     let split = long(&["DEL"], MOST, |i| i.to_string());
     client.send_raw(&[b"MULTI\r\n", &split[..]].concat());
     assert_eq!(client.read(), Value::ok());

@@ -1,5 +1,5 @@
-//! Times beyond what 31 and 32 bits of milliseconds hold: what is old stays old, and what is away stays away. Only the
-//! clock of a debug build can be set ahead.
+//! Times beyond 31 and 32 bits of milliseconds: ages and outages stay correct. Only the clock of a debug build can be
+//! set ahead.
 #![cfg(debug_assertions)]
 
 mod common;
@@ -41,7 +41,7 @@ impl Ahead {
     }
 }
 
-/// A number of the client's own line in `CLIENT LIST`.
+/// A number from the client's own line in `CLIENT LIST`.
 fn own(client: &mut RawClient, field: &str) -> u64 {
     let line = client.call(&["CLIENT", "INFO"]).text();
     let words = line.split_whitespace();
@@ -58,7 +58,7 @@ fn a_connection_grows_old_and_works() {
     for days in JUMPS {
         ahead.pass(days);
         age += days * DAY;
-        // What is asked is the last thing that it sent.
+        // The last command is the query itself.
         let shown = own(&mut client, "age");
         assert!((age..age + DAY).contains(&shown), "{shown} after {age}");
         assert_eq!(own(&mut client, "idle"), 0);
@@ -78,7 +78,7 @@ fn a_node_that_is_away_stays_away() {
     assert_eq!(client.call(&["SET", "k", "1"]), Value::ok());
     server.kill();
     let timeouts = || ahead.proxy.metric("slotmux_timeouts_total");
-    // The first ones wait for as long as a command may take; then the node is known to be gone.
+    // The first commands wait for as long as a command may take; then the node is known to be down.
     poll_until(PATIENCE, "the node to be given up", || {
         let before = timeouts();
         let reply = client.call(&["SET", "k", "2"]);

@@ -279,7 +279,7 @@ fn requests_of_clients_that_have_left_are_not_kept() {
         );
     }
     cluster.resume(node).expect("resumed");
-    // A part of a request is none.
+    // An incomplete request does not run.
     assert_eq!(client.call(&["STRLEN", key]), Value::Integer(MIB as i64));
     assert_eq!(client.call(&["SET", key, &first]), Value::ok());
 }

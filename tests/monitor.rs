@@ -429,7 +429,7 @@ fn it_needs_a_login_and_shows_no_password() {
         "\"HELLO\" \"3\" \"AUTH\" \"(redacted)\" \"(redacted)\""
     );
     assert_eq!(monitor.shown().2, "\"ECHO\" \"x\"");
-    // Who is idle is closed, but for who only listens.
+    // Idle clients are closed, except for monitors.
     assert_eq!(stranger.read_to_close(), b"");
     let mut other = proxy.client();
     other.call(&["AUTH", "the-secret"]);

@@ -1,5 +1,5 @@
-//! Nodes with a `client-output-buffer-limit` for ordinary clients: a read above it ends a connection for its own client,
-//! not again and again for all.
+//! Nodes with a `client-output-buffer-limit` for normal clients: a read above it costs its own client a connection, and
+//! does not keep ending the shared one.
 
 mod common;
 
@@ -24,7 +24,7 @@ fn limited_server() -> LocalServer {
     server
 }
 
-/// Waits until slotmux knows of so many nodes with a limit.
+/// Waits until slotmux knows so many nodes with a limit.
 #[track_caller]
 fn until_known(proxy: &Proxy, nodes: usize) {
     poll_until(PATIENCE, "the limits to be known", || {
@@ -51,10 +51,10 @@ fn a_read_that_ends_its_connection_is_tried_once_more_and_alone() {
     let mut other = proxy.client();
     assert_eq!(other.call(&["SET", "small", "1"]), Value::ok());
     assert_convicted(&client.call(&["GET", "big:1"]));
-    // The shared connection, and the one of its own.
+    // The shared connection, and the dedicated one.
     assert_eq!(lost(&proxy), 2);
     assert_convicted(&client.call(&["GETRANGE", "big:1", "0", "3000000"]));
-    // From now on its like travel alone: who shares a connection notices nothing.
+    // From now on similar reads are sent alone: clients of a shared connection notice nothing.
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let _end = SetAtEnd(&is_over);
@@ -78,7 +78,7 @@ fn a_read_that_ends_its_connection_is_tried_once_more_and_alone() {
     assert_eq!(client.call(&["GET", "small"]), Value::bulk("1"));
 }
 
-/// Nobody knows which of several did it: each is asked for alone, and the others get their replies, in their order.
+/// With several suspects each read is sent alone, and the others get their replies, in order.
 #[test]
 fn the_innocent_get_their_replies() {
     let server = limited_server();
@@ -124,7 +124,7 @@ fn limited_cluster() -> LocalCluster {
     cluster
 }
 
-/// Parts of a split request, transactions that read, and scans of all keys end the connection of one client alike.
+/// Parts of a split request, transactions that read, and scans of all keys only end the connection of one client.
 #[test]
 fn whatever_form_it_has() {
     let cluster = limited_cluster();
@@ -161,7 +161,7 @@ fn whatever_form_it_has() {
     assert_eq!(client.call(&["GET", "{a}small"]), Value::bulk("1"));
 }
 
-/// Of a read that changes nothing, and a connection that breaks for another reason, nothing is made.
+/// A connection that breaks for another reason makes no read a suspect.
 #[test]
 fn a_connection_that_breaks_once_costs_no_error() {
     let is_first = AtomicBool::new(true);

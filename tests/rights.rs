@@ -1,4 +1,4 @@
-//! The rights of the upstream user: that of the documentation is enough for everything, and one that is missing is told
+//! The rights of the upstream user: those in the documentation are enough for everything, and a missing one is reported
 //! by name at the start.
 
 mod common;
@@ -10,7 +10,7 @@ use slotmux_core::slot::slot_of;
 
 const PAGE: &str = include_str!("../docs/configuration.md");
 
-/// The words of the `ACL SETUSER` that the documentation gives.
+/// The words of the `ACL SETUSER` in the documentation.
 fn documented() -> Vec<&'static str> {
     let start = PAGE.find("ACL SETUSER slotmux").expect("the line");
     let end = PAGE[start..].find("\n```").expect("its end");
@@ -130,7 +130,7 @@ fn the_documented_user_is_enough_for_everything() {
             &format!("{}UN{}", kind.trim_end_matches("SUBSCRIBE"), "SUBSCRIBE"),
         );
     }
-    // A slot that moves sends clients on by ASK and MOVED.
+    // A moving slot causes ASK and MOVED.
     let (slot, key) = (slot_of(b"moving").0, "moving");
     call(&mut plain, &format!("SET {key} 1"));
     let from = cluster.primary_of_slot(slot).expect("an owner");
@@ -190,7 +190,7 @@ fn without_a_right_that_is_required_slotmux_is_not_ready_until_it_is_granted() {
         until_ready(&proxy);
         assert_eq!(call(&mut proxy.client(), "SET ns:k 1"), Value::ok());
     }
-    // A replica that lacks it does no harm before it is a primary.
+    // A replica without it is harmless until it becomes a primary.
     cluster
         .query::<()>(replica, &["ACL", "SETUSER", "slotmux", "-asking"])
         .expect("taken away");
@@ -303,7 +303,7 @@ fn a_cluster_whose_commands_are_renamed_is_no_plain_server() {
 fn trying_a_right_changes_nothing_at_the_node() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     server.query::<()>(&documented()).expect("a user");
-    // Without MULTI all that is tried runs; this key is called as the prefix of a policy is.
+    // Without MULTI all checked commands run; this key has the name of the policy's prefix.
     for right in ["-multi", "-discard"] {
         server.query::<()>(&["SET", "ns:", "kept"]).expect("set");
         server

@@ -1,5 +1,5 @@
-//! Signals that a running slotmux gets: those that ask for an end end it, those that mean nothing to it do not; nor does the
-//! loss of its terminal.
+//! Signals to a running slotmux: those that request an end end it, those without a meaning do not; nor does the loss of
+//! its terminal.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::{PATIENCE, Proxy, RawClient, Value, poll_until, shared_cluster};
 use slotmux::tools::demo::ports::PortLease;
 use slotmux::tools::demo::server::send_signal;
 
-/// Their default is to end the process. `SIGRTMIN` is called by the number that it has on Linux.
+/// Signals whose default is to end the process. `SIGRTMIN` is written as the number that it has on Linux.
 const STRAY: &[(&str, &str)] = &[
     ("HUP", "SIGHUP is ignored"),
     ("USR1", "SIGUSR1 is ignored"),
@@ -40,10 +40,10 @@ fn stray_signals_are_noted_and_end_nothing() {
         }
         assert_eq!(client.call(&["PING"]), Value::Simple("PONG".into()));
     }
-    // Nobody is told about this one.
+    // This signal is ignored without a log line.
     proxy.signal("PIPE");
     assert_eq!(client.call(&["SET", "signals", "1"]), Value::ok());
-    // They do not count towards the second signal, which ends at once.
+    // The signals above do not count: this is the first that requests an end.
     proxy.terminate();
     assert!(proxy.wait_exit().success());
 }
@@ -91,7 +91,7 @@ fn a_log_that_nobody_reads_any_more_ends_nothing() {
     let mut log = BufReader::new(slotmux.child.stderr.take().expect("its log")).lines();
     let is_ready = |line: std::io::Result<String>| line.expect("a line").contains("ready");
     assert!(log.any(is_ready));
-    // As when a terminal is closed: nobody reads, then SIGHUP comes.
+    // Like a closed terminal: the reader is gone, then SIGHUP comes.
     drop(log);
     for _ in 0..3 {
         send_signal(slotmux.child.id(), "HUP").expect("sent");

@@ -211,7 +211,7 @@ fn the_end_of_a_client_that_waits_to_be_read_is_seen() {
     poll_until(PATIENCE, "two clients to be left", || {
         proxy.metric("slotmux_clients") == Some(2.0)
     });
-    // Who only says that nothing more will come still gets the replies.
+    // A client that only ends its sending side still gets the replies.
     let mut half = proxy.client();
     half.send_raw(&b"SET a 3\r\n".repeat(200));
     half.finish_sending();

@@ -247,7 +247,7 @@ fn a_user_who_may_ask_little_is_told_what_is_missing() {
     let mut config = config(&[local(server.port())]);
     config.cluster.username = "proxy".into();
     config.cluster.passwords = vec!["pw".into()];
-    // HELLO needs no right: it tells what the server is where neither INFO nor CLUSTER may.
+    // HELLO needs no right: it states the mode where neither INFO nor CLUSTER is permitted.
     for rules in [
         &["on", ">pw", "-@all", "+info"][..],
         &["-@all"],
@@ -289,7 +289,7 @@ fn what_a_server_is_is_never_guessed_from_what_it_refuses() {
         assert!(!discover(&config).unwrap_err().is_final());
     }
 
-    // Each alone tells what it is.
+    // Each command alone states the mode.
     for command in ["HELLO", "INFO"] {
         let rename = vec![("rename-command".to_owned(), format!("{command} \"\""))];
         let server = start(rename);
@@ -299,7 +299,7 @@ fn what_a_server_is_is_never_guessed_from_what_it_refuses() {
         assert!(error.contains("it knows no slots"), "{command}: {error}");
     }
 
-    // Nobody tells it, neither the server nor the configuration.
+    // Neither the server nor the configuration states the mode.
     let neither =
         ["HELLO", "INFO"].map(|command| ("rename-command".to_owned(), format!("{command} \"\"")));
     let server = start(neither.to_vec());
@@ -334,7 +334,7 @@ fn a_sentinel_is_no_server() {
     }
 }
 
-/// A real Sentinel that watches nobody.
+/// A real Sentinel without monitored servers.
 struct Sentinel {
     process: std::process::Child,
     port: PortLease,

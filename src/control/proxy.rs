@@ -91,7 +91,7 @@ async fn supervise(
     announce(&config, &addresses);
 
     let refreshing = keep_refreshing(process.clone(), publish, requests, cancel.clone());
-    // At the level that is logged last, so that the name stands in every line there is. A field called "name" would be a
+    // A span of level error, so that the name is in every log line at any log level. A field called "name" would be a
     // second one in JSON, next to the span's.
     let span = tracing::error_span!("cluster", cluster = config.cluster.name);
     let mut control = tokio::spawn(refreshing.instrument(span));

@@ -6,14 +6,14 @@ use slotmux_core::config::Config;
 
 /// Descriptors for what is neither client nor upstream nor of the admin page: logs, epoll, control connections.
 const SPARE_DESCRIPTORS: u64 = 64;
-/// The admin page's own: its listener and the handle that a restart of it takes, the connection for which another one gives
-/// way, the listing of descriptors and the file that the process reads about itself.
+/// Descriptors of the admin page itself: its listener, the handle needed to restart it, the connection about to be
+/// replaced, the listing of descriptors, and the file that the process reads about itself.
 const ADMIN_OVERHEAD: u64 = 5;
 /// The share of a small descriptor limit that the admin page may take, as a divisor.
 const ADMIN_SHARE: u64 = 8;
 /// Clients that are admitted where the descriptor limit is unknown or absurd.
 const FEWEST_CLIENTS: u64 = 16;
-/// The limit that is assumed where it cannot be read.
+/// The limit that is assumed if it cannot be read.
 const USUAL_LIMIT: u64 = 1024;
 /// The share of the machine's or container's memory that clients' buffers may take, as a divisor.
 const MEMORY_SHARE: u64 = 2;
@@ -37,16 +37,16 @@ pub fn max_clients(config: &Config, nodes: usize) -> usize {
     }
 }
 
-/// How many connections the admin page may have: what is configured, or its share of the descriptor limit.
+/// Number of connections that the admin page may have: the configured number, or its share of the descriptor limit.
 pub fn max_admin_connections(config: &Config) -> usize {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(USUAL_LIMIT);
     usize::try_from(admin_connections(config, limit)).unwrap_or(usize::MAX)
 }
 
-/// Neither the clients nor the admin page can take the descriptors of the other.
+/// Descriptors for clients. Clients and admin page cannot take each other's descriptors.
 fn room_for_clients(config: &Config, nodes: usize, limit: u64) -> u64 {
     let connections = &config.cluster.connections;
-    // Two protocols and subscriptions, and room for a cluster that grows.
+    // Two protocols and subscriptions, with spare room for a growing cluster.
     let per_worker = 2 * connections.shared + 1;
     let per_node = per_worker * config.server.workers + connections.own();
     let upstream = (nodes.max(1) * 2 * per_node) as u64;

@@ -1,5 +1,5 @@
-//! Signals: the first that asks for an end begins an orderly one, a second one ends at once. Those that mean nothing here,
-//! and would end a process that says nothing about them, are noted and ignored.
+//! Signals: the first one that requests an end begins an orderly shutdown, a second one exits at once. Signals without
+//! a meaning here, whose default would kill the process, are logged and ignored.
 
 use std::io;
 use std::thread;
@@ -11,16 +11,17 @@ use tokio_util::sync::CancellationToken;
 /// Exit status of a program that Ctrl-C ended: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// The meaning of SIGHUP, from a closed terminal or from elsewhere.
+/// Treatment of SIGHUP, from a closed terminal or elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hangup {
-    /// The end, as SIGTERM: for what is done for the one at the terminal.
+    /// Ends the process, as SIGTERM does: for tools used at a terminal.
     Ends,
-    /// Nothing: other servers read their configuration again, so it comes without bad intent.
+    /// Ignored: other servers reload their configuration on it, so it is sent without the intent to end the process.
     IsIgnored,
 }
 
-/// Cancels the token at the first SIGINT or SIGTERM, or SIGHUP if it is to end, from a thread of its own.
+/// Cancels the token at the first SIGINT or SIGTERM, or SIGHUP if it is to end the process. Runs in a thread of its
+/// own.
 ///
 /// At the second one the process exits; the guard of a demo's servers sees that and cleans up.
 pub fn cancel_on_signal(token: CancellationToken, hangup: Hangup) -> io::Result<()> {
@@ -64,7 +65,8 @@ async fn ignore(mut signal: Signal, name: String) {
     }
 }
 
-/// Signals that end a process by default although they are not sent for that. SIGPIPE is left out: Rust ignores it.
+/// Signals that kill a process by default although they are not sent for that purpose. SIGPIPE is left out: Rust
+/// ignores it.
 fn stray() -> Vec<(SignalKind, String)> {
     let named = [
         (libc::SIGUSR1, "SIGUSR1"),

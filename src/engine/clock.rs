@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Microseconds in a millisecond, the unit in which distances are counted.
 const MILLISECOND: u64 = 1000;
 
-/// A moment in microseconds since [`Clock::start`]. 64 bits last for 584,000 years, so that every distance is what it
-/// says, however long a connection idles or a node is away.
+/// A moment in microseconds since [`Clock::start`]. 64 bits last for 584,000 years, so distances never wrap, however
+/// long a connection idles or a node is away.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Tick(u64);
 
@@ -37,7 +37,7 @@ impl Tick {
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
-    /// Microseconds by which it was set ahead: only tests do that.
+    /// Microseconds by which the clock was set ahead; only tests do that.
     ahead: Cell<u64>,
     last: Cell<Tick>,
 }
@@ -61,17 +61,17 @@ impl Clock {
         tick
     }
 
-    /// Sets the clock ahead by whole seconds, so that a test sees what happens after weeks.
+    /// Sets the clock ahead by whole seconds, so that a test can see the effect of weeks.
     pub fn set_ahead(&self, by: Duration) {
         self.ahead.set(self.ahead.get() + by.as_secs() * 1_000_000);
     }
 
-    /// The moment that was read last: when the bytes came that are being looked at now.
+    /// The last moment read: the arrival time of the bytes being processed.
     pub fn last(&self) -> Tick {
         self.last.get()
     }
 
-    /// Microseconds from a moment to the one that [`Clock::last`] gives now, at most 71 minutes.
+    /// Microseconds from `moment` to [`Clock::last`], at most 71 minutes.
     pub fn microseconds_since(&self, moment: Tick) -> u32 {
         let since = self.last.get().0.saturating_sub(moment.0);
         u32::try_from(since).unwrap_or(u32::MAX)
@@ -101,7 +101,7 @@ mod tests {
 
     const DAY: u64 = 86_400_000;
 
-    /// Where 31 and 32 bits of milliseconds end, a century, and what is next to them.
+    /// The limits of 31 and 32 bits of milliseconds, a century, and their neighbours.
     const EDGES: [u64; 8] = [
         (1 << 31) - 1,
         1 << 31,
@@ -153,7 +153,7 @@ mod tests {
             assert_eq!(ticks(Duration::from_millis(edge)), edge);
         }
         assert_eq!(ticks(Duration::MAX), u64::MAX);
-        // No moment is so late that it comes round again.
+        // No moment is late enough to wrap around.
         assert!(!Tick(7).plus(u64::MAX).has_come(Tick(8)));
         assert!(!Tick(7).is_over(u64::MAX, Tick(u64::MAX)));
     }

@@ -77,7 +77,7 @@ impl Worker {
         });
     }
 
-    /// Runs a task whose outcome `client` waits for. A panic costs that client its connection, for nobody else would
+    /// Runs a task whose outcome `client` waits for. A panic closes that client's connection, since no other code would
     /// answer it.
     pub fn spawn_for(
         self: &Rc<Self>,
@@ -89,13 +89,13 @@ impl Worker {
         self.spawn(what, task, move |worker| client.close(worker));
     }
 
-    /// Notes that a command of this client is in nobody's queue for the moment.
+    /// Records that a command of this client was dequeued and is being processed.
     #[inline]
     pub fn take_in_hand(&self, client: &Client) {
         self.in_hand.set(client.id);
     }
 
-    /// It is where it belongs, or answered.
+    /// Records that the command is queued again, or answered.
     #[inline]
     pub fn nothing_in_hand(&self) {
         self.in_hand.set(NOBODY);

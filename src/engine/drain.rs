@@ -28,7 +28,7 @@ impl Worker {
     }
 }
 
-/// Waits until a drain has begun, every client has left, and no expiry is owed to a key.
+/// Waits until a drain has begun, every client has left, and no expiry remains to be sent.
 pub async fn finished(worker: &Worker) {
     worker.drained.cancelled().await;
     while !worker.clients.borrow().is_empty() || worker.has_repairs() {

@@ -1,20 +1,20 @@
-//! The words of a peer in place of a node's reply, put so that a reader knows which server stands at the address. They
-//! are not trusted: they are cut, and control characters are escaped.
+//! The first words of a peer in place of a node's reply, worded so that the operator can tell which server is at the
+//! address. They are not trusted: they are cut, and control characters are escaped.
 
-/// Characters of a peer's words that are shown: enough for every error of Redis up to where its advice begins.
+/// Characters of a peer's words that are shown: enough for every error of Redis up to its advice.
 const MOST: usize = 200;
 
-/// How Redis goes on behind `unknown command 'NAME'`.
+/// What follows `unknown command 'NAME'` in Redis' error.
 const QUOTES: &[u8] = b", with args beginning with";
 
-/// A peer that hangs up in answer to a request. A TLS port does that: the request is no handshake.
+/// A peer that hangs up in response to a request. A TLS port does that, since the request is no TLS handshake.
 pub const WORDLESS: &str = "it hung up without a word: is this a TLS port?";
 
 /// A TLS record starts with its type and the major version 3; what a server sends unasked is an alert or a handshake.
 const TLS_ALERT: &[u8] = &[0x15, 0x03];
 const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
 
-/// Completes `host:port: ...` by what the peer said there.
+/// Completes `host:port: ...` by the peer's words.
 pub fn worded(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return WORDLESS.to_owned();
@@ -32,13 +32,13 @@ pub fn worded(bytes: &[u8]) -> String {
     format!("it does not speak the Redis protocol, it says: {said}")
 }
 
-/// The words of an error reply, without its `-`, its advice and what it quotes of the request.
+/// The words of an error reply, without its `-`, its advice and quoted parts of the request.
 pub fn error_words(error: &[u8]) -> String {
     let line = first_line(error);
-    // Of a request that shows a password it would quote that.
+    // The quoted part may hold a password.
     let quoted = line.windows(QUOTES.len()).position(|part| part == QUOTES);
     let line = &line[..quoted.unwrap_or(line.len())];
-    // Protected mode says in a hundred words more what could be done about it.
+    // The error of protected mode continues with a hundred words of advice.
     let is_long_winded = line.starts_with(b"DENIED ");
     let end = line.windows(2).position(|pair| pair == b". ");
     match end.filter(|_| is_long_winded) {

@@ -1,5 +1,5 @@
 //! The first exchange on a connection to a node: shows the credentials, asks for the protocol, and tells a node that
-//! keeps slotmux out from one that merely refuses a command. Shared by the lanes, the feeds and the discovery.
+//! refuses slotmux from a node that merely refuses a command. Shared by lanes, feeds and discovery.
 
 use std::io;
 
@@ -9,13 +9,13 @@ use crate::engine::first_words::{WORDLESS, error_words, worded};
 use slotmux_core::resp::reply::ReplyScanner;
 use slotmux_core::resp::{Protocol, write};
 
-/// A handshake reply longer than this is none.
+/// Longest handshake reply, in bytes; longer ones are rejected.
 const LONGEST_REPLY: usize = 64 * 1024;
 
-/// Errors by which a node lets nobody in, whatever is asked of it.
+/// Error codes of a node that refuses every command of this connection.
 const KEEPS_OUT: [&[u8]; 4] = [b"NOAUTH", b"WRONGPASS", b"NOPROTO", b"DENIED"];
 
-/// The same of `-ERR`, in lower case: limits, and servers that are older than those codes.
+/// The same among errors with code `-ERR`, in lower case: limits, and servers older than those codes.
 const KEEPS_OUT_BY_TEXT: [&str; 6] = [
     "max number of clients",
     "operation not permitted",
@@ -25,8 +25,8 @@ const KEEPS_OUT_BY_TEXT: [&str; 6] = [
     "unauthenticated",
 ];
 
-/// Errors of a node that is held up for now, even of one that would answer otherwise: it loads its data, is a replica
-/// without its primary, or runs a script. That script may be what is to be killed over this connection.
+/// Error codes of a temporary state, in which even valid requests fail: the node loads its data, is a replica without
+/// its primary, or runs a script. The connection may be needed to kill that script.
 const FOR_NOW: [&[u8]; 3] = [b"LOADING", b"MASTERDOWN", b"BUSY"];
 
 /// Why a connection could not be made.
@@ -38,13 +38,13 @@ pub enum ConnectError {
     /// It took longer than `connections.connect_timeout`.
     #[error("no connection within the connect timeout")]
     Timeout,
-    /// It closed the connection and said nothing.
+    /// It closed the connection without a word.
     #[error("{WORDLESS}")]
     Wordless,
-    /// It lets nobody in, in its own words.
+    /// It refuses every connection; its own words.
     #[error("the node refused the handshake: {0}")]
     Refused(String),
-    /// It does not take this user and password, in its own words.
+    /// It refuses this user and password; its own words.
     #[error("the node refused the credentials: {0}")]
     Credentials(String),
     /// It can be used, but not in RESP3.
@@ -53,7 +53,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// The node's words, if it had any.
+    /// The node's own words, if there are any.
     pub fn last_words(&self) -> Option<&str> {
         match self {
             ConnectError::Refused(said) | ConnectError::Credentials(said) => Some(said),
@@ -62,7 +62,7 @@ impl ConnectError {
         }
     }
 
-    /// A node may quote what it was sent, and its words go to clients and logs.
+    /// Removes the password: a node may quote it, and its words go to clients and logs.
     fn without(mut self, password: Option<&str>) -> ConnectError {
         if let ConnectError::Refused(said)
         | ConnectError::Credentials(said)
@@ -75,11 +75,10 @@ impl ConnectError {
     }
 }
 
-/// Greets a node on a fresh connection, so that it is known whether it lets slotmux in before a client's command is
-/// given to it.
+/// Greets a node on a fresh connection, so that a node that refuses slotmux is found before a client's command is sent.
 ///
 /// # Errors
-/// Where the node keeps slotmux out. One that merely refuses a command, and be it PING, takes others.
+/// The node refuses the connection. A node that merely refuses a command, even PING, is usable for others.
 pub async fn greet(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     protocol: Protocol,
@@ -99,12 +98,12 @@ pub async fn greet(
             write::request(&mut request, &[b"HELLO", b"3", b"AUTH", user, secret]);
         }
         Greeting::Hello => write::request(&mut request, &[b"HELLO", b"3"]),
-        // The one-argument form is what a server without users understands too.
+        // The one-argument form is understood by servers without users too.
         Greeting::Auth if username.is_empty() => {
             write::request(&mut request, &[b"AUTH", secret]);
         }
         Greeting::Auth => write::request(&mut request, &[b"AUTH", user, secret]),
-        // One round trip that fails where authentication is needed, rather than the first client's command.
+        // One round trip, so that missing authentication fails here rather than at the first client's command.
         Greeting::Ping => write::request(&mut request, &[b"PING"]),
     }
     let reply = exchange(stream, &request, 1).await?;
@@ -134,8 +133,8 @@ impl Greeting {
     }
 }
 
-/// The meaning of an error in answer to a greeting. AUTH and HELLO did not do what they are for, so any lasting error of
-/// theirs is a refusal; PING is for nothing but its reply.
+/// The meaning of an error reply to a greeting. Without AUTH and HELLO the connection is useless, so any lasting error
+/// of theirs is a refusal; PING only needs some reply.
 fn judge(greeting: Greeting, error: &[u8]) -> Result<(), ConnectError> {
     let is_code = |code: &[u8]| {
         let rest = error.strip_prefix(code);
@@ -162,7 +161,7 @@ fn judge(greeting: Greeting, error: &[u8]) -> Result<(), ConnectError> {
     }
 }
 
-/// Whether an error, without its `-`, is about getting in: the node would say it to any command.
+/// Whether an error, without its `-`, refuses the connection: the node would answer any command like this.
 pub fn keeps_out(error: &[u8]) -> bool {
     let code = error.split(u8::is_ascii_whitespace).next();
     let code = code.unwrap_or_default();
@@ -173,16 +172,15 @@ pub fn keeps_out(error: &[u8]) -> bool {
     KEEPS_OUT_BY_TEXT.iter().any(|words| text.contains(words))
 }
 
-/// Of the errors without a code of their own: those of a server that is older than WRONGPASS.
+/// For errors with code `-ERR`: those of servers older than WRONGPASS.
 fn is_about_password(error: &[u8]) -> bool {
     String::from_utf8_lossy(error).contains("invalid password")
 }
 
-/// Sends requests and reads so many replies, which are all that is to come. A push is no reply and is left out.
+/// Sends requests and reads exactly `count` replies. Pushes are skipped.
 ///
-/// # Errors
-/// Where other bytes come. They are read even if the request could not be written: a peer that refuses a connection says
-/// so before it was asked, and hangs up.
+/// On any other bytes. They are read even if the request could not be written: a peer that refuses a connection may say
+/// so before it is asked, and hang up.
 pub async fn exchange(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     requests: &[u8],
@@ -266,7 +264,7 @@ async fn read_replies(
 mod tests {
     use super::*;
 
-    /// What two replies of a handshake come to that are read in pieces of `size` bytes.
+    /// Reads two replies of a handshake in pieces of `size` bytes.
     fn two_of(bytes: &[u8], size: usize) -> Result<Vec<u8>, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()

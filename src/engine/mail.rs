@@ -20,7 +20,7 @@ use slotmux_core::resp::write;
 /// Reads a worker's letters until the process ends.
 pub async fn run(worker: Rc<Worker>, mut letters: UnboundedReceiver<Mail>) {
     while let Some(letter) = letters.recv().await {
-        // Who asked gets no answer from this worker if that panics.
+        // If this panics, the asker gets no answer from this worker.
         worker.contained("a letter from another worker", || {
             worker.answer_letter(letter)
         });
@@ -33,7 +33,7 @@ pub fn answer_list(worker: &Rc<Worker>, client: &Rc<Client>, selection: Selectio
     let protocol = client.protocol.get();
     let (host, asker) = (worker.clone(), client.clone());
     let answering = async move {
-        // Nobody closes it.
+        // The semaphore is never closed.
         let _turn = worker.process.listing.acquire().await;
         if client.is_closed() {
             return client.reply(&worker, seq, &[]);
@@ -224,7 +224,7 @@ impl Client {
                 len: buffered,
                 capacity: buffered,
             },
-            // Who asks is parked by nothing but the question, and who is blocked is read to see it leave.
+            // An asking client is parked only by its question, and a blocked client is read to notice when it leaves.
             reading: self.is_read() || self.is_asking() || self.is_blocked(),
             writing: self.is_written(),
             command: self.last_command.get(),

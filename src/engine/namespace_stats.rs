@@ -103,7 +103,7 @@ impl NamespaceStats {
 pub struct Asked {
     /// The namespace of its first key.
     pub namespace: NamespaceId,
-    /// When it arrived.
+    /// Arrival time.
     pub arrived: Tick,
     /// What the reply says.
     pub reply: Reply,

@@ -1,5 +1,5 @@
-//! Which nodes cannot be used just now, and why: told by workers as they try to connect, read by whoever asks whether
-//! slotmux is ready. Nothing on the way of a request comes here.
+//! The nodes that cannot be used at present, and why: reported by workers as they try to connect, read by the readiness
+//! page. No request touches this.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::config::Connections;
 
-/// A try may take so much longer on a busy machine than its pause and its time limit say.
+/// Extra time that a connect attempt may take on a busy machine, beyond its pause and time limit.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// The nodes to which tries to connect fail.
+/// The nodes to which connect attempts fail.
 #[derive(Debug)]
 pub struct Outages {
     /// By address and worker.
     known: Mutex<BTreeMap<(Addr, usize), Outage>>,
-    /// How long a failure counts. A lane that waits tries again long before; where nobody does, nobody knows whether the
-    /// node is back, and only a client's command would find out.
+    /// How long a failure counts. A lane that waits retries long before. Without such a lane the state of the node is
+    /// unknown, and only a client's command would find out.
     counts_for: Duration,
 }
 
@@ -28,7 +28,7 @@ struct Outage {
 }
 
 impl Outages {
-    /// None yet.
+    /// Starts without outages.
     pub fn new(connections: &Connections) -> Outages {
         let (_, longest_pause) = connections.backoff;
         Outages {
@@ -37,19 +37,19 @@ impl Outages {
         }
     }
 
-    /// `worker` has no connection to `node` and could not make one.
+    /// Reports that `worker` has no connection to `node` and could not make one.
     pub fn note(&self, worker: usize, node: &Addr, reason: String) {
         let at = Instant::now();
         let outage = Outage { reason, at };
         self.known().insert((node.clone(), worker), outage);
     }
 
-    /// `worker` has a connection to `node`, or no use for one any more.
+    /// Reports that `worker` has a connection to `node`, or no longer needs one.
     pub fn over(&self, worker: usize, node: &Addr) {
         self.known().remove(&(node.clone(), worker));
     }
 
-    /// Each node that some worker cannot use, in order, and what the try said that failed last.
+    /// Each node that some worker cannot use, in order, with the reason of the last failed attempt.
     pub fn now(&self) -> Vec<(Addr, String)> {
         self.at(Instant::now())
     }

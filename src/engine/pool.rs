@@ -117,8 +117,8 @@ pub struct Memory {
     used: Cell<usize>,
     /// What was appended for many clients in this turn may cost at the most, which is not counted yet.
     coming: Cell<usize>,
-    /// What clients that have left hold still, as it is given back in slices. Nobody is closed for it, since that would bring
-    /// nothing back.
+    /// Bytes still held for clients that have left, freed in slices. No client is closed because of them, since that
+    /// would free nothing.
     leaving: Cell<usize>,
     limit: usize,
 }
@@ -140,13 +140,13 @@ impl Memory {
             .set((self.used.get() + after).saturating_sub(before));
     }
 
-    /// Something of clients that have left counted for `before` bytes and counts for `after` now.
+    /// Changes what clients that have left count for, from `before` to `after` bytes.
     pub fn change_leaving(&self, before: usize, after: usize) {
         self.leaving
             .set((self.leaving.get() + after).saturating_sub(before));
     }
 
-    /// Whether so many bytes fit beside all that is used and all that is not given back yet.
+    /// Whether so many bytes fit beside all memory in use and all memory still to be freed.
     pub fn has_room(&self, bytes: usize) -> bool {
         let held = self.used.get() + self.leaving.get() + self.coming.get();
         held.saturating_add(bytes) <= self.limit

@@ -88,7 +88,7 @@ pub struct Process {
     pub outages: Outages,
     /// Scripts that clients have shown.
     pub scripts: Scripts,
-    /// Who listens to which channels.
+    /// Listeners of each channel and pattern.
     pub census: Census,
     /// Bytes that the clients of all workers may hold.
     pub memory_limit: usize,

@@ -34,7 +34,7 @@ pub fn is_without_barrier() -> bool {
     false
 }
 
-/// How far the clock is to be set ahead, if the folder has a file `clock` with a number of seconds, which is used up.
+/// By how much to set the clock ahead: the number of seconds in the file `clock` of the folder. The file is removed.
 #[cfg(debug_assertions)]
 pub fn clock_ahead() -> Option<Duration> {
     let file = folder()?.join("clock");
@@ -43,7 +43,7 @@ pub fn clock_ahead() -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// Not at all.
+/// Never, in a release build.
 #[cfg(not(debug_assertions))]
 #[inline]
 pub fn clock_ahead() -> Option<Duration> {

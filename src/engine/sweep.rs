@@ -129,7 +129,7 @@ impl Worker {
         let has_hung_up = !client.is_read()
             && match hangup {
                 Some(Hangup::Full) => true,
-                // Nobody waits for the end of a pause for it. As in Redis what was held does not run.
+                // Its client does not wait for the end of a pause. As in Redis, held commands do not run.
                 Some(Hangup::Half) => {
                     client.is_blocked() || (client.is_held() && client.in_flight() == 0)
                 }

@@ -15,7 +15,7 @@ use crate::engine::upstream::connect::fail;
 use crate::engine::upstream::lane::Lane;
 use crate::engine::worker::Worker;
 
-/// Who has something to write.
+/// Lanes and clients with something to write.
 #[derive(Default)]
 pub struct Turn {
     lanes: RefCell<Vec<Rc<Lane>>>,
@@ -25,12 +25,12 @@ pub struct Turn {
     is_armed: Cell<bool>,
     /// Whether a client has left whose big request is on its way.
     is_abandoned: Cell<bool>,
-    /// Slices of long requests that were done in this turn.
+    /// Slices of long requests done in this turn.
     slices: Cell<u32>,
 }
 
-/// Slices of long requests that are done in one turn: however many clients send such requests, the others wait for so many
-/// slices.
+/// Slices of long requests per turn: however many clients send long requests, the others wait for no more slices than
+/// this.
 const SLICES: u32 = 4;
 
 impl Turn {
@@ -62,7 +62,7 @@ impl Turn {
         self.arm();
     }
 
-    /// Whether another slice of a long request may be done in this turn. If so it is counted.
+    /// Counts one more slice of a long request, and returns whether this turn has room for it.
     pub fn takes_slice(&self) -> bool {
         self.arm();
         let slices = self.slices.get();
@@ -82,7 +82,7 @@ impl Turn {
     fn end(&self, worker: &Rc<Worker>) {
         self.is_armed.set(false);
         self.slices.set(0);
-        // Before anything is written: what nobody waits for need not leave.
+        // Before any write: requests that are no longer awaited need not be sent.
         each(
             worker,
             self.hung_up.take().into_iter(),
@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    /// A task that always has more to do hears of the kernel's news after every poll.
+    /// A task that always has more to do lets the runtime poll the kernel after each of its own polls.
     #[test]
     fn who_polls_again_does_not_keep_the_kernel_from_being_asked() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

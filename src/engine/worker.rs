@@ -73,7 +73,7 @@ pub struct Worker {
     pub started: Tick,
     /// Whether there is an upstream.
     pub upstream: Cell<Upstream>,
-    /// Who has something to write at the end of this turn.
+    /// Lanes and clients with something to write at the end of this turn.
     pub turn: Turn,
     /// Its copy of the slot map.
     pub slots: Slots,
@@ -91,15 +91,15 @@ pub struct Worker {
     pub nodes: RefCell<Nodes>,
     /// Every lane, for the sweep.
     pub lanes: RefCell<Vec<Weak<Lane>>>,
-    /// Commands that wait for another try.
+    /// Commands that wait for a retry.
     pub waiting: RefCell<WaitingRoom<Waiting>>,
     /// Whether a task looks after them.
     pub waiting_is_looked_after: Cell<bool>,
-    /// What lanes carry, while somebody asks for the order of it.
+    /// The commands that lanes carry, recorded while their order is queried.
     pub carried: Carried,
-    /// Which commands have run that older ones must not run behind.
+    /// Commands that have run, after which older ones must not run any more.
     pub have_run: RefCell<HaveRun>,
-    /// The number of the next lane.
+    /// Number of the next lane.
     pub next_lane: Cell<u64>,
     /// Its clients' subscriptions.
     pub hub: Hub,
@@ -135,11 +135,11 @@ pub struct Worker {
     pub held: HeldPool,
     /// Bytes that clients hold.
     pub memory: Memory,
-    /// Connections that were ended and that their nodes have not let go of yet.
+    /// Closed connections whose nodes have not closed their side yet.
     pub departing: Cell<usize>,
     /// Which of the configured passwords a node took last.
     pub password: Cell<usize>,
-    /// Whose command is in nobody's queue just now, by the client's id.
+    /// Id of the client whose command was dequeued and is being processed, for the repair after a panic.
     pub in_hand: Cell<u64>,
     /// `timeouts.command` in ticks.
     pub command_timeout: u64,
@@ -149,7 +149,7 @@ pub struct Worker {
     pub dedicated_idle: u64,
     /// `connections.health_interval` in ticks.
     pub health_interval: Option<u64>,
-    /// How many connections to a node serve one client at a time.
+    /// Limits of dedicated lanes, which serve one client at a time.
     pub own_lanes: Bounds,
     address_map: AddressMap,
 }
@@ -254,7 +254,7 @@ impl Worker {
         self.address_map.apply(announced)
     }
 
-    /// Whether clients administer the nodes.
+    /// Whether clients may administer the nodes.
     pub fn administers(&self) -> bool {
         self.config.commands.admin == Administer::Fanout
     }

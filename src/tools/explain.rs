@@ -20,8 +20,7 @@ use slotmux_core::slot::Slot;
 /// How long the upstream is waited for. It is not needed, only nice to have.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Explains a command by a configuration. `no_upstream` says why there is none to ask, if
-/// there is none.
+/// Explains a command by a configuration. `no_upstream` gives the reason if there is no upstream to ask.
 pub fn explain_offline(
     words: &[Vec<u8>],
     config: &Config,

@@ -55,7 +55,7 @@ fn wait_counts_the_replicas_that_have_it() {
             Value::Integer(0),
             "also when asked again"
         );
-        // Who wrote nothing there does not wait for it.
+        // A client that wrote nothing there does not wait for it.
         assert_eq!(call(&mut zero, &format!("SET {} y", keys[0])), Value::ok());
         assert_eq!(call(&mut zero, "WAIT 1 0"), Value::Integer(1));
         // One that waits for ever is answered when the replica goes on.

@@ -1,5 +1,5 @@
-//! Clients that leave while they wait for an element to move below a policy: whatever the node still does for them, no key
-//! stays without a TTL.
+//! Clients that leave while they wait for an element to move, under a TTL policy: whatever the node still does for
+//! them, no key stays without a TTL.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -21,8 +21,8 @@ fn with_policy(config: &mut ProxyConfig) {
     config.set("server.workers", 1);
 }
 
-/// A client is blocked, and leaves while its node is frozen; another one feeds it, and the node goes on. What is there then
-/// has a TTL.
+/// A client is blocked, and leaves while its node is frozen; another one pushes an element, and the node continues. The
+/// moved key then has a TTL.
 #[track_caller]
 fn leaves_a_frozen_node(cluster: &LocalCluster, proxy: &Proxy, round: usize, is_killed: bool) {
     let from = key_on(cluster, 1, &format!("from:{round}"));
@@ -38,8 +38,8 @@ fn leaves_a_frozen_node(cluster: &LocalCluster, proxy: &Proxy, round: usize, is_
     until_blocked(cluster, 1, 1);
     let mut killer = proxy.client();
     cluster.stop(1).expect("a frozen node");
-    // So the node will look at the shared connection, with all that is sent on it meanwhile, before it sees the end of the
-    // other one.
+    // So the node reads the shared connection, with everything sent on it meanwhile, before it sees the end of the
+    // other connection.
     send(&mut feeder, &format!("EXISTS {from}"));
     let other = format!("EXISTS {}", key_on(cluster, 0, "other"));
     call(&mut killer, &other);
@@ -50,7 +50,7 @@ fn leaves_a_frozen_node(cluster: &LocalCluster, proxy: &Proxy, round: usize, is_
     }
     until_counted(proxy, 0);
     send(&mut feeder, &format!("LPUSH {from} v"));
-    // A request that came behind the push is answered: the push has left slotmux.
+    // A request after the push is answered: the push has left slotmux.
     call(&mut killer, &other);
     cluster.resume(1).expect("a node that goes on");
     assert_eq!(feeder.read(), Value::Integer(0));
@@ -127,7 +127,7 @@ fn a_slot_on_the_move_gets_its_expiries_where_its_keys_are() {
     cluster.migrate_slot_begin(slot, 0, 1).expect("it begins");
     drop(blocked);
     until_blocked(&cluster, 0, 0);
-    // Both find their way to where the key is not yet either.
+    // Both are redirected to the node that does not have the key yet.
     let mut importing = RawClient::connect(cluster.node(1).port);
     poll_until(PATIENCE, "two expiries", || {
         let info = call(&mut importing, "INFO commandstats").text();
@@ -135,7 +135,7 @@ fn a_slot_on_the_move_gets_its_expiries_where_its_keys_are() {
     });
 }
 
-/// A way to a node that can lose slotmux without the node's noticing.
+/// A path to a node on which slotmux can be cut off without the node noticing.
 struct Stranding {
     port: u16,
     /// Slotmux' ends of the connections that have carried a BLMOVE.
@@ -182,7 +182,7 @@ fn pass_up(mut here: TcpStream, mut there: TcpStream, found: &Mutex<Vec<TcpStrea
             return;
         }
     }
-    // The node hears of nothing: its end stays open as long as this thread lives.
+    // The node notices nothing: its end stays open as long as this thread lives.
     thread::park();
 }
 

@@ -205,7 +205,7 @@ fn a_connection_that_its_node_closes_next_is_used_no_more() {
         assert!(reply.error().starts_with("UNBLOCKED force"), "{reply:?}");
     }
     let mut waits = peer.requests_named("WAIT");
-    // Ahead of each goes one that waits for nothing.
+    // A WAIT for no replicas precedes each.
     waits.retain(|request| request.word(1) == "1");
     assert_ne!(waits[0].connection, waits[1].connection);
 }
@@ -236,7 +236,7 @@ fn a_node_that_hangs_beyond_the_time_of_a_command_holds_its_client_no_longer() {
     }
 }
 
-/// Nil says that there was nothing. Of a node that does not answer nobody knows that.
+/// Nil says that nothing was there. If a node does not reply that is unknown.
 #[test]
 fn a_frozen_node_is_no_empty_list() {
     for is_connected in [true, false] {
@@ -256,7 +256,7 @@ fn a_frozen_node_is_no_empty_list() {
             .expect("added");
         assert_eq!(stream, "1-1");
         if is_connected {
-            // A connection of its own is there already.
+            // A dedicated connection exists already.
             call(&mut client, &format!("BLPOP {{{key}}}none 0.01"));
         }
         cluster.stop(0).expect("stopped");
@@ -276,7 +276,7 @@ fn a_frozen_node_is_no_empty_list() {
     }
 }
 
-/// WAIT's time is known as well: a node that does not keep to it is left.
+/// WAIT's time is known as well: a node that exceeds it is left.
 #[test]
 fn a_wait_at_a_frozen_node_ends() {
     let never = Gate::default();
@@ -298,7 +298,7 @@ fn a_wait_at_a_frozen_node_ends() {
             "{line}: {reply:?}"
         );
     }
-    // By its own time, and not because the node hung up.
+    // By its own time, not because the node hung up.
     let log = proxy.log();
     let ends = log
         .matches("does not end a wait whose time is over")
@@ -306,7 +306,7 @@ fn a_wait_at_a_frozen_node_ends() {
     assert_eq!(ends, 2, "{log}");
 }
 
-/// A slot that nobody serves, and a node that nobody reaches, have no empty lists either.
+/// A slot without an owner, and an unreachable node, are not empty lists either.
 #[test]
 fn where_no_node_is_there_is_no_nil() {
     let layout = Layout::default();
@@ -320,7 +320,7 @@ fn where_no_node_is_there_is_no_nil() {
     let mut client = proxy.client();
     let reply = call(&mut client, "BLPOP k 0.1");
     assert!(reply.error().starts_with("CLUSTERDOWN"), "{reply:?}");
-    // It becomes served after the time of the command, and before the patience of slotmux ends: the node is asked.
+    // The slot gets an owner after the time of the command and before slotmux' own deadline: the node is asked.
     layout.set(&[(0, 16383, peer.port())]);
     assert_eq!(call(&mut client, "BLPOP k 0.1"), Value::ok());
 }

@@ -159,7 +159,7 @@ fn a_client_that_leaves_between_two_nodes_is_forgotten() {
     let mut blocked = proxy.client();
     send(&mut blocked, &format!("XREAD BLOCK 0 STREAMS {key} $"));
     until_blocked(&cluster, 0, 1);
-    // Nobody takes its place: the command looks for a node until its client has gone.
+    // No replica takes over: the command looks for a node until its client has gone.
     cluster.kill(0);
     poll_until(PATIENCE, "it to look for its node", || {
         proxy.metric("slotmux_upstream_lost_total") > Some(0.0)

@@ -69,7 +69,7 @@ fn an_exhausted_pool_says_so_and_recovers() {
         reply.error().contains("cluster.connections.kept_max"),
         "{reply:?}"
     );
-    // Those of big values are counted apart.
+    // Connections for big values are counted separately.
     let big = "b".repeat(1 << 20);
     assert_eq!(
         call(&mut late, &format!("SET {{{key}}}big {big}")),
@@ -91,7 +91,7 @@ fn an_exhausted_pool_says_so_and_recovers() {
     assert_eq!(blocked[0].read(), bulks(&[&key, "x"]));
     send(&mut late, &format!("BLPOP {key} 0"));
     until_blocked(&cluster, 0, 3);
-    // Who waits for a connection gets the first that is free.
+    // A client that waits for a connection gets the first free one.
     send(&mut blocked[0], &format!("BLPOP {key} 0"));
     let mut feeder = proxy.client();
     call(&mut feeder, &format!("RPUSH {key} x"));

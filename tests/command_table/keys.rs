@@ -111,9 +111,9 @@ pub fn keys_by_server(wire: &mut Wire, requests: &[Vec<Vec<u8>>]) -> Vec<Option<
         .collect()
 }
 
-/// Whether it does no harm that other keys are found than the server finds, which searches for words where its commands walk
-/// over their options: it refuses the request, or its keys are among ours, or there is more than one such word (of these
-/// `touched.rs` tells more).
+/// Whether a difference between the server's keys and those that slotmux finds is harmless. The server searches for
+/// keywords where its commands parse their options. Harmless means: it refuses the request, its keys are among ours, or
+/// the keyword occurs more than once (`touched.rs` tests those).
 fn is_safe(
     wire: &mut Wire,
     words: &[Vec<u8>],
@@ -124,7 +124,7 @@ fn is_safe(
     if repeats_its_keyword(words) || by_server.iter().flatten().all(|key| ours.contains(key)) {
         return true;
     }
-    // In a transaction nothing blocks.
+    // No command blocks in a transaction.
     let [multi, exec] = ["MULTI", "EXEC"].map(|word| vec![word.as_bytes().to_vec()]);
     let replies = wire.ask(&[multi, words.to_vec(), exec]);
     let is_refused = |reply: &Reply| matches!(reply, Reply::Error(_));

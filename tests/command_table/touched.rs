@@ -1,5 +1,5 @@
-//! A real server touches no other keys than those that are found in a request, whatever it looks like: it changes and shows
-//! no others. Every word is a key as well, so that a word shows that is taken for another thing than by the server.
+//! A real server accesses only the keys that slotmux finds in a request, whatever it looks like: it changes and shows
+//! no others. Every word is a key as well, which exposes a word that the server interprets differently.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use slotmux_core::command::{self, Command, CommandRef, Flags};
 use crate::full::times;
 use crate::server::{Reply, Server, Wire, request};
 
-/// Words that mean something to a command, and some that do not. All of them are keys.
+/// Words with a meaning in some command, and some without. All of them are keys.
 const WORDS: [&str; 30] = [
     "k1",
     "k2",
@@ -46,8 +46,8 @@ const NUMBERS: [&str; 8] = ["0", "1", "2", "3", "-1", "1\0", "01", "9999999999"]
 /// Tails of words that C does not see.
 const TAILS: [&str; 4] = ["\0", "\0x", "\0\0store", "\0keys"];
 
-/// A command with what its keys have to be, and its arguments: `k` is a key, `n` a number, `w` any word, `*` up to nine of
-/// what stands behind it.
+/// A command, the type of its keys, and its arguments: `k` is a key, `n` a number, `w` any word, `*` up to nine of the
+/// items after it.
 const FORMS: &[(&str, Kind)] = &[
     (
         "sort k * by store STORE limit 0 1 get asc alpha w k",
@@ -142,12 +142,12 @@ enum Kind {
     Text,
 }
 
-/// The content of the key at this place: no other key has it.
+/// The content of the key at this index, which is unique.
 fn mark(at: usize) -> String {
     format!("{}", 7_000_000 + at)
 }
 
-/// The commands that make the key at a place.
+/// The commands that create the key at an index.
 fn making(kind: Kind, at: usize, key: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let mark = mark(at);
     let line = match kind {
@@ -264,7 +264,7 @@ fn texts<'a>(reply: &'a Reply, into: &mut Vec<&'a [u8]>) {
     }
 }
 
-/// The keys of a request as slotmux finds them: the keys by which it is routed and governed, and those that a policy of lifetimes sees.
+/// The keys of a request as slotmux finds them: for routing, for the rules, and for TTL policies.
 fn found(command: &'static Command, words: &[Vec<u8>]) -> (HashSet<Vec<u8>>, HashSet<Vec<u8>>) {
     let (buf, args) = request(words);
     let (mut keys, mut written) = (HashSet::new(), HashSet::new());
@@ -293,7 +293,7 @@ fn by_server(reply: &Reply) -> Vec<Vec<u8>> {
     entries.iter().map(key).collect()
 }
 
-/// The keys that there are besides these.
+/// The existing keys besides these.
 fn strays(wire: &mut Wire, keys: &[Vec<u8>]) -> Vec<Vec<u8>> {
     if wire.ask(&[vec!["DBSIZE"]]) == [Reply::Other(keys.len().to_string().into_bytes())] {
         return Vec::new();
@@ -309,7 +309,8 @@ fn strays(wire: &mut Wire, keys: &[Vec<u8>]) -> Vec<Vec<u8>> {
     there.filter(|key| !keys.contains(key)).collect()
 }
 
-/// A server finds the keys of XREAD and GEORADIUS by a search for the first such word, and carries them out in another way.
+/// Whether a keyword of XREAD or GEORADIUS occurs more than once: a server's key search takes the first one, but the
+/// commands are executed differently.
 pub fn repeats_its_keyword(words: &[Vec<u8>]) -> bool {
     let is_keyword = |word: &&Vec<u8>| {
         let word = word.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -338,7 +339,7 @@ fn no_request_touches_more_than_the_keys_that_are_found_in_it() {
     let mut payloads = Vec::new();
     let (mut accepted, mut changed_any, mut showed_any) = (HashMap::new(), 0, 0);
     for round in 0..times(6_000, 100_000) {
-        // One kind for a while, as every key has to be made anew.
+        // The type changes rarely, as every key has to be created anew.
         let kind = [Kind::List, Kind::Geo, Kind::Stream, Kind::Text, Kind::Set][round / 200 % 5];
         if kind_there != Some(kind) {
             let make = keys.iter().enumerate();
@@ -371,7 +372,7 @@ fn no_request_touches_more_than_the_keys_that_are_found_in_it() {
         let (ours, written) = found(command, &words);
         let word = |word: &str| word.as_bytes().to_vec();
         let find = [&[word("COMMAND"), word("GETKEYSANDFLAGS")], &words[..]].concat();
-        // In a transaction nothing blocks.
+        // No command blocks in a transaction.
         let mut ask = vec![find, vec![word("MULTI")], words.clone(), vec![word("EXEC")]];
         ask.extend(dumps.iter().cloned());
         let replies = wire.ask(&ask);
@@ -392,7 +393,7 @@ fn no_request_touches_more_than_the_keys_that_are_found_in_it() {
                 keys[at].escape_ascii()
             );
             assert!(!command.flags.contains(Flags::READONLY), "{}", shown());
-            // A key that was filled has no TTL, so that a policy of lifetimes has to see it.
+            // A key that was written has no TTL, so a TTL policy has to see it.
             let is_there = matches!(after[at], Reply::Bulk(_));
             if is_there
                 && matches!(

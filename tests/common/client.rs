@@ -147,7 +147,7 @@ impl RawClient {
         seen.is_ok()
     }
 
-    /// Whether a reply, or a hang-up, is there to be read now.
+    /// Whether a reply or the end of the connection can be read now.
     pub fn has_news_now(&mut self) -> bool {
         if !self.input.buffer().is_empty() {
             return true;

@@ -54,7 +54,7 @@ impl FaultProxy {
                 let Ok(source) = here.peer_addr() else {
                     continue;
                 };
-                // Whoever finds nobody there is hung up on.
+                // A connection without a listening target is closed.
                 if let Ok(there) = TcpStream::connect(("127.0.0.1", target)) {
                     pump(&here, &there, Way::Up, source.ip(), &shared);
                     pump(&there, &here, Way::Down, source.ip(), &shared);

@@ -26,7 +26,7 @@ impl Forward {
         thread::spawn(move || {
             for here in listener.incoming().flatten() {
                 let target = target.load(Ordering::SeqCst);
-                // Whoever finds nobody there is hung up on.
+                // A connection without a listening target is closed.
                 if let Ok(there) = TcpStream::connect(("127.0.0.1", target)) {
                     passed.fetch_add(1, Ordering::SeqCst);
                     join(&here, &there);

@@ -76,7 +76,8 @@ impl Request {
     }
 }
 
-/// Who owns which slots, as every peer that shares it says. Empty: the peers are plain servers without a cluster.
+/// Owners of the slots, as every peer with this layout reports them. Empty: the peers are plain servers without a
+/// cluster.
 #[derive(Clone, Default)]
 pub struct Layout(Arc<Mutex<Vec<(u16, u16, u16)>>>);
 
@@ -200,8 +201,8 @@ impl Shared {
         lock(&self.streams).push(stream.try_clone()?);
         let mut input = BufReader::new(stream.try_clone()?);
         let mut output = stream.try_clone()?;
-        // On a connection of its own slotmux tries at its start what it may do: a bare HELLO, then a transaction that
-        // is given up. That is answered as usual, neither shown to scripts nor counted.
+        // On a separate connection slotmux checks its rights at its start: a bare HELLO, then a transaction that is
+        // discarded. The usual replies are sent to it; it is neither shown to scripts nor counted.
         let (mut said_hello, mut tries_rights) = (false, false);
         loop {
             let Value::Array(words) = read_value(&mut input, &mut Vec::new())? else {

@@ -26,7 +26,7 @@ pub struct ProxyConfig {
     pub environment: Vec<(String, String)>,
     /// Whether the test makes it panic.
     pub may_panic: bool,
-    /// Descriptors that the process may have, if not as many as this one.
+    /// Descriptor limit of the process, if it differs from that of the test.
     pub descriptors: Option<usize>,
 }
 
@@ -212,7 +212,7 @@ impl Proxy {
         let mut command = match config.descriptors {
             None => Command::new(program),
             Some(most) => {
-                // Becomes the program, so that the process id is slotmux'.
+                // `prlimit` becomes the program, so that the process id is slotmux'.
                 let mut command = Command::new("prlimit");
                 command.arg(format!("--nofile={most}:{most}")).arg(program);
                 command
@@ -304,7 +304,7 @@ impl Proxy {
         self.admin_get_as(path, "*/*")
     }
 
-    /// The same in one of the forms of this `Accept`.
+    /// The same, in a form that this `Accept` permits.
     pub fn admin_get_as(&self, path: &str, accept: &str) -> Option<(u16, String)> {
         let address = SocketAddr::from(([127, 0, 0, 1], self.admin_port()));
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;

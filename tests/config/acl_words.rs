@@ -1,4 +1,5 @@
-//! Passwords as ACL files spell them: refused with the spelling that is meant, wherever they are given, and never repeated.
+//! Passwords in the syntax of ACL files: refused with a hint at the right spelling, wherever they are given, and never
+//! repeated.
 
 use slotmux_core::config::load;
 
@@ -7,7 +8,7 @@ use crate::{CLUSTER, lines, loaded, sources};
 
 const DIGEST: &str = "1b58ee375b42e41f0e48ef2ff27d10a5b1f6924a9acdcdba7cae868e7adce6bf";
 
-/// What is said about a file and variables, one line each.
+/// The problems of a file and variables, one line each.
 fn said(file: &str, env: &[(&str, &str)]) -> Vec<String> {
     load(&sources(file, env)).map_or_else(|problems| lines(&problems), |_| Vec::new())
 }
@@ -65,13 +66,13 @@ fn a_file_with_the_password_is_looked_into() {
         found.len() == 1 && found[0].contains("sha256:"),
         "{found:?}"
     );
-    // The upstream's is what the file holds: there is no other spelling of such a password.
+    // The upstream's password is the content of the file: such a password has no other spelling.
     loaded(&format!("{CLUSTER}password = \"file:{secret}\"\n"), &[]);
 }
 
 #[test]
 fn what_begins_so_by_itself_has_a_spelling() {
-    // The hash of any password stands for it.
+    // The hash of any password can replace it.
     let file = format!("{CLUSTER}[[user]]\nname = \"app\"\npasswords = \"sha256:{DIGEST}\"\n");
     let config = loaded(&file, &[]);
     assert!(config.users[0].passwords[0].matches(b"foobared"));
@@ -125,7 +126,7 @@ fn check_finds_them_with_their_lines() {
         said.starts_with(&format!("{file}:3:14: user.passwords: ")),
         "{said}"
     );
-    // What may be right is a warning.
+    // A password that may be right causes a warning.
     let (status, said) = check(&format!("{CLUSTER}password = \">hush\"\n"));
     assert_eq!(status, Some(0), "{said}");
     assert!(

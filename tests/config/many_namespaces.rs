@@ -1,5 +1,5 @@
-//! Ten thousand namespaces and more: read, checked and found as a few are, and what is wrong with one of them said at its
-//! own line.
+//! Ten thousand namespaces and more: read, checked and found as fast as a few, and a problem with one of them is
+//! reported at its own line.
 
 use slotmux_core::config::load;
 use slotmux_core::policy::{NamespaceId, Policies};
@@ -41,7 +41,7 @@ fn all_are_read_and_found_by_their_keys() {
     assert_eq!(policies.find(b"app:team10000:"), NamespaceId::UNMATCHED);
 }
 
-/// In one line, where columns are what tells one from another.
+/// In a single line, in which only columns distinguish them.
 #[test]
 fn all_may_stand_in_one_line() {
     let sections: Vec<String> = (0..MANY)
@@ -113,7 +113,7 @@ fn variables_find_their_namespace_among_many() {
         assert_eq!(seconds, Some(number as u64 % 3600 + 1));
         assert_eq!(namespace.ttl.mode, slotmux_core::config::Mode::Observe);
     }
-    // None of these is known; what is said of each stays short.
+    // These names are unknown; the report about each stays short.
     let unknown: Vec<(String, String)> = (0..1000)
         .map(|number| (format!("REDIS_TTL_QQ{number}WWWWWWWWWWWW"), "1".to_owned()))
         .collect();

@@ -98,7 +98,7 @@ fn connections_that_clients_keep_are_bounded() {
     for (key, variable) in [
         (Some("cluster.connections.kept_max"), None),
         (Some("cluster.connections.dedicated_max"), None),
-        // Two lanes are taken off, and one of three is left for big values.
+        // Two connections are lanes, and one of the remaining three is left for big values.
         (None, Some("5")),
     ] {
         let peer = Peer::start(|_| None);

@@ -116,7 +116,7 @@ fn an_open_slotmux_serves_loopback_only() {
         let address = SocketAddr::from((ip, lease.port()));
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).expect("connected");
         stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
-        // Who is turned away may be so before this arrives.
+        // A refused client may be closed before this arrives.
         let _ = stream.write_all(b"PING\r\n");
         let mut input = BufReader::new(stream);
         let remote = read_value(&mut input, &mut Vec::new()).expect("a reply");

@@ -82,7 +82,7 @@ fn the_backlog_is_the_kernels_queue() {
             config.set("server.backlog", backlog);
             config.set("server.workers", 1);
         });
-        // Whoever connected before this one is accepted then, and no longer in the queue.
+        // Earlier connections are accepted then, and no longer in the queue.
         let mut first = proxy.client();
         first.call(&["PING"]);
         proxy.signal("STOP");

@@ -13,7 +13,7 @@ use crate::step::{Pipeline, Program, Step};
 /// More pages than a scan of so few keys has.
 const MOST_PAGES: usize = 1000;
 
-/// Who listens to what.
+/// Commands that count subscribers.
 const COUNTED: [&str; 3] = [
     "PUBSUB NUMSUB ch1 ch2 ch3",
     "PUBSUB NUMPAT",

@@ -19,7 +19,7 @@ fn only_app(config: &mut ProxyConfig) {
     config.set("defaults.namespace.unmatched", "reject");
 }
 
-/// All that a scan with these options brings.
+/// All keys that a scan with these options returns.
 fn scanned(client: &mut RawClient, options: &[&str]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut cursor = "0".to_owned();
@@ -84,7 +84,7 @@ fn hidden_keys_are_not_listed() {
     let reply = client.call(&["CLUSTER", "GETKEYSINSLOT", "1", "10"]);
     assert!(reply.error().contains("unmatched"), "{reply:?}");
     assert!(client.call(&["CLUSTER", "COUNTKEYSINSLOT", "1"]).integer() >= 0);
-    // Where every key is hidden there is none.
+    // If every key is hidden no key is returned.
     let nothing = Proxy::start(&cluster, |config| {
         config.set("defaults.namespace.unmatched", "reject");
     });
@@ -92,7 +92,7 @@ fn hidden_keys_are_not_listed() {
     assert_eq!(client.call(&["RANDOMKEY"]), Value::Null);
     assert!(client.call(&["KEYS", "*"]).items().is_empty());
     assert!(scanned(&mut client, &[]).is_empty());
-    // The others see all of them.
+    // Other settings show all keys.
     let read_only = Proxy::start(&cluster, |config| {
         config.set("defaults.namespace.unmatched", "read-only");
     });
@@ -105,7 +105,7 @@ fn hidden_keys_of_one_redis_are_not_listed() {
     let keys = fill(RawClient::connect(server.port()));
     let proxy = Proxy::start_before(&server, only_app);
     shows_only_app(&proxy, &keys);
-    // Nor are they read by the patterns of a SORT, which a plain Redis follows anywhere.
+    // Nor does SORT read them by its patterns, which a plain Redis follows anywhere.
     let mut client = proxy.client();
     client.call(&["RPUSH", "app:list", "1"]);
     for words in [
@@ -149,7 +149,7 @@ fn a_read_only_namespace_refuses_what_deletes_its_keys_and_nothing_else() {
     }
 }
 
-/// A list of refused commands that names one of these refuses it for all: it costs every key.
+/// A namespace that denies one of these denies it for all keys, since the command costs every key.
 #[test]
 fn a_namespace_that_refuses_keys_refuses_the_listing() {
     let proxy = Proxy::start(shared_cluster(), |config| {

@@ -27,7 +27,7 @@ pub fn key_on(cluster: &LocalCluster, node: usize, from: usize) -> String {
         .expect("a key")
 }
 
-/// Every text in a reply, one a line.
+/// Every text in a reply, one per line.
 pub fn said(reply: &Value) -> String {
     match reply {
         Value::Array(list) => list.iter().map(said).collect(),

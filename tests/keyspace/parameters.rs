@@ -1,5 +1,5 @@
-//! CONFIG GET and SET: the parameters of the data are the nodes', told as they are and set everywhere; those of connections
-//! and credentials are not for clients to set.
+//! CONFIG GET and SET: the parameters of the data are the nodes', read from a primary and set everywhere; those of
+//! connections and credentials cannot be set by clients.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use slotmux_core::parameters::{Class, class_of, is_listed, set_refusal};
 
 use crate::common::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_for, shared_cluster};
 
-/// What CONFIG GET says, by name.
+/// The reply of CONFIG GET, by name.
 fn settings(reply: &Value) -> BTreeMap<String, String> {
     match reply {
         Value::Map(pairs) => pairs
@@ -27,7 +27,7 @@ fn get(client: &mut RawClient, arguments: &[&str]) -> BTreeMap<String, String> {
     settings(&client.call(&[&["CONFIG", "GET"], arguments].concat()))
 }
 
-/// Data settings that are not those of a fresh Redis.
+/// Data parameters with values that differ from those of a fresh Redis.
 const SET: [(&str, &str); 5] = [
     ("notify-keyspace-events", "AKE"),
     ("maxmemory", "987654321"),
@@ -40,7 +40,7 @@ fn as_they_are(client: &mut RawClient, tells_private: bool) {
     for (name, value) in SET {
         let expected = BTreeMap::from([(name.to_owned(), value.to_owned())]);
         assert_eq!(get(client, &[name]), expected);
-        // A plain name comes back as it was spelt.
+        // A plain name is returned in the request's spelling.
         let spelt = name.to_uppercase();
         assert_eq!(get(client, &[&spelt])[&spelt], value);
     }
@@ -67,7 +67,7 @@ fn as_they_are(client: &mut RawClient, tells_private: bool) {
         assert_eq!(all.contains_key(name), is_told, "{name}");
         assert_eq!(get(client, &[name]).len(), usize::from(is_told), "{name}");
     }
-    // The same inside of a transaction, whatever else is in it.
+    // The same inside a transaction, whatever else is in it.
     client.call(&["MULTI"]);
     for words in [
         &["CONFIG", "GET", "maxmemory", "timeout"][..],
@@ -111,7 +111,7 @@ fn settings_of_the_data_are_told_as_the_nodes_have_them() {
             as_they_are(&mut client, admin == "fanout");
         }
     }
-    // One node that can be reached is enough.
+    // One reachable node is enough.
     let proxy = Proxy::start(&cluster, |config| {
         config.set("cluster.timeouts.command", "700ms");
     });
@@ -137,7 +137,7 @@ fn one_redis_is_told_of_as_it_is() {
     }
 }
 
-/// Those of slotmux itself need no node, and those of the data are not made up.
+/// slotmux' own parameters need no node, and those of the data are not invented.
 #[test]
 fn nodes_that_keep_their_settings_to_themselves() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
@@ -189,7 +189,7 @@ fn nodes_that_keep_their_settings_to_themselves() {
     assert_eq!(get(&mut client, &["timeout"])["timeout"], "0");
 }
 
-/// A parameter that nobody has judged could be one by which slotmux is locked out.
+/// An unclassified parameter could lock slotmux out.
 #[test]
 fn every_parameter_of_the_server_is_in_the_table() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
@@ -198,7 +198,7 @@ fn every_parameter_of_the_server_is_in_the_table() {
     assert!(names.len() > 150, "{names:?}");
     let missing: Vec<_> = names.iter().filter(|name| !is_listed(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
-    // slotmux' own are Redis' too.
+    // slotmux' own parameters exist in Redis too.
     let proxy = Proxy::start_before(&server, |_| {});
     let own = get(&mut proxy.client(), &["*"]);
     for name in own.keys() {
@@ -206,8 +206,8 @@ fn every_parameter_of_the_server_is_in_the_table() {
     }
 }
 
-/// Every parameter of the server, but for those of the data: with the value that it has, so that a node that got it would
-/// say OK.
+/// Every parameter of the server except those of the data, with its present value, so that a node that got it would
+/// reply OK.
 #[test]
 fn what_is_not_of_the_data_is_set_at_no_node() {
     let cluster = shared_cluster();
@@ -240,7 +240,7 @@ fn what_is_not_of_the_data_is_set_at_no_node() {
         ("repl-of-tomorrow", "1"),
         ("of-tomorrow", "1"),
     ] {
-        // Alone, and wherever it stands among others: all or nothing.
+        // Alone, and at every place among others: all or nothing.
         for words in [
             &["CONFIG", "SET", name, value][..],
             &["CONFIG", "SET", name, value, "slowlog-max-len", "4711"],
@@ -268,7 +268,7 @@ fn what_is_not_of_the_data_is_set_at_no_node() {
     }
 }
 
-/// Nothing that a client may send with `admin = "fanout"` keeps slotmux from its nodes.
+/// No command that a client may send with `admin = "fanout"` cuts slotmux off from its nodes.
 #[test]
 fn what_would_lock_slotmux_out_is_refused() {
     let cluster = shared_cluster();
@@ -305,7 +305,7 @@ fn what_would_lock_slotmux_out_is_refused() {
         let words: Vec<&str> = line.split(' ').collect();
         let reply = client.call(&words);
         let text = reply.error();
-        // The cluster is not there for clients of a standalone listener.
+        // A standalone listener offers no cluster commands.
         let expected = match words[0] {
             "CLUSTER" => "cluster support disabled",
             "DEBUG" if words[1] == "SLEEP" => "0 to 60 seconds",
@@ -313,7 +313,7 @@ fn what_would_lock_slotmux_out_is_refused() {
         };
         assert!(text.contains(expected), "{line}: {text}");
     }
-    // CLIENT KILL is about the clients of slotmux: the nodes keep theirs.
+    // CLIENT KILL concerns the clients of slotmux: the nodes keep theirs.
     let before: String = cluster
         .query(0, &["CLIENT", "LIST", "TYPE", "normal"])
         .expect("a list");

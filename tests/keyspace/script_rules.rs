@@ -17,7 +17,7 @@ pub fn add_namespaces(config: &mut ProxyConfig) {
     }
 }
 
-/// Calls that declare no key: of each kind that there is, and such as Redis itself would refuse.
+/// Calls that declare no key: of every kind, and some that Redis itself would refuse.
 const KEYLESS: [&[&str]; 8] = [
     &["EVAL", "return redis.call('SET', 'ro:1', '1')", "0"],
     &["eval", "return redis.call('FLUSHALL')", "0", "ro:1"],
@@ -61,24 +61,24 @@ fn calls_without_keys_break_no_rule() {
     plain.call(&["SET", &key, "kept"]);
     for mut client in [proxy.client(), proxy.client_resp3()] {
         assert_refused(&mut client, &KEYLESS, true);
-        // A list of refused commands may hold reads.
+        // `deny` may list read commands.
         assert_refused(&mut client, &KEYLESS_READS, true);
-        // In a pipeline each has its own answer.
+        // In a pipeline each call has its own reply.
         let replies = client.pipeline(&[vec!["PING"], KEYLESS[0].to_vec(), vec!["PING"]]);
         assert!(is_refused(&replies[1]), "{replies:?}");
         assert_eq!(replies[2], Value::Simple("PONG".into()));
         client.call(&["MULTI"]);
         assert_refused(&mut client, &KEYLESS[..1], true);
         assert!(client.call(&["EXEC"]).error().starts_with("EXECABORT"));
-        // A call that declares its keys is ruled by these.
+        // A call that declares its keys is subject to their rules.
         let set = "return redis.call('SET', KEYS[1], '1')";
         assert_eq!(client.call(&["EVAL", set, "1", "sess:1"]), Value::ok());
         assert!((99..=100).contains(&client.call(&["TTL", "sess:1"]).integer()));
         let reply = client.call(&["EVAL", set, "1", "ro:1"]);
         assert!(reply.error().contains("read_only"), "{reply:?}");
-        // Such calls do nothing by themselves.
+        // Storing commands run nothing.
         client.call(&["SCRIPT", "LOAD", "return 1"]).text();
-        // EXPLAIN tells the same, and by which key.
+        // EXPLAIN reports the same, and the deciding key.
         let told = said(&client.call(&["SLOTMUX", "EXPLAIN", "EVAL", "return 1", "0"]));
         assert!(
             told.contains("commands.scripts = ") && told.contains("'deny'"),
@@ -117,7 +117,7 @@ fn what_only_reads_breaks_no_rule_about_writes() {
     }
 }
 
-/// A policy of lifetimes forbids nothing, and most who have one have nothing else.
+/// A lifetime policy forbids nothing, and most users of one have no other rule.
 #[test]
 fn without_a_rule_that_forbids_something_scripts_are_as_ever() {
     let section = "name = \"sess\"\nmatch = [\"sess:\"]\nttl = { default = \"100s\" }";
@@ -181,7 +181,7 @@ fn the_setting_has_the_last_word() {
     client.call(&["SCRIPT", "EXISTS", "0"]).items();
 }
 
-/// A command that a namespace names is not run past it, whatever the setting.
+/// A denied command is refused without keys too, whatever the setting.
 #[test]
 fn a_namespace_that_refuses_eval_refuses_it_without_keys_too() {
     let proxy = Proxy::start(shared_cluster(), |config| {

@@ -175,7 +175,7 @@ fn what_is_slotmux_own_is_not_set_at_the_nodes() {
     }
     assert_eq!(setting(cluster, 0, "port"), before);
     assert_ne!(setting(cluster, 0, "slowlog-max-len"), "77");
-    // A value that is called as such a setting is none.
+    // A value with the name of a parameter is not a parameter.
     let reply = client.call(&["CONFIG", "SET", "slowlog-max-len", "port"]);
     assert!(!reply.error().contains("slotmux"), "{reply:?}");
 }

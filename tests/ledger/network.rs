@@ -161,7 +161,7 @@ fn a_password_is_changed_under_load() {
     ledger.phase("rotation");
     tell(&["ACL", "SETUSER", "default", "<old"]);
     ledger.recovered();
-    // Whoever is connected stays so: only new connections have to know the new one.
+    // Existing connections stay: only new ones need the new password.
     ledger.phase("again");
     tell(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     ledger.recovered();

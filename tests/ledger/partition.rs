@@ -31,7 +31,7 @@ impl Bus {
         };
         set(0, "bind-source-addr", &LONER.to_string());
         for (node, way) in ways.iter().enumerate() {
-            // Whoever hears of another port connects anew. That of the proxy must not become the node's address.
+            // A node that hears of another port reconnects. The proxy's port must not become the node's address.
             set(node, "cluster-announce-ip", "127.0.0.1");
             set(node, "cluster-announce-bus-port", &way.port().to_string());
         }

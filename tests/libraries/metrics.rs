@@ -1,4 +1,4 @@
-//! Those who read `/metrics`: strict parsers, promtool, and a real Prometheus that scrapes it and computes percentiles.
+//! Readers of `/metrics`: strict parsers, promtool, and a real Prometheus that scrapes it and computes percentiles.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,10 +13,10 @@ use crate::common::{PATIENCE, Proxy, Value, poll_for, poll_until, shared_cluster
 use crate::server::Server;
 use crate::tool::Tool;
 
-/// A name with everything that a label has to escape, but for a newline, which no name may have.
+/// A name with all characters that a label has to escape, except a newline, which names cannot contain.
 const ODD: &str = "a\"b\\c\\nd{e}=,ü";
 
-/// A slotmux that has worked: for some keys of a namespace, and some of none.
+/// A slotmux with traffic: for some keys of a namespace, and some of none.
 fn worked() -> Proxy {
     let proxy = Proxy::start(shared_cluster(), |config| {
         let mut section = Table::new();
@@ -69,7 +69,7 @@ fn promtool_finds_nothing_to_complain_about() {
     assert_eq!(ended.output, "");
 }
 
-/// A Prometheus that asks one slotmux every second.
+/// A Prometheus that scrapes one slotmux every second.
 struct Prometheus {
     child: Child,
     port: PortLease,
@@ -115,7 +115,7 @@ impl Prometheus {
         }
     }
 
-    /// What its API answers; `None` while it does not.
+    /// The reply of its API; `None` while there is none.
     fn ask(&self, path: &str) -> Option<Json> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port.port())).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -128,7 +128,7 @@ impl Prometheus {
         (answer["status"] == "success").then(|| answer["data"].clone())
     }
 
-    /// The values of an expression by the given label.
+    /// The values of an expression, by the given label.
     fn values(&self, expression: &str, label: &str) -> Vec<(String, f64)> {
         let escaped: String = expression
             .bytes()
@@ -150,7 +150,7 @@ impl Prometheus {
 fn prometheus_reads_everything_and_computes_percentiles() {
     let proxy = worked();
     let prometheus = Prometheus::start(proxy.admin_port());
-    // Rates need two scrapes with work in between.
+    // Rates need two scrapes with traffic in between.
     let percentiles = poll_for(PATIENCE, "percentiles", || {
         work(&proxy);
         let all = "slotmux_namespace_latency_seconds_bucket";
@@ -170,7 +170,7 @@ fn prometheus_reads_everything_and_computes_percentiles() {
         [("slotmux".to_owned(), 1.0)]
     );
 
-    // Every family is there, with its type and its words.
+    // Every family is present, with its type and its help text.
     let page = proxy.admin_get("/metrics").expect("a page").1;
     let known = poll_for(PATIENCE, "what it knows of the families", || {
         let known = prometheus.ask("targets/metadata")?;

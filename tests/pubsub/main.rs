@@ -1,5 +1,5 @@
-//! Publish and subscribe in front of real clusters: who gets what, in which order, how often, and what becomes of it when
-//! nodes fail and slots move.
+//! Publish and subscribe in front of real clusters: the receivers, order and number of messages, also when nodes fail
+//! and slots move.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -139,7 +139,8 @@ fn another_slotmux_counts_by_its_workers() {
             _ => panic!("{numsub:?}"),
         }
     };
-    // As docs/libraries.md tells: of the ten, one sees how many workers have any; the other sees one of the one.
+    // As docs/libraries.md explains: `one` counts its own client and those workers of `other` that have any of the ten;
+    // `other` counts its ten clients and the one worker of `one`.
     assert!((2..=3).contains(&number(&one)), "{}", number(&one));
     assert_eq!(number(&other), 11);
 }

@@ -1,12 +1,12 @@
-//! In which order subscriptions end that are not named: as they came. Redis does so with patterns; for channels its order is
-//! another at every start, so that one is as good.
+//! Order in which subscriptions end when no names are given: the order of subscription. Redis does the same for
+//! patterns; its order of channels differs at every start, so any order is valid.
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use super::common::{RawClient, Value, shared_proxy};
 use super::subscribe;
 
-/// Names enough that no table has them in this order by chance.
+/// Enough names that no table has them in this order by chance.
 const NAMES: usize = 20;
 
 fn names(prefix: &str) -> Vec<String> {
@@ -16,12 +16,12 @@ fn names(prefix: &str) -> Vec<String> {
         .collect()
 }
 
-/// Subscribes to all names, ends some, renews some, and ends the rest; what it is told about these.
+/// Subscribes to all names, ends some, renews some, and ends the rest; returns the confirmations of the latter.
 fn ended(client: &mut RawClient, [on, off]: [&str; 2], names: &[String]) -> Vec<Value> {
     let mut words = vec![on];
     words.extend(names.iter().map(String::as_str));
     subscribe(client, &words);
-    // Once more, which changes nothing; and ended and renewed, which makes it the last.
+    // A repeated subscription changes nothing; one that ended and was renewed becomes the last.
     subscribe(client, &[on, &names[0]]);
     subscribe(client, &[off, &names[3]]);
     subscribe(client, &[on, &names[3]]);

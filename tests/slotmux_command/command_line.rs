@@ -61,7 +61,7 @@ fn on_the_command_line() {
         by_env.contains("\nnodes       not known: no upstream is configured\n"),
         "{by_env}"
     );
-    // Nobody listens there.
+    // No server listens there.
     let dead = told(&["MGET", "a", "b"], &[("REDIS_URL", "redis://127.0.0.1:1")]);
     assert!(
         dead.contains("\nnodes       not known: no upstream can be used: 127.0.0.1:1: "),

@@ -107,7 +107,7 @@ fn a_failover_tells_who_read_from_the_old_primary() {
     })
     .expect("a cluster");
     let proxy = Proxy::start(&cluster, |config| {
-        // Nobody but the nodes themselves says that anything has happened.
+        // Only the nodes themselves report a change.
         config.set("cluster.topology.refresh", "1h");
     });
     let mut client = tracking(&proxy, &[]);

@@ -1,5 +1,5 @@
-//! CLIENT TRACKING in front of real clusters: each client is told of what it has read, behind the reply that it read, and
-//! of nothing else, whatever becomes of connections, nodes and slots.
+//! CLIENT TRACKING in front of real clusters: each client gets invalidations for its own reads only, after the replies
+//! to them, whatever happens to connections, nodes and slots.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! Who is told of what.
+//! Receivers of invalidations in each mode.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,5 @@
-//! Nodes and users that can't do what a transaction takes: one client learns it, nobody's command becomes part of a
-//! transaction that nobody closes.
+//! Nodes and users without the commands that a transaction needs: one client gets an error, and no client's command
+//! becomes part of a transaction that is never closed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,7 +30,7 @@ fn with_policy(config: &mut ProxyConfig) {
     config.add_section("namespace", section);
 }
 
-/// Whether others write and read as if nothing had happened.
+/// Asserts that other clients write and read without a disturbance.
 #[track_caller]
 fn assert_others_flow(proxy: &Proxy) {
     for mut client in [proxy.client(), proxy.client()] {
@@ -63,7 +63,7 @@ fn a_renamed_command_is_named_and_swallows_nothing() {
         if command == "EXEC" {
             assert_eq!(client.call(&["EXISTS", "k", "l"]), Value::Integer(0));
         }
-        // From then on it is refused ahead of the node, and costs nobody a connection.
+        // From then on it is refused ahead of the node, and costs no client a connection.
         let lost = count(&proxy, "upstream_lost");
         for _ in 0..3 {
             let reply = transaction(&mut client, &["SET m 1"]);
@@ -80,7 +80,7 @@ fn a_renamed_command_is_named_and_swallows_nothing() {
     }
 }
 
-/// The same on a connection with a WATCH, and where UNWATCH or WATCH is what there is not.
+/// The same on a connection with a WATCH, and where UNWATCH or WATCH is missing.
 #[test]
 fn a_watched_transaction_on_such_a_node() {
     for command in ["EXEC", "MULTI", "UNWATCH", "WATCH"] {
@@ -138,7 +138,7 @@ fn a_user_that_loses_and_regains_its_transactions() {
     }
 }
 
-/// Where a policy needs transactions, a node without them is not used at all; and trying them out changes nothing.
+/// If a policy needs transactions, a node without them is not used at all; and the check changes nothing.
 #[test]
 fn a_policy_does_not_use_a_node_without_transactions() {
     for command in ["EXEC", "MULTI", "DISCARD", "PEXPIRE"] {
@@ -165,7 +165,7 @@ fn a_policy_does_not_use_a_node_without_transactions() {
     }
 }
 
-/// A node whose reply to one step of a transaction is none.
+/// A node with an invalid reply to one step of a transaction.
 fn breaking(step: &'static str, reply: Vec<u8>) -> Peer {
     let begun = AtomicBool::new(false);
     let is_broken = AtomicBool::new(false);
@@ -267,7 +267,7 @@ fn every_reply_that_is_none_ends_the_connection() {
     }
 }
 
-/// What reads only is not tried again either: the next connection would end as well.
+/// A read-only transaction is not retried either: the next connection would end as well.
 #[test]
 fn a_read_that_met_nonsense_costs_one_connection() {
     let peer = Peer::start(|request| match request.name().as_str() {
@@ -281,7 +281,7 @@ fn a_read_that_met_nonsense_costs_one_connection() {
     assert_eq!(peer.requests_named("GET").len(), 1);
 }
 
-/// A node that has a transaction open of which slotmux knows nothing.
+/// A node with an open transaction that slotmux has not begun.
 #[test]
 fn queued_without_a_transaction_ends_the_connection() {
     let is_first = AtomicBool::new(true);
@@ -301,7 +301,7 @@ fn queued_without_a_transaction_ends_the_connection() {
         "{reply:?}"
     );
     let lost = count(&proxy, "upstream_lost");
-    // A script says what it likes.
+    // A script may return this text.
     assert_eq!(
         client.call(&["EVAL", "return redis.status_reply('QUEUED')", "1", "k"]),
         Value::Simple("QUEUED".into())

@@ -19,7 +19,8 @@ fn the_pool_says_when_it_is_exhausted_and_goes_on() {
         transaction(&mut other, &["SET {w}y 1"]).items(),
         [Value::ok()]
     );
-    // One that keeps its own connection needs none for what is big, and elsewhere takes none that somebody may keep.
+    // A client with a kept connection needs no second one for big values, and at other nodes takes none of those to
+    // keep.
     let value = "v".repeat(300_000);
     assert_eq!(holder.call(&["SET", "{w}big", &value]), Value::ok());
     assert_eq!(holder.call(&["GET", "{w}big"]), Value::bulk(&value));
@@ -41,7 +42,8 @@ fn the_pool_says_when_it_is_exhausted_and_goes_on() {
     assert_eq!(transaction(&mut other, &["INCR {w}y"]).items().len(), 1);
 }
 
-/// As many as may keep a connection do, for nothing, and by default: nobody who needs one for a moment waits for them.
+/// With default settings the maximum number of clients may keep idle connections: other clients that need one for a
+/// moment do not wait for them.
 #[test]
 fn who_keeps_a_connection_starves_no_big_value() {
     let proxy = Proxy::start(shared_cluster(), |config| {
@@ -52,7 +54,7 @@ fn who_keeps_a_connection_starves_no_big_value() {
     let value = "v".repeat(200_000);
     let mut holders: Vec<RawClient> = (0..256).map(|_| proxy.client()).collect();
     for (number, holder) in holders.iter_mut().enumerate() {
-        // Those that are blocked and those that watch keep the same.
+        // Blocked and watching clients share one limit.
         match number % 2 {
             0 => assert_eq!(holder.call(&["WATCH", "{w}kept"]), Value::ok()),
             _ => holder.send(&["BLPOP", "{w}never", "0"]),
@@ -72,7 +74,7 @@ fn who_keeps_a_connection_starves_no_big_value() {
     }
 }
 
-/// And the other way round: big values that take their time leave connections to keep.
+/// The reverse: slow big values leave connections for clients that keep one.
 #[test]
 fn big_values_starve_nobody_who_keeps_a_connection() {
     let gate = Gate::default();

@@ -29,12 +29,12 @@ pub const OF_A_CLUSTER: &[(&str, &str)] = &[
     ("XREADGROUP COUNT 1 STREAMS a > 0 0", CROSS_SLOT),
     ("EVAL \"return 1\" 2 a b", CROSS_SLOT),
     ("FCALL f 2 a b", CROSS_SLOT),
-    // As in a cluster, and whatever is behind slotmux.
+    // As in a cluster, whatever is behind slotmux.
     (
         "COPY {c}a {c}b DB 1",
         "ERR slotmux: 'copy' is refused: slotmux shows one database only, and DB names another one",
     ),
-    // The node's own words.
+    // The node's own error.
     (
         "SORT k BY w_*",
         "ERR BY option of SORT denied in Cluster mode.",

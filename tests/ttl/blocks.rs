@@ -84,7 +84,7 @@ fn an_upstream_user_without_multi_is_refused_when_connecting() {
         config.set("cluster.password", vec!["pw".to_owned()]);
         config.set("cluster.timeouts.command", "1s");
     });
-    // The start has looked at its rights, and no lane has been opened.
+    // The start has checked the rights, and no lane is open yet.
     permit(&["-multi"]);
     let reply = proxy.client().call(&["INCR", "ns:k"]);
     assert!(reply.error().contains("unreachable"), "{reply:?}");

@@ -1,4 +1,4 @@
-//! A node whose clock shows another time than that of slotmux: bounds hold by the node's clock, by which keys expire.
+//! A node whose clock differs from that of slotmux: bounds hold by the node's clock, by which keys expire.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ use super::common::{PATIENCE, Proxy, RawClient, Value, poll_for};
 
 const MAX: i64 = 200_000;
 
-/// What a server asks for the time, in C: the kernel's answer, moved by so many seconds.
+/// The function by which a server reads the time, in C: the kernel's time, shifted by a number of seconds.
 const CLOCK: &str = "
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -24,7 +24,7 @@ int gettimeofday(struct timeval *restrict time, void *restrict zone) {
 }
 ";
 
-/// A Redis that sees a clock which is off; gone with this value.
+/// A Redis with a shifted clock; ended when this value is dropped.
 struct OffServer {
     child: Child,
     lease: PortLease,
@@ -36,7 +36,7 @@ impl OffServer {
     fn start(off: i64) -> OffServer {
         let guard = Guard::new().expect("a folder");
         let clock = guard.folder().join("clock.so");
-        // Rust links by the same program.
+        // Rust links with the same program.
         let mut compiler = Command::new("cc")
             .args(["-shared", "-fPIC", "-x", "c", &format!("-DOFF={off}"), "-o"])
             .arg(&clock)
@@ -57,7 +57,7 @@ impl OffServer {
             .stdout(Stdio::null())
             .spawn()
             .expect("a server");
-        // As the guard expects it, for an end of the test without its drops.
+        // The file in which the guard expects it, should the test end without its drops.
         let noted = guard.folder().join("server");
         std::fs::create_dir(&noted).expect("a folder");
         std::fs::write(noted.join("pid"), child.id().to_string()).expect("noted");
@@ -104,7 +104,7 @@ fn bounds_hold_whatever_the_clock_of_the_node_shows() {
         let Value::Bulk(dump) = direct.call(&["DUMP", "from"]) else {
             panic!("no dump");
         };
-        // Almost the maximum, a little more, and a moment that has passed here.
+        // Almost the maximum, a little more, and a moment that has passed by slotmux' clock.
         for from_now in [MAX - 100, MAX + 900, 50_000, -1000] {
             let point = (now() + from_now).to_string();
             let seconds = ((now() + from_now) / 1000).to_string();
@@ -128,7 +128,7 @@ fn bounds_hold_whatever_the_clock_of_the_node_shows() {
             ];
             is_bounded(&mut client, &mut direct, &words, off);
         }
-        // The clock of one of the two fits on top, but not that of the other.
+        // The value overflows by the clock of one of the two, but not by the other.
         for beyond in [-2000, 2000, 400 * 24 * 3600 * 1000 - 2000] {
             let number = (i64::MAX - now() + beyond).to_string();
             for words in [
@@ -146,7 +146,7 @@ fn bounds_hold_whatever_the_clock_of_the_node_shows() {
     }
 }
 
-/// Whatever is answered, the key has a TTL within the bounds, or is gone.
+/// Whatever the reply, the key has a TTL within the bounds, or is gone.
 #[track_caller]
 fn is_bounded(client: &mut RawClient, direct: &mut RawClient, words: &[&[u8]], off: i64) {
     direct.call(&["SET", "ns:k", "v", "PX", "150000"]);

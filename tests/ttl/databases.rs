@@ -1,4 +1,4 @@
-//! Before a single Redis there are more databases than the one that slotmux shows: nothing of a client gets there.
+//! A single Redis has more databases than the one that slotmux shows: no key of a client gets there.
 
 use super::add_namespace;
 use super::common::{Proxy, RawClient, Value};
@@ -36,7 +36,7 @@ fn no_key_leaves_for_another_database() {
     let mut direct = RawClient::connect(server.port());
     let info = direct.call(&["INFO", "keyspace"]).text();
     assert!(!info.contains("db1"), "{info}");
-    // What stays is copied, and the policy holds.
+    // A copy within the database is made, and the policy holds.
     for last in [&["DB", "0"][..], &["DB", "1", "DB", "0"], &["REPLACE"]] {
         let words = [&["COPY", "plain", "ns:y", "REPLACE"], last].concat();
         assert_eq!(client.call(&words), Value::Integer(1), "{words:?}");

@@ -1,6 +1,6 @@
-//! Requests that hide what they touch: options that are named as keys and keys that are named as options, and words with a
-//! NUL byte and more behind it, which servers do not see. No read-only key changes or leaves, no command reaches a namespace
-//! that denies it, and each key of a namespace with a TTL policy has a TTL.
+//! Requests that disguise the keys that they access: options with the names of keys, keys with the names of options,
+//! and words with a NUL byte and a tail that servers do not see. No read-only key changes or disappears, no command
+//! reaches a namespace that denies it, and each key of a namespace with a TTL policy has a TTL.
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_core::slot::slot_of;
@@ -8,7 +8,7 @@ use slotmux_core::slot::slot_of;
 use super::common::{Proxy, RawClient, Value, shared_cluster, times};
 use super::{add_namespace, all_ttls};
 
-/// The hash tags of the keys. All but one are words that mean something, and keys themselves.
+/// The hash tags of the keys. All but one are words with a meaning, and keys themselves.
 const TAGS: [&str; 8] = [
     "by", "store", "STORE", "streams", "STREAMS", "limit", "keys", "count",
 ];
@@ -49,8 +49,8 @@ const DENIED: [&str; 11] = [
     "getex",
 ];
 
-/// A command with what its keys have to be, and its arguments: `k` is a key, `w` any word, `*` up to eight of what stands
-/// behind it.
+/// A command, the type of its keys, and its arguments: `k` is a key, `w` any word, `*` up to eight of the items after
+/// it.
 const FORMS: &[(&str, Kind)] = &[
     ("sort k * by store STORE limit 0 1 asc w k k", Kind::List),
     ("sort k store * by store STORE limit w k k", Kind::List),
@@ -118,7 +118,7 @@ impl Case {
     }
 
     fn key(&mut self, tag: &str) -> Vec<u8> {
-        // Now and then one of another slot.
+        // Sometimes a key of another slot.
         let tag = match self.random.u8(..8) {
             0 => *self.one_of(&TAGS),
             _ => tag,
@@ -177,17 +177,17 @@ impl Case {
     }
 }
 
-/// The keys that there are with a tag.
+/// The keys with a tag.
 fn keys_of(tag: &str) -> [String; 4] {
     let of = |space: &str| format!("{space}{{{tag}}}");
     [of("sess:"), of("ro:"), of("deny:"), tag.to_owned()]
 }
 
-/// Makes the keys of a tag at their node, past slotmux.
+/// Creates the keys of a tag at their node, bypassing slotmux.
 fn make(node: &mut RawClient, kind: Kind, tag: &str) {
     for key in keys_of(tag) {
         node.call(&["DEL", &key]);
-        // No other key has this content.
+        // This content is unique.
         let mark = mark(&key);
         match kind {
             Kind::List => node.call(&["RPUSH", &key, &mark]),
@@ -319,7 +319,7 @@ fn no_disguise_gets_past_a_policy() {
                 target.call(&["FLUSHALL"]);
             }
         }
-        // A node fills a key of another node's slot, where it was shown another key in its own.
+        // A node writes a key of another node's slot, if the request shows it another key in its own slot.
         for (node, there) in (0..3).map(|node| (node, all_ttls(cluster, &[node]))) {
             for (key, ttl) in there.iter().filter(|(key, _)| key.starts_with("sess:")) {
                 assert!(*ttl == -2 || (0..=201_000).contains(ttl), "{key} has {ttl}");
@@ -334,7 +334,7 @@ fn no_disguise_gets_past_a_policy() {
     );
 }
 
-/// The requests by which this came up, word for word.
+/// The requests that exposed this, verbatim.
 #[test]
 fn disguises_that_were_seen() {
     let cluster = shared_cluster();
@@ -424,7 +424,7 @@ fn disguises_that_were_seen() {
     }
 }
 
-/// One server takes SORT's patterns, which name keys that stand nowhere in the request.
+/// A single server takes SORT's patterns, which name keys that are not in the request.
 #[test]
 fn a_pattern_reads_nothing_that_is_denied() {
     let server = LocalServer::start(&ServerOptions::default()).expect("Redis");

@@ -1,4 +1,4 @@
-//! Scripts under a policy on a node that has no memory left: the expiries stay as good as the scripts.
+//! Scripts under a policy on a node without free memory: no script runs without its expiries.
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 

@@ -1,5 +1,5 @@
-//! A node that misbehaves, byte by byte: refused and broken connections, replies that are none, too many of them, or
-//! only half there. Each client gets its own reply or a clear error, and no write is ever sent twice.
+//! A node that misbehaves, byte by byte: refused and broken connections, invalid replies, too many of them, or
+//! incomplete ones. Each client gets its own reply or a clear error, and no write is ever sent twice.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! Nodes that refuse something when slotmux connects: one that keeps it out is quoted to clients, in the log and in
-//! readiness; one that merely refuses a command is used for all others.
+//! Nodes that refuse a command when slotmux connects: one that refuses the connection is quoted to clients, in the log
+//! and in readiness; one that merely refuses a command is used for all others.
 
 use std::fs;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::common::peer::Request;
 use crate::common::{PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until};
 use crate::{key_in, named, pair};
 
-/// A node that answers commands of this name with this error while it is told to, and every GET.
+/// A node that answers every GET, and commands of this name with this error while `refuses` is set.
 fn refusing(name: &'static str, error: String, refuses: &Arc<AtomicBool>) -> Peer {
     Peer::start(answers(name, error, refuses))
 }
@@ -167,14 +167,14 @@ fn a_node_without_resp3_is_used_without_it() {
             reply.error().contains("it refuses HELLO 3: ") && reply.error().contains(said),
             "{reply:?}"
         );
-        // Subscriptions go over RESP3 for all.
+        // Subscriptions use RESP3 for all clients.
         let reply = proxy.client().call(&["SUBSCRIBE", "channel"]);
         assert!(
             reply.error().contains("did not confirm") && reply.error().contains(said),
             "{reply:?}"
         );
         assert_eq!(get(&mut plain, "b"), Value::Simple("b".into()), "{error}");
-        // A connection of its own is new, and takes no longer for what the other protocol can't do.
+        // A dedicated connection is new, and is not delayed because of the other protocol.
         let big = "b".repeat(1 << 20);
         assert_eq!(plain.call(&["SET", "a", &big]), Value::ok(), "{error}");
         assert_eq!(readiness(&proxy), (200, "ready\n".to_owned()), "{error}");

@@ -1,5 +1,5 @@
-//! Words as servers compare them: as C strings, in any case and only up to the first NUL byte. This is how options are read;
-//! names of commands and subcommands, keys and numbers are taken at their full length.
+//! Words compared as servers compare C strings: ignoring case, and only up to the first NUL byte. Servers read options
+//! like this; names of commands and subcommands, keys and numbers are taken at their full length.
 
 /// The part of an argument that C sees: before the first NUL byte.
 pub fn of(argument: &[u8]) -> &[u8] {
@@ -7,7 +7,7 @@ pub fn of(argument: &[u8]) -> &[u8] {
     &argument[..end.unwrap_or(argument.len())]
 }
 
-/// Whether a server takes `argument` for `keyword`, which has no NUL byte.
+/// Whether a server matches `argument` with `keyword`, which has no NUL byte.
 #[inline]
 pub fn is(argument: &[u8], keyword: &[u8]) -> bool {
     argument

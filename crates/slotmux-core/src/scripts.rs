@@ -109,7 +109,7 @@ impl Noted {
             _ => return,
         };
         if script.len() > LONGEST {
-            // It is not kept, and to hash it takes its time.
+            // Too big to be kept, so hashing it would waste time.
             return;
         }
         let mut hashes = self.hashes.borrow_mut();

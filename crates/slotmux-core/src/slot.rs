@@ -9,7 +9,7 @@ pub const SLOTS: usize = 16_384;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Slot(pub u16);
 
-/// A slot or none, in the two bytes of a slot: an entry in flight has no more.
+/// A slot or none, in the two bytes of a slot: an entry in flight has no room for more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OptionalSlot(u16);
 
@@ -17,7 +17,7 @@ impl OptionalSlot {
     /// No slot.
     pub const NONE: OptionalSlot = OptionalSlot(u16::MAX);
 
-    /// The slot, if it is one.
+    /// The slot, if there is one.
     #[inline]
     pub fn get(self) -> Option<Slot> {
         (self != OptionalSlot::NONE).then_some(Slot(self.0))

@@ -1,5 +1,5 @@
-//! Words that servers compare as C strings: bytes behind a NUL in an option change nothing about where the keys of a request
-//! are, how long it may block, and the decision of its policies.
+//! Words that servers compare as C strings: bytes after a NUL in an option change neither the positions of a request's
+//! keys, nor how long it may block, nor the decision of its policies.
 
 use slotmux_core::command::{CommandRef, Wait, resolve};
 use slotmux_core::config::{
@@ -35,7 +35,7 @@ const COMMANDS: [(&str, &str); 20] = [
     ("LMPOP", "nkk"),
 ];
 
-/// Options of all of them, each with what follows it.
+/// Options of all commands, each with its arguments.
 const OPTIONS: [(&str, &str); 42] = [
     ("ASC", ""),
     ("ALPHA", ""),
@@ -87,7 +87,7 @@ const KEYS: [&[u8]; 7] = [
 const VALUES: [&[u8]; 6] = [b"v", b"streams", b"keys", b"auth", b"block", b""];
 const NUMBERS: [&[u8]; 6] = [b"1", b"2", b"0", b"500", b"1700000500000", b"x"];
 const TAILS: [&[u8]; 4] = [b"\0", b"\0x", b"\0\0", b"\0STORE"];
-/// What all clocks show.
+/// The time that every clock shows.
 const NOW: u64 = 1_700_000_000_000;
 
 /// The words of a request, once plain and once with tails that C does not see.
@@ -116,7 +116,7 @@ impl Twice {
     }
 }
 
-/// The input chooses the request.
+/// Checks the request that the input describes.
 pub fn check(data: &[u8]) {
     let mut choices = Choices(data);
     let (name, own) = choices.one_of(&COMMANDS);
@@ -143,7 +143,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(plain, seen(&policies, &words.tailed), "{:?}", words.tailed);
 }
 
-/// All that slotmux makes of a request.
+/// Everything that slotmux derives from a request.
 type Seen = (Vec<usize>, Vec<usize>, bool, Option<Wait>, Decision);
 
 /// `None`: its number of arguments is wrong.

@@ -186,7 +186,7 @@ fn scan(choices: &[u8], name: &'static str) -> Result<(), String> {
             _ => itinerary.step(cursor),
         };
         let Some(step) = step else {
-            // Nobody serves anything: the client is told so and may try again.
+            // No node has slots: the client gets an error and may try again.
             if choices.is_empty() {
                 return Ok(());
             }
@@ -221,7 +221,7 @@ fn take_page(
     let (node, life) = (cluster.primary(shard), cluster.life(shard));
     cluster.change(choices);
     let itinerary = &cluster.itinerary;
-    // As `route/page.rs` does: the page of a node whose turn it would not be now is none.
+    // As in `route/page.rs`: a page from a node whose turn it would not be now is discarded.
     let now = itinerary.step(step.cursor)?;
     if cluster.primary(usize::from(now.shard)) != node {
         return None;

@@ -287,7 +287,7 @@ impl<'a> Walk<'a> {
 fn strict_count(text: &[u8]) -> Result<usize, Stop> {
     let count = lax_number(text).ok_or(None)?;
     if count.to_string().as_bytes() != text {
-        // Whoever spells 2^63 in another way is refused or waited for, as it happens.
+        // Another spelling of 2^63 is refused, or waited for, depending on the server.
         let spelled = i64::try_from(count).is_ok();
         return Err(spelled
             .then_some(Exception::NumberSpelling)

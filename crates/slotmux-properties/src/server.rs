@@ -35,7 +35,7 @@ const PX: Form = (1, false);
 const EXAT: Form = (1000, true);
 const PXAT: Form = (1, true);
 
-/// Options, each with how many arguments follow it.
+/// Options, each with its number of arguments.
 type Takes = &'static [(&'static str, usize)];
 
 const SORT: Takes = &[
@@ -126,7 +126,7 @@ impl Server {
         }
     }
 
-    /// Fills the key behind the last STORE. What follows an option in its place is no option.
+    /// Writes the key after the last STORE. An argument of an option is not an option.
     fn store(&mut self, words: &[&[u8]], known: Takes, value: &[u8]) -> Result<(), Refused> {
         let mut destination = None;
         let mut at = 0;

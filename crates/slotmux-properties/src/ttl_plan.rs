@@ -199,8 +199,8 @@ fn check_request(
         }
         Governed::Refused => {
             assert!(out.starts_with(b"ERR slotmux: "));
-            // An error of Redis' own stays Redis' own, but for RESTORE's about a key that is there, and for one that depends
-            // on the clock of the node: that a TTL is too long for it.
+            // An error of Redis itself stays the same, except RESTORE's about an existing key, and an overflow that depends
+            // on the clock of the node.
             let may_fail = matches!(command.lifetime(), Lifetime::Restore)
                 || args.iter().any(|arg| may_overflow(arg.of(bytes)));
             assert!(plainly.is_ok() || may_fail, "{}", bytes.escape_ascii());
@@ -275,7 +275,7 @@ fn check_request(
     }
 }
 
-/// Whether a number is so large that the clock of the node decides whether it takes it for a TTL.
+/// Whether a number is so large that only the node's clock decides whether it overflows as a TTL.
 fn may_overflow(argument: &[u8]) -> bool {
     let number = str::from_utf8(argument).ok();
     let number = number.and_then(|number| number.parse::<i64>().ok());
@@ -323,7 +323,7 @@ fn scan_one(bytes: &[u8]) -> Option<(Vec<Span>, usize)> {
 
 fn request(choices: &mut Choices<'_>) -> Vec<u8> {
     let (name, shape, own) = choices.one_of(COMMANDS);
-    // Names of commands are taken at their full length.
+    // Command names are taken at their full length.
     let mut args = vec![match choices.byte() % 3 {
         0 => name.to_ascii_lowercase().into(),
         _ => name.into(),
@@ -346,7 +346,7 @@ fn request(choices: &mut Choices<'_>) -> Vec<u8> {
 fn word(choices: &mut Choices<'_>, word: &str) -> Vec<u8> {
     match choices.byte() % 6 {
         0 | 3 => word.to_ascii_lowercase().into(),
-        // Servers do not see what stands behind a NUL byte in an option.
+        // Servers do not see the bytes after a NUL in an option.
         4 => [word.as_bytes(), b"\0"].concat(),
         5 => [word.as_bytes(), b"\0x"].concat(),
         _ => word.into(),

@@ -1,5 +1,4 @@
-//! In which of its two text forms a reader wants the page: OpenMetrics, or Prometheus' older one for readers that know
-//! nothing else. Pure.
+//! The text form of the page: OpenMetrics, or Prometheus' older format for clients that understand only that. Pure.
 
 use std::fmt::Write;
 
@@ -14,7 +13,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// The one that the reader likes better. OpenMetrics if it does not say: it is the one of these that has a standard.
+    /// The form that the client prefers. OpenMetrics without a preference: only that one is a standard.
     pub fn wanted(headers: &HeaderMap) -> Form {
         let accepted: Vec<&str> = headers
             .get_all(ACCEPT)
@@ -37,7 +36,7 @@ impl Form {
         }
     }
 
-    /// The page, which is made as OpenMetrics, in this form.
+    /// The page, rendered as OpenMetrics, converted to this form.
     pub fn of(self, page: String) -> String {
         match self {
             Form::OpenMetrics => page,
@@ -46,7 +45,7 @@ impl Form {
     }
 }
 
-/// How much a reader likes a media type, in thousandths: by the range of `Accept` that fits it most closely.
+/// Preference for a media type, in thousandths: the quality of the most specific range of `Accept` that matches.
 fn liking(accepted: &[&str], [main, sub]: [&str; 2]) -> u32 {
     let fits = accepted.iter().filter_map(|range| {
         let mut parts = range.split(';').map(str::trim);
@@ -61,11 +60,11 @@ fn liking(accepted: &[&str], [main, sub]: [&str; 2]) -> u32 {
         let quality = quality.map_or(Some(1.0), |text| text.trim().parse::<f32>().ok())?;
         Some((closeness, (quality.clamp(0.0, 1.0) * 1000.0) as u32))
     });
-    // Of several as close, the one that is liked best: they differ in versions.
+    // Of several equally specific ranges the highest quality counts: they differ in versions.
     fits.max().map_or(0, |(_, quality)| quality)
 }
 
-/// The older form calls a counter's family as its sample, and knows neither units nor an end.
+/// The older form gives a counter's family the name of its sample, and has neither units nor an end marker.
 fn older(page: &str) -> String {
     let mut text = String::with_capacity(page.len());
     let mut help = None;
@@ -94,7 +93,7 @@ mod tests {
     #[test]
     fn the_form_that_is_liked_better() {
         use Form::{OpenMetrics, Prometheus};
-        // As Prometheus 2.42 asks, and as it asks with feature flags and in later versions.
+        // `Accept` of Prometheus 2.42, and of newer versions or with feature flags.
         let usual = "application/openmetrics-text; version=1.0.0,application/openmetrics-text; version=0.0.1;q=0.75,\
                      text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         let newer = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\

@@ -1,5 +1,5 @@
-//! Who is connected to the admin page, and who gives way when one more comes. There is always room for a new one, so a
-//! crowd of silent connections cannot lock others out.
+//! The connections to the admin page, and the choice of the one that is closed for a new one. There is always room for
+//! a new connection, so a crowd of silent ones cannot lock others out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Guest {
     peer: IpAddr,
     heard: Mutex<Instant>,
-    /// Ends the connection at once.
+    /// Closes the connection at once.
     pub leave: CancellationToken,
 }
 
 impl Guest {
-    /// Bytes went to or came from it.
+    /// Notes that bytes were read from it or written to it.
     pub fn moved(&self) {
         *locked(&self.heard) = Instant::now();
     }
@@ -28,12 +28,12 @@ impl Guest {
     }
 }
 
-/// All guests but those that have been told to leave.
+/// All connections except those that were told to close.
 #[derive(Debug, Default)]
 pub(super) struct Guests(Mutex<Vec<Arc<Guest>>>);
 
 impl Guests {
-    /// A new guest, which leaves when the returned value is dropped.
+    /// Registers a connection, until the returned value is dropped.
     pub fn arrive(self: &Arc<Guests>, peer: IpAddr) -> Stay {
         let guest = Arc::new(Guest {
             peer,
@@ -47,7 +47,7 @@ impl Guests {
         }
     }
 
-    /// Tells one to leave.
+    /// Tells one connection to close.
     pub fn send_one_away(&self) {
         let mut guests = locked(&self.0);
         let quiet: Vec<(IpAddr, Instant)> = guests
@@ -60,7 +60,7 @@ impl Guests {
     }
 }
 
-/// The presence of one guest.
+/// The registration of one connection.
 pub(super) struct Stay {
     pub guest: Arc<Guest>,
     guests: Arc<Guests>,
@@ -72,7 +72,7 @@ impl Drop for Stay {
     }
 }
 
-/// Of the addresses with the most connections, the connection that is quiet longest.
+/// Index of the connection that has been quiet longest, among the addresses with the most connections.
 fn least_wanted<T: Ord + Copy>(quiet_since: &[(IpAddr, T)]) -> Option<usize> {
     let mut crowd: HashMap<IpAddr, usize> = HashMap::new();
     for (peer, _) in quiet_since {
@@ -84,7 +84,7 @@ fn least_wanted<T: Ord + Copy>(quiet_since: &[(IpAddr, T)]) -> Option<usize> {
         .min_by_key(|&at| quiet_since[at].1)
 }
 
-/// Nothing that holds it can panic in between.
+/// The mutex is never poisoned: no code that holds it can panic.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

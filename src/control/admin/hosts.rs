@@ -1,5 +1,5 @@
-//! By which names a request may call the admin page: a web page whose name its owner points at this machine (DNS
-//! rebinding) must not read it through somebody's browser. Pure.
+//! The host names by which requests may address the admin page. A web page whose name resolves to this machine (DNS
+//! rebinding) must not read it through a user's browser. Pure.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -11,9 +11,9 @@ use slotmux_core::config::plain_host_name;
 /// Why a request is not answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Refusal {
-    /// No `Host`, several, or one that is no address.
+    /// `Host` is missing, repeated or malformed.
     Malformed,
-    /// A name that is not one of the page's.
+    /// The name is not one of the page's.
     Foreign,
 }
 
@@ -33,8 +33,7 @@ impl Refusal {
     }
 }
 
-/// Whether the page answers a request with this head. Every name in it has to be one of the page's: the target's, if it
-/// has one, and that of `Host`.
+/// Checks the head of a request: every host in it, of the target and of `Host`, has to be one of the page's.
 pub(super) fn check(
     version: Version,
     target: &Uri,
@@ -47,7 +46,7 @@ pub(super) fn check(
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => check_one(host.to_str().map_err(|_| Refusal::Malformed)?, own),
-        // Browsers speak HTTP/1.1, which wants a Host; simple health checks may do without.
+        // Browsers speak HTTP/1.1, which requires Host; simple health checks may omit it.
         (None, _) if version < Version::HTTP_11 => Ok(()),
         _ => Err(Refusal::Malformed),
     }
@@ -74,7 +73,7 @@ fn parse(text: &str) -> Option<Host> {
         if !port.is_empty() && !is_port(port.strip_prefix(':')?) {
             return None;
         }
-        // A zone says by which interface, not to whom.
+        // A zone names an interface, not a host.
         let address = address.split('%').next()?;
         return address.parse::<Ipv6Addr>().ok().map(|_| Host::Address);
     }
@@ -92,7 +91,7 @@ fn parse(text: &str) -> Option<Host> {
     })
 }
 
-/// An empty one stands for the default.
+/// An empty port stands for the default port.
 fn is_port(text: &str) -> bool {
     text.is_empty()
         || (text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok())

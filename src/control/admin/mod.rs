@@ -74,7 +74,7 @@ async fn contained(State(page): State<Page>, request: Request, next: Next) -> Re
     answer.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
-/// Answers only requests that name the page as it is called.
+/// Rejects requests whose host is not one of the page's names.
 async fn called_by_its_name(State(page): State<Page>, request: Request, next: Next) -> Response {
     let own = &page.process.config.admin.hosts;
     match hosts::check(request.version(), request.uri(), request.headers(), own) {
@@ -110,7 +110,7 @@ async fn show_metrics(
     }
 }
 
-/// Says whether the process is ready. The listeners are bound before this page is.
+/// Readiness of the process. The listeners are bound before this page is.
 async fn show_readiness(State(page): State<Page>) -> (StatusCode, String) {
     let process = &page.process;
     let topology = process.topology.borrow().clone();

@@ -71,7 +71,7 @@ fn names(process: &Process) -> Vec<&str> {
         .stats
         .first()
         .map_or(0, |stats| stats.namespaces.len());
-    // With the keys of none there may be one more than 16 bits count.
+    // With the keys of no namespace there may be one more than 16 bits count.
     let ids = (0..=u16::MAX).take(counted).map(NamespaceId);
     let name = |id| {
         process
@@ -150,7 +150,7 @@ mod tests {
         }
     }
 
-    /// As many as there are numbers for, and the keys of none.
+    /// The largest number of namespaces, and the keys of no namespace.
     #[test]
     fn every_namespace_has_its_numbers() {
         let mut config = Config::default();

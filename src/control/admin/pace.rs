@@ -1,5 +1,5 @@
-//! The socket of a guest of the admin page, with a deadline for whatever it waits for: the rest of a request, the next
-//! one, or room for the rest of an answer.
+//! The socket of an admin connection, with a deadline for each wait: for the rest of a request, for the next request,
+//! or for the client to take the rest of a response.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::guests::Guest;
 use slotmux_core::config::Admin;
 
-/// How long each wait may last.
+/// Longest duration of each wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadlines {
     header: Duration,
@@ -33,15 +33,15 @@ impl From<&Admin> for Deadlines {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Wait {
-    /// For a first byte, and from there to the first byte of the answer.
+    /// From the first byte of a request to the first byte of its response.
     Request,
     /// For another request.
     Next,
-    /// For the last byte of an answer to be taken.
+    /// For the last byte of a response to be taken.
     Answer,
 }
 
-/// A stream whose waits end. A deadline is one for the whole of a request or an answer: a byte now and then does not move it.
+/// A stream with deadlines. Each covers a whole request or response: single bytes do not extend it.
 pub(super) struct Paced<S> {
     stream: S,
     guest: Arc<Guest>,
@@ -94,7 +94,7 @@ impl<S> Paced<S> {
         }
         if polled.is_ready() {
             self.guest.moved();
-            // The kernel's buffer takes a little now and then from a reader that takes its time.
+            // A slow reader frees a little of the kernel buffer now and then, so progress does not extend the deadline.
             if self.until.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -140,12 +140,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         self.written(cx, polled)
     }
 
-    /// Without it the bytes of a page would be copied once per connection.
+    /// Without vectored writes the bytes of a page would be copied once per connection.
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
 
-    /// Comes when everything of the answers so far has been written.
+    /// Called when all responses so far have been written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         if self.wait == Wait::Answer {

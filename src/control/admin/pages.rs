@@ -1,5 +1,5 @@
-//! The pages that are being sent: each is as large as there are namespaces, so only a few exist at once. One more reader
-//! shares a fresh one, or takes the place of the oldest, whose readers take their time.
+//! The rendered pages that are being sent. A page grows with the number of namespaces, so only a few exist at once. One
+//! more reader shares a fresh page, or replaces the oldest page, whose readers are slow.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::exposition::Form;
 
-/// Pages at once. A reader that reads has taken its page within one turn, whatever the number.
+/// Pages at once. A reader that keeps up has taken its page within one turn, whatever the number.
 const MOST: usize = 8;
-/// How old a page may be for one more reader, where there are as many as may be.
+/// Age up to which a page is shared with another reader, once there are `MOST` pages.
 const FRESH: Duration = Duration::from_secs(1);
-/// Pause before another look whether a page has gone whose readers were cut off, which takes one turn of each of them.
+/// Pause before the next check whether a page is gone. Its readers were cut off, which takes one turn of each.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Looks before a reader is sent away.
+/// Checks before a reader is rejected.
 const LOOKS: usize = 200;
 
 /// The pages that are being sent, the oldest first.
@@ -29,19 +29,20 @@ struct Page {
     text: String,
     form: Form,
     made: Instant,
-    /// The tokens that end the connections to which it is sent.
+    /// Tokens that close the connections to which it is sent.
     readers: Mutex<Vec<CancellationToken>>,
 }
 
 enum Found {
     Room,
     Shared(Arc<Page>),
-    /// Soon: the oldest is on its way out.
+    /// No page yet: the oldest is being dropped.
     Nothing,
 }
 
 impl Pages {
-    /// A page for the connection that `reader` ends, made by `make` if there is room. `None` if there is no room for long.
+    /// A page for the connection that `reader` closes, rendered by `make` if there is room. `None` if there is no room
+    /// for too long.
     pub async fn page<E>(
         &self,
         form: Form,
@@ -92,7 +93,7 @@ impl Pages {
     }
 }
 
-/// The bytes of a page, which keep it while any of them is to be sent.
+/// The bytes of a page, which keep it alive until all of them are sent.
 fn sent(page: Arc<Page>, reader: &CancellationToken) -> Bytes {
     locked(&page.readers).push(reader.clone());
     Bytes::from_owner(Sent {
@@ -121,7 +122,7 @@ impl Drop for Sent {
     }
 }
 
-/// Nothing that holds it can panic in between.
+/// The mutex is never poisoned: no code that holds it can panic.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -159,12 +160,12 @@ mod tests {
         let readers = [0; MOST].map(|_| CancellationToken::new());
         let mut held = Vec::new();
         for reader in &readers {
-            // Those of the other form are of no use to the last one.
+            // Pages in the other form cannot be shared with the last reader.
             let make = || Ok::<_, Infallible>("old".to_owned());
             let page = pages.page(Form::Prometheus, reader, make).await.unwrap();
             held.push(Some(page.unwrap()));
         }
-        // One has its page already, and is not cut off for it.
+        // This reader has its page already, and is not cut off.
         let done = CancellationToken::new();
         let make = || Ok::<_, Infallible>(String::new());
         drop(pages.page(Form::Prometheus, &done, make).await);

@@ -1,4 +1,4 @@
-//! Whether slotmux is ready, and why not: from what is known of the process, without asking anybody.
+//! Whether slotmux is ready, and why not: from what the process knows already, without any request.
 
 use slotmux_core::cluster::addr::Addr;
 
@@ -6,18 +6,18 @@ use slotmux_core::cluster::addr::Addr;
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub is_draining: bool,
-    /// Those of the topology; none until the first one is known.
+    /// Primaries of the topology; empty until the first one is known.
     pub primaries: Vec<Addr>,
     /// Nodes to which a worker could not connect, and why.
     pub outages: Vec<(Addr, String)>,
     /// Whether some worker has a connection to some node.
     pub is_connected: bool,
-    /// Why the topology could not be refreshed last.
+    /// Why the last topology refresh failed.
     pub trouble: Option<String>,
 }
 
-/// Ready: a topology is known, no drain has begun, and some node can be used as far as anybody has tried. The text says
-/// why not, and names the nodes that cannot be used also where others can.
+/// Ready: a topology is known, no drain has begun, and some node can be used as far as any worker has tried. The text
+/// gives the reason if not, and names unusable nodes even where others can be used.
 pub fn readiness(known: &Known) -> (bool, String) {
     if known.is_draining {
         return (false, "draining\n".to_owned());
@@ -75,7 +75,7 @@ mod tests {
                 false,
                 "no topology: no upstream has answered yet\nno upstream can be used: a:1: silent\n",
             ),
-            // Nobody has tried.
+            // No worker has tried yet.
             (known(both(), vec![], false, None), true, "ready\n"),
             (
                 known(both(), vec![out(&a)], false, None),
@@ -87,7 +87,7 @@ mod tests {
                 false,
                 "no node can be used\na:1 cannot be used: NOAUTH x\nb:1 cannot be used: NOAUTH x\n",
             ),
-            // Another worker has got in.
+            // Another worker is connected.
             (
                 known(both(), vec![out(&a), out(&b)], true, trouble()),
                 true,

@@ -1,4 +1,4 @@
-//! The connections of the admin page: accepted, bounded in number and time, and ended with the process.
+//! The connections of the admin page: accepted, bounded in number and time, and closed with the process.
 
 use std::convert::Infallible;
 use std::io;
@@ -22,11 +22,11 @@ use super::pace::{Deadlines, Paced};
 use crate::control::resources;
 use crate::engine::process::Process;
 
-/// How long open requests may take to end once the page is told to stop.
+/// How long open requests may take to finish once the page is told to stop.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Pause after a failed accept. The usual cause, no descriptor left, does not go away at once.
+/// Pause after a failed accept. The usual cause, no free descriptor, lasts a while.
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
-/// Bytes of the head of a request, and of what is read ahead: many times what a browser sends.
+/// Largest head of a request, and read-ahead, in bytes: many times what a browser sends.
 const LARGEST_HEAD: usize = 32 * 1024;
 
 /// Serves `router` until cancelled. Errors of single connections end those connections only. Requests carry the [`Guest`]
@@ -40,7 +40,7 @@ pub(super) async fn serve(
     let most = resources::max_admin_connections(&process.config);
     let deadlines = Deadlines::from(&process.config.admin);
     let guests = Arc::new(Guests::default());
-    // Dropped with this future, which ends them.
+    // Closes all connections when this future is dropped.
     let mut open = JoinSet::new();
     let accepting = async {
         loop {
@@ -66,14 +66,14 @@ pub(super) async fn serve(
         }
     };
     cancel.run_until_cancelled(accepting).await;
-    // A connection that never ends its request must not hold up the end of the process.
+    // A connection that never finishes its request must not delay the end of the process.
     let _ = tokio::time::timeout(FAREWELL, async {
         while open.join_next().await.is_some() {}
     })
     .await;
 }
 
-/// One connection, until its end or that of the page.
+/// Serves one connection until it or the page ends.
 async fn attend(
     stream: TcpStream,
     stay: Stay,
@@ -88,7 +88,7 @@ async fn attend(
     let answer = service_fn(|request| answer(&router, guest, request));
     let connection = http1::Builder::new()
         .max_buf_size(LARGEST_HEAD)
-        // The deadlines of the stream are for this too.
+        // The deadlines of the stream cover this too.
         .header_read_timeout(None)
         .half_close(false)
         .serve_connection(stream, answer);

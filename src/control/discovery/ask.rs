@@ -14,7 +14,7 @@ use super::view::{Server, View, text};
 use crate::engine::first_words::error_words;
 use slotmux_core::config::{self, Config, Password};
 
-/// A reply that leaves open what the server is.
+/// A reply that does not identify the server.
 const NOT_SAID: &str = "its reply does not tell";
 
 /// How nodes are asked: credentials, limits, and what they are expected to be.
@@ -50,7 +50,7 @@ impl Access {
 }
 
 impl Access {
-    /// Whom slotmux authenticates as, by the name that the nodes have for it.
+    /// User name by which slotmux authenticates, as the nodes call it.
     pub fn user(&self) -> &str {
         match self.username.as_str() {
             "" => "default",
@@ -104,7 +104,7 @@ pub(super) enum Refusal {
     NoCluster,
     #[error("it is a Sentinel, which has no data: name the Redis servers themselves")]
     Sentinel,
-    /// It lets nobody in, in its own words.
+    /// The node refuses every connection; its own words.
     #[error("{0}")]
     KeptOut(String),
     #[error(
@@ -177,7 +177,7 @@ async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result
         Some(Ok(info)) => (Server::from_info(text(&info).unwrap_or_default()), None),
         Some(Err(error)) => match judge_error("INFO", &error) {
             Some(refusal) => return Err(refusal),
-            // It may be withheld by the ACL or renamed; the rest is worth having without it.
+            // INFO may be withheld by the ACL or renamed; the rest works without it.
             None => (Server::default(), Some(words(&error))),
         },
         None => (Server::default(), None),
@@ -195,7 +195,7 @@ async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result
         return Err(Refusal::Loading);
     }
     let says = match (replies.next(), replies.next()) {
-        // An answer that names slots outweighs what the server calls itself.
+        // A reply that names slots outweighs the server's own statement.
         (Some(Ok(slots)), Some(Ok(nodes)))
             if server.mode != Some(Mode::Standalone) || has_slots(&slots) =>
         {
@@ -238,12 +238,12 @@ fn has_slots(slots: &Value) -> bool {
     matches!(slots, Value::Array(ranges) if !ranges.is_empty())
 }
 
-/// An error that ends the question, whatever command got it.
+/// An error that ends the discovery at this server, whichever command got it.
 fn judge_error(command: &'static str, error: &RedisError) -> Option<Refusal> {
     match error.code() {
         Some("NOAUTH") => Some(Refusal::PasswordNeeded),
         Some("LOADING") => Some(Refusal::Loading),
-        // For now: what it is will be told in a moment.
+        // Temporary: another try identifies the server.
         Some("BUSY" | "MASTERDOWN" | "TRYAGAIN") => Some(Refusal::Command {
             command,
             error: words(error),
@@ -252,8 +252,8 @@ fn judge_error(command: &'static str, error: &RedisError) -> Option<Refusal> {
     }
 }
 
-/// Judges a server that tells no view of a cluster. `None`: it is a plain one, and that is allowed. Only its own
-/// statements and the configuration say so.
+/// Judges a server that reports no cluster view. `None`: it is a plain server, which is allowed. Only its own
+/// statements and the configuration decide that.
 fn without_view(
     kind: config::Kind,
     mode: Option<Mode>,
@@ -287,7 +287,7 @@ fn broken(access: &Access, error: &RedisError) -> Refusal {
     }
 }
 
-/// An error as the server, or the system, worded it; without what it quotes of the request, and fit for a log.
+/// An error in the words of the server or the system, without quoted parts of the request, and fit for a log.
 pub fn words(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => error_words(format!("{code} {detail}").as_bytes()),

@@ -20,7 +20,7 @@ pub struct DialError(String);
 impl Dialer {
     /// By the configuration.
     pub fn new(config: &Config) -> Dialer {
-        // Nobody who dials answers INFO, so there is no run id of ours to meet.
+        // A dialling program answers no INFO, so its run id cannot appear at an upstream.
         Dialer(Access::new(config, ""))
     }
 

@@ -61,7 +61,7 @@ pub struct Discovery {
     /// A prefix whose policy is enforced: the upstream then has to know the options of PEXPIRE.
     enforced: Option<Vec<u8>>,
     observes: bool,
-    /// Whether the rights of the upstream user are looked at before the first topology counts.
+    /// Whether the rights of the upstream user are checked before the first topology is used.
     checks_rights: bool,
     /// The last try to learn the upstream's commands got no answer.
     has_to_learn: bool,
@@ -91,7 +91,7 @@ impl Discovery {
         }
     }
 
-    /// The same for a proxy, which needs more rights than a look at the nodes.
+    /// The same for a proxy, which needs more rights than a discovery.
     #[must_use]
     pub fn with_rights_checked(mut self) -> Discovery {
         self.checks_rights = true;
@@ -133,7 +133,7 @@ impl Discovery {
         })
     }
 
-    /// Warns of the nodes that end connections because of big replies, and calls `note` with each.
+    /// Warns of the nodes that close connections because of big replies, and calls `note` with each.
     pub fn look_at_output_limits(&self, topology: &Topology, note: impl Fn(Addr) + Send + 'static) {
         let nodes = topology.nodes().map(|node| node.addr.clone());
         tokio::spawn(look(self.access.clone(), nodes.collect(), note));

@@ -1,14 +1,14 @@
-//! Why a discovery has brought no topology, in words that say where to look.
+//! Why a discovery found no topology, in words that say where to look.
 
 use super::addr::Addr;
 
 /// Why there is no topology.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoverError {
-    /// No seed gave one.
+    /// No seed gave a topology.
     #[error("no upstream can be used: {}", list(.0))]
     NoneUsable(Vec<BadSeed>),
-    /// The upstream has our own run id.
+    /// The upstream has slotmux' own run id.
     #[error(
         "slotmux's upstream {0} is slotmux itself; cluster.seeds must name the Redis behind it"
     )]
@@ -19,12 +19,12 @@ pub enum DiscoverError {
          it, or set ttl.mode to \"off\" or \"observe\""
     )]
     TooOld(String),
-    /// The upstream user lacks what slotmux can't do without.
+    /// The upstream user lacks rights that slotmux requires.
     #[error("the upstream user {user} lacks rights that slotmux needs: {told}")]
     Rights {
-        /// Whom slotmux authenticates as.
+        /// User name by which slotmux authenticates.
         user: String,
-        /// Which nodes refuse what, in their words.
+        /// The nodes, the commands that they refuse, and their errors.
         told: String,
     },
 }
@@ -34,19 +34,19 @@ pub enum DiscoverError {
 pub struct BadSeed {
     /// The seed as configured.
     pub seed: Addr,
-    /// What was wrong with it; may quote the server.
+    /// Why it could not be used; may quote the server.
     pub reason: String,
-    /// Only another configuration helps: the password was refused, or the node is not what it should be.
+    /// Whether only another configuration helps: the password was refused, or the node is of the wrong kind.
     pub is_final: bool,
 }
 
 impl DiscoverError {
-    /// Whether another try can't succeed unless the configuration, here or there, is changed.
+    /// Whether no retry can succeed until the configuration of slotmux or the upstream changes.
     pub fn is_final(&self) -> bool {
         match self {
             DiscoverError::NoneUsable(seeds) => seeds.iter().all(|seed| seed.is_final),
             DiscoverError::Ourselves(_) | DiscoverError::TooOld(_) => true,
-            // They are granted at the nodes, while slotmux waits.
+            // The rights may be granted at the nodes while slotmux waits.
             DiscoverError::Rights { .. } => false,
         }
     }

@@ -1,5 +1,5 @@
-//! An authenticated connection to a node, over the first of its addresses that gives one. Its first exchange is on the
-//! bare stream, so that the words of a peer that refuses it are not lost.
+//! An authenticated connection to a node, over the first of its addresses that accepts one. The first exchange is on
+//! the bare stream, so that the words of a peer that refuses are not lost.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
@@ -21,11 +21,11 @@ const HELLO: &[u8] = b"*1\r\n$5\r\nHELLO\r\n";
 /// A connection, and what the node said to HELLO on it.
 pub(super) struct Opened {
     pub connection: MultiplexedConnection,
-    /// The words of the error if it refuses that.
+    /// The error text if the node refuses HELLO.
     pub hello: Result<Hello, String>,
 }
 
-/// An authenticated connection to the node at `target`, over the first of its addresses that gives one.
+/// An authenticated connection to the node at `target`, over the first of its addresses that accepts one.
 pub(super) async fn open(access: &Access, target: &Addr) -> Result<MultiplexedConnection, Refusal> {
     let mut refusals = Vec::new();
     for address in resolve(access, target).await? {
@@ -37,7 +37,7 @@ pub(super) async fn open(access: &Access, target: &Addr) -> Result<MultiplexedCo
     Err(together(refusals))
 }
 
-/// What the addresses of one name refused.
+/// Joins the refusals of all addresses of one name.
 pub(super) fn together(mut refusals: Vec<(IpAddr, Refusal)>) -> Refusal {
     if refusals.len() > 1 {
         let each: Vec<String> = refusals
@@ -80,12 +80,12 @@ pub(super) async fn open_address(access: &Access, address: SocketAddr) -> Result
     let (connection, driver) = MultiplexedConnection::new_with_config(&settings, stream, limits)
         .await
         .map_err(|error| Refusal::Unreachable(words(&error)))?;
-    // It ends with the last handle of the connection.
+    // The driver ends with the last handle of the connection.
     tokio::spawn(driver);
     Ok(Opened { connection, hello })
 }
 
-/// Connects, and shows one password after the other until one is accepted.
+/// Connects, and tries the passwords in order until one is accepted.
 async fn log_in(access: &Access, address: SocketAddr) -> Result<TcpStream, Refusal> {
     let count = access.passwords.len();
     if count == 0 {
@@ -120,12 +120,12 @@ async fn connect(access: &Access, address: SocketAddr) -> Result<TcpStream, Refu
         .await
         .map_err(|_| Refusal::Silent(access.connect_timeout))?
         .map_err(|error| Refusal::Unreachable(error.to_string()))?;
-    // Without it a question only takes longer.
+    // Without it a request is only slower.
     let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 
-/// Asks the server for its mode. One that refuses the question and lets slotmux in all the same is asked in other ways.
+/// Asks the server for its mode. A server that refuses HELLO but accepts slotmux is asked by other commands.
 async fn say_hello(
     access: &Access,
     stream: &mut TcpStream,

@@ -1,5 +1,5 @@
-//! Nodes that end a connection because of what they have to say on it (`client-output-buffer-limit`): a shared one carries
-//! the replies of many clients. Looked at once, at the start, on every node.
+//! Nodes that close a connection whose pending output is too big (`client-output-buffer-limit`): a shared one carries
+//! the replies of many clients. Checked once, at the start, on every node.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use super::settings::setting;
 
 const SETTING: &str = "client-output-buffer-limit";
 
-/// The limit of ordinary clients in the setting's value, as it stands there, if it has one.
+/// The limit of class `normal` in the parameter's value, verbatim; `None` if there is no limit.
 fn limit(value: &str) -> Option<String> {
     let words: Vec<&str> = value.split_whitespace().collect();
     let of_normal = words
         .chunks_exact(4)
         .find(|class| class[0].eq_ignore_ascii_case("normal"))?;
-    // The hard limit, the soft one, and for how many seconds that may be exceeded.
+    // The hard limit, the soft limit, and the seconds for which the soft one may be exceeded.
     let is_limited = of_normal[1..3].iter().any(|&bytes| bytes != "0");
     is_limited.then(|| of_normal.join(" "))
 }
@@ -27,7 +27,7 @@ fn limit(value: &str) -> Option<String> {
 pub(super) async fn look(access: Arc<Access>, nodes: Vec<Addr>, note: impl Fn(Addr)) {
     for node in nodes {
         let Ok(mut connection) = open(&access, &node).await else {
-            // That it can't be reached is said elsewhere.
+            // An unreachable node is reported elsewhere.
             continue;
         };
         let mut get = redis::cmd("CONFIG");

@@ -1,5 +1,5 @@
-//! The rights that slotmux itself needs at the nodes, whatever clients send: which, for what, and whether the upstream
-//! user has them. Each is tried at the start, within a transaction that is given up, so that nothing runs.
+//! The rights that slotmux itself needs at the nodes, whatever clients send: each right, its use, and whether the
+//! upstream user has it. Each is tried at the start, in a transaction that is discarded, so that nothing runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +15,16 @@ use super::ask::{Access, words};
 use super::open::open;
 use super::topology::{Kind, Topology};
 
-/// Nodes that are asked at the same time: more would not be faster from here.
+/// Nodes that are checked at the same time: more would not be faster.
 const NODES_AT_ONCE: usize = 16;
 
-/// How long all nodes together have: one that is silent must not hold up the start.
+/// Time for the check of all nodes together: a silent node must not delay the start.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How a node begins that refuses EXEC; the reason follows.
+/// Prefix of a node's refusal of EXEC; the reason follows.
 const EXEC_REFUSED: &str = "EXECABORT Transaction discarded because of: ";
 
-/// The use of a right.
+/// What a right is needed for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Feature {
     /// Finding the nodes of a cluster, and following its slots as they move.
@@ -33,7 +33,7 @@ enum Feature {
     Enforce,
     /// TTL policies that only observe.
     Observe,
-    /// Ending a broken connection at its node before the expiry is sent that may be missing.
+    /// Closing a broken connection at its node before a possibly missing expiry is sent.
     Repair,
     Transactions,
     Blocking,
@@ -48,7 +48,7 @@ enum Feature {
 }
 
 impl Feature {
-    /// The loss without it; `None`: slotmux can't be used without it.
+    /// What is lost without it; `None`: slotmux can't be used without it.
     fn loss(self) -> Option<&'static str> {
         Some(match self {
             Feature::Cluster | Feature::Enforce => return None,
@@ -76,7 +76,7 @@ impl Feature {
     }
 }
 
-/// The facts that decide which features are in use.
+/// Which features are in use.
 #[derive(Clone, Debug)]
 pub(super) struct Use {
     pub kind: Kind,
@@ -88,12 +88,12 @@ pub(super) struct Use {
     pub wait_by_script: bool,
 }
 
-/// One command that a feature needs, in a form that does nothing.
+/// One command that a feature needs, in a form that has no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Need {
-    /// `None`: it is merely how the trying ends.
+    /// `None`: it only ends the check.
     feature: Option<Feature>,
-    /// As `ACL SETUSER` has it behind a `+`.
+    /// In the form that `ACL SETUSER` takes after a `+`.
     command: &'static str,
     words: Vec<Vec<u8>>,
 }
@@ -103,7 +103,7 @@ struct Need {
 struct Missing {
     pub feature: Feature,
     pub command: &'static str,
-    /// In the node's words.
+    /// The node's error text.
     pub said: String,
 }
 
@@ -138,7 +138,7 @@ fn needs(of: &Use) -> Vec<Need> {
     need(Feature::Blocking, "client|unblock", "CLIENT UNBLOCK 0");
     need(Feature::Caching, "client|tracking", "CLIENT TRACKING OFF");
     need(Feature::Caching, "client|caching", "CLIENT CACHING YES");
-    // A text that is no script is not kept, should it run.
+    // An invalid script is not kept, should the command run.
     need(Feature::Scripts, "script|load", "SCRIPT LOAD )");
     need(Feature::Info, "info", "INFO server");
     if of.learns {
@@ -151,7 +151,7 @@ fn needs(of: &Use) -> Vec<Need> {
     if of.observes {
         need(Feature::Observe, "pttl", "PTTL slotmux");
     }
-    // Where MULTI is refused these take effect: on this connection, which is closed, and behind all others.
+    // Where MULTI is refused these commands run: on this connection, which is closed, and after all others.
     need(Feature::Subscriptions, "subscribe", "SUBSCRIBE slotmux");
     need(Feature::Subscriptions, "unsubscribe", "UNSUBSCRIBE slotmux");
     need(Feature::Subscriptions, "psubscribe", "PSUBSCRIBE slotmux");
@@ -172,7 +172,7 @@ fn needs(of: &Use) -> Vec<Need> {
         need(Feature::Repair, "client|kill", "CLIENT KILL ID 0");
     }
     if let Some(prefix) = &of.enforced {
-        // These options exclude each other: it changes nothing even if it runs.
+        // NX and LT exclude each other: the command changes nothing even if it runs.
         let words = ["PEXPIRE", "", "1000", "NX", "LT"];
         let mut words: Vec<Vec<u8>> = words.map(|word| word.as_bytes().to_vec()).into();
         words[1].clone_from(prefix);
@@ -196,20 +196,20 @@ fn needs(of: &Use) -> Vec<Need> {
     needs
 }
 
-/// Whether an error says that the user may not run the command, or that there is none of this name.
+/// Whether an error says that the user may not run the command, or that no command has this name.
 fn lacks(feature: Feature, said: &str) -> bool {
     let said = said.strip_prefix(EXEC_REFUSED).unwrap_or(said);
-    // One about keys or channels is about these, not about the command: clients use others.
+    // An error about keys or channels concerns only these: clients use others.
     let is_forbidden = said.starts_with("NOPERM") && !said.contains(" to access ");
     let is_required = feature.loss().is_none();
     let is_gone = said.contains("unknown command") || said.contains("nknown subcommand");
     is_forbidden || (is_required && is_gone)
 }
 
-/// Tries every right at every node of `topology` that can be reached, and warns of what merely costs a feature.
+/// Checks every right at every reachable node of `topology`, and warns of missing rights that only cost a feature.
 ///
 /// # Errors
-/// Where a primary refuses a right without which slotmux can't be used: which, in words.
+/// A text that names the missing rights, if a primary refuses a right without which slotmux can't be used.
 pub(super) async fn check(
     access: &Arc<Access>,
     topology: &Topology,
@@ -221,7 +221,7 @@ pub(super) async fn check(
         let (access, of, slots) = (access.clone(), of.clone(), slots.clone());
         let node = node.addr.clone();
         asked.spawn(async move {
-            // Nobody closes it; without a permit it is merely asked at once.
+            // The semaphore is never closed; without a permit the node is merely checked at once.
             let _permit = slots.acquire().await;
             let missing = missing_at(&access, &node, &of).await;
             (node, missing)
@@ -253,7 +253,7 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// Tries every right at one node. A node that can't be asked lacks nothing that is known.
+/// Checks every right at one node. An unreachable node counts as lacking nothing.
 async fn missing_at(access: &Access, node: &Addr, of: &Use) -> Vec<Missing> {
     let needs = needs(of);
     match try_all(access, node, &needs).await {
@@ -276,7 +276,7 @@ async fn missing_at(access: &Access, node: &Addr, of: &Use) -> Vec<Missing> {
     }
 }
 
-/// The reply to each, on a connection of its own, which is closed then.
+/// The reply to each command, on a connection of its own, which is closed afterwards.
 async fn try_all(
     access: &Access,
     node: &Addr,
@@ -289,7 +289,7 @@ async fn try_all(
     pipe.ignore_errors();
     for need in needs {
         let mut words = need.words.iter();
-        // Each has one: its name.
+        // Each command has at least its name.
         let name = words.next().map(Vec::as_slice).unwrap_or_default();
         let mut command = redis::cmd(&String::from_utf8_lossy(name));
         words.for_each(|word| {
@@ -301,7 +301,7 @@ async fn try_all(
     replies.map_err(|error| words(&error))
 }
 
-/// Of what is missing at these nodes: what slotmux can't be used without, as one text.
+/// The missing rights without which slotmux can't be used, at these nodes, as one text.
 fn required(found: &[(Addr, Vec<Missing>)]) -> Option<String> {
     let told: Vec<String> = found
         .iter()
@@ -316,7 +316,7 @@ fn required(found: &[(Addr, Vec<Missing>)]) -> Option<String> {
     (!told.is_empty()).then(|| told.join("; "))
 }
 
-/// Of what is missing: what merely costs a feature, as a warning for each.
+/// One warning for each missing right that only costs a feature.
 fn warnings(user: &str, found: &[(Addr, Vec<Missing>)]) -> Vec<String> {
     let all = || found.iter().flat_map(|(_, missing)| missing);
     let mut features: Vec<Feature> = all().map(|one| one.feature).collect();

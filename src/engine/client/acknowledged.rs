@@ -6,9 +6,9 @@
 //! answer is never more than a connection of the client's own to that node would get, and of several nodes it is the
 //! smallest.
 //!
-//! Up to Redis 7.0 any command does that runs: a WAIT that waits for nothing. It needs no right beyond that to the
-//! client's own, and a node that refuses PING because it can't save answers it. From 7.2 on only one does that is sent to the replicas. A
-//! script that sets a key and removes it is that, and leaves nothing behind.
+//! Up to Redis 7.0 any command that runs has this effect: a WAIT for no replicas. It needs no right besides the one for
+//! the client's own WAIT, and a node that refuses PING because it can't save accepts it. From 7.2 on only a command
+//! that is replicated has the effect: a script that sets a key and removes it, which leaves nothing behind.
 
 use std::rc::Rc;
 
@@ -83,7 +83,8 @@ pub fn acknowledged(
 }
 
 impl Worker {
-    /// The primaries that a client wrote to. Where it wrote to none, or to a node that is none any more, all of them.
+    /// The primaries that a client wrote to. All primaries, if it wrote to none or to a node that is no longer a
+    /// primary.
     fn written_by(&self, client: &Client) -> Vec<NodeId> {
         let mut primaries = self.primaries();
         let written = client.written.get();

@@ -51,7 +51,7 @@ pub(super) fn carry_out_attended(
         // Nor is a replica ever held.
         _ if client.is_monitor() => false,
         Hold::Writes => may_write(client, command, flags, request),
-        // Who asks slotmux about itself may be looking for what goes on.
+        // A client that asks slotmux about itself may be investigating the pause.
         Hold::Everything => !matches!(plan, Plan::Answer(Answer::Slotmux, _)),
     };
     if is_held {

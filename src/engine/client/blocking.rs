@@ -29,7 +29,7 @@ pub struct Blocked {
     lanes: RefCell<Vec<Rc<Lane>>>,
     /// When it was last sent to a node.
     sent: Cell<Instant>,
-    /// Whether a node has said last that there was nothing for it so far.
+    /// Whether its last node has confirmed that nothing was there for it so far.
     is_vouched: Cell<bool>,
 }
 
@@ -69,8 +69,8 @@ impl Client {
         self.blocked.borrow().as_deref().map(f)
     }
 
-    /// The wait is over. A client that has left without its answer gives its connections up, so that nothing is popped
-    /// for nobody.
+    /// Ends the wait. A client that has left without its reply gives up its connections, so that no element is popped
+    /// without a receiver.
     pub fn end_block(&self, worker: &Worker) {
         let Some(blocked) = self.blocked.take() else {
             return;
@@ -142,18 +142,19 @@ impl Blocked {
         self.sent.get().elapsed()
     }
 
-    /// Whether its time has been over for longer than `patience`, and its node had that long to say so.
+    /// Whether its time has been over for longer than `patience`, in which its node should have answered.
     pub fn is_late_by(&self, patience: Duration) -> bool {
         let is_over = |until: Instant| until.elapsed() > patience;
         self.until.is_some_and(is_over) && self.since_sent() > patience
     }
 
-    /// A node let it go for which there was nothing there; or what came of the last node is not known.
+    /// Records whether a node has confirmed, by letting it go, that nothing was there; false if the outcome at the last
+    /// node is unknown.
     pub fn vouch(&self, is_vouched: bool) {
         self.is_vouched.set(is_vouched);
     }
 
-    /// Whether its time is over and nothing was there for it: it was blocked by the word of the last node that knew.
+    /// Whether its time is over and the last node that knew has confirmed that nothing was there for it.
     pub fn has_waited_in_vain(&self) -> bool {
         let is_over = self.until.is_some_and(|until| Instant::now() >= until);
         self.is_vouched.get() && is_over
@@ -166,8 +167,8 @@ impl Blocked {
     }
 }
 
-/// What a blocking command answers that has waited in vain: of all of them it is the null array. Where no node has said that
-/// there was nothing, only a node may say so.
+/// Reply of every blocking command whose time is over with nothing there: the null array. Only a node may decide that
+/// nothing was there.
 pub fn timed_out(entry: &InFlight) -> Vec<u8> {
     let mut reply = Vec::new();
     match entry.client.protocol.get() {

@@ -43,7 +43,7 @@ pub fn needs_upstream<T>(
         | Plan::Publish { .. }
         | Plan::Scan { .. }
         | Plan::Transaction(Transaction::Watch { .. }) => true,
-        // slotmux cannot tell the settings of the data by itself.
+        // slotmux does not know the parameters of the data itself.
         Plan::AnswerWithNodes(Answer::Config, _) => true,
         Plan::Subscription(change) => change.subscribes,
         // The upstream may know a command that slotmux does not.

@@ -1,4 +1,4 @@
-//! EXEC of a long transaction: its commands are planned in slices. Sending them is one step, so that it is all or nothing.
+//! EXEC of a long transaction: its commands are planned in slices, and sent in one step, so that all or none are sent.
 
 use std::rc::Rc;
 
@@ -15,37 +15,37 @@ use super::watch::answer_nil;
 use super::work::{Progress, SLICE, SLICE_BYTES, Work};
 use slotmux_core::resp::request::Request;
 
-/// How far it is.
+/// Stage of the work.
 enum Stage {
-    /// Its commands are planned.
+    /// Planning the commands.
     Plans,
-    /// The settings of their keys are asked.
+    /// Looking up the settings of their keys.
     Checks,
-    /// They are put into groups.
+    /// Grouping the commands by slot.
     Groups,
-    /// It is ready to be sent.
+    /// Ready to be sent.
     Runs(Body),
 }
 
-/// An EXEC.
+/// A long EXEC in progress.
 pub struct Executing {
     queue: Box<Queue>,
-    /// Where the arguments of all requests are, and how many there are up to the end of each.
+    /// Arguments of all requests, and the end of each request's arguments.
     spans: Vec<Span>,
     ends: Vec<u32>,
     planning: Planning,
     stage: Stage,
-    /// The next request of this stage, and where it begins.
+    /// Next request of this stage, and its offset in bytes.
     at: usize,
     start: usize,
-    /// Whether one node had every slot when the first was planned.
+    /// Whether one node owned every slot when the first request was planned.
     is_one_node: bool,
     /// Bytes that it counts for.
     reserved: usize,
 }
 
 impl Executing {
-    /// Nothing is planned yet.
+    /// Starts with nothing planned.
     pub fn new(worker: &Worker, client: &Client, queue: Box<Queue>) -> Executing {
         let reserved = queue.cost();
         client.change_reserved(worker, 0, reserved);
@@ -62,7 +62,7 @@ impl Executing {
         }
     }
 
-    /// The nodes have become one, or several: what was planned holds no more.
+    /// Restarts the planning: the number of nodes has become one, or more than one, so that the plans no longer hold.
     fn begin_anew(&mut self, worker: &Worker) {
         self.planning = Planning::default();
         self.stage = Stage::Plans;
@@ -70,7 +70,7 @@ impl Executing {
         self.is_one_node = is_one_node(worker);
     }
 
-    /// Does the next slice of a stage. `Some` once it is through: an error ends it.
+    /// Works on the next slice of a stage. `Some` once the stage is complete; an error ends the EXEC.
     fn slice(&mut self, worker: &Worker, client: &Client) -> Option<Result<(), String>> {
         let count = self.queue.ends.len();
         let limits = worker.request_limits(client);
@@ -88,7 +88,7 @@ impl Executing {
                 let first = at.checked_sub(1).map_or(0, |at| self.ends[at] as usize);
                 if self.ends.len() <= at {
                     let mut args = worker.spans.take();
-                    // It was scanned when it came.
+                    // It was scanned on arrival, so this cannot fail.
                     let _ = scan_request(bytes, &limits, &mut args);
                     self.spans.extend_from_slice(&args);
                     worker.give_spans(args);
@@ -126,7 +126,7 @@ impl Executing {
         })
     }
 
-    /// Runs it, if there is room for it now.
+    /// Sends it, if there is room for it now.
     fn run(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
         let Stage::Runs(body) = &mut self.stage else {
             return Taken::No;
@@ -143,7 +143,7 @@ impl Executing {
         run_body(worker, client, &requests, body, Later::Yes)
     }
 
-    /// It is over.
+    /// Ends the work.
     fn ends(&self, worker: &Worker, client: &Rc<Client>) -> Progress {
         client.change_reserved(worker, self.reserved, 0);
         client.end_watch(worker);
@@ -177,7 +177,7 @@ impl Work for Executing {
     }
 }
 
-/// Whether one node has every slot, on which plans depend.
+/// Whether one node owns every slot, on which plans depend.
 fn is_one_node(worker: &Worker) -> bool {
     worker.topology.borrow().kind == Kind::Standalone
 }

@@ -74,7 +74,7 @@ pub fn to_slot(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot, sending: &S
         return Taken::No;
     }
     let Some(owner) = worker.slots.owner(slot) else {
-        // Nobody serves the slot, as far as we know. The refresh may know better before the deadline.
+        // The slot has no owner, as far as slotmux knows. A refresh may find one before the deadline.
         worker.refresh.request();
         let entry = entry(worker, client, Some(slot), sending);
         track(worker, client, None, &entry, sending);
@@ -195,9 +195,9 @@ pub fn set_out_alone(worker: &Worker, client: &Client, bytes: usize) {
     client.add_request_bytes(worker, bytes);
 }
 
-/// The lane for a request. One that may block, that is big, or is likely to bring a big reply, travels alone, so that it holds up
-/// nobody; since that is another connection, the client has to have nothing in flight on its way there and on its way
-/// back.
+/// The lane for a request. A request that may block, that is big, or that is likely to bring a big reply travels alone,
+/// so that it delays no other client. Since that is another connection, the client must have nothing in flight when it
+/// switches to it and back.
 fn lane_for(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -228,8 +228,8 @@ fn lane_for(
     Ok(lane)
 }
 
-/// Sees to it that there is room on a shared lane. Where there is none the client waits for it, no longer than a command
-/// may take. A lane that was given up has none to wait for: the caller refuses it.
+/// Makes sure that there is room on a shared lane. Without room the client waits for it, up to the command's deadline.
+/// A lane that was given up offers nothing to wait for: the caller refuses the command.
 pub fn find_room(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Result<(), Taken> {
     if !lane.is_full(worker) || lane.is_given_up(worker) {
         return Ok(());

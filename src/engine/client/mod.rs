@@ -80,9 +80,9 @@ pub enum Pause {
     Held,
     /// Until there is an upstream, or no more hope for one: see [`early`].
     Upstream,
-    /// Until its long request is through, of which its task does a slice in each turn: see [`work`].
+    /// Until its long request is complete. Its task does one slice in each turn: see [`work`].
     Slices,
-    /// Until what its long request waits for has come, which wakes it.
+    /// Until the nodes confirm what its long request waits for; the confirmation wakes it.
     Confirmation,
 }
 
@@ -132,7 +132,7 @@ pub struct Client {
     redirected: Cell<Option<u32>>,
     /// Its requests that wait for another try; while there is one, nothing else of this client is sent.
     pub waiting_retries: Cell<u32>,
-    /// The first and the last of its reads that may have ended their connection, see [`crate::engine::upstream::suspect`].
+    /// First and last of its reads that may have ended their connection, see [`crate::engine::upstream::suspect`].
     pub suspects: Cell<Option<(u32, u32)>>,
     /// Replies that are not written yet, from `sent` on.
     out: RefCell<Vec<u8>>,
@@ -172,9 +172,9 @@ pub struct Client {
     transaction: RefCell<Option<Box<Queue>>>,
     /// What it watches, while it does.
     watch: RefCell<Option<Rc<Watch>>>,
-    /// Its long request, while one is worked on.
+    /// Its long request, while one is in progress.
     work: RefCell<Option<Box<dyn Work>>>,
-    /// Whether there is one, also while a slice of it is done.
+    /// Whether there is one, also while a slice of it is being done.
     has_work: Cell<bool>,
     /// Bytes that it counts for.
     reserved: Cell<usize>,
@@ -276,7 +276,7 @@ impl Client {
         self.redirected.set(Some(latest));
     }
 
-    /// The place of the oldest request that is not answered.
+    /// Sequence number of the oldest unanswered request.
     pub fn oldest(&self) -> u32 {
         self.head_seq.get()
     }
@@ -343,7 +343,7 @@ impl Client {
             return;
         }
         drop(self.transport.borrow_mut().take());
-        // What a long request holds, and a long list of names, goes in slices.
+        // A long request and a long list of names are freed in slices.
         worker
             .memory
             .change_leaving(0, self.reserved.get() + self.subscribed());
@@ -382,7 +382,7 @@ impl Client {
         since.is_some_and(|since| since.is_over(worker.command_timeout, now))
     }
 
-    /// When the request arrived that is about to be sent.
+    /// Arrival time of the request that is about to be sent.
     #[inline]
     pub fn arrival(&self, worker: &Worker) -> Tick {
         match self.waits_since.get() {
@@ -391,7 +391,8 @@ impl Client {
         }
     }
 
-    /// What has waited for a lane has arrived before. What stands behind one that was refused for it begins anew.
+    /// A request that waited for a lane keeps its original arrival time. Requests after one that was refused start
+    /// anew.
     #[cold]
     fn late_arrival(&self, worker: &Worker, since: Tick) -> Tick {
         let last = worker.clock.last();

@@ -184,7 +184,7 @@ impl Client {
         f(&mut pushes.get_or_insert_default().subscriptions)
     }
 
-    /// Forgets what it was to get: it has left.
+    /// Drops its pending pushes: the client has left.
     pub(super) fn drop_waiting_pushes(&self) {
         if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
             pushes.waiting = Vec::new();

@@ -28,7 +28,7 @@ impl Queue {
         self.bytes.len() + self.ends.len() * TO_RUN
     }
 
-    /// Whether it takes more than one turn to plan what it holds.
+    /// Whether planning the queue takes more than one turn.
     pub fn is_long(&self) -> bool {
         self.ends.len() > SLICE || self.bytes.len() > SLICE_BYTES
     }

@@ -55,7 +55,7 @@ impl Future for ClientTask {
 }
 
 impl Drop for ClientTask {
-    /// The one place where a client leaves, also when its task has panicked: that costs this client and nobody else.
+    /// The only place where a client leaves, even after a panic of its task, which costs no other client anything.
     fn drop(&mut self) {
         self.client.pending_input.set(0);
         self.client.close(&self.worker);
@@ -81,7 +81,7 @@ impl ClientTask {
         }
         for _ in 0..READS_PER_TURN {
             if self.client.has_work() {
-                // It has just begun: others first.
+                // The work has only just begun: other clients first.
                 poll_again(cx);
                 return Poll::Pending;
             }
@@ -121,7 +121,7 @@ impl ClientTask {
         Poll::Pending
     }
 
-    /// Ends some subscriptions of a client that is read no more. What is left is its task's only business until it is done.
+    /// Ends some subscriptions of a client that is no longer read. Its task does nothing else until all are ended.
     fn leave(&self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.worker.hub.has_room(&self.client) {
             self.client.pause_for(Pause::Confirmation);
@@ -132,7 +132,7 @@ impl ClientTask {
         Poll::Pending
     }
 
-    /// Does a slice of the client's long request. True once that is through.
+    /// Does a slice of the client's long request. True once the request is complete.
     fn poll_work(&mut self, cx: &mut Context<'_>) -> bool {
         if self.client.write_blocked.get() {
             self.poll_blocked_write(cx);
@@ -231,7 +231,7 @@ impl ClientTask {
             return;
         }
         input.bytes.drain(..taken);
-        // A big request leaves no big buffer behind for the small ones after it: nobody would count that.
+        // The buffer of a big request is not kept for the small ones after it: that memory would not be counted.
         input.bytes.shrink_to(input.bytes.len().max(WORTH_COUNTING));
         input.need = need;
         input.boundary = Boundary::default();

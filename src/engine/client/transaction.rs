@@ -252,22 +252,22 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
     run_body(worker, client, &requests, &mut body, Later::No)
 }
 
-/// Whether what it watches has changed, or was lost: then nothing runs.
+/// Whether a watched key has changed, or the watch was lost: EXEC then runs nothing.
 pub(super) fn is_off(client: &Client) -> bool {
     let watch = client.watch();
     watch.is_some_and(|watch| !watch.is_intact(client))
 }
 
-/// Whether what slotmux answers itself waits until the transaction has run.
+/// Whether slotmux' own answers wait until the transaction has run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Later {
-    /// It is answered at once, where nothing is watched.
+    /// Answered at once, where nothing is watched.
     No,
-    /// It waits, and is made some in each turn.
+    /// Answered later, some in each turn.
     Yes,
 }
 
-/// Runs a transaction that is planned, if there is room for it now. If not, its body stays as it is.
+/// Sends a planned transaction, if there is room for it now. Without room its body stays unchanged.
 pub(super) fn run_body(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -297,7 +297,7 @@ pub(super) fn run_body(
     let body = std::mem::take(body);
     send(worker, client, requests, body, Ways::Usual(&lanes), later);
     if later == Later::Yes {
-        // What it answers later may change what comes behind it.
+        // Its later answers may change what follows.
         client.await_replies();
     }
     Taken::Yes
@@ -408,7 +408,7 @@ fn send(
     let tracks = tracking.wants_next()
         || client.tracking.get().wants_next()
         || (manner.is_watched && tracking.is_on());
-    // Each group is told of with all requests.
+    // Each group is reported with all requests.
     let names_keys = groups.len().saturating_mul(requests.len()) <= SLICE;
     if tracks && !names_keys {
         client.forget_behind(worker, whole.seq);

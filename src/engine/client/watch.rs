@@ -49,7 +49,7 @@ impl Watch {
         self.slot.is_none_or(|own| own == slot)
     }
 
-    /// The node that watches.
+    /// The node that holds the WATCH.
     pub fn node(&self) -> NodeId {
         self.lane.node
     }
@@ -161,7 +161,7 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight) {
     if lane.is_pinned_by(client) {
         return;
     }
-    // One that watched before has lost that connection; for the others nobody waits.
+    // A client that watched before has lost that connection; the others are no longer waiting.
     if client.has_watch() || client.is_closed() || !is_awaited {
         return lane.unwatch(worker, client);
     }
@@ -245,8 +245,8 @@ impl Pinned {
     }
 }
 
-/// A connection to `node` for `client` alone. One that keeps such a connection for its WATCH does not wait for another to
-/// keep: it could be that each waits for what the other has.
+/// A connection to `node` for `client` alone. A client that keeps one for its WATCH never waits for a second one to
+/// keep: two such clients could wait for each other.
 pub fn own_lane(
     worker: &Rc<Worker>,
     client: &Rc<Client>,

@@ -1,8 +1,8 @@
-//! A request that is too long for one turn: it is worked on in slices, one in each turn, and the other clients of the worker
-//! are served in between.
+//! Requests that are too long for one turn: worked on in slices, one in each turn, with the worker's other clients
+//! served in between.
 //!
-//! Its state is kept with its client, whose task goes on with it before it takes anything else. So the order of the client's
-//! requests and of its replies is that of any other request.
+//! The state is kept with the client, whose task continues it before taking anything else. So the order of the client's
+//! requests and replies is kept.
 
 use std::rc::Rc;
 
@@ -12,34 +12,34 @@ use slotmux_core::resp::Span;
 use super::{Client, Pause, Phase};
 use slotmux_core::resp::request::Request;
 
-/// Arguments, commands or names that are worked on in one turn: a millisecond or two.
+/// Arguments, commands or names per turn: a millisecond or two.
 pub const SLICE: usize = 1024;
 
-/// Bytes of requests that are worked on in one turn: a few arguments may be long, and a few commands have many arguments.
+/// Bytes of requests per turn: a few arguments may be long, and a few commands have many arguments.
 pub const SLICE_BYTES: usize = 128 * 1024;
 
-/// Bytes that a request may count for without a look at the budget. What is small is counted as any other, and closes who
-/// holds the most.
+/// Bytes that a request may count for without a check of the budget. Small requests are counted like anything else, and
+/// close the client that holds the most.
 const SMALL: usize = 64 * 1024;
 
-/// How far a long request is after a slice.
+/// Progress of a long request after a slice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {
-    /// There is more to do, in another turn.
+    /// More slices to do, in another turn.
     More,
-    /// It goes on once its client's pause is over.
+    /// Continues once its client is resumed.
     Waits,
-    /// It is answered, or on its way.
+    /// Answered, or sent.
     Done,
 }
 
-/// A long request. While there is one its client takes no other.
+/// A long request. Its client takes no other request meanwhile.
 pub trait Work {
-    /// Works on the next slice. Its client may have left; then it only lets go of what it has, and waits for nothing.
+    /// Works on the next slice. If its client has left, it only frees what it holds and waits for nothing.
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress;
 }
 
-/// A request that is kept beyond the turn in which it came.
+/// A request that is kept beyond the turn in which it arrived.
 pub struct Kept {
     bytes: Box<[u8]>,
     args: Box<[Span]>,
@@ -62,21 +62,21 @@ impl Kept {
         }
     }
 
-    /// Bytes that keeping `request` takes.
+    /// Bytes needed to keep `request`.
     pub fn cost(request: &Request) -> usize {
         request.bytes.len() + size_of_val(request.args)
     }
 }
 
 impl Worker {
-    /// Whether so many bytes fit beside all that is held, before any of them is allocated.
+    /// Whether so many bytes fit beside all memory in use, before any of them is allocated.
     pub fn has_memory_for(&self, bytes: usize) -> bool {
         bytes <= SMALL || self.memory.has_room(bytes)
     }
 }
 
 impl Client {
-    /// Whether it has a long request that is worked on.
+    /// Whether a long request is in progress.
     #[inline]
     pub fn has_work(&self) -> bool {
         self.has_work.get()
@@ -91,14 +91,14 @@ impl Client {
     /// Works on the next slice.
     pub fn go_on_with_work(self: &Rc<Self>, worker: &Rc<Worker>) -> Progress {
         let Some(mut work) = self.work.take() else {
-            // It has panicked.
+            // The work has panicked.
             self.has_work.set(false);
             return Progress::Done;
         };
         let progress = work.step(worker, self);
         self.keep_work(work, progress);
         if progress == Progress::Done && self.phase() == Phase::Finishing {
-            // That was all that it waited for, maybe.
+            // That may have been the last thing that the client waited for.
             worker.turn.touch_client(self);
         }
         progress
@@ -119,17 +119,17 @@ impl Client {
         *self.work.borrow_mut() = Some(work);
     }
 
-    /// Whether its long request waits for something that has to come.
+    /// Whether its long request waits for a confirmation.
     pub fn awaits_confirmation(&self) -> bool {
         self.has_work.get() && self.pause.get() == Pause::Confirmation
     }
 
-    /// Whether its long request can be gone on with now.
+    /// Whether its long request can continue now.
     pub(super) fn may_work(&self) -> bool {
         self.phase() != Phase::Open || self.pause.get() == Pause::Slices || self.may_go_on()
     }
 
-    /// What is kept for a request of it counted for `before` bytes and counts for `after` now.
+    /// Changes what a request of this client counts for, from `before` to `after` bytes.
     pub fn change_reserved(&self, worker: &Worker, before: usize, after: usize) {
         if before == after {
             return;

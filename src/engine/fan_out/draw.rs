@@ -1,5 +1,5 @@
-//! RANDOMKEY over all primaries: the key of one node, drawn by how many keys each has. Where rules hide the key that was
-//! drawn, another is drawn, so that each key that may be seen has the same chance.
+//! RANDOMKEY over all primaries: one node's key, drawn in proportion to the number of keys on each node. If rules hide
+//! the drawn key, another is drawn, so that all visible keys are equally likely.
 
 use std::rc::Rc;
 
@@ -16,19 +16,19 @@ use slotmux_core::route::joined::drawn::drawn;
 
 const RANDOMKEY: &[u8] = b"*1\r\n$9\r\nRANDOMKEY\r\n";
 
-/// Keys that are drawn in vain before the answer is nil. With one key in 20 that may be seen, 99 of 100 calls bring one.
+/// Hidden keys drawn before the reply is nil. If one key in 20 is visible, 99 of 100 calls return one.
 const TRIES: u8 = 100;
 
-/// The end of one draw.
+/// The result of one draw.
 #[derive(Debug, PartialEq)]
 pub enum Outcome {
     /// The client's reply.
     Key(Vec<u8>),
-    /// A key that is hidden: draw again.
+    /// The key is hidden: draw again.
     Again,
 }
 
-/// Draws from `parts`, which no rule has seen yet. `None`: the nodes' replies do not fit together.
+/// Draws from `parts`, from which no hidden keys were removed yet. `None`: the nodes' replies do not fit together.
 pub fn outcome(
     parts: &[Vec<u8>],
     policies: &Policies,

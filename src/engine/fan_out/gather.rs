@@ -21,10 +21,10 @@ use slotmux_core::route::joined::elements::Joining;
 use slotmux_core::route::joined::{exists, info, settings, texts};
 use slotmux_core::route::merge::{UNLIKE, merged};
 
-/// What a part that is awaited takes: its entry on the lane, its place here.
+/// Bytes for an awaited part: its entry on the lane and its place here.
 const PART: usize = 96;
 
-/// Elements that are put in order in one turn.
+/// Elements that are ordered in one turn.
 const ELEMENTS: usize = 4 * SLICE;
 
 /// A request that was sent in parts.
@@ -36,7 +36,7 @@ pub struct Gather {
     parts: RefCell<Vec<Vec<u8>>>,
     missing: Cell<usize>,
     bytes: Cell<usize>,
-    /// Bytes that it counts for besides.
+    /// Bytes that it counts for besides the replies.
     reserved: Cell<usize>,
 }
 
@@ -56,7 +56,7 @@ pub enum Known {
     Settings(Vec<u8>),
     /// It is one page of a SCAN.
     Page(Page),
-    /// It lists keys, of which rules hide some; how often one was drawn in vain.
+    /// A request that lists keys, of which rules hide some; the number of hidden keys drawn so far.
     Hiding(u8),
 }
 
@@ -74,7 +74,7 @@ impl Gather {
         }
     }
 
-    /// Counts what waits for the replies against its client's budget, until the last has come.
+    /// Counts the memory that waits for the replies against its client's budget, until the last reply has come.
     pub fn count(&self, worker: &Worker) {
         let elements = match &self.known {
             Known::Order(order) => size_of_val(&order[..]),
@@ -85,7 +85,7 @@ impl Gather {
         self.whole.client.change_reserved(worker, 0, bytes);
     }
 
-    /// Nothing waits any more.
+    /// Ends that: no part is awaited any more.
     fn count_no_more(&self, worker: &Worker) {
         let client = &self.whole.client;
         client.change_reserved(worker, self.reserved.take(), 0);
@@ -119,7 +119,7 @@ impl Gather {
         }
     }
 
-    /// The same request anew, as the key that was drawn is hidden.
+    /// The same request once more, because the drawn key is hidden.
     pub fn drawn_again(&self, tries: u8, nodes: usize) -> Gather {
         let known = Known::Hiding(tries);
         Gather::new(self.whole.clone(), self.merge, known, nodes * 2)
@@ -167,7 +167,7 @@ impl Gather {
         }
     }
 
-    /// Whether putting its elements in order takes more than one turn.
+    /// Whether ordering its elements takes more than one turn.
     fn is_long(&self) -> bool {
         let is_error = |part: &Vec<u8>| part.starts_with(b"-");
         matches!(&self.known, Known::Order(order) if order.len() > ELEMENTS)
@@ -176,7 +176,7 @@ impl Gather {
             && !self.parts.borrow().iter().any(is_error)
     }
 
-    /// Puts its elements in order, some in each turn, and sends the reply. Its place among the replies is taken already.
+    /// Orders its elements, some in each turn, and sends the reply. Its place among the replies is reserved already.
     fn join_in_slices(self: &Rc<Self>, worker: &Rc<Worker>) {
         let (gather, host) = (self.clone(), worker.clone());
         let joining = async move {
@@ -244,7 +244,7 @@ impl Gather {
     /// What has come of a part's reply broke off: it begins anew.
     pub fn forget(&self, worker: &Worker, part: u32) {
         let mut parts = self.parts.borrow_mut();
-        // Of a client that has left nothing is kept.
+        // For a client that has left no bytes are kept.
         let half = parts.get_mut(part as usize).map_or(0, |part| {
             let half = part.len();
             *part = Vec::new();
@@ -255,7 +255,7 @@ impl Gather {
         self.whole.client.change_gathered(worker, half, 0);
     }
 
-    /// Takes hidden keys out of the parts. True: the key that was drawn is hidden, and another is asked for.
+    /// Removes hidden keys from the parts. True: the drawn key is hidden, and another is requested.
     fn draws_again(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
         let Known::Hiding(tries) = self.known else {
             return false;
@@ -270,7 +270,7 @@ impl Gather {
         let policies = &worker.process.policies;
         if self.merge != Merge::Drawn {
             for part in parts.iter_mut() {
-                // The merge below reports a part that is no array of keys.
+                // The merge below reports a part that is not an array of keys.
                 *part = hiding::shown(part, policies).unwrap_or_default();
             }
             return false;

@@ -42,7 +42,7 @@ pub struct Page {
     argc: usize,
 }
 
-/// What becomes of a page that has come.
+/// The result of a page that has arrived.
 pub enum Outcome {
     /// This is the client's reply.
     Reply(Vec<u8>),

@@ -1,5 +1,5 @@
-//! A long command whose keys are in several slots, made into its parts in slices: the slot of each key, the keys slot by
-//! slot, the bytes of each part. Sending them is one step, so that it is all or nothing.
+//! A long command whose keys are in several slots, split into its parts in slices: the slot of each key, the keys
+//! ordered by slot, the bytes of each part. Sending is one step, so that all parts are sent or none.
 
 use std::rc::Rc;
 
@@ -15,13 +15,13 @@ use super::split::{Made, Part, Whole, govern_made, send};
 use crate::engine::client::dispatch::Taken;
 use crate::engine::client::forward::Sending;
 
-/// What a key counts for beside its bytes: its slot, its places in both orders, its header in its part.
+/// Bytes that a key counts for besides its own: its slot, its places in both orders, its header in its part.
 const KEY: usize = 32;
 
-/// What each part counts for: its bytes beside those of its keys, its entry on the lane, its reply.
+/// Bytes that a part counts for besides its keys: its own bytes, its entry on the lane, its reply.
 const PART: usize = 192;
 
-/// How far it is.
+/// Stage of the work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     Hashes,
@@ -30,7 +30,7 @@ enum Stage {
     Sends,
 }
 
-/// A command that is split.
+/// A command being split.
 pub struct Parting {
     kept: Kept,
     command: CommandRef<'static>,
@@ -45,18 +45,18 @@ pub struct Parting {
     stage: Stage,
     keys: Keys,
     made: Made,
-    /// Where the part begins that is being written.
+    /// Start of the part that is being written.
     start: usize,
     /// The next key to be written.
     at: usize,
 }
 
-/// Bytes that a command of so many keys counts for while it is made into parts.
+/// Bytes that a command of so many keys counts for while it is split.
 pub fn cost(request: usize, keys: usize) -> usize {
     2 * request + keys * KEY + keys.min(SLOTS) * PART
 }
 
-/// What [`super::split::split`] knows of the command.
+/// The facts that [`super::split::split`] knows about the command.
 pub struct Asked {
     /// The command.
     pub command: CommandRef<'static>,
@@ -64,12 +64,12 @@ pub struct Asked {
     pub merge: Merge,
     /// Arguments per key.
     pub step: usize,
-    /// Whether its client is to be told when what it reads changes.
+    /// Whether client-side caching tracks the keys that it reads.
     pub tracks: bool,
 }
 
 impl Parting {
-    /// Nothing is done yet. It counts for `reserved` bytes.
+    /// Starts with nothing done. The command counts for `reserved` bytes.
     pub fn new(sending: &Sending, asked: Asked, reserved: usize) -> Parting {
         let kept = Kept::new(sending.request);
         Parting {
@@ -90,7 +90,7 @@ impl Parting {
         }
     }
 
-    /// Writes some of the keys into their parts. True once all parts are made.
+    /// Writes some of the keys into their parts. True once all parts are complete.
     fn write_some(&mut self, worker: &Worker) -> bool {
         let request = self.kept.request();
         let until = self.keys.sorted.len().min(self.at + SLICE);
@@ -188,16 +188,16 @@ impl Work for Parting {
     }
 }
 
-/// Keys by their slots, in the order of the client within each: counted, then put in their places.
+/// Keys grouped by slot, in the client's order within each slot: a counting sort.
 struct Keys {
     count: usize,
     /// The slot of each key.
     slots: Vec<Slot>,
-    /// Where the keys of each slot end; while they are sorted, where the next of them goes.
+    /// End of each slot's keys; during the sort, the place of the next key of each slot.
     places: Box<[u32]>,
-    /// How many keys each slot has.
+    /// Number of keys in each slot.
     counts: Box<[u32]>,
-    /// The keys, slot by slot.
+    /// The keys, ordered by slot.
     sorted: Vec<u32>,
     next: usize,
 }
@@ -219,7 +219,7 @@ impl Keys {
         self.counts[usize::from(slot.0)] += 1;
     }
 
-    /// All keys are there.
+    /// Turns the counts into places, once all keys are counted.
     fn count_up(&mut self) {
         let mut before = 0;
         for (place, count) in self.places.iter_mut().zip(&self.counts) {
@@ -229,7 +229,7 @@ impl Keys {
         self.sorted = vec![0; self.slots.len()];
     }
 
-    /// Puts some keys in their places. True once all are there.
+    /// Moves some keys to their places. True once all are moved.
     fn sort_some(&mut self, most: usize) -> bool {
         let until = self.slots.len().min(self.next + most);
         for key in self.next..until {
@@ -241,7 +241,7 @@ impl Keys {
         until == self.slots.len()
     }
 
-    /// The key in a place, and its slot.
+    /// The key at a place, and its slot.
     fn get(&self, place: usize) -> (Slot, usize) {
         let key = self.sorted[place] as usize;
         (self.slots[key], key)

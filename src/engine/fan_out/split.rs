@@ -28,15 +28,15 @@ use super::gather::{Gather, Known};
 use super::parting::{self, Asked, Parting};
 use slotmux_core::route::parts::{govern_part, keys_by_slot, write_part};
 
-/// As many nodes are searched one by one; beyond that they are looked up.
+/// Number of nodes up to which they are searched one by one; more are looked up in a table.
 const FEW: usize = 16;
 
-/// The parts of a request, which are made.
+/// The parts of a request, complete.
 #[derive(Default)]
 pub struct Made {
-    /// Their bytes, one behind the other.
+    /// Their bytes, concatenated.
     pub bytes: Vec<u8>,
-    /// What they are.
+    /// The parts, in the order of the bytes.
     pub parts: Vec<Part>,
 }
 
@@ -44,19 +44,19 @@ pub struct Made {
 pub struct Part {
     /// The slot of its keys.
     pub slot: Slot,
-    /// Where it ends among the bytes of all.
+    /// End of its bytes in `Made::bytes`.
     pub end: usize,
-    /// What its policy made of it.
+    /// Decision of the policies about it.
     pub decision: Option<Decision>,
 }
 
-/// What is sent in parts.
+/// A request that is sent in parts.
 pub struct Whole<'a> {
     /// The request.
     pub sending: &'a Sending<'a>,
     /// How the parts' replies become one.
     pub merge: Merge,
-    /// Whether its client is to be told when what it reads changes.
+    /// Whether client-side caching tracks the keys that it reads.
     pub tracks: bool,
 }
 
@@ -124,7 +124,7 @@ pub fn split(
     taken
 }
 
-/// Sends all parts, or none if there is no room for them now. `order` tells the part of each key.
+/// Sends all parts, or none if there is no room for them now. `order` gives the part of each key.
 pub fn send(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -157,7 +157,7 @@ pub fn send(
         set_out_alone(worker, client, request.bytes.len());
     }
     let entry = entry(worker, client, None, whole.sending);
-    // To name a million keys takes as much again as to read them.
+    // Reporting a million keys takes as long again as parsing them.
     let names_keys = request.argc() <= SLICE;
     if whole.tracks && !names_keys {
         client.forget_behind(worker, entry.seq);
@@ -204,8 +204,9 @@ pub fn send(
     Taken::Yes
 }
 
-/// What the policies make of the part that begins at `start`, in its place: an error where they refuse it. Of the commands
-/// that are split only MSET changes lifetimes: it becomes a block, or of a single pair a SET, whose reply is that of MSET.
+/// Applies the policies to the part that begins at `start`, in place: it becomes an error if they refuse it. Of the
+/// split commands only MSET changes lifetimes: it becomes a block or, with a single pair, a SET, whose reply is that of
+/// MSET.
 pub fn govern_made(
     worker: &Worker,
     command: CommandRef,
@@ -222,7 +223,7 @@ pub fn govern_made(
             bytes.truncate(start);
             bytes.append(&mut rewritten);
         }
-        // The request was permitted as a whole: only time can have made it so since.
+        // The request was permitted as a whole: only the passing of time can turn that into a refusal.
         Governed::Refused => {
             bytes.truncate(start);
             bytes.push(b'-');
@@ -237,7 +238,7 @@ pub fn govern_made(
 #[derive(Default)]
 pub(crate) struct Lanes {
     all: Vec<(NodeId, Rc<Lane>)>,
-    /// Where each is, once they are many.
+    /// Index of each node in `all`, once there are many.
     places: HashMap<NodeId, usize>,
 }
 
@@ -299,7 +300,7 @@ impl Lanes {
     fn push(&mut self, node: NodeId, lane: Rc<Lane>) {
         self.all.push((node, lane));
         if self.all.len() > FEW {
-            // From the first one on, as those were not entered while they were few.
+            // From the first node on: the first few were not entered.
             let from = self.places.len();
             let nodes = self.all.iter().map(|(node, _)| *node).enumerate();
             self.places

@@ -1,5 +1,5 @@
-//! INFO, asked of every primary, and CONFIG GET, asked of one: the answer joins slotmux' own figures with
-//! theirs of the data.
+//! INFO, sent to every primary, and CONFIG GET, sent to one: the reply joins slotmux' own figures with the nodes'
+//! figures about the data.
 //!
 //! A node that does not answer costs INFO its part of the figures, never the reply: INFO is what people look at when a node
 //! is down.
@@ -28,14 +28,14 @@ pub fn answer_with_nodes(
 ) -> Taken {
     let mut nodes = worker.primaries();
     if nodes.is_empty() {
-        // INFO speaks for slotmux alone; settings of the data are not made up.
+        // INFO can report slotmux alone; parameters of the data are not invented.
         return match what {
             Answer::Info => answer_here(worker, client, what, command, request),
             _ => refuse(worker, client, NO_NODE),
         };
     }
     if what != Answer::Info {
-        // One that can be reached is enough. Where none can, its error says so.
+        // One reachable node is enough. If there is none, the error says so.
         let is_there = |node: &NodeId| !worker.shared_lane(*node, client).is_given_up(worker);
         let first = nodes.iter().position(is_there).unwrap_or(0);
         nodes = vec![nodes[first]];
@@ -47,7 +47,7 @@ pub fn answer_with_nodes(
     own_answer(worker, client, what, command, request, process, &mut own);
     client.reply_mode.set(replies);
     if own.starts_with(b"-") {
-        // No node is asked for what slotmux refuses.
+        // A refused request needs no node.
         return answer_here(worker, client, what, command, request);
     }
     let mut everything = Vec::new();

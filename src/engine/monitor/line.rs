@@ -77,7 +77,7 @@ fn quote(line: &mut Vec<u8>, argument: &[u8]) {
 /// Indices of the arguments that are a password or name whose it is. What sets passwords, `CONFIG SET` and
 /// `ACL SETUSER`, is never shown at all.
 fn secrets(request: &Request) -> Vec<usize> {
-    // Names of commands are no C strings.
+    // Command names are not compared as C strings.
     let is_named = |name: &str| request.arg(0).eq_ignore_ascii_case(name.as_bytes());
     let options = |known, from| Options::new(known, request.bytes, request.args, from);
     if is_named("auth") {
@@ -91,7 +91,7 @@ fn secrets(request: &Request) -> Vec<usize> {
     }
 }
 
-/// Indices of the arguments of AUTH and AUTH2, of all that are there.
+/// Indices of the arguments of every AUTH and AUTH2.
 fn behind(mut options: Options) -> Vec<usize> {
     let mut secrets = Vec::new();
     while let Some(found) = options.next() {
@@ -188,7 +188,7 @@ mod tests {
                 "migrate h 1 k 0 1 AUTH keys AUTH2 u pw",
                 "migrate h 1 k 0 1 AUTH (redacted) AUTH2 (redacted) (redacted)",
             ),
-            // Servers compare C strings.
+            // Servers compare options as C strings.
             (
                 "hello 3 AUTH\0x u pw",
                 "hello 3 AUTH\\x00x (redacted) (redacted)",
@@ -197,7 +197,7 @@ mod tests {
                 "migrate h 1 k 0 1 Auth\0 pw KEYS\0 auth b",
                 "migrate h 1 k 0 1 Auth\\x00 (redacted) KEYS\\x00 auth b",
             ),
-            // Where a word is not known, each that could be the option is taken for it.
+            // After an unknown word, each word that could be the option counts as one.
             (
                 "hello 3 novel AUTH AUTH u pw",
                 "hello 3 novel AUTH (redacted) (redacted) (redacted)",

@@ -13,11 +13,11 @@ use slotmux_core::glob;
 use super::Kind;
 use super::names::Names;
 
-/// Who listens to one channel or pattern.
+/// The listeners of one channel or pattern.
 #[derive(Debug, Default)]
 struct Listeners {
     clients: u32,
-    /// Subscriptions of our workers by node, of which there are few.
+    /// Subscriptions of slotmux' own workers by node; there are few nodes.
     upstream: Vec<(Addr, u32)>,
 }
 
@@ -30,13 +30,13 @@ impl Listeners {
     }
 }
 
-/// Those who listen to channels or patterns of one kind.
+/// The listeners of one kind of channel or pattern.
 #[derive(Debug, Default)]
 struct Table {
     names: Names<Listeners, Box<[u8]>>,
     /// Names that clients listen to.
     listened: usize,
-    /// Names at nodes, each once for each node.
+    /// Subscribed names at nodes, counted once per node.
     links: usize,
 }
 
@@ -133,7 +133,7 @@ impl Census {
         });
     }
 
-    /// Who gets a message that is published on `channel` at `node`.
+    /// The receivers of a message that is published on `channel` at `node`.
     pub fn receivers(&self, kind: Kind, channel: &[u8], node: &Addr) -> Receivers {
         let mut receivers = Receivers::default();
         if self.names.load(Ordering::Relaxed) == 0 {
@@ -177,7 +177,7 @@ impl Census {
     /// What turns the sum of all nodes' numbers of patterns into that of one Redis.
     pub fn patterns(&self) -> Receivers {
         let patterns = &self.tables()[Kind::Pattern.index()];
-        // A node counts a pattern once, however many listen to it.
+        // A node counts a pattern once, regardless of its listeners.
         Receivers {
             workers: patterns.links as u32,
             clients: patterns.listened as u32,

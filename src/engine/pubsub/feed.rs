@@ -29,16 +29,16 @@ use super::{Change, Kind};
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
-/// A message that is longer is none: it is Redis' own bound on a bulk, and room for the names.
+/// Longest message, in bytes; longer ones are rejected. Redis' own bound on a bulk, with room for the names.
 const LONGEST_FRAME: usize = 1024 * 1024 * 1024;
 
 /// Reads per poll before other tasks get their turn.
 const READS_PER_TURN: usize = 4;
 
-/// Bytes of questions beyond which nobody asks more before the node has taken some.
+/// Bytes of unsent requests at which no further subscription is requested.
 const OUT_FULL: usize = 256 * 1024;
 
-/// Questions that the node has not answered, beyond which nobody asks more.
+/// Unanswered requests at which no further subscription is requested.
 const ASKED_FULL: usize = 1024;
 
 /// Capacity that the rest of an incomplete frame keeps.
@@ -87,7 +87,7 @@ pub struct Feed {
     connection: Cell<u64>,
     /// What the node has confirmed on this connection.
     confirmed: RefCell<Confirmed>,
-    /// Clients that wait until more can be asked.
+    /// Clients that wait for room for more requests.
     waiting: RefCell<Vec<Rc<Client>>>,
     last_heard: Cell<Tick>,
     waker: OnceCell<Waker>,
@@ -121,32 +121,32 @@ impl Feed {
         self.is_up.get()
     }
 
-    /// Whether it is over, or about to be.
+    /// Whether it is closed, or about to be.
     pub fn is_retired(&self) -> bool {
         self.is_retired.get()
     }
 
-    /// Which of its connections it has; each is another number.
+    /// Number of the current connection; each new connection has another number.
     pub fn connection(&self) -> u64 {
         self.connection.get()
     }
 
-    /// Whether the request of this number went out on the connection that there is.
+    /// Whether the request of this number was sent on the current connection.
     pub fn is_asked(&self, number: u64) -> bool {
         self.is_up.get() && number >= self.first.get()
     }
 
-    /// Whether its node takes more questions now.
+    /// Whether its node can take more requests now.
     pub fn has_room(&self) -> bool {
         self.out.borrow().len() < OUT_FULL && self.asked.borrow().len() < ASKED_FULL
     }
 
-    /// `client` waits until it takes more.
+    /// Registers `client`, which waits for room.
     pub fn wait(&self, client: &Rc<Client>) {
         self.waiting.borrow_mut().push(client.clone());
     }
 
-    /// Lets clients go on that wait, if there is enough room.
+    /// Resumes waiting clients, if there is enough room.
     fn wake_waiting(&self) {
         if self.waiting.borrow().is_empty() {
             return;
@@ -296,7 +296,7 @@ impl Feed {
         );
         let answered = if is_answer { asked.pop_front() } else { None };
         drop(asked);
-        // The name that was asked for is kept by others already.
+        // Reuses the allocation of the requested name, which others share already.
         let name: Rc<[u8]> = match &answered {
             Some(Asked::Change(_, _, name)) => name.clone(),
             _ => name.into(),
@@ -365,7 +365,7 @@ pub fn end(worker: &Rc<Worker>, feed: &Rc<Feed>) {
     worker.hub.forget(feed);
 }
 
-/// Takes some of the names that were confirmed on a lost connection out of the census. True if there are more.
+/// Removes some of the names that were confirmed on a lost connection from the census. True if there are more.
 fn forget_some(worker: &Worker, lost: &mut Confirmed, addr: &Addr) -> bool {
     for kind in Kind::ALL {
         let names = &mut lost[kind.index()];

@@ -1,5 +1,5 @@
-//! A worker's subscriptions: which of its clients listen to what, from which nodes the messages come, and what becomes of
-//! a message that has come.
+//! A worker's subscriptions: the names that its clients listen to, the nodes that send the messages, and the delivery
+//! of a message.
 //!
 //! Each channel and pattern has a home, the one node whose messages count: a message that is published on a cluster
 //! reaches every node, so that with two homes it would come twice. Notifications of keys are the exception. They stay
@@ -29,7 +29,7 @@ const PROMPT_REDIRECTS: u8 = 3;
 /// Topics that are asked for again in one sweep: a node that refuses everything is not stormed.
 const AGAIN_PER_SWEEP: usize = 1000;
 
-/// How long a walk through all topics rests while the nodes do not take what they are asked.
+/// Pause of a walk through all topics while the nodes have no room for more requests.
 const REST: Duration = Duration::from_millis(5);
 
 #[derive(Default)]
@@ -46,20 +46,20 @@ struct Inner {
 #[derive(Default)]
 pub struct Hub {
     inner: RefCell<Inner>,
-    /// Shards of the topics that are to be looked at still, from this one on, as the nodes or their connections have changed.
+    /// The next shard of topics to check after a change of the nodes or their connections; `None` if all are checked.
     walk: Cell<Option<usize>>,
-    /// Whether a task walks.
+    /// Whether a task runs the walk.
     is_walking: Cell<bool>,
 }
 
 impl Hub {
-    /// Notes a wish, which fails at its deadline.
+    /// Registers a wish, which fails at its deadline.
     pub fn note_wish(&self, wish: &Rc<Wish>) {
         self.inner.borrow_mut().wishes.push(wish.clone());
     }
 
-    /// Asks the nodes for a name that a client wants, unless they have confirmed it. The topic stays until the wish has
-    /// [let it go](Hub::let_go), as often as it was asked for.
+    /// Subscribes to a name that a client wants, unless the nodes have confirmed it. The topic stays until each `ask`
+    /// is matched by a [`Hub::let_go`].
     pub fn ask(&self, worker: &Rc<Worker>, wish: &Rc<Wish>, kind: Kind, name: &[u8]) {
         let inner = &mut *self.inner.borrow_mut();
         let (name, topic) = inner.topics[kind.index()].obtain(name);
@@ -71,7 +71,7 @@ impl Hub {
         }
     }
 
-    /// A wish wants a name no more, or its client listens now.
+    /// Ends the interest of a wish in a name: it is given up, or its client listens now.
     pub fn let_go(&self, worker: &Worker, kind: Kind, name: &[u8]) {
         let mut inner = self.inner.borrow_mut();
         let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
@@ -82,14 +82,14 @@ impl Hub {
         inner.drop_unused(worker, kind, name);
     }
 
-    /// A name as its topic has it.
+    /// The name as its topic stores it.
     pub fn name(&self, kind: Kind, name: &[u8]) -> Option<Rc<[u8]>> {
         let mut inner = self.inner.borrow_mut();
         let found = inner.topics[kind.index()].entry_mut(name);
         found.map(|(name, _)| name)
     }
 
-    /// Whether the nodes take more questions now. If not, `client` is resumed when they do.
+    /// Whether the nodes can take more requests now. If not, `client` is resumed when they can.
     pub fn has_room(&self, client: &Rc<Client>) -> bool {
         let inner = self.inner.borrow();
         let full = inner.feeds.values().find(|feed| !feed.has_room());
@@ -145,7 +145,7 @@ impl Hub {
             }
             return;
         }
-        // Who is closed for it leaves the topic.
+        // A client that is closed because of the message leaves the topic.
         let clients: Vec<Rc<Client>> = topic.clients.iter().cloned().collect();
         drop(inner);
         for client in clients {
@@ -153,7 +153,7 @@ impl Hub {
         }
     }
 
-    /// A feed's task has ended. What still wants something of it gets another one.
+    /// Removes a feed whose task has ended. Topics that still need it get a new one.
     pub fn forget(&self, feed: &Rc<Feed>) {
         let mut inner = self.inner.borrow_mut();
         if inner
@@ -164,7 +164,7 @@ impl Hub {
             inner.feeds.remove(&feed.node);
         }
         if feed.links.get() > 0 {
-            // With the next sweep: one that fails at once is not opened again and again without a pause.
+            // With the next sweep: a feed that fails at once is not reopened without a pause.
             self.walk.set(Some(0));
         }
     }
@@ -243,15 +243,15 @@ impl Hub {
         }
     }
 
-    /// The nodes or the connections to them have changed: every topic is looked at, a shard of them in each turn, and asked
-    /// for where it has to be.
+    /// Checks every topic after a change of the nodes or their connections, one shard in each turn, and subscribes
+    /// where needed.
     pub fn look_at_all(&self, worker: &Rc<Worker>) {
         self.walk.set(Some(0));
         self.begin_walk(worker);
     }
 
     fn begin_walk(&self, worker: &Rc<Worker>) {
-        // Few topics are one shard.
+        // A small table is a single shard.
         self.walk_on(worker);
         if self.walk.get().is_some() && !self.is_walking.replace(true) {
             let walker = worker.clone();
@@ -270,7 +270,7 @@ impl Hub {
         }
     }
 
-    /// Looks at the topics of the next shard. False if the nodes take no more questions now.
+    /// Checks the topics of the next shard. False if the nodes can take no more requests now.
     fn walk_on(&self, worker: &Rc<Worker>) -> bool {
         let Some(shard) = self.walk.get() else {
             return true;
@@ -284,7 +284,7 @@ impl Hub {
             for kind in Kind::ALL {
                 for (name, topic) in inner.topics[kind.index()].shard_mut(shard) {
                     settle_links(worker, &mut inner.feeds, kind, name, topic);
-                    // A node that was missing may not be needed any more.
+                    // A topic may no longer need a node that was missing.
                     waiting.append(&mut topic.confirmed());
                 }
             }
@@ -311,8 +311,7 @@ impl Hub {
         }
     }
 
-    /// Asks again for what a node has refused, and lets go of feeds that are of no use. Gives back the wishes of what is
-    /// confirmed by that.
+    /// Retries refused subscriptions, and drops unused feeds. Returns the wishes of topics that are confirmed by that.
     fn sweep_nodes(&self, worker: &Rc<Worker>, now: Tick) -> Vec<Rc<Wish>> {
         let mut waiting = Vec::new();
         let inner = &mut *self.inner.borrow_mut();
@@ -335,7 +334,7 @@ impl Hub {
         waiting
     }
 
-    /// What a node says that should have confirmed one of these names and takes no connection, with its address.
+    /// The last words of a node that should confirm one of these names but accepts no connection, with its address.
     pub fn words_of_lost_node<'a>(
         &self,
         worker: &Worker,
@@ -362,14 +361,13 @@ impl Hub {
     }
 }
 
-/// Those of these wishes that are settled by now are gone on with at once: a message that comes behind a confirmation finds
-/// its client listening.
+/// Continues the settled wishes at once, so that a message that follows a confirmation finds its client listening.
 fn go_on(worker: &Rc<Worker>, wishes: &[Rc<Wish>]) {
     for wish in wishes.iter().filter(|wish| wish.is_settled()) {
         let client = wish.client();
         if client.awaits_confirmation() {
             client.go_on_with_work(worker);
-            // If there is more to do, or something else to take, its task does it.
+            // The client's task does the rest, or takes the next request.
             client.wake();
         }
     }

@@ -1,11 +1,11 @@
-//! The names that a client listens to, each once and in the order in which it subscribed: it is the order in which they end.
+//! The names that a client listens to, each once, in the order of subscription, which is the order in which they end.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::names::Names;
 
-/// Names in the order in which they came.
+/// Names in insertion order.
 #[derive(Debug, Default)]
 pub struct InOrder {
     places: Names<u64>,
@@ -14,17 +14,17 @@ pub struct InOrder {
 }
 
 impl InOrder {
-    /// How many there are.
+    /// Number of names.
     pub fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no names.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
-    /// Adds a name behind the others. False if it is there already; it stays at its place.
+    /// Appends a name. False if it is there already; it keeps its place.
     pub fn insert(&mut self, name: Rc<[u8]>) -> bool {
         if !self.places.insert(name.clone(), self.next) {
             return false;
@@ -34,13 +34,13 @@ impl InOrder {
         true
     }
 
-    /// Takes a name out. False if it was not there.
+    /// Removes a name. False if it was not there.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         let place = self.places.remove(name);
         place.is_some_and(|place| self.names.remove(&place).is_some())
     }
 
-    /// At most so many names, the oldest first.
+    /// Up to `most` names, the oldest first.
     pub fn some(&self, most: usize) -> Vec<Rc<[u8]>> {
         self.names.values().take(most).cloned().collect()
     }

@@ -1,19 +1,20 @@
-//! The clients of one worker that listen to one channel: mostly one, for which a table would take more than all the rest.
+//! The clients of one worker that listen to one channel. Mostly there is one, for which a table would take too much
+//! memory.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::engine::client::Client;
 
-/// Who listens, by the client's id.
+/// The listening clients, by id.
 #[derive(Default)]
 pub enum Listeners {
-    /// Nobody.
+    /// No clients.
     #[default]
     None,
     /// One client.
     One(Rc<Client>),
-    /// Several, or what is left of them. In a box, as the table by itself takes 48 bytes.
+    /// Several clients, or the rest of them. Boxed, as the table itself takes 48 bytes.
     Many(Box<Many>),
 }
 
@@ -23,7 +24,7 @@ pub struct Many {
 }
 
 impl Listeners {
-    /// How many there are.
+    /// Number of clients.
     pub fn len(&self) -> usize {
         match self {
             Listeners::None => 0,
@@ -32,12 +33,12 @@ impl Listeners {
         }
     }
 
-    /// Whether nobody listens.
+    /// Whether no client listens.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A client listens from now on.
+    /// Adds a client.
     pub fn add(&mut self, client: &Rc<Client>) {
         *self = match std::mem::take(self) {
             Listeners::None => Listeners::One(client.clone()),
@@ -54,7 +55,7 @@ impl Listeners {
         };
     }
 
-    /// The client with this id listens no more.
+    /// Removes the client with this id.
     pub fn remove(&mut self, id: u64) {
         match self {
             Listeners::One(one) if one.id == id => *self = Listeners::None,
@@ -65,7 +66,7 @@ impl Listeners {
         }
     }
 
-    /// Each of them.
+    /// All clients.
     pub fn iter(&self) -> impl Iterator<Item = &Rc<Client>> {
         let (one, many) = match self {
             Listeners::None => (None, None),

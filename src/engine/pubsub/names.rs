@@ -1,5 +1,5 @@
-//! Tables by the name of a channel or pattern, cut into shards: a table of a million names never grows in one step, and can
-//! be walked through a shard at a time.
+//! Tables keyed by the name of a channel or pattern, split into shards: a table of a million names never grows in one
+//! step, and can be walked one shard at a time.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -7,16 +7,16 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::rc::Rc;
 
-/// Shards of a large table. With a million names each has four thousand of them, which take a millisecond or two.
+/// Shards of a large table. With a million names each has four thousand, which take a millisecond or two.
 pub const SHARDS: usize = 256;
 
-/// A table with more names than this is large. Most clients listen to a few, and 256 empty shards are 12 KiB.
+/// Number of names above which a table is large. Most clients listen to a few, and 256 empty shards take 12 KiB.
 const LARGE: usize = 1024;
 
-/// A table by name.
+/// A table keyed by name.
 #[derive(Debug)]
 pub struct Names<V, K = Rc<[u8]>> {
-    /// One while there are few names; empty before the first.
+    /// One shard while there are few names; empty before the first.
     shards: Vec<HashMap<K, V>>,
     hasher: RandomState,
     len: usize,
@@ -33,7 +33,7 @@ impl<V, K> Default for Names<V, K> {
 }
 
 impl<V, K: Borrow<[u8]> + Hash + Eq> Names<V, K> {
-    /// How many names there are.
+    /// Number of names.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -43,7 +43,7 @@ impl<V, K: Borrow<[u8]> + Hash + Eq> Names<V, K> {
         self.len == 0
     }
 
-    /// Whether it has all shards: else the first has everything.
+    /// Whether it is split into all shards; otherwise the first holds everything.
     pub fn is_large(&self) -> bool {
         self.shards.len() > 1
     }
@@ -55,18 +55,18 @@ impl<V, K: Borrow<[u8]> + Hash + Eq> Names<V, K> {
         }
     }
 
-    /// What belongs to a name.
+    /// The value of a name.
     pub fn get(&self, name: &[u8]) -> Option<&V> {
         self.shards.get(self.place(name))?.get(name)
     }
 
-    /// What belongs to a name, to be changed.
+    /// The value of a name, mutable.
     pub fn get_mut(&mut self, name: &[u8]) -> Option<&mut V> {
         let place = self.place(name);
         self.shards.get_mut(place)?.get_mut(name)
     }
 
-    /// A name as the table keeps it, and what belongs to it.
+    /// A name as stored, and its value.
     pub fn entry_mut(&mut self, name: &[u8]) -> Option<(K, &mut V)>
     where
         K: Clone,
@@ -77,7 +77,7 @@ impl<V, K: Borrow<[u8]> + Hash + Eq> Names<V, K> {
         shard.get_mut(name).map(|value| (key, value))
     }
 
-    /// Enters a name that is not there. Gives back false if it was, and leaves that alone.
+    /// Inserts a new name. False, without a change, if it is there already.
     pub fn insert(&mut self, name: K, value: V) -> bool {
         self.make_room();
         let place = self.place(name.borrow());
@@ -91,7 +91,7 @@ impl<V, K: Borrow<[u8]> + Hash + Eq> Names<V, K> {
         }
     }
 
-    /// A name as the table keeps it, and what belongs to it; it is entered if it is not there.
+    /// A name as stored, and its value; inserted with the default if missing.
     pub fn obtain(&mut self, name: &[u8]) -> (K, &mut V)
     where
         K: Clone + for<'a> From<&'a [u8]>,
@@ -119,7 +119,7 @@ impl<V, K: Borrow<[u8]> + Hash + Eq> Names<V, K> {
         }
     }
 
-    /// Makes shards of the one table, which has just become large.
+    /// Splits the single table, which has just become large, into shards.
     fn cut(&mut self) {
         let one = self.shards.pop().unwrap_or_default();
         self.shards.resize_with(SHARDS, HashMap::new);
@@ -129,12 +129,12 @@ impl<V, K: Borrow<[u8]> + Hash + Eq> Names<V, K> {
         }
     }
 
-    /// Takes a name out.
+    /// Removes a name.
     pub fn remove(&mut self, name: &[u8]) -> Option<V> {
         let place = self.place(name);
         let shard = self.shards.get_mut(place)?;
         let value = shard.remove(name)?;
-        // A table that was large gives its memory back with its names.
+        // A table that was large frees its memory with its names.
         if shard.is_empty() {
             *shard = HashMap::new();
         }
@@ -145,17 +145,17 @@ impl<V, K: Borrow<[u8]> + Hash + Eq> Names<V, K> {
         Some(value)
     }
 
-    /// The names of one shard, for a walk through all.
+    /// The names of one shard, for a walk through all shards.
     pub fn shard_mut(&mut self, shard: usize) -> impl Iterator<Item = (&K, &mut V)> {
         self.shards.get_mut(shard).into_iter().flatten()
     }
 
-    /// All names and what belongs to them.
+    /// All names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.shards.iter().flatten()
     }
 
-    /// Some of the names, at most `most`.
+    /// Up to `most` names.
     pub fn some(&self, most: usize) -> Vec<K>
     where
         K: Clone,

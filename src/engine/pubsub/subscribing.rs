@@ -1,5 +1,5 @@
-//! A client's SUBSCRIBE, PSUBSCRIBE or SSUBSCRIBE on its way: its names are asked for, confirmed by the nodes, and told the
-//! client, each in slices.
+//! A SUBSCRIBE, PSUBSCRIBE or SSUBSCRIBE in progress: its names are requested from the nodes, confirmed by them, and
+//! reported to the client, each in slices.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,35 +17,35 @@ use super::{Change, Kind};
 const NOT_CONFIRMED: &str =
     "ERR slotmux: upstream timeout, the node of the channel did not confirm the subscription";
 
-/// What the topics know of a request to subscribe: each counts it once for every time that it names them.
+/// The part of a subscribe request that topics share: each topic counts it once per occurrence of its name.
 pub struct Wish {
-    /// When it came.
+    /// Arrival time of the request.
     pub arrived: Tick,
-    /// Whether it was fulfilled or has failed.
+    /// Result, once all names are confirmed or the request has failed.
     outcome: RefCell<Option<Result<(), Failure>>>,
-    /// How many of the names that were asked for are not confirmed.
+    /// Number of requested names that are not confirmed yet.
     missing: Cell<usize>,
-    /// Whether all of its names were asked for.
+    /// Whether all of its names were requested.
     is_asked: Cell<bool>,
     client: Rc<Client>,
 }
 
-/// Why a request to subscribe fails.
+/// Why a subscribe request fails.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Failure {
-    /// A node refuses one of its names: its error reply.
+    /// A node refuses one of its names; the error reply.
     Refused(Box<[u8]>),
-    /// The nodes did not confirm all of it before its deadline.
+    /// The nodes did not confirm all names before its deadline.
     Late,
 }
 
 impl Wish {
-    /// One of its names has to be confirmed.
+    /// Counts one more name to be confirmed.
     pub fn one_is_missing(&self) {
         self.missing.set(self.missing.get() + 1);
     }
 
-    /// One of its names was confirmed.
+    /// Counts one of its names as confirmed.
     pub fn one_came(&self) {
         self.missing.set(self.missing.get().saturating_sub(1));
         self.look();
@@ -62,52 +62,52 @@ impl Wish {
         }
     }
 
-    /// It fails, unless it is settled: the client is told this error.
+    /// Fails with this error, unless it is settled.
     pub fn fail(&self, error: &[u8]) {
         if !self.is_settled() {
             *self.outcome.borrow_mut() = Some(Err(Failure::Refused(error.into())));
         }
     }
 
-    /// Its deadline is over: it fails, unless it is settled.
+    /// Fails because of its deadline, unless it is settled.
     pub fn end_late(&self) {
         if !self.is_settled() {
             *self.outcome.borrow_mut() = Some(Err(Failure::Late));
         }
     }
 
-    /// Whether it was fulfilled or has failed.
+    /// Whether it has succeeded or failed.
     pub fn is_settled(&self) -> bool {
         self.outcome.borrow().is_some()
     }
 
-    /// Whose it is.
+    /// The client that sent it.
     pub fn client(&self) -> &Rc<Client> {
         &self.client
     }
 }
 
-/// How far a request is.
+/// Stage of the work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
-    /// The nodes are asked for its names.
+    /// Requesting the names from the nodes.
     Asks,
-    /// They have not confirmed all of them.
+    /// Waiting for confirmations.
     Waits,
-    /// The client listens to them, and is told so.
+    /// Registering the client for the names, and reporting them to it.
     Tells,
-    /// It has failed, and lets go of what it has asked for.
+    /// Failed: releasing the requested names.
     LetsGo,
 }
 
-/// A request to subscribe.
+/// A subscribe request in progress.
 pub struct Subscribing {
     kept: Kept,
     kind: Kind,
     stage: Stage,
-    /// The next argument in this stage.
+    /// Next argument in this stage.
     at: usize,
-    /// One behind the last argument that was asked for.
+    /// End of the arguments that were requested.
     asked: usize,
     wish: Rc<Wish>,
     seq: u32,
@@ -116,13 +116,13 @@ pub struct Subscribing {
     reserved: usize,
 }
 
-/// What so many names in so many bytes of requests count for, from the beginning.
+/// Bytes that so many names in requests of so many bytes count for, from the start.
 pub fn cost(names: usize, bytes: usize) -> usize {
     names.saturating_mul(ENTRY).saturating_add(bytes)
 }
 
 impl Subscribing {
-    /// Takes the place of the next reply for it.
+    /// Reserves the place of the next reply for it.
     pub fn new(
         worker: &Worker,
         client: &Rc<Client>,
@@ -195,7 +195,7 @@ impl Subscribing {
         Progress::Waits
     }
 
-    /// The nodes have confirmed all of it, or it has failed, of which the client is told without delay.
+    /// All names are confirmed, or the request has failed, which the client learns at once.
     fn ends(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
         self.at = 1;
         let outcome = self.wish.outcome.borrow().clone();
@@ -214,7 +214,7 @@ impl Subscribing {
         self.let_go(worker, client)
     }
 
-    /// The error for a deadline that is over, with the words of a node that lets slotmux in no more, if one has any.
+    /// The error for an expired deadline, with the words of a node that refuses slotmux, if one does.
     fn late_error(&self, worker: &Worker) -> Box<[u8]> {
         let request = self.kept.request();
         let some = 1..self.asked.min(1 + SLICE);
@@ -254,9 +254,9 @@ impl Subscribing {
             worker.hub.let_go(worker, self.kind, name);
         }
         let is_last = self.at == last;
-        // What was told counts as a subscription now.
+        // The reported names count as subscriptions from now on.
         self.count(worker, client, last - self.at);
-        // A confirmation is a push: no CLIENT REPLY holds it back, and messages may follow each of them.
+        // A confirmation is a push: CLIENT REPLY does not suppress it, and messages may follow each one.
         client.reply_piece(worker, self.seq, &out, is_last);
         worker.buffers.give(out);
         if is_last {
@@ -289,7 +289,7 @@ impl Subscribing {
         self
     }
 
-    /// Counts for so many names that are to come still.
+    /// Counts the bytes for so many remaining names.
     fn count(&mut self, worker: &Worker, client: &Client, names: usize) {
         let bytes = match names {
             0 => 0,

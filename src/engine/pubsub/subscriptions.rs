@@ -1,4 +1,4 @@
-//! What one client listens to, and how it ends: in slices where it is much.
+//! The subscriptions of one client, and their end: in slices where there are many.
 
 use std::rc::Rc;
 
@@ -9,10 +9,11 @@ use crate::engine::worker::Worker;
 use super::Kind;
 use super::in_order::InOrder;
 
-/// What one subscription counts for beside its name: entries in the tables of client, worker, connection and process.
+/// Bytes that one subscription counts for besides its name: entries in the tables of client, worker, connection and
+/// process.
 pub const ENTRY: usize = 512;
 
-/// What a client listens to.
+/// The subscriptions of a client.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
     names: [InOrder; 3],
@@ -25,17 +26,17 @@ impl Subscriptions {
         self.bytes
     }
 
-    /// How many of each kind there are.
+    /// Number of subscriptions of each kind.
     pub fn counts(&self) -> [usize; 3] {
         Kind::ALL.map(|kind| self.names[kind.index()].len())
     }
 
-    /// Whether there are none.
+    /// Whether there are no subscriptions.
     pub fn is_empty(&self) -> bool {
         self.names.iter().all(InOrder::is_empty)
     }
 
-    /// The number in a confirmation: shard channels are counted apart.
+    /// The number in a confirmation: shard channels are counted separately.
     pub fn count(&self, kind: Kind) -> usize {
         let [channels, patterns, shards] = self.counts();
         match kind {
@@ -53,7 +54,7 @@ impl Subscriptions {
         is_new
     }
 
-    /// Takes a name out. False if it was not there.
+    /// Removes a name. False if it was not there.
     pub fn remove(&mut self, kind: Kind, name: &[u8]) -> bool {
         let was_there = self.names[kind.index()].remove(name);
         if was_there {
@@ -62,7 +63,7 @@ impl Subscriptions {
         was_there
     }
 
-    /// At most so many names of a kind, the oldest first.
+    /// Up to `most` names of a kind, the oldest first.
     pub fn some(&self, kind: Kind, most: usize) -> Vec<Rc<[u8]>> {
         self.names[kind.index()].some(most)
     }
@@ -74,7 +75,7 @@ impl Client {
         self.subscription_counts() != [0; 3]
     }
 
-    /// Ends one subscription, if there is such a one.
+    /// Ends one subscription, if it exists.
     pub fn leave(&self, worker: &Worker, kind: Kind, name: &[u8]) {
         if self.with_subscriptions(|subscriptions| subscriptions.remove(kind, name)) {
             worker.hub.leave(worker, kind, name, self.id);
@@ -107,7 +108,7 @@ impl Client {
         self.is_subscriber()
     }
 
-    /// Ends all of its subscriptions at once: where there is no other turn to do it in.
+    /// Ends all of its subscriptions at once, for callers without another turn.
     pub fn leave_everything(&self, worker: &Worker) {
         while self.leave_some(worker) {}
     }

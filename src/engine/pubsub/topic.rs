@@ -16,9 +16,9 @@ use super::{Change, Kind, is_notification, may_match_notifications};
 /// How far a subscription at a node is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {
-    /// It is asked for by the request of this number.
+    /// Requested by the request of this number.
     Asked(u64),
-    /// The node sends messages on the connection of this number.
+    /// Confirmed: the node sends messages on the connection of this number.
     Confirmed(u64),
     /// The node does not want to; it is asked again soon.
     Refused,
@@ -33,12 +33,12 @@ pub struct Link {
 }
 
 impl Link {
-    /// Whether the node sends messages, on the connection that there is.
+    /// Whether the node sends messages on the current connection.
     pub fn is_confirmed(&self) -> bool {
         self.feed.is_up() && self.state == State::Confirmed(self.feed.connection())
     }
 
-    /// Whether the node has to be asked: it was not on this connection, or has refused.
+    /// Whether the node has to be asked: it was not asked on this connection, or has refused.
     fn is_to_be_asked(&self) -> bool {
         match self.state {
             State::Asked(number) => !self.feed.is_asked(number),
@@ -51,11 +51,11 @@ impl Link {
 /// A channel or pattern that somebody wants.
 #[derive(Default)]
 pub struct Topic {
-    /// Who gets its messages.
+    /// The clients that get its messages.
     pub clients: Listeners,
     /// How many wishes of clients name it.
     pub wishes: usize,
-    /// Those of them that wait for its confirmation still, and as many at the most that are settled.
+    /// Wishes that still wait for its confirmation, and at most as many settled ones.
     pub waiting: Vec<Rc<Wish>>,
     /// The node whose messages count.
     pub home: Option<NodeId>,
@@ -76,7 +76,7 @@ impl Topic {
         !self.links.is_empty() && self.links.iter().all(Link::is_confirmed)
     }
 
-    /// Counts down the wishes that wait for it, if it is confirmed, and gives them back.
+    /// Counts the topic as confirmed at its waiting wishes, if it is, and returns them.
     pub fn confirmed(&mut self) -> Vec<Rc<Wish>> {
         if self.waiting.is_empty() || !self.is_confirmed() {
             return Vec::new();

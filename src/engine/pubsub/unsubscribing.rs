@@ -1,5 +1,5 @@
-//! UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE, and RESET of who listens: the names are let go of in slices, each of which
-//! the client is told.
+//! UNSUBSCRIBE, PUNSUBSCRIBE and SUNSUBSCRIBE, and RESET of a subscriber: the names are released in slices, and each is
+//! reported to the client.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::engine::worker::Worker;
 use super::Change;
 use super::subscriber::confirm;
 
-/// A request to unsubscribe.
+/// An unsubscribe request in progress.
 pub struct Unsubscribing {
     kept: Kept,
     change: Change,
@@ -20,7 +20,7 @@ pub struct Unsubscribing {
 }
 
 impl Unsubscribing {
-    /// Takes the place of the next reply for it.
+    /// Reserves the place of the next reply for it.
     pub fn new(worker: &Worker, client: &Rc<Client>, kept: Kept, change: Change) -> Unsubscribing {
         client.change_reserved(worker, 0, Kept::cost(&kept.request()));
         Unsubscribing {
@@ -56,7 +56,7 @@ impl Work for Unsubscribing {
             }
             until == request.argc()
         } else {
-            // Without names it is about all of them.
+            // Without arguments all names are unsubscribed.
             let names =
                 client.with_subscriptions(|subscriptions| subscriptions.some(kind, SLICE + 1));
             if names.is_empty() {
@@ -90,14 +90,14 @@ impl Work for Unsubscribing {
     }
 }
 
-/// The RESET of a client that listens to much, whose reply this is.
+/// The RESET of a client with many subscriptions, and its reply.
 pub struct Leaving {
     seq: u32,
     reply: Vec<u8>,
 }
 
 impl Leaving {
-    /// Takes the place of the next reply for it.
+    /// Reserves the place of the next reply for it.
     pub fn new(client: &Rc<Client>, reply: Vec<u8>) -> Leaving {
         Leaving {
             seq: client.take_seq(),

@@ -1,8 +1,8 @@
-//! Big requests that nobody waits for any more, because their client has left or their deadline has passed. The lane of
-//! its own on which such a request travels would keep its bytes until the node answers, for nobody, and so would the next.
+//! Big requests whose client has left or whose deadline has passed. Without this the dedicated lane of such a request
+//! would hold its bytes until the node answers, for no client.
 //!
-//! The connection is given up instead. The node then has a part of the request, which is none, or the whole, which runs as
-//! that of any client that has left.
+//! The connection is closed instead. The node then has either an incomplete request, which it drops, or the whole one,
+//! which runs like that of any client that has left.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use super::inflight::InFlight;
 use super::lane::{Class, Lane};
 
 impl Worker {
-    /// Gives up the lanes that keep a big request for nobody.
+    /// Gives up the lanes whose big request is no longer awaited.
     pub fn give_up_abandoned(self: &Rc<Self>) {
         for lane in self.lanes() {
             if lane.keeps_for_nobody(self) {

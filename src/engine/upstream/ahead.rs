@@ -1,8 +1,7 @@
-//! Who would come before whom: a worker's questions about the order of a client's commands on a slot.
+//! Overtaking: a worker's queries about the order of a client's commands on a slot.
 //!
-//! They are asked only where something goes wrong or moves. The first of them notes what all lanes carry
-//! ([`Streams`]), which is kept up to date from then on and dropped when nobody has asked for a while; until then a
-//! request costs one branch.
+//! They are needed only after failures and redirects. The first query records what all lanes carry ([`Streams`]). The
+//! record is then kept up to date, and dropped after a while without queries; without it a request costs one branch.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -14,20 +13,20 @@ use super::inflight::InFlight;
 use super::lane::Lane;
 use super::streams::{Member, Seq, Streams};
 
-/// Sweeps without a question after which what was noted is dropped: a second.
+/// Sweeps without a query after which the record is dropped: a second.
 const SWEEPS_KEPT: u32 = 10;
 
-/// What is noted of all lanes, while it is.
+/// The record of what all lanes carry, while it is kept.
 #[derive(Default)]
 pub struct Carried {
     is_kept: Cell<bool>,
-    /// Sweeps since it was last asked.
+    /// Sweeps since the last query.
     sweeps: Cell<u32>,
     streams: RefCell<Streams>,
 }
 
 impl Carried {
-    /// `lane` has taken `entry`.
+    /// Records that `lane` has taken `entry`.
     #[inline]
     pub fn came(&self, lane: &Lane, entry: &InFlight) {
         if self.is_kept.get() {
@@ -36,7 +35,7 @@ impl Carried {
         }
     }
 
-    /// `lane` has `entry` no more.
+    /// Records that `entry` has left `lane`.
     #[inline]
     pub fn went(&self, lane: &Lane, entry: &InFlight) {
         if self.is_kept.get() {
@@ -47,7 +46,7 @@ impl Carried {
 }
 
 impl InFlight {
-    /// Its place in the stream that it is of, if it is of one. A repair is nobody's command.
+    /// Its place in its stream, if it belongs to one. A repair is not a client's command and belongs to none.
     pub fn member(&self) -> Option<Member> {
         let slot = self.slot.get().filter(|_| !self.is_repair())?;
         Some(Member {
@@ -59,8 +58,8 @@ impl InFlight {
 }
 
 impl Worker {
-    /// Whether an older command of the same client and slot is still on its way elsewhere: on another lane, after a
-    /// slot that moved twice in a row, or waiting for its own next try.
+    /// Whether an older command of the same client and slot is still in flight elsewhere: on another lane, after a slot
+    /// that moved twice in a row, or waiting for its own retry.
     pub fn would_overtake(&self, entry: &InFlight, lane: &Lane) -> bool {
         self.has_retry_ahead(entry)
             || (is_pipelined(&entry.client)
@@ -69,15 +68,15 @@ impl Worker {
                 }))
     }
 
-    /// Whether an older command of the same client and slot waits for another try.
+    /// Whether an older command of the same client and slot waits for a retry.
     pub fn has_retry_ahead(&self, entry: &InFlight) -> bool {
         let member = entry.member();
         entry.client.waiting_retries.get() > 0
             && member.is_some_and(|of| self.waiting.borrow().has_older(of))
     }
 
-    /// Whether newer commands of the same client and slot are on their way. They are about to be refused as well, unless
-    /// the slot comes back to their node; what becomes of them decides about this one.
+    /// Whether newer commands of the same client and slot are in flight. They are about to be refused as well, unless
+    /// the slot returns to their node; their outcome decides about this command.
     pub(super) fn may_be_overtaken(&self, entry: &InFlight) -> bool {
         is_pipelined(&entry.client) && self.ask(entry, |streams, of| streams.has_newer(of, None))
     }
@@ -89,9 +88,9 @@ impl Worker {
         })
     }
 
-    /// Whether the same client has sent something on this slot behind `entry`. Both are on one lane: the barrier keeps a
-    /// client from using a slot's new lane while it has something in flight from before the change. What has no slot may
-    /// be about every key of its node.
+    /// Whether the same client has sent something on this slot after `entry`. Both are on one lane: the barrier keeps a
+    /// client from using a slot's new lane while it has something in flight from before the change. A command without a
+    /// slot may concern every key of its node.
     pub(super) fn has_followers(&self, entry: &InFlight, lane: &Lane) -> bool {
         if entry.slot.get().is_none() {
             let streams = self.streams();
@@ -125,7 +124,7 @@ impl Worker {
         streams
     }
 
-    /// Drops what was noted if nobody has asked for a while.
+    /// Drops the record after a while without queries.
     pub fn sweep_carried(&self) {
         let noted = &self.carried;
         let sweeps = noted.sweeps.get() + 1;
@@ -134,7 +133,7 @@ impl Worker {
             if sweeps > SWEEPS_KEPT {
                 noted.is_kept.set(false);
                 let streams = noted.streams.take();
-                // Every test in which something is redirected or waits checks it.
+                // Every test with a redirected or waiting command runs this check.
                 debug_assert!(streams == self.all_carried(), "noted is not carried");
             }
         }

@@ -22,7 +22,7 @@ use super::deliver::deliver_to;
 use super::exec::Exec;
 use super::inflight::{InFlight, Kind};
 
-/// What a node answers MULTI with that begins a transaction.
+/// Reply to MULTI that begins a transaction.
 const BEGUN: &[u8] = b"+OK\r\n";
 
 /// How a node starts that refuses EXEC because of what it finds in the transaction; the error of that follows, without
@@ -48,9 +48,9 @@ pub enum Then {
         /// Which group of commands this is.
         group: u32,
     },
-    /// Nobody gets it: the block repairs expiries that did not take effect behind their command.
+    /// Delivered to no client: the block repairs expiries that did not take effect after their command.
     Nobody {
-        /// How many commands ahead of them only see to it that the command has run, or never will.
+        /// Number of commands ahead of the expiries that only ensure that the client's command has run or never will.
         ahead: u32,
     },
 }
@@ -66,7 +66,8 @@ pub enum Progress {
     Refused(Vec<u8>),
     /// It was EXEC's, and nothing has run, for this reason; but the node may still queue what follows.
     Open(Vec<u8>),
-    /// No node that runs transactions answers like this: nobody knows what has run and how the connection stands.
+    /// No node that runs transactions replies like this: it is unknown what has run and in which state the connection
+    /// is.
     Breach(Step),
     /// It was the last one; the client's command has run, but what follows it did not reach its key.
     Incomplete,
@@ -157,7 +158,7 @@ impl Block {
         !self.settled.get()
     }
 
-    /// Nobody waits any more: what still comes is counted and dropped.
+    /// Ends the wait for its replies: later ones are counted and dropped.
     pub fn settle(&self) {
         self.settled.set(true);
     }
@@ -202,7 +203,7 @@ impl Block {
     ) -> Progress {
         match self.stage.get() {
             Stage::Multi if reply == BEGUN => self.go_on(Stage::Queueing { at: 0 }),
-            // Not a transaction then: what follows may run by itself, EXEC closes nothing.
+            // MULTI has failed: what follows may run outside a transaction, and EXEC closes nothing.
             Stage::Multi => Progress::Breach(Step::Multi),
             Stage::Queueing { .. } if !failed && !is_queued(reply) => {
                 Progress::Breach(Step::Queueing)
@@ -243,12 +244,12 @@ impl Block {
         }
     }
 
-    /// Whether its commands run by themselves.
+    /// Whether its commands run without MULTI.
     pub fn is_bare(&self) -> bool {
         matches!(self.stage.get(), Stage::Bare { .. })
     }
 
-    /// The step that a reply is due to which is never large, if the next reply is one.
+    /// The step of the next reply, if that reply is never large.
     pub fn small_step(&self) -> Option<Step> {
         match self.stage.get() {
             Stage::Multi => Some(Step::Multi),
@@ -275,12 +276,12 @@ impl Block {
         }
     }
 
-    /// Takes an error in answer to EXEC. An old server, and one that does not know EXEC, leaves the transaction open.
+    /// Takes an error reply to EXEC. An old server, and one that does not know EXEC, leaves the transaction open.
     fn take_failed_exec(&self, reply: &[u8]) -> Progress {
         let is_closed = closes(reply);
         match reply.strip_prefix(ABORTED) {
             Some(reason) => self.keep_error(&[b"-", reason].concat()),
-            // What was refused ahead of EXEC is the reason for this one, if it says no more than that.
+            // An error before EXEC is the reason for this one, unless this one gives a reason itself.
             None if is_closed => self.keep_error(reply),
             None => *self.error.borrow_mut() = reply.to_vec(),
         }
@@ -366,7 +367,7 @@ impl Block {
         };
         let decides = at < self.form.own.max(ahead + 1) && at < self.form.commands;
         if at < ahead {
-            // A node that refuses it, or finds that the connection is gone, is as ready for the rest as it will be.
+            // Even if the node refuses it, or finds the connection gone, the expiries can follow.
         } else if decides && failed {
             self.keep_error(reply);
         } else if decides && self.error.borrow().is_empty() && at + 1 == self.form.own {
@@ -380,7 +381,7 @@ impl Block {
         }
     }
 
-    /// The client's command has run, with this reply. It counts as run from here on, whatever becomes of the rest.
+    /// The client's command has run, with this reply. It counts as run from here on, whatever happens to the rest.
     fn answer(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) {
         worker.has_run(entry);
         if !self.settled.replace(true) {
@@ -404,13 +405,13 @@ impl Worker {
         }
     }
 
-    /// Sends expiries whose command has run, or may have, but whose slot moved or whose connection broke before they did.
-    /// Bounds of a lifetime hold whenever they come.
+    /// Sends expiries whose command has run, or may have, but whose slot moved or whose connection broke before they
+    /// ran. A late expiry still enforces the bounds.
     pub(super) fn send_repair(self: &Rc<Self>, repair: Repair) {
         let Repair { entry, bytes } = repair;
         self.stats.expiries_repaired.inc();
         let entry = InFlight {
-            // Its patience is its own.
+            // A repair has a deadline of its own.
             arrived: self.clock.now(),
             ..entry
         };
@@ -425,9 +426,9 @@ pub(super) struct Repair {
 }
 
 impl Repair {
-    /// What stands by itself behind the first command in `block`, if anything does. Where that command may still run on a
-    /// connection that is gone, `ahead` is the command that keeps it from that: an expiry that came before it would find
-    /// nothing.
+    /// The commands after the first one in `block`, if they run without MULTI and there are any. If the first one may
+    /// still run on a lost connection, `ahead` is the command that prevents it: an expiry that came before the first
+    /// command would find no key.
     pub fn of(entry: InFlight, block: &[u8], ahead: &[u8]) -> Option<Repair> {
         let Kind::Block(whole) = &entry.kind else {
             return None;
@@ -456,7 +457,7 @@ impl Repair {
         Some(Repair { entry, bytes })
     }
 
-    /// A command to be sent, in two: what goes ahead of a repair, if it is one, and the rest.
+    /// Splits a command to be sent: the part ahead of a repair, if it is one, and the rest.
     pub fn apart(entry: InFlight, request: Vec<u8>) -> (Vec<u8>, InFlight, Vec<u8>) {
         let runs_at = match &entry.kind {
             Kind::Block(block) if matches!(block.then, Then::Nobody { ahead: 1.. }) => {

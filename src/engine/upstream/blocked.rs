@@ -32,7 +32,7 @@ const CLIENT_ID: &[u8] = b"*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n";
 /// How a node starts that lets go of its blocked clients because it becomes a replica.
 const FORCED: &[u8] = b"-UNBLOCKED force unblock from blocking operation";
 
-/// Who was with its node for so long was blocked there; what comes then is no part of the search for a node.
+/// Time at its node after which a client counts as blocked there; a later error is not part of the search for a node.
 const WAS_BLOCKED: Duration = Duration::from_secs(1);
 
 /// How soon a node is asked again to let a client go that has not arrived there yet.
@@ -72,7 +72,7 @@ pub(super) fn search_anew(worker: &Worker, lane: &Lane, entry: InFlight) -> InFl
 }
 
 impl InFlight {
-    /// Whether it blocks and its time is over, and nothing was there for it.
+    /// Whether it blocks, its time is over, and nothing was there for it.
     pub(super) fn has_waited_in_vain(&self) -> bool {
         let is_vain = self.client.with_blocked(Blocked::has_waited_in_vain);
         self.is_blocking() && is_vain == Some(true)
@@ -175,9 +175,9 @@ impl Worker {
         is_elsewhere && !self.is_primary(lane.node)
     }
 
-    /// The entry and bytes to send a command again with: of one that blocks, with the time that is left. `None` if
-    /// nothing is to be sent any more, since its client has left or has waited in vain. Where its time is over and no node has
-    /// said that there was nothing, one is asked still, which answers at once.
+    /// The entry and bytes to send a command again with: a blocking command gets the time that is left. `None` if
+    /// nothing is to be sent any more, since its client has left or its time is over with nothing there. If its time is
+    /// over and no node has confirmed that nothing was there, a node is still asked, with the shortest time.
     pub(super) fn still_waiting(
         self: &Rc<Self>,
         entry: InFlight,
@@ -250,8 +250,8 @@ impl Worker {
         self.retry_after(entry, request, &error, lane.node);
     }
 
-    /// Ends the connection on which a client that has left is blocked, and settles what was in flight there. It may move
-    /// its element all the same.
+    /// Ends the connection on which a client that has left is blocked, and settles what was in flight there. The node
+    /// may move the client's element all the same.
     pub fn hang_up(self: &Rc<Self>, lane: &Rc<Lane>) {
         let is_left = |entry: &InFlight| entry.client.is_closed() && entry.is_blocking();
         if !lane.entries().borrow().iter().any(is_left) {
@@ -318,7 +318,7 @@ impl Worker {
         write::request(&mut request, &[b"CLIENT", b"UNBLOCK", id.as_bytes(), how]);
         let (sender, told) = oneshot::channel();
         let entry = InFlight::aside(self, client, request.len(), Kind::tell(sender));
-        // Until the answer is there nobody else may be blocked on that connection.
+        // Until the answer is there no other client may block on that connection.
         lane.hold();
         self.shared_lane(lane.node, client)
             .send_owned(self, entry, request);

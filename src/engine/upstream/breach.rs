@@ -1,7 +1,7 @@
-//! A node that does not answer a block as the protocol wants: its client is told so, and the connection ends.
+//! A node whose reply to a block breaks the protocol: the client gets an error, and the connection is closed.
 //!
-//! A transaction that the node still has open would take every later command of the connection for its own, and run none
-//! of them. Probed on Redis 7.0: an EXEC that is renamed leaves it open, one that the user may not run does not.
+//! If the node still has a transaction open, it would queue every later command of the connection and run none of them.
+//! Probed on Redis 7.0: a renamed EXEC leaves the transaction open, a forbidden one does not.
 
 use std::rc::Rc;
 
@@ -14,18 +14,18 @@ use super::inflight::InFlight;
 use super::lane::Lane;
 use super::read::End;
 
-/// Bytes of a node's reply that are quoted at the most.
+/// Quoted bytes of a node's reply, at most.
 const QUOTED: usize = 120;
 
-/// What a node answers to a command that it keeps for EXEC.
+/// Reply to a command that the node queues for EXEC.
 const QUEUED: &[u8] = b"+QUEUED\r\n";
 
-/// The step of a block that a node did not take as it should.
+/// The step of a block that got a wrong reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
     /// MULTI.
     Multi,
-    /// A command that is to be queued.
+    /// A command to be queued.
     Queueing,
     /// EXEC.
     Exec,
@@ -42,8 +42,8 @@ impl Step {
     }
 }
 
-/// Whether a node that answers EXEC with this error has closed the transaction. Redis says EXECABORT, or redirects EXEC
-/// itself by the keys of what it has queued.
+/// Whether a node that replies to EXEC with this error has closed the transaction. Redis replies EXECABORT, or
+/// redirects EXEC by the keys of the queued commands.
 pub(super) fn closes(error: &[u8]) -> bool {
     error.starts_with(b"-EXECABORT ")
         || error.starts_with(b"-CROSSSLOT ")
@@ -53,7 +53,7 @@ pub(super) fn closes(error: &[u8]) -> bool {
         )
 }
 
-/// The first line of a reply, to be shown.
+/// The first line of a reply, fit for an error or log.
 fn quoted(reply: &[u8]) -> String {
     let line = reply
         .split(|&byte| byte == b'\r')
@@ -63,16 +63,16 @@ fn quoted(reply: &[u8]) -> String {
     String::from_utf8_lossy(line).replace(char::is_control, "?")
 }
 
-/// Whether a reply says that the node has a transaction open, though none was asked for. Only a script can say so by
-/// itself.
+/// Whether a reply shows that the node has a transaction open, though none was begun. Otherwise only a script can
+/// return this text.
 #[inline]
 pub fn is_queued(reply: &[u8]) -> bool {
     reply == QUEUED
 }
 
 impl Worker {
-    /// The oldest entry, a block that was taken off its lane, met a reply that none may bring at this step. The client
-    /// learns it at once: no other node is asked, and nothing is tried again.
+    /// Ends a block, the oldest entry, which was taken off its lane, because of a reply that is invalid at this step.
+    /// The client gets an error at once: nothing is retried, at this node or another.
     pub(super) fn end_breach(
         self: &Rc<Self>,
         lane: &Lane,
@@ -97,7 +97,7 @@ impl Worker {
         End::Breach(said)
     }
 
-    /// The same for an EXEC that was refused: nothing has run, but the transaction may be open.
+    /// The same for a refused EXEC: nothing has run, but the transaction may be open.
     pub(super) fn end_open(self: &Rc<Self>, lane: &Lane, error: &[u8]) -> End {
         let said = format!("answers EXEC with \"{}\"", quoted(error));
         if judge(error) == Verdict::Deliver {
@@ -107,7 +107,7 @@ impl Worker {
         End::Breach(said)
     }
 
-    /// What the client of that EXEC is told, or what decides whether it is sent elsewhere.
+    /// The error for the client of that EXEC, or the redirect that decides whether it is sent elsewhere.
     pub(super) fn open_error(&self, lane: &Lane, error: &[u8]) -> Vec<u8> {
         if judge(error) != Verdict::Deliver {
             return error.to_vec();

@@ -1,9 +1,9 @@
-//! Connections that are given up while their node may still run a command on them: the expiries that a policy put behind
-//! that command are sent once the node has let go, never ahead of it.
+//! Connections that are closed while their node may still run a command on them: the expiries that a policy put after
+//! that command are sent once the node has closed its side, never before.
 //!
-//! The connection is ended by half: the node reads all that was sent, then the end, and closes its own side when it has
-//! forgotten the client. The expiries that go over another connection then follow a `CLIENT KILL` of just this client
-//! ([`super::identity`]), for whatever stands between slotmux and the node may have closed in its place.
+//! The connection is half-closed: the node reads everything that was sent, then the end, and closes its own side once
+//! it has dropped the client. The expiries on another connection then follow a `CLIENT KILL` of exactly this client
+//! ([`super::identity`]), because a middlebox between slotmux and the node may have closed in the node's place.
 
 use std::rc::Rc;
 use std::task::{Poll, ready};
@@ -18,12 +18,12 @@ use super::deliver::deliver_piece;
 use super::inflight::InFlight;
 use super::lane::Lane;
 
-/// What a node still says to a client that has left is read in pieces of this size, and dropped.
+/// Size of the pieces, in bytes, in which late replies for a client that has left are read and dropped.
 const PIECE: usize = 4096;
 
 impl Worker {
-    /// Gives up a dedicated lane all of whose clients have left. Its place in the pool is taken until the node has let go
-    /// of it, for `timeouts.response` at the longest.
+    /// Closes a dedicated lane whose clients have all left. It keeps its place in the pool until the node has closed
+    /// its side, for at most `timeouts.response`.
     pub(super) fn depart(self: &Rc<Self>, lane: &Rc<Lane>) {
         let mut repairs = Vec::new();
         for taken in lane.take_all(self) {
@@ -76,7 +76,7 @@ impl Worker {
         self.free_place(lane);
     }
 
-    /// Whether expiries are still to be sent for commands whose connection is gone, or are on their way.
+    /// Whether any expiries are waiting or in flight for commands whose connection is lost.
     pub fn has_repairs(&self) -> bool {
         let waits = self.departing.get() > 0 || self.is_any_waiting(InFlight::is_repair);
         let carries = |lane: &Rc<Lane>| {
@@ -88,7 +88,7 @@ impl Worker {
 }
 
 impl Lane {
-    /// The expiries behind a command that was in flight on its connection, to be sent over another one.
+    /// The expiries after a command that was in flight on this connection, to be sent over another one.
     pub(super) fn repair(&self, entry: InFlight, block: &[u8]) -> Option<Repair> {
         Repair::of(entry, block, &self.ending.borrow())
     }

@@ -1,8 +1,9 @@
-//! A script may return any error, also one by which a node says that it has not run a command. So what a script that may
-//! write seems to be told by its node is asked of the node again, by a command that changes nothing and that the node refuses
-//! for the same reason: only then is the script sent a second time. Else the error is its own, and its client's.
+//! A script may return any error, even one by which a node says that it has not run a command. So an error to a script
+//! that may write is verified: the node gets a command that changes nothing and that it refuses for the same reason.
+//! Only if it refuses that too is the script sent a second time. Otherwise the error is the script's own, and goes to
+//! its client.
 //!
-//! Meanwhile the call waits among those that are tried again, so that nothing of its client overtakes it.
+//! Meanwhile the call waits among the retries, so that no command of its client overtakes it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -19,31 +20,31 @@ use super::lane::Lane;
 use super::redirected::{NO_SCRIPT, believe};
 use super::waiting::Place;
 
-/// What a node says of a script that it lacks, when it is asked for one.
+/// Reply to SCRIPT EXISTS for a script that the node lacks.
 const LACKS_IT: &[u8] = b"*1\r\n:0\r\n";
 
-/// An error of which it is not known whether a node or a script said it.
+/// An error that may be the node's or a script's.
 pub struct Doubt {
     lane: Rc<Lane>,
     error: Box<[u8]>,
     proof: RefCell<Proof>,
-    /// Where the call waits.
+    /// Place of the waiting call.
     place: Cell<Option<Place>>,
 }
 
-/// What is known of it.
+/// State of the verification.
 #[derive(Clone)]
 pub(super) enum Proof {
-    /// The node was asked and has not answered.
+    /// The node was asked and has not replied.
     Awaited,
-    /// The node would not refuse now: the script has run.
+    /// The node does not refuse now: the script has run.
     Refuted,
-    /// The node says so too, in these words.
+    /// The node refuses too, with this error.
     Believed(Box<[u8]>),
 }
 
 impl Doubt {
-    /// The lane that the error came on.
+    /// The lane on which the error arrived.
     pub(super) fn lane(&self) -> &Rc<Lane> {
         &self.lane
     }
@@ -53,7 +54,7 @@ impl Doubt {
         &self.error
     }
 
-    /// Where the call waits for it.
+    /// Place of the waiting call.
     pub(super) fn place(&self) -> Option<Place> {
         self.place.get()
     }
@@ -66,7 +67,7 @@ impl Doubt {
         self.proof.borrow().clone()
     }
 
-    /// Takes the node's answer.
+    /// Takes the node's reply.
     fn take(&self, reply: &[u8]) {
         let is_so = if *self.error == *NO_SCRIPT {
             reply == LACKS_IT
@@ -82,25 +83,25 @@ impl Doubt {
     }
 }
 
-/// Whether two refusals have one reason. Where a redirect leads may have changed.
+/// Whether two refusals have the same reason. The target of a redirect may differ.
 fn is_same_kind(one: Verdict, other: Verdict) -> bool {
     one != Verdict::Deliver && std::mem::discriminant(&one) == std::mem::discriminant(&other)
 }
 
-/// Whether the words of an error to `entry`, of which `request` is the client's own part, may be those of what has run.
+/// Whether the error reply to `entry` may come from code that has run. `request` is the client's own part of the entry.
 pub(super) fn is_doubtful(entry: &InFlight, request: &[u8]) -> bool {
-    // In a transaction nothing of what runs is taken for the node's.
+    // In a transaction no error of a command counts as the node's own.
     if !entry.write || entry.is_transaction() {
         return false;
     }
     with(request, |request| {
-        // What is not in the table is a module's, and may run its users' code.
+        // A command outside the table belongs to a module, which may run users' code.
         is_script_call(request) || command::resolve(request.bytes, request.args).is_err()
     })
     .unwrap_or(false)
 }
 
-/// What to ask a node that seems to have refused `request` with `error`. `None`: there is nothing to ask.
+/// The command that verifies the refusal of `request` with `error`. `None`: no command can verify it.
 fn question(worker: &Worker, error: &[u8], request: &Request) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     if error == NO_SCRIPT {
@@ -110,7 +111,7 @@ fn question(worker: &Worker, error: &[u8], request: &Request) -> Option<Vec<u8>>
     let keys = keys(worker, request);
     match judge(error) {
         Verdict::Deliver => return None,
-        // It writes, and to no key: the length of a value that is there, or 0.
+        // A write command that changes no key: it returns the length of the value, or 0.
         Verdict::ClusterDown | Verdict::ReadOnly => {
             write::request(&mut bytes, &[b"SETRANGE", *keys.first()?, b"0", b""]);
         }
@@ -132,7 +133,7 @@ fn keys<'a>(worker: &Worker, request: &Request<'a>) -> Vec<&'a [u8]> {
     let mut keys = Vec::new();
     let topology = worker.topology.borrow();
     let add = |at: usize| keys.push(request.arg(at));
-    // One whose keys can't be told was refused by a node that saw the same.
+    // Keys that can't be found make any node refuse the request before it runs.
     let _ = match command::resolve(request.bytes, request.args) {
         Ok(command) => command::for_each_key(&command.keys, request.bytes, request.args, add),
         Err(_) => match topology.learned.resolve(request.bytes, request.args) {
@@ -151,8 +152,8 @@ fn with<T>(bytes: &[u8], f: impl FnOnce(&Request) -> T) -> Option<T> {
 }
 
 impl Worker {
-    /// Asks the node of `lane` whether it refuses `entry`, whose bytes are `request`, with `error`. Gives it back where there is
-    /// nothing to ask.
+    /// Asks the node of `lane` whether it really refuses `entry`, whose bytes are `request`, with `error`. Returns the
+    /// entry if no command can verify that.
     pub(super) fn ask_whether(
         self: &Rc<Self>,
         lane: &Rc<Lane>,
@@ -183,7 +184,7 @@ impl Worker {
         Ok(())
     }
 
-    /// The node has answered.
+    /// Takes the node's reply to the verification.
     pub(super) fn take_proof(self: &Rc<Self>, doubt: &Rc<Doubt>, reply: &[u8]) {
         doubt.take(reply);
         if let Some((entry, request)) = self.take_doubted(doubt) {
@@ -192,7 +193,7 @@ impl Worker {
     }
 }
 
-/// The client's own part of what was sent.
+/// The client's own part of the bytes sent.
 pub(super) fn own<'a>(entry: &InFlight, request: &'a [u8]) -> &'a [u8] {
     match &entry.kind {
         Kind::Block(block) => block.own(request),

@@ -29,20 +29,20 @@ pub struct Exec {
     elements: Vec<Element>,
     /// How it runs.
     manner: Manner,
-    /// For each group and each of its commands, the cell that its reply belongs to; `None` if nobody wants it.
+    /// For each group and each of its commands, the cell for its reply; `None` if the client did not ask for it.
     targets: Vec<Vec<Option<u32>>>,
     cells: RefCell<Vec<Vec<u8>>>,
     groups: RefCell<Vec<Group>>,
     missing: Cell<usize>,
     bytes: Cell<usize>,
-    /// Bytes that it counts for besides.
+    /// Bytes that it counts for besides the replies.
     reserved: Cell<usize>,
 }
 
-/// What a command takes while its reply is awaited: its element of the reply and its cell.
+/// Bytes for a command whose reply is awaited: its element of the reply and its cell.
 const ELEMENT: usize = size_of::<Element>() + size_of::<Vec<u8>>() + size_of::<Option<u32>>();
 
-/// Elements that are put together in one turn.
+/// Elements that are joined in one turn.
 const ELEMENTS: usize = 2 * SLICE;
 
 /// How a transaction runs.
@@ -65,7 +65,7 @@ struct Group {
     is_kept: bool,
     /// Whether it is sent again: what has come of it counts no more.
     is_stale: bool,
-    /// Why nothing of it ran, or nobody knows whether it did.
+    /// Why nothing of it ran, or that it is unknown whether it did.
     error: Option<Vec<u8>>,
 }
 
@@ -93,7 +93,7 @@ impl Exec {
         }
     }
 
-    /// Counts what waits for the replies against its client's budget, until it is answered.
+    /// Counts the memory that waits for the replies against its client's budget, until it is answered.
     pub fn count_waiting(&self, worker: &Worker) {
         let bytes = self.elements.len() * ELEMENT;
         self.reserved.set(bytes);
@@ -181,7 +181,7 @@ impl Exec {
         self.finish(worker, reply);
     }
 
-    /// Puts a long reply together, some elements in each turn. Its place among the replies is taken already.
+    /// Builds a long reply, some elements in each turn. Its place among the replies is reserved already.
     fn answer_in_slices(self: &Rc<Self>, worker: &Rc<Worker>, mut reply: Vec<u8>) {
         let (exec, host) = (self.clone(), worker.clone());
         let answering = async move {
@@ -208,7 +208,7 @@ impl Exec {
         worker.spawn_for(&self.whole.client, "the reply to a long EXEC", answering);
     }
 
-    /// Bytes that an element is made of, which are given back once it is written.
+    /// Bytes held for an element, which are freed once it is written.
     fn held(&self, element: &Element) -> usize {
         match element.source {
             Source::Part(cell) => self.cells.borrow()[cell as usize].len(),
@@ -216,7 +216,7 @@ impl Exec {
         }
     }
 
-    /// Sends the reply, which is whole.
+    /// Sends the complete reply.
     fn finish(&self, worker: &Worker, mut reply: Vec<u8>) {
         let client = &self.whole.client;
         if self.whole.mute || client.is_closed() {
@@ -268,7 +268,7 @@ impl Exec {
         }
     }
 
-    /// Begins the array of its reply. False if that is an error instead.
+    /// Begins the array of its reply. False if the reply is an error instead.
     fn begin(&self, worker: &Worker, out: &mut Vec<u8>) -> bool {
         let groups = self.groups.borrow();
         let mut cells = self.cells.borrow_mut();
@@ -337,14 +337,14 @@ impl Exec {
         worker.count_reply(asked, &out[start..], true);
     }
 
-    /// Appends slotmux' own answer to a request, now that the transaction has run.
+    /// Appends slotmux' own reply to a request, now that the transaction has run.
     fn answer_later(&self, worker: &Worker, bytes: &[u8], process: &Once, out: &mut Vec<u8>) {
         let client = &self.whole.client;
         if client.is_closed() {
             return;
         }
         let mut args = Vec::new();
-        // It was scanned when it came.
+        // It was scanned on arrival, so this cannot fail.
         let _ = scan_request(bytes, &Limits::ACCEPTED, &mut args);
         let tracked = client.tracks();
         let request = Request { bytes, args: &args };
@@ -353,7 +353,7 @@ impl Exec {
             return client.close_for_reply(worker, out.len());
         }
         if !tracked {
-            // What was read behind a CLIENT TRACKING was sent before it was known of.
+            // Reads after a CLIENT TRACKING in the transaction were sent before tracking was on.
             client.forget_behind(worker, self.whole.seq);
         }
     }

@@ -1,19 +1,19 @@
-//! Which client of its node a connection is, so that the node can be told to let go of just that one.
+//! The client id and addresses of a connection at its node, so that the node can be told to close exactly that one.
 //!
-//! A connection that broke, or that is given up, may live on at its node for a while, with a command on it that is still to
-//! run. The id alone would do for one life of the node's process; with both addresses it is no other connection's in any.
+//! A connection that is lost or closed may live on at its node for a while, with a command that still runs. The id is
+//! unique only within one run of the node's process; with both addresses it is unique across restarts.
 
 use slotmux_core::resp::write;
 
-/// Asks for it.
+/// Requests the identity.
 pub(super) const CLIENT_INFO: &[u8] = b"*2\r\n$6\r\nCLIENT\r\n$4\r\nINFO\r\n";
 
-/// The command that ends the connection of which the node said this, by its id and both addresses. `None` if the reply does
-/// not tell all three, as that of a user who may not ask.
+/// The command that ends the connection described by `reply`, by its id and both addresses. `None` if the reply lacks
+/// any of these, as for a user without the right to ask.
 pub(super) fn ending_of(reply: &[u8]) -> Option<Box<[u8]>> {
     let mut lines = reply.split(|&byte| byte == b'\r' || byte == b'\n');
     let fields = lines.find_map(|line| {
-        // RESP3 says ahead of a text of which kind it is.
+        // RESP3 prefixes a verbatim string with its format.
         let line = line.strip_prefix(b"txt:").unwrap_or(line);
         line.starts_with(b"id=").then_some(line)
     })?;

@@ -41,25 +41,25 @@ pub enum Kind {
         /// Whether it followed an ASK: so must all that its client sends while it holds.
         is_asking: bool,
     },
-    /// Nobody waits for it: it says that the node watches nothing on this connection any more.
+    /// Awaited by no client: it confirms that the node watches nothing on this connection any more.
     Unwatch,
-    /// It tells which life of the node's process answers on this connection.
+    /// It identifies the run of the node's process that answers on this connection.
     Run,
-    /// It tells which the connection is among its node's clients.
+    /// It gives the connection's id at its node.
     Id,
-    /// Who asks is told whether it is 1.
+    /// The asker is told whether it is 1.
     Tell(Rc<Cell<Option<oneshot::Sender<bool>>>>),
-    /// Nobody wants it: it is the reply to the `ASKING` ahead of the next entry.
+    /// Awaited by no client: the reply to the `ASKING` ahead of the next entry.
     Asking,
-    /// Nobody waits for it: it tells whether the node tracks what is read on this connection.
+    /// Awaited by no client: it confirms that the node tracks reads on this connection.
     Tracking,
-    /// Nobody waits for it: it tells whether the node tracks what the next entry reads.
+    /// Awaited by no client: it confirms that the node tracks the reads of the next entry.
     Caching,
-    /// Nobody waits for it: it tells whether a key that observing looks at has a TTL.
+    /// Awaited by no client: it tells whether a key in observe mode has a TTL.
     Probe,
-    /// Nobody waits for it: it tells whether an error that a script may have made up was the node's.
+    /// Not a client's command: it verifies whether an error that a script may have made up was the node's.
     Doubt(Rc<Doubt>),
-    /// Nobody wants it any more: its client was told that the command took too long.
+    /// Awaited no longer: its client got an error, since the command took too long.
     Swallow,
 }
 
@@ -73,7 +73,7 @@ impl Kind {
 /// An entry of a lane's queue. Its request is the next `len` bytes of the lane's ring.
 #[derive(Clone)]
 pub struct InFlight {
-    /// Who asked.
+    /// Client that sent the request.
     pub client: Rc<Client>,
     /// Place of the reply among the client's replies.
     pub seq: u32,
@@ -148,8 +148,7 @@ impl InFlight {
         }
     }
 
-    /// Nobody is to wait for the reply any more; when it comes it is dropped. What is returned has to be answered in
-    /// its place.
+    /// Gives up waiting for the reply, which is dropped when it arrives. The returned entry has to be answered instead.
     pub fn abandon(&mut self) -> InFlight {
         let awaited = self.clone();
         match &mut self.kind {
@@ -214,7 +213,7 @@ impl InFlight {
         }
     }
 
-    /// Whether it goes between MULTI and EXEC.
+    /// Whether it is sent between MULTI and EXEC.
     pub fn is_transaction(&self) -> bool {
         matches!(&self.kind, Kind::Block(block) if block.form().atomic)
     }

@@ -25,7 +25,7 @@ use super::tracked::Tracked;
 /// Bytes written to a node before others get their turn.
 const WRITE_PER_TURN: usize = 1024 * 1024;
 
-/// Who may use a lane.
+/// The clients that may use a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
     /// Every client.
@@ -37,7 +37,7 @@ pub enum Class {
 /// The connection of a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Link {
-    /// There is none yet, or the last was lost; since when.
+    /// Not connected yet, or the connection was lost; since when.
     Down(Tick),
     /// It is connected and authenticated.
     Up,
@@ -55,7 +55,7 @@ pub struct Lane {
     pub addr: Addr,
     /// RESP version of its replies.
     pub protocol: Protocol,
-    /// Who may use it.
+    /// The clients that may use it.
     pub class: Class,
     link: Cell<Link>,
     transport: RefCell<Option<Transport>>,
@@ -80,8 +80,8 @@ pub struct Lane {
     last_heard: Cell<Tick>,
     /// Which this connection is among the node's clients, where that was asked: `Some(0)` until it is known.
     pub(super) id: Cell<Option<u64>>,
-    /// The command that makes its node let go of the connection; empty where no policy needs it or the node did not tell
-    /// which it is. It outlives the connection, up to the next one.
+    /// The command that makes its node close the connection; empty if no policy needs it or the node did not report the
+    /// connection's identity. It outlives the connection, until the next one is made.
     pub(super) ending: RefCell<Box<[u8]>>,
     /// Questions about its client that are on their way to the node: until they are answered no other may have it.
     pub(super) held: Cell<u32>,
@@ -93,7 +93,7 @@ pub struct Lane {
     pub(super) tracked: Tracked,
     /// Which life of the node's process answers on this connection, once it was asked.
     run: Cell<Option<u64>>,
-    /// Which command of which client followed the last `ASKING` that was answered.
+    /// Client and sequence number of the command after the last answered `ASKING`.
     asked_for: Cell<Option<(u64, u32)>>,
     /// Whether the front of the oldest command's reply was passed on already.
     mid_reply: Cell<bool>,
@@ -105,7 +105,7 @@ pub struct Lane {
     pub(super) last_used: Cell<Tick>,
     /// Whether a health check's PING is on its way, ahead of everything that is in flight.
     pub(super) pinged: Cell<bool>,
-    /// What a dedicated lane is used for, while it is.
+    /// What a dedicated lane is used for, while it is in use.
     pub(super) used_for: Cell<Option<Use>>,
     /// The client that a dedicated lane is kept for while it carries nothing, by its id.
     pub(super) pinned: Cell<Option<u64>>,
@@ -366,7 +366,7 @@ impl Lane {
         &self.in_flight
     }
 
-    /// Takes the oldest entry out.
+    /// Removes the oldest entry.
     pub(super) fn take_oldest(&self, worker: &Worker) -> Option<InFlight> {
         let entry = self.in_flight.borrow_mut().pop_front()?;
         worker.carried.went(self, &entry);
@@ -425,12 +425,12 @@ impl Lane {
         waits
     }
 
-    /// The `ASKING` ahead of a command was answered.
+    /// Records that the `ASKING` ahead of a command was answered.
     pub(super) fn note_asked(&self, asking: &InFlight) {
         self.asked_for.set(Some((asking.client.id, asking.seq)));
     }
 
-    /// Whether an `ASKING` went ahead of this command, which was just answered.
+    /// Whether an `ASKING` was sent ahead of this command, which was just answered.
     pub(super) fn has_asked_for(&self, entry: &InFlight) -> bool {
         self.asked_for.get() == Some((entry.client.id, entry.seq))
     }

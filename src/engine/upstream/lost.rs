@@ -1,4 +1,4 @@
-//! A connection broke, or a deadline passed: what becomes of the commands that were on the way.
+//! A connection was lost, or a deadline passed: the treatment of the commands in flight.
 //!
 //! A command that was not handed to the kernel whole has not run and is sent again. One that was may have run: a read
 //! is sent again if nothing can have changed what it sees and `retry` allows it, a write is answered with an error that
@@ -25,7 +25,7 @@ use super::unanswered::Unanswered;
 pub(super) const UNKNOWN_FATE: &str =
     "ERR slotmux: connection to the node was lost, the command may have been executed";
 
-/// The error for a write that its node left without a reply.
+/// The error for a write to which the node did not reply in time.
 pub(super) const UNKNOWN_IN_TIME: &str =
     "ERR slotmux: upstream timeout, the command may have been executed";
 
@@ -84,7 +84,7 @@ struct Loss<'a> {
     refusal: Option<Vec<u8>>,
 }
 
-/// Decides what becomes of one command whose connection is gone.
+/// Decides about one command whose connection was lost.
 fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Loss) {
     let Loss {
         end,
@@ -156,7 +156,7 @@ fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Los
     }
 }
 
-/// Sends the expiries behind a command again that has run on a lost connection, or may still run there.
+/// Sends the expiries after a command that has run on a lost connection, or may still run there.
 pub(super) fn repair(worker: &Rc<Worker>, lane: &Lane, entry: InFlight, request: &[u8]) {
     if let Some(repair) = lane.repair(entry, request) {
         worker.send_repair(repair);

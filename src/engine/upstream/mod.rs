@@ -67,13 +67,13 @@ struct Node {
     connects: Bucket,
     /// Since when every try to connect to it has failed.
     gone: Option<Tick>,
-    /// Its words to the last of those tries.
+    /// Its words at the last of those attempts.
     last_words: Option<Box<str>>,
-    /// Whether the log has told what it says.
+    /// Whether these words are logged already.
     words_are_told: bool,
-    /// Its words to HELLO 3, where it refuses nothing else.
+    /// Its reply to HELLO 3, if it refuses nothing else.
     no_resp3: Option<Box<str>>,
-    /// Whether it refuses transactions.
+    /// Set while it refuses transactions.
     distrust: Option<Distrust>,
 }
 
@@ -156,7 +156,7 @@ impl Worker {
         self.nodes.borrow_mut().node_mut(node).connects.take(now)
     }
 
-    /// A connection to `node` in `protocol` was made: no other need wait for its next try.
+    /// Records a new connection to `node` in `protocol`: other lanes need not wait for their next attempt.
     pub fn reached(&self, node: NodeId, protocol: Protocol) {
         let mut nodes = self.nodes.borrow_mut();
         let found = nodes.node_mut(node);
@@ -188,7 +188,7 @@ impl Worker {
         let found = nodes.node_mut(node);
         let node = &found.addr;
         if let ConnectError::NoResp3(said) = error {
-            // It takes the others: neither they nor the next try have to wait for it.
+            // RESP2 connections still work: neither they nor the next attempt need to wait.
             if found.no_resp3.as_deref() != Some(said) {
                 tracing::warn!(%node, %error, "node is of no use to RESP3 clients");
                 found.no_resp3 = Some(said.as_str().into());
@@ -211,7 +211,7 @@ impl Worker {
         }
     }
 
-    /// The last words of `node` to a try to connect in `protocol`, if that failed and it had any.
+    /// The last words of `node` at a failed attempt to connect in `protocol`, if it had any.
     pub fn last_words(&self, node: NodeId, protocol: Protocol) -> Option<String> {
         let nodes = self.nodes.borrow();
         let node = nodes.node(node);
@@ -222,7 +222,7 @@ impl Worker {
         }
     }
 
-    /// Whether nobody could connect to a node for longer than a command may take.
+    /// Whether every attempt to connect to a node has failed for longer than a command may take.
     pub fn is_gone(&self, node: NodeId) -> bool {
         let gone = self.nodes.borrow().node(node).gone;
         gone.is_some_and(|since| since.is_over(self.command_timeout, self.clock.now()))
@@ -301,7 +301,7 @@ impl Worker {
         self.free_lane(node, client, Use::Big)
     }
 
-    /// A lane to `node` that nobody uses; `None` if as many as allowed are in use.
+    /// An unused lane to `node`; `None` if as many as allowed are in use.
     pub fn free_lane(self: &Rc<Self>, node: NodeId, client: &Client, of: Use) -> Option<Rc<Lane>> {
         let protocol = client.protocol.get();
         let mut nodes = self.nodes.borrow_mut();
@@ -351,7 +351,7 @@ impl Worker {
         }
     }
 
-    /// Takes a lane out of use for good; whether it was in use. Of a dedicated one the place stays taken.
+    /// Retires a lane for good; returns whether it was in use. A dedicated lane keeps its place in the pool.
     fn withdraw(&self, lane: &Rc<Lane>) -> bool {
         if lane.link() == Link::Retired {
             return false;
@@ -367,7 +367,7 @@ impl Worker {
         true
     }
 
-    /// The place of a dedicated lane that was withdrawn is free for another one.
+    /// Frees the place of a dedicated lane that was withdrawn.
     fn free_place(&self, lane: &Rc<Lane>) {
         let mut nodes = self.nodes.borrow_mut();
         let pool = &mut nodes.node_mut(lane.node).pool;
@@ -455,7 +455,8 @@ impl Worker {
         self.forget_who_left();
     }
 
-    /// Nobody connects to nodes that have left the cluster any more: that they were gone says nothing of when they are back.
+    /// Forgets the outages of nodes that have left the cluster: slotmux no longer connects to them, so their return is
+    /// not noticed.
     fn forget_who_left(&self) {
         let topology = self.topology.borrow();
         for node in &mut self.nodes.borrow_mut().nodes {

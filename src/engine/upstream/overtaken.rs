@@ -17,8 +17,8 @@ use super::streams::Seq;
 /// The error for a command that was overtaken. It has not run. `TRYAGAIN` is Redis' own word for a slot on the move.
 pub const ERROR: &str = "TRYAGAIN slotmux: not executed, since a later command of this client on the slot had run by then";
 
-/// What has run of clients that have something redirected on its way: the newest command of each slot. All older ones
-/// are overtaken.
+/// For clients with a redirected command in flight: the newest command of each slot that has run. All older ones are
+/// overtaken.
 #[derive(Default)]
 pub struct HaveRun {
     clients: HashMap<u64, OfClient>,
@@ -42,7 +42,7 @@ impl HaveRun {
         *newest = seq.max(*newest);
     }
 
-    /// Forgets what nothing older is on its way of.
+    /// Forgets commands with no older command in flight.
     fn sweep(&mut self) {
         self.clients
             .retain(|_, of| of.client.in_flight() > 0 && !of.client.has_answered(of.newest.0));
@@ -50,14 +50,15 @@ impl HaveRun {
 }
 
 impl InFlight {
-    /// Counts tries, of which there are never too many to count.
+    /// Counts tries, without an overflow.
     pub fn count_tries(&mut self, more: u8) {
         self.tries = self.tries.saturating_add(more);
     }
 }
 
 impl Worker {
-    /// `entry` has run. The older ones of its client and slot that are still on their way must not any more.
+    /// Records that `entry` has run. Older commands of its client and slot that are still in flight must not run any
+    /// more.
     #[inline]
     pub fn has_run(&self, entry: &InFlight) {
         if entry.client.has_redirected() {
@@ -87,7 +88,7 @@ impl Worker {
         newest().unwrap_or(false)
     }
 
-    /// Forgets what nothing older is on its way of.
+    /// Forgets commands with no older command in flight.
     pub fn sweep_overtaken(&self) {
         self.have_run.borrow_mut().sweep();
     }

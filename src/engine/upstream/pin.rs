@@ -1,7 +1,7 @@
 //! A dedicated lane that stays with its client between commands, because the node keeps something for that client on the
 //! connection: the keys that it watches.
 //!
-//! Whoever holds such a lane finds out by itself that it was lost: a connection that breaks is pinned to nobody.
+//! The client notices the loss of such a lane by itself: a lost connection is pinned to no client.
 
 use std::rc::Rc;
 

@@ -1,5 +1,5 @@
-//! Dedicated lanes and who may have one. Those that a client keeps, since it is blocked or watches, and those for big
-//! values are counted apart: who does nothing for hours never takes what somebody needs for a moment.
+//! Dedicated lanes and their limits. Lanes kept by clients that are blocked or watch, and lanes for big values, are
+//! counted separately: idle clients never take the lane that another client needs for a moment.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use slotmux_core::resp::Protocol;
 use super::index;
 use super::lane::Lane;
 
-/// The error for a big value that needs a connection of its own where all of them are taken.
+/// The error for a big value that needs a dedicated lane when all of them are taken.
 const NO_LANE: &str = "ERR slotmux: no connection to the node was free for a command that needs one of its own, the \
     command was not executed: raise cluster.connections.dedicated_max";
 
@@ -19,7 +19,7 @@ const NO_KEPT_LANE: &str = "ERR slotmux: no connection to the node was free for 
     is blocked or watches keys, the command was not executed: raise cluster.connections.kept_max, which is \
     cluster.connections.dedicated_max unless it is set";
 
-/// Of so many connections in all one is left for big values, where `REDIS_MAX_CONNECTIONS` bounds both kinds together.
+/// Divisor for the lanes left for big values where `REDIS_MAX_CONNECTIONS` bounds both kinds together.
 const SHARE_FOR_BIG: usize = 4;
 
 /// What a dedicated lane is for.
@@ -27,12 +27,12 @@ const SHARE_FOR_BIG: usize = 4;
 pub enum Use {
     /// A big value, or a command that is likely to bring one.
     Big,
-    /// A client that keeps it, for as long as it is blocked or watches.
+    /// A client that keeps it while it is blocked or watches.
     Kept,
 }
 
 impl Use {
-    /// The error where none is free.
+    /// The error if no lane is free.
     pub fn refusal(self) -> &'static str {
         match self {
             Use::Big => NO_LANE,
@@ -41,17 +41,17 @@ impl Use {
     }
 }
 
-/// How many dedicated lanes a worker has to one node at the most.
+/// Maximum number of dedicated lanes from a worker to one node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bounds {
     big: usize,
     kept: usize,
-    /// Of both.
+    /// Of both kinds together.
     all: usize,
 }
 
 impl Bounds {
-    /// A worker's share of what is configured, at least one of each.
+    /// A worker's share of the configured numbers, at least one of each.
     pub fn of(config: &Config) -> Bounds {
         let connections = &config.cluster.connections;
         let share = |number: usize| (number / config.server.workers).max(1);
@@ -81,26 +81,26 @@ impl Bounds {
 /// The dedicated lanes to one node.
 #[derive(Default)]
 pub(super) struct Pool {
-    /// Those that nobody uses, by protocol.
+    /// Unused lanes, by protocol.
     free: [Vec<Rc<Lane>>; 2],
-    /// How many there are, used or not.
+    /// Number of lanes, used or not.
     all: usize,
-    /// How many are used, by what for.
+    /// Number of used lanes, by use.
     used: [usize; 2],
-    /// Clients that wait for one, by what for.
+    /// Waiting clients, by use.
     waiting: [std::collections::VecDeque<Rc<Client>>; 2],
 }
 
-/// What a client that wants a lane gets.
+/// The result of a request for a lane.
 pub(super) enum Grant {
-    /// This one.
+    /// A free lane.
     Free(Rc<Lane>),
-    /// A new one. The other one, if there is one, makes room for it.
+    /// A new lane; an old one, if given, is closed to make room.
     New(Option<Rc<Lane>>),
 }
 
 impl Pool {
-    /// Takes a lane out, or counts a new one in.
+    /// Takes a free lane out, or counts a new one in.
     pub(super) fn take(&mut self, of: Use, protocol: Protocol, bounds: Bounds) -> Option<Grant> {
         if !self.has_room(of, bounds) {
             return None;
@@ -108,7 +108,7 @@ impl Pool {
         let grant = match self.free[index(protocol)].pop() {
             Some(lane) => Grant::Free(lane),
             None if self.all < bounds.all => Grant::New(None),
-            // A free one of the other protocol makes room.
+            // A free lane of the other protocol makes room.
             None => Grant::New(Some(self.free[1 - index(protocol)].pop()?)),
         };
         self.used[of as usize] += 1;
@@ -120,14 +120,14 @@ impl Pool {
         self.used[of as usize] < bounds.of_use(of) && self.used.iter().sum::<usize>() < bounds.all
     }
 
-    /// How many are used for this.
+    /// Number of lanes used for this.
     pub(super) fn used(&self, of: Use) -> usize {
         self.used[of as usize]
     }
 
     /// Takes a lane back.
     pub(super) fn put_back(&mut self, lane: &Rc<Lane>) {
-        // One that is not used is among the free ones already.
+        // An unused lane is among the free ones already.
         if self.ends_use(lane) {
             self.free[index(lane.protocol)].push(lane.clone());
         }
@@ -140,7 +140,7 @@ impl Pool {
         self.all = self.all.saturating_sub(1);
     }
 
-    /// Counts a lane out of those that are used; whether it was one of them.
+    /// Counts a lane as unused; returns whether it was used.
     fn ends_use(&mut self, lane: &Lane) -> bool {
         let Some(of) = lane.used_for.take() else {
             return false;
@@ -150,12 +150,12 @@ impl Pool {
         true
     }
 
-    /// Lets `client` wait for a lane.
+    /// Queues `client` for a lane.
     pub(super) fn wait(&mut self, of: Use, client: &Rc<Client>) {
         self.waiting[of as usize].push_back(client.clone());
     }
 
-    /// Takes those out who wait and for whom there is room. One that has left since is passed over.
+    /// Removes and returns the waiting clients for which there is room. Clients that have left are skipped.
     pub(super) fn served(&mut self, bounds: Bounds) -> Vec<Rc<Client>> {
         let mut served = Vec::new();
         for of in [Use::Big, Use::Kept] {
@@ -169,7 +169,7 @@ impl Pool {
         served
     }
 
-    /// Takes those out who wait and shall not any more.
+    /// Removes and returns the waiting clients for which `is_over` holds.
     pub(super) fn give_up(&mut self, is_over: impl Fn(&Client) -> bool) -> Vec<Rc<Client>> {
         let mut over = Vec::new();
         for waiting in &mut self.waiting {

@@ -27,7 +27,7 @@ use super::redirected::{self, runs_script};
 /// error replies, which decide about redirects, are always seen whole.
 const STREAM_FROM: usize = 16 * 1024;
 
-/// Bytes of the longest array head that is one.
+/// Longest valid array header, in bytes.
 const LONGEST_HEAD: usize = 32;
 
 /// Reads per poll before other tasks get their turn.
@@ -51,7 +51,7 @@ pub enum End {
     /// More replies than requests came: nothing on this connection can be trusted any more.
     #[error("a reply came that no command asked for")]
     Unasked,
-    /// A transaction was not taken, or not closed: later commands would become part of it.
+    /// A transaction was not begun, or not closed: later commands would become part of it.
     #[error("the node {0}")]
     Breach(String),
     /// A command was answered of which the node has a part only: it would take what follows for the rest of it.
@@ -241,7 +241,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     }
     let failed = reply[0] == b'-';
     if is_queued(reply) && has_open_transaction(lane, &entry) {
-        // It has not run and will not, but that is more than can be known here.
+        // It has not run and will not, but that is not certain here.
         lane.put_oldest(worker, entry);
         return Err(End::Breach("queues what is in no transaction".to_owned()));
     }
@@ -274,7 +274,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         Kind::Id => lane.id.set(Some(id_of(reply))),
         Kind::Tell(asker) => {
             if let Some(asker) = asker.take() {
-                // Who has stopped waiting need not know.
+                // An asker that has stopped waiting need not be told.
                 let _ = asker.send(reply == b":1\r\n");
             }
         }
@@ -337,7 +337,7 @@ fn settle_block(
         Progress::Refused(error) if entry.is_awaited() => take_refusal(worker, lane, entry, &error),
         Progress::Refused(_) => {}
         Progress::Incomplete => {
-            // The command has run: nothing need go ahead.
+            // The command has run: no command has to precede the expiries.
             let repair = Repair::of(entry, lane.ring().borrow().front(len), b"");
             if let Some(repair) = repair {
                 worker.send_repair(repair);
@@ -348,7 +348,7 @@ fn settle_block(
     Ok(true)
 }
 
-/// Takes the oldest entry, a block, off the lane: its reply is none.
+/// Takes the oldest entry, a block with an invalid reply, off the lane.
 fn breach(worker: &Rc<Worker>, lane: &Rc<Lane>, step: Step, reply: &[u8]) -> End {
     let Some(entry) = lane.take_oldest(worker) else {
         return End::Unasked;
@@ -357,8 +357,8 @@ fn breach(worker: &Rc<Worker>, lane: &Rc<Lane>, step: Step, reply: &[u8]) -> End
     worker.end_breach(lane, &entry, step, reply)
 }
 
-/// Whether `+QUEUED` in reply to the oldest command, which was popped, tells of a transaction that nobody has begun. A
-/// script may say it of its own.
+/// Whether `+QUEUED` as the reply to the oldest command, which was popped, shows a transaction that slotmux has not
+/// begun. A script may return the same text.
 fn has_open_transaction(lane: &Lane, entry: &InFlight) -> bool {
     let ring = lane.ring().borrow();
     let bytes = ring.front(entry.len as usize);
@@ -368,8 +368,8 @@ fn has_open_transaction(lane: &Lane, entry: &InFlight) -> bool {
     }
 }
 
-/// Remembers that the reply to `entry`, the oldest command, is big. A part of a split request is none that a client
-/// sent.
+/// Records that the reply to `entry`, the oldest command, is big. A part of a split request is not a request of a
+/// client.
 fn learn(worker: &Worker, lane: &Lane, entry: &InFlight) {
     let ring = lane.ring().borrow();
     let bytes = ring.front(entry.len as usize);

@@ -1,4 +1,4 @@
-//! What becomes of a command that its node refused: sent on after a redirect, kept for another try, or delivered.
+//! Commands that their node refused: sent on after a redirect, kept for a retry, or answered with the error.
 
 use std::rc::Rc;
 
@@ -19,8 +19,8 @@ use super::lane::{Lane, Link};
 use super::overtaken;
 use super::retry::{Facts, MAX_REDIRECTS, Next, PROMPT_REDIRECTS, decide};
 
-/// As many commands may wait for another try while others of their clients are behind them. The memory of a lane is
-/// bounded; of those that have left it for a wait and make room there for more, this is the bound.
+/// Number of commands that may wait for a retry while later commands of their clients are in flight. The memory of a
+/// lane is bounded; this bounds the commands that leave their lane for a wait and so make room there for more.
 const WAITING_WITH_FOLLOWERS: usize = 1024;
 
 /// What a node says that lacks the script of an EVALSHA.
@@ -39,7 +39,7 @@ pub fn take_over(
         return load_and_try_again(worker, lane, entry, request(), false);
     }
     if is_forced(&entry, reply) {
-        // The node closes this connection next: nobody else may get it.
+        // The node closes this connection next: no other client may get it.
         lane.hold();
         lane.give_up();
         worker.refresh.request();
@@ -63,7 +63,7 @@ pub fn take_over(
     take_refused(worker, lane, entry, (reply, verdict), request, false)
 }
 
-/// The same for an error by which the node says that it has not run `entry`. `is_proved`: it is known that no script said so.
+/// The same for an error by which the node says that it has not run `entry`. `is_proved`: no script has made it up.
 fn take_refused(
     worker: &Rc<Worker>,
     lane: &Rc<Lane>,
@@ -87,7 +87,7 @@ fn take_refused(
         return None;
     }
     let entry = search_anew(worker, lane, entry);
-    // A redirect is followed whatever stands behind.
+    // A redirect is followed whatever comes after the command.
     let is_redirect = matches!(verdict, Verdict::Moved { .. } | Verdict::Ask { .. });
     let facts = Facts {
         slot: entry.slot.get().map(|slot| slot.0),
@@ -162,7 +162,7 @@ fn take_refused(
     }
 }
 
-/// What becomes of a call of a script whose error was in doubt: it is sent on as the node wants it, or has run.
+/// Settles a script call whose error was in doubt: it is sent again as the node's error demands, or it has run.
 pub(super) fn believe(worker: &Rc<Worker>, doubt: &Doubt, entry: InFlight, request: Vec<u8>) {
     let lane = doubt.lane();
     let entry = match doubt.proof() {
@@ -285,7 +285,7 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
             is_asking: true,
         };
     }
-    // An ASKING covers the next command only, which has to be one about the keys.
+    // An ASKING covers only the next command, which has to be one that names the keys.
     let (ahead, entry, request) = Repair::apart(entry, request);
     if !ahead.is_empty() {
         let aside = InFlight::aside(worker, &entry.client, ahead.len(), Kind::Swallow);

@@ -43,7 +43,7 @@ pub(super) fn repeatable(
     let mut repeatable = vec![false; unanswered.len()];
     let policies = &worker.process.policies;
     let repeats_writes = policies.repeat_any();
-    // The clients and slots of the newer writes that may have run, and of those that are not sent again.
+    // Clients and slots of newer writes that may have run, and of those that are not sent again.
     let mut written: HashSet<(u64, Slot)> = HashSet::new();
     let mut given_up: HashSet<(u64, Slot)> = HashSet::new();
     for (taken, repeatable) in unanswered.iter().zip(&mut repeatable).rev() {

@@ -27,10 +27,10 @@ const FIRST_WAIT: u64 = 10;
 const LONGEST_WAIT: u64 = 160;
 /// How often waiting commands are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Commands that are tried again or answered before others get their turn.
+/// Commands that are retried or answered in one turn.
 const SENT_PER_TURN: usize = 256;
-/// Milliseconds that an expiry is tried for whose command has run: nobody waits for it, and a node that was frozen longer
-/// than a command may take still runs what lies in its sockets.
+/// Milliseconds for which an expiry whose command has run is retried. No client waits for it, and a node that was
+/// frozen for longer than `timeouts.command` still runs the commands in its sockets.
 const REPAIR_PATIENCE: u64 = 60_000;
 /// The error for a command that found no node to run on.
 const NOT_SERVED: &str =
@@ -45,12 +45,12 @@ pub struct Waiting {
     error: Option<Box<[u8]>>,
     /// The node that said so; what has no slot goes there again.
     node: Option<NodeId>,
-    /// Whether it is known at all that it has not run.
+    /// Set while it is unknown whether it has run.
     doubt: Option<Rc<Doubt>>,
 }
 
 impl Worker {
-    /// Whether any command that waits for another try is one of these.
+    /// Whether `is_one` holds for any command that waits for a retry.
     pub(super) fn is_any_waiting(&self, is_one: impl Fn(&InFlight) -> bool) -> bool {
         let waiting = self.waiting.borrow();
         waiting.all().any(|waiting| is_one(&waiting.entry))
@@ -61,7 +61,7 @@ impl Worker {
         self.waiting.borrow().len()
     }
 
-    /// These slots have an owner now: what waits for that is tried again.
+    /// These slots have an owner now: commands that wait for that are retried.
     pub(super) fn slots_are_served(&self, slots: &[Slot]) {
         let mut waiting = self.waiting.borrow_mut();
         for &slot in slots {
@@ -69,7 +69,7 @@ impl Worker {
         }
     }
 
-    /// A client has left: its commands that wait for another try are looked at next.
+    /// A client has left: its commands that wait for a retry are looked at next.
     pub fn forget_retries(&self, client: &Client) {
         let mut waiting = self.waiting.borrow_mut();
         waiting.left(client.id, self.clock.now());
@@ -82,7 +82,7 @@ impl Worker {
             .is_over(self.patience(entry), self.clock.now())
     }
 
-    /// How long another try is made after a command arrived, in ticks.
+    /// How long after its arrival a command is retried, in ticks.
     fn patience(&self, entry: &InFlight) -> u64 {
         if entry.is_repair() {
             self.command_timeout.max(REPAIR_PATIENCE)
@@ -162,7 +162,7 @@ impl Worker {
         self.wait(entry, request, Some(error.into()), Some(node), None);
     }
 
-    /// Keeps a command of which it is not known whether it has run.
+    /// Keeps a command until it is known whether it has run.
     pub(super) fn wait_for_proof(
         self: &Rc<Self>,
         entry: InFlight,
@@ -172,7 +172,7 @@ impl Worker {
         self.wait(entry, request, None, None, Some(doubt));
     }
 
-    /// Takes out what waited for this proof. What would overtake something else stays.
+    /// Removes and returns the command that waited for this proof, unless it would overtake another one.
     pub(super) fn take_doubted(&self, doubt: &Doubt) -> Option<(InFlight, Vec<u8>)> {
         let mut waiting = self.waiting.borrow_mut();
         let place = doubt.place()?;
@@ -213,12 +213,12 @@ impl Worker {
         }
     }
 
-    /// Puts a command among those that wait. Its time is not looked at before `least`.
+    /// Puts a command among the waiting ones. Its deadline is not checked before `least`.
     fn keep_waiting(&self, one: Waiting, least: Tick) {
         let entry = &one.entry;
         let client = entry.client.clone();
         let until = match entry.slot.get() {
-            // The proof of one in doubt comes from a node that has no slot to serve for that.
+            // A command in doubt waits for the reply of a node, not for an owner of its slot.
             Some(slot) if one.doubt.is_none() && self.slots.owner(slot).is_none() => {
                 Until::Served(slot, one.due)
             }
@@ -226,7 +226,7 @@ impl Worker {
         };
         let is_repair = entry.is_repair();
         let ends = if client.is_closed() && !is_repair {
-            // Nobody waits for it.
+            // No client waits for it.
             least
         } else {
             self.ends_waiting(entry).max(least)
@@ -242,21 +242,21 @@ impl Worker {
         }
     }
 
-    /// When a command has waited for long enough: at its deadline, or when the time of one that blocks is over.
+    /// End of a command's wait: its deadline, or the end of a blocking command's time.
     fn ends_waiting(&self, entry: &InFlight) -> Tick {
         let deadline = entry.arrived.plus(self.patience(entry));
         let blocked = entry.client.with_blocked(|blocked| blocked.left());
         match blocked {
             Some(Some((_, left))) if entry.is_blocking() => {
-                // Not a moment before it is over.
+                // Not before the time is over.
                 deadline.min(self.clock.now().plus(ticks(left) + 1))
             }
             _ => deadline,
         }
     }
 
-    /// Sends what is due and answers what has waited for long enough, of each stream the older first. Tells whether
-    /// there is more, which is not due in this turn.
+    /// Sends due commands and answers those whose wait is over, in each stream the older first. Returns whether more
+    /// work is left for another turn.
     fn send_due(self: &Rc<Self>) -> bool {
         let now = self.clock.now();
         for _ in 0..SENT_PER_TURN {
@@ -266,7 +266,7 @@ impl Worker {
             let client = one.entry.client.clone();
             let sent = self.contained("another try of a command", || self.send_if_due(one, now));
             if sent.is_none() {
-                // Nobody else would answer it.
+                // No other code would answer it.
                 client.close(self);
             }
         }
@@ -281,11 +281,11 @@ impl Worker {
             client.waiting_retries.set(client.waiting_retries.get() - 1);
         }
         if client.is_closed() && !is_repair {
-            // It has not run and nobody waits for it; its bytes count for nobody any more.
+            // It has not run, and its client has left; its bytes no longer count.
             deliver_piece(self, &one.entry, b"", true);
         } else if let Some(doubt) = &one.doubt {
             match doubt.proof() {
-                // The question is on its way as long as its lane has it.
+                // The verification is in flight as long as its lane holds it.
                 Proof::Awaited if Rc::strong_count(doubt) == 1 => {
                     deliver_error(self, &one.entry, UNKNOWN_FATE);
                 }
@@ -319,7 +319,7 @@ impl Worker {
                 None => self.send_again(one.entry, one.request),
             }
         } else {
-            // What ends its wait has moved meanwhile.
+            // The condition that ends its wait has changed meanwhile.
             self.keep_waiting(one, now.plus(FIRST_WAIT));
         }
     }
@@ -329,7 +329,7 @@ async fn look_after_waiting(worker: Rc<Worker>) {
     while !worker.waiting.borrow().is_empty() {
         tokio::time::sleep(LOOK_EVERY).await;
         while let Some(true) = worker.contained("another try of commands", || worker.send_due()) {
-            // Others first.
+            // Other tasks first.
             tokio::task::yield_now().await;
         }
     }

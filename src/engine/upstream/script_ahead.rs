@@ -28,7 +28,7 @@ impl Lane {
             len: load.len() as u32,
             slot: OptionalSlot::NONE,
             write: false,
-            // Nobody waits for its reply: if it fails, that of the EVALSHA says so.
+            // Its reply is not awaited: if it fails, the reply to the EVALSHA shows that.
             kind: Kind::Swallow,
             ..entry.clone()
         };

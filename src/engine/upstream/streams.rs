@@ -1,32 +1,32 @@
-//! Which commands of which client and slot each lane carries, so that a question about their order costs a few steps
+//! The commands of each client and slot that each lane carries, so that a query about their order takes a few steps
 //! however much is in flight.
 //!
-//! A stream is the commands of one client on one slot: the pairs whose order must be kept.
+//! A stream is the commands of one client on one slot: their order must be kept.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use slotmux_core::slot::{SLOTS, Slot};
 
-/// In place of a slot in the keys that count whatever one client has on one lane.
+/// Stands for the slot in the keys that count all commands of one client on one lane.
 const WHATEVER: u16 = SLOTS as u16;
 
-/// Place of a request among those of its client. The numbers wrap, so that two compare by the shorter way between them:
-/// those of one client that are in flight together lie close to each other.
+/// Sequence number of a request among those of its client. The numbers wrap, so two are compared by the shorter
+/// distance between them: the requests of one client in flight are close to each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Seq(pub u32);
 
-/// How far those of one client that are in flight lie from each other at the most: half as far as two numbers can be
-/// compared, so that both bounds compare with all of them.
+/// Upper bound of the distance between requests of one client in flight: half the comparable distance, so that both
+/// bounds compare with all of them.
 const REACH: u32 = 1 << 30;
 
 impl Seq {
-    /// A bound below every older one in flight.
+    /// Lower bound of all older requests in flight.
     pub fn oldest(self) -> Seq {
         Seq(self.0.wrapping_sub(REACH))
     }
 
-    /// A bound above every newer one in flight.
+    /// Upper bound of all newer requests in flight.
     pub fn newest(self) -> Seq {
         Seq(self.0.wrapping_add(REACH))
     }
@@ -44,14 +44,14 @@ impl PartialOrd for Seq {
     }
 }
 
-/// A command by its place in a stream.
+/// A command and its place in a stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Member {
     /// The client's id.
     pub client: u64,
     /// The slot of its keys.
     pub slot: Slot,
-    /// Its place among those of its client.
+    /// Its sequence number at its client.
     pub seq: Seq,
 }
 
@@ -63,7 +63,7 @@ struct Key {
     seq: Seq,
 }
 
-/// What all lanes carry, in the order client, slot, lane, age.
+/// The commands on all lanes, ordered by client, slot, lane, age.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Streams {
     carried: BTreeMap<Key, u32>,
@@ -77,7 +77,7 @@ impl Streams {
         }
     }
 
-    /// As [`Streams::add`], one less.
+    /// Undoes [`Streams::add`].
     pub fn remove(&mut self, lane: u64, client: u64, member: Option<Member>) {
         for key in keys(lane, client, member) {
             if let Some(count) = self.carried.get_mut(&key) {
@@ -95,7 +95,7 @@ impl Streams {
             .any(|other| other != lane && self.has_older_on(of, other))
     }
 
-    /// Whether a lane carries a newer command of the stream, other than `but`.
+    /// Whether a lane other than `but` carries a newer command of the stream.
     pub fn has_newer(&self, of: Member, but: Option<u64>) -> bool {
         self.lanes(of)
             .any(|other| Some(other) != but && self.has_newer_on(of, other))
@@ -108,7 +108,7 @@ impl Streams {
             || self.has_newer_on(of, lane)
     }
 
-    /// Whether `lane` carries anything of `client`.
+    /// Whether `lane` carries any command of `client`.
     pub fn has_client_on(&self, client: u64, lane: u64) -> bool {
         self.carried.contains_key(&whatever(client, lane))
     }
@@ -123,8 +123,8 @@ impl Streams {
         self.carried.range(newer).next().is_some()
     }
 
-    /// The lanes that carry something of the stream: of each one step, however much that is. They are few, one for each
-    /// node that the slot was at while the commands came.
+    /// The lanes that carry commands of the stream: one step per lane, whatever the number of commands. There are few,
+    /// one for each node that owned the slot while the commands arrived.
     fn lanes(&self, of: Member) -> impl Iterator<Item = u64> {
         let end = Key {
             slot: of.slot.0 + 1,
@@ -175,7 +175,8 @@ mod tests {
         }
     }
 
-    /// Whatever comes and goes, each answer is that of a walk through all that is in flight. The numbers wrap meanwhile.
+    /// After any changes, each query gives the same result as a loop over everything in flight. The numbers wrap
+    /// meanwhile.
     #[test]
     fn answers_are_those_of_a_walk() {
         let mut random = fastrand::Rng::with_seed(7);
@@ -238,7 +239,7 @@ mod tests {
         }
     }
 
-    /// Of a long pipeline on one lane a question looks at its ends only.
+    /// For a long pipeline on one lane a query looks only at its ends.
     #[test]
     fn the_lanes_of_a_stream_are_visited_once_each() {
         let mut streams = Streams::default();

@@ -1,8 +1,8 @@
-//! A reply may be what ends its connection: a node closes one to which it has more to say than its
-//! `client-output-buffer-limit` allows. Which of the reads in flight that was nobody can tell, as what stood ahead is lost with
-//! it. So where a node is there and has closed a shared connection, those that are sent again go alone, each over a connection
-//! of its own; the one that loses this one too is the culprit, and its like travel alone from then on. Where the node is known
-//! to have such a limit it is not tried again.
+//! A reply may be the reason why its connection ends: a node closes a connection whose pending output exceeds its
+//! `client-output-buffer-limit`. It is unknown which of the reads in flight was the cause, as the replies ahead are
+//! lost too. So if a reachable node has closed a shared connection, the reads to be sent again go alone, each over a
+//! dedicated lane. A read that loses this lane too is the culprit, and similar reads get dedicated lanes from then on.
+//! If the node is known to have such a limit the culprit is not retried.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -19,13 +19,13 @@ use super::lost::{each, unreachable};
 use super::read::End;
 use super::unanswered::Unanswered;
 
-/// As many are sent on alone. Of more the connection would keep its clients waiting for longer than the next loss costs.
+/// Most suspects that are sent on alone. With more, their clients would wait longer than the next loss costs.
 const MOST: usize = 1024;
 
-/// Connections to one node that are in use for big values while another suspect takes one.
+/// Connections to one node in use for big values up to which another suspect may take one.
 pub(super) const AT_ONCE: usize = 16;
 
-/// Whether the node may have ended a connection for what it had to say on it.
+/// Whether the node may have closed the connection because of its pending output.
 fn is_by_node(end: &End) -> bool {
     match end {
         End::Closed => true,
@@ -38,10 +38,11 @@ fn is_by_node(end: &End) -> bool {
 }
 
 impl InFlight {
-    /// Its connection was lost, perhaps because of its reply. The client has the mark: an entry has no room for it.
+    /// Marks a read whose connection was lost, perhaps because of its reply. The client holds the mark: an entry has no
+    /// room for it.
     pub(super) fn suspect(&self) {
         let suspects = &self.client.suspects;
-        // One that is answered to its end is of another time.
+        // A range whose reads are all answered is from an earlier loss.
         let oldest = self.client.oldest();
         let range = suspects
             .get()
@@ -52,14 +53,14 @@ impl InFlight {
         }));
     }
 
-    /// Whether it is a read that was marked so, or stands between two: those came together.
+    /// Whether it is a read that is marked, or between two marked ones, which were in flight together.
     pub(super) fn is_suspect(&self) -> bool {
         let suspects = self.client.suspects.get();
         !self.write && suspects.is_some_and(|range| is_within(range, self.seq))
     }
 }
 
-/// Of two places in a client's order the first.
+/// The older of two sequence numbers.
 fn older(one: u32, other: u32) -> u32 {
     if one.wrapping_sub(other) > u32::MAX / 2 {
         one
@@ -68,31 +69,31 @@ fn older(one: u32, other: u32) -> u32 {
     }
 }
 
-/// And the last.
+/// The newer of two sequence numbers.
 fn newer(one: u32, other: u32) -> u32 {
     if older(one, other) == one { other } else { one }
 }
 
-/// Whether a place is between these two, or one of them.
+/// Whether a sequence number is within this range, ends included.
 fn is_within((first, last): (u32, u32), seq: u32) -> bool {
     seq.wrapping_sub(first) <= last.wrapping_sub(first)
 }
 
-/// What the loss of a connection says about a read that was in flight on it.
+/// The finding about a read that was in flight on a lost connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Finding {
-    /// Nothing.
+    /// It was not the reason.
     Innocent,
     /// It may have been the reason.
     Suspect,
-    /// It was the reason, and probably because its node breaks connections for any.
+    /// It was alone on the connection, so it was the reason, or the node closes connections for any reason.
     Again,
-    /// It was the reason, for its node does that.
+    /// It was the reason: the node is known to have such a limit.
     Culprit,
 }
 
-/// Judges a read that its node has, when a lane of this class ends. `is_limited`: whether the node is known to end
-/// connections like this.
+/// Judges a read that was sent to its node, when a lane of this class ends. `is_limited`: whether the node is known to
+/// close connections because of big replies.
 pub(super) fn judge_read(
     entry: &InFlight,
     class: Class,
@@ -109,7 +110,7 @@ pub(super) fn judge_read(
 }
 
 impl Worker {
-    /// The like of a read that has ended a connection of its own are expected to bring big replies from now on.
+    /// Expects big replies to reads similar to one that has ended a dedicated lane.
     pub(super) fn expect_more_like(&self, taken: &Unanswered) {
         let bytes = own(&taken.entry, &taken.request);
         let mut args = Vec::new();
@@ -118,7 +119,7 @@ impl Worker {
         }
     }
 
-    /// The error for a read whose node has ended a connection of its own for it.
+    /// The error for a read whose node has closed a dedicated lane because of it.
     pub(super) fn convict(lane: &Lane) -> String {
         tracing::warn!(node = %lane.addr, "node closed a connection twice on the same read, as where its reply is above \
             client-output-buffer-limit");
@@ -130,7 +131,7 @@ impl Worker {
     }
 }
 
-/// A shared lane is connected anew: suspects leave it, with what their clients have sent behind them.
+/// A shared lane has reconnected: suspects leave it, with what their clients have sent after them.
 pub(super) fn part_from_suspects(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     if lane.class != Class::Shared {
         return;
@@ -153,7 +154,7 @@ pub(super) fn part_from_suspects(worker: &Rc<Worker>, lane: &Rc<Lane>) {
         let leaves = clients.contains(&taken.entry.client.id) && !taken.asking;
         let is_wanted = taken.entry.is_awaited() || taken.entry.is_repair();
         if !is_wanted {
-            // As where a lane is given up: nobody waits for it.
+            // As where a lane is given up: no client waits for it.
         } else if !leaves || taken.entry.is_repair() {
             lane.put_back(worker, taken);
         } else if taken.entry.slot.get().is_some() {
@@ -164,7 +165,7 @@ pub(super) fn part_from_suspects(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     });
 }
 
-/// The node is not there: it did not close the connection for what it had to say.
+/// The node is unreachable: it did not close the connection because of its pending output.
 pub(super) fn clear_suspects(lane: &Lane) {
     if lane.class == Class::Shared {
         for entry in lane.entries().borrow().iter() {

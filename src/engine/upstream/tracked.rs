@@ -38,7 +38,7 @@ struct Reader {
 /// Clients that have read one key, in order.
 type Readers = Vec<Reader>;
 
-/// Who has read which key.
+/// The clients that have read each key.
 #[derive(Default)]
 struct Table {
     slots: HashMap<Slot, HashMap<Box<[u8]>, Readers>>,
@@ -258,7 +258,7 @@ impl Worker {
         }
     }
 
-    /// These slots have another owner: what was read from the one before is told by nobody any more.
+    /// These slots have another owner: the previous one sends no invalidations for earlier reads.
     pub fn slots_have_moved(&self, slots: &[Slot]) {
         self.slots_are_served(slots);
         for lane in self.lanes() {
@@ -288,7 +288,7 @@ fn within_memory(worker: &Worker, frame: Vec<u8>, clients: usize) -> Vec<u8> {
     }
 }
 
-/// Tells clients of keys that nobody tracks for them any more: each by one push, in which they are sorted.
+/// Sends invalidations of keys that are no longer tracked: one push per client, with sorted keys.
 fn tell(worker: &Worker, keys: impl IntoIterator<Item = (Box<[u8]>, Readers)>) {
     let mut told: BTreeMap<Reader, Vec<Rc<[u8]>>> = BTreeMap::new();
     for (key, readers) in keys {

@@ -1,5 +1,6 @@
-//! Whether a node runs transactions for us: tried ahead of everything else where a policy needs them, and again where a
-//! node has refused one. Until it does, transactions for it are refused here, and cost nobody else a connection.
+//! Whether a node runs transactions for slotmux: checked before anything else if a policy needs them, and again after a
+//! node has refused one. Until the node runs one, transactions for it are refused here, which costs other clients no
+//! connection.
 
 use std::rc::Rc;
 
@@ -14,19 +15,19 @@ use slotmux_core::resp::{Protocol, write};
 use super::NodeId;
 use super::connect::{log_in, within_timeout};
 
-/// Milliseconds after which a node that refuses transactions is asked again, if a client wants one: an operator may have
-/// changed its users.
+/// Milliseconds after which a node that refuses transactions is asked again, if a client needs one: an operator may
+/// have changed its users.
 const ASK_AGAIN: u64 = 1000;
 
 /// A node that refuses transactions.
 pub(super) struct Distrust {
-    /// What it does instead.
+    /// Its reply, in words.
     said: String,
-    /// When it did so, or was asked again.
+    /// When it refused, or was last asked again.
     since: Tick,
 }
 
-/// Makes sure that a transaction of the upstream user is closed by its EXEC. Nothing is executed.
+/// Checks that a transaction of the upstream user is closed by its EXEC. Nothing is executed.
 async fn try_transaction(stream: &mut TcpStream) -> Result<(), String> {
     let replies = ask(stream, &[&[b"MULTI"], &[b"EXEC"]]).await?;
     let mut lines = replies.split(|&byte| byte == b'\n');
@@ -38,9 +39,9 @@ async fn try_transaction(stream: &mut TcpStream) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes sure that the upstream user may attach an expiry to a key below `prefix` within a transaction. If it might not,
-/// MULTI or the expiry would be refused while the command between them runs. Nothing of this is executed: that MULTI is
-/// let in is known before PEXPIRE follows one.
+/// Checks that the upstream user may attach an expiry to a key below `prefix` within a transaction. Otherwise MULTI or
+/// the expiry could be refused while the command between them runs. Nothing is executed: MULTI is known to be accepted
+/// before PEXPIRE follows one.
 pub(super) async fn try_expiry(stream: &mut TcpStream, prefix: &[u8]) -> Result<(), ConnectError> {
     let expiry: &[&[u8]] = &[b"PEXPIRE", prefix, b"1000", b"LT"];
     let tried = async {
@@ -49,7 +50,8 @@ pub(super) async fn try_expiry(stream: &mut TcpStream, prefix: &[u8]) -> Result<
         let lines = replies.split(|&byte| byte == b'\n');
         for (step, line) in ["MULTI", "PEXPIRE", "DISCARD"].into_iter().zip(lines) {
             match refusal(line) {
-                // An expiry is redirected like any command, and refused by a node that takes no writes now.
+                // An expiry may be redirected like any command, or refused by a node that takes no writes now; neither
+                // is lasting.
                 Some(text) if step != "PEXPIRE" || is_for_good(line) => {
                     return Err(format!("it answers {step} with \"{text}\""));
                 }
@@ -74,26 +76,26 @@ async fn ask(stream: &mut TcpStream, commands: &[&[&[u8]]]) -> Result<Vec<u8>, S
     replies.map_err(|error| error.to_string())
 }
 
-/// Why a transaction can't be had, by one line of the replies; `None` if it can, or if the node is only held up.
+/// Why a transaction was refused, by one line of the replies; `None` if it was not, or if the node is only busy.
 fn refusal(line: &[u8]) -> Option<String> {
     let text = line.strip_prefix(b"-")?;
     let reason = text
         .strip_prefix(b"EXECABORT Transaction discarded because of: ")
         .unwrap_or(text);
-    // Redis has closed the transaction then.
+    // The reason comes with EXECABORT, so Redis has closed the transaction.
     let is_held_up = reason.len() < text.len()
         && (reason.starts_with(b"BUSY ") || judge(reason) != Verdict::Deliver);
     let shown = || String::from_utf8_lossy(text).trim_end().to_owned();
     (!is_held_up).then(shown)
 }
 
-/// Whether a command is refused whatever its key is and however long one waits.
+/// Whether a command is refused permanently, whatever its key.
 fn is_for_good(line: &[u8]) -> bool {
     line.starts_with(b"-NOPERM") || line.starts_with(b"-ERR unknown command")
 }
 
 impl Worker {
-    /// Notes that a node refuses transactions.
+    /// Records that a node refuses transactions.
     pub(super) fn distrust(&self, node: NodeId, said: &str) {
         let since = self.clock.now();
         let mut nodes = self.nodes.borrow_mut();
@@ -107,7 +109,7 @@ impl Worker {
         });
     }
 
-    /// Notes that a node runs transactions.
+    /// Records that a node runs transactions.
     pub(super) fn trust(&self, node: NodeId) {
         let mut nodes = self.nodes.borrow_mut();
         let found = nodes.node_mut(node);

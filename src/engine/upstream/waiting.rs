@@ -1,8 +1,8 @@
-//! Commands that wait for another try, and when each is looked at again: nothing but the ones whose moment has come is
-//! touched, however many wait.
+//! Commands that wait for a retry, and when each is looked at again: only commands that are due are touched, however
+//! many wait.
 //!
-//! Of each stream (see [`super::streams`]) only the oldest is tried; the next one's turn comes when that has left. One
-//! whose slot nobody serves waits for the slot, not for a moment.
+//! Of each stream (see [`super::streams`]) only the oldest command is retried; the next one follows when that has left.
+//! A command whose slot has no owner waits for the slot, not for a moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,26 +11,26 @@ use slotmux_core::slot::{SLOTS, Slot};
 
 use super::streams::{Member, Seq};
 
-/// In place of a slot for what is in no stream: nothing stands ahead of it.
+/// Stands for the slot of a command outside all streams: no command is ahead of it.
 const ALONE: u16 = SLOTS as u16 + 1;
 
-/// A place among those that wait. One of a stream stands behind the older ones.
+/// A place among the waiting commands. A command of a stream is ordered after the older ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Place {
     client: u64,
-    /// The slot and 1, so that 0 is below all of them: ages compare within a stream only.
+    /// The slot plus 1, so that 0 is below all slots: ages compare within a stream only.
     slot: u16,
     seq: Seq,
-    /// Several parts of one request may have no slot.
+    /// Distinguishes the parts of one request, several of which may have no slot.
     number: u64,
 }
 
-/// What ends a wait, besides time.
+/// The condition that ends a wait, besides its deadline.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Until {
-    /// It is tried again at this moment.
+    /// It is retried at this moment.
     Due(Tick),
-    /// It is tried again once somebody serves the slot, not before this moment.
+    /// It is retried once the slot has an owner, and not before this moment.
     Served(Slot, Tick),
 }
 
@@ -41,15 +41,15 @@ struct Kept<T> {
     ends: Tick,
 }
 
-/// Those that wait.
+/// The waiting commands.
 #[derive(Debug)]
 pub struct WaitingRoom<T> {
     kept: BTreeMap<Place, Kept<T>>,
-    /// Of those that nothing stands ahead of, the ones that wait for a moment.
+    /// Commands with no older one ahead that wait for a moment.
     due: BTreeSet<(Tick, Place)>,
-    /// Of those that nothing stands ahead of, the ones that wait for a slot.
+    /// Commands with no older one ahead that wait for a slot.
     unserved: BTreeSet<(u16, Place)>,
-    /// All of them, by when their time is over.
+    /// All commands, by the end of their wait.
     ends: BTreeSet<(Tick, Place)>,
     next: u64,
 }
@@ -67,23 +67,23 @@ impl<T> Default for WaitingRoom<T> {
 }
 
 impl<T> WaitingRoom<T> {
-    /// How many wait.
+    /// Number of waiting commands.
     pub fn len(&self) -> usize {
         self.kept.len()
     }
 
-    /// Whether nothing waits.
+    /// Whether no command waits.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
 
-    /// All of them.
+    /// All waiting commands.
     pub fn all(&self) -> impl Iterator<Item = &T> {
         self.kept.values().map(|kept| &kept.command)
     }
 
-    /// Keeps a command of `client`, which is `member` of a stream or of none. It is looked at at `ends` whatever it waits
-    /// for. Tells its place.
+    /// Keeps a command of `client`, which is `member` of a stream or of none. It is looked at by `ends` at the latest.
+    /// Returns its place.
     pub fn keep(
         &mut self,
         client: u64,
@@ -119,12 +119,12 @@ impl<T> WaitingRoom<T> {
         place
     }
 
-    /// The command at a place that [`WaitingRoom::keep`] told.
+    /// The command at a place that [`WaitingRoom::keep`] returned.
     pub fn get(&self, place: Place) -> Option<&T> {
         self.kept.get(&place).map(|kept| &kept.command)
     }
 
-    /// Takes the command at a place out, unless an older one of its stream waits.
+    /// Removes and returns the command at a place, unless an older one of its stream waits.
     pub fn take_oldest(&mut self, place: Place) -> Option<T> {
         if self.has_ahead(place) {
             return None;
@@ -132,7 +132,7 @@ impl<T> WaitingRoom<T> {
         self.take(place)
     }
 
-    /// Takes one out whose time is over, or else one that is to be tried again.
+    /// Removes and returns a command whose wait is over, or else one that is due for a retry.
     pub fn take_next(&mut self, now: Tick) -> Option<T> {
         let has_come = |all: &BTreeSet<(Tick, Place)>| {
             let &(moment, place) = all.first()?;
@@ -152,7 +152,7 @@ impl<T> WaitingRoom<T> {
         })
     }
 
-    /// Somebody serves `slot` from now on.
+    /// Records that `slot` has an owner.
     pub fn served(&mut self, slot: Slot) {
         let start = (slot.0, Place::before_all_of(0));
         while let Some(&(of, place)) = self.unserved.range(start..).next()
@@ -167,7 +167,7 @@ impl<T> WaitingRoom<T> {
         }
     }
 
-    /// A client has left: whatever of it waits is looked at next.
+    /// Records that a client has left: all of its commands are looked at next.
     pub fn left(&mut self, client: u64, now: Tick) {
         let own = self.kept.range_mut(Place::before_all_of(client)..);
         for (&place, kept) in own.take_while(|(place, _)| place.client == client) {
@@ -186,7 +186,7 @@ impl<T> WaitingRoom<T> {
             let next = next.filter(|(next, _)| next.is_in_stream_of(place));
             let next = next.map(|(&next, behind)| (next, behind.until));
             if let Some((next, until)) = next {
-                // Nobody told the ones behind that their slot is served.
+                // The commands behind were not told that their slot has an owner.
                 let until = match kept.until {
                     Until::Due(_) => Until::Due(until.moment()),
                     Until::Served(..) => until,
@@ -206,7 +206,7 @@ impl<T> WaitingRoom<T> {
             number: 0,
             ..place
         };
-        // What is in no stream stands behind nothing.
+        // A command outside all streams has none ahead of it.
         place.slot != ALONE && self.kept.range(oldest..place).next().is_some()
     }
 
@@ -226,7 +226,7 @@ impl<T> WaitingRoom<T> {
 }
 
 impl Until {
-    /// The moment before which it is not tried again.
+    /// The moment before which it is not retried.
     fn moment(self) -> Tick {
         match self {
             Until::Due(moment) | Until::Served(_, moment) => moment,
@@ -271,7 +271,7 @@ mod tests {
         }
     }
 
-    /// The next one by a walk through all of them: whose time is over, or which is due with nothing older ahead.
+    /// Reference, by a loop over all commands: whether its wait is over, or it is due with no older one ahead.
     fn may_be_next(all: &[One], one: &One, is_served: &[bool], now: Tick) -> bool {
         let is_older = |other: &One| {
             matches!((other.member, one.member), (Some(other), Some(of))
@@ -361,7 +361,7 @@ mod tests {
         }
     }
 
-    /// However many wait for a slot or behind each other, a look touches only those whose moment has come.
+    /// However many wait for a slot or behind each other, a look touches only the commands that are due.
     #[test]
     fn what_has_nothing_to_do_is_not_touched() {
         let mut room = WaitingRoom::default();
@@ -388,7 +388,7 @@ mod tests {
         assert_eq!(room.take_next(now), None);
         room.served(Slot(7));
         assert_eq!((room.due.len(), room.unserved.len()), (2, 3999));
-        // All of one stream follow each other, oldest first.
+        // The commands of one stream follow each other, oldest first.
         let taken: Vec<u32> = std::iter::from_fn(|| room.take_next(now)).collect();
         assert!(
             taken

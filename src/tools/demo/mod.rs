@@ -36,8 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long one look at its admin page may take.
 const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Nobody depends on a demo: whoever is still connected is cut off soon after Ctrl-C. Longer than the second for which
-/// a client's own end is waited for, so that an idle one is no reason for a warning.
+/// A demo has no important clients: remaining ones are cut off soon after Ctrl-C. Longer than the second for which a
+/// client's own end is awaited, so that an idle client causes no warning.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// A demo's primary is given up after this long, so that a reader who kills one sees the failover.

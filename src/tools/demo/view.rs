@@ -30,7 +30,7 @@ impl ViewLine {
             .any(|flag| matches!(flag, "fail" | "fail?" | "handshake" | "noaddr"))
     }
 
-    /// Reads one line; `None` if it is none.
+    /// Parses one line; `None` if it is not a view line.
     pub fn parse(line: &str) -> Option<ViewLine> {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let [

@@ -170,7 +170,7 @@ fn wrong_number(request: Request<'_>, out_of_range: &str, out: &mut Vec<u8>) {
     );
 }
 
-/// `REPLICAS id`, which are none, and `COUNT-FAILURE-REPORTS id`.
+/// `REPLICAS id`, whose list is empty, and `COUNT-FAILURE-REPORTS id`.
 fn about_node(request: Request<'_>, node: &Node, out: &mut Vec<u8>) {
     let asked = request.get(2);
     if asked != node.id("node").as_bytes() {

@@ -1,5 +1,5 @@
-//! `CONFIG`: of `GET` the part that is slotmux' own, the settings about how clients connect. The nodes tell
-//! the settings of the data (`route/joined/settings.rs`).
+//! `CONFIG`: of `GET` only slotmux' own parameters, about client connections. The nodes report the parameters of the
+//! data (`route/joined/settings.rs`).
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ fn get(request: Request<'_>, subject: &Subject<'_>, host: &Host<'_>, out: &mut V
     }
 }
 
-/// Those that [`crate::parameters`] calls slotmux' own and that mean something here.
+/// The parameters that [`crate::parameters`] classes as slotmux' own and that have a meaning here.
 fn settings(host: &Host<'_>, facts: &Facts) -> [(&'static str, String); 12] {
     let (server, listener) = (&host.config.server, host.listener);
     let seconds = |time: Option<Duration>| time.map_or(0, |time| time.as_secs()).to_string();

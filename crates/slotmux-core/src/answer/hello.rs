@@ -103,14 +103,15 @@ pub(super) fn who_am_i(subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>
     write::bulk(out, subject.user(host).as_bytes());
 }
 
-/// No longer password is hashed to be compared: who has not logged in can't send one, and half a gigabyte takes seconds.
+/// Longest password that is hashed, in bytes. Clients that have not logged in can't send a longer one, and hashing half
+/// a gigabyte takes seconds.
 const LONGEST_PASSWORD: usize = Limits::UNAUTHENTICATED.max_bulk;
 
 /// Makes the client this user, if the password is right. Otherwise it stays who it was.
 fn log_in(subject: &mut Subject<'_>, host: &Host<'_>, user: &[u8], password: &[u8]) -> bool {
     let default_user = host.listener.default_user.as_str();
     let name = if host.config.is_open() {
-        // Nobody has a password: there is the default user, and any password is right.
+        // No user has a password: there is only the default user, and any password is accepted.
         (user == default_user.as_bytes()).then_some(default_user)
     } else if password.len() > LONGEST_PASSWORD {
         None

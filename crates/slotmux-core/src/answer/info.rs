@@ -198,7 +198,7 @@ fn server(view: &View<'_>, text: &mut String) {
     line(text, "server_time_usec", facts.now.as_micros());
     line(text, "uptime_in_seconds", uptime);
     line(text, "uptime_in_days", uptime / (24 * 60 * 60));
-    // The file of a Redis server; slotmux' own is none.
+    // Path of a Redis configuration file; slotmux' own file has another format.
     line(text, "config_file", "");
 }
 
@@ -264,7 +264,7 @@ fn stats(view: &View<'_>, text: &mut String) {
     line(text, "total_net_input_bytes", facts.bytes_in);
     line(text, "total_net_output_bytes", facts.bytes_out);
     line(text, "rejected_connections", facts.rejected);
-    // Of keys that slotmux holds itself, which are none.
+    // About keys that slotmux stores itself: it stores no keys.
     for field in [
         "expired_keys",
         "evicted_keys",

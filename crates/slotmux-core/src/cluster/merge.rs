@@ -99,7 +99,7 @@ pub fn merge(views: &[View], previous: &Topology, trust_memory: bool) -> Merged 
     }
 }
 
-/// Who owns a slot, by the word of somebody who knows the owner at this epoch.
+/// Owner of a slot, as claimed by a node that knows the owner at this epoch.
 #[derive(Clone, Copy)]
 struct Claim {
     owner: usize,

@@ -1,12 +1,12 @@
-//! The mode of a server, by its own statements in INFO and HELLO. Never by the text of an error: a command that was renamed
-//! or is not permitted says nothing of what stands behind it.
+//! The mode of a server, by its own statements in INFO and HELLO. Error texts never decide: an error about a renamed or
+//! forbidden command says nothing about the server's mode.
 
 use redis::Value;
 
 use super::view::text;
 
-/// The mode that a server states. Where its statements differ the later one of these counts: a Sentinel has no data, and a cluster
-/// that is taken for one server hands its redirects to clients.
+/// The mode that a server states. Where its statements differ the later variant counts: a Sentinel has no data, and a
+/// cluster that is taken for a single server passes its redirects on to clients.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Mode {
     /// One server that serves every slot.

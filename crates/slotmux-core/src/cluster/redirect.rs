@@ -6,9 +6,9 @@ use crate::slot::SLOTS;
 
 /// What an error reply means for the request that got it.
 ///
-/// Every verdict but `Deliver` says that the request was not executed, as far as the node that wrote it can be
-/// believed: a Lua script that has run may return any error text. The router therefore follows a redirect only if its
-/// slot is the request's own, and of what may be a script's words it asks the node (`engine::upstream::doubt`).
+/// Every verdict but `Deliver` says that the request was not executed, as far as the node can be believed: a Lua script
+/// that has run may return any error text. The router therefore follows a redirect only if its slot is the request's
+/// own, and verifies an error that may be a script's with the node (`engine::upstream::doubt`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict<'a> {
     /// An ordinary error: it belongs to the client.
@@ -43,7 +43,7 @@ pub enum Verdict<'a> {
     MasterDown,
 }
 
-/// Judges an error reply: a `-` line with or without its CRLF. Bytes that are none are `Deliver`.
+/// Judges an error reply: a `-` line with or without its CRLF. Anything that is not an error line is `Deliver`.
 pub fn judge(error_reply: &[u8]) -> Verdict<'_> {
     let text = error_reply.strip_prefix(b"-").unwrap_or(error_reply);
     let line = text

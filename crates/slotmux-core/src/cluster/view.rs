@@ -51,7 +51,7 @@ pub struct Seen {
 pub struct Server {
     /// `redis_version`.
     pub version: String,
-    /// `server_name`, or `redis` where there is none.
+    /// `server_name`, or `redis` if it is missing.
     pub name: String,
     /// `availability_zone`.
     pub zone: Option<String>,
@@ -63,7 +63,7 @@ pub struct Server {
     pub run_id: String,
     /// It is a slotmux.
     pub is_slotmux: bool,
-    /// What it says it is.
+    /// The mode that the server states.
     pub mode: Option<Mode>,
 }
 
@@ -93,7 +93,7 @@ impl Server {
         server
     }
 
-    /// Adds what HELLO tells, which nobody withholds: it stands in for an INFO that is not permitted.
+    /// Adds the statements of HELLO, which is never withheld: it replaces a forbidden INFO.
     pub fn add(&mut self, hello: Hello) {
         self.mode = self.mode.max(hello.mode);
         if self.version.is_empty() {

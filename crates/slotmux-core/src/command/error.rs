@@ -9,7 +9,7 @@ const QUOTED: usize = 128;
 /// Why a request has no command.
 #[derive(Clone, Copy, Debug)]
 pub enum Unresolved {
-    /// Nobody here knows the name.
+    /// The name is unknown.
     Command,
     /// The container has no such subcommand in the table.
     Subcommand(&'static Command),

@@ -194,7 +194,7 @@ const RULES: &[(&str, Lifetime)] = &[
 ];
 
 impl Lifetime {
-    /// What the command of this name and these flags does. A write that nobody described may do anything.
+    /// The effect of the command with this name and these flags. An unlisted write command may do anything.
     pub const fn of(full_name: &str, flags: Flags) -> Lifetime {
         let mut i = 0;
         while i < RULES.len() {

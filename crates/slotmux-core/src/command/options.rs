@@ -1,14 +1,14 @@
-//! The options of a request, walked as servers walk them: an argument of an option is no option, whatever it says.
+//! The options of a request, parsed as servers parse them: an argument of an option is no option, whatever it says.
 
 use crate::c_string;
 use crate::resp::Span;
 
-/// The options that a command is known to have, each with how many arguments follow it.
+/// The known options of a command, each with its number of arguments.
 pub type Known = &'static [(&'static [u8], usize)];
 
 /// Of HELLO.
 pub const OF_HELLO: Known = &[(AUTH, 2), (b"setname", 1)];
-/// Of MIGRATE. All that follows KEYS are keys.
+/// Of MIGRATE. All arguments after KEYS are keys.
 pub const OF_MIGRATE: Known = &[
     (b"copy", 0),
     (b"replace", 0),
@@ -38,7 +38,7 @@ pub(super) const OF_GEORADIUS: Known = &[
     (STORE, 1),
     (STOREDIST, 1),
 ];
-/// Of XREAD and XREADGROUP, of any version. All that follows STREAMS are keys and ids.
+/// Of XREAD and XREADGROUP, of any version. All arguments after STREAMS are keys and ids.
 pub(super) const OF_XREAD: Known = &[
     (BLOCK, 1),
     (b"count", 1),
@@ -50,11 +50,11 @@ pub(super) const OF_XREAD: Known = &[
     (b"maxsize", 1),
 ];
 
-/// As it stands in the lists of options.
+/// As spelled in the lists of options.
 pub const AUTH: &[u8] = b"auth";
-/// As it stands in the lists of options.
+/// As spelled in the lists of options.
 pub const AUTH2: &[u8] = b"auth2";
-/// As it stands in the lists of options.
+/// As spelled in the lists of options.
 pub const KEYS: &[u8] = b"keys";
 pub(super) const BLOCK: &[u8] = b"block";
 pub(super) const BY: &[u8] = b"by";
@@ -68,17 +68,17 @@ pub(super) const STREAMS: &[u8] = b"streams";
 pub struct Found {
     /// Index of its word.
     pub at: usize,
-    /// The word as the list has it.
+    /// The word as spelled in the list.
     pub word: &'static [u8],
-    /// How many arguments belong behind it; there may be fewer.
+    /// Number of arguments that belong to it; fewer may be present.
     pub takes: usize,
 }
 
-/// The known options of a request in their order.
+/// The known options of a request, in order.
 ///
-/// Where a word is not known, or an option lacks an argument, every known server refuses the request. One that is not known
-/// may take the word for an option with arguments, so that from there on no argument is passed over: each word that could
-/// be an option comes out.
+/// Every known server refuses a request with an unknown word, or with an option that lacks an argument. An unknown
+/// server may take the word for an option with arguments, so that after it no argument is skipped: each word that could
+/// be an option is returned.
 #[derive(Clone)]
 pub struct Options<'a> {
     buf: &'a [u8],
@@ -100,7 +100,7 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// Whether a word was met that no known server takes, up to the option that came out last.
+    /// Whether a word that no known server accepts was met, up to the option that was returned last.
     pub fn is_lost(&self) -> bool {
         self.is_lost
     }

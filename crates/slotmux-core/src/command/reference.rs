@@ -40,7 +40,7 @@ impl<'a> CommandRef<'a> {
         }
     }
 
-    /// As [`LearnedCommand::is_ambiguous`]. Of the commands in the table it is known how servers read them.
+    /// As [`LearnedCommand::is_ambiguous`]. False for commands in the table: how servers parse them is known.
     pub fn is_ambiguous(self, buf: &[u8], args: &[Span]) -> bool {
         matches!(self, CommandRef::Learned(command) if command.is_ambiguous(buf, args))
     }
@@ -50,7 +50,7 @@ impl<'a> CommandRef<'a> {
         self.flags().contains(Flags::READONLY)
     }
 
-    /// Whether it may change what is stored under its keys. WATCH names keys too, and a channel is none.
+    /// Whether it may change the values of its keys. WATCH names keys without a change, and a channel is not a key.
     pub fn changes_keys(self) -> bool {
         let watches =
             matches!(self, CommandRef::Table(command) if command.route == Route::Transaction);

@@ -8,9 +8,9 @@ pub enum Route {
     /// To the node that owns the slot of its keys, which are all in one slot. Where the call names no key,
     /// any node will do.
     Keyed,
-    /// EVAL, EVALSHA, FCALL and the like that only read: as [`Route::Keyed`], if `commands.scripts` lets it.
+    /// EVAL, EVALSHA, FCALL and their read-only forms: as [`Route::Keyed`], if `commands.scripts` permits the call.
     Script,
-    /// As [`Route::Keyed`], unless it names another database than 0: COPY.
+    /// As [`Route::Keyed`], unless it names a database other than 0: COPY.
     OneDatabase,
     /// As [`Route::Keyed`] while its keys share a slot, else one part per slot, the replies merged.
     Split(Merge),
@@ -42,7 +42,8 @@ pub enum Route {
 }
 
 impl Route {
-    /// Whether the whole reply is made in one turn, of all arguments: by slotmux itself, or of what all nodes say.
+    /// Whether the whole reply is built in one turn, from all arguments: by slotmux itself, or from the replies of all
+    /// nodes.
     pub fn is_answered_at_once(&self) -> bool {
         matches!(
             self,
@@ -119,7 +120,7 @@ impl Merge {
         )
     }
 
-    /// Whether it is made of the names of keys.
+    /// Whether the reply consists of names of keys.
     pub fn lists_keys(self) -> bool {
         matches!(self, Merge::Concat | Merge::Drawn)
     }
@@ -169,7 +170,7 @@ pub enum Answer {
 
 /// Why a command is refused that concerns one server only.
 pub(super) const ONE_NODE: &str = "it concerns a single server; send it to that server directly";
-/// Why a command is refused that is about another database.
+/// Why a command about another database is refused.
 pub(super) const ONE_DATABASE: &str = "slotmux shows one database only";
 /// Why a command is refused whose replies must come from all nodes.
 pub(super) const EVERY_NODE: &str =

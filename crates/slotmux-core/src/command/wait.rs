@@ -14,7 +14,7 @@ const SHORTEST: Duration = Duration::from_millis(10);
 pub struct Wait {
     /// How long it may block. `None`: for ever, or the node is to judge what the request says.
     pub limit: Option<Duration>,
-    /// The argument that says so, in its unit. `None`: another try asks for as much as the first.
+    /// Index and unit of the argument that gives the time. `None`: another try waits as long as the first.
     place: Option<(u32, Unit)>,
 }
 
@@ -31,7 +31,7 @@ impl Wait {
         place: None,
     };
 
-    /// That of WAIT and WAITAOF, whose last argument tells milliseconds.
+    /// The wait of WAIT and WAITAOF, whose last argument is in milliseconds.
     pub fn for_replicas(last: &[u8]) -> Wait {
         Wait {
             limit: milliseconds(last).filter(|limit| !limit.is_zero()),
@@ -62,7 +62,7 @@ impl Wait {
         })
     }
 
-    /// The argument that tells the time, if one does, and what it has to be where `left` is left of it.
+    /// Index of the argument that gives the time, if there is one, and its new value when `left` remains.
     pub fn shortened(&self, left: Duration) -> Option<(usize, String)> {
         let (at, unit) = self.place?;
         let left = left.max(SHORTEST).as_millis();

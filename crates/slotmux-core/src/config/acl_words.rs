@@ -1,5 +1,5 @@
-//! Passwords in the spelling of Redis' ACL files, which means something else here: taken as they stand they would be
-//! other passwords than those that are meant. Pure; no message repeats a possible password.
+//! Passwords in the syntax of Redis' ACL files, which has no meaning here: taken literally they would be passwords that
+//! the user did not intend. Pure; no message repeats a possible password.
 
 /// Hexadecimal digits of a SHA-256.
 const DIGEST: usize = 64;
@@ -26,7 +26,7 @@ const RULES: &[&str] = &[
     "skip-sanitize-payload",
 ];
 
-/// Why this is no password that clients must show, if it looks like a part of an ACL.
+/// Why this cannot be a client's password, if it looks like a part of an ACL.
 pub(super) fn in_user(password: &str) -> Option<&'static str> {
     if password.starts_with('#') {
         return Some(
@@ -55,7 +55,7 @@ pub(super) fn in_user(password: &str) -> Option<&'static str> {
     )
 }
 
-/// Why this is no password that can be shown to an upstream. A hash does not tell the password.
+/// Why this cannot be an upstream password. A hash does not reveal the password.
 pub(super) fn in_upstream(password: &str) -> Option<&'static str> {
     let digest = password.strip_prefix("sha256:").unwrap_or_default();
     if has_digest(password, '#') || has_digest(password, '!') || is_digest(digest) {
@@ -70,7 +70,7 @@ pub(super) fn in_upstream(password: &str) -> Option<&'static str> {
     )
 }
 
-/// The doubt about a password for an upstream that looks strange and may be right all the same.
+/// A warning about an upstream password that looks like a mistake but may be right.
 pub(super) fn doubt_in_upstream(password: &str) -> Option<&'static str> {
     password.starts_with(['>', '#']).then_some(
         "begins as passwords and hashes do in ACL files; the upstream is shown all of it. \"file:PATH\" ends this \
@@ -78,12 +78,12 @@ pub(super) fn doubt_in_upstream(password: &str) -> Option<&'static str> {
     )
 }
 
-/// Whether `mark` and a hash is all there is.
+/// Whether the text is exactly `mark` and a hash.
 fn has_digest(text: &str, mark: char) -> bool {
     text.strip_prefix(mark).is_some_and(is_digest)
 }
 
-/// `SHA256:`, `sha-256=` and the like before a hash.
+/// A misspelt hash prefix such as `SHA256:` or `sha-256=`, followed by a hash.
 fn is_misspelt_hash(text: &str) -> bool {
     let Some((name, digest)) = text.split_once([':', '=', '$']) else {
         return false;
@@ -96,7 +96,7 @@ fn is_digest(text: &str) -> bool {
     text.len() == DIGEST && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// A rule, or several of them with spaces in between.
+/// A rule, or several rules separated by spaces.
 fn is_rule(text: &str) -> bool {
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let is_one = |word: &&str| {
@@ -167,7 +167,7 @@ mod tests {
             "- -",
             "sha256:",
             "",
-            // As `openssl rand -hex 32` makes them.
+            // In the form that `openssl rand -hex 32` prints.
             "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         ] {
             assert_eq!(in_user(password), None, "{password:?}");
@@ -186,7 +186,7 @@ mod tests {
         ] {
             assert!(in_upstream(&password).is_some(), "{password}");
         }
-        // These may be passwords, and the upstream can have no other spelling of them.
+        // These may be passwords, and the upstream knows no other spelling of them.
         for password in [digest.as_str(), "#short", ">pw", "#", ">"] {
             assert_eq!(in_upstream(password), None, "{password}");
             let is_strange = password.starts_with(['#', '>']);

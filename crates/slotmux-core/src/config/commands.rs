@@ -3,23 +3,23 @@
 /// `[commands]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commands {
-    /// What happens to commands that slotmux' table lacks.
+    /// Treatment of commands that slotmux' table lacks.
     pub unknown: Unknown,
     /// Whether clients may use MONITOR.
     pub monitor: bool,
-    /// Commands that are shown to those who do, per second and worker.
+    /// Commands shown to MONITOR clients, per second and worker.
     pub monitor_rate: u32,
-    /// What becomes of KEYS.
+    /// Treatment of KEYS.
     pub keys: Keys,
-    /// What becomes of commands that administer the nodes.
+    /// Treatment of commands that administer the nodes.
     pub admin: Administer,
-    /// What becomes of FLUSHALL and FLUSHDB: `defaults.namespace.flush`.
+    /// Treatment of FLUSHALL and FLUSHDB: `defaults.namespace.flush`.
     pub flush: Flush,
-    /// Which calls of scripts and functions are let through.
+    /// Which calls of scripts and functions are permitted.
     pub scripts: ScriptCalls,
 }
 
-/// What becomes of KEYS.
+/// Treatment of KEYS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Keys {
     /// Every primary is asked, as if they were one Redis.
@@ -29,17 +29,17 @@ pub enum Keys {
     Reject,
 }
 
-/// What becomes of commands that administer the nodes: CONFIG SET, RESETSTAT, REWRITE and DEBUG.
+/// Treatment of commands that administer the nodes: CONFIG SET, RESETSTAT, REWRITE and DEBUG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Administer {
     /// They are refused.
     #[default]
     Reject,
-    /// They go to every node, or to that of their key.
+    /// Sent to every node, or to the node of their key.
     Fanout,
 }
 
-/// What becomes of FLUSHALL and FLUSHDB.
+/// Treatment of FLUSHALL and FLUSHDB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Flush {
     /// Every primary is emptied, as if they were one Redis.
@@ -49,27 +49,27 @@ pub enum Flush {
     Reject,
 }
 
-/// Which calls of scripts and functions are let through: EVAL, EVALSHA, FCALL and the like of them that only read.
+/// Which calls of scripts and functions are permitted: EVAL, EVALSHA, FCALL and their read-only forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ScriptCalls {
-    /// Those that declare no keys only where they can break no rule that forbids something.
+    /// Calls without declared keys only where they can break no rule that forbids something.
     #[default]
     Auto,
-    /// All.
+    /// All calls.
     Allow,
-    /// Those that declare keys.
+    /// Calls that declare keys.
     Declared,
-    /// None.
+    /// No calls.
     Reject,
 }
 
-/// What happens to commands that slotmux' table lacks.
+/// Treatment of commands that slotmux' table lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Unknown {
-    /// They are routed by what the upstream's `COMMAND` says of them.
+    /// Routed by what the upstream's `COMMAND` reports of them.
     #[default]
     Learn,
-    /// They are refused as unknown.
+    /// Refused as unknown.
     Reject,
 }
 

@@ -143,7 +143,7 @@ impl Default for Admin {
             hosts: Vec::new(),
             max_connections: 64,
             header_timeout: Duration::from_secs(5),
-            // Prometheus asks once a minute if it is not told otherwise.
+            // By default Prometheus scrapes once a minute.
             idle_timeout: Duration::from_secs(75),
             // By then Prometheus has given up.
             write_timeout: Duration::from_secs(10),

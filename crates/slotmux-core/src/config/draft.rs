@@ -59,7 +59,7 @@ impl Draft {
             namespaces.push(namespace);
         }
         ttl_env::set_defaults(&mut namespaces, env, reading);
-        // Of half a file nobody knows which namespaces it declares.
+        // The namespaces that half a file would declare are unknown.
         if is_whole {
             ttl_env::refuse_unbound(&namespaces, env, reading);
             self.override_namespaces(&mut namespaces, reading);
@@ -73,7 +73,7 @@ impl Draft {
         if self.overrides.is_empty() {
             return;
         }
-        // Of two that are written alike the first is meant.
+        // Of two sections with the same name the first one counts.
         let written = namespaces.iter().enumerate().rev();
         let numbers: HashMap<String, usize> = written
             .map(|(number, namespace)| (ttl_env::part(&namespace.name), number))

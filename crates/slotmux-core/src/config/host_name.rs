@@ -1,9 +1,9 @@
-//! Names of hosts in the one spelling in which they are compared. Pure.
+//! Host names in the one spelling in which they are compared. Pure.
 
-/// The longest name that DNS has.
+/// Longest name that DNS allows, in bytes.
 const LONGEST: usize = 253;
 
-/// A host name in lower case, without the dot at its end. `None` if it is no name.
+/// A host name in lower case, without the trailing dot. `None` if the text is no valid name.
 pub fn plain_host_name(text: &str) -> Option<String> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_name = !name.is_empty()

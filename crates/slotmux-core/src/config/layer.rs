@@ -8,7 +8,7 @@ use super::value::{Data, Entry, Value};
 /// A table of sections.
 pub(super) struct Layer {
     entries: Vec<Entry>,
-    /// Where each section stands among the entries of the one above it, by its whole key.
+    /// Position of each section among the entries of its parent, by its full key.
     sections: HashMap<String, usize>,
 }
 

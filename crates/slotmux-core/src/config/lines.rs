@@ -1,9 +1,9 @@
-//! Line and column of a place in a text: counted once for all places, since a file has one for every key.
+//! Line and column of a place in a text: precomputed once, since a file has one for every key.
 
-/// Bytes between two places up to which the characters are counted.
+/// Bytes between two precomputed character counts.
 const STRIDE: usize = 64;
 
-/// Where the lines of a text start, and how many characters are before every [`STRIDE`]th byte.
+/// Start of each line, and the number of characters before every [`STRIDE`]th byte.
 pub(super) struct Lines<'a> {
     text: &'a str,
     starts: Vec<usize>,
@@ -24,7 +24,7 @@ impl Lines<'_> {
         }
     }
 
-    /// Line and column of a byte, both from 1. One that is no place in the text stands for its end.
+    /// Line and column of a byte, both from 1. A byte outside the text stands for its end.
     pub(super) fn place(&self, at: usize) -> (usize, usize) {
         let at = if self.text.is_char_boundary(at) {
             at
@@ -36,20 +36,20 @@ impl Lines<'_> {
         (line, column + 1)
     }
 
-    /// Where a line starts; the end of the text if it has not so many.
+    /// Start of a line; the end of the text if it has fewer lines.
     pub(super) fn start(&self, line: usize) -> usize {
         let start = self.starts.get(line.saturating_sub(1));
         start.copied().unwrap_or(self.text.len())
     }
 
-    /// How many characters are before a byte.
+    /// Number of characters before a byte.
     fn before(&self, at: usize) -> usize {
         let whole = at / STRIDE;
         self.characters[whole] + count(&self.text.as_bytes()[whole * STRIDE..at])
     }
 }
 
-/// How many characters begin in these bytes.
+/// Number of characters that begin in these bytes.
 fn count(bytes: &[u8]) -> usize {
     let begins = |byte: &&u8| **byte & 0b1100_0000 != 0b1000_0000;
     bytes.iter().filter(begins).count()
@@ -59,7 +59,7 @@ fn count(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// As it is counted from the start of the text.
+    /// Reference: counted from the start of the text.
     fn counted(text: &str, at: usize) -> (usize, usize) {
         let before = text.get(..at).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -86,7 +86,7 @@ mod tests {
         }
     }
 
-    /// All keys of a file may stand in one line.
+    /// All keys of a file may be in one line.
     #[test]
     fn a_place_far_along_a_line_is_found_by_a_few_bytes() {
         let text = "ü".repeat(1_000_000);

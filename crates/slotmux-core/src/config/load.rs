@@ -121,7 +121,7 @@ pub fn load_with_origins(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
     let mut config = draft.finish(&sources.env, is_whole, &mut reading);
     env::default_password(&mut config, &sources.env, &mut reading);
     env::cap_connections(&mut config, &sources.env, &mut reading);
-    // Half a file contradicts itself in ways that nobody wrote.
+    // Half a file contradicts itself in ways that its author did not write.
     if is_whole {
         check::check(&config, &defaults, &mut reading);
     }

@@ -61,7 +61,7 @@ pub struct Config {
     pub server: Server,
     /// Where clients connect; never empty.
     pub listeners: Vec<Listener>,
-    /// Who may connect. Empty: everybody, but from this machine only (see [`Config::is_open`]).
+    /// Users that may connect. Empty: any client, but from this machine only (see [`Config::is_open`]).
     pub users: Vec<User>,
     /// The Redis behind slotmux.
     pub cluster: Cluster,
@@ -69,9 +69,9 @@ pub struct Config {
     pub namespaces: Vec<Namespace>,
     /// What is allowed on keys of no namespace.
     pub unmatched: Unmatched,
-    /// What becomes of a transaction with keys of no namespace: `defaults.namespace.multi`, which namespaces inherit.
+    /// Treatment of a transaction with keys of no namespace: `defaults.namespace.multi`, which namespaces inherit.
     pub multi: Multi,
-    /// What becomes of writes of unknown fate to keys of no namespace: `defaults.namespace.retry_writes`, which namespaces
+    /// Treatment of writes of unknown fate to keys of no namespace: `defaults.namespace.retry_writes`, which namespaces
     /// inherit.
     pub retry_writes: RetryWrites,
     /// Commands that need a decision.
@@ -194,7 +194,7 @@ pub enum Kind {
     /// Ask the first seed that answers.
     #[default]
     Auto,
-    /// A cluster; a seed that is none is an error.
+    /// A cluster; a seed that is not a cluster node is an error.
     Cluster,
     /// One Redis that owns every slot.
     Standalone,
@@ -207,9 +207,9 @@ pub struct Connections {
     pub shared: usize,
     /// Dedicated connections per node for big values, all workers together.
     pub dedicated_max: usize,
-    /// Those that a client keeps while it is blocked or watches. `None`: as many as `dedicated_max`.
+    /// Dedicated connections per node for clients that are blocked or watch. `None`: as many as `dedicated_max`.
     pub kept_max: Option<usize>,
-    /// Both together, where `REDIS_MAX_CONNECTIONS` bounds them.
+    /// Bound of both kinds together, where `REDIS_MAX_CONNECTIONS` sets one.
     pub own_max: Option<usize>,
     /// How long an unused dedicated connection is kept.
     pub dedicated_idle: Duration,
@@ -274,15 +274,15 @@ pub struct TopologyRefresh {
 pub struct Admin {
     /// Where the admin page listens. `None`: nowhere.
     pub bind: Option<SocketAddr>,
-    /// Names by which requests may call it, next to IP addresses and `localhost`; in lower case.
+    /// Host names by which requests may address it, besides IP addresses and `localhost`; in lower case.
     pub hosts: Vec<String>,
-    /// Its connections at once, at least 1.
+    /// Maximum number of open connections, at least 1.
     pub max_connections: usize,
-    /// How long a request may take to arrive.
+    /// Time for a request to arrive.
     pub header_timeout: Duration,
-    /// How long a connection is kept between two requests.
+    /// Time between two requests of a connection.
     pub idle_timeout: Duration,
-    /// How long an answer may take to be taken.
+    /// Time for a client to take a response.
     pub write_timeout: Duration,
 }
 

@@ -21,9 +21,9 @@ pub struct Namespace {
     pub max_value: Option<usize>,
     /// Commands that are refused on its keys: full names in lower case, `object|freq` of a subcommand.
     pub deny: Vec<String>,
-    /// What becomes of a transaction whose keys are in several slots.
+    /// Treatment of a transaction whose keys are in several slots.
     pub multi: Multi,
-    /// What becomes of a write whose connection broke before it was answered.
+    /// Treatment of a write whose connection was lost before the reply.
     pub retry_writes: RetryWrites,
 }
 
@@ -42,15 +42,15 @@ pub struct Ttl {
     pub jitter: f64,
     /// What decides where in the spread a key lands.
     pub jitter_by: JitterBy,
-    /// What becomes of a TTL above `max`.
+    /// Treatment of a TTL above `max`.
     pub over_max: OverMax,
-    /// What becomes of `PERSIST` and `GETEX … PERSIST`.
+    /// Treatment of `PERSIST` and `GETEX … PERSIST`.
     pub persist: Persist,
     /// What `SET … KEEPTTL` may do.
     pub keepttl: KeepTtl,
     /// How an expiry is attached to a command that cannot carry one.
     pub strength: Strength,
-    /// What becomes of the keys that scripts and functions declare.
+    /// Treatment of the keys that scripts and functions declare.
     pub scripts: Scripts,
 }
 
@@ -132,7 +132,7 @@ pub enum Scripts {
     Reject,
 }
 
-/// `multi`: what becomes of a transaction whose keys are in several slots. The strictest comes first.
+/// `multi`: treatment of a transaction whose keys are in several slots. The strictest comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Multi {
     /// It is refused, and nothing of it runs.
@@ -144,7 +144,7 @@ pub enum Multi {
     Split,
 }
 
-/// `retry_writes`: what becomes of a write whose connection broke before it was answered. The strictest comes first.
+/// `retry_writes`: treatment of a write whose connection was lost before the reply. The strictest comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum RetryWrites {
     /// It gets an error that says that its fate is unknown.

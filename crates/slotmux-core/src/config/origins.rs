@@ -1,4 +1,4 @@
-//! Who decided: for every key in force, the line of the file, the variable or the flag that gave its value.
+//! The origin of every key in force: the line of the file, the variable or the flag that gave its value.
 
 use std::collections::HashMap;
 

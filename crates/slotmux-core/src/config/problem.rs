@@ -23,9 +23,9 @@ pub enum Origin {
     Variable(Arc<str>),
     /// A flag of the command line.
     Flag(&'static str),
-    /// Nobody gave it, and there is no file.
+    /// Given nowhere, and there is no file.
     Nowhere,
-    /// Nobody gave it: it is the default.
+    /// Given nowhere: it is the default.
     Default,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Reading {
     origins: HashMap<String, Origin>,
     /// Where the syntax is broken.
     unparsed: HashSet<Origin>,
-    /// Lines of the file that nobody can tell the section of: the last by the first of each run of them.
+    /// Lines of the file whose section is unknown, in runs: the last line of each run by its first.
     orphans: BTreeMap<usize, usize>,
     /// Where to put what is missing: the start of the file, if there is one.
     pub(super) fallback: Origin,
@@ -87,7 +87,7 @@ impl Reading {
     /// Notes a problem, unless it is but the echo of a mistake of the syntax.
     pub(super) fn problem(&mut self, origin: &Origin, text: impl Into<String>) {
         let is_orphan = match origin {
-            // The runs end where the next one may begin: none lies in another.
+            // The runs end where the next one may begin, so they never overlap.
             Origin::File { line, .. } => {
                 let run = self.orphans.range(..=line).next_back();
                 run.is_some_and(|(_, last)| line <= last)
@@ -120,7 +120,7 @@ impl Reading {
         });
     }
 
-    /// Notes a mistake of the syntax, and the lines that nobody can tell the section of because of it.
+    /// Records a syntax error, and the lines whose section is unknown because of it.
     pub(super) fn syntax(
         &mut self,
         origin: Origin,
@@ -147,14 +147,14 @@ impl Reading {
         self.origins.insert(key.to_owned(), origin.clone());
     }
 
-    /// Who gave `key`, if anybody did. A variable or flag has no index and comes after the file.
+    /// Origin of `key`, if it was given. A variable or flag has no index and comes after the file.
     pub(super) fn origin(&self, key: &str) -> Option<&Origin> {
         self.origins
             .get(&without_indices(key))
             .or_else(|| self.origins.get(key))
     }
 
-    /// The same; or who gave what a namespace inherits, if nobody gave it to the namespace itself.
+    /// The same; or the origin of the inherited key, if the namespace itself lacks it.
     pub(super) fn inherited_origin(&self, key: &str) -> Option<&Origin> {
         self.origin(key).or_else(|| {
             let (_, inherited) = key.strip_prefix("namespace[")?.split_once("].")?;
@@ -162,7 +162,7 @@ impl Reading {
         })
     }
 
-    /// Where the file's first key was given whose name starts with `section` and is none of `except`.
+    /// Origin of the file's first key that starts with `section` and is not in `except`.
     pub(super) fn first_below(&self, section: &str, except: &[&str]) -> Option<&Origin> {
         let is_below = |key: &str| {
             key.strip_prefix(section)

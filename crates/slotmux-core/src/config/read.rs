@@ -96,7 +96,8 @@ pub(super) fn admin_bind(value: &Value, reading: &mut Reading) -> Option<Option<
     addr.map(Some)
 }
 
-/// `admin.hosts`: names without scheme and port, also as a comma list, in the spelling that they are compared in.
+/// `admin.hosts`: names without scheme and port, also as a comma-separated list, in the spelling in which they are
+/// compared.
 pub(super) fn host_names(value: &Value, reading: &mut Reading) -> Option<Vec<String>> {
     let names = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "a host name in quotes")?;
@@ -208,7 +209,7 @@ pub(super) fn addr_map(value: &Value, reading: &mut Reading) -> Option<HashMap<A
 pub(super) fn passwords(value: &Value, reading: &mut Reading) -> Option<Vec<Password>> {
     let mut passwords = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "a password in quotes")?;
-        // A file holds the password as it is, whatever it looks like.
+        // A file holds the password literally, whatever it looks like.
         if let Some(why) = acl_words::in_upstream(text) {
             element.wrong(reading, why);
             return None;

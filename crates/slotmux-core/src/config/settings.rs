@@ -12,7 +12,7 @@ pub struct Setting {
     pub key: String,
     /// Its value as a file writes it.
     pub value: String,
-    /// Who gave it.
+    /// Its origin.
     pub origin: Origin,
 }
 

@@ -11,9 +11,9 @@ use super::{Mode, Namespace, element_key, env};
 
 const PREFIX: &str = "REDIS_TTL_";
 
-/// For as many variables it is guessed what was meant: each is compared with all that there are.
+/// Unknown variables for which a suggestion is made: each is compared with all known names.
 const MOST_GUESSED: usize = 10;
-/// As many names are listed of those that there are.
+/// Known names that are listed.
 const MOST_LISTED: usize = 20;
 
 /// A namespace's name as part of a variable's name.
@@ -153,7 +153,7 @@ pub(super) fn refuse_unbound(
     }
 }
 
-/// The names, as many of them as anybody reads: each unknown variable has such a list.
+/// The known names, cut to a readable number: each unknown variable has such a list.
 fn some_of(known: &[String]) -> String {
     match known.get(..MOST_LISTED) {
         Some(first) if known.len() > MOST_LISTED => {

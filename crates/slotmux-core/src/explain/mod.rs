@@ -26,7 +26,7 @@ use terms::{Term, terms};
 /// Lines of a list that are shown, such as the keys of a long MSET: an explanation is for people.
 const MOST: usize = 32;
 
-/// Whoever knows the nodes. What is not known is told in words.
+/// A source of facts about the nodes. Unknown facts are described in words.
 pub trait Nodes {
     /// The address of the node that serves a slot, or why it is not known.
     fn of_slot(&self, slot: Slot) -> Result<String, String>;
@@ -170,7 +170,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
     told
 }
 
-/// What becomes of the keys that are written, and by which setting.
+/// Explains the treatment of the written keys, and the deciding setting.
 fn explain_lifetimes(
     told: &mut Explanation,
     command: CommandRef,
@@ -263,7 +263,7 @@ fn refusal(plan: &Plan, parts: &[Part]) -> Option<String> {
     Some(String::from_utf8_lossy(text).trim_end().to_owned())
 }
 
-/// A note about keys that the reply does not name.
+/// A note about keys that the reply leaves out.
 fn hidden(plan: &Plan, policies: &Policies) -> &'static str {
     let lists_keys = match plan {
         Plan::Scan { .. } => true,

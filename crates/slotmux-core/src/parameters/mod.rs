@@ -1,5 +1,5 @@
-//! The parameters of the nodes, which CONFIG GET tells and CONFIG SET changes: whose each one is. Whoever decides about a
-//! parameter decides by its class, never by its name.
+//! The parameters of CONFIG GET and CONFIG SET, and the class of each. Code decides by the class of a parameter, never
+//! by its name.
 
 mod table;
 
@@ -10,21 +10,21 @@ use crate::c_string;
 
 use table::{LIKE_A_SECRET, PREFIXES, SECRET_WORDS, TABLE};
 
-/// Whose a parameter is.
+/// Class of a parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
-    /// The nodes' data: told as a primary has it, set at every node.
+    /// Of the nodes' data: read from a primary, set at every node.
     Data,
-    /// slotmux' own, as it concerns how clients connect: told as slotmux has it, if it has one, and set in its
-    /// configuration file only.
+    /// Of slotmux itself, as it concerns client connections: slotmux answers with its own value, if it has one; set
+    /// only in its configuration file.
     Own,
-    /// Told as a primary has it, and not set, for this reason.
+    /// Read from a primary; not set, for this reason.
     Guarded(&'static str),
-    /// The same, and told only to those who administer the nodes: addresses and paths behind slotmux.
+    /// The same, but read only by clients that administer the nodes: addresses and paths behind slotmux.
     Private(&'static str),
-    /// Told to nobody, and not set, for this reason.
+    /// Neither read nor set, for this reason.
     Secret(&'static str),
-    /// No version that slotmux knows has it: told as a primary has it, and not set.
+    /// No version that slotmux knows has it: read from a primary, not set.
     Unknown,
 }
 
@@ -35,10 +35,10 @@ static CLASSES: LazyLock<HashMap<&'static str, Class>> = LazyLock::new(|| {
     all.collect()
 });
 
-/// Longest name that is looked at: none is longer, and a client may send any.
+/// Longest name that is looked up, in bytes: no parameter's name is longer, and a client may send any length.
 const LONGEST: usize = 128;
 
-/// Whose the parameter of this name is, however it is spelt.
+/// Class of the parameter of this name, in any case.
 pub fn class_of(name: &[u8]) -> Class {
     let Some(name) = str::from_utf8(c_string::of(name))
         .ok()
@@ -57,21 +57,21 @@ pub fn class_of(name: &[u8]) -> Class {
     by_prefix.map_or(Class::Unknown, |(_, class)| *class)
 }
 
-/// Whether the table has a parameter itself, and not by a prefix.
+/// Whether the table lists the parameter by its full name, not only by a prefix.
 pub fn is_listed(name: &str) -> bool {
     CLASSES.contains_key(name)
 }
 
-/// Whether an argument of CONFIG GET is a pattern and no plain name.
+/// Whether an argument of CONFIG GET is a pattern rather than a plain name.
 pub fn is_pattern(argument: &[u8]) -> bool {
     let mut bytes = c_string::of(argument).iter();
     bytes.any(|byte| b"[*?".contains(byte))
 }
 
-/// Longest quotation of a name in an error.
+/// Longest quotation of a name in an error, in bytes.
 const QUOTED: usize = 64;
 
-/// The error of a CONFIG SET of this parameter, without the leading `-`, if it is not for the nodes.
+/// The error for a CONFIG SET of this parameter, without the leading `-`; `None` if it is sent to the nodes.
 pub fn set_refusal(name: &[u8]) -> Option<String> {
     let reason = match class_of(name) {
         Class::Data => return None,

@@ -1,27 +1,27 @@
-//! THE table of parameters: every parameter of Redis 7.0 to 8 and of Valkey 7.2 to 9, and the prefixes by which newer ones
-//! are judged.
+//! THE table of parameters: every parameter of Redis 7.0 to 8 and of Valkey 7.2 to 9, and the prefixes by which newer
+//! parameters are classed.
 
 use super::Class::{self, Data, Guarded, Own, Private, Secret};
 
 /// Why credentials are not set.
 const CREDENTIAL: &str = "it is a credential: nodes that have another one than slotmux' configuration would lock slotmux out";
-/// Why what is about users and commands is not set.
+/// Why parameters of users and commands are not set.
 const USERS: &str = "it is about what the users of a node may do, and slotmux is one of them";
-/// Why what is about connections is not set.
+/// Why parameters of connections are not set.
 const CONNECTION: &str =
     "it is about the connections of a node's clients, and slotmux' own are among them";
-/// Why what holds the nodes together is not set.
+/// Why parameters of the cluster are not set.
 const CLUSTER: &str = "it is about how the nodes find each other and are one cluster";
-/// Why what is about replication links is not set.
+/// Why parameters of replication links are not set.
 const LINK: &str = "it is about the connections among the nodes";
-/// Why what is about one machine is not set.
+/// Why parameters of one machine are not set.
 const MACHINE: &str = "it is about one process and its machine; each node has its own";
-/// Why what guards the others is not set.
+/// Why parameters that protect a node are not set.
 const PROTECTION: &str = "it guards a node against its clients";
-/// Why what could end all nodes at once is not set.
+/// Why parameters that could stop all nodes at once are not set.
 const DEBUGGING: &str = "it is for debugging one server";
 
-/// Every parameter that is known, by class.
+/// Every known parameter, by class.
 pub(super) static TABLE: &[(Class, &[&str])] = &[
     (
         Data,
@@ -78,7 +78,7 @@ pub(super) static TABLE: &[(Class, &[&str])] = &[
             "zset-max-listpack-value",
             "zset-max-ziplist-entries",
             "zset-max-ziplist-value",
-            // What is kept on disk.
+            // Persistence.
             "aof-disable-auto-gc",
             "aof-load-truncated",
             "aof-rewrite-incremental-fsync",
@@ -96,7 +96,7 @@ pub(super) static TABLE: &[(Class, &[&str])] = &[
             "rdbcompression",
             "save",
             "stop-writes-on-bgsave-error",
-            // What replicas are owed before a write counts, and what they do with data.
+            // Replication: replicas required for a write, and how they treat data.
             "min-replicas-max-lag",
             "min-replicas-to-write",
             "min-slaves-max-lag",
@@ -107,7 +107,7 @@ pub(super) static TABLE: &[(Class, &[&str])] = &[
             "replica-lazy-flush",
             "slave-ignore-maxmemory",
             "slave-lazy-flush",
-            // What is told, measured and logged.
+            // Notifications, measurements and logs.
             "commandlog-execution-slower-than",
             "commandlog-large-reply-max-len",
             "commandlog-large-request-max-len",
@@ -363,7 +363,7 @@ pub(super) static TABLE: &[(Class, &[&str])] = &[
     ),
 ];
 
-/// Words by which a parameter that the table lacks may be a credential: it is told to nobody.
+/// Words that mark an unlisted parameter as a possible credential, which is never read.
 pub(super) const SECRET_WORDS: [&str; 7] = [
     "pass",
     "auth",
@@ -374,10 +374,10 @@ pub(super) const SECRET_WORDS: [&str; 7] = [
     "private",
 ];
 
-/// What stands for all that look like credentials.
+/// The class of all unlisted parameters that look like credentials.
 pub(super) const LIKE_A_SECRET: Class = Secret(CREDENTIAL);
 
-/// By their beginnings, parameters that the table lacks: those of newer servers, and of the modules that come with them.
+/// Prefixes of parameters that the table lacks: those of newer servers, and of modules shipped with them.
 pub(super) static PREFIXES: &[(&str, Class)] = &[
     ("acl", Guarded(USERS)),
     ("rename-", Guarded(USERS)),

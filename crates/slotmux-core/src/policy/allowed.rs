@@ -18,7 +18,7 @@ pub(super) fn check(case: &Case) -> (NamespaceId, Option<String>) {
     let changes = case.command.changes_keys();
     let mut first = None;
     let mut refusal = None;
-    // Where no key can be found, the server says what is wrong.
+    // Where no key can be found, the server reports the error.
     let _ = case.each_key(|at| {
         let namespace = case.policies.find(case.request.arg(at));
         first.get_or_insert(namespace);

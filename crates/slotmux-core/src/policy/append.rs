@@ -336,7 +336,7 @@ mod tests {
             decided("m.find x keys k"),
             "appended: MULTI | m.find x keys k | PEXPIRE k 10000 NX | EXEC"
         );
-        // Its own walk over its options may end elsewhere than the server's search.
+        // The command's own option parsing may differ from the server's key search.
         let twice = decided("m.find keys KEYS\0 k");
         assert!(twice.starts_with("refused: -ERR slotmux: "), "{twice}");
     }

@@ -1,4 +1,5 @@
-//! What the namespaces together allow: whether a command for the whole keyspace is permitted, without asking each of them.
+//! The combined rules of all namespaces: whether a command for the whole keyspace is permitted, without a loop over all
+//! of them.
 
 use std::collections::HashMap;
 
@@ -6,10 +7,10 @@ use super::allowed::denied;
 use super::{NamespaceId, Policies, Policy};
 use crate::config::Unmatched;
 
-/// The first namespaces that forbid something.
+/// The first namespace that forbids each thing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Everywhere {
-    /// By the full names of the commands that they deny.
+    /// By the full names of the denied commands.
     denies: HashMap<String, NamespaceId>,
     /// The first that is read-only.
     read_only: Option<NamespaceId>,
@@ -41,8 +42,8 @@ impl Everywhere {
     }
 }
 
-/// Whether a command for the whole keyspace is permitted: no namespace denies it, and if it deletes all keys, as a flush,
-/// which spares none, no namespace is read-only, and neither are the keys of no namespace.
+/// Whether a command for the whole keyspace is permitted: no namespace denies it. A command that deletes all keys, such
+/// as a flush, also requires that no namespace is read-only, nor the keys of no namespace.
 pub fn permitted_everywhere(
     full_name: &str,
     deletes: bool,
@@ -76,7 +77,7 @@ mod tests {
     use super::super::rows::{namespace, policies};
     use super::*;
 
-    /// The first that forbids it, by asking each.
+    /// The first that forbids it, by a loop over all.
     fn walk(policies: &Policies, full_name: &str, write: bool) -> Option<NamespaceId> {
         let mut all = policies.iter();
         let forbids =

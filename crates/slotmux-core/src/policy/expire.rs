@@ -142,7 +142,7 @@ mod tests {
                 ("EXPIRE k 500 NX XX", "="),
                 ("EXPIRE k 500 NX GT", "="),
                 ("EXPIRE k 500 GT LT", "="),
-                // Servers compare C strings.
+                // Servers compare options as C strings.
                 ("EXPIRE k 101 nx\0", "clamped: EXPIRE k 100 nx\0"),
                 ("EXPIRE k 1 Lt\0x", "raised: EXPIRE k 2 Lt\0x"),
                 ("EXPIRE k 500 NX\0 XX\0", "="),

@@ -15,12 +15,13 @@ pub(super) struct Form {
     pub in_seconds: bool,
 }
 
-/// What becomes of a given TTL.
+/// The decision about a given TTL.
 #[derive(Debug)]
 pub(super) enum Judged {
     /// It stays, be it that it fits or that Redis refuses it.
     Stays,
-    /// It stays, but how long it is only the node's clock tells: the maximum has to follow behind it.
+    /// It stays, but only the node's clock decides how far away it is: the command is followed by an expiry with the
+    /// maximum.
     Bounded,
     /// It becomes so many milliseconds from now.
     Becomes(u64, Actions),
@@ -31,11 +32,11 @@ pub(super) enum Judged {
 /// The clocks of slotmux and of the nodes may differ by this before a point in time is taken for a wrong one.
 const SLACK: u64 = 1000;
 
-/// Servers add their clock to a TTL and refuse what overflows. Above this every clock makes it overflow that shows more than a
-/// second of 1970.
+/// Servers add their clock to a TTL and refuse an overflow. Above this value it overflows by every clock later than the
+/// first second of 1970.
 const OVERFLOWS: i64 = i64::MAX - 1000;
 
-/// Below this no clock does that; in between only the node knows.
+/// Below this value it overflows by no clock; in between only the node knows.
 const MAY_OVERFLOW: i64 = i64::MAX / 2;
 
 impl Form {
@@ -70,8 +71,8 @@ impl Form {
 }
 
 impl Subject<'_> {
-    /// What becomes of the TTL `text`. What Redis refuses stays, and so does what deletes the key: 0, a negative
-    /// number, a point in the past.
+    /// Judges the TTL `text`. A TTL that Redis refuses stays unchanged, and so does one that deletes the key: 0, a
+    /// negative number, a point in the past.
     pub fn judge(&self, text: &[u8], form: Form) -> Judged {
         let unit = if form.in_seconds { 1000 } else { 1 };
         let Some(given) = parse_i64(text)
@@ -94,8 +95,8 @@ impl Subject<'_> {
         }
     }
 
-    /// What becomes of a point in time. Our clock says what is far off; that the rest is within the maximum only the node's
-    /// clock can say. A point so early that it is within it by any clock needs nothing.
+    /// Judges a point in time. slotmux' clock decides where it is far beyond a bound; otherwise only the node's clock
+    /// can tell whether it is within the maximum. A point that is within the maximum by any clock needs nothing.
     fn judge_point(&self, point: i64) -> Judged {
         let ttl = point.saturating_sub_unsigned((self.case.now)());
         let distance = ttl.unsigned_abs();
@@ -106,7 +107,7 @@ impl Subject<'_> {
             _ => match self.ttl.max.filter(|&max| point.unsigned_abs() > max) {
                 None => Judged::Stays,
                 Some(_) if self.may_follow() => Judged::Bounded,
-                // As a distance it is bounded by any clock, and moves by what the clocks differ.
+                // A relative TTL is bounded by any clock; it shifts by the difference of the clocks.
                 Some(max) if ttl > 0 => Judged::Becomes(distance.min(max), Actions::NONE),
                 Some(_) => Judged::Stays,
             },

@@ -167,7 +167,7 @@ impl Decision {
         actions: Actions::NONE,
         governed: Governed::AsIs,
     };
-    /// It is not sent.
+    /// The command is not sent.
     pub const REFUSED: Decision = Decision {
         governed: Governed::Refused,
         ..Decision::NONE
@@ -273,7 +273,7 @@ impl Actions {
         })
     }
 
-    /// Whether there is none.
+    /// Whether there are no actions.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }

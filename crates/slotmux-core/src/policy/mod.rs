@@ -44,7 +44,7 @@ impl NamespaceId {
     /// The keys that no namespace claims.
     pub const UNMATCHED: NamespaceId = NamespaceId(0);
 
-    /// Those of namespaces, in their order.
+    /// The ids of all namespaces, in order.
     fn all() -> impl Iterator<Item = NamespaceId> {
         (1..=u16::MAX).map(NamespaceId)
     }
@@ -65,9 +65,9 @@ pub struct Policy {
     pub max_value: Option<usize>,
     /// Full names of refused commands, in lower case.
     pub deny: Vec<String>,
-    /// What becomes of a transaction whose keys are in several slots.
+    /// Treatment of a transaction whose keys are in several slots.
     pub multi: Multi,
-    /// What becomes of a write whose connection broke before it was answered.
+    /// Treatment of a write whose connection was lost before the reply.
     pub retry_writes: RetryWrites,
 }
 
@@ -86,7 +86,7 @@ pub struct Policies {
     multi: Multi,
     /// Of keys of no namespace.
     retry_writes: RetryWrites,
-    /// Of calls of scripts and functions.
+    /// Rules for calls of scripts and functions.
     script_rules: ScriptRules,
 }
 
@@ -131,23 +131,23 @@ impl Policies {
         self.unmatched
     }
 
-    /// Whether there are keys that no list of keys may name: those of no namespace, where these are refused.
+    /// Whether some keys are hidden from lists of keys: those of no namespace, where these are refused.
     pub fn hides_keys(&self) -> bool {
         self.unmatched == Unmatched::Reject
     }
 
-    /// Whether no list of keys may name this key.
+    /// Whether this key is hidden from lists of keys.
     pub fn hides(&self, key: &[u8]) -> bool {
         self.hides_keys() && self.find(key) == NamespaceId::UNMATCHED
     }
 
-    /// What becomes of a transaction over several slots that has a key of this namespace.
+    /// Treatment of a transaction over several slots that has a key of this namespace.
     pub fn multi(&self, namespace: NamespaceId) -> Multi {
         self.get(namespace)
             .map_or(self.multi, |policy| policy.multi)
     }
 
-    /// What becomes of a write to a key of this namespace whose connection broke before it was answered.
+    /// Treatment of a write to a key of this namespace whose connection was lost before the reply.
     pub fn retry_writes(&self, namespace: NamespaceId) -> RetryWrites {
         self.get(namespace)
             .map_or(self.retry_writes, |policy| policy.retry_writes)

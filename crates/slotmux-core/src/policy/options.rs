@@ -105,7 +105,7 @@ fn only(before: Options, option: Options) -> Options {
     }
 }
 
-/// The TTL option that servers take `word` for.
+/// The TTL option that servers recognise in `word`.
 pub(super) fn form_of(word: &[u8]) -> Option<Form> {
     let folded = |at: usize| word.get(at).map_or(0, u8::to_ascii_lowercase);
     let in_seconds = match (folded(0), folded(1)) {
@@ -128,7 +128,7 @@ impl Subject<'_> {
         self.judge(self.request.arg(ttl.at + 1), ttl.form)
     }
 
-    /// Whether the maximum has to follow behind the command, for each of its keys.
+    /// Whether an expiry with the maximum has to follow the command, for each of its keys.
     pub fn is_bounded_behind(&self, ttl: TtlOption) -> bool {
         matches!(self.judge_option(ttl), Judged::Bounded)
     }

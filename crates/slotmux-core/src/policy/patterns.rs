@@ -1,5 +1,5 @@
-//! Keys that SORT reads by pattern: BY and GET name them by the elements of a list, so that nobody knows them before it runs.
-//! Before a single Redis they may be any, and in a cluster any of the slot.
+//! Keys that SORT reads by pattern: BY and GET derive them from the elements of a list, so that they are unknown before
+//! it runs. In a single Redis they may be any keys, in a cluster any keys of the slot.
 
 use super::allowed::denied;
 use super::govern::Case;
@@ -7,10 +7,10 @@ use super::{NamespaceId, Policies};
 use crate::c_string;
 use crate::config::Unmatched;
 
-/// Why a SORT or SORT_RO is refused for the keys that its patterns can name: the first reason that is found.
+/// Why a SORT or SORT_RO is refused because of the keys that its patterns can name: the first reason found.
 ///
-/// Whatever may be a pattern is taken for one, also where another word takes it along: the server refuses that anyway, or
-/// reads no key by it.
+/// Any argument that may be a pattern counts as one, even if it is the argument of another option: the server then
+/// refuses the request, or reads no key by it.
 pub(super) fn refused(case: &Case) -> Option<String> {
     let request = case.request;
     let of_word = |at: usize| {
@@ -23,7 +23,7 @@ pub(super) fn refused(case: &Case) -> Option<String> {
 }
 
 fn refused_for(case: &Case, pattern: &[u8]) -> Option<String> {
-    // Without a star there is nothing to put an element into: no key is read, and `#` is the element itself.
+    // Without a star no element is inserted: no key is read, and `#` is the element itself.
     let star = c_string::of(pattern)
         .iter()
         .position(|&byte| byte == b'*')?;
@@ -53,7 +53,7 @@ fn refused_for(case: &Case, pattern: &[u8]) -> Option<String> {
     None
 }
 
-/// Whether a pattern reads a field of a hash: `->` stands behind the star, and something behind that.
+/// Whether a pattern reads a field of a hash: `->` and at least one byte follow the star.
 fn has_field(pattern: &[u8], star: usize) -> bool {
     let behind = &pattern[star + 1..];
     let arrow = behind.windows(2).position(|two| two == b"->");
@@ -61,7 +61,7 @@ fn has_field(pattern: &[u8], star: usize) -> bool {
 }
 
 impl Policies {
-    /// The namespaces of all keys that start like this, [`NamespaceId::UNMATCHED`] among them if they may be of none.
+    /// The namespaces of all keys with this prefix, with [`NamespaceId::UNMATCHED`] if some may belong to no namespace.
     fn reached_from<'a>(&'a self, start: &'a [u8]) -> impl Iterator<Item = NamespaceId> + 'a {
         let longer = self
             .prefixes
@@ -110,7 +110,7 @@ mod tests {
                 ("SORT l BY deny:*", "deny:*"),
                 ("SORT l BY deny:* BY nosort", "deny:*"),
                 ("SORT l LIMIT 0 1 GET deny:x*y STORE l2", "deny:x*y"),
-                // They begin before the prefix ends, or nowhere.
+                // Patterns that can name a key of the namespace.
                 ("SORT l GET *", "*"),
                 ("SORT l GET de*", "de*"),
                 ("SORT l GET deny*", "deny*"),

@@ -1,4 +1,4 @@
-//! Which namespace a key is of: that of the longest prefix that begins it, by a search whose cost does not grow with the
+//! The namespace of a key: the one with the longest prefix of the key, by a search whose cost does not grow with the
 //! number of prefixes.
 
 use std::cmp::Reverse;
@@ -7,20 +7,21 @@ use std::ops::Range;
 
 use super::NamespaceId;
 
-/// As many prefixes are compared one by one, longest first: that is quicker than the tree while they are few.
+/// Number of prefixes up to which they are compared one by one, longest first: with few prefixes that is faster than
+/// the tree.
 const FEW: usize = 16;
 
 /// All prefixes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Prefixes {
-    /// With their namespaces, longest first.
+    /// The prefixes and their namespaces, longest first.
     all: Vec<(Prefix, NamespaceId)>,
-    /// The same as a tree, where they are more than [`FEW`].
+    /// The same as a tree, if there are more than `FEW`.
     tree: Option<Tree>,
 }
 
 impl Prefixes {
-    /// Of the same prefix twice the first counts.
+    /// Of two equal prefixes the first one counts.
     pub(super) fn new<'a>(prefixes: impl IntoIterator<Item = (&'a [u8], NamespaceId)>) -> Prefixes {
         let mut all: Vec<(Prefix, NamespaceId)> = prefixes
             .into_iter()
@@ -56,11 +57,11 @@ impl Prefixes {
     }
 }
 
-/// A key prefix that is compared from its end: namespaces of one application begin alike.
+/// A key prefix that is compared from its end: the namespaces of one application share their first bytes.
 #[derive(Clone, Debug)]
 struct Prefix {
     bytes: Box<[u8]>,
-    /// Its last eight bytes, if it has so many.
+    /// Its last eight bytes, if it is that long.
     end: Option<[u8; 8]>,
 }
 
@@ -85,22 +86,22 @@ impl Prefix {
     }
 }
 
-/// Prefixes as a tree: a node for each end of one and for each place where two part. A key goes down from the root past
-/// the bytes of its own that it has in common with some prefix, once.
+/// The prefixes as a tree: one node for the end of each prefix and for each point where two diverge. A lookup walks
+/// from the root along the bytes that the key shares with some prefix, once.
 #[derive(Clone, Debug)]
 struct Tree {
     nodes: Vec<Node>,
-    /// The bytes on the way from each node's parent to it.
+    /// The bytes on the edges from each node's parent to it.
     bytes: Vec<u8>,
 }
 
 #[derive(Clone, Debug)]
 struct Node {
-    /// The first byte on the way to it, by which it is found among its siblings.
+    /// First byte of the edge to it, by which it is found among its siblings.
     first: u8,
-    /// The further ones, in the bytes of all.
+    /// The other bytes of that edge, in the tree's bytes.
     rest: Range<u32>,
-    /// Its children, in the order of their first bytes.
+    /// Its children, ordered by their first bytes.
     children: Range<u32>,
     /// The namespace of the prefix that ends here, if one does.
     namespace: NamespaceId,
@@ -123,7 +124,7 @@ impl Tree {
             }],
             bytes: Vec::new(),
         };
-        // Node, the prefixes at or below it, and how many bytes of them the way to it has.
+        // Node, the prefixes at or below it, and the length of their common path so far.
         let mut open = VecDeque::from([(0, &sorted[..], 0)]);
         while let Some((node, mut below, depth)) = open.pop_front() {
             if let Some(((prefix, namespace), longer)) = below.split_first()
@@ -136,7 +137,7 @@ impl Tree {
             let start = tree.nodes.len() as u32;
             for group in below.chunk_by(|(a, _), (b, _)| a[depth] == b[depth]) {
                 let (first, last) = (group[0].0, group[group.len() - 1].0);
-                // What the first and the last have in common, all between them have.
+                // The prefixes are sorted: bytes shared by the first and the last are shared by all.
                 let both = first.iter().zip(last).skip(depth);
                 let common = depth + both.take_while(|(a, b)| a == b).count();
                 let from = tree.bytes.len() as u32;
@@ -185,7 +186,7 @@ fn as_usize(range: &Range<u32>) -> Range<usize> {
 mod tests {
     use super::*;
 
-    /// Every key has the namespace that a walk through all prefixes finds, however the prefixes lie in each other.
+    /// Every key gets the namespace that a loop over all prefixes finds, however the prefixes nest.
     #[test]
     fn the_tree_finds_what_a_walk_finds() {
         let mut random = fastrand::Rng::with_seed(3);
@@ -217,8 +218,8 @@ mod tests {
         }
     }
 
-    /// A key passes no more nodes than it has bytes in common with a prefix, and a node for each prefix and for each
-    /// parting is all that there is.
+    /// A lookup passes at most as many nodes as the key shares bytes with a prefix, and the tree has one node per
+    /// prefix and per divergence.
     #[test]
     fn ten_thousand_prefixes_are_a_small_tree() {
         let own: Vec<String> = (0..10_000).map(|i| format!("app:team{i:05}:")).collect();

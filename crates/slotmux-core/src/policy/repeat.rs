@@ -1,5 +1,5 @@
-//! Which writes may be sent a second time where nobody knows whether they ran: a column of the command table, what the
-//! options add to it, and what the namespaces of the keys say.
+//! The writes that may be sent a second time when it is unknown whether they ran: a column of the command table,
+//! restricted by their options and by the namespaces of their keys.
 //!
 //! A write that is sent again may run twice, with anything of others in between. What qualifies leaves its keys, or
 //! the fields that it names, as the request itself says, whatever was there before, and always has the same reply. So

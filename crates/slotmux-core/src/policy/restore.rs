@@ -121,7 +121,7 @@ mod tests {
                     "RESTORE k 1700000000500 v ABSTTL ABSTTL FREQ 3",
                     "raised: RESTORE k 2000 v FREQ 3",
                 ),
-                // Servers compare C strings.
+                // Servers compare options as C strings.
                 (
                     "RESTORE k 1700000101001 v absttl\0x Replace\0",
                     "clamped: RESTORE k 100000 v Replace\0",

@@ -69,7 +69,7 @@ pub(super) fn request(line: &str) -> Vec<u8> {
     bytes
 }
 
-/// What becomes of a request: `actions: commands`, with `=` for the request itself.
+/// The decision about a request: `actions: commands`, with `=` for the request itself.
 pub(super) fn decide(policies: &Policies, line: &str) -> String {
     let bytes = request(line);
     let mut args = Vec::new();
@@ -140,7 +140,7 @@ fn commands(mut bytes: &[u8]) -> Vec<String> {
     commands
 }
 
-/// Holds a table of requests and what becomes of them against the code.
+/// Checks a table of requests and decisions against the code.
 pub(super) fn check(policies: &Policies, rows: &[(&str, &str)]) {
     for (line, expected) in rows {
         assert_eq!(&decide(policies, line), expected, "{line}");

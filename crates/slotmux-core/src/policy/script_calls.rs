@@ -1,21 +1,21 @@
-//! Which calls of scripts and functions the rules let through at all. A script may do anything; the keys that it declares
-//! are all that a request tells of it, so one that declares none is held against every rule that it could break.
+//! Which calls of scripts and functions the rules permit at all. A script may do anything, and a request only tells the
+//! keys that it declares, so a script without declared keys is checked against every rule that it could break.
 
 use super::{Policies, permitted_everywhere};
 use crate::config::{Commands, Flush, Keys, Mode, ScriptCalls, Scripts, Unmatched};
 
-/// What `commands.scripts` says, with the rules that `"auto"` looks at.
+/// The setting `commands.scripts`, and the rules that `"auto"` considers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ScriptRules {
     calls: ScriptCalls,
-    /// A rule that a script without declared keys could break, in words.
+    /// A rule, in words, that a script without declared keys could break.
     broken_by_write: Option<String>,
-    /// The same for one that only reads.
+    /// The same for a read-only script.
     broken_by_read: Option<String>,
 }
 
 impl ScriptRules {
-    /// The rules of a configuration whose namespaces `policies` holds.
+    /// The rules of a configuration; `policies` holds its namespaces.
     pub fn new(commands: &Commands, policies: &Policies) -> ScriptRules {
         let broken_by_read = rule_of_reads(commands, policies);
         ScriptRules {
@@ -27,7 +27,7 @@ impl ScriptRules {
         }
     }
 
-    /// The error for a call that is not let through, without the leading `-`.
+    /// The error for a call that is not permitted, without the leading `-`.
     fn refusal(&self, name: &str, reads: bool, has_keys: bool) -> Option<String> {
         let rule = if reads {
             &self.broken_by_read
@@ -48,7 +48,7 @@ impl ScriptRules {
     }
 }
 
-/// A rule that a script that only reads can break.
+/// A rule that a read-only script can break.
 fn rule_of_reads(commands: &Commands, policies: &Policies) -> Option<String> {
     let denies = |policy: &&super::Policy| !policy.deny.is_empty();
     let policy = policies.policies.iter().find(denies);
@@ -61,7 +61,7 @@ fn rule_of_reads(commands: &Commands, policies: &Policies) -> Option<String> {
     (commands.keys == Keys::Reject).then(|| "commands.keys = \"reject\"".to_owned())
 }
 
-/// A rule that only a script that writes can break. A policy of lifetimes forbids no command.
+/// A rule that only a writing script can break. A lifetime policy forbids no command.
 fn rule_of_writes(commands: &Commands, policies: &Policies) -> Option<String> {
     let of_namespace = policies.policies.iter().find_map(|policy| {
         let name = &policy.name;
@@ -88,17 +88,18 @@ fn rule_of_writes(commands: &Commands, policies: &Policies) -> Option<String> {
 }
 
 impl Policies {
-    /// Why a call of a script or function is refused, if it is. `reads`: the server keeps it from writing.
+    /// Why a call of a script or function is refused; `None` if it is permitted. `reads`: the server prevents it from
+    /// writing.
     pub fn script_refusal(&self, name: &str, reads: bool, has_keys: bool) -> Option<String> {
         let refusal = self.script_rules.refusal(name, reads, has_keys);
-        // A namespace that names the command does not have it run past its keys.
+        // A namespace that denies the command denies it without keys too.
         refusal.or_else(|| {
             let everywhere = || permitted_everywhere(name, false, self).err();
             (!has_keys).then(everywhere).flatten()
         })
     }
 
-    /// Why a script or function is not to be stored, if it is not: none could be called.
+    /// Why a script or function is not stored; `None` if it is. It is refused where none could be called.
     pub fn storing_refusal(&self, name: &str) -> Option<String> {
         self.script_rules.refusal(name, true, true)
     }
@@ -118,7 +119,7 @@ mod tests {
         Policies::new(&config)
     }
 
-    /// Whether a call that writes, one that only reads, and one with keys is let through.
+    /// Whether a writing call, a read-only call, and a call with keys are permitted.
     fn allowed(policies: &Policies) -> [bool; 3] {
         let is_allowed = |name, reads, keys| policies.script_refusal(name, reads, keys).is_none();
         [

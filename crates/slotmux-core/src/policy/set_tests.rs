@@ -100,7 +100,7 @@ fn set_within_bounds() {
                 "SET k v KEEPTTL",
                 "appended: MULTI | SET k v KEEPTTL | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",
             ),
-            // Servers compare C strings.
+            // Servers compare options as C strings.
             ("SET k v Ex\0 101", "clamped: SET k v EX 100"),
             ("SET k v px\0x 1", "raised: SET k v PX 2000"),
             (
@@ -175,7 +175,7 @@ fn what_only_the_clock_of_the_node_decides_is_bounded_behind() {
         })
     };
     let behind = |line: &str| format!("appended: MULTI | {line} | PEXPIRE k 100000 LT | EXEC");
-    // Our clock fits on top of the first and not on top of the others; that of the node may be another. The last lines are
+    // The first TTL does not overflow by slotmux' clock, the others do; the node's clock may differ. The last lines are
     // refused, or delete, by every clock.
     for (number, is_known) in [
         ("4611686018427387904", false),

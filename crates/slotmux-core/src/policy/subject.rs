@@ -51,7 +51,7 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// The command as it is, and the maximum behind it, by the node's clock.
+    /// Leaves the command unchanged and appends an expiry with the maximum, which counts by the node's clock.
     pub fn bound(&self, out: &mut Vec<u8>) -> Ruled {
         let mut appendix = Appendix::new(self.case, out);
         appendix.attach(self, None, self.ttl.max);

@@ -25,15 +25,15 @@ pub struct TtlPolicy {
     window: Window,
     /// What decides where in the spread a key lands.
     pub jitter_by: JitterBy,
-    /// What becomes of a TTL above `max`.
+    /// Treatment of a TTL above `max`.
     pub over_max: OverMax,
-    /// What becomes of PERSIST.
+    /// Treatment of PERSIST.
     pub persist: Persist,
     /// What KEEPTTL may do.
     pub keepttl: KeepTtl,
     /// How an expiry is attached.
     pub strength: Strength,
-    /// What becomes of scripts.
+    /// Treatment of scripts.
     pub scripts: Scripts,
 }
 
@@ -98,7 +98,7 @@ impl TtlPolicy {
         Window::new(middle, fraction, self.min, self.max).at(place_of(key))
     }
 
-    /// What becomes of a TTL that a write brings. One of 0 or less deletes the key or is an error: not our business.
+    /// Judges a TTL that a write gives. 0 or less deletes the key or is an error, which the policy leaves alone.
     pub fn given(&self, ttl: i64) -> Given {
         let Ok(ttl) = u64::try_from(ttl) else {
             return Given::Fits;

@@ -80,8 +80,8 @@ impl Limits {
         max_inline: 64 * 1024,
     };
 
-    /// Those of bytes that slotmux wrote itself, or that were within their client's limits when they came. Whatever is read
-    /// again is read with these: what one limit let pass must not be unreadable by another.
+    /// Limits for bytes that slotmux wrote itself, or that met their client's limits on arrival. Stored bytes are
+    /// parsed again with these, so that accepted bytes never become unreadable under another limit.
     pub const ACCEPTED: Limits = Limits {
         max_request: usize::MAX,
         max_args: usize::MAX,

@@ -9,8 +9,8 @@ use super::number::{parse_i64, short_number};
 /// Bytes within which a header line must end. The longest legal one has 23.
 const MAX_HEADER: usize = 64;
 
-/// No server holds more elements in a list, set or hash than this. More of them are announced by garbage, for whose end
-/// nobody is to wait.
+/// Most elements of a reply's aggregate: no list, set or hash of a server holds more. A larger count is garbage, whose
+/// end must not be awaited.
 const MOST_ELEMENTS: u64 = u32::MAX as u64;
 
 /// Where in a reply the scanner stands. Copy it to look ahead.

@@ -1,9 +1,9 @@
-//! Which requests are likely to bring a big reply, learned from the replies that came: a GET announces nothing.
+//! The requests that are likely to bring a big reply, learned from earlier replies: a GET announces nothing.
 //!
-//! Requests are told apart by their command and by what their first argument has before its first `:`, or all of it
-//! where there is none. Each big reply of such a group buys its next requests some trips over a connection of their
-//! own. A group of big values therefore always travels alone, one with a few of them in proportion, and a group that
-//! has none costs nothing: no small reply is ever looked at.
+//! Requests are grouped by their command and the part of their first argument before its first `:`, or all of it
+//! without a `:`. Each big reply of a group sends its next few requests over a dedicated lane. So a group of big values
+//! always travels alone, a group with some big values does in proportion, and a group without them costs nothing: small
+//! replies are never looked at.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -1,5 +1,5 @@
-//! Commands that can name another database than the one that slotmux shows. What got there would be below no policy and
-//! counted nowhere, and a single Redis or a newer cluster would take it.
+//! Commands that can name a database other than the one that slotmux shows. Keys written there would be under no policy
+//! and counted nowhere, although a single Redis or a newer cluster would accept the command.
 
 use crate::command::{CommandRef, refused_error};
 use crate::resp::number::parse_i64;
@@ -21,8 +21,8 @@ pub(super) fn copy(
     keyed(request, command, knowledge, rewritten)
 }
 
-/// Whether a COPY may write to another database than 0. Of several DB the last counts, as far as every word is known. What is
-/// no number is no database to any server.
+/// Whether a COPY may write to a database other than 0. Of several DB options the last counts, as far as every word is
+/// known. No server takes a non-number as a database.
 fn leaves_database(request: &Request) -> bool {
     const OPTIONS: usize = 3;
     let (mut is_last_other, mut is_any_other, mut is_unknown) = (false, false, false);
@@ -40,7 +40,7 @@ fn leaves_database(request: &Request) -> bool {
     is_last_other || (is_any_other && is_unknown)
 }
 
-/// Whether a server takes an argument for this word: it looks no further than to the first NUL.
+/// Whether a server matches an argument with this word: it compares up to the first NUL.
 fn is_word(argument: &[u8], word: &[u8]) -> bool {
     let mut parts = argument.split(|&byte| byte == 0);
     let start = parts.next().unwrap_or_default();
@@ -74,7 +74,7 @@ mod tests {
             ("COPY a b DB\0 1", true),
             ("COPY a b replace\0x DB 1", true),
             ("COPY a b DB -1", true),
-            // A word that may take the one behind it along.
+            // The unknown word may take the next one as its argument.
             ("COPY a b DB 1 NEW DB 0", true),
             ("COPY a b NEW DB 1", true),
             ("COPY a b NEW DB 0", false),

@@ -1,5 +1,5 @@
-//! Replies that list keys, without those that the rules hide: `unmatched = "reject"` hides the keys of no namespace. Pure
-//! functions; where nothing is hidden none of them is called.
+//! Replies that list keys, without hidden ones: `unmatched = "reject"` hides the keys of no namespace. Pure functions;
+//! without hidden keys none of them is called.
 
 use crate::policy::Policies;
 use crate::resp::reply::ReplyScanner;
@@ -7,7 +7,7 @@ use crate::resp::{text_of, write};
 
 use super::merge::array_body;
 
-/// The array of keys `reply` with those alone that may be seen. `None` if it is no array of keys.
+/// The visible keys of the array `reply`. `None` if it is not an array of keys.
 pub fn shown(reply: &[u8], policies: &Policies) -> Option<Vec<u8>> {
     let (count, mut rest) = array_body(reply)?;
     let (mut kept, mut keys) = (0, Vec::new());
@@ -29,7 +29,7 @@ pub fn shown(reply: &[u8], policies: &Policies) -> Option<Vec<u8>> {
     rest.is_empty().then_some(out)
 }
 
-/// Whether a reply that is one key may be seen; nil is none, and says nothing.
+/// Whether a reply that is one key may be shown. Nil is not a key, and may be shown.
 pub fn is_shown(reply: &[u8], policies: &Policies) -> bool {
     match text_of(reply) {
         Some(key) => !policies.hides(key),

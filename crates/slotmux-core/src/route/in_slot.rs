@@ -9,7 +9,7 @@ use crate::slot::{SLOTS, Slot};
 use super::{Knowledge, Plan, refuse};
 
 /// The plan for `CLUSTER COUNTKEYSINSLOT slot` and `CLUSTER GETKEYSINSLOT slot count`. `None`: it is another
-/// subcommand, or one of its numbers is none, which slotmux says itself.
+/// subcommand, or one of its numbers is malformed, for which slotmux gives the error itself.
 pub(super) fn keys_in_slot(
     request: &Request,
     command: &Command,

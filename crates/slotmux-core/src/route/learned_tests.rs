@@ -1,4 +1,4 @@
-//! Requests whose command was learned and whose keys are not where the upstream says: where they go.
+//! Routing of requests whose command was learned and whose keys are not where the upstream reports.
 
 use redis::Value;
 

@@ -155,7 +155,8 @@ pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same s
 const UNTOLD_KEYS: &str = "ERR slotmux: the keys of this request cannot be found in it as the server says that they can, and there \
     are namespaces with policies";
 
-/// Arguments of a command that is answered in one turn: a millisecond or two. Who needs more asks several times.
+/// Arguments of a command that is answered in one turn: a millisecond or two. Clients that need more send several
+/// requests.
 pub const MOST_ARGS: usize = 16 * 1024;
 
 /// Decides what is to be done with `request`, whose command the table knows or not. Where the policy of its namespace
@@ -279,7 +280,7 @@ struct Slots {
 fn slot_of_keys(request: &Request, command: CommandRef) -> Result<Slots, KeyError> {
     let mut slots = Slots::default();
     command.for_each_key(request.bytes, request.args, |at| {
-        // Once two differ the others do not matter, of which there may be a million.
+        // Once two slots differ the others do not matter; there may be a million.
         if !slots.differs {
             let slot = slot_of(request.arg(at));
             slots.differs = *slots.first.get_or_insert(slot) != slot;
@@ -297,7 +298,7 @@ fn one_slot(
 ) -> Plan {
     let write = !command.is_readonly();
     match slots {
-        // Of a command that the table lacks it is not known that servers refuse such a request.
+        // For a command that the table lacks, it is unknown whether servers refuse such a request.
         Err(_) if matches!(command, CommandRef::Learned(_)) && knowledge.policies.is_active() => {
             refuse(UNTOLD_KEYS)
         }
@@ -351,7 +352,7 @@ fn split(
 /// A command without keys that every node answers alike, if every namespace permits it.
 fn anywhere(command: &Command, knowledge: &Knowledge) -> Plan {
     match permitted_everywhere(command.full_name, false, knowledge.policies) {
-        // Where the table does not say that a command only reads, it may have changed something.
+        // Unless the table marks the command as read-only, it may have changed something.
         Ok(()) => Plan::Anywhere {
             write: !command.is_readonly(),
         },
@@ -364,7 +365,7 @@ fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Pla
     if let Err(text) = permitted_everywhere(command.full_name, false, knowledge.policies) {
         return refuse(&text);
     }
-    // Where no key is hidden the reply of the one node is passed on as it is.
+    // If no key is hidden the reply of the only node is passed on unchanged.
     if knowledge.is_one_node && !knowledge.policies.hides_keys() {
         return Plan::Anywhere { write: false };
     }
@@ -374,7 +375,7 @@ fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Pla
     }
 }
 
-/// A command that the table lacks: known to the upstream, or to nobody.
+/// A command that the table lacks: known only to the upstream, or unknown.
 fn plan_learned(
     request: &Request,
     knowledge: &Knowledge,

@@ -32,12 +32,12 @@ pub fn write_part(request: &Request, keys: &[(Slot, u32)], step: usize, out: &mu
     }
 }
 
-/// The error for a part that can't be read again. It was written a moment ago, so it never shows.
+/// The error for a part that can't be parsed. slotmux has just written the part, so the error never shows.
 const UNREADABLE: &[u8] =
     b"ERR slotmux: not executed, a part of the command could not be held against its policy";
 
-/// What the policies make of one part, with the bytes that are sent instead, or the error, in `rewritten`; `None` if they
-/// have nothing to say about such a command.
+/// Applies the policies to one part: the bytes to send instead, or the error, go to `rewritten`. `None` if the policies
+/// do not concern such a command.
 pub fn govern_part(
     policies: &Policies,
     command: CommandRef,
@@ -62,15 +62,15 @@ pub fn govern_part(
     Some(govern(&request, command, policies, now, rewritten))
 }
 
-/// A part with what the policies made of it.
+/// A part and the decision of the policies.
 pub struct Governed {
     /// The slot of its keys.
     pub slot: Slot,
     /// The part itself.
     pub own: Vec<u8>,
-    /// What is sent instead, if anything is, or the error that the client gets.
+    /// The bytes to send instead, if any, or the error for the client.
     pub instead: Vec<u8>,
-    /// What the policies decided.
+    /// The decision of the policies.
     pub decision: Decision,
 }
 
@@ -81,7 +81,7 @@ impl Governed {
     }
 }
 
-/// All parts of a request, whose keys are those of `groups`.
+/// All parts of a request, for the keys of `groups`.
 pub fn governed_parts(
     request: &Request,
     groups: &[&[(Slot, u32)]],

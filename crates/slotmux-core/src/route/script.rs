@@ -1,11 +1,11 @@
-//! A call of a script or function: to the node of the keys that it declares, if the rules let it through.
+//! A call of a script or function: sent to the node of its declared keys, if the rules permit it.
 
 use crate::command::{Command, CommandRef};
 use crate::resp::request::Request;
 
 use super::{Knowledge, Plan, Slots, one_slot, refuse, slot_of_keys};
 
-/// The plan for EVAL, EVALSHA, FCALL and the like of them that only read.
+/// The plan for EVAL, EVALSHA, FCALL and their read-only forms.
 pub(super) fn call(
     request: &Request,
     command: &'static Command,
@@ -14,7 +14,7 @@ pub(super) fn call(
 ) -> Plan {
     let by_table = CommandRef::Table(command);
     let slots = slot_of_keys(request, by_table);
-    // A request whose keys can't be found declares none: no node is asked to find some.
+    // A request whose keys can't be found counts as one without declared keys: no node is asked to find them.
     let has_keys = matches!(slots, Ok(Slots { first: Some(_), .. }));
     let (name, reads) = (command.full_name, command.is_readonly());
     match knowledge.policies.script_refusal(name, reads, has_keys) {

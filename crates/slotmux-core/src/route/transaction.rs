@@ -27,7 +27,7 @@ pub enum Source {
     Later(Vec<u8>),
     /// The reply in this cell.
     Part(u32),
-    /// It is a CONFIG GET: the reply in this cell, joined with slotmux' own answer to this request.
+    /// A CONFIG GET: the reply in this cell, joined with slotmux' own reply to this request.
     Settings(u32, Vec<u8>),
     /// The replies in `count` cells from `first` on, merged.
     Parts {
@@ -71,8 +71,8 @@ pub struct Group {
 }
 
 impl Group {
-    /// Whether it is sent between MULTI and EXEC. One command of several groups is as whole without, unless that is what
-    /// keeps it from blocking.
+    /// Whether it is sent between MULTI and EXEC. A single command of several groups is atomic without them; it gets
+    /// them only to keep it from blocking.
     pub fn is_block(&self, is_split: bool) -> bool {
         !is_split || self.targets.len() > 1 || self.blocks
     }
@@ -152,7 +152,7 @@ pub fn plan_queued(
     }
     match plan(request, command, knowledge, rewritten) {
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
-        // The one node has the whole keyspace, but not all who listen, and it hides no key.
+        // The only node has the whole keyspace, but not all subscribers, and it hides no key.
         Plan::Everywhere { write, merge, .. }
             if knowledge.is_one_node
                 && !merge.counts_subscribers()
@@ -167,7 +167,7 @@ pub fn plan_queued(
         | Plan::Acknowledged { .. }
         | Plan::Scan { .. }
         | Plan::Subscription(_) => in_multi(command.map_or("", |command| command.full_name)),
-        // Making its parts is one step among those of the other commands.
+        // EXEC splits it in one step, so its size is bounded.
         Plan::Split { .. } if request.argc() > MOST_ARGS => refuse(&format!(
             "ERR slotmux: a command over several slots has at most {MOST_ARGS} arguments inside MULTI"
         )),
@@ -213,23 +213,23 @@ fn may_be_queued(what: Answer, command: &Command) -> bool {
 /// One queued request, planned.
 struct Planned {
     plan: Plan,
-    /// What its policy made of it.
+    /// The bytes or the error that its policy produced.
     rewritten: Vec<u8>,
     finds: bool,
 }
 
-/// A body on its way: each request is [planned](Planning::plan), [checked](Planning::check) if need be, and then
-/// [added](Planning::add). All of a transaction, or some in each turn.
+/// A body in the making: each request is [planned](Planning::plan), [checked](Planning::check) if needed, and then
+/// [added](Planning::add), for the whole transaction at once or some requests in each turn.
 #[derive(Default)]
 pub struct Planning {
     planned: Vec<Planned>,
-    /// The first slot, and whether there are others.
+    /// The first slot, and whether other slots follow.
     first: Option<Slot>,
     differs: bool,
-    /// Whether requests are split, and the first slot of the first that is.
+    /// Whether requests are split, and the first slot of the first split request.
     splits: bool,
     first_of_split: Option<Slot>,
-    /// Whether anything may change data.
+    /// Whether any request may change data.
     writes: bool,
     strictest: Option<(Multi, NamespaceId)>,
     making: Making,
@@ -263,12 +263,12 @@ impl Planning {
         });
     }
 
-    /// Whether it goes to several slots, so that each request is to be checked.
+    /// Whether the transaction covers several slots, so that each request has to be checked.
     pub fn is_split(&self, knowledge: &Knowledge) -> bool {
         self.splits || (self.differs && !knowledge.is_one_node)
     }
 
-    /// Asks the settings of a request's keys, of which the strictest decides whether a body over several slots runs.
+    /// Looks up the settings of a request's keys; the strictest decides whether a body over several slots runs.
     pub fn check(&mut self, request: &Request, knowledge: &Knowledge) {
         let policies = knowledge.policies;
         let Some(command) = knowledge.command(request) else {
@@ -284,7 +284,7 @@ impl Planning {
         });
     }
 
-    /// All are planned, and checked if need be.
+    /// Ends the planning: all requests are planned, and checked if needed.
     ///
     /// # Errors
     /// The text of EXEC's error, if its keys are in several slots and a setting forbids that.
@@ -293,7 +293,7 @@ impl Planning {
         if is_split {
             self.settle(knowledge)?;
         }
-        // Where one node has every slot, all of it is one group.
+        // If one node owns every slot, the whole body is one group.
         self.making.only = (!is_split).then_some(self.first);
         self.making.joins = self.first.or(self.first_of_split);
         Ok(())
@@ -313,12 +313,12 @@ impl Planning {
             .add(at, request, plan, rewritten, said, knowledge);
     }
 
-    /// The body, once all are added.
+    /// The body, once all requests are added.
     pub fn body(self) -> Body {
         self.making.body
     }
 
-    /// Whether the settings that were asked let it run.
+    /// Whether the settings of the keys permit it.
     fn settle(&self, knowledge: &Knowledge) -> Result<(), String> {
         let (multi, namespace) = self.strictest.unwrap_or_default();
         let policies = knowledge.policies;

@@ -37,7 +37,7 @@ const OF_KEY: [&str; 7] = [
     "sdslen",
     "ziplist",
 ];
-/// Seconds of a DEBUG SLEEP. Longer than any test needs, and short enough to be waited for.
+/// Longest DEBUG SLEEP, in seconds: longer than any test needs, and short enough to wait for.
 const LONGEST_SLEEP: f64 = 60.0;
 /// DEBUG that is meant for the whole Redis.
 const OF_ALL: [&str; 2] = ["set-active-expire", "sleep"];
@@ -49,7 +49,7 @@ pub(super) fn everywhere(
     merge: Merge,
     knowledge: &Knowledge,
 ) -> Plan {
-    // BGSAVE and FUNCTION LOAD change no key: no namespace minds them, though they must not be sent twice.
+    // BGSAVE and FUNCTION LOAD change no key, so no namespace's rules concern them, though they must not be sent twice.
     let is_of_functions = command.full_name.starts_with("function|");
     let changes_keys = command.flags.contains(Flags::WRITE) && !is_of_functions;
     if let Err(text) = permitted_everywhere(command.full_name, changes_keys, knowledge.policies) {
@@ -102,8 +102,8 @@ fn newest(request: &Request, usual: u32) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-/// Whether the nodes have a part in slotmux' own answer to `what`: in an INFO about the data, and in a CONFIG GET that may be
-/// about it. To read a setting is not to administer.
+/// Whether slotmux' own answer to `what` needs replies of nodes: for an INFO about the data, and for a CONFIG GET that
+/// may be about it. Reading a parameter is not administration.
 pub(super) fn asks_nodes(request: &Request, what: Answer, command: &Command) -> bool {
     match what {
         Answer::Info => info_of_nodes(request.bytes, request.args),
@@ -112,7 +112,7 @@ pub(super) fn asks_nodes(request: &Request, what: Answer, command: &Command) -> 
     }
 }
 
-/// Whether an argument of a CONFIG GET may name a parameter that the nodes tell.
+/// Whether an argument of a CONFIG GET may name a parameter that the nodes report.
 fn asks_for_parameters(request: &Request) -> bool {
     let is_theirs = |name: &[u8]| !matches!(class_of(name), Class::Own | Class::Secret(_));
     let mut arguments = (2..request.argc()).map(|at| request.arg(at));
@@ -129,7 +129,7 @@ pub(super) fn administer(
     if knowledge.commands.admin == Administer::Reject {
         return refuse(&refused_error(command.full_name, ADMIN));
     }
-    // All or nothing: it is looked at whole before any of it is sent.
+    // All or nothing: every parameter is checked before anything is sent.
     let mut names = (2..request.argc()).step_by(2).map(|at| request.arg(at));
     if command.full_name == "config|set"
         && let Some(text) = names.find_map(set_refusal)
@@ -146,11 +146,11 @@ pub(super) fn administer(
     }
 }
 
-/// The error for a DEBUG SLEEP that would freeze all nodes for good, slotmux with them: nothing ends it.
+/// The error for a DEBUG SLEEP that would freeze all nodes, and slotmux with them, with no way to end it.
 fn sleeps_too_long(request: &Request) -> Option<String> {
     let seconds = str::from_utf8(request.arg(2)).ok();
     let seconds = seconds.and_then(|seconds| seconds.parse::<f64>().ok());
-    // A number that servers may read in another way is not sent either.
+    // A number that servers may parse differently is not sent either.
     let is_short = seconds.is_some_and(|seconds| (0.0..=LONGEST_SLEEP).contains(&seconds));
     (!is_short).then(|| {
         format!(

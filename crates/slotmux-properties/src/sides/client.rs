@@ -139,7 +139,7 @@ async fn receive(
                 break;
             }
             let reply = &buffer[start..at];
-            // Nobody can tell a lie from the truth; but each request gets one reply, whatever it is.
+            // A false reply cannot be told from a true one; but each request gets exactly one reply.
             if manners != Manners::Lying {
                 requests[outcome.replies].check(reply);
             }

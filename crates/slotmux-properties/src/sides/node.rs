@@ -46,7 +46,7 @@ impl Script {
         }
     }
 
-    /// What becomes of a request with these keys is chosen so.
+    /// Adds the keys of a request, whose outcome `dice` chooses.
     pub fn add<'a>(&self, keys: impl Iterator<Item = &'a String>, dice: Dice) {
         let dice = Rc::new(RefCell::new(dice));
         let mut conduct = self.conduct.borrow_mut();
@@ -73,7 +73,7 @@ pub async fn serve(listener: TcpListener, script: Rc<Script>, mut dice: Dice) {
             queued: None,
         };
         tokio::task::spawn_local(async move {
-            // Whoever hangs up first ends it.
+            // The side that hangs up first ends it.
             let _ = connection.run(stream).await;
         });
     }
@@ -103,7 +103,7 @@ struct Connection {
     queued: Option<Result<Vec<Vec<u8>>, ()>>,
 }
 
-/// What is sent, and what then becomes of the connection.
+/// The bytes to send, and the fate of the connection afterwards.
 struct Answer {
     pieces: Pieces,
     then: Then,

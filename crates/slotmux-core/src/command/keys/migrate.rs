@@ -6,12 +6,12 @@ use super::KeyError;
 use crate::command::options::{KEYS, OF_MIGRATE, Options};
 use crate::resp::Span;
 
-/// Where its one key is.
+/// Index of the single key.
 const KEY: usize = 3;
-/// Where its options begin.
+/// Index of the first option.
 const OPTIONS: usize = 6;
 
-/// The third argument, or what follows KEYS if that is empty. Where nothing follows, the empty key stands for none.
+/// The third argument, or the keys after KEYS if that is empty. Without KEYS, the empty key counts as a missing one.
 pub(super) fn keys(buf: &[u8], args: &[Span]) -> Result<Range<usize>, KeyError> {
     let key = args.get(KEY).ok_or(KeyError::None)?.of(buf);
     let mut options = Options::new(OF_MIGRATE, buf, args, OPTIONS);

@@ -1,4 +1,4 @@
-//! Where the keys of a request are, for every form that commands have, without an allocation.
+//! Positions of the keys in a request, for every form that commands have, without an allocation.
 
 mod migrate;
 mod stores;
@@ -11,10 +11,10 @@ use crate::resp::Span;
 pub use stores::for_each_destination;
 pub(super) use streams::block_option;
 
-/// Where a command has its keys. Positions count the command's name as 0.
+/// Positions of a command's keys. The command's name is position 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeySpec {
-    /// Nowhere.
+    /// No keys.
     None,
     /// From `first` to `last` in steps of `step`; a negative `last` counts from the end, -1 being the last argument.
     Range {
@@ -25,9 +25,9 @@ pub enum KeySpec {
         /// Distance of one key to the next.
         step: u8,
     },
-    /// A count at `at`, and so many keys from `first` on; `dest`, if it is not 0, is one more.
+    /// A count at `at`, and as many keys from `first` on; `dest`, if not 0, is one more key.
     NumKeys {
-        /// Position of a key that is written, 0 if there is none.
+        /// Position of a key that is written, 0 if the command writes no such key.
         dest: u8,
         /// Position of the count.
         at: u8,
@@ -36,44 +36,44 @@ pub enum KeySpec {
         /// Distance of one key to the next.
         step: u8,
     },
-    /// XREAD: the first half of what follows STREAMS.
+    /// XREAD: the first half of the arguments after STREAMS.
     Streams,
-    /// SORT: the first argument and what follows the last STORE. What BY and GET name is a pattern and no key; a
+    /// SORT: the first argument and the one after the last STORE. The arguments of BY and GET are patterns, not keys; a
     /// server in a cluster refuses patterns that reach another slot.
     Sort,
-    /// GEORADIUS: the first argument and what follows the last STORE or STOREDIST among the options.
+    /// GEORADIUS: the first argument and the one after the last STORE or STOREDIST among the options.
     GeoStore {
         /// Position of the first option.
         from: u8,
     },
-    /// MIGRATE: the third argument, or what follows KEYS if that is empty.
+    /// MIGRATE: the third argument, or those after KEYS if that is empty.
     Migrate,
 }
 
 impl KeySpec {
-    /// Whether the keys move with other arguments: what servers flag as `movablekeys`.
+    /// Whether the positions of the keys depend on other arguments: what servers flag as `movablekeys`.
     pub const fn is_movable(&self) -> bool {
         !matches!(self, KeySpec::None | KeySpec::Range { .. })
     }
 }
 
-/// Why the keys of a request cannot be told. The request is wrong in a way that every server sees before it looks at
-/// any key, so that any node may be asked to word the error; its keys route nothing.
+/// Why the keys of a request cannot be found. Every server sees the error before it looks at any key, so that any node
+/// may report it; the keys do not route the request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeyError {
-    /// The number of keys is no number, is negative, is 0 where a destination is to be filled, or exceeds the
-    /// number of arguments.
+    /// The number of keys is malformed or negative, is 0 although there is a destination, or exceeds the number of
+    /// arguments.
     NumKeys,
-    /// No argument is where a key must be, or the last key lacks what belongs to it.
+    /// A required key is missing, or the last key lacks its further arguments.
     None,
 }
 
-/// Calls `f` with the index of each key argument, in order. Where the result is an error, `f` was not called.
+/// Calls `f` with the index of each key argument, in order. On an error `f` was not called.
 ///
-/// A request may have no key at all (`EVAL … 0`): that is no error, `f` is just never called.
+/// A request may have no key at all (`EVAL … 0`): that is no error, and `f` is not called.
 ///
 /// # Errors
-/// [`KeyError`]: let any node say what is wrong.
+/// [`KeyError`]: any node reports the error.
 #[inline]
 pub fn for_each_key(
     spec: &KeySpec,
@@ -96,7 +96,7 @@ pub fn for_each_key(
                         && first <= last
                         && (step == 1 || (last + 1 - first) % step == 0) =>
                 {
-                    // Nearly every request has one key; without the loop it costs next to nothing.
+                    // Nearly every request has one key; skipping the loop makes it almost free.
                     if first == last {
                         f(first);
                     } else {
@@ -151,7 +151,7 @@ pub fn for_each_key(
     }
 }
 
-/// The count at `at` if all of the keys it announces are there.
+/// The count at `at` if all of its keys are present.
 pub(super) fn counted(
     buf: &[u8],
     args: &[Span],
@@ -171,9 +171,9 @@ pub(super) fn counted(
     }
 }
 
-/// A count of keys as servers read it: decimal digits without sign, space or leading zero.
+/// A count of keys as servers parse it: decimal digits without sign, space or leading zero.
 fn parse_count(digits: &[u8]) -> Option<usize> {
-    // Nine digits are more than a request can have arguments, and cannot overflow.
+    // Nine digits exceed the number of arguments of any request, and cannot overflow.
     if digits.is_empty() || digits.len() > 9 || (digits[0] == b'0' && digits.len() > 1) {
         return None;
     }
@@ -184,7 +184,7 @@ fn parse_count(digits: &[u8]) -> Option<usize> {
     })
 }
 
-/// The first argument in `range` that is `keyword` in any case.
+/// The first argument in `range` that equals `keyword`, ignoring case.
 pub(super) fn find(
     buf: &[u8],
     args: &[Span],
@@ -198,7 +198,7 @@ pub(super) fn find(
     })
 }
 
-/// Whether this call may hold its connection up, so that it needs one of its own.
+/// Whether this call may block its connection, so that it needs a dedicated one.
 ///
 /// True for every call of a [`Route::Blocking`] command but XREAD and XREADGROUP without BLOCK.
 pub fn blocks(command: &Command, buf: &[u8], args: &[Span]) -> bool {

@@ -1,16 +1,16 @@
-//! The key that SORT or GEORADIUS fills: it stands behind the last STORE or STOREDIST among the options.
+//! The key that SORT or GEORADIUS writes: the argument of the last STORE or STOREDIST among the options.
 
 use super::KeySpec;
 use crate::c_string;
 use crate::command::options::{BY, Found, GET, OF_GEORADIUS, OF_SORT, Options, STORE, STOREDIST};
 use crate::resp::Span;
 
-/// Where SORT's options begin.
+/// Index of SORT's first option.
 const OF_SORT_FROM: usize = 2;
 
-/// Calls `f` with the index of each key that this SORT or GEORADIUS may fill.
+/// Calls `f` with the index of each key that this SORT or GEORADIUS may write.
 ///
-/// This is one at most, as the last option counts. Only where a word is not known it may be any that follows STORE.
+/// At most one, as the last option counts. After an unknown word it may be the argument of any STORE.
 pub fn for_each_destination(spec: &KeySpec, buf: &[u8], args: &[Span], mut f: impl FnMut(usize)) {
     let mut options = match *spec {
         KeySpec::Sort => Options::new(OF_SORT, buf, args, OF_SORT_FROM),
@@ -32,9 +32,9 @@ pub fn for_each_destination(spec: &KeySpec, buf: &[u8], args: &[Span], mut f: im
     last.into_iter().for_each(f);
 }
 
-/// The key by which nodes tell the slot of a SORT, besides the first. They read the options in another way than where they
-/// carry them out: the argument of STORE may be the next option to them. So a SORT may fill a key in a slot that its node
-/// does not have, unless both keys are in one slot.
+/// The second key from which nodes derive the slot of a SORT. Nodes parse the options differently for routing than for
+/// execution: for routing the argument of STORE may be the next option. So a SORT may write a key in a slot that its
+/// node does not own, unless both keys are in one slot.
 pub(super) fn sort_destination_of_nodes(buf: &[u8], args: &[Span]) -> Option<usize> {
     let mut destination = None;
     let mut at = OF_SORT_FROM;

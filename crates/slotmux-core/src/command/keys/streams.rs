@@ -1,4 +1,4 @@
-//! The keys of XREAD and XREADGROUP, and where they say how long they block.
+//! The keys of XREAD and XREADGROUP, and the position of their BLOCK option.
 
 use std::ops::Range;
 
@@ -6,8 +6,8 @@ use super::KeyError;
 use crate::command::options::{BLOCK, Found, OF_XREAD, Options, STREAMS};
 use crate::resp::Span;
 
-/// The keys: the first half of what follows STREAMS. Where a word is not known, any STREAMS behind it may be that option, so
-/// that the keys of all of them are in the range.
+/// The keys: the first half of the arguments after STREAMS. After an unknown word any STREAMS may be that option, so
+/// that the range covers the keys of all of them.
 pub(super) fn keys(buf: &[u8], args: &[Span]) -> Result<Range<usize>, KeyError> {
     let mut options = Options::new(OF_XREAD, buf, args, 1);
     let mut keys: Option<Range<usize>> = None;
@@ -27,8 +27,8 @@ pub(super) fn keys(buf: &[u8], args: &[Span]) -> Result<Range<usize>, KeyError> 
     keys.ok_or(KeyError::None)
 }
 
-/// Where BLOCK is among the options: the last one, which is the one that counts. Where a word is not known, any BLOCK
-/// behind it may be that option: better a connection too many than a shared one held up.
+/// Position of BLOCK among the options: the last one counts. After an unknown word any BLOCK may be that option: a
+/// needless dedicated connection is better than a blocked shared one.
 pub(in crate::command) fn block_option(buf: &[u8], args: &[Span]) -> Option<usize> {
     let mut options = Options::new(OF_XREAD, buf, args, 1);
     let mut block = None;

@@ -66,7 +66,7 @@ fn keys_of_wrong_requests_are_errors_or_none_and_never_a_panic() {
             Ok(vec![7]),
         ),
         ("xreadgroup group streams streams streams k >", Ok(vec![5])),
-        // A word that is not known: the keys behind any STREAMS.
+        // After an unknown word: the keys after any STREAMS.
         ("xread novel streams k 0", Ok(vec![3])),
         (
             "xread novel streams count 1 streams k 0",
@@ -81,13 +81,13 @@ fn keys_of_wrong_requests_are_errors_or_none_and_never_a_panic() {
         ("sort k store", Ok(vec![1])),
         ("sort k Store\0x d stored e", Ok(vec![1, 3])),
         ("sort k get store store d", Ok(vec![1, 5])),
-        // Nodes look for the slots of 1 and 3, and fill 5.
+        // Nodes derive the slot from 1 and 3, and write 5.
         ("sort k store by store d", Ok(vec![1, 5, 3])),
         ("sort k store limit store d", Ok(vec![1, 5, 3])),
         ("sort k store store store d", Ok(vec![1, 5])),
         ("sort k By\0x store store\0 d", Ok(vec![1, 5])),
         ("sort k limit\0 store store store d", Ok(vec![1, 6])),
-        // A word that is not known: what follows any STORE.
+        // After an unknown word: the argument of any STORE.
         ("sort k store a novel by store d", Ok(vec![1, 3, 7])),
         ("georadius k 1 2 3 m store a storedist b", Ok(vec![1, 9])),
         ("georadius k 1 2 3 m store store store b", Ok(vec![1, 9])),
@@ -110,7 +110,7 @@ fn keys_of_wrong_requests_are_errors_or_none_and_never_a_panic() {
         ("migrate h 1 '' 0 9 Keys\0x a", Ok(vec![7])),
         ("migrate h 1 '' 0 9 auth\0 keys keys a", Ok(vec![9])),
         ("migrate h 1 '' 0 9 auth2 keys keys keys keys", Ok(vec![10])),
-        // A word that is not known: what follows any KEYS, or the key.
+        // After an unknown word: the arguments of any KEYS, or the key.
         ("migrate h 1 '' 0 9 novel auth keys a", Ok(vec![9])),
         ("migrate h 1 k 0 9 novel keys a", Ok(vec![3])),
         ("ssubscribe a b", Ok(vec![1, 2])),
@@ -123,7 +123,7 @@ fn keys_of_wrong_requests_are_errors_or_none_and_never_a_panic() {
     }
 }
 
-/// Whatever the arguments, every position is one of an argument, and positions rise but for a destination.
+/// Whatever the arguments, every position is that of an argument, and positions rise except for a destination.
 #[test]
 fn positions_are_arguments_whatever_they_say() {
     const WORDS: [&[u8]; 16] = [

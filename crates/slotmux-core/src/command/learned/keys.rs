@@ -114,8 +114,8 @@ impl Keys {
         matches!(self.find, Find::Counted { .. })
     }
 
-    /// Whether the keyword of this specification is there more than once. The server says that the first one counts, though
-    /// its command may walk its options and take another one.
+    /// Whether the keyword of this specification occurs more than once. The server reports that the first one counts,
+    /// but its command may parse the options and take another one.
     pub(super) fn is_ambiguous(&self, buf: &[u8], args: &[Span]) -> bool {
         let Begin::Keyword(word, _) = &self.begin else {
             return false;

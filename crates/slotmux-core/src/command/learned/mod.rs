@@ -233,8 +233,8 @@ impl LearnedCommand {
         Ok(())
     }
 
-    /// Whether a keyword that its keys stand behind is there more than once, so that they may be other keys than those that
-    /// the server tells.
+    /// Whether a keyword in front of its keys occurs more than once, so that the keys may differ from those that the
+    /// server reports.
     pub fn is_ambiguous(&self, buf: &[u8], args: &[Span]) -> bool {
         self.keys.iter().any(|keys| keys.is_ambiguous(buf, args))
     }

@@ -74,7 +74,7 @@ pub(super) const fn geo_store(from: u8) -> KeySpec {
     KeySpec::GeoStore { from }
 }
 
-/// Keys in the first half of what follows STREAMS.
+/// Keys in the first half of the arguments after STREAMS.
 pub(super) const AFTER_STREAMS: KeySpec = KeySpec::Streams;
 
 /// A command: name (`container|sub` of a subcommand), arity, keys, route, first version, flags.

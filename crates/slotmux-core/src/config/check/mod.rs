@@ -168,7 +168,7 @@ fn users(config: &Config, reading: &mut Reading) {
 const NO_UPSTREAM: &str = "cluster.seeds: no upstream; give --upstream redis://HOST:PORT, REDIS_URL, or seeds in a \
                            [[cluster]] section";
 
-/// Whether a problem is that no upstream is configured, which is none for who needs no upstream.
+/// Whether a problem is the missing upstream, which callers without a need for an upstream ignore.
 pub fn is_no_upstream(problem: &Problem) -> bool {
     problem.text == NO_UPSTREAM
 }

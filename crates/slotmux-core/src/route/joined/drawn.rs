@@ -1,10 +1,10 @@
-//! RANDOMKEY: which of the nodes' keys it is, drawn by how many keys each node has.
+//! RANDOMKEY: chooses among the nodes' keys, in proportion to the number of keys on each node.
 
 use crate::resp::integer_of as integer;
 
-/// The part with the key that is drawn. The first half of the parts are keys, the second half the numbers of keys on the
-/// same nodes; `below` draws a number below its argument. Nil only where every node said so: a node may have lost or got
-/// its last key between its two replies.
+/// Index of the part with the drawn key. The first half of the parts are keys, the second half the numbers of keys on
+/// the same nodes; `below` draws a number below its argument. Nil only if every node replied nil: a node may lose its
+/// last key or get its first between its two replies.
 pub fn drawn(parts: &[Vec<u8>], below: impl Fn(std::ops::Range<u64>) -> u64) -> Option<usize> {
     let (keys, sizes) = parts.split_at(parts.len() / 2);
     let mut weights = Vec::with_capacity(keys.len());
@@ -16,7 +16,7 @@ pub fn drawn(parts: &[Vec<u8>], below: impl Fn(std::ops::Range<u64>) -> u64) -> 
             size.max(1)
         });
     }
-    // A node that lies may claim any number.
+    // A faulty node may claim any number.
     let all = weights
         .iter()
         .fold(0u64, |all, &some| all.saturating_add(some));
@@ -55,7 +55,7 @@ mod tests {
             })
             .collect();
         assert_eq!(all, [Some(0), Some(0), Some(2), Some(2), Some(2)]);
-        // The node got its first key between the two replies, or all have none.
+        // The node got its first key between the two replies, or no node has keys.
         for (parts, expected) in [
             (["_\r\n", "$1\r\na\r\n", ":0\r\n", ":0\r\n"], Some(1)),
             (["_\r\n", "_\r\n", ":0\r\n", ":0\r\n"], Some(0)),

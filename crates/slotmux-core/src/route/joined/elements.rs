@@ -1,26 +1,26 @@
-//! MGET and its like: the elements of the parts' arrays, back in the order of the request's keys; all at once, or some in each
-//! turn.
+//! MGET and its like: the elements of the parts' arrays, restored to the order of the request's keys; all at once, or
+//! some in each turn.
 
 use crate::resp::reply::ReplyScanner;
 use crate::resp::write;
 use crate::route::merge::array_body;
 
-/// Puts the elements of the parts' arrays into the order of the request's keys.
+/// Joins the elements of the parts' arrays in the order of the request's keys.
 pub fn elements(parts: &[Vec<u8>], order: &[u32], out: &mut Vec<u8>) -> Option<()> {
     let mut joining = Joining::begin(parts, order, out)?;
     joining.some(order.len(), out).map(|_| ())
 }
 
-/// The elements of the parts' arrays on their way into the order of the request's keys.
+/// A join of the elements of the parts' arrays in progress.
 pub struct Joining<'a> {
-    /// What is left of each part.
+    /// Remaining bytes of each part.
     rests: Vec<&'a [u8]>,
-    /// The part that holds each element that is left.
+    /// For each remaining element the part that holds it.
     order: &'a [u32],
 }
 
 impl<'a> Joining<'a> {
-    /// Begins the array in `out`. `None` if the parts are no arrays.
+    /// Begins the array in `out`. `None` if a part is not an array.
     pub fn begin(parts: &'a [Vec<u8>], order: &'a [u32], out: &mut Vec<u8>) -> Option<Joining<'a>> {
         let bodies = parts
             .iter()
@@ -30,7 +30,7 @@ impl<'a> Joining<'a> {
         Some(Joining { rests, order })
     }
 
-    /// Appends at most `most` elements, and tells whether that was the end. `None` if the parts do not have them.
+    /// Appends at most `most` elements. `Some(true)` at the end; `None` if the parts lack elements.
     pub fn some(&mut self, most: usize, out: &mut Vec<u8>) -> Option<bool> {
         let (now, later) = self.order.split_at(most.min(self.order.len()));
         self.order = later;

@@ -100,7 +100,7 @@ pub fn rule(field: &str) -> Rule {
     }
 }
 
-/// What becomes of `values`, of which there is at least one. [`Rule::Own`] and [`Rule::Ratio`] need more to know.
+/// Merges `values`, of which there is at least one. [`Rule::Own`] and [`Rule::Ratio`] need more information.
 pub fn of(rule: Rule, values: &[&str]) -> String {
     let first = values.first().copied().unwrap_or_default();
     let number = |value: &&&str| value.parse::<f64>().unwrap_or(0.0);

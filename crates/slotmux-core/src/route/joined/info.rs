@@ -118,7 +118,7 @@ fn fields<'a>(own: &Section<'a>, nodes: &[&Section<'a>]) -> Vec<(&'a str, String
             .into_iter()
             .map(|name| (name, joined_pairs(&values(nodes, name))))
             .collect(),
-        // Of the nodes' own replicas there is no line: nobody is to connect to them past slotmux.
+        // The nodes' own replicas are not listed: clients must not connect to them past slotmux.
         "Replication" => own
             .fields
             .iter()
@@ -160,7 +160,7 @@ fn values<'a>(nodes: &[&Section<'a>], name: &str) -> Vec<&'a str> {
     fields.map(|(_, value)| *value).collect()
 }
 
-/// What becomes of one field.
+/// Merges one field.
 fn merged(own: &Section, nodes: &[&Section], name: &str) -> Option<String> {
     let sum = |name: &str| {
         let values = values(nodes, name);

@@ -1,11 +1,11 @@
-//! CONFIG GET: slotmux' own settings, about how clients connect to it, joined with a node's, about the data.
+//! CONFIG GET: slotmux' own parameters, about client connections, joined with a node's, about the data.
 
 use super::map_like;
 use crate::parameters::{Class, class_of};
 use crate::resp::{pairs_of, text_of, write};
 
-/// Appends the settings: first slotmux' own, then those that the node tells and that `tells_private`, whether its client
-/// administers the nodes, does not keep back. Tells whether it is an error.
+/// Appends the parameters: first slotmux' own, then the node's. Private ones only if `tells_private`, that is if the
+/// client administers the nodes. Returns whether the reply is an error.
 pub fn joined(own: &[u8], node: &[u8], tells_private: bool, out: &mut Vec<u8>) -> bool {
     // slotmux may have found too much in the request for anybody.
     if own.first() == Some(&b'-') {
@@ -35,7 +35,7 @@ pub fn joined(own: &[u8], node: &[u8], tells_private: bool, out: &mut Vec<u8>) -
     false
 }
 
-/// The error for a node's error: some keep CONFIG from the user that slotmux has there, or have another name for it.
+/// The error for a node's error: some nodes forbid CONFIG to the upstream user, or have renamed it.
 fn failed(node: &[u8]) -> String {
     let said = String::from_utf8_lossy(node.strip_prefix(b"-").unwrap_or(node));
     let said = said.trim_end();

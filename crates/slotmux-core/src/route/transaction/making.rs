@@ -1,4 +1,4 @@
-//! A transaction's body as it is put together: each command of the client becomes commands for one or several slots, and an
+//! Building the body of a transaction: each command of the client becomes commands for one or several slots, and an
 //! element of EXEC's reply.
 
 use std::collections::HashMap;
@@ -12,20 +12,20 @@ use super::super::parts::{governed_parts, keys_by_slot};
 use super::super::{Knowledge, Plan, Transaction, error_reply};
 use super::{Body, Counted, Element, Group, Source, writes};
 
-/// Whether it would hold up a connection that other clients share, were it not in a transaction.
+/// Whether it would block a shared connection if it were not in a transaction.
 fn blocks(request: &Request, knowledge: &Knowledge) -> bool {
     let command = knowledge.command(request);
     command.is_some_and(|command| command.blocks(request.bytes, request.args))
 }
 
-/// A body that is being made.
+/// A body in the making.
 #[derive(Default)]
 pub struct Making {
-    /// What is made of it so far.
+    /// The body so far.
     pub body: Body,
-    /// The group of each slot.
+    /// Index of the group of each slot.
     places: HashMap<Option<Slot>, usize>,
-    /// The slot of the only group, if there is one group only.
+    /// The slot of the only group, if there is only one.
     pub only: Option<Option<Slot>>,
     /// The slot whose group commands without keys join.
     pub joins: Option<Slot>,
@@ -65,7 +65,7 @@ impl Making {
                 counted.namespace = decision.namespace;
                 counted.actions = decision.actions;
                 if decision.governed == Governed::Refused {
-                    // Only time can have made it so since it was queued.
+                    // It was permitted when it was queued: only the passing of time can turn that into a refusal.
                     element.source = Source::Here(error_reply(rewritten));
                     counted.is_sent = false;
                     counted.is_refused = true;
@@ -124,7 +124,7 @@ impl Making {
                 let mut written = governed_parts(request, &parts, *step, *command, knowledge);
                 let first = self.body.cells;
                 if let Some(refused) = written.iter().find(|part| part.is_refused()) {
-                    // Only time can have made it so since it was queued.
+                    // It was permitted when it was queued: only the passing of time can turn that into a refusal.
                     counted.actions = refused.decision.actions;
                     counted.is_sent = false;
                     counted.is_refused = true;
@@ -179,7 +179,7 @@ impl Making {
         self.body.cells - 1
     }
 
-    /// Puts what is sent for one command of the client into the group of its slot.
+    /// Puts the commands for one command of the client into the group of its slot.
     fn send(
         &mut self,
         slot: Option<Slot>,
@@ -204,7 +204,7 @@ impl Making {
         let group = &mut groups[place];
         group.write |= write;
         match decision.governed {
-            // What is refused was refused before it came here.
+            // Refused commands were handled before this.
             Governed::AsIs | Governed::Refused => {
                 group.commands.extend_from_slice(own);
                 group.targets.push(Some(cell));

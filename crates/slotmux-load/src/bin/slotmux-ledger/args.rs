@@ -111,7 +111,7 @@ impl Args {
             resp: 2,
             user: None,
             password: self.node_password.clone(),
-            // Whoever measures how long a node was away must not wait for it.
+            // The ledger measures outages of nodes, so it must not wait for a node.
             timeout: Duration::from_secs(1),
         }
     }

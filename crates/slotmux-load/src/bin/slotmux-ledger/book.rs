@@ -138,7 +138,7 @@ impl Book {
         let Ok(count) = u64::try_from(count) else {
             return self.wrong(reply);
         };
-        // Whatever was wrong is told once: from here on the server's word is taken for it.
+        // Each mismatch is reported once: from here on the server's value is used.
         self.high = count.max(high);
         self.low = count;
         if count > high {
