@@ -61,7 +61,7 @@ pub struct Whole<'a> {
 }
 
 const NO_MEMORY: &str =
-    "ERR slotmux: not executed, so many keys are more than server.memory_limit leaves room for";
+    "ERR slotmux: not executed, server.memory_limit has no room for so many keys";
 
 /// Sends a request, whose arguments from the second on are keys (`step` 1) or keys and values (`step` 2).
 pub fn split(

@@ -16,7 +16,7 @@ use super::subscribing::{Subscribing, cost};
 use super::unsubscribing::Unsubscribing;
 
 const NO_MEMORY: &str =
-    "ERR slotmux: not executed, so many names are more than server.memory_limit leaves room for";
+    "ERR slotmux: not executed, server.memory_limit has no room for so many names";
 
 /// Takes a command that changes a client's subscriptions.
 pub fn change(

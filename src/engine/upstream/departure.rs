@@ -67,7 +67,7 @@ impl Worker {
         });
         let patience = self.config.cluster.timeouts.response;
         if timeout(patience, closed).await.is_err() {
-            tracing::warn!("node does not close a connection that was ended, it is given up");
+            tracing::warn!("node did not close a half-closed connection in time, dropping it");
         }
     }
 

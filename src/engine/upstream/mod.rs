@@ -190,7 +190,7 @@ impl Worker {
         if let ConnectError::NoResp3(said) = error {
             // RESP2 connections still work: neither they nor the next attempt need to wait.
             if found.no_resp3.as_deref() != Some(said) {
-                tracing::warn!(%node, %error, "node is of no use to RESP3 clients");
+                tracing::warn!(%node, %error, "node cannot serve RESP3 clients");
                 found.no_resp3 = Some(said.as_str().into());
             }
             return;
@@ -201,7 +201,7 @@ impl Worker {
         found.last_words = error.last_words().map(Into::into);
         found.words_are_told |= has_words;
         if is_news {
-            tracing::warn!(%node, %error, "node takes no connection, tried again until it does");
+            tracing::warn!(%node, %error, "cannot connect to node, retrying");
         } else {
             tracing::debug!(%node, %error, "node takes no connection");
         }

@@ -243,12 +243,12 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     if is_queued(reply) && has_open_transaction(lane, &entry) {
         // It has not run and will not, but that is not certain here.
         lane.put_oldest(worker, entry);
-        return Err(End::Breach("queues what is in no transaction".to_owned()));
+        return Err(End::Breach("queues a command outside a transaction".to_owned()));
     }
     if !failed && reply != b"+OK\r\n" && matches!(entry.kind, Kind::Watch { .. } | Kind::Asking) {
         lane.put_oldest(worker, entry);
         return Err(End::Breach(
-            "answers WATCH or ASKING with nonsense".to_owned(),
+            "gives an invalid reply to WATCH or ASKING".to_owned(),
         ));
     }
     if let Kind::Block(block) = &entry.kind {

@@ -148,7 +148,7 @@ impl Worker {
         };
         match within_timeout(&self, attempt).await {
             Ok(()) => self.trust(node),
-            Err(error) => tracing::debug!(node = %addr, %error, "node runs no transactions still"),
+            Err(error) => tracing::debug!(node = %addr, %error, "node still runs no transactions"),
         }
     }
 }

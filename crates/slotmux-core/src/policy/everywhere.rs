@@ -66,7 +66,7 @@ pub fn permitted_everywhere(
     }
     if deletes && policies.unmatched() != Unmatched::Allow {
         return Err(format!(
-            "ERR slotmux: '{full_name}' would delete keys of no namespace, which are not to be written (unmatched)"
+            "ERR slotmux: '{full_name}' would delete keys of no namespace, which are read-only (unmatched)"
         ));
     }
     Ok(())

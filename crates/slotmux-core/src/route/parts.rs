@@ -34,7 +34,7 @@ pub fn write_part(request: &Request, keys: &[(Slot, u32)], step: usize, out: &mu
 
 /// The error for a part that can't be parsed. slotmux has just written the part, so the error never shows.
 const UNREADABLE: &[u8] =
-    b"ERR slotmux: not executed, a part of the command could not be held against its policy";
+    b"ERR slotmux: not executed, a part of the command could not be checked against its policy";
 
 /// Applies the policies to one part: the bytes to send instead, or the error, go to `rewritten`. `None` if the policies
 /// do not concern such a command.
