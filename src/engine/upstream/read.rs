@@ -243,7 +243,9 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     if is_queued(reply) && has_open_transaction(lane, &entry) {
         // It has not run and will not, but that is not certain here.
         lane.put_oldest(worker, entry);
-        return Err(End::Breach("queues a command outside a transaction".to_owned()));
+        return Err(End::Breach(
+            "queues a command outside a transaction".to_owned(),
+        ));
     }
     if !failed && reply != b"+OK\r\n" && matches!(entry.kind, Kind::Watch { .. } | Kind::Asking) {
         lane.put_oldest(worker, entry);
