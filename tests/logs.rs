@@ -215,7 +215,7 @@ fn in_json_no_member_stands_twice() {
     server.kill();
     poll_until(PATIENCE, "an outage to be logged", || {
         let _ = client.call(&["SET", KEY, VALUE]);
-        proxy.log().contains("node takes no connection")
+        proxy.log().contains("cannot connect to node")
     });
     server.restart().expect("it is back");
     poll_until(PATIENCE, "its return", || {
@@ -254,6 +254,6 @@ fn a_node_that_is_away_is_told_of_once_and_when_it_is_back() {
         proxy.log().contains("node takes connections again")
     });
     let log = proxy.log();
-    let told = log.matches("node takes no connection").count();
+    let told = log.matches("cannot connect to node").count();
     assert_eq!(told, 1, "{log}");
 }
