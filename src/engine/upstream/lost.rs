@@ -10,6 +10,7 @@ use std::rc::Rc;
 use crate::engine::clock::Tick;
 use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
+use slotmux_core::resp::write;
 
 use super::blocked::check_blocked;
 use super::deliver::deliver_error;
@@ -235,6 +236,12 @@ fn send_on(worker: &Rc<Worker>, lane: &Rc<Lane>, taken: Unanswered) {
                 && !worker.has_newer_elsewhere(&taken.entry, lane) =>
         {
             worker.send_again(taken.entry, taken.request);
+        }
+        // What has no slot is for this node, over another lane.
+        None if lane.link() == Link::Retired => {
+            let mut error = Vec::new();
+            write::error(&mut error, &unreachable(worker, lane));
+            worker.retry_after(taken.entry, taken.request, &error, lane.node);
         }
         _ if lane.link() == Link::Retired => worker.retry_later(taken.entry, taken.request),
         _ => lane.put_back(worker, taken),
