@@ -366,3 +366,40 @@ fn a_client_that_leaves_in_the_middle_gives_its_connection_back() {
         assert_same(&client.call(&get("leave:16m")), &big, "still whole");
     }
 }
+
+/// A command without a slot whose node was loading, and whose lane was taken meanwhile, is told of the lane.
+#[test]
+fn a_command_without_a_slot_that_finds_no_lane_is_told_so() {
+    let gate = Gate::default();
+    let held_back = gate.clone();
+    let peer = Peer::start(move |request| match request.name().as_str() {
+        "LOLWUT" => Some(Step::reply(
+            "-LOADING Redis is loading the dataset in memory\r\n",
+        )),
+        "SET" => Some(vec![Step::Gate(held_back.clone())]),
+        _ => None,
+    });
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        one_worker(config);
+        config.set("cluster.connections.dedicated_max", 1);
+        config.set("cluster.timeouts.command", "2s");
+    });
+    let (mut first, mut second) = (proxy.client(), proxy.client());
+    let big = "x".repeat(MIB);
+    first.send(&["LOLWUT", "VERSION", &big]);
+    poll_until(PATIENCE, "the first try", || {
+        !peer.requests_named("LOLWUT").is_empty()
+    });
+    // It gets the lane between two tries, and keeps it.
+    second.send(&["SET", "k", &big]);
+    poll_until(PATIENCE, "the lane to be taken", || {
+        !peer.requests_named("SET").is_empty()
+    });
+    let error = first.read();
+    let error = error.error();
+    assert!(
+        error.contains("cluster.connections.dedicated_max"),
+        "{error}"
+    );
+    gate.open();
+}

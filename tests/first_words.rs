@@ -3,15 +3,16 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-use common::{Forward, Layout, PATIENCE, Peer, Proxy, poll_until};
+use common::{Forward, Layout, PATIENCE, Peer, Proxy, Step, Value, poll_until};
 use slotmux::tools::demo::guard::Guard;
 use slotmux::tools::demo::ports::PortLease;
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
@@ -274,4 +275,62 @@ fn a_real_server_with_too_many_clients_is_quoted_and_used_once_there_is_room() {
     poll_until(PATIENCE, "slotmux to be ready again", || {
         proxy.admin_get("/readyz") == Some((200, "ready\n".to_owned()))
     });
+}
+
+/// A node that answers everything with a temporary error has accepted neither the password nor RESP3: its connection is
+/// of no use once it has recovered.
+#[test]
+fn a_connection_whose_login_met_a_temporary_error_is_not_used() {
+    for error in [
+        "-LOADING Redis is loading the dataset in memory\r\n",
+        "-MASTERDOWN Link with MASTER is down\r\n",
+        "-BUSY Redis is busy running a script\r\n",
+    ] {
+        for (is_resp3, password) in [(false, true), (true, false), (true, true)] {
+            let is_away = Arc::new(AtomicBool::new(false));
+            let logged_in = Mutex::new(HashSet::new());
+            let away = is_away.clone();
+            let peer = Peer::start(move |request| {
+                if away.load(Ordering::SeqCst) {
+                    return Some(Step::reply(error));
+                }
+                let mut logged_in = logged_in.lock().expect("a sound lock");
+                let has_hello = request.name() == "HELLO" && request.word(1) == "3";
+                if has_hello || (request.name() == "AUTH" && !is_resp3) {
+                    logged_in.insert(request.connection);
+                }
+                (request.name() == "GET").then(|| {
+                    let is_in = logged_in.contains(&request.connection);
+                    Step::reply(if is_in { "+in\r\n" } else { "-NOAUTH\r\n" })
+                })
+            });
+            let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+                config.set("server.workers", 1);
+                config.set("cluster.timeouts.command", "10s");
+                config.set("cluster.connections.backoff", "10ms..50ms");
+                if password {
+                    config.set("cluster.password", vec!["secret".to_owned()]);
+                }
+            });
+            let mut client = if is_resp3 {
+                proxy.client_resp3()
+            } else {
+                proxy.client()
+            };
+            let said = format!("{error} {is_resp3} {password}");
+            assert_eq!(
+                client.call(&["GET", "k"]),
+                Value::Simple("in".into()),
+                "{said}"
+            );
+            is_away.store(true, Ordering::SeqCst);
+            peer.hang_up();
+            client.send(&["GET", "k"]);
+            poll_until(PATIENCE, "the failed login", || {
+                proxy.metric("slotmux_upstream_connect_failures_total") >= Some(1.0)
+            });
+            is_away.store(false, Ordering::SeqCst);
+            assert_eq!(client.read(), Value::Simple("in".into()), "{said}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod common;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use common::peer::Gate;
 use common::{PATIENCE, Peer, Proxy, RawClient, SetAtEnd, Step, Value, calm_cluster, poll_until};
 use slotmux::tools::demo::cluster::LocalCluster;
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
@@ -188,6 +189,72 @@ fn a_connection_that_breaks_once_costs_no_error() {
             _ => assert_eq!(*reply, Value::Simple(format!("k:{number}"))),
         }
     }
+}
+
+/// A peer that closes the first connection with a GET once the gate is open, and has a value that fills every buffer.
+fn closes_once(gate: &Gate) -> Peer {
+    let (gate, is_first) = (gate.clone(), AtomicBool::new(true));
+    let big = format!("$20000000\r\n{}\r\n", "x".repeat(20_000_000));
+    Peer::start(move |request| match request.name().as_str() {
+        "GET" if is_first.swap(false, Ordering::SeqCst) => {
+            Some(vec![Step::Gate(gate.clone()), Step::Close])
+        }
+        "GET" if request.word(1) == "big" => Some(Step::reply(&big)),
+        "GET" => Some(Step::reply("+small\r\n")),
+        "STRLEN" => Some(Step::reply(&big)),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_lost_read_does_not_wait_for_slow_readers_of_big_values() {
+    let gate = Gate::default();
+    gate.open();
+    let peer = closes_once(&gate);
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.connections.dedicated_max", 2);
+        config.set("cluster.timeouts.command", "3s");
+    });
+    let mut client = proxy.client();
+    // They are known to be big, and sent alone from now on.
+    for _ in 0..2 {
+        assert_eq!(client.call(&["STRLEN", "big"]).text().len(), 20_000_000);
+    }
+    let _slow: Vec<RawClient> = (0..2)
+        .map(|_| {
+            let mut slow = proxy.client();
+            slow.send(&["STRLEN", "big"]);
+            slow
+        })
+        .collect();
+    poll_until(PATIENCE, "the slow readers to be served", || {
+        peer.requests_named("STRLEN").len() == 4
+    });
+    assert_eq!(client.call(&["GET", "key"]), Value::Simple("small".into()));
+}
+
+/// As many suspects as there are places for read slowly: the others go over the shared connection again.
+#[test]
+fn a_lost_read_does_not_wait_for_slow_readers_that_are_suspects_too() {
+    const PLACES: usize = 16;
+    let gate = Gate::default();
+    let peer = closes_once(&gate);
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "10s");
+    });
+    let mut clients: Vec<RawClient> = (0..=PLACES).map(|_| proxy.client()).collect();
+    for (number, client) in (0..).zip(&mut clients) {
+        let key = if number < PLACES { "big" } else { "key" };
+        client.send(&["GET", key]);
+        poll_until(PATIENCE, "it to be in flight", || {
+            proxy.metric("slotmux_in_flight") == Some(number as f64 + 1.0)
+        });
+    }
+    gate.open();
+    let last = clients.last_mut().expect("a client");
+    assert_eq!(last.read(), Value::Simple("small".into()));
 }
 
 #[test]

@@ -140,6 +140,82 @@ fn a_panic_in_a_lanes_task_costs_its_commands() {
     }
 }
 
+/// After such a panic the bytes of a lane begin with a request that has no entry any more: nothing may be cut from them.
+#[test]
+fn no_expiry_is_repaired_with_bytes_of_another_client() {
+    let gate = Gate::default();
+    let held_back = gate.clone();
+    let peer = Peer::start(move |request| {
+        (request.name() == "GET").then(|| {
+            vec![
+                Step::Gate(held_back.clone()),
+                Step::Bytes(b"+got\r\n".to_vec()),
+            ]
+        })
+    });
+    let slotmux = Sabotaged::start_with(&peer.seeds(), &[], |config| {
+        let section = "name = \"ns\"\nmatch = [\"ns:\"]\n\
+            ttl = { default = \"100s\", strength = \"pipelined\" }";
+        config.add_section("namespace", section.parse().expect("TOML"));
+    });
+    let key = format!("ns:{}", "k".repeat(60));
+    let governed = common::client::command(&["HSET", &key, "f", "v"]);
+    // The requests have the same length up to what looks like a command in the middle of a key.
+    let (head, evil) = (
+        "*2\r\n$3\r\nGET\r\n$500\r\n",
+        "*2\r\n$4\r\nEVIL\r\n$1\r\nx\r\n",
+    );
+    let mut foreign = format!("{}{evil}", "p".repeat(governed.len() - head.len()));
+    foreign.push_str(&"q".repeat(500 - foreign.len()));
+    let (mut first, mut second) = (slotmux.proxy.client(), slotmux.proxy.client());
+    for (number, client, bytes) in [
+        (1.0, &mut first, common::client::command(&["GET", &foreign])),
+        (2.0, &mut second, governed),
+    ] {
+        client.send_raw(&bytes);
+        poll_until(PATIENCE, "it to be in flight", || {
+            slotmux.proxy.metric("slotmux_in_flight") == Some(number)
+        });
+    }
+    slotmux.arm("read.take_reply");
+    gate.open();
+    slotmux.struck("read.take_reply", 1);
+    let error = second.read();
+    assert!(error.error().contains("connection to the node was lost"));
+    // Over the same lane, behind whatever was to be repaired.
+    assert_eq!(second.call(&["GET", "k"]), Value::Simple("got".into()));
+    assert_eq!(peer.requests_named("EVIL"), []);
+}
+
+/// A lane that departs gives its place back, whatever happens on the way.
+#[test]
+fn a_panic_over_a_connection_that_ends_costs_no_place() {
+    let gate = Gate::default();
+    let held_back = gate.clone();
+    let peer = Peer::start(move |request| match request.name().as_str() {
+        "BLMOVE" => Some(vec![Step::Gate(held_back.clone())]),
+        "BLPOP" => Some(Step::reply("*2\r\n$1\r\nk\r\n$1\r\nv\r\n")),
+        _ => None,
+    });
+    let slotmux = Sabotaged::start_with(&peer.seeds(), &[], |config| {
+        let section = "name = \"ns\"\nmatch = [\"ns:\"]\nttl = { default = \"100s\" }";
+        config.add_section("namespace", section.parse().expect("TOML"));
+        config.set("cluster.connections.kept_max", 1);
+    });
+    let mut blocked = slotmux.proxy.client();
+    blocked.send(&["BLMOVE", "{k}from", "ns:{k}to", "LEFT", "LEFT", "0"]);
+    poll_until(PATIENCE, "it to be blocked", || {
+        !peer.requests_named("BLMOVE").is_empty()
+    });
+    slotmux.arm("departure.withdrawn");
+    drop(blocked);
+    slotmux.struck("departure.withdrawn", 1);
+    let mut next = slotmux.proxy.client();
+    let popped = next.call(&["BLPOP", "k", "0"]);
+    assert_eq!(popped.items().len(), 2, "{popped:?}");
+    gate.open();
+}
+
 #[test]
 fn what_a_worker_does_for_all_goes_on_after_a_panic() {
     let slotmux = Sabotaged::start(&shared_cluster().seeds());

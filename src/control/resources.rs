@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::engine::upstream::pool::SUSPECTS;
 use slotmux_core::config::Config;
 
 /// Descriptors for what is neither client nor upstream nor of the admin page: logs, epoll, control connections.
@@ -46,8 +47,8 @@ pub fn max_admin_connections(config: &Config) -> usize {
 /// Descriptors for clients. Clients and admin page cannot take each other's descriptors.
 fn room_for_clients(config: &Config, nodes: usize, limit: u64) -> u64 {
     let connections = &config.cluster.connections;
-    // Two protocols and subscriptions, with spare room for a growing cluster.
-    let per_worker = 2 * connections.shared + 1;
+    // Two protocols, subscriptions and suspects, with spare room for a growing cluster.
+    let per_worker = 2 * connections.shared + 1 + SUSPECTS;
     let per_node = per_worker * config.server.workers + connections.own();
     let upstream = (nodes.max(1) * 2 * per_node) as u64;
     let listeners = config
@@ -109,7 +110,7 @@ mod tests {
     fn the_admin_page_and_the_clients_have_descriptors_of_their_own() {
         let mut config = Config::default();
         config.server.workers = 2;
-        let per_node = 2 * (3 * 2 + config.cluster.connections.own() as u64);
+        let per_node = 2 * ((3 + SUSPECTS as u64) * 2 + config.cluster.connections.own() as u64);
         let reserved = per_node + 2 + SPARE_DESCRIPTORS;
         for (limit, most, admin) in [
             (100_000, 64, 64),

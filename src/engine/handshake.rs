@@ -26,7 +26,8 @@ const KEEPS_OUT_BY_TEXT: [&str; 6] = [
 ];
 
 /// Error codes of a temporary state, in which even valid requests fail: the node loads its data, is a replica without
-/// its primary, or runs a script. The connection may be needed to kill that script.
+/// its primary, or runs a script. The connection may be needed to kill that script. Redis answers AUTH and HELLO in
+/// each of these states, so only PING may meet them.
 const FOR_NOW: [&[u8]; 3] = [b"LOADING", b"MASTERDOWN", b"BUSY"];
 
 /// Why a connection could not be made.
@@ -41,7 +42,7 @@ pub enum ConnectError {
     /// It closed the connection without a word.
     #[error("{WORDLESS}")]
     Wordless,
-    /// It refuses every connection; its own words.
+    /// It refuses every connection, for now or for good; its own words.
     #[error("the node refused the handshake: {0}")]
     Refused(String),
     /// It refuses this user and password; its own words.
@@ -133,17 +134,22 @@ impl Greeting {
     }
 }
 
-/// The meaning of an error reply to a greeting. Without AUTH and HELLO the connection is useless, so any lasting error
-/// of theirs is a refusal; PING only needs some reply.
+/// The meaning of an error reply to a greeting. Without AUTH and HELLO the connection is useless, so any error of theirs
+/// is a refusal; one of a temporary state says nothing about the credentials or RESP3. PING only needs some reply.
 fn judge(greeting: Greeting, error: &[u8]) -> Result<(), ConnectError> {
     let is_code = |code: &[u8]| {
         let rest = error.strip_prefix(code);
         rest.is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
     };
-    if FOR_NOW.iter().any(|code| is_code(code)) {
-        return Ok(());
-    }
     let said = error_words(error);
+    if FOR_NOW.iter().any(|code| is_code(code)) {
+        return match greeting {
+            Greeting::Ping => Ok(()),
+            Greeting::Auth | Greeting::Hello | Greeting::HelloAuth => {
+                Err(ConnectError::Refused(said))
+            }
+        };
+    }
     let is_out = keeps_out(error);
     let about_credentials = is_code(b"WRONGPASS") || is_code(b"NOAUTH");
     match greeting {
@@ -338,9 +344,9 @@ mod tests {
     fn only_what_is_about_getting_in_keeps_out() {
         use Greeting::{Auth, Hello, HelloAuth, Ping};
         for (error, ping, auth, hello, hello_auth) in [
-            ("LOADING Redis is loading", "in", "in", "in", "in"),
-            ("MASTERDOWN Link", "in", "in", "in", "in"),
-            ("BUSY Redis is busy", "in", "in", "in", "in"),
+            ("LOADING Redis is loading", "in", "out", "out", "out"),
+            ("MASTERDOWN Link", "in", "out", "out", "out"),
+            ("BUSY Redis is busy", "in", "out", "out", "out"),
             (
                 "MISCONF Errors writing",
                 "in",

@@ -201,6 +201,10 @@ pub fn send(
             }
         }
     }
+    // A node gets nothing if the policies have refused all of its parts.
+    if is_big {
+        lanes.release_idle(worker);
+    }
     Taken::Yes
 }
 
@@ -311,6 +315,15 @@ impl Lanes {
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &Rc<Lane>> {
         self.all.iter().map(|(_, lane)| lane)
+    }
+
+    /// Gives back the lanes of its own over which nothing was sent.
+    pub fn release_idle(self, worker: &Worker) {
+        for (_, lane) in self.all {
+            if lane.is_idle() {
+                worker.release_unused(&lane);
+            }
+        }
     }
 
     /// Gives back the lanes of its own: nothing was sent.

@@ -18,7 +18,7 @@ use slotmux_core::resp::Protocol;
 use super::NodeId;
 use super::identity::{CLIENT_INFO, ending_of};
 use super::lane::{Class, Lane, Link};
-use super::lost::{after_failure, after_loss, fail_all};
+use super::lost::{after_failure, after_loss, fail_all, fail_if_shifted};
 use super::read::{End, Replies};
 use super::suspect::{clear_suspects, part_from_suspects};
 use super::trial::try_expiry;
@@ -46,6 +46,7 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
                 pause = shortest;
                 worker.reached(lane.node, lane.protocol);
                 worker.stats.upstream_connects.inc();
+                fail_if_shifted(&worker, &lane);
                 lane.set_up(&worker, transport, ending);
                 part_from_suspects(&worker, &lane);
                 if lane.class == Class::Dedicated && lane.is_idle() {
@@ -203,8 +204,10 @@ fn passwords(configured: &[Password]) -> Vec<Option<&str>> {
 pub fn fail(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     tracing::error!(node = %lane.addr, in_flight = lane.in_flight(), "the commands on the lane fail, it is replaced");
     lane.set_down(worker);
-    fail_all(worker, lane);
+    let unanswered = lane.take_all(worker);
+    // First, so that no repair is sent over it.
     worker.discard(lane);
+    fail_all(worker, lane, unanswered);
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::task::{Poll, ready};
 
 use tokio::time::timeout;
 
+use crate::engine::sabotage::sabotage;
 use crate::engine::transport::Transport;
 use crate::engine::worker::Worker;
 
@@ -17,41 +18,63 @@ use super::block::Repair;
 use super::deliver::deliver_piece;
 use super::inflight::InFlight;
 use super::lane::Lane;
+use super::lost::each;
 
 /// Size of the pieces, in bytes, in which late replies for a client that has left are read and dropped.
 const PIECE: usize = 4096;
+
+/// The place in the pool of a lane that departs. It is freed when this is dropped, after a panic too.
+struct Place {
+    worker: Rc<Worker>,
+    lane: Rc<Lane>,
+}
+
+impl Place {
+    fn keep(worker: &Rc<Worker>, lane: &Rc<Lane>) -> Place {
+        worker.departing.set(worker.departing.get() + 1);
+        Place {
+            worker: worker.clone(),
+            lane: lane.clone(),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let departing = &self.worker.departing;
+        departing.set(departing.get().saturating_sub(1));
+        self.worker.free_place(&self.lane);
+    }
+}
 
 impl Worker {
     /// Closes a dedicated lane whose clients have all left. It keeps its place in the pool until the node has closed
     /// its side, for at most `timeouts.response`.
     pub(super) fn depart(self: &Rc<Self>, lane: &Rc<Lane>) {
         let mut repairs = Vec::new();
-        for taken in lane.take_all(self) {
+        each(self, lane.take_all(self), |taken| {
             deliver_piece(self, &taken.entry, b"", true);
             if taken.was_written {
                 repairs.extend(lane.repair(taken.entry, &taken.request));
             }
-        }
+        });
         let transport = lane.transport().borrow_mut().take();
         let (Some(transport), false) = (transport, repairs.is_empty()) else {
             lane.set_down(self);
             return self.discard(lane);
         };
         lane.set_down(self);
+        let place = Place::keep(self, lane);
         self.withdraw(lane);
-        self.departing.set(self.departing.get() + 1);
-        let (worker, parted) = (self.clone(), lane.clone());
-        let failed = lane.clone();
+        sabotage("departure.withdrawn");
         let parting = async move {
+            let worker = &place.worker;
             worker.until_let_go(transport).await;
             for repair in repairs {
                 worker.send_repair(repair);
             }
-            worker.departed(&parted);
         };
-        self.spawn("the end of a connection", parting, move |worker| {
-            worker.departed(&failed);
-        });
+        self.spawn("the end of a connection", parting, |_| {});
     }
 
     /// Waits until the node has closed its side.
@@ -71,11 +94,6 @@ impl Worker {
         }
     }
 
-    fn departed(&self, lane: &Rc<Lane>) {
-        self.departing.set(self.departing.get().saturating_sub(1));
-        self.free_place(lane);
-    }
-
     /// Whether any expiries are waiting or in flight for commands whose connection is lost.
     pub fn has_repairs(&self) -> bool {
         let waits = self.departing.get() > 0 || self.is_any_waiting(InFlight::is_repair);
@@ -88,8 +106,12 @@ impl Worker {
 }
 
 impl Lane {
-    /// The expiries after a command that was in flight on this connection, to be sent over another one.
+    /// The expiries after a command that was in flight on this connection, to be sent over another one. None are cut
+    /// from bytes that are not certainly those of the command.
     pub(super) fn repair(&self, entry: InFlight, block: &[u8]) -> Option<Repair> {
+        if block.len() != entry.len as usize {
+            return None;
+        }
         Repair::of(entry, block, &self.ending.borrow())
     }
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use crate::engine::clock::Tick;
 use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
+use slotmux_core::resp::write;
 
 use super::blocked::check_blocked;
 use super::deliver::deliver_error;
@@ -38,6 +39,9 @@ const SILENCE: u64 = 500;
 
 /// Deals with everything that was in flight on a lane whose connection is gone.
 pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
+    if fail_if_shifted(worker, lane) {
+        return;
+    }
     let mut refusal = lane.refusal();
     let mut unanswered = lane.take_all(worker);
     settle_half(worker, lane, &mut unanswered);
@@ -165,7 +169,7 @@ pub(super) fn repair(worker: &Rc<Worker>, lane: &Lane, entry: InFlight, request:
 
 /// Deals with what waited for a connection that could not be made: a command that may block looks for its node anew.
 pub fn after_failure(worker: &Rc<Worker>, lane: &Rc<Lane>) {
-    if !lane.entries().borrow().iter().any(InFlight::is_blocking) {
+    if !lane.entries().borrow().iter().any(InFlight::is_blocking) || fail_if_shifted(worker, lane) {
         return;
     }
     each(worker, lane.take_all(worker), |taken| {
@@ -210,7 +214,7 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
 
 /// Sends what waits on lanes without a connection to where its slot is now. Called when the map has changed.
 pub fn reroute(worker: &Rc<Worker>, lane: &Rc<Lane>) {
-    if lane.link() == Link::Up || lane.is_idle() {
+    if lane.link() == Link::Up || lane.is_idle() || fail_if_shifted(worker, lane) {
         return;
     }
     each(worker, lane.take_all(worker), |taken| {
@@ -235,6 +239,12 @@ fn send_on(worker: &Rc<Worker>, lane: &Rc<Lane>, taken: Unanswered) {
                 && !worker.has_newer_elsewhere(&taken.entry, lane) =>
         {
             worker.send_again(taken.entry, taken.request);
+        }
+        // What has no slot is for this node, over another lane.
+        None if lane.link() == Link::Retired => {
+            let mut error = Vec::new();
+            write::error(&mut error, &unreachable(worker, lane));
+            worker.retry_after(taken.entry, taken.request, &error, lane.node);
         }
         _ if lane.link() == Link::Retired => worker.retry_later(taken.entry, taken.request),
         _ => lane.put_back(worker, taken),
@@ -266,7 +276,7 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     // While something waits, the others are asked where it has to go: until they agree on that nothing else tells.
     worker.refresh.request();
     let is_overdue = |entry: &InFlight| entry.arrived.is_over(worker.command_timeout, now);
-    if !lane.entries().borrow().iter().any(is_overdue) {
+    if !lane.entries().borrow().iter().any(is_overdue) || fail_if_shifted(worker, lane) {
         return;
     }
     // Nothing of this was written: what is overdue is taken out, so that it does not run after its client was told.
@@ -337,9 +347,19 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     }
 }
 
-/// Answers everything in flight with an error: the last resort after a panic in the lane's task.
-pub fn fail_all(worker: &Rc<Worker>, lane: &Rc<Lane>) {
-    let mut unanswered = lane.take_all(worker);
+/// Answers everything in flight with an error if the bytes of a lane do not match its entries, as after a panic between
+/// the two. Sent again, they would be a request of another client.
+pub(super) fn fail_if_shifted(worker: &Rc<Worker>, lane: &Rc<Lane>) -> bool {
+    let is_shifted = !lane.is_consistent();
+    if is_shifted {
+        fail_all(worker, lane, lane.take_all(worker));
+        lane.wake_waiting(worker);
+    }
+    is_shifted
+}
+
+/// Answers all that was in flight with an error: the last resort after a panic in the lane's task.
+pub(super) fn fail_all(worker: &Rc<Worker>, lane: &Rc<Lane>, mut unanswered: Vec<Unanswered>) {
     settle_half(worker, lane, &mut unanswered);
     each(worker, unanswered, |taken| {
         if taken.entry.is_awaited() {

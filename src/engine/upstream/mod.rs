@@ -278,37 +278,39 @@ impl Worker {
     }
 
     /// The lane to `node` on which a command goes for another try: one that travelled alone does so again. `None` if
-    /// no such lane is free now.
+    /// no such lane is free now. A suspect does not wait for a lane where none becomes free: it takes the shared one
+    /// again, and stays a suspect.
     pub fn lane_again(self: &Rc<Self>, node: NodeId, entry: &InFlight) -> Option<Rc<Lane>> {
         let client = &entry.client;
         // What was over a pinned lane only stayed there for its WATCH.
         let was_alone = client.is_alone.get() && entry.is_whole() && !client.has_watch();
-        if entry.is_watch() || entry.is_blocking() {
-            client.is_alone.set(true);
-            return self.free_lane(node, client, Use::Kept);
-        }
-        if entry.is_suspect() {
-            client.is_alone.set(true);
-            let used = self.nodes.borrow().node(node).pool.used(Use::Big);
-            return (used < suspect::AT_ONCE)
-                .then(|| self.free_lane(node, client, Use::Big))
-                .flatten();
-        }
-        if entry.is_repair() || (!was_alone && !self.is_big(entry.len as usize)) {
+        let of = entry.use_again();
+        let is_big = was_alone || self.is_big(entry.len as usize);
+        if entry.is_repair() || (of == Use::Big && !is_big) {
             return Some(self.shared_lane(node, client));
         }
-        client.is_alone.set(true);
-        self.free_lane(node, client, Use::Big)
+        let lane = self.free_lane(node, client, of);
+        if lane.is_some() {
+            client.is_alone.set(true);
+        } else if of == Use::Suspect && !is_big {
+            let is_stalled = {
+                let nodes = self.nodes.borrow();
+                nodes.node(node).pool.is_stalled(self.clock.now())
+            };
+            return is_stalled.then(|| self.shared_lane(node, client));
+        }
+        lane
     }
 
     /// An unused lane to `node`; `None` if as many as allowed are in use.
     pub fn free_lane(self: &Rc<Self>, node: NodeId, client: &Client, of: Use) -> Option<Rc<Lane>> {
         let protocol = client.protocol.get();
         let mut nodes = self.nodes.borrow_mut();
-        let grant = nodes
-            .node_mut(node)
-            .pool
-            .take(of, protocol, self.own_lanes)?;
+        let pool = &mut nodes.node_mut(node).pool;
+        let grant = match of {
+            Use::Big | Use::Kept => pool.take(of, protocol, self.own_lanes),
+            Use::Suspect => pool.take_for_suspect(protocol, self.own_lanes, self.clock.now()),
+        }?;
         drop(nodes);
         let lane = match grant {
             Grant::Free(lane) => lane,

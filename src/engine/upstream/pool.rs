@@ -1,13 +1,16 @@
-//! Dedicated lanes and their limits. Lanes kept by clients that are blocked or watch, and lanes for big values, are
-//! counted separately: idle clients never take the lane that another client needs for a moment.
+//! Dedicated lanes and their limits. Lanes kept by clients that are blocked or watch, lanes for big values, and lanes of
+//! suspects are counted separately: idle clients never take the lane that another client needs for a moment, and slow
+//! readers of big values never take that of a lost read.
 
 use std::rc::Rc;
 
 use crate::engine::client::Client;
+use crate::engine::clock::Tick;
 use slotmux_core::config::Config;
 use slotmux_core::resp::Protocol;
 
 use super::index;
+use super::inflight::InFlight;
 use super::lane::Lane;
 
 /// The error for a big value that needs a dedicated lane when all of them are taken.
@@ -19,6 +22,20 @@ const NO_KEPT_LANE: &str = "ERR slotmux: no connection to the node was free for 
     is blocked or watches keys, the command was not executed: raise cluster.connections.kept_max, which is \
     cluster.connections.dedicated_max unless it is set";
 
+/// The same for a read that has lost its connection, perhaps because of its reply.
+const NO_LANE_AGAIN: &str = "ERR slotmux: the connection to the node was lost, and no other one was free in time on which \
+    this read could be repeated alone";
+
+/// Lanes from a worker to one node for suspects, beyond those for other uses. Suspects are rare, and each needs its lane for a moment.
+pub const SUSPECTS: usize = 16;
+
+/// Milliseconds without a granted lane after which suspects no longer wait for one: slow readers hold them all. Longer
+/// than a connection takes to be made.
+const STALLED: u64 = 250;
+
+/// Number of uses.
+const USES: usize = 3;
+
 /// Divisor for the lanes left for big values where `REDIS_MAX_CONNECTIONS` bounds both kinds together.
 const SHARE_FOR_BIG: usize = 4;
 
@@ -29,6 +46,8 @@ pub enum Use {
     Big,
     /// A client that keeps it while it is blocked or watches.
     Kept,
+    /// A read that has lost its connection, perhaps because of its reply.
+    Suspect,
 }
 
 impl Use {
@@ -37,6 +56,20 @@ impl Use {
         match self {
             Use::Big => NO_LANE,
             Use::Kept => NO_KEPT_LANE,
+            Use::Suspect => NO_LANE_AGAIN,
+        }
+    }
+}
+
+impl InFlight {
+    /// What it would use a dedicated lane for at another try.
+    pub(super) fn use_again(&self) -> Use {
+        if self.is_watch() || self.is_blocking() {
+            Use::Kept
+        } else if self.is_suspect() {
+            Use::Suspect
+        } else {
+            Use::Big
         }
     }
 }
@@ -46,7 +79,8 @@ impl Use {
 pub struct Bounds {
     big: usize,
     kept: usize,
-    /// Of both kinds together.
+    suspects: usize,
+    /// Of all kinds together.
     all: usize,
 }
 
@@ -60,11 +94,13 @@ impl Bounds {
             None => Bounds {
                 big,
                 kept,
-                all: big + kept,
+                suspects: SUSPECTS,
+                all: big + kept + SUSPECTS,
             },
             Some(all) => Bounds {
                 big: big.min(all),
                 kept: kept.min(all - all.div_ceil(SHARE_FOR_BIG)).max(1),
+                suspects: SUSPECTS.min(all),
                 all,
             },
         }
@@ -74,6 +110,7 @@ impl Bounds {
         match of {
             Use::Big => self.big,
             Use::Kept => self.kept,
+            Use::Suspect => self.suspects,
         }
     }
 }
@@ -86,9 +123,11 @@ pub(super) struct Pool {
     /// Number of lanes, used or not.
     all: usize,
     /// Number of used lanes, by use.
-    used: [usize; 2],
+    used: [usize; USES],
     /// Waiting clients, by use.
-    waiting: [std::collections::VecDeque<Rc<Client>>; 2],
+    waiting: [std::collections::VecDeque<Rc<Client>>; USES],
+    /// When a suspect was last granted a lane.
+    suspect_served: Tick,
 }
 
 /// The result of a request for a lane.
@@ -102,7 +141,7 @@ pub(super) enum Grant {
 impl Pool {
     /// Takes a free lane out, or counts a new one in.
     pub(super) fn take(&mut self, of: Use, protocol: Protocol, bounds: Bounds) -> Option<Grant> {
-        if !self.has_room(of, bounds) {
+        if room(of, self.used, 0, bounds) == 0 {
             return None;
         }
         let grant = match self.free[index(protocol)].pop() {
@@ -116,13 +155,21 @@ impl Pool {
         Some(grant)
     }
 
-    fn has_room(&self, of: Use, bounds: Bounds) -> bool {
-        self.used[of as usize] < bounds.of_use(of) && self.used.iter().sum::<usize>() < bounds.all
+    /// As [`Pool::take`], for a suspect.
+    pub(super) fn take_for_suspect(
+        &mut self,
+        protocol: Protocol,
+        bounds: Bounds,
+        now: Tick,
+    ) -> Option<Grant> {
+        let grant = self.take(Use::Suspect, protocol, bounds)?;
+        self.suspect_served = now;
+        Some(grant)
     }
 
-    /// Number of lanes used for this.
-    pub(super) fn used(&self, of: Use) -> usize {
-        self.used[of as usize]
+    /// Whether it is useless for suspects to wait for a lane.
+    pub(super) fn is_stalled(&self, now: Tick) -> bool {
+        self.suspect_served.is_over(STALLED, now)
     }
 
     /// Takes a lane back.
@@ -159,12 +206,11 @@ impl Pool {
     pub(super) fn served(&mut self, bounds: Bounds) -> Vec<Rc<Client>> {
         let mut served = Vec::new();
         for of in [Use::Big, Use::Kept] {
-            let own = bounds.of_use(of).saturating_sub(self.used[of as usize]);
-            let all = bounds.all.saturating_sub(self.used.iter().sum());
+            let room = room(of, self.used, served.len(), bounds);
             let waiting = &mut self.waiting[of as usize];
             let next =
                 || std::iter::from_fn(|| waiting.pop_front()).find(|client| !client.is_closed());
-            served.extend(std::iter::from_fn(next).take(own.min(all)));
+            served.extend(std::iter::from_fn(next).take(room));
         }
         served
     }
@@ -185,38 +231,74 @@ impl Pool {
     }
 }
 
+/// Number of clients that can get a lane for this now, where `woken` others are about to take one for another use.
+fn room(of: Use, used: [usize; USES], woken: usize, bounds: Bounds) -> usize {
+    let own = bounds.of_use(of).saturating_sub(used[of as usize]);
+    let taken = used.iter().sum::<usize>() + woken;
+    own.min(bounds.all.saturating_sub(taken))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_more_are_woken_than_there_is_room_for() {
+        let bounds = |big, kept, suspects, all| Bounds {
+            big,
+            kept,
+            suspects,
+            all,
+        };
+        for (used, woken, bounds, expected) in [
+            ([0, 0, 0], 0, bounds(2, 1, 2, 2), [2, 1, 2]),
+            // Those woken for one use count for the next.
+            ([0, 0, 0], 1, bounds(2, 1, 2, 2), [1, 1, 1]),
+            ([0, 0, 0], 2, bounds(2, 1, 2, 2), [0, 0, 0]),
+            ([1, 0, 0], 1, bounds(2, 1, 2, 2), [0, 0, 0]),
+            ([2, 0, 0], 0, bounds(2, 2, 16, 20), [0, 2, 16]),
+            ([2, 2, 0], 0, bounds(2, 2, 16, 20), [0, 0, 16]),
+            ([0, 0, 16], 0, bounds(2, 2, 16, 20), [2, 2, 0]),
+            ([3, 3, 3], 9, bounds(1, 1, 1, 1), [0, 0, 0]),
+        ] {
+            let found = [Use::Big, Use::Kept, Use::Suspect].map(|of| room(of, used, woken, bounds));
+            assert_eq!(found, expected, "{used:?} {woken} {bounds:?}");
+        }
+    }
 
     fn bounds(
         workers: usize,
         dedicated: usize,
         kept: Option<usize>,
         own: Option<usize>,
-    ) -> [usize; 3] {
+    ) -> [usize; 4] {
         let mut config = Config::default();
         config.server.workers = workers;
         let connections = &mut config.cluster.connections;
         connections.dedicated_max = dedicated;
         connections.kept_max = kept;
         connections.own_max = own;
-        let Bounds { big, kept, all } = Bounds::of(&config);
-        [big, kept, all]
+        let Bounds {
+            big,
+            kept,
+            suspects,
+            all,
+        } = Bounds::of(&config);
+        [big, kept, suspects, all]
     }
 
     #[test]
     fn what_a_worker_may_have() {
         for (workers, dedicated, kept, own, expected) in [
-            (1, 256, None, None, [256, 256, 512]),
-            (4, 256, Some(40), None, [64, 10, 74]),
-            (8, 3, None, None, [1, 1, 2]),
-            (1, 0, Some(1), None, [1, 1, 2]),
-            (1, 42, None, Some(42), [42, 31, 42]),
-            (1, 2, None, Some(2), [2, 1, 2]),
-            (1, 1, None, Some(1), [1, 1, 1]),
-            (4, 256, None, Some(0), [1, 1, 1]),
-            (2, 10, Some(2), Some(100), [5, 1, 50]),
+            (1, 256, None, None, [256, 256, 16, 528]),
+            (4, 256, Some(40), None, [64, 10, 16, 90]),
+            (8, 3, None, None, [1, 1, 16, 18]),
+            (1, 0, Some(1), None, [1, 1, 16, 18]),
+            (1, 42, None, Some(42), [42, 31, 16, 42]),
+            (1, 2, None, Some(2), [2, 1, 2, 2]),
+            (1, 1, None, Some(1), [1, 1, 1, 1]),
+            (4, 256, None, Some(0), [1, 1, 1, 1]),
+            (2, 10, Some(2), Some(100), [5, 1, 16, 50]),
         ] {
             let found = bounds(workers, dedicated, kept, own);
             assert_eq!(found, expected, "{workers} {dedicated} {kept:?} {own:?}");

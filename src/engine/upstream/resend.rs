@@ -17,7 +17,6 @@ use super::doubt::{Doubt, Proof};
 use super::inflight::InFlight;
 use super::lost::{UNKNOWN_FATE, UNKNOWN_IN_TIME};
 use super::overtaken;
-use super::pool::Use;
 use super::redirected::believe;
 use super::waiting::Until;
 
@@ -131,7 +130,7 @@ impl Worker {
                 lane.begin_block(self, &entry);
                 lane.send_owned(self, entry, request);
             }
-            None => self.wait(entry, request, None, Some(node), None),
+            None => self.wait_for_lane(entry, request, Some(node)),
         }
     }
 
@@ -142,13 +141,13 @@ impl Worker {
 
     /// As [`Worker::retry_later`], for a command that found no lane of its own free.
     pub(super) fn retry_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
+        self.wait_for_lane(entry, request, None);
+    }
+
+    fn wait_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>, node: Option<NodeId>) {
         let mut error = Vec::new();
-        let of = match entry.is_watch() || entry.is_blocking() {
-            true => Use::Kept,
-            false => Use::Big,
-        };
-        write::error(&mut error, of.refusal());
-        self.wait(entry, request, Some(error.into()), None, None);
+        write::error(&mut error, entry.use_again().refusal());
+        self.wait(entry, request, Some(error.into()), node, None);
     }
 
     /// As [`Worker::retry_later`], for a command whose `node` may have got over `error` then.

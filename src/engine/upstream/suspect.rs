@@ -22,9 +22,6 @@ use super::unanswered::Unanswered;
 /// Most suspects that are sent on alone. With more, their clients would wait longer than the next loss costs.
 const MOST: usize = 1024;
 
-/// Connections to one node in use for big values up to which another suspect may take one.
-pub(super) const AT_ONCE: usize = 16;
-
 /// Whether the node may have closed the connection because of its pending output.
 fn is_by_node(end: &End) -> bool {
     match end {
@@ -53,10 +50,11 @@ impl InFlight {
         }));
     }
 
-    /// Whether it is a read that is marked, or between two marked ones, which were in flight together.
+    /// Whether it is a read that is marked, or between two marked ones, which were in flight together. The repair of a
+    /// write has that write's place, but no reply that could be big.
     pub(super) fn is_suspect(&self) -> bool {
         let suspects = self.client.suspects.get();
-        !self.write && suspects.is_some_and(|range| is_within(range, self.seq))
+        !self.write && suspects.is_some_and(|range| is_within(range, self.seq)) && !self.is_repair()
     }
 }
 

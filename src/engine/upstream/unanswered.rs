@@ -15,7 +15,7 @@ const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 pub struct Unanswered {
     /// The command.
     pub entry: InFlight,
-    /// Its bytes.
+    /// Its bytes; empty where they are not certain, as they do not match the entries of the lane.
     pub request: Vec<u8>,
     /// Whether enough of it was handed to the kernel for it to have run.
     pub was_written: bool,
@@ -46,6 +46,7 @@ impl Lane {
 
     /// Takes out everything that is not answered, oldest first, with what is known of its fate.
     pub(super) fn take_all(&self, worker: &Worker) -> Vec<Unanswered> {
+        let is_shifted = !self.is_consistent();
         self.forget_ping();
         self.forget_asked();
         self.id.set(None);
@@ -61,8 +62,13 @@ impl Lane {
                 asking = true;
             } else {
                 entry.restart();
-                let request = ring.front(len).to_vec();
-                if entry.client.tracks() {
+                let request = match is_shifted {
+                    true => Vec::new(),
+                    false => ring.front(len).to_vec(),
+                };
+                if is_shifted {
+                    entry.client.forget_behind(worker, entry.seq);
+                } else if entry.client.tracks() {
                     entry.client.untrack(worker, &entry, &request);
                 }
                 unanswered.push(Unanswered {
