@@ -49,6 +49,7 @@ pub fn cancel_on_signal(token: CancellationToken, hangup: Hangup) -> io::Result<
                         }
                     }
                     if ending {
+                        #[expect(clippy::disallowed_methods, reason = "the second signal is to skip the drain")]
                         std::process::exit(INTERRUPTED);
                     }
                     ending = true;

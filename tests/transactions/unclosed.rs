@@ -145,7 +145,7 @@ fn a_policy_does_not_use_a_node_without_transactions() {
         let server = server_without(command);
         let _: redis::Value = server.query(&["SET", "ns:", "v"]).expect("set");
         let seed = server.address().to_string();
-        let proxy = Proxy::launch(&[seed.clone()], None, |config| {
+        let proxy = Proxy::launch(std::slice::from_ref(&seed), None, |config| {
             one_worker(config);
             with_policy(config);
             config.set("cluster.timeouts.command", "1s");

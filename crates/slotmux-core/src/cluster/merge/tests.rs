@@ -282,14 +282,9 @@ fn a_thousand_nodes_and_a_range_for_each_slot() {
         )
         .unwrap()
     };
-    let started = std::time::Instant::now();
     let views = [read(), read(), read()];
     let first = merged(&views);
     let second = merge(&views, &first.topology, true);
-    println!(
-        "three views of 1000 nodes, read once and merged twice: {:?}",
-        started.elapsed()
-    );
     assert_eq!(first.topology.shards.len(), 500);
     assert_eq!(first.topology.nodes().count(), 1000);
     assert_eq!(first.topology.uncovered(), 0);
