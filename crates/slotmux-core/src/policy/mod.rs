@@ -32,6 +32,7 @@ pub use append::{as_transaction, commands_of};
 use everywhere::Everywhere;
 pub use everywhere::permitted_everywhere;
 pub use govern::{Actions, Block, Decision, Governed, Reply, govern};
+use patterns::Unread;
 use prefixes::Prefixes;
 use script_calls::ScriptRules;
 pub use ttl::TtlPolicy;
@@ -76,6 +77,8 @@ pub struct Policy {
 pub struct Policies {
     prefixes: Prefixes,
     everywhere: Everywhere,
+    /// What the patterns of SORT may not reach.
+    unread: Unread,
     /// A prefix whose policy is enforced.
     enforced_prefix: Option<Box<[u8]>>,
     policies: Vec<Policy>,
@@ -101,6 +104,7 @@ impl Policies {
         let policies: Vec<Policy> = config.namespaces.iter().map(Policy::new).collect();
         let restricts = policies.iter().any(Policy::restricts);
         let mut made = Policies {
+            unread: Unread::new(&policies, &prefixes),
             prefixes,
             everywhere: Everywhere::new(NamespaceId::all().zip(&policies)),
             enforced_prefix: None,
