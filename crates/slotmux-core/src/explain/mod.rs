@@ -2,6 +2,8 @@
 //! arithmetic of its TTL and the configuration that decides. It asks the same [`plan`] as a request that is carried
 //! out, and changes nothing.
 
+use std::collections::HashSet;
+
 use crate::command::Lifetime;
 use crate::command::{self, Answer, CommandRef};
 use crate::config::{Config, Mode, Settings, Unknown};
@@ -352,15 +354,9 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
 pub const UNMATCHED: &str = "(none)";
 
 fn namespaces(request: &Request, command: Option<CommandRef>, policies: &Policies) -> Vec<String> {
-    let names = namespaces_of(request, command, policies)
-        .into_iter()
-        .map(|id| {
-            policies
-                .get(id)
-                .map_or(UNMATCHED, |policy| &policy.name)
-                .to_owned()
-        });
-    distinct(names)
+    let name = |id| policies.get(id).map_or(UNMATCHED, |policy| &policy.name);
+    let ids = namespaces_of(request, command, policies).into_iter();
+    ids.map(|id| name(id).to_owned()).collect()
 }
 
 /// The namespace of each key.
@@ -369,10 +365,10 @@ fn namespaces_of(
     command: Option<CommandRef>,
     policies: &Policies,
 ) -> Vec<NamespaceId> {
-    let mut found = Vec::new();
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
     let mut note = |at: usize| {
         let namespace = policies.find(request.arg(at));
-        if !found.contains(&namespace) {
+        if seen.insert(namespace) {
             found.push(namespace);
         }
     };

@@ -6,6 +6,7 @@ use crate::config::{Config, Mode, Multi, Namespace, RetryWrites, Unmatched};
 
 mod allowed;
 mod append;
+mod arguments;
 pub mod docs;
 mod everywhere;
 mod expire;
@@ -62,7 +63,7 @@ pub struct Policy {
     pub read_only: bool,
     /// Bytes of a key.
     pub max_key: Option<usize>,
-    /// Bytes of one argument of a write, the key aside.
+    /// Bytes of one argument of a write that is no key, no script and no name of one.
     pub max_value: Option<usize>,
     /// Full names of refused commands, in lower case.
     pub deny: Vec<String>,
