@@ -198,7 +198,7 @@ mod tests {
             let mut names: Vec<String> = (0..round % 9).map(|at| word(at % 4)).collect();
             names.sort_unstable();
             names.dedup();
-            let closed = |at: usize| (at + round) % 3 == 0;
+            let closed = |at: usize| (at + round).is_multiple_of(3);
             let one = |(at, prefix): (usize, &String)| {
                 let mut one = namespace(&format!("n{at}"), prefix, |_| {});
                 if closed(at) {
