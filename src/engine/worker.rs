@@ -14,6 +14,7 @@ use crate::engine::client::early::Upstream;
 use crate::engine::client::read::ClientTask;
 use crate::engine::clock::{Clock, Tick, ticks, unix_milliseconds};
 use crate::engine::contain::NOBODY;
+use crate::engine::fan_out::draw::Redraws;
 use crate::engine::fan_out::slots::Slots;
 use crate::engine::metrics::WorkerStats;
 use crate::engine::monitor::Monitors;
@@ -95,6 +96,8 @@ pub struct Worker {
     pub waiting: RefCell<WaitingRoom<Waiting>>,
     /// Whether a task looks after them.
     pub waiting_is_looked_after: Cell<bool>,
+    /// RANDOMKEYs whose next draw waits for room.
+    pub redraws: Redraws,
     /// The commands that lanes carry, recorded while their order is queried.
     pub carried: Carried,
     /// Commands that have run, after which older ones must not run any more.
@@ -181,6 +184,7 @@ impl Worker {
             client_pause: ClientPause::default(),
             monitors: Monitors::default(),
             waiting_is_looked_after: Cell::new(false),
+            redraws: Redraws::default(),
             carried: Carried::default(),
             have_run: RefCell::default(),
             next_lane: Cell::new(0),

@@ -86,6 +86,13 @@ impl Discovered {
             Err(reason) => format!("not known: {reason}"),
         }
     }
+
+    fn addresses(&self, addresses: impl FnOnce(&Topology) -> Vec<String>) -> Vec<String> {
+        match &self.0 {
+            Ok(topology) => addresses(topology),
+            Err(_) => vec![self.tell(|_| String::new())],
+        }
+    }
 }
 
 impl Nodes for Discovered {
@@ -100,13 +107,17 @@ impl Nodes for Discovered {
     }
 
     fn primaries(&self) -> Vec<String> {
-        match &self.0 {
-            Ok(topology) => {
-                let shards = topology.shards.iter();
-                shards.map(|shard| shard.primary.addr.to_string()).collect()
-            }
-            Err(_) => vec![self.tell(|_| String::new())],
-        }
+        self.addresses(|topology| {
+            let shards = topology.shards.iter();
+            shards.map(|shard| shard.primary.addr.to_string()).collect()
+        })
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.addresses(|topology| {
+            let nodes = topology.nodes();
+            nodes.map(|node| node.addr.to_string()).collect()
+        })
     }
 
     fn expects_big_reply(&self, _request: &Request) -> bool {

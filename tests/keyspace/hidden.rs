@@ -1,12 +1,17 @@
 //! Commands that list keys, and commands that concern no key, under the rules of namespaces.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use slotmux::tools::demo::cluster::LocalCluster;
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use toml::Table;
 
-use crate::common::{Proxy, ProxyConfig, RawClient, Value, calm_cluster, shared_cluster};
+use crate::common::peer::Gate;
+use crate::common::{
+    Layout, PATIENCE, Peer, Proxy, ProxyConfig, RawClient, Step, Value, calm_cluster, poll_until,
+    shared_cluster,
+};
 use crate::said;
 
 fn add(config: &mut ProxyConfig, text: &str) {
@@ -164,4 +169,66 @@ fn a_namespace_that_refuses_keys_refuses_the_listing() {
         assert!(reply.error().contains("(deny)"), "{command:?} {reply:?}");
     }
     assert!(!matches!(client.call(&["RANDOMKEY"]), Value::Error(_)));
+}
+
+/// A node of two: its GETs wait for the gate, and so do its keys and their number if `holds_keys`. The first key is hidden.
+fn drawn_from(layout: &Layout, gate: &Gate, holds_keys: bool, number: &'static str) -> Peer {
+    let (held, drawn) = (gate.clone(), AtomicBool::new(false));
+    Peer::start_in(layout, move |request| {
+        let (holds, reply) = match request.name().as_str() {
+            "GET" => (true, "$1\r\nv\r\n"),
+            "RANDOMKEY" if !drawn.swap(true, Ordering::SeqCst) => (holds_keys, "$5\r\nother\r\n"),
+            "RANDOMKEY" => (false, "$5\r\napp:1\r\n"),
+            "DBSIZE" => (holds_keys, number),
+            _ => return None,
+        };
+        let waits = holds.then(|| Step::Gate(held.clone()));
+        let reply = Step::Bytes(reply.into());
+        Some(waits.into_iter().chain([reply]).collect())
+    })
+}
+
+/// Another draw is no reason to put more on a connection than fits: it waits for room, as the first did.
+#[test]
+fn another_draw_waits_for_room_on_every_connection() {
+    let (layout, slow_keys, slow_values) = (Layout::default(), Gate::default(), Gate::default());
+    let first = drawn_from(&layout, &slow_keys, true, ":0\r\n");
+    let second = drawn_from(&layout, &slow_values, false, ":1\r\n");
+    // a is in slot 15495, b in 3300.
+    layout.set(&[(0, 8191, first.port()), (8192, 16383, second.port())]);
+    let proxy = Proxy::start_at(&first.seeds(), None, |config| {
+        only_app(config);
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "60s");
+        config.set("cluster.timeouts.response", "60s");
+        config.set("cluster.connections.max_in_flight", 4);
+    });
+    let draws = |peer: &Peer| peer.requests_named("RANDOMKEY").len();
+    let mut drawing = proxy.client();
+    drawing.send(&["RANDOMKEY"]);
+    poll_until(PATIENCE, "the first draw", || {
+        draws(&first) + draws(&second) == 2
+    });
+    // All that fits on the connection to the second node, and one more.
+    let mut filling = proxy.client();
+    let parks = proxy.metric("slotmux_parks_total");
+    for _ in 0..5 {
+        filling.send(&["GET", "app:{a}"]);
+    }
+    poll_until(PATIENCE, "the connection to be full", || {
+        proxy.metric("slotmux_parks_total") > parks
+    });
+    // The first node's part of the draw comes, and behind it what shows that it has come.
+    let mut witness = proxy.client();
+    witness.send(&["GET", "app:{b}"]);
+    slow_keys.open();
+    assert_eq!(witness.read(), Value::bulk("v"));
+    assert_eq!(witness.call(&["GET", "app:{b}"]), Value::bulk("v"));
+    assert_eq!((draws(&first), draws(&second)), (1, 1));
+    slow_values.open();
+    assert_eq!(drawing.read(), Value::bulk("app:1"));
+    assert_eq!((draws(&first), draws(&second)), (2, 2));
+    for _ in 0..5 {
+        assert_eq!(filling.read(), Value::bulk("v"));
+    }
 }

@@ -222,3 +222,39 @@ fn scripts_are_tracked_and_those_that_a_policy_follows_forgotten_at_once() {
     proxy.client().call(&["SET", "ruled:{s}", "2"]);
     expect_invalidation(&mut client, "ruled:{s}");
 }
+
+/// The keys of a split request are tracked in each slot whether a policy is about them or not, and what a policy makes
+/// of a write is no read.
+#[test]
+fn a_split_request_is_tracked_in_each_slot_with_a_policy_too() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.extend(
+            "[[namespace]]\nname = \"split\"\nmatch = [\"split:\"]\nttl = { default = \"1h\" }\n",
+        );
+    });
+    let mut client = tracking(&proxy, &[]);
+    let mut writer = proxy.client();
+    let keys = ["split:a", "split:b", "unruled:c", "split:d"];
+    for read in ["MGET", "EXISTS", "TOUCH"] {
+        client.call(&[&[read][..], &keys].concat());
+        // Each key is named once.
+        let pairs: Vec<&str> = keys.iter().flat_map(|key| [*key, "1"]).collect();
+        writer.call(&[&["MSET"][..], &pairs].concat());
+        let mut told: Vec<String> = keys
+            .iter()
+            .flat_map(|_| keys_of(&client.read()).expect("keys"))
+            .collect();
+        told.sort_unstable();
+        let mut expected = keys.map(str::to_owned).to_vec();
+        expected.sort_unstable();
+        assert_eq!(told, expected, "{read}");
+        assert_eq!(client.call(&[&["MSET"][..], &pairs].concat()), Value::ok());
+        writer.call(&[&["MSET"][..], &pairs].concat());
+        for tag in ["split:a", "split:b", "unruled:c", "split:d"] {
+            assert_eq!(
+                client.call(&["EXISTS", &format!("{{{tag}}}nothing")]),
+                Value::Integer(0)
+            );
+        }
+    }
+}

@@ -129,8 +129,21 @@ fn two_expiries_of_which_only_the_first_is_let_in_each_time() {
 }
 
 /// An expiry that waits for another try belongs to nobody: neither does its client wait for it, nor it for its client.
+/// It waits for whatever the node may get over.
 #[test]
 fn an_expiry_that_has_to_wait() {
+    for error in [
+        TRYAGAIN,
+        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n",
+        "-MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.\r\n",
+        "-NOREPLICAS Not enough good replicas to write.\r\n",
+        "-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+    ] {
+        an_expiry_waits_while_its_node_says(error);
+    }
+}
+
+fn an_expiry_waits_while_its_node_says(error: &'static str) {
     let healed = Arc::new(AtomicBool::new(false));
     let taken = Arc::new(AtomicBool::new(false));
     let (is_healed, was_taken) = (healed.clone(), taken.clone());
@@ -139,7 +152,7 @@ fn an_expiry_that_has_to_wait() {
             was_taken.store(true, Ordering::SeqCst);
             return ":1\r\n".to_owned();
         }
-        TRYAGAIN.to_owned()
+        error.to_owned()
     });
     let proxy = in_front_of(&peer, "default = \"100s\", strength = \"pipelined\"");
     let mut client = proxy.client();

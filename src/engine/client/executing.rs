@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use crate::engine::worker::Worker;
 use slotmux_core::cluster::topology::Kind;
-use slotmux_core::resp::{Span, scan_request};
+use slotmux_core::resp::Span;
 use slotmux_core::route::transaction::{Body, Planning};
 
 use super::Client;
 use super::dispatch::{Taken, refuse};
-use super::queue::Queue;
+use super::queue::{Queue, read_again};
 use super::transaction::{Later, is_off, run_body};
 use super::watch::answer_nil;
 use super::work::{Progress, SLICE, SLICE_BYTES, Work};
@@ -73,7 +73,6 @@ impl Executing {
     /// Works on the next slice of a stage. `Some` once the stage is complete; an error ends the EXEC.
     fn slice(&mut self, worker: &Worker, client: &Client) -> Option<Result<(), String>> {
         let count = self.queue.ends.len();
-        let limits = worker.request_limits(client);
         let mut until = count.min(self.at + SLICE);
         let full = self.start + SLICE_BYTES;
         worker.with_knowledge_for(client, |knowledge| {
@@ -88,10 +87,12 @@ impl Executing {
                 let first = at.checked_sub(1).map_or(0, |at| self.ends[at] as usize);
                 if self.ends.len() <= at {
                     let mut args = worker.spans.take();
-                    // It was scanned on arrival, so this cannot fail.
-                    let _ = scan_request(bytes, &limits, &mut args);
+                    let read = read_again(bytes, &mut args);
                     self.spans.extend_from_slice(&args);
                     worker.give_spans(args);
+                    if let Err(text) = read {
+                        return Some(Err(text.to_owned()));
+                    }
                     self.ends.push(self.spans.len() as u32);
                 }
                 let request = Request {

@@ -1,10 +1,26 @@
 //! What a client has sent since its MULTI, kept until EXEC.
 
+use slotmux_core::resp::{Limits, Scan, Span, scan_request};
+
 use super::work::{SLICE, SLICE_BYTES};
 
 /// Bytes that EXEC takes for each request besides its own: its plan, where its arguments are, its element of the reply. Measured
 /// with a million of them.
 const TO_RUN: usize = 320;
+
+/// The error for a transaction with a request that was kept and cannot be read again: without its keys no rule can be
+/// applied to it.
+pub(super) const UNREADABLE: &str = "EXECABORT slotmux: transaction discarded, a command of it could not be read again \
+    to be checked against the policies";
+
+/// Finds the arguments of a request that was kept. It was within the client's limits when it came, and these are not
+/// asked again.
+pub(super) fn read_again(bytes: &[u8], args: &mut Vec<Span>) -> Result<(), &'static str> {
+    match scan_request(bytes, &Limits::ACCEPTED, args) {
+        Ok(Scan::Complete { len }) if len == bytes.len() && !args.is_empty() => Ok(()),
+        _ => Err(UNREADABLE),
+    }
+}
 
 /// The requests between MULTI and EXEC.
 #[derive(Debug, Default)]
@@ -60,6 +76,20 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_whole_request_can_be_read_again() {
+        let mut args = Vec::new();
+        let get = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+        assert_eq!(read_again(get, &mut args), Ok(()));
+        assert_eq!(args.len(), 2);
+        let long = format!("*1\r\n${}\r\n{}\r\n", 1 << 20, "x".repeat(1 << 20));
+        assert_eq!(read_again(long.as_bytes(), &mut args), Ok(()));
+        let twice = [&get[..], get].concat();
+        for wrong in [&get[..9], &twice, b"", b"*0\r\n", b"*1\r\n:1\r\n"] {
+            assert_eq!(read_again(wrong, &mut args), Err(UNREADABLE));
+        }
+    }
 
     #[test]
     fn a_queue_gives_back_what_it_was_given() {

@@ -21,7 +21,7 @@ use super::dispatch::{Taken, refuse};
 use super::executing::Executing;
 use super::forward::{answer as reply_here, may_be_alone, set_out_alone};
 use super::own_elements::{answer_later, answer_own};
-use super::queue::Queue;
+use super::queue::{Queue, read_again};
 use super::watch::{Pinned, Watch, answer_nil, watch};
 use super::ways::{Ways, lanes};
 use super::work::SLICE;
@@ -236,8 +236,9 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
     let mut spans: Vec<Vec<Span>> = Vec::with_capacity(queue.ends.len());
     for bytes in queue.requests() {
         let mut args = Vec::new();
-        // It was scanned when it came.
-        let _ = scan_request(bytes, &Limits::ACCEPTED, &mut args);
+        if let Err(text) = read_again(bytes, &mut args) {
+            return refuse(worker, client, text);
+        }
         spans.push(args);
     }
     let requests: Vec<Request> = queue

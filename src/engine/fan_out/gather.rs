@@ -119,6 +119,11 @@ impl Gather {
         }
     }
 
+    /// Whether the deadline of the request leaves time to send something more for it.
+    pub fn has_time(&self, worker: &Worker) -> bool {
+        worker.has_time(&self.whole)
+    }
+
     /// The same request once more, because the drawn key is hidden.
     pub fn drawn_again(&self, tries: u8, nodes: usize) -> Gather {
         let known = Known::Hiding(tries);
@@ -278,6 +283,7 @@ impl Gather {
         match draw::outcome(&parts, policies, tries, fastrand::u64) {
             Some(draw::Outcome::Key(reply)) => *parts = vec![reply, b":1\r\n".to_vec()],
             Some(draw::Outcome::Again) => {
+                *parts = Vec::new();
                 drop(parts);
                 client.change_gathered(worker, self.bytes.take(), 0);
                 draw::again(worker, client, self, tries + 1);

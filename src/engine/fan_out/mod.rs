@@ -2,7 +2,7 @@
 //! reply of theirs.
 
 pub mod broadcast;
-mod draw;
+pub mod draw;
 pub mod gather;
 pub mod page;
 pub mod parting;

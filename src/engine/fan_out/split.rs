@@ -50,6 +50,14 @@ pub struct Part {
     pub decision: Option<Decision>,
 }
 
+impl Part {
+    /// Whether its bytes are the client's words, and not what a policy made of them.
+    fn is_as_asked(&self) -> bool {
+        let governed = self.decision.map(|decision| decision.governed);
+        governed.is_none_or(|governed| governed == Governed::AsIs)
+    }
+}
+
 /// A request that is sent in parts.
 pub struct Whole<'a> {
     /// The request.
@@ -165,14 +173,15 @@ pub fn send(
     let count = made.parts.len();
     let gather = Rc::new(Gather::new(entry, whole.merge, Known::Order(known), count));
     gather.count(worker);
-    let mut start = 0;
+    let (mut start, mut is_told) = (0, false);
     for (number, part) in (0..).zip(&made.parts) {
         let bytes = &made.bytes[start..part.end];
         start = part.end;
         let mut entry = gather.entry(number, Some(part.slot), bytes.len());
         if let Some(decision) = &part.decision {
-            worker.count_actions(decision.namespace, decision.actions, false, request);
-            if decision.governed == Governed::Refused {
+            let is_refused = decision.governed == Governed::Refused;
+            worker.count_actions(decision.namespace, decision.actions, is_refused, request);
+            if is_refused {
                 gather.take(worker, number, bytes, true);
                 continue;
             }
@@ -187,7 +196,13 @@ pub fn send(
         let owner = worker.slots.owner(part.slot);
         let lane = owner.and_then(|owner| lanes.to(owner));
         if whole.tracks && names_keys {
-            client.track(worker, lane, &entry, bytes);
+            if part.is_as_asked() {
+                client.track(worker, lane, &entry, bytes);
+            } else if !is_told {
+                // The bytes are no longer the client's: its request has all keys, for all such parts.
+                is_told = true;
+                client.track(worker, None, &entry, request.bytes);
+            }
         }
         match lane {
             Some(lane) => lane.send(worker, entry, bytes),

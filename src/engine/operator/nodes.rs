@@ -4,6 +4,7 @@ use crate::engine::client::Client;
 use crate::engine::worker::Worker;
 use slotmux_core::explain::Nodes;
 use slotmux_core::resp::request::Request;
+use slotmux_core::route::whole::Reach;
 use slotmux_core::slot::Slot;
 
 /// What a worker knows of the nodes.
@@ -16,6 +17,20 @@ const NONE_YET: &str = "no node of the upstream has been reached yet";
 
 fn not_known() -> String {
     format!("not known: {NONE_YET}")
+}
+
+impl Known<'_> {
+    fn addresses(&self, reach: Reach) -> Vec<String> {
+        let nodes = self.worker.nodes_of(reach).into_iter();
+        let addresses: Vec<String> = nodes
+            .map(|node| self.worker.address_of(node).to_string())
+            .collect();
+        if addresses.is_empty() {
+            vec![not_known()]
+        } else {
+            addresses
+        }
+    }
 }
 
 impl Nodes for Known<'_> {
@@ -33,15 +48,11 @@ impl Nodes for Known<'_> {
     }
 
     fn primaries(&self) -> Vec<String> {
-        let nodes = self.worker.primaries().into_iter();
-        let addresses: Vec<String> = nodes
-            .map(|node| self.worker.address_of(node).to_string())
-            .collect();
-        if addresses.is_empty() {
-            vec![not_known()]
-        } else {
-            addresses
-        }
+        self.addresses(Reach::Primaries)
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.addresses(Reach::Nodes)
     }
 
     fn expects_big_reply(&self, request: &Request) -> bool {

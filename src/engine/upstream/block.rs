@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use crate::engine::fan_out::gather::Gather;
 use crate::engine::worker::Worker;
-use slotmux_core::cluster::redirect::{Verdict, judge};
+use slotmux_core::cluster::redirect::{Verdict, is_refused_for_now, judge};
 use slotmux_core::policy;
 use slotmux_core::resp::write;
 
@@ -373,7 +373,7 @@ impl Block {
         } else if decides && self.error.borrow().is_empty() && at + 1 == self.form.own {
             self.answer(worker, entry, reply);
         } else if failed && at < self.form.commands {
-            if judge(reply) == Verdict::Deliver {
+            if judge(reply) == Verdict::Deliver && !is_refused_for_now(reply) {
                 worker.stats.expiries_failed.inc();
             } else {
                 self.missed.set(true);

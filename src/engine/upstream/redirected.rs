@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::engine::worker::Worker;
 use slotmux_core::cluster::addr::Addr;
-use slotmux_core::cluster::redirect::{Verdict, judge, target};
+use slotmux_core::cluster::redirect::{Verdict, is_refused_for_now, judge, target};
 use slotmux_core::cluster::topology;
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, scan_request};
@@ -53,6 +53,16 @@ pub fn take_over(
         entry.client.with_blocked(|blocked| blocked.vouch(true));
         worker.retry_after(entry, request, reply, lane.node);
         return None;
+    }
+    if entry.is_repair() && is_refused_for_now(reply) {
+        return take_refused(
+            worker,
+            lane,
+            entry,
+            (reply, Verdict::TryAgain),
+            request,
+            false,
+        );
     }
     let verdict = judge(reply);
     if verdict == Verdict::Deliver || is_impossible(worker, verdict) {

@@ -83,6 +83,17 @@ pub fn judge(error_reply: &[u8]) -> Verdict<'_> {
     }
 }
 
+/// Whether a node says that it has not run a write because of a state that may pass: a script holds it, its disk, its
+/// replicas or its memory fail. The error is its client's; but a command that no client waits for can be tried again.
+pub fn is_refused_for_now(error_reply: &[u8]) -> bool {
+    let text = error_reply.strip_prefix(b"-").unwrap_or(error_reply);
+    let codes: [&[u8]; 4] = [b"BUSY", b"MISCONF", b"NOREPLICAS", b"OOM"];
+    codes.iter().any(|code| {
+        let rest = text.strip_prefix(*code);
+        rest.is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
+    })
+}
+
 /// Where a redirect leads, before the address map: an empty host is the host of `said_by`; an unknown one (`?`) is
 /// `None`, and the way on is a refresh of the topology.
 pub fn target(host: &str, port: u16, said_by: &Addr) -> Option<Addr> {
@@ -121,6 +132,27 @@ mod tests {
 
     fn moved(slot: u16, host: &str, port: u16) -> Verdict<'_> {
         Verdict::Moved { slot, host, port }
+    }
+
+    #[test]
+    fn what_may_pass() {
+        for error in [
+            "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n",
+            "-MISCONF Errors writing to the AOF file: No space left on device\r\n",
+            "-NOREPLICAS Not enough good replicas to write.\r\n",
+            "-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+            "BUSY",
+        ] {
+            assert!(is_refused_for_now(error.as_bytes()), "{error}");
+        }
+        for error in [
+            "-BUSYKEY Target key name already exists.\r\n",
+            "-ERR BUSY\r\n",
+            ":1\r\n",
+            "",
+        ] {
+            assert!(!is_refused_for_now(error.as_bytes()), "{error}");
+        }
     }
 
     #[test]

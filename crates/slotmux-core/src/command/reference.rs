@@ -1,7 +1,8 @@
 //! A command wherever it is described: in the table, or by the upstream.
 
 use super::{
-    Command, Flags, KeyError, LearnedCommand, Route, blocks, for_each_destination, for_each_key,
+    Command, Flags, KeyError, KeySpec, LearnedCommand, Route, blocks, for_each_destination,
+    for_each_key,
 };
 use crate::command::Lifetime;
 use crate::resp::Span;
@@ -48,6 +49,14 @@ impl<'a> CommandRef<'a> {
     /// As [`Command::is_readonly`].
     pub fn is_readonly(self) -> bool {
         self.flags().contains(Flags::READONLY)
+    }
+
+    /// Whether any of its arguments can be keys.
+    pub fn has_keys(self) -> bool {
+        match self {
+            CommandRef::Table(command) => command.keys != KeySpec::None,
+            CommandRef::Learned(command) => command.has_keys(),
+        }
     }
 
     /// Whether it may change the values of its keys. WATCH names keys without a change, and a channel is not a key.

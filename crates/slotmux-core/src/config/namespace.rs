@@ -17,7 +17,7 @@ pub struct Namespace {
     pub read_only: bool,
     /// Bytes of a key. `None`: no limit.
     pub max_key: Option<usize>,
-    /// Bytes of one argument of a write, the key aside. `None`: no limit.
+    /// Bytes of one argument of a write, keys and scripts aside. `None`: no limit.
     pub max_value: Option<usize>,
     /// Commands that are refused on its keys: full names in lower case, `object|freq` of a subcommand.
     pub deny: Vec<String>,

@@ -2,6 +2,8 @@
 //! arithmetic of its TTL and the configuration that decides. It asks the same [`plan`] as a request that is carried
 //! out, and changes nothing.
 
+use std::collections::HashSet;
+
 use crate::command::Lifetime;
 use crate::command::{self, Answer, CommandRef};
 use crate::config::{Config, Mode, Settings, Unknown};
@@ -12,6 +14,8 @@ use crate::route::whole::Reach;
 use crate::route::{Knowledge, Plan, Transaction, plan};
 use crate::slot::Slot;
 
+#[cfg(test)]
+mod all_nodes_tests;
 pub mod lifetimes;
 mod parts;
 mod render;
@@ -34,6 +38,8 @@ pub trait Nodes {
     fn any(&self) -> String;
     /// The addresses of all primaries.
     fn primaries(&self) -> Vec<String>;
+    /// The addresses of all nodes, replicas included.
+    fn all(&self) -> Vec<String>;
     /// Whether the reply to such requests has been big of late.
     fn expects_big_reply(&self, request: &Request) -> bool;
 }
@@ -111,7 +117,8 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
             .take(MOST)
             .collect(),
         rule: command
-            .filter(|command| command.changes_keys() && knowledge.policies.is_active())
+            .filter(|command| command.has_keys() && command.changes_keys())
+            .filter(|_| knowledge.policies.is_active())
             .map(|command| {
                 let lifetime = command.lifetime();
                 let unseen = match lifetime {
@@ -127,6 +134,10 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
             Plan::AnswerWithNodes(Answer::Config, _) => {
                 nodes.primaries().into_iter().take(1).collect()
             }
+            Plan::Everywhere {
+                reach: Reach::Nodes,
+                ..
+            } => nodes.all(),
             Plan::Everywhere { .. } | Plan::AnswerWithNodes(..) | Plan::Scan { .. } => {
                 nodes.primaries()
             }
@@ -240,6 +251,17 @@ fn lane(request: &Request, plan: &Plan, parts: &[Part], around: Surroundings) ->
     ) {
         return "a connection of its own, as it may be held up";
     }
+    match plan {
+        Plan::Everywhere {
+            reach: Reach::Nodes,
+            ..
+        } => return "connections of its own, one to each node",
+        Plan::Everywhere {
+            reach: Reach::Aside,
+            ..
+        } => return "connections of its own, past what holds up the shared ones",
+        _ => {}
+    }
     let threshold = around.config.cluster.connections.bulk_threshold;
     let longest = parts
         .iter()
@@ -260,7 +282,9 @@ fn refusal(plan: &Plan, parts: &[Part]) -> Option<String> {
         Plan::Refuse(reply) | Plan::Unknown(reply) => reply.strip_prefix(b"-").unwrap_or(reply),
         _ => return None,
     };
-    Some(String::from_utf8_lossy(text).trim_end().to_owned())
+    let text = String::from_utf8_lossy(text);
+    // A blank at the end is part of the error.
+    Some(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// A note about keys that the reply leaves out.
@@ -352,15 +376,9 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
 pub const UNMATCHED: &str = "(none)";
 
 fn namespaces(request: &Request, command: Option<CommandRef>, policies: &Policies) -> Vec<String> {
-    let names = namespaces_of(request, command, policies)
-        .into_iter()
-        .map(|id| {
-            policies
-                .get(id)
-                .map_or(UNMATCHED, |policy| &policy.name)
-                .to_owned()
-        });
-    distinct(names)
+    let name = |id| policies.get(id).map_or(UNMATCHED, |policy| &policy.name);
+    let ids = namespaces_of(request, command, policies).into_iter();
+    ids.map(|id| name(id).to_owned()).collect()
 }
 
 /// The namespace of each key.
@@ -369,10 +387,10 @@ fn namespaces_of(
     command: Option<CommandRef>,
     policies: &Policies,
 ) -> Vec<NamespaceId> {
-    let mut found = Vec::new();
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
     let mut note = |at: usize| {
         let namespace = policies.find(request.arg(at));
-        if !found.contains(&namespace) {
+        if seen.insert(namespace) {
             found.push(namespace);
         }
     };
@@ -407,6 +425,9 @@ fn decided_refusal(
             .of("commands.unknown")
             .map(ToString::to_string);
     }
+    if let Some(setting) = named_by_command(text, command, around) {
+        return Some(setting);
+    }
     let (_, named) = text.strip_suffix(')')?.rsplit_once('(')?;
     let named = named.split(' ').next()?;
     let name = text
@@ -419,6 +440,31 @@ fn decided_refusal(
         .or_else(|| around.settings.of(&format!("defaults.namespace.{named}")))
         .or_else(|| around.settings.of(named));
     setting.map(ToString::to_string)
+}
+
+/// The setting that refuses a command as such. Only words of slotmux' own are searched, none of the client's.
+fn named_by_command(
+    text: &str,
+    command: Option<CommandRef>,
+    around: Surroundings,
+) -> Option<String> {
+    let setting_of = |key: &str| around.settings.of(key).map(ToString::to_string);
+    let name = command?.full_name();
+    if let Some(reason) = text.strip_prefix(&*command::refused_error(name, "")) {
+        let section = match reason.contains("[defaults.namespace]") {
+            true => "defaults.namespace.",
+            false => "",
+        };
+        let mut words = reason.split([' ', ';', ',']);
+        return words.find_map(|word| setting_of(&format!("{section}{word}")));
+    }
+    // Which parameters are sent is no setting, but that any are is one.
+    let is_of_parameter = ["ERR CONFIG SET ", "ERR Unknown option "]
+        .iter()
+        .any(|start| text.starts_with(start));
+    (name == "config|set" && is_of_parameter)
+        .then(|| setting_of("commands.admin"))
+        .flatten()
 }
 
 fn request_of<'a>(bytes: &'a [u8], args: &'a mut Vec<Span>) -> Request<'a> {

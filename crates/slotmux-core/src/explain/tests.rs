@@ -8,7 +8,7 @@ use crate::resp::write;
 const NOW: u64 = 1_700_000_000_000;
 
 /// One namespace of each kind.
-const FILE: &str = r#"
+pub(super) const FILE: &str = r#"
 [[namespace]]
 name = "cache"
 match = ["cache:"]
@@ -48,12 +48,18 @@ impl Nodes for Fixed {
         vec!["node0:1".to_owned(), "node1:1".to_owned()]
     }
 
+    fn all(&self) -> Vec<String> {
+        ["node0:1", "node1:1", "node0:2", "node1:2"]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
     fn expects_big_reply(&self, request: &Request) -> bool {
         request.arg(1) == b"big"
     }
 }
 
-fn told_under(file: &str, line: &str, learned: Option<&Learned>) -> Explanation {
+pub(super) fn told_under(file: &str, line: &str, learned: Option<&Learned>) -> Explanation {
     let sources = Sources {
         file: Some(SourceFile {
             name: "f.toml".to_owned(),
@@ -88,7 +94,7 @@ fn told_under(file: &str, line: &str, learned: Option<&Learned>) -> Explanation 
     explain(&request, around)
 }
 
-fn told(line: &str) -> Explanation {
+pub(super) fn told(line: &str) -> Explanation {
     told_under(FILE, line, None)
 }
 
@@ -271,6 +277,12 @@ fn what_is_refused_says_why() {
             "",
         ),
         (
+            "CONFIG SET requirepass commands.keys",
+            "ERR slotmux: 'config|set' is refused: it administers the nodes, and commands.admin = \"reject\"; \"fanout\" \
+             sends it",
+            "commands.admin = \"reject\" (default)",
+        ),
+        (
             "NOSUCH a",
             "ERR unknown command 'NOSUCH', with args beginning with: 'a' ",
             "",
@@ -278,7 +290,7 @@ fn what_is_refused_says_why() {
         ("GET", "ERR wrong number of arguments for 'get' command", ""),
     ] {
         let told = told(line);
-        assert_eq!(told.reply.as_deref(), Some(reply.trim_end()), "{line}");
+        assert_eq!(told.reply.as_deref(), Some(reply), "{line}");
         assert_eq!(told.outcome, "refused; nothing is sent", "{line}");
         assert!(told.sends.is_empty() && told.nodes.is_empty(), "{told:?}");
         assert_eq!(told.decided_by.join("\n"), decided_by, "{line}");
@@ -410,6 +422,12 @@ fn routes() {
             "asked of the first primary",
             &["node0:1"],
             Some("shared"),
+        ),
+        (
+            "SCRIPT KILL",
+            "sent as it is to every primary",
+            &["node0:1", "node1:1"],
+            Some("connections of its own, past"),
         ),
         ("CONFIG GET port", "answered by slotmux itself", &[], None),
         ("PING", "answered by slotmux itself", &[], None),

@@ -1,8 +1,8 @@
 //! What a namespace allows at all, whatever its TTL: which commands, how long keys, how large values.
 
+use super::arguments::Arguments;
 use super::govern::Case;
 use super::{NamespaceId, Policies, Policy, patterns};
-use crate::command::Lifetime;
 use crate::command::{CommandRef, Flags};
 use crate::config::Unmatched;
 use crate::resp::request::Request;
@@ -15,7 +15,7 @@ pub(super) fn check(case: &Case) -> (NamespaceId, Option<String>) {
     if !case.policies.restricts() {
         return (namespace_of_first(case), None);
     }
-    let changes = case.command.changes_keys();
+    let arguments = Arguments::new(case);
     let mut first = None;
     let mut refusal = None;
     // Where no key can be found, the server reports the error.
@@ -23,7 +23,7 @@ pub(super) fn check(case: &Case) -> (NamespaceId, Option<String>) {
         let namespace = case.policies.find(case.request.arg(at));
         first.get_or_insert(namespace);
         if refusal.is_none() {
-            refusal = refused(case, at, namespace, changes);
+            refusal = refused(&arguments, at, namespace);
         }
     });
     if refusal.is_none() && matches!(case.command.full_name(), "sort" | "sort_ro") {
@@ -65,7 +65,8 @@ pub fn permitted(
 }
 
 /// Why a request is refused for its key in argument `at`.
-fn refused(case: &Case, at: usize, namespace: NamespaceId, changes: bool) -> Option<String> {
+fn refused(arguments: &Arguments, at: usize, namespace: NamespaceId) -> Option<String> {
+    let case = arguments.case;
     let key = case.request.arg(at);
     let Some(policy) = case.policies.get(namespace) else {
         // A channel is no key, though SPUBLISH declares it as one.
@@ -77,7 +78,7 @@ fn refused(case: &Case, at: usize, namespace: NamespaceId, changes: bool) -> Opt
                 "ERR slotmux: no namespace has the key '{}' (unmatched = \"reject\")",
                 quoted(key)
             )),
-            Unmatched::ReadOnly if changes && is_changed(case, at) => Some(format!(
+            Unmatched::ReadOnly if arguments.changes(at) => Some(format!(
                 "ERR slotmux: no namespace has the key '{}', and such keys are read-only (unmatched = \"read-only\")",
                 quoted(key)
             )),
@@ -85,7 +86,7 @@ fn refused(case: &Case, at: usize, namespace: NamespaceId, changes: bool) -> Opt
         };
     };
     let name = &policy.name;
-    if policy.read_only && changes && is_changed(case, at) {
+    if policy.read_only && arguments.changes(at) {
         return Some(format!(
             "ERR slotmux: namespace '{name}' is read-only (read_only)"
         ));
@@ -103,8 +104,7 @@ fn refused(case: &Case, at: usize, namespace: NamespaceId, changes: bool) -> Opt
     }
     if let Some((max, len)) = policy
         .max_value
-        .filter(|_| changes)
-        .and_then(|max| Some((max, too_large(case, at, max)?)))
+        .and_then(|max| Some((max, arguments.too_large(at, max)?)))
     {
         return Some(format!(
             "ERR slotmux: an argument of {len} bytes is above the {max} that namespace '{name}' allows (max_value)"
@@ -121,60 +121,6 @@ pub(super) fn denied<'a>(policy: &Policy, full_name: &'a str) -> Option<&'a str>
     let container = full_name.split('|').next().unwrap_or(full_name);
     let is_denied = |name: &&str| policy.deny.iter().any(|denied| denied == name);
     [full_name, container].into_iter().find(is_denied)
-}
-
-/// Whether a command that changes keys may change this one. Sources of a copy or a combination are only read; those
-/// of a move are taken from.
-fn is_changed(case: &Case, at: usize) -> bool {
-    const MOVES: [&str; 9] = [
-        "blmove",
-        "blmovem",
-        "brpoplpush",
-        "lmove",
-        "lmovem",
-        "rename",
-        "renamenx",
-        "rpoplpush",
-        "smove",
-    ];
-    match case.command.lifetime() {
-        Lifetime::Creates { at: destination } => {
-            at == usize::from(destination) || MOVES.contains(&case.command.full_name())
-        }
-        Lifetime::Stores => {
-            let mut changed = false;
-            let _ = case.command.for_each_written_key(
-                case.request.bytes,
-                case.request.args,
-                |destination| changed |= destination == at,
-            );
-            changed
-        }
-        _ => true,
-    }
-}
-
-/// The length of an argument above `max` that belongs to the key in argument `at`: of MSET its own value, otherwise
-/// any argument that is no key.
-fn too_large(case: &Case, at: usize, max: usize) -> Option<usize> {
-    let request = case.request;
-    if request.bytes.len() <= max {
-        return None;
-    }
-    let is_large = |at: &usize| request.args.get(*at).is_some_and(|arg| arg.len() > max);
-    let found = match case.command.lifetime() {
-        Lifetime::MSet | Lifetime::MSetNx | Lifetime::MSetEx => Some(at + 1).filter(is_large),
-        _ => (1..request.argc())
-            .filter(is_large)
-            .find(|&large| !is_key(case, large)),
-    };
-    found.map(|at| request.arg(at).len())
-}
-
-fn is_key(case: &Case, at: usize) -> bool {
-    let mut found = false;
-    let _ = case.each_key(|key| found |= key == at);
-    found
 }
 
 /// The start of a key as it may stand in an error.
@@ -333,5 +279,53 @@ mod tests {
                 ("SET f 12345678901", "="),
             ],
         );
+    }
+
+    #[test]
+    fn the_text_of_a_script_is_no_value() {
+        let large = "refused: -ERR slotmux: an argument of 11 bytes is above the 10 that namespace 'keys' allows (max_value)";
+        check(
+            &with(Unmatched::Allow, |keys| keys.max_value = Some(10)),
+            &[
+                ("EVAL return'12345678901 1 k v", "appended: ="),
+                ("EVALSHA 12345678901 1 k v", "appended: ="),
+                ("FCALL f12345678901 1 k v", "appended: ="),
+                ("EVAL s 1 k 12345678901", large),
+                ("EVAL s 2 k f 1 12345678901", large),
+                ("FCALL f 1 k 12345678901", large),
+            ],
+        );
+    }
+
+    /// Keys are no values, wherever they stand and in whichever order they are found.
+    #[test]
+    fn keys_among_the_values() {
+        let large = "refused: -ERR slotmux: an argument of 11 bytes is above the 10 that namespace 'keys' allows (max_value)";
+        check(
+            &with(Unmatched::Allow, |keys| keys.max_value = Some(10)),
+            &[
+                ("DEL k1234567890 f1234567890 k", "="),
+                ("ZUNIONSTORE k 2 f1234567890 f2345678901", "appended: ="),
+                ("ZUNIONSTORE k1234567890 1 f 12345678901", large),
+                ("SORT k LIMIT 0 1 STORE k1234567890", "appended: ="),
+                ("SORT f GET 12345678901 STORE k", large),
+                ("BITOP AND k f1234567890", "appended: ="),
+            ],
+        );
+    }
+
+    /// A walk over all arguments for each key would not end in the life of this test.
+    #[test]
+    fn many_keys_above_the_largest_value() {
+        let policies = with(Unmatched::Allow, |keys| {
+            keys.max_value = Some(1);
+            keys.read_only = false;
+        });
+        let line = format!("DEL{}", " k1".repeat(500_000));
+        check(&policies, &[(&line, "=")]);
+        let read_only = with(Unmatched::ReadOnly, |_| {});
+        // Behind an unknown option every STORE counts.
+        let line = format!("SORT f x{}", " STORE f1".repeat(200_000));
+        check(&read_only, &[(&line, "=")]);
     }
 }

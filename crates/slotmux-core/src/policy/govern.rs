@@ -169,6 +169,7 @@ impl Decision {
     };
     /// The command is not sent.
     pub const REFUSED: Decision = Decision {
+        actions: Actions::REFUSED,
         governed: Governed::Refused,
         ..Decision::NONE
     };

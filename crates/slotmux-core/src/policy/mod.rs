@@ -6,6 +6,7 @@ use crate::config::{Config, Mode, Multi, Namespace, RetryWrites, Unmatched};
 
 mod allowed;
 mod append;
+mod arguments;
 pub mod docs;
 mod everywhere;
 mod expire;
@@ -32,6 +33,7 @@ pub use append::{as_transaction, commands_of};
 use everywhere::Everywhere;
 pub use everywhere::permitted_everywhere;
 pub use govern::{Actions, Block, Decision, Governed, Reply, govern};
+use patterns::Unread;
 use prefixes::Prefixes;
 use script_calls::ScriptRules;
 pub use ttl::TtlPolicy;
@@ -61,7 +63,7 @@ pub struct Policy {
     pub read_only: bool,
     /// Bytes of a key.
     pub max_key: Option<usize>,
-    /// Bytes of one argument of a write, the key aside.
+    /// Bytes of one argument of a write that is no key, no script and no name of one.
     pub max_value: Option<usize>,
     /// Full names of refused commands, in lower case.
     pub deny: Vec<String>,
@@ -76,6 +78,8 @@ pub struct Policy {
 pub struct Policies {
     prefixes: Prefixes,
     everywhere: Everywhere,
+    /// What the patterns of SORT may not reach.
+    unread: Unread,
     /// A prefix whose policy is enforced.
     enforced_prefix: Option<Box<[u8]>>,
     policies: Vec<Policy>,
@@ -101,6 +105,7 @@ impl Policies {
         let policies: Vec<Policy> = config.namespaces.iter().map(Policy::new).collect();
         let restricts = policies.iter().any(Policy::restricts);
         let mut made = Policies {
+            unread: Unread::new(&policies, &prefixes),
             prefixes,
             everywhere: Everywhere::new(NamespaceId::all().zip(&policies)),
             enforced_prefix: None,

@@ -1,11 +1,58 @@
 //! Keys that SORT reads by pattern: BY and GET derive them from the elements of a list, so that they are unknown before
 //! it runs. In a single Redis they may be any keys, in a cluster any keys of the slot.
 
-use super::allowed::denied;
+use std::collections::HashMap;
+
 use super::govern::Case;
-use super::{NamespaceId, Policies};
+use super::prefixes::Prefixes;
+use super::{NamespaceId, Policies, Policy};
 use crate::c_string;
 use crate::config::Unmatched;
+
+/// The commands that read a key as a pattern of SORT does. A namespace that denies one of them is read by no pattern,
+/// whichever of SORT and SORT_RO has it: both read the same values, of strings and of fields.
+const READS: [&str; 4] = ["sort", "sort_ro", "get", "hget"];
+
+/// The namespaces that no pattern may reach.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unread {
+    /// With the command that each of them denies.
+    denied: HashMap<NamespaceId, &'static str>,
+    /// Their prefixes in order, so that those with a common start are neighbours.
+    prefixes: Vec<(Box<[u8]>, NamespaceId)>,
+}
+
+impl Unread {
+    pub(super) fn new(policies: &[Policy], prefixes: &Prefixes) -> Unread {
+        let denied_read = |policy: &Policy| {
+            let is_denied = |read: &&str| policy.deny.iter().any(|denied| denied == read);
+            READS.into_iter().find(is_denied)
+        };
+        let numbered = NamespaceId::all().zip(policies);
+        let denied: HashMap<_, _> = numbered
+            .filter_map(|(id, policy)| Some((id, denied_read(policy)?)))
+            .collect();
+        let mut own: Vec<(Box<[u8]>, NamespaceId)> = prefixes
+            .iter()
+            .filter(|(prefix, id)| denied.contains_key(id) && prefixes.find(prefix) == *id)
+            .map(|(prefix, id)| (prefix.into(), id))
+            .collect();
+        own.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        Unread {
+            denied,
+            prefixes: own,
+        }
+    }
+
+    /// The first of them, in the order of the prefixes, whose prefix is `start` and more.
+    fn below(&self, start: &[u8]) -> Option<NamespaceId> {
+        let at = self
+            .prefixes
+            .partition_point(|(prefix, _)| **prefix <= *start);
+        let (prefix, namespace) = self.prefixes.get(at)?;
+        prefix.starts_with(start).then_some(*namespace)
+    }
+}
 
 /// Why a SORT or SORT_RO is refused because of the keys that its patterns can name: the first reason found.
 ///
@@ -19,56 +66,33 @@ pub(super) fn refused(case: &Case) -> Option<String> {
         is_one.then(|| request.arg(at + 1))
     };
     let mut patterns = (2..request.argc().saturating_sub(1)).filter_map(of_word);
-    patterns.find_map(|pattern| refused_for(case, pattern))
+    patterns.find_map(|pattern| refused_for(case.policies, pattern))
 }
 
-fn refused_for(case: &Case, pattern: &[u8]) -> Option<String> {
+fn refused_for(policies: &Policies, pattern: &[u8]) -> Option<String> {
     // Without a star no element is inserted: no key is read, and `#` is the element itself.
     let star = c_string::of(pattern)
         .iter()
         .position(|&byte| byte == b'*')?;
-    let reads = if has_field(pattern, star) {
-        "hget"
-    } else {
-        "get"
-    };
-    let shown = pattern.escape_ascii();
-    for namespace in case.policies.reached_from(&pattern[..star]) {
-        let Some(policy) = case.policies.get(namespace) else {
-            if case.policies.unmatched() == Unmatched::Reject {
-                return Some(format!(
-                    "ERR slotmux: the pattern '{shown}' can name keys of no namespace (unmatched = \"reject\")"
-                ));
-            }
-            continue;
-        };
-        let names = [case.command.full_name(), reads];
-        if let Some(name) = names.into_iter().find_map(|name| denied(policy, name)) {
-            return Some(format!(
-                "ERR slotmux: the pattern '{shown}' can name keys of namespace '{}', which refuses the command '{name}' (deny)",
-                policy.name
-            ));
-        }
+    let start = &pattern[..star];
+    let own = policies.find(start);
+    if own == NamespaceId::UNMATCHED && policies.unmatched() == Unmatched::Reject {
+        return Some(format!(
+            "ERR slotmux: the pattern '{}' can name keys of no namespace (unmatched = \"reject\")",
+            pattern.escape_ascii()
+        ));
     }
-    None
-}
-
-/// Whether a pattern reads a field of a hash: `->` and at least one byte follow the star.
-fn has_field(pattern: &[u8], star: usize) -> bool {
-    let behind = &pattern[star + 1..];
-    let arrow = behind.windows(2).position(|two| two == b"->");
-    arrow.is_some_and(|at| at + 2 < behind.len())
-}
-
-impl Policies {
-    /// The namespaces of all keys with this prefix, with [`NamespaceId::UNMATCHED`] if some may belong to no namespace.
-    fn reached_from<'a>(&'a self, start: &'a [u8]) -> impl Iterator<Item = NamespaceId> + 'a {
-        let longer = self
-            .prefixes
-            .iter()
-            .filter(move |(prefix, _)| prefix.len() > start.len() && prefix.starts_with(start));
-        std::iter::once(self.find(start)).chain(longer.map(|(_, namespace)| namespace))
-    }
+    let unread = &policies.unread;
+    let is_unread = |id: &NamespaceId| unread.denied.contains_key(id);
+    let reached = Some(own)
+        .filter(is_unread)
+        .or_else(|| unread.below(start))?;
+    let (policy, read) = (policies.get(reached)?, unread.denied.get(&reached)?);
+    Some(format!(
+        "ERR slotmux: the pattern '{}' can name keys of namespace '{}', which refuses the command '{read}' (deny)",
+        pattern.escape_ascii(),
+        policy.name
+    ))
 }
 
 #[cfg(test)]
@@ -138,25 +162,87 @@ mod tests {
         }
     }
 
+    /// What is denied by any name of the read is reached by no pattern, of a string or of a field, with or without a NUL.
     #[test]
-    fn a_field_is_read_as_by_hget_and_sort_ro_has_its_own_name() {
-        let fields = with(Unmatched::Allow, &["hget"]);
-        check(
-            &fields,
-            &[
-                ("SORT l GET deny:*->f", &refused("deny:*->f", "hget")),
-                ("SORT_RO l BY deny:*->f", &refused("deny:*->f", "hget")),
-                ("SORT l GET deny:*", "="),
-            ],
-        );
-        let read_only = with(Unmatched::Allow, &["sort_ro"]);
-        check(
-            &read_only,
-            &[
-                ("SORT_RO l GET deny:*", &refused("deny:*", "sort_ro")),
-                ("SORT l GET deny:*", "="),
-            ],
-        );
+    fn each_of_the_reads_closes_a_namespace_to_both_commands() {
+        for name in ["sort", "sort_ro", "get", "hget"] {
+            let policies = with(Unmatched::Allow, &[name]);
+            for command in ["SORT", "SORT_RO"] {
+                for (pattern, shown) in [
+                    ("deny:*", "deny:*"),
+                    ("deny:*->f", "deny:*->f"),
+                    ("deny:*->", "deny:*->"),
+                    ("deny:*\0->f", "deny:*\\x00->f"),
+                    ("deny:*->\0f", "deny:*->\\x00f"),
+                ] {
+                    for option in ["GET", "BY"] {
+                        let line = format!("{command} l {option} {pattern}");
+                        check(&policies, &[(&line, &refused(shown, name))]);
+                    }
+                }
+            }
+        }
+        let other = with(Unmatched::Allow, &["hgetall", "sort_roo"]);
+        check(&other, &[("SORT l GET deny:*->f", "=")]);
+    }
+
+    /// The prefixes that may be reached are found as a walk over all of them finds them.
+    #[test]
+    fn what_a_walk_over_all_prefixes_reaches() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let mut word = |least: usize| -> String {
+            let letters = std::iter::repeat_with(|| random.char('a'..'c'));
+            letters.take(least + 3).collect::<String>()[..least + 2].to_owned()
+        };
+        for round in 0..200 {
+            let mut names: Vec<String> = (0..round % 9).map(|at| word(at % 4)).collect();
+            names.sort_unstable();
+            names.dedup();
+            let closed = |at: usize| (at + round).is_multiple_of(3);
+            let one = |(at, prefix): (usize, &String)| {
+                let mut one = namespace(&format!("n{at}"), prefix, |_| {});
+                if closed(at) {
+                    one.deny = vec!["get".to_owned()];
+                }
+                one
+            };
+            let policies = Policies::new(&Config {
+                namespaces: names.iter().enumerate().map(one).collect(),
+                ..Config::default()
+            });
+            for len in 0..5 {
+                let start = &word(4)[..len];
+                let longest = names
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, prefix)| start.starts_with(*prefix))
+                    .max_by_key(|(_, prefix)| prefix.len());
+                let own = longest.is_some_and(|(at, _)| closed(at));
+                let below = |(at, prefix): (usize, &String)| {
+                    closed(at) && prefix.len() > len && prefix.starts_with(start)
+                };
+                let expected = own || names.iter().enumerate().any(below);
+                let pattern = format!("{start}*");
+                let found = super::refused_for(&policies, pattern.as_bytes());
+                assert_eq!(found.is_some(), expected, "{pattern} of {names:?}");
+            }
+        }
+    }
+
+    /// A walk over all prefixes for each pattern would not end in the life of this test.
+    #[test]
+    fn many_patterns_of_many_namespaces() {
+        let one = |number: usize| {
+            let mut one = namespace(&format!("n{number}"), &format!("deny:{number}:"), |_| {});
+            one.deny = vec!["get".to_owned()];
+            one
+        };
+        let policies = Policies::new(&Config {
+            namespaces: (1..=usize::from(u16::MAX)).map(one).collect(),
+            ..Config::default()
+        });
+        let line = format!("SORT l{}", " GET open:*".repeat(400_000));
+        check(&policies, &[(&line, "=")]);
     }
 
     #[test]

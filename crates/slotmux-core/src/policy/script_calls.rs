@@ -2,7 +2,7 @@
 //! keys that it declares, so a script without declared keys is checked against every rule that it could break.
 
 use super::{Policies, permitted_everywhere};
-use crate::config::{Commands, Flush, Keys, Mode, ScriptCalls, Scripts, Unmatched};
+use crate::config::{Commands, Flush, Keys, Mode, ScriptCalls, Scripts, Unknown, Unmatched};
 
 /// The setting `commands.scripts`, and the rules that `"auto"` considers.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +85,10 @@ fn rule_of_writes(commands: &Commands, policies: &Policies) -> Option<String> {
                 .then(|| "keys of no namespace are read-only by unmatched".to_owned())
         })
         .or_else(|| (commands.flush == Flush::Reject).then(|| "flush = \"reject\"".to_owned()))
+        .or_else(|| {
+            (commands.unknown == Unknown::Reject)
+                .then(|| "commands.unknown = \"reject\"".to_owned())
+        })
 }
 
 impl Policies {
@@ -132,7 +136,7 @@ mod tests {
     #[test]
     fn by_itself_only_what_could_break_a_rule_is_refused() {
         type Change = fn(&mut Config, &mut Namespace);
-        let rows: [(Change, [bool; 3]); 13] = [
+        let rows: [(Change, [bool; 3]); 14] = [
             (|_, _| {}, [true, true, true]),
             (
                 |_, first| first.ttl.default = Some(std::time::Duration::from_secs(9)),
@@ -159,6 +163,10 @@ mod tests {
             ),
             (
                 |config, _| config.commands.flush = Flush::Reject,
+                [false, true, true],
+            ),
+            (
+                |config, _| config.commands.unknown = Unknown::Reject,
                 [false, true, true],
             ),
             (

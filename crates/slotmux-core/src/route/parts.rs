@@ -103,3 +103,31 @@ pub fn governed_parts(
     };
     groups.iter().map(part).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::resolve;
+    use crate::config::{Config, Unmatched};
+    use crate::policy::Actions;
+
+    #[test]
+    fn a_part_that_cannot_be_read_is_refused_and_counts_as_that() {
+        let policies = Policies::new(&Config {
+            unmatched: Unmatched::ReadOnly,
+            ..Config::default()
+        });
+        let mut args = Vec::new();
+        let mset = b"*3\r\n$4\r\nMSET\r\n$1\r\nk\r\n$1\r\nv\r\n";
+        scan_request(mset, &Limits::ACCEPTED, &mut args).unwrap();
+        let command = CommandRef::Table(resolve(mset, &args).unwrap());
+        let twice = [&mset[..], mset].concat();
+        for part in [&mset[..9], b"", &twice] {
+            let mut rewritten = b"of another part".to_vec();
+            let decision = govern_part(&policies, command, part, || 0, &mut rewritten).unwrap();
+            assert_eq!(decision.governed, policy::Governed::Refused);
+            assert_eq!(decision.actions, Actions::REFUSED);
+            assert_eq!(rewritten, UNREADABLE);
+        }
+    }
+}

@@ -244,6 +244,11 @@ impl LearnedCommand {
         Lifetime::of_unknown(self.flags)
     }
 
+    /// As [`super::CommandRef::has_keys`].
+    pub fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
     /// As [`super::Command::is_write`].
     pub fn is_write(&self) -> bool {
         self.flags.contains(Flags::WRITE) || (!self.keys.is_empty() && !self.is_readonly())
