@@ -147,6 +147,45 @@ fn others_are_served_while_one_subscribes_to_many_channels_and_leaves_them() {
 }
 
 #[test]
+fn long_names_are_reported_and_left_a_few_at_a_time() {
+    const NAMES: usize = 400;
+    const LENGTH: usize = 50_000;
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "60s");
+        config.set("listener.limits.output_soft", "none");
+        // A fifth of what is reported: a client that is told of all names in one turn is closed.
+        config.set("listener.limits.output_hard", "4MiB");
+        config.set("log.level", "warn");
+    });
+    let name = |i: usize| format!("{i:0LENGTH$}");
+    let mut client = proxy.client();
+    let all_names = |client: &mut RawClient, left: &dyn Fn(usize) -> usize| {
+        for i in 0..NAMES {
+            let confirmation = client.read();
+            let told = Value::Integer(left(i) as i64);
+            assert_eq!(confirmation.items()[1], Value::bulk(name(i)));
+            assert_eq!(confirmation.items()[2], told, "{i}");
+        }
+    };
+    let subscribe = long(&["SUBSCRIBE"], NAMES, name);
+    for unsubscribe in [
+        long(&["UNSUBSCRIBE"], NAMES, name),
+        b"UNSUBSCRIBE\r\n".to_vec(),
+    ] {
+        client.send_raw(&subscribe);
+        all_names(&mut client, &|i| i + 1);
+        client.send_raw(&unsubscribe);
+        all_names(&mut client, &|i| NAMES - i - 1);
+    }
+    client.send_raw(&subscribe);
+    all_names(&mut client, &|i| i + 1);
+    assert_served_between(&proxy, &mut client, "RESET", b"RESET\r\n");
+    assert_eq!(client.read(), Value::Simple("RESET".into()));
+    assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(0.0));
+}
+
+#[test]
 fn what_stands_behind_a_long_request_comes_behind_it() {
     const MANY: usize = 3000;
     let proxy = one_worker("0");

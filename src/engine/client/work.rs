@@ -4,6 +4,7 @@
 //! The state is kept with the client, whose task continues it before taking anything else. So the order of the client's
 //! requests and replies is kept.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use crate::engine::worker::Worker;
@@ -17,6 +18,37 @@ pub const SLICE: usize = 1024;
 
 /// Bytes of requests per turn: a few arguments may be long, and a few commands have many arguments.
 pub const SLICE_BYTES: usize = 128 * 1024;
+
+/// What one turn does of a long request: a number of arguments, commands or names, and fewer where they are long.
+#[derive(Debug)]
+pub struct Portion {
+    items: usize,
+    bytes: usize,
+}
+
+impl Default for Portion {
+    fn default() -> Portion {
+        Portion::of(SLICE, SLICE_BYTES)
+    }
+}
+
+impl Portion {
+    /// So many items, and so many bytes of them.
+    pub fn of(items: usize, bytes: usize) -> Portion {
+        Portion { items, bytes }
+    }
+
+    /// Takes an item of so many bytes. False if the portion is used up. The last item may be longer than what is left,
+    /// so that each portion takes one.
+    pub fn take(&mut self, bytes: usize) -> bool {
+        let is_left = self.items > 0 && self.bytes > 0;
+        if is_left {
+            self.items -= 1;
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+        is_left
+    }
+}
 
 /// Bytes that a request may count for without a check of the budget. Small requests are counted like anything else, and
 /// close the client that holds the most.
@@ -60,6 +92,16 @@ impl Kept {
             bytes: &self.bytes,
             args: &self.args,
         }
+    }
+
+    /// The arguments of one turn, of those from `at` to `until`.
+    pub fn slice(&self, at: usize, until: usize) -> Range<usize> {
+        let (request, mut portion) = (self.request(), Portion::default());
+        let mut end = at;
+        while end < until && portion.take(request.arg(end).len()) {
+            end += 1;
+        }
+        at..end
     }
 
     /// Bytes needed to keep `request`.
@@ -140,6 +182,38 @@ impl Client {
             worker.memory.change_leaving(before, after);
         } else {
             self.charge_buffers(worker);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slotmux_core::resp::{Limits, scan_request, write};
+
+    #[test]
+    fn a_slice_has_few_arguments_where_they_are_long() {
+        for (length, expected) in [
+            (1, SLICE),
+            (SLICE_BYTES / SLICE, SLICE),
+            (SLICE_BYTES / 8, 8),
+            (SLICE_BYTES / 8 + 1, 8),
+            (SLICE_BYTES - 1, 2),
+            (SLICE_BYTES, 1),
+            (3 * SLICE_BYTES, 1),
+        ] {
+            let count = expected + 3;
+            let (mut bytes, mut args) = (Vec::new(), Vec::new());
+            write::array(&mut bytes, count);
+            (0..count).for_each(|_| write::bulk(&mut bytes, &vec![b'x'; length]));
+            scan_request(&bytes, &Limits::ACCEPTED, &mut args).expect("a request");
+            let kept = Kept::new(&Request {
+                bytes: &bytes,
+                args: &args,
+            });
+            assert_eq!(kept.slice(1, count), 1..1 + expected, "{length}");
+            assert_eq!(kept.slice(count - 1, count), count - 1..count, "{length}");
+            assert_eq!(kept.slice(count, count), count..count, "{length}");
         }
     }
 }

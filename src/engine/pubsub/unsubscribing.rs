@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::engine::client::work::{Kept, Progress, SLICE, Work};
+use crate::engine::client::work::{Kept, Portion, Progress, Work};
 use crate::engine::client::{Client, OUTPUT_PAUSE, Pause, Phase};
 use crate::engine::worker::Worker;
 
@@ -50,25 +50,26 @@ impl Work for Unsubscribing {
         let request = self.kept.request();
         let mut out = worker.buffers.take();
         let is_last = if request.argc() > 1 {
-            let until = request.argc().min(self.at + SLICE);
-            for at in self.at..until {
+            let slice = self.kept.slice(self.at, request.argc());
+            self.at = slice.end;
+            for at in slice {
                 self.leave(worker, client, request.arg(at), &mut out);
             }
-            until == request.argc()
+            self.at == request.argc()
         } else {
             // Without arguments all names are unsubscribed.
-            let names =
-                client.with_subscriptions(|subscriptions| subscriptions.some(kind, SLICE + 1));
+            let names = client.with_subscriptions(|subscriptions| {
+                subscriptions.some(kind, &mut Portion::default())
+            });
             if names.is_empty() {
                 let count = client.with_subscriptions(|subscriptions| subscriptions.count(kind));
                 confirm(&mut out, client.protocol.get(), self.change, None, count);
             }
-            for name in names.iter().take(SLICE) {
+            for name in &names {
                 self.leave(worker, client, name, &mut out);
             }
-            names.len() <= SLICE
+            client.subscription_counts()[kind.index()] == 0
         };
-        self.at += SLICE;
         let is_last = is_last || !is_open;
         client.drop_idle_pushes();
         if is_last {
