@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
 use slotmux_core::resp::Span;
 
@@ -69,6 +70,9 @@ pub enum Progress {
 pub trait Work {
     /// Works on the next slice. If its client has left, it only frees what it holds and waits for nothing.
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress;
+
+    /// Bytes that it counts for at its client now.
+    fn reserved(&self) -> usize;
 }
 
 /// A request that is kept beyond the turn in which it arrived.
@@ -126,18 +130,44 @@ impl Client {
 
     /// Begins a long request: its first slice is done at once.
     pub fn begin_work(self: &Rc<Self>, worker: &Rc<Worker>, mut work: Box<dyn Work>) {
-        let progress = work.step(worker, self);
+        let progress = self.do_slice(worker, &mut *work);
         self.keep_work(work, progress);
+    }
+
+    /// Does a slice. A panic closes the client, and the request is kept as that of a client that has left: its next slices
+    /// free what it holds. A panic in one of these ends it, and gives back at least the bytes that it counts for.
+    fn do_slice(self: &Rc<Self>, worker: &Rc<Worker>, work: &mut dyn Work) -> Progress {
+        let has_left = self.is_closed();
+        let done = worker.contained("a long request", || {
+            let progress = work.step(worker, self);
+            sabotage("work.slice");
+            progress
+        });
+        if let Some(progress) = done {
+            return progress;
+        }
+        self.close(worker);
+        if has_left {
+            self.change_reserved(worker, work.reserved(), 0);
+            return Progress::Done;
+        }
+        Progress::More
+    }
+
+    /// Ends the long request of a client that has left, for callers without another turn.
+    pub fn end_work(self: &Rc<Self>, worker: &Rc<Worker>) {
+        // A client that has left waits for nothing.
+        while self.has_work() && self.go_on_with_work(worker) == Progress::More {}
     }
 
     /// Works on the next slice.
     pub fn go_on_with_work(self: &Rc<Self>, worker: &Rc<Worker>) -> Progress {
         let Some(mut work) = self.work.take() else {
-            // The work has panicked.
+            // Not between two slices: it is over.
             self.has_work.set(false);
             return Progress::Done;
         };
-        let progress = work.step(worker, self);
+        let progress = self.do_slice(worker, &mut *work);
         self.keep_work(work, progress);
         if progress == Progress::Done && self.phase() == Phase::Finishing {
             // That may have been the last thing that the client waited for.

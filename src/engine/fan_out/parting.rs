@@ -148,7 +148,7 @@ impl Parting {
 impl Work for Parting {
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
         if client.is_closed() {
-            client.change_reserved(worker, self.reserved, 0);
+            client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
             return Progress::Done;
         }
         match self.stage {
@@ -177,7 +177,7 @@ impl Work for Parting {
             Stage::Sends => {
                 return match self.send(worker, client) {
                     Taken::Yes => {
-                        client.change_reserved(worker, self.reserved, 0);
+                        client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
                         Progress::Done
                     }
                     Taken::No => Progress::Waits,
@@ -185,6 +185,10 @@ impl Work for Parting {
             }
         }
         Progress::More
+    }
+
+    fn reserved(&self) -> usize {
+        self.reserved
     }
 }
 

@@ -227,7 +227,6 @@ impl Subscribing {
         let listens = client.phase() == Phase::Open;
         for at in self.kept.slice(self.at, last) {
             let name = request.arg(at);
-            self.at = at + 1;
             if listens && let Some(name) = worker.hub.name(self.kind, name) {
                 let (is_new, count) = client.with_subscriptions(|subscriptions| {
                     let is_new = subscriptions.add(self.kind, &name);
@@ -240,6 +239,7 @@ impl Subscribing {
                 }
                 confirm(&mut out, client.protocol.get(), change, Some(&name), count);
             }
+            self.at = at + 1;
             worker.hub.let_go(worker, self.kind, name);
         }
         let is_last = self.at == last;
@@ -300,5 +300,9 @@ impl Work for Subscribing {
             Stage::Tells => self.tell(worker, client),
             Stage::LetsGo => self.let_go(worker, client),
         }
+    }
+
+    fn reserved(&self) -> usize {
+        self.reserved
     }
 }

@@ -17,17 +17,21 @@ pub struct Unsubscribing {
     /// The next argument.
     at: usize,
     seq: u32,
+    /// Bytes that it counts for.
+    reserved: usize,
 }
 
 impl Unsubscribing {
     /// Reserves the place of the next reply for it.
     pub fn new(worker: &Worker, client: &Rc<Client>, kept: Kept, change: Change) -> Unsubscribing {
-        client.change_reserved(worker, 0, Kept::cost(&kept.request()));
+        let reserved = Kept::cost(&kept.request());
+        client.change_reserved(worker, 0, reserved);
         Unsubscribing {
             kept,
             change,
             at: 1,
             seq: client.take_seq(),
+            reserved,
         }
     }
 
@@ -73,7 +77,7 @@ impl Work for Unsubscribing {
         let is_last = is_last || !is_open;
         client.drop_idle_pushes();
         if is_last {
-            client.change_reserved(worker, Kept::cost(&request), 0);
+            client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
         }
         client.charge_buffers(worker);
         client.reply_piece(worker, self.seq, &out, is_last);
@@ -88,6 +92,10 @@ impl Work for Unsubscribing {
             return Progress::Waits;
         }
         Progress::More
+    }
+
+    fn reserved(&self) -> usize {
+        self.reserved
     }
 }
 
@@ -119,5 +127,10 @@ impl Work for Leaving {
         }
         client.reply(worker, self.seq, &self.reply);
         Progress::Done
+    }
+
+    fn reserved(&self) -> usize {
+        // The subscriptions count for themselves.
+        0
     }
 }
