@@ -85,6 +85,32 @@ fn others_are_served_while_a_command_of_many_keys_is_split() {
 }
 
 #[test]
+fn few_keys_that_are_long_are_split_in_slices_as_well() {
+    const KEYS: usize = 100;
+    const LENGTH: usize = 50_000;
+    let proxy = one_worker("0");
+    let mut client = proxy.client();
+    let key = |i: usize| format!("{i:0LENGTH$}");
+    let mset = long(&["MSET"], 2 * KEYS, |i| match i % 2 {
+        0 => key(i / 2),
+        _ => format!("{}", i / 2).repeat(LENGTH),
+    });
+    client.send_raw(&mset);
+    assert_eq!(client.read(), Value::ok());
+    client.send_raw(&long(&["MGET"], KEYS, key));
+    let reply = client.read();
+    assert_eq!(reply.items().len(), KEYS);
+    for (i, value) in reply.items().iter().enumerate() {
+        let expected = Value::bulk(format!("{i}").repeat(LENGTH));
+        assert!(value == &expected, "{i}");
+    }
+    for name in ["EXISTS", "DEL"] {
+        client.send_raw(&long(&[name], KEYS, key));
+        assert_eq!(client.read(), Value::Integer(KEYS as i64), "{name}");
+    }
+}
+
+#[test]
 fn others_are_served_while_a_long_transaction_is_planned() {
     const COMMANDS: usize = 20_000;
     let proxy = one_worker("0");
