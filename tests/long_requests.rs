@@ -85,6 +85,32 @@ fn others_are_served_while_a_command_of_many_keys_is_split() {
 }
 
 #[test]
+fn few_keys_that_are_long_are_split_in_slices_as_well() {
+    const KEYS: usize = 100;
+    const LENGTH: usize = 50_000;
+    let proxy = one_worker("0");
+    let mut client = proxy.client();
+    let key = |i: usize| format!("{i:0LENGTH$}");
+    let mset = long(&["MSET"], 2 * KEYS, |i| match i % 2 {
+        0 => key(i / 2),
+        _ => format!("{}", i / 2).repeat(LENGTH),
+    });
+    client.send_raw(&mset);
+    assert_eq!(client.read(), Value::ok());
+    client.send_raw(&long(&["MGET"], KEYS, key));
+    let reply = client.read();
+    assert_eq!(reply.items().len(), KEYS);
+    for (i, value) in reply.items().iter().enumerate() {
+        let expected = Value::bulk(format!("{i}").repeat(LENGTH));
+        assert!(value == &expected, "{i}");
+    }
+    for name in ["EXISTS", "DEL"] {
+        client.send_raw(&long(&[name], KEYS, key));
+        assert_eq!(client.read(), Value::Integer(KEYS as i64), "{name}");
+    }
+}
+
+#[test]
 fn others_are_served_while_a_long_transaction_is_planned() {
     const COMMANDS: usize = 20_000;
     let proxy = one_worker("0");
@@ -144,6 +170,45 @@ fn others_are_served_while_one_subscribes_to_many_channels_and_leaves_them() {
         assert_eq!(first.read().items()[2], Value::Integer(left as i64));
     }
     assert_eq!(proxy.metric("slotmux_subscriptions"), Some(0.0));
+}
+
+#[test]
+fn long_names_are_reported_and_left_a_few_at_a_time() {
+    const NAMES: usize = 400;
+    const LENGTH: usize = 50_000;
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "60s");
+        config.set("listener.limits.output_soft", "none");
+        // A fifth of what is reported: a client that is told of all names in one turn is closed.
+        config.set("listener.limits.output_hard", "4MiB");
+        config.set("log.level", "warn");
+    });
+    let name = |i: usize| format!("{i:0LENGTH$}");
+    let mut client = proxy.client();
+    let all_names = |client: &mut RawClient, left: &dyn Fn(usize) -> usize| {
+        for i in 0..NAMES {
+            let confirmation = client.read();
+            let told = Value::Integer(left(i) as i64);
+            assert_eq!(confirmation.items()[1], Value::bulk(name(i)));
+            assert_eq!(confirmation.items()[2], told, "{i}");
+        }
+    };
+    let subscribe = long(&["SUBSCRIBE"], NAMES, name);
+    for unsubscribe in [
+        long(&["UNSUBSCRIBE"], NAMES, name),
+        b"UNSUBSCRIBE\r\n".to_vec(),
+    ] {
+        client.send_raw(&subscribe);
+        all_names(&mut client, &|i| i + 1);
+        client.send_raw(&unsubscribe);
+        all_names(&mut client, &|i| NAMES - i - 1);
+    }
+    client.send_raw(&subscribe);
+    all_names(&mut client, &|i| i + 1);
+    assert_served_between(&proxy, &mut client, "RESET", b"RESET\r\n");
+    assert_eq!(client.read(), Value::Simple("RESET".into()));
+    assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(0.0));
 }
 
 #[test]

@@ -96,6 +96,53 @@ fn a_transaction_of_many_commands_counts_for_what_it_takes_to_run_it() {
 }
 
 #[test]
+fn the_error_of_a_group_is_kept_once_for_all_its_commands() {
+    const COMMANDS: usize = 200_000;
+    let gate = Gate::default();
+    let held_back = gate.clone();
+    let peer = Peer::start(move |request| match request.name().as_str() {
+        "SET" if request.word(1) == "failed" => Some(Step::reply("+QUEUED\r\n")),
+        "EXEC" => Some(vec![Step::Gate(held_back.clone()), Step::Close]),
+        _ => None,
+    });
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "60s");
+        config.set("cluster.timeouts.response", "60s");
+        config.set("defaults.namespace.multi", "split");
+        config.set("listener.limits.output_hard", "8MiB");
+        config.set("log.level", "warn");
+    });
+    let exec = |commands: usize| {
+        let other = command(&["SET", "other", "1"]);
+        let body = [other, command(&["SET", "failed", "1"]).repeat(commands)].concat();
+        let mut client = proxy.client();
+        let queued = client.pipeline_raw(&[b"MULTI\r\n", &body[..]].concat(), commands + 2);
+        assert_eq!(queued[commands + 1], Value::Simple("QUEUED".into()));
+        client.send_raw(b"EXEC\r\n");
+        client
+    };
+    let mut greedy = exec(COMMANDS);
+    poll_until(PATIENCE, "EXEC to arrive", || {
+        peer.requests_named("EXEC").len() == 1
+    });
+    let before = proxy.peak_rss();
+    gate.open();
+    // Its reply would have 20 MB of errors.
+    let replies = greedy.read_to_close();
+    assert!(replies.is_empty(), "{} bytes", replies.len());
+    assert_peak(&proxy, before, 24 << 20);
+    assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(1.0));
+    let reply = exec(100).read();
+    assert_eq!(reply.items()[0], Value::ok());
+    assert_eq!(reply.items().len(), 101);
+    for element in &reply.items()[1..] {
+        let error = element.error();
+        assert!(error.contains("connection to the node was lost"), "{error}");
+    }
+}
+
+#[test]
 fn a_transaction_that_is_closed_for_its_size_gives_its_connections_back() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("server.workers", 1);

@@ -7,6 +7,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use common::client::command;
 use common::peer::Gate;
 use common::{
     Layout, PATIENCE, Peer, Proxy, ProxyConfig, RawClient, Step, Value, poll_until, shared_cluster,
@@ -70,6 +71,12 @@ impl Sabotaged {
             "no backtrace: {log}"
         );
     }
+}
+
+/// A request of these arguments.
+fn long(name: &str, arguments: impl Iterator<Item = String>) -> Vec<u8> {
+    let words: Vec<String> = std::iter::once(name.to_owned()).chain(arguments).collect();
+    command(&words)
 }
 
 /// Whether a client gets the replies to its own requests, over all nodes.
@@ -318,6 +325,67 @@ fn a_panic_over_a_message_costs_the_subscription_connection() {
             listener.read();
         }
     }
+}
+
+#[test]
+fn a_panic_over_a_long_request_gives_back_what_the_request_held() {
+    const NAMES: usize = 50_000;
+    let cluster = shared_cluster();
+    // Each request counts for a third of it, or more.
+    let slotmux = Sabotaged::start_with(&cluster.seeds(), &[], |config| {
+        config.set("server.memory_limit", "64MiB");
+        config.set("cluster.timeouts.command", "60s");
+    });
+    let subscribe = long("SUBSCRIBE", (0..NAMES).map(|i| format!("panicked:{i}")));
+    let value = "v".repeat(500);
+    let pairs = (0..20_000).flat_map(|i| [format!("panicked:{i}"), value.clone()]);
+    let mset = long("MSET", pairs);
+    let pings = [b"MULTI\r\n", &command(&["PING"]).repeat(NAMES)[..]].concat();
+    let begin = |client: &mut RawClient, request: &[u8]| match request {
+        b"EXEC\r\n" => {
+            let queued = client.pipeline_raw(&pings, NAMES + 1);
+            assert_eq!(queued[NAMES], Value::Simple("QUEUED".into()));
+        }
+        _ => {}
+    };
+    let forgets = |client: &str| {
+        poll_until(PATIENCE, &format!("{client} to be forgotten"), || {
+            slotmux.proxy.metric("slotmux_clients") == Some(0.0)
+        });
+    };
+    let mut panics = 0;
+    for (what, request) in [
+        ("SUBSCRIBE", &subscribe[..]),
+        ("MSET", &mset),
+        ("EXEC", b"EXEC\r\n"),
+    ] {
+        for _ in 0..4 {
+            let mut victim = slotmux.proxy.client();
+            begin(&mut victim, request);
+            slotmux.arm("work.slice");
+            victim.send_raw(request);
+            assert_eq!(victim.read_to_close(), b"", "{what}");
+            panics += 1;
+            slotmux.struck("work.slice", panics);
+            forgets("the victim");
+        }
+        let mut other = slotmux.proxy.client();
+        begin(&mut other, request);
+        other.send_raw(request);
+        let reply = other.read();
+        let is_served = matches!(&reply, Value::Array(_)) || reply == Value::ok();
+        assert!(is_served, "{what}: {reply:?}");
+        drop(other);
+        // Else the next panic may be over a slice of this one.
+        forgets("the other");
+    }
+    // The nodes were asked for the names of the first slice.
+    poll_until(PATIENCE, "all channels to be left", || {
+        (0..3).all(|node| {
+            let channels = cluster.query(node, &["PUBSUB", "CHANNELS", "panicked:*"]);
+            channels.is_ok_and(|channels: Vec<String>| channels.is_empty())
+        })
+    });
 }
 
 #[test]

@@ -145,8 +145,8 @@ impl Executing {
     }
 
     /// Ends the work.
-    fn ends(&self, worker: &Worker, client: &Rc<Client>) -> Progress {
-        client.change_reserved(worker, self.reserved, 0);
+    fn ends(&mut self, worker: &Worker, client: &Rc<Client>) -> Progress {
+        client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
         client.end_watch(worker);
         Progress::Done
     }
@@ -175,6 +175,10 @@ impl Work for Executing {
             Taken::Yes => self.ends(worker, client),
             Taken::No => Progress::Waits,
         }
+    }
+
+    fn reserved(&self) -> usize {
+        self.reserved
     }
 }
 

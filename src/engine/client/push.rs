@@ -23,6 +23,20 @@ pub struct Pushes {
     behind_bytes: usize,
 }
 
+impl Pushes {
+    /// Bytes of the pushes that wait.
+    fn pending(&self) -> usize {
+        self.waiting.len() + self.behind_bytes
+    }
+
+    /// Drops the pushes that wait; the subscriptions stay, for they end in slices.
+    fn drop_pending(&mut self) {
+        self.waiting = Vec::new();
+        self.behind.clear();
+        self.behind_bytes = 0;
+    }
+}
+
 impl Worker {
     /// Whether a frame may be appended for so many clients without a look at what each of them holds. They are written, and
     /// held to their limits, at the end of the turn.
@@ -157,9 +171,7 @@ impl Client {
     /// Bytes of pushes that wait for the end of a reply.
     pub(super) fn waiting_pushes(&self) -> usize {
         let pushes = self.pushes.borrow();
-        pushes
-            .as_ref()
-            .map_or(0, |pushes| pushes.waiting.len() + pushes.behind_bytes)
+        pushes.as_ref().map_or(0, |pushes| pushes.pending())
     }
 
     /// Bytes of the names that it listens to.
@@ -187,8 +199,7 @@ impl Client {
     /// Drops its pending pushes: the client has left.
     pub(super) fn drop_waiting_pushes(&self) {
         if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
-            pushes.waiting = Vec::new();
-            pushes.behind.clear();
+            pushes.drop_pending();
         }
         self.drop_idle_pushes();
     }
@@ -199,5 +210,24 @@ impl Client {
         pushes.take_if(|pushes| {
             pushes.subscriptions.is_empty() && pushes.waiting.is_empty() && pushes.behind.is_empty()
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_pushes_count_for_nothing() {
+        let mut pushes = Pushes {
+            waiting: vec![0; 7],
+            behind: BTreeMap::from([(Seq(3), vec![0; 5])]),
+            behind_bytes: 5,
+            ..Pushes::default()
+        };
+        assert_eq!(pushes.pending(), 12);
+        pushes.drop_pending();
+        assert_eq!(pushes.pending(), 0);
+        assert!(pushes.behind.is_empty());
     }
 }

@@ -59,6 +59,7 @@ impl Drop for ClientTask {
     fn drop(&mut self) {
         self.client.pending_input.set(0);
         self.client.close(&self.worker);
+        self.client.end_work(&self.worker);
         self.client.leave_everything(&self.worker);
         self.client.end_watch(&self.worker);
         self.worker.forget(&self.client);

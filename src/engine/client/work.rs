@@ -4,8 +4,10 @@
 //! The state is kept with the client, whose task continues it before taking anything else. So the order of the client's
 //! requests and replies is kept.
 
+use std::ops::Range;
 use std::rc::Rc;
 
+use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
 use slotmux_core::resp::Span;
 
@@ -17,6 +19,40 @@ pub const SLICE: usize = 1024;
 
 /// Bytes of requests per turn: a few arguments may be long, and a few commands have many arguments.
 pub const SLICE_BYTES: usize = 128 * 1024;
+
+/// Bytes that are only copied per turn, into or out of the parts of a request: a fraction of a millisecond.
+pub const JOINED_BYTES: usize = 1 << 20;
+
+/// What one turn does of a long request: a number of arguments, commands or names, and fewer where they are long.
+#[derive(Debug)]
+pub struct Portion {
+    items: usize,
+    bytes: usize,
+}
+
+impl Default for Portion {
+    fn default() -> Portion {
+        Portion::of(SLICE, SLICE_BYTES)
+    }
+}
+
+impl Portion {
+    /// So many items, and so many bytes of them.
+    pub fn of(items: usize, bytes: usize) -> Portion {
+        Portion { items, bytes }
+    }
+
+    /// Takes an item of so many bytes. False if the portion is used up. The last item may be longer than what is left,
+    /// so that each portion takes one.
+    pub fn take(&mut self, bytes: usize) -> bool {
+        let is_left = self.items > 0 && self.bytes > 0;
+        if is_left {
+            self.items -= 1;
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+        is_left
+    }
+}
 
 /// Bytes that a request may count for without a check of the budget. Small requests are counted like anything else, and
 /// close the client that holds the most.
@@ -37,6 +73,9 @@ pub enum Progress {
 pub trait Work {
     /// Works on the next slice. If its client has left, it only frees what it holds and waits for nothing.
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress;
+
+    /// Bytes that it counts for at its client now.
+    fn reserved(&self) -> usize;
 }
 
 /// A request that is kept beyond the turn in which it arrived.
@@ -62,6 +101,16 @@ impl Kept {
         }
     }
 
+    /// The arguments of one turn, of those from `at` to `until`.
+    pub fn slice(&self, at: usize, until: usize) -> Range<usize> {
+        let (request, mut portion) = (self.request(), Portion::default());
+        let mut end = at;
+        while end < until && portion.take(request.arg(end).len()) {
+            end += 1;
+        }
+        at..end
+    }
+
     /// Bytes needed to keep `request`.
     pub fn cost(request: &Request) -> usize {
         request.bytes.len() + size_of_val(request.args)
@@ -84,18 +133,44 @@ impl Client {
 
     /// Begins a long request: its first slice is done at once.
     pub fn begin_work(self: &Rc<Self>, worker: &Rc<Worker>, mut work: Box<dyn Work>) {
-        let progress = work.step(worker, self);
+        let progress = self.do_slice(worker, &mut *work);
         self.keep_work(work, progress);
+    }
+
+    /// Does a slice. A panic closes the client, and the request is kept as that of a client that has left: its next slices
+    /// free what it holds. A panic in one of these ends it, and gives back at least the bytes that it counts for.
+    fn do_slice(self: &Rc<Self>, worker: &Rc<Worker>, work: &mut dyn Work) -> Progress {
+        let has_left = self.is_closed();
+        let done = worker.contained("a long request", || {
+            let progress = work.step(worker, self);
+            sabotage("work.slice");
+            progress
+        });
+        if let Some(progress) = done {
+            return progress;
+        }
+        self.close(worker);
+        if has_left {
+            self.change_reserved(worker, work.reserved(), 0);
+            return Progress::Done;
+        }
+        Progress::More
+    }
+
+    /// Ends the long request of a client that has left, for callers without another turn.
+    pub fn end_work(self: &Rc<Self>, worker: &Rc<Worker>) {
+        // A client that has left waits for nothing.
+        while self.has_work() && self.go_on_with_work(worker) == Progress::More {}
     }
 
     /// Works on the next slice.
     pub fn go_on_with_work(self: &Rc<Self>, worker: &Rc<Worker>) -> Progress {
         let Some(mut work) = self.work.take() else {
-            // The work has panicked.
+            // Not between two slices: it is over.
             self.has_work.set(false);
             return Progress::Done;
         };
-        let progress = work.step(worker, self);
+        let progress = self.do_slice(worker, &mut *work);
         self.keep_work(work, progress);
         if progress == Progress::Done && self.phase() == Phase::Finishing {
             // That may have been the last thing that the client waited for.
@@ -140,6 +215,38 @@ impl Client {
             worker.memory.change_leaving(before, after);
         } else {
             self.charge_buffers(worker);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slotmux_core::resp::{Limits, scan_request, write};
+
+    #[test]
+    fn a_slice_has_few_arguments_where_they_are_long() {
+        for (length, expected) in [
+            (1, SLICE),
+            (SLICE_BYTES / SLICE, SLICE),
+            (SLICE_BYTES / 8, 8),
+            (SLICE_BYTES / 8 + 1, 8),
+            (SLICE_BYTES - 1, 2),
+            (SLICE_BYTES, 1),
+            (3 * SLICE_BYTES, 1),
+        ] {
+            let count = expected + 3;
+            let (mut bytes, mut args) = (Vec::new(), Vec::new());
+            write::array(&mut bytes, count);
+            (0..count).for_each(|_| write::bulk(&mut bytes, &vec![b'x'; length]));
+            scan_request(&bytes, &Limits::ACCEPTED, &mut args).expect("a request");
+            let kept = Kept::new(&Request {
+                bytes: &bytes,
+                args: &args,
+            });
+            assert_eq!(kept.slice(1, count), 1..1 + expected, "{length}");
+            assert_eq!(kept.slice(count - 1, count), count - 1..count, "{length}");
+            assert_eq!(kept.slice(count, count), count..count, "{length}");
         }
     }
 }

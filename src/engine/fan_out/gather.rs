@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::engine::client::work::SLICE;
+use crate::engine::client::work::{JOINED_BYTES, SLICE};
 use crate::engine::pubsub::numbers;
 use crate::engine::upstream::inflight::{InFlight, Kind};
 use crate::engine::worker::Worker;
@@ -175,7 +175,10 @@ impl Gather {
     /// Whether ordering its elements takes more than one turn.
     fn is_long(&self) -> bool {
         let is_error = |part: &Vec<u8>| part.starts_with(b"-");
-        matches!(&self.known, Known::Order(order) if order.len() > ELEMENTS)
+        let is_long = |order: &Vec<u32>| {
+            order.len() > ELEMENTS || (!order.is_empty() && self.bytes.get() > JOINED_BYTES)
+        };
+        matches!(&self.known, Known::Order(order) if is_long(order))
             && !self.whole.mute
             && !self.whole.client.is_closed()
             && !self.parts.borrow().iter().any(is_error)
@@ -201,7 +204,7 @@ impl Gather {
                         continue;
                     }
                     let before = reply.len();
-                    match joining.some(ELEMENTS, &mut reply) {
+                    match joining.some(ELEMENTS, JOINED_BYTES, &mut reply) {
                         Some(false) => {
                             let (held, grown) = (gather.reserved.get(), reply.len() - before);
                             gather.reserved.set(held + grown);
@@ -223,7 +226,11 @@ impl Gather {
             gather.count_no_more(&host);
             client.reply(&host, gather.whole.seq, &reply);
         };
-        worker.spawn_for(&self.whole.client, "the reply to a long request", joining);
+        let gather = self.clone();
+        worker.spawn("the reply to a long request", joining, move |worker| {
+            gather.whole.client.close(worker);
+            gather.count_no_more(worker);
+        });
     }
 
     /// Appends the one reply, and tells whether it is an error.

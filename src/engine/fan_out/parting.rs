@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::work::{Kept, Progress, SLICE, SLICE_BYTES, Work};
+use crate::engine::client::work::{Kept, Portion, Progress, SLICE, SLICE_BYTES, Work};
 use crate::engine::worker::Worker;
 use slotmux_core::command::{CommandRef, Merge};
 use slotmux_core::policy::{NamespaceId, Reply};
@@ -148,18 +148,22 @@ impl Parting {
 impl Work for Parting {
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
         if client.is_closed() {
-            client.change_reserved(worker, self.reserved, 0);
+            client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
             return Progress::Done;
         }
         match self.stage {
             Stage::Hashes => {
                 let request = self.kept.request();
                 let first = self.keys.slots.len();
-                let until = self.keys.count.min(first + SLICE);
-                for key in first..until {
-                    self.keys.add(slot_of(request.arg(1 + key * self.step)));
+                let mut portion = Portion::default();
+                for key in first..self.keys.count {
+                    let key = request.arg(1 + key * self.step);
+                    if !portion.take(key.len()) {
+                        break;
+                    }
+                    self.keys.add(slot_of(key));
                 }
-                if until == self.keys.count {
+                if self.keys.slots.len() == self.keys.count {
                     self.keys.count_up();
                     self.stage = Stage::Sorts;
                 }
@@ -177,7 +181,7 @@ impl Work for Parting {
             Stage::Sends => {
                 return match self.send(worker, client) {
                     Taken::Yes => {
-                        client.change_reserved(worker, self.reserved, 0);
+                        client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
                         Progress::Done
                     }
                     Taken::No => Progress::Waits,
@@ -185,6 +189,10 @@ impl Work for Parting {
             }
         }
         Progress::More
+    }
+
+    fn reserved(&self) -> usize {
+        self.reserved
     }
 }
 

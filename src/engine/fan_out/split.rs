@@ -12,7 +12,7 @@ use crate::engine::client::forward::{
     Sending, entry, find_room, may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone,
 };
 use crate::engine::client::watch::own_lane;
-use crate::engine::client::work::{Kept, SLICE};
+use crate::engine::client::work::{JOINED_BYTES, Kept, SLICE};
 use crate::engine::clock::unix_milliseconds;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::block::{Block, Then};
@@ -22,6 +22,7 @@ use crate::engine::upstream::pool::Use;
 use crate::engine::worker::Worker;
 use slotmux_core::command::{CommandRef, Merge};
 use slotmux_core::policy::{Decision, Governed};
+use slotmux_core::resp::request::Request;
 use slotmux_core::slot::Slot;
 
 use super::gather::{Gather, Known};
@@ -83,7 +84,7 @@ pub fn split(
     let request = sending.request;
     let tracks = client.tracks() && client.tracking.get().wants_next();
     let count = request.argc() / step;
-    if count > SLICE {
+    if count > SLICE || keys_are_long(request, step) {
         let cost = parting::cost(Kept::cost(request), count);
         if !worker.has_memory_for(cost) {
             return refuse(worker, client, NO_MEMORY);
@@ -130,6 +131,13 @@ pub fn split(
     let taken = send(worker, client, &whole, &made, order);
     worker.buffers.give(made.bytes);
     taken
+}
+
+/// Whether finding the slots of so few keys takes more than one turn. Values are only copied.
+fn keys_are_long(request: &Request, step: usize) -> bool {
+    let keys = (1..request.argc()).step_by(step);
+    request.bytes.len() > JOINED_BYTES
+        && keys.map(|at| request.arg(at).len()).sum::<usize>() > JOINED_BYTES
 }
 
 /// Sends all parts, or none if there is no room for them now. `order` gives the part of each key.

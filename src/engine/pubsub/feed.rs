@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::time::sleep;
 
-use crate::engine::client::work::SLICE;
+use crate::engine::client::work::Portion;
 use crate::engine::client::{Client, Pause};
 use crate::engine::clock::Tick;
 use crate::engine::sabotage::sabotage;
@@ -367,9 +367,10 @@ pub fn end(worker: &Rc<Worker>, feed: &Rc<Feed>) {
 
 /// Removes some of the names that were confirmed on a lost connection from the census. True if there are more.
 fn forget_some(worker: &Worker, lost: &mut Confirmed, addr: &Addr) -> bool {
+    let mut portion = Portion::default();
     for kind in Kind::ALL {
         let names = &mut lost[kind.index()];
-        for name in names.some(SLICE) {
+        for name in names.some(&mut portion) {
             names.remove(&name);
             worker.process.census.worker_left(kind, &name, addr);
         }

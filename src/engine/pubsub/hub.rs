@@ -20,7 +20,7 @@ use slotmux_core::resp::Protocol;
 use super::feed::{Answer, Feed};
 use super::names::{Names, SHARDS};
 use super::subscribing::Wish;
-use super::topic::{State, Topic, follow, settle_links, unlink, unsubscribe};
+use super::topic::{State, Topic, drop_settled, follow, settle_links, unlink, unsubscribe};
 use super::{Kind, is_notification};
 
 /// Redirects of one shard channel that are followed at once; nodes that disagree need a moment to agree.
@@ -78,7 +78,7 @@ impl Hub {
             return;
         };
         topic.wishes = topic.wishes.saturating_sub(1);
-        topic.waiting.retain(|wish| !wish.is_settled());
+        drop_settled(&mut topic.waiting, topic.wishes, |wish| wish.is_settled());
         inner.drop_unused(worker, kind, name);
     }
 

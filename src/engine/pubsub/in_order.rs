@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::engine::client::work::Portion;
+
 use super::names::Names;
 
 /// Names in insertion order.
@@ -40,9 +42,13 @@ impl InOrder {
         place.is_some_and(|place| self.names.remove(&place).is_some())
     }
 
-    /// Up to `most` names, the oldest first.
-    pub fn some(&self, most: usize) -> Vec<Rc<[u8]>> {
-        self.names.values().take(most).cloned().collect()
+    /// As many names as the portion has room for, the oldest first.
+    pub fn some(&self, portion: &mut Portion) -> Vec<Rc<[u8]>> {
+        let names = self.names.values();
+        names
+            .take_while(|name| portion.take(name.len()))
+            .cloned()
+            .collect()
     }
 }
 
@@ -58,9 +64,10 @@ mod tests {
         }
         assert!(names.remove(b"z") && !names.remove(b"z"));
         assert!(names.insert(b"z"[..].into()));
-        let all = names.some(9);
+        let all = names.some(&mut Portion::of(9, 9));
         assert_eq!(all, [&b"a"[..], b"m", b"z"].map(Rc::from));
-        assert_eq!(names.some(1), all[..1]);
+        assert_eq!(names.some(&mut Portion::of(1, 9)), all[..1]);
+        assert_eq!(names.some(&mut Portion::of(9, 2)), all[..2]);
         assert_eq!((names.len(), names.is_empty()), (3, false));
         for name in [&b"m"[..], b"a", b"z"] {
             assert!(names.remove(name));

@@ -7,6 +7,8 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::rc::Rc;
 
+use crate::engine::client::work::Portion;
+
 /// Shards of a large table. With a million names each has four thousand, which take a millisecond or two.
 pub const SHARDS: usize = 256;
 
@@ -155,13 +157,16 @@ impl<V, K: Borrow<[u8]> + Hash + Eq> Names<V, K> {
         self.shards.iter().flatten()
     }
 
-    /// Up to `most` names.
-    pub fn some(&self, most: usize) -> Vec<K>
+    /// As many names as the portion has room for.
+    pub fn some(&self, portion: &mut Portion) -> Vec<K>
     where
         K: Clone,
     {
         let names = self.shards.iter().flat_map(HashMap::keys);
-        names.take(most).cloned().collect()
+        names
+            .take_while(|&name| portion.take(name.borrow().len()))
+            .cloned()
+            .collect()
     }
 }
 
@@ -200,7 +205,7 @@ mod tests {
             names.insert(name(i), i);
         }
         while !names.is_empty() {
-            let some = names.some(7);
+            let some = names.some(&mut Portion::of(7, usize::MAX));
             assert!(!some.is_empty() && some.len() <= 7);
             for name in some {
                 assert!(names.remove(&name).is_some());

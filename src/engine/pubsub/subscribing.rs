@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::engine::client::work::{Kept, Progress, SLICE, SLICE_BYTES, Work};
+use crate::engine::client::work::{Kept, Progress, Work};
 use crate::engine::client::{Client, OUTPUT_PAUSE, Pause, Phase};
 use crate::engine::clock::Tick;
 use crate::engine::worker::Worker;
@@ -152,13 +152,6 @@ impl Subscribing {
         .counted(worker, client)
     }
 
-    /// The arguments of the next slice.
-    fn slice(&mut self, until: usize) -> std::ops::Range<usize> {
-        let slice = self.at..until.min(self.at + SLICE);
-        self.at = slice.end;
-        slice
-    }
-
     fn ask(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
         if self.wish.is_settled() {
             return self.ends(worker, client);
@@ -170,15 +163,11 @@ impl Subscribing {
         let request = self.kept.request();
         let last = self.kept.request().argc();
         let (kind, wish) = (self.kind, self.wish.clone());
-        let (until, mut bytes) = (last.min(self.asked + SLICE), 0);
-        let mut next = self.asked;
-        while next < until && bytes < SLICE_BYTES {
-            let name = request.arg(next);
-            worker.hub.ask(worker, &wish, kind, name);
-            bytes += name.len();
-            next += 1;
+        for at in self.kept.slice(self.asked, last) {
+            worker.hub.ask(worker, &wish, kind, request.arg(at));
+            // One by one: after a panic the work lets go of as many as it has asked for.
+            self.asked = at + 1;
         }
-        self.asked = next;
         if self.asked < last {
             return Progress::More;
         }
@@ -217,7 +206,7 @@ impl Subscribing {
     /// The error for an expired deadline, with the words of a node that refuses slotmux, if one does.
     fn late_error(&self, worker: &Worker) -> Box<[u8]> {
         let request = self.kept.request();
-        let some = 1..self.asked.min(1 + SLICE);
+        let some = self.kept.slice(1, self.asked);
         let names = some.map(|at| request.arg(at));
         let mut error = Vec::new();
         match worker.hub.words_of_lost_node(worker, self.kind, names) {
@@ -233,11 +222,10 @@ impl Subscribing {
             subscribes: true,
         };
         let last = self.asked;
-        let slice = self.slice(last);
         let request = self.kept.request();
         let mut out = worker.buffers.take();
         let listens = client.phase() == Phase::Open;
-        for at in slice {
+        for at in self.kept.slice(self.at, last) {
             let name = request.arg(at);
             if listens && let Some(name) = worker.hub.name(self.kind, name) {
                 let (is_new, count) = client.with_subscriptions(|subscriptions| {
@@ -251,6 +239,7 @@ impl Subscribing {
                 }
                 confirm(&mut out, client.protocol.get(), change, Some(&name), count);
             }
+            self.at = at + 1;
             worker.hub.let_go(worker, self.kind, name);
         }
         let is_last = self.at == last;
@@ -272,9 +261,9 @@ impl Subscribing {
 
     fn let_go(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
         let last = self.asked;
-        let slice = self.slice(last);
         let request = self.kept.request();
-        for at in slice {
+        for at in self.kept.slice(self.at, last) {
+            self.at = at + 1;
             worker.hub.let_go(worker, self.kind, request.arg(at));
         }
         self.count(worker, client, last - self.at);
@@ -311,5 +300,9 @@ impl Work for Subscribing {
             Stage::Tells => self.tell(worker, client),
             Stage::LetsGo => self.let_go(worker, client),
         }
+    }
+
+    fn reserved(&self) -> usize {
+        self.reserved
     }
 }

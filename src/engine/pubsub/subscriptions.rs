@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::work::SLICE;
+use crate::engine::client::work::Portion;
 use crate::engine::worker::Worker;
 
 use super::Kind;
@@ -63,9 +63,9 @@ impl Subscriptions {
         was_there
     }
 
-    /// Up to `most` names of a kind, the oldest first.
-    pub fn some(&self, kind: Kind, most: usize) -> Vec<Rc<[u8]>> {
-        self.names[kind.index()].some(most)
+    /// As many names of a kind as the portion has room for, the oldest first.
+    pub fn some(&self, kind: Kind, portion: &mut Portion) -> Vec<Rc<[u8]>> {
+        self.names[kind.index()].some(portion)
     }
 }
 
@@ -90,10 +90,10 @@ impl Client {
             return false;
         }
         let before = self.subscribed();
-        let mut left = SLICE;
+        let mut portion = Portion::default();
         for kind in Kind::ALL {
-            let names = self.with_subscriptions(|subscriptions| subscriptions.some(kind, left));
-            left -= names.len();
+            let names =
+                self.with_subscriptions(|subscriptions| subscriptions.some(kind, &mut portion));
             for name in names {
                 self.leave(worker, kind, &name);
             }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::engine::client::work::{Kept, Progress, SLICE, Work};
+use crate::engine::client::work::{Kept, Portion, Progress, Work};
 use crate::engine::client::{Client, OUTPUT_PAUSE, Pause, Phase};
 use crate::engine::worker::Worker;
 
@@ -17,17 +17,21 @@ pub struct Unsubscribing {
     /// The next argument.
     at: usize,
     seq: u32,
+    /// Bytes that it counts for.
+    reserved: usize,
 }
 
 impl Unsubscribing {
     /// Reserves the place of the next reply for it.
     pub fn new(worker: &Worker, client: &Rc<Client>, kept: Kept, change: Change) -> Unsubscribing {
-        client.change_reserved(worker, 0, Kept::cost(&kept.request()));
+        let reserved = Kept::cost(&kept.request());
+        client.change_reserved(worker, 0, reserved);
         Unsubscribing {
             kept,
             change,
             at: 1,
             seq: client.take_seq(),
+            reserved,
         }
     }
 
@@ -50,29 +54,30 @@ impl Work for Unsubscribing {
         let request = self.kept.request();
         let mut out = worker.buffers.take();
         let is_last = if request.argc() > 1 {
-            let until = request.argc().min(self.at + SLICE);
-            for at in self.at..until {
+            let slice = self.kept.slice(self.at, request.argc());
+            self.at = slice.end;
+            for at in slice {
                 self.leave(worker, client, request.arg(at), &mut out);
             }
-            until == request.argc()
+            self.at == request.argc()
         } else {
             // Without arguments all names are unsubscribed.
-            let names =
-                client.with_subscriptions(|subscriptions| subscriptions.some(kind, SLICE + 1));
+            let names = client.with_subscriptions(|subscriptions| {
+                subscriptions.some(kind, &mut Portion::default())
+            });
             if names.is_empty() {
                 let count = client.with_subscriptions(|subscriptions| subscriptions.count(kind));
                 confirm(&mut out, client.protocol.get(), self.change, None, count);
             }
-            for name in names.iter().take(SLICE) {
+            for name in &names {
                 self.leave(worker, client, name, &mut out);
             }
-            names.len() <= SLICE
+            client.subscription_counts()[kind.index()] == 0
         };
-        self.at += SLICE;
         let is_last = is_last || !is_open;
         client.drop_idle_pushes();
         if is_last {
-            client.change_reserved(worker, Kept::cost(&request), 0);
+            client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
         }
         client.charge_buffers(worker);
         client.reply_piece(worker, self.seq, &out, is_last);
@@ -87,6 +92,10 @@ impl Work for Unsubscribing {
             return Progress::Waits;
         }
         Progress::More
+    }
+
+    fn reserved(&self) -> usize {
+        self.reserved
     }
 }
 
@@ -118,5 +127,10 @@ impl Work for Leaving {
         }
         client.reply(worker, self.seq, &self.reply);
         Progress::Done
+    }
+
+    fn reserved(&self) -> usize {
+        // The subscriptions count for themselves.
+        0
     }
 }

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::engine::client::dispatch::answer_into;
-use crate::engine::client::work::SLICE;
+use crate::engine::client::work::{JOINED_BYTES, SLICE};
 use crate::engine::namespace_stats::Asked;
 use crate::engine::worker::Worker;
 use slotmux_core::answer::Once;
@@ -32,6 +32,8 @@ pub struct Exec {
     /// For each group and each of its commands, the cell for its reply; `None` if the client did not ask for it.
     targets: Vec<Vec<Option<u32>>>,
     cells: RefCell<Vec<Vec<u8>>>,
+    /// For each cell the group whose error stands for it, or `NO_GROUP`; empty if no group failed.
+    failed: RefCell<Vec<u32>>,
     groups: RefCell<Vec<Group>>,
     missing: Cell<usize>,
     bytes: Cell<usize>,
@@ -39,11 +41,14 @@ pub struct Exec {
     reserved: Cell<usize>,
 }
 
-/// Bytes for a command whose reply is awaited: its element of the reply and its cell.
-const ELEMENT: usize = size_of::<Element>() + size_of::<Vec<u8>>() + size_of::<Option<u32>>();
+/// Bytes for a reply that is awaited: its cell, its target, and its group should that fail.
+const CELL: usize = size_of::<Vec<u8>>() + size_of::<Option<u32>>() + size_of::<u32>();
 
 /// Elements that are joined in one turn.
 const ELEMENTS: usize = 2 * SLICE;
+
+/// The group of a cell whose group did not fail.
+const NO_GROUP: u32 = u32::MAX;
 
 /// How a transaction runs.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +90,7 @@ impl Exec {
             elements,
             manner,
             cells: RefCell::new(vec![Vec::new(); cells as usize]),
+            failed: RefCell::default(),
             groups: RefCell::new(vec![Group::default(); targets.len()]),
             missing: Cell::new(targets.len()),
             targets,
@@ -95,7 +101,8 @@ impl Exec {
 
     /// Counts the memory that waits for the replies against its client's budget, until it is answered.
     pub fn count_waiting(&self, worker: &Worker) {
-        let bytes = self.elements.len() * ELEMENT;
+        let cells = self.cells.borrow().len();
+        let bytes = self.elements.len() * size_of::<Element>() + cells * CELL;
         self.reserved.set(bytes);
         self.whole.client.change_reserved(worker, 0, bytes);
     }
@@ -134,7 +141,7 @@ impl Exec {
     pub fn settle(self: &Rc<Self>, worker: &Rc<Worker>, group: u32, reply: &[u8]) {
         let is_open = self.groups.borrow()[group as usize].is_open;
         if !is_open && reply.first() == Some(&b'-') {
-            self.groups.borrow_mut()[group as usize].error = Some(reply.to_vec());
+            self.fail(worker, group, reply);
         } else if !reply.is_empty() {
             self.take(worker, group, 0, reply, true);
         }
@@ -143,8 +150,16 @@ impl Exec {
 
     /// Takes the reply to the EXEC of a group, or what stands for it, in place of its array.
     pub fn replace(self: &Rc<Self>, worker: &Rc<Worker>, group: u32, reply: &[u8]) {
-        self.groups.borrow_mut()[group as usize].error = Some(reply.to_vec());
+        self.fail(worker, group, reply);
         self.done(worker);
+    }
+
+    /// Keeps the error of a group once, for all of its cells.
+    fn fail(&self, worker: &Worker, group: u32, error: &[u8]) {
+        if !self.whole.client.is_closed() {
+            self.groups.borrow_mut()[group as usize].error = Some(error.to_vec());
+            self.count(worker, 0, error.len());
+        }
     }
 
     /// Whether it runs only if no watched key has changed.
@@ -170,7 +185,7 @@ impl Exec {
         let client = &self.whole.client;
         let mut reply = worker.buffers.take();
         if !client.is_closed() && self.begin(worker, &mut reply) {
-            if self.elements.len() > ELEMENTS {
+            if self.is_long() {
                 return self.answer_in_slices(worker, reply);
             }
             let process = Once::new(&*worker.process);
@@ -181,31 +196,61 @@ impl Exec {
         self.finish(worker, reply);
     }
 
+    /// Whether building its reply takes more than one turn.
+    fn is_long(&self) -> bool {
+        let groups = self.groups.borrow();
+        let errors = groups.iter().filter_map(|group| group.error.as_ref());
+        let longest = errors.map(Vec::len).max().unwrap_or(0);
+        self.elements.len() > ELEMENTS
+            || self.bytes.get() > JOINED_BYTES
+            || self.elements.len().saturating_mul(longest) > JOINED_BYTES
+    }
+
     /// Builds a long reply, some elements in each turn. Its place among the replies is reserved already.
     fn answer_in_slices(self: &Rc<Self>, worker: &Rc<Worker>, mut reply: Vec<u8>) {
         let (exec, host) = (self.clone(), worker.clone());
         let answering = async move {
             let client = &exec.whole.client;
-            for elements in exec.elements.chunks(ELEMENTS) {
+            let mut rest = &exec.elements[..];
+            while !rest.is_empty() {
                 tokio::task::yield_now().await;
                 while !host.turn.takes_slice() {
                     tokio::task::yield_now().await;
                 }
                 let process = Once::new(&*host.process);
                 let (before, mut gone) = (reply.len(), 0);
-                for element in elements {
+                let mut done = 0;
+                while done < rest.len().min(ELEMENTS) && reply.len() - before <= JOINED_BYTES {
+                    let element = &rest[done];
+                    done += 1;
                     gone += exec.held(element);
                     if client.is_closed() {
                         break;
                     }
                     exec.write(&host, element, &process, &mut reply);
                 }
+                rest = if client.is_closed() {
+                    &[]
+                } else {
+                    &rest[done..]
+                };
                 exec.count(&host, gone, reply.len() - before);
                 host.keep_within_memory();
             }
             exec.finish(&host, reply);
         };
-        worker.spawn_for(&self.whole.client, "the reply to a long EXEC", answering);
+        let exec = self.clone();
+        worker.spawn("the reply to a long EXEC", answering, move |worker| {
+            exec.whole.client.close(worker);
+            exec.count_no_more(worker);
+        });
+    }
+
+    /// Ends what it counts for.
+    fn count_no_more(&self, worker: &Worker) {
+        let client = &self.whole.client;
+        client.change_reserved(worker, self.reserved.take(), 0);
+        client.change_gathered(worker, self.bytes.take(), 0);
     }
 
     /// Bytes held for an element, which are freed once it is written.
@@ -223,8 +268,8 @@ impl Exec {
             reply.clear();
         }
         self.cells.borrow_mut().clear();
-        client.change_reserved(worker, self.reserved.take(), 0);
-        client.change_gathered(worker, self.bytes.take(), 0);
+        self.failed.take();
+        self.count_no_more(worker);
         client.reply(worker, self.whole.seq, &reply);
         // Many of them may come in one turn.
         client.charge_buffers(worker);
@@ -271,13 +316,12 @@ impl Exec {
     /// Begins the array of its reply. False if the reply is an error instead.
     fn begin(&self, worker: &Worker, out: &mut Vec<u8>) -> bool {
         let groups = self.groups.borrow();
-        let mut cells = self.cells.borrow_mut();
         let is_ours = |error: &[u8]| {
             let mut parts = error.windows(b"slotmux:".len());
             parts.any(|part| part == b"slotmux:")
         };
         let mut failed = false;
-        for (group, targets) in groups.iter().zip(&self.targets) {
+        for ((number, group), targets) in (0..).zip(groups.iter()).zip(&self.targets) {
             let Some(error) = &group.error else {
                 continue;
             };
@@ -289,8 +333,10 @@ impl Exec {
             }
             // The error of a node about the only command of its group is an ordinary element.
             failed |= targets.len() > 1 || is_ours(error);
+            let mut groups_of = self.failed.borrow_mut();
+            groups_of.resize(self.cells.borrow().len(), NO_GROUP);
             for cell in targets.iter().flatten() {
-                cells[*cell as usize].clone_from(error);
+                groups_of[*cell as usize] = number;
             }
         }
         worker.stats.transactions_split_failed.add(failed.into());
@@ -301,21 +347,28 @@ impl Exec {
     /// Appends one element of the reply.
     fn write(&self, worker: &Worker, element: &Element, process: &Once, out: &mut Vec<u8>) {
         let start = out.len();
+        let groups = self.groups.borrow();
+        let error_of = |cell: u32| {
+            let group = *self.failed.borrow().get(cell as usize)?;
+            groups.get(group as usize)?.error.as_deref()
+        };
         match &element.source {
             Source::Here(bytes) => return out.extend_from_slice(bytes),
             Source::Later(bytes) => return self.answer_later(worker, bytes, process, out),
             Source::Part(cell) => {
                 let cells = &mut self.cells.borrow_mut();
                 let reply = std::mem::take(&mut cells[*cell as usize]);
+                let reply = error_of(*cell).unwrap_or(&reply);
                 out.extend_from_slice(match element.reply {
-                    Reply::OkAsInteger => ok_as_integer(&reply),
-                    Reply::AsIs | Reply::Found | Reply::Repeated => &reply,
+                    Reply::OkAsInteger => ok_as_integer(reply),
+                    Reply::AsIs | Reply::Found | Reply::Repeated => reply,
                 });
             }
             Source::Settings(cell, request) => {
                 let mut own = Vec::new();
                 self.answer_later(worker, request, process, &mut own);
-                let node = &self.cells.borrow()[*cell as usize];
+                let cells = self.cells.borrow();
+                let node = error_of(*cell).unwrap_or(&cells[*cell as usize]);
                 settings::joined(&own, node, worker.administers(), out);
             }
             Source::Parts {
@@ -325,8 +378,16 @@ impl Exec {
                 order,
             } => {
                 let parts = *first as usize..(first + count) as usize;
-                let cells = self.cells.borrow();
-                merged(&cells[parts], *merge, order, element.write, out);
+                let mut cells = self.cells.borrow_mut();
+                for cell in *first..first + count {
+                    // The parts of a command are in groups of their own: each error is here once.
+                    if let Some(error) = error_of(cell) {
+                        cells[cell as usize] = error.to_vec();
+                    }
+                }
+                merged(&cells[parts.clone()], *merge, order, element.write, out);
+                // Their bytes stay counted until the reply is whole.
+                cells[parts].fill_with(Vec::new);
             }
         }
         let asked = Asked {

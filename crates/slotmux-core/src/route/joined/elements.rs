@@ -8,7 +8,7 @@ use crate::route::merge::array_body;
 /// Joins the elements of the parts' arrays in the order of the request's keys.
 pub fn elements(parts: &[Vec<u8>], order: &[u32], out: &mut Vec<u8>) -> Option<()> {
     let mut joining = Joining::begin(parts, order, out)?;
-    joining.some(order.len(), out).map(|_| ())
+    joining.some(order.len(), usize::MAX, out).map(|_| ())
 }
 
 /// A join of the elements of the parts' arrays in progress.
@@ -30,11 +30,18 @@ impl<'a> Joining<'a> {
         Some(Joining { rests, order })
     }
 
-    /// Appends at most `most` elements. `Some(true)` at the end; `None` if the parts lack elements.
-    pub fn some(&mut self, most: usize, out: &mut Vec<u8>) -> Option<bool> {
-        let (now, later) = self.order.split_at(most.min(self.order.len()));
-        self.order = later;
-        for &part in now {
+    /// Appends at most `most` elements, and no further ones after so many `bytes` of them. `Some(true)` at the end; `None`
+    /// if the parts lack elements.
+    pub fn some(&mut self, most: usize, bytes: usize, out: &mut Vec<u8>) -> Option<bool> {
+        let full = out.len().saturating_add(bytes);
+        for _ in 0..most {
+            let Some((&part, later)) = self.order.split_first() else {
+                break;
+            };
+            if out.len() >= full {
+                break;
+            }
+            self.order = later;
             let rest = self.rests.get_mut(part as usize)?;
             let progress = ReplyScanner::default()
                 .advance(rest)
@@ -44,7 +51,7 @@ impl<'a> Joining<'a> {
             out.extend_from_slice(element);
             *rest = after;
         }
-        if !later.is_empty() {
+        if !self.order.is_empty() {
             return Some(false);
         }
         let all_is_taken = self.rests.iter().all(|rest| rest.is_empty());
@@ -83,11 +90,22 @@ mod tests {
             let mut out = Vec::new();
             let mut joining = Joining::begin(&parts, &[0, 1, 0, 1, 0], &mut out).expect("arrays");
             let mut slices = 1;
-            while joining.some(most, &mut out) == Some(false) {
+            while joining.some(most, usize::MAX, &mut out) == Some(false) {
                 slices += 1;
             }
             assert_eq!(slices, 5usize.div_ceil(most), "{most}");
             assert_eq!(out, b"*5\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n", "{most}");
+        }
+        // Each element has four bytes.
+        for (bytes, expected) in [(1, 5), (4, 5), (5, 3), (8, 3), (9, 2), (20, 1)] {
+            let mut out = Vec::new();
+            let mut joining = Joining::begin(&parts, &[0, 1, 0, 1, 0], &mut out).expect("arrays");
+            let mut slices = 1;
+            while joining.some(5, bytes, &mut out) == Some(false) {
+                slices += 1;
+            }
+            assert_eq!(slices, expected, "{bytes}");
+            assert_eq!(out, b"*5\r\n:1\r\n:2\r\n:3\r\n:4\r\n:5\r\n", "{bytes}");
         }
     }
 }
