@@ -247,7 +247,12 @@ fn every_reply_that_is_none_ends_the_connection() {
                 error.contains("slotmux:") && error.contains(&port) && error.contains("executed"),
                 "{step} {what:?}: {error}"
             );
-            assert_eq!(peer.requests_named("INCR").len(), 1, "{step} {what:?}");
+            // Never sent again. The peer may lose it unread with the connection, which ends at the reply to MULTI.
+            let sent = peer.requests_named("INCR").len();
+            assert!(
+                sent == 1 || (sent == 0 && step == "MULTI"),
+                "{step} {what:?}: {sent}"
+            );
             let mut other = proxy.client();
             for number in 0..10 {
                 let key = format!("own{number}");
