@@ -31,7 +31,13 @@ pub fn cancel_on_signal(token: CancellationToken, hangup: Hangup) -> io::Result<
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hung_up = signal(SignalKind::hangup())?;
     for (kind, name) in stray() {
-        runtime.spawn(ignore(signal(kind)?, name));
+        match signal(kind) {
+            Ok(signal) => {
+                runtime.spawn(ignore(signal, name));
+            }
+            // A tool around the process may keep a signal for itself, as Valgrind does.
+            Err(error) => tracing::debug!("{name} keeps its default: {error}"),
+        }
     }
     drop(entered);
     thread::Builder::new()
