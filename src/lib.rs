@@ -1,7 +1,7 @@
 //! slotmux: a Redis Cluster behind one address.
 //!
-//! The way of a request is one line. Arrows upwards do not exist: the decisions are in [`slotmux_core`], which has no
-//! sockets; [`engine`] carries them out; [`control`] starts the engine and tells it of the cluster.
+//! The way of a request is one line. Dependencies point one way: [`slotmux_core`] decides and has no sockets; [`engine`]
+//! carries decisions out; [`control`] starts the engine and gives it the topology; [`tools`] are around both.
 //!
 //! ```text
 //! client socket -> engine::client::read -> slotmux_core::resp      where a request ends

@@ -1,4 +1,4 @@
-//! What a `CLIENT PAUSE` asks for.
+//! The request of a `CLIENT PAUSE`.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub enum Hold {
     Everything,
 }
 
-/// What a `CLIENT PAUSE` or `UNPAUSE` asks for.
+/// The request of a `CLIENT PAUSE` or `UNPAUSE`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pausing {
     /// Which commands wait. [`Hold::Nothing`] ends a pause.

@@ -1,8 +1,8 @@
-//! What the operating system knows about this process and its machine, as `INFO` tells it. The binary reads it.
+//! Figures of the operating system about this process and its machine, for `INFO`. The binary reads them.
 
 use std::time::Duration;
 
-/// What the process uses, and what there is.
+/// Resources of the process and the machine at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes of memory in use.

@@ -1,4 +1,4 @@
-//! What a cluster looks like: its nodes and slots, read from replies and merged, and what its redirects say. No I/O.
+//! The shape of a cluster: nodes and slots, read from replies and merged, and the meaning of redirects. No I/O.
 
 pub mod addr;
 pub mod merge;

@@ -16,7 +16,7 @@ pub enum Repeat {
 }
 
 impl Repeat {
-    /// What holds for the command of this name.
+    /// The kind of the command with this full name.
     pub const fn of(full_name: &str) -> Repeat {
         match full_name.as_bytes() {
             b"hmset" | b"mset" | b"psetex" | b"setex" => Repeat::Always,
