@@ -233,6 +233,9 @@ fn time(microseconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::Args;
+    use crate::check::Outcome;
+    use clap::Parser;
 
     #[test]
     fn times_have_fitting_units() {
@@ -241,4 +244,37 @@ mod tests {
             ["0.5 µs", "999.0 µs", "1.50 ms", "2.50 s"]
         );
     }
+
+    #[test]
+    fn the_json_object_stays_as_scripts_know_it() {
+        let args = ["slotmux-bench", "--target", "127.0.0.1:1", "--rate", "2.5"];
+        let plan = Args::parse_from(args).into_plan().unwrap();
+        let mut tally = Tally {
+            requests: 9,
+            replies: 8,
+            reconnects: 1,
+            unsent: 2,
+            seconds: 1.5,
+            ..Tally::default()
+        };
+        tally.reply(Outcome::Missing, || "client 1: got \"ü\"".into());
+        tally.reply(Outcome::Error, || "an error".into());
+        tally.latency(1_000_000, 3);
+        let report = Report {
+            plan: &plan,
+            tally: &tally,
+            connected: 49,
+            connect_seconds: 0.25,
+            gone: None,
+        };
+        assert_eq!(report.json().to_string(), EXPECTED);
+    }
+
+    const EXPECTED: &str = concat!(
+        r##"{"clients":50,"closed_while_idle":null,"connect_seconds":0.25,"connected":49,"##,
+        r##""depth":1,"errors":1,"keys":100000,"##,
+        r##""latency_us":{"max":1000.447,"mean":1000.192,"p50":1000.447,"p90":1000.447,"p99":1000.447,"p99_9":1000.447},"##,
+        r##""lost":0,"missing":1,"mix":"get=80,set=20","ok":false,"rate":2.5,"##,
+        r##""reconnects":1,"replies":10,"requests":9,"requests_per_second":6.666666666666667,"samples":["client 1: got \"ü\"","an error"],"seconds":1.5,"target":"127.0.0.1:1","threads":1,"unsent":2,"value_size":"64","wrong":1}"##,
+    );
 }
