@@ -1,9 +1,8 @@
-//! What people and scripts see: the progress line, the table, the JSON object.
+//! What people see of a run: the progress line and the table.
 
 use crate::args::Plan;
 use crate::tally::{Live, Tally};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -104,7 +103,8 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn per_second(&self) -> f64 {
+    /// Replies per second.
+    pub fn per_second(&self) -> f64 {
         self.tally.replies as f64 / self.tally.seconds.max(1e-9)
     }
 
@@ -113,44 +113,6 @@ impl Report<'_> {
         self.tally.faults() == 0
             && self.connected == self.plan.clients
             && self.gone.unwrap_or(0) == 0
-    }
-
-    /// One object for scripts. Times are in the units that their names end with.
-    pub fn json(&self) -> Value {
-        let (plan, tally) = (self.plan, self.tally);
-        json!({
-            "target": plan.target.name,
-            "clients": plan.clients,
-            "connected": self.connected,
-            "depth": plan.depth,
-            "mix": plan.mix.to_string(),
-            "value_size": plan.sizes.to_string(),
-            "keys": plan.keys.count(),
-            "rate": plan.rate,
-            "threads": plan.threads,
-            "requests": tally.requests,
-            "replies": tally.replies,
-            "errors": tally.errors,
-            "wrong": tally.wrong,
-            "missing": tally.missing,
-            "lost": tally.lost,
-            "reconnects": tally.reconnects,
-            "unsent": tally.unsent,
-            "closed_while_idle": self.gone,
-            "seconds": tally.seconds,
-            "requests_per_second": self.per_second(),
-            "connect_seconds": self.connect_seconds,
-            "latency_us": {
-                "mean": tally.latency.mean() / 1_000.0,
-                "p50": tally.percentile(50.0),
-                "p90": tally.percentile(90.0),
-                "p99": tally.percentile(99.0),
-                "p99_9": tally.percentile(99.9),
-                "max": tally.percentile(100.0),
-            },
-            "samples": tally.samples,
-            "ok": self.is_clean(),
-        })
     }
 
     /// A table for people.
@@ -267,7 +229,7 @@ mod tests {
             connect_seconds: 0.25,
             gone: None,
         };
-        assert_eq!(report.json().to_string(), EXPECTED);
+        assert_eq!(report.json().unwrap(), EXPECTED);
     }
 
     const EXPECTED: &str = concat!(

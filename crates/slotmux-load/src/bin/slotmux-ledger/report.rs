@@ -1,11 +1,10 @@
-//! What people and scripts see: the progress line, the table, the JSON object.
+//! What people see of a run: the progress line and the table.
 
 use crate::args::Args;
 use crate::book::Findings;
 use crate::lookup::Audit;
 use crate::shards::Group;
-use crate::tally::{Phase, Shard, Tally};
-use serde_json::{Value, json};
+use crate::tally::{Shard, Tally};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -63,42 +62,8 @@ impl Report<'_> {
             && self.tallies[0].sum(|shard| shard.acked) > 0
     }
 
-    /// One object for scripts.
-    pub fn json(&self) -> Value {
-        let [tally, control] = self.tallies;
-        let mut object = json!({
-            "target": self.args.target,
-            "clients": self.args.clients,
-            "depth": self.args.depth,
-            "seconds": self.seconds,
-            "requests": tally.requests,
-            "acked": tally.sum(|shard| shard.acked),
-            "refused": tally.sum(|shard| shard.refused),
-            "unknown": tally.sum(|shard| shard.unknown),
-            "read_errors": tally.sum(|shard| shard.read_errors),
-            "connections_lost": tally.lost_connections,
-            "keys": self.audit.keys,
-            "errors": tally.errors(),
-            "most_over_direct_ms": self.most_over_direct(),
-            "phases": self.phases(tally),
-            "control": {
-                "acked": control.sum(|shard| shard.acked),
-                "lost": self.audit.control.lost,
-                "behind": control.behind,
-                "phases": self.phases(control),
-            },
-            "lost_writes": self.audit.lost_writes,
-            "samples": tally.samples,
-            "ok": self.is_clean(),
-        });
-        for (name, count) in self.findings() {
-            object[name] = count.into();
-        }
-        object
-    }
-
-    /// How much longer a shard was away for anybody through the target than for who went to it directly, in one phase.
-    fn over_direct(&self, phase: usize, shard: usize) -> Option<i64> {
+    /// How much longer a shard was unavailable through the target than directly, in one phase; negative if shorter.
+    pub fn over_direct(&self, phase: usize, shard: usize) -> Option<i64> {
         let [ours, direct] = self.tallies.map(|tally| &tally.phases[phase].shards[shard]);
         let away = ours.longest_gap.max(ours.longest_wait);
         let over = milliseconds(away) as i64 - milliseconds(direct.longest_gap) as i64;
@@ -106,37 +71,11 @@ impl Report<'_> {
     }
 
     /// The most of all phases and shards.
-    fn most_over_direct(&self) -> Option<i64> {
+    pub fn most_over_direct(&self) -> Option<i64> {
         let phases = 0..self.tallies[0].phases.len();
         let all = phases.flat_map(|phase| (0..self.groups.len()).map(move |shard| (phase, shard)));
         all.filter_map(|(phase, shard)| self.over_direct(phase, shard))
             .max()
-    }
-
-    fn phases(&self, tally: &Tally) -> Vec<Value> {
-        let phase = |(number, phase): (usize, &Phase)| {
-            let shards = phase.shards.iter().zip(self.groups).enumerate();
-            let shards = shards.map(|(place, (shard, group))| {
-                json!({
-                    "slots": group.name(),
-                    "acked": shard.acked,
-                    "reads": shard.reads,
-                    "refused": shard.refused,
-                    "unknown": shard.unknown,
-                    "read_errors": shard.read_errors,
-                    "longest_gap_ms": milliseconds(shard.longest_gap),
-                    "longest_wait_ms": milliseconds(shard.longest_wait),
-                    "recovery_ms": milliseconds(shard.recovery),
-                    "over_direct_ms": self.over_direct(number, place),
-                })
-            });
-            json!({
-                "name": phase.name,
-                "errors": phase.errors,
-                "shards": shards.collect::<Vec<_>>(),
-            })
-        };
-        tally.phases.iter().enumerate().map(phase).collect()
     }
 
     /// A table for people.
@@ -223,7 +162,8 @@ fn words(shard: &Shard) -> String {
     )
 }
 
-fn milliseconds(time: Duration) -> u64 {
+/// Whole milliseconds.
+pub fn milliseconds(time: Duration) -> u64 {
     time.as_millis() as u64
 }
 
@@ -258,7 +198,9 @@ mod tests {
             tally.phases[phase].shards[shard].longest_gap = Duration::from_millis(gap);
             control.phases[phase].shards[shard].longest_gap = Duration::from_millis(gap / 2);
         };
-        [(0, 0, 2), (0, 1, 30), (1, 0, 7), (1, 1, 10)].map(|(p, s, gap)| shard(p, s, gap));
+        for (phase, place, gap) in [(0, 0, 2), (0, 1, 30), (1, 0, 7), (1, 1, 10)] {
+            shard(phase, place, gap);
+        }
         for tally in [&mut tally, &mut control] {
             let phases = tally.phases.iter_mut();
             phases
@@ -293,7 +235,7 @@ mod tests {
             },
             seconds: 1.5,
         };
-        assert_eq!(report.json().to_string(), EXPECTED);
+        assert_eq!(report.json().unwrap(), EXPECTED);
     }
 
     const EXPECTED: &str = concat!(
