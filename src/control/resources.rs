@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::engine::upstream::pool::SUSPECTS;
+use crate::engine::upstream::lane_pool::SUSPECTS;
 use slotmux_core::config::Config;
 
 /// Descriptors for what is neither client nor upstream nor of the admin page: logs, epoll, control connections.

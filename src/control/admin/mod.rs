@@ -15,9 +15,9 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::metrics::total;
-use crate::engine::process::Process;
 use crate::engine::sabotage::sabotage;
+use crate::engine::shared::Shared;
+use crate::engine::stats::counters::total;
 
 mod exposition;
 mod guests;
@@ -37,22 +37,22 @@ use readiness::{Known, readiness};
 /// What the requests of the page read.
 #[derive(Clone)]
 struct Page {
-    process: Arc<Process>,
+    shared: Arc<Shared>,
     registry: Arc<Registry>,
     pages: Pages,
 }
 
 /// Serves the page until cancelled.
-pub async fn serve(listener: TcpListener, process: Arc<Process>, cancel: CancellationToken) {
+pub async fn serve(listener: TcpListener, shared: Arc<Shared>, cancel: CancellationToken) {
     sabotage("admin.serve");
-    serve::serve(listener, router(process.clone()), &process, &cancel).await;
+    serve::serve(listener, router(shared.clone()), &shared, &cancel).await;
 }
 
-fn router(process: Arc<Process>) -> Router {
+fn router(shared: Arc<Shared>) -> Router {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(metrics::Numbers::new(process.clone())));
+    registry.register_collector(Box::new(metrics::Numbers::new(shared.clone())));
     let page = Page {
-        process,
+        shared,
         registry: Arc::new(registry),
         pages: Pages::default(),
     };
@@ -68,7 +68,7 @@ fn router(process: Arc<Process>) -> Router {
 /// A panic costs the request that it came with.
 async fn contained(State(page): State<Page>, request: Request, next: Next) -> Response {
     let answering = page
-        .process
+        .shared
         .contained("a request of the admin page", next.run(request));
     let answer = answering.await;
     answer.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
@@ -76,7 +76,7 @@ async fn contained(State(page): State<Page>, request: Request, next: Next) -> Re
 
 /// Rejects requests whose host is not one of the page's names.
 async fn called_by_its_name(State(page): State<Page>, request: Request, next: Next) -> Response {
-    let own = &page.process.config.admin.hosts;
+    let own = &page.shared.config.admin.hosts;
     match hosts::check(request.version(), request.uri(), request.headers(), own) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.answer().into_response(),
@@ -112,17 +112,17 @@ async fn show_metrics(
 
 /// Readiness of the process. The listeners are bound before this page is.
 async fn show_readiness(State(page): State<Page>) -> (StatusCode, String) {
-    let process = &page.process;
-    let topology = process.topology.borrow().clone();
+    let shared = &page.shared;
+    let topology = shared.topology.borrow().clone();
     let primaries = topology.shards.iter();
     let known = Known {
-        is_draining: process.is_draining.load(Ordering::Relaxed),
+        is_draining: shared.is_draining.load(Ordering::Relaxed),
         primaries: primaries.map(|shard| shard.primary.addr.clone()).collect(),
-        outages: process.outages.now(),
-        is_connected: total(process.stats.iter().map(|stats| &**stats), |stats| {
+        outages: shared.outages.now(),
+        is_connected: total(shared.stats.iter().map(|stats| &**stats), |stats| {
             &stats.upstream_connections
         }) > 0,
-        trouble: process.refresh.trouble(),
+        trouble: shared.refresh.trouble(),
     };
     let (is_ready, said) = readiness(&known);
     let status = if is_ready {

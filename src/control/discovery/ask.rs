@@ -24,7 +24,7 @@ pub(super) struct Access {
     pub passwords: Vec<Password>,
     pub connect_timeout: Duration,
     pub response_timeout: Duration,
-    pub kind: config::Kind,
+    pub kind: config::ExpectedKind,
     pub map: AddressMap,
     /// The run id that our own INFO tells.
     pub own_run_id: String,
@@ -165,7 +165,7 @@ async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result
     } = open_address(access, address).await?;
     let mut pipe = redis::pipe();
     pipe.ignore_errors().cmd("INFO");
-    if access.kind != config::Kind::Standalone {
+    if access.kind != config::ExpectedKind::Standalone {
         pipe.cmd("CLUSTER").arg("SLOTS").cmd("CLUSTER").arg("NODES");
     }
     let replies: Vec<RedisResult<Value>> = pipe
@@ -255,7 +255,7 @@ fn judge_error(command: &'static str, error: &RedisError) -> Option<Refusal> {
 /// Judges a server that reports no cluster view. `None`: it is a plain server, which is allowed. Only its own
 /// statements and the configuration decide that.
 fn without_view(
-    kind: config::Kind,
+    kind: config::ExpectedKind,
     mode: Option<Mode>,
     refused: Option<(&'static str, RedisError)>,
 ) -> Option<Refusal> {
@@ -265,9 +265,11 @@ fn without_view(
         return Some(refusal);
     }
     match (mode, refused) {
-        (Some(Mode::Standalone), _) if kind == config::Kind::Cluster => Some(Refusal::NoCluster),
+        (Some(Mode::Standalone), _) if kind == config::ExpectedKind::Cluster => {
+            Some(Refusal::NoCluster)
+        }
         (Some(Mode::Standalone), _) => None,
-        (None, _) if kind == config::Kind::Auto => Some(Refusal::Untold {
+        (None, _) if kind == config::ExpectedKind::Auto => Some(Refusal::Untold {
             info: String::new(),
             hello: String::new(),
         }),

@@ -171,7 +171,7 @@ pub struct Cluster {
     /// Nodes to ask for the topology, tried in this order. Without duplicates.
     pub seeds: Vec<Addr>,
     /// Whether the seeds are nodes of a cluster or one plain Redis.
-    pub kind: Kind,
+    pub kind: ExpectedKind,
     /// The user to authenticate as. Empty: the upstream's default user.
     pub username: String,
     /// Passwords to authenticate with, in order, until one works. Empty: no authentication.
@@ -190,7 +190,7 @@ pub struct Cluster {
 
 /// What the upstream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Kind {
+pub enum ExpectedKind {
     /// Ask the first seed that answers.
     #[default]
     Auto,

@@ -7,7 +7,7 @@ use crate::config::read::{addr_map, boolean, passwords, seeds};
 use crate::config::section::{Key, key, list, put, section, set_section};
 use crate::config::show::{choice, name, or_word, redacted, show_section, text, texts};
 use crate::config::units::{show_duration, show_size};
-use crate::config::{Addr, Cluster, Connections, Kind, Retry, Timeouts, TopologyRefresh};
+use crate::config::{Addr, Cluster, Connections, ExpectedKind, Retry, Timeouts, TopologyRefresh};
 
 pub(super) const CLUSTER: &[Key<Cluster>] = &[
     key(
@@ -68,10 +68,10 @@ pub(super) const CLUSTER: &[Key<Cluster>] = &[
     ),
 ];
 
-const KINDS: &[(&str, Kind)] = &[
-    ("auto", Kind::Auto),
-    ("cluster", Kind::Cluster),
-    ("standalone", Kind::Standalone),
+const KINDS: &[(&str, ExpectedKind)] = &[
+    ("auto", ExpectedKind::Auto),
+    ("cluster", ExpectedKind::Cluster),
+    ("standalone", ExpectedKind::Standalone),
 ];
 
 const CONNECTIONS: &[Key<Connections>] = &[
