@@ -36,8 +36,12 @@ pub struct AuditArgs {
     /// Read this configuration file [env: SLOTMUX_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// A node of the cluster, or a plain Redis: redis://[user:password@]host[:port]; may be repeated [env: REDIS_URL]
-    #[arg(long, value_name = "URL")]
+    // No doc comment: rustdoc takes the brackets for links.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "A node of the cluster, or a plain Redis: redis://[user:password@]host[:port]; may be repeated [env: REDIS_URL]"
+    )]
     upstream: Vec<String>,
     /// Look at the keys of this namespace only
     #[arg(long, value_name = "NAME")]
