@@ -25,3 +25,64 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     }
     Ok(Duration::from_secs_f64(seconds))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        for (text, nanos) in [
+            ("250ms", 250_000_000),
+            ("1.5", 1_500_000_000),
+            ("1.5s", 1_500_000_000),
+            ("10m", 600_000_000_000),
+            ("2h", 7_200_000_000_000),
+            ("0.3333h", 1_199_880_000_000),
+            ("1.5ms", 1_500_000),
+            ("1ms", 1_000_000),
+            ("0.001", 1_000_000),
+            ("2400h", 8_640_000_000_000_000),
+            (".5s", 500_000_000),
+            ("5.", 5_000_000_000),
+            ("+5s", 5_000_000_000),
+            ("1e3s", 1_000_000_000_000),
+            ("007", 7_000_000_000),
+        ] {
+            assert_eq!(
+                parse_time(text),
+                Ok(Duration::from_nanos(nanos)),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_time() {
+        for (text, error) in [
+            ("", ": not a time"),
+            ("s", "s: not a time"),
+            ("ms", "ms: not a time"),
+            ("inf", "inf: unknown unit (ms, s, m or h)"),
+            ("NaN", "NaN: unknown unit (ms, s, m or h)"),
+            ("5d", "d: unknown unit (ms, s, m or h)"),
+            ("5S", "S: unknown unit (ms, s, m or h)"),
+            ("5M", "M: unknown unit (ms, s, m or h)"),
+            ("5us", "us: unknown unit (ms, s, m or h)"),
+            ("5sec", "sec: unknown unit (ms, s, m or h)"),
+            ("5minutes", "minutes: unknown unit (ms, s, m or h)"),
+            ("5 s", "5 s: not a time"),
+            (" 5s", " 5s: not a time"),
+            ("5s ", "5s : not a time"),
+            ("1h30m", "1h30m: not a time"),
+            ("1,5s", "1,5s: not a time"),
+            ("0", "0: not a time from 1ms to 2400h"),
+            ("-1s", "-1s: not a time from 1ms to 2400h"),
+            ("0.9ms", "0.9ms: not a time from 1ms to 2400h"),
+            ("2401h", "2401h: not a time from 1ms to 2400h"),
+            ("1e300h", "1e300h: not a time from 1ms to 2400h"),
+        ] {
+            assert_eq!(parse_time(text), Err(error.to_owned()), "{text:?}");
+        }
+    }
+}

@@ -318,4 +318,37 @@ pub(super) mod tests {
         assert_eq!(json["unmatched"]["keys"], 1);
         assert_eq!(json["nodes"][0]["node"], "10.0.0.1:7000");
     }
+
+    /// Scripts may compare the text itself, so that even the order of the members stays.
+    #[test]
+    fn the_json_text_stays_as_it_is() {
+        let cache = r#"{"cut":0,"keys":5,"longest_ms":7200000,"name":"cache","needed_none_any_more":0,"over_max":1,"policy":{"default_ms":60000,"enforced":true,"max_ms":3600000,"min_ms":null},"remaining":{"more":0,"none":2,"under_1d":1,"under_1h":1,"under_1m":1,"under_30d":0,"under_7d":0},"set":0,"to_cut":1,"to_set":2,"violations":3,"without_ttl":2}"#;
+        let watched = r#"{"cut":0,"keys":1,"longest_ms":null,"name":"watched","needed_none_any_more":0,"over_max":0,"policy":{"default_ms":60000,"enforced":false,"max_ms":null,"min_ms":null},"remaining":{"more":0,"none":1,"under_1d":0,"under_1h":0,"under_1m":0,"under_30d":0,"under_7d":0},"set":0,"to_cut":0,"to_set":1,"violations":0,"without_ttl":1}"#;
+        let free = r#"{"cut":0,"keys":0,"longest_ms":null,"name":"free","needed_none_any_more":0,"over_max":0,"policy":null,"remaining":{"more":0,"none":0,"under_1d":0,"under_1h":0,"under_1m":0,"under_30d":0,"under_7d":0},"set":0,"to_cut":0,"to_set":0,"violations":0,"without_ttl":0}"#;
+        let unmatched = r#"{"cut":0,"keys":1,"longest_ms":86400000,"name":null,"needed_none_any_more":0,"over_max":0,"policy":null,"remaining":{"more":0,"none":0,"under_1d":0,"under_1h":0,"under_1m":0,"under_30d":0,"under_7d":1},"set":0,"to_cut":0,"to_set":0,"violations":0,"without_ttl":0}"#;
+        let nodes = r#"[{"complete":true,"error":null,"keys":7,"node":"10.0.0.1:7000"}]"#;
+        assert_eq!(
+            report(false).json().to_string(),
+            format!(
+                r#"{{"complete":true,"interrupted":false,"keys":7,"namespaces":[{cache},{watched},{free}],"nodes":{nodes},"repair":false,"seconds":1.5,"skipped":0,"slots_moved":0,"slots_unserved":0,"unmatched":{unmatched},"violations":3}}"#
+            )
+        );
+        let mut partial = report(true);
+        partial.rows.truncate(1);
+        partial.is_interrupted = true;
+        partial.took = Duration::from_secs(2);
+        partial.nodes[0].is_complete = false;
+        partial.nodes[0].error = Some(NodeError {
+            node: Addr::new("10.0.0.1", 7000),
+            said: "it does not \"answer\"".to_owned(),
+        });
+        let repaired = r#"{"cut":1,"keys":5,"longest_ms":7200000,"name":"cache","needed_none_any_more":1,"over_max":1,"policy":{"default_ms":60000,"enforced":true,"max_ms":3600000,"min_ms":null},"remaining":{"more":0,"none":2,"under_1d":1,"under_1h":1,"under_1m":1,"under_30d":0,"under_7d":0},"set":1,"to_cut":1,"to_set":2,"violations":0,"without_ttl":2}"#;
+        let nodes = r#"[{"complete":false,"error":"it does not \"answer\"","keys":7,"node":"10.0.0.1:7000"}]"#;
+        assert_eq!(
+            partial.json().to_string(),
+            format!(
+                r#"{{"complete":false,"interrupted":true,"keys":7,"namespaces":[{repaired}],"nodes":{nodes},"repair":true,"seconds":2.0,"skipped":0,"slots_moved":0,"slots_unserved":0,"unmatched":null,"violations":0}}"#
+            )
+        );
+    }
 }

@@ -191,6 +191,49 @@ mod tests {
     }
 
     #[test]
+    fn percent_signs_are_decoded_strictly() {
+        const NO_DIGITS: &str =
+            "a \"%\" of the user or password is not followed by two hexadecimal digits";
+        const NO_UTF8: &str = "the user or password is not UTF-8";
+        for (text, decoded_text) in [
+            ("", Ok("")),
+            ("plain", Ok("plain")),
+            ("+", Ok("+")),
+            ("%25", Ok("%")),
+            ("%2525", Ok("%25")),
+            ("%2c%2C", Ok(",,")),
+            ("%00", Ok("\0")),
+            ("a%40b%3Ac", Ok("a@b:c")),
+            ("%C3%BC", Ok("ü")),
+            ("ü%C3%BC", Ok("üü")),
+            ("%", Err(NO_DIGITS)),
+            ("a%", Err(NO_DIGITS)),
+            ("%4", Err(NO_DIGITS)),
+            ("%4g", Err(NO_DIGITS)),
+            ("%g4", Err(NO_DIGITS)),
+            ("%+4", Err(NO_DIGITS)),
+            ("% 4", Err(NO_DIGITS)),
+            ("%%41", Err(NO_DIGITS)),
+            ("%4%41", Err(NO_DIGITS)),
+            ("%ü", Err(NO_DIGITS)),
+            ("%4ü", Err(NO_DIGITS)),
+            ("%41%", Err(NO_DIGITS)),
+            ("%u0041", Err(NO_DIGITS)),
+            ("%ff", Err(NO_UTF8)),
+            ("%C3", Err(NO_UTF8)),
+            // The digits count first.
+            ("%ff%", Err(NO_DIGITS)),
+        ] {
+            let read = decoded(text);
+            assert_eq!(
+                read.as_deref().map_err(String::as_str),
+                decoded_text,
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
     fn refusals_say_why_and_keep_the_secret() {
         for (text, why) in [
             ("", "empty"),

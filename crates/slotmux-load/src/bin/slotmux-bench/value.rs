@@ -196,6 +196,23 @@ mod tests {
             ("3 parsecs", None),
             ("1GiB", None),
             ("99999999999999999999", None),
+            ("1K", Some((1024, 1024))),
+            ("1Kb", Some((1024, 1024))),
+            ("1KIB", Some((1024, 1024))),
+            ("2M", Some((2 << 20, 2 << 20))),
+            ("2MiB", Some((2 << 20, 2 << 20))),
+            ("7B", Some((7, 7))),
+            ("+7", Some((7, 7))),
+            ("007", Some((7, 7))),
+            ("512MiB", Some((512 << 20, 512 << 20))),
+            ("536870913", None),
+            ("513MiB", None),
+            ("1.5KiB", None),
+            (" 1", None),
+            ("1 KiB", None),
+            ("1g", None),
+            ("1kilobyte", None),
+            ("KiB", None),
         ];
         for (text, want) in cases {
             assert_eq!(
@@ -203,6 +220,19 @@ mod tests {
                 want,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn wrong_sizes_say_why() {
+        for (text, error) in [
+            ("1GiB", "gib: unknown unit (B, KiB or MiB)"),
+            ("513MiB", "513MiB: not a size up to 512MiB"),
+            ("1.5k", "1.5k: not a size up to 512MiB"),
+            ("", ": not a size up to 512MiB"),
+            ("9..8", "9..8: the smaller size comes first"),
+        ] {
+            assert_eq!(parse_sizes(text).unwrap_err(), error, "{text:?}");
         }
     }
 
