@@ -32,7 +32,6 @@ mod settings;
 mod show;
 mod suggest;
 mod ttl_env;
-mod units;
 mod value;
 
 pub use crate::cluster::addr::Addr;

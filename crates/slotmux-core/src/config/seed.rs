@@ -1,6 +1,9 @@
 //! Addresses of upstreams as people write them: `redis://user:password@host:port`, `host:port`, comma lists. No
 //! message of this file repeats what could hold a password.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
 use super::{Addr, Password};
@@ -125,19 +128,20 @@ fn host(url: &Url) -> Option<String> {
 
 /// `%XX` as the byte it stands for.
 fn decoded(text: &str) -> Result<String, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut pieces = text.split('%');
-    bytes.extend_from_slice(pieces.next().unwrap_or_default().as_bytes());
-    for piece in pieces {
-        let byte = piece.get(..2).and_then(|digits| hex::decode(digits).ok());
-        bytes.extend(
-            byte.ok_or(
-                "a \"%\" of the user or password is not followed by two hexadecimal digits",
-            )?,
+    // The crate keeps a malformed escape as it is, so that a mistyped password would only be refused by the node.
+    let is_escape = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return Err(
+            "a \"%\" of the user or password is not followed by two hexadecimal digits".into(),
         );
-        bytes.extend_from_slice(&piece.as_bytes()[2..]);
     }
-    String::from_utf8(bytes).map_err(|_| "the user or password is not UTF-8".into())
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded
+        .map(Cow::into_owned)
+        .map_err(|_| "the user or password is not UTF-8".into())
 }
 
 #[cfg(test)]

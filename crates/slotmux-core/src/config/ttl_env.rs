@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::problem::{Origin, Reading};
 use super::suggest::nearest;
-use super::units::show_duration;
 use super::{Mode, Namespace, element_key, env};
+use crate::units::show_duration;
 
 const PREFIX: &str = "REDIS_TTL_";
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::problem::{Origin, Reading, without_indices};
 use super::suggest::nearest;
-use super::units;
+use crate::units;
 
 /// A value with its key and its origin.
 #[derive(Clone)]

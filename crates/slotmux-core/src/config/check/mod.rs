@@ -5,8 +5,8 @@ mod namespaces;
 use std::net::{IpAddr, SocketAddr};
 
 use super::problem::{Origin, Problem, Reading};
-use super::units::{show_duration, show_size};
 use super::{Addr, Bind, Config, Personality, Ttl};
+use crate::units::{show_duration, show_size};
 
 /// Notes every contradiction. `defaults` is the policy that namespaces inherit.
 pub(super) fn check(config: &Config, defaults: &Ttl, reading: &mut Reading) {

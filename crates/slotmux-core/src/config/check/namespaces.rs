@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::config::problem::{Origin, Reading};
-use crate::config::units::show_duration;
 use crate::config::{Config, Mode, Namespace, Persist, Ttl, element_key, ttl_env};
+use crate::units::show_duration;
 
 /// As many as have a number of 16 bits; 0 is for the keys of no namespace.
 const MOST: usize = u16::MAX as usize;

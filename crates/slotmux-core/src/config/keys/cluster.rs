@@ -6,8 +6,8 @@ use super::{DAY, GIB, HOUR, KIB, MIB, MS};
 use crate::config::read::{addr_map, boolean, passwords, seeds};
 use crate::config::section::{Key, key, list, put, section, set_section};
 use crate::config::show::{choice, name, or_word, redacted, show_section, text, texts};
-use crate::config::units::{show_duration, show_size};
 use crate::config::{Addr, Cluster, Connections, Kind, Retry, Timeouts, TopologyRefresh};
+use crate::units::{show_duration, show_size};
 
 pub(super) const CLUSTER: &[Key<Cluster>] = &[
     key(

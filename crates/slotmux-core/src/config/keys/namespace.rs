@@ -6,11 +6,11 @@ use crate::config::read::boolean;
 use crate::config::read_namespace::{commands, fraction, prefixes, variables};
 use crate::config::section::{Key, inherited, key, list, put, section, set_section};
 use crate::config::show::{choice, or_word, show_section, text, texts};
-use crate::config::units::{show_duration, show_size};
 use crate::config::{
     Flush, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites, Scripts,
     Strength, Ttl, Unmatched,
 };
+use crate::units::{show_duration, show_size};
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

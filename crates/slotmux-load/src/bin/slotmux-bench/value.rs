@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use slotmux_core::units::size_argument;
+
 /// Sizes of values in bytes, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -26,11 +28,11 @@ impl fmt::Display for Sizes {
 pub fn parse_sizes(text: &str) -> Result<Sizes, String> {
     let sizes = match text.split_once("..") {
         Some((min, max)) => Sizes {
-            min: parse_size(min)?,
-            max: parse_size(max)?,
+            min: size_argument(min)?,
+            max: size_argument(max)?,
         },
         None => {
-            let size = parse_size(text)?;
+            let size = size_argument(text)?;
             Sizes {
                 min: size,
                 max: size,
@@ -41,24 +43,6 @@ pub fn parse_sizes(text: &str) -> Result<Sizes, String> {
         return Err(format!("{text}: the smaller size comes first"));
     }
     Ok(sizes)
-}
-
-fn parse_size(text: &str) -> Result<usize, String> {
-    /// What `proto-max-bulk-len` allows by default.
-    const LARGEST: usize = 512 << 20;
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        unit => return Err(format!("{unit}: unknown unit (B, KiB or MiB)")),
-    };
-    digits
-        .parse::<usize>()
-        .ok()
-        .and_then(|n| n.checked_mul(1 << shift))
-        .filter(|n| *n <= LARGEST)
-        .ok_or_else(|| format!("{text}: not a size up to 512MiB"))
 }
 
 /// The keys `prefix0 .. prefix(count-1)` and their values.

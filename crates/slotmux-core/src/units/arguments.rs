@@ -1,29 +1,66 @@
-//! A time as the command lines of the tools take it.
+//! Times and sizes as the command lines of the tools take them, with errors for whoever typed them.
 
 use std::time::Duration;
+
+use super::{bytes_per, one};
+
+/// Largest value: what `proto-max-bulk-len` allows by default.
+const LARGEST_SIZE: usize = 512 << 20;
 
 /// Reads a number with a unit, or of seconds without one: `250ms`, `1.5`, `10m`, `2h`.
 ///
 /// # Errors
-/// What is wrong with it, for whoever typed it.
-pub fn parse_time(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        unit => return Err(format!("{unit}: unknown unit (ms, s, m or h)")),
-    };
-    let seconds = digits
+/// A text that names the unknown unit, the malformed number or the bounds.
+pub fn time_argument(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split(text);
+    let unit = match unit {
+        "" => one("s"),
+        "ms" | "s" | "m" | "h" => one(unit),
+        _ => None,
+    }
+    .ok_or_else(|| format!("{unit}: unknown unit (ms, s, m or h)"))?;
+    let seconds = number
         .parse::<f64>()
-        .map(|n| n * unit)
+        .map(|number| number * unit.as_secs_f64())
         .map_err(|_| format!("{text}: not a time"))?;
     // A hundred days: longer is a typing error, and times are kept as nanoseconds.
     if !(0.001..=8_640_000.0).contains(&seconds) {
         return Err(format!("{text}: not a time from 1ms to 2400h"));
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+/// Reads a number of bytes: `64`, `16KiB`, `1mb`. All units are powers of two, as redis.conf reads `kb` and `mb`.
+///
+/// # Errors
+/// A text that names the unknown unit, or says that the size is malformed or too large.
+pub fn size_argument(text: &str) -> Result<usize, String> {
+    let (number, unit) = split(text);
+    let unit = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => bytes_per("B"),
+        "k" | "kb" | "kib" => bytes_per("KiB"),
+        "m" | "mb" | "mib" => bytes_per("MiB"),
+        _ => None,
+    }
+    .and_then(|bytes| usize::try_from(bytes).ok())
+    .ok_or_else(|| {
+        format!(
+            "{}: unknown unit (B, KiB or MiB)",
+            unit.to_ascii_lowercase()
+        )
+    })?;
+    number
+        .parse::<usize>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit))
+        .filter(|size| *size <= LARGEST_SIZE)
+        .ok_or_else(|| format!("{text}: not a size up to 512MiB"))
+}
+
+/// The number, and the letters behind it.
+fn split(text: &str) -> (&str, &str) {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    (number, &text[number.len()..])
 }
 
 #[cfg(test)]
@@ -50,7 +87,7 @@ mod tests {
             ("007", 7_000_000_000),
         ] {
             assert_eq!(
-                parse_time(text),
+                time_argument(text),
                 Ok(Duration::from_nanos(nanos)),
                 "{text:?}"
             );
@@ -82,7 +119,7 @@ mod tests {
             ("2401h", "2401h: not a time from 1ms to 2400h"),
             ("1e300h", "1e300h: not a time from 1ms to 2400h"),
         ] {
-            assert_eq!(parse_time(text), Err(error.to_owned()), "{text:?}");
+            assert_eq!(time_argument(text), Err(error.to_owned()), "{text:?}");
         }
     }
 }
