@@ -178,7 +178,10 @@ fn audit(args: &AuditArgs) -> ExitCode {
     match audit::run(&config, &args.options(), args.progress(), stop) {
         Ok(report) => {
             if args.json {
-                println!("{}", report.json());
+                match report.json() {
+                    Ok(json) => println!("{json}"),
+                    Err(error) => return failed([error]),
+                }
             } else {
                 print!("{}", report.table());
             }

@@ -9,6 +9,10 @@ use slotmux::tools::audit::AuditError;
 use crate::common::{PATIENCE, calm_cluster, poll_until};
 use crate::*;
 
+fn json(report: &Report) -> serde_json::Value {
+    serde_json::from_str(&report.json().expect("JSON")).expect("JSON")
+}
+
 #[test]
 fn keys_of_a_moving_slot_are_found_and_repaired_where_they_are() {
     let (_turn, cluster) = empty_cluster();
@@ -121,7 +125,7 @@ fn a_lost_node_is_named_and_the_others_are_reported() {
     assert!(problems.starts_with(&format!("{lost}: ")), "{problems}");
     let keys: u64 = report.nodes.iter().map(|node| node.keys).sum();
     assert_eq!(keys, report.keys);
-    let json = report.json();
+    let json = json(&report);
     assert_eq!(
         (&json["complete"], &json["interrupted"]),
         (&false.into(), &false.into())
@@ -165,7 +169,7 @@ fn a_stop_half_way_reports_what_was_seen() {
     assert!((500..20_000).contains(&report.keys), "{}", report.keys);
     assert!(report.is_interrupted && !report.is_complete());
     assert_eq!(report.status(), 130);
-    assert_eq!(report.json()["complete"], false);
+    assert_eq!(json(&report)["complete"], false);
     assert!(report.table().contains("PARTIAL"), "{}", report.table());
     // What was counted as repaired is, and nothing else.
     let info: String = server.query(&["INFO", "keyspace"]).expect("INFO");

@@ -18,7 +18,8 @@ use slotmux_core::config::{Config, Mode};
 use slotmux_core::policy::{NamespaceId, Policies};
 
 pub mod args;
-mod pace;
+mod json;
+mod rate_limit;
 pub mod repair;
 pub mod report;
 mod send;
@@ -31,7 +32,7 @@ pub use report::{NodeReport, Report, Row};
 pub use send::NodeError;
 pub use tally::Tally;
 
-use pace::Pace;
+use rate_limit::RateLimit;
 use tally::Tallies;
 use walk::{Scope, Walked, walk};
 
@@ -121,7 +122,7 @@ async fn audit(
         only,
         pattern,
         repair: options.repair,
-        pace: Pace::new(options.rate),
+        rate_limit: RateLimit::new(options.rate),
         dialer: Arc::new(Dialer::new(config)),
         turns: Semaphore::new(NODES_AT_ONCE),
         progress,

@@ -1,12 +1,11 @@
-//! What an audit found: for people, for machines, and as an exit status.
+//! What an audit found, with its problems and its exit status.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
+use super::json::ReportJson;
 use super::send::NodeError;
 use super::table;
-use super::tally::{BOUNDS, Tally};
+use super::tally::Tally;
 use super::walk::Walked;
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::config::Mode;
@@ -145,62 +144,13 @@ impl Report {
         problems
     }
 
-    /// One object for machines.
-    pub fn json(&self) -> Value {
-        let is_named = |row: &&Row| row.namespace.is_some();
-        json!({
-            "complete": self.is_complete(),
-            "interrupted": self.is_interrupted,
-            "repair": self.is_repair,
-            "keys": self.keys,
-            "violations": self.violations(),
-            "skipped": self.skipped,
-            "slots_moved": self.slots_moved,
-            "slots_unserved": self.slots_unserved,
-            "seconds": self.took.as_secs_f64(),
-            "namespaces": self.rows.iter().filter(is_named).map(row).collect::<Vec<_>>(),
-            "unmatched": self.rows.iter().find(|row| row.namespace.is_none()).map(row),
-            "nodes": self.nodes.iter().map(|node| json!({
-                "node": node.node.to_string(),
-                "keys": node.keys,
-                "complete": node.is_complete,
-                "error": node.error.as_ref().map(|error| error.said.as_str()),
-            })).collect::<Vec<_>>(),
-        })
+    /// One JSON object for machines.
+    ///
+    /// # Errors
+    /// If the report cannot be written as JSON.
+    pub fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(&ReportJson::from(self))
     }
-}
-
-fn row(row: &Row) -> Value {
-    let tally = &row.tally;
-    let mut remaining = serde_json::Map::new();
-    remaining.insert("none".to_owned(), tally.without_ttl.into());
-    let names = BOUNDS.iter().map(|(_, name)| format!("under_{name}"));
-    for (name, count) in names.chain(["more".to_owned()]).zip(tally.remaining) {
-        remaining.insert(name, count.into());
-    }
-    let policy = row.policy.as_ref().map(|policy| {
-        json!({
-            "enforced": policy.mode == Mode::Enforce,
-            "default_ms": policy.default,
-            "max_ms": policy.max,
-            "min_ms": policy.min,
-        })
-    });
-    json!({
-        "name": row.namespace,
-        "keys": tally.keys,
-        "without_ttl": tally.without_ttl,
-        "over_max": tally.to_cut,
-        "longest_ms": tally.longest,
-        "remaining": remaining,
-        "policy": policy,
-        "to_set": tally.to_set,
-        "to_cut": tally.to_cut,
-        "set": tally.set,
-        "cut": tally.cut,
-        "needed_none_any_more": tally.moot,
-        "violations": row.violations(),
-    })
 }
 
 #[cfg(test)]
@@ -297,58 +247,5 @@ pub(super) mod tests {
         moved.slots_moved = 1;
         assert_eq!(moved.status(), 0);
         assert_eq!(moved.problems().len(), 1);
-    }
-
-    #[test]
-    fn machines_get_every_figure() {
-        let json = report(false).json();
-        assert_eq!(json["complete"], true);
-        assert_eq!(json["violations"], 3);
-        let cache = &json["namespaces"][0];
-        assert_eq!(cache["name"], "cache");
-        assert_eq!(cache["policy"]["default_ms"], 60_000);
-        assert_eq!((&cache["to_set"], &cache["to_cut"]), (&json!(2), &json!(1)));
-        assert_eq!(
-            cache["remaining"],
-            json!({"none": 2, "under_1m": 1, "under_1h": 1, "under_1d": 1, "under_7d": 0,
-                "under_30d": 0, "more": 0})
-        );
-        assert_eq!(json["namespaces"].as_array().unwrap().len(), 3);
-        assert_eq!(json["namespaces"][2]["policy"], Value::Null);
-        assert_eq!(json["unmatched"]["keys"], 1);
-        assert_eq!(json["nodes"][0]["node"], "10.0.0.1:7000");
-    }
-
-    /// Scripts may compare the text itself, so that even the order of the members stays.
-    #[test]
-    fn the_json_text_stays_as_it_is() {
-        let cache = r#"{"cut":0,"keys":5,"longest_ms":7200000,"name":"cache","needed_none_any_more":0,"over_max":1,"policy":{"default_ms":60000,"enforced":true,"max_ms":3600000,"min_ms":null},"remaining":{"more":0,"none":2,"under_1d":1,"under_1h":1,"under_1m":1,"under_30d":0,"under_7d":0},"set":0,"to_cut":1,"to_set":2,"violations":3,"without_ttl":2}"#;
-        let watched = r#"{"cut":0,"keys":1,"longest_ms":null,"name":"watched","needed_none_any_more":0,"over_max":0,"policy":{"default_ms":60000,"enforced":false,"max_ms":null,"min_ms":null},"remaining":{"more":0,"none":1,"under_1d":0,"under_1h":0,"under_1m":0,"under_30d":0,"under_7d":0},"set":0,"to_cut":0,"to_set":1,"violations":0,"without_ttl":1}"#;
-        let free = r#"{"cut":0,"keys":0,"longest_ms":null,"name":"free","needed_none_any_more":0,"over_max":0,"policy":null,"remaining":{"more":0,"none":0,"under_1d":0,"under_1h":0,"under_1m":0,"under_30d":0,"under_7d":0},"set":0,"to_cut":0,"to_set":0,"violations":0,"without_ttl":0}"#;
-        let unmatched = r#"{"cut":0,"keys":1,"longest_ms":86400000,"name":null,"needed_none_any_more":0,"over_max":0,"policy":null,"remaining":{"more":0,"none":0,"under_1d":0,"under_1h":0,"under_1m":0,"under_30d":0,"under_7d":1},"set":0,"to_cut":0,"to_set":0,"violations":0,"without_ttl":0}"#;
-        let nodes = r#"[{"complete":true,"error":null,"keys":7,"node":"10.0.0.1:7000"}]"#;
-        assert_eq!(
-            report(false).json().to_string(),
-            format!(
-                r#"{{"complete":true,"interrupted":false,"keys":7,"namespaces":[{cache},{watched},{free}],"nodes":{nodes},"repair":false,"seconds":1.5,"skipped":0,"slots_moved":0,"slots_unserved":0,"unmatched":{unmatched},"violations":3}}"#
-            )
-        );
-        let mut partial = report(true);
-        partial.rows.truncate(1);
-        partial.is_interrupted = true;
-        partial.took = Duration::from_secs(2);
-        partial.nodes[0].is_complete = false;
-        partial.nodes[0].error = Some(NodeError {
-            node: Addr::new("10.0.0.1", 7000),
-            said: "it does not \"answer\"".to_owned(),
-        });
-        let repaired = r#"{"cut":1,"keys":5,"longest_ms":7200000,"name":"cache","needed_none_any_more":1,"over_max":1,"policy":{"default_ms":60000,"enforced":true,"max_ms":3600000,"min_ms":null},"remaining":{"more":0,"none":2,"under_1d":1,"under_1h":1,"under_1m":1,"under_30d":0,"under_7d":0},"set":1,"to_cut":1,"to_set":2,"violations":0,"without_ttl":2}"#;
-        let nodes = r#"[{"complete":false,"error":"it does not \"answer\"","keys":7,"node":"10.0.0.1:7000"}]"#;
-        assert_eq!(
-            partial.json().to_string(),
-            format!(
-                r#"{{"complete":false,"interrupted":true,"keys":7,"namespaces":[{repaired}],"nodes":{nodes},"repair":true,"seconds":2.0,"skipped":0,"slots_moved":0,"slots_unserved":0,"unmatched":null,"violations":0}}"#
-            )
-        );
     }
 }

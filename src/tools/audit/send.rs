@@ -9,7 +9,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult};
 
 use crate::control::discovery::dial::Dialer;
-use crate::control::discovery::words;
+use crate::control::discovery::error_text;
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::cluster::redirect::{Verdict, judge, target};
 
@@ -23,12 +23,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A node that could not be used, or stopped being usable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{node}: {said}")]
+#[error("{node}: {reason}")]
 pub struct NodeError {
     /// The node.
     pub node: Addr,
-    /// What it, or the system, said.
-    pub said: String,
+    /// Error text of the node or the system.
+    pub reason: String,
 }
 
 /// Connections to nodes, opened when they are needed.
@@ -134,7 +134,7 @@ impl Nodes {
 
     /// Where an error sends its command; `None` is to a host that nobody knows.
     fn elsewhere(&self, node: &Addr, error: &RedisError) -> Result<Option<Place>, NodeError> {
-        let (host, port, asking) = match judge(words(error).as_bytes()) {
+        let (host, port, asking) = match judge(error_text(error).as_bytes()) {
             Verdict::Moved { host, port, .. } => (host.to_owned(), port, false),
             Verdict::Ask { host, port, .. } => (host.to_owned(), port, true),
             _ => return Err(failed(node, error)),
@@ -149,7 +149,7 @@ impl Nodes {
         }
         let dialed = self.dialer.dial(node).await.map_err(|error| NodeError {
             node: node.clone(),
-            said: error.to_string(),
+            reason: error.to_string(),
         })?;
         self.open.insert(node.clone(), dialed.clone());
         Ok(dialed)
@@ -157,13 +157,13 @@ impl Nodes {
 }
 
 fn failed(node: &Addr, error: &RedisError) -> NodeError {
-    let said = match error.code() {
-        Some(_) => words(error),
+    let reason = match error.code() {
+        Some(_) => error_text(error),
         None if error.is_timeout() => "it does not answer any more".to_owned(),
-        None => format!("the connection was lost: {}", words(error)),
+        None => format!("the connection was lost: {}", error_text(error)),
     };
     NodeError {
         node: node.clone(),
-        said,
+        reason,
     }
 }

@@ -7,7 +7,7 @@ use redis::Cmd;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::pace::Pace;
+use super::rate_limit::RateLimit;
 use super::repair::Repair;
 use super::send::{NodeError, Nodes};
 use super::tally::Tallies;
@@ -24,7 +24,7 @@ pub(super) struct Scope {
     /// The glob pattern of its keys, if one is enough.
     pub pattern: Option<Vec<u8>>,
     pub repair: bool,
-    pub pace: Pace,
+    pub rate_limit: RateLimit,
     pub dialer: Arc<Dialer>,
     /// Permits for the nodes that are walked at the same time.
     pub turns: Semaphore,
@@ -87,10 +87,10 @@ impl Walk {
             (cursor, keys) = self.nodes.ask(&self.node, &scan(scope, cursor)).await?;
             // With a pattern the node looks at more keys than it tells of.
             let looked_at = match scope.pattern {
-                Some(_) => u64::from(scope.pace.batch()),
+                Some(_) => u64::from(scope.rate_limit.batch()),
                 None => keys.len() as u64,
             };
-            let admitted = scope.pace.admit(looked_at);
+            let admitted = scope.rate_limit.admit(looked_at);
             if scope.stop.run_until_cancelled(admitted).await.is_none() {
                 return Ok(false);
             }
@@ -157,7 +157,7 @@ pub(super) fn ttl_policy(policies: &Policies, namespace: NamespaceId) -> Option<
 
 fn scan(scope: &Scope, cursor: u64) -> Cmd {
     let mut scan = redis::cmd("SCAN");
-    scan.arg(cursor).arg("COUNT").arg(scope.pace.batch());
+    scan.arg(cursor).arg("COUNT").arg(scope.rate_limit.batch());
     if let Some(pattern) = &scope.pattern {
         scan.arg("MATCH").arg(pattern);
     }

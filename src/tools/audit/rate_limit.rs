@@ -13,16 +13,16 @@ const BATCHES_PER_SECOND: u32 = 10;
 
 /// The budget that the walks of all nodes draw on.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimit {
     schedule: Option<Mutex<Schedule>>,
     started: Instant,
     batch: u32,
 }
 
-impl Pace {
+impl RateLimit {
     /// At most this many keys per second; `None` is as fast as it goes.
-    pub fn new(rate: Option<u32>) -> Pace {
-        Pace {
+    pub fn new(rate: Option<u32>) -> RateLimit {
+        RateLimit {
             schedule: rate.map(|rate| Mutex::new(Schedule::new(rate))),
             started: Instant::now(),
             batch: rate.map_or(BATCH, |rate| (rate / BATCHES_PER_SECOND).clamp(1, BATCH)),
@@ -109,14 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_pace_has_small_batches() {
+    fn a_low_rate_has_small_batches() {
         for (rate, batch) in [
             (None, 1000),
             (Some(1), 1),
             (Some(100), 10),
             (Some(1_000_000), 1000),
         ] {
-            assert_eq!(Pace::new(rate).batch(), batch, "{rate:?}");
+            assert_eq!(RateLimit::new(rate).batch(), batch, "{rate:?}");
         }
     }
 }
