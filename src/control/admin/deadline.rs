@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::guests::Guest;
+use super::connections::Connection;
 use slotmux_core::config::Admin;
 
 /// Longest duration of each wait.
@@ -37,24 +37,24 @@ enum Wait {
     Request,
     /// For another request.
     Next,
-    /// For the last byte of a response to be taken.
-    Answer,
+    /// For the client to take the last byte of a response.
+    Response,
 }
 
 /// A stream with deadlines. Each covers a whole request or response: single bytes do not extend it.
-pub(super) struct Paced<S> {
+pub(super) struct DeadlineStream<S> {
     stream: S,
-    guest: Arc<Guest>,
+    connection: Arc<Connection>,
     deadlines: Deadlines,
     wait: Wait,
     until: Pin<Box<Sleep>>,
 }
 
-impl<S> Paced<S> {
-    pub fn new(stream: S, guest: Arc<Guest>, deadlines: Deadlines) -> Paced<S> {
-        Paced {
+impl<S> DeadlineStream<S> {
+    pub fn new(stream: S, connection: Arc<Connection>, deadlines: Deadlines) -> DeadlineStream<S> {
+        DeadlineStream {
             stream,
-            guest,
+            connection,
             deadlines,
             wait: Wait::Request,
             until: Box::pin(sleep(deadlines.header)),
@@ -65,7 +65,7 @@ impl<S> Paced<S> {
         let time = match wait {
             Wait::Request => self.deadlines.header,
             Wait::Next => self.deadlines.idle,
-            Wait::Answer => self.deadlines.write,
+            Wait::Response => self.deadlines.write,
         };
         self.wait = wait;
         self.until.as_mut().reset(Instant::now() + time);
@@ -89,11 +89,11 @@ impl<S> Paced<S> {
         cx: &mut Context<'_>,
         polled: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if self.wait != Wait::Answer {
-            self.begin(Wait::Answer);
+        if self.wait != Wait::Response {
+            self.begin(Wait::Response);
         }
         if polled.is_ready() {
-            self.guest.moved();
+            self.connection.note_activity();
             // A slow reader frees a little of the kernel buffer now and then, so progress does not extend the deadline.
             if self.until.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -103,7 +103,7 @@ impl<S> Paced<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for DeadlineStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -112,7 +112,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.guest.moved();
+            self.connection.note_activity();
             if self.wait == Wait::Next {
                 self.begin(Wait::Request);
             }
@@ -121,7 +121,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for DeadlineStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -148,7 +148,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     /// Called when all responses so far have been written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        if self.wait == Wait::Answer {
+        if self.wait == Wait::Response {
             self.begin(Wait::Next);
         }
         Poll::Ready(Ok(()))
