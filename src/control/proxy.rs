@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -93,8 +92,8 @@ async fn supervise(
     announce(&config, &addresses);
 
     let refreshing = keep_refreshing(process.clone(), publish, requests, cancel.clone());
-    // The span has level error, so that the name is in every log line at any log level. A field "name" would appear twice in
-    // JSON, next to the span's own.
+    // The span has level error, so that the name is in every log line at any log level. A field "name" would appear
+    // twice in JSON, next to the span's own.
     let span = tracing::error_span!("cluster", cluster = config.cluster.name);
     let mut control = tasks.spawn(refreshing.instrument(span));
     // Ends with the refreshes, which own the sender of topologies.
@@ -126,8 +125,8 @@ async fn supervise(
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Refreshes the topology until cancelled. Panics restart it: a topology that is not refreshed sends clients to nodes that
-/// are gone. Returns the error that ended it early, if any.
+/// Refreshes the topology until cancelled. Panics restart it: a topology that is not refreshed sends clients to nodes
+/// that are gone. Returns the error that ended it early, if any.
 async fn keep_refreshing(
     process: Arc<Process>,
     publish: watch::Sender<Arc<Topology>>,

@@ -17,10 +17,10 @@ use crate::engine::metrics::{Kind, WorkerStats, total};
 use crate::engine::process::Process;
 use crate::engine::usage::usage;
 
-/// Numbers that say something per worker: how evenly clients and work are spread.
+/// Numbers shown per worker too: how evenly clients and work are spread.
 const PER_WORKER: &[&str] = &["clients", "requests", "in_flight"];
 
-/// Everything on the page, read when it is asked for.
+/// The collector of all numbers, which are read at each request.
 #[derive(Debug)]
 pub(super) struct Numbers {
     process: Arc<Process>,
@@ -226,7 +226,7 @@ fn as_gauge(value: u64) -> i64 {
 
 /// `None` where there is no `/proc`.
 fn open_descriptors() -> Option<u64> {
-    // The listing itself holds one.
+    // The listing itself holds one descriptor.
     Some((std::fs::read_dir("/proc/self/fd").ok()?.count() as u64).saturating_sub(1))
 }
 

@@ -47,7 +47,7 @@ const COUNTERS: &[(&str, &str, Number)] = &[
     ),
 ];
 
-/// Writes the families of all namespaces; none where no policy is configured.
+/// Writes the metric families of all namespaces; nothing if no policy is configured.
 pub(super) fn encode(process: &Process, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let names = names(process);
     if names.is_empty() {
@@ -71,7 +71,7 @@ fn names(process: &Process) -> Vec<&str> {
         .stats
         .first()
         .map_or(0, |stats| stats.namespaces.len());
-    // With the keys of no namespace there may be one more than 16 bits count.
+    // The keys of no namespace may be one more than 16 bits can count.
     let ids = (0..=u16::MAX).take(counted).map(NamespaceId);
     let name = |id| {
         process

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Prefix of a node's refusal of EXEC; the reason follows.
 const EXEC_REFUSED: &str = "EXECABORT Transaction discarded because of: ";
 
-/// What a right is needed for.
+/// The purpose of a right.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Feature {
     /// Finding the nodes of a cluster, and following its slots as they move.

@@ -1,17 +1,17 @@
-//! How fast an audit may go: one budget of keys for all nodes together.
+//! The rate limit of an audit: one budget of keys for all nodes together.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Keys of one SCAN: enough that round trips don't matter, few enough that no node is held up noticeably.
+/// Keys of one SCAN: enough that round trips do not matter, few enough that no node stalls noticeably.
 const BATCH: u32 = 1_000;
 
-/// Batches a second with a limit: a node sees a trickle, not one burst a second.
+/// Batches a second with a limit: the load on a node is even, not one burst a second.
 const BATCHES_PER_SECOND: u32 = 10;
 
-/// The budget that the walks of all nodes draw on.
+/// The budget shared by the walks of all nodes.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     schedule: Option<Mutex<Schedule>>,
@@ -20,7 +20,7 @@ pub(super) struct RateLimit {
 }
 
 impl RateLimit {
-    /// At most this many keys per second; `None` is as fast as it goes.
+    /// At most this many keys per second; `None` for no limit.
     pub fn new(rate: Option<u32>) -> RateLimit {
         RateLimit {
             schedule: rate.map(|rate| Mutex::new(Schedule::new(rate))),
@@ -29,18 +29,18 @@ impl RateLimit {
         }
     }
 
-    /// How many keys to ask for at once.
+    /// Number of keys of one SCAN.
     pub fn batch(&self) -> u32 {
         self.batch
     }
 
-    /// Waits until these keys may be looked at.
+    /// Waits until this number of keys may be checked.
     pub async fn admit(&self, keys: u64) {
         let Some(schedule) = &self.schedule else {
             return;
         };
         let due = {
-            // A panic elsewhere leaves a schedule that is still good.
+            // A panic elsewhere leaves the schedule valid.
             let mut schedule = schedule.lock().unwrap_or_else(|e| e.into_inner());
             schedule.due(self.started.elapsed(), keys)
         };
@@ -48,7 +48,7 @@ impl RateLimit {
     }
 }
 
-/// When keys may be looked at, in time since the start.
+/// When keys may be checked, in time since the start.
 #[derive(Debug)]
 struct Schedule {
     rate: f64,
@@ -63,8 +63,8 @@ impl Schedule {
         }
     }
 
-    /// When `keys` more may be looked at. Whoever comes next waits until their time has passed. Idle time is not saved
-    /// up, so that no second sees more than the rate and one batch.
+    /// When `keys` more may be checked; the next caller waits for their share of time. Idle time is not saved up, so
+    /// that no second exceeds the rate by more than one batch.
     fn due(&mut self, now: Duration, keys: u64) -> Duration {
         let due = self.paid_until.max(now);
         self.paid_until = due + Duration::from_secs_f64(keys as f64 / self.rate);
@@ -83,7 +83,7 @@ mod tests {
         let mut schedule = Schedule::new(RATE as u32);
         let mut now = Duration::ZERO;
         let mut looked: Vec<(Duration, u64)> = Vec::new();
-        // Three nodes that ask in turn, now and then after a pause of seconds.
+        // Three nodes take turns, with occasional pauses of seconds.
         for round in 0..2_000 {
             if round % 100 == 99 {
                 now += Duration::from_secs(5);
@@ -103,7 +103,7 @@ mod tests {
         }
         let total: u64 = looked.iter().map(|(_, keys)| keys).sum();
         assert!(now.as_secs_f64() >= (total - 50) as f64 / RATE as f64);
-        // And the limit is used: but for the pauses, no time is wasted.
+        // The limit is used fully except for the pauses.
         let pauses = 20.0 * 5.0;
         assert!(now.as_secs_f64() <= total as f64 / RATE as f64 + pauses + 0.1);
     }

@@ -16,24 +16,24 @@ const FAILED: u8 = 1;
 const VIOLATED: u8 = 3;
 const INTERRUPTED: u8 = 130;
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Debug)]
 pub struct Report {
-    /// The namespaces in the order of the configuration, then the keys of none.
+    /// The namespaces in the order of the configuration, then the keys of no namespace.
     pub rows: Vec<Row>,
     /// The primaries.
     pub nodes: Vec<NodeReport>,
-    /// Keys that were looked at.
+    /// Checked keys.
     pub keys: u64,
     /// Whether keys were repaired.
     pub is_repair: bool,
     /// Whether it was stopped early.
     pub is_interrupted: bool,
-    /// Keys whose TTL no node would tell, because their slot moved on and on.
+    /// Keys whose TTL no node returned because their slot kept moving.
     pub skipped: u64,
-    /// Slots without a primary: their keys were not looked at.
+    /// Slots without a primary, whose keys were not checked.
     pub slots_unserved: usize,
-    /// Slots that another node serves now than when the audit began.
+    /// Slots that moved to another node during the audit.
     pub slots_moved: usize,
     /// How long it took.
     pub took: Duration,
@@ -42,11 +42,11 @@ pub struct Report {
 /// One namespace.
 #[derive(Debug)]
 pub struct Row {
-    /// Its name; `None` are the keys of no namespace.
+    /// Its name; `None` for the keys of no namespace.
     pub namespace: Option<String>,
-    /// How long its keys may live, if anything is said about it.
+    /// Its TTL policy, if it has one.
     pub policy: Option<TtlPolicy>,
-    /// What was counted.
+    /// The counts.
     pub tally: Tally,
 }
 
@@ -55,11 +55,11 @@ pub struct Row {
 pub struct NodeReport {
     /// Where it was reached.
     pub node: Addr,
-    /// Keys that its walk looked at.
+    /// Keys that were checked on it.
     pub keys: u64,
-    /// Whether all of its keys were.
+    /// Whether all of its keys were checked.
     pub is_complete: bool,
-    /// What ended its walk early.
+    /// The error that ended its walk early.
     pub error: Option<NodeError>,
 }
 
@@ -75,7 +75,7 @@ impl From<&Walked> for NodeReport {
 }
 
 impl Row {
-    /// Keys that break an enforced policy still.
+    /// Keys that still break an enforced policy.
     pub fn violations(&self) -> u64 {
         let policy = self.policy.as_ref();
         let is_enforced = policy.is_some_and(|policy| policy.mode == Mode::Enforce);
@@ -84,13 +84,13 @@ impl Row {
 }
 
 impl Report {
-    /// Whether every key was looked at.
+    /// Whether every key was checked.
     pub fn is_complete(&self) -> bool {
         let is_whole = self.nodes.iter().all(|node| node.is_complete);
         is_whole && !self.is_interrupted && self.skipped == 0 && self.slots_unserved == 0
     }
 
-    /// Keys that break an enforced policy still.
+    /// Keys that still break an enforced policy.
     pub fn violations(&self) -> u64 {
         self.rows.iter().map(Row::violations).sum()
     }
@@ -113,7 +113,7 @@ impl Report {
         table::table(self)
     }
 
-    /// What went wrong or may have, one a line.
+    /// Problems and warnings, one a line.
     pub fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> = self
             .nodes

@@ -1,5 +1,5 @@
-//! Sends one command for each of many keys, pipelined, to the nodes that have the keys. Redirects are followed: a slot
-//! may move while its keys are looked at.
+//! Sends one command for each of many keys, pipelined, to the nodes of the keys. Follows redirects: a slot may move
+//! while its keys are checked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::control::discovery::error_text;
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::cluster::redirect::{Verdict, judge, target};
 
-/// Tries for a key: at the node that scanned it, at the owner, at the one that the slot moves to, and as many again if
-/// it moves on meanwhile.
+/// Tries for a key: at the node that scanned it, at the owner, at the slot's next owner, and as many again if the slot
+/// moves meanwhile.
 const TRIES: usize = 6;
 
-/// From this try on there is a pause before it: two nodes that name each other settle that within moments.
+/// The first try after a pause: nodes that redirect to each other agree within moments.
 const PAUSED_FROM: usize = 3;
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -48,7 +48,7 @@ impl Nodes {
         }
     }
 
-    /// One command to one node.
+    /// Sends one command to one node.
     pub async fn ask<T: FromRedisValue>(
         &mut self,
         node: &Addr,
@@ -59,7 +59,7 @@ impl Nodes {
             .map_err(|error| failed(node, &error))
     }
 
-    /// One command to one node that may refuse it, as access control does.
+    /// Sends one command to one node, which may refuse it, for example by access control.
     pub async fn try_ask<T: FromRedisValue>(
         &mut self,
         node: &Addr,
@@ -72,8 +72,8 @@ impl Nodes {
         }
     }
 
-    /// The integer replies to `count` commands, of which `home` shall be asked first. `None` where redirects led
-    /// nowhere.
+    /// Sends `count` commands, first to `home`, and returns their integer replies. `None` where the redirects did not
+    /// end at a node.
     pub async fn ask_each(
         &mut self,
         home: &Addr,
@@ -132,7 +132,7 @@ impl Nodes {
             .map_err(|error| failed(node, &error))
     }
 
-    /// Where an error sends its command; `None` is to a host that nobody knows.
+    /// The destination of a redirect; `None` if its host is unknown.
     fn elsewhere(&self, node: &Addr, error: &RedisError) -> Result<Option<Place>, NodeError> {
         let (host, port, asking) = match judge(error_text(error).as_bytes()) {
             Verdict::Moved { host, port, .. } => (host.to_owned(), port, false),

@@ -1,5 +1,5 @@
-//! Addresses of upstreams as people write them: `redis://user:password@host:port`, `host:port`, comma lists. No
-//! message of this file repeats what could hold a password.
+//! Addresses of upstreams: `redis://user:password@host:port`, `host:port`, comma lists. No message of this file repeats
+//! a text that may contain a password.
 
 use std::borrow::Cow;
 
@@ -8,14 +8,14 @@ use url::{Host, Url};
 
 use super::{Addr, Password};
 
-/// The port of a Redis whose address names none.
+/// Port of an address without one.
 const DEFAULT_PORT: u16 = 6379;
 
-/// What one list of addresses says.
+/// The content of one list of addresses.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Seeds {
     pub(super) addrs: Vec<Addr>,
-    /// The user and password that the addresses name. Those that name none go along with the others.
+    /// The user and password in the addresses. Addresses without them use those of the others.
     pub(super) credentials: Option<(String, Password)>,
 }
 
@@ -42,7 +42,7 @@ impl Seeds {
     }
 }
 
-/// `host:port`, the port being required.
+/// `host:port`; the port is required.
 pub(super) fn addr(text: &str) -> Result<Addr, String> {
     let wrong = || format!("expected \"host:port\", got {text:?}");
     if text.contains(['@', '/', ',']) || text.contains(char::is_whitespace) {
@@ -126,7 +126,7 @@ fn host(url: &Url) -> Option<String> {
     }
 }
 
-/// `%XX` as the byte it stands for.
+/// Decodes `%XX`.
 fn decoded(text: &str) -> Result<String, String> {
     // The crate keeps a malformed escape as it is, so that a mistyped password would only be refused by the node.
     let is_escape = |rest: &str| {

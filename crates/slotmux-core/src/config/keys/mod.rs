@@ -1,5 +1,5 @@
-//! THE table of keys: every section's keys, the reading that sets each and the writing that shows it. The file, the
-//! environment and flags all come through here, and so does what is shown; nothing else knows which keys there are.
+//! The table of all keys: for every section its keys, each with the functions that read and show it. File, environment
+//! and flags are read by this table, and `config show` writes by it; no other list of keys exists.
 
 mod cluster;
 mod listener;
