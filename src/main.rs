@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use slotmux::control::signals::{self, Hangup};
 use slotmux::control::{logging, proxy};
-use slotmux::engine::contain;
+use slotmux::engine::worker::panics;
 use slotmux::tools::audit::{self, args::AuditArgs};
 use slotmux::tools::cli::{
     Action, CheckArgs, Cli, ConfigAction, DemoArgs, ExplainArgs, RunArgs, ShowArgs, TtlAction,
@@ -49,7 +49,7 @@ fn run(args: &RunArgs) -> ExitCode {
     let config = loaded.config;
     let settings = Settings::new(&config, &loaded.origins);
     logging::start(&config.log);
-    contain::log_panics();
+    panics::log_panics();
     for warning in loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use common::{Proxy, RawClient, SetAtEnd, Value, calm_cluster, poll_until, times};
-use slotmux::engine::upstream::overtaken;
+use slotmux::engine::upstream::retry::overtaken;
 use slotmux::tools::demo::cluster::{LocalCluster, Options};
 use slotmux_core::slot::slot_of;
 

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use full::times;
 use slotmux_core::cluster::addr::{Addr, AddressMap};
 use slotmux_core::cluster::merge::merge;
-use slotmux_core::cluster::topology::{Kind, NO_SHARD, Node, Shard, Topology};
+use slotmux_core::cluster::topology::{NO_SHARD, Node, Shard, Topology, UpstreamKind};
 use slotmux_core::cluster::view::{Server, View};
 use slotmux_core::config::{SourceFile, Sources, load};
 use slotmux_core::route::scan::{Cursor, Itinerary, parse};
@@ -136,7 +136,10 @@ fn random_itinerary(rng: &mut Rng) -> Itinerary {
         .windows(2)
         .enumerate()
         .map(|(i, cut)| (shard(i), vec![cut[0]..=cut[1]]));
-    Itinerary::new(&Topology::from_ranges(Kind::Cluster, parts.collect()))
+    Itinerary::new(&Topology::from_ranges(
+        UpstreamKind::Cluster,
+        parts.collect(),
+    ))
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use common::{Proxy, ProxyConfig, RawClient, Value, calm_cluster, times};
-use slotmux::engine::upstream::overtaken;
+use slotmux::engine::upstream::retry::overtaken;
 use slotmux_core::slot::slot_of;
 
 const CLIENTS: usize = 50;

@@ -11,7 +11,7 @@ use slotmux::engine::refresh_requests::{self, RefreshHandle};
 use slotmux::tools::demo::cluster::{LocalCluster, Options};
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_core::cluster::addr::Addr;
-use slotmux_core::cluster::topology::{Kind, Topology};
+use slotmux_core::cluster::topology::{Topology, UpstreamKind};
 use slotmux_core::config::Config;
 use slotmux_core::slot::Slot;
 use tokio::sync::watch;
@@ -219,7 +219,7 @@ fn while_nobody_answers_the_last_topology_stays() {
     let server = LocalServer::start(&ServerOptions::default()).unwrap();
     let refresher = Refresher::start(config(&[server.port()]));
     let before = refresher.wait_first();
-    assert_eq!(before.kind, Kind::Standalone);
+    assert_eq!(before.kind, UpstreamKind::Standalone);
     server.kill();
     refresher.wait_more(|handle| &handle.stats().failed, 2);
     assert!(Arc::ptr_eq(&before, &refresher.now()));

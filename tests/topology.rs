@@ -11,7 +11,7 @@ use slotmux::tools::demo::guard::Guard;
 use slotmux::tools::demo::ports::PortLease;
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_core::cluster::addr::Addr;
-use slotmux_core::cluster::topology::{Kind, Topology};
+use slotmux_core::cluster::topology::{Topology, UpstreamKind};
 use slotmux_core::config::{self, Config};
 use slotmux_core::slot::Slot;
 
@@ -67,7 +67,10 @@ fn every_node_of_the_cluster_is_a_seed_that_tells_the_same() {
             let topology = found(&config(&[local(node.port)]));
             (topology.nodes().count() == cluster.nodes().len()).then_some(topology)
         });
-        assert_eq!((topology.version, topology.kind), (1, Kind::Cluster));
+        assert_eq!(
+            (topology.version, topology.kind),
+            (1, UpstreamKind::Cluster)
+        );
         assert_eq!((topology.shards.len(), topology.uncovered()), (3, 0));
         for slot in [0, 5460, 5461, 10922, 10923, 16383] {
             let owner = cluster.primary_of_slot(slot).unwrap();
@@ -255,7 +258,7 @@ fn a_user_who_may_ask_little_is_told_what_is_missing() {
     ] {
         permit(rules);
         let topology = found(&config);
-        assert_eq!(topology.kind, Kind::Standalone, "{rules:?}");
+        assert_eq!(topology.kind, UpstreamKind::Standalone, "{rules:?}");
         assert!(topology.server_version.contains('.'), "{rules:?}");
     }
 }
@@ -278,7 +281,7 @@ fn what_a_server_is_is_never_guessed_from_what_it_refuses() {
     let renamed = |server: &LocalServer| config(&[local(server.port())]);
 
     let server = start(cluster_without("CLUSTER"));
-    for kind in [config::Kind::Auto, config::Kind::Cluster] {
+    for kind in [config::ExpectedKind::Auto, config::ExpectedKind::Cluster] {
         let mut config = renamed(&server);
         config.cluster.kind = kind;
         let error = refused(&config);
@@ -293,7 +296,11 @@ fn what_a_server_is_is_never_guessed_from_what_it_refuses() {
     for command in ["HELLO", "INFO"] {
         let rename = vec![("rename-command".to_owned(), format!("{command} \"\""))];
         let server = start(rename);
-        assert_eq!(found(&renamed(&server)).kind, Kind::Standalone, "{command}");
+        assert_eq!(
+            found(&renamed(&server)).kind,
+            UpstreamKind::Standalone,
+            "{command}"
+        );
         let server = start(cluster_without(command));
         let error = refused(&renamed(&server));
         assert!(error.contains("it knows no slots"), "{command}: {error}");
@@ -312,9 +319,9 @@ fn what_a_server_is_is_never_guessed_from_what_it_refuses() {
             && error.contains("cluster.kind"),
         "{error}"
     );
-    config.cluster.kind = config::Kind::Standalone;
-    assert_eq!(found(&config).kind, Kind::Standalone);
-    config.cluster.kind = config::Kind::Cluster;
+    config.cluster.kind = config::ExpectedKind::Standalone;
+    assert_eq!(found(&config).kind, UpstreamKind::Standalone);
+    config.cluster.kind = config::ExpectedKind::Cluster;
     assert!(refused(&config).contains("it refuses CLUSTER SLOTS"));
 }
 
@@ -322,9 +329,9 @@ fn what_a_server_is_is_never_guessed_from_what_it_refuses() {
 fn a_sentinel_is_no_server() {
     let sentinel = Sentinel::start();
     for kind in [
-        config::Kind::Auto,
-        config::Kind::Standalone,
-        config::Kind::Cluster,
+        config::ExpectedKind::Auto,
+        config::ExpectedKind::Standalone,
+        config::ExpectedKind::Cluster,
     ] {
         let mut config = config(&[local(sentinel.port.port())]);
         config.cluster.kind = kind;
@@ -380,14 +387,17 @@ impl Drop for Sentinel {
 fn a_single_server_owns_every_slot() {
     let server = LocalServer::start(&ServerOptions::default()).unwrap();
     let mut config = config(&[local(server.port())]);
-    for kind in [config::Kind::Auto, config::Kind::Standalone] {
+    for kind in [config::ExpectedKind::Auto, config::ExpectedKind::Standalone] {
         config.cluster.kind = kind;
         let topology = found(&config);
-        assert_eq!((topology.kind, topology.uncovered()), (Kind::Standalone, 0));
+        assert_eq!(
+            (topology.kind, topology.uncovered()),
+            (UpstreamKind::Standalone, 0)
+        );
         assert_eq!(port_of(&topology, 16383), server.port());
         assert!(!topology.server_version.is_empty());
     }
-    config.cluster.kind = config::Kind::Cluster;
+    config.cluster.kind = config::ExpectedKind::Cluster;
     let error = discover(&config).unwrap_err();
     assert!(
         error.to_string().contains("it is not a node of a cluster"),

@@ -18,12 +18,12 @@ use crate::control::admin;
 use crate::control::discovery::discover::DiscoverError;
 use crate::control::discovery::refresh;
 use crate::control::resources;
-use crate::engine::listener::{Bound, accept, bind_all};
-use crate::engine::process::{Mail, Process};
 use crate::engine::refresh_requests::{self, RefreshRequests};
 use crate::engine::sabotage::sabotage;
+use crate::engine::shared::{Mail, Shared};
 use crate::engine::worker::Worker;
-use crate::engine::{drain, mail, sweep, turn};
+use crate::engine::worker::listener::{Bound, accept, bind_all};
+use crate::engine::worker::{drain, mail, sweep, turn};
 use slotmux_core::cluster::topology::Topology;
 use slotmux_core::config::{Bind, Config, Settings};
 
@@ -72,7 +72,7 @@ async fn supervise(
         .map_err(|(what, error)| StartupError::Bind(what, error))?;
     let (publish, topology) = watch::channel(Arc::new(Topology::empty()));
     let (refresh, requests) = refresh_requests::channel();
-    let (process, letters) = Process::new(
+    let (shared, letters) = Shared::new(
         config.clone(),
         settings,
         topology,
@@ -83,21 +83,21 @@ async fn supervise(
     );
     let cancel = CancellationToken::new();
     let tasks = TaskTracker::new();
-    start_admin(&process, &tasks, &cancel).await?;
+    start_admin(&shared, &tasks, &cancel).await?;
     // Tracks threads: each holds a token until it ends.
     let workers = TaskTracker::new();
     for (id, (bound, letters)) in sockets.into_iter().zip(letters).enumerate() {
-        start_worker(id, process.clone(), bound, letters, workers.token())?;
+        start_worker(id, shared.clone(), bound, letters, workers.token())?;
     }
     announce(&config, &addresses);
 
-    let refreshing = keep_refreshing(process.clone(), publish, requests, cancel.clone());
+    let refreshing = keep_refreshing(shared.clone(), publish, requests, cancel.clone());
     // The span has level error, so that the name is in every log line at any log level. A field "name" would appear
     // twice in JSON, next to the span's own.
     let span = tracing::error_span!("cluster", cluster = config.cluster.name);
     let mut control = tasks.spawn(refreshing.instrument(span));
     // Ends with the refreshes, which own the sender of topologies.
-    tasks.spawn(follow(process.clone()));
+    tasks.spawn(follow(shared.clone()));
     let failure = tokio::select! {
         () = shutdown.cancelled() => None,
         // Panics are contained, so none has ended it.
@@ -107,9 +107,9 @@ async fn supervise(
         shutdown.cancelled().await;
         tracing::info!("draining: no new clients, replies that are due are delivered");
     }
-    process.is_draining.store(true, Ordering::Relaxed);
+    shared.is_draining.store(true, Ordering::Relaxed);
     for worker in 0..server.workers {
-        process.send(worker, Mail::Drain);
+        shared.send(worker, Mail::Drain);
     }
     workers.close();
     if tokio::time::timeout(server.drain_timeout, workers.wait())
@@ -128,46 +128,40 @@ async fn supervise(
 /// Refreshes the topology until cancelled. Panics restart it: a topology that is not refreshed sends clients to nodes
 /// that are gone. Returns the error that ended it early, if any.
 async fn keep_refreshing(
-    process: Arc<Process>,
+    shared: Arc<Shared>,
     publish: watch::Sender<Arc<Topology>>,
     requests: RefreshRequests,
     cancel: CancellationToken,
 ) -> Option<DiscoverError> {
     let begin = || {
         // Repeats a request that the panic lost.
-        process.refresh.request();
-        refresh::run(
-            &process.config,
-            &process.run_id,
-            &publish,
-            &requests,
-            &cancel,
-        )
+        shared.refresh.request();
+        refresh::run(&shared.config, &shared.run_id, &publish, &requests, &cancel)
     };
     let what = "the refreshes of the topology";
-    process.restarted(what, &cancel, begin).await?.err()
+    shared.restarted(what, &cancel, begin).await?.err()
 }
 
 /// Logs when slotmux is ready, and adapts the limit of clients to the number of nodes.
-async fn follow(process: Arc<Process>) {
-    let mut topology = process.topology.clone();
+async fn follow(shared: Arc<Shared>) {
+    let mut topology = shared.topology.clone();
     let mut is_ready = false;
     while topology.changed().await.is_ok() {
         let newest = topology.borrow_and_update().clone();
-        let following = async { fit(&process, &newest, &mut is_ready) };
-        process
+        let following = async { fit(&shared, &newest, &mut is_ready) };
+        shared
             .contained("a change of the topology", following)
             .await;
     }
 }
 
-fn fit(process: &Process, newest: &Topology, is_ready: &mut bool) {
+fn fit(shared: &Shared, newest: &Topology, is_ready: &mut bool) {
     sabotage("proxy.fit");
-    let most = resources::max_clients(&process.config, newest.nodes().count());
-    let before = process.set_max_clients(most);
+    let most = resources::max_clients(&shared.config, newest.nodes().count());
+    let before = shared.set_max_clients(most);
     if !*is_ready && !newest.is_empty() {
         *is_ready = true;
-        let workers = process.config.server.workers;
+        let workers = shared.config.server.workers;
         tracing::info!(workers, max_clients = most, "ready");
     } else if before != most {
         tracing::info!(
@@ -178,11 +172,11 @@ fn fit(process: &Process, newest: &Topology, is_ready: &mut bool) {
 }
 
 async fn start_admin(
-    process: &Arc<Process>,
+    shared: &Arc<Shared>,
     tasks: &TaskTracker,
     cancel: &CancellationToken,
 ) -> Result<(), StartupError> {
-    let Some(addr) = process.config.admin.bind else {
+    let Some(addr) = shared.config.admin.bind else {
         return Ok(());
     };
     let listener = tokio::net::TcpListener::bind(addr)
@@ -191,10 +185,10 @@ async fn start_admin(
     tracing::info!(address = %listener.local_addr()?, "admin page");
     // This handle stays open for a restart after a panic.
     let listener = listener.into_std()?;
-    let (process, cancel) = (process.clone(), cancel.clone());
+    let (shared, cancel) = (shared.clone(), cancel.clone());
     tasks.spawn(async move {
-        let begin = || serve_admin(&listener, &process, &cancel);
-        process.restarted("the admin page", &cancel, begin).await;
+        let begin = || serve_admin(&listener, &shared, &cancel);
+        shared.restarted("the admin page", &cancel, begin).await;
     });
     Ok(())
 }
@@ -202,14 +196,14 @@ async fn start_admin(
 /// Serves the admin page until cancelled.
 async fn serve_admin(
     listener: &std::net::TcpListener,
-    process: &Arc<Process>,
+    shared: &Arc<Shared>,
     cancel: &CancellationToken,
 ) {
     let listener = listener
         .try_clone()
         .and_then(tokio::net::TcpListener::from_std);
     match listener {
-        Ok(listener) => admin::serve(listener, process.clone(), cancel.clone()).await,
+        Ok(listener) => admin::serve(listener, shared.clone(), cancel.clone()).await,
         Err(error) => tracing::error!(%error, "the admin page has ended"),
     }
 }
@@ -233,7 +227,7 @@ fn announce(config: &Config, addresses: &[SocketAddr]) {
 
 fn start_worker(
     id: usize,
-    process: Arc<Process>,
+    shared: Arc<Shared>,
     bound: Vec<Bound>,
     letters: UnboundedReceiver<Mail>,
     running: TaskTrackerToken,
@@ -247,7 +241,7 @@ fn start_worker(
                 .event_interval(EVENTS_PER_TURN)
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(work(id, process, bound, letters)),
+                Ok(runtime) => runtime.block_on(work(id, shared, bound, letters)),
                 Err(error) => tracing::error!(%error, worker = id, "the worker has no runtime"),
             }
         })
@@ -255,17 +249,12 @@ fn start_worker(
 }
 
 /// A worker's main task: starts its other tasks, then waits for the drain.
-async fn work(
-    id: usize,
-    process: Arc<Process>,
-    bound: Vec<Bound>,
-    letters: UnboundedReceiver<Mail>,
-) {
-    let worker = Worker::new(id, process);
+async fn work(id: usize, shared: Arc<Shared>, bound: Vec<Bound>, letters: UnboundedReceiver<Mail>) {
+    let worker = Worker::new(id, shared);
     tokio::task::spawn_local(turn::run(worker.clone()));
     tokio::task::spawn_local(mail::run(worker.clone(), letters));
     tokio::task::spawn_local(sweep::run(worker.clone()));
-    let mut topology = worker.process.topology.clone();
+    let mut topology = worker.shared.topology.clone();
     let follower = worker.clone();
     tokio::task::spawn_local(async move {
         while topology.changed().await.is_ok() {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::engine::upstream::pool::SUSPECTS;
+use crate::engine::upstream::lane_pool::SUSPECTS;
 use slotmux_core::config::Config;
 
 /// Descriptors besides those of clients, upstream and admin page: logs, epoll, control connections.

@@ -7,43 +7,30 @@
 //! |---|---|---|---|
 //! | phase and pause of a client | [`client`] | the client's own task, and what resumes or closes it | a paused client is not read |
 //! | order of a client's replies | [`client::order`] | every delivery | each request has one place, filled once |
-//! | work of a client | [`client::work`] | the client's task, a slice in a turn | what it holds is counted before it is allocated |
+//! | work of a client | [`client::long_request`] | the client's task, a slice in a turn | what it holds is counted before it is allocated |
 //! | link of a lane | [`upstream::lane`] | the lane's task ([`upstream::connect`]) | a retired lane is never used again |
 //! | queue and ring of a lane | [`upstream::lane`] | a send at one end, a reply at the other | one entry per reply to come; bytes stay until their reply is scanned |
-//! | order while slots move | [`upstream::ahead`], [`upstream::waiting`] | lanes and retries | no command overtakes an older one of its client and slot |
-//! | places of dedicated lanes | [`upstream::pool`] | whoever takes or gives back a lane | a place is free once the node has let go |
+//! | order while slots move | [`upstream::retry::order`], [`upstream::retry::queue`] | lanes and retries | no command overtakes an older one of its client and slot |
+//! | places of dedicated lanes | [`upstream::lane_pool`] | whoever takes or gives back a lane | a place is free once the node has let go |
 //! | topics of subscriptions | [`pubsub::hub`] | feeds, and clients that come and go | one subscription per worker and name |
 //!
 //! A predicate changes nothing; what changes a state says so in its name. `RefCell` borrows end before anything is sent,
 //! delivered or closed: those may come back to the same cell.
 
+pub mod blocking;
 pub mod client;
-pub mod clock;
-pub mod contain;
-pub mod drain;
 pub mod fan_out;
 pub mod first_words;
 pub mod handshake;
-pub mod listener;
-pub mod mail;
-pub mod metrics;
 pub mod monitor;
-pub mod namespace_stats;
-pub mod observed;
 pub mod operator;
-pub mod outages;
 pub mod pause;
-pub mod pool;
-pub mod process;
 pub mod pubsub;
 pub mod refresh_requests;
 pub mod sabotage;
-pub mod sample;
-pub mod since_reset;
-pub mod sweep;
+pub mod shared;
+pub mod stats;
+pub mod transaction;
 pub mod transport;
-pub mod turn;
-pub mod unmatched;
 pub mod upstream;
-pub mod usage;
 pub mod worker;

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::engine::client::{Client, Pause};
-use crate::engine::process::Mail;
+use crate::engine::shared::Mail;
 use crate::engine::worker::Worker;
 use slotmux_core::answer::pausing::{Hold, Pausing};
 
@@ -89,7 +89,7 @@ impl Client {
 pub async fn settle(worker: &Worker, begins: std::time::Instant) {
     let patience = worker.config.cluster.timeouts.command;
     while worker.client_pause.hold() != Hold::Nothing && begins.elapsed() < patience {
-        let writes = worker.process.ask_all(Mail::Writes).await;
+        let writes = worker.shared.ask_all(Mail::Writes).await;
         if !writes.contains(&true) {
             return;
         }

@@ -7,8 +7,8 @@ use tokio::time::timeout;
 
 use crate::control::discovery::discover::Discovery;
 use crate::control::resources;
-use crate::engine::clock::unix_milliseconds;
-use slotmux_core::cluster::topology::{Kind, Topology};
+use crate::engine::worker::clock::unix_milliseconds;
+use slotmux_core::cluster::topology::{Topology, UpstreamKind};
 use slotmux_core::config::{self, Config, Settings, Unknown};
 use slotmux_core::explain::{Explanation, Nodes, Surroundings, explain};
 use slotmux_core::policy::Policies;
@@ -46,8 +46,8 @@ pub fn explain_offline(
             .as_deref()
             .filter(|_| config.commands.unknown == Unknown::Learn),
         is_one_node: match &topology {
-            Ok(topology) => topology.kind == Kind::Standalone,
-            Err(_) => config.cluster.kind == config::Kind::Standalone,
+            Ok(topology) => topology.kind == UpstreamKind::Standalone,
+            Err(_) => config.cluster.kind == config::ExpectedKind::Standalone,
         },
         as_cluster: false,
         policies: &Policies::new(config),

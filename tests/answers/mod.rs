@@ -7,8 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use slotmux::engine::clock::unix_time;
-use slotmux::engine::usage::usage;
+use slotmux::engine::stats::usage::usage;
+use slotmux::engine::worker::clock::unix_time;
 use slotmux_core::answer::session::{ReplyMode, Session};
 use slotmux_core::answer::tracking::Tracking;
 use slotmux_core::answer::{

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use slotmux_core::config::{
-    Administer, Bind, Config, Format, Keys, Kind, Personality, ScriptCalls, Unknown, keys,
+    Administer, Bind, Config, ExpectedKind, Format, Keys, Personality, ScriptCalls, Unknown, keys,
 };
 
 use crate::{CLUSTER, loaded};
@@ -160,7 +160,7 @@ fn every_key_is_read() {
             cluster.kind,
             cluster.username.as_str()
         ),
-        ("c", Kind::Standalone, "w")
+        ("c", ExpectedKind::Standalone, "w")
     );
     let passwords: Vec<&str> = cluster
         .passwords

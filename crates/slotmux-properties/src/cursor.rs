@@ -3,7 +3,7 @@
 //! stayed where it was.
 
 use slotmux_core::cluster::addr::Addr;
-use slotmux_core::cluster::topology::{Kind, NO_SHARD, Node, Shard, Topology};
+use slotmux_core::cluster::topology::{NO_SHARD, Node, Shard, Topology, UpstreamKind};
 use slotmux_core::route::scan::{After, Cursor, Itinerary, Step, parse};
 use slotmux_core::slot::SLOTS;
 
@@ -135,7 +135,11 @@ impl Cluster {
         };
         let owner = |slot: usize| self.owners[slot / BLOCK].map_or(NO_SHARD, u16::from);
         let slots = (0..SLOTS).map(owner).collect();
-        Topology::new(Kind::Cluster, (0..SHARDS).map(shard).collect(), slots)
+        Topology::new(
+            UpstreamKind::Cluster,
+            (0..SHARDS).map(shard).collect(),
+            slots,
+        )
     }
 
     /// The id of a shard's primary.

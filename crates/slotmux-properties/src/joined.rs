@@ -2,7 +2,7 @@
 //! node says of its commands and its subscriptions is read without any trust in it.
 
 use slotmux::engine::pubsub::frame::{Frame, read};
-use slotmux_core::command::listening::Kind;
+use slotmux_core::command::listening::SubscriptionKind;
 use slotmux_core::command::{CommandRef, Learned, Merge};
 use slotmux_core::resp::{Limits, ReplyScanner, scan_request};
 use slotmux_core::route::joined::{exists, info, settings, texts};
@@ -21,8 +21,8 @@ const MERGES: [Merge; 18] = [
     Merge::Least,
     Merge::EachLeast,
     Merge::Drawn,
-    Merge::Names(Kind::Channel),
-    Merge::Subscribers(Kind::Shard),
+    Merge::Names(SubscriptionKind::Channel),
+    Merge::Subscribers(SubscriptionKind::Shard),
     Merge::Patterns,
     Merge::AnyOk,
     Merge::Running,

@@ -13,9 +13,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::engine::metrics::{Kind, WorkerStats, total};
-use crate::engine::process::Process;
-use crate::engine::usage::usage;
+use crate::engine::shared::Shared;
+use crate::engine::stats::counters::{MetricKind, WorkerStats, total};
+use crate::engine::stats::usage::usage;
 
 /// Numbers shown per worker too: how evenly clients and work are spread.
 const PER_WORKER: &[&str] = &["clients", "requests", "in_flight"];
@@ -23,28 +23,28 @@ const PER_WORKER: &[&str] = &["clients", "requests", "in_flight"];
 /// The collector of all numbers, which are read at each request.
 #[derive(Debug)]
 pub(super) struct Numbers {
-    process: Arc<Process>,
+    shared: Arc<Shared>,
     /// Seconds since 1970.
     started: f64,
 }
 
 impl Numbers {
-    pub fn new(process: Arc<Process>) -> Numbers {
+    pub fn new(shared: Arc<Shared>) -> Numbers {
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0.0, |since| since.as_secs_f64());
-        Numbers { process, started }
+        Numbers { shared, started }
     }
 
     fn workers(&self, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let stats = &self.process.stats;
+        let stats = &self.shared.stats;
         for field in WorkerStats::FIELDS {
             let all = stats.iter().map(|stats| &**stats);
-            let sum = total(all.chain([&self.process.control]), field.get);
+            let sum = total(all.chain([&self.shared.control]), field.get);
             let name = format!("slotmux_{}", field.name);
             match field.kind {
-                Kind::Counter => counter(page, &name, field.help, sum)?,
-                Kind::Gauge => gauge(page, &name, field.help, as_gauge(sum))?,
+                MetricKind::Counter => counter(page, &name, field.help, sum)?,
+                MetricKind::Gauge => gauge(page, &name, field.help, as_gauge(sum))?,
             }
         }
         for field in WorkerStats::FIELDS
@@ -53,8 +53,8 @@ impl Numbers {
         {
             let name = format!("slotmux_worker_{}", field.name);
             let kind = match field.kind {
-                Kind::Counter => MetricType::Counter,
-                Kind::Gauge => MetricType::Gauge,
+                MetricKind::Counter => MetricType::Counter,
+                MetricKind::Gauge => MetricType::Gauge,
             };
             let mut family = page.encode_descriptor(&name, field.help, None, kind)?;
             for (worker, stats) in stats.iter().enumerate() {
@@ -62,8 +62,8 @@ impl Numbers {
                 let value = (field.get)(stats).get();
                 let one = family.encode_family(&labels)?;
                 match field.kind {
-                    Kind::Counter => ConstCounter::new(value).encode(one)?,
-                    Kind::Gauge => ConstGauge::new(as_gauge(value)).encode(one)?,
+                    MetricKind::Counter => ConstCounter::new(value).encode(one)?,
+                    MetricKind::Gauge => ConstGauge::new(as_gauge(value)).encode(one)?,
                 }
             }
         }
@@ -71,7 +71,7 @@ impl Numbers {
     }
 
     fn topology(&self, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let topology = self.process.topology.borrow().clone();
+        let topology = self.shared.topology.borrow().clone();
         let (shards, nodes) = (topology.shards.len(), topology.nodes().count());
         let uncovered = topology.uncovered() as u64;
         let version = as_gauge(topology.version);
@@ -100,7 +100,7 @@ impl Numbers {
             as_gauge(uncovered),
         )?;
         let labels = [
-            ("name", self.process.config.cluster.name.as_str()),
+            ("name", self.shared.config.cluster.name.as_str()),
             ("kind", topology.kind_name()),
             ("server", &topology.server_name),
             ("version", &topology.server_version),
@@ -109,7 +109,7 @@ impl Numbers {
         let mut family =
             page.encode_descriptor("slotmux_upstream_info", help, None, MetricType::Gauge)?;
         ConstGauge::new(1i64).encode(family.encode_family(&labels)?)?;
-        let refreshes = self.process.refresh.stats();
+        let refreshes = self.shared.refresh.stats();
         let read = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
         counter(
             page,
@@ -141,22 +141,22 @@ impl Numbers {
         )
     }
 
-    fn process(&self, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn shared(&self, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let labels = [("version", env!("CARGO_PKG_VERSION"))];
         let help = "1, with the version of slotmux as its label";
         let mut family =
             page.encode_descriptor("slotmux_build_info", help, None, MetricType::Gauge)?;
         ConstGauge::new(1i64).encode(family.encode_family(&labels)?)?;
-        let workers = as_gauge(self.process.config.server.workers as u64);
+        let workers = as_gauge(self.shared.config.server.workers as u64);
         gauge(page, "slotmux_workers", "Worker threads", workers)?;
-        let ready = i64::from(!self.process.is_draining.load(Ordering::Relaxed));
+        let ready = i64::from(!self.shared.is_draining.load(Ordering::Relaxed));
         gauge(
             page,
             "slotmux_accepting",
             "1 until a drain begins, then 0",
             ready,
         )?;
-        let max_clients = as_gauge(self.process.max_clients() as u64);
+        let max_clients = as_gauge(self.shared.max_clients() as u64);
         gauge(
             page,
             "slotmux_max_clients",
@@ -195,8 +195,8 @@ impl Collector for Numbers {
     fn encode(&self, mut page: DescriptorEncoder<'_>) -> fmt::Result {
         self.workers(&mut page)?;
         self.topology(&mut page)?;
-        self.process(&mut page)?;
-        super::namespaces::encode(&self.process, &mut page)
+        self.shared(&mut page)?;
+        super::namespaces::encode(&self.shared, &mut page)
     }
 }
 

@@ -15,9 +15,9 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::metrics::total;
-use crate::engine::process::Process;
 use crate::engine::sabotage::sabotage;
+use crate::engine::shared::Shared;
+use crate::engine::stats::counters::total;
 
 mod connections;
 mod deadline;
@@ -37,22 +37,22 @@ use readiness::{Facts, readiness};
 /// What requests read.
 #[derive(Clone)]
 struct AdminState {
-    process: Arc<Process>,
+    shared: Arc<Shared>,
     registry: Arc<Registry>,
     pages: Pages,
 }
 
 /// Serves the page until cancelled.
-pub async fn serve(listener: TcpListener, process: Arc<Process>, cancel: CancellationToken) {
+pub async fn serve(listener: TcpListener, shared: Arc<Shared>, cancel: CancellationToken) {
     sabotage("admin.serve");
-    serve::serve(listener, router(process.clone()), &process, &cancel).await;
+    serve::serve(listener, router(shared.clone()), &shared, &cancel).await;
 }
 
-fn router(process: Arc<Process>) -> Router {
+fn router(shared: Arc<Shared>) -> Router {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(metrics::Numbers::new(process.clone())));
+    registry.register_collector(Box::new(metrics::Numbers::new(shared.clone())));
     let state = AdminState {
-        process,
+        shared,
         registry: Arc::new(registry),
         pages: Pages::default(),
     };
@@ -68,7 +68,7 @@ fn router(process: Arc<Process>) -> Router {
 /// A panic costs the request that it came with.
 async fn contained(State(state): State<AdminState>, request: Request, next: Next) -> Response {
     let responding = state
-        .process
+        .shared
         .contained("a request of the admin page", next.run(request));
     let response = responding.await;
     response.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
@@ -76,7 +76,7 @@ async fn contained(State(state): State<AdminState>, request: Request, next: Next
 
 /// Rejects requests whose host is not one of the page's names.
 async fn check_host(State(state): State<AdminState>, request: Request, next: Next) -> Response {
-    let own = &state.process.config.admin.hosts;
+    let own = &state.shared.config.admin.hosts;
     match hosts::check(request.version(), request.uri(), request.headers(), own) {
         Ok(()) => next.run(request).await,
         Err(error) => error.response().into_response(),
@@ -112,17 +112,17 @@ async fn show_metrics(
 
 /// Readiness of the process. The listeners are bound before this page is.
 async fn show_readiness(State(state): State<AdminState>) -> (StatusCode, String) {
-    let process = &state.process;
-    let topology = process.topology.borrow().clone();
+    let shared = &state.shared;
+    let topology = shared.topology.borrow().clone();
     let primaries = topology.shards.iter();
     let facts = Facts {
-        is_draining: process.is_draining.load(Ordering::Relaxed),
+        is_draining: shared.is_draining.load(Ordering::Relaxed),
         primaries: primaries.map(|shard| shard.primary.addr.clone()).collect(),
-        outages: process.outages.now(),
-        is_connected: total(process.stats.iter().map(|stats| &**stats), |stats| {
+        outages: shared.outages.now(),
+        is_connected: total(shared.stats.iter().map(|stats| &**stats), |stats| {
             &stats.upstream_connections
         }) > 0,
-        trouble: process.refresh.trouble(),
+        trouble: shared.refresh.trouble(),
     };
     let (is_ready, report) = readiness(&facts);
     let status = if is_ready {

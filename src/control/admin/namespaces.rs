@@ -6,9 +6,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
-use crate::engine::metrics::Counter;
-use crate::engine::namespace_stats::{LATENCY_BOUNDS, NamespaceStats, sum};
-use crate::engine::process::Process;
+use crate::engine::shared::Shared;
+use crate::engine::stats::counters::Counter;
+use crate::engine::stats::namespaces::{LATENCY_BOUNDS, NamespaceStats, sum};
 use slotmux_core::explain::UNMATCHED;
 use slotmux_core::policy::{Actions, NamespaceId};
 
@@ -48,8 +48,8 @@ const COUNTERS: &[(&str, &str, Number)] = &[
 ];
 
 /// Writes the metric families of all namespaces; nothing if no policy is configured.
-pub(super) fn encode(process: &Process, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let names = names(process);
+pub(super) fn encode(shared: &Shared, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let names = names(shared);
     if names.is_empty() {
         return Ok(());
     }
@@ -58,23 +58,23 @@ pub(super) fn encode(process: &Process, page: &mut DescriptorEncoder<'_>) -> fmt
         let mut family = page.encode_descriptor(&name, help, None, MetricType::Counter)?;
         for (at, namespace) in names.iter().enumerate() {
             let labels = [("namespace", *namespace)];
-            ConstCounter::new(sum(process, at, number)).encode(family.encode_family(&labels)?)?;
+            ConstCounter::new(sum(shared, at, number)).encode(family.encode_family(&labels)?)?;
         }
     }
-    actions(process, &names, page)?;
-    latency(process, &names, page)
+    actions(shared, &names, page)?;
+    latency(shared, &names, page)
 }
 
-/// The name of each place in [`crate::engine::metrics::WorkerStats::namespaces`].
-fn names(process: &Process) -> Vec<&str> {
-    let counted = process
+/// The name of each place in [`crate::engine::stats::counters::WorkerStats::namespaces`].
+fn names(shared: &Shared) -> Vec<&str> {
+    let counted = shared
         .stats
         .first()
         .map_or(0, |stats| stats.namespaces.len());
     // The keys of no namespace may be one more than 16 bits can count.
     let ids = (0..=u16::MAX).take(counted).map(NamespaceId);
     let name = |id| {
-        process
+        shared
             .policies
             .get(id)
             .map_or(UNMATCHED, |policy| &policy.name)
@@ -82,7 +82,7 @@ fn names(process: &Process) -> Vec<&str> {
     ids.map(name).collect()
 }
 
-fn actions(process: &Process, names: &[&str], page: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn actions(shared: &Shared, names: &[&str], page: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let help = "What the TTL policy did to requests, or would have done in observe mode";
     let mut family = page.encode_descriptor(
         "slotmux_namespace_ttl_actions",
@@ -92,8 +92,8 @@ fn actions(process: &Process, names: &[&str], page: &mut DescriptorEncoder<'_>) 
     )?;
     for (at, namespace) in names.iter().enumerate() {
         for (action, (_, name)) in Actions::ALL.iter().enumerate() {
-            let done = sum(process, at, |stats| &stats.actions[action]);
-            let observed = sum(process, at, |stats| &stats.observed[action]);
+            let done = sum(shared, at, |stats| &stats.actions[action]);
+            let observed = sum(shared, at, |stats| &stats.observed[action]);
             for (mode, count) in [("enforce", done), ("observe", observed)] {
                 let labels = [("namespace", *namespace), ("action", *name), ("mode", mode)];
                 ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
@@ -103,20 +103,20 @@ fn actions(process: &Process, names: &[&str], page: &mut DescriptorEncoder<'_>) 
     Ok(())
 }
 
-fn latency(process: &Process, names: &[&str], page: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn latency(shared: &Shared, names: &[&str], page: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let help = "Time from the arrival of a request to its reply, queueing included";
     let name = "slotmux_namespace_latency_seconds";
     let mut family = page.encode_descriptor(name, help, None, MetricType::Histogram)?;
     for (at, namespace) in names.iter().enumerate() {
         let bounds = LATENCY_BOUNDS.iter().map(|&bound| f64::from(bound) / 1e6);
-        let counts = |bucket: usize| sum(process, at, |stats| &stats.latency[bucket]);
+        let counts = |bucket: usize| sum(shared, at, |stats| &stats.latency[bucket]);
         let buckets: Vec<(f64, u64)> = bounds
             .chain([f64::INFINITY])
             .enumerate()
             .map(|(bucket, bound)| (bound, counts(bucket)))
             .collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
-        let seconds = sum(process, at, |stats| &stats.latency_sum) as f64 / 1e6;
+        let seconds = sum(shared, at, |stats| &stats.latency_sum) as f64 / 1e6;
         family
             .encode_family(&[("namespace", *namespace)])?
             .encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)?;
@@ -158,7 +158,7 @@ mod tests {
         config.namespaces = (1..=u16::MAX).map(named).collect();
         let (_publish, topology) = watch::channel(Arc::new(Topology::empty()));
         let (handle, _requests) = refresh_requests::channel();
-        let (process, _letters) = Process::new(
+        let (shared, _letters) = Shared::new(
             Arc::new(config),
             Settings::default(),
             topology,
@@ -167,9 +167,9 @@ mod tests {
             77,
             "ab".repeat(20),
         );
-        let names = names(&process);
+        let names = names(&shared);
         assert_eq!(names.len(), 1 << 16);
         assert_eq!((names[0], names[65_535]), (UNMATCHED, "n65535"));
-        assert_eq!(sum(&process, 65_535, |stats| &stats.operations), 0);
+        assert_eq!(sum(&shared, 65_535, |stats| &stats.operations), 0);
     }
 }

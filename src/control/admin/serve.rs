@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::connections::{Connection, Connections, Registration};
 use super::deadline::{DeadlineStream, Deadlines};
 use crate::control::resources;
-use crate::engine::process::Process;
+use crate::engine::shared::Shared;
 
 /// Time for open requests to finish once the page stops.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
@@ -33,11 +33,11 @@ const LARGEST_HEAD: usize = 32 * 1024;
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
-    process: &Process,
+    shared: &Shared,
     cancel: &CancellationToken,
 ) {
-    let most = resources::max_admin_connections(&process.config);
-    let deadlines = Deadlines::from(&process.config.admin);
+    let most = resources::max_admin_connections(&shared.config);
+    let deadlines = Deadlines::from(&shared.config.admin);
     let connections = Arc::new(Connections::default());
     // Closes all connections when this future is dropped.
     let mut open = JoinSet::new();
@@ -62,7 +62,7 @@ pub(super) async fn serve(
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    if process.accept_fails_anew() {
+                    if shared.accept_fails_anew() {
                         tracing::warn!(%error, "accept failed: the admin page waits until it works again");
                     }
                     tokio::time::sleep(AFTER_FAILED_ACCEPT).await;

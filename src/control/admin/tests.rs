@@ -15,7 +15,7 @@ use slotmux_core::config::{Config, Settings};
 
 struct Server {
     port: u16,
-    process: Arc<Process>,
+    shared: Arc<Shared>,
     publish: watch::Sender<Arc<Topology>>,
     cancel: CancellationToken,
     serving: tokio::task::JoinHandle<()>,
@@ -27,7 +27,7 @@ impl Server {
         config.server.workers = 2;
         let (publish, topology) = watch::channel(Arc::new(Topology::empty()));
         let (handle, _requests) = refresh_requests::channel();
-        let (process, _letters) = Process::new(
+        let (shared, _letters) = Shared::new(
             Arc::new(config),
             Settings::default(),
             topology,
@@ -39,10 +39,10 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let cancel = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, process.clone(), cancel.clone()));
+        let serving = tokio::spawn(serve(listener, shared.clone(), cancel.clone()));
         Server {
             port,
-            process,
+            shared,
             publish,
             cancel,
             serving,
@@ -92,14 +92,10 @@ async fn readiness_follows_the_topology_and_the_drain() {
     page.publish_a_server();
     let (status, _, body) = page.get("/readyz").await;
     assert_eq!((status, body.as_str()), (200, "ready\n"));
-    page.process.is_draining.store(true, Ordering::Relaxed);
+    page.shared.is_draining.store(true, Ordering::Relaxed);
     let (status, _, body) = page.get("/readyz").await;
     assert_eq!((status, body.as_str()), (503, "draining\n"));
-    assert_eq!(
-        page.get("/healthz").await.0,
-        200,
-        "a draining process lives"
-    );
+    assert_eq!(page.get("/healthz").await.0, 200, "a draining shared lives");
     assert_eq!(page.get("/else").await.0, 404);
 }
 
@@ -107,10 +103,10 @@ async fn readiness_follows_the_topology_and_the_drain() {
 async fn metrics_are_sums_over_the_workers() {
     let page = Server::start().await;
     page.publish_a_server();
-    page.process.stats[0].clients.add(3);
-    page.process.stats[1].clients.add(4);
-    page.process.stats[0].requests.add(10);
-    page.process.stats[1].requests.add(20);
+    page.shared.stats[0].clients.add(3);
+    page.shared.stats[1].clients.add(4);
+    page.shared.stats[0].requests.add(10);
+    page.shared.stats[1].requests.add(20);
     let (status, head, body) = page.get("/metrics").await;
     assert_eq!(status, 200);
     assert!(
@@ -163,7 +159,7 @@ async fn metrics_are_sums_over_the_workers() {
 async fn every_number_of_a_worker_is_on_the_page_once() {
     let page = Server::start().await;
     let (_, _, body) = page.get("/metrics").await;
-    for field in crate::engine::metrics::WorkerStats::FIELDS {
+    for field in crate::engine::stats::counters::WorkerStats::FIELDS {
         let described = format!("# HELP slotmux_{} {}\n", field.name, field.help);
         assert_eq!(body.matches(&described).count(), 1, "{described}");
     }

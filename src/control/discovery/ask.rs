@@ -24,7 +24,7 @@ pub(super) struct Access {
     pub passwords: Vec<Password>,
     pub connect_timeout: Duration,
     pub response_timeout: Duration,
-    pub kind: config::Kind,
+    pub kind: config::ExpectedKind,
     pub map: AddressMap,
     /// The run id in our own INFO.
     pub own_run_id: String,
@@ -169,7 +169,7 @@ async fn ask_address(
     } = open_address(access, address).await?;
     let mut pipe = redis::pipe();
     pipe.ignore_errors().cmd("INFO");
-    if access.kind != config::Kind::Standalone {
+    if access.kind != config::ExpectedKind::Standalone {
         pipe.cmd("CLUSTER").arg("SLOTS").cmd("CLUSTER").arg("NODES");
     }
     let replies: Vec<RedisResult<Value>> = pipe
@@ -259,7 +259,7 @@ fn judge_error(command: &'static str, error: &RedisError) -> Option<Unusable> {
 /// Judges a server that reports no cluster view. `None`: it is a plain server, which is allowed. Only its own
 /// statements and the configuration decide that.
 fn without_view(
-    kind: config::Kind,
+    kind: config::ExpectedKind,
     mode: Option<Mode>,
     refused: Option<(&'static str, RedisError)>,
 ) -> Option<Unusable> {
@@ -269,9 +269,11 @@ fn without_view(
         return Some(reason);
     }
     match (mode, refused) {
-        (Some(Mode::Standalone), _) if kind == config::Kind::Cluster => Some(Unusable::NoCluster),
+        (Some(Mode::Standalone), _) if kind == config::ExpectedKind::Cluster => {
+            Some(Unusable::NoCluster)
+        }
         (Some(Mode::Standalone), _) => None,
-        (None, _) if kind == config::Kind::Auto => Some(Unusable::ModeUnknown {
+        (None, _) if kind == config::ExpectedKind::Auto => Some(Unusable::ModeUnknown {
             info: String::new(),
             hello: String::new(),
         }),

@@ -18,9 +18,9 @@ pub use super::no_topology::{BadSeed, DiscoverError};
 use super::output_limit::look;
 use super::rights::{FeaturesInUse, check};
 use super::settings::{setting, warnings};
-use super::topology::{Kind, Node, Topology};
+use super::topology::{Node, Topology, UpstreamKind};
 use super::view::{Server, View};
-use crate::engine::client::acknowledged::any_command_counts;
+use crate::engine::blocking::wait_replicas::any_command_counts;
 use slotmux_core::command::Learned;
 use slotmux_core::config::{Config, Mode, Unknown};
 use slotmux_core::policy::Policies;
@@ -100,7 +100,7 @@ impl Discovery {
 
     /// Queries the nodes of `previous`, then the seeds, whose names are resolved anew.
     pub async fn discover(&mut self, previous: &Topology) -> Result<Discovered, DiscoverError> {
-        if previous.kind == Kind::Cluster && !previous.is_empty() {
+        if previous.kind == UpstreamKind::Cluster && !previous.is_empty() {
             let known = self.ask_known(previous).await;
             if !known.is_empty() {
                 let found = self.conclude(known, previous).await?;
@@ -365,7 +365,7 @@ impl Discovery {
                 .and_then(|reply| setting(&reply))
         };
         let (node_timeout, full_coverage) = (setting(), setting());
-        if is_first && topology.kind == Kind::Cluster {
+        if is_first && topology.kind == UpstreamKind::Cluster {
             let node_timeout = node_timeout
                 .and_then(|ms| ms.parse().ok())
                 .map(Duration::from_millis);

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use super::addr::Addr;
 use super::ask::{Access, error_text};
 use super::open::open;
-use super::topology::{Kind, Topology};
+use super::topology::{Topology, UpstreamKind};
 
 /// Nodes that are checked at the same time: more would not be faster.
 const NODES_AT_ONCE: usize = 16;
@@ -79,12 +79,12 @@ impl Feature {
 /// The features that are in use.
 #[derive(Clone, Debug)]
 pub(super) struct FeaturesInUse {
-    pub kind: Kind,
+    pub kind: UpstreamKind,
     /// A prefix of keys whose policy is enforced.
     pub enforced: Option<Vec<u8>>,
     pub observes: bool,
     pub learns: bool,
-    /// Whether WAIT takes a script: see `client/acknowledged.rs`.
+    /// Whether WAIT takes a script: see `blocking/wait_replicas.rs`.
     pub wait_by_script: bool,
 }
 
@@ -126,7 +126,7 @@ fn needs(of: &FeaturesInUse) -> Vec<Need> {
         Feature::Transactions
     };
     need(multi, "multi", "MULTI");
-    if of.kind == Kind::Cluster {
+    if of.kind == UpstreamKind::Cluster {
         need(Feature::Cluster, "cluster|slots", "CLUSTER SLOTS");
         need(Feature::Cluster, "cluster|nodes", "CLUSTER NODES");
         need(Feature::Cluster, "asking", "ASKING");
@@ -350,7 +350,7 @@ fn warnings(user: &str, found: &[(Addr, Vec<Missing>)]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn using(kind: Kind, enforced: bool) -> FeaturesInUse {
+    fn using(kind: UpstreamKind, enforced: bool) -> FeaturesInUse {
         FeaturesInUse {
             kind,
             enforced: enforced.then(|| b"ns:".to_vec()),
@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn what_is_tried_is_queued_and_given_up() {
-        for kind in [Kind::Cluster, Kind::Standalone] {
+        for kind in [UpstreamKind::Cluster, UpstreamKind::Standalone] {
             for enforced in [false, true] {
                 let needs = needs(&using(kind, enforced));
                 let commands: Vec<&str> = needs.iter().map(|need| need.command).collect();
@@ -373,9 +373,9 @@ mod tests {
                 let required = needs.iter().filter(is_required);
                 let required: Vec<&str> = required.map(|need| need.command).collect();
                 let expected: &[&str] = match (kind, enforced) {
-                    (Kind::Cluster, false) => &["cluster|slots", "cluster|nodes", "asking"],
-                    (Kind::Standalone, false) => &[],
-                    (Kind::Cluster, true) => &[
+                    (UpstreamKind::Cluster, false) => &["cluster|slots", "cluster|nodes", "asking"],
+                    (UpstreamKind::Standalone, false) => &[],
+                    (UpstreamKind::Cluster, true) => &[
                         "multi",
                         "cluster|slots",
                         "cluster|nodes",
@@ -384,7 +384,7 @@ mod tests {
                         "discard",
                         "exec",
                     ],
-                    (Kind::Standalone, true) => &["multi", "pexpire", "discard", "exec"],
+                    (UpstreamKind::Standalone, true) => &["multi", "pexpire", "discard", "exec"],
                 };
                 assert_eq!(required, expected);
             }

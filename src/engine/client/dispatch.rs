@@ -6,12 +6,12 @@ use crate::engine::fan_out::broadcast::broadcast;
 use crate::engine::fan_out::page::page;
 use crate::engine::fan_out::split::split;
 use crate::engine::fan_out::with_nodes::answer_with_nodes;
-use crate::engine::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
 use crate::engine::monitor;
 use crate::engine::operator;
 use crate::engine::pubsub::{publish::publish, subscriber, unsubscribing::Leaving};
 use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
+use crate::engine::worker::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
 use slotmux_core::answer::{Host, Outcome, Process, Subject, answer};
 use slotmux_core::c_string;
 use slotmux_core::command::{self, Answer, Command, CommandRef, Route, Unresolved};
@@ -21,12 +21,12 @@ use slotmux_core::route::transaction::plan_queued;
 use slotmux_core::route::{Plan, Transaction, plan};
 use slotmux_core::slot::Slot;
 
-use super::acknowledged::acknowledged;
-use super::attention::carry_out_attended;
-use super::early::{NO_UPSTREAM, Upstream, needs_upstream};
 use super::forward::{Sending, answer as reply_here, to_node, to_slot};
-use super::transaction::{self, queue};
 use super::{Client, Pause};
+use crate::engine::blocking::wait_replicas::acknowledged;
+use crate::engine::client::before_topology::{NO_UPSTREAM, Upstream, needs_upstream};
+use crate::engine::client::intercept::carry_out_attended;
+use crate::engine::transaction::commands::{self, queue};
 use slotmux_core::resp::request::Request;
 
 /// Whether a request was taken. If not, the client is paused and sees it again.
@@ -111,7 +111,7 @@ pub(super) fn carry_out(
     if let Ok(command) = command {
         worker
             .scripts
-            .note(&worker.process.scripts, command, request);
+            .note(&worker.shared.scripts, command, request);
     }
     let reply = match command {
         Ok(command) if command.finds => Reply::Found,
@@ -154,7 +154,7 @@ pub(super) fn carry_out(
             let taken = broadcast(worker, client, request, merge, write, reach);
             let is_reset = command.is_ok_and(|command| command.full_name == "config|resetstat");
             if is_reset && taken == Taken::Yes {
-                worker.process.reset_totals();
+                worker.shared.reset_totals();
             }
             taken
         }
@@ -167,7 +167,7 @@ pub(super) fn carry_out(
         Plan::Scan { cursor } => page(worker, client, request, cursor)
             .unwrap_or_else(|text| refuse(worker, client, text)),
         Plan::Answer(what, command) => answer_here(worker, client, what, command, request),
-        Plan::Transaction(what) => transaction::step(worker, client, request, what),
+        Plan::Transaction(what) => commands::step(worker, client, request, what),
         Plan::Refuse(reply) | Plan::Unknown(reply) => refuse_with(worker, client, &reply),
     }
 }
@@ -250,7 +250,7 @@ pub fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Taken {
 }
 
 /// As [`refuse`], with a whole reply.
-pub(super) fn refuse_with(worker: &Worker, client: &Rc<Client>, reply: &[u8]) -> Taken {
+pub(crate) fn refuse_with(worker: &Worker, client: &Rc<Client>, reply: &[u8]) -> Taken {
     client.abort_transaction(worker);
     worker.stats.errors.inc();
     reply_here(worker, client, reply);
@@ -272,7 +272,7 @@ pub(crate) fn answer_here(
     }
     let (replies, protocol) = (client.reply_mode.get(), client.protocol.get());
     let mut out = worker.buffers.take();
-    let process = &*worker.process;
+    let process = &*worker.shared;
     let outcome = own_answer(worker, client, what, command, request, process, &mut out);
     let asks_everyone = match &outcome {
         Outcome::List(_)

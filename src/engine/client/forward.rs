@@ -5,10 +5,10 @@ use std::rc::Rc;
 use crate::engine::pubsub::census::Receivers;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::block::{self as upstream, Then};
-use crate::engine::upstream::inflight::{InFlight, Kind};
+use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
-use crate::engine::upstream::lost::unreachable;
-use crate::engine::upstream::pool::Use;
+use crate::engine::upstream::lane_pool::Use;
+use crate::engine::upstream::retry::lost::unreachable;
 use crate::engine::worker::Worker;
 use slotmux_core::command::Wait;
 use slotmux_core::policy::{Block, NamespaceId, Reply};
@@ -16,8 +16,8 @@ use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
 use super::dispatch::Taken;
-use super::watch::{own_lane, pinned};
 use super::{Client, Pause};
+use crate::engine::transaction::watch::{own_lane, pinned};
 use slotmux_core::resp::request::Request;
 
 /// What is sent for a request.
@@ -260,9 +260,9 @@ pub fn entry(
     sending: &Sending,
 ) -> InFlight {
     let kind = match (sending.block, sending.receivers) {
-        (None, None) => Kind::Deliver,
-        (None, Some(receivers)) => Kind::Publish(receivers),
-        (Some(form), _) => Kind::Block(upstream::Block::new(form, Then::Deliver, sending.bytes)),
+        (None, None) => OnReply::Deliver,
+        (None, Some(receivers)) => OnReply::Publish(receivers),
+        (Some(form), _) => OnReply::Block(upstream::Block::new(form, Then::Deliver, sending.bytes)),
     };
     let arrived = client.arrival(worker);
     worker.count_operation(sending.namespace, sending.request);

@@ -5,42 +5,34 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::engine::clock::Tick;
 use crate::engine::transport::Transport;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::lane::Lane;
 use crate::engine::worker::Worker;
+use crate::engine::worker::clock::Tick;
 use slotmux_core::answer::Subject;
 use slotmux_core::resp::Protocol;
 
 use slotmux_core::answer::session::{ReplyMode, Session};
 use slotmux_core::answer::tracking::Tracking;
 
-use blocking::Blocked;
+use crate::engine::blocking::wait::Blocked;
+use crate::engine::transaction::queued::Queue;
 use order::Held;
 use push::Pushes;
-use queue::Queue;
 
-use watch::Watch;
-use work::Work;
+use crate::engine::transaction::watch::Watch;
+use long_request::Work;
 
-pub mod acknowledged;
-mod attention;
-pub mod blocking;
+pub mod before_topology;
 pub mod dispatch;
-pub mod early;
-mod executing;
 pub mod forward;
+pub mod intercept;
+pub mod long_request;
 pub mod order;
-pub mod own_elements;
 pub mod push;
-pub mod queue;
 pub mod read;
 pub mod tracking;
-pub mod transaction;
-pub mod watch;
-mod ways;
-pub mod work;
 pub mod write;
 
 /// A client is not read while more than this many bytes of replies wait for it. Large enough that a client which
@@ -70,7 +62,7 @@ pub enum Pause {
     InFlight(u32),
     /// Until its question to all workers, the only request in flight, is answered.
     Question,
-    /// Until its blocking command, the only request in flight, is answered: see [`blocking`].
+    /// Until its blocking command, the only request in flight, is answered: see [`crate::engine::blocking`].
     Blocked,
     /// Until it has read half of the replies that wait for it.
     Output,
@@ -78,9 +70,9 @@ pub enum Pause {
     Lane,
     /// Until `CLIENT PAUSE` is over for its next command.
     Held,
-    /// Until there is an upstream, or no more hope for one: see [`early`].
+    /// Until there is an upstream, or no more hope for one: see [`before_topology`].
     Upstream,
-    /// Until its long request is complete. Its task does one slice in each turn: see [`work`].
+    /// Until its long request is complete. Its task does one slice in each turn: see [`long_request`].
     Slices,
     /// Until the nodes confirm what its long request waits for; the confirmation wakes it.
     Confirmation,
@@ -99,7 +91,7 @@ pub struct Client {
     /// When it last sent something.
     pub last_seen: Cell<Tick>,
     /// The socket; `None` once closed.
-    transport: RefCell<Option<Transport>>,
+    pub(crate) transport: RefCell<Option<Transport>>,
     /// Wakes the client's task.
     waker: OnceCell<Waker>,
     /// RESP version of its replies, and so of the lanes that it uses.
@@ -117,22 +109,22 @@ pub struct Client {
     /// How far it is on its way to its end.
     phase: Cell<Phase>,
     /// Why it is not read at the moment.
-    pause: Cell<Pause>,
+    pub(crate) pause: Cell<Pause>,
     /// Whether the socket took less than was there to write.
     write_blocked: Cell<bool>,
     /// Whether it is on the worker's list of clients to write to at the end of this turn.
     dirty: Cell<bool>,
     /// Number of the next request.
-    next_seq: Cell<u32>,
+    pub(crate) next_seq: Cell<u32>,
     /// Number of the request whose reply goes out next. In flight: `next_seq - head_seq`.
-    head_seq: Cell<u32>,
+    pub(crate) head_seq: Cell<u32>,
     /// The worker's slot epoch when this client last had nothing in flight: see [`crate::engine::fan_out::slots`].
     pub epoch: Cell<u32>,
     /// The latest of its requests that was redirected, while there may be one.
     redirected: Cell<Option<u32>>,
     /// Its requests that wait for another try; while there is one, nothing else of this client is sent.
     pub waiting_retries: Cell<u32>,
-    /// First and last of its reads that may have ended their connection, see [`crate::engine::upstream::suspect`].
+    /// First and last of its reads that may have ended their connection, see [`crate::engine::upstream::retry::oversize_reply`].
     pub suspects: Cell<Option<(u32, u32)>>,
     /// Replies that are not written yet, from `sent` on.
     out: RefCell<Vec<u8>>,
@@ -143,7 +135,7 @@ pub struct Client {
     /// Bytes of its requests that are kept for it alone: a big one on its way, and what waits for another try.
     request_bytes: Cell<usize>,
     /// Bytes of replies that are collected from several nodes for it.
-    gathered: Cell<usize>,
+    pub(crate) gathered: Cell<usize>,
     /// A lane of its own that is not read until this client has taken more of what it has.
     held_back: RefCell<Option<Rc<Lane>>>,
     /// Since when it is looked how much it takes while it holds a lane back.
@@ -151,27 +143,27 @@ pub struct Client {
     /// What the socket has taken of its replies since then.
     taken: Cell<usize>,
     /// When the socket last took some of its replies.
-    last_taken: Cell<Tick>,
+    pub(crate) last_taken: Cell<Tick>,
     /// Bytes that count against the worker's memory budget for this client.
     charged: Cell<usize>,
     /// When it was first seen over the soft output limit.
     over_soft: Cell<Option<Tick>>,
     /// Replies that came before their turn.
-    held: RefCell<Option<Box<Held>>>,
+    pub(crate) held: RefCell<Option<Box<Held>>>,
     /// What is known of its wait, while it is blocked.
-    blocked: RefCell<Option<Box<Blocked>>>,
+    pub(crate) blocked: RefCell<Option<Box<Blocked>>>,
     /// Since when what it has sent waits for a lane that is free, or has room.
     waits_since: Cell<Option<Tick>>,
     /// The nodes that it sent writes to, by [`NodeId::bit`](crate::engine::upstream::NodeId::bit).
-    written: Cell<u64>,
+    pub(crate) written: Cell<u64>,
     /// Whether the reply that is under way went out in part.
     pub is_mid_reply: Cell<bool>,
     /// What it gets unasked.
     pushes: RefCell<Option<Box<Pushes>>>,
     /// What it sent between MULTI and EXEC, while it is there.
-    transaction: RefCell<Option<Box<Queue>>>,
+    pub(crate) transaction: RefCell<Option<Box<Queue>>>,
     /// What it watches, while it does.
-    watch: RefCell<Option<Rc<Watch>>>,
+    pub(crate) watch: RefCell<Option<Rc<Watch>>>,
     /// Its long request, while one is in progress.
     work: RefCell<Option<Box<dyn Work>>>,
     /// Whether there is one, also while a slice of it is being done.
@@ -337,7 +329,7 @@ impl Client {
     }
 
     /// Closes the connection at once; what is in flight runs on and its replies are dropped. A big request that its node does
-    /// not have yet is given up: see [`crate::engine::upstream::abandoned`].
+    /// not have yet is given up: see [`crate::engine::upstream::cancel`].
     pub fn close(&self, worker: &Worker) {
         if self.phase.replace(Phase::Closed) == Phase::Closed {
             return;

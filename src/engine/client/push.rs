@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::engine::pubsub::subscriptions::Subscriptions;
-use crate::engine::upstream::streams::Seq;
+use crate::engine::upstream::retry::order_index::Seq;
 use crate::engine::worker::Worker;
 use slotmux_core::resp::Protocol;
 

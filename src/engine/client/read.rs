@@ -7,14 +7,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::engine::turn::poll_again;
 use crate::engine::worker::Worker;
+use crate::engine::worker::turn::poll_again;
 use slotmux_core::resp::scan::{Boundary, Scan, scan_request};
 use slotmux_core::resp::{Limits, Malformed, inline, write};
 
 use super::dispatch::{Taken, dispatch};
-use super::work::Progress;
 use super::{Client, OUTPUT_PAUSE, Pause, Phase};
+use crate::engine::client::long_request::Progress;
 use slotmux_core::resp::request::{Request, from_inline};
 
 /// Reads per poll before other tasks get their turn.

@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use crate::engine::upstream::inflight::{InFlight, Kind};
+use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::{Class, Lane};
 use crate::engine::worker::Worker;
 use slotmux_core::answer::tracking::Tracking;
@@ -14,7 +14,7 @@ use slotmux_core::command::Flags;
 use slotmux_core::resp::{Limits, Protocol, Scan, scan_request, write};
 use slotmux_core::scripts::is_script_call;
 
-use super::Client;
+use crate::engine::client::Client;
 use slotmux_core::resp::request::Request;
 
 /// How the push begins that tells of changed keys; their array follows.
@@ -80,7 +80,7 @@ impl Client {
 
     /// The same for a group of a transaction, of which these are all requests.
     #[cold]
-    pub(super) fn track_all(
+    pub(crate) fn track_all(
         self: &Rc<Self>,
         worker: &Worker,
         lane: Option<&Rc<Lane>>,
@@ -159,7 +159,7 @@ pub fn invalidation(keys: &[&[u8]]) -> Vec<u8> {
 /// Whether the bytes of `entry` are the commands of its client: not where a policy made a block of them.
 fn is_as_sent(entry: &InFlight) -> bool {
     match entry.kind {
-        Kind::Deliver | Kind::Part { .. } => true,
+        OnReply::Deliver | OnReply::Part { .. } => true,
         _ => entry.exec().is_some(),
     }
 }

@@ -4,9 +4,9 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::engine::clock::ticks;
 use crate::engine::upstream::lane::Lane;
 use crate::engine::worker::Worker;
+use crate::engine::worker::clock::ticks;
 
 use super::{Client, OUTPUT_PAUSE, Pause, Phase};
 

@@ -7,11 +7,11 @@ use crate::engine::client::dispatch::Taken;
 use crate::engine::client::forward::{
     Sending, entry, find_room, may_be_alone, may_share, refuse_unreachable, set_out_alone,
 };
-use crate::engine::client::watch::own_lane;
+use crate::engine::transaction::watch::own_lane;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::lane::Lane;
-use crate::engine::upstream::lost::unreachable;
-use crate::engine::upstream::pool::Use;
+use crate::engine::upstream::lane_pool::Use;
+use crate::engine::upstream::retry::lost::unreachable;
 use crate::engine::worker::Worker;
 use slotmux_core::command::Merge;
 use slotmux_core::policy::{NamespaceId, Reply};
@@ -55,11 +55,11 @@ pub fn broadcast(
                 .collect(),
         ),
         Merge::AllTrue => {
-            let scripts = &worker.process.scripts;
+            let scripts = &worker.shared.scripts;
             let shas = (2..request.argc()).map(|at| request.arg(at));
             Known::Kept(shas.map(|sha| scripts.has(sha)).collect())
         }
-        merge if merge.lists_keys() && worker.process.policies.hides_keys() => Known::Hiding(0),
+        merge if merge.lists_keys() && worker.shared.policies.hides_keys() => Known::Hiding(0),
         _ => Known::Nothing,
     };
     let fan = Fan {

@@ -5,17 +5,17 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::engine::client::work::{JOINED_BYTES, SLICE};
-use crate::engine::pubsub::numbers;
-use crate::engine::upstream::inflight::{InFlight, Kind};
+use crate::engine::client::long_request::{JOINED_BYTES, SLICE};
+use crate::engine::pubsub::counts;
+use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::worker::Worker;
 use slotmux_core::command::Merge;
 use slotmux_core::policy::Reply;
 use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
-use super::draw;
 use super::page::{Outcome, Page, ask_again};
+use crate::engine::fan_out::random_key;
 use slotmux_core::route::hiding;
 use slotmux_core::route::joined::elements::Joining;
 use slotmux_core::route::joined::{exists, info, settings, texts};
@@ -111,7 +111,7 @@ impl Gather {
             len: len as u32,
             slot: slot.into(),
             reply: Reply::AsIs,
-            kind: Kind::Part {
+            kind: OnReply::Part {
                 gather: self.clone(),
                 part,
             },
@@ -160,7 +160,7 @@ impl Gather {
                     if self.merge(worker, &parts, &mut reply) {
                         worker.stats.errors.inc();
                     } else {
-                        numbers::amend(&worker.process.census, self.merge, &mut reply);
+                        counts::amend(&worker.shared.census, self.merge, &mut reply);
                     }
                     drop(parts);
                     worker.count_reply(self.whole.asked(), &reply, true);
@@ -279,7 +279,7 @@ impl Gather {
         if client.is_closed() || parts.iter().any(is_error) {
             return false;
         }
-        let policies = &worker.process.policies;
+        let policies = &worker.shared.policies;
         if self.merge != Merge::Drawn {
             for part in parts.iter_mut() {
                 // The merge below reports a part that is not an array of keys.
@@ -287,13 +287,13 @@ impl Gather {
             }
             return false;
         }
-        match draw::outcome(&parts, policies, tries, fastrand::u64) {
-            Some(draw::Outcome::Key(reply)) => *parts = vec![reply, b":1\r\n".to_vec()],
-            Some(draw::Outcome::Again) => {
+        match random_key::outcome(&parts, policies, tries, fastrand::u64) {
+            Some(random_key::Outcome::Key(reply)) => *parts = vec![reply, b":1\r\n".to_vec()],
+            Some(random_key::Outcome::Again) => {
                 *parts = Vec::new();
                 drop(parts);
                 client.change_gathered(worker, self.bytes.take(), 0);
-                draw::again(worker, client, self, tries + 1);
+                random_key::again(worker, client, self, tries + 1);
                 return true;
             }
             None => {}

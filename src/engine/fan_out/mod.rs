@@ -2,10 +2,10 @@
 //! reply of theirs.
 
 pub mod broadcast;
-pub mod draw;
 pub mod gather;
 pub mod page;
-pub mod parting;
+pub mod random_key;
 pub mod slots;
 pub mod split;
+pub mod split_long;
 pub mod with_nodes;

@@ -8,7 +8,7 @@ use crate::engine::client::Client;
 use crate::engine::client::dispatch::Taken;
 use crate::engine::client::forward::{Sending, entry, find_room, may_share, refuse_unreachable};
 use crate::engine::upstream::NodeId;
-use crate::engine::upstream::inflight::{InFlight, Kind};
+use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
 use crate::engine::worker::Worker;
 use slotmux_core::policy::{NamespaceId, Reply};
@@ -107,7 +107,7 @@ fn ask(worker: &Rc<Worker>, gather: &Rc<Gather>, lane: &Rc<Lane>) {
     if lane.run().is_none() {
         let question = InFlight {
             len: INFO.len() as u32,
-            kind: Kind::Run,
+            kind: OnReply::Run,
             ..entry.clone()
         };
         lane.send(worker, question, INFO);
@@ -163,7 +163,7 @@ impl Page {
                 let mut out = Vec::with_capacity(reply.len() + 16);
                 write::array(&mut out, 2);
                 write::bulk(&mut out, itoa::Buffer::new().format(next).as_bytes());
-                let policies = &worker.process.policies;
+                let policies = &worker.shared.policies;
                 if policies.hides_keys() {
                     let Some(shown) = shown(keys, policies) else {
                         return Outcome::Reply(error(NO_PAGE));

@@ -11,22 +11,22 @@ use crate::engine::client::dispatch::{Taken, refuse};
 use crate::engine::client::forward::{
     Sending, entry, find_room, may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone,
 };
-use crate::engine::client::watch::own_lane;
-use crate::engine::client::work::{JOINED_BYTES, Kept, SLICE};
-use crate::engine::clock::unix_milliseconds;
+use crate::engine::client::long_request::{JOINED_BYTES, Kept, SLICE};
+use crate::engine::transaction::watch::own_lane;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::block::{Block, Then};
-use crate::engine::upstream::inflight::Kind;
+use crate::engine::upstream::inflight::OnReply;
 use crate::engine::upstream::lane::Lane;
-use crate::engine::upstream::pool::Use;
+use crate::engine::upstream::lane_pool::Use;
 use crate::engine::worker::Worker;
+use crate::engine::worker::clock::unix_milliseconds;
 use slotmux_core::command::{CommandRef, Merge};
 use slotmux_core::policy::{Decision, Governed};
 use slotmux_core::resp::request::Request;
 use slotmux_core::slot::Slot;
 
 use super::gather::{Gather, Known};
-use super::parting::{self, Asked, Parting};
+use crate::engine::fan_out::split_long::{self, Asked, Parting};
 use slotmux_core::route::parts::{govern_part, keys_by_slot, write_part};
 
 /// Number of nodes up to which they are searched one by one; more are looked up in a table.
@@ -85,7 +85,7 @@ pub fn split(
     let tracks = client.tracks() && client.tracking.get().wants_next();
     let count = request.argc() / step;
     if count > SLICE || keys_are_long(request, step) {
-        let cost = parting::cost(Kept::cost(request), count);
+        let cost = split_long::cost(Kept::cost(request), count);
         if !worker.has_memory_for(cost) {
             return refuse(worker, client, NO_MEMORY);
         }
@@ -198,7 +198,7 @@ pub fn send(
                     gather: gather.clone(),
                     part: number,
                 };
-                entry.kind = Kind::Block(Block::new(form, then, bytes));
+                entry.kind = OnReply::Block(Block::new(form, then, bytes));
             }
         }
         let owner = worker.slots.owner(part.slot);
@@ -240,7 +240,7 @@ pub fn govern_made(
     bytes: &mut Vec<u8>,
     start: usize,
 ) -> Option<Decision> {
-    let policies = &worker.process.policies;
+    let policies = &worker.shared.policies;
     let mut rewritten = Vec::new();
     let part = &bytes[start..];
     let decision = govern_part(policies, command, part, unix_milliseconds, &mut rewritten)?;

@@ -43,8 +43,8 @@ pub fn answer_with_nodes(
     let mut own = Vec::new();
     // It is not sent yet, and this may be tried again: a CLIENT REPLY SKIP is not used up by it.
     let replies = client.reply_mode.get();
-    let process = &*worker.process;
-    own_answer(worker, client, what, command, request, process, &mut own);
+    let shared = &*worker.shared;
+    own_answer(worker, client, what, command, request, shared, &mut own);
     client.reply_mode.set(replies);
     if own.starts_with(b"-") {
         // A refused request needs no node.

@@ -11,10 +11,10 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
 use crate::engine::client::{Client, OUTPUT_PAUSE, Phase};
-use crate::engine::clock::Tick;
-use crate::engine::process::{Mail, Process};
 use crate::engine::sabotage::sabotage;
+use crate::engine::shared::{Mail, Shared};
 use crate::engine::worker::Worker;
+use crate::engine::worker::clock::Tick;
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
 
@@ -50,16 +50,16 @@ pub struct Feed {
 
 /// One of the places that there are for monitoring clients.
 #[derive(Debug)]
-struct Seat(Arc<Process>);
+struct Seat(Arc<Shared>);
 
 impl Seat {
     /// Takes one, if one is free.
-    fn take(process: &Arc<Process>) -> Option<Seat> {
+    fn take(shared: &Arc<Shared>) -> Option<Seat> {
         let more = |taken| (taken < MOST).then_some(taken + 1);
-        let taken = process
+        let taken = shared
             .monitoring
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.is_ok().then(|| Seat(process.clone()))
+        taken.is_ok().then(|| Seat(shared.clone()))
     }
 }
 
@@ -71,17 +71,17 @@ impl Drop for Seat {
 
 /// Every worker feeds a client for as long as this is there: to the end of its task, however that comes.
 struct Registration {
-    process: Arc<Process>,
+    shared: Arc<Shared>,
     feed: Arc<Feed>,
 }
 
 impl Registration {
     /// Returns once every worker feeds it.
-    async fn new(process: Arc<Process>, feed: Arc<Feed>) -> Registration {
+    async fn new(shared: Arc<Shared>, feed: Arc<Feed>) -> Registration {
         // First of all, so that nothing stays behind if this is not awaited to its end.
-        let registration = Registration { process, feed };
+        let registration = Registration { shared, feed };
         let letter = |reply| Mail::Monitor(registration.feed.clone(), reply);
-        registration.process.ask_all(letter).await;
+        registration.shared.ask_all(letter).await;
         registration
     }
 }
@@ -89,9 +89,8 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         // Behind the letters that have registered it.
-        for worker in 0..self.process.config.server.workers {
-            self.process
-                .send(worker, Mail::Unmonitor(self.feed.clone()));
+        for worker in 0..self.shared.config.server.workers {
+            self.shared.send(worker, Mail::Unmonitor(self.feed.clone()));
         }
     }
 }
@@ -164,7 +163,7 @@ impl Worker {
 /// Answers `MONITOR` when every worker feeds this client.
 pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
-    let Some(seat) = Seat::take(&worker.process) else {
+    let Some(seat) = Seat::take(&worker.shared) else {
         let mut out = Vec::new();
         write::error(&mut out, TOO_MANY);
         worker.stats.errors.inc();
@@ -181,7 +180,7 @@ pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, mute: bool) {
             missed: AtomicU64::new(0),
             _seat: seat,
         });
-        let registration = Registration::new(worker.process.clone(), feed).await;
+        let registration = Registration::new(worker.shared.clone(), feed).await;
         client.reply(&worker, seq, if mute { &[] } else { b"+OK\r\n" });
         deliver(&worker, &client, number, &registration.feed, lines).await;
     };
@@ -227,7 +226,7 @@ async fn deliver(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::clock::Clock;
+    use crate::engine::worker::clock::Clock;
 
     #[test]
     fn a_second_has_so_many_lines() {

@@ -4,12 +4,12 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::clock::unix_milliseconds;
-use crate::engine::process::Mail;
+use crate::engine::shared::Mail;
+use crate::engine::stats::{observed, unmatched};
 use crate::engine::worker::Worker;
-use crate::engine::{observed, unmatched};
+use crate::engine::worker::clock::unix_milliseconds;
 use slotmux_core::answer::Question;
-use slotmux_core::config::Kind;
+use slotmux_core::config::ExpectedKind;
 use slotmux_core::explain::{Surroundings, explain};
 use slotmux_core::policy::{NamespaceId, Policies};
 use slotmux_core::resp::request::Request;
@@ -31,14 +31,14 @@ pub fn answer(
     request: &Request,
     mute: bool,
 ) {
-    let process = &worker.process;
+    let shared = &worker.shared;
     let tree = match question {
         Question::Explain => Ok(explained(worker, client, request)),
-        Question::Namespaces => Ok(namespaces::all(&process.policies, &worker.config)),
-        Question::Namespace(name) => named(&process.policies, &name)
-            .map(|id| namespaces::one(id, &process.policies, &worker.config, &process.settings)),
-        Question::TtlStats(None) => Ok(ttl_stats::all(process)),
-        Question::TtlStats(Some(name)) => match named(&process.policies, &name) {
+        Question::Namespaces => Ok(namespaces::all(&shared.policies, &worker.config)),
+        Question::Namespace(name) => named(&shared.policies, &name)
+            .map(|id| namespaces::one(id, &shared.policies, &worker.config, &shared.settings)),
+        Question::TtlStats(None) => Ok(ttl_stats::all(shared)),
+        Question::TtlStats(Some(name)) => match named(&shared.policies, &name) {
             Ok(id) => return answer_ttl_stats(worker, client, id, mute),
             Err(error) => Err(error),
         },
@@ -84,14 +84,14 @@ fn explained(worker: &Worker, client: &Client, request: &Request) -> Tree {
             is_one_node: if is_known {
                 knowledge.is_one_node
             } else {
-                worker.config.cluster.kind == Kind::Standalone
+                worker.config.cluster.kind == ExpectedKind::Standalone
             },
             ..*knowledge
         };
         let surroundings = Surroundings {
             knowledge: &knowledge,
             config: &worker.config,
-            settings: &worker.process.settings,
+            settings: &worker.shared.settings,
             nodes: &Known { worker, client },
         };
         explain(&request, surroundings).reply()
@@ -103,10 +103,10 @@ fn answer_ttl_stats(worker: &Rc<Worker>, client: &Rc<Client>, id: NamespaceId, m
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     let (host, asker) = (worker.clone(), client.clone());
     let answering = async move {
-        let process = &worker.process;
-        let told = process.ask_all(|reply| Mail::Observed(id, reply)).await;
+        let shared = &worker.shared;
+        let told = shared.ask_all(|reply| Mail::Observed(id, reply)).await;
         let examples = observed::merged(told);
-        let tree = ttl_stats::one(process, id, &examples, unix_milliseconds());
+        let tree = ttl_stats::one(shared, id, &examples, unix_milliseconds());
         reply(&worker, &client, seq, &tree, mute);
     };
     host.spawn_for(&asker, "SLOTMUX TTL STATS", answering);
@@ -117,10 +117,10 @@ fn answer_unmatched(worker: &Rc<Worker>, client: &Rc<Client>, count: usize, mute
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     let (host, asker) = (worker.clone(), client.clone());
     let answering = async move {
-        let process = &worker.process;
-        let mut seen = unmatched::merged(process.ask_all(Mail::Unmatched).await);
+        let shared = &worker.shared;
+        let mut seen = unmatched::merged(shared.ask_all(Mail::Unmatched).await);
         seen.truncate(count);
-        let note = if process.policies.has_namespaces() {
+        let note = if shared.policies.has_namespaces() {
             "estimates"
         } else {
             "none: no namespace is configured, so that every key is undeclared"

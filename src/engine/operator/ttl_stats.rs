@@ -1,30 +1,30 @@
 //! `SLOTMUX TTL STATS`: what the policies did, or would have done, summed over the workers.
 
-use crate::engine::namespace_stats::sum;
-use crate::engine::observed::Example;
-use crate::engine::process::Process;
+use crate::engine::shared::Shared;
+use crate::engine::stats::namespaces::sum;
+use crate::engine::stats::observed::Example;
 use slotmux_core::config::Mode;
 use slotmux_core::explain::UNMATCHED;
 use slotmux_core::policy::{Actions, NamespaceId};
 use slotmux_core::resp::tree::Tree;
 
 /// The numbers of every namespace, and of the keys of none.
-pub(super) fn all(process: &Process) -> Tree {
-    let policies = &process.policies;
+pub(super) fn all(shared: &Shared) -> Tree {
+    let policies = &shared.policies;
     let mut pairs: Vec<(String, Tree)> = Vec::new();
     for (id, policy) in policies.iter() {
-        pairs.push((policy.name.clone(), Tree::map(numbers(process, id))));
+        pairs.push((policy.name.clone(), Tree::map(numbers(shared, id))));
     }
     if policies.is_active() {
         let id = NamespaceId::UNMATCHED;
-        pairs.push((UNMATCHED.to_owned(), Tree::map(numbers(process, id))));
+        pairs.push((UNMATCHED.to_owned(), Tree::map(numbers(shared, id))));
     }
     Tree::Map(pairs)
 }
 
 /// The numbers of one namespace with examples of what enforcement would have changed; `now` in unix milliseconds.
-pub(super) fn one(process: &Process, id: NamespaceId, examples: &[Example], now: u64) -> Tree {
-    let mut pairs = numbers(process, id);
+pub(super) fn one(shared: &Shared, id: NamespaceId, examples: &[Example], now: u64) -> Tree {
+    let mut pairs = numbers(shared, id);
     let example = |example: &Example| {
         Tree::map([
             ("command", Tree::text(&*example.command)),
@@ -46,9 +46,9 @@ pub(super) fn one(process: &Process, id: NamespaceId, examples: &[Example], now:
     Tree::map(pairs)
 }
 
-fn numbers(process: &Process, id: NamespaceId) -> Vec<(&'static str, Tree)> {
+fn numbers(shared: &Shared, id: NamespaceId) -> Vec<(&'static str, Tree)> {
     let at = usize::from(id.0);
-    let ttl = process
+    let ttl = shared
         .policies
         .get(id)
         .and_then(|policy| policy.ttl.as_ref());
@@ -61,8 +61,8 @@ fn numbers(process: &Process, id: NamespaceId) -> Vec<(&'static str, Tree)> {
         let names = Actions::ALL.iter().enumerate();
         Tree::map(names.map(|(action, (_, name))| (*name, Tree::number(count(action)))))
     };
-    let done = |action: usize| sum(process, at, |stats| &stats.actions[action]);
-    let observed = |action: usize| sum(process, at, |stats| &stats.observed[action]);
+    let done = |action: usize| sum(shared, at, |stats| &stats.actions[action]);
+    let observed = |action: usize| sum(shared, at, |stats| &stats.observed[action]);
     vec![
         ("mode", Tree::text(mode)),
         ("enforced", actions(&done)),
@@ -70,13 +70,10 @@ fn numbers(process: &Process, id: NamespaceId) -> Vec<(&'static str, Tree)> {
         (
             "probed",
             Tree::map([
-                (
-                    "keys",
-                    Tree::number(sum(process, at, |stats| &stats.probed)),
-                ),
+                ("keys", Tree::number(sum(shared, at, |stats| &stats.probed))),
                 (
                     "without_ttl",
-                    Tree::number(sum(process, at, |stats| &stats.probed_bare)),
+                    Tree::number(sum(shared, at, |stats| &stats.probed_bare)),
                 ),
             ]),
         ),

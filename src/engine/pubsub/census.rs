@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::glob;
 
-use super::Kind;
+use super::SubscriptionKind;
 use super::names::Names;
 
 /// The listeners of one channel or pattern.
@@ -75,7 +75,7 @@ impl Census {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, kind: Kind, name: &[u8], change: impl FnOnce(&mut Listeners)) {
+    fn change(&self, kind: SubscriptionKind, name: &[u8], change: impl FnOnce(&mut Listeners)) {
         let mut tables = self.tables();
         let table = &mut tables[kind.index()];
         if table.names.get(name).is_none() {
@@ -96,19 +96,19 @@ impl Census {
     }
 
     /// A client listens.
-    pub fn client_joined(&self, kind: Kind, name: &[u8]) {
+    pub fn client_joined(&self, kind: SubscriptionKind, name: &[u8]) {
         self.change(kind, name, |listeners| listeners.clients += 1);
     }
 
     /// A client does not listen any more.
-    pub fn client_left(&self, kind: Kind, name: &[u8]) {
+    pub fn client_left(&self, kind: SubscriptionKind, name: &[u8]) {
         self.change(kind, name, |listeners| {
             listeners.clients = listeners.clients.saturating_sub(1);
         });
     }
 
     /// A worker's subscription at `node` was confirmed.
-    pub fn worker_joined(&self, kind: Kind, name: &[u8], node: &Addr) {
+    pub fn worker_joined(&self, kind: SubscriptionKind, name: &[u8], node: &Addr) {
         self.change(kind, name, |listeners| {
             let mut nodes = listeners.upstream.iter_mut();
             match nodes.find(|(addr, _)| addr == node) {
@@ -122,7 +122,7 @@ impl Census {
     }
 
     /// A worker's subscription at `node` has ended.
-    pub fn worker_left(&self, kind: Kind, name: &[u8], node: &Addr) {
+    pub fn worker_left(&self, kind: SubscriptionKind, name: &[u8], node: &Addr) {
         self.change(kind, name, |listeners| {
             listeners.upstream.retain_mut(|(addr, workers)| {
                 if addr == node {
@@ -134,7 +134,7 @@ impl Census {
     }
 
     /// The receivers of a message that is published on `channel` at `node`.
-    pub fn receivers(&self, kind: Kind, channel: &[u8], node: &Addr) -> Receivers {
+    pub fn receivers(&self, kind: SubscriptionKind, channel: &[u8], node: &Addr) -> Receivers {
         let mut receivers = Receivers::default();
         if self.names.load(Ordering::Relaxed) == 0 {
             return receivers;
@@ -143,8 +143,8 @@ impl Census {
         if let Some(listeners) = tables[kind.index()].names.get(channel) {
             receivers.add(listeners, node);
         }
-        if kind == Kind::Channel {
-            for (pattern, listeners) in tables[Kind::Pattern.index()].names.iter() {
+        if kind == SubscriptionKind::Channel {
+            for (pattern, listeners) in tables[SubscriptionKind::Pattern.index()].names.iter() {
                 if glob::matches_exactly(pattern, channel) {
                     receivers.add(listeners, node);
                 }
@@ -154,7 +154,7 @@ impl Census {
     }
 
     /// What turns the sum of all nodes' numbers of subscribers of `name` into that of one Redis.
-    pub fn subscribers(&self, kind: Kind, name: &[u8]) -> Receivers {
+    pub fn subscribers(&self, kind: SubscriptionKind, name: &[u8]) -> Receivers {
         let tables = self.tables();
         tables[kind.index()]
             .names
@@ -166,7 +166,7 @@ impl Census {
     }
 
     /// Whether only our workers listen still, for clients that have left.
-    pub fn is_deserted(&self, kind: Kind, name: &[u8]) -> bool {
+    pub fn is_deserted(&self, kind: SubscriptionKind, name: &[u8]) -> bool {
         let tables = self.tables();
         tables[kind.index()]
             .names
@@ -176,7 +176,7 @@ impl Census {
 
     /// What turns the sum of all nodes' numbers of patterns into that of one Redis.
     pub fn patterns(&self) -> Receivers {
-        let patterns = &self.tables()[Kind::Pattern.index()];
+        let patterns = &self.tables()[SubscriptionKind::Pattern.index()];
         // A node counts a pattern once, regardless of its listeners.
         Receivers {
             workers: patterns.links as u32,
@@ -185,7 +185,7 @@ impl Census {
     }
 
     /// How many names of this kind clients listen to.
-    pub fn names(&self, kind: Kind) -> usize {
+    pub fn names(&self, kind: SubscriptionKind) -> usize {
         self.tables()[kind.index()].listened
     }
 }
@@ -199,39 +199,49 @@ mod tests {
         let census = Census::default();
         let (a, b) = (Addr::new("h", 1), Addr::new("h", 2));
         for _ in 0..3 {
-            census.client_joined(Kind::Channel, b"news");
+            census.client_joined(SubscriptionKind::Channel, b"news");
         }
-        census.worker_joined(Kind::Channel, b"news", &a);
-        census.worker_joined(Kind::Channel, b"news", &a);
-        census.client_joined(Kind::Pattern, b"n*");
-        census.worker_joined(Kind::Pattern, b"n*", &b);
-        let at_a = census.receivers(Kind::Channel, b"news", &a);
+        census.worker_joined(SubscriptionKind::Channel, b"news", &a);
+        census.worker_joined(SubscriptionKind::Channel, b"news", &a);
+        census.client_joined(SubscriptionKind::Pattern, b"n*");
+        census.worker_joined(SubscriptionKind::Pattern, b"n*", &b);
+        let at_a = census.receivers(SubscriptionKind::Channel, b"news", &a);
         assert_eq!((at_a.workers, at_a.clients), (2, 4));
         // Two workers and one that listens at the node itself.
         assert_eq!(at_a.correct(3), 5);
         // A worker has left the node, and we have not heard of it yet.
         assert_eq!(at_a.correct(1), 4);
-        assert_eq!(census.receivers(Kind::Channel, b"news", &b).workers, 1);
         assert_eq!(
-            census.receivers(Kind::Shard, b"news", &a),
+            census
+                .receivers(SubscriptionKind::Channel, b"news", &b)
+                .workers,
+            1
+        );
+        assert_eq!(
+            census.receivers(SubscriptionKind::Shard, b"news", &a),
             Receivers::default()
         );
-        assert_eq!(census.subscribers(Kind::Channel, b"news").correct(2), 3);
+        assert_eq!(
+            census
+                .subscribers(SubscriptionKind::Channel, b"news")
+                .correct(2),
+            3
+        );
         assert_eq!(census.patterns().correct(1), 1);
-        assert_eq!(census.names(Kind::Channel), 1);
+        assert_eq!(census.names(SubscriptionKind::Channel), 1);
     }
 
     #[test]
     fn nothing_is_left_of_those_who_left() {
         let census = Census::default();
         let node = Addr::new("h", 1);
-        census.client_joined(Kind::Shard, b"s");
-        census.worker_joined(Kind::Shard, b"s", &node);
-        census.client_left(Kind::Shard, b"s");
-        assert!(census.is_deserted(Kind::Shard, b"s"));
-        assert_eq!(census.names(Kind::Shard), 0);
-        census.worker_left(Kind::Shard, b"s", &node);
-        assert!(!census.is_deserted(Kind::Shard, b"s"));
+        census.client_joined(SubscriptionKind::Shard, b"s");
+        census.worker_joined(SubscriptionKind::Shard, b"s", &node);
+        census.client_left(SubscriptionKind::Shard, b"s");
+        assert!(census.is_deserted(SubscriptionKind::Shard, b"s"));
+        assert_eq!(census.names(SubscriptionKind::Shard), 0);
+        census.worker_left(SubscriptionKind::Shard, b"s", &node);
+        assert!(!census.is_deserted(SubscriptionKind::Shard, b"s"));
         assert_eq!(census.names.load(Ordering::Relaxed), 0);
     }
 }

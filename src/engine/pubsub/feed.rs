@@ -9,23 +9,23 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::time::sleep;
 
-use crate::engine::client::work::Portion;
+use crate::engine::client::long_request::Portion;
 use crate::engine::client::{Client, Pause};
-use crate::engine::clock::Tick;
 use crate::engine::sabotage::sabotage;
 use crate::engine::transport::Transport;
-use crate::engine::turn::poll_again;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::connect::{dial, jittered, wait_for_turn};
 use crate::engine::upstream::read::End;
 use crate::engine::worker::Worker;
+use crate::engine::worker::clock::Tick;
+use crate::engine::worker::turn::poll_again;
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::resp::reply::ReplyScanner;
 use slotmux_core::resp::{Protocol, write};
 
 use super::frame::{Frame, read};
 use super::names::Names;
-use super::{Change, Kind};
+use super::{Change, SubscriptionKind};
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
@@ -247,9 +247,9 @@ impl Feed {
         self.connection.set(self.connection.get() + 1);
         let mut lost = self.confirmed.take();
         if forget_some(worker, &mut lost, &self.addr) {
-            let (process, addr) = (worker.clone(), self.addr.clone());
+            let (shared, addr) = (worker.clone(), self.addr.clone());
             let forgetting = async move {
-                while forget_some(&process, &mut lost, &addr) {
+                while forget_some(&shared, &mut lost, &addr) {
                     tokio::task::yield_now().await;
                 }
             };
@@ -288,7 +288,7 @@ impl Feed {
 
     /// A subscription has begun or ended. One to a shard channel also ends unasked, when its slot leaves the node.
     fn take_change(&self, worker: &Rc<Worker>, change: Change, name: &[u8]) {
-        let census = &worker.process.census;
+        let census = &worker.shared.census;
         let mut asked = self.asked.borrow_mut();
         let is_answer = matches!(
             asked.front(),
@@ -368,11 +368,11 @@ pub fn end(worker: &Rc<Worker>, feed: &Rc<Feed>) {
 /// Removes some of the names that were confirmed on a lost connection from the census. True if there are more.
 fn forget_some(worker: &Worker, lost: &mut Confirmed, addr: &Addr) -> bool {
     let mut portion = Portion::default();
-    for kind in Kind::ALL {
+    for kind in SubscriptionKind::ALL {
         let names = &mut lost[kind.index()];
         for name in names.some(&mut portion) {
             names.remove(&name);
-            worker.process.census.worker_left(kind, &name, addr);
+            worker.shared.census.worker_left(kind, &name, addr);
         }
     }
     lost.iter().any(|names| !names.is_empty())

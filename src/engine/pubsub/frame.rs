@@ -2,7 +2,7 @@
 
 use slotmux_core::resp::number::parse_i64;
 
-use super::{Change, Kind};
+use super::{Change, SubscriptionKind};
 
 /// One reply or push frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -10,7 +10,7 @@ pub enum Frame<'a> {
     /// A message for the subscribers of `name`.
     Message {
         /// What they are subscribed to.
-        kind: Kind,
+        kind: SubscriptionKind,
         /// The channel or pattern that they are subscribed to.
         name: &'a [u8],
         /// The channel of the message; that of a pattern's differs from its name.
@@ -44,9 +44,9 @@ fn push(frame: &[u8]) -> Option<Frame<'_>> {
         })
     };
     match (word, count) {
-        (b"message", 3) => message(Kind::Channel, name),
-        (b"smessage", 3) => message(Kind::Shard, name),
-        (b"pmessage", 4) => message(Kind::Pattern, bulk(rest)?.0),
+        (b"message", 3) => message(SubscriptionKind::Channel, name),
+        (b"smessage", 3) => message(SubscriptionKind::Shard, name),
+        (b"pmessage", 4) => message(SubscriptionKind::Pattern, bulk(rest)?.0),
         (_, 3) => {
             let change = Change::of(std::str::from_utf8(word).ok()?)?;
             Some(Frame::Changed(change, name))
@@ -82,15 +82,15 @@ mod tests {
         let table: &[(&[u8], Frame)] = &[
             (
                 b">3\r\n$7\r\nmessage\r\n$2\r\n\r\n\r\n$1\r\nm\r\n",
-                message(Kind::Channel, b"\r\n", b"\r\n"),
+                message(SubscriptionKind::Channel, b"\r\n", b"\r\n"),
             ),
             (
                 b">4\r\n$8\r\npmessage\r\n$2\r\nc*\r\n$2\r\ncd\r\n$1\r\nm\r\n",
-                message(Kind::Pattern, b"c*", b"cd"),
+                message(SubscriptionKind::Pattern, b"c*", b"cd"),
             ),
             (
                 b">3\r\n$8\r\nsmessage\r\n$0\r\n\r\n$1\r\nm\r\n",
-                message(Kind::Shard, b"", b""),
+                message(SubscriptionKind::Shard, b"", b""),
             ),
             (
                 b">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n",

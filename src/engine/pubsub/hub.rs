@@ -11,9 +11,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::engine::client::Client;
-use crate::engine::clock::Tick;
 use crate::engine::upstream::NodeId;
 use crate::engine::worker::Worker;
+use crate::engine::worker::clock::Tick;
 use slotmux_core::cluster::redirect::{Verdict, judge};
 use slotmux_core::resp::Protocol;
 
@@ -21,7 +21,7 @@ use super::feed::{Answer, Feed};
 use super::names::{Names, SHARDS};
 use super::subscribing::Wish;
 use super::topic::{State, Topic, drop_settled, follow, settle_links, unlink, unsubscribe};
-use super::{Kind, is_notification};
+use super::{SubscriptionKind, is_notification};
 
 /// Redirects of one shard channel that are followed at once; nodes that disagree need a moment to agree.
 const PROMPT_REDIRECTS: u8 = 3;
@@ -37,7 +37,7 @@ struct Inner {
     topics: [Names<Topic>; 3],
     feeds: HashMap<NodeId, Rc<Feed>>,
     /// Topics that a node has refused.
-    again: Vec<(Kind, Rc<[u8]>)>,
+    again: Vec<(SubscriptionKind, Rc<[u8]>)>,
     /// Wishes that were not fulfilled at once; some may be settled already.
     wishes: Vec<Rc<Wish>>,
 }
@@ -60,7 +60,7 @@ impl Hub {
 
     /// Subscribes to a name that a client wants, unless the nodes have confirmed it. The topic stays until each `ask`
     /// is matched by a [`Hub::let_go`].
-    pub fn ask(&self, worker: &Rc<Worker>, wish: &Rc<Wish>, kind: Kind, name: &[u8]) {
+    pub fn ask(&self, worker: &Rc<Worker>, wish: &Rc<Wish>, kind: SubscriptionKind, name: &[u8]) {
         let inner = &mut *self.inner.borrow_mut();
         let (name, topic) = inner.topics[kind.index()].obtain(name);
         topic.wishes += 1;
@@ -72,7 +72,7 @@ impl Hub {
     }
 
     /// Ends the interest of a wish in a name: it is given up, or its client listens now.
-    pub fn let_go(&self, worker: &Worker, kind: Kind, name: &[u8]) {
+    pub fn let_go(&self, worker: &Worker, kind: SubscriptionKind, name: &[u8]) {
         let mut inner = self.inner.borrow_mut();
         let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
             return;
@@ -83,7 +83,7 @@ impl Hub {
     }
 
     /// The name as its topic stores it.
-    pub fn name(&self, kind: Kind, name: &[u8]) -> Option<Rc<[u8]>> {
+    pub fn name(&self, kind: SubscriptionKind, name: &[u8]) -> Option<Rc<[u8]>> {
         let mut inner = self.inner.borrow_mut();
         let found = inner.topics[kind.index()].entry_mut(name);
         found.map(|(name, _)| name)
@@ -100,7 +100,7 @@ impl Hub {
     }
 
     /// A client listens from now on.
-    pub fn join(&self, kind: Kind, name: &[u8], client: &Rc<Client>) {
+    pub fn join(&self, kind: SubscriptionKind, name: &[u8], client: &Rc<Client>) {
         let mut inner = self.inner.borrow_mut();
         if let Some(topic) = inner.topics[kind.index()].get_mut(name) {
             topic.clients.add(client);
@@ -108,7 +108,7 @@ impl Hub {
     }
 
     /// A client does not listen any more.
-    pub fn leave(&self, worker: &Worker, kind: Kind, name: &[u8], client: u64) {
+    pub fn leave(&self, worker: &Worker, kind: SubscriptionKind, name: &[u8], client: u64) {
         let mut inner = self.inner.borrow_mut();
         if let Some(topic) = inner.topics[kind.index()].get_mut(name) {
             topic.clients.remove(client);
@@ -121,7 +121,7 @@ impl Hub {
         &self,
         worker: &Worker,
         feed: &Feed,
-        kind: Kind,
+        kind: SubscriptionKind,
         name: &[u8],
         channel: &[u8],
         frame: &[u8],
@@ -130,7 +130,7 @@ impl Hub {
         let Some(topic) = inner.topics[kind.index()].get(name) else {
             return;
         };
-        let counts = if kind != Kind::Shard && is_notification(channel) {
+        let counts = if kind != SubscriptionKind::Shard && is_notification(channel) {
             worker.is_primary(feed.node)
         } else {
             topic.home == Some(feed.node)
@@ -175,7 +175,7 @@ impl Hub {
         worker: &Rc<Worker>,
         feed: &Feed,
         number: u64,
-        kind: Kind,
+        kind: SubscriptionKind,
         name: &Rc<[u8]>,
         answer: Answer,
     ) {
@@ -222,7 +222,7 @@ impl Hub {
     }
 
     /// A node has ended a subscription of itself: the slot of a shard channel has left it.
-    pub fn ended(&self, worker: &Rc<Worker>, feed: &Feed, kind: Kind, name: &Rc<[u8]>) {
+    pub fn ended(&self, worker: &Rc<Worker>, feed: &Feed, kind: SubscriptionKind, name: &Rc<[u8]>) {
         let inner = &mut *self.inner.borrow_mut();
         let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
             return;
@@ -281,7 +281,7 @@ impl Hub {
             if shard > 0 && !inner.feeds.values().all(|feed| feed.has_room()) {
                 return false;
             }
-            for kind in Kind::ALL {
+            for kind in SubscriptionKind::ALL {
                 for (name, topic) in inner.topics[kind.index()].shard_mut(shard) {
                     settle_links(worker, &mut inner.feeds, kind, name, topic);
                     // A topic may no longer need a node that was missing.
@@ -338,7 +338,7 @@ impl Hub {
     pub fn words_of_lost_node<'a>(
         &self,
         worker: &Worker,
-        kind: Kind,
+        kind: SubscriptionKind,
         names: impl Iterator<Item = &'a [u8]>,
     ) -> Option<String> {
         let inner = self.inner.borrow();
@@ -375,7 +375,7 @@ fn go_on(worker: &Rc<Worker>, wishes: &[Rc<Wish>]) {
 
 impl Inner {
     /// Ends the subscriptions of a topic that nobody wants any more.
-    fn drop_unused(&mut self, worker: &Worker, kind: Kind, name: &[u8]) {
+    fn drop_unused(&mut self, worker: &Worker, kind: SubscriptionKind, name: &[u8]) {
         let topics = &mut self.topics[kind.index()];
         let found = topics.entry_mut(name);
         if let Some((name, topic)) = found

@@ -5,13 +5,13 @@
 //! client of RESP2 its first byte differs, and nothing else.
 
 pub mod census;
+pub mod counts;
 pub mod feed;
 pub mod frame;
 pub mod hub;
-mod in_order;
 mod listeners;
 mod names;
-pub mod numbers;
+pub mod ordered_names;
 pub mod publish;
 pub mod subscriber;
 pub mod subscribing;
@@ -20,5 +20,5 @@ pub mod topic;
 pub mod unsubscribing;
 
 pub use slotmux_core::command::listening::{
-    Change, Kind, is_notification, may_match_notifications,
+    Change, SubscriptionKind, is_notification, may_match_notifications,
 };

@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::rc::Rc;
 
-use crate::engine::client::work::Portion;
+use crate::engine::client::long_request::Portion;
 
 /// Shards of a large table. With a million names each has four thousand, which take a millisecond or two.
 pub const SHARDS: usize = 256;

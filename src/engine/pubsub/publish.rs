@@ -12,7 +12,7 @@ use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{integer_of, write};
 use slotmux_core::slot::Slot;
 
-use super::Kind;
+use super::SubscriptionKind;
 use super::census::Receivers;
 
 /// Sends a message to the node of its channel.
@@ -20,12 +20,12 @@ pub fn publish(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     request: &Request,
-    kind: Kind,
+    kind: SubscriptionKind,
     slot: Slot,
 ) -> Taken {
     let receivers = worker.slots.owner(slot).map(|node| {
         let addr = worker.address_of(node);
-        let census = &worker.process.census;
+        let census = &worker.shared.census;
         census.receivers(kind, request.arg(1), &addr)
     });
     let sending = Sending {

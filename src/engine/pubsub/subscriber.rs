@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::engine::client::dispatch::{Taken, refuse};
-use crate::engine::client::work::Kept;
+use crate::engine::client::long_request::Kept;
 use crate::engine::client::{Client, Pause};
 use crate::engine::worker::Worker;
 use slotmux_core::command::{Command, Unresolved};

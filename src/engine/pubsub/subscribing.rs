@@ -4,15 +4,15 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::engine::client::work::{Kept, Progress, Work};
+use crate::engine::client::long_request::{Kept, Progress, Work};
 use crate::engine::client::{Client, OUTPUT_PAUSE, Pause, Phase};
-use crate::engine::clock::Tick;
 use crate::engine::worker::Worker;
+use crate::engine::worker::clock::Tick;
 use slotmux_core::resp::write;
 
 use super::subscriber::confirm;
 use super::subscriptions::ENTRY;
-use super::{Change, Kind};
+use super::{Change, SubscriptionKind};
 
 const NOT_CONFIRMED: &str =
     "ERR slotmux: upstream timeout, the node of the channel did not confirm the subscription";
@@ -103,7 +103,7 @@ enum Stage {
 /// A subscribe request in progress.
 pub struct Subscribing {
     kept: Kept,
-    kind: Kind,
+    kind: SubscriptionKind,
     stage: Stage,
     /// Next argument in this stage.
     at: usize,
@@ -127,7 +127,7 @@ impl Subscribing {
         worker: &Worker,
         client: &Rc<Client>,
         kept: Kept,
-        kind: Kind,
+        kind: SubscriptionKind,
         mute: bool,
     ) -> Subscribing {
         let wish = Rc::new(Wish {
@@ -234,7 +234,7 @@ impl Subscribing {
                 });
                 if is_new {
                     worker.hub.join(self.kind, &name, client);
-                    worker.process.census.client_joined(self.kind, &name);
+                    worker.shared.census.client_joined(self.kind, &name);
                     worker.stats.subscriptions.inc();
                 }
                 confirm(&mut out, client.protocol.get(), change, Some(&name), count);

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::work::Portion;
+use crate::engine::client::long_request::Portion;
 use crate::engine::worker::Worker;
 
-use super::Kind;
-use super::in_order::InOrder;
+use super::SubscriptionKind;
+use crate::engine::pubsub::ordered_names::InOrder;
 
 /// Bytes that one subscription counts for besides its name: entries in the tables of client, worker, connection and
 /// process.
@@ -28,7 +28,7 @@ impl Subscriptions {
 
     /// Number of subscriptions of each kind.
     pub fn counts(&self) -> [usize; 3] {
-        Kind::ALL.map(|kind| self.names[kind.index()].len())
+        SubscriptionKind::ALL.map(|kind| self.names[kind.index()].len())
     }
 
     /// Whether there are no subscriptions.
@@ -37,16 +37,16 @@ impl Subscriptions {
     }
 
     /// The number in a confirmation: shard channels are counted separately.
-    pub fn count(&self, kind: Kind) -> usize {
+    pub fn count(&self, kind: SubscriptionKind) -> usize {
         let [channels, patterns, shards] = self.counts();
         match kind {
-            Kind::Channel | Kind::Pattern => channels + patterns,
-            Kind::Shard => shards,
+            SubscriptionKind::Channel | SubscriptionKind::Pattern => channels + patterns,
+            SubscriptionKind::Shard => shards,
         }
     }
 
     /// Adds a name. False if it is there already.
-    pub fn add(&mut self, kind: Kind, name: &Rc<[u8]>) -> bool {
+    pub fn add(&mut self, kind: SubscriptionKind, name: &Rc<[u8]>) -> bool {
         let is_new = self.names[kind.index()].insert(name.clone());
         if is_new {
             self.bytes += name.len() + ENTRY;
@@ -55,7 +55,7 @@ impl Subscriptions {
     }
 
     /// Removes a name. False if it was not there.
-    pub fn remove(&mut self, kind: Kind, name: &[u8]) -> bool {
+    pub fn remove(&mut self, kind: SubscriptionKind, name: &[u8]) -> bool {
         let was_there = self.names[kind.index()].remove(name);
         if was_there {
             self.bytes -= name.len() + ENTRY;
@@ -64,7 +64,7 @@ impl Subscriptions {
     }
 
     /// As many names of a kind as the portion has room for, the oldest first.
-    pub fn some(&self, kind: Kind, portion: &mut Portion) -> Vec<Rc<[u8]>> {
+    pub fn some(&self, kind: SubscriptionKind, portion: &mut Portion) -> Vec<Rc<[u8]>> {
         self.names[kind.index()].some(portion)
     }
 }
@@ -76,10 +76,10 @@ impl Client {
     }
 
     /// Ends one subscription, if it exists.
-    pub fn leave(&self, worker: &Worker, kind: Kind, name: &[u8]) {
+    pub fn leave(&self, worker: &Worker, kind: SubscriptionKind, name: &[u8]) {
         if self.with_subscriptions(|subscriptions| subscriptions.remove(kind, name)) {
             worker.hub.leave(worker, kind, name, self.id);
-            worker.process.census.client_left(kind, name);
+            worker.shared.census.client_left(kind, name);
             worker.stats.subscriptions.dec();
         }
     }
@@ -91,7 +91,7 @@ impl Client {
         }
         let before = self.subscribed();
         let mut portion = Portion::default();
-        for kind in Kind::ALL {
+        for kind in SubscriptionKind::ALL {
             let names =
                 self.with_subscriptions(|subscriptions| subscriptions.some(kind, &mut portion));
             for name in names {

@@ -11,7 +11,7 @@ use slotmux_core::slot::{Slot, slot_of};
 use super::feed::{self, Feed};
 use super::listeners::Listeners;
 use super::subscribing::Wish;
-use super::{Change, Kind, is_notification, may_match_notifications};
+use super::{Change, SubscriptionKind, is_notification, may_match_notifications};
 
 /// How far a subscription at a node is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,16 +100,16 @@ pub fn drop_settled<W>(waiting: &mut Vec<W>, wishes: usize, is_settled: impl Fn(
 pub fn settle_links(
     worker: &Rc<Worker>,
     feeds: &mut HashMap<NodeId, Rc<Feed>>,
-    kind: Kind,
+    kind: SubscriptionKind,
     name: &Rc<[u8]>,
     topic: &mut Topic,
 ) {
     topic.home = home(worker, kind, name, topic.home);
     let mut nodes: Vec<NodeId> = topic.home.into_iter().collect();
     let takes_notifications = match kind {
-        Kind::Channel => is_notification(name),
-        Kind::Pattern => may_match_notifications(name),
-        Kind::Shard => false,
+        SubscriptionKind::Channel => is_notification(name),
+        SubscriptionKind::Pattern => may_match_notifications(name),
+        SubscriptionKind::Shard => false,
     };
     if takes_notifications {
         let primaries = worker.primaries().into_iter();
@@ -149,8 +149,13 @@ pub fn settle_links(
 
 /// The node whose messages count. A shard channel's is the owner of its slot. Any other stays where it is as long as that
 /// node is in the cluster, for every move could lose a message or bring it twice.
-fn home(worker: &Worker, kind: Kind, name: &[u8], now: Option<NodeId>) -> Option<NodeId> {
-    let stays = kind != Kind::Shard
+fn home(
+    worker: &Worker,
+    kind: SubscriptionKind,
+    name: &[u8],
+    now: Option<NodeId>,
+) -> Option<NodeId> {
+    let stays = kind != SubscriptionKind::Shard
         && now.is_some_and(|node| {
             let addr = worker.address_of(node);
             worker.topology.borrow().node_at(&addr).is_some()
@@ -182,7 +187,7 @@ pub fn unlink(link: &Link) {
 }
 
 /// Ends the subscription of a link that was taken away.
-pub fn unsubscribe(worker: &Worker, link: &Link, kind: Kind, name: &Rc<[u8]>) {
+pub fn unsubscribe(worker: &Worker, link: &Link, kind: SubscriptionKind, name: &Rc<[u8]>) {
     if !link.is_to_be_asked() {
         let change = Change {
             kind,
@@ -193,7 +198,7 @@ pub fn unsubscribe(worker: &Worker, link: &Link, kind: Kind, name: &Rc<[u8]>) {
 }
 
 /// The change by which a node is asked for messages.
-fn subscribe(kind: Kind) -> Change {
+fn subscribe(kind: SubscriptionKind) -> Change {
     Change {
         kind,
         subscribes: true,

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::engine::client::work::{Kept, Portion, Progress, Work};
+use crate::engine::client::long_request::{Kept, Portion, Progress, Work};
 use crate::engine::client::{Client, OUTPUT_PAUSE, Pause, Phase};
 use crate::engine::worker::Worker;
 

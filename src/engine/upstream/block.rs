@@ -17,10 +17,10 @@ use slotmux_core::cluster::redirect::{Verdict, is_refused_for_now, judge};
 use slotmux_core::policy;
 use slotmux_core::resp::write;
 
-use super::breach::{Step, closes, is_queued};
 use super::deliver::deliver_to;
-use super::exec::Exec;
-use super::inflight::{InFlight, Kind};
+use super::inflight::{InFlight, OnReply};
+use crate::engine::transaction::exec_reply::Exec;
+use crate::engine::upstream::protocol_error::{Step, closes, is_queued};
 
 /// Reply to MULTI that begins a transaction.
 const BEGUN: &[u8] = b"+OK\r\n";
@@ -393,7 +393,7 @@ impl Block {
 impl Worker {
     /// Answers a watched transaction that did not run, and never will: nil, as if a watched key had changed.
     pub(super) fn answer_unwatched(self: &Rc<Self>, entry: &InFlight) {
-        let Kind::Block(block) = &entry.kind else {
+        let OnReply::Block(block) = &entry.kind else {
             return;
         };
         if let Then::Exec { exec, group } = &block.then
@@ -430,7 +430,7 @@ impl Repair {
     /// still run on a lost connection, `ahead` is the command that prevents it: an expiry that came before the first
     /// command would find no key.
     pub fn of(entry: InFlight, block: &[u8], ahead: &[u8]) -> Option<Repair> {
-        let Kind::Block(whole) = &entry.kind else {
+        let OnReply::Block(whole) = &entry.kind else {
             return None;
         };
         if whole.form.atomic || whole.form.commands == 1 || entry.slot.get().is_none() {
@@ -448,7 +448,7 @@ impl Repair {
         };
         let entry = InFlight {
             len: bytes.len() as u32,
-            kind: Kind::Block(Block::new(form, then, &bytes)),
+            kind: OnReply::Block(Block::new(form, then, &bytes)),
             // An expiry that is set twice is the same expiry.
             write: false,
             tries: 0,
@@ -460,7 +460,7 @@ impl Repair {
     /// Splits a command to be sent: the part ahead of a repair, if it is one, and the rest.
     pub fn apart(entry: InFlight, request: Vec<u8>) -> (Vec<u8>, InFlight, Vec<u8>) {
         let runs_at = match &entry.kind {
-            Kind::Block(block) if matches!(block.then, Then::Nobody { ahead: 1.. }) => {
+            OnReply::Block(block) if matches!(block.then, Then::Nobody { ahead: 1.. }) => {
                 block.runs_at()
             }
             _ => return (Vec::new(), entry, request),

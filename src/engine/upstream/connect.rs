@@ -16,12 +16,12 @@ use slotmux_core::config::Password;
 use slotmux_core::resp::Protocol;
 
 use super::NodeId;
-use super::identity::{CLIENT_INFO, ending_of};
 use super::lane::{Class, Lane, Link};
-use super::lost::{after_failure, after_loss, fail_all, fail_if_shifted};
 use super::read::{End, Replies};
-use super::suspect::{clear_suspects, part_from_suspects};
-use super::trial::try_expiry;
+use crate::engine::upstream::connection_id::{CLIENT_INFO, ending_of};
+use crate::engine::upstream::retry::lost::{after_failure, after_loss, fail_all, fail_if_shifted};
+use crate::engine::upstream::retry::oversize_reply::{clear_suspects, part_from_suspects};
+use crate::engine::upstream::transaction_check::try_expiry;
 
 /// How long a connection of one client may be without traffic before the kernel asks the node for a sign of life.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -130,7 +130,7 @@ async fn connect(worker: &Worker, lane: &Lane) -> Result<(Transport, Box<[u8]>),
     let attempt = async {
         let mut stream = log_in(worker, &lane.addr, lane.protocol).await?;
         let mut ending = Box::default();
-        if let Some(prefix) = worker.process.policies.enforced_prefix() {
+        if let Some(prefix) = worker.shared.policies.enforced_prefix() {
             try_expiry(&mut stream, prefix).await?;
             worker.trust(lane.node);
             let told = exchange(&mut stream, CLIENT_INFO, 1).await?;

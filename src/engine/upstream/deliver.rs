@@ -9,41 +9,41 @@ use slotmux_core::policy::Reply;
 use slotmux_core::resp::write;
 
 use super::block::Then;
-use super::inflight::{InFlight, Kind};
-use super::lost::UNKNOWN_FATE;
+use super::inflight::{InFlight, OnReply};
+use crate::engine::upstream::retry::lost::UNKNOWN_FATE;
 
 /// Delivers bytes of the reply to `entry`; `complete` with the last of them.
 pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], complete: bool) {
     match &entry.kind {
-        Kind::Deliver
-        | Kind::Watch {
+        OnReply::Deliver
+        | OnReply::Watch {
             is_awaited: true, ..
         } => deliver_to(worker, entry, &Then::Deliver, bytes, complete),
-        Kind::Publish(receivers) => {
+        OnReply::Publish(receivers) => {
             let bytes = corrected(*receivers, bytes);
             deliver_to(worker, entry, &Then::Deliver, &bytes, complete);
         }
-        Kind::Part { gather, part } => {
+        OnReply::Part { gather, part } => {
             gather.take(worker, *part, &as_asked(entry.reply, bytes), complete);
         }
-        Kind::Block(block) if block.is_awaited() => {
+        OnReply::Block(block) if block.is_awaited() => {
             if complete {
                 block.settle();
             }
             deliver_to(worker, entry, block.then(), bytes, complete);
         }
-        Kind::Probe => worker.count_probe(entry.namespace, bytes),
-        Kind::Block(_)
-        | Kind::Watch { .. }
-        | Kind::Unwatch
-        | Kind::Doubt(_)
-        | Kind::Asking
-        | Kind::Tracking
-        | Kind::Caching
-        | Kind::Swallow
-        | Kind::Run
-        | Kind::Id
-        | Kind::Tell(_) => {}
+        OnReply::Probe => worker.count_probe(entry.namespace, bytes),
+        OnReply::Block(_)
+        | OnReply::Watch { .. }
+        | OnReply::Unwatch
+        | OnReply::Doubt(_)
+        | OnReply::Asking
+        | OnReply::Tracking
+        | OnReply::Caching
+        | OnReply::Swallow
+        | OnReply::Run
+        | OnReply::Id
+        | OnReply::Tell(_) => {}
     }
 }
 
@@ -88,7 +88,7 @@ fn as_asked(how: Reply, bytes: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// What SETNX answers where `SET … NX` answered this.
-pub(super) fn ok_as_integer(reply: &[u8]) -> &[u8] {
+pub(crate) fn ok_as_integer(reply: &[u8]) -> &[u8] {
     match reply.first() {
         Some(b'+') => b":1\r\n",
         Some(b'$' | b'_') => b":0\r\n",

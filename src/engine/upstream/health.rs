@@ -6,8 +6,8 @@
 
 use std::rc::Rc;
 
-use crate::engine::clock::Tick;
 use crate::engine::worker::Worker;
+use crate::engine::worker::clock::Tick;
 
 use super::lane::{Lane, Link};
 use super::read::End;

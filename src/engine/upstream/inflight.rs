@@ -6,21 +6,21 @@ use std::rc::Rc;
 use tokio::sync::oneshot;
 
 use crate::engine::client::Client;
-use crate::engine::clock::Tick;
 use crate::engine::fan_out::gather::Gather;
-use crate::engine::namespace_stats::Asked;
 use crate::engine::pubsub::census::Receivers;
+use crate::engine::stats::namespaces::Asked;
 use crate::engine::worker::Worker;
+use crate::engine::worker::clock::Tick;
 use slotmux_core::policy::{NamespaceId, Reply};
 use slotmux_core::slot::OptionalSlot;
 
 use super::block::{Block, Then};
-use super::doubt::Doubt;
-use super::exec::Exec;
+use crate::engine::transaction::exec_reply::Exec;
+use crate::engine::upstream::retry::verify_refusal::Doubt;
 
 /// What to do with the reply.
 #[derive(Clone)]
-pub enum Kind {
+pub enum OnReply {
     /// It is the reply of the client's request.
     Deliver,
     /// It is a part of the reply of the client's request.
@@ -63,10 +63,10 @@ pub enum Kind {
     Swallow,
 }
 
-impl Kind {
+impl OnReply {
     /// A reply of which `asker` is told whether it is 1.
-    pub fn tell(asker: oneshot::Sender<bool>) -> Kind {
-        Kind::Tell(Rc::new(Cell::new(Some(asker))))
+    pub fn tell(asker: oneshot::Sender<bool>) -> OnReply {
+        OnReply::Tell(Rc::new(Cell::new(Some(asker))))
     }
 }
 
@@ -89,17 +89,17 @@ pub struct InFlight {
     pub tries: u8,
     /// Whether its reply is suppressed (`CLIENT REPLY`).
     pub mute: bool,
-    /// Whether it may have changed data. When its fate is unknown it is sent again only as [`super::repeat`] says.
+    /// Whether it may have changed data. When its fate is unknown it is sent again only as [`crate::engine::upstream::retry::may_have_run`] says.
     pub write: bool,
     /// How the reply becomes that of the client's request.
     pub reply: Reply,
     /// What to do with the reply.
-    pub kind: Kind,
+    pub kind: OnReply,
 }
 
 impl InFlight {
     /// A command of slotmux' own for a client, which has no place among that client's.
-    pub fn aside(worker: &Worker, client: &Rc<Client>, len: usize, kind: Kind) -> InFlight {
+    pub fn aside(worker: &Worker, client: &Rc<Client>, len: usize, kind: OnReply) -> InFlight {
         InFlight {
             client: client.clone(),
             seq: 0,
@@ -132,19 +132,19 @@ impl InFlight {
     /// Whether somebody still waits for the reply.
     pub fn is_awaited(&self) -> bool {
         match &self.kind {
-            Kind::Deliver | Kind::Publish(_) | Kind::Part { .. } => true,
-            Kind::Block(block) => block.is_awaited(),
-            Kind::Watch { is_awaited, .. } => *is_awaited,
-            Kind::Probe
-            | Kind::Doubt(_)
-            | Kind::Swallow
-            | Kind::Asking
-            | Kind::Tracking
-            | Kind::Caching
-            | Kind::Unwatch
-            | Kind::Run
-            | Kind::Id
-            | Kind::Tell(_) => false,
+            OnReply::Deliver | OnReply::Publish(_) | OnReply::Part { .. } => true,
+            OnReply::Block(block) => block.is_awaited(),
+            OnReply::Watch { is_awaited, .. } => *is_awaited,
+            OnReply::Probe
+            | OnReply::Doubt(_)
+            | OnReply::Swallow
+            | OnReply::Asking
+            | OnReply::Tracking
+            | OnReply::Caching
+            | OnReply::Unwatch
+            | OnReply::Run
+            | OnReply::Id
+            | OnReply::Tell(_) => false,
         }
     }
 
@@ -153,28 +153,28 @@ impl InFlight {
         let awaited = self.clone();
         match &mut self.kind {
             // A block is the same one in both, and settled by the answer.
-            Kind::Block(_) => {}
+            OnReply::Block(_) => {}
             // What the node watches then has to be undone.
-            Kind::Watch { is_awaited, .. } => *is_awaited = false,
-            kind => *kind = Kind::Swallow,
+            OnReply::Watch { is_awaited, .. } => *is_awaited = false,
+            kind => *kind = OnReply::Swallow,
         }
         awaited
     }
 
     /// Whether it only repairs expiries. Whoever asked has the answer, may have left, and waits for nothing.
     pub fn is_repair(&self) -> bool {
-        matches!(&self.kind, Kind::Block(block) if matches!(block.then(), Then::Nobody { .. }))
+        matches!(&self.kind, OnReply::Block(block) if matches!(block.then(), Then::Nobody { .. }))
     }
 
     /// Whether it is a WATCH.
     pub fn is_watch(&self) -> bool {
-        matches!(self.kind, Kind::Watch { .. })
+        matches!(self.kind, OnReply::Watch { .. })
     }
 
     /// The EXEC that it is the block of, if it is one.
     pub fn exec(&self) -> Option<&Exec> {
         match &self.kind {
-            Kind::Block(block) => match block.then() {
+            OnReply::Block(block) => match block.then() {
                 Then::Exec { exec, .. } => Some(exec.as_ref()),
                 _ => None,
             },
@@ -192,15 +192,15 @@ impl InFlight {
     pub fn may_name_scripts(&self) -> bool {
         match self.exec() {
             Some(exec) => exec.names_scripts(),
-            None => matches!(self.kind, Kind::Block(_)),
+            None => matches!(self.kind, OnReply::Block(_)),
         }
     }
 
     /// Whether its reply is the whole reply of the client's request.
     pub fn is_whole(&self) -> bool {
         match &self.kind {
-            Kind::Deliver | Kind::Publish(_) => true,
-            Kind::Block(block) => matches!(block.then(), Then::Deliver),
+            OnReply::Deliver | OnReply::Publish(_) => true,
+            OnReply::Block(block) => matches!(block.then(), Then::Deliver),
             _ => false,
         }
     }
@@ -208,26 +208,26 @@ impl InFlight {
     /// Bytes of it that have to reach the node before anything can have run.
     pub fn runs_at(&self) -> usize {
         match &self.kind {
-            Kind::Block(block) => block.runs_at(),
+            OnReply::Block(block) => block.runs_at(),
             _ => self.len as usize,
         }
     }
 
     /// Whether it is sent between MULTI and EXEC.
     pub fn is_transaction(&self) -> bool {
-        matches!(&self.kind, Kind::Block(block) if block.form().atomic)
+        matches!(&self.kind, OnReply::Block(block) if block.form().atomic)
     }
 
     /// Forgets what came in reply: it is about to be sent again.
     pub fn restart(&self) {
-        if let Kind::Block(block) = &self.kind {
+        if let OnReply::Block(block) = &self.kind {
             block.restart();
         }
     }
 
     /// Whether it is the `ASKING` of the entry behind it.
     pub fn is_asking(&self) -> bool {
-        matches!(self.kind, Kind::Asking)
+        matches!(self.kind, OnReply::Asking)
     }
 }
 

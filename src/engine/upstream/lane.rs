@@ -8,19 +8,19 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use crate::engine::client::{Client, Pause};
-use crate::engine::clock::Tick;
 use crate::engine::sabotage::sabotage;
 use crate::engine::transport::Transport;
 use crate::engine::worker::Worker;
+use crate::engine::worker::clock::Tick;
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::resp::Protocol;
 use slotmux_core::scripts::Sent;
 
 use super::NodeId;
-use super::inflight::{InFlight, Kind};
-use super::pool::Use;
+use super::inflight::{InFlight, OnReply};
 use super::ring::Ring;
-use super::tracked::Tracked;
+use crate::engine::upstream::lane_pool::Use;
+use crate::engine::upstream::tracking::Tracked;
 
 /// Bytes written to a node before others get their turn.
 const WRITE_PER_TURN: usize = 1024 * 1024;
@@ -383,7 +383,7 @@ impl Lane {
     pub(super) fn is_at_exec(&self) -> bool {
         matches!(
             self.in_flight.borrow().front(),
-            Some(InFlight { kind: Kind::Block(block), .. }) if block.is_at_exec()
+            Some(InFlight { kind: OnReply::Block(block), .. }) if block.is_at_exec()
         )
     }
 
@@ -391,7 +391,7 @@ impl Lane {
     pub(super) fn begin_elements(&self, count: i64) -> bool {
         match self.in_flight.borrow().front() {
             Some(InFlight {
-                kind: Kind::Block(block),
+                kind: OnReply::Block(block),
                 ..
             }) => block.begin_elements(count),
             _ => false,

@@ -6,51 +6,39 @@ use std::rc::Rc;
 use crate::engine::client::dispatch::Taken;
 use crate::engine::client::forward::refuse_no_lane;
 use crate::engine::client::{Client, Pause};
-use crate::engine::clock::Tick;
 use crate::engine::handshake::ConnectError;
 use crate::engine::worker::Worker;
+use crate::engine::worker::clock::Tick;
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::resp::scan::Boundary;
 use slotmux_core::resp::{Limits, Protocol, Scan};
 
-use bucket::Bucket;
+use connect_rate::Bucket;
 use inflight::InFlight;
 use lane::{Class, Lane, Link};
-use pool::{Grant, Pool, Use};
-use trial::Distrust;
+use lane_pool::{Grant, Pool, Use};
+use transaction_check::Distrust;
 
-pub mod abandoned;
-pub mod ahead;
 pub mod block;
-pub mod blocked;
-pub mod breach;
-pub mod bucket;
+pub mod blocking;
+pub mod cancel;
 pub mod connect;
+pub mod connect_rate;
+pub mod connection_id;
 pub mod deliver;
-pub mod departure;
-pub mod doubt;
-pub mod exec;
+pub mod half_closed;
 pub mod health;
-pub mod identity;
 pub mod inflight;
 pub mod lane;
-pub mod lost;
-pub mod overtaken;
-pub mod pin;
-pub mod pool;
+pub mod lane_pool;
+pub mod pinned;
+pub mod protocol_error;
 pub mod read;
-pub mod redirected;
-pub mod repeat;
-pub mod resend;
 pub mod retry;
 pub mod ring;
-pub mod script_ahead;
-pub mod streams;
-pub mod suspect;
-pub mod tracked;
-pub mod trial;
-pub mod unanswered;
-pub mod waiting;
+pub mod script_load;
+pub mod tracking;
+pub mod transaction_check;
 
 /// A node in a worker's table of nodes. The number of an address never changes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -168,7 +156,7 @@ impl Worker {
         found.words_are_told = false;
         if found.gone.take().is_some() {
             tracing::info!(node = %found.addr, "node takes connections again");
-            self.process.outages.over(self.id, &found.addr);
+            self.shared.outages.over(self.id, &found.addr);
         }
         drop(nodes);
         for lane in self.lanes() {
@@ -207,7 +195,7 @@ impl Worker {
         }
         found.gone.get_or_insert(now);
         if !is_usable {
-            self.process.outages.note(self.id, node, error.to_string());
+            self.shared.outages.note(self.id, node, error.to_string());
         }
     }
 
@@ -465,7 +453,7 @@ impl Worker {
             if node.gone.is_some() && !topology.nodes().any(|known| known.addr == node.addr) {
                 node.gone = None;
                 node.last_words = None;
-                self.process.outages.over(self.id, &node.addr);
+                self.shared.outages.over(self.id, &node.addr);
             }
         }
     }

@@ -6,22 +6,22 @@
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use crate::engine::client::watch::watch_holds;
 use crate::engine::sabotage::sabotage;
-use crate::engine::turn::poll_again;
+use crate::engine::transaction::watch::watch_holds;
 use crate::engine::worker::Worker;
+use crate::engine::worker::turn::poll_again;
 use slotmux_core::resp::reply::ReplyScanner;
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, Malformed, Scan, number, scan_request};
 use slotmux_core::route::scan::run_of;
 
 use super::block::{Progress, Repair};
-use super::blocked::id_of;
-use super::breach::{Step, is_queued};
 use super::deliver::deliver_piece;
-use super::inflight::{InFlight, Kind};
+use super::inflight::{InFlight, OnReply};
 use super::lane::{Class, Lane, Link};
-use super::redirected::{self, runs_script};
+use crate::engine::upstream::blocking::id_of;
+use crate::engine::upstream::protocol_error::{Step, is_queued};
+use crate::engine::upstream::retry::refused::{self, runs_script};
 
 /// An incomplete reply larger than this is passed on in pieces. Small enough to stay in the cache, large enough that
 /// error replies, which decide about redirects, are always seen whole.
@@ -184,7 +184,7 @@ impl Replies {
                 .filter(|entry| lane.ring().borrow().front_is_written(entry.runs_at()))
                 .cloned()
                 .ok_or(End::Unasked)?;
-            if let Kind::Block(block) = &entry.kind
+            if let OnReply::Block(block) = &entry.kind
                 && let Some(step) = block.small_step()
             {
                 return Err(breach(worker, lane, step, &buf[start..at]));
@@ -192,7 +192,7 @@ impl Replies {
             lane.set_mid_reply(true);
             self.count_streamed(worker, lane, at - start);
             match &entry.kind {
-                Kind::Block(block) => block.take_piece(worker, &entry, &buf[start..at]),
+                OnReply::Block(block) => block.take_piece(worker, &entry, &buf[start..at]),
                 _ => deliver_piece(worker, &entry, &buf[start..at], false),
             }
             start = at;
@@ -247,13 +247,16 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
             "queues a command outside a transaction".to_owned(),
         ));
     }
-    if !failed && reply != b"+OK\r\n" && matches!(entry.kind, Kind::Watch { .. } | Kind::Asking) {
+    if !failed
+        && reply != b"+OK\r\n"
+        && matches!(entry.kind, OnReply::Watch { .. } | OnReply::Asking)
+    {
         lane.put_oldest(worker, entry);
         return Err(End::Breach(
             "gives an invalid reply to WATCH or ASKING".to_owned(),
         ));
     }
-    if let Kind::Block(block) = &entry.kind {
+    if let OnReply::Block(block) = &entry.kind {
         let progress = block.take(worker, &entry, reply, failed);
         let is_over = settle_block(worker, lane, entry, progress, reply)?;
         return if is_over && is_early {
@@ -265,16 +268,16 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     if lane.was_tracked() {
         lane.note_read(worker, &entry);
     }
-    let is_unclean = reply != b"+OK\r\n" && matches!(entry.kind, Kind::Unwatch);
+    let is_unclean = reply != b"+OK\r\n" && matches!(entry.kind, OnReply::Unwatch);
     match &entry.kind {
-        Kind::Run => lane.set_run(run_of(reply)),
-        Kind::Watch { .. } if !failed => watch_holds(worker, lane, &entry),
-        Kind::Tracking => lane.take_tracking(reply),
-        Kind::Caching => lane.take_caching(worker, &entry, failed),
-        Kind::Asking => lane.note_asked(&entry),
-        Kind::Doubt(doubt) => worker.take_proof(doubt, reply),
-        Kind::Id => lane.id.set(Some(id_of(reply))),
-        Kind::Tell(asker) => {
+        OnReply::Run => lane.set_run(run_of(reply)),
+        OnReply::Watch { .. } if !failed => watch_holds(worker, lane, &entry),
+        OnReply::Tracking => lane.take_tracking(reply),
+        OnReply::Caching => lane.take_caching(worker, &entry, failed),
+        OnReply::Asking => lane.note_asked(&entry),
+        OnReply::Doubt(doubt) => worker.take_proof(doubt, reply),
+        OnReply::Id => lane.id.set(Some(id_of(reply))),
+        OnReply::Tell(asker) => {
             if let Some(asker) = asker.take() {
                 // An asker that has stopped waiting need not be told.
                 let _ = asker.send(reply == b":1\r\n");
@@ -300,7 +303,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
 fn take_refusal(worker: &Rc<Worker>, lane: &Rc<Lane>, entry: InFlight, error: &[u8]) {
     let len = entry.len as usize;
     let request = || lane.ring().borrow().front(len).to_vec();
-    if let Some(entry) = redirected::take_over(worker, lane, entry, error, request) {
+    if let Some(entry) = refused::take_over(worker, lane, entry, error, request) {
         worker.has_run(&entry);
         deliver_piece(worker, &entry, error, true);
     }
@@ -365,7 +368,7 @@ fn has_open_transaction(lane: &Lane, entry: &InFlight) -> bool {
     let ring = lane.ring().borrow();
     let bytes = ring.front(entry.len as usize);
     match &entry.kind {
-        Kind::Block(block) => block.is_bare() && !runs_script(block.own(bytes)),
+        OnReply::Block(block) => block.is_bare() && !runs_script(block.own(bytes)),
         _ => !runs_script(bytes),
     }
 }
@@ -376,8 +379,8 @@ fn learn(worker: &Worker, lane: &Lane, entry: &InFlight) {
     let ring = lane.ring().borrow();
     let bytes = ring.front(entry.len as usize);
     let bytes = match &entry.kind {
-        Kind::Deliver => bytes,
-        Kind::Block(block) if entry.is_whole() => block.own(bytes),
+        OnReply::Deliver => bytes,
+        OnReply::Block(block) if entry.is_whole() => block.own(bytes),
         _ => return,
     };
     let mut args = Vec::new();
@@ -391,7 +394,7 @@ fn learn(worker: &Worker, lane: &Lane, entry: &InFlight) {
 fn finish_stream(worker: &Rc<Worker>, lane: &Rc<Lane>, last: &[u8]) -> Result<(), End> {
     let entry = lane.take_oldest(worker).ok_or(End::Unasked)?;
     worker.take_in_hand(&entry.client);
-    if let Kind::Block(block) = &entry.kind {
+    if let OnReply::Block(block) = &entry.kind {
         let progress = block.take(worker, &entry, last, false);
         settle_block(worker, lane, entry, progress, last)?;
         return Ok(());

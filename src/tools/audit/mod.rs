@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::discovery::dial::Dialer;
 use crate::control::discovery::discover::{DiscoverError, Discovery};
-use slotmux_core::cluster::topology::{Kind, Topology};
+use slotmux_core::cluster::topology::{Topology, UpstreamKind};
 use slotmux_core::config::{Config, Mode};
 use slotmux_core::policy::{NamespaceId, Policies};
 
@@ -132,7 +132,7 @@ async fn audit(
     scope.progress.finish_and_clear();
 
     let is_interrupted = topology.is_empty() || walked.iter().any(|w| matches!(w.end, Ok(false)));
-    let is_cluster = topology.kind == Kind::Cluster && !topology.is_empty();
+    let is_cluster = topology.kind == UpstreamKind::Cluster && !topology.is_empty();
     let slots_moved = if is_cluster && !is_interrupted {
         let again = stop.run_until_cancelled(discovery.discover(&topology));
         match again.await {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::proxy::{self, StartupError};
 use crate::control::signals;
-use slotmux_core::config::{self, Config, Kind, Loaded, Problem, Settings};
+use slotmux_core::config::{self, Config, ExpectedKind, Loaded, Problem, Settings};
 
 pub mod cluster;
 pub mod guard;
@@ -150,7 +150,7 @@ fn proxy_config(
         tracing::warn!("{warning}");
     }
     config.server.drain_timeout = DRAIN;
-    config.cluster.kind = Kind::Cluster;
+    config.cluster.kind = ExpectedKind::Cluster;
     let words = Settings::new(&config, &origins);
     Ok((config, words))
 }

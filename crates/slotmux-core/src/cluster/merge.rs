@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::topology::{Kind, NO_SHARD, Node, Shard, Topology};
+use super::topology::{NO_SHARD, Node, Shard, Topology, UpstreamKind};
 use super::view::{Seen, View};
 use crate::slot::SLOTS;
 
@@ -78,7 +78,7 @@ pub fn merge(views: &[View], previous: &Topology, trust_memory: bool) -> Merged 
     let served = slots.iter().filter(|&&shard| shard != NO_SHARD).count();
     let unreachable = claims.by_slot.iter().flatten().count() - served;
 
-    let mut topology = Topology::new(Kind::Cluster, shards, slots);
+    let mut topology = Topology::new(UpstreamKind::Cluster, shards, slots);
     // While servers are upgraded one by one, the version must not change with the node that happens to be asked.
     let spokesman = views
         .iter()
@@ -172,7 +172,7 @@ impl<'a> Claims<'a> {
 
     /// Returns how many slots were kept.
     fn keep_what_views_are_too_old_for(&mut self, views: &[View], previous: &'a Topology) -> usize {
-        if previous.kind != Kind::Cluster {
+        if previous.kind != UpstreamKind::Cluster {
             return 0;
         }
         let mut kept: Vec<Option<Claim>> = Vec::with_capacity(previous.shards.len());

@@ -14,7 +14,7 @@ pub const NO_SHARD: u16 = u16::MAX;
 
 /// What stands behind slotmux.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum UpstreamKind {
     /// A Redis Cluster.
     Cluster,
     /// One server that serves all slots.
@@ -66,7 +66,7 @@ pub struct Topology {
     /// Grows by one with each published change; 0 is the empty topology.
     pub version: u64,
     /// Cluster or single server.
-    pub kind: Kind,
+    pub kind: UpstreamKind,
     /// Shards that own slots, ordered by the id of their primary.
     pub shards: Vec<Shard>,
     /// `redis_version` of INFO, empty if the server would not say. Valkey reports a compatible Redis version here.
@@ -81,12 +81,16 @@ pub struct Topology {
 impl Topology {
     /// The topology before the first discovery: no shards, no slots, version 0.
     pub fn empty() -> Topology {
-        Topology::new(Kind::Cluster, Vec::new(), vec![NO_SHARD; SLOTS].into())
+        Topology::new(
+            UpstreamKind::Cluster,
+            Vec::new(),
+            vec![NO_SHARD; SLOTS].into(),
+        )
     }
 
     /// A topology from shards and, for each slot, the index of its shard. An index without a shard, like a slot past
     /// the end of `slots`, is a slot that nobody serves.
-    pub fn new(kind: Kind, shards: Vec<Shard>, slots: Box<[u16]>) -> Topology {
+    pub fn new(kind: UpstreamKind, shards: Vec<Shard>, slots: Box<[u16]>) -> Topology {
         let mut slots = slots.into_vec();
         slots.resize(SLOTS, NO_SHARD);
         for shard in &mut slots {
@@ -106,7 +110,10 @@ impl Topology {
     }
 
     /// A topology from shards with their slot ranges; a later range wins.
-    pub fn from_ranges(kind: Kind, parts: Vec<(Shard, Vec<RangeInclusive<u16>>)>) -> Topology {
+    pub fn from_ranges(
+        kind: UpstreamKind,
+        parts: Vec<(Shard, Vec<RangeInclusive<u16>>)>,
+    ) -> Topology {
         let mut slots = vec![NO_SHARD; SLOTS];
         let mut shards = Vec::with_capacity(parts.len());
         for (index, (shard, ranges)) in (0u16..NO_SHARD).zip(parts) {
@@ -127,7 +134,7 @@ impl Topology {
             replicas: Vec::new(),
             epoch: 0,
         };
-        Topology::new(Kind::Standalone, vec![shard], vec![0; SLOTS].into())
+        Topology::new(UpstreamKind::Standalone, vec![shard], vec![0; SLOTS].into())
     }
 
     /// Index in `shards` of the shard that serves `slot`.
@@ -177,8 +184,8 @@ impl Topology {
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             _ if self.is_empty() => "",
-            Kind::Cluster => "cluster",
-            Kind::Standalone => "standalone",
+            UpstreamKind::Cluster => "cluster",
+            UpstreamKind::Standalone => "standalone",
         }
     }
 
@@ -311,7 +318,7 @@ mod tests {
             (shard("a", 7000, &[7002]), vec![0..=8191]),
             (shard("b", 7001, &[]), vec![8192..=16383]),
         ];
-        Topology::from_ranges(Kind::Cluster, parts)
+        Topology::from_ranges(UpstreamKind::Cluster, parts)
     }
 
     #[test]
@@ -336,7 +343,7 @@ mod tests {
         assert!(empty.is_empty() && empty.shard_of(Slot(5)).is_none());
         assert_eq!(empty.uncovered(), SLOTS);
         let odd = Topology::new(
-            Kind::Cluster,
+            UpstreamKind::Cluster,
             vec![shard("a", 1, &[])],
             vec![0, 1, NO_SHARD].into(),
         );
@@ -347,7 +354,10 @@ mod tests {
     #[test]
     fn a_single_server_serves_all_slots() {
         let topology = Topology::standalone(Node::new("x", Addr::new("h", 1)));
-        assert_eq!((topology.kind, topology.uncovered()), (Kind::Standalone, 0));
+        assert_eq!(
+            (topology.kind, topology.uncovered()),
+            (UpstreamKind::Standalone, 0)
+        );
         assert_eq!(&*topology.primary_of(Slot(16383)).unwrap().addr.host, "h");
     }
 
@@ -359,7 +369,7 @@ mod tests {
             (shard("a", 7000, &[]), vec![0..=8000]),
             (shard("c", 7003, &[]), vec![8192..=16383]),
         ];
-        let new = Topology::from_ranges(Kind::Cluster, parts);
+        let new = Topology::from_ranges(UpstreamKind::Cluster, parts);
         assert!(!new.same_as(&old));
         let diff = new.diff(&old);
         assert_eq!((diff.slots_moved, diff.uncovered), (8192 + 191, 191));

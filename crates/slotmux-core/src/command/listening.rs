@@ -2,7 +2,7 @@
 
 /// What can be subscribed to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Kind {
+pub enum SubscriptionKind {
     /// A channel, whose messages every node of a cluster gets.
     Channel,
     /// A pattern of such channels.
@@ -15,16 +15,20 @@ pub enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Change {
     /// Of what.
-    pub kind: Kind,
+    pub kind: SubscriptionKind,
     /// Whether it subscribes.
     pub subscribes: bool,
 }
 
-impl Kind {
+impl SubscriptionKind {
     /// Every kind.
-    pub const ALL: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::Shard];
+    pub const ALL: [SubscriptionKind; 3] = [
+        SubscriptionKind::Channel,
+        SubscriptionKind::Pattern,
+        SubscriptionKind::Shard,
+    ];
 
-    /// Its place in [`Kind::ALL`].
+    /// Its place in [`SubscriptionKind::ALL`].
     pub fn index(self) -> usize {
         self as usize
     }
@@ -33,7 +37,7 @@ impl Kind {
 impl Change {
     /// By the name of its command, in lower case.
     pub fn of(command: &str) -> Option<Change> {
-        Kind::ALL
+        SubscriptionKind::ALL
             .into_iter()
             .flat_map(|kind| [true, false].map(|subscribes| Change { kind, subscribes }))
             .find(|change| change.name() == command)
@@ -42,12 +46,12 @@ impl Change {
     /// The name of its command, which is also the first word of its confirmation.
     pub fn name(self) -> &'static str {
         match (self.kind, self.subscribes) {
-            (Kind::Channel, true) => "subscribe",
-            (Kind::Channel, false) => "unsubscribe",
-            (Kind::Pattern, true) => "psubscribe",
-            (Kind::Pattern, false) => "punsubscribe",
-            (Kind::Shard, true) => "ssubscribe",
-            (Kind::Shard, false) => "sunsubscribe",
+            (SubscriptionKind::Channel, true) => "subscribe",
+            (SubscriptionKind::Channel, false) => "unsubscribe",
+            (SubscriptionKind::Pattern, true) => "psubscribe",
+            (SubscriptionKind::Pattern, false) => "punsubscribe",
+            (SubscriptionKind::Shard, true) => "ssubscribe",
+            (SubscriptionKind::Shard, false) => "sunsubscribe",
         }
     }
 }
@@ -92,7 +96,7 @@ mod tests {
             assert_eq!(Change::of(name).map(Change::name), Some(name));
         }
         assert_eq!(Change::of("monitor"), None);
-        for (place, kind) in Kind::ALL.into_iter().enumerate() {
+        for (place, kind) in SubscriptionKind::ALL.into_iter().enumerate() {
             assert_eq!(kind.index(), place);
         }
     }

@@ -1,6 +1,6 @@
 //! Where a command may go: the one decision per command that the router reads first.
 
-use crate::command::listening::{Change, Kind};
+use crate::command::listening::{Change, SubscriptionKind};
 
 /// Where a command may go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,7 +19,7 @@ pub enum Route {
     /// To every primary, the replies merged.
     AllPrimaries(Merge),
     /// PUBLISH, SPUBLISH: to the node of the channel's slot.
-    Publish(Kind),
+    Publish(SubscriptionKind),
     /// Only where `commands.admin` lets it: to every node, replicas included, the replies merged.
     AllNodes(Merge),
     /// DEBUG: where `commands.admin` lets it, by its subcommand.
@@ -78,9 +78,9 @@ pub enum Merge {
     /// The key of one node, drawn by how many keys each has.
     Drawn,
     /// Names that have subscribers: each once, without those that only slotmux itself still has.
-    Names(Kind),
+    Names(SubscriptionKind),
     /// Names and their numbers of subscribers, with the clients of slotmux instead of its own subscriptions.
-    Subscribers(Kind),
+    Subscribers(SubscriptionKind),
     /// The number of patterns that have subscribers, likewise.
     Patterns,
     /// One part's success is enough: there was something to stop on that node.

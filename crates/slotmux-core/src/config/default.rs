@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::{
-    Admin, Bind, ClientLimits, Cluster, Commands, Config, Connections, Format, Kind, Listener, Log,
-    Multi, Personality, Retry, RetryWrites, Server, Timeouts, TopologyRefresh, Unmatched,
+    Admin, Bind, ClientLimits, Cluster, Commands, Config, Connections, ExpectedKind, Format,
+    Listener, Log, Multi, Personality, Retry, RetryWrites, Server, Timeouts, TopologyRefresh,
+    Unmatched,
 };
 
 const KIB: usize = 1024;
@@ -78,7 +79,7 @@ impl Default for Cluster {
         Cluster {
             name: "default".into(),
             seeds: Vec::new(),
-            kind: Kind::default(),
+            kind: ExpectedKind::default(),
             username: String::new(),
             passwords: Vec::new(),
             address_map: HashMap::new(),

@@ -170,7 +170,7 @@ pub struct Cluster {
     /// Nodes to query for the topology, in this order. Without duplicates.
     pub seeds: Vec<Addr>,
     /// Whether the seeds are nodes of a cluster or one plain Redis.
-    pub kind: Kind,
+    pub kind: ExpectedKind,
     /// The user to authenticate as. Empty: the upstream's default user.
     pub username: String,
     /// Passwords to authenticate with, in order, until one works. Empty: no authentication.
@@ -189,7 +189,7 @@ pub struct Cluster {
 
 /// Kind of the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Kind {
+pub enum ExpectedKind {
     /// As the first seed that replies reports.
     #[default]
     Auto,

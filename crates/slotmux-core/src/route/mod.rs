@@ -1,6 +1,6 @@
 //! Where a request goes: the decision, without doing any of it.
 
-use crate::command::listening::{Change, Kind};
+use crate::command::listening::{Change, SubscriptionKind};
 use crate::command::{
     Answer, Command, CommandRef, KeyError, KeySpec, Learned, Merge, Route, Unresolved, Wait,
     refused_error, resolve,
@@ -77,7 +77,7 @@ pub enum Plan {
     /// It is a message: send it to the node of its channel's slot.
     Publish {
         /// What it is published on.
-        kind: Kind,
+        kind: SubscriptionKind,
         /// The slot of the channel.
         slot: Slot,
     },

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::cluster::addr::Addr;
-use crate::cluster::topology::{Kind, Node, Shard};
+use crate::cluster::topology::{Node, Shard, UpstreamKind};
 
 type Ranges = Vec<std::ops::RangeInclusive<u16>>;
 
@@ -16,7 +16,7 @@ fn itinerary(shards: &[(&str, Ranges)]) -> Itinerary {
         .iter()
         .map(|(id, ranges)| (shard(id), ranges.clone()))
         .collect();
-    Itinerary::new(&Topology::from_ranges(Kind::Cluster, parts))
+    Itinerary::new(&Topology::from_ranges(UpstreamKind::Cluster, parts))
 }
 
 fn three() -> Itinerary {

@@ -1,7 +1,7 @@
 //! The body of a transaction: what of it goes to which slot, and what EXEC's reply is made of. Pure decisions; sending
-//! is `client/transaction.rs`, the replies come together in `upstream/exec.rs`.
+//! is `transaction/commands.rs`, the replies come together in `transaction/exec_reply.rs`.
 
-use crate::command::listening::Kind;
+use crate::command::listening::SubscriptionKind;
 use crate::command::{
     Answer, Command, CommandRef, Flags, Merge, Route, Unresolved, refused_error, resolve,
 };
@@ -173,11 +173,11 @@ pub fn plan_queued(
         )),
         // It runs with the rest of the transaction, wherever that is.
         Plan::Publish {
-            kind: Kind::Channel | Kind::Pattern,
+            kind: SubscriptionKind::Channel | SubscriptionKind::Pattern,
             ..
         } => Plan::Anywhere { write: true },
         Plan::Publish {
-            kind: Kind::Shard,
+            kind: SubscriptionKind::Shard,
             slot,
         } => Plan::Forward {
             slot,

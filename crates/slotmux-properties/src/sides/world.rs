@@ -4,13 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slotmux::engine::process::Process;
 use slotmux::engine::refresh_requests::{self, RefreshRequests};
+use slotmux::engine::shared::Shared;
 use slotmux::engine::transport::Transport;
 use slotmux::engine::worker::Worker;
-use slotmux::engine::{mail, sweep, turn};
+use slotmux::engine::worker::{mail, sweep, turn};
 use slotmux_core::cluster::addr::Addr;
-use slotmux_core::cluster::topology::{Kind, Node, Shard, Topology};
+use slotmux_core::cluster::topology::{Node, Shard, Topology, UpstreamKind};
 use slotmux_core::config::{Config, Flags, Settings, Sources, load_with_origins};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
@@ -61,7 +61,7 @@ impl World {
         let topology = topology(&ports, dice);
         let (_publish, topology) = watch::channel(Arc::new(topology));
         let (handle, _requests) = refresh_requests::channel();
-        let (process, letters) = Process::new(
+        let (process, letters) = Shared::new(
             Arc::new(config),
             settings,
             topology,
@@ -87,7 +87,7 @@ impl World {
     /// A new client's end of a connection.
     pub fn connect(&self) -> UnixStream {
         let (ours, theirs) = UnixStream::pair().expect("a pair");
-        assert!(self.worker.process.admit_client(0));
+        assert!(self.worker.shared.admit_client(0));
         self.worker.welcome(Transport::Unix(theirs), 0);
         ours
     }
@@ -161,5 +161,5 @@ fn topology(ports: &[u16], dice: &mut Dice) -> Topology {
         first = next;
         (shard, vec![slots])
     });
-    Topology::from_ranges(Kind::Cluster, parts.collect())
+    Topology::from_ranges(UpstreamKind::Cluster, parts.collect())
 }

@@ -96,7 +96,7 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
 mod tests {
     use super::super::{KeySpec, Merge, Route, name::LONGEST};
     use super::*;
-    use crate::command::listening::Kind;
+    use crate::command::listening::SubscriptionKind;
     use std::collections::HashSet;
 
     /// Upper, lower, and two mixed forms of a name.
@@ -248,13 +248,13 @@ mod tests {
                 | Route::Acknowledged(_)
                 | Route::Scan
                 | Route::Answer(_)
-                | Route::Publish(Kind::Channel | Kind::Pattern) => {
+                | Route::Publish(SubscriptionKind::Channel | SubscriptionKind::Pattern) => {
                     assert_eq!(command.keys, KeySpec::None, "{name}");
                 }
                 Route::Refused(reason) => {
                     assert!(!reason.is_empty() && !reason.ends_with('.'), "{name}")
                 }
-                Route::Publish(Kind::Shard) => {
+                Route::Publish(SubscriptionKind::Shard) => {
                     assert!(command.keys != KeySpec::None, "{name}");
                 }
                 Route::Transaction | Route::Blocking | Route::Subscribe(_) => {}

@@ -6,7 +6,7 @@ use super::{DAY, GIB, HOUR, KIB, MIB, MS};
 use crate::config::read::{addr_map, boolean, passwords, seeds};
 use crate::config::section::{Key, key, list, put, section, set_section};
 use crate::config::show::{choice, name, or_word, redacted, show_section, text, texts};
-use crate::config::{Addr, Cluster, Connections, Kind, Retry, Timeouts, TopologyRefresh};
+use crate::config::{Addr, Cluster, Connections, ExpectedKind, Retry, Timeouts, TopologyRefresh};
 use crate::units::{show_duration, show_size};
 
 pub(super) const CLUSTER: &[Key<Cluster>] = &[
@@ -68,10 +68,10 @@ pub(super) const CLUSTER: &[Key<Cluster>] = &[
     ),
 ];
 
-const KINDS: &[(&str, Kind)] = &[
-    ("auto", Kind::Auto),
-    ("cluster", Kind::Cluster),
-    ("standalone", Kind::Standalone),
+const KINDS: &[(&str, ExpectedKind)] = &[
+    ("auto", ExpectedKind::Auto),
+    ("cluster", ExpectedKind::Cluster),
+    ("standalone", ExpectedKind::Standalone),
 ];
 
 const CONNECTIONS: &[Key<Connections>] = &[

@@ -1,0 +1,179 @@
+//! A client in a blocking command: what is known of its wait, and how it ends.
+//!
+//! The command has a connection of its own, and is the only one of its client that is in flight. What the client sends
+//! behind it is read a little way, as Redis does, so that its hang-up is seen; nothing of that is taken.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::engine::upstream::inflight::InFlight;
+use crate::engine::upstream::lane::Lane;
+use crate::engine::worker::Worker;
+use slotmux_core::command::Wait;
+use slotmux_core::resp::{Protocol, write};
+
+use crate::engine::client::{Client, Pause};
+
+/// Bytes behind a blocking command that are read at the most. That a client has left who sent more shows only if its
+/// connection was reset, and once a second.
+const READ_BEHIND: usize = 1024 * 1024;
+
+/// What is known of a client that is blocked.
+pub struct Blocked {
+    wait: Wait,
+    /// When its time is over.
+    until: Option<Instant>,
+    /// Where it waits now: one lane, of WAIT one for each node.
+    lanes: RefCell<Vec<Rc<Lane>>>,
+    /// When it was last sent to a node.
+    sent: Cell<Instant>,
+    /// Whether its last node has confirmed that nothing was there for it so far.
+    is_vouched: Cell<bool>,
+}
+
+impl Client {
+    /// The request that was just taken, the only one in flight, may take as long as it likes.
+    pub fn block(&self, worker: &Worker, wait: Wait) {
+        let now = Instant::now();
+        let blocked = Blocked {
+            wait,
+            until: wait.limit.and_then(|limit| now.checked_add(limit)),
+            lanes: RefCell::default(),
+            sent: Cell::new(now),
+            is_vouched: Cell::new(false),
+        };
+        *self.blocked.borrow_mut() = Some(Box::new(blocked));
+        self.pause_for(Pause::Blocked);
+        worker.stats.blocked_clients.inc();
+    }
+
+    /// Whether it waits in a blocking command.
+    pub fn is_blocked(&self) -> bool {
+        self.pause.get() == Pause::Blocked && self.in_flight() > 0
+    }
+
+    /// Whether request `seq` is what it waits in.
+    pub fn is_blocked_on(&self, seq: u32) -> bool {
+        self.is_blocked() && self.head_seq.get() == seq
+    }
+
+    /// The request that it waits in, if it does.
+    pub fn blocked_on(&self) -> Option<u32> {
+        self.is_blocked().then(|| self.head_seq.get())
+    }
+
+    /// Runs `f` on what is known of its wait, while there is one.
+    pub fn with_blocked<T>(&self, f: impl FnOnce(&Blocked) -> T) -> Option<T> {
+        self.blocked.borrow().as_deref().map(f)
+    }
+
+    /// Ends the wait. A client that has left without its reply gives up its connections, so that no element is popped
+    /// without a receiver.
+    pub fn end_block(&self, worker: &Worker) {
+        let Some(blocked) = self.blocked.take() else {
+            return;
+        };
+        worker.stats.blocked_clients.dec();
+        // Its wait was no idleness, and its reply is not written yet.
+        self.last_taken.set(worker.clock.now());
+        if self.in_flight() > 0 {
+            for lane in blocked.lanes.take() {
+                worker.turn.hang_up(lane);
+            }
+        }
+    }
+
+    /// Reads what comes behind the blocking command, into `keep`, to see the client leave. Ready once it has.
+    pub fn poll_behind(
+        &self,
+        worker: &Worker,
+        cx: &mut Context<'_>,
+        mut keep: impl FnMut(&Client, &[u8]),
+    ) -> Poll<()> {
+        let mut scratch = worker.client_scratch.borrow_mut();
+        while self.pending_input() < READ_BEHIND {
+            let read = match self.transport.borrow_mut().as_mut() {
+                Some(transport) => std::task::ready!(transport.poll_read(cx, &mut scratch)),
+                None => return Poll::Ready(()),
+            };
+            match read {
+                Ok(read @ 1..) => {
+                    worker.stats.client_bytes_in.add(read as u64);
+                    self.last_seen.set(worker.clock.now());
+                    keep(self, &scratch[..read]);
+                }
+                _ => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Blocked {
+    /// It waits on this lane from now on.
+    pub fn set_lane(&self, lane: &Rc<Lane>) {
+        let mut lanes = self.lanes.borrow_mut();
+        if !lanes.iter().any(|other| Rc::ptr_eq(other, lane)) {
+            lanes.push(lane.clone());
+        }
+        self.sent.set(Instant::now());
+    }
+
+    /// It does not wait on this lane any more. Of several nodes that WAIT asks, the others stay.
+    pub fn leave_lane(&self, lane: &Lane) {
+        let mut lanes = self.lanes.borrow_mut();
+        lanes.retain(|other| !std::ptr::eq(&**other, lane));
+    }
+
+    /// It waits nowhere any more, and is about to be sent to another place.
+    pub fn leave_lanes(&self) {
+        self.lanes.borrow_mut().clear();
+    }
+
+    /// Where it waits.
+    pub fn lanes(&self) -> Vec<Rc<Lane>> {
+        self.lanes.borrow().clone()
+    }
+
+    /// How long it was with its node.
+    pub fn since_sent(&self) -> Duration {
+        self.sent.get().elapsed()
+    }
+
+    /// Whether its time has been over for longer than `patience`, in which its node should have answered.
+    pub fn is_late_by(&self, patience: Duration) -> bool {
+        let is_over = |until: Instant| until.elapsed() > patience;
+        self.until.is_some_and(is_over) && self.since_sent() > patience
+    }
+
+    /// Records whether a node has confirmed, by letting it go, that nothing was there; false if the outcome at the last
+    /// node is unknown.
+    pub fn vouch(&self, is_vouched: bool) {
+        self.is_vouched.set(is_vouched);
+    }
+
+    /// Whether its time is over and the last node that knew has confirmed that nothing was there for it.
+    pub fn has_waited_in_vain(&self) -> bool {
+        let is_over = self.until.is_some_and(|until| Instant::now() >= until);
+        self.is_vouched.get() && is_over
+    }
+
+    /// How it waits, and how much of its time is left; `None` if it has no end that is known.
+    pub fn left(&self) -> Option<(Wait, Duration)> {
+        let until = self.until?;
+        Some((self.wait, until.saturating_duration_since(Instant::now())))
+    }
+}
+
+/// Reply of every blocking command whose time is over with nothing there: the null array. Only a node may decide that
+/// nothing was there.
+pub fn timed_out(entry: &InFlight) -> Vec<u8> {
+    let mut reply = Vec::new();
+    match entry.client.protocol.get() {
+        Protocol::Resp2 => reply.extend_from_slice(b"*-1\r\n"),
+        Protocol::Resp3 => write::null(&mut reply, Protocol::Resp3),
+    }
+    reply
+}

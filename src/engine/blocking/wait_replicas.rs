@@ -1,0 +1,137 @@
+//! WAIT and WAITAOF: how many replicas have what this client wrote.
+//!
+//! A node counts for the connection that asks, from the last offset that this connection has seen. On a lane of its own
+//! WAIT would therefore answer at once, for writes that went over a shared one. So a command goes ahead of it that makes
+//! the node bring the connection's offset up to its own, which is that of everything the client wrote there, or beyond. The
+//! answer is never more than a connection of the client's own to that node would get, and of several nodes it is the
+//! smallest.
+//!
+//! Up to Redis 7.0 any command that runs has this effect: a WAIT for no replicas. It needs no right besides the one for
+//! the client's own WAIT, and a node that refuses PING because it can't save accepts it. From 7.2 on only a command
+//! that is replicated has the effect: a script that sets a key and removes it, which leaves nothing behind.
+
+use std::rc::Rc;
+
+use crate::engine::fan_out::gather::{Gather, Known};
+use crate::engine::fan_out::split::Lanes;
+use crate::engine::upstream::NodeId;
+use crate::engine::upstream::block::{Block, Then};
+use crate::engine::upstream::inflight::OnReply;
+use crate::engine::upstream::lane_pool::Use;
+use crate::engine::worker::Worker;
+use slotmux_core::command::{Merge, Wait};
+use slotmux_core::policy::{Block as Form, NamespaceId, Reply};
+use slotmux_core::resp::write;
+use slotmux_core::slot::slot_of;
+
+use crate::engine::client::Client;
+use crate::engine::client::dispatch::{NO_NODE, Taken, refuse};
+use crate::engine::client::forward::{Sending, entry, may_be_alone, set_out_alone};
+use slotmux_core::resp::request::Request;
+
+const NO_WAIT: &[u8] = b"*3\r\n$4\r\nWAIT\r\n$1\r\n0\r\n$1\r\n0\r\n";
+
+const TOUCH: &[u8] = b"redis.call('SET',KEYS[1],'','PX',1000) return redis.call('UNLINK',KEYS[1])";
+
+/// Keys that are tried to find one of a node. With a hundred nodes one in a hundred is.
+const TRIES: u32 = 100_000;
+
+/// Sends WAIT or WAITAOF to the primaries that `client` has written to.
+pub fn acknowledged(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    request: &Request,
+    merge: Merge,
+) -> Taken {
+    if !may_be_alone(client) {
+        return Taken::No;
+    }
+    let nodes = worker.written_by(client);
+    if nodes.is_empty() {
+        return refuse(worker, client, NO_NODE);
+    }
+    let mut lanes = Lanes::default();
+    for &node in &nodes {
+        if let Err(taken) = lanes.add_node(worker, client, node, Some(Use::Kept)) {
+            lanes.release(worker);
+            return taken;
+        }
+    }
+    set_out_alone(worker, client, request.bytes.len() * nodes.len());
+    // It changes nothing itself; and of an answer that is missing there is no part to tell.
+    let sending = Sending::as_is(request, false, NamespaceId::UNMATCHED, Reply::AsIs);
+    let whole = entry(worker, client, None, &sending);
+    client.block(worker, Wait::for_replicas(request.arg(request.argc() - 1)));
+    let gather = Rc::new(Gather::new(whole, merge, Known::Nothing, nodes.len()));
+    for (part, lane) in (0..).zip(lanes.all()) {
+        let bytes = [&worker.touch(lane.node), request.bytes].concat();
+        let form = Form {
+            atomic: false,
+            commands: 2,
+            own: 2,
+        };
+        let then = Then::Part {
+            gather: gather.clone(),
+            part,
+        };
+        let mut entry = gather.entry(part, None, bytes.len());
+        entry.kind = OnReply::Block(Block::new(form, then, &bytes));
+        lane.begin_block(worker, &entry);
+        lane.send_owned(worker, entry, bytes);
+    }
+    Taken::Yes
+}
+
+impl Worker {
+    /// The primaries that a client wrote to. All primaries, if it wrote to none or to a node that is no longer a
+    /// primary.
+    fn written_by(&self, client: &Client) -> Vec<NodeId> {
+        let mut primaries = self.primaries();
+        let written = client.written.get();
+        let known = primaries.iter().fold(0, |all, node| all | node.bit());
+        if written != 0 && written & !known == 0 {
+            primaries.retain(|node| written & node.bit() != 0);
+        }
+        primaries
+    }
+
+    /// The command that brings a connection to `node` up to all that was written there.
+    fn touch(&self, node: NodeId) -> Vec<u8> {
+        if any_command_counts(&self.topology.borrow().server_version) {
+            return NO_WAIT.to_vec();
+        }
+        let mut keys = (0..TRIES).map(|number| format!("slotmux:wait:{number}"));
+        let key = keys.find(|key| self.slots.owner(slot_of(key.as_bytes())) == Some(node));
+        let Some(key) = key else {
+            return NO_WAIT.to_vec();
+        };
+        let mut touch = Vec::new();
+        write::request(&mut touch, &[b"EVAL", TOUCH, b"1", key.as_bytes()]);
+        touch
+    }
+}
+
+/// Whether a server of this version brings a connection's offset up with any command.
+pub fn any_command_counts(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+    let mut number = || numbers.next().flatten();
+    matches!(
+        (number(), number()),
+        (Some(..7), Some(_)) | (Some(7), Some(..2))
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::blocking::wait_replicas::any_command_counts;
+
+    #[test]
+    fn versions() {
+        for version in ["6.2.14", "7.0.15", "7.1.241"] {
+            assert!(any_command_counts(version), "{version}");
+        }
+        for version in ["7.2.0", "7.4.1", "8.0.0", "10.0.0", "", "255.255.255", "x"] {
+            assert!(!any_command_counts(version), "{version}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Requests that need the upstream before one is known: they wait for it as long as a command may take from the start
+//! of slotmux on; after that they are refused at once until there is one.
+
+use std::rc::Rc;
+
+use crate::engine::worker::Worker;
+use crate::engine::worker::clock::Tick;
+use slotmux_core::command::{Answer, Unresolved};
+use slotmux_core::config::Unknown;
+use slotmux_core::route::{Plan, Transaction};
+
+use crate::engine::client::{Client, Pause};
+
+/// The answer to what can't wait any longer. Redis' own word for a server that is there but has no data yet: client
+/// libraries try again later.
+pub const NO_UPSTREAM: &str =
+    "LOADING slotmux is waiting for its upstream: no node has been reached yet";
+
+/// Whether there is an upstream to send anything to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Upstream {
+    /// Not yet; what needs it waits.
+    Awaited,
+    /// Not yet, and for longer than a command may take.
+    Missing,
+    /// A topology is known. It may grow old, but never goes away again.
+    Known,
+}
+
+/// Whether a request that was planned without a topology has to be planned again with one.
+pub fn needs_upstream<T>(
+    worker: &Worker,
+    client: &Client,
+    plan: &Plan,
+    command: &Result<T, Unresolved>,
+) -> bool {
+    match plan {
+        Plan::Forward { .. }
+        | Plan::Split { .. }
+        | Plan::Anywhere { .. }
+        | Plan::Everywhere { .. }
+        | Plan::Acknowledged { .. }
+        | Plan::Publish { .. }
+        | Plan::Scan { .. }
+        | Plan::Transaction(Transaction::Watch { .. }) => true,
+        // slotmux does not know the parameters of the data itself.
+        Plan::AnswerWithNodes(Answer::Config, _) => true,
+        Plan::Subscription(change) => change.subscribes,
+        // The upstream may know a command that slotmux does not.
+        Plan::Unknown(_) => {
+            client.authenticated.get()
+                && worker.config.commands.unknown == Unknown::Learn
+                && matches!(command, Err(Unresolved::Command))
+        }
+        // Until there is one slotmux answers for itself.
+        Plan::AnswerWithNodes(..) | Plan::Answer(..) | Plan::Transaction(_) | Plan::Refuse(_) => {
+            false
+        }
+    }
+}
+
+impl Worker {
+    /// Notes that an upstream is known; who waited for it goes on.
+    pub fn found_upstream(&self) {
+        if self.upstream.replace(Upstream::Known) != Upstream::Known {
+            self.resume_early();
+        }
+    }
+
+    /// Ends the waiting once a command that came at the start is past its deadline.
+    pub fn check_upstream(&self, now: Tick) {
+        if self.upstream.get() == Upstream::Awaited
+            && self.started.is_over(self.command_timeout, now)
+        {
+            self.upstream.set(Upstream::Missing);
+            self.resume_early();
+        }
+    }
+
+    fn resume_early(&self) {
+        for client in self.all_clients() {
+            client.resume_from(Pause::Upstream);
+        }
+    }
+}
+
+impl Client {
+    /// Ends the pause if it is for this reason.
+    pub fn resume_from(self: &Rc<Self>, reason: Pause) {
+        if self.pause.get() == reason {
+            self.pause.set(Pause::No);
+            self.wake();
+        }
+    }
+}

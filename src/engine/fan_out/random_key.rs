@@ -1,0 +1,192 @@
+//! RANDOMKEY over all primaries: one node's key, drawn in proportion to the number of keys on each node. If rules hide
+//! the drawn key, another is drawn, so that all visible keys are equally likely.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::engine::client::Client;
+use crate::engine::upstream::retry::lost::unreachable;
+use crate::engine::worker::Worker;
+use slotmux_core::policy::Policies;
+use slotmux_core::resp::write;
+
+use crate::engine::fan_out::broadcast::DBSIZE;
+use crate::engine::fan_out::gather::Gather;
+use slotmux_core::route::hiding::is_shown;
+use slotmux_core::route::joined::drawn::drawn;
+
+const RANDOMKEY: &[u8] = b"*1\r\n$9\r\nRANDOMKEY\r\n";
+
+/// Hidden keys drawn before the reply is nil. If one key in 20 is visible, 99 of 100 calls return one.
+const TRIES: u8 = 100;
+
+/// How often draws that wait for room are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Draws that are looked at in one turn.
+const SENT_PER_LOOK: usize = 256;
+const NO_ROOM: &str = "ERR slotmux: upstream timeout: the drawn keys are hidden, and a node has more to answer than fits \
+    on its connection for another draw";
+
+/// The result of one draw.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    /// The client's reply.
+    Key(Vec<u8>),
+    /// The key is hidden: draw again.
+    Again,
+}
+
+/// Draws from `parts`, from which no hidden keys were removed yet. `None`: the nodes' replies do not fit together.
+pub fn outcome(
+    parts: &[Vec<u8>],
+    policies: &Policies,
+    tries: u8,
+    below: impl Fn(std::ops::Range<u64>) -> u64,
+) -> Option<Outcome> {
+    let key = parts.get(drawn(parts, below)?)?;
+    Some(if is_shown(key, policies) {
+        Outcome::Key(key.clone())
+    } else if tries < TRIES {
+        Outcome::Again
+    } else {
+        Outcome::Key(b"$-1\r\n".to_vec())
+    })
+}
+
+/// Draws that wait until the connections to all primaries have room, as any command of a client does before it is sent.
+#[derive(Default)]
+pub struct Redraws {
+    waiting: RefCell<VecDeque<Redraw>>,
+    is_looked_after: Cell<bool>,
+}
+
+/// One more draw for the request of a gather whose drawn key is hidden.
+struct Redraw {
+    before: Rc<Gather>,
+    client: Rc<Client>,
+    tries: u8,
+}
+
+/// Asks all primaries for keys once more, for the request of `before`: at once, or as soon as there is room.
+pub fn again(worker: &Rc<Worker>, client: &Rc<Client>, before: &Rc<Gather>, tries: u8) {
+    let redraw = Redraw {
+        before: before.clone(),
+        client: client.clone(),
+        tries,
+    };
+    let redraws = &worker.redraws;
+    if redraws.waiting.borrow().is_empty() && has_room(worker, client) {
+        return send(worker, &redraw);
+    }
+    redraws.waiting.borrow_mut().push_back(redraw);
+    if !redraws.is_looked_after.replace(true) {
+        tokio::task::spawn_local(look_after(worker.clone()));
+    }
+}
+
+async fn look_after(worker: Rc<Worker>) {
+    while !worker.redraws.waiting.borrow().is_empty() {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let count = worker.redraws.waiting.borrow().len();
+        for _ in 0..count.min(SENT_PER_LOOK) {
+            let next = worker.redraws.waiting.borrow_mut().pop_front();
+            let Some(redraw) = next else {
+                break;
+            };
+            let client = redraw.client.clone();
+            let looked = worker.contained("another draw of a key", || look(&worker, redraw));
+            if looked.is_none() {
+                // No other code would answer it.
+                client.close(&worker);
+            }
+        }
+    }
+    worker.redraws.is_looked_after.set(false);
+}
+
+/// Sends a draw if there is room, refuses it if its time is over, and keeps it otherwise.
+fn look(worker: &Rc<Worker>, redraw: Redraw) {
+    let is_closed = redraw.client.is_closed();
+    if is_closed || !redraw.before.has_time(worker) {
+        worker.stats.timeouts.add(u64::from(!is_closed));
+        let gather = Rc::new(redraw.before.drawn_again(redraw.tries, 1));
+        (0..2).for_each(|part| fail(worker, &gather, part, NO_ROOM));
+    } else if has_room(worker, &redraw.client) {
+        send(worker, &redraw);
+    } else {
+        worker.redraws.waiting.borrow_mut().push_back(redraw);
+    }
+}
+
+/// Whether a command fits on the connection to each primary. One that was given up refuses it at once.
+fn has_room(worker: &Rc<Worker>, client: &Rc<Client>) -> bool {
+    let mut nodes = worker.primaries().into_iter();
+    nodes.all(|node| {
+        let lane = worker.shared_lane(node, client);
+        lane.is_given_up(worker) || !lane.is_full(worker)
+    })
+}
+
+fn send(worker: &Rc<Worker>, redraw: &Redraw) {
+    let primaries = worker.primaries();
+    let nodes = primaries.len();
+    let gather = Rc::new(redraw.before.drawn_again(redraw.tries, nodes.max(1)));
+    if nodes == 0 {
+        (0..2).for_each(|part| fail(worker, &gather, part, crate::engine::fan_out::page::NO_NODE));
+    }
+    for (at, node) in primaries.into_iter().enumerate() {
+        let lane = worker.shared_lane(node, &redraw.client);
+        let requests = [(at, RANDOMKEY), (nodes + at, DBSIZE)];
+        if lane.is_given_up(worker) {
+            for (part, _) in requests {
+                fail(worker, &gather, part, &unreachable(worker, &lane));
+            }
+            continue;
+        }
+        for (part, request) in requests {
+            let entry = gather.entry(part as u32, None, request.len());
+            lane.send(worker, entry, request);
+        }
+    }
+}
+
+fn fail(worker: &Rc<Worker>, gather: &Rc<Gather>, part: usize, text: &str) {
+    let mut reply = Vec::new();
+    write::error(&mut reply, text);
+    gather.take(worker, part as u32, &reply, true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slotmux_core::config::{Config, Unmatched};
+
+    fn bytes(parts: &[&str]) -> Vec<Vec<u8>> {
+        parts.iter().map(|part| part.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn a_hidden_key_is_drawn_again_and_not_for_ever() {
+        let hiding = Policies::new(&Config {
+            unmatched: Unmatched::Reject,
+            ..Config::default()
+        });
+        let key = bytes(&["$1\r\na\r\n", ":1\r\n"]);
+        let none = bytes(&["_\r\n", ":0\r\n"]);
+        let first = |parts: &[Vec<u8>], policies: &Policies, tries| {
+            outcome(parts, policies, tries, |range| range.start)
+        };
+        assert_eq!(first(&key, &hiding, 0), Some(Outcome::Again));
+        let nil = Outcome::Key(b"$-1\r\n".to_vec());
+        assert_eq!(first(&key, &hiding, TRIES), Some(nil));
+        let open = Policies::new(&Config::default());
+        assert_eq!(first(&key, &open, 0), Some(Outcome::Key(key[0].clone())));
+        assert_eq!(
+            first(&none, &hiding, 0),
+            Some(Outcome::Key(none[0].clone()))
+        );
+        assert_eq!(first(&bytes(&["$1\r\na\r\n"]), &open, 0), None);
+    }
+}

@@ -1,0 +1,493 @@
+//! MULTI, EXEC and DISCARD: requests are checked and kept until EXEC, then sent as one block per slot.
+//!
+//! A body whose keys share a slot is one block on the lane that the client uses anyway, so it is as atomic as in Redis.
+//! One over several slots runs slot by slot where the setting `multi` of its namespaces lets it.
+
+use std::rc::Rc;
+
+use crate::engine::transaction::exec_reply::{Exec, Manner};
+use crate::engine::upstream::block::{Block, Then};
+use crate::engine::upstream::inflight::{InFlight, OnReply};
+use crate::engine::worker::Worker;
+use slotmux_core::command::{self, Answer, Flags};
+use slotmux_core::policy::{self, Governed, NamespaceId, Reply, as_transaction};
+use slotmux_core::resp::{Limits, Protocol, Span, number, scan_request};
+use slotmux_core::route::transaction::{Body, body};
+use slotmux_core::route::{Plan, Transaction};
+use slotmux_core::slot::OptionalSlot;
+
+use crate::engine::client::Client;
+use crate::engine::client::dispatch::{Taken, refuse, refuse_with};
+use crate::engine::client::forward::{answer as reply_here, may_be_alone, set_out_alone};
+use crate::engine::client::long_request::SLICE;
+use crate::engine::transaction::execute::Executing;
+use crate::engine::transaction::lanes::{Ways, lanes};
+use crate::engine::transaction::local_replies::{answer_later, answer_own};
+use crate::engine::transaction::queued::{Queue, read_again};
+use crate::engine::transaction::watch::{Pinned, Watch, answer_nil, watch};
+use slotmux_core::resp::request::Request;
+
+/// Bytes of a transaction beyond which none goes whatever `max_request` says: with the expiries of its policies it has to
+/// stay below the 4 GiB that a lane can tell.
+const LARGEST: usize = 1024 * 1024 * 1024;
+
+const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
+const WRONG_EXEC: &str = "EXECABORT Transaction discarded because of: \
+    wrong number of arguments for 'exec' command";
+const OTHER_SLOT: &str = "EXECABORT Transaction discarded because of: CROSSSLOT slotmux: with a WATCH in force \
+    all keys of the transaction have to be in the slot of the watched ones";
+const HELLO_IN_MULTI: &str =
+    "ERR slotmux: HELLO can't change the protocol inside MULTI, in the middle of EXEC's reply";
+const TOO_LARGE: &str =
+    "ERR slotmux: the transaction is above max_request or max_args, which bound it as a whole";
+
+impl Client {
+    /// Whether it is between MULTI and EXEC.
+    pub fn is_in_transaction(&self) -> bool {
+        self.transaction.borrow().is_some()
+    }
+
+    /// Bytes of the requests that wait for EXEC.
+    pub fn queued(&self) -> usize {
+        self.transaction
+            .borrow()
+            .as_ref()
+            .map_or(0, |queue| queue.len())
+    }
+
+    /// Bytes that the requests which wait for EXEC count for.
+    pub(crate) fn queue_cost(&self) -> usize {
+        let transaction = self.transaction.borrow();
+        transaction.as_ref().map_or(0, |queue| queue.cost())
+    }
+
+    /// How many requests wait for EXEC, if it is in a transaction.
+    pub fn queued_commands(&self) -> Option<usize> {
+        let transaction = self.transaction.borrow();
+        transaction.as_ref().map(|queue| queue.ends.len())
+    }
+
+    /// Whether any request that waits for EXEC is such a one.
+    pub fn has_queued(&self, is_such: impl Fn(&[u8], &[Span]) -> bool) -> bool {
+        let transaction = self.transaction.borrow();
+        transaction.as_ref().is_some_and(|queue| {
+            let mut args = Vec::new();
+            queue.requests().any(|bytes| {
+                let _ = scan_request(bytes, &Limits::ACCEPTED, &mut args);
+                is_such(bytes, &args)
+            })
+        })
+    }
+
+    /// Something was refused: if it was inside a transaction, EXEC runs nothing.
+    pub fn abort_transaction(&self, worker: &Worker) {
+        if let Some(queue) = self.transaction.borrow_mut().as_mut() {
+            queue.abort();
+        } else {
+            return;
+        }
+        self.charge_buffers(worker);
+    }
+
+    /// Forgets the transaction that it is in.
+    pub fn end_transaction(&self, worker: &Worker) {
+        if self.transaction.take().is_some() {
+            self.charge_buffers(worker);
+        }
+    }
+}
+
+/// Takes a request inside a transaction, which is planned already.
+///
+/// `rewritten` is what the policies made of it: see [`policy::govern`].
+pub fn queue(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    request: &Request,
+    plan: Plan,
+    rewritten: &[u8],
+) -> Taken {
+    match plan {
+        Plan::Refuse(reply) | Plan::Unknown(reply) => {
+            return refuse_with(worker, client, &reply);
+        }
+        Plan::Answer(Answer::Hello, _) if changes_protocol(client, request) => {
+            return refuse(worker, client, HELLO_IN_MULTI);
+        }
+        Plan::Forward { decision, .. } if decision.governed == Governed::Refused => {
+            if decision.namespace == NamespaceId::UNMATCHED {
+                worker.note_unmatched(request);
+            }
+            worker.count_actions(decision.namespace, decision.actions, true, request);
+            return refuse(worker, client, &String::from_utf8_lossy(rewritten));
+        }
+        _ => {}
+    }
+    let limits = worker.limits(client);
+    let mut transaction = client.transaction.borrow_mut();
+    let Some(queue) = transaction.as_mut() else {
+        return Taken::Yes;
+    };
+    // What would never run need not be kept.
+    if !queue.is_aborted {
+        let fits = queue.bytes.len() + request.bytes.len() <= limits.max_request.min(LARGEST)
+            && queue.ends.len() < limits.max_args;
+        if !fits {
+            drop(transaction);
+            return refuse(worker, client, TOO_LARGE);
+        }
+        queue.bytes.extend_from_slice(request.bytes);
+        queue.ends.push(queue.bytes.len() as u32);
+    }
+    drop(transaction);
+    client.charge_buffers(worker);
+    worker.stats.local.inc();
+    reply_here(worker, client, b"+QUEUED\r\n");
+    Taken::Yes
+}
+
+/// Whether a `HELLO` asks for another protocol. In the middle of EXEC's array that would change the form of a reply that
+/// has begun.
+fn changes_protocol(client: &Client, request: &Request) -> bool {
+    let asked = match number::parse_i64(request.arg(1)) {
+        Some(2) => Protocol::Resp2,
+        Some(3) => Protocol::Resp3,
+        _ => return false,
+    };
+    asked != client.protocol.get()
+}
+
+/// Takes one of the commands around a transaction.
+pub fn step(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    request: &Request,
+    what: Transaction,
+) -> Taken {
+    let is_open = client.is_in_transaction();
+    let text = match what {
+        Transaction::Multi if !is_open => {
+            *client.transaction.borrow_mut() = Some(Box::default());
+            return ok(worker, client);
+        }
+        Transaction::Discard if is_open => {
+            client.end_transaction(worker);
+            client.end_watch(worker);
+            return ok(worker, client);
+        }
+        Transaction::Unwatch => {
+            client.end_watch(worker);
+            return ok(worker, client);
+        }
+        Transaction::Exec if is_open => return exec(worker, client),
+        Transaction::Multi => "ERR MULTI calls can not be nested",
+        Transaction::Watch { .. } if is_open => "ERR WATCH inside MULTI is not allowed",
+        Transaction::Watch { slot, namespace } => {
+            return watch(worker, client, request, slot, namespace);
+        }
+        Transaction::Exec => "ERR EXEC without MULTI",
+        Transaction::Discard => "ERR DISCARD without MULTI",
+        Transaction::WrongExec => {
+            client.end_transaction(worker);
+            client.end_watch(worker);
+            WRONG_EXEC
+        }
+    };
+    // As in Redis, these errors leave the transaction as it is.
+    worker.stats.errors.inc();
+    reply_here(worker, client, format!("-{text}\r\n").as_bytes());
+    Taken::Yes
+}
+
+fn ok(worker: &Worker, client: &Rc<Client>) -> Taken {
+    worker.stats.local.inc();
+    reply_here(worker, client, b"+OK\r\n");
+    Taken::Yes
+}
+
+fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
+    let Some(queue) = client.transaction.take() else {
+        return Taken::Yes;
+    };
+    if queue.is_long() && !queue.is_aborted {
+        let work = Executing::new(worker, client, queue);
+        client.begin_work(worker, Box::new(work));
+        return Taken::Yes;
+    }
+    let taken = if queue.is_aborted {
+        refuse(worker, client, ABORTED)
+    } else {
+        run(worker, client, &queue)
+    };
+    if taken == Taken::No {
+        *client.transaction.borrow_mut() = Some(queue);
+    } else {
+        client.end_watch(worker);
+        client.charge_buffers(worker);
+    }
+    taken
+}
+
+/// Runs a transaction, if there is room for it now.
+fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
+    if is_off(client) {
+        return answer_nil(worker, client);
+    }
+    let mut spans: Vec<Vec<Span>> = Vec::with_capacity(queue.ends.len());
+    for bytes in queue.requests() {
+        let mut args = Vec::new();
+        if let Err(text) = read_again(bytes, &mut args) {
+            return refuse(worker, client, text);
+        }
+        spans.push(args);
+    }
+    let requests: Vec<Request> = queue
+        .requests()
+        .zip(&spans)
+        .map(|(bytes, args)| Request { bytes, args })
+        .collect();
+    let mut body = match worker.with_knowledge_for(client, |knowledge| body(&requests, knowledge)) {
+        Ok(body) => body,
+        Err(text) => return refuse(worker, client, &text),
+    };
+    run_body(worker, client, &requests, &mut body, Later::No)
+}
+
+/// Whether a watched key has changed, or the watch was lost: EXEC then runs nothing.
+pub(crate) fn is_off(client: &Client) -> bool {
+    let watch = client.watch();
+    watch.is_some_and(|watch| !watch.is_intact(client))
+}
+
+/// Whether slotmux' own answers wait until the transaction has run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Later {
+    /// Answered at once, where nothing is watched.
+    No,
+    /// Answered later, some in each turn.
+    Yes,
+}
+
+/// Sends a planned transaction, if there is room for it now. Without room its body stays unchanged.
+pub(crate) fn run_body(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    requests: &[Request],
+    body: &mut Body,
+    later: Later,
+) -> Taken {
+    if let Some(watch) = client.watch() {
+        return run_watched(worker, client, requests, body, &watch);
+    }
+    let size: usize = body.groups.iter().map(|group| group.commands.len()).sum();
+    let expected: Vec<_> = requests
+        .iter()
+        .filter_map(|request| worker.big_replies.expected(request))
+        .collect();
+    let is_big = worker.is_big(size) || !expected.is_empty();
+    let lanes = match lanes(worker, client, body, is_big) {
+        Ok(lanes) => lanes,
+        Err(taken) => return taken,
+    };
+    if is_big {
+        set_out_alone(worker, client, size);
+        for group in expected {
+            worker.big_replies.spend(group);
+        }
+    }
+    let body = std::mem::take(body);
+    send(worker, client, requests, body, Ways::Usual(&lanes), later);
+    if later == Later::Yes {
+        // Its later answers may change what follows.
+        client.await_replies();
+    }
+    Taken::Yes
+}
+
+/// Runs a transaction that a WATCH guards, which is in force: on the connection where the keys are watched.
+fn run_watched(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    requests: &[Request],
+    body: &mut Body,
+    watch: &Rc<Watch>,
+) -> Taken {
+    if watch.slot().is_some_and(|slot| !body.stays_in(slot)) {
+        return refuse(worker, client, OTHER_SLOT);
+    }
+    if let Some(text) = worker.refuses_transactions(watch.node()) {
+        return refuse(worker, client, &text);
+    }
+    let pinned = Pinned::to(watch);
+    // A command that is on its way yet may turn out to be redirected: then the watch does not hold.
+    if !may_be_alone(client) || !pinned.is_free(worker, client) {
+        return Taken::No;
+    }
+    body.ask_a_node();
+    let body = std::mem::take(body);
+    let ways = Ways::Pinned(pinned);
+    send(worker, client, requests, body, ways, Later::Yes);
+    // What slotmux answers itself comes behind the reply, as it may depend on what has run.
+    client.await_replies();
+    Taken::Yes
+}
+
+/// Sends a transaction: from here on it runs.
+fn send(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    requests: &[Request],
+    mut body: Body,
+    ways: Ways,
+    later: Later,
+) {
+    let mute = client.is_muted();
+    let manner = Manner {
+        is_split: body.groups.len() > 1,
+        is_watched: matches!(ways, Ways::Pinned(_)),
+        names_scripts: body.names_scripts,
+    };
+    let is_split = manner.is_split;
+    let tracking = client.tracking.get();
+    worker.stats.transactions.inc();
+    worker.stats.transactions_split.add(is_split.into());
+    if worker.attention.get() {
+        show(worker, client, requests);
+    }
+    if body.shows_scripts {
+        note_scripts(worker, requests);
+    }
+    for counted in &body.counted {
+        let request = &requests[counted.command];
+        if counted.is_sent {
+            worker.count_operation(counted.namespace, request);
+        }
+        if !counted.actions.is_empty() {
+            let (namespace, actions) = (counted.namespace, counted.actions);
+            worker.count_actions(namespace, actions, counted.is_refused, request);
+        }
+    }
+    let own = if later == Later::Yes {
+        answer_later(&mut body.elements, requests);
+        Some(0)
+    } else {
+        answer_own(worker, client, &mut body.elements, requests)
+    };
+    let Some(own) = own else {
+        // Nothing of it runs.
+        return ways.release(worker);
+    };
+    let whole = InFlight {
+        client: client.clone(),
+        seq: client.take_seq(),
+        len: 0,
+        arrived: worker.clock.last(),
+        namespace: NamespaceId::UNMATCHED,
+        slot: OptionalSlot::NONE,
+        tries: 0,
+        mute,
+        write: false,
+        reply: Reply::AsIs,
+        kind: OnReply::Swallow,
+    };
+    let groups = std::mem::take(&mut body.groups);
+    let targets = groups.iter().map(|group| group.targets.clone()).collect();
+    let exec = Exec::new(
+        whole.clone(),
+        body.elements,
+        own,
+        targets,
+        body.cells,
+        manner,
+    );
+    let exec = Rc::new(exec);
+    exec.count_waiting(worker);
+    if groups.is_empty() {
+        return exec.answer(worker);
+    }
+    // A CLIENT CACHING inside counts for all of it: told too much is told enough.
+    let tracks = tracking.wants_next()
+        || client.tracking.get().wants_next()
+        || (manner.is_watched && tracking.is_on());
+    // Each group is reported with all requests.
+    let names_keys = groups.len().saturating_mul(requests.len()) <= SLICE;
+    if tracks && !names_keys {
+        client.forget_behind(worker, whole.seq);
+    }
+    let tracks = tracks && names_keys;
+    for (number, group) in groups.into_iter().enumerate() {
+        let form = policy::Block {
+            atomic: group.is_block(is_split),
+            commands: group.targets.len() as u32,
+            own: 1,
+        };
+        let bytes = if form.atomic {
+            as_transaction(&group.commands)
+        } else {
+            group.commands
+        };
+        let then = Then::Exec {
+            exec: exec.clone(),
+            group: number as u32,
+        };
+        let entry = InFlight {
+            len: bytes.len() as u32,
+            slot: group.slot.into(),
+            write: group.write,
+            kind: OnReply::Block(Block::new(form, then, &bytes)),
+            ..whole.clone()
+        };
+        let lanes = match ways {
+            Ways::Pinned(pinned) => {
+                if tracks {
+                    client.track_all(worker, None, &entry, requests);
+                }
+                return pinned.send(worker, client, entry, bytes);
+            }
+            Ways::Usual(lanes) => lanes,
+        };
+        let node = match group.slot {
+            Some(slot) => worker.slots.owner(slot),
+            None => worker.any_node(client),
+        };
+        let lane = node.and_then(|node| lanes.to(node));
+        if let Some(lane) = lane {
+            lane.send_scripts_ahead(worker, &entry, &bytes);
+        }
+        if tracks {
+            client.track_all(worker, lane, &entry, requests);
+        }
+        match lane {
+            Some(lane) => {
+                lane.send_owned(worker, entry, bytes);
+            }
+            None => {
+                worker.refresh.request();
+                client.add_request_bytes(worker, bytes.len());
+                worker.retry_later(entry, bytes);
+            }
+        }
+    }
+}
+
+/// Notes the scripts that a transaction shows, before what it sends may name them.
+fn note_scripts(worker: &Worker, requests: &[Request]) {
+    for request in requests {
+        if let Ok(command) = command::resolve(request.bytes, request.args) {
+            worker
+                .scripts
+                .note(&worker.shared.scripts, command, request);
+        }
+    }
+}
+
+/// Shows what a transaction runs to those who monitor, in its order; EXEC itself comes behind.
+fn show(worker: &Worker, client: &Client, requests: &[Request]) {
+    let is_admin = |request: &&Request| {
+        command::resolve(request.bytes, request.args)
+            .is_ok_and(|command| command.flags.contains(Flags::ADMIN))
+    };
+    for request in requests.iter().filter(|request| !is_admin(request)) {
+        worker.show_to_monitors(client, request);
+    }
+}

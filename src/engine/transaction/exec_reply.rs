@@ -1,0 +1,421 @@
+//! The reply of EXEC: collected from the blocks that its transaction was sent as, and put together in the client's order.
+//!
+//! Elements that the client did not ask for, the expiries of its policies, are dropped here. What is collected counts
+//! against the client's output limit.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::engine::client::dispatch::answer_into;
+use crate::engine::client::long_request::{JOINED_BYTES, SLICE};
+use crate::engine::stats::namespaces::Asked;
+use crate::engine::worker::Worker;
+use slotmux_core::answer::Once;
+use slotmux_core::policy::Reply;
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::{Limits, scan_request, write};
+use slotmux_core::route::joined::settings;
+use slotmux_core::route::merge::merged;
+use slotmux_core::route::transaction::{Element, Source};
+
+use crate::engine::upstream::deliver::ok_as_integer;
+use crate::engine::upstream::inflight::InFlight;
+
+/// One transaction that was sent, in one or more groups of commands, each to one slot.
+pub struct Exec {
+    /// The EXEC.
+    whole: InFlight,
+    /// What its reply consists of.
+    elements: Vec<Element>,
+    /// How it runs.
+    manner: Manner,
+    /// For each group and each of its commands, the cell for its reply; `None` if the client did not ask for it.
+    targets: Vec<Vec<Option<u32>>>,
+    cells: RefCell<Vec<Vec<u8>>>,
+    /// For each cell the group whose error stands for it, or `NO_GROUP`; empty if no group failed.
+    failed: RefCell<Vec<u32>>,
+    groups: RefCell<Vec<Group>>,
+    missing: Cell<usize>,
+    bytes: Cell<usize>,
+    /// Bytes that it counts for besides the replies.
+    reserved: Cell<usize>,
+}
+
+/// Bytes for a reply that is awaited: its cell, its target, and its group should that fail.
+const CELL: usize = size_of::<Vec<u8>>() + size_of::<Option<u32>>() + size_of::<u32>();
+
+/// Elements that are joined in one turn.
+const ELEMENTS: usize = 2 * SLICE;
+
+/// The group of a cell whose group did not fail.
+const NO_GROUP: u32 = u32::MAX;
+
+/// How a transaction runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// In several groups: then a group that fails is not the whole.
+    pub is_split: bool,
+    /// Only if no watched key has changed.
+    pub is_watched: bool,
+    /// With commands that name scripts by their SHA1.
+    pub names_scripts: bool,
+}
+
+/// How far one group is.
+#[derive(Clone, Default)]
+struct Group {
+    /// Whether only a part of a reply has come.
+    is_open: bool,
+    /// Whether the reply that is coming goes into its cell.
+    is_kept: bool,
+    /// Whether it is sent again: what has come of it counts no more.
+    is_stale: bool,
+    /// Why nothing of it ran, or that it is unknown whether it did.
+    error: Option<Vec<u8>>,
+}
+
+impl Exec {
+    /// A transaction of which `targets` tells the groups, with `cells` replies that are wanted. `own` bytes of its reply are
+    /// known already, and count for the client.
+    pub fn new(
+        whole: InFlight,
+        elements: Vec<Element>,
+        own: usize,
+        targets: Vec<Vec<Option<u32>>>,
+        cells: u32,
+        manner: Manner,
+    ) -> Exec {
+        Exec {
+            whole,
+            elements,
+            manner,
+            cells: RefCell::new(vec![Vec::new(); cells as usize]),
+            failed: RefCell::default(),
+            groups: RefCell::new(vec![Group::default(); targets.len()]),
+            missing: Cell::new(targets.len()),
+            targets,
+            bytes: Cell::new(own),
+            reserved: Cell::new(0),
+        }
+    }
+
+    /// Counts the memory that waits for the replies against its client's budget, until it is answered.
+    pub fn count_waiting(&self, worker: &Worker) {
+        let cells = self.cells.borrow().len();
+        let bytes = self.elements.len() * size_of::<Element>() + cells * CELL;
+        self.reserved.set(bytes);
+        self.whole.client.change_reserved(worker, 0, bytes);
+    }
+
+    /// Takes bytes of the reply to command `at` of a group; `complete` with the last of them.
+    pub fn take(&self, worker: &Worker, group: u32, at: u32, bytes: &[u8], complete: bool) {
+        self.renew(worker, group);
+        let target = self.targets[group as usize][at as usize];
+        let mut groups = self.groups.borrow_mut();
+        let state = &mut groups[group as usize];
+        let is_first = !std::mem::replace(&mut state.is_open, !complete);
+        let failed = is_first && bytes.first() == Some(&b'-');
+        let Some(cell) = target else {
+            worker.stats.expiries_failed.add(u64::from(failed));
+            return;
+        };
+        if self.whole.client.is_closed() {
+            return;
+        }
+        if is_first {
+            // Several commands may stand for one of the client's: the first error counts, or else the first reply.
+            let before = &mut self.cells.borrow_mut()[cell as usize];
+            state.is_kept = before.is_empty() || (failed && before[0] != b'-');
+            if state.is_kept {
+                let gone = std::mem::take(before).len();
+                self.count(worker, gone, 0);
+            }
+        }
+        if state.is_kept {
+            self.cells.borrow_mut()[cell as usize].extend_from_slice(bytes);
+            self.count(worker, 0, bytes.len());
+        }
+    }
+
+    /// Takes the one reply that a group comes down to: that of its only command, or the error that all of it met.
+    pub fn settle(self: &Rc<Self>, worker: &Rc<Worker>, group: u32, reply: &[u8]) {
+        let is_open = self.groups.borrow()[group as usize].is_open;
+        if !is_open && reply.first() == Some(&b'-') {
+            self.fail(worker, group, reply);
+        } else if !reply.is_empty() {
+            self.take(worker, group, 0, reply, true);
+        }
+        self.done(worker);
+    }
+
+    /// Takes the reply to the EXEC of a group, or what stands for it, in place of its array.
+    pub fn replace(self: &Rc<Self>, worker: &Rc<Worker>, group: u32, reply: &[u8]) {
+        self.fail(worker, group, reply);
+        self.done(worker);
+    }
+
+    /// Keeps the error of a group once, for all of its cells.
+    fn fail(&self, worker: &Worker, group: u32, error: &[u8]) {
+        if !self.whole.client.is_closed() {
+            self.groups.borrow_mut()[group as usize].error = Some(error.to_vec());
+            self.count(worker, 0, error.len());
+        }
+    }
+
+    /// Whether it runs only if no watched key has changed.
+    pub fn is_watched(&self) -> bool {
+        self.manner.is_watched
+    }
+
+    /// Whether commands of it name scripts by their SHA1.
+    pub fn names_scripts(&self) -> bool {
+        self.manner.names_scripts
+    }
+
+    /// A group is answered. The last one of all sends the reply.
+    pub fn done(self: &Rc<Self>, worker: &Rc<Worker>) {
+        self.missing.set(self.missing.get().saturating_sub(1));
+        if self.missing.get() == 0 {
+            self.answer(worker);
+        }
+    }
+
+    /// Sends the reply. For a transaction of which nothing was sent, at once.
+    pub fn answer(self: &Rc<Self>, worker: &Rc<Worker>) {
+        let client = &self.whole.client;
+        let mut reply = worker.buffers.take();
+        if !client.is_closed() && self.begin(worker, &mut reply) {
+            if self.is_long() {
+                return self.answer_in_slices(worker, reply);
+            }
+            let process = Once::new(&*worker.shared);
+            for element in &self.elements {
+                self.write(worker, element, &process, &mut reply);
+            }
+        }
+        self.finish(worker, reply);
+    }
+
+    /// Whether building its reply takes more than one turn.
+    fn is_long(&self) -> bool {
+        let groups = self.groups.borrow();
+        let errors = groups.iter().filter_map(|group| group.error.as_ref());
+        let longest = errors.map(Vec::len).max().unwrap_or(0);
+        self.elements.len() > ELEMENTS
+            || self.bytes.get() > JOINED_BYTES
+            || self.elements.len().saturating_mul(longest) > JOINED_BYTES
+    }
+
+    /// Builds a long reply, some elements in each turn. Its place among the replies is reserved already.
+    fn answer_in_slices(self: &Rc<Self>, worker: &Rc<Worker>, mut reply: Vec<u8>) {
+        let (exec, host) = (self.clone(), worker.clone());
+        let answering = async move {
+            let client = &exec.whole.client;
+            let mut rest = &exec.elements[..];
+            while !rest.is_empty() {
+                tokio::task::yield_now().await;
+                while !host.turn.takes_slice() {
+                    tokio::task::yield_now().await;
+                }
+                let process = Once::new(&*host.shared);
+                let (before, mut gone) = (reply.len(), 0);
+                let mut done = 0;
+                while done < rest.len().min(ELEMENTS) && reply.len() - before <= JOINED_BYTES {
+                    let element = &rest[done];
+                    done += 1;
+                    gone += exec.held(element);
+                    if client.is_closed() {
+                        break;
+                    }
+                    exec.write(&host, element, &process, &mut reply);
+                }
+                rest = if client.is_closed() {
+                    &[]
+                } else {
+                    &rest[done..]
+                };
+                exec.count(&host, gone, reply.len() - before);
+                host.keep_within_memory();
+            }
+            exec.finish(&host, reply);
+        };
+        let exec = self.clone();
+        worker.spawn("the reply to a long EXEC", answering, move |worker| {
+            exec.whole.client.close(worker);
+            exec.count_no_more(worker);
+        });
+    }
+
+    /// Ends what it counts for.
+    fn count_no_more(&self, worker: &Worker) {
+        let client = &self.whole.client;
+        client.change_reserved(worker, self.reserved.take(), 0);
+        client.change_gathered(worker, self.bytes.take(), 0);
+    }
+
+    /// Bytes held for an element, which are freed once it is written.
+    fn held(&self, element: &Element) -> usize {
+        match element.source {
+            Source::Part(cell) => self.cells.borrow()[cell as usize].len(),
+            _ => 0,
+        }
+    }
+
+    /// Sends the complete reply.
+    fn finish(&self, worker: &Worker, mut reply: Vec<u8>) {
+        let client = &self.whole.client;
+        if self.whole.mute || client.is_closed() {
+            reply.clear();
+        }
+        self.cells.borrow_mut().clear();
+        self.failed.take();
+        self.count_no_more(worker);
+        client.reply(worker, self.whole.seq, &reply);
+        // Many of them may come in one turn.
+        client.charge_buffers(worker);
+        worker.keep_within_memory();
+        worker.buffers.give(reply);
+    }
+
+    /// A group is sent again.
+    pub fn restart(&self, group: u32) {
+        self.groups.borrow_mut()[group as usize].is_stale = true;
+    }
+
+    /// What has come of a group is void.
+    pub fn forget(&self, worker: &Worker, group: u32) {
+        self.restart(group);
+        self.renew(worker, group);
+    }
+
+    fn renew(&self, worker: &Worker, group: u32) {
+        let mut groups = self.groups.borrow_mut();
+        let state = &mut groups[group as usize];
+        if !std::mem::take(&mut state.is_stale) {
+            return;
+        }
+        state.is_open = false;
+        let mut cells = self.cells.borrow_mut();
+        for cell in self.targets[group as usize].iter().flatten() {
+            let gone = std::mem::take(&mut cells[*cell as usize]).len();
+            self.count(worker, gone, 0);
+        }
+    }
+
+    /// Counts what is collected. A client for which that is too much is closed.
+    fn count(&self, worker: &Worker, gone: usize, new: usize) {
+        let client = &self.whole.client;
+        self.bytes
+            .set((self.bytes.get() + new).saturating_sub(gone));
+        let collected = client.change_gathered(worker, gone, new);
+        if collected > worker.limits(client).output_hard {
+            client.close_for_reply(worker, collected);
+        }
+    }
+
+    /// Begins the array of its reply. False if the reply is an error instead.
+    fn begin(&self, worker: &Worker, out: &mut Vec<u8>) -> bool {
+        let groups = self.groups.borrow();
+        let is_ours = |error: &[u8]| {
+            let mut parts = error.windows(b"slotmux:".len());
+            parts.any(|part| part == b"slotmux:")
+        };
+        let mut failed = false;
+        for ((number, group), targets) in (0..).zip(groups.iter()).zip(&self.targets) {
+            let Some(error) = &group.error else {
+                continue;
+            };
+            if !self.manner.is_split {
+                let failed = error.first() == Some(&b'-');
+                worker.stats.transactions_failed.add(failed.into());
+                out.extend_from_slice(error);
+                return false;
+            }
+            // The error of a node about the only command of its group is an ordinary element.
+            failed |= targets.len() > 1 || is_ours(error);
+            let mut groups_of = self.failed.borrow_mut();
+            groups_of.resize(self.cells.borrow().len(), NO_GROUP);
+            for cell in targets.iter().flatten() {
+                groups_of[*cell as usize] = number;
+            }
+        }
+        worker.stats.transactions_split_failed.add(failed.into());
+        write::array(out, self.elements.len());
+        true
+    }
+
+    /// Appends one element of the reply.
+    fn write(&self, worker: &Worker, element: &Element, process: &Once, out: &mut Vec<u8>) {
+        let start = out.len();
+        let groups = self.groups.borrow();
+        let error_of = |cell: u32| {
+            let group = *self.failed.borrow().get(cell as usize)?;
+            groups.get(group as usize)?.error.as_deref()
+        };
+        match &element.source {
+            Source::Here(bytes) => return out.extend_from_slice(bytes),
+            Source::Later(bytes) => return self.answer_later(worker, bytes, process, out),
+            Source::Part(cell) => {
+                let cells = &mut self.cells.borrow_mut();
+                let reply = std::mem::take(&mut cells[*cell as usize]);
+                let reply = error_of(*cell).unwrap_or(&reply);
+                out.extend_from_slice(match element.reply {
+                    Reply::OkAsInteger => ok_as_integer(reply),
+                    Reply::AsIs | Reply::Found | Reply::Repeated => reply,
+                });
+            }
+            Source::Settings(cell, request) => {
+                let mut own = Vec::new();
+                self.answer_later(worker, request, process, &mut own);
+                let cells = self.cells.borrow();
+                let node = error_of(*cell).unwrap_or(&cells[*cell as usize]);
+                settings::joined(&own, node, worker.administers(), out);
+            }
+            Source::Parts {
+                first,
+                count,
+                merge,
+                order,
+            } => {
+                let parts = *first as usize..(first + count) as usize;
+                let mut cells = self.cells.borrow_mut();
+                for cell in *first..first + count {
+                    // The parts of a command are in groups of their own: each error is here once.
+                    if let Some(error) = error_of(cell) {
+                        cells[cell as usize] = error.to_vec();
+                    }
+                }
+                merged(&cells[parts.clone()], *merge, order, element.write, out);
+                // Their bytes stay counted until the reply is whole.
+                cells[parts].fill_with(Vec::new);
+            }
+        }
+        let asked = Asked {
+            namespace: element.namespace,
+            arrived: self.whole.arrived,
+            reply: element.reply,
+        };
+        worker.count_reply(asked, &out[start..], true);
+    }
+
+    /// Appends slotmux' own reply to a request, now that the transaction has run.
+    fn answer_later(&self, worker: &Worker, bytes: &[u8], process: &Once, out: &mut Vec<u8>) {
+        let client = &self.whole.client;
+        if client.is_closed() {
+            return;
+        }
+        let mut args = Vec::new();
+        // It was scanned on arrival, so this cannot fail.
+        let _ = scan_request(bytes, &Limits::ACCEPTED, &mut args);
+        let tracked = client.tracks();
+        let request = Request { bytes, args: &args };
+        answer_into(worker, client, &request, process, out);
+        if out.len() > worker.limits(client).output_hard {
+            return client.close_for_reply(worker, out.len());
+        }
+        if !tracked {
+            // Reads after a CLIENT TRACKING in the transaction were sent before tracking was on.
+            client.forget_behind(worker, self.whole.seq);
+        }
+    }
+}

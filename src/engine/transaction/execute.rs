@@ -1,0 +1,188 @@
+//! EXEC of a long transaction: its commands are planned in slices, and sent in one step, so that all or none are sent.
+
+use std::rc::Rc;
+
+use crate::engine::worker::Worker;
+use slotmux_core::cluster::topology::UpstreamKind;
+use slotmux_core::resp::Span;
+use slotmux_core::route::transaction::{Body, Planning};
+
+use crate::engine::client::Client;
+use crate::engine::client::dispatch::{Taken, refuse};
+use crate::engine::client::long_request::{Progress, SLICE, SLICE_BYTES, Work};
+use crate::engine::transaction::commands::{Later, is_off, run_body};
+use crate::engine::transaction::queued::{Queue, read_again};
+use crate::engine::transaction::watch::answer_nil;
+use slotmux_core::resp::request::Request;
+
+/// Stage of the work.
+enum Stage {
+    /// Planning the commands.
+    Plans,
+    /// Looking up the settings of their keys.
+    Checks,
+    /// Grouping the commands by slot.
+    Groups,
+    /// Ready to be sent.
+    Runs(Body),
+}
+
+/// A long EXEC in progress.
+pub struct Executing {
+    queue: Box<Queue>,
+    /// Arguments of all requests, and the end of each request's arguments.
+    spans: Vec<Span>,
+    ends: Vec<u32>,
+    planning: Planning,
+    stage: Stage,
+    /// Next request of this stage, and its offset in bytes.
+    at: usize,
+    start: usize,
+    /// Whether one node owned every slot when the first request was planned.
+    is_one_node: bool,
+    /// Bytes that it counts for.
+    reserved: usize,
+}
+
+impl Executing {
+    /// Starts with nothing planned.
+    pub fn new(worker: &Worker, client: &Client, queue: Box<Queue>) -> Executing {
+        let reserved = queue.cost();
+        client.change_reserved(worker, 0, reserved);
+        Executing {
+            queue,
+            spans: Vec::new(),
+            ends: Vec::new(),
+            planning: Planning::default(),
+            stage: Stage::Plans,
+            at: 0,
+            start: 0,
+            is_one_node: is_one_node(worker),
+            reserved,
+        }
+    }
+
+    /// Restarts the planning: the number of nodes has become one, or more than one, so that the plans no longer hold.
+    fn begin_anew(&mut self, worker: &Worker) {
+        self.planning = Planning::default();
+        self.stage = Stage::Plans;
+        (self.at, self.start) = (0, 0);
+        self.is_one_node = is_one_node(worker);
+    }
+
+    /// Works on the next slice of a stage. `Some` once the stage is complete; an error ends the EXEC.
+    fn slice(&mut self, worker: &Worker, client: &Client) -> Option<Result<(), String>> {
+        let count = self.queue.ends.len();
+        let mut until = count.min(self.at + SLICE);
+        let full = self.start + SLICE_BYTES;
+        worker.with_knowledge_for(client, |knowledge| {
+            for at in self.at..until {
+                if self.start >= full {
+                    until = at;
+                    break;
+                }
+                let end = self.queue.ends[at] as usize;
+                let bytes = &self.queue.bytes[self.start..end];
+                self.start = end;
+                let first = at.checked_sub(1).map_or(0, |at| self.ends[at] as usize);
+                if self.ends.len() <= at {
+                    let mut args = worker.spans.take();
+                    let read = read_again(bytes, &mut args);
+                    self.spans.extend_from_slice(&args);
+                    worker.give_spans(args);
+                    if let Err(text) = read {
+                        return Some(Err(text.to_owned()));
+                    }
+                    self.ends.push(self.spans.len() as u32);
+                }
+                let request = Request {
+                    bytes,
+                    args: &self.spans[first..self.ends[at] as usize],
+                };
+                match self.stage {
+                    Stage::Plans => self.planning.plan(&request, knowledge),
+                    Stage::Checks => self.planning.check(&request, knowledge),
+                    Stage::Groups => self.planning.add(at, &request, knowledge),
+                    Stage::Runs(_) => {}
+                }
+            }
+            self.at = until;
+            if until < count {
+                return None;
+            }
+            (self.at, self.start) = (0, 0);
+            self.stage = match self.stage {
+                Stage::Plans if self.planning.is_split(knowledge) => Stage::Checks,
+                Stage::Plans | Stage::Checks => {
+                    if let Err(text) = self.planning.begin(knowledge) {
+                        return Some(Err(text));
+                    }
+                    Stage::Groups
+                }
+                Stage::Groups | Stage::Runs(_) => {
+                    Stage::Runs(std::mem::take(&mut self.planning).body())
+                }
+            };
+            Some(Ok(()))
+        })
+    }
+
+    /// Sends it, if there is room for it now.
+    fn run(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
+        let Stage::Runs(body) = &mut self.stage else {
+            return Taken::No;
+        };
+        let mut first = 0;
+        let requests = self.queue.requests().zip(&self.ends);
+        let requests: Vec<Request> = requests
+            .map(|(bytes, &end)| {
+                let args = &self.spans[first..end as usize];
+                first = end as usize;
+                Request { bytes, args }
+            })
+            .collect();
+        run_body(worker, client, &requests, body, Later::Yes)
+    }
+
+    /// Ends the work.
+    fn ends(&mut self, worker: &Worker, client: &Rc<Client>) -> Progress {
+        client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
+        client.end_watch(worker);
+        Progress::Done
+    }
+}
+
+impl Work for Executing {
+    fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
+        if client.is_closed() {
+            return self.ends(worker, client);
+        }
+        if is_off(client) {
+            answer_nil(worker, client);
+            return self.ends(worker, client);
+        }
+        if self.is_one_node != is_one_node(worker) {
+            self.begin_anew(worker);
+        }
+        if !matches!(self.stage, Stage::Runs(_)) {
+            if let Some(Err(text)) = self.slice(worker, client) {
+                refuse(worker, client, &text);
+                return self.ends(worker, client);
+            }
+            return Progress::More;
+        }
+        match self.run(worker, client) {
+            Taken::Yes => self.ends(worker, client),
+            Taken::No => Progress::Waits,
+        }
+    }
+
+    fn reserved(&self) -> usize {
+        self.reserved
+    }
+}
+
+/// Whether one node owns every slot, on which plans depend.
+fn is_one_node(worker: &Worker) -> bool {
+    worker.topology.borrow().kind == UpstreamKind::Standalone
+}

@@ -1,0 +1,9 @@
+//! Transactions of clients: MULTI, EXEC and DISCARD, the keys that a client watches, and the reply of EXEC.
+
+pub mod commands;
+pub mod exec_reply;
+pub mod execute;
+pub mod lanes;
+pub mod local_replies;
+pub mod queued;
+pub mod watch;

@@ -1,0 +1,273 @@
+//! WATCH: a connection of the client's own from its first WATCH to the end of the transaction that this guards.
+//!
+//! The node watches the keys, on a connection that nobody else uses meanwhile. What slotmux adds is what it can't see
+//! from there: where that connection is lost, or the slot leaves it, EXEC answers nil, as it does where a key has changed.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::engine::upstream::NodeId;
+use crate::engine::upstream::inflight::{InFlight, OnReply};
+use crate::engine::upstream::lane::{Lane, Link};
+use crate::engine::upstream::lane_pool::Use;
+use crate::engine::worker::Worker;
+use slotmux_core::cluster::topology::UpstreamKind;
+use slotmux_core::policy::{NamespaceId, Reply};
+use slotmux_core::resp::write;
+use slotmux_core::slot::Slot;
+
+use crate::engine::client::Client;
+use crate::engine::client::dispatch::{Taken, refuse};
+use crate::engine::client::forward::{
+    Sending, answer as reply_here, entry, may_be_alone, refuse_no_lane, track,
+};
+use slotmux_core::resp::request::Request;
+
+const OTHER_SLOT: &str =
+    "CROSSSLOT slotmux: all keys that are watched at the same time have to be in one slot";
+
+/// What a client watches.
+pub struct Watch {
+    /// The slot of all of it; `None` where one node has every slot.
+    slot: Option<Slot>,
+    /// The connection on which the node watches. It is this client's while it is pinned by it.
+    lane: Rc<Lane>,
+    /// Whether everything on that connection goes behind an ASKING.
+    is_asking: bool,
+    /// Whether what the client has in flight is on that connection.
+    is_used: Cell<bool>,
+}
+
+impl Watch {
+    /// Whether the keys are watched still. If not, EXEC answers nil.
+    pub fn is_intact(&self, client: &Client) -> bool {
+        self.lane.is_pinned_by(client)
+            && self.lane.link() == Link::Up
+            && self.lane.protocol == client.protocol.get()
+    }
+
+    /// Whether it has keys of this slot.
+    pub fn covers(&self, slot: Slot) -> bool {
+        self.slot.is_none_or(|own| own == slot)
+    }
+
+    /// The node that holds the WATCH.
+    pub fn node(&self) -> NodeId {
+        self.lane.node
+    }
+
+    /// Its slot; `None` where one node has every slot.
+    pub fn slot(&self) -> Option<Slot> {
+        self.slot
+    }
+}
+
+impl Client {
+    /// Whether it has watched something since the last transaction.
+    pub fn has_watch(&self) -> bool {
+        self.watch.borrow().is_some()
+    }
+
+    /// What it watches, if it does.
+    pub fn watch(&self) -> Option<Rc<Watch>> {
+        self.watch.borrow().clone()
+    }
+
+    /// What it watches in `slot`, if that is watched still.
+    fn watch_of(&self, slot: Slot) -> Option<Rc<Watch>> {
+        let watch = self.watch.borrow();
+        let own = watch.as_ref().filter(|watch| watch.covers(slot));
+        own.filter(|watch| watch.is_intact(self)).cloned()
+    }
+
+    /// Something of what it watches may have changed unseen: EXEC answers nil. Its connection is free for others.
+    pub fn break_watch(self: &Rc<Self>, worker: &Worker) {
+        if let Some(watch) = &*self.watch.borrow()
+            && watch.lane.is_pinned_by(self)
+        {
+            watch.lane.unwatch(worker, self);
+        }
+    }
+
+    /// It watches nothing any more.
+    pub fn end_watch(self: &Rc<Self>, worker: &Worker) {
+        self.break_watch(worker);
+        self.watch.take();
+    }
+
+    /// Sends something else over a connection of its own than what goes to the watched slot.
+    pub(crate) fn leaves_pinned_lane(&self) {
+        if let Some(watch) = &*self.watch.borrow() {
+            watch.is_used.set(false);
+        }
+    }
+}
+
+/// Takes `WATCH`. `slot` is `None` if its keys are in several.
+pub fn watch(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    request: &Request,
+    slot: Option<Slot>,
+    namespace: NamespaceId,
+) -> Taken {
+    let Some(slot) = slot else {
+        return refuse(worker, client, slotmux_core::route::CROSS_SLOT);
+    };
+    let before = client.watch();
+    if before.as_ref().is_some_and(|watch| !watch.covers(slot)) {
+        return refuse(worker, client, OTHER_SLOT);
+    }
+    // Nothing else of this client is on its way while WATCH is: what it reads then was read behind it.
+    if !may_be_alone(client) {
+        return Taken::No;
+    }
+    if before.is_some_and(|watch| !watch.is_intact(client)) {
+        // As in Redis, one more key changes nothing once EXEC is bound to answer nil.
+        worker.stats.local.inc();
+        reply_here(worker, client, b"+OK\r\n");
+        return Taken::Yes;
+    }
+    let sending = Sending::as_is(request, false, namespace, Reply::AsIs);
+    let kind = |is_asking| OnReply::Watch {
+        is_awaited: true,
+        is_asking,
+    };
+    match pinned(client, slot) {
+        Some(pinned) => {
+            let mut entry = entry(worker, client, Some(slot), &sending);
+            entry.kind = kind(pinned.watch.is_asking);
+            pinned.send(worker, client, entry, request.bytes.to_vec());
+        }
+        None => {
+            let mut entry = entry(worker, client, Some(slot), &sending);
+            entry.kind = kind(false);
+            client.is_alone.set(true);
+            worker.send_again(entry, request.bytes.to_vec());
+        }
+    }
+    client.await_replies();
+    Taken::Yes
+}
+
+/// The node watches what `entry` named.
+pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight) {
+    let client = &entry.client;
+    let OnReply::Watch {
+        is_awaited,
+        is_asking,
+    } = entry.kind
+    else {
+        return;
+    };
+    if lane.is_pinned_by(client) {
+        return;
+    }
+    // A client that watched before has lost that connection; the others are no longer waiting.
+    if client.has_watch() || client.is_closed() || !is_awaited {
+        return lane.unwatch(worker, client);
+    }
+    lane.pin(client);
+    let is_one_node = worker.topology.borrow().kind == UpstreamKind::Standalone;
+    client.watch.replace(Some(Rc::new(Watch {
+        slot: entry.slot.get().filter(|_| !is_one_node),
+        lane: lane.clone(),
+        is_asking,
+        is_used: Cell::new(true),
+    })));
+}
+
+/// The way of a command to a slot that its client watches.
+pub struct Pinned {
+    watch: Rc<Watch>,
+}
+
+/// That way for `slot`, if it is watched.
+#[inline]
+pub fn pinned(client: &Client, slot: Slot) -> Option<Pinned> {
+    if !client.has_watch() {
+        return None;
+    }
+    client.watch_of(slot).map(|watch| Pinned { watch })
+}
+
+impl Pinned {
+    /// The way to what is watched, which it is still.
+    pub fn to(watch: &Rc<Watch>) -> Pinned {
+        Pinned {
+            watch: watch.clone(),
+        }
+    }
+
+    /// Whether it can be used now: not while something of the client is in flight elsewhere, or the lane is full.
+    pub fn is_free(&self, worker: &Worker, client: &Rc<Client>) -> bool {
+        let is_here = client.is_alone.get() && self.watch.is_used.get();
+        if !is_here && !may_be_alone(client) {
+            return false;
+        }
+        if self.watch.lane.is_full(worker) {
+            self.watch.lane.wait(worker, client);
+            return false;
+        }
+        true
+    }
+
+    /// Sends a command, or a block of them.
+    pub fn send(self, worker: &Worker, client: &Client, entry: InFlight, bytes: Vec<u8>) {
+        client.is_alone.set(true);
+        self.watch.is_used.set(true);
+        if worker.is_big(bytes.len()) {
+            client.add_request_bytes(worker, bytes.len());
+        }
+        let lane = &self.watch.lane;
+        lane.send_scripts_ahead(worker, &entry, &bytes);
+        if self.watch.is_asking {
+            lane.send_asking(worker, &entry);
+        }
+        lane.send_owned(worker, entry, bytes);
+    }
+
+    /// Takes a request for the watched slot.
+    pub fn take(
+        self,
+        worker: &Worker,
+        client: &Rc<Client>,
+        slot: Slot,
+        sending: &Sending,
+    ) -> Taken {
+        if !self.is_free(worker, client) {
+            return Taken::No;
+        }
+        let entry = entry(worker, client, Some(slot), sending);
+        track(worker, client, None, &entry, sending);
+        let lane = &self.watch.lane;
+        lane.send_script_ahead(worker, &entry, sending.request);
+        self.send(worker, client, entry, sending.bytes.to_vec());
+        Taken::Yes
+    }
+}
+
+/// A connection to `node` for `client` alone. A client that keeps one for its WATCH never waits for a second one to
+/// keep: two such clients could wait for each other.
+pub fn own_lane(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    node: NodeId,
+    of: Use,
+) -> Result<Rc<Lane>, Taken> {
+    let watch = client.watch();
+    if of == Use::Kept && watch.is_some_and(|watch| watch.lane.is_pinned_by(client)) {
+        let lane = worker.free_lane(node, client, of);
+        return lane.ok_or_else(|| refuse_no_lane(worker, client, of));
+    }
+    worker.dedicated_lane(node, client, of)
+}
+
+/// Answers EXEC as Redis does where a watched key has changed.
+pub(crate) fn answer_nil(worker: &Worker, client: &Rc<Client>) -> Taken {
+    let mut nil = Vec::new();
+    write::null_array(&mut nil, client.protocol.get());
+    worker.stats.local.inc();
+    reply_here(worker, client, &nil);
+    Taken::Yes
+}

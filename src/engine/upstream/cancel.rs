@@ -1,0 +1,44 @@
+//! Big requests whose client has left or whose deadline has passed. Without this the dedicated lane of such a request
+//! would hold its bytes until the node answers, for no client.
+//!
+//! The connection is closed instead. The node then has either an incomplete request, which it drops, or the whole one,
+//! which runs like that of any client that has left.
+
+use std::rc::Rc;
+
+use crate::engine::worker::Worker;
+
+use crate::engine::upstream::inflight::InFlight;
+use crate::engine::upstream::lane::{Class, Lane};
+
+impl Worker {
+    /// Gives up the lanes whose big request is no longer awaited.
+    pub fn give_up_abandoned(self: &Rc<Self>) {
+        for lane in self.lanes() {
+            if lane.keeps_for_nobody(self) {
+                self.contained("a lane that nobody waits for", || self.depart(&lane));
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn keeps_for_nobody(&self, worker: &Worker) -> bool {
+        let is_abandoned = |entry: &InFlight| {
+            !entry.is_repair() && (entry.client.is_closed() || !entry.is_awaited())
+        };
+        self.class == Class::Dedicated
+            && worker.is_big(self.ring().borrow().len())
+            && self.entries().borrow().iter().all(is_abandoned)
+            && !self.is_cut_between()
+    }
+
+    /// Whether the node has the client's command, but not what a policy put behind it: an expiry that came another way could
+    /// be there first.
+    fn is_cut_between(&self) -> bool {
+        let (entries, ring) = (self.entries().borrow(), self.ring().borrow());
+        entries.front().is_some_and(|entry| {
+            ring.front_is_written(entry.runs_at()) && !ring.front_is_written(entry.len as usize)
+        })
+    }
+}

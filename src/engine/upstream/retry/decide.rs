@@ -1,0 +1,161 @@
+//! Whether a command may be sent again: pure decisions, apart from the doing.
+
+use slotmux_core::cluster::redirect::Verdict;
+
+/// Redirects of one command that are followed at once. A cluster in order needs two (MOVED, then ASK); nodes that
+/// disagree about a slot need a moment to agree.
+pub const PROMPT_REDIRECTS: u8 = 3;
+
+/// Redirects and retries of one command before it is given up: a loop between nodes must end.
+pub const MAX_REDIRECTS: u8 = 20;
+
+/// What is known about a command that got an error reply.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// The slot of its keys.
+    pub slot: Option<u16>,
+    /// Times it was sent again already.
+    pub tries: u8,
+    /// Whether its deadline leaves time for another try.
+    pub has_time: bool,
+    /// Whether the same client has sent something after it that must not come before it.
+    pub has_followers: bool,
+    /// Whether so few commands wait for another try that its followers may join them.
+    pub may_queue: bool,
+}
+
+/// What to do with a command that got an error reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next<'a> {
+    /// The error is the client's.
+    Deliver,
+    /// Send it to this node; the slot is there now.
+    Follow {
+        /// Announced host, see [`slotmux_core::cluster::redirect::target`].
+        host: &'a str,
+        /// Announced port.
+        port: u16,
+    },
+    /// Send it to this node behind `ASKING`.
+    Ask {
+        /// Announced host.
+        host: &'a str,
+        /// Announced port.
+        port: u16,
+    },
+    /// Send it again in a moment, by the map as it is then.
+    Later,
+    /// It has been sent around for too long: slotmux's own error.
+    GiveUp,
+}
+
+/// Decides what an error reply means for its command, if it is its node's: then the command has not run.
+///
+/// Order beats hiding: a retry in a moment keeps the order only while the client has sent nothing behind it on that
+/// slot; otherwise the error is delivered. A node that serves nothing at all refuses what is behind it too, and all of
+/// them wait in their order; should the node come to itself between them, the ones that were refused do not run any
+/// more (see [`crate::engine::upstream::retry::overtaken`]).
+pub fn decide<'a>(verdict: Verdict<'a>, facts: Facts) -> Next<'a> {
+    match verdict {
+        Verdict::Deliver => Next::Deliver,
+        // A script may return any text. A redirect of the cluster names the command's own slot.
+        Verdict::Moved { slot, .. } | Verdict::Ask { slot, .. } if facts.slot != Some(slot) => {
+            Next::Deliver
+        }
+        Verdict::Moved { .. } | Verdict::Ask { .. } if facts.tries >= MAX_REDIRECTS => Next::GiveUp,
+        Verdict::Moved { host, port, .. } => Next::Follow { host, port },
+        Verdict::Ask { host, port, .. } => Next::Ask { host, port },
+        Verdict::ClusterDown | Verdict::Loading
+            if facts.has_time && facts.slot.is_some() && facts.may_queue =>
+        {
+            Next::Later
+        }
+        Verdict::TryAgain
+        | Verdict::ClusterDown
+        | Verdict::Loading
+        | Verdict::ReadOnly
+        | Verdict::MasterDown => {
+            if facts.has_time && !facts.has_followers {
+                Next::Later
+            } else {
+                Next::Deliver
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table() {
+        let fresh = Facts {
+            slot: Some(7),
+            tries: 0,
+            has_time: true,
+            has_followers: false,
+            may_queue: true,
+        };
+        let late = Facts {
+            has_time: false,
+            ..fresh
+        };
+        let followed = Facts {
+            has_followers: true,
+            ..fresh
+        };
+        let crowded = Facts {
+            may_queue: false,
+            ..followed
+        };
+        let keyless = Facts {
+            slot: None,
+            ..fresh
+        };
+        let weary = Facts {
+            tries: MAX_REDIRECTS,
+            ..fresh
+        };
+        let moved = Verdict::Moved {
+            slot: 7,
+            host: "h",
+            port: 1,
+        };
+        let foreign = Verdict::Moved {
+            slot: 8,
+            host: "h",
+            port: 1,
+        };
+        let ask = Verdict::Ask {
+            slot: 7,
+            host: "h",
+            port: 1,
+        };
+        let table = [
+            (moved, fresh, Next::Follow { host: "h", port: 1 }),
+            (moved, followed, Next::Follow { host: "h", port: 1 }),
+            (moved, late, Next::Follow { host: "h", port: 1 }),
+            (moved, weary, Next::GiveUp),
+            (moved, keyless, Next::Deliver),
+            (foreign, fresh, Next::Deliver),
+            (ask, fresh, Next::Ask { host: "h", port: 1 }),
+            (ask, weary, Next::GiveUp),
+            (Verdict::TryAgain, fresh, Next::Later),
+            (Verdict::TryAgain, followed, Next::Deliver),
+            (Verdict::ClusterDown, fresh, Next::Later),
+            (Verdict::ClusterDown, followed, Next::Later),
+            (Verdict::ClusterDown, crowded, Next::Deliver),
+            (Verdict::ClusterDown, late, Next::Deliver),
+            (Verdict::Loading, followed, Next::Later),
+            (Verdict::Loading, keyless, Next::Later),
+            (Verdict::Loading, weary, Next::Later),
+            (Verdict::ReadOnly, fresh, Next::Later),
+            (Verdict::MasterDown, followed, Next::Deliver),
+            (Verdict::Deliver, fresh, Next::Deliver),
+        ];
+        for (verdict, facts, next) in table {
+            assert_eq!(decide(verdict, facts), next, "{verdict:?} {facts:?}");
+        }
+    }
+}

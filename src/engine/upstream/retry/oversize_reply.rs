@@ -1,0 +1,206 @@
+//! A reply may be the reason why its connection ends: a node closes a connection whose pending output exceeds its
+//! `client-output-buffer-limit`. It is unknown which of the reads in flight was the cause, as the replies ahead are
+//! lost too. So if a reachable node has closed a shared connection, the reads to be sent again go alone, each over a
+//! dedicated lane. A read that loses this lane too is the culprit, and similar reads get dedicated lanes from then on.
+//! If the node is known to have such a limit the culprit is not retried.
+
+use std::collections::HashSet;
+use std::io::ErrorKind;
+use std::rc::Rc;
+
+use crate::engine::worker::Worker;
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::{Limits, scan_request, write};
+
+use crate::engine::upstream::inflight::InFlight;
+use crate::engine::upstream::lane::{Class, Lane};
+use crate::engine::upstream::read::End;
+use crate::engine::upstream::retry::lost::{each, unreachable};
+use crate::engine::upstream::retry::unanswered::Unanswered;
+use crate::engine::upstream::retry::verify_refusal::own;
+
+/// Most suspects that are sent on alone. With more, their clients would wait longer than the next loss costs.
+const MOST: usize = 1024;
+
+/// Whether the node may have closed the connection because of its pending output.
+fn is_by_node(end: &End) -> bool {
+    match end {
+        End::Closed => true,
+        End::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+        ),
+        _ => false,
+    }
+}
+
+impl InFlight {
+    /// Marks a read whose connection was lost, perhaps because of its reply. The client holds the mark: an entry has no
+    /// room for it.
+    pub(crate) fn suspect(&self) {
+        let suspects = &self.client.suspects;
+        // A range whose reads are all answered is from an earlier loss.
+        let oldest = self.client.oldest();
+        let range = suspects
+            .get()
+            .filter(|(_, last)| newer(*last, oldest) == *last);
+        suspects.set(Some(match range {
+            Some((first, last)) => (older(first, self.seq), newer(last, self.seq)),
+            None => (self.seq, self.seq),
+        }));
+    }
+
+    /// Whether it is a read that is marked, or between two marked ones, which were in flight together. The repair of a
+    /// write has that write's place, but no reply that could be big.
+    pub(crate) fn is_suspect(&self) -> bool {
+        let suspects = self.client.suspects.get();
+        !self.write && suspects.is_some_and(|range| is_within(range, self.seq)) && !self.is_repair()
+    }
+}
+
+/// The older of two sequence numbers.
+fn older(one: u32, other: u32) -> u32 {
+    if one.wrapping_sub(other) > u32::MAX / 2 {
+        one
+    } else {
+        other
+    }
+}
+
+/// The newer of two sequence numbers.
+fn newer(one: u32, other: u32) -> u32 {
+    if older(one, other) == one { other } else { one }
+}
+
+/// Whether a sequence number is within this range, ends included.
+fn is_within((first, last): (u32, u32), seq: u32) -> bool {
+    seq.wrapping_sub(first) <= last.wrapping_sub(first)
+}
+
+/// The finding about a read that was in flight on a lost connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Finding {
+    /// It was not the reason.
+    Innocent,
+    /// It may have been the reason.
+    Suspect,
+    /// It was alone on the connection, so it was the reason, or the node closes connections for any reason.
+    Again,
+    /// It was the reason: the node is known to have such a limit.
+    Culprit,
+}
+
+/// Judges a read that was sent to its node, when a lane of this class ends. `is_limited`: whether the node is known to
+/// close connections because of big replies.
+pub(crate) fn judge_read(
+    entry: &InFlight,
+    class: Class,
+    end: &End,
+    is_limited: impl FnOnce() -> bool,
+) -> Finding {
+    let was_alone = entry.is_suspect() && class == Class::Dedicated;
+    match was_alone {
+        _ if !is_by_node(end) => Finding::Innocent,
+        false => Finding::Suspect,
+        true if is_limited() => Finding::Culprit,
+        true => Finding::Again,
+    }
+}
+
+impl Worker {
+    /// Expects big replies to reads similar to one that has ended a dedicated lane.
+    pub(crate) fn expect_more_like(&self, taken: &Unanswered) {
+        let bytes = own(&taken.entry, &taken.request);
+        let mut args = Vec::new();
+        if scan_request(bytes, &Limits::ACCEPTED, &mut args).is_ok() && !args.is_empty() {
+            self.big_replies.learn(&Request { bytes, args: &args });
+        }
+    }
+
+    /// The error for a read whose node has closed a dedicated lane because of it.
+    pub(crate) fn convict(lane: &Lane) -> String {
+        tracing::warn!(node = %lane.addr, "node closed a connection twice on the same read, as where its reply is above \
+            client-output-buffer-limit");
+        format!(
+            "ERR slotmux: node {} closed the connection on this command twice, at last one that it had alone; it is not \
+             tried again: its reply may be above the node's client-output-buffer-limit",
+            lane.addr
+        )
+    }
+}
+
+/// A shared lane has reconnected: suspects leave it, with what their clients have sent after them.
+pub(crate) fn part_from_suspects(worker: &Rc<Worker>, lane: &Rc<Lane>) {
+    if lane.class != Class::Shared {
+        return;
+    }
+    let (count, clients) = {
+        let entries = lane.entries().borrow();
+        let suspects = entries.iter().filter(|entry| entry.is_suspect());
+        let clients: HashSet<u64> = suspects.clone().map(|entry| entry.client.id).collect();
+        (suspects.count(), clients)
+    };
+    if count > MOST {
+        return clear_suspects(lane);
+    }
+    if count == 0 {
+        return;
+    }
+    let mut error = Vec::new();
+    write::error(&mut error, &unreachable(worker, lane));
+    each(worker, lane.take_all(worker), |taken| {
+        let leaves = clients.contains(&taken.entry.client.id) && !taken.asking;
+        let is_wanted = taken.entry.is_awaited() || taken.entry.is_repair();
+        if !is_wanted {
+            // As where a lane is given up: no client waits for it.
+        } else if !leaves || taken.entry.is_repair() {
+            lane.put_back(worker, taken);
+        } else if taken.entry.slot.get().is_some() {
+            worker.send_again(taken.entry, taken.request);
+        } else {
+            worker.retry_after(taken.entry, taken.request, &error, lane.node);
+        }
+    });
+}
+
+/// The node is unreachable: it did not close the connection because of its pending output.
+pub(crate) fn clear_suspects(lane: &Lane) {
+    if lane.class == Class::Shared {
+        for entry in lane.entries().borrow().iter() {
+            entry.client.suspects.set(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::engine::upstream::read::End;
+    use crate::engine::upstream::retry::oversize_reply::{is_by_node, is_within, newer, older};
+
+    #[test]
+    fn places_wrap_around() {
+        let near_the_end = u32::MAX - 1;
+        for (first, last) in [(3, 7), (near_the_end, 2), (5, 5)] {
+            assert_eq!((older(first, last), newer(first, last)), (first, last));
+            assert_eq!((older(last, first), newer(last, first)), (first, last));
+            assert!(is_within((first, last), first) && is_within((first, last), last));
+            assert!(!is_within((first, last), first.wrapping_sub(1)));
+            assert!(!is_within((first, last), last.wrapping_add(1)));
+        }
+    }
+
+    #[test]
+    fn which_ends_are_the_nodes() {
+        let io = |kind: std::io::ErrorKind| End::Io(kind.into());
+        for (end, expected) in [
+            (End::Closed, true),
+            (io(std::io::ErrorKind::ConnectionReset), true),
+            (io(std::io::ErrorKind::TimedOut), false),
+            (End::Silent, false),
+            (End::Unasked, false),
+            (End::Early, false),
+        ] {
+            assert_eq!(is_by_node(&end), expected, "{end}");
+        }
+    }
+}

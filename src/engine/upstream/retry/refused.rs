@@ -1,0 +1,334 @@
+//! Commands that their node refused: sent on after a redirect, kept for a retry, or answered with the error.
+
+use std::rc::Rc;
+
+use crate::engine::worker::Worker;
+use slotmux_core::cluster::addr::Addr;
+use slotmux_core::cluster::redirect::{Verdict, is_refused_for_now, judge, target};
+use slotmux_core::cluster::topology;
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::{Limits, scan_request};
+use slotmux_core::scripts::is_script_call;
+
+use crate::engine::upstream::block::Repair;
+use crate::engine::upstream::blocking::{is_forced, search_anew};
+use crate::engine::upstream::deliver::{deliver_error, deliver_piece};
+use crate::engine::upstream::inflight::{InFlight, OnReply};
+use crate::engine::upstream::lane::{Lane, Link};
+use crate::engine::upstream::retry::decide::{
+    Facts, MAX_REDIRECTS, Next, PROMPT_REDIRECTS, decide,
+};
+use crate::engine::upstream::retry::overtaken;
+use crate::engine::upstream::retry::verify_refusal::{Doubt, Proof, is_doubtful, own};
+
+/// Number of commands that may wait for a retry while later commands of their clients are in flight. The memory of a
+/// lane is bounded; this bounds the commands that leave their lane for a wait and so make room there for more.
+const WAITING_WITH_FOLLOWERS: usize = 1024;
+
+/// What a node says that lacks the script of an EVALSHA.
+pub(crate) const NO_SCRIPT: &[u8] = b"-NOSCRIPT No matching script. Please use EVAL.\r\n";
+
+/// Takes over a command that got an error reply; gives it back if the error is to be delivered. `request` copies the
+/// command's bytes, which only a command that is sent again needs.
+pub fn take_over(
+    worker: &Rc<Worker>,
+    lane: &Rc<Lane>,
+    entry: InFlight,
+    reply: &[u8],
+    request: impl FnOnce() -> Vec<u8>,
+) -> Option<InFlight> {
+    if reply == NO_SCRIPT {
+        return load_and_try_again(worker, lane, entry, request(), false);
+    }
+    if is_forced(&entry, reply) {
+        // The node closes this connection next: no other client may get it.
+        lane.hold();
+        lane.give_up();
+        worker.refresh.request();
+        if entry.slot.get().is_none() {
+            // A WAIT is about this very node.
+            worker.stats.errors.inc();
+            return Some(entry);
+        }
+        let request = request();
+        let entry = again(worker, search_anew(worker, lane, entry), &request);
+        entry.client.with_blocked(|blocked| blocked.vouch(true));
+        worker.retry_after(entry, request, reply, lane.node);
+        return None;
+    }
+    if entry.is_repair() && is_refused_for_now(reply) {
+        return take_refused(
+            worker,
+            lane,
+            entry,
+            (reply, Verdict::TryAgain),
+            request,
+            false,
+        );
+    }
+    let verdict = judge(reply);
+    if verdict == Verdict::Deliver || is_impossible(worker, verdict) {
+        worker.stats.errors.inc();
+        return Some(entry);
+    }
+    count(worker, verdict);
+    take_refused(worker, lane, entry, (reply, verdict), request, false)
+}
+
+/// The same for an error by which the node says that it has not run `entry`. `is_proved`: no script has made it up.
+fn take_refused(
+    worker: &Rc<Worker>,
+    lane: &Rc<Lane>,
+    entry: InFlight,
+    (reply, verdict): (&[u8], Verdict),
+    request: impl FnOnce() -> Vec<u8>,
+    is_proved: bool,
+) -> Option<InFlight> {
+    if lane.is_pinned_by(&entry.client) {
+        // The slot is on its way, or its node not the primary any more: what it has watched it can't vouch for.
+        entry.client.break_watch(worker);
+    }
+    if entry.is_watched() {
+        worker.refresh.request();
+        worker.answer_unwatched(&entry);
+        return None;
+    }
+    if entry.is_watch() && entry.client.has_watch() {
+        // As in Redis, one more key changes nothing once EXEC is bound to answer nil.
+        deliver_piece(worker, &entry, b"+OK\r\n", true);
+        return None;
+    }
+    let entry = search_anew(worker, lane, entry);
+    // A redirect is followed whatever comes after the command.
+    let is_redirect = matches!(verdict, Verdict::Moved { .. } | Verdict::Ask { .. });
+    let facts = Facts {
+        slot: entry.slot.get().map(|slot| slot.0),
+        tries: entry.tries,
+        has_time: worker.has_time(&entry),
+        has_followers: !is_redirect && worker.has_followers(&entry, lane),
+        may_queue: worker.retries_waiting() < WAITING_WITH_FOLLOWERS,
+    };
+    if worker.is_overtaken(&entry) {
+        deliver_error(worker, &entry, overtaken::ERROR);
+        return None;
+    }
+    let next = match decide(verdict, facts) {
+        Next::Deliver => {
+            worker.stats.errors.inc();
+            return Some(entry);
+        }
+        Next::GiveUp => {
+            deliver_error(
+                worker,
+                &entry,
+                "ERR slotmux: too many redirections, the nodes disagree about the slot",
+            );
+            return None;
+        }
+        next => next,
+    };
+    let request = request();
+    if !is_proved && is_doubtful(&entry, own(&entry, &request)) {
+        worker.refresh.request();
+        let asked = worker.ask_whether(lane, entry, request, reply);
+        return asked.inspect_err(|_| worker.stats.errors.inc()).err();
+    }
+    match next {
+        Next::Deliver | Next::GiveUp => None,
+        Next::Follow { host, port } => {
+            worker.refresh.request();
+            match (
+                credible(worker, lane, host, port, &request),
+                entry.slot.get(),
+            ) {
+                (Some(addr), Some(slot)) => {
+                    let node = worker.node_at(addr);
+                    worker.set_owner(slot, node);
+                    if entry.tries < PROMPT_REDIRECTS {
+                        worker.send_again(again(worker, entry, &request), request);
+                    } else {
+                        worker.retry_later(again(worker, entry, &request), request);
+                    }
+                }
+                // The node does not know where the slot is: the refresh has to find out.
+                _ => worker.retry_later(again(worker, entry, &request), request),
+            }
+            None
+        }
+        Next::Ask { host, port } => {
+            match credible(worker, lane, host, port, &request) {
+                Some(addr) => ask(worker, addr, again(worker, entry, &request), request),
+                None => {
+                    worker.refresh.request();
+                    worker.retry_later(again(worker, entry, &request), request);
+                }
+            }
+            None
+        }
+        Next::Later => {
+            worker.refresh.request();
+            let entry = again(worker, entry, &request);
+            worker.retry_after(entry, request, reply, lane.node);
+            None
+        }
+    }
+}
+
+/// Settles a script call whose error was in doubt: it is sent again as the node's error demands, or it has run.
+pub(crate) fn believe(worker: &Rc<Worker>, doubt: &Doubt, entry: InFlight, request: Vec<u8>) {
+    let lane = doubt.lane();
+    let entry = match doubt.proof() {
+        Proof::Believed(reply) if *reply == *NO_SCRIPT => {
+            load_and_try_again(worker, lane, entry, request, true)
+        }
+        Proof::Believed(reply) => {
+            let refusal = (&*reply, judge(&reply));
+            take_refused(worker, lane, entry, refusal, || request, true)
+        }
+        Proof::Awaited | Proof::Refuted => {
+            worker.stats.errors.inc();
+            Some(entry)
+        }
+    };
+    if let Some(entry) = entry {
+        worker.has_run(&entry);
+        deliver_piece(worker, &entry, doubt.error(), true);
+    }
+}
+
+/// A node lacks a script though it may have been sent: somebody flushed it, or the command came here by a redirect. It is
+/// sent with the script now, if that is known and nothing of the same client would be overtaken; else the error is the
+/// client's, and the script goes ahead of the next call.
+fn load_and_try_again(
+    worker: &Rc<Worker>,
+    lane: &Rc<Lane>,
+    entry: InFlight,
+    bytes: Vec<u8>,
+    is_proved: bool,
+) -> Option<InFlight> {
+    let mut args = Vec::new();
+    let is_whole = scan_request(&bytes, &Limits::ACCEPTED, &mut args).is_ok() && !args.is_empty();
+    let request = Request {
+        bytes: &bytes,
+        args: &args,
+    };
+    if is_whole {
+        lane.forget_script(&request);
+    }
+    let may = is_whole
+        && matches!(entry.kind, OnReply::Deliver)
+        && entry.tries < MAX_REDIRECTS
+        && !worker.is_overtaken(&entry)
+        && !worker.has_followers(&entry, lane)
+        && worker.has_time(&entry)
+        && lane.link() == Link::Up;
+    if may && !is_proved && is_doubtful(&entry, &bytes) && worker.shared.scripts.has(request.arg(1))
+    {
+        let asked = worker.ask_whether(lane, entry, bytes, NO_SCRIPT);
+        return asked.inspect_err(|_| worker.stats.errors.inc()).err();
+    }
+    let in_flight = lane.in_flight();
+    if may {
+        lane.send_script_ahead(worker, &entry, &request);
+    }
+    if lane.in_flight() == in_flight {
+        worker.stats.errors.inc();
+        return Some(entry);
+    }
+    // Not once more: whoever flushes faster than this gets the error.
+    let entry = InFlight {
+        tries: MAX_REDIRECTS,
+        ..entry
+    };
+    worker.stats.retries.inc();
+    if entry.client.tracks() {
+        entry.client.untrack(worker, &entry, &bytes);
+    }
+    lane.send_owned(worker, entry, bytes);
+    None
+}
+
+/// Whether only a script can have said this: a single server knows of no slots.
+fn is_impossible(worker: &Worker, verdict: Verdict<'_>) -> bool {
+    worker.topology.borrow().kind == topology::UpstreamKind::Standalone
+        && matches!(
+            verdict,
+            Verdict::Moved { .. } | Verdict::Ask { .. } | Verdict::TryAgain | Verdict::ClusterDown
+        )
+}
+
+/// Where a redirect leads, if it names a place and may be followed there. What a script says may be its own words: they
+/// must not send other clients, and the upstream's password, to a place that the cluster has not named itself.
+fn credible(worker: &Worker, lane: &Lane, host: &str, port: u16, request: &[u8]) -> Option<Addr> {
+    let addr = worker.reachable(target(host, port, &lane.addr)?);
+    let is_known = worker.topology.borrow().node_at(&addr).is_some();
+    (is_known || !runs_script(request)).then_some(addr)
+}
+
+/// Whether the first command in `request` runs a script or a function.
+pub(crate) fn runs_script(request: &[u8]) -> bool {
+    let mut args = Vec::new();
+    let is_whole = scan_request(request, &Limits::ACCEPTED, &mut args).is_ok();
+    let request = Request {
+        bytes: request,
+        args: &args,
+    };
+    is_whole && is_script_call(&request)
+}
+
+/// Sends a command to the node that is taking its slot over, behind `ASKING`. The map stays as it is.
+fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
+    let Some((mut entry, request)) = worker.still_waiting(entry, request) else {
+        return;
+    };
+    let Some(lane) = worker.lane_again(worker.node_at(addr), &entry) else {
+        return worker.retry_for_lane(entry, request);
+    };
+    if worker.is_overtaken(&entry) || worker.would_overtake(&entry, &lane) {
+        worker.release_unused(&lane);
+        return worker.retry_later(entry, request);
+    }
+    if entry.is_watch() {
+        entry.kind = OnReply::Watch {
+            is_awaited: true,
+            is_asking: true,
+        };
+    }
+    // An ASKING covers only the next command, which has to be one that names the keys.
+    let (ahead, entry, request) = Repair::apart(entry, request);
+    if !ahead.is_empty() {
+        let aside = InFlight::aside(worker, &entry.client, ahead.len(), OnReply::Swallow);
+        lane.send_owned(worker, aside, ahead);
+    }
+    lane.begin_block(worker, &entry);
+    lane.send_scripts_ahead(worker, &entry, &request);
+    lane.send_asking(worker, &entry);
+    lane.send_owned(worker, entry, request);
+}
+
+/// Makes `entry` ready for another try. Whatever it reads then is not tracked: its client is told.
+fn again(worker: &Worker, mut entry: InFlight, request: &[u8]) -> InFlight {
+    entry.restart();
+    if entry.client.tracks() {
+        entry.client.untrack(worker, &entry, request);
+    }
+    if let OnReply::Watch { is_asking, .. } = &mut entry.kind {
+        *is_asking = false;
+    }
+    entry.client.note_redirected(entry.seq);
+    entry.count_tries(1);
+    entry
+}
+
+fn count(worker: &Worker, verdict: Verdict<'_>) {
+    let counter = match verdict {
+        Verdict::Moved { .. } => &worker.stats.moved,
+        Verdict::Ask { .. } => &worker.stats.ask,
+        Verdict::TryAgain => &worker.stats.tryagain,
+        Verdict::ClusterDown | Verdict::MasterDown => &worker.stats.clusterdown,
+        Verdict::Loading => &worker.stats.loading,
+        Verdict::ReadOnly => &worker.stats.readonly_errors,
+        Verdict::Deliver => return,
+    };
+    counter.inc();
+}

@@ -1,0 +1,336 @@
+//! Sending a command again: at once to where its slot is now, or in a moment.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::engine::blocking::wait::timed_out;
+use crate::engine::client::Client;
+use crate::engine::sabotage::sabotage;
+use crate::engine::worker::Worker;
+use crate::engine::worker::clock::{Tick, ticks};
+use slotmux_core::resp::write;
+use slotmux_core::slot::Slot;
+
+use crate::engine::upstream::NodeId;
+use crate::engine::upstream::deliver::{deliver_error, deliver_piece};
+use crate::engine::upstream::inflight::InFlight;
+use crate::engine::upstream::retry::lost::{UNKNOWN_FATE, UNKNOWN_IN_TIME};
+use crate::engine::upstream::retry::overtaken;
+use crate::engine::upstream::retry::queue::Until;
+use crate::engine::upstream::retry::refused::believe;
+use crate::engine::upstream::retry::verify_refusal::{Doubt, Proof};
+
+/// First wait before another try, in milliseconds; it doubles with each try.
+const FIRST_WAIT: u64 = 10;
+/// Longest wait before another try, in milliseconds. A slot that comes back is noticed within this.
+const LONGEST_WAIT: u64 = 160;
+/// How often waiting commands are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Commands that are retried or answered in one turn.
+const SENT_PER_TURN: usize = 256;
+/// Milliseconds for which an expiry whose command has run is retried. No client waits for it, and a node that was
+/// frozen for longer than `timeouts.command` still runs the commands in its sockets.
+const REPAIR_PATIENCE: u64 = 60_000;
+/// The error for a command that found no node to run on.
+const NOT_SERVED: &str =
+    "CLUSTERDOWN slotmux: the slot was not served before the command's deadline";
+
+/// A command that waits for another try.
+pub struct Waiting {
+    entry: InFlight,
+    request: Vec<u8>,
+    due: Tick,
+    /// The error for which it waits: the client's if time runs out.
+    error: Option<Box<[u8]>>,
+    /// The node that said so; what has no slot goes there again.
+    node: Option<NodeId>,
+    /// Set while it is unknown whether it has run.
+    doubt: Option<Rc<Doubt>>,
+}
+
+impl Worker {
+    /// Whether `is_one` holds for any command that waits for a retry.
+    pub(crate) fn is_any_waiting(&self, is_one: impl Fn(&InFlight) -> bool) -> bool {
+        let waiting = self.waiting.borrow();
+        waiting.all().any(|waiting| is_one(&waiting.entry))
+    }
+
+    /// Commands that wait for another try.
+    pub(crate) fn retries_waiting(&self) -> usize {
+        self.waiting.borrow().len()
+    }
+
+    /// These slots have an owner now: commands that wait for that are retried.
+    pub(crate) fn slots_are_served(&self, slots: &[Slot]) {
+        let mut waiting = self.waiting.borrow_mut();
+        for &slot in slots {
+            waiting.served(slot);
+        }
+    }
+
+    /// A client has left: its commands that wait for a retry are looked at next.
+    pub fn forget_retries(&self, client: &Client) {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.left(client.id, self.clock.now());
+    }
+
+    /// Whether a command's deadline leaves time for another try.
+    pub fn has_time(&self, entry: &InFlight) -> bool {
+        !entry
+            .arrived
+            .is_over(self.patience(entry), self.clock.now())
+    }
+
+    /// How long after its arrival a command is retried, in ticks.
+    fn patience(&self, entry: &InFlight) -> u64 {
+        if entry.is_repair() {
+            self.command_timeout.max(REPAIR_PATIENCE)
+        } else {
+            self.command_timeout
+        }
+    }
+
+    /// Sends a command that has not run to the node that serves its slot now. It never overtakes an older one of the
+    /// same client and slot that waits for its own next try.
+    pub fn send_again(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
+        if self.is_overtaken(&entry) {
+            return deliver_error(self, &entry, overtaken::ERROR);
+        }
+        let Some((entry, request)) = self.still_waiting(entry, request) else {
+            return;
+        };
+        let Some(owner) = entry.slot.get().and_then(|slot| self.slots.owner(slot)) else {
+            return self.retry_later(entry, request);
+        };
+        if entry.is_transaction()
+            && let Some(text) = self.refuses_transactions(owner)
+        {
+            return deliver_error(self, &entry, &text);
+        }
+        let Some(lane) = self.lane_again(owner, &entry) else {
+            return self.retry_for_lane(entry, request);
+        };
+        if self.would_overtake(&entry, &lane) || self.may_be_overtaken(&entry) {
+            self.release_unused(&lane);
+            return self.retry_later(entry, request);
+        }
+        if !entry.is_watch() || entry.tries > 0 {
+            self.stats.retries.inc();
+        }
+        lane.begin_block(self, &entry);
+        lane.send_scripts_ahead(self, &entry, &request);
+        lane.send_owned(self, entry, request);
+    }
+
+    /// Sends a command that has no slot to its node again.
+    fn send_to(self: &Rc<Self>, node: NodeId, entry: InFlight, request: Vec<u8>) {
+        match self.lane_again(node, &entry) {
+            Some(lane) => {
+                self.stats.retries.inc();
+                lane.begin_block(self, &entry);
+                lane.send_owned(self, entry, request);
+            }
+            None => self.wait_for_lane(entry, request, Some(node)),
+        }
+    }
+
+    /// Keeps a command for another try in a moment. Until then its client sends nothing else.
+    pub fn retry_later(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
+        self.wait(entry, request, None, None, None);
+    }
+
+    /// As [`Worker::retry_later`], for a command that found no lane of its own free.
+    pub(crate) fn retry_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
+        self.wait_for_lane(entry, request, None);
+    }
+
+    fn wait_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>, node: Option<NodeId>) {
+        let mut error = Vec::new();
+        write::error(&mut error, entry.use_again().refusal());
+        self.wait(entry, request, Some(error.into()), node, None);
+    }
+
+    /// As [`Worker::retry_later`], for a command whose `node` may have got over `error` then.
+    pub fn retry_after(
+        self: &Rc<Self>,
+        entry: InFlight,
+        request: Vec<u8>,
+        error: &[u8],
+        node: NodeId,
+    ) {
+        self.wait(entry, request, Some(error.into()), Some(node), None);
+    }
+
+    /// Keeps a command until it is known whether it has run.
+    pub(crate) fn wait_for_proof(
+        self: &Rc<Self>,
+        entry: InFlight,
+        request: Vec<u8>,
+        doubt: Rc<Doubt>,
+    ) {
+        self.wait(entry, request, None, None, Some(doubt));
+    }
+
+    /// Removes and returns the command that waited for this proof, unless it would overtake another one.
+    pub(crate) fn take_doubted(&self, doubt: &Doubt) -> Option<(InFlight, Vec<u8>)> {
+        let mut waiting = self.waiting.borrow_mut();
+        let place = doubt.place()?;
+        if waiting.get(place)?.entry.client.is_closed() {
+            return None;
+        }
+        let one = waiting.take_oldest(place)?;
+        let retries = &one.entry.client.waiting_retries;
+        retries.set(retries.get().saturating_sub(1));
+        Some((one.entry, one.request))
+    }
+
+    fn wait(
+        self: &Rc<Self>,
+        entry: InFlight,
+        request: Vec<u8>,
+        error: Option<Box<[u8]>>,
+        node: Option<NodeId>,
+        doubt: Option<Rc<Doubt>>,
+    ) {
+        if self.is_overtaken(&entry) {
+            return deliver_error(self, &entry, overtaken::ERROR);
+        }
+        let wait = FIRST_WAIT
+            .saturating_mul(1 << entry.tries.min(8))
+            .min(LONGEST_WAIT);
+        let one = Waiting {
+            due: self.clock.now().plus(wait),
+            entry,
+            request,
+            error,
+            node,
+            doubt,
+        };
+        self.keep_waiting(one, Tick::default());
+        if !self.waiting_is_looked_after.replace(true) {
+            tokio::task::spawn_local(look_after_waiting(self.clone()));
+        }
+    }
+
+    /// Puts a command among the waiting ones. Its deadline is not checked before `least`.
+    fn keep_waiting(&self, one: Waiting, least: Tick) {
+        let entry = &one.entry;
+        let client = entry.client.clone();
+        let until = match entry.slot.get() {
+            // A command in doubt waits for the reply of a node, not for an owner of its slot.
+            Some(slot) if one.doubt.is_none() && self.slots.owner(slot).is_none() => {
+                Until::Served(slot, one.due)
+            }
+            _ => Until::Due(one.due),
+        };
+        let is_repair = entry.is_repair();
+        let ends = if client.is_closed() && !is_repair {
+            // No client waits for it.
+            least
+        } else {
+            self.ends_waiting(entry).max(least)
+        };
+        if !is_repair {
+            client.waiting_retries.set(client.waiting_retries.get() + 1);
+        }
+        let (member, doubt) = (entry.member(), one.doubt.clone());
+        let mut waiting = self.waiting.borrow_mut();
+        let place = waiting.keep(client.id, member, one, until, ends);
+        if let Some(doubt) = doubt {
+            doubt.waits_at(place);
+        }
+    }
+
+    /// End of a command's wait: its deadline, or the end of a blocking command's time.
+    fn ends_waiting(&self, entry: &InFlight) -> Tick {
+        let deadline = entry.arrived.plus(self.patience(entry));
+        let blocked = entry.client.with_blocked(|blocked| blocked.left());
+        match blocked {
+            Some(Some((_, left))) if entry.is_blocking() => {
+                // Not before the time is over.
+                deadline.min(self.clock.now().plus(ticks(left) + 1))
+            }
+            _ => deadline,
+        }
+    }
+
+    /// Sends due commands and answers those whose wait is over, in each stream the older first. Returns whether more
+    /// work is left for another turn.
+    fn send_due(self: &Rc<Self>) -> bool {
+        let now = self.clock.now();
+        for _ in 0..SENT_PER_TURN {
+            let Some(one) = self.waiting.borrow_mut().take_next(now) else {
+                return false;
+            };
+            let client = one.entry.client.clone();
+            let sent = self.contained("another try of a command", || self.send_if_due(one, now));
+            if sent.is_none() {
+                // No other code would answer it.
+                client.close(self);
+            }
+        }
+        true
+    }
+
+    fn send_if_due(self: &Rc<Self>, one: Waiting, now: Tick) {
+        sabotage("resend.due");
+        let client = one.entry.client.clone();
+        let is_repair = one.entry.is_repair();
+        if !is_repair {
+            client.waiting_retries.set(client.waiting_retries.get() - 1);
+        }
+        if client.is_closed() && !is_repair {
+            // It has not run, and its client has left; its bytes no longer count.
+            deliver_piece(self, &one.entry, b"", true);
+        } else if let Some(doubt) = &one.doubt {
+            match doubt.proof() {
+                // The verification is in flight as long as its lane holds it.
+                Proof::Awaited if Rc::strong_count(doubt) == 1 => {
+                    deliver_error(self, &one.entry, UNKNOWN_FATE);
+                }
+                Proof::Awaited if !self.has_time(&one.entry) => {
+                    self.stats.timeouts.inc();
+                    deliver_error(self, &one.entry, UNKNOWN_IN_TIME);
+                }
+                Proof::Refuted | Proof::Believed(_) if !self.has_retry_ahead(&one.entry) => {
+                    let doubt = doubt.clone();
+                    believe(self, &doubt, one.entry, one.request);
+                }
+                _ => {
+                    let due = now.plus(FIRST_WAIT);
+                    self.keep_waiting(Waiting { due, ..one }, due);
+                }
+            }
+        } else if one.entry.has_waited_in_vain() {
+            deliver_piece(self, &one.entry, &timed_out(&one.entry), true);
+        } else if !self.has_time(&one.entry) {
+            self.stats.timeouts.inc();
+            match one.error {
+                Some(error) => {
+                    self.stats.errors.inc();
+                    deliver_piece(self, &one.entry, &error, true);
+                }
+                None => deliver_error(self, &one.entry, NOT_SERVED),
+            }
+        } else if one.due.has_come(now) && !self.has_retry_ahead(&one.entry) {
+            match one.node.filter(|_| one.entry.slot.get().is_none()) {
+                Some(node) => self.send_to(node, one.entry, one.request),
+                None => self.send_again(one.entry, one.request),
+            }
+        } else {
+            // The condition that ends its wait has changed meanwhile.
+            self.keep_waiting(one, now.plus(FIRST_WAIT));
+        }
+    }
+}
+
+async fn look_after_waiting(worker: Rc<Worker>) {
+    while !worker.waiting.borrow().is_empty() {
+        tokio::time::sleep(LOOK_EVERY).await;
+        while let Some(true) = worker.contained("another try of commands", || worker.send_due()) {
+            // Other tasks first.
+            tokio::task::yield_now().await;
+        }
+    }
+    worker.waiting_is_looked_after.set(false);
+}

@@ -1,0 +1,226 @@
+//! A script may return any error, even one by which a node says that it has not run a command. So an error to a script
+//! that may write is verified: the node gets a command that changes nothing and that it refuses for the same reason.
+//! Only if it refuses that too is the script sent a second time. Otherwise the error is the script's own, and goes to
+//! its client.
+//!
+//! Meanwhile the call waits among the retries, so that no command of its client overtakes it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::engine::worker::Worker;
+use slotmux_core::cluster::redirect::{Verdict, judge};
+use slotmux_core::command;
+use slotmux_core::resp::request::Request;
+use slotmux_core::resp::{Limits, scan_request, write};
+use slotmux_core::scripts::{is_script_call, names_script};
+
+use crate::engine::upstream::inflight::{InFlight, OnReply};
+use crate::engine::upstream::lane::Lane;
+use crate::engine::upstream::retry::queue::Place;
+use crate::engine::upstream::retry::refused::{NO_SCRIPT, believe};
+
+/// Reply to SCRIPT EXISTS for a script that the node lacks.
+const LACKS_IT: &[u8] = b"*1\r\n:0\r\n";
+
+/// An error that may be the node's or a script's.
+pub struct Doubt {
+    lane: Rc<Lane>,
+    error: Box<[u8]>,
+    proof: RefCell<Proof>,
+    /// Place of the waiting call.
+    place: Cell<Option<Place>>,
+}
+
+/// State of the verification.
+#[derive(Clone)]
+pub(crate) enum Proof {
+    /// The node was asked and has not replied.
+    Awaited,
+    /// The node does not refuse now: the script has run.
+    Refuted,
+    /// The node refuses too, with this error.
+    Believed(Box<[u8]>),
+}
+
+impl Doubt {
+    /// The lane on which the error arrived.
+    pub(crate) fn lane(&self) -> &Rc<Lane> {
+        &self.lane
+    }
+
+    /// The error.
+    pub(crate) fn error(&self) -> &[u8] {
+        &self.error
+    }
+
+    /// Place of the waiting call.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.place.get()
+    }
+
+    pub(crate) fn waits_at(&self, place: Place) {
+        self.place.set(Some(place));
+    }
+
+    pub(crate) fn proof(&self) -> Proof {
+        self.proof.borrow().clone()
+    }
+
+    /// Takes the node's reply.
+    fn take(&self, reply: &[u8]) {
+        let is_so = if *self.error == *NO_SCRIPT {
+            reply == LACKS_IT
+        } else {
+            is_same_kind(judge(&self.error), judge(reply))
+        };
+        let proof = match is_so {
+            true if *self.error == *NO_SCRIPT => Proof::Believed(NO_SCRIPT.into()),
+            true => Proof::Believed(reply.into()),
+            false => Proof::Refuted,
+        };
+        self.proof.replace(proof);
+    }
+}
+
+/// Whether two refusals have the same reason. The target of a redirect may differ.
+fn is_same_kind(one: Verdict, other: Verdict) -> bool {
+    one != Verdict::Deliver && std::mem::discriminant(&one) == std::mem::discriminant(&other)
+}
+
+/// Whether the error reply to `entry` may come from code that has run. `request` is the client's own part of the entry.
+pub(crate) fn is_doubtful(entry: &InFlight, request: &[u8]) -> bool {
+    // In a transaction no error of a command counts as the node's own.
+    if !entry.write || entry.is_transaction() {
+        return false;
+    }
+    with(request, |request| {
+        // A command outside the table belongs to a module, which may run users' code.
+        is_script_call(request) || command::resolve(request.bytes, request.args).is_err()
+    })
+    .unwrap_or(false)
+}
+
+/// The command that verifies the refusal of `request` with `error`. `None`: no command can verify it.
+fn question(worker: &Worker, error: &[u8], request: &Request) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if error == NO_SCRIPT {
+        write::request(&mut bytes, &[b"SCRIPT", b"EXISTS", request.arg(1)]);
+        return names_script(request).then_some(bytes);
+    }
+    let keys = keys(worker, request);
+    match judge(error) {
+        Verdict::Deliver => return None,
+        // A write command that changes no key: it returns the length of the value, or 0.
+        Verdict::ClusterDown | Verdict::ReadOnly => {
+            write::request(&mut bytes, &[b"SETRANGE", *keys.first()?, b"0", b""]);
+        }
+        Verdict::Loading | Verdict::MasterDown if keys.is_empty() => {
+            write::request(&mut bytes, &[b"PING"]);
+        }
+        _ if keys.is_empty() => return None,
+        _ => {
+            let mut words: Vec<&[u8]> = vec![b"EXISTS"];
+            words.extend(keys);
+            write::request(&mut bytes, &words);
+        }
+    }
+    Some(bytes)
+}
+
+/// The keys of a request.
+fn keys<'a>(worker: &Worker, request: &Request<'a>) -> Vec<&'a [u8]> {
+    let mut keys = Vec::new();
+    let topology = worker.topology.borrow();
+    let add = |at: usize| keys.push(request.arg(at));
+    // Keys that can't be found make any node refuse the request before it runs.
+    let _ = match command::resolve(request.bytes, request.args) {
+        Ok(command) => command::for_each_key(&command.keys, request.bytes, request.args, add),
+        Err(_) => match topology.learned.resolve(request.bytes, request.args) {
+            Some(learned) => learned.for_each_key(request.bytes, request.args, add),
+            None => Ok(()),
+        },
+    };
+    keys
+}
+
+fn with<T>(bytes: &[u8], f: impl FnOnce(&Request) -> T) -> Option<T> {
+    let mut args = Vec::new();
+    scan_request(bytes, &Limits::ACCEPTED, &mut args).ok()?;
+    let request = Request { bytes, args: &args };
+    (!args.is_empty()).then(|| f(&request))
+}
+
+impl Worker {
+    /// Asks the node of `lane` whether it really refuses `entry`, whose bytes are `request`, with `error`. Returns the
+    /// entry if no command can verify that.
+    pub(crate) fn ask_whether(
+        self: &Rc<Self>,
+        lane: &Rc<Lane>,
+        entry: InFlight,
+        request: Vec<u8>,
+        error: &[u8],
+    ) -> Result<(), InFlight> {
+        let own = own(&entry, &request);
+        let question = with(own, |request| question(self, error, request)).flatten();
+        let Some(question) = question else {
+            return Err(entry);
+        };
+        let doubt = Rc::new(Doubt {
+            lane: lane.clone(),
+            error: error.into(),
+            proof: RefCell::new(Proof::Awaited),
+            place: Cell::new(None),
+        });
+        entry.restart();
+        entry.client.note_redirected(entry.seq);
+        if lane.has_asked_for(&entry) {
+            lane.send_asking(self, &entry);
+        }
+        let kind = OnReply::Doubt(doubt.clone());
+        let asking = InFlight::aside(self, &entry.client, question.len(), kind);
+        lane.send_owned(self, asking, question);
+        self.wait_for_proof(entry, request, doubt);
+        Ok(())
+    }
+
+    /// Takes the node's reply to the verification.
+    pub(crate) fn take_proof(self: &Rc<Self>, doubt: &Rc<Doubt>, reply: &[u8]) {
+        doubt.take(reply);
+        if let Some((entry, request)) = self.take_doubted(doubt) {
+            believe(self, doubt, entry, request);
+        }
+    }
+}
+
+/// The client's own part of the bytes sent.
+pub(crate) fn own<'a>(entry: &InFlight, request: &'a [u8]) -> &'a [u8] {
+    match &entry.kind {
+        OnReply::Block(block) => block.own(request),
+        _ => request,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_refusals_are_alike_by_their_reason() {
+        let moved = b"-MOVED 7 127.0.0.1:1\r\n";
+        for (one, other, alike) in [
+            (&moved[..], &b"-MOVED 7 127.0.0.1:2\r\n"[..], true),
+            (moved, b"-ASK 7 127.0.0.1:1\r\n", false),
+            (moved, b":1\r\n", false),
+            (moved, b"-NOPERM no\r\n", false),
+            (b"-ERR no\r\n", b"-ERR no\r\n", false),
+            (
+                b"-READONLY You can't write against a read only replica.\r\n",
+                b"-READONLY You can't write against a read only replica.\r\n",
+                true,
+            ),
+        ] {
+            assert_eq!(is_same_kind(judge(one), judge(other)), alike);
+        }
+    }
+}

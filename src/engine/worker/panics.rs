@@ -1,0 +1,161 @@
+//! Panics: there should be none, and one that comes all the same costs a client or the commands of a lane, never a
+//! worker. Whatever a worker does runs in here: between two awaits, or one poll of a task at a time. So do the tasks of the
+//! control thread, which begin anew.
+//!
+//! A panic leaves no borrow behind, for unwinding drops it. What it can leave is a command that was taken out of a queue
+//! and is nowhere now, and a request without its entry: see `Worker::mend`.
+
+use std::backtrace::Backtrace;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::client::Client;
+use crate::engine::shared::Shared;
+use crate::engine::worker::Worker;
+
+/// The id of no client.
+pub const NOBODY: u64 = 0;
+
+/// How long a task of the control thread rests after a panic, before it begins anew. Doubles while it does not last.
+const FIRST_REST: Duration = Duration::from_millis(100);
+/// The longest such rest, and how long a task has to last for the next to be the first again.
+const LONGEST_REST: Duration = Duration::from_secs(30);
+
+/// Makes every panic of the process a line of the log, with its backtrace.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = Backtrace::force_capture();
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("unnamed");
+        tracing::error!(%backtrace, "thread {thread} {panic}");
+    }));
+}
+
+impl Worker {
+    /// Does `f`. `None` if that panicked: then `what` has failed, is counted, and what it left behind is mended.
+    pub fn contained<T>(self: &Rc<Self>, what: &str, f: impl FnOnce() -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(f)).ok();
+        if done.is_none() {
+            self.stats.panics.inc();
+            tracing::error!(worker = self.id, "panic in {what}: the worker goes on");
+            if catch_unwind(AssertUnwindSafe(|| self.mend())).is_err() {
+                self.stats.panics.inc();
+            }
+        }
+        done
+    }
+
+    /// Runs a task of its own. If it panics it is over, and `then` is done.
+    pub fn spawn(
+        self: &Rc<Self>,
+        what: &'static str,
+        task: impl Future<Output = ()> + 'static,
+        then: impl FnOnce(&Rc<Worker>) + 'static,
+    ) {
+        let worker = self.clone();
+        tokio::task::spawn_local(async move {
+            let mut task = Box::pin(task);
+            let held = std::future::poll_fn(|cx| {
+                match worker.contained(what, || task.as_mut().poll(cx)) {
+                    Some(Poll::Pending) => Poll::Pending,
+                    Some(Poll::Ready(())) => Poll::Ready(true),
+                    None => Poll::Ready(false),
+                }
+            })
+            .await;
+            if !held {
+                worker.contained(what, || {
+                    drop(task);
+                    then(&worker);
+                });
+            }
+        });
+    }
+
+    /// Runs a task whose outcome `client` waits for. A panic closes that client's connection, since no other code would
+    /// answer it.
+    pub fn spawn_for(
+        self: &Rc<Self>,
+        client: &Rc<Client>,
+        what: &'static str,
+        task: impl Future<Output = ()> + 'static,
+    ) {
+        let client = client.clone();
+        self.spawn(what, task, move |worker| client.close(worker));
+    }
+
+    /// Records that a command of this client was dequeued and is being processed.
+    #[inline]
+    pub fn take_in_hand(&self, client: &Client) {
+        self.in_hand.set(client.id);
+    }
+
+    /// Records that the command is queued again, or answered.
+    #[inline]
+    pub fn nothing_in_hand(&self) {
+        self.in_hand.set(NOBODY);
+    }
+
+    /// After a panic: the client whose command was in hand would wait for ever, and a lane whose requests do not match
+    /// its entries would give replies to the wrong ones.
+    fn mend(self: &Rc<Self>) {
+        let id = self.in_hand.replace(NOBODY);
+        if let Some(client) = self.all_clients().iter().find(|client| client.id == id) {
+            client.close(self);
+        }
+        for lane in self.lanes() {
+            if !lane.is_consistent() {
+                tracing::error!(node = %lane.addr, "a request has no entry: the connection is given up");
+                lane.give_up();
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Runs something on the control thread. `None` if it panicked: then `what` has failed, and is counted.
+    pub async fn contained<T>(&self, what: &str, task: impl Future<Output = T>) -> Option<T> {
+        let mut task = Box::pin(task);
+        let done = std::future::poll_fn(|cx| {
+            match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))) {
+                Ok(polled) => polled.map(Some),
+                Err(_) => Poll::Ready(None),
+            }
+        });
+        let done = done.await;
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(task)));
+        if done.is_none() || dropped.is_err() {
+            self.control.panics.inc();
+            tracing::error!("panic in {what}: the control thread goes on");
+        }
+        done
+    }
+
+    /// Runs a task of the control thread until it ends by itself, and begins it anew after a panic. `None` if that is
+    /// not worth while any more.
+    pub async fn restarted<T, F: Future<Output = T>>(
+        &self,
+        what: &str,
+        cancel: &CancellationToken,
+        mut begin: impl FnMut() -> F,
+    ) -> Option<T> {
+        let mut rest = FIRST_REST;
+        loop {
+            let began = Instant::now();
+            let ended = self.contained(what, begin()).await;
+            if ended.is_some() {
+                return ended;
+            }
+            if began.elapsed() > LONGEST_REST {
+                rest = FIRST_REST;
+            }
+            cancel.run_until_cancelled(sleep(rest)).await?;
+            rest = (rest * 2).min(LONGEST_REST);
+        }
+    }
+}
