@@ -63,7 +63,7 @@ pub enum Action {
     Check(CheckArgs),
     /// Show how a command would be handled: its node, the bytes sent, the policy that applies
     ///
-    /// Nothing is executed. The upstream is asked for its nodes; if it does not answer at once, the node is left out.
+    /// Nothing is executed. The upstream is asked for its nodes; if it does not answer at once, they are shown as unknown.
     #[command(after_help = EXPLAIN_HELP)]
     Explain(ExplainArgs),
     /// Inspect the configuration

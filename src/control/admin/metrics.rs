@@ -78,7 +78,7 @@ impl Numbers {
         gauge(
             page,
             "slotmux_topology_version",
-            "Version of the topology in use; 0 is none",
+            "Version of the topology in use; 0 before the first",
             version,
         )?;
         gauge(
@@ -96,7 +96,7 @@ impl Numbers {
         gauge(
             page,
             "slotmux_topology_uncovered_slots",
-            "Slots that nobody serves",
+            "Slots that no node serves",
             as_gauge(uncovered),
         )?;
         let labels = [
@@ -105,7 +105,7 @@ impl Numbers {
             ("server", &topology.server_name),
             ("version", &topology.server_version),
         ];
-        let help = "1, with what is known of the upstream as its labels";
+        let help = "1, with properties of the upstream as labels";
         let mut family =
             page.encode_descriptor("slotmux_upstream_info", help, None, MetricType::Gauge)?;
         ConstGauge::new(1i64).encode(family.encode_family(&labels)?)?;
@@ -124,14 +124,14 @@ impl Numbers {
             help,
             read(&refreshes.failed),
         )?;
-        let help = "Refreshes that found another topology";
+        let help = "Refreshes that changed the topology";
         counter(
             page,
             "slotmux_topology_changes",
             help,
             read(&refreshes.published),
         )?;
-        let help = "When a refresh succeeded last, in seconds since 1970; 0 is never";
+        let help = "Time of the last successful refresh, in seconds since 1970; 0 before the first";
         let last = as_gauge(read(&refreshes.last_success));
         gauge(
             page,

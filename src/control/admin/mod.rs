@@ -34,7 +34,7 @@ use exposition::Form;
 use pages::Pages;
 use readiness::{Facts, readiness};
 
-/// What requests read.
+/// State that all requests share.
 #[derive(Clone)]
 struct AdminState {
     shared: Arc<Shared>,
@@ -104,7 +104,7 @@ async fn show_metrics(
         }
         Some(Err(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         None => {
-            let busy = "other readers of this page take their time: try again\n";
+            let busy = "too many slow readers of this page: try again\n";
             (StatusCode::SERVICE_UNAVAILABLE, busy).into_response()
         }
     }

@@ -15,7 +15,7 @@ use crate::engine::first_words::error_words;
 use slotmux_core::config::{self, Config, Password};
 
 /// Reported for a reply that does not identify the server.
-const NOT_STATED: &str = "its reply does not tell";
+const NOT_STATED: &str = "its reply does not say";
 
 /// How nodes are queried: credentials, limits, and the expected kind of node.
 #[derive(Debug)]

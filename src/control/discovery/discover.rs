@@ -106,7 +106,7 @@ impl Discovery {
                 let found = self.conclude(known, previous).await?;
                 return self.usable(found);
             }
-            warn!("no known node replies: asking the seeds");
+            warn!("no known node answers: asking the seeds");
         }
         let first = self.ask_seeds(previous).await?;
         let replies = self.ask_more(first).await;

@@ -48,7 +48,7 @@ enum Feature {
 }
 
 impl Feature {
-    /// What is lost without the feature; `None` if slotmux cannot be used without it.
+    /// The loss without the feature; `None` if slotmux cannot be used without it.
     fn loss(self) -> Option<&'static str> {
         Some(match self {
             Feature::Cluster | Feature::Enforce => return None,

@@ -1,4 +1,4 @@
-//! What an audit found, with its problems and its exit status.
+//! The result of an audit, with its problems and its exit status.
 
 use std::time::Duration;
 

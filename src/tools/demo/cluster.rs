@@ -418,7 +418,7 @@ fn node_settings(options: &Options) -> Vec<(String, String)> {
         ("cluster-config-file".to_owned(), "nodes.conf".to_owned()),
     ];
     settings.extend(options.extra.iter().cloned());
-    // Last, so that they win: on a busy machine nobody shall be replaced before the cluster is whole.
+    // Last, so that they override: on a busy machine no primary may be replaced before the cluster is formed.
     settings.push((
         "cluster-node-timeout".to_owned(),
         FORMING_TIMEOUT.as_millis().to_string(),

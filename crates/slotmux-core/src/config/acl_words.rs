@@ -73,7 +73,7 @@ pub(super) fn in_upstream(password: &str) -> Option<&'static str> {
 /// A warning about an upstream password that may be a mistake.
 pub(super) fn doubt_in_upstream(password: &str) -> Option<&'static str> {
     password.starts_with(['>', '#']).then_some(
-        "begins as passwords and hashes do in ACL files; the upstream is shown all of it. \"file:PATH\" ends this \
+        "begins like a password or hash of an ACL file; all of it is sent to the upstream. \"file:PATH\" ends this \
          warning",
     )
 }

@@ -103,7 +103,7 @@ pub struct Listener {
     pub name: String,
     /// The addresses it listens on; never empty.
     pub bind: Vec<Bind>,
-    /// What slotmux presents to its clients.
+    /// Whether it looks like one Redis or like a cluster.
     pub personality: Personality,
     /// Address announced to clients with `personality = "cluster"`. `None`: the address they connected to.
     pub announce: Option<Addr>,
@@ -117,7 +117,7 @@ pub struct Listener {
     pub default_user: String,
 }
 
-/// What slotmux presents to clients.
+/// How slotmux looks to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Personality {
     /// One Redis outside any cluster.

@@ -58,7 +58,7 @@ pub(super) fn binds(value: &Value, reading: &mut Reading) -> Option<Vec<Bind>> {
     });
     let binds = binds?.concat();
     if binds.is_empty() {
-        value.wrong(reading, "an empty list: nobody could connect");
+        value.wrong(reading, "an empty list: no client could connect");
         return None;
     }
     Some(binds)
@@ -230,7 +230,7 @@ pub(super) fn secrets(value: &Value, reading: &mut Reading) -> Option<Vec<Secret
         let text = element.text(reading, "a password in quotes")?;
         let password = resolve(text, element, reading)?;
         if password.is_empty() {
-            element.wrong(reading, "an empty password would let everybody in");
+            element.wrong(reading, "an empty password would admit every client");
             return None;
         }
         if let Some(why) = acl_words::in_user(&password) {
@@ -247,7 +247,10 @@ pub(super) fn secrets(value: &Value, reading: &mut Reading) -> Option<Vec<Secret
         secret
     })?;
     if secrets.is_empty() {
-        value.wrong(reading, "an empty list: nobody could log in as this user");
+        value.wrong(
+            reading,
+            "an empty list: no client could log in as this user",
+        );
         return None;
     }
     Some(secrets)

@@ -86,7 +86,7 @@ fn seed(text: &str) -> Result<(Addr, Option<(String, Password)>), String> {
                 "database {number} is refused: a cluster has database 0 only"
             ));
         }
-        _ => return Err("what follows the \"/\" is no database number".into()),
+        _ => return Err("the text after \"/\" is not a database number".into()),
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(
@@ -96,7 +96,7 @@ fn seed(text: &str) -> Result<(Addr, Option<(String, Password)>), String> {
     let host = host(&url).ok_or("the host is missing")?;
     let port = url.port().unwrap_or(DEFAULT_PORT);
     if port == 0 {
-        return Err("port 0 is no address to connect to".into());
+        return Err("port 0 cannot be connected to".into());
     }
     let user = decoded(url.username())?;
     let credentials =
@@ -246,7 +246,7 @@ mod tests {
             ("http://h", "expected redis://"),
             ("unix:///tmp/s", "TCP only"),
             ("redis://h/1", "database 1 is refused"),
-            ("redis://u:12/hush@h", "no database number"),
+            ("redis://u:12/hush@h", "not a database number"),
             ("redis://u:%+4hush@h", "two hexadecimal digits"),
             ("redis://h?x=1", "parameters"),
             ("redis://:hush@", "not an address"),

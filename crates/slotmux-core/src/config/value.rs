@@ -87,7 +87,7 @@ impl Value {
         if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
             self.wrong(
                 reading,
-                format_args!("{name:?} is no name: a name has letters and no spaces"),
+                format_args!("{name:?} is not a name: a name has letters and no spaces"),
             );
             return None;
         }

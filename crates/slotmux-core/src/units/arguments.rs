@@ -1,4 +1,4 @@
-//! Times and sizes as the command lines of the tools take them, with errors for whoever typed them.
+//! Times and sizes as the command lines of the tools take them, with errors that name the mistake.
 
 use std::time::Duration;
 

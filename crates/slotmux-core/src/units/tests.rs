@@ -1,4 +1,4 @@
-//! What is read as a duration or size, and what is refused.
+//! Texts that are accepted and refused as durations and sizes.
 
 use super::*;
 

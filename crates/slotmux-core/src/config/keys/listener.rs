@@ -123,7 +123,7 @@ pub(super) const USER: &[Key<User>] = &[
 ];
 
 /// A user before its section was read.
-pub(super) fn nobody() -> User {
+pub(super) fn unread_user() -> User {
     User {
         name: String::new(),
         passwords: Vec::new(),

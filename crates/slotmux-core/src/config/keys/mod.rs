@@ -16,7 +16,7 @@ use super::value::Value;
 use super::{Config, Listener};
 
 use cluster::CLUSTER;
-use listener::{LISTENER, USER, nobody};
+use listener::{LISTENER, USER, unread_user};
 use namespace::DEFAULTS;
 pub(super) use namespace::{NAMESPACE, OVERRIDABLE};
 use process::{ADMIN, COMMANDS, LOG, SERVER};
@@ -46,7 +46,7 @@ const ROOT: &[Key<Draft>] = &[
     ),
     section(
         "user",
-        |d, v, r| set_each(&mut d.config.users, nobody, USER, v, r),
+        |d, v, r| set_each(&mut d.config.users, unread_user, USER, v, r),
         |at, out| list(USER, at, out),
         |d, at, out| show_each(&d.config.users, |u| &u.name, USER, at, out),
     ),
