@@ -20,6 +20,7 @@ use slotmux_core::config::{self, Flags, Loaded, Log, Settings, Sources};
 use tokio_util::sync::CancellationToken;
 
 /// Gives memory back to the system when a burst is over, and fits ten thousand small clients more tightly than glibc.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
