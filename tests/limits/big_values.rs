@@ -41,6 +41,7 @@ fn assert_same(reply: &Value, expected: &[u8], what: &str) {
 
 #[test]
 fn big_and_small_values_keep_their_order_in_a_pipeline() {
+    let _turn = crate::turn();
     for (round, size) in [64 * 1024, 64 * 1024 + 1, MIB, 16 * MIB]
         .into_iter()
         .enumerate()
@@ -165,6 +166,7 @@ fn the_parts_of_a_big_request_stay_off_the_shared_lanes() {
 
 #[test]
 fn a_slow_reader_holds_up_nobody_and_is_waited_for() {
+    let _turn = crate::turn();
     let cluster = shared_cluster();
     let proxy = Proxy::start(cluster, |config| {
         one_worker(config);
@@ -194,6 +196,7 @@ fn a_slow_reader_holds_up_nobody_and_is_waited_for() {
 
 #[test]
 fn fifty_slow_readers_are_streamed_to() {
+    let _turn = crate::turn();
     let proxy = Proxy::start(shared_cluster(), one_worker);
     let big = value(10 * MIB, 4);
     let mut client = proxy.client();
@@ -345,6 +348,7 @@ fn those_without_a_connection_of_their_own_wait_for_one() {
 
 #[test]
 fn a_client_that_leaves_in_the_middle_gives_its_connection_back() {
+    let _turn = crate::turn();
     let proxy = Proxy::start(shared_cluster(), |config| {
         one_worker(config);
         config.set("cluster.connections.dedicated_max", 1);

@@ -2,7 +2,6 @@
 //! other clients are served meanwhile.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use slotmux::engine::upstream::overtaken;
@@ -17,8 +16,6 @@ const KEYS: usize = 5000;
 /// PINGs that must be answered meanwhile. A worker that loops over all waiting commands answers a handful in four times
 /// as long; this one answers a thousand and more with a core of its own.
 const LEAST_ANSWERED: usize = 30;
-/// One crowd at a time, so that no test slows down another.
-static ALONE: Mutex<()> = Mutex::new(());
 
 /// Keys of the first third of all slots.
 fn keys_of_first(count: usize) -> Vec<String> {
@@ -32,7 +29,7 @@ fn keys_of_first(count: usize) -> Vec<String> {
 /// Runs `f` while another client sends one PING after the other; returns the number answered before `f` returned.
 fn pings_during(proxy: &Proxy, f: impl FnOnce()) -> usize {
     // A failed test leaves no state that could disturb another one, so a poisoned lock is fine.
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = crate::turn();
     let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
         let _stop = SetAtEnd(&stop);

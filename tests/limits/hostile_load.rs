@@ -4,7 +4,6 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use slotmux_testing::{
@@ -34,15 +33,13 @@ fn connect(port: u16, i: usize) -> TcpStream {
     socket.into()
 }
 
-/// Lets one test at a time have so many descriptors.
-fn raise_limit() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
+/// Lets this program have so many descriptors.
+fn raise_limit() {
     let limit = rlimit::increase_nofile_limit(u64::MAX).expect("a limit");
     assert!(
         limit >= MANY as u64 + SPARE,
         "this test needs {MANY} descriptors and may have {limit}: raise `ulimit -n`"
     );
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits until all clients but so many have gone, and their memory with them.
@@ -59,7 +56,8 @@ fn all_is_given_back(proxy: &Proxy, clients: f64, before: u64) {
 
 #[test]
 fn ten_thousand_who_never_finish_cost_little_and_hold_up_nobody() {
-    let _turn = raise_limit();
+    let _turn = crate::turn();
+    raise_limit();
     let proxy = Proxy::start(shared_cluster(), |config| config.set("log.level", "warn"));
     let neighbour = Neighbour::start(proxy.port(), "beside-loris");
     neighbour.goes_on();
@@ -95,7 +93,8 @@ fn ten_thousand_who_never_finish_cost_little_and_hold_up_nobody() {
 
 #[test]
 fn ten_thousand_who_send_a_little_of_much_stay_within_the_limit() {
-    let _turn = raise_limit();
+    let _turn = crate::turn();
+    raise_limit();
     const LIMIT: u64 = 64 << 20;
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("log.level", "error");
@@ -156,6 +155,7 @@ fn the_largest_goes_first() {
 
 #[test]
 fn connections_that_come_and_go_leave_nothing() {
+    let _turn = crate::turn();
     let proxy = Proxy::start(shared_cluster(), |config| config.set("log.level", "warn"));
     let neighbour = Neighbour::start(proxy.port(), "beside-churn");
     neighbour.goes_on();
@@ -194,7 +194,8 @@ fn connections_that_come_and_go_leave_nothing() {
 
 #[test]
 fn listeners_waiters_and_idlers_at_once_give_everything_back() {
-    let _turn = raise_limit();
+    let _turn = crate::turn();
+    raise_limit();
     const SOME: usize = MANY / 10;
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("log.level", "warn");
@@ -241,7 +242,8 @@ fn listeners_waiters_and_idlers_at_once_give_everything_back() {
 #[test]
 fn clients_that_all_come_at_once_open_no_more_upstream_connections_than_a_few() {
     const WORKERS: u32 = 2;
-    let _turn = raise_limit();
+    let _turn = crate::turn();
+    raise_limit();
     let peer = Peer::start(|_| None);
     let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
         config.set("log.level", "warn");

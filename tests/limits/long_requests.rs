@@ -129,6 +129,7 @@ fn others_are_served_while_a_long_transaction_is_planned() {
 
 #[test]
 fn others_are_served_while_one_subscribes_to_many_channels_and_leaves_them() {
+    let _turn = crate::turn();
     const NAMES: usize = 20_000;
     let proxy = one_worker("0");
     let mut first = proxy.client();
@@ -290,6 +291,7 @@ fn more_names_than_there_is_memory_for_are_refused_before_they_take_any() {
 
 #[test]
 fn what_many_names_take_counts_from_the_beginning_and_is_given_back() {
+    let _turn = crate::turn();
     const NAMES: usize = 50_000;
     const CLIENTS: usize = 8;
     let proxy = one_worker("64MiB");

@@ -63,6 +63,7 @@ fn upstream(proxy: &Proxy, cluster: &LocalCluster) -> (usize, i64) {
 
 #[test]
 fn ten_thousand_clients_are_served_as_fifty_are() {
+    let _turn = crate::turn();
     let limit = rlimit::increase_nofile_limit(u64::MAX).expect("a limit");
     assert!(
         limit >= MANY as u64 + SPARE,

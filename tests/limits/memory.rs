@@ -31,6 +31,7 @@ fn assert_peak(proxy: &Proxy, before: u64, most: u64) {
 
 #[test]
 fn the_answers_of_one_exec_are_bounded_while_they_are_made() {
+    let _turn = crate::turn();
     const COMMANDS: usize = 60_000;
     // Behind a WATCH slotmux answers once the node has said that the transaction runs.
     for is_watched in [false, true] {
@@ -95,6 +96,7 @@ fn a_transaction_of_many_commands_counts_for_what_it_takes_to_run_it() {
 
 #[test]
 fn the_error_of_a_group_is_kept_once_for_all_its_commands() {
+    let _turn = crate::turn();
     const COMMANDS: usize = 200_000;
     let gate = Gate::default();
     let held_back = gate.clone();
@@ -202,6 +204,7 @@ fn one_message_to_many_who_do_not_read_stays_within_the_limit() {
 
 #[test]
 fn many_messages_of_one_turn_stay_within_the_limit() {
+    let _turn = crate::turn();
     let proxy = limited();
     let mut listeners: Vec<RawClient> = (0..300).map(|_| proxy.client()).collect();
     for listener in &mut listeners {
@@ -217,6 +220,7 @@ fn many_messages_of_one_turn_stay_within_the_limit() {
 
 #[test]
 fn one_invalidation_to_many_stays_within_the_limit() {
+    let _turn = crate::turn();
     const READERS: usize = 2000;
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("server.workers", 1);
@@ -243,6 +247,7 @@ fn one_invalidation_to_many_stays_within_the_limit() {
 
 #[test]
 fn names_count_against_the_memory_limit() {
+    let _turn = crate::turn();
     const NAMED: usize = 21;
     let proxy = limited();
     let before = proxy.rss();
@@ -277,6 +282,7 @@ fn names_count_against_the_memory_limit() {
 
 #[test]
 fn requests_of_clients_that_have_left_are_not_kept() {
+    let _turn = crate::turn();
     let cluster = calm_cluster(0);
     let key = "left:1";
     let node = cluster

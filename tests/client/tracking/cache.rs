@@ -1,6 +1,7 @@
 //! Clients that keep what they read until they are told, while everything changes: in the end nobody keeps what is not so.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -25,13 +26,14 @@ fn key(number: usize) -> String {
 struct Caching {
     client: RawClient,
     cache: HashMap<String, Value>,
-    forgotten: usize,
+    /// Pushes so far.
+    told: Arc<AtomicUsize>,
 }
 
 impl Caching {
     /// Takes a push, as every library does.
     fn take_push(&mut self, push: &Value) {
-        self.forgotten += 1;
+        self.told.fetch_add(1, Ordering::Relaxed);
         match keys_of(push) {
             Some(keys) => keys.iter().for_each(|key| drop(self.cache.remove(key))),
             None => self.cache.clear(),
@@ -122,16 +124,19 @@ fn nobody_keeps_what_is_not_so() {
     let proxy = Proxy::start(&cluster, |_| {});
     let is_over = AtomicBool::new(false);
     let written = AtomicUsize::new(0);
+    let told: Vec<Arc<AtomicUsize>> = (0..CLIENTS).map(|_| Arc::default()).collect();
     let mut clients = thread::scope(|scope| {
         let end = SetAtEnd(&is_over);
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|_| {
-                let client = tracking(&proxy, &[]);
-                scope.spawn(|| {
+        let clients: Vec<_> = told
+            .iter()
+            .map(|told| {
+                let (client, told) = (tracking(&proxy, &[]), Arc::clone(told));
+                let (is_over, written) = (&is_over, &written);
+                scope.spawn(move || {
                     let mut caching = Caching {
                         client,
                         cache: HashMap::new(),
-                        forgotten: 0,
+                        told,
                     };
                     while !is_over.load(Ordering::Relaxed) {
                         caching.read_some();
@@ -160,13 +165,16 @@ fn nobody_keeps_what_is_not_so() {
             disturb(&cluster, round);
             thread::sleep(Duration::from_millis(50));
         }
+        // On a busy machine the rounds may be over before every client was told much.
+        poll_until(PATIENCE, "pushes to every client", || {
+            told.iter().all(|told| told.load(Ordering::Relaxed) > 50)
+        });
         drop(end);
         let clients = clients
             .into_iter()
             .map(|client| client.join().expect("no panic"));
         clients.collect::<Vec<Caching>>()
     });
-    assert!(clients.iter().all(|caching| caching.forgotten > 50));
     let mut truth = proxy.client_resp3();
     let truth: HashMap<String, Value> = (0..KEYS)
         .map(|number| (key(number), truth.call(&["GET", &key(number)])))

@@ -362,14 +362,14 @@ fn a_connection_on_which_unwatch_fails_is_not_used_again() {
 fn a_watch_that_comes_too_late_is_undone() {
     let peer = Peer::start(|request| match request.name().as_str() {
         "WATCH" if request.word(1) == "slow" => Some(vec![
-            Step::Pause(Duration::from_millis(700)),
+            Step::Pause(Duration::from_secs(3)),
             Step::Bytes(b"+OK\r\n".to_vec()),
         ]),
         _ => None,
     });
     let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
         config.set("log.level", "warn");
-        config.set("cluster.timeouts.command", "200ms");
+        config.set("cluster.timeouts.command", "1s");
     });
     let mut client = proxy.client();
     let reply = client.call(&["WATCH", "slow"]);

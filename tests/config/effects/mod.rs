@@ -16,21 +16,21 @@ const KEYS: &[(&str, &str)] = &[
     ("server.workers", PROCESS),
     ("server.max_clients", PROCESS),
     ("server.backlog", PROCESS),
-    ("server.memory_limit", "limits.rs"),
-    ("server.drain_timeout", "drain.rs"),
+    ("server.memory_limit", "limits/one_client.rs"),
+    ("server.drain_timeout", "process/drain.rs"),
     ("listener.name", PROCESS),
     ("listener.bind", LISTENER),
-    ("listener.personality", "cluster_personality.rs"),
-    ("listener.announce", "cluster_personality.rs"),
+    ("listener.personality", "routing/cluster_personality.rs"),
+    ("listener.announce", "routing/cluster_personality.rs"),
     ("listener.idle_timeout", LISTENER),
     ("listener.tcp_keepalive", LISTENER),
     ("listener.default_user", USERS),
-    ("listener.limits.max_request", "limits.rs"),
-    ("listener.limits.max_args", "limits.rs"),
-    ("listener.limits.max_inline", "limits.rs"),
-    ("listener.limits.max_pipeline", "limits.rs"),
-    ("listener.limits.output_soft", "limits.rs"),
-    ("listener.limits.output_hard", "limits.rs"),
+    ("listener.limits.max_request", "limits/one_client.rs"),
+    ("listener.limits.max_args", "limits/one_client.rs"),
+    ("listener.limits.max_inline", "limits/one_client.rs"),
+    ("listener.limits.max_pipeline", "limits/one_client.rs"),
+    ("listener.limits.output_soft", "limits/one_client.rs"),
+    ("listener.limits.output_hard", "limits/one_client.rs"),
     ("user.name", USERS),
     ("user.passwords", USERS),
     ("cluster.name", PROCESS),
@@ -51,9 +51,9 @@ const KEYS: &[(&str, &str)] = &[
     ("cluster.connections.health_interval", TIMING),
     ("cluster.timeouts.command", TIMING),
     ("cluster.timeouts.response", TIMING),
-    ("cluster.retry.on_timeout", "upstream_faults/lost.rs"),
-    ("cluster.retry.reads", "upstream_faults/lost.rs"),
-    ("cluster.retry.unsent_writes", "upstream_faults/lost.rs"),
+    ("cluster.retry.on_timeout", "upstream/faults/lost.rs"),
+    ("cluster.retry.reads", "upstream/faults/lost.rs"),
+    ("cluster.retry.unsent_writes", "upstream/faults/lost.rs"),
     ("cluster.topology.refresh", TIMING),
     ("cluster.topology.min_interval", TIMING),
     ("namespace.name", "ttl/main.rs"),
@@ -63,8 +63,8 @@ const KEYS: &[(&str, &str)] = &[
     ("namespace.max_key", "ttl/namespaces.rs"),
     ("namespace.max_value", "ttl/namespaces.rs"),
     ("namespace.deny", "ttl/namespaces.rs"),
-    ("namespace.multi", "transactions/slots.rs"),
-    ("namespace.retry_writes", "retry_writes/main.rs"),
+    ("namespace.multi", "client/transactions/slots.rs"),
+    ("namespace.retry_writes", "upstream/retry_writes/mod.rs"),
     ("namespace.ttl.mode", "ttl/keys.rs"),
     ("namespace.ttl.default", "ttl/keys.rs"),
     ("namespace.ttl.max", "ttl/table.rs"),
@@ -82,8 +82,11 @@ const KEYS: &[(&str, &str)] = &[
     ("defaults.namespace.max_key", NAMESPACES),
     ("defaults.namespace.max_value", NAMESPACES),
     ("defaults.namespace.deny", NAMESPACES),
-    ("defaults.namespace.multi", "transactions/slots.rs"),
-    ("defaults.namespace.retry_writes", "retry_writes/real.rs"),
+    ("defaults.namespace.multi", "client/transactions/slots.rs"),
+    (
+        "defaults.namespace.retry_writes",
+        "upstream/retry_writes/real.rs",
+    ),
     ("defaults.namespace.ttl.mode", NAMESPACES),
     ("defaults.namespace.ttl.default", "ttl/keys.rs"),
     ("defaults.namespace.ttl.max", NAMESPACES),
@@ -96,11 +99,11 @@ const KEYS: &[(&str, &str)] = &[
     ("defaults.namespace.ttl.strength", NAMESPACES),
     ("defaults.namespace.ttl.scripts", NAMESPACES),
     ("commands.unknown", UPSTREAM),
-    ("commands.monitor", "monitor.rs"),
-    ("commands.monitor_rate", "monitor.rs"),
+    ("commands.monitor", "client/monitor.rs"),
+    ("commands.monitor_rate", "client/monitor.rs"),
     ("commands.keys", KEYSPACE),
     ("commands.admin", KEYSPACE),
-    ("commands.scripts", "keyspace/script_rules.rs"),
+    ("commands.scripts", "routing/keyspace/script_rules.rs"),
     ("admin.bind", PROCESS),
     ("admin.hosts", ADMIN_PAGE),
     ("admin.max_connections", ADMIN_PAGE),
@@ -111,17 +114,17 @@ const KEYS: &[(&str, &str)] = &[
     ("log.format", PROCESS),
 ];
 
-const ADMIN_PAGE: &str = "admin_page.rs";
-const CONNECTIONS: &str = "config_effects/connections.rs";
-const ENVIRONMENT: &str = "config_effects/environment.rs";
-const KEYSPACE: &str = "keyspace/settings.rs";
-const LISTENER: &str = "config_effects/listener.rs";
+const ADMIN_PAGE: &str = "process/admin_page.rs";
+const CONNECTIONS: &str = "config/effects/connections.rs";
+const ENVIRONMENT: &str = "config/effects/environment.rs";
+const KEYSPACE: &str = "routing/keyspace/settings.rs";
+const LISTENER: &str = "config/effects/listener.rs";
 /// That they reach their namespaces.
 const NAMESPACES: &str = "config/namespaces.rs";
-const PROCESS: &str = "config_effects/process.rs";
-const TIMING: &str = "config_effects/timing.rs";
-const UPSTREAM: &str = "config_effects/upstream.rs";
-const USERS: &str = "config_effects/users.rs";
+const PROCESS: &str = "config/effects/process.rs";
+const TIMING: &str = "config/effects/timing.rs";
+const UPSTREAM: &str = "config/effects/upstream.rs";
+const USERS: &str = "config/effects/users.rs";
 
 /// Every variable with a name of its own.
 const VARIABLES: &[(&str, &str)] = &[
@@ -131,7 +134,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("REDIS_CONNECTION_TIMEOUT", TIMING),
     ("REDIS_SOCKET_TIMEOUT", TIMING),
     ("REDIS_HEALTH_CHECK_INTERVAL", TIMING),
-    ("REDIS_RETRY_ON_TIMEOUT", "upstream_faults/lost.rs"),
+    ("REDIS_RETRY_ON_TIMEOUT", "upstream/faults/lost.rs"),
     ("SLOTMUX_LISTEN", ENVIRONMENT),
     ("SLOTMUX_MAX_CLIENTS", PROCESS),
     ("SLOTMUX_WORKERS", PROCESS),
