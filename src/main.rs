@@ -20,6 +20,7 @@ use slotmux_core::config::{self, Flags, Loaded, Log, Settings, Sources};
 use tokio_util::sync::CancellationToken;
 
 /// Returns memory to the system after a burst, and stores ten thousand small clients more tightly than glibc.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
