@@ -32,8 +32,8 @@
 //! | [`config`] | one validated configuration from file, environment and flags |
 //! | [`explain`] | what would be done with a request, and why |
 //!
-//! [`glob`] and [`c_string`] read patterns and words as Redis reads them; [`time_argument`] reads the durations of command
-//! lines.
+//! [`glob`] and [`c_string`] read patterns and words as Redis reads them; [`units`] reads the durations and sizes of command
+//! lines and configurations.
 
 pub mod answer;
 pub mod c_string;
@@ -48,4 +48,4 @@ pub mod resp;
 pub mod route;
 pub mod scripts;
 pub mod slot;
-pub mod time_argument;
+pub mod units;
