@@ -149,7 +149,7 @@ async fn say_hello(
 }
 
 fn refusal(error: ConnectError) -> Refusal {
-    match error.last_words() {
+    match error.refusal() {
         Some(said) => Refusal::KeptOut(said.to_owned()),
         None => Refusal::Unreachable(error.to_string()),
     }
