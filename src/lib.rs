@@ -1,7 +1,7 @@
 //! slotmux: a Redis Cluster behind one address.
 //!
-//! The way of a request is one line. Dependencies point one way: [`slotmux_core`] decides and has no sockets; [`engine`]
-//! carries decisions out; [`control`] starts the engine and gives it the topology; [`tools`] are around both.
+//! Dependencies point one way: [`slotmux_core`] decides and has no sockets; [`engine`] carries decisions out;
+//! [`control`] starts the engine and gives it the topology; [`tools`] use both. A request passes these modules:
 //!
 //! ```text
 //! client socket -> engine::client::read -> slotmux_core::resp      where a request ends

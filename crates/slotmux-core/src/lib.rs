@@ -17,4 +17,4 @@ pub mod resp;
 pub mod route;
 pub mod scripts;
 pub mod slot;
-pub mod time_argument;
+pub mod units;

@@ -1,5 +1,5 @@
 //! A whole worker between clients and nodes whose doings the input chooses: every request gets exactly one reply, its
-//! own, in its place, and nothing is left behind. `tests/both_sides` plays the same game with dice.
+//! own, in its place, and nothing is left behind. `tests/oracles/both_sides.rs` plays the same game with dice.
 
 use tokio::runtime::{Builder, LocalOptions};
 

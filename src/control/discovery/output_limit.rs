@@ -1,5 +1,5 @@
-//! Nodes that close a connection whose pending output is too big (`client-output-buffer-limit`): a shared one carries
-//! the replies of many clients. Checked once, at the start, on every node.
+//! Warns at the start of nodes that close a connection whose pending output is too big (`client-output-buffer-limit`): a
+//! shared connection carries the replies of many clients.
 
 use std::sync::Arc;
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::engine::upstream::blocking::Release;
 use crate::engine::worker::Worker;
 
-/// How often a draining worker looks whether it is done.
+/// How often a draining worker checks whether it is done. A task tracker would need no polling, but its token would double
+/// the memory of each client's task, from 128 to 256 bytes.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 impl Worker {

@@ -5,9 +5,9 @@ use crate::config::problem::Reading;
 use crate::config::read::{admin_bind, host_names, log_level};
 use crate::config::section::{Key, key, put};
 use crate::config::show::{choice, or_word, text, texts};
-use crate::config::units::{show_duration, show_size};
 use crate::config::value::Value;
 use crate::config::{Admin, Administer, Commands, Format, Keys, Log, ScriptCalls, Server, Unknown};
+use crate::units::{show_duration, show_size};
 
 pub(super) const SERVER: &[Key<Server>] = &[
     key(

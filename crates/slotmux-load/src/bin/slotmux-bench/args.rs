@@ -4,7 +4,7 @@ use crate::connect::{Greeting, Target};
 use crate::mix::{Mix, Op, parse_mix, parse_op};
 use crate::value::{Keyspace, Sizes, parse_sizes};
 use clap::{Parser, ValueEnum};
-use slotmux_core::time_argument::parse_time;
+use slotmux_core::units::time_argument;
 use std::time::Duration;
 
 /// Load generator for anything that speaks the Redis protocol. Every reply is compared with the one value that its
@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
     /// Stop after this time (10s, 500ms, 2m) [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
     duration: Option<Duration>,
     /// Send at this fixed rate per second, however slow the replies are; latency then counts from the moment at which
     /// a request was meant to be sent
@@ -79,7 +79,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Introduction::Plain)]
     introduction: Introduction,
     /// Run for this time first without counting latencies; faults count
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
     warmup: Option<Duration>,
     /// Do not store the keys first: an earlier run with the same keys, prefix and sizes did
     #[arg(long)]
@@ -88,7 +88,7 @@ pub struct Args {
     #[arg(long)]
     allow_missing: bool,
     /// A connection that owes replies and is silent for this long is lost
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time_argument)]
     timeout: Duration,
     /// Seed of the drawn requests: the same seed, clients and mix send the same requests
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -100,7 +100,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["requests", "duration", "rate", "warmup"])]
     idle: bool,
     /// How long --idle holds its clients
-    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "idle")]
+    #[arg(long, value_name = "TIME", value_parser = time_argument, requires = "idle")]
     hold: Option<Duration>,
     /// Print the result as one JSON object
     #[arg(long)]

@@ -1,8 +1,7 @@
 //! Opens connections, many at a time but not all at once, and says on each what has to be said first.
 
 use crate::args::Introduction;
-use crate::check::{Frame, frame};
-use crate::mix::append_command;
+use slotmux_load::frames::{Protocol, Reply, append_command, decode};
 use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
@@ -14,8 +13,9 @@ use tokio::net::{TcpSocket, TcpStream};
 const SOURCES: u8 = 32;
 
 /// What a client says before its first request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Greeting {
+    protocol: Protocol,
     bytes: Vec<u8>,
     /// One per command: its name, and whether an error ends the connection.
     commands: Vec<(&'static str, bool)>,
@@ -29,7 +29,11 @@ impl Greeting {
         password: Option<&str>,
         introduction: Introduction,
     ) -> Greeting {
-        let mut greeting = Greeting::default();
+        let mut greeting = Greeting {
+            protocol: Protocol::of(resp),
+            bytes: Vec::new(),
+            commands: Vec::new(),
+        };
         let user = user.unwrap_or("default");
         match (resp, password) {
             (3, Some(password)) => {
@@ -173,19 +177,20 @@ impl Target {
             .map_err(|e| format!("greeting: {e}"))?;
         let (mut replies, mut at) = (Vec::new(), 0);
         for (name, required) in &self.greeting.commands {
-            let len = loop {
-                match frame(&replies[at..]).map_err(|e| format!("{name}: {e}"))? {
-                    Frame::Complete(len) => break len,
-                    Frame::Incomplete(_) => match stream.read_buf(&mut replies).await {
+            let (reply, len) = loop {
+                let decoded = decode(self.greeting.protocol, &replies[at..]);
+                match decoded.map_err(|e| format!("{name}: {e}"))? {
+                    Some(reply) => break reply,
+                    None => match stream.read_buf(&mut replies).await {
                         Ok(0) => return Err(format!("{name}: connection closed")),
                         Ok(_) => {}
                         Err(e) => return Err(format!("{name}: {e}")),
                     },
                 }
             };
-            let reply = &replies[at..at + len];
-            if *required && matches!(reply.first(), Some(b'-' | b'!')) {
-                return Err(format!("{name}: {}", reply.trim_ascii_end().escape_ascii()));
+            if *required && matches!(reply, Reply::Error(_)) {
+                let reply = replies[at..at + len].trim_ascii_end();
+                return Err(format!("{name}: {}", reply.escape_ascii()));
             }
             at += len;
         }

@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod client;
 mod connect;
+mod json;
 mod mix;
 mod pace;
 mod phase;
@@ -140,7 +141,7 @@ async fn bench(plan: Arc<Plan>) -> Result<bool, String> {
         gone,
     };
     say(if plan.json {
-        report.json().to_string()
+        report.json()?
     } else {
         report.table()
     }

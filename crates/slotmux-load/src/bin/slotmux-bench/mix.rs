@@ -1,4 +1,7 @@
 //! What the clients ask for: single commands, their shares in a mix, and the bytes of one request.
+//!
+//! Requests are written here, into one buffer per turn, and not by `redis-protocol`, which needs every argument in memory
+//! and the list of them before it writes any.
 
 use crate::value::Keyspace;
 use std::fmt;
@@ -222,12 +225,6 @@ impl Ask {
             }
         }
     }
-}
-
-/// Appends a command of plain arguments.
-pub fn append_command(args: &[&str], out: &mut Vec<u8>) {
-    append_header(b'*', args.len(), out);
-    args.iter().for_each(|arg| append_bulk(arg.as_bytes(), out));
 }
 
 fn append_key(keys: &Keyspace, index: u64, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {

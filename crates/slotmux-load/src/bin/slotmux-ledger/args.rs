@@ -2,7 +2,7 @@
 
 use crate::wire::Login;
 use clap::Parser;
-use slotmux_core::time_argument::parse_time;
+use slotmux_core::units::time_argument;
 use std::time::Duration;
 
 /// Keeps the books of a Redis Cluster while things go wrong: clients write unique values and know what each reply may
@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub depth: u32,
     /// How long to run [default: 10s, or with --steps until stdin ends]
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
     pub duration: Option<Duration>,
     /// Requests per second of all clients together; 0: as many as they can
     #[arg(short, long, value_name = "N", default_value_t = 0)]
@@ -72,10 +72,10 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     pub ttl_prefix: Option<String>,
     /// A connection that owes replies and is silent for this long is lost
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = time_argument)]
     pub timeout: Duration,
     /// How long the lookups at the end may take
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time_argument)]
     pub settle: Duration,
     /// Print the result as one JSON object
     #[arg(long)]

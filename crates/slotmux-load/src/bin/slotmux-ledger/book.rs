@@ -2,7 +2,7 @@
 //! one writer, which knows everything that can be known. Pure.
 
 use crate::fate::Fate;
-use crate::wire::Value;
+use slotmux_load::frames::Reply;
 use std::collections::HashSet;
 
 /// What makes a write different from every other one of a run.
@@ -124,14 +124,14 @@ impl Book {
     }
 
     /// A write was answered.
-    pub fn acked(&mut self, place: usize, reply: &Value) -> Verdict {
+    pub fn acked(&mut self, place: usize, reply: &Reply) -> Verdict {
         self.writes[place].1 = State::Acked;
         self.newest = self.newest.max(Some(place));
         let count = match (self.kind, reply) {
-            (Kind::Counter | Kind::List, Value::Int(n)) => *n,
-            (Kind::Text, Value::Int(n)) if n % TOKEN as i64 == 0 => n / TOKEN as i64,
-            (Kind::Hash, Value::Int(1)) => return Verdict::Right,
-            (Kind::Register, Value::Simple(ok)) if ok == "OK" => return Verdict::Right,
+            (Kind::Counter | Kind::List, Reply::Int(n)) => *n,
+            (Kind::Text, Reply::Int(n)) if n % TOKEN as i64 == 0 => n / TOKEN as i64,
+            (Kind::Hash, Reply::Int(1)) => return Verdict::Right,
+            (Kind::Register, Reply::Simple(ok)) if ok == "OK" => return Verdict::Right,
             _ => return self.wrong(reply),
         };
         let (low, high) = (self.low + 1, self.high + 1);
@@ -176,12 +176,12 @@ impl Book {
     }
 
     /// Whether the answer to a question may be this.
-    pub fn read(&mut self, place: usize, reply: &Value) -> Verdict {
+    pub fn read(&mut self, place: usize, reply: &Reply) -> Verdict {
         match self.kind {
             Kind::Counter => {
                 let count = match reply {
-                    Value::Null => Some(0),
-                    Value::Bulk(digits) => std::str::from_utf8(digits)
+                    Reply::Null => Some(0),
+                    Reply::Bulk(digits) => std::str::from_utf8(digits)
                         .ok()
                         .and_then(|n| n.parse().ok()),
                     _ => None,
@@ -197,13 +197,13 @@ impl Book {
                 }
             }
             Kind::Hash => match (self.writes.get(place), reply) {
-                (Some((token, State::Acked | State::Unknown)), Value::Bulk(found))
+                (Some((token, State::Acked | State::Unknown)), Reply::Bulk(found))
                     if *found == value(*token).as_bytes() =>
                 {
                     Verdict::Right
                 }
-                (Some((_, State::Acked)), Value::Null) => self.behind(reply),
-                (_, Value::Null) => Verdict::Right,
+                (Some((_, State::Acked)), Reply::Null) => self.behind(reply),
+                (_, Reply::Null) => Verdict::Right,
                 _ => self.wrong(reply),
             },
             Kind::List | Kind::Text | Kind::Register => self.read_newest(reply),
@@ -211,11 +211,11 @@ impl Book {
     }
 
     /// The last write that ran: the newest acknowledged one, or one of unknown fate, which may run late.
-    fn read_newest(&self, reply: &Value) -> Verdict {
+    fn read_newest(&self, reply: &Reply) -> Verdict {
         let found = match reply {
-            Value::Null => None,
-            Value::Bulk(bytes) if bytes.is_empty() => None,
-            Value::Bulk(bytes) => match self.place_of(bytes) {
+            Reply::Null => None,
+            Reply::Bulk(bytes) if bytes.is_empty() => None,
+            Reply::Bulk(bytes) => match self.place_of(bytes) {
                 Some(place) => Some(place),
                 None => return self.wrong(reply),
             },
@@ -238,15 +238,15 @@ impl Book {
         self.writes.iter().rposition(|&(token, _)| is_it(token))
     }
 
-    fn wrong(&self, reply: &Value) -> Verdict {
+    fn wrong(&self, reply: &Reply) -> Verdict {
         Verdict::Wrong(self.told(reply))
     }
 
-    fn behind(&self, reply: &Value) -> Verdict {
+    fn behind(&self, reply: &Reply) -> Verdict {
         Verdict::Behind(self.told(reply))
     }
 
-    fn told(&self, reply: &Value) -> String {
+    fn told(&self, reply: &Reply) -> String {
         let newest = self.newest.map(|place| text(self.writes[place].0));
         format!(
             "{:?} {}: {reply:?}, with {}..{} writes, newest {}",
@@ -269,7 +269,7 @@ impl Book {
     }
 
     /// Compares what is there at the end with what was acknowledged.
-    pub fn audit(&self, reply: &Value) -> Findings {
+    pub fn audit(&self, reply: &Reply) -> Findings {
         match self.kind {
             Kind::Counter => self.audit_count(reply),
             Kind::Register => match self.read_newest(reply) {
@@ -287,10 +287,10 @@ impl Book {
         }
     }
 
-    fn audit_count(&self, reply: &Value) -> Findings {
+    fn audit_count(&self, reply: &Reply) -> Findings {
         let count = match reply {
-            Value::Null => 0,
-            Value::Bulk(digits) => match String::from_utf8_lossy(digits).parse::<u64>() {
+            Reply::Null => 0,
+            Reply::Bulk(digits) => match String::from_utf8_lossy(digits).parse::<u64>() {
                 Ok(count) => count,
                 Err(_) => {
                     return Findings {
@@ -319,26 +319,26 @@ impl Book {
     }
 
     /// What is there, oldest first; what is no token of anybody is 0.
-    fn tokens(&self, reply: &Value) -> Vec<Token> {
+    fn tokens(&self, reply: &Reply) -> Vec<Token> {
         let read = |bytes: &[u8]| -> Token {
             let digits = std::str::from_utf8(bytes).ok();
             digits
                 .and_then(|d| u64::from_str_radix(d, 16).ok())
                 .unwrap_or(0)
         };
-        let bulk = |item: &Value| match item {
-            Value::Bulk(bytes) => read(bytes),
+        let bulk = |item: &Reply| match item {
+            Reply::Bulk(bytes) => read(bytes),
             _ => 0,
         };
         match (self.kind, reply) {
-            (_, Value::Null) => Vec::new(),
-            (Kind::Text, Value::Bulk(all)) => all.chunks(TOKEN).map(read).collect(),
-            (Kind::List, Value::List(items)) => items.iter().rev().map(bulk).collect(),
-            (Kind::Hash, Value::List(pairs)) => {
+            (_, Reply::Null) => Vec::new(),
+            (Kind::Text, Reply::Bulk(all)) => all.chunks(TOKEN).map(read).collect(),
+            (Kind::List, Reply::List(items)) => items.iter().rev().map(bulk).collect(),
+            (Kind::Hash, Reply::List(pairs)) => {
                 let pairs = pairs.chunks(2);
-                let field = |pair: &[Value]| {
+                let field = |pair: &[Reply]| {
                     let token = bulk(&pair[0]);
-                    let is_right = pair.get(1) == Some(&Value::Bulk(value(token).into_bytes()));
+                    let is_right = pair.get(1) == Some(&Reply::Bulk(value(token).into_bytes()));
                     if is_right { token } else { 0 }
                 };
                 pairs.map(field).collect()
@@ -348,7 +348,7 @@ impl Book {
     }
 
     /// The acknowledged tokens that are not there; of a counter or a register none can be named.
-    pub fn lost_tokens(&self, reply: &Value) -> Vec<String> {
+    pub fn lost_tokens(&self, reply: &Reply) -> Vec<String> {
         if matches!(self.kind, Kind::Counter | Kind::Register) {
             return Vec::new();
         }

@@ -3,8 +3,9 @@
 use crate::book::{Book, Findings, Kind};
 use crate::shards::Nodes;
 use crate::tally::Tally;
-use crate::wire::{Connection, Login, Value, append};
-use slotmux_core::slot::slot_of;
+use crate::wire::{Connection, Login};
+use slotmux_load::frames::{Reply, append_command};
+use slotmux_load::slot::slot_of;
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
@@ -39,7 +40,7 @@ pub struct Audit {
 }
 
 /// What a key holds and its PTTL.
-type Seen = (Value, Value);
+type Seen = (Reply, Reply);
 
 /// Reads all keys and judges them.
 pub async fn audit(
@@ -96,7 +97,7 @@ pub async fn audit(
             },
             found,
         );
-        if book.expires && exists(truth) && !matches!(ttl, Value::Int(left) if *left > 0) {
+        if book.expires && exists(truth) && !matches!(ttl, Reply::Int(left) if *left > 0) {
             audit.without_ttl += 1;
             tally.sample(|| format!("no TTL: {:?} {}", book.kind, book.key));
         }
@@ -105,8 +106,8 @@ pub async fn audit(
 }
 
 /// Whether there is a key: a missing list or hash reads as an empty one.
-fn exists(truth: &Value) -> bool {
-    *truth != Value::Null && *truth != Value::List(Vec::new())
+fn exists(truth: &Reply) -> bool {
+    *truth != Reply::Null && *truth != Reply::List(Vec::new())
 }
 
 fn add(sum: &mut Findings, found: Findings) {
@@ -133,7 +134,7 @@ async fn read_all(
         let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for number in (0..books.len()).filter(|&number| seen[number].is_none()) {
             let address = match nodes {
-                Some(_) => owners[usize::from(slot_of(books[number].key.as_bytes()).0)].as_deref(),
+                Some(_) => owners[usize::from(slot_of(books[number].key.as_bytes()))].as_deref(),
                 None => Some(target.address.as_str()),
             };
             if let Some(address) = address {
@@ -162,13 +163,13 @@ async fn read_some(
     for pipeline in numbers.chunks(PIPELINE) {
         let mut bytes = Vec::new();
         for &number in pipeline {
-            append(&mut bytes, &books[number].lookup());
-            append(&mut bytes, &["PTTL", &books[number].key]);
+            append_command(&books[number].lookup(), &mut bytes);
+            append_command(&["PTTL", &books[number].key], &mut bytes);
         }
         connection.send(&bytes).await?;
         for &number in pipeline {
             let answer = (connection.receive().await?, connection.receive().await?);
-            if !matches!(answer, (Value::Error(_), _) | (_, Value::Error(_))) {
+            if !matches!(answer, (Reply::Error(_), _) | (_, Reply::Error(_))) {
                 seen[number] = Some(answer);
             }
         }

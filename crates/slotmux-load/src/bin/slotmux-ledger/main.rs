@@ -5,6 +5,7 @@ mod book;
 mod client;
 mod desk;
 mod fate;
+mod json;
 mod lookup;
 mod report;
 mod shards;
@@ -112,7 +113,7 @@ async fn keep_the_books(args: &Args) -> Result<bool, String> {
     };
     steps::say(
         if args.json {
-            report.json().to_string()
+            report.json()?
         } else {
             report.table()
         }

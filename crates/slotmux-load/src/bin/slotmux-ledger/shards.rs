@@ -1,7 +1,8 @@
 //! The nodes behind the target: which slots belong together, and who owns one now by its own word.
 
-use crate::wire::{Connection, Login, Value};
-use slotmux_core::slot::{SLOTS, slot_of};
+use crate::wire::{Connection, Login};
+use slotmux_load::frames::Reply;
+use slotmux_load::slot::{SLOTS, slot_of};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -27,7 +28,7 @@ impl Group {
 
     /// Whether a key's slot is one of these.
     fn holds(&self, key: &str) -> bool {
-        let slot = slot_of(key.as_bytes()).0;
+        let slot = slot_of(key.as_bytes());
         self.ranges
             .iter()
             .any(|&(first, last)| (first..=last).contains(&slot))
@@ -149,7 +150,7 @@ async fn ask(login: Login) -> (String, Result<Claims, String>, Vec<String>) {
         connection.ask(&["CLUSTER", "SLOTS"]).await
     };
     let entries = match asked.await {
-        Ok(Value::List(entries)) => entries,
+        Ok(Reply::List(entries)) => entries,
         Ok(told) => {
             return (
                 login.address,
@@ -161,8 +162,8 @@ async fn ask(login: Login) -> (String, Result<Claims, String>, Vec<String>) {
     };
     let (mut claims, mut named) = (Claims::new(), Vec::new());
     for entry in &entries {
-        let Value::List(parts) = entry else { continue };
-        let [Value::Int(first), Value::Int(last), nodes @ ..] = parts.as_slice() else {
+        let Reply::List(parts) = entry else { continue };
+        let [Reply::Int(first), Reply::Int(last), nodes @ ..] = parts.as_slice() else {
             continue;
         };
         let addresses: Vec<String> = nodes
@@ -179,15 +180,15 @@ async fn ask(login: Login) -> (String, Result<Claims, String>, Vec<String>) {
 }
 
 /// A node's address; an empty host is that of the node which was asked.
-fn endpoint(node: &Value, asked: &str) -> Option<String> {
-    let Value::List(parts) = node else {
+fn endpoint(node: &Reply, asked: &str) -> Option<String> {
+    let Reply::List(parts) = node else {
         return None;
     };
-    let [host, Value::Int(port), ..] = parts.as_slice() else {
+    let [host, Reply::Int(port), ..] = parts.as_slice() else {
         return None;
     };
     let host = match host {
-        Value::Bulk(host) if !host.is_empty() => String::from_utf8_lossy(host).into_owned(),
+        Reply::Bulk(host) if !host.is_empty() => String::from_utf8_lossy(host).into_owned(),
         _ => asked.rsplit_once(':')?.0.to_owned(),
     };
     Some(format!("{host}:{port}"))
