@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::engine::upstream::lane_pool::SUSPECTS;
+use crate::engine::upstream::lane_pool::OVERSIZE_CHECKS;
 use slotmux_core::config::Config;
 
 /// Descriptors besides those of clients, upstream and admin page: logs, epoll, control connections.
@@ -49,7 +49,7 @@ pub fn max_admin_connections(config: &Config) -> usize {
 fn room_for_clients(config: &Config, nodes: usize, limit: u64) -> u64 {
     let connections = &config.cluster.connections;
     // Two protocols, subscriptions and suspects, with spare room for a growing cluster.
-    let per_worker = 2 * connections.shared + 1 + SUSPECTS;
+    let per_worker = 2 * connections.shared + 1 + OVERSIZE_CHECKS;
     let per_node = per_worker * config.server.workers + connections.own();
     let upstream = (nodes.max(1) * 2 * per_node) as u64;
     let listeners = config
@@ -111,7 +111,8 @@ mod tests {
     fn the_admin_page_and_the_clients_have_descriptors_of_their_own() {
         let mut config = Config::default();
         config.server.workers = 2;
-        let per_node = 2 * ((3 + SUSPECTS as u64) * 2 + config.cluster.connections.own() as u64);
+        let per_node =
+            2 * ((3 + OVERSIZE_CHECKS as u64) * 2 + config.cluster.connections.own() as u64);
         let reserved = per_node + 2 + SPARE_DESCRIPTORS;
         for (limit, most, admin) in [
             (100_000, 64, 64),

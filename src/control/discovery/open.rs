@@ -152,7 +152,7 @@ async fn say_hello(
 }
 
 fn unusable(error: ConnectError) -> Unusable {
-    match error.last_words() {
+    match error.refusal() {
         Some(text) => Unusable::Rejected(text.to_owned()),
         None => Unusable::Unreachable(error.to_string()),
     }

@@ -106,7 +106,7 @@ pub(super) fn fan_out(
     let gather = Rc::new(Gather::new(whole, fan.merge, fan.known, parts));
     let mut failed = Vec::new();
     for (part, lane) in lanes.iter().enumerate() {
-        if lane.is_given_up(worker) {
+        if lane.is_unavailable(worker) {
             worker.release_unused(lane);
             failed.push((part as u32, unreachable(worker, lane)));
             continue;
@@ -152,7 +152,7 @@ fn lanes(
         }
     }
     let refusal = refusal.or_else(|| {
-        let lost = lanes.iter().find(|lane| lane.is_given_up(worker));
+        let lost = lanes.iter().find(|lane| lane.is_unavailable(worker));
         if let Some(lost) = lost.filter(|_| !is_enough) {
             return Some(refuse_unreachable(worker, client, lost));
         }

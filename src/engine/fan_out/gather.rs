@@ -125,7 +125,7 @@ impl Gather {
     }
 
     /// The same request once more, because the drawn key is hidden.
-    pub fn drawn_again(&self, tries: u8, nodes: usize) -> Gather {
+    pub fn next_draw(&self, tries: u8, nodes: usize) -> Gather {
         let known = Known::Hiding(tries);
         Gather::new(self.whole.clone(), self.merge, known, nodes * 2)
     }
@@ -154,7 +154,7 @@ impl Gather {
                 if self.is_long() {
                     return self.join_in_slices(worker);
                 }
-                let mut reply = worker.buffers.take();
+                let mut reply = worker.scratch.buffers.take();
                 if !self.whole.mute && !self.whole.client.is_closed() {
                     let parts = self.parts.borrow();
                     if self.merge(worker, &parts, &mut reply) {
@@ -167,7 +167,7 @@ impl Gather {
                 }
                 self.count_no_more(worker);
                 self.whole.client.reply(worker, self.whole.seq, &reply);
-                worker.buffers.give(reply);
+                worker.scratch.buffers.give(reply);
             }
         }
     }

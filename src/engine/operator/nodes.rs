@@ -35,9 +35,9 @@ impl Known<'_> {
 
 impl Nodes for Known<'_> {
     fn of_slot(&self, slot: Slot) -> Result<String, String> {
-        match self.worker.slots.owner(slot) {
+        match self.worker.map.slots.owner(slot) {
             Some(node) => Ok(self.worker.address_of(node).to_string()),
-            None if self.worker.primaries().is_empty() => Err(NONE_YET.to_owned()),
+            None if self.worker.map.primaries().is_empty() => Err(NONE_YET.to_owned()),
             None => Err("no node is known to serve the slot".to_owned()),
         }
     }
@@ -56,6 +56,6 @@ impl Nodes for Known<'_> {
     }
 
     fn expects_big_reply(&self, request: &Request) -> bool {
-        self.worker.big_replies.expected(request).is_some()
+        self.worker.traffic.big_replies.expected(request).is_some()
     }
 }

@@ -183,7 +183,7 @@ impl Exec {
     /// Sends the reply. For a transaction of which nothing was sent, at once.
     pub fn answer(self: &Rc<Self>, worker: &Rc<Worker>) {
         let client = &self.whole.client;
-        let mut reply = worker.buffers.take();
+        let mut reply = worker.scratch.buffers.take();
         if !client.is_closed() && self.begin(worker, &mut reply) {
             if self.is_long() {
                 return self.answer_in_slices(worker, reply);
@@ -274,7 +274,7 @@ impl Exec {
         // Many of them may come in one turn.
         client.charge_buffers(worker);
         worker.keep_within_memory();
-        worker.buffers.give(reply);
+        worker.scratch.buffers.give(reply);
     }
 
     /// A group is sent again.

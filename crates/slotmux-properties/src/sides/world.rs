@@ -97,9 +97,8 @@ impl World {
         let worker = &self.worker;
         let in_flight =
             || -> Vec<usize> { worker.lanes().iter().map(|lane| lane.in_flight()).collect() };
-        let left = || {
-            worker.clients.borrow().len() + worker.memory.used() + in_flight().iter().sum::<usize>()
-        };
+        let left =
+            || worker.clients.len() + worker.memory.used() + in_flight().iter().sum::<usize>();
         let all_left = async {
             while left() > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -108,7 +107,7 @@ impl World {
         if tokio::time::timeout(PATIENCE, all_left).await.is_err() {
             panic!(
                 "{} clients, {} bytes and {:?} commands are left",
-                worker.clients.borrow().len(),
+                worker.clients.len(),
                 worker.memory.used(),
                 in_flight(),
             );
