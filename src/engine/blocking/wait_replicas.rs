@@ -12,7 +12,7 @@
 
 use std::rc::Rc;
 
-use crate::engine::fan_out::gather::{Gather, Known};
+use crate::engine::fan_out::gather::{Gather, MergeWith};
 use crate::engine::fan_out::split::Lanes;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::block::{Block, Then};
@@ -62,7 +62,7 @@ pub fn acknowledged(
     let sending = Sending::as_is(request, false, NamespaceId::UNMATCHED, Reply::AsIs);
     let whole = entry(worker, client, None, &sending);
     client.block(worker, Wait::for_replicas(request.arg(request.argc() - 1)));
-    let gather = Rc::new(Gather::new(whole, merge, Known::Nothing, nodes.len()));
+    let gather = Rc::new(Gather::new(whole, merge, MergeWith::Nothing, nodes.len()));
     for (part, lane) in (0..).zip(lanes.all()) {
         let bytes = [&worker.touch(lane.node), request.bytes].concat();
         let form = Form {

@@ -158,7 +158,7 @@ pub fn answer(worker: &Worker, client: &Rc<Client>, reply: &[u8]) {
 
 /// The barrier (see [`crate::engine::fan_out::slots`]): false pauses the client until nothing of it is in flight.
 pub fn may_use(worker: &Worker, client: &Client, slot: Slot) -> bool {
-    let allowed = worker.map.slots.order_allows(client, slot);
+    let allowed = worker.map.slots.try_pass_barrier(client, slot);
     if !allowed {
         worker.stats.barrier_parks.inc();
         client.pause_for(Pause::InFlight(0));

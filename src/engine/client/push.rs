@@ -41,7 +41,10 @@ impl Worker {
     /// Whether a frame may be appended for so many clients without a look at what each of them holds. They are written, and
     /// held to their limits, at the end of the turn.
     pub fn takes_pushes(&self, frame: &[u8], clients: usize) -> bool {
-        frame.len() <= OUTPUT_PAUSE && self.memory.takes(frame.len().saturating_mul(clients))
+        frame.len() <= OUTPUT_PAUSE
+            && self
+                .memory
+                .claim_for_turn(frame.len().saturating_mul(clients))
     }
 }
 

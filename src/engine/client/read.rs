@@ -141,7 +141,7 @@ impl ClientTask {
         if !self.client.may_work() {
             return false;
         }
-        let progress = if self.worker.turn.takes_slice() {
+        let progress = if self.worker.turn.claim_slice() {
             self.client.go_on_with_work(&self.worker)
         } else {
             Progress::More

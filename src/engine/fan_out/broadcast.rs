@@ -18,12 +18,12 @@ use slotmux_core::policy::{NamespaceId, Reply};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
 
-use super::gather::{Gather, Known};
+use super::gather::{Gather, MergeWith};
 use slotmux_core::route::whole::Reach;
 
 pub(super) const DBSIZE: &[u8] = b"*1\r\n$6\r\nDBSIZE\r\n";
 
-/// What goes to all nodes, and what is made of their replies.
+/// A request to several nodes, and the merge of their replies.
 pub struct Fan<'a> {
     /// How the replies become one.
     pub merge: Merge,
@@ -31,9 +31,9 @@ pub struct Fan<'a> {
     pub write: bool,
     /// To which nodes, and how.
     pub reach: Reach,
-    /// What the merging needs to know.
-    pub known: Known,
-    /// What is sent.
+    /// Knowledge that the merge needs.
+    pub known: MergeWith,
+    /// The bytes sent.
     pub bytes: &'a [u8],
 }
 
@@ -48,7 +48,7 @@ pub fn broadcast(
 ) -> Taken {
     let nodes = worker.nodes_of(reach);
     let known = match merge {
-        Merge::Texts => Known::Nodes(
+        Merge::Texts => MergeWith::Nodes(
             nodes
                 .iter()
                 .map(|&node| worker.address_of(node).to_string())
@@ -57,10 +57,10 @@ pub fn broadcast(
         Merge::AllTrue => {
             let scripts = &worker.shared.scripts;
             let shas = (2..request.argc()).map(|at| request.arg(at));
-            Known::Kept(shas.map(|sha| scripts.has(sha)).collect())
+            MergeWith::Kept(shas.map(|sha| scripts.has(sha)).collect())
         }
-        merge if merge.lists_keys() && worker.shared.policies.hides_keys() => Known::Hiding(0),
-        _ => Known::Nothing,
+        merge if merge.lists_keys() && worker.shared.policies.hides_keys() => MergeWith::Hiding(0),
+        _ => MergeWith::Nothing,
     };
     let fan = Fan {
         merge,
@@ -72,7 +72,7 @@ pub fn broadcast(
     fan_out(worker, client, request, fan, &nodes)
 }
 
-/// Sends what `fan` says to `nodes`.
+/// Sends `fan` to `nodes`.
 pub(super) fn fan_out(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -81,13 +81,12 @@ pub(super) fn fan_out(
     nodes: &[NodeId],
 ) -> Taken {
     let is_alone = fan.reach != Reach::Primaries;
-    // What changes the whole keyspace goes behind all that is in flight: a command that is sent on must not end up behind
-    // it.
+    // A change of the whole keyspace waits for all commands in flight: a redirected one must not end up behind it.
     if (fan.write || is_alone) && !may_be_alone(client) || !may_share(client) {
         return Taken::No;
     }
-    // Where one node's answer is worth something, one that is away is a part that failed.
-    let is_enough = fan.merge.takes_failures() || matches!(fan.known, Known::Info(_));
+    // Where some replies are enough, an unavailable node is a failed part.
+    let is_enough = fan.merge.takes_failures() || matches!(fan.known, MergeWith::Info(_));
     let lanes = match lanes(worker, client, nodes, is_alone, is_enough) {
         Ok(lanes) => lanes,
         Err(taken) => return taken,
@@ -100,7 +99,7 @@ pub(super) fn fan_out(
         ..Sending::as_is(request, fan.write, NamespaceId::UNMATCHED, Reply::AsIs)
     };
     let whole = entry(worker, client, None, &sending);
-    // A key is drawn by how many there are: each node tells that as well, right behind its key.
+    // A key is drawn in proportion to the number of keys: each node reports that right behind its key.
     let weighs = fan.merge == Merge::Drawn;
     let parts = lanes.len() * if weighs { 2 } else { 1 };
     let gather = Rc::new(Gather::new(whole, fan.merge, fan.known, parts));
@@ -126,8 +125,8 @@ pub(super) fn fan_out(
     Taken::Yes
 }
 
-/// The lane to each node: asked for before anything is sent, so that it is all or nothing, unless `is_enough` says that
-/// some will do.
+/// The lane to each node: all are there before anything is sent, so that it is all or nothing, unless `is_enough`: some will
+/// do.
 fn lanes(
     worker: &Rc<Worker>,
     client: &Rc<Client>,

@@ -25,7 +25,7 @@ use slotmux_core::policy::{Decision, Governed};
 use slotmux_core::resp::request::Request;
 use slotmux_core::slot::Slot;
 
-use super::gather::{Gather, Known};
+use super::gather::{Gather, MergeWith};
 use crate::engine::fan_out::split_long::{self, Asked, Parting};
 use slotmux_core::route::parts::{govern_part, keys_by_slot, write_part};
 
@@ -52,7 +52,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Whether its bytes are the client's words, and not what a policy made of them.
+    /// Whether its bytes are the client's, not rewritten by a policy.
     fn is_as_asked(&self) -> bool {
         let governed = self.decision.map(|decision| decision.governed);
         governed.is_none_or(|governed| governed == Governed::AsIs)
@@ -165,8 +165,8 @@ pub fn send(
         }
     }
     let known = match whole.merge {
-        Merge::Elements => order(),
-        _ => Vec::new(),
+        Merge::Elements => MergeWith::Order(order()),
+        _ => MergeWith::Nothing,
     };
     worker.stats.split.inc();
     if is_big {
@@ -179,7 +179,7 @@ pub fn send(
         client.forget_behind(worker, entry.seq);
     }
     let count = made.parts.len();
-    let gather = Rc::new(Gather::new(entry, whole.merge, Known::Order(known), count));
+    let gather = Rc::new(Gather::new(entry, whole.merge, known, count));
     gather.count(worker);
     let (mut start, mut is_told) = (0, false);
     for (number, part) in (0..).zip(&made.parts) {
@@ -261,7 +261,7 @@ pub fn govern_made(
     Some(decision)
 }
 
-/// The lane to each node that gets a part. A big request has lanes of its own, as one for a single slot has.
+/// The lane to each node that gets a part. A big request uses dedicated lanes, as one for a single slot does.
 #[derive(Default)]
 pub(crate) struct Lanes {
     all: Vec<(NodeId, Rc<Lane>)>,
@@ -270,8 +270,8 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    /// Sees to it that the part for `slot` can be sent. If it can't be now, the client pauses, or the request is refused
-    /// as a whole: all parts are asked before one is sent.
+    /// Ensures that the part for `slot` can be sent. If it can't be now, the client pauses, or the request is refused as a
+    /// whole: all parts are checked before one is sent.
     pub fn add(
         &mut self,
         worker: &Rc<Worker>,
@@ -340,7 +340,7 @@ impl Lanes {
         self.all.iter().map(|(_, lane)| lane)
     }
 
-    /// Gives back the lanes of its own over which nothing was sent.
+    /// Releases the dedicated lanes over which nothing was sent.
     pub fn release_idle(self, worker: &Worker) {
         for (_, lane) in self.all {
             if lane.is_idle() {
@@ -349,7 +349,7 @@ impl Lanes {
         }
     }
 
-    /// Gives back the lanes of its own: nothing was sent.
+    /// Releases the dedicated lanes: nothing was sent.
     pub fn release(self, worker: &Worker) {
         for (_, lane) in self.all {
             worker.release_unused(&lane);

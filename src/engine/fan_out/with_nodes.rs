@@ -1,8 +1,7 @@
 //! INFO, sent to every primary, and CONFIG GET, sent to one: the reply joins slotmux' own figures with the nodes'
 //! figures about the data.
 //!
-//! A node that does not answer costs INFO its part of the figures, never the reply: INFO is what people look at when a node
-//! is down.
+//! A node that does not answer costs INFO its part of the figures, never the reply: INFO is needed most when a node is down.
 
 use std::rc::Rc;
 
@@ -15,10 +14,10 @@ use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
 
 use super::broadcast::{Fan, fan_out};
-use super::gather::Known;
+use super::gather::MergeWith;
 use slotmux_core::route::whole::Reach;
 
-/// Takes a request that slotmux answers with what the primaries say.
+/// Takes a request that slotmux answers with the replies of the primaries.
 pub fn answer_with_nodes(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -55,10 +54,10 @@ pub fn answer_with_nodes(
         // Servers before 7.0 take one section.
         Answer::Info if request.argc() > 2 => {
             write::request(&mut everything, &[b"INFO", b"everything"]);
-            (Known::Info(own), &everything[..])
+            (MergeWith::Info(own), &everything[..])
         }
-        Answer::Info => (Known::Info(own), request.bytes),
-        _ => (Known::Settings(own), request.bytes),
+        Answer::Info => (MergeWith::Info(own), request.bytes),
+        _ => (MergeWith::Settings(own), request.bytes),
     };
     let fan = Fan {
         merge: Merge::First,

@@ -214,7 +214,7 @@ impl Exec {
             let mut rest = &exec.elements[..];
             while !rest.is_empty() {
                 tokio::task::yield_now().await;
-                while !host.turn.takes_slice() {
+                while !host.turn.claim_slice() {
                     tokio::task::yield_now().await;
                 }
                 let process = Once::new(&*host.shared);

@@ -1,5 +1,5 @@
-//! What requests pass on their way from the plan to its being carried out, while somebody has asked for it: `CLIENT
-//! PAUSE` holds them, `MONITOR` shows them.
+//! Interception of requests between their plan and its execution, while a client has asked for it: `CLIENT PAUSE` holds
+//! them, `MONITOR` shows them.
 
 use std::cell::Cell;
 

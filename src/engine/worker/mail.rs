@@ -1,4 +1,4 @@
-//! What workers ask each other: the letters of a worker's mailbox, and the questions of its own clients to all.
+//! Letters between workers: those in a worker's mailbox, and those that answer its own clients' requests about all workers.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub async fn run(worker: Rc<Worker>, mut letters: UnboundedReceiver<Mail>) {
     }
 }
 
-/// Answers `CLIENT LIST` when every worker has told its lines.
+/// Answers `CLIENT LIST` when every worker has reported its lines.
 pub fn answer_list(worker: &Rc<Worker>, client: &Rc<Client>, selection: Selection, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     let protocol = client.protocol.get();
@@ -72,7 +72,7 @@ pub fn answer_kill(worker: &Rc<Worker>, client: &Rc<Client>, kill: Kill, mute: b
     host.spawn_for(&asker, "CLIENT KILL", answering);
 }
 
-/// Answers `CLIENT PAUSE` and `UNPAUSE` when every worker does as it says and no write is on its way any more.
+/// Answers `CLIENT PAUSE` and `UNPAUSE` when every worker has changed its pause and no write is in flight.
 pub fn answer_pause(worker: &Rc<Worker>, client: &Rc<Client>, pausing: Pausing, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     let begins = Instant::now();
@@ -114,7 +114,7 @@ pub fn answer_unblock(worker: &Rc<Worker>, client: &Rc<Client>, unblock: Unblock
 impl Worker {
     fn answer_letter(self: &Rc<Self>, letter: Mail) {
         sabotage("mail.letter");
-        // A sender that has gone needs no answer.
+        // The asker may have stopped waiting.
         match letter {
             Mail::Adopt(accepted) => self.adopt(accepted),
             Mail::List(selection, reply) => {

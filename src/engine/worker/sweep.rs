@@ -1,12 +1,11 @@
-//! What time alone brings about: deadlines, silence, health checks, idle clients, hang-ups of paused clients, the
-//! memory budget.
+//! The periodic sweep: deadlines, silence, health checks, idle clients, hang-ups of paused clients, the memory budget.
 
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::engine::client::{Client, Phase};
-use crate::engine::sabotage::{clock_ahead, sabotage};
+use crate::engine::sabotage::{sabotage, take_clock_ahead};
 use crate::engine::transport::Hangup;
 use crate::engine::upstream::connect::fail;
 use crate::engine::upstream::health::check_health;
@@ -24,11 +23,11 @@ pub async fn run(worker: Rc<Worker>) {
     let mut round: u32 = 0;
     loop {
         tokio::time::sleep(DEADLINES_EVERY).await;
-        if let Some(by) = clock_ahead() {
+        if let Some(by) = take_clock_ahead() {
             worker.clock.set_ahead(by);
         }
         let now = worker.clock.now();
-        // Clients first: one that is let go on below has not had its turn yet and would look idle.
+        // Clients first: a client that is resumed below has not had its turn yet and would look idle.
         round = round.wrapping_add(1);
         if round.is_multiple_of(CLIENTS_EVERY) {
             worker.sweep_clients(now);
@@ -50,7 +49,7 @@ pub async fn run(worker: Rc<Worker>) {
 impl Worker {
     fn sweep_clients(self: &Rc<Self>, now: Tick) {
         for client in self.clients.all() {
-            // Else it would keep the sweep from those behind it for ever.
+            // Otherwise the sweep would never reach the clients behind it.
             if self
                 .contained("the sweep", || self.look_after(&client, now))
                 .is_none()
@@ -121,7 +120,7 @@ impl Worker {
         }
     }
 
-    /// Closes those who hold the most if all clients together hold more than they may: as many as it takes.
+    /// Closes the clients that hold the most while all clients together exceed the memory limit.
     #[inline]
     pub fn keep_within_memory(&self) {
         if self.memory.is_over() {

@@ -40,7 +40,7 @@ pub struct QueuedRetry {
     due: Tick,
     /// The error for which it waits: the client's if time runs out.
     error: Option<Box<[u8]>>,
-    /// The node that said so; what has no slot goes there again.
+    /// The node of that error; a command without a slot goes there again.
     node: Option<NodeId>,
     /// Set while it is unknown whether it has run.
     verification: Option<Rc<Verification>>,
@@ -119,7 +119,7 @@ impl Worker {
         self.wait(entry, request, None, None, None);
     }
 
-    /// As [`Worker::retry_later`], for a command that found no lane of its own free.
+    /// As [`Worker::retry_later`], for a command that found no dedicated lane free.
     pub(crate) fn retry_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
         self.wait_for_lane(entry, request, None);
     }

@@ -1,4 +1,4 @@
-//! A script may return any error, even one by which a node says that it has not run a command. So an error to a script
+//! A script may return any error, even one that means that the node has not run the command. So an error to a script
 //! that may write is verified: the node gets a command that changes nothing and that it refuses for the same reason.
 //! Only if it refuses that too is the script sent a second time. Otherwise the error is the script's own, and goes to
 //! its client.
