@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::tools::audit::args::{AuditArgs, HELP as AUDIT_HELP};
+use crate::tools::audit::args::{AuditArgs, HELP as AUDIT_HELP, UPSTREAM_HELP};
 use slotmux_core::config::Flags;
 
 /// The exit statuses that scripts can rely on.
@@ -173,8 +173,7 @@ pub struct RunArgs {
     /// Listen here: IP:port or unix:path; may be repeated [default: 127.0.0.1:6379] [env: SLOTMUX_LISTEN]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
-    /// A node of the cluster, or a plain Redis: redis://[user:password@]host[:port]; may be repeated [env: REDIS_URL]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = UPSTREAM_HELP)]
     upstream: Vec<String>,
     /// Worker threads, or "auto" for one per core [default: auto] [env: SLOTMUX_WORKERS]
     #[arg(long, value_name = "N")]

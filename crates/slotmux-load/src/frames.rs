@@ -1,4 +1,4 @@
-//! Requests and replies by the `redis-protocol` crate. A reply is reduced to what the tools tell apart.
+//! Requests and replies, with the `redis-protocol` crate. [`Reply`] has only the distinctions that the tools need.
 
 use redis_protocol::error::RedisProtocolError;
 use redis_protocol::{resp2, resp3};
@@ -54,7 +54,7 @@ pub fn append_command<W: AsRef<[u8]>>(words: &[W], out: &mut Vec<u8>) {
 /// Reads the reply at the start of `bytes`, and its length. `None`: it is not complete yet.
 pub fn decode(protocol: Protocol, bytes: &[u8]) -> Result<Option<(Reply, usize)>, String> {
     let text = |e: RedisProtocolError| e.to_string();
-    // Ranges keep what a map of values would lose: a field that came twice.
+    // A map of ranges keeps a field that occurs twice; a map of values would lose it.
     match protocol {
         Protocol::Resp2 => resp2::decode::decode_range(bytes)
             .map_err(text)?
@@ -106,7 +106,7 @@ fn text((start, end): Range, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[start..end]).into_owned()
 }
 
-/// The decoder skips the two bytes behind a bulk string unseen.
+/// Checks the two bytes after a bulk string, which the decoder skips unchecked.
 fn bulk((start, end): Range, bytes: &[u8]) -> Result<Reply, String> {
     if bytes[end..].starts_with(b"\r\n") {
         Ok(Reply::Bulk(bytes[start..end].to_vec()))

@@ -1,5 +1,5 @@
-//! A model of what a server does to lifetimes, written from the sources of Redis 7.0 and not from slotmux': which
-//! requests it refuses, which keys there are afterwards, and when they expire. A value is what was last written.
+//! A model of how a server handles TTLs, written from the sources of Redis 7.0 and not from those of slotmux: which
+//! requests it refuses, which keys exist afterwards, and when they expire. A value is the last written one.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct Server {
     pub now: i64,
     /// Whether it takes options that Redis 7.0 refuses as a syntax error, as a newer server might.
     pub is_newer: bool,
-    /// What a TTL does that is too long to be added to `now`.
+    /// How it treats a TTL that is too long to be added to `now`.
     pub overflow: Overflow,
 }
 

@@ -15,7 +15,7 @@ use slotmux_core::resp::{Limits, Scan, Span, scan_request, write};
 use super::choices::Choices;
 use super::server::{Entry, Overflow, Refused, Server};
 
-/// What all clocks show.
+/// The time of all clocks.
 const NOW: i64 = 1_700_000_000_000;
 /// Points in time may be later than the maximum by this, as clocks differ.
 const SLACK: i64 = 1000;
@@ -58,7 +58,7 @@ const STORE: Options = &[
     ("STORE\0x", "k"),
     ("ASC", ""),
 ];
-/// What is no option, or one that no server has.
+/// Words that are not an option of any server, or lack their argument.
 const OTHER: Options = &[
     ("FOO", ""),
     ("EX\0x", "n"),
@@ -160,7 +160,7 @@ pub fn check(data: &[u8]) {
         let max = policies
             .get(policies.find(key))
             .and_then(|policy| Some(policy.ttl.as_ref()?.max? as i64));
-        // Whatever is there obeys already.
+        // Existing keys obey their policy.
         let ttl = match choices.byte() % 3 {
             0 => continue,
             1 => max.unwrap_or(50_000),
@@ -174,7 +174,7 @@ pub fn check(data: &[u8]) {
     let args = scan_one(&bytes)
         .expect("it was written by write::request")
         .0;
-    // Others are refused before.
+    // Other requests are refused earlier.
     if let Ok(command) = resolve(&bytes, &args) {
         check_request(&policies, server, CommandRef::Table(command), &bytes, &args);
     }
@@ -248,8 +248,8 @@ fn check_request(
         as_plain || as_earlier(),
         "another verdict or other values, {result:?} and {server:?} instead of {plainly:?} and {plain:?}: {context}"
     );
-    // What is rewritten names no point in time. What is sent as it is may, and so may an MSETEX with expiries behind
-    // it, which are for those of its keys that need them.
+    // A rewritten request has no point in time. A request sent unchanged may have one, and so may an MSETEX with expiries
+    // after it, which are for those of its keys that need them.
     let names_a_point = match decision.governed {
         Governed::AsIs => true,
         Governed::Block(_) => command.lifetime() == Lifetime::MSetEx,
@@ -282,7 +282,7 @@ fn check_request(
     }
 }
 
-/// What a server makes of the request as the client sent it.
+/// The effect on a server of the request as the client sent it.
 fn outcome(mut server: Server, bytes: &[u8], args: &[Span]) -> (Result<(), Refused>, Server) {
     (server.execute(bytes, args), server)
 }
@@ -302,7 +302,7 @@ fn values(server: &Server) -> Vec<(&[u8], &[u8])> {
         .collect()
 }
 
-/// Whether the policy itself lets a command do what it likes.
+/// Whether the policy itself exempts a command.
 fn is_waived(
     ttl: &slotmux_core::policy::TtlPolicy,
     command: CommandRef,
@@ -443,7 +443,7 @@ fn ttl(choices: &mut Choices<'_>) -> Ttl {
 mod tests {
     use super::*;
 
-    /// Whether the clock of the node decides what a server with key `k` makes of a request.
+    /// Whether the effect of a request on a server with key `k` depends on the clock of the node.
     fn is_up_to_the_clock(request: &str) -> bool {
         let mut bytes = Vec::new();
         let words: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();

@@ -17,9 +17,13 @@ pub fn load_tool(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "slotmux-load"]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
+        build.args(["build", "--quiet"]);
+        if cfg!(debug_assertions) {
+            // The same selection as `cargo test --workspace`, behind which nothing is left to build. For other packages
+            // than that run the dependencies would have other features, and be built twice.
+            build.args(["--workspace", "--bins", "--tests"]);
+        } else {
+            build.args(["--package", "slotmux-load", "--release"]);
         }
         let status = build.current_dir(ROOT).status();
         assert!(

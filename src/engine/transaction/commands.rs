@@ -99,7 +99,7 @@ impl Client {
 
 /// Takes a request inside a transaction, which is planned already.
 ///
-/// `rewritten` is what the policies made of it: see [`policy::govern`].
+/// `rewritten` is what the policies made of it: see [`policy::govern`](fn@policy::govern).
 pub fn queue(
     worker: &Rc<Worker>,
     client: &Rc<Client>,

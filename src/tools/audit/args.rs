@@ -30,14 +30,17 @@ Exit status:
   3    keys of enforced namespaces break their policy and were not repaired
   130  stopped by SIGINT, SIGTERM or SIGHUP; the report covers the keys seen so far";
 
+/// The help of `--upstream`, whose brackets would be links in a comment.
+pub const UPSTREAM_HELP: &str = "A node of the cluster, or a plain Redis: redis://[user:password@]host[:port]; may be \
+                                 repeated [env: REDIS_URL]";
+
 /// `slotmux ttl audit`
 #[derive(Args, Clone, Debug, Default)]
 pub struct AuditArgs {
     /// Read this configuration file [env: SLOTMUX_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// A node of the cluster, or a plain Redis: redis://[user:password@]host[:port]; may be repeated [env: REDIS_URL]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = UPSTREAM_HELP)]
     upstream: Vec<String>,
     /// Check only the keys of this namespace
     #[arg(long, value_name = "NAME")]

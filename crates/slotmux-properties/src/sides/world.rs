@@ -22,9 +22,9 @@ use super::node::{Manners, Script, serve};
 /// A worker and its nodes.
 pub struct World {
     worker: Rc<Worker>,
-    /// What the nodes do about which request.
+    /// The behaviour of the nodes for each request.
     pub script: Rc<Script>,
-    /// Kept, so that nobody finds the other end gone.
+    /// Kept, so that the channels stay open.
     _publish: watch::Sender<Arc<Topology>>,
     _requests: RefreshRequests,
     nodes: Vec<tokio::task::JoinHandle<()>>,
@@ -92,7 +92,7 @@ impl World {
         ours
     }
 
-    /// All clients have gone: nothing of them may be left.
+    /// Checks, after all clients have left, that no state of them remains.
     pub async fn end(self) {
         let worker = &self.worker;
         let in_flight =
@@ -122,7 +122,7 @@ impl World {
     }
 }
 
-/// Small numbers, so that every limit is met.
+/// Small limits, so that every one of them is reached.
 fn limit(config: &mut Config, manners: Manners, dice: &mut Dice) {
     config.server.workers = 1;
     let milliseconds = |ms: usize| Duration::from_millis(ms as u64);

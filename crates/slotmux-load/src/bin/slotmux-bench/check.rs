@@ -7,15 +7,15 @@ use crate::mix::{Ask, COUNTERS_PER_CLIENT, Op};
 use crate::value::Keyspace;
 use std::ops::Range;
 
-/// Longest header line (`$123`, `:-5`) that is looked for before the target is called broken. Error texts are longer.
+/// Longest line of a reply; a longer one is a fault of the target. Error texts are the longest valid lines.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// What `frame` found at the start of a buffer.
+/// The result of [`frame`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// One whole reply of this many bytes.
     Complete(usize),
-    /// No whole reply before the buffer holds at least this many bytes.
+    /// The reply is incomplete until the buffer holds at least this many bytes.
     Incomplete(usize),
 }
 
@@ -90,12 +90,12 @@ fn length(line: &[u8]) -> Result<Option<usize>, &'static str> {
     Ok(Some(n))
 }
 
-/// What a whole reply means.
+/// The verdict on a complete reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The one right reply.
     Right,
-    /// A key that should be there is not.
+    /// A key that should exist does not.
     Missing,
     /// A wrong value or kind of reply.
     Wrong,
@@ -103,16 +103,16 @@ pub enum Outcome {
     Error,
 }
 
-/// What one client knows of its counters.
+/// The values of one client's counters, as far as it knows them.
 #[derive(Clone, Default, Debug)]
 pub struct Counters {
-    /// Empty until the first INCR: most runs have none.
+    /// Empty until the first INCR, since most runs have none.
     state: Vec<Counter>,
 }
 
 #[derive(Clone, Copy, Default, Debug)]
 struct Counter {
-    /// The last value; 0 before the first reply, which may be anything above: an earlier run counted too.
+    /// The last value; 0 before the first reply, which may be any higher value, as an earlier run may have counted.
     last: u64,
     /// INCRs whose fate is unknown (error or lost reply): each may have counted or not.
     unknown: u64,
@@ -135,7 +135,7 @@ impl Counters {
         if right && state.last > 0 {
             state.unknown -= value - state.last - 1;
         }
-        // After a wrong value the count goes on from it: one fault is one fault.
+        // After a wrong value the count continues from it, so that one fault is counted once.
         state.last = value;
         right
     }

@@ -1,4 +1,4 @@
-//! Opens connections, many at a time but not all at once, and says on each what has to be said first.
+//! Opens connections, a bounded number at a time, and sends the greeting on each.
 
 use crate::args::Introduction;
 use slotmux_load::frames::{Protocol, Reply, append_command, decode};
@@ -12,7 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 /// Loopback addresses 127.0.0.1 to .32 that connections may come from when the ports of one have run out.
 const SOURCES: u8 = 32;
 
-/// What a client says before its first request.
+/// The commands that a client sends before its first request.
 #[derive(Debug)]
 pub struct Greeting {
     protocol: Protocol,
@@ -40,7 +40,7 @@ impl Greeting {
                 greeting.say("HELLO", true, &["HELLO", "3", "AUTH", user, password])
             }
             (3, None) => greeting.say("HELLO", true, &["HELLO", "3"]),
-            // The form with one argument is all that older servers and some proxies know.
+            // Older servers and some proxies know only the form with one argument.
             (_, Some(password)) if user == "default" => {
                 greeting.say("AUTH", true, &["AUTH", password])
             }
@@ -74,14 +74,14 @@ impl Greeting {
     }
 }
 
-/// Where to connect and how.
+/// The address to load, and how to connect to it.
 #[derive(Debug)]
 pub struct Target {
     /// As it was given.
     pub name: String,
     addr: SocketAddr,
     greeting: Greeting,
-    /// Connections that may be in the making at one time.
+    /// Connections that may be opened at the same time.
     pub connecting: usize,
     timeout: Duration,
 }
@@ -146,7 +146,7 @@ impl Target {
             {
                 return result;
             }
-            // Another connection in the making may have moved on already.
+            // Another task may have moved to the next address already.
             SOURCE.set(SOURCE.get().max(source + 1));
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How often a terminal's line is drawn, and how often a line is written where there is none.
+/// Interval of redrawing the line of a terminal, and of writing a line without a terminal.
 const DRAW: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// The progress line of one phase.
@@ -80,7 +80,7 @@ impl Progress {
         }
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
@@ -90,9 +90,9 @@ impl Progress {
 
 /// The result of a run.
 pub struct Report<'a> {
-    /// What was asked for.
+    /// The command line.
     pub plan: &'a Plan,
-    /// What was counted.
+    /// The counts.
     pub tally: &'a Tally,
     /// Clients that could connect.
     pub connected: u32,

@@ -1,5 +1,5 @@
 //! Which keys there are and the one value that each can have: a pure function of prefix, index and size, so that any
-//! process can tell a right reply from a wrong one without remembering what it wrote.
+//! process can check a reply without a record of what was written.
 
 use std::fmt;
 
@@ -100,7 +100,7 @@ impl Keyspace {
         if spread == 0 {
             return self.sizes.min;
         }
-        // Other bits than the ones that a short value starts with.
+        // A short value starts with the other half of the hash.
         self.sizes.min + (self.hash(index).rotate_left(32) % (spread + 1)) as usize
     }
 
@@ -127,7 +127,7 @@ impl Keyspace {
         if body.len() <= period {
             return *body == scratch[..body.len()];
         }
-        // A value repeats its unit: it is right if its first unit is and it equals itself moved by one unit.
+        // A value repeats its unit: check the first unit, then compare the value with itself moved by one unit.
         body[..period] == scratch[..] && body[period..] == body[..body.len() - period]
     }
 

@@ -1,27 +1,27 @@
-//! The book of one key: what was written to it, with what outcome, and so what a reply or a lookup may say. A key has
-//! one writer, which knows everything that can be known. Pure.
+//! The book of one key: its writes and their outcomes, and so the possible replies to a read or a lookup. A key has
+//! one writer, so the book is complete. Pure.
 
 use crate::fate::Fate;
 use slotmux_load::frames::Reply;
 use std::collections::HashSet;
 
-/// What makes a write different from every other one of a run.
+/// Identifies a write within a run.
 pub type Token = u64;
 
 /// Digits of a token.
 pub const TOKEN: usize = 16;
 
-/// A token as it is written.
+/// The text of a token.
 pub fn text(token: Token) -> String {
     format!("{token:016x}")
 }
 
-/// The value of a register: of different lengths, so that replies are cut in different places.
+/// The value of a register. Its length varies, so that replies are cut in different places.
 pub fn value(token: Token) -> String {
     text(token).repeat(1 + (token % 8) as usize)
 }
 
-/// What a key holds and how it is written.
+/// The type of a key, and the command that writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// INCR.
@@ -36,38 +36,38 @@ pub enum Kind {
     Register,
 }
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// It was sent and nothing has come; at the end of a run that is as good as unknown.
+    /// It was sent and not answered; at the end of a run its fate is unknown.
     Unknown,
     Acked,
     Refused,
 }
 
-/// What a reply is.
+/// The verdict on a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// One that the request may get.
+    /// A possible reply.
     Right,
-    /// It shows a state from before an acknowledged write.
+    /// A reply that shows the state before an acknowledged write.
     Behind(String),
-    /// No reply that this request may get.
+    /// An impossible reply.
     Wrong(String),
 }
 
-/// What a lookup of a key at the end has found, by number of writes.
+/// The findings of the final lookup of a key, as numbers of writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Acknowledged and not there.
+    /// Acknowledged, but missing.
     pub lost: u64,
-    /// There more than once.
+    /// Present more than once.
     pub doubled: u64,
-    /// There though an error said that it was not executed.
+    /// Present, although an error said that it was not executed.
     pub ran_refused: u64,
-    /// In another order than they were sent.
+    /// Out of order.
     pub reordered: u64,
-    /// Not of this key.
+    /// Not written to this key.
     pub foreign: u64,
 }
 
@@ -76,14 +76,14 @@ pub struct Findings {
 pub struct Book {
     /// The key's name.
     pub key: String,
-    /// What it holds.
+    /// Its type.
     pub kind: Kind,
     /// Whether it must have a TTL.
     pub expires: bool,
-    /// Whether its writer goes to the nodes directly, for comparison.
+    /// Whether its writer is a control, which connects to the nodes directly.
     pub control: bool,
     writes: Vec<(Token, State)>,
-    /// Fewest and most writes that may have run, as far as replies have told.
+    /// Fewest and most writes that may have run, according to the replies.
     low: u64,
     high: u64,
     /// Place of the newest acknowledged write.
@@ -110,7 +110,7 @@ impl Book {
         self.writes.len()
     }
 
-    /// Enters a write that is about to be sent; returns its command.
+    /// Records a write that is about to be sent; returns its command.
     pub fn write(&mut self, token: Token) -> Vec<String> {
         self.writes.push((token, State::Unknown));
         let key = self.key.clone();
@@ -123,7 +123,7 @@ impl Book {
         }
     }
 
-    /// A write was answered.
+    /// Records the acknowledgement of a write.
     pub fn acked(&mut self, place: usize, reply: &Reply) -> Verdict {
         self.writes[place].1 = State::Acked;
         self.newest = self.newest.max(Some(place));
@@ -151,7 +151,7 @@ impl Book {
         }
     }
 
-    /// A write was not acknowledged.
+    /// Records that a write was not acknowledged.
     pub fn failed(&mut self, place: usize, fate: Fate) {
         match fate {
             Fate::Refused => self.writes[place].1 = State::Refused,
@@ -159,7 +159,7 @@ impl Book {
         }
     }
 
-    /// A command that reads something of which the writer knows what it can be. `choice` picks a field of a hash.
+    /// A command that reads, whose possible replies are known. `choice` selects a field of a hash.
     pub fn question(&self, choice: usize) -> (Vec<String>, usize) {
         let key = self.key.clone();
         let place = choice % self.writes.len().max(1);
@@ -175,7 +175,7 @@ impl Book {
         (words, place)
     }
 
-    /// Whether the answer to a question may be this.
+    /// Judges the reply to a question.
     pub fn read(&mut self, place: usize, reply: &Reply) -> Verdict {
         match self.kind {
             Kind::Counter => {
@@ -210,7 +210,7 @@ impl Book {
         }
     }
 
-    /// The last write that ran: the newest acknowledged one, or one of unknown fate, which may run late.
+    /// Judges a reply that shows the last write: the newest acknowledged one, or one of unknown fate, which may run late.
     fn read_newest(&self, reply: &Reply) -> Verdict {
         let found = match reply {
             Reply::Null => None,
@@ -229,7 +229,7 @@ impl Book {
         }
     }
 
-    /// Which write has left this.
+    /// The write that wrote these bytes.
     fn place_of(&self, bytes: &[u8]) -> Option<usize> {
         let is_it = |token: Token| match self.kind {
             Kind::Register => bytes == value(token).as_bytes(),
@@ -268,7 +268,7 @@ impl Book {
         }
     }
 
-    /// Compares what is there at the end with what was acknowledged.
+    /// Compares the final content with the acknowledged writes.
     pub fn audit(&self, reply: &Reply) -> Findings {
         match self.kind {
             Kind::Counter => self.audit_count(reply),
@@ -318,7 +318,7 @@ impl Book {
         self.writes.iter().filter(|write| write.1 == state).count() as u64
     }
 
-    /// What is there, oldest first; what is no token of anybody is 0.
+    /// The tokens in the key, oldest first; 0 for bytes that are not a token.
     fn tokens(&self, reply: &Reply) -> Vec<Token> {
         let read = |bytes: &[u8]| -> Token {
             let digits = std::str::from_utf8(bytes).ok();
@@ -347,7 +347,7 @@ impl Book {
         }
     }
 
-    /// The acknowledged tokens that are not there; of a counter or a register none can be named.
+    /// The missing acknowledged tokens. Those of a counter or a register cannot be named.
     pub fn lost_tokens(&self, reply: &Reply) -> Vec<String> {
         if matches!(self.kind, Kind::Counter | Kind::Register) {
             return Vec::new();
@@ -365,13 +365,13 @@ impl Book {
         let mut times = vec![0u64; self.writes.len()];
         let mut last = None;
         for &token in found {
-            // Tokens of a key rise in the order in which they were sent.
+            // Tokens of a key increase in the order in which they were sent.
             let Ok(place) = self.writes.binary_search_by_key(&token, |write| write.0) else {
                 findings.foreign += 1;
                 continue;
             };
             times[place] += 1;
-            // What is of unknown fate may run late; a hash has no order.
+            // Writes of unknown fate may run late; a hash has no order.
             if self.writes[place].1 == State::Acked && self.kind != Kind::Hash && times[place] == 1
             {
                 findings.reordered += u64::from(last > Some(place));

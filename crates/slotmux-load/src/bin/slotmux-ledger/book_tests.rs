@@ -1,4 +1,4 @@
-//! A book must see every kind of lie, and nothing else.
+//! A book must detect every kind of wrong reply, and accept all others.
 
 use super::*;
 
@@ -48,7 +48,7 @@ fn a_count_may_rise_by_one_and_what_is_unknown() {
     let mut book = mixed(Kind::Counter);
     book.write(5);
     assert_eq!(book.acked(4, &Reply::Int(4)), Verdict::Right);
-    // The unknown one has run by now, so there is no more to come.
+    // The unknown write has run by now, so the count cannot rise further.
     book.write(6);
     assert!(is_wrong(&book.acked(5, &Reply::Int(6))));
 }

@@ -1,4 +1,4 @@
-//! A client's keys: draws its next request and enters what was answered.
+//! A client's keys: draws its next request and records the replies.
 
 use crate::book::{Book, Kind, Token, Verdict, text};
 use crate::fate::{Fate, of_error};
@@ -10,13 +10,13 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
-/// Hash tags of a client: so many slots does it use.
+/// Hash tags of a client, and so the number of slots that it uses.
 const TAGS: usize = 4;
 
-/// A hundred of a hundred.
+/// 100 per cent.
 pub const ALL: u8 = 100;
 
-/// Writes to a key before the next one is begun: lookups stay small.
+/// Writes to one key, after which a new key is begun, so that lookups stay small.
 const FULL: usize = 200;
 
 /// The keys of one tag: one of each kind, and two that only transactions write.
@@ -34,15 +34,15 @@ const KINDS: [Kind; 7] = [
 const REGISTER: usize = 4;
 const OF_TRANSACTIONS: [usize; 2] = [5, 6];
 
-/// All books, and what was seen. Of the tallies the first is the target's, the second that of the controls.
+/// All books and counts. The first tally is that of the target, the second that of the controls.
 pub struct Shelf {
     /// The books of all clients, for the lookups at the end.
     pub books: RefCell<Vec<Book>>,
-    /// What has happened.
+    /// The counts.
     pub tallies: [RefCell<Tally>; 2],
-    /// What key names start with; those of the second must have a TTL.
+    /// Prefixes of keys; those with the second prefix must have a TTL.
     pub prefixes: (String, Option<String>),
-    /// Of a hundred requests so many read.
+    /// Percentage of requests that read.
     pub reads: Cell<u8>,
     newest: Cell<Token>,
 }
@@ -65,7 +65,7 @@ impl Shelf {
     }
 }
 
-/// What a request may be answered.
+/// The reply that a request expects.
 enum Expected {
     Write(usize, usize),
     Read(usize, usize),
@@ -74,14 +74,14 @@ enum Expected {
     Echo(Token),
 }
 
-/// A request that is on its way.
+/// A request in flight.
 pub struct Pending {
     expected: Expected,
     sent: Instant,
 }
 
 impl Pending {
-    /// Replies that will come: MULTI and what it queues are answered too.
+    /// Number of expected replies: MULTI and queued commands are answered too.
     pub fn replies(&self) -> usize {
         match self.expected {
             Expected::Exec(keys) => keys.len() + 2,
@@ -90,7 +90,7 @@ impl Pending {
     }
 }
 
-/// One client's place.
+/// The keys and counts of one client.
 pub struct Desk {
     shelf: Rc<Shelf>,
     /// Its number in the tally of its side.
@@ -227,12 +227,12 @@ impl Desk {
         book.len() - 1
     }
 
-    /// What its side has seen.
+    /// The counts of its side.
     pub fn tally(&self) -> std::cell::RefMut<'_, Tally> {
         self.shelf.tallies[usize::from(self.control)].borrow_mut()
     }
 
-    /// Enters the replies to a request. Returns whether one was an error.
+    /// Records the replies to a request. Returns whether one was an error.
     pub fn settle(&self, pending: &Pending, replies: &[Reply]) -> bool {
         let Some((reply, queueing)) = replies.split_last() else {
             return false;
@@ -312,7 +312,7 @@ impl Desk {
         self.tally().judge(Verdict::Wrong(what.to_owned()));
     }
 
-    /// A request got no answer but this reason.
+    /// Records that a request failed, for this reason.
     pub fn fail(&self, pending: &Pending, fate: Fate, why: &str) {
         let writes: &[(usize, usize)] = match &pending.expected {
             Expected::Write(number, place) => &[(*number, *place)],

@@ -1,4 +1,4 @@
-//! The end of a run: every key is read, through the target and on the nodes, and compared with its book.
+//! The final lookups: every key is read, through the target and on the nodes, and compared with its book.
 
 use crate::book::{Book, Findings, Kind};
 use crate::shards::Nodes;
@@ -11,35 +11,35 @@ use std::io;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Keys that are read in one pipeline.
+/// Keys of one pipeline.
 const PIPELINE: usize = 64;
 
-/// Pause before what could not be read is tried again.
+/// Pause before unreadable keys are tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Lost writes that are named.
+/// Lost writes that the report names.
 const NAMED: usize = 1000;
 
-/// What all lookups together have found.
+/// The findings of all lookups.
 #[derive(Clone, Debug, Default)]
 pub struct Audit {
     /// Keys that were looked up.
     pub keys: u64,
-    /// Writes of the target's clients that are not as they should be.
+    /// Findings about the writes of the target's clients.
     pub findings: Findings,
-    /// Key and token of lost writes, as far as these can be told.
+    /// Key and token of lost writes, as far as they are known.
     pub lost_writes: Vec<(String, String)>,
-    /// The findings of the controls: what the cluster loses by itself.
+    /// Findings about the writes of the controls: losses of the cluster itself.
     pub control: Findings,
     /// Keys that could not be read in time.
     pub unreadable: u64,
-    /// Keys of which the target says something else than its node.
+    /// Keys with different values through the target and on their node.
     pub different: u64,
-    /// Keys that should have a TTL and have none.
+    /// Keys that lack a required TTL.
     pub without_ttl: u64,
 }
 
-/// What a key holds and its PTTL.
+/// The content of a key, and its PTTL.
 type Seen = (Reply, Reply);
 
 /// Reads all keys and judges them.
@@ -105,7 +105,7 @@ pub async fn audit(
     audit
 }
 
-/// Whether there is a key: a missing list or hash reads as an empty one.
+/// Whether the key exists: a missing list or hash reads as an empty one.
 fn exists(truth: &Reply) -> bool {
     *truth != Reply::Null && *truth != Reply::List(Vec::new())
 }
@@ -118,7 +118,7 @@ fn add(sum: &mut Findings, found: Findings) {
     sum.foreign += found.foreign;
 }
 
-/// Reads every key, again and again until it is there or the time is over. Without nodes through the target.
+/// Reads every key, with retries until the deadline; through the target if no nodes are given.
 async fn read_all(
     books: &[Book],
     target: &Login,
@@ -143,7 +143,7 @@ async fn read_all(
         }
         for (address, numbers) in places {
             let login = nodes.map_or_else(|| target.clone(), |nodes| nodes.login(address));
-            // What could not be read now is read in the next round.
+            // The next round reads the keys that failed.
             let _ = read_some(books, &numbers, &login, &mut seen).await;
         }
         if seen.iter().all(Option::is_some) || Instant::now() > until {

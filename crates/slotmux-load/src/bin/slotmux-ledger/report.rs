@@ -10,19 +10,19 @@ use std::time::Duration;
 
 /// The result of a run.
 pub struct Report<'a> {
-    /// What was asked for.
+    /// The command line.
     pub args: &'a Args,
     /// The shards.
     pub groups: &'a [Group],
-    /// What the target's clients have seen, and the controls.
+    /// The counts of the target's clients, and of the controls.
     pub tallies: [&'a Tally; 2],
-    /// What was there at the end.
+    /// The result of the final lookups.
     pub audit: Audit,
     /// How long it ran.
     pub seconds: f64,
 }
 
-/// One line that says how far it is.
+/// The progress line.
 pub fn progress(seconds: f64, last: &mut u64, tally: &Tally) -> String {
     let acked = tally.sum(|shard| shard.acked);
     let rate = acked - std::mem::replace(last, acked);
@@ -45,7 +45,7 @@ fn counts(findings: &Findings) -> [(&'static str, u64); 5] {
 }
 
 impl Report<'_> {
-    /// What should be 0, by name.
+    /// All counts that should be 0, by name.
     fn findings(&self) -> Vec<(&'static str, u64)> {
         let (tally, audit) = (self.tallies[0], &self.audit);
         let mut all = vec![("wrong", tally.wrong), ("behind", tally.behind)];
@@ -56,7 +56,7 @@ impl Report<'_> {
         all
     }
 
-    /// Whether nothing was found, and there was something to find it in.
+    /// Whether there is no finding, and at least one acknowledged write.
     pub fn is_clean(&self) -> bool {
         self.findings().iter().all(|finding| finding.1 == 0)
             && self.tallies[0].sum(|shard| shard.acked) > 0
@@ -70,7 +70,7 @@ impl Report<'_> {
         self.args.control.then_some(over)
     }
 
-    /// The most of all phases and shards.
+    /// The maximum of all phases and shards.
     pub fn most_over_direct(&self) -> Option<i64> {
         let phases = 0..self.tallies[0].phases.len();
         let all = phases.flat_map(|phase| (0..self.groups.len()).map(move |shard| (phase, shard)));

@@ -1,4 +1,4 @@
-//! The nodes behind the target: which slots belong together, and who owns one now by its own word.
+//! The nodes behind the target: which slots belong together, and which node reports that it owns a slot.
 
 use crate::wire::{Connection, Login};
 use slotmux_load::frames::Reply;
@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// How long a node may take to say what it thinks; a frozen one must not hold up who looks for its successor.
+/// Longest wait for the slots of a node: a frozen node must not delay the search for its successor.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// Slots that one primary owned when the run began. Keys are told apart by it also after the slots have moved.
+/// Slots that one primary owned when the run began. Keys stay in their group after slots have moved.
 #[derive(Clone, Debug)]
 pub struct Group {
     /// First and last slots.
@@ -19,7 +19,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// All slots: where no node can be asked.
+    /// All slots, for a run without nodes.
     pub fn all() -> Group {
         Group {
             ranges: vec![(0, SLOTS as u16 - 1)],
@@ -53,7 +53,7 @@ impl Group {
     }
 }
 
-/// What a node says of slots: first, last, the primary's address.
+/// Slot ranges as a node reports them: first, last, the primary's address.
 type Claims = Vec<(u16, u16, String)>;
 
 /// The nodes that are known.
@@ -63,10 +63,10 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Nodes that are logged in to in this way, known by some of their addresses.
+    /// Nodes with this login, of which some addresses are known.
     pub fn new(login: Login, seeds: &[String]) -> Nodes {
         let login = Login {
-            // Reading what a node thinks takes no RESP3.
+            // CLUSTER SLOTS needs no RESP3.
             resp: 2,
             ..login
         };
@@ -97,7 +97,7 @@ impl Nodes {
         Err(why)
     }
 
-    /// For each slot the node that says itself that it owns it.
+    /// For each slot the node that reports itself as its owner.
     pub async fn owners(&self) -> Vec<Option<String>> {
         let mut owners = vec![None; SLOTS];
         for (address, told) in self.ask_all().await {
@@ -110,7 +110,7 @@ impl Nodes {
         owners
     }
 
-    /// Asks all at once, so that one that is frozen delays nobody; whom they name is known from then on.
+    /// Asks all nodes at once, so that a frozen one does not delay the others; adds the nodes that they name.
     async fn ask_all(&self) -> Vec<(String, Result<Claims, String>)> {
         let mut asked = JoinSet::new();
         for address in self.known.borrow().iter() {
@@ -143,7 +143,7 @@ fn groups(claims: &Claims) -> Vec<Group> {
     groups
 }
 
-/// Asks one node: its address, what it says, and whom it names.
+/// Asks one node: returns its address, its slot ranges, and the nodes that it names.
 async fn ask(login: Login) -> (String, Result<Claims, String>, Vec<String>) {
     let asked = async {
         let mut connection = Connection::open(&login).await?;
@@ -179,7 +179,7 @@ async fn ask(login: Login) -> (String, Result<Claims, String>, Vec<String>) {
     (login.address, Ok(claims), named)
 }
 
-/// A node's address; an empty host is that of the node which was asked.
+/// A node's address; an empty host stands for that of the asked node.
 fn endpoint(node: &Reply, asked: &str) -> Option<String> {
     let Reply::List(parts) = node else {
         return None;

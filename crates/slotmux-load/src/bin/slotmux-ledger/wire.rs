@@ -10,7 +10,7 @@ use tokio::time::timeout;
 /// Longest incomplete reply in bytes; the lookup of the largest key is far below.
 const LONGEST: usize = 16 * 1024 * 1024;
 
-/// Where to connect and what to say there first.
+/// An address, and how to log in there.
 #[derive(Clone, Debug)]
 pub struct Login {
     /// HOST:PORT.
@@ -21,7 +21,7 @@ pub struct Login {
     pub user: Option<String>,
     /// Password.
     pub password: Option<String>,
-    /// Longest silence of a connection that owes a reply.
+    /// Longest silence of a connection with requests in flight.
     pub timeout: Duration,
 }
 
@@ -73,7 +73,7 @@ impl Connection {
         within(self.timeout, self.stream.write_all(bytes)).await
     }
 
-    /// Reads one reply. After an error the connection is of no more use.
+    /// Reads one reply. After an error the connection cannot be used any more.
     pub async fn receive(&mut self) -> io::Result<Reply> {
         loop {
             let unread = &self.input[self.taken..];
