@@ -8,7 +8,7 @@ use crate::engine::fan_out::split::split;
 use crate::engine::fan_out::with_nodes::answer_with_nodes;
 use crate::engine::monitor;
 use crate::engine::operator;
-use crate::engine::pubsub::{publish::publish, subscriber, unsubscribing::Leaving};
+use crate::engine::pubsub::{publish::publish, subscriber, unsubscribing::ResetSubscriptions};
 use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
 use crate::engine::worker::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
@@ -31,11 +31,11 @@ use slotmux_core::resp::request::Request;
 
 /// Whether a request was taken. If not, the client is paused and sees it again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Taken {
+pub enum Dispatched {
     /// It is on its way or answered.
-    Yes,
+    Accepted,
     /// Not now.
-    No,
+    Deferred,
 }
 
 const NO_AUTH: &str = "NOAUTH Authentication required.";
@@ -44,12 +44,12 @@ const EXEC_BEFORE_LOGIN: &str =
     "EXECABORT Transaction discarded because of: NOAUTH Authentication required.";
 
 /// Takes one request of `client`.
-pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> Taken {
+pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> Dispatched {
     sabotage("dispatch");
     if client.waiting_retries.get() > 0 {
         // Something of this client waits for another try; what is sent now could overtake it.
         client.pause_for(Pause::InFlight(0));
-        return Taken::No;
+        return Dispatched::Deferred;
     }
     let command = command::resolve(request.bytes, request.args);
     match command {
@@ -71,7 +71,7 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
         carry_out(worker, client, request, command, plan, &rewritten)
     };
     worker.give_rewritten(rewritten);
-    if client.tracks() && taken == Taken::Yes {
+    if client.tracks() && taken == Dispatched::Accepted {
         client.use_up_caching(command.ok().map(|command| command.full_name));
     }
     taken
@@ -85,7 +85,7 @@ pub(super) fn carry_out(
     command: Result<&'static Command, Unresolved>,
     plan: Plan,
     rewritten: &[u8],
-) -> Taken {
+) -> Dispatched {
     if !client.authenticated.get() && !plan.needs_no_authentication() {
         let text = match plan {
             Plan::Transaction(Transaction::Exec) => EXEC_BEFORE_LOGIN,
@@ -99,7 +99,7 @@ pub(super) fn carry_out(
             return refuse(worker, client, NO_UPSTREAM);
         }
         client.pause_for(Pause::Upstream);
-        return Taken::No;
+        return Dispatched::Deferred;
     }
     if client.is_restricted() && !subscriber::may(command, &plan) {
         return subscriber::refuse_restricted(worker, client, request, command, &plan);
@@ -153,7 +153,7 @@ pub(super) fn carry_out(
         } => {
             let taken = broadcast(worker, client, request, merge, write, reach);
             let is_reset = command.is_ok_and(|command| command.full_name == "config|resetstat");
-            if is_reset && taken == Taken::Yes {
+            if is_reset && taken == Dispatched::Accepted {
                 worker.shared.reset_totals();
             }
             taken
@@ -180,7 +180,7 @@ fn forward<'a>(
     decision: Decision,
     mut sending: Sending<'a>,
     rewritten: &'a [u8],
-) -> Taken {
+) -> Dispatched {
     let Decision {
         namespace,
         actions,
@@ -210,7 +210,7 @@ fn forward<'a>(
     };
     // Observing refuses nothing for a lifetime: what is refused all the same is not permitted.
     let is_refused = governed == Governed::Refused;
-    if taken == Taken::Yes
+    if taken == Dispatched::Accepted
         && !actions.is_empty()
         && worker.count_actions(namespace, actions, is_refused, request)
         && actions.contains(Actions::APPENDED)
@@ -229,32 +229,32 @@ fn is_from_a_browser(request: &Request) -> bool {
 }
 
 /// Closes the client without a word and without running what follows, as Redis does.
-fn turn_away(worker: &Worker, client: &Client) -> Taken {
+fn turn_away(worker: &Worker, client: &Client) -> Dispatched {
     worker.stats.protocol_errors.inc();
     tracing::debug!(
         client = client.id,
         "HTTP, perhaps commands that a web page sends by a browser: the client is closed"
     );
     client.close(worker);
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Why nothing can be sent at all.
 pub(crate) const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
 
 /// Answers a request with an error. Inside a transaction that aborts it.
-pub fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Taken {
+pub fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Dispatched {
     let mut reply = Vec::new();
     write::error(&mut reply, text);
     refuse_with(worker, client, &reply)
 }
 
 /// As [`refuse`], with a whole reply.
-pub(crate) fn refuse_with(worker: &Worker, client: &Rc<Client>, reply: &[u8]) -> Taken {
+pub(crate) fn refuse_with(worker: &Worker, client: &Rc<Client>, reply: &[u8]) -> Dispatched {
     client.abort_transaction(worker);
     worker.stats.errors.inc();
     reply_here(worker, client, reply);
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Answers a command about the connection or about slotmux itself.
@@ -264,16 +264,16 @@ pub(crate) fn answer_here(
     what: Answer,
     command: &Command,
     request: &Request,
-) -> Taken {
+) -> Dispatched {
     if matches!(what, Answer::Hello | Answer::Reset) && client.in_flight() > 0 {
         // The protocol decides about the lanes. A client changes lanes only with nothing in flight.
         client.pause_for(Pause::InFlight(0));
-        return Taken::No;
+        return Dispatched::Deferred;
     }
     let (replies, protocol) = (client.reply_mode.get(), client.protocol.get());
     let mut out = worker.buffers.take();
     let process = &*worker.shared;
-    let outcome = own_answer(worker, client, what, command, request, process, &mut out);
+    let outcome = local_answer(worker, client, what, command, request, process, &mut out);
     let asks_everyone = match &outcome {
         Outcome::List(_)
         | Outcome::Kill(_)
@@ -288,9 +288,9 @@ pub(crate) fn answer_here(
         client.reply_mode.set(replies);
         client.pause_for(Pause::InFlight(0));
         worker.buffers.give(out);
-        return Taken::No;
+        return Dispatched::Deferred;
     }
-    worker.stats.local.inc();
+    worker.stats.answered_locally.inc();
     // The mode may be the answer's own doing: CLIENT REPLY OFF answers itself with silence.
     let mute = !client.reply_mode.get().wanted();
     match outcome {
@@ -303,7 +303,7 @@ pub(crate) fn answer_here(
             client.end_transaction(worker);
             client.end_watch(worker);
             let reply = if mute { Vec::new() } else { out.clone() };
-            client.begin_work(worker, Box::new(Leaving::new(client, reply)));
+            client.begin_long_request(worker, Box::new(ResetSubscriptions::new(client, reply)));
         }
         Outcome::OwnLine => {
             client.with_line(worker, |line| line.reply(&mut out));
@@ -321,10 +321,10 @@ pub(crate) fn answer_here(
         client.pause_for(Pause::Question);
     }
     if client.protocol.get() != protocol {
-        client.begins_to_be_told(worker);
+        client.start_invalidations(worker);
     }
     worker.buffers.give(out);
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Appends slotmux' own answer to `request`, which is an element of EXEC's reply.
@@ -342,8 +342,8 @@ pub fn answer_into(
     }) else {
         return write::error(out, "ERR slotmux: the command can't be used inside MULTI");
     };
-    worker.stats.local.inc();
-    match own_answer(worker, client, what, command, request, process, out) {
+    worker.stats.answered_locally.inc();
+    match local_answer(worker, client, what, command, request, process, out) {
         Outcome::OwnLine => {
             client.with_line(worker, |line| line.reply(out));
         }
@@ -355,7 +355,7 @@ pub fn answer_into(
 }
 
 /// Appends slotmux' own answer, with what `process` tells, and says what is left to do.
-pub(crate) fn own_answer(
+pub(crate) fn local_answer(
     worker: &Worker,
     client: &Rc<Client>,
     what: Answer,

@@ -11,7 +11,7 @@ use slotmux_core::policy::{Decision, Governed};
 use slotmux_core::route::{Plan, Transaction};
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{Taken, carry_out, refuse};
+use crate::engine::client::dispatch::{Dispatched, carry_out, refuse};
 use slotmux_core::resp::request::Request;
 
 /// In Redis a monitoring client counts as a kind of replica.
@@ -21,7 +21,7 @@ impl Worker {
     /// Sees to it that requests get the attention that is asked for, and no other.
     pub fn update_attention(&self) {
         let is_paused = self.client_pause.hold() != Hold::Nothing;
-        self.attention.set(is_paused || self.monitors.are_there());
+        self.attention.set(is_paused || self.monitors.is_active());
     }
 }
 
@@ -34,7 +34,7 @@ pub(super) fn carry_out_attended(
     command: Result<&'static Command, Unresolved>,
     plan: Plan,
     rewritten: &[u8],
-) -> Taken {
+) -> Dispatched {
     if !is_accepted(client, command, &plan) {
         return carry_out(worker, client, request, command, plan, rewritten);
     }
@@ -56,15 +56,15 @@ pub(super) fn carry_out_attended(
     };
     if is_held {
         client.hold(worker);
-        return Taken::No;
+        return Dispatched::Deferred;
     }
     // What is queued is shown when it runs.
-    let is_shown = worker.monitors.are_there()
+    let is_shown = worker.monitors.is_active()
         && !flags.contains(Flags::ADMIN)
         && !matches!(plan, Plan::Answer(Answer::Slotmux, _))
         && (plan.is_never_queued() || !client.is_in_transaction());
     let taken = carry_out(worker, client, request, command, plan, rewritten);
-    if is_shown && taken == Taken::Yes {
+    if is_shown && taken == Dispatched::Accepted {
         worker.show_to_monitors(client, request);
     }
     taken

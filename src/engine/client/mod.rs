@@ -18,18 +18,18 @@ use slotmux_core::answer::tracking::Tracking;
 
 use crate::engine::blocking::wait::Blocked;
 use crate::engine::transaction::queued::Queue;
-use order::Held;
+use early_replies::EarlyReplies;
 use push::Pushes;
 
 use crate::engine::transaction::watch::Watch;
-use long_request::Work;
+use long_request::LongRequest;
 
 pub mod before_topology;
 pub mod dispatch;
 pub mod forward;
 pub mod intercept;
 pub mod long_request;
-pub mod order;
+pub mod early_replies;
 pub mod push;
 pub mod read;
 pub mod tracking;
@@ -41,7 +41,7 @@ pub const OUTPUT_PAUSE: usize = 256 * 1024;
 
 /// How far a connection is on its way to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Phase {
+pub enum ClientPhase {
     /// Requests are read and answered.
     Open,
     /// Nothing more is read; what is in flight is answered, then the connection ends.
@@ -107,7 +107,7 @@ pub struct Client {
     /// `CLIENT TRACKING`.
     pub tracking: Cell<Tracking>,
     /// How far it is on its way to its end.
-    phase: Cell<Phase>,
+    phase: Cell<ClientPhase>,
     /// Why it is not read at the moment.
     pub(crate) pause: Cell<Pause>,
     /// Whether the socket took less than was there to write.
@@ -149,7 +149,7 @@ pub struct Client {
     /// When it was first seen over the soft output limit.
     over_soft: Cell<Option<Tick>>,
     /// Replies that came before their turn.
-    pub(crate) held: RefCell<Option<Box<Held>>>,
+    pub(crate) held: RefCell<Option<Box<EarlyReplies>>>,
     /// What is known of its wait, while it is blocked.
     pub(crate) blocked: RefCell<Option<Box<Blocked>>>,
     /// Since when what it has sent waits for a lane that is free, or has room.
@@ -165,9 +165,9 @@ pub struct Client {
     /// What it watches, while it does.
     pub(crate) watch: RefCell<Option<Rc<Watch>>>,
     /// Its long request, while one is in progress.
-    work: RefCell<Option<Box<dyn Work>>>,
+    work: RefCell<Option<Box<dyn LongRequest>>>,
     /// Whether there is one, also while a slice of it is being done.
-    has_work: Cell<bool>,
+    has_long_request: Cell<bool>,
     /// Bytes that it counts for.
     reserved: Cell<usize>,
     /// Rare state: names, user.
@@ -191,7 +191,7 @@ impl Client {
             is_alone: Cell::new(false),
             reply_mode: Cell::new(ReplyMode::On),
             tracking: Cell::default(),
-            phase: Cell::new(Phase::Open),
+            phase: Cell::new(ClientPhase::Open),
             pause: Cell::new(Pause::No),
             write_blocked: Cell::new(false),
             dirty: Cell::new(false),
@@ -221,20 +221,20 @@ impl Client {
             transaction: RefCell::new(None),
             watch: RefCell::new(None),
             work: RefCell::new(None),
-            has_work: Cell::new(false),
+            has_long_request: Cell::new(false),
             reserved: Cell::new(0),
             session: RefCell::new(None),
         }
     }
 
     /// How far it is on its way to its end.
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> ClientPhase {
         self.phase.get()
     }
 
     /// Whether replies to it go nowhere.
     pub fn is_closed(&self) -> bool {
-        self.phase.get() == Phase::Closed
+        self.phase.get() == ClientPhase::Closed
     }
 
     /// Requests that were taken and are not answered yet.
@@ -302,7 +302,7 @@ impl Client {
     /// Bytes of replies that the client has not taken yet.
     pub fn buffered(&self) -> usize {
         let held = self.held.borrow().as_ref().map_or(0, |held| held.len());
-        self.out.borrow().len() - self.sent.get() + held + self.waiting_pushes()
+        self.out.borrow().len() - self.sent.get() + held + self.pending_push_bytes()
     }
 
     /// Bytes that its replies take here: those that the client has taken stay a while.
@@ -320,9 +320,9 @@ impl Client {
 
     /// Reads no more; the connection ends when what is in flight was answered.
     pub fn finish(self: &Rc<Self>, worker: &Worker) {
-        if self.phase.get() == Phase::Open {
-            self.phase.set(Phase::Finishing);
-            self.leave_some(worker);
+        if self.phase.get() == ClientPhase::Open {
+            self.phase.set(ClientPhase::Finishing);
+            self.unsubscribe_some(worker);
             // The flush at the end of the turn notices if nothing is left to wait for.
             worker.turn.touch_client(self);
         }
@@ -331,7 +331,7 @@ impl Client {
     /// Closes the connection at once; what is in flight runs on and its replies are dropped. A big request that its node does
     /// not have yet is given up: see [`crate::engine::upstream::cancel`].
     pub fn close(&self, worker: &Worker) {
-        if self.phase.replace(Phase::Closed) == Phase::Closed {
+        if self.phase.replace(ClientPhase::Closed) == ClientPhase::Closed {
             return;
         }
         drop(self.transport.borrow_mut().take());
@@ -339,8 +339,8 @@ impl Client {
         worker
             .memory
             .change_leaving(0, self.reserved.get() + self.subscribed());
-        self.leave_some(worker);
-        self.drop_waiting_pushes();
+        self.unsubscribe_some(worker);
+        self.drop_pending_pushes();
         *self.out.borrow_mut() = Vec::new();
         self.sent.set(0);
         *self.held.borrow_mut() = None;
@@ -359,17 +359,17 @@ impl Client {
         self.end_hold(worker);
         self.wake();
         // The rest of a reply that it did not take is read and dropped.
-        self.let_lane_go_on();
+        self.release_held_back_lane();
     }
 
     /// What it has sent waits for a lane with room: from now on if it did not before.
-    pub fn begin_to_wait(&self, now: Tick) {
+    pub fn start_waiting(&self, now: Tick) {
         let since = self.waits_since.get().unwrap_or(now);
         self.waits_since.set(Some(since));
     }
 
     /// Whether it has waited for a lane for as long as a command may take.
-    pub fn waits_in_vain(&self, worker: &Worker, now: Tick) -> bool {
+    pub fn has_waited_too_long(&self, worker: &Worker, now: Tick) -> bool {
         let since = self.waits_since.get();
         since.is_some_and(|since| since.is_over(worker.command_timeout, now))
     }
@@ -388,7 +388,7 @@ impl Client {
     #[cold]
     fn late_arrival(&self, worker: &Worker, since: Tick) -> Tick {
         let last = worker.clock.last();
-        if self.waits_in_vain(worker, last) {
+        if self.has_waited_too_long(worker, last) {
             return last;
         }
         self.waits_since.set(None);

@@ -9,7 +9,7 @@ use crate::engine::worker::Worker;
 use slotmux_core::resp::Protocol;
 
 use super::write::WRITE_PER_TURN;
-use super::{Client, OUTPUT_PAUSE, Phase};
+use super::{Client, OUTPUT_PAUSE, ClientPhase};
 
 /// What only a client that gets pushes has.
 #[derive(Debug, Default)]
@@ -40,16 +40,16 @@ impl Pushes {
 impl Worker {
     /// Whether a frame may be appended for so many clients without a look at what each of them holds. They are written, and
     /// held to their limits, at the end of the turn.
-    pub fn takes_pushes(&self, frame: &[u8], clients: usize) -> bool {
+    pub fn reserve_pushes(&self, frame: &[u8], clients: usize) -> bool {
         frame.len() <= OUTPUT_PAUSE && self.memory.takes(frame.len().saturating_mul(clients))
     }
 }
 
 impl Client {
-    /// As [`Client::push`], where [`Worker::takes_pushes`] said no. Who has no room for the frame is closed.
+    /// As [`Client::push`], where [`Worker::reserve_pushes`] said no. Who has no room for the frame is closed.
     #[cold]
     pub fn push_sparingly(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
-        if self.phase.get() != Phase::Open {
+        if self.phase.get() != ClientPhase::Open {
             return;
         }
         // What the socket takes at once need not fit.
@@ -85,7 +85,7 @@ impl Client {
     /// Appends what nobody asked for, cut into `pieces`. It counts as output like any reply. Where the reply that is under
     /// way went out in part, it waits for the end of that.
     fn push_bytes(self: &Rc<Self>, worker: &Worker, pieces: &[&[u8]]) {
-        if self.phase.get() != Phase::Open {
+        if self.phase.get() != ClientPhase::Open {
             return;
         }
         let append = |out: &mut Vec<u8>| {
@@ -107,7 +107,7 @@ impl Client {
 
     /// Sends an invalidation once everything before request `seq` is answered.
     pub fn push_behind(self: &Rc<Self>, worker: &Worker, seq: u32, frame: &[u8]) {
-        if self.phase.get() != Phase::Open {
+        if self.phase.get() != ClientPhase::Open {
             return;
         }
         if self.is_answered_before(seq) {
@@ -151,7 +151,7 @@ impl Client {
         }
         if !due.is_empty() {
             // It may have switched tracking off since then, or left RESP3.
-            if self.is_told() {
+            if self.receives_invalidations() {
                 self.push(worker, &due);
             }
             self.drop_idle_pushes();
@@ -169,7 +169,7 @@ impl Client {
     }
 
     /// Bytes of pushes that wait for the end of a reply.
-    pub(super) fn waiting_pushes(&self) -> usize {
+    pub(super) fn pending_push_bytes(&self) -> usize {
         let pushes = self.pushes.borrow();
         pushes.as_ref().map_or(0, |pushes| pushes.pending())
     }
@@ -197,7 +197,7 @@ impl Client {
     }
 
     /// Drops its pending pushes: the client has left.
-    pub(super) fn drop_waiting_pushes(&self) {
+    pub(super) fn drop_pending_pushes(&self) {
         if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
             pushes.drop_pending();
         }

@@ -12,8 +12,8 @@ use crate::engine::worker::turn::poll_again;
 use slotmux_core::resp::scan::{Boundary, Scan, scan_request};
 use slotmux_core::resp::{Limits, Malformed, inline, write};
 
-use super::dispatch::{Taken, dispatch};
-use super::{Client, OUTPUT_PAUSE, Pause, Phase};
+use super::dispatch::{Dispatched, dispatch};
+use super::{Client, OUTPUT_PAUSE, Pause, ClientPhase};
 use crate::engine::client::long_request::Progress;
 use slotmux_core::resp::request::{Request, from_inline};
 
@@ -59,8 +59,8 @@ impl Drop for ClientTask {
     fn drop(&mut self) {
         self.client.pending_input.set(0);
         self.client.close(&self.worker);
-        self.client.end_work(&self.worker);
-        self.client.leave_everything(&self.worker);
+        self.client.end_long_request(&self.worker);
+        self.client.unsubscribe_all(&self.worker);
         self.client.end_watch(&self.worker);
         self.worker.forget(&self.client);
     }
@@ -77,11 +77,11 @@ impl ClientTask {
     }
 
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.client.has_work() && !self.poll_work(cx) {
+        if self.client.has_long_request() && !self.poll_long_request(cx) {
             return Poll::Pending;
         }
         for _ in 0..READS_PER_TURN {
-            if self.client.has_work() {
+            if self.client.has_long_request() {
                 // The work has only just begun: other clients first.
                 poll_again(cx);
                 return Poll::Pending;
@@ -89,16 +89,16 @@ impl ClientTask {
             if self.client.write_blocked.get() {
                 self.poll_blocked_write(cx);
             }
-            if self.client.phase() != Phase::Open && self.client.is_subscriber() {
+            if self.client.phase() != ClientPhase::Open && self.client.is_subscriber() {
                 return self.leave(cx);
             }
             match self.client.phase() {
-                Phase::Closed => return Poll::Ready(()),
-                Phase::Finishing => return Poll::Pending,
-                Phase::Lingering => return self.poll_linger(cx),
-                Phase::Open => {}
+                ClientPhase::Closed => return Poll::Ready(()),
+                ClientPhase::Finishing => return Poll::Pending,
+                ClientPhase::Lingering => return self.poll_linger(cx),
+                ClientPhase::Open => {}
             }
-            if !self.client.may_go_on() {
+            if !self.client.try_resume() {
                 if self.client.is_blocked() && self.poll_behind(cx).is_ready() {
                     self.client.close(&self.worker);
                     return Poll::Ready(());
@@ -107,7 +107,7 @@ impl ClientTask {
             }
             if self.input.is_some() {
                 self.take_input();
-                if self.client.phase() != Phase::Open || !self.client.may_go_on() {
+                if self.client.phase() != ClientPhase::Open || !self.client.try_resume() {
                     continue;
                 }
             }
@@ -124,25 +124,25 @@ impl ClientTask {
 
     /// Ends some subscriptions of a client that is no longer read. Its task does nothing else until all are ended.
     fn leave(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.worker.hub.has_room(&self.client) {
+        if !self.worker.hub.claim_room(&self.client) {
             self.client.pause_for(Pause::Confirmation);
         } else {
-            self.client.leave_some(&self.worker);
+            self.client.unsubscribe_some(&self.worker);
             poll_again(cx);
         }
         Poll::Pending
     }
 
     /// Does a slice of the client's long request. True once the request is complete.
-    fn poll_work(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_long_request(&mut self, cx: &mut Context<'_>) -> bool {
         if self.client.write_blocked.get() {
             self.poll_blocked_write(cx);
         }
-        if !self.client.may_work() {
+        if !self.client.try_continue() {
             return false;
         }
         let progress = if self.worker.turn.takes_slice() {
-            self.client.go_on_with_work(&self.worker)
+            self.client.continue_long_request(&self.worker)
         } else {
             Progress::More
         };
@@ -227,7 +227,7 @@ impl ClientTask {
             }
         }
         let (taken, need) = self.take_requests(&input.bytes);
-        if taken == input.bytes.len() || self.client.phase() != Phase::Open {
+        if taken == input.bytes.len() || self.client.phase() != ClientPhase::Open {
             self.client.set_pending_input(&self.worker, 0);
             return;
         }
@@ -242,7 +242,7 @@ impl ClientTask {
     }
 
     fn keep(&mut self, bytes: &[u8], need: usize) {
-        if bytes.is_empty() || self.client.phase() != Phase::Open {
+        if bytes.is_empty() || self.client.phase() != ClientPhase::Open {
             return;
         }
         self.input = Some(Box::new(Input {
@@ -262,7 +262,7 @@ impl ClientTask {
         let mut need = 0;
         let mut requests = 0;
         while taken < bytes.len()
-            && client.phase() == Phase::Open
+            && client.phase() == ClientPhase::Open
             && client.is_read()
             && client.has_room(worker)
         {
@@ -274,7 +274,7 @@ impl ClientTask {
                             bytes: &rest[..len],
                             args: &args,
                         };
-                        if dispatch(worker, client, &request) == Taken::No {
+                        if dispatch(worker, client, &request) == Dispatched::Deferred {
                             break;
                         }
                         requests += 1;
@@ -282,11 +282,11 @@ impl ClientTask {
                     taken += len;
                 }
                 Ok(Scan::Inline { len }) => match self.dispatch_inline(&rest[..len]) {
-                    Ok(Taken::Yes) => {
+                    Ok(Dispatched::Accepted) => {
                         requests += 1;
                         taken += len;
                     }
-                    Ok(Taken::No) => break,
+                    Ok(Dispatched::Deferred) => break,
                     Err(malformed) => {
                         self.refuse(&malformed);
                         break;
@@ -307,10 +307,10 @@ impl ClientTask {
         (taken, need)
     }
 
-    fn dispatch_inline(&self, line: &[u8]) -> Result<Taken, Malformed> {
+    fn dispatch_inline(&self, line: &[u8]) -> Result<Dispatched, Malformed> {
         let words = inline::split(line)?;
         if words.is_empty() {
-            return Ok(Taken::Yes);
+            return Ok(Dispatched::Accepted);
         }
         let bytes = from_inline(&words);
         let mut args = Vec::new();
@@ -373,7 +373,7 @@ impl ClientTask {
 
 impl Client {
     /// Whether nothing keeps this client from being read; ends a pause whose reason has gone.
-    pub(super) fn may_go_on(&self) -> bool {
+    pub(super) fn try_resume(&self) -> bool {
         let over = match self.pause.get() {
             Pause::No => true,
             Pause::InFlight(most) => self.in_flight() <= most,
@@ -393,12 +393,12 @@ impl Client {
     fn has_room(&self, worker: &Worker) -> bool {
         let most = worker.limits(self).max_pipeline;
         if self.in_flight() >= most {
-            worker.stats.parks.inc();
+            worker.stats.client_pauses.inc();
             self.pause_for(Pause::InFlight(most / 2));
             return false;
         }
         if self.out.borrow().len() > OUTPUT_PAUSE && self.buffered() > OUTPUT_PAUSE {
-            worker.stats.parks.inc();
+            worker.stats.client_pauses.inc();
             self.pause_for(Pause::Output);
             return false;
         }

@@ -33,7 +33,7 @@ impl Client {
     }
 
     /// Whether invalidations reach it: as from Redis, only where there are pushes.
-    pub(super) fn is_told(&self) -> bool {
+    pub(super) fn receives_invalidations(&self) -> bool {
         self.tracks() && self.protocol.get() == Protocol::Resp3
     }
 
@@ -62,7 +62,7 @@ impl Client {
         entry: &InFlight,
         own: &[u8],
     ) {
-        if !self.is_told() {
+        if !self.receives_invalidations() {
             return;
         }
         let can_be_tracked = own.len() <= LONGEST_REQUEST && is_as_sent(entry);
@@ -74,7 +74,7 @@ impl Client {
                     lane.send_caching(worker, entry);
                 }
             }
-            None => self.tell_behind(worker, entry.seq, own),
+            None => self.invalidate_behind(worker, entry.seq, own),
         }
     }
 
@@ -93,12 +93,12 @@ impl Client {
 
     /// What `entry` reads is not tracked, or no longer: its client is told to forget it, behind the reply.
     pub fn untrack(self: &Rc<Self>, worker: &Worker, entry: &InFlight, bytes: &[u8]) {
-        if self.is_told() && entry.is_awaited() && !entry.is_repair() {
-            self.tell_behind(worker, entry.seq, bytes);
+        if self.receives_invalidations() && entry.is_awaited() && !entry.is_repair() {
+            self.invalidate_behind(worker, entry.seq, bytes);
         }
     }
 
-    fn tell_behind(self: &Rc<Self>, worker: &Worker, seq: u32, requests: &[u8]) {
+    fn invalidate_behind(self: &Rc<Self>, worker: &Worker, seq: u32, requests: &[u8]) {
         let mut keys = Vec::new();
         tracked_keys(worker, requests, |key| keys.push(key.to_vec()));
         if !keys.is_empty() {
@@ -109,14 +109,14 @@ impl Client {
 
     /// What request `seq` reads could not be tracked: this client is told to forget everything, behind the reply.
     pub fn forget_behind(self: &Rc<Self>, worker: &Worker, seq: u32) {
-        if self.is_told() {
+        if self.receives_invalidations() {
             self.push_behind(worker, seq.wrapping_add(1), FORGET_ALL);
         }
     }
 
     /// Tells it of changed keys, as its node says just now: behind every reply that came before.
     pub fn invalidate(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
-        if !self.is_told() {
+        if !self.receives_invalidations() {
             return;
         }
         // Where replies have come that it does not have yet, theirs may be among them.
@@ -129,7 +129,7 @@ impl Client {
 
     /// Tells it of keys that nobody tracks for it any more: behind everything that is in flight.
     pub fn invalidate_behind_all(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
-        if !self.is_told() {
+        if !self.receives_invalidations() {
             return;
         }
         // A command that blocks is the only one in flight, and was never tracked.
@@ -141,7 +141,7 @@ impl Client {
     }
 
     /// It speaks RESP3 from now on. What it read before was not tracked.
-    pub(super) fn begins_to_be_told(self: &Rc<Self>, worker: &Worker) {
+    pub(super) fn start_invalidations(self: &Rc<Self>, worker: &Worker) {
         self.invalidate_behind_all(worker, FORGET_ALL);
     }
 }

@@ -8,7 +8,7 @@ use crate::engine::upstream::lane::Lane;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::ticks;
 
-use super::{Client, OUTPUT_PAUSE, Pause, Phase};
+use super::{Client, OUTPUT_PAUSE, Pause, ClientPhase};
 
 /// Bytes written to a client before others get their turn.
 pub(super) const WRITE_PER_TURN: usize = 1024 * 1024;
@@ -34,7 +34,7 @@ impl Client {
         if self.is_closed() {
             // Counting goes on, so that a drain can see that nothing is in flight any more.
             if complete {
-                worker.stats.abandoned.inc();
+                worker.stats.replies_dropped.inc();
                 self.head_seq.set(head.wrapping_add(1));
             }
             return;
@@ -122,12 +122,12 @@ impl Client {
             return;
         }
         self.check_output(worker);
-        if self.phase.get() == Phase::Finishing
+        if self.phase.get() == ClientPhase::Finishing
             && self.in_flight() == 0
-            && !self.has_work()
+            && !self.has_long_request()
             && self.out.borrow().is_empty()
         {
-            self.phase.set(Phase::Lingering);
+            self.phase.set(ClientPhase::Lingering);
             self.with_transport(|transport| transport.finish());
             worker.linger(self);
             self.wake();
@@ -186,7 +186,7 @@ impl Client {
     pub fn check_output(&self, worker: &Worker) {
         let buffered = self.buffered();
         if buffered <= OUTPUT_PAUSE / 2 {
-            self.let_lane_go_on();
+            self.release_held_back_lane();
         }
         if buffered == 0 && self.charged() == 0 {
             return;
@@ -215,7 +215,7 @@ impl Client {
 
     /// Whether `lane`, which is this client's own, must not be read until more of its replies were taken. The lane is
     /// woken then.
-    pub fn holds_back(&self, worker: &Worker, lane: &Rc<Lane>) -> bool {
+    pub fn hold_back_if_full(&self, worker: &Worker, lane: &Rc<Lane>) -> bool {
         if self.is_closed() || self.buffered() <= OUTPUT_PAUSE {
             return false;
         }
@@ -228,7 +228,7 @@ impl Client {
         true
     }
 
-    pub(super) fn let_lane_go_on(&self) {
+    pub(super) fn release_held_back_lane(&self) {
         if let Some(lane) = self.held_back.take() {
             lane.wake();
         }

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::Taken;
+use crate::engine::client::dispatch::Dispatched;
 use crate::engine::client::forward::{
-    Sending, entry, find_room, may_be_alone, may_share, refuse_unreachable, set_out_alone,
+    Sending, entry, find_room, try_dedicated, try_shared, refuse_unreachable, begin_dedicated,
 };
-use crate::engine::transaction::watch::own_lane;
+use crate::engine::transaction::watch::dedicated_lane_for;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::lane::Lane;
 use crate::engine::upstream::lane_pool::Use;
@@ -45,7 +45,7 @@ pub fn broadcast(
     merge: Merge,
     write: bool,
     reach: Reach,
-) -> Taken {
+) -> Dispatched {
     let nodes = worker.nodes_of(reach);
     let known = match merge {
         Merge::Texts => Known::Nodes(
@@ -79,12 +79,12 @@ pub(super) fn fan_out(
     request: &Request,
     fan: Fan,
     nodes: &[NodeId],
-) -> Taken {
+) -> Dispatched {
     let is_alone = fan.reach != Reach::Primaries;
     // What changes the whole keyspace goes behind all that is in flight: a command that is sent on must not end up behind
     // it.
-    if (fan.write || is_alone) && !may_be_alone(client) || !may_share(client) {
-        return Taken::No;
+    if (fan.write || is_alone) && !try_dedicated(client) || !try_shared(client) {
+        return Dispatched::Deferred;
     }
     // Where one node's answer is worth something, one that is away is a part that failed.
     let is_enough = fan.merge.takes_failures() || matches!(fan.known, Known::Info(_));
@@ -93,7 +93,7 @@ pub(super) fn fan_out(
         Err(taken) => return taken,
     };
     if is_alone {
-        set_out_alone(worker, client, fan.bytes.len());
+        begin_dedicated(worker, client, fan.bytes.len());
     }
     let sending = Sending {
         bytes: fan.bytes,
@@ -123,7 +123,7 @@ pub(super) fn fan_out(
         write::error(&mut reply, &text);
         gather.take(worker, part, &reply, true);
     }
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// The lane to each node: asked for before anything is sent, so that it is all or nothing, unless `is_enough` says that
@@ -134,12 +134,12 @@ fn lanes(
     nodes: &[NodeId],
     is_alone: bool,
     is_enough: bool,
-) -> Result<Vec<Rc<Lane>>, Taken> {
+) -> Result<Vec<Rc<Lane>>, Dispatched> {
     let mut lanes: Vec<Rc<Lane>> = Vec::with_capacity(nodes.len());
     let mut refusal = None;
     for &node in nodes {
         let lane = if is_alone {
-            own_lane(worker, client, node, Use::Big)
+            dedicated_lane_for(worker, client, node, Use::Big)
         } else {
             Ok(worker.shared_lane(node, client))
         };

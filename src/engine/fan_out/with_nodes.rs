@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{NO_NODE, Taken, answer_here, own_answer, refuse};
+use crate::engine::client::dispatch::{NO_NODE, Dispatched, answer_here, local_answer, refuse};
 use crate::engine::upstream::NodeId;
 use crate::engine::worker::Worker;
 use slotmux_core::command::{Answer, Command, Merge};
@@ -25,7 +25,7 @@ pub fn answer_with_nodes(
     what: Answer,
     command: &Command,
     request: &Request,
-) -> Taken {
+) -> Dispatched {
     let mut nodes = worker.primaries();
     if nodes.is_empty() {
         // INFO can report slotmux alone; parameters of the data are not invented.
@@ -44,7 +44,7 @@ pub fn answer_with_nodes(
     // It is not sent yet, and this may be tried again: a CLIENT REPLY SKIP is not used up by it.
     let replies = client.reply_mode.get();
     let shared = &*worker.shared;
-    own_answer(worker, client, what, command, request, shared, &mut own);
+    local_answer(worker, client, what, command, request, shared, &mut own);
     client.reply_mode.set(replies);
     if own.starts_with(b"-") {
         // A refused request needs no node.

@@ -21,7 +21,7 @@ mod namespaces;
 mod nodes;
 mod ttl_stats;
 
-use nodes::Known;
+use nodes::WorkerNodes;
 
 /// Answers a question, now or when every worker has told its share.
 pub fn answer(
@@ -92,7 +92,7 @@ fn explained(worker: &Worker, client: &Client, request: &Request) -> Tree {
             knowledge: &knowledge,
             config: &worker.config,
             settings: &worker.shared.settings,
-            nodes: &Known { worker, client },
+            nodes: &WorkerNodes { worker, client },
         };
         explain(&request, surroundings).reply()
     })

@@ -17,12 +17,12 @@ use slotmux_core::route::{Plan, Transaction};
 use slotmux_core::slot::OptionalSlot;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{Taken, refuse, refuse_with};
-use crate::engine::client::forward::{answer as reply_here, may_be_alone, set_out_alone};
+use crate::engine::client::dispatch::{Dispatched, refuse, refuse_with};
+use crate::engine::client::forward::{answer as reply_here, try_dedicated, begin_dedicated};
 use crate::engine::client::long_request::SLICE;
 use crate::engine::transaction::execute::Executing;
 use crate::engine::transaction::lanes::{Ways, lanes};
-use crate::engine::transaction::local_replies::{answer_later, answer_own};
+use crate::engine::transaction::local_replies::{answer_later, answer_locally};
 use crate::engine::transaction::queued::{Queue, read_again};
 use crate::engine::transaction::watch::{Pinned, Watch, answer_nil, watch};
 use slotmux_core::resp::request::Request;
@@ -106,7 +106,7 @@ pub fn queue(
     request: &Request,
     plan: Plan,
     rewritten: &[u8],
-) -> Taken {
+) -> Dispatched {
     match plan {
         Plan::Refuse(reply) | Plan::Unknown(reply) => {
             return refuse_with(worker, client, &reply);
@@ -126,7 +126,7 @@ pub fn queue(
     let limits = worker.limits(client);
     let mut transaction = client.transaction.borrow_mut();
     let Some(queue) = transaction.as_mut() else {
-        return Taken::Yes;
+        return Dispatched::Accepted;
     };
     // What would never run need not be kept.
     if !queue.is_aborted {
@@ -141,9 +141,9 @@ pub fn queue(
     }
     drop(transaction);
     client.charge_buffers(worker);
-    worker.stats.local.inc();
+    worker.stats.answered_locally.inc();
     reply_here(worker, client, b"+QUEUED\r\n");
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Whether a `HELLO` asks for another protocol. In the middle of EXEC's array that would change the form of a reply that
@@ -163,7 +163,7 @@ pub fn step(
     client: &Rc<Client>,
     request: &Request,
     what: Transaction,
-) -> Taken {
+) -> Dispatched {
     let is_open = client.is_in_transaction();
     let text = match what {
         Transaction::Multi if !is_open => {
@@ -196,30 +196,30 @@ pub fn step(
     // As in Redis, these errors leave the transaction as it is.
     worker.stats.errors.inc();
     reply_here(worker, client, format!("-{text}\r\n").as_bytes());
-    Taken::Yes
+    Dispatched::Accepted
 }
 
-fn ok(worker: &Worker, client: &Rc<Client>) -> Taken {
-    worker.stats.local.inc();
+fn ok(worker: &Worker, client: &Rc<Client>) -> Dispatched {
+    worker.stats.answered_locally.inc();
     reply_here(worker, client, b"+OK\r\n");
-    Taken::Yes
+    Dispatched::Accepted
 }
 
-fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
+fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Dispatched {
     let Some(queue) = client.transaction.take() else {
-        return Taken::Yes;
+        return Dispatched::Accepted;
     };
     if queue.is_long() && !queue.is_aborted {
         let work = Executing::new(worker, client, queue);
-        client.begin_work(worker, Box::new(work));
-        return Taken::Yes;
+        client.begin_long_request(worker, Box::new(work));
+        return Dispatched::Accepted;
     }
     let taken = if queue.is_aborted {
         refuse(worker, client, ABORTED)
     } else {
         run(worker, client, &queue)
     };
-    if taken == Taken::No {
+    if taken == Dispatched::Deferred {
         *client.transaction.borrow_mut() = Some(queue);
     } else {
         client.end_watch(worker);
@@ -229,8 +229,8 @@ fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
 }
 
 /// Runs a transaction, if there is room for it now.
-fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
-    if is_off(client) {
+fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Dispatched {
+    if is_watch_broken(client) {
         return answer_nil(worker, client);
     }
     let mut spans: Vec<Vec<Span>> = Vec::with_capacity(queue.ends.len());
@@ -254,7 +254,7 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
 }
 
 /// Whether a watched key has changed, or the watch was lost: EXEC then runs nothing.
-pub(crate) fn is_off(client: &Client) -> bool {
+pub(crate) fn is_watch_broken(client: &Client) -> bool {
     let watch = client.watch();
     watch.is_some_and(|watch| !watch.is_intact(client))
 }
@@ -275,7 +275,7 @@ pub(crate) fn run_body(
     requests: &[Request],
     body: &mut Body,
     later: Later,
-) -> Taken {
+) -> Dispatched {
     if let Some(watch) = client.watch() {
         return run_watched(worker, client, requests, body, &watch);
     }
@@ -290,7 +290,7 @@ pub(crate) fn run_body(
         Err(taken) => return taken,
     };
     if is_big {
-        set_out_alone(worker, client, size);
+        begin_dedicated(worker, client, size);
         for group in expected {
             worker.big_replies.spend(group);
         }
@@ -301,7 +301,7 @@ pub(crate) fn run_body(
         // Its later answers may change what follows.
         client.await_replies();
     }
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Runs a transaction that a WATCH guards, which is in force: on the connection where the keys are watched.
@@ -311,7 +311,7 @@ fn run_watched(
     requests: &[Request],
     body: &mut Body,
     watch: &Rc<Watch>,
-) -> Taken {
+) -> Dispatched {
     if watch.slot().is_some_and(|slot| !body.stays_in(slot)) {
         return refuse(worker, client, OTHER_SLOT);
     }
@@ -320,8 +320,8 @@ fn run_watched(
     }
     let pinned = Pinned::to(watch);
     // A command that is on its way yet may turn out to be redirected: then the watch does not hold.
-    if !may_be_alone(client) || !pinned.is_free(worker, client) {
-        return Taken::No;
+    if !try_dedicated(client) || !pinned.is_free(worker, client) {
+        return Dispatched::Deferred;
     }
     body.ask_a_node();
     let body = std::mem::take(body);
@@ -329,7 +329,7 @@ fn run_watched(
     send(worker, client, requests, body, ways, Later::Yes);
     // What slotmux answers itself comes behind the reply, as it may depend on what has run.
     client.await_replies();
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Sends a transaction: from here on it runs.
@@ -341,7 +341,7 @@ fn send(
     ways: Ways,
     later: Later,
 ) {
-    let mute = client.is_muted();
+    let mute = client.take_muted();
     let manner = Manner {
         is_split: body.groups.len() > 1,
         is_watched: matches!(ways, Ways::Pinned(_)),
@@ -371,7 +371,7 @@ fn send(
         answer_later(&mut body.elements, requests);
         Some(0)
     } else {
-        answer_own(worker, client, &mut body.elements, requests)
+        answer_locally(worker, client, &mut body.elements, requests)
     };
     let Some(own) = own else {
         // Nothing of it runs.

@@ -8,8 +8,8 @@ use crate::engine::worker::Worker;
 use slotmux_core::route::transaction::Body;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{NO_NODE, Taken, refuse};
-use crate::engine::client::forward::{may_be_alone, may_share};
+use crate::engine::client::dispatch::{NO_NODE, Dispatched, refuse};
+use crate::engine::client::forward::{try_dedicated, try_shared};
 use crate::engine::transaction::watch::Pinned;
 
 /// Over which connections a transaction goes.
@@ -35,18 +35,18 @@ pub(crate) fn lanes(
     client: &Rc<Client>,
     body: &Body,
     is_big: bool,
-) -> Result<Lanes, Taken> {
+) -> Result<Lanes, Dispatched> {
     let mut lanes = Lanes::default();
     if body.groups.is_empty() {
         return Ok(lanes);
     }
     let is_free = if is_big {
-        may_be_alone(client)
+        try_dedicated(client)
     } else {
-        may_share(client)
+        try_shared(client)
     };
     if !is_free {
-        return Err(Taken::No);
+        return Err(Dispatched::Deferred);
     }
     let alone = is_big.then_some(Use::Big);
     for group in &body.groups {

@@ -17,9 +17,9 @@ use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{Taken, refuse};
+use crate::engine::client::dispatch::{Dispatched, refuse};
 use crate::engine::client::forward::{
-    Sending, answer as reply_here, entry, may_be_alone, refuse_no_lane, track,
+    Sending, answer as reply_here, entry, try_dedicated, refuse_no_lane, track,
 };
 use slotmux_core::resp::request::Request;
 
@@ -96,7 +96,7 @@ impl Client {
     }
 
     /// Sends something else over a connection of its own than what goes to the watched slot.
-    pub(crate) fn leaves_pinned_lane(&self) {
+    pub(crate) fn mark_watch_unused(&self) {
         if let Some(watch) = &*self.watch.borrow() {
             watch.is_used.set(false);
         }
@@ -110,7 +110,7 @@ pub fn watch(
     request: &Request,
     slot: Option<Slot>,
     namespace: NamespaceId,
-) -> Taken {
+) -> Dispatched {
     let Some(slot) = slot else {
         return refuse(worker, client, slotmux_core::route::CROSS_SLOT);
     };
@@ -119,14 +119,14 @@ pub fn watch(
         return refuse(worker, client, OTHER_SLOT);
     }
     // Nothing else of this client is on its way while WATCH is: what it reads then was read behind it.
-    if !may_be_alone(client) {
-        return Taken::No;
+    if !try_dedicated(client) {
+        return Dispatched::Deferred;
     }
     if before.is_some_and(|watch| !watch.is_intact(client)) {
         // As in Redis, one more key changes nothing once EXEC is bound to answer nil.
-        worker.stats.local.inc();
+        worker.stats.answered_locally.inc();
         reply_here(worker, client, b"+OK\r\n");
-        return Taken::Yes;
+        return Dispatched::Accepted;
     }
     let sending = Sending::as_is(request, false, namespace, Reply::AsIs);
     let kind = |is_asking| OnReply::Watch {
@@ -147,7 +147,7 @@ pub fn watch(
         }
     }
     client.await_replies();
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// The node watches what `entry` named.
@@ -202,7 +202,7 @@ impl Pinned {
     /// Whether it can be used now: not while something of the client is in flight elsewhere, or the lane is full.
     pub fn is_free(&self, worker: &Worker, client: &Rc<Client>) -> bool {
         let is_here = client.is_alone.get() && self.watch.is_used.get();
-        if !is_here && !may_be_alone(client) {
+        if !is_here && !try_dedicated(client) {
             return false;
         }
         if self.watch.lane.is_full(worker) {
@@ -234,27 +234,27 @@ impl Pinned {
         client: &Rc<Client>,
         slot: Slot,
         sending: &Sending,
-    ) -> Taken {
+    ) -> Dispatched {
         if !self.is_free(worker, client) {
-            return Taken::No;
+            return Dispatched::Deferred;
         }
         let entry = entry(worker, client, Some(slot), sending);
         track(worker, client, None, &entry, sending);
         let lane = &self.watch.lane;
         lane.send_script_ahead(worker, &entry, sending.request);
         self.send(worker, client, entry, sending.bytes.to_vec());
-        Taken::Yes
+        Dispatched::Accepted
     }
 }
 
 /// A connection to `node` for `client` alone. A client that keeps one for its WATCH never waits for a second one to
 /// keep: two such clients could wait for each other.
-pub fn own_lane(
+pub fn dedicated_lane_for(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     node: NodeId,
     of: Use,
-) -> Result<Rc<Lane>, Taken> {
+) -> Result<Rc<Lane>, Dispatched> {
     let watch = client.watch();
     if of == Use::Kept && watch.is_some_and(|watch| watch.lane.is_pinned_by(client)) {
         let lane = worker.free_lane(node, client, of);
@@ -264,10 +264,10 @@ pub fn own_lane(
 }
 
 /// Answers EXEC as Redis does where a watched key has changed.
-pub(crate) fn answer_nil(worker: &Worker, client: &Rc<Client>) -> Taken {
+pub(crate) fn answer_nil(worker: &Worker, client: &Rc<Client>) -> Dispatched {
     let mut nil = Vec::new();
     write::null_array(&mut nil, client.protocol.get());
-    worker.stats.local.inc();
+    worker.stats.answered_locally.inc();
     reply_here(worker, client, &nil);
-    Taken::Yes
+    Dispatched::Accepted
 }

@@ -202,7 +202,7 @@ impl Lane {
 
     /// Pauses `client` until there is room.
     pub fn wait(&self, worker: &Worker, client: &Rc<Client>) {
-        worker.stats.parks.inc();
+        worker.stats.client_pauses.inc();
         client.pause_for(Pause::Lane);
         self.waiting.borrow_mut().push(client.clone());
     }
@@ -296,7 +296,7 @@ impl Lane {
     pub fn end_vain_waits(&self, worker: &Worker, now: Tick) {
         let mut woken = Vec::new();
         self.waiting.borrow_mut().retain(|client| {
-            let is_over = client.waits_in_vain(worker, now);
+            let is_over = client.has_waited_too_long(worker, now);
             if is_over {
                 woken.push(client.clone());
             }
@@ -418,7 +418,7 @@ impl Lane {
                 .in_flight
                 .borrow()
                 .front()
-                .is_some_and(|entry| entry.is_whole() && entry.client.holds_back(worker, self));
+                .is_some_and(|entry| entry.is_whole() && entry.client.hold_back_if_full(worker, self));
         if self.held_back.replace(waits) && !waits {
             self.heard(worker.clock.now());
         }

@@ -281,7 +281,7 @@ impl Worker {
 /// What so many clients are told: where this frame does not fit for all of them, to forget everything. That is enough, and
 /// little.
 fn within_memory(worker: &Worker, frame: Vec<u8>, clients: usize) -> Vec<u8> {
-    if worker.takes_pushes(&frame, clients) {
+    if worker.reserve_pushes(&frame, clients) {
         frame
     } else {
         FORGET_ALL.to_vec()

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::engine::client::{Client, Phase};
+use crate::engine::client::{Client, ClientPhase};
 use crate::engine::pause;
 use crate::engine::sabotage::sabotage;
 use crate::engine::shared::{Killed, Mail};
@@ -211,7 +211,7 @@ impl Client {
             idle: now.since(self.last_seen.get()) / 1000,
             session: session.as_deref(),
             default_user: &worker.config.listeners[usize::from(self.listener)].default_user,
-            closing: self.phase() != Phase::Open,
+            closing: self.phase() != ClientPhase::Open,
             held: self.is_held(),
             multi: self.queued_commands(),
             blocked: self.is_blocked(),

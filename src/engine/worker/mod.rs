@@ -40,7 +40,7 @@ use crate::engine::upstream::retry::overtaken::HaveRun;
 use crate::engine::upstream::retry::queue::RetryQueue;
 use crate::engine::upstream::retry::resend::Waiting;
 use crate::engine::upstream::{NodeId, Nodes};
-use crate::engine::worker::buffers::{Buffers, HeldPool, Memory};
+use crate::engine::worker::buffers::{Buffers, EarlyRepliesPool, Memory};
 use crate::engine::worker::clock::{Clock, Tick, ticks, unix_milliseconds};
 use crate::engine::worker::panics::NOBODY;
 use crate::engine::worker::turn::Turn;
@@ -144,7 +144,7 @@ pub struct Worker {
     /// Reply buffers.
     pub buffers: Buffers,
     /// Holders of early replies.
-    pub held: HeldPool,
+    pub held: EarlyRepliesPool,
     /// Bytes that clients hold.
     pub memory: Memory,
     /// Closed connections whose nodes have not closed their side yet.
@@ -209,7 +209,7 @@ impl Worker {
             unmatched: Unmatched::default(),
             observed: Observed::default(),
             buffers: Buffers::default(),
-            held: HeldPool::default(),
+            held: EarlyRepliesPool::default(),
             memory: Memory::new(shared.memory_limit / config.server.workers),
             departing: Cell::new(0),
             password: Cell::new(0),
@@ -256,7 +256,7 @@ impl Worker {
             reroute(self, &lane);
         }
         self.retire_unneeded_lanes();
-        self.hub.look_at_all(self);
+        self.hub.check_all(self);
         if is_known {
             self.found_upstream();
         }

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::engine::client::{Client, Phase};
+use crate::engine::client::{Client, ClientPhase};
 use crate::engine::sabotage::{clock_ahead, sabotage};
 use crate::engine::transport::Hangup;
 use crate::engine::upstream::connect::fail;
@@ -119,11 +119,11 @@ impl Worker {
         let idle = self.config.listeners[usize::from(client.listener)].idle_timeout;
         let is_idle = idle.is_some_and(|idle| client.is_quiet_for(ticks(idle), now))
             && client.in_flight() == 0
-            && !client.has_work()
+            && !client.has_long_request()
             && !client.is_subscriber()
             && !client.waits_for_slotmux()
             && !client.is_monitor()
-            && client.phase() == Phase::Open;
+            && client.phase() == ClientPhase::Open;
         // One that is blocked has left as soon as it sends no more, as in Redis.
         let hangup = client.with_transport(|transport| transport.hangup());
         let has_hung_up = !client.is_read()
