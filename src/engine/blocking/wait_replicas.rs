@@ -25,8 +25,8 @@ use slotmux_core::resp::write;
 use slotmux_core::slot::slot_of;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{NO_NODE, Dispatched, refuse};
-use crate::engine::client::forward::{Sending, entry, try_dedicated, begin_dedicated};
+use crate::engine::client::dispatch::{Dispatched, NO_NODE, refuse};
+use crate::engine::client::forward::{Sending, begin_dedicated, entry, try_dedicated};
 use slotmux_core::resp::request::Request;
 
 const NO_WAIT: &[u8] = b"*3\r\n$4\r\nWAIT\r\n$1\r\n0\r\n$1\r\n0\r\n";
@@ -52,9 +52,9 @@ pub fn acknowledged(
     }
     let mut lanes = Lanes::default();
     for &node in &nodes {
-        if let Err(taken) = lanes.add_node(worker, client, node, Some(Use::Kept)) {
+        if let Err(not_sent) = lanes.add_node(worker, client, node, Some(Use::Kept)) {
             lanes.release(worker);
-            return taken;
+            return not_sent.into();
         }
     }
     begin_dedicated(worker, client, request.bytes.len() * nodes.len());

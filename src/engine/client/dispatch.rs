@@ -1,4 +1,4 @@
-//! A request is taken: planned, checked against the state of its client, and carried out.
+//! Dispatches a request: it is planned, checked against the state of its client, and carried out.
 
 use std::rc::Rc;
 
@@ -29,13 +29,31 @@ use crate::engine::client::intercept::carry_out_attended;
 use crate::engine::transaction::commands::{self, queue};
 use slotmux_core::resp::request::Request;
 
-/// Whether a request was taken. If not, the client is paused and sees it again.
+/// Result of dispatching a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Dispatched {
-    /// It is on its way or answered.
+    /// It is sent or answered.
     Accepted,
-    /// Not now.
+    /// The client is paused. The request is dispatched again afterwards.
     Deferred,
+}
+
+/// Why nothing of a request was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotSent {
+    /// It is refused: its error is answered.
+    Refused,
+    /// The client is paused.
+    Deferred,
+}
+
+impl From<NotSent> for Dispatched {
+    fn from(not_sent: NotSent) -> Dispatched {
+        match not_sent {
+            NotSent::Refused => Dispatched::Accepted,
+            NotSent::Deferred => Dispatched::Deferred,
+        }
+    }
 }
 
 const NO_AUTH: &str = "NOAUTH Authentication required.";
@@ -43,7 +61,7 @@ const NO_AUTH: &str = "NOAUTH Authentication required.";
 const EXEC_BEFORE_LOGIN: &str =
     "EXECABORT Transaction discarded because of: NOAUTH Authentication required.";
 
-/// Takes one request of `client`.
+/// Dispatches one request of `client`.
 pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> Dispatched {
     sabotage("dispatch");
     if client.waiting_retries.get() > 0 {
@@ -65,16 +83,16 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
             plan(request, command, knowledge, &mut rewritten)
         }
     });
-    let taken = if worker.attention.get() {
+    let dispatched = if worker.attention.get() {
         carry_out_attended(worker, client, request, command, plan, &rewritten)
     } else {
         carry_out(worker, client, request, command, plan, &rewritten)
     };
     worker.give_rewritten(rewritten);
-    if client.tracks() && taken == Dispatched::Accepted {
+    if client.tracks() && dispatched == Dispatched::Accepted {
         client.use_up_caching(command.ok().map(|command| command.full_name));
     }
-    taken
+    dispatched
 }
 
 /// Carries a plan out, if the state of the client allows it.
@@ -151,12 +169,12 @@ pub(super) fn carry_out(
             write,
             reach,
         } => {
-            let taken = broadcast(worker, client, request, merge, write, reach);
+            let dispatched = broadcast(worker, client, request, merge, write, reach);
             let is_reset = command.is_ok_and(|command| command.full_name == "config|resetstat");
-            if is_reset && taken == Dispatched::Accepted {
+            if is_reset && dispatched == Dispatched::Accepted {
                 worker.shared.reset_totals();
             }
-            taken
+            dispatched
         }
         Plan::Publish { kind, slot } => publish(worker, client, request, kind, slot),
         Plan::Subscription(change) => subscriber::change(worker, client, request, change),
@@ -187,7 +205,7 @@ fn forward<'a>(
         governed,
     } = decision;
     let request = sending.request;
-    let taken = match governed {
+    let dispatched = match governed {
         Governed::Refused => {
             if namespace == NamespaceId::UNMATCHED {
                 worker.note_unmatched(request);
@@ -210,7 +228,7 @@ fn forward<'a>(
     };
     // Observing refuses nothing for a lifetime: what is refused all the same is not permitted.
     let is_refused = governed == Governed::Refused;
-    if taken == Dispatched::Accepted
+    if dispatched == Dispatched::Accepted
         && !actions.is_empty()
         && worker.count_actions(namespace, actions, is_refused, request)
         && actions.contains(Actions::APPENDED)
@@ -218,7 +236,7 @@ fn forward<'a>(
     {
         worker.probe(client, slot, namespace, CommandRef::Table(command), request);
     }
-    taken
+    dispatched
 }
 
 /// Whether this is a line of HTTP. A web page can make a browser of this machine send requests to slotmux, and in their

@@ -15,7 +15,7 @@ use slotmux_core::policy::{Block, NamespaceId, Reply};
 use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
-use super::dispatch::Dispatched;
+use super::dispatch::{Dispatched, NotSent};
 use super::{Client, Pause};
 use crate::engine::transaction::watch::{dedicated_lane_for, pinned};
 use slotmux_core::resp::request::Request;
@@ -63,7 +63,12 @@ impl<'a> Sending<'a> {
 }
 
 /// Sends a request to the node of `slot`.
-pub fn to_slot(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot, sending: &Sending) -> Dispatched {
+pub fn to_slot(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    slot: Slot,
+    sending: &Sending,
+) -> Dispatched {
     // What blocks goes over a connection that can be given up with it; to the node it is the same client or not.
     if sending.wait.is_none()
         && let Some(pinned) = pinned(client, slot)
@@ -99,7 +104,7 @@ pub fn to_node(
 ) -> Dispatched {
     let lane = match lane_for(worker, client, node, sending) {
         Ok(lane) => lane,
-        Err(taken) => return taken,
+        Err(not_sent) => return not_sent.into(),
     };
     if lane.is_given_up(worker) {
         worker.release_unused(&lane);
@@ -203,11 +208,11 @@ fn lane_for(
     client: &Rc<Client>,
     node: NodeId,
     sending: &Sending,
-) -> Result<Rc<Lane>, Dispatched> {
+) -> Result<Rc<Lane>, NotSent> {
     let expected = worker.big_replies.expected(sending.request);
     if expected.is_some() || worker.is_big(sending.bytes.len()) || sending.wait.is_some() {
         if !try_dedicated(client) {
-            return Err(Dispatched::Deferred);
+            return Err(NotSent::Deferred);
         }
         let of = match sending.wait {
             Some(_) => Use::Kept,
@@ -221,7 +226,7 @@ fn lane_for(
         return Ok(lane);
     }
     if !try_shared(client) {
-        return Err(Dispatched::Deferred);
+        return Err(NotSent::Deferred);
     }
     let lane = worker.shared_lane(node, client);
     find_room(worker, client, &lane)?;
@@ -230,7 +235,7 @@ fn lane_for(
 
 /// Makes sure that there is room on a shared lane. Without room the client waits for it, up to the command's deadline.
 /// A lane that was given up offers nothing to wait for: the caller refuses the command.
-pub fn find_room(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Result<(), Dispatched> {
+pub fn find_room(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Result<(), NotSent> {
     if !lane.is_full(worker) || lane.is_given_up(worker) {
         return Ok(());
     }
@@ -238,18 +243,16 @@ pub fn find_room(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Result<()
     client.start_waiting(now);
     if client.has_waited_too_long(worker, now) {
         worker.stats.timeouts.inc();
-        return Err(refuse(
-            worker,
-            client,
-            &format!(
-                "ERR slotmux: upstream timeout: node {} has more to answer than fits on its connection, the command was not \
+        let error = format!(
+            "ERR slotmux: upstream timeout: node {} has more to answer than fits on its connection, the command was not \
             executed",
-                lane.addr
-            ),
-        ));
+            lane.addr
+        );
+        refuse(worker, client, &error);
+        return Err(NotSent::Refused);
     }
     lane.wait(worker, client);
-    Err(Dispatched::Deferred)
+    Err(NotSent::Deferred)
 }
 
 /// The in-flight entry of a request, in the next place of the client's order.

@@ -11,7 +11,7 @@ use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
 use slotmux_core::resp::Span;
 
-use crate::engine::client::{Client, Pause, ClientPhase};
+use crate::engine::client::{Client, ClientPhase, Pause};
 use slotmux_core::resp::request::Request;
 
 /// Arguments, commands or names per turn: a millisecond or two.
@@ -132,7 +132,11 @@ impl Client {
     }
 
     /// Begins a long request: its first slice is done at once.
-    pub fn begin_long_request(self: &Rc<Self>, worker: &Rc<Worker>, mut work: Box<dyn LongRequest>) {
+    pub fn begin_long_request(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        mut work: Box<dyn LongRequest>,
+    ) {
         let progress = self.do_slice(worker, &mut *work);
         self.keep_long_request(work, progress);
     }

@@ -26,10 +26,10 @@ use long_request::LongRequest;
 
 pub mod before_topology;
 pub mod dispatch;
+pub mod early_replies;
 pub mod forward;
 pub mod intercept;
 pub mod long_request;
-pub mod early_replies;
 pub mod push;
 pub mod read;
 pub mod tracking;

@@ -9,7 +9,7 @@ use crate::engine::worker::Worker;
 use slotmux_core::resp::Protocol;
 
 use super::write::WRITE_PER_TURN;
-use super::{Client, OUTPUT_PAUSE, ClientPhase};
+use super::{Client, ClientPhase, OUTPUT_PAUSE};
 
 /// What only a client that gets pushes has.
 #[derive(Debug, Default)]

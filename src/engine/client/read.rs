@@ -13,7 +13,7 @@ use slotmux_core::resp::scan::{Boundary, Scan, scan_request};
 use slotmux_core::resp::{Limits, Malformed, inline, write};
 
 use super::dispatch::{Dispatched, dispatch};
-use super::{Client, OUTPUT_PAUSE, Pause, ClientPhase};
+use super::{Client, ClientPhase, OUTPUT_PAUSE, Pause};
 use crate::engine::client::long_request::Progress;
 use slotmux_core::resp::request::{Request, from_inline};
 

@@ -8,7 +8,7 @@ use crate::engine::upstream::lane::Lane;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::ticks;
 
-use super::{Client, OUTPUT_PAUSE, Pause, ClientPhase};
+use super::{Client, ClientPhase, OUTPUT_PAUSE, Pause};
 
 /// Bytes written to a client before others get their turn.
 pub(super) const WRITE_PER_TURN: usize = 1024 * 1024;

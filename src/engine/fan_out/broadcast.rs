@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::Dispatched;
+use crate::engine::client::dispatch::{Dispatched, NotSent};
 use crate::engine::client::forward::{
-    Sending, entry, find_room, try_dedicated, try_shared, refuse_unreachable, begin_dedicated,
+    Sending, begin_dedicated, entry, find_room, refuse_unreachable, try_dedicated, try_shared,
 };
 use crate::engine::transaction::watch::dedicated_lane_for;
 use crate::engine::upstream::NodeId;
@@ -90,7 +90,7 @@ pub(super) fn fan_out(
     let is_enough = fan.merge.takes_failures() || matches!(fan.known, Known::Info(_));
     let lanes = match lanes(worker, client, nodes, is_alone, is_enough) {
         Ok(lanes) => lanes,
-        Err(taken) => return taken,
+        Err(not_sent) => return not_sent.into(),
     };
     if is_alone {
         begin_dedicated(worker, client, fan.bytes.len());
@@ -134,9 +134,9 @@ fn lanes(
     nodes: &[NodeId],
     is_alone: bool,
     is_enough: bool,
-) -> Result<Vec<Rc<Lane>>, Dispatched> {
+) -> Result<Vec<Rc<Lane>>, NotSent> {
     let mut lanes: Vec<Rc<Lane>> = Vec::with_capacity(nodes.len());
-    let mut refusal = None;
+    let mut failure = None;
     for &node in nodes {
         let lane = if is_alone {
             dedicated_lane_for(worker, client, node, Use::Big)
@@ -145,27 +145,28 @@ fn lanes(
         };
         match lane {
             Ok(lane) => lanes.push(lane),
-            Err(taken) => {
-                refusal = Some(taken);
+            Err(not_sent) => {
+                failure = Some(not_sent);
                 break;
             }
         }
     }
-    let refusal = refusal.or_else(|| {
+    let failure = failure.or_else(|| {
         let lost = lanes.iter().find(|lane| lane.is_given_up(worker));
         if let Some(lost) = lost.filter(|_| !is_enough) {
-            return Some(refuse_unreachable(worker, client, lost));
+            refuse_unreachable(worker, client, lost);
+            return Some(NotSent::Refused);
         }
         let mut lanes = lanes.iter();
         lanes.find_map(|lane| find_room(worker, client, lane).err())
     });
-    match refusal {
+    match failure {
         None => Ok(lanes),
-        Some(taken) => {
+        Some(not_sent) => {
             for lane in lanes {
                 worker.release_unused(&lane);
             }
-            Err(taken)
+            Err(not_sent)
         }
     }
 }

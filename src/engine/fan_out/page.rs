@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::engine::client::Client;
 use crate::engine::client::dispatch::Dispatched;
-use crate::engine::client::forward::{Sending, entry, find_room, try_shared, refuse_unreachable};
+use crate::engine::client::forward::{Sending, entry, find_room, refuse_unreachable, try_shared};
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
@@ -65,8 +65,8 @@ pub fn page(
     if lane.is_given_up(worker) {
         return Ok(refuse_unreachable(worker, client, &lane));
     }
-    if let Err(taken) = find_room(worker, client, &lane) {
-        return Ok(taken);
+    if let Err(not_sent) = find_room(worker, client, &lane) {
+        return Ok(not_sent.into());
     }
     let mut options = Vec::new();
     for at in 2..request.argc() {

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{Dispatched, refuse};
+use crate::engine::client::dispatch::{Dispatched, NotSent, refuse};
 use crate::engine::client::forward::{
-    Sending, entry, find_room, try_dedicated, try_shared, pass_barrier, refuse_unreachable, begin_dedicated,
+    Sending, begin_dedicated, entry, find_room, pass_barrier, refuse_unreachable, try_dedicated,
+    try_shared,
 };
 use crate::engine::client::long_request::{JOINED_BYTES, KeptRequest, SLICE};
 use crate::engine::transaction::watch::dedicated_lane_for;
@@ -128,9 +129,9 @@ pub fn split(
         }
         order
     };
-    let taken = send(worker, client, &whole, &made, order);
+    let dispatched = send(worker, client, &whole, &made, order);
     worker.buffers.give(made.bytes);
-    taken
+    dispatched
 }
 
 /// Whether finding the slots of so few keys takes more than one turn. Values are only copied.
@@ -159,9 +160,9 @@ pub fn send(
     }
     let mut lanes = Lanes::default();
     for part in &made.parts {
-        if let Err(taken) = lanes.add(worker, client, part.slot, is_big.then_some(Use::Big)) {
+        if let Err(not_sent) = lanes.add(worker, client, part.slot, is_big.then_some(Use::Big)) {
             lanes.release(worker);
-            return taken;
+            return not_sent.into();
         }
     }
     let known = match whole.merge {
@@ -278,9 +279,9 @@ impl Lanes {
         client: &Rc<Client>,
         slot: Slot,
         alone: Option<Use>,
-    ) -> Result<(), Dispatched> {
+    ) -> Result<(), NotSent> {
         if !pass_barrier(worker, client, slot) {
-            return Err(Dispatched::Deferred);
+            return Err(NotSent::Deferred);
         }
         match worker.slots.owner(slot) {
             Some(owner) => self.add_node(worker, client, owner, alone),
@@ -295,7 +296,7 @@ impl Lanes {
         client: &Rc<Client>,
         owner: NodeId,
         alone: Option<Use>,
-    ) -> Result<(), Dispatched> {
+    ) -> Result<(), NotSent> {
         if self.to(owner).is_some() {
             return Ok(());
         }
@@ -305,7 +306,8 @@ impl Lanes {
         };
         self.push(owner, lane.clone());
         if lane.is_given_up(worker) {
-            return Err(refuse_unreachable(worker, client, &lane));
+            refuse_unreachable(worker, client, &lane);
+            return Err(NotSent::Refused);
         }
         match alone {
             Some(_) => Ok(()),

@@ -4,7 +4,9 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::long_request::{KeptRequest, Portion, Progress, SLICE, SLICE_BYTES, LongRequest};
+use crate::engine::client::long_request::{
+    KeptRequest, LongRequest, Portion, Progress, SLICE, SLICE_BYTES,
+};
 use crate::engine::worker::Worker;
 use slotmux_core::command::{CommandRef, Merge};
 use slotmux_core::policy::{NamespaceId, Reply};

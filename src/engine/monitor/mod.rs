@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 
-use crate::engine::client::{Client, OUTPUT_PAUSE, ClientPhase};
+use crate::engine::client::{Client, ClientPhase, OUTPUT_PAUSE};
 use crate::engine::sabotage::sabotage;
 use crate::engine::shared::{Mail, Shared};
 use crate::engine::worker::Worker;
@@ -90,7 +90,8 @@ impl Drop for Registration {
     fn drop(&mut self) {
         // Behind the letters that have registered it.
         for worker in 0..self.shared.config.server.workers {
-            self.shared.send(worker, Mail::Unmonitor(self.queue.clone()));
+            self.shared
+                .send(worker, Mail::Unmonitor(self.queue.clone()));
         }
     }
 }

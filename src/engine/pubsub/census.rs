@@ -75,7 +75,12 @@ impl Census {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, kind: SubscriptionKind, name: &[u8], change: impl FnOnce(&mut ListenerCounts)) {
+    fn change(
+        &self,
+        kind: SubscriptionKind,
+        name: &[u8],
+        change: impl FnOnce(&mut ListenerCounts),
+    ) {
         let mut tables = self.tables();
         let table = &mut tables[kind.index()];
         if table.names.get(name).is_none() {

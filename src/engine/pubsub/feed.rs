@@ -151,8 +151,8 @@ impl Feed {
         if self.waiting.borrow().is_empty() {
             return;
         }
-        let has_room =
-            self.out.borrow().len() < OUT_FULL / 2 && self.unanswered.borrow().len() < UNANSWERED_FULL / 2;
+        let has_room = self.out.borrow().len() < OUT_FULL / 2
+            && self.unanswered.borrow().len() < UNANSWERED_FULL / 2;
         if has_room {
             for client in self.waiting.take() {
                 client.resume_from(Pause::Confirmation);

@@ -17,10 +17,12 @@ use crate::engine::worker::clock::Tick;
 use slotmux_core::cluster::redirect::{Verdict, judge};
 use slotmux_core::resp::Protocol;
 
-use super::feed::{SubscribeResult, Feed};
+use super::feed::{Feed, SubscribeResult};
 use super::names::{Names, SHARDS};
 use super::subscribing::PendingSubscribe;
-use super::topic::{SubscriptionState, Topic, drop_settled, follow, settle_subscriptions, release_feed, unsubscribe};
+use super::topic::{
+    SubscriptionState, Topic, drop_settled, follow, release_feed, settle_subscriptions, unsubscribe,
+};
 use super::{SubscriptionKind, is_notification};
 
 /// Redirects of one shard channel that are followed at once; nodes that disagree need a moment to agree.
@@ -60,7 +62,13 @@ impl Hub {
 
     /// Subscribes to a name that a client wants, unless the nodes have confirmed it. The topic stays until each `ask`
     /// is matched by a [`Hub::release`].
-    pub fn subscribe(&self, worker: &Rc<Worker>, pending: &Rc<PendingSubscribe>, kind: SubscriptionKind, name: &[u8]) {
+    pub fn subscribe(
+        &self,
+        worker: &Rc<Worker>,
+        pending: &Rc<PendingSubscribe>,
+        kind: SubscriptionKind,
+        name: &[u8],
+    ) {
         let inner = &mut *self.inner.borrow_mut();
         let (name, topic) = inner.topics[kind.index()].obtain(name);
         topic.pending += 1;
@@ -78,7 +86,9 @@ impl Hub {
             return;
         };
         topic.pending = topic.pending.saturating_sub(1);
-        drop_settled(&mut topic.waiting, topic.pending, |pending| pending.is_settled());
+        drop_settled(&mut topic.waiting, topic.pending, |pending| {
+            pending.is_settled()
+        });
         inner.drop_unused(worker, kind, name);
     }
 
@@ -185,11 +195,10 @@ impl Hub {
             let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
                 return;
             };
-            let Some(subscription) = topic
-                .subscriptions
-                .iter_mut()
-                .find(|subscription| std::ptr::eq(&*subscription.feed, feed) && subscription.state == SubscriptionState::Requested(number))
-            else {
+            let Some(subscription) = topic.subscriptions.iter_mut().find(|subscription| {
+                std::ptr::eq(&*subscription.feed, feed)
+                    && subscription.state == SubscriptionState::Requested(number)
+            }) else {
                 return;
             };
             match answer {
@@ -344,7 +353,12 @@ impl Hub {
         let inner = self.inner.borrow();
         let topics = &inner.topics[kind.index()];
         let topics = names.filter_map(|name| topics.get(name));
-        let mut feeds = topics.flat_map(|topic| topic.subscriptions.iter().map(|subscription| &subscription.feed));
+        let mut feeds = topics.flat_map(|topic| {
+            topic
+                .subscriptions
+                .iter()
+                .map(|subscription| &subscription.feed)
+        });
         feeds.find_map(|feed| {
             let said = worker.last_words(feed.node, Protocol::Resp3);
             let said = said.filter(|_| !feed.is_up())?;
@@ -356,7 +370,8 @@ impl Hub {
     fn overdue(&self, worker: &Worker, now: Tick) -> Vec<Rc<PendingSubscribe>> {
         let pending = &mut self.inner.borrow_mut().pending;
         pending.retain(|pending| !pending.is_settled());
-        let is_over = |pending: &&Rc<PendingSubscribe>| pending.arrived.is_over(worker.command_timeout, now);
+        let is_over =
+            |pending: &&Rc<PendingSubscribe>| pending.arrived.is_over(worker.command_timeout, now);
         pending.iter().filter(is_over).cloned().collect()
     }
 }

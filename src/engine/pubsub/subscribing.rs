@@ -4,8 +4,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::engine::client::long_request::{KeptRequest, Progress, LongRequest};
-use crate::engine::client::{Client, OUTPUT_PAUSE, Pause, ClientPhase};
+use crate::engine::client::long_request::{KeptRequest, LongRequest, Progress};
+use crate::engine::client::{Client, ClientPhase, OUTPUT_PAUSE, Pause};
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
 use slotmux_core::resp::write;
@@ -164,7 +164,9 @@ impl Subscribing {
         let last = self.kept.request().argc();
         let (kind, pending) = (self.kind, self.pending.clone());
         for at in self.kept.slice(self.asked, last) {
-            worker.hub.subscribe(worker, &pending, kind, request.arg(at));
+            worker
+                .hub
+                .subscribe(worker, &pending, kind, request.arg(at));
             // One by one: after a panic the work lets go of as many as it has asked for.
             self.asked = at + 1;
         }
@@ -290,7 +292,12 @@ impl Subscribing {
 
 impl LongRequest for Subscribing {
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
-        if client.is_closed() && matches!(self.stage, SubscribeStage::Requesting | SubscribeStage::Awaiting) {
+        if client.is_closed()
+            && matches!(
+                self.stage,
+                SubscribeStage::Requesting | SubscribeStage::Awaiting
+            )
+        {
             self.pending.fail(b"");
             return self.ends(worker, client);
         }

@@ -73,7 +73,11 @@ impl Topic {
 
     /// Whether every node that has to has confirmed.
     pub fn is_confirmed(&self) -> bool {
-        !self.subscriptions.is_empty() && self.subscriptions.iter().all(NodeSubscription::is_confirmed)
+        !self.subscriptions.is_empty()
+            && self
+                .subscriptions
+                .iter()
+                .all(NodeSubscription::is_confirmed)
     }
 
     /// Counts the topic as confirmed at its waiting pending, if it is, and returns them.
@@ -128,7 +132,10 @@ pub fn settle_subscriptions(
         is_needed && !subscription.feed.is_closed()
     });
     for node in nodes {
-        let subscription = topic.subscriptions.iter().position(|subscription| subscription.feed.node == node);
+        let subscription = topic
+            .subscriptions
+            .iter()
+            .position(|subscription| subscription.feed.node == node);
         let subscription = subscription.unwrap_or_else(|| {
             let feed = feeds.entry(node).or_insert_with(|| open(worker, node));
             feed.topics.set(feed.topics.get() + 1);
@@ -142,7 +149,11 @@ pub fn settle_subscriptions(
         });
         let subscription = &mut topic.subscriptions[subscription];
         if subscription.needs_request() && subscription.feed.is_up() {
-            subscription.state = SubscriptionState::Requested(subscription.feed.request(worker, subscribe(kind), name));
+            subscription.state = SubscriptionState::Requested(subscription.feed.request(
+                worker,
+                subscribe(kind),
+                name,
+            ));
         }
     }
 }
@@ -187,7 +198,12 @@ pub fn release_feed(subscription: &NodeSubscription) {
 }
 
 /// Ends the subscription of a subscription that was taken away.
-pub fn unsubscribe(worker: &Worker, subscription: &NodeSubscription, kind: SubscriptionKind, name: &Rc<[u8]>) {
+pub fn unsubscribe(
+    worker: &Worker,
+    subscription: &NodeSubscription,
+    kind: SubscriptionKind,
+    name: &Rc<[u8]>,
+) {
     if !subscription.needs_request() {
         let change = Change {
             kind,

@@ -3,8 +3,8 @@
 
 use std::rc::Rc;
 
-use crate::engine::client::long_request::{KeptRequest, Portion, Progress, LongRequest};
-use crate::engine::client::{Client, OUTPUT_PAUSE, Pause, ClientPhase};
+use crate::engine::client::long_request::{KeptRequest, LongRequest, Portion, Progress};
+use crate::engine::client::{Client, ClientPhase, OUTPUT_PAUSE, Pause};
 use crate::engine::worker::Worker;
 
 use super::Change;
@@ -23,7 +23,12 @@ pub struct Unsubscribing {
 
 impl Unsubscribing {
     /// Reserves the place of the next reply for it.
-    pub fn new(worker: &Worker, client: &Rc<Client>, kept: KeptRequest, change: Change) -> Unsubscribing {
+    pub fn new(
+        worker: &Worker,
+        client: &Rc<Client>,
+        kept: KeptRequest,
+        change: Change,
+    ) -> Unsubscribing {
         let reserved = KeptRequest::cost(&kept.request());
         client.change_reserved(worker, 0, reserved);
         Unsubscribing {

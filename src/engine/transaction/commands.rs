@@ -18,7 +18,7 @@ use slotmux_core::slot::OptionalSlot;
 
 use crate::engine::client::Client;
 use crate::engine::client::dispatch::{Dispatched, refuse, refuse_with};
-use crate::engine::client::forward::{answer as reply_here, try_dedicated, begin_dedicated};
+use crate::engine::client::forward::{answer as reply_here, begin_dedicated, try_dedicated};
 use crate::engine::client::long_request::SLICE;
 use crate::engine::transaction::execute::Executing;
 use crate::engine::transaction::lanes::{Ways, lanes};
@@ -214,18 +214,18 @@ fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Dispatched {
         client.begin_long_request(worker, Box::new(work));
         return Dispatched::Accepted;
     }
-    let taken = if queue.is_aborted {
+    let dispatched = if queue.is_aborted {
         refuse(worker, client, ABORTED)
     } else {
         run(worker, client, &queue)
     };
-    if taken == Dispatched::Deferred {
+    if dispatched == Dispatched::Deferred {
         *client.transaction.borrow_mut() = Some(queue);
     } else {
         client.end_watch(worker);
         client.charge_buffers(worker);
     }
-    taken
+    dispatched
 }
 
 /// Runs a transaction, if there is room for it now.
@@ -287,7 +287,7 @@ pub(crate) fn run_body(
     let is_big = worker.is_big(size) || !expected.is_empty();
     let lanes = match lanes(worker, client, body, is_big) {
         Ok(lanes) => lanes,
-        Err(taken) => return taken,
+        Err(not_sent) => return not_sent.into(),
     };
     if is_big {
         begin_dedicated(worker, client, size);
@@ -320,7 +320,7 @@ fn run_watched(
     }
     let pinned = Pinned::to(watch);
     // A command that is on its way yet may turn out to be redirected: then the watch does not hold.
-    if !try_dedicated(client) || !pinned.is_free(worker, client) {
+    if !try_dedicated(client) || !pinned.try_use(worker, client) {
         return Dispatched::Deferred;
     }
     body.ask_a_node();

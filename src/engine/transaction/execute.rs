@@ -9,7 +9,7 @@ use slotmux_core::route::transaction::{Body, Planning};
 
 use crate::engine::client::Client;
 use crate::engine::client::dispatch::{Dispatched, refuse};
-use crate::engine::client::long_request::{Progress, SLICE, SLICE_BYTES, LongRequest};
+use crate::engine::client::long_request::{LongRequest, Progress, SLICE, SLICE_BYTES};
 use crate::engine::transaction::commands::{Later, is_watch_broken, run_body};
 use crate::engine::transaction::queued::{Queue, read_again};
 use crate::engine::transaction::watch::answer_nil;

@@ -17,9 +17,9 @@ use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{Dispatched, refuse};
+use crate::engine::client::dispatch::{Dispatched, NotSent, refuse};
 use crate::engine::client::forward::{
-    Sending, answer as reply_here, entry, try_dedicated, refuse_no_lane, track,
+    Sending, answer as reply_here, entry, refuse_no_lane, track, try_dedicated,
 };
 use slotmux_core::resp::request::Request;
 
@@ -199,8 +199,9 @@ impl Pinned {
         }
     }
 
-    /// Whether it can be used now: not while something of the client is in flight elsewhere, or the lane is full.
-    pub fn is_free(&self, worker: &Worker, client: &Rc<Client>) -> bool {
+    /// Pauses the client while it has something in flight elsewhere, or the lane is full. Returns whether the lane can be used
+    /// now.
+    pub fn try_use(&self, worker: &Worker, client: &Rc<Client>) -> bool {
         let is_here = client.is_alone.get() && self.watch.is_used.get();
         if !is_here && !try_dedicated(client) {
             return false;
@@ -235,7 +236,7 @@ impl Pinned {
         slot: Slot,
         sending: &Sending,
     ) -> Dispatched {
-        if !self.is_free(worker, client) {
+        if !self.try_use(worker, client) {
             return Dispatched::Deferred;
         }
         let entry = entry(worker, client, Some(slot), sending);
@@ -254,11 +255,14 @@ pub fn dedicated_lane_for(
     client: &Rc<Client>,
     node: NodeId,
     of: Use,
-) -> Result<Rc<Lane>, Dispatched> {
+) -> Result<Rc<Lane>, NotSent> {
     let watch = client.watch();
     if of == Use::Kept && watch.is_some_and(|watch| watch.lane.is_pinned_by(client)) {
         let lane = worker.free_lane(node, client, of);
-        return lane.ok_or_else(|| refuse_no_lane(worker, client, of));
+        return lane.ok_or_else(|| {
+            refuse_no_lane(worker, client, of);
+            NotSent::Refused
+        });
     }
     worker.dedicated_lane(node, client, of)
 }

@@ -414,11 +414,9 @@ impl Lane {
     /// for one of its clients.
     pub(super) fn waits_for_client(self: &Rc<Self>, worker: &Worker) -> bool {
         let waits = self.class == Class::Dedicated
-            && self
-                .in_flight
-                .borrow()
-                .front()
-                .is_some_and(|entry| entry.is_whole() && entry.client.hold_back_if_full(worker, self));
+            && self.in_flight.borrow().front().is_some_and(|entry| {
+                entry.is_whole() && entry.client.hold_back_if_full(worker, self)
+            });
         if self.held_back.replace(waits) && !waits {
             self.heard(worker.clock.now());
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::engine::client::dispatch::Dispatched;
+use crate::engine::client::dispatch::NotSent;
 use crate::engine::client::forward::refuse_no_lane;
 use crate::engine::client::{Client, Pause};
 use crate::engine::handshake::ConnectError;
@@ -238,27 +238,31 @@ impl Worker {
         node: NodeId,
         client: &Rc<Client>,
         of: Use,
-    ) -> Result<Rc<Lane>, Dispatched> {
+    ) -> Result<Rc<Lane>, NotSent> {
         if let Some(lane) = self.free_lane(node, client, of) {
             return Ok(lane);
         }
         let now = self.clock.now();
         client.start_waiting(now);
         if client.has_waited_too_long(self, now) {
-            return Err(refuse_no_lane(self, client, of));
+            refuse_no_lane(self, client, of);
+            return Err(NotSent::Refused);
         }
         self.stats.client_pauses.inc();
         client.pause_for(Pause::Lane);
         let mut nodes = self.nodes.borrow_mut();
         nodes.node_mut(node).pool.wait(of, client);
-        Err(Dispatched::Deferred)
+        Err(NotSent::Deferred)
     }
 
     /// Wakes who has waited for a dedicated lane for as long as a command may take.
     pub fn end_vain_waits(&self, now: Tick) {
         let mut woken = Vec::new();
         for node in &mut self.nodes.borrow_mut().nodes {
-            woken.extend(node.pool.give_up(|client| client.has_waited_too_long(self, now)));
+            woken.extend(
+                node.pool
+                    .give_up(|client| client.has_waited_too_long(self, now)),
+            );
         }
         for client in woken {
             client.resume();
