@@ -156,7 +156,11 @@ fn taken_by_a_lane(sent: usize, size: usize, configure: impl FnOnce(&mut ProxyCo
     for client in &mut clients {
         client.send(&["SET", "key", &value]);
     }
-    let parked = || proxy.metric("slotmux_client_pauses_total").expect("the metric") as usize;
+    let parked = || {
+        proxy
+            .metric("slotmux_client_pauses_total")
+            .expect("the metric") as usize
+    };
     poll_until(PATIENCE, "all to be taken or to wait", || {
         peer.requests_named("SET").len() + parked() == sent
     });

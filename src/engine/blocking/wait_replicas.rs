@@ -87,7 +87,7 @@ impl Worker {
     /// primary.
     fn written_by(&self, client: &Client) -> Vec<NodeId> {
         let mut primaries = self.primaries();
-        let written = client.written.get();
+        let written = client.upstream.written();
         let known = primaries.iter().fold(0, |all, node| all | node.bit());
         if written != 0 && written & !known == 0 {
             primaries.retain(|node| written & node.bit() != 0);

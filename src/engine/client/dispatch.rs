@@ -64,20 +64,20 @@ const EXEC_BEFORE_LOGIN: &str =
 /// Dispatches one request of `client`.
 pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> Dispatched {
     sabotage("dispatch");
-    if client.waiting_retries.get() > 0 {
+    if client.order.has_waiting_retries() {
         // Something of this client waits for another try; what is sent now could overtake it.
         client.pause_for(Pause::InFlight(0));
         return Dispatched::Deferred;
     }
     let command = command::resolve(request.bytes, request.args);
     match command {
-        Ok(command) => client.last_command.set(command.full_name),
+        Ok(command) => client.session.set_last_command(command.full_name),
         Err(_) if is_from_a_browser(request) => return turn_away(worker, client),
         Err(_) => {}
     }
     let mut rewritten = worker.rewritten.take();
     let plan = worker.with_knowledge_for(client, |knowledge| {
-        if client.is_in_transaction() {
+        if client.transaction.is_open() {
             plan_queued(request, command, knowledge, &mut rewritten)
         } else {
             plan(request, command, knowledge, &mut rewritten)
@@ -104,7 +104,7 @@ pub(super) fn carry_out(
     plan: Plan,
     rewritten: &[u8],
 ) -> Dispatched {
-    if !client.authenticated.get() && !plan.needs_no_authentication() {
+    if !client.session.is_authenticated() && !plan.needs_no_authentication() {
         let text = match plan {
             Plan::Transaction(Transaction::Exec) => EXEC_BEFORE_LOGIN,
             _ => NO_AUTH,
@@ -122,7 +122,7 @@ pub(super) fn carry_out(
     if client.is_restricted() && !subscriber::may(command, &plan) {
         return subscriber::refuse_restricted(worker, client, request, command, &plan);
     }
-    if client.is_in_transaction() && !plan.is_never_queued() {
+    if client.transaction.is_open() && !plan.is_never_queued() {
         return queue(worker, client, request, plan, rewritten);
     }
     // What is queued is noted when it runs.
@@ -288,7 +288,7 @@ pub(crate) fn answer_here(
         client.pause_for(Pause::InFlight(0));
         return Dispatched::Deferred;
     }
-    let (replies, protocol) = (client.reply_mode.get(), client.protocol.get());
+    let (replies, protocol) = (client.session.reply_mode(), client.session.protocol());
     let mut out = worker.buffers.take();
     let process = &*worker.shared;
     let outcome = local_answer(worker, client, what, command, request, process, &mut out);
@@ -303,14 +303,14 @@ pub(crate) fn answer_here(
     };
     if asks_everyone && client.in_flight() > 0 {
         // One at a time: a thousand lists of thousands of clients would fill the memory.
-        client.reply_mode.set(replies);
+        client.session.set_reply_mode(replies);
         client.pause_for(Pause::InFlight(0));
         worker.buffers.give(out);
         return Dispatched::Deferred;
     }
     worker.stats.answered_locally.inc();
     // The mode may be the answer's own doing: CLIENT REPLY OFF answers itself with silence.
-    let mute = !client.reply_mode.get().wanted();
+    let mute = !client.session.reply_mode().wanted();
     match outcome {
         Outcome::Answered => client.reply_now(worker, if mute { &[] } else { &out }),
         Outcome::Close => {
@@ -338,7 +338,7 @@ pub(crate) fn answer_here(
         // What comes behind it changes nothing of the answer, nor is it run for a client that has closed itself.
         client.pause_for(Pause::Question);
     }
-    if client.protocol.get() != protocol {
+    if client.session.protocol() != protocol {
         client.start_invalidations(worker);
     }
     worker.buffers.give(out);

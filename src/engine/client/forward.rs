@@ -85,7 +85,7 @@ pub fn to_slot(
         track(worker, client, None, &entry, sending);
         client.add_request_bytes(worker, sending.bytes.len());
         if let Some(wait) = sending.wait {
-            client.is_alone.set(true);
+            client.upstream.set_dedicated(true);
             client.block(worker, wait);
         }
         worker.retry_later(entry, sending.bytes.to_vec());
@@ -130,7 +130,7 @@ pub fn track(
     entry: &InFlight,
     sending: &Sending,
 ) {
-    if client.tracks() && client.tracking.get().wants_next() {
+    if client.tracks() && client.session.tracking().wants_next() {
         // What a policy makes of a script is no single command.
         let lane = lane.filter(|_| std::ptr::eq(sending.bytes, sending.request.bytes));
         client.track(worker, lane, entry, sending.request.bytes);
@@ -157,7 +157,11 @@ fn refuse(worker: &Worker, client: &Rc<Client>, error: &str) -> Dispatched {
 
 /// Answers a request here, unless its reply is suppressed.
 pub fn answer(worker: &Worker, client: &Rc<Client>, reply: &[u8]) {
-    let reply = if client.take_muted() { &[] } else { reply };
+    let reply = if client.session.take_muted() {
+        &[]
+    } else {
+        reply
+    };
     client.reply_now(worker, reply);
 }
 
@@ -173,11 +177,11 @@ pub fn pass_barrier(worker: &Worker, client: &Client, slot: Slot) -> bool {
 
 /// Whether `client` may use shared lanes now: not while it has something in flight on a lane of its own.
 pub fn try_shared(client: &Client) -> bool {
-    if client.is_alone.get() && client.in_flight() > 0 {
+    if client.upstream.is_dedicated() && client.in_flight() > 0 {
         client.pause_for(Pause::InFlight(0));
         return false;
     }
-    if client.is_alone.replace(false) {
+    if client.upstream.set_dedicated(false) {
         client.mark_watch_unused();
     }
     true
@@ -195,7 +199,7 @@ pub fn try_dedicated(client: &Client) -> bool {
 /// `client` sends `bytes` over a lane of its own.
 pub fn begin_dedicated(worker: &Worker, client: &Client, bytes: usize) {
     worker.stats.dedicated_requests.inc();
-    client.is_alone.set(true);
+    client.upstream.set_dedicated(true);
     client.mark_watch_unused();
     client.add_request_bytes(worker, bytes);
 }
@@ -270,7 +274,7 @@ pub fn entry(
     let arrived = client.arrival(worker);
     worker.count_operation(sending.namespace, sending.request);
     InFlight {
-        mute: client.take_muted(),
+        mute: client.session.take_muted(),
         client: client.clone(),
         seq: client.take_seq(),
         // A request is at most `max_request` long, which is checked to be below 4 GiB.
@@ -282,15 +286,5 @@ pub fn entry(
         write: sending.write,
         reply: sending.reply,
         kind,
-    }
-}
-
-impl Client {
-    /// Whether the reply of the request that is being taken is suppressed. Asked once per request: a
-    /// `CLIENT REPLY SKIP` is used up by it.
-    pub fn take_muted(&self) -> bool {
-        let mode = self.reply_mode.get().begin();
-        self.reply_mode.set(mode);
-        !mode.wanted()
     }
 }

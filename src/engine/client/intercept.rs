@@ -62,7 +62,7 @@ pub(super) fn carry_out_attended(
     let is_shown = worker.monitors.is_active()
         && !flags.contains(Flags::ADMIN)
         && !matches!(plan, Plan::Answer(Answer::Slotmux, _))
-        && (plan.is_never_queued() || !client.is_in_transaction());
+        && (plan.is_never_queued() || !client.transaction.is_open());
     let taken = carry_out(worker, client, request, command, plan, rewritten);
     if is_shown && taken == Dispatched::Accepted {
         worker.show_to_monitors(client, request);
@@ -87,7 +87,7 @@ fn is_accepted(
                 },
             ..
         } => false,
-        plan => client.authenticated.get() || plan.needs_no_authentication(),
+        plan => client.session.is_authenticated() || plan.needs_no_authentication(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! The state is kept with the client, whose task continues it before taking anything else. So the order of the client's
 //! requests and replies is kept.
 
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -78,6 +79,33 @@ pub trait LongRequest {
     fn reserved(&self) -> usize;
 }
 
+/// The long request of one client, if it has one.
+#[derive(Default)]
+pub(super) struct LongRequestSlot {
+    /// The request, between two slices.
+    request: RefCell<Option<Box<dyn LongRequest>>>,
+    /// Whether there is one, also while a slice of it is being done.
+    is_present: Cell<bool>,
+}
+
+impl LongRequestSlot {
+    fn is_present(&self) -> bool {
+        self.is_present.get()
+    }
+
+    fn set_present(&self, is_present: bool) {
+        self.is_present.set(is_present);
+    }
+
+    fn take(&self) -> Option<Box<dyn LongRequest>> {
+        self.request.take()
+    }
+
+    fn keep(&self, request: Box<dyn LongRequest>) {
+        *self.request.borrow_mut() = Some(request);
+    }
+}
+
 /// A request that is kept beyond the turn in which it arrived.
 pub struct KeptRequest {
     bytes: Box<[u8]>,
@@ -128,7 +156,7 @@ impl Client {
     /// Whether a long request is in progress.
     #[inline]
     pub fn has_long_request(&self) -> bool {
-        self.has_long_request.get()
+        self.long_request.is_present()
     }
 
     /// Begins a long request: its first slice is done at once.
@@ -169,9 +197,9 @@ impl Client {
 
     /// Works on the next slice.
     pub fn continue_long_request(self: &Rc<Self>, worker: &Rc<Worker>) -> Progress {
-        let Some(mut work) = self.work.take() else {
+        let Some(mut work) = self.long_request.take() else {
             // Not between two slices: it is over.
-            self.has_long_request.set(false);
+            self.long_request.set_present(false);
             return Progress::Done;
         };
         let progress = self.do_slice(worker, &mut *work);
@@ -184,28 +212,30 @@ impl Client {
     }
 
     fn keep_long_request(&self, work: Box<dyn LongRequest>, progress: Progress) {
-        self.has_long_request.set(progress != Progress::Done);
+        self.long_request.set_present(progress != Progress::Done);
         match progress {
             Progress::More => self.pause_for(Pause::Slices),
             Progress::Waits => {}
             Progress::Done => {
-                if matches!(self.pause.get(), Pause::Slices | Pause::Confirmation) {
+                if matches!(self.waiting.pause(), Pause::Slices | Pause::Confirmation) {
                     self.pause_for(Pause::No);
                 }
                 return;
             }
         }
-        *self.work.borrow_mut() = Some(work);
+        self.long_request.keep(work);
     }
 
     /// Whether its long request waits for a confirmation.
     pub fn awaits_confirmation(&self) -> bool {
-        self.has_long_request.get() && self.pause.get() == Pause::Confirmation
+        self.long_request.is_present() && self.waiting.pause() == Pause::Confirmation
     }
 
     /// Whether its long request can continue now.
     pub(super) fn try_continue(&self) -> bool {
-        self.phase() != ClientPhase::Open || self.pause.get() == Pause::Slices || self.try_resume()
+        self.phase() != ClientPhase::Open
+            || self.waiting.pause() == Pause::Slices
+            || self.try_resume()
     }
 
     /// Changes what a request of this client counts for, from `before` to `after` bytes.
@@ -213,8 +243,7 @@ impl Client {
         if before == after {
             return;
         }
-        let reserved = (self.reserved.get() + after).saturating_sub(before);
-        self.reserved.set(reserved);
+        self.memory.change_reserved(before, after);
         if self.is_closed() {
             worker.memory.change_leaving(before, after);
         } else {

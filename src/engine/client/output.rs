@@ -156,7 +156,7 @@ impl Output {
     }
 
     /// The socket counts as having taken something now.
-    pub(super) fn touch(&self, now: Tick) {
+    pub(crate) fn touch(&self, now: Tick) {
         self.last_taken.set(now);
     }
 

@@ -8,7 +8,7 @@ use crate::engine::upstream::retry::order_index::Seq;
 use crate::engine::worker::Worker;
 use slotmux_core::resp::Protocol;
 
-use super::write::WRITE_PER_TURN;
+use super::output::WRITE_PER_TURN;
 use super::{Client, ClientPhase, OUTPUT_PAUSE};
 
 /// What only a client that gets pushes has.
@@ -70,7 +70,7 @@ impl Client {
 
     /// Sends the client a push frame of RESP3; one of RESP2 gets it as an array.
     pub fn push(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
-        match (self.protocol.get(), frame) {
+        match (self.session.protocol(), frame) {
             // All that tells an array from a push is its first byte.
             (Protocol::Resp2, [_, rest @ ..]) => self.push_bytes(worker, &[b"*", rest]),
             _ => self.push_bytes(worker, &[frame]),
@@ -93,14 +93,10 @@ impl Client {
                 out.extend_from_slice(piece);
             }
         };
-        if self.is_mid_reply.get() {
+        if self.output.is_mid_reply() {
             append(&mut self.pushes.borrow_mut().get_or_insert_default().waiting);
         } else {
-            let mut out = self.out.borrow_mut();
-            if out.capacity() == 0 {
-                *out = worker.buffers.take();
-            }
-            append(&mut out);
+            self.output.append_with(worker, append);
         }
         worker.turn.touch_client(self);
     }
@@ -110,7 +106,7 @@ impl Client {
         if self.phase.get() != ClientPhase::Open {
             return;
         }
-        if self.is_answered_before(seq) {
+        if self.order.has_answered_before(seq) {
             return self.push(worker, frame);
         }
         let mut pushes = self.pushes.borrow_mut();
@@ -120,12 +116,6 @@ impl Client {
         pushes_of_it.behind_bytes += frame.len();
         drop(pushes);
         worker.turn.touch_client(self);
-    }
-
-    /// Whether all requests before `seq` are answered.
-    fn is_answered_before(&self, seq: u32) -> bool {
-        let ahead = seq.wrapping_sub(self.head_seq.get());
-        ahead == 0 || ahead > u32::MAX / 2
     }
 
     /// Whether pushes wait for replies.
@@ -143,7 +133,7 @@ impl Client {
         let mut due = Vec::new();
         if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
             while let Some(next) = pushes.behind.first_entry()
-                && self.is_answered_before(next.key().0)
+                && self.order.has_answered_before(next.key().0)
             {
                 due.append(&mut next.remove());
             }
@@ -160,7 +150,7 @@ impl Client {
 
     /// The reply that was under way is whole: appends what has waited for that.
     pub(super) fn end_mid_reply(&self, out: &mut Vec<u8>) {
-        self.is_mid_reply.set(false);
+        self.output.set_mid_reply(false);
         if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
             out.append(&mut pushes.waiting);
             pushes.waiting = Vec::new();

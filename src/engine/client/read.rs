@@ -57,7 +57,7 @@ impl Future for ClientTask {
 impl Drop for ClientTask {
     /// The only place where a client leaves, even after a panic of its task, which costs no other client anything.
     fn drop(&mut self) {
-        self.client.pending_input.set(0);
+        self.client.waiting.set_pending_input(0);
         self.client.close(&self.worker);
         self.client.end_long_request(&self.worker);
         self.client.unsubscribe_all(&self.worker);
@@ -86,7 +86,7 @@ impl ClientTask {
                 poll_again(cx);
                 return Poll::Pending;
             }
-            if self.client.write_blocked.get() {
+            if self.client.output.is_blocked() {
                 self.poll_blocked_write(cx);
             }
             if self.client.phase() != ClientPhase::Open && self.client.is_subscriber() {
@@ -135,7 +135,7 @@ impl ClientTask {
 
     /// Does a slice of the client's long request. True once the request is complete.
     fn poll_long_request(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.client.write_blocked.get() {
+        if self.client.output.is_blocked() {
             self.poll_blocked_write(cx);
         }
         if !self.client.try_continue() {
@@ -169,7 +169,7 @@ impl ClientTask {
             .with_transport(|transport| transport.poll_write_ready(cx));
         if let Some(Poll::Ready(_)) = ready {
             // An error shows itself in the write.
-            self.client.write_blocked.set(false);
+            self.client.output.unblock();
             self.client.flush(&self.worker);
         }
     }
@@ -190,8 +190,8 @@ impl ClientTask {
         }
         worker.stats.client_reads.inc();
         worker.stats.client_bytes_in.add(read as u64);
-        self.client.last_seen.set(worker.clock.now());
-        self.client.waits_since.set(None);
+        self.client.waiting.saw(worker.clock.now());
+        self.client.waiting.stop_waiting();
         let bytes = &scratch[..read];
         if let Some(input) = &mut self.input {
             input.bytes.extend_from_slice(bytes);
@@ -264,7 +264,7 @@ impl ClientTask {
         while taken < bytes.len()
             && client.phase() == ClientPhase::Open
             && client.is_read()
-            && client.has_room(worker)
+            && client.try_admit(worker)
         {
             let rest = &bytes[taken..];
             match scan_request(rest, &self.limits(), &mut args) {
@@ -327,7 +327,7 @@ impl ClientTask {
     }
 
     fn limits(&self) -> Limits {
-        if self.client.authenticated.get() {
+        if self.client.session.is_authenticated() {
             self.worker.request_limits(&self.client)
         } else {
             Limits::UNAUTHENTICATED
@@ -372,9 +372,9 @@ impl ClientTask {
 }
 
 impl Client {
-    /// Whether nothing keeps this client from being read; ends a pause whose reason has gone.
-    pub(super) fn try_resume(&self) -> bool {
-        let over = match self.pause.get() {
+    /// Whether the reason for which this client is not read has gone.
+    fn is_pause_over(&self) -> bool {
+        match self.waiting.pause() {
             Pause::No => true,
             Pause::InFlight(most) => self.in_flight() <= most,
             Pause::Question | Pause::Blocked => self.in_flight() == 0,
@@ -382,22 +382,28 @@ impl Client {
             Pause::Lane | Pause::Upstream | Pause::Held | Pause::Slices | Pause::Confirmation => {
                 false
             }
-        };
-        if over {
-            self.pause.set(Pause::No);
         }
-        over
     }
 
-    /// Whether another request may be taken; otherwise the client pauses.
-    fn has_room(&self, worker: &Worker) -> bool {
+    /// Ends a pause whose reason has gone. Returns whether the client may be read.
+    pub(super) fn try_resume(&self) -> bool {
+        let is_over = self.is_pause_over();
+        if is_over {
+            self.waiting.set_pause(Pause::No);
+        }
+        is_over
+    }
+
+    /// Pauses the client if it has too many requests in flight, or too much output. Returns whether another request may be
+    /// dispatched.
+    fn try_admit(&self, worker: &Worker) -> bool {
         let most = worker.limits(self).max_pipeline;
         if self.in_flight() >= most {
             worker.stats.client_pauses.inc();
             self.pause_for(Pause::InFlight(most / 2));
             return false;
         }
-        if self.out.borrow().len() > OUTPUT_PAUSE && self.buffered() > OUTPUT_PAUSE {
+        if self.output.len() > OUTPUT_PAUSE && self.buffered() > OUTPUT_PAUSE {
             worker.stats.client_pauses.inc();
             self.pause_for(Pause::Output);
             return false;
@@ -407,20 +413,18 @@ impl Client {
 
     /// Stops reading for `reason`.
     pub fn pause_for(&self, reason: Pause) {
-        self.pause.set(reason);
+        self.waiting.set_pause(reason);
     }
 
     /// The lane that this client waited for has room again.
     pub fn resume(&self) {
-        if self.pause.get() == Pause::Lane {
-            self.pause.set(Pause::No);
-        }
+        self.waiting.end_pause(Pause::Lane);
         self.wake();
     }
 
     /// Notes how many bytes were read from this client and not taken yet.
     fn set_pending_input(&self, worker: &Worker, bytes: usize) {
-        self.pending_input.set(bytes);
+        self.waiting.set_pending_input(bytes);
         self.charge_buffers(worker);
     }
 
@@ -429,15 +433,14 @@ impl Client {
         if self.is_closed() {
             return;
         }
-        let bytes = self.pending_input.get()
-            + self.request_bytes.get()
-            + self.reserved.get()
-            + self.gathered.get()
+        let bytes = self.waiting.pending_input()
+            + self.memory.kept()
             + self.queue_cost()
             + self.subscribed()
-            + self.named()
+            + self.session.named()
             + self.output_held();
-        self.charge(worker, if bytes > WORTH_COUNTING { bytes } else { 0 });
+        let bytes = if bytes > WORTH_COUNTING { bytes } else { 0 };
+        self.memory.charge(worker, bytes);
     }
 }
 

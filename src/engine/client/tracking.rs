@@ -9,7 +9,6 @@ use std::rc::Rc;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::{Class, Lane};
 use crate::engine::worker::Worker;
-use slotmux_core::answer::tracking::Tracking;
 use slotmux_core::command::Flags;
 use slotmux_core::resp::{Limits, Protocol, Scan, scan_request, write};
 use slotmux_core::scripts::is_script_call;
@@ -29,12 +28,12 @@ impl Client {
     /// Whether it tracks.
     #[inline]
     pub fn tracks(&self) -> bool {
-        self.tracking.get().is_on()
+        self.session.tracking().is_on()
     }
 
     /// Whether invalidations reach it: as from Redis, only where there are pushes.
     pub(super) fn receives_invalidations(&self) -> bool {
-        self.tracks() && self.protocol.get() == Protocol::Resp3
+        self.tracks() && self.session.protocol() == Protocol::Resp3
     }
 
     /// A request was taken: `CLIENT CACHING` is about the command or transaction behind it, and no more. Other `CLIENT`
@@ -42,12 +41,8 @@ impl Client {
     #[cold]
     pub(super) fn use_up_caching(&self, name: Option<&str>) {
         let is_about_client = name.is_some_and(|name| name.starts_with("client|"));
-        if !is_about_client && !self.is_in_transaction() {
-            let tracking = self.tracking.get();
-            self.tracking.set(Tracking {
-                caching: false,
-                ..tracking
-            });
+        if !is_about_client && !self.transaction.is_open() {
+            self.session.use_up_caching();
         }
     }
 
@@ -120,8 +115,8 @@ impl Client {
             return;
         }
         // Where replies have come that it does not have yet, theirs may be among them.
-        if self.held.borrow().is_some() || self.gathered.get() > 0 {
-            self.push_behind(worker, self.next_seq.get(), frame);
+        if self.order.has_early() || self.memory.gathered() > 0 {
+            self.push_behind(worker, self.order.next(), frame);
         } else {
             self.push(worker, frame);
         }
@@ -136,7 +131,7 @@ impl Client {
         if self.is_blocked() {
             self.push(worker, frame);
         } else {
-            self.push_behind(worker, self.next_seq.get(), frame);
+            self.push_behind(worker, self.order.next(), frame);
         }
     }
 
@@ -190,7 +185,7 @@ pub fn tracked_keys(worker: &Worker, bytes: &[u8], mut f: impl FnMut(&[u8])) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use slotmux_core::answer::tracking::Mode;
+    use slotmux_core::answer::tracking::{Mode, Tracking};
 
     #[test]
     fn each_mode_has_its_reads() {

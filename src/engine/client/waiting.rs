@@ -101,7 +101,7 @@ impl Waiting {
     }
 
     /// The client sends something.
-    pub(super) fn saw(&self, now: Tick) {
+    pub(crate) fn saw(&self, now: Tick) {
         self.last_seen.set(now);
     }
 }

@@ -83,7 +83,7 @@ pub fn split(
     step: usize,
 ) -> Dispatched {
     let request = sending.request;
-    let tracks = client.tracks() && client.tracking.get().wants_next();
+    let tracks = client.tracks() && client.session.tracking().wants_next();
     let count = request.argc() / step;
     if count > SLICE || keys_are_long(request, step) {
         let cost = split_long::cost(KeptRequest::cost(request), count);

@@ -42,10 +42,10 @@ pub fn answer_with_nodes(
     }
     let mut own = Vec::new();
     // It is not sent yet, and this may be tried again: a CLIENT REPLY SKIP is not used up by it.
-    let replies = client.reply_mode.get();
+    let replies = client.session.reply_mode();
     let shared = &*worker.shared;
     local_answer(worker, client, what, command, request, shared, &mut own);
-    client.reply_mode.set(replies);
+    client.session.set_reply_mode(replies);
     if own.starts_with(b"-") {
         // A refused request needs no node.
         return answer_here(worker, client, what, command, request);

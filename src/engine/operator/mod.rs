@@ -46,7 +46,7 @@ pub fn answer(
     };
     let mut out = worker.buffers.take();
     match tree {
-        Ok(tree) => tree.write(client.protocol.get(), &mut out),
+        Ok(tree) => tree.write(client.session.protocol(), &mut out),
         Err(text) => {
             worker.stats.errors.inc();
             write::error(&mut out, &text);
@@ -146,6 +146,6 @@ fn answer_unmatched(worker: &Rc<Worker>, client: &Rc<Client>, count: usize, mute
 
 fn reply(worker: &Rc<Worker>, client: &Rc<Client>, seq: u32, tree: &Tree, mute: bool) {
     let mut out = Vec::new();
-    tree.write(client.protocol.get(), &mut out);
+    tree.write(client.session.protocol(), &mut out);
     client.reply(worker, seq, if mute { &[] } else { &out });
 }

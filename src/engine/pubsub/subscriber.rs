@@ -42,7 +42,7 @@ pub fn change(
     }
     worker.stats.answered_locally.inc();
     // A CLIENT REPLY SKIP is used up by it, though it does not suppress a confirmation.
-    let mute = client.take_muted();
+    let mute = client.session.take_muted();
     let kept = KeptRequest::new(request);
     if change.subscribes {
         let work = Subscribing::new(worker, client, kept, change.kind, mute);
@@ -108,6 +108,6 @@ pub fn refuse_restricted(
 impl Client {
     /// Whether messages come between its replies that look like them.
     pub fn is_restricted(&self) -> bool {
-        self.protocol.get() == Protocol::Resp2 && self.is_subscriber()
+        self.session.protocol() == Protocol::Resp2 && self.is_subscriber()
     }
 }

@@ -239,7 +239,13 @@ impl Subscribing {
                     worker.shared.census.add_client(self.kind, &name);
                     worker.stats.subscriptions.inc();
                 }
-                confirm(&mut out, client.protocol.get(), change, Some(&name), count);
+                confirm(
+                    &mut out,
+                    client.session.protocol(),
+                    change,
+                    Some(&name),
+                    count,
+                );
             }
             self.at = at + 1;
             worker.hub.release(worker, self.kind, name);
@@ -253,7 +259,7 @@ impl Subscribing {
         if is_last {
             return Progress::Done;
         }
-        client.is_mid_reply.set(false);
+        client.complete_piece();
         if client.buffered() > OUTPUT_PAUSE && client.phase() == ClientPhase::Open {
             client.pause_for(Pause::Output);
             return Progress::Waits;

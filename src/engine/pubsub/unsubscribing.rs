@@ -44,7 +44,13 @@ impl Unsubscribing {
         let kind = self.change.kind;
         client.unsubscribe(worker, kind, name);
         let count = client.with_subscriptions(|subscriptions| subscriptions.count(kind));
-        confirm(out, client.protocol.get(), self.change, Some(name), count);
+        confirm(
+            out,
+            client.session.protocol(),
+            self.change,
+            Some(name),
+            count,
+        );
     }
 }
 
@@ -72,7 +78,13 @@ impl LongRequest for Unsubscribing {
             });
             if names.is_empty() {
                 let count = client.with_subscriptions(|subscriptions| subscriptions.count(kind));
-                confirm(&mut out, client.protocol.get(), self.change, None, count);
+                confirm(
+                    &mut out,
+                    client.session.protocol(),
+                    self.change,
+                    None,
+                    count,
+                );
             }
             for name in &names {
                 self.unsubscribe(worker, client, name, &mut out);
@@ -91,7 +103,7 @@ impl LongRequest for Unsubscribing {
             return Progress::Done;
         }
         // Messages may follow each of the confirmations.
-        client.is_mid_reply.set(false);
+        client.complete_piece();
         if client.buffered() > OUTPUT_PAUSE {
             client.pause_for(Pause::Output);
             return Progress::Waits;

@@ -23,7 +23,7 @@ use crate::engine::client::long_request::SLICE;
 use crate::engine::transaction::execute::Executing;
 use crate::engine::transaction::lanes::{Ways, lanes};
 use crate::engine::transaction::local_replies::{answer_later, answer_locally};
-use crate::engine::transaction::queued::{Queue, read_again};
+use crate::engine::transaction::queued::{Added, Queue, read_again};
 use crate::engine::transaction::watch::{Pinned, Watch, answer_nil, watch};
 use slotmux_core::resp::request::Request;
 
@@ -42,56 +42,43 @@ const TOO_LARGE: &str =
     "ERR slotmux: the transaction is above max_request or max_args, which bound it as a whole";
 
 impl Client {
-    /// Whether it is between MULTI and EXEC.
-    pub fn is_in_transaction(&self) -> bool {
-        self.transaction.borrow().is_some()
-    }
-
     /// Bytes of the requests that wait for EXEC.
     pub fn queued(&self) -> usize {
-        self.transaction
-            .borrow()
-            .as_ref()
-            .map_or(0, |queue| queue.len())
+        self.transaction.with_queue(Queue::len).unwrap_or(0)
     }
 
     /// Bytes that the requests which wait for EXEC count for.
     pub(crate) fn queue_cost(&self) -> usize {
-        let transaction = self.transaction.borrow();
-        transaction.as_ref().map_or(0, |queue| queue.cost())
+        self.transaction.with_queue(Queue::cost).unwrap_or(0)
     }
 
     /// How many requests wait for EXEC, if it is in a transaction.
     pub fn queued_commands(&self) -> Option<usize> {
-        let transaction = self.transaction.borrow();
-        transaction.as_ref().map(|queue| queue.ends.len())
+        self.transaction.with_queue(Queue::count)
     }
 
     /// Whether any request that waits for EXEC is such a one.
     pub fn has_queued(&self, is_such: impl Fn(&[u8], &[Span]) -> bool) -> bool {
-        let transaction = self.transaction.borrow();
-        transaction.as_ref().is_some_and(|queue| {
+        let found = self.transaction.with_queue(|queue| {
             let mut args = Vec::new();
             queue.requests().any(|bytes| {
                 let _ = scan_request(bytes, &Limits::ACCEPTED, &mut args);
                 is_such(bytes, &args)
             })
-        })
+        });
+        found.unwrap_or(false)
     }
 
-    /// Something was refused: if it was inside a transaction, EXEC runs nothing.
+    /// A request was refused: inside a transaction, EXEC then runs nothing.
     pub fn abort_transaction(&self, worker: &Worker) {
-        if let Some(queue) = self.transaction.borrow_mut().as_mut() {
-            queue.abort();
-        } else {
-            return;
+        if self.transaction.with_queue_mut(Queue::abort).is_some() {
+            self.charge_buffers(worker);
         }
-        self.charge_buffers(worker);
     }
 
     /// Forgets the transaction that it is in.
     pub fn end_transaction(&self, worker: &Worker) {
-        if self.transaction.take().is_some() {
+        if self.transaction.take_queue().is_some() {
             self.charge_buffers(worker);
         }
     }
@@ -124,22 +111,15 @@ pub fn queue(
         _ => {}
     }
     let limits = worker.limits(client);
-    let mut transaction = client.transaction.borrow_mut();
-    let Some(queue) = transaction.as_mut() else {
-        return Dispatched::Accepted;
-    };
-    // What would never run need not be kept.
-    if !queue.is_aborted {
-        let fits = queue.bytes.len() + request.bytes.len() <= limits.max_request.min(LARGEST)
-            && queue.ends.len() < limits.max_args;
-        if !fits {
-            drop(transaction);
-            return refuse(worker, client, TOO_LARGE);
-        }
-        queue.bytes.extend_from_slice(request.bytes);
-        queue.ends.push(queue.bytes.len() as u32);
+    let added = client.transaction.with_queue_mut(|queue| {
+        let largest = limits.max_request.min(LARGEST);
+        queue.add(request.bytes, largest, limits.max_args)
+    });
+    match added {
+        Some(Added::Kept | Added::Aborted) => {}
+        Some(Added::TooLarge) => return refuse(worker, client, TOO_LARGE),
+        None => return Dispatched::Accepted,
     }
-    drop(transaction);
     client.charge_buffers(worker);
     worker.stats.answered_locally.inc();
     reply_here(worker, client, b"+QUEUED\r\n");
@@ -154,7 +134,7 @@ fn changes_protocol(client: &Client, request: &Request) -> bool {
         Some(3) => Protocol::Resp3,
         _ => return false,
     };
-    asked != client.protocol.get()
+    asked != client.session.protocol()
 }
 
 /// Takes one of the commands around a transaction.
@@ -164,10 +144,10 @@ pub fn step(
     request: &Request,
     what: Transaction,
 ) -> Dispatched {
-    let is_open = client.is_in_transaction();
+    let is_open = client.transaction.is_open();
     let text = match what {
         Transaction::Multi if !is_open => {
-            *client.transaction.borrow_mut() = Some(Box::default());
+            client.transaction.open();
             return ok(worker, client);
         }
         Transaction::Discard if is_open => {
@@ -206,7 +186,7 @@ fn ok(worker: &Worker, client: &Rc<Client>) -> Dispatched {
 }
 
 fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Dispatched {
-    let Some(queue) = client.transaction.take() else {
+    let Some(queue) = client.transaction.take_queue() else {
         return Dispatched::Accepted;
     };
     if queue.is_long() && !queue.is_aborted {
@@ -220,7 +200,7 @@ fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Dispatched {
         run(worker, client, &queue)
     };
     if dispatched == Dispatched::Deferred {
-        *client.transaction.borrow_mut() = Some(queue);
+        client.transaction.put_back(queue);
     } else {
         client.end_watch(worker);
         client.charge_buffers(worker);
@@ -255,7 +235,7 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Dispatched {
 
 /// Whether a watched key has changed, or the watch was lost: EXEC then runs nothing.
 pub(crate) fn is_watch_broken(client: &Client) -> bool {
-    let watch = client.watch();
+    let watch = client.transaction.watch();
     watch.is_some_and(|watch| !watch.is_intact(client))
 }
 
@@ -276,7 +256,7 @@ pub(crate) fn run_body(
     body: &mut Body,
     later: Later,
 ) -> Dispatched {
-    if let Some(watch) = client.watch() {
+    if let Some(watch) = client.transaction.watch() {
         return run_watched(worker, client, requests, body, &watch);
     }
     let size: usize = body.groups.iter().map(|group| group.commands.len()).sum();
@@ -341,14 +321,14 @@ fn send(
     ways: Ways,
     later: Later,
 ) {
-    let mute = client.take_muted();
+    let mute = client.session.take_muted();
     let manner = Manner {
         is_split: body.groups.len() > 1,
         is_watched: matches!(ways, Ways::Pinned(_)),
         names_scripts: body.names_scripts,
     };
     let is_split = manner.is_split;
-    let tracking = client.tracking.get();
+    let tracking = client.session.tracking();
     worker.stats.transactions.inc();
     worker.stats.transactions_split.add(is_split.into());
     if worker.attention.get() {
@@ -407,7 +387,7 @@ fn send(
     }
     // A CLIENT CACHING inside counts for all of it: told too much is told enough.
     let tracks = tracking.wants_next()
-        || client.tracking.get().wants_next()
+        || client.session.tracking().wants_next()
         || (manner.is_watched && tracking.is_on());
     // Each group is reported with all requests.
     let names_keys = groups.len().saturating_mul(requests.len()) <= SLICE;

@@ -224,7 +224,7 @@ impl Lane {
 
     fn enqueue(self: &Rc<Self>, worker: &Worker, entry: InFlight) {
         if entry.write {
-            entry.client.note_written(self.node);
+            entry.client.upstream.note_written(self.node);
         }
         let mut in_flight = self.in_flight.borrow_mut();
         if in_flight.is_empty() && !self.is_pinged() {

@@ -218,7 +218,7 @@ impl Worker {
 
     /// The lane to `node` that `client` shares with others; opened if it is not there.
     pub fn shared_lane(self: &Rc<Self>, node: NodeId, client: &Client) -> Rc<Lane> {
-        let protocol = client.protocol.get();
+        let protocol = client.session.protocol();
         let nodes = self.nodes.borrow();
         let lanes = &nodes.node(node).shared[index(protocol)];
         let place = client.id as usize % lanes.len();
@@ -275,7 +275,8 @@ impl Worker {
     pub fn lane_again(self: &Rc<Self>, node: NodeId, entry: &InFlight) -> Option<Rc<Lane>> {
         let client = &entry.client;
         // What was over a pinned lane only stayed there for its WATCH.
-        let was_alone = client.is_alone.get() && entry.is_whole() && !client.has_watch();
+        let was_alone =
+            client.upstream.is_dedicated() && entry.is_whole() && !client.transaction.has_watch();
         let of = entry.use_again();
         let is_big = was_alone || self.is_big(entry.len as usize);
         if entry.is_repair() || (of == Use::Big && !is_big) {
@@ -283,7 +284,7 @@ impl Worker {
         }
         let lane = self.free_lane(node, client, of);
         if lane.is_some() {
-            client.is_alone.set(true);
+            client.upstream.set_dedicated(true);
         } else if of == Use::Suspect && !is_big {
             let is_stalled = {
                 let nodes = self.nodes.borrow();
@@ -296,7 +297,7 @@ impl Worker {
 
     /// An unused lane to `node`; `None` if as many as allowed are in use.
     pub fn free_lane(self: &Rc<Self>, node: NodeId, client: &Client, of: Use) -> Option<Rc<Lane>> {
-        let protocol = client.protocol.get();
+        let protocol = client.session.protocol();
         let mut nodes = self.nodes.borrow_mut();
         let pool = &mut nodes.node_mut(node).pool;
         let grant = match of {

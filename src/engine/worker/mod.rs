@@ -327,7 +327,7 @@ impl Worker {
 
     /// The listener that a client came in by.
     pub fn listener_of(&self, client: &Client) -> &Listener {
-        &self.config.listeners[usize::from(client.listener)]
+        &self.config.listeners[client.session.listener()]
     }
 
     /// The configured limits of a client.
@@ -377,7 +377,7 @@ impl Worker {
             transport,
             self.clock.now(),
         ));
-        client.authenticated.set(self.config.is_open());
+        client.session.set_authenticated(self.config.is_open());
         place.insert(client.clone());
         drop(clients);
         self.stats.accepted.inc();

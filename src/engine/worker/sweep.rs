@@ -116,7 +116,7 @@ impl Worker {
         sabotage("sweep.client");
         client.check_output(self);
         client.check_stall(self);
-        let idle = self.config.listeners[usize::from(client.listener)].idle_timeout;
+        let idle = self.config.listeners[client.session.listener()].idle_timeout;
         let is_idle = idle.is_some_and(|idle| client.is_quiet_for(ticks(idle), now))
             && client.in_flight() == 0
             && !client.has_long_request()
@@ -151,7 +151,9 @@ impl Worker {
     #[cold]
     fn shed_largest(&self) {
         let clients = self.clients.borrow();
-        let holders = clients.iter().map(|(key, client)| (client.charged(), key));
+        let holders = clients
+            .iter()
+            .map(|(key, client)| (client.memory.charged(), key));
         let mut holders: BinaryHeap<(usize, usize)> =
             holders.filter(|(bytes, _)| *bytes > 0).collect();
         drop(clients);

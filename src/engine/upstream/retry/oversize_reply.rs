@@ -38,13 +38,13 @@ impl InFlight {
     /// Marks a read whose connection was lost, perhaps because of its reply. The client holds the mark: an entry has no
     /// room for it.
     pub(crate) fn suspect(&self) {
-        let suspects = &self.client.suspects;
+        let upstream = &self.client.upstream;
         // A range whose reads are all answered is from an earlier loss.
         let oldest = self.client.oldest();
-        let range = suspects
-            .get()
+        let range = upstream
+            .suspects()
             .filter(|(_, last)| newer(*last, oldest) == *last);
-        suspects.set(Some(match range {
+        upstream.set_suspects(Some(match range {
             Some((first, last)) => (older(first, self.seq), newer(last, self.seq)),
             None => (self.seq, self.seq),
         }));
@@ -53,7 +53,7 @@ impl InFlight {
     /// Whether it is a read that is marked, or between two marked ones, which were in flight together. The repair of a
     /// write has that write's place, but no reply that could be big.
     pub(crate) fn is_suspect(&self) -> bool {
-        let suspects = self.client.suspects.get();
+        let suspects = self.client.upstream.suspects();
         !self.write && suspects.is_some_and(|range| is_within(range, self.seq)) && !self.is_repair()
     }
 }
@@ -167,7 +167,7 @@ pub(crate) fn part_from_suspects(worker: &Rc<Worker>, lane: &Rc<Lane>) {
 pub(crate) fn clear_suspects(lane: &Lane) {
     if lane.class == Class::Shared {
         for entry in lane.entries().borrow().iter() {
-            entry.client.suspects.set(None);
+            entry.client.upstream.set_suspects(None);
         }
     }
 }

@@ -44,8 +44,9 @@ impl HaveRun {
 
     /// Forgets commands with no older command in flight.
     fn sweep(&mut self) {
-        self.clients
-            .retain(|_, of| of.client.in_flight() > 0 && !of.client.has_answered(of.newest.0));
+        self.clients.retain(|_, of| {
+            of.client.in_flight() > 0 && !of.client.order.has_answered(of.newest.0)
+        });
     }
 }
 
@@ -61,7 +62,8 @@ impl Worker {
     /// more.
     #[inline]
     pub fn has_run(&self, entry: &InFlight) {
-        if entry.client.has_redirected() {
+        entry.client.order.forget_answered_redirect();
+        if entry.client.order.has_redirected() {
             self.note_run(entry);
         }
     }

@@ -179,8 +179,7 @@ impl Worker {
             return None;
         }
         let one = waiting.take_oldest(place)?;
-        let retries = &one.entry.client.waiting_retries;
-        retries.set(retries.get().saturating_sub(1));
+        one.entry.client.order.remove_waiting_retry();
         Some((one.entry, one.request))
     }
 
@@ -231,7 +230,7 @@ impl Worker {
             self.ends_waiting(entry).max(least)
         };
         if !is_repair {
-            client.waiting_retries.set(client.waiting_retries.get() + 1);
+            client.order.add_waiting_retry();
         }
         let (member, doubt) = (entry.member(), one.doubt.clone());
         let mut waiting = self.waiting.borrow_mut();
@@ -277,7 +276,7 @@ impl Worker {
         let client = one.entry.client.clone();
         let is_repair = one.entry.is_repair();
         if !is_repair {
-            client.waiting_retries.set(client.waiting_retries.get() - 1);
+            client.order.remove_waiting_retry();
         }
         if client.is_closed() && !is_repair {
             // It has not run, and its client has left; its bytes no longer count.
