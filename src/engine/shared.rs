@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use crate::engine::monitor::Feed;
+use crate::engine::monitor::MonitorQueue;
 use crate::engine::pubsub::SubscriptionKind;
 use crate::engine::pubsub::census::Census;
 use crate::engine::refresh_requests::RefreshHandle;
@@ -45,9 +45,9 @@ pub enum Mail {
     /// Report whether a command that may write is in flight.
     Writes(oneshot::Sender<bool>),
     /// Show all commands to one more monitoring client.
-    Monitor(Arc<Feed>, oneshot::Sender<()>),
+    Monitor(Arc<MonitorQueue>, oneshot::Sender<()>),
     /// Stop showing commands to that client.
-    Unmonitor(Arc<Feed>),
+    Unmonitor(Arc<MonitorQueue>),
     /// End the wait of this blocked client; report whether it was blocked here.
     Unblock(u64, Release, oneshot::Sender<bool>),
     /// Report the prefixes of keys of no namespace.
@@ -264,7 +264,7 @@ impl answer::Process for Shared {
             clients: self.sum(|stats| &stats.clients),
             // Redis counts those that a pause holds among them.
             blocked_clients: self.sum(|stats| &stats.blocked_clients)
-                + self.sum(|stats| &stats.held_clients),
+                + self.sum(|stats| &stats.paused_clients),
             tracking_clients: self.sum(|stats| &stats.tracking_clients),
             accepted: self.since_reset(Total::Accepted),
             rejected: self.since_reset(Total::Rejected),

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::Taken;
+use crate::engine::client::dispatch::{Dispatched, NotSent};
 use crate::engine::client::forward::{
-    Sending, entry, find_room, may_be_alone, may_share, refuse_unreachable, set_out_alone,
+    Sending, begin_dedicated, entry, find_room, refuse_unreachable, try_dedicated, try_shared,
 };
-use crate::engine::transaction::watch::own_lane;
+use crate::engine::transaction::watch::dedicated_lane_for;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::lane::Lane;
 use crate::engine::upstream::lane_pool::Use;
@@ -45,7 +45,7 @@ pub fn broadcast(
     merge: Merge,
     write: bool,
     reach: Reach,
-) -> Taken {
+) -> Dispatched {
     let nodes = worker.nodes_of(reach);
     let known = match merge {
         Merge::Texts => MergeWith::Nodes(
@@ -79,20 +79,20 @@ pub(super) fn fan_out(
     request: &Request,
     fan: Fan,
     nodes: &[NodeId],
-) -> Taken {
+) -> Dispatched {
     let is_alone = fan.reach != Reach::Primaries;
     // A change of the whole keyspace waits for all commands in flight: a redirected one must not end up behind it.
-    if (fan.write || is_alone) && !may_be_alone(client) || !may_share(client) {
-        return Taken::No;
+    if (fan.write || is_alone) && !try_dedicated(client) || !try_shared(client) {
+        return Dispatched::Deferred;
     }
     // Where some replies are enough, an unavailable node is a failed part.
     let is_enough = fan.merge.takes_failures() || matches!(fan.known, MergeWith::Info(_));
     let lanes = match lanes(worker, client, nodes, is_alone, is_enough) {
         Ok(lanes) => lanes,
-        Err(taken) => return taken,
+        Err(not_sent) => return not_sent.into(),
     };
     if is_alone {
-        set_out_alone(worker, client, fan.bytes.len());
+        begin_dedicated(worker, client, fan.bytes.len());
     }
     let sending = Sending {
         bytes: fan.bytes,
@@ -122,7 +122,7 @@ pub(super) fn fan_out(
         write::error(&mut reply, &text);
         gather.take(worker, part, &reply, true);
     }
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// The lane to each node: all are there before anything is sent, so that it is all or nothing, unless `is_enough`: some will
@@ -133,38 +133,39 @@ fn lanes(
     nodes: &[NodeId],
     is_alone: bool,
     is_enough: bool,
-) -> Result<Vec<Rc<Lane>>, Taken> {
+) -> Result<Vec<Rc<Lane>>, NotSent> {
     let mut lanes: Vec<Rc<Lane>> = Vec::with_capacity(nodes.len());
-    let mut refusal = None;
+    let mut failure = None;
     for &node in nodes {
         let lane = if is_alone {
-            own_lane(worker, client, node, Use::Big)
+            dedicated_lane_for(worker, client, node, Use::Big)
         } else {
             Ok(worker.shared_lane(node, client))
         };
         match lane {
             Ok(lane) => lanes.push(lane),
-            Err(taken) => {
-                refusal = Some(taken);
+            Err(not_sent) => {
+                failure = Some(not_sent);
                 break;
             }
         }
     }
-    let refusal = refusal.or_else(|| {
+    let failure = failure.or_else(|| {
         let lost = lanes.iter().find(|lane| lane.is_unavailable(worker));
         if let Some(lost) = lost.filter(|_| !is_enough) {
-            return Some(refuse_unreachable(worker, client, lost));
+            refuse_unreachable(worker, client, lost);
+            return Some(NotSent::Refused);
         }
         let mut lanes = lanes.iter();
         lanes.find_map(|lane| find_room(worker, client, lane).err())
     });
-    match refusal {
+    match failure {
         None => Ok(lanes),
-        Some(taken) => {
+        Some(not_sent) => {
             for lane in lanes {
                 worker.release_unused(&lane);
             }
-            Err(taken)
+            Err(not_sent)
         }
     }
 }

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::Taken;
-use crate::engine::client::forward::{Sending, entry, find_room, may_share, refuse_unreachable};
+use crate::engine::client::dispatch::Dispatched;
+use crate::engine::client::forward::{Sending, entry, find_room, refuse_unreachable, try_shared};
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
@@ -56,17 +56,17 @@ pub fn page(
     client: &Rc<Client>,
     request: &Request,
     cursor: Cursor,
-) -> Result<Taken, &'static str> {
-    if !may_share(client) {
-        return Ok(Taken::No);
+) -> Result<Dispatched, &'static str> {
+    if !try_shared(client) {
+        return Ok(Dispatched::Deferred);
     }
     let step = worker.map.itinerary.borrow().step(cursor).ok_or(NO_NODE)?;
     let lane = lane(worker, client, step).ok_or(NO_NODE)?;
     if lane.is_unavailable(worker) {
         return Ok(refuse_unreachable(worker, client, &lane));
     }
-    if let Err(taken) = find_room(worker, client, &lane) {
-        return Ok(taken);
+    if let Err(not_sent) = find_room(worker, client, &lane) {
+        return Ok(not_sent.into());
     }
     let mut options = Vec::new();
     for at in 2..request.argc() {
@@ -83,7 +83,7 @@ pub fn page(
     let whole = entry(worker, client, None, &sending);
     let gather = Rc::new(Gather::of_page(whole, page));
     send_request(worker, &gather, &lane);
-    Ok(Taken::Yes)
+    Ok(Dispatched::Accepted)
 }
 
 /// The lane to the primary that a step leads to.

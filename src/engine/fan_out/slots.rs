@@ -69,14 +69,14 @@ impl Slots {
     /// client with nothing in flight passes, and its later commands are compared with the map of this moment.
     pub fn try_pass_barrier(&self, client: &Client, slot: Slot) -> bool {
         if client.in_flight() == 0 {
-            client.epoch.set(self.epoch.get());
+            client.order.set_epoch(self.epoch.get());
             return true;
         }
         let changed_since = self
             .entry(slot)
             .get()
             .changed
-            .wrapping_sub(client.epoch.get());
+            .wrapping_sub(client.order.epoch());
         // `changed` is behind or at the client's epoch: the difference wrapped to the upper half, or is 0.
         changed_since == 0 || changed_since > u32::MAX / 2 || is_without_barrier()
     }

@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{Taken, refuse};
+use crate::engine::client::dispatch::{Dispatched, NotSent, refuse};
 use crate::engine::client::forward::{
-    Sending, entry, find_room, may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone,
+    Sending, begin_dedicated, entry, find_room, pass_barrier, refuse_unreachable, try_dedicated,
+    try_shared,
 };
-use crate::engine::client::long_request::{JOINED_BYTES, Kept, SLICE};
-use crate::engine::transaction::watch::own_lane;
+use crate::engine::client::long_request::{JOINED_BYTES, KeptRequest, SLICE};
+use crate::engine::transaction::watch::dedicated_lane_for;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::block::{Block, Then};
 use crate::engine::upstream::inflight::OnReply;
@@ -80,12 +81,12 @@ pub fn split(
     command: CommandRef<'static>,
     merge: Merge,
     step: usize,
-) -> Taken {
+) -> Dispatched {
     let request = sending.request;
-    let tracks = client.tracks() && client.tracking.get().wants_next();
+    let tracks = client.tracks() && client.session.tracking().wants_next();
     let count = request.argc() / step;
     if count > SLICE || keys_are_long(request, step) {
-        let cost = split_long::cost(Kept::cost(request), count);
+        let cost = split_long::cost(KeptRequest::cost(request), count);
         if !worker.has_memory_for(cost) {
             return refuse(worker, client, NO_MEMORY);
         }
@@ -96,8 +97,8 @@ pub fn split(
             step,
             tracks,
         };
-        client.begin_work(worker, Box::new(Parting::new(sending, asked, cost)));
-        return Taken::Yes;
+        client.begin_long_request(worker, Box::new(Parting::new(sending, asked, cost)));
+        return Dispatched::Accepted;
     }
     let keys = keys_by_slot(request, step);
     let groups: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
@@ -128,9 +129,9 @@ pub fn split(
         }
         order
     };
-    let taken = send(worker, client, &whole, &made, order);
+    let dispatched = send(worker, client, &whole, &made, order);
     worker.scratch.buffers.give(made.bytes);
-    taken
+    dispatched
 }
 
 /// Whether finding the slots of so few keys takes more than one turn. Values are only copied.
@@ -147,30 +148,30 @@ pub fn send(
     whole: &Whole,
     made: &Made,
     order: impl FnOnce() -> Vec<u32>,
-) -> Taken {
+) -> Dispatched {
     let request = whole.sending.request;
     let is_big = worker.is_big(request.bytes.len());
     if !(if is_big {
-        may_be_alone(client)
+        try_dedicated(client)
     } else {
-        may_share(client)
+        try_shared(client)
     }) {
-        return Taken::No;
+        return Dispatched::Deferred;
     }
     let mut lanes = Lanes::default();
     for part in &made.parts {
-        if let Err(taken) = lanes.add(worker, client, part.slot, is_big.then_some(Use::Big)) {
+        if let Err(not_sent) = lanes.add(worker, client, part.slot, is_big.then_some(Use::Big)) {
             lanes.release(worker);
-            return taken;
+            return not_sent.into();
         }
     }
     let known = match whole.merge {
         Merge::Elements => MergeWith::Order(order()),
         _ => MergeWith::Nothing,
     };
-    worker.stats.split.inc();
+    worker.stats.split_requests.inc();
     if is_big {
-        set_out_alone(worker, client, request.bytes.len());
+        begin_dedicated(worker, client, request.bytes.len());
     }
     let entry = entry(worker, client, None, whole.sending);
     // Reporting a million keys takes as long again as parsing them.
@@ -228,7 +229,7 @@ pub fn send(
     if is_big {
         lanes.release_idle(worker);
     }
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Applies the policies to the part that begins at `start`, in place: it becomes an error if they refuse it. Of the
@@ -278,9 +279,9 @@ impl Lanes {
         client: &Rc<Client>,
         slot: Slot,
         alone: Option<Use>,
-    ) -> Result<(), Taken> {
-        if !may_use(worker, client, slot) {
-            return Err(Taken::No);
+    ) -> Result<(), NotSent> {
+        if !pass_barrier(worker, client, slot) {
+            return Err(NotSent::Deferred);
         }
         match worker.map.slots.owner(slot) {
             Some(owner) => self.add_node(worker, client, owner, alone),
@@ -295,17 +296,18 @@ impl Lanes {
         client: &Rc<Client>,
         owner: NodeId,
         alone: Option<Use>,
-    ) -> Result<(), Taken> {
+    ) -> Result<(), NotSent> {
         if self.to(owner).is_some() {
             return Ok(());
         }
         let lane = match alone {
-            Some(of) => own_lane(worker, client, owner, of)?,
+            Some(of) => dedicated_lane_for(worker, client, owner, of)?,
             None => worker.shared_lane(owner, client),
         };
         self.push(owner, lane.clone());
         if lane.is_unavailable(worker) {
-            return Err(refuse_unreachable(worker, client, &lane));
+            refuse_unreachable(worker, client, &lane);
+            return Err(NotSent::Refused);
         }
         match alone {
             Some(_) => Ok(()),

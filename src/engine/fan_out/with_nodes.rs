@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{NO_NODE, Taken, answer_here, own_answer, refuse};
+use crate::engine::client::dispatch::{Dispatched, NO_NODE, answer_here, local_answer, refuse};
 use crate::engine::upstream::NodeId;
 use crate::engine::worker::Worker;
 use slotmux_core::command::{Answer, Command, Merge};
@@ -24,7 +24,7 @@ pub fn answer_with_nodes(
     what: Answer,
     command: &Command,
     request: &Request,
-) -> Taken {
+) -> Dispatched {
     let mut nodes = worker.map.primaries();
     if nodes.is_empty() {
         // INFO can report slotmux alone; parameters of the data are not invented.
@@ -41,10 +41,10 @@ pub fn answer_with_nodes(
     }
     let mut own = Vec::new();
     // It is not sent yet, and this may be tried again: a CLIENT REPLY SKIP is not used up by it.
-    let replies = client.reply_mode.get();
+    let replies = client.session.reply_mode();
     let shared = &*worker.shared;
-    own_answer(worker, client, what, command, request, shared, &mut own);
-    client.reply_mode.set(replies);
+    local_answer(worker, client, what, command, request, shared, &mut own);
+    client.session.set_reply_mode(replies);
     if own.starts_with(b"-") {
         // A refused request needs no node.
         return answer_here(worker, client, what, command, request);

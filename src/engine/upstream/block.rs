@@ -398,7 +398,7 @@ impl Worker {
             && !block.settled.replace(true)
         {
             let mut nil = Vec::new();
-            write::null_array(&mut nil, entry.client.protocol.get());
+            write::null_array(&mut nil, entry.client.session.protocol());
             exec.replace(self, *group, &nil);
         }
     }

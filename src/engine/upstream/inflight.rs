@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::engine::client::Client;
 use crate::engine::fan_out::gather::Gather;
 use crate::engine::pubsub::census::Receivers;
-use crate::engine::stats::namespaces::Asked;
+use crate::engine::stats::namespaces::CountedRequest;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
 use slotmux_core::policy::{NamespaceId, Reply};
@@ -122,8 +122,8 @@ impl InFlight {
     }
 
     /// The facts for the count of its reply.
-    pub fn asked(&self) -> Asked {
-        Asked {
+    pub fn asked(&self) -> CountedRequest {
+        CountedRequest {
             namespace: self.namespace,
             arrived: self.arrived,
             reply: self.reply,

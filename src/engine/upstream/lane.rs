@@ -203,7 +203,7 @@ impl Lane {
 
     /// Pauses `client` until there is room.
     pub fn wait(&self, worker: &Worker, client: &Rc<Client>) {
-        worker.stats.parks.inc();
+        worker.stats.client_pauses.inc();
         client.pause_for(Pause::Lane);
         self.waiting.borrow_mut().push(client.clone());
     }
@@ -225,7 +225,7 @@ impl Lane {
 
     fn enqueue(self: &Rc<Self>, worker: &Worker, entry: InFlight) {
         if entry.write {
-            entry.client.note_written(self.node);
+            entry.client.upstream.note_written(self.node);
         }
         let mut in_flight = self.in_flight.borrow_mut();
         if in_flight.is_empty() && !self.is_pinged() {
@@ -297,7 +297,7 @@ impl Lane {
     pub fn end_vain_waits(&self, worker: &Worker, now: Tick) {
         let mut woken = Vec::new();
         self.waiting.borrow_mut().retain(|client| {
-            let is_over = client.waits_in_vain(worker, now);
+            let is_over = client.has_waited_too_long(worker, now);
             if is_over {
                 woken.push(client.clone());
             }
@@ -415,11 +415,9 @@ impl Lane {
     /// never waits for one of its clients.
     pub(super) fn update_held_back(self: &Rc<Self>, worker: &Worker) -> bool {
         let waits = self.class == Class::Dedicated
-            && self
-                .in_flight
-                .borrow()
-                .front()
-                .is_some_and(|entry| entry.is_whole() && entry.client.holds_back(worker, self));
+            && self.in_flight.borrow().front().is_some_and(|entry| {
+                entry.is_whole() && entry.client.hold_back_if_full(worker, self)
+            });
         if self.held_back.replace(waits) && !waits {
             self.heard(worker.clock.now());
         }

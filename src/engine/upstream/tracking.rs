@@ -279,7 +279,7 @@ impl Worker {
 /// The frame for so many clients. Where it does not fit into the memory budget they get a short one, by which they forget
 /// everything.
 fn within_memory(worker: &Worker, frame: Vec<u8>, clients: usize) -> Vec<u8> {
-    if worker.takes_pushes(&frame, clients) {
+    if worker.reserve_pushes(&frame, clients) {
         frame
     } else {
         FORGET_ALL.to_vec()

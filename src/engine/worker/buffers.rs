@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::engine::client::order::Held;
+use crate::engine::client::early_replies::EarlyReplies;
 use crate::engine::stats::counters::Counter;
 
 /// Capacity of a fresh buffer: a few small replies. Thousands of clients may hold one in the same turn; those that need
@@ -84,18 +84,18 @@ impl Buffers {
 
 /// Holders of early replies, for clients with commands on several lanes.
 #[derive(Default)]
-pub struct HeldPool {
-    spare: Spare<Box<Held>>,
+pub struct EarlyRepliesPool {
+    spare: Spare<Box<EarlyReplies>>,
 }
 
-impl HeldPool {
+impl EarlyRepliesPool {
     /// An empty holder.
-    pub fn take(&self) -> Box<Held> {
+    pub fn take(&self) -> Box<EarlyReplies> {
         self.spare.take().unwrap_or_default()
     }
 
     /// Gives a holder back.
-    pub fn give(&self, held: Option<Box<Held>>) {
+    pub fn give(&self, held: Option<Box<EarlyReplies>>) {
         if let Some(mut held) = held {
             held.recycle();
             self.spare.give(held);

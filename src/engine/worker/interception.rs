@@ -28,6 +28,6 @@ impl Interception {
     /// Takes a changed pause or monitor into account.
     pub fn update(&self) {
         let is_paused = self.pause.hold() != Hold::Nothing;
-        self.is_on.set(is_paused || self.monitors.are_there());
+        self.is_on.set(is_paused || self.monitors.is_active());
     }
 }

@@ -132,7 +132,7 @@ impl Worker {
             reroute(self, &lane);
         }
         self.retire_unneeded_lanes();
-        self.hub.look_at_all(self);
+        self.hub.check_all(self);
         if is_known {
             self.found_upstream();
         }
@@ -191,7 +191,7 @@ impl Worker {
 
     /// The listener that a client came in by.
     pub fn listener_of(&self, client: &Client) -> &Listener {
-        &self.config.listeners[usize::from(client.listener)]
+        &self.config.listeners[client.session.listener()]
     }
 
     /// The configured limits of a client.
@@ -222,7 +222,7 @@ impl Worker {
         let now = self.clock.now();
         let client = self.clients.add(|place| {
             let client = Client::new(id, place, listener, transport, now);
-            client.authenticated.set(is_open);
+            client.session.set_authenticated(is_open);
             client
         });
         self.stats.accepted.inc();

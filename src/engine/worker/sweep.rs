@@ -4,7 +4,7 @@ use std::collections::BinaryHeap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::engine::client::{Client, Phase};
+use crate::engine::client::{Client, ClientPhase};
 use crate::engine::sabotage::{sabotage, take_clock_ahead};
 use crate::engine::transport::Hangup;
 use crate::engine::upstream::connect::fail;
@@ -96,14 +96,14 @@ impl Worker {
         sabotage("sweep.client");
         client.check_output(self);
         client.check_stall(self);
-        let idle = self.config.listeners[usize::from(client.listener)].idle_timeout;
+        let idle = self.config.listeners[client.session.listener()].idle_timeout;
         let is_idle = idle.is_some_and(|idle| client.is_quiet_for(ticks(idle), now))
             && client.in_flight() == 0
-            && !client.has_work()
+            && !client.has_long_request()
             && !client.is_subscriber()
             && !client.waits_for_slotmux()
             && !client.is_monitor()
-            && client.phase() == Phase::Open;
+            && client.phase() == ClientPhase::Open;
         // One that is blocked has left as soon as it sends no more, as in Redis.
         let hangup = client.with_transport(|transport| transport.hangup());
         let has_hung_up = !client.is_read()
@@ -132,7 +132,7 @@ impl Worker {
     fn shed_largest(&self) {
         let clients = self.clients.all();
         let holders = clients.iter().enumerate();
-        let holders = holders.map(|(at, client)| (client.charged(), client.key, at));
+        let holders = holders.map(|(at, client)| (client.memory.charged(), client.key, at));
         let mut holders: BinaryHeap<(usize, usize, usize)> =
             holders.filter(|(bytes, ..)| *bytes > 0).collect();
         while self.memory.is_over()

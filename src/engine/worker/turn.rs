@@ -57,7 +57,7 @@ impl Turn {
     }
 
     /// Notes that a client has left whose big request is in flight.
-    pub fn cancel(&self) {
+    pub fn note_unawaited(&self) {
         self.has_unawaited.set(true);
         self.arm();
     }

@@ -339,7 +339,7 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     }
     for entry in overdue {
         worker.stats.timeouts.inc();
-        worker.stats.abandoned.inc();
+        worker.stats.replies_dropped.inc();
         let text = if entry.write {
             UNKNOWN_IN_TIME
         } else {

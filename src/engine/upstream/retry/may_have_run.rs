@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-use crate::engine::client::Phase;
+use crate::engine::client::ClientPhase;
 use crate::engine::worker::Worker;
 use slotmux_core::command;
 use slotmux_core::policy::{Policies, Reply};
@@ -78,7 +78,7 @@ pub(crate) fn repeatable(
 /// Whether the client of a write still waits for it, and there are tries and time left.
 fn is_wanted(worker: &Worker, entry: &InFlight) -> bool {
     entry.is_awaited()
-        && entry.client.phase() == Phase::Open
+        && entry.client.phase() == ClientPhase::Open
         && u32::from(entry.tries) < worker.config.cluster.retry.reads
         && worker.has_time(entry)
 }

@@ -65,6 +65,8 @@ impl CompletedCommands {
     /// Forgets commands with no older command in flight.
     pub(super) fn sweep(&self) {
         let mut clients = self.clients.borrow_mut();
-        clients.retain(|_, of| of.client.in_flight() > 0 && !of.client.has_answered(of.newest.0));
+        clients.retain(|_, of| {
+            of.client.in_flight() > 0 && !of.client.order.has_answered(of.newest.0)
+        });
     }
 }

@@ -93,7 +93,7 @@ fn take_refused(
         worker.answer_unwatched(&entry);
         return None;
     }
-    if entry.is_watch() && entry.client.has_watch() {
+    if entry.is_watch() && entry.client.transaction.has_watch() {
         // As in Redis, one more key changes nothing once EXEC is bound to answer nil.
         deliver_piece(worker, &entry, b"+OK\r\n", true);
         return None;
@@ -321,7 +321,7 @@ fn again(worker: &Worker, mut entry: InFlight, request: &[u8]) -> InFlight {
     if let OnReply::Watch { is_asking, .. } = &mut entry.kind {
         *is_asking = false;
     }
-    entry.client.note_redirected(entry.seq);
+    entry.client.order.note_redirected(entry.seq);
     entry.count_tries(1);
     entry
 }

@@ -177,7 +177,7 @@ impl Worker {
             place: Cell::new(None),
         });
         entry.restart();
-        entry.client.note_redirected(entry.seq);
+        entry.client.order.note_redirected(entry.seq);
         if lane.has_asked_for(&entry) {
             lane.send_asking(self, &entry);
         }
