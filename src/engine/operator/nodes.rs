@@ -8,7 +8,7 @@ use slotmux_core::route::whole::Reach;
 use slotmux_core::slot::Slot;
 
 /// What a worker knows of the nodes.
-pub(super) struct Known<'a> {
+pub(super) struct WorkerNodes<'a> {
     pub worker: &'a Worker,
     pub client: &'a Client,
 }
@@ -19,7 +19,7 @@ fn not_known() -> String {
     format!("not known: {NONE_YET}")
 }
 
-impl Known<'_> {
+impl WorkerNodes<'_> {
     fn addresses(&self, reach: Reach) -> Vec<String> {
         let nodes = self.worker.nodes_of(reach).into_iter();
         let addresses: Vec<String> = nodes
@@ -33,7 +33,7 @@ impl Known<'_> {
     }
 }
 
-impl Nodes for Known<'_> {
+impl Nodes for WorkerNodes<'_> {
     fn of_slot(&self, slot: Slot) -> Result<String, String> {
         match self.worker.map.slots.owner(slot) {
             Some(node) => Ok(self.worker.address_of(node).to_string()),
