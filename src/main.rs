@@ -16,7 +16,7 @@ use slotmux::tools::cli::{
 };
 use slotmux::tools::demo::{self, DemoOptions};
 use slotmux::tools::explain::explain_offline;
-use slotmux_core::config::{self, Flags, Loaded, Log, Settings, Sources};
+use slotmux_core::config::{self, CommandLine, EffectiveSettings, LoadedConfig, Log, Sources};
 use tokio_util::sync::CancellationToken;
 
 /// Gives memory back to the system when a burst is over, and fits ten thousand small clients more tightly than glibc.
@@ -47,7 +47,7 @@ fn run(args: &RunArgs) -> ExitCode {
         Err(status) => return status,
     };
     let config = loaded.config;
-    let settings = Settings::new(&config, &loaded.origins);
+    let settings = EffectiveSettings::new(&config, &loaded.origins);
     logging::start(&config.log);
     panics::log_panics();
     for warning in loaded.warnings {
@@ -64,7 +64,7 @@ fn run(args: &RunArgs) -> ExitCode {
 }
 
 /// What the file, the environment and the flags say; or else their problems, which are printed.
-fn loaded(file: Option<&Path>, flags: Flags) -> Result<Loaded, ExitCode> {
+fn loaded(file: Option<&Path>, flags: CommandLine) -> Result<LoadedConfig, ExitCode> {
     let sources = Sources::gather(file, flags).map_err(|problem| failed([problem]))?;
     config::load_with_origins(&sources).map_err(failed)
 }
@@ -88,7 +88,7 @@ fn printed(page: &str) -> ExitCode {
 }
 
 fn explain(args: &ExplainArgs) -> ExitCode {
-    let mut sources = match Sources::gather(args.config.as_deref(), Flags::default()) {
+    let mut sources = match Sources::gather(args.config.as_deref(), CommandLine::default()) {
         Ok(sources) => sources,
         Err(problem) => return failed([problem]),
     };
@@ -100,13 +100,13 @@ fn explain(args: &ExplainArgs) -> ExitCode {
         sources.flags.upstream = vec!["redis://upstream.invalid".to_owned()];
         loaded = config::load_with_origins(&sources);
     }
-    let Loaded {
+    let LoadedConfig {
         config, origins, ..
     } = match loaded {
         Ok(loaded) => loaded,
         Err(problems) => return failed(problems),
     };
-    let settings = Settings::new(&config, &origins);
+    let settings = EffectiveSettings::new(&config, &origins);
     let words: Vec<Vec<u8>> = args
         .command
         .iter()
@@ -117,7 +117,7 @@ fn explain(args: &ExplainArgs) -> ExitCode {
 
 fn check(args: &CheckArgs) -> ExitCode {
     let file = args.file.display();
-    let sources = match Sources::gather(Some(&args.file), Flags::default()) {
+    let sources = match Sources::gather(Some(&args.file), CommandLine::default()) {
         Ok(sources) => sources,
         Err(problem) => return failed([problem.text]),
     };

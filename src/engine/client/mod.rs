@@ -10,7 +10,7 @@ use crate::engine::upstream::NodeId;
 use crate::engine::upstream::lane::Lane;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
-use slotmux_core::answer::Subject;
+use slotmux_core::answer::AskingClient;
 use slotmux_core::resp::Protocol;
 
 use slotmux_core::answer::session::{ReplyMode, Session};
@@ -407,9 +407,9 @@ impl Client {
     }
 
     /// Runs `f` on what the answers know of a client, and takes over what it changed.
-    pub fn as_subject<T>(&self, f: impl FnOnce(&mut Subject) -> T) -> T {
+    pub fn as_subject<T>(&self, f: impl FnOnce(&mut AskingClient) -> T) -> T {
         let mut session = self.session.borrow_mut();
-        let mut subject = Subject {
+        let mut subject = AskingClient {
             id: self.id,
             protocol: self.protocol.get(),
             authenticated: self.authenticated.get(),

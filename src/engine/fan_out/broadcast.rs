@@ -14,12 +14,12 @@ use crate::engine::upstream::lane_pool::Use;
 use crate::engine::upstream::retry::lost::unreachable;
 use crate::engine::worker::Worker;
 use slotmux_core::command::Merge;
-use slotmux_core::policy::{NamespaceId, Reply};
+use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
 
 use super::gather::{Gather, Known};
-use slotmux_core::route::whole::Reach;
+use slotmux_core::route::whole::Recipients;
 
 pub(super) const DBSIZE: &[u8] = b"*1\r\n$6\r\nDBSIZE\r\n";
 
@@ -30,7 +30,7 @@ pub struct Fan<'a> {
     /// Whether it may change something.
     pub write: bool,
     /// To which nodes, and how.
-    pub reach: Reach,
+    pub reach: Recipients,
     /// What the merging needs to know.
     pub known: Known,
     /// What is sent.
@@ -44,7 +44,7 @@ pub fn broadcast(
     request: &Request,
     merge: Merge,
     write: bool,
-    reach: Reach,
+    reach: Recipients,
 ) -> Taken {
     let nodes = worker.nodes_of(reach);
     let known = match merge {
@@ -80,7 +80,7 @@ pub(super) fn fan_out(
     fan: Fan,
     nodes: &[NodeId],
 ) -> Taken {
-    let is_alone = fan.reach != Reach::Primaries;
+    let is_alone = fan.reach != Recipients::Primaries;
     // What changes the whole keyspace goes behind all that is in flight: a command that is sent on must not end up behind
     // it.
     if (fan.write || is_alone) && !may_be_alone(client) || !may_share(client) {
@@ -97,7 +97,12 @@ pub(super) fn fan_out(
     }
     let sending = Sending {
         bytes: fan.bytes,
-        ..Sending::as_is(request, fan.write, NamespaceId::UNMATCHED, Reply::AsIs)
+        ..Sending::as_is(
+            request,
+            fan.write,
+            NamespaceId::UNMATCHED,
+            ReplyConversion::AsIs,
+        )
     };
     let whole = entry(worker, client, None, &sending);
     // A key is drawn by how many there are: each node tells that as well, right behind its key.

@@ -10,14 +10,14 @@ use crate::engine::pubsub::counts;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::worker::Worker;
 use slotmux_core::command::Merge;
-use slotmux_core::policy::Reply;
+use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
 use super::page::{Outcome, Page, ask_again};
 use crate::engine::fan_out::random_key;
 use slotmux_core::route::hiding;
-use slotmux_core::route::joined::elements::Joining;
+use slotmux_core::route::joined::elements::ElementMerge;
 use slotmux_core::route::joined::{exists, info, settings, texts};
 use slotmux_core::route::merge::{UNLIKE, merged};
 
@@ -110,7 +110,7 @@ impl Gather {
         InFlight {
             len: len as u32,
             slot: slot.into(),
-            reply: Reply::AsIs,
+            reply: ReplyConversion::AsIs,
             kind: OnReply::Part {
                 gather: self.clone(),
                 part,
@@ -194,7 +194,7 @@ impl Gather {
             };
             let client = &gather.whole.client;
             let mut reply = Vec::new();
-            let joined = match Joining::begin(&parts, order, &mut reply) {
+            let joined = match ElementMerge::begin(&parts, order, &mut reply) {
                 Some(mut joining) => loop {
                     tokio::task::yield_now().await;
                     if client.is_closed() {

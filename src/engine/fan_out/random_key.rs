@@ -161,7 +161,7 @@ fn fail(worker: &Rc<Worker>, gather: &Rc<Gather>, part: usize, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use slotmux_core::config::{Config, Unmatched};
+    use slotmux_core::config::{Config, UnmatchedKeys};
 
     fn bytes(parts: &[&str]) -> Vec<Vec<u8>> {
         parts.iter().map(|part| part.as_bytes().to_vec()).collect()
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_hidden_key_is_drawn_again_and_not_for_ever() {
         let hiding = Policies::new(&Config {
-            unmatched: Unmatched::Reject,
+            unmatched: UnmatchedKeys::Reject,
             ..Config::default()
         });
         let key = bytes(&["$1\r\na\r\n", ":1\r\n"]);

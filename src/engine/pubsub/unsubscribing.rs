@@ -7,13 +7,13 @@ use crate::engine::client::long_request::{Kept, Portion, Progress, Work};
 use crate::engine::client::{Client, OUTPUT_PAUSE, Pause, Phase};
 use crate::engine::worker::Worker;
 
-use super::Change;
+use super::SubscriptionChange;
 use super::subscriber::confirm;
 
 /// An unsubscribe request in progress.
 pub struct Unsubscribing {
     kept: Kept,
-    change: Change,
+    change: SubscriptionChange,
     /// The next argument.
     at: usize,
     seq: u32,
@@ -23,7 +23,12 @@ pub struct Unsubscribing {
 
 impl Unsubscribing {
     /// Reserves the place of the next reply for it.
-    pub fn new(worker: &Worker, client: &Rc<Client>, kept: Kept, change: Change) -> Unsubscribing {
+    pub fn new(
+        worker: &Worker,
+        client: &Rc<Client>,
+        kept: Kept,
+        change: SubscriptionChange,
+    ) -> Unsubscribing {
         let reserved = Kept::cost(&kept.request());
         client.change_reserved(worker, 0, reserved);
         Unsubscribing {

@@ -14,7 +14,7 @@ use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::resp::Protocol;
-use slotmux_core::scripts::Sent;
+use slotmux_core::scripts::SentScripts;
 
 use super::NodeId;
 use super::inflight::{InFlight, OnReply};
@@ -88,7 +88,7 @@ pub struct Lane {
     /// Since when the node is known to be no primary any more, while a client is blocked there.
     pub(super) deposed: Cell<Option<Tick>>,
     /// Which scripts were sent over this connection.
-    pub(super) scripts: RefCell<Sent>,
+    pub(super) scripts: RefCell<SentScripts>,
     /// What clients have read over this connection and want to be told about.
     pub(super) tracked: Tracked,
     /// Which life of the node's process answers on this connection, once it was asked.

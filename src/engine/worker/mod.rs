@@ -46,13 +46,15 @@ use crate::engine::worker::panics::NOBODY;
 use crate::engine::worker::turn::Turn;
 use slotmux_core::cluster::addr::{Addr, AddressMap};
 use slotmux_core::cluster::topology::{Topology, UpstreamKind};
-use slotmux_core::config::{Administer, ClientLimits, Config, Listener, Personality, Unknown};
+use slotmux_core::config::{
+    AdminCommands, ClientLimits, Config, Listener, Personality, UnknownCommands,
+};
 use slotmux_core::resp::{Limits, Span};
 use slotmux_core::route::Knowledge;
 use slotmux_core::route::big_replies::BigReplies;
 use slotmux_core::route::scan::Itinerary;
-use slotmux_core::route::whole::Reach;
-use slotmux_core::scripts::Noted;
+use slotmux_core::route::whole::Recipients;
+use slotmux_core::scripts::NotedScripts;
 use slotmux_core::slot::{SLOTS, Slot};
 
 /// Scratch for reads from clients: one read takes what a client can have sent in a turn.
@@ -90,7 +92,7 @@ pub struct Worker {
     /// Which requests are likely to bring a big reply.
     pub big_replies: BigReplies,
     /// Which scripts it has noted already.
-    pub scripts: Noted,
+    pub scripts: NotedScripts,
     /// The topology that the slot map was made from.
     pub topology: RefCell<Arc<Topology>>,
     /// The order in which SCAN visits its shards.
@@ -182,7 +184,7 @@ impl Worker {
             turn: Turn::default(),
             slots: Slots::default(),
             big_replies: BigReplies::default(),
-            scripts: Noted::default(),
+            scripts: NotedScripts::default(),
             topology: RefCell::new(Arc::new(Topology::empty())),
             itinerary: RefCell::default(),
             primaries: RefCell::default(),
@@ -269,7 +271,7 @@ impl Worker {
 
     /// Whether clients may administer the nodes.
     pub fn administers(&self) -> bool {
-        self.config.commands.admin == Administer::Fanout
+        self.config.commands.admin == AdminCommands::Fanout
     }
 
     /// The nodes that a command for the whole keyspace goes to.
@@ -283,9 +285,9 @@ impl Worker {
     }
 
     /// The nodes that a command for all of them reaches.
-    pub fn nodes_of(&self, reach: Reach) -> Vec<NodeId> {
+    pub fn nodes_of(&self, reach: Recipients) -> Vec<NodeId> {
         let mut nodes = self.primaries();
-        if reach == Reach::Nodes {
+        if reach == Recipients::Nodes {
             let topology = self.topology.borrow();
             let replicas = topology.shards.iter().flat_map(|shard| &shard.replicas);
             nodes.extend(replicas.map(|node| self.node_at(node.addr.clone())));
@@ -304,7 +306,8 @@ impl Worker {
     pub fn with_knowledge<T>(&self, f: impl FnOnce(&Knowledge) -> T) -> T {
         let topology = self.topology.borrow();
         f(&Knowledge {
-            learned: (self.config.commands.unknown == Unknown::Learn).then_some(&*topology.learned),
+            learned: (self.config.commands.unknown == UnknownCommands::Learn)
+                .then_some(&*topology.learned),
             // While nothing is known, nothing is refused for its slots.
             is_one_node: topology.kind == UpstreamKind::Standalone || topology.is_empty(),
             as_cluster: false,

@@ -8,7 +8,7 @@ use super::draft::Draft;
 use super::layer::Layer;
 use super::origins::Origins;
 use super::problem::{Origin, Problem, Reading};
-use super::value::{Data, Value};
+use super::value::{ConfigValue, ValueData};
 use super::{Config, check, document, env, keys, show};
 
 /// What a configuration is made of. Nothing else is consulted, but for the password files that these name. It holds
@@ -20,7 +20,7 @@ pub struct Sources {
     /// The environment.
     pub env: BTreeMap<String, String>,
     /// The flags.
-    pub flags: Flags,
+    pub flags: CommandLine,
 }
 
 /// A configuration file that was read.
@@ -34,7 +34,7 @@ pub struct SourceFile {
 
 /// The settings that flags give, as they were typed.
 #[derive(Clone, Default)]
-pub struct Flags {
+pub struct CommandLine {
     /// `--listen`, each perhaps a comma list.
     pub listen: Vec<String>,
     /// `--upstream`, each perhaps a comma list.
@@ -47,7 +47,7 @@ pub struct Flags {
 
 impl Sources {
     /// The process environment, the flags, and the file that `--config` or else `SLOTMUX_CONFIG` names.
-    pub fn gather(config: Option<&Path>, flags: Flags) -> Result<Sources, Problem> {
+    pub fn gather(config: Option<&Path>, flags: CommandLine) -> Result<Sources, Problem> {
         let text = |text: OsString| text.to_string_lossy().into_owned();
         let env: BTreeMap<_, _> = std::env::vars_os()
             .map(|(name, value)| (text(name), text(value)))
@@ -80,7 +80,7 @@ impl SourceFile {
 
 /// A configuration, and what is to be known of how it came about.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// What is in force.
     pub config: Config,
     /// Where each value of it came from.
@@ -95,7 +95,7 @@ pub fn load(sources: &Sources) -> Result<Config, Vec<Problem>> {
 }
 
 /// The same, and where each value came from.
-pub fn load_with_origins(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
+pub fn load_with_origins(sources: &Sources) -> Result<LoadedConfig, Vec<Problem>> {
     let mut draft = Draft::new();
     let mut reading = Reading::new();
     let mut is_whole = true;
@@ -129,27 +129,27 @@ pub fn load_with_origins(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
         return Err(reading.into_problems());
     }
     check::warn(&config, &mut reading);
-    Ok(Loaded {
+    Ok(LoadedConfig {
         origins: Origins::new(&show::lines(&config), &reading),
         config,
         warnings: reading.into_warnings(),
     })
 }
 
-impl Flags {
-    fn layer(&self) -> Value {
+impl CommandLine {
+    fn layer(&self) -> ConfigValue {
         let mut layer = Layer::new();
         let mut add_list = |key: &str, flag: &'static str, texts: &[String]| {
-            let word = |text: &String| Value {
+            let word = |text: &String| ConfigValue {
                 key: key.to_owned(),
                 origin: Origin::Flag(flag),
-                data: Data::Word(text.clone()),
+                data: ValueData::Word(text.clone()),
             };
             if !texts.is_empty() {
                 layer.add(
                     key,
                     Origin::Flag(flag),
-                    Data::List(texts.iter().map(word).collect()),
+                    ValueData::List(texts.iter().map(word).collect()),
                 );
             }
         };
@@ -160,7 +160,7 @@ impl Flags {
             ("admin.bind", "--admin", &self.admin),
         ] {
             if let Some(text) = text {
-                layer.add(key, Origin::Flag(flag), Data::Word(text.clone()));
+                layer.add(key, Origin::Flag(flag), ValueData::Word(text.clone()));
             }
         }
         layer.into_value()

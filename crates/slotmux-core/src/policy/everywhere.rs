@@ -5,20 +5,22 @@ use std::collections::HashMap;
 
 use super::allowed::denied;
 use super::{NamespaceId, Policies, Policy};
-use crate::config::Unmatched;
+use crate::config::UnmatchedKeys;
 
 /// The first namespace that forbids each thing.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Everywhere {
+pub(super) struct ForbiddenSomewhere {
     /// By the full names of the denied commands.
     denies: HashMap<String, NamespaceId>,
     /// The first that is read-only.
     read_only: Option<NamespaceId>,
 }
 
-impl Everywhere {
-    pub(super) fn new<'a>(policies: impl Iterator<Item = (NamespaceId, &'a Policy)>) -> Everywhere {
-        let mut first = Everywhere::default();
+impl ForbiddenSomewhere {
+    pub(super) fn new<'a>(
+        policies: impl Iterator<Item = (NamespaceId, &'a Policy)>,
+    ) -> ForbiddenSomewhere {
+        let mut first = ForbiddenSomewhere::default();
         for (id, policy) in policies {
             for name in &policy.deny {
                 if !first.denies.contains_key(name) {
@@ -64,7 +66,7 @@ pub fn permitted_everywhere(
             ),
         });
     }
-    if deletes && policies.unmatched() != Unmatched::Allow {
+    if deletes && policies.unmatched() != UnmatchedKeys::Allow {
         return Err(format!(
             "ERR slotmux: '{full_name}' would delete keys of no namespace, which are read-only (unmatched)"
         ));

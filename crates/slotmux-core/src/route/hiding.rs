@@ -40,12 +40,12 @@ pub fn is_shown(reply: &[u8], policies: &Policies) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Unmatched};
+    use crate::config::{Config, UnmatchedKeys};
 
     #[test]
     fn only_keys_that_may_be_seen_are_left() {
         let hiding = Policies::new(&Config {
-            unmatched: Unmatched::Reject,
+            unmatched: UnmatchedKeys::Reject,
             ..Config::default()
         });
         let open = Policies::new(&Config::default());

@@ -3,10 +3,10 @@
 
 use crate::command::listening::SubscriptionKind;
 use crate::command::{
-    Answer, Command, CommandRef, Flags, Merge, Route, Unresolved, refused_error, resolve,
+    Command, CommandRef, Flags, Merge, OwnAnswer, Route, Unresolved, refused_error, resolve,
 };
 use crate::config::Multi;
-use crate::policy::{Actions, Decision, NamespaceId, Reply};
+use crate::policy::{Actions, Decision, NamespaceId, ReplyConversion};
 use crate::resp::request::Request;
 use crate::scripts::{names_script, shows_script};
 use crate::slot::Slot;
@@ -14,13 +14,13 @@ use crate::slot::Slot;
 use super::parts::keys_by_slot;
 use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse};
 
-use making::Making;
+use making::BodyBuilder;
 
 mod making;
 
 /// Where an element of EXEC's reply comes from.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Source {
+pub enum ElementSource {
     /// It is known already. Empty: slotmux answers the command when the transaction runs.
     Here(Vec<u8>),
     /// slotmux answers this request once it is known that the transaction has run.
@@ -44,20 +44,20 @@ pub enum Source {
 
 /// One element of EXEC's reply: the reply to one command of the client.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Element {
+pub struct ExecElement {
     /// Where it comes from.
-    pub source: Source,
+    pub source: ElementSource,
     /// The namespace of the command's first key.
     pub namespace: NamespaceId,
     /// What the reply says, and how it becomes that to the client's command.
-    pub reply: Reply,
+    pub reply: ReplyConversion,
     /// Whether the command may have changed data.
     pub write: bool,
 }
 
 /// The commands for one slot.
 #[derive(Debug, PartialEq)]
-pub struct Group {
+pub struct SlotGroup {
     /// The slot. `None`: none of the whole body has keys, so any node will do.
     pub slot: Option<Slot>,
     /// The commands, one behind the other.
@@ -70,7 +70,7 @@ pub struct Group {
     pub blocks: bool,
 }
 
-impl Group {
+impl SlotGroup {
     /// Whether it is sent between MULTI and EXEC. A single command of several groups is atomic without them; it gets
     /// them only to keep it from blocking.
     pub fn is_block(&self, is_split: bool) -> bool {
@@ -80,7 +80,7 @@ impl Group {
 
 /// What is counted of one command when the transaction runs.
 #[derive(Debug, PartialEq)]
-pub struct Counted {
+pub struct CountedCommand {
     /// Which of the client's commands.
     pub command: usize,
     /// The namespace of its first key.
@@ -95,22 +95,22 @@ pub struct Counted {
 
 /// A transaction, ready to be sent.
 #[derive(Debug, Default, PartialEq)]
-pub struct Body {
+pub struct TransactionBody {
     /// What goes where, in the order in which the slots appear.
-    pub groups: Vec<Group>,
+    pub groups: Vec<SlotGroup>,
     /// What the reply is made of.
-    pub elements: Vec<Element>,
+    pub elements: Vec<ExecElement>,
     /// How many cells there are.
     pub cells: u32,
     /// What is counted.
-    pub counted: Vec<Counted>,
+    pub counted: Vec<CountedCommand>,
     /// Whether commands of it name scripts by their SHA1.
     pub names_scripts: bool,
     /// Whether commands of it may show scripts, or have them forgotten.
     pub shows_scripts: bool,
 }
 
-impl Body {
+impl TransactionBody {
     /// Whether all of it goes to this slot, or to any node.
     pub fn stays_in(&self, slot: Slot) -> bool {
         let mut slots = self.groups.iter().map(|group| group.slot);
@@ -120,7 +120,7 @@ impl Body {
     /// Sees to it that a node is asked whether it may run: one that needs no node gets a command for it.
     pub fn ask_a_node(&mut self) {
         if self.groups.is_empty() {
-            self.groups.push(Group {
+            self.groups.push(SlotGroup {
                 slot: None,
                 commands: b"*1\r\n$4\r\nPING\r\n".to_vec(),
                 targets: vec![None],
@@ -161,7 +161,7 @@ pub fn plan_queued(
             Plan::Anywhere { write }
         }
         // An element of EXEC's reply is made at once: what slotmux says of itself.
-        Plan::AnswerWithNodes(Answer::Info, command) => Plan::Answer(Answer::Info, command),
+        Plan::AnswerWithNodes(OwnAnswer::Info, command) => Plan::Answer(OwnAnswer::Info, command),
         // WAIT is about what this client wrote before, on any node.
         Plan::Everywhere { .. }
         | Plan::Acknowledged { .. }
@@ -198,7 +198,7 @@ fn in_multi(name: &str) -> Plan {
 
 /// Whether slotmux can answer this in the middle of EXEC's reply. CLIENT REPLY would change its form half way; the others
 /// wait for other workers.
-fn may_be_queued(what: Answer, command: &Command) -> bool {
+fn may_be_queued(what: OwnAnswer, command: &Command) -> bool {
     const WAITING: [&str; 6] = [
         "client|list",
         "client|kill",
@@ -207,11 +207,11 @@ fn may_be_queued(what: Answer, command: &Command) -> bool {
         "client|pause",
         "client|unpause",
     ];
-    !matches!(what, Answer::Slotmux) && !WAITING.contains(&command.full_name)
+    !matches!(what, OwnAnswer::Slotmux) && !WAITING.contains(&command.full_name)
 }
 
 /// One queued request, planned.
-struct Planned {
+struct PlannedCommand {
     plan: Plan,
     /// The bytes or the error that its policy produced.
     rewritten: Vec<u8>,
@@ -221,8 +221,8 @@ struct Planned {
 /// A body in the making: each request is [planned](Planning::plan), [checked](Planning::check) if needed, and then
 /// [added](Planning::add), for the whole transaction at once or some requests in each turn.
 #[derive(Default)]
-pub struct Planning {
-    planned: Vec<Planned>,
+pub struct BodyPlanner {
+    planned: Vec<PlannedCommand>,
     /// The first slot, and whether other slots follow.
     first: Option<Slot>,
     differs: bool,
@@ -232,10 +232,10 @@ pub struct Planning {
     /// Whether any request may change data.
     writes: bool,
     strictest: Option<(Multi, NamespaceId)>,
-    making: Making,
+    making: BodyBuilder,
 }
 
-impl Planning {
+impl BodyPlanner {
     /// Plans the next request.
     pub fn plan(&mut self, request: &Request, knowledge: &Knowledge) {
         let mut rewritten = Vec::new();
@@ -256,7 +256,7 @@ impl Planning {
             _ => {}
         }
         self.writes |= writes(&plan);
-        self.planned.push(Planned {
+        self.planned.push(PlannedCommand {
             plan,
             rewritten,
             finds,
@@ -301,12 +301,16 @@ impl Planning {
 
     /// Adds request `at` to the body.
     pub fn add(&mut self, at: usize, request: &Request, knowledge: &Knowledge) {
-        let Planned {
+        let PlannedCommand {
             plan,
             rewritten,
             finds,
         } = &self.planned[at];
-        let said = if *finds { Reply::Found } else { Reply::AsIs };
+        let said = if *finds {
+            ReplyConversion::Found
+        } else {
+            ReplyConversion::AsIs
+        };
         self.making.body.names_scripts |= names_script(request);
         self.making.body.shows_scripts |= shows_script(request);
         self.making
@@ -314,7 +318,7 @@ impl Planning {
     }
 
     /// The body, once all requests are added.
-    pub fn body(self) -> Body {
+    pub fn body(self) -> TransactionBody {
         self.making.body
     }
 
@@ -343,9 +347,9 @@ impl Planning {
 /// Makes a body of the queued `requests`.
 ///
 /// # Errors
-/// As [`Planning::begin`].
-pub fn body(requests: &[Request], knowledge: &Knowledge) -> Result<Body, String> {
-    let mut planning = Planning::default();
+/// As [`BodyPlanner::begin`].
+pub fn body(requests: &[Request], knowledge: &Knowledge) -> Result<TransactionBody, String> {
+    let mut planning = BodyPlanner::default();
     for request in requests {
         planning.plan(request, knowledge);
     }

@@ -10,11 +10,11 @@ pub(super) use super::super::route::Route::{
     Publish, Refused, Scan, Script, Split, Transaction,
 };
 pub(super) use super::super::route::{
-    Answer as A, BETWEEN_NODES, CONNECTION_STATE, EVERY_NODE, ONE_DATABASE, ONE_NODE, Route,
+    BETWEEN_NODES, CONNECTION_STATE, EVERY_NODE, ONE_DATABASE, ONE_NODE, OwnAnswer as A, Route,
 };
 pub(super) use super::super::{Command, Flags};
 use super::PackedName;
-use crate::command::{Lifetime, Repeat};
+use crate::command::{Lifetime, Repeatable};
 
 /// No keys.
 pub(super) const NONE: KeySpec = KeySpec::None;
@@ -119,7 +119,7 @@ pub(super) const fn container(
         since,
         finds: finds(full_name),
         lifetime: Lifetime::of(full_name, flags),
-        repeat: Repeat::of(full_name),
+        repeat: Repeatable::of(full_name),
         subcommands,
         packed,
     }
