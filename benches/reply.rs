@@ -84,7 +84,7 @@ fn reply(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A reply of 1 MB and 10,000 elements in pieces of 16 KiB: what a decoder that starts again each time makes of it.
+/// A reply of 1 MB and 10,000 elements in pieces of 16 KiB: the cost of a decoder that restarts with each piece.
 fn pieces(criterion: &mut Criterion) {
     const PIECE: usize = 16 * 1024;
     let reply = mget(10_000);

@@ -51,7 +51,7 @@ fn scan(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// An MGET of 10,000 keys that arrives in pieces of 1 KiB: what a decoder that starts again each time makes of it.
+/// An MGET of 10,000 keys in pieces of 1 KiB: the cost of a decoder that restarts with each piece.
 fn pieces(criterion: &mut Criterion) {
     const PIECE: usize = 1024;
     let limits = Limits::default();

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use slotmux_core::command::{Command, all, lookup};
 
-/// A map finds only what is spelled as its keys are, so a name is copied in lower case first, without an allocation.
+/// A map compares exact bytes, so the name is copied in lower case first, without an allocation.
 fn lookup_in_map(
     map: &HashMap<&'static [u8], &'static Command>,
     name: &[u8],
@@ -45,7 +45,7 @@ fn table(criterion: &mut Criterion) {
             },
         );
     }
-    // One name after another, as traffic brings them: the branch predictor cannot learn a single one.
+    // Different names in turn, as in real traffic, so that the branch predictor does not learn a single one.
     let names: Vec<Vec<u8>> = all()
         .map(|command| command.name.to_ascii_uppercase().into_bytes())
         .collect();

@@ -1,4 +1,4 @@
-//! What governing a request costs, next to looking at it only: the commands that a policy rewrites most.
+//! The cost of governing a request, compared with only reading it, for the commands that policies rewrite most.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use slotmux_core::policy::{Governed, Policies, govern};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, scan_request, write};
 
-/// A thousand days after 1970, as only points in time need a clock.
+/// A fixed time: only points in time need a clock.
 const NOW: fn() -> u64 = || 86_400_000_000;
 
 fn namespace(name: &str, ttl: Ttl) -> Namespace {
@@ -28,7 +28,7 @@ fn namespace(name: &str, ttl: Ttl) -> Namespace {
     }
 }
 
-/// Four namespaces, as the first user has them: three with a policy, one without.
+/// Four namespaces, three with a policy and one without, as the first user has them.
 fn policies() -> Policies {
     let bounded = |jitter| Ttl {
         default: Some(Duration::from_secs(43_200)),
@@ -101,7 +101,7 @@ fn ttl(criterion: &mut Criterion) {
             });
         });
     }
-    // What a lane does with a request anyway.
+    // The copy that a lane makes in any case.
     let mut set = Vec::new();
     write::request(&mut set, &[b"SET", &plain, &value]);
     let mut out = Vec::new();

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes one cluster of the given nodes (IP:port), three primaries and their replicas. Does nothing if it is one already.
+# Forms a cluster of the given nodes (IP:port), three primaries and their replicas. Does nothing if it exists already.
 set -eu
 
 for node in "$@"; do

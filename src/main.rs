@@ -1,4 +1,4 @@
-//! The `slotmux` binary: the command line, then the configuration, then logging, then the proxy.
+//! The `slotmux` binary: reads the command line and the configuration, then runs the proxy or a tool.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -19,11 +19,12 @@ use slotmux::tools::explain::explain_offline;
 use slotmux_core::config::{self, CommandLine, EffectiveSettings, LoadedConfig, Log, Sources};
 use tokio_util::sync::CancellationToken;
 
-/// Gives memory back to the system when a burst is over, and fits ten thousand small clients more tightly than glibc.
+/// Returns memory to the system after a burst, and stores ten thousand small clients more tightly than glibc.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The command line was wrong; clap exits with the same.
+/// Exit status for a wrong command line, as of clap.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
         Some(Action::Check(args)) => check(&args),
         Some(Action::Explain(args)) => explain(&args),
         Some(Action::Config(ConfigAction::Show(args))) => show(&args),
-        Some(Action::Demo(args)) => try_out(&args),
+        Some(Action::Demo(args)) => demo(&args),
         Some(Action::Ttl(TtlAction::Audit(args))) => audit(&args),
         None => {
             eprintln!("{}", Cli::command().render_help());
@@ -63,7 +64,7 @@ fn run(args: &RunArgs) -> ExitCode {
     }
 }
 
-/// What the file, the environment and the flags say; or else their problems, which are printed.
+/// Loads the configuration; prints its problems if it has any.
 fn loaded(file: Option<&Path>, flags: CommandLine) -> Result<LoadedConfig, ExitCode> {
     let sources = Sources::gather(file, flags).map_err(|problem| failed([problem]))?;
     config::load_with_origins(&sources).map_err(failed)
@@ -79,7 +80,7 @@ fn show(args: &ShowArgs) -> ExitCode {
     printed(&page)
 }
 
-/// Prints a page. A reader that has seen enough of it is no failure.
+/// Prints a page. A reader that closes the pipe early is not an error.
 fn printed(page: &str) -> ExitCode {
     match io::stdout().lock().write_all(page.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => failed([error]),
@@ -96,7 +97,7 @@ fn explain(args: &ExplainArgs) -> ExitCode {
     let mut no_upstream = None;
     if matches!(&loaded, Err(problems) if problems.iter().any(config::is_no_upstream)) {
         no_upstream = Some("no upstream is configured");
-        // Any will do: it is not asked.
+        // A placeholder that is never contacted.
         sources.flags.upstream = vec!["redis://upstream.invalid".to_owned()];
         loaded = config::load_with_origins(&sources);
     }
@@ -141,7 +142,7 @@ fn check(args: &CheckArgs) -> ExitCode {
     }
 }
 
-fn try_out(args: &DemoArgs) -> ExitCode {
+fn demo(args: &DemoArgs) -> ExitCode {
     logging::start(&Log {
         level: "warn".into(),
         ..Log::default()
@@ -163,7 +164,7 @@ fn audit(args: &AuditArgs) -> ExitCode {
         Err(status) => return status,
     };
     let config = loaded.config;
-    // What the discovery says about the cluster's settings matters to a proxy, not to an audit.
+    // Warnings of the discovery about the cluster's settings concern a proxy, not an audit.
     logging::start(&Log {
         level: "warn,slotmux::control::discovery=error".into(),
         ..config.log.clone()
@@ -178,7 +179,10 @@ fn audit(args: &AuditArgs) -> ExitCode {
     match audit::run(&config, &args.options(), args.progress(), stop) {
         Ok(report) => {
             if args.json {
-                println!("{}", report.json());
+                match report.json() {
+                    Ok(json) => println!("{json}"),
+                    Err(error) => return failed([error]),
+                }
             } else {
                 print!("{}", report.table());
             }
@@ -189,7 +193,7 @@ fn audit(args: &AuditArgs) -> ExitCode {
     }
 }
 
-/// Says what went wrong, plainly and one a line.
+/// Prints the problems, one a line.
 fn failed(problems: impl IntoIterator<Item = impl Display>) -> ExitCode {
     for problem in problems {
         eprintln!("{problem}");

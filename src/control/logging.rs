@@ -1,5 +1,5 @@
-//! Where log lines go (stderr), which of them, and how they look. What is logged never holds a password: the types
-//! that keep one do not print it.
+//! Starts logging to stderr, with the configured level and format. No log line holds a password: the types that keep
+//! one do not print it.
 
 use std::io::{self, IsTerminal};
 
@@ -7,13 +7,13 @@ use tracing_subscriber::EnvFilter;
 
 use slotmux_core::config::{Log, LogFormat, log_filter::filter};
 
-/// Starts logging as configured. The first call stands: tests start several proxies in one process.
+/// Starts logging as configured. Later calls have no effect: tests start several proxies in one process.
 pub fn start(log: &Log) {
     let filter = filter(&log.level).unwrap_or_else(|_| EnvFilter::new("warn,slotmux=info"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
-        // It would tell on stderr that stderr is gone, and panic over it.
+        // The subscriber would report a closed stderr on stderr, and panic.
         .log_internal_errors(false);
     let started = match log.format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),

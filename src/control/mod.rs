@@ -1,4 +1,4 @@
-//! What surrounds the engine: the process, the discovery of the cluster, the admin page, signals, logs.
+//! The process around the engine: start and drain, discovery of the cluster, the admin page, signals, logs.
 
 pub mod admin;
 pub mod discovery;

@@ -1,16 +1,17 @@
-//! The process: binds, starts the workers and the control thread, which looks for the upstream, and waits for the end.
+//! The process: binds the sockets, starts the workers, runs the control thread's tasks, and drains at the end.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
 use crate::control::admin;
@@ -44,10 +45,10 @@ pub enum StartupError {
     System(#[from] io::Error),
 }
 
-/// Runs slotmux until `shutdown` is cancelled and the drain is over. Blocks. `settings` are the configuration in words.
+/// Runs slotmux until `shutdown` is cancelled and the drain is over. Blocks. `settings` are the configuration as text.
 ///
 /// # Errors
-/// Only while starting; what goes wrong later is logged and answered to the clients that it concerns.
+/// Only while starting; later problems are logged, and the affected clients get error replies.
 pub fn run(
     config: Config,
     settings: EffectiveSettings,
@@ -59,8 +60,8 @@ pub fn run(
 
 /// The control thread's main task.
 ///
-/// Clients are served before the first topology is known: a start of slotmux does not depend on the order in which
-/// its neighbours start, and an upstream that leads back to slotmux itself gets an answer, by which it is recognised.
+/// Clients are served before the first topology is known, so that slotmux and its upstream may start in any order, and
+/// so that an upstream that leads back to slotmux itself is recognised by its replies.
 async fn supervise(
     config: Arc<Config>,
     settings: EffectiveSettings,
@@ -81,24 +82,25 @@ async fn supervise(
         resources::run_id(),
     );
     let cancel = CancellationToken::new();
-    let admin = start_admin(&shared, &cancel).await?;
-    let workers: Vec<_> = sockets
-        .into_iter()
-        .zip(letters)
-        .enumerate()
-        .map(|(id, (bound, letters))| start_worker(id, shared.clone(), bound, letters))
-        .collect::<io::Result<_>>()?;
+    let tasks = TaskTracker::new();
+    start_admin(&shared, &tasks, &cancel).await?;
+    // Tracks threads: each holds a token until it ends.
+    let workers = TaskTracker::new();
+    for (id, (bound, letters)) in sockets.into_iter().zip(letters).enumerate() {
+        start_worker(id, shared.clone(), bound, letters, workers.token())?;
+    }
     announce(&config, &addresses);
 
     let refreshing = keep_refreshing(shared.clone(), publish, requests, cancel.clone());
-    // A span of level error, so that the name is in every log line at any log level. A field called "name" would be a
-    // second one in JSON, next to the span's.
+    // The span has level error, so that the name is in every log line at any log level. A field "name" would appear
+    // twice in JSON, next to the span's own.
     let span = tracing::error_span!("cluster", cluster = config.cluster.name);
-    let mut control = tokio::spawn(refreshing.instrument(span));
-    let follower = tokio::spawn(follow(shared.clone()));
+    let mut control = tasks.spawn(refreshing.instrument(span));
+    // Ends with the refreshes, which own the sender of topologies.
+    tasks.spawn(follow(shared.clone()));
     let failure = tokio::select! {
         () = shutdown.cancelled() => None,
-        // A panic has not ended it: those are contained.
+        // Panics are contained, so none has ended it.
         ended = &mut control => ended.ok().flatten(),
     };
     if failure.is_none() {
@@ -109,31 +111,22 @@ async fn supervise(
     for worker in 0..server.workers {
         shared.send(worker, Mail::Drain);
     }
-    let all_ended = async {
-        while !workers.iter().all(thread::JoinHandle::is_finished) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    if tokio::time::timeout(server.drain_timeout, all_ended)
+    workers.close();
+    if tokio::time::timeout(server.drain_timeout, workers.wait())
         .await
         .is_err()
     {
         tracing::warn!("the drain timeout is over, the remaining clients are cut off");
     }
     cancel.cancel();
-    follower.abort();
-    if !control.is_finished() {
-        let _ = control.await;
-    }
-    if let Some(admin) = admin {
-        let _ = admin.await;
-    }
+    tasks.close();
+    tasks.wait().await;
     tracing::info!("stopped");
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Refreshes the topology until cancelled, whatever panics meanwhile: one that stands still sends clients to nodes that are
-/// gone. Returns why it has ended before.
+/// Refreshes the topology until cancelled. Panics restart it: a topology that is not refreshed sends clients to nodes
+/// that are gone. Returns the error that ended it early, if any.
 async fn keep_refreshing(
     shared: Arc<Shared>,
     publish: watch::Sender<Arc<Topology>>,
@@ -141,7 +134,7 @@ async fn keep_refreshing(
     cancel: CancellationToken,
 ) -> Option<DiscoverError> {
     let begin = || {
-        // What was asked for when it panicked is asked for again.
+        // Repeats a request that the panic lost.
         shared.refresh.request();
         refresh::run(&shared.config, &shared.run_id, &publish, &requests, &cancel)
     };
@@ -149,7 +142,7 @@ async fn keep_refreshing(
     shared.restarted(what, &cancel, begin).await?.err()
 }
 
-/// Says when slotmux is ready, and fits the number of clients to the number of nodes.
+/// Logs when slotmux is ready, and adapts the limit of clients to the number of nodes.
 async fn follow(shared: Arc<Shared>) {
     let mut topology = shared.topology.clone();
     let mut is_ready = false;
@@ -180,22 +173,24 @@ fn fit(shared: &Shared, newest: &Topology, is_ready: &mut bool) {
 
 async fn start_admin(
     shared: &Arc<Shared>,
+    tasks: &TaskTracker,
     cancel: &CancellationToken,
-) -> Result<Option<tokio::task::JoinHandle<()>>, StartupError> {
+) -> Result<(), StartupError> {
     let Some(addr) = shared.config.admin.bind else {
-        return Ok(None);
+        return Ok(());
     };
     let listener = tokio::net::TcpListener::bind(addr)
         .await
         .map_err(|error| StartupError::Bind(addr.to_string(), error))?;
     tracing::info!(address = %listener.local_addr()?, "admin page");
-    // A handle that is there for the next start too.
+    // This handle stays open for a restart after a panic.
     let listener = listener.into_std()?;
     let (shared, cancel) = (shared.clone(), cancel.clone());
-    Ok(Some(tokio::spawn(async move {
+    tasks.spawn(async move {
         let begin = || serve_admin(&listener, &shared, &cancel);
         shared.restarted("the admin page", &cancel, begin).await;
-    })))
+    });
+    Ok(())
 }
 
 /// Serves the admin page until cancelled.
@@ -213,7 +208,7 @@ async fn serve_admin(
     }
 }
 
-/// `addresses` are those that TCP sockets were bound to, in the order of the configuration.
+/// Logs each listening address. `addresses` are those of the bound TCP sockets, in the order of the configuration.
 fn announce(config: &Config, addresses: &[SocketAddr]) {
     let mut addresses = addresses.iter();
     for listener in &config.listeners {
@@ -235,10 +230,12 @@ fn start_worker(
     shared: Arc<Shared>,
     bound: Vec<Bound>,
     letters: UnboundedReceiver<Mail>,
-) -> io::Result<thread::JoinHandle<()>> {
+    running: TaskTrackerToken,
+) -> io::Result<()> {
     thread::Builder::new()
         .name(format!("worker-{id}"))
         .spawn(move || {
+            let _running = running;
             let runtime = Builder::new_current_thread()
                 .enable_all()
                 .event_interval(EVENTS_PER_TURN)
@@ -248,9 +245,10 @@ fn start_worker(
                 Err(error) => tracing::error!(%error, worker = id, "the worker has no runtime"),
             }
         })
+        .map(drop)
 }
 
-/// A worker's main task: starts the others, then waits for the drain.
+/// A worker's main task: starts its other tasks, then waits for the drain.
 async fn work(id: usize, shared: Arc<Shared>, bound: Vec<Bound>, letters: UnboundedReceiver<Mail>) {
     let worker = Worker::new(id, shared);
     tokio::task::spawn_local(turn::run(worker.clone()));

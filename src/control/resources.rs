@@ -1,26 +1,27 @@
-//! What the machine gives this process: descriptors, memory, randomness.
+//! Resources of the machine: descriptors, memory, randomness.
 
 use std::fs;
 
-use crate::engine::upstream::lane_pool::SUSPECTS;
+use crate::engine::upstream::lane_pool::OVERSIZE_CHECKS;
 use slotmux_core::config::Config;
 
-/// Descriptors for what is neither client nor upstream nor of the admin page: logs, epoll, control connections.
+/// Descriptors besides those of clients, upstream and admin page: logs, epoll, control connections.
 const SPARE_DESCRIPTORS: u64 = 64;
 /// Descriptors of the admin page itself: its listener, the handle needed to restart it, the connection about to be
 /// replaced, the listing of descriptors, and the file that the process reads about itself.
 const ADMIN_OVERHEAD: u64 = 5;
 /// The share of a small descriptor limit that the admin page may take, as a divisor.
 const ADMIN_SHARE: u64 = 8;
-/// Clients that are admitted where the descriptor limit is unknown or absurd.
+/// Clients that are admitted even if the descriptor limit leaves less room.
 const FEWEST_CLIENTS: u64 = 16;
-/// The limit that is assumed if it cannot be read.
+/// Assumed descriptor limit if it cannot be read.
 const USUAL_LIMIT: u64 = 1024;
 /// The share of the machine's or container's memory that clients' buffers may take, as a divisor.
 const MEMORY_SHARE: u64 = 2;
 
-/// How many clients may connect: what is configured, or what the descriptor limit, raised as far as it may be, leaves
-/// after the admin page and the upstream connections to `nodes` nodes. While these are not known, the seeds stand for them.
+/// Maximum number of clients: as configured, but no more than the descriptor limit, raised as far as allowed, leaves
+/// after the admin page and the connections to `nodes` nodes. While these are unknown, callers pass the number of
+/// seeds.
 pub fn max_clients(config: &Config, nodes: usize) -> usize {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(USUAL_LIMIT);
     let room = usize::try_from(room_for_clients(config, nodes, limit)).unwrap_or(usize::MAX);
@@ -48,7 +49,7 @@ pub fn max_admin_connections(config: &Config) -> usize {
 fn room_for_clients(config: &Config, nodes: usize, limit: u64) -> u64 {
     let connections = &config.cluster.connections;
     // Two protocols, subscriptions and suspects, with spare room for a growing cluster.
-    let per_worker = 2 * connections.shared + 1 + SUSPECTS;
+    let per_worker = 2 * connections.shared + 1 + OVERSIZE_CHECKS;
     let per_node = per_worker * config.server.workers + connections.own();
     let upstream = (nodes.max(1) * 2 * per_node) as u64;
     let listeners = config
@@ -69,7 +70,7 @@ fn admin_connections(config: &Config, limit: u64) -> u64 {
     (config.admin.max_connections as u64).min((limit / ADMIN_SHARE).max(1))
 }
 
-/// Bytes that clients' buffers may take: what is configured, or half of what the container or the machine has.
+/// Bytes for clients' buffers: as configured, or half of the memory of the container or machine.
 pub fn memory_limit(config: &Config) -> usize {
     let limit = config.server.memory_limit.unwrap_or_else(|| {
         let machine = meminfo_total().unwrap_or(u64::MAX);
@@ -110,7 +111,8 @@ mod tests {
     fn the_admin_page_and_the_clients_have_descriptors_of_their_own() {
         let mut config = Config::default();
         config.server.workers = 2;
-        let per_node = 2 * ((3 + SUSPECTS as u64) * 2 + config.cluster.connections.own() as u64);
+        let per_node =
+            2 * ((3 + OVERSIZE_CHECKS as u64) * 2 + config.cluster.connections.own() as u64);
         let reserved = per_node + 2 + SPARE_DESCRIPTORS;
         for (limit, most, admin) in [
             (100_000, 64, 64),

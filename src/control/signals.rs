@@ -23,7 +23,7 @@ pub enum Hangup {
 /// Cancels the token at the first SIGINT or SIGTERM, or SIGHUP if it is to end the process. Runs in a thread of its
 /// own.
 ///
-/// At the second one the process exits; the guard of a demo's servers sees that and cleans up.
+/// At the second one the process exits; the guard of a demo's servers notices and cleans up.
 pub fn cancel_on_signal(token: CancellationToken, hangup: Hangup) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let entered = runtime.enter();

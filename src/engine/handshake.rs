@@ -55,7 +55,7 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// The node's own words, if there are any.
-    pub fn last_words(&self) -> Option<&str> {
+    pub fn refusal(&self) -> Option<&str> {
         match self {
             ConnectError::Refused(said) | ConnectError::Credentials(said) => Some(said),
             ConnectError::NoResp3(said) => Some(said),

@@ -37,7 +37,7 @@ impl ClientPause {
 impl Worker {
     /// Begins, prolongs or ends the pause. As in Redis a second pause makes the first neither milder nor shorter.
     pub fn pause_clients(self: &Rc<Self>, pausing: PauseRequest, begins: Instant) {
-        let pause = &self.client_pause;
+        let pause = &self.interception.pause;
         if pausing.hold == PausedCommands::Nothing {
             self.end_pause();
             pause.changed.notify_one();
@@ -48,7 +48,7 @@ impl Worker {
         let ends = begins + pausing.lasts.min(LONGEST);
         pause.hold.set(pause.hold.get().max(pausing.hold));
         pause.ends.set(pause.ends.get().max(Some(ends)));
-        self.update_attention();
+        self.interception.update();
         pause.changed.notify_one();
         if !pause.has_task.replace(true) {
             tokio::task::spawn_local(wait_for_end(self.clone()));
@@ -56,10 +56,10 @@ impl Worker {
     }
 
     fn end_pause(&self) {
-        self.client_pause.ends.set(None);
-        self.client_pause.hold.set(PausedCommands::Nothing);
-        self.update_attention();
-        for client in self.all_clients() {
+        self.interception.pause.ends.set(None);
+        self.interception.pause.hold.set(PausedCommands::Nothing);
+        self.interception.update();
+        for client in self.clients.all() {
             client.end_hold(self);
         }
     }
@@ -88,7 +88,8 @@ impl Client {
 /// is written then. A command's deadline ends this at the latest.
 pub async fn settle(worker: &Worker, begins: std::time::Instant) {
     let patience = worker.config.cluster.timeouts.command;
-    while worker.client_pause.hold() != PausedCommands::Nothing && begins.elapsed() < patience {
+    while worker.interception.pause.hold() != PausedCommands::Nothing && begins.elapsed() < patience
+    {
         let writes = worker.shared.ask_all(Mail::Writes).await;
         if !writes.contains(&true) {
             return;
@@ -98,7 +99,7 @@ pub async fn settle(worker: &Worker, begins: std::time::Instant) {
 }
 
 async fn wait_for_end(worker: Rc<Worker>) {
-    let pause = &worker.client_pause;
+    let pause = &worker.interception.pause;
     while let Some(ends) = pause.ends.get() {
         // Whether in time or not, what is looked at next is the end as it is now.
         let _ = tokio::time::timeout_at(ends, pause.changed.notified()).await;

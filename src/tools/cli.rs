@@ -1,36 +1,36 @@
-//! The command line: what can be asked of the `slotmux` binary, and the help that explains it.
+//! The command line of the `slotmux` binary, with its help texts.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::tools::audit::args::{AuditArgs, HELP as AUDIT_HELP};
+use crate::tools::audit::args::{AuditArgs, HELP as AUDIT_HELP, UPSTREAM_HELP};
 use slotmux_core::config::CommandLine;
 
 /// The exit statuses that scripts can rely on.
 pub const EXIT_STATUSES: &str = "\
 Exit status:
-  0  it ended well: drained after SIGTERM or SIGINT; `check` found no problem
-  1  it could not start or failed: every problem is on stderr, one a line
-  2  the command line itself was wrong
+  0  success: drained after SIGTERM or SIGINT; `check` found no problem
+  1  failure: every problem is on stderr, one a line
+  2  wrong command line
 `ttl audit` has more: see its --help.";
 
 const EXAMPLES: &str = "\
 Examples:
   A real local cluster with slotmux in front, to try it:
     slotmux demo
-  Any node of the cluster will do, the others are discovered:
+  Any node of the cluster is enough, the others are discovered:
     slotmux run --upstream redis://10.0.0.5:6379
-  The same by environment only:
+  The same with environment variables only:
     REDIS_URL=redis://:secret@redis:6379 slotmux
   Everything else is in the file:
     slotmux run --config slotmux.toml
   Every problem of the file at once, with line numbers:
     slotmux check slotmux.toml
-  What would be in force, and where each value came from:
+  The configuration in force, and the origin of each value:
     slotmux config show --origin
-  What would become of a command:
+  How a command would be handled:
     slotmux explain --config slotmux.toml SET key value
 
 Flags override the environment, which overrides the file, which overrides the
@@ -49,31 +49,31 @@ pub struct Cli {
     run: RunArgs,
 }
 
-/// What slotmux is asked to do.
+/// The commands of slotmux.
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Serve clients until SIGTERM or SIGINT, then drain and exit
     #[command(after_help = RUN_HELP)]
     Run(RunArgs),
-    /// Check a configuration file and print everything that is wrong with it
+    /// Check a configuration file and print all of its problems
     ///
     /// The file is read as `run --config FILE` would read it in this environment: ${VARIABLES} are expanded, and
     /// variables such as REDIS_URL override it.
     #[command(after_help = CHECK_HELP)]
     Check(CheckArgs),
-    /// Tell what would become of a command: where it would go, what would be sent, which policy decides
+    /// Show how a command would be handled: its node, the bytes sent, the policy that applies
     ///
-    /// Nothing is executed. The upstream is asked for its nodes if it answers at once; if not, the node is not told.
+    /// Nothing is executed. The upstream is asked for its nodes; if it does not answer at once, they are shown as unknown.
     #[command(after_help = EXPLAIN_HELP)]
     Explain(ExplainArgs),
-    /// Look at the configuration
+    /// Inspect the configuration
     #[command(subcommand)]
     Config(ConfigAction),
     /// Start a real local Redis Cluster with slotmux in front of it, to try it out
     ///
     /// Needs `redis-server` on PATH. The nodes run on free loopback ports in a temporary folder; Ctrl-C stops all of
-    /// it and leaves nothing behind. slotmux has the namespaces of slotmux.example.toml, and of the environment their
-    /// REDIS_TTL_NAME variables count.
+    /// it and leaves nothing behind. slotmux has the namespaces of slotmux.example.toml. Of the environment only their
+    /// REDIS_TTL_NAME variables are used.
     #[command(after_help = DEMO_HELP)]
     Demo(DemoArgs),
     /// Tools for the lifetimes of keys
@@ -81,13 +81,13 @@ pub enum Action {
     Ttl(TtlAction),
 }
 
-/// What `slotmux ttl` is asked to do.
+/// The commands of `slotmux ttl`.
 #[derive(Debug, Subcommand)]
 pub enum TtlAction {
-    /// Find the keys that break the TTL policy of their namespace, and repair them if asked to
+    /// Find the keys that break the TTL policy of their namespace, and repair them with --repair
     ///
-    /// Walks every key of every primary. Finds what slotmux cannot see: keys that were there before it, that a client
-    /// wrote past it, or that a script did not declare.
+    /// Walks every key of every primary. Finds keys that slotmux does not see: older ones, those that clients wrote
+    /// directly to the nodes, and those that scripts did not declare.
     #[command(after_help = AUDIT_HELP)]
     Audit(AuditArgs),
 }
@@ -95,7 +95,7 @@ pub enum TtlAction {
 /// `slotmux config`
 #[derive(Debug, Subcommand)]
 pub enum ConfigAction {
-    /// Print every value that would be in force, as the file that would say the same
+    /// Print every value that would be in force, as an equivalent file
     ///
     /// The file, the environment and the flags are read as `run` would read them. Passwords are not printed.
     #[command(after_help = SHOW_HELP)]
@@ -108,21 +108,21 @@ Examples:
   slotmux config show --config slotmux.toml --origin
   REDIS_TTL_DOCS=3600 slotmux config show --config slotmux.toml --origin
 
-With --origin each value has a comment that says where it came from: FILE:LINE,
-the variable, the flag, or default.";
+With --origin each value has its origin in a comment: FILE:LINE, the variable,
+the flag, or default.";
 
 const EXPLAIN_HELP: &str = "\
 Examples:
   slotmux explain --config slotmux.toml SET session:7 data EX 600
   REDIS_TTL_DOCS=3600 slotmux explain --config slotmux.toml HSET docs:1 a b
 
-A running slotmux tells the same of itself: SLOTMUX EXPLAIN <command> in any
+A running slotmux explains commands too: send SLOTMUX EXPLAIN <command> from any
 client.
 
 Exit status:
-  0  it is explained, also if the command would be refused
+  0  explained, also if the command would be refused
   1  the configuration has problems
-  2  the command line itself was wrong";
+  2  wrong command line";
 
 const RUN_HELP: &str = "\
 Examples:
@@ -136,11 +136,11 @@ Environment:
   REDIS_CONNECTION_TIMEOUT, REDIS_SOCKET_TIMEOUT
       in seconds
   REDIS_MAX_CONNECTIONS
-      most connections to one node; never a limit of clients
+      maximum number of connections to one node; it does not limit clients
   REDIS_TTL_<NAMESPACE>
-      a namespace's default TTL in seconds; 0 is none
+      a namespace's default TTL in seconds; 0 for none
   SLOTMUX_PASSWORD
-      what clients must show; without it only this machine is served
+      password of clients; without it only this machine is served
   SLOTMUX_CONFIG, SLOTMUX_LISTEN, SLOTMUX_WORKERS, SLOTMUX_ADMIN,
   SLOTMUX_MAX_CLIENTS, SLOTMUX_LOG
       as in the file
@@ -157,7 +157,7 @@ Example:
 Exit status:
   0  no problem
   1  problems, or a file that cannot be read
-  2  the command line itself was wrong";
+  2  wrong command line";
 
 const DEMO_HELP: &str = "\
 Examples:
@@ -173,8 +173,7 @@ pub struct RunArgs {
     /// Listen here: IP:port or unix:path; may be repeated [default: 127.0.0.1:6379] [env: SLOTMUX_LISTEN]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
-    /// A node of the cluster, or a plain Redis: redis://[user:password@]host[:port]; may be repeated [env: REDIS_URL]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = UPSTREAM_HELP)]
     upstream: Vec<String>,
     /// Worker threads, or "auto" for one per core [default: auto] [env: SLOTMUX_WORKERS]
     #[arg(long, value_name = "N")]
@@ -194,10 +193,10 @@ pub struct CheckArgs {
 /// `slotmux config show`
 #[derive(Args, Clone, Debug)]
 pub struct ShowArgs {
-    /// What `run` would be told.
+    /// The arguments of `run`.
     #[command(flatten)]
     pub run: RunArgs,
-    /// Say of each value where it came from
+    /// Show the origin of each value
     #[arg(long)]
     pub origin: bool,
 }
@@ -228,8 +227,7 @@ pub struct DemoArgs {
 }
 
 impl Cli {
-    /// The command that was given. Without one it is `run`, provided that something, be it only the environment,
-    /// says against which upstream; `None` otherwise.
+    /// The given command. Without one it is `run` if flags or environment name an upstream; otherwise `None`.
     pub fn action(self, is_configured_by_env: bool) -> Option<Action> {
         let is_bare = !is_configured_by_env && self.run.is_empty();
         self.action
@@ -238,7 +236,7 @@ impl Cli {
 }
 
 impl RunArgs {
-    /// The file that was named.
+    /// The configuration file of `--config`.
     pub fn config(&self) -> Option<&std::path::Path> {
         self.config.as_deref()
     }
@@ -287,7 +285,7 @@ mod tests {
         assert_eq!(args.flags().upstream, ["a:1", "b:2"]);
     }
 
-    /// Examples that a narrow terminal wraps are read wrong, and pasted wrong.
+    /// Wrapped examples cannot be pasted.
     #[test]
     fn the_texts_fit_a_terminal_of_eighty_columns() {
         for text in [

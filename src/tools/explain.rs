@@ -1,4 +1,4 @@
-//! An explanation without a running slotmux: the nodes are found by discovery, or are not known.
+//! An explanation without a running slotmux: discovery finds the nodes, or they are not known.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use slotmux_core::resp::{Limits, scan_request, write};
 use slotmux_core::route::Knowledge;
 use slotmux_core::slot::Slot;
 
-/// How long the upstream is waited for. It is not needed, only nice to have.
+/// Wait for the upstream, without which the explanation only lacks the nodes.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Explains a command by a configuration. `no_upstream` gives the reason if there is no upstream to ask.
@@ -34,7 +34,7 @@ pub fn explain_offline(
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
     let (mut bytes, mut args) = (Vec::new(), Vec::new());
     write::request(&mut bytes, &words);
-    // It was just written, so that it is a request.
+    // It was just written, so it is well formed.
     let _ = scan_request(&bytes, &Limits::ACCEPTED, &mut args);
     let request = Request {
         bytes: &bytes,
@@ -58,7 +58,7 @@ pub fn explain_offline(
         knowledge: &knowledge,
         config,
         settings,
-        nodes: &Discovered(topology),
+        nodes: &DiscoveredNodes(topology),
     };
     explain(&request, surroundings)
 }
@@ -76,11 +76,11 @@ fn discover(config: &Config) -> Result<Topology, String> {
     }
 }
 
-/// What discovery found, or why it found nothing.
-struct Discovered(Result<Topology, String>);
+/// The discovered topology, or why there is none.
+struct DiscoveredNodes(Result<Topology, String>);
 
-impl Discovered {
-    fn tell(&self, address: impl FnOnce(&Topology) -> String) -> String {
+impl DiscoveredNodes {
+    fn describe(&self, address: impl FnOnce(&Topology) -> String) -> String {
         match &self.0 {
             Ok(topology) => address(topology),
             Err(reason) => format!("not known: {reason}"),
@@ -90,12 +90,12 @@ impl Discovered {
     fn addresses(&self, addresses: impl FnOnce(&Topology) -> Vec<String>) -> Vec<String> {
         match &self.0 {
             Ok(topology) => addresses(topology),
-            Err(_) => vec![self.tell(|_| String::new())],
+            Err(_) => vec![self.describe(|_| String::new())],
         }
     }
 }
 
-impl NodeDirectory for Discovered {
+impl NodeDirectory for DiscoveredNodes {
     fn of_slot(&self, slot: Slot) -> Result<String, String> {
         let topology = self.0.as_ref().map_err(String::clone)?;
         let node = topology.primary_of(slot).ok_or("no node serves the slot")?;
@@ -103,7 +103,7 @@ impl NodeDirectory for Discovered {
     }
 
     fn any(&self) -> String {
-        self.tell(|_| "one of the primaries, always the same for a client".to_owned())
+        self.describe(|_| "one of the primaries, always the same for a client".to_owned())
     }
 
     fn primaries(&self) -> Vec<String> {

@@ -4,6 +4,7 @@
 mod acl_words;
 mod binary;
 mod documents;
+mod effects;
 mod many_namespaces;
 mod namespace_problems;
 mod namespaces;

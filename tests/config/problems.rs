@@ -126,9 +126,9 @@ admin.bind = "localhost:6379"
 listener = [{ bind = "*:6379" }]
 -> 22: listener.bind: expected "IP:port" or "unix:path", got "*:6379"; every address is "0.0.0.0:6379"
 listener = [{ bind = [] }]
--> 22: listener.bind: an empty list: nobody could connect
+-> 22: listener.bind: an empty list: no client could connect
 listener = [{ name = "a b" }]
--> 22: listener.name: "a b" is no name: a name has letters and no spaces
+-> 22: listener.name: "a b" is not a name: a name has letters and no spaces
 listener = [{ personality = "sentinel" }]
 -> 29: listener.personality: expected one of "standalone", "cluster", got "sentinel"
 listener = [{ announce = "here" }]
@@ -151,9 +151,9 @@ user = [{ name = "u" }]
 user = [{ passwords = "p" }]
 -> 9: user.name: missing; a [[user]] has a name and passwords
 user = [{ name = "u", passwords = [] }]
--> 35: user.passwords: an empty list: nobody could log in as this user
+-> 35: user.passwords: an empty list: no client could log in as this user
 user = [{ name = "u", passwords = ["p", ""] }]
--> 41: user.passwords: an empty password would let everybody in
+-> 41: user.passwords: an empty password would admit every client
 user = [{ name = "u", passwords = 1234 }]
 -> 35: user.passwords: expected a password in quotes, got an integer
 user = [{ name = "u", passwords = "sha256:12" }]
@@ -295,7 +295,7 @@ fn every_element_of_a_list_is_looked_at() {
         &[
             "f.toml:2:9: listener.bind: expected \"IP:port\" or \"unix:path\", got \"6379\"",
             "f.toml:2:32: listener.bind: expected \"IP:port\" or \"unix:path\", got \"x:1\"",
-            "f.toml:5:14: user.passwords: an empty password would let everybody in",
+            "f.toml:5:14: user.passwords: an empty password would admit every client",
             "f.toml:5:23: user.passwords: expected 64 hexadecimal digits after \"sha256:\"",
         ],
     );

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_core::slot::slot_of;
 
-use super::common::{
+use super::{add_namespace, all_ttls, with_policy};
+use slotmux_testing::{
     PATIENCE, Peer, Proxy, RawClient, Step, Value, calm_cluster, poll_until, shared_cluster,
 };
-use super::{add_namespace, all_ttls, with_policy};
 
 /// Commands of many clients stand around each block, and the replies go where they belong.
 #[test]

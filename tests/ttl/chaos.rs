@@ -9,8 +9,8 @@ use std::time::Duration;
 use slotmux::tools::demo::cluster::{LocalCluster, Options};
 use slotmux_core::slot::slot_of;
 
-use super::common::{PATIENCE, Proxy, RawClient, SetAtEnd, Value, poll_until};
 use super::{add_namespace, all_ttls};
+use slotmux_testing::{PATIENCE, Proxy, RawClient, SetAtEnd, Value, poll_until};
 
 const CLIENTS: usize = 12;
 const TAGS: usize = 6;

@@ -8,7 +8,7 @@ use slotmux::tools::demo::guard::Guard;
 use slotmux::tools::demo::ports::PortLease;
 
 use super::add_namespace;
-use super::common::{PATIENCE, Proxy, RawClient, Value, poll_for};
+use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, poll_for};
 
 const MAX: i64 = 200_000;
 

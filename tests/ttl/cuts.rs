@@ -12,7 +12,7 @@ use std::time::Duration;
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use super::add_namespace;
-use super::common::{PATIENCE, Proxy, RawClient, Value, poll_until};
+use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, poll_until};
 
 /// What is done to the next block.
 #[derive(Clone, Copy, PartialEq, Debug)]

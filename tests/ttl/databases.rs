@@ -1,8 +1,8 @@
 //! A single Redis has more databases than the one that slotmux shows: no key of a client gets there.
 
 use super::add_namespace;
-use super::common::{Proxy, RawClient, Value};
 use slotmux::tools::demo::server::LocalServer;
+use slotmux_testing::{Proxy, RawClient, Value};
 
 #[test]
 fn no_key_leaves_for_another_database() {

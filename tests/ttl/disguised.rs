@@ -5,8 +5,8 @@
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_core::slot::slot_of;
 
-use super::common::{Proxy, RawClient, Value, shared_cluster, times};
 use super::{add_namespace, all_ttls};
+use slotmux_testing::{Proxy, RawClient, Value, shared_cluster, times};
 
 /// The hash tags of the keys. All but one are words with a meaning, and keys themselves.
 const TAGS: [&str; 8] = [

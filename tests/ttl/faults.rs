@@ -7,8 +7,8 @@ use std::time::Duration;
 use slotmux_core::slot::slot_of;
 
 use super::add_namespace;
-use super::common::peer::{Gate, Request};
-use super::common::{PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until};
+use slotmux_testing::peer::{Gate, Request};
+use slotmux_testing::{PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until};
 
 const KEY: &str = "ns:k";
 const TRYAGAIN: &str = "-TRYAGAIN Multiple keys request during rehashing of slot\r\n";

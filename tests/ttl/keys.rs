@@ -1,7 +1,7 @@
 //! What single keys of a policy do, as far as the other files of this folder do not show it.
 
-use super::common::{Proxy, RawClient, Value, shared_cluster};
 use super::{add_namespace, with_policy};
+use slotmux_testing::{Proxy, RawClient, Value, shared_cluster};
 
 fn pttl(client: &mut RawClient, key: &str) -> i64 {
     client.call(&["PTTL", key]).integer()

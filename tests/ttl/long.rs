@@ -1,8 +1,8 @@
 //! Requests with more arguments than any fixed limit, within the configured one.
 
 use super::add_namespace;
-use super::common::client::command;
-use super::common::{Proxy, RawClient, Value, calm_cluster};
+use slotmux_testing::client::command;
+use slotmux_testing::{Proxy, RawClient, Value, calm_cluster};
 
 /// More pairs than 2^20 arguments hold.
 const PAIRS: usize = 524_300;

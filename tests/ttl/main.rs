@@ -1,9 +1,7 @@
 //! The TTL policy at work, in front of real clusters: what each command leaves behind, what the client is told, and
 //! what faults cannot undo.
 
-#[path = "../common/mod.rs"]
-mod common;
-
+mod audit;
 mod blocks;
 mod chaos;
 mod clocks;
@@ -20,8 +18,8 @@ mod table;
 mod walk;
 mod without_memory;
 
-use common::{Proxy, ProxyConfig};
 use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux_testing::{Proxy, ProxyConfig};
 use toml::Table;
 
 /// Adds a namespace of that name with the prefix `name:` and these keys in its `ttl`.

@@ -2,8 +2,8 @@
 
 use slotmux::tools::demo::server::LocalServer;
 
-use super::common::{PATIENCE, Proxy, RawClient, Value, poll_until, shared_cluster};
 use super::{add_namespace, with_policy};
+use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, poll_until, shared_cluster};
 
 fn error_of(reply: Value) -> String {
     reply.error().to_owned()

@@ -4,7 +4,7 @@
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use super::add_namespace;
-use super::common::{Proxy, RawClient};
+use slotmux_testing::{Proxy, RawClient};
 
 const ROUNDS: usize = 12_000;
 
@@ -171,7 +171,7 @@ fn options_in_any_order() {
     let mut past = governed.connect().expect("a connection");
     direct.call(&["RPUSH", "bare:list", "1", "2"]);
     let payload = match direct.call(&["DUMP", "bare:list"]) {
-        super::common::Value::Bulk(payload) => payload,
+        slotmux_testing::Value::Bulk(payload) => payload,
         other => panic!("{other:?}"),
     };
     direct.call(&["DEL", "bare:list"]);

@@ -6,9 +6,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_core::slot::slot_of;
 
-use super::common::{RawClient, shared_cluster};
 use super::rows::{ROWS, Ttl};
 use super::with_policy;
+use slotmux_testing::{RawClient, shared_cluster};
 
 const POLICY: &str = "default = \"100s\", max = \"200s\", persist = \"rewrite\"";
 
@@ -113,7 +113,7 @@ fn restore() {
         .as_millis();
     client.call(&["SET", "other:{restore}", "v"]);
     let payload = match client.call(&["DUMP", "other:{restore}"]) {
-        super::common::Value::Bulk(payload) => payload,
+        slotmux_testing::Value::Bulk(payload) => payload,
         other => panic!("{other:?}"),
     };
     let later = (now + 50_000).to_string();
@@ -135,7 +135,7 @@ fn restore() {
         let started = Instant::now();
         assert_eq!(
             client.call(&words),
-            super::common::Value::ok(),
+            slotmux_testing::Value::ok(),
             "{options:?}"
         );
         let pttl = client.call(&["PTTL", &key]).integer();

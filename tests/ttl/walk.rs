@@ -3,8 +3,8 @@
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
-use super::common::{RawClient, calm_cluster};
 use super::{all_ttls, with_policy};
+use slotmux_testing::{RawClient, calm_cluster};
 
 const ROUNDS: usize = 400;
 const PIPELINE: usize = 25;

@@ -3,7 +3,7 @@
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use super::add_namespace;
-use super::common::{Proxy, Value};
+use slotmux_testing::{Proxy, Value};
 
 const READS: &str = "return redis.call('GET', KEYS[1])";
 const WRITES: &str = "return redis.call('SET', KEYS[1], 'script')";

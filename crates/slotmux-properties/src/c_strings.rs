@@ -87,10 +87,10 @@ const KEYS: [&[u8]; 7] = [
 const VALUES: [&[u8]; 6] = [b"v", b"streams", b"keys", b"auth", b"block", b""];
 const NUMBERS: [&[u8]; 6] = [b"1", b"2", b"0", b"500", b"1700000500000", b"x"];
 const TAILS: [&[u8]; 4] = [b"\0", b"\0x", b"\0\0", b"\0STORE"];
-/// The time that every clock shows.
+/// The time of all clocks.
 const NOW: u64 = 1_700_000_000_000;
 
-/// The words of a request, once plain and once with tails that C does not see.
+/// The words of a request, once plain and once with bytes after a NUL.
 #[derive(Default)]
 struct Twice {
     plain: Vec<Vec<u8>>,

@@ -1,5 +1,5 @@
-//! Whatever the file, the environment and the flags say: it is refused with a bounded number of words that repeat no
-//! password, or it is in force, and then what is shown of it is a file that says the same.
+//! Any file, environment and flags are either refused, with messages of bounded length that contain no password, or they
+//! make a configuration, which `config show` prints as an equivalent file.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -11,7 +11,7 @@ use slotmux_core::config::{
 
 use super::choices::Choices;
 
-/// A file with every section; the other half of its lines is what nobody gave.
+/// A file with every section; half of its lines are defaults.
 const BASE: &str = r#"
 [[cluster]]
 seeds = ["redis://u:hush@n1:7000", "n2:7001"]
@@ -90,7 +90,7 @@ const VALUES: [&str; 48] = [
     "\"h:1,g:2\"",
 ];
 
-/// What strings are put together from.
+/// Parts of strings.
 const PIECES: [&str; 24] = [
     "a",
     "h:1",
@@ -133,7 +133,7 @@ const VARIABLES: [&str; 12] = [
     "SLOTMUX__",
 ];
 
-/// What a line of a problem may hold besides what was given: names that are known, and words.
+/// Texts that a problem may contain besides the input: known names, and words.
 const MOST_WORDS: usize = 8192;
 
 /// The first byte chooses between a file of these bytes and one that is changed here and there.
@@ -146,7 +146,7 @@ pub fn check(data: &[u8]) {
         true => String::from_utf8_lossy(choices.0).into_owned(),
         false => changed(&mut choices),
     };
-    // That is for the file system to answer.
+    // The file system would be asked.
     if text.contains("file:") || env.values().any(|value| value.contains("file:")) {
         return;
     }
@@ -179,9 +179,9 @@ fn check_words(problems: &[Problem], given: usize, is_raw: bool) {
     assert!(problems.len() <= 64 + 2 * given, "{}", problems.len());
     for problem in problems {
         let line = problem.to_string();
-        // Whatever is quoted is escaped.
+        // Quoted input is escaped.
         assert!(line.len() <= MOST_WORDS + 16 * given, "{line}");
-        // Only of what was written here it is known what is a password.
+        // Passwords are known only in the texts that this file writes.
         assert!(is_raw || !line.contains("hush"), "{line}");
     }
 }
@@ -215,7 +215,7 @@ fn reread(text: &str) -> Result<Config, Vec<Problem>> {
     .map(|loaded| loaded.config)
 }
 
-/// Passwords are not shown, but how many there are.
+/// Of passwords only the number is shown.
 fn with_passwords_of(mut shown: Config, config: &Config) -> Config {
     assert_eq!(
         shown.cluster.passwords.len(),
@@ -247,7 +247,7 @@ fn environment(choices: &mut Choices<'_>) -> BTreeMap<String, String> {
         };
         let value = match name.ends_with("PASSWORD") {
             true => "hush".to_owned(),
-            // As it would stand between quotes.
+            // As between quotes.
             false => value(choices).trim_matches('"').to_owned(),
         };
         env.insert(name, value);

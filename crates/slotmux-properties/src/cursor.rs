@@ -1,5 +1,5 @@
-//! Cursors of SCAN: any text is read as the number that it is or refused, a number and what it says are one to one,
-//! and a scan that goes on from its cursors while nodes fail over, start again and get other slots misses no key that
+//! Cursors of SCAN: any text is read as its number or refused, numbers and cursors are one to one, and a scan that
+//! continues from its cursors while nodes fail over, restart and get other slots misses no key that
 //! stayed where it was.
 
 use slotmux_core::cluster::addr::Addr;
@@ -52,7 +52,7 @@ fn check_text(text: &[u8]) {
     }
 }
 
-/// A fingerprint is short enough for two to be alike by chance. What goes wrong whatever the nodes are called is no
+/// A fingerprint is so short that two may be equal by chance. A failure with any names of the nodes is not
 /// chance.
 fn check_scan(choices: &[u8]) {
     let Err(why) = scan(choices, "a") else {
@@ -64,11 +64,11 @@ fn check_scan(choices: &[u8]) {
     assert!(!always, "{why}");
 }
 
-/// Slots have their owners in blocks of so many.
+/// Slots of a block, which have one owner.
 const BLOCK: usize = SLOTS / BLOCKS;
 const BLOCKS: usize = 16;
 const SHARDS: usize = 4;
-/// Pages after which a scan of a cluster that does not change any more must have ended.
+/// Longest scan of a cluster that no longer changes, in pages.
 const PAGES: usize = 2 * BLOCKS * SHARDS;
 
 /// A cluster in which each block of slots has one key.
@@ -82,7 +82,7 @@ struct Cluster {
     starts: [u8; SHARDS],
     /// Blocks that stayed where they were.
     stayed: [bool; BLOCKS],
-    /// The order of a scan as it is now: made anew only after a change, as it takes time.
+    /// The present order of a scan; rebuilt only after a change, as that takes time.
     itinerary: Itinerary,
 }
 
@@ -104,7 +104,7 @@ impl Cluster {
         cluster
     }
 
-    /// Something happens, or nothing.
+    /// Changes the cluster, or leaves it.
     fn change(&mut self, choices: &mut Choices<'_>) {
         let what = choices.byte();
         let shard = usize::from(what >> 3) % SHARDS;
@@ -169,7 +169,7 @@ impl Cluster {
 fn scan(choices: &[u8], name: &'static str) -> Result<(), String> {
     let mut choices = Choices(choices);
     let mut cluster = Cluster::new(&mut choices, name);
-    // Any number may be asked for, and leads somewhere.
+    // Any number is a valid cursor.
     let odd = ScanCursor {
         node: choices.below(1 << 16) as u64,
         slot: choices.below(SLOTS) as u16,

@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 64;
 /// A place where the two differ and are meant to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Exception {
-    /// Deeper than the oracle may be led.
+    /// Nesting that would overflow the stack of the oracle.
     Depth,
     /// A length or count spelled `+1`, `01` or `-0`: the oracle reads it.
     NumberSpelling,
@@ -41,16 +41,16 @@ enum Exception {
     /// Counts near 2^63, or nested ones that come to so much together: ours refuses to count beyond 64 bits, the
     /// oracle waits.
     HugeCount,
-    /// A negative count of arguments other than `*-1`: nothing to do, says Redis; an error, says the oracle.
+    /// A negative count of arguments other than `*-1`: an empty request for Redis, an error for the oracle.
     NegativeArguments,
-    /// A request's element that is no bulk, or a null bulk: an array like any other for the oracle.
+    /// An element of a request that is not a bulk string, or a null: valid in an array for the oracle.
     NotAnArgument,
-    /// Above a limit of ours.
+    /// Above one of our limits.
     Limit,
 }
 
 impl Exception {
-    /// Whether ours must refuse here, having seen no more than the walk has.
+    /// Whether ours must refuse here, given the bytes that the walk has seen.
     fn ours_refuses(self) -> bool {
         use Exception::*;
         matches!(
@@ -60,7 +60,7 @@ impl Exception {
     }
 }
 
-/// What a decoder says of the start of the input.
+/// The verdict of a decoder on the start of the input.
 #[derive(PartialEq, Eq, Debug)]
 enum Verdict {
     Whole(usize),

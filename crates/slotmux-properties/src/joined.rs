@@ -1,12 +1,12 @@
-//! What several nodes answered, made into one reply: whatever their replies hold, it is exactly one reply. And what a
-//! node says of its commands and its subscriptions is read without any trust in it.
+//! The replies of several nodes, joined: whatever they contain, the result is exactly one reply. The descriptions that a
+//! node gives of its commands and subscriptions are read as untrusted input.
 
 use slotmux::engine::pubsub::frame::{Frame, read};
 use slotmux_core::command::listening::SubscriptionKind;
 use slotmux_core::command::{CommandRef, Learned, Merge};
 use slotmux_core::resp::{Limits, ReplyScanner, scan_request};
-use slotmux_core::route::joined::{exists, info, settings, texts};
 use slotmux_core::route::merge::merged;
+use slotmux_core::route::merge::{exists, info, parameters, texts};
 use slotmux_core::route::scan::run_of;
 
 use super::choices::Choices;
@@ -20,7 +20,7 @@ const MERGES: [Merge; 18] = [
     Merge::Concat,
     Merge::Least,
     Merge::EachLeast,
-    Merge::Drawn,
+    Merge::RandomKey,
     Merge::Names(SubscriptionKind::Channel),
     Merge::Subscribers(SubscriptionKind::Shard),
     Merge::Patterns,
@@ -32,7 +32,7 @@ const MERGES: [Merge; 18] = [
     Merge::Histogram,
 ];
 
-/// What replies are put together from; a header is followed by as many elements as it says, or not.
+/// The parts of which replies are built; a header may be followed by another number of elements than it says.
 const PIECES: [&[u8]; 40] = [
     b"*0\r\n",
     b"*1\r\n",
@@ -76,7 +76,7 @@ const PIECES: [&[u8]; 40] = [
     b"*6\r\n",
 ];
 
-/// The replies of one to three nodes are joined in every way; the rest of the input is what a node says of itself.
+/// Joins the replies of one to three nodes in every way; the rest of the input is a node's description of itself.
 pub fn check(data: &[u8]) {
     let mut choices = Choices(data);
     let count = 1 + usize::from(choices.byte() % 3);
@@ -89,7 +89,7 @@ pub fn check(data: &[u8]) {
     let others = [Merge::Totals, Merge::Texts];
     for merge in MERGES.into_iter().chain(others) {
         let mut parts = parts.clone();
-        if merge == Merge::Drawn {
+        if merge == Merge::RandomKey {
             // Keys, and as many numbers of keys.
             parts.extend_from_within(..);
         }
@@ -105,11 +105,11 @@ pub fn check(data: &[u8]) {
     });
     let nodes: Vec<String> = (0..count).map(|at| format!("n:{at}")).collect();
     one_reply(&parts, "texts", |out| {
-        texts::joined(&parts, &nodes, out);
+        texts::merged(&parts, &nodes, out);
     });
-    one_reply(&parts, "INFO", |out| info::joined(&own, &parts, out));
+    one_reply(&parts, "INFO", |out| info::merged(&own, &parts, out));
     one_reply(&parts, "CONFIG GET", |out| {
-        settings::joined(
+        parameters::merged(
             &own,
             parts.first().map_or(&[][..], Vec::as_slice),
             true,
@@ -124,7 +124,7 @@ pub fn check(data: &[u8]) {
     check_frame(choices.0);
 }
 
-/// One whole reply, put together or as it stands in the input; else nil.
+/// One complete reply, built or taken from the input; otherwise nil.
 fn reply(choices: &mut Choices<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     if choices.byte().is_multiple_of(8) {
@@ -146,7 +146,7 @@ fn length(bytes: &[u8]) -> Option<usize> {
     progress.done.then_some(progress.consumed)
 }
 
-/// What stands in the buffer already.
+/// The earlier content of the buffer.
 const BEFORE: &[u8] = b"before";
 
 fn one_reply(parts: &[Vec<u8>], how: impl std::fmt::Debug, join: impl FnOnce(&mut Vec<u8>)) {
@@ -180,7 +180,7 @@ fn check_frame(bytes: &[u8]) {
     }
 }
 
-/// The reply as one to COMMAND: whatever it teaches can be used.
+/// Reads the reply as one to COMMAND: every learned command can be used.
 fn check_learned(bytes: &[u8]) {
     const REQUEST: &[u8] = b"*4\r\n$1\r\na\r\n$1\r\n2\r\n$1\r\na\r\n$1\r\na\r\n";
     let Ok(value) = redis::parse_redis_value(bytes) else {

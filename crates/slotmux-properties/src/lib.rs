@@ -1,4 +1,4 @@
-//! The properties that hold for any input: each `check` takes bytes and panics where its property does not hold.
+//! The properties that hold for any input: each `check` takes bytes and panics if its property does not hold.
 //!
 //! The fuzz targets look for inputs that break one; the tests replay the inputs that were found, and a fixed sample.
 

@@ -1,17 +1,17 @@
-//! The replies of a stream end at the same places however it is cut, and nothing but a short header is ever left over.
+//! The replies of a stream end at the same places however it is cut, and at most a short header remains unconsumed.
 
 use slotmux_core::resp::{Malformed, ReplyScanner};
 
-/// What a lane learns from a stream: where each reply ended and of what type it was, and how the stream ended.
+/// The results of scanning a stream: the end and type of each reply, and the end of the stream.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Stream {
     /// End and type byte of each reply.
     pub replies: Vec<(usize, u8)>,
-    /// What broke it, if anything did.
+    /// The error that ended it, if there was one.
     pub broken: Option<Malformed>,
 }
 
-/// The input is what a node sends.
+/// The input is the output of a node.
 pub fn check(data: &[u8]) {
     let whole = scan(data, std::iter::once(data.len()));
     for size in [1, 2, 3, 7, 64] {
@@ -20,7 +20,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// Feeds the stream up to each cut, as a lane does: what was not consumed is shown again with what follows it.
+/// Feeds the stream up to each cut, as a lane does: unconsumed bytes are scanned again with those that follow.
 pub fn scan(data: &[u8], cuts: impl Iterator<Item = usize>) -> Stream {
     let mut scanner = ReplyScanner::default();
     let mut stream = Stream {

@@ -1,4 +1,4 @@
-//! A request is judged alike whole and in pieces, and a complete one is exactly what its arguments write.
+//! The verdict on a request is the same whole and in pieces, and a complete request equals its arguments written again.
 
 use slotmux_core::resp::{Boundary, Limits, Malformed, Scan, Span, inline, scan_request, write};
 
@@ -10,7 +10,7 @@ const SMALL: Limits = Limits {
     max_inline: 80,
 };
 
-/// The first byte chooses the limits, the rest is what a client sends.
+/// The first byte chooses the limits, the rest is the input of a client.
 pub fn check(data: &[u8]) {
     let Some((&choice, buf)) = data.split_first() else {
         return;
@@ -27,14 +27,14 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// Checks the request at the start of `buf` and says where it ends, if it does.
+/// Checks the request at the start of `buf` and returns its end, if it is complete.
 fn check_one(buf: &[u8], limits: &Limits) -> Option<usize> {
     let mut args = Vec::new();
     let whole = scan_request(buf, limits, &mut args);
     for patient in [false, true] {
         let (cut, at) = byte_by_byte(buf, limits, patient);
         assert_eq!(cut, whole, "cut at every byte, patient: {patient}");
-        // The scanner of whole requests sees the same in the prefix that decided, and nothing in the one before.
+        // A scan of the deciding prefix gives the same verdict, and one of the prefix before it gives none.
         assert_eq!(scan_request(&buf[..at], limits, &mut Vec::new()), whole);
         if !matches!(whole, Ok(Scan::Incomplete { .. })) {
             let before = scan_request(&buf[..at - 1], limits, &mut Vec::new());
@@ -67,7 +67,7 @@ fn check_one(buf: &[u8], limits: &Limits) -> Option<usize> {
 }
 
 /// The verdict on a request that grows by one byte at a time, and the length at which it fell.
-/// The patient one asks only once the buffer has the length that was said to be needed.
+/// The patient scanner waits until the buffer has the length that the last scan needed.
 fn byte_by_byte(buf: &[u8], limits: &Limits, patient: bool) -> (Result<Scan, Malformed>, usize) {
     let (mut boundary, mut asked_for) = (Boundary::default(), 0);
     let mut last = Ok(Scan::Incomplete { need: 1 });

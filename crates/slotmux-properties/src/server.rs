@@ -1,5 +1,5 @@
-//! A model of what a server does to lifetimes, written from the sources of Redis 7.0 and not from slotmux': which
-//! requests it refuses, which keys there are afterwards, and when they expire. A value is what was last written.
+//! A model of how a server handles TTLs, written from the sources of Redis 7.0 and not from those of slotmux: which
+//! requests it refuses, which keys exist afterwards, and when they expire. A value is the last written one.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +21,17 @@ pub struct Server {
     pub now: i64,
     /// Whether it takes options that Redis 7.0 refuses as a syntax error, as a newer server might.
     pub is_newer: bool,
+    /// How it treats a TTL that is too long to be added to `now`.
+    pub overflow: Overflow,
+}
+
+/// Treatment of a TTL whose end does not fit into 64 bits. Whether it fits depends on the clock of the node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Overflow {
+    /// As Redis: SET and EXPIRE refuse it, and RESTORE takes it for a point in the past.
+    AsRedis,
+    /// The TTL ends as late as possible, as by a clock that is early enough for it to fit.
+    EndsLast,
 }
 
 /// An error reply.
@@ -244,9 +255,8 @@ impl Server {
         if (nx && (xx || gt || lt)) || (gt && lt) {
             return Err(Refused);
         }
-        let base = if absolute { 0 } else { self.now };
         let when = integer(number)?.checked_mul(unit).ok_or(Refused)?;
-        let when = when.checked_add(base).ok_or(Refused)?;
+        let when = self.end(when, absolute)?;
         let Some(current) = self.keys.get(key).map(|entry| entry.expiry) else {
             return Ok(());
         };
@@ -297,9 +307,9 @@ impl Server {
             return Err(Refused);
         }
         let ttl = natural(integer(ttl)?)?;
-        let base = if absttl { 0 } else { self.now };
         // The sum is not checked, and a negative one is in the past.
-        let expiry = (ttl > 0).then(|| ttl.wrapping_add(base));
+        let end = self.end(ttl, absttl).unwrap_or(i64::MIN);
+        let expiry = (ttl > 0).then_some(end);
         self.put(key, value, expiry);
         Ok(())
     }
@@ -358,11 +368,17 @@ impl Server {
         if number <= 0 {
             return Err(Refused);
         }
+        self.end(number.checked_mul(unit).ok_or(Refused)?, absolute)
+    }
+
+    /// When a TTL in milliseconds ends.
+    fn end(&self, milliseconds: i64, absolute: bool) -> Result<i64, Refused> {
         let base = if absolute { 0 } else { self.now };
-        number
-            .checked_mul(unit)
-            .and_then(|number| number.checked_add(base))
-            .ok_or(Refused)
+        match (milliseconds.checked_add(base), self.overflow) {
+            (Some(end), _) => Ok(end),
+            (None, Overflow::EndsLast) => Ok(i64::MAX),
+            (None, Overflow::AsRedis) => Err(Refused),
+        }
     }
 }
 

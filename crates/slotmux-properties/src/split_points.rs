@@ -1,12 +1,12 @@
-//! Valid pipelines and reply streams, built from the input's choices and cut at the input's choice of places, are
-//! taken apart into exactly what they were put together from.
+//! Valid pipelines and reply streams, built and cut as the input chooses, are divided into exactly the parts that they
+//! were built from.
 
 use slotmux_core::resp::{Boundary, Limits, Protocol, Scan, inline, scan_request, write};
 
 use super::choices::Choices;
 use super::reply;
 
-/// Bytes of a stream that is built; what an input of a few bytes can ask for is bounded by it.
+/// Longest stream in bytes, so that a short input cannot ask for a long one.
 const MAX_STREAM: usize = 64 * 1024;
 const MAX_DEPTH: usize = 12;
 
@@ -135,7 +135,7 @@ fn check_replies(choices: &mut Choices<'_>) {
     );
 }
 
-/// Appends one reply and says where it starts, which is after its attributes if it has any.
+/// Appends one reply and returns its start, which is after its attributes if it has any.
 fn push_reply(choices: &mut Choices<'_>, stream: &mut Vec<u8>, depth: usize) -> usize {
     const LEAVES: [&[u8]; 14] = [
         b"+OK\r\n",
@@ -185,7 +185,7 @@ fn push_reply(choices: &mut Choices<'_>, stream: &mut Vec<u8>, depth: usize) -> 
     start
 }
 
-/// Where the stream is cut, in order; its end is always among them.
+/// The cuts of the stream, in order; its end is the last one.
 fn cuts(choices: &mut Choices<'_>, len: usize) -> Vec<usize> {
     let mut cuts = vec![len];
     if choices.byte().is_multiple_of(4) {

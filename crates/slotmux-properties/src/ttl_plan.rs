@@ -13,9 +13,9 @@ use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, Scan, Span, scan_request, write};
 
 use super::choices::Choices;
-use super::server::{Entry, Refused, Server};
+use super::server::{Entry, Overflow, Refused, Server};
 
-/// What all clocks show.
+/// The time of all clocks.
 const NOW: i64 = 1_700_000_000_000;
 /// Points in time may be later than the maximum by this, as clocks differ.
 const SLACK: i64 = 1000;
@@ -58,7 +58,7 @@ const STORE: Options = &[
     ("STORE\0x", "k"),
     ("ASC", ""),
 ];
-/// What is no option, or one that no server has.
+/// Words that are not an option of any server, or lack their argument.
 const OTHER: Options = &[
     ("FOO", ""),
     ("EX\0x", "n"),
@@ -154,12 +154,13 @@ pub fn check(data: &[u8]) {
         keys: Default::default(),
         now: NOW,
         is_newer: choices.byte() % 2 == 1,
+        overflow: Overflow::AsRedis,
     };
     for key in KEYS {
         let max = policies
             .get(policies.find(key))
             .and_then(|policy| Some(policy.ttl.as_ref()?.max? as i64));
-        // Whatever is there obeys already.
+        // Existing keys obey their policy.
         let ttl = match choices.byte() % 3 {
             0 => continue,
             1 => max.unwrap_or(50_000),
@@ -173,7 +174,7 @@ pub fn check(data: &[u8]) {
     let args = scan_one(&bytes)
         .expect("it was written by write::request")
         .0;
-    // Others are refused before.
+    // Other requests are refused earlier.
     if let Ok(command) = resolve(&bytes, &args) {
         check_request(&policies, server, CommandRef::Table(command), &bytes, &args);
     }
@@ -189,9 +190,8 @@ fn check_request(
     let mut out = b"from before".to_vec();
     let request = Request { bytes, args };
     let decision = govern(&request, command, policies, || NOW as u64, &mut out);
-    let mut plain = before.clone();
-    let plainly = plain.execute(bytes, args);
-    let mut server = before;
+    let (plainly, plain) = outcome(before.clone(), bytes, args);
+    let mut server = before.clone();
     let result = match decision.governed {
         Governed::AsIs => {
             assert!(out.is_empty());
@@ -199,11 +199,14 @@ fn check_request(
         }
         Governed::Refused => {
             assert!(out.starts_with(b"ERR slotmux: "));
-            // An error of Redis itself stays the same, except RESTORE's about an existing key, and an overflow that depends
-            // on the clock of the node.
-            let may_fail = matches!(command.lifetime(), Lifetime::Restore)
-                || args.iter().any(|arg| may_overflow(arg.of(bytes)));
-            assert!(plainly.is_ok() || may_fail, "{}", bytes.escape_ascii());
+            // slotmux refuses no request that Redis would refuse as well. It knows neither the clock of the node nor, as
+            // RESTORE does, which keys there are.
+            let mut earlier = by_earlier_clock(before);
+            if command.lifetime() == Lifetime::Restore {
+                earlier.keys.clear();
+            }
+            let is_refused_anyway = outcome(earlier, bytes, args).0.is_err();
+            assert!(!is_refused_anyway, "{}", bytes.escape_ascii());
             return;
         }
         Governed::Rewritten(_) => {
@@ -234,22 +237,19 @@ fn check_request(
         bytes.escape_ascii(),
         out.escape_ascii()
     );
+    let as_plain = (result, values(&server)) == (plainly, values(&plain));
     // Rewritten in place, a TTL that only the clock of the node could judge is within the maximum by any clock.
-    let is_by_any_clock = matches!(decision.governed, Governed::Rewritten(_))
-        && args.iter().any(|arg| may_overflow(arg.of(bytes)));
-    if !is_by_any_clock {
-        assert_eq!(result, plainly, "another verdict: {context}");
-    }
-    let values = |server: &Server| -> Vec<(Vec<u8>, Vec<u8>)> {
-        let keys = server.keys.iter();
-        keys.map(|(key, entry)| (key.clone(), entry.value.clone()))
-            .collect()
+    let as_earlier = || {
+        let (verdict, earlier) = outcome(by_earlier_clock(before), bytes, args);
+        matches!(decision.governed, Governed::Rewritten(_))
+            && (result, values(&server)) == (verdict, values(&earlier))
     };
-    if !is_by_any_clock {
-        assert_eq!(values(&server), values(&plain), "other values: {context}");
-    }
-    // What is rewritten names no point in time. What is sent as it is may, and so may an MSETEX with expiries behind
-    // it, which are for those of its keys that need them.
+    assert!(
+        as_plain || as_earlier(),
+        "another verdict or other values, {result:?} and {server:?} instead of {plainly:?} and {plain:?}: {context}"
+    );
+    // A rewritten request has no point in time. A request sent unchanged may have one, and so may an MSETEX with expiries
+    // after it, which are for those of its keys that need them.
     let names_a_point = match decision.governed {
         Governed::AsIs => true,
         Governed::Block(_) => command.lifetime() == Lifetime::MSetEx,
@@ -282,14 +282,27 @@ fn check_request(
     }
 }
 
-/// Whether a number is so large that only the node's clock decides whether it overflows as a TTL.
-fn may_overflow(argument: &[u8]) -> bool {
-    let number = str::from_utf8(argument).ok();
-    let number = number.and_then(|number| number.parse::<i64>().ok());
-    number.is_some_and(|number| number > i64::MAX / 1000 / 2)
+/// The effect on a server of the request as the client sent it.
+fn outcome(mut server: Server, bytes: &[u8], args: &[Span]) -> (Result<(), Refused>, Server) {
+    (server.execute(bytes, args), server)
 }
 
-/// Whether the policy itself lets a command do what it likes.
+/// The server with a clock by which no TTL overflows.
+fn by_earlier_clock(server: Server) -> Server {
+    Server {
+        overflow: Overflow::EndsLast,
+        ..server
+    }
+}
+
+/// The values of all keys, whatever their expiries.
+fn values(server: &Server) -> Vec<(&[u8], &[u8])> {
+    let keys = server.keys.iter();
+    keys.map(|(key, entry)| (&key[..], &entry.value[..]))
+        .collect()
+}
+
+/// Whether the policy itself exempts a command.
 fn is_waived(
     ttl: &slotmux_core::policy::TtlPolicy,
     command: CommandRef,
@@ -376,7 +389,9 @@ fn argument(choices: &mut Choices<'_>, kind: u8) -> Vec<u8> {
             }
         },
         _ => match choices.byte() {
-            0..240 => choices.one_of(&[&b"v"[..], b"", b"EX", b"a\r\n"]).to_vec(),
+            // A value that could be taken for a TTL.
+            232..240 => argument(choices, b'n'),
+            0..232 => choices.one_of(&[&b"v"[..], b"", b"EX", b"a\r\n"]).to_vec(),
             _ => choices.string(),
         },
     }
@@ -426,5 +441,59 @@ fn ttl(choices: &mut Choices<'_>) -> Ttl {
         keepttl: choices.one_of(&[KeepTtl::Heal, KeepTtl::Honour]),
         strength: choices.one_of(&[Strength::Atomic, Strength::Pipelined, Strength::InlineOnly]),
         scripts: choices.one_of(&[ScriptKeys::Append, ScriptKeys::Allow, ScriptKeys::Reject]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the effect of a request on a server with key `k` depends on the clock of the node.
+    fn is_up_to_the_clock(request: &str) -> bool {
+        let mut bytes = Vec::new();
+        let words: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
+        write::request(&mut bytes, &words);
+        let (args, _) = scan_one(&bytes).unwrap();
+        let value = b"before".to_vec();
+        let expiry = Some(NOW + 1);
+        let server = Server {
+            keys: [(b"k".to_vec(), Entry { value, expiry })].into(),
+            now: NOW,
+            is_newer: false,
+            overflow: Overflow::AsRedis,
+        };
+        let (plainly, plain) = outcome(server.clone(), &bytes, &args);
+        let (verdict, earlier) = outcome(by_earlier_clock(server), &bytes, &args);
+        (plainly, values(&plain)) != (verdict, values(&earlier))
+    }
+
+    #[test]
+    fn only_a_ttl_that_may_overflow_is_up_to_the_clock() {
+        for request in [
+            "SET k v PX 9223370336854775808",
+            "SET k v EX 9223372036854775",
+            "SETEX k 9223372036854775 v",
+            "GETEX k PX 9223372036854775807",
+            "PEXPIRE k 9223370336854775808",
+            "RESTORE k 9223372036854775807 v REPLACE",
+        ] {
+            assert!(is_up_to_the_clock(request), "{request}");
+        }
+        for request in [
+            // Large numbers that are no TTL.
+            "SET k 9223372036854775807 EX 1",
+            "SETEX k 1 9223372036854775807",
+            "MSET k 9223372036854775807 k2 v",
+            "RESTORE k 1 v REPLACE IDLETIME 9223372036854775807",
+            // A TTL that is overridden, one in milliseconds that fits, points in time, and overflows by any clock.
+            "SET k v PX 9223372036854775807 PX 1",
+            "SET k v PX 9223370336854775807",
+            "SET k v PXAT 9223372036854775807",
+            "EXPIREAT k 9223372036854775",
+            "SET k v EX 9223372036854776",
+            "EXPIRE k -9223372036854775808",
+        ] {
+            assert!(!is_up_to_the_clock(request), "{request}");
+        }
     }
 }

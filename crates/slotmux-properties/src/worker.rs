@@ -1,5 +1,5 @@
-//! A whole worker between clients and nodes whose doings the input chooses: every request gets exactly one reply, its
-//! own, in its place, and nothing is left behind. `tests/both_sides` plays the same game with dice.
+//! A whole worker between clients and nodes whose behaviour the input chooses: every request gets exactly its own reply,
+//! in order, and no state is left. `tests/oracles/both_sides.rs` runs the same property with random choices.
 
 use tokio::runtime::{Builder, LocalOptions};
 
@@ -7,11 +7,11 @@ use super::sides::case;
 use super::sides::dice::Dice;
 use super::sides::node::Manners;
 
-/// The first byte chooses the manners of the nodes, the others what all of them do.
+/// The first byte chooses the manners of the nodes, the others the behaviour of all sides.
 pub fn check(data: &[u8]) {
     let mut dice = Dice::new(data, None);
     let manners = dice.one_of(&[Manners::Bad, Manners::Lying, Manners::Good]);
-    // A worker of its own for each input: what one leaves behind can't be what the next one finds.
+    // Each input gets a new worker, so that no state carries over.
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())

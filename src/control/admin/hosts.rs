@@ -8,23 +8,23 @@ use axum::http::{HeaderMap, StatusCode, Uri, Version};
 
 use slotmux_core::config::plain_host_name;
 
-/// Why a request is not answered.
+/// Why a request is rejected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Refusal {
+pub(super) enum HostError {
     /// `Host` is missing, repeated or malformed.
     Malformed,
     /// The name is not one of the page's.
     Foreign,
 }
 
-impl Refusal {
-    pub fn answer(self) -> (StatusCode, &'static str) {
+impl HostError {
+    pub fn response(self) -> (StatusCode, &'static str) {
         match self {
-            Refusal::Malformed => (
+            HostError::Malformed => (
                 StatusCode::BAD_REQUEST,
                 "the request needs exactly one Host, a host name or IP address with or without a port\n",
             ),
-            Refusal::Foreign => (
+            HostError::Foreign => (
                 StatusCode::MISDIRECTED_REQUEST,
                 "this host name is not one of the admin page's: use an IP address or localhost, or add the name to \
                  admin.hosts\n",
@@ -39,35 +39,35 @@ pub(super) fn check(
     target: &Uri,
     headers: &HeaderMap,
     own: &[String],
-) -> Result<(), Refusal> {
+) -> Result<(), HostError> {
     if let Some(authority) = target.authority() {
         check_one(authority.as_str(), own)?;
     }
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) => check_one(host.to_str().map_err(|_| Refusal::Malformed)?, own),
+        (Some(host), None) => check_one(host.to_str().map_err(|_| HostError::Malformed)?, own),
         // Browsers speak HTTP/1.1, which requires Host; simple health checks may omit it.
         (None, _) if version < Version::HTTP_11 => Ok(()),
-        _ => Err(Refusal::Malformed),
+        _ => Err(HostError::Malformed),
     }
 }
 
-fn check_one(text: &str, own: &[String]) -> Result<(), Refusal> {
-    match parse(text.trim_matches([' ', '\t'])).ok_or(Refusal::Malformed)? {
-        Host::Address => Ok(()),
-        Host::Name(name) if name == "localhost" || own.contains(&name) => Ok(()),
-        Host::Name(_) => Err(Refusal::Foreign),
+fn check_one(text: &str, own: &[String]) -> Result<(), HostError> {
+    match parse(text.trim_matches([' ', '\t'])).ok_or(HostError::Malformed)? {
+        ParsedHost::Address => Ok(()),
+        ParsedHost::Name(name) if name == "localhost" || own.contains(&name) => Ok(()),
+        ParsedHost::Name(_) => Err(HostError::Foreign),
     }
 }
 
 #[derive(PartialEq, Eq, Debug)]
-enum Host {
+enum ParsedHost {
     Address,
     Name(String),
 }
 
 /// `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
-fn parse(text: &str) -> Option<Host> {
+fn parse(text: &str) -> Option<ParsedHost> {
     if let Some(rest) = text.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
         if !port.is_empty() && !is_port(port.strip_prefix(':')?) {
@@ -75,7 +75,10 @@ fn parse(text: &str) -> Option<Host> {
         }
         // A zone names an interface, not a host.
         let address = address.split('%').next()?;
-        return address.parse::<Ipv6Addr>().ok().map(|_| Host::Address);
+        return address
+            .parse::<Ipv6Addr>()
+            .ok()
+            .map(|_| ParsedHost::Address);
     }
     let host = match text.split_once(':') {
         Some((host, port)) if is_port(port) => host,
@@ -85,9 +88,9 @@ fn parse(text: &str) -> Option<Host> {
     let name = plain_host_name(host)?;
     let is_address = name.parse::<IpAddr>().is_ok();
     Some(if is_address {
-        Host::Address
+        ParsedHost::Address
     } else {
-        Host::Name(name)
+        ParsedHost::Name(name)
     })
 }
 
@@ -103,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    fn checked(version: Version, target: &str, hosts: &[&str]) -> Result<(), Refusal> {
+    fn checked(version: Version, target: &str, hosts: &[&str]) -> Result<(), HostError> {
         let mut headers = HeaderMap::new();
         for host in hosts {
             headers.append(HOST, HeaderValue::from_str(host).unwrap());
@@ -150,8 +153,8 @@ mod tests {
             "127.0.0.01",
             "slotmux",
         ] {
-            let said = checked(Version::HTTP_11, "/", &[host]);
-            assert_eq!(said, Err(Refusal::Foreign), "{host:?}");
+            let result = checked(Version::HTTP_11, "/", &[host]);
+            assert_eq!(result, Err(HostError::Foreign), "{host:?}");
         }
     }
 
@@ -177,18 +180,18 @@ mod tests {
             "localhost,evil.example",
             "http://localhost",
         ] {
-            let said = checked(Version::HTTP_11, "/", &[host]);
-            assert_eq!(said, Err(Refusal::Malformed), "{host:?}");
+            let result = checked(Version::HTTP_11, "/", &[host]);
+            assert_eq!(result, Err(HostError::Malformed), "{host:?}");
         }
         let long = format!("{}.example", "a".repeat(253));
-        let said = checked(Version::HTTP_11, "/", &[&long]);
-        assert_eq!(said, Err(Refusal::Malformed));
+        let result = checked(Version::HTTP_11, "/", &[&long]);
+        assert_eq!(result, Err(HostError::Malformed));
     }
 
     #[test]
     fn every_name_of_a_request_counts() {
-        use Refusal::{Foreign, Malformed};
-        for (version, target, hosts, said) in [
+        use HostError::{Foreign, Malformed};
+        for (version, target, hosts, expected) in [
             (Version::HTTP_11, "/", &[][..], Err(Malformed)),
             (Version::HTTP_10, "/", &[], Ok(())),
             (Version::HTTP_10, "/", &["evil.example"], Err(Foreign)),
@@ -238,7 +241,11 @@ mod tests {
                 Err(Foreign),
             ),
         ] {
-            assert_eq!(checked(version, target, hosts), said, "{target} {hosts:?}");
+            assert_eq!(
+                checked(version, target, hosts),
+                expected,
+                "{target} {hosts:?}"
+            );
         }
     }
 }

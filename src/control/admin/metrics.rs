@@ -17,10 +17,10 @@ use crate::engine::shared::Shared;
 use crate::engine::stats::counters::{MetricKind, WorkerStats, total};
 use crate::engine::stats::usage::usage;
 
-/// Numbers that say something per worker: how evenly clients and work are spread.
+/// Numbers shown per worker too: how evenly clients and work are spread.
 const PER_WORKER: &[&str] = &["clients", "requests", "in_flight"];
 
-/// Everything on the page, read when it is asked for.
+/// The collector of all numbers, which are read at each request.
 #[derive(Debug)]
 pub(super) struct Numbers {
     shared: Arc<Shared>,
@@ -78,7 +78,7 @@ impl Numbers {
         gauge(
             page,
             "slotmux_topology_version",
-            "Version of the topology in use; 0 is none",
+            "Version of the topology in use; 0 before the first",
             version,
         )?;
         gauge(
@@ -96,7 +96,7 @@ impl Numbers {
         gauge(
             page,
             "slotmux_topology_uncovered_slots",
-            "Slots that nobody serves",
+            "Slots that no node serves",
             as_gauge(uncovered),
         )?;
         let labels = [
@@ -105,7 +105,7 @@ impl Numbers {
             ("server", &topology.server_name),
             ("version", &topology.server_version),
         ];
-        let help = "1, with what is known of the upstream as its labels";
+        let help = "1, with properties of the upstream as labels";
         let mut family =
             page.encode_descriptor("slotmux_upstream_info", help, None, MetricType::Gauge)?;
         ConstGauge::new(1i64).encode(family.encode_family(&labels)?)?;
@@ -124,14 +124,14 @@ impl Numbers {
             help,
             read(&refreshes.failed),
         )?;
-        let help = "Refreshes that found another topology";
+        let help = "Refreshes that changed the topology";
         counter(
             page,
             "slotmux_topology_changes",
             help,
             read(&refreshes.published),
         )?;
-        let help = "When a refresh succeeded last, in seconds since 1970; 0 is never";
+        let help = "Time of the last successful refresh, in seconds since 1970; 0 before the first";
         let last = as_gauge(read(&refreshes.last_success));
         gauge(
             page,
@@ -226,7 +226,7 @@ fn as_gauge(value: u64) -> i64 {
 
 /// `None` where there is no `/proc`.
 fn open_descriptors() -> Option<u64> {
-    // The listing itself holds one.
+    // The listing itself holds one descriptor.
     Some((std::fs::read_dir("/proc/self/fd").ok()?.count() as u64).saturating_sub(1))
 }
 

@@ -1,4 +1,4 @@
-//! The admin page: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever starts and stops slotmux. Lives on
+//! The admin page: `/metrics` for Prometheus, `/healthz` and `/readyz` for supervisors. It runs on
 //! the control thread and only reads.
 
 use std::sync::Arc;
@@ -19,24 +19,24 @@ use crate::engine::sabotage::sabotage;
 use crate::engine::shared::Shared;
 use crate::engine::stats::counters::total;
 
+mod connections;
+mod deadline;
 mod exposition;
-mod guests;
 mod hosts;
 mod metrics;
 pub mod namespaces;
-mod pace;
 mod pages;
 mod readiness;
 mod serve;
 
+use connections::Connection;
 use exposition::Form;
-use guests::Guest;
 use pages::Pages;
-use readiness::{Known, readiness};
+use readiness::{Facts, readiness};
 
-/// What the requests of the page read.
+/// State that all requests share.
 #[derive(Clone)]
-struct Page {
+struct AdminState {
     shared: Arc<Shared>,
     registry: Arc<Registry>,
     pages: Pages,
@@ -51,7 +51,7 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, cancel: Cancellat
 fn router(shared: Arc<Shared>) -> Router {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(metrics::Numbers::new(shared.clone())));
-    let page = Page {
+    let state = AdminState {
         shared,
         registry: Arc::new(registry),
         pages: Pages::default(),
@@ -60,41 +60,41 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(show_metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(show_readiness))
-        .layer(from_fn_with_state(page.clone(), called_by_its_name))
-        .layer(from_fn_with_state(page.clone(), contained))
-        .with_state(page)
+        .layer(from_fn_with_state(state.clone(), check_host))
+        .layer(from_fn_with_state(state.clone(), contained))
+        .with_state(state)
 }
 
 /// A panic costs the request that it came with.
-async fn contained(State(page): State<Page>, request: Request, next: Next) -> Response {
-    let answering = page
+async fn contained(State(state): State<AdminState>, request: Request, next: Next) -> Response {
+    let responding = state
         .shared
         .contained("a request of the admin page", next.run(request));
-    let answer = answering.await;
-    answer.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    let response = responding.await;
+    response.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 /// Rejects requests whose host is not one of the page's names.
-async fn called_by_its_name(State(page): State<Page>, request: Request, next: Next) -> Response {
-    let own = &page.shared.config.admin.hosts;
+async fn check_host(State(state): State<AdminState>, request: Request, next: Next) -> Response {
+    let own = &state.shared.config.admin.hosts;
     match hosts::check(request.version(), request.uri(), request.headers(), own) {
         Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.answer().into_response(),
+        Err(error) => error.response().into_response(),
     }
 }
 
 async fn show_metrics(
-    State(page): State<Page>,
-    guest: Extension<Arc<Guest>>,
+    State(state): State<AdminState>,
+    connection: Extension<Arc<Connection>>,
     headers: HeaderMap,
 ) -> Response {
     sabotage("admin.metrics");
     let form = Form::wanted(&headers);
     let make = || {
         let mut text = String::new();
-        encode(&mut text, &page.registry).map(|()| form.of(text))
+        encode(&mut text, &state.registry).map(|()| form.of(text))
     };
-    match page.pages.page(form, &guest.leave, make).await {
+    match state.pages.page(form, &connection.close, make).await {
         Some(Ok(text)) => {
             let head = [
                 (header::CONTENT_TYPE, form.content_type()),
@@ -104,18 +104,18 @@ async fn show_metrics(
         }
         Some(Err(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         None => {
-            let busy = "other readers of this page take their time: try again\n";
+            let busy = "too many slow readers of this page: try again\n";
             (StatusCode::SERVICE_UNAVAILABLE, busy).into_response()
         }
     }
 }
 
 /// Readiness of the process. The listeners are bound before this page is.
-async fn show_readiness(State(page): State<Page>) -> (StatusCode, String) {
-    let shared = &page.shared;
+async fn show_readiness(State(state): State<AdminState>) -> (StatusCode, String) {
+    let shared = &state.shared;
     let topology = shared.topology.borrow().clone();
     let primaries = topology.shards.iter();
-    let known = Known {
+    let facts = Facts {
         is_draining: shared.is_draining.load(Ordering::Relaxed),
         primaries: primaries.map(|shard| shard.primary.addr.clone()).collect(),
         outages: shared.outages.now(),
@@ -124,13 +124,13 @@ async fn show_readiness(State(page): State<Page>) -> (StatusCode, String) {
         }) > 0,
         trouble: shared.refresh.trouble(),
     };
-    let (is_ready, said) = readiness(&known);
+    let (is_ready, report) = readiness(&facts);
     let status = if is_ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, said)
+    (status, report)
 }
 
 #[cfg(test)]

@@ -20,7 +20,9 @@ const COUNTERS: &[(&str, &str, Number)] = &[
         "Requests sent to nodes, by the namespace of their first key",
         |stats| &stats.operations,
     ),
-    ("errors", "Error replies to them", |stats| &stats.errors),
+    ("errors", "Error replies to those requests", |stats| {
+        &stats.errors
+    }),
     (
         "bytes_in",
         "Bytes of requests as clients sent them",
@@ -32,22 +34,24 @@ const COUNTERS: &[(&str, &str, Number)] = &[
         "Values found by GET, GETEX, GETDEL, HGET and each key of MGET",
         |stats| &stats.hits,
     ),
-    ("misses", "Values that these did not find", |stats| {
-        &stats.misses
-    }),
+    (
+        "misses",
+        "Values that those commands did not find",
+        |stats| &stats.misses,
+    ),
     (
         "observed_keys",
-        "Keys looked at behind commands with which a policy in observe mode would have sent an expiry, a sample",
+        "Sample of keys checked after commands to which a policy in observe mode would have added an expiry",
         |stats| &stats.probed,
     ),
     (
         "observed_keys_without_ttl",
-        "Those of them that had no TTL",
+        "Sampled keys that had no TTL",
         |stats| &stats.probed_bare,
     ),
 ];
 
-/// Writes the families of all namespaces; none where no policy is configured.
+/// Writes the metric families of all namespaces; nothing if no policy is configured.
 pub(super) fn encode(shared: &Shared, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let names = names(shared);
     if names.is_empty() {
@@ -71,7 +75,7 @@ fn names(shared: &Shared) -> Vec<&str> {
         .stats
         .first()
         .map_or(0, |stats| stats.namespaces.len());
-    // With the keys of no namespace there may be one more than 16 bits count.
+    // The keys of no namespace may be one more than 16 bits can count.
     let ids = (0..=u16::MAX).take(counted).map(NamespaceId);
     let name = |id| {
         shared

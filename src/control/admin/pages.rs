@@ -12,20 +12,20 @@ use tokio_util::sync::CancellationToken;
 use super::exposition::Form;
 
 /// Pages at once. A reader that keeps up has taken its page within one turn, whatever the number.
-const MOST: usize = 8;
-/// Age up to which a page is shared with another reader, once there are `MOST` pages.
+const MAX_PAGES: usize = 8;
+/// Age up to which a page is shared with another reader, once there are `MAX_PAGES` pages.
 const FRESH: Duration = Duration::from_secs(1);
 /// Pause before the next check whether a page is gone. Its readers were cut off, which takes one turn of each.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Checks before a reader is rejected.
-const LOOKS: usize = 200;
+const MAX_LOOKS: usize = 200;
 
 /// The pages that are being sent, the oldest first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pages(Arc<Mutex<VecDeque<Weak<Page>>>>);
+pub(super) struct Pages(Arc<Mutex<VecDeque<Weak<RenderedPage>>>>);
 
 #[derive(Debug)]
-struct Page {
+struct RenderedPage {
     text: String,
     form: Form,
     made: Instant,
@@ -33,11 +33,11 @@ struct Page {
     readers: Mutex<Vec<CancellationToken>>,
 }
 
-enum Found {
+enum Lookup {
     Room,
-    Shared(Arc<Page>),
+    Shared(Arc<RenderedPage>),
     /// No page yet: the oldest is being dropped.
-    Nothing,
+    Full,
 }
 
 impl Pages {
@@ -49,40 +49,40 @@ impl Pages {
         reader: &CancellationToken,
         make: impl FnOnce() -> Result<String, E>,
     ) -> Option<Result<Bytes, E>> {
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_LOOKS {
             match self.look(form) {
-                Found::Room => {
+                Lookup::Room => {
                     let made = make().map(|text| self.add(text, form));
                     return Some(made.map(|page| sent(page, reader)));
                 }
-                Found::Shared(page) => return Some(Ok(sent(page, reader))),
-                Found::Nothing => sleep(PAUSE).await,
+                Lookup::Shared(page) => return Some(Ok(sent(page, reader))),
+                Lookup::Full => sleep(PAUSE).await,
             }
         }
         None
     }
 
-    fn look(&self, form: Form) -> Found {
+    fn look(&self, form: Form) -> Lookup {
         let mut pages = locked(&self.0);
         pages.retain(|page| page.strong_count() > 0);
-        if pages.len() < MOST {
-            return Found::Room;
+        if pages.len() < MAX_PAGES {
+            return Lookup::Room;
         }
-        let fresh = |page: &Arc<Page>| page.form == form && page.made.elapsed() < FRESH;
+        let fresh = |page: &Arc<RenderedPage>| page.form == form && page.made.elapsed() < FRESH;
         let mut newest_first = pages.iter().rev().filter_map(Weak::upgrade);
         if let Some(page) = newest_first.find(fresh) {
-            return Found::Shared(page);
+            return Lookup::Shared(page);
         }
         if let Some(oldest) = pages.front().and_then(Weak::upgrade) {
             for reader in locked(&oldest.readers).iter() {
                 reader.cancel();
             }
         }
-        Found::Nothing
+        Lookup::Full
     }
 
-    fn add(&self, text: String, form: Form) -> Arc<Page> {
-        let page = Arc::new(Page {
+    fn add(&self, text: String, form: Form) -> Arc<RenderedPage> {
+        let page = Arc::new(RenderedPage {
             text,
             form,
             made: Instant::now(),
@@ -94,26 +94,26 @@ impl Pages {
 }
 
 /// The bytes of a page, which keep it alive until all of them are sent.
-fn sent(page: Arc<Page>, reader: &CancellationToken) -> Bytes {
+fn sent(page: Arc<RenderedPage>, reader: &CancellationToken) -> Bytes {
     locked(&page.readers).push(reader.clone());
-    Bytes::from_owner(Sent {
+    Bytes::from_owner(SentPage {
         page,
         reader: reader.clone(),
     })
 }
 
-struct Sent {
-    page: Arc<Page>,
+struct SentPage {
+    page: Arc<RenderedPage>,
     reader: CancellationToken,
 }
 
-impl AsRef<[u8]> for Sent {
+impl AsRef<[u8]> for SentPage {
     fn as_ref(&self) -> &[u8] {
         self.page.text.as_bytes()
     }
 }
 
-impl Drop for Sent {
+impl Drop for SentPage {
     fn drop(&mut self) {
         let mut readers = locked(&self.page.readers);
         if let Some(at) = readers.iter().position(|reader| *reader == self.reader) {
@@ -143,9 +143,9 @@ mod tests {
     async fn more_readers_than_pages_share_a_fresh_one() {
         let (pages, reader) = (Pages::default(), CancellationToken::new());
         let mut held = Vec::new();
-        for at in 0..3 * MOST {
+        for at in 0..3 * MAX_PAGES {
             let page = page(&pages, &reader, &at.to_string()).await.unwrap();
-            let expected = at.min(MOST - 1).to_string();
+            let expected = at.min(MAX_PAGES - 1).to_string();
             assert_eq!(page, expected.as_bytes());
             held.push(page);
         }
@@ -157,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn the_readers_of_the_oldest_give_way() {
         let pages = Pages::default();
-        let readers = [0; MOST].map(|_| CancellationToken::new());
+        let readers = [0; MAX_PAGES].map(|_| CancellationToken::new());
         let mut held = Vec::new();
         for reader in &readers {
             // Pages in the other form cannot be shared with the last reader.

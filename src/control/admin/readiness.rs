@@ -1,10 +1,10 @@
-//! Whether slotmux is ready, and why not: from what the process knows already, without any request.
+//! Whether slotmux is ready, and why not: from what the process already knows, without any request.
 
 use slotmux_core::cluster::addr::Addr;
 
 /// The facts that readiness depends on.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct Facts {
     pub is_draining: bool,
     /// Primaries of the topology; empty until the first one is known.
     pub primaries: Vec<Addr>,
@@ -18,26 +18,26 @@ pub struct Known {
 
 /// Ready: a topology is known, no drain has begun, and some node can be used as far as any worker has tried. The text
 /// gives the reason if not, and names unusable nodes even where others can be used.
-pub fn readiness(known: &Known) -> (bool, String) {
-    if known.is_draining {
+pub fn readiness(facts: &Facts) -> (bool, String) {
+    if facts.is_draining {
         return (false, "draining\n".to_owned());
     }
-    if known.primaries.is_empty() {
+    if facts.primaries.is_empty() {
         let text = "no topology: no upstream has answered yet\n".to_owned();
-        return (false, text + &reason(known));
+        return (false, text + &reason(facts));
     }
-    let is_out = |primary| known.outages.iter().any(|(node, _)| node == primary);
-    let all_are_out = known.primaries.iter().all(is_out);
-    let is_lost = !known.is_connected && (all_are_out || known.trouble.is_some());
+    let is_out = |primary| facts.outages.iter().any(|(node, _)| node == primary);
+    let all_are_out = facts.primaries.iter().all(is_out);
+    let is_lost = !facts.is_connected && (all_are_out || facts.trouble.is_some());
     if is_lost {
-        return (false, format!("no node can be used\n{}", reason(known)));
+        return (false, format!("no node can be used\n{}", reason(facts)));
     }
-    (true, format!("ready\n{}", named(&known.outages)))
+    (true, format!("ready\n{}", named(&facts.outages)))
 }
 
-fn reason(known: &Known) -> String {
-    let trouble = known.trouble.iter().map(|trouble| format!("{trouble}\n"));
-    trouble.collect::<String>() + &named(&known.outages)
+fn reason(facts: &Facts) -> String {
+    let trouble = facts.trouble.iter().map(|trouble| format!("{trouble}\n"));
+    trouble.collect::<String>() + &named(&facts.outages)
 }
 
 fn named(outages: &[(Addr, String)]) -> String {
@@ -57,53 +57,57 @@ mod tests {
         let out = |node: &Addr| (node.clone(), "NOAUTH x".to_owned());
         let both = || vec![a.clone(), b.clone()];
         let trouble = || Some("no upstream can be used: a:1: silent".to_owned());
-        let known = |primaries, outages, is_connected, trouble| Known {
+        let facts = |primaries, outages, is_connected, trouble| Facts {
             is_draining: false,
             primaries,
             outages,
             is_connected,
             trouble,
         };
-        for (known, is_ready, said) in [
+        for (facts, is_ready, report) in [
             (
-                known(vec![], vec![], false, None),
+                facts(vec![], vec![], false, None),
                 false,
                 "no topology: no upstream has answered yet\n",
             ),
             (
-                known(vec![], vec![], false, trouble()),
+                facts(vec![], vec![], false, trouble()),
                 false,
                 "no topology: no upstream has answered yet\nno upstream can be used: a:1: silent\n",
             ),
             // No worker has tried yet.
-            (known(both(), vec![], false, None), true, "ready\n"),
+            (facts(both(), vec![], false, None), true, "ready\n"),
             (
-                known(both(), vec![out(&a)], false, None),
+                facts(both(), vec![out(&a)], false, None),
                 true,
                 "ready\na:1 cannot be used: NOAUTH x\n",
             ),
             (
-                known(both(), vec![out(&a), out(&b)], false, None),
+                facts(both(), vec![out(&a), out(&b)], false, None),
                 false,
                 "no node can be used\na:1 cannot be used: NOAUTH x\nb:1 cannot be used: NOAUTH x\n",
             ),
             // Another worker is connected.
             (
-                known(both(), vec![out(&a), out(&b)], true, trouble()),
+                facts(both(), vec![out(&a), out(&b)], true, trouble()),
                 true,
                 "ready\na:1 cannot be used: NOAUTH x\nb:1 cannot be used: NOAUTH x\n",
             ),
             (
-                known(both(), vec![], false, trouble()),
+                facts(both(), vec![], false, trouble()),
                 false,
                 "no node can be used\nno upstream can be used: a:1: silent\n",
             ),
-            (known(both(), vec![], true, trouble()), true, "ready\n"),
+            (facts(both(), vec![], true, trouble()), true, "ready\n"),
         ] {
-            assert_eq!(readiness(&known), (is_ready, said.to_owned()), "{known:?}");
-            let draining = Known {
+            assert_eq!(
+                readiness(&facts),
+                (is_ready, report.to_owned()),
+                "{facts:?}"
+            );
+            let draining = Facts {
                 is_draining: true,
-                ..known
+                ..facts
             };
             assert_eq!(readiness(&draining), (false, "draining\n".to_owned()));
         }

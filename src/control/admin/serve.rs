@@ -17,20 +17,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::guests::{Guest, Guests, Stay};
-use super::pace::{Deadlines, Paced};
+use super::connections::{Connection, Connections, Registration};
+use super::deadline::{DeadlineStream, Deadlines};
 use crate::control::resources;
 use crate::engine::shared::Shared;
 
-/// How long open requests may take to finish once the page is told to stop.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// Time for open requests to finish once the page stops.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// Pause after a failed accept. The usual cause, no free descriptor, lasts a while.
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 /// Largest head of a request, and read-ahead, in bytes: many times what a browser sends.
 const LARGEST_HEAD: usize = 32 * 1024;
 
-/// Serves `router` until cancelled. Errors of single connections end those connections only. Requests carry the [`Guest`]
-/// that they came from.
+/// Serves `router` until cancelled. An error of a connection ends only that one. Requests carry their [`Connection`].
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -39,7 +38,7 @@ pub(super) async fn serve(
 ) {
     let most = resources::max_admin_connections(&shared.config);
     let deadlines = Deadlines::from(&shared.config.admin);
-    let guests = Arc::new(Guests::default());
+    let connections = Arc::new(Connections::default());
     // Closes all connections when this future is dropped.
     let mut open = JoinSet::new();
     let accepting = async {
@@ -48,12 +47,18 @@ pub(super) async fn serve(
                 Ok((stream, peer)) => {
                     while open.try_join_next().is_some() {}
                     while open.len() >= most {
-                        guests.send_one_away();
+                        connections.close_one();
                         open.join_next().await;
                     }
-                    let stay = guests.arrive(peer.ip().to_canonical());
+                    let registration = connections.register(peer.ip().to_canonical());
                     let stopped = cancel.clone();
-                    open.spawn(attend(stream, stay, deadlines, router.clone(), stopped));
+                    open.spawn(serve_one(
+                        stream,
+                        registration,
+                        deadlines,
+                        router.clone(),
+                        stopped,
+                    ));
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -67,49 +72,49 @@ pub(super) async fn serve(
     };
     cancel.run_until_cancelled(accepting).await;
     // A connection that never finishes its request must not delay the end of the process.
-    let _ = tokio::time::timeout(FAREWELL, async {
+    let _ = tokio::time::timeout(SHUTDOWN_GRACE, async {
         while open.join_next().await.is_some() {}
     })
     .await;
 }
 
 /// Serves one connection until it or the page ends.
-async fn attend(
+async fn serve_one(
     stream: TcpStream,
-    stay: Stay,
+    registration: Registration,
     deadlines: Deadlines,
     router: Router,
     stopped: CancellationToken,
 ) {
     let _ = stream.set_nodelay(true);
-    let guest = &stay.guest;
-    let stream = TokioIo::new(Paced::new(stream, guest.clone(), deadlines));
+    let connection = &registration.connection;
+    let stream = TokioIo::new(DeadlineStream::new(stream, connection.clone(), deadlines));
     let router = TowerToHyperService::new(router);
-    let answer = service_fn(|request| answer(&router, guest, request));
-    let connection = http1::Builder::new()
+    let respond = service_fn(|request| respond(&router, connection, request));
+    let http = http1::Builder::new()
         .max_buf_size(LARGEST_HEAD)
         // The deadlines of the stream cover this too.
         .header_read_timeout(None)
         .half_close(false)
-        .serve_connection(stream, answer);
-    tokio::pin!(connection);
+        .serve_connection(stream, respond);
+    tokio::pin!(http);
     tokio::select! {
-        () = guest.leave.cancelled() => return,
-        _ = connection.as_mut() => return,
-        () = stopped.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = connection.close.cancelled() => return,
+        _ = http.as_mut() => return,
+        () = stopped.cancelled() => http.as_mut().graceful_shutdown(),
     }
     tokio::select! {
-        () = guest.leave.cancelled() => {}
-        _ = connection => {}
+        () = connection.close.cancelled() => {}
+        _ = http => {}
     }
 }
 
-async fn answer(
+async fn respond(
     router: &TowerToHyperService<Router>,
-    guest: &Arc<Guest>,
+    connection: &Arc<Connection>,
     mut request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     use hyper::service::Service;
-    request.extensions_mut().insert(guest.clone());
+    request.extensions_mut().insert(connection.clone());
     router.call(request.map(axum::body::Body::new)).await
 }

@@ -1,4 +1,4 @@
-//! The page over a real socket, read byte by byte as a stranger would.
+//! Tests of the page over a real socket.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One question to one node: connect, authenticate, ask what it knows, within a time limit.
+//! Queries one node: connects, authenticates, and asks what it knows, within a time limit.
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
@@ -9,15 +9,15 @@ use redis::{RedisError, RedisResult, Value};
 
 use super::addr::{Addr, AddressMap};
 use super::mode::ServerMode;
-use super::open::{Opened, open_address, resolve, together};
+use super::open::{Opened, joined, open_address, resolve};
 use super::view::{NodeView, ServerInfo, text};
 use crate::engine::first_words::error_words;
 use slotmux_core::config::{self, Config, Password};
 
-/// A reply that does not identify the server.
-const NOT_SAID: &str = "its reply does not tell";
+/// Reported for a reply that does not identify the server.
+const NOT_STATED: &str = "its reply does not say";
 
-/// How nodes are asked: credentials, limits, and what they are expected to be.
+/// How nodes are queried: credentials, limits, and the expected kind of node.
 #[derive(Debug)]
 pub(super) struct Access {
     pub username: String,
@@ -26,14 +26,14 @@ pub(super) struct Access {
     pub response_timeout: Duration,
     pub kind: config::ExpectedKind,
     pub map: AddressMap,
-    /// The run id that our own INFO tells.
+    /// The run id in our own INFO.
     pub own_run_id: String,
     /// The password that worked last; it is tried first, so that a rotation does not fill the nodes' ACL logs.
     pub working: AtomicUsize,
 }
 
 impl Access {
-    /// By the configuration; `run_id` is the one that our own INFO tells.
+    /// From the configuration; `run_id` is the one in our own INFO.
     pub fn new(config: &Config, run_id: &str) -> Access {
         let cluster = &config.cluster;
         Access {
@@ -59,32 +59,32 @@ impl Access {
     }
 }
 
-/// What a node answered, and the connection for further questions.
-pub(super) struct Answer {
-    /// Where it was reached: the host that was asked if it has one address, else that address.
+/// The reply of a node, and the connection for further queries.
+pub(super) struct NodeReply {
+    /// Where it was reached: the given host if it has one address, else that address.
     pub from: Addr,
-    pub says: Says,
+    pub identity: Identity,
     pub connection: MultiplexedConnection,
 }
 
-/// What a node says it is.
-pub(super) enum Says {
+/// A node's own statement of its kind.
+pub(super) enum Identity {
     Cluster(NodeView),
     Standalone(ServerInfo),
 }
 
-impl Says {
+impl Identity {
     pub fn server(&self) -> &ServerInfo {
         match self {
-            Says::Cluster(view) => &view.server,
-            Says::Standalone(server) => server,
+            Identity::Cluster(view) => &view.server,
+            Identity::Standalone(server) => server,
         }
     }
 }
 
 /// Why a node could not be used; the text completes `host:port: ...`.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum Unusable {
     #[error("the name cannot be resolved: {0}")]
     Unresolved(String),
     #[error("{0}")]
@@ -104,14 +104,14 @@ pub(super) enum Refusal {
     NoCluster,
     #[error("it is a Sentinel, which has no data: name the Redis servers themselves")]
     Sentinel,
-    /// The node refuses every connection; its own words.
+    /// The node refuses every connection; its error text.
     #[error("{0}")]
-    KeptOut(String),
+    Rejected(String),
     #[error(
         "it does not say whether it is a node of a cluster: INFO: {info}; HELLO: {hello}. Permit the upstream user INFO, \
          or set cluster.kind"
     )]
-    Untold { info: String, hello: String },
+    ModeUnknown { info: String, hello: String },
     #[error("it is slotmux itself")]
     Ourselves,
     #[error("it is loading its data set")]
@@ -119,46 +119,50 @@ pub(super) enum Refusal {
     #[error("it belongs to no cluster yet: it knows no slots")]
     NoSlots,
     /// One name, several addresses.
-    #[error("{said}")]
-    Several { said: String, is_final: bool },
+    #[error("{reasons}")]
+    Several { reasons: String, is_final: bool },
     #[error("{0}")]
     BadView(#[from] super::view::BadView),
 }
 
-impl Refusal {
-    /// Whether asking again without another configuration is useless.
+impl Unusable {
+    /// Whether only another configuration can help.
     pub fn is_final(&self) -> bool {
         matches!(
             self,
-            Refusal::Password(_)
-                | Refusal::PasswordNeeded
-                | Refusal::NoCluster
-                | Refusal::Sentinel
-                | Refusal::Ourselves
+            Unusable::Password(_)
+                | Unusable::PasswordNeeded
+                | Unusable::NoCluster
+                | Unusable::Sentinel
+                | Unusable::Ourselves
         )
     }
 }
 
-/// Asks the node at `target`, at each of its addresses until one answers.
-pub(super) async fn ask(access: &Access, target: &Addr) -> Result<Answer, Refusal> {
+/// Queries the node at `target`, at each of its addresses until one replies.
+pub(super) async fn ask(access: &Access, target: &Addr) -> Result<NodeReply, Unusable> {
     let addresses = resolve(access, target).await?;
-    let mut refusals = Vec::new();
+    let mut reasons = Vec::new();
     for address in &addresses {
         let from = match addresses.as_slice() {
             [_] => target.clone(),
             _ => Addr::new(&address.ip().to_string(), address.port()),
         };
         match ask_address(access, *address, from).await {
-            Ok(answer) => return Ok(answer),
+            Ok(reply) => return Ok(reply),
             // Another address of the name may be a Redis, but not for long if names lead back here.
-            Err(Refusal::Ourselves) => return Err(Refusal::Ourselves),
-            Err(refusal) => refusals.push((address.ip(), refusal)),
+            Err(Unusable::Ourselves) => return Err(Unusable::Ourselves),
+            Err(reason) => reasons.push((address.ip(), reason)),
         }
     }
-    Err(together(refusals))
+    Err(joined(reasons))
 }
 
-async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result<Answer, Refusal> {
+async fn ask_address(
+    access: &Access,
+    address: SocketAddr,
+    from: Addr,
+) -> Result<NodeReply, Unusable> {
     let Opened {
         mut connection,
         hello,
@@ -176,25 +180,25 @@ async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result
     let (mut server, withheld) = match replies.next() {
         Some(Ok(info)) => (ServerInfo::from_info(text(&info).unwrap_or_default()), None),
         Some(Err(error)) => match judge_error("INFO", &error) {
-            Some(refusal) => return Err(refusal),
+            Some(reason) => return Err(reason),
             // INFO may be withheld by the ACL or renamed; the rest works without it.
-            None => (ServerInfo::default(), Some(words(&error))),
+            None => (ServerInfo::default(), Some(error_text(&error))),
         },
         None => (ServerInfo::default(), None),
     };
     let hello_withheld = hello.as_ref().err().cloned();
     server.add(hello.unwrap_or_default());
-    // First of all: as long as we wait for ourselves, we say that we are loading.
+    // Checked first: while slotmux waits for itself, its own INFO says that it is loading.
     if !server.run_id.is_empty() && server.run_id == access.own_run_id {
-        return Err(Refusal::Ourselves);
+        return Err(Unusable::Ourselves);
     }
     if server.mode == Some(ServerMode::Sentinel) {
-        return Err(Refusal::Sentinel);
+        return Err(Unusable::Sentinel);
     }
     if server.is_loading {
-        return Err(Refusal::Loading);
+        return Err(Unusable::Loading);
     }
-    let says = match (replies.next(), replies.next()) {
+    let identity = match (replies.next(), replies.next()) {
         // A reply that names slots outweighs the server's own statement.
         (Some(Ok(slots)), Some(Ok(nodes)))
             if server.mode != Some(ServerMode::Standalone) || has_slots(&slots) =>
@@ -202,9 +206,9 @@ async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result
             let nodes = text(&nodes).unwrap_or_default();
             let view = NodeView::read(&from, &access.map, &slots, nodes, server)?;
             if view.ranges.is_empty() {
-                return Err(Refusal::NoSlots);
+                return Err(Unusable::NoSlots);
             }
-            Says::Cluster(view)
+            Identity::Cluster(view)
         }
         (Some(slots), Some(nodes)) => {
             let refused = [
@@ -215,21 +219,21 @@ async fn ask_address(access: &Access, address: SocketAddr, from: Addr) -> Result
                 .into_iter()
                 .filter_map(|(command, error)| Some((command, error?)));
             match without_view(access.kind, server.mode, refused.next()) {
-                None => Says::Standalone(server),
-                Some(Refusal::Untold { .. }) => {
-                    return Err(Refusal::Untold {
-                        info: withheld.unwrap_or_else(|| NOT_SAID.to_owned()),
-                        hello: hello_withheld.unwrap_or_else(|| NOT_SAID.to_owned()),
+                None => Identity::Standalone(server),
+                Some(Unusable::ModeUnknown { .. }) => {
+                    return Err(Unusable::ModeUnknown {
+                        info: withheld.unwrap_or_else(|| NOT_STATED.to_owned()),
+                        hello: hello_withheld.unwrap_or_else(|| NOT_STATED.to_owned()),
                     });
                 }
-                Some(refusal) => return Err(refusal),
+                Some(reason) => return Err(reason),
             }
         }
-        _ => Says::Standalone(server),
+        _ => Identity::Standalone(server),
     };
-    Ok(Answer {
+    Ok(NodeReply {
         from,
-        says,
+        identity,
         connection,
     })
 }
@@ -238,15 +242,15 @@ fn has_slots(slots: &Value) -> bool {
     matches!(slots, Value::Array(ranges) if !ranges.is_empty())
 }
 
-/// An error that ends the discovery at this server, whichever command got it.
-fn judge_error(command: &'static str, error: &RedisError) -> Option<Refusal> {
+/// The reason if this error ends the discovery at its server, whatever the command.
+fn judge_error(command: &'static str, error: &RedisError) -> Option<Unusable> {
     match error.code() {
-        Some("NOAUTH") => Some(Refusal::PasswordNeeded),
-        Some("LOADING") => Some(Refusal::Loading),
+        Some("NOAUTH") => Some(Unusable::PasswordNeeded),
+        Some("LOADING") => Some(Unusable::Loading),
         // Temporary: another try identifies the server.
-        Some("BUSY" | "MASTERDOWN" | "TRYAGAIN") => Some(Refusal::Command {
+        Some("BUSY" | "MASTERDOWN" | "TRYAGAIN") => Some(Unusable::Command {
             command,
-            error: words(error),
+            error: error_text(error),
         }),
         _ => None,
     }
@@ -258,39 +262,39 @@ fn without_view(
     kind: config::ExpectedKind,
     mode: Option<ServerMode>,
     refused: Option<(&'static str, RedisError)>,
-) -> Option<Refusal> {
+) -> Option<Unusable> {
     if let Some((command, error)) = &refused
-        && let Some(refusal) = judge_error(command, error)
+        && let Some(reason) = judge_error(command, error)
     {
-        return Some(refusal);
+        return Some(reason);
     }
     match (mode, refused) {
         (Some(ServerMode::Standalone), _) if kind == config::ExpectedKind::Cluster => {
-            Some(Refusal::NoCluster)
+            Some(Unusable::NoCluster)
         }
         (Some(ServerMode::Standalone), _) => None,
-        (None, _) if kind == config::ExpectedKind::Auto => Some(Refusal::Untold {
+        (None, _) if kind == config::ExpectedKind::Auto => Some(Unusable::ModeUnknown {
             info: String::new(),
             hello: String::new(),
         }),
-        (_, Some((command, error))) => Some(Refusal::Command {
+        (_, Some((command, error))) => Some(Unusable::Command {
             command,
-            error: words(&error),
+            error: error_text(&error),
         }),
-        (_, None) => Some(Refusal::NoSlots),
+        (_, None) => Some(Unusable::NoSlots),
     }
 }
 
-fn broken(access: &Access, error: &RedisError) -> Refusal {
+fn broken(access: &Access, error: &RedisError) -> Unusable {
     if error.is_timeout() {
-        Refusal::Silent(access.response_timeout)
+        Unusable::Silent(access.response_timeout)
     } else {
-        Refusal::Unreachable(words(error))
+        Unusable::Unreachable(error_text(error))
     }
 }
 
-/// An error in the words of the server or the system, without quoted parts of the request, and fit for a log.
-pub fn words(error: &RedisError) -> String {
+/// The error text of the server or the system, fit for a log and without quoted parts of the request.
+pub fn error_text(error: &RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => error_words(format!("{code} {detail}").as_bytes()),
         _ => error.to_string(),

@@ -1,5 +1,4 @@
-//! Connections of their own to nodes, for tools that work beside the proxy. Names, credentials and limits are those of
-//! the discovery.
+//! Connections to nodes for tools that work beside the proxy, with the names, credentials and limits of the discovery.
 
 use redis::aio::MultiplexedConnection;
 
@@ -8,19 +7,19 @@ use super::ask::Access;
 use super::open::open;
 use slotmux_core::config::Config;
 
-/// Connects to nodes as the configuration says.
+/// Connects to nodes as configured.
 #[derive(Debug)]
 pub struct Dialer(Access);
 
-/// Why a node gave no connection; the text completes `host:port: ...`.
+/// Why a connection failed; the text completes `host:port: ...`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct DialError(String);
 
 impl Dialer {
-    /// By the configuration.
+    /// From the configuration.
     pub fn new(config: &Config) -> Dialer {
-        // A dialling program answers no INFO, so its run id cannot appear at an upstream.
+        // The tool serves no INFO, so that its run id cannot appear at an upstream.
         Dialer(Access::new(config, ""))
     }
 
@@ -28,7 +27,7 @@ impl Dialer {
     pub async fn dial(&self, node: &Addr) -> Result<MultiplexedConnection, DialError> {
         open(&self.0, node)
             .await
-            .map_err(|refusal| DialError(refusal.to_string()))
+            .map_err(|reason| DialError(reason.to_string()))
     }
 
     /// Where to connect for an address that a node announced.

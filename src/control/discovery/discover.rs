@@ -1,5 +1,5 @@
-//! Finds out which node serves which slot: from the seeds at first, from the known nodes later. Asks several nodes
-//! at once and leaves the judgement to [`merge`](super::merge).
+//! Finds which node serves which slot, first from the seeds and later from the known nodes. Queries several nodes at once;
+//! [`merge`](super::merge) makes one topology of their views.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::addr::Addr;
-use super::ask::{Access, Answer, Refusal, Says, ask, words};
+use super::ask::{Access, Identity, NodeReply, Unusable, ask, error_text};
 use super::merge::merge;
 pub use super::no_topology::{BadSeed, DiscoverError};
 use super::output_limit::look;
-use super::rights::{Use, check};
-use super::settings::{setting, warnings};
+use super::parameters::{setting, warnings};
+use super::rights::{FeaturesInUse, check};
 use super::topology::{Node, Topology, UpstreamKind};
 use super::view::{NodeView, ServerInfo};
 use crate::engine::blocking::wait_replicas::any_command_counts;
@@ -25,52 +25,52 @@ use slotmux_core::command::Learned;
 use slotmux_core::config::{Config, TtlMode, UnknownCommands};
 use slotmux_core::policy::Policies;
 
-/// Nodes whose views make one topology: enough that one stale node is outvoted, few enough to be no load.
+/// Views that are merged: enough that one stale node is outvoted, few enough to be no load.
 const VIEWS: usize = 3;
-/// How long the other views are waited for once there is one.
+/// Wait for further views after the first one.
 const GRACE: Duration = Duration::from_millis(500);
-/// Pause after which the next seed is asked although the one before may still answer.
+/// Pause before the next seed is queried although the previous one may still reply.
 const NEXT_SEED: Duration = Duration::from_millis(250);
-/// Rounds of known nodes that are asked before the seeds are.
+/// Rounds of queries to known nodes before the seeds are queried.
 const ROUNDS: usize = 2;
-/// Refreshes in a row that may hold on to slots against the views: see [`merge`].
+/// Consecutive refreshes that may keep slots against the views: see [`merge`].
 const STALE_ROUNDS: u32 = 10;
 
-/// Refreshes in a row that hurry because of replicas that the nodes do not name to clients yet. New replicas are named
-/// within seconds; one that never gets any data must not keep slotmux asking.
+/// Consecutive refreshes that come early because of replicas that the nodes do not name to clients yet. New replicas are
+/// named within seconds; one that never gets any data must not cause early refreshes for ever.
 const HIDDEN_ROUNDS: u32 = 30;
 
 /// The first major version in which PEXPIRE has NX and LT.
 const OLDEST_WITH_EXPIRE_OPTIONS: u32 = 7;
 
-/// What a discovery found.
+/// The result of a discovery.
 #[derive(Debug)]
-pub struct Found {
-    /// The topology; its version is left to whoever publishes it.
+pub struct Discovered {
+    /// The topology; its version is set when it is published.
     pub topology: Topology,
-    /// The nodes disagree, or are older than what was known: worth asking again soon.
+    /// The nodes disagree or are behind the known topology, so that the next refresh comes early.
     pub is_unsettled: bool,
 }
 
-/// Discovers the topology again and again; remembers what helps the next time.
+/// Discovers the topology repeatedly, with state that helps later discoveries.
 pub struct Discovery {
     access: Arc<Access>,
     seeds: Vec<Addr>,
     command_deadline: Duration,
     learns: bool,
-    /// A prefix whose policy is enforced: the upstream then has to know the options of PEXPIRE.
+    /// A prefix with an enforced policy, for which the upstream has to know the options of PEXPIRE.
     enforced: Option<Vec<u8>>,
     observes: bool,
     /// Whether the rights of the upstream user are checked before the first topology is used.
     checks_rights: bool,
-    /// The last try to learn the upstream's commands got no answer.
+    /// The last query for the upstream's commands got no reply.
     has_to_learn: bool,
     stale_rounds: u32,
     hidden_rounds: u32,
 }
 
 impl Discovery {
-    /// By the configuration; `run_id` is the one that our own INFO tells.
+    /// From the configuration; `run_id` is the one in our own INFO.
     pub fn new(config: &Config, run_id: &str) -> Discovery {
         let cluster = &config.cluster;
         let policies = Policies::new(config);
@@ -91,15 +91,15 @@ impl Discovery {
         }
     }
 
-    /// The same for a proxy, which needs more rights than a discovery.
+    /// Also checks the rights that a proxy needs beyond those of a discovery.
     #[must_use]
     pub fn with_rights_checked(mut self) -> Discovery {
         self.checks_rights = true;
         self
     }
 
-    /// Asks the nodes of `previous`, then the seeds, whose names are resolved anew.
-    pub async fn discover(&mut self, previous: &Topology) -> Result<Found, DiscoverError> {
+    /// Queries the nodes of `previous`, then the seeds, whose names are resolved anew.
+    pub async fn discover(&mut self, previous: &Topology) -> Result<Discovered, DiscoverError> {
         if previous.kind == UpstreamKind::Cluster && !previous.is_empty() {
             let known = self.ask_known(previous).await;
             if !known.is_empty() {
@@ -109,8 +109,8 @@ impl Discovery {
             warn!("no known node answers: asking the seeds");
         }
         let first = self.ask_seeds(previous).await?;
-        let answers = self.ask_more(first).await;
-        let found = self.conclude(answers, previous).await?;
+        let replies = self.ask_more(first).await;
+        let found = self.conclude(replies, previous).await?;
         let found = self.usable(found)?;
         if self.checks_rights && previous.is_empty() {
             self.check_rights(&found.topology).await?;
@@ -119,7 +119,7 @@ impl Discovery {
     }
 
     async fn check_rights(&self, topology: &Topology) -> Result<(), DiscoverError> {
-        let of = Arc::new(Use {
+        let of = Arc::new(FeaturesInUse {
             kind: topology.kind,
             enforced: self.enforced.clone(),
             observes: self.observes,
@@ -127,20 +127,20 @@ impl Discovery {
             wait_by_script: !any_command_counts(&topology.server_version),
         });
         let checked = check(&self.access, topology, &of).await;
-        checked.map_err(|told| DiscoverError::Rights {
+        checked.map_err(|report| DiscoverError::Rights {
             user: self.access.user().to_owned(),
-            told,
+            report,
         })
     }
 
-    /// Warns of the nodes that close connections because of big replies, and calls `note` with each.
+    /// Warns of each node that closes connections because of big replies, and calls `note` with it.
     pub fn look_at_output_limits(&self, topology: &Topology, note: impl Fn(Addr) + Send + 'static) {
         let nodes = topology.nodes().map(|node| node.addr.clone());
         tokio::spawn(look(self.access.clone(), nodes.collect(), note));
     }
 
-    /// What was found, unless it is too old for the policies.
-    fn usable(&self, found: Found) -> Result<Found, DiscoverError> {
+    /// Rejects an upstream that is too old for the policies.
+    fn usable(&self, found: Discovered) -> Result<Discovered, DiscoverError> {
         let Topology {
             server_name,
             server_version,
@@ -157,12 +157,12 @@ impl Discovery {
         }
     }
 
-    /// The first seed with a usable answer. Seeds are asked in their order, each a moment after the one before.
-    async fn ask_seeds(&self, previous: &Topology) -> Result<Answer, DiscoverError> {
+    /// Returns the first usable reply of a seed. Seeds are queried in order, each a moment after the previous one.
+    async fn ask_seeds(&self, previous: &Topology) -> Result<NodeReply, DiscoverError> {
         let mut asked = JoinSet::new();
         let mut waiting = self.seeds.iter();
         let mut refused: Vec<BadSeed> = Vec::new();
-        let mut replica: Option<Answer> = None;
+        let mut replica: Option<NodeReply> = None;
         loop {
             let next_is_due = match waiting.next() {
                 Some(seed) => {
@@ -174,37 +174,37 @@ impl Discovery {
             };
             while let Ok(Some(joined)) = timeout_at(next_is_due, asked.join_next()).await {
                 match joined {
-                    Ok((seed, Ok(answer))) => {
-                        let server = answer.says.server();
+                    Ok((seed, Ok(reply))) => {
+                        let server = reply.identity.server();
                         if server.is_slotmux && previous.is_empty() {
                             warn!("upstream {seed} is another slotmux, used as a single server");
                         }
-                        if matches!(answer.says, Says::Cluster(_)) || !server.is_replica {
-                            return Ok(answer);
+                        if matches!(reply.identity, Identity::Cluster(_)) || !server.is_replica {
+                            return Ok(reply);
                         }
-                        // A plain replica takes no writes: only if no other seed is better.
-                        replica.get_or_insert(answer);
+                        // A plain replica takes no writes: used only if no other seed is usable.
+                        replica.get_or_insert(reply);
                     }
-                    Ok((seed, Err(Refusal::Ourselves))) => {
+                    Ok((seed, Err(Unusable::Ourselves))) => {
                         return Err(DiscoverError::Ourselves(seed));
                     }
-                    Ok((seed, Err(refusal))) => refused.push(BadSeed {
+                    Ok((seed, Err(reason))) => refused.push(BadSeed {
                         seed,
-                        reason: refusal.to_string(),
-                        is_final: refusal.is_final(),
+                        reason: reason.to_string(),
+                        is_final: reason.is_final(),
                     }),
-                    Err(panic) => warn!("a question to a seed ended in a panic: {panic}"),
+                    Err(panic) => warn!("a query of a seed ended in a panic: {panic}"),
                 }
                 if waiting.len() > 0 {
                     break;
                 }
             }
         }
-        if let Some(answer) = replica {
+        if let Some(reply) = replica {
             if previous.is_empty() {
-                warn!("upstream {} is a replica: it refuses writes", answer.from);
+                warn!("upstream {} is a replica: it refuses writes", reply.from);
             }
-            return Ok(answer);
+            return Ok(reply);
         }
         let position = |seed: &Addr| self.seeds.iter().position(|other| other == seed);
         refused.sort_by_key(|bad| position(&bad.seed));
@@ -212,8 +212,8 @@ impl Discovery {
     }
 
     /// Adds the views of some other primaries to that of a seed.
-    async fn ask_more(&self, first: Answer) -> Vec<Answer> {
-        let Says::Cluster(view) = &first.says else {
+    async fn ask_more(&self, first: NodeReply) -> Vec<NodeReply> {
+        let Identity::Cluster(view) = &first.identity else {
             return vec![first];
         };
         let owners: HashSet<usize> = view.ranges.iter().map(|&(_, _, owner)| owner).collect();
@@ -225,13 +225,13 @@ impl Discovery {
             .collect();
         fastrand::shuffle(&mut others);
         others.truncate(VIEWS - 1);
-        let mut answers = vec![first];
-        answers.extend(self.ask_all(others, Some(Instant::now() + GRACE)).await);
-        answers
+        let mut replies = vec![first];
+        replies.extend(self.ask_all(others, Some(Instant::now() + GRACE)).await);
+        replies
     }
 
-    /// Views of known nodes; none if no asked one answers, or if those who do belong to another cluster by now.
-    async fn ask_known(&self, previous: &Topology) -> Vec<Answer> {
+    /// Replies of known nodes; empty if none of the queried ones replies, or if those that do belong to another cluster now.
+    async fn ask_known(&self, previous: &Topology) -> Vec<NodeReply> {
         let mut primaries: Vec<Addr> = previous
             .shards
             .iter()
@@ -248,9 +248,9 @@ impl Discovery {
         primaries.append(&mut replicas);
         let known_ids: HashSet<&str> = previous.nodes().map(|node| node.id.as_str()).collect();
         for round in primaries.chunks(VIEWS).take(ROUNDS) {
-            let mut answers = self.ask_all(round.to_vec(), None).await;
-            answers.retain(|answer| {
-                let Says::Cluster(view) = &answer.says else {
+            let mut replies = self.ask_all(round.to_vec(), None).await;
+            replies.retain(|reply| {
+                let Identity::Cluster(view) = &reply.identity else {
                     return false;
                 };
                 // An address may have been given to a node of another cluster since.
@@ -258,66 +258,66 @@ impl Discovery {
                 if !is_ours {
                     warn!(
                         "{} belongs to another cluster now: its view is left out",
-                        answer.from
+                        reply.from
                     );
                 }
                 is_ours
             });
-            if !answers.is_empty() {
-                return answers;
+            if !replies.is_empty() {
+                return replies;
             }
         }
         Vec::new()
     }
 
-    /// Asks all at once. Once one has answered, the others have a short time left.
-    async fn ask_all(&self, nodes: Vec<Addr>, mut until: Option<Instant>) -> Vec<Answer> {
+    /// Queries all at once. After the first reply the others have a short time left.
+    async fn ask_all(&self, nodes: Vec<Addr>, mut until: Option<Instant>) -> Vec<NodeReply> {
         let mut asked = JoinSet::new();
         for node in nodes {
             self.spawn_ask(&mut asked, node);
         }
-        let mut answers = Vec::new();
+        let mut replies = Vec::new();
         loop {
             let joined = match until {
                 Some(until) => timeout_at(until, asked.join_next()).await.unwrap_or(None),
                 None => asked.join_next().await,
             };
             match joined {
-                None => return answers,
-                Some(Ok((_, Ok(answer)))) => {
+                None => return replies,
+                Some(Ok((_, Ok(reply)))) => {
                     until.get_or_insert(Instant::now() + GRACE);
-                    answers.push(answer);
+                    replies.push(reply);
                 }
-                Some(Ok((node, Err(refusal)))) => {
-                    info!("{node} gives no view of the cluster: {refusal}")
+                Some(Ok((node, Err(reason)))) => {
+                    info!("{node} gives no view of the cluster: {reason}")
                 }
-                Some(Err(panic)) => warn!("a question to a node ended in a panic: {panic}"),
+                Some(Err(panic)) => warn!("a query of a node ended in a panic: {panic}"),
             }
         }
     }
 
-    fn spawn_ask(&self, asked: &mut JoinSet<(Addr, Result<Answer, Refusal>)>, node: Addr) {
+    fn spawn_ask(&self, asked: &mut JoinSet<(Addr, Result<NodeReply, Unusable>)>, node: Addr) {
         let access = self.access.clone();
         asked.spawn(async move {
-            let answer = ask(&access, &node).await;
-            (node, answer)
+            let reply = ask(&access, &node).await;
+            (node, reply)
         });
     }
 
-    /// From answers, of which there is at least one, to a topology.
+    /// Makes a topology of at least one reply.
     async fn conclude(
         &mut self,
-        answers: Vec<Answer>,
+        replies: Vec<NodeReply>,
         previous: &Topology,
-    ) -> Result<Found, DiscoverError> {
+    ) -> Result<Discovered, DiscoverError> {
         let mut views: Vec<NodeView> = Vec::new();
         let mut server: Option<(Addr, ServerInfo)> = None;
         let mut connection = None;
-        for answer in answers {
-            connection.get_or_insert(answer.connection);
-            match answer.says {
-                Says::Cluster(view) => views.push(view),
-                Says::Standalone(found) => server = Some((answer.from, found)),
+        for reply in replies {
+            connection.get_or_insert(reply.connection);
+            match reply.identity {
+                Identity::Cluster(view) => views.push(view),
+                Identity::Standalone(found) => server = Some((reply.from, found)),
             }
         }
         let (mut topology, is_unsettled) = match server {
@@ -333,13 +333,13 @@ impl Discovery {
             self.learn(connection, &mut topology, previous.is_empty())
                 .await;
         }
-        Ok(Found {
+        Ok(Discovered {
             topology,
             is_unsettled,
         })
     }
 
-    /// Asks for what changes only with the server: its commands, and once at the start its settings.
+    /// Queries what changes only with the server: its commands, and at the start its settings.
     async fn learn(
         &mut self,
         mut connection: MultiplexedConnection,
@@ -357,7 +357,7 @@ impl Discovery {
         }
         let replies: RedisResult<Vec<RedisResult<Value>>> = pipe.query_async(&mut connection).await;
         let mut replies = replies.unwrap_or_default().into_iter();
-        // CONFIG is often withheld; then there is nothing to warn of.
+        // CONFIG is often withheld; then there is no warning.
         let mut setting = || {
             replies
                 .next()
@@ -379,7 +379,7 @@ impl Discovery {
             Some(Ok(commands)) => topology.learned = Arc::new(Learned::from_reply(&commands)),
             Some(Err(error)) => warn!(
                 "the upstream's COMMAND cannot be learned from: {}",
-                words(&error)
+                error_text(&error)
             ),
             None => self.has_to_learn = self.learns,
         }

@@ -1,4 +1,4 @@
-//! The cluster behind slotmux: how it is discovered and kept fresh. What it looks like is in [`slotmux_core::cluster`].
+//! Discovery: finds the cluster's topology and keeps it fresh. The topology itself is in [`slotmux_core::cluster`].
 
 mod ask;
 pub mod dial;
@@ -9,5 +9,5 @@ mod output_limit;
 pub mod refresh;
 mod rights;
 
-pub use ask::words;
-pub use slotmux_core::cluster::{addr, merge, mode, redirect, settings, topology, view};
+pub use ask::error_text;
+pub use slotmux_core::cluster::{addr, merge, mode, parameters, redirect, topology, view};

@@ -1,4 +1,4 @@
-//! Why a discovery found no topology, in words that say where to look.
+//! Why a discovery found no topology, in texts that say where to look.
 
 use super::addr::Addr;
 
@@ -13,19 +13,19 @@ pub enum DiscoverError {
         "slotmux's upstream {0} is slotmux itself; cluster.seeds must name the Redis behind it"
     )]
     Ourselves(Addr),
-    /// The upstream lacks what an enforced TTL policy needs.
+    /// The upstream is too old for an enforced TTL policy.
     #[error(
         "an enforced TTL policy needs PEXPIRE with NX and LT, which came with Redis 7.0; the upstream is {0}. Upgrade \
          it, or set ttl.mode to \"off\" or \"observe\""
     )]
     TooOld(String),
     /// The upstream user lacks rights that slotmux requires.
-    #[error("the upstream user {user} lacks rights that slotmux needs: {told}")]
+    #[error("the upstream user {user} lacks rights that slotmux needs: {report}")]
     Rights {
         /// User name by which slotmux authenticates.
         user: String,
         /// The nodes, the commands that they refuse, and their errors.
-        told: String,
+        report: String,
     },
 }
 
@@ -77,7 +77,7 @@ mod tests {
             error.to_string(),
             "no upstream can be used: a:1: refused; [::1]:1: silent"
         );
-        assert!(!error.is_final(), "a silent seed may speak later");
+        assert!(!error.is_final(), "a silent seed may reply later");
         assert!(DiscoverError::NoneUsable(vec![bad("a", "refused", true)]).is_final());
     }
 }

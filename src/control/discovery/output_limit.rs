@@ -1,5 +1,5 @@
-//! Nodes that close a connection whose pending output is too big (`client-output-buffer-limit`): a shared one carries
-//! the replies of many clients. Checked once, at the start, on every node.
+//! Warns at the start of nodes that close a connection whose pending output is too big (`client-output-buffer-limit`): a
+//! shared connection carries the replies of many clients.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use redis::{RedisResult, Value};
 use super::addr::Addr;
 use super::ask::Access;
 use super::open::open;
-use super::settings::setting;
+use super::parameters::setting;
 
 const SETTING: &str = "client-output-buffer-limit";
 

@@ -1,5 +1,5 @@
-//! Keeps the topology fresh: one discovery at a time, when somebody asks for it and from time to time, never more
-//! often than the configuration allows, and ever more slowly while nobody answers.
+//! Keeps the topology fresh: one discovery at a time, on request and periodically, never more often than configured, and
+//! at growing intervals while no node answers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,14 +16,14 @@ use crate::engine::refresh_requests::RefreshRequests;
 use crate::engine::sabotage::sabotage;
 use slotmux_core::config::Config;
 
-/// Longest pause while nobody answers. A try each two seconds is no load, and a cluster that comes back should be
-/// seen before the commands that wait for it end.
+/// Longest pause while no node answers. One try in two seconds is no load, and a cluster that comes back should be found
+/// before the deadlines of waiting commands.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 /// Pause after nodes disagreed: the news spreads by gossip within about a second.
 const UNSETTLED: Duration = Duration::from_secs(1);
-/// How often a trouble that stays is told again.
-const TELL_AGAIN: Duration = Duration::from_secs(30);
-/// Share by which pauses vary, so that many slotmux do not ask in step.
+/// How often a persistent problem is logged.
+const LOG_AGAIN: Duration = Duration::from_secs(30);
+/// Share by which pauses vary, so that several slotmux do not refresh at the same moment.
 const JITTER: f64 = 0.1;
 
 /// One discovery from the seeds; the topology has version 1.
@@ -36,8 +36,8 @@ pub async fn first(config: &Config, run_id: &str) -> Result<Topology, DiscoverEr
     Ok(topology)
 }
 
-/// Refreshes until cancelled. What `publish` holds is the topology to start from; if it is empty, the first discovery
-/// starts at once.
+/// Refreshes until cancelled, starting from the topology in `publish`; if that is empty, the first discovery starts at
+/// once.
 ///
 /// # Errors
 /// If there is no topology yet and only another configuration can bring one.
@@ -59,18 +59,18 @@ async fn refresh(
     publish: &watch::Sender<Arc<Topology>>,
     requests: &RefreshRequests,
 ) -> DiscoverError {
-    let pace = Pace::new(config);
+    let intervals = Intervals::new(config);
     let stats = requests.stats();
     let mut discovery = Discovery::new(config, run_id).with_rights_checked();
     let mut last_error: Option<(DiscoverError, Instant)> = None;
     let mut failures = 0;
-    // Requests are served no earlier than `earliest`; without one the next refresh is at `latest`.
+    // A requested refresh starts no earlier than `earliest`; without a request the next one starts at `latest`.
     let mut earliest = Instant::now();
     let mut latest = earliest
         + if publish.borrow().is_empty() {
             Duration::ZERO
         } else {
-            jittered(pace.refresh)
+            jittered(intervals.refresh)
         };
     loop {
         tokio::select! {
@@ -97,12 +97,12 @@ async fn refresh(
                 if publish_if_new(found.topology, &previous, publish) {
                     stats.published.fetch_add(1, Ordering::Relaxed);
                 }
-                earliest = started + jittered(pace.min_interval);
+                earliest = started + jittered(intervals.min_interval);
                 latest = started
                     + jittered(if found.is_unsettled {
-                        pace.unsettled()
+                        intervals.unsettled()
                     } else {
-                        pace.refresh
+                        intervals.refresh
                     });
             }
             Err(error) if previous.is_empty() && error.is_final() => return error,
@@ -112,7 +112,7 @@ async fn refresh(
                 requests.set_trouble(Some(error.to_string()));
                 let is_known = last_error
                     .as_ref()
-                    .is_some_and(|(last, told)| *last == error && told.elapsed() < TELL_AGAIN);
+                    .is_some_and(|(last, logged)| *last == error && logged.elapsed() < LOG_AGAIN);
                 if is_known {
                     debug!("still: {error}");
                 } else {
@@ -123,14 +123,14 @@ async fn refresh(
                     }
                     last_error = Some((error, Instant::now()));
                 }
-                earliest = Instant::now() + jittered(pace.backoff(failures));
+                earliest = Instant::now() + jittered(intervals.backoff(failures));
                 latest = earliest;
             }
         }
     }
 }
 
-/// Returns whether the topology was another one.
+/// Returns whether the topology has changed.
 fn publish_if_new(
     mut topology: Topology,
     previous: &Topology,
@@ -149,18 +149,18 @@ fn publish_if_new(
     true
 }
 
-/// The pauses between refreshes.
+/// The intervals between refreshes.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+struct Intervals {
     refresh: Duration,
     min_interval: Duration,
     backoff: Duration,
 }
 
-impl Pace {
-    fn new(config: &Config) -> Pace {
+impl Intervals {
+    fn new(config: &Config) -> Intervals {
         let topology = &config.cluster.topology;
-        Pace {
+        Intervals {
             refresh: topology.refresh,
             min_interval: topology.min_interval,
             backoff: config.cluster.connections.backoff.0,
@@ -195,7 +195,7 @@ mod tests {
     use super::super::topology::Node;
     use super::*;
 
-    const PACE: Pace = Pace {
+    const INTERVALS: Intervals = Intervals {
         refresh: Duration::from_secs(30),
         min_interval: Duration::from_millis(250),
         backoff: Duration::from_millis(100),
@@ -204,20 +204,20 @@ mod tests {
     #[test]
     fn backs_off_to_a_limit() {
         let pauses: Vec<u128> = (1..=6)
-            .map(|failures| PACE.backoff(failures).as_millis())
+            .map(|failures| INTERVALS.backoff(failures).as_millis())
             .collect();
         assert_eq!(pauses, [250, 500, 1000, 2000, 2000, 2000]);
-        assert_eq!(PACE.backoff(u32::MAX), LONGEST_BACKOFF);
-        let slow = Pace {
+        assert_eq!(INTERVALS.backoff(u32::MAX), LONGEST_BACKOFF);
+        let slow = Intervals {
             min_interval: Duration::from_secs(9),
-            ..PACE
+            ..INTERVALS
         };
         assert_eq!(
             slow.backoff(1),
             slow.min_interval,
             "never faster than the configuration allows"
         );
-        assert_eq!(PACE.unsettled(), UNSETTLED);
+        assert_eq!(INTERVALS.unsettled(), UNSETTLED);
         assert_eq!(slow.unsettled(), slow.min_interval);
     }
 
@@ -244,7 +244,7 @@ mod tests {
             let (handle, requests) = crate::engine::refresh_requests::channel();
             let waiting =
                 |limit| tokio::time::timeout(Duration::from_millis(limit), requests.wanted());
-            assert!(waiting(1).await.is_err(), "nobody asked");
+            assert!(waiting(1).await.is_err(), "without a request");
             std::thread::scope(|threads| {
                 for _ in 0..4 {
                     threads.spawn(|| (0..1000).for_each(|_| handle.request()));
@@ -253,11 +253,11 @@ mod tests {
             waiting(60_000).await.unwrap();
             waiting(60_000)
                 .await
-                .expect("a wish stays until it is taken");
+                .expect("a request stays until it is taken");
             requests.take();
             assert!(
                 waiting(1).await.is_err(),
-                "one refresh serves all that asked before it"
+                "one refresh serves all earlier requests"
             );
             handle.request();
             waiting(60_000).await.unwrap();

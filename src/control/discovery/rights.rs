@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use super::addr::Addr;
-use super::ask::{Access, words};
+use super::ask::{Access, error_text};
 use super::open::open;
 use super::topology::{Topology, UpstreamKind};
 
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Prefix of a node's refusal of EXEC; the reason follows.
 const EXEC_REFUSED: &str = "EXECABORT Transaction discarded because of: ";
 
-/// What a right is needed for.
+/// The purpose of a right.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Feature {
     /// Finding the nodes of a cluster, and following its slots as they move.
@@ -48,7 +48,7 @@ enum Feature {
 }
 
 impl Feature {
-    /// What is lost without it; `None`: slotmux can't be used without it.
+    /// The loss without the feature; `None` if slotmux cannot be used without it.
     fn loss(self) -> Option<&'static str> {
         Some(match self {
             Feature::Cluster | Feature::Enforce => return None,
@@ -76,9 +76,9 @@ impl Feature {
     }
 }
 
-/// Which features are in use.
+/// The features that are in use.
 #[derive(Clone, Debug)]
-pub(super) struct Use {
+pub(super) struct FeaturesInUse {
     pub kind: UpstreamKind,
     /// A prefix of keys whose policy is enforced.
     pub enforced: Option<Vec<u8>>,
@@ -91,7 +91,7 @@ pub(super) struct Use {
 /// One command that a feature needs, in a form that has no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Need {
-    /// `None`: it only ends the check.
+    /// `None` for a command that only ends the check.
     feature: Option<Feature>,
     /// In the form that `ACL SETUSER` takes after a `+`.
     command: &'static str,
@@ -104,11 +104,11 @@ struct Missing {
     pub feature: Feature,
     pub command: &'static str,
     /// The node's error text.
-    pub said: String,
+    pub error: String,
 }
 
 /// Every right that is needed; MULTI comes first, DISCARD and EXEC last.
-fn needs(of: &Use) -> Vec<Need> {
+fn needs(of: &FeaturesInUse) -> Vec<Need> {
     let mut needs = Vec::new();
     let mut need = |feature, command: &'static str, line: &str| {
         needs.push(Need {
@@ -197,12 +197,12 @@ fn needs(of: &Use) -> Vec<Need> {
 }
 
 /// Whether an error says that the user may not run the command, or that no command has this name.
-fn lacks(feature: Feature, said: &str) -> bool {
-    let said = said.strip_prefix(EXEC_REFUSED).unwrap_or(said);
+fn lacks(feature: Feature, error: &str) -> bool {
+    let error = error.strip_prefix(EXEC_REFUSED).unwrap_or(error);
     // An error about keys or channels concerns only these: clients use others.
-    let is_forbidden = said.starts_with("NOPERM") && !said.contains(" to access ");
+    let is_forbidden = error.starts_with("NOPERM") && !error.contains(" to access ");
     let is_required = feature.loss().is_none();
-    let is_gone = said.contains("unknown command") || said.contains("nknown subcommand");
+    let is_gone = error.contains("unknown command") || error.contains("nknown subcommand");
     is_forbidden || (is_required && is_gone)
 }
 
@@ -213,7 +213,7 @@ fn lacks(feature: Feature, said: &str) -> bool {
 pub(super) async fn check(
     access: &Arc<Access>,
     topology: &Topology,
-    of: &Arc<Use>,
+    of: &Arc<FeaturesInUse>,
 ) -> Result<(), String> {
     let mut asked = JoinSet::new();
     let slots = Arc::new(Semaphore::new(NODES_AT_ONCE));
@@ -241,11 +241,11 @@ pub(super) async fn check(
     };
     let (primaries, replicas): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|(node, _)| is_primary(node));
-    if let Some(told) = required(&primaries) {
-        return Err(told);
+    if let Some(report) = required(&primaries) {
+        return Err(report);
     }
-    if let Some(told) = required(&replicas) {
-        warn!("the upstream user lacks rights that a replica needs once it is a primary: {told}");
+    if let Some(report) = required(&replicas) {
+        warn!("the upstream user lacks rights that a replica needs once it is a primary: {report}");
     }
     for warning in warnings(access.user(), &[primaries, replicas].concat()) {
         warn!("{warning}");
@@ -254,18 +254,18 @@ pub(super) async fn check(
 }
 
 /// Checks every right at one node. An unreachable node counts as lacking nothing.
-async fn missing_at(access: &Access, node: &Addr, of: &Use) -> Vec<Missing> {
+async fn missing_at(access: &Access, node: &Addr, of: &FeaturesInUse) -> Vec<Missing> {
     let needs = needs(of);
     match try_all(access, node, &needs).await {
         Ok(replies) => needs
             .iter()
             .zip(replies)
             .filter_map(|(need, reply)| {
-                let (feature, said) = (need.feature?, words(&reply.err()?));
-                lacks(feature, &said).then_some(Missing {
+                let (feature, error) = (need.feature?, error_text(&reply.err()?));
+                lacks(feature, &error).then_some(Missing {
                     feature,
                     command: need.command,
-                    said,
+                    error,
                 })
             })
             .collect(),
@@ -284,7 +284,7 @@ async fn try_all(
 ) -> Result<Vec<RedisResult<Value>>, String> {
     let mut connection = open(access, node)
         .await
-        .map_err(|refusal| refusal.to_string())?;
+        .map_err(|reason| reason.to_string())?;
     let mut pipe = redis::pipe();
     pipe.ignore_errors();
     for need in needs {
@@ -298,22 +298,22 @@ async fn try_all(
         pipe.add_command(command);
     }
     let replies = pipe.query_async(&mut connection).await;
-    replies.map_err(|error| words(&error))
+    replies.map_err(|error| error_text(&error))
 }
 
 /// The missing rights without which slotmux can't be used, at these nodes, as one text.
 fn required(found: &[(Addr, Vec<Missing>)]) -> Option<String> {
-    let told: Vec<String> = found
+    let reports: Vec<String> = found
         .iter()
         .filter_map(|(node, missing)| {
             let missing = missing.iter().filter(|one| one.feature.loss().is_none());
-            let said: Vec<String> = missing
-                .map(|one| format!("{} ({})", one.command.to_uppercase(), one.said))
+            let refused: Vec<String> = missing
+                .map(|one| format!("{} ({})", one.command.to_uppercase(), one.error))
                 .collect();
-            (!said.is_empty()).then(|| format!("{node} refuses {}", said.join(", ")))
+            (!refused.is_empty()).then(|| format!("{node} refuses {}", refused.join(", ")))
         })
         .collect();
-    (!told.is_empty()).then(|| told.join("; "))
+    (!reports.is_empty()).then(|| reports.join("; "))
 }
 
 /// One warning for each missing right that only costs a feature.
@@ -350,8 +350,8 @@ fn warnings(user: &str, found: &[(Addr, Vec<Missing>)]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn using(kind: UpstreamKind, enforced: bool) -> Use {
-        Use {
+    fn using(kind: UpstreamKind, enforced: bool) -> FeaturesInUse {
+        FeaturesInUse {
             kind,
             enforced: enforced.then(|| b"ns:".to_vec()),
             observes: true,
@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_about_the_command_or_it_does_not_count() {
-        for (said, optional, required) in [
+        for (error, optional, required) in [
             (
                 "NOPERM this user has no permissions to run the 'watch' command",
                 true,
@@ -431,8 +431,8 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(lacks(Feature::Caching, said), optional, "{said}");
-            assert_eq!(lacks(Feature::Cluster, said), required, "{said}");
+            assert_eq!(lacks(Feature::Caching, error), optional, "{error}");
+            assert_eq!(lacks(Feature::Cluster, error), required, "{error}");
         }
     }
 
@@ -441,7 +441,7 @@ mod tests {
         let missing = |feature, command| Missing {
             feature,
             command,
-            said: "NOPERM".to_owned(),
+            error: "NOPERM".to_owned(),
         };
         let (a, b) = (Addr::new("a", 1), Addr::new("b", 1));
         let found = [

@@ -92,7 +92,7 @@ impl Client {
         cx: &mut Context<'_>,
         mut keep: impl FnMut(&Client, &[u8]),
     ) -> Poll<()> {
-        let mut scratch = worker.client_scratch.borrow_mut();
+        let mut scratch = worker.scratch.client.borrow_mut();
         while self.pending_input() < READ_BEHIND {
             let read = match self.transport.borrow_mut().as_mut() {
                 Some(transport) => std::task::ready!(transport.poll_read(cx, &mut scratch)),

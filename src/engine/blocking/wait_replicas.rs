@@ -94,7 +94,7 @@ impl Worker {
     /// The primaries that a client wrote to. All primaries, if it wrote to none or to a node that is no longer a
     /// primary.
     fn written_by(&self, client: &Client) -> Vec<NodeId> {
-        let mut primaries = self.primaries();
+        let mut primaries = self.map.primaries();
         let written = client.written.get();
         let known = primaries.iter().fold(0, |all, node| all | node.bit());
         if written != 0 && written & !known == 0 {
@@ -105,11 +105,11 @@ impl Worker {
 
     /// The command that brings a connection to `node` up to all that was written there.
     fn touch(&self, node: NodeId) -> Vec<u8> {
-        if any_command_counts(&self.topology.borrow().server_version) {
+        if any_command_counts(&self.map.topology.borrow().server_version) {
             return NO_WAIT.to_vec();
         }
         let mut keys = (0..TRIES).map(|number| format!("slotmux:wait:{number}"));
-        let key = keys.find(|key| self.slots.owner(slot_of(key.as_bytes())) == Some(node));
+        let key = keys.find(|key| self.map.slots.owner(slot_of(key.as_bytes())) == Some(node));
         let Some(key) = key else {
             return NO_WAIT.to_vec();
         };

@@ -62,23 +62,23 @@ pub fn needs_upstream<T>(
 impl Worker {
     /// Notes that an upstream is known; who waited for it goes on.
     pub fn found_upstream(&self) {
-        if self.upstream.replace(Upstream::Known) != Upstream::Known {
+        if self.map.upstream.replace(Upstream::Known) != Upstream::Known {
             self.resume_early();
         }
     }
 
     /// Ends the waiting once a command that came at the start is past its deadline.
     pub fn check_upstream(&self, now: Tick) {
-        if self.upstream.get() == Upstream::Awaited
-            && self.started.is_over(self.command_timeout, now)
+        if self.map.upstream.get() == Upstream::Awaited
+            && self.clock.started().is_over(self.timeouts.command, now)
         {
-            self.upstream.set(Upstream::Missing);
+            self.map.upstream.set(Upstream::Missing);
             self.resume_early();
         }
     }
 
     fn resume_early(&self) {
-        for client in self.all_clients() {
+        for client in self.clients.all() {
             client.resume_from(Pause::Upstream);
         }
     }

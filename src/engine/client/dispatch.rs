@@ -57,7 +57,7 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
         Err(_) if is_from_a_browser(request) => return turn_away(worker, client),
         Err(_) => {}
     }
-    let mut rewritten = worker.rewritten.take();
+    let mut rewritten = worker.scratch.take_rewritten();
     let plan = worker.with_knowledge_for(client, |knowledge| {
         if client.is_in_transaction() {
             plan_queued(request, command, knowledge, &mut rewritten)
@@ -65,12 +65,12 @@ pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> 
             plan(request, command, knowledge, &mut rewritten)
         }
     });
-    let taken = if worker.attention.get() {
+    let taken = if worker.interception.is_on() {
         carry_out_attended(worker, client, request, command, plan, &rewritten)
     } else {
         carry_out(worker, client, request, command, plan, &rewritten)
     };
-    worker.give_rewritten(rewritten);
+    worker.scratch.return_rewritten(rewritten);
     if client.tracks() && taken == Taken::Yes {
         client.use_up_caching(command.ok().map(|command| command.full_name));
     }
@@ -93,7 +93,7 @@ pub(super) fn carry_out(
         };
         return refuse(worker, client, text);
     }
-    let upstream = worker.upstream.get();
+    let upstream = worker.map.upstream.get();
     if upstream != Upstream::Known && needs_upstream(worker, client, &plan, &command) {
         if upstream == Upstream::Missing {
             return refuse(worker, client, NO_UPSTREAM);
@@ -110,6 +110,7 @@ pub(super) fn carry_out(
     // What is queued is noted when it runs.
     if let Ok(command) = command {
         worker
+            .traffic
             .scripts
             .note(&worker.shared.scripts, command, request);
     }
@@ -145,13 +146,15 @@ pub(super) fn carry_out(
             }
             None => refuse(worker, client, NO_NODE),
         },
-        Plan::Everywhere { .. } if worker.primaries().is_empty() => refuse(worker, client, NO_NODE),
+        Plan::Everywhere { .. } if worker.map.primaries().is_empty() => {
+            refuse(worker, client, NO_NODE)
+        }
         Plan::Everywhere {
             merge,
             write,
-            reach,
+            recipients,
         } => {
-            let taken = broadcast(worker, client, request, merge, write, reach);
+            let taken = broadcast(worker, client, request, merge, write, recipients);
             let is_reset = command.is_ok_and(|command| command.full_name == "config|resetstat");
             if is_reset && taken == Taken::Yes {
                 worker.shared.reset_totals();
@@ -271,7 +274,7 @@ pub(crate) fn answer_here(
         return Taken::No;
     }
     let (replies, protocol) = (client.reply_mode.get(), client.protocol.get());
-    let mut out = worker.buffers.take();
+    let mut out = worker.scratch.buffers.take();
     let process = &*worker.shared;
     let outcome = own_answer(worker, client, what, command, request, process, &mut out);
     let asks_everyone = match &outcome {
@@ -287,7 +290,7 @@ pub(crate) fn answer_here(
         // One at a time: a thousand lists of thousands of clients would fill the memory.
         client.reply_mode.set(replies);
         client.pause_for(Pause::InFlight(0));
-        worker.buffers.give(out);
+        worker.scratch.buffers.give(out);
         return Taken::No;
     }
     worker.stats.local.inc();
@@ -323,7 +326,7 @@ pub(crate) fn answer_here(
     if client.protocol.get() != protocol {
         client.begins_to_be_told(worker);
     }
-    worker.buffers.give(out);
+    worker.scratch.buffers.give(out);
     Taken::Yes
 }
 
@@ -364,7 +367,7 @@ pub(crate) fn own_answer(
     process: &dyn ProcessFigures,
     out: &mut Vec<u8>,
 ) -> AnswerOutcome {
-    let topology = worker.topology.borrow().clone();
+    let topology = worker.map.topology.borrow().clone();
     let addresses = match what {
         OwnAnswer::Cluster => client.with_transport(|transport| transport.addresses()),
         _ => None,

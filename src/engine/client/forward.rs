@@ -73,7 +73,7 @@ pub fn to_slot(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot, sending: &S
     if !may_use(worker, client, slot) {
         return Taken::No;
     }
-    let Some(owner) = worker.slots.owner(slot) else {
+    let Some(owner) = worker.map.slots.owner(slot) else {
         // The slot has no owner, as far as slotmux knows. A refresh may find one before the deadline.
         worker.refresh.request();
         let entry = entry(worker, client, Some(slot), sending);
@@ -101,7 +101,7 @@ pub fn to_node(
         Ok(lane) => lane,
         Err(taken) => return taken,
     };
-    if lane.is_given_up(worker) {
+    if lane.is_unavailable(worker) {
         worker.release_unused(&lane);
         return refuse_unreachable(worker, client, &lane);
     }
@@ -158,7 +158,7 @@ pub fn answer(worker: &Worker, client: &Rc<Client>, reply: &[u8]) {
 
 /// The barrier (see [`crate::engine::fan_out::slots`]): false pauses the client until nothing of it is in flight.
 pub fn may_use(worker: &Worker, client: &Client, slot: Slot) -> bool {
-    let allowed = worker.slots.order_allows(client, slot);
+    let allowed = worker.map.slots.order_allows(client, slot);
     if !allowed {
         worker.stats.barrier_parks.inc();
         client.pause_for(Pause::InFlight(0));
@@ -204,7 +204,7 @@ fn lane_for(
     node: NodeId,
     sending: &Sending,
 ) -> Result<Rc<Lane>, Taken> {
-    let expected = worker.big_replies.expected(sending.request);
+    let expected = worker.traffic.big_replies.expected(sending.request);
     if expected.is_some() || worker.is_big(sending.bytes.len()) || sending.wait.is_some() {
         if !may_be_alone(client) {
             return Err(Taken::No);
@@ -216,7 +216,7 @@ fn lane_for(
         let lane = own_lane(worker, client, node, of)?;
         set_out_alone(worker, client, sending.bytes.len());
         if let Some(group) = expected {
-            worker.big_replies.spend(group);
+            worker.traffic.big_replies.spend(group);
         }
         return Ok(lane);
     }
@@ -231,7 +231,7 @@ fn lane_for(
 /// Makes sure that there is room on a shared lane. Without room the client waits for it, up to the command's deadline.
 /// A lane that was given up offers nothing to wait for: the caller refuses the command.
 pub fn find_room(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Result<(), Taken> {
-    if !lane.is_full(worker) || lane.is_given_up(worker) {
+    if !lane.is_full(worker) || lane.is_unavailable(worker) {
         return Ok(());
     }
     let now = worker.clock.now();

@@ -17,14 +17,6 @@ use slotmux_core::resp::request::Request;
 /// In Redis a monitoring client counts as a kind of replica.
 const MONITORS: &str = "ERR Replica can't interact with the keyspace";
 
-impl Worker {
-    /// Sees to it that requests get the attention that is asked for, and no other.
-    pub fn update_attention(&self) {
-        let is_paused = self.client_pause.hold() != PausedCommands::Nothing;
-        self.attention.set(is_paused || self.monitors.are_there());
-    }
-}
-
 /// As [`carry_out`], with attention to the request.
 #[cold]
 pub(super) fn carry_out_attended(
@@ -46,7 +38,7 @@ pub(super) fn carry_out_attended(
     if client.is_monitor() && concerns_keys(client, command, flags, request) {
         return refuse(worker, client, MONITORS);
     }
-    let is_held = match worker.client_pause.hold() {
+    let is_held = match worker.interception.pause.hold() {
         PausedCommands::Nothing => false,
         // Nor is a replica ever held.
         _ if client.is_monitor() => false,
@@ -59,7 +51,7 @@ pub(super) fn carry_out_attended(
         return Taken::No;
     }
     // What is queued is shown when it runs.
-    let is_shown = worker.monitors.are_there()
+    let is_shown = worker.interception.monitors.are_there()
         && !flags.contains(Flags::ADMIN)
         && !matches!(plan, Plan::Answer(OwnAnswer::Slotmux, _))
         && (plan.is_never_queued() || !client.is_in_transaction());

@@ -125,7 +125,7 @@ pub struct Client {
     /// Its requests that wait for another try; while there is one, nothing else of this client is sent.
     pub waiting_retries: Cell<u32>,
     /// First and last of its reads that may have ended their connection, see [`crate::engine::upstream::retry::oversize_reply`].
-    pub suspects: Cell<Option<(u32, u32)>>,
+    pub oversize_candidates: Cell<Option<(u32, u32)>>,
     /// Replies that are not written yet, from `sent` on.
     out: RefCell<Vec<u8>>,
     /// Bytes of `out` that the kernel took.
@@ -200,7 +200,7 @@ impl Client {
             epoch: Cell::new(0),
             redirected: Cell::new(None),
             waiting_retries: Cell::new(0),
-            suspects: Cell::new(None),
+            oversize_candidates: Cell::new(None),
             out: RefCell::new(Vec::new()),
             sent: Cell::new(0),
             pending_input: Cell::new(0),
@@ -347,10 +347,10 @@ impl Client {
         *self.transaction.borrow_mut() = None;
         self.charge(worker, 0);
         if self.request_bytes.take() > 0 && self.in_flight() > 0 {
-            worker.turn.abandon();
+            worker.turn.cancel();
         }
         if self.waiting_retries.get() > 0 {
-            worker.forget_retries(self);
+            worker.retries.hasten(self.id, worker.clock.now());
         }
         self.end_block(worker);
         if self.tracking.take().is_on() {
@@ -371,7 +371,7 @@ impl Client {
     /// Whether it has waited for a lane for as long as a command may take.
     pub fn waits_in_vain(&self, worker: &Worker, now: Tick) -> bool {
         let since = self.waits_since.get();
-        since.is_some_and(|since| since.is_over(worker.command_timeout, now))
+        since.is_some_and(|since| since.is_over(worker.timeouts.command, now))
     }
 
     /// Arrival time of the request that is about to be sent.

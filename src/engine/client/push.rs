@@ -98,7 +98,7 @@ impl Client {
         } else {
             let mut out = self.out.borrow_mut();
             if out.capacity() == 0 {
-                *out = worker.buffers.take();
+                *out = worker.scratch.buffers.take();
             }
             append(&mut out);
         }

@@ -177,7 +177,7 @@ impl ClientTask {
     /// Reads once and takes every complete request. Ready with the number of bytes read.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         let worker = self.worker.clone();
-        let mut scratch = worker.client_scratch.borrow_mut();
+        let mut scratch = worker.scratch.client.borrow_mut();
         let read = {
             let mut transport = self.client.transport.borrow_mut();
             let Some(transport) = transport.as_mut() else {
@@ -257,7 +257,7 @@ impl ClientTask {
     /// request is next, how many bytes it needs at least (0 after a pause).
     fn take_requests(&mut self, bytes: &[u8]) -> (usize, usize) {
         let (worker, client) = (&self.worker, &self.client);
-        let mut args = worker.spans.take();
+        let mut args = worker.scratch.take_spans();
         let mut taken = 0;
         let mut need = 0;
         let mut requests = 0;
@@ -303,7 +303,7 @@ impl ClientTask {
             }
         }
         self.worker.stats.requests.add(requests);
-        self.worker.give_spans(args);
+        self.worker.scratch.return_spans(args);
         (taken, need)
     }
 
@@ -356,7 +356,7 @@ impl ClientTask {
 
     /// Drops what the client still sends until it closes its end.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut scratch = self.worker.client_scratch.borrow_mut();
+        let mut scratch = self.worker.scratch.client.borrow_mut();
         for _ in 0..READS_PER_TURN {
             let read = match self.client.transport.borrow_mut().as_mut() {
                 Some(transport) => std::task::ready!(transport.poll_read(cx, &mut scratch)),

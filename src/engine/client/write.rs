@@ -42,7 +42,7 @@ impl Client {
         if seq == head {
             let mut out = self.out.borrow_mut();
             if out.capacity() == 0 {
-                *out = worker.buffers.take();
+                *out = worker.scratch.buffers.take();
             }
             out.extend_from_slice(bytes);
             if complete {
@@ -55,7 +55,7 @@ impl Client {
                     answered += early.advance(&mut out);
                     self.is_mid_reply.set(early.is_next_begun());
                     if early.is_empty() {
-                        worker.held.give(held.take());
+                        worker.scratch.early_replies.give(held.take());
                     }
                 }
                 drop((out, held));
@@ -73,7 +73,7 @@ impl Client {
             }
             self.held
                 .borrow_mut()
-                .get_or_insert_with(|| worker.held.take())
+                .get_or_insert_with(|| worker.scratch.early_replies.take())
                 .hold(ahead as usize, bytes, complete);
         }
         worker.turn.touch_client(self);
@@ -129,7 +129,7 @@ impl Client {
         {
             self.phase.set(Phase::Lingering);
             self.with_transport(|transport| transport.finish());
-            worker.linger(self);
+            worker.clients.linger(self, worker.clock.now());
             self.wake();
         }
     }
@@ -171,7 +171,7 @@ impl Client {
             self.taken.set(self.taken.get() + (sent - first));
         }
         if sent == out.len() {
-            worker.buffers.give(std::mem::take(&mut out));
+            worker.scratch.buffers.give(std::mem::take(&mut out));
             sent = 0;
         } else if sent >= OUTPUT_PAUSE && sent * 2 >= out.len() {
             // At least half goes, so that each byte moves once at most on average.

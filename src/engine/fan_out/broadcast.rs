@@ -19,7 +19,7 @@ use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
 
 use super::gather::{Gather, Known};
-use slotmux_core::route::whole::Recipients;
+use slotmux_core::route::all_nodes::Recipients;
 
 pub(super) const DBSIZE: &[u8] = b"*1\r\n$6\r\nDBSIZE\r\n";
 
@@ -30,7 +30,7 @@ pub struct Fan<'a> {
     /// Whether it may change something.
     pub write: bool,
     /// To which nodes, and how.
-    pub reach: Recipients,
+    pub recipients: Recipients,
     /// What the merging needs to know.
     pub known: Known,
     /// What is sent.
@@ -44,9 +44,9 @@ pub fn broadcast(
     request: &Request,
     merge: Merge,
     write: bool,
-    reach: Recipients,
+    recipients: Recipients,
 ) -> Taken {
-    let nodes = worker.nodes_of(reach);
+    let nodes = worker.nodes_of(recipients);
     let known = match merge {
         Merge::Texts => Known::Nodes(
             nodes
@@ -65,7 +65,7 @@ pub fn broadcast(
     let fan = Fan {
         merge,
         write,
-        reach,
+        recipients,
         known,
         bytes: request.bytes,
     };
@@ -80,7 +80,7 @@ pub(super) fn fan_out(
     fan: Fan,
     nodes: &[NodeId],
 ) -> Taken {
-    let is_alone = fan.reach != Recipients::Primaries;
+    let is_alone = fan.recipients != Recipients::Primaries;
     // What changes the whole keyspace goes behind all that is in flight: a command that is sent on must not end up behind
     // it.
     if (fan.write || is_alone) && !may_be_alone(client) || !may_share(client) {
@@ -106,12 +106,12 @@ pub(super) fn fan_out(
     };
     let whole = entry(worker, client, None, &sending);
     // A key is drawn by how many there are: each node tells that as well, right behind its key.
-    let weighs = fan.merge == Merge::Drawn;
+    let weighs = fan.merge == Merge::RandomKey;
     let parts = lanes.len() * if weighs { 2 } else { 1 };
     let gather = Rc::new(Gather::new(whole, fan.merge, fan.known, parts));
     let mut failed = Vec::new();
     for (part, lane) in lanes.iter().enumerate() {
-        if lane.is_given_up(worker) {
+        if lane.is_unavailable(worker) {
             worker.release_unused(lane);
             failed.push((part as u32, unreachable(worker, lane)));
             continue;
@@ -157,7 +157,7 @@ fn lanes(
         }
     }
     let refusal = refusal.or_else(|| {
-        let lost = lanes.iter().find(|lane| lane.is_given_up(worker));
+        let lost = lanes.iter().find(|lane| lane.is_unavailable(worker));
         if let Some(lost) = lost.filter(|_| !is_enough) {
             return Some(refuse_unreachable(worker, client, lost));
         }

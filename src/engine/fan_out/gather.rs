@@ -16,10 +16,10 @@ use slotmux_core::slot::Slot;
 
 use super::page::{Outcome, Page, ask_again};
 use crate::engine::fan_out::random_key;
-use slotmux_core::route::hiding;
-use slotmux_core::route::joined::elements::ElementMerge;
-use slotmux_core::route::joined::{exists, info, settings, texts};
+use slotmux_core::route::hidden_keys;
+use slotmux_core::route::merge::elements::ElementMerge;
 use slotmux_core::route::merge::{UNLIKE, merged};
+use slotmux_core::route::merge::{exists, info, parameters, texts};
 
 /// Bytes for an awaited part: its entry on the lane and its place here.
 const PART: usize = 96;
@@ -125,7 +125,7 @@ impl Gather {
     }
 
     /// The same request once more, because the drawn key is hidden.
-    pub fn drawn_again(&self, tries: u8, nodes: usize) -> Gather {
+    pub fn next_draw(&self, tries: u8, nodes: usize) -> Gather {
         let known = Known::Hiding(tries);
         Gather::new(self.whole.clone(), self.merge, known, nodes * 2)
     }
@@ -154,7 +154,7 @@ impl Gather {
                 if self.is_long() {
                     return self.join_in_slices(worker);
                 }
-                let mut reply = worker.buffers.take();
+                let mut reply = worker.scratch.buffers.take();
                 if !self.whole.mute && !self.whole.client.is_closed() {
                     let parts = self.parts.borrow();
                     if self.merge(worker, &parts, &mut reply) {
@@ -167,7 +167,7 @@ impl Gather {
                 }
                 self.count_no_more(worker);
                 self.whole.client.reply(worker, self.whole.seq, &reply);
-                worker.buffers.give(reply);
+                worker.scratch.buffers.give(reply);
             }
         }
     }
@@ -237,16 +237,16 @@ impl Gather {
     fn merge(&self, worker: &Worker, parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
         let order = match &self.known {
             Known::Info(own) => {
-                info::joined(own, parts, out);
+                info::merged(own, parts, out);
                 return false;
             }
             Known::Settings(own) => {
                 let part = parts.first().map_or(&[][..], Vec::as_slice);
-                return settings::joined(own, part, worker.administers(), out);
+                return parameters::merged(own, part, worker.administers(), out);
             }
             // What is wrong with the parts is said below.
             Known::Kept(kept) if exists::exist(parts, kept, out).is_some() => return false,
-            Known::Nodes(nodes) => return texts::joined(parts, nodes, out),
+            Known::Nodes(nodes) => return texts::merged(parts, nodes, out),
             Known::Order(order) => &order[..],
             Known::Nothing | Known::Kept(_) | Known::Page(_) | Known::Hiding(_) => &[],
         };
@@ -280,10 +280,10 @@ impl Gather {
             return false;
         }
         let policies = &worker.shared.policies;
-        if self.merge != Merge::Drawn {
+        if self.merge != Merge::RandomKey {
             for part in parts.iter_mut() {
                 // The merge below reports a part that is not an array of keys.
-                *part = hiding::shown(part, policies).unwrap_or_default();
+                *part = hidden_keys::visible(part, policies).unwrap_or_default();
             }
             return false;
         }

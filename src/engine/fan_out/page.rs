@@ -16,7 +16,7 @@ use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{number, write};
 
 use super::gather::Gather;
-use slotmux_core::route::hiding::shown;
+use slotmux_core::route::hidden_keys::visible;
 use slotmux_core::route::scan::{AfterPage, ScanCursor, ScanStep, parse};
 
 /// Asked of a node once per connection, ahead of its first page: which life of the process answers.
@@ -60,9 +60,9 @@ pub fn page(
     if !may_share(client) {
         return Ok(Taken::No);
     }
-    let step = worker.itinerary.borrow().step(cursor).ok_or(NO_NODE)?;
+    let step = worker.map.itinerary.borrow().step(cursor).ok_or(NO_NODE)?;
     let lane = lane(worker, client, step).ok_or(NO_NODE)?;
-    if lane.is_given_up(worker) {
+    if lane.is_unavailable(worker) {
         return Ok(refuse_unreachable(worker, client, &lane));
     }
     if let Err(taken) = find_room(worker, client, &lane) {
@@ -93,7 +93,7 @@ pub fn page(
 
 /// The lane to the primary that a step leads to.
 fn lane(worker: &Rc<Worker>, client: &Client, step: ScanStep) -> Option<Rc<Lane>> {
-    let primaries = worker.primaries();
+    let primaries = worker.map.primaries();
     let node = primaries.get(usize::from(step.shard))?;
     Some(worker.shared_lane(*node, client))
 }
@@ -151,12 +151,12 @@ impl Page {
         let step = self.step.get();
         // The connection that brought this reply: a new one knows of no life until it was asked.
         let run = worker.shared_lane(self.node.get(), client).run();
-        let itinerary = worker.itinerary.borrow();
+        let itinerary = worker.map.itinerary.borrow();
         let restart = itinerary.begin().unwrap_or(step);
         // Another topology may have come since.
         let now = itinerary.step(step.cursor);
         let place = now.map(|now| usize::from(now.shard));
-        let node = place.and_then(|place| worker.primaries().get(place).copied());
+        let node = place.and_then(|place| worker.map.primaries().get(place).copied());
         if node != Some(self.node.get()) {
             return self.again(restart);
         }
@@ -170,7 +170,7 @@ impl Page {
                 write::bulk(&mut out, itoa::Buffer::new().format(next).as_bytes());
                 let policies = &worker.shared.policies;
                 if policies.hides_keys() {
-                    let Some(shown) = shown(keys, policies) else {
+                    let Some(shown) = visible(keys, policies) else {
                         return Outcome::Reply(error(NO_PAGE));
                     };
                     out.extend_from_slice(&shown);

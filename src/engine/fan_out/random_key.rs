@@ -14,8 +14,8 @@ use slotmux_core::resp::write;
 
 use crate::engine::fan_out::broadcast::DBSIZE;
 use crate::engine::fan_out::gather::Gather;
-use slotmux_core::route::hiding::is_shown;
-use slotmux_core::route::joined::drawn::drawn;
+use slotmux_core::route::hidden_keys::is_visible;
+use slotmux_core::route::merge::random_key::choose;
 
 const RANDOMKEY: &[u8] = b"*1\r\n$9\r\nRANDOMKEY\r\n";
 
@@ -45,8 +45,8 @@ pub fn outcome(
     tries: u8,
     below: impl Fn(std::ops::Range<u64>) -> u64,
 ) -> Option<Outcome> {
-    let key = parts.get(drawn(parts, below)?)?;
-    Some(if is_shown(key, policies) {
+    let key = parts.get(choose(parts, below)?)?;
+    Some(if is_visible(key, policies) {
         Outcome::Key(key.clone())
     } else if tries < TRIES {
         Outcome::Again
@@ -55,15 +55,15 @@ pub fn outcome(
     })
 }
 
-/// Draws that wait until the connections to all primaries have room, as any command of a client does before it is sent.
+/// Draws of random keys that wait until the connections to all primaries have room, as any command of a client does before it is sent.
 #[derive(Default)]
-pub struct Redraws {
-    waiting: RefCell<VecDeque<Redraw>>,
-    is_looked_after: Cell<bool>,
+pub struct DrawQueue {
+    waiting: RefCell<VecDeque<Draw>>,
+    has_task: Cell<bool>,
 }
 
 /// One more draw for the request of a gather whose drawn key is hidden.
-struct Redraw {
+struct Draw {
     before: Rc<Gather>,
     client: Rc<Client>,
     tries: u8,
@@ -71,75 +71,75 @@ struct Redraw {
 
 /// Asks all primaries for keys once more, for the request of `before`: at once, or as soon as there is room.
 pub fn again(worker: &Rc<Worker>, client: &Rc<Client>, before: &Rc<Gather>, tries: u8) {
-    let redraw = Redraw {
+    let draw = Draw {
         before: before.clone(),
         client: client.clone(),
         tries,
     };
-    let redraws = &worker.redraws;
-    if redraws.waiting.borrow().is_empty() && has_room(worker, client) {
-        return send(worker, &redraw);
+    let draws = &worker.draws;
+    if draws.waiting.borrow().is_empty() && has_room(worker, client) {
+        return send(worker, &draw);
     }
-    redraws.waiting.borrow_mut().push_back(redraw);
-    if !redraws.is_looked_after.replace(true) {
+    draws.waiting.borrow_mut().push_back(draw);
+    if !draws.has_task.replace(true) {
         tokio::task::spawn_local(look_after(worker.clone()));
     }
 }
 
 async fn look_after(worker: Rc<Worker>) {
-    while !worker.redraws.waiting.borrow().is_empty() {
+    while !worker.draws.waiting.borrow().is_empty() {
         tokio::time::sleep(LOOK_EVERY).await;
-        let count = worker.redraws.waiting.borrow().len();
+        let count = worker.draws.waiting.borrow().len();
         for _ in 0..count.min(SENT_PER_LOOK) {
-            let next = worker.redraws.waiting.borrow_mut().pop_front();
-            let Some(redraw) = next else {
+            let next = worker.draws.waiting.borrow_mut().pop_front();
+            let Some(draw) = next else {
                 break;
             };
-            let client = redraw.client.clone();
-            let looked = worker.contained("another draw of a key", || look(&worker, redraw));
+            let client = draw.client.clone();
+            let looked = worker.contained("another draw of a key", || look(&worker, draw));
             if looked.is_none() {
                 // No other code would answer it.
                 client.close(&worker);
             }
         }
     }
-    worker.redraws.is_looked_after.set(false);
+    worker.draws.has_task.set(false);
 }
 
 /// Sends a draw if there is room, refuses it if its time is over, and keeps it otherwise.
-fn look(worker: &Rc<Worker>, redraw: Redraw) {
-    let is_closed = redraw.client.is_closed();
-    if is_closed || !redraw.before.has_time(worker) {
+fn look(worker: &Rc<Worker>, draw: Draw) {
+    let is_closed = draw.client.is_closed();
+    if is_closed || !draw.before.has_time(worker) {
         worker.stats.timeouts.add(u64::from(!is_closed));
-        let gather = Rc::new(redraw.before.drawn_again(redraw.tries, 1));
+        let gather = Rc::new(draw.before.next_draw(draw.tries, 1));
         (0..2).for_each(|part| fail(worker, &gather, part, NO_ROOM));
-    } else if has_room(worker, &redraw.client) {
-        send(worker, &redraw);
+    } else if has_room(worker, &draw.client) {
+        send(worker, &draw);
     } else {
-        worker.redraws.waiting.borrow_mut().push_back(redraw);
+        worker.draws.waiting.borrow_mut().push_back(draw);
     }
 }
 
 /// Whether a command fits on the connection to each primary. One that was given up refuses it at once.
 fn has_room(worker: &Rc<Worker>, client: &Rc<Client>) -> bool {
-    let mut nodes = worker.primaries().into_iter();
+    let mut nodes = worker.map.primaries().into_iter();
     nodes.all(|node| {
         let lane = worker.shared_lane(node, client);
-        lane.is_given_up(worker) || !lane.is_full(worker)
+        lane.is_unavailable(worker) || !lane.is_full(worker)
     })
 }
 
-fn send(worker: &Rc<Worker>, redraw: &Redraw) {
-    let primaries = worker.primaries();
+fn send(worker: &Rc<Worker>, draw: &Draw) {
+    let primaries = worker.map.primaries();
     let nodes = primaries.len();
-    let gather = Rc::new(redraw.before.drawn_again(redraw.tries, nodes.max(1)));
+    let gather = Rc::new(draw.before.next_draw(draw.tries, nodes.max(1)));
     if nodes == 0 {
         (0..2).for_each(|part| fail(worker, &gather, part, crate::engine::fan_out::page::NO_NODE));
     }
     for (at, node) in primaries.into_iter().enumerate() {
-        let lane = worker.shared_lane(node, &redraw.client);
+        let lane = worker.shared_lane(node, &draw.client);
         let requests = [(at, RANDOMKEY), (nodes + at, DBSIZE)];
-        if lane.is_given_up(worker) {
+        if lane.is_unavailable(worker) {
             for (part, _) in requests {
                 fail(worker, &gather, part, &unreachable(worker, &lane));
             }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hidden_key_is_drawn_again_and_not_for_ever() {
+    fn a_hidden_key_is_next_draw_and_not_for_ever() {
         let hiding = Policies::new(&Config {
             unmatched: UnmatchedKeys::Reject,
             ..Config::default()

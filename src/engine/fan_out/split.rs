@@ -102,7 +102,7 @@ pub fn split(
     let keys = keys_by_slot(request, step);
     let groups: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
     let mut made = Made {
-        bytes: worker.buffers.take(),
+        bytes: worker.scratch.buffers.take(),
         parts: Vec::with_capacity(groups.len()),
     };
     for group in &groups {
@@ -129,7 +129,7 @@ pub fn split(
         order
     };
     let taken = send(worker, client, &whole, &made, order);
-    worker.buffers.give(made.bytes);
+    worker.scratch.buffers.give(made.bytes);
     taken
 }
 
@@ -201,7 +201,7 @@ pub fn send(
                 entry.kind = OnReply::Block(Block::new(form, then, bytes));
             }
         }
-        let owner = worker.slots.owner(part.slot);
+        let owner = worker.map.slots.owner(part.slot);
         let lane = owner.and_then(|owner| lanes.to(owner));
         if whole.tracks && names_keys {
             if part.is_as_asked() {
@@ -282,7 +282,7 @@ impl Lanes {
         if !may_use(worker, client, slot) {
             return Err(Taken::No);
         }
-        match worker.slots.owner(slot) {
+        match worker.map.slots.owner(slot) {
             Some(owner) => self.add_node(worker, client, owner, alone),
             None => Ok(()),
         }
@@ -304,7 +304,7 @@ impl Lanes {
             None => worker.shared_lane(owner, client),
         };
         self.push(owner, lane.clone());
-        if lane.is_given_up(worker) {
+        if lane.is_unavailable(worker) {
             return Err(refuse_unreachable(worker, client, &lane));
         }
         match alone {

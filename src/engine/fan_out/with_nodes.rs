@@ -16,7 +16,7 @@ use slotmux_core::resp::write;
 
 use super::broadcast::{Fan, fan_out};
 use super::gather::Known;
-use slotmux_core::route::whole::Recipients;
+use slotmux_core::route::all_nodes::Recipients;
 
 /// Takes a request that slotmux answers with what the primaries say.
 pub fn answer_with_nodes(
@@ -26,7 +26,7 @@ pub fn answer_with_nodes(
     command: &Command,
     request: &Request,
 ) -> Taken {
-    let mut nodes = worker.primaries();
+    let mut nodes = worker.map.primaries();
     if nodes.is_empty() {
         // INFO can report slotmux alone; parameters of the data are not invented.
         return match what {
@@ -36,7 +36,7 @@ pub fn answer_with_nodes(
     }
     if what != OwnAnswer::Info {
         // One reachable node is enough. If there is none, the error says so.
-        let is_there = |node: &NodeId| !worker.shared_lane(*node, client).is_given_up(worker);
+        let is_there = |node: &NodeId| !worker.shared_lane(*node, client).is_unavailable(worker);
         let first = nodes.iter().position(is_there).unwrap_or(0);
         nodes = vec![nodes[first]];
     }
@@ -63,7 +63,7 @@ pub fn answer_with_nodes(
     let fan = Fan {
         merge: Merge::First,
         write: false,
-        reach: Recipients::Primaries,
+        recipients: Recipients::Primaries,
         known,
         bytes,
     };

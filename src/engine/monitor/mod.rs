@@ -126,21 +126,22 @@ impl Monitors {
 impl Worker {
     /// Feeds a client from now on.
     pub fn add_monitor(&self, feed: Arc<Feed>) {
-        self.monitors.feeds.borrow_mut().push(feed);
-        self.update_attention();
+        self.interception.monitors.feeds.borrow_mut().push(feed);
+        self.interception.update();
     }
 
     /// Feeds it no longer.
     pub fn remove_monitor(&self, feed: &Arc<Feed>) {
-        let mut feeds = self.monitors.feeds.borrow_mut();
+        let mut feeds = self.interception.monitors.feeds.borrow_mut();
         feeds.retain(|other| !Arc::ptr_eq(other, feed));
         drop(feeds);
-        self.update_attention();
+        self.interception.update();
     }
 
     /// Shows a request of `client` to everybody who monitors.
     pub fn show_to_monitors(&self, client: &Client, request: &Request) {
         let has_room = self
+            .interception
             .monitors
             .has_room(self.clock.last(), self.config.commands.monitor_rate);
         let line = has_room.then(|| {
@@ -148,7 +149,7 @@ impl Worker {
             let addr = addresses.flatten().map(|(addr, _)| addr);
             Arc::from(line::line(SystemTime::now(), addr.as_ref(), request))
         });
-        for feed in &*self.monitors.feeds.borrow() {
+        for feed in &*self.interception.monitors.feeds.borrow() {
             let sent = line
                 .as_ref()
                 .is_some_and(|line: &Arc<[u8]>| feed.lines.try_send(line.clone()).is_ok());
@@ -169,8 +170,14 @@ pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, mute: bool) {
         worker.stats.errors.inc();
         return client.reply(&worker, seq, if mute { &[] } else { &out });
     };
-    let number = worker.monitors.next.get().wrapping_add(1).max(1);
-    worker.monitors.next.set(number);
+    let number = worker
+        .interception
+        .monitors
+        .next
+        .get()
+        .wrapping_add(1)
+        .max(1);
+    worker.interception.monitors.next.set(number);
     client.set_monitor(number);
     let (host, asker) = (worker.clone(), client.clone());
     let answering = async move {

@@ -44,7 +44,7 @@ pub fn answer(
         },
         OperatorQuestion::Unmatched(count) => return answer_unmatched(worker, client, count, mute),
     };
-    let mut out = worker.buffers.take();
+    let mut out = worker.scratch.buffers.take();
     match tree {
         Ok(tree) => tree.write(client.protocol.get(), &mut out),
         Err(text) => {
@@ -53,7 +53,7 @@ pub fn answer(
         }
     }
     client.reply_now(worker, if mute { &[] } else { &out });
-    worker.buffers.give(out);
+    worker.scratch.buffers.give(out);
 }
 
 fn named(policies: &Policies, name: &[u8]) -> Result<NamespaceId, String> {
@@ -77,7 +77,7 @@ fn explained(worker: &Worker, client: &Client, request: &Request) -> Tree {
         bytes: &bytes,
         args: &args,
     };
-    let is_known = !worker.topology.borrow().is_empty();
+    let is_known = !worker.map.topology.borrow().is_empty();
     worker.with_knowledge_for(client, |knowledge| {
         let knowledge = Knowledge {
             // A request that comes before the topology is known waits for it; it is explained as it will be planned.

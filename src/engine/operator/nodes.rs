@@ -4,7 +4,7 @@ use crate::engine::client::Client;
 use crate::engine::worker::Worker;
 use slotmux_core::explain::NodeDirectory;
 use slotmux_core::resp::request::Request;
-use slotmux_core::route::whole::Recipients;
+use slotmux_core::route::all_nodes::Recipients;
 use slotmux_core::slot::Slot;
 
 /// What a worker knows of the nodes.
@@ -20,8 +20,8 @@ fn not_known() -> String {
 }
 
 impl Known<'_> {
-    fn addresses(&self, reach: Recipients) -> Vec<String> {
-        let nodes = self.worker.nodes_of(reach).into_iter();
+    fn addresses(&self, recipients: Recipients) -> Vec<String> {
+        let nodes = self.worker.nodes_of(recipients).into_iter();
         let addresses: Vec<String> = nodes
             .map(|node| self.worker.address_of(node).to_string())
             .collect();
@@ -35,9 +35,9 @@ impl Known<'_> {
 
 impl NodeDirectory for Known<'_> {
     fn of_slot(&self, slot: Slot) -> Result<String, String> {
-        match self.worker.slots.owner(slot) {
+        match self.worker.map.slots.owner(slot) {
             Some(node) => Ok(self.worker.address_of(node).to_string()),
-            None if self.worker.primaries().is_empty() => Err(NONE_YET.to_owned()),
+            None if self.worker.map.primaries().is_empty() => Err(NONE_YET.to_owned()),
             None => Err("no node is known to serve the slot".to_owned()),
         }
     }
@@ -52,10 +52,10 @@ impl NodeDirectory for Known<'_> {
     }
 
     fn all(&self) -> Vec<String> {
-        self.addresses(Recipients::Nodes)
+        self.addresses(Recipients::NodesDedicated)
     }
 
     fn expects_big_reply(&self, request: &Request) -> bool {
-        self.worker.big_replies.expected(request).is_some()
+        self.worker.traffic.big_replies.expected(request).is_some()
     }
 }

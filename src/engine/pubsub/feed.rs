@@ -76,7 +76,7 @@ pub struct Feed {
     last_used: Cell<Tick>,
     is_up: Cell<bool>,
     is_retired: Cell<bool>,
-    is_condemned: Cell<bool>,
+    is_closing: Cell<bool>,
     out: RefCell<Vec<u8>>,
     asked: RefCell<VecDeque<Asked>>,
     /// Number of the next request.
@@ -103,7 +103,7 @@ impl Feed {
             last_used: Cell::new(now),
             is_up: Cell::new(false),
             is_retired: Cell::new(false),
-            is_condemned: Cell::new(false),
+            is_closing: Cell::new(false),
             out: RefCell::default(),
             asked: RefCell::default(),
             next: Cell::new(0),
@@ -205,7 +205,11 @@ impl Feed {
     pub fn check(&self, worker: &Worker, now: Tick) -> bool {
         if self.links.get() > 0 {
             self.last_used.set(now);
-        } else if self.last_used.get().is_over(worker.dedicated_idle, now) {
+        } else if self
+            .last_used
+            .get()
+            .is_over(worker.timeouts.dedicated_idle, now)
+        {
             return false;
         }
         if !self.is_up.get() {
@@ -213,11 +217,11 @@ impl Feed {
         }
         let heard = self.last_heard.get();
         if !self.asked.borrow().is_empty() {
-            if heard.is_over(worker.response_timeout, now) {
-                self.is_condemned.set(true);
+            if heard.is_over(worker.timeouts.response, now) {
+                self.is_closing.set(true);
                 self.wake();
             }
-        } else if let Some(interval) = worker.health_interval
+        } else if let Some(interval) = worker.timeouts.health_interval
             && heard.is_over(interval, now)
         {
             self.send(worker, Asked::Ping, PING);
@@ -226,7 +230,7 @@ impl Feed {
     }
 
     fn set_up(&self, worker: &Rc<Worker>) {
-        self.is_condemned.set(false);
+        self.is_closing.set(false);
         self.last_heard.set(worker.clock.now());
         self.first.set(self.next.get());
         self.is_up.set(true);
@@ -338,7 +342,7 @@ pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
         match dial(&worker, &feed.addr, Protocol::Resp3).await {
             Ok(transport) => {
                 pause = shortest;
-                worker.reached(feed.node, Protocol::Resp3);
+                worker.record_connect(feed.node, Protocol::Resp3);
                 feed.set_up(&worker);
                 let mut serving = Serving::new(transport);
                 let end = std::future::poll_fn(|cx| serving.poll(&worker, &feed, cx)).await;
@@ -349,7 +353,7 @@ pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
                 worker.stats.upstream_lost.inc();
                 tracing::warn!(node = %feed.addr, %end, "subscription connection lost");
             }
-            Err(error) => worker.missed(feed.node, &error),
+            Err(error) => worker.record_connect_failure(feed.node, &error),
         }
         worker.refresh.request();
         sleep(jittered(pause)).await;
@@ -404,13 +408,13 @@ impl Serving {
             if feed.is_retired.get() {
                 return Poll::Ready(End::Retired);
             }
-            if feed.is_condemned.get() {
+            if feed.is_closing.get() {
                 return Poll::Ready(End::Silent);
             }
             if let Err(end) = self.write(worker, feed, cx) {
                 return Poll::Ready(end);
             }
-            let mut scratch = worker.lane_scratch.borrow_mut();
+            let mut scratch = worker.scratch.lane.borrow_mut();
             let read = match std::task::ready!(self.transport.poll_read(cx, &mut scratch)) {
                 Ok(0) => return Poll::Ready(End::Closed),
                 Ok(read) => read,

@@ -131,7 +131,7 @@ impl Hub {
             return;
         };
         let counts = if kind != SubscriptionKind::Shard && is_notification(channel) {
-            worker.is_primary(feed.node)
+            worker.map.is_primary(feed.node)
         } else {
             topic.home == Some(feed.node)
         };
@@ -346,7 +346,7 @@ impl Hub {
         let topics = names.filter_map(|name| topics.get(name));
         let mut feeds = topics.flat_map(|topic| topic.links.iter().map(|link| &link.feed));
         feeds.find_map(|feed| {
-            let said = worker.last_words(feed.node, Protocol::Resp3);
+            let said = worker.last_refusal(feed.node, Protocol::Resp3);
             let said = said.filter(|_| !feed.is_up())?;
             Some(format!("{} says {said}", feed.addr))
         })
@@ -356,7 +356,7 @@ impl Hub {
     fn overdue(&self, worker: &Worker, now: Tick) -> Vec<Rc<Wish>> {
         let wishes = &mut self.inner.borrow_mut().wishes;
         wishes.retain(|wish| !wish.is_settled());
-        let is_over = |wish: &&Rc<Wish>| wish.arrived.is_over(worker.command_timeout, now);
+        let is_over = |wish: &&Rc<Wish>| wish.arrived.is_over(worker.timeouts.command, now);
         wishes.iter().filter(is_over).cloned().collect()
     }
 }

@@ -23,7 +23,7 @@ pub fn publish(
     kind: SubscriptionKind,
     slot: Slot,
 ) -> Taken {
-    let receivers = worker.slots.owner(slot).map(|node| {
+    let receivers = worker.map.slots.owner(slot).map(|node| {
         let addr = worker.address_of(node);
         let census = &worker.shared.census;
         census.receivers(kind, request.arg(1), &addr)

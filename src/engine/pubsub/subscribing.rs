@@ -223,7 +223,7 @@ impl Subscribing {
         };
         let last = self.asked;
         let request = self.kept.request();
-        let mut out = worker.buffers.take();
+        let mut out = worker.scratch.buffers.take();
         let listens = client.phase() == Phase::Open;
         for at in self.kept.slice(self.at, last) {
             let name = request.arg(at);
@@ -247,7 +247,7 @@ impl Subscribing {
         self.count(worker, client, last - self.at);
         // A confirmation is a push: CLIENT REPLY does not suppress it, and messages may follow each one.
         client.reply_piece(worker, self.seq, &out, is_last);
-        worker.buffers.give(out);
+        worker.scratch.buffers.give(out);
         if is_last {
             return Progress::Done;
         }

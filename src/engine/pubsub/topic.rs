@@ -112,7 +112,7 @@ pub fn settle_links(
         SubscriptionKind::Shard => false,
     };
     if takes_notifications {
-        let primaries = worker.primaries().into_iter();
+        let primaries = worker.map.primaries().into_iter();
         nodes.extend(primaries.filter(|&node| topic.home != Some(node)));
     }
     if nodes.is_empty() {
@@ -158,12 +158,12 @@ fn home(
     let stays = kind != SubscriptionKind::Shard
         && now.is_some_and(|node| {
             let addr = worker.address_of(node);
-            worker.topology.borrow().node_at(&addr).is_some()
+            worker.map.topology.borrow().node_at(&addr).is_some()
         });
     if stays {
         return now;
     }
-    worker.slots.owner(slot_of(name)).or(now)
+    worker.map.slots.owner(slot_of(name)).or(now)
 }
 
 fn open(worker: &Rc<Worker>, node: NodeId) -> Rc<Feed> {
@@ -212,7 +212,7 @@ pub fn follow(worker: &Worker, feed: &Feed, error: &[u8]) -> bool {
     };
     worker.stats.moved.inc();
     worker.refresh.request();
-    let addr = target(host, port, &feed.addr).map(|addr| worker.reachable(addr));
+    let addr = target(host, port, &feed.addr).map(|addr| worker.map.reachable(addr));
     if let Some(addr) = addr {
         worker.set_owner(Slot(slot), worker.node_at(addr));
         return true;

@@ -57,7 +57,7 @@ impl Work for Unsubscribing {
         }
         let kind = self.change.kind;
         let request = self.kept.request();
-        let mut out = worker.buffers.take();
+        let mut out = worker.scratch.buffers.take();
         let is_last = if request.argc() > 1 {
             let slice = self.kept.slice(self.at, request.argc());
             self.at = slice.end;
@@ -86,7 +86,7 @@ impl Work for Unsubscribing {
         }
         client.charge_buffers(worker);
         client.reply_piece(worker, self.seq, &out, is_last);
-        worker.buffers.give(out);
+        worker.scratch.buffers.give(out);
         if is_last {
             return Progress::Done;
         }

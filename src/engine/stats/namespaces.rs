@@ -131,7 +131,7 @@ impl Worker {
         if !self.shared.policies.has_namespaces() {
             return;
         }
-        self.unmatched.note(|| {
+        self.traffic.unmatched.note(|| {
             self.with_knowledge(|knowledge| {
                 let mut first = None;
                 let command = knowledge.command(request)?;

@@ -120,11 +120,11 @@ impl Worker {
     /// Takes notice of a request that the policy of `namespace` would have changed if it were enforced. Returns whether
     /// it was looked at.
     pub fn note_observed(&self, namespace: NamespaceId, request: &Request) -> bool {
-        let Some(weight) = self.observed.pick(namespace) else {
+        let Some(weight) = self.traffic.observed.pick(namespace) else {
             return false;
         };
         if let Some(example) = self.example(request, weight) {
-            let mut rings = self.observed.rings.borrow_mut();
+            let mut rings = self.traffic.observed.rings.borrow_mut();
             if let Some(ring) = rings.get_mut(usize::from(namespace.0)) {
                 ring.add(example);
             }
@@ -142,7 +142,7 @@ impl Worker {
         command: CommandRef,
         request: &Request,
     ) {
-        let Some(owner) = self.slots.owner(slot) else {
+        let Some(owner) = self.map.slots.owner(slot) else {
             return;
         };
         // Over another connection than the command's the question could arrive before it.
@@ -167,7 +167,7 @@ impl Worker {
 
     fn example(&self, request: &Request, weight: u32) -> Option<Example> {
         let enforced = || self.shared.policies.enforced();
-        let policies = self.observed.enforced.get_or_init(enforced);
+        let policies = self.traffic.observed.enforced.get_or_init(enforced);
         self.with_knowledge(|knowledge| {
             let command = knowledge.command(request)?;
             let mut sent = Vec::new();

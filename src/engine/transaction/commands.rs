@@ -99,7 +99,7 @@ impl Client {
 
 /// Takes a request inside a transaction, which is planned already.
 ///
-/// `rewritten` is what the policies made of it: see [`policy::govern`].
+/// `rewritten` is what the policies made of it: see [`policy::govern`](fn@policy::govern).
 pub fn queue(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -282,7 +282,7 @@ pub(crate) fn run_body(
     let size: usize = body.groups.iter().map(|group| group.commands.len()).sum();
     let expected: Vec<_> = requests
         .iter()
-        .filter_map(|request| worker.big_replies.expected(request))
+        .filter_map(|request| worker.traffic.big_replies.expected(request))
         .collect();
     let is_big = worker.is_big(size) || !expected.is_empty();
     let lanes = match lanes(worker, client, body, is_big) {
@@ -292,7 +292,7 @@ pub(crate) fn run_body(
     if is_big {
         set_out_alone(worker, client, size);
         for group in expected {
-            worker.big_replies.spend(group);
+            worker.traffic.big_replies.spend(group);
         }
     }
     let body = std::mem::take(body);
@@ -315,7 +315,7 @@ fn run_watched(
     if watch.slot().is_some_and(|slot| !body.stays_in(slot)) {
         return refuse(worker, client, OTHER_SLOT);
     }
-    if let Some(text) = worker.refuses_transactions(watch.node()) {
+    if let Some(text) = worker.check_transactions(watch.node()) {
         return refuse(worker, client, &text);
     }
     let pinned = Pinned::to(watch);
@@ -351,7 +351,7 @@ fn send(
     let tracking = client.tracking.get();
     worker.stats.transactions.inc();
     worker.stats.transactions_split.add(is_split.into());
-    if worker.attention.get() {
+    if worker.interception.is_on() {
         show(worker, client, requests);
     }
     if body.shows_scripts {
@@ -447,7 +447,7 @@ fn send(
             Ways::Usual(lanes) => lanes,
         };
         let node = match group.slot {
-            Some(slot) => worker.slots.owner(slot),
+            Some(slot) => worker.map.slots.owner(slot),
             None => worker.any_node(client),
         };
         let lane = node.and_then(|node| lanes.to(node));
@@ -475,6 +475,7 @@ fn note_scripts(worker: &Worker, requests: &[Request]) {
     for request in requests {
         if let Ok(command) = command::resolve(request.bytes, request.args) {
             worker
+                .traffic
                 .scripts
                 .note(&worker.shared.scripts, command, request);
         }

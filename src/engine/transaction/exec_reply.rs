@@ -14,8 +14,8 @@ use slotmux_core::answer::FiguresOnce;
 use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, scan_request, write};
-use slotmux_core::route::joined::settings;
 use slotmux_core::route::merge::merged;
+use slotmux_core::route::merge::parameters;
 use slotmux_core::route::transaction::{ElementSource, ExecElement};
 
 use crate::engine::upstream::deliver::ok_as_integer;
@@ -183,7 +183,7 @@ impl Exec {
     /// Sends the reply. For a transaction of which nothing was sent, at once.
     pub fn answer(self: &Rc<Self>, worker: &Rc<Worker>) {
         let client = &self.whole.client;
-        let mut reply = worker.buffers.take();
+        let mut reply = worker.scratch.buffers.take();
         if !client.is_closed() && self.begin(worker, &mut reply) {
             if self.is_long() {
                 return self.answer_in_slices(worker, reply);
@@ -274,7 +274,7 @@ impl Exec {
         // Many of them may come in one turn.
         client.charge_buffers(worker);
         worker.keep_within_memory();
-        worker.buffers.give(reply);
+        worker.scratch.buffers.give(reply);
     }
 
     /// A group is sent again.
@@ -359,8 +359,12 @@ impl Exec {
             groups.get(group as usize)?.error.as_deref()
         };
         match &element.source {
-            ElementSource::Here(bytes) => return out.extend_from_slice(bytes),
-            ElementSource::Later(bytes) => return self.answer_later(worker, bytes, process, out),
+            ElementSource::Known(bytes) => return out.extend_from_slice(bytes),
+            // It was answered, or moved to `OwnLater`, before the reply is put together.
+            ElementSource::Own => return,
+            ElementSource::OwnLater(bytes) => {
+                return self.answer_later(worker, bytes, process, out);
+            }
             ElementSource::Part(cell) => {
                 let cells = &mut self.cells.borrow_mut();
                 let reply = std::mem::take(&mut cells[*cell as usize]);
@@ -372,12 +376,12 @@ impl Exec {
                     }
                 });
             }
-            ElementSource::Settings(cell, request) => {
+            ElementSource::Parameters(cell, request) => {
                 let mut own = Vec::new();
                 self.answer_later(worker, request, process, &mut own);
                 let cells = self.cells.borrow();
                 let node = error_of(*cell).unwrap_or(&cells[*cell as usize]);
-                settings::joined(&own, node, worker.administers(), out);
+                parameters::merged(&own, node, worker.administers(), out);
             }
             ElementSource::Parts {
                 first,

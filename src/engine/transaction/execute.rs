@@ -86,10 +86,10 @@ impl Executing {
                 self.start = end;
                 let first = at.checked_sub(1).map_or(0, |at| self.ends[at] as usize);
                 if self.ends.len() <= at {
-                    let mut args = worker.spans.take();
+                    let mut args = worker.scratch.take_spans();
                     let read = read_again(bytes, &mut args);
                     self.spans.extend_from_slice(&args);
-                    worker.give_spans(args);
+                    worker.scratch.return_spans(args);
                     if let Err(text) = read {
                         return Some(Err(text.to_owned()));
                     }
@@ -184,5 +184,5 @@ impl Work for Executing {
 
 /// Whether one node owns every slot, on which plans depend.
 fn is_one_node(worker: &Worker) -> bool {
-    worker.topology.borrow().kind == UpstreamKind::Standalone
+    worker.map.topology.borrow().kind == UpstreamKind::Standalone
 }

@@ -63,10 +63,10 @@ pub(crate) fn lanes(
     let is_split = body.groups.len() > 1;
     let blocks = body.groups.iter().filter(|group| group.is_block(is_split));
     let mut nodes = blocks.filter_map(|group| match group.slot {
-        Some(slot) => worker.slots.owner(slot),
+        Some(slot) => worker.map.slots.owner(slot),
         None => worker.any_node(client),
     });
-    if let Some(text) = nodes.find_map(|node| worker.refuses_transactions(node)) {
+    if let Some(text) = nodes.find_map(|node| worker.check_transactions(node)) {
         lanes.release(worker);
         return Err(refuse(worker, client, &text));
     }

@@ -23,15 +23,15 @@ pub fn answer_own(
     let most = worker.limits(client).output_hard;
     let mut all = 0;
     for (element, request) in elements.iter_mut().zip(requests) {
-        let ElementSource::Here(bytes) = &mut element.source else {
-            continue;
-        };
-        if !bytes.is_empty() {
+        if element.source != ElementSource::Own {
             continue;
         }
-        answer_into(worker, client, request, &shared, bytes);
-        all += bytes.len();
-        let collected = client.change_gathered(worker, 0, bytes.len());
+        let mut bytes = Vec::new();
+        answer_into(worker, client, request, &shared, &mut bytes);
+        let len = bytes.len();
+        element.source = ElementSource::Known(bytes);
+        all += len;
+        let collected = client.change_gathered(worker, 0, len);
         if collected > most {
             client.close_for_reply(worker, collected);
         }
@@ -46,8 +46,8 @@ pub fn answer_own(
 /// What slotmux answers itself waits until it is known that the transaction has run.
 pub fn answer_later(elements: &mut [ExecElement], requests: &[Request]) {
     for (element, request) in elements.iter_mut().zip(requests) {
-        if matches!(&element.source, ElementSource::Here(bytes) if bytes.is_empty()) {
-            element.source = ElementSource::Later(request.bytes.to_vec());
+        if element.source == ElementSource::Own {
+            element.source = ElementSource::OwnLater(request.bytes.to_vec());
         }
     }
 }

@@ -168,7 +168,7 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight) {
         return lane.unwatch(worker, client);
     }
     lane.pin(client);
-    let is_one_node = worker.topology.borrow().kind == UpstreamKind::Standalone;
+    let is_one_node = worker.map.topology.borrow().kind == UpstreamKind::Standalone;
     client.watch.replace(Some(Rc::new(Watch {
         slot: entry.slot.get().filter(|_| !is_one_node),
         lane: lane.clone(),

@@ -49,7 +49,7 @@ pub enum Then {
         group: u32,
     },
     /// Delivered to no client: the block repairs expiries that did not take effect after their command.
-    Nobody {
+    Repair {
         /// Number of commands ahead of the expiries that only ensure that the client's command has run or never will.
         ahead: u32,
     },
@@ -68,7 +68,7 @@ pub enum Progress {
     Open(Vec<u8>),
     /// No node that runs transactions replies like this: it is unknown what has run and in which state the connection
     /// is.
-    Breach(Step),
+    ProtocolError(Step),
     /// It was the last one; the client's command has run, but what follows it did not reach its key.
     Incomplete,
 }
@@ -144,7 +144,7 @@ impl Block {
     }
 
     /// The block's bytes from the client's command on.
-    pub fn own<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+    pub fn client_part<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         let start = if self.form.atomic {
             super::first_request(bytes)
         } else {
@@ -178,7 +178,7 @@ impl Block {
         match &self.then {
             Then::Part { gather, part } => gather.forget(worker, *part),
             Then::Exec { exec, group } => exec.forget(worker, *group),
-            Then::Deliver | Then::Nobody { .. } => {}
+            Then::Deliver | Then::Repair { .. } => {}
         }
     }
 
@@ -204,9 +204,9 @@ impl Block {
         match self.stage.get() {
             Stage::Multi if reply == BEGUN => self.go_on(Stage::Queueing { at: 0 }),
             // MULTI has failed: what follows may run outside a transaction, and EXEC closes nothing.
-            Stage::Multi => Progress::Breach(Step::Multi),
+            Stage::Multi => Progress::ProtocolError(Step::Multi),
             Stage::Queueing { .. } if !failed && !is_queued(reply) => {
-                Progress::Breach(Step::Queueing)
+                Progress::ProtocolError(Step::Queueing)
             }
             Stage::Queueing { at } => {
                 if failed {
@@ -296,7 +296,7 @@ impl Block {
     /// Takes what is no array and no error: nothing has run, because a watched key has changed.
     fn take_nil(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) -> Progress {
         if !entry.is_watched() || !matches!(reply, b"*-1\r\n" | b"_\r\n") {
-            return Progress::Breach(Step::Exec);
+            return Progress::ProtocolError(Step::Exec);
         }
         if let Then::Exec { exec, group } = &self.then
             && self.is_awaited()
@@ -329,7 +329,7 @@ impl Block {
         failed: bool,
     ) {
         if let Then::Exec { exec, group } = &self.then {
-            worker.has_run(entry);
+            worker.retries.record_run(entry);
             if self.is_awaited() {
                 exec.take(worker, *group, at, reply, true);
                 if at + 1 == self.form.commands {
@@ -362,7 +362,7 @@ impl Block {
         failed: bool,
     ) {
         let ahead = match self.then {
-            Then::Nobody { ahead } => ahead,
+            Then::Repair { ahead } => ahead,
             _ => 0,
         };
         let decides = at < self.form.own.max(ahead + 1) && at < self.form.commands;
@@ -383,7 +383,7 @@ impl Block {
 
     /// The client's command has run, with this reply. It counts as run from here on, whatever happens to the rest.
     fn answer(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) {
-        worker.has_run(entry);
+        worker.retries.record_run(entry);
         if !self.settled.replace(true) {
             deliver_to(worker, entry, &self.then, reply, true);
         }
@@ -443,7 +443,7 @@ impl Repair {
             commands: commands_ahead + whole.form.commands - 1,
             own: 0,
         };
-        let then = Then::Nobody {
+        let then = Then::Repair {
             ahead: commands_ahead,
         };
         let entry = InFlight {
@@ -460,7 +460,7 @@ impl Repair {
     /// Splits a command to be sent: the part ahead of a repair, if it is one, and the rest.
     pub fn apart(entry: InFlight, request: Vec<u8>) -> (Vec<u8>, InFlight, Vec<u8>) {
         let runs_at = match &entry.kind {
-            OnReply::Block(block) if matches!(block.then, Then::Nobody { ahead: 1.. }) => {
+            OnReply::Block(block) if matches!(block.then, Then::Repair { ahead: 1.. }) => {
                 block.runs_at()
             }
             _ => return (Vec::new(), entry, request),

@@ -87,7 +87,7 @@ impl Lane {
             return;
         }
         entry.client.with_blocked(|blocked| blocked.set_lane(self));
-        self.deposed.set(None);
+        self.replaced_since.set(None);
         if self.id.get().is_some() {
             return;
         }
@@ -110,13 +110,18 @@ impl Lane {
         self.entries().borrow().iter().any(is_its)
     }
 
-    /// Keeps it from the pool until [`Lane::let_go`].
+    /// Keeps it out of the pool until [`Lane::end_hold`].
     pub(super) fn hold(&self) {
-        self.held.set(self.held.get() + 1);
+        self.holds.set(self.holds.get() + 1);
     }
 
-    fn let_go(&self) {
-        self.held.set(self.held.get().saturating_sub(1));
+    fn end_hold(&self) {
+        self.holds.set(self.holds.get().saturating_sub(1));
+    }
+
+    /// Whether it is kept out of the pool.
+    pub(super) fn is_held(&self) -> bool {
+        self.holds.get() > 0
     }
 
     /// The error that the oldest command got already, if it may block and the replies to what follows it have not all
@@ -151,28 +156,28 @@ pub(super) fn check_blocked(worker: &Rc<Worker>, lane: &Lane, now: Tick) {
     let is_late = |blocked: &Blocked| blocked.is_late_by(patience);
     if entry.client.with_blocked(is_late) == Some(true) {
         tracing::warn!(node = %lane.addr, "node does not end a wait whose time is over, connection given up");
-        return lane.give_up();
+        return lane.close();
     }
-    let is_deposed = worker.is_deposed(lane, entry);
-    let since = is_deposed.then(|| lane.deposed.get().unwrap_or(now));
-    lane.deposed.set(since);
+    let is_replaced = worker.is_replaced(lane, entry);
+    let since = is_replaced.then(|| lane.replaced_since.get().unwrap_or(now));
+    lane.replaced_since.set(since);
     if let Some(since) = since
-        && since.is_over(worker.response_timeout, now)
+        && since.is_over(worker.timeouts.response, now)
     {
         tracing::warn!(node = %lane.addr, "node is no primary any more and silent, connection given up");
-        lane.give_up();
+        lane.close();
     }
 }
 
 impl Worker {
     /// Whether the node of a lane is no primary any more and another has the slot of a command that waits there, if it is
     /// about one.
-    pub(super) fn is_deposed(&self, lane: &Lane, entry: &InFlight) -> bool {
+    pub(super) fn is_replaced(&self, lane: &Lane, entry: &InFlight) -> bool {
         let is_elsewhere = entry.slot.get().is_none_or(|slot| {
-            let owner = self.slots.owner(slot);
+            let owner = self.map.slots.owner(slot);
             owner.is_some_and(|owner| owner != lane.node)
         });
-        is_elsewhere && !self.is_primary(lane.node)
+        is_elsewhere && !self.map.is_primary(lane.node)
     }
 
     /// The entry and bytes to send a command again with: a blocking command gets the time that is left. `None` if
@@ -236,7 +241,7 @@ impl Worker {
         let entry = search_anew(self, lane, entry);
         entry.client.with_blocked(|blocked| blocked.vouch(false));
         // What a node does that was replaced meanwhile, and is not heard of, is no part of what the cluster holds.
-        let is_void = is_given_up && self.is_deposed(lane, &entry);
+        let is_void = is_given_up && self.is_replaced(lane, &entry);
         let may_repeat = !was_written || ((!entry.write || is_void) && entry.slot.get().is_some());
         if !may_repeat {
             deliver_error(self, &entry, UNKNOWN_FATE);
@@ -257,13 +262,13 @@ impl Worker {
         if !lane.entries().borrow().iter().any(is_left) {
             return;
         }
-        self.depart(lane);
+        self.half_close(lane);
     }
 
     /// Lets client `id` go, if it is one of this worker's and blocked: the node itself is asked, so that what it has
     /// popped meanwhile arrives. Tells whether that is what ended the wait.
     pub async fn unblock(self: Rc<Self>, id: u64, release: Release) -> bool {
-        let mut clients = self.all_clients().into_iter();
+        let mut clients = self.clients.all().into_iter();
         let Some(client) = clients.find(|client| client.id == id) else {
             return false;
         };
@@ -275,7 +280,7 @@ impl Worker {
         // It may be on its way to its node, or from one to the other.
         while client.is_blocked_on(seq)
             && !client.is_closed()
-            && !asked.is_over(self.command_timeout, self.clock.now())
+            && !asked.is_over(self.timeouts.command, self.clock.now())
         {
             let lanes = client.with_blocked(|blocked| blocked.lanes());
             let mut is_behind = false;
@@ -323,7 +328,7 @@ impl Worker {
         self.shared_lane(lane.node, client)
             .send_owned(self, entry, request);
         let is_released = told.await == Ok(true);
-        lane.let_go();
+        lane.end_hold();
         if lane.link() == Link::Up && lane.is_idle() {
             self.release(lane);
         }

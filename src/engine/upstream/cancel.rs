@@ -13,17 +13,17 @@ use crate::engine::upstream::lane::{Class, Lane};
 
 impl Worker {
     /// Gives up the lanes whose big request is no longer awaited.
-    pub fn give_up_abandoned(self: &Rc<Self>) {
+    pub fn cancel_unawaited_requests(self: &Rc<Self>) {
         for lane in self.lanes() {
-            if lane.keeps_for_nobody(self) {
-                self.contained("a lane that nobody waits for", || self.depart(&lane));
+            if lane.is_unawaited(self) {
+                self.contained("a lane that nobody waits for", || self.half_close(&lane));
             }
         }
     }
 }
 
 impl Lane {
-    fn keeps_for_nobody(&self, worker: &Worker) -> bool {
+    fn is_unawaited(&self, worker: &Worker) -> bool {
         let is_abandoned = |entry: &InFlight| {
             !entry.is_repair() && (entry.client.is_closed() || !entry.is_awaited())
         };

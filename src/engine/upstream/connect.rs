@@ -20,7 +20,7 @@ use super::lane::{Class, Lane, Link};
 use super::read::{End, Replies};
 use crate::engine::upstream::connection_id::{CLIENT_INFO, ending_of};
 use crate::engine::upstream::retry::lost::{after_failure, after_loss, fail_all, fail_if_shifted};
-use crate::engine::upstream::retry::oversize_reply::{clear_suspects, part_from_suspects};
+use crate::engine::upstream::retry::oversize_reply::{clear_candidates, isolate_candidates};
 use crate::engine::upstream::transaction_check::try_expiry;
 
 /// How long a connection of one client may be without traffic before the kernel asks the node for a sign of life.
@@ -44,11 +44,11 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
                     break;
                 }
                 pause = shortest;
-                worker.reached(lane.node, lane.protocol);
+                worker.record_connect(lane.node, lane.protocol);
                 worker.stats.upstream_connects.inc();
                 fail_if_shifted(&worker, &lane);
                 lane.set_up(&worker, transport, ending);
-                part_from_suspects(&worker, &lane);
+                isolate_candidates(&worker, &lane);
                 if lane.class == Class::Dedicated && lane.is_idle() {
                     // What it was opened for has not waited for it: another may use it.
                     worker.release(&lane);
@@ -61,14 +61,14 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
                 tracing::warn!(node = %lane.addr, %end, in_flight = lane.in_flight(), "upstream connection lost");
             }
             Err(error) => {
-                worker.missed(lane.node, &error);
-                clear_suspects(&lane);
+                worker.record_connect_failure(lane.node, &error);
+                clear_candidates(&lane);
                 after_failure(&worker, &lane);
             }
         }
         worker.refresh.request();
         if lane.class == Class::Dedicated && lane.is_idle() {
-            worker.discard(&lane);
+            worker.retire_lane(&lane);
             break;
         }
         rest(&lane, jittered(pause)).await;
@@ -91,7 +91,7 @@ async fn rest(lane: &Lane, pause: Duration) {
 
 /// Waits until a node may be connected to. Those who wait for the same do not come back in step.
 pub async fn wait_for_turn(worker: &Worker, node: NodeId) {
-    while let Err(milliseconds) = worker.may_connect(node) {
+    while let Err(milliseconds) = worker.claim_connect(node) {
         let least = Duration::from_millis(milliseconds.into());
         sleep(least.mul_f64(1.0 + fastrand::f64())).await;
     }
@@ -132,7 +132,7 @@ async fn connect(worker: &Worker, lane: &Lane) -> Result<(Transport, Box<[u8]>),
         let mut ending = Box::default();
         if let Some(prefix) = worker.shared.policies.enforced_prefix() {
             try_expiry(&mut stream, prefix).await?;
-            worker.trust(lane.node);
+            worker.allow_transactions(lane.node);
             let told = exchange(&mut stream, CLIENT_INFO, 1).await?;
             ending = ending_of(&told).unwrap_or_default();
         }
@@ -174,7 +174,7 @@ pub(super) async fn log_in(
 ) -> Result<TcpStream, ConnectError> {
     let cluster = &worker.config.cluster;
     let passwords = passwords(&cluster.passwords);
-    let first = worker.password.get();
+    let first = worker.nodes.password.get();
     let mut last = None;
     for place in 0..passwords.len() {
         let which = (first + place) % passwords.len();
@@ -182,7 +182,7 @@ pub(super) async fn log_in(
         stream.set_nodelay(true)?;
         match greet(&mut stream, protocol, &cluster.username, passwords[which]).await {
             Ok(()) => {
-                worker.password.set(which);
+                worker.nodes.password.set(which);
                 return Ok(stream);
             }
             Err(error @ ConnectError::Credentials(_)) => last = Some(error),
@@ -206,7 +206,7 @@ pub fn fail(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     lane.set_down(worker);
     let unanswered = lane.take_all(worker);
     // First, so that no repair is sent over it.
-    worker.discard(lane);
+    worker.retire_lane(lane);
     fail_all(worker, lane, unanswered);
 }
 

@@ -1,13 +1,13 @@
-//! How often a node may be connected to: a token bucket per node and worker, so that whatever clients do, a node that has
-//! just come back is not knocked over by those who missed it.
+//! How often a node may be connected to: a token bucket per node and worker, so that a node that has just come back is not
+//! knocked over by connections.
 
 use crate::engine::worker::clock::Tick;
 
 /// Connections that may be opened at once to a node that takes them.
 const BURST: f64 = 128.0;
-/// And so many more each second.
+/// Further connections per second.
 const PER_SECOND: f64 = 500.0;
-/// The same for a node that did not take the last one. A first try of each kind of lane is always possible.
+/// The same for a node that refused the last connection. A first attempt of each kind of lane is always possible.
 const FAILING_BURST: f64 = 4.0;
 const FAILING_PER_SECOND: f64 = 10.0;
 
@@ -15,13 +15,13 @@ const FAILING_PER_SECOND: f64 = 10.0;
 #[derive(Debug)]
 pub struct Bucket {
     tokens: f64,
-    /// When they were so many.
+    /// When `tokens` was counted.
     at: Tick,
     is_failing: bool,
 }
 
 impl Bucket {
-    /// A full one.
+    /// A full bucket.
     pub fn new(now: Tick) -> Bucket {
         Bucket {
             tokens: BURST,
@@ -30,8 +30,8 @@ impl Bucket {
         }
     }
 
-    /// Takes a token; or says in how many milliseconds there is one.
-    pub fn take(&mut self, now: Tick) -> Result<(), u32> {
+    /// Takes a token. The error is the number of milliseconds until there is one.
+    pub fn claim(&mut self, now: Tick) -> Result<(), u32> {
         let (burst, per_second) = if self.is_failing {
             (FAILING_BURST, FAILING_PER_SECOND)
         } else {
@@ -47,8 +47,8 @@ impl Bucket {
         Ok(())
     }
 
-    /// A connection was made, or not.
-    pub fn tried(&mut self, has_worked: bool) {
+    /// Records whether a connection could be made.
+    pub fn record(&mut self, has_worked: bool) {
         self.is_failing = !has_worked;
     }
 }
@@ -58,10 +58,10 @@ mod tests {
     use super::*;
     use crate::engine::worker::clock::Clock;
 
-    /// Tokens that are given within a time in which somebody asks each millisecond.
+    /// Number of tokens claimed by one claim per millisecond.
     fn taken(bucket: &mut Bucket, start: Tick, milliseconds: u64) -> usize {
         (0..milliseconds)
-            .map(|at| std::iter::from_fn(|| bucket.take(start.plus(at)).ok()).count())
+            .map(|at| std::iter::from_fn(|| bucket.claim(start.plus(at)).ok()).count())
             .sum()
     }
 
@@ -70,7 +70,7 @@ mod tests {
         let start = Clock::start().now();
         let mut bucket = Bucket::new(start);
         assert_eq!(taken(&mut bucket, start, 1), 128);
-        assert_eq!(bucket.take(start), Err(2));
+        assert_eq!(bucket.claim(start), Err(2));
         assert!((498..=501).contains(&taken(&mut bucket, start.plus(1), 1000)));
         assert_eq!(taken(&mut bucket, start.plus(3_600_000), 1), 128);
     }
@@ -79,11 +79,11 @@ mod tests {
     fn a_node_that_fails_gets_few_until_one_works() {
         let start = Clock::start().now();
         let mut bucket = Bucket::new(start);
-        bucket.tried(false);
+        bucket.record(false);
         assert_eq!(taken(&mut bucket, start, 1), 4);
-        assert_eq!(bucket.take(start), Err(100));
+        assert_eq!(bucket.claim(start), Err(100));
         assert!((98..=101).contains(&taken(&mut bucket, start.plus(1), 10_000)));
-        bucket.tried(true);
+        bucket.record(true);
         assert!((499..=501).contains(&taken(&mut bucket, start.plus(10_001), 1000)));
     }
 }

@@ -36,7 +36,7 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
         OnReply::Block(_)
         | OnReply::Watch { .. }
         | OnReply::Unwatch
-        | OnReply::Doubt(_)
+        | OnReply::Verify(_)
         | OnReply::Asking
         | OnReply::Tracking
         | OnReply::Caching
@@ -65,7 +65,7 @@ pub fn deliver_to(
         Then::Part { gather, part } => gather.take(worker, *part, bytes, complete),
         Then::Exec { exec, group } if complete => exec.settle(worker, *group, bytes),
         Then::Exec { exec, group } => exec.take(worker, *group, 0, bytes, false),
-        Then::Nobody { .. } => worker
+        Then::Repair { .. } => worker
             .stats
             .expiries_failed
             .add(u64::from(bytes.starts_with(b"-"))),

@@ -31,7 +31,7 @@ struct Place {
 
 impl Place {
     fn keep(worker: &Rc<Worker>, lane: &Rc<Lane>) -> Place {
-        worker.departing.set(worker.departing.get() + 1);
+        worker.nodes.add_half_closed();
         Place {
             worker: worker.clone(),
             lane: lane.clone(),
@@ -41,8 +41,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let departing = &self.worker.departing;
-        departing.set(departing.get().saturating_sub(1));
+        self.worker.nodes.remove_half_closed();
         self.worker.free_place(&self.lane);
     }
 }
@@ -50,7 +49,7 @@ impl Drop for Place {
 impl Worker {
     /// Closes a dedicated lane whose clients have all left. It keeps its place in the pool until the node has closed
     /// its side, for at most `timeouts.response`.
-    pub(super) fn depart(self: &Rc<Self>, lane: &Rc<Lane>) {
+    pub(super) fn half_close(self: &Rc<Self>, lane: &Rc<Lane>) {
         let mut repairs = Vec::new();
         each(self, lane.take_all(self), |taken| {
             deliver_piece(self, &taken.entry, b"", true);
@@ -61,24 +60,24 @@ impl Worker {
         let transport = lane.transport().borrow_mut().take();
         let (Some(transport), false) = (transport, repairs.is_empty()) else {
             lane.set_down(self);
-            return self.discard(lane);
+            return self.retire_lane(lane);
         };
         lane.set_down(self);
         let place = Place::keep(self, lane);
-        self.withdraw(lane);
+        self.retire_keeping_place(lane);
         sabotage("departure.withdrawn");
-        let parting = async move {
+        let closing = async move {
             let worker = &place.worker;
-            worker.until_let_go(transport).await;
+            worker.wait_for_close(transport).await;
             for repair in repairs {
                 worker.send_repair(repair);
             }
         };
-        self.spawn("the end of a connection", parting, |_| {});
+        self.spawn("the end of a connection", closing, |_| {});
     }
 
     /// Waits until the node has closed its side.
-    async fn until_let_go(&self, mut transport: Transport) {
+    async fn wait_for_close(&self, mut transport: Transport) {
         transport.finish();
         let mut piece = vec![0; PIECE];
         let closed = std::future::poll_fn(|cx| {
@@ -96,7 +95,7 @@ impl Worker {
 
     /// Whether any expiries are waiting or in flight for commands whose connection is lost.
     pub fn has_repairs(&self) -> bool {
-        let waits = self.departing.get() > 0 || self.is_any_waiting(InFlight::is_repair);
+        let waits = self.nodes.has_half_closed() || self.retries.has_any(InFlight::is_repair);
         let carries = |lane: &Rc<Lane>| {
             let entries = lane.entries().borrow();
             entries.iter().any(|entry| entry.is_repair())

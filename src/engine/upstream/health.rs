@@ -17,7 +17,7 @@ const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 /// Asks the node of a lane that has been idle for `connections.health_interval`, or a little less. No answer within
 /// `timeouts.response` is a silence like any other.
 pub fn check_health(worker: &Worker, lane: &Rc<Lane>, now: Tick) {
-    let Some(interval) = worker.health_interval else {
+    let Some(interval) = worker.timeouts.health_interval else {
         return;
     };
     if lane.link() == Link::Up

@@ -16,7 +16,7 @@ use slotmux_core::slot::OptionalSlot;
 
 use super::block::{Block, Then};
 use crate::engine::transaction::exec_reply::Exec;
-use crate::engine::upstream::retry::verify_refusal::Doubt;
+use crate::engine::upstream::retry::verify_refusal::Verification;
 
 /// What to do with the reply.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ pub enum OnReply {
     /// Awaited by no client: it tells whether a key in observe mode has a TTL.
     Probe,
     /// Not a client's command: it verifies whether an error that a script may have made up was the node's.
-    Doubt(Rc<Doubt>),
+    Verify(Rc<Verification>),
     /// Awaited no longer: its client got an error, since the command took too long.
     Swallow,
 }
@@ -136,7 +136,7 @@ impl InFlight {
             OnReply::Block(block) => block.is_awaited(),
             OnReply::Watch { is_awaited, .. } => *is_awaited,
             OnReply::Probe
-            | OnReply::Doubt(_)
+            | OnReply::Verify(_)
             | OnReply::Swallow
             | OnReply::Asking
             | OnReply::Tracking
@@ -149,7 +149,7 @@ impl InFlight {
     }
 
     /// Gives up waiting for the reply, which is dropped when it arrives. The returned entry has to be answered instead.
-    pub fn abandon(&mut self) -> InFlight {
+    pub fn cancel(&mut self) -> InFlight {
         let awaited = self.clone();
         match &mut self.kind {
             // A block is the same one in both, and settled by the answer.
@@ -163,7 +163,7 @@ impl InFlight {
 
     /// Whether it only repairs expiries. Whoever asked has the answer, may have left, and waits for nothing.
     pub fn is_repair(&self) -> bool {
-        matches!(&self.kind, OnReply::Block(block) if matches!(block.then(), Then::Nobody { .. }))
+        matches!(&self.kind, OnReply::Block(block) if matches!(block.then(), Then::Repair { .. }))
     }
 
     /// Whether it is a WATCH.

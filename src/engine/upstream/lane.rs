@@ -69,8 +69,8 @@ pub struct Lane {
     dirty: Cell<bool>,
     /// Whether the socket took less than was there to write.
     pub(super) write_blocked: Cell<bool>,
-    /// Whether the connection was found dead from outside its task.
-    given_up: Cell<bool>,
+    /// Whether its task has to close the connection, which was found dead from outside the task.
+    closing: Cell<bool>,
     /// Whether another connection to its node was made while it waited for its next try.
     hurried: Cell<bool>,
     /// Clients that wait for room.
@@ -83,10 +83,10 @@ pub struct Lane {
     /// The command that makes its node close the connection; empty if no policy needs it or the node did not report the
     /// connection's identity. It outlives the connection, until the next one is made.
     pub(super) ending: RefCell<Box<[u8]>>,
-    /// Questions about its client that are on their way to the node: until they are answered no other may have it.
-    pub(super) held: Cell<u32>,
-    /// Since when the node is known to be no primary any more, while a client is blocked there.
-    pub(super) deposed: Cell<Option<Tick>>,
+    /// Number of CLIENT UNBLOCKs for its client in flight: until they are answered no other client may have the lane.
+    pub(super) holds: Cell<u32>,
+    /// Since when the node is known to have lost its slots, while a client is blocked there.
+    pub(super) replaced_since: Cell<Option<Tick>>,
     /// Which scripts were sent over this connection.
     pub(super) scripts: RefCell<SentScripts>,
     /// What clients have read over this connection and want to be told about.
@@ -136,14 +136,14 @@ impl Lane {
             in_flight: RefCell::default(),
             dirty: Cell::new(false),
             write_blocked: Cell::new(false),
-            given_up: Cell::new(false),
+            closing: Cell::new(false),
             hurried: Cell::new(false),
             waiting: RefCell::default(),
             last_heard: Cell::new(now),
             id: Cell::new(None),
             ending: RefCell::default(),
-            held: Cell::new(0),
-            deposed: Cell::new(None),
+            holds: Cell::new(0),
+            replaced_since: Cell::new(None),
             scripts: RefCell::default(),
             tracked: Tracked::default(),
             run: Cell::new(None),
@@ -183,13 +183,13 @@ impl Lane {
 
     /// Whether its node has been away for longer than a command may take: a command given to it now would only wait
     /// for its deadline.
-    pub fn is_given_up(&self, worker: &Worker) -> bool {
+    pub fn is_unavailable(&self, worker: &Worker) -> bool {
         match self.link.get() {
             Link::Up => false,
             Link::Down(since) => {
-                since.is_over(worker.command_timeout, worker.clock.now())
+                since.is_over(worker.timeouts.command, worker.clock.now())
                     // One that is new need not find that out again.
-                    || worker.is_gone(self.node)
+                    || worker.is_unreachable(self.node)
             }
             Link::Retired => true,
         }
@@ -231,7 +231,7 @@ impl Lane {
             // The silence that counts starts when a reply is owed.
             self.last_heard.set(worker.clock.now());
         }
-        worker.carried.came(self, &entry);
+        worker.retries.lane_index.added(self, &entry);
         in_flight.push_back(entry);
         drop(in_flight);
         worker.turn.touch_lane(self);
@@ -369,13 +369,13 @@ impl Lane {
     /// Removes the oldest entry.
     pub(super) fn take_oldest(&self, worker: &Worker) -> Option<InFlight> {
         let entry = self.in_flight.borrow_mut().pop_front()?;
-        worker.carried.went(self, &entry);
+        worker.retries.lane_index.removed(self, &entry);
         Some(entry)
     }
 
     /// Puts the oldest entry back: more of its replies are to come.
     pub(super) fn put_oldest(&self, worker: &Worker, entry: InFlight) {
-        worker.carried.came(self, &entry);
+        worker.retries.lane_index.added(self, &entry);
         self.in_flight.borrow_mut().push_front(entry);
     }
 
@@ -455,13 +455,13 @@ impl Lane {
     }
 
     /// Makes the lane's task end this connection and settle what is in flight on it.
-    pub fn give_up(&self) {
-        self.given_up.set(true);
+    pub fn close(&self) {
+        self.closing.set(true);
         self.wake();
     }
 
-    pub(super) fn is_condemned(&self) -> bool {
-        self.given_up.get()
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.get()
     }
 
     /// Its node takes connections: it need not wait for its next try.
@@ -485,7 +485,7 @@ impl Lane {
         *self.ending.borrow_mut() = ending;
         *self.transport.borrow_mut() = Some(transport);
         self.write_blocked.set(false);
-        self.given_up.set(false);
+        self.closing.set(false);
         self.mid_reply.set(false);
         self.reply_begun.set(false);
         self.run.set(None);

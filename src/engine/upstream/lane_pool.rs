@@ -1,6 +1,6 @@
-//! Dedicated lanes and their limits. Lanes kept by clients that are blocked or watch, lanes for big values, and lanes of
-//! suspects are counted separately: idle clients never take the lane that another client needs for a moment, and slow
-//! readers of big values never take that of a lost read.
+//! Dedicated lanes and their limits. Lanes kept by clients that are blocked or watch, lanes for big values, and lanes for
+//! oversize checks are counted separately: idle clients never take the lane that another client needs for a moment, and
+//! slow readers of big values never take that of a lost read.
 
 use std::rc::Rc;
 
@@ -26,11 +26,11 @@ const NO_KEPT_LANE: &str = "ERR slotmux: no connection to the node was free for 
 const NO_LANE_AGAIN: &str = "ERR slotmux: the connection to the node was lost, and no other one was free in time on which \
     this read could be repeated alone";
 
-/// Lanes from a worker to one node for suspects, beyond those for other uses. Suspects are rare, and each needs its lane for a moment.
-pub const SUSPECTS: usize = 16;
+/// Lanes from a worker to one node for oversize checks, beyond those for other uses. Such checks are rare and short.
+pub const OVERSIZE_CHECKS: usize = 16;
 
-/// Milliseconds without a granted lane after which suspects no longer wait for one: slow readers hold them all. Longer
-/// than a connection takes to be made.
+/// Milliseconds without a granted lane after which oversize checks no longer wait for one: slow readers hold them all.
+/// Longer than a connection takes to be made.
 const STALLED: u64 = 250;
 
 /// Number of uses.
@@ -39,15 +39,15 @@ const USES: usize = 3;
 /// Divisor for the lanes left for big values where `REDIS_MAX_CONNECTIONS` bounds both kinds together.
 const SHARE_FOR_BIG: usize = 4;
 
-/// What a dedicated lane is for.
+/// The use of a dedicated lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Use {
     /// A big value, or a command that is likely to bring one.
     Big,
     /// A client that keeps it while it is blocked or watches.
     Kept,
-    /// A read that has lost its connection, perhaps because of its reply.
-    Suspect,
+    /// A read that has lost its connection, perhaps because of the size of its reply.
+    OversizeCheck,
 }
 
 impl Use {
@@ -56,18 +56,18 @@ impl Use {
         match self {
             Use::Big => NO_LANE,
             Use::Kept => NO_KEPT_LANE,
-            Use::Suspect => NO_LANE_AGAIN,
+            Use::OversizeCheck => NO_LANE_AGAIN,
         }
     }
 }
 
 impl InFlight {
-    /// What it would use a dedicated lane for at another try.
-    pub(super) fn use_again(&self) -> Use {
+    /// The use that its retry would make of a dedicated lane.
+    pub(super) fn use_for_retry(&self) -> Use {
         if self.is_watch() || self.is_blocking() {
             Use::Kept
-        } else if self.is_suspect() {
-            Use::Suspect
+        } else if self.is_oversize_candidate() {
+            Use::OversizeCheck
         } else {
             Use::Big
         }
@@ -79,7 +79,7 @@ impl InFlight {
 pub struct Bounds {
     big: usize,
     kept: usize,
-    suspects: usize,
+    oversize_checks: usize,
     /// Of all kinds together.
     all: usize,
 }
@@ -94,13 +94,13 @@ impl Bounds {
             None => Bounds {
                 big,
                 kept,
-                suspects: SUSPECTS,
-                all: big + kept + SUSPECTS,
+                oversize_checks: OVERSIZE_CHECKS,
+                all: big + kept + OVERSIZE_CHECKS,
             },
             Some(all) => Bounds {
                 big: big.min(all),
                 kept: kept.min(all - all.div_ceil(SHARE_FOR_BIG)).max(1),
-                suspects: SUSPECTS.min(all),
+                oversize_checks: OVERSIZE_CHECKS.min(all),
                 all,
             },
         }
@@ -110,7 +110,7 @@ impl Bounds {
         match of {
             Use::Big => self.big,
             Use::Kept => self.kept,
-            Use::Suspect => self.suspects,
+            Use::OversizeCheck => self.oversize_checks,
         }
     }
 }
@@ -126,8 +126,8 @@ pub(super) struct Pool {
     used: [usize; USES],
     /// Waiting clients, by use.
     waiting: [std::collections::VecDeque<Rc<Client>>; USES],
-    /// When a suspect was last granted a lane.
-    suspect_served: Tick,
+    /// When a lane was last granted for an oversize check.
+    last_check_granted: Tick,
 }
 
 /// The result of a request for a lane.
@@ -155,40 +155,40 @@ impl Pool {
         Some(grant)
     }
 
-    /// As [`Pool::take`], for a suspect.
-    pub(super) fn take_for_suspect(
+    /// As [`Pool::take`], for an oversize check.
+    pub(super) fn take_for_check(
         &mut self,
         protocol: Protocol,
         bounds: Bounds,
         now: Tick,
     ) -> Option<Grant> {
-        let grant = self.take(Use::Suspect, protocol, bounds)?;
-        self.suspect_served = now;
+        let grant = self.take(Use::OversizeCheck, protocol, bounds)?;
+        self.last_check_granted = now;
         Some(grant)
     }
 
-    /// Whether it is useless for suspects to wait for a lane.
+    /// Whether it is useless to wait for a lane for an oversize check.
     pub(super) fn is_stalled(&self, now: Tick) -> bool {
-        self.suspect_served.is_over(STALLED, now)
+        self.last_check_granted.is_over(STALLED, now)
     }
 
     /// Takes a lane back.
     pub(super) fn put_back(&mut self, lane: &Rc<Lane>) {
         // An unused lane is among the free ones already.
-        if self.ends_use(lane) {
+        if self.end_use(lane) {
             self.free[index(lane.protocol)].push(lane.clone());
         }
     }
 
     /// Forgets a lane.
     pub(super) fn remove(&mut self, lane: &Rc<Lane>) {
-        self.ends_use(lane);
+        self.end_use(lane);
         self.free[index(lane.protocol)].retain(|other| !Rc::ptr_eq(other, lane));
         self.all = self.all.saturating_sub(1);
     }
 
     /// Counts a lane as unused; returns whether it was used.
-    fn ends_use(&mut self, lane: &Lane) -> bool {
+    fn end_use(&mut self, lane: &Lane) -> bool {
         let Some(of) = lane.used_for.take() else {
             return false;
         };
@@ -203,7 +203,7 @@ impl Pool {
     }
 
     /// Removes and returns the waiting clients for which there is room. Clients that have left are skipped.
-    pub(super) fn served(&mut self, bounds: Bounds) -> Vec<Rc<Client>> {
+    pub(super) fn take_served(&mut self, bounds: Bounds) -> Vec<Rc<Client>> {
         let mut served = Vec::new();
         for of in [Use::Big, Use::Kept] {
             let room = room(of, self.used, served.len(), bounds);
@@ -216,7 +216,7 @@ impl Pool {
     }
 
     /// Removes and returns the waiting clients for which `is_over` holds.
-    pub(super) fn give_up(&mut self, is_over: impl Fn(&Client) -> bool) -> Vec<Rc<Client>> {
+    pub(super) fn remove_waiting(&mut self, is_over: impl Fn(&Client) -> bool) -> Vec<Rc<Client>> {
         let mut over = Vec::new();
         for waiting in &mut self.waiting {
             waiting.retain(|client| {
@@ -244,10 +244,10 @@ mod tests {
 
     #[test]
     fn no_more_are_woken_than_there_is_room_for() {
-        let bounds = |big, kept, suspects, all| Bounds {
+        let bounds = |big, kept, oversize_checks, all| Bounds {
             big,
             kept,
-            suspects,
+            oversize_checks,
             all,
         };
         for (used, woken, bounds, expected) in [
@@ -261,7 +261,8 @@ mod tests {
             ([0, 0, 16], 0, bounds(2, 2, 16, 20), [2, 2, 0]),
             ([3, 3, 3], 9, bounds(1, 1, 1, 1), [0, 0, 0]),
         ] {
-            let found = [Use::Big, Use::Kept, Use::Suspect].map(|of| room(of, used, woken, bounds));
+            let found =
+                [Use::Big, Use::Kept, Use::OversizeCheck].map(|of| room(of, used, woken, bounds));
             assert_eq!(found, expected, "{used:?} {woken} {bounds:?}");
         }
     }
@@ -281,10 +282,10 @@ mod tests {
         let Bounds {
             big,
             kept,
-            suspects,
+            oversize_checks,
             all,
         } = Bounds::of(&config);
-        [big, kept, suspects, all]
+        [big, kept, oversize_checks, all]
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub fn is_queued(reply: &[u8]) -> bool {
 impl Worker {
     /// Ends a block, the oldest entry, which was taken off its lane, because of a reply that is invalid at this step.
     /// The client gets an error at once: nothing is retried, at this node or another.
-    pub(super) fn end_breach(
+    pub(super) fn end_by_protocol_error(
         self: &Rc<Self>,
         lane: &Lane,
         entry: &InFlight,
@@ -88,7 +88,7 @@ impl Worker {
             self.stats.blocks_refused.inc();
         }
         if reply.first() == Some(&b'-') {
-            self.distrust(lane.node, &said);
+            self.refuse_transactions(lane.node, &said);
         }
         if entry.is_awaited() {
             let text = format!(
@@ -97,21 +97,21 @@ impl Worker {
             );
             deliver_error(self, entry, &text);
         }
-        End::Breach(said)
+        End::ProtocolError(said)
     }
 
     /// The same for a refused EXEC: nothing has run, but the transaction may be open.
-    pub(super) fn end_open(self: &Rc<Self>, lane: &Lane, error: &[u8]) -> End {
+    pub(super) fn end_open_transaction(self: &Rc<Self>, lane: &Lane, error: &[u8]) -> End {
         let said = format!("answers EXEC with \"{}\"", quoted(error));
         if judge(error) == ErrorVerdict::Deliver {
             self.stats.blocks_refused.inc();
-            self.distrust(lane.node, &said);
+            self.refuse_transactions(lane.node, &said);
         }
-        End::Breach(said)
+        End::ProtocolError(said)
     }
 
     /// The error for the client of that EXEC, or the redirect that decides whether it is sent elsewhere.
-    pub(super) fn open_error(&self, lane: &Lane, error: &[u8]) -> Vec<u8> {
+    pub(super) fn open_transaction_error(&self, lane: &Lane, error: &[u8]) -> Vec<u8> {
         if judge(error) != ErrorVerdict::Deliver {
             return error.to_vec();
         }

@@ -53,7 +53,7 @@ pub enum End {
     Unasked,
     /// A transaction was not begun, or not closed: later commands would become part of it.
     #[error("the node {0}")]
-    Breach(String),
+    ProtocolError(String),
     /// A command was answered of which the node has a part only: it would take what follows for the rest of it.
     #[error("a command was answered before it was sent whole")]
     Early,
@@ -95,13 +95,13 @@ impl Replies {
             if lane.link() == Link::Retired {
                 return Poll::Ready(End::Retired);
             }
-            if lane.is_condemned() {
+            if lane.is_closing() {
                 return Poll::Ready(End::Silent);
             }
             if lane.waits_for_client(worker) {
                 return Poll::Pending;
             }
-            let mut scratch = worker.lane_scratch.borrow_mut();
+            let mut scratch = worker.scratch.lane.borrow_mut();
             let kept = self.tail.len();
             scratch[..kept].copy_from_slice(&self.tail);
             let read = {
@@ -151,7 +151,7 @@ impl Replies {
                         continue;
                     }
                     None if buf.len() - start < LONGEST_HEAD => break,
-                    _ => return Err(breach(worker, lane, Step::Exec, &buf[start..])),
+                    _ => return Err(protocol_error(worker, lane, Step::Exec, &buf[start..])),
                 }
             }
             let progress = self.scanner.advance(&buf[at..]).map_err(End::Malformed)?;
@@ -163,12 +163,12 @@ impl Replies {
                 self.count_streamed(worker, lane, at - start);
                 self.streamed = 0;
                 let finished = finish_stream(worker, lane, &buf[start..at]);
-                worker.nothing_in_hand();
+                worker.clients.end_processing();
                 finished?;
                 lane.set_mid_reply(false);
             } else {
                 let taken = take_reply(worker, lane, &buf[start..at]);
-                worker.nothing_in_hand();
+                worker.clients.end_processing();
                 taken?;
             }
             start = at;
@@ -187,7 +187,7 @@ impl Replies {
             if let OnReply::Block(block) = &entry.kind
                 && let Some(step) = block.small_step()
             {
-                return Err(breach(worker, lane, step, &buf[start..at]));
+                return Err(protocol_error(worker, lane, step, &buf[start..at]));
             }
             lane.set_mid_reply(true);
             self.count_streamed(worker, lane, at - start);
@@ -232,7 +232,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         return lane.take_pong(reply);
     }
     let entry = lane.take_oldest(worker).ok_or(End::Unasked)?;
-    worker.take_in_hand(&entry.client);
+    worker.clients.begin_processing(&entry.client);
     sabotage("read.take_reply");
     let len = entry.len as usize;
     let is_early = !lane.ring().borrow().front_is_written(len);
@@ -243,7 +243,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     if is_queued(reply) && has_open_transaction(lane, &entry) {
         // It has not run and will not, but that is not certain here.
         lane.put_oldest(worker, entry);
-        return Err(End::Breach(
+        return Err(End::ProtocolError(
             "queues a command outside a transaction".to_owned(),
         ));
     }
@@ -252,7 +252,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         && matches!(entry.kind, OnReply::Watch { .. } | OnReply::Asking)
     {
         lane.put_oldest(worker, entry);
-        return Err(End::Breach(
+        return Err(End::ProtocolError(
             "gives an invalid reply to WATCH or ASKING".to_owned(),
         ));
     }
@@ -275,7 +275,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         OnReply::Tracking => lane.take_tracking(reply),
         OnReply::Caching => lane.take_caching(worker, &entry, failed),
         OnReply::Asking => lane.note_asked(&entry),
-        OnReply::Doubt(doubt) => worker.take_proof(doubt, reply),
+        OnReply::Verify(verification) => worker.take_verification_reply(verification, reply),
         OnReply::Id => lane.id.set(Some(id_of(reply))),
         OnReply::Tell(asker) => {
             if let Some(asker) = asker.take() {
@@ -288,7 +288,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     if failed && entry.is_awaited() {
         take_refusal(worker, lane, entry, reply);
     } else {
-        worker.has_run(&entry);
+        worker.retries.record_run(&entry);
         deliver_piece(worker, &entry, reply, true);
     }
     lane.ring().borrow_mut().answer(len);
@@ -304,7 +304,7 @@ fn take_refusal(worker: &Rc<Worker>, lane: &Rc<Lane>, entry: InFlight, error: &[
     let len = entry.len as usize;
     let request = || lane.ring().borrow().front(len).to_vec();
     if let Some(entry) = refused::take_over(worker, lane, entry, error, request) {
-        worker.has_run(&entry);
+        worker.retries.record_run(&entry);
         deliver_piece(worker, &entry, error, true);
     }
 }
@@ -326,14 +326,19 @@ fn settle_block(
             lane.put_oldest(worker, entry);
             return Ok(false);
         }
-        Progress::Breach(step) => {
+        Progress::ProtocolError(step) => {
             lane.ring().borrow_mut().answer(len);
-            return Err(worker.end_breach(lane, &entry, step, reply));
+            return Err(worker.end_by_protocol_error(lane, &entry, step, reply));
         }
         Progress::Open(error) => {
-            let end = worker.end_open(lane, &error);
+            let end = worker.end_open_transaction(lane, &error);
             if entry.is_awaited() {
-                take_refusal(worker, lane, entry, &worker.open_error(lane, &error));
+                take_refusal(
+                    worker,
+                    lane,
+                    entry,
+                    &worker.open_transaction_error(lane, &error),
+                );
             }
             lane.ring().borrow_mut().answer(len);
             return Err(end);
@@ -354,12 +359,12 @@ fn settle_block(
 }
 
 /// Takes the oldest entry, a block with an invalid reply, off the lane.
-fn breach(worker: &Rc<Worker>, lane: &Rc<Lane>, step: Step, reply: &[u8]) -> End {
+fn protocol_error(worker: &Rc<Worker>, lane: &Rc<Lane>, step: Step, reply: &[u8]) -> End {
     let Some(entry) = lane.take_oldest(worker) else {
         return End::Unasked;
     };
     lane.ring().borrow_mut().answer(entry.len as usize);
-    worker.end_breach(lane, &entry, step, reply)
+    worker.end_by_protocol_error(lane, &entry, step, reply)
 }
 
 /// Whether `+QUEUED` as the reply to the oldest command, which was popped, shows a transaction that slotmux has not
@@ -368,7 +373,7 @@ fn has_open_transaction(lane: &Lane, entry: &InFlight) -> bool {
     let ring = lane.ring().borrow();
     let bytes = ring.front(entry.len as usize);
     match &entry.kind {
-        OnReply::Block(block) => block.is_bare() && !runs_script(block.own(bytes)),
+        OnReply::Block(block) => block.is_bare() && !runs_script(block.client_part(bytes)),
         _ => !runs_script(bytes),
     }
 }
@@ -380,20 +385,23 @@ fn learn(worker: &Worker, lane: &Lane, entry: &InFlight) {
     let bytes = ring.front(entry.len as usize);
     let bytes = match &entry.kind {
         OnReply::Deliver => bytes,
-        OnReply::Block(block) if entry.is_whole() => block.own(bytes),
+        OnReply::Block(block) if entry.is_whole() => block.client_part(bytes),
         _ => return,
     };
     let mut args = Vec::new();
     if let Ok(Scan::Complete { .. }) = scan_request(bytes, &Limits::ACCEPTED, &mut args)
         && !args.is_empty()
     {
-        worker.big_replies.learn(&Request { bytes, args: &args });
+        worker
+            .traffic
+            .big_replies
+            .learn(&Request { bytes, args: &args });
     }
 }
 
 fn finish_stream(worker: &Rc<Worker>, lane: &Rc<Lane>, last: &[u8]) -> Result<(), End> {
     let entry = lane.take_oldest(worker).ok_or(End::Unasked)?;
-    worker.take_in_hand(&entry.client);
+    worker.clients.begin_processing(&entry.client);
     if let OnReply::Block(block) = &entry.kind {
         let progress = block.take(worker, &entry, last, false);
         settle_block(worker, lane, entry, progress, last)?;
@@ -402,7 +410,7 @@ fn finish_stream(worker: &Rc<Worker>, lane: &Rc<Lane>, last: &[u8]) -> Result<()
     if lane.was_tracked() {
         lane.note_read(worker, &entry);
     }
-    worker.has_run(&entry);
+    worker.retries.record_run(&entry);
     deliver_piece(worker, &entry, last, true);
     lane.ring().borrow_mut().answer(entry.len as usize);
     Ok(())

@@ -133,9 +133,8 @@ impl Reader {
 
     /// The client, if it is there still.
     fn client(self, worker: &Worker) -> Option<Rc<Client>> {
-        let clients = worker.clients.borrow();
-        let client = clients.get(self.place)?;
-        (client.id == self.id).then(|| client.clone())
+        let client = worker.clients.at(self.place)?;
+        (client.id == self.id).then_some(client)
     }
 }
 
@@ -195,7 +194,7 @@ impl Lane {
         let mut elsewhere: Vec<Vec<u8>> = Vec::new();
         tracked_keys(worker, ring.front(entry.len as usize), |key| {
             let slot = slot_of(key);
-            if worker.slots.owner(slot) == Some(self.node) {
+            if worker.map.slots.owner(slot) == Some(self.node) {
                 table.add(slot, key, reader);
             } else {
                 elsewhere.push(key.to_vec());
@@ -253,20 +252,20 @@ impl Lane {
 impl Worker {
     /// Enters that `node` serves `slot`.
     pub fn set_owner(&self, slot: Slot, node: NodeId) {
-        if self.slots.set(slot, Some(node)) {
+        if self.map.slots.set(slot, Some(node)) {
             self.slots_have_moved(&[slot]);
         }
     }
 
     /// These slots have another owner: the previous one sends no invalidations for earlier reads.
     pub fn slots_have_moved(&self, slots: &[Slot]) {
-        self.slots_are_served(slots);
+        self.retries.serve(slots);
         for lane in self.lanes() {
             let mut table = lane.tracked.table.borrow_mut();
             if table.slots.is_empty() {
                 continue;
             }
-            let has_left = |slot: &&Slot| self.slots.owner(**slot) != Some(lane.node);
+            let has_left = |slot: &&Slot| self.map.slots.owner(**slot) != Some(lane.node);
             let keys: Vec<_> = slots
                 .iter()
                 .filter(has_left)

@@ -19,10 +19,10 @@ use crate::engine::upstream::connect::{log_in, within_timeout};
 /// have changed its users.
 const ASK_AGAIN: u64 = 1000;
 
-/// A node that refuses transactions.
-pub(super) struct Distrust {
+/// The refusal of a node that runs no transactions.
+pub(super) struct RefusedTransactions {
     /// Its reply, in words.
-    said: String,
+    reply: String,
     /// When it refused, or was last asked again.
     since: Tick,
 }
@@ -95,45 +95,42 @@ fn is_for_good(line: &[u8]) -> bool {
 }
 
 impl Worker {
-    /// Records that a node refuses transactions.
-    pub(super) fn distrust(&self, node: NodeId, said: &str) {
+    /// Refuses transactions for a node from now on: it has refused one with this reply.
+    pub(super) fn refuse_transactions(&self, node: NodeId, reply: &str) {
         let since = self.clock.now();
-        let mut nodes = self.nodes.borrow_mut();
-        let found = nodes.node_mut(node);
-        if found.distrust.is_none() {
-            tracing::error!(node = %found.addr, said, "node runs no transactions, they are refused until it does");
+        let mut found = self.nodes.node_mut(node);
+        if found.refused_transactions.is_none() {
+            tracing::error!(node = %found.addr, reply, "node runs no transactions, they are refused until it does");
         }
-        found.distrust = Some(Distrust {
-            said: said.to_owned(),
+        found.refused_transactions = Some(RefusedTransactions {
+            reply: reply.to_owned(),
             since,
         });
     }
 
-    /// Records that a node runs transactions.
-    pub(super) fn trust(&self, node: NodeId) {
-        let mut nodes = self.nodes.borrow_mut();
-        let found = nodes.node_mut(node);
-        if found.distrust.take().is_some() {
+    /// Allows transactions for a node: it has run one.
+    pub(super) fn allow_transactions(&self, node: NodeId) {
+        let mut found = self.nodes.node_mut(node);
+        if found.refused_transactions.take().is_some() {
             tracing::info!(node = %found.addr, "node runs transactions again");
         }
     }
 
-    /// The error for a transaction that its node would refuse. The node is asked again from time to time.
-    pub fn refuses_transactions(self: &Rc<Self>, node: NodeId) -> Option<String> {
+    /// Returns the error for a transaction that its node would refuse. The node is asked again from time to time.
+    pub fn check_transactions(self: &Rc<Self>, node: NodeId) -> Option<String> {
         let now = self.clock.now();
-        let mut nodes = self.nodes.borrow_mut();
-        let found = nodes.node_mut(node);
-        let distrust = found.distrust.as_mut()?;
+        let mut found = self.nodes.node_mut(node);
+        let found = &mut *found;
+        let refused = found.refused_transactions.as_mut()?;
         let text = format!(
             "ERR slotmux: node {} runs no transactions ({}), the commands were not executed",
-            found.addr, distrust.said
+            found.addr, refused.reply
         );
-        if distrust.since.is_over(ASK_AGAIN, now) {
-            distrust.since = now;
-            drop(nodes);
+        if refused.since.is_over(ASK_AGAIN, now) {
+            refused.since = now;
             let worker = self.clone();
             let asking = async move { worker.ask_again(node).await };
-            self.spawn("a question to a node", asking, |_| {});
+            self.spawn("a transaction check", asking, |_| {});
         }
         Some(text)
     }
@@ -147,7 +144,7 @@ impl Worker {
                 .map_err(ConnectError::Refused)
         };
         match within_timeout(&self, attempt).await {
-            Ok(()) => self.trust(node),
+            Ok(()) => self.allow_transactions(node),
             Err(error) => tracing::debug!(node = %addr, %error, "node still runs no transactions"),
         }
     }

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use slotmux_core::config::Cluster;
+
 /// Microseconds in a millisecond, the unit in which distances are counted.
 const MILLISECOND: u64 = 1000;
 
@@ -52,6 +54,11 @@ impl Clock {
         }
     }
 
+    /// The moment at which the clock was started.
+    pub fn started(&self) -> Tick {
+        Tick(0)
+    }
+
     /// This moment. Costs one vDSO call, so it is read once per read of a client or lane, not per request.
     pub fn now(&self) -> Tick {
         let elapsed = self.start.elapsed();
@@ -75,6 +82,31 @@ impl Clock {
     pub fn microseconds_since(&self, moment: Tick) -> u32 {
         let since = self.last.get().0.saturating_sub(moment.0);
         u32::try_from(since).unwrap_or(u32::MAX)
+    }
+}
+
+/// The configured times of a worker's connections, in the unit of [`Tick::since`].
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// `timeouts.command`: a command without a reply gets an error after this.
+    pub command: u64,
+    /// `timeouts.response`: a node that owes a reply and is silent for this long loses the connection.
+    pub response: u64,
+    /// `connections.dedicated_idle`: an unused dedicated lane is closed after this.
+    pub dedicated_idle: u64,
+    /// `connections.health_interval`: an idle connection is checked after this.
+    pub health_interval: Option<u64>,
+}
+
+impl Timeouts {
+    /// As configured.
+    pub fn of(cluster: &Cluster) -> Timeouts {
+        Timeouts {
+            command: ticks(cluster.timeouts.command),
+            response: ticks(cluster.timeouts.response),
+            dedicated_idle: ticks(cluster.connections.dedicated_idle),
+            health_interval: cluster.connections.health_interval.map(ticks),
+        }
     }
 }
 

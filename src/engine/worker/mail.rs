@@ -140,7 +140,7 @@ impl Worker {
                 let _ = reply.send(());
             }
             Mail::Writes(reply) => {
-                let _ = reply.send(self.has_writes_on_their_way());
+                let _ = reply.send(self.has_writes_in_flight());
             }
             Mail::Monitor(feed, reply) => {
                 self.add_monitor(feed);
@@ -155,10 +155,10 @@ impl Worker {
                 self.spawn("an unblocking", unblocking, |_| {});
             }
             Mail::Unmatched(reply) => {
-                let _ = reply.send(self.unmatched.seen());
+                let _ = reply.send(self.traffic.unmatched.seen());
             }
             Mail::Observed(namespace, reply) => {
-                let _ = reply.send(self.observed.examples(namespace));
+                let _ = reply.send(self.traffic.observed.examples(namespace));
             }
             Mail::Drain => self.drain(),
         }
@@ -168,14 +168,14 @@ impl Worker {
     pub fn adopt(self: &Rc<Self>, accepted: Accepted) {
         let listener = accepted.listener;
         match accepted.into_transport() {
-            Ok(transport) if !self.is_draining.get() => self.welcome(transport, listener),
+            Ok(transport) if !self.is_draining() => self.welcome(transport, listener),
             _ => self.shared.client_left(self.id),
         }
     }
 
     fn lines(&self, selection: &ClientSelection) -> Vec<(u64, String)> {
         let mut lines = Vec::new();
-        for client in self.all_clients() {
+        for client in self.clients.all() {
             client.with_line(self, |line| {
                 if selection.admits(line) {
                     let mut text = String::new();
@@ -189,7 +189,7 @@ impl Worker {
 
     fn kill(&self, kill: &KillFilter, asker: u64) -> Killed {
         let mut killed = Killed::default();
-        for client in self.all_clients() {
+        for client in self.clients.all() {
             if client.with_line(self, |line| kill.admits(line)) != Some(true) {
                 continue;
             }

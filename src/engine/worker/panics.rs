@@ -18,9 +18,6 @@ use crate::engine::client::Client;
 use crate::engine::shared::Shared;
 use crate::engine::worker::Worker;
 
-/// The id of no client.
-pub const NOBODY: u64 = 0;
-
 /// How long a task of the control thread rests after a panic, before it begins anew. Doubles while it does not last.
 const FIRST_REST: Duration = Duration::from_millis(100);
 /// The longest such rest, and how long a task has to last for the next to be the first again.
@@ -89,29 +86,16 @@ impl Worker {
         self.spawn(what, task, move |worker| client.close(worker));
     }
 
-    /// Records that a command of this client was dequeued and is being processed.
-    #[inline]
-    pub fn take_in_hand(&self, client: &Client) {
-        self.in_hand.set(client.id);
-    }
-
-    /// Records that the command is queued again, or answered.
-    #[inline]
-    pub fn nothing_in_hand(&self) {
-        self.in_hand.set(NOBODY);
-    }
-
     /// After a panic: the client whose command was in hand would wait for ever, and a lane whose requests do not match
     /// its entries would give replies to the wrong ones.
     fn mend(self: &Rc<Self>) {
-        let id = self.in_hand.replace(NOBODY);
-        if let Some(client) = self.all_clients().iter().find(|client| client.id == id) {
+        if let Some(client) = self.clients.take_in_process() {
             client.close(self);
         }
         for lane in self.lanes() {
             if !lane.is_consistent() {
                 tracing::error!(node = %lane.addr, "a request has no entry: the connection is given up");
-                lane.give_up();
+                lane.close();
             }
         }
     }

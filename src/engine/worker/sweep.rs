@@ -18,8 +18,6 @@ use crate::engine::worker::clock::{Tick, ticks};
 const DEADLINES_EVERY: Duration = Duration::from_millis(100);
 /// Every how many of these the clients are looked at, all of them: once a second.
 const CLIENTS_EVERY: u32 = 10;
-/// How long a client whose replies were all sent may take to close its end.
-const LINGER: u64 = 1000;
 
 /// Sweeps until the worker ends.
 pub async fn run(worker: Rc<Worker>) {
@@ -51,7 +49,7 @@ pub async fn run(worker: Rc<Worker>) {
 
 impl Worker {
     fn sweep_clients(self: &Rc<Self>, now: Tick) {
-        for client in self.all_clients() {
+        for client in self.clients.all() {
             // Else it would keep the sweep from those behind it for ever.
             if self
                 .contained("the sweep", || self.look_after(&client, now))
@@ -63,8 +61,7 @@ impl Worker {
         self.contained("the sweep", || {
             self.retire_unneeded_lanes();
             self.wake_waiting_for_dedicated();
-            self.buffers.trim();
-            self.held.trim();
+            self.scratch.trim();
         });
     }
 
@@ -84,31 +81,15 @@ impl Worker {
         }
         self.stats.in_flight.set(in_flight as u64);
         self.contained("the sweep", || {
-            self.sweep_carried();
-            self.sweep_overtaken();
+            self.sweep_lane_index();
+            self.retries.sweep_completed();
         });
-        self.give_up_abandoned();
-    }
-
-    /// Remembers a client that was sent everything, to close it if it doesn't close itself.
-    pub fn linger(&self, client: &Rc<Client>) {
-        self.lingering
-            .borrow_mut()
-            .push_back((client.clone(), self.clock.now().plus(LINGER)));
+        self.cancel_unawaited_requests();
     }
 
     fn close_lingering(&self, now: Tick) {
-        loop {
-            let mut lingering = self.lingering.borrow_mut();
-            match lingering.front() {
-                Some((_, until)) if until.has_come(now) => {}
-                _ => return,
-            }
-            let client = lingering.pop_front();
-            drop(lingering);
-            if let Some((client, _)) = client {
-                client.close(self);
-            }
+        while let Some(client) = self.clients.take_lingered(now) {
+            client.close(self);
         }
     }
 
@@ -150,17 +131,15 @@ impl Worker {
 
     #[cold]
     fn shed_largest(&self) {
-        let clients = self.clients.borrow();
-        let holders = clients.iter().map(|(key, client)| (client.charged(), key));
-        let mut holders: BinaryHeap<(usize, usize)> =
-            holders.filter(|(bytes, _)| *bytes > 0).collect();
-        drop(clients);
+        let clients = self.clients.all();
+        let holders = clients.iter().enumerate();
+        let holders = holders.map(|(at, client)| (client.charged(), client.key, at));
+        let mut holders: BinaryHeap<(usize, usize, usize)> =
+            holders.filter(|(bytes, ..)| *bytes > 0).collect();
         while self.memory.is_over()
-            && let Some((bytes, key)) = holders.pop()
+            && let Some((bytes, _, at)) = holders.pop()
         {
-            let Some(client) = self.clients.borrow().get(key).cloned() else {
-                continue;
-            };
+            let client = &clients[at];
             tracing::warn!(
                 client = client.id,
                 bytes,

@@ -57,7 +57,7 @@ impl Turn {
     }
 
     /// A client has left whose big request is on its way.
-    pub fn abandon(&self) {
+    pub fn cancel(&self) {
         self.is_abandoned.set(true);
         self.arm();
     }
@@ -90,7 +90,7 @@ impl Turn {
             |lane| fail(worker, lane),
         );
         if self.is_abandoned.take() {
-            worker.give_up_abandoned();
+            worker.cancel_unawaited_requests();
         }
         let mut lanes = self.lanes.take();
         each(

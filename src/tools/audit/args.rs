@@ -9,11 +9,11 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use super::Options;
 use slotmux_core::config::CommandLine;
 
-/// What `--help` says below the flags.
+/// The part of `--help` below the flags.
 pub const HELP: &str = "\
 Examples:
   slotmux ttl audit --config slotmux.toml                         a dry run: changes nothing
-  slotmux ttl audit --config slotmux.toml --repair --rate 5000    repair, gently
+  slotmux ttl audit --config slotmux.toml --repair --rate 5000    repair at a low rate
   slotmux ttl audit --config slotmux.toml --json | jq .violations
 
 A key without TTL gets one by `PEXPIRE key default NX`, one above the maximum is cut by
@@ -21,14 +21,18 @@ A key without TTL gets one by `PEXPIRE key default NX`, one above the maximum is
 Repaired keys do not expire all at once: their TTLs are spread by the policy's jitter, or by
 10 % if it has none, inside its min and max. Only namespaces in mode `enforce` are repaired.
 
-SCAN may tell of a key twice while a node resizes its table, which then counts twice.
+SCAN may return a key twice while a node resizes its table; it is then counted twice.
 
 Exit status:
-  0    every key that was looked at obeys its policy, or does so now
-  1    it could not start, or could not look at everything: stderr says why; stdout has the rest
-  2    the command line itself was wrong
+  0    every checked key obeys its policy, perhaps after a repair
+  1    failed to start, or some keys were not checked: the reasons are on stderr
+  2    wrong command line
   3    keys of enforced namespaces break their policy and were not repaired
-  130  SIGINT, SIGTERM or SIGHUP stopped it; stdout has what was seen so far";
+  130  stopped by SIGINT, SIGTERM or SIGHUP; the report covers the keys seen so far";
+
+/// The help of `--upstream`, whose brackets would be links in a comment.
+pub const UPSTREAM_HELP: &str = "A node of the cluster, or a plain Redis: redis://[user:password@]host[:port]; may be \
+                                 repeated [env: REDIS_URL]";
 
 /// `slotmux ttl audit`
 #[derive(Args, Clone, Debug, Default)]
@@ -36,22 +40,21 @@ pub struct AuditArgs {
     /// Read this configuration file [env: SLOTMUX_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// A node of the cluster, or a plain Redis: redis://[user:password@]host[:port]; may be repeated [env: REDIS_URL]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = UPSTREAM_HELP)]
     upstream: Vec<String>,
-    /// Look at the keys of this namespace only
+    /// Check only the keys of this namespace
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
-    /// Repair what breaks its policy; without it nothing is changed
+    /// Repair keys that break their policy; without it nothing is changed
     #[arg(long)]
     repair: bool,
-    /// Look at no more than this many keys per second, all nodes together
+    /// Check at most this many keys per second, all nodes together
     #[arg(long, value_name = "KEYS", value_parser = clap::value_parser!(u32).range(1..))]
     rate: Option<u32>,
     /// Print one JSON object instead of the table
     #[arg(long)]
     pub json: bool,
-    /// Show no progress on stderr; there is none either if that is not a terminal
+    /// Show no progress on stderr; without a terminal none is shown anyway
     #[arg(long)]
     no_progress: bool,
 }
@@ -65,7 +68,7 @@ impl AuditArgs {
         }
     }
 
-    /// What the audit is told.
+    /// The options of the audit.
     pub fn options(&self) -> Options {
         Options {
             namespace: self.namespace.clone(),
@@ -74,7 +77,7 @@ impl AuditArgs {
         }
     }
 
-    /// The progress on stderr: of all keys, by DBSIZE of the nodes.
+    /// The progress on stderr, relative to the nodes' DBSIZE.
     pub fn progress(&self) -> ProgressBar {
         if self.no_progress {
             return ProgressBar::hidden();
@@ -84,10 +87,10 @@ impl AuditArgs {
         )
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
-            // A line that cannot be drawn is drawn again soon.
+            // A failed write is repaired by the next redraw.
             let _ = write!(out, "{:.0}", state.per_sec());
         });
-        // It draws on stderr, and nothing at all if that is no terminal.
+        // Draws on stderr, and only if that is a terminal.
         ProgressBar::new(0).with_style(style)
     }
 }

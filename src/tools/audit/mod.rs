@@ -1,5 +1,5 @@
-//! `slotmux ttl audit`: walks every key of every primary, says which ones break the policy of their namespace, and
-//! repairs them if asked to. It finds what the proxy cannot see: keys that were there before it, and writes past it.
+//! `slotmux ttl audit`: walks every key of every primary, reports the keys that break the policy of their namespace, and
+//! repairs them with `--repair`. It finds keys that the proxy does not see: older ones, and those written past it.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use slotmux_core::config::{Config, TtlMode};
 use slotmux_core::policy::{NamespaceId, Policies};
 
 pub mod args;
-mod pace;
+mod json;
+mod rate_limit;
 pub mod repair;
 pub mod report;
 mod send;
@@ -31,17 +32,17 @@ pub use report::{NodeReport, Report, Row};
 pub use send::NodeError;
 pub use tally::Tally;
 
-use pace::Pace;
+use rate_limit::RateLimit;
 use tally::Tallies;
 use walk::{Scope, Walked, walk};
 
-/// Nodes that are walked at the same time: more would not be faster from here, and need memory.
+/// Nodes that are walked at the same time: more would need memory without being faster.
 const NODES_AT_ONCE: usize = 16;
 
 /// The first version whose PEXPIRE knows NX and LT.
 const REPAIRS_FROM: u32 = 7;
 
-/// What an audit is told.
+/// The options of an audit.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Only keys of this namespace.
@@ -52,15 +53,15 @@ pub struct Options {
     pub rate: Option<u32>,
 }
 
-/// Why there was no audit at all.
+/// Why an audit could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// `--namespace` is not in the configuration.
     #[error("--namespace: there is no namespace {name:?}; {}", declared(.names))]
     NoNamespace {
-        /// What was asked for.
+        /// The given name.
         name: String,
-        /// The ones that there are.
+        /// The declared namespaces.
         names: Vec<String>,
     },
     /// No node was found.
@@ -81,7 +82,7 @@ fn declared(names: &[String]) -> String {
     }
 }
 
-/// Audits until the end or until `stop`, which leaves a report of what was seen so far.
+/// Audits until the end or until `stop`; then the report covers the keys seen so far.
 pub fn run(
     config: &Config,
     options: &Options,
@@ -101,7 +102,7 @@ async fn audit(
     let started = Instant::now();
     let policies = Policies::new(config);
     let (only, pattern) = selection(config, &policies, options)?;
-    // What the nodes say of themselves is compared with no run id of ours: nobody asks an audit for its INFO.
+    // Without a run id: an audit serves no INFO that a node could return.
     let mut discovery = Discovery::new(config, "");
     let nothing = Topology::empty();
     let first = discovery.discover(&nothing);
@@ -121,7 +122,7 @@ async fn audit(
         only,
         pattern,
         repair: options.repair,
-        pace: Pace::new(options.rate),
+        rate_limit: RateLimit::new(options.rate),
         dialer: Arc::new(Dialer::new(config)),
         turns: Semaphore::new(NODES_AT_ONCE),
         progress,
@@ -168,7 +169,7 @@ async fn walk_all(scope: &Arc<Scope>, topology: &Topology) -> Vec<Walked> {
     walked
 }
 
-/// The namespace that was asked for, and a pattern for its keys if one is enough for SCAN to find all of them.
+/// The selected namespace, and a pattern for its keys if a single one covers all of them.
 fn selection(
     config: &Config,
     policies: &Policies,
@@ -206,13 +207,13 @@ fn pattern_of(prefix: &str) -> Vec<u8> {
     pattern
 }
 
-/// An unknown version gets the benefit of the doubt: the node itself will refuse.
+/// An unknown version counts as new enough: an old node refuses the command itself.
 fn is_too_old(version: &str) -> bool {
     let major = version.split('.').next().unwrap_or_default();
     major.parse::<u32>().is_ok_and(|major| major < REPAIRS_FROM)
 }
 
-/// One row per namespace that was looked at, and one for the keys of none.
+/// One row per checked namespace, and one for the keys of no namespace.
 fn rows(scope: &Scope, tallies: &mut Tallies) -> Vec<Row> {
     let named = scope.policies.iter().map(|(id, policy)| (id, Some(policy)));
     named

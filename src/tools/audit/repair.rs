@@ -1,25 +1,25 @@
-//! What a key needs to obey its policy: a pure decision, and the command that does it. Both commands are safe to
-//! repeat and to race with clients: NX sets only where there is no TTL, LT only shortens.
+//! Decides the repair of a key, and makes its command. Both commands are safe to repeat and to race with clients: NX
+//! sets a TTL only where there is none, LT only shortens.
 
 use redis::Cmd;
 
 use slotmux_core::policy::TtlPolicy;
 
-/// How far apart repaired keys expire when the policy has no jitter of its own, as a part of the TTL. Keys that one
-/// audit repairs would otherwise all expire in the minutes that it took.
+/// Spread of repaired TTLs if the policy has no jitter, as a fraction of the TTL. Without it all keys that an audit
+/// repairs would expire within the minutes that it took.
 const SPREAD: f64 = 0.1;
 
-/// What a key lacks; milliseconds.
+/// The repair of a key, in milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Repair {
-    /// It has no TTL and gets this one.
+    /// Sets a missing TTL.
     Set(u64),
-    /// Its TTL is above the maximum and becomes this one.
+    /// Cuts a TTL above the maximum.
     Cut(u64),
 }
 
 impl Repair {
-    /// What a key with this `PTTL` reply needs. `None`: it obeys the policy, or is not there.
+    /// The repair of a key with this `PTTL` reply. `None` if the key obeys the policy or does not exist.
     pub fn of(policy: &TtlPolicy, key: &[u8], pttl: i64) -> Option<Repair> {
         if pttl == -1 {
             let default = policy.default?;
@@ -32,7 +32,7 @@ impl Repair {
         }
         let max = policy.max?;
         let is_over = u64::try_from(pttl).is_ok_and(|ttl| ttl > max);
-        // The jitter of a policy moves defaults, and may be wide; what a client chose is cut no further than needed.
+        // The jitter of a policy is for defaults and may be wide; a client's TTL is cut no further than needed.
         is_over.then(|| Repair::Cut(policy.spread_around(max, SPREAD, key)))
     }
 

@@ -1,12 +1,11 @@
-//! What an audit found: for people, for machines, and as an exit status.
+//! The result of an audit, with its problems and its exit status.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
+use super::json::ReportJson;
 use super::send::NodeError;
 use super::table;
-use super::tally::{BOUNDS, Tally};
+use super::tally::Tally;
 use super::walk::Walked;
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::config::TtlMode;
@@ -17,24 +16,24 @@ const FAILED: u8 = 1;
 const VIOLATED: u8 = 3;
 const INTERRUPTED: u8 = 130;
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Debug)]
 pub struct Report {
-    /// The namespaces in the order of the configuration, then the keys of none.
+    /// The namespaces in the order of the configuration, then the keys of no namespace.
     pub rows: Vec<Row>,
     /// The primaries.
     pub nodes: Vec<NodeReport>,
-    /// Keys that were looked at.
+    /// Checked keys.
     pub keys: u64,
     /// Whether keys were repaired.
     pub is_repair: bool,
     /// Whether it was stopped early.
     pub is_interrupted: bool,
-    /// Keys whose TTL no node would tell, because their slot moved on and on.
+    /// Keys whose TTL no node returned because their slot kept moving.
     pub skipped: u64,
-    /// Slots without a primary: their keys were not looked at.
+    /// Slots without a primary, whose keys were not checked.
     pub slots_unserved: usize,
-    /// Slots that another node serves now than when the audit began.
+    /// Slots that moved to another node during the audit.
     pub slots_moved: usize,
     /// How long it took.
     pub took: Duration,
@@ -43,11 +42,11 @@ pub struct Report {
 /// One namespace.
 #[derive(Debug)]
 pub struct Row {
-    /// Its name; `None` are the keys of no namespace.
+    /// Its name; `None` for the keys of no namespace.
     pub namespace: Option<String>,
-    /// How long its keys may live, if anything is said about it.
+    /// Its TTL policy, if it has one.
     pub policy: Option<TtlPolicy>,
-    /// What was counted.
+    /// The counts.
     pub tally: Tally,
 }
 
@@ -56,11 +55,11 @@ pub struct Row {
 pub struct NodeReport {
     /// Where it was reached.
     pub node: Addr,
-    /// Keys that its walk looked at.
+    /// Keys that were checked on it.
     pub keys: u64,
-    /// Whether all of its keys were.
+    /// Whether all of its keys were checked.
     pub is_complete: bool,
-    /// What ended its walk early.
+    /// The error that ended its walk early.
     pub error: Option<NodeError>,
 }
 
@@ -76,7 +75,7 @@ impl From<&Walked> for NodeReport {
 }
 
 impl Row {
-    /// Keys that break an enforced policy still.
+    /// Keys that still break an enforced policy.
     pub fn violations(&self) -> u64 {
         let policy = self.policy.as_ref();
         let is_enforced = policy.is_some_and(|policy| policy.mode == TtlMode::Enforce);
@@ -85,13 +84,13 @@ impl Row {
 }
 
 impl Report {
-    /// Whether every key was looked at.
+    /// Whether every key was checked.
     pub fn is_complete(&self) -> bool {
         let is_whole = self.nodes.iter().all(|node| node.is_complete);
         is_whole && !self.is_interrupted && self.skipped == 0 && self.slots_unserved == 0
     }
 
-    /// Keys that break an enforced policy still.
+    /// Keys that still break an enforced policy.
     pub fn violations(&self) -> u64 {
         self.rows.iter().map(Row::violations).sum()
     }
@@ -114,7 +113,7 @@ impl Report {
         table::table(self)
     }
 
-    /// What went wrong or may have, one a line.
+    /// Problems and warnings, one a line.
     pub fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> = self
             .nodes
@@ -145,62 +144,13 @@ impl Report {
         problems
     }
 
-    /// One object for machines.
-    pub fn json(&self) -> Value {
-        let is_named = |row: &&Row| row.namespace.is_some();
-        json!({
-            "complete": self.is_complete(),
-            "interrupted": self.is_interrupted,
-            "repair": self.is_repair,
-            "keys": self.keys,
-            "violations": self.violations(),
-            "skipped": self.skipped,
-            "slots_moved": self.slots_moved,
-            "slots_unserved": self.slots_unserved,
-            "seconds": self.took.as_secs_f64(),
-            "namespaces": self.rows.iter().filter(is_named).map(row).collect::<Vec<_>>(),
-            "unmatched": self.rows.iter().find(|row| row.namespace.is_none()).map(row),
-            "nodes": self.nodes.iter().map(|node| json!({
-                "node": node.node.to_string(),
-                "keys": node.keys,
-                "complete": node.is_complete,
-                "error": node.error.as_ref().map(|error| error.said.as_str()),
-            })).collect::<Vec<_>>(),
-        })
+    /// One JSON object for machines.
+    ///
+    /// # Errors
+    /// If the report cannot be written as JSON.
+    pub fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(&ReportJson::from(self))
     }
-}
-
-fn row(row: &Row) -> Value {
-    let tally = &row.tally;
-    let mut remaining = serde_json::Map::new();
-    remaining.insert("none".to_owned(), tally.without_ttl.into());
-    let names = BOUNDS.iter().map(|(_, name)| format!("under_{name}"));
-    for (name, count) in names.chain(["more".to_owned()]).zip(tally.remaining) {
-        remaining.insert(name, count.into());
-    }
-    let policy = row.policy.as_ref().map(|policy| {
-        json!({
-            "enforced": policy.mode == TtlMode::Enforce,
-            "default_ms": policy.default,
-            "max_ms": policy.max,
-            "min_ms": policy.min,
-        })
-    });
-    json!({
-        "name": row.namespace,
-        "keys": tally.keys,
-        "without_ttl": tally.without_ttl,
-        "over_max": tally.to_cut,
-        "longest_ms": tally.longest,
-        "remaining": remaining,
-        "policy": policy,
-        "to_set": tally.to_set,
-        "to_cut": tally.to_cut,
-        "set": tally.set,
-        "cut": tally.cut,
-        "needed_none_any_more": tally.moot,
-        "violations": row.violations(),
-    })
 }
 
 #[cfg(test)]
@@ -297,25 +247,5 @@ pub(super) mod tests {
         moved.slots_moved = 1;
         assert_eq!(moved.status(), 0);
         assert_eq!(moved.problems().len(), 1);
-    }
-
-    #[test]
-    fn machines_get_every_figure() {
-        let json = report(false).json();
-        assert_eq!(json["complete"], true);
-        assert_eq!(json["violations"], 3);
-        let cache = &json["namespaces"][0];
-        assert_eq!(cache["name"], "cache");
-        assert_eq!(cache["policy"]["default_ms"], 60_000);
-        assert_eq!((&cache["to_set"], &cache["to_cut"]), (&json!(2), &json!(1)));
-        assert_eq!(
-            cache["remaining"],
-            json!({"none": 2, "under_1m": 1, "under_1h": 1, "under_1d": 1, "under_7d": 0,
-                "under_30d": 0, "more": 0})
-        );
-        assert_eq!(json["namespaces"].as_array().unwrap().len(), 3);
-        assert_eq!(json["namespaces"][2]["policy"], Value::Null);
-        assert_eq!(json["unmatched"]["keys"], 1);
-        assert_eq!(json["nodes"][0]["node"], "10.0.0.1:7000");
     }
 }

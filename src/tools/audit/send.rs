@@ -1,5 +1,5 @@
-//! Sends one command for each of many keys, pipelined, to the nodes that have the keys. Redirects are followed: a slot
-//! may move while its keys are looked at.
+//! Sends one command for each of many keys, pipelined, to the nodes of the keys. Follows redirects: a slot may move
+//! while its keys are checked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,26 +9,26 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult};
 
 use crate::control::discovery::dial::Dialer;
-use crate::control::discovery::words;
+use crate::control::discovery::error_text;
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::cluster::redirect::{ErrorVerdict, judge, target};
 
-/// Tries for a key: at the node that scanned it, at the owner, at the one that the slot moves to, and as many again if
-/// it moves on meanwhile.
+/// Tries for a key: at the node that scanned it, at the owner, at the slot's next owner, and as many again if the slot
+/// moves meanwhile.
 const TRIES: usize = 6;
 
-/// From this try on there is a pause before it: two nodes that name each other settle that within moments.
+/// The first try after a pause: nodes that redirect to each other agree within moments.
 const PAUSED_FROM: usize = 3;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A node that could not be used, or stopped being usable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{node}: {said}")]
+#[error("{node}: {reason}")]
 pub struct NodeError {
     /// The node.
     pub node: Addr,
-    /// What it, or the system, said.
-    pub said: String,
+    /// Error text of the node or the system.
+    pub reason: String,
 }
 
 /// Connections to nodes, opened when they are needed.
@@ -48,7 +48,7 @@ impl Nodes {
         }
     }
 
-    /// One command to one node.
+    /// Sends one command to one node.
     pub async fn ask<T: FromRedisValue>(
         &mut self,
         node: &Addr,
@@ -59,7 +59,7 @@ impl Nodes {
             .map_err(|error| failed(node, &error))
     }
 
-    /// One command to one node that may refuse it, as access control does.
+    /// Sends one command to one node, which may refuse it, for example by access control.
     pub async fn try_ask<T: FromRedisValue>(
         &mut self,
         node: &Addr,
@@ -72,8 +72,8 @@ impl Nodes {
         }
     }
 
-    /// The integer replies to `count` commands, of which `home` shall be asked first. `None` where redirects led
-    /// nowhere.
+    /// Sends `count` commands, first to `home`, and returns their integer replies. `None` where the redirects did not
+    /// end at a node.
     pub async fn ask_each(
         &mut self,
         home: &Addr,
@@ -132,9 +132,9 @@ impl Nodes {
             .map_err(|error| failed(node, &error))
     }
 
-    /// Where an error sends its command; `None` is to a host that nobody knows.
+    /// The destination of a redirect; `None` if its host is unknown.
     fn elsewhere(&self, node: &Addr, error: &RedisError) -> Result<Option<Place>, NodeError> {
-        let (host, port, asking) = match judge(words(error).as_bytes()) {
+        let (host, port, asking) = match judge(error_text(error).as_bytes()) {
             ErrorVerdict::Moved { host, port, .. } => (host.to_owned(), port, false),
             ErrorVerdict::Ask { host, port, .. } => (host.to_owned(), port, true),
             _ => return Err(failed(node, error)),
@@ -149,7 +149,7 @@ impl Nodes {
         }
         let dialed = self.dialer.dial(node).await.map_err(|error| NodeError {
             node: node.clone(),
-            said: error.to_string(),
+            reason: error.to_string(),
         })?;
         self.open.insert(node.clone(), dialed.clone());
         Ok(dialed)
@@ -157,13 +157,13 @@ impl Nodes {
 }
 
 fn failed(node: &Addr, error: &RedisError) -> NodeError {
-    let said = match error.code() {
-        Some(_) => words(error),
+    let reason = match error.code() {
+        Some(_) => error_text(error),
         None if error.is_timeout() => "it does not answer any more".to_owned(),
-        None => format!("the connection was lost: {}", words(error)),
+        None => format!("the connection was lost: {}", error_text(error)),
     };
     NodeError {
         node: node.clone(),
-        said,
+        reason,
     }
 }

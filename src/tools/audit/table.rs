@@ -1,4 +1,4 @@
-//! The report as people read it: one row per namespace, and below it what it means.
+//! The report as a table: one row per namespace, and a summary below.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -66,7 +66,7 @@ fn cells(row: &Row, is_repair: bool) -> Vec<String> {
     cells
 }
 
-/// What was done about a namespace, or would be.
+/// The repairs in a namespace, done or proposed.
 fn repair(row: &Row, is_repair: bool) -> String {
     let tally = &row.tally;
     let counts = |set: u64, cut: u64| match (set, cut) {
@@ -87,14 +87,14 @@ fn repair(row: &Row, is_repair: bool) -> String {
             format!("would {}", counts(tally.to_set, tally.to_cut))
         }
         Some(TtlMode::Enforce) => {
-            let mut said = counts(tally.set, tally.cut);
+            let mut text = counts(tally.set, tally.cut);
             if tally.moot > 0 {
-                let _ = write!(said, ", {} needed none any more", tally.moot);
+                let _ = write!(text, ", {} needed none any more", tally.moot);
             }
             if tally.left() > 0 {
-                let _ = write!(said, ", {} left", tally.left());
+                let _ = write!(text, ", {} left", tally.left());
             }
-            said
+            text
         }
     }
 }

@@ -1,10 +1,10 @@
-//! What is counted of each namespace: bounded, however many keys there are.
+//! The counts of each namespace, in memory that does not grow with the number of keys.
 
 use super::repair::Repair;
 use slotmux_core::policy::NamespaceId;
 
-/// The bounds of the histogram of remaining TTLs, in milliseconds, with their names. A TTL of exactly a bound is above
-/// it; what is above the last is `more`.
+/// The bounds of the histogram of remaining TTLs, in milliseconds, with their names. A TTL equal to a bound is above
+/// it; TTLs above the last are `more`.
 pub const BOUNDS: [(u64, &str); 5] = [
     (60_000, "1m"),
     (3_600_000, "1h"),
@@ -16,7 +16,7 @@ pub const BOUNDS: [(u64, &str); 5] = [
 /// Counts of one namespace.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
-    /// Keys that were there.
+    /// Existing keys.
     pub keys: u64,
     /// Keys without TTL.
     pub without_ttl: u64,
@@ -24,7 +24,7 @@ pub struct Tally {
     pub longest: Option<u64>,
     /// Keys with a TTL, by [`BOUNDS`], and those above the last.
     pub remaining: [u64; BOUNDS.len() + 1],
-    /// Keys without TTL that the policy wants one for.
+    /// Keys without TTL although the policy requires one.
     pub to_set: u64,
     /// Keys with a TTL above the policy's maximum.
     pub to_cut: u64,
@@ -32,12 +32,12 @@ pub struct Tally {
     pub set: u64,
     /// Keys whose TTL was cut.
     pub cut: u64,
-    /// Keys that needed no repair any more when it came: gone, or given a TTL meanwhile.
+    /// Keys that no longer needed their repair: gone, or given a TTL meanwhile.
     pub moot: u64,
 }
 
 impl Tally {
-    /// Counts a key that is there: its `PTTL` reply, and what its policy wants of it.
+    /// Counts an existing key by its `PTTL` reply and the repair that it needs.
     pub fn add(&mut self, pttl: i64, wanted: Option<Repair>) {
         self.keys += 1;
         match u64::try_from(pttl) {
@@ -55,7 +55,7 @@ impl Tally {
         }
     }
 
-    /// Counts a repair that was sent; the node said whether the key still needed it.
+    /// Counts a repair that was sent; `was_needed` is the node's reply.
     pub fn add_repair(&mut self, repair: Repair, was_needed: bool) {
         match repair {
             _ if !was_needed => self.moot += 1,
@@ -64,7 +64,7 @@ impl Tally {
         }
     }
 
-    /// Keys that break their policy still.
+    /// Keys that still break their policy.
     pub fn left(&self) -> u64 {
         (self.to_set + self.to_cut).saturating_sub(self.set + self.cut + self.moot)
     }
@@ -89,7 +89,7 @@ impl Tally {
 pub(super) struct Tallies(Vec<Tally>);
 
 impl Tallies {
-    /// That of one namespace, or of the keys of none.
+    /// The tally of one namespace, or of the keys of no namespace.
     pub fn of(&mut self, namespace: NamespaceId) -> &mut Tally {
         let index = usize::from(namespace.0);
         if self.0.len() <= index {
@@ -98,7 +98,7 @@ impl Tallies {
         &mut self.0[index]
     }
 
-    /// Adds what another walk counted.
+    /// Adds the counts of another walk.
     pub fn merge(&mut self, other: &Tallies) {
         for (number, tally) in (0..).zip(&other.0) {
             self.of(NamespaceId(number)).merge(tally);

@@ -1,4 +1,4 @@
-//! One node from its first key to its last: SCAN, the TTLs of what it found, and the repairs that they need.
+//! Walks the keys of one node: SCAN, their TTLs, and the repairs that they need.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use redis::Cmd;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::pace::Pace;
+use super::rate_limit::RateLimit;
 use super::repair::Repair;
 use super::send::{NodeError, Nodes};
 use super::tally::Tallies;
@@ -16,29 +16,29 @@ use slotmux_core::cluster::addr::Addr;
 use slotmux_core::config::TtlMode;
 use slotmux_core::policy::{NamespaceId, Policies, TtlPolicy};
 
-/// What the walks of all nodes share.
+/// Shared by the walks of all nodes.
 pub(super) struct Scope {
     pub policies: Policies,
-    /// The one namespace that is looked at.
+    /// The selected namespace, if only one is checked.
     pub only: Option<NamespaceId>,
-    /// The glob pattern of its keys, if one is enough.
+    /// The glob pattern of its keys, if a single one covers them.
     pub pattern: Option<Vec<u8>>,
     pub repair: bool,
-    pub pace: Pace,
+    pub rate_limit: RateLimit,
     pub dialer: Arc<Dialer>,
-    /// Permits for the nodes that are walked at the same time.
+    /// Permits for walking nodes at the same time.
     pub turns: Semaphore,
     pub progress: ProgressBar,
     pub stop: CancellationToken,
 }
 
-/// What came of a node.
+/// The result of one walk.
 pub(super) struct Walked {
     pub node: Addr,
-    /// Whether all of it was seen; `Ok(false)` is an early stop.
+    /// Whether all keys were seen; `Ok(false)` is an early stop.
     pub end: Result<bool, NodeError>,
     pub tallies: Tallies,
-    /// Keys whose TTL no node would tell.
+    /// Keys whose TTL no node returned.
     pub skipped: u64,
 }
 
@@ -68,7 +68,7 @@ struct Walk {
 
 impl Walk {
     async fn run(&mut self, scope: &Scope) -> Result<bool, NodeError> {
-        // Before the turn, so that the progress knows all keys early; and it can do without.
+        // Before waiting for a permit, so that the progress covers all nodes early. It may be refused.
         let size = self
             .nodes
             .try_ask::<u64>(&self.node, &redis::cmd("DBSIZE"))
@@ -85,12 +85,12 @@ impl Walk {
             }
             let keys: Vec<Vec<u8>>;
             (cursor, keys) = self.nodes.ask(&self.node, &scan(scope, cursor)).await?;
-            // With a pattern the node looks at more keys than it tells of.
+            // With a pattern the node checks more keys than it returns.
             let looked_at = match scope.pattern {
-                Some(_) => u64::from(scope.pace.batch()),
+                Some(_) => u64::from(scope.rate_limit.batch()),
                 None => keys.len() as u64,
             };
-            let admitted = scope.pace.admit(looked_at);
+            let admitted = scope.rate_limit.admit(looked_at);
             if scope.stop.run_until_cancelled(admitted).await.is_none() {
                 return Ok(false);
             }
@@ -120,7 +120,7 @@ impl Walk {
                 self.skipped += 1;
                 continue;
             };
-            // Expired or deleted since the scan: it is as if it had not been found.
+            // Expired or deleted since the scan: not counted.
             if pttl == -2 {
                 continue;
             }
@@ -141,7 +141,7 @@ impl Walk {
             .ask_each(&self.node, repairs.len(), command)
             .await?;
         for (&(namespace, _, repair), reply) in repairs.iter().zip(done) {
-            // One that no node would take stays among those that are left.
+            // A repair without a reply counts as left.
             if let Some(reply) = reply {
                 self.tallies.of(namespace).add_repair(repair, reply == 1);
             }
@@ -150,14 +150,14 @@ impl Walk {
     }
 }
 
-/// The lifetime of a namespace's keys, if anything is said about it.
+/// The TTL policy of a namespace, if it has one.
 pub(super) fn ttl_policy(policies: &Policies, namespace: NamespaceId) -> Option<&TtlPolicy> {
     policies.get(namespace)?.ttl.as_ref()
 }
 
 fn scan(scope: &Scope, cursor: u64) -> Cmd {
     let mut scan = redis::cmd("SCAN");
-    scan.arg(cursor).arg("COUNT").arg(scope.pace.batch());
+    scan.arg(cursor).arg("COUNT").arg(scope.rate_limit.batch());
     if let Some(pattern) = &scope.pattern {
         scan.arg("MATCH").arg(pattern);
     }

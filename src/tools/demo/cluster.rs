@@ -12,13 +12,13 @@ use slotmux_core::slot::SLOTS;
 /// How long forming, failing over or agreeing may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// While the cluster forms: news spreads within half of it.
+/// Node timeout while the cluster forms: gossip spreads within half of it.
 const FORMING_TIMEOUT: Duration = Duration::from_millis(1_000);
 
-/// What a [`LocalCluster`] is started with.
+/// The options of a [`LocalCluster`].
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Shards; the slots are shared out evenly, in order.
+    /// Shards; the slots are divided evenly, in order.
     pub primaries: usize,
     /// Replicas of each primary.
     pub replicas_per_primary: usize,
@@ -42,12 +42,12 @@ impl Default for Options {
     }
 }
 
-/// The part a node had when the cluster was formed; a failover changes what it is now.
+/// The role of a node when the cluster was formed; a failover changes its current role.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
-    /// Owned slots.
+    /// It owned slots.
     Primary,
-    /// Copied a primary.
+    /// It replicated a primary.
     Replica,
 }
 
@@ -60,9 +60,9 @@ pub struct Node {
     pub port: u16,
     /// Which shard it was made for, from 0.
     pub shard: usize,
-    /// Its part as formed.
+    /// Its role as formed.
     pub role: Role,
-    /// The process: to kill, stop, restart or query it.
+    /// Its process.
     pub process: ServerProcess,
 }
 
@@ -113,7 +113,7 @@ impl LocalCluster {
         &self.nodes
     }
 
-    /// One node by its place in [`LocalCluster::nodes`].
+    /// One node by its index in [`LocalCluster::nodes`].
     ///
     /// # Panics
     /// If there is no such node.
@@ -164,7 +164,7 @@ impl LocalCluster {
         self.nodes[node].process.restart()
     }
 
-    /// The node that owns a slot now, by what the first node that answers says.
+    /// The current owner of a slot, according to the first node that answers.
     pub fn primary_of_slot(&self, slot: u16) -> Result<usize, LocalError> {
         let table = self.any_view()?;
         let owner = table
@@ -175,7 +175,7 @@ impl LocalCluster {
         index.ok_or_else(|| LocalError::Deadline(format!("an owner of slot {slot}")))
     }
 
-    /// The replicas that a node has now, by what the first node that answers says.
+    /// The current replicas of a node, according to the first node that answers.
     pub fn replicas_of(&self, primary: usize) -> Result<Vec<usize>, LocalError> {
         let id = &self.nodes[primary].id;
         let table = self.any_view()?;
@@ -213,7 +213,7 @@ impl LocalCluster {
         })
     }
 
-    /// Starts one more node, makes it known to all and returns its place: an empty primary, ready for slots.
+    /// Starts one more node, makes it known to all and returns its index: an empty primary, ready for slots.
     pub fn add_node(&mut self) -> Result<usize, LocalError> {
         let settings = node_settings(&self.options);
         let mut started =
@@ -241,7 +241,7 @@ impl LocalCluster {
         Ok(index)
     }
 
-    /// Waits until every running node sees all nodes, every slot served and nobody failing.
+    /// Waits until every running node sees all nodes, every slot served and no node failing.
     pub fn wait_ok(&self) -> Result<(), LocalError> {
         let all = self.nodes.len();
         wait_until(PATIENCE, "a whole cluster", || {
@@ -261,7 +261,7 @@ impl LocalCluster {
         })
     }
 
-    /// Waits until what every running node thinks of the cluster passes `agreed`.
+    /// Waits until the view of every running node passes `agreed`.
     pub fn wait_for(
         &self,
         what: &str,
@@ -277,7 +277,7 @@ impl LocalCluster {
         })
     }
 
-    /// What a node thinks of the cluster: one line for each node that it knows.
+    /// A node's view of the cluster: one line for each node that it knows.
     pub fn view(&self, node: usize) -> Result<Vec<ViewLine>, LocalError> {
         read_view(&self.nodes[node])
     }
@@ -314,7 +314,7 @@ impl LocalCluster {
     fn form(&self) -> Result<(), LocalError> {
         let primaries = self.options.primaries;
         for (index, node) in self.nodes.iter().enumerate() {
-            // Different epochs from the start: no two primaries have to settle whose claim is newer.
+            // Different epochs from the start, so that primaries have no conflict to resolve.
             node.process
                 .query::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()])?;
             if node.role == Role::Primary {
@@ -324,8 +324,8 @@ impl LocalCluster {
                     .query::<()>(&["CLUSTER", "ADDSLOTSRANGE", &start, &end])?;
             }
         }
-        // Everyone is introduced to everyone: nothing waits for gossip. Not before all have their epochs, which a node
-        // that knows another one refuses.
+        // Every node meets every other, so that nothing waits for gossip. First all get their epochs: a node that knows
+        // another one refuses to set its epoch.
         for index in 0..self.nodes.len() {
             for other in index + 1..self.nodes.len() {
                 self.meet(index, other)?;
@@ -333,7 +333,7 @@ impl LocalCluster {
         }
         for node in self.nodes.iter().filter(|node| node.role == Role::Replica) {
             let primary = &self.nodes[node.shard].id;
-            // Refused until the two have shaken hands.
+            // Refused until the two have finished their handshake.
             wait_until(PATIENCE, "a replica to know its primary", || {
                 node.process
                     .query::<()>(&["CLUSTER", "REPLICATE", primary])?;
@@ -418,7 +418,7 @@ fn node_settings(options: &Options) -> Vec<(String, String)> {
         ("cluster-config-file".to_owned(), "nodes.conf".to_owned()),
     ];
     settings.extend(options.extra.iter().cloned());
-    // Last, so that they win: on a busy machine nobody shall be replaced before the cluster is whole.
+    // Last, so that they override: on a busy machine no primary may be replaced before the cluster is formed.
     settings.push((
         "cluster-node-timeout".to_owned(),
         FORMING_TIMEOUT.as_millis().to_string(),

@@ -1,5 +1,5 @@
-//! Cleans up after us however we end: a shell that waits for our end of a pipe to close, then ends the Redis
-//! processes whose pid files are in our folder and removes it.
+//! Cleans up however this process ends: a shell waits until this process' end of a pipe is closed, then ends the Redis
+//! processes whose pid files are in the folder, and removes the folder.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -40,7 +40,7 @@ impl Guard {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Its own group: Ctrl-C in the terminal must not end it before its work is done.
+            // A process group of its own: Ctrl-C in the terminal must not end it before the cleanup.
             .process_group(0)
             .spawn()?;
         Ok(Guard { folder, watcher })

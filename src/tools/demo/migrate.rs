@@ -22,7 +22,7 @@ impl LocalCluster {
     /// Opens the move: from now on the old owner answers ASK for keys that it does not have.
     pub fn migrate_slot_begin(&self, slot: u16, from: usize, to: usize) -> Result<(), LocalError> {
         let number = slot.to_string();
-        // In this order: the new owner has to be ready before the old one sends anybody there.
+        // In this order: the new owner has to be ready before the old one redirects to it.
         self.query::<()>(
             to,
             &[
@@ -45,7 +45,7 @@ impl LocalCluster {
         )
     }
 
-    /// Moves up to `limit` keys of an opened slot and says how many there were to move; 0: the slot is empty.
+    /// Moves up to `limit` keys of an opened slot. Returns the number of keys that were moved; 0 if the slot is empty.
     pub fn migrate_slot_step(
         &self,
         slot: u16,
@@ -80,13 +80,13 @@ impl LocalCluster {
 
     /// Moves what is left of an opened slot and makes the new owner known to every primary.
     pub fn migrate_slot_finish(&self, slot: u16, from: usize, to: usize) -> Result<(), LocalError> {
-        // The old owner still serves the keys that it has, so they become fewer until there are none.
+        // The old owner creates no new keys in the slot, so the loop ends.
         while self.migrate_slot_step(slot, from, to, BATCH)? > 0 {}
         self.assign(slot, to, to)?;
         self.assign(slot, from, to)?;
         for other in (0..self.nodes().len()).filter(|&other| other != from && other != to) {
             match self.assign(slot, other, to) {
-                // Replicas refuse to be told and the dead cannot be; gossip tells them.
+                // Replicas refuse the command and dead nodes do not answer; both learn the owner by gossip.
                 Ok(()) | Err(LocalError::Redis(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -94,7 +94,7 @@ impl LocalCluster {
         Ok(())
     }
 
-    /// Gives an opened move up: the slot and the keys that have not moved stay where they were.
+    /// Abandons an opened move: the slot and the keys that have not moved stay where they were.
     pub fn migrate_slot_abandon(
         &self,
         slot: u16,
@@ -107,8 +107,8 @@ impl LocalCluster {
         Ok(())
     }
 
-    /// Waits until every running node names this owner of a slot and knows the epoch of its claim. A next owner that
-    /// took the slot before would choose an epoch that is taken, and the two would send clients to each other.
+    /// Waits until every running node names this owner of a slot and knows its config epoch. If the slot moved on
+    /// earlier, the next owner would choose an epoch that is taken, and the two would redirect clients to each other.
     pub fn wait_owner(&self, slot: u16, owner: usize) -> Result<(), LocalError> {
         let id = &self.node(owner).id;
         let claim = |view: &[ViewLine]| {
@@ -123,12 +123,12 @@ impl LocalCluster {
     }
 
     fn assign(&self, slot: u16, at: usize, owner: usize) -> Result<(), LocalError> {
-        let told: Result<(), RedisError> = redis::cmd("CLUSTER")
+        let assigned: Result<(), RedisError> = redis::cmd("CLUSTER")
             .arg("SETSLOT")
             .arg(slot)
             .arg("NODE")
             .arg(&self.node(owner).id)
             .query(&mut self.connect(at)?);
-        Ok(told?)
+        Ok(assigned?)
     }
 }

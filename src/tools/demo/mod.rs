@@ -1,5 +1,5 @@
-//! `slotmux demo`: a real local cluster with slotmux in front, until Ctrl-C. The clusters and servers below are also
-//! what the integration tests and the load benchmark run on.
+//! `slotmux demo`: a real local cluster with slotmux in front, until Ctrl-C. The integration tests and the load benchmark
+//! use the same clusters and servers.
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
@@ -24,26 +24,26 @@ pub mod view;
 use cluster::{LocalCluster, Options, Role};
 use server::{LocalError, wait_until};
 
-/// Ports looked at, from the wanted one upwards, before giving up.
+/// Ports tried, from the wanted one upwards.
 const PORTS_TRIED: u16 = 200;
 
-/// First choice for `/metrics`: the port that Prometheus' users know from redis_exporter.
+/// First choice for `/metrics`: the port of redis_exporter.
 const ADMIN_PORT: u16 = 9121;
 
 /// How long slotmux may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long one look at its admin page may take.
+/// Time limit of one request to its admin page.
 const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A demo has no important clients: remaining ones are cut off soon after Ctrl-C. Longer than the second for which a
-/// client's own end is awaited, so that an idle client causes no warning.
+/// Drain timeout: clients of a demo may be cut off soon after Ctrl-C. Longer than the second for which slotmux waits
+/// for a client to close, so that an idle client causes no warning.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// A demo's primary is given up after this long, so that a reader who kills one sees the failover.
+/// Node timeout: short, so that a failover is seen soon after a primary was killed.
 const NODE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What `slotmux demo` can be told.
+/// The options of `slotmux demo`.
 #[derive(Clone, Debug)]
 pub struct DemoOptions {
     /// The port of 127.0.0.1 to listen on; the next free one when it is taken.
@@ -92,7 +92,7 @@ fn lines(problems: &[Problem]) -> String {
 /// Runs the demo until SIGINT, SIGTERM or SIGHUP; when it returns, processes and files are gone.
 pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
     let shutdown = CancellationToken::new();
-    // Before the first child: whenever the signal comes, we live to clean up.
+    // Before the first child process, so that a signal at any time leads to the cleanup.
     signals::cancel_on_signal(shutdown.clone(), signals::Hangup::Ends)?;
     let (primaries, replicas) = (options.primaries, options.replicas);
     say(&format!(
@@ -102,7 +102,7 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
         primaries,
         replicas_per_primary: replicas,
         node_timeout: NODE_TIMEOUT,
-        // When a reader kills a primary, the others serve on.
+        // The other shards serve on while a primary is down.
         extra: vec![("cluster-require-full-coverage".into(), "no".into())],
         ..Options::default()
     })?;
@@ -133,7 +133,7 @@ pub fn run(options: &DemoOptions) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// What slotmux is told in the demo, and the same in words.
+/// The configuration of the demo's slotmux, with its settings as text.
 fn proxy_config(
     cluster: &LocalCluster,
     port: u16,
@@ -155,7 +155,7 @@ fn proxy_config(
     Ok((config, words))
 }
 
-/// What the user reads once everything runs.
+/// The text that is printed once everything runs.
 fn welcome(cluster: &LocalCluster, wanted: u16, port: u16, admin: u16) -> String {
     let mut text = String::from("\n");
     if port != wanted {
@@ -214,7 +214,7 @@ fn is_ready(admin: u16) -> bool {
     look().unwrap_or(false)
 }
 
-/// Prints for the user. A terminal that is gone must not keep us from cleaning up.
+/// Prints for the user. A closed terminal must not prevent the cleanup.
 fn say(text: &str) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());

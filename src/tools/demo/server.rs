@@ -15,16 +15,16 @@ use redis::{
 use super::guard::Guard;
 use super::ports::PortLease;
 
-/// How long a server may take to answer its first PING, and any command to be answered.
+/// Time limit of a server's first reply to PING, and of every command.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Pause between two looks at a condition that is awaited.
+/// Pause between two checks of a condition.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Fresh ports tried when a server cannot bind its own (someone else was faster).
+/// Fresh ports tried when a server cannot bind its own because another process was faster.
 const START_ATTEMPTS: usize = 5;
 
-/// What can go wrong with local Redis processes.
+/// Errors of local Redis processes.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// Neither `redis-server` nor `valkey-server` is installed.
@@ -54,7 +54,7 @@ pub enum LocalError {
     Io(#[from] io::Error),
 }
 
-/// Waits until `ready` says so, looking every few milliseconds; an error tells `what` was awaited and its last state.
+/// Polls `ready` every few milliseconds until it returns true; an error names `what` was awaited and its last error.
 pub fn wait_until(
     limit: Duration,
     what: &str,
@@ -141,7 +141,7 @@ impl ServerProcess {
             .stdin(Stdio::null())
             .stdout(File::create(self.folder.join("stdout"))?)
             .stderr(File::create(self.folder.join("stderr"))?)
-            // Its own group: Ctrl-C in a terminal is for us, who then end it in order.
+            // A process group of its own: Ctrl-C in a terminal is for this process, which then ends it in order.
             .process_group(0)
             .spawn()?;
         let noted = fs::write(self.folder.join("pid"), child.id().to_string());
@@ -149,7 +149,7 @@ impl ServerProcess {
         Ok(noted?)
     }
 
-    /// Waits until the server answers, or says why it ended.
+    /// Waits until the server answers; an error says why it ended.
     fn wait_ready(&self) -> Result<(), LocalError> {
         let port = self.port();
         let mut ended = None;
@@ -187,7 +187,7 @@ impl ServerProcess {
         format!("127.0.0.1:{}", self.port())
     }
 
-    /// The password that it asks for.
+    /// The password that it requires.
     pub fn password(&self) -> Option<&str> {
         self.password.as_deref()
     }
@@ -206,7 +206,7 @@ impl ServerProcess {
     pub fn connect_within(&self, limit: Duration) -> Result<Connection, LocalError> {
         let address = ConnectionAddr::Tcp("127.0.0.1".to_owned(), self.port());
         let info: ConnectionInfo = address.into_connection_info()?;
-        // Nothing that the handshake can do without: a frozen server answers none of it, before the deadlines are set.
+        // The shortest handshake: a frozen server does not answer it, and no deadline is set yet.
         let mut settings = info.redis_settings().clone().set_skip_set_lib_name();
         if let Some(password) = &self.password {
             settings = settings.set_password(password);
@@ -223,7 +223,7 @@ impl ServerProcess {
         self.query_within(PATIENCE, words)
     }
 
-    /// The same with a deadline of the caller's: for servers that may not answer.
+    /// Sends one command with the caller's time limit, for servers that may not answer.
     pub fn query_within<T: FromRedisValue>(
         &self,
         limit: Duration,
@@ -242,7 +242,7 @@ impl ServerProcess {
             let _ = child.kill();
             let _ = child.wait();
         }
-        // The number may soon belong to someone else: the guard must not find it.
+        // The id may soon belong to another process: the guard must not find it.
         let _ = fs::remove_file(self.folder.join("pid"));
     }
 
@@ -327,7 +327,7 @@ fn write_config(
     settings: &[(String, String)],
 ) -> Result<(), LocalError> {
     let mut file = File::create(folder.join("redis.conf"))?;
-    // Nothing is written to disk, and a replica is served the moment it asks.
+    // Nothing is written to disk, and a replica is served at once.
     write!(
         file,
         "port {port}\nbind 127.0.0.1\ndaemonize no\nlogfile log\nsave \"\"\nappendonly no\n\
@@ -342,7 +342,7 @@ fn write_config(
     Ok(())
 }
 
-/// What a [`LocalServer`] is started with.
+/// The options of a [`LocalServer`].
 #[derive(Clone, Debug, Default)]
 pub struct ServerOptions {
     /// `requirepass`.
@@ -351,7 +351,7 @@ pub struct ServerOptions {
     pub extra: Vec<(String, String)>,
 }
 
-/// One plain Redis (no cluster) for standalone upstreams and transcripts; gone with this value.
+/// One plain Redis (no cluster) for standalone upstreams and transcripts; ends when dropped.
 #[derive(Debug)]
 pub struct LocalServer {
     // Before the guard: the process ends first, then its folder goes.

@@ -1,5 +1,5 @@
-//! What the demo's slotmux is told: the example configuration, so that its namespaces can be tried, on ports that are
-//! free. Of the environment only the default TTLs count: it is meant for another slotmux.
+//! The configuration of the demo's slotmux: the example file on free ports, so that its namespaces can be tried. Of the
+//! environment only the default TTLs are used: the rest is meant for another slotmux.
 
 use std::ffi::OsString;
 

@@ -1,15 +1,15 @@
-//! `CLUSTER NODES` read: what one node thinks of the whole cluster.
+//! Reads `CLUSTER NODES`: one node's view of the whole cluster.
 
-/// One line of `CLUSTER NODES`: what a node knows of another, or of itself.
+/// One line of `CLUSTER NODES`: a node's view of another node, or of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ViewLine {
     /// The name of the node that the line is about.
     pub id: String,
     /// Redis' flags, comma separated: `myself,master`, `slave,fail?`...
     pub flags: String,
-    /// Whom it copies, if it is a replica.
+    /// Its primary, if it is a replica.
     pub primary: Option<String>,
-    /// The newest claim to its slots.
+    /// Its config epoch.
     pub epoch: u64,
     /// First and last slot of each range that it owns.
     pub ranges: Vec<(u16, u16)>,

@@ -1,6 +1,6 @@
 //! `INFO`: the sections of a Redis server, with the fields that clients read, told of slotmux itself; and one section
 //! of its own. The version is the upstream's, because clients choose features by it. What the nodes say of the data is
-//! put in their place by [`crate::route::joined::info`].
+//! put in their place by [`crate::route::merge::info`].
 
 use std::fmt::Write;
 use std::time::Duration;

@@ -22,17 +22,17 @@ mod connection;
 mod hello;
 mod help;
 mod info;
+mod operator;
 pub mod pausing;
 pub mod process;
 pub mod session;
-mod slotmux;
 pub mod tracking;
 
 pub use client_kill::KillFilter;
 pub use client_line::{BufferFigures, ClientAddress, ClientKind, ClientLine};
 pub use client_list::ClientSelection;
 pub use info::{InfoFacts, human, info_of_nodes};
-pub use slotmux::OperatorQuestion;
+pub use operator::OperatorQuestion;
 
 /// One client at the moment of its request. Made from the client's own state before [`answer`], and put back
 /// into it afterwards: any of it may have changed.
@@ -176,7 +176,7 @@ pub fn answer(
         OwnAnswer::Info => info::info(request, subject, host, out),
         OwnAnswer::Monitor => return monitor(subject, host, out),
         OwnAnswer::Config => config::config(request, subject, host, out),
-        OwnAnswer::Slotmux => return slotmux::slotmux(request, out),
+        OwnAnswer::Slotmux => return operator::slotmux(request, out),
     }
     AnswerOutcome::Answered
 }

@@ -1,5 +1,5 @@
 //! Answers that no Redis 7.0 can be asked for: newer subcommands, refusals, several users and clients. The rest is
-//! compared with a real server in `tests/answers_against_redis.rs`.
+//! compared with a real server in `tests/oracles/answers`.
 
 use super::*;
 use crate::command::{self, Route};

@@ -9,7 +9,7 @@ const HEAD: &str = "\
 # Commands
 
 Every command of Redis 7.0 to 8 and of Valkey 8 and 9, and what slotmux does with it; slotmux' own are at the end.
-Generated from the table in `crates/slotmux-core/src/command/table/`; `SLOTMUX_BLESS=1 cargo test --test command_table` writes it anew.
+Generated from the table in `crates/slotmux-core/src/command/table/`; `SLOTMUX_BLESS=1 cargo test --test oracles command_table` writes it anew.
 
 A command that is not listed here, such as those of modules, is looked up in what the upstream itself says of its
 commands (`COMMAND`). It is sent by its keys if it has any and if its flags say that it leaves its connection alone.
@@ -168,7 +168,7 @@ pub fn merged(merge: Merge) -> &'static str {
         Merge::Concat => "joined",
         Merge::Least => "the smallest",
         Merge::EachLeast => "the smallest of each",
-        Merge::Drawn => "one, drawn by the number of keys",
+        Merge::RandomKey => "one, drawn by the number of keys",
         Merge::Names(_) => "each name once",
         Merge::Subscribers(_) | Merge::Patterns => {
             "sum, with slotmux' clients for its own subscriptions"

@@ -76,7 +76,7 @@ pub enum Merge {
     /// Arrays of integers: element by element the smallest.
     EachLeast,
     /// The key of one node, drawn by how many keys each has.
-    Drawn,
+    RandomKey,
     /// Names that have subscribers: each once, without those that only slotmux itself still has.
     Names(SubscriptionKind),
     /// Names and their numbers of subscribers, with the clients of slotmux instead of its own subscriptions.
@@ -122,7 +122,7 @@ impl Merge {
 
     /// Whether the reply consists of names of keys.
     pub fn lists_keys(self) -> bool {
-        matches!(self, Merge::Concat | Merge::Drawn)
+        matches!(self, Merge::Concat | Merge::RandomKey)
     }
 
     /// Whether a part that failed leaves the others their worth.

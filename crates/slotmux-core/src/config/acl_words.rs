@@ -1,5 +1,5 @@
-//! Passwords in the syntax of Redis' ACL files, which has no meaning here: taken literally they would be passwords that
-//! the user did not intend. Pure; no message repeats a possible password.
+//! Finds passwords in the syntax of Redis' ACL files, which has no meaning here: taken literally they would be
+//! passwords that the user did not intend. Pure; no message repeats a possible password.
 
 /// Hexadecimal digits of a SHA-256.
 const DIGEST: usize = 64;
@@ -70,10 +70,10 @@ pub(super) fn in_upstream(password: &str) -> Option<&'static str> {
     )
 }
 
-/// A warning about an upstream password that looks like a mistake but may be right.
+/// A warning about an upstream password that may be a mistake.
 pub(super) fn doubt_in_upstream(password: &str) -> Option<&'static str> {
     password.starts_with(['>', '#']).then_some(
-        "begins as passwords and hashes do in ACL files; the upstream is shown all of it. \"file:PATH\" ends this \
+        "begins like a password or hash of an ACL file; all of it is sent to the upstream. \"file:PATH\" ends this \
          warning",
     )
 }

@@ -1,4 +1,4 @@
-//! `[commands]`: the commands that need a decision.
+//! `[commands]`: the treatment of commands that do not map to one node.
 
 /// `[commands]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,17 +22,17 @@ pub struct Commands {
 /// Treatment of KEYS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum KeysCommand {
-    /// Every primary is asked, as if they were one Redis.
+    /// Sent to every primary, as if they were one Redis.
     #[default]
     Fanout,
-    /// It is refused.
+    /// Refused.
     Reject,
 }
 
 /// Treatment of commands that administer the nodes: CONFIG SET, RESETSTAT, REWRITE and DEBUG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum AdminCommands {
-    /// They are refused.
+    /// Refused.
     #[default]
     Reject,
     /// Sent to every node, or to the node of their key.
@@ -45,14 +45,14 @@ pub enum FlushCommands {
     /// Every primary is emptied, as if they were one Redis.
     #[default]
     Cluster,
-    /// They are refused.
+    /// Refused.
     Reject,
 }
 
 /// Which calls of scripts and functions are permitted: EVAL, EVALSHA, FCALL and their read-only forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ScriptCalls {
-    /// Calls without declared keys only where they can break no rule that forbids something.
+    /// Calls that declare keys, and others only where no rule forbids anything that they could do.
     #[default]
     Auto,
     /// All calls.

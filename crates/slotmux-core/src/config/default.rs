@@ -1,4 +1,4 @@
-//! The value of every key that nobody gave.
+//! The default value of every key.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};

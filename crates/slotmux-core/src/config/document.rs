@@ -11,7 +11,7 @@ use super::lines::Lines;
 use super::problem::{Origin, Reading};
 use super::value::{ConfigValue, TableEntry, ValueData};
 
-/// What a conversion needs to know besides the value.
+/// The surroundings of a value that its conversion needs.
 struct Document<'a> {
     name: Arc<str>,
     text: &'a str,
@@ -19,8 +19,8 @@ struct Document<'a> {
     env: &'a BTreeMap<String, String>,
 }
 
-/// The whole file as one table, and whether its syntax is right. Mistakes of the syntax are noted; what could be read
-/// in spite of them is returned.
+/// The whole file as one table, and whether its syntax is correct. Syntax errors are noted; the parts that could be
+/// read are returned.
 pub(super) fn parse(
     name: &str,
     text: &str,
@@ -64,7 +64,7 @@ impl Document<'_> {
         }
     }
 
-    /// The lines that follow a broken `[header` at `line`, up to the next header: they lost their section.
+    /// The lines that follow a broken `[header` at `line`, up to the next header: their section is unknown.
     fn orphans(&self, line: usize) -> Option<RangeInclusive<usize>> {
         let is_header = |text: &str| text.trim_start().starts_with('[');
         let mut lines = self.text.get(self.lines.start(line)..)?.lines();
@@ -115,7 +115,7 @@ impl Document<'_> {
                 }
             }
             DeValue::Array(values) => {
-                // Only sections have an index: an element of a plain list goes by the name of its list.
+                // Only sections have an index: an element of a plain list has the name of its list.
                 let element = |(i, value): (usize, &Spanned<DeValue<'_>>)| {
                     let path = if value.get_ref().is_table() {
                         format!("{key}[{i}]")

@@ -1,5 +1,5 @@
-//! A configuration in the making. Namespaces stand here as they were written until every source has been read: what
-//! they inherit may still change, and it is overridden by what they say themselves.
+//! A configuration while its sources are read. Namespaces stay unread until the end, because what they inherit may
+//! still change and their own keys override it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,13 +9,13 @@ use super::value::{ConfigValue, TableEntry, ValueData};
 use super::{Config, Multi, Namespace, RetryWrites, Ttl, keys, ttl_env};
 
 pub(super) struct Draft {
-    /// All but the namespaces.
+    /// Everything except the namespaces.
     pub(super) config: Config,
     /// `[defaults.namespace]`
     pub(super) defaults: Namespace,
     /// The sections of the file.
     written: Vec<ConfigValue>,
-    /// What variables say of a namespace, under its name.
+    /// Keys that variables set, by the name of the namespace.
     overrides: Vec<TableEntry>,
 }
 
@@ -34,7 +34,7 @@ impl Draft {
         }
     }
 
-    /// Keeps what a source says of namespaces.
+    /// Keeps the sections that a source has for namespaces.
     pub(super) fn collect_namespaces(&mut self, value: &ConfigValue, reading: &mut Reading) {
         match &value.data {
             ValueData::List(sections) => self.written.clone_from(sections),
@@ -44,7 +44,7 @@ impl Draft {
         }
     }
 
-    /// The whole configuration, once every source has been read.
+    /// The whole configuration, after every source was read.
     pub(super) fn finish(
         mut self,
         env: &BTreeMap<String, String>,
@@ -59,7 +59,7 @@ impl Draft {
             namespaces.push(namespace);
         }
         ttl_env::set_defaults(&mut namespaces, env, reading);
-        // The namespaces that half a file would declare are unknown.
+        // With a syntax error the declared namespaces are not known.
         if is_whole {
             ttl_env::refuse_unbound(&namespaces, env, reading);
             self.override_namespaces(&mut namespaces, reading);
@@ -107,7 +107,7 @@ fn nameless() -> Namespace {
     }
 }
 
-/// The value with its key, and those below it, starting with `to` instead of `from`.
+/// The value and those below it, with keys that start with `to` instead of `from`.
 fn moved(value: &ConfigValue, from: &str, to: &str) -> ConfigValue {
     let rest = value.key.strip_prefix(from).unwrap_or_default();
     let data = match &value.data {
@@ -127,7 +127,7 @@ fn moved(value: &ConfigValue, from: &str, to: &str) -> ConfigValue {
     }
 }
 
-/// Each variable is named, as each has its own line among the problems.
+/// Notes a problem for each variable, so that each is named.
 fn refuse(value: &ConfigValue, name: &str, reading: &mut Reading) {
     match &value.data {
         ValueData::Table(entries) => {

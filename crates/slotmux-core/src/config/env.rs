@@ -21,7 +21,7 @@ enum VariableForm {
     AsInFile,
     /// The variable is a number of seconds, perhaps with a fraction.
     Seconds,
-    /// The variable is true or false, or yes or no, or 1 or 0.
+    /// The variable is a boolean: true or false, yes or no, 1 or 0.
     YesOrNo,
 }
 
@@ -67,26 +67,26 @@ pub fn names() -> Vec<&'static str> {
     named.chain([CONFIG, PASSWORD, MAX_CONNECTIONS]).collect()
 }
 
-/// Whether a variable of this name means something else than a TTL.
+/// Whether a variable of this name has a meaning other than a TTL.
 pub(super) fn is_taken(name: &str) -> bool {
     names().contains(&name) || name.starts_with(GENERIC)
 }
 
-/// Whether the process environment says against which upstream to run.
+/// Whether the process environment names an upstream.
 pub fn names_an_upstream() -> bool {
     [CONFIG, REDIS_URL]
         .iter()
         .any(|name| std::env::var_os(name).is_some_and(|text| !text.is_empty()))
 }
 
-/// The variable's text, if it is set to something.
+/// The variable's text, if it is set and not empty.
 pub(super) fn get<'a>(env: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
     env.get(name)
         .map(String::as_str)
         .filter(|text| !text.is_empty())
 }
 
-/// What the variables with names of their own say.
+/// The values of the variables with short names.
 pub(super) fn named(env: &BTreeMap<String, String>, reading: &mut Reading) -> ConfigValue {
     let mut layer = Layer::new();
     for (variable, key, unit) in &NAMED {
@@ -110,7 +110,7 @@ pub(super) fn named(env: &BTreeMap<String, String>, reading: &mut Reading) -> Co
     layer.into_value()
 }
 
-/// What the `SLOTMUX__SECTION__KEY` variables say.
+/// The values of the `SLOTMUX__SECTION__KEY` variables.
 pub(super) fn generic(env: &BTreeMap<String, String>, reading: &mut Reading) -> ConfigValue {
     let mut layer = Layer::new();
     for (variable, text) in env {
@@ -131,14 +131,14 @@ pub(super) fn generic(env: &BTreeMap<String, String>, reading: &mut Reading) -> 
     layer.into_value()
 }
 
-/// A part of a millisecond counts as one: no file can say less.
+/// A number of seconds, rounded up to whole milliseconds, the smallest unit of a file.
 fn seconds(text: &str) -> Option<Duration> {
     let exact = Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()?;
     let millis = exact.as_nanos().div_ceil(1_000_000);
     u64::try_from(millis).ok().map(Duration::from_millis)
 }
 
-/// What programs in Python and elsewhere take for a boolean, in any case.
+/// A boolean in any of the spellings that other programs use, in upper or lower case.
 fn yes_or_no(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "yes" | "1" => Some(true),
@@ -147,7 +147,7 @@ fn yes_or_no(text: &str) -> Option<bool> {
     }
 }
 
-/// `SLOTMUX_PASSWORD`: the password of the user that `AUTH <password>` means, instead of what the file gave it.
+/// `SLOTMUX_PASSWORD`: the password of the default user, in place of those in the file.
 pub(super) fn default_password(
     config: &mut Config,
     env: &BTreeMap<String, String>,
@@ -180,8 +180,8 @@ pub(super) fn default_password(
     reading.given(&format!("user[{number}].passwords"), &value.origin);
 }
 
-/// `REDIS_MAX_CONNECTIONS`: the most connections to one node, lanes and dedicated ones together. What the lanes leave
-/// is for the dedicated ones.
+/// `REDIS_MAX_CONNECTIONS`: the maximum number of connections to one node. The lanes take their share first, dedicated
+/// connections the rest.
 pub(super) fn cap_connections(
     config: &mut Config,
     env: &BTreeMap<String, String>,
@@ -195,7 +195,7 @@ pub(super) fn cap_connections(
         reading.problem(&origin, format!("expected a whole number, got {text:?}"));
         return;
     };
-    // A worker opens its lanes once for RESP2 clients and once for RESP3 clients.
+    // A worker has separate lanes for RESP2 and RESP3 clients.
     let (workers, shared) = (config.server.workers, config.cluster.connections.shared);
     let lanes = workers.saturating_mul(shared).saturating_mul(2);
     match most.checked_sub(lanes) {

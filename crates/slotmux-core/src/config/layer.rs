@@ -1,4 +1,4 @@
-//! What variables and flags say, in the form of a file: a tree of sections that is built key by key.
+//! Variables and flags in the form of a file: a tree of sections that is built key by key.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Line and column of a place in a text: precomputed once, since a file has one for every key.
+//! Line and column of a position in a text, from an index that is built once: every key of a file has a position.
 
 /// Bytes between two precomputed character counts.
 const STRIDE: usize = 64;
@@ -15,7 +15,7 @@ impl Lines<'_> {
         let ends = text.match_indices('\n').map(|(at, _)| at + 1);
         let counted = text.as_bytes().chunks(STRIDE).map(count);
         let before = |all: &mut usize, more: usize| Some(std::mem::replace(all, *all + more));
-        // One more, for a place at the end.
+        // One more entry for the position at the end.
         let characters = counted.chain([0]).scan(0, before).collect();
         Lines {
             text,
@@ -24,7 +24,7 @@ impl Lines<'_> {
         }
     }
 
-    /// Line and column of a byte, both from 1. A byte outside the text stands for its end.
+    /// Line and column of a byte, both from 1. A byte outside the text counts as its end.
     pub(super) fn place(&self, at: usize) -> (usize, usize) {
         let at = if self.text.is_char_boundary(at) {
             at

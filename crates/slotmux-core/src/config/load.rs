@@ -1,4 +1,5 @@
-//! From the sources to a [`Config`]: flags over environment over file over defaults, and every problem at once.
+//! Reads the sources into a [`Config`]: flags override the environment, which overrides the file, which overrides the
+//! defaults. All problems are reported at once.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,8 +12,8 @@ use super::problem::{Origin, Problem, Reading};
 use super::value::{ConfigValue, ValueData};
 use super::{Config, check, document, env, keys, show};
 
-/// What a configuration is made of. Nothing else is consulted, but for the password files that these name. It holds
-/// passwords as they were written, so it does not print itself.
+/// The sources of a configuration. Apart from these only the password files that they name are read. Not `Debug`,
+/// because it holds passwords as they were written.
 #[derive(Clone, Default)]
 pub struct Sources {
     /// The file, if there is one.
@@ -28,7 +29,7 @@ pub struct Sources {
 pub struct SourceFile {
     /// Its path as messages show it. Relative paths of `file:` start in its folder.
     pub name: String,
-    /// What is in it.
+    /// Its content.
     pub text: String,
 }
 
@@ -78,23 +79,23 @@ impl SourceFile {
     }
 }
 
-/// A configuration, and what is to be known of how it came about.
+/// A configuration with its origins and warnings.
 #[derive(Clone, Debug)]
 pub struct LoadedConfig {
-    /// What is in force.
+    /// The values in force.
     pub config: Config,
-    /// Where each value of it came from.
+    /// The origin of each value.
     pub origins: Origins,
-    /// What is allowed but should be said aloud at the start.
+    /// Warnings about what is allowed, to be logged at the start.
     pub warnings: Vec<Problem>,
 }
 
-/// Makes the configuration, or says everything that is wrong with it.
+/// Makes the configuration, or returns all of its problems.
 pub fn load(sources: &Sources) -> Result<Config, Vec<Problem>> {
     load_with_origins(sources).map(|loaded| loaded.config)
 }
 
-/// The same, and where each value came from.
+/// Makes the configuration with the origin of each value.
 pub fn load_with_origins(sources: &Sources) -> Result<LoadedConfig, Vec<Problem>> {
     let mut draft = Draft::new();
     let mut reading = Reading::new();
@@ -121,7 +122,7 @@ pub fn load_with_origins(sources: &Sources) -> Result<LoadedConfig, Vec<Problem>
     let mut config = draft.finish(&sources.env, is_whole, &mut reading);
     env::default_password(&mut config, &sources.env, &mut reading);
     env::cap_connections(&mut config, &sources.env, &mut reading);
-    // Half a file contradicts itself in ways that its author did not write.
+    // After a syntax error the checks would report contradictions that the file does not have.
     if is_whole {
         check::check(&config, &defaults, &mut reading);
     }

@@ -1,4 +1,4 @@
-//! `log.level`: which log lines are wanted.
+//! `log.level`: selects the log lines that are written.
 
 use tracing_subscriber::EnvFilter;
 
@@ -12,7 +12,7 @@ pub fn filter(level: &str) -> Result<EnvFilter, String> {
         _ if LEVELS.contains(&level) => format!("warn,slotmux={level}"),
         _ => level.to_owned(),
     };
-    // EnvFilter takes a mistyped level for the name of a target, and then logs nothing.
+    // EnvFilter reads a mistyped level as the name of a target, and then logs nothing.
     let mistyped = text
         .split(',')
         .map(str::trim)

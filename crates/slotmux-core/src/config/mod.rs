@@ -1,5 +1,5 @@
-//! What slotmux was told: one typed, validated [`Config`] in which durations and sizes are already numbers. How it
-//! comes from a file, the environment and flags is the business of the modules below.
+//! The configuration: one typed, validated [`Config`] in which durations and sizes are numbers. The modules below read
+//! it from a file, the environment and flags.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,7 +32,6 @@ mod settings;
 mod show;
 mod suggest;
 mod ttl_env;
-mod units;
 mod value;
 
 pub use crate::cluster::addr::Addr;
@@ -54,33 +53,33 @@ pub use show::show;
 
 use problem::element_key;
 
-/// Everything that slotmux can be told.
+/// The whole configuration.
 ///
-/// The default is complete but for `cluster.seeds`, which nobody can guess.
+/// The default is complete except for `cluster.seeds`, which has no default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The process: threads, clients, memory, drain.
     pub server: ServerSettings,
     /// Where clients connect; never empty.
     pub listeners: Vec<Listener>,
-    /// Users that may connect. Empty: any client, but from this machine only (see [`Config::is_open`]).
+    /// Users that may connect. Empty: any client, from this machine only (see [`Config::is_open`]).
     pub users: Vec<User>,
     /// The Redis behind slotmux.
     pub cluster: Cluster,
     /// Namespaces with their policies.
     pub namespaces: Vec<Namespace>,
-    /// What is allowed on keys of no namespace.
+    /// Permissions for keys of no namespace.
     pub unmatched: UnmatchedKeys,
     /// Treatment of a transaction with keys of no namespace: `defaults.namespace.multi`, which namespaces inherit.
     pub multi: Multi,
     /// Treatment of writes of unknown fate to keys of no namespace: `defaults.namespace.retry_writes`, which namespaces
     /// inherit.
     pub retry_writes: RetryWrites,
-    /// Commands that need a decision.
+    /// Treatment of commands that do not map to one node.
     pub commands: Commands,
     /// The HTTP address for `/metrics`, `/healthz` and `/readyz`.
     pub admin: Admin,
-    /// What is logged and how.
+    /// Level and format of the log.
     pub log: Log,
 }
 
@@ -89,13 +88,13 @@ pub struct Config {
 pub struct ServerSettings {
     /// Worker threads, at least 1.
     pub workers: usize,
-    /// Connected clients of the whole process. `None`: what the descriptor limit leaves room for.
+    /// Maximum number of clients of the process. `None`: derived from the descriptor limit.
     pub max_clients: Option<usize>,
     /// Length of the kernel's queue of connections that are not accepted yet.
     pub backlog: u32,
     /// Bytes that the buffers of all clients may hold together. `None`: derived from the cgroup's limit.
     pub memory_limit: Option<u64>,
-    /// How long a drain waits for replies that are still out.
+    /// How long a drain waits for outstanding replies.
     pub drain_timeout: Duration,
 }
 
@@ -106,27 +105,27 @@ pub struct Listener {
     pub name: String,
     /// The addresses it listens on; never empty.
     pub bind: Vec<ListenAddress>,
-    /// As what slotmux shows itself to its clients.
+    /// Whether it looks like one Redis or like a cluster.
     pub personality: Personality,
-    /// Where clients are told that the cluster is, if slotmux shows itself as one. `None`: where they connected to.
+    /// Address announced to clients with `personality = "cluster"`. `None`: the address they connected to.
     pub announce: Option<Addr>,
     /// Clients that send nothing for this long are closed. `None`: never.
     pub idle_timeout: Option<Duration>,
     /// Idle time after which the kernel probes a connection. `None`: no probes.
     pub tcp_keepalive: Option<Duration>,
-    /// What one client may ask for.
+    /// Limits of one client.
     pub limits: ClientLimits,
-    /// The user that `AUTH <password>` without a name means.
+    /// The user of `AUTH <password>` without a name.
     pub default_user: String,
 }
 
-/// As what slotmux shows itself to clients.
+/// How slotmux looks to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Personality {
     /// One Redis outside any cluster.
     #[default]
     Standalone,
-    /// A cluster of one primary with every slot, for clients that know nothing else.
+    /// A cluster of one primary with every slot, for clients that support only clusters.
     Cluster,
 }
 
@@ -148,7 +147,7 @@ pub struct ClientLimits {
     pub max_args: usize,
     /// Bytes of one inline request.
     pub max_inline: usize,
-    /// Requests in flight per client; beyond it the client is not read.
+    /// Requests in flight per client; above the limit the client is not read.
     pub max_pipeline: u32,
     /// A client with more unsent bytes than this for longer than this is closed. `None`: only `output_hard` closes.
     pub output_soft: Option<(usize, Duration)>,
@@ -170,7 +169,7 @@ pub struct User {
 pub struct Cluster {
     /// Its name in logs and metrics.
     pub name: String,
-    /// Nodes to ask for the topology, tried in this order. Without duplicates.
+    /// Nodes to query for the topology, in this order. Without duplicates.
     pub seeds: Vec<Addr>,
     /// Whether the seeds are nodes of a cluster or one plain Redis.
     pub kind: ExpectedKind,
@@ -180,20 +179,20 @@ pub struct Cluster {
     pub passwords: Vec<Password>,
     /// Where to connect instead of an announced address.
     pub address_map: HashMap<Addr, Addr>,
-    /// How many connections, and how full.
+    /// Number and limits of connections.
     pub connections: Connections,
     /// How long commands may take.
     pub timeouts: Timeouts,
-    /// How often a command is tried again.
+    /// Number of retries of a command.
     pub retry: Retry,
-    /// When the topology is asked for again.
+    /// Intervals of topology refreshes.
     pub topology: TopologyRefresh,
 }
 
-/// What the upstream is.
+/// Kind of the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ExpectedKind {
-    /// Ask the first seed that answers.
+    /// As the first seed that replies reports.
     #[default]
     Auto,
     /// A cluster; a seed that is not a cluster node is an error.
@@ -209,13 +208,13 @@ pub struct Connections {
     pub shared: usize,
     /// Dedicated connections per node for big values, all workers together.
     pub dedicated_max: usize,
-    /// Dedicated connections per node for clients that are blocked or watch. `None`: as many as `dedicated_max`.
+    /// Dedicated connections per node for blocked clients and WATCH. `None`: as many as `dedicated_max`.
     pub kept_max: Option<usize>,
-    /// Bound of both kinds together, where `REDIS_MAX_CONNECTIONS` sets one.
+    /// Bound of both together, if `REDIS_MAX_CONNECTIONS` sets one.
     pub own_max: Option<usize>,
     /// How long an unused dedicated connection is kept.
     pub dedicated_idle: Duration,
-    /// Requests and replies of more bytes than this are big values.
+    /// Requests and replies above this number of bytes are big values.
     pub bulk_threshold: usize,
     /// Commands in flight per lane.
     pub max_in_flight: usize,
@@ -225,7 +224,7 @@ pub struct Connections {
     pub connect_timeout: Duration,
     /// Pause after the first failed connect, and the longest one; it doubles in between.
     pub backoff: (Duration, Duration),
-    /// A connection that carries nothing for this long is sent a PING. `None`: never.
+    /// Silence after which a connection is checked by PING. `None`: never.
     pub health_interval: Option<Duration>,
 }
 
@@ -254,20 +253,20 @@ pub struct Timeouts {
 /// `[cluster.retry]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
-    /// Whether a read is tried again if its connection was given up for its silence.
+    /// Whether a read is retried after its connection was closed for silence.
     pub on_timeout: bool,
-    /// Tries after the first for a read whose connection was lost.
+    /// Retries of a read whose connection was lost.
     pub reads: u32,
-    /// Tries after the first for a write that was certainly not sent.
+    /// Retries of a write that was certainly not sent.
     pub unsent_writes: u32,
 }
 
 /// `[cluster.topology]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopologyRefresh {
-    /// Pause between refreshes that nothing asked for.
+    /// Interval of periodic refreshes.
     pub refresh: Duration,
-    /// Shortest pause between two refreshes.
+    /// Shortest interval between two refreshes.
     pub min_interval: Duration,
 }
 
@@ -293,11 +292,11 @@ pub struct Admin {
 pub struct Log {
     /// `off`, `error`, `warn`, `info`, `debug` or `trace`, or the directives of tracing-subscriber's `EnvFilter`.
     pub level: String,
-    /// How a line looks.
+    /// Format of a line.
     pub format: LogFormat,
 }
 
-/// How a log line looks.
+/// Format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// For people.
@@ -307,8 +306,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// What a client from another machine is told while nobody has a password. It is written as is and the connection
-/// is closed, as Redis does in protected mode.
+/// Reply to a client from another machine while no password is set. It is written as is and the connection is closed,
+/// as Redis does in protected mode.
 pub const PROTECTED: &str = "-DENIED slotmux is running in protected mode because no user has a password. In this \
     mode connections are only accepted from the loopback interface. To accept connections from other machines give \
     the default user a password, by SLOTMUX_PASSWORD or by a [[user]] section of the configuration.\r\n";

@@ -1,4 +1,4 @@
-//! `[[namespace]]`: key prefixes, and what is allowed to the keys below them.
+//! `[[namespace]]`: key prefixes, and the rules for the keys below them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Namespace {
     /// Its name in metrics, errors and `REDIS_TTL_<NAME>`; unique.
     pub name: String,
-    /// The literal prefixes of its keys; never empty, none of them stands in another namespace too.
+    /// The literal prefixes of its keys; never empty, each in one namespace only.
     pub prefixes: Vec<String>,
     /// How long its keys may live.
     pub ttl: Ttl,
@@ -40,13 +40,13 @@ pub struct Ttl {
     pub min: Option<Duration>,
     /// The default is spread by this fraction to both sides, 0 to 1.
     pub jitter: f64,
-    /// What decides where in the spread a key lands.
+    /// Choice of a key's place within the spread.
     pub jitter_by: JitterBy,
     /// Treatment of a TTL above `max`.
     pub over_max: OverMax,
     /// Treatment of `PERSIST` and `GETEX … PERSIST`.
     pub persist: Persist,
-    /// What `SET … KEEPTTL` may do.
+    /// Treatment of `SET … KEEPTTL`.
     pub keepttl: KeepTtl,
     /// How an expiry is attached to a command that cannot carry one.
     pub strength: Strength,
@@ -59,7 +59,7 @@ pub struct Ttl {
 pub enum TtlMode {
     /// There is no policy.
     Off,
-    /// What enforcing would change is counted; nothing is changed.
+    /// Changes that enforcing would make are only counted.
     Observe,
     /// The policy holds.
     #[default]
@@ -69,10 +69,10 @@ pub enum TtlMode {
 /// `ttl.jitter_by`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum JitterBy {
-    /// The same for a key every time and on every proxy.
+    /// By a hash of the key: the same every time and on every proxy.
     #[default]
     Key,
-    /// Another at every write.
+    /// Random at every write.
     Random,
 }
 
@@ -101,7 +101,7 @@ pub enum Persist {
 /// `ttl.keepttl`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum KeepTtl {
-    /// It keeps what there is; a key without TTL stays without, unless there is a maximum.
+    /// The key keeps its TTL; a key without one stays so, unless there is a maximum.
     Honour,
     /// A key that would stay without TTL gets the default.
     #[default]
@@ -147,14 +147,14 @@ pub enum Multi {
 /// `retry_writes`: treatment of a write whose connection was lost before the reply. The strictest comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum RetryWrites {
-    /// It gets an error that says that its fate is unknown.
+    /// Its client gets an error: the fate of the write is unknown.
     #[default]
     Never,
-    /// It is sent again if it has the same effect and the same reply then, whatever became of it the first time.
+    /// It is sent again if a second run has the same effect and reply whether or not the first one took place.
     Idempotent,
 }
 
-/// `unmatched`: what is allowed on keys of no namespace.
+/// `unmatched`: permissions for keys of no namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum UnmatchedKeys {
     /// Everything.

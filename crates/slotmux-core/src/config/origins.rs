@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::problem::{Origin, Reading};
 use super::show::ShownLine;
 
-/// Where each value in force came from.
+/// The origin of each value in force.
 #[derive(Clone, Debug, Default)]
 pub struct Origins(HashMap<String, Origin>);
 
@@ -21,9 +21,9 @@ impl Origins {
         Origins(lines.iter().filter_map(origin).collect())
     }
 
-    /// Where the value of a key came from; [`Origin::Default`] if nobody gave it.
+    /// The origin of a key's value; [`Origin::Default`] if no source gives it.
     ///
-    /// A key is written in full, and sections that may stand several times go by their names: `server.workers`,
+    /// A key is written in full, with the names of sections that may stand several times: `server.workers`,
     /// `cluster.retry.reads`, `listener.main.limits.max_args`, `namespace.sessions.ttl.max`. What a namespace inherits
     /// has the origin of the `[defaults.namespace]` key that gave it.
     pub fn of(&self, key: &str) -> &Origin {

@@ -1,5 +1,5 @@
-//! What is wrong with a configuration and where: problems are collected, never thrown, so that a user sees all of
-//! them at once.
+//! Problems of a configuration with their places: collected instead of returned at the first one, so that a user sees
+//! all of them at once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// A place in the file.
@@ -41,12 +41,13 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that keeps slotmux from starting, or that is allowed but should be said. Prints as one line: `slotmux.toml:3:12: server.workers: ...`.
+/// A problem that keeps slotmux from starting, or a warning. Prints as one line: `slotmux.toml:3:12: server.workers:
+/// ...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where it is.
     pub origin: Origin,
-    /// What it is, and what to do about it.
+    /// What is wrong, and how to correct it.
     pub text: String,
 }
 
@@ -56,7 +57,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What a reading of the sources gathers besides the values: the problems, and who set which key last.
+/// Collected while the sources are read: the problems, and the last origin of each key.
 pub(super) struct Reading {
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
@@ -84,10 +85,10 @@ impl Reading {
         }
     }
 
-    /// Notes a problem, unless it is but the echo of a mistake of the syntax.
+    /// Notes a problem, unless it only follows from a syntax error.
     pub(super) fn problem(&mut self, origin: &Origin, text: impl Into<String>) {
         let is_orphan = match origin {
-            // The runs end where the next one may begin, so they never overlap.
+            // A run ends where the next one may begin, so that runs never overlap.
             Origin::File { line, .. } => {
                 let run = self.orphans.range(..=line).next_back();
                 run.is_some_and(|(_, last)| line <= last)
@@ -112,7 +113,7 @@ impl Reading {
         self.problem(&origin, text);
     }
 
-    /// Notes what is allowed but should be said aloud at the start.
+    /// Notes a warning.
     pub(super) fn warn(&mut self, origin: &Origin, text: impl Into<String>) {
         self.warnings.push(Problem {
             origin: origin.clone(),
@@ -154,7 +155,7 @@ impl Reading {
             .or_else(|| self.origins.get(key))
     }
 
-    /// The same; or the origin of the inherited key, if the namespace itself lacks it.
+    /// Origin of `key`, or of the inherited key if the namespace itself lacks it.
     pub(super) fn inherited_origin(&self, key: &str) -> Option<&Origin> {
         self.origin(key).or_else(|| {
             let (_, inherited) = key.strip_prefix("namespace[")?.split_once("].")?;
@@ -199,7 +200,7 @@ fn order(origin: &Origin) -> (u8, usize, usize) {
     }
 }
 
-/// The key under which an element of a plain list is noted: its own place is worth knowing.
+/// The key under which an element of a plain list is noted with its own place.
 pub(super) fn element_key(list: &str, number: usize) -> String {
     format!("{list}/{number}")
 }

@@ -1,4 +1,4 @@
-//! The readings that few keys need: switches, addresses, passwords, limits of two parts, log levels.
+//! Reads values that few keys have: switches, addresses, passwords, limits of two parts, log levels.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,13 +14,13 @@ use super::seed::{self, Seeds};
 use super::value::{ConfigValue, ValueData, is_none};
 use super::{Addr, Cluster, ListenAddress, Password, Secret};
 
-/// A password file holds a password, not a disk.
+/// Largest password file, in bytes: it holds one password.
 const PASSWORD_FILE_MAX: u64 = 64 * 1024;
 
 const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
 
-/// `retry.on_timeout`, `namespace.read_only`: yes or no.
+/// `retry.on_timeout`, `namespace.read_only`: a boolean.
 pub(super) fn boolean(value: &ConfigValue, reading: &mut Reading) -> Option<bool> {
     const EXPECTED: &str = "true or false";
     match &value.data {
@@ -58,7 +58,7 @@ pub(super) fn binds(value: &ConfigValue, reading: &mut Reading) -> Option<Vec<Li
     });
     let binds = binds?.concat();
     if binds.is_empty() {
-        value.wrong(reading, "an empty list: nobody could connect");
+        value.wrong(reading, "an empty list: no client could connect");
         return None;
     }
     Some(binds)
@@ -72,7 +72,7 @@ fn bind(text: &str) -> Option<ListenAddress> {
     }
 }
 
-/// An IP address and port. `localhost` is the one name that needs no look-up.
+/// An IP address and port. `localhost` is the only name: it needs no look-up.
 fn socket_addr(text: &str) -> Option<SocketAddr> {
     match text.strip_prefix("localhost:") {
         Some(port) => Some((IpAddr::V4(Ipv4Addr::LOCALHOST), port.parse().ok()?).into()),
@@ -146,7 +146,7 @@ pub(super) fn output_soft(
     Some(Some((size, duration)))
 }
 
-/// `cluster.seeds`: addresses, and with them the user and password that they name.
+/// `cluster.seeds`: addresses, perhaps with a user and password.
 pub(super) fn seeds(cluster: &mut Cluster, value: &ConfigValue, reading: &mut Reading) {
     let mut seeds = Seeds::default();
     let added = value.list_of(reading, |element, reading| {
@@ -205,11 +205,11 @@ pub(super) fn addr_map(value: &ConfigValue, reading: &mut Reading) -> Option<Has
     Some(map)
 }
 
-/// `cluster.password`: one or a list. Empty ones stand for none, so that `"${REDIS_PASSWORD:-}"` can be written.
+/// `cluster.password`: one or a list. An empty one is left out, so that `"${REDIS_PASSWORD:-}"` can be written.
 pub(super) fn passwords(value: &ConfigValue, reading: &mut Reading) -> Option<Vec<Password>> {
     let mut passwords = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "a password in quotes")?;
-        // A file holds the password literally, whatever it looks like.
+        // A password file is read literally.
         if let Some(why) = acl_words::in_upstream(text) {
             element.wrong(reading, why);
             return None;
@@ -224,13 +224,13 @@ pub(super) fn passwords(value: &ConfigValue, reading: &mut Reading) -> Option<Ve
     Some(passwords.into_iter().map(Password::from).collect())
 }
 
-/// `user.passwords`: one or a list, plain or hashed. An empty one would let everybody in and is refused.
+/// `user.passwords`: one or a list, plain or hashed. An empty one is refused because it would admit every client.
 pub(super) fn secrets(value: &ConfigValue, reading: &mut Reading) -> Option<Vec<Secret>> {
     let secrets = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "a password in quotes")?;
         let password = resolve(text, element, reading)?;
         if password.is_empty() {
-            element.wrong(reading, "an empty password would let everybody in");
+            element.wrong(reading, "an empty password would admit every client");
             return None;
         }
         if let Some(why) = acl_words::in_user(&password) {
@@ -247,13 +247,16 @@ pub(super) fn secrets(value: &ConfigValue, reading: &mut Reading) -> Option<Vec<
         secret
     })?;
     if secrets.is_empty() {
-        value.wrong(reading, "an empty list: nobody could log in as this user");
+        value.wrong(
+            reading,
+            "an empty list: no client could log in as this user",
+        );
         return None;
     }
     Some(secrets)
 }
 
-/// The text itself, or what the file that it names holds, without the newline at its end.
+/// The text itself, or the content of the file that it names, without the newline at the end.
 fn resolve(text: &str, value: &ConfigValue, reading: &mut Reading) -> Option<String> {
     let Some(path) = text.strip_prefix("file:") else {
         return Some(text.to_owned());
@@ -277,7 +280,7 @@ fn resolve(text: &str, value: &ConfigValue, reading: &mut Reading) -> Option<Str
     Some(password.to_owned())
 }
 
-/// `log.level`: what [`log_filter::filter`] takes.
+/// `log.level`, as [`log_filter::filter`] reads it.
 pub(super) fn log_level(value: &ConfigValue, reading: &mut Reading) -> Option<String> {
     let text = value.text(reading, "a level in quotes")?;
     match log_filter::filter(text) {

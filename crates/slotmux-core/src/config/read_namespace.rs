@@ -1,4 +1,4 @@
-//! The readings that only namespaces need: prefixes, fractions, names of commands and of environment variables.
+//! Reads values that only namespaces have: prefixes, fractions, names of commands and of environment variables.
 
 use super::problem::Reading;
 use super::suggest::nearest;
@@ -24,7 +24,7 @@ pub(super) fn fraction(value: &ConfigValue, reading: &mut Reading) -> Option<f64
             return None;
         }
     };
-    // Not a number is in no range.
+    // NaN is outside every range.
     let fits = (0.0..=1.0).contains(&number);
     if !fits {
         value.wrong(reading, format_args!("{number} is out of range: 0 to 1"));
@@ -58,7 +58,7 @@ pub(super) fn prefixes(value: &ConfigValue, reading: &mut Reading) -> Option<Vec
     })
 }
 
-/// `namespace.deny`: names of commands as `COMMAND` has them, in any case; also as a comma list.
+/// `namespace.deny`: names of commands as `COMMAND` lists them, in any case; also as a comma list.
 pub(super) fn commands(value: &ConfigValue, reading: &mut Reading) -> Option<Vec<String>> {
     let names = each(value, reading, |element, reading| {
         let text = element.text(reading, "a command's name in quotes")?;
@@ -72,7 +72,7 @@ pub(super) fn commands(value: &ConfigValue, reading: &mut Reading) -> Option<Vec
     Some(names.concat().into_iter().map(str::to_owned).collect())
 }
 
-/// The name that the table has for a command, or `container|subcommand`.
+/// The name of a command in the command table, or `container|subcommand`.
 fn full_name(typed: &str) -> Result<&'static str, String> {
     let (name, sub) = match typed.split_once('|') {
         Some((name, sub)) => (name, Some(sub)),
@@ -126,7 +126,7 @@ pub(super) fn variables(value: &ConfigValue, reading: &mut Reading) -> Option<Ve
     })
 }
 
-/// What `read` makes of every element. Each is noted with its own place, for what is found out about it later.
+/// Reads every element with `read`. Each is noted with its own place, for checks that follow.
 fn each<T>(
     value: &ConfigValue,
     reading: &mut Reading,

@@ -1,12 +1,12 @@
-//! Passwords: what clients must show ([`Secret`]) and what slotmux shows to upstreams ([`Password`]). Neither
-//! prints itself, so that no log line or error can.
+//! Passwords: those of clients ([`Secret`]) and those that slotmux sends to upstreams ([`Password`]). Neither prints
+//! itself, so that none appears in a log line or error.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// A password that clients must show, kept as its SHA-256 only.
+/// A password of clients, kept only as its SHA-256.
 #[derive(Clone)]
 pub struct Secret([u8; 32]);
 
@@ -23,8 +23,8 @@ impl Secret {
         Some(Secret(digest))
     }
 
-    /// Whether `candidate` is the password. How long this takes tells nothing about the password: both sides are
-    /// digests of one length, and all of their bytes are looked at.
+    /// Whether `candidate` is the password. The time reveals nothing about the password: digests of one length are
+    /// compared in constant time.
     pub fn matches(&self, candidate: &[u8]) -> bool {
         let digest: [u8; 32] = Sha256::digest(candidate).into();
         self.0.ct_eq(&digest).into()

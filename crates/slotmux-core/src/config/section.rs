@@ -1,5 +1,5 @@
-//! How the tables of keys are applied: a section is walked along its table, and what the table lacks is an unknown
-//! key, reported with the word that was probably meant.
+//! Applies the tables of keys: reads a section by its table and reports a key that the table lacks, with the name that
+//! was probably meant.
 
 use super::keys;
 use super::problem::{Origin, Reading, without_indices};
@@ -14,7 +14,7 @@ pub(super) struct SectionKey<T: 'static> {
     pub(super) content: KeyContent<T>,
 }
 
-/// What a key holds.
+/// Content of a key.
 pub(super) enum KeyContent<T: 'static> {
     /// A value, which can be written as a file would have it.
     Value(fn(&T) -> String),
@@ -66,7 +66,7 @@ pub(super) const fn section<T>(
     }
 }
 
-/// Sets a field if its value could be read; the field keeps what it had otherwise.
+/// Sets a field if its value could be read; otherwise the field keeps its value.
 pub(super) fn put<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *field = value;
@@ -83,7 +83,7 @@ pub(super) fn set_section<T>(
     let Some(entries) = value.entries(reading) else {
         return;
     };
-    // In the order of the table, not of the file: a later key may refine what an earlier one set.
+    // In the order of the table, not of the file: a later key may refine an earlier one.
     for key in keys {
         for entry in entries.iter().filter(|entry| entry.name == key.name) {
             if !matches!(key.content, KeyContent::Section { .. }) {
@@ -101,7 +101,7 @@ pub(super) fn set_section<T>(
     }
 }
 
-/// Sets a section that may stand several times. A file lists them all; a variable or flag means the only one.
+/// Sets a section that may stand several times. A file lists all of them; a variable or flag sets the only one.
 pub(super) fn set_each<T>(
     parts: &mut Vec<T>,
     blank: fn() -> T,
@@ -130,7 +130,7 @@ pub(super) fn set_each<T>(
     }
 }
 
-/// Sets a section that a file writes like one of several, though there is exactly one.
+/// Sets a section that exists once although a file writes it in double brackets.
 pub(super) fn set_only<T>(
     part: &mut T,
     keys: &[SectionKey<T>],
@@ -183,7 +183,7 @@ pub(super) fn double_brackets(value: &ConfigValue, reading: &mut Reading) {
 }
 
 fn set_elsewhere(value: &ConfigValue, count: usize, reading: &mut Reading) {
-    // The problem belongs to the variable or flag, which the table of an override does not know but its entries do.
+    // The problem belongs to the variable or flag: only the entries of an override know their origin.
     if let ValueData::Table(entries) = &value.data {
         for entry in entries {
             let text = format!(
@@ -208,7 +208,7 @@ fn unknown(entry: &TableEntry, known: &[&str]) -> String {
         .filter(|(_, name)| *name == entry.name)
         .map(|(section, _)| section)
         .collect();
-    // Of several, the one that is called like this one: [defaults.namespace] is taken for [[namespace]].
+    // Of several sections, the one with a similar name: [defaults.namespace] is mistaken for [[namespace]].
     let own = key.rsplit('.').nth(1);
     let alike = sections
         .iter()

@@ -1,18 +1,21 @@
-//! Addresses of upstreams as people write them: `redis://user:password@host:port`, `host:port`, comma lists. No
-//! message of this file repeats what could hold a password.
+//! Addresses of upstreams: `redis://user:password@host:port`, `host:port`, comma lists. No message of this file repeats
+//! a text that may contain a password.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
 use super::{Addr, Password};
 
-/// The port of a Redis whose address names none.
+/// Port of an address without one.
 const DEFAULT_PORT: u16 = 6379;
 
-/// What one list of addresses says.
+/// The content of one list of addresses.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Seeds {
     pub(super) addrs: Vec<Addr>,
-    /// The user and password that the addresses name. Those that name none go along with the others.
+    /// The user and password in the addresses. Addresses without them use those of the others.
     pub(super) credentials: Option<(String, Password)>,
 }
 
@@ -39,7 +42,7 @@ impl Seeds {
     }
 }
 
-/// `host:port`, the port being required.
+/// `host:port`; the port is required.
 pub(super) fn addr(text: &str) -> Result<Addr, String> {
     let wrong = || format!("expected \"host:port\", got {text:?}");
     if text.contains(['@', '/', ',']) || text.contains(char::is_whitespace) {
@@ -83,7 +86,7 @@ fn seed(text: &str) -> Result<(Addr, Option<(String, Password)>), String> {
                 "database {number} is refused: a cluster has database 0 only"
             ));
         }
-        _ => return Err("what follows the \"/\" is no database number".into()),
+        _ => return Err("the text after \"/\" is not a database number".into()),
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(
@@ -93,7 +96,7 @@ fn seed(text: &str) -> Result<(Addr, Option<(String, Password)>), String> {
     let host = host(&url).ok_or("the host is missing")?;
     let port = url.port().unwrap_or(DEFAULT_PORT);
     if port == 0 {
-        return Err("port 0 is no address to connect to".into());
+        return Err("port 0 cannot be connected to".into());
     }
     let user = decoded(url.username())?;
     let credentials =
@@ -123,21 +126,22 @@ fn host(url: &Url) -> Option<String> {
     }
 }
 
-/// `%XX` as the byte it stands for.
+/// Decodes `%XX`.
 fn decoded(text: &str) -> Result<String, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut pieces = text.split('%');
-    bytes.extend_from_slice(pieces.next().unwrap_or_default().as_bytes());
-    for piece in pieces {
-        let byte = piece.get(..2).and_then(|digits| hex::decode(digits).ok());
-        bytes.extend(
-            byte.ok_or(
-                "a \"%\" of the user or password is not followed by two hexadecimal digits",
-            )?,
+    // The crate keeps a malformed escape as it is, so that a mistyped password would only be refused by the node.
+    let is_escape = |rest: &str| {
+        let digits = rest.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return Err(
+            "a \"%\" of the user or password is not followed by two hexadecimal digits".into(),
         );
-        bytes.extend_from_slice(&piece.as_bytes()[2..]);
     }
-    String::from_utf8(bytes).map_err(|_| "the user or password is not UTF-8".into())
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded
+        .map(Cow::into_owned)
+        .map_err(|_| "the user or password is not UTF-8".into())
 }
 
 #[cfg(test)]
@@ -191,6 +195,49 @@ mod tests {
     }
 
     #[test]
+    fn percent_signs_are_decoded_strictly() {
+        const NO_DIGITS: &str =
+            "a \"%\" of the user or password is not followed by two hexadecimal digits";
+        const NO_UTF8: &str = "the user or password is not UTF-8";
+        for (text, decoded_text) in [
+            ("", Ok("")),
+            ("plain", Ok("plain")),
+            ("+", Ok("+")),
+            ("%25", Ok("%")),
+            ("%2525", Ok("%25")),
+            ("%2c%2C", Ok(",,")),
+            ("%00", Ok("\0")),
+            ("a%40b%3Ac", Ok("a@b:c")),
+            ("%C3%BC", Ok("ü")),
+            ("ü%C3%BC", Ok("üü")),
+            ("%", Err(NO_DIGITS)),
+            ("a%", Err(NO_DIGITS)),
+            ("%4", Err(NO_DIGITS)),
+            ("%4g", Err(NO_DIGITS)),
+            ("%g4", Err(NO_DIGITS)),
+            ("%+4", Err(NO_DIGITS)),
+            ("% 4", Err(NO_DIGITS)),
+            ("%%41", Err(NO_DIGITS)),
+            ("%4%41", Err(NO_DIGITS)),
+            ("%ü", Err(NO_DIGITS)),
+            ("%4ü", Err(NO_DIGITS)),
+            ("%41%", Err(NO_DIGITS)),
+            ("%u0041", Err(NO_DIGITS)),
+            ("%ff", Err(NO_UTF8)),
+            ("%C3", Err(NO_UTF8)),
+            // The digits count first.
+            ("%ff%", Err(NO_DIGITS)),
+        ] {
+            let read = decoded(text);
+            assert_eq!(
+                read.as_deref().map_err(String::as_str),
+                decoded_text,
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
     fn refusals_say_why_and_keep_the_secret() {
         for (text, why) in [
             ("", "empty"),
@@ -199,7 +246,7 @@ mod tests {
             ("http://h", "expected redis://"),
             ("unix:///tmp/s", "TCP only"),
             ("redis://h/1", "database 1 is refused"),
-            ("redis://u:12/hush@h", "no database number"),
+            ("redis://u:12/hush@h", "not a database number"),
             ("redis://u:%+4hush@h", "two hexadecimal digits"),
             ("redis://h?x=1", "parameters"),
             ("redis://:hush@", "not an address"),

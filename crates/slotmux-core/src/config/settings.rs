@@ -1,4 +1,4 @@
-//! Every key in force with its value and where that came from: what `SLOTMUX NAMESPACE` and EXPLAIN quote.
+//! Every key in force with its value and origin, as `SLOTMUX NAMESPACE` and EXPLAIN quote them.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::{Config, Origin, Origins};
 /// One key in force.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EffectiveSetting {
-    /// Its whole name, as [`Origins::of`] wants it: `namespace.sessions.ttl.max`.
+    /// Its whole name, as [`Origins::of`] takes it: `namespace.sessions.ttl.max`.
     pub key: String,
     /// Its value as a file writes it.
     pub value: String,
@@ -16,12 +16,12 @@ pub struct EffectiveSetting {
     pub origin: Origin,
 }
 
-/// All keys in force, in the order of the file that would say the same. Passwords are not among the values.
+/// All keys in force, in the order of an equivalent file. Values of passwords are left out.
 #[derive(Clone, Default, Debug)]
 pub struct EffectiveSettings(Vec<EffectiveSetting>);
 
 impl EffectiveSettings {
-    /// Those of a configuration.
+    /// The settings of a configuration.
     pub fn new(config: &Config, origins: &Origins) -> EffectiveSettings {
         let setting = |line| match line {
             ShownLine::Head(_) => None,
@@ -39,7 +39,7 @@ impl EffectiveSettings {
         self.0.iter().find(|setting| setting.key == key)
     }
 
-    /// The settings of one section, with the rest of each name: below `namespace.sessions` there is `ttl.max`.
+    /// The settings of one section, with names relative to it: `ttl.max` below `namespace.sessions`.
     pub fn below<'a>(
         &'a self,
         section: &'a str,

@@ -1,12 +1,12 @@
-//! The configuration in force, written as the file that would say the same: each value in the form in which it can be
-//! written. Passwords are not among what is written.
+//! Writes the configuration in force as an equivalent file, each value in the form that a file takes. Passwords are not
+//! written.
 
 use super::keys;
 use super::origins::Origins;
 use super::section::{KeyContent, SectionKey};
 use super::{Config, Origin};
 
-/// What stands for each password.
+/// Placeholder of a password.
 const REDACTED: &str = "***";
 
 /// Where the comments with the origins start, unless a line is longer.
@@ -30,7 +30,7 @@ pub(super) struct ShownSetting {
     pub(super) value: String,
 }
 
-/// A section on its way to the page: how its head, and the keys below it, are called.
+/// A section while it is written: the names of its head and of the keys below it.
 pub(super) struct SectionPlace {
     head: String,
     key: String,
@@ -75,7 +75,7 @@ fn join(section: &str, name: &str) -> String {
     }
 }
 
-/// Writes a section: its values first, then the sections below it, as TOML wants it.
+/// Writes a section: its values first, then the sections below it, as TOML requires.
 pub(super) fn show_section<T>(
     part: &T,
     keys: &[SectionKey<T>],
@@ -105,7 +105,7 @@ pub(super) fn show_section<T>(
     }
 }
 
-/// Writes a section that may stand several times; the keys below it go by its name.
+/// Writes a section that may stand several times; the keys below it carry its name.
 pub(super) fn show_each<T>(
     parts: &[T],
     name: fn(&T) -> &str,
@@ -118,7 +118,7 @@ pub(super) fn show_each<T>(
     }
 }
 
-/// Writes a section that a file writes like one of several, though there is exactly one.
+/// Writes a section that exists once although a file writes it in double brackets.
 pub(super) fn show_only<T>(
     part: &T,
     keys: &[SectionKey<T>],
@@ -135,7 +135,7 @@ pub(super) fn lines(config: &Config) -> Vec<ShownLine> {
     lines
 }
 
-/// The whole configuration as a file; with the origins, each value has its own in a comment behind it.
+/// The whole configuration as a file; with `origins` each value has its origin in a comment.
 pub fn show(config: &Config, origins: Option<&Origins>) -> String {
     let mut page = String::new();
     for line in lines(config) {
@@ -163,7 +163,7 @@ fn commented(code: &str, origin: &Origin) -> String {
     format!("{code:<width$} # {origin}", width = COMMENT_COLUMN - 1)
 }
 
-/// A string in quotes, as a file writes it. What is in force is no reference any more: "$${" is read as "${".
+/// A string in quotes, as a file writes it. A value in force contains no references: "${" is written as "$${".
 pub(super) fn text(text: &str) -> String {
     name(&text.replace("${", "$${"))
 }
@@ -190,18 +190,18 @@ pub(super) fn texts<S: AsRef<str>>(texts: impl IntoIterator<Item = S>) -> String
     format!("[{}]", quoted.join(", "))
 }
 
-/// As many passwords, without what they are.
+/// One placeholder per password.
 pub(super) fn redacted(count: usize) -> String {
     texts(std::iter::repeat_n(REDACTED, count))
 }
 
-/// The word of a choice.
+/// The name of a choice.
 pub(super) fn choice<T: PartialEq>(choices: &[(&'static str, T)], chosen: &T) -> String {
     let name = choices.iter().find(|(_, choice)| choice == chosen);
     text(name.map_or("", |(name, _)| *name))
 }
 
-/// What is there, or the word for nothing.
+/// The value, or the word that stands for its absence.
 pub(super) fn or_word<T>(value: Option<T>, word: &str, show: fn(T) -> String) -> String {
     value.map_or_else(|| text(word), show)
 }

@@ -1,9 +1,9 @@
-//! "Did you mean": the known word that a mistyped one is nearest to.
+//! "Did you mean": the known word nearest to a mistyped one.
 
-/// Below this likeness a suggestion would puzzle more than help.
+/// Least similarity of a suggestion: a less similar word would not help.
 const LIKE_ENOUGH: f64 = 0.6;
 
-/// The word of `known` that is most like `typed`, if one is like it at all.
+/// The word of `known` most similar to `typed`, if any is similar enough.
 pub(super) fn nearest<'a>(typed: &str, known: &[&'a str]) -> Option<&'a str> {
     let typed = typed.to_lowercase().replace('-', "_");
     known

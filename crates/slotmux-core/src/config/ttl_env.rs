@@ -1,19 +1,19 @@
 //! `REDIS_TTL_<NAMESPACE>`, and the names that `ttl_env` adds to it: a namespace's default TTL in seconds. A variable
-//! that is meant so and binds to nothing is refused: a mistyped name is how keys come to live for ever.
+//! of this form that belongs to no namespace is refused: with a mistyped name keys would never expire.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use super::problem::{Origin, Reading};
 use super::suggest::nearest;
-use super::units::show_duration;
 use super::{Namespace, TtlMode, element_key, env};
+use crate::units::show_duration;
 
 const PREFIX: &str = "REDIS_TTL_";
 
-/// Unknown variables for which a suggestion is made: each is compared with all known names.
+/// Maximum number of suggestions: each unknown variable is compared with all known names.
 const MOST_GUESSED: usize = 10;
-/// Known names that are listed.
+/// Maximum number of known names in a message.
 const MOST_LISTED: usize = 20;
 
 /// A namespace's name as part of a variable's name.
@@ -30,8 +30,8 @@ fn exact(namespace: &Namespace) -> String {
     format!("{PREFIX}{}", part(&namespace.name))
 }
 
-/// Every name of a namespace's variable; a later one counts only if no earlier one is set. None if the namespace's
-/// name could not be read: that is a problem already.
+/// Every name of a namespace's variable; a later one counts only if no earlier one is set. Empty if the namespace's
+/// name could not be read, which is noted already.
 fn names(namespace: &Namespace) -> Vec<String> {
     if namespace.name.is_empty() {
         return Vec::new();
@@ -95,7 +95,7 @@ pub(super) fn set_defaults(
     }
 }
 
-/// A number of seconds; 0, and what is below, stand for none.
+/// A number of seconds; zero and negative numbers stand for no TTL.
 fn default(
     text: &str,
     namespace: &str,
@@ -117,7 +117,7 @@ fn default(
         return Some(None);
     }
     let millis = (seconds * 1000.0).round();
-    // As in a file: see the bounds in the table of keys.
+    // The bounds of `ttl.default` in the table of keys.
     if seconds > 0.0 && !(1.0..=MOST_MILLIS).contains(&millis) {
         let text = format!("{text} seconds are out of range: 0.001 to 3153600000, or 0 for none");
         reading.problem(origin, text);
@@ -127,7 +127,7 @@ fn default(
     Some((millis > 0).then(|| Duration::from_millis(millis)))
 }
 
-/// A century.
+/// Longest TTL: a century.
 const MOST_MILLIS: f64 = 3_153_600_000_000.0;
 
 fn shown(ttl: Option<Duration>) -> String {
@@ -157,7 +157,7 @@ pub(super) fn refuse_unbound(
     }
 }
 
-/// The known names, cut to a readable number: each unknown variable has such a list.
+/// The known names, limited to a readable number.
 fn some_of(known: &[String]) -> String {
     match known.get(..MOST_LISTED) {
         Some(first) if known.len() > MOST_LISTED => {
@@ -168,7 +168,7 @@ fn some_of(known: &[String]) -> String {
     }
 }
 
-/// The known variable that is most like `name`. What all have in common makes nothing alike.
+/// The known variable most similar to `name`, compared without the common prefix.
 fn near<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
     let tail = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase();
     let tails: Vec<String> = known.iter().map(|known| tail(known)).collect();
@@ -189,7 +189,7 @@ pub(super) fn check(namespaces: &[Namespace], reading: &mut Reading) {
             owners.insert(variable, number);
             continue;
         };
-        // Two of one name are a problem already.
+        // A repeated name is noted already.
         if owner.name != namespace.name {
             let text = format!(
                 "namespace.name: {:?} and {:?} would both be set by {variable}",

@@ -1,5 +1,5 @@
-//! One value on its way into the configuration, whoever gave it, and the readings that turn it into a typed one.
-//! A reading that fails notes why and returns `None`; the key then keeps what it had.
+//! One value from any source, and the functions that read it as a typed one. A failed reading notes the reason and returns
+//! `None`; the key then keeps its value.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::problem::{Origin, Reading, without_indices};
 use super::suggest::nearest;
-use super::units;
+use crate::units;
 
 /// A value with its key and its origin.
 #[derive(Clone)]
@@ -22,7 +22,7 @@ pub(super) struct ConfigValue {
 pub(super) enum ValueData {
     /// A string of the file.
     Text(String),
-    /// Text of a variable or flag, or with one expanded in it: it may stand for a number too.
+    /// Text of a variable or flag, or with an expanded variable; it may be a number too.
     Word(String),
     Integer(i64),
     Float(f64),
@@ -33,7 +33,7 @@ pub(super) enum ValueData {
     Table(Vec<TableEntry>),
     /// A type that no key takes, by its name.
     Other(&'static str),
-    /// Something whose problem is known already.
+    /// A value with a problem that is noted already.
     Broken,
 }
 
@@ -81,13 +81,13 @@ impl ConfigValue {
         }
     }
 
-    /// A name of something: not empty, without spaces and control characters.
+    /// A name: not empty, without spaces and control characters.
     pub(super) fn name(&self, reading: &mut Reading) -> Option<String> {
         let name = self.text(reading, "a name in quotes")?;
         if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
             self.wrong(
                 reading,
-                format_args!("{name:?} is no name: a name has letters and no spaces"),
+                format_args!("{name:?} is not a name: a name has letters and no spaces"),
             );
             return None;
         }
@@ -257,7 +257,7 @@ impl ConfigValue {
         }
     }
 
-    /// The same as a `usize`.
+    /// A number of bytes that a `usize` holds, or `None` as in [`ConfigValue::size_or_none`].
     pub(super) fn bytes_or_none(
         &self,
         range: RangeInclusive<u64>,
@@ -292,7 +292,7 @@ impl ConfigValue {
         Some((low, high))
     }
 
-    /// Two parts around a separator, each read as though it were the value.
+    /// The two parts around a separator, each as a value with the same key and origin.
     pub(super) fn halves(
         &self,
         separator: &str,
@@ -340,8 +340,8 @@ impl ConfigValue {
         }
     }
 
-    /// What `read` makes of each element. It is asked for all of them, so that every problem is noted, and there is a
-    /// list if there was none.
+    /// Reads each element with `read`, all of them even after a failure, so that every problem is noted. A list if no
+    /// reading failed.
     pub(super) fn list_of<T>(
         &self,
         reading: &mut Reading,

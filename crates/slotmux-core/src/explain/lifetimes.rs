@@ -4,7 +4,7 @@ use super::terms::{KeyGets, KeyTerm};
 use super::words::{quoted, time};
 use crate::command::Lifetime;
 use crate::config::{JitterBy, KeepTtl, Persist, ScriptKeys, Strength, TtlMode};
-use crate::policy::said::StatedTtl;
+use crate::policy::stated_ttl::StatedTtl;
 use crate::policy::{Policies, TtlPolicy};
 
 /// What one key is given, what the policy makes of it, and why.

@@ -10,7 +10,7 @@ use crate::config::{Config, EffectiveSettings, TtlMode, UnknownCommands};
 use crate::policy::{Actions, Decision, Governed, NamespaceId, Policies, ReplyConversion, docs};
 use crate::resp::request::Request;
 use crate::resp::{Limits, Span, scan_request};
-use crate::route::whole::Recipients;
+use crate::route::all_nodes::Recipients;
 use crate::route::{Knowledge, Plan, TransactionCommand, plan};
 use crate::slot::Slot;
 
@@ -135,7 +135,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
                 nodes.primaries().into_iter().take(1).collect()
             }
             Plan::Everywhere {
-                reach: Recipients::Nodes,
+                recipients: Recipients::NodesDedicated,
                 ..
             } => nodes.all(),
             Plan::Everywhere { .. } | Plan::AnswerWithNodes(..) | Plan::Scan { .. } => {
@@ -258,11 +258,11 @@ fn lane(
     }
     match plan {
         Plan::Everywhere {
-            reach: Recipients::Nodes,
+            recipients: Recipients::NodesDedicated,
             ..
         } => return "connections of its own, one to each node",
         Plan::Everywhere {
-            reach: Recipients::Aside,
+            recipients: Recipients::PrimariesDedicated,
             ..
         } => return "connections of its own, past what holds up the shared ones",
         _ => {}
@@ -335,11 +335,11 @@ fn outcome(plan: &Plan, parts: &[ExplainedPart]) -> String {
         Plan::Anywhere { .. } => {
             "sent as it is to any node, as no key of it can be found".to_owned()
         }
-        Plan::Everywhere { merge, reach, .. } => format!(
+        Plan::Everywhere { merge, recipients, .. } => format!(
             "sent as it is to every {}; replies become one: {}",
-            match reach {
-                Recipients::Primaries | Recipients::Aside => "primary",
-                Recipients::Nodes => "primary and every replica",
+            match recipients {
+                Recipients::Primaries | Recipients::PrimariesDedicated => "primary",
+                Recipients::NodesDedicated => "primary and every replica",
             },
             command::docs::merged(*merge)
         ),

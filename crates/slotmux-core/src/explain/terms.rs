@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::command::{self, CommandRef};
-use crate::policy::said::{StatedTtl, said};
+use crate::policy::stated_ttl::{StatedTtl, said};
 use crate::policy::{Governed, NamespaceId, Policies};
 use crate::resp::request::Request;
 use crate::resp::{Limits, Scan, scan_request};

@@ -8,8 +8,8 @@ mod allowed;
 mod append;
 mod arguments;
 pub mod docs;
-mod everywhere;
 mod expire;
+mod forbidden;
 mod given;
 pub mod govern;
 mod mset;
@@ -20,18 +20,18 @@ pub mod repeat;
 mod restore;
 #[cfg(test)]
 mod rows;
-pub mod said;
 mod script;
 mod script_calls;
 mod set;
 mod splice;
+pub mod stated_ttl;
 mod subject;
 pub mod ttl;
 
 pub use allowed::permitted;
 pub use append::{as_transaction, commands_of};
-use everywhere::ForbiddenSomewhere;
-pub use everywhere::permitted_everywhere;
+use forbidden::ForbiddenSomewhere;
+pub use forbidden::permitted_everywhere;
 pub use govern::{Actions, BlockShape, Decision, Governed, ReplyConversion, govern};
 use patterns::UnreadableNamespaces;
 use prefixes::Prefixes;
@@ -77,7 +77,7 @@ pub struct Policy {
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
     prefixes: Prefixes,
-    everywhere: ForbiddenSomewhere,
+    forbidden: ForbiddenSomewhere,
     /// What the patterns of SORT may not reach.
     unread: UnreadableNamespaces,
     /// A prefix whose policy is enforced.
@@ -107,7 +107,7 @@ impl Policies {
         let mut made = Policies {
             unread: UnreadableNamespaces::new(&policies, &prefixes),
             prefixes,
-            everywhere: ForbiddenSomewhere::new(NamespaceId::all().zip(&policies)),
+            forbidden: ForbiddenSomewhere::new(NamespaceId::all().zip(&policies)),
             enforced_prefix: None,
             policies,
             restricts: restricts || config.unmatched != UnmatchedKeys::Allow,

@@ -314,4 +314,5 @@ fn is_integer(text: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[path = "reply_tests.rs"]
 mod tests;

@@ -292,4 +292,5 @@ enum NoEnd {
 }
 
 #[cfg(test)]
+#[path = "scan_tests.rs"]
 mod tests;

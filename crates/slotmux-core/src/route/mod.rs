@@ -10,21 +10,20 @@ use crate::policy::{Decision, NamespaceId, Policies, govern, permitted, permitte
 use crate::resp::request::Request;
 use crate::slot::{Slot, slot_of};
 
-use in_slot::keys_in_slot;
+use keys_in_slot::keys_in_slot;
 
+pub mod all_nodes;
 pub mod big_replies;
-mod databases;
-pub mod hiding;
-mod in_slot;
-pub mod joined;
+pub mod hidden_keys;
+mod keys_in_slot;
 pub mod merge;
+mod other_database;
 pub mod parts;
 pub mod scan;
 mod script;
 pub mod transaction;
-pub mod whole;
 
-use whole::Recipients;
+use all_nodes::Recipients;
 
 /// What is to be done with a request.
 #[derive(Clone, Debug)]
@@ -65,7 +64,7 @@ pub enum Plan {
         /// Whether it may change data.
         write: bool,
         /// To which nodes, and how.
-        reach: Recipients,
+        recipients: Recipients,
     },
     /// slotmux answers it with what every primary says: INFO and CONFIG GET about the data.
     AnswerWithNodes(OwnAnswer, &'static Command),
@@ -184,7 +183,7 @@ pub fn plan(
         Route::Script => script::call(request, command, knowledge, rewritten),
         Route::Keyed => keyed(request, CommandRef::Table(command), knowledge, rewritten),
         Route::OneDatabase => {
-            databases::copy(request, CommandRef::Table(command), knowledge, rewritten)
+            other_database::copy(request, CommandRef::Table(command), knowledge, rewritten)
         }
         Route::Split(merge) => {
             let command = CommandRef::Table(command);
@@ -196,9 +195,9 @@ pub fn plan(
             }
         }
         Route::AnyNode => anywhere(command, knowledge),
-        Route::AllPrimaries(merge) => whole::everywhere(request, command, merge, knowledge),
-        Route::AllNodes(merge) => whole::administer(request, command, merge, knowledge),
-        Route::Debug => whole::debug(request, command, knowledge, rewritten),
+        Route::AllPrimaries(merge) => all_nodes::everywhere(request, command, merge, knowledge),
+        Route::AllNodes(merge) => all_nodes::administer(request, command, merge, knowledge),
+        Route::Debug => all_nodes::debug(request, command, knowledge, rewritten),
         Route::Publish(kind) => Plan::Publish {
             kind,
             slot: slot_of(request.arg(1)),
@@ -208,7 +207,7 @@ pub fn plan(
             let keys = keys_in_slot(request, command, knowledge);
             keys.unwrap_or(Plan::Answer(OwnAnswer::Cluster, command))
         }
-        Route::Answer(what) if whole::asks_nodes(request, what, command) => {
+        Route::Answer(what) if all_nodes::asks_nodes(request, what, command) => {
             Plan::AnswerWithNodes(what, command)
         }
         Route::Answer(what) => Plan::Answer(what, command),

@@ -14,21 +14,23 @@ use crate::slot::Slot;
 use super::parts::keys_by_slot;
 use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse};
 
-use making::BodyBuilder;
+use building::BodyBuilder;
 
-mod making;
+mod building;
 
 /// Where an element of EXEC's reply comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ElementSource {
-    /// It is known already. Empty: slotmux answers the command when the transaction runs.
-    Here(Vec<u8>),
-    /// slotmux answers this request once it is known that the transaction has run.
-    Later(Vec<u8>),
+    /// This reply, which is known before the transaction runs.
+    Known(Vec<u8>),
+    /// slotmux itself, which answers the command when the transaction runs.
+    Own,
+    /// slotmux itself, which answers this request once the transaction is known to have run.
+    OwnLater(Vec<u8>),
     /// The reply in this cell.
     Part(u32),
-    /// A CONFIG GET: the reply in this cell, joined with slotmux' own reply to this request.
-    Settings(u32, Vec<u8>),
+    /// A CONFIG GET: the reply in this cell, merged with slotmux' own reply to this request.
+    Parameters(u32, Vec<u8>),
     /// The replies in `count` cells from `first` on, merged.
     Parts {
         /// The first cell.
@@ -232,7 +234,7 @@ pub struct BodyPlanner {
     /// Whether any request may change data.
     writes: bool,
     strictest: Option<(Multi, NamespaceId)>,
-    making: BodyBuilder,
+    building: BodyBuilder,
 }
 
 impl BodyPlanner {
@@ -294,8 +296,8 @@ impl BodyPlanner {
             self.settle(knowledge)?;
         }
         // If one node owns every slot, the whole body is one group.
-        self.making.only = (!is_split).then_some(self.first);
-        self.making.joins = self.first.or(self.first_of_split);
+        self.building.only = (!is_split).then_some(self.first);
+        self.building.joins = self.first.or(self.first_of_split);
         Ok(())
     }
 
@@ -311,15 +313,15 @@ impl BodyPlanner {
         } else {
             ReplyConversion::AsIs
         };
-        self.making.body.names_scripts |= names_script(request);
-        self.making.body.shows_scripts |= shows_script(request);
-        self.making
+        self.building.body.names_scripts |= names_script(request);
+        self.building.body.shows_scripts |= shows_script(request);
+        self.building
             .add(at, request, plan, rewritten, said, knowledge);
     }
 
     /// The body, once all requests are added.
     pub fn body(self) -> TransactionBody {
-        self.making.body
+        self.building.body
     }
 
     /// Whether the settings of the keys permit it.

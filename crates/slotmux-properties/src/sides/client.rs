@@ -1,4 +1,4 @@
-//! The clients: those that check what they get, and one that sends anything.
+//! The clients: those that check their replies, and one that sends arbitrary bytes.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::request::{self, Request};
 /// Pieces that bytes are cut into before the rest is written at once.
 const MOST_PIECES: usize = 300;
 
-/// What a client got.
+/// The counts of a client.
 #[derive(Default)]
 pub struct Outcome {
     /// Replies, errors among them.
@@ -27,7 +27,7 @@ pub struct Outcome {
 /// Bytes with the places at which they are cut.
 pub struct Pieces {
     bytes: Vec<u8>,
-    /// How long each piece is, and how often others go ahead behind it.
+    /// The length of each piece, and how often the client yields after it.
     cuts: Vec<(usize, usize)>,
 }
 
@@ -64,7 +64,7 @@ impl Pieces {
     }
 }
 
-/// Sends requests and checks that each gets its own reply, and that no more comes.
+/// Sends requests and checks that each gets its own reply, and that nothing follows.
 pub async fn converse(
     stream: UnixStream,
     script: Rc<Script>,
@@ -87,7 +87,7 @@ pub async fn converse(
     let leaves_at = dice.one_in(6).then(|| dice.below(bytes.len()));
     let (mut input, output) = stream.into_split();
     if let Some(at) = leaves_at {
-        // Gone in the middle, with what it is owed.
+        // It leaves with requests in flight.
         send(output, Pieces::cut(bytes[..at].to_vec(), &mut dice)).await;
         return Outcome::default();
     }
@@ -107,7 +107,7 @@ pub async fn converse(
 }
 
 async fn send(mut output: OwnedWriteHalf, pieces: Pieces) -> OwnedWriteHalf {
-    // A client that slotmux closes shows itself where replies are read.
+    // A closed connection is noticed when replies are read.
     let _ = pieces.write(&mut output).await;
     output
 }
@@ -139,7 +139,7 @@ async fn receive(
                 break;
             }
             let reply = &buffer[start..at];
-            // A false reply cannot be told from a true one; but each request gets exactly one reply.
+            // A wrong reply cannot be detected; but each request gets exactly one reply.
             if manners != Manners::Lying {
                 requests[outcome.replies].check(reply);
             }
@@ -153,7 +153,7 @@ async fn receive(
     outcome
 }
 
-/// Sends what is no request, or hardly one, and leaves.
+/// Sends arbitrary bytes, or nearly valid requests, and leaves.
 pub async fn bother(stream: UnixStream, mut dice: Dice) {
     const PIECES: [&[u8]; 14] = [
         b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n",

@@ -1,4 +1,4 @@
-//! What decides all that is left open: the bytes of an input, chance, or one after the other.
+//! The source of all choices: the bytes of an input, chance, or one after the other.
 
 use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
@@ -46,7 +46,7 @@ impl Dice {
         range.start() + self.below(range.end() - range.start() + 1)
     }
 
-    /// What happens once in so many times.
+    /// True once in `n` times on average.
     pub fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == times - 1
     }
@@ -70,7 +70,7 @@ impl Dice {
         }
     }
 
-    /// What is left of the input, to be sent as it is.
+    /// The rest of the input, as it is.
     pub fn rest(&mut self) -> &[u8] {
         &self.input[std::mem::take(&mut self.left)]
     }

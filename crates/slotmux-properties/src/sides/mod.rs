@@ -1,5 +1,5 @@
-//! A whole worker between scripted clients and scripted nodes, all of it in this process. What the two sides do is
-//! chosen by chance or by the bytes of an input; `fuzz/src/engine/worker.rs` includes this folder for the latter.
+//! A whole worker between scripted clients and scripted nodes, all in this process. Chance, or the bytes of an input,
+//! choose the behaviour of both sides.
 
 pub mod client;
 pub mod dice;
@@ -14,7 +14,7 @@ use dice::Dice;
 use node::Manners;
 use world::World;
 
-/// How long the replies of a case may take: several deadlines of commands one after the other.
+/// Longest time for the replies of a case: several consecutive deadlines of commands.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One worker, a few nodes, a few clients.

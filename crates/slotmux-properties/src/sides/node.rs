@@ -1,4 +1,4 @@
-//! The nodes: each serves every slot, and echoes the keys. How well depends on their manners.
+//! The nodes: each serves every slot and echoes the keys, as correctly as its manners allow.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -21,12 +21,12 @@ pub enum Manners {
     Good,
     /// It redirects, refuses, falls silent and hangs up, as a node may.
     Bad,
-    /// It also sends what nobody asked for, and what is no RESP.
+    /// It also sends surplus replies, and bytes that are not RESP.
     Lying,
 }
 
-/// What the nodes do about which request: chosen per key, so that it does not depend on the order in which requests,
-/// or what is sent again of them, come to which node.
+/// The behaviour of the nodes for each request, chosen per key, so that it does not depend on the order in which requests
+/// and retries reach the nodes.
 pub struct Script {
     manners: Manners,
     ports: Rc<[u16]>,
@@ -36,7 +36,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// A script without any request.
+    /// An empty script.
     pub fn new(manners: Manners, ports: Rc<[u16]>, dice: &mut Dice) -> Script {
         Script {
             manners,
@@ -79,27 +79,27 @@ pub async fn serve(listener: TcpListener, script: Rc<Script>, mut dice: Dice) {
     }
 }
 
-/// What comes instead of a reply, or with it.
+/// A deviation from the correct reply.
 enum Fault {
-    /// This, in its place.
+    /// These bytes in place of the reply.
     Instead(String),
-    /// So much of it, then a hang-up.
+    /// This many bytes of it, then the connection closes.
     Partly,
-    /// It, then a hang-up.
+    /// The reply, then the connection closes.
     Last,
-    /// Nothing ever again.
+    /// The connection stays silent.
     Silence,
-    /// It, after this.
+    /// These bytes, then the reply.
     After(&'static [u8]),
-    /// It, then this.
+    /// The reply, then these bytes.
     Before(&'static [u8]),
 }
 
 struct Connection {
     script: Rc<Script>,
-    /// For requests that the script does not know.
+    /// For requests that are not in the script.
     dice: Rc<RefCell<Dice>>,
-    /// What EXEC will answer, or that something was refused.
+    /// The elements of EXEC's reply, or a refusal.
     queued: Option<Result<Vec<Vec<u8>>, ()>>,
 }
 
@@ -175,7 +175,7 @@ impl Connection {
         }
     }
 
-    /// What goes wrong with this request, if anything does.
+    /// The deviation for this request, if there is one.
     fn fault(&self, words: &[String], dice: &mut Dice) -> Option<Fault> {
         let manners = self.script.manners;
         let name = words.first().map(String::as_str).unwrap_or_default();
@@ -205,7 +205,7 @@ impl Connection {
             9 => Some(Fault::Last),
             10 if self.script.may_fall_silent() => Some(Fault::Silence),
             11 => Some(Fault::After(b">2\r\n$4\r\npush\r\n:1\r\n")),
-            // The frame around a transaction is never refused by itself.
+            // MULTI and EXEC are never refused by themselves.
             _ if is_handshake
                 || matches!(name, "MULTI" | "EXEC" | "ASKING" | "UNWATCH" | "CLIENT") =>
             {
@@ -229,7 +229,7 @@ impl Connection {
         }
     }
 
-    /// What an honest node answers.
+    /// The reply of a correct node.
     fn reply(&mut self, words: &[String]) -> Vec<u8> {
         let name = words.first().map(String::as_str).unwrap_or_default();
         let fixed = |text: &str| text.as_bytes().to_vec();

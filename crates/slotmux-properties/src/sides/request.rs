@@ -1,4 +1,4 @@
-//! What a client sends, and which replies it may get: those of a node that echoes the keys, or an error that is its own.
+//! The requests of clients and their possible replies: those of a node that echoes the keys, or an error about the request.
 
 use super::dice::Dice;
 
@@ -7,11 +7,11 @@ pub const ERROR_FOR: &str = "-ERR for ";
 /// Keys with this prefix have big values.
 pub const BIG: &str = "big";
 
-/// A request with what may come in reply.
+/// A request with its possible replies.
 pub struct Request {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// The reply of an honest node; `None`: whatever is one reply.
+    /// The reply of a correct node; `None`: any single reply.
     expected: Option<Vec<u8>>,
     /// The keys, any of which an error may be about.
     pub keys: Vec<String>,
@@ -32,7 +32,7 @@ impl Request {
         }
     }
 
-    /// One to which anything is a reply.
+    /// A request that accepts any reply.
     pub fn any(words: &[&str]) -> Request {
         Request {
             expected: None,
@@ -40,7 +40,7 @@ impl Request {
         }
     }
 
-    /// Whether an error is what it deserves.
+    /// Whether an error is a correct reply.
     pub fn is_wrong(&self) -> bool {
         self.expected.as_ref().is_some_and(|reply| reply[0] == b'-')
     }
@@ -50,7 +50,7 @@ impl Request {
         self
     }
 
-    /// Panics if `reply` is another's.
+    /// Panics if `reply` belongs to another request.
     pub fn check(&self, reply: &[u8]) {
         let text = String::from_utf8_lossy(reply);
         if let Some(key) = text.strip_prefix(ERROR_FOR) {
@@ -153,7 +153,7 @@ pub fn next(dice: &mut Dice, id: usize, count: usize) -> Vec<Request> {
         15 => {
             let popped = array(&[bulk(&key), bulk(&key)]);
             let mut request = Request::new(&["BLPOP", &key, "0.1"], popped).about(&[&key]);
-            // Sent again it may be late.
+            // After a retry it may be late.
             request.may_be_nil = true;
             request
         }

@@ -22,9 +22,9 @@ use super::node::{Manners, Script, serve};
 /// A worker and its nodes.
 pub struct World {
     worker: Rc<Worker>,
-    /// What the nodes do about which request.
+    /// The behaviour of the nodes for each request.
     pub script: Rc<Script>,
-    /// Kept, so that nobody finds the other end gone.
+    /// Kept, so that the channels stay open.
     _publish: watch::Sender<Arc<Topology>>,
     _requests: RefreshRequests,
     nodes: Vec<tokio::task::JoinHandle<()>>,
@@ -92,14 +92,13 @@ impl World {
         ours
     }
 
-    /// All clients have gone: nothing of them may be left.
+    /// Checks, after all clients have left, that no state of them remains.
     pub async fn end(self) {
         let worker = &self.worker;
         let in_flight =
             || -> Vec<usize> { worker.lanes().iter().map(|lane| lane.in_flight()).collect() };
-        let left = || {
-            worker.clients.borrow().len() + worker.memory.used() + in_flight().iter().sum::<usize>()
-        };
+        let left =
+            || worker.clients.len() + worker.memory.used() + in_flight().iter().sum::<usize>();
         let all_left = async {
             while left() > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -108,7 +107,7 @@ impl World {
         if tokio::time::timeout(PATIENCE, all_left).await.is_err() {
             panic!(
                 "{} clients, {} bytes and {:?} commands are left",
-                worker.clients.borrow().len(),
+                worker.clients.len(),
                 worker.memory.used(),
                 in_flight(),
             );
@@ -123,7 +122,7 @@ impl World {
     }
 }
 
-/// Small numbers, so that every limit is met.
+/// Small limits, so that every one of them is reached.
 fn limit(config: &mut Config, manners: Manners, dice: &mut Dice) {
     config.server.workers = 1;
     let milliseconds = |ms: usize| Duration::from_millis(ms as u64);

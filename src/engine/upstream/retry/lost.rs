@@ -18,7 +18,9 @@ use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::{Class, Lane, Link};
 use crate::engine::upstream::read::End;
 use crate::engine::upstream::retry::may_have_run::repeatable;
-use crate::engine::upstream::retry::oversize_reply::{Finding, judge_read};
+use crate::engine::upstream::retry::oversize_reply::{
+    OversizeFinding, judge_lost_read, oversize_error,
+};
 use crate::engine::upstream::retry::overtaken;
 use crate::engine::upstream::retry::unanswered::Unanswered;
 
@@ -137,13 +139,13 @@ fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Los
         taken.entry.mark_repeated();
     } else if taken.was_written {
         let is_limited = || worker.refresh.is_output_limited(&lane.addr);
-        match judge_read(entry, lane.class, end, is_limited) {
-            Finding::Innocent => {}
-            Finding::Suspect => entry.suspect(),
-            Finding::Again => worker.expect_more_like(&taken),
-            Finding::Culprit => {
-                worker.expect_more_like(&taken);
-                return deliver_error(worker, &taken.entry, &Worker::convict(lane));
+        match judge_lost_read(entry, lane.class, end, is_limited) {
+            OversizeFinding::NotOversize => {}
+            OversizeFinding::Possible => entry.mark_oversize_candidate(),
+            OversizeFinding::Likely => worker.expect_big_reply_like(&taken),
+            OversizeFinding::Certain => {
+                worker.expect_big_reply_like(&taken);
+                return deliver_error(worker, &taken.entry, &oversize_error(lane));
             }
         }
     }
@@ -200,7 +202,7 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
         }
         OnReply::Watch { .. }
         | OnReply::Unwatch
-        | OnReply::Doubt(_)
+        | OnReply::Verify(_)
         | OnReply::Probe
         | OnReply::Asking
         | OnReply::Tracking
@@ -229,13 +231,13 @@ pub fn reroute(worker: &Rc<Worker>, lane: &Rc<Lane>) {
 /// client are still sent to the old one, and it must not get behind them. The same goes for one of which newer ones are
 /// still on the way they were sent: those will be redirected and follow it here.
 fn send_on(worker: &Rc<Worker>, lane: &Rc<Lane>, taken: Unanswered) {
-    if worker.is_overtaken(&taken.entry) {
+    if worker.retries.is_overtaken(&taken.entry) {
         return deliver_error(worker, &taken.entry, overtaken::ERROR);
     }
     match taken.entry.slot.get() {
         Some(slot)
             if !taken.asking
-                && worker.slots.owner(slot) != Some(lane.node)
+                && worker.map.slots.owner(slot) != Some(lane.node)
                 && !worker.has_newer_elsewhere(&taken.entry, lane) =>
         {
             worker.send_again(taken.entry, taken.request);
@@ -264,18 +266,18 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     }
     if lane.link() == Link::Up {
         answer_overdue(worker, lane, now);
-        if lane.last_heard().is_over(worker.response_timeout, now) {
+        if lane.last_heard().is_over(worker.timeouts.response, now) {
             tracing::warn!(node = %lane.addr, in_flight = lane.in_flight(), "node is silent, connection given up");
-            lane.give_up();
+            lane.close();
         } else if is_silent(worker, lane, now) && is_replaced(worker, lane) {
             tracing::warn!(node = %lane.addr, in_flight = lane.in_flight(), "node was replaced and is silent, connection given up");
-            lane.give_up();
+            lane.close();
         }
         return;
     }
     // While something waits, the others are asked where it has to go: until they agree on that nothing else tells.
     worker.refresh.request();
-    let is_overdue = |entry: &InFlight| entry.arrived.is_over(worker.command_timeout, now);
+    let is_overdue = |entry: &InFlight| entry.arrived.is_over(worker.timeouts.command, now);
     if !lane.entries().borrow().iter().any(is_overdue) || fail_if_shifted(worker, lane) {
         return;
     }
@@ -313,12 +315,12 @@ fn is_replaced(worker: &Worker, lane: &Lane) -> bool {
     let oldest = entries
         .front()
         .filter(|entry| entry.tries == 0 && entry.slot.get().is_some());
-    oldest.is_some_and(|entry| worker.is_deposed(lane, entry))
+    oldest.is_some_and(|entry| worker.is_replaced(lane, entry))
 }
 
 /// Answers overdue commands whose replies may still come; those are dropped when they do.
 fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
-    if lane.class == Class::Dedicated && !lane.last_heard().is_over(worker.command_timeout, now) {
+    if lane.class == Class::Dedicated && !lane.last_heard().is_over(worker.timeouts.command, now) {
         // A big value on its way takes as long as it takes, as long as it moves.
         return;
     }
@@ -329,10 +331,10 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     for entry in lane.entries().borrow_mut().iter_mut().skip(begun) {
         if entry.is_awaited()
             && !entry.is_repair()
-            && entry.arrived.is_over(worker.command_timeout, now)
+            && entry.arrived.is_over(worker.timeouts.command, now)
             && !entry.is_blocking()
         {
-            overdue.push(entry.abandon());
+            overdue.push(entry.cancel());
         }
     }
     for entry in overdue {
@@ -374,7 +376,7 @@ pub(crate) fn fail_all(worker: &Rc<Worker>, lane: &Rc<Lane>, mut unanswered: Vec
 /// The error for a command that could not be given to its node.
 pub fn unreachable(worker: &Worker, lane: &Lane) -> String {
     let addr = &lane.addr;
-    match worker.last_words(lane.node, lane.protocol) {
+    match worker.last_refusal(lane.node, lane.protocol) {
         Some(said) => format!(
             "ERR slotmux: node {addr} is unreachable ({said}), the command was not executed"
         ),

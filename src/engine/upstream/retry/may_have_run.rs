@@ -94,7 +94,7 @@ fn is_over(worker: &Worker, lane: &Lane, end: &End, taken: &Unanswered) -> bool 
         _ => false,
     };
     // One that followed an ASK goes to the same node again.
-    is_closed || (!taken.asking && worker.is_deposed(lane, &taken.entry))
+    is_closed || (!taken.asking && worker.is_replaced(lane, &taken.entry))
 }
 
 /// Whether what was sent has the same effect and reply when it runs again, by its namespaces too.
@@ -105,10 +105,10 @@ fn is_idempotent(policies: &Policies, taken: &Unanswered) -> bool {
         OnReply::Block(block) => match block.then() {
             Then::Deliver | Then::Part { .. } => are_idempotent(
                 policies,
-                block.own(&taken.request),
+                block.client_part(&taken.request),
                 block.form().own as usize,
             ),
-            Then::Exec { .. } | Then::Nobody { .. } => false,
+            Then::Exec { .. } | Then::Repair { .. } => false,
         },
         _ => false,
     }

@@ -1,7 +1,7 @@
 //! Overtaking: a worker's queries about the order of a client's commands on a slot.
 //!
-//! They are needed only after failures and redirects. The first query records what all lanes carry ([`Streams`]). The
-//! record is then kept up to date, and dropped after a while without queries; without it a request costs one branch.
+//! They are needed only after failures and redirects. The first query indexes the commands on all lanes ([`Streams`]). The
+//! index is then kept up to date, and dropped after a while without queries; without it a request costs one branch.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,22 +13,22 @@ use crate::engine::upstream::inflight::InFlight;
 use crate::engine::upstream::lane::Lane;
 use crate::engine::upstream::retry::order_index::{Member, Seq, Streams};
 
-/// Sweeps without a query after which the record is dropped: a second.
+/// Sweeps without a query after which the index is dropped: a second.
 const SWEEPS_KEPT: u32 = 10;
 
-/// The record of what all lanes carry, while it is kept.
+/// The index of the commands on all lanes, while it is kept.
 #[derive(Default)]
-pub struct Carried {
+pub struct LaneIndex {
     is_kept: Cell<bool>,
     /// Sweeps since the last query.
     sweeps: Cell<u32>,
     streams: RefCell<Streams>,
 }
 
-impl Carried {
+impl LaneIndex {
     /// Records that `lane` has taken `entry`.
     #[inline]
-    pub fn came(&self, lane: &Lane, entry: &InFlight) {
+    pub fn added(&self, lane: &Lane, entry: &InFlight) {
         if self.is_kept.get() {
             let mut streams = self.streams.borrow_mut();
             streams.add(lane.number, entry.client.id, entry.member());
@@ -37,7 +37,7 @@ impl Carried {
 
     /// Records that `entry` has left `lane`.
     #[inline]
-    pub fn went(&self, lane: &Lane, entry: &InFlight) {
+    pub fn removed(&self, lane: &Lane, entry: &InFlight) {
         if self.is_kept.get() {
             let mut streams = self.streams.borrow_mut();
             streams.remove(lane.number, entry.client.id, entry.member());
@@ -63,7 +63,7 @@ impl Worker {
     pub fn would_overtake(&self, entry: &InFlight, lane: &Lane) -> bool {
         self.has_retry_ahead(entry)
             || (is_pipelined(&entry.client)
-                && self.ask(entry, |streams, of| {
+                && self.query(entry, |streams, of| {
                     streams.has_older_elsewhere(of, lane.number)
                 }))
     }
@@ -72,18 +72,18 @@ impl Worker {
     pub fn has_retry_ahead(&self, entry: &InFlight) -> bool {
         let member = entry.member();
         entry.client.waiting_retries.get() > 0
-            && member.is_some_and(|of| self.waiting.borrow().has_older(of))
+            && member.is_some_and(|of| self.retries.has_older(of))
     }
 
     /// Whether newer commands of the same client and slot are in flight. They are about to be refused as well, unless
     /// the slot returns to their node; their outcome decides about this command.
     pub(crate) fn may_be_overtaken(&self, entry: &InFlight) -> bool {
-        is_pipelined(&entry.client) && self.ask(entry, |streams, of| streams.has_newer(of, None))
+        is_pipelined(&entry.client) && self.query(entry, |streams, of| streams.has_newer(of, None))
     }
 
     /// Whether a newer command of the same client and slot is on another lane.
     pub fn has_newer_elsewhere(&self, entry: &InFlight, lane: &Lane) -> bool {
-        self.ask(entry, |streams, of| {
+        self.query(entry, |streams, of| {
             streams.has_newer(of, Some(lane.number))
         })
     }
@@ -93,28 +93,28 @@ impl Worker {
     /// slot may concern every key of its node.
     pub(crate) fn has_followers(&self, entry: &InFlight, lane: &Lane) -> bool {
         if entry.slot.get().is_none() {
-            let streams = self.streams();
+            let streams = self.indexed_streams();
             return streams.has_client_on(entry.client.id, lane.number);
         }
-        self.ask(entry, |streams, of| streams.has_any_on(of, lane.number))
+        self.query(entry, |streams, of| streams.has_any_on(of, lane.number))
     }
 
-    fn ask(&self, entry: &InFlight, question: impl FnOnce(&Streams, Member) -> bool) -> bool {
-        entry
-            .member()
-            .is_some_and(|of| question(&self.streams(), of))
+    fn query(&self, entry: &InFlight, is_so: impl FnOnce(&Streams, Member) -> bool) -> bool {
+        let member = entry.member();
+        member.is_some_and(|of| is_so(&self.indexed_streams(), of))
     }
 
-    fn streams(&self) -> std::cell::Ref<'_, Streams> {
-        let noted = &self.carried;
-        noted.sweeps.set(0);
-        if !noted.is_kept.replace(true) {
-            noted.streams.replace(self.all_carried());
+    /// The index, which is built if it is not kept.
+    fn indexed_streams(&self) -> std::cell::Ref<'_, Streams> {
+        let index = &self.retries.lane_index;
+        index.sweeps.set(0);
+        if !index.is_kept.replace(true) {
+            index.streams.replace(self.index_all_lanes());
         }
-        noted.streams.borrow()
+        index.streams.borrow()
     }
 
-    fn all_carried(&self) -> Streams {
+    fn index_all_lanes(&self) -> Streams {
         let mut streams = Streams::default();
         for lane in self.lanes() {
             for entry in &*lane.entries().borrow() {
@@ -124,17 +124,20 @@ impl Worker {
         streams
     }
 
-    /// Drops the record after a while without queries.
-    pub fn sweep_carried(&self) {
-        let noted = &self.carried;
-        let sweeps = noted.sweeps.get() + 1;
-        if noted.is_kept.get() {
-            noted.sweeps.set(sweeps);
+    /// Drops the index after a while without queries.
+    pub fn sweep_lane_index(&self) {
+        let index = &self.retries.lane_index;
+        let sweeps = index.sweeps.get() + 1;
+        if index.is_kept.get() {
+            index.sweeps.set(sweeps);
             if sweeps > SWEEPS_KEPT {
-                noted.is_kept.set(false);
-                let streams = noted.streams.take();
+                index.is_kept.set(false);
+                let streams = index.streams.take();
                 // Every test with a redirected or waiting command runs this check.
-                debug_assert!(streams == self.all_carried(), "noted is not carried");
+                debug_assert!(
+                    streams == self.index_all_lanes(),
+                    "the index differs from the lanes"
+                );
             }
         }
     }

@@ -1,8 +1,8 @@
 //! A reply may be the reason why its connection ends: a node closes a connection whose pending output exceeds its
 //! `client-output-buffer-limit`. It is unknown which of the reads in flight was the cause, as the replies ahead are
-//! lost too. So if a reachable node has closed a shared connection, the reads to be sent again go alone, each over a
-//! dedicated lane. A read that loses this lane too is the culprit, and similar reads get dedicated lanes from then on.
-//! If the node is known to have such a limit the culprit is not retried.
+//! lost too. So if a reachable node has closed a shared connection, the reads to be sent again are candidates: each is sent
+//! over a dedicated lane. A read that loses this lane too had the oversize reply, and similar reads get dedicated lanes from
+//! then on. If the node is known to have such a limit that read is not retried.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -17,9 +17,9 @@ use crate::engine::upstream::lane::{Class, Lane};
 use crate::engine::upstream::read::End;
 use crate::engine::upstream::retry::lost::{each, unreachable};
 use crate::engine::upstream::retry::unanswered::Unanswered;
-use crate::engine::upstream::retry::verify_refusal::own;
+use crate::engine::upstream::retry::verify_refusal::client_part;
 
-/// Most suspects that are sent on alone. With more, their clients would wait longer than the next loss costs.
+/// Most candidates that are sent over dedicated lanes. With more, their clients would wait longer than the next loss costs.
 const MOST: usize = 1024;
 
 /// Whether the node may have closed the connection because of its pending output.
@@ -37,14 +37,14 @@ fn is_by_node(end: &End) -> bool {
 impl InFlight {
     /// Marks a read whose connection was lost, perhaps because of its reply. The client holds the mark: an entry has no
     /// room for it.
-    pub(crate) fn suspect(&self) {
-        let suspects = &self.client.suspects;
+    pub(crate) fn mark_oversize_candidate(&self) {
+        let candidates = &self.client.oversize_candidates;
         // A range whose reads are all answered is from an earlier loss.
         let oldest = self.client.oldest();
-        let range = suspects
+        let range = candidates
             .get()
             .filter(|(_, last)| newer(*last, oldest) == *last);
-        suspects.set(Some(match range {
+        candidates.set(Some(match range {
             Some((first, last)) => (older(first, self.seq), newer(last, self.seq)),
             None => (self.seq, self.seq),
         }));
@@ -52,9 +52,11 @@ impl InFlight {
 
     /// Whether it is a read that is marked, or between two marked ones, which were in flight together. The repair of a
     /// write has that write's place, but no reply that could be big.
-    pub(crate) fn is_suspect(&self) -> bool {
-        let suspects = self.client.suspects.get();
-        !self.write && suspects.is_some_and(|range| is_within(range, self.seq)) && !self.is_repair()
+    pub(crate) fn is_oversize_candidate(&self) -> bool {
+        let candidates = self.client.oversize_candidates.get();
+        !self.write
+            && candidates.is_some_and(|range| is_within(range, self.seq))
+            && !self.is_repair()
     }
 }
 
@@ -79,69 +81,70 @@ fn is_within((first, last): (u32, u32), seq: u32) -> bool {
 
 /// The finding about a read that was in flight on a lost connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Finding {
-    /// It was not the reason.
-    Innocent,
-    /// It may have been the reason.
-    Suspect,
-    /// It was alone on the connection, so it was the reason, or the node closes connections for any reason.
-    Again,
-    /// It was the reason: the node is known to have such a limit.
-    Culprit,
+pub(crate) enum OversizeFinding {
+    /// Its reply was not the reason.
+    NotOversize,
+    /// Its reply may have been the reason.
+    Possible,
+    /// It was alone on the connection: its reply was the reason, or the node closes connections for any reason.
+    Likely,
+    /// Its reply was the reason: the node is known to have such a limit.
+    Certain,
 }
 
 /// Judges a read that was sent to its node, when a lane of this class ends. `is_limited`: whether the node is known to
 /// close connections because of big replies.
-pub(crate) fn judge_read(
+pub(crate) fn judge_lost_read(
     entry: &InFlight,
     class: Class,
     end: &End,
     is_limited: impl FnOnce() -> bool,
-) -> Finding {
-    let was_alone = entry.is_suspect() && class == Class::Dedicated;
-    match was_alone {
-        _ if !is_by_node(end) => Finding::Innocent,
-        false => Finding::Suspect,
-        true if is_limited() => Finding::Culprit,
-        true => Finding::Again,
+) -> OversizeFinding {
+    let was_isolated = entry.is_oversize_candidate() && class == Class::Dedicated;
+    match was_isolated {
+        _ if !is_by_node(end) => OversizeFinding::NotOversize,
+        false => OversizeFinding::Possible,
+        true if is_limited() => OversizeFinding::Certain,
+        true => OversizeFinding::Likely,
     }
+}
+
+/// The error for a read whose node has closed a dedicated lane because of it.
+pub(crate) fn oversize_error(lane: &Lane) -> String {
+    tracing::warn!(node = %lane.addr, "node closed a connection twice on the same read, as where its reply is above \
+        client-output-buffer-limit");
+    format!(
+        "ERR slotmux: node {} closed the connection on this command twice, at last one that it had alone; it is not \
+         tried again: its reply may be above the node's client-output-buffer-limit",
+        lane.addr
+    )
 }
 
 impl Worker {
     /// Expects big replies to reads similar to one that has ended a dedicated lane.
-    pub(crate) fn expect_more_like(&self, taken: &Unanswered) {
-        let bytes = own(&taken.entry, &taken.request);
+    pub(crate) fn expect_big_reply_like(&self, taken: &Unanswered) {
+        let bytes = client_part(&taken.entry, &taken.request);
         let mut args = Vec::new();
         if scan_request(bytes, &Limits::ACCEPTED, &mut args).is_ok() && !args.is_empty() {
-            self.big_replies.learn(&Request { bytes, args: &args });
+            let request = Request { bytes, args: &args };
+            self.traffic.big_replies.learn(&request);
         }
-    }
-
-    /// The error for a read whose node has closed a dedicated lane because of it.
-    pub(crate) fn convict(lane: &Lane) -> String {
-        tracing::warn!(node = %lane.addr, "node closed a connection twice on the same read, as where its reply is above \
-            client-output-buffer-limit");
-        format!(
-            "ERR slotmux: node {} closed the connection on this command twice, at last one that it had alone; it is not \
-             tried again: its reply may be above the node's client-output-buffer-limit",
-            lane.addr
-        )
     }
 }
 
-/// A shared lane has reconnected: suspects leave it, with what their clients have sent after them.
-pub(crate) fn part_from_suspects(worker: &Rc<Worker>, lane: &Rc<Lane>) {
+/// A shared lane has reconnected: candidates leave it, with later commands of their clients.
+pub(crate) fn isolate_candidates(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     if lane.class != Class::Shared {
         return;
     }
     let (count, clients) = {
         let entries = lane.entries().borrow();
-        let suspects = entries.iter().filter(|entry| entry.is_suspect());
-        let clients: HashSet<u64> = suspects.clone().map(|entry| entry.client.id).collect();
-        (suspects.count(), clients)
+        let candidates = entries.iter().filter(|entry| entry.is_oversize_candidate());
+        let clients: HashSet<u64> = candidates.clone().map(|entry| entry.client.id).collect();
+        (candidates.count(), clients)
     };
     if count > MOST {
-        return clear_suspects(lane);
+        return clear_candidates(lane);
     }
     if count == 0 {
         return;
@@ -152,7 +155,7 @@ pub(crate) fn part_from_suspects(worker: &Rc<Worker>, lane: &Rc<Lane>) {
         let leaves = clients.contains(&taken.entry.client.id) && !taken.asking;
         let is_wanted = taken.entry.is_awaited() || taken.entry.is_repair();
         if !is_wanted {
-            // As where a lane is given up: no client waits for it.
+            // Dropped: no client waits for it.
         } else if !leaves || taken.entry.is_repair() {
             lane.put_back(worker, taken);
         } else if taken.entry.slot.get().is_some() {
@@ -163,11 +166,12 @@ pub(crate) fn part_from_suspects(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     });
 }
 
-/// The node is unreachable: it did not close the connection because of its pending output.
-pub(crate) fn clear_suspects(lane: &Lane) {
+/// Unmarks the candidates of a lane: its node is unreachable, so it did not close the connection because of its pending
+/// output.
+pub(crate) fn clear_candidates(lane: &Lane) {
     if lane.class == Class::Shared {
         for entry in lane.entries().borrow().iter() {
-            entry.client.suspects.set(None);
+            entry.client.oversize_candidates.set(None);
         }
     }
 }

@@ -153,7 +153,7 @@ impl<T> RetryQueue<T> {
     }
 
     /// Records that `slot` has an owner.
-    pub fn served(&mut self, slot: Slot) {
+    pub fn serve(&mut self, slot: Slot) {
         let start = (slot.0, Place::before_all_of(0));
         while let Some(&(of, place)) = self.unserved.range(start..).next()
             && of == slot.0
@@ -167,8 +167,8 @@ impl<T> RetryQueue<T> {
         }
     }
 
-    /// Records that a client has left: all of its commands are looked at next.
-    pub fn left(&mut self, client: u64, now: Tick) {
+    /// Ends the waits of a client that has left: all of its commands are looked at next.
+    pub fn hasten(&mut self, client: u64, now: Tick) {
         let own = self.kept.range_mut(Place::before_all_of(client)..);
         for (&place, kept) in own.take_while(|(place, _)| place.client == client) {
             self.ends.remove(&(kept.ends, place));
@@ -321,11 +321,11 @@ mod tests {
                     6 if random.u8(..) < 8 => {
                         let slot = random.usize(0..3);
                         is_served[slot] = true;
-                        room.served(Slot(slot as u16));
+                        room.serve(Slot(slot as u16));
                     }
                     7 if random.u8(..) < 20 => {
                         let client = random.u64(0..3);
-                        room.left(client, now);
+                        room.hasten(client, now);
                         for one in all.iter_mut().filter(|one| one.client == client) {
                             one.ends = now;
                         }
@@ -386,7 +386,7 @@ mod tests {
         }
         assert_eq!((room.due.len(), room.unserved.len()), (1, 4000));
         assert_eq!(room.take_next(now), None);
-        room.served(Slot(7));
+        room.serve(Slot(7));
         assert_eq!((room.due.len(), room.unserved.len()), (2, 3999));
         // The commands of one stream follow each other, oldest first.
         let taken: Vec<u32> = std::iter::from_fn(|| room.take_next(now)).collect();

@@ -19,7 +19,9 @@ use crate::engine::upstream::retry::decide::{
     Facts, MAX_REDIRECTS, Next, PROMPT_REDIRECTS, decide,
 };
 use crate::engine::upstream::retry::overtaken;
-use crate::engine::upstream::retry::verify_refusal::{Doubt, Proof, is_doubtful, own};
+use crate::engine::upstream::retry::verify_refusal::{
+    Verification, VerificationState, client_part, may_be_forged,
+};
 
 /// Number of commands that may wait for a retry while later commands of their clients are in flight. The memory of a
 /// lane is bounded; this bounds the commands that leave their lane for a wait and so make room there for more.
@@ -43,7 +45,7 @@ pub fn take_over(
     if is_forced(&entry, reply) {
         // The node closes this connection next: no other client may get it.
         lane.hold();
-        lane.give_up();
+        lane.close();
         worker.refresh.request();
         if entry.slot.get().is_none() {
             // A WAIT is about this very node.
@@ -75,14 +77,14 @@ pub fn take_over(
     take_refused(worker, lane, entry, (reply, verdict), request, false)
 }
 
-/// The same for an error by which the node says that it has not run `entry`. `is_proved`: no script has made it up.
+/// The same for an error by which the node says that it has not run `entry`. `is_verified`: no script has made it up.
 fn take_refused(
     worker: &Rc<Worker>,
     lane: &Rc<Lane>,
     entry: InFlight,
     (reply, verdict): (&[u8], ErrorVerdict),
     request: impl FnOnce() -> Vec<u8>,
-    is_proved: bool,
+    is_verified: bool,
 ) -> Option<InFlight> {
     if lane.is_pinned_by(&entry.client) {
         // The slot is on its way, or its node not the primary any more: what it has watched it can't vouch for.
@@ -109,9 +111,9 @@ fn take_refused(
         tries: entry.tries,
         has_time: worker.has_time(&entry),
         has_followers: !is_redirect && worker.has_followers(&entry, lane),
-        may_queue: worker.retries_waiting() < WAITING_WITH_FOLLOWERS,
+        may_queue: worker.retries.len() < WAITING_WITH_FOLLOWERS,
     };
-    if worker.is_overtaken(&entry) {
+    if worker.retries.is_overtaken(&entry) {
         deliver_error(worker, &entry, overtaken::ERROR);
         return None;
     }
@@ -131,9 +133,9 @@ fn take_refused(
         next => next,
     };
     let request = request();
-    if !is_proved && is_doubtful(&entry, own(&entry, &request)) {
+    if !is_verified && may_be_forged(&entry, client_part(&entry, &request)) {
         worker.refresh.request();
-        let asked = worker.ask_whether(lane, entry, request, reply);
+        let asked = worker.verify_refusal(lane, entry, request, reply);
         return asked.inspect_err(|_| worker.stats.errors.inc()).err();
     }
     match next {
@@ -177,25 +179,30 @@ fn take_refused(
     }
 }
 
-/// Settles a script call whose error was in doubt: it is sent again as the node's error demands, or it has run.
-pub(crate) fn believe(worker: &Rc<Worker>, doubt: &Doubt, entry: InFlight, request: Vec<u8>) {
-    let lane = doubt.lane();
-    let entry = match doubt.proof() {
-        Proof::Believed(reply) if *reply == *NO_SCRIPT => {
+/// Settles a script call whose error was verified: it is sent again as the node's error demands, or it has run.
+pub(crate) fn settle_verified(
+    worker: &Rc<Worker>,
+    verification: &Verification,
+    entry: InFlight,
+    request: Vec<u8>,
+) {
+    let lane = verification.lane();
+    let entry = match verification.state() {
+        VerificationState::Confirmed(reply) if *reply == *NO_SCRIPT => {
             load_and_try_again(worker, lane, entry, request, true)
         }
-        Proof::Believed(reply) => {
+        VerificationState::Confirmed(reply) => {
             let refusal = (&*reply, judge(&reply));
             take_refused(worker, lane, entry, refusal, || request, true)
         }
-        Proof::Awaited | Proof::Refuted => {
+        VerificationState::Pending | VerificationState::Forged => {
             worker.stats.errors.inc();
             Some(entry)
         }
     };
     if let Some(entry) = entry {
-        worker.has_run(&entry);
-        deliver_piece(worker, &entry, doubt.error(), true);
+        worker.retries.record_run(&entry);
+        deliver_piece(worker, &entry, verification.error(), true);
     }
 }
 
@@ -207,7 +214,7 @@ fn load_and_try_again(
     lane: &Rc<Lane>,
     entry: InFlight,
     bytes: Vec<u8>,
-    is_proved: bool,
+    is_verified: bool,
 ) -> Option<InFlight> {
     let mut args = Vec::new();
     let is_whole = scan_request(&bytes, &Limits::ACCEPTED, &mut args).is_ok() && !args.is_empty();
@@ -221,13 +228,16 @@ fn load_and_try_again(
     let may = is_whole
         && matches!(entry.kind, OnReply::Deliver)
         && entry.tries < MAX_REDIRECTS
-        && !worker.is_overtaken(&entry)
+        && !worker.retries.is_overtaken(&entry)
         && !worker.has_followers(&entry, lane)
         && worker.has_time(&entry)
         && lane.link() == Link::Up;
-    if may && !is_proved && is_doubtful(&entry, &bytes) && worker.shared.scripts.has(request.arg(1))
+    if may
+        && !is_verified
+        && may_be_forged(&entry, &bytes)
+        && worker.shared.scripts.has(request.arg(1))
     {
-        let asked = worker.ask_whether(lane, entry, bytes, NO_SCRIPT);
+        let asked = worker.verify_refusal(lane, entry, bytes, NO_SCRIPT);
         return asked.inspect_err(|_| worker.stats.errors.inc()).err();
     }
     let in_flight = lane.in_flight();
@@ -253,7 +263,7 @@ fn load_and_try_again(
 
 /// Whether only a script can have said this: a single server knows of no slots.
 fn is_impossible(worker: &Worker, verdict: ErrorVerdict<'_>) -> bool {
-    worker.topology.borrow().kind == topology::UpstreamKind::Standalone
+    worker.map.topology.borrow().kind == topology::UpstreamKind::Standalone
         && matches!(
             verdict,
             ErrorVerdict::Moved { .. }
@@ -266,8 +276,8 @@ fn is_impossible(worker: &Worker, verdict: ErrorVerdict<'_>) -> bool {
 /// Where a redirect leads, if it names a place and may be followed there. What a script says may be its own words: they
 /// must not send other clients, and the upstream's password, to a place that the cluster has not named itself.
 fn credible(worker: &Worker, lane: &Lane, host: &str, port: u16, request: &[u8]) -> Option<Addr> {
-    let addr = worker.reachable(target(host, port, &lane.addr)?);
-    let is_known = worker.topology.borrow().node_at(&addr).is_some();
+    let addr = worker.map.reachable(target(host, port, &lane.addr)?);
+    let is_known = worker.map.topology.borrow().node_at(&addr).is_some();
     (is_known || !runs_script(request)).then_some(addr)
 }
 
@@ -287,10 +297,10 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
     let Some((mut entry, request)) = worker.still_waiting(entry, request) else {
         return;
     };
-    let Some(lane) = worker.lane_again(worker.node_at(addr), &entry) else {
+    let Some(lane) = worker.lane_for_retry(worker.node_at(addr), &entry) else {
         return worker.retry_for_lane(entry, request);
     };
-    if worker.is_overtaken(&entry) || worker.would_overtake(&entry, &lane) {
+    if worker.retries.is_overtaken(&entry) || worker.would_overtake(&entry, &lane) {
         worker.release_unused(&lane);
         return worker.retry_later(entry, request);
     }

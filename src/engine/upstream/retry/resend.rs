@@ -4,12 +4,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::engine::blocking::wait::timed_out;
-use crate::engine::client::Client;
 use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::{Tick, ticks};
 use slotmux_core::resp::write;
-use slotmux_core::slot::Slot;
 
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::deliver::{deliver_error, deliver_piece};
@@ -17,8 +15,8 @@ use crate::engine::upstream::inflight::InFlight;
 use crate::engine::upstream::retry::lost::{UNKNOWN_FATE, UNKNOWN_IN_TIME};
 use crate::engine::upstream::retry::overtaken;
 use crate::engine::upstream::retry::queue::Until;
-use crate::engine::upstream::retry::refused::believe;
-use crate::engine::upstream::retry::verify_refusal::{Doubt, Proof};
+use crate::engine::upstream::retry::refused::settle_verified;
+use crate::engine::upstream::retry::verify_refusal::{Verification, VerificationState};
 
 /// First wait before another try, in milliseconds; it doubles with each try.
 const FIRST_WAIT: u64 = 10;
@@ -36,7 +34,7 @@ const NOT_SERVED: &str =
     "CLUSTERDOWN slotmux: the slot was not served before the command's deadline";
 
 /// A command that waits for another try.
-pub struct Waiting {
+pub struct QueuedRetry {
     entry: InFlight,
     request: Vec<u8>,
     due: Tick,
@@ -45,35 +43,17 @@ pub struct Waiting {
     /// The node that said so; what has no slot goes there again.
     node: Option<NodeId>,
     /// Set while it is unknown whether it has run.
-    doubt: Option<Rc<Doubt>>,
+    verification: Option<Rc<Verification>>,
+}
+
+impl QueuedRetry {
+    /// The command.
+    pub(super) fn entry(&self) -> &InFlight {
+        &self.entry
+    }
 }
 
 impl Worker {
-    /// Whether `is_one` holds for any command that waits for a retry.
-    pub(crate) fn is_any_waiting(&self, is_one: impl Fn(&InFlight) -> bool) -> bool {
-        let waiting = self.waiting.borrow();
-        waiting.all().any(|waiting| is_one(&waiting.entry))
-    }
-
-    /// Commands that wait for another try.
-    pub(crate) fn retries_waiting(&self) -> usize {
-        self.waiting.borrow().len()
-    }
-
-    /// These slots have an owner now: commands that wait for that are retried.
-    pub(crate) fn slots_are_served(&self, slots: &[Slot]) {
-        let mut waiting = self.waiting.borrow_mut();
-        for &slot in slots {
-            waiting.served(slot);
-        }
-    }
-
-    /// A client has left: its commands that wait for a retry are looked at next.
-    pub fn forget_retries(&self, client: &Client) {
-        let mut waiting = self.waiting.borrow_mut();
-        waiting.left(client.id, self.clock.now());
-    }
-
     /// Whether a command's deadline leaves time for another try.
     pub fn has_time(&self, entry: &InFlight) -> bool {
         !entry
@@ -84,30 +64,30 @@ impl Worker {
     /// How long after its arrival a command is retried, in ticks.
     fn patience(&self, entry: &InFlight) -> u64 {
         if entry.is_repair() {
-            self.command_timeout.max(REPAIR_PATIENCE)
+            self.timeouts.command.max(REPAIR_PATIENCE)
         } else {
-            self.command_timeout
+            self.timeouts.command
         }
     }
 
     /// Sends a command that has not run to the node that serves its slot now. It never overtakes an older one of the
     /// same client and slot that waits for its own next try.
     pub fn send_again(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
-        if self.is_overtaken(&entry) {
+        if self.retries.is_overtaken(&entry) {
             return deliver_error(self, &entry, overtaken::ERROR);
         }
         let Some((entry, request)) = self.still_waiting(entry, request) else {
             return;
         };
-        let Some(owner) = entry.slot.get().and_then(|slot| self.slots.owner(slot)) else {
+        let Some(owner) = entry.slot.get().and_then(|slot| self.map.slots.owner(slot)) else {
             return self.retry_later(entry, request);
         };
         if entry.is_transaction()
-            && let Some(text) = self.refuses_transactions(owner)
+            && let Some(text) = self.check_transactions(owner)
         {
             return deliver_error(self, &entry, &text);
         }
-        let Some(lane) = self.lane_again(owner, &entry) else {
+        let Some(lane) = self.lane_for_retry(owner, &entry) else {
             return self.retry_for_lane(entry, request);
         };
         if self.would_overtake(&entry, &lane) || self.may_be_overtaken(&entry) {
@@ -124,7 +104,7 @@ impl Worker {
 
     /// Sends a command that has no slot to its node again.
     fn send_to(self: &Rc<Self>, node: NodeId, entry: InFlight, request: Vec<u8>) {
-        match self.lane_again(node, &entry) {
+        match self.lane_for_retry(node, &entry) {
             Some(lane) => {
                 self.stats.retries.inc();
                 lane.begin_block(self, &entry);
@@ -146,7 +126,7 @@ impl Worker {
 
     fn wait_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>, node: Option<NodeId>) {
         let mut error = Vec::new();
-        write::error(&mut error, entry.use_again().refusal());
+        write::error(&mut error, entry.use_for_retry().refusal());
         self.wait(entry, request, Some(error.into()), node, None);
     }
 
@@ -162,23 +142,23 @@ impl Worker {
     }
 
     /// Keeps a command until it is known whether it has run.
-    pub(crate) fn wait_for_proof(
+    pub(crate) fn queue_until_verified(
         self: &Rc<Self>,
         entry: InFlight,
         request: Vec<u8>,
-        doubt: Rc<Doubt>,
+        verification: Rc<Verification>,
     ) {
-        self.wait(entry, request, None, None, Some(doubt));
+        self.wait(entry, request, None, None, Some(verification));
     }
 
     /// Removes and returns the command that waited for this proof, unless it would overtake another one.
-    pub(crate) fn take_doubted(&self, doubt: &Doubt) -> Option<(InFlight, Vec<u8>)> {
-        let mut waiting = self.waiting.borrow_mut();
-        let place = doubt.place()?;
-        if waiting.get(place)?.entry.client.is_closed() {
+    pub(crate) fn take_verified(&self, verification: &Verification) -> Option<(InFlight, Vec<u8>)> {
+        let mut queue = self.retries.queue.borrow_mut();
+        let place = verification.place()?;
+        if queue.get(place)?.entry.client.is_closed() {
             return None;
         }
-        let one = waiting.take_oldest(place)?;
+        let one = queue.take_oldest(place)?;
         let retries = &one.entry.client.waiting_retries;
         retries.set(retries.get().saturating_sub(1));
         Some((one.entry, one.request))
@@ -190,35 +170,35 @@ impl Worker {
         request: Vec<u8>,
         error: Option<Box<[u8]>>,
         node: Option<NodeId>,
-        doubt: Option<Rc<Doubt>>,
+        verification: Option<Rc<Verification>>,
     ) {
-        if self.is_overtaken(&entry) {
+        if self.retries.is_overtaken(&entry) {
             return deliver_error(self, &entry, overtaken::ERROR);
         }
         let wait = FIRST_WAIT
             .saturating_mul(1 << entry.tries.min(8))
             .min(LONGEST_WAIT);
-        let one = Waiting {
+        let one = QueuedRetry {
             due: self.clock.now().plus(wait),
             entry,
             request,
             error,
             node,
-            doubt,
+            verification,
         };
         self.keep_waiting(one, Tick::default());
-        if !self.waiting_is_looked_after.replace(true) {
-            tokio::task::spawn_local(look_after_waiting(self.clone()));
+        if !self.retries.has_task.replace(true) {
+            tokio::task::spawn_local(run_retries(self.clone()));
         }
     }
 
     /// Puts a command among the waiting ones. Its deadline is not checked before `least`.
-    fn keep_waiting(&self, one: Waiting, least: Tick) {
+    fn keep_waiting(&self, one: QueuedRetry, least: Tick) {
         let entry = &one.entry;
         let client = entry.client.clone();
         let until = match entry.slot.get() {
-            // A command in doubt waits for the reply of a node, not for an owner of its slot.
-            Some(slot) if one.doubt.is_none() && self.slots.owner(slot).is_none() => {
+            // A command in verification waits for the reply of a node, not for an owner of its slot.
+            Some(slot) if one.verification.is_none() && self.map.slots.owner(slot).is_none() => {
                 Until::Served(slot, one.due)
             }
             _ => Until::Due(one.due),
@@ -233,11 +213,11 @@ impl Worker {
         if !is_repair {
             client.waiting_retries.set(client.waiting_retries.get() + 1);
         }
-        let (member, doubt) = (entry.member(), one.doubt.clone());
-        let mut waiting = self.waiting.borrow_mut();
-        let place = waiting.keep(client.id, member, one, until, ends);
-        if let Some(doubt) = doubt {
-            doubt.waits_at(place);
+        let (member, verification) = (entry.member(), one.verification.clone());
+        let mut queue = self.retries.queue.borrow_mut();
+        let place = queue.keep(client.id, member, one, until, ends);
+        if let Some(verification) = verification {
+            verification.set_place(place);
         }
     }
 
@@ -259,7 +239,7 @@ impl Worker {
     fn send_due(self: &Rc<Self>) -> bool {
         let now = self.clock.now();
         for _ in 0..SENT_PER_TURN {
-            let Some(one) = self.waiting.borrow_mut().take_next(now) else {
+            let Some(one) = self.retries.queue.borrow_mut().take_next(now) else {
                 return false;
             };
             let client = one.entry.client.clone();
@@ -272,7 +252,7 @@ impl Worker {
         true
     }
 
-    fn send_if_due(self: &Rc<Self>, one: Waiting, now: Tick) {
+    fn send_if_due(self: &Rc<Self>, one: QueuedRetry, now: Tick) {
         sabotage("resend.due");
         let client = one.entry.client.clone();
         let is_repair = one.entry.is_repair();
@@ -282,23 +262,25 @@ impl Worker {
         if client.is_closed() && !is_repair {
             // It has not run, and its client has left; its bytes no longer count.
             deliver_piece(self, &one.entry, b"", true);
-        } else if let Some(doubt) = &one.doubt {
-            match doubt.proof() {
+        } else if let Some(verification) = &one.verification {
+            match verification.state() {
                 // The verification is in flight as long as its lane holds it.
-                Proof::Awaited if Rc::strong_count(doubt) == 1 => {
+                VerificationState::Pending if Rc::strong_count(verification) == 1 => {
                     deliver_error(self, &one.entry, UNKNOWN_FATE);
                 }
-                Proof::Awaited if !self.has_time(&one.entry) => {
+                VerificationState::Pending if !self.has_time(&one.entry) => {
                     self.stats.timeouts.inc();
                     deliver_error(self, &one.entry, UNKNOWN_IN_TIME);
                 }
-                Proof::Refuted | Proof::Believed(_) if !self.has_retry_ahead(&one.entry) => {
-                    let doubt = doubt.clone();
-                    believe(self, &doubt, one.entry, one.request);
+                VerificationState::Forged | VerificationState::Confirmed(_)
+                    if !self.has_retry_ahead(&one.entry) =>
+                {
+                    let verification = verification.clone();
+                    settle_verified(self, &verification, one.entry, one.request);
                 }
                 _ => {
                     let due = now.plus(FIRST_WAIT);
-                    self.keep_waiting(Waiting { due, ..one }, due);
+                    self.keep_waiting(QueuedRetry { due, ..one }, due);
                 }
             }
         } else if one.entry.has_waited_in_vain() {
@@ -324,13 +306,13 @@ impl Worker {
     }
 }
 
-async fn look_after_waiting(worker: Rc<Worker>) {
-    while !worker.waiting.borrow().is_empty() {
+async fn run_retries(worker: Rc<Worker>) {
+    while !worker.retries.is_empty() {
         tokio::time::sleep(LOOK_EVERY).await;
         while let Some(true) = worker.contained("another try of commands", || worker.send_due()) {
             // Other tasks first.
             tokio::task::yield_now().await;
         }
     }
-    worker.waiting_is_looked_after.set(false);
+    worker.retries.has_task.set(false);
 }

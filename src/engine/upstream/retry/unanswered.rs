@@ -55,7 +55,7 @@ impl Lane {
         let mut unanswered = Vec::with_capacity(entries.len());
         let mut asking = false;
         for entry in entries {
-            worker.carried.went(self, &entry);
+            worker.retries.lane_index.removed(self, &entry);
             let len = entry.len as usize;
             let was_written = ring.front_is_written(entry.runs_at());
             if entry.is_asking() {

@@ -18,32 +18,32 @@ use slotmux_core::scripts::{is_script_call, names_script};
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
 use crate::engine::upstream::retry::queue::Place;
-use crate::engine::upstream::retry::refused::{NO_SCRIPT, believe};
+use crate::engine::upstream::retry::refused::{NO_SCRIPT, settle_verified};
 
 /// Reply to SCRIPT EXISTS for a script that the node lacks.
 const LACKS_IT: &[u8] = b"*1\r\n:0\r\n";
 
-/// An error that may be the node's or a script's.
-pub struct Doubt {
+/// The verification of an error that may be the node's or a script's.
+pub struct Verification {
     lane: Rc<Lane>,
     error: Box<[u8]>,
-    proof: RefCell<Proof>,
+    state: RefCell<VerificationState>,
     /// Place of the waiting call.
     place: Cell<Option<Place>>,
 }
 
-/// State of the verification.
+/// State of a verification.
 #[derive(Clone)]
-pub(crate) enum Proof {
+pub(crate) enum VerificationState {
     /// The node was asked and has not replied.
-    Awaited,
-    /// The node does not refuse now: the script has run.
-    Refuted,
+    Pending,
+    /// The node does not refuse now: the error is the script's, which has run.
+    Forged,
     /// The node refuses too, with this error.
-    Believed(Box<[u8]>),
+    Confirmed(Box<[u8]>),
 }
 
-impl Doubt {
+impl Verification {
     /// The lane on which the error arrived.
     pub(crate) fn lane(&self) -> &Rc<Lane> {
         &self.lane
@@ -59,27 +59,29 @@ impl Doubt {
         self.place.get()
     }
 
-    pub(crate) fn waits_at(&self, place: Place) {
+    /// Records where the call waits.
+    pub(crate) fn set_place(&self, place: Place) {
         self.place.set(Some(place));
     }
 
-    pub(crate) fn proof(&self) -> Proof {
-        self.proof.borrow().clone()
+    /// Its state.
+    pub(crate) fn state(&self) -> VerificationState {
+        self.state.borrow().clone()
     }
 
     /// Takes the node's reply.
     fn take(&self, reply: &[u8]) {
-        let is_so = if *self.error == *NO_SCRIPT {
+        let is_confirmed = if *self.error == *NO_SCRIPT {
             reply == LACKS_IT
         } else {
             is_same_kind(judge(&self.error), judge(reply))
         };
-        let proof = match is_so {
-            true if *self.error == *NO_SCRIPT => Proof::Believed(NO_SCRIPT.into()),
-            true => Proof::Believed(reply.into()),
-            false => Proof::Refuted,
+        let state = match is_confirmed {
+            true if *self.error == *NO_SCRIPT => VerificationState::Confirmed(NO_SCRIPT.into()),
+            true => VerificationState::Confirmed(reply.into()),
+            false => VerificationState::Forged,
         };
-        self.proof.replace(proof);
+        self.state.replace(state);
     }
 }
 
@@ -88,8 +90,8 @@ fn is_same_kind(one: ErrorVerdict, other: ErrorVerdict) -> bool {
     one != ErrorVerdict::Deliver && std::mem::discriminant(&one) == std::mem::discriminant(&other)
 }
 
-/// Whether the error reply to `entry` may come from code that has run. `request` is the client's own part of the entry.
-pub(crate) fn is_doubtful(entry: &InFlight, request: &[u8]) -> bool {
+/// Whether the error reply to `entry` may come from code that has run. `request` is the client's part of the entry.
+pub(crate) fn may_be_forged(entry: &InFlight, request: &[u8]) -> bool {
     // In a transaction no error of a command counts as the node's own.
     if !entry.write || entry.is_transaction() {
         return false;
@@ -102,7 +104,7 @@ pub(crate) fn is_doubtful(entry: &InFlight, request: &[u8]) -> bool {
 }
 
 /// The command that verifies the refusal of `request` with `error`. `None`: no command can verify it.
-fn question(worker: &Worker, error: &[u8], request: &Request) -> Option<Vec<u8>> {
+fn verifying_command(worker: &Worker, error: &[u8], request: &Request) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     if error == NO_SCRIPT {
         write::request(&mut bytes, &[b"SCRIPT", b"EXISTS", request.arg(1)]);
@@ -131,7 +133,7 @@ fn question(worker: &Worker, error: &[u8], request: &Request) -> Option<Vec<u8>>
 /// The keys of a request.
 fn keys<'a>(worker: &Worker, request: &Request<'a>) -> Vec<&'a [u8]> {
     let mut keys = Vec::new();
-    let topology = worker.topology.borrow();
+    let topology = worker.map.topology.borrow();
     let add = |at: usize| keys.push(request.arg(at));
     // Keys that can't be found make any node refuse the request before it runs.
     let _ = match command::resolve(request.bytes, request.args) {
@@ -152,24 +154,26 @@ fn with<T>(bytes: &[u8], f: impl FnOnce(&Request) -> T) -> Option<T> {
 }
 
 impl Worker {
-    /// Asks the node of `lane` whether it really refuses `entry`, whose bytes are `request`, with `error`. Returns the
+    /// Verifies with the node of `lane` that it refuses `entry`, whose bytes are `request`, with `error`. Returns the
     /// entry if no command can verify that.
-    pub(crate) fn ask_whether(
+    pub(crate) fn verify_refusal(
         self: &Rc<Self>,
         lane: &Rc<Lane>,
         entry: InFlight,
         request: Vec<u8>,
         error: &[u8],
     ) -> Result<(), InFlight> {
-        let own = own(&entry, &request);
-        let question = with(own, |request| question(self, error, request)).flatten();
-        let Some(question) = question else {
+        let client_part = client_part(&entry, &request);
+        let command = with(client_part, |request| {
+            verifying_command(self, error, request)
+        });
+        let Some(command) = command.flatten() else {
             return Err(entry);
         };
-        let doubt = Rc::new(Doubt {
+        let verification = Rc::new(Verification {
             lane: lane.clone(),
             error: error.into(),
-            proof: RefCell::new(Proof::Awaited),
+            state: RefCell::new(VerificationState::Pending),
             place: Cell::new(None),
         });
         entry.restart();
@@ -177,26 +181,30 @@ impl Worker {
         if lane.has_asked_for(&entry) {
             lane.send_asking(self, &entry);
         }
-        let kind = OnReply::Doubt(doubt.clone());
-        let asking = InFlight::aside(self, &entry.client, question.len(), kind);
-        lane.send_owned(self, asking, question);
-        self.wait_for_proof(entry, request, doubt);
+        let kind = OnReply::Verify(verification.clone());
+        let verifying = InFlight::aside(self, &entry.client, command.len(), kind);
+        lane.send_owned(self, verifying, command);
+        self.queue_until_verified(entry, request, verification);
         Ok(())
     }
 
-    /// Takes the node's reply to the verification.
-    pub(crate) fn take_proof(self: &Rc<Self>, doubt: &Rc<Doubt>, reply: &[u8]) {
-        doubt.take(reply);
-        if let Some((entry, request)) = self.take_doubted(doubt) {
-            believe(self, doubt, entry, request);
+    /// Takes the node's reply to the verifying command.
+    pub(crate) fn take_verification_reply(
+        self: &Rc<Self>,
+        verification: &Rc<Verification>,
+        reply: &[u8],
+    ) {
+        verification.take(reply);
+        if let Some((entry, request)) = self.take_verified(verification) {
+            settle_verified(self, verification, entry, request);
         }
     }
 }
 
-/// The client's own part of the bytes sent.
-pub(crate) fn own<'a>(entry: &InFlight, request: &'a [u8]) -> &'a [u8] {
+/// The part of the bytes sent that is the client's command.
+pub(crate) fn client_part<'a>(entry: &InFlight, request: &'a [u8]) -> &'a [u8] {
     match &entry.kind {
-        OnReply::Block(block) => block.own(request),
+        OnReply::Block(block) => block.client_part(request),
         _ => request,
     }
 }

@@ -2,8 +2,8 @@
 
 pub(super) use super::super::keys::KeySpec;
 pub(super) use super::super::route::Merge::{
-    AllOk, AllTrue, AnyOk, Concat, Drawn, EachLeast, Elements, First, Histogram, History, Latest,
-    Least, Names, Newest, Patterns, Running, Subscribers, Sum, Texts, Totals,
+    AllOk, AllTrue, AnyOk, Concat, EachLeast, Elements, First, Histogram, History, Latest, Least,
+    Names, Newest, Patterns, RandomKey, Running, Subscribers, Sum, Texts, Totals,
 };
 pub(super) use super::super::route::Route::{
     Acknowledged, AllNodes, AllPrimaries, Answer, AnyNode, Blocking, Debug, Keyed, OneDatabase,

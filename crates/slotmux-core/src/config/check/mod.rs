@@ -1,12 +1,12 @@
-//! What no single key can know: contradictions between keys, and what is allowed but should be said.
+//! Checks that need several keys: contradictions between keys, and warnings about combinations that are allowed.
 
 mod namespaces;
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::problem::{Origin, Problem, Reading};
-use super::units::{show_duration, show_size};
 use super::{Addr, Config, ListenAddress, Personality, Ttl};
+use crate::units::{show_duration, show_size};
 
 /// Notes every contradiction. `defaults` is the policy that namespaces inherit.
 pub(super) fn check(config: &Config, defaults: &Ttl, reading: &mut Reading) {
@@ -16,7 +16,7 @@ pub(super) fn check(config: &Config, defaults: &Ttl, reading: &mut Reading) {
     namespaces::check(config, defaults, reading);
 }
 
-/// Notes what is allowed but should be said aloud at the start.
+/// Notes warnings about what is allowed.
 pub(super) fn warn(config: &Config, reading: &mut Reading) {
     let exposed: Vec<(usize, &ListenAddress)> =
         binds(config).filter(|(_, bind)| !bind.is_local()).collect();
@@ -41,7 +41,7 @@ fn binds(config: &Config) -> impl Iterator<Item = (usize, &ListenAddress)> {
         .flat_map(|(i, listener)| listener.bind.iter().map(move |bind| (i, bind)))
 }
 
-/// The origin of the first of these keys that anybody gave, or where it could be given.
+/// The origin of the first of these keys that was given, or the place where it could be given.
 fn origin(reading: &Reading, keys: &[&str]) -> Origin {
     keys.iter()
         .find_map(|key| reading.origin(key))

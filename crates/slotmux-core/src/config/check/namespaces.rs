@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::config::problem::{Origin, Reading};
-use crate::config::units::show_duration;
 use crate::config::{Config, Namespace, Persist, Ttl, TtlMode, element_key, ttl_env};
+use crate::units::show_duration;
 
-/// As many as have a number of 16 bits; 0 is for the keys of no namespace.
+/// Largest number of namespaces: ids have 16 bits, and 0 stands for keys of no namespace.
 const MOST: usize = u16::MAX as usize;
 
-/// Notes every contradiction. `defaults` is what all of them inherit.
+/// Notes every contradiction. `defaults` is the inherited policy.
 pub(super) fn check(config: &Config, defaults: &Ttl, reading: &mut Reading) {
     let namespaces = &config.namespaces;
     if namespaces.len() > MOST {
@@ -38,7 +38,7 @@ pub(super) fn check(config: &Config, defaults: &Ttl, reading: &mut Reading) {
     ttl_env::check(namespaces, reading);
 }
 
-/// Notes what is allowed but should be said.
+/// Notes warnings about what is allowed.
 pub(super) fn warn(config: &Config, reading: &mut Reading) {
     for (number, namespace) in config.namespaces.iter().enumerate() {
         let ttl = &namespace.ttl;
@@ -106,7 +106,7 @@ struct TtlBound {
     limit: Duration,
 }
 
-/// The bounds of one policy that do not hold.
+/// The violated bounds of one policy.
 fn bounds(ttl: &Ttl, section: &str) -> Vec<TtlBound> {
     let mut broken = Vec::new();
     let mut check = |name, value: Option<Duration>, side, other, limit: Option<Duration>| {
@@ -137,7 +137,7 @@ fn bounds(ttl: &Ttl, section: &str) -> Vec<TtlBound> {
 }
 
 impl TtlBound {
-    /// Whether the namespace has both from `[defaults.namespace]`, of which the same is said already.
+    /// Whether the namespace inherits both from `[defaults.namespace]`, where the problem is noted already.
     fn is_inherited(&self, reading: &Reading) -> bool {
         reading.origin(&self.key).is_none() && reading.origin(&self.other_key).is_none()
     }
@@ -168,7 +168,7 @@ impl TtlBound {
 fn names(namespaces: &[Namespace], reading: &mut Reading) {
     let mut seen = HashMap::new();
     for (number, namespace) in namespaces.iter().enumerate() {
-        // One whose name could not be read is a problem already.
+        // A name that could not be read is noted already.
         if !namespace.name.is_empty() && seen.insert(&namespace.name, number).is_some() {
             let text = format!(
                 "namespace.name: there is another namespace named {:?}",
@@ -179,7 +179,7 @@ fn names(namespaces: &[Namespace], reading: &mut Reading) {
     }
 }
 
-/// A prefix within another's is right, the longer one wins; the same one twice is not.
+/// One prefix may contain another, and the longest match wins; the same prefix may not stand twice.
 fn prefixes(namespaces: &[Namespace], reading: &mut Reading) {
     let mut owners: HashMap<&str, usize> = HashMap::new();
     for (number, namespace) in namespaces.iter().enumerate() {

@@ -6,8 +6,8 @@ use super::{DAY, GIB, HOUR, KIB, MIB, MS};
 use crate::config::read::{addr_map, boolean, passwords, seeds};
 use crate::config::section::{SectionKey, key, list, put, section, set_section};
 use crate::config::show::{choice, name, or_word, redacted, show_section, text, texts};
-use crate::config::units::{show_duration, show_size};
 use crate::config::{Addr, Cluster, Connections, ExpectedKind, Retry, Timeouts, TopologyRefresh};
+use crate::units::{show_duration, show_size};
 
 pub(super) const CLUSTER: &[SectionKey<Cluster>] = &[
     key(
@@ -15,7 +15,7 @@ pub(super) const CLUSTER: &[SectionKey<Cluster>] = &[
         |c, v, r| put(&mut c.name, v.name(r)),
         |c| text(&c.name),
     ),
-    // Before `username` and `password`: those replace what the addresses say.
+    // Before `username` and `password`, which replace the credentials in the addresses.
     key("seeds", seeds, |c| {
         texts(c.seeds.iter().map(|seed| format!("redis://{seed}")))
     }),
@@ -178,7 +178,7 @@ const TOPOLOGY: &[SectionKey<TopologyRefresh>] = &[
     ),
 ];
 
-/// In an order that does not change from one time to the next.
+/// Sorted, so that the same map always shows in the same order.
 fn addresses(map: &HashMap<Addr, Addr>) -> String {
     let quoted = |(announced, actual): (&Addr, &Addr)| {
         format!(

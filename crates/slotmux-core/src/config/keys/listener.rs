@@ -6,8 +6,8 @@ use super::{GIB, KIB, MIB, MS, SECOND, YEAR};
 use crate::config::read::{announce, binds, output_soft, secrets};
 use crate::config::section::{SectionKey, key, list, put, section, set_section};
 use crate::config::show::{choice, or_word, redacted, show_section, text, texts};
-use crate::config::units::{show_duration, show_size};
 use crate::config::{ClientLimits, Listener, Personality, User};
+use crate::units::{show_duration, show_size};
 
 /// The kernel's own bound on TCP_KEEPIDLE.
 const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
@@ -123,7 +123,7 @@ pub(super) const USER: &[SectionKey<User>] = &[
 ];
 
 /// A user before its section was read.
-pub(super) fn nobody() -> User {
+pub(super) fn unread_user() -> User {
     User {
         name: String::new(),
         passwords: Vec::new(),

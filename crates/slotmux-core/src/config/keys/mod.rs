@@ -1,5 +1,5 @@
-//! THE table of keys: every section's keys, the reading that sets each and the writing that shows it. The file, the
-//! environment and flags all come through here, and so does what is shown; nothing else knows which keys there are.
+//! The table of all keys: for every section its keys, each with the functions that read and show it. File, environment
+//! and flags are read by this table, and `config show` writes by it; no other list of keys exists.
 
 mod cluster;
 mod listener;
@@ -16,7 +16,7 @@ use super::value::ConfigValue;
 use super::{Config, Listener};
 
 use cluster::CLUSTER;
-use listener::{LISTENER, USER, nobody};
+use listener::{LISTENER, USER, unread_user};
 use namespace::DEFAULTS;
 pub(super) use namespace::{NAMESPACE, OVERRIDABLE};
 use process::{ADMIN, COMMANDS, LOG, SERVER};
@@ -46,7 +46,7 @@ const ROOT: &[SectionKey<Draft>] = &[
     ),
     section(
         "user",
-        |d, v, r| set_each(&mut d.config.users, nobody, USER, v, r),
+        |d, v, r| set_each(&mut d.config.users, unread_user, USER, v, r),
         |at, out| list(USER, at, out),
         |d, at, out| show_each(&d.config.users, |u| &u.name, USER, at, out),
     ),

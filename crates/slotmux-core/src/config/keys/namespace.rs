@@ -6,18 +6,18 @@ use crate::config::read::boolean;
 use crate::config::read_namespace::{commands, fraction, prefixes, variables};
 use crate::config::section::{SectionKey, inherited, key, list, put, section, set_section};
 use crate::config::show::{choice, or_word, show_section, text, texts};
-use crate::config::units::{show_duration, show_size};
 use crate::config::{
     FlushCommands, JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites, ScriptKeys,
     Strength, Ttl, TtlMode, UnmatchedKeys,
 };
+use crate::units::{show_duration, show_size};
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Beyond a century a TTL is a slip of the keyboard.
+/// Longest TTL, a century: a longer one is a typing error.
 const TTLS: RangeInclusive<Duration> = MS..=YEAR.saturating_mul(100);
-/// No request is longer.
+/// Largest limit: no request is longer.
 const SIZES: RangeInclusive<u64> = 1..=2 * GIB;
 
 pub(in crate::config) const NAMESPACE: &[SectionKey<Namespace>] = &[
@@ -45,7 +45,7 @@ pub(in crate::config) const NAMESPACE: &[SectionKey<Namespace>] = &[
     TTL,
 ];
 
-/// What a variable may set of a namespace that the file declares.
+/// The keys that a variable may set for a namespace of the file.
 pub(in crate::config) const OVERRIDABLE: &[SectionKey<Namespace>] = &[
     READ_ONLY,
     MAX_KEY,
@@ -207,7 +207,7 @@ const DEFAULTS_NAMESPACE: &[SectionKey<Draft>] = &[
         |d, v, r| put(&mut d.config.unmatched, v.choice(UNMATCHED, r)),
         |d| choice(UNMATCHED, &d.config.unmatched),
     ),
-    // These commands concern all namespaces at once, so none has a word of its own.
+    // These commands concern all namespaces at once, so that no namespace has a key for them.
     key(
         "flush",
         |d, v, r| put(&mut d.config.commands.flush, v.choice(FLUSHES, r)),
@@ -223,7 +223,7 @@ const DEFAULTS_NAMESPACE: &[SectionKey<Draft>] = &[
         put(&mut d.defaults.max_value, v.bytes_or_none(SIZES, r))
     }),
     inherited("deny", |d, v, r| put(&mut d.defaults.deny, commands(v, r))),
-    // Also in force for keys of no namespace, so it shows here too.
+    // In force for keys of no namespace too, so that it shows here as well.
     key(
         "multi",
         |d, v, r| {
@@ -232,7 +232,7 @@ const DEFAULTS_NAMESPACE: &[SectionKey<Draft>] = &[
         },
         |d| choice(MULTIS, &d.config.multi),
     ),
-    // As multi.
+    // As `multi`.
     key(
         "retry_writes",
         |d, v, r| {
@@ -245,7 +245,7 @@ const DEFAULTS_NAMESPACE: &[SectionKey<Draft>] = &[
         "ttl",
         |d, v, r| set_section(&mut d.defaults.ttl, TTL_KEYS, v, r),
         |at, out| list(TTL_KEYS, at, out),
-        // It is in force in the namespaces that inherit it, and shows there.
+        // Shown in the namespaces that inherit it.
         |_, _, _| {},
     ),
 ];

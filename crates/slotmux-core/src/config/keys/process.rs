@@ -5,12 +5,12 @@ use crate::config::problem::Reading;
 use crate::config::read::{admin_bind, host_names, log_level};
 use crate::config::section::{SectionKey, key, put};
 use crate::config::show::{choice, or_word, text, texts};
-use crate::config::units::{show_duration, show_size};
 use crate::config::value::ConfigValue;
 use crate::config::{
     Admin, AdminCommands, Commands, KeysCommand, Log, LogFormat, ScriptCalls, ServerSettings,
     UnknownCommands,
 };
+use crate::units::{show_duration, show_size};
 
 pub(super) const SERVER: &[SectionKey<ServerSettings>] = &[
     key(

@@ -1,14 +1,14 @@
-//! The command line and the checked plan that it becomes.
+//! The command line, and the checked plan made of it.
 
 use crate::connect::{Greeting, Target};
 use crate::mix::{Mix, Op, parse_mix, parse_op};
 use crate::value::{Keyspace, Sizes, parse_sizes};
 use clap::{Parser, ValueEnum};
-use slotmux_core::time_argument::parse_time;
+use slotmux_core::units::time_argument;
 use std::time::Duration;
 
-/// Load generator for anything that speaks the Redis protocol. Every reply is compared with the one value that its
-/// key can have: a wrong, missing, failed or lost reply is counted, shown, and makes the exit status 1.
+/// Load generator for any server of the Redis protocol. Each reply is compared with the one value that its key can
+/// have: wrong, missing, failed and lost replies are counted and shown, and make the exit status 1.
 #[derive(Parser, Debug)]
 #[command(
     name = "slotmux-bench",
@@ -38,23 +38,23 @@ pub struct Args {
     /// One command only
     #[arg(long, value_name = "NAME", value_parser = parse_op, conflicts_with = "mix")]
     command: Option<Op>,
-    /// Bytes of a value (64, 16KiB), or a range (64..1024) of which each key has its own size
+    /// Bytes of a value (64, 16KiB), or a range (64..1024) from which each key has one size
     #[arg(short = 's', long, value_name = "SIZE", default_value = "64", value_parser = parse_sizes)]
     value_size: Sizes,
     /// Number of keys, drawn evenly
     #[arg(short, long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
-    /// What all key names start with [default: bench:SIZE:]
+    /// Prefix of all keys [default: bench:SIZE:]
     #[arg(long, value_name = "TEXT")]
     key_prefix: Option<String>,
     /// Stop after this many requests
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
     /// Stop after this time (10s, 500ms, 2m) [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
     duration: Option<Duration>,
-    /// Send at this fixed rate per second, however slow the replies are; latency then counts from the moment at which
-    /// a request was meant to be sent
+    /// Send at this fixed rate per second, however slow the replies are; latency then counts from the moment when a
+    /// request was due
     #[arg(short, long, value_name = "PER_SECOND", value_parser = parse_rate)]
     rate: Option<f64>,
     /// Threads, each with its share of the clients
@@ -75,32 +75,32 @@ pub struct Args {
         hide_env_values = true
     )]
     password: Option<String>,
-    /// What a client says first: `library` adds the CLIENT SETINFO and SETNAME that today's libraries send
+    /// First commands of a client: `library` adds the CLIENT SETINFO and SETNAME that current libraries send
     #[arg(long, value_enum, default_value_t = Introduction::Plain)]
     introduction: Introduction,
-    /// Run for this time first without counting latencies; faults count
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    /// Run for this time first, counting faults but no latencies
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
     warmup: Option<Duration>,
-    /// Do not store the keys first: an earlier run with the same keys, prefix and sizes did
+    /// Do not store the keys first, because an earlier run with the same keys, prefix and sizes did
     #[arg(long)]
     no_load: bool,
-    /// Accept that a key is not there (with --no-load, or when the target evicts)
+    /// Accept missing keys (with --no-load, or if the target evicts)
     #[arg(long)]
     allow_missing: bool,
-    /// A connection that owes replies and is silent for this long is lost
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    /// Longest silence of a connection with requests in flight, before it counts as lost
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time_argument)]
     timeout: Duration,
-    /// Seed of the drawn requests: the same seed, clients and mix send the same requests
+    /// Seed of the random requests: the same seed, clients and mix send the same requests
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Connections that may be in the making at one time
+    /// Connections that are opened at the same time
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     connecting: u32,
     /// Connect all clients, let each send --depth requests, then hold them idle until a signal or --hold
     #[arg(long, conflicts_with_all = ["requests", "duration", "rate", "warmup"])]
     idle: bool,
     /// How long --idle holds its clients
-    #[arg(long, value_name = "TIME", value_parser = parse_time, requires = "idle")]
+    #[arg(long, value_name = "TIME", value_parser = time_argument, requires = "idle")]
     hold: Option<Duration>,
     /// Print the result as one JSON object
     #[arg(long)]
@@ -114,12 +114,12 @@ pub struct Args {
     step: bool,
 }
 
-/// What a client says before its first request.
+/// The commands that a client sends before its first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Introduction {
-    /// HELLO and AUTH as far as asked for
+    /// Only HELLO and AUTH, as other options require
     Plain,
-    /// As a client library: also CLIENT SETINFO twice and CLIENT SETNAME
+    /// As client libraries do: also CLIENT SETINFO twice and CLIENT SETNAME
     Library,
 }
 
@@ -137,13 +137,13 @@ pub enum Limit {
 /// A checked command line.
 #[derive(Debug)]
 pub struct Plan {
-    /// Where to connect and what to say there first.
+    /// The address, and the greeting of each connection.
     pub target: Target,
     /// Connections.
     pub clients: u32,
     /// Pipeline depth.
     pub depth: u32,
-    /// What is asked.
+    /// Commands and their shares.
     pub mix: Mix,
     /// Keys and values.
     pub keys: Keyspace,
@@ -159,9 +159,9 @@ pub struct Plan {
     pub warmup: Option<Duration>,
     /// Whether keys are stored first.
     pub load: bool,
-    /// Whether a missing key is fine.
+    /// Whether missing keys are accepted.
     pub allow_missing: bool,
-    /// Longest silence of a connection that owes replies.
+    /// Longest silence of a connection with requests in flight.
     pub timeout: Duration,
     /// Seed of all draws.
     pub seed: u64,
@@ -178,7 +178,7 @@ pub struct Plan {
 }
 
 impl Args {
-    /// Checks what clap cannot and resolves the target.
+    /// Makes the checks that clap cannot make, and resolves the target.
     pub fn into_plan(self) -> Result<Plan, String> {
         let prefix = self
             .key_prefix

@@ -1,18 +1,21 @@
 //! Where a reply ends and whether it is the right one.
+//!
+//! This is the hot loop: it finds the end of a reply and compares bytes in place, without an allocation. `redis-protocol`
+//! would build a tree of each reply, and again for each part of one that is incomplete. It is the oracle of the tests.
 
 use crate::mix::{Ask, COUNTERS_PER_CLIENT, Op};
 use crate::value::Keyspace;
 use std::ops::Range;
 
-/// Longest header line (`$123`, `:-5`) that is looked for before the target is called broken. Error texts are longer.
+/// Longest line of a reply; a longer one is a fault of the target. Error texts are the longest valid lines.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// What `frame` found at the start of a buffer.
+/// The result of [`frame`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// One whole reply of this many bytes.
     Complete(usize),
-    /// No whole reply before the buffer holds at least this many bytes.
+    /// The reply is incomplete until the buffer holds at least this many bytes.
     Incomplete(usize),
 }
 
@@ -87,12 +90,12 @@ fn length(line: &[u8]) -> Result<Option<usize>, &'static str> {
     Ok(Some(n))
 }
 
-/// What a whole reply means.
+/// The verdict on a complete reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The one right reply.
     Right,
-    /// A key that should be there is not.
+    /// A key that should exist does not.
     Missing,
     /// A wrong value or kind of reply.
     Wrong,
@@ -100,16 +103,16 @@ pub enum Outcome {
     Error,
 }
 
-/// What one client knows of its counters.
+/// The values of one client's counters, as far as it knows them.
 #[derive(Clone, Default, Debug)]
 pub struct Counters {
-    /// Empty until the first INCR: most runs have none.
+    /// Empty until the first INCR, since most runs have none.
     state: Vec<Counter>,
 }
 
 #[derive(Clone, Copy, Default, Debug)]
 struct Counter {
-    /// The last value; 0 before the first reply, which may be anything above: an earlier run counted too.
+    /// The last value; 0 before the first reply, which may be any higher value, as an earlier run may have counted.
     last: u64,
     /// INCRs whose fate is unknown (error or lost reply): each may have counted or not.
     unknown: u64,
@@ -132,7 +135,7 @@ impl Counters {
         if right && state.last > 0 {
             state.unknown -= value - state.last - 1;
         }
-        // After a wrong value the count goes on from it: one fault is one fault.
+        // After a wrong value the count continues from it, so that one fault is counted once.
         state.last = value;
         right
     }
@@ -281,6 +284,56 @@ mod tests {
                     "{} needs {need}",
                     reply[..cut].escape_ascii()
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn replies_end_where_redis_protocol_has_them_end() {
+        let mut random = fastrand::Rng::with_seed(3);
+        for _ in 0..2_000 {
+            let mut bytes = Vec::new();
+            append_random(&mut bytes, 3, &mut random);
+            let len = bytes.len();
+            bytes.extend_from_slice(b"+next\r\n");
+            let oracle = redis_protocol::resp3::decode::complete::decode_range(&bytes);
+            assert_eq!(oracle.unwrap().map(|(_, len)| len), Some(len));
+            let text = bytes.escape_ascii();
+            assert_eq!(frame(&bytes), Ok(Frame::Complete(len)), "{text}");
+        }
+    }
+
+    fn append_random(out: &mut Vec<u8>, depth: u8, random: &mut fastrand::Rng) {
+        let n = random.usize(..4);
+        let scalars = [
+            "+OK",
+            "-ERR no",
+            ":-7",
+            "_",
+            ",1.5",
+            "#t",
+            "(12",
+            "!2\r\nno",
+            "=5\r\ntxt:a",
+        ];
+        let kinds = if depth == 0 { 2 } else { 4 };
+        match random.usize(..kinds) {
+            0 => {
+                out.extend_from_slice(scalars[random.usize(..scalars.len())].as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+            1 => out.extend_from_slice(format!("${n}\r\n{}\r\n", &"\r\n$"[..n]).as_bytes()),
+            2 => {
+                out.extend_from_slice(format!("*{n}\r\n").as_bytes());
+                (0..n).for_each(|_| append_random(out, depth - 1, random));
+            }
+            // The oracle takes only scalars as the keys of a map.
+            _ => {
+                out.extend_from_slice(format!("%{n}\r\n").as_bytes());
+                for _ in 0..n {
+                    append_random(out, 0, random);
+                    append_random(out, depth - 1, random);
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! One connection under load: sends its pipeline in one write, checks what comes back, goes on.
+//! One connection under load: sends a pipeline in one write, checks the replies, continues.
 
 use crate::args::Limit;
 use crate::check::{Counters, Frame, Outcome, frame, judge};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Bytes above which a pipeline takes no further request: big values make it shorter than was asked for.
+/// Bytes above which a pipeline takes no further request: with big values it is shorter than `--depth`.
 const BATCH: usize = 1024 * 1024;
 
 /// Bytes that an empty buffer of a client may keep.
@@ -25,7 +25,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 /// A request without its reply.
 struct Waiting {
     ask: Ask,
-    /// When it was sent, or meant to be (nanoseconds of the phase).
+    /// When it was sent, or was due (nanoseconds of the phase).
     due: u64,
 }
 
@@ -42,10 +42,10 @@ pub struct Client {
     random: fastrand::Rng,
     counters: Counters,
     in_flight: VecDeque<Waiting>,
-    /// An incomplete reply and the size below which another look is useless.
+    /// An incomplete reply, and the size below which it is certainly incomplete.
     inbox: Vec<u8>,
     need: usize,
-    /// What the socket did not take at once.
+    /// Bytes that the socket did not accept at once.
     outbox: Vec<u8>,
     written: usize,
     /// Requests of this client in this phase, and how many it may still send.
@@ -53,7 +53,7 @@ pub struct Client {
     left: u64,
     /// Place in the thread's schedule.
     place: u64,
-    /// How others see it.
+    /// The part that other tasks see.
     pub beat: Rc<Beat>,
 }
 
@@ -79,7 +79,7 @@ impl Client {
         }
     }
 
-    /// Whether the other side has hung up on an idle connection (or said something that nobody asked for).
+    /// Whether the other side has closed an idle connection, or sent an unexpected reply.
     pub fn is_gone(&self) -> bool {
         match &self.stream {
             Some(stream) => {
@@ -141,7 +141,7 @@ impl Client {
         }
     }
 
-    /// Writes and reads until the socket has no more to give, or the phase has no more to ask.
+    /// Writes and reads until the socket would block, or the phase has no more requests.
     fn exchange(
         &mut self,
         stream: &mut TcpStream,
@@ -168,7 +168,7 @@ impl Client {
         }
     }
 
-    /// Puts together as many requests as may be sent now.
+    /// Writes all requests that may be sent now into the buffer.
     fn fill(&mut self, phase: &Phase, work: &mut Work, now: u64) {
         if !self.outbox.is_empty() || phase.stop.get() {
             return;
@@ -256,7 +256,7 @@ impl Client {
         Ok(())
     }
 
-    /// Checks the first `n` bytes of the read buffer, after what was left over before.
+    /// Checks the first `n` bytes of the read buffer, together with an incomplete reply from before.
     fn receive(
         &mut self,
         n: usize,
@@ -364,7 +364,7 @@ impl Client {
 
     fn count_lost(&mut self, phase: &Phase, why: &str) {
         let tally = &mut phase.work.borrow_mut().tally;
-        // A connection that breaks with nothing in flight is no lost reply, but a fault all the same.
+        // A connection that breaks with nothing in flight loses no reply, but is a fault too.
         let lost = (self.in_flight.len() as u64).max(1);
         tally.lost += lost;
         tally.sample(|| {
@@ -386,7 +386,7 @@ impl Client {
         self.beat.waiting_since.set(u64::MAX);
     }
 
-    /// Whether there is a connection again before the phase ends.
+    /// Reconnects. Returns whether that succeeded before the end of the phase.
     async fn connect_again(&mut self, phase: &Phase) -> bool {
         let (mut pause, longest) = PAUSES;
         let until = Instant::now() + phase.plan.timeout;
@@ -405,7 +405,7 @@ impl Client {
     }
 }
 
-/// Empties a buffer and gives back the memory of a big one.
+/// Empties a buffer, and frees the memory of a big one.
 fn empty(buffer: &mut Vec<u8>) {
     buffer.clear();
     buffer.shrink_to(KEEP);

@@ -1,8 +1,7 @@
-//! Opens connections, many at a time but not all at once, and says on each what has to be said first.
+//! Opens connections, a bounded number at a time, and sends the greeting on each.
 
 use crate::args::Introduction;
-use crate::check::{Frame, frame};
-use crate::mix::append_command;
+use slotmux_load::frames::{Protocol, Reply, append_command, decode};
 use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
@@ -13,9 +12,10 @@ use tokio::net::{TcpSocket, TcpStream};
 /// Loopback addresses 127.0.0.1 to .32 that connections may come from when the ports of one have run out.
 const SOURCES: u8 = 32;
 
-/// What a client says before its first request.
-#[derive(Debug, Default)]
+/// The commands that a client sends before its first request.
+#[derive(Debug)]
 pub struct Greeting {
+    protocol: Protocol,
     bytes: Vec<u8>,
     /// One per command: its name, and whether an error ends the connection.
     commands: Vec<(&'static str, bool)>,
@@ -29,14 +29,18 @@ impl Greeting {
         password: Option<&str>,
         introduction: Introduction,
     ) -> Greeting {
-        let mut greeting = Greeting::default();
+        let mut greeting = Greeting {
+            protocol: Protocol::of(resp),
+            bytes: Vec::new(),
+            commands: Vec::new(),
+        };
         let user = user.unwrap_or("default");
         match (resp, password) {
             (3, Some(password)) => {
                 greeting.say("HELLO", true, &["HELLO", "3", "AUTH", user, password])
             }
             (3, None) => greeting.say("HELLO", true, &["HELLO", "3"]),
-            // The form with one argument is all that older servers and some proxies know.
+            // Older servers and some proxies know only the form with one argument.
             (_, Some(password)) if user == "default" => {
                 greeting.say("AUTH", true, &["AUTH", password])
             }
@@ -70,14 +74,14 @@ impl Greeting {
     }
 }
 
-/// Where to connect and how.
+/// The address to load, and how to connect to it.
 #[derive(Debug)]
 pub struct Target {
     /// As it was given.
     pub name: String,
     addr: SocketAddr,
     greeting: Greeting,
-    /// Connections that may be in the making at one time.
+    /// Connections that may be opened at the same time.
     pub connecting: usize,
     timeout: Duration,
 }
@@ -142,7 +146,7 @@ impl Target {
             {
                 return result;
             }
-            // Another connection in the making may have moved on already.
+            // Another task may have moved to the next address already.
             SOURCE.set(SOURCE.get().max(source + 1));
         }
     }
@@ -173,19 +177,20 @@ impl Target {
             .map_err(|e| format!("greeting: {e}"))?;
         let (mut replies, mut at) = (Vec::new(), 0);
         for (name, required) in &self.greeting.commands {
-            let len = loop {
-                match frame(&replies[at..]).map_err(|e| format!("{name}: {e}"))? {
-                    Frame::Complete(len) => break len,
-                    Frame::Incomplete(_) => match stream.read_buf(&mut replies).await {
+            let (reply, len) = loop {
+                let decoded = decode(self.greeting.protocol, &replies[at..]);
+                match decoded.map_err(|e| format!("{name}: {e}"))? {
+                    Some(reply) => break reply,
+                    None => match stream.read_buf(&mut replies).await {
                         Ok(0) => return Err(format!("{name}: connection closed")),
                         Ok(_) => {}
                         Err(e) => return Err(format!("{name}: {e}")),
                     },
                 }
             };
-            let reply = &replies[at..at + len];
-            if *required && matches!(reply.first(), Some(b'-' | b'!')) {
-                return Err(format!("{name}: {}", reply.trim_ascii_end().escape_ascii()));
+            if *required && matches!(reply, Reply::Error(_)) {
+                let reply = replies[at..at + len].trim_ascii_end();
+                return Err(format!("{name}: {}", reply.escape_ascii()));
             }
             at += len;
         }

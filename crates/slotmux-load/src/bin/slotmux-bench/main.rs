@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod client;
 mod connect;
+mod json;
 mod mix;
 mod pace;
 mod phase;
@@ -25,10 +26,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use worker::{Event, Order, Wires};
 
-/// Exit status where some reply was wrong, failed or lost.
+/// Exit status if a reply was wrong, failed or lost.
 const FAULTS: u8 = 1;
 
-/// Exit status where there was nothing to measure: bad arguments (as clap has it), no connection.
+/// Exit status if nothing could be measured: wrong arguments (as in clap), no connection.
 const USAGE: u8 = 2;
 
 /// Descriptors besides those of the clients.
@@ -68,7 +69,7 @@ fn fail(why: &str) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// The threads as the main one sees them.
+/// The threads, as seen by the main thread.
 struct Threads {
     plan: Arc<Plan>,
     orders: Vec<mpsc::UnboundedSender<Order>>,
@@ -112,7 +113,7 @@ async fn bench(plan: Arc<Plan>) -> Result<bool, String> {
         threads.run_all("run", plan.limit).await?
     };
     let replies_only = (tally.requests, tally.replies, tally.seconds);
-    // Faults of the phases before are faults of the run; their requests and latencies are not.
+    // The run includes the faults of earlier phases, but not their requests and latencies.
     faults.latency.reset();
     tally.merge(faults);
     (tally.requests, tally.replies, tally.seconds) = replies_only;
@@ -140,7 +141,7 @@ async fn bench(plan: Arc<Plan>) -> Result<bool, String> {
         gone,
     };
     say(if plan.json {
-        report.json().to_string()
+        report.json()?
     } else {
         report.table()
     }
@@ -173,7 +174,7 @@ async fn hold(plan: &Plan, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// Tells all phases to end at the first SIGINT or SIGTERM, so that what was counted is still reported.
+/// Ends all phases at the first SIGINT or SIGTERM, so that the counts are still reported.
 async fn stop_on_signal(stop: watch::Sender<bool>) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),
@@ -186,7 +187,7 @@ async fn stop_on_signal(stop: watch::Sender<bool>) {
         _ = terminate.recv() => {}
     }
     stop.send_replace(true);
-    // The sender stays: receivers would take its end for an error.
+    // The sender stays open: receivers would take its end for an error.
     pending().await
 }
 
@@ -236,7 +237,7 @@ impl Threads {
         Ok(threads)
     }
 
-    /// Waits for all clients; returns why some could not connect.
+    /// Waits for all clients; returns the errors of those that could not connect.
     async fn connected(&mut self) -> Result<Vec<String>, String> {
         let mut all = Vec::new();
         for _ in 0..self.orders.len() {
@@ -271,7 +272,7 @@ impl Threads {
     ) -> Result<Tally, String> {
         let mut progress = Progress::start(name, self.plan.progress, &self.live);
         for (thread, order) in orders {
-            // Fails only if the thread is gone; then its event is missed below.
+            // Fails only if the thread has ended; the wait below then reports that.
             let _ = self.orders[*thread].send(order.clone());
         }
         let (mut tally, mut left) = (Tally::default(), orders.len());

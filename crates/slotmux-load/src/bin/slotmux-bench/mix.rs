@@ -1,4 +1,7 @@
-//! What the clients ask for: single commands, their shares in a mix, and the bytes of one request.
+//! The requests of the clients: single commands, their shares in a mix, and the bytes of one request.
+//!
+//! Requests are written here, into one buffer per turn, and not by `redis-protocol`, which needs every argument in memory
+//! and the list of them before it writes any.
 
 use crate::value::Keyspace;
 use std::fmt;
@@ -14,9 +17,9 @@ const MOST_KEYS: u16 = 4096;
 pub enum Op {
     /// `GET key`
     Get,
-    /// `SET key value`, always the one value that the key can have
+    /// `SET key value`, with the one value that the key can have
     Set,
-    /// `HSET key:hash field value`, of hashes that nothing else touches
+    /// `HSET key:hash field value`, of hashes that no other command uses
     Hset,
     /// `MGET` of this many keys
     Mget(u16),
@@ -222,12 +225,6 @@ impl Ask {
             }
         }
     }
-}
-
-/// Appends a command of plain arguments.
-pub fn append_command(args: &[&str], out: &mut Vec<u8>) {
-    append_header(b'*', args.len(), out);
-    args.iter().for_each(|arg| append_bulk(arg.as_bytes(), out));
 }
 
 fn append_key(keys: &Keyspace, index: u64, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {

@@ -1,4 +1,4 @@
-//! The open loop: when each request is meant to be sent, and a clock that wakes the thread at these moments.
+//! The open loop: when each request is due, and a clock that wakes the thread at these moments.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// When request `n` of the client at `place` is meant to be sent.
+    /// When request `n` of the client at `place` is due.
     pub fn due(&self, place: u64, n: u64) -> u64 {
         ((place + n * self.clients) as f64 * self.period) as u64
     }
@@ -37,9 +37,9 @@ impl Pace {
     }
 }
 
-/// Ticks on a thread of its own, since timers of the runtime are a millisecond coarse. Stops when dropped.
+/// Ticks on a separate thread, since timers of the runtime have a resolution of 1 ms. Stops when dropped.
 pub struct Ticker {
-    /// Told at each tick.
+    /// Notified at each tick.
     pub tick: Arc<Notify>,
     stopped: Arc<AtomicBool>,
 }
@@ -61,7 +61,7 @@ impl Ticker {
                 while !stopped.load(Ordering::Relaxed) {
                     let now = Instant::now();
                     if next > now {
-                        // A slow rate must not keep a thread asleep that should end.
+                        // With a slow rate the thread must still end soon.
                         std::thread::sleep((next - now).min(Duration::from_millis(100)));
                         continue;
                     }
@@ -79,7 +79,7 @@ impl Drop for Ticker {
     }
 }
 
-/// Takes 50 µs of slack off the sleeps of this thread where the system lets it; without, ticks are that much late.
+/// Removes the 50 µs timer slack of this thread if the system permits; otherwise ticks are that much late.
 fn wake_exactly() {
     let thread = std::fs::read_link("/proc/thread-self");
     if let Some(id) = thread.ok().as_ref().and_then(|path| path.file_name()) {

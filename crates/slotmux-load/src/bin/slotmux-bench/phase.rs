@@ -1,4 +1,4 @@
-//! What the clients of one thread share during one phase: its rules, buffers for one turn, counts, and who waits.
+//! The state that clients of one thread share during one phase: rules, buffers for one turn, counts, and waiting clients.
 
 use crate::args::{Limit, Plan};
 use crate::pace::Pace;
@@ -11,7 +11,7 @@ use std::time::Instant;
 /// Bytes that one read takes; shared by all clients of a thread.
 const READ: usize = 256 * 1024;
 
-/// What the clients of one thread share during one phase.
+/// The state that clients of one thread share during one phase.
 pub struct Phase {
     /// The plan.
     pub plan: Arc<Plan>,
@@ -29,7 +29,7 @@ pub struct Phase {
     pub stop: Cell<bool>,
     /// Buffers and counts.
     pub work: RefCell<Work>,
-    /// What the progress line reads.
+    /// Counts for the progress line.
     pub live: Arc<Live>,
     /// All times are nanoseconds after this moment.
     pub epoch: Instant,
@@ -44,9 +44,9 @@ impl Phase {
 
 /// Buffers that are only used within one turn of one client, and the counts.
 pub struct Work {
-    /// What one read takes.
+    /// The buffer of one read.
     pub read: Box<[u8]>,
-    /// The pipeline that is put together.
+    /// The pipeline that is being written.
     pub out: Vec<u8>,
     /// For names and values.
     pub scratch: Vec<u8>,
@@ -65,18 +65,18 @@ impl Default for Work {
     }
 }
 
-/// How others on the thread see and wake a client.
+/// The part of a client that other tasks of the thread see, and by which they wake it.
 #[derive(Default)]
 pub struct Beat {
     waker: RefCell<Option<Waker>>,
     /// Since when (nanoseconds of the phase) the client has waited for a byte; `u64::MAX` while it waits for none.
     pub waiting_since: Cell<u64>,
-    /// Set when it waited too long.
+    /// Whether it has waited too long.
     pub expired: Cell<bool>,
 }
 
 impl Beat {
-    /// Lets the client have a turn.
+    /// Wakes the client's task.
     pub fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();

@@ -1,16 +1,15 @@
-//! What people and scripts see: the progress line, the table, the JSON object.
+//! What people see of a run: the progress line and the table.
 
 use crate::args::Plan;
 use crate::tally::{Live, Tally};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// How often a terminal's line is drawn, and how often a line is written where there is none.
+/// Interval of redrawing the line of a terminal, and of writing a line without a terminal.
 const DRAW: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// The progress line of one phase.
@@ -81,7 +80,7 @@ impl Progress {
         }
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
@@ -91,9 +90,9 @@ impl Progress {
 
 /// The result of a run.
 pub struct Report<'a> {
-    /// What was asked for.
+    /// The command line.
     pub plan: &'a Plan,
-    /// What was counted.
+    /// The counts.
     pub tally: &'a Tally,
     /// Clients that could connect.
     pub connected: u32,
@@ -104,7 +103,8 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn per_second(&self) -> f64 {
+    /// Replies per second.
+    pub fn per_second(&self) -> f64 {
         self.tally.replies as f64 / self.tally.seconds.max(1e-9)
     }
 
@@ -113,44 +113,6 @@ impl Report<'_> {
         self.tally.faults() == 0
             && self.connected == self.plan.clients
             && self.gone.unwrap_or(0) == 0
-    }
-
-    /// One object for scripts. Times are in the units that their names end with.
-    pub fn json(&self) -> Value {
-        let (plan, tally) = (self.plan, self.tally);
-        json!({
-            "target": plan.target.name,
-            "clients": plan.clients,
-            "connected": self.connected,
-            "depth": plan.depth,
-            "mix": plan.mix.to_string(),
-            "value_size": plan.sizes.to_string(),
-            "keys": plan.keys.count(),
-            "rate": plan.rate,
-            "threads": plan.threads,
-            "requests": tally.requests,
-            "replies": tally.replies,
-            "errors": tally.errors,
-            "wrong": tally.wrong,
-            "missing": tally.missing,
-            "lost": tally.lost,
-            "reconnects": tally.reconnects,
-            "unsent": tally.unsent,
-            "closed_while_idle": self.gone,
-            "seconds": tally.seconds,
-            "requests_per_second": self.per_second(),
-            "connect_seconds": self.connect_seconds,
-            "latency_us": {
-                "mean": tally.latency.mean() / 1_000.0,
-                "p50": tally.percentile(50.0),
-                "p90": tally.percentile(90.0),
-                "p99": tally.percentile(99.0),
-                "p99_9": tally.percentile(99.9),
-                "max": tally.percentile(100.0),
-            },
-            "samples": tally.samples,
-            "ok": self.is_clean(),
-        })
     }
 
     /// A table for people.
@@ -233,6 +195,9 @@ fn time(microseconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::Args;
+    use crate::check::Outcome;
+    use clap::Parser;
 
     #[test]
     fn times_have_fitting_units() {
@@ -241,4 +206,37 @@ mod tests {
             ["0.5 µs", "999.0 µs", "1.50 ms", "2.50 s"]
         );
     }
+
+    #[test]
+    fn the_json_object_stays_as_scripts_know_it() {
+        let args = ["slotmux-bench", "--target", "127.0.0.1:1", "--rate", "2.5"];
+        let plan = Args::parse_from(args).into_plan().unwrap();
+        let mut tally = Tally {
+            requests: 9,
+            replies: 8,
+            reconnects: 1,
+            unsent: 2,
+            seconds: 1.5,
+            ..Tally::default()
+        };
+        tally.reply(Outcome::Missing, || "client 1: got \"ü\"".into());
+        tally.reply(Outcome::Error, || "an error".into());
+        tally.latency(1_000_000, 3);
+        let report = Report {
+            plan: &plan,
+            tally: &tally,
+            connected: 49,
+            connect_seconds: 0.25,
+            gone: None,
+        };
+        assert_eq!(report.json().unwrap(), EXPECTED);
+    }
+
+    const EXPECTED: &str = concat!(
+        r##"{"clients":50,"closed_while_idle":null,"connect_seconds":0.25,"connected":49,"##,
+        r##""depth":1,"errors":1,"keys":100000,"##,
+        r##""latency_us":{"max":1000.447,"mean":1000.192,"p50":1000.447,"p90":1000.447,"p99":1000.447,"p99_9":1000.447},"##,
+        r##""lost":0,"missing":1,"mix":"get=80,set=20","ok":false,"rate":2.5,"##,
+        r##""reconnects":1,"replies":10,"requests":9,"requests_per_second":6.666666666666667,"samples":["client 1: got \"ü\"","an error"],"seconds":1.5,"target":"127.0.0.1:1","threads":1,"unsent":2,"value_size":"64","wrong":1}"##,
+    );
 }

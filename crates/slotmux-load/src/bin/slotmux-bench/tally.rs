@@ -1,4 +1,4 @@
-//! What was counted: requests, faults with samples, and latencies. One tally per thread and phase, merged at the end.
+//! Counts of requests, faults with samples, and latencies. One tally per thread and phase, merged at the end.
 
 use crate::check::Outcome;
 use hdrhistogram::Histogram;
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Faults that are kept as text, for people; all are counted.
 const SAMPLES: usize = 8;
 
-/// Longest latency that is told apart, in nanoseconds: ten minutes.
+/// Longest latency that is recorded, in nanoseconds: ten minutes.
 const LONGEST: u64 = 600_000_000_000;
 
-/// Counts that other threads may look at while a phase runs.
+/// Counts that other threads read while a phase runs.
 #[derive(Default, Debug)]
 pub struct Live {
     /// Replies so far.
@@ -20,7 +20,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// Adds to a counter that has one writer: no locked instruction on the way of a reply.
+    /// Adds to a counter that has one writer, without a locked instruction on the path of a reply.
     pub fn add(counter: &AtomicU64, n: u64) {
         counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
     }
@@ -36,13 +36,13 @@ pub struct Tally {
     pub errors: u64,
     /// Wrong replies, missing keys included.
     pub wrong: u64,
-    /// Keys that should have been there.
+    /// Keys that should exist.
     pub missing: u64,
-    /// Requests that got no reply: connection lost, or later than the time-out.
+    /// Requests without a reply: the connection was lost, or the timeout passed.
     pub lost: u64,
-    /// Connections made again after a loss.
+    /// Reconnects after a loss.
     pub reconnects: u64,
-    /// Requests of a fixed rate that were not even sent when time was up.
+    /// Requests of a fixed rate that were not sent in time.
     pub unsent: u64,
     /// Seconds from the first request to the last reply.
     pub seconds: f64,
@@ -116,7 +116,7 @@ impl Tally {
         self.reconnects += other.reconnects;
         self.unsent += other.unsent;
         self.seconds = self.seconds.max(other.seconds);
-        // Both have the same bounds; a failure to add could only lose latencies, never counts.
+        // Both have the same bounds; a failure would lose latencies, but no counts.
         let _ = self.latency.add(&other.latency);
         other
             .samples

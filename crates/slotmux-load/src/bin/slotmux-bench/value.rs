@@ -1,7 +1,9 @@
 //! Which keys there are and the one value that each can have: a pure function of prefix, index and size, so that any
-//! process can tell a right reply from a wrong one without remembering what it wrote.
+//! process can check a reply without a record of what was written.
 
 use std::fmt;
+
+use slotmux_core::units::size_argument;
 
 /// Sizes of values in bytes, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +28,11 @@ impl fmt::Display for Sizes {
 pub fn parse_sizes(text: &str) -> Result<Sizes, String> {
     let sizes = match text.split_once("..") {
         Some((min, max)) => Sizes {
-            min: parse_size(min)?,
-            max: parse_size(max)?,
+            min: size_argument(min)?,
+            max: size_argument(max)?,
         },
         None => {
-            let size = parse_size(text)?;
+            let size = size_argument(text)?;
             Sizes {
                 min: size,
                 max: size,
@@ -41,24 +43,6 @@ pub fn parse_sizes(text: &str) -> Result<Sizes, String> {
         return Err(format!("{text}: the smaller size comes first"));
     }
     Ok(sizes)
-}
-
-fn parse_size(text: &str) -> Result<usize, String> {
-    /// What `proto-max-bulk-len` allows by default.
-    const LARGEST: usize = 512 << 20;
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        unit => return Err(format!("{unit}: unknown unit (B, KiB or MiB)")),
-    };
-    digits
-        .parse::<usize>()
-        .ok()
-        .and_then(|n| n.checked_mul(1 << shift))
-        .filter(|n| *n <= LARGEST)
-        .ok_or_else(|| format!("{text}: not a size up to 512MiB"))
 }
 
 /// The keys `prefix0 .. prefix(count-1)` and their values.
@@ -116,7 +100,7 @@ impl Keyspace {
         if spread == 0 {
             return self.sizes.min;
         }
-        // Other bits than the ones that a short value starts with.
+        // A short value starts with the other half of the hash.
         self.sizes.min + (self.hash(index).rotate_left(32) % (spread + 1)) as usize
     }
 
@@ -143,7 +127,7 @@ impl Keyspace {
         if body.len() <= period {
             return *body == scratch[..body.len()];
         }
-        // A value repeats its unit: it is right if its first unit is and it equals itself moved by one unit.
+        // A value repeats its unit: check the first unit, then compare the value with itself moved by one unit.
         body[..period] == scratch[..] && body[period..] == body[..body.len() - period]
     }
 
@@ -196,6 +180,23 @@ mod tests {
             ("3 parsecs", None),
             ("1GiB", None),
             ("99999999999999999999", None),
+            ("1K", Some((1024, 1024))),
+            ("1Kb", Some((1024, 1024))),
+            ("1KIB", Some((1024, 1024))),
+            ("2M", Some((2 << 20, 2 << 20))),
+            ("2MiB", Some((2 << 20, 2 << 20))),
+            ("7B", Some((7, 7))),
+            ("+7", Some((7, 7))),
+            ("007", Some((7, 7))),
+            ("512MiB", Some((512 << 20, 512 << 20))),
+            ("536870913", None),
+            ("513MiB", None),
+            ("1.5KiB", None),
+            (" 1", None),
+            ("1 KiB", None),
+            ("1g", None),
+            ("1kilobyte", None),
+            ("KiB", None),
         ];
         for (text, want) in cases {
             assert_eq!(
@@ -203,6 +204,19 @@ mod tests {
                 want,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn wrong_sizes_say_why() {
+        for (text, error) in [
+            ("1GiB", "gib: unknown unit (B, KiB or MiB)"),
+            ("513MiB", "513MiB: not a size up to 512MiB"),
+            ("1.5k", "1.5k: not a size up to 512MiB"),
+            ("", ": not a size up to 512MiB"),
+            ("9..8", "9..8: the smaller size comes first"),
+        ] {
+            assert_eq!(parse_sizes(text).unwrap_err(), error, "{text:?}");
         }
     }
 

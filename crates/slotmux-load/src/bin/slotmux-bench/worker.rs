@@ -1,4 +1,4 @@
-//! One thread: connects its clients, runs the phases that it is told to, counts.
+//! One thread: connects its clients, runs phases as ordered, counts.
 
 use crate::args::{Limit, Plan};
 use crate::client::Client;
@@ -15,10 +15,10 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-/// Ready tasks that have a turn before the thread looks for new events: fewer, larger looks cost less.
+/// Tasks that run before the thread polls for new events: fewer polls cost less.
 const EVENT_INTERVAL: u32 = 256;
 
-/// How often silent connections are looked for.
+/// Interval of the search for silent connections.
 const SWEEP: Duration = Duration::from_millis(100);
 
 /// Bytes of one pipeline while keys are stored.
@@ -27,7 +27,7 @@ const LOAD_BATCH: usize = 64 * 1024;
 /// Most requests in one pipeline while keys are stored.
 const LOAD_DEPTH: usize = 64;
 
-/// What a thread is told to do.
+/// An order to a thread.
 #[derive(Clone, Debug)]
 pub enum Order {
     /// Store all keys with the first few clients.
@@ -38,11 +38,11 @@ pub enum Order {
     Look,
 }
 
-/// What a thread says.
+/// A report of a thread.
 pub enum Event {
     /// All clients have tried to connect.
     Connected {
-        /// Why some could not.
+        /// The errors of those that failed.
         failures: Vec<String>,
     },
     /// A load or run is over.
@@ -57,7 +57,7 @@ pub struct Wires {
     pub orders: mpsc::UnboundedReceiver<Order>,
     /// Events from all threads.
     pub events: mpsc::UnboundedSender<Event>,
-    /// True once everything should come to an end.
+    /// True once all phases should end.
     pub stop: watch::Receiver<bool>,
     /// Counts for the progress line.
     pub live: Arc<Live>,
@@ -86,7 +86,7 @@ pub fn spawn(
 
 async fn work(plan: Arc<Plan>, ids: Range<u32>, mut wires: Wires) {
     let (mut clients, failures) = connect(&plan, ids, &mut wires.stop).await;
-    // A send can only fail once the main thread is gone, and then so are the orders.
+    // A send fails only after the end of the main thread; then there are no more orders either.
     let _ = wires.events.send(Event::Connected { failures });
     while let Some(order) = wires.orders.recv().await {
         let event = match order {
@@ -124,7 +124,7 @@ async fn connect(
     }
 }
 
-/// Stores all keys. Few clients with deep pipelines: idle clients that never spoke are left as they are.
+/// Stores all keys with a few clients and deep pipelines, so that the other clients stay unused until the run.
 async fn load(plan: &Arc<Plan>, clients: &mut Vec<Client>, wires: &mut Wires) -> Tally {
     const LOADERS: usize = 8;
     let mut phase = phase(plan, Limit::Requests(plan.keys.count()), None, 0, wires);

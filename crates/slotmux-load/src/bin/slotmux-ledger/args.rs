@@ -2,12 +2,12 @@
 
 use crate::wire::Login;
 use clap::Parser;
-use slotmux_core::time_argument::parse_time;
+use slotmux_core::units::time_argument;
 use std::time::Duration;
 
-/// Keeps the books of a Redis Cluster while things go wrong: clients write unique values and know what each reply may
-/// be; at the end every acknowledged write is looked up. A wrong reply, a lost or a doubled write makes the exit status
-/// 1. Every write stays until the keys are deleted: count on 100 bytes for each.
+/// Records what a Redis Cluster acknowledges under faults: clients write unique values and know which replies are
+/// possible; at the end every acknowledged write is looked up. A wrong reply, a lost or a doubled write makes the exit
+/// status 1. The keys stay until they are deleted: expect 100 bytes for each write.
 #[derive(Parser, Debug)]
 #[command(name = "slotmux-ledger", version, max_term_width = 110)]
 pub struct Args {
@@ -19,12 +19,12 @@ pub struct Args {
         default_value = "127.0.0.1:6379"
     )]
     pub target: String,
-    /// Some nodes of the cluster behind it. With them clients keep to one shard each, so that shards can be told apart,
-    /// and what is there at the end is read from the nodes themselves
+    /// Some nodes of the cluster behind it. Each client then uses one shard, so that the report has figures per shard, and
+    /// the final lookups read from the nodes directly
     #[arg(long, value_name = "HOST:PORT,...", value_delimiter = ',')]
     pub nodes: Vec<String>,
-    /// For each shard one more client that goes to the nodes directly: how long they were away, and what they lost,
-    /// without the target
+    /// For each shard one more client that connects to the nodes directly, to measure their outages and losses without
+    /// the target
     #[arg(long, requires = "nodes")]
     pub control: bool,
     /// Connections
@@ -34,12 +34,12 @@ pub struct Args {
     #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub depth: u32,
     /// How long to run [default: 10s, or with --steps until stdin ends]
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = time_argument)]
     pub duration: Option<Duration>,
     /// Requests per second of all clients together; 0: as many as they can
     #[arg(short, long, value_name = "N", default_value_t = 0)]
     pub rate: u32,
-    /// Of a hundred requests so many read
+    /// Percentage of requests that read
     #[arg(long, value_name = "PERCENT", default_value_t = 35, value_parser = clap::value_parser!(u8).range(0..=95))]
     pub reads: u8,
     /// Protocol version; 3 sends HELLO 3
@@ -65,17 +65,17 @@ pub struct Args {
         hide_env_values = true
     )]
     pub node_password: Option<String>,
-    /// What key names start with, apart from the name of the run that follows it
+    /// Prefix of all keys; the name of the run follows it
     #[arg(long, value_name = "TEXT", default_value = "ledger:")]
     pub key_prefix: String,
-    /// Give half of the keys this prefix instead, whose keys must all have a TTL at the end
+    /// Prefix of half of the keys, which must all have a TTL at the end
     #[arg(long, value_name = "TEXT")]
     pub ttl_prefix: Option<String>,
-    /// A connection that owes replies and is silent for this long is lost
-    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = parse_time)]
+    /// Longest silence of a connection with requests in flight, before it counts as lost
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = time_argument)]
     pub timeout: Duration,
     /// How long the lookups at the end may take
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time_argument)]
     pub settle: Duration,
     /// Print the result as one JSON object
     #[arg(long)]
@@ -83,11 +83,11 @@ pub struct Args {
     /// Do not show progress
     #[arg(long)]
     pub no_progress: bool,
-    /// For scripts that make the trouble: print `ready`, then obey lines of stdin and print a line when each is done:
-    /// `phase NAME` (count apart from here), `quiesce` (stop sending and wait until all is answered), `resume`,
+    /// For scripts that cause faults: print `ready`, then execute lines of stdin and print a line after each:
+    /// `phase NAME` (start a new phase of the report), `quiesce` (stop sending and wait for all replies), `resume`,
     /// `recovered` (wait for a new acknowledged write in each shard), `progress SHARDS N` (wait until each client of these
-    /// shards, 0,1,... in the order of their slots, has been served N times more), `reads PERCENT` (100: nobody writes, and
-    /// a shard has recovered when a read was answered). The end of stdin ends the run
+    /// shards, 0,1,... in the order of their slots, has been served N times more), `reads PERCENT` (100: no writes, and a
+    /// shard has recovered when a read was answered). The end of stdin ends the run
     #[arg(long)]
     pub steps: bool,
 }
@@ -116,7 +116,7 @@ impl Args {
         }
     }
 
-    /// How long to run, if not until stdin ends.
+    /// Duration of the run; `None`: until stdin ends.
     pub fn limit(&self) -> Option<Duration> {
         let usual = (!self.steps).then_some(Duration::from_secs(10));
         self.duration.or(usual)

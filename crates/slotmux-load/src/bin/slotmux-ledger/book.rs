@@ -1,27 +1,27 @@
-//! The book of one key: what was written to it, with what outcome, and so what a reply or a lookup may say. A key has
-//! one writer, which knows everything that can be known. Pure.
+//! The book of one key: its writes and their outcomes, and so the possible replies to a read or a lookup. A key has
+//! one writer, so the book is complete. Pure.
 
 use crate::fate::Fate;
-use crate::wire::Value;
+use slotmux_load::frames::Reply;
 use std::collections::HashSet;
 
-/// What makes a write different from every other one of a run.
+/// Identifies a write within a run.
 pub type Token = u64;
 
 /// Digits of a token.
 pub const TOKEN: usize = 16;
 
-/// A token as it is written.
+/// The text of a token.
 pub fn text(token: Token) -> String {
     format!("{token:016x}")
 }
 
-/// The value of a register: of different lengths, so that replies are cut in different places.
+/// The value of a register. Its length varies, so that replies are cut in different places.
 pub fn value(token: Token) -> String {
     text(token).repeat(1 + (token % 8) as usize)
 }
 
-/// What a key holds and how it is written.
+/// The type of a key, and the command that writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// INCR.
@@ -36,38 +36,38 @@ pub enum Kind {
     Register,
 }
 
-/// What became of a write.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// It was sent and nothing has come; at the end of a run that is as good as unknown.
+    /// It was sent and not answered; at the end of a run its fate is unknown.
     Unknown,
     Acked,
     Refused,
 }
 
-/// What a reply is.
+/// The verdict on a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// One that the request may get.
+    /// A possible reply.
     Right,
-    /// It shows a state from before an acknowledged write.
+    /// A reply that shows the state before an acknowledged write.
     Behind(String),
-    /// No reply that this request may get.
+    /// An impossible reply.
     Wrong(String),
 }
 
-/// What a lookup of a key at the end has found, by number of writes.
+/// The findings of the final lookup of a key, as numbers of writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Acknowledged and not there.
+    /// Acknowledged, but missing.
     pub lost: u64,
-    /// There more than once.
+    /// Present more than once.
     pub doubled: u64,
-    /// There though an error said that it was not executed.
+    /// Present, although an error said that it was not executed.
     pub ran_refused: u64,
-    /// In another order than they were sent.
+    /// Out of order.
     pub reordered: u64,
-    /// Not of this key.
+    /// Not written to this key.
     pub foreign: u64,
 }
 
@@ -76,14 +76,14 @@ pub struct Findings {
 pub struct Book {
     /// The key's name.
     pub key: String,
-    /// What it holds.
+    /// Its type.
     pub kind: Kind,
     /// Whether it must have a TTL.
     pub expires: bool,
-    /// Whether its writer goes to the nodes directly, for comparison.
+    /// Whether its writer is a control, which connects to the nodes directly.
     pub control: bool,
     writes: Vec<(Token, State)>,
-    /// Fewest and most writes that may have run, as far as replies have told.
+    /// Fewest and most writes that may have run, according to the replies.
     low: u64,
     high: u64,
     /// Place of the newest acknowledged write.
@@ -110,7 +110,7 @@ impl Book {
         self.writes.len()
     }
 
-    /// Enters a write that is about to be sent; returns its command.
+    /// Records a write that is about to be sent; returns its command.
     pub fn write(&mut self, token: Token) -> Vec<String> {
         self.writes.push((token, State::Unknown));
         let key = self.key.clone();
@@ -123,15 +123,15 @@ impl Book {
         }
     }
 
-    /// A write was answered.
-    pub fn acked(&mut self, place: usize, reply: &Value) -> Verdict {
+    /// Records the acknowledgement of a write.
+    pub fn acked(&mut self, place: usize, reply: &Reply) -> Verdict {
         self.writes[place].1 = State::Acked;
         self.newest = self.newest.max(Some(place));
         let count = match (self.kind, reply) {
-            (Kind::Counter | Kind::List, Value::Int(n)) => *n,
-            (Kind::Text, Value::Int(n)) if n % TOKEN as i64 == 0 => n / TOKEN as i64,
-            (Kind::Hash, Value::Int(1)) => return Verdict::Right,
-            (Kind::Register, Value::Simple(ok)) if ok == "OK" => return Verdict::Right,
+            (Kind::Counter | Kind::List, Reply::Int(n)) => *n,
+            (Kind::Text, Reply::Int(n)) if n % TOKEN as i64 == 0 => n / TOKEN as i64,
+            (Kind::Hash, Reply::Int(1)) => return Verdict::Right,
+            (Kind::Register, Reply::Simple(ok)) if ok == "OK" => return Verdict::Right,
             _ => return self.wrong(reply),
         };
         let (low, high) = (self.low + 1, self.high + 1);
@@ -151,7 +151,7 @@ impl Book {
         }
     }
 
-    /// A write was not acknowledged.
+    /// Records that a write was not acknowledged.
     pub fn failed(&mut self, place: usize, fate: Fate) {
         match fate {
             Fate::Refused => self.writes[place].1 = State::Refused,
@@ -159,7 +159,7 @@ impl Book {
         }
     }
 
-    /// A command that reads something of which the writer knows what it can be. `choice` picks a field of a hash.
+    /// A command that reads, whose possible replies are known. `choice` selects a field of a hash.
     pub fn question(&self, choice: usize) -> (Vec<String>, usize) {
         let key = self.key.clone();
         let place = choice % self.writes.len().max(1);
@@ -175,13 +175,13 @@ impl Book {
         (words, place)
     }
 
-    /// Whether the answer to a question may be this.
-    pub fn read(&mut self, place: usize, reply: &Value) -> Verdict {
+    /// Judges the reply to a question.
+    pub fn read(&mut self, place: usize, reply: &Reply) -> Verdict {
         match self.kind {
             Kind::Counter => {
                 let count = match reply {
-                    Value::Null => Some(0),
-                    Value::Bulk(digits) => std::str::from_utf8(digits)
+                    Reply::Null => Some(0),
+                    Reply::Bulk(digits) => std::str::from_utf8(digits)
                         .ok()
                         .and_then(|n| n.parse().ok()),
                     _ => None,
@@ -197,25 +197,25 @@ impl Book {
                 }
             }
             Kind::Hash => match (self.writes.get(place), reply) {
-                (Some((token, State::Acked | State::Unknown)), Value::Bulk(found))
+                (Some((token, State::Acked | State::Unknown)), Reply::Bulk(found))
                     if *found == value(*token).as_bytes() =>
                 {
                     Verdict::Right
                 }
-                (Some((_, State::Acked)), Value::Null) => self.behind(reply),
-                (_, Value::Null) => Verdict::Right,
+                (Some((_, State::Acked)), Reply::Null) => self.behind(reply),
+                (_, Reply::Null) => Verdict::Right,
                 _ => self.wrong(reply),
             },
             Kind::List | Kind::Text | Kind::Register => self.read_newest(reply),
         }
     }
 
-    /// The last write that ran: the newest acknowledged one, or one of unknown fate, which may run late.
-    fn read_newest(&self, reply: &Value) -> Verdict {
+    /// Judges a reply that shows the last write: the newest acknowledged one, or one of unknown fate, which may run late.
+    fn read_newest(&self, reply: &Reply) -> Verdict {
         let found = match reply {
-            Value::Null => None,
-            Value::Bulk(bytes) if bytes.is_empty() => None,
-            Value::Bulk(bytes) => match self.place_of(bytes) {
+            Reply::Null => None,
+            Reply::Bulk(bytes) if bytes.is_empty() => None,
+            Reply::Bulk(bytes) => match self.place_of(bytes) {
                 Some(place) => Some(place),
                 None => return self.wrong(reply),
             },
@@ -229,7 +229,7 @@ impl Book {
         }
     }
 
-    /// Which write has left this.
+    /// The write that wrote these bytes.
     fn place_of(&self, bytes: &[u8]) -> Option<usize> {
         let is_it = |token: Token| match self.kind {
             Kind::Register => bytes == value(token).as_bytes(),
@@ -238,15 +238,15 @@ impl Book {
         self.writes.iter().rposition(|&(token, _)| is_it(token))
     }
 
-    fn wrong(&self, reply: &Value) -> Verdict {
+    fn wrong(&self, reply: &Reply) -> Verdict {
         Verdict::Wrong(self.told(reply))
     }
 
-    fn behind(&self, reply: &Value) -> Verdict {
+    fn behind(&self, reply: &Reply) -> Verdict {
         Verdict::Behind(self.told(reply))
     }
 
-    fn told(&self, reply: &Value) -> String {
+    fn told(&self, reply: &Reply) -> String {
         let newest = self.newest.map(|place| text(self.writes[place].0));
         format!(
             "{:?} {}: {reply:?}, with {}..{} writes, newest {}",
@@ -268,8 +268,8 @@ impl Book {
         }
     }
 
-    /// Compares what is there at the end with what was acknowledged.
-    pub fn audit(&self, reply: &Value) -> Findings {
+    /// Compares the final content with the acknowledged writes.
+    pub fn audit(&self, reply: &Reply) -> Findings {
         match self.kind {
             Kind::Counter => self.audit_count(reply),
             Kind::Register => match self.read_newest(reply) {
@@ -287,10 +287,10 @@ impl Book {
         }
     }
 
-    fn audit_count(&self, reply: &Value) -> Findings {
+    fn audit_count(&self, reply: &Reply) -> Findings {
         let count = match reply {
-            Value::Null => 0,
-            Value::Bulk(digits) => match String::from_utf8_lossy(digits).parse::<u64>() {
+            Reply::Null => 0,
+            Reply::Bulk(digits) => match String::from_utf8_lossy(digits).parse::<u64>() {
                 Ok(count) => count,
                 Err(_) => {
                     return Findings {
@@ -318,27 +318,27 @@ impl Book {
         self.writes.iter().filter(|write| write.1 == state).count() as u64
     }
 
-    /// What is there, oldest first; what is no token of anybody is 0.
-    fn tokens(&self, reply: &Value) -> Vec<Token> {
+    /// The tokens in the key, oldest first; 0 for bytes that are not a token.
+    fn tokens(&self, reply: &Reply) -> Vec<Token> {
         let read = |bytes: &[u8]| -> Token {
             let digits = std::str::from_utf8(bytes).ok();
             digits
                 .and_then(|d| u64::from_str_radix(d, 16).ok())
                 .unwrap_or(0)
         };
-        let bulk = |item: &Value| match item {
-            Value::Bulk(bytes) => read(bytes),
+        let bulk = |item: &Reply| match item {
+            Reply::Bulk(bytes) => read(bytes),
             _ => 0,
         };
         match (self.kind, reply) {
-            (_, Value::Null) => Vec::new(),
-            (Kind::Text, Value::Bulk(all)) => all.chunks(TOKEN).map(read).collect(),
-            (Kind::List, Value::List(items)) => items.iter().rev().map(bulk).collect(),
-            (Kind::Hash, Value::List(pairs)) => {
+            (_, Reply::Null) => Vec::new(),
+            (Kind::Text, Reply::Bulk(all)) => all.chunks(TOKEN).map(read).collect(),
+            (Kind::List, Reply::List(items)) => items.iter().rev().map(bulk).collect(),
+            (Kind::Hash, Reply::List(pairs)) => {
                 let pairs = pairs.chunks(2);
-                let field = |pair: &[Value]| {
+                let field = |pair: &[Reply]| {
                     let token = bulk(&pair[0]);
-                    let is_right = pair.get(1) == Some(&Value::Bulk(value(token).into_bytes()));
+                    let is_right = pair.get(1) == Some(&Reply::Bulk(value(token).into_bytes()));
                     if is_right { token } else { 0 }
                 };
                 pairs.map(field).collect()
@@ -347,8 +347,8 @@ impl Book {
         }
     }
 
-    /// The acknowledged tokens that are not there; of a counter or a register none can be named.
-    pub fn lost_tokens(&self, reply: &Value) -> Vec<String> {
+    /// The missing acknowledged tokens. Those of a counter or a register cannot be named.
+    pub fn lost_tokens(&self, reply: &Reply) -> Vec<String> {
         if matches!(self.kind, Kind::Counter | Kind::Register) {
             return Vec::new();
         }
@@ -365,13 +365,13 @@ impl Book {
         let mut times = vec![0u64; self.writes.len()];
         let mut last = None;
         for &token in found {
-            // Tokens of a key rise in the order in which they were sent.
+            // Tokens of a key increase in the order in which they were sent.
             let Ok(place) = self.writes.binary_search_by_key(&token, |write| write.0) else {
                 findings.foreign += 1;
                 continue;
             };
             times[place] += 1;
-            // What is of unknown fate may run late; a hash has no order.
+            // Writes of unknown fate may run late; a hash has no order.
             if self.writes[place].1 == State::Acked && self.kind != Kind::Hash && times[place] == 1
             {
                 findings.reordered += u64::from(last > Some(place));

@@ -1,9 +1,9 @@
-//! A book must see every kind of lie, and nothing else.
+//! A book must detect every kind of wrong reply, and accept all others.
 
 use super::*;
 
-fn bulk(text: impl Into<Vec<u8>>) -> Value {
-    Value::Bulk(text.into())
+fn bulk(text: impl Into<Vec<u8>>) -> Reply {
+    Reply::Bulk(text.into())
 }
 
 fn is_wrong(verdict: &Verdict) -> bool {
@@ -18,10 +18,10 @@ fn is_behind(verdict: &Verdict) -> bool {
 fn mixed(kind: Kind) -> Book {
     let mut book = Book::new("k".into(), kind);
     let ack = |n: i64| match kind {
-        Kind::Counter | Kind::List => Value::Int(n),
-        Kind::Text => Value::Int(n * TOKEN as i64),
-        Kind::Hash => Value::Int(1),
-        Kind::Register => Value::Simple("OK".into()),
+        Kind::Counter | Kind::List => Reply::Int(n),
+        Kind::Text => Reply::Int(n * TOKEN as i64),
+        Kind::Hash => Reply::Int(1),
+        Kind::Register => Reply::Simple("OK".into()),
     };
     (1..=4).for_each(|token| {
         book.write(token);
@@ -42,15 +42,15 @@ fn a_count_may_rise_by_one_and_what_is_unknown() {
     ] {
         let mut book = mixed(Kind::Counter);
         book.write(5);
-        let got = book.acked(4, &Value::Int(told));
+        let got = book.acked(4, &Reply::Int(told));
         assert!(verdict(&got), "{told}: {got:?}");
     }
     let mut book = mixed(Kind::Counter);
     book.write(5);
-    assert_eq!(book.acked(4, &Value::Int(4)), Verdict::Right);
-    // The unknown one has run by now, so there is no more to come.
+    assert_eq!(book.acked(4, &Reply::Int(4)), Verdict::Right);
+    // The unknown write has run by now, so the count cannot rise further.
     book.write(6);
-    assert!(is_wrong(&book.acked(5, &Value::Int(6))));
+    assert!(is_wrong(&book.acked(5, &Reply::Int(6))));
 }
 
 #[test]
@@ -63,11 +63,11 @@ fn replies_of_another_kind_are_wrong() {
         Kind::Register,
     ] {
         for reply in [
-            Value::Null,
+            Reply::Null,
             bulk("x"),
-            Value::Int(-1),
-            Value::Simple("QUEUED".into()),
-            Value::List(vec![]),
+            Reply::Int(-1),
+            Reply::Simple("QUEUED".into()),
+            Reply::List(vec![]),
         ] {
             let mut book = mixed(kind);
             book.write(5);
@@ -85,15 +85,15 @@ fn a_read_shows_the_newest_write_or_one_of_unknown_fate() {
         assert_eq!(book.read(0, &bulk(form(4))), Verdict::Right);
         assert_eq!(book.read(0, &bulk(form(2))), Verdict::Right);
         assert!(is_behind(&book.read(0, &bulk(form(1)))));
-        assert!(is_behind(&book.read(0, &Value::Null)));
+        assert!(is_behind(&book.read(0, &Reply::Null)));
         assert!(is_wrong(&book.read(0, &bulk(form(3)))), "it was refused");
         assert!(is_wrong(&book.read(0, &bulk(form(9)))), "it is not ours");
     }
     let mut hash = mixed(Kind::Hash);
     assert_eq!(hash.read(0, &bulk(value(1))), Verdict::Right);
-    assert!(is_behind(&hash.read(0, &Value::Null)));
+    assert!(is_behind(&hash.read(0, &Reply::Null)));
     assert!(is_wrong(&hash.read(0, &bulk(value(2)))));
-    assert_eq!(hash.read(1, &Value::Null), Verdict::Right);
+    assert_eq!(hash.read(1, &Reply::Null), Verdict::Right);
     assert!(is_wrong(&hash.read(2, &bulk(value(3)))));
     let mut counter = mixed(Kind::Counter);
     assert_eq!(counter.read(0, &bulk("3")), Verdict::Right);
@@ -102,16 +102,16 @@ fn a_read_shows_the_newest_write_or_one_of_unknown_fate() {
 }
 
 /// What a lookup answers for these tokens, oldest first.
-fn there(kind: Kind, tokens: &[Token]) -> Value {
+fn there(kind: Kind, tokens: &[Token]) -> Reply {
     match kind {
         Kind::Counter => bulk(tokens.len().to_string()),
-        Kind::List => Value::List(tokens.iter().rev().map(|&t| bulk(text(t))).collect()),
+        Kind::List => Reply::List(tokens.iter().rev().map(|&t| bulk(text(t))).collect()),
         Kind::Text => bulk(tokens.iter().map(|&t| text(t)).collect::<String>()),
         Kind::Hash => {
             let pairs = tokens.iter().flat_map(|&t| [bulk(text(t)), bulk(value(t))]);
-            Value::List(pairs.collect())
+            Reply::List(pairs.collect())
         }
-        Kind::Register => tokens.last().map_or(Value::Null, |&t| bulk(value(t))),
+        Kind::Register => tokens.last().map_or(Reply::Null, |&t| bulk(value(t))),
     }
 }
 

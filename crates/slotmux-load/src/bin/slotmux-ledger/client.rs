@@ -1,4 +1,4 @@
-//! One client: sends pipelines, has every reply entered, connects again when its connection is lost.
+//! One client: sends pipelines, records every reply, reconnects after a lost connection.
 
 use crate::desk::{Desk, Pending};
 use crate::fate::Fate;
@@ -11,13 +11,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Pause before a lost connection to the target is made again.
+/// Pause before a reconnect to the target.
 const RECONNECT: Duration = Duration::from_millis(50);
 
-/// Pause of a control, which is to find out as soon as possible that its slot is served again.
+/// Pause of a control, which must detect as early as possible that its slot is served again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// What clients are to do.
+/// The present order to all clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Go {
     /// Send.
@@ -28,7 +28,7 @@ pub enum Go {
     Stop,
 }
 
-/// Tells clients what to do, and knows how many wait for replies.
+/// Orders for all clients, and the number of those that wait for replies.
 pub struct Gate {
     go: Cell<Go>,
     busy: Cell<usize>,
@@ -36,7 +36,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// One that lets clients run.
+    /// A gate that lets clients run.
     pub fn new() -> Gate {
         Gate {
             go: Cell::new(Go::Run),
@@ -45,13 +45,13 @@ impl Gate {
         }
     }
 
-    /// Tells all clients.
+    /// Gives an order to all clients.
     pub fn set(&self, go: Go) {
         self.go.set(go);
         self.changed.notify_waiters();
     }
 
-    /// Waits until nobody waits for replies.
+    /// Waits until no client has requests in flight.
     pub async fn quiet(&self) {
         while self.busy.get() > 0 {
             sleep(Duration::from_millis(1)).await;
@@ -67,7 +67,7 @@ pub enum Way {
     Direct(Rc<Nodes>),
 }
 
-/// A client's way of working.
+/// Depth and rate of a client.
 pub struct Pace {
     /// Requests per write.
     pub depth: u32,
@@ -75,10 +75,10 @@ pub struct Pace {
     pub interval: Duration,
 }
 
-/// Works until the gate says stop.
+/// Runs until the gate is set to stop.
 pub async fn run(mut desk: Desk, way: Way, pace: Rc<Pace>, gate: Rc<Gate>) {
     let mut connection = None;
-    // Not all in step.
+    // Spread the clients over the interval.
     let mut next = Instant::now() + pace.interval.mul_f64(fastrand::f64());
     loop {
         match gate.go.get() {
@@ -138,7 +138,7 @@ async fn connect(way: &Way, desk: &Desk) -> Option<Connection> {
     Connection::open(&login).await.ok()
 }
 
-/// Sends one pipeline and reads all replies. Whether one of them was an error.
+/// Sends one pipeline and reads all replies. Returns whether one of them was an error.
 async fn exchange(desk: &mut Desk, connection: &mut Connection, depth: u32) -> io::Result<bool> {
     let mut bytes = Vec::new();
     let pipeline: Vec<Pending> = (0..depth).map(|_| desk.draw(&mut bytes)).collect();

@@ -1,22 +1,22 @@
-//! A client's keys: draws its next request and enters what was answered.
+//! A client's keys: draws its next request and records the replies.
 
 use crate::book::{Book, Kind, Token, Verdict, text};
 use crate::fate::{Fate, of_error};
 use crate::shards::Group;
 use crate::tally::Tally;
-use crate::wire::{Value, append};
-use slotmux_core::slot::slot_of;
+use slotmux_load::frames::{Reply, append_command};
+use slotmux_load::slot::slot_of;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Instant;
 
-/// Hash tags of a client: so many slots does it use.
+/// Hash tags of a client, and so the number of slots that it uses.
 const TAGS: usize = 4;
 
-/// A hundred of a hundred.
+/// 100 per cent.
 pub const ALL: u8 = 100;
 
-/// Writes to a key before the next one is begun: lookups stay small.
+/// Writes to one key, after which a new key is begun, so that lookups stay small.
 const FULL: usize = 200;
 
 /// The keys of one tag: one of each kind, and two that only transactions write.
@@ -34,15 +34,15 @@ const KINDS: [Kind; 7] = [
 const REGISTER: usize = 4;
 const OF_TRANSACTIONS: [usize; 2] = [5, 6];
 
-/// All books, and what was seen. Of the tallies the first is the target's, the second that of the controls.
+/// All books and counts. The first tally is that of the target, the second that of the controls.
 pub struct Shelf {
     /// The books of all clients, for the lookups at the end.
     pub books: RefCell<Vec<Book>>,
-    /// What has happened.
+    /// The counts.
     pub tallies: [RefCell<Tally>; 2],
-    /// What key names start with; those of the second must have a TTL.
+    /// Prefixes of keys; those with the second prefix must have a TTL.
     pub prefixes: (String, Option<String>),
-    /// Of a hundred requests so many read.
+    /// Percentage of requests that read.
     pub reads: Cell<u8>,
     newest: Cell<Token>,
 }
@@ -65,7 +65,7 @@ impl Shelf {
     }
 }
 
-/// What a request may be answered.
+/// The reply that a request expects.
 enum Expected {
     Write(usize, usize),
     Read(usize, usize),
@@ -74,14 +74,14 @@ enum Expected {
     Echo(Token),
 }
 
-/// A request that is on its way.
+/// A request in flight.
 pub struct Pending {
     expected: Expected,
     sent: Instant,
 }
 
 impl Pending {
-    /// Replies that will come: MULTI and what it queues are answered too.
+    /// Number of expected replies: MULTI and queued commands are answered too.
     pub fn replies(&self) -> usize {
         match self.expected {
             Expected::Exec(keys) => keys.len() + 2,
@@ -90,7 +90,7 @@ impl Pending {
     }
 }
 
-/// One client's place.
+/// The keys and counts of one client.
 pub struct Desk {
     shelf: Rc<Shelf>,
     /// Its number in the tally of its side.
@@ -134,7 +134,7 @@ impl Desk {
 
     /// The slot of its first tag.
     pub fn slot(&self) -> u16 {
-        slot_of(self.tags[0].name.as_bytes()).0
+        slot_of(self.tags[0].name.as_bytes())
     }
 
     /// Begins a key; returns the place of its book.
@@ -186,12 +186,12 @@ impl Desk {
             let number = self.book(tag, fastrand::usize(..OF_TRANSACTIONS[0]));
             return Expected::Write(number, self.write(number, out));
         }
-        append(out, &["MULTI"]);
+        append_command(&["MULTI"], out);
         let keys = OF_TRANSACTIONS.map(|place| {
             let number = self.book(tag, place);
             (number, self.write(number, out))
         });
-        append(out, &["EXEC"]);
+        append_command(&["EXEC"], out);
         Expected::Exec(keys)
     }
 
@@ -201,7 +201,7 @@ impl Desk {
                 let number = self.tags[tag].keys[fastrand::usize(..KINDS.len())];
                 let (words, place) =
                     self.shelf.books.borrow()[number].question(fastrand::usize(..FULL));
-                append(out, &words);
+                append_command(&words, out);
                 Expected::Read(number, place)
             }
             5 => {
@@ -209,17 +209,13 @@ impl Desk {
                     self.tags.iter().map(|tag| tag.keys[REGISTER]).collect();
                 let books = self.shelf.books.borrow();
                 let keys = registers.iter().map(|&number| books[number].key.clone());
-                append(
-                    out,
-                    &std::iter::once("MGET".to_owned())
-                        .chain(keys)
-                        .collect::<Vec<_>>(),
-                );
+                let words: Vec<String> = std::iter::once("MGET".to_owned()).chain(keys).collect();
+                append_command(&words, out);
                 Expected::Registers(registers)
             }
             _ => {
                 let token = self.shelf.token();
-                append(out, &["ECHO", &text(token)]);
+                append_command(&["ECHO", &text(token)], out);
                 Expected::Echo(token)
             }
         }
@@ -227,21 +223,21 @@ impl Desk {
 
     fn write(&self, number: usize, out: &mut Vec<u8>) -> usize {
         let book = &mut self.shelf.books.borrow_mut()[number];
-        append(out, &book.write(self.shelf.token()));
+        append_command(&book.write(self.shelf.token()), out);
         book.len() - 1
     }
 
-    /// What its side has seen.
+    /// The counts of its side.
     pub fn tally(&self) -> std::cell::RefMut<'_, Tally> {
         self.shelf.tallies[usize::from(self.control)].borrow_mut()
     }
 
-    /// Enters the replies to a request. Returns whether one was an error.
-    pub fn settle(&self, pending: &Pending, replies: &[Value]) -> bool {
+    /// Records the replies to a request. Returns whether one was an error.
+    pub fn settle(&self, pending: &Pending, replies: &[Reply]) -> bool {
         let Some((reply, queueing)) = replies.split_last() else {
             return false;
         };
-        if let Value::Error(text) = reply {
+        if let Reply::Error(text) = reply {
             self.fail(pending, of_error(text), text);
             return true;
         }
@@ -253,7 +249,7 @@ impl Desk {
                 self.answered(sent);
             }
             Expected::Registers(numbers) => match reply {
-                Value::List(items) if items.len() == numbers.len() => {
+                Reply::List(items) if items.len() == numbers.len() => {
                     numbers
                         .iter()
                         .zip(items)
@@ -262,15 +258,15 @@ impl Desk {
                 }
                 _ => self.wrong(&format!("MGET: {reply:?}")),
             },
-            Expected::Echo(token) if *reply == Value::Bulk(text(*token).into_bytes()) => {}
+            Expected::Echo(token) if *reply == Reply::Bulk(text(*token).into_bytes()) => {}
             Expected::Echo(token) => self.wrong(&format!("ECHO {}: {reply:?}", text(*token))),
             Expected::Exec(keys) => {
-                let simple = |text: &str| Value::Simple(text.to_owned());
+                let simple = |text: &str| Reply::Simple(text.to_owned());
                 if queueing != [simple("OK"), simple("QUEUED"), simple("QUEUED")] {
                     self.wrong(&format!("MULTI: {queueing:?}"));
                 }
                 match reply {
-                    Value::List(items) if items.len() == keys.len() => {
+                    Reply::List(items) if items.len() == keys.len() => {
                         if items[0] != items[1] {
                             self.wrong(&format!(
                                 "EXEC: {items:?} of two keys that are written together"
@@ -287,9 +283,9 @@ impl Desk {
         false
     }
 
-    fn enter(&self, number: usize, place: usize, reply: &Value, sent: Instant) {
+    fn enter(&self, number: usize, place: usize, reply: &Reply, sent: Instant) {
         let book = &mut self.shelf.books.borrow_mut()[number];
-        if let Value::Error(text) = reply {
+        if let Reply::Error(text) = reply {
             book.failed(place, of_error(text));
             return self.tally().failed(self.client, of_error(text), text);
         }
@@ -299,9 +295,9 @@ impl Desk {
         tally.acked(self.client, sent);
     }
 
-    fn read(&self, number: usize, place: usize, reply: &Value) {
+    fn read(&self, number: usize, place: usize, reply: &Reply) {
         let verdict = match reply {
-            Value::Error(_) => Verdict::Wrong(format!("an error within a reply: {reply:?}")),
+            Reply::Error(_) => Verdict::Wrong(format!("an error within a reply: {reply:?}")),
             _ => self.shelf.books.borrow_mut()[number].read(place, reply),
         };
         self.tally().judge(verdict);
@@ -316,7 +312,7 @@ impl Desk {
         self.tally().judge(Verdict::Wrong(what.to_owned()));
     }
 
-    /// A request got no answer but this reason.
+    /// Records that a request failed, for this reason.
     pub fn fail(&self, pending: &Pending, fate: Fate, why: &str) {
         let writes: &[(usize, usize)] = match &pending.expected {
             Expected::Write(number, place) => &[(*number, *place)],

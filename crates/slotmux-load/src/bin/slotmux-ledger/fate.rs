@@ -1,6 +1,6 @@
-//! What an error reply says of the command that it answers: whether it may have run.
+//! Whether a command that got an error may have run.
 
-/// What is known of a write that got no acknowledgement.
+/// The fate of a write without an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It has not run and will not.
@@ -27,7 +27,7 @@ const REFUSALS: [&str; 14] = [
     "READONLY",
 ];
 
-/// What an error says of its command. Whatever is not known to be a refusal is held to be possible.
+/// The fate of a command with this error. Unless the error is a known refusal, the command may have run.
 pub fn of_error(text: &str) -> Fate {
     let first = text.split(' ').next().unwrap_or_default();
     let is_refusal = REFUSALS.contains(&first) || first == "TRYAGAIN";

@@ -1,45 +1,46 @@
-//! The end of a run: every key is read, through the target and on the nodes, and compared with its book.
+//! The final lookups: every key is read, through the target and on the nodes, and compared with its book.
 
 use crate::book::{Book, Findings, Kind};
 use crate::shards::Nodes;
 use crate::tally::Tally;
-use crate::wire::{Connection, Login, Value, append};
-use slotmux_core::slot::slot_of;
+use crate::wire::{Connection, Login};
+use slotmux_load::frames::{Reply, append_command};
+use slotmux_load::slot::slot_of;
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// Keys that are read in one pipeline.
+/// Keys of one pipeline.
 const PIPELINE: usize = 64;
 
-/// Pause before what could not be read is tried again.
+/// Pause before unreadable keys are tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Lost writes that are named.
+/// Lost writes that the report names.
 const NAMED: usize = 1000;
 
-/// What all lookups together have found.
+/// The findings of all lookups.
 #[derive(Clone, Debug, Default)]
 pub struct Audit {
     /// Keys that were looked up.
     pub keys: u64,
-    /// Writes of the target's clients that are not as they should be.
+    /// Findings about the writes of the target's clients.
     pub findings: Findings,
-    /// Key and token of lost writes, as far as these can be told.
+    /// Key and token of lost writes, as far as they are known.
     pub lost_writes: Vec<(String, String)>,
-    /// The findings of the controls: what the cluster loses by itself.
+    /// Findings about the writes of the controls: losses of the cluster itself.
     pub control: Findings,
     /// Keys that could not be read in time.
     pub unreadable: u64,
-    /// Keys of which the target says something else than its node.
+    /// Keys with different values through the target and on their node.
     pub different: u64,
-    /// Keys that should have a TTL and have none.
+    /// Keys that lack a required TTL.
     pub without_ttl: u64,
 }
 
-/// What a key holds and its PTTL.
-type Seen = (Value, Value);
+/// The content of a key, and its PTTL.
+type Seen = (Reply, Reply);
 
 /// Reads all keys and judges them.
 pub async fn audit(
@@ -96,7 +97,7 @@ pub async fn audit(
             },
             found,
         );
-        if book.expires && exists(truth) && !matches!(ttl, Value::Int(left) if *left > 0) {
+        if book.expires && exists(truth) && !matches!(ttl, Reply::Int(left) if *left > 0) {
             audit.without_ttl += 1;
             tally.sample(|| format!("no TTL: {:?} {}", book.kind, book.key));
         }
@@ -104,9 +105,9 @@ pub async fn audit(
     audit
 }
 
-/// Whether there is a key: a missing list or hash reads as an empty one.
-fn exists(truth: &Value) -> bool {
-    *truth != Value::Null && *truth != Value::List(Vec::new())
+/// Whether the key exists: a missing list or hash reads as an empty one.
+fn exists(truth: &Reply) -> bool {
+    *truth != Reply::Null && *truth != Reply::List(Vec::new())
 }
 
 fn add(sum: &mut Findings, found: Findings) {
@@ -117,7 +118,7 @@ fn add(sum: &mut Findings, found: Findings) {
     sum.foreign += found.foreign;
 }
 
-/// Reads every key, again and again until it is there or the time is over. Without nodes through the target.
+/// Reads every key, with retries until the deadline; through the target if no nodes are given.
 async fn read_all(
     books: &[Book],
     target: &Login,
@@ -133,7 +134,7 @@ async fn read_all(
         let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for number in (0..books.len()).filter(|&number| seen[number].is_none()) {
             let address = match nodes {
-                Some(_) => owners[usize::from(slot_of(books[number].key.as_bytes()).0)].as_deref(),
+                Some(_) => owners[usize::from(slot_of(books[number].key.as_bytes()))].as_deref(),
                 None => Some(target.address.as_str()),
             };
             if let Some(address) = address {
@@ -142,7 +143,7 @@ async fn read_all(
         }
         for (address, numbers) in places {
             let login = nodes.map_or_else(|| target.clone(), |nodes| nodes.login(address));
-            // What could not be read now is read in the next round.
+            // The next round reads the keys that failed.
             let _ = read_some(books, &numbers, &login, &mut seen).await;
         }
         if seen.iter().all(Option::is_some) || Instant::now() > until {
@@ -162,13 +163,13 @@ async fn read_some(
     for pipeline in numbers.chunks(PIPELINE) {
         let mut bytes = Vec::new();
         for &number in pipeline {
-            append(&mut bytes, &books[number].lookup());
-            append(&mut bytes, &["PTTL", &books[number].key]);
+            append_command(&books[number].lookup(), &mut bytes);
+            append_command(&["PTTL", &books[number].key], &mut bytes);
         }
         connection.send(&bytes).await?;
         for &number in pipeline {
             let answer = (connection.receive().await?, connection.receive().await?);
-            if !matches!(answer, (Value::Error(_), _) | (_, Value::Error(_))) {
+            if !matches!(answer, (Reply::Error(_), _) | (_, Reply::Error(_))) {
                 seen[number] = Some(answer);
             }
         }

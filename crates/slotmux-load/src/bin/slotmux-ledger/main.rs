@@ -1,10 +1,11 @@
-//! `slotmux-ledger`: keeps the books while things go wrong. This file runs it: clients, steps, lookups, report.
+//! `slotmux-ledger`: records which writes are acknowledged under faults. This file runs clients, steps, lookups, report.
 
 mod args;
 mod book;
 mod client;
 mod desk;
 mod fate;
+mod json;
 mod lookup;
 mod report;
 mod shards;
@@ -26,19 +27,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use wire::Connection;
 
-/// Exit status where something was found.
+/// Exit status after a finding.
 const FINDINGS: u8 = 1;
 
-/// Exit status where there was nothing to look at: bad arguments (as clap has it), no connection.
+/// Exit status if nothing could be tested: wrong arguments (as in clap), no connection.
 const USAGE: u8 = 2;
 
 /// Descriptors besides those of the clients.
 const OTHER_FILES: u64 = 128;
 
-/// How often progress is shown.
+/// Interval of the progress line.
 const PROGRESS: Duration = Duration::from_secs(1);
 
-/// Controls ask at most so often: they measure, they are no load.
+/// Shortest interval of a control's requests: it measures and adds no load.
 const CONTROL_INTERVAL: Duration = Duration::from_millis(5);
 
 fn main() -> ExitCode {
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs all of it. True if nothing was found.
+/// Runs the clients, the lookups and the report. Returns whether there was no finding.
 async fn keep_the_books(args: &Args) -> Result<bool, String> {
     let login = args.login();
     let target = Connection::open(&login).await;
@@ -112,7 +113,7 @@ async fn keep_the_books(args: &Args) -> Result<bool, String> {
     };
     steps::say(
         if args.json {
-            report.json().to_string()
+            report.json()?
         } else {
             report.table()
         }
@@ -162,7 +163,7 @@ fn start(
     clients
 }
 
-/// Waits until the run is to end: by time, by the end of stdin, or by what comes first.
+/// Waits for the end of the run: the duration or the end of stdin, whichever comes first.
 async fn time_is_up(args: &Args, shelf: &Shelf, gate: &Gate) {
     let clock = async {
         match args.limit() {
@@ -193,7 +194,7 @@ async fn end_signal() -> Result<(), String> {
     Ok(())
 }
 
-/// Shows a line every second, for ever.
+/// Shows a line every second. Does not return.
 async fn show_progress(args: &Args, shelf: &Shelf, started: Instant) {
     let mut last = 0;
     loop {

@@ -1,29 +1,28 @@
-//! What people and scripts see: the progress line, the table, the JSON object.
+//! What people see of a run: the progress line and the table.
 
 use crate::args::Args;
 use crate::book::Findings;
 use crate::lookup::Audit;
 use crate::shards::Group;
-use crate::tally::{Phase, Shard, Tally};
-use serde_json::{Value, json};
+use crate::tally::{Shard, Tally};
 use std::fmt::Write;
 use std::time::Duration;
 
 /// The result of a run.
 pub struct Report<'a> {
-    /// What was asked for.
+    /// The command line.
     pub args: &'a Args,
     /// The shards.
     pub groups: &'a [Group],
-    /// What the target's clients have seen, and the controls.
+    /// The counts of the target's clients, and of the controls.
     pub tallies: [&'a Tally; 2],
-    /// What was there at the end.
+    /// The result of the final lookups.
     pub audit: Audit,
     /// How long it ran.
     pub seconds: f64,
 }
 
-/// One line that says how far it is.
+/// The progress line.
 pub fn progress(seconds: f64, last: &mut u64, tally: &Tally) -> String {
     let acked = tally.sum(|shard| shard.acked);
     let rate = acked - std::mem::replace(last, acked);
@@ -46,7 +45,7 @@ fn counts(findings: &Findings) -> [(&'static str, u64); 5] {
 }
 
 impl Report<'_> {
-    /// What should be 0, by name.
+    /// All counts that should be 0, by name.
     fn findings(&self) -> Vec<(&'static str, u64)> {
         let (tally, audit) = (self.tallies[0], &self.audit);
         let mut all = vec![("wrong", tally.wrong), ("behind", tally.behind)];
@@ -57,86 +56,26 @@ impl Report<'_> {
         all
     }
 
-    /// Whether nothing was found, and there was something to find it in.
+    /// Whether there is no finding, and at least one acknowledged write.
     pub fn is_clean(&self) -> bool {
         self.findings().iter().all(|finding| finding.1 == 0)
             && self.tallies[0].sum(|shard| shard.acked) > 0
     }
 
-    /// One object for scripts.
-    pub fn json(&self) -> Value {
-        let [tally, control] = self.tallies;
-        let mut object = json!({
-            "target": self.args.target,
-            "clients": self.args.clients,
-            "depth": self.args.depth,
-            "seconds": self.seconds,
-            "requests": tally.requests,
-            "acked": tally.sum(|shard| shard.acked),
-            "refused": tally.sum(|shard| shard.refused),
-            "unknown": tally.sum(|shard| shard.unknown),
-            "read_errors": tally.sum(|shard| shard.read_errors),
-            "connections_lost": tally.lost_connections,
-            "keys": self.audit.keys,
-            "errors": tally.errors(),
-            "most_over_direct_ms": self.most_over_direct(),
-            "phases": self.phases(tally),
-            "control": {
-                "acked": control.sum(|shard| shard.acked),
-                "lost": self.audit.control.lost,
-                "behind": control.behind,
-                "phases": self.phases(control),
-            },
-            "lost_writes": self.audit.lost_writes,
-            "samples": tally.samples,
-            "ok": self.is_clean(),
-        });
-        for (name, count) in self.findings() {
-            object[name] = count.into();
-        }
-        object
-    }
-
-    /// How much longer a shard was away for anybody through the target than for who went to it directly, in one phase.
-    fn over_direct(&self, phase: usize, shard: usize) -> Option<i64> {
+    /// How much longer a shard was unavailable through the target than directly, in one phase; negative if shorter.
+    pub fn over_direct(&self, phase: usize, shard: usize) -> Option<i64> {
         let [ours, direct] = self.tallies.map(|tally| &tally.phases[phase].shards[shard]);
         let away = ours.longest_gap.max(ours.longest_wait);
         let over = milliseconds(away) as i64 - milliseconds(direct.longest_gap) as i64;
         self.args.control.then_some(over)
     }
 
-    /// The most of all phases and shards.
-    fn most_over_direct(&self) -> Option<i64> {
+    /// The maximum of all phases and shards.
+    pub fn most_over_direct(&self) -> Option<i64> {
         let phases = 0..self.tallies[0].phases.len();
         let all = phases.flat_map(|phase| (0..self.groups.len()).map(move |shard| (phase, shard)));
         all.filter_map(|(phase, shard)| self.over_direct(phase, shard))
             .max()
-    }
-
-    fn phases(&self, tally: &Tally) -> Vec<Value> {
-        let phase = |(number, phase): (usize, &Phase)| {
-            let shards = phase.shards.iter().zip(self.groups).enumerate();
-            let shards = shards.map(|(place, (shard, group))| {
-                json!({
-                    "slots": group.name(),
-                    "acked": shard.acked,
-                    "reads": shard.reads,
-                    "refused": shard.refused,
-                    "unknown": shard.unknown,
-                    "read_errors": shard.read_errors,
-                    "longest_gap_ms": milliseconds(shard.longest_gap),
-                    "longest_wait_ms": milliseconds(shard.longest_wait),
-                    "recovery_ms": milliseconds(shard.recovery),
-                    "over_direct_ms": self.over_direct(number, place),
-                })
-            });
-            json!({
-                "name": phase.name,
-                "errors": phase.errors,
-                "shards": shards.collect::<Vec<_>>(),
-            })
-        };
-        tally.phases.iter().enumerate().map(phase).collect()
     }
 
     /// A table for people.
@@ -223,6 +162,97 @@ fn words(shard: &Shard) -> String {
     )
 }
 
-fn milliseconds(time: Duration) -> u64 {
+/// Whole milliseconds.
+pub fn milliseconds(time: Duration) -> u64 {
     time.as_millis() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fate::Fate;
+    use clap::Parser;
+    use std::time::Instant;
+
+    #[test]
+    fn the_json_object_stays_as_scripts_know_it() {
+        let args = Args::parse_from([
+            "slotmux-ledger",
+            "--target",
+            "a:1",
+            "--nodes",
+            "b:2",
+            "--control",
+        ]);
+        let [mut tally, mut control] = [0, 1].map(|_| Tally::new(2));
+        for tally in [&mut tally, &mut control] {
+            tally.enrol(1);
+            tally.failed(0, Fate::Refused, "OOM \"no\"");
+            tally.start_phase("next");
+        }
+        tally.requests = 7;
+        tally.behind = 1;
+        let later = Instant::now() + Duration::from_secs(60);
+        tally.acked(0, later);
+        let mut shard = |phase: usize, shard: usize, gap: u64| {
+            tally.phases[phase].shards[shard].longest_gap = Duration::from_millis(gap);
+            control.phases[phase].shards[shard].longest_gap = Duration::from_millis(gap / 2);
+        };
+        for (phase, place, gap) in [(0, 0, 2), (0, 1, 30), (1, 0, 7), (1, 1, 10)] {
+            shard(phase, place, gap);
+        }
+        for tally in [&mut tally, &mut control] {
+            let phases = tally.phases.iter_mut();
+            phases
+                .flat_map(|phase| &mut phase.shards)
+                .for_each(|shard| shard.recovery = Duration::from_millis(3));
+        }
+        tally.sample(|| "behind: ü".into());
+        let group = |first, last| Group {
+            ranges: vec![(first, last)],
+        };
+        let report = Report {
+            args: &args,
+            groups: &[group(0, 8191), group(8192, 16383)],
+            tallies: [&tally, &control],
+            audit: Audit {
+                keys: 3,
+                findings: Findings {
+                    lost: 1,
+                    doubled: 2,
+                    ran_refused: 3,
+                    reordered: 4,
+                    foreign: 5,
+                },
+                lost_writes: vec![("k".into(), "0f".into())],
+                control: Findings {
+                    lost: 9,
+                    ..Findings::default()
+                },
+                unreadable: 6,
+                different: 7,
+                without_ttl: 8,
+            },
+            seconds: 1.5,
+        };
+        assert_eq!(report.json().unwrap(), EXPECTED);
+    }
+
+    const EXPECTED: &str = concat!(
+        r##"{"acked":1,"behind":1,"clients":16,"connections_lost":0,"##,
+        r##""control":{"acked":0,"behind":0,"##,
+        r##""lost":9,"##,
+        r##""phases":[{"errors":{"OOM \"no\"":1},"name":"start","shards":[{"acked":0,"longest_gap_ms":1,"longest_wait_ms":0,"over_direct_ms":1,"read_errors":0,"reads":0,"recovery_ms":3,"refused":0,"slots":"0-8191","unknown":0},"##,
+        r##"{"acked":0,"longest_gap_ms":15,"longest_wait_ms":0,"over_direct_ms":15,"read_errors":0,"reads":0,"recovery_ms":3,"refused":1,"slots":"8192-16383","unknown":0}]},"##,
+        r##"{"errors":{},"name":"next","shards":[{"acked":0,"longest_gap_ms":3,"longest_wait_ms":0,"over_direct_ms":4,"read_errors":0,"reads":0,"recovery_ms":3,"refused":0,"slots":"0-8191","unknown":0},"##,
+        r##"{"acked":0,"longest_gap_ms":5,"longest_wait_ms":0,"over_direct_ms":5,"read_errors":0,"reads":0,"recovery_ms":3,"refused":0,"slots":"8192-16383","unknown":0}]}]},"##,
+        r##""depth":8,"different":7,"doubled":2,"errors":{"OOM \"no\"":1},"foreign":5,"keys":3,"##,
+        r##""lost":1,"##,
+        r##""lost_writes":[["k","0f"]],"most_over_direct_ms":15,"ok":false,"##,
+        r##""phases":[{"errors":{"OOM \"no\"":1},"name":"start","shards":[{"acked":0,"longest_gap_ms":2,"longest_wait_ms":0,"over_direct_ms":1,"read_errors":0,"reads":0,"recovery_ms":3,"refused":0,"slots":"0-8191","unknown":0},"##,
+        r##"{"acked":0,"longest_gap_ms":30,"longest_wait_ms":0,"over_direct_ms":15,"read_errors":0,"reads":0,"recovery_ms":3,"refused":1,"slots":"8192-16383","unknown":0}]},"##,
+        r##"{"errors":{},"name":"next","shards":[{"acked":0,"longest_gap_ms":7,"longest_wait_ms":0,"over_direct_ms":4,"read_errors":0,"reads":0,"recovery_ms":3,"refused":0,"slots":"0-8191","unknown":0},"##,
+        r##"{"acked":1,"longest_gap_ms":10,"longest_wait_ms":0,"over_direct_ms":5,"read_errors":0,"reads":0,"recovery_ms":3,"refused":0,"slots":"8192-16383","unknown":0}]}],"##,
+        r##""ran_though_refused":3,"read_errors":0,"refused":1,"reordered":4,"requests":7,"samples":["behind: ü"],"seconds":1.5,"target":"a:1","unknown":0,"unreadable":6,"without_ttl":8,"wrong":0}"##,
+    );
 }

@@ -1,16 +1,17 @@
-//! The nodes behind the target: which slots belong together, and who owns one now by its own word.
+//! The nodes behind the target: which slots belong together, and which node reports that it owns a slot.
 
-use crate::wire::{Connection, Login, Value};
-use slotmux_core::slot::{SLOTS, slot_of};
+use crate::wire::{Connection, Login};
+use slotmux_load::frames::Reply;
+use slotmux_load::slot::{SLOTS, slot_of};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// How long a node may take to say what it thinks; a frozen one must not hold up who looks for its successor.
+/// Longest wait for the slots of a node: a frozen node must not delay the search for its successor.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// Slots that one primary owned when the run began. Keys are told apart by it also after the slots have moved.
+/// Slots that one primary owned when the run began. Keys stay in their group after slots have moved.
 #[derive(Clone, Debug)]
 pub struct Group {
     /// First and last slots.
@@ -18,7 +19,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// All slots: where no node can be asked.
+    /// All slots, for a run without nodes.
     pub fn all() -> Group {
         Group {
             ranges: vec![(0, SLOTS as u16 - 1)],
@@ -27,7 +28,7 @@ impl Group {
 
     /// Whether a key's slot is one of these.
     fn holds(&self, key: &str) -> bool {
-        let slot = slot_of(key.as_bytes()).0;
+        let slot = slot_of(key.as_bytes());
         self.ranges
             .iter()
             .any(|&(first, last)| (first..=last).contains(&slot))
@@ -52,7 +53,7 @@ impl Group {
     }
 }
 
-/// What a node says of slots: first, last, the primary's address.
+/// Slot ranges as a node reports them: first, last, the primary's address.
 type Claims = Vec<(u16, u16, String)>;
 
 /// The nodes that are known.
@@ -62,10 +63,10 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Nodes that are logged in to in this way, known by some of their addresses.
+    /// Nodes with this login, of which some addresses are known.
     pub fn new(login: Login, seeds: &[String]) -> Nodes {
         let login = Login {
-            // Reading what a node thinks takes no RESP3.
+            // CLUSTER SLOTS needs no RESP3.
             resp: 2,
             ..login
         };
@@ -96,7 +97,7 @@ impl Nodes {
         Err(why)
     }
 
-    /// For each slot the node that says itself that it owns it.
+    /// For each slot the node that reports itself as its owner.
     pub async fn owners(&self) -> Vec<Option<String>> {
         let mut owners = vec![None; SLOTS];
         for (address, told) in self.ask_all().await {
@@ -109,7 +110,7 @@ impl Nodes {
         owners
     }
 
-    /// Asks all at once, so that one that is frozen delays nobody; whom they name is known from then on.
+    /// Asks all nodes at once, so that a frozen one does not delay the others; adds the nodes that they name.
     async fn ask_all(&self) -> Vec<(String, Result<Claims, String>)> {
         let mut asked = JoinSet::new();
         for address in self.known.borrow().iter() {
@@ -142,14 +143,14 @@ fn groups(claims: &Claims) -> Vec<Group> {
     groups
 }
 
-/// Asks one node: its address, what it says, and whom it names.
+/// Asks one node: returns its address, its slot ranges, and the nodes that it names.
 async fn ask(login: Login) -> (String, Result<Claims, String>, Vec<String>) {
     let asked = async {
         let mut connection = Connection::open(&login).await?;
         connection.ask(&["CLUSTER", "SLOTS"]).await
     };
     let entries = match asked.await {
-        Ok(Value::List(entries)) => entries,
+        Ok(Reply::List(entries)) => entries,
         Ok(told) => {
             return (
                 login.address,
@@ -161,8 +162,8 @@ async fn ask(login: Login) -> (String, Result<Claims, String>, Vec<String>) {
     };
     let (mut claims, mut named) = (Claims::new(), Vec::new());
     for entry in &entries {
-        let Value::List(parts) = entry else { continue };
-        let [Value::Int(first), Value::Int(last), nodes @ ..] = parts.as_slice() else {
+        let Reply::List(parts) = entry else { continue };
+        let [Reply::Int(first), Reply::Int(last), nodes @ ..] = parts.as_slice() else {
             continue;
         };
         let addresses: Vec<String> = nodes
@@ -178,16 +179,16 @@ async fn ask(login: Login) -> (String, Result<Claims, String>, Vec<String>) {
     (login.address, Ok(claims), named)
 }
 
-/// A node's address; an empty host is that of the node which was asked.
-fn endpoint(node: &Value, asked: &str) -> Option<String> {
-    let Value::List(parts) = node else {
+/// A node's address; an empty host stands for that of the asked node.
+fn endpoint(node: &Reply, asked: &str) -> Option<String> {
+    let Reply::List(parts) = node else {
         return None;
     };
-    let [host, Value::Int(port), ..] = parts.as_slice() else {
+    let [host, Reply::Int(port), ..] = parts.as_slice() else {
         return None;
     };
     let host = match host {
-        Value::Bulk(host) if !host.is_empty() => String::from_utf8_lossy(host).into_owned(),
+        Reply::Bulk(host) if !host.is_empty() => String::from_utf8_lossy(host).into_owned(),
         _ => asked.rsplit_once(':')?.0.to_owned(),
     };
     Some(format!("{host}:{port}"))

@@ -1,4 +1,4 @@
-//! Lines of stdin by which a script that makes the trouble steers the run.
+//! Lines of stdin, by which a script that causes faults controls the run.
 
 use crate::client::{Gate, Go};
 use crate::desk::{ALL, Shelf};
@@ -6,13 +6,13 @@ use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// How often it is looked whether all shards have recovered.
+/// Interval of the check whether all shards have recovered.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// How long recovery and progress are waited for before it is said who has not.
+/// Longest wait for recovery and progress.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Reads lines in a thread of their own, which ends with the process.
+/// Reads lines in a separate thread, which ends with the process.
 pub fn read_lines() -> UnboundedReceiver<String> {
     let (lines, received) = unbounded_channel();
     std::thread::spawn(move || {
@@ -25,7 +25,7 @@ pub fn read_lines() -> UnboundedReceiver<String> {
     received
 }
 
-/// Obeys lines until they end.
+/// Executes lines until they end.
 pub async fn obey(mut lines: UnboundedReceiver<String>, shelf: &Shelf, gate: &Gate, control: bool) {
     while let Some(line) = lines.recv().await {
         let (order, rest) = line.split_once(' ').unwrap_or((&line, ""));
@@ -64,7 +64,7 @@ pub async fn obey(mut lines: UnboundedReceiver<String>, shelf: &Shelf, gate: &Ga
     }
 }
 
-/// Waits for the target's clients, and for the controls if there are any: the next trouble is to meet both.
+/// Waits for the clients of the target, and for the controls if there are any, so that the next fault affects both.
 async fn recovered(shelf: &Shelf, control: bool) -> String {
     let sides = &shelf.tallies[..1 + usize::from(control)];
     let moment = Instant::now();
@@ -80,7 +80,7 @@ async fn recovered(shelf: &Shelf, control: bool) -> String {
     }
 }
 
-/// Waits until each of the target's clients in some shards has been served so many times more.
+/// Waits until each client of the target in some shards has been served a number of times more.
 async fn progress(shelf: &Shelf, order: &str) -> String {
     let Some((groups, more)) = shards_and_number(order) else {
         return "progress needs shards and a number, as in `progress 0,2 50`".to_owned();
@@ -110,7 +110,7 @@ fn shards_and_number(order: &str) -> Option<(Vec<usize>, u64)> {
     Some((shards.collect::<Option<_>>()?, number.parse().ok()?))
 }
 
-/// Looks until nobody is late any more and says how long that took, or who still is when patience ends.
+/// Polls until no shard or client is late and returns how long that took, or those still late after the longest wait.
 async fn nobody_is_late<T>(late: impl Fn() -> Vec<T>) -> Result<Duration, Vec<T>> {
     let begun = Instant::now();
     loop {
@@ -125,7 +125,7 @@ async fn nobody_is_late<T>(late: impl Fn() -> Vec<T>) -> Result<Duration, Vec<T>
     }
 }
 
-/// Prints a line at once. Who does not read it has ended, and stdin with it.
+/// Prints a line at once. Errors are ignored: a script that does not read has ended, and stdin with it.
 pub fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());

@@ -1,17 +1,17 @@
-//! What has happened: writes by outcome, errors by text, how long each shard went without a success, findings.
+//! Counts of a run: writes by outcome, errors by text, the longest outage of each shard, findings.
 
 use crate::book::Verdict;
 use crate::fate::Fate;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Different error texts that are told apart.
+/// Different error texts that are counted separately.
 const TEXTS: usize = 30;
 
 /// Findings that are shown in full.
 const SAMPLES: usize = 10;
 
-/// What became of one shard's keys in one phase.
+/// The outcomes for one shard in one phase.
 #[derive(Clone, Debug, Default)]
 pub struct Shard {
     /// Acknowledged writes.
@@ -26,7 +26,7 @@ pub struct Shard {
     pub read_errors: u64,
     /// Longest time without an acknowledged write.
     pub longest_gap: Duration,
-    /// Longest time that a request took which got what it asked for.
+    /// Longest time of a request that succeeded.
     pub longest_wait: Duration,
     /// Longest time from an error to the next acknowledged write.
     pub recovery: Duration,
@@ -43,16 +43,16 @@ pub struct Phase {
     pub errors: BTreeMap<String, u64>,
 }
 
-/// Everything that the clients of one side have seen.
+/// All that the clients of one side have seen.
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// Parts of the run; what happens now belongs to the last.
+    /// Phases of the run; the last one is current.
     pub phases: Vec<Phase>,
     /// Requests sent.
     pub requests: u64,
     /// Connections lost.
     pub lost_connections: u64,
-    /// Replies that their requests may not get.
+    /// Replies that are impossible for their requests.
     pub wrong: u64,
     /// Replies from before an acknowledged write.
     pub behind: u64,
@@ -103,13 +103,13 @@ impl Tally {
         tally
     }
 
-    /// One more client, which keeps to this shard. Returns its number.
+    /// Adds a client of this shard. Returns its number.
     pub fn enrol(&mut self, group: usize) -> usize {
         self.clients.push(Client { group, served: 0 });
         self.clients.len() - 1
     }
 
-    /// What the clients of these shards have got so far, each for itself.
+    /// Successful requests so far, for each client of these shards.
     pub fn served(&self, groups: &[usize]) -> Vec<u64> {
         let clients = self.clients.iter();
         clients
@@ -118,7 +118,7 @@ impl Tally {
             .collect()
     }
 
-    /// From here on a new phase is counted.
+    /// Starts a new phase.
     pub fn start_phase(&mut self, name: &str) {
         self.phases.push(Phase {
             name: name.to_owned(),
@@ -135,7 +135,7 @@ impl Tally {
         &mut self.phase().shards[group]
     }
 
-    /// The shard of one more request of this client that has got what it asked for.
+    /// Counts a successful request of this client. Returns its shard.
     fn served_one(&mut self, client: usize, sent: Instant) -> usize {
         let client = &mut self.clients[client];
         client.served += 1;
@@ -145,14 +145,14 @@ impl Tally {
         group
     }
 
-    /// A write of this client that was sent then was acknowledged.
+    /// Counts an acknowledged write of this client.
     pub fn acked(&mut self, client: usize, sent: Instant) {
         let group = self.served_one(client, sent);
         self.shard(group).acked += 1;
         self.is_there(group, sent);
     }
 
-    /// A read of this client that was sent then was answered. Where nobody writes, that is how a shard shows that it is there.
+    /// Counts an answered read of this client. While no client writes, it also shows that the shard is available.
     pub fn answered(&mut self, client: usize, sent: Instant, nobody_writes: bool) {
         let group = self.served_one(client, sent);
         self.shard(group).reads += 1;
@@ -174,7 +174,7 @@ impl Tally {
         }
     }
 
-    /// A write of this client was not acknowledged, for this reason.
+    /// Counts a write of this client that was not acknowledged, for this reason.
     pub fn failed(&mut self, client: usize, fate: Fate, why: &str) {
         let group = self.clients[client].group;
         match fate {
@@ -184,7 +184,7 @@ impl Tally {
         self.error(group, why);
     }
 
-    /// A read of this client got an error.
+    /// Counts a failed read of this client.
     pub fn read_failed(&mut self, client: usize, why: &str) {
         let group = self.clients[client].group;
         self.shard(group).read_errors += 1;
@@ -205,7 +205,7 @@ impl Tally {
         *errors.entry(text).or_default() += 1;
     }
 
-    /// Enters what a book says of a reply.
+    /// Counts the verdict on a reply.
     pub fn judge(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::Right => {}
@@ -220,14 +220,14 @@ impl Tally {
         }
     }
 
-    /// Keeps a finding in words, if there are few yet.
+    /// Keeps the text of a finding, up to a limit.
     pub fn sample(&mut self, text: impl FnOnce() -> String) {
         if self.samples.len() < SAMPLES {
             self.samples.push(text());
         }
     }
 
-    /// Nothing was sent until now on purpose: the pause is nobody's gap.
+    /// Ends a deliberate pause, which is no outage of any shard.
     pub fn resume(&mut self) {
         for progress in &mut self.progress {
             progress.last = Instant::now();
@@ -235,7 +235,7 @@ impl Tally {
         }
     }
 
-    /// The run is over: what has not recovered counts until now.
+    /// Ends the run: shards that have not recovered count as unavailable until now.
     pub fn finish(&mut self) {
         let now = Instant::now();
         for group in 0..self.progress.len() {
@@ -252,7 +252,7 @@ impl Tally {
         }
     }
 
-    /// Shards in which no write that was sent after `moment` has been acknowledged.
+    /// Shards without an acknowledged write that was sent after `moment`.
     pub fn not_recovered(&self, moment: Instant) -> Vec<usize> {
         let late = |progress: &Progress| progress.newest_sent.is_none_or(|sent| sent < moment);
         (0..self.progress.len())

@@ -1,0 +1,223 @@
+//! Building the body of a transaction: each command of the client becomes commands for one or several slots, and an
+//! element of EXEC's reply.
+
+use std::collections::HashMap;
+
+use crate::command::Merge;
+use crate::policy::{Actions, Decision, Governed, NamespaceId, ReplyConversion, commands_of};
+use crate::resp::request::Request;
+use crate::slot::Slot;
+
+use super::super::parts::{governed_parts, keys_by_slot};
+use super::super::{Knowledge, Plan, TransactionCommand, error_reply};
+use super::{CountedCommand, ElementSource, ExecElement, SlotGroup, TransactionBody, writes};
+
+/// Whether it would block a shared connection if it were not in a transaction.
+fn blocks(request: &Request, knowledge: &Knowledge) -> bool {
+    let command = knowledge.command(request);
+    command.is_some_and(|command| command.blocks(request.bytes, request.args))
+}
+
+/// A body in the making.
+#[derive(Default)]
+pub struct BodyBuilder {
+    /// The body so far.
+    pub body: TransactionBody,
+    /// Index of the group of each slot.
+    places: HashMap<Option<Slot>, usize>,
+    /// The slot of the only group, if there is only one.
+    pub only: Option<Option<Slot>>,
+    /// The slot whose group commands without keys join.
+    pub joins: Option<Slot>,
+}
+
+impl BodyBuilder {
+    /// Adds the client's command `at`, which is planned.
+    pub fn add(
+        &mut self,
+        at: usize,
+        request: &Request,
+        plan: &Plan,
+        rewritten: &[u8],
+        said: ReplyConversion,
+        knowledge: &Knowledge,
+    ) {
+        let mut element = ExecElement {
+            source: ElementSource::Own,
+            namespace: NamespaceId::UNMATCHED,
+            reply: said,
+            write: writes(plan),
+        };
+        let mut counted = CountedCommand {
+            command: at,
+            namespace: NamespaceId::UNMATCHED,
+            actions: Actions::NONE,
+            is_sent: true,
+            is_refused: false,
+        };
+        match plan {
+            Plan::Forward {
+                slot,
+                write,
+                decision,
+                ..
+            } => {
+                counted.namespace = decision.namespace;
+                counted.actions = decision.actions;
+                if decision.governed == Governed::Refused {
+                    // It was permitted when it was queued: only the passing of time can turn that into a refusal.
+                    element.source = ElementSource::Known(error_reply(rewritten));
+                    counted.is_sent = false;
+                    counted.is_refused = true;
+                } else {
+                    if let Governed::Rewritten(reply) = decision.governed
+                        && reply != ReplyConversion::AsIs
+                    {
+                        element.reply = reply;
+                    }
+                    let cell = self.cell();
+                    self.send(
+                        Some(*slot),
+                        request.bytes,
+                        rewritten,
+                        decision,
+                        cell,
+                        *write,
+                    );
+                    if blocks(request, knowledge) {
+                        let place = self.places[&self.only.unwrap_or(Some(*slot))];
+                        self.body.groups[place].blocks = true;
+                    }
+                    element.source = ElementSource::Part(cell);
+                }
+            }
+            Plan::Anywhere { write } => {
+                let cell = self.cell();
+                let joins = self.joins;
+                self.send(joins, request.bytes, &[], &Decision::NONE, cell, *write);
+                element.source = ElementSource::Part(cell);
+            }
+            Plan::AnswerWithNodes(..) => {
+                let cell = self.cell();
+                self.send(self.joins, request.bytes, &[], &Decision::NONE, cell, false);
+                element.source = ElementSource::Parameters(cell, request.bytes.to_vec());
+            }
+            Plan::Split {
+                merge,
+                step,
+                write,
+                namespace,
+                command,
+            } => {
+                counted.namespace = *namespace;
+                let keys = keys_by_slot(request, *step);
+                let parts: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
+                let mut order = Vec::new();
+                if *merge == Merge::Elements {
+                    order = vec![0; request.argc() - 1];
+                    for (number, keys) in parts.iter().enumerate() {
+                        for (_, key) in *keys {
+                            order[*key as usize - 1] = number as u32;
+                        }
+                    }
+                }
+                let mut written = governed_parts(request, &parts, *step, *command, knowledge);
+                let first = self.body.cells;
+                if let Some(refused) = written.iter().find(|part| part.is_refused()) {
+                    // It was permitted when it was queued: only the passing of time can turn that into a refusal.
+                    counted.actions = refused.decision.actions;
+                    counted.is_sent = false;
+                    counted.is_refused = true;
+                    element.source = ElementSource::Known(error_reply(&refused.instead));
+                    written.clear();
+                }
+                for part in &written {
+                    let (decision, cell) = (part.decision, self.cell());
+                    let (own, instead) = (&part.own, &part.instead);
+                    self.send(Some(part.slot), own, instead, &decision, cell, *write);
+                    if !decision.actions.is_empty() {
+                        self.body.counted.push(CountedCommand {
+                            command: at,
+                            namespace: decision.namespace,
+                            actions: decision.actions,
+                            is_sent: false,
+                            is_refused: false,
+                        });
+                    }
+                }
+                if !written.is_empty() {
+                    element.source = ElementSource::Parts {
+                        first,
+                        count: written.len() as u32,
+                        merge: *merge,
+                        order,
+                    };
+                }
+            }
+            other => {
+                counted.is_sent = false;
+                match other {
+                    Plan::Transaction(TransactionCommand::Unwatch) => {
+                        element.source = ElementSource::Known(b"+OK\r\n".to_vec());
+                    }
+                    Plan::Refuse(error) | Plan::Unknown(error) => {
+                        element.source = ElementSource::Known(error.clone());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        element.namespace = counted.namespace;
+        self.body.elements.push(element);
+        if counted.is_sent || !counted.actions.is_empty() {
+            self.body.counted.push(counted);
+        }
+    }
+
+    fn cell(&mut self) -> u32 {
+        self.body.cells += 1;
+        self.body.cells - 1
+    }
+
+    /// Puts the commands for one command of the client into the group of its slot.
+    fn send(
+        &mut self,
+        slot: Option<Slot>,
+        own: &[u8],
+        instead: &[u8],
+        decision: &Decision,
+        cell: u32,
+        write: bool,
+    ) {
+        let slot = self.only.unwrap_or(slot);
+        let groups = &mut self.body.groups;
+        let place = *self.places.entry(slot).or_insert_with(|| {
+            groups.push(SlotGroup {
+                slot,
+                commands: Vec::new(),
+                targets: Vec::new(),
+                write: false,
+                blocks: false,
+            });
+            groups.len() - 1
+        });
+        let group = &mut groups[place];
+        group.write |= write;
+        match decision.governed {
+            // Refused commands were handled before this.
+            Governed::AsIs | Governed::Refused => {
+                group.commands.extend_from_slice(own);
+                group.targets.push(Some(cell));
+            }
+            Governed::Rewritten(_) => {
+                group.commands.extend_from_slice(instead);
+                group.targets.push(Some(cell));
+            }
+            Governed::Block(form) => {
+                group.commands.extend_from_slice(commands_of(form, instead));
+                let own = (0..form.commands).map(|at| (at < form.own).then_some(cell));
+                group.targets.extend(own);
+            }
+        }
+    }
+}

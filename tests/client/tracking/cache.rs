@@ -1,0 +1,204 @@
+//! Clients that keep what they read until they are told, while everything changes: in the end nobody keeps what is not so.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux_core::slot::slot_of;
+
+use super::{keys_of, tracking};
+use slotmux_testing::{
+    PATIENCE, Proxy, RawClient, SetAtEnd, Value, calm_cluster, poll_until, times,
+};
+
+const CLIENTS: usize = 12;
+const KEYS: usize = 60;
+
+fn key(number: usize) -> String {
+    // Some share a slot.
+    format!("cache:{{{}}}:{number}", number % 20)
+}
+
+/// A client with its cache.
+struct Caching {
+    client: RawClient,
+    cache: HashMap<String, Value>,
+    /// Pushes so far.
+    told: Arc<AtomicUsize>,
+}
+
+impl Caching {
+    /// Takes a push, as every library does.
+    fn take_push(&mut self, push: &Value) {
+        self.told.fetch_add(1, Ordering::Relaxed);
+        match keys_of(push) {
+            Some(keys) => keys.iter().for_each(|key| drop(self.cache.remove(key))),
+            None => self.cache.clear(),
+        }
+    }
+
+    /// The next reply; what stands before it is taken.
+    fn reply(&mut self) -> Value {
+        loop {
+            match self.client.read() {
+                push @ Value::Push(_) => self.take_push(&push),
+                value => return value,
+            }
+        }
+    }
+
+    fn keep(&mut self, key: &str, value: &Value) {
+        match value {
+            Value::Bulk(_) | Value::Null => drop(self.cache.insert(key.to_owned(), value.clone())),
+            _ => {}
+        }
+    }
+
+    fn keep_all(&mut self, keys: &[String], values: &Value) {
+        if let Value::Array(values) = values {
+            for (key, value) in keys.iter().zip(values) {
+                self.keep(key, value);
+            }
+        }
+    }
+
+    /// Reads in one of the ways that there are, what is not there yet.
+    fn read_some(&mut self) {
+        let keys: Vec<String> = (0..fastrand::usize(1..6))
+            .map(|_| key(fastrand::usize(..KEYS)))
+            .collect();
+        match fastrand::u8(..4) {
+            0 => {
+                let words: Vec<&str> = ["MGET"]
+                    .into_iter()
+                    .chain(keys.iter().map(String::as_str))
+                    .collect();
+                self.client.send(&words);
+                let values = self.reply();
+                self.keep_all(&keys, &values);
+            }
+            1 => {
+                self.client.send(&["MULTI"]);
+                for key in &keys {
+                    self.client.send(&["GET", key]);
+                }
+                self.client.send(&["EXEC"]);
+                for _ in 0..=keys.len() {
+                    self.reply();
+                }
+                let values = self.reply();
+                self.keep_all(&keys, &values);
+            }
+            _ => {
+                for key in &keys {
+                    self.client.send(&["GET", key]);
+                }
+                for key in &keys {
+                    let value = self.reply();
+                    self.keep(key, &value);
+                }
+            }
+        }
+    }
+}
+
+/// Moves slots to and fro, and breaks connections.
+fn disturb(cluster: &LocalCluster, round: usize) {
+    let slot = slot_of(key(round % 20).as_bytes()).0;
+    let from = cluster.primary_of_slot(slot).expect("an owner");
+    cluster
+        .migrate_slot(slot, from, (from + 1) % 3)
+        .expect("moved");
+    if round % 4 == 3 {
+        let kill = ["CLIENT", "KILL", "TYPE", "normal"];
+        cluster.query::<()>(round % 3, &kill).expect("killed");
+    }
+}
+
+#[test]
+fn nobody_keeps_what_is_not_so() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |_| {});
+    let is_over = AtomicBool::new(false);
+    let written = AtomicUsize::new(0);
+    let told: Vec<Arc<AtomicUsize>> = (0..CLIENTS).map(|_| Arc::default()).collect();
+    let mut clients = thread::scope(|scope| {
+        let end = SetAtEnd(&is_over);
+        let clients: Vec<_> = told
+            .iter()
+            .map(|told| {
+                let (client, told) = (tracking(&proxy, &[]), Arc::clone(told));
+                let (is_over, written) = (&is_over, &written);
+                scope.spawn(move || {
+                    let mut caching = Caching {
+                        client,
+                        cache: HashMap::new(),
+                        told,
+                    };
+                    while !is_over.load(Ordering::Relaxed) {
+                        caching.read_some();
+                        if fastrand::u8(..8) == 0 {
+                            let number = written.fetch_add(1, Ordering::Relaxed).to_string();
+                            caching
+                                .client
+                                .send(&["SET", &key(fastrand::usize(..KEYS)), &number]);
+                            caching.reply();
+                        }
+                    }
+                    caching
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            // Past slotmux; what is not there any more is refused.
+            while !is_over.load(Ordering::Relaxed) {
+                let number = written.fetch_add(1, Ordering::Relaxed).to_string();
+                let words = ["SET", &key(fastrand::usize(..KEYS)), &number];
+                let _ = cluster.query::<()>(fastrand::usize(..3), &words);
+                thread::sleep(Duration::from_millis(2));
+            }
+        });
+        for round in 0..times(12, 120) {
+            disturb(&cluster, round);
+            thread::sleep(Duration::from_millis(50));
+        }
+        // On a busy machine the rounds may be over before every client was told much.
+        poll_until(PATIENCE, "pushes to every client", || {
+            told.iter().all(|told| told.load(Ordering::Relaxed) > 50)
+        });
+        drop(end);
+        let clients = clients
+            .into_iter()
+            .map(|client| client.join().expect("no panic"));
+        clients.collect::<Vec<Caching>>()
+    });
+    let mut truth = proxy.client_resp3();
+    let truth: HashMap<String, Value> = (0..KEYS)
+        .map(|number| (key(number), truth.call(&["GET", &key(number)])))
+        .collect();
+    for caching in &mut clients {
+        // What is on its way yet may take a moment; what is never told stays wrong for ever.
+        poll_until(PATIENCE, "a cache that is right", || {
+            while caching.client.has_news(Duration::from_millis(10)) {
+                let push = caching.client.read();
+                caching.take_push(&push);
+            }
+            caching
+                .cache
+                .iter()
+                .all(|(key, value)| truth[key] == *value)
+        });
+    }
+    // They do keep something.
+    for caching in &mut clients {
+        for number in 0..KEYS {
+            caching.client.send(&["GET", &key(number)]);
+            let value = caching.reply();
+            caching.keep(&key(number), &value);
+        }
+        assert!(caching.cache.len() > KEYS / 2, "{}", caching.cache.len());
+    }
+}

@@ -1,0 +1,385 @@
+//! Ways in which a few clients could take more memory than the limits let them, without one reply or one request that is
+//! too large by itself. What counts is the most that slotmux ever held, not what is left afterwards.
+
+use slotmux_core::slot::slot_of;
+use slotmux_testing::client::command;
+use slotmux_testing::peer::{Gate, Peer, Step};
+use slotmux_testing::{
+    Neighbour, PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until, shared_cluster,
+};
+
+const MIB: usize = 1024 * 1024;
+/// The limit of the tests that set one.
+const LIMIT: u64 = 64 << 20;
+/// What may come on top of a limit: buffers that are copied as they grow, pools, what was freed a moment ago.
+const ALLOWANCE: u64 = 48 << 20;
+
+fn limited() -> Proxy {
+    Proxy::start(shared_cluster(), |config| {
+        config.set("server.workers", 1);
+        config.set("server.memory_limit", "64MiB");
+        config.set("log.level", "warn");
+    })
+}
+
+/// Asserts that slotmux never held more than so many bytes above `before`.
+#[track_caller]
+fn assert_peak(proxy: &Proxy, before: u64, most: u64) {
+    let grown = proxy.peak_rss().saturating_sub(before);
+    assert!(grown < most, "{grown} bytes, not below {most}");
+}
+
+#[test]
+fn the_answers_of_one_exec_are_bounded_while_they_are_made() {
+    let _turn = crate::turn();
+    const COMMANDS: usize = 60_000;
+    // Behind a WATCH slotmux answers once the node has said that the transaction runs.
+    for is_watched in [false, true] {
+        let proxy = Proxy::start(shared_cluster(), |config| {
+            config.set("server.workers", 1);
+            config.set("listener.limits.output_hard", "8MiB");
+            config.set("log.level", "warn");
+        });
+        let neighbour = Neighbour::start(proxy.port(), "beside-exec");
+        neighbour.goes_on();
+        let before = proxy.rss();
+        let mut greedy = proxy.client();
+        if is_watched {
+            assert_eq!(greedy.call(&["WATCH", "exec"]), Value::ok());
+        }
+        let body = command(&["INFO"]).repeat(COMMANDS);
+        let bytes = [b"MULTI\r\n", &body[..], b"EXEC\r\n"].concat();
+        // It is closed before it has everything.
+        let _ = greedy.try_send_raw(&bytes);
+        let replies = greedy.read_to_close();
+        assert!(
+            !replies.windows(5).any(|bytes| bytes == b"*6000"),
+            "EXEC was answered"
+        );
+        assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(1.0));
+        assert_peak(&proxy, before, 8 * MIB as u64 + ALLOWANCE);
+        neighbour.goes_on();
+        neighbour.finish();
+        // One that asks for less gets it.
+        let mut modest = proxy.client();
+        if is_watched {
+            assert_eq!(modest.call(&["WATCH", "exec"]), Value::ok());
+        }
+        modest.send_raw(b"MULTI\r\nINFO\r\nINFO\r\nEXEC\r\n");
+        let replies: Vec<Value> = (0..4).map(|_| modest.read()).collect();
+        assert_eq!(replies[3].items().len(), 2, "{:?}", replies[3]);
+    }
+}
+
+#[test]
+fn a_transaction_of_many_commands_counts_for_what_it_takes_to_run_it() {
+    const COMMANDS: usize = 600_000;
+    let proxy = limited();
+    let before = proxy.rss();
+    let mut greedy = proxy.client();
+    let body = command(&["PING"]).repeat(COMMANDS);
+    let bytes = [b"MULTI\r\n", &body[..], b"EXEC\r\n"].concat();
+    // It is closed before it has everything.
+    let _ = greedy.try_send_raw(&bytes);
+    greedy.read_to_close();
+    assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(1.0));
+    assert_peak(&proxy, before, LIMIT + ALLOWANCE);
+    // A tenth of it runs.
+    let mut modest = proxy.client();
+    let some = &body[..body.len() / 10];
+    let replies = modest.pipeline_raw(
+        &[b"MULTI\r\n", some, b"EXEC\r\n"].concat(),
+        COMMANDS / 10 + 2,
+    );
+    assert_eq!(replies[COMMANDS / 10 + 1].items().len(), COMMANDS / 10);
+}
+
+#[test]
+fn the_error_of_a_group_is_kept_once_for_all_its_commands() {
+    let _turn = crate::turn();
+    const COMMANDS: usize = 200_000;
+    let gate = Gate::default();
+    let held_back = gate.clone();
+    let peer = Peer::start(move |request| match request.name().as_str() {
+        "SET" if request.word(1) == "failed" => Some(Step::reply("+QUEUED\r\n")),
+        "EXEC" => Some(vec![Step::Gate(held_back.clone()), Step::Close]),
+        _ => None,
+    });
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("cluster.timeouts.command", "60s");
+        config.set("cluster.timeouts.response", "60s");
+        config.set("defaults.namespace.multi", "split");
+        config.set("listener.limits.output_hard", "8MiB");
+        config.set("log.level", "warn");
+    });
+    let exec = |commands: usize| {
+        let other = command(&["SET", "other", "1"]);
+        let body = [other, command(&["SET", "failed", "1"]).repeat(commands)].concat();
+        let mut client = proxy.client();
+        let queued = client.pipeline_raw(&[b"MULTI\r\n", &body[..]].concat(), commands + 2);
+        assert_eq!(queued[commands + 1], Value::Simple("QUEUED".into()));
+        client.send_raw(b"EXEC\r\n");
+        client
+    };
+    let mut greedy = exec(COMMANDS);
+    poll_until(PATIENCE, "EXEC to arrive", || {
+        peer.requests_named("EXEC").len() == 1
+    });
+    let before = proxy.peak_rss();
+    gate.open();
+    // Its reply would have 20 MB of errors.
+    let replies = greedy.read_to_close();
+    assert!(replies.is_empty(), "{} bytes", replies.len());
+    assert_peak(&proxy, before, 24 << 20);
+    assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(1.0));
+    let reply = exec(100).read();
+    assert_eq!(reply.items()[0], Value::ok());
+    assert_eq!(reply.items().len(), 101);
+    for element in &reply.items()[1..] {
+        let error = element.error();
+        assert!(error.contains("connection to the node was lost"), "{error}");
+    }
+}
+
+#[test]
+fn a_transaction_that_is_closed_for_its_size_gives_its_connections_back() {
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("server.workers", 1);
+        config.set("listener.limits.output_hard", "64KiB");
+        config.set("cluster.connections.dedicated_max", 1);
+        config.set("log.level", "warn");
+    });
+    let value = "v".repeat(100_000);
+    for round in 1..=3 {
+        let mut greedy = proxy.client();
+        // Big enough for a connection of its own.
+        greedy.send_raw(b"MULTI\r\n");
+        greedy.send(&["SET", "{exec}:big", &value]);
+        greedy.send_raw(&[&command(&["INFO"]).repeat(200)[..], b"EXEC\r\n"].concat());
+        greedy.read_to_close();
+        assert_eq!(
+            proxy.metric("slotmux_limit_closes_total"),
+            Some(f64::from(round))
+        );
+    }
+    // Nothing of them ran, and the one connection is free.
+    let mut other = proxy.client();
+    assert_eq!(other.call(&["EXISTS", "{exec}:big"]), Value::Integer(0));
+    assert_eq!(other.call(&["SET", "{exec}:next", &value]), Value::ok());
+}
+
+#[test]
+fn one_message_to_many_who_do_not_read_stays_within_the_limit() {
+    const LISTENERS: usize = 150;
+    let proxy = limited();
+    let mut listeners: Vec<RawClient> = (0..LISTENERS).map(|_| proxy.client()).collect();
+    for listener in &mut listeners {
+        listener.send(&["SUBSCRIBE", "loud"]);
+        assert_eq!(listener.read().items()[2], Value::Integer(1));
+    }
+    let neighbour = Neighbour::start(proxy.port(), "beside-loud");
+    neighbour.goes_on();
+    let before = proxy.rss();
+    let mut speaker = proxy.client();
+    let message = "m".repeat(4 * MIB);
+    assert_eq!(
+        speaker.call(&["PUBLISH", "loud", &message]),
+        Value::Integer(LISTENERS as i64)
+    );
+    poll_until(PATIENCE, "some listeners to be closed", || {
+        proxy.metric("slotmux_limit_closes_total") > Some(0.0)
+    });
+    assert_peak(&proxy, before, LIMIT + ALLOWANCE);
+    neighbour.goes_on();
+    neighbour.finish();
+    // Those that were closed listen no more, and a small message still reaches the others.
+    let left = proxy.metric("slotmux_subscriptions").expect("a number");
+    assert!(left > 0.0 && left < LISTENERS as f64, "{left}");
+    assert_eq!(
+        speaker.call(&["PUBLISH", "loud", "psst"]),
+        Value::Integer(left as i64)
+    );
+}
+
+#[test]
+fn many_messages_of_one_turn_stay_within_the_limit() {
+    let _turn = crate::turn();
+    let proxy = limited();
+    let mut listeners: Vec<RawClient> = (0..300).map(|_| proxy.client()).collect();
+    for listener in &mut listeners {
+        listener.send(&["SUBSCRIBE", "chatty"]);
+        assert_eq!(listener.read().items()[2], Value::Integer(1));
+    }
+    let before = proxy.rss();
+    let mut speaker = proxy.client();
+    let message = command(&["PUBLISH", "chatty", &"m".repeat(5000)]);
+    speaker.pipeline_raw(&message.repeat(500), 500);
+    assert_peak(&proxy, before, LIMIT + ALLOWANCE);
+}
+
+#[test]
+fn one_invalidation_to_many_stays_within_the_limit() {
+    let _turn = crate::turn();
+    const READERS: usize = 2000;
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("server.workers", 1);
+        config.set("server.memory_limit", "16MiB");
+        config.set("log.level", "warn");
+    });
+    let key = "i".repeat(60_000);
+    let mut readers: Vec<RawClient> = (0..READERS).map(|_| proxy.client_resp3()).collect();
+    for reader in &mut readers {
+        assert_eq!(reader.call(&["CLIENT", "TRACKING", "ON"]), Value::ok());
+        assert_eq!(reader.call(&["GET", &key]), Value::Null);
+    }
+    let before = proxy.rss();
+    assert_eq!(proxy.client().call(&["SET", &key, "1"]), Value::ok());
+    // Each is told, if not which key it was.
+    for reader in &mut readers {
+        assert!(reader.has_news(PATIENCE));
+    }
+    // 120 MB if each were told the name.
+    assert_peak(&proxy, before, (16 << 20) + ALLOWANCE);
+    assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(0.0));
+    proxy.client().call(&["DEL", &key]);
+}
+
+#[test]
+fn names_count_against_the_memory_limit() {
+    let _turn = crate::turn();
+    const NAMED: usize = 21;
+    let proxy = limited();
+    let before = proxy.rss();
+    let name = "n".repeat(8 * MIB);
+    let mut clients: Vec<RawClient> = (0..NAMED).map(|_| proxy.client()).collect();
+    for (i, client) in clients.iter_mut().enumerate() {
+        let bytes = match i % 3 {
+            0 => command(&["CLIENT", "SETNAME", &name]),
+            1 => command(&["CLIENT", "SETINFO", "LIB-NAME", &name]),
+            _ => command(&["HELLO", "3", "SETNAME", &name]),
+        };
+        // It may be closed for the sake of the others.
+        let _ = client.try_send_raw(&bytes);
+        let _ = client.try_read();
+    }
+    poll_until(PATIENCE, "the limit to be kept", || {
+        proxy.metric("slotmux_limit_closes_total") >= Some(NAMED as f64 - 8.0)
+    });
+    assert_peak(&proxy, before, LIMIT + ALLOWANCE);
+    // One who takes its name back counts for nothing any more.
+    drop(clients);
+    let mut client = proxy.client();
+    assert_eq!(client.call(&["CLIENT", "SETNAME", &name]), Value::ok());
+    poll_until(PATIENCE, "the name to count", || {
+        proxy.metric("slotmux_client_buffer_bytes") >= Some(8.0 * MIB as f64)
+    });
+    client.call(&["RESET"]);
+    poll_until(PATIENCE, "the name to count no more", || {
+        proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
+    });
+}
+
+#[test]
+fn requests_of_clients_that_have_left_are_not_kept() {
+    let _turn = crate::turn();
+    let cluster = calm_cluster(0);
+    let key = "left:1";
+    let node = cluster
+        .primary_of_slot(slot_of(key.as_bytes()).0)
+        .expect("an owner");
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("server.workers", 1);
+        config.set("server.memory_limit", "64MiB");
+        config.set("log.level", "warn");
+        config.set("cluster.timeouts.command", "120s");
+        config.set("cluster.timeouts.response", "120s");
+    });
+    // A connection is there already: of the first request to a node that is stopped the kernel takes a part.
+    let mut client = proxy.client();
+    let first = "f".repeat(MIB);
+    assert_eq!(client.call(&["SET", key, &first]), Value::ok());
+    cluster.stop(node).expect("stopped");
+    let before = proxy.rss();
+    let mut killer = proxy.client();
+    let request = command(&["SET", key, &"r".repeat(24 * MIB)]);
+    let small = command(&["SET", "left:2{left:1}", &"s".repeat(MIB)]);
+    for round in 1..=8 {
+        // One the node can't have whole, and some that the kernel takes whole.
+        for (request, count) in [(&request, 1), (&small, 4)] {
+            let mut leaving: Vec<RawClient> = (0..count).map(|_| proxy.client()).collect();
+            for client in &mut leaving {
+                client.send_raw(request);
+            }
+            poll_until(PATIENCE, "them to be on their way", || {
+                proxy.metric("slotmux_in_flight") == Some(f64::from(count))
+            });
+            for client in &leaving {
+                let address = client.local_addr().to_string();
+                assert_eq!(killer.call(&["CLIENT", "KILL", &address]), Value::ok());
+            }
+            poll_until(PATIENCE, "them to be given up", || {
+                proxy.metric("slotmux_in_flight") == Some(0.0)
+            });
+        }
+        assert_peak(&proxy, before, LIMIT + ALLOWANCE);
+        assert_eq!(
+            proxy.metric("slotmux_limit_closes_total"),
+            Some(0.0),
+            "{round}"
+        );
+    }
+    cluster.resume(node).expect("resumed");
+    // An incomplete request does not run.
+    assert_eq!(client.call(&["STRLEN", key]), Value::Integer(MIB as i64));
+    assert_eq!(client.call(&["SET", key, &first]), Value::ok());
+}
+
+#[test]
+fn requests_that_were_given_up_for_their_deadline_are_not_kept() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let peer = Peer::start(move |request| {
+        (request.name() == "SET").then(|| vec![Step::Gate(held.clone()), Step::Close])
+    });
+    let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
+        config.set("server.workers", 1);
+        config.set("log.level", "warn");
+        config.set("cluster.timeouts.command", "300ms");
+        config.set("cluster.timeouts.response", "120s");
+    });
+    let before = proxy.rss();
+    let mut client = proxy.client();
+    let request = command(&["SET", "late", &"l".repeat(8 * MIB)]);
+    for _ in 0..12 {
+        client.send_raw(&request);
+        let reply = format!("{:?}", client.read());
+        assert!(reply.contains("upstream timeout"), "{reply}");
+    }
+    // 96 MiB if they were kept.
+    assert_peak(&proxy, before, 64 << 20);
+    gate.open();
+    assert_eq!(client.call(&["INCR", "late"]), Value::ok());
+}
+
+#[test]
+fn what_a_big_request_took_is_given_back_when_the_next_has_begun() {
+    const CLIENTS: usize = 800;
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("server.workers", 1);
+        config.set("log.level", "warn");
+    });
+    let before = proxy.rss();
+    let request = command(&["ECHO", &"e".repeat(120_000)]);
+    let (head, tail) = request.split_at(60_000);
+    let tail = [tail, b"*2\r\n"].concat();
+    let mut clients: Vec<RawClient> = (0..CLIENTS).map(|_| proxy.client()).collect();
+    for client in &mut clients {
+        client.send_raw(head);
+        client.send_raw(&tail);
+        assert_eq!(client.read().text().len(), 120_000);
+    }
+    // 96 MB if each keeps it.
+    let grown = proxy.rss().saturating_sub(before);
+    assert!(grown < 48 << 20, "{grown} bytes for {CLIENTS} clients");
+}

@@ -1,0 +1,73 @@
+//! The two that are compared.
+
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+
+use crate::transcript::lines::words;
+use slotmux_testing::{Proxy, ProxyConfig, RawClient, Value};
+
+/// slotmux before a cluster, and one plain Redis with the same settings as far as clients see them.
+pub struct Pair {
+    /// Where slotmux sends the commands.
+    pub cluster: &'static LocalCluster,
+    /// slotmux.
+    pub proxy: Proxy,
+    /// The plain Redis.
+    pub redis: LocalServer,
+}
+
+impl Pair {
+    /// Starts both; slotmux with its defaults and what `configure` sets.
+    pub fn start(
+        cluster: &'static LocalCluster,
+        password: Option<&str>,
+        configure: impl FnOnce(&mut ProxyConfig),
+    ) -> Pair {
+        let proxy = Proxy::start(cluster, |config| {
+            configure(config);
+            if let Some(password) = password {
+                config.add_user("default", password);
+            }
+        });
+        let redis = LocalServer::start(&settings(password));
+        Pair {
+            cluster,
+            proxy,
+            redis: redis.expect("a server"),
+        }
+    }
+
+    /// Removes everything on both sides.
+    pub fn empty(&self) {
+        for port in [self.proxy.port(), self.redis.port()] {
+            let mut client = RawClient::connect(port);
+            for line in ["FLUSHALL", "SCRIPT FLUSH", "FUNCTION FLUSH"] {
+                assert_eq!(client.call(&words(line)), Value::ok(), "{line}");
+            }
+        }
+    }
+}
+
+/// Whether redis-server is of the version whose texts slotmux gives. If not, that is said, and nothing is compared.
+pub fn speaks_7_0() -> bool {
+    let told = std::process::Command::new("redis-server")
+        .arg("--version")
+        .output()
+        .expect("these tests need redis-server on PATH");
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let speaks = told.contains(" v=7.0.");
+    if !speaks {
+        eprintln!("SKIPPED: the transcript is one of Redis 7.0, and this is {told}");
+    }
+    speaks
+}
+
+/// Of a plain server: what slotmux says of itself.
+pub fn settings(password: Option<&str>) -> ServerOptions {
+    let extra = [("databases", "1"), ("tcp-keepalive", "60")];
+    let extra = extra.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    ServerOptions {
+        password: password.map(str::to_owned),
+        extra: extra.to_vec(),
+    }
+}

@@ -1,0 +1,280 @@
+//! SCAN as if it were one Redis: every key once at least, whatever the page size, the proxy that is asked, and the
+//! place of the slots.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux_core::slot::slot_of;
+use slotmux_testing::{Proxy, RawClient, Value, calm_cluster, shared_proxy};
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Bulk(bytes) => String::from_utf8(bytes.clone()).expect("text"),
+        other => panic!("{other:?} is no bulk"),
+    }
+}
+
+/// One page: the next cursor and the keys.
+fn page(client: &mut RawClient, cursor: &str, options: &[&str]) -> (String, Vec<String>) {
+    let reply = client.call(&[&["SCAN", cursor], options].concat());
+    let items = reply.items();
+    assert_eq!(items.len(), 2, "{reply:?}");
+    let next = text(&items[0]);
+    assert!(next.parse::<i64>().is_ok_and(|next| next >= 0), "{next}");
+    (next, items[1].items().iter().map(text).collect())
+}
+
+/// A whole scan, page by page through these clients in turn: each key and how often it came.
+fn scan(clients: &mut [RawClient], options: &[&str]) -> BTreeMap<String, usize> {
+    let (mut cursor, mut found) = ("0".to_owned(), BTreeMap::new());
+    for turn in 0..100_000 {
+        let at = turn % clients.len();
+        let (next, keys) = page(&mut clients[at], &cursor, options);
+        for key in keys {
+            *found.entry(key).or_insert(0) += 1;
+        }
+        if next == "0" {
+            return found;
+        }
+        cursor = next;
+    }
+    panic!("the scan does not end");
+}
+
+fn fill(client: &mut RawClient, prefix: &str, count: usize) -> BTreeSet<String> {
+    let keys: BTreeSet<String> = (0..count).map(|i| format!("{prefix}{i}")).collect();
+    let sets: Vec<Vec<String>> = keys
+        .iter()
+        .map(|key| vec!["SET".to_owned(), key.clone(), "1".to_owned()])
+        .collect();
+    for reply in client.pipeline(&sets) {
+        assert_eq!(reply, Value::ok());
+    }
+    keys
+}
+
+fn keys_of(found: BTreeMap<String, usize>) -> BTreeSet<String> {
+    found.into_keys().collect()
+}
+
+#[test]
+fn a_scan_finds_all_keys_by_any_page_size_through_any_proxy() {
+    let cluster = calm_cluster(0);
+    let proxies = [
+        Proxy::start(&cluster, |_| {}),
+        Proxy::start(&cluster, |_| {}),
+    ];
+    let mut clients = [
+        proxies[0].client(),
+        proxies[1].client_resp3(),
+        proxies[0].client_resp3(),
+        proxies[1].client(),
+    ];
+    assert!(scan(&mut clients, &[]).is_empty());
+    let mut all = fill(&mut clients[0], "scan:", 3000);
+    let matching = fill(&mut clients[0], "match:", 200);
+    all.extend(matching.iter().cloned());
+    for options in [
+        &[][..],
+        &["COUNT", "1"],
+        &["COUNT", "7"],
+        &["count", "1000"],
+    ] {
+        assert_eq!(keys_of(scan(&mut clients, options)), all, "{options:?}");
+    }
+    let found = scan(&mut clients[..1], &["COUNT", "100000"]);
+    assert!(found.values().all(|times| *times == 1));
+    assert_eq!(keys_of(found), all);
+    assert_eq!(
+        keys_of(scan(&mut clients, &["MATCH", "match:*", "COUNT", "50"])),
+        matching
+    );
+    clients[0].call(&["SADD", "match:set", "a"]);
+    assert_eq!(
+        keys_of(scan(&mut clients, &["MATCH", "match:*", "TYPE", "set"])),
+        BTreeSet::from(["match:set".to_owned()])
+    );
+    all.insert("match:set".to_owned());
+
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let mut writer = proxies[0].client();
+        let stop = &stop;
+        scope.spawn(move || {
+            for i in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let key = format!("other:{}", i % 5000);
+                writer.call(&["SET", &key, "1"]);
+                writer.call(&["DEL", &format!("other:{}", i % 4999)]);
+            }
+        });
+        let _stop = slotmux_testing::SetAtEnd(stop);
+        for _ in 0..5 {
+            let found = keys_of(scan(&mut clients, &["COUNT", "20"]));
+            assert!(all.iter().all(|key| found.contains(key)));
+        }
+    });
+}
+
+#[test]
+fn keys_that_stay_are_found_while_slots_move() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("cluster.topology.refresh", "1s")
+    });
+    let other = Proxy::start(&cluster, |config| {
+        config.set("cluster.topology.refresh", "1s")
+    });
+    let mut clients = [proxy.client(), other.client()];
+    let all = fill(&mut clients[0], "moving:", 2000);
+    // The lowest slot of the first shard goes to the last one, which comes before the second from then on, and slots of
+    // all shards go around.
+    let moves = [
+        (0, 0, 2),
+        (5461, 1, 0),
+        (10923, 2, 1),
+        (1, 0, 1),
+        (2, 0, 2),
+        (16383, 2, 0),
+    ];
+    let moved: BTreeSet<u16> = moves.iter().map(|(slot, ..)| *slot).collect();
+    let stayed = |key: &&String| !moved.contains(&slot_of(key.as_bytes()).0);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (done, cluster) = (&done, &cluster);
+        scope.spawn(move || {
+            let _done = slotmux_testing::SetAtEnd(done);
+            for (slot, from, to) in moves {
+                cluster.migrate_slot(slot, from, to).expect("it moves");
+                cluster.wait_owner(slot, to).expect("all nodes know it");
+                std::thread::sleep(std::time::Duration::from_millis(300));
+            }
+        });
+        let mut scans = 0;
+        while !done.load(Ordering::Relaxed) || scans < 3 {
+            let found = scan(&mut clients, &["COUNT", "20"]);
+            for key in all.iter().filter(stayed) {
+                assert!(found.contains_key(key), "{key} is missing in scan {scans}");
+            }
+            scans += 1;
+        }
+    });
+    assert_eq!(keys_of(scan(&mut clients, &[])), all);
+}
+
+#[test]
+fn a_shard_whose_lowest_slot_falls_behind_the_scan_is_not_passed_over() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |config| {
+        config.set("cluster.topology.refresh", "300ms")
+    });
+    let mut client = proxy.client();
+    let all = fill(&mut client, "behind:", 900);
+    let mut cursor = "0".to_owned();
+    let mut found = BTreeSet::new();
+    // Into the second shard: its slots begin at 5461.
+    loop {
+        let (next, keys) = page(&mut client, &cursor, &["COUNT", "50"]);
+        found.extend(keys);
+        cursor = next;
+        let number: u64 = cursor.parse().expect("a number");
+        if number >> 16 & 0x3fff == 5461 {
+            break;
+        }
+    }
+    cluster.migrate_slot(3, 0, 2).expect("it moves");
+    cluster.wait_owner(3, 2).expect("all nodes know it");
+    slotmux_testing::poll_until(slotmux_testing::PATIENCE, "slotmux to know it", || {
+        proxy.log().contains("1 slots moved")
+    });
+    while cursor != "0" {
+        let (next, keys) = page(&mut client, &cursor, &["COUNT", "50"]);
+        found.extend(keys);
+        cursor = next;
+    }
+    assert_eq!(found, all);
+}
+
+#[test]
+fn a_node_that_was_started_again_is_scanned_again() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |_| {});
+    let mut client = proxy.client();
+    let all = fill(&mut client, "again:", 900);
+    let (cursor, first) = page(&mut client, "0", &["COUNT", "100"]);
+    let owner = cluster.primary_of_slot(0).expect("an owner");
+    let _: () = cluster.query(owner, &["SAVE"]).expect("saved");
+    cluster.kill(owner);
+    cluster.restart(owner).expect("it is back");
+    cluster.wait_ok().expect("a cluster");
+    let mut found: BTreeSet<String> = first.iter().cloned().collect();
+    let (mut cursor, mut came) = (cursor, Vec::new());
+    while cursor != "0" {
+        let (next, keys) = page(&mut client, &cursor, &["COUNT", "100"]);
+        came.extend(keys);
+        cursor = next;
+    }
+    // All of it came after the restart: what came before counts for nothing.
+    found.clear();
+    found.extend(came);
+    assert_eq!(found, all);
+}
+
+#[test]
+fn errors_are_those_of_redis() {
+    let server = LocalServer::start(&ServerOptions::default()).expect("a server");
+    let mut redis = RawClient::connect(server.port());
+    for mut client in [shared_proxy().client(), shared_proxy().client_resp3()] {
+        for words in [
+            &["SCAN"][..],
+            &["SCAN", "a"],
+            &["SCAN", "1 "],
+            &["SCAN", " 1"],
+            &["SCAN", "18446744073709551616"],
+            &["SCAN", "a", "COUNT", "a"],
+            &["SCAN", "0", "COUNT"],
+            &["SCAN", "0", "COUNT", "a"],
+            &["SCAN", "0", "COUNT", "0"],
+            &["SCAN", "0", "MATCH"],
+            &["SCAN", "0", "FOO", "x"],
+        ] {
+            let expected = redis.call(words);
+            assert!(!expected.error().is_empty(), "{words:?}");
+            assert_eq!(client.call(words), expected, "{words:?}");
+        }
+        for never in ["9223372036854775808", "18446744073709551615", "-1"] {
+            assert_eq!(client.call(&["SCAN", never]).error(), "ERR invalid cursor");
+        }
+        assert!(!client.call(&["SCAN", "12345"]).items().is_empty());
+    }
+}
+
+#[test]
+fn a_single_redis_is_scanned_by_its_own_cursors() {
+    let server = LocalServer::start(&ServerOptions::default()).expect("a server");
+    let proxy = Proxy::start_before(&server, |_| {});
+    let mut client = proxy.client();
+    let mut redis = RawClient::connect(server.port());
+    let all = fill(&mut client, "single:", 300);
+    let words = ["SCAN", "0", "COUNT", "30"];
+    assert_eq!(client.call(&words), redis.call(&words));
+    assert_eq!(keys_of(scan(&mut [client], &[])), all);
+}
+
+#[test]
+fn scans_in_a_pipeline_keep_their_places() {
+    let mut client = shared_proxy().client();
+    client.call(&["SET", "piped", "1"]);
+    let mut commands = Vec::new();
+    for _ in 0..200 {
+        commands.push(vec!["SCAN", "0", "COUNT", "1000", "MATCH", "piped"]);
+        commands.push(vec!["GET", "piped"]);
+    }
+    for replies in client.pipeline(&commands).chunks(2) {
+        assert_eq!(replies[0].items().len(), 2);
+        assert_eq!(replies[1], Value::bulk("1"));
+    }
+}

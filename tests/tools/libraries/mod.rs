@@ -1,0 +1,141 @@
+//! Real client libraries and Redis' own tools, with nothing set up for slotmux. What each one checks holds for one plain
+//! Redis too, and it runs against one first: so a failure behind slotmux is slotmux'.
+
+mod cluster_rs;
+mod first_user;
+mod fred_rs;
+mod metrics;
+mod old_server;
+mod redis_rs;
+mod redis_tools;
+mod server;
+mod tool;
+
+use server::Server;
+use slotmux_testing::{Proxy, shared_cluster, times};
+use tool::Tool;
+
+fn passes_everywhere(tool: impl Fn() -> Tool) {
+    passes(&Server::all(), tool);
+}
+
+#[track_caller]
+fn passes(servers: &[Server], tool: impl Fn() -> Tool) {
+    for &server in servers {
+        let tool = tool().arg("127.0.0.1").arg(server.port.to_string());
+        tool.args(server.password).checks(server);
+    }
+}
+
+#[test]
+fn redis_py() {
+    passes_everywhere(|| Tool::python("redis_py.py"));
+}
+
+/// The newest; in a full run those before it too.
+#[test]
+fn redis_py_of_several_versions() {
+    let environments = ["python", "redis-py-4", "redis-py-5"];
+    for environment in environments.into_iter().take(times(1, 3)) {
+        passes_everywhere(|| Tool::python_in(environment, "redis_py_versions.py"));
+    }
+}
+
+/// What takes long: in front of slotmux, and in a full run of everything.
+fn passes_in_time(tool: impl Fn() -> Tool) {
+    let [plain, open, locked] = Server::all();
+    passes(&[locked, plain, open][..times(1, 3)], tool);
+}
+
+#[test]
+fn bullmq() {
+    passes_in_time(|| Tool::node("bullmq.mjs"));
+}
+
+#[test]
+fn celery() {
+    passes_in_time(|| Tool::python("celery_jobs.py"));
+}
+
+#[test]
+fn rq() {
+    passes_in_time(|| Tool::python("rq_jobs.py"));
+}
+
+#[test]
+fn dramatiq() {
+    passes_in_time(|| Tool::python("dramatiq_jobs.py"));
+}
+
+#[test]
+fn bull() {
+    passes_in_time(|| Tool::node("bull.mjs"));
+}
+
+#[test]
+fn bee_queue() {
+    passes_in_time(|| Tool::node("bee_queue.mjs"));
+}
+
+/// In front of a slotmux with the one setting that it needs.
+#[test]
+fn django_redis() {
+    let [plain, ..] = Server::all();
+    let proxy = Proxy::start(shared_cluster(), |config| {
+        config.set("defaults.namespace.multi", "split");
+    });
+    let splitting = Server {
+        title: "slotmux with multi = \"split\"",
+        port: proxy.port(),
+        password: None,
+    };
+    passes(&[plain, splitting], || Tool::python("django_cache.py"));
+}
+
+#[test]
+fn socket_io() {
+    passes_everywhere(|| Tool::node("socket_io.mjs"));
+}
+
+#[test]
+fn valkey_glide() {
+    passes_everywhere(|| Tool::python("valkey_glide.py"));
+}
+
+#[test]
+fn ioredis() {
+    passes_everywhere(|| Tool::node("ioredis.mjs"));
+}
+
+#[test]
+fn node_redis() {
+    passes_everywhere(|| Tool::node("node_redis.mjs"));
+}
+
+#[test]
+fn redis_py_cluster() {
+    passes(&Server::clusters(), || Tool::python("redis_py_cluster.py"));
+}
+
+#[test]
+fn ioredis_cluster() {
+    passes(&Server::clusters(), || Tool::node("ioredis_cluster.mjs"));
+}
+
+#[test]
+fn node_redis_cluster() {
+    passes(&Server::clusters(), || Tool::node("node_redis_cluster.mjs"));
+}
+
+/// In front of a slotmux of its own: of much traffic a monitor is not shown all.
+#[test]
+fn redis_py_monitor() {
+    let [plain, ..] = Server::all();
+    let proxy = Proxy::start(shared_cluster(), |_| {});
+    let alone = Server {
+        title: "slotmux alone",
+        port: proxy.port(),
+        password: None,
+    };
+    passes(&[plain, alone], || Tool::python("redis_py_monitor.py"));
+}

@@ -1,0 +1,76 @@
+//! What the libraries connect to: one plain Redis with a password, and slotmux in front of a cluster, open and with a
+//! password.
+
+use std::sync::OnceLock;
+
+use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+
+use slotmux_testing::{Proxy, shared_cluster, shared_proxy};
+
+/// Has what a library or a URL could get wrong.
+const PASSWORD: &str = "pässword:of/the@test%20";
+
+/// Where a client may connect.
+#[derive(Clone, Copy, Debug)]
+pub struct Server {
+    pub title: &'static str,
+    pub port: u16,
+    /// What it asks of a client.
+    pub password: Option<&'static str>,
+}
+
+impl Server {
+    /// For clients that want a cluster: a node of one, and slotmux that shows itself as one, open and with a password.
+    pub fn clusters() -> [Server; 3] {
+        static ALL: OnceLock<[Proxy; 2]> = OnceLock::new();
+        let [open, locked] = ALL.get_or_init(|| {
+            [None, Some(PASSWORD)].map(|password| {
+                Proxy::start(shared_cluster(), |config| {
+                    config.set("listener.personality", "cluster");
+                    if let Some(password) = password {
+                        config.env("SLOTMUX_PASSWORD", password);
+                    }
+                })
+            })
+        });
+        let server = |title, port, password| Server {
+            title,
+            port,
+            password,
+        };
+        [
+            server("a node", shared_cluster().node(0).port, None),
+            server("slotmux as a cluster", open.port(), None),
+            server(
+                "slotmux as a cluster with a password",
+                locked.port(),
+                Some(PASSWORD),
+            ),
+        ]
+    }
+
+    /// All three; the plain one first, because it proves what is run against it.
+    pub fn all() -> [Server; 3] {
+        static ALL: OnceLock<(LocalServer, Proxy)> = OnceLock::new();
+        let (plain, locked) = ALL.get_or_init(|| {
+            let plain = LocalServer::start(&ServerOptions {
+                password: Some(PASSWORD.to_owned()),
+                ..ServerOptions::default()
+            });
+            let proxy = Proxy::start(shared_cluster(), |config| {
+                config.env("SLOTMUX_PASSWORD", PASSWORD);
+            });
+            (plain.expect("a server"), proxy)
+        });
+        let server = |title, port, password| Server {
+            title,
+            port,
+            password,
+        };
+        [
+            server("one plain Redis", plain.port(), Some(PASSWORD)),
+            server("slotmux", shared_proxy().port(), None),
+            server("slotmux with a password", locked.port(), Some(PASSWORD)),
+        ]
+    }
+}

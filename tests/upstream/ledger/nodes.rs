@@ -1,0 +1,103 @@
+//! Nodes are started again: one by one as an operator does it, or all at once as a power cut does.
+
+use std::thread;
+
+use slotmux::tools::demo::cluster::LocalCluster;
+
+use crate::ledger::rig::{
+    Ledger, durable_cluster, fail_over, proxy, replicas_in_step, steady_cluster,
+};
+use slotmux_testing::{PATIENCE, poll_until};
+
+/// Waits until a node that was started again has got everything.
+fn in_step(cluster: &LocalCluster, node: usize) {
+    poll_until(PATIENCE, "a replica to be back", || {
+        let info = cluster.query::<String>(node, &["INFO", "replication"]);
+        info.is_ok_and(|info| {
+            info.contains("master_link_status:up") && info.contains("master_sync_in_progress:0")
+        })
+    });
+}
+
+#[test]
+fn nobody_sees_that_all_nodes_are_started_again_one_by_one() {
+    let cluster = steady_cluster();
+    let proxy = proxy(&cluster, |_| {});
+    let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
+    ledger.phase("rolling");
+    for node in 0..cluster.nodes().len() {
+        let replicas = cluster.replicas_of(node).expect("a view");
+        if let Some(&replica) = replicas.first() {
+            fail_over(&cluster, replica);
+        }
+        in_step(&cluster, node);
+        cluster.restart(node).expect("back");
+        in_step(&cluster, node);
+        cluster.wait_ok().expect("a whole cluster");
+    }
+    ledger.recovered();
+    let outcome = ledger.finish();
+    outcome.tell("rolling");
+    outcome.assert_clean();
+    outcome.assert_no_errors("rolling", &[0, 1, 2]);
+}
+
+#[test]
+fn a_primary_that_crashes_and_comes_back_by_itself_costs_what_was_in_flight() {
+    let cluster = durable_cluster();
+    let proxy = proxy(&cluster, |_| {});
+    let mut ledger = Ledger::start(proxy.port(), &cluster, &["--clients", "30"]);
+    ledger.phase("crashes");
+    for _ in 0..3 {
+        cluster.kill(0);
+        ledger.progress(&[1, 2]);
+        cluster.restart(0).expect("back");
+        ledger.recovered();
+        ledger.progress(&[0, 1, 2]);
+    }
+    let outcome = ledger.finish();
+    outcome.tell("crashes");
+    outcome.assert_clean();
+    outcome.assert_no_errors("crashes", &[1, 2]);
+    outcome.assert_no_more_than_in_flight("crashes", 3 * 10);
+}
+
+#[test]
+fn all_nodes_may_crash_at_once() {
+    let cluster = durable_cluster();
+    let proxy = proxy(&cluster, |_| {});
+    let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
+    ledger.phase("dark");
+    (0..3).for_each(|node| cluster.kill(node));
+    thread::scope(|scope| {
+        for node in 0..3 {
+            let cluster = &cluster;
+            scope.spawn(move || cluster.restart(node).expect("back"));
+        }
+    });
+    cluster.wait_ok().expect("a whole cluster");
+    ledger.recovered();
+    let outcome = ledger.finish();
+    outcome.tell("dark");
+    outcome.assert_clean();
+    outcome.assert_no_more_than_in_flight("dark", outcome.count("clients"));
+}
+
+#[test]
+fn a_crash_while_quiet_is_not_seen_by_anybody() {
+    let cluster = durable_cluster();
+    let proxy = proxy(&cluster, |_| {});
+    let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
+    ledger.quiesce();
+    replicas_in_step(&cluster);
+    ledger.phase("crash");
+    cluster.kill(0);
+    ledger.resume();
+    ledger.progress(&[1, 2]);
+    cluster.restart(0).expect("back");
+    ledger.recovered();
+    let outcome = ledger.finish();
+    outcome.tell("crash");
+    outcome.assert_clean();
+    outcome.assert_no_errors("crash", &[0, 1, 2]);
+}
