@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use crate::engine::fan_out::gather::Gather;
 use crate::engine::worker::Worker;
-use slotmux_core::cluster::redirect::{Verdict, is_refused_for_now, judge};
+use slotmux_core::cluster::redirect::{ErrorVerdict, is_refused_for_now, judge};
 use slotmux_core::policy;
 use slotmux_core::resp::write;
 
@@ -91,7 +91,7 @@ enum Stage {
 /// The state of one block.
 pub struct Block {
     then: Then,
-    form: policy::Block,
+    form: policy::BlockShape,
     /// Bytes of the block that have to reach the node before anything can have run.
     runs_at: u32,
     stage: Cell<Stage>,
@@ -105,7 +105,7 @@ pub struct Block {
 
 impl Block {
     /// A block of that form in `bytes`.
-    pub fn new(form: policy::Block, then: Then, bytes: &[u8]) -> Rc<Block> {
+    pub fn new(form: policy::BlockShape, then: Then, bytes: &[u8]) -> Rc<Block> {
         let runs_at = if form.atomic {
             bytes.len()
         } else {
@@ -123,7 +123,7 @@ impl Block {
     }
 
     /// Its form.
-    pub fn form(&self) -> policy::Block {
+    pub fn form(&self) -> policy::BlockShape {
         self.form
     }
 
@@ -371,7 +371,7 @@ impl Block {
         } else if decides && self.error.borrow().is_none() && at + 1 == self.form.own {
             self.answer(worker, entry, reply);
         } else if failed && at < self.form.commands {
-            if judge(reply) == Verdict::Deliver && !is_refused_for_now(reply) {
+            if judge(reply) == ErrorVerdict::Deliver && !is_refused_for_now(reply) {
                 worker.stats.expiries_failed.inc();
             } else {
                 self.missed.set(true);
@@ -436,7 +436,7 @@ impl Repair {
         }
         let commands_ahead = u32::from(ahead.is_some());
         let bytes = [ahead.unwrap_or_default(), &block[whole.runs_at()..]].concat();
-        let form = policy::Block {
+        let form = policy::BlockShape {
             atomic: false,
             commands: commands_ahead + whole.form.commands - 1,
             own: 0,
@@ -477,7 +477,7 @@ impl Repair {
     }
 }
 
-fn first_stage(form: policy::Block) -> Stage {
+fn first_stage(form: policy::BlockShape) -> Stage {
     if form.atomic {
         Stage::Multi
     } else {
