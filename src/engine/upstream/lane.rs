@@ -20,7 +20,7 @@ use super::NodeId;
 use super::inflight::{InFlight, OnReply};
 use super::ring::Ring;
 use crate::engine::upstream::connection_id::ConnectionId;
-use crate::engine::upstream::lane_pool::Use;
+use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::upstream::tracking::Tracked;
 
 /// Bytes written to a node before others get their turn.
@@ -95,7 +95,7 @@ pub struct Lane {
     /// The run of the node's process that answers on this connection, once it was asked.
     run: Cell<Option<u64>>,
     /// Client and sequence number of the command after the last answered `ASKING`.
-    asked_for: Cell<Option<(u64, u32)>>,
+    asking_for: Cell<Option<(u64, u32)>>,
     /// Whether the front of the oldest command's reply was passed on already.
     mid_reply: Cell<bool>,
     /// Whether a part of the oldest command's reply has come.
@@ -107,11 +107,11 @@ pub struct Lane {
     /// Whether a health check's PING is on its way, ahead of everything that is in flight.
     pub(super) pinged: Cell<bool>,
     /// The use of a dedicated lane, while it is in use.
-    pub(super) used_for: Cell<Option<Use>>,
+    pub(super) used_for: Cell<Option<LaneUse>>,
     /// The client that a dedicated lane is kept for while it carries nothing, by its id.
     pub(super) pinned: Cell<Option<u64>>,
     /// From 0 to 1, by chance: how much sooner than others it is checked.
-    pub(super) eagerness: f64,
+    pub(super) check_jitter: f64,
 }
 
 impl Lane {
@@ -148,7 +148,7 @@ impl Lane {
             scripts: RefCell::default(),
             tracked: Tracked::default(),
             run: Cell::new(None),
-            asked_for: Cell::new(None),
+            asking_for: Cell::new(None),
             mid_reply: Cell::new(false),
             reply_begun: Cell::new(false),
             held_back: Cell::new(false),
@@ -156,7 +156,7 @@ impl Lane {
             pinged: Cell::new(false),
             used_for: Cell::new(None),
             pinned: Cell::new(None),
-            eagerness: fastrand::f64(),
+            check_jitter: fastrand::f64(),
         }
     }
 
@@ -323,7 +323,7 @@ impl Lane {
             worker.stats.upstream_connections.dec();
         }
         drop(self.transport.borrow_mut().take());
-        self.lose_tracked(worker);
+        self.invalidate_tracked(worker);
         self.wake_waiting(worker);
         self.wake();
     }
@@ -425,13 +425,13 @@ impl Lane {
     }
 
     /// Records that the `ASKING` ahead of a command was answered.
-    pub(super) fn note_asked(&self, asking: &InFlight) {
-        self.asked_for.set(Some((asking.client.id, asking.seq)));
+    pub(super) fn record_asking(&self, asking: &InFlight) {
+        self.asking_for.set(Some((asking.client.id, asking.seq)));
     }
 
     /// Whether an `ASKING` was sent ahead of this command, which was just answered.
-    pub(super) fn has_asked_for(&self, entry: &InFlight) -> bool {
-        self.asked_for.get() == Some((entry.client.id, entry.seq))
+    pub(super) fn followed_asking(&self, entry: &InFlight) -> bool {
+        self.asking_for.get() == Some((entry.client.id, entry.seq))
     }
 
     pub(super) fn set_run(&self, run: u64) {
@@ -500,7 +500,7 @@ impl Lane {
         self.held_back.set(false);
         self.pinned.set(None);
         self.id.take();
-        self.lose_tracked(worker);
+        self.invalidate_tracked(worker);
         drop(self.transport.borrow_mut().take());
         if self.link.get() == Link::Up {
             worker.stats.upstream_connections.dec();

@@ -11,7 +11,7 @@ use slotmux_core::resp::{Limits, scan_request};
 use slotmux_core::scripts::is_script_call;
 
 use crate::engine::upstream::block::Repair;
-use crate::engine::upstream::blocking::{is_forced, search_anew};
+use crate::engine::upstream::blocking::{is_forced, restart_search};
 use crate::engine::upstream::deliver::{deliver_error, deliver_piece};
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::{Lane, Link};
@@ -51,7 +51,7 @@ pub fn take_over(
             return Some(entry);
         }
         let request = request();
-        let entry = again(worker, search_anew(worker, lane, entry), &request);
+        let entry = again(worker, restart_search(worker, lane, entry), &request);
         entry.client.with_blocked(|blocked| blocked.vouch(true));
         worker.retry_after(entry, request, reply, lane.node);
         return None;
@@ -98,7 +98,7 @@ fn take_refused(
         deliver_piece(worker, &entry, b"+OK\r\n", true);
         return None;
     }
-    let entry = search_anew(worker, lane, entry);
+    let entry = restart_search(worker, lane, entry);
     // A redirect is followed whatever comes after the command.
     let is_redirect = matches!(verdict, Verdict::Moved { .. } | Verdict::Ask { .. });
     let facts = Facts {
@@ -284,7 +284,7 @@ pub(crate) fn runs_script(request: &[u8]) -> bool {
 
 /// Sends a command to the node that is taking its slot over, behind `ASKING`. The map stays as it is.
 fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
-    let Some((mut entry, request)) = worker.still_waiting(entry, request) else {
+    let Some((mut entry, request)) = worker.prepare_resend(entry, request) else {
         return;
     };
     let Some(lane) = worker.lane_for_retry(worker.node_at(addr), &entry) else {
@@ -306,7 +306,7 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
         let aside = InFlight::aside(worker, &entry.client, ahead.len(), OnReply::Swallow);
         lane.send_owned(worker, aside, ahead);
     }
-    lane.begin_block(worker, &entry);
+    lane.prepare_blocking(worker, &entry);
     lane.send_scripts_ahead(worker, &entry, &request);
     lane.send_asking(worker, &entry);
     lane.send_owned(worker, entry, request);
