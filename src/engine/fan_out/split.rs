@@ -16,7 +16,7 @@ use crate::engine::client::long_request::{JOINED_BYTES, KeptRequest, SLICE};
 use crate::engine::transaction::watch::dedicated_lane_for;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::block::{Block, Destination};
-use crate::engine::upstream::inflight::OnReply;
+use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
 use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::worker::Worker;
@@ -194,22 +194,9 @@ pub fn send(
     for (number, part) in (0..).zip(&split_parts.parts) {
         let bytes = &split_parts.bytes[start..part.end];
         start = part.end;
-        let mut entry = gather.entry(number, Some(part.slot), bytes.len());
-        if let Some(decision) = &part.decision {
-            let is_refused = decision.governed == Governed::Refused;
-            worker.count_actions(decision.namespace, decision.actions, is_refused, request);
-            if is_refused {
-                gather.take(worker, number, bytes, true);
-                continue;
-            }
-            if let Governed::Block(form) = decision.governed {
-                let then = Destination::Part {
-                    gather: gather.clone(),
-                    part: number,
-                };
-                entry.kind = OnReply::Block(Block::new(form, then, bytes));
-            }
-        }
+        let Some(entry) = part_entry(worker, &gather, number, part, bytes, request) else {
+            continue;
+        };
         let owner = worker.map.slots.owner(part.slot);
         let lane = owner.and_then(|owner| lanes.to(owner));
         if whole.tracks && names_keys {
@@ -238,6 +225,36 @@ pub fn send(
         lanes.release_idle(worker);
     }
     Dispatched::Accepted
+}
+
+/// The entry of part `number`, whose bytes these are. `None` if the policies have refused it: then its error is in the
+/// gather.
+fn part_entry(
+    worker: &Rc<Worker>,
+    gather: &Rc<Gather>,
+    number: u32,
+    part: &Part,
+    bytes: &[u8],
+    request: &Request,
+) -> Option<InFlight> {
+    let mut entry = gather.entry(number, Some(part.slot), bytes.len());
+    let Some(decision) = &part.decision else {
+        return Some(entry);
+    };
+    let is_refused = decision.governed == Governed::Refused;
+    worker.count_actions(decision.namespace, decision.actions, is_refused, request);
+    if is_refused {
+        gather.take(worker, number, bytes, true);
+        return None;
+    }
+    if let Governed::Block(form) = decision.governed {
+        let destination = Destination::Part {
+            gather: gather.clone(),
+            part: number,
+        };
+        entry.kind = OnReply::Block(Block::new(form, destination, bytes));
+    }
+    Some(entry)
 }
 
 /// Applies the policies to the part that begins at `start`, in place: it becomes an error if they refuse it. Of the

@@ -14,10 +14,10 @@ use crate::engine::sabotage::sabotage;
 use crate::engine::transport::Transport;
 use crate::engine::worker::Worker;
 
-use crate::engine::upstream::block::Repair;
 use crate::engine::upstream::deliver::deliver_piece;
 use crate::engine::upstream::inflight::InFlight;
 use crate::engine::upstream::lane::Lane;
+use crate::engine::upstream::repair::Repair;
 use crate::engine::upstream::retry::lost::settle_each;
 
 /// Size of the pieces, in bytes, in which late replies for a client that has left are read and dropped.

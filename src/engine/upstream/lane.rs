@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::engine::client::{Client, Pause};
+use crate::engine::client::Client;
 use crate::engine::sabotage::sabotage;
 use crate::engine::transport::Transport;
 use crate::engine::worker::Worker;
@@ -75,7 +75,7 @@ pub struct Lane {
     /// Whether another connection to its node was made while it waited for its next try.
     hurried: Cell<bool>,
     /// Clients that wait for room.
-    waiting: RefCell<Vec<Rc<Client>>>,
+    pub(super) waiting: RefCell<Vec<Rc<Client>>>,
     /// When the node last sent something, or was first owed a reply; on a dedicated lane also when it last took
     /// something of a request.
     last_heard: Cell<Tick>,
@@ -175,13 +175,6 @@ impl Lane {
         self.in_flight.borrow().is_empty()
     }
 
-    /// Whether clients have to wait before they give it more.
-    pub fn is_full(&self, worker: &Worker) -> bool {
-        let limits = &worker.config.cluster.connections;
-        self.in_flight.borrow().len() >= limits.max_in_flight
-            || self.ring.borrow().len() >= limits.max_in_flight_bytes
-    }
-
     /// Whether its node has been away for longer than a command may take: a command given to it now would only wait
     /// for its deadline.
     pub fn is_unavailable(&self, worker: &Worker) -> bool {
@@ -199,13 +192,6 @@ impl Lane {
     /// Notes that it is on the list of lanes to write to; returns whether it was before.
     pub fn mark_dirty(&self) -> bool {
         self.dirty.replace(true)
-    }
-
-    /// Pauses `client` until there is room.
-    pub fn wait(&self, worker: &Worker, client: &Rc<Client>) {
-        worker.stats.client_pauses.inc();
-        client.pause_for(Pause::Lane);
-        self.waiting.borrow_mut().push(client.clone());
     }
 
     /// Appends a command. It is written at the end of this turn, or when the connection is there.
@@ -275,36 +261,6 @@ impl Lane {
                     return;
                 }
             }
-        }
-    }
-
-    /// Resumes clients that waited for room, if there is enough of it.
-    pub(super) fn wake_waiting(&self, worker: &Worker) {
-        if self.waiting.borrow().is_empty() {
-            return;
-        }
-        let limits = &worker.config.cluster.connections;
-        let has_room = self.in_flight.borrow().len() <= limits.max_in_flight / 2
-            && self.ring.borrow().len() <= limits.max_in_flight_bytes / 2;
-        if has_room || self.link.get() == Link::Retired {
-            for client in self.waiting.take() {
-                client.resume();
-            }
-        }
-    }
-
-    /// Wakes clients that have waited for room for as long as a command may take, and forgets those that have left.
-    pub fn end_vain_waits(&self, worker: &Worker, now: Tick) {
-        let mut woken = Vec::new();
-        self.waiting.borrow_mut().retain(|client| {
-            let is_over = client.has_waited_too_long(worker, now);
-            if is_over {
-                woken.push(client.clone());
-            }
-            !is_over && !client.is_closed()
-        });
-        for client in woken {
-            client.resume();
         }
     }
 

@@ -15,10 +15,11 @@ use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, Malformed, Scan, number, scan_request};
 use slotmux_core::route::scan::run_of;
 
-use super::block::{BlockProgress, Repair};
+use super::block::BlockProgress;
 use super::deliver::deliver_piece;
 use super::inflight::{InFlight, OnReply};
 use super::lane::{Class, Lane, Link};
+use super::repair::Repair;
 use crate::engine::upstream::connection_id::ConnectionId;
 use crate::engine::upstream::protocol_error::{BlockStep, is_queued};
 use crate::engine::upstream::retry::refused::{self, runs_script};
