@@ -368,7 +368,7 @@ fn send(
         mute,
         write: false,
         reply: Reply::AsIs,
-        kind: OnReply::Swallow,
+        kind: OnReply::Discard,
     };
     let groups = std::mem::take(&mut body.groups);
     let targets = groups.iter().map(|group| group.targets.clone()).collect();

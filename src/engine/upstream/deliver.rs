@@ -40,9 +40,9 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
         | OnReply::Asking
         | OnReply::Tracking
         | OnReply::Caching
-        | OnReply::Swallow
-        | OnReply::Run
-        | OnReply::Id
+        | OnReply::Discard
+        | OnReply::ProcessRun
+        | OnReply::ConnectionId
         | OnReply::ReportOne(_) => {}
     }
 }

@@ -20,6 +20,9 @@ const QUOTED: usize = 120;
 /// Reply to a command that the node queues for EXEC.
 const QUEUED: &[u8] = b"+QUEUED\r\n";
 
+/// Starts of errors to EXEC that close the transaction.
+const CLOSING_ERRORS: [&[u8]; 2] = [b"-EXECABORT ", b"-CROSSSLOT "];
+
 /// The step of a block that got a wrong reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BlockStep {
@@ -45,8 +48,7 @@ impl BlockStep {
 /// Whether a node that replies to EXEC with this error has closed the transaction. Redis replies EXECABORT, or
 /// redirects EXEC by the keys of the queued commands.
 pub(super) fn closes(error: &[u8]) -> bool {
-    error.starts_with(b"-EXECABORT ")
-        || error.starts_with(b"-CROSSSLOT ")
+    CLOSING_ERRORS.iter().any(|start| error.starts_with(start))
         || matches!(
             judge(error),
             Verdict::Moved { .. } | Verdict::Ask { .. } | Verdict::TryAgain | Verdict::ClusterDown

@@ -320,7 +320,7 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
     // An ASKING covers only the next command, which has to be one that names the keys.
     let (ahead, entry, request) = Repair::split_ahead(entry, request);
     if let Some(ahead) = ahead {
-        let aside = InFlight::aside(worker, &entry.client, ahead.len(), OnReply::Swallow);
+        let aside = InFlight::internal(worker, &entry.client, ahead.len(), OnReply::Discard);
         lane.send_owned(worker, aside, ahead);
     }
     lane.prepare_blocking(worker, &entry);

@@ -182,7 +182,7 @@ impl Worker {
             lane.send_asking(self, &entry);
         }
         let kind = OnReply::Verify(verification.clone());
-        let verifying = InFlight::aside(self, &entry.client, command.len(), kind);
+        let verifying = InFlight::internal(self, &entry.client, command.len(), kind);
         lane.send_owned(self, verifying, command);
         self.queue_until_verified(entry, request, verification);
         Ok(())
