@@ -12,13 +12,13 @@ use crate::engine::pubsub::{publish::publish, subscriber, unsubscribing::ResetSu
 use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
 use crate::engine::worker::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
-use slotmux_core::answer::{Host, Outcome, Process, Subject, answer};
+use slotmux_core::answer::{AnswerHost, AnswerOutcome, AskingClient, ProcessFigures, answer};
 use slotmux_core::c_string;
-use slotmux_core::command::{self, Answer, Command, CommandRef, Route, Unresolved};
-use slotmux_core::policy::{Actions, Decision, Governed, NamespaceId, Reply};
+use slotmux_core::command::{self, Command, CommandRef, OwnAnswer, Route, Unresolved};
+use slotmux_core::policy::{Actions, Decision, Governed, NamespaceId, ReplyConversion};
 use slotmux_core::resp::write;
 use slotmux_core::route::transaction::plan_queued;
-use slotmux_core::route::{Plan, Transaction, plan};
+use slotmux_core::route::{Plan, TransactionCommand, plan};
 use slotmux_core::slot::Slot;
 
 use super::forward::{Sending, answer as reply_here, to_node, to_slot};
@@ -106,7 +106,7 @@ pub(super) fn carry_out(
 ) -> Dispatched {
     if !client.session.is_authenticated() && !plan.needs_no_authentication() {
         let text = match plan {
-            Plan::Transaction(Transaction::Exec) => EXEC_BEFORE_LOGIN,
+            Plan::Transaction(TransactionCommand::Exec) => EXEC_BEFORE_LOGIN,
             _ => NO_AUTH,
         };
         return refuse(worker, client, text);
@@ -133,8 +133,8 @@ pub(super) fn carry_out(
             .note(&worker.shared.scripts, command, request);
     }
     let reply = match command {
-        Ok(command) if command.finds => Reply::Found,
-        _ => Reply::AsIs,
+        Ok(command) if command.finds => ReplyConversion::Found,
+        _ => ReplyConversion::AsIs,
     };
     match plan {
         Plan::Forward {
@@ -170,9 +170,9 @@ pub(super) fn carry_out(
         Plan::Everywhere {
             merge,
             write,
-            reach,
+            recipients,
         } => {
-            let dispatched = broadcast(worker, client, request, merge, write, reach);
+            let dispatched = broadcast(worker, client, request, merge, write, recipients);
             let is_reset = command.is_ok_and(|command| command.full_name == "config|resetstat");
             if is_reset && dispatched == Dispatched::Accepted {
                 worker.shared.reset_totals();
@@ -218,7 +218,7 @@ fn forward<'a>(
         Governed::AsIs => to_slot(worker, client, slot, &sending),
         Governed::Rewritten(reply) => {
             sending.bytes = rewritten;
-            if reply != Reply::AsIs {
+            if reply != ReplyConversion::AsIs {
                 sending.reply = reply;
             }
             to_slot(worker, client, slot, &sending)
@@ -282,11 +282,11 @@ pub(crate) fn refuse_with(worker: &Worker, client: &Rc<Client>, reply: &[u8]) ->
 pub(crate) fn answer_here(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
-    what: Answer,
+    what: OwnAnswer,
     command: &Command,
     request: &Request,
 ) -> Dispatched {
-    if matches!(what, Answer::Hello | Answer::Reset) && client.in_flight() > 0 {
+    if matches!(what, OwnAnswer::Hello | OwnAnswer::Reset) && client.in_flight() > 0 {
         // The protocol decides about the lanes. A client changes lanes only with nothing in flight.
         client.pause_for(Pause::InFlight(0));
         return Dispatched::Deferred;
@@ -296,12 +296,12 @@ pub(crate) fn answer_here(
     let process = &*worker.shared;
     let outcome = local_answer(worker, client, what, command, request, process, &mut out);
     let asks_everyone = match &outcome {
-        Outcome::List(_)
-        | Outcome::Kill(_)
-        | Outcome::Unblock(_)
-        | Outcome::Pause(_)
-        | Outcome::Monitor => true,
-        Outcome::Ask(question) => question.asks_everyone(),
+        AnswerOutcome::List(_)
+        | AnswerOutcome::Kill(_)
+        | AnswerOutcome::Unblock(_)
+        | AnswerOutcome::Pause(_)
+        | AnswerOutcome::Monitor => true,
+        AnswerOutcome::Ask(question) => question.asks_everyone(),
         _ => false,
     };
     if asks_everyone && client.in_flight() > 0 {
@@ -315,27 +315,27 @@ pub(crate) fn answer_here(
     // The mode may be the answer's own doing: CLIENT REPLY OFF answers itself with silence.
     let mute = !client.session.reply_mode().wanted();
     match outcome {
-        Outcome::Answered => client.reply_now(worker, if mute { &[] } else { &out }),
-        Outcome::Close => {
+        AnswerOutcome::Answered => client.reply_now(worker, if mute { &[] } else { &out }),
+        AnswerOutcome::Close => {
             client.reply_now(worker, if mute { &[] } else { &out });
             client.finish(worker);
         }
-        Outcome::Reset => {
+        AnswerOutcome::Reset => {
             client.end_transaction(worker);
             client.end_watch(worker);
             let reply = if mute { Vec::new() } else { out.clone() };
             client.begin_long_request(worker, Box::new(ResetSubscriptions::new(client, reply)));
         }
-        Outcome::OwnLine => {
+        AnswerOutcome::OwnLine => {
             client.with_line(worker, |line| line.reply(&mut out));
             client.reply_now(worker, if mute { &[] } else { &out });
         }
-        Outcome::List(selection) => answer_list(worker, client, selection, mute),
-        Outcome::Kill(kill) => answer_kill(worker, client, kill, mute),
-        Outcome::Pause(pausing) => answer_pause(worker, client, pausing, mute),
-        Outcome::Monitor => monitor::begin(worker, client, mute),
-        Outcome::Unblock(unblock) => answer_unblock(worker, client, unblock, mute),
-        Outcome::Ask(question) => operator::answer(worker, client, question, request, mute),
+        AnswerOutcome::List(selection) => answer_list(worker, client, selection, mute),
+        AnswerOutcome::Kill(kill) => answer_kill(worker, client, kill, mute),
+        AnswerOutcome::Pause(pausing) => answer_pause(worker, client, pausing, mute),
+        AnswerOutcome::Monitor => monitor::begin(worker, client, mute),
+        AnswerOutcome::Unblock(unblock) => answer_unblock(worker, client, unblock, mute),
+        AnswerOutcome::Ask(question) => operator::answer(worker, client, question, request, mute),
     }
     if asks_everyone {
         // What comes behind it changes nothing of the answer, nor is it run for a client that has closed itself.
@@ -353,7 +353,7 @@ pub fn answer_into(
     worker: &Worker,
     client: &Rc<Client>,
     request: &Request,
-    process: &dyn Process,
+    process: &dyn ProcessFigures,
     out: &mut Vec<u8>,
 ) {
     let resolved = command::resolve(request.bytes, request.args);
@@ -365,10 +365,10 @@ pub fn answer_into(
     };
     worker.stats.answered_locally.inc();
     match local_answer(worker, client, what, command, request, process, out) {
-        Outcome::OwnLine => {
+        AnswerOutcome::OwnLine => {
             client.with_line(worker, |line| line.reply(out));
         }
-        Outcome::Monitor => {
+        AnswerOutcome::Monitor => {
             write::error(out, "ERR MONITOR isn't allowed for DENY BLOCKING client");
         }
         _ => {}
@@ -379,19 +379,19 @@ pub fn answer_into(
 pub(crate) fn local_answer(
     worker: &Worker,
     client: &Rc<Client>,
-    what: Answer,
+    what: OwnAnswer,
     command: &Command,
     request: &Request,
-    process: &dyn Process,
+    process: &dyn ProcessFigures,
     out: &mut Vec<u8>,
-) -> Outcome {
+) -> AnswerOutcome {
     let topology = worker.map.topology.borrow().clone();
     let addresses = match what {
-        Answer::Cluster => client.with_transport(|transport| transport.addresses()),
+        OwnAnswer::Cluster => client.with_transport(|transport| transport.addresses()),
         _ => None,
     };
     let local = addresses.flatten().map(|(_, local)| local);
-    let host = Host {
+    let host = AnswerHost {
         config: &worker.config,
         listener: worker.listener_of(client),
         local: local.as_ref(),
@@ -399,7 +399,7 @@ pub(crate) fn local_answer(
         process,
     };
     let tracked = client.tracks();
-    let outcome = client.as_subject(|subject: &mut Subject| {
+    let outcome = client.as_subject(|subject: &mut AskingClient| {
         answer(
             what,
             command,
@@ -410,7 +410,10 @@ pub(crate) fn local_answer(
             out,
         )
     });
-    if matches!(what, Answer::Client | Answer::Hello | Answer::Reset) {
+    if matches!(
+        what,
+        OwnAnswer::Client | OwnAnswer::Hello | OwnAnswer::Reset
+    ) {
         // It may have another name now.
         client.charge_buffers(worker);
     }

@@ -9,9 +9,9 @@ use crate::engine::worker::Worker;
 use slotmux_core::command::{Command, Unresolved};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Protocol, write};
-use slotmux_core::route::{Plan, Transaction};
+use slotmux_core::route::{Plan, TransactionCommand};
 
-use super::Change;
+use super::SubscriptionChange;
 use super::subscribing::{Subscribing, cost};
 use super::unsubscribing::Unsubscribing;
 
@@ -23,7 +23,7 @@ pub fn change(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     request: &Request,
-    change: Change,
+    change: SubscriptionChange,
 ) -> Dispatched {
     if client.in_flight() > 0 {
         // What comes before it is answered before its messages begin.
@@ -58,7 +58,7 @@ pub fn change(
 pub fn confirm(
     out: &mut Vec<u8>,
     protocol: Protocol,
-    change: Change,
+    change: SubscriptionChange,
     name: Option<&[u8]>,
     count: usize,
 ) {
@@ -76,7 +76,7 @@ pub fn confirm(
 pub fn may(command: Result<&'static Command, Unresolved>, plan: &Plan) -> bool {
     match plan {
         // It is refused for what is wrong with it.
-        Plan::Unknown(_) | Plan::Transaction(Transaction::WrongExec) => true,
+        Plan::Unknown(_) | Plan::Transaction(TransactionCommand::WrongExec) => true,
         Plan::Subscription(_) => true,
         _ => command.is_ok_and(|command| matches!(command.full_name, "ping" | "quit" | "reset")),
     }
@@ -96,7 +96,9 @@ pub fn refuse_restricted(
     };
     // As Redis, whatever is wrong with an EXEC, says that the transaction is gone.
     let code = match plan {
-        Plan::Transaction(Transaction::Exec) => "EXECABORT Transaction discarded because of:",
+        Plan::Transaction(TransactionCommand::Exec) => {
+            "EXECABORT Transaction discarded because of:"
+        }
         _ => "ERR",
     };
     let text = format!(

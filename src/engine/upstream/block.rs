@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use crate::engine::fan_out::gather::Gather;
 use crate::engine::worker::Worker;
-use slotmux_core::cluster::redirect::{Verdict, is_refused_for_now, judge};
+use slotmux_core::cluster::redirect::{ErrorVerdict, is_refused_for_now, judge};
 use slotmux_core::policy;
 use slotmux_core::resp::write;
 
@@ -91,7 +91,7 @@ enum ExpectedReply {
 /// The state of one block.
 pub struct Block {
     destination: Destination,
-    form: policy::Block,
+    form: policy::BlockShape,
     /// Bytes of the block that have to reach the node before anything can have run.
     runs_at: u32,
     expected: Cell<ExpectedReply>,
@@ -105,7 +105,7 @@ pub struct Block {
 
 impl Block {
     /// A block of that form in `bytes`.
-    pub fn new(form: policy::Block, destination: Destination, bytes: &[u8]) -> Rc<Block> {
+    pub fn new(form: policy::BlockShape, destination: Destination, bytes: &[u8]) -> Rc<Block> {
         let runs_at = if form.atomic {
             bytes.len()
         } else {
@@ -123,7 +123,7 @@ impl Block {
     }
 
     /// Its form.
-    pub fn form(&self) -> policy::Block {
+    pub fn form(&self) -> policy::BlockShape {
         self.form
     }
 
@@ -375,7 +375,7 @@ impl Block {
         } else if decides && self.error.borrow().is_none() && at + 1 == self.form.own {
             self.answer(worker, entry, reply);
         } else if failed && at < self.form.commands {
-            if judge(reply) == Verdict::Deliver && !is_refused_for_now(reply) {
+            if judge(reply) == ErrorVerdict::Deliver && !is_refused_for_now(reply) {
                 worker.stats.expiries_failed.inc();
             } else {
                 self.missed.set(true);
@@ -408,7 +408,7 @@ impl Worker {
     }
 }
 
-fn first_reply(form: policy::Block) -> ExpectedReply {
+fn first_reply(form: policy::BlockShape) -> ExpectedReply {
     if form.atomic {
         ExpectedReply::Multi
     } else {

@@ -11,7 +11,7 @@ use crate::engine::pubsub::census::Receivers;
 use crate::engine::stats::namespaces::CountedRequest;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
-use slotmux_core::policy::{NamespaceId, Reply};
+use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::slot::OptionalSlot;
 
 use super::block::{Block, Destination};
@@ -93,7 +93,7 @@ pub struct InFlight {
     /// Whether it may have changed data. When its fate is unknown it is sent again only as [`crate::engine::upstream::retry::may_have_run`] says.
     pub write: bool,
     /// How the reply becomes that of the client's request.
-    pub reply: Reply,
+    pub reply: ReplyConversion,
     /// What to do with the reply.
     pub kind: OnReply,
 }
@@ -111,7 +111,7 @@ impl InFlight {
             tries: 0,
             mute: true,
             write: false,
-            reply: Reply::AsIs,
+            reply: ReplyConversion::AsIs,
             kind,
         }
     }

@@ -14,7 +14,7 @@ use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::resp::Protocol;
-use slotmux_core::scripts::Sent;
+use slotmux_core::scripts::SentScripts;
 
 use super::NodeId;
 use super::inflight::{InFlight, OnReply};
@@ -89,7 +89,7 @@ pub struct Lane {
     /// Since when the node is known to have lost its slots, while a client is blocked there.
     pub(super) replaced_since: Cell<Option<Tick>>,
     /// Which scripts were sent over this connection.
-    pub(super) scripts: RefCell<Sent>,
+    pub(super) scripts: RefCell<SentScripts>,
     /// The keys that clients have read over this connection and want reported.
     pub(super) tracked: Tracked,
     /// The run of the node's process that answers on this connection, once it was asked.

@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use crate::engine::worker::Worker;
-use slotmux_core::cluster::redirect::{Verdict, judge};
+use slotmux_core::cluster::redirect::{ErrorVerdict, judge};
 use slotmux_core::resp::write;
 
 use crate::engine::upstream::deliver::deliver_error;
@@ -51,7 +51,10 @@ pub(super) fn closes(error: &[u8]) -> bool {
     CLOSING_ERRORS.iter().any(|start| error.starts_with(start))
         || matches!(
             judge(error),
-            Verdict::Moved { .. } | Verdict::Ask { .. } | Verdict::TryAgain | Verdict::ClusterDown
+            ErrorVerdict::Moved { .. }
+                | ErrorVerdict::Ask { .. }
+                | ErrorVerdict::TryAgain
+                | ErrorVerdict::ClusterDown
         )
 }
 
@@ -102,7 +105,7 @@ impl Worker {
     /// The same for a refused EXEC: nothing has run, but the transaction may be open.
     pub(super) fn end_open_transaction(self: &Rc<Self>, lane: &Lane, error: &[u8]) -> End {
         let fault = format!("answers EXEC with \"{}\"", quoted(error));
-        if judge(error) == Verdict::Deliver {
+        if judge(error) == ErrorVerdict::Deliver {
             self.stats.blocks_refused.inc();
             self.refuse_transactions(lane.node, &fault);
         }
@@ -111,7 +114,7 @@ impl Worker {
 
     /// The error for the client of that EXEC, or the redirect that decides whether it is sent elsewhere.
     pub(super) fn open_transaction_error(&self, lane: &Lane, error: &[u8]) -> Vec<u8> {
-        if judge(error) != Verdict::Deliver {
+        if judge(error) != ErrorVerdict::Deliver {
             return error.to_vec();
         }
         let mut reply = Vec::new();

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::engine::handshake::{ConnectError, exchange};
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
-use slotmux_core::cluster::redirect::{Verdict, judge};
+use slotmux_core::cluster::redirect::{ErrorVerdict, judge};
 use slotmux_core::resp::{Protocol, write};
 
 use crate::engine::upstream::NodeId;
@@ -87,7 +87,7 @@ fn refusal(line: &[u8]) -> Option<String> {
         .unwrap_or(text);
     // The reason comes with EXECABORT, so Redis has closed the transaction.
     let is_held_up = reason.len() < text.len()
-        && (reason.starts_with(b"BUSY ") || judge(reason) != Verdict::Deliver);
+        && (reason.starts_with(b"BUSY ") || judge(reason) != ErrorVerdict::Deliver);
     let shown = || String::from_utf8_lossy(text).trim_end().to_owned();
     (!is_held_up).then(shown)
 }

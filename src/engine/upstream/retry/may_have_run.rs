@@ -15,7 +15,7 @@ use std::rc::Rc;
 use crate::engine::client::ClientPhase;
 use crate::engine::worker::Worker;
 use slotmux_core::command;
-use slotmux_core::policy::{Policies, Reply};
+use slotmux_core::policy::{Policies, ReplyConversion};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, Scan, scan_request};
 use slotmux_core::slot::Slot;
@@ -29,7 +29,7 @@ use crate::engine::upstream::retry::unanswered::Unanswered;
 impl InFlight {
     /// Marks it as sent again although it may have run. No later error means that it has not run.
     pub(crate) fn mark_repeated(&mut self) {
-        self.reply = Reply::Repeated;
+        self.reply = ReplyConversion::Repeated;
     }
 }
 
