@@ -144,7 +144,7 @@ impl Page {
         if reply.starts_with(b"-") {
             return PageOutcome::Reply(reply.to_vec());
         }
-        let Some((said, keys)) = parts(reply) else {
+        let Some((node_cursor, keys)) = parts(reply) else {
             return PageOutcome::Reply(error(NO_PAGE));
         };
         let step = self.step.get();
@@ -162,7 +162,7 @@ impl Page {
         let Some(run) = run else {
             return self.again(now.unwrap_or(step));
         };
-        match itinerary.after(step, run, said) {
+        match itinerary.after(step, run, node_cursor) {
             After::Go(next) => {
                 let mut out = Vec::with_capacity(reply.len() + 16);
                 write::array(&mut out, 2);

@@ -7,7 +7,7 @@ use crate::engine::client::long_request::SLICE;
 use crate::engine::transaction::exec_reply::{Exec, ExecMode};
 use crate::engine::transaction::lanes::ExecLanes;
 use crate::engine::transaction::local_elements::{answer_locally, defer_local_answers};
-use crate::engine::upstream::block::{Block, Then};
+use crate::engine::upstream::block::{Block, Destination};
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
 use crate::engine::worker::Worker;
@@ -138,7 +138,7 @@ fn block(
     } else {
         group.commands
     };
-    let then = Then::Exec {
+    let then = Destination::Exec {
         exec: exec.clone(),
         group: number,
     };

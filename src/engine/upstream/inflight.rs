@@ -14,7 +14,7 @@ use crate::engine::worker::clock::Tick;
 use slotmux_core::policy::{NamespaceId, Reply};
 use slotmux_core::slot::OptionalSlot;
 
-use super::block::{Block, Then};
+use super::block::{Block, Destination};
 use crate::engine::transaction::exec_reply::Exec;
 use crate::engine::upstream::retry::decide::MAX_TRIES;
 use crate::engine::upstream::retry::verify_refusal::Verification;
@@ -122,7 +122,7 @@ impl InFlight {
     }
 
     /// The facts for the count of its reply.
-    pub fn asked(&self) -> CountedRequest {
+    pub fn counted(&self) -> CountedRequest {
         CountedRequest {
             namespace: self.namespace,
             arrived: self.arrived,
@@ -179,7 +179,7 @@ impl InFlight {
 
     /// Whether it only repairs expiries. Its client has its reply, or has left.
     pub fn is_repair(&self) -> bool {
-        matches!(&self.kind, OnReply::Block(block) if matches!(block.then(), Then::Repair { .. }))
+        matches!(&self.kind, OnReply::Block(block) if matches!(block.destination(), Destination::Repair { .. }))
     }
 
     /// Whether it is a WATCH.
@@ -190,8 +190,8 @@ impl InFlight {
     /// The EXEC that it is the block of, if it is one.
     pub fn exec(&self) -> Option<&Exec> {
         match &self.kind {
-            OnReply::Block(block) => match block.then() {
-                Then::Exec { exec, .. } => Some(exec.as_ref()),
+            OnReply::Block(block) => match block.destination() {
+                Destination::Exec { exec, .. } => Some(exec.as_ref()),
                 _ => None,
             },
             _ => None,
@@ -216,7 +216,7 @@ impl InFlight {
     pub fn is_whole(&self) -> bool {
         match &self.kind {
             OnReply::Deliver | OnReply::Publish(_) => true,
-            OnReply::Block(block) => matches!(block.then(), Then::Deliver),
+            OnReply::Block(block) => matches!(block.destination(), Destination::Deliver),
             _ => false,
         }
     }

@@ -20,7 +20,7 @@ use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, Scan, scan_request};
 use slotmux_core::slot::Slot;
 
-use crate::engine::upstream::block::Then;
+use crate::engine::upstream::block::Destination;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
 use crate::engine::upstream::read::End;
@@ -102,13 +102,13 @@ fn is_idempotent(policies: &Policies, taken: &Unanswered) -> bool {
     match &taken.entry.kind {
         OnReply::Deliver | OnReply::Part { .. } => are_idempotent(policies, &taken.request, 1),
         // Behind the client's commands stand expiries, whose replies are dropped.
-        OnReply::Block(block) => match block.then() {
-            Then::Deliver | Then::Part { .. } => are_idempotent(
+        OnReply::Block(block) => match block.destination() {
+            Destination::Deliver | Destination::Part { .. } => are_idempotent(
                 policies,
                 block.client_part(&taken.request),
                 block.form().own as usize,
             ),
-            Then::Exec { .. } | Then::Repair { .. } => false,
+            Destination::Exec { .. } | Destination::Repair { .. } => false,
         },
         _ => false,
     }

@@ -76,7 +76,7 @@ impl Worker {
         if self.retries.is_overtaken(&entry) {
             return deliver_error(self, &entry, overtaken::ERROR);
         }
-        let Some((entry, request)) = self.still_waiting(entry, request) else {
+        let Some((entry, request)) = self.prepare_resend(entry, request) else {
             return;
         };
         let Some(owner) = entry.slot.get().and_then(|slot| self.map.slots.owner(slot)) else {
@@ -97,7 +97,7 @@ impl Worker {
         if !entry.is_watch() || entry.tries > 0 {
             self.stats.retries.inc();
         }
-        lane.begin_block(self, &entry);
+        lane.prepare_blocking(self, &entry);
         lane.send_scripts_ahead(self, &entry, &request);
         lane.send_owned(self, entry, request);
     }
@@ -107,7 +107,7 @@ impl Worker {
         match self.lane_for_retry(node, &entry) {
             Some(lane) => {
                 self.stats.retries.inc();
-                lane.begin_block(self, &entry);
+                lane.prepare_blocking(self, &entry);
                 lane.send_owned(self, entry, request);
             }
             None => self.wait_for_lane(entry, request, Some(node)),

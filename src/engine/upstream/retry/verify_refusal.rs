@@ -178,7 +178,7 @@ impl Worker {
         });
         entry.restart();
         entry.client.order.note_redirected(entry.seq);
-        if lane.has_asked_for(&entry) {
+        if lane.followed_asking(&entry) {
             lane.send_asking(self, &entry);
         }
         let kind = OnReply::Verify(verification.clone());
