@@ -88,6 +88,8 @@ struct GroupProgress {
     is_stale: bool,
     /// The error if nothing of it ran, or its fate is unknown.
     error: Option<Vec<u8>>,
+    /// Whether that is an error of slotmux' own.
+    is_own_error: bool,
 }
 
 impl Exec {
@@ -162,6 +164,11 @@ impl Exec {
             self.take(worker, group, 0, reply, true);
         }
         self.done(worker);
+    }
+
+    /// The error that a group is about to be answered with is slotmux' own.
+    pub fn note_own_error(&self, group: u32) {
+        self.groups.borrow_mut()[group as usize].is_own_error = true;
     }
 
     /// Takes the reply to the EXEC of a group, or what stands for it, in place of its array.
@@ -332,10 +339,6 @@ impl Exec {
     /// Begins the array of its reply. False if the reply is an error instead.
     fn begin(&self, worker: &Worker, out: &mut Vec<u8>) -> bool {
         let groups = self.groups.borrow();
-        let is_ours = |error: &[u8]| {
-            let mut parts = error.windows(b"slotmux:".len());
-            parts.any(|part| part == b"slotmux:")
-        };
         let mut failed = false;
         for ((number, group), targets) in (0..).zip(groups.iter()).zip(&self.targets) {
             let Some(error) = &group.error else {
@@ -348,7 +351,7 @@ impl Exec {
                 return false;
             }
             // The error of a node about the only command of its group is an ordinary element.
-            failed |= targets.len() > 1 || is_ours(error);
+            failed |= targets.len() > 1 || group.is_own_error;
             let mut groups_of = self.failed.borrow_mut();
             groups_of.resize(self.cells.borrow().len(), None);
             for cell in targets.iter().flatten() {
