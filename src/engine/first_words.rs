@@ -1,10 +1,10 @@
-//! The first words of a peer in place of a node's reply, worded so that the operator can tell which server is at the
+//! The first words of a peer in place of a node's reply, worded so that the operator sees which kind of server is at the
 //! address. They are not trusted: they are cut, and control characters are escaped.
 
-/// Characters of a peer's words that are shown: enough for every error of Redis up to its advice.
+/// Shown characters of a peer's words: enough for every error of Redis without its advice.
 const MOST: usize = 200;
 
-/// What follows `unknown command 'NAME'` in Redis' error.
+/// Text behind `unknown command 'NAME'` in Redis' error.
 const QUOTES: &[u8] = b", with args beginning with";
 
 /// A peer that hangs up in response to a request. A TLS port does that, since the request is no TLS handshake.

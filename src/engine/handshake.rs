@@ -1,5 +1,5 @@
-//! The first exchange on a connection to a node: shows the credentials, asks for the protocol, and tells a node that
-//! refuses slotmux from a node that merely refuses a command. Shared by lanes, feeds and discovery.
+//! The first exchange on a connection to a node: it sends the credentials, selects the protocol, and distinguishes a node
+//! that refuses slotmux from a node that merely refuses a command. Shared by lanes, feeds and discovery.
 
 use std::io;
 
@@ -185,8 +185,8 @@ fn is_about_password(error: &[u8]) -> bool {
 
 /// Sends requests and reads exactly `count` replies. Pushes are skipped.
 ///
-/// On any other bytes. They are read even if the request could not be written: a peer that refuses a connection may say
-/// so before it is asked, and hang up.
+/// The peer sent anything else. Its bytes are read even if the request could not be written: a peer that refuses a
+/// connection may send its error before any request, and hang up.
 pub async fn exchange(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     requests: &[u8],

@@ -6,7 +6,7 @@
 //! | state | in | changed by | invariant |
 //! |---|---|---|---|
 //! | phase and pause of a client | [`client`] | the client's own task, and what resumes or closes it | a paused client is not read |
-//! | order of a client's replies | [`client::order`] | every delivery | each request has one place, filled once |
+//! | order of a client's replies | [`client::early_replies`] | every delivery | each request has one place, filled once |
 //! | work of a client | [`client::long_request`] | the client's task, a slice in a turn | what it holds is counted before it is allocated |
 //! | link of a lane | [`upstream::lane`] | the lane's task ([`upstream::connect`]) | a retired lane is never used again |
 //! | queue and ring of a lane | [`upstream::lane`] | a send at one end, a reply at the other | one entry per reply to come; bytes stay until their reply is scanned |

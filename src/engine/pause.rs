@@ -69,7 +69,7 @@ impl Client {
     /// Its next command waits for the end of the pause.
     pub fn hold(&self, worker: &Worker) {
         if !self.is_held() {
-            worker.stats.held_clients.inc();
+            worker.stats.paused_clients.inc();
         }
         self.pause_for(Pause::Held);
     }
@@ -77,7 +77,7 @@ impl Client {
     /// Nothing of it waits for that any more: the pause ends, or the client leaves.
     pub fn end_hold(&self, worker: &Worker) {
         if self.is_held() {
-            worker.stats.held_clients.dec();
+            worker.stats.paused_clients.dec();
             self.pause_for(Pause::No);
             self.wake();
         }

@@ -1,4 +1,4 @@
-//! How workers ask the control thread for a fresh topology, and what it tells them of its refreshes.
+//! Requests of the workers to the control thread for a fresh topology, and its reports about the refreshes.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,7 +23,7 @@ struct Shared {
     stats: RefreshStats,
     /// Why the last refresh has failed, if it has.
     trouble: Mutex<Option<String>>,
-    /// Nodes that end connections because of big replies, by what they said at the start.
+    /// Nodes that close connections because of big replies, by their configuration at the start.
     limited: Mutex<HashSet<Addr>>,
 }
 
@@ -37,7 +37,7 @@ impl Shared {
     }
 }
 
-/// What became of the refreshes; written by the discovery only.
+/// Counts of refreshes; written by the discovery only.
 #[derive(Debug, Default)]
 pub struct RefreshStats {
     /// Discoveries that were started.
@@ -50,7 +50,7 @@ pub struct RefreshStats {
     pub last_success: AtomicU64,
 }
 
-/// A handle, and the end at which the discovery hears it.
+/// A handle, and the end at which the discovery receives its requests.
 pub fn channel() -> (RefreshHandle, RefreshRequests) {
     let shared = Arc::new(Shared::default());
     (RefreshHandle(shared.clone()), RefreshRequests(shared))
@@ -67,7 +67,7 @@ impl RefreshHandle {
         }
     }
 
-    /// Whether a node said at the start that it ends connections because of big replies.
+    /// Whether a node closes connections because of big replies, by its configuration at the start.
     pub fn is_output_limited(&self, node: &Addr) -> bool {
         self.0.limited().contains(node)
     }
@@ -84,14 +84,14 @@ impl RefreshHandle {
 }
 
 impl RefreshRequests {
-    /// Returns once a refresh is wanted; the wish stays until [`Self::take`].
+    /// Returns once a refresh is requested; the request stays until [`Self::take`].
     pub async fn wanted(&self) {
         while !self.0.is_wanted.load(Ordering::Acquire) {
             self.0.notify.notified().await;
         }
     }
 
-    /// From here on a request asks for another refresh.
+    /// Takes the request: the next one asks for another refresh.
     pub fn take(&self) {
         self.0.is_wanted.store(false, Ordering::Release);
     }
@@ -101,12 +101,12 @@ impl RefreshRequests {
         &self.0.stats
     }
 
-    /// Notes why a refresh has failed, or that it has not.
+    /// Records why a refresh has failed, or that it has not.
     pub fn set_trouble(&self, trouble: Option<String>) {
         *self.0.trouble() = trouble;
     }
 
-    /// Notes nodes that end connections because of big replies.
+    /// Returns a function that records nodes that close connections because of big replies.
     pub fn limited_nodes(&self) -> impl Fn(Addr) + Send + use<> {
         let shared = self.0.clone();
         move |node| {

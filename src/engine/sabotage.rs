@@ -1,5 +1,5 @@
-//! Breakage on demand, with which tests show what stands against it. Only debug builds can be broken, and only where the
-//! variable `SABOTAGE` names a folder.
+//! Faults on demand, with which tests show that they are handled. Only debug builds have them, and only where the variable
+//! `SABOTAGE` names a folder.
 
 use std::time::Duration;
 #[cfg(debug_assertions)]
@@ -34,9 +34,9 @@ pub fn is_without_barrier() -> bool {
     false
 }
 
-/// By how much to set the clock ahead: the number of seconds in the file `clock` of the folder. The file is removed.
+/// Takes the time by which to set the clock ahead: the number of seconds in the file `clock` of the folder, which is removed.
 #[cfg(debug_assertions)]
-pub fn clock_ahead() -> Option<Duration> {
+pub fn take_clock_ahead() -> Option<Duration> {
     let file = folder()?.join("clock");
     let seconds = std::fs::read_to_string(&file).ok()?.trim().parse().ok()?;
     std::fs::remove_file(file).ok()?;
@@ -46,7 +46,7 @@ pub fn clock_ahead() -> Option<Duration> {
 /// Never, in a release build.
 #[cfg(not(debug_assertions))]
 #[inline]
-pub fn clock_ahead() -> Option<Duration> {
+pub fn take_clock_ahead() -> Option<Duration> {
     None
 }
 

@@ -1,5 +1,5 @@
-//! What the workers share: read-only configuration and snapshots, counters with one writer each, and mailboxes. None
-//! of it is waited for on the way of a request.
+//! The shared state of the workers: read-only configuration and snapshots, counters with one writer each, and mailboxes. No
+//! request waits for any of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use crate::engine::monitor::Feed;
+use crate::engine::monitor::MonitorQueue;
 use crate::engine::pubsub::SubscriptionKind;
 use crate::engine::pubsub::census::Census;
 use crate::engine::refresh_requests::RefreshHandle;
@@ -27,7 +27,7 @@ use slotmux_core::config::{Config, EffectiveSettings, ListenAddress};
 use slotmux_core::policy::{NamespaceId, Policies};
 use slotmux_core::scripts::ScriptStore;
 
-/// Seconds without a failed accept after which the next one is told again.
+/// Seconds without a failed accept after which the next one is logged again.
 const QUIET_ACCEPTS: u64 = 60;
 
 /// A letter to a worker.
@@ -35,30 +35,30 @@ const QUIET_ACCEPTS: u64 = 60;
 pub enum Mail {
     /// Take over a connection that another worker accepted.
     Adopt(Accepted),
-    /// Tell the id and line of each client that the selection admits.
+    /// Report the id and line of each client that the selection admits.
     List(Arc<ClientSelection>, oneshot::Sender<Vec<(u64, String)>>),
-    /// Close the clients that the filter admits, but for the asking one; tell how many, and whether that one was among
+    /// Close the clients that the filter admits, except the asking one; report how many, and whether that one was among
     /// them.
     Kill(Arc<KillFilter>, u64, oneshot::Sender<Killed>),
-    /// Hold commands as this says from this moment on.
+    /// Hold commands as given, from this moment on.
     Pause(PauseRequest, Instant, oneshot::Sender<()>),
-    /// Tell whether a command that may write is on its way.
+    /// Report whether a command that may write is in flight.
     Writes(oneshot::Sender<bool>),
-    /// Show what is taken to one more client.
-    Monitor(Arc<Feed>, oneshot::Sender<()>),
-    /// Show that one no more.
-    Unmonitor(Arc<Feed>),
-    /// End the wait of this client; tell whether that was done.
+    /// Show all commands to one more monitoring client.
+    Monitor(Arc<MonitorQueue>, oneshot::Sender<()>),
+    /// Stop showing commands to that client.
+    Unmonitor(Arc<MonitorQueue>),
+    /// End the wait of this blocked client; report whether it was blocked here.
     Unblock(u64, Release, oneshot::Sender<bool>),
-    /// Tell which prefixes keys of no namespace have.
+    /// Report the prefixes of keys of no namespace.
     Unmatched(oneshot::Sender<Vec<Seen>>),
-    /// Tell what enforcing the policy of a namespace would have changed.
+    /// Report requests that enforcing the policy of a namespace would have changed.
     Observed(NamespaceId, oneshot::Sender<Vec<Example>>),
     /// Finish what is in flight, take nothing new, and end.
     Drain,
 }
 
-/// What a worker did about a `CLIENT KILL`.
+/// The result of a `CLIENT KILL` in one worker.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Killed {
     /// Clients that matched, the asking one included.
@@ -70,9 +70,9 @@ pub struct Killed {
 /// The process as its workers see it.
 #[derive(Debug)]
 pub struct Shared {
-    /// What slotmux was told.
+    /// The configuration.
     pub config: Arc<Config>,
-    /// Every setting in words, with who gave it.
+    /// Every setting as text, with its source.
     pub settings: EffectiveSettings,
     /// Namespaces and their policies.
     pub policies: Policies,
@@ -98,7 +98,7 @@ pub struct Shared {
     pub is_draining: AtomicBool,
     /// Clients that monitor.
     pub monitoring: AtomicUsize,
-    /// For whoever makes a CLIENT LIST: many at once would take a multiple of what all clients are called.
+    /// One CLIENT LIST at a time: many at once would take a multiple of the memory of one list.
     pub listing: Semaphore,
     /// Clients that may be connected; changes with the number of nodes.
     max_clients: AtomicUsize,
@@ -167,13 +167,13 @@ impl Shared {
         self.max_clients.load(Ordering::Relaxed)
     }
 
-    /// Sets how many clients may be connected; returns how many it were. Who is connected stays.
+    /// Sets the maximum number of clients. Returns the previous limit. Existing clients stay connected.
     pub fn set_max_clients(&self, most: usize) -> usize {
         self.max_clients.swap(most, Ordering::Relaxed)
     }
 
-    /// Notes that an accept has failed. Whether that is news: none of any worker's has failed for a while.
-    pub fn accept_fails_anew(&self) -> bool {
+    /// Records a failed accept; returns whether it is the first of any worker for a while.
+    pub fn record_failed_accept(&self) -> bool {
         let now = self.started.elapsed().as_secs() + 1;
         let last = self.accept_failed.swap(now, Ordering::Relaxed);
         last == 0 || now.saturating_sub(last) > QUIET_ACCEPTS
@@ -215,7 +215,7 @@ impl Shared {
         let _ = self.mailboxes[worker].send(mail);
     }
 
-    /// Sends each worker a letter that it answers, and collects the answers. A worker that has ended gives none.
+    /// Sends each worker a letter that it answers, and collects the answers. A worker that has ended does not answer.
     pub async fn ask_all<T>(&self, letter: impl Fn(oneshot::Sender<T>) -> Mail) -> Vec<T> {
         let mut replies = Vec::new();
         for worker in 0..self.mailboxes.len() {
@@ -230,7 +230,7 @@ impl Shared {
         answers
     }
 
-    /// CONFIG RESETSTAT: the totals of INFO begin anew.
+    /// CONFIG RESETSTAT: restarts the totals of INFO.
     pub fn reset_totals(&self) {
         self.totals.reset(&self.stats);
     }
@@ -264,7 +264,7 @@ impl answer::ProcessFigures for Shared {
             clients: self.sum(|stats| &stats.clients),
             // Redis counts those that a pause holds among them.
             blocked_clients: self.sum(|stats| &stats.blocked_clients)
-                + self.sum(|stats| &stats.held_clients),
+                + self.sum(|stats| &stats.paused_clients),
             tracking_clients: self.sum(|stats| &stats.tracking_clients),
             accepted: self.since_reset(Total::Accepted),
             rejected: self.since_reset(Total::Rejected),

@@ -17,13 +17,13 @@ use slotmux_core::answer::ClientAddress;
 /// A connected stream, downstream or upstream.
 #[derive(Debug)]
 pub enum Transport {
-    /// TCP, with `TCP_NODELAY` set by whoever made the connection.
+    /// TCP, with `TCP_NODELAY` set.
     Tcp(TcpStream),
     /// A Unix domain socket.
     Unix(UnixStream),
 }
 
-/// What is known of a peer without reading from it.
+/// The state of a peer, as known without reading from it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hangup {
     /// Nothing points to a hang-up.
@@ -48,7 +48,7 @@ impl Transport {
         poll.map_ok(|()| target.filled().len())
     }
 
-    /// Writes what the kernel takes now; `WouldBlock` means [`Transport::poll_write_ready`] will tell when to go on.
+    /// Writes as much as the kernel takes now; after `WouldBlock`, wait for [`Transport::poll_write_ready`].
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Transport::Tcp(stream) => stream.try_write(bytes),
@@ -66,7 +66,7 @@ impl Transport {
 
     /// Sends FIN, so that the peer reads everything that was written and then the end.
     pub fn finish(&self) {
-        // An error here means that the peer has gone, which is what the caller is about to treat it as anyway.
+        // An error here means that the peer has gone, which the caller expects anyway.
         let _ = self.socket().shutdown(Shutdown::Write);
     }
 

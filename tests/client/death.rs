@@ -116,7 +116,7 @@ fn the_living_get_their_own_replies_and_nothing_of_the_dead_remains() {
     assert!(left < 100, "{left} more descriptors than before");
     assert_eq!(proxy.metric("slotmux_panics_total"), Some(0.0));
     assert_eq!(proxy.metric("slotmux_upstream_lost_total"), Some(0.0));
-    assert!(proxy.metric("slotmux_abandoned_total") > Some(0.0));
+    assert!(proxy.metric("slotmux_replies_dropped_total") > Some(0.0));
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn one_who_dies_waiting_for_a_lane_of_its_own_does_not_take_the_turn_of_the_next
         config.set("cluster.timeouts.response", "60s");
     });
     let large = command(&["SET", "large", &"l".repeat(100_000)]);
-    let parked = || proxy.metric("slotmux_parks_total");
+    let parked = || proxy.metric("slotmux_client_pauses_total");
     let mut first = proxy.client();
     first.send_raw(&large);
     poll_until(PATIENCE, "the only lane to be in use", || {

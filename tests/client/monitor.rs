@@ -328,7 +328,7 @@ fn a_monitor_that_does_not_read_harms_nobody() {
     }
     assert_eq!(told + missed, COMMANDS);
     assert!(told > 0 && missed > 0, "{told} and {missed}");
-    let counted = proxy.metric("slotmux_monitor_missed_total");
+    let counted = proxy.metric("slotmux_monitor_lines_dropped_total");
     assert_eq!(counted, Some(missed as f64));
     // And it goes on.
     client.call(&["echo", "end"]);

@@ -325,7 +325,7 @@ fn those_without_a_connection_of_their_own_wait_for_one() {
         client.send(&set("k", &big));
         poll_until(PATIENCE, "it to be sent or to wait", || {
             peer.requests_named("SET").len() == 1
-                && proxy.metric("slotmux_parks_total") == Some(i as f64)
+                && proxy.metric("slotmux_client_pauses_total") == Some(i as f64)
         });
     }
     assert_eq!(proxy.client().call(&["INCR", "n"]), Value::ok());

@@ -185,7 +185,7 @@ fn one_who_never_reads_and_a_node_that_never_answers_end_with_the_grace_period()
     let echo = command(&["ECHO", &"e".repeat(30_000)]);
     poll_until(PATIENCE, "the hoarder's replies to pile up", || {
         hoarder.write_all(&echo.repeat(10)).expect("sent");
-        proxy.metric("slotmux_parks_total") > Some(0.0)
+        proxy.metric("slotmux_client_pauses_total") > Some(0.0)
     });
     proxy.terminate();
     assert_eq!(proxy.wait_exit().code(), Some(0));

@@ -443,7 +443,7 @@ fn a_panic_of_a_monitor_leaves_nothing_with_the_workers() {
         works(&mut clients[0], "monitored");
         slotmux.struck("monitor.deliver", panics);
         monitor.read_to_close();
-        let missed = || slotmux.proxy.metric("slotmux_monitor_missed_total");
+        let missed = || slotmux.proxy.metric("slotmux_monitor_lines_dropped_total");
         // A monitor that is still fed, though it does not read, misses every line.
         poll_until(PATIENCE, "it to be fed no more", || {
             let before = missed();

@@ -219,7 +219,7 @@ fn a_large_reply_of_a_block_is_remembered() {
         let reply = client.call(&["EVAL", script, "1", "ns:remembered"]);
         assert_eq!(reply, Value::Bulk(vec![b'x'; 200_000]));
     }
-    assert_eq!(proxy.metric("slotmux_alone_total"), Some(2.0));
+    assert_eq!(proxy.metric("slotmux_dedicated_requests_total"), Some(2.0));
 }
 
 /// What a node refuses it refuses in a block with the same words.

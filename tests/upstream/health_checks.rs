@@ -101,7 +101,7 @@ fn a_health_check_is_nobodys_command() {
     poll_until(PATIENCE, "all to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(21.0)
     });
-    assert_eq!(proxy.metric("slotmux_parks_total"), Some(0.0));
+    assert_eq!(proxy.metric("slotmux_client_pauses_total"), Some(0.0));
     gate.open();
     for key in &keys {
         assert_eq!(client.read(), Value::Simple(key.clone()));

@@ -199,7 +199,7 @@ fn a_frozen_node_costs_errors_and_its_late_replies_go_nowhere() {
         }
     }
     poll_until(PATIENCE, "nothing to be in flight", || {
-        neighbour.rounds() > 0 && proxy.metric("slotmux_abandoned_total") >= Some(153.0)
+        neighbour.rounds() > 0 && proxy.metric("slotmux_replies_dropped_total") >= Some(153.0)
     });
     neighbour.goes_on();
     neighbour.finish();

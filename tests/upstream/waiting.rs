@@ -117,10 +117,10 @@ fn what_has_waited_for_room_runs_as_soon_as_there_is_some() {
     with_a_full_lane(|cluster, proxy, _| {
         let key = key_of_first("soon");
         let mut client = proxy.client();
-        let before = proxy.metric("slotmux_parks_total");
+        let before = proxy.metric("slotmux_client_pauses_total");
         client.send(&["SET", &key, "1"]);
         poll_until(PATIENCE, "it to wait", || {
-            proxy.metric("slotmux_parks_total") > before
+            proxy.metric("slotmux_client_pauses_total") > before
         });
         cluster.resume(0).expect("awake");
         let reply = client.read();

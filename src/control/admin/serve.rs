@@ -62,7 +62,7 @@ pub(super) async fn serve(
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    if shared.accept_fails_anew() {
+                    if shared.record_failed_accept() {
                         tracing::warn!(%error, "accept failed: the admin page waits until it works again");
                     }
                     tokio::time::sleep(AFTER_FAILED_ACCEPT).await;

@@ -51,17 +51,17 @@ impl Client {
 
     /// Whether it waits in a blocking command.
     pub fn is_blocked(&self) -> bool {
-        self.pause.get() == Pause::Blocked && self.in_flight() > 0
+        self.waiting.pause() == Pause::Blocked && self.in_flight() > 0
     }
 
     /// Whether request `seq` is what it waits in.
     pub fn is_blocked_on(&self, seq: u32) -> bool {
-        self.is_blocked() && self.head_seq.get() == seq
+        self.is_blocked() && self.oldest() == seq
     }
 
     /// The request that it waits in, if it does.
     pub fn blocked_on(&self) -> Option<u32> {
-        self.is_blocked().then(|| self.head_seq.get())
+        self.is_blocked().then(|| self.oldest())
     }
 
     /// Runs `f` on what is known of its wait, while there is one.
@@ -77,7 +77,7 @@ impl Client {
         };
         worker.stats.blocked_clients.dec();
         // Its wait was no idleness, and its reply is not written yet.
-        self.last_taken.set(worker.clock.now());
+        self.output.touch(worker.clock.now());
         if self.in_flight() > 0 {
             for lane in blocked.lanes.take() {
                 worker.turn.hang_up(lane);
@@ -93,7 +93,7 @@ impl Client {
         mut keep: impl FnMut(&Client, &[u8]),
     ) -> Poll<()> {
         let mut scratch = worker.scratch.client.borrow_mut();
-        while self.pending_input() < READ_BEHIND {
+        while self.waiting.pending_input() < READ_BEHIND {
             let read = match self.transport.borrow_mut().as_mut() {
                 Some(transport) => std::task::ready!(transport.poll_read(cx, &mut scratch)),
                 None => return Poll::Ready(()),
@@ -101,7 +101,7 @@ impl Client {
             match read {
                 Ok(read @ 1..) => {
                     worker.stats.client_bytes_in.add(read as u64);
-                    self.last_seen.set(worker.clock.now());
+                    self.waiting.saw(worker.clock.now());
                     keep(self, &scratch[..read]);
                 }
                 _ => return Poll::Ready(()),
@@ -171,7 +171,7 @@ impl Blocked {
 /// nothing was there.
 pub fn timed_out(entry: &InFlight) -> Vec<u8> {
     let mut reply = Vec::new();
-    match entry.client.protocol.get() {
+    match entry.client.session.protocol() {
         Protocol::Resp2 => reply.extend_from_slice(b"*-1\r\n"),
         Protocol::Resp3 => write::null(&mut reply, Protocol::Resp3),
     }

@@ -12,7 +12,7 @@
 
 use std::rc::Rc;
 
-use crate::engine::fan_out::gather::{Gather, Known};
+use crate::engine::fan_out::gather::{Gather, MergeWith};
 use crate::engine::fan_out::split::Lanes;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::block::{Block, Then};
@@ -25,8 +25,8 @@ use slotmux_core::resp::write;
 use slotmux_core::slot::slot_of;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{NO_NODE, Taken, refuse};
-use crate::engine::client::forward::{Sending, entry, may_be_alone, set_out_alone};
+use crate::engine::client::dispatch::{Dispatched, NO_NODE, refuse};
+use crate::engine::client::forward::{Sending, begin_dedicated, entry, try_dedicated};
 use slotmux_core::resp::request::Request;
 
 const NO_WAIT: &[u8] = b"*3\r\n$4\r\nWAIT\r\n$1\r\n0\r\n$1\r\n0\r\n";
@@ -42,9 +42,9 @@ pub fn acknowledged(
     client: &Rc<Client>,
     request: &Request,
     merge: Merge,
-) -> Taken {
-    if !may_be_alone(client) {
-        return Taken::No;
+) -> Dispatched {
+    if !try_dedicated(client) {
+        return Dispatched::Deferred;
     }
     let nodes = worker.written_by(client);
     if nodes.is_empty() {
@@ -52,12 +52,12 @@ pub fn acknowledged(
     }
     let mut lanes = Lanes::default();
     for &node in &nodes {
-        if let Err(taken) = lanes.add_node(worker, client, node, Some(Use::Kept)) {
+        if let Err(not_sent) = lanes.add_node(worker, client, node, Some(Use::Kept)) {
             lanes.release(worker);
-            return taken;
+            return not_sent.into();
         }
     }
-    set_out_alone(worker, client, request.bytes.len() * nodes.len());
+    begin_dedicated(worker, client, request.bytes.len() * nodes.len());
     // It changes nothing itself; and of an answer that is missing there is no part to tell.
     let sending = Sending::as_is(
         request,
@@ -70,7 +70,7 @@ pub fn acknowledged(
         worker,
         BlockingTimeout::for_replicas(request.arg(request.argc() - 1)),
     );
-    let gather = Rc::new(Gather::new(whole, merge, Known::Nothing, nodes.len()));
+    let gather = Rc::new(Gather::new(whole, merge, MergeWith::Nothing, nodes.len()));
     for (part, lane) in (0..).zip(lanes.all()) {
         let bytes = [&worker.touch(lane.node), request.bytes].concat();
         let form = BlockShape {
@@ -87,7 +87,7 @@ pub fn acknowledged(
         lane.begin_block(worker, &entry);
         lane.send_owned(worker, entry, bytes);
     }
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 impl Worker {
@@ -95,7 +95,7 @@ impl Worker {
     /// primary.
     fn written_by(&self, client: &Client) -> Vec<NodeId> {
         let mut primaries = self.map.primaries();
-        let written = client.written.get();
+        let written = client.upstream.written();
         let known = primaries.iter().fold(0, |all, node| all | node.bit());
         if written != 0 && written & !known == 0 {
             primaries.retain(|node| written & node.bit() != 0);

@@ -48,7 +48,7 @@ pub fn needs_upstream<T>(
         Plan::Subscription(change) => change.subscribes,
         // The upstream may know a command that slotmux does not.
         Plan::Unknown(_) => {
-            client.authenticated.get()
+            client.session.is_authenticated()
                 && worker.config.commands.unknown == UnknownCommands::Learn
                 && matches!(command, Err(Unresolved::Command))
         }
@@ -87,8 +87,7 @@ impl Worker {
 impl Client {
     /// Ends the pause if it is for this reason.
     pub fn resume_from(self: &Rc<Self>, reason: Pause) {
-        if self.pause.get() == reason {
-            self.pause.set(Pause::No);
+        if self.waiting.end_pause(reason) {
             self.wake();
         }
     }

@@ -1,4 +1,4 @@
-//! A request is taken: planned, checked against the state of its client, and carried out.
+//! Dispatches a request: it is planned, checked against the state of its client, and carried out.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use crate::engine::fan_out::split::split;
 use crate::engine::fan_out::with_nodes::answer_with_nodes;
 use crate::engine::monitor;
 use crate::engine::operator;
-use crate::engine::pubsub::{publish::publish, subscriber, unsubscribing::Leaving};
+use crate::engine::pubsub::{publish::publish, subscriber, unsubscribing::ResetSubscriptions};
 use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
 use crate::engine::worker::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
@@ -29,13 +29,31 @@ use crate::engine::client::intercept::carry_out_attended;
 use crate::engine::transaction::commands::{self, queue};
 use slotmux_core::resp::request::Request;
 
-/// Whether a request was taken. If not, the client is paused and sees it again.
+/// Result of dispatching a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Taken {
-    /// It is on its way or answered.
-    Yes,
-    /// Not now.
-    No,
+pub enum Dispatched {
+    /// It is sent or answered.
+    Accepted,
+    /// The client is paused. The request is dispatched again afterwards.
+    Deferred,
+}
+
+/// Why nothing of a request was sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotSent {
+    /// It is refused: its error is answered.
+    Refused,
+    /// The client is paused.
+    Deferred,
+}
+
+impl From<NotSent> for Dispatched {
+    fn from(not_sent: NotSent) -> Dispatched {
+        match not_sent {
+            NotSent::Refused => Dispatched::Accepted,
+            NotSent::Deferred => Dispatched::Deferred,
+        }
+    }
 }
 
 const NO_AUTH: &str = "NOAUTH Authentication required.";
@@ -43,38 +61,38 @@ const NO_AUTH: &str = "NOAUTH Authentication required.";
 const EXEC_BEFORE_LOGIN: &str =
     "EXECABORT Transaction discarded because of: NOAUTH Authentication required.";
 
-/// Takes one request of `client`.
-pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> Taken {
+/// Dispatches one request of `client`.
+pub fn dispatch(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request) -> Dispatched {
     sabotage("dispatch");
-    if client.waiting_retries.get() > 0 {
+    if client.order.has_waiting_retries() {
         // Something of this client waits for another try; what is sent now could overtake it.
         client.pause_for(Pause::InFlight(0));
-        return Taken::No;
+        return Dispatched::Deferred;
     }
     let command = command::resolve(request.bytes, request.args);
     match command {
-        Ok(command) => client.last_command.set(command.full_name),
+        Ok(command) => client.session.set_last_command(command.full_name),
         Err(_) if is_from_a_browser(request) => return turn_away(worker, client),
         Err(_) => {}
     }
     let mut rewritten = worker.scratch.take_rewritten();
     let plan = worker.with_knowledge_for(client, |knowledge| {
-        if client.is_in_transaction() {
+        if client.transaction.is_open() {
             plan_queued(request, command, knowledge, &mut rewritten)
         } else {
             plan(request, command, knowledge, &mut rewritten)
         }
     });
-    let taken = if worker.interception.is_on() {
+    let dispatched = if worker.interception.is_on() {
         carry_out_attended(worker, client, request, command, plan, &rewritten)
     } else {
         carry_out(worker, client, request, command, plan, &rewritten)
     };
     worker.scratch.return_rewritten(rewritten);
-    if client.tracks() && taken == Taken::Yes {
+    if client.tracks() && dispatched == Dispatched::Accepted {
         client.use_up_caching(command.ok().map(|command| command.full_name));
     }
-    taken
+    dispatched
 }
 
 /// Carries a plan out, if the state of the client allows it.
@@ -85,8 +103,8 @@ pub(super) fn carry_out(
     command: Result<&'static Command, Unresolved>,
     plan: Plan,
     rewritten: &[u8],
-) -> Taken {
-    if !client.authenticated.get() && !plan.needs_no_authentication() {
+) -> Dispatched {
+    if !client.session.is_authenticated() && !plan.needs_no_authentication() {
         let text = match plan {
             Plan::Transaction(TransactionCommand::Exec) => EXEC_BEFORE_LOGIN,
             _ => NO_AUTH,
@@ -99,12 +117,12 @@ pub(super) fn carry_out(
             return refuse(worker, client, NO_UPSTREAM);
         }
         client.pause_for(Pause::Upstream);
-        return Taken::No;
+        return Dispatched::Deferred;
     }
     if client.is_restricted() && !subscriber::may(command, &plan) {
         return subscriber::refuse_restricted(worker, client, request, command, &plan);
     }
-    if client.is_in_transaction() && !plan.is_never_queued() {
+    if client.transaction.is_open() && !plan.is_never_queued() {
         return queue(worker, client, request, plan, rewritten);
     }
     // What is queued is noted when it runs.
@@ -154,12 +172,12 @@ pub(super) fn carry_out(
             write,
             recipients,
         } => {
-            let taken = broadcast(worker, client, request, merge, write, recipients);
+            let dispatched = broadcast(worker, client, request, merge, write, recipients);
             let is_reset = command.is_ok_and(|command| command.full_name == "config|resetstat");
-            if is_reset && taken == Taken::Yes {
+            if is_reset && dispatched == Dispatched::Accepted {
                 worker.shared.reset_totals();
             }
-            taken
+            dispatched
         }
         Plan::Publish { kind, slot } => publish(worker, client, request, kind, slot),
         Plan::Subscription(change) => subscriber::change(worker, client, request, change),
@@ -183,14 +201,14 @@ fn forward<'a>(
     decision: Decision,
     mut sending: Sending<'a>,
     rewritten: &'a [u8],
-) -> Taken {
+) -> Dispatched {
     let Decision {
         namespace,
         actions,
         governed,
     } = decision;
     let request = sending.request;
-    let taken = match governed {
+    let dispatched = match governed {
         Governed::Refused => {
             if namespace == NamespaceId::UNMATCHED {
                 worker.note_unmatched(request);
@@ -213,7 +231,7 @@ fn forward<'a>(
     };
     // Observing refuses nothing for a lifetime: what is refused all the same is not permitted.
     let is_refused = governed == Governed::Refused;
-    if taken == Taken::Yes
+    if dispatched == Dispatched::Accepted
         && !actions.is_empty()
         && worker.count_actions(namespace, actions, is_refused, request)
         && actions.contains(Actions::APPENDED)
@@ -221,7 +239,7 @@ fn forward<'a>(
     {
         worker.probe(client, slot, namespace, CommandRef::Table(command), request);
     }
-    taken
+    dispatched
 }
 
 /// Whether this is a line of HTTP. A web page can make a browser of this machine send requests to slotmux, and in their
@@ -232,32 +250,32 @@ fn is_from_a_browser(request: &Request) -> bool {
 }
 
 /// Closes the client without a word and without running what follows, as Redis does.
-fn turn_away(worker: &Worker, client: &Client) -> Taken {
+fn turn_away(worker: &Worker, client: &Client) -> Dispatched {
     worker.stats.protocol_errors.inc();
     tracing::debug!(
         client = client.id,
         "HTTP, perhaps commands that a web page sends by a browser: the client is closed"
     );
     client.close(worker);
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Why nothing can be sent at all.
 pub(crate) const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
 
 /// Answers a request with an error. Inside a transaction that aborts it.
-pub fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Taken {
+pub fn refuse(worker: &Worker, client: &Rc<Client>, text: &str) -> Dispatched {
     let mut reply = Vec::new();
     write::error(&mut reply, text);
     refuse_with(worker, client, &reply)
 }
 
 /// As [`refuse`], with a whole reply.
-pub(crate) fn refuse_with(worker: &Worker, client: &Rc<Client>, reply: &[u8]) -> Taken {
+pub(crate) fn refuse_with(worker: &Worker, client: &Rc<Client>, reply: &[u8]) -> Dispatched {
     client.abort_transaction(worker);
     worker.stats.errors.inc();
     reply_here(worker, client, reply);
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Answers a command about the connection or about slotmux itself.
@@ -267,16 +285,16 @@ pub(crate) fn answer_here(
     what: OwnAnswer,
     command: &Command,
     request: &Request,
-) -> Taken {
+) -> Dispatched {
     if matches!(what, OwnAnswer::Hello | OwnAnswer::Reset) && client.in_flight() > 0 {
         // The protocol decides about the lanes. A client changes lanes only with nothing in flight.
         client.pause_for(Pause::InFlight(0));
-        return Taken::No;
+        return Dispatched::Deferred;
     }
-    let (replies, protocol) = (client.reply_mode.get(), client.protocol.get());
+    let (replies, protocol) = (client.session.reply_mode(), client.session.protocol());
     let mut out = worker.scratch.buffers.take();
     let process = &*worker.shared;
-    let outcome = own_answer(worker, client, what, command, request, process, &mut out);
+    let outcome = local_answer(worker, client, what, command, request, process, &mut out);
     let asks_everyone = match &outcome {
         AnswerOutcome::List(_)
         | AnswerOutcome::Kill(_)
@@ -288,14 +306,14 @@ pub(crate) fn answer_here(
     };
     if asks_everyone && client.in_flight() > 0 {
         // One at a time: a thousand lists of thousands of clients would fill the memory.
-        client.reply_mode.set(replies);
+        client.session.set_reply_mode(replies);
         client.pause_for(Pause::InFlight(0));
         worker.scratch.buffers.give(out);
-        return Taken::No;
+        return Dispatched::Deferred;
     }
-    worker.stats.local.inc();
+    worker.stats.answered_locally.inc();
     // The mode may be the answer's own doing: CLIENT REPLY OFF answers itself with silence.
-    let mute = !client.reply_mode.get().wanted();
+    let mute = !client.session.reply_mode().wanted();
     match outcome {
         AnswerOutcome::Answered => client.reply_now(worker, if mute { &[] } else { &out }),
         AnswerOutcome::Close => {
@@ -306,7 +324,7 @@ pub(crate) fn answer_here(
             client.end_transaction(worker);
             client.end_watch(worker);
             let reply = if mute { Vec::new() } else { out.clone() };
-            client.begin_work(worker, Box::new(Leaving::new(client, reply)));
+            client.begin_long_request(worker, Box::new(ResetSubscriptions::new(client, reply)));
         }
         AnswerOutcome::OwnLine => {
             client.with_line(worker, |line| line.reply(&mut out));
@@ -323,11 +341,11 @@ pub(crate) fn answer_here(
         // What comes behind it changes nothing of the answer, nor is it run for a client that has closed itself.
         client.pause_for(Pause::Question);
     }
-    if client.protocol.get() != protocol {
-        client.begins_to_be_told(worker);
+    if client.session.protocol() != protocol {
+        client.start_invalidations(worker);
     }
     worker.scratch.buffers.give(out);
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Appends slotmux' own answer to `request`, which is an element of EXEC's reply.
@@ -345,8 +363,8 @@ pub fn answer_into(
     }) else {
         return write::error(out, "ERR slotmux: the command can't be used inside MULTI");
     };
-    worker.stats.local.inc();
-    match own_answer(worker, client, what, command, request, process, out) {
+    worker.stats.answered_locally.inc();
+    match local_answer(worker, client, what, command, request, process, out) {
         AnswerOutcome::OwnLine => {
             client.with_line(worker, |line| line.reply(out));
         }
@@ -358,7 +376,7 @@ pub fn answer_into(
 }
 
 /// Appends slotmux' own answer, with what `process` tells, and says what is left to do.
-pub(crate) fn own_answer(
+pub(crate) fn local_answer(
     worker: &Worker,
     client: &Rc<Client>,
     what: OwnAnswer,

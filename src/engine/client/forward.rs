@@ -15,9 +15,9 @@ use slotmux_core::policy::{BlockShape, NamespaceId, ReplyConversion};
 use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
-use super::dispatch::Taken;
+use super::dispatch::{Dispatched, NotSent};
 use super::{Client, Pause};
-use crate::engine::transaction::watch::{own_lane, pinned};
+use crate::engine::transaction::watch::{dedicated_lane_for, pinned};
 use slotmux_core::resp::request::Request;
 
 /// What is sent for a request.
@@ -63,15 +63,20 @@ impl<'a> Sending<'a> {
 }
 
 /// Sends a request to the node of `slot`.
-pub fn to_slot(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot, sending: &Sending) -> Taken {
+pub fn to_slot(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    slot: Slot,
+    sending: &Sending,
+) -> Dispatched {
     // What blocks goes over a connection that can be given up with it; to the node it is the same client or not.
     if sending.wait.is_none()
         && let Some(pinned) = pinned(client, slot)
     {
         return pinned.take(worker, client, slot, sending);
     }
-    if !may_use(worker, client, slot) {
-        return Taken::No;
+    if !pass_barrier(worker, client, slot) {
+        return Dispatched::Deferred;
     }
     let Some(owner) = worker.map.slots.owner(slot) else {
         // The slot has no owner, as far as slotmux knows. A refresh may find one before the deadline.
@@ -80,11 +85,11 @@ pub fn to_slot(worker: &Rc<Worker>, client: &Rc<Client>, slot: Slot, sending: &S
         track(worker, client, None, &entry, sending);
         client.add_request_bytes(worker, sending.bytes.len());
         if let Some(wait) = sending.wait {
-            client.is_alone.set(true);
+            client.upstream.set_dedicated(true);
             client.block(worker, wait);
         }
         worker.retry_later(entry, sending.bytes.to_vec());
-        return Taken::Yes;
+        return Dispatched::Accepted;
     };
     to_node(worker, client, owner, Some(slot), sending)
 }
@@ -96,10 +101,10 @@ pub fn to_node(
     node: NodeId,
     slot: Option<Slot>,
     sending: &Sending,
-) -> Taken {
+) -> Dispatched {
     let lane = match lane_for(worker, client, node, sending) {
         Ok(lane) => lane,
-        Err(taken) => return taken,
+        Err(not_sent) => return not_sent.into(),
     };
     if lane.is_unavailable(worker) {
         worker.release_unused(&lane);
@@ -113,7 +118,7 @@ pub fn to_node(
     lane.send_script_ahead(worker, &entry, sending.request);
     track(worker, client, Some(&lane), &entry, sending);
     lane.send(worker, entry, sending.bytes);
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Sees to it that a client that tracks is told when what it is about to read changes.
@@ -125,7 +130,7 @@ pub fn track(
     entry: &InFlight,
     sending: &Sending,
 ) {
-    if client.tracks() && client.tracking.get().wants_next() {
+    if client.tracks() && client.session.tracking().wants_next() {
         // What a policy makes of a script is no single command.
         let lane = lane.filter(|_| std::ptr::eq(sending.bytes, sending.request.bytes));
         client.track(worker, lane, entry, sending.request.bytes);
@@ -133,53 +138,57 @@ pub fn track(
 }
 
 /// Answers a request that nothing was sent of: a node that it needs was given up.
-pub fn refuse_unreachable(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Taken {
+pub fn refuse_unreachable(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Dispatched {
     refuse(worker, client, &unreachable(worker, lane))
 }
 
 /// Answers a request for which no lane of its own became free in time.
-pub fn refuse_no_lane(worker: &Worker, client: &Rc<Client>, of: Use) -> Taken {
+pub fn refuse_no_lane(worker: &Worker, client: &Rc<Client>, of: Use) -> Dispatched {
     refuse(worker, client, of.refusal())
 }
 
-fn refuse(worker: &Worker, client: &Rc<Client>, error: &str) -> Taken {
+fn refuse(worker: &Worker, client: &Rc<Client>, error: &str) -> Dispatched {
     let mut reply = Vec::new();
     write::error(&mut reply, error);
     worker.stats.errors.inc();
     answer(worker, client, &reply);
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Answers a request here, unless its reply is suppressed.
 pub fn answer(worker: &Worker, client: &Rc<Client>, reply: &[u8]) {
-    let reply = if client.is_muted() { &[] } else { reply };
+    let reply = if client.session.take_muted() {
+        &[]
+    } else {
+        reply
+    };
     client.reply_now(worker, reply);
 }
 
 /// The barrier (see [`crate::engine::fan_out::slots`]): false pauses the client until nothing of it is in flight.
-pub fn may_use(worker: &Worker, client: &Client, slot: Slot) -> bool {
-    let allowed = worker.map.slots.order_allows(client, slot);
+pub fn pass_barrier(worker: &Worker, client: &Client, slot: Slot) -> bool {
+    let allowed = worker.map.slots.try_pass_barrier(client, slot);
     if !allowed {
-        worker.stats.barrier_parks.inc();
+        worker.stats.slot_move_pauses.inc();
         client.pause_for(Pause::InFlight(0));
     }
     allowed
 }
 
 /// Whether `client` may use shared lanes now: not while it has something in flight on a lane of its own.
-pub fn may_share(client: &Client) -> bool {
-    if client.is_alone.get() && client.in_flight() > 0 {
+pub fn try_shared(client: &Client) -> bool {
+    if client.upstream.is_dedicated() && client.in_flight() > 0 {
         client.pause_for(Pause::InFlight(0));
         return false;
     }
-    if client.is_alone.replace(false) {
-        client.leaves_pinned_lane();
+    if client.upstream.set_dedicated(false) {
+        client.mark_watch_unused();
     }
     true
 }
 
 /// Whether `client` may use a lane of its own now: not while it has something in flight elsewhere.
-pub fn may_be_alone(client: &Client) -> bool {
+pub fn try_dedicated(client: &Client) -> bool {
     if client.in_flight() > 0 {
         client.pause_for(Pause::InFlight(0));
         return false;
@@ -188,10 +197,10 @@ pub fn may_be_alone(client: &Client) -> bool {
 }
 
 /// `client` sends `bytes` over a lane of its own.
-pub fn set_out_alone(worker: &Worker, client: &Client, bytes: usize) {
-    worker.stats.alone.inc();
-    client.is_alone.set(true);
-    client.leaves_pinned_lane();
+pub fn begin_dedicated(worker: &Worker, client: &Client, bytes: usize) {
+    worker.stats.dedicated_requests.inc();
+    client.upstream.set_dedicated(true);
+    client.mark_watch_unused();
     client.add_request_bytes(worker, bytes);
 }
 
@@ -203,25 +212,25 @@ fn lane_for(
     client: &Rc<Client>,
     node: NodeId,
     sending: &Sending,
-) -> Result<Rc<Lane>, Taken> {
+) -> Result<Rc<Lane>, NotSent> {
     let expected = worker.traffic.big_replies.expected(sending.request);
     if expected.is_some() || worker.is_big(sending.bytes.len()) || sending.wait.is_some() {
-        if !may_be_alone(client) {
-            return Err(Taken::No);
+        if !try_dedicated(client) {
+            return Err(NotSent::Deferred);
         }
         let of = match sending.wait {
             Some(_) => Use::Kept,
             None => Use::Big,
         };
-        let lane = own_lane(worker, client, node, of)?;
-        set_out_alone(worker, client, sending.bytes.len());
+        let lane = dedicated_lane_for(worker, client, node, of)?;
+        begin_dedicated(worker, client, sending.bytes.len());
         if let Some(group) = expected {
             worker.traffic.big_replies.spend(group);
         }
         return Ok(lane);
     }
-    if !may_share(client) {
-        return Err(Taken::No);
+    if !try_shared(client) {
+        return Err(NotSent::Deferred);
     }
     let lane = worker.shared_lane(node, client);
     find_room(worker, client, &lane)?;
@@ -230,26 +239,24 @@ fn lane_for(
 
 /// Makes sure that there is room on a shared lane. Without room the client waits for it, up to the command's deadline.
 /// A lane that was given up offers nothing to wait for: the caller refuses the command.
-pub fn find_room(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Result<(), Taken> {
+pub fn find_room(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Result<(), NotSent> {
     if !lane.is_full(worker) || lane.is_unavailable(worker) {
         return Ok(());
     }
     let now = worker.clock.now();
-    client.begin_to_wait(now);
-    if client.waits_in_vain(worker, now) {
+    client.start_waiting(now);
+    if client.has_waited_too_long(worker, now) {
         worker.stats.timeouts.inc();
-        return Err(refuse(
-            worker,
-            client,
-            &format!(
-                "ERR slotmux: upstream timeout: node {} has more to answer than fits on its connection, the command was not \
+        let error = format!(
+            "ERR slotmux: upstream timeout: node {} has more to answer than fits on its connection, the command was not \
             executed",
-                lane.addr
-            ),
-        ));
+            lane.addr
+        );
+        refuse(worker, client, &error);
+        return Err(NotSent::Refused);
     }
     lane.wait(worker, client);
-    Err(Taken::No)
+    Err(NotSent::Deferred)
 }
 
 /// The in-flight entry of a request, in the next place of the client's order.
@@ -267,7 +274,7 @@ pub fn entry(
     let arrived = client.arrival(worker);
     worker.count_operation(sending.namespace, sending.request);
     InFlight {
-        mute: client.is_muted(),
+        mute: client.session.take_muted(),
         client: client.clone(),
         seq: client.take_seq(),
         // A request is at most `max_request` long, which is checked to be below 4 GiB.
@@ -279,15 +286,5 @@ pub fn entry(
         write: sending.write,
         reply: sending.reply,
         kind,
-    }
-}
-
-impl Client {
-    /// Whether the reply of the request that is being taken is suppressed. Asked once per request: a
-    /// `CLIENT REPLY SKIP` is used up by it.
-    pub fn is_muted(&self) -> bool {
-        let mode = self.reply_mode.get().begin();
-        self.reply_mode.set(mode);
-        !mode.wanted()
     }
 }

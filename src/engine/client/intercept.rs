@@ -11,7 +11,7 @@ use slotmux_core::policy::{Decision, Governed};
 use slotmux_core::route::{Plan, TransactionCommand};
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{Taken, carry_out, refuse};
+use crate::engine::client::dispatch::{Dispatched, carry_out, refuse};
 use slotmux_core::resp::request::Request;
 
 /// In Redis a monitoring client counts as a kind of replica.
@@ -26,7 +26,7 @@ pub(super) fn carry_out_attended(
     command: Result<&'static Command, Unresolved>,
     plan: Plan,
     rewritten: &[u8],
-) -> Taken {
+) -> Dispatched {
     if !is_accepted(client, command, &plan) {
         return carry_out(worker, client, request, command, plan, rewritten);
     }
@@ -48,15 +48,15 @@ pub(super) fn carry_out_attended(
     };
     if is_held {
         client.hold(worker);
-        return Taken::No;
+        return Dispatched::Deferred;
     }
     // What is queued is shown when it runs.
-    let is_shown = worker.interception.monitors.are_there()
+    let is_shown = worker.interception.monitors.is_active()
         && !flags.contains(Flags::ADMIN)
         && !matches!(plan, Plan::Answer(OwnAnswer::Slotmux, _))
-        && (plan.is_never_queued() || !client.is_in_transaction());
+        && (plan.is_never_queued() || !client.transaction.is_open());
     let taken = carry_out(worker, client, request, command, plan, rewritten);
-    if is_shown && taken == Taken::Yes {
+    if is_shown && taken == Dispatched::Accepted {
         worker.show_to_monitors(client, request);
     }
     taken
@@ -81,7 +81,7 @@ fn is_accepted(
                 },
             ..
         } => false,
-        plan => client.authenticated.get() || plan.needs_no_authentication(),
+        plan => client.session.is_authenticated() || plan.needs_no_authentication(),
     }
 }
 

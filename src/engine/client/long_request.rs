@@ -4,6 +4,7 @@
 //! The state is kept with the client, whose task continues it before taking anything else. So the order of the client's
 //! requests and replies is kept.
 
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -11,7 +12,7 @@ use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
 use slotmux_core::resp::Span;
 
-use crate::engine::client::{Client, Pause, Phase};
+use crate::engine::client::{Client, ClientPhase, Pause};
 use slotmux_core::resp::request::Request;
 
 /// Arguments, commands or names per turn: a millisecond or two.
@@ -70,7 +71,7 @@ pub enum Progress {
 }
 
 /// A long request. Its client takes no other request meanwhile.
-pub trait Work {
+pub trait LongRequest {
     /// Works on the next slice. If its client has left, it only frees what it holds and waits for nothing.
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress;
 
@@ -78,16 +79,43 @@ pub trait Work {
     fn reserved(&self) -> usize;
 }
 
+/// The long request of one client, if it has one.
+#[derive(Default)]
+pub(super) struct LongRequestSlot {
+    /// The request, between two slices.
+    request: RefCell<Option<Box<dyn LongRequest>>>,
+    /// Whether there is one, also while a slice of it is being done.
+    is_present: Cell<bool>,
+}
+
+impl LongRequestSlot {
+    fn is_present(&self) -> bool {
+        self.is_present.get()
+    }
+
+    fn set_present(&self, is_present: bool) {
+        self.is_present.set(is_present);
+    }
+
+    fn take(&self) -> Option<Box<dyn LongRequest>> {
+        self.request.take()
+    }
+
+    fn keep(&self, request: Box<dyn LongRequest>) {
+        *self.request.borrow_mut() = Some(request);
+    }
+}
+
 /// A request that is kept beyond the turn in which it arrived.
-pub struct Kept {
+pub struct KeptRequest {
     bytes: Box<[u8]>,
     args: Box<[Span]>,
 }
 
-impl Kept {
+impl KeptRequest {
     /// A copy of `request`.
-    pub fn new(request: &Request) -> Kept {
-        Kept {
+    pub fn new(request: &Request) -> KeptRequest {
+        KeptRequest {
             bytes: request.bytes.into(),
             args: request.args.into(),
         }
@@ -127,19 +155,23 @@ impl Worker {
 impl Client {
     /// Whether a long request is in progress.
     #[inline]
-    pub fn has_work(&self) -> bool {
-        self.has_work.get()
+    pub fn has_long_request(&self) -> bool {
+        self.long_request.is_present()
     }
 
     /// Begins a long request: its first slice is done at once.
-    pub fn begin_work(self: &Rc<Self>, worker: &Rc<Worker>, mut work: Box<dyn Work>) {
+    pub fn begin_long_request(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        mut work: Box<dyn LongRequest>,
+    ) {
         let progress = self.do_slice(worker, &mut *work);
-        self.keep_work(work, progress);
+        self.keep_long_request(work, progress);
     }
 
     /// Does a slice. A panic closes the client, and the request is kept as that of a client that has left: its next slices
     /// free what it holds. A panic in one of these ends it, and gives back at least the bytes that it counts for.
-    fn do_slice(self: &Rc<Self>, worker: &Rc<Worker>, work: &mut dyn Work) -> Progress {
+    fn do_slice(self: &Rc<Self>, worker: &Rc<Worker>, work: &mut dyn LongRequest) -> Progress {
         let has_left = self.is_closed();
         let done = worker.contained("a long request", || {
             let progress = work.step(worker, self);
@@ -158,50 +190,52 @@ impl Client {
     }
 
     /// Ends the long request of a client that has left, for callers without another turn.
-    pub fn end_work(self: &Rc<Self>, worker: &Rc<Worker>) {
+    pub fn end_long_request(self: &Rc<Self>, worker: &Rc<Worker>) {
         // A client that has left waits for nothing.
-        while self.has_work() && self.go_on_with_work(worker) == Progress::More {}
+        while self.has_long_request() && self.continue_long_request(worker) == Progress::More {}
     }
 
     /// Works on the next slice.
-    pub fn go_on_with_work(self: &Rc<Self>, worker: &Rc<Worker>) -> Progress {
-        let Some(mut work) = self.work.take() else {
+    pub fn continue_long_request(self: &Rc<Self>, worker: &Rc<Worker>) -> Progress {
+        let Some(mut work) = self.long_request.take() else {
             // Not between two slices: it is over.
-            self.has_work.set(false);
+            self.long_request.set_present(false);
             return Progress::Done;
         };
         let progress = self.do_slice(worker, &mut *work);
-        self.keep_work(work, progress);
-        if progress == Progress::Done && self.phase() == Phase::Finishing {
+        self.keep_long_request(work, progress);
+        if progress == Progress::Done && self.phase() == ClientPhase::Finishing {
             // That may have been the last thing that the client waited for.
             worker.turn.touch_client(self);
         }
         progress
     }
 
-    fn keep_work(&self, work: Box<dyn Work>, progress: Progress) {
-        self.has_work.set(progress != Progress::Done);
+    fn keep_long_request(&self, work: Box<dyn LongRequest>, progress: Progress) {
+        self.long_request.set_present(progress != Progress::Done);
         match progress {
             Progress::More => self.pause_for(Pause::Slices),
             Progress::Waits => {}
             Progress::Done => {
-                if matches!(self.pause.get(), Pause::Slices | Pause::Confirmation) {
+                if matches!(self.waiting.pause(), Pause::Slices | Pause::Confirmation) {
                     self.pause_for(Pause::No);
                 }
                 return;
             }
         }
-        *self.work.borrow_mut() = Some(work);
+        self.long_request.keep(work);
     }
 
     /// Whether its long request waits for a confirmation.
     pub fn awaits_confirmation(&self) -> bool {
-        self.has_work.get() && self.pause.get() == Pause::Confirmation
+        self.long_request.is_present() && self.waiting.pause() == Pause::Confirmation
     }
 
     /// Whether its long request can continue now.
-    pub(super) fn may_work(&self) -> bool {
-        self.phase() != Phase::Open || self.pause.get() == Pause::Slices || self.may_go_on()
+    pub(super) fn try_continue(&self) -> bool {
+        self.phase() != ClientPhase::Open
+            || self.waiting.pause() == Pause::Slices
+            || self.try_resume()
     }
 
     /// Changes what a request of this client counts for, from `before` to `after` bytes.
@@ -209,8 +243,7 @@ impl Client {
         if before == after {
             return;
         }
-        let reserved = (self.reserved.get() + after).saturating_sub(before);
-        self.reserved.set(reserved);
+        self.memory.change_reserved(before, after);
         if self.is_closed() {
             worker.memory.change_leaving(before, after);
         } else {
@@ -240,7 +273,7 @@ mod tests {
             write::array(&mut bytes, count);
             (0..count).for_each(|_| write::bulk(&mut bytes, &vec![b'x'; length]));
             scan_request(&bytes, &Limits::ACCEPTED, &mut args).expect("a request");
-            let kept = Kept::new(&Request {
+            let kept = KeptRequest::new(&Request {
                 bytes: &bytes,
                 args: &args,
             });

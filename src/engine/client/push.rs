@@ -8,8 +8,8 @@ use crate::engine::upstream::retry::order_index::Seq;
 use crate::engine::worker::Worker;
 use slotmux_core::resp::Protocol;
 
-use super::write::WRITE_PER_TURN;
-use super::{Client, OUTPUT_PAUSE, Phase};
+use super::output::WRITE_PER_TURN;
+use super::{Client, ClientPhase, OUTPUT_PAUSE};
 
 /// What only a client that gets pushes has.
 #[derive(Debug, Default)]
@@ -40,16 +40,19 @@ impl Pushes {
 impl Worker {
     /// Whether a frame may be appended for so many clients without a look at what each of them holds. They are written, and
     /// held to their limits, at the end of the turn.
-    pub fn takes_pushes(&self, frame: &[u8], clients: usize) -> bool {
-        frame.len() <= OUTPUT_PAUSE && self.memory.takes(frame.len().saturating_mul(clients))
+    pub fn reserve_pushes(&self, frame: &[u8], clients: usize) -> bool {
+        frame.len() <= OUTPUT_PAUSE
+            && self
+                .memory
+                .claim_for_turn(frame.len().saturating_mul(clients))
     }
 }
 
 impl Client {
-    /// As [`Client::push`], where [`Worker::takes_pushes`] said no. Who has no room for the frame is closed.
+    /// As [`Client::push`], where [`Worker::reserve_pushes`] said no. Who has no room for the frame is closed.
     #[cold]
     pub fn push_sparingly(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
-        if self.phase.get() != Phase::Open {
+        if self.phase.get() != ClientPhase::Open {
             return;
         }
         // What the socket takes at once need not fit.
@@ -70,7 +73,7 @@ impl Client {
 
     /// Sends the client a push frame of RESP3; one of RESP2 gets it as an array.
     pub fn push(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
-        match (self.protocol.get(), frame) {
+        match (self.session.protocol(), frame) {
             // All that tells an array from a push is its first byte.
             (Protocol::Resp2, [_, rest @ ..]) => self.push_bytes(worker, &[b"*", rest]),
             _ => self.push_bytes(worker, &[frame]),
@@ -85,7 +88,7 @@ impl Client {
     /// Appends what nobody asked for, cut into `pieces`. It counts as output like any reply. Where the reply that is under
     /// way went out in part, it waits for the end of that.
     fn push_bytes(self: &Rc<Self>, worker: &Worker, pieces: &[&[u8]]) {
-        if self.phase.get() != Phase::Open {
+        if self.phase.get() != ClientPhase::Open {
             return;
         }
         let append = |out: &mut Vec<u8>| {
@@ -93,24 +96,20 @@ impl Client {
                 out.extend_from_slice(piece);
             }
         };
-        if self.is_mid_reply.get() {
+        if self.output.is_mid_reply() {
             append(&mut self.pushes.borrow_mut().get_or_insert_default().waiting);
         } else {
-            let mut out = self.out.borrow_mut();
-            if out.capacity() == 0 {
-                *out = worker.scratch.buffers.take();
-            }
-            append(&mut out);
+            self.output.append_with(worker, append);
         }
         worker.turn.touch_client(self);
     }
 
     /// Sends an invalidation once everything before request `seq` is answered.
     pub fn push_behind(self: &Rc<Self>, worker: &Worker, seq: u32, frame: &[u8]) {
-        if self.phase.get() != Phase::Open {
+        if self.phase.get() != ClientPhase::Open {
             return;
         }
-        if self.is_answered_before(seq) {
+        if self.order.has_answered_before(seq) {
             return self.push(worker, frame);
         }
         let mut pushes = self.pushes.borrow_mut();
@@ -120,12 +119,6 @@ impl Client {
         pushes_of_it.behind_bytes += frame.len();
         drop(pushes);
         worker.turn.touch_client(self);
-    }
-
-    /// Whether all requests before `seq` are answered.
-    fn is_answered_before(&self, seq: u32) -> bool {
-        let ahead = seq.wrapping_sub(self.head_seq.get());
-        ahead == 0 || ahead > u32::MAX / 2
     }
 
     /// Whether pushes wait for replies.
@@ -143,7 +136,7 @@ impl Client {
         let mut due = Vec::new();
         if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
             while let Some(next) = pushes.behind.first_entry()
-                && self.is_answered_before(next.key().0)
+                && self.order.has_answered_before(next.key().0)
             {
                 due.append(&mut next.remove());
             }
@@ -151,7 +144,7 @@ impl Client {
         }
         if !due.is_empty() {
             // It may have switched tracking off since then, or left RESP3.
-            if self.is_told() {
+            if self.receives_invalidations() {
                 self.push(worker, &due);
             }
             self.drop_idle_pushes();
@@ -160,7 +153,7 @@ impl Client {
 
     /// The reply that was under way is whole: appends what has waited for that.
     pub(super) fn end_mid_reply(&self, out: &mut Vec<u8>) {
-        self.is_mid_reply.set(false);
+        self.output.set_mid_reply(false);
         if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
             out.append(&mut pushes.waiting);
             pushes.waiting = Vec::new();
@@ -169,7 +162,7 @@ impl Client {
     }
 
     /// Bytes of pushes that wait for the end of a reply.
-    pub(super) fn waiting_pushes(&self) -> usize {
+    pub(super) fn pending_push_bytes(&self) -> usize {
         let pushes = self.pushes.borrow();
         pushes.as_ref().map_or(0, |pushes| pushes.pending())
     }
@@ -197,7 +190,7 @@ impl Client {
     }
 
     /// Drops its pending pushes: the client has left.
-    pub(super) fn drop_waiting_pushes(&self) {
+    pub(super) fn drop_pending_pushes(&self) {
         if let Some(pushes) = self.pushes.borrow_mut().as_mut() {
             pushes.drop_pending();
         }

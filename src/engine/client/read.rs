@@ -12,8 +12,8 @@ use crate::engine::worker::turn::poll_again;
 use slotmux_core::resp::scan::{Boundary, Scan, scan_request};
 use slotmux_core::resp::{Limits, Malformed, inline, write};
 
-use super::dispatch::{Taken, dispatch};
-use super::{Client, OUTPUT_PAUSE, Pause, Phase};
+use super::dispatch::{Dispatched, dispatch};
+use super::{Client, ClientPhase, OUTPUT_PAUSE, Pause};
 use crate::engine::client::long_request::Progress;
 use slotmux_core::resp::request::{Request, from_inline};
 
@@ -57,10 +57,10 @@ impl Future for ClientTask {
 impl Drop for ClientTask {
     /// The only place where a client leaves, even after a panic of its task, which costs no other client anything.
     fn drop(&mut self) {
-        self.client.pending_input.set(0);
+        self.client.waiting.set_pending_input(0);
         self.client.close(&self.worker);
-        self.client.end_work(&self.worker);
-        self.client.leave_everything(&self.worker);
+        self.client.end_long_request(&self.worker);
+        self.client.unsubscribe_all(&self.worker);
         self.client.end_watch(&self.worker);
         self.worker.forget(&self.client);
     }
@@ -77,28 +77,28 @@ impl ClientTask {
     }
 
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.client.has_work() && !self.poll_work(cx) {
+        if self.client.has_long_request() && !self.poll_long_request(cx) {
             return Poll::Pending;
         }
         for _ in 0..READS_PER_TURN {
-            if self.client.has_work() {
+            if self.client.has_long_request() {
                 // The work has only just begun: other clients first.
                 poll_again(cx);
                 return Poll::Pending;
             }
-            if self.client.write_blocked.get() {
+            if self.client.output.is_blocked() {
                 self.poll_blocked_write(cx);
             }
-            if self.client.phase() != Phase::Open && self.client.is_subscriber() {
+            if self.client.phase() != ClientPhase::Open && self.client.is_subscriber() {
                 return self.leave(cx);
             }
             match self.client.phase() {
-                Phase::Closed => return Poll::Ready(()),
-                Phase::Finishing => return Poll::Pending,
-                Phase::Lingering => return self.poll_linger(cx),
-                Phase::Open => {}
+                ClientPhase::Closed => return Poll::Ready(()),
+                ClientPhase::Finishing => return Poll::Pending,
+                ClientPhase::Lingering => return self.poll_linger(cx),
+                ClientPhase::Open => {}
             }
-            if !self.client.may_go_on() {
+            if !self.client.try_resume() {
                 if self.client.is_blocked() && self.poll_behind(cx).is_ready() {
                     self.client.close(&self.worker);
                     return Poll::Ready(());
@@ -107,7 +107,7 @@ impl ClientTask {
             }
             if self.input.is_some() {
                 self.take_input();
-                if self.client.phase() != Phase::Open || !self.client.may_go_on() {
+                if self.client.phase() != ClientPhase::Open || !self.client.try_resume() {
                     continue;
                 }
             }
@@ -124,25 +124,25 @@ impl ClientTask {
 
     /// Ends some subscriptions of a client that is no longer read. Its task does nothing else until all are ended.
     fn leave(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.worker.hub.has_room(&self.client) {
+        if !self.worker.hub.claim_room(&self.client) {
             self.client.pause_for(Pause::Confirmation);
         } else {
-            self.client.leave_some(&self.worker);
+            self.client.unsubscribe_some(&self.worker);
             poll_again(cx);
         }
         Poll::Pending
     }
 
     /// Does a slice of the client's long request. True once the request is complete.
-    fn poll_work(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.client.write_blocked.get() {
+    fn poll_long_request(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.client.output.is_blocked() {
             self.poll_blocked_write(cx);
         }
-        if !self.client.may_work() {
+        if !self.client.try_continue() {
             return false;
         }
-        let progress = if self.worker.turn.takes_slice() {
-            self.client.go_on_with_work(&self.worker)
+        let progress = if self.worker.turn.claim_slice() {
+            self.client.continue_long_request(&self.worker)
         } else {
             Progress::More
         };
@@ -169,7 +169,7 @@ impl ClientTask {
             .with_transport(|transport| transport.poll_write_ready(cx));
         if let Some(Poll::Ready(_)) = ready {
             // An error shows itself in the write.
-            self.client.write_blocked.set(false);
+            self.client.output.unblock();
             self.client.flush(&self.worker);
         }
     }
@@ -190,8 +190,8 @@ impl ClientTask {
         }
         worker.stats.client_reads.inc();
         worker.stats.client_bytes_in.add(read as u64);
-        self.client.last_seen.set(worker.clock.now());
-        self.client.waits_since.set(None);
+        self.client.waiting.saw(worker.clock.now());
+        self.client.waiting.stop_waiting();
         let bytes = &scratch[..read];
         if let Some(input) = &mut self.input {
             input.bytes.extend_from_slice(bytes);
@@ -227,7 +227,7 @@ impl ClientTask {
             }
         }
         let (taken, need) = self.take_requests(&input.bytes);
-        if taken == input.bytes.len() || self.client.phase() != Phase::Open {
+        if taken == input.bytes.len() || self.client.phase() != ClientPhase::Open {
             self.client.set_pending_input(&self.worker, 0);
             return;
         }
@@ -242,7 +242,7 @@ impl ClientTask {
     }
 
     fn keep(&mut self, bytes: &[u8], need: usize) {
-        if bytes.is_empty() || self.client.phase() != Phase::Open {
+        if bytes.is_empty() || self.client.phase() != ClientPhase::Open {
             return;
         }
         self.input = Some(Box::new(Input {
@@ -262,9 +262,9 @@ impl ClientTask {
         let mut need = 0;
         let mut requests = 0;
         while taken < bytes.len()
-            && client.phase() == Phase::Open
+            && client.phase() == ClientPhase::Open
             && client.is_read()
-            && client.has_room(worker)
+            && client.try_admit(worker)
         {
             let rest = &bytes[taken..];
             match scan_request(rest, &self.limits(), &mut args) {
@@ -274,7 +274,7 @@ impl ClientTask {
                             bytes: &rest[..len],
                             args: &args,
                         };
-                        if dispatch(worker, client, &request) == Taken::No {
+                        if dispatch(worker, client, &request) == Dispatched::Deferred {
                             break;
                         }
                         requests += 1;
@@ -282,11 +282,11 @@ impl ClientTask {
                     taken += len;
                 }
                 Ok(Scan::Inline { len }) => match self.dispatch_inline(&rest[..len]) {
-                    Ok(Taken::Yes) => {
+                    Ok(Dispatched::Accepted) => {
                         requests += 1;
                         taken += len;
                     }
-                    Ok(Taken::No) => break,
+                    Ok(Dispatched::Deferred) => break,
                     Err(malformed) => {
                         self.refuse(&malformed);
                         break;
@@ -307,10 +307,10 @@ impl ClientTask {
         (taken, need)
     }
 
-    fn dispatch_inline(&self, line: &[u8]) -> Result<Taken, Malformed> {
+    fn dispatch_inline(&self, line: &[u8]) -> Result<Dispatched, Malformed> {
         let words = inline::split(line)?;
         if words.is_empty() {
-            return Ok(Taken::Yes);
+            return Ok(Dispatched::Accepted);
         }
         let bytes = from_inline(&words);
         let mut args = Vec::new();
@@ -327,7 +327,7 @@ impl ClientTask {
     }
 
     fn limits(&self) -> Limits {
-        if self.client.authenticated.get() {
+        if self.client.session.is_authenticated() {
             self.worker.request_limits(&self.client)
         } else {
             Limits::UNAUTHENTICATED
@@ -372,9 +372,9 @@ impl ClientTask {
 }
 
 impl Client {
-    /// Whether nothing keeps this client from being read; ends a pause whose reason has gone.
-    pub(super) fn may_go_on(&self) -> bool {
-        let over = match self.pause.get() {
+    /// Whether the reason for which this client is not read has gone.
+    fn is_pause_over(&self) -> bool {
+        match self.waiting.pause() {
             Pause::No => true,
             Pause::InFlight(most) => self.in_flight() <= most,
             Pause::Question | Pause::Blocked => self.in_flight() == 0,
@@ -382,23 +382,29 @@ impl Client {
             Pause::Lane | Pause::Upstream | Pause::Held | Pause::Slices | Pause::Confirmation => {
                 false
             }
-        };
-        if over {
-            self.pause.set(Pause::No);
         }
-        over
     }
 
-    /// Whether another request may be taken; otherwise the client pauses.
-    fn has_room(&self, worker: &Worker) -> bool {
+    /// Ends a pause whose reason has gone. Returns whether the client may be read.
+    pub(super) fn try_resume(&self) -> bool {
+        let is_over = self.is_pause_over();
+        if is_over {
+            self.waiting.set_pause(Pause::No);
+        }
+        is_over
+    }
+
+    /// Pauses the client if it has too many requests in flight, or too much output. Returns whether another request may be
+    /// dispatched.
+    fn try_admit(&self, worker: &Worker) -> bool {
         let most = worker.limits(self).max_pipeline;
         if self.in_flight() >= most {
-            worker.stats.parks.inc();
+            worker.stats.client_pauses.inc();
             self.pause_for(Pause::InFlight(most / 2));
             return false;
         }
-        if self.out.borrow().len() > OUTPUT_PAUSE && self.buffered() > OUTPUT_PAUSE {
-            worker.stats.parks.inc();
+        if self.output.len() > OUTPUT_PAUSE && self.buffered() > OUTPUT_PAUSE {
+            worker.stats.client_pauses.inc();
             self.pause_for(Pause::Output);
             return false;
         }
@@ -407,20 +413,18 @@ impl Client {
 
     /// Stops reading for `reason`.
     pub fn pause_for(&self, reason: Pause) {
-        self.pause.set(reason);
+        self.waiting.set_pause(reason);
     }
 
     /// The lane that this client waited for has room again.
     pub fn resume(&self) {
-        if self.pause.get() == Pause::Lane {
-            self.pause.set(Pause::No);
-        }
+        self.waiting.end_pause(Pause::Lane);
         self.wake();
     }
 
     /// Notes how many bytes were read from this client and not taken yet.
     fn set_pending_input(&self, worker: &Worker, bytes: usize) {
-        self.pending_input.set(bytes);
+        self.waiting.set_pending_input(bytes);
         self.charge_buffers(worker);
     }
 
@@ -429,15 +433,14 @@ impl Client {
         if self.is_closed() {
             return;
         }
-        let bytes = self.pending_input.get()
-            + self.request_bytes.get()
-            + self.reserved.get()
-            + self.gathered.get()
+        let bytes = self.waiting.pending_input()
+            + self.memory.kept()
             + self.queue_cost()
             + self.subscribed()
-            + self.named()
+            + self.session.named()
             + self.output_held();
-        self.charge(worker, if bytes > WORTH_COUNTING { bytes } else { 0 });
+        let bytes = if bytes > WORTH_COUNTING { bytes } else { 0 };
+        self.memory.charge(worker, bytes);
     }
 }
 

@@ -9,7 +9,6 @@ use std::rc::Rc;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::{Class, Lane};
 use crate::engine::worker::Worker;
-use slotmux_core::answer::tracking::Tracking;
 use slotmux_core::command::Flags;
 use slotmux_core::resp::{Limits, Protocol, Scan, scan_request, write};
 use slotmux_core::scripts::is_script_call;
@@ -29,12 +28,12 @@ impl Client {
     /// Whether it tracks.
     #[inline]
     pub fn tracks(&self) -> bool {
-        self.tracking.get().is_on()
+        self.session.tracking().is_on()
     }
 
     /// Whether invalidations reach it: as from Redis, only where there are pushes.
-    pub(super) fn is_told(&self) -> bool {
-        self.tracks() && self.protocol.get() == Protocol::Resp3
+    pub(super) fn receives_invalidations(&self) -> bool {
+        self.tracks() && self.session.protocol() == Protocol::Resp3
     }
 
     /// A request was taken: `CLIENT CACHING` is about the command or transaction behind it, and no more. Other `CLIENT`
@@ -42,12 +41,8 @@ impl Client {
     #[cold]
     pub(super) fn use_up_caching(&self, name: Option<&str>) {
         let is_about_client = name.is_some_and(|name| name.starts_with("client|"));
-        if !is_about_client && !self.is_in_transaction() {
-            let tracking = self.tracking.get();
-            self.tracking.set(Tracking {
-                caching: false,
-                ..tracking
-            });
+        if !is_about_client && !self.transaction.is_open() {
+            self.session.use_up_caching();
         }
     }
 
@@ -62,7 +57,7 @@ impl Client {
         entry: &InFlight,
         own: &[u8],
     ) {
-        if !self.is_told() {
+        if !self.receives_invalidations() {
             return;
         }
         let can_be_tracked = own.len() <= LONGEST_REQUEST && is_as_sent(entry);
@@ -74,7 +69,7 @@ impl Client {
                     lane.send_caching(worker, entry);
                 }
             }
-            None => self.tell_behind(worker, entry.seq, own),
+            None => self.invalidate_behind(worker, entry.seq, own),
         }
     }
 
@@ -93,12 +88,12 @@ impl Client {
 
     /// What `entry` reads is not tracked, or no longer: its client is told to forget it, behind the reply.
     pub fn untrack(self: &Rc<Self>, worker: &Worker, entry: &InFlight, bytes: &[u8]) {
-        if self.is_told() && entry.is_awaited() && !entry.is_repair() {
-            self.tell_behind(worker, entry.seq, bytes);
+        if self.receives_invalidations() && entry.is_awaited() && !entry.is_repair() {
+            self.invalidate_behind(worker, entry.seq, bytes);
         }
     }
 
-    fn tell_behind(self: &Rc<Self>, worker: &Worker, seq: u32, requests: &[u8]) {
+    fn invalidate_behind(self: &Rc<Self>, worker: &Worker, seq: u32, requests: &[u8]) {
         let mut keys = Vec::new();
         tracked_keys(worker, requests, |key| keys.push(key.to_vec()));
         if !keys.is_empty() {
@@ -109,19 +104,19 @@ impl Client {
 
     /// What request `seq` reads could not be tracked: this client is told to forget everything, behind the reply.
     pub fn forget_behind(self: &Rc<Self>, worker: &Worker, seq: u32) {
-        if self.is_told() {
+        if self.receives_invalidations() {
             self.push_behind(worker, seq.wrapping_add(1), FORGET_ALL);
         }
     }
 
     /// Tells it of changed keys, as its node says just now: behind every reply that came before.
     pub fn invalidate(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
-        if !self.is_told() {
+        if !self.receives_invalidations() {
             return;
         }
         // Where replies have come that it does not have yet, theirs may be among them.
-        if self.held.borrow().is_some() || self.gathered.get() > 0 {
-            self.push_behind(worker, self.next_seq.get(), frame);
+        if self.order.has_early() || self.memory.gathered() > 0 {
+            self.push_behind(worker, self.order.next(), frame);
         } else {
             self.push(worker, frame);
         }
@@ -129,19 +124,19 @@ impl Client {
 
     /// Tells it of keys that nobody tracks for it any more: behind everything that is in flight.
     pub fn invalidate_behind_all(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
-        if !self.is_told() {
+        if !self.receives_invalidations() {
             return;
         }
         // A command that blocks is the only one in flight, and was never tracked.
         if self.is_blocked() {
             self.push(worker, frame);
         } else {
-            self.push_behind(worker, self.next_seq.get(), frame);
+            self.push_behind(worker, self.order.next(), frame);
         }
     }
 
     /// It speaks RESP3 from now on. What it read before was not tracked.
-    pub(super) fn begins_to_be_told(self: &Rc<Self>, worker: &Worker) {
+    pub(super) fn start_invalidations(self: &Rc<Self>, worker: &Worker) {
         self.invalidate_behind_all(worker, FORGET_ALL);
     }
 }
@@ -190,7 +185,7 @@ pub fn tracked_keys(worker: &Worker, bytes: &[u8], mut f: impl FnMut(&[u8])) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use slotmux_core::answer::tracking::TrackingMode;
+    use slotmux_core::answer::tracking::{Tracking, TrackingMode};
 
     #[test]
     fn each_mode_has_its_reads() {

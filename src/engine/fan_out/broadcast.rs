@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::Taken;
+use crate::engine::client::dispatch::{Dispatched, NotSent};
 use crate::engine::client::forward::{
-    Sending, entry, find_room, may_be_alone, may_share, refuse_unreachable, set_out_alone,
+    Sending, begin_dedicated, entry, find_room, refuse_unreachable, try_dedicated, try_shared,
 };
-use crate::engine::transaction::watch::own_lane;
+use crate::engine::transaction::watch::dedicated_lane_for;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::lane::Lane;
 use crate::engine::upstream::lane_pool::Use;
@@ -18,12 +18,12 @@ use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
 
-use super::gather::{Gather, Known};
+use super::gather::{Gather, MergeWith};
 use slotmux_core::route::all_nodes::Recipients;
 
 pub(super) const DBSIZE: &[u8] = b"*1\r\n$6\r\nDBSIZE\r\n";
 
-/// What goes to all nodes, and what is made of their replies.
+/// A request to several nodes, and the merge of their replies.
 pub struct Fan<'a> {
     /// How the replies become one.
     pub merge: Merge,
@@ -31,9 +31,9 @@ pub struct Fan<'a> {
     pub write: bool,
     /// To which nodes, and how.
     pub recipients: Recipients,
-    /// What the merging needs to know.
-    pub known: Known,
-    /// What is sent.
+    /// Knowledge that the merge needs.
+    pub known: MergeWith,
+    /// The bytes sent.
     pub bytes: &'a [u8],
 }
 
@@ -45,10 +45,10 @@ pub fn broadcast(
     merge: Merge,
     write: bool,
     recipients: Recipients,
-) -> Taken {
+) -> Dispatched {
     let nodes = worker.nodes_of(recipients);
     let known = match merge {
-        Merge::Texts => Known::Nodes(
+        Merge::Texts => MergeWith::Nodes(
             nodes
                 .iter()
                 .map(|&node| worker.address_of(node).to_string())
@@ -57,10 +57,10 @@ pub fn broadcast(
         Merge::AllTrue => {
             let scripts = &worker.shared.scripts;
             let shas = (2..request.argc()).map(|at| request.arg(at));
-            Known::Kept(shas.map(|sha| scripts.has(sha)).collect())
+            MergeWith::Kept(shas.map(|sha| scripts.has(sha)).collect())
         }
-        merge if merge.lists_keys() && worker.shared.policies.hides_keys() => Known::Hiding(0),
-        _ => Known::Nothing,
+        merge if merge.lists_keys() && worker.shared.policies.hides_keys() => MergeWith::Hiding(0),
+        _ => MergeWith::Nothing,
     };
     let fan = Fan {
         merge,
@@ -72,28 +72,27 @@ pub fn broadcast(
     fan_out(worker, client, request, fan, &nodes)
 }
 
-/// Sends what `fan` says to `nodes`.
+/// Sends `fan` to `nodes`.
 pub(super) fn fan_out(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     request: &Request,
     fan: Fan,
     nodes: &[NodeId],
-) -> Taken {
+) -> Dispatched {
     let is_alone = fan.recipients != Recipients::Primaries;
-    // What changes the whole keyspace goes behind all that is in flight: a command that is sent on must not end up behind
-    // it.
-    if (fan.write || is_alone) && !may_be_alone(client) || !may_share(client) {
-        return Taken::No;
+    // A change of the whole keyspace waits for all commands in flight: a redirected one must not end up behind it.
+    if (fan.write || is_alone) && !try_dedicated(client) || !try_shared(client) {
+        return Dispatched::Deferred;
     }
-    // Where one node's answer is worth something, one that is away is a part that failed.
-    let is_enough = fan.merge.takes_failures() || matches!(fan.known, Known::Info(_));
+    // Where some replies are enough, an unavailable node is a failed part.
+    let is_enough = fan.merge.takes_failures() || matches!(fan.known, MergeWith::Info(_));
     let lanes = match lanes(worker, client, nodes, is_alone, is_enough) {
         Ok(lanes) => lanes,
-        Err(taken) => return taken,
+        Err(not_sent) => return not_sent.into(),
     };
     if is_alone {
-        set_out_alone(worker, client, fan.bytes.len());
+        begin_dedicated(worker, client, fan.bytes.len());
     }
     let sending = Sending {
         bytes: fan.bytes,
@@ -105,7 +104,7 @@ pub(super) fn fan_out(
         )
     };
     let whole = entry(worker, client, None, &sending);
-    // A key is drawn by how many there are: each node tells that as well, right behind its key.
+    // A key is drawn in proportion to the number of keys: each node reports that right behind its key.
     let weighs = fan.merge == Merge::RandomKey;
     let parts = lanes.len() * if weighs { 2 } else { 1 };
     let gather = Rc::new(Gather::new(whole, fan.merge, fan.known, parts));
@@ -128,49 +127,50 @@ pub(super) fn fan_out(
         write::error(&mut reply, &text);
         gather.take(worker, part, &reply, true);
     }
-    Taken::Yes
+    Dispatched::Accepted
 }
 
-/// The lane to each node: asked for before anything is sent, so that it is all or nothing, unless `is_enough` says that
-/// some will do.
+/// The lane to each node: all are there before anything is sent, so that it is all or nothing, unless `is_enough`: some will
+/// do.
 fn lanes(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     nodes: &[NodeId],
     is_alone: bool,
     is_enough: bool,
-) -> Result<Vec<Rc<Lane>>, Taken> {
+) -> Result<Vec<Rc<Lane>>, NotSent> {
     let mut lanes: Vec<Rc<Lane>> = Vec::with_capacity(nodes.len());
-    let mut refusal = None;
+    let mut failure = None;
     for &node in nodes {
         let lane = if is_alone {
-            own_lane(worker, client, node, Use::Big)
+            dedicated_lane_for(worker, client, node, Use::Big)
         } else {
             Ok(worker.shared_lane(node, client))
         };
         match lane {
             Ok(lane) => lanes.push(lane),
-            Err(taken) => {
-                refusal = Some(taken);
+            Err(not_sent) => {
+                failure = Some(not_sent);
                 break;
             }
         }
     }
-    let refusal = refusal.or_else(|| {
+    let failure = failure.or_else(|| {
         let lost = lanes.iter().find(|lane| lane.is_unavailable(worker));
         if let Some(lost) = lost.filter(|_| !is_enough) {
-            return Some(refuse_unreachable(worker, client, lost));
+            refuse_unreachable(worker, client, lost);
+            return Some(NotSent::Refused);
         }
         let mut lanes = lanes.iter();
         lanes.find_map(|lane| find_room(worker, client, lane).err())
     });
-    match refusal {
+    match failure {
         None => Ok(lanes),
-        Some(taken) => {
+        Some(not_sent) => {
             for lane in lanes {
                 worker.release_unused(&lane);
             }
-            Err(taken)
+            Err(not_sent)
         }
     }
 }

@@ -14,7 +14,7 @@ use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
-use super::page::{Outcome, Page, ask_again};
+use super::page::{Page, PageOutcome, request_again};
 use crate::engine::fan_out::random_key;
 use slotmux_core::route::hidden_keys;
 use slotmux_core::route::merge::elements::ElementMerge;
@@ -32,7 +32,7 @@ pub struct Gather {
     /// The request as a whole. Where it may have written, a failure may have left the other parts done.
     whole: InFlight,
     merge: Merge,
-    known: Known,
+    known: MergeWith,
     parts: RefCell<Vec<Vec<u8>>>,
     missing: Cell<usize>,
     bytes: Cell<usize>,
@@ -40,8 +40,8 @@ pub struct Gather {
     reserved: Cell<usize>,
 }
 
-/// What the merging needs to know besides the parts.
-pub enum Known {
+/// Knowledge that the merge needs besides the parts.
+pub enum MergeWith {
     /// Nothing.
     Nothing,
     /// For [`Merge::Elements`]: the part that holds each element, in the order of the request's keys.
@@ -56,13 +56,13 @@ pub enum Known {
     Settings(Vec<u8>),
     /// It is one page of a SCAN.
     Page(Page),
-    /// A request that lists keys, of which rules hide some; the number of hidden keys drawn so far.
+    /// A request that lists keys, some of which rules hide; the number of hidden keys drawn so far.
     Hiding(u8),
 }
 
 impl Gather {
     /// A reply of `parts` parts for a request.
-    pub fn new(whole: InFlight, merge: Merge, known: Known, parts: usize) -> Gather {
+    pub fn new(whole: InFlight, merge: Merge, known: MergeWith, parts: usize) -> Gather {
         Gather {
             whole,
             merge,
@@ -77,7 +77,7 @@ impl Gather {
     /// Counts the memory that waits for the replies against its client's budget, until the last reply has come.
     pub fn count(&self, worker: &Worker) {
         let elements = match &self.known {
-            Known::Order(order) => size_of_val(&order[..]),
+            MergeWith::Order(order) => size_of_val(&order[..]),
             _ => 0,
         };
         let bytes = elements + self.missing.get() * PART;
@@ -85,7 +85,7 @@ impl Gather {
         self.whole.client.change_reserved(worker, 0, bytes);
     }
 
-    /// Ends that: no part is awaited any more.
+    /// Ends the count: no part is awaited.
     fn count_no_more(&self, worker: &Worker) {
         let client = &self.whole.client;
         client.change_reserved(worker, self.reserved.take(), 0);
@@ -94,13 +94,13 @@ impl Gather {
 
     /// The one reply that is a page of a SCAN.
     pub fn of_page(whole: InFlight, page: Page) -> Gather {
-        Gather::new(whole, Merge::First, Known::Page(page), 1)
+        Gather::new(whole, Merge::First, MergeWith::Page(page), 1)
     }
 
     /// The page of a SCAN that it is.
     pub fn page(&self) -> Option<&Page> {
         match &self.known {
-            Known::Page(page) => Some(page),
+            MergeWith::Page(page) => Some(page),
             _ => None,
         }
     }
@@ -124,9 +124,9 @@ impl Gather {
         worker.has_time(&self.whole)
     }
 
-    /// The same request once more, because the drawn key is hidden.
+    /// The gather of another draw for the same request, because the drawn key is hidden.
     pub fn next_draw(&self, tries: u8, nodes: usize) -> Gather {
-        let known = Known::Hiding(tries);
+        let known = MergeWith::Hiding(tries);
         Gather::new(self.whole.clone(), self.merge, known, nodes * 2)
     }
 
@@ -148,7 +148,7 @@ impl Gather {
         if complete {
             self.missing.set(self.missing.get() - 1);
             if self.missing.get() == 0 {
-                if self.asks_again(worker) || self.draws_again(worker) {
+                if self.repeat_void_page(worker) || self.hide_keys(worker) {
                     return;
                 }
                 if self.is_long() {
@@ -178,7 +178,7 @@ impl Gather {
         let is_long = |order: &Vec<u32>| {
             order.len() > ELEMENTS || (!order.is_empty() && self.bytes.get() > JOINED_BYTES)
         };
-        matches!(&self.known, Known::Order(order) if is_long(order))
+        matches!(&self.known, MergeWith::Order(order) if is_long(order))
             && !self.whole.mute
             && !self.whole.client.is_closed()
             && !self.parts.borrow().iter().any(is_error)
@@ -189,7 +189,7 @@ impl Gather {
         let (gather, host) = (self.clone(), worker.clone());
         let joining = async move {
             let parts = gather.parts.take();
-            let Known::Order(order) = &gather.known else {
+            let MergeWith::Order(order) = &gather.known else {
                 return;
             };
             let client = &gather.whole.client;
@@ -200,7 +200,7 @@ impl Gather {
                     if client.is_closed() {
                         break Some(());
                     }
-                    if !host.turn.takes_slice() {
+                    if !host.turn.claim_slice() {
                         continue;
                     }
                     let before = reply.len();
@@ -233,27 +233,29 @@ impl Gather {
         });
     }
 
-    /// Appends the one reply, and tells whether it is an error.
+    /// Appends the one reply; returns whether it is an error.
     fn merge(&self, worker: &Worker, parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
         let order = match &self.known {
-            Known::Info(own) => {
+            MergeWith::Info(own) => {
                 info::merged(own, parts, out);
                 return false;
             }
-            Known::Settings(own) => {
+            MergeWith::Settings(own) => {
                 let part = parts.first().map_or(&[][..], Vec::as_slice);
                 return parameters::merged(own, part, worker.administers(), out);
             }
-            // What is wrong with the parts is said below.
-            Known::Kept(kept) if exists::exist(parts, kept, out).is_some() => return false,
-            Known::Nodes(nodes) => return texts::merged(parts, nodes, out),
-            Known::Order(order) => &order[..],
-            Known::Nothing | Known::Kept(_) | Known::Page(_) | Known::Hiding(_) => &[],
+            // The merge below reports errors.
+            MergeWith::Kept(kept) if exists::exist(parts, kept, out).is_some() => return false,
+            MergeWith::Nodes(nodes) => return texts::merged(parts, nodes, out),
+            MergeWith::Order(order) => &order[..],
+            MergeWith::Nothing | MergeWith::Kept(_) | MergeWith::Page(_) | MergeWith::Hiding(_) => {
+                &[]
+            }
         };
         merged(parts, self.merge, order, self.whole.write, out)
     }
 
-    /// What has come of a part's reply broke off: it begins anew.
+    /// Drops the front of a part's reply that broke off: it will come again.
     pub fn forget(&self, worker: &Worker, part: u32) {
         let mut parts = self.parts.borrow_mut();
         // For a client that has left no bytes are kept.
@@ -267,9 +269,9 @@ impl Gather {
         self.whole.client.change_gathered(worker, half, 0);
     }
 
-    /// Removes hidden keys from the parts. True: the drawn key is hidden, and another is requested.
-    fn draws_again(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
-        let Known::Hiding(tries) = self.known else {
+    /// Removes hidden keys from the parts. True: the drawn key is hidden, and another one is requested.
+    fn hide_keys(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
+        let MergeWith::Hiding(tries) = self.known else {
             return false;
         };
         let client = &self.whole.client;
@@ -287,13 +289,13 @@ impl Gather {
             }
             return false;
         }
-        match random_key::outcome(&parts, policies, tries, fastrand::u64) {
-            Some(random_key::Outcome::Key(reply)) => *parts = vec![reply, b":1\r\n".to_vec()],
-            Some(random_key::Outcome::Again) => {
+        match random_key::draw_outcome(&parts, policies, tries, fastrand::u64) {
+            Some(random_key::DrawOutcome::Key(reply)) => *parts = vec![reply, b":1\r\n".to_vec()],
+            Some(random_key::DrawOutcome::Again) => {
                 *parts = Vec::new();
                 drop(parts);
                 client.change_gathered(worker, self.bytes.take(), 0);
-                random_key::again(worker, client, self, tries + 1);
+                random_key::draw_again(worker, client, self, tries + 1);
                 return true;
             }
             None => {}
@@ -301,8 +303,8 @@ impl Gather {
         false
     }
 
-    /// Whether the page of a SCAN that has come is void and was asked for again. Else it is made the client's.
-    fn asks_again(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
+    /// Turns the page of a SCAN into the client's reply. True: it is void, and is requested again.
+    fn repeat_void_page(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
         let Some(page) = self.page() else {
             return false;
         };
@@ -310,13 +312,13 @@ impl Gather {
         if client.is_closed() {
             return false;
         }
-        let came = self.parts.borrow()[0].clone();
-        let reply = match page.judge(worker, client, &came) {
-            Outcome::Reply(reply) => reply,
-            Outcome::Again => {
+        let received = self.parts.borrow()[0].clone();
+        let reply = match page.judge(worker, client, &received) {
+            PageOutcome::Reply(reply) => reply,
+            PageOutcome::Again => {
                 self.forget(worker, 0);
                 self.missing.set(1);
-                match ask_again(worker, self, client) {
+                match request_again(worker, self, client) {
                     Ok(()) => return true,
                     Err(reply) => reply,
                 }

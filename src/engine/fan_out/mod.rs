@@ -1,5 +1,5 @@
-//! What goes to several nodes: the parts of a split request, a broadcast, a page of a scan, and the gather that makes one
-//! reply of theirs.
+//! Requests to several nodes: the parts of a split request, a broadcast, a page of a scan, and the gather that makes one
+//! reply of the nodes' replies.
 
 pub mod broadcast;
 pub mod gather;

@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::Taken;
-use crate::engine::client::forward::{Sending, entry, find_room, may_share, refuse_unreachable};
+use crate::engine::client::dispatch::Dispatched;
+use crate::engine::client::forward::{Sending, entry, find_room, refuse_unreachable, try_shared};
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
@@ -19,7 +19,7 @@ use super::gather::Gather;
 use slotmux_core::route::hidden_keys::visible;
 use slotmux_core::route::scan::{AfterPage, ScanCursor, ScanStep, parse};
 
-/// Asked of a node once per connection, ahead of its first page: which life of the process answers.
+/// Sent once per connection, ahead of its first page: the reply identifies the run of the node's process.
 const INFO: &[u8] = b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n";
 
 /// Times that a page is asked for again because it is void. Each needs another change of the cluster.
@@ -31,19 +31,19 @@ const TOO_LARGE: &str = "ERR slotmux: the node's cursor does not fit into slotmu
     which has 33 bits for it: scan this node directly";
 const NO_PAGE: &str = "ERR slotmux: the node's reply is no page of a scan";
 
-/// What is known of a page that was asked for.
+/// A requested page.
 pub struct Page {
     step: Cell<ScanStep>,
     /// The node that is asked.
     node: Cell<NodeId>,
     tries: Cell<u8>,
-    /// What the client said behind the cursor.
+    /// The client's arguments behind the cursor.
     options: Vec<u8>,
     argc: usize,
 }
 
 /// The result of a page that has arrived.
-pub enum Outcome {
+pub enum PageOutcome {
     /// This is the client's reply.
     Reply(Vec<u8>),
     /// It is void: ask again.
@@ -56,17 +56,17 @@ pub fn page(
     client: &Rc<Client>,
     request: &Request,
     cursor: ScanCursor,
-) -> Result<Taken, &'static str> {
-    if !may_share(client) {
-        return Ok(Taken::No);
+) -> Result<Dispatched, &'static str> {
+    if !try_shared(client) {
+        return Ok(Dispatched::Deferred);
     }
     let step = worker.map.itinerary.borrow().step(cursor).ok_or(NO_NODE)?;
     let lane = lane(worker, client, step).ok_or(NO_NODE)?;
     if lane.is_unavailable(worker) {
         return Ok(refuse_unreachable(worker, client, &lane));
     }
-    if let Err(taken) = find_room(worker, client, &lane) {
-        return Ok(taken);
+    if let Err(not_sent) = find_room(worker, client, &lane) {
+        return Ok(not_sent.into());
     }
     let mut options = Vec::new();
     for at in 2..request.argc() {
@@ -87,8 +87,8 @@ pub fn page(
     );
     let whole = entry(worker, client, None, &sending);
     let gather = Rc::new(Gather::of_page(whole, page));
-    ask(worker, &gather, &lane);
-    Ok(Taken::Yes)
+    send_request(worker, &gather, &lane);
+    Ok(Dispatched::Accepted)
 }
 
 /// The lane to the primary that a step leads to.
@@ -99,7 +99,7 @@ fn lane(worker: &Rc<Worker>, client: &Client, step: ScanStep) -> Option<Rc<Lane>
 }
 
 /// Sends the request for the page that `gather` waits for.
-fn ask(worker: &Rc<Worker>, gather: &Rc<Gather>, lane: &Rc<Lane>) {
+fn send_request(worker: &Rc<Worker>, gather: &Rc<Gather>, lane: &Rc<Lane>) {
     let Some(page) = gather.page() else { return };
     page.node.set(lane.node);
     let mut request = Vec::new();
@@ -120,8 +120,12 @@ fn ask(worker: &Rc<Worker>, gather: &Rc<Gather>, lane: &Rc<Lane>) {
     lane.send_owned(worker, entry, request);
 }
 
-/// Asks for a page again that was void.
-pub fn ask_again(worker: &Rc<Worker>, gather: &Rc<Gather>, client: &Client) -> Result<(), Vec<u8>> {
+/// Requests a void page again.
+pub fn request_again(
+    worker: &Rc<Worker>,
+    gather: &Rc<Gather>,
+    client: &Client,
+) -> Result<(), Vec<u8>> {
     let Some(page) = gather.page() else {
         return Ok(());
     };
@@ -132,7 +136,7 @@ pub fn ask_again(worker: &Rc<Worker>, gather: &Rc<Gather>, client: &Client) -> R
     match lane(worker, client, page.step.get()) {
         Some(lane) => {
             worker.stats.retries.inc();
-            ask(worker, gather, &lane);
+            send_request(worker, gather, &lane);
             Ok(())
         }
         None => Err(error(NO_NODE)),
@@ -141,15 +145,15 @@ pub fn ask_again(worker: &Rc<Worker>, gather: &Rc<Gather>, client: &Client) -> R
 
 impl Page {
     /// Decides about the node's reply, which is whole.
-    pub fn judge(&self, worker: &Rc<Worker>, client: &Client, reply: &[u8]) -> Outcome {
+    pub fn judge(&self, worker: &Rc<Worker>, client: &Client, reply: &[u8]) -> PageOutcome {
         if reply.starts_with(b"-") {
-            return Outcome::Reply(reply.to_vec());
+            return PageOutcome::Reply(reply.to_vec());
         }
         let Some((said, keys)) = parts(reply) else {
-            return Outcome::Reply(error(NO_PAGE));
+            return PageOutcome::Reply(error(NO_PAGE));
         };
         let step = self.step.get();
-        // The connection that brought this reply: a new one knows of no life until it was asked.
+        // The connection of this reply: on a new one the run is unknown until it was asked.
         let run = worker.shared_lane(self.node.get(), client).run();
         let itinerary = worker.map.itinerary.borrow();
         let restart = itinerary.begin().unwrap_or(step);
@@ -170,23 +174,23 @@ impl Page {
                 write::bulk(&mut out, itoa::Buffer::new().format(next).as_bytes());
                 let policies = &worker.shared.policies;
                 if policies.hides_keys() {
-                    let Some(shown) = visible(keys, policies) else {
-                        return Outcome::Reply(error(NO_PAGE));
+                    let Some(visible) = visible(keys, policies) else {
+                        return PageOutcome::Reply(error(NO_PAGE));
                     };
-                    out.extend_from_slice(&shown);
+                    out.extend_from_slice(&visible);
                 } else {
                     out.extend_from_slice(keys);
                 }
-                Outcome::Reply(out)
+                PageOutcome::Reply(out)
             }
-            AfterPage::TooLarge => Outcome::Reply(error(TOO_LARGE)),
+            AfterPage::TooLarge => PageOutcome::Reply(error(TOO_LARGE)),
             AfterPage::Void => self.again(restart),
         }
     }
 
-    fn again(&self, step: ScanStep) -> Outcome {
+    fn again(&self, step: ScanStep) -> PageOutcome {
         self.step.set(step);
-        Outcome::Again
+        PageOutcome::Again
     }
 }
 

@@ -22,7 +22,7 @@ const RANDOMKEY: &[u8] = b"*1\r\n$9\r\nRANDOMKEY\r\n";
 /// Hidden keys drawn before the reply is nil. If one key in 20 is visible, 99 of 100 calls return one.
 const TRIES: u8 = 100;
 
-/// How often draws that wait for room are looked at.
+/// How often draws that wait for room are checked.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Draws that are looked at in one turn.
 const SENT_PER_LOOK: usize = 256;
@@ -31,7 +31,7 @@ const NO_ROOM: &str = "ERR slotmux: upstream timeout: the drawn keys are hidden,
 
 /// The result of one draw.
 #[derive(Debug, PartialEq)]
-pub enum Outcome {
+pub enum DrawOutcome {
     /// The client's reply.
     Key(Vec<u8>),
     /// The key is hidden: draw again.
@@ -39,19 +39,19 @@ pub enum Outcome {
 }
 
 /// Draws from `parts`, from which no hidden keys were removed yet. `None`: the nodes' replies do not fit together.
-pub fn outcome(
+pub fn draw_outcome(
     parts: &[Vec<u8>],
     policies: &Policies,
     tries: u8,
     below: impl Fn(std::ops::Range<u64>) -> u64,
-) -> Option<Outcome> {
+) -> Option<DrawOutcome> {
     let key = parts.get(choose(parts, below)?)?;
     Some(if is_visible(key, policies) {
-        Outcome::Key(key.clone())
+        DrawOutcome::Key(key.clone())
     } else if tries < TRIES {
-        Outcome::Again
+        DrawOutcome::Again
     } else {
-        Outcome::Key(b"$-1\r\n".to_vec())
+        DrawOutcome::Key(b"$-1\r\n".to_vec())
     })
 }
 
@@ -70,23 +70,23 @@ struct Draw {
 }
 
 /// Asks all primaries for keys once more, for the request of `before`: at once, or as soon as there is room.
-pub fn again(worker: &Rc<Worker>, client: &Rc<Client>, before: &Rc<Gather>, tries: u8) {
+pub fn draw_again(worker: &Rc<Worker>, client: &Rc<Client>, before: &Rc<Gather>, tries: u8) {
     let draw = Draw {
         before: before.clone(),
         client: client.clone(),
         tries,
     };
     let draws = &worker.draws;
-    if draws.waiting.borrow().is_empty() && has_room(worker, client) {
+    if draws.waiting.borrow().is_empty() && lanes_have_room(worker, client) {
         return send(worker, &draw);
     }
     draws.waiting.borrow_mut().push_back(draw);
     if !draws.has_task.replace(true) {
-        tokio::task::spawn_local(look_after(worker.clone()));
+        tokio::task::spawn_local(run_draws(worker.clone()));
     }
 }
 
-async fn look_after(worker: Rc<Worker>) {
+async fn run_draws(worker: Rc<Worker>) {
     while !worker.draws.waiting.borrow().is_empty() {
         tokio::time::sleep(LOOK_EVERY).await;
         let count = worker.draws.waiting.borrow().len();
@@ -96,7 +96,7 @@ async fn look_after(worker: Rc<Worker>) {
                 break;
             };
             let client = draw.client.clone();
-            let looked = worker.contained("another draw of a key", || look(&worker, draw));
+            let looked = worker.contained("another draw of a key", || send_if_room(&worker, draw));
             if looked.is_none() {
                 // No other code would answer it.
                 client.close(&worker);
@@ -107,21 +107,21 @@ async fn look_after(worker: Rc<Worker>) {
 }
 
 /// Sends a draw if there is room, refuses it if its time is over, and keeps it otherwise.
-fn look(worker: &Rc<Worker>, draw: Draw) {
+fn send_if_room(worker: &Rc<Worker>, draw: Draw) {
     let is_closed = draw.client.is_closed();
     if is_closed || !draw.before.has_time(worker) {
         worker.stats.timeouts.add(u64::from(!is_closed));
         let gather = Rc::new(draw.before.next_draw(draw.tries, 1));
         (0..2).for_each(|part| fail(worker, &gather, part, NO_ROOM));
-    } else if has_room(worker, &draw.client) {
+    } else if lanes_have_room(worker, &draw.client) {
         send(worker, &draw);
     } else {
         worker.draws.waiting.borrow_mut().push_back(draw);
     }
 }
 
-/// Whether a command fits on the connection to each primary. One that was given up refuses it at once.
-fn has_room(worker: &Rc<Worker>, client: &Rc<Client>) -> bool {
+/// Whether a command fits on the lane to each primary. An unavailable lane refuses it at once.
+fn lanes_have_room(worker: &Rc<Worker>, client: &Rc<Client>) -> bool {
     let mut nodes = worker.map.primaries().into_iter();
     nodes.all(|node| {
         let lane = worker.shared_lane(node, client);
@@ -176,16 +176,19 @@ mod tests {
         let key = bytes(&["$1\r\na\r\n", ":1\r\n"]);
         let none = bytes(&["_\r\n", ":0\r\n"]);
         let first = |parts: &[Vec<u8>], policies: &Policies, tries| {
-            outcome(parts, policies, tries, |range| range.start)
+            draw_outcome(parts, policies, tries, |range| range.start)
         };
-        assert_eq!(first(&key, &hiding, 0), Some(Outcome::Again));
-        let nil = Outcome::Key(b"$-1\r\n".to_vec());
+        assert_eq!(first(&key, &hiding, 0), Some(DrawOutcome::Again));
+        let nil = DrawOutcome::Key(b"$-1\r\n".to_vec());
         assert_eq!(first(&key, &hiding, TRIES), Some(nil));
         let open = Policies::new(&Config::default());
-        assert_eq!(first(&key, &open, 0), Some(Outcome::Key(key[0].clone())));
+        assert_eq!(
+            first(&key, &open, 0),
+            Some(DrawOutcome::Key(key[0].clone()))
+        );
         assert_eq!(
             first(&none, &hiding, 0),
-            Some(Outcome::Key(none[0].clone()))
+            Some(DrawOutcome::Key(none[0].clone()))
         );
         assert_eq!(first(&bytes(&["$1\r\na\r\n"]), &open, 0), None);
     }

@@ -2,7 +2,7 @@
 //!
 //! The hazard: a client pipelines two writes to one slot; the slot moves between them; the first is redirected and
 //! arrives behind the second. Redirected requests keep their order among themselves, because a lane's replies come in
-//! order. What would break it is only a newer request that takes the new way while an older one is still on the old.
+//! order. Only a newer request that goes to the new node while an older one is still on its way to the old one would break it.
 //! So each change of a slot's owner gets a number, and a client that has something in flight from before that number
 //! waits until it has nothing in flight before it uses that slot.
 
@@ -28,12 +28,12 @@ pub struct Slots {
 
 impl Default for Slots {
     fn default() -> Slots {
-        let nobody = Cell::new(Entry {
+        let unowned = Cell::new(Entry {
             owner: None,
             changed: 0,
         });
         Slots {
-            entries: vec![nobody; SLOTS].into_boxed_slice(),
+            entries: vec![unowned; SLOTS].into_boxed_slice(),
             epoch: Cell::new(0),
         }
     }
@@ -41,7 +41,7 @@ impl Default for Slots {
 
 impl Slots {
     fn entry(&self, slot: Slot) -> &Cell<Entry> {
-        // A slot is below 16,384 by construction; the mask spares the path a panic all the same.
+        // A slot is below 16,384 by construction; the mask spares the bounds check.
         &self.entries[slot.0 as usize & (SLOTS - 1)]
     }
 
@@ -50,7 +50,7 @@ impl Slots {
         self.entry(slot).get().owner
     }
 
-    /// Sets the node that serves `slot`. Tells whether that was another before.
+    /// Sets the node that serves `slot`; returns whether it was another before.
     pub fn set(&self, slot: Slot, owner: Option<NodeId>) -> bool {
         let entry = self.entry(slot);
         let differs = entry.get().owner != owner;
@@ -65,17 +65,18 @@ impl Slots {
         differs
     }
 
-    /// The barrier: whether `client` may send to `slot` now. If not, it has to wait until nothing of it is in flight.
-    pub fn order_allows(&self, client: &Client, slot: Slot) -> bool {
+    /// The barrier: whether `client` may send to `slot` now. If not, it has to wait until nothing of it is in flight. A
+    /// client with nothing in flight passes, and its later commands are compared with the map of this moment.
+    pub fn try_pass_barrier(&self, client: &Client, slot: Slot) -> bool {
         if client.in_flight() == 0 {
-            client.epoch.set(self.epoch.get());
+            client.order.set_epoch(self.epoch.get());
             return true;
         }
         let changed_since = self
             .entry(slot)
             .get()
             .changed
-            .wrapping_sub(client.epoch.get());
+            .wrapping_sub(client.order.epoch());
         // `changed` is behind or at the client's epoch: the difference wrapped to the upper half, or is 0.
         changed_since == 0 || changed_since > u32::MAX / 2 || is_without_barrier()
     }

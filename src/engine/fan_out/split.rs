@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{Taken, refuse};
+use crate::engine::client::dispatch::{Dispatched, NotSent, refuse};
 use crate::engine::client::forward::{
-    Sending, entry, find_room, may_be_alone, may_share, may_use, refuse_unreachable, set_out_alone,
+    Sending, begin_dedicated, entry, find_room, pass_barrier, refuse_unreachable, try_dedicated,
+    try_shared,
 };
-use crate::engine::client::long_request::{JOINED_BYTES, Kept, SLICE};
-use crate::engine::transaction::watch::own_lane;
+use crate::engine::client::long_request::{JOINED_BYTES, KeptRequest, SLICE};
+use crate::engine::transaction::watch::dedicated_lane_for;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::block::{Block, Then};
 use crate::engine::upstream::inflight::OnReply;
@@ -25,7 +26,7 @@ use slotmux_core::policy::{Decision, Governed};
 use slotmux_core::resp::request::Request;
 use slotmux_core::slot::Slot;
 
-use super::gather::{Gather, Known};
+use super::gather::{Gather, MergeWith};
 use crate::engine::fan_out::split_long::{self, Asked, Parting};
 use slotmux_core::route::parts::{govern_part, keys_by_slot, write_part};
 
@@ -52,7 +53,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Whether its bytes are the client's words, and not what a policy made of them.
+    /// Whether its bytes are the client's, not rewritten by a policy.
     fn is_as_asked(&self) -> bool {
         let governed = self.decision.map(|decision| decision.governed);
         governed.is_none_or(|governed| governed == Governed::AsIs)
@@ -80,12 +81,12 @@ pub fn split(
     command: CommandRef<'static>,
     merge: Merge,
     step: usize,
-) -> Taken {
+) -> Dispatched {
     let request = sending.request;
-    let tracks = client.tracks() && client.tracking.get().wants_next();
+    let tracks = client.tracks() && client.session.tracking().wants_next();
     let count = request.argc() / step;
     if count > SLICE || keys_are_long(request, step) {
-        let cost = split_long::cost(Kept::cost(request), count);
+        let cost = split_long::cost(KeptRequest::cost(request), count);
         if !worker.has_memory_for(cost) {
             return refuse(worker, client, NO_MEMORY);
         }
@@ -96,8 +97,8 @@ pub fn split(
             step,
             tracks,
         };
-        client.begin_work(worker, Box::new(Parting::new(sending, asked, cost)));
-        return Taken::Yes;
+        client.begin_long_request(worker, Box::new(Parting::new(sending, asked, cost)));
+        return Dispatched::Accepted;
     }
     let keys = keys_by_slot(request, step);
     let groups: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
@@ -128,9 +129,9 @@ pub fn split(
         }
         order
     };
-    let taken = send(worker, client, &whole, &made, order);
+    let dispatched = send(worker, client, &whole, &made, order);
     worker.scratch.buffers.give(made.bytes);
-    taken
+    dispatched
 }
 
 /// Whether finding the slots of so few keys takes more than one turn. Values are only copied.
@@ -147,30 +148,30 @@ pub fn send(
     whole: &Whole,
     made: &Made,
     order: impl FnOnce() -> Vec<u32>,
-) -> Taken {
+) -> Dispatched {
     let request = whole.sending.request;
     let is_big = worker.is_big(request.bytes.len());
     if !(if is_big {
-        may_be_alone(client)
+        try_dedicated(client)
     } else {
-        may_share(client)
+        try_shared(client)
     }) {
-        return Taken::No;
+        return Dispatched::Deferred;
     }
     let mut lanes = Lanes::default();
     for part in &made.parts {
-        if let Err(taken) = lanes.add(worker, client, part.slot, is_big.then_some(Use::Big)) {
+        if let Err(not_sent) = lanes.add(worker, client, part.slot, is_big.then_some(Use::Big)) {
             lanes.release(worker);
-            return taken;
+            return not_sent.into();
         }
     }
     let known = match whole.merge {
-        Merge::Elements => order(),
-        _ => Vec::new(),
+        Merge::Elements => MergeWith::Order(order()),
+        _ => MergeWith::Nothing,
     };
-    worker.stats.split.inc();
+    worker.stats.split_requests.inc();
     if is_big {
-        set_out_alone(worker, client, request.bytes.len());
+        begin_dedicated(worker, client, request.bytes.len());
     }
     let entry = entry(worker, client, None, whole.sending);
     // Reporting a million keys takes as long again as parsing them.
@@ -179,7 +180,7 @@ pub fn send(
         client.forget_behind(worker, entry.seq);
     }
     let count = made.parts.len();
-    let gather = Rc::new(Gather::new(entry, whole.merge, Known::Order(known), count));
+    let gather = Rc::new(Gather::new(entry, whole.merge, known, count));
     gather.count(worker);
     let (mut start, mut is_told) = (0, false);
     for (number, part) in (0..).zip(&made.parts) {
@@ -228,7 +229,7 @@ pub fn send(
     if is_big {
         lanes.release_idle(worker);
     }
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Applies the policies to the part that begins at `start`, in place: it becomes an error if they refuse it. Of the
@@ -261,7 +262,7 @@ pub fn govern_made(
     Some(decision)
 }
 
-/// The lane to each node that gets a part. A big request has lanes of its own, as one for a single slot has.
+/// The lane to each node that gets a part. A big request uses dedicated lanes, as one for a single slot does.
 #[derive(Default)]
 pub(crate) struct Lanes {
     all: Vec<(NodeId, Rc<Lane>)>,
@@ -270,17 +271,17 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    /// Sees to it that the part for `slot` can be sent. If it can't be now, the client pauses, or the request is refused
-    /// as a whole: all parts are asked before one is sent.
+    /// Ensures that the part for `slot` can be sent. If it can't be now, the client pauses, or the request is refused as a
+    /// whole: all parts are checked before one is sent.
     pub fn add(
         &mut self,
         worker: &Rc<Worker>,
         client: &Rc<Client>,
         slot: Slot,
         alone: Option<Use>,
-    ) -> Result<(), Taken> {
-        if !may_use(worker, client, slot) {
-            return Err(Taken::No);
+    ) -> Result<(), NotSent> {
+        if !pass_barrier(worker, client, slot) {
+            return Err(NotSent::Deferred);
         }
         match worker.map.slots.owner(slot) {
             Some(owner) => self.add_node(worker, client, owner, alone),
@@ -295,17 +296,18 @@ impl Lanes {
         client: &Rc<Client>,
         owner: NodeId,
         alone: Option<Use>,
-    ) -> Result<(), Taken> {
+    ) -> Result<(), NotSent> {
         if self.to(owner).is_some() {
             return Ok(());
         }
         let lane = match alone {
-            Some(of) => own_lane(worker, client, owner, of)?,
+            Some(of) => dedicated_lane_for(worker, client, owner, of)?,
             None => worker.shared_lane(owner, client),
         };
         self.push(owner, lane.clone());
         if lane.is_unavailable(worker) {
-            return Err(refuse_unreachable(worker, client, &lane));
+            refuse_unreachable(worker, client, &lane);
+            return Err(NotSent::Refused);
         }
         match alone {
             Some(_) => Ok(()),
@@ -340,7 +342,7 @@ impl Lanes {
         self.all.iter().map(|(_, lane)| lane)
     }
 
-    /// Gives back the lanes of its own over which nothing was sent.
+    /// Releases the dedicated lanes over which nothing was sent.
     pub fn release_idle(self, worker: &Worker) {
         for (_, lane) in self.all {
             if lane.is_idle() {
@@ -349,7 +351,7 @@ impl Lanes {
         }
     }
 
-    /// Gives back the lanes of its own: nothing was sent.
+    /// Releases the dedicated lanes: nothing was sent.
     pub fn release(self, worker: &Worker) {
         for (_, lane) in self.all {
             worker.release_unused(&lane);

@@ -4,14 +4,16 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::long_request::{Kept, Portion, Progress, SLICE, SLICE_BYTES, Work};
+use crate::engine::client::long_request::{
+    KeptRequest, LongRequest, Portion, Progress, SLICE, SLICE_BYTES,
+};
 use crate::engine::worker::Worker;
 use slotmux_core::command::{CommandRef, Merge};
 use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::resp::write;
 use slotmux_core::slot::{SLOTS, Slot, slot_of};
 
-use crate::engine::client::dispatch::Taken;
+use crate::engine::client::dispatch::Dispatched;
 use crate::engine::client::forward::Sending;
 use crate::engine::fan_out::split::{Made, Part, Whole, govern_made, send};
 
@@ -32,7 +34,7 @@ enum Stage {
 
 /// A command being split.
 pub struct Parting {
-    kept: Kept,
+    kept: KeptRequest,
     command: CommandRef<'static>,
     merge: Merge,
     step: usize,
@@ -71,7 +73,7 @@ pub struct Asked {
 impl Parting {
     /// Starts with nothing done. The command counts for `reserved` bytes.
     pub fn new(sending: &Sending, asked: Asked, reserved: usize) -> Parting {
-        let kept = Kept::new(sending.request);
+        let kept = KeptRequest::new(sending.request);
         Parting {
             command: asked.command,
             merge: asked.merge,
@@ -122,7 +124,7 @@ impl Parting {
     }
 
     /// Sends the parts, if there is room for them now.
-    fn send(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
+    fn send(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Dispatched {
         let request = self.kept.request();
         let sending = Sending::as_is(&request, self.write, self.namespace, self.reply);
         let whole = Whole {
@@ -145,7 +147,7 @@ impl Parting {
     }
 }
 
-impl Work for Parting {
+impl LongRequest for Parting {
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
         if client.is_closed() {
             client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
@@ -180,11 +182,11 @@ impl Work for Parting {
             }
             Stage::Sends => {
                 return match self.send(worker, client) {
-                    Taken::Yes => {
+                    Dispatched::Accepted => {
                         client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
                         Progress::Done
                     }
-                    Taken::No => Progress::Waits,
+                    Dispatched::Deferred => Progress::Waits,
                 };
             }
         }

@@ -1,13 +1,12 @@
 //! INFO, sent to every primary, and CONFIG GET, sent to one: the reply joins slotmux' own figures with the nodes'
 //! figures about the data.
 //!
-//! A node that does not answer costs INFO its part of the figures, never the reply: INFO is what people look at when a node
-//! is down.
+//! A node that does not answer costs INFO its part of the figures, never the reply: INFO is needed most when a node is down.
 
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{NO_NODE, Taken, answer_here, own_answer, refuse};
+use crate::engine::client::dispatch::{Dispatched, NO_NODE, answer_here, local_answer, refuse};
 use crate::engine::upstream::NodeId;
 use crate::engine::worker::Worker;
 use slotmux_core::command::{Command, Merge, OwnAnswer};
@@ -15,17 +14,17 @@ use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
 
 use super::broadcast::{Fan, fan_out};
-use super::gather::Known;
+use super::gather::MergeWith;
 use slotmux_core::route::all_nodes::Recipients;
 
-/// Takes a request that slotmux answers with what the primaries say.
+/// Takes a request that slotmux answers with the replies of the primaries.
 pub fn answer_with_nodes(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     what: OwnAnswer,
     command: &Command,
     request: &Request,
-) -> Taken {
+) -> Dispatched {
     let mut nodes = worker.map.primaries();
     if nodes.is_empty() {
         // INFO can report slotmux alone; parameters of the data are not invented.
@@ -42,10 +41,10 @@ pub fn answer_with_nodes(
     }
     let mut own = Vec::new();
     // It is not sent yet, and this may be tried again: a CLIENT REPLY SKIP is not used up by it.
-    let replies = client.reply_mode.get();
+    let replies = client.session.reply_mode();
     let shared = &*worker.shared;
-    own_answer(worker, client, what, command, request, shared, &mut own);
-    client.reply_mode.set(replies);
+    local_answer(worker, client, what, command, request, shared, &mut own);
+    client.session.set_reply_mode(replies);
     if own.starts_with(b"-") {
         // A refused request needs no node.
         return answer_here(worker, client, what, command, request);
@@ -55,10 +54,10 @@ pub fn answer_with_nodes(
         // Servers before 7.0 take one section.
         OwnAnswer::Info if request.argc() > 2 => {
             write::request(&mut everything, &[b"INFO", b"everything"]);
-            (Known::Info(own), &everything[..])
+            (MergeWith::Info(own), &everything[..])
         }
-        OwnAnswer::Info => (Known::Info(own), request.bytes),
-        _ => (Known::Settings(own), request.bytes),
+        OwnAnswer::Info => (MergeWith::Info(own), request.bytes),
+        _ => (MergeWith::Settings(own), request.bytes),
     };
     let fan = Fan {
         merge: Merge::First,

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 
-use crate::engine::client::{Client, OUTPUT_PAUSE, Phase};
+use crate::engine::client::{Client, ClientPhase, OUTPUT_PAUSE};
 use crate::engine::sabotage::sabotage;
 use crate::engine::shared::{Mail, Shared};
 use crate::engine::worker::Worker;
@@ -40,7 +40,7 @@ const TOO_MANY: &str = "ERR slotmux: as many clients monitor already as may; end
 
 /// The way of the lines to one client.
 #[derive(Debug)]
-pub struct Feed {
+pub struct MonitorQueue {
     lines: mpsc::Sender<Arc<[u8]>>,
     /// Lines that it missed and was not told of.
     missed: AtomicU64,
@@ -69,18 +69,18 @@ impl Drop for Seat {
     }
 }
 
-/// Every worker feeds a client for as long as this is there: to the end of its task, however that comes.
+/// Every worker queues a client for as long as this is there: to the end of its task, however that comes.
 struct Registration {
     shared: Arc<Shared>,
-    feed: Arc<Feed>,
+    queue: Arc<MonitorQueue>,
 }
 
 impl Registration {
-    /// Returns once every worker feeds it.
-    async fn new(shared: Arc<Shared>, feed: Arc<Feed>) -> Registration {
+    /// Returns once every worker queues it.
+    async fn new(shared: Arc<Shared>, queue: Arc<MonitorQueue>) -> Registration {
         // First of all, so that nothing stays behind if this is not awaited to its end.
-        let registration = Registration { shared, feed };
-        let letter = |reply| Mail::Monitor(registration.feed.clone(), reply);
+        let registration = Registration { shared, queue };
+        let letter = |reply| Mail::Monitor(registration.queue.clone(), reply);
         registration.shared.ask_all(letter).await;
         registration
     }
@@ -90,15 +90,16 @@ impl Drop for Registration {
     fn drop(&mut self) {
         // Behind the letters that have registered it.
         for worker in 0..self.shared.config.server.workers {
-            self.shared.send(worker, Mail::Unmonitor(self.feed.clone()));
+            self.shared
+                .send(worker, Mail::Unmonitor(self.queue.clone()));
         }
     }
 }
 
-/// The monitoring clients, of whatever worker, as one worker feeds them.
+/// The monitoring clients, of whatever worker, as one worker queues them.
 #[derive(Default)]
 pub struct Monitors {
-    feeds: RefCell<Vec<Arc<Feed>>>,
+    queues: RefCell<Vec<Arc<MonitorQueue>>>,
     /// When the current second began, and the lines since.
     shown: Cell<Option<(Tick, u32)>>,
     /// What the next client of this worker that begins to monitor is numbered by.
@@ -107,12 +108,12 @@ pub struct Monitors {
 
 impl Monitors {
     /// Whether anybody monitors.
-    pub fn are_there(&self) -> bool {
-        !self.feeds.borrow().is_empty()
+    pub fn is_active(&self) -> bool {
+        !self.queues.borrow().is_empty()
     }
 
     /// Whether another line may be shown in this second.
-    fn has_room(&self, now: Tick, rate: u32) -> bool {
+    fn claim_line(&self, now: Tick, rate: u32) -> bool {
         let (began, lines) = match self.shown.get() {
             Some((began, lines)) if !began.is_over(SECOND, now) => (began, lines),
             _ => (now, 0),
@@ -125,16 +126,16 @@ impl Monitors {
 
 impl Worker {
     /// Feeds a client from now on.
-    pub fn add_monitor(&self, feed: Arc<Feed>) {
-        self.interception.monitors.feeds.borrow_mut().push(feed);
+    pub fn add_monitor(&self, queue: Arc<MonitorQueue>) {
+        self.interception.monitors.queues.borrow_mut().push(queue);
         self.interception.update();
     }
 
     /// Feeds it no longer.
-    pub fn remove_monitor(&self, feed: &Arc<Feed>) {
-        let mut feeds = self.interception.monitors.feeds.borrow_mut();
-        feeds.retain(|other| !Arc::ptr_eq(other, feed));
-        drop(feeds);
+    pub fn remove_monitor(&self, queue: &Arc<MonitorQueue>) {
+        let mut queues = self.interception.monitors.queues.borrow_mut();
+        queues.retain(|other| !Arc::ptr_eq(other, queue));
+        drop(queues);
         self.interception.update();
     }
 
@@ -143,25 +144,25 @@ impl Worker {
         let has_room = self
             .interception
             .monitors
-            .has_room(self.clock.last(), self.config.commands.monitor_rate);
+            .claim_line(self.clock.last(), self.config.commands.monitor_rate);
         let line = has_room.then(|| {
             let addresses = client.with_transport(|transport| transport.addresses());
             let addr = addresses.flatten().map(|(addr, _)| addr);
             Arc::from(line::line(SystemTime::now(), addr.as_ref(), request))
         });
-        for feed in &*self.interception.monitors.feeds.borrow() {
+        for queue in &*self.interception.monitors.queues.borrow() {
             let sent = line
                 .as_ref()
-                .is_some_and(|line: &Arc<[u8]>| feed.lines.try_send(line.clone()).is_ok());
+                .is_some_and(|line: &Arc<[u8]>| queue.lines.try_send(line.clone()).is_ok());
             if !sent {
-                feed.missed.fetch_add(1, Ordering::Relaxed);
-                self.stats.monitor_missed.inc();
+                queue.missed.fetch_add(1, Ordering::Relaxed);
+                self.stats.monitor_lines_dropped.inc();
             }
         }
     }
 }
 
-/// Answers `MONITOR` when every worker feeds this client.
+/// Answers `MONITOR` when every worker queues this client.
 pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     let Some(seat) = Seat::take(&worker.shared) else {
@@ -182,14 +183,14 @@ pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, mute: bool) {
     let (host, asker) = (worker.clone(), client.clone());
     let answering = async move {
         let (sender, lines) = mpsc::channel(LINES);
-        let feed = Arc::new(Feed {
+        let queue = Arc::new(MonitorQueue {
             lines: sender,
             missed: AtomicU64::new(0),
             _seat: seat,
         });
-        let registration = Registration::new(worker.shared.clone(), feed).await;
+        let registration = Registration::new(worker.shared.clone(), queue).await;
         client.reply(&worker, seq, if mute { &[] } else { b"+OK\r\n" });
-        deliver(&worker, &client, number, &registration.feed, lines).await;
+        deliver(&worker, &client, number, &registration.queue, lines).await;
     };
     host.spawn_for(&asker, "MONITOR", answering);
 }
@@ -199,12 +200,12 @@ async fn deliver(
     worker: &Worker,
     client: &Rc<Client>,
     number: u32,
-    feed: &Feed,
+    queue: &MonitorQueue,
     mut lines: mpsc::Receiver<Arc<[u8]>>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     let behind = BEHIND.min(worker.limits(client).output_hard / 4);
-    let goes_on = || client.phase() == Phase::Open && client.monitor() == Some(number);
+    let goes_on = || client.phase() == ClientPhase::Open && client.monitor() == Some(number);
     while goes_on() {
         if client.buffered() > behind {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -219,7 +220,7 @@ async fn deliver(
         batch
             .drain(..)
             .for_each(|line| text.extend_from_slice(&line));
-        let missed = feed.missed.swap(0, Ordering::Relaxed);
+        let missed = queue.missed.swap(0, Ordering::Relaxed);
         if missed > 0 {
             text.extend(line::missed(SystemTime::now(), missed));
         }
@@ -241,7 +242,7 @@ mod tests {
         let start = Clock::start().now();
         let shown = |at: u64, tries: usize| {
             let now = start.plus(at);
-            (0..tries).filter(|_| monitors.has_room(now, 3)).count()
+            (0..tries).filter(|_| monitors.claim_line(now, 3)).count()
         };
         assert_eq!(shown(0, 2), 2);
         assert_eq!(shown(999, 5), 1);

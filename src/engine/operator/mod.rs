@@ -21,7 +21,7 @@ mod namespaces;
 mod nodes;
 mod ttl_stats;
 
-use nodes::Known;
+use nodes::WorkerNodes;
 
 /// Answers a question, now or when every worker has told its share.
 pub fn answer(
@@ -46,7 +46,7 @@ pub fn answer(
     };
     let mut out = worker.scratch.buffers.take();
     match tree {
-        Ok(tree) => tree.write(client.protocol.get(), &mut out),
+        Ok(tree) => tree.write(client.session.protocol(), &mut out),
         Err(text) => {
             worker.stats.errors.inc();
             write::error(&mut out, &text);
@@ -92,7 +92,7 @@ fn explained(worker: &Worker, client: &Client, request: &Request) -> Tree {
             knowledge: &knowledge,
             config: &worker.config,
             settings: &worker.shared.settings,
-            nodes: &Known { worker, client },
+            nodes: &WorkerNodes { worker, client },
         };
         explain(&request, surroundings).reply()
     })
@@ -146,6 +146,6 @@ fn answer_unmatched(worker: &Rc<Worker>, client: &Rc<Client>, count: usize, mute
 
 fn reply(worker: &Rc<Worker>, client: &Rc<Client>, seq: u32, tree: &Tree, mute: bool) {
     let mut out = Vec::new();
-    tree.write(client.protocol.get(), &mut out);
+    tree.write(client.session.protocol(), &mut out);
     client.reply(worker, seq, if mute { &[] } else { &out });
 }

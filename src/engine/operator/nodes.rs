@@ -8,7 +8,7 @@ use slotmux_core::route::all_nodes::Recipients;
 use slotmux_core::slot::Slot;
 
 /// What a worker knows of the nodes.
-pub(super) struct Known<'a> {
+pub(super) struct WorkerNodes<'a> {
     pub worker: &'a Worker,
     pub client: &'a Client,
 }
@@ -19,9 +19,9 @@ fn not_known() -> String {
     format!("not known: {NONE_YET}")
 }
 
-impl Known<'_> {
-    fn addresses(&self, recipients: Recipients) -> Vec<String> {
-        let nodes = self.worker.nodes_of(recipients).into_iter();
+impl WorkerNodes<'_> {
+    fn addresses(&self, reach: Recipients) -> Vec<String> {
+        let nodes = self.worker.nodes_of(reach).into_iter();
         let addresses: Vec<String> = nodes
             .map(|node| self.worker.address_of(node).to_string())
             .collect();
@@ -33,7 +33,7 @@ impl Known<'_> {
     }
 }
 
-impl NodeDirectory for Known<'_> {
+impl NodeDirectory for WorkerNodes<'_> {
     fn of_slot(&self, slot: Slot) -> Result<String, String> {
         match self.worker.map.slots.owner(slot) {
             Some(node) => Ok(self.worker.address_of(node).to_string()),

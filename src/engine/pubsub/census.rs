@@ -13,15 +13,15 @@ use slotmux_core::glob;
 use super::SubscriptionKind;
 use super::names::Names;
 
-/// The listeners of one channel or pattern.
+/// The counts of one channel or pattern.
 #[derive(Debug, Default)]
-struct Listeners {
+struct ListenerCounts {
     clients: u32,
     /// Subscriptions of slotmux' own workers by node; there are few nodes.
     upstream: Vec<(Addr, u32)>,
 }
 
-impl Listeners {
+impl ListenerCounts {
     fn workers_at(&self, node: &Addr) -> u32 {
         let mut nodes = self.upstream.iter();
         nodes
@@ -30,20 +30,20 @@ impl Listeners {
     }
 }
 
-/// The listeners of one kind of channel or pattern.
+/// The counts of one kind of channel or pattern.
 #[derive(Debug, Default)]
-struct Table {
-    names: Names<Listeners, Box<[u8]>>,
+struct CensusTable {
+    names: Names<ListenerCounts, Box<[u8]>>,
     /// Names that clients listen to.
     listened: usize,
     /// Subscribed names at nodes, counted once per node.
-    links: usize,
+    subscribed: usize,
 }
 
 /// The numbers of the whole process.
 #[derive(Debug, Default)]
 pub struct Census {
-    tables: Mutex<[Table; 3]>,
+    tables: Mutex<[CensusTable; 3]>,
     /// Names in all tables, for a look without the lock.
     names: AtomicUsize,
 }
@@ -63,31 +63,36 @@ impl Receivers {
         number.saturating_sub(self.workers.into()).max(0) + i64::from(self.clients)
     }
 
-    fn add(&mut self, listeners: &Listeners, node: &Addr) {
-        self.workers += listeners.workers_at(node);
-        self.clients += listeners.clients;
+    fn add(&mut self, counts: &ListenerCounts, node: &Addr) {
+        self.workers += counts.workers_at(node);
+        self.clients += counts.clients;
     }
 }
 
 impl Census {
-    fn tables(&self) -> MutexGuard<'_, [Table; 3]> {
+    fn tables(&self) -> MutexGuard<'_, [CensusTable; 3]> {
         // A panic leaves numbers behind that are wrong at worst.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, kind: SubscriptionKind, name: &[u8], change: impl FnOnce(&mut Listeners)) {
+    fn change(
+        &self,
+        kind: SubscriptionKind,
+        name: &[u8],
+        change: impl FnOnce(&mut ListenerCounts),
+    ) {
         let mut tables = self.tables();
         let table = &mut tables[kind.index()];
         if table.names.get(name).is_none() {
-            table.names.insert(name.into(), Listeners::default());
+            table.names.insert(name.into(), ListenerCounts::default());
         }
-        if let Some(listeners) = table.names.get_mut(name) {
-            table.listened -= usize::from(listeners.clients > 0);
-            table.links -= listeners.upstream.len();
-            change(listeners);
-            table.listened += usize::from(listeners.clients > 0);
-            table.links += listeners.upstream.len();
-            if listeners.clients == 0 && listeners.upstream.is_empty() {
+        if let Some(counts) = table.names.get_mut(name) {
+            table.listened -= usize::from(counts.clients > 0);
+            table.subscribed -= counts.upstream.len();
+            change(counts);
+            table.listened += usize::from(counts.clients > 0);
+            table.subscribed += counts.upstream.len();
+            if counts.clients == 0 && counts.upstream.is_empty() {
                 table.names.remove(name);
             }
         }
@@ -96,35 +101,35 @@ impl Census {
     }
 
     /// A client listens.
-    pub fn client_joined(&self, kind: SubscriptionKind, name: &[u8]) {
-        self.change(kind, name, |listeners| listeners.clients += 1);
+    pub fn add_client(&self, kind: SubscriptionKind, name: &[u8]) {
+        self.change(kind, name, |counts| counts.clients += 1);
     }
 
     /// A client does not listen any more.
-    pub fn client_left(&self, kind: SubscriptionKind, name: &[u8]) {
-        self.change(kind, name, |listeners| {
-            listeners.clients = listeners.clients.saturating_sub(1);
+    pub fn remove_client(&self, kind: SubscriptionKind, name: &[u8]) {
+        self.change(kind, name, |counts| {
+            counts.clients = counts.clients.saturating_sub(1);
         });
     }
 
     /// A worker's subscription at `node` was confirmed.
-    pub fn worker_joined(&self, kind: SubscriptionKind, name: &[u8], node: &Addr) {
-        self.change(kind, name, |listeners| {
-            let mut nodes = listeners.upstream.iter_mut();
+    pub fn add_worker(&self, kind: SubscriptionKind, name: &[u8], node: &Addr) {
+        self.change(kind, name, |counts| {
+            let mut nodes = counts.upstream.iter_mut();
             match nodes.find(|(addr, _)| addr == node) {
                 Some((_, workers)) => *workers += 1,
                 None => {
-                    listeners.upstream.reserve_exact(1);
-                    listeners.upstream.push((node.clone(), 1));
+                    counts.upstream.reserve_exact(1);
+                    counts.upstream.push((node.clone(), 1));
                 }
             }
         });
     }
 
     /// A worker's subscription at `node` has ended.
-    pub fn worker_left(&self, kind: SubscriptionKind, name: &[u8], node: &Addr) {
-        self.change(kind, name, |listeners| {
-            listeners.upstream.retain_mut(|(addr, workers)| {
+    pub fn remove_worker(&self, kind: SubscriptionKind, name: &[u8], node: &Addr) {
+        self.change(kind, name, |counts| {
+            counts.upstream.retain_mut(|(addr, workers)| {
                 if addr == node {
                     *workers = workers.saturating_sub(1);
                 }
@@ -140,13 +145,13 @@ impl Census {
             return receivers;
         }
         let tables = self.tables();
-        if let Some(listeners) = tables[kind.index()].names.get(channel) {
-            receivers.add(listeners, node);
+        if let Some(counts) = tables[kind.index()].names.get(channel) {
+            receivers.add(counts, node);
         }
         if kind == SubscriptionKind::Channel {
-            for (pattern, listeners) in tables[SubscriptionKind::Pattern.index()].names.iter() {
+            for (pattern, counts) in tables[SubscriptionKind::Pattern.index()].names.iter() {
                 if glob::matches_exactly(pattern, channel) {
-                    receivers.add(listeners, node);
+                    receivers.add(counts, node);
                 }
             }
         }
@@ -159,27 +164,27 @@ impl Census {
         tables[kind.index()]
             .names
             .get(name)
-            .map_or_else(Receivers::default, |listeners| Receivers {
-                workers: listeners.upstream.iter().map(|(_, workers)| workers).sum(),
-                clients: listeners.clients,
+            .map_or_else(Receivers::default, |counts| Receivers {
+                workers: counts.upstream.iter().map(|(_, workers)| workers).sum(),
+                clients: counts.clients,
             })
     }
 
     /// Whether only our workers listen still, for clients that have left.
-    pub fn is_deserted(&self, kind: SubscriptionKind, name: &[u8]) -> bool {
+    pub fn has_only_workers(&self, kind: SubscriptionKind, name: &[u8]) -> bool {
         let tables = self.tables();
         tables[kind.index()]
             .names
             .get(name)
-            .is_some_and(|listeners| listeners.clients == 0)
+            .is_some_and(|counts| counts.clients == 0)
     }
 
     /// What turns the sum of all nodes' numbers of patterns into that of one Redis.
     pub fn patterns(&self) -> Receivers {
         let patterns = &self.tables()[SubscriptionKind::Pattern.index()];
-        // A node counts a pattern once, regardless of its listeners.
+        // A node counts a pattern once, regardless of its counts.
         Receivers {
-            workers: patterns.links as u32,
+            workers: patterns.subscribed as u32,
             clients: patterns.listened as u32,
         }
     }
@@ -199,12 +204,12 @@ mod tests {
         let census = Census::default();
         let (a, b) = (Addr::new("h", 1), Addr::new("h", 2));
         for _ in 0..3 {
-            census.client_joined(SubscriptionKind::Channel, b"news");
+            census.add_client(SubscriptionKind::Channel, b"news");
         }
-        census.worker_joined(SubscriptionKind::Channel, b"news", &a);
-        census.worker_joined(SubscriptionKind::Channel, b"news", &a);
-        census.client_joined(SubscriptionKind::Pattern, b"n*");
-        census.worker_joined(SubscriptionKind::Pattern, b"n*", &b);
+        census.add_worker(SubscriptionKind::Channel, b"news", &a);
+        census.add_worker(SubscriptionKind::Channel, b"news", &a);
+        census.add_client(SubscriptionKind::Pattern, b"n*");
+        census.add_worker(SubscriptionKind::Pattern, b"n*", &b);
         let at_a = census.receivers(SubscriptionKind::Channel, b"news", &a);
         assert_eq!((at_a.workers, at_a.clients), (2, 4));
         // Two workers and one that listens at the node itself.
@@ -235,13 +240,13 @@ mod tests {
     fn nothing_is_left_of_those_who_left() {
         let census = Census::default();
         let node = Addr::new("h", 1);
-        census.client_joined(SubscriptionKind::Shard, b"s");
-        census.worker_joined(SubscriptionKind::Shard, b"s", &node);
-        census.client_left(SubscriptionKind::Shard, b"s");
-        assert!(census.is_deserted(SubscriptionKind::Shard, b"s"));
+        census.add_client(SubscriptionKind::Shard, b"s");
+        census.add_worker(SubscriptionKind::Shard, b"s", &node);
+        census.remove_client(SubscriptionKind::Shard, b"s");
+        assert!(census.has_only_workers(SubscriptionKind::Shard, b"s"));
         assert_eq!(census.names(SubscriptionKind::Shard), 0);
-        census.worker_left(SubscriptionKind::Shard, b"s", &node);
-        assert!(!census.is_deserted(SubscriptionKind::Shard, b"s"));
+        census.remove_worker(SubscriptionKind::Shard, b"s", &node);
+        assert!(!census.has_only_workers(SubscriptionKind::Shard, b"s"));
         assert_eq!(census.names.load(Ordering::Relaxed), 0);
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::pubsub::census::Census;
 pub fn amend(census: &Census, merge: Merge, reply: &mut Vec<u8>) {
     let amended = match merge {
         Merge::Names(kind) => names(reply).map(|mut names| {
-            names.retain(|name| !census.is_deserted(kind, name));
+            names.retain(|name| !census.has_only_workers(kind, name));
             let mut out = Vec::new();
             write::array(&mut out, names.len());
             for name in names {
@@ -49,12 +49,12 @@ mod tests {
     fn answers_of_nodes_become_those_of_one_redis() {
         let census = Census::default();
         let node = Addr::new("h", 1);
-        census.client_joined(SubscriptionKind::Channel, b"a");
-        census.client_joined(SubscriptionKind::Channel, b"a");
-        census.worker_joined(SubscriptionKind::Channel, b"a", &node);
-        census.worker_joined(SubscriptionKind::Channel, b"left", &node);
-        census.client_joined(SubscriptionKind::Pattern, b"p*");
-        census.worker_joined(SubscriptionKind::Pattern, b"p*", &node);
+        census.add_client(SubscriptionKind::Channel, b"a");
+        census.add_client(SubscriptionKind::Channel, b"a");
+        census.add_worker(SubscriptionKind::Channel, b"a", &node);
+        census.add_worker(SubscriptionKind::Channel, b"left", &node);
+        census.add_client(SubscriptionKind::Pattern, b"p*");
+        census.add_worker(SubscriptionKind::Pattern, b"p*", &node);
         let table: &[(Merge, &[u8], &[u8])] = &[
             (
                 Merge::Names(SubscriptionKind::Channel),

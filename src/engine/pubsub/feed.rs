@@ -39,14 +39,14 @@ const READS_PER_TURN: usize = 4;
 const OUT_FULL: usize = 256 * 1024;
 
 /// Unanswered requests at which no further subscription is requested.
-const ASKED_FULL: usize = 1024;
+const UNANSWERED_FULL: usize = 1024;
 
 /// Capacity that the rest of an incomplete frame keeps.
 const TAIL_KEPT: usize = 64 * 1024;
 
 /// A request that the node has not answered yet.
 #[derive(Debug)]
-enum Asked {
+enum FeedRequest {
     /// A change, by its number and name.
     Change(u64, SubscriptionChange, Rc<[u8]>),
     /// A health check.
@@ -54,7 +54,7 @@ enum Asked {
 }
 
 /// How a node answered a request to subscribe.
-pub enum Answer<'a> {
+pub enum SubscribeResult<'a> {
     /// The subscription has begun.
     Confirmed,
     /// It has not, for this reason: an error reply.
@@ -71,14 +71,14 @@ pub struct Feed {
     /// Where that node is.
     pub addr: Addr,
     /// Topics that want something of it.
-    pub links: Cell<usize>,
+    pub topics: Cell<usize>,
     /// When it last had a link.
     last_used: Cell<Tick>,
     is_up: Cell<bool>,
-    is_retired: Cell<bool>,
-    is_closing: Cell<bool>,
+    is_closed: Cell<bool>,
+    is_silent: Cell<bool>,
     out: RefCell<Vec<u8>>,
-    asked: RefCell<VecDeque<Asked>>,
+    unanswered: RefCell<VecDeque<FeedRequest>>,
     /// Number of the next request.
     next: Cell<u64>,
     /// Number of the first request on this connection.
@@ -99,13 +99,13 @@ impl Feed {
         Feed {
             node,
             addr,
-            links: Cell::new(0),
+            topics: Cell::new(0),
             last_used: Cell::new(now),
             is_up: Cell::new(false),
-            is_retired: Cell::new(false),
-            is_closing: Cell::new(false),
+            is_closed: Cell::new(false),
+            is_silent: Cell::new(false),
             out: RefCell::default(),
-            asked: RefCell::default(),
+            unanswered: RefCell::default(),
             next: Cell::new(0),
             first: Cell::new(0),
             connection: Cell::new(0),
@@ -122,8 +122,8 @@ impl Feed {
     }
 
     /// Whether it is closed, or about to be.
-    pub fn is_retired(&self) -> bool {
-        self.is_retired.get()
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.get()
     }
 
     /// Number of the current connection; each new connection has another number.
@@ -132,13 +132,13 @@ impl Feed {
     }
 
     /// Whether the request of this number was sent on the current connection.
-    pub fn is_asked(&self, number: u64) -> bool {
+    pub fn was_sent(&self, number: u64) -> bool {
         self.is_up.get() && number >= self.first.get()
     }
 
     /// Whether its node can take more requests now.
     pub fn has_room(&self) -> bool {
-        self.out.borrow().len() < OUT_FULL && self.asked.borrow().len() < ASKED_FULL
+        self.out.borrow().len() < OUT_FULL && self.unanswered.borrow().len() < UNANSWERED_FULL
     }
 
     /// Registers `client`, which waits for room.
@@ -151,8 +151,8 @@ impl Feed {
         if self.waiting.borrow().is_empty() {
             return;
         }
-        let has_room =
-            self.out.borrow().len() < OUT_FULL / 2 && self.asked.borrow().len() < ASKED_FULL / 2;
+        let has_room = self.out.borrow().len() < OUT_FULL / 2
+            && self.unanswered.borrow().len() < UNANSWERED_FULL / 2;
         if has_room {
             for client in self.waiting.take() {
                 client.resume_from(Pause::Confirmation);
@@ -162,7 +162,7 @@ impl Feed {
 
     /// Asks for a change and gives back its number. Without a connection nothing is sent: once there is one, everything
     /// that is wanted is asked for.
-    pub fn ask(&self, worker: &Worker, change: SubscriptionChange, name: &Rc<[u8]>) -> u64 {
+    pub fn request(&self, worker: &Worker, change: SubscriptionChange, name: &Rc<[u8]>) -> u64 {
         let number = self.next.get();
         self.next.set(number + 1);
         if self.is_up.get() {
@@ -170,15 +170,15 @@ impl Feed {
             write::request(&mut request, &[change.name().as_bytes(), name]);
             self.send(
                 worker,
-                Asked::Change(number, change, name.clone()),
+                FeedRequest::Change(number, change, name.clone()),
                 &request,
             );
         }
         number
     }
 
-    fn send(&self, worker: &Worker, asked: Asked, request: &[u8]) {
-        let mut queue = self.asked.borrow_mut();
+    fn send(&self, worker: &Worker, asked: FeedRequest, request: &[u8]) {
+        let mut queue = self.unanswered.borrow_mut();
         if queue.is_empty() {
             // The silence that counts starts when an answer is owed.
             self.last_heard.set(worker.clock.now());
@@ -195,15 +195,15 @@ impl Feed {
     }
 
     /// Ends it for good.
-    pub fn retire(&self) {
-        self.is_retired.set(true);
+    pub fn close(&self) {
+        self.is_closed.set(true);
         self.wake();
     }
 
     /// Looks whether its node is silent for too long, or has to be asked whether it is there still. False if nothing has
     /// used the feed for so long that it is of no use.
     pub fn check(&self, worker: &Worker, now: Tick) -> bool {
-        if self.links.get() > 0 {
+        if self.topics.get() > 0 {
             self.last_used.set(now);
         } else if self
             .last_used
@@ -216,44 +216,44 @@ impl Feed {
             return true;
         }
         let heard = self.last_heard.get();
-        if !self.asked.borrow().is_empty() {
+        if !self.unanswered.borrow().is_empty() {
             if heard.is_over(worker.timeouts.response, now) {
-                self.is_closing.set(true);
+                self.is_silent.set(true);
                 self.wake();
             }
         } else if let Some(interval) = worker.timeouts.health_interval
             && heard.is_over(interval, now)
         {
-            self.send(worker, Asked::Ping, PING);
+            self.send(worker, FeedRequest::Ping, PING);
         }
         true
     }
 
-    fn set_up(&self, worker: &Rc<Worker>) {
-        self.is_closing.set(false);
+    fn connected(&self, worker: &Rc<Worker>) {
+        self.is_silent.set(false);
         self.last_heard.set(worker.clock.now());
         self.first.set(self.next.get());
         self.is_up.set(true);
         worker.stats.upstream_connects.inc();
         worker.stats.upstream_connections.inc();
-        if self.links.get() > 0 {
-            worker.hub.look_at_all(worker);
+        if self.topics.get() > 0 {
+            worker.hub.check_all(worker);
         }
     }
 
-    fn set_down(&self, worker: &Rc<Worker>) {
+    fn disconnected(&self, worker: &Rc<Worker>) {
         if !self.is_up.replace(false) {
             return;
         }
         worker.stats.upstream_connections.dec();
         self.out.take();
-        self.asked.take();
+        self.unanswered.take();
         self.connection.set(self.connection.get() + 1);
         let mut lost = self.confirmed.take();
-        if forget_some(worker, &mut lost, &self.addr) {
+        if remove_some_from_census(worker, &mut lost, &self.addr) {
             let (shared, addr) = (worker.clone(), self.addr.clone());
             let forgetting = async move {
-                while forget_some(&shared, &mut lost, &addr) {
+                while remove_some_from_census(&shared, &mut lost, &addr) {
                     tokio::task::yield_now().await;
                 }
             };
@@ -273,10 +273,10 @@ impl Feed {
             } => worker.hub.deliver(worker, self, kind, name, channel, frame),
             Frame::Changed(change, name) => self.take_change(worker, change, name),
             Frame::Reply => {
-                let asked = self.asked.borrow_mut().pop_front();
+                let asked = self.unanswered.borrow_mut().pop_front();
                 match asked {
-                    Some(Asked::Change(number, change, name)) if change.subscribes => {
-                        let answer = Answer::Refused(frame);
+                    Some(FeedRequest::Change(number, change, name)) if change.subscribes => {
+                        let answer = SubscribeResult::Refused(frame);
                         worker
                             .hub
                             .answered(worker, self, number, change.kind, &name, answer);
@@ -293,31 +293,31 @@ impl Feed {
     /// A subscription has begun or ended. One to a shard channel also ends unasked, when its slot leaves the node.
     fn take_change(&self, worker: &Rc<Worker>, change: SubscriptionChange, name: &[u8]) {
         let census = &worker.shared.census;
-        let mut asked = self.asked.borrow_mut();
+        let mut asked = self.unanswered.borrow_mut();
         let is_answer = matches!(
             asked.front(),
-            Some(Asked::Change(_, of, called)) if *of == change && **called == *name
+            Some(FeedRequest::Change(_, of, called)) if *of == change && **called == *name
         );
         let answered = if is_answer { asked.pop_front() } else { None };
         drop(asked);
         // Reuses the allocation of the requested name, which others share already.
         let name: Rc<[u8]> = match &answered {
-            Some(Asked::Change(_, _, name)) => name.clone(),
+            Some(FeedRequest::Change(_, _, name)) => name.clone(),
             _ => name.into(),
         };
         let mut confirmed = self.confirmed.borrow_mut();
         let confirmed_names = &mut confirmed[change.kind.index()];
         if change.subscribes {
             if confirmed_names.insert(name.clone(), ()) {
-                census.worker_joined(change.kind, &name, &self.addr);
+                census.add_worker(change.kind, &name, &self.addr);
             }
         } else if confirmed_names.remove(&name).is_some() {
-            census.worker_left(change.kind, &name, &self.addr);
+            census.remove_worker(change.kind, &name, &self.addr);
         }
         drop(confirmed);
         match answered {
-            Some(Asked::Change(number, ..)) if change.subscribes => {
-                let answer = Answer::Confirmed;
+            Some(FeedRequest::Change(number, ..)) if change.subscribes => {
+                let answer = SubscribeResult::Confirmed;
                 worker
                     .hub
                     .answered(worker, self, number, change.kind, &name, answer);
@@ -337,16 +337,16 @@ pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
     .await;
     let (shortest, longest) = worker.config.cluster.connections.backoff;
     let mut pause = shortest;
-    while !feed.is_retired.get() {
+    while !feed.is_closed.get() {
         wait_for_turn(&worker, feed.node).await;
         match dial(&worker, &feed.addr, Protocol::Resp3).await {
             Ok(transport) => {
                 pause = shortest;
                 worker.record_connect(feed.node, Protocol::Resp3);
-                feed.set_up(&worker);
+                feed.connected(&worker);
                 let mut serving = Serving::new(transport);
                 let end = std::future::poll_fn(|cx| serving.poll(&worker, &feed, cx)).await;
-                feed.set_down(&worker);
+                feed.disconnected(&worker);
                 if matches!(end, End::Retired) {
                     break;
                 }
@@ -364,19 +364,19 @@ pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
 
 /// The task of a feed is over, maybe by a panic: another feed then takes its place.
 pub fn end(worker: &Rc<Worker>, feed: &Rc<Feed>) {
-    feed.is_retired.set(true);
-    feed.set_down(worker);
+    feed.is_closed.set(true);
+    feed.disconnected(worker);
     worker.hub.forget(feed);
 }
 
 /// Removes some of the names that were confirmed on a lost connection from the census. True if there are more.
-fn forget_some(worker: &Worker, lost: &mut Confirmed, addr: &Addr) -> bool {
+fn remove_some_from_census(worker: &Worker, lost: &mut Confirmed, addr: &Addr) -> bool {
     let mut portion = Portion::default();
     for kind in SubscriptionKind::ALL {
         let names = &mut lost[kind.index()];
         for name in names.some(&mut portion) {
             names.remove(&name);
-            worker.shared.census.worker_left(kind, &name, addr);
+            worker.shared.census.remove_worker(kind, &name, addr);
         }
     }
     lost.iter().any(|names| !names.is_empty())
@@ -405,10 +405,10 @@ impl Serving {
     /// Writes and reads what there is. Ready when the connection has ended.
     fn poll(&mut self, worker: &Rc<Worker>, feed: &Feed, cx: &mut Context<'_>) -> Poll<End> {
         for _ in 0..READS_PER_TURN {
-            if feed.is_retired.get() {
+            if feed.is_closed.get() {
                 return Poll::Ready(End::Retired);
             }
-            if feed.is_closing.get() {
+            if feed.is_silent.get() {
                 return Poll::Ready(End::Silent);
             }
             if let Err(end) = self.write(worker, feed, cx) {

@@ -17,10 +17,12 @@ use crate::engine::worker::clock::Tick;
 use slotmux_core::cluster::redirect::{ErrorVerdict, judge};
 use slotmux_core::resp::Protocol;
 
-use super::feed::{Answer, Feed};
+use super::feed::{Feed, SubscribeResult};
 use super::names::{Names, SHARDS};
-use super::subscribing::Wish;
-use super::topic::{State, Topic, drop_settled, follow, settle_links, unlink, unsubscribe};
+use super::subscribing::PendingSubscribe;
+use super::topic::{
+    SubscriptionState, Topic, drop_settled, follow, release_feed, settle_subscriptions, unsubscribe,
+};
 use super::{SubscriptionKind, is_notification};
 
 /// Redirects of one shard channel that are followed at once; nodes that disagree need a moment to agree.
@@ -39,7 +41,7 @@ struct Inner {
     /// Topics that a node has refused.
     again: Vec<(SubscriptionKind, Rc<[u8]>)>,
     /// Wishes that were not fulfilled at once; some may be settled already.
-    wishes: Vec<Rc<Wish>>,
+    pending: Vec<Rc<PendingSubscribe>>,
 }
 
 /// The subscriptions of one worker.
@@ -53,32 +55,40 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Registers a wish, which fails at its deadline.
-    pub fn note_wish(&self, wish: &Rc<Wish>) {
-        self.inner.borrow_mut().wishes.push(wish.clone());
+    /// Registers a pending, which fails at its deadline.
+    pub fn register(&self, pending: &Rc<PendingSubscribe>) {
+        self.inner.borrow_mut().pending.push(pending.clone());
     }
 
     /// Subscribes to a name that a client wants, unless the nodes have confirmed it. The topic stays until each `ask`
-    /// is matched by a [`Hub::let_go`].
-    pub fn ask(&self, worker: &Rc<Worker>, wish: &Rc<Wish>, kind: SubscriptionKind, name: &[u8]) {
+    /// is matched by a [`Hub::release`].
+    pub fn subscribe(
+        &self,
+        worker: &Rc<Worker>,
+        pending: &Rc<PendingSubscribe>,
+        kind: SubscriptionKind,
+        name: &[u8],
+    ) {
         let inner = &mut *self.inner.borrow_mut();
         let (name, topic) = inner.topics[kind.index()].obtain(name);
-        topic.wishes += 1;
-        settle_links(worker, &mut inner.feeds, kind, &name, topic);
+        topic.pending += 1;
+        settle_subscriptions(worker, &mut inner.feeds, kind, &name, topic);
         if !topic.is_confirmed() {
-            wish.one_is_missing();
-            topic.waiting.push(wish.clone());
+            pending.add_missing();
+            topic.waiting.push(pending.clone());
         }
     }
 
-    /// Ends the interest of a wish in a name: it is given up, or its client listens now.
-    pub fn let_go(&self, worker: &Worker, kind: SubscriptionKind, name: &[u8]) {
+    /// Ends the interest of a pending in a name: it is given up, or its client listens now.
+    pub fn release(&self, worker: &Worker, kind: SubscriptionKind, name: &[u8]) {
         let mut inner = self.inner.borrow_mut();
         let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
             return;
         };
-        topic.wishes = topic.wishes.saturating_sub(1);
-        drop_settled(&mut topic.waiting, topic.wishes, |wish| wish.is_settled());
+        topic.pending = topic.pending.saturating_sub(1);
+        drop_settled(&mut topic.waiting, topic.pending, |pending| {
+            pending.is_settled()
+        });
         inner.drop_unused(worker, kind, name);
     }
 
@@ -90,7 +100,7 @@ impl Hub {
     }
 
     /// Whether the nodes can take more requests now. If not, `client` is resumed when they can.
-    pub fn has_room(&self, client: &Rc<Client>) -> bool {
+    pub fn claim_room(&self, client: &Rc<Client>) -> bool {
         let inner = self.inner.borrow();
         let full = inner.feeds.values().find(|feed| !feed.has_room());
         if let Some(feed) = full {
@@ -100,7 +110,7 @@ impl Hub {
     }
 
     /// A client listens from now on.
-    pub fn join(&self, kind: SubscriptionKind, name: &[u8], client: &Rc<Client>) {
+    pub fn add_client(&self, kind: SubscriptionKind, name: &[u8], client: &Rc<Client>) {
         let mut inner = self.inner.borrow_mut();
         if let Some(topic) = inner.topics[kind.index()].get_mut(name) {
             topic.clients.add(client);
@@ -108,7 +118,7 @@ impl Hub {
     }
 
     /// A client does not listen any more.
-    pub fn leave(&self, worker: &Worker, kind: SubscriptionKind, name: &[u8], client: u64) {
+    pub fn remove_client(&self, worker: &Worker, kind: SubscriptionKind, name: &[u8], client: u64) {
         let mut inner = self.inner.borrow_mut();
         if let Some(topic) = inner.topics[kind.index()].get_mut(name) {
             topic.clients.remove(client);
@@ -138,8 +148,8 @@ impl Hub {
         if !counts {
             return;
         }
-        worker.stats.messages.add(topic.clients.len() as u64);
-        if worker.takes_pushes(frame, topic.clients.len()) {
+        worker.stats.pubsub_messages.add(topic.clients.len() as u64);
+        if worker.reserve_pushes(frame, topic.clients.len()) {
             for client in topic.clients.iter() {
                 client.push(worker, frame);
             }
@@ -163,7 +173,7 @@ impl Hub {
         {
             inner.feeds.remove(&feed.node);
         }
-        if feed.links.get() > 0 {
+        if feed.topics.get() > 0 {
             // With the next sweep: a feed that fails at once is not reopened without a pause.
             self.walk.set(Some(0));
         }
@@ -177,7 +187,7 @@ impl Hub {
         number: u64,
         kind: SubscriptionKind,
         name: &Rc<[u8]>,
-        answer: Answer,
+        answer: SubscribeResult,
     ) {
         let mut waiting = Vec::new();
         {
@@ -185,21 +195,20 @@ impl Hub {
             let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
                 return;
             };
-            let Some(link) = topic
-                .links
-                .iter_mut()
-                .find(|link| std::ptr::eq(&*link.feed, feed) && link.state == State::Asked(number))
-            else {
+            let Some(subscription) = topic.subscriptions.iter_mut().find(|subscription| {
+                std::ptr::eq(&*subscription.feed, feed)
+                    && subscription.state == SubscriptionState::Requested(number)
+            }) else {
                 return;
             };
             match answer {
-                Answer::Confirmed => {
-                    link.state = State::Confirmed(feed.connection());
+                SubscribeResult::Confirmed => {
+                    subscription.state = SubscriptionState::Confirmed(feed.connection());
                     topic.redirects = 0;
                     waiting = topic.confirmed();
                 }
-                Answer::Refused(error) => {
-                    link.state = State::Refused;
+                SubscribeResult::Refused(error) => {
+                    subscription.state = SubscriptionState::Refused;
                     tracing::debug!(
                         node = %feed.addr,
                         error = %error.escape_ascii(),
@@ -207,18 +216,18 @@ impl Hub {
                     );
                     if follow(worker, feed, error) && topic.redirects < PROMPT_REDIRECTS {
                         topic.redirects += 1;
-                        settle_links(worker, &mut inner.feeds, kind, name, topic);
+                        settle_subscriptions(worker, &mut inner.feeds, kind, name, topic);
                     } else {
                         inner.again.push((kind, name.clone()));
                     }
                     if judge(error) == ErrorVerdict::Deliver {
                         waiting.append(&mut topic.waiting);
-                        waiting.iter().for_each(|wish| wish.fail(error));
+                        waiting.iter().for_each(|pending| pending.fail(error));
                     }
                 }
             }
         }
-        go_on(worker, &waiting);
+        continue_settled(worker, &waiting);
     }
 
     /// A node has ended a subscription of itself: the slot of a shard channel has left it.
@@ -227,38 +236,38 @@ impl Hub {
         let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
             return;
         };
-        let before = topic.links.len();
+        let before = topic.subscriptions.len();
         // One that is asked for is answered by itself.
-        topic.links.retain(|link| {
-            let is_over = std::ptr::eq(&*link.feed, feed) && link.is_confirmed();
+        topic.subscriptions.retain(|subscription| {
+            let is_over = std::ptr::eq(&*subscription.feed, feed) && subscription.is_confirmed();
             if is_over {
-                unlink(link);
+                release_feed(subscription);
             }
             !is_over
         });
-        if topic.links.len() < before {
+        if topic.subscriptions.len() < before {
             worker.refresh.request();
             topic.redirects = 0;
-            settle_links(worker, &mut inner.feeds, kind, name, topic);
+            settle_subscriptions(worker, &mut inner.feeds, kind, name, topic);
         }
     }
 
     /// Checks every topic after a change of the nodes or their connections, one shard in each turn, and subscribes
     /// where needed.
-    pub fn look_at_all(&self, worker: &Rc<Worker>) {
+    pub fn check_all(&self, worker: &Rc<Worker>) {
         self.walk.set(Some(0));
-        self.begin_walk(worker);
+        self.start_walk(worker);
     }
 
-    fn begin_walk(&self, worker: &Rc<Worker>) {
+    fn start_walk(&self, worker: &Rc<Worker>) {
         // A small table is a single shard.
-        self.walk_on(worker);
+        self.walk_shard(worker);
         if self.walk.get().is_some() && !self.is_walking.replace(true) {
             let walker = worker.clone();
             let walk = async move {
                 while walker.hub.walk.get().is_some() {
                     tokio::task::yield_now().await;
-                    if !walker.hub.walk_on(&walker) {
+                    if !walker.hub.walk_shard(&walker) {
                         tokio::time::sleep(REST).await;
                     }
                 }
@@ -271,7 +280,7 @@ impl Hub {
     }
 
     /// Checks the topics of the next shard. False if the nodes can take no more requests now.
-    fn walk_on(&self, worker: &Rc<Worker>) -> bool {
+    fn walk_shard(&self, worker: &Rc<Worker>) -> bool {
         let Some(shard) = self.walk.get() else {
             return true;
         };
@@ -283,7 +292,7 @@ impl Hub {
             }
             for kind in SubscriptionKind::ALL {
                 for (name, topic) in inner.topics[kind.index()].shard_mut(shard) {
-                    settle_links(worker, &mut inner.feeds, kind, name, topic);
+                    settle_subscriptions(worker, &mut inner.feeds, kind, name, topic);
                     // A topic may no longer need a node that was missing.
                     waiting.append(&mut topic.confirmed());
                 }
@@ -292,27 +301,27 @@ impl Hub {
             let next = Some(shard + 1).filter(|&next| is_large && next < SHARDS);
             self.walk.set(next);
         }
-        go_on(worker, &waiting);
+        continue_settled(worker, &waiting);
         true
     }
 
-    /// What time alone brings about: wishes that are overdue, what a node has refused, feeds that are silent or idle.
+    /// What time alone brings about: pending that are overdue, what a node has refused, feeds that are silent or idle.
     pub fn sweep(&self, worker: &Rc<Worker>, now: Tick) {
         let overdue = self.overdue(worker, now);
-        for wish in &overdue {
+        for pending in &overdue {
             worker.stats.timeouts.inc();
-            wish.end_late();
+            pending.expire();
         }
-        go_on(worker, &overdue);
+        continue_settled(worker, &overdue);
         let waiting = self.sweep_nodes(worker, now);
-        go_on(worker, &waiting);
+        continue_settled(worker, &waiting);
         if self.walk.get().is_some() && !self.is_walking.get() {
-            self.begin_walk(worker);
+            self.start_walk(worker);
         }
     }
 
-    /// Retries refused subscriptions, and drops unused feeds. Returns the wishes of topics that are confirmed by that.
-    fn sweep_nodes(&self, worker: &Rc<Worker>, now: Tick) -> Vec<Rc<Wish>> {
+    /// Retries refused subscriptions, and drops unused feeds. Returns the pending of topics that are confirmed by that.
+    fn sweep_nodes(&self, worker: &Rc<Worker>, now: Tick) -> Vec<Rc<PendingSubscribe>> {
         let mut waiting = Vec::new();
         let inner = &mut *self.inner.borrow_mut();
         let few = inner.again.len().min(AGAIN_PER_SWEEP);
@@ -320,14 +329,14 @@ impl Hub {
         for (kind, name) in std::mem::replace(&mut inner.again, rest) {
             if let Some(topic) = inner.topics[kind.index()].get_mut(&name) {
                 topic.redirects = 0;
-                settle_links(worker, &mut inner.feeds, kind, &name, topic);
+                settle_subscriptions(worker, &mut inner.feeds, kind, &name, topic);
                 waiting.append(&mut topic.confirmed());
             }
         }
         inner.feeds.retain(|_, feed| {
             let is_of_use = feed.check(worker, now);
             if !is_of_use {
-                feed.retire();
+                feed.close();
             }
             is_of_use
         });
@@ -335,7 +344,7 @@ impl Hub {
     }
 
     /// The last words of a node that should confirm one of these names but accepts no connection, with its address.
-    pub fn words_of_lost_node<'a>(
+    pub fn last_error_of_lost_node<'a>(
         &self,
         worker: &Worker,
         kind: SubscriptionKind,
@@ -344,7 +353,12 @@ impl Hub {
         let inner = self.inner.borrow();
         let topics = &inner.topics[kind.index()];
         let topics = names.filter_map(|name| topics.get(name));
-        let mut feeds = topics.flat_map(|topic| topic.links.iter().map(|link| &link.feed));
+        let mut feeds = topics.flat_map(|topic| {
+            topic
+                .subscriptions
+                .iter()
+                .map(|subscription| &subscription.feed)
+        });
         feeds.find_map(|feed| {
             let said = worker.last_refusal(feed.node, Protocol::Resp3);
             let said = said.filter(|_| !feed.is_up())?;
@@ -353,20 +367,21 @@ impl Hub {
     }
 
     /// Wishes that are past their deadline.
-    fn overdue(&self, worker: &Worker, now: Tick) -> Vec<Rc<Wish>> {
-        let wishes = &mut self.inner.borrow_mut().wishes;
-        wishes.retain(|wish| !wish.is_settled());
-        let is_over = |wish: &&Rc<Wish>| wish.arrived.is_over(worker.timeouts.command, now);
-        wishes.iter().filter(is_over).cloned().collect()
+    fn overdue(&self, worker: &Worker, now: Tick) -> Vec<Rc<PendingSubscribe>> {
+        let pending = &mut self.inner.borrow_mut().pending;
+        pending.retain(|pending| !pending.is_settled());
+        let is_over =
+            |pending: &&Rc<PendingSubscribe>| pending.arrived.is_over(worker.timeouts.command, now);
+        pending.iter().filter(is_over).cloned().collect()
     }
 }
 
-/// Continues the settled wishes at once, so that a message that follows a confirmation finds its client listening.
-fn go_on(worker: &Rc<Worker>, wishes: &[Rc<Wish>]) {
-    for wish in wishes.iter().filter(|wish| wish.is_settled()) {
-        let client = wish.client();
+/// Continues the settled pending at once, so that a message that follows a confirmation finds its client listening.
+fn continue_settled(worker: &Rc<Worker>, pending: &[Rc<PendingSubscribe>]) {
+    for pending in pending.iter().filter(|pending| pending.is_settled()) {
+        let client = pending.client();
         if client.awaits_confirmation() {
-            client.go_on_with_work(worker);
+            client.continue_long_request(worker);
             // The client's task does the rest, or takes the next request.
             client.wake();
         }
@@ -381,9 +396,9 @@ impl Inner {
         if let Some((name, topic)) = found
             && topic.is_unused()
         {
-            for link in &topic.links {
-                unlink(link);
-                unsubscribe(worker, link, kind, &name);
+            for subscription in &topic.subscriptions {
+                release_feed(subscription);
+                unsubscribe(worker, subscription, kind, &name);
             }
             topics.remove(&name);
         }

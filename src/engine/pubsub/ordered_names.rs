@@ -9,13 +9,13 @@ use crate::engine::pubsub::names::Names;
 
 /// Names in insertion order.
 #[derive(Debug, Default)]
-pub struct InOrder {
+pub struct OrderedNames {
     places: Names<u64>,
     names: BTreeMap<u64, Rc<[u8]>>,
     next: u64,
 }
 
-impl InOrder {
+impl OrderedNames {
     /// Number of names.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn names_keep_the_place_at_which_they_came() {
-        let mut names = InOrder::default();
+        let mut names = OrderedNames::default();
         for (name, is_new) in [("z", true), ("a", true), ("z", false), ("m", true)] {
             assert_eq!(names.insert(name.as_bytes().into()), is_new, "{name}");
         }

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::Taken;
+use crate::engine::client::dispatch::Dispatched;
 use crate::engine::client::forward::{Sending, to_slot};
 use crate::engine::worker::Worker;
 use slotmux_core::policy::{NamespaceId, ReplyConversion};
@@ -22,7 +22,7 @@ pub fn publish(
     request: &Request,
     kind: SubscriptionKind,
     slot: Slot,
-) -> Taken {
+) -> Dispatched {
     let receivers = worker.map.slots.owner(slot).map(|node| {
         let addr = worker.address_of(node);
         let census = &worker.shared.census;

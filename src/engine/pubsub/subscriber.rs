@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::engine::client::dispatch::{Taken, refuse};
-use crate::engine::client::long_request::Kept;
+use crate::engine::client::dispatch::{Dispatched, refuse};
+use crate::engine::client::long_request::KeptRequest;
 use crate::engine::client::{Client, Pause};
 use crate::engine::worker::Worker;
 use slotmux_core::command::{Command, Unresolved};
@@ -24,14 +24,14 @@ pub fn change(
     client: &Rc<Client>,
     request: &Request,
     change: SubscriptionChange,
-) -> Taken {
+) -> Dispatched {
     if client.in_flight() > 0 {
         // What comes before it is answered before its messages begin.
         client.pause_for(Pause::InFlight(0));
-        return Taken::No;
+        return Dispatched::Deferred;
     }
     let names = request.argc() - 1;
-    let bytes = Kept::cost(request);
+    let bytes = KeptRequest::cost(request);
     let bytes = if change.subscribes {
         cost(names, bytes)
     } else {
@@ -40,18 +40,18 @@ pub fn change(
     if !worker.has_memory_for(bytes) {
         return refuse(worker, client, NO_MEMORY);
     }
-    worker.stats.local.inc();
+    worker.stats.answered_locally.inc();
     // A CLIENT REPLY SKIP is used up by it, though it does not suppress a confirmation.
-    let mute = client.is_muted();
-    let kept = Kept::new(request);
+    let mute = client.session.take_muted();
+    let kept = KeptRequest::new(request);
     if change.subscribes {
         let work = Subscribing::new(worker, client, kept, change.kind, mute);
-        client.begin_work(worker, Box::new(work));
+        client.begin_long_request(worker, Box::new(work));
     } else {
         let work = Unsubscribing::new(worker, client, kept, change);
-        client.begin_work(worker, Box::new(work));
+        client.begin_long_request(worker, Box::new(work));
     }
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Appends the confirmation of a change; without a name, that there was nothing to change.
@@ -89,7 +89,7 @@ pub fn refuse_restricted(
     request: &Request,
     command: Result<&'static Command, Unresolved>,
     plan: &Plan,
-) -> Taken {
+) -> Dispatched {
     let name = match command {
         Ok(command) => command.full_name.to_owned(),
         Err(_) => String::from_utf8_lossy(request.arg(0)).to_ascii_lowercase(),
@@ -110,6 +110,6 @@ pub fn refuse_restricted(
 impl Client {
     /// Whether messages come between its replies that look like them.
     pub fn is_restricted(&self) -> bool {
-        self.protocol.get() == Protocol::Resp2 && self.is_subscriber()
+        self.session.protocol() == Protocol::Resp2 && self.is_subscriber()
     }
 }

@@ -4,8 +4,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::engine::client::long_request::{Kept, Progress, Work};
-use crate::engine::client::{Client, OUTPUT_PAUSE, Pause, Phase};
+use crate::engine::client::long_request::{KeptRequest, LongRequest, Progress};
+use crate::engine::client::{Client, ClientPhase, OUTPUT_PAUSE, Pause};
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
 use slotmux_core::resp::write;
@@ -18,7 +18,7 @@ const NOT_CONFIRMED: &str =
     "ERR slotmux: upstream timeout, the node of the channel did not confirm the subscription";
 
 /// The part of a subscribe request that topics share: each topic counts it once per occurrence of its name.
-pub struct Wish {
+pub struct PendingSubscribe {
     /// Arrival time of the request.
     pub arrived: Tick,
     /// Result, once all names are confirmed or the request has failed.
@@ -39,19 +39,19 @@ pub enum Failure {
     Late,
 }
 
-impl Wish {
+impl PendingSubscribe {
     /// Counts one more name to be confirmed.
-    pub fn one_is_missing(&self) {
+    pub fn add_missing(&self) {
         self.missing.set(self.missing.get() + 1);
     }
 
     /// Counts one of its names as confirmed.
-    pub fn one_came(&self) {
+    pub fn confirm_one(&self) {
         self.missing.set(self.missing.get().saturating_sub(1));
         self.look();
     }
 
-    fn all_is_asked(&self) {
+    fn all_requested(&self) {
         self.is_asked.set(true);
         self.look();
     }
@@ -70,7 +70,7 @@ impl Wish {
     }
 
     /// Fails because of its deadline, unless it is settled.
-    pub fn end_late(&self) {
+    pub fn expire(&self) {
         if !self.is_settled() {
             *self.outcome.borrow_mut() = Some(Err(Failure::Late));
         }
@@ -87,29 +87,29 @@ impl Wish {
     }
 }
 
-/// Stage of the work.
+/// SubscribeStage of the work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+enum SubscribeStage {
     /// Requesting the names from the nodes.
-    Asks,
+    Requesting,
     /// Waiting for confirmations.
-    Waits,
+    Awaiting,
     /// Registering the client for the names, and reporting them to it.
-    Tells,
+    Reporting,
     /// Failed: releasing the requested names.
-    LetsGo,
+    Releasing,
 }
 
 /// A subscribe request in progress.
 pub struct Subscribing {
-    kept: Kept,
+    kept: KeptRequest,
     kind: SubscriptionKind,
-    stage: Stage,
+    stage: SubscribeStage,
     /// Next argument in this stage.
     at: usize,
     /// End of the arguments that were requested.
     asked: usize,
-    wish: Rc<Wish>,
+    pending: Rc<PendingSubscribe>,
     seq: u32,
     mute: bool,
     /// Bytes that it counts for.
@@ -126,25 +126,25 @@ impl Subscribing {
     pub fn new(
         worker: &Worker,
         client: &Rc<Client>,
-        kept: Kept,
+        kept: KeptRequest,
         kind: SubscriptionKind,
         mute: bool,
     ) -> Subscribing {
-        let wish = Rc::new(Wish {
+        let pending = Rc::new(PendingSubscribe {
             arrived: worker.clock.last(),
             outcome: RefCell::new(None),
             missing: Cell::new(0),
             is_asked: Cell::new(false),
             client: client.clone(),
         });
-        worker.hub.note_wish(&wish);
+        worker.hub.register(&pending);
         Subscribing {
             kept,
             kind,
-            stage: Stage::Asks,
+            stage: SubscribeStage::Requesting,
             at: 1,
             asked: 1,
-            wish,
+            pending,
             seq: client.take_seq(),
             mute,
             reserved: 0,
@@ -152,32 +152,34 @@ impl Subscribing {
         .counted(worker, client)
     }
 
-    fn ask(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
-        if self.wish.is_settled() {
+    fn request_names(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
+        if self.pending.is_settled() {
             return self.ends(worker, client);
         }
-        if !worker.hub.has_room(client) {
+        if !worker.hub.claim_room(client) {
             client.pause_for(Pause::Confirmation);
             return Progress::Waits;
         }
         let request = self.kept.request();
         let last = self.kept.request().argc();
-        let (kind, wish) = (self.kind, self.wish.clone());
+        let (kind, pending) = (self.kind, self.pending.clone());
         for at in self.kept.slice(self.asked, last) {
-            worker.hub.ask(worker, &wish, kind, request.arg(at));
+            worker
+                .hub
+                .subscribe(worker, &pending, kind, request.arg(at));
             // One by one: after a panic the work lets go of as many as it has asked for.
             self.asked = at + 1;
         }
         if self.asked < last {
             return Progress::More;
         }
-        wish.all_is_asked();
-        self.stage = Stage::Waits;
+        pending.all_requested();
+        self.stage = SubscribeStage::Awaiting;
         self.wait(worker, client)
     }
 
     fn wait(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
-        if self.wish.is_settled() {
+        if self.pending.is_settled() {
             return self.ends(worker, client);
         }
         client.pause_for(Pause::Confirmation);
@@ -187,20 +189,20 @@ impl Subscribing {
     /// All names are confirmed, or the request has failed, which the client learns at once.
     fn ends(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
         self.at = 1;
-        let outcome = self.wish.outcome.borrow().clone();
+        let outcome = self.pending.outcome.borrow().clone();
         let error = match outcome {
             Some(Err(Failure::Refused(error))) => Some(error),
             Some(Err(Failure::Late)) => Some(self.late_error(worker)),
             Some(Ok(())) | None => None,
         };
         let Some(error) = error else {
-            self.stage = Stage::Tells;
-            return self.tell(worker, client);
+            self.stage = SubscribeStage::Reporting;
+            return self.report(worker, client);
         };
-        self.stage = Stage::LetsGo;
+        self.stage = SubscribeStage::Releasing;
         worker.stats.errors.inc();
         client.reply(worker, self.seq, if self.mute { &[] } else { &error });
-        self.let_go(worker, client)
+        self.release(worker, client)
     }
 
     /// The error for an expired deadline, with the words of a node that refuses slotmux, if one does.
@@ -209,14 +211,14 @@ impl Subscribing {
         let some = self.kept.slice(1, self.asked);
         let names = some.map(|at| request.arg(at));
         let mut error = Vec::new();
-        match worker.hub.words_of_lost_node(worker, self.kind, names) {
+        match worker.hub.last_error_of_lost_node(worker, self.kind, names) {
             Some(words) => write::error(&mut error, &format!("{NOT_CONFIRMED}: {words}")),
             None => write::error(&mut error, NOT_CONFIRMED),
         }
         error.into()
     }
 
-    fn tell(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
+    fn report(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
         let change = SubscriptionChange {
             kind: self.kind,
             subscribes: true,
@@ -224,7 +226,7 @@ impl Subscribing {
         let last = self.asked;
         let request = self.kept.request();
         let mut out = worker.scratch.buffers.take();
-        let listens = client.phase() == Phase::Open;
+        let listens = client.phase() == ClientPhase::Open;
         for at in self.kept.slice(self.at, last) {
             let name = request.arg(at);
             if listens && let Some(name) = worker.hub.name(self.kind, name) {
@@ -233,14 +235,20 @@ impl Subscribing {
                     (is_new, subscriptions.count(self.kind))
                 });
                 if is_new {
-                    worker.hub.join(self.kind, &name, client);
-                    worker.shared.census.client_joined(self.kind, &name);
+                    worker.hub.add_client(self.kind, &name, client);
+                    worker.shared.census.add_client(self.kind, &name);
                     worker.stats.subscriptions.inc();
                 }
-                confirm(&mut out, client.protocol.get(), change, Some(&name), count);
+                confirm(
+                    &mut out,
+                    client.session.protocol(),
+                    change,
+                    Some(&name),
+                    count,
+                );
             }
             self.at = at + 1;
-            worker.hub.let_go(worker, self.kind, name);
+            worker.hub.release(worker, self.kind, name);
         }
         let is_last = self.at == last;
         // The reported names count as subscriptions from now on.
@@ -251,20 +259,20 @@ impl Subscribing {
         if is_last {
             return Progress::Done;
         }
-        client.is_mid_reply.set(false);
-        if client.buffered() > OUTPUT_PAUSE && client.phase() == Phase::Open {
+        client.complete_piece();
+        if client.buffered() > OUTPUT_PAUSE && client.phase() == ClientPhase::Open {
             client.pause_for(Pause::Output);
             return Progress::Waits;
         }
         Progress::More
     }
 
-    fn let_go(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
+    fn release(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
         let last = self.asked;
         let request = self.kept.request();
         for at in self.kept.slice(self.at, last) {
             self.at = at + 1;
-            worker.hub.let_go(worker, self.kind, request.arg(at));
+            worker.hub.release(worker, self.kind, request.arg(at));
         }
         self.count(worker, client, last - self.at);
         if self.at < last {
@@ -282,23 +290,28 @@ impl Subscribing {
     fn count(&mut self, worker: &Worker, client: &Client, names: usize) {
         let bytes = match names {
             0 => 0,
-            names => cost(names, Kept::cost(&self.kept.request())),
+            names => cost(names, KeptRequest::cost(&self.kept.request())),
         };
         client.change_reserved(worker, std::mem::replace(&mut self.reserved, bytes), bytes);
     }
 }
 
-impl Work for Subscribing {
+impl LongRequest for Subscribing {
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
-        if client.is_closed() && matches!(self.stage, Stage::Asks | Stage::Waits) {
-            self.wish.fail(b"");
+        if client.is_closed()
+            && matches!(
+                self.stage,
+                SubscribeStage::Requesting | SubscribeStage::Awaiting
+            )
+        {
+            self.pending.fail(b"");
             return self.ends(worker, client);
         }
         match self.stage {
-            Stage::Asks => self.ask(worker, client),
-            Stage::Waits => self.wait(worker, client),
-            Stage::Tells => self.tell(worker, client),
-            Stage::LetsGo => self.let_go(worker, client),
+            SubscribeStage::Requesting => self.request_names(worker, client),
+            SubscribeStage::Awaiting => self.wait(worker, client),
+            SubscribeStage::Reporting => self.report(worker, client),
+            SubscribeStage::Releasing => self.release(worker, client),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::engine::client::long_request::Portion;
 use crate::engine::worker::Worker;
 
 use super::SubscriptionKind;
-use crate::engine::pubsub::ordered_names::InOrder;
+use crate::engine::pubsub::ordered_names::OrderedNames;
 
 /// Bytes that one subscription counts for besides its name: entries in the tables of client, worker, connection and
 /// process.
@@ -16,7 +16,7 @@ pub const ENTRY: usize = 512;
 /// The subscriptions of a client.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
-    names: [InOrder; 3],
+    names: [OrderedNames; 3],
     bytes: usize,
 }
 
@@ -33,7 +33,7 @@ impl Subscriptions {
 
     /// Whether there are no subscriptions.
     pub fn is_empty(&self) -> bool {
-        self.names.iter().all(InOrder::is_empty)
+        self.names.iter().all(OrderedNames::is_empty)
     }
 
     /// The number in a confirmation: shard channels are counted separately.
@@ -76,16 +76,16 @@ impl Client {
     }
 
     /// Ends one subscription, if it exists.
-    pub fn leave(&self, worker: &Worker, kind: SubscriptionKind, name: &[u8]) {
+    pub fn unsubscribe(&self, worker: &Worker, kind: SubscriptionKind, name: &[u8]) {
         if self.with_subscriptions(|subscriptions| subscriptions.remove(kind, name)) {
-            worker.hub.leave(worker, kind, name, self.id);
-            worker.shared.census.client_left(kind, name);
+            worker.hub.remove_client(worker, kind, name, self.id);
+            worker.shared.census.remove_client(kind, name);
             worker.stats.subscriptions.dec();
         }
     }
 
     /// Ends some of its subscriptions. True if there are more.
-    pub fn leave_some(&self, worker: &Worker) -> bool {
+    pub fn unsubscribe_some(&self, worker: &Worker) -> bool {
         if !self.is_subscriber() {
             return false;
         }
@@ -95,7 +95,7 @@ impl Client {
             let names =
                 self.with_subscriptions(|subscriptions| subscriptions.some(kind, &mut portion));
             for name in names {
-                self.leave(worker, kind, &name);
+                self.unsubscribe(worker, kind, &name);
             }
         }
         let after = self.subscribed();
@@ -109,7 +109,7 @@ impl Client {
     }
 
     /// Ends all of its subscriptions at once, for callers without another turn.
-    pub fn leave_everything(&self, worker: &Worker) {
-        while self.leave_some(worker) {}
+    pub fn unsubscribe_all(&self, worker: &Worker) {
+        while self.unsubscribe_some(worker) {}
     }
 }

@@ -10,14 +10,14 @@ use slotmux_core::slot::{Slot, slot_of};
 
 use super::feed::{self, Feed};
 use super::listeners::Listeners;
-use super::subscribing::Wish;
+use super::subscribing::PendingSubscribe;
 use super::{SubscriptionChange, SubscriptionKind, is_notification, may_match_notifications};
 
 /// How far a subscription at a node is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum State {
+pub enum SubscriptionState {
     /// Requested by the request of this number.
-    Asked(u64),
+    Requested(u64),
     /// Confirmed: the node sends messages on the connection of this number.
     Confirmed(u64),
     /// The node does not want to; it is asked again soon.
@@ -25,25 +25,25 @@ pub enum State {
 }
 
 /// A subscription at a node.
-pub struct Link {
+pub struct NodeSubscription {
     /// The connection to the node.
     pub feed: Rc<Feed>,
     /// How far it is.
-    pub state: State,
+    pub state: SubscriptionState,
 }
 
-impl Link {
+impl NodeSubscription {
     /// Whether the node sends messages on the current connection.
     pub fn is_confirmed(&self) -> bool {
-        self.feed.is_up() && self.state == State::Confirmed(self.feed.connection())
+        self.feed.is_up() && self.state == SubscriptionState::Confirmed(self.feed.connection())
     }
 
     /// Whether the node has to be asked: it was not asked on this connection, or has refused.
-    fn is_to_be_asked(&self) -> bool {
+    fn needs_request(&self) -> bool {
         match self.state {
-            State::Asked(number) => !self.feed.is_asked(number),
-            State::Confirmed(_) => !self.is_confirmed(),
-            State::Refused => true,
+            SubscriptionState::Requested(number) => !self.feed.was_sent(number),
+            SubscriptionState::Confirmed(_) => !self.is_confirmed(),
+            SubscriptionState::Refused => true,
         }
     }
 }
@@ -53,14 +53,14 @@ impl Link {
 pub struct Topic {
     /// The clients that get its messages.
     pub clients: Listeners,
-    /// How many wishes of clients name it.
-    pub wishes: usize,
-    /// Wishes that wait for its confirmation, and settled ones: at most twice as many as `wishes` in all.
-    pub waiting: Vec<Rc<Wish>>,
+    /// How many pending of clients name it.
+    pub pending: usize,
+    /// Wishes that wait for its confirmation, and settled ones: at most twice as many as `pending` in all.
+    pub waiting: Vec<Rc<PendingSubscribe>>,
     /// The node whose messages count.
     pub home: Option<NodeId>,
     /// The nodes that were asked.
-    pub links: Vec<Link>,
+    pub subscriptions: Vec<NodeSubscription>,
     /// Redirects that were followed since a node has confirmed.
     pub redirects: u8,
 }
@@ -68,36 +68,40 @@ pub struct Topic {
 impl Topic {
     /// Whether nobody wants it any more.
     pub fn is_unused(&self) -> bool {
-        self.clients.is_empty() && self.wishes == 0
+        self.clients.is_empty() && self.pending == 0
     }
 
     /// Whether every node that has to has confirmed.
     pub fn is_confirmed(&self) -> bool {
-        !self.links.is_empty() && self.links.iter().all(Link::is_confirmed)
+        !self.subscriptions.is_empty()
+            && self
+                .subscriptions
+                .iter()
+                .all(NodeSubscription::is_confirmed)
     }
 
-    /// Counts the topic as confirmed at its waiting wishes, if it is, and returns them.
-    pub fn confirmed(&mut self) -> Vec<Rc<Wish>> {
+    /// Counts the topic as confirmed at its waiting pending, if it is, and returns them.
+    pub fn confirmed(&mut self) -> Vec<Rc<PendingSubscribe>> {
         if self.waiting.is_empty() || !self.is_confirmed() {
             return Vec::new();
         }
         let waiting = std::mem::take(&mut self.waiting);
-        waiting.iter().for_each(|wish| wish.one_came());
+        waiting.iter().for_each(|pending| pending.confirm_one());
         waiting
     }
 }
 
-/// Drops the settled of the `waiting` wishes once they may be as many as those that `wishes` counts. A walk through all of
-/// them for each wish that ends would take a crowd that waits for one channel quadratic time.
-pub fn drop_settled<W>(waiting: &mut Vec<W>, wishes: usize, is_settled: impl Fn(&W) -> bool) {
-    if waiting.len() > 2 * wishes {
-        waiting.retain(|wish| !is_settled(wish));
+/// Drops the settled of the `waiting` pending once they may be as many as those that `pending` counts. A walk through all of
+/// them for each pending that ends would take a crowd that waits for one channel quadratic time.
+pub fn drop_settled<W>(waiting: &mut Vec<W>, pending: usize, is_settled: impl Fn(&W) -> bool) {
+    if waiting.len() > 2 * pending {
+        waiting.retain(|pending| !is_settled(pending));
     }
 }
 
 /// Chooses the home of a topic and the nodes that it needs, lets go of others, and asks those that were not asked or have
 /// refused.
-pub fn settle_links(
+pub fn settle_subscriptions(
     worker: &Rc<Worker>,
     feeds: &mut HashMap<NodeId, Rc<Feed>>,
     kind: SubscriptionKind,
@@ -119,30 +123,37 @@ pub fn settle_links(
         // The refresh may know better before the deadline.
         worker.refresh.request();
     }
-    topic.links.retain(|link| {
-        let is_needed = nodes.contains(&link.feed.node);
+    topic.subscriptions.retain(|subscription| {
+        let is_needed = nodes.contains(&subscription.feed.node);
         if !is_needed {
-            unlink(link);
-            unsubscribe(worker, link, kind, name);
+            release_feed(subscription);
+            unsubscribe(worker, subscription, kind, name);
         }
-        is_needed && !link.feed.is_retired()
+        is_needed && !subscription.feed.is_closed()
     });
     for node in nodes {
-        let link = topic.links.iter().position(|link| link.feed.node == node);
-        let link = link.unwrap_or_else(|| {
+        let subscription = topic
+            .subscriptions
+            .iter()
+            .position(|subscription| subscription.feed.node == node);
+        let subscription = subscription.unwrap_or_else(|| {
             let feed = feeds.entry(node).or_insert_with(|| open(worker, node));
-            feed.links.set(feed.links.get() + 1);
+            feed.topics.set(feed.topics.get() + 1);
             // Most topics have one.
-            topic.links.reserve_exact(1);
-            topic.links.push(Link {
+            topic.subscriptions.reserve_exact(1);
+            topic.subscriptions.push(NodeSubscription {
                 feed: feed.clone(),
-                state: State::Refused,
+                state: SubscriptionState::Refused,
             });
-            topic.links.len() - 1
+            topic.subscriptions.len() - 1
         });
-        let link = &mut topic.links[link];
-        if link.is_to_be_asked() && link.feed.is_up() {
-            link.state = State::Asked(link.feed.ask(worker, subscribe(kind), name));
+        let subscription = &mut topic.subscriptions[subscription];
+        if subscription.needs_request() && subscription.feed.is_up() {
+            subscription.state = SubscriptionState::Requested(subscription.feed.request(
+                worker,
+                subscribe(kind),
+                name,
+            ));
         }
     }
 }
@@ -180,20 +191,25 @@ fn open(worker: &Rc<Worker>, node: NodeId) -> Rc<Feed> {
     feed
 }
 
-/// A link is about to go.
-pub fn unlink(link: &Link) {
-    let links = &link.feed.links;
-    links.set(links.get().saturating_sub(1));
+/// A subscription is about to go.
+pub fn release_feed(subscription: &NodeSubscription) {
+    let subscriptions = &subscription.feed.topics;
+    subscriptions.set(subscriptions.get().saturating_sub(1));
 }
 
-/// Ends the subscription of a link that was taken away.
-pub fn unsubscribe(worker: &Worker, link: &Link, kind: SubscriptionKind, name: &Rc<[u8]>) {
-    if !link.is_to_be_asked() {
+/// Ends the subscription of a subscription that was taken away.
+pub fn unsubscribe(
+    worker: &Worker,
+    subscription: &NodeSubscription,
+    kind: SubscriptionKind,
+    name: &Rc<[u8]>,
+) {
+    if !subscription.needs_request() {
         let change = SubscriptionChange {
             kind,
             subscribes: false,
         };
-        link.feed.ask(worker, change, name);
+        subscription.feed.request(worker, change, name);
     }
 }
 
@@ -231,12 +247,12 @@ mod tests {
         let looks = Cell::new(0);
         let mut waiting: Vec<usize> = (0..CROWD).collect();
         for ended in 1..=CROWD {
-            let wishes = CROWD - ended;
-            drop_settled(&mut waiting, wishes, |&wish| {
+            let pending = CROWD - ended;
+            drop_settled(&mut waiting, pending, |&pending| {
                 looks.set(looks.get() + 1);
-                wish < ended
+                pending < ended
             });
-            assert!(waiting.len() <= 2 * wishes, "{ended}");
+            assert!(waiting.len() <= 2 * pending, "{ended}");
         }
         assert!(waiting.is_empty());
         assert!(looks.get() <= 4 * CROWD, "{} looks", looks.get());

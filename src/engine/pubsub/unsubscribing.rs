@@ -3,8 +3,8 @@
 
 use std::rc::Rc;
 
-use crate::engine::client::long_request::{Kept, Portion, Progress, Work};
-use crate::engine::client::{Client, OUTPUT_PAUSE, Pause, Phase};
+use crate::engine::client::long_request::{KeptRequest, LongRequest, Portion, Progress};
+use crate::engine::client::{Client, ClientPhase, OUTPUT_PAUSE, Pause};
 use crate::engine::worker::Worker;
 
 use super::SubscriptionChange;
@@ -12,7 +12,7 @@ use super::subscriber::confirm;
 
 /// An unsubscribe request in progress.
 pub struct Unsubscribing {
-    kept: Kept,
+    kept: KeptRequest,
     change: SubscriptionChange,
     /// The next argument.
     at: usize,
@@ -26,10 +26,10 @@ impl Unsubscribing {
     pub fn new(
         worker: &Worker,
         client: &Rc<Client>,
-        kept: Kept,
+        kept: KeptRequest,
         change: SubscriptionChange,
     ) -> Unsubscribing {
-        let reserved = Kept::cost(&kept.request());
+        let reserved = KeptRequest::cost(&kept.request());
         client.change_reserved(worker, 0, reserved);
         Unsubscribing {
             kept,
@@ -40,18 +40,24 @@ impl Unsubscribing {
         }
     }
 
-    fn leave(&self, worker: &Worker, client: &Client, name: &[u8], out: &mut Vec<u8>) {
+    fn unsubscribe(&self, worker: &Worker, client: &Client, name: &[u8], out: &mut Vec<u8>) {
         let kind = self.change.kind;
-        client.leave(worker, kind, name);
+        client.unsubscribe(worker, kind, name);
         let count = client.with_subscriptions(|subscriptions| subscriptions.count(kind));
-        confirm(out, client.protocol.get(), self.change, Some(name), count);
+        confirm(
+            out,
+            client.session.protocol(),
+            self.change,
+            Some(name),
+            count,
+        );
     }
 }
 
-impl Work for Unsubscribing {
+impl LongRequest for Unsubscribing {
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
-        let is_open = client.phase() == Phase::Open;
-        if is_open && !worker.hub.has_room(client) {
+        let is_open = client.phase() == ClientPhase::Open;
+        if is_open && !worker.hub.claim_room(client) {
             client.pause_for(Pause::Confirmation);
             return Progress::Waits;
         }
@@ -62,7 +68,7 @@ impl Work for Unsubscribing {
             let slice = self.kept.slice(self.at, request.argc());
             self.at = slice.end;
             for at in slice {
-                self.leave(worker, client, request.arg(at), &mut out);
+                self.unsubscribe(worker, client, request.arg(at), &mut out);
             }
             self.at == request.argc()
         } else {
@@ -72,10 +78,16 @@ impl Work for Unsubscribing {
             });
             if names.is_empty() {
                 let count = client.with_subscriptions(|subscriptions| subscriptions.count(kind));
-                confirm(&mut out, client.protocol.get(), self.change, None, count);
+                confirm(
+                    &mut out,
+                    client.session.protocol(),
+                    self.change,
+                    None,
+                    count,
+                );
             }
             for name in &names {
-                self.leave(worker, client, name, &mut out);
+                self.unsubscribe(worker, client, name, &mut out);
             }
             client.subscription_counts()[kind.index()] == 0
         };
@@ -91,7 +103,7 @@ impl Work for Unsubscribing {
             return Progress::Done;
         }
         // Messages may follow each of the confirmations.
-        client.is_mid_reply.set(false);
+        client.complete_piece();
         if client.buffered() > OUTPUT_PAUSE {
             client.pause_for(Pause::Output);
             return Progress::Waits;
@@ -105,29 +117,29 @@ impl Work for Unsubscribing {
 }
 
 /// The RESET of a client with many subscriptions, and its reply.
-pub struct Leaving {
+pub struct ResetSubscriptions {
     seq: u32,
     reply: Vec<u8>,
 }
 
-impl Leaving {
+impl ResetSubscriptions {
     /// Reserves the place of the next reply for it.
-    pub fn new(client: &Rc<Client>, reply: Vec<u8>) -> Leaving {
-        Leaving {
+    pub fn new(client: &Rc<Client>, reply: Vec<u8>) -> ResetSubscriptions {
+        ResetSubscriptions {
             seq: client.take_seq(),
             reply,
         }
     }
 }
 
-impl Work for Leaving {
+impl LongRequest for ResetSubscriptions {
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
-        let is_open = client.phase() == Phase::Open;
-        if is_open && !worker.hub.has_room(client) {
+        let is_open = client.phase() == ClientPhase::Open;
+        if is_open && !worker.hub.claim_room(client) {
             client.pause_for(Pause::Confirmation);
             return Progress::Waits;
         }
-        if client.leave_some(worker) && is_open {
+        if client.unsubscribe_some(worker) && is_open {
             return Progress::More;
         }
         client.reply(worker, self.seq, &self.reply);

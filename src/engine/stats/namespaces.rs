@@ -100,7 +100,7 @@ impl NamespaceStats {
 
 /// What has to be known of a request when its reply is counted.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct CountedRequest {
     /// The namespace of its first key.
     pub namespace: NamespaceId,
     /// Arrival time.
@@ -147,7 +147,7 @@ impl Worker {
 
     /// A reply, or a piece of it, goes to its client.
     #[inline]
-    pub fn count_reply(&self, asked: Asked, bytes: &[u8], complete: bool) {
+    pub fn count_reply(&self, asked: CountedRequest, bytes: &[u8], complete: bool) {
         let Some(stats) = self.stats_of(asked.namespace) else {
             return;
         };

@@ -146,7 +146,7 @@ impl Worker {
             return;
         };
         // Over another connection than the command's the question could arrive before it.
-        if client.is_alone.get() {
+        if client.upstream.is_dedicated() {
             return;
         }
         let mut written = None;

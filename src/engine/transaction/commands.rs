@@ -17,13 +17,13 @@ use slotmux_core::route::{Plan, TransactionCommand};
 use slotmux_core::slot::OptionalSlot;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{Taken, refuse, refuse_with};
-use crate::engine::client::forward::{answer as reply_here, may_be_alone, set_out_alone};
+use crate::engine::client::dispatch::{Dispatched, refuse, refuse_with};
+use crate::engine::client::forward::{answer as reply_here, begin_dedicated, try_dedicated};
 use crate::engine::client::long_request::SLICE;
 use crate::engine::transaction::execute::Executing;
 use crate::engine::transaction::lanes::{Ways, lanes};
-use crate::engine::transaction::local_replies::{answer_later, answer_own};
-use crate::engine::transaction::queued::{Queue, read_again};
+use crate::engine::transaction::local_replies::{answer_later, answer_locally};
+use crate::engine::transaction::queued::{Added, Queue, read_again};
 use crate::engine::transaction::watch::{Pinned, Watch, answer_nil, watch};
 use slotmux_core::resp::request::Request;
 
@@ -42,56 +42,43 @@ const TOO_LARGE: &str =
     "ERR slotmux: the transaction is above max_request or max_args, which bound it as a whole";
 
 impl Client {
-    /// Whether it is between MULTI and EXEC.
-    pub fn is_in_transaction(&self) -> bool {
-        self.transaction.borrow().is_some()
-    }
-
     /// Bytes of the requests that wait for EXEC.
     pub fn queued(&self) -> usize {
-        self.transaction
-            .borrow()
-            .as_ref()
-            .map_or(0, |queue| queue.len())
+        self.transaction.with_queue(Queue::len).unwrap_or(0)
     }
 
     /// Bytes that the requests which wait for EXEC count for.
     pub(crate) fn queue_cost(&self) -> usize {
-        let transaction = self.transaction.borrow();
-        transaction.as_ref().map_or(0, |queue| queue.cost())
+        self.transaction.with_queue(Queue::cost).unwrap_or(0)
     }
 
     /// How many requests wait for EXEC, if it is in a transaction.
     pub fn queued_commands(&self) -> Option<usize> {
-        let transaction = self.transaction.borrow();
-        transaction.as_ref().map(|queue| queue.ends.len())
+        self.transaction.with_queue(Queue::count)
     }
 
     /// Whether any request that waits for EXEC is such a one.
     pub fn has_queued(&self, is_such: impl Fn(&[u8], &[Span]) -> bool) -> bool {
-        let transaction = self.transaction.borrow();
-        transaction.as_ref().is_some_and(|queue| {
+        let found = self.transaction.with_queue(|queue| {
             let mut args = Vec::new();
             queue.requests().any(|bytes| {
                 let _ = scan_request(bytes, &Limits::ACCEPTED, &mut args);
                 is_such(bytes, &args)
             })
-        })
+        });
+        found.unwrap_or(false)
     }
 
-    /// Something was refused: if it was inside a transaction, EXEC runs nothing.
+    /// A request was refused: inside a transaction, EXEC then runs nothing.
     pub fn abort_transaction(&self, worker: &Worker) {
-        if let Some(queue) = self.transaction.borrow_mut().as_mut() {
-            queue.abort();
-        } else {
-            return;
+        if self.transaction.with_queue_mut(Queue::abort).is_some() {
+            self.charge_buffers(worker);
         }
-        self.charge_buffers(worker);
     }
 
     /// Forgets the transaction that it is in.
     pub fn end_transaction(&self, worker: &Worker) {
-        if self.transaction.take().is_some() {
+        if self.transaction.take_queue().is_some() {
             self.charge_buffers(worker);
         }
     }
@@ -106,7 +93,7 @@ pub fn queue(
     request: &Request,
     plan: Plan,
     rewritten: &[u8],
-) -> Taken {
+) -> Dispatched {
     match plan {
         Plan::Refuse(reply) | Plan::Unknown(reply) => {
             return refuse_with(worker, client, &reply);
@@ -124,26 +111,19 @@ pub fn queue(
         _ => {}
     }
     let limits = worker.limits(client);
-    let mut transaction = client.transaction.borrow_mut();
-    let Some(queue) = transaction.as_mut() else {
-        return Taken::Yes;
-    };
-    // What would never run need not be kept.
-    if !queue.is_aborted {
-        let fits = queue.bytes.len() + request.bytes.len() <= limits.max_request.min(LARGEST)
-            && queue.ends.len() < limits.max_args;
-        if !fits {
-            drop(transaction);
-            return refuse(worker, client, TOO_LARGE);
-        }
-        queue.bytes.extend_from_slice(request.bytes);
-        queue.ends.push(queue.bytes.len() as u32);
+    let added = client.transaction.with_queue_mut(|queue| {
+        let largest = limits.max_request.min(LARGEST);
+        queue.add(request.bytes, largest, limits.max_args)
+    });
+    match added {
+        Some(Added::Kept | Added::Aborted) => {}
+        Some(Added::TooLarge) => return refuse(worker, client, TOO_LARGE),
+        None => return Dispatched::Accepted,
     }
-    drop(transaction);
     client.charge_buffers(worker);
-    worker.stats.local.inc();
+    worker.stats.answered_locally.inc();
     reply_here(worker, client, b"+QUEUED\r\n");
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Whether a `HELLO` asks for another protocol. In the middle of EXEC's array that would change the form of a reply that
@@ -154,7 +134,7 @@ fn changes_protocol(client: &Client, request: &Request) -> bool {
         Some(3) => Protocol::Resp3,
         _ => return false,
     };
-    asked != client.protocol.get()
+    asked != client.session.protocol()
 }
 
 /// Takes one of the commands around a transaction.
@@ -163,11 +143,11 @@ pub fn step(
     client: &Rc<Client>,
     request: &Request,
     what: TransactionCommand,
-) -> Taken {
-    let is_open = client.is_in_transaction();
+) -> Dispatched {
+    let is_open = client.transaction.is_open();
     let text = match what {
         TransactionCommand::Multi if !is_open => {
-            *client.transaction.borrow_mut() = Some(Box::default());
+            client.transaction.open();
             return ok(worker, client);
         }
         TransactionCommand::Discard if is_open => {
@@ -196,41 +176,41 @@ pub fn step(
     // As in Redis, these errors leave the transaction as it is.
     worker.stats.errors.inc();
     reply_here(worker, client, format!("-{text}\r\n").as_bytes());
-    Taken::Yes
+    Dispatched::Accepted
 }
 
-fn ok(worker: &Worker, client: &Rc<Client>) -> Taken {
-    worker.stats.local.inc();
+fn ok(worker: &Worker, client: &Rc<Client>) -> Dispatched {
+    worker.stats.answered_locally.inc();
     reply_here(worker, client, b"+OK\r\n");
-    Taken::Yes
+    Dispatched::Accepted
 }
 
-fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
-    let Some(queue) = client.transaction.take() else {
-        return Taken::Yes;
+fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Dispatched {
+    let Some(queue) = client.transaction.take_queue() else {
+        return Dispatched::Accepted;
     };
     if queue.is_long() && !queue.is_aborted {
         let work = Executing::new(worker, client, queue);
-        client.begin_work(worker, Box::new(work));
-        return Taken::Yes;
+        client.begin_long_request(worker, Box::new(work));
+        return Dispatched::Accepted;
     }
-    let taken = if queue.is_aborted {
+    let dispatched = if queue.is_aborted {
         refuse(worker, client, ABORTED)
     } else {
         run(worker, client, &queue)
     };
-    if taken == Taken::No {
-        *client.transaction.borrow_mut() = Some(queue);
+    if dispatched == Dispatched::Deferred {
+        client.transaction.put_back(queue);
     } else {
         client.end_watch(worker);
         client.charge_buffers(worker);
     }
-    taken
+    dispatched
 }
 
 /// Runs a transaction, if there is room for it now.
-fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
-    if is_off(client) {
+fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Dispatched {
+    if is_watch_broken(client) {
         return answer_nil(worker, client);
     }
     let mut spans: Vec<Vec<Span>> = Vec::with_capacity(queue.ends.len());
@@ -254,8 +234,8 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Taken {
 }
 
 /// Whether a watched key has changed, or the watch was lost: EXEC then runs nothing.
-pub(crate) fn is_off(client: &Client) -> bool {
-    let watch = client.watch();
+pub(crate) fn is_watch_broken(client: &Client) -> bool {
+    let watch = client.transaction.watch();
     watch.is_some_and(|watch| !watch.is_intact(client))
 }
 
@@ -275,8 +255,8 @@ pub(crate) fn run_body(
     requests: &[Request],
     body: &mut TransactionBody,
     later: Later,
-) -> Taken {
-    if let Some(watch) = client.watch() {
+) -> Dispatched {
+    if let Some(watch) = client.transaction.watch() {
         return run_watched(worker, client, requests, body, &watch);
     }
     let size: usize = body.groups.iter().map(|group| group.commands.len()).sum();
@@ -287,10 +267,10 @@ pub(crate) fn run_body(
     let is_big = worker.is_big(size) || !expected.is_empty();
     let lanes = match lanes(worker, client, body, is_big) {
         Ok(lanes) => lanes,
-        Err(taken) => return taken,
+        Err(not_sent) => return not_sent.into(),
     };
     if is_big {
-        set_out_alone(worker, client, size);
+        begin_dedicated(worker, client, size);
         for group in expected {
             worker.traffic.big_replies.spend(group);
         }
@@ -301,7 +281,7 @@ pub(crate) fn run_body(
         // Its later answers may change what follows.
         client.await_replies();
     }
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Runs a transaction that a WATCH guards, which is in force: on the connection where the keys are watched.
@@ -311,7 +291,7 @@ fn run_watched(
     requests: &[Request],
     body: &mut TransactionBody,
     watch: &Rc<Watch>,
-) -> Taken {
+) -> Dispatched {
     if watch.slot().is_some_and(|slot| !body.stays_in(slot)) {
         return refuse(worker, client, OTHER_SLOT);
     }
@@ -320,8 +300,8 @@ fn run_watched(
     }
     let pinned = Pinned::to(watch);
     // A command that is on its way yet may turn out to be redirected: then the watch does not hold.
-    if !may_be_alone(client) || !pinned.is_free(worker, client) {
-        return Taken::No;
+    if !try_dedicated(client) || !pinned.try_use(worker, client) {
+        return Dispatched::Deferred;
     }
     body.ask_a_node();
     let body = std::mem::take(body);
@@ -329,7 +309,7 @@ fn run_watched(
     send(worker, client, requests, body, ways, Later::Yes);
     // What slotmux answers itself comes behind the reply, as it may depend on what has run.
     client.await_replies();
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// Sends a transaction: from here on it runs.
@@ -341,14 +321,14 @@ fn send(
     ways: Ways,
     later: Later,
 ) {
-    let mute = client.is_muted();
+    let mute = client.session.take_muted();
     let manner = Manner {
         is_split: body.groups.len() > 1,
         is_watched: matches!(ways, Ways::Pinned(_)),
         names_scripts: body.names_scripts,
     };
     let is_split = manner.is_split;
-    let tracking = client.tracking.get();
+    let tracking = client.session.tracking();
     worker.stats.transactions.inc();
     worker.stats.transactions_split.add(is_split.into());
     if worker.interception.is_on() {
@@ -371,7 +351,7 @@ fn send(
         answer_later(&mut body.elements, requests);
         Some(0)
     } else {
-        answer_own(worker, client, &mut body.elements, requests)
+        answer_locally(worker, client, &mut body.elements, requests)
     };
     let Some(own) = own else {
         // Nothing of it runs.
@@ -407,7 +387,7 @@ fn send(
     }
     // A CLIENT CACHING inside counts for all of it: told too much is told enough.
     let tracks = tracking.wants_next()
-        || client.tracking.get().wants_next()
+        || client.session.tracking().wants_next()
         || (manner.is_watched && tracking.is_on());
     // Each group is reported with all requests.
     let names_keys = groups.len().saturating_mul(requests.len()) <= SLICE;

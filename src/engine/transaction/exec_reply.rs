@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use crate::engine::client::dispatch::answer_into;
 use crate::engine::client::long_request::{JOINED_BYTES, SLICE};
-use crate::engine::stats::namespaces::Asked;
+use crate::engine::stats::namespaces::CountedRequest;
 use crate::engine::worker::Worker;
 use slotmux_core::answer::FiguresOnce;
 use slotmux_core::policy::ReplyConversion;
@@ -34,7 +34,7 @@ pub struct Exec {
     cells: RefCell<Vec<Vec<u8>>>,
     /// For each cell the group whose error stands for it, or `NO_GROUP`; empty if no group failed.
     failed: RefCell<Vec<u32>>,
-    groups: RefCell<Vec<Group>>,
+    groups: RefCell<Vec<GroupProgress>>,
     missing: Cell<usize>,
     bytes: Cell<usize>,
     /// Bytes that it counts for besides the replies.
@@ -63,7 +63,7 @@ pub struct Manner {
 
 /// How far one group is.
 #[derive(Clone, Default)]
-struct Group {
+struct GroupProgress {
     /// Whether only a part of a reply has come.
     is_open: bool,
     /// Whether the reply that is coming goes into its cell.
@@ -91,7 +91,7 @@ impl Exec {
             manner,
             cells: RefCell::new(vec![Vec::new(); cells as usize]),
             failed: RefCell::default(),
-            groups: RefCell::new(vec![Group::default(); targets.len()]),
+            groups: RefCell::new(vec![GroupProgress::default(); targets.len()]),
             missing: Cell::new(targets.len()),
             targets,
             bytes: Cell::new(own),
@@ -214,7 +214,7 @@ impl Exec {
             let mut rest = &exec.elements[..];
             while !rest.is_empty() {
                 tokio::task::yield_now().await;
-                while !host.turn.takes_slice() {
+                while !host.turn.claim_slice() {
                     tokio::task::yield_now().await;
                 }
                 let process = FiguresOnce::new(&*host.shared);
@@ -402,7 +402,7 @@ impl Exec {
                 cells[parts].fill_with(Vec::new);
             }
         }
-        let asked = Asked {
+        let asked = CountedRequest {
             namespace: element.namespace,
             arrived: self.whole.arrived,
             reply: element.reply,

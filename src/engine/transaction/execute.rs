@@ -8,23 +8,23 @@ use slotmux_core::resp::Span;
 use slotmux_core::route::transaction::{BodyPlanner, TransactionBody};
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{Taken, refuse};
-use crate::engine::client::long_request::{Progress, SLICE, SLICE_BYTES, Work};
-use crate::engine::transaction::commands::{Later, is_off, run_body};
+use crate::engine::client::dispatch::{Dispatched, refuse};
+use crate::engine::client::long_request::{LongRequest, Progress, SLICE, SLICE_BYTES};
+use crate::engine::transaction::commands::{Later, is_watch_broken, run_body};
 use crate::engine::transaction::queued::{Queue, read_again};
 use crate::engine::transaction::watch::answer_nil;
 use slotmux_core::resp::request::Request;
 
-/// Stage of the work.
-enum Stage {
+/// ExecStage of the work.
+enum ExecStage {
     /// Planning the commands.
-    Plans,
+    Planning,
     /// Looking up the settings of their keys.
-    Checks,
+    Checking,
     /// Grouping the commands by slot.
-    Groups,
+    Grouping,
     /// Ready to be sent.
-    Runs(TransactionBody),
+    Ready(TransactionBody),
 }
 
 /// A long EXEC in progress.
@@ -34,7 +34,7 @@ pub struct Executing {
     spans: Vec<Span>,
     ends: Vec<u32>,
     planning: BodyPlanner,
-    stage: Stage,
+    stage: ExecStage,
     /// Next request of this stage, and its offset in bytes.
     at: usize,
     start: usize,
@@ -54,7 +54,7 @@ impl Executing {
             spans: Vec::new(),
             ends: Vec::new(),
             planning: BodyPlanner::default(),
-            stage: Stage::Plans,
+            stage: ExecStage::Planning,
             at: 0,
             start: 0,
             is_one_node: is_one_node(worker),
@@ -63,9 +63,9 @@ impl Executing {
     }
 
     /// Restarts the planning: the number of nodes has become one, or more than one, so that the plans no longer hold.
-    fn begin_anew(&mut self, worker: &Worker) {
+    fn restart(&mut self, worker: &Worker) {
         self.planning = BodyPlanner::default();
-        self.stage = Stage::Plans;
+        self.stage = ExecStage::Planning;
         (self.at, self.start) = (0, 0);
         self.is_one_node = is_one_node(worker);
     }
@@ -100,10 +100,10 @@ impl Executing {
                     args: &self.spans[first..self.ends[at] as usize],
                 };
                 match self.stage {
-                    Stage::Plans => self.planning.plan(&request, knowledge),
-                    Stage::Checks => self.planning.check(&request, knowledge),
-                    Stage::Groups => self.planning.add(at, &request, knowledge),
-                    Stage::Runs(_) => {}
+                    ExecStage::Planning => self.planning.plan(&request, knowledge),
+                    ExecStage::Checking => self.planning.check(&request, knowledge),
+                    ExecStage::Grouping => self.planning.add(at, &request, knowledge),
+                    ExecStage::Ready(_) => {}
                 }
             }
             self.at = until;
@@ -112,15 +112,15 @@ impl Executing {
             }
             (self.at, self.start) = (0, 0);
             self.stage = match self.stage {
-                Stage::Plans if self.planning.is_split(knowledge) => Stage::Checks,
-                Stage::Plans | Stage::Checks => {
+                ExecStage::Planning if self.planning.is_split(knowledge) => ExecStage::Checking,
+                ExecStage::Planning | ExecStage::Checking => {
                     if let Err(text) = self.planning.begin(knowledge) {
                         return Some(Err(text));
                     }
-                    Stage::Groups
+                    ExecStage::Grouping
                 }
-                Stage::Groups | Stage::Runs(_) => {
-                    Stage::Runs(std::mem::take(&mut self.planning).body())
+                ExecStage::Grouping | ExecStage::Ready(_) => {
+                    ExecStage::Ready(std::mem::take(&mut self.planning).body())
                 }
             };
             Some(Ok(()))
@@ -128,9 +128,9 @@ impl Executing {
     }
 
     /// Sends it, if there is room for it now.
-    fn run(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Taken {
-        let Stage::Runs(body) = &mut self.stage else {
-            return Taken::No;
+    fn run(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Dispatched {
+        let ExecStage::Ready(body) = &mut self.stage else {
+            return Dispatched::Deferred;
         };
         let mut first = 0;
         let requests = self.queue.requests().zip(&self.ends);
@@ -145,35 +145,35 @@ impl Executing {
     }
 
     /// Ends the work.
-    fn ends(&mut self, worker: &Worker, client: &Rc<Client>) -> Progress {
+    fn finish(&mut self, worker: &Worker, client: &Rc<Client>) -> Progress {
         client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
         client.end_watch(worker);
         Progress::Done
     }
 }
 
-impl Work for Executing {
+impl LongRequest for Executing {
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
         if client.is_closed() {
-            return self.ends(worker, client);
+            return self.finish(worker, client);
         }
-        if is_off(client) {
+        if is_watch_broken(client) {
             answer_nil(worker, client);
-            return self.ends(worker, client);
+            return self.finish(worker, client);
         }
         if self.is_one_node != is_one_node(worker) {
-            self.begin_anew(worker);
+            self.restart(worker);
         }
-        if !matches!(self.stage, Stage::Runs(_)) {
+        if !matches!(self.stage, ExecStage::Ready(_)) {
             if let Some(Err(text)) = self.slice(worker, client) {
                 refuse(worker, client, &text);
-                return self.ends(worker, client);
+                return self.finish(worker, client);
             }
             return Progress::More;
         }
         match self.run(worker, client) {
-            Taken::Yes => self.ends(worker, client),
-            Taken::No => Progress::Waits,
+            Dispatched::Accepted => self.finish(worker, client),
+            Dispatched::Deferred => Progress::Waits,
         }
     }
 

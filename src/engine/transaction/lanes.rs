@@ -8,8 +8,8 @@ use crate::engine::worker::Worker;
 use slotmux_core::route::transaction::TransactionBody;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{NO_NODE, Taken, refuse};
-use crate::engine::client::forward::{may_be_alone, may_share};
+use crate::engine::client::dispatch::{NO_NODE, NotSent, refuse};
+use crate::engine::client::forward::{try_dedicated, try_shared};
 use crate::engine::transaction::watch::Pinned;
 
 /// Over which connections a transaction goes.
@@ -35,29 +35,32 @@ pub(crate) fn lanes(
     client: &Rc<Client>,
     body: &TransactionBody,
     is_big: bool,
-) -> Result<Lanes, Taken> {
+) -> Result<Lanes, NotSent> {
     let mut lanes = Lanes::default();
     if body.groups.is_empty() {
         return Ok(lanes);
     }
-    let is_free = if is_big {
-        may_be_alone(client)
+    let may_send = if is_big {
+        try_dedicated(client)
     } else {
-        may_share(client)
+        try_shared(client)
     };
-    if !is_free {
-        return Err(Taken::No);
+    if !may_send {
+        return Err(NotSent::Deferred);
     }
-    let alone = is_big.then_some(Use::Big);
+    let dedicated = is_big.then_some(Use::Big);
     for group in &body.groups {
         let added = match (group.slot, worker.any_node(client)) {
-            (Some(slot), _) => lanes.add(worker, client, slot, alone),
-            (None, Some(node)) => lanes.add_node(worker, client, node, alone),
-            (None, None) => Err(refuse(worker, client, NO_NODE)),
+            (Some(slot), _) => lanes.add(worker, client, slot, dedicated),
+            (None, Some(node)) => lanes.add_node(worker, client, node, dedicated),
+            (None, None) => {
+                refuse(worker, client, NO_NODE);
+                Err(NotSent::Refused)
+            }
         };
-        if let Err(taken) = added {
+        if let Err(not_sent) = added {
             lanes.release(worker);
-            return Err(taken);
+            return Err(not_sent);
         }
     }
     let is_split = body.groups.len() > 1;
@@ -68,7 +71,8 @@ pub(crate) fn lanes(
     });
     if let Some(text) = nodes.find_map(|node| worker.check_transactions(node)) {
         lanes.release(worker);
-        return Err(refuse(worker, client, &text));
+        refuse(worker, client, &text);
+        return Err(NotSent::Refused);
     }
     Ok(lanes)
 }

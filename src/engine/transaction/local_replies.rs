@@ -13,7 +13,7 @@ use slotmux_core::resp::request::Request;
 
 /// Answers what of a transaction slotmux answers, which is about to run. `None`: it was too much, and the client is closed.
 /// Else how many bytes it is, which count for the client from now on.
-pub fn answer_own(
+pub fn answer_locally(
     worker: &Worker,
     client: &Rc<Client>,
     elements: &mut [ExecElement],

@@ -6,4 +6,5 @@ pub mod execute;
 pub mod lanes;
 pub mod local_replies;
 pub mod queued;
+pub mod state;
 pub mod watch;

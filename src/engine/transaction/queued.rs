@@ -33,7 +33,36 @@ pub struct Queue {
     pub(crate) is_aborted: bool,
 }
 
+/// What a queue did with a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Added {
+    /// It is kept until EXEC.
+    Kept,
+    /// It would never run, and is not kept.
+    Aborted,
+    /// The transaction would be too large with it.
+    TooLarge,
+}
+
 impl Queue {
+    /// Keeps a request, unless the transaction would be larger than `largest` bytes or `most` requests.
+    pub(crate) fn add(&mut self, request: &[u8], largest: usize, most: usize) -> Added {
+        if self.is_aborted {
+            return Added::Aborted;
+        }
+        if self.bytes.len() + request.len() > largest || self.ends.len() >= most {
+            return Added::TooLarge;
+        }
+        self.bytes.extend_from_slice(request);
+        self.ends.push(self.bytes.len() as u32);
+        Added::Kept
+    }
+
+    /// Number of requests.
+    pub fn count(&self) -> usize {
+        self.ends.len()
+    }
+
     /// Bytes that it holds.
     pub fn len(&self) -> usize {
         self.bytes.len() + self.ends.len() * size_of::<u32>()
@@ -95,12 +124,15 @@ mod tests {
     fn a_queue_gives_back_what_it_was_given() {
         let mut queue = Queue::default();
         for request in ["ab", "", "cde"] {
-            queue.bytes.extend_from_slice(request.as_bytes());
-            queue.ends.push(queue.bytes.len() as u32);
+            assert_eq!(queue.add(request.as_bytes(), 5, 3), Added::Kept);
         }
+        assert_eq!(queue.add(b"f", 5, 9), Added::TooLarge);
+        assert_eq!(queue.add(b"", 5, 3), Added::TooLarge);
         let requests: Vec<&[u8]> = queue.requests().collect();
         assert_eq!(requests, [&b"ab"[..], b"", b"cde"]);
         queue.abort();
         assert!(queue.is_empty() && queue.is_aborted);
+        assert_eq!(queue.add(b"a", 5, 3), Added::Aborted);
+        assert!(queue.is_empty());
     }
 }

@@ -17,9 +17,9 @@ use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{Taken, refuse};
+use crate::engine::client::dispatch::{Dispatched, NotSent, refuse};
 use crate::engine::client::forward::{
-    Sending, answer as reply_here, entry, may_be_alone, refuse_no_lane, track,
+    Sending, answer as reply_here, entry, refuse_no_lane, track, try_dedicated,
 };
 use slotmux_core::resp::request::Request;
 
@@ -43,7 +43,7 @@ impl Watch {
     pub fn is_intact(&self, client: &Client) -> bool {
         self.lane.is_pinned_by(client)
             && self.lane.link() == Link::Up
-            && self.lane.protocol == client.protocol.get()
+            && self.lane.protocol == client.session.protocol()
     }
 
     /// Whether it has keys of this slot.
@@ -63,43 +63,34 @@ impl Watch {
 }
 
 impl Client {
-    /// Whether it has watched something since the last transaction.
-    pub fn has_watch(&self) -> bool {
-        self.watch.borrow().is_some()
-    }
-
-    /// What it watches, if it does.
-    pub fn watch(&self) -> Option<Rc<Watch>> {
-        self.watch.borrow().clone()
-    }
-
     /// What it watches in `slot`, if that is watched still.
     fn watch_of(&self, slot: Slot) -> Option<Rc<Watch>> {
-        let watch = self.watch.borrow();
-        let own = watch.as_ref().filter(|watch| watch.covers(slot));
-        own.filter(|watch| watch.is_intact(self)).cloned()
+        let watch = self.transaction.with_watch(|watch| {
+            let is_usable = watch.covers(slot) && watch.is_intact(self);
+            is_usable.then(|| watch.clone())
+        });
+        watch.flatten()
     }
 
     /// Something of what it watches may have changed unseen: EXEC answers nil. Its connection is free for others.
     pub fn break_watch(self: &Rc<Self>, worker: &Worker) {
-        if let Some(watch) = &*self.watch.borrow()
-            && watch.lane.is_pinned_by(self)
-        {
-            watch.lane.unwatch(worker, self);
-        }
+        self.transaction.with_watch(|watch| {
+            if watch.lane.is_pinned_by(self) {
+                watch.lane.unwatch(worker, self);
+            }
+        });
     }
 
     /// It watches nothing any more.
     pub fn end_watch(self: &Rc<Self>, worker: &Worker) {
         self.break_watch(worker);
-        self.watch.take();
+        self.transaction.clear_watch();
     }
 
     /// Sends something else over a connection of its own than what goes to the watched slot.
-    pub(crate) fn leaves_pinned_lane(&self) {
-        if let Some(watch) = &*self.watch.borrow() {
-            watch.is_used.set(false);
-        }
+    pub(crate) fn mark_watch_unused(&self) {
+        self.transaction
+            .with_watch(|watch| watch.is_used.set(false));
     }
 }
 
@@ -110,23 +101,23 @@ pub fn watch(
     request: &Request,
     slot: Option<Slot>,
     namespace: NamespaceId,
-) -> Taken {
+) -> Dispatched {
     let Some(slot) = slot else {
         return refuse(worker, client, slotmux_core::route::CROSS_SLOT);
     };
-    let before = client.watch();
+    let before = client.transaction.watch();
     if before.as_ref().is_some_and(|watch| !watch.covers(slot)) {
         return refuse(worker, client, OTHER_SLOT);
     }
     // Nothing else of this client is on its way while WATCH is: what it reads then was read behind it.
-    if !may_be_alone(client) {
-        return Taken::No;
+    if !try_dedicated(client) {
+        return Dispatched::Deferred;
     }
     if before.is_some_and(|watch| !watch.is_intact(client)) {
         // As in Redis, one more key changes nothing once EXEC is bound to answer nil.
-        worker.stats.local.inc();
+        worker.stats.answered_locally.inc();
         reply_here(worker, client, b"+OK\r\n");
-        return Taken::Yes;
+        return Dispatched::Accepted;
     }
     let sending = Sending::as_is(request, false, namespace, ReplyConversion::AsIs);
     let kind = |is_asking| OnReply::Watch {
@@ -142,12 +133,12 @@ pub fn watch(
         None => {
             let mut entry = entry(worker, client, Some(slot), &sending);
             entry.kind = kind(false);
-            client.is_alone.set(true);
+            client.upstream.set_dedicated(true);
             worker.send_again(entry, request.bytes.to_vec());
         }
     }
     client.await_replies();
-    Taken::Yes
+    Dispatched::Accepted
 }
 
 /// The node watches what `entry` named.
@@ -164,17 +155,17 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight) {
         return;
     }
     // A client that watched before has lost that connection; the others are no longer waiting.
-    if client.has_watch() || client.is_closed() || !is_awaited {
+    if client.transaction.has_watch() || client.is_closed() || !is_awaited {
         return lane.unwatch(worker, client);
     }
     lane.pin(client);
     let is_one_node = worker.map.topology.borrow().kind == UpstreamKind::Standalone;
-    client.watch.replace(Some(Rc::new(Watch {
+    client.transaction.set_watch(Watch {
         slot: entry.slot.get().filter(|_| !is_one_node),
         lane: lane.clone(),
         is_asking,
         is_used: Cell::new(true),
-    })));
+    });
 }
 
 /// The way of a command to a slot that its client watches.
@@ -185,7 +176,7 @@ pub struct Pinned {
 /// That way for `slot`, if it is watched.
 #[inline]
 pub fn pinned(client: &Client, slot: Slot) -> Option<Pinned> {
-    if !client.has_watch() {
+    if !client.transaction.has_watch() {
         return None;
     }
     client.watch_of(slot).map(|watch| Pinned { watch })
@@ -199,10 +190,11 @@ impl Pinned {
         }
     }
 
-    /// Whether it can be used now: not while something of the client is in flight elsewhere, or the lane is full.
-    pub fn is_free(&self, worker: &Worker, client: &Rc<Client>) -> bool {
-        let is_here = client.is_alone.get() && self.watch.is_used.get();
-        if !is_here && !may_be_alone(client) {
+    /// Pauses the client while it has something in flight elsewhere, or the lane is full. Returns whether the lane can be used
+    /// now.
+    pub fn try_use(&self, worker: &Worker, client: &Rc<Client>) -> bool {
+        let is_here = client.upstream.is_dedicated() && self.watch.is_used.get();
+        if !is_here && !try_dedicated(client) {
             return false;
         }
         if self.watch.lane.is_full(worker) {
@@ -214,7 +206,7 @@ impl Pinned {
 
     /// Sends a command, or a block of them.
     pub fn send(self, worker: &Worker, client: &Client, entry: InFlight, bytes: Vec<u8>) {
-        client.is_alone.set(true);
+        client.upstream.set_dedicated(true);
         self.watch.is_used.set(true);
         if worker.is_big(bytes.len()) {
             client.add_request_bytes(worker, bytes.len());
@@ -234,40 +226,43 @@ impl Pinned {
         client: &Rc<Client>,
         slot: Slot,
         sending: &Sending,
-    ) -> Taken {
-        if !self.is_free(worker, client) {
-            return Taken::No;
+    ) -> Dispatched {
+        if !self.try_use(worker, client) {
+            return Dispatched::Deferred;
         }
         let entry = entry(worker, client, Some(slot), sending);
         track(worker, client, None, &entry, sending);
         let lane = &self.watch.lane;
         lane.send_script_ahead(worker, &entry, sending.request);
         self.send(worker, client, entry, sending.bytes.to_vec());
-        Taken::Yes
+        Dispatched::Accepted
     }
 }
 
 /// A connection to `node` for `client` alone. A client that keeps one for its WATCH never waits for a second one to
 /// keep: two such clients could wait for each other.
-pub fn own_lane(
+pub fn dedicated_lane_for(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     node: NodeId,
     of: Use,
-) -> Result<Rc<Lane>, Taken> {
-    let watch = client.watch();
+) -> Result<Rc<Lane>, NotSent> {
+    let watch = client.transaction.watch();
     if of == Use::Kept && watch.is_some_and(|watch| watch.lane.is_pinned_by(client)) {
         let lane = worker.free_lane(node, client, of);
-        return lane.ok_or_else(|| refuse_no_lane(worker, client, of));
+        return lane.ok_or_else(|| {
+            refuse_no_lane(worker, client, of);
+            NotSent::Refused
+        });
     }
     worker.dedicated_lane(node, client, of)
 }
 
 /// Answers EXEC as Redis does where a watched key has changed.
-pub(crate) fn answer_nil(worker: &Worker, client: &Rc<Client>) -> Taken {
+pub(crate) fn answer_nil(worker: &Worker, client: &Rc<Client>) -> Dispatched {
     let mut nil = Vec::new();
-    write::null_array(&mut nil, client.protocol.get());
-    worker.stats.local.inc();
+    write::null_array(&mut nil, client.session.protocol());
+    worker.stats.answered_locally.inc();
     reply_here(worker, client, &nil);
-    Taken::Yes
+    Dispatched::Accepted
 }

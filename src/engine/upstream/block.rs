@@ -1,12 +1,12 @@
-//! Several commands that one request became, sent at once and answered together: the machine that makes the one reply
-//! of the replies.
+//! A block: several commands that one request became, sent at once and answered together. This state machine makes one
+//! reply of their replies.
 //!
 //! Between MULTI and EXEC the node answers `+OK`, one `+QUEUED` per command, and an array. A command that it refuses
 //! while queueing (a redirect, too) makes EXEC fail with EXECABORT: then nothing of the block has run, and the first
-//! such error says why. A redirect can also be EXEC's own reply, with the same meaning. Only when the array comes has
-//! anything run, and then all of it has. Probed on Redis 7.0; <https://redis.io/docs/latest/develop/using-commands/transactions/>.
+//! such error is the reason. A redirect can also be EXEC's own reply, with the same meaning. Only an array means that the
+//! commands have run, and then all of them have. Probed on Redis 7.0; <https://redis.io/docs/latest/develop/using-commands/transactions/>.
 //!
-//! Without MULTI the commands merely follow each other; what follows the client's own is then repaired if it fails.
+//! Without MULTI the commands merely follow each other; an expiry behind the client's command is repaired if it fails.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -25,27 +25,27 @@ use crate::engine::upstream::protocol_error::{Step, closes, is_queued};
 /// Reply to MULTI that begins a transaction.
 const BEGUN: &[u8] = b"+OK\r\n";
 
-/// How a node starts that refuses EXEC because of what it finds in the transaction; the error of that follows, without
+/// Start of the error of a node that refuses EXEC because of a queued command; the error of that command follows, without
 /// its `-`.
 const ABORTED: &[u8] = b"-EXECABORT Transaction discarded because of: ";
 
-/// Where the reply goes that a block comes down to.
+/// The destination of the one reply of a block.
 #[derive(Clone)]
 pub enum Then {
-    /// It is the reply of the client's request.
+    /// The client, as the reply of its request.
     Deliver,
-    /// It is a part of that reply.
+    /// A part of the reply of the client's request.
     Part {
-        /// Where the parts come together.
+        /// The gather that collects the parts.
         gather: Rc<Gather>,
-        /// Which part this is.
+        /// Index of the part.
         part: u32,
     },
-    /// It is, command by command, a part of the reply to EXEC.
+    /// A part of the reply to EXEC, command by command.
     Exec {
-        /// Where that is collected.
+        /// The EXEC whose reply is collected.
         exec: Rc<Exec>,
-        /// Which group of commands this is.
+        /// Index of the group of commands.
         group: u32,
     },
     /// Delivered to no client: the block repairs expiries that did not take effect after their command.
@@ -55,7 +55,7 @@ pub enum Then {
     },
 }
 
-/// What a reply meant for its block.
+/// The effect of a reply on its block.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Progress {
     /// More replies are to come.
@@ -64,27 +64,27 @@ pub enum Progress {
     Done,
     /// It was the last one, and nothing has run, for this reason.
     Refused(Vec<u8>),
-    /// It was EXEC's, and nothing has run, for this reason; but the node may still queue what follows.
+    /// It was EXEC's, and nothing has run, for this reason; but the node may still queue later commands.
     Open(Vec<u8>),
-    /// No node that runs transactions replies like this: it is unknown what has run and in which state the connection
+    /// Invalid for a node that runs transactions: it is unknown which commands have run and in which state the connection
     /// is.
     ProtocolError(Step),
-    /// It was the last one; the client's command has run, but what follows it did not reach its key.
+    /// It was the last one; the client's command has run, but an expiry behind it did not reach its key.
     Incomplete,
 }
 
-/// Which reply comes next.
+/// The next reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
-    /// That of MULTI.
+    /// The reply to MULTI.
     Multi,
-    /// That of a command which is to be queued.
+    /// The reply to a command that is to be queued.
     Queueing { at: u32 },
-    /// That of EXEC.
+    /// The reply to EXEC.
     Exec,
     /// An element of EXEC's reply.
     Element { at: u32 },
-    /// That of a command which runs by itself; `of` replies come in all.
+    /// The reply to a command outside a transaction; `of` replies come in all.
     Bare { at: u32, of: u32 },
 }
 
@@ -96,7 +96,7 @@ pub struct Block {
     runs_at: u32,
     stage: Cell<Stage>,
     /// The first error that decides about the reply.
-    error: RefCell<Vec<u8>>,
+    error: RefCell<Option<Vec<u8>>>,
     /// Whether a command behind the client's did not reach its key.
     missed: Cell<bool>,
     /// Whether the client has its answer, or no longer waits for one.
@@ -122,12 +122,12 @@ impl Block {
         })
     }
 
-    /// What it is made of.
+    /// Its form.
     pub fn form(&self) -> policy::BlockShape {
         self.form
     }
 
-    /// Where its reply goes.
+    /// The destination of its reply.
     pub fn then(&self) -> &Then {
         &self.then
     }
@@ -139,8 +139,7 @@ impl Block {
 
     /// The error that decides about the reply, if one has come.
     pub fn refusal(&self) -> Option<Vec<u8>> {
-        let error = self.error.borrow();
-        (!error.is_empty()).then(|| error.clone())
+        self.error.borrow().clone()
     }
 
     /// The block's bytes from the client's command on.
@@ -153,7 +152,7 @@ impl Block {
         &bytes[start..]
     }
 
-    /// Whether somebody waits for the outcome.
+    /// Whether a client waits for the outcome.
     pub fn is_awaited(&self) -> bool {
         !self.settled.get()
     }
@@ -166,7 +165,7 @@ impl Block {
     /// Forgets the replies that came: it is about to be sent again.
     pub fn restart(&self) {
         self.stage.set(first_stage(self.form));
-        self.error.borrow_mut().clear();
+        self.error.take();
         self.missed.set(false);
         if let Then::Exec { exec, group } = &self.then {
             exec.restart(*group);
@@ -233,8 +232,8 @@ impl Block {
                 if at + 1 < of {
                     return self.go_on(Stage::Bare { at: at + 1, of });
                 }
-                if !self.error.borrow().is_empty() {
-                    Progress::Refused(self.error.take())
+                if let Some(error) = self.error.take() {
+                    Progress::Refused(error)
                 } else if self.missed.get() {
                     Progress::Incomplete
                 } else {
@@ -283,9 +282,9 @@ impl Block {
             Some(reason) => self.keep_error(&[b"-", reason].concat()),
             // An error before EXEC is the reason for this one, unless this one gives a reason itself.
             None if is_closed => self.keep_error(reply),
-            None => *self.error.borrow_mut() = reply.to_vec(),
+            None => *self.error.borrow_mut() = Some(reply.to_vec()),
         }
-        let error = self.error.take();
+        let error = self.error.take().unwrap_or_default();
         if is_closed {
             Progress::Refused(error)
         } else {
@@ -293,7 +292,7 @@ impl Block {
         }
     }
 
-    /// Takes what is no array and no error: nothing has run, because a watched key has changed.
+    /// Takes a reply that is neither array nor error: nothing has run, because a watched key has changed.
     fn take_nil(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) -> Progress {
         if !entry.is_watched() || !matches!(reply, b"*-1\r\n" | b"_\r\n") {
             return Progress::ProtocolError(Step::Exec);
@@ -313,10 +312,9 @@ impl Block {
     }
 
     fn keep_error(&self, reply: &[u8]) {
-        let mut error = self.error.borrow_mut();
-        if error.is_empty() {
-            error.extend_from_slice(reply);
-        }
+        self.error
+            .borrow_mut()
+            .get_or_insert_with(|| reply.to_vec());
     }
 
     /// The result of a command that has run in the transaction.
@@ -348,7 +346,7 @@ impl Block {
         }
         if at + 1 == self.form.own {
             let error = self.error.take();
-            self.answer(worker, entry, if error.is_empty() { reply } else { &error });
+            self.answer(worker, entry, error.as_deref().unwrap_or(reply));
         }
     }
 
@@ -370,7 +368,7 @@ impl Block {
             // Even if the node refuses it, or finds the connection gone, the expiries can follow.
         } else if decides && failed {
             self.keep_error(reply);
-        } else if decides && self.error.borrow().is_empty() && at + 1 == self.form.own {
+        } else if decides && self.error.borrow().is_none() && at + 1 == self.form.own {
             self.answer(worker, entry, reply);
         } else if failed && at < self.form.commands {
             if judge(reply) == ErrorVerdict::Deliver && !is_refused_for_now(reply) {
@@ -400,7 +398,7 @@ impl Worker {
             && !block.settled.replace(true)
         {
             let mut nil = Vec::new();
-            write::null_array(&mut nil, entry.client.protocol.get());
+            write::null_array(&mut nil, entry.client.session.protocol());
             exec.replace(self, *group, &nil);
         }
     }
@@ -411,7 +409,7 @@ impl Worker {
         let Repair { entry, bytes } = repair;
         self.stats.expiries_repaired.inc();
         let entry = InFlight {
-            // A repair has a deadline of its own.
+            // The deadline of a repair counts from now on.
             arrived: self.clock.now(),
             ..entry
         };
@@ -429,15 +427,15 @@ impl Repair {
     /// The commands after the first one in `block`, if they run without MULTI and there are any. If the first one may
     /// still run on a lost connection, `ahead` is the command that prevents it: an expiry that came before the first
     /// command would find no key.
-    pub fn of(entry: InFlight, block: &[u8], ahead: &[u8]) -> Option<Repair> {
+    pub fn of(entry: InFlight, block: &[u8], ahead: Option<&[u8]>) -> Option<Repair> {
         let OnReply::Block(whole) = &entry.kind else {
             return None;
         };
         if whole.form.atomic || whole.form.commands == 1 || entry.slot.get().is_none() {
             return None;
         }
-        let commands_ahead = u32::from(!ahead.is_empty());
-        let bytes = [ahead, &block[whole.runs_at()..]].concat();
+        let commands_ahead = u32::from(ahead.is_some());
+        let bytes = [ahead.unwrap_or_default(), &block[whole.runs_at()..]].concat();
         let form = policy::BlockShape {
             atomic: false,
             commands: commands_ahead + whole.form.commands - 1,
@@ -457,24 +455,24 @@ impl Repair {
         Some(Repair { entry, bytes })
     }
 
-    /// Splits a command to be sent: the part ahead of a repair, if it is one, and the rest.
-    pub fn apart(entry: InFlight, request: Vec<u8>) -> (Vec<u8>, InFlight, Vec<u8>) {
+    /// Splits a command to be sent: the command ahead of a repair, if there is one, and the rest.
+    pub fn split_ahead(entry: InFlight, request: Vec<u8>) -> (Option<Vec<u8>>, InFlight, Vec<u8>) {
         let runs_at = match &entry.kind {
             OnReply::Block(block) if matches!(block.then, Then::Repair { ahead: 1.. }) => {
                 block.runs_at()
             }
-            _ => return (Vec::new(), entry, request),
+            _ => return (None, entry, request),
         };
-        match Repair::of(entry.clone(), &request, b"") {
+        match Repair::of(entry.clone(), &request, None) {
             Some(repair) => {
                 let tries = entry.tries;
                 let rest = InFlight {
                     tries,
                     ..repair.entry
                 };
-                (request[..runs_at].to_vec(), rest, repair.bytes)
+                (Some(request[..runs_at].to_vec()), rest, repair.bytes)
             }
-            None => (Vec::new(), entry, request),
+            None => (None, entry, request),
         }
     }
 }

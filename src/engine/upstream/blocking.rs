@@ -1,5 +1,4 @@
-//! Blocking commands on their lanes: sent again with the time that is left, released on demand, given up with their
-//! client.
+//! Blocking commands on their lanes: sent again with the time that is left, released on demand, closed with their client.
 //!
 //! A node lets its blocked clients go with MOVED when their slot has moved, and with UNBLOCKED when it becomes a replica.
 //! Nothing was popped then, so the command blocks again where the slot is now. A connection that breaks meanwhile may
@@ -15,10 +14,11 @@ use crate::engine::client::Client;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
 use slotmux_core::resp::request::Request;
-use slotmux_core::resp::{Limits, Scan, number, scan_request, write};
+use slotmux_core::resp::{Limits, Scan, scan_request, write};
 use slotmux_core::slot::OptionalSlot;
 
 use crate::engine::upstream::block::Block;
+use crate::engine::upstream::connection_id::ConnectionId;
 use crate::engine::upstream::deliver::{deliver_error, deliver_piece};
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::{Lane, Link};
@@ -26,10 +26,10 @@ use crate::engine::upstream::retry::lost::{UNKNOWN_FATE, repair, unreachable};
 use crate::engine::upstream::retry::refused::take_over;
 use crate::engine::upstream::retry::unanswered::Unanswered;
 
-/// Which a connection is among a node's clients.
+/// Asks for the id of a connection at its node.
 const CLIENT_ID: &[u8] = b"*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n";
 
-/// How a node starts that lets go of its blocked clients because it becomes a replica.
+/// Start of the error by which a node that becomes a replica releases its blocked clients.
 const FORCED: &[u8] = b"-UNBLOCKED force unblock from blocking operation";
 
 /// Time at its node after which a client counts as blocked there; a later error is not part of the search for a node.
@@ -47,7 +47,7 @@ pub enum Release {
     Error,
 }
 
-/// Whether a node has let a blocking command go because it becomes a replica.
+/// Whether a node has released a blocking command because it becomes a replica.
 pub(super) fn is_forced(entry: &InFlight, reply: &[u8]) -> bool {
     reply.starts_with(FORCED) && entry.is_blocking()
 }
@@ -80,18 +80,18 @@ impl InFlight {
 }
 
 impl Lane {
-    /// Gets ready for `entry`, which is sent next: if it may block, it has to be known here, and to the node, whom it
-    /// blocks.
+    /// Prepares the lane for `entry`, which is sent next: for a blocking command the connection's id has to be known, to release
+    /// it.
     pub fn begin_block(self: &Rc<Self>, worker: &Worker, entry: &InFlight) {
         if !entry.is_blocking() {
             return;
         }
         entry.client.with_blocked(|blocked| blocked.set_lane(self));
         self.replaced_since.set(None);
-        if self.id.get().is_some() {
+        if self.id.get() != ConnectionId::NotAsked {
             return;
         }
-        self.id.set(Some(0));
+        self.id.set(ConnectionId::Unknown);
         let asking = InFlight {
             len: CLIENT_ID.len() as u32,
             slot: OptionalSlot::NONE,
@@ -136,7 +136,7 @@ impl Lane {
         }
     }
 
-    /// Whether the oldest command holds it up for as long as that command likes. Its silence means nothing then.
+    /// Whether its oldest command blocks. Silence means nothing then.
     pub(super) fn is_blocked(&self) -> bool {
         let entries = self.entries().borrow();
         !self.is_pinged()
@@ -147,8 +147,8 @@ impl Lane {
     }
 }
 
-/// Gives a lane up whose client is blocked at a node that has died without a word, or that nothing reaches: the client's
-/// own time is over and the node does not say so, or it is no primary any more and does not say that.
+/// Closes a lane whose client is blocked at a node that is dead or isolated: the client's time is over and the node does not
+/// reply, or the node is no longer a primary and does not redirect.
 pub(super) fn check_blocked(worker: &Rc<Worker>, lane: &Lane, now: Tick) {
     let entries = lane.entries().borrow();
     let Some(entry) = entries.front() else { return };
@@ -170,8 +170,8 @@ pub(super) fn check_blocked(worker: &Rc<Worker>, lane: &Lane, now: Tick) {
 }
 
 impl Worker {
-    /// Whether the node of a lane is no primary any more and another has the slot of a command that waits there, if it is
-    /// about one.
+    /// Whether the node of a lane was replaced: it is no longer a primary, and another one has the slot of `entry`, if that has
+    /// one.
     pub(super) fn is_replaced(&self, lane: &Lane, entry: &InFlight) -> bool {
         let is_elsewhere = entry.slot.get().is_none_or(|slot| {
             let owner = self.map.slots.owner(slot);
@@ -181,7 +181,7 @@ impl Worker {
     }
 
     /// The entry and bytes to send a command again with: a blocking command gets the time that is left. `None` if
-    /// nothing is to be sent any more, since its client has left or its time is over with nothing there. If its time is
+    /// there is nothing to send, since its client has left or its time is over with nothing there. If its time is
     /// over and no node has confirmed that nothing was there, a node is still asked, with the shortest time.
     pub(super) fn still_waiting(
         self: &Rc<Self>,
@@ -230,8 +230,8 @@ impl Worker {
         }
     }
 
-    /// A blocking command whose connection is gone. `is_given_up` where it was given up for its node's silence.
-    pub(super) fn block_lost(self: &Rc<Self>, lane: &Lane, taken: Unanswered, is_given_up: bool) {
+    /// A blocking command whose connection is lost. `is_silent`: slotmux closed it because of its node's silence.
+    pub(super) fn block_lost(self: &Rc<Self>, lane: &Lane, taken: Unanswered, is_silent: bool) {
         let Unanswered {
             entry,
             request,
@@ -240,8 +240,8 @@ impl Worker {
         } = taken;
         let entry = search_anew(self, lane, entry);
         entry.client.with_blocked(|blocked| blocked.vouch(false));
-        // What a node does that was replaced meanwhile, and is not heard of, is no part of what the cluster holds.
-        let is_void = is_given_up && self.is_replaced(lane, &entry);
+        // A write at a silent node that was replaced meanwhile is no part of the cluster's data.
+        let is_void = is_silent && self.is_replaced(lane, &entry);
         let may_repeat = !was_written || ((!entry.write || is_void) && entry.slot.get().is_some());
         if !may_repeat {
             deliver_error(self, &entry, UNKNOWN_FATE);
@@ -256,7 +256,7 @@ impl Worker {
     }
 
     /// Ends the connection on which a client that has left is blocked, and settles what was in flight there. The node
-    /// may move the client's element all the same.
+    /// may still move the client's element.
     pub fn hang_up(self: &Rc<Self>, lane: &Rc<Lane>) {
         let is_left = |entry: &InFlight| entry.client.is_closed() && entry.is_blocking();
         if !lane.entries().borrow().iter().any(is_left) {
@@ -265,8 +265,8 @@ impl Worker {
         self.half_close(lane);
     }
 
-    /// Lets client `id` go, if it is one of this worker's and blocked: the node itself is asked, so that what it has
-    /// popped meanwhile arrives. Tells whether that is what ended the wait.
+    /// Releases client `id`, if it is one of this worker's and blocked: the node itself is asked, so that an element popped
+    /// meanwhile arrives. Returns whether that ended the wait.
     pub async fn unblock(self: Rc<Self>, id: u64, release: Release) -> bool {
         let mut clients = self.clients.all().into_iter();
         let Some(client) = clients.find(|client| client.id == id) else {
@@ -285,7 +285,7 @@ impl Worker {
             let lanes = client.with_blocked(|blocked| blocked.lanes());
             let mut is_behind = false;
             for lane in lanes.unwrap_or_default() {
-                // Of several nodes that WAIT asks, one that has answered may have somebody else on this connection by now.
+                // Of several nodes that WAIT asks, one that has answered may serve another client on this connection by now.
                 if !lane.blocks(&client, seq) {
                     continue;
                 }
@@ -304,14 +304,14 @@ impl Worker {
         is_released
     }
 
-    /// Asks a node to let go of the client that is blocked on `lane`.
+    /// Asks a node to release the client that is blocked on `lane`.
     async fn release_at_node(
         self: &Rc<Self>,
         client: &Rc<Client>,
         lane: &Rc<Lane>,
         release: Release,
     ) -> bool {
-        let Some(id) = lane.id.get().filter(|&id| id > 0) else {
+        let ConnectionId::Known(id) = lane.id.get() else {
             return false;
         };
         let mut request = Vec::new();
@@ -321,13 +321,13 @@ impl Worker {
         };
         let id = id.to_string();
         write::request(&mut request, &[b"CLIENT", b"UNBLOCK", id.as_bytes(), how]);
-        let (sender, told) = oneshot::channel();
-        let entry = InFlight::aside(self, client, request.len(), OnReply::tell(sender));
+        let (sender, is_one) = oneshot::channel();
+        let entry = InFlight::aside(self, client, request.len(), OnReply::report_one(sender));
         // Until the answer is there no other client may block on that connection.
         lane.hold();
         self.shared_lane(lane.node, client)
             .send_owned(self, entry, request);
-        let is_released = told.await == Ok(true);
+        let is_released = is_one.await == Ok(true);
         lane.end_hold();
         if lane.link() == Link::Up && lane.is_idle() {
             self.release(lane);
@@ -361,15 +361,6 @@ fn with_argument(bytes: Vec<u8>, at: usize, text: &[u8]) -> Vec<u8> {
     changed
 }
 
-/// The id that a node told; 0 if it did not.
-pub(super) fn id_of(reply: &[u8]) -> u64 {
-    let digits = reply
-        .strip_prefix(b":")
-        .and_then(|rest| rest.strip_suffix(b"\r\n"));
-    let id = digits.and_then(number::parse_i64);
-    id.and_then(|id| u64::try_from(id).ok()).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,11 +372,5 @@ mod tests {
             with_argument(request, 2, b"1.234"),
             b"*3\r\n$5\r\nBLPOP\r\n$1\r\nk\r\n$5\r\n1.234\r\n*1\r\n$4\r\nPING\r\n"
         );
-    }
-
-    #[test]
-    fn an_id_is_a_number() {
-        assert_eq!(id_of(b":17\r\n"), 17);
-        assert_eq!(id_of(b"-NOPERM no\r\n"), 0);
     }
 }

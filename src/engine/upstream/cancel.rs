@@ -1,5 +1,5 @@
-//! Big requests whose client has left or whose deadline has passed. Without this the dedicated lane of such a request
-//! would hold its bytes until the node answers, for no client.
+//! Cancelled big requests: their client has left or their deadline has passed. Without this the dedicated lane of such a
+//! request would hold its bytes until the node answers.
 //!
 //! The connection is closed instead. The node then has either an incomplete request, which it drops, or the whole one,
 //! which runs like that of any client that has left.
@@ -12,7 +12,7 @@ use crate::engine::upstream::inflight::InFlight;
 use crate::engine::upstream::lane::{Class, Lane};
 
 impl Worker {
-    /// Gives up the lanes whose big request is no longer awaited.
+    /// Closes the lanes whose big request is no longer awaited.
     pub fn cancel_unawaited_requests(self: &Rc<Self>) {
         for lane in self.lanes() {
             if lane.is_unawaited(self) {
@@ -33,8 +33,8 @@ impl Lane {
             && !self.is_cut_between()
     }
 
-    /// Whether the node has the client's command, but not what a policy put behind it: an expiry that came another way could
-    /// be there first.
+    /// Whether the node has the client's command, but not the expiry behind it: one sent over another connection could
+    /// arrive first.
     fn is_cut_between(&self) -> bool {
         let (entries, ring) = (self.entries().borrow(), self.ring().borrow());
         entries.front().is_some_and(|entry| {

@@ -18,7 +18,7 @@ use slotmux_core::resp::Protocol;
 use super::NodeId;
 use super::lane::{Class, Lane, Link};
 use super::read::{End, Replies};
-use crate::engine::upstream::connection_id::{CLIENT_INFO, ending_of};
+use crate::engine::upstream::connection_id::{CLIENT_INFO, kill_command_of};
 use crate::engine::upstream::retry::lost::{after_failure, after_loss, fail_all, fail_if_shifted};
 use crate::engine::upstream::retry::oversize_reply::{clear_candidates, isolate_candidates};
 use crate::engine::upstream::transaction_check::try_expiry;
@@ -39,7 +39,7 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
         wait_for_turn(&worker, lane.node).await;
         let connected = connect(&worker, &lane).await;
         match connected {
-            Ok((transport, ending)) => {
+            Ok((transport, kill_command)) => {
                 if lane.link() == Link::Retired {
                     break;
                 }
@@ -47,10 +47,10 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
                 worker.record_connect(lane.node, lane.protocol);
                 worker.stats.upstream_connects.inc();
                 fail_if_shifted(&worker, &lane);
-                lane.set_up(&worker, transport, ending);
+                lane.set_up(&worker, transport, kill_command);
                 isolate_candidates(&worker, &lane);
                 if lane.class == Class::Dedicated && lane.is_idle() {
-                    // What it was opened for has not waited for it: another may use it.
+                    // The command that it was opened for has not waited for it: another one may use it.
                     worker.release(&lane);
                 }
                 let end = serve(&worker, &lane).await;
@@ -76,12 +76,12 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
     }
 }
 
-/// Waits before the next try, until another connection to the node was made.
+/// Waits before the next attempt, or until another connection to the node was made.
 async fn rest(lane: &Lane, pause: Duration) {
-    lane.is_hurried();
+    lane.take_hurry();
     let mut over = pin!(sleep(pause));
     std::future::poll_fn(|cx| {
-        if lane.is_hurried() || lane.link() == Link::Retired {
+        if lane.take_hurry() || lane.link() == Link::Retired {
             return Poll::Ready(());
         }
         over.as_mut().poll(cx)
@@ -89,7 +89,7 @@ async fn rest(lane: &Lane, pause: Duration) {
     .await;
 }
 
-/// Waits until a node may be connected to. Those who wait for the same do not come back in step.
+/// Waits until a node may be connected to. The waits are random, so that several lanes do not come back in step.
 pub async fn wait_for_turn(worker: &Worker, node: NodeId) {
     while let Err(milliseconds) = worker.claim_connect(node) {
         let least = Duration::from_millis(milliseconds.into());
@@ -125,23 +125,26 @@ async fn serve(worker: &Rc<Worker>, lane: &Rc<Lane>) -> End {
     end
 }
 
-/// Connects a lane. Where a policy is enforced, its node has to let us attach expiries.
-async fn connect(worker: &Worker, lane: &Lane) -> Result<(Transport, Box<[u8]>), ConnectError> {
+/// Connects a lane. Where a policy is enforced, its node has to accept expiries in transactions.
+async fn connect(
+    worker: &Worker,
+    lane: &Lane,
+) -> Result<(Transport, Option<Box<[u8]>>), ConnectError> {
     let attempt = async {
         let mut stream = log_in(worker, &lane.addr, lane.protocol).await?;
-        let mut ending = Box::default();
+        let mut kill_command = None;
         if let Some(prefix) = worker.shared.policies.enforced_prefix() {
             try_expiry(&mut stream, prefix).await?;
             worker.allow_transactions(lane.node);
-            let told = exchange(&mut stream, CLIENT_INFO, 1).await?;
-            ending = ending_of(&told).unwrap_or_default();
+            let identity = exchange(&mut stream, CLIENT_INFO, 1).await?;
+            kill_command = kill_command_of(&identity);
         }
         let transport = Transport::Tcp(stream);
         if lane.class == Class::Dedicated {
             // On a connection with a blocked command only the kernel notices that the node has gone.
             transport.set_keepalive(KEEPALIVE);
         }
-        Ok((transport, ending))
+        Ok((transport, kill_command))
     };
     within_timeout(worker, attempt).await
 }
@@ -200,7 +203,7 @@ fn passwords(configured: &[Password]) -> Vec<Option<&str>> {
     }
 }
 
-/// After a panic in a lane's task, or one for which it was to blame: its commands get their errors, the lane is replaced.
+/// Fails a lane after a panic in its task, or one that it caused: its commands get errors, the lane is replaced.
 pub fn fail(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     tracing::error!(node = %lane.addr, in_flight = lane.in_flight(), "the commands on the lane fail, it is replaced");
     lane.set_down(worker);

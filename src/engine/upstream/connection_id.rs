@@ -1,16 +1,42 @@
-//! The client id and addresses of a connection at its node, so that the node can be told to close exactly that one.
+//! The client id and addresses of a connection at its node, with which the node can close exactly that connection.
 //!
 //! A connection that is lost or closed may live on at its node for a while, with a command that still runs. The id is
 //! unique only within one run of the node's process; with both addresses it is unique across restarts.
 
-use slotmux_core::resp::write;
+use slotmux_core::resp::{number, write};
+
+/// The id of a lane's connection at its node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum ConnectionId {
+    /// The node was not asked.
+    #[default]
+    NotAsked,
+    /// The node was asked and has not replied, or has refused.
+    Unknown,
+    /// The node's reply.
+    Known(u64),
+}
+
+impl ConnectionId {
+    /// The id in the reply to CLIENT ID.
+    pub(super) fn of_reply(reply: &[u8]) -> ConnectionId {
+        let digits = reply
+            .strip_prefix(b":")
+            .and_then(|rest| rest.strip_suffix(b"\r\n"));
+        let id = digits.and_then(number::parse_i64);
+        match id.and_then(|id| u64::try_from(id).ok()) {
+            Some(id @ 1..) => ConnectionId::Known(id),
+            _ => ConnectionId::Unknown,
+        }
+    }
+}
 
 /// Requests the identity.
 pub(super) const CLIENT_INFO: &[u8] = b"*2\r\n$6\r\nCLIENT\r\n$4\r\nINFO\r\n";
 
 /// The command that ends the connection described by `reply`, by its id and both addresses. `None` if the reply lacks
 /// any of these, as for a user without the right to ask.
-pub(super) fn ending_of(reply: &[u8]) -> Option<Box<[u8]>> {
+pub(super) fn kill_command_of(reply: &[u8]) -> Option<Box<[u8]>> {
     let mut lines = reply.split(|&byte| byte == b'\r' || byte == b'\n');
     let fields = lines.find_map(|line| {
         // RESP3 prefixes a verbatim string with its format.
@@ -22,9 +48,9 @@ pub(super) fn ending_of(reply: &[u8]) -> Option<Box<[u8]>> {
         let value = words.find_map(|word| word.strip_prefix(name)?.strip_prefix(b"="));
         value.filter(|value| !value.is_empty())
     };
-    let mut ending = Vec::new();
+    let mut command = Vec::new();
     write::request(
-        &mut ending,
+        &mut command,
         &[
             b"CLIENT",
             b"KILL",
@@ -36,12 +62,23 @@ pub(super) fn ending_of(reply: &[u8]) -> Option<Box<[u8]>> {
             field(b"laddr")?,
         ],
     );
-    Some(ending.into())
+    Some(command.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_a_positive_number() {
+        for (reply, id) in [
+            (&b":17\r\n"[..], ConnectionId::Known(17)),
+            (b":0\r\n", ConnectionId::Unknown),
+            (b"-NOPERM no\r\n", ConnectionId::Unknown),
+        ] {
+            assert_eq!(ConnectionId::of_reply(reply), id);
+        }
+    }
 
     #[test]
     fn all_three_name_a_connection() {
@@ -51,7 +88,10 @@ mod tests {
             format!("${}\r\n{line}\n\r\n", line.len() + 1),
             format!("={}\r\ntxt:{line}\n\r\n", line.len() + 5),
         ] {
-            assert_eq!(ending_of(reply.as_bytes()).as_deref(), Some(&expected[..]));
+            assert_eq!(
+                kill_command_of(reply.as_bytes()).as_deref(),
+                Some(&expected[..])
+            );
         }
         for reply in [
             "-NOPERM this user has no permissions to run the 'client|info' command\r\n",
@@ -60,7 +100,7 @@ mod tests {
             "$30\r\nid=7 addr=10.0.0.1:5000 fd=8\n\r\n",
             "$30\r\nid= addr=10.0.0.1:5000 laddr=a\n\r\n",
         ] {
-            assert_eq!(ending_of(reply.as_bytes()), None, "{reply}");
+            assert_eq!(kill_command_of(reply.as_bytes()), None, "{reply}");
         }
     }
 }

@@ -43,11 +43,11 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
         | OnReply::Swallow
         | OnReply::Run
         | OnReply::Id
-        | OnReply::Tell(_) => {}
+        | OnReply::ReportOne(_) => {}
     }
 }
 
-/// Delivers bytes of the one reply that `entry` comes down to.
+/// Delivers bytes of the one reply of `entry` to its destination.
 pub fn deliver_to(
     worker: &Rc<Worker>,
     entry: &InFlight,
@@ -72,7 +72,7 @@ pub fn deliver_to(
     }
 }
 
-/// The reply to what the client asked, of the reply to what was sent.
+/// The reply to the client's request, made of the reply to the rewritten one.
 #[inline]
 fn as_asked(how: ReplyConversion, bytes: &[u8]) -> Cow<'_, [u8]> {
     match how {
@@ -87,7 +87,7 @@ fn as_asked(how: ReplyConversion, bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// What SETNX answers where `SET … NX` answered this.
+/// The reply of SETNX where `SET … NX` replied this.
 pub(crate) fn ok_as_integer(reply: &[u8]) -> &[u8] {
     match reply.first() {
         Some(b'+') => b":1\r\n",

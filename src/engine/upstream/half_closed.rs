@@ -23,7 +23,7 @@ use crate::engine::upstream::retry::lost::each;
 /// Size of the pieces, in bytes, in which late replies for a client that has left are read and dropped.
 const PIECE: usize = 4096;
 
-/// The place in the pool of a lane that departs. It is freed when this is dropped, after a panic too.
+/// The place in the pool of a half-closed lane. It is freed when this is dropped, after a panic too.
 struct Place {
     worker: Rc<Worker>,
     lane: Rc<Lane>,
@@ -111,6 +111,6 @@ impl Lane {
         if block.len() != entry.len as usize {
             return None;
         }
-        Repair::of(entry, block, &self.ending.borrow())
+        Repair::of(entry, block, self.kill_command.borrow().as_deref())
     }
 }

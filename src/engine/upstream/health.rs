@@ -2,7 +2,7 @@
 //! that died unnoticed is found before a client's command is given to it.
 //!
 //! The PING is no entry of its lane's queue. It is sent only while that is empty, so the next reply is its own; and to
-//! everybody else, be it the pool of dedicated lanes, the counters or a deadline, the lane is as idle as before.
+//! all other code, be it the pool of dedicated lanes, the counters or a deadline, the lane is as idle as before.
 
 use std::rc::Rc;
 

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use crate::engine::client::Client;
 use crate::engine::fan_out::gather::Gather;
 use crate::engine::pubsub::census::Receivers;
-use crate::engine::stats::namespaces::Asked;
+use crate::engine::stats::namespaces::CountedRequest;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
 use slotmux_core::policy::{NamespaceId, ReplyConversion};
@@ -16,57 +16,58 @@ use slotmux_core::slot::OptionalSlot;
 
 use super::block::{Block, Then};
 use crate::engine::transaction::exec_reply::Exec;
+use crate::engine::upstream::retry::decide::MAX_TRIES;
 use crate::engine::upstream::retry::verify_refusal::Verification;
 
 /// What to do with the reply.
 #[derive(Clone)]
 pub enum OnReply {
-    /// It is the reply of the client's request.
+    /// Deliver it as the reply of the client's request.
     Deliver,
     /// It is a part of the reply of the client's request.
     Part {
-        /// Where the parts come together.
+        /// The gather that collects the parts.
         gather: Rc<Gather>,
-        /// Which part this is.
+        /// Index of the part.
         part: u32,
     },
     /// It is the number of receivers of a message, to be corrected for the client.
     Publish(Receivers),
-    /// There are several: those of the commands that the request became.
+    /// There are several: the replies to the commands of a block.
     Block(Rc<Block>),
-    /// It says whether the node watches the keys now.
+    /// It confirms that the node watches the keys.
     Watch {
-        /// Whether somebody still waits for that.
+        /// Whether the client still waits for that.
         is_awaited: bool,
-        /// Whether it followed an ASK: so must all that its client sends while it holds.
+        /// Whether it followed an ASK: so must all commands of its client while the watch holds.
         is_asking: bool,
     },
-    /// Awaited by no client: it confirms that the node watches nothing on this connection any more.
+    /// Awaited by no client: it confirms that the node no longer watches keys on this connection.
     Unwatch,
     /// It identifies the run of the node's process that answers on this connection.
     Run,
     /// It gives the connection's id at its node.
     Id,
-    /// The asker is told whether it is 1.
-    Tell(Rc<Cell<Option<oneshot::Sender<bool>>>>),
+    /// Whether it is 1 is reported to the sender's receiver.
+    ReportOne(Rc<Cell<Option<oneshot::Sender<bool>>>>),
     /// Awaited by no client: the reply to the `ASKING` ahead of the next entry.
     Asking,
     /// Awaited by no client: it confirms that the node tracks reads on this connection.
     Tracking,
     /// Awaited by no client: it confirms that the node tracks the reads of the next entry.
     Caching,
-    /// Awaited by no client: it tells whether a key in observe mode has a TTL.
+    /// Awaited by no client: it shows whether a key in observe mode has a TTL.
     Probe,
-    /// Not a client's command: it verifies whether an error that a script may have made up was the node's.
+    /// Not a client's command: it verifies an error that a script may have forged.
     Verify(Rc<Verification>),
     /// Awaited no longer: its client got an error, since the command took too long.
     Swallow,
 }
 
 impl OnReply {
-    /// A reply of which `asker` is told whether it is 1.
-    pub fn tell(asker: oneshot::Sender<bool>) -> OnReply {
-        OnReply::Tell(Rc::new(Cell::new(Some(asker))))
+    /// A reply of which it is reported to `asker` whether it is 1.
+    pub fn report_one(asker: oneshot::Sender<bool>) -> OnReply {
+        OnReply::ReportOne(Rc::new(Cell::new(Some(asker))))
     }
 }
 
@@ -120,16 +121,16 @@ impl InFlight {
         self.client.is_blocked_on(self.seq) && self.is_awaited() && !self.is_repair()
     }
 
-    /// What has to be known of it when its reply is counted.
-    pub fn asked(&self) -> Asked {
-        Asked {
+    /// The facts for the count of its reply.
+    pub fn asked(&self) -> CountedRequest {
+        CountedRequest {
             namespace: self.namespace,
             arrived: self.arrived,
             reply: self.reply,
         }
     }
 
-    /// Whether somebody still waits for the reply.
+    /// Whether a client still waits for the reply.
     pub fn is_awaited(&self) -> bool {
         match &self.kind {
             OnReply::Deliver | OnReply::Publish(_) | OnReply::Part { .. } => true,
@@ -144,24 +145,39 @@ impl InFlight {
             | OnReply::Unwatch
             | OnReply::Run
             | OnReply::Id
-            | OnReply::Tell(_) => false,
+            | OnReply::ReportOne(_) => false,
         }
     }
 
-    /// Gives up waiting for the reply, which is dropped when it arrives. The returned entry has to be answered instead.
+    /// Cancels the wait for the reply, which is dropped when it arrives. The returned entry has to be answered instead.
     pub fn cancel(&mut self) -> InFlight {
         let awaited = self.clone();
         match &mut self.kind {
             // A block is the same one in both, and settled by the answer.
             OnReply::Block(_) => {}
-            // What the node watches then has to be undone.
+            // The node then has to forget the keys.
             OnReply::Watch { is_awaited, .. } => *is_awaited = false,
             kind => *kind = OnReply::Swallow,
         }
         awaited
     }
 
-    /// Whether it only repairs expiries. Whoever asked has the answer, may have left, and waits for nothing.
+    /// Counts more tries, without an overflow.
+    pub fn count_tries(&mut self, more: u8) {
+        self.tries = self.tries.saturating_add(more);
+    }
+
+    /// Whether it may be sent again once more, as far as the number of tries goes.
+    pub fn has_tries_left(&self) -> bool {
+        self.tries < MAX_TRIES
+    }
+
+    /// Makes its next try the last one.
+    pub fn use_up_tries(&mut self) {
+        self.tries = MAX_TRIES;
+    }
+
+    /// Whether it only repairs expiries. Its client has its reply, or has left.
     pub fn is_repair(&self) -> bool {
         matches!(&self.kind, OnReply::Block(block) if matches!(block.then(), Then::Repair { .. }))
     }

@@ -19,6 +19,7 @@ use slotmux_core::scripts::SentScripts;
 use super::NodeId;
 use super::inflight::{InFlight, OnReply};
 use super::ring::Ring;
+use crate::engine::upstream::connection_id::ConnectionId;
 use crate::engine::upstream::lane_pool::Use;
 use crate::engine::upstream::tracking::Tracked;
 
@@ -41,7 +42,7 @@ pub enum Link {
     Down(Tick),
     /// It is connected and authenticated.
     Up,
-    /// It is given up for good: the node left the cluster, or the pool has no use for it.
+    /// It is out of use for good: the node left the cluster, or the pool has no use for it.
     Retired,
 }
 
@@ -63,7 +64,7 @@ pub struct Lane {
     waker: OnceCell<Waker>,
     /// Requests that are not answered yet.
     ring: RefCell<Ring>,
-    /// What the requests in the ring are, oldest first.
+    /// The entries of the requests in the ring, oldest first.
     in_flight: RefCell<VecDeque<InFlight>>,
     /// Whether it is on the worker's list of lanes to write at the end of this turn.
     dirty: Cell<bool>,
@@ -78,20 +79,20 @@ pub struct Lane {
     /// When the node last sent something, or was first owed a reply; on a dedicated lane also when it last took
     /// something of a request.
     last_heard: Cell<Tick>,
-    /// Which this connection is among the node's clients, where that was asked: `Some(0)` until it is known.
-    pub(super) id: Cell<Option<u64>>,
-    /// The command that makes its node close the connection; empty if no policy needs it or the node did not report the
+    /// The id of this connection at its node.
+    pub(super) id: Cell<ConnectionId>,
+    /// The command that makes its node close the connection; `None` if no policy needs it or the node did not report the
     /// connection's identity. It outlives the connection, until the next one is made.
-    pub(super) ending: RefCell<Box<[u8]>>,
+    pub(super) kill_command: RefCell<Option<Box<[u8]>>>,
     /// Number of CLIENT UNBLOCKs for its client in flight: until they are answered no other client may have the lane.
     pub(super) holds: Cell<u32>,
     /// Since when the node is known to have lost its slots, while a client is blocked there.
     pub(super) replaced_since: Cell<Option<Tick>>,
     /// Which scripts were sent over this connection.
     pub(super) scripts: RefCell<SentScripts>,
-    /// What clients have read over this connection and want to be told about.
+    /// The keys that clients have read over this connection and want reported.
     pub(super) tracked: Tracked,
-    /// Which life of the node's process answers on this connection, once it was asked.
+    /// The run of the node's process that answers on this connection, once it was asked.
     run: Cell<Option<u64>>,
     /// Client and sequence number of the command after the last answered `ASKING`.
     asked_for: Cell<Option<(u64, u32)>>,
@@ -105,7 +106,7 @@ pub struct Lane {
     pub(super) last_used: Cell<Tick>,
     /// Whether a health check's PING is on its way, ahead of everything that is in flight.
     pub(super) pinged: Cell<bool>,
-    /// What a dedicated lane is used for, while it is in use.
+    /// The use of a dedicated lane, while it is in use.
     pub(super) used_for: Cell<Option<Use>>,
     /// The client that a dedicated lane is kept for while it carries nothing, by its id.
     pub(super) pinned: Cell<Option<u64>>,
@@ -140,8 +141,8 @@ impl Lane {
             hurried: Cell::new(false),
             waiting: RefCell::default(),
             last_heard: Cell::new(now),
-            id: Cell::new(None),
-            ending: RefCell::default(),
+            id: Cell::default(),
+            kill_command: RefCell::default(),
             holds: Cell::new(0),
             replaced_since: Cell::new(None),
             scripts: RefCell::default(),
@@ -188,7 +189,7 @@ impl Lane {
             Link::Up => false,
             Link::Down(since) => {
                 since.is_over(worker.timeouts.command, worker.clock.now())
-                    // One that is new need not find that out again.
+                    // A new lane uses what others have found out.
                     || worker.is_unreachable(self.node)
             }
             Link::Retired => true,
@@ -202,7 +203,7 @@ impl Lane {
 
     /// Pauses `client` until there is room.
     pub fn wait(&self, worker: &Worker, client: &Rc<Client>) {
-        worker.stats.parks.inc();
+        worker.stats.client_pauses.inc();
         client.pause_for(Pause::Lane);
         self.waiting.borrow_mut().push(client.clone());
     }
@@ -224,7 +225,7 @@ impl Lane {
 
     fn enqueue(self: &Rc<Self>, worker: &Worker, entry: InFlight) {
         if entry.write {
-            entry.client.note_written(self.node);
+            entry.client.upstream.note_written(self.node);
         }
         let mut in_flight = self.in_flight.borrow_mut();
         if in_flight.is_empty() && !self.is_pinged() {
@@ -251,7 +252,7 @@ impl Lane {
         let mut quota = WRITE_PER_TURN;
         while !ring.unwritten().is_empty() {
             if quota == 0 {
-                // Others first; the socket is ready still.
+                // Other lanes first; the socket is still ready.
                 self.write_blocked.set(true);
                 self.wake();
                 return;
@@ -268,7 +269,7 @@ impl Lane {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => {
-                    // A broken connection shows itself in the next read, where it is dealt with.
+                    // The next read reports a broken connection and settles it.
                     self.write_blocked.set(true);
                     self.wake();
                     return;
@@ -277,7 +278,7 @@ impl Lane {
         }
     }
 
-    /// Lets clients go on that waited for room, if there is enough of it.
+    /// Resumes clients that waited for room, if there is enough of it.
     pub(super) fn wake_waiting(&self, worker: &Worker) {
         if self.waiting.borrow().is_empty() {
             return;
@@ -292,11 +293,11 @@ impl Lane {
         }
     }
 
-    /// Wakes who has waited for room for as long as a command may take, and forgets who has left.
+    /// Wakes clients that have waited for room for as long as a command may take, and forgets those that have left.
     pub fn end_vain_waits(&self, worker: &Worker, now: Tick) {
         let mut woken = Vec::new();
         self.waiting.borrow_mut().retain(|client| {
-            let is_over = client.waits_in_vain(worker, now);
+            let is_over = client.has_waited_too_long(worker, now);
             if is_over {
                 woken.push(client.clone());
             }
@@ -314,7 +315,7 @@ impl Lane {
         }
     }
 
-    /// Gives the lane up. Its task ends; whatever was in flight must have been taken out before.
+    /// Retires the lane. Its task ends; all commands in flight must have been taken off before.
     pub fn retire(&self, worker: &Worker) {
         debug_assert!(self.is_idle());
         self.pinned.set(None);
@@ -332,12 +333,12 @@ impl Lane {
         self.mid_reply.get()
     }
 
-    /// Which life of the node's process answers on this connection, if it was asked.
+    /// The run of the node's process that answers on this connection, if it was asked.
     pub fn run(&self) -> Option<u64> {
         self.run.get()
     }
 
-    /// Whether its node waits for us, because the client does not read: silence then means nothing.
+    /// Whether it is not read because its client does not read: silence then means nothing.
     pub fn is_held_back(&self) -> bool {
         self.held_back.get()
     }
@@ -348,7 +349,7 @@ impl Lane {
     }
 }
 
-/// What only the lane's own task and the files of this folder do.
+/// For the lane's own task and the files of this folder.
 impl Lane {
     pub(super) fn set_waker(&self, waker: &Waker) {
         self.waker.get_or_init(|| waker.clone());
@@ -410,15 +411,13 @@ impl Lane {
         self.mid_reply.set(mid_reply);
     }
 
-    /// Whether the client of a lane of its own has to take what it has before more is read. A shared lane never waits
-    /// for one of its clients.
-    pub(super) fn waits_for_client(self: &Rc<Self>, worker: &Worker) -> bool {
+    /// Decides whether the client of a dedicated lane has to read its replies before more is read here. A shared lane
+    /// never waits for one of its clients.
+    pub(super) fn update_held_back(self: &Rc<Self>, worker: &Worker) -> bool {
         let waits = self.class == Class::Dedicated
-            && self
-                .in_flight
-                .borrow()
-                .front()
-                .is_some_and(|entry| entry.is_whole() && entry.client.holds_back(worker, self));
+            && self.in_flight.borrow().front().is_some_and(|entry| {
+                entry.is_whole() && entry.client.hold_back_if_full(worker, self)
+            });
         if self.held_back.replace(waits) && !waits {
             self.heard(worker.clock.now());
         }
@@ -464,14 +463,14 @@ impl Lane {
         self.closing.get()
     }
 
-    /// Its node takes connections: it need not wait for its next try.
+    /// Ends the wait for the next attempt to connect: the node takes connections.
     pub fn hurry(&self) {
         self.hurried.set(true);
         self.wake();
     }
 
-    /// Whether that was so since it was asked last.
-    pub(super) fn is_hurried(&self) -> bool {
+    /// Takes the hurry; returns whether there was one since the last call.
+    pub(super) fn take_hurry(&self) -> bool {
         self.hurried.replace(false)
     }
 
@@ -480,9 +479,9 @@ impl Lane {
         self: &Rc<Self>,
         worker: &Worker,
         transport: Transport,
-        ending: Box<[u8]>,
+        kill_command: Option<Box<[u8]>>,
     ) {
-        *self.ending.borrow_mut() = ending;
+        *self.kill_command.borrow_mut() = kill_command;
         *self.transport.borrow_mut() = Some(transport);
         self.write_blocked.set(false);
         self.closing.set(false);
@@ -496,11 +495,11 @@ impl Lane {
         worker.turn.touch_lane(self);
     }
 
-    /// Drops the connection; what it carried is the caller's business.
+    /// Drops the connection; the caller settles the commands in flight.
     pub(super) fn set_down(&self, worker: &Worker) {
         self.held_back.set(false);
         self.pinned.set(None);
-        self.id.set(None);
+        self.id.take();
         self.lose_tracked(worker);
         drop(self.transport.borrow_mut().take());
         if self.link.get() == Link::Up {

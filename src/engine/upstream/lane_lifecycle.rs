@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::engine::client::dispatch::Taken;
+use crate::engine::client::dispatch::NotSent;
 use crate::engine::client::forward::refuse_no_lane;
 use crate::engine::client::{Client, Pause};
 use crate::engine::worker::Worker;
@@ -18,7 +18,7 @@ use crate::engine::upstream::{connect, index};
 impl Worker {
     /// The lane to `node` that `client` shares with others; opened if it is not there.
     pub fn shared_lane(self: &Rc<Self>, node: NodeId, client: &Client) -> Rc<Lane> {
-        let protocol = client.protocol.get();
+        let protocol = client.session.protocol();
         let found = self.nodes.node(node);
         let lanes = &found.shared[index(protocol)];
         let place = client.id as usize % lanes.len();
@@ -38,26 +38,27 @@ impl Worker {
         node: NodeId,
         client: &Rc<Client>,
         of: Use,
-    ) -> Result<Rc<Lane>, Taken> {
+    ) -> Result<Rc<Lane>, NotSent> {
         if let Some(lane) = self.free_lane(node, client, of) {
             return Ok(lane);
         }
         let now = self.clock.now();
-        client.begin_to_wait(now);
-        if client.waits_in_vain(self, now) {
-            return Err(refuse_no_lane(self, client, of));
+        client.start_waiting(now);
+        if client.has_waited_too_long(self, now) {
+            refuse_no_lane(self, client, of);
+            return Err(NotSent::Refused);
         }
-        self.stats.parks.inc();
+        self.stats.client_pauses.inc();
         client.pause_for(Pause::Lane);
         self.nodes.node_mut(node).pool.wait(of, client);
-        Err(Taken::No)
+        Err(NotSent::Deferred)
     }
 
     /// Wakes clients that have waited for a dedicated lane for as long as a command may take.
     pub fn end_vain_waits(&self, now: Tick) {
         let mut woken = Vec::new();
         self.nodes.for_each_pool(|pool| {
-            woken.extend(pool.remove_waiting(|client| client.waits_in_vain(self, now)));
+            woken.extend(pool.remove_waiting(|client| client.has_waited_too_long(self, now)));
         });
         for client in woken {
             client.resume();
@@ -70,7 +71,8 @@ impl Worker {
     pub fn lane_for_retry(self: &Rc<Self>, node: NodeId, entry: &InFlight) -> Option<Rc<Lane>> {
         let client = &entry.client;
         // A watching client keeps its pinned lane only because of its WATCH.
-        let was_dedicated = client.is_alone.get() && entry.is_whole() && !client.has_watch();
+        let was_dedicated =
+            client.upstream.is_dedicated() && entry.is_whole() && !client.transaction.has_watch();
         let of = entry.use_for_retry();
         let is_big = was_dedicated || self.is_big(entry.len as usize);
         if entry.is_repair() || (of == Use::Big && !is_big) {
@@ -78,7 +80,7 @@ impl Worker {
         }
         let lane = self.free_lane(node, client, of);
         if lane.is_some() {
-            client.is_alone.set(true);
+            client.upstream.set_dedicated(true);
         } else if of == Use::OversizeCheck && !is_big {
             let is_stalled = self.nodes.node(node).pool.is_stalled(self.clock.now());
             return is_stalled.then(|| self.shared_lane(node, client));
@@ -88,7 +90,7 @@ impl Worker {
 
     /// An unused dedicated lane to `node`; `None` if as many as allowed are in use.
     pub fn free_lane(self: &Rc<Self>, node: NodeId, client: &Client, of: Use) -> Option<Rc<Lane>> {
-        let protocol = client.protocol.get();
+        let protocol = client.session.protocol();
         let bounds = self.nodes.bounds();
         let mut found = self.nodes.node_mut(node);
         let pool = &mut found.pool;

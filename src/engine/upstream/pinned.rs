@@ -1,5 +1,5 @@
-//! A dedicated lane that stays with its client between commands, because the node keeps something for that client on the
-//! connection: the keys that it watches.
+//! A pinned lane: a dedicated lane that stays with its client between commands, because the node watches keys for that client
+//! on the connection.
 //!
 //! The client notices the loss of such a lane by itself: a lost connection is pinned to no client.
 
@@ -24,7 +24,7 @@ impl Lane {
         self.pinned.get() == Some(client.id)
     }
 
-    /// Whether it is kept for somebody.
+    /// Whether it is kept for a client.
     pub fn is_pinned(&self) -> bool {
         self.pinned.get().is_some()
     }

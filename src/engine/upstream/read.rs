@@ -19,7 +19,7 @@ use super::block::{Progress, Repair};
 use super::deliver::deliver_piece;
 use super::inflight::{InFlight, OnReply};
 use super::lane::{Class, Lane, Link};
-use crate::engine::upstream::blocking::id_of;
+use crate::engine::upstream::connection_id::ConnectionId;
 use crate::engine::upstream::protocol_error::{Step, is_queued};
 use crate::engine::upstream::retry::refused::{self, runs_script};
 
@@ -33,7 +33,7 @@ const LONGEST_HEAD: usize = 32;
 /// Reads per poll before other tasks get their turn.
 const READS_PER_TURN: usize = 4;
 
-/// Bytes of one read: it ends the turn of a lane that has more. Small replies beside big ones wait for so much of each.
+/// Bytes of one read. A lane that has more ends its turn, so that small replies on other lanes wait for no more than this.
 const BYTES_PER_TURN: usize = 128 * 1024;
 
 /// Why a connection ended.
@@ -45,19 +45,19 @@ pub enum End {
     /// The kernel reported an error.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// What came is not RESP.
+    /// The bytes are not RESP.
     #[error("malformed reply: {0}")]
     Malformed(Malformed),
-    /// More replies than requests came: nothing on this connection can be trusted any more.
+    /// More replies than requests came: no reply on this connection can be trusted.
     #[error("a reply came that no command asked for")]
     Unasked,
     /// A transaction was not begun, or not closed: later commands would become part of it.
     #[error("the node {0}")]
     ProtocolError(String),
-    /// A command was answered of which the node has a part only: it would take what follows for the rest of it.
+    /// A command was answered of which the node has a part only: it would take the next command for the rest of it.
     #[error("a command was answered before it was sent whole")]
     Early,
-    /// What the node keeps for a client on this connection can't be undone.
+    /// The node did not forget the keys that it watches for a client on this connection.
     #[error("the node refused UNWATCH")]
     Unclean,
     /// The lane was taken out of use.
@@ -98,7 +98,7 @@ impl Replies {
             if lane.is_closing() {
                 return Poll::Ready(End::Silent);
             }
-            if lane.waits_for_client(worker) {
+            if lane.update_held_back(worker) {
                 return Poll::Pending;
             }
             let mut scratch = worker.scratch.lane.borrow_mut();
@@ -123,7 +123,7 @@ impl Replies {
                 return Poll::Ready(end);
             }
             lane.wake_waiting(worker);
-            // One that was idle is in the pool already, unused since: it was a health check that was answered.
+            // An idle lane is in the pool already: the reply was that of a health check.
             let is_free = lane.is_idle() && !was_idle && !lane.is_pinned();
             if lane.class == Class::Dedicated && is_free {
                 worker.release(lane);
@@ -143,7 +143,7 @@ impl Replies {
         while start < buf.len() {
             if at == start && self.streamed == 0 && buf[start] == b'*' && lane.is_at_exec() {
                 match array_head(&buf[start..]) {
-                    // The nil of a watched transaction is a reply as any.
+                    // The nil of a watched transaction is an ordinary reply.
                     Some((-1, _)) => {}
                     Some((count, len)) if lane.begin_elements(count) => {
                         start += len;
@@ -204,8 +204,8 @@ impl Replies {
         Ok(())
     }
 
-    /// Counts a piece of the oldest command's reply. What is learned from a big one counts from its middle on, before
-    /// more of its kind are sent.
+    /// Counts a piece of the oldest command's reply. A big reply is learned from before it is complete, so that similar
+    /// commands get dedicated lanes meanwhile.
     fn count_streamed(&mut self, worker: &Worker, lane: &Lane, bytes: usize) {
         let before = self.streamed;
         self.streamed += bytes;
@@ -224,7 +224,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         lane.take_push(worker, reply);
         return Ok(());
     }
-    // A reply that is too many would be taken for the next command's, which has not even left.
+    // A reply without a request would be taken for that of the next command, which has not even left.
     if !lane.ring().borrow().front_is_begun() {
         return Err(End::Unasked);
     }
@@ -241,7 +241,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     }
     let failed = reply[0] == b'-';
     if is_queued(reply) && has_open_transaction(lane, &entry) {
-        // It has not run and will not, but that is not certain here.
+        // It has probably not run, but that is not certain here.
         lane.put_oldest(worker, entry);
         return Err(End::ProtocolError(
             "queues a command outside a transaction".to_owned(),
@@ -265,7 +265,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
             Ok(())
         };
     }
-    if lane.was_tracked() {
+    if lane.take_is_tracked() {
         lane.note_read(worker, &entry);
     }
     let is_unclean = reply != b"+OK\r\n" && matches!(entry.kind, OnReply::Unwatch);
@@ -276,10 +276,10 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
         OnReply::Caching => lane.take_caching(worker, &entry, failed),
         OnReply::Asking => lane.note_asked(&entry),
         OnReply::Verify(verification) => worker.take_verification_reply(verification, reply),
-        OnReply::Id => lane.id.set(Some(id_of(reply))),
-        OnReply::Tell(asker) => {
+        OnReply::Id => lane.id.set(ConnectionId::of_reply(reply)),
+        OnReply::ReportOne(asker) => {
             if let Some(asker) = asker.take() {
-                // An asker that has stopped waiting need not be told.
+                // The receiver may have stopped waiting.
                 let _ = asker.send(reply == b":1\r\n");
             }
         }
@@ -318,7 +318,7 @@ fn settle_block(
     reply: &[u8],
 ) -> Result<bool, End> {
     let len = entry.len as usize;
-    if progress != Progress::More && lane.was_tracked() {
+    if progress != Progress::More && lane.take_is_tracked() {
         lane.note_read(worker, &entry);
     }
     match progress {
@@ -348,7 +348,7 @@ fn settle_block(
         Progress::Refused(_) => {}
         Progress::Incomplete => {
             // The command has run: no command has to precede the expiries.
-            let repair = Repair::of(entry, lane.ring().borrow().front(len), b"");
+            let repair = Repair::of(entry, lane.ring().borrow().front(len), None);
             if let Some(repair) = repair {
                 worker.send_repair(repair);
             }
@@ -407,7 +407,7 @@ fn finish_stream(worker: &Rc<Worker>, lane: &Rc<Lane>, last: &[u8]) -> Result<()
         settle_block(worker, lane, entry, progress, last)?;
         return Ok(());
     }
-    if lane.was_tracked() {
+    if lane.take_is_tracked() {
         lane.note_read(worker, &entry);
     }
     worker.retries.record_run(&entry);

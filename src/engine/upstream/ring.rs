@@ -43,7 +43,7 @@ impl Ring {
         self.len() == 0
     }
 
-    /// What the kernel has not taken yet.
+    /// The bytes that the kernel has not taken yet.
     pub fn unwritten(&self) -> &[u8] {
         &self.buf[self.written..]
     }

@@ -1,4 +1,4 @@
-//! A script goes ahead of what names it, over a connection that has not carried it yet.
+//! A script is sent ahead of the command that names it, over a connection on which it was not sent yet.
 
 use std::rc::Rc;
 

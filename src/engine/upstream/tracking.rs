@@ -1,9 +1,8 @@
-//! What clients have read over a shared lane that their nodes are to tell them about: CLIENT TRACKING, from the node's
-//! side.
+//! CLIENT TRACKING, upstream: the keys that clients have read over a shared lane and whose changes they want reported.
 //!
-//! The node tracks a connection, not a client. So each lane keeps who read which key over it, from the moment in which
-//! the reply comes: what stands between two replies, an invalidation of that key too, then finds just those who have read
-//! before it. Where the node can't be relied on any more, those who read are told themselves.
+//! The node tracks a connection, not a client. So each lane keeps the readers of each key, from the moment in which the reply
+//! comes: an invalidation between two replies then finds exactly the clients that have read the key before it. Where the node
+//! no longer reports a key, slotmux sends the invalidation itself.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,9 +21,9 @@ use crate::engine::upstream::lane::Lane;
 const TRACKING: &[u8] = b"*4\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n$5\r\nOPTIN\r\n";
 const CACHING: &[u8] = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$3\r\nYES\r\n";
 
-/// What the table of one lane may hold. Beyond it keys are forgotten, and those who read them told.
+/// Size of the table of one lane. Beyond it keys are evicted, and their readers get invalidations.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
-/// What an entry of it takes besides its key.
+/// Bytes of an entry besides its key.
 const ENTRY: usize = 96;
 
 /// A client that has read a key.
@@ -175,9 +174,9 @@ impl Lane {
         }
     }
 
-    /// Whether the node tracks what was read by the command that is answered now. Asked once for each.
+    /// Takes the mark that the node tracks the keys read by the command that is answered now.
     #[inline]
-    pub(super) fn was_tracked(&self) -> bool {
+    pub(super) fn take_is_tracked(&self) -> bool {
         self.tracked.is_next.get() && self.tracked.is_next.replace(false)
     }
 
@@ -207,7 +206,7 @@ impl Lane {
         tell(worker, left.chain(evicted));
     }
 
-    /// Takes a push of the node: of those only invalidations concern anybody.
+    /// Takes a push of the node. Only invalidations are of use.
     pub(super) fn take_push(&self, worker: &Worker, push: &[u8]) {
         let Some(what) = push.strip_prefix(INVALIDATE) else {
             return;
@@ -233,7 +232,7 @@ impl Lane {
         }
     }
 
-    /// The connection is gone, and with it what the node would have told.
+    /// The connection is gone: the node reports none of its keys, so their readers forget everything.
     pub(super) fn lose_tracked(&self, worker: &Worker) {
         self.forget_asked();
         let readers = self.tracked.table.take().readers();
@@ -242,7 +241,7 @@ impl Lane {
         }
     }
 
-    /// What was to be sent, or was sent, is taken out: the next connection has to be asked anew.
+    /// Forgets that tracking was requested: it has to be requested again on the next connection.
     pub(super) fn forget_asked(&self) {
         self.tracked.is_asked.set(false);
         self.tracked.is_next.set(false);
@@ -277,10 +276,10 @@ impl Worker {
     }
 }
 
-/// What so many clients are told: where this frame does not fit for all of them, to forget everything. That is enough, and
-/// little.
+/// The frame for so many clients. Where it does not fit into the memory budget they get a short one, by which they forget
+/// everything.
 fn within_memory(worker: &Worker, frame: Vec<u8>, clients: usize) -> Vec<u8> {
-    if worker.takes_pushes(&frame, clients) {
+    if worker.reserve_pushes(&frame, clients) {
         frame
     } else {
         FORGET_ALL.to_vec()

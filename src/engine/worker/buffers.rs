@@ -1,8 +1,8 @@
-//! Memory that a worker uses again: buffers of active clients, so that idle clients need none.
+//! Reused memory of a worker: buffers of active clients, so that idle clients need none; and the budget for all of them.
 
 use std::cell::{Cell, RefCell};
 
-use crate::engine::client::order::Held;
+use crate::engine::client::early_replies::EarlyReplies;
 use crate::engine::stats::counters::Counter;
 
 /// Capacity of a fresh buffer: a few small replies. Thousands of clients may hold one in the same turn; those that need
@@ -13,10 +13,10 @@ const LARGEST_KEPT: usize = 16 * 1024;
 /// Buffers that are kept: what the clients of one epoll batch may need at the same time.
 const KEPT: usize = 1024;
 
-/// What is not in use at the moment.
+/// The unused items of a pool.
 struct Spare<T> {
     free: RefCell<Vec<T>>,
-    /// The fewest that were free since the last [`Spare::trim`]: so many were not needed.
+    /// The lowest number of free items since the last [`Spare::trim`]: so many were not needed.
     fewest: Cell<usize>,
 }
 
@@ -44,7 +44,7 @@ impl<T> Spare<T> {
         }
     }
 
-    /// Lets go of what nobody has needed since the last call.
+    /// Frees the items that were not needed since the last call.
     fn trim(&self) {
         let mut free = self.free.borrow_mut();
         let needed = free.len().saturating_sub(self.fewest.get());
@@ -76,7 +76,7 @@ impl Buffers {
         }
     }
 
-    /// Frees those that nobody has needed since the last call.
+    /// Frees those that were not needed since the last call.
     pub fn trim(&self) {
         self.spare.trim();
     }
@@ -84,38 +84,37 @@ impl Buffers {
 
 /// Holders of early replies, for clients with commands on several lanes.
 #[derive(Default)]
-pub struct HeldPool {
-    spare: Spare<Box<Held>>,
+pub struct EarlyRepliesPool {
+    spare: Spare<Box<EarlyReplies>>,
 }
 
-impl HeldPool {
+impl EarlyRepliesPool {
     /// An empty holder.
-    pub fn take(&self) -> Box<Held> {
+    pub fn take(&self) -> Box<EarlyReplies> {
         self.spare.take().unwrap_or_default()
     }
 
     /// Gives a holder back.
-    pub fn give(&self, held: Option<Box<Held>>) {
+    pub fn give(&self, held: Option<Box<EarlyReplies>>) {
         if let Some(mut held) = held {
             held.recycle();
             self.spare.give(held);
         }
     }
 
-    /// Frees those that nobody has needed since the last call.
+    /// Frees those that were not needed since the last call.
     pub fn trim(&self) {
         self.spare.trim();
     }
 }
 
-/// What a byte may cost that is appended to a buffer: that grows to twice its size, and those that it was copied out of come
-/// back to the system later.
+/// Bytes that an appended byte may cost: a buffer grows to twice its size, and the old ones return to the system later.
 const COST_OF_GROWTH: usize = 4;
 
 /// Bytes that clients hold in this worker, as far as they are worth counting, against the worker's share of the limit.
 pub struct Memory {
     used: Cell<usize>,
-    /// What was appended for many clients in this turn may cost at the most, which is not counted yet.
+    /// Upper bound of the bytes appended for many clients in this turn, which their clients do not count yet.
     coming: Cell<usize>,
     /// Bytes still held for clients that have left, freed in slices. No client is closed because of them, since that
     /// would free nothing.
@@ -134,7 +133,7 @@ impl Memory {
         }
     }
 
-    /// Something that counted for `before` bytes counts for `after` now.
+    /// Changes the count of an item from `before` to `after` bytes.
     pub fn change(&self, before: usize, after: usize) {
         self.used
             .set((self.used.get() + after).saturating_sub(before));
@@ -162,9 +161,9 @@ impl Memory {
         self.used.get() > self.limit
     }
 
-    /// Whether so many bytes may be appended at once for clients that count for them only at the end of this turn. If so they
-    /// are noted.
-    pub fn takes(&self, bytes: usize) -> bool {
+    /// Claims so many bytes, to be appended for clients that count for them only at the end of this turn. False if the
+    /// budget has no room for them.
+    pub fn claim_for_turn(&self, bytes: usize) -> bool {
         let cost = bytes.saturating_mul(COST_OF_GROWTH);
         let coming = self.coming.get().saturating_add(cost);
         let fits = self.used.get().saturating_add(coming) <= self.limit;
@@ -174,7 +173,7 @@ impl Memory {
         fits
     }
 
-    /// What was appended in this turn has left, or counts for its client.
+    /// Ends the turn: the bytes appended in it have left, or their clients count them.
     pub fn end_turn(&self) {
         self.coming.set(0);
     }
@@ -245,11 +244,11 @@ mod tests {
     fn a_turn_takes_what_the_budget_has_left() {
         let memory = Memory::new(100 * COST_OF_GROWTH);
         memory.change(0, 40 * COST_OF_GROWTH);
-        assert!(memory.takes(50));
-        assert!(!memory.takes(11));
-        assert!(memory.takes(10));
+        assert!(memory.claim_for_turn(50));
+        assert!(!memory.claim_for_turn(11));
+        assert!(memory.claim_for_turn(10));
         memory.end_turn();
-        assert!(memory.takes(60));
-        assert!(!memory.takes(usize::MAX));
+        assert!(memory.claim_for_turn(60));
+        assert!(!memory.claim_for_turn(usize::MAX));
     }
 }

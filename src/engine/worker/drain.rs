@@ -11,7 +11,7 @@ use crate::engine::worker::Worker;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 impl Worker {
-    /// Begins to drain: clients are not read any more, and each closes when its last reply is sent.
+    /// Begins to drain: clients are no longer read, and each closes when its last reply is sent.
     pub fn drain(self: &Rc<Self>) {
         self.drained.cancel();
         for client in self.clients.all() {

@@ -1,5 +1,5 @@
-//! What requests pass on their way from the plan to its being carried out, while somebody has asked for it: `CLIENT
-//! PAUSE` holds them, `MONITOR` shows them.
+//! Interception of requests between their plan and its execution, while a client has asked for it: `CLIENT PAUSE` holds
+//! them, `MONITOR` shows them.
 
 use std::cell::Cell;
 
@@ -28,6 +28,6 @@ impl Interception {
     /// Takes a changed pause or monitor into account.
     pub fn update(&self) {
         let is_paused = self.pause.hold() != PausedCommands::Nothing;
-        self.is_on.set(is_paused || self.monitors.are_there());
+        self.is_on.set(is_paused || self.monitors.is_active());
     }
 }

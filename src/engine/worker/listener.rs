@@ -20,11 +20,11 @@ use slotmux_core::config::{ListenAddress, Listener, PROTECTED};
 /// Pause after a failed accept. The usual cause, no descriptor left, does not go away at once.
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 
-/// A bound socket, not yet in the hands of a worker.
+/// A bound socket that no worker listens on yet.
 pub struct Bound {
     /// Index of its listener in the configuration.
     pub listener: u8,
-    /// What it listens on.
+    /// The listening socket.
     pub socket: Socket,
 }
 
@@ -78,7 +78,7 @@ fn bind_tcp(
     workers: usize,
 ) -> io::Result<(Vec<Socket>, SocketAddr)> {
     // With SO_REUSEPORT a second slotmux on the same address would quietly take half of the connections. A socket
-    // without it finds out whether somebody is there.
+    // without it fails to bind if the address is in use.
     let probe = tcp_socket(addr, false)?;
     probe.bind(&addr.into())?;
     let addr = probe.local_addr()?.as_socket().unwrap_or(addr);
@@ -104,8 +104,8 @@ fn tcp_socket(addr: SocketAddr, shared: bool) -> io::Result<Socket> {
 }
 
 fn bind_unix(path: &Path) -> io::Result<Socket> {
-    // A socket file outlives its process. It is removed only if nobody listens on it any more. To connect to a file that
-    // is no socket is refused in the same way.
+    // A socket file outlives its process. It is removed only if no process listens on it. Connecting to a file that is not
+    // a socket is refused in the same way.
     let is_socket = path
         .symlink_metadata()
         .is_ok_and(|found| found.file_type().is_socket());
@@ -120,7 +120,7 @@ fn bind_unix(path: &Path) -> io::Result<Socket> {
     Ok(listener.into())
 }
 
-/// A listening socket in the hands of a worker.
+/// A listening socket of a worker.
 enum Listening {
     Tcp(TcpListener),
     Unix(UnixListener),
@@ -159,7 +159,7 @@ pub async fn accept(worker: Rc<Worker>, bound: Bound) {
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                if worker.shared.accept_fails_anew() {
+                if worker.shared.record_failed_accept() {
                     tracing::warn!(%error, "accept failed: new clients wait until it works again");
                 }
                 tokio::time::sleep(AFTER_FAILED_ACCEPT).await;

@@ -1,4 +1,4 @@
-//! What workers ask each other: the letters of a worker's mailbox, and the questions of its own clients to all.
+//! Letters between workers: those in a worker's mailbox, and those that answer its own clients' requests about all workers.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::engine::client::{Client, Phase};
+use crate::engine::client::{Client, ClientPhase};
 use crate::engine::pause;
 use crate::engine::sabotage::sabotage;
 use crate::engine::shared::{Killed, Mail};
@@ -29,7 +29,7 @@ pub async fn run(worker: Rc<Worker>, mut letters: UnboundedReceiver<Mail>) {
     }
 }
 
-/// Answers `CLIENT LIST` when every worker has told its lines.
+/// Answers `CLIENT LIST` when every worker has reported its lines.
 pub fn answer_list(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -37,7 +37,7 @@ pub fn answer_list(
     mute: bool,
 ) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
-    let protocol = client.protocol.get();
+    let protocol = client.session.protocol();
     let (host, asker) = (worker.clone(), client.clone());
     let answering = async move {
         // The semaphore is never closed.
@@ -79,7 +79,7 @@ pub fn answer_kill(worker: &Rc<Worker>, client: &Rc<Client>, kill: KillFilter, m
     host.spawn_for(&asker, "CLIENT KILL", answering);
 }
 
-/// Answers `CLIENT PAUSE` and `UNPAUSE` when every worker does as it says and no write is on its way any more.
+/// Answers `CLIENT PAUSE` and `UNPAUSE` when every worker has changed its pause and no write is in flight.
 pub fn answer_pause(worker: &Rc<Worker>, client: &Rc<Client>, pausing: PauseRequest, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     let begins = Instant::now();
@@ -126,7 +126,7 @@ pub fn answer_unblock(
 impl Worker {
     fn answer_letter(self: &Rc<Self>, letter: Mail) {
         sabotage("mail.letter");
-        // A sender that has gone needs no answer.
+        // The asker may have stopped waiting.
         match letter {
             Mail::Adopt(accepted) => self.adopt(accepted),
             Mail::List(selection, reply) => {
@@ -211,8 +211,8 @@ impl Client {
         let (fd, addresses) =
             self.with_transport(|transport| (transport.fd(), transport.addresses()))?;
         let (addr, laddr) = addresses?;
-        let session = self.session_ref();
-        let pending_input = self.pending_input();
+        let session = self.session.rare();
+        let pending_input = self.waiting.pending_input();
         let buffered = self.buffered();
         let line = ClientLine {
             id: self.id,
@@ -220,10 +220,10 @@ impl Client {
             laddr: &laddr,
             fd,
             age: now.since(self.connected) / 1000,
-            idle: now.since(self.last_seen.get()) / 1000,
+            idle: now.since(self.waiting.last_seen()) / 1000,
             session: session.as_deref(),
-            default_user: &worker.config.listeners[usize::from(self.listener)].default_user,
-            closing: self.phase() != Phase::Open,
+            default_user: &worker.config.listeners[self.session.listener()].default_user,
+            closing: self.phase() != ClientPhase::Open,
             held: self.is_held(),
             multi: self.queued_commands(),
             blocked: self.is_blocked(),
@@ -238,10 +238,10 @@ impl Client {
             },
             // An asking client is parked only by its question, and a blocked client is read to notice when it leaves.
             reading: self.is_read() || self.is_asking() || self.is_blocked(),
-            writing: self.is_written(),
-            command: self.last_command.get(),
-            protocol: self.protocol.get(),
-            tracking: self.tracking.get(),
+            writing: self.output.is_blocked(),
+            command: self.session.last_command(),
+            protocol: self.session.protocol(),
+            tracking: self.session.tracking(),
             subscriptions: self.subscription_counts(),
         };
         Some(f(&line))

@@ -79,7 +79,7 @@ pub struct Worker {
     pub hub: Hub,
     /// `CLIENT PAUSE` and `MONITOR`.
     pub interception: Interception,
-    /// What it has learned from requests and replies.
+    /// Facts learned from requests and replies.
     pub traffic: Traffic,
     /// Memory that is used for one request after the other.
     pub scratch: Scratch,
@@ -134,7 +134,7 @@ impl Worker {
             reroute(self, &lane);
         }
         self.retire_unneeded_lanes();
-        self.hub.look_at_all(self);
+        self.hub.check_all(self);
         if is_known {
             self.found_upstream();
         }
@@ -166,7 +166,7 @@ impl Worker {
         self.map.primary_for(client.id)
     }
 
-    /// What a plan depends on.
+    /// The knowledge that a plan depends on.
     pub fn with_knowledge<T>(&self, f: impl FnOnce(&Knowledge) -> T) -> T {
         let topology = self.map.topology.borrow();
         f(&Knowledge {
@@ -181,7 +181,7 @@ impl Worker {
         })
     }
 
-    /// What a plan for a request of `client` depends on.
+    /// The knowledge that a plan for a request of `client` depends on.
     pub fn with_knowledge_for<T>(&self, client: &Client, f: impl FnOnce(&Knowledge) -> T) -> T {
         let as_cluster = self.listener_of(client).personality == Personality::Cluster;
         self.with_knowledge(|knowledge| {
@@ -194,7 +194,7 @@ impl Worker {
 
     /// The listener that a client came in by.
     pub fn listener_of(&self, client: &Client) -> &Listener {
-        &self.config.listeners[usize::from(client.listener)]
+        &self.config.listeners[client.session.listener()]
     }
 
     /// The configured limits of a client.
@@ -202,7 +202,7 @@ impl Worker {
         &self.listener_of(client).limits
     }
 
-    /// What a request of an authenticated client may announce.
+    /// The limits of a request of an authenticated client.
     pub fn request_limits(&self, client: &Client) -> Limits {
         let limits = self.limits(client);
         Limits {
@@ -225,7 +225,7 @@ impl Worker {
         let now = self.clock.now();
         let client = self.clients.add(|place| {
             let client = Client::new(id, place, listener, transport, now);
-            client.authenticated.set(is_open);
+            client.session.set_authenticated(is_open);
             client
         });
         self.stats.accepted.inc();

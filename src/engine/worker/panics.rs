@@ -1,9 +1,8 @@
-//! Panics: there should be none, and one that comes all the same costs a client or the commands of a lane, never a
-//! worker. Whatever a worker does runs in here: between two awaits, or one poll of a task at a time. So do the tasks of the
-//! control thread, which begin anew.
+//! Panics: a panic costs a client or the commands of a lane, never a worker. All work of a worker runs in here: between two
+//! awaits, or one poll of a task at a time. So do the tasks of the control thread, which are restarted.
 //!
-//! A panic leaves no borrow behind, for unwinding drops it. What it can leave is a command that was taken out of a queue
-//! and is nowhere now, and a request without its entry: see `Worker::mend`.
+//! A panic leaves no borrow behind, since unwinding drops it. It can leave a command that was taken out of a queue and is in
+//! none now, and a request without its entry: see `Worker::mend`.
 
 use std::backtrace::Backtrace;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,9 +17,9 @@ use crate::engine::client::Client;
 use crate::engine::shared::Shared;
 use crate::engine::worker::Worker;
 
-/// How long a task of the control thread rests after a panic, before it begins anew. Doubles while it does not last.
+/// Pause of a task of the control thread after a panic, before it is restarted. Doubles while the task fails soon.
 const FIRST_REST: Duration = Duration::from_millis(100);
-/// The longest such rest, and how long a task has to last for the next to be the first again.
+/// The longest such pause; a task that ran for longer begins with the first pause again.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// Makes every panic of the process a line of the log, with its backtrace.
@@ -34,7 +33,7 @@ pub fn log_panics() {
 }
 
 impl Worker {
-    /// Does `f`. `None` if that panicked: then `what` has failed, is counted, and what it left behind is mended.
+    /// Calls `f`. `None` if it panicked: the panic is logged as one in `what` and counted, and its damage is mended.
     pub fn contained<T>(self: &Rc<Self>, what: &str, f: impl FnOnce() -> T) -> Option<T> {
         let done = catch_unwind(AssertUnwindSafe(f)).ok();
         if done.is_none() {
@@ -47,7 +46,7 @@ impl Worker {
         done
     }
 
-    /// Runs a task of its own. If it panics it is over, and `then` is done.
+    /// Spawns a task. If it panics it ends, and `then` is called.
     pub fn spawn(
         self: &Rc<Self>,
         what: &'static str,
@@ -86,15 +85,15 @@ impl Worker {
         self.spawn(what, task, move |worker| client.close(worker));
     }
 
-    /// After a panic: the client whose command was in hand would wait for ever, and a lane whose requests do not match
-    /// its entries would give replies to the wrong ones.
+    /// Mends the damage of a panic: the client whose command was being processed would wait for ever, and a lane whose
+    /// requests do not match its entries would deliver replies to the wrong clients.
     fn mend(self: &Rc<Self>) {
         if let Some(client) = self.clients.take_in_process() {
             client.close(self);
         }
         for lane in self.lanes() {
             if !lane.is_consistent() {
-                tracing::error!(node = %lane.addr, "a request has no entry: the connection is given up");
+                tracing::error!(node = %lane.addr, "a request has no entry: the connection is closed");
                 lane.close();
             }
         }
@@ -102,7 +101,7 @@ impl Worker {
 }
 
 impl Shared {
-    /// Runs something on the control thread. `None` if it panicked: then `what` has failed, and is counted.
+    /// Runs a task on the control thread. `None` if it panicked: the panic is logged as one in `what` and counted.
     pub async fn contained<T>(&self, what: &str, task: impl Future<Output = T>) -> Option<T> {
         let mut task = Box::pin(task);
         let done = std::future::poll_fn(|cx| {
@@ -120,8 +119,8 @@ impl Shared {
         done
     }
 
-    /// Runs a task of the control thread until it ends by itself, and begins it anew after a panic. `None` if that is
-    /// not worth while any more.
+    /// Runs a task of the control thread until it ends by itself, and restarts it after a panic. `None` if `cancel` was
+    /// cancelled meanwhile.
     pub async fn restarted<T, F: Future<Output = T>>(
         &self,
         what: &str,

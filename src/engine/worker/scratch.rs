@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::engine::worker::buffers::{Buffers, HeldPool};
+use crate::engine::worker::buffers::{Buffers, EarlyRepliesPool};
 use slotmux_core::resp::Span;
 
 /// Size of the scratch for reads from clients: one read takes what a client can have sent in a turn.
@@ -26,7 +26,7 @@ pub struct Scratch {
     /// Reply buffers.
     pub buffers: Buffers,
     /// Holders of replies that arrived before older ones.
-    pub early_replies: HeldPool,
+    pub early_replies: EarlyRepliesPool,
 }
 
 impl Default for Scratch {
@@ -37,7 +37,7 @@ impl Default for Scratch {
             spans: Cell::default(),
             rewritten: Cell::default(),
             buffers: Buffers::default(),
-            early_replies: HeldPool::default(),
+            early_replies: EarlyRepliesPool::default(),
         }
     }
 }

@@ -1,12 +1,11 @@
-//! What time alone brings about: deadlines, silence, health checks, idle clients, hang-ups of paused clients, the
-//! memory budget.
+//! The periodic sweep: deadlines, silence, health checks, idle clients, hang-ups of paused clients, the memory budget.
 
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::engine::client::{Client, Phase};
-use crate::engine::sabotage::{clock_ahead, sabotage};
+use crate::engine::client::{Client, ClientPhase};
+use crate::engine::sabotage::{sabotage, take_clock_ahead};
 use crate::engine::transport::Hangup;
 use crate::engine::upstream::connect::fail;
 use crate::engine::upstream::health::check_health;
@@ -24,11 +23,11 @@ pub async fn run(worker: Rc<Worker>) {
     let mut round: u32 = 0;
     loop {
         tokio::time::sleep(DEADLINES_EVERY).await;
-        if let Some(by) = clock_ahead() {
+        if let Some(by) = take_clock_ahead() {
             worker.clock.set_ahead(by);
         }
         let now = worker.clock.now();
-        // Clients first: one that is let go on below has not had its turn yet and would look idle.
+        // Clients first: a client that is resumed below has not had its turn yet and would look idle.
         round = round.wrapping_add(1);
         if round.is_multiple_of(CLIENTS_EVERY) {
             worker.sweep_clients(now);
@@ -50,7 +49,7 @@ pub async fn run(worker: Rc<Worker>) {
 impl Worker {
     fn sweep_clients(self: &Rc<Self>, now: Tick) {
         for client in self.clients.all() {
-            // Else it would keep the sweep from those behind it for ever.
+            // Otherwise the sweep would never reach the clients behind it.
             if self
                 .contained("the sweep", || self.look_after(&client, now))
                 .is_none()
@@ -97,14 +96,14 @@ impl Worker {
         sabotage("sweep.client");
         client.check_output(self);
         client.check_stall(self);
-        let idle = self.config.listeners[usize::from(client.listener)].idle_timeout;
+        let idle = self.config.listeners[client.session.listener()].idle_timeout;
         let is_idle = idle.is_some_and(|idle| client.is_quiet_for(ticks(idle), now))
             && client.in_flight() == 0
-            && !client.has_work()
+            && !client.has_long_request()
             && !client.is_subscriber()
             && !client.waits_for_slotmux()
             && !client.is_monitor()
-            && client.phase() == Phase::Open;
+            && client.phase() == ClientPhase::Open;
         // One that is blocked has left as soon as it sends no more, as in Redis.
         let hangup = client.with_transport(|transport| transport.hangup());
         let has_hung_up = !client.is_read()
@@ -121,7 +120,7 @@ impl Worker {
         }
     }
 
-    /// Closes those who hold the most if all clients together hold more than they may: as many as it takes.
+    /// Closes the clients that hold the most while all clients together exceed the memory limit.
     #[inline]
     pub fn keep_within_memory(&self) {
         if self.memory.is_over() {
@@ -133,7 +132,7 @@ impl Worker {
     fn shed_largest(&self) {
         let clients = self.clients.all();
         let holders = clients.iter().enumerate();
-        let holders = holders.map(|(at, client)| (client.charged(), client.key, at));
+        let holders = holders.map(|(at, client)| (client.memory.charged(), client.key, at));
         let mut holders: BinaryHeap<(usize, usize, usize)> =
             holders.filter(|(bytes, ..)| *bytes > 0).collect();
         while self.memory.is_over()

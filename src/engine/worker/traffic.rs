@@ -1,11 +1,11 @@
-//! What a worker has learned from the requests and replies that passed it.
+//! Facts that a worker has learned from requests and replies.
 
 use crate::engine::stats::observed::Observed;
 use crate::engine::stats::unmatched::Unmatched;
 use slotmux_core::route::big_replies::BigReplies;
 use slotmux_core::scripts::NotedScripts;
 
-/// What one worker has learned from its traffic.
+/// The facts that one worker has learned from its traffic.
 #[derive(Default)]
 pub struct Traffic {
     /// Which requests are likely to bring a big reply.
@@ -14,6 +14,6 @@ pub struct Traffic {
     pub scripts: NotedScripts,
     /// Prefixes of keys that no namespace claims.
     pub unmatched: Unmatched,
-    /// What observing policies would have changed.
+    /// Requests that observing policies would have changed.
     pub observed: Observed,
 }

@@ -23,8 +23,8 @@ pub struct Turn {
     hung_up: RefCell<Vec<Rc<Lane>>>,
     waker: OnceCell<Waker>,
     is_armed: Cell<bool>,
-    /// Whether a client has left whose big request is on its way.
-    is_abandoned: Cell<bool>,
+    /// Whether a client has left whose big request is in flight.
+    has_unawaited: Cell<bool>,
     /// Slices of long requests done in this turn.
     slices: Cell<u32>,
 }
@@ -50,20 +50,20 @@ impl Turn {
         }
     }
 
-    /// The client that is blocked on `lane` has left.
+    /// Notes that the client that is blocked on `lane` has left.
     pub fn hang_up(&self, lane: Rc<Lane>) {
         self.hung_up.borrow_mut().push(lane);
         self.arm();
     }
 
-    /// A client has left whose big request is on its way.
-    pub fn cancel(&self) {
-        self.is_abandoned.set(true);
+    /// Notes that a client has left whose big request is in flight.
+    pub fn note_unawaited(&self) {
+        self.has_unawaited.set(true);
         self.arm();
     }
 
-    /// Counts one more slice of a long request, and returns whether this turn has room for it.
-    pub fn takes_slice(&self) -> bool {
+    /// Claims one slice of a long request; false if this turn has no room for it.
+    pub fn claim_slice(&self) -> bool {
         self.arm();
         let slices = self.slices.get();
         self.slices.set(slices.saturating_add(1));
@@ -89,7 +89,7 @@ impl Turn {
             |lane| worker.hang_up(lane),
             |lane| fail(worker, lane),
         );
-        if self.is_abandoned.take() {
+        if self.has_unawaited.take() {
             worker.cancel_unawaited_requests();
         }
         let mut lanes = self.lanes.take();
@@ -115,8 +115,7 @@ impl Turn {
     }
 }
 
-/// Does `f` with each of them. A panic costs the one that it came with, on which `fail` is done; the others are not to be
-/// forgotten for it.
+/// Calls `f` with each of them, and `fail` with one on which it has panicked; the others follow.
 fn each<T>(
     worker: &Rc<Worker>,
     mut all: impl Iterator<Item = T>,
@@ -138,11 +137,10 @@ fn each<T>(
     }
 }
 
-/// Has the task polled again in the next turn, behind those that the kernel has news for by then. Its waker, used as it
-/// is, would bring it back in this turn, before anything else was heard of: whoever sends faster than slotmux reads would
-/// keep all others waiting.
+/// Polls the task again in the next turn, behind the tasks that the kernel has events for by then. Its waker alone would
+/// bring it back in this turn, ahead of new events: a peer that sends faster than slotmux reads would delay all others.
 pub fn poll_again(cx: &mut Context<'_>) {
-    // It is pending at first, always.
+    // The first poll is always pending.
     let _ = pin!(tokio::task::yield_now()).poll(cx);
 }
 

@@ -76,7 +76,7 @@ fn publishers_are_told_how_many_clients_listen() {
         Some((4 + 2 * 4 + 1).into())
     );
     poll_until(PATIENCE, "the messages to be counted", || {
-        proxy.metric("slotmux_messages_total") == Some((2 * expected + 1) as f64)
+        proxy.metric("slotmux_pubsub_messages_total") == Some((2 * expected + 1) as f64)
     });
 
     // All leave, each in another way; nobody is counted any more.

@@ -66,7 +66,7 @@ fn dedicated_connections_are_bounded_and_given_back() {
         }
         poll_until(PATIENCE, "two on their way and the others waiting", || {
             peer.requests_named("SET").len() == 2
-                && proxy.metric("slotmux_parks_total") >= Some(CLIENTS as f64 - 2.0)
+                && proxy.metric("slotmux_client_pauses_total") >= Some(CLIENTS as f64 - 2.0)
         });
         assert_eq!(connected(&proxy), Some(3.0));
         assert_eq!(
@@ -156,7 +156,11 @@ fn taken_by_a_lane(sent: usize, size: usize, configure: impl FnOnce(&mut ProxyCo
     for client in &mut clients {
         client.send(&["SET", "key", &value]);
     }
-    let parked = || proxy.metric("slotmux_parks_total").expect("the metric") as usize;
+    let parked = || {
+        proxy
+            .metric("slotmux_client_pauses_total")
+            .expect("the metric") as usize
+    };
     poll_until(PATIENCE, "all to be taken or to wait", || {
         peer.requests_named("SET").len() + parked() == sent
     });

@@ -212,12 +212,12 @@ fn another_draw_waits_for_room_on_every_connection() {
     });
     // All that fits on the connection to the second node, and one more.
     let mut filling = proxy.client();
-    let parks = proxy.metric("slotmux_parks_total");
+    let parks = proxy.metric("slotmux_client_pauses_total");
     for _ in 0..5 {
         filling.send(&["GET", "app:{a}"]);
     }
     poll_until(PATIENCE, "the connection to be full", || {
-        proxy.metric("slotmux_parks_total") > parks
+        proxy.metric("slotmux_client_pauses_total") > parks
     });
     // The first node's part of the draw comes, and behind it what shows that it has come.
     let mut witness = proxy.client();

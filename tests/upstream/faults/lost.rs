@@ -314,7 +314,7 @@ fn a_lane_of_ones_own_that_outlived_its_command_is_used_again() {
     });
     second.send(&["SET", &key, &big]);
     poll_until(PATIENCE, "the other to wait", || {
-        proxy.metric("slotmux_parks_total") == Some(1.0)
+        proxy.metric("slotmux_client_pauses_total") == Some(1.0)
     });
     refuses.store(false, Ordering::SeqCst);
     assert!(first.read().error().contains("is unreachable"));

@@ -208,7 +208,7 @@ fn no_password_is_ever_quoted() {
         let peer = refusing(name, error, &refuses);
         let proxy = Proxy::start_at(&peer.seeds(), Some(SECRET), |config| {
             config.set("server.workers", 1);
-            config.set("cluster.timeouts.command", "300ms");
+            config.set("cluster.timeouts.command", "1s");
         });
         refuses.store(true, Ordering::SeqCst);
         let mut client = if name == "AUTH" {

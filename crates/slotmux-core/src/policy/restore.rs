@@ -73,11 +73,13 @@ fn read(request: &Request) -> RestoreOptions {
         if is(b"absttl") {
             is_absolute = true;
         } else if is(b"idletime") || is(b"freq") {
+            let largest = if is(b"freq") { 255 } else { i64::MAX };
             idletime |= is(b"idletime");
             freq |= is(b"freq");
             at += 1;
-            let is_number = parse_i64(request.arg(at)).is_some_and(|number| number >= 0);
-            if !is_number || (idletime && freq) {
+            let number = parse_i64(request.arg(at));
+            let is_valid = number.is_some_and(|number| (0..=largest).contains(&number));
+            if !is_valid || (idletime && freq) {
                 return RestoreOptions::Refused;
             }
         } else if !is(b"replace") {
@@ -142,6 +144,7 @@ mod tests {
                 ("RESTORE k 0 v IDLETIME absttl", "="),
                 ("RESTORE k 0 v IDLETIME 1 FREQ 1", "="),
                 ("RESTORE k 0 v FREQ -1", "="),
+                ("RESTORE k 0 v FREQ 256", "="),
                 (
                     "RESTORE k 0 v FOO",
                     "appended: MULTI | RESTORE k 0 v FOO | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",

@@ -1,4 +1,4 @@
-//! Whether a command may be sent again: pure decisions, apart from the doing.
+//! Whether a command may be sent again: pure decisions.
 
 use slotmux_core::cluster::redirect::ErrorVerdict;
 
@@ -6,10 +6,10 @@ use slotmux_core::cluster::redirect::ErrorVerdict;
 /// disagree about a slot need a moment to agree.
 pub const PROMPT_REDIRECTS: u8 = 3;
 
-/// Redirects and retries of one command before it is given up: a loop between nodes must end.
-pub const MAX_REDIRECTS: u8 = 20;
+/// Redirects and retries of one command before it fails: a loop between nodes must end.
+pub const MAX_TRIES: u8 = 20;
 
-/// What is known about a command that got an error reply.
+/// The facts about a command that got an error reply.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
     /// The slot of its keys.
@@ -24,7 +24,7 @@ pub struct Facts {
     pub may_queue: bool,
 }
 
-/// What to do with a command that got an error reply.
+/// The next step for a command that got an error reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Next<'a> {
     /// The error is the client's.
@@ -45,8 +45,8 @@ pub enum Next<'a> {
     },
     /// Send it again in a moment, by the map as it is then.
     Later,
-    /// It has been sent around for too long: slotmux's own error.
-    GiveUp,
+    /// It was redirected too often: slotmux answers it with an error.
+    Fail,
 }
 
 /// Decides what an error reply means for its command, if it is its node's: then the command has not run.
@@ -64,8 +64,8 @@ pub fn decide<'a>(verdict: ErrorVerdict<'a>, facts: Facts) -> Next<'a> {
         {
             Next::Deliver
         }
-        ErrorVerdict::Moved { .. } | ErrorVerdict::Ask { .. } if facts.tries >= MAX_REDIRECTS => {
-            Next::GiveUp
+        ErrorVerdict::Moved { .. } | ErrorVerdict::Ask { .. } if facts.tries >= MAX_TRIES => {
+            Next::Fail
         }
         ErrorVerdict::Moved { host, port, .. } => Next::Follow { host, port },
         ErrorVerdict::Ask { host, port, .. } => Next::Ask { host, port },
@@ -118,7 +118,7 @@ mod tests {
             ..fresh
         };
         let weary = Facts {
-            tries: MAX_REDIRECTS,
+            tries: MAX_TRIES,
             ..fresh
         };
         let moved = ErrorVerdict::Moved {
@@ -140,11 +140,11 @@ mod tests {
             (moved, fresh, Next::Follow { host: "h", port: 1 }),
             (moved, followed, Next::Follow { host: "h", port: 1 }),
             (moved, late, Next::Follow { host: "h", port: 1 }),
-            (moved, weary, Next::GiveUp),
+            (moved, weary, Next::Fail),
             (moved, keyless, Next::Deliver),
             (foreign, fresh, Next::Deliver),
             (ask, fresh, Next::Ask { host: "h", port: 1 }),
-            (ask, weary, Next::GiveUp),
+            (ask, weary, Next::Fail),
             (ErrorVerdict::TryAgain, fresh, Next::Later),
             (ErrorVerdict::TryAgain, followed, Next::Deliver),
             (ErrorVerdict::ClusterDown, fresh, Next::Later),

@@ -2,7 +2,7 @@
 //!
 //! A command that was not handed to the kernel whole has not run and is sent again. One that was may have run: a read
 //! is sent again if nothing can have changed what it sees and `retry` allows it, a write is answered with an error that
-//! says so. Nothing is sent twice that may have changed data, but for writes that their namespace lets repeat
+//! says so. A command that may have changed data is never sent twice, except writes that their namespace lets repeat
 //! ([`crate::engine::upstream::retry::may_have_run`]).
 
 use std::rc::Rc;
@@ -35,11 +35,11 @@ pub(crate) const UNKNOWN_IN_TIME: &str =
 /// The error for a read that its node left without a reply.
 const TIMEOUT: &str = "ERR slotmux: upstream timeout";
 
-/// Milliseconds of silence after which it is asked whether a node was replaced, and after which one that was is not
-/// waited for any more: one that handed its slots over by plan would have said so long before.
+/// Milliseconds of silence after which slotmux checks whether the node was replaced, and closes the connection if it was: a
+/// node that has handed over its slots by plan would have redirected the command long before.
 const SILENCE: u64 = 500;
 
-/// Deals with everything that was in flight on a lane whose connection is gone.
+/// Settles the commands in flight on a lane whose connection is lost.
 pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
     if fail_if_shifted(worker, lane) {
         return;
@@ -63,7 +63,7 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
     lane.wake_waiting(worker);
 }
 
-/// Deals with each of them. A panic costs the client whose command it came with.
+/// Calls `f` with each of them. A panic costs the client of the command that it came with.
 pub(crate) fn each(
     worker: &Rc<Worker>,
     unanswered: Vec<Unanswered>,
@@ -86,7 +86,7 @@ struct Loss<'a> {
     end: &'a End,
     /// See [`repeatable`].
     repeatable: bool,
-    /// What the node said to the command that blocks.
+    /// The node's error reply to the blocking command.
     refusal: Option<Vec<u8>>,
 }
 
@@ -109,7 +109,7 @@ fn settle(worker: &Rc<Worker>, lane: &Rc<Lane>, mut taken: Unanswered, loss: Los
     let entry = &taken.entry;
     if !entry.is_awaited() {
         if taken.was_written {
-            // The command has run, or may have; what stood behind it may not.
+            // The command has run, or may have; the expiries behind it may not.
             repair(worker, lane, taken.entry, &taken.request);
         }
         return;
@@ -169,7 +169,7 @@ pub(crate) fn repair(worker: &Rc<Worker>, lane: &Lane, entry: InFlight, request:
     }
 }
 
-/// Deals with what waited for a connection that could not be made: a command that may block looks for its node anew.
+/// Deals with commands whose connection could not be made: a blocking command searches for its node again.
 pub fn after_failure(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     if !lane.entries().borrow().iter().any(InFlight::is_blocking) || fail_if_shifted(worker, lane) {
         return;
@@ -181,7 +181,7 @@ pub fn after_failure(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     });
 }
 
-/// Deals with the oldest command if the front of its reply was passed on already.
+/// Settles the oldest command if the front of its reply was passed on already.
 fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered>) {
     let Some(oldest) = unanswered.first().filter(|_| lane.is_mid_reply()) else {
         return;
@@ -210,11 +210,11 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
         | OnReply::Swallow
         | OnReply::Run
         | OnReply::Id
-        | OnReply::Tell(_) => {}
+        | OnReply::ReportOne(_) => {}
     }
 }
 
-/// Sends what waits on lanes without a connection to where its slot is now. Called when the map has changed.
+/// Sends the commands of a lane without a connection to the present nodes of their slots. Called when the map has changed.
 pub fn reroute(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     if lane.link() == Link::Up || lane.is_idle() || fail_if_shifted(worker, lane) {
         return;
@@ -242,7 +242,7 @@ fn send_on(worker: &Rc<Worker>, lane: &Rc<Lane>, taken: Unanswered) {
         {
             worker.send_again(taken.entry, taken.request);
         }
-        // What has no slot is for this node, over another lane.
+        // A command without a slot is for this node, over another lane.
         None if lane.link() == Link::Retired => {
             let mut error = Vec::new();
             write::error(&mut error, &unreachable(worker, lane));
@@ -253,7 +253,7 @@ fn send_on(worker: &Rc<Worker>, lane: &Rc<Lane>, taken: Unanswered) {
     }
 }
 
-/// Answers the commands of a lane whose deadline has passed, and gives up a connection that has been silent too long.
+/// Answers the commands of a lane whose deadline has passed, and closes a connection that was silent for too long.
 pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     if lane.is_idle() && !lane.is_pinged() {
         return;
@@ -269,19 +269,19 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         if lane.last_heard().is_over(worker.timeouts.response, now) {
             tracing::warn!(node = %lane.addr, in_flight = lane.in_flight(), "node is silent, connection given up");
             lane.close();
-        } else if is_silent(worker, lane, now) && is_replaced(worker, lane) {
+        } else if check_silence(worker, lane, now) && is_replaced(worker, lane) {
             tracing::warn!(node = %lane.addr, in_flight = lane.in_flight(), "node was replaced and is silent, connection given up");
             lane.close();
         }
         return;
     }
-    // While something waits, the others are asked where it has to go: until they agree on that nothing else tells.
+    // While commands wait, the topology is refreshed: nothing else reports the new node of their slots.
     worker.refresh.request();
     let is_overdue = |entry: &InFlight| entry.arrived.is_over(worker.timeouts.command, now);
     if !lane.entries().borrow().iter().any(is_overdue) || fail_if_shifted(worker, lane) {
         return;
     }
-    // Nothing of this was written: what is overdue is taken out, so that it does not run after its client was told.
+    // Nothing of this was written: overdue commands are removed, so that they do not run after their clients got an error.
     each(worker, lane.take_all(worker), |taken| {
         if !worker.has_time(&taken.entry) {
             worker.stats.timeouts.inc();
@@ -293,9 +293,9 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     lane.wake_waiting(worker);
 }
 
-/// Whether the node of a shared lane has been silent for a while. Of a node that is frozen or cut off nothing tells that it
-/// was replaced but the others, so they are asked, about twice a second.
-fn is_silent(worker: &Worker, lane: &Lane, now: Tick) -> bool {
+/// Returns whether the node of a shared lane has been silent for a while. A frozen or isolated node does not report that it
+/// was replaced, so the other nodes are asked, about twice a second.
+fn check_silence(worker: &Worker, lane: &Lane, now: Tick) -> bool {
     /// Deadlines are looked at about so often.
     const LOOK: u64 = 100;
     let silence = now.since(lane.last_heard());
@@ -308,8 +308,8 @@ fn is_silent(worker: &Worker, lane: &Lane, now: Tick) -> bool {
     true
 }
 
-/// Whether a lane waits in vain: its node is no primary any more, and another one has taken the slot over that the oldest
-/// command is about. One that was sent again may be here by an ASK, which leads to nodes without slots too.
+/// Whether the node of a lane was replaced: it is no longer a primary, and another one has the slot of the oldest command. A
+/// command that was sent again may be here by an ASK, which leads to nodes without slots too.
 fn is_replaced(worker: &Worker, lane: &Lane) -> bool {
     let entries = lane.entries().borrow();
     let oldest = entries
@@ -321,7 +321,7 @@ fn is_replaced(worker: &Worker, lane: &Lane) -> bool {
 /// Answers overdue commands whose replies may still come; those are dropped when they do.
 fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     if lane.class == Class::Dedicated && !lane.last_heard().is_over(worker.timeouts.command, now) {
-        // A big value on its way takes as long as it takes, as long as it moves.
+        // A big value may take any time while bytes move.
         return;
     }
     let mut overdue = Vec::new();
@@ -339,7 +339,7 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     }
     for entry in overdue {
         worker.stats.timeouts.inc();
-        worker.stats.abandoned.inc();
+        worker.stats.replies_dropped.inc();
         let text = if entry.write {
             UNKNOWN_IN_TIME
         } else {
@@ -349,8 +349,8 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     }
 }
 
-/// Answers everything in flight with an error if the bytes of a lane do not match its entries, as after a panic between
-/// the two. Sent again, they would be a request of another client.
+/// Answers all commands in flight with an error if the bytes of a lane do not match its entries, as after a panic between
+/// the two. Sent again, the bytes would be a request of another client.
 pub(crate) fn fail_if_shifted(worker: &Rc<Worker>, lane: &Rc<Lane>) -> bool {
     let is_shifted = !lane.is_consistent();
     if is_shifted {
@@ -360,7 +360,7 @@ pub(crate) fn fail_if_shifted(worker: &Rc<Worker>, lane: &Rc<Lane>) -> bool {
     is_shifted
 }
 
-/// Answers all that was in flight with an error: the last resort after a panic in the lane's task.
+/// Answers all commands in flight with an error: the last resort after a panic in the lane's task.
 pub(crate) fn fail_all(worker: &Rc<Worker>, lane: &Rc<Lane>, mut unanswered: Vec<Unanswered>) {
     settle_half(worker, lane, &mut unanswered);
     each(worker, unanswered, |taken| {

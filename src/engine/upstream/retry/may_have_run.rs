@@ -1,4 +1,4 @@
-//! A connection broke: which of the commands that may have run may be sent again all the same.
+//! The commands in flight on a broken connection that may be sent again although they may have run.
 //!
 //! A read may unless it would see its client's own future. A write may where its namespace says `retry_writes =
 //! "idempotent"`, it has the same effect and the same reply the second time ([`slotmux_core::command::Repeat`]), and
@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::rc::Rc;
 
-use crate::engine::client::Phase;
+use crate::engine::client::ClientPhase;
 use crate::engine::worker::Worker;
 use slotmux_core::command;
 use slotmux_core::policy::{Policies, ReplyConversion};
@@ -78,7 +78,7 @@ pub(crate) fn repeatable(
 /// Whether the client of a write still waits for it, and there are tries and time left.
 fn is_wanted(worker: &Worker, entry: &InFlight) -> bool {
     entry.is_awaited()
-        && entry.client.phase() == Phase::Open
+        && entry.client.phase() == ClientPhase::Open
         && u32::from(entry.tries) < worker.config.cluster.retry.reads
         && worker.has_time(entry)
 }
@@ -101,7 +101,7 @@ fn is_over(worker: &Worker, lane: &Lane, end: &End, taken: &Unanswered) -> bool 
 fn is_idempotent(policies: &Policies, taken: &Unanswered) -> bool {
     match &taken.entry.kind {
         OnReply::Deliver | OnReply::Part { .. } => are_idempotent(policies, &taken.request, 1),
-        // What stands behind the client's own commands are expiries, whose replies nobody gets.
+        // Behind the client's commands stand expiries, whose replies are dropped.
         OnReply::Block(block) => match block.then() {
             Then::Deliver | Then::Part { .. } => are_idempotent(
                 policies,

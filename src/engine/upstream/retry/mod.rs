@@ -88,7 +88,8 @@ impl Retries {
     /// more.
     #[inline]
     pub fn record_run(&self, entry: &InFlight) {
-        if entry.client.has_redirected() {
+        entry.client.order.forget_answered_redirect();
+        if entry.client.order.has_redirected() {
             self.completed.record(entry);
         }
     }

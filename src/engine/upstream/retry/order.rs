@@ -71,7 +71,7 @@ impl Worker {
     /// Whether an older command of the same client and slot waits for a retry.
     pub fn has_retry_ahead(&self, entry: &InFlight) -> bool {
         let member = entry.member();
-        entry.client.waiting_retries.get() > 0
+        entry.client.order.has_waiting_retries()
             && member.is_some_and(|of| self.retries.has_older(of))
     }
 

@@ -6,10 +6,16 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use slotmux_core::slot::{SLOTS, Slot};
+use slotmux_core::slot::Slot;
 
-/// Stands for the slot in the keys that count all commands of one client on one lane.
-const WHATEVER: u16 = SLOTS as u16;
+/// The commands of one client on one lane that a key counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Scope {
+    /// Those on one slot.
+    Slot(u16),
+    /// All of them.
+    All,
+}
 
 /// Sequence number of a request among those of its client. The numbers wrap, so two are compared by the shorter
 /// distance between them: the requests of one client in flight are close to each other.
@@ -58,7 +64,7 @@ pub struct Member {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Key {
     client: u64,
-    slot: u16,
+    scope: Scope,
     lane: u64,
     seq: Seq,
 }
@@ -66,24 +72,24 @@ struct Key {
 /// The commands on all lanes, ordered by client, slot, lane, age.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Streams {
-    carried: BTreeMap<Key, u32>,
+    in_flight: BTreeMap<Key, u32>,
 }
 
 impl Streams {
     /// Lane `lane` carries one more command of `client`; `member` if it is in a stream.
     pub fn add(&mut self, lane: u64, client: u64, member: Option<Member>) {
         for key in keys(lane, client, member) {
-            *self.carried.entry(key).or_default() += 1;
+            *self.in_flight.entry(key).or_default() += 1;
         }
     }
 
     /// Undoes [`Streams::add`].
     pub fn remove(&mut self, lane: u64, client: u64, member: Option<Member>) {
         for key in keys(lane, client, member) {
-            if let Some(count) = self.carried.get_mut(&key) {
+            if let Some(count) = self.in_flight.get_mut(&key) {
                 *count -= 1;
                 if *count == 0 {
-                    self.carried.remove(&key);
+                    self.in_flight.remove(&key);
                 }
             }
         }
@@ -103,37 +109,37 @@ impl Streams {
 
     /// Whether `lane` carries any command of the stream.
     pub fn has_any_on(&self, of: Member, lane: u64) -> bool {
-        self.carried.contains_key(&key(of, lane, of.seq))
+        self.in_flight.contains_key(&key(of, lane, of.seq))
             || self.has_older_on(of, lane)
             || self.has_newer_on(of, lane)
     }
 
     /// Whether `lane` carries any command of `client`.
     pub fn has_client_on(&self, client: u64, lane: u64) -> bool {
-        self.carried.contains_key(&whatever(client, lane))
+        self.in_flight.contains_key(&all_of(client, lane))
     }
 
     fn has_older_on(&self, of: Member, lane: u64) -> bool {
         let older = key(of, lane, of.seq.oldest())..key(of, lane, of.seq);
-        self.carried.range(older).next().is_some()
+        self.in_flight.range(older).next().is_some()
     }
 
     fn has_newer_on(&self, of: Member, lane: u64) -> bool {
         let newer = key(of, lane, Seq(of.seq.0.wrapping_add(1)))..key(of, lane, of.seq.newest());
-        self.carried.range(newer).next().is_some()
+        self.in_flight.range(newer).next().is_some()
     }
 
     /// The lanes that carry commands of the stream: one step per lane, whatever the number of commands. There are few,
     /// one for each node that owned the slot while the commands arrived.
     fn lanes(&self, of: Member) -> impl Iterator<Item = u64> {
         let end = Key {
-            slot: of.slot.0 + 1,
+            scope: Scope::Slot(of.slot.0 + 1),
             ..key(of, 0, of.seq)
         };
         let mut from = 0;
         std::iter::from_fn(move || {
             let start = key(of, from, of.seq.oldest());
-            let (found, _) = self.carried.range(start..end).next()?;
+            let (found, _) = self.in_flight.range(start..end).next()?;
             from = found.lane + 1;
             Some(found.lane)
         })
@@ -143,16 +149,16 @@ impl Streams {
 fn key(of: Member, lane: u64, seq: Seq) -> Key {
     Key {
         client: of.client,
-        slot: of.slot.0,
+        scope: Scope::Slot(of.slot.0),
         lane,
         seq,
     }
 }
 
-fn whatever(client: u64, lane: u64) -> Key {
+fn all_of(client: u64, lane: u64) -> Key {
     Key {
         client,
-        slot: WHATEVER,
+        scope: Scope::All,
         lane,
         seq: Seq(0),
     }
@@ -160,7 +166,7 @@ fn whatever(client: u64, lane: u64) -> Key {
 
 fn keys(lane: u64, client: u64, member: Option<Member>) -> impl Iterator<Item = Key> {
     let in_stream = member.map(|of| key(of, lane, of.seq));
-    std::iter::once(whatever(client, lane)).chain(in_stream)
+    std::iter::once(all_of(client, lane)).chain(in_stream)
 }
 
 #[cfg(test)]
@@ -235,7 +241,7 @@ mod tests {
             for (lane, client, of) in all.drain(..) {
                 streams.remove(lane, client, of);
             }
-            assert!(streams.carried.is_empty());
+            assert!(streams.in_flight.is_empty());
         }
     }
 

@@ -38,13 +38,13 @@ impl InFlight {
     /// Marks a read whose connection was lost, perhaps because of its reply. The client holds the mark: an entry has no
     /// room for it.
     pub(crate) fn mark_oversize_candidate(&self) {
-        let candidates = &self.client.oversize_candidates;
+        let upstream = &self.client.upstream;
         // A range whose reads are all answered is from an earlier loss.
         let oldest = self.client.oldest();
-        let range = candidates
-            .get()
+        let range = upstream
+            .oversize_candidates()
             .filter(|(_, last)| newer(*last, oldest) == *last);
-        candidates.set(Some(match range {
+        upstream.set_oversize_candidates(Some(match range {
             Some((first, last)) => (older(first, self.seq), newer(last, self.seq)),
             None => (self.seq, self.seq),
         }));
@@ -53,7 +53,7 @@ impl InFlight {
     /// Whether it is a read that is marked, or between two marked ones, which were in flight together. The repair of a
     /// write has that write's place, but no reply that could be big.
     pub(crate) fn is_oversize_candidate(&self) -> bool {
-        let candidates = self.client.oversize_candidates.get();
+        let candidates = self.client.upstream.oversize_candidates();
         !self.write
             && candidates.is_some_and(|range| is_within(range, self.seq))
             && !self.is_repair()
@@ -171,7 +171,7 @@ pub(crate) fn isolate_candidates(worker: &Rc<Worker>, lane: &Rc<Lane>) {
 pub(crate) fn clear_candidates(lane: &Lane) {
     if lane.class == Class::Shared {
         for entry in lane.entries().borrow().iter() {
-            entry.client.oversize_candidates.set(None);
+            entry.client.upstream.set_oversize_candidates(None);
         }
     }
 }

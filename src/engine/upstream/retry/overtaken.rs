@@ -1,8 +1,8 @@
-//! Commands that must not run any more, because a newer one of the same client and slot has run.
+//! Overtaken commands: they must not run, because a newer one of the same client and slot has run.
 //!
 //! A slot may leave a node and come back while commands for it wait in the node's queue: the first of them is
-//! redirected, those behind it run. By the time the first one has found its way back, it is too late for it: it gets an
-//! error, since order beats hiding. The same goes for a node that begins to serve between two of them.
+//! redirected, those behind it run. When the first one has found its way back it must not run: it gets an error, since order
+//! beats hiding. The same goes for a node that begins to serve between two of them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -65,13 +65,8 @@ impl CompletedCommands {
     /// Forgets commands with no older command in flight.
     pub(super) fn sweep(&self) {
         let mut clients = self.clients.borrow_mut();
-        clients.retain(|_, of| of.client.in_flight() > 0 && !of.client.has_answered(of.newest.0));
-    }
-}
-
-impl InFlight {
-    /// Counts tries, without an overflow.
-    pub fn count_tries(&mut self, more: u8) {
-        self.tries = self.tries.saturating_add(more);
+        clients.retain(|_, of| {
+            of.client.in_flight() > 0 && !of.client.order.has_answered(of.newest.0)
+        });
     }
 }

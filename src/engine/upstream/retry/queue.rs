@@ -7,19 +7,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::worker::clock::Tick;
-use slotmux_core::slot::{SLOTS, Slot};
+use slotmux_core::slot::Slot;
 
 use crate::engine::upstream::retry::order_index::{Member, Seq};
 
-/// Stands for the slot of a command outside all streams: no command is ahead of it.
-const ALONE: u16 = SLOTS as u16 + 1;
+/// The stream of a command among those of its client.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Stream {
+    /// Below all streams: only the start of a range.
+    First,
+    /// The commands on one slot. Ages compare within it.
+    Slot(u16),
+    /// Outside all streams: no command is ahead of it.
+    None,
+}
+
+impl From<Option<Member>> for Stream {
+    fn from(member: Option<Member>) -> Stream {
+        member.map_or(Stream::None, |member| Stream::Slot(member.slot.0))
+    }
+}
 
 /// A place among the waiting commands. A command of a stream is ordered after the older ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Place {
     client: u64,
-    /// The slot plus 1, so that 0 is below all slots: ages compare within a stream only.
-    slot: u16,
+    stream: Stream,
     seq: Seq,
     /// Distinguishes the parts of one request, several of which may have no slot.
     number: u64,
@@ -35,7 +48,7 @@ pub enum Until {
 }
 
 #[derive(Debug)]
-struct Kept<T> {
+struct QueuedCommand<T> {
     command: T,
     until: Until,
     ends: Tick,
@@ -44,7 +57,7 @@ struct Kept<T> {
 /// The waiting commands.
 #[derive(Debug)]
 pub struct RetryQueue<T> {
-    kept: BTreeMap<Place, Kept<T>>,
+    kept: BTreeMap<Place, QueuedCommand<T>>,
     /// Commands with no older one ahead that wait for a moment.
     due: BTreeSet<(Tick, Place)>,
     /// Commands with no older one ahead that wait for a slot.
@@ -96,7 +109,7 @@ impl<T> RetryQueue<T> {
         self.next += 1;
         let place = Place {
             client,
-            slot: member.map_or(ALONE, |member| member.slot.0 + 1),
+            stream: member.into(),
             seq: member.map_or(Seq(0), |member| member.seq),
             number,
         };
@@ -110,7 +123,7 @@ impl<T> RetryQueue<T> {
             self.arm(place, until);
         }
         self.ends.insert((ends, place));
-        let kept = Kept {
+        let kept = QueuedCommand {
             command,
             until,
             ends,
@@ -146,7 +159,7 @@ impl<T> RetryQueue<T> {
     pub fn has_older(&self, of: Member) -> bool {
         self.has_ahead(Place {
             client: of.client,
-            slot: of.slot.0 + 1,
+            stream: Stream::Slot(of.slot.0),
             seq: of.seq,
             number: 0,
         })
@@ -181,12 +194,12 @@ impl<T> RetryQueue<T> {
         let kept = self.kept.remove(&place)?;
         self.ends.remove(&(kept.ends, place));
         self.disarm(place, kept.until);
-        if place.slot != ALONE && !self.has_ahead(place) {
+        if place.stream != Stream::None && !self.has_ahead(place) {
             let next = self.kept.range(place..).next();
             let next = next.filter(|(next, _)| next.is_in_stream_of(place));
             let next = next.map(|(&next, behind)| (next, behind.until));
             if let Some((next, until)) = next {
-                // The commands behind were not told that their slot has an owner.
+                // The commands behind were not marked when their slot got an owner.
                 let until = match kept.until {
                     Until::Due(_) => Until::Due(until.moment()),
                     Until::Served(..) => until,
@@ -207,7 +220,7 @@ impl<T> RetryQueue<T> {
             ..place
         };
         // A command outside all streams has none ahead of it.
-        place.slot != ALONE && self.kept.range(oldest..place).next().is_some()
+        place.stream != Stream::None && self.kept.range(oldest..place).next().is_some()
     }
 
     fn arm(&mut self, place: Place, until: Until) {
@@ -238,14 +251,14 @@ impl Place {
     fn before_all_of(client: u64) -> Place {
         Place {
             client,
-            slot: 0,
+            stream: Stream::First,
             seq: Seq(0),
             number: 0,
         }
     }
 
     fn is_in_stream_of(&self, other: Place) -> bool {
-        self.slot != ALONE && (self.client, self.slot) == (other.client, other.slot)
+        self.stream != Stream::None && (self.client, self.stream) == (other.client, other.stream)
     }
 }
 

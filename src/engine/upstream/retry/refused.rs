@@ -15,9 +15,7 @@ use crate::engine::upstream::blocking::{is_forced, search_anew};
 use crate::engine::upstream::deliver::{deliver_error, deliver_piece};
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::{Lane, Link};
-use crate::engine::upstream::retry::decide::{
-    Facts, MAX_REDIRECTS, Next, PROMPT_REDIRECTS, decide,
-};
+use crate::engine::upstream::retry::decide::{Facts, Next, PROMPT_REDIRECTS, decide};
 use crate::engine::upstream::retry::overtaken;
 use crate::engine::upstream::retry::verify_refusal::{
     Verification, VerificationState, client_part, may_be_forged,
@@ -27,7 +25,7 @@ use crate::engine::upstream::retry::verify_refusal::{
 /// lane is bounded; this bounds the commands that leave their lane for a wait and so make room there for more.
 const WAITING_WITH_FOLLOWERS: usize = 1024;
 
-/// What a node says that lacks the script of an EVALSHA.
+/// Error reply of a node that lacks the script of an EVALSHA.
 pub(crate) const NO_SCRIPT: &[u8] = b"-NOSCRIPT No matching script. Please use EVAL.\r\n";
 
 /// Takes over a command that got an error reply; gives it back if the error is to be delivered. `request` copies the
@@ -77,7 +75,7 @@ pub fn take_over(
     take_refused(worker, lane, entry, (reply, verdict), request, false)
 }
 
-/// The same for an error by which the node says that it has not run `entry`. `is_verified`: no script has made it up.
+/// The same for an error that means that the node has not run `entry`. `is_verified`: no script has forged it.
 fn take_refused(
     worker: &Rc<Worker>,
     lane: &Rc<Lane>,
@@ -87,7 +85,7 @@ fn take_refused(
     is_verified: bool,
 ) -> Option<InFlight> {
     if lane.is_pinned_by(&entry.client) {
-        // The slot is on its way, or its node not the primary any more: what it has watched it can't vouch for.
+        // The slot is moving, or its node is no longer the primary: it can't vouch for the keys that it has watched.
         entry.client.break_watch(worker);
     }
     if entry.is_watched() {
@@ -95,7 +93,7 @@ fn take_refused(
         worker.answer_unwatched(&entry);
         return None;
     }
-    if entry.is_watch() && entry.client.has_watch() {
+    if entry.is_watch() && entry.client.transaction.has_watch() {
         // As in Redis, one more key changes nothing once EXEC is bound to answer nil.
         deliver_piece(worker, &entry, b"+OK\r\n", true);
         return None;
@@ -122,7 +120,7 @@ fn take_refused(
             worker.stats.errors.inc();
             return Some(entry);
         }
-        Next::GiveUp => {
+        Next::Fail => {
             deliver_error(
                 worker,
                 &entry,
@@ -139,7 +137,7 @@ fn take_refused(
         return asked.inspect_err(|_| worker.stats.errors.inc()).err();
     }
     match next {
-        Next::Deliver | Next::GiveUp => None,
+        Next::Deliver | Next::Fail => None,
         Next::Follow { host, port } => {
             worker.refresh.request();
             match (
@@ -206,9 +204,9 @@ pub(crate) fn settle_verified(
     }
 }
 
-/// A node lacks a script though it may have been sent: somebody flushed it, or the command came here by a redirect. It is
-/// sent with the script now, if that is known and nothing of the same client would be overtaken; else the error is the
-/// client's, and the script goes ahead of the next call.
+/// A node lacks a script though it may have been sent: it was flushed, or the command came here by a redirect. The command is
+/// sent again behind the script, if that is known and no command of the same client would be overtaken; otherwise the client
+/// gets the error, and the script goes ahead of the next call.
 fn load_and_try_again(
     worker: &Rc<Worker>,
     lane: &Rc<Lane>,
@@ -227,7 +225,7 @@ fn load_and_try_again(
     }
     let may = is_whole
         && matches!(entry.kind, OnReply::Deliver)
-        && entry.tries < MAX_REDIRECTS
+        && entry.has_tries_left()
         && !worker.retries.is_overtaken(&entry)
         && !worker.has_followers(&entry, lane)
         && worker.has_time(&entry)
@@ -248,11 +246,9 @@ fn load_and_try_again(
         worker.stats.errors.inc();
         return Some(entry);
     }
-    // Not once more: whoever flushes faster than this gets the error.
-    let entry = InFlight {
-        tries: MAX_REDIRECTS,
-        ..entry
-    };
+    // No second retry: a client that flushes scripts all the time gets the error.
+    let mut entry = entry;
+    entry.use_up_tries();
     worker.stats.retries.inc();
     if entry.client.tracks() {
         entry.client.untrack(worker, &entry, &bytes);
@@ -261,7 +257,7 @@ fn load_and_try_again(
     None
 }
 
-/// Whether only a script can have said this: a single server knows of no slots.
+/// Whether only a script can have returned this error: a single server knows of no slots.
 fn is_impossible(worker: &Worker, verdict: ErrorVerdict<'_>) -> bool {
     worker.map.topology.borrow().kind == topology::UpstreamKind::Standalone
         && matches!(
@@ -273,8 +269,8 @@ fn is_impossible(worker: &Worker, verdict: ErrorVerdict<'_>) -> bool {
         )
 }
 
-/// Where a redirect leads, if it names a place and may be followed there. What a script says may be its own words: they
-/// must not send other clients, and the upstream's password, to a place that the cluster has not named itself.
+/// The target of a redirect, if it may be followed. A script may have forged it: it must not send other clients, and the
+/// upstream's password, to an address that the cluster has not announced.
 fn credible(worker: &Worker, lane: &Lane, host: &str, port: u16, request: &[u8]) -> Option<Addr> {
     let addr = worker.map.reachable(target(host, port, &lane.addr)?);
     let is_known = worker.map.topology.borrow().node_at(&addr).is_some();
@@ -311,8 +307,8 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
         };
     }
     // An ASKING covers only the next command, which has to be one that names the keys.
-    let (ahead, entry, request) = Repair::apart(entry, request);
-    if !ahead.is_empty() {
+    let (ahead, entry, request) = Repair::split_ahead(entry, request);
+    if let Some(ahead) = ahead {
         let aside = InFlight::aside(worker, &entry.client, ahead.len(), OnReply::Swallow);
         lane.send_owned(worker, aside, ahead);
     }
@@ -322,7 +318,7 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
     lane.send_owned(worker, entry, request);
 }
 
-/// Makes `entry` ready for another try. Whatever it reads then is not tracked: its client is told.
+/// Prepares `entry` for another try. Keys that it reads then are not tracked: its client gets an invalidation.
 fn again(worker: &Worker, mut entry: InFlight, request: &[u8]) -> InFlight {
     entry.restart();
     if entry.client.tracks() {
@@ -331,7 +327,7 @@ fn again(worker: &Worker, mut entry: InFlight, request: &[u8]) -> InFlight {
     if let OnReply::Watch { is_asking, .. } = &mut entry.kind {
         *is_asking = false;
     }
-    entry.client.note_redirected(entry.seq);
+    entry.client.order.note_redirected(entry.seq);
     entry.count_tries(1);
     entry
 }

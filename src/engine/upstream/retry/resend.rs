@@ -40,7 +40,7 @@ pub struct QueuedRetry {
     due: Tick,
     /// The error for which it waits: the client's if time runs out.
     error: Option<Box<[u8]>>,
-    /// The node that said so; what has no slot goes there again.
+    /// The node of that error; a command without a slot goes there again.
     node: Option<NodeId>,
     /// Set while it is unknown whether it has run.
     verification: Option<Rc<Verification>>,
@@ -119,7 +119,7 @@ impl Worker {
         self.wait(entry, request, None, None, None);
     }
 
-    /// As [`Worker::retry_later`], for a command that found no lane of its own free.
+    /// As [`Worker::retry_later`], for a command that found no dedicated lane free.
     pub(crate) fn retry_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
         self.wait_for_lane(entry, request, None);
     }
@@ -159,8 +159,7 @@ impl Worker {
             return None;
         }
         let one = queue.take_oldest(place)?;
-        let retries = &one.entry.client.waiting_retries;
-        retries.set(retries.get().saturating_sub(1));
+        one.entry.client.order.remove_waiting_retry();
         Some((one.entry, one.request))
     }
 
@@ -211,7 +210,7 @@ impl Worker {
             self.ends_waiting(entry).max(least)
         };
         if !is_repair {
-            client.waiting_retries.set(client.waiting_retries.get() + 1);
+            client.order.add_waiting_retry();
         }
         let (member, verification) = (entry.member(), one.verification.clone());
         let mut queue = self.retries.queue.borrow_mut();
@@ -257,7 +256,7 @@ impl Worker {
         let client = one.entry.client.clone();
         let is_repair = one.entry.is_repair();
         if !is_repair {
-            client.waiting_retries.set(client.waiting_retries.get() - 1);
+            client.order.remove_waiting_retry();
         }
         if client.is_closed() && !is_repair {
             // It has not run, and its client has left; its bytes no longer count.

@@ -1,4 +1,4 @@
-//! What a lane carried and had to give up: taken out with what is known of its fate, and put back or sent elsewhere.
+//! Unanswered commands as they are taken off a lane, with what is known of their fate, to be put back or sent elsewhere.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::engine::upstream::ring::Ring;
 /// Sent ahead of a command that follows an ASK; it covers just that command.
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
-/// A command that a lane had to give up.
+/// A command that was taken off its lane unanswered.
 pub struct Unanswered {
     /// The command.
     pub entry: InFlight,
@@ -49,7 +49,7 @@ impl Lane {
         let is_shifted = !self.is_consistent();
         self.forget_ping();
         self.forget_asked();
-        self.id.set(None);
+        self.id.take();
         let mut ring = self.ring().borrow_mut();
         let entries = std::mem::take(&mut *self.entries().borrow_mut());
         let mut unanswered = Vec::with_capacity(entries.len());

@@ -1,4 +1,4 @@
-//! A script may return any error, even one by which a node says that it has not run a command. So an error to a script
+//! A script may return any error, even one that means that the node has not run the command. So an error to a script
 //! that may write is verified: the node gets a command that changes nothing and that it refuses for the same reason.
 //! Only if it refuses that too is the script sent a second time. Otherwise the error is the script's own, and goes to
 //! its client.
@@ -177,7 +177,7 @@ impl Worker {
             place: Cell::new(None),
         });
         entry.restart();
-        entry.client.note_redirected(entry.seq);
+        entry.client.order.note_redirected(entry.seq);
         if lane.has_asked_for(&entry) {
             lane.send_asking(self, &entry);
         }

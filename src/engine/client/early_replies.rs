@@ -17,7 +17,7 @@ const COMPACT_AT: usize = 64 * 1024;
 enum Reply {
     /// Nothing came yet.
     Waiting,
-    /// Complete: a range of [`Held::bytes`].
+    /// Complete: a range of [`EarlyReplies::bytes`].
     Whole { start: u32, len: u32 },
     /// A large reply that arrives piece by piece.
     Pieces { bytes: Vec<u8>, complete: bool },
@@ -25,7 +25,7 @@ enum Reply {
 
 /// The replies of one client that came before their turn. Index 0 is the client's next reply.
 #[derive(Debug, Default)]
-pub struct Held {
+pub struct EarlyReplies {
     replies: VecDeque<Reply>,
     bytes: Vec<u8>,
     /// How many `Whole` replies point into `bytes`.
@@ -36,7 +36,7 @@ pub struct Held {
     pieces: usize,
 }
 
-impl Held {
+impl EarlyReplies {
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
         self.replies.is_empty()
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn replies_leave_in_request_order() {
-        let mut held = Held::default();
+        let mut held = EarlyReplies::default();
         let mut out = Vec::new();
         held.hold(3, b"three ", true);
         held.hold(1, b"one ", true);
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_large_reply_in_pieces_waits_and_then_streams() {
-        let mut held = Held::default();
+        let mut held = EarlyReplies::default();
         let mut out = Vec::new();
         held.hold(1, b"ab", false);
         held.hold(2, b"z", true);
@@ -192,7 +192,7 @@ mod tests {
         // Each even reply is late; when it goes out, the next odd ones are held already.
         const AHEAD: usize = 4;
         let odd = |i: usize| format!("{i:*>1000}").into_bytes();
-        let mut held = Held::default();
+        let mut held = EarlyReplies::default();
         let mut out = Vec::new();
         for i in 0..AHEAD {
             held.hold(2 * i + 1, &odd(i), true);
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_large_reply_that_completed_while_waiting() {
-        let mut held = Held::default();
+        let mut held = EarlyReplies::default();
         let mut out = Vec::new();
         held.hold(2, b"ab", false);
         held.hold(1, b"1", true);

@@ -1,0 +1,73 @@
+//! The transaction state of one client: what it has queued since MULTI, and what it watches.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::queued::Queue;
+use super::watch::Watch;
+
+/// The transaction state of one client.
+#[derive(Default)]
+pub struct TransactionState {
+    /// What it has sent since MULTI, while it is in a transaction.
+    queue: RefCell<Option<Box<Queue>>>,
+    /// What it watches, while it does.
+    watch: RefCell<Option<Rc<Watch>>>,
+}
+
+impl TransactionState {
+    /// Whether the client is between MULTI and EXEC.
+    pub fn is_open(&self) -> bool {
+        self.queue.borrow().is_some()
+    }
+
+    /// MULTI: starts a transaction with nothing queued.
+    pub fn open(&self) {
+        *self.queue.borrow_mut() = Some(Box::default());
+    }
+
+    /// EXEC, DISCARD or a reset: returns what was queued.
+    pub fn take_queue(&self) -> Option<Box<Queue>> {
+        self.queue.take()
+    }
+
+    /// EXEC could not run yet: what was queued stays.
+    pub fn put_back(&self, queue: Box<Queue>) {
+        *self.queue.borrow_mut() = Some(queue);
+    }
+
+    /// Runs `f` on what is queued, if the client is in a transaction.
+    pub fn with_queue<T>(&self, f: impl FnOnce(&Queue) -> T) -> Option<T> {
+        self.queue.borrow().as_deref().map(f)
+    }
+
+    /// Runs `f` on what is queued, to change it.
+    pub fn with_queue_mut<T>(&self, f: impl FnOnce(&mut Queue) -> T) -> Option<T> {
+        self.queue.borrow_mut().as_deref_mut().map(f)
+    }
+
+    /// Whether the client has watched something since the last transaction.
+    pub fn has_watch(&self) -> bool {
+        self.watch.borrow().is_some()
+    }
+
+    /// What the client watches.
+    pub fn watch(&self) -> Option<Rc<Watch>> {
+        self.watch.borrow().clone()
+    }
+
+    /// Runs `f` on what the client watches.
+    pub fn with_watch<T>(&self, f: impl FnOnce(&Rc<Watch>) -> T) -> Option<T> {
+        self.watch.borrow().as_ref().map(f)
+    }
+
+    /// The client watches this from now on.
+    pub fn set_watch(&self, watch: Watch) {
+        self.watch.replace(Some(Rc::new(watch)));
+    }
+
+    /// The client watches nothing any more.
+    pub fn clear_watch(&self) {
+        self.watch.take();
+    }
+}
