@@ -10,14 +10,14 @@ use slotmux_core::cluster::addr::Addr;
 
 /// Asks for a refresh, from any thread.
 #[derive(Clone, Debug)]
-pub struct RefreshHandle(Arc<Shared>);
+pub struct RefreshHandle(Arc<RefreshState>);
 
 /// The other end of [`RefreshHandle`], for the discovery.
 #[derive(Debug)]
-pub struct RefreshRequests(Arc<Shared>);
+pub struct RefreshRequests(Arc<RefreshState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct RefreshState {
     is_wanted: AtomicBool,
     notify: Notify,
     stats: RefreshStats,
@@ -27,7 +27,7 @@ struct Shared {
     limited: Mutex<HashSet<Addr>>,
 }
 
-impl Shared {
+impl RefreshState {
     fn trouble(&self) -> MutexGuard<'_, Option<String>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -52,14 +52,14 @@ pub struct RefreshStats {
 
 /// A handle, and the end at which the discovery receives its requests.
 pub fn channel() -> (RefreshHandle, RefreshRequests) {
-    let shared = Arc::new(Shared::default());
-    (RefreshHandle(shared.clone()), RefreshRequests(shared))
+    let state = Arc::new(RefreshState::default());
+    (RefreshHandle(state.clone()), RefreshRequests(state))
 }
 
 impl RefreshHandle {
     /// Asks for a refresh. Cheap, and any number of requests before the next refresh are one.
     pub fn request(&self) {
-        // A storm of redirects only reads: the flag's cache line stays shared.
+        // A storm of redirects only reads: the flag's cache line stays state.
         if !self.0.is_wanted.load(Ordering::Relaxed)
             && !self.0.is_wanted.swap(true, Ordering::AcqRel)
         {
@@ -108,9 +108,9 @@ impl RefreshRequests {
 
     /// Returns a function that records nodes that close connections because of big replies.
     pub fn limited_nodes(&self) -> impl Fn(Addr) + Send + use<> {
-        let shared = self.0.clone();
+        let state = self.0.clone();
         move |node| {
-            shared.limited().insert(node);
+            state.limited().insert(node);
         }
     }
 }

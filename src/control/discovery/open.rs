@@ -13,7 +13,7 @@ use super::addr::Addr;
 use super::ask::{Access, Unusable, error_text};
 use super::mode::ServerHello;
 use crate::engine::first_words::error_words;
-use crate::engine::handshake::{ConnectError, exchange, greet, keeps_out};
+use crate::engine::handshake::{ConnectError, exchange, greet, refuses_connection};
 use slotmux_core::resp::Protocol;
 
 const HELLO: &[u8] = b"*1\r\n$5\r\nHELLO\r\n";
@@ -145,7 +145,7 @@ async fn say_hello(
     if error.starts_with(b"NOAUTH") && access.passwords.is_empty() {
         return Err(Unusable::PasswordNeeded);
     }
-    if keeps_out(error) && !error.starts_with(b"NOPROTO") {
+    if refuses_connection(error) && !error.starts_with(b"NOPROTO") {
         return Err(Unusable::Rejected(error_text));
     }
     Ok(Err(error_text))

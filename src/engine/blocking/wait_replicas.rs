@@ -15,9 +15,9 @@ use std::rc::Rc;
 use crate::engine::fan_out::gather::{Gather, MergeWith};
 use crate::engine::fan_out::split::Lanes;
 use crate::engine::upstream::NodeId;
-use crate::engine::upstream::block::{Block, Then};
+use crate::engine::upstream::block::{Block, Destination};
 use crate::engine::upstream::inflight::OnReply;
-use crate::engine::upstream::lane_pool::Use;
+use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::worker::Worker;
 use slotmux_core::command::{BlockingTimeout, Merge};
 use slotmux_core::policy::{BlockShape, NamespaceId, ReplyConversion};
@@ -52,7 +52,7 @@ pub fn acknowledged(
     }
     let mut lanes = Lanes::default();
     for &node in &nodes {
-        if let Err(not_sent) = lanes.add_node(worker, client, node, Some(Use::Kept)) {
+        if let Err(not_sent) = lanes.add_node(worker, client, node, Some(LaneUse::BlockOrWatch)) {
             lanes.release(worker);
             return not_sent.into();
         }
@@ -78,13 +78,13 @@ pub fn acknowledged(
             commands: 2,
             own: 2,
         };
-        let then = Then::Part {
+        let then = Destination::Part {
             gather: gather.clone(),
             part,
         };
         let mut entry = gather.entry(part, None, bytes.len());
         entry.kind = OnReply::Block(Block::new(form, then, &bytes));
-        lane.begin_block(worker, &entry);
+        lane.prepare_blocking(worker, &entry);
         lane.send_owned(worker, entry, bytes);
     }
     Dispatched::Accepted

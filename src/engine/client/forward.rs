@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use crate::engine::pubsub::census::Receivers;
 use crate::engine::upstream::NodeId;
-use crate::engine::upstream::block::{self as upstream, Then};
+use crate::engine::upstream::block::{self as upstream, Destination};
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
-use crate::engine::upstream::lane_pool::Use;
+use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::upstream::retry::lost::unreachable;
 use crate::engine::worker::Worker;
 use slotmux_core::command::BlockingTimeout;
@@ -113,7 +113,7 @@ pub fn to_node(
     let entry = entry(worker, client, slot, sending);
     if let Some(wait) = sending.wait {
         client.block(worker, wait);
-        lane.begin_block(worker, &entry);
+        lane.prepare_blocking(worker, &entry);
     }
     lane.send_script_ahead(worker, &entry, sending.request);
     track(worker, client, Some(&lane), &entry, sending);
@@ -143,7 +143,7 @@ pub fn refuse_unreachable(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> 
 }
 
 /// Answers a request for which no lane of its own became free in time.
-pub fn refuse_no_lane(worker: &Worker, client: &Rc<Client>, of: Use) -> Dispatched {
+pub fn refuse_no_lane(worker: &Worker, client: &Rc<Client>, of: LaneUse) -> Dispatched {
     refuse(worker, client, of.refusal())
 }
 
@@ -219,8 +219,8 @@ fn lane_for(
             return Err(NotSent::Deferred);
         }
         let of = match sending.wait {
-            Some(_) => Use::Kept,
-            None => Use::Big,
+            Some(_) => LaneUse::BlockOrWatch,
+            None => LaneUse::BigValue,
         };
         let lane = dedicated_lane_for(worker, client, node, of)?;
         begin_dedicated(worker, client, sending.bytes.len());
@@ -269,7 +269,11 @@ pub fn entry(
     let kind = match (sending.block, sending.receivers) {
         (None, None) => OnReply::Deliver,
         (None, Some(receivers)) => OnReply::Publish(receivers),
-        (Some(form), _) => OnReply::Block(upstream::Block::new(form, Then::Deliver, sending.bytes)),
+        (Some(form), _) => OnReply::Block(upstream::Block::new(
+            form,
+            Destination::Deliver,
+            sending.bytes,
+        )),
     };
     let arrived = client.arrival(worker);
     worker.count_operation(sending.namespace, sending.request);

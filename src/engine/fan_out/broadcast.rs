@@ -10,7 +10,7 @@ use crate::engine::client::forward::{
 use crate::engine::transaction::watch::dedicated_lane_for;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::lane::Lane;
-use crate::engine::upstream::lane_pool::Use;
+use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::upstream::retry::lost::unreachable;
 use crate::engine::worker::Worker;
 use slotmux_core::command::Merge;
@@ -143,7 +143,7 @@ fn lanes(
     let mut failure = None;
     for &node in nodes {
         let lane = if is_alone {
-            dedicated_lane_for(worker, client, node, Use::Big)
+            dedicated_lane_for(worker, client, node, LaneUse::BigValue)
         } else {
             Ok(worker.shared_lane(node, client))
         };

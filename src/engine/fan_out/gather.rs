@@ -163,7 +163,7 @@ impl Gather {
                         counts::amend(&worker.shared.census, self.merge, &mut reply);
                     }
                     drop(parts);
-                    worker.count_reply(self.whole.asked(), &reply, true);
+                    worker.count_reply(self.whole.counted(), &reply, true);
                 }
                 self.count_no_more(worker);
                 self.whole.client.reply(worker, self.whole.seq, &reply);
@@ -222,7 +222,7 @@ impl Gather {
                 write::error(&mut reply, UNLIKE);
                 host.stats.errors.inc();
             }
-            host.count_reply(gather.whole.asked(), &reply, true);
+            host.count_reply(gather.whole.counted(), &reply, true);
             gather.count_no_more(&host);
             client.reply(&host, gather.whole.seq, &reply);
         };

@@ -109,10 +109,10 @@ fn send_request(worker: &Rc<Worker>, gather: &Rc<Gather>, lane: &Rc<Lane>) {
     write::bulk(&mut request, number.format(page.step.get().node).as_bytes());
     request.extend_from_slice(&page.options);
     let entry = gather.entry(0, None, request.len());
-    if lane.run().is_none() {
+    if lane.process_run().is_none() {
         let question = InFlight {
             len: INFO.len() as u32,
-            kind: OnReply::Run,
+            kind: OnReply::ProcessRun,
             ..entry.clone()
         };
         lane.send(worker, question, INFO);
@@ -149,12 +149,12 @@ impl Page {
         if reply.starts_with(b"-") {
             return PageOutcome::Reply(reply.to_vec());
         }
-        let Some((said, keys)) = parts(reply) else {
+        let Some((node_cursor, keys)) = parts(reply) else {
             return PageOutcome::Reply(error(NO_PAGE));
         };
         let step = self.step.get();
         // The connection of this reply: on a new one the run is unknown until it was asked.
-        let run = worker.shared_lane(self.node.get(), client).run();
+        let run = worker.shared_lane(self.node.get(), client).process_run();
         let itinerary = worker.map.itinerary.borrow();
         let restart = itinerary.begin().unwrap_or(step);
         // Another topology may have come since.
@@ -167,7 +167,7 @@ impl Page {
         let Some(run) = run else {
             return self.again(now.unwrap_or(step));
         };
-        match itinerary.after(step, run, said) {
+        match itinerary.after(step, run, node_cursor) {
             AfterPage::Go(next) => {
                 let mut out = Vec::with_capacity(reply.len() + 16);
                 write::array(&mut out, 2);

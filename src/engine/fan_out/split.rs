@@ -15,10 +15,10 @@ use crate::engine::client::forward::{
 use crate::engine::client::long_request::{JOINED_BYTES, KeptRequest, SLICE};
 use crate::engine::transaction::watch::dedicated_lane_for;
 use crate::engine::upstream::NodeId;
-use crate::engine::upstream::block::{Block, Then};
-use crate::engine::upstream::inflight::OnReply;
+use crate::engine::upstream::block::{Block, Destination};
+use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
-use crate::engine::upstream::lane_pool::Use;
+use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::unix_milliseconds;
 use slotmux_core::command::{CommandRef, Merge};
@@ -27,7 +27,7 @@ use slotmux_core::resp::request::Request;
 use slotmux_core::slot::Slot;
 
 use super::gather::{Gather, MergeWith};
-use crate::engine::fan_out::split_long::{self, Asked, Parting};
+use crate::engine::fan_out::split_long::{self, LongSplit, SplitCommand};
 use slotmux_core::route::parts::{govern_part, keys_by_slot, write_part};
 
 /// Number of nodes up to which they are searched one by one; more are looked up in a table.
@@ -35,7 +35,7 @@ const FEW: usize = 16;
 
 /// The parts of a request, complete.
 #[derive(Default)]
-pub struct Made {
+pub struct SplitParts {
     /// Their bytes, concatenated.
     pub bytes: Vec<u8>,
     /// The parts, in the order of the bytes.
@@ -46,7 +46,7 @@ pub struct Made {
 pub struct Part {
     /// The slot of its keys.
     pub slot: Slot,
-    /// End of its bytes in `Made::bytes`.
+    /// End of its bytes in `SplitParts::bytes`.
     pub end: usize,
     /// Decision of the policies about it.
     pub decision: Option<Decision>,
@@ -54,7 +54,7 @@ pub struct Part {
 
 impl Part {
     /// Whether its bytes are the client's, not rewritten by a policy.
-    fn is_as_asked(&self) -> bool {
+    fn is_as_sent(&self) -> bool {
         let governed = self.decision.map(|decision| decision.governed);
         governed.is_none_or(|governed| governed == Governed::AsIs)
     }
@@ -91,28 +91,31 @@ pub fn split(
             return refuse(worker, client, NO_MEMORY);
         }
         client.change_reserved(worker, 0, cost);
-        let asked = Asked {
+        let split_command = SplitCommand {
             command,
             merge,
             step,
             tracks,
         };
-        client.begin_long_request(worker, Box::new(Parting::new(sending, asked, cost)));
+        client.begin_long_request(
+            worker,
+            Box::new(LongSplit::new(sending, split_command, cost)),
+        );
         return Dispatched::Accepted;
     }
     let keys = keys_by_slot(request, step);
     let groups: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
-    let mut made = Made {
+    let mut split_parts = SplitParts {
         bytes: worker.scratch.buffers.take(),
         parts: Vec::with_capacity(groups.len()),
     };
     for group in &groups {
-        let start = made.bytes.len();
-        write_part(request, group, step, &mut made.bytes);
-        made.parts.push(Part {
+        let start = split_parts.bytes.len();
+        write_part(request, group, step, &mut split_parts.bytes);
+        split_parts.parts.push(Part {
             slot: group[0].0,
-            decision: govern_made(worker, command, &mut made.bytes, start),
-            end: made.bytes.len(),
+            decision: govern_split_part(worker, command, &mut split_parts.bytes, start),
+            end: split_parts.bytes.len(),
         });
     }
     let whole = Whole {
@@ -129,8 +132,8 @@ pub fn split(
         }
         order
     };
-    let dispatched = send(worker, client, &whole, &made, order);
-    worker.scratch.buffers.give(made.bytes);
+    let dispatched = send(worker, client, &whole, &split_parts, order);
+    worker.scratch.buffers.give(split_parts.bytes);
     dispatched
 }
 
@@ -146,7 +149,7 @@ pub fn send(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     whole: &Whole,
-    made: &Made,
+    split_parts: &SplitParts,
     order: impl FnOnce() -> Vec<u32>,
 ) -> Dispatched {
     let request = whole.sending.request;
@@ -159,8 +162,13 @@ pub fn send(
         return Dispatched::Deferred;
     }
     let mut lanes = Lanes::default();
-    for part in &made.parts {
-        if let Err(not_sent) = lanes.add(worker, client, part.slot, is_big.then_some(Use::Big)) {
+    for part in &split_parts.parts {
+        if let Err(not_sent) = lanes.add(
+            worker,
+            client,
+            part.slot,
+            is_big.then_some(LaneUse::BigValue),
+        ) {
             lanes.release(worker);
             return not_sent.into();
         }
@@ -179,37 +187,24 @@ pub fn send(
     if whole.tracks && !names_keys {
         client.forget_behind(worker, entry.seq);
     }
-    let count = made.parts.len();
+    let count = split_parts.parts.len();
     let gather = Rc::new(Gather::new(entry, whole.merge, known, count));
     gather.count(worker);
-    let (mut start, mut is_told) = (0, false);
-    for (number, part) in (0..).zip(&made.parts) {
-        let bytes = &made.bytes[start..part.end];
+    let (mut start, mut is_tracked_whole) = (0, false);
+    for (number, part) in (0..).zip(&split_parts.parts) {
+        let bytes = &split_parts.bytes[start..part.end];
         start = part.end;
-        let mut entry = gather.entry(number, Some(part.slot), bytes.len());
-        if let Some(decision) = &part.decision {
-            let is_refused = decision.governed == Governed::Refused;
-            worker.count_actions(decision.namespace, decision.actions, is_refused, request);
-            if is_refused {
-                gather.take(worker, number, bytes, true);
-                continue;
-            }
-            if let Governed::Block(form) = decision.governed {
-                let then = Then::Part {
-                    gather: gather.clone(),
-                    part: number,
-                };
-                entry.kind = OnReply::Block(Block::new(form, then, bytes));
-            }
-        }
+        let Some(entry) = part_entry(worker, &gather, number, part, bytes, request) else {
+            continue;
+        };
         let owner = worker.map.slots.owner(part.slot);
         let lane = owner.and_then(|owner| lanes.to(owner));
         if whole.tracks && names_keys {
-            if part.is_as_asked() {
+            if part.is_as_sent() {
                 client.track(worker, lane, &entry, bytes);
-            } else if !is_told {
+            } else if !is_tracked_whole {
                 // The bytes are no longer the client's: its request has all keys, for all such parts.
-                is_told = true;
+                is_tracked_whole = true;
                 client.track(worker, None, &entry, request.bytes);
             }
         }
@@ -232,10 +227,40 @@ pub fn send(
     Dispatched::Accepted
 }
 
+/// The entry of part `number`, whose bytes these are. `None` if the policies have refused it: then its error is in the
+/// gather.
+fn part_entry(
+    worker: &Rc<Worker>,
+    gather: &Rc<Gather>,
+    number: u32,
+    part: &Part,
+    bytes: &[u8],
+    request: &Request,
+) -> Option<InFlight> {
+    let mut entry = gather.entry(number, Some(part.slot), bytes.len());
+    let Some(decision) = &part.decision else {
+        return Some(entry);
+    };
+    let is_refused = decision.governed == Governed::Refused;
+    worker.count_actions(decision.namespace, decision.actions, is_refused, request);
+    if is_refused {
+        gather.take(worker, number, bytes, true);
+        return None;
+    }
+    if let Governed::Block(form) = decision.governed {
+        let destination = Destination::Part {
+            gather: gather.clone(),
+            part: number,
+        };
+        entry.kind = OnReply::Block(Block::new(form, destination, bytes));
+    }
+    Some(entry)
+}
+
 /// Applies the policies to the part that begins at `start`, in place: it becomes an error if they refuse it. Of the
 /// split commands only MSET changes lifetimes: it becomes a block or, with a single pair, a SET, whose reply is that of
 /// MSET.
-pub fn govern_made(
+pub fn govern_split_part(
     worker: &Worker,
     command: CommandRef,
     bytes: &mut Vec<u8>,
@@ -278,7 +303,7 @@ impl Lanes {
         worker: &Rc<Worker>,
         client: &Rc<Client>,
         slot: Slot,
-        alone: Option<Use>,
+        alone: Option<LaneUse>,
     ) -> Result<(), NotSent> {
         if !pass_barrier(worker, client, slot) {
             return Err(NotSent::Deferred);
@@ -295,7 +320,7 @@ impl Lanes {
         worker: &Rc<Worker>,
         client: &Rc<Client>,
         owner: NodeId,
-        alone: Option<Use>,
+        alone: Option<LaneUse>,
     ) -> Result<(), NotSent> {
         if self.to(owner).is_some() {
             return Ok(());

@@ -15,7 +15,7 @@ use slotmux_core::slot::{SLOTS, Slot, slot_of};
 
 use crate::engine::client::dispatch::Dispatched;
 use crate::engine::client::forward::Sending;
-use crate::engine::fan_out::split::{Made, Part, Whole, govern_made, send};
+use crate::engine::fan_out::split::{Part, SplitParts, Whole, govern_split_part, send};
 
 /// Bytes that a key counts for besides its own: its slot, its places in both orders, its header in its part.
 const KEY: usize = 32;
@@ -23,9 +23,9 @@ const KEY: usize = 32;
 /// Bytes that a part counts for besides its keys: its own bytes, its entry on the lane, its reply.
 const PART: usize = 192;
 
-/// Stage of the work.
+/// SplitStage of the work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+enum SplitStage {
     Hashes,
     Sorts,
     Writes,
@@ -33,7 +33,7 @@ enum Stage {
 }
 
 /// A command being split.
-pub struct Parting {
+pub struct LongSplit {
     kept: KeptRequest,
     command: CommandRef<'static>,
     merge: Merge,
@@ -44,9 +44,9 @@ pub struct Parting {
     tracks: bool,
     /// Bytes that it counts for.
     reserved: usize,
-    stage: Stage,
-    keys: Keys,
-    made: Made,
+    stage: SplitStage,
+    keys: SortedKeys,
+    split_parts: SplitParts,
     /// Start of the part that is being written.
     start: usize,
     /// The next key to be written.
@@ -59,7 +59,7 @@ pub fn cost(request: usize, keys: usize) -> usize {
 }
 
 /// The facts that [`crate::engine::fan_out::split::split`] knows about the command.
-pub struct Asked {
+pub struct SplitCommand {
     /// The command.
     pub command: CommandRef<'static>,
     /// How the parts' replies become one.
@@ -70,22 +70,22 @@ pub struct Asked {
     pub tracks: bool,
 }
 
-impl Parting {
+impl LongSplit {
     /// Starts with nothing done. The command counts for `reserved` bytes.
-    pub fn new(sending: &Sending, asked: Asked, reserved: usize) -> Parting {
+    pub fn new(sending: &Sending, split_command: SplitCommand, reserved: usize) -> LongSplit {
         let kept = KeptRequest::new(sending.request);
-        Parting {
-            command: asked.command,
-            merge: asked.merge,
-            step: asked.step,
+        LongSplit {
+            command: split_command.command,
+            merge: split_command.merge,
+            step: split_command.step,
             write: sending.write,
             namespace: sending.namespace,
             reply: sending.reply,
-            tracks: asked.tracks,
+            tracks: split_command.tracks,
             reserved,
-            stage: Stage::Hashes,
-            keys: Keys::new((kept.request().argc() - 1) / asked.step),
-            made: Made::default(),
+            stage: SplitStage::Hashes,
+            keys: SortedKeys::new((kept.request().argc() - 1) / split_command.step),
+            split_parts: SplitParts::default(),
             start: 0,
             at: 0,
             kept,
@@ -96,10 +96,10 @@ impl Parting {
     fn write_some(&mut self, worker: &Worker) -> bool {
         let request = self.kept.request();
         let until = self.keys.sorted.len().min(self.at + SLICE);
-        let full = self.made.bytes.len() + SLICE_BYTES;
-        while self.at < until && self.made.bytes.len() < full {
+        let full = self.split_parts.bytes.len() + SLICE_BYTES;
+        while self.at < until && self.split_parts.bytes.len() < full {
             let (slot, key) = self.keys.get(self.at);
-            let bytes = &mut self.made.bytes;
+            let bytes = &mut self.split_parts.bytes;
             if self.at == 0 || self.keys.get(self.at - 1).0 != slot {
                 self.start = bytes.len();
                 write::array(bytes, 1 + self.keys.in_slot(slot) * self.step);
@@ -112,10 +112,15 @@ impl Parting {
             self.at += 1;
             let is_last = self.at == self.keys.sorted.len() || self.keys.get(self.at).0 != slot;
             if is_last {
-                let decision = govern_made(worker, self.command, &mut self.made.bytes, self.start);
-                self.made.parts.push(Part {
+                let decision = govern_split_part(
+                    worker,
+                    self.command,
+                    &mut self.split_parts.bytes,
+                    self.start,
+                );
+                self.split_parts.parts.push(Part {
                     slot,
-                    end: self.made.bytes.len(),
+                    end: self.split_parts.bytes.len(),
                     decision,
                 });
             }
@@ -135,26 +140,26 @@ impl Parting {
         let order = || {
             let mut order = vec![0; self.keys.slots.len()];
             let mut at = 0;
-            for part in 0..self.made.parts.len() {
-                for _ in 0..self.keys.in_slot(self.made.parts[part].slot) {
+            for part in 0..self.split_parts.parts.len() {
+                for _ in 0..self.keys.in_slot(self.split_parts.parts[part].slot) {
                     order[self.keys.get(at).1] = part as u32;
                     at += 1;
                 }
             }
             order
         };
-        send(worker, client, &whole, &self.made, order)
+        send(worker, client, &whole, &self.split_parts, order)
     }
 }
 
-impl LongRequest for Parting {
+impl LongRequest for LongSplit {
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
         if client.is_closed() {
             client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
             return Progress::Done;
         }
         match self.stage {
-            Stage::Hashes => {
+            SplitStage::Hashes => {
                 let request = self.kept.request();
                 let first = self.keys.slots.len();
                 let mut portion = Portion::default();
@@ -167,20 +172,20 @@ impl LongRequest for Parting {
                 }
                 if self.keys.slots.len() == self.keys.count {
                     self.keys.count_up();
-                    self.stage = Stage::Sorts;
+                    self.stage = SplitStage::Sorts;
                 }
             }
-            Stage::Sorts => {
+            SplitStage::Sorts => {
                 if self.keys.sort_some(4 * SLICE) {
-                    self.stage = Stage::Writes;
+                    self.stage = SplitStage::Writes;
                 }
             }
-            Stage::Writes => {
+            SplitStage::Writes => {
                 if self.write_some(worker) {
-                    self.stage = Stage::Sends;
+                    self.stage = SplitStage::Sends;
                 }
             }
-            Stage::Sends => {
+            SplitStage::Sends => {
                 return match self.send(worker, client) {
                     Dispatched::Accepted => {
                         client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
@@ -198,8 +203,8 @@ impl LongRequest for Parting {
     }
 }
 
-/// Keys grouped by slot, in the client's order within each slot: a counting sort.
-struct Keys {
+/// SortedKeys grouped by slot, in the client's order within each slot: a counting sort.
+struct SortedKeys {
     count: usize,
     /// The slot of each key.
     slots: Vec<Slot>,
@@ -212,9 +217,9 @@ struct Keys {
     next: usize,
 }
 
-impl Keys {
-    fn new(count: usize) -> Keys {
-        Keys {
+impl SortedKeys {
+    fn new(count: usize) -> SortedKeys {
+        SortedKeys {
             count,
             slots: Vec::with_capacity(count),
             places: vec![0; SLOTS].into(),
@@ -270,7 +275,7 @@ mod tests {
     fn keys_are_sorted_by_slot_and_stay_in_order_within_one() {
         let slots: Vec<Slot> = (0..1000u16).map(|i| Slot(i * 7 % 13)).collect();
         for most in [1, 7, 1000] {
-            let mut keys = Keys::new(slots.len());
+            let mut keys = SortedKeys::new(slots.len());
             slots.iter().for_each(|slot| keys.add(*slot));
             keys.count_up();
             while !keys.sort_some(most) {}

@@ -160,7 +160,7 @@ impl Worker {
         write::request(&mut bytes, &[b"PTTL", request.arg(at)]);
         let entry = InFlight {
             namespace,
-            ..InFlight::aside(self, client, bytes.len(), OnReply::Probe)
+            ..InFlight::internal(self, client, bytes.len(), OnReply::Probe)
         };
         self.shared_lane(owner, client).send(self, entry, &bytes);
     }

@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use crate::engine::transaction::exec_reply::{Exec, Manner};
-use crate::engine::upstream::block::{Block, Then};
+use crate::engine::upstream::block::{Block, Destination};
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::worker::Worker;
 use slotmux_core::command::{self, Flags, OwnAnswer};
@@ -368,7 +368,7 @@ fn send(
         mute,
         write: false,
         reply: ReplyConversion::AsIs,
-        kind: OnReply::Swallow,
+        kind: OnReply::Discard,
     };
     let groups = std::mem::take(&mut body.groups);
     let targets = groups.iter().map(|group| group.targets.clone()).collect();
@@ -406,7 +406,7 @@ fn send(
         } else {
             group.commands
         };
-        let then = Then::Exec {
+        let then = Destination::Exec {
             exec: exec.clone(),
             group: number as u32,
         };

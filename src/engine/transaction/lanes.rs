@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::engine::fan_out::split::Lanes;
-use crate::engine::upstream::lane_pool::Use;
+use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::worker::Worker;
 use slotmux_core::route::transaction::TransactionBody;
 
@@ -48,7 +48,7 @@ pub(crate) fn lanes(
     if !may_send {
         return Err(NotSent::Deferred);
     }
-    let dedicated = is_big.then_some(Use::Big);
+    let dedicated = is_big.then_some(LaneUse::BigValue);
     for group in &body.groups {
         let added = match (group.slot, worker.any_node(client)) {
             (Some(slot), _) => lanes.add(worker, client, slot, dedicated),

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::{Lane, Link};
-use crate::engine::upstream::lane_pool::Use;
+use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::worker::Worker;
 use slotmux_core::cluster::topology::UpstreamKind;
 use slotmux_core::policy::{NamespaceId, ReplyConversion};
@@ -245,10 +245,10 @@ pub fn dedicated_lane_for(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     node: NodeId,
-    of: Use,
+    of: LaneUse,
 ) -> Result<Rc<Lane>, NotSent> {
     let watch = client.transaction.watch();
-    if of == Use::Kept && watch.is_some_and(|watch| watch.lane.is_pinned_by(client)) {
+    if of == LaneUse::BlockOrWatch && watch.is_some_and(|watch| watch.lane.is_pinned_by(client)) {
         let lane = worker.free_lane(node, client, of);
         return lane.ok_or_else(|| {
             refuse_no_lane(worker, client, of);

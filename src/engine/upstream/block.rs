@@ -20,7 +20,7 @@ use slotmux_core::resp::write;
 use super::deliver::deliver_to;
 use super::inflight::{InFlight, OnReply};
 use crate::engine::transaction::exec_reply::Exec;
-use crate::engine::upstream::protocol_error::{Step, closes, is_queued};
+use crate::engine::upstream::protocol_error::{BlockStep, closes, is_queued};
 
 /// Reply to MULTI that begins a transaction.
 const BEGUN: &[u8] = b"+OK\r\n";
@@ -31,7 +31,7 @@ const ABORTED: &[u8] = b"-EXECABORT Transaction discarded because of: ";
 
 /// The destination of the one reply of a block.
 #[derive(Clone)]
-pub enum Then {
+pub enum Destination {
     /// The client, as the reply of its request.
     Deliver,
     /// A part of the reply of the client's request.
@@ -57,7 +57,7 @@ pub enum Then {
 
 /// The effect of a reply on its block.
 #[derive(PartialEq, Eq, Debug)]
-pub enum Progress {
+pub enum BlockProgress {
     /// More replies are to come.
     More,
     /// It was the last one.
@@ -68,14 +68,14 @@ pub enum Progress {
     Open(Vec<u8>),
     /// Invalid for a node that runs transactions: it is unknown which commands have run and in which state the connection
     /// is.
-    ProtocolError(Step),
+    ProtocolError(BlockStep),
     /// It was the last one; the client's command has run, but an expiry behind it did not reach its key.
     Incomplete,
 }
 
 /// The next reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Stage {
+enum ExpectedReply {
     /// The reply to MULTI.
     Multi,
     /// The reply to a command that is to be queued.
@@ -85,16 +85,16 @@ enum Stage {
     /// An element of EXEC's reply.
     Element { at: u32 },
     /// The reply to a command outside a transaction; `of` replies come in all.
-    Bare { at: u32, of: u32 },
+    WithoutMulti { at: u32, of: u32 },
 }
 
 /// The state of one block.
 pub struct Block {
-    then: Then,
+    destination: Destination,
     form: policy::BlockShape,
     /// Bytes of the block that have to reach the node before anything can have run.
     runs_at: u32,
-    stage: Cell<Stage>,
+    expected: Cell<ExpectedReply>,
     /// The first error that decides about the reply.
     error: RefCell<Option<Vec<u8>>>,
     /// Whether a command behind the client's did not reach its key.
@@ -105,17 +105,17 @@ pub struct Block {
 
 impl Block {
     /// A block of that form in `bytes`.
-    pub fn new(form: policy::BlockShape, then: Then, bytes: &[u8]) -> Rc<Block> {
+    pub fn new(form: policy::BlockShape, destination: Destination, bytes: &[u8]) -> Rc<Block> {
         let runs_at = if form.atomic {
             bytes.len()
         } else {
             super::first_request(bytes)
         };
         Rc::new(Block {
-            then,
+            destination,
             form,
             runs_at: runs_at as u32,
-            stage: Cell::new(first_stage(form)),
+            expected: Cell::new(first_reply(form)),
             error: RefCell::default(),
             missed: Cell::new(false),
             settled: Cell::new(false),
@@ -128,8 +128,8 @@ impl Block {
     }
 
     /// The destination of its reply.
-    pub fn then(&self) -> &Then {
-        &self.then
+    pub fn destination(&self) -> &Destination {
+        &self.destination
     }
 
     /// Bytes that have to reach the node before anything can have run.
@@ -164,31 +164,31 @@ impl Block {
 
     /// Forgets the replies that came: it is about to be sent again.
     pub fn restart(&self) {
-        self.stage.set(first_stage(self.form));
+        self.expected.set(first_reply(self.form));
         self.error.take();
         self.missed.set(false);
-        if let Then::Exec { exec, group } = &self.then {
+        if let Destination::Exec { exec, group } = &self.destination {
             exec.restart(*group);
         }
     }
 
     /// Takes back the pieces of a part that were taken: the rest will not come.
     pub fn forget(&self, worker: &Worker) {
-        match &self.then {
-            Then::Part { gather, part } => gather.forget(worker, *part),
-            Then::Exec { exec, group } => exec.forget(worker, *group),
-            Then::Deliver | Then::Repair { .. } => {}
+        match &self.destination {
+            Destination::Part { gather, part } => gather.forget(worker, *part),
+            Destination::Exec { exec, group } => exec.forget(worker, *group),
+            Destination::Deliver | Destination::Repair { .. } => {}
         }
     }
 
     /// Whether the next reply is that of EXEC: an array then is no reply, but the frame around those that follow.
     pub fn is_at_exec(&self) -> bool {
-        self.stage.get() == Stage::Exec
+        self.expected.get() == ExpectedReply::Exec
     }
 
     /// Takes the head of EXEC's array. False if it does not fit the block.
     pub fn begin_elements(&self, count: i64) -> bool {
-        self.stage.set(Stage::Element { at: 0 });
+        self.expected.set(ExpectedReply::Element { at: 0 });
         count == i64::from(self.form.commands) && count > 0
     }
 
@@ -199,84 +199,88 @@ impl Block {
         entry: &InFlight,
         reply: &[u8],
         failed: bool,
-    ) -> Progress {
-        match self.stage.get() {
-            Stage::Multi if reply == BEGUN => self.go_on(Stage::Queueing { at: 0 }),
-            // MULTI has failed: what follows may run outside a transaction, and EXEC closes nothing.
-            Stage::Multi => Progress::ProtocolError(Step::Multi),
-            Stage::Queueing { .. } if !failed && !is_queued(reply) => {
-                Progress::ProtocolError(Step::Queueing)
+    ) -> BlockProgress {
+        match self.expected.get() {
+            ExpectedReply::Multi if reply == BEGUN => {
+                self.expect(ExpectedReply::Queueing { at: 0 })
             }
-            Stage::Queueing { at } => {
+            // MULTI has failed: what follows may run outside a transaction, and EXEC closes nothing.
+            ExpectedReply::Multi => BlockProgress::ProtocolError(BlockStep::Multi),
+            ExpectedReply::Queueing { .. } if !failed && !is_queued(reply) => {
+                BlockProgress::ProtocolError(BlockStep::Queueing)
+            }
+            ExpectedReply::Queueing { at } => {
                 if failed {
                     self.keep_error(reply);
                 }
                 let all = at + 1 == self.form.commands;
-                self.go_on(if all {
-                    Stage::Exec
+                self.expect(if all {
+                    ExpectedReply::Exec
                 } else {
-                    Stage::Queueing { at: at + 1 }
+                    ExpectedReply::Queueing { at: at + 1 }
                 })
             }
-            Stage::Exec if !failed => self.take_nil(worker, entry, reply),
-            Stage::Exec => self.take_failed_exec(reply),
-            Stage::Element { at } => {
+            ExpectedReply::Exec if !failed => self.take_nil(worker, entry, reply),
+            ExpectedReply::Exec => self.take_failed_exec(reply),
+            ExpectedReply::Element { at } => {
                 self.take_result(worker, entry, at, reply, failed);
                 if at + 1 == self.form.commands {
-                    return Progress::Done;
+                    return BlockProgress::Done;
                 }
-                self.go_on(Stage::Element { at: at + 1 })
+                self.expect(ExpectedReply::Element { at: at + 1 })
             }
-            Stage::Bare { at, of } => {
-                self.take_bare(worker, entry, at, reply, failed);
+            ExpectedReply::WithoutMulti { at, of } => {
+                self.take_without_multi(worker, entry, at, reply, failed);
                 if at + 1 < of {
-                    return self.go_on(Stage::Bare { at: at + 1, of });
+                    return self.expect(ExpectedReply::WithoutMulti { at: at + 1, of });
                 }
                 if let Some(error) = self.error.take() {
-                    Progress::Refused(error)
+                    BlockProgress::Refused(error)
                 } else if self.missed.get() {
-                    Progress::Incomplete
+                    BlockProgress::Incomplete
                 } else {
-                    Progress::Done
+                    BlockProgress::Done
                 }
             }
         }
     }
 
     /// Whether its commands run without MULTI.
-    pub fn is_bare(&self) -> bool {
-        matches!(self.stage.get(), Stage::Bare { .. })
+    pub fn is_without_multi(&self) -> bool {
+        matches!(self.expected.get(), ExpectedReply::WithoutMulti { .. })
     }
 
     /// The step of the next reply, if that reply is never large.
-    pub fn small_step(&self) -> Option<Step> {
-        match self.stage.get() {
-            Stage::Multi => Some(Step::Multi),
-            Stage::Queueing { .. } => Some(Step::Queueing),
-            Stage::Exec => Some(Step::Exec),
-            Stage::Element { .. } | Stage::Bare { .. } => None,
+    pub fn small_step(&self) -> Option<BlockStep> {
+        match self.expected.get() {
+            ExpectedReply::Multi => Some(BlockStep::Multi),
+            ExpectedReply::Queueing { .. } => Some(BlockStep::Queueing),
+            ExpectedReply::Exec => Some(BlockStep::Exec),
+            ExpectedReply::Element { .. } | ExpectedReply::WithoutMulti { .. } => None,
         }
     }
 
     /// Takes the front of a large reply that is still coming: the client gets it as it comes, if it is its own.
     pub fn take_piece(&self, worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8]) {
-        if let (Then::Exec { exec, group }, Stage::Element { at }) = (&self.then, self.stage.get())
+        if let (Destination::Exec { exec, group }, ExpectedReply::Element { at }) =
+            (&self.destination, self.expected.get())
         {
             if self.is_awaited() {
                 exec.take(worker, *group, at, bytes, false);
             }
             return;
         }
-        if let Stage::Element { at: 0 } | Stage::Bare { at: 0, .. } = self.stage.get()
+        if let ExpectedReply::Element { at: 0 } | ExpectedReply::WithoutMulti { at: 0, .. } =
+            self.expected.get()
             && self.form.own == 1
             && self.is_awaited()
         {
-            deliver_to(worker, entry, &self.then, bytes, false);
+            deliver_to(worker, entry, &self.destination, bytes, false);
         }
     }
 
     /// Takes an error reply to EXEC. An old server, and one that does not know EXEC, leaves the transaction open.
-    fn take_failed_exec(&self, reply: &[u8]) -> Progress {
+    fn take_failed_exec(&self, reply: &[u8]) -> BlockProgress {
         let is_closed = closes(reply);
         match reply.strip_prefix(ABORTED) {
             Some(reason) => self.keep_error(&[b"-", reason].concat()),
@@ -286,29 +290,29 @@ impl Block {
         }
         let error = self.error.take().unwrap_or_default();
         if is_closed {
-            Progress::Refused(error)
+            BlockProgress::Refused(error)
         } else {
-            Progress::Open(error)
+            BlockProgress::Open(error)
         }
     }
 
     /// Takes a reply that is neither array nor error: nothing has run, because a watched key has changed.
-    fn take_nil(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) -> Progress {
+    fn take_nil(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) -> BlockProgress {
         if !entry.is_watched() || !matches!(reply, b"*-1\r\n" | b"_\r\n") {
-            return Progress::ProtocolError(Step::Exec);
+            return BlockProgress::ProtocolError(BlockStep::Exec);
         }
-        if let Then::Exec { exec, group } = &self.then
+        if let Destination::Exec { exec, group } = &self.destination
             && self.is_awaited()
         {
             self.settle();
             exec.replace(worker, *group, reply);
         }
-        Progress::Done
+        BlockProgress::Done
     }
 
-    fn go_on(&self, stage: Stage) -> Progress {
-        self.stage.set(stage);
-        Progress::More
+    fn expect(&self, reply: ExpectedReply) -> BlockProgress {
+        self.expected.set(reply);
+        BlockProgress::More
     }
 
     fn keep_error(&self, reply: &[u8]) {
@@ -326,7 +330,7 @@ impl Block {
         reply: &[u8],
         failed: bool,
     ) {
-        if let Then::Exec { exec, group } = &self.then {
+        if let Destination::Exec { exec, group } = &self.destination {
             worker.retries.record_run(entry);
             if self.is_awaited() {
                 exec.take(worker, *group, at, reply, true);
@@ -351,7 +355,7 @@ impl Block {
     }
 
     /// The reply of a command that ran by itself, or did not.
-    fn take_bare(
+    fn take_without_multi(
         &self,
         worker: &Rc<Worker>,
         entry: &InFlight,
@@ -359,8 +363,8 @@ impl Block {
         reply: &[u8],
         failed: bool,
     ) {
-        let ahead = match self.then {
-            Then::Repair { ahead } => ahead,
+        let ahead = match self.destination {
+            Destination::Repair { ahead } => ahead,
             _ => 0,
         };
         let decides = at < self.form.own.max(ahead + 1) && at < self.form.commands;
@@ -383,7 +387,7 @@ impl Block {
     fn answer(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) {
         worker.retries.record_run(entry);
         if !self.settled.replace(true) {
-            deliver_to(worker, entry, &self.then, reply, true);
+            deliver_to(worker, entry, &self.destination, reply, true);
         }
     }
 }
@@ -394,7 +398,7 @@ impl Worker {
         let OnReply::Block(block) = &entry.kind else {
             return;
         };
-        if let Then::Exec { exec, group } = &block.then
+        if let Destination::Exec { exec, group } = &block.destination
             && !block.settled.replace(true)
         {
             let mut nil = Vec::new();
@@ -402,86 +406,13 @@ impl Worker {
             exec.replace(self, *group, &nil);
         }
     }
-
-    /// Sends expiries whose command has run, or may have, but whose slot moved or whose connection broke before they
-    /// ran. A late expiry still enforces the bounds.
-    pub(super) fn send_repair(self: &Rc<Self>, repair: Repair) {
-        let Repair { entry, bytes } = repair;
-        self.stats.expiries_repaired.inc();
-        let entry = InFlight {
-            // The deadline of a repair counts from now on.
-            arrived: self.clock.now(),
-            ..entry
-        };
-        self.send_again(entry, bytes);
-    }
 }
 
-/// The expiries behind a command, to be sent without it.
-pub(super) struct Repair {
-    entry: InFlight,
-    bytes: Vec<u8>,
-}
-
-impl Repair {
-    /// The commands after the first one in `block`, if they run without MULTI and there are any. If the first one may
-    /// still run on a lost connection, `ahead` is the command that prevents it: an expiry that came before the first
-    /// command would find no key.
-    pub fn of(entry: InFlight, block: &[u8], ahead: Option<&[u8]>) -> Option<Repair> {
-        let OnReply::Block(whole) = &entry.kind else {
-            return None;
-        };
-        if whole.form.atomic || whole.form.commands == 1 || entry.slot.get().is_none() {
-            return None;
-        }
-        let commands_ahead = u32::from(ahead.is_some());
-        let bytes = [ahead.unwrap_or_default(), &block[whole.runs_at()..]].concat();
-        let form = policy::BlockShape {
-            atomic: false,
-            commands: commands_ahead + whole.form.commands - 1,
-            own: 0,
-        };
-        let then = Then::Repair {
-            ahead: commands_ahead,
-        };
-        let entry = InFlight {
-            len: bytes.len() as u32,
-            kind: OnReply::Block(Block::new(form, then, &bytes)),
-            // An expiry that is set twice is the same expiry.
-            write: false,
-            tries: 0,
-            ..entry
-        };
-        Some(Repair { entry, bytes })
-    }
-
-    /// Splits a command to be sent: the command ahead of a repair, if there is one, and the rest.
-    pub fn split_ahead(entry: InFlight, request: Vec<u8>) -> (Option<Vec<u8>>, InFlight, Vec<u8>) {
-        let runs_at = match &entry.kind {
-            OnReply::Block(block) if matches!(block.then, Then::Repair { ahead: 1.. }) => {
-                block.runs_at()
-            }
-            _ => return (None, entry, request),
-        };
-        match Repair::of(entry.clone(), &request, None) {
-            Some(repair) => {
-                let tries = entry.tries;
-                let rest = InFlight {
-                    tries,
-                    ..repair.entry
-                };
-                (Some(request[..runs_at].to_vec()), rest, repair.bytes)
-            }
-            None => (None, entry, request),
-        }
-    }
-}
-
-fn first_stage(form: policy::BlockShape) -> Stage {
+fn first_reply(form: policy::BlockShape) -> ExpectedReply {
     if form.atomic {
-        Stage::Multi
+        ExpectedReply::Multi
     } else {
-        Stage::Bare {
+        ExpectedReply::WithoutMulti {
             at: 0,
             of: form.commands,
         }

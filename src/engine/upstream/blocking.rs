@@ -53,7 +53,7 @@ pub(super) fn is_forced(entry: &InFlight, reply: &[u8]) -> bool {
 }
 
 /// A command that was blocked at a node begins its search for another with all the time that a search may take.
-pub(super) fn search_anew(worker: &Worker, lane: &Lane, entry: InFlight) -> InFlight {
+pub(super) fn restart_search(worker: &Worker, lane: &Lane, entry: InFlight) -> InFlight {
     if !entry.is_blocking() {
         return entry;
     }
@@ -82,7 +82,7 @@ impl InFlight {
 impl Lane {
     /// Prepares the lane for `entry`, which is sent next: for a blocking command the connection's id has to be known, to release
     /// it.
-    pub fn begin_block(self: &Rc<Self>, worker: &Worker, entry: &InFlight) {
+    pub fn prepare_blocking(self: &Rc<Self>, worker: &Worker, entry: &InFlight) {
         if !entry.is_blocking() {
             return;
         }
@@ -96,7 +96,7 @@ impl Lane {
             len: CLIENT_ID.len() as u32,
             slot: OptionalSlot::NONE,
             write: false,
-            kind: OnReply::Id,
+            kind: OnReply::ConnectionId,
             ..entry.clone()
         };
         self.send(worker, asking, CLIENT_ID);
@@ -183,7 +183,7 @@ impl Worker {
     /// The entry and bytes to send a command again with: a blocking command gets the time that is left. `None` if
     /// there is nothing to send, since its client has left or its time is over with nothing there. If its time is
     /// over and no node has confirmed that nothing was there, a node is still asked, with the shortest time.
-    pub(super) fn still_waiting(
+    pub(super) fn prepare_resend(
         self: &Rc<Self>,
         entry: InFlight,
         request: Vec<u8>,
@@ -209,9 +209,11 @@ impl Worker {
         };
         let request = with_argument(request, at, text.as_bytes());
         let kind = match &entry.kind {
-            OnReply::Block(block) => {
-                OnReply::Block(Block::new(block.form(), block.then().clone(), &request))
-            }
+            OnReply::Block(block) => OnReply::Block(Block::new(
+                block.form(),
+                block.destination().clone(),
+                &request,
+            )),
             kind => kind.clone(),
         };
         let entry = InFlight {
@@ -238,7 +240,7 @@ impl Worker {
             was_written,
             ..
         } = taken;
-        let entry = search_anew(self, lane, entry);
+        let entry = restart_search(self, lane, entry);
         entry.client.with_blocked(|blocked| blocked.vouch(false));
         // A write at a silent node that was replaced meanwhile is no part of the cluster's data.
         let is_void = is_silent && self.is_replaced(lane, &entry);
@@ -322,7 +324,7 @@ impl Worker {
         let id = id.to_string();
         write::request(&mut request, &[b"CLIENT", b"UNBLOCK", id.as_bytes(), how]);
         let (sender, is_one) = oneshot::channel();
-        let entry = InFlight::aside(self, client, request.len(), OnReply::report_one(sender));
+        let entry = InFlight::internal(self, client, request.len(), OnReply::report_one(sender));
         // Until the answer is there no other client may block on that connection.
         lane.hold();
         self.shared_lane(lane.node, client)

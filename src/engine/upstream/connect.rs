@@ -207,7 +207,7 @@ fn passwords(configured: &[Password]) -> Vec<Option<&str>> {
 pub fn fail(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     tracing::error!(node = %lane.addr, in_flight = lane.in_flight(), "the commands on the lane fail, it is replaced");
     lane.set_down(worker);
-    let unanswered = lane.take_all(worker);
+    let unanswered = lane.take_unanswered(worker);
     // First, so that no repair is sent over it.
     worker.retire_lane(lane);
     fail_all(worker, lane, unanswered);

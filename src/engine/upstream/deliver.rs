@@ -8,7 +8,7 @@ use crate::engine::worker::Worker;
 use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::write;
 
-use super::block::Then;
+use super::block::Destination;
 use super::inflight::{InFlight, OnReply};
 use crate::engine::upstream::retry::lost::UNKNOWN_FATE;
 
@@ -18,10 +18,10 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
         OnReply::Deliver
         | OnReply::Watch {
             is_awaited: true, ..
-        } => deliver_to(worker, entry, &Then::Deliver, bytes, complete),
+        } => deliver_to(worker, entry, &Destination::Deliver, bytes, complete),
         OnReply::Publish(receivers) => {
             let bytes = corrected(*receivers, bytes);
-            deliver_to(worker, entry, &Then::Deliver, &bytes, complete);
+            deliver_to(worker, entry, &Destination::Deliver, &bytes, complete);
         }
         OnReply::Part { gather, part } => {
             gather.take(worker, *part, &as_asked(entry.reply, bytes), complete);
@@ -30,7 +30,7 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
             if complete {
                 block.settle();
             }
-            deliver_to(worker, entry, block.then(), bytes, complete);
+            deliver_to(worker, entry, block.destination(), bytes, complete);
         }
         OnReply::Probe => worker.count_probe(entry.namespace, bytes),
         OnReply::Block(_)
@@ -40,9 +40,9 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
         | OnReply::Asking
         | OnReply::Tracking
         | OnReply::Caching
-        | OnReply::Swallow
-        | OnReply::Run
-        | OnReply::Id
+        | OnReply::Discard
+        | OnReply::ProcessRun
+        | OnReply::ConnectionId
         | OnReply::ReportOne(_) => {}
     }
 }
@@ -51,21 +51,21 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
 pub fn deliver_to(
     worker: &Rc<Worker>,
     entry: &InFlight,
-    then: &Then,
+    destination: &Destination,
     bytes: &[u8],
     complete: bool,
 ) {
     let bytes = &*as_asked(entry.reply, bytes);
-    match then {
-        Then::Deliver => {
-            worker.count_reply(entry.asked(), bytes, complete);
+    match destination {
+        Destination::Deliver => {
+            worker.count_reply(entry.counted(), bytes, complete);
             let bytes = if entry.mute { &[] } else { bytes };
             entry.client.reply_piece(worker, entry.seq, bytes, complete);
         }
-        Then::Part { gather, part } => gather.take(worker, *part, bytes, complete),
-        Then::Exec { exec, group } if complete => exec.settle(worker, *group, bytes),
-        Then::Exec { exec, group } => exec.take(worker, *group, 0, bytes, false),
-        Then::Repair { .. } => worker
+        Destination::Part { gather, part } => gather.take(worker, *part, bytes, complete),
+        Destination::Exec { exec, group } if complete => exec.settle(worker, *group, bytes),
+        Destination::Exec { exec, group } => exec.take(worker, *group, 0, bytes, false),
+        Destination::Repair { .. } => worker
             .stats
             .expiries_failed
             .add(u64::from(bytes.starts_with(b"-"))),

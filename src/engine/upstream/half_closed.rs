@@ -14,11 +14,11 @@ use crate::engine::sabotage::sabotage;
 use crate::engine::transport::Transport;
 use crate::engine::worker::Worker;
 
-use crate::engine::upstream::block::Repair;
 use crate::engine::upstream::deliver::deliver_piece;
 use crate::engine::upstream::inflight::InFlight;
 use crate::engine::upstream::lane::Lane;
-use crate::engine::upstream::retry::lost::each;
+use crate::engine::upstream::repair::Repair;
+use crate::engine::upstream::retry::lost::settle_each;
 
 /// Size of the pieces, in bytes, in which late replies for a client that has left are read and dropped.
 const PIECE: usize = 4096;
@@ -51,7 +51,7 @@ impl Worker {
     /// its side, for at most `timeouts.response`.
     pub(super) fn half_close(self: &Rc<Self>, lane: &Rc<Lane>) {
         let mut repairs = Vec::new();
-        each(self, lane.take_all(self), |taken| {
+        settle_each(self, lane.take_unanswered(self), |taken| {
             deliver_piece(self, &taken.entry, b"", true);
             if taken.was_written {
                 repairs.extend(lane.repair(taken.entry, &taken.request));

@@ -25,7 +25,7 @@ pub fn check_health(worker: &Worker, lane: &Rc<Lane>, now: Tick) {
         && !lane.is_pinged()
         && lane
             .last_heard()
-            .is_over(patience(interval, lane.eagerness), now)
+            .is_over(patience(interval, lane.check_jitter), now)
     {
         lane.ping(worker, now);
     }
@@ -33,8 +33,8 @@ pub fn check_health(worker: &Worker, lane: &Rc<Lane>, now: Tick) {
 
 /// How long a lane may be idle before it is asked: what fell idle together is asked within the last quarter of the
 /// interval, not in one moment.
-fn patience(interval: u64, eagerness: f64) -> u64 {
-    (interval as f64 * (1.0 - eagerness / 4.0)) as u64
+fn patience(interval: u64, check_jitter: f64) -> u64 {
+    (interval as f64 * (1.0 - check_jitter / 4.0)) as u64
 }
 
 impl Lane {
@@ -83,14 +83,14 @@ mod tests {
 
     #[test]
     fn no_lane_waits_longer_than_the_interval_or_asks_much_sooner() {
-        for (interval, eagerness, expected) in [
+        for (interval, check_jitter, expected) in [
             (30_000, 0.0, 30_000),
             (30_000, 0.5, 26_250),
             (30_000, 1.0, 22_500),
             (1, 1.0, 0),
             (1 << 40, 0.0, 1 << 40),
         ] {
-            assert_eq!(patience(interval, eagerness), expected);
+            assert_eq!(patience(interval, check_jitter), expected);
         }
     }
 }

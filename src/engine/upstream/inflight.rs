@@ -14,7 +14,7 @@ use crate::engine::worker::clock::Tick;
 use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::slot::OptionalSlot;
 
-use super::block::{Block, Then};
+use super::block::{Block, Destination};
 use crate::engine::transaction::exec_reply::Exec;
 use crate::engine::upstream::retry::decide::MAX_TRIES;
 use crate::engine::upstream::retry::verify_refusal::Verification;
@@ -45,9 +45,9 @@ pub enum OnReply {
     /// Awaited by no client: it confirms that the node no longer watches keys on this connection.
     Unwatch,
     /// It identifies the run of the node's process that answers on this connection.
-    Run,
+    ProcessRun,
     /// It gives the connection's id at its node.
-    Id,
+    ConnectionId,
     /// Whether it is 1 is reported to the sender's receiver.
     ReportOne(Rc<Cell<Option<oneshot::Sender<bool>>>>),
     /// Awaited by no client: the reply to the `ASKING` ahead of the next entry.
@@ -61,7 +61,7 @@ pub enum OnReply {
     /// Not a client's command: it verifies an error that a script may have forged.
     Verify(Rc<Verification>),
     /// Awaited no longer: its client got an error, since the command took too long.
-    Swallow,
+    Discard,
 }
 
 impl OnReply {
@@ -100,7 +100,7 @@ pub struct InFlight {
 
 impl InFlight {
     /// A command of slotmux' own for a client, which has no place among that client's.
-    pub fn aside(worker: &Worker, client: &Rc<Client>, len: usize, kind: OnReply) -> InFlight {
+    pub fn internal(worker: &Worker, client: &Rc<Client>, len: usize, kind: OnReply) -> InFlight {
         InFlight {
             client: client.clone(),
             seq: 0,
@@ -122,7 +122,7 @@ impl InFlight {
     }
 
     /// The facts for the count of its reply.
-    pub fn asked(&self) -> CountedRequest {
+    pub fn counted(&self) -> CountedRequest {
         CountedRequest {
             namespace: self.namespace,
             arrived: self.arrived,
@@ -138,13 +138,13 @@ impl InFlight {
             OnReply::Watch { is_awaited, .. } => *is_awaited,
             OnReply::Probe
             | OnReply::Verify(_)
-            | OnReply::Swallow
+            | OnReply::Discard
             | OnReply::Asking
             | OnReply::Tracking
             | OnReply::Caching
             | OnReply::Unwatch
-            | OnReply::Run
-            | OnReply::Id
+            | OnReply::ProcessRun
+            | OnReply::ConnectionId
             | OnReply::ReportOne(_) => false,
         }
     }
@@ -157,7 +157,7 @@ impl InFlight {
             OnReply::Block(_) => {}
             // The node then has to forget the keys.
             OnReply::Watch { is_awaited, .. } => *is_awaited = false,
-            kind => *kind = OnReply::Swallow,
+            kind => *kind = OnReply::Discard,
         }
         awaited
     }
@@ -179,7 +179,7 @@ impl InFlight {
 
     /// Whether it only repairs expiries. Its client has its reply, or has left.
     pub fn is_repair(&self) -> bool {
-        matches!(&self.kind, OnReply::Block(block) if matches!(block.then(), Then::Repair { .. }))
+        matches!(&self.kind, OnReply::Block(block) if matches!(block.destination(), Destination::Repair { .. }))
     }
 
     /// Whether it is a WATCH.
@@ -190,8 +190,8 @@ impl InFlight {
     /// The EXEC that it is the block of, if it is one.
     pub fn exec(&self) -> Option<&Exec> {
         match &self.kind {
-            OnReply::Block(block) => match block.then() {
-                Then::Exec { exec, .. } => Some(exec.as_ref()),
+            OnReply::Block(block) => match block.destination() {
+                Destination::Exec { exec, .. } => Some(exec.as_ref()),
                 _ => None,
             },
             _ => None,
@@ -216,7 +216,7 @@ impl InFlight {
     pub fn is_whole(&self) -> bool {
         match &self.kind {
             OnReply::Deliver | OnReply::Publish(_) => true,
-            OnReply::Block(block) => matches!(block.then(), Then::Deliver),
+            OnReply::Block(block) => matches!(block.destination(), Destination::Deliver),
             _ => false,
         }
     }

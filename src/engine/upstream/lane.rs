@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::task::Waker;
 
-use crate::engine::client::{Client, Pause};
+use crate::engine::client::Client;
 use crate::engine::sabotage::sabotage;
 use crate::engine::transport::Transport;
 use crate::engine::worker::Worker;
@@ -20,7 +20,7 @@ use super::NodeId;
 use super::inflight::{InFlight, OnReply};
 use super::ring::Ring;
 use crate::engine::upstream::connection_id::ConnectionId;
-use crate::engine::upstream::lane_pool::Use;
+use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::upstream::tracking::Tracked;
 
 /// Bytes written to a node before others get their turn.
@@ -75,7 +75,7 @@ pub struct Lane {
     /// Whether another connection to its node was made while it waited for its next try.
     hurried: Cell<bool>,
     /// Clients that wait for room.
-    waiting: RefCell<Vec<Rc<Client>>>,
+    pub(super) waiting: RefCell<Vec<Rc<Client>>>,
     /// When the node last sent something, or was first owed a reply; on a dedicated lane also when it last took
     /// something of a request.
     last_heard: Cell<Tick>,
@@ -93,9 +93,9 @@ pub struct Lane {
     /// The keys that clients have read over this connection and want reported.
     pub(super) tracked: Tracked,
     /// The run of the node's process that answers on this connection, once it was asked.
-    run: Cell<Option<u64>>,
+    process_run: Cell<Option<u64>>,
     /// Client and sequence number of the command after the last answered `ASKING`.
-    asked_for: Cell<Option<(u64, u32)>>,
+    asking_for: Cell<Option<(u64, u32)>>,
     /// Whether the front of the oldest command's reply was passed on already.
     mid_reply: Cell<bool>,
     /// Whether a part of the oldest command's reply has come.
@@ -107,11 +107,11 @@ pub struct Lane {
     /// Whether a health check's PING is on its way, ahead of everything that is in flight.
     pub(super) pinged: Cell<bool>,
     /// The use of a dedicated lane, while it is in use.
-    pub(super) used_for: Cell<Option<Use>>,
+    pub(super) used_for: Cell<Option<LaneUse>>,
     /// The client that a dedicated lane is kept for while it carries nothing, by its id.
     pub(super) pinned: Cell<Option<u64>>,
     /// From 0 to 1, by chance: how much sooner than others it is checked.
-    pub(super) eagerness: f64,
+    pub(super) check_jitter: f64,
 }
 
 impl Lane {
@@ -147,8 +147,8 @@ impl Lane {
             replaced_since: Cell::new(None),
             scripts: RefCell::default(),
             tracked: Tracked::default(),
-            run: Cell::new(None),
-            asked_for: Cell::new(None),
+            process_run: Cell::new(None),
+            asking_for: Cell::new(None),
             mid_reply: Cell::new(false),
             reply_begun: Cell::new(false),
             held_back: Cell::new(false),
@@ -156,7 +156,7 @@ impl Lane {
             pinged: Cell::new(false),
             used_for: Cell::new(None),
             pinned: Cell::new(None),
-            eagerness: fastrand::f64(),
+            check_jitter: fastrand::f64(),
         }
     }
 
@@ -173,13 +173,6 @@ impl Lane {
     /// Whether nothing is in flight.
     pub fn is_idle(&self) -> bool {
         self.in_flight.borrow().is_empty()
-    }
-
-    /// Whether clients have to wait before they give it more.
-    pub fn is_full(&self, worker: &Worker) -> bool {
-        let limits = &worker.config.cluster.connections;
-        self.in_flight.borrow().len() >= limits.max_in_flight
-            || self.ring.borrow().len() >= limits.max_in_flight_bytes
     }
 
     /// Whether its node has been away for longer than a command may take: a command given to it now would only wait
@@ -199,13 +192,6 @@ impl Lane {
     /// Notes that it is on the list of lanes to write to; returns whether it was before.
     pub fn mark_dirty(&self) -> bool {
         self.dirty.replace(true)
-    }
-
-    /// Pauses `client` until there is room.
-    pub fn wait(&self, worker: &Worker, client: &Rc<Client>) {
-        worker.stats.client_pauses.inc();
-        client.pause_for(Pause::Lane);
-        self.waiting.borrow_mut().push(client.clone());
     }
 
     /// Appends a command. It is written at the end of this turn, or when the connection is there.
@@ -278,36 +264,6 @@ impl Lane {
         }
     }
 
-    /// Resumes clients that waited for room, if there is enough of it.
-    pub(super) fn wake_waiting(&self, worker: &Worker) {
-        if self.waiting.borrow().is_empty() {
-            return;
-        }
-        let limits = &worker.config.cluster.connections;
-        let has_room = self.in_flight.borrow().len() <= limits.max_in_flight / 2
-            && self.ring.borrow().len() <= limits.max_in_flight_bytes / 2;
-        if has_room || self.link.get() == Link::Retired {
-            for client in self.waiting.take() {
-                client.resume();
-            }
-        }
-    }
-
-    /// Wakes clients that have waited for room for as long as a command may take, and forgets those that have left.
-    pub fn end_vain_waits(&self, worker: &Worker, now: Tick) {
-        let mut woken = Vec::new();
-        self.waiting.borrow_mut().retain(|client| {
-            let is_over = client.has_waited_too_long(worker, now);
-            if is_over {
-                woken.push(client.clone());
-            }
-            !is_over && !client.is_closed()
-        });
-        for client in woken {
-            client.resume();
-        }
-    }
-
     /// Polls the lane's task soon.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.get() {
@@ -323,7 +279,7 @@ impl Lane {
             worker.stats.upstream_connections.dec();
         }
         drop(self.transport.borrow_mut().take());
-        self.lose_tracked(worker);
+        self.invalidate_tracked(worker);
         self.wake_waiting(worker);
         self.wake();
     }
@@ -334,8 +290,8 @@ impl Lane {
     }
 
     /// The run of the node's process that answers on this connection, if it was asked.
-    pub fn run(&self) -> Option<u64> {
-        self.run.get()
+    pub fn process_run(&self) -> Option<u64> {
+        self.process_run.get()
     }
 
     /// Whether it is not read because its client does not read: silence then means nothing.
@@ -425,17 +381,17 @@ impl Lane {
     }
 
     /// Records that the `ASKING` ahead of a command was answered.
-    pub(super) fn note_asked(&self, asking: &InFlight) {
-        self.asked_for.set(Some((asking.client.id, asking.seq)));
+    pub(super) fn record_asking(&self, asking: &InFlight) {
+        self.asking_for.set(Some((asking.client.id, asking.seq)));
     }
 
     /// Whether an `ASKING` was sent ahead of this command, which was just answered.
-    pub(super) fn has_asked_for(&self, entry: &InFlight) -> bool {
-        self.asked_for.get() == Some((entry.client.id, entry.seq))
+    pub(super) fn followed_asking(&self, entry: &InFlight) -> bool {
+        self.asking_for.get() == Some((entry.client.id, entry.seq))
     }
 
-    pub(super) fn set_run(&self, run: u64) {
-        self.run.set(Some(run));
+    pub(super) fn set_process_run(&self, run: u64) {
+        self.process_run.set(Some(run));
     }
 
     pub(super) fn heard(&self, now: Tick) {
@@ -487,7 +443,7 @@ impl Lane {
         self.closing.set(false);
         self.mid_reply.set(false);
         self.reply_begun.set(false);
-        self.run.set(None);
+        self.process_run.set(None);
         self.scripts.borrow_mut().clear();
         self.last_heard.set(worker.clock.now());
         self.link.set(Link::Up);
@@ -500,7 +456,7 @@ impl Lane {
         self.held_back.set(false);
         self.pinned.set(None);
         self.id.take();
-        self.lose_tracked(worker);
+        self.invalidate_tracked(worker);
         drop(self.transport.borrow_mut().take());
         if self.link.get() == Link::Up {
             worker.stats.upstream_connections.dec();

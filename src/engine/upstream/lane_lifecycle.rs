@@ -11,7 +11,7 @@ use slotmux_core::resp::Protocol;
 
 use crate::engine::upstream::inflight::InFlight;
 use crate::engine::upstream::lane::{Class, Lane, Link};
-use crate::engine::upstream::lane_pool::{Grant, Use};
+use crate::engine::upstream::lane_pool::{Grant, LaneUse};
 use crate::engine::upstream::node_table::NodeId;
 use crate::engine::upstream::{connect, index};
 
@@ -37,7 +37,7 @@ impl Worker {
         self: &Rc<Self>,
         node: NodeId,
         client: &Rc<Client>,
-        of: Use,
+        of: LaneUse,
     ) -> Result<Rc<Lane>, NotSent> {
         if let Some(lane) = self.free_lane(node, client, of) {
             return Ok(lane);
@@ -75,13 +75,13 @@ impl Worker {
             client.upstream.is_dedicated() && entry.is_whole() && !client.transaction.has_watch();
         let of = entry.use_for_retry();
         let is_big = was_dedicated || self.is_big(entry.len as usize);
-        if entry.is_repair() || (of == Use::Big && !is_big) {
+        if entry.is_repair() || (of == LaneUse::BigValue && !is_big) {
             return Some(self.shared_lane(node, client));
         }
         let lane = self.free_lane(node, client, of);
         if lane.is_some() {
             client.upstream.set_dedicated(true);
-        } else if of == Use::OversizeCheck && !is_big {
+        } else if of == LaneUse::OversizeCheck && !is_big {
             let is_stalled = self.nodes.node(node).pool.is_stalled(self.clock.now());
             return is_stalled.then(|| self.shared_lane(node, client));
         }
@@ -89,14 +89,19 @@ impl Worker {
     }
 
     /// An unused dedicated lane to `node`; `None` if as many as allowed are in use.
-    pub fn free_lane(self: &Rc<Self>, node: NodeId, client: &Client, of: Use) -> Option<Rc<Lane>> {
+    pub fn free_lane(
+        self: &Rc<Self>,
+        node: NodeId,
+        client: &Client,
+        of: LaneUse,
+    ) -> Option<Rc<Lane>> {
         let protocol = client.session.protocol();
         let bounds = self.nodes.bounds();
         let mut found = self.nodes.node_mut(node);
         let pool = &mut found.pool;
         let grant = match of {
-            Use::Big | Use::Kept => pool.take(of, protocol, bounds),
-            Use::OversizeCheck => pool.take_for_check(protocol, bounds, self.clock.now()),
+            LaneUse::BigValue | LaneUse::BlockOrWatch => pool.take(of, protocol, bounds),
+            LaneUse::OversizeCheck => pool.take_for_check(protocol, bounds, self.clock.now()),
         }?;
         drop(found);
         let lane = match grant {

@@ -41,35 +41,35 @@ const SHARE_FOR_BIG: usize = 4;
 
 /// The use of a dedicated lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Use {
+pub enum LaneUse {
     /// A big value, or a command that is likely to bring one.
-    Big,
+    BigValue,
     /// A client that keeps it while it is blocked or watches.
-    Kept,
+    BlockOrWatch,
     /// A read that has lost its connection, perhaps because of the size of its reply.
     OversizeCheck,
 }
 
-impl Use {
+impl LaneUse {
     /// The error if no lane is free.
     pub fn refusal(self) -> &'static str {
         match self {
-            Use::Big => NO_LANE,
-            Use::Kept => NO_KEPT_LANE,
-            Use::OversizeCheck => NO_LANE_AGAIN,
+            LaneUse::BigValue => NO_LANE,
+            LaneUse::BlockOrWatch => NO_KEPT_LANE,
+            LaneUse::OversizeCheck => NO_LANE_AGAIN,
         }
     }
 }
 
 impl InFlight {
     /// The use that its retry would make of a dedicated lane.
-    pub(super) fn use_for_retry(&self) -> Use {
+    pub(super) fn use_for_retry(&self) -> LaneUse {
         if self.is_watch() || self.is_blocking() {
-            Use::Kept
+            LaneUse::BlockOrWatch
         } else if self.is_oversize_candidate() {
-            Use::OversizeCheck
+            LaneUse::OversizeCheck
         } else {
-            Use::Big
+            LaneUse::BigValue
         }
     }
 }
@@ -106,11 +106,11 @@ impl Bounds {
         }
     }
 
-    fn of_use(&self, of: Use) -> usize {
+    fn of_use(&self, of: LaneUse) -> usize {
         match of {
-            Use::Big => self.big,
-            Use::Kept => self.kept,
-            Use::OversizeCheck => self.oversize_checks,
+            LaneUse::BigValue => self.big,
+            LaneUse::BlockOrWatch => self.kept,
+            LaneUse::OversizeCheck => self.oversize_checks,
         }
     }
 }
@@ -140,7 +140,12 @@ pub(super) enum Grant {
 
 impl Pool {
     /// Takes a free lane out, or counts a new one in.
-    pub(super) fn take(&mut self, of: Use, protocol: Protocol, bounds: Bounds) -> Option<Grant> {
+    pub(super) fn take(
+        &mut self,
+        of: LaneUse,
+        protocol: Protocol,
+        bounds: Bounds,
+    ) -> Option<Grant> {
         if room(of, self.used, 0, bounds) == 0 {
             return None;
         }
@@ -162,7 +167,7 @@ impl Pool {
         bounds: Bounds,
         now: Tick,
     ) -> Option<Grant> {
-        let grant = self.take(Use::OversizeCheck, protocol, bounds)?;
+        let grant = self.take(LaneUse::OversizeCheck, protocol, bounds)?;
         self.last_check_granted = now;
         Some(grant)
     }
@@ -198,14 +203,14 @@ impl Pool {
     }
 
     /// Queues `client` for a lane.
-    pub(super) fn wait(&mut self, of: Use, client: &Rc<Client>) {
+    pub(super) fn wait(&mut self, of: LaneUse, client: &Rc<Client>) {
         self.waiting[of as usize].push_back(client.clone());
     }
 
     /// Removes and returns the waiting clients for which there is room. Clients that have left are skipped.
     pub(super) fn take_served(&mut self, bounds: Bounds) -> Vec<Rc<Client>> {
         let mut served = Vec::new();
-        for of in [Use::Big, Use::Kept] {
+        for of in [LaneUse::BigValue, LaneUse::BlockOrWatch] {
             let room = room(of, self.used, served.len(), bounds);
             let waiting = &mut self.waiting[of as usize];
             let next =
@@ -232,7 +237,7 @@ impl Pool {
 }
 
 /// Number of clients that can get a lane for this now, where `woken` others are about to take one for another use.
-fn room(of: Use, used: [usize; USES], woken: usize, bounds: Bounds) -> usize {
+fn room(of: LaneUse, used: [usize; USES], woken: usize, bounds: Bounds) -> usize {
     let own = bounds.of_use(of).saturating_sub(used[of as usize]);
     let taken = used.iter().sum::<usize>() + woken;
     own.min(bounds.all.saturating_sub(taken))
@@ -261,8 +266,12 @@ mod tests {
             ([0, 0, 16], 0, bounds(2, 2, 16, 20), [2, 2, 0]),
             ([3, 3, 3], 9, bounds(1, 1, 1, 1), [0, 0, 0]),
         ] {
-            let found =
-                [Use::Big, Use::Kept, Use::OversizeCheck].map(|of| room(of, used, woken, bounds));
+            let found = [
+                LaneUse::BigValue,
+                LaneUse::BlockOrWatch,
+                LaneUse::OversizeCheck,
+            ]
+            .map(|of| room(of, used, woken, bounds));
             assert_eq!(found, expected, "{used:?} {woken} {bounds:?}");
         }
     }

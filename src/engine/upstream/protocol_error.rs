@@ -20,9 +20,12 @@ const QUOTED: usize = 120;
 /// Reply to a command that the node queues for EXEC.
 const QUEUED: &[u8] = b"+QUEUED\r\n";
 
+/// Starts of errors to EXEC that close the transaction.
+const CLOSING_ERRORS: [&[u8]; 2] = [b"-EXECABORT ", b"-CROSSSLOT "];
+
 /// The step of a block that got a wrong reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Step {
+pub enum BlockStep {
     /// MULTI.
     Multi,
     /// A command to be queued.
@@ -31,13 +34,13 @@ pub enum Step {
     Exec,
 }
 
-impl Step {
+impl BlockStep {
     /// Its name in a sentence.
     pub fn name(self) -> &'static str {
         match self {
-            Step::Multi => "MULTI",
-            Step::Queueing => "a command in a transaction",
-            Step::Exec => "EXEC",
+            BlockStep::Multi => "MULTI",
+            BlockStep::Queueing => "a command in a transaction",
+            BlockStep::Exec => "EXEC",
         }
     }
 }
@@ -45,8 +48,7 @@ impl Step {
 /// Whether a node that replies to EXEC with this error has closed the transaction. Redis replies EXECABORT, or
 /// redirects EXEC by the keys of the queued commands.
 pub(super) fn closes(error: &[u8]) -> bool {
-    error.starts_with(b"-EXECABORT ")
-        || error.starts_with(b"-CROSSSLOT ")
+    CLOSING_ERRORS.iter().any(|start| error.starts_with(start))
         || matches!(
             judge(error),
             ErrorVerdict::Moved { .. }
@@ -80,34 +82,34 @@ impl Worker {
         self: &Rc<Self>,
         lane: &Lane,
         entry: &InFlight,
-        step: Step,
+        step: BlockStep,
         reply: &[u8],
     ) -> End {
-        let said = format!("answers {} with \"{}\"", step.name(), quoted(reply));
-        if step == Step::Multi {
+        let fault = format!("answers {} with \"{}\"", step.name(), quoted(reply));
+        if step == BlockStep::Multi {
             self.stats.blocks_refused.inc();
         }
         if reply.first() == Some(&b'-') {
-            self.refuse_transactions(lane.node, &said);
+            self.refuse_transactions(lane.node, &fault);
         }
         if entry.is_awaited() {
             let text = format!(
-                "ERR slotmux: node {} {said}, the commands may have been executed",
+                "ERR slotmux: node {} {fault}, the commands may have been executed",
                 lane.addr
             );
             deliver_error(self, entry, &text);
         }
-        End::ProtocolError(said)
+        End::ProtocolError(fault)
     }
 
     /// The same for a refused EXEC: nothing has run, but the transaction may be open.
     pub(super) fn end_open_transaction(self: &Rc<Self>, lane: &Lane, error: &[u8]) -> End {
-        let said = format!("answers EXEC with \"{}\"", quoted(error));
+        let fault = format!("answers EXEC with \"{}\"", quoted(error));
         if judge(error) == ErrorVerdict::Deliver {
             self.stats.blocks_refused.inc();
-            self.refuse_transactions(lane.node, &said);
+            self.refuse_transactions(lane.node, &fault);
         }
-        End::ProtocolError(said)
+        End::ProtocolError(fault)
     }
 
     /// The error for the client of that EXEC, or the redirect that decides whether it is sent elsewhere.

@@ -15,12 +15,13 @@ use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, Malformed, Scan, number, scan_request};
 use slotmux_core::route::scan::run_of;
 
-use super::block::{Progress, Repair};
+use super::block::BlockProgress;
 use super::deliver::deliver_piece;
 use super::inflight::{InFlight, OnReply};
 use super::lane::{Class, Lane, Link};
+use super::repair::Repair;
 use crate::engine::upstream::connection_id::ConnectionId;
-use crate::engine::upstream::protocol_error::{Step, is_queued};
+use crate::engine::upstream::protocol_error::{BlockStep, is_queued};
 use crate::engine::upstream::retry::refused::{self, runs_script};
 
 /// An incomplete reply larger than this is passed on in pieces. Small enough to stay in the cache, large enough that
@@ -151,7 +152,7 @@ impl Replies {
                         continue;
                     }
                     None if buf.len() - start < LONGEST_HEAD => break,
-                    _ => return Err(protocol_error(worker, lane, Step::Exec, &buf[start..])),
+                    _ => return Err(protocol_error(worker, lane, BlockStep::Exec, &buf[start..])),
                 }
             }
             let progress = self.scanner.advance(&buf[at..]).map_err(End::Malformed)?;
@@ -270,13 +271,13 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     }
     let is_unclean = reply != b"+OK\r\n" && matches!(entry.kind, OnReply::Unwatch);
     match &entry.kind {
-        OnReply::Run => lane.set_run(run_of(reply)),
+        OnReply::ProcessRun => lane.set_process_run(run_of(reply)),
         OnReply::Watch { .. } if !failed => watch_holds(worker, lane, &entry),
         OnReply::Tracking => lane.take_tracking(reply),
         OnReply::Caching => lane.take_caching(worker, &entry, failed),
-        OnReply::Asking => lane.note_asked(&entry),
+        OnReply::Asking => lane.record_asking(&entry),
         OnReply::Verify(verification) => worker.take_verification_reply(verification, reply),
-        OnReply::Id => lane.id.set(ConnectionId::of_reply(reply)),
+        OnReply::ConnectionId => lane.id.set(ConnectionId::of_reply(reply)),
         OnReply::ReportOne(asker) => {
             if let Some(asker) = asker.take() {
                 // The receiver may have stopped waiting.
@@ -314,23 +315,23 @@ fn settle_block(
     worker: &Rc<Worker>,
     lane: &Rc<Lane>,
     entry: InFlight,
-    progress: Progress,
+    progress: BlockProgress,
     reply: &[u8],
 ) -> Result<bool, End> {
     let len = entry.len as usize;
-    if progress != Progress::More && lane.take_is_tracked() {
+    if progress != BlockProgress::More && lane.take_is_tracked() {
         lane.note_read(worker, &entry);
     }
     match progress {
-        Progress::More => {
+        BlockProgress::More => {
             lane.put_oldest(worker, entry);
             return Ok(false);
         }
-        Progress::ProtocolError(step) => {
+        BlockProgress::ProtocolError(step) => {
             lane.ring().borrow_mut().answer(len);
             return Err(worker.end_by_protocol_error(lane, &entry, step, reply));
         }
-        Progress::Open(error) => {
+        BlockProgress::Open(error) => {
             let end = worker.end_open_transaction(lane, &error);
             if entry.is_awaited() {
                 take_refusal(
@@ -343,10 +344,12 @@ fn settle_block(
             lane.ring().borrow_mut().answer(len);
             return Err(end);
         }
-        Progress::Done => {}
-        Progress::Refused(error) if entry.is_awaited() => take_refusal(worker, lane, entry, &error),
-        Progress::Refused(_) => {}
-        Progress::Incomplete => {
+        BlockProgress::Done => {}
+        BlockProgress::Refused(error) if entry.is_awaited() => {
+            take_refusal(worker, lane, entry, &error)
+        }
+        BlockProgress::Refused(_) => {}
+        BlockProgress::Incomplete => {
             // The command has run: no command has to precede the expiries.
             let repair = Repair::of(entry, lane.ring().borrow().front(len), None);
             if let Some(repair) = repair {
@@ -359,7 +362,7 @@ fn settle_block(
 }
 
 /// Takes the oldest entry, a block with an invalid reply, off the lane.
-fn protocol_error(worker: &Rc<Worker>, lane: &Rc<Lane>, step: Step, reply: &[u8]) -> End {
+fn protocol_error(worker: &Rc<Worker>, lane: &Rc<Lane>, step: BlockStep, reply: &[u8]) -> End {
     let Some(entry) = lane.take_oldest(worker) else {
         return End::Unasked;
     };
@@ -373,7 +376,7 @@ fn has_open_transaction(lane: &Lane, entry: &InFlight) -> bool {
     let ring = lane.ring().borrow();
     let bytes = ring.front(entry.len as usize);
     match &entry.kind {
-        OnReply::Block(block) => block.is_bare() && !runs_script(block.client_part(bytes)),
+        OnReply::Block(block) => block.is_without_multi() && !runs_script(block.client_part(bytes)),
         _ => !runs_script(bytes),
     }
 }

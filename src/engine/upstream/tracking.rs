@@ -21,6 +21,9 @@ use crate::engine::upstream::lane::Lane;
 const TRACKING: &[u8] = b"*4\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n$5\r\nOPTIN\r\n";
 const CACHING: &[u8] = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$3\r\nYES\r\n";
 
+/// Errors of a node that may accept CLIENT TRACKING later.
+const TEMPORARY_ERRORS: [&[u8]; 2] = [b"-BUSY", b"-LOADING"];
+
 /// Size of the table of one lane. Beyond it keys are evicted, and their readers get invalidations.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of an entry besides its key.
@@ -48,9 +51,9 @@ struct Table {
 #[derive(Default)]
 pub struct Tracked {
     /// Whether the node was asked to track what is read here.
-    is_asked: Cell<bool>,
+    is_requested: Cell<bool>,
     /// Whether it tracks what the next command reads.
-    is_next: Cell<bool>,
+    is_next_tracked: Cell<bool>,
     table: RefCell<Table>,
 }
 
@@ -147,7 +150,7 @@ impl Lane {
             write: false,
             ..entry.clone()
         };
-        if !self.tracked.is_asked.replace(true) {
+        if !self.tracked.is_requested.replace(true) {
             self.send(worker, ahead(OnReply::Tracking, TRACKING), TRACKING);
         }
         self.send(worker, ahead(OnReply::Caching, CACHING), CACHING);
@@ -155,9 +158,11 @@ impl Lane {
 
     /// Takes the reply to `CLIENT TRACKING`.
     pub(super) fn take_tracking(&self, reply: &[u8]) {
-        let for_now = [&b"-BUSY"[..], b"-LOADING"];
-        if for_now.iter().any(|error| reply.starts_with(error)) {
-            self.tracked.is_asked.set(false);
+        if TEMPORARY_ERRORS
+            .iter()
+            .any(|error| reply.starts_with(error))
+        {
+            self.tracked.is_requested.set(false);
         } else if reply[0] == b'-' {
             let error = String::from_utf8_lossy(&reply[1..]);
             tracing::warn!(node = %self.addr, error = error.trim_end(),
@@ -170,14 +175,14 @@ impl Lane {
         if failed {
             entry.client.forget_behind(worker, entry.seq);
         } else {
-            self.tracked.is_next.set(true);
+            self.tracked.is_next_tracked.set(true);
         }
     }
 
     /// Takes the mark that the node tracks the keys read by the command that is answered now.
     #[inline]
     pub(super) fn take_is_tracked(&self) -> bool {
-        self.tracked.is_next.get() && self.tracked.is_next.replace(false)
+        self.tracked.is_next_tracked.get() && self.tracked.is_next_tracked.replace(false)
     }
 
     /// Notes what `entry`, the oldest command, has read just now.
@@ -203,7 +208,7 @@ impl Lane {
         drop((ring, table));
         // The slot has left while the reply was on its way.
         let left = elsewhere.into_iter().map(|key| (key.into(), vec![reader]));
-        tell(worker, left.chain(evicted));
+        send_invalidations(worker, left.chain(evicted));
     }
 
     /// Takes a push of the node. Only invalidations are of use.
@@ -233,8 +238,8 @@ impl Lane {
     }
 
     /// The connection is gone: the node reports none of its keys, so their readers forget everything.
-    pub(super) fn lose_tracked(&self, worker: &Worker) {
-        self.forget_asked();
+    pub(super) fn invalidate_tracked(&self, worker: &Worker) {
+        self.forget_tracking();
         let readers = self.tracked.table.take().readers();
         for client in readers.iter().filter_map(|reader| reader.client(worker)) {
             client.invalidate_behind_all(worker, FORGET_ALL);
@@ -242,9 +247,9 @@ impl Lane {
     }
 
     /// Forgets that tracking was requested: it has to be requested again on the next connection.
-    pub(super) fn forget_asked(&self) {
-        self.tracked.is_asked.set(false);
-        self.tracked.is_next.set(false);
+    pub(super) fn forget_tracking(&self) {
+        self.tracked.is_requested.set(false);
+        self.tracked.is_next_tracked.set(false);
     }
 }
 
@@ -271,7 +276,7 @@ impl Worker {
                 .flat_map(|&slot| table.take_slot(slot))
                 .collect();
             drop(table);
-            tell(self, keys);
+            send_invalidations(self, keys);
         }
     }
 }
@@ -287,15 +292,15 @@ fn within_memory(worker: &Worker, frame: Vec<u8>, clients: usize) -> Vec<u8> {
 }
 
 /// Sends invalidations of keys that are no longer tracked: one push per client, with sorted keys.
-fn tell(worker: &Worker, keys: impl IntoIterator<Item = (Box<[u8]>, Readers)>) {
-    let mut told: BTreeMap<Reader, Vec<Rc<[u8]>>> = BTreeMap::new();
+fn send_invalidations(worker: &Worker, keys: impl IntoIterator<Item = (Box<[u8]>, Readers)>) {
+    let mut by_reader: BTreeMap<Reader, Vec<Rc<[u8]>>> = BTreeMap::new();
     for (key, readers) in keys {
         let key: Rc<[u8]> = key.into();
         for reader in readers {
-            told.entry(reader).or_default().push(key.clone());
+            by_reader.entry(reader).or_default().push(key.clone());
         }
     }
-    for (reader, mut keys) in told {
+    for (reader, mut keys) in by_reader {
         if let Some(client) = reader.client(worker) {
             keys.sort_unstable();
             let keys: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();

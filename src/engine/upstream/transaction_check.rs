@@ -19,6 +19,9 @@ use crate::engine::upstream::connect::{log_in, within_timeout};
 /// have changed its users.
 const ASK_AGAIN: u64 = 1000;
 
+/// Starts of errors by which a node refuses a command permanently.
+const PERMANENT_ERRORS: [&[u8]; 2] = [b"-NOPERM", b"-ERR unknown command"];
+
 /// The refusal of a node that runs no transactions.
 pub(super) struct RefusedTransactions {
     /// Its reply, in words.
@@ -52,7 +55,7 @@ pub(super) async fn try_expiry(stream: &mut TcpStream, prefix: &[u8]) -> Result<
             match refusal(line) {
                 // An expiry may be redirected like any command, or refused by a node that takes no writes now; neither
                 // is lasting.
-                Some(text) if step != "PEXPIRE" || is_for_good(line) => {
+                Some(text) if step != "PEXPIRE" || is_permanent(line) => {
                     return Err(format!("it answers {step} with \"{text}\""));
                 }
                 _ => {}
@@ -89,9 +92,9 @@ fn refusal(line: &[u8]) -> Option<String> {
     (!is_held_up).then(shown)
 }
 
-/// Whether a command is refused permanently, whatever its key.
-fn is_for_good(line: &[u8]) -> bool {
-    line.starts_with(b"-NOPERM") || line.starts_with(b"-ERR unknown command")
+/// Whether a command is refused permanently, for any key.
+fn is_permanent(line: &[u8]) -> bool {
+    PERMANENT_ERRORS.iter().any(|start| line.starts_with(start))
 }
 
 impl Worker {

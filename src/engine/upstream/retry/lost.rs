@@ -45,10 +45,10 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
         return;
     }
     let mut refusal = lane.refusal();
-    let mut unanswered = lane.take_all(worker);
-    settle_half(worker, lane, &mut unanswered);
+    let mut unanswered = lane.take_unanswered(worker);
+    settle_partial_reply(worker, lane, &mut unanswered);
     let mut repeatable = repeatable(worker, lane, end, &unanswered).into_iter();
-    each(worker, unanswered, |taken| {
+    settle_each(worker, unanswered, |taken| {
         let loss = Loss {
             end,
             repeatable: repeatable.next().unwrap_or(false),
@@ -64,7 +64,7 @@ pub fn after_loss(worker: &Rc<Worker>, lane: &Rc<Lane>, end: &End) {
 }
 
 /// Calls `f` with each of them. A panic costs the client of the command that it came with.
-pub(crate) fn each(
+pub(crate) fn settle_each(
     worker: &Rc<Worker>,
     unanswered: Vec<Unanswered>,
     mut f: impl FnMut(Unanswered),
@@ -174,7 +174,7 @@ pub fn after_failure(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     if !lane.entries().borrow().iter().any(InFlight::is_blocking) || fail_if_shifted(worker, lane) {
         return;
     }
-    each(worker, lane.take_all(worker), |taken| {
+    settle_each(worker, lane.take_unanswered(worker), |taken| {
         if taken.entry.is_blocking() {
             worker.block_lost(lane, taken, false);
         }
@@ -182,7 +182,7 @@ pub fn after_failure(worker: &Rc<Worker>, lane: &Rc<Lane>) {
 }
 
 /// Settles the oldest command if the front of its reply was passed on already.
-fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered>) {
+fn settle_partial_reply(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered>) {
     let Some(oldest) = unanswered.first().filter(|_| lane.is_mid_reply()) else {
         return;
     };
@@ -207,9 +207,9 @@ fn settle_half(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<Unanswered
         | OnReply::Asking
         | OnReply::Tracking
         | OnReply::Caching
-        | OnReply::Swallow
-        | OnReply::Run
-        | OnReply::Id
+        | OnReply::Discard
+        | OnReply::ProcessRun
+        | OnReply::ConnectionId
         | OnReply::ReportOne(_) => {}
     }
 }
@@ -219,7 +219,7 @@ pub fn reroute(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     if lane.link() == Link::Up || lane.is_idle() || fail_if_shifted(worker, lane) {
         return;
     }
-    each(worker, lane.take_all(worker), |taken| {
+    settle_each(worker, lane.take_unanswered(worker), |taken| {
         if taken.entry.is_awaited() {
             send_on(worker, lane, taken);
         }
@@ -282,7 +282,7 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
         return;
     }
     // Nothing of this was written: overdue commands are removed, so that they do not run after their clients got an error.
-    each(worker, lane.take_all(worker), |taken| {
+    settle_each(worker, lane.take_unanswered(worker), |taken| {
         if !worker.has_time(&taken.entry) {
             worker.stats.timeouts.inc();
             deliver_error(worker, &taken.entry, &unreachable(worker, lane));
@@ -354,7 +354,7 @@ fn answer_overdue(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
 pub(crate) fn fail_if_shifted(worker: &Rc<Worker>, lane: &Rc<Lane>) -> bool {
     let is_shifted = !lane.is_consistent();
     if is_shifted {
-        fail_all(worker, lane, lane.take_all(worker));
+        fail_all(worker, lane, lane.take_unanswered(worker));
         lane.wake_waiting(worker);
     }
     is_shifted
@@ -362,8 +362,8 @@ pub(crate) fn fail_if_shifted(worker: &Rc<Worker>, lane: &Rc<Lane>) -> bool {
 
 /// Answers all commands in flight with an error: the last resort after a panic in the lane's task.
 pub(crate) fn fail_all(worker: &Rc<Worker>, lane: &Rc<Lane>, mut unanswered: Vec<Unanswered>) {
-    settle_half(worker, lane, &mut unanswered);
-    each(worker, unanswered, |taken| {
+    settle_partial_reply(worker, lane, &mut unanswered);
+    settle_each(worker, unanswered, |taken| {
         if taken.entry.is_awaited() {
             deliver_error(worker, &taken.entry, UNKNOWN_FATE);
         }

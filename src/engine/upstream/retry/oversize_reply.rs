@@ -15,7 +15,7 @@ use slotmux_core::resp::{Limits, scan_request, write};
 use crate::engine::upstream::inflight::InFlight;
 use crate::engine::upstream::lane::{Class, Lane};
 use crate::engine::upstream::read::End;
-use crate::engine::upstream::retry::lost::{each, unreachable};
+use crate::engine::upstream::retry::lost::{settle_each, unreachable};
 use crate::engine::upstream::retry::unanswered::Unanswered;
 use crate::engine::upstream::retry::verify_refusal::client_part;
 
@@ -151,7 +151,7 @@ pub(crate) fn isolate_candidates(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     }
     let mut error = Vec::new();
     write::error(&mut error, &unreachable(worker, lane));
-    each(worker, lane.take_all(worker), |taken| {
+    settle_each(worker, lane.take_unanswered(worker), |taken| {
         let leaves = clients.contains(&taken.entry.client.id) && !taken.asking;
         let is_wanted = taken.entry.is_awaited() || taken.entry.is_repair();
         if !is_wanted {

@@ -10,11 +10,11 @@ use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, scan_request};
 use slotmux_core::scripts::is_script_call;
 
-use crate::engine::upstream::block::Repair;
-use crate::engine::upstream::blocking::{is_forced, search_anew};
+use crate::engine::upstream::blocking::{is_forced, restart_search};
 use crate::engine::upstream::deliver::{deliver_error, deliver_piece};
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::{Lane, Link};
+use crate::engine::upstream::repair::Repair;
 use crate::engine::upstream::retry::decide::{Facts, Next, PROMPT_REDIRECTS, decide};
 use crate::engine::upstream::retry::overtaken;
 use crate::engine::upstream::retry::verify_refusal::{
@@ -51,7 +51,7 @@ pub fn take_over(
             return Some(entry);
         }
         let request = request();
-        let entry = again(worker, search_anew(worker, lane, entry), &request);
+        let entry = again(worker, restart_search(worker, lane, entry), &request);
         entry.client.with_blocked(|blocked| blocked.vouch(true));
         worker.retry_after(entry, request, reply, lane.node);
         return None;
@@ -84,21 +84,10 @@ fn take_refused(
     request: impl FnOnce() -> Vec<u8>,
     is_verified: bool,
 ) -> Option<InFlight> {
-    if lane.is_pinned_by(&entry.client) {
-        // The slot is moving, or its node is no longer the primary: it can't vouch for the keys that it has watched.
-        entry.client.break_watch(worker);
-    }
-    if entry.is_watched() {
-        worker.refresh.request();
-        worker.answer_unwatched(&entry);
+    if settle_watch(worker, lane, &entry) {
         return None;
     }
-    if entry.is_watch() && entry.client.transaction.has_watch() {
-        // As in Redis, one more key changes nothing once EXEC is bound to answer nil.
-        deliver_piece(worker, &entry, b"+OK\r\n", true);
-        return None;
-    }
-    let entry = search_anew(worker, lane, entry);
+    let entry = restart_search(worker, lane, entry);
     // A redirect is followed whatever comes after the command.
     let is_redirect = matches!(
         verdict,
@@ -136,43 +125,71 @@ fn take_refused(
         let asked = worker.verify_refusal(lane, entry, request, reply);
         return asked.inspect_err(|_| worker.stats.errors.inc()).err();
     }
+    carry_out(worker, lane, entry, request, next, reply);
+    None
+}
+
+/// Settles a refused command of a client that watches keys, if no node may run it now; returns whether that is so.
+fn settle_watch(worker: &Rc<Worker>, lane: &Rc<Lane>, entry: &InFlight) -> bool {
+    if lane.is_pinned_by(&entry.client) {
+        // The slot is moving, or its node is no longer the primary: it can't vouch for the keys that it has watched.
+        entry.client.break_watch(worker);
+    }
+    if entry.is_watched() {
+        worker.refresh.request();
+        worker.answer_unwatched(entry);
+        return true;
+    }
+    if entry.is_watch() && entry.client.transaction.has_watch() {
+        // As in Redis, one more key changes nothing once EXEC is bound to answer nil.
+        deliver_piece(worker, entry, b"+OK\r\n", true);
+        return true;
+    }
+    false
+}
+
+/// Sends a refused command on, or queues it for a retry.
+fn carry_out(
+    worker: &Rc<Worker>,
+    lane: &Rc<Lane>,
+    entry: InFlight,
+    request: Vec<u8>,
+    next: Next<'_>,
+    reply: &[u8],
+) {
+    let (tries, slot) = (entry.tries, entry.slot.get());
     match next {
-        Next::Deliver | Next::Fail => None,
+        Next::Deliver | Next::Fail => {}
         Next::Follow { host, port } => {
             worker.refresh.request();
-            match (
-                credible(worker, lane, host, port, &request),
-                entry.slot.get(),
-            ) {
+            let target = credible(worker, lane, host, port, &request);
+            // Without an address the node does not know where the slot is: the refresh has to find out.
+            let is_prompt = match (target, slot) {
                 (Some(addr), Some(slot)) => {
                     let node = worker.node_at(addr);
                     worker.set_owner(slot, node);
-                    if entry.tries < PROMPT_REDIRECTS {
-                        worker.send_again(again(worker, entry, &request), request);
-                    } else {
-                        worker.retry_later(again(worker, entry, &request), request);
-                    }
+                    tries < PROMPT_REDIRECTS
                 }
-                // The node does not know where the slot is: the refresh has to find out.
-                _ => worker.retry_later(again(worker, entry, &request), request),
+                _ => false,
+            };
+            let entry = again(worker, entry, &request);
+            if is_prompt {
+                worker.send_again(entry, request);
+            } else {
+                worker.retry_later(entry, request);
             }
-            None
         }
-        Next::Ask { host, port } => {
-            match credible(worker, lane, host, port, &request) {
-                Some(addr) => ask(worker, addr, again(worker, entry, &request), request),
-                None => {
-                    worker.refresh.request();
-                    worker.retry_later(again(worker, entry, &request), request);
-                }
+        Next::Ask { host, port } => match credible(worker, lane, host, port, &request) {
+            Some(addr) => ask(worker, addr, again(worker, entry, &request), request),
+            None => {
+                worker.refresh.request();
+                worker.retry_later(again(worker, entry, &request), request);
             }
-            None
-        }
+        },
         Next::Later => {
             worker.refresh.request();
             let entry = again(worker, entry, &request);
             worker.retry_after(entry, request, reply, lane.node);
-            None
         }
     }
 }
@@ -290,7 +307,7 @@ pub(crate) fn runs_script(request: &[u8]) -> bool {
 
 /// Sends a command to the node that is taking its slot over, behind `ASKING`. The map stays as it is.
 fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
-    let Some((mut entry, request)) = worker.still_waiting(entry, request) else {
+    let Some((mut entry, request)) = worker.prepare_resend(entry, request) else {
         return;
     };
     let Some(lane) = worker.lane_for_retry(worker.node_at(addr), &entry) else {
@@ -309,10 +326,10 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
     // An ASKING covers only the next command, which has to be one that names the keys.
     let (ahead, entry, request) = Repair::split_ahead(entry, request);
     if let Some(ahead) = ahead {
-        let aside = InFlight::aside(worker, &entry.client, ahead.len(), OnReply::Swallow);
+        let aside = InFlight::internal(worker, &entry.client, ahead.len(), OnReply::Discard);
         lane.send_owned(worker, aside, ahead);
     }
-    lane.begin_block(worker, &entry);
+    lane.prepare_blocking(worker, &entry);
     lane.send_scripts_ahead(worker, &entry, &request);
     lane.send_asking(worker, &entry);
     lane.send_owned(worker, entry, request);

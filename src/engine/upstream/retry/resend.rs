@@ -76,7 +76,7 @@ impl Worker {
         if self.retries.is_overtaken(&entry) {
             return deliver_error(self, &entry, overtaken::ERROR);
         }
-        let Some((entry, request)) = self.still_waiting(entry, request) else {
+        let Some((entry, request)) = self.prepare_resend(entry, request) else {
             return;
         };
         let Some(owner) = entry.slot.get().and_then(|slot| self.map.slots.owner(slot)) else {
@@ -97,7 +97,7 @@ impl Worker {
         if !entry.is_watch() || entry.tries > 0 {
             self.stats.retries.inc();
         }
-        lane.begin_block(self, &entry);
+        lane.prepare_blocking(self, &entry);
         lane.send_scripts_ahead(self, &entry, &request);
         lane.send_owned(self, entry, request);
     }
@@ -107,7 +107,7 @@ impl Worker {
         match self.lane_for_retry(node, &entry) {
             Some(lane) => {
                 self.stats.retries.inc();
-                lane.begin_block(self, &entry);
+                lane.prepare_blocking(self, &entry);
                 lane.send_owned(self, entry, request);
             }
             None => self.wait_for_lane(entry, request, Some(node)),
@@ -116,7 +116,7 @@ impl Worker {
 
     /// Keeps a command for another try in a moment. Until then its client sends nothing else.
     pub fn retry_later(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
-        self.wait(entry, request, None, None, None);
+        self.queue_retry(entry, request, None, None, None);
     }
 
     /// As [`Worker::retry_later`], for a command that found no dedicated lane free.
@@ -127,7 +127,7 @@ impl Worker {
     fn wait_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>, node: Option<NodeId>) {
         let mut error = Vec::new();
         write::error(&mut error, entry.use_for_retry().refusal());
-        self.wait(entry, request, Some(error.into()), node, None);
+        self.queue_retry(entry, request, Some(error.into()), node, None);
     }
 
     /// As [`Worker::retry_later`], for a command whose `node` may have got over `error` then.
@@ -138,7 +138,7 @@ impl Worker {
         error: &[u8],
         node: NodeId,
     ) {
-        self.wait(entry, request, Some(error.into()), Some(node), None);
+        self.queue_retry(entry, request, Some(error.into()), Some(node), None);
     }
 
     /// Keeps a command until it is known whether it has run.
@@ -148,7 +148,7 @@ impl Worker {
         request: Vec<u8>,
         verification: Rc<Verification>,
     ) {
-        self.wait(entry, request, None, None, Some(verification));
+        self.queue_retry(entry, request, None, None, Some(verification));
     }
 
     /// Removes and returns the command that waited for this proof, unless it would overtake another one.
@@ -163,7 +163,7 @@ impl Worker {
         Some((one.entry, one.request))
     }
 
-    fn wait(
+    fn queue_retry(
         self: &Rc<Self>,
         entry: InFlight,
         request: Vec<u8>,
@@ -185,14 +185,14 @@ impl Worker {
             node,
             verification,
         };
-        self.keep_waiting(one, Tick::default());
+        self.enqueue(one, Tick::default());
         if !self.retries.has_task.replace(true) {
             tokio::task::spawn_local(run_retries(self.clone()));
         }
     }
 
     /// Puts a command among the waiting ones. Its deadline is not checked before `least`.
-    fn keep_waiting(&self, one: QueuedRetry, least: Tick) {
+    fn enqueue(&self, one: QueuedRetry, least: Tick) {
         let entry = &one.entry;
         let client = entry.client.clone();
         let until = match entry.slot.get() {
@@ -207,21 +207,21 @@ impl Worker {
             // No client waits for it.
             least
         } else {
-            self.ends_waiting(entry).max(least)
+            self.wait_end(entry).max(least)
         };
         if !is_repair {
             client.order.add_waiting_retry();
         }
         let (member, verification) = (entry.member(), one.verification.clone());
         let mut queue = self.retries.queue.borrow_mut();
-        let place = queue.keep(client.id, member, one, until, ends);
+        let place = queue.add(client.id, member, one, until, ends);
         if let Some(verification) = verification {
             verification.set_place(place);
         }
     }
 
     /// End of a command's wait: its deadline, or the end of a blocking command's time.
-    fn ends_waiting(&self, entry: &InFlight) -> Tick {
+    fn wait_end(&self, entry: &InFlight) -> Tick {
         let deadline = entry.arrived.plus(self.patience(entry));
         let blocked = entry.client.with_blocked(|blocked| blocked.left());
         match blocked {
@@ -279,7 +279,7 @@ impl Worker {
                 }
                 _ => {
                     let due = now.plus(FIRST_WAIT);
-                    self.keep_waiting(QueuedRetry { due, ..one }, due);
+                    self.enqueue(QueuedRetry { due, ..one }, due);
                 }
             }
         } else if one.entry.has_waited_in_vain() {
@@ -300,7 +300,7 @@ impl Worker {
             }
         } else {
             // The condition that ends its wait has changed meanwhile.
-            self.keep_waiting(one, now.plus(FIRST_WAIT));
+            self.enqueue(one, now.plus(FIRST_WAIT));
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct Unanswered {
 impl Lane {
     /// Puts a command back that was taken out, behind its `ASKING` if it had one.
     pub(crate) fn put_back(self: &Rc<Self>, worker: &Worker, taken: Unanswered) {
-        self.begin_block(worker, &taken.entry);
+        self.prepare_blocking(worker, &taken.entry);
         self.send_scripts_ahead(worker, &taken.entry, &taken.request);
         if taken.asking {
             self.send_asking(worker, &taken.entry);
@@ -45,10 +45,10 @@ impl Lane {
     }
 
     /// Takes out everything that is not answered, oldest first, with what is known of its fate.
-    pub(crate) fn take_all(&self, worker: &Worker) -> Vec<Unanswered> {
+    pub(crate) fn take_unanswered(&self, worker: &Worker) -> Vec<Unanswered> {
         let is_shifted = !self.is_consistent();
         self.forget_ping();
-        self.forget_asked();
+        self.forget_tracking();
         self.id.take();
         let mut ring = self.ring().borrow_mut();
         let entries = std::mem::take(&mut *self.entries().borrow_mut());

@@ -178,11 +178,11 @@ impl Worker {
         });
         entry.restart();
         entry.client.order.note_redirected(entry.seq);
-        if lane.has_asked_for(&entry) {
+        if lane.followed_asking(&entry) {
             lane.send_asking(self, &entry);
         }
         let kind = OnReply::Verify(verification.clone());
-        let verifying = InFlight::aside(self, &entry.client, command.len(), kind);
+        let verifying = InFlight::internal(self, &entry.client, command.len(), kind);
         lane.send_owned(self, verifying, command);
         self.queue_until_verified(entry, request, verification);
         Ok(())
