@@ -150,7 +150,7 @@ impl Listening {
 pub async fn accept(worker: Rc<Worker>, bound: Bound) {
     let listening = match Listening::new(bound.socket) {
         Ok(listening) => listening,
-        Err(error) => return tracing::error!(%error, "a listening socket can't be watched"),
+        Err(error) => return tracing::error!(%error, "cannot listen on a socket"),
     };
     loop {
         match listening.accept().await {
@@ -160,7 +160,7 @@ pub async fn accept(worker: Rc<Worker>, bound: Bound) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if worker.shared.record_failed_accept() {
-                    tracing::warn!(%error, "accept failed: new clients wait until it works again");
+                    tracing::warn!(%error, "accept failed: new clients wait until it succeeds");
                 }
                 tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
             }
