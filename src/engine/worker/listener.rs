@@ -155,7 +155,7 @@ pub async fn accept(worker: Rc<Worker>, bound: Bound) {
     loop {
         match listening.accept().await {
             Ok(transport) => {
-                worker.contained("an accept", || place(&worker, bound.listener, transport));
+                worker.contained("an accept", || assign(&worker, bound.listener, transport));
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -168,14 +168,14 @@ pub async fn accept(worker: Rc<Worker>, bound: Bound) {
     }
 }
 
-/// Finds the worker for a new connection, if there is room for it at all.
-fn place(worker: &Rc<Worker>, listener: u8, transport: Transport) {
-    if worker.config.is_open() && !transport.is_from_here() {
+/// Assigns a new connection to a worker, if there is room for it.
+fn assign(worker: &Rc<Worker>, listener: u8, transport: Transport) {
+    if worker.config.is_open() && !transport.is_local() {
         worker.stats.rejected.inc();
         let _ = transport.write_at_once(PROTECTED.as_bytes());
         return;
     }
-    let home = worker.shared.home_of_next(worker.id);
+    let home = worker.shared.choose_worker(worker.id);
     if !worker.shared.admit_client(home) {
         worker.stats.rejected.inc();
         // Best effort: the kernel's buffer of a fresh connection has room for a line.
