@@ -1,10 +1,10 @@
-//! What one client counts for in the worker's memory budget.
+//! The share of one client in the worker's memory budget.
 
 use std::cell::Cell;
 
 use crate::engine::worker::Worker;
 
-/// Bytes that one client counts for. What every active client has is not counted.
+/// Bytes that one client counts for. Buffers that every active client has are not counted.
 #[derive(Default)]
 pub struct MemoryUse {
     /// Bytes that count against the worker's budget.

@@ -20,8 +20,7 @@ use slotmux_core::resp::request::{Request, from_inline};
 /// Reads per poll before other tasks get their turn.
 const READS_PER_TURN: usize = 4;
 
-/// What a client may hold before it counts against the memory budget. Below this it is one of many: ten thousand of them
-/// hold no more than 10 MiB.
+/// Bytes of a client below which it does not count against the memory budget: ten thousand such clients hold 10 MiB at most.
 const WORTH_COUNTING: usize = 1024;
 
 /// Bytes that were read and not taken yet.
@@ -46,7 +45,7 @@ impl Future for ClientTask {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let task = self.get_mut();
         task.client.waker.get_or_init(|| cx.waker().clone());
-        // One that panicked is over; it leaves as any other.
+        // A task that panicked is over; its client leaves as any other.
         let worker = task.worker.clone();
         worker
             .contained("a client's task", || task.poll_io(cx))
@@ -82,7 +81,7 @@ impl ClientTask {
         }
         for _ in 0..READS_PER_TURN {
             if self.client.has_long_request() {
-                // The work has only just begun: other clients first.
+                // The long request has just begun: other clients first.
                 poll_again(cx);
                 return Poll::Pending;
             }
@@ -428,7 +427,7 @@ impl Client {
         self.charge_buffers(worker);
     }
 
-    /// Counts this client's buffers against the worker's memory budget. What every active client has is not counted.
+    /// Counts this client's buffers against the worker's memory budget. Buffers that every active client has are not counted.
     pub fn charge_buffers(&self, worker: &Worker) {
         if self.is_closed() {
             return;

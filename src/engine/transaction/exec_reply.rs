@@ -26,7 +26,7 @@ use crate::engine::upstream::inflight::InFlight;
 pub struct Exec {
     /// The EXEC.
     whole: InFlight,
-    /// What its reply consists of.
+    /// The elements of its reply.
     elements: Vec<Element>,
     /// How it runs.
     mode: ExecMode,
@@ -305,7 +305,7 @@ impl Exec {
         self.groups.borrow_mut()[group as usize].is_stale = true;
     }
 
-    /// What has come of a group is void.
+    /// Voids the replies of a group.
     pub fn forget(&self, worker: &Worker, group: u32) {
         self.restart(group);
         self.renew(worker, group);
