@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use slotmux_core::config::{Flags, SourceFile, Sources, load};
+use slotmux_core::config::{CommandLine, SourceFile, Sources, load};
 use slotmux_core::policy::Policies;
 
 /// Keys that are looked up in turn: consecutive keys are never close to each other.
@@ -23,7 +23,7 @@ fn sources(count: usize) -> Sources {
             text,
         }),
         env: Default::default(),
-        flags: Flags::default(),
+        flags: CommandLine::default(),
     }
 }
 

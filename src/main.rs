@@ -16,7 +16,7 @@ use slotmux::tools::cli::{
 };
 use slotmux::tools::demo::{self, DemoOptions};
 use slotmux::tools::explain::explain_offline;
-use slotmux_core::config::{self, Flags, Loaded, Log, Settings, Sources};
+use slotmux_core::config::{self, CommandLine, EffectiveSettings, LoadedConfig, Log, Sources};
 use tokio_util::sync::CancellationToken;
 
 /// Returns memory to the system after a burst, and stores ten thousand small clients more tightly than glibc.
@@ -48,7 +48,7 @@ fn run(args: &RunArgs) -> ExitCode {
         Err(status) => return status,
     };
     let config = loaded.config;
-    let settings = Settings::new(&config, &loaded.origins);
+    let settings = EffectiveSettings::new(&config, &loaded.origins);
     logging::start(&config.log);
     panics::log_panics();
     for warning in loaded.warnings {
@@ -65,7 +65,7 @@ fn run(args: &RunArgs) -> ExitCode {
 }
 
 /// Loads the configuration; prints its problems if it has any.
-fn loaded(file: Option<&Path>, flags: Flags) -> Result<Loaded, ExitCode> {
+fn loaded(file: Option<&Path>, flags: CommandLine) -> Result<LoadedConfig, ExitCode> {
     let sources = Sources::gather(file, flags).map_err(|problem| failed([problem]))?;
     config::load_with_origins(&sources).map_err(failed)
 }
@@ -89,7 +89,7 @@ fn printed(page: &str) -> ExitCode {
 }
 
 fn explain(args: &ExplainArgs) -> ExitCode {
-    let mut sources = match Sources::gather(args.config.as_deref(), Flags::default()) {
+    let mut sources = match Sources::gather(args.config.as_deref(), CommandLine::default()) {
         Ok(sources) => sources,
         Err(problem) => return failed([problem]),
     };
@@ -101,13 +101,13 @@ fn explain(args: &ExplainArgs) -> ExitCode {
         sources.flags.upstream = vec!["redis://upstream.invalid".to_owned()];
         loaded = config::load_with_origins(&sources);
     }
-    let Loaded {
+    let LoadedConfig {
         config, origins, ..
     } = match loaded {
         Ok(loaded) => loaded,
         Err(problems) => return failed(problems),
     };
-    let settings = Settings::new(&config, &origins);
+    let settings = EffectiveSettings::new(&config, &origins);
     let words: Vec<Vec<u8>> = args
         .command
         .iter()
@@ -118,7 +118,7 @@ fn explain(args: &ExplainArgs) -> ExitCode {
 
 fn check(args: &CheckArgs) -> ExitCode {
     let file = args.file.display();
-    let sources = match Sources::gather(Some(&args.file), Flags::default()) {
+    let sources = match Sources::gather(Some(&args.file), CommandLine::default()) {
         Ok(sources) => sources,
         Err(problem) => return failed([problem.text]),
     };

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
-use slotmux_core::config::{Format, Log, log_filter::filter};
+use slotmux_core::config::{Log, LogFormat, log_filter::filter};
 
 /// Starts logging as configured. Later calls have no effect: tests start several proxies in one process.
 pub fn start(log: &Log) {
@@ -16,8 +16,8 @@ pub fn start(log: &Log) {
         // The subscriber would report a closed stderr on stderr, and panic.
         .log_internal_errors(false);
     let started = match log.format {
-        Format::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
-        Format::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     if started.is_err() {
         tracing::debug!("logging was started before");

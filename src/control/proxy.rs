@@ -25,7 +25,7 @@ use crate::engine::worker::Worker;
 use crate::engine::worker::listener::{Bound, accept, bind_all};
 use crate::engine::worker::{drain, mail, sweep, turn};
 use slotmux_core::cluster::topology::Topology;
-use slotmux_core::config::{Bind, Config, Settings};
+use slotmux_core::config::{Config, EffectiveSettings, ListenAddress};
 
 /// An epoll batch of up to this many events is one turn: with tokio's default of 61 a worker with thousands of busy
 /// clients would write to each lane many times per batch.
@@ -51,7 +51,7 @@ pub enum StartupError {
 /// Only while starting; later problems are logged, and the affected clients get error replies.
 pub fn run(
     config: Config,
-    settings: Settings,
+    settings: EffectiveSettings,
     shutdown: CancellationToken,
 ) -> Result<(), StartupError> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -64,7 +64,7 @@ pub fn run(
 /// so that an upstream that leads back to slotmux itself is recognised by its replies.
 async fn supervise(
     config: Arc<Config>,
-    settings: Settings,
+    settings: EffectiveSettings,
     shutdown: CancellationToken,
 ) -> Result<(), StartupError> {
     let server = &config.server;
@@ -215,7 +215,7 @@ fn announce(config: &Config, addresses: &[SocketAddr]) {
         let name = &listener.name;
         for bind in &listener.bind {
             match (bind, addresses.as_slice()) {
-                (Bind::Tcp(_), [address, ..]) => {
+                (ListenAddress::Tcp(_), [address, ..]) => {
                     tracing::info!(listener = name, "listening on {address}");
                     addresses.next();
                 }

@@ -8,7 +8,7 @@ const MOST: usize = 200;
 const QUOTES: &[u8] = b", with args beginning with";
 
 /// A peer that hangs up in response to a request. A TLS port does that, since the request is no TLS handshake.
-pub const WORDLESS: &str = "it hung up without a word: is this a TLS port?";
+pub const CLOSED_SILENTLY: &str = "it hung up without a word: is this a TLS port?";
 
 /// A TLS record starts with its type and the major version 3; what a server sends unasked is an alert or a handshake.
 const TLS_ALERT: &[u8] = &[0x15, 0x03];
@@ -17,7 +17,7 @@ const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
 /// Completes `host:port: ...` by the peer's words.
 pub fn worded(bytes: &[u8]) -> String {
     if bytes.is_empty() {
-        return WORDLESS.to_owned();
+        return CLOSED_SILENTLY.to_owned();
     }
     if let Some(error) = bytes.strip_prefix(b"-") {
         return error_words(error);
@@ -84,7 +84,7 @@ mod tests {
         let denied = "-DENIED Redis is running in protected mode because no password is set for the default user. In \
             this mode connections are only accepted from the loopback interface. 1) Just disable it\r\n";
         for (bytes, expected) in [
-            (&b""[..], WORDLESS),
+            (&b""[..], CLOSED_SILENTLY),
             (
                 b"-NOAUTH Authentication required.\r\n",
                 "NOAUTH Authentication required.",

@@ -5,18 +5,18 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::engine::first_words::{WORDLESS, error_words, worded};
+use crate::engine::first_words::{CLOSED_SILENTLY, error_words, worded};
 use slotmux_core::resp::reply::ReplyScanner;
 use slotmux_core::resp::{Protocol, write};
 
 /// Longest handshake reply, in bytes; longer ones are rejected.
 const LONGEST_REPLY: usize = 64 * 1024;
 
-/// Error codes of a node that refuses every command of this connection.
-const KEEPS_OUT: [&[u8]; 4] = [b"NOAUTH", b"WRONGPASS", b"NOPROTO", b"DENIED"];
+/// Error codes of a node that refuses every command of the connection.
+const CONNECTION_REFUSED_CODES: [&[u8]; 4] = [b"NOAUTH", b"WRONGPASS", b"NOPROTO", b"DENIED"];
 
 /// The same among errors with code `-ERR`, in lower case: limits, and servers older than those codes.
-const KEEPS_OUT_BY_TEXT: [&str; 6] = [
+const CONNECTION_REFUSED_TEXTS: [&str; 6] = [
     "max number of clients",
     "operation not permitted",
     "authentication required",
@@ -28,7 +28,7 @@ const KEEPS_OUT_BY_TEXT: [&str; 6] = [
 /// Error codes of a temporary state, in which even valid requests fail: the node loads its data, is a replica without
 /// its primary, or runs a script. The connection may be needed to kill that script. Redis answers AUTH and HELLO in
 /// each of these states, so only PING may meet them.
-const FOR_NOW: [&[u8]; 3] = [b"LOADING", b"MASTERDOWN", b"BUSY"];
+const TEMPORARY_CODES: [&[u8]; 3] = [b"LOADING", b"MASTERDOWN", b"BUSY"];
 
 /// Why a connection could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -39,13 +39,13 @@ pub enum ConnectError {
     /// It took longer than `connections.connect_timeout`.
     #[error("no connection within the connect timeout")]
     Timeout,
-    /// It closed the connection without a word.
-    #[error("{WORDLESS}")]
-    Wordless,
-    /// It refuses every connection, for now or for good; its own words.
+    /// It closed the connection without a reply.
+    #[error("{CLOSED_SILENTLY}")]
+    ClosedSilently,
+    /// It refuses every connection, temporarily or permanently; its error text.
     #[error("the node refused the handshake: {0}")]
     Refused(String),
-    /// It refuses this user and password; its own words.
+    /// It refuses this user and password; its error text.
     #[error("the node refused the credentials: {0}")]
     Credentials(String),
     /// It can be used, but not in RESP3.
@@ -54,23 +54,23 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// The node's own words, if there are any.
+    /// The node's error text, if it sent one.
     pub fn refusal(&self) -> Option<&str> {
         match self {
-            ConnectError::Refused(said) | ConnectError::Credentials(said) => Some(said),
-            ConnectError::NoResp3(said) => Some(said),
-            ConnectError::Io(_) | ConnectError::Timeout | ConnectError::Wordless => None,
+            ConnectError::Refused(text) | ConnectError::Credentials(text) => Some(text),
+            ConnectError::NoResp3(text) => Some(text),
+            ConnectError::Io(_) | ConnectError::Timeout | ConnectError::ClosedSilently => None,
         }
     }
 
-    /// Removes the password: a node may quote it, and its words go to clients and logs.
+    /// Removes the password: a node may quote it, and its error goes to clients and logs.
     fn without(mut self, password: Option<&str>) -> ConnectError {
-        if let ConnectError::Refused(said)
-        | ConnectError::Credentials(said)
-        | ConnectError::NoResp3(said) = &mut self
+        if let ConnectError::Refused(text)
+        | ConnectError::Credentials(text)
+        | ConnectError::NoResp3(text) = &mut self
             && let Some(password) = password.filter(|password| !password.is_empty())
         {
-            *said = said.replace(password, "***");
+            *text = text.replace(password, "***");
         }
         self
     }
@@ -104,12 +104,12 @@ pub async fn greet(
             write::request(&mut request, &[b"AUTH", secret]);
         }
         Greeting::Auth => write::request(&mut request, &[b"AUTH", user, secret]),
-        // One round trip, so that missing authentication fails here rather than at the first client's command.
+        // One round trip, so that missing authentication fails here instead of at the first command of a client.
         Greeting::Ping => write::request(&mut request, &[b"PING"]),
     }
     let reply = exchange(stream, &request, 1).await?;
     match reply.strip_prefix(b"-") {
-        Some(error) => judge(greeting, error).map_err(|error| error.without(password)),
+        Some(error) => judge_greeting(greeting, error).map_err(|error| error.without(password)),
         None => Ok(()),
     }
 }
@@ -136,46 +136,48 @@ impl Greeting {
 
 /// The meaning of an error reply to a greeting. Without AUTH and HELLO the connection is useless, so any error of theirs
 /// is a refusal; one of a temporary state says nothing about the credentials or RESP3. PING only needs some reply.
-fn judge(greeting: Greeting, error: &[u8]) -> Result<(), ConnectError> {
+fn judge_greeting(greeting: Greeting, error: &[u8]) -> Result<(), ConnectError> {
     let is_code = |code: &[u8]| {
         let rest = error.strip_prefix(code);
         rest.is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
     };
-    let said = error_words(error);
-    if FOR_NOW.iter().any(|code| is_code(code)) {
+    let text = error_words(error);
+    if TEMPORARY_CODES.iter().any(|code| is_code(code)) {
         return match greeting {
             Greeting::Ping => Ok(()),
             Greeting::Auth | Greeting::Hello | Greeting::HelloAuth => {
-                Err(ConnectError::Refused(said))
+                Err(ConnectError::Refused(text))
             }
         };
     }
-    let is_out = keeps_out(error);
+    let is_refused = refuses_connection(error);
     let about_credentials = is_code(b"WRONGPASS") || is_code(b"NOAUTH");
     match greeting {
-        Greeting::Ping if !is_out => Ok(()),
-        Greeting::Ping => Err(ConnectError::Refused(said)),
-        Greeting::Auth if is_out && !about_credentials && !is_about_password(error) => {
-            Err(ConnectError::Refused(said))
+        Greeting::Ping if !is_refused => Ok(()),
+        Greeting::Ping => Err(ConnectError::Refused(text)),
+        Greeting::Auth if is_refused && !about_credentials && !is_about_password(error) => {
+            Err(ConnectError::Refused(text))
         }
-        Greeting::Auth => Err(ConnectError::Credentials(said)),
-        Greeting::HelloAuth if about_credentials => Err(ConnectError::Credentials(said)),
-        Greeting::Hello | Greeting::HelloAuth if is_out && !is_code(b"NOPROTO") => {
-            Err(ConnectError::Refused(said))
+        Greeting::Auth => Err(ConnectError::Credentials(text)),
+        Greeting::HelloAuth if about_credentials => Err(ConnectError::Credentials(text)),
+        Greeting::Hello | Greeting::HelloAuth if is_refused && !is_code(b"NOPROTO") => {
+            Err(ConnectError::Refused(text))
         }
-        Greeting::Hello | Greeting::HelloAuth => Err(ConnectError::NoResp3(said)),
+        Greeting::Hello | Greeting::HelloAuth => Err(ConnectError::NoResp3(text)),
     }
 }
 
 /// Whether an error, without its `-`, refuses the connection: the node would answer any command like this.
-pub fn keeps_out(error: &[u8]) -> bool {
+pub fn refuses_connection(error: &[u8]) -> bool {
     let code = error.split(u8::is_ascii_whitespace).next();
     let code = code.unwrap_or_default();
     if code != b"ERR" {
-        return KEEPS_OUT.contains(&code);
+        return CONNECTION_REFUSED_CODES.contains(&code);
     }
     let text = String::from_utf8_lossy(error).to_ascii_lowercase();
-    KEEPS_OUT_BY_TEXT.iter().any(|words| text.contains(words))
+    CONNECTION_REFUSED_TEXTS
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 /// For errors with code `-ERR`: those of servers older than WRONGPASS.
@@ -204,7 +206,7 @@ pub async fn exchange(
         Err(Unread::Broken(error)) => Err(match error.kind() {
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::BrokenPipe => ConnectError::Wordless,
+            | io::ErrorKind::BrokenPipe => ConnectError::ClosedSilently,
             _ => ConnectError::Io(error),
         }),
         Err(Unread::TooMuch(why)) => Err(ConnectError::Refused(if is_error(&replies) {
@@ -223,9 +225,9 @@ fn is_error(replies: &[u8]) -> bool {
 enum Unread {
     /// The connection ended.
     Broken(io::Error),
-    /// The bytes are no reply.
+    /// The bytes are not a reply.
     Malformed(String),
-    /// More came than was asked for: it would be taken for the reply of the first command.
+    /// More replies than requests: they would be taken for those of the first commands.
     TooMuch(&'static str),
 }
 
@@ -331,7 +333,7 @@ mod tests {
 
     /// How a greeting ends: in, by its credentials, kept out, or without RESP3.
     fn outcome(greeting: Greeting, error: &str) -> &'static str {
-        match judge(greeting, error.as_bytes()) {
+        match judge_greeting(greeting, error.as_bytes()) {
             Ok(()) => "in",
             Err(ConnectError::Credentials(_)) => "credentials",
             Err(ConnectError::Refused(_)) => "out",

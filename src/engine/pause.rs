@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::engine::client::{Client, Pause};
 use crate::engine::shared::Mail;
 use crate::engine::worker::Worker;
-use slotmux_core::answer::pausing::{Hold, Pausing};
+use slotmux_core::answer::pausing::{PauseRequest, PausedCommands};
 
 /// How often the workers are asked whether writes are still in flight.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// A pause as one worker keeps it.
 #[derive(Debug, Default)]
 pub struct ClientPause {
-    hold: Cell<Hold>,
+    hold: Cell<PausedCommands>,
     /// When it ends. `None`: there is no pause.
     ends: Cell<Option<Instant>>,
     /// Notifies the task that waits for the end of a changed end.
@@ -29,16 +29,16 @@ pub struct ClientPause {
 
 impl ClientPause {
     /// The commands that are held now.
-    pub fn hold(&self) -> Hold {
+    pub fn hold(&self) -> PausedCommands {
         self.hold.get()
     }
 }
 
 impl Worker {
     /// Begins, prolongs or ends the pause. As in Redis a second pause makes the first neither milder nor shorter.
-    pub fn pause_clients(self: &Rc<Self>, pausing: Pausing, begins: Instant) {
+    pub fn pause_clients(self: &Rc<Self>, pausing: PauseRequest, begins: Instant) {
         let pause = &self.interception.pause;
-        if pausing.hold == Hold::Nothing {
+        if pausing.hold == PausedCommands::Nothing {
             self.end_pause();
             pause.changed.notify_one();
             return;
@@ -57,7 +57,7 @@ impl Worker {
 
     fn end_pause(&self) {
         self.interception.pause.ends.set(None);
-        self.interception.pause.hold.set(Hold::Nothing);
+        self.interception.pause.hold.set(PausedCommands::Nothing);
         self.interception.update();
         for client in self.clients.all() {
             client.end_hold(self);
@@ -88,7 +88,8 @@ impl Client {
 /// written then. Ends at a command's deadline at the latest.
 pub async fn settle(worker: &Worker, begins: std::time::Instant) {
     let patience = worker.config.cluster.timeouts.command;
-    while worker.interception.pause.hold() != Hold::Nothing && begins.elapsed() < patience {
+    while worker.interception.pause.hold() != PausedCommands::Nothing && begins.elapsed() < patience
+    {
         let writes = worker.shared.ask_all(Mail::Writes).await;
         if !writes.contains(&true) {
             return;

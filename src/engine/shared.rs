@@ -20,12 +20,12 @@ use crate::engine::stats::usage::usage;
 use crate::engine::transport::Accepted;
 use crate::engine::upstream::blocking::Release;
 use crate::engine::worker::clock::unix_time;
-use slotmux_core::answer::pausing::Pausing;
-use slotmux_core::answer::{self, Facts, Kill, Selection};
+use slotmux_core::answer::pausing::PauseRequest;
+use slotmux_core::answer::{self, ClientSelection, InfoFacts, KillFilter};
 use slotmux_core::cluster::topology::Topology;
-use slotmux_core::config::{Bind, Config, Settings};
+use slotmux_core::config::{Config, EffectiveSettings, ListenAddress};
 use slotmux_core::policy::{NamespaceId, Policies};
-use slotmux_core::scripts::Scripts;
+use slotmux_core::scripts::ScriptStore;
 
 /// Seconds without a failed accept after which the next one is logged again.
 const QUIET_ACCEPTS: u64 = 60;
@@ -36,12 +36,12 @@ pub enum Mail {
     /// Take over a connection that another worker accepted.
     Adopt(Accepted),
     /// Report the id and line of each client that the selection admits.
-    List(Arc<Selection>, oneshot::Sender<Vec<(u64, String)>>),
+    List(Arc<ClientSelection>, oneshot::Sender<Vec<(u64, String)>>),
     /// Close the clients that the filter admits, except the asking one; report how many, and whether that one was among
     /// them.
-    Kill(Arc<Kill>, u64, oneshot::Sender<Killed>),
+    Kill(Arc<KillFilter>, u64, oneshot::Sender<Killed>),
     /// Hold commands as given, from this moment on.
-    Pause(Pausing, Instant, oneshot::Sender<()>),
+    Pause(PauseRequest, Instant, oneshot::Sender<()>),
     /// Report whether a command that may write is in flight.
     Writes(oneshot::Sender<bool>),
     /// Show all commands to one more monitoring client.
@@ -73,7 +73,7 @@ pub struct Shared {
     /// The configuration.
     pub config: Arc<Config>,
     /// Every setting as text, with its source.
-    pub settings: Settings,
+    pub settings: EffectiveSettings,
     /// Namespaces and their policies.
     pub policies: Policies,
     /// Counters, one set per worker.
@@ -87,7 +87,7 @@ pub struct Shared {
     /// Nodes that workers cannot connect to.
     pub outages: Outages,
     /// Scripts that clients have shown.
-    pub scripts: Scripts,
+    pub scripts: ScriptStore,
     /// Listeners of each channel and pattern.
     pub census: Census,
     /// Bytes that the clients of all workers may hold.
@@ -117,7 +117,7 @@ impl Shared {
     /// The shared state, and each worker's mailbox.
     pub fn new(
         config: Arc<Config>,
-        settings: Settings,
+        settings: EffectiveSettings,
         topology: watch::Receiver<Arc<Topology>>,
         refresh: RefreshHandle,
         memory_limit: usize,
@@ -138,7 +138,7 @@ impl Shared {
             topology,
             refresh,
             outages: Outages::new(&config.cluster.connections),
-            scripts: Scripts::default(),
+            scripts: ScriptStore::default(),
             census: Census::default(),
             memory_limit,
             max_clients: AtomicUsize::new(max_clients),
@@ -244,8 +244,8 @@ impl Shared {
     }
 }
 
-impl answer::Process for Shared {
-    fn facts(&self) -> Facts {
+impl answer::ProcessFigures for Shared {
+    fn facts(&self) -> InfoFacts {
         let topology = self.topology.borrow();
         let tcp_port = self
             .config
@@ -253,10 +253,10 @@ impl answer::Process for Shared {
             .iter()
             .flat_map(|listener| &listener.bind)
             .find_map(|bind| match bind {
-                Bind::Tcp(addr) => Some(addr.port()),
-                Bind::Unix(_) => None,
+                ListenAddress::Tcp(addr) => Some(addr.port()),
+                ListenAddress::Unix(_) => None,
             });
-        Facts {
+        InfoFacts {
             run_id: self.run_id.clone(),
             tcp_port: tcp_port.unwrap_or(0),
             uptime: self.started.elapsed(),

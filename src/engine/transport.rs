@@ -12,7 +12,7 @@ use socket2::{Domain, SockRef, Socket, TcpKeepalive};
 use tokio::io::{AsyncRead, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
-use slotmux_core::answer::Address;
+use slotmux_core::answer::ClientAddress;
 
 /// A connected stream, downstream or upstream.
 #[derive(Debug)]
@@ -144,11 +144,11 @@ impl Transport {
     }
 
     /// Address of the peer, and of our end.
-    pub fn addresses(&self) -> Option<(Address, Address)> {
+    pub fn addresses(&self) -> Option<(ClientAddress, ClientAddress)> {
         match self {
             Transport::Tcp(stream) => Some((
-                Address::Tcp(stream.peer_addr().ok()?),
-                Address::Tcp(stream.local_addr().ok()?),
+                ClientAddress::Tcp(stream.peer_addr().ok()?),
+                ClientAddress::Tcp(stream.local_addr().ok()?),
             )),
             Transport::Unix(stream) => {
                 let address = stream.local_addr().ok()?;
@@ -157,8 +157,8 @@ impl Transport {
                     .map(|path| path.display().to_string())
                     .unwrap_or_default();
                 Some((
-                    Address::Unix(path.as_str().into()),
-                    Address::Unix(path.into()),
+                    ClientAddress::Unix(path.as_str().into()),
+                    ClientAddress::Unix(path.into()),
                 ))
             }
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::tools::audit::args::{AuditArgs, HELP as AUDIT_HELP, UPSTREAM_HELP};
-use slotmux_core::config::Flags;
+use slotmux_core::config::CommandLine;
 
 /// The exit statuses that scripts can rely on.
 pub const EXIT_STATUSES: &str = "\
@@ -242,8 +242,8 @@ impl RunArgs {
     }
 
     /// The settings among the flags.
-    pub fn flags(&self) -> Flags {
-        Flags {
+    pub fn flags(&self) -> CommandLine {
+        CommandLine {
             listen: self.listen.clone(),
             upstream: self.upstream.clone(),
             workers: self.workers.clone(),

@@ -9,8 +9,8 @@ use crate::control::discovery::discover::Discovery;
 use crate::control::resources;
 use crate::engine::worker::clock::unix_milliseconds;
 use slotmux_core::cluster::topology::{Topology, UpstreamKind};
-use slotmux_core::config::{self, Config, Settings, Unknown};
-use slotmux_core::explain::{Explanation, Nodes, Surroundings, explain};
+use slotmux_core::config::{self, Config, EffectiveSettings, UnknownCommands};
+use slotmux_core::explain::{Explanation, NodeDirectory, Surroundings, explain};
 use slotmux_core::policy::Policies;
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, scan_request, write};
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub fn explain_offline(
     words: &[Vec<u8>],
     config: &Config,
-    settings: &Settings,
+    settings: &EffectiveSettings,
     no_upstream: Option<&str>,
 ) -> Explanation {
     let topology = match no_upstream {
@@ -44,7 +44,7 @@ pub fn explain_offline(
     let knowledge = Knowledge {
         learned: learned
             .as_deref()
-            .filter(|_| config.commands.unknown == Unknown::Learn),
+            .filter(|_| config.commands.unknown == UnknownCommands::Learn),
         is_one_node: match &topology {
             Ok(topology) => topology.kind == UpstreamKind::Standalone,
             Err(_) => config.cluster.kind == config::ExpectedKind::Standalone,
@@ -95,7 +95,7 @@ impl DiscoveredNodes {
     }
 }
 
-impl Nodes for DiscoveredNodes {
+impl NodeDirectory for DiscoveredNodes {
     fn of_slot(&self, slot: Slot) -> Result<String, String> {
         let topology = self.0.as_ref().map_err(String::clone)?;
         let node = topology.primary_of(slot).ok_or("no node serves the slot")?;

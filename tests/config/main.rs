@@ -16,7 +16,7 @@ mod values;
 
 use std::collections::BTreeMap;
 
-use slotmux_core::config::{Config, Flags, Problem, SourceFile, Sources, load};
+use slotmux_core::config::{CommandLine, Config, Problem, SourceFile, Sources, load};
 
 /// A complete file: what each test adds to is right by itself.
 const CLUSTER: &str = "[[cluster]]\nseeds = [\"redis://127.0.0.1:7000\"]\n";
@@ -32,7 +32,7 @@ fn sources(file: &str, env: &[(&str, &str)]) -> Sources {
             text: file.into(),
         }),
         env,
-        flags: Flags::default(),
+        flags: CommandLine::default(),
     }
 }
 

@@ -111,7 +111,7 @@ fn variables_find_their_namespace_among_many() {
     for (number, namespace) in config.namespaces.iter().enumerate() {
         let seconds = namespace.ttl.default.map(|ttl| ttl.as_secs());
         assert_eq!(seconds, Some(number as u64 % 3600 + 1));
-        assert_eq!(namespace.ttl.mode, slotmux_core::config::Mode::Observe);
+        assert_eq!(namespace.ttl.mode, slotmux_core::config::TtlMode::Observe);
     }
     // These names are unknown; the report about each stays short.
     let unknown: Vec<(String, String)> = (0..1000)

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use slotmux_core::config::{
-    Config, Flush, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites,
-    Scripts, Strength, Ttl, Unmatched, keys,
+    Config, FlushCommands, JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites,
+    ScriptKeys, Strength, Ttl, TtlMode, UnmatchedKeys, keys,
 };
 
 use crate::{CLUSTER, loaded};
@@ -27,8 +27,8 @@ const INHERITED: &[Row] = &[
     ("retry_writes", "\"idempotent\"", |n| {
         n.retry_writes = RetryWrites::Idempotent;
     }),
-    ("ttl.mode", "\"off\"", |n| n.ttl.mode = Mode::Off),
-    ("ttl.mode", "\"observe\"", |n| n.ttl.mode = Mode::Observe),
+    ("ttl.mode", "\"off\"", |n| n.ttl.mode = TtlMode::Off),
+    ("ttl.mode", "\"observe\"", |n| n.ttl.mode = TtlMode::Observe),
     ("ttl.default", "\"12h\"", |n| {
         n.ttl.default = Some(12 * HOUR)
     }),
@@ -60,10 +60,10 @@ const INHERITED: &[Row] = &[
         n.ttl.strength = Strength::InlineOnly;
     }),
     ("ttl.scripts", "\"allow\"", |n| {
-        n.ttl.scripts = Scripts::Allow
+        n.ttl.scripts = ScriptKeys::Allow
     }),
     ("ttl.scripts", "\"reject\"", |n| {
-        n.ttl.scripts = Scripts::Reject;
+        n.ttl.scripts = ScriptKeys::Reject;
     }),
 ];
 
@@ -177,14 +177,17 @@ fn nothing_is_written_in_three_ways() {
 #[test]
 fn what_is_allowed_on_keys_of_no_namespace() {
     for (word, unmatched) in [
-        ("allow", Unmatched::Allow),
-        ("read-only", Unmatched::ReadOnly),
-        ("reject", Unmatched::Reject),
+        ("allow", UnmatchedKeys::Allow),
+        ("read-only", UnmatchedKeys::ReadOnly),
+        ("reject", UnmatchedKeys::Reject),
     ] {
         let config = read(&format!("defaults.namespace.unmatched = \"{word}\""));
         assert_eq!(config.unmatched, unmatched);
     }
-    for (word, flush) in [("cluster", Flush::Cluster), ("reject", Flush::Reject)] {
+    for (word, flush) in [
+        ("cluster", FlushCommands::Cluster),
+        ("reject", FlushCommands::Reject),
+    ] {
         let config = read(&format!("defaults.namespace.flush = \"{word}\""));
         assert_eq!(config.commands.flush, flush);
     }
@@ -220,5 +223,5 @@ fn variables_reach_namespaces_and_what_they_inherit() {
         (c.ttl.max, c.ttl.min, c.deny.len()),
         (Some(4 * HOUR), None, 2)
     );
-    assert_eq!(config.unmatched, Unmatched::Reject);
+    assert_eq!(config.unmatched, UnmatchedKeys::Reject);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotmux_core::config::{self, Config, Flags, User, load, load_with_origins};
+use slotmux_core::config::{self, CommandLine, Config, User, load, load_with_origins};
 
 use crate::{CLUSTER, lines, loaded, sources};
 
@@ -19,10 +19,10 @@ fn flags_over_environment_over_file_over_defaults() {
             ("SLOTMUX_ADMIN", "127.0.0.1:2"),
         ],
     );
-    sources.flags = Flags {
+    sources.flags = CommandLine {
         workers: Some("3".into()),
         upstream: vec!["flag:1".into(), "flag:2".into()],
-        ..Flags::default()
+        ..CommandLine::default()
     };
     let config = load(&sources).unwrap();
     let server = &config.server;
@@ -40,11 +40,11 @@ fn flags_over_environment_over_file_over_defaults() {
     assert_eq!(seeds, ["flag:1", "flag:2"]);
     assert_eq!(config.cluster.passwords[0].reveal(), "p");
     assert_eq!(config.admin.bind, Some("127.0.0.1:2".parse().unwrap()));
-    sources.flags = Flags {
+    sources.flags = CommandLine {
         upstream: vec!["redis://u:q@flag".into()],
         listen: vec!["127.0.0.1:3".into(), "unix:s".into()],
         admin: Some("none".into()),
-        ..Flags::default()
+        ..CommandLine::default()
     };
     let config = load(&sources).unwrap();
     assert_eq!(

@@ -1,6 +1,6 @@
 //! What is in force, and who decided: `config show`, and the origins that it prints.
 
-use slotmux_core::config::{Config, Flags, Loaded, load_with_origins, show};
+use slotmux_core::config::{CommandLine, Config, LoadedConfig, load_with_origins, show};
 
 use crate::binary::slotmux;
 use crate::values::EVERY_KEY;
@@ -24,7 +24,7 @@ fn without_passwords(mut config: Config) -> Config {
 #[test]
 fn what_is_shown_is_a_file_that_says_the_same() {
     for file in [CLUSTER.to_owned(), format!("{EVERY_KEY}{NAMESPACES}")] {
-        let Loaded {
+        let LoadedConfig {
             config, origins, ..
         } = load_with_origins(&sources(&file, &[])).unwrap();
         for page in [show(&config, None), show(&config, Some(&origins))] {
@@ -55,11 +55,11 @@ fn every_value_says_where_it_came_from() {
             ("REDIS_TTL_B", "1"),
         ],
     );
-    sources.flags = Flags {
+    sources.flags = CommandLine {
         upstream: vec!["redis://u:hush@h".into()],
-        ..Flags::default()
+        ..CommandLine::default()
     };
-    let Loaded {
+    let LoadedConfig {
         config, origins, ..
     } = load_with_origins(&sources).unwrap();
     for (key, origin) in [

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slotmux_core::config::{Mode, Persist, load_with_origins};
+use slotmux_core::config::{Persist, TtlMode, load_with_origins};
 
 use crate::problems::{pairs, refused};
 use crate::{lines, loaded, sources};
@@ -72,7 +72,7 @@ fn the_first_users_namespaces() {
     assert_eq!((llm.ttl.jitter, reports.ttl.jitter), (0.1, 0.1));
     assert_eq!(
         (chunks.ttl.mode, docs.ttl.mode),
-        (Mode::Enforce, Mode::Enforce)
+        (TtlMode::Enforce, TtlMode::Enforce)
     );
     assert_eq!((docs.max_key, docs.deny.len()), (Some(1024), 1));
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use slotmux_core::config::{
-    Administer, Bind, Config, ExpectedKind, Format, Keys, Personality, ScriptCalls, Unknown, keys,
+    AdminCommands, Config, ExpectedKind, KeysCommand, ListenAddress, LogFormat, Personality,
+    ScriptCalls, UnknownCommands, keys,
 };
 
 use crate::{CLUSTER, loaded};
@@ -122,13 +123,13 @@ fn every_key_is_read() {
         (listener.name.as_str(), listener.default_user.as_str()),
         ("inside", "app")
     );
-    let tcp = |addr: &str| Bind::Tcp(addr.parse().unwrap());
+    let tcp = |addr: &str| ListenAddress::Tcp(addr.parse().unwrap());
     assert_eq!(
         listener.bind,
         [
             tcp("127.0.0.1:6380"),
             tcp("[::1]:6380"),
-            Bind::Unix("s.sock".into())
+            ListenAddress::Unix("s.sock".into())
         ]
     );
     assert_eq!(listener.personality, Personality::Cluster);
@@ -206,11 +207,11 @@ fn every_key_is_read() {
     );
     assert_eq!(
         (config.commands.keys, config.commands.admin),
-        (Keys::Reject, Administer::Fanout)
+        (KeysCommand::Reject, AdminCommands::Fanout)
     );
     assert_eq!(
         (config.commands.unknown, config.admin.bind),
-        (Unknown::Reject, None)
+        (UnknownCommands::Reject, None)
     );
     let admin = &config.admin;
     assert_eq!(admin.hosts, ["metrics.example", "a", "b"]);
@@ -225,7 +226,7 @@ fn every_key_is_read() {
     assert_eq!(admin.max_connections, 5);
     assert_eq!(
         (config.log.level.as_str(), config.log.format),
-        ("debug", Format::Json)
+        ("debug", LogFormat::Json)
     );
 }
 

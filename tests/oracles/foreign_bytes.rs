@@ -5,9 +5,9 @@ use fastrand::Rng;
 use slotmux_core::cluster::addr::{Addr, AddressMap};
 use slotmux_core::cluster::merge::merge;
 use slotmux_core::cluster::topology::{NO_SHARD, Node, Shard, Topology, UpstreamKind};
-use slotmux_core::cluster::view::{Server, View};
+use slotmux_core::cluster::view::{NodeView, ServerInfo};
 use slotmux_core::config::{SourceFile, Sources, load};
-use slotmux_core::route::scan::{Cursor, Itinerary, parse};
+use slotmux_core::route::scan::{Itinerary, ScanCursor, parse};
 use slotmux_testing::times;
 
 /// A few bytes are changed, left out, doubled, or replaced by what is tricky.
@@ -90,12 +90,12 @@ fn what_nodes_say_about_their_cluster() {
             };
             let asked = Addr::new("10.0.0.1", 7000 + seed);
             let nodes = String::from_utf8_lossy(&nodes);
-            match View::read(
+            match NodeView::read(
                 &asked,
                 &AddressMap::default(),
                 &slots,
                 &nodes,
-                Server::default(),
+                ServerInfo::default(),
             ) {
                 Ok(view) => views.push(view),
                 Err(bad) => {
@@ -152,7 +152,7 @@ fn cursors() {
         let mut text = number.to_string().into_bytes();
         spoil(&mut text, &mut rng);
         let Some(number) = parse(&text) else { continue };
-        let Some(cursor) = Cursor::decode(number) else {
+        let Some(cursor) = ScanCursor::decode(number) else {
             continue;
         };
         assert_eq!(cursor.encode(), Some(number), "{text:?}");

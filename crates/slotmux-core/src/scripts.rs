@@ -28,20 +28,20 @@ pub type Sha = [u8; 40];
 
 /// The scripts that the process keeps; the oldest go first.
 #[derive(Debug, Default)]
-pub struct Scripts {
-    kept: Mutex<Kept>,
+pub struct ScriptStore {
+    kept: Mutex<StoredScripts>,
     /// Grows whenever a script is forgotten.
     era: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct StoredScripts {
     by_sha: HashMap<Sha, Bytes>,
     oldest_first: VecDeque<Sha>,
     bytes: usize,
 }
 
-impl Scripts {
+impl ScriptStore {
     /// Keeps a script.
     fn keep(&self, script: &[u8]) {
         if script.len() > LONGEST {
@@ -82,7 +82,7 @@ impl Scripts {
 
     /// Forgets all, as the nodes are told to.
     fn flush(&self) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = StoredScripts::default();
         self.era.fetch_add(1, Ordering::Release);
     }
 
@@ -94,15 +94,15 @@ impl Scripts {
 
 /// Which scripts a worker has noted already: hashing a script with SHA1 at each EVAL would cost more than all the rest.
 #[derive(Default)]
-pub struct Noted {
+pub struct NotedScripts {
     hashes: RefCell<HashSet<u64>>,
     hasher: RandomState,
     era: Cell<u64>,
 }
 
-impl Noted {
+impl NotedScripts {
     /// Notes the script that a request shows, if it shows one.
-    pub fn note(&self, scripts: &Scripts, command: &Command, request: &Request) {
+    pub fn note(&self, scripts: &ScriptStore, command: &Command, request: &Request) {
         let script = match command.full_name {
             "eval" | "eval_ro" => request.arg(1),
             "script|load" => request.arg(2),
@@ -125,14 +125,14 @@ impl Noted {
 
 /// Which scripts were sent over one connection.
 #[derive(Default)]
-pub struct Sent {
+pub struct SentScripts {
     shas: HashSet<Sha>,
     era: u64,
 }
 
-impl Sent {
+impl SentScripts {
     /// The script that has to go ahead of `request`, an EVALSHA or not: it is known, and was not sent yet.
-    pub fn missing(&mut self, scripts: &Scripts, request: &Request) -> Option<Bytes> {
+    pub fn missing(&mut self, scripts: &ScriptStore, request: &Request) -> Option<Bytes> {
         let sha = named(request)?;
         let era = scripts.era();
         if era != self.era {
@@ -198,7 +198,7 @@ pub fn is_script_call(request: &Request) -> bool {
     CALLS.iter().any(|call| name.eq_ignore_ascii_case(call))
 }
 
-/// Whether a request is one that [`Noted::note`] may make something of.
+/// Whether a request is one that [`NotedScripts::note`] may make something of.
 pub fn shows_script(request: &Request) -> bool {
     let name = request.arg(0);
     [&b"eval"[..], b"eval_ro", b"script"]
@@ -232,7 +232,7 @@ mod tests {
         })
     }
 
-    fn note(noted: &Noted, scripts: &Scripts, words: &[&[u8]]) {
+    fn note(noted: &NotedScripts, scripts: &ScriptStore, words: &[&[u8]]) {
         with(words, |request| {
             let command = resolve(request.bytes, request.args).expect("a command");
             noted.note(scripts, command, request);
@@ -243,7 +243,11 @@ mod tests {
 
     #[test]
     fn a_script_is_known_by_its_sha_until_the_flush() {
-        let (scripts, noted, mut sent) = (Scripts::default(), Noted::default(), Sent::default());
+        let (scripts, noted, mut sent) = (
+            ScriptStore::default(),
+            NotedScripts::default(),
+            SentScripts::default(),
+        );
         assert_eq!(&sha_of(b"return 1"), SHA);
         let mut missing = |words: &[&[u8]]| with(words, |request| sent.missing(&scripts, request));
         let call = [
@@ -269,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_lost_script_is_sent_again() {
-        let (scripts, mut sent) = (Scripts::default(), Sent::default());
+        let (scripts, mut sent) = (ScriptStore::default(), SentScripts::default());
         scripts.keep(b"return 1");
         with(&[b"EVALSHA", SHA, b"0"], |request| {
             assert!(sent.missing(&scripts, request).is_some());
@@ -283,7 +287,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_and_a_forgotten_script_is_noted_anew() {
-        let (scripts, noted) = (Scripts::default(), Noted::default());
+        let (scripts, noted) = (ScriptStore::default(), NotedScripts::default());
         note(&noted, &scripts, &[b"EVAL", b"return 1", b"0"]);
         for n in 0..MOST {
             scripts.keep(format!("return {n} + 0").as_bytes());

@@ -1,9 +1,9 @@
 //! Words that servers compare as C strings: bytes after a NUL in an option change neither the positions of a request's
 //! keys, nor how long it may block, nor the decision of its policies.
 
-use slotmux_core::command::{CommandRef, Wait, resolve};
+use slotmux_core::command::{BlockingTimeout, CommandRef, resolve};
 use slotmux_core::config::{
-    Config, Mode, Multi, Namespace, OverMax, Persist, RetryWrites, Strength, Ttl,
+    Config, Multi, Namespace, OverMax, Persist, RetryWrites, Strength, Ttl, TtlMode,
 };
 use slotmux_core::policy::{Decision, Policies, govern};
 use slotmux_core::resp::request::Request;
@@ -144,7 +144,13 @@ pub fn check(data: &[u8]) {
 }
 
 /// Everything that slotmux derives from a request.
-type Seen = (Vec<usize>, Vec<usize>, bool, Option<Wait>, Decision);
+type Seen = (
+    Vec<usize>,
+    Vec<usize>,
+    bool,
+    Option<BlockingTimeout>,
+    Decision,
+);
 
 /// `None`: its number of arguments is wrong.
 fn seen(policies: &Policies, words: &[Vec<u8>]) -> Option<Seen> {
@@ -168,7 +174,7 @@ fn seen(policies: &Policies, words: &[Vec<u8>]) -> Option<Seen> {
         false => govern(&request, command, policies, || NOW, &mut Vec::new()),
     };
     let blocks = command.blocks(&bytes, &args);
-    let wait = Wait::of(command, &bytes, &args);
+    let wait = BlockingTimeout::of(command, &bytes, &args);
     Some((keys, written, blocks, wait, decision))
 }
 
@@ -188,7 +194,7 @@ fn policies() -> Policies {
     let mut sess = namespace("sess", "sess:");
     sess.ttl.default = Some(std::time::Duration::from_secs(100));
     sess.ttl.max = Some(std::time::Duration::from_secs(200));
-    sess.ttl.mode = Mode::Enforce;
+    sess.ttl.mode = TtlMode::Enforce;
     sess.ttl.strength = Strength::Atomic;
     sess.ttl.over_max = OverMax::Reject;
     sess.ttl.persist = Persist::Reject;

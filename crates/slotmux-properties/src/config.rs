@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use slotmux_core::config::{
-    Config, Flags, Loaded, Problem, Settings, SourceFile, Sources, env, keys, load_with_origins,
-    show,
+    CommandLine, Config, EffectiveSettings, LoadedConfig, Problem, SourceFile, Sources, env, keys,
+    load_with_origins, show,
 };
 
 use super::choices::Choices;
@@ -186,13 +186,13 @@ fn check_words(problems: &[Problem], given: usize, is_raw: bool) {
     }
 }
 
-fn check_shown(loaded: &Loaded, is_raw: bool) {
+fn check_shown(loaded: &LoadedConfig, is_raw: bool) {
     let config = &loaded.config;
     let plain = show(config, None);
     let shown = show(config, Some(&loaded.origins));
     assert!(is_raw || !shown.contains("hush"), "{shown}");
     assert!(
-        Settings::new(config, &loaded.origins)
+        EffectiveSettings::new(config, &loaded.origins)
             .of("server.workers")
             .is_some()
     );
@@ -255,8 +255,8 @@ fn environment(choices: &mut Choices<'_>) -> BTreeMap<String, String> {
     env
 }
 
-fn flags(choices: &mut Choices<'_>) -> Flags {
-    let mut flags = Flags::default();
+fn flags(choices: &mut Choices<'_>) -> CommandLine {
+    let mut flags = CommandLine::default();
     match choices.byte() % 16 {
         1 => flags.workers = Some(value(choices)),
         2 => flags.admin = Some(value(choices)),

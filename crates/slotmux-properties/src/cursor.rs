@@ -4,7 +4,7 @@
 
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::cluster::topology::{NO_SHARD, Node, Shard, Topology, UpstreamKind};
-use slotmux_core::route::scan::{After, Cursor, Itinerary, Step, parse};
+use slotmux_core::route::scan::{AfterPage, Itinerary, ScanCursor, ScanStep, parse};
 use slotmux_core::slot::SLOTS;
 
 use super::choices::Choices;
@@ -33,21 +33,21 @@ fn check_text(text: &[u8]) {
     bytes[..known].copy_from_slice(&text[..known]);
     for number in [number.unwrap_or(0), u64::from_le_bytes(bytes)] {
         assert_eq!(parse(number.to_string().as_bytes()), Some(number));
-        match Cursor::decode(number) {
+        match ScanCursor::decode(number) {
             Some(cursor) => {
                 assert!(usize::from(cursor.slot) < SLOTS, "{cursor:?}");
                 assert_eq!(cursor.encode(), Some(number), "{cursor:?}");
             }
             None => assert!(number >= 1 << 63, "{number}"),
         }
-        let cursor = Cursor {
+        let cursor = ScanCursor {
             node: number,
             slot: (number % SLOTS as u64) as u16,
             print: number as u16,
         };
         if let Some(number) = cursor.encode() {
             assert!(number < 1 << 63, "{cursor:?}");
-            assert_eq!(Cursor::decode(number), Some(cursor));
+            assert_eq!(ScanCursor::decode(number), Some(cursor));
         }
     }
 }
@@ -170,7 +170,7 @@ fn scan(choices: &[u8], name: &'static str) -> Result<(), String> {
     let mut choices = Choices(choices);
     let mut cluster = Cluster::new(&mut choices, name);
     // Any number is a valid cursor.
-    let odd = Cursor {
+    let odd = ScanCursor {
         node: choices.below(1 << 16) as u64,
         slot: choices.below(SLOTS) as u16,
         print: choices.below(1 << 16) as u16,
@@ -184,7 +184,7 @@ fn scan(choices: &[u8], name: &'static str) -> Result<(), String> {
     loop {
         cluster.change(&mut choices);
         let itinerary = &cluster.itinerary;
-        let cursor = Cursor::decode(number).expect("it was given out");
+        let cursor = ScanCursor::decode(number).expect("it was given out");
         let step = match number {
             0 => itinerary.begin(),
             _ => itinerary.step(cursor),
@@ -217,7 +217,7 @@ fn scan(choices: &[u8], name: &'static str) -> Result<(), String> {
 fn take_page(
     cluster: &mut Cluster,
     choices: &mut Choices<'_>,
-    step: Step,
+    step: ScanStep,
     seen: &mut [bool; BLOCKS],
 ) -> Option<u64> {
     let shard = usize::from(step.shard);
@@ -231,13 +231,13 @@ fn take_page(
         return None;
     }
     match itinerary.after(step, life, said) {
-        After::Go(number) => {
+        AfterPage::Go(number) => {
             for block in keys {
                 seen[block] = true;
             }
             Some(number)
         }
-        After::TooLarge => panic!("{said} fits"),
-        After::Void => None,
+        AfterPage::TooLarge => panic!("{said} fits"),
+        AfterPage::Void => None,
     }
 }

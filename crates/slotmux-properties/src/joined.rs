@@ -5,8 +5,8 @@ use slotmux::engine::pubsub::frame::{Frame, read};
 use slotmux_core::command::listening::SubscriptionKind;
 use slotmux_core::command::{CommandRef, Learned, Merge};
 use slotmux_core::resp::{Limits, ReplyScanner, scan_request};
-use slotmux_core::route::joined::{exists, info, settings, texts};
 use slotmux_core::route::merge::merged;
+use slotmux_core::route::merge::{exists, info, parameters, texts};
 use slotmux_core::route::scan::run_of;
 
 use super::choices::Choices;
@@ -20,7 +20,7 @@ const MERGES: [Merge; 18] = [
     Merge::Concat,
     Merge::Least,
     Merge::EachLeast,
-    Merge::Drawn,
+    Merge::RandomKey,
     Merge::Names(SubscriptionKind::Channel),
     Merge::Subscribers(SubscriptionKind::Shard),
     Merge::Patterns,
@@ -89,7 +89,7 @@ pub fn check(data: &[u8]) {
     let others = [Merge::Totals, Merge::Texts];
     for merge in MERGES.into_iter().chain(others) {
         let mut parts = parts.clone();
-        if merge == Merge::Drawn {
+        if merge == Merge::RandomKey {
             // Keys, and as many numbers of keys.
             parts.extend_from_within(..);
         }
@@ -105,11 +105,11 @@ pub fn check(data: &[u8]) {
     });
     let nodes: Vec<String> = (0..count).map(|at| format!("n:{at}")).collect();
     one_reply(&parts, "texts", |out| {
-        texts::joined(&parts, &nodes, out);
+        texts::merged(&parts, &nodes, out);
     });
-    one_reply(&parts, "INFO", |out| info::joined(&own, &parts, out));
+    one_reply(&parts, "INFO", |out| info::merged(&own, &parts, out));
     one_reply(&parts, "CONFIG GET", |out| {
-        settings::joined(
+        parameters::merged(
             &own,
             parts.first().map_or(&[][..], Vec::as_slice),
             true,

@@ -6,10 +6,10 @@ use std::collections::HashSet;
 
 use redis::Value;
 use slotmux_core::cluster::addr::{Addr, AddressMap};
-use slotmux_core::cluster::merge::{Merged, merge};
-use slotmux_core::cluster::redirect::{Verdict, judge, target};
+use slotmux_core::cluster::merge::{MergedTopology, merge};
+use slotmux_core::cluster::redirect::{ErrorVerdict, judge, target};
 use slotmux_core::cluster::topology::{NO_SHARD, Topology};
-use slotmux_core::cluster::view::{Server, View};
+use slotmux_core::cluster::view::{NodeView, ServerInfo};
 use slotmux_core::route::scan::Itinerary;
 use slotmux_core::slot::{SLOTS, Slot};
 
@@ -55,13 +55,15 @@ pub fn check(data: &[u8]) {
 
 fn check_redirect(bytes: &[u8]) {
     let verdict = judge(bytes);
-    let (Verdict::Moved { slot, host, port } | Verdict::Ask { slot, host, port }) = verdict else {
+    let (ErrorVerdict::Moved { slot, host, port } | ErrorVerdict::Ask { slot, host, port }) =
+        verdict
+    else {
         return;
     };
     assert!(usize::from(slot) < SLOTS && port > 0, "{verdict:?}");
     assert!(!host.chars().any(|c| c.is_ascii_control() || c == ' '));
     let code = match verdict {
-        Verdict::Moved { .. } => "MOVED",
+        ErrorVerdict::Moved { .. } => "MOVED",
         _ => "ASK",
     };
     let text = format!("-{code} {slot} {host}:{port}\r\n");
@@ -81,7 +83,7 @@ fn check_bytes(choices: &mut Choices<'_>) {
     let at = choices.below(choices.0.len() + 1);
     let (slots, nodes) = choices.0.split_at(at.min(choices.0.len()));
     let text = String::from_utf8_lossy(nodes);
-    let server = Server::from_info(&text);
+    let server = ServerInfo::from_info(&text);
     if let Ok(slots) = redis::parse_redis_value(slots)
         && let Ok(view) = read(&slots, &text, server)
     {
@@ -98,11 +100,11 @@ fn check_views(choices: &mut Choices<'_>) {
         for _ in 0..1 + choices.byte() % 3 {
             let nodes = nodes(choices);
             let slots = slots(choices);
-            let server = Server {
+            let server = ServerInfo {
                 version: choices.one_of(&["7.0.15", "8.0.0", ""]).to_owned(),
                 name: "redis".to_owned(),
                 zone: choices.one_of(&[None, Some("z")]).map(str::to_owned),
-                ..Server::default()
+                ..ServerInfo::default()
             };
             if let Ok(view) = read(&slots, &nodes, server) {
                 check_view(&view, &slots, &nodes);
@@ -119,9 +121,9 @@ fn check_views(choices: &mut Choices<'_>) {
 fn read(
     slots: &Value,
     nodes: &str,
-    server: Server,
-) -> Result<View, slotmux_core::cluster::view::BadView> {
-    View::read(&asked(), &AddressMap::default(), slots, nodes, server)
+    server: ServerInfo,
+) -> Result<NodeView, slotmux_core::cluster::view::BadView> {
+    NodeView::read(&asked(), &AddressMap::default(), slots, nodes, server)
 }
 
 fn asked() -> Addr {
@@ -227,7 +229,7 @@ fn is_named(text: &str, slots: &Value, nodes: &str) -> bool {
     in_slots || nodes.contains(text)
 }
 
-fn check_view(view: &View, slots: &Value, nodes: &str) {
+fn check_view(view: &NodeView, slots: &Value, nodes: &str) {
     let mut ids = HashSet::new();
     for node in &view.nodes {
         assert!(ids.insert(&node.id), "{:?} is there twice", node.id);
@@ -249,7 +251,7 @@ fn check_view(view: &View, slots: &Value, nodes: &str) {
 }
 
 /// The first view with the highest epoch of those that name an owner for the slot.
-fn owner_by_views(views: &[View], slot: u16) -> Option<(&str, u64)> {
+fn owner_by_views(views: &[NodeView], slot: u16) -> Option<(&str, u64)> {
     let mut best: Option<(&str, u64)> = None;
     for view in views {
         for &(first, last, owner) in &view.ranges {
@@ -263,7 +265,7 @@ fn owner_by_views(views: &[View], slot: u16) -> Option<(&str, u64)> {
     best
 }
 
-fn check_merged(views: &[View], previous: &Topology, trusts_memory: bool) -> Topology {
+fn check_merged(views: &[NodeView], previous: &Topology, trusts_memory: bool) -> Topology {
     let merged = merge(views, previous, trusts_memory);
     let topology = &merged.topology;
     check_shards(views, previous, topology);
@@ -289,7 +291,7 @@ fn check_merged(views: &[View], previous: &Topology, trusts_memory: bool) -> Top
     topology.clone()
 }
 
-fn check_shards(views: &[View], previous: &Topology, topology: &Topology) {
+fn check_shards(views: &[NodeView], previous: &Topology, topology: &Topology) {
     let addrs: HashSet<&Addr> = views
         .iter()
         .flat_map(|view| &view.nodes)
@@ -326,7 +328,7 @@ fn check_shards(views: &[View], previous: &Topology, topology: &Topology) {
     }
 }
 
-fn check_owners(views: &[View], previous: &Topology, merged: &Merged) {
+fn check_owners(views: &[NodeView], previous: &Topology, merged: &MergedTopology) {
     let topology = &merged.topology;
     assert_eq!(topology.slots().len(), SLOTS);
     assert!(

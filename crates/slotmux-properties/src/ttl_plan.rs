@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use slotmux_core::command::{CommandRef, Lifetime, resolve};
 use slotmux_core::config::{
-    Config, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites, Scripts,
-    Strength, Ttl,
+    Config, JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites, ScriptKeys,
+    Strength, Ttl, TtlMode,
 };
 use slotmux_core::policy::{Actions, Decision, Governed, Policies, govern};
 use slotmux_core::resp::request::Request;
@@ -260,7 +260,7 @@ fn check_request(
         let ttl = policies
             .get(policies.find(key))
             .and_then(|policy| policy.ttl.as_ref())
-            .filter(|ttl| ttl.mode == Mode::Enforce);
+            .filter(|ttl| ttl.mode == TtlMode::Enforce);
         let Some(ttl) = ttl else {
             assert_eq!(*expiry, plain.keys[key].expiry, "not ours: {context}");
             continue;
@@ -310,7 +310,7 @@ fn is_waived(
 ) -> bool {
     match command.lifetime() {
         Lifetime::Persist | Lifetime::GetEx if ttl.persist == Persist::Allow => true,
-        Lifetime::Script if ttl.scripts == Scripts::Allow => true,
+        Lifetime::Script if ttl.scripts == ScriptKeys::Allow => true,
         _ => ttl.strength == Strength::InlineOnly && decision.actions.contains(Actions::LEFT_BARE),
     }
 }
@@ -428,14 +428,19 @@ fn ttl(choices: &mut Choices<'_>) -> Ttl {
         )),
         min: at_most(duration(choices, &[None, Some(1), Some(1500), Some(2000)])),
         max,
-        mode: choices.one_of(&[Mode::Enforce, Mode::Enforce, Mode::Observe, Mode::Off]),
+        mode: choices.one_of(&[
+            TtlMode::Enforce,
+            TtlMode::Enforce,
+            TtlMode::Observe,
+            TtlMode::Off,
+        ]),
         jitter: choices.one_of(&[0.0, 0.3, 1.0]),
         jitter_by: JitterBy::Key,
         over_max: choices.one_of(&[OverMax::Clamp, OverMax::Clamp, OverMax::Reject]),
         persist: choices.one_of(&[Persist::Rewrite, Persist::Allow, Persist::Reject]),
         keepttl: choices.one_of(&[KeepTtl::Heal, KeepTtl::Honour]),
         strength: choices.one_of(&[Strength::Atomic, Strength::Pipelined, Strength::InlineOnly]),
-        scripts: choices.one_of(&[Scripts::Append, Scripts::Allow, Scripts::Reject]),
+        scripts: choices.one_of(&[ScriptKeys::Append, ScriptKeys::Allow, ScriptKeys::Reject]),
     }
 }
 

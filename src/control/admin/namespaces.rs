@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::engine::refresh_requests;
     use slotmux_core::cluster::topology::Topology;
-    use slotmux_core::config::{Config, Multi, Namespace, RetryWrites, Settings, Ttl};
+    use slotmux_core::config::{Config, EffectiveSettings, Multi, Namespace, RetryWrites, Ttl};
 
     fn named(number: u16) -> Namespace {
         Namespace {
@@ -164,7 +164,7 @@ mod tests {
         let (handle, _requests) = refresh_requests::channel();
         let (shared, _letters) = Shared::new(
             Arc::new(config),
-            Settings::default(),
+            EffectiveSettings::default(),
             topology,
             handle,
             1 << 20,

@@ -11,7 +11,7 @@ use super::*;
 use crate::engine::refresh_requests;
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::cluster::topology::{Node, Topology};
-use slotmux_core::config::{Config, Settings};
+use slotmux_core::config::{Config, EffectiveSettings};
 
 struct Server {
     port: u16,
@@ -29,7 +29,7 @@ impl Server {
         let (handle, _requests) = refresh_requests::channel();
         let (shared, _letters) = Shared::new(
             Arc::new(config),
-            Settings::default(),
+            EffectiveSettings::default(),
             topology,
             handle,
             1 << 20,

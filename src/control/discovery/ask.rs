@@ -8,9 +8,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisError, RedisResult, Value};
 
 use super::addr::{Addr, AddressMap};
-use super::mode::Mode;
+use super::mode::ServerMode;
 use super::open::{Opened, joined, open_address, resolve};
-use super::view::{Server, View, text};
+use super::view::{NodeView, ServerInfo, text};
 use crate::engine::first_words::error_words;
 use slotmux_core::config::{self, Config, Password};
 
@@ -69,12 +69,12 @@ pub(super) struct NodeReply {
 
 /// A node's own statement of its kind.
 pub(super) enum Identity {
-    Cluster(View),
-    Standalone(Server),
+    Cluster(NodeView),
+    Standalone(ServerInfo),
 }
 
 impl Identity {
-    pub fn server(&self) -> &Server {
+    pub fn server(&self) -> &ServerInfo {
         match self {
             Identity::Cluster(view) => &view.server,
             Identity::Standalone(server) => server,
@@ -178,13 +178,13 @@ async fn ask_address(
         .map_err(|error| broken(access, &error))?;
     let mut replies = replies.into_iter();
     let (mut server, withheld) = match replies.next() {
-        Some(Ok(info)) => (Server::from_info(text(&info).unwrap_or_default()), None),
+        Some(Ok(info)) => (ServerInfo::from_info(text(&info).unwrap_or_default()), None),
         Some(Err(error)) => match judge_error("INFO", &error) {
             Some(reason) => return Err(reason),
             // INFO may be withheld by the ACL or renamed; the rest works without it.
-            None => (Server::default(), Some(error_text(&error))),
+            None => (ServerInfo::default(), Some(error_text(&error))),
         },
-        None => (Server::default(), None),
+        None => (ServerInfo::default(), None),
     };
     let hello_withheld = hello.as_ref().err().cloned();
     server.add(hello.unwrap_or_default());
@@ -192,7 +192,7 @@ async fn ask_address(
     if !server.run_id.is_empty() && server.run_id == access.own_run_id {
         return Err(Unusable::Ourselves);
     }
-    if server.mode == Some(Mode::Sentinel) {
+    if server.mode == Some(ServerMode::Sentinel) {
         return Err(Unusable::Sentinel);
     }
     if server.is_loading {
@@ -201,10 +201,10 @@ async fn ask_address(
     let identity = match (replies.next(), replies.next()) {
         // A reply that names slots outweighs the server's own statement.
         (Some(Ok(slots)), Some(Ok(nodes)))
-            if server.mode != Some(Mode::Standalone) || has_slots(&slots) =>
+            if server.mode != Some(ServerMode::Standalone) || has_slots(&slots) =>
         {
             let nodes = text(&nodes).unwrap_or_default();
-            let view = View::read(&from, &access.map, &slots, nodes, server)?;
+            let view = NodeView::read(&from, &access.map, &slots, nodes, server)?;
             if view.ranges.is_empty() {
                 return Err(Unusable::NoSlots);
             }
@@ -260,7 +260,7 @@ fn judge_error(command: &'static str, error: &RedisError) -> Option<Unusable> {
 /// statements and the configuration decide that.
 fn without_view(
     kind: config::ExpectedKind,
-    mode: Option<Mode>,
+    mode: Option<ServerMode>,
     refused: Option<(&'static str, RedisError)>,
 ) -> Option<Unusable> {
     if let Some((command, error)) = &refused
@@ -269,10 +269,10 @@ fn without_view(
         return Some(reason);
     }
     match (mode, refused) {
-        (Some(Mode::Standalone), _) if kind == config::ExpectedKind::Cluster => {
+        (Some(ServerMode::Standalone), _) if kind == config::ExpectedKind::Cluster => {
             Some(Unusable::NoCluster)
         }
-        (Some(Mode::Standalone), _) => None,
+        (Some(ServerMode::Standalone), _) => None,
         (None, _) if kind == config::ExpectedKind::Auto => Some(Unusable::ModeUnknown {
             info: String::new(),
             hello: String::new(),

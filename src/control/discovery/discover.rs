@@ -16,13 +16,13 @@ use super::ask::{Access, Identity, NodeReply, Unusable, ask, error_text};
 use super::merge::merge;
 pub use super::no_topology::{BadSeed, DiscoverError};
 use super::output_limit::look;
+use super::parameters::{setting, warnings};
 use super::rights::{FeaturesInUse, check};
-use super::settings::{setting, warnings};
 use super::topology::{Node, Topology, UpstreamKind};
-use super::view::{Server, View};
+use super::view::{NodeView, ServerInfo};
 use crate::engine::blocking::wait_replicas::any_command_counts;
 use slotmux_core::command::Learned;
-use slotmux_core::config::{Config, Mode, Unknown};
+use slotmux_core::config::{Config, TtlMode, UnknownCommands};
 use slotmux_core::policy::Policies;
 
 /// Views that are merged: enough that one stale node is outvoted, few enough to be no load.
@@ -78,11 +78,11 @@ impl Discovery {
             access: Arc::new(Access::new(config, run_id)),
             seeds: cluster.seeds.clone(),
             command_deadline: cluster.timeouts.command,
-            learns: config.commands.unknown == Unknown::Learn,
+            learns: config.commands.unknown == UnknownCommands::Learn,
             enforced: policies.enforced_prefix().map(<[u8]>::to_vec),
             observes: policies.iter().any(|(_, policy)| {
                 let ttl = policy.ttl.as_ref();
-                ttl.is_some_and(|ttl| ttl.mode == Mode::Observe)
+                ttl.is_some_and(|ttl| ttl.mode == TtlMode::Observe)
             }),
             checks_rights: false,
             has_to_learn: false,
@@ -310,8 +310,8 @@ impl Discovery {
         replies: Vec<NodeReply>,
         previous: &Topology,
     ) -> Result<Discovered, DiscoverError> {
-        let mut views: Vec<View> = Vec::new();
-        let mut server: Option<(Addr, Server)> = None;
+        let mut views: Vec<NodeView> = Vec::new();
+        let mut server: Option<(Addr, ServerInfo)> = None;
         let mut connection = None;
         for reply in replies {
             connection.get_or_insert(reply.connection);
@@ -385,7 +385,7 @@ impl Discovery {
         }
     }
 
-    fn standalone(&self, addr: Addr, server: Server) -> Topology {
+    fn standalone(&self, addr: Addr, server: ServerInfo) -> Topology {
         let addr = self.access.map.apply(addr);
         let node = Node {
             zone: server.zone,
@@ -397,7 +397,7 @@ impl Discovery {
         topology
     }
 
-    fn cluster(&mut self, views: &[View], previous: &Topology) -> (Topology, bool) {
+    fn cluster(&mut self, views: &[NodeView], previous: &Topology) -> (Topology, bool) {
         let merged = merge(views, previous, self.stale_rounds < STALE_ROUNDS);
         self.stale_rounds = if merged.remembered > 0 {
             self.stale_rounds + 1

@@ -11,9 +11,9 @@ use tokio::time::timeout;
 
 use super::addr::Addr;
 use super::ask::{Access, Unusable, error_text};
-use super::mode::Hello;
+use super::mode::ServerHello;
 use crate::engine::first_words::error_words;
-use crate::engine::handshake::{ConnectError, exchange, greet, keeps_out};
+use crate::engine::handshake::{ConnectError, exchange, greet, refuses_connection};
 use slotmux_core::resp::Protocol;
 
 const HELLO: &[u8] = b"*1\r\n$5\r\nHELLO\r\n";
@@ -22,7 +22,7 @@ const HELLO: &[u8] = b"*1\r\n$5\r\nHELLO\r\n";
 pub(super) struct Opened {
     pub connection: MultiplexedConnection,
     /// The error text if the node refuses HELLO.
-    pub hello: Result<Hello, String>,
+    pub hello: Result<ServerHello, String>,
 }
 
 /// An authenticated connection to the node at `target`, over the first of its addresses that accepts one.
@@ -132,20 +132,20 @@ async fn connect(access: &Access, address: SocketAddr) -> Result<TcpStream, Unus
 async fn say_hello(
     access: &Access,
     stream: &mut TcpStream,
-) -> Result<Result<Hello, String>, Unusable> {
+) -> Result<Result<ServerHello, String>, Unusable> {
     let reply = timeout(access.response_timeout, exchange(stream, HELLO, 1))
         .await
         .map_err(|_| Unusable::Silent(access.response_timeout))?
         .map_err(unusable)?;
     let Some(error) = reply.strip_prefix(b"-") else {
         let reply = parse_redis_value(&reply).unwrap_or(Value::Nil);
-        return Ok(Ok(Hello::read(&reply)));
+        return Ok(Ok(ServerHello::read(&reply)));
     };
     let error_text = error_words(error);
     if error.starts_with(b"NOAUTH") && access.passwords.is_empty() {
         return Err(Unusable::PasswordNeeded);
     }
-    if keeps_out(error) && !error.starts_with(b"NOPROTO") {
+    if refuses_connection(error) && !error.starts_with(b"NOPROTO") {
         return Err(Unusable::Rejected(error_text));
     }
     Ok(Err(error_text))

@@ -8,7 +8,7 @@ use redis::{RedisResult, Value};
 use super::addr::Addr;
 use super::ask::Access;
 use super::open::open;
-use super::settings::setting;
+use super::parameters::setting;
 
 const SETTING: &str = "client-output-buffer-limit";
 

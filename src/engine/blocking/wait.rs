@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::engine::upstream::inflight::InFlight;
 use crate::engine::upstream::lane::Lane;
 use crate::engine::worker::Worker;
-use slotmux_core::command::Wait;
+use slotmux_core::command::BlockingTimeout;
 use slotmux_core::resp::{Protocol, write};
 
 use crate::engine::client::{Client, Pause};
@@ -22,7 +22,7 @@ const READ_BEHIND: usize = 1024 * 1024;
 
 /// State of a blocked client.
 pub struct Blocked {
-    wait: Wait,
+    wait: BlockingTimeout,
     /// When its time is over.
     until: Option<Instant>,
     /// The lanes on which it waits now: one, and for WAIT one per node.
@@ -35,7 +35,7 @@ pub struct Blocked {
 
 impl Client {
     /// Blocks the client on the request that was just dispatched, the only one in flight.
-    pub fn block(&self, worker: &Worker, wait: Wait) {
+    pub fn block(&self, worker: &Worker, wait: BlockingTimeout) {
         let now = Instant::now();
         let blocked = Blocked {
             wait,
@@ -161,7 +161,7 @@ impl Blocked {
     }
 
     /// How it waits, and how much of its time is left; `None` if it has no known end.
-    pub fn left(&self) -> Option<(Wait, Duration)> {
+    pub fn left(&self) -> Option<(BlockingTimeout, Duration)> {
         let until = self.until?;
         Some((self.wait, until.saturating_duration_since(Instant::now())))
     }

@@ -19,8 +19,8 @@ use crate::engine::upstream::block::{Block, Destination};
 use crate::engine::upstream::inflight::OnReply;
 use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::worker::Worker;
-use slotmux_core::command::{Merge, Wait};
-use slotmux_core::policy::{Block as Form, NamespaceId, Reply};
+use slotmux_core::command::{BlockingTimeout, Merge};
+use slotmux_core::policy::{BlockShape, NamespaceId, ReplyConversion};
 use slotmux_core::resp::write;
 use slotmux_core::slot::slot_of;
 
@@ -59,13 +59,21 @@ pub fn acknowledged(
     }
     begin_dedicated(worker, client, request.bytes.len() * nodes.len());
     // It changes no data, and there is no part of a missing reply to report.
-    let sending = Sending::as_is(request, false, NamespaceId::UNMATCHED, Reply::AsIs);
+    let sending = Sending::as_is(
+        request,
+        false,
+        NamespaceId::UNMATCHED,
+        ReplyConversion::AsIs,
+    );
     let whole = entry(worker, client, None, &sending);
-    client.block(worker, Wait::for_replicas(request.arg(request.argc() - 1)));
+    client.block(
+        worker,
+        BlockingTimeout::for_replicas(request.arg(request.argc() - 1)),
+    );
     let gather = Rc::new(Gather::new(whole, merge, MergeWith::Nothing, nodes.len()));
     for (part, lane) in (0..).zip(lanes.all()) {
         let bytes = [&worker.touch(lane.node), request.bytes].concat();
-        let form = Form {
+        let form = BlockShape {
             atomic: false,
             commands: 2,
             own: 2,

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
-use slotmux_core::command::{Answer, Unresolved};
-use slotmux_core::config::Unknown;
-use slotmux_core::route::{Plan, Transaction};
+use slotmux_core::command::{OwnAnswer, Unresolved};
+use slotmux_core::config::UnknownCommands;
+use slotmux_core::route::{Plan, TransactionCommand};
 
 use crate::engine::client::{Client, Pause};
 
@@ -42,14 +42,14 @@ pub fn needs_upstream<T>(
         | Plan::Acknowledged { .. }
         | Plan::Publish { .. }
         | Plan::Scan { .. }
-        | Plan::Transaction(Transaction::Watch { .. }) => true,
+        | Plan::Transaction(TransactionCommand::Watch { .. }) => true,
         // slotmux does not know the parameters of the data itself.
-        Plan::AnswerWithNodes(Answer::Config, _) => true,
+        Plan::AnswerWithNodes(OwnAnswer::Config, _) => true,
         Plan::Subscription(change) => change.subscribes,
         // The upstream may know a command that slotmux does not.
         Plan::Unknown(_) => {
             client.session.is_authenticated()
-                && worker.config.commands.unknown == Unknown::Learn
+                && worker.config.commands.unknown == UnknownCommands::Learn
                 && matches!(command, Err(Unresolved::Command))
         }
         // Until there is one slotmux answers for itself.

@@ -11,10 +11,10 @@ use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
 use slotmux_core::c_string;
 use slotmux_core::command::{self, Command, CommandRef, Unresolved};
-use slotmux_core::policy::{Actions, Decision, Governed, NamespaceId, Reply};
+use slotmux_core::policy::{Actions, Decision, Governed, NamespaceId, ReplyConversion};
 use slotmux_core::resp::write;
 use slotmux_core::route::transaction::plan_queued;
-use slotmux_core::route::{Plan, Transaction, plan};
+use slotmux_core::route::{Plan, TransactionCommand, plan};
 use slotmux_core::slot::Slot;
 
 use super::forward::{Sending, answer as reply_here, to_node, to_slot};
@@ -121,8 +121,8 @@ pub(super) fn carry_out(
             .note(&worker.shared.scripts, command, request);
     }
     let reply = match command {
-        Ok(command) if command.finds => Reply::Found,
-        _ => Reply::AsIs,
+        Ok(command) if command.finds => ReplyConversion::Found,
+        _ => ReplyConversion::AsIs,
     };
     match plan {
         Plan::Forward {
@@ -158,9 +158,9 @@ pub(super) fn carry_out(
         Plan::Everywhere {
             merge,
             write,
-            reach,
+            recipients,
         } => {
-            let dispatched = broadcast(worker, client, request, merge, write, reach);
+            let dispatched = broadcast(worker, client, request, merge, write, recipients);
             let is_reset = command.is_ok_and(|command| command.full_name == RESET_TOTALS);
             if is_reset && dispatched == Dispatched::Accepted {
                 worker.shared.reset_totals();
@@ -193,7 +193,7 @@ fn check_state(
 ) -> Option<Dispatched> {
     if !client.session.is_authenticated() && !plan.needs_no_authentication() {
         let text = match plan {
-            Plan::Transaction(Transaction::Exec) => EXEC_BEFORE_LOGIN,
+            Plan::Transaction(TransactionCommand::Exec) => EXEC_BEFORE_LOGIN,
             _ => NO_AUTH,
         };
         return Some(refuse(worker, client, text));
@@ -238,7 +238,7 @@ fn forward<'a>(
         Governed::AsIs => to_slot(worker, client, slot, &sending),
         Governed::Rewritten(reply) => {
             sending.bytes = rewritten;
-            if reply != Reply::AsIs {
+            if reply != ReplyConversion::AsIs {
                 sending.reply = reply;
             }
             to_slot(worker, client, slot, &sending)

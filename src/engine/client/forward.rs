@@ -10,8 +10,8 @@ use crate::engine::upstream::lane::Lane;
 use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::upstream::retry::lost::unreachable;
 use crate::engine::worker::Worker;
-use slotmux_core::command::Wait;
-use slotmux_core::policy::{Block, NamespaceId, Reply};
+use slotmux_core::command::BlockingTimeout;
+use slotmux_core::policy::{BlockShape, NamespaceId, ReplyConversion};
 use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
@@ -32,11 +32,11 @@ pub struct Sending<'a> {
     /// The bytes that go to the node.
     pub bytes: &'a [u8],
     /// What these bytes are, if more than one command.
-    pub block: Option<Block>,
+    pub block: Option<BlockShape>,
     /// How their reply becomes the client's.
-    pub reply: Reply,
+    pub reply: ReplyConversion,
     /// How long it may hold its connection up, if it may.
-    pub wait: Option<Wait>,
+    pub wait: Option<BlockingTimeout>,
     /// The correction of the number of a message's receivers.
     pub receivers: Option<Receivers>,
 }
@@ -47,7 +47,7 @@ impl<'a> Sending<'a> {
         request: &'a Request<'a>,
         write: bool,
         namespace: NamespaceId,
-        reply: Reply,
+        reply: ReplyConversion,
     ) -> Sending<'a> {
         Sending {
             request,

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use crate::engine::pubsub::subscriber;
 use crate::engine::worker::Worker;
-use slotmux_core::answer::pausing::Hold;
-use slotmux_core::command::{self, Answer, Command, CommandRef, Flags, Unresolved};
+use slotmux_core::answer::pausing::PausedCommands;
+use slotmux_core::command::{self, Command, CommandRef, Flags, OwnAnswer, Unresolved};
 use slotmux_core::policy::{Decision, Governed};
-use slotmux_core::route::{Plan, Transaction};
+use slotmux_core::route::{Plan, TransactionCommand};
 
 use crate::engine::client::Client;
 use crate::engine::client::dispatch::{Dispatched, carry_out, refuse};
@@ -42,12 +42,12 @@ pub(super) fn carry_out_attended(
         return refuse(worker, client, ONLY_MONITORS);
     }
     let is_held = match worker.interception.pause.hold() {
-        Hold::Nothing => false,
+        PausedCommands::Nothing => false,
         // Redis never holds a replica.
         _ if client.is_monitor() => false,
-        Hold::Writes => may_write(client, command, flags, request),
+        PausedCommands::Writes => may_write(client, command, flags, request),
         // A client that asks slotmux about itself may be investigating the pause.
-        Hold::Everything => !matches!(plan, Plan::Answer(Answer::Slotmux, _)),
+        PausedCommands::Everything => !matches!(plan, Plan::Answer(OwnAnswer::Slotmux, _)),
     };
     if is_held {
         client.hold(worker);
@@ -56,7 +56,7 @@ pub(super) fn carry_out_attended(
     // A queued command is shown when it runs.
     let is_shown = worker.interception.monitors.is_active()
         && !flags.contains(Flags::ADMIN)
-        && !matches!(plan, Plan::Answer(Answer::Slotmux, _))
+        && !matches!(plan, Plan::Answer(OwnAnswer::Slotmux, _))
         && (plan.is_never_queued() || !client.transaction.is_open());
     let taken = carry_out(worker, client, request, command, plan, rewritten);
     if is_shown && taken == Dispatched::Accepted {
@@ -73,7 +73,9 @@ fn is_accepted(
 ) -> bool {
     match plan {
         _ if client.is_restricted() && !subscriber::is_allowed(command, plan) => false,
-        Plan::Refuse(_) | Plan::Unknown(_) | Plan::Transaction(Transaction::WrongExec) => false,
+        Plan::Refuse(_) | Plan::Unknown(_) | Plan::Transaction(TransactionCommand::WrongExec) => {
+            false
+        }
         Plan::Forward {
             decision:
                 Decision {

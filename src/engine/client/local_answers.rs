@@ -7,8 +7,8 @@ use crate::engine::operator;
 use crate::engine::pubsub::unsubscribing::ResetSubscriptions;
 use crate::engine::worker::Worker;
 use crate::engine::worker::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
-use slotmux_core::answer::{Host, Outcome, Process, Subject, answer};
-use slotmux_core::command::{self, Answer, Command, Route};
+use slotmux_core::answer::{AnswerHost, AnswerOutcome, AskingClient, ProcessFigures, answer};
+use slotmux_core::command::{self, Command, OwnAnswer, Route};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
 
@@ -19,11 +19,11 @@ use super::{Client, Pause};
 pub(crate) fn answer_here(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
-    what: Answer,
+    what: OwnAnswer,
     command: &Command,
     request: &Request,
 ) -> Dispatched {
-    if matches!(what, Answer::Hello | Answer::Reset) && client.in_flight() > 0 {
+    if matches!(what, OwnAnswer::Hello | OwnAnswer::Reset) && client.in_flight() > 0 {
         // The protocol selects the lanes, and a client changes lanes only with nothing in flight.
         client.pause_for(Pause::InFlight(0));
         return Dispatched::Deferred;
@@ -56,14 +56,14 @@ pub(crate) fn answer_here(
 }
 
 /// Whether the answer needs all workers.
-fn asks_all_workers(outcome: &Outcome) -> bool {
+fn asks_all_workers(outcome: &AnswerOutcome) -> bool {
     match outcome {
-        Outcome::List(_)
-        | Outcome::Kill(_)
-        | Outcome::Unblock(_)
-        | Outcome::Pause(_)
-        | Outcome::Monitor => true,
-        Outcome::Ask(question) => question.asks_everyone(),
+        AnswerOutcome::List(_)
+        | AnswerOutcome::Kill(_)
+        | AnswerOutcome::Unblock(_)
+        | AnswerOutcome::Pause(_)
+        | AnswerOutcome::Monitor => true,
+        AnswerOutcome::Ask(question) => question.asks_everyone(),
         _ => false,
     }
 }
@@ -72,33 +72,33 @@ fn asks_all_workers(outcome: &Outcome) -> bool {
 fn give(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
-    outcome: Outcome,
+    outcome: AnswerOutcome,
     request: &Request,
     mute: bool,
     out: &mut Vec<u8>,
 ) {
     match outcome {
-        Outcome::Answered => client.reply_now(worker, if mute { &[] } else { out }),
-        Outcome::Close => {
+        AnswerOutcome::Answered => client.reply_now(worker, if mute { &[] } else { out }),
+        AnswerOutcome::Close => {
             client.reply_now(worker, if mute { &[] } else { out });
             client.finish(worker);
         }
-        Outcome::Reset => {
+        AnswerOutcome::Reset => {
             client.end_transaction(worker);
             client.end_watch(worker);
             let reply = if mute { Vec::new() } else { out.clone() };
             client.begin_long_request(worker, Box::new(ResetSubscriptions::new(client, reply)));
         }
-        Outcome::OwnLine => {
+        AnswerOutcome::OwnLine => {
             client.with_line(worker, |line| line.reply(out));
             client.reply_now(worker, if mute { &[] } else { out });
         }
-        Outcome::List(selection) => answer_list(worker, client, selection, mute),
-        Outcome::Kill(kill) => answer_kill(worker, client, kill, mute),
-        Outcome::Pause(pausing) => answer_pause(worker, client, pausing, mute),
-        Outcome::Monitor => monitor::begin(worker, client, mute),
-        Outcome::Unblock(unblock) => answer_unblock(worker, client, unblock, mute),
-        Outcome::Ask(question) => operator::answer(worker, client, question, request, mute),
+        AnswerOutcome::List(selection) => answer_list(worker, client, selection, mute),
+        AnswerOutcome::Kill(kill) => answer_kill(worker, client, kill, mute),
+        AnswerOutcome::Pause(pausing) => answer_pause(worker, client, pausing, mute),
+        AnswerOutcome::Monitor => monitor::begin(worker, client, mute),
+        AnswerOutcome::Unblock(unblock) => answer_unblock(worker, client, unblock, mute),
+        AnswerOutcome::Ask(question) => operator::answer(worker, client, question, request, mute),
     }
 }
 
@@ -107,7 +107,7 @@ pub fn answer_into(
     worker: &Worker,
     client: &Rc<Client>,
     request: &Request,
-    process: &dyn Process,
+    process: &dyn ProcessFigures,
     out: &mut Vec<u8>,
 ) {
     let resolved = command::resolve(request.bytes, request.args);
@@ -119,10 +119,10 @@ pub fn answer_into(
     };
     worker.stats.answered_locally.inc();
     match local_answer(worker, client, what, command, request, process, out) {
-        Outcome::OwnLine => {
+        AnswerOutcome::OwnLine => {
             client.with_line(worker, |line| line.reply(out));
         }
-        Outcome::Monitor => {
+        AnswerOutcome::Monitor => {
             write::error(out, "ERR MONITOR isn't allowed for DENY BLOCKING client");
         }
         _ => {}
@@ -133,19 +133,19 @@ pub fn answer_into(
 pub(crate) fn local_answer(
     worker: &Worker,
     client: &Rc<Client>,
-    what: Answer,
+    what: OwnAnswer,
     command: &Command,
     request: &Request,
-    process: &dyn Process,
+    process: &dyn ProcessFigures,
     out: &mut Vec<u8>,
-) -> Outcome {
+) -> AnswerOutcome {
     let topology = worker.map.topology.borrow().clone();
     let addresses = match what {
-        Answer::Cluster => client.with_transport(|transport| transport.addresses()),
+        OwnAnswer::Cluster => client.with_transport(|transport| transport.addresses()),
         _ => None,
     };
     let local = addresses.flatten().map(|(_, local)| local);
-    let host = Host {
+    let host = AnswerHost {
         config: &worker.config,
         listener: worker.listener_of(client),
         local: local.as_ref(),
@@ -153,7 +153,7 @@ pub(crate) fn local_answer(
         process,
     };
     let tracked = client.tracks();
-    let outcome = client.as_subject(|subject: &mut Subject| {
+    let outcome = client.as_subject(|subject: &mut AskingClient| {
         answer(
             what,
             command,
@@ -164,7 +164,10 @@ pub(crate) fn local_answer(
             out,
         )
     });
-    if matches!(what, Answer::Client | Answer::Hello | Answer::Reset) {
+    if matches!(
+        what,
+        OwnAnswer::Client | OwnAnswer::Hello | OwnAnswer::Reset
+    ) {
         // Its name may have changed.
         client.charge_buffers(worker);
     }

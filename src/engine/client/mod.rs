@@ -9,7 +9,7 @@ use crate::engine::transaction::state::TransactionState;
 use crate::engine::transport::Transport;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
-use slotmux_core::answer::Subject;
+use slotmux_core::answer::AskingClient;
 use slotmux_core::answer::session::ReplyMode;
 
 use long_request::LongRequestSlot;
@@ -259,7 +259,7 @@ impl Client {
     }
 
     /// Runs `f` on what the answers know of a client, and takes over what it changed.
-    pub fn as_subject<T>(&self, f: impl FnOnce(&mut Subject) -> T) -> T {
+    pub fn as_subject<T>(&self, f: impl FnOnce(&mut AskingClient) -> T) -> T {
         self.session.as_subject(self.id, self.is_subscriber(), f)
     }
 

@@ -3,7 +3,7 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::num::NonZeroU32;
 
-use slotmux_core::answer::Subject;
+use slotmux_core::answer::AskingClient;
 use slotmux_core::answer::session::{ReplyMode, Session};
 use slotmux_core::answer::tracking::Tracking;
 use slotmux_core::resp::Protocol;
@@ -136,10 +136,10 @@ impl SessionState {
         &self,
         id: u64,
         is_subscriber: bool,
-        f: impl FnOnce(&mut Subject) -> T,
+        f: impl FnOnce(&mut AskingClient) -> T,
     ) -> T {
         let mut session = self.rare.borrow_mut();
-        let mut subject = Subject {
+        let mut subject = AskingClient {
             id,
             protocol: self.protocol.get(),
             authenticated: self.is_authenticated.get(),

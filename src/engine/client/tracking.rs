@@ -184,15 +184,15 @@ pub fn tracked_keys(worker: &Worker, bytes: &[u8], mut f: impl FnMut(&[u8])) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use slotmux_core::answer::tracking::{Mode, Tracking};
+    use slotmux_core::answer::tracking::{Tracking, TrackingMode};
 
     #[test]
     fn each_mode_has_its_reads() {
         for (mode, plain, given) in [
-            (Mode::Off, false, false),
-            (Mode::All, true, true),
-            (Mode::OptIn, false, true),
-            (Mode::OptOut, true, false),
+            (TrackingMode::Off, false, false),
+            (TrackingMode::All, true, true),
+            (TrackingMode::OptIn, false, true),
+            (TrackingMode::OptOut, true, false),
         ] {
             for (caching, expected) in [(false, plain), (true, given)] {
                 assert_eq!(

@@ -14,12 +14,12 @@ use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::upstream::retry::lost::unreachable;
 use crate::engine::worker::Worker;
 use slotmux_core::command::Merge;
-use slotmux_core::policy::{NamespaceId, Reply};
+use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
 
 use super::gather::{Gather, MergeWith};
-use slotmux_core::route::whole::Reach;
+use slotmux_core::route::all_nodes::Recipients;
 
 pub(super) const DBSIZE: &[u8] = b"*1\r\n$6\r\nDBSIZE\r\n";
 
@@ -30,7 +30,7 @@ pub struct Fan<'a> {
     /// Whether it may change something.
     pub write: bool,
     /// To which nodes, and how.
-    pub reach: Reach,
+    pub recipients: Recipients,
     /// Knowledge that the merge needs.
     pub known: MergeWith,
     /// The bytes sent.
@@ -44,9 +44,9 @@ pub fn broadcast(
     request: &Request,
     merge: Merge,
     write: bool,
-    reach: Reach,
+    recipients: Recipients,
 ) -> Dispatched {
-    let nodes = worker.nodes_of(reach);
+    let nodes = worker.nodes_of(recipients);
     let known = match merge {
         Merge::Texts => MergeWith::Nodes(
             nodes
@@ -65,7 +65,7 @@ pub fn broadcast(
     let fan = Fan {
         merge,
         write,
-        reach,
+        recipients,
         known,
         bytes: request.bytes,
     };
@@ -80,7 +80,7 @@ pub(super) fn fan_out(
     fan: Fan,
     nodes: &[NodeId],
 ) -> Dispatched {
-    let is_alone = fan.reach != Reach::Primaries;
+    let is_alone = fan.recipients != Recipients::Primaries;
     // A change of the whole keyspace waits for all commands in flight: a redirected one must not end up behind it.
     if (fan.write || is_alone) && !try_dedicated(client) || !try_shared(client) {
         return Dispatched::Deferred;
@@ -96,11 +96,16 @@ pub(super) fn fan_out(
     }
     let sending = Sending {
         bytes: fan.bytes,
-        ..Sending::as_is(request, fan.write, NamespaceId::UNMATCHED, Reply::AsIs)
+        ..Sending::as_is(
+            request,
+            fan.write,
+            NamespaceId::UNMATCHED,
+            ReplyConversion::AsIs,
+        )
     };
     let whole = entry(worker, client, None, &sending);
     // A key is drawn in proportion to the number of keys: each node reports that right behind its key.
-    let weighs = fan.merge == Merge::Drawn;
+    let weighs = fan.merge == Merge::RandomKey;
     let parts = lanes.len() * if weighs { 2 } else { 1 };
     let gather = Rc::new(Gather::new(whole, fan.merge, fan.known, parts));
     let mut failed = Vec::new();

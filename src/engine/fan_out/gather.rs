@@ -10,16 +10,16 @@ use crate::engine::pubsub::counts;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::worker::Worker;
 use slotmux_core::command::Merge;
-use slotmux_core::policy::Reply;
+use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
 use super::page::{Page, PageOutcome, request_again};
 use crate::engine::fan_out::random_key;
-use slotmux_core::route::hiding;
-use slotmux_core::route::joined::elements::Joining;
-use slotmux_core::route::joined::{exists, info, settings, texts};
+use slotmux_core::route::hidden_keys;
+use slotmux_core::route::merge::elements::ElementMerge;
 use slotmux_core::route::merge::{UNLIKE, merged};
+use slotmux_core::route::merge::{exists, info, parameters, texts};
 
 /// Bytes for an awaited part: its entry on the lane and its place here.
 const PART: usize = 96;
@@ -110,7 +110,7 @@ impl Gather {
         InFlight {
             len: len as u32,
             slot: slot.into(),
-            reply: Reply::AsIs,
+            reply: ReplyConversion::AsIs,
             kind: OnReply::Part {
                 gather: self.clone(),
                 part,
@@ -194,7 +194,7 @@ impl Gather {
             };
             let client = &gather.whole.client;
             let mut reply = Vec::new();
-            let joined = match Joining::begin(&parts, order, &mut reply) {
+            let joined = match ElementMerge::begin(&parts, order, &mut reply) {
                 Some(mut joining) => loop {
                     tokio::task::yield_now().await;
                     if client.is_closed() {
@@ -237,16 +237,16 @@ impl Gather {
     fn merge(&self, worker: &Worker, parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
         let order = match &self.known {
             MergeWith::Info(own) => {
-                info::joined(own, parts, out);
+                info::merged(own, parts, out);
                 return false;
             }
             MergeWith::Settings(own) => {
                 let part = parts.first().map_or(&[][..], Vec::as_slice);
-                return settings::joined(own, part, worker.administers(), out);
+                return parameters::merged(own, part, worker.administers(), out);
             }
             // The merge below reports errors.
             MergeWith::Kept(kept) if exists::exist(parts, kept, out).is_some() => return false,
-            MergeWith::Nodes(nodes) => return texts::joined(parts, nodes, out),
+            MergeWith::Nodes(nodes) => return texts::merged(parts, nodes, out),
             MergeWith::Order(order) => &order[..],
             MergeWith::Nothing | MergeWith::Kept(_) | MergeWith::Page(_) | MergeWith::Hiding(_) => {
                 &[]
@@ -282,10 +282,10 @@ impl Gather {
             return false;
         }
         let policies = &worker.shared.policies;
-        if self.merge != Merge::Drawn {
+        if self.merge != Merge::RandomKey {
             for part in parts.iter_mut() {
                 // The merge below reports a part that is not an array of keys.
-                *part = hiding::shown(part, policies).unwrap_or_default();
+                *part = hidden_keys::visible(part, policies).unwrap_or_default();
             }
             return false;
         }

@@ -11,13 +11,13 @@ use crate::engine::upstream::NodeId;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
 use crate::engine::worker::Worker;
-use slotmux_core::policy::{NamespaceId, Reply};
+use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{number, write};
 
 use super::gather::Gather;
-use slotmux_core::route::hiding::shown;
-use slotmux_core::route::scan::{After, Cursor, Step, parse};
+use slotmux_core::route::hidden_keys::visible;
+use slotmux_core::route::scan::{AfterPage, ScanCursor, ScanStep, parse};
 
 /// Sent once per connection, ahead of its first page: the reply identifies the run of the node's process.
 const INFO: &[u8] = b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n";
@@ -33,7 +33,7 @@ const NO_PAGE: &str = "ERR slotmux: the node's reply is no page of a scan";
 
 /// A requested page.
 pub struct Page {
-    step: Cell<Step>,
+    step: Cell<ScanStep>,
     /// The node that is asked.
     node: Cell<NodeId>,
     tries: Cell<u8>,
@@ -55,7 +55,7 @@ pub fn page(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     request: &Request,
-    cursor: Cursor,
+    cursor: ScanCursor,
 ) -> Result<Dispatched, &'static str> {
     if !try_shared(client) {
         return Ok(Dispatched::Deferred);
@@ -79,7 +79,12 @@ pub fn page(
         options,
         argc: request.argc(),
     };
-    let sending = Sending::as_is(request, false, NamespaceId::UNMATCHED, Reply::AsIs);
+    let sending = Sending::as_is(
+        request,
+        false,
+        NamespaceId::UNMATCHED,
+        ReplyConversion::AsIs,
+    );
     let whole = entry(worker, client, None, &sending);
     let gather = Rc::new(Gather::of_page(whole, page));
     send_request(worker, &gather, &lane);
@@ -87,7 +92,7 @@ pub fn page(
 }
 
 /// The lane to the primary that a step leads to.
-fn lane(worker: &Rc<Worker>, client: &Client, step: Step) -> Option<Rc<Lane>> {
+fn lane(worker: &Rc<Worker>, client: &Client, step: ScanStep) -> Option<Rc<Lane>> {
     let primaries = worker.map.primaries();
     let node = primaries.get(usize::from(step.shard))?;
     Some(worker.shared_lane(*node, client))
@@ -104,10 +109,10 @@ fn send_request(worker: &Rc<Worker>, gather: &Rc<Gather>, lane: &Rc<Lane>) {
     write::bulk(&mut request, number.format(page.step.get().node).as_bytes());
     request.extend_from_slice(&page.options);
     let entry = gather.entry(0, None, request.len());
-    if lane.run().is_none() {
+    if lane.process_run().is_none() {
         let question = InFlight {
             len: INFO.len() as u32,
-            kind: OnReply::Run,
+            kind: OnReply::ProcessRun,
             ..entry.clone()
         };
         lane.send(worker, question, INFO);
@@ -149,7 +154,7 @@ impl Page {
         };
         let step = self.step.get();
         // The connection of this reply: on a new one the run is unknown until it was asked.
-        let run = worker.shared_lane(self.node.get(), client).run();
+        let run = worker.shared_lane(self.node.get(), client).process_run();
         let itinerary = worker.map.itinerary.borrow();
         let restart = itinerary.begin().unwrap_or(step);
         // Another topology may have come since.
@@ -163,27 +168,27 @@ impl Page {
             return self.again(now.unwrap_or(step));
         };
         match itinerary.after(step, run, node_cursor) {
-            After::Go(next) => {
+            AfterPage::Go(next) => {
                 let mut out = Vec::with_capacity(reply.len() + 16);
                 write::array(&mut out, 2);
                 write::bulk(&mut out, itoa::Buffer::new().format(next).as_bytes());
                 let policies = &worker.shared.policies;
                 if policies.hides_keys() {
-                    let Some(shown) = shown(keys, policies) else {
+                    let Some(visible) = visible(keys, policies) else {
                         return PageOutcome::Reply(error(NO_PAGE));
                     };
-                    out.extend_from_slice(&shown);
+                    out.extend_from_slice(&visible);
                 } else {
                     out.extend_from_slice(keys);
                 }
                 PageOutcome::Reply(out)
             }
-            After::TooLarge => PageOutcome::Reply(error(TOO_LARGE)),
-            After::Void => self.again(restart),
+            AfterPage::TooLarge => PageOutcome::Reply(error(TOO_LARGE)),
+            AfterPage::Void => self.again(restart),
         }
     }
 
-    fn again(&self, step: Step) -> PageOutcome {
+    fn again(&self, step: ScanStep) -> PageOutcome {
         self.step.set(step);
         PageOutcome::Again
     }

@@ -14,8 +14,8 @@ use slotmux_core::resp::write;
 
 use crate::engine::fan_out::broadcast::DBSIZE;
 use crate::engine::fan_out::gather::Gather;
-use slotmux_core::route::hiding::is_shown;
-use slotmux_core::route::joined::drawn::drawn;
+use slotmux_core::route::hidden_keys::is_visible;
+use slotmux_core::route::merge::random_key::choose;
 
 const RANDOMKEY: &[u8] = b"*1\r\n$9\r\nRANDOMKEY\r\n";
 
@@ -45,8 +45,8 @@ pub fn draw_outcome(
     tries: u8,
     below: impl Fn(std::ops::Range<u64>) -> u64,
 ) -> Option<DrawOutcome> {
-    let key = parts.get(drawn(parts, below)?)?;
-    Some(if is_shown(key, policies) {
+    let key = parts.get(choose(parts, below)?)?;
+    Some(if is_visible(key, policies) {
         DrawOutcome::Key(key.clone())
     } else if tries < TRIES {
         DrawOutcome::Again
@@ -161,7 +161,7 @@ fn fail(worker: &Rc<Worker>, gather: &Rc<Gather>, part: usize, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use slotmux_core::config::{Config, Unmatched};
+    use slotmux_core::config::{Config, UnmatchedKeys};
 
     fn bytes(parts: &[&str]) -> Vec<Vec<u8>> {
         parts.iter().map(|part| part.as_bytes().to_vec()).collect()
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_hidden_key_is_next_draw_and_not_for_ever() {
         let hiding = Policies::new(&Config {
-            unmatched: Unmatched::Reject,
+            unmatched: UnmatchedKeys::Reject,
             ..Config::default()
         });
         let key = bytes(&["$1\r\na\r\n", ":1\r\n"]);

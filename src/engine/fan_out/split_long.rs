@@ -9,7 +9,7 @@ use crate::engine::client::long_request::{
 };
 use crate::engine::worker::Worker;
 use slotmux_core::command::{CommandRef, Merge};
-use slotmux_core::policy::{NamespaceId, Reply};
+use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::resp::write;
 use slotmux_core::slot::{SLOTS, Slot, slot_of};
 
@@ -40,7 +40,7 @@ pub struct LongSplit {
     step: usize,
     write: bool,
     namespace: NamespaceId,
-    reply: Reply,
+    reply: ReplyConversion,
     tracks: bool,
     /// Bytes that it counts for.
     reserved: usize,

@@ -10,19 +10,19 @@ use crate::engine::client::dispatch::{Dispatched, NO_NODE, refuse};
 use crate::engine::client::local_answers::{answer_here, local_answer};
 use crate::engine::upstream::NodeId;
 use crate::engine::worker::Worker;
-use slotmux_core::command::{Answer, Command, Merge};
+use slotmux_core::command::{Command, Merge, OwnAnswer};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
 
 use super::broadcast::{Fan, fan_out};
 use super::gather::MergeWith;
-use slotmux_core::route::whole::Reach;
+use slotmux_core::route::all_nodes::Recipients;
 
 /// Takes a request that slotmux answers with the replies of the primaries.
 pub fn answer_with_nodes(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
-    what: Answer,
+    what: OwnAnswer,
     command: &Command,
     request: &Request,
 ) -> Dispatched {
@@ -30,11 +30,11 @@ pub fn answer_with_nodes(
     if nodes.is_empty() {
         // INFO can report slotmux alone; parameters of the data are not invented.
         return match what {
-            Answer::Info => answer_here(worker, client, what, command, request),
+            OwnAnswer::Info => answer_here(worker, client, what, command, request),
             _ => refuse(worker, client, NO_NODE),
         };
     }
-    if what != Answer::Info {
+    if what != OwnAnswer::Info {
         // One reachable node is enough. If there is none, the error says so.
         let is_there = |node: &NodeId| !worker.shared_lane(*node, client).is_unavailable(worker);
         let first = nodes.iter().position(is_there).unwrap_or(0);
@@ -53,17 +53,17 @@ pub fn answer_with_nodes(
     let mut everything = Vec::new();
     let (known, bytes) = match what {
         // Servers before 7.0 take one section.
-        Answer::Info if request.argc() > 2 => {
+        OwnAnswer::Info if request.argc() > 2 => {
             write::request(&mut everything, &[b"INFO", b"everything"]);
             (MergeWith::Info(own), &everything[..])
         }
-        Answer::Info => (MergeWith::Info(own), request.bytes),
+        OwnAnswer::Info => (MergeWith::Info(own), request.bytes),
         _ => (MergeWith::Settings(own), request.bytes),
     };
     let fan = Fan {
         merge: Merge::First,
         write: false,
-        reach: Reach::Primaries,
+        recipients: Recipients::Primaries,
         known,
         bytes,
     };

@@ -4,20 +4,20 @@
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use slotmux_core::answer::Address;
-use slotmux_core::command::{AUTH, AUTH2, KEYS, OF_HELLO, OF_MIGRATE, Options};
+use slotmux_core::answer::ClientAddress;
+use slotmux_core::command::{AUTH, AUTH2, KEYS, OF_HELLO, OF_MIGRATE, OptionScan};
 use slotmux_core::resp::request::Request;
 
 /// Longer lines are cut.
 const LONGEST: usize = 4096;
 
 /// The line for a request. `addr` is its client's end; `None` if it has just gone.
-pub(super) fn line(time: SystemTime, addr: Option<&Address>, request: &Request) -> Vec<u8> {
+pub(super) fn line(time: SystemTime, addr: Option<&ClientAddress>, request: &Request) -> Vec<u8> {
     let mut line = start(time);
     // Writing to a Vec never fails.
     let _ = match addr {
-        Some(Address::Tcp(addr)) => write!(line, "{addr}]"),
-        Some(Address::Unix(path)) => write!(line, "unix:{path}]"),
+        Some(ClientAddress::Tcp(addr)) => write!(line, "{addr}]"),
+        Some(ClientAddress::Unix(path)) => write!(line, "unix:{path}]"),
         None => write!(line, "?:0]"),
     };
     let secrets = secrets(request);
@@ -96,7 +96,7 @@ const SECRETS: [(&str, Secrets); 3] = [
 fn secrets(request: &Request) -> Vec<usize> {
     // Command names are not compared as C strings.
     let is_named = |name: &str| request.arg(0).eq_ignore_ascii_case(name.as_bytes());
-    let options = |known, from| Options::new(known, request.bytes, request.args, from);
+    let options = |known, from| OptionScan::new(known, request.bytes, request.args, from);
     let found = SECRETS.iter().find(|(name, _)| is_named(name));
     match found.map(|(_, secrets)| *secrets) {
         None => Vec::new(),
@@ -107,7 +107,7 @@ fn secrets(request: &Request) -> Vec<usize> {
 }
 
 /// Indices of the arguments of every AUTH and AUTH2.
-fn credentials(mut options: Options) -> Vec<usize> {
+fn credentials(mut options: OptionScan) -> Vec<usize> {
     let mut secrets = Vec::new();
     while let Some(found) = options.next() {
         if found.word == AUTH || found.word == AUTH2 {
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use slotmux_core::resp::{Limits, scan_request, write};
 
-    fn shown(words: &[&[u8]], addr: Option<&Address>) -> String {
+    fn shown(words: &[&[u8]], addr: Option<&ClientAddress>) -> String {
         let (mut bytes, mut args) = (Vec::new(), Vec::new());
         write::request(&mut bytes, words);
         scan_request(&bytes, &Limits::default(), &mut args).expect("a request");
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_line_is_as_redis_prints_it() {
-        let tcp = Address::Tcp(([127, 0, 0, 1], 60828).into());
+        let tcp = ClientAddress::Tcp(([127, 0, 0, 1], 60828).into());
         assert_eq!(
             shown(
                 &[b"set", b"k", b"a\"b\\\r\n\t\x07\x08\0\x7f\xc3\xa9 ", b""],
@@ -159,7 +159,7 @@ mod tests {
                 "\r\n"
             )
         );
-        let unix = Address::Unix("/run/slotmux.sock".into());
+        let unix = ClientAddress::Unix("/run/slotmux.sock".into());
         let line = shown(&[b"ping"], Some(&unix));
         assert!(
             line.ends_with(" [0 unix:/run/slotmux.sock] \"ping\"\r\n"),

@@ -8,7 +8,7 @@ use crate::engine::shared::Mail;
 use crate::engine::stats::{observed, unmatched};
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::unix_milliseconds;
-use slotmux_core::answer::Question;
+use slotmux_core::answer::OperatorQuestion;
 use slotmux_core::config::ExpectedKind;
 use slotmux_core::explain::{Surroundings, explain};
 use slotmux_core::policy::{NamespaceId, Policies};
@@ -27,22 +27,22 @@ use nodes::WorkerNodes;
 pub fn answer(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
-    question: Question,
+    question: OperatorQuestion,
     request: &Request,
     mute: bool,
 ) {
     let shared = &worker.shared;
     let tree = match question {
-        Question::Explain => Ok(explained(worker, client, request)),
-        Question::Namespaces => Ok(namespaces::all(&shared.policies, &worker.config)),
-        Question::Namespace(name) => named(&shared.policies, &name)
+        OperatorQuestion::Explain => Ok(explained(worker, client, request)),
+        OperatorQuestion::Namespaces => Ok(namespaces::all(&shared.policies, &worker.config)),
+        OperatorQuestion::Namespace(name) => named(&shared.policies, &name)
             .map(|id| namespaces::one(id, &shared.policies, &worker.config, &shared.settings)),
-        Question::TtlStats(None) => Ok(ttl_stats::all(shared)),
-        Question::TtlStats(Some(name)) => match named(&shared.policies, &name) {
+        OperatorQuestion::TtlStats(None) => Ok(ttl_stats::all(shared)),
+        OperatorQuestion::TtlStats(Some(name)) => match named(&shared.policies, &name) {
             Ok(id) => return answer_ttl_stats(worker, client, id, mute),
             Err(error) => Err(error),
         },
-        Question::Unmatched(count) => return answer_unmatched(worker, client, count, mute),
+        OperatorQuestion::Unmatched(count) => return answer_unmatched(worker, client, count, mute),
     };
     let mut out = worker.scratch.buffers.take();
     match tree {
@@ -66,7 +66,7 @@ fn named(policies: &Policies, name: &[u8]) -> Result<NamespaceId, String> {
 }
 
 fn explained(worker: &Worker, client: &Client, request: &Request) -> Tree {
-    let words: Vec<&[u8]> = (Question::EXPLAINED..request.argc())
+    let words: Vec<&[u8]> = (OperatorQuestion::EXPLAINED..request.argc())
         .map(|at| request.arg(at))
         .collect();
     let (mut bytes, mut args) = (Vec::new(), Vec::new());

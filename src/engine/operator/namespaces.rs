@@ -1,8 +1,8 @@
 //! `SLOTMUX NAMESPACES` and `SLOTMUX NAMESPACE`: what is configured, in short and in full.
 
 use slotmux_core::config::{
-    Config, JitterBy, KeepTtl, Mode, Multi, OverMax, Persist, RetryWrites, Scripts, Settings,
-    Strength,
+    Config, EffectiveSettings, JitterBy, KeepTtl, Multi, OverMax, Persist, RetryWrites, ScriptKeys,
+    Strength, TtlMode,
 };
 use slotmux_core::explain::words::time;
 use slotmux_core::policy::{NamespaceId, Policies, Policy, TtlPolicy};
@@ -21,7 +21,7 @@ pub(super) fn one(
     id: NamespaceId,
     policies: &Policies,
     config: &Config,
-    settings: &Settings,
+    settings: &EffectiveSettings,
 ) -> Tree {
     let Some(policy) = policies.get(id) else {
         return Tree::List(Vec::new());
@@ -78,7 +78,7 @@ fn in_short(policy: &Policy) -> String {
 
 fn ttl_in_short(ttl: &TtlPolicy, parts: &mut Vec<String>) {
     parts.push(
-        if ttl.mode == Mode::Observe {
+        if ttl.mode == TtlMode::Observe {
             "observe"
         } else {
             "enforce"
@@ -102,8 +102,8 @@ fn ttl_in_short(ttl: &TtlPolicy, parts: &mut Vec<String>) {
         (ttl.keepttl == KeepTtl::Honour, "KEEPTTL honoured"),
         (ttl.strength == Strength::Pipelined, "strength pipelined"),
         (ttl.strength == Strength::InlineOnly, "strength inline-only"),
-        (ttl.scripts == Scripts::Allow, "scripts let alone"),
-        (ttl.scripts == Scripts::Reject, "scripts rejected"),
+        (ttl.scripts == ScriptKeys::Allow, "scripts let alone"),
+        (ttl.scripts == ScriptKeys::Reject, "scripts rejected"),
     ];
     let said = words.into_iter().filter(|(holds, _)| *holds);
     parts.extend(said.map(|(_, word)| word.to_owned()));
@@ -130,7 +130,7 @@ mod tests {
         };
         assert_eq!(in_short(&policy), "no TTL policy");
         policy.ttl = TtlPolicy::new(&Ttl {
-            mode: Mode::Observe,
+            mode: TtlMode::Observe,
             default: Some(Duration::from_secs(43_200)),
             max: Some(Duration::from_secs(604_800)),
             jitter: 0.1,

@@ -2,9 +2,9 @@
 
 use crate::engine::client::Client;
 use crate::engine::worker::Worker;
-use slotmux_core::explain::Nodes;
+use slotmux_core::explain::NodeDirectory;
 use slotmux_core::resp::request::Request;
-use slotmux_core::route::whole::Reach;
+use slotmux_core::route::all_nodes::Recipients;
 use slotmux_core::slot::Slot;
 
 /// The nodes as a worker knows them.
@@ -20,7 +20,7 @@ fn not_known() -> String {
 }
 
 impl WorkerNodes<'_> {
-    fn addresses(&self, reach: Reach) -> Vec<String> {
+    fn addresses(&self, reach: Recipients) -> Vec<String> {
         let nodes = self.worker.nodes_of(reach).into_iter();
         let addresses: Vec<String> = nodes
             .map(|node| self.worker.address_of(node).to_string())
@@ -33,7 +33,7 @@ impl WorkerNodes<'_> {
     }
 }
 
-impl Nodes for WorkerNodes<'_> {
+impl NodeDirectory for WorkerNodes<'_> {
     fn of_slot(&self, slot: Slot) -> Result<String, String> {
         match self.worker.map.slots.owner(slot) {
             Some(node) => Ok(self.worker.address_of(node).to_string()),
@@ -48,11 +48,11 @@ impl Nodes for WorkerNodes<'_> {
     }
 
     fn primaries(&self) -> Vec<String> {
-        self.addresses(Reach::Primaries)
+        self.addresses(Recipients::Primaries)
     }
 
     fn all(&self) -> Vec<String> {
-        self.addresses(Reach::Nodes)
+        self.addresses(Recipients::NodesDedicated)
     }
 
     fn expects_big_reply(&self, request: &Request) -> bool {

@@ -3,7 +3,7 @@
 use crate::engine::shared::Shared;
 use crate::engine::stats::namespaces::sum;
 use crate::engine::stats::observed::Example;
-use slotmux_core::config::Mode;
+use slotmux_core::config::TtlMode;
 use slotmux_core::explain::UNMATCHED;
 use slotmux_core::policy::{Actions, NamespaceId};
 use slotmux_core::resp::tree::Tree;
@@ -53,9 +53,9 @@ fn numbers(shared: &Shared, id: NamespaceId) -> Vec<(&'static str, Tree)> {
         .get(id)
         .and_then(|policy| policy.ttl.as_ref());
     let mode = match ttl.map(|ttl| ttl.mode) {
-        None | Some(Mode::Off) => "off",
-        Some(Mode::Observe) => "observe",
-        Some(Mode::Enforce) => "enforce",
+        None | Some(TtlMode::Off) => "off",
+        Some(TtlMode::Observe) => "observe",
+        Some(TtlMode::Enforce) => "enforce",
     };
     let actions = |count: &dyn Fn(usize) -> u64| {
         let names = Actions::ALL.iter().enumerate();

@@ -2,7 +2,7 @@
 
 use slotmux_core::command::Merge;
 use slotmux_core::resp::{integer_of, write};
-use slotmux_core::route::joined::subscriptions::{counts, names};
+use slotmux_core::route::merge::subscriptions::{counts, names};
 
 use crate::engine::pubsub::census::Census;
 

@@ -22,7 +22,7 @@ use slotmux_core::resp::{Protocol, write};
 use super::feed_connection::FeedConnection;
 use super::frame::{Frame, read};
 use super::names::Names;
-use super::{Change, SubscriptionKind};
+use super::{SubscriptionChange, SubscriptionKind};
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
@@ -36,7 +36,7 @@ const UNANSWERED_FULL: usize = 1024;
 #[derive(Debug)]
 enum FeedRequest {
     /// A change, by its number and name.
-    Change(u64, Change, Rc<[u8]>),
+    Change(u64, SubscriptionChange, Rc<[u8]>),
     /// A health check.
     Ping,
 }
@@ -150,7 +150,7 @@ impl Feed {
 
     /// Requests a change and returns its number. Without a connection nothing is sent: once there is one, every needed
     /// subscription is requested.
-    pub fn request(&self, worker: &Worker, change: Change, name: &Rc<[u8]>) -> u64 {
+    pub fn request(&self, worker: &Worker, change: SubscriptionChange, name: &Rc<[u8]>) -> u64 {
         let number = self.next.get();
         self.next.set(number + 1);
         if self.is_up.get() {
@@ -294,7 +294,7 @@ impl Feed {
     }
 
     /// A subscription has begun or ended. One to a shard channel also ends by itself, when its slot leaves the node.
-    fn take_change(&self, worker: &Rc<Worker>, change: Change, name: &[u8]) {
+    fn take_change(&self, worker: &Rc<Worker>, change: SubscriptionChange, name: &[u8]) {
         let census = &worker.shared.census;
         let mut asked = self.unanswered.borrow_mut();
         let is_answer = matches!(

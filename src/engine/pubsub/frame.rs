@@ -2,7 +2,7 @@
 
 use slotmux_core::resp::number::parse_i64;
 
-use super::{Change, SubscriptionKind};
+use super::{SubscriptionChange, SubscriptionKind};
 
 /// One reply or push frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,7 +17,7 @@ pub enum Frame<'a> {
         channel: &'a [u8],
     },
     /// A subscription has begun or ended.
-    Changed(Change, &'a [u8]),
+    Changed(SubscriptionChange, &'a [u8]),
     /// A reply that is no push: an answer to a PING, or an error.
     Reply,
     /// A push of another kind.
@@ -48,7 +48,7 @@ fn push(frame: &[u8]) -> Option<Frame<'_>> {
         (b"smessage", 3) => message(SubscriptionKind::Shard, name),
         (b"pmessage", 4) => message(SubscriptionKind::Pattern, bulk(rest)?.0),
         (_, 3) => {
-            let change = Change::of(std::str::from_utf8(word).ok()?)?;
+            let change = SubscriptionChange::of(std::str::from_utf8(word).ok()?)?;
             Some(Frame::Changed(change, name))
         }
         _ => None,
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn frames_are_told_apart() {
-        let changed = |name| Change::of(name).expect("a change");
+        let changed = |name| SubscriptionChange::of(name).expect("a change");
         let message = |kind, name, channel| Frame::Message {
             kind,
             name,

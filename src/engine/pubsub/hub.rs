@@ -13,7 +13,7 @@ use crate::engine::client::Client;
 use crate::engine::upstream::NodeId;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
-use slotmux_core::cluster::redirect::{Verdict, judge};
+use slotmux_core::cluster::redirect::{ErrorVerdict, judge};
 use slotmux_core::resp::Protocol;
 
 use super::feed::{Feed, SubscribeResult};
@@ -219,7 +219,7 @@ impl Hub {
                     } else {
                         inner.again.push((kind, name.clone()));
                     }
-                    if judge(error) == Verdict::Deliver {
+                    if judge(error) == ErrorVerdict::Deliver {
                         waiting.append(&mut topic.waiting);
                         waiting.iter().for_each(|pending| pending.fail(error));
                     }

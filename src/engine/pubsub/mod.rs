@@ -21,5 +21,5 @@ pub mod topic;
 pub mod unsubscribing;
 
 pub use slotmux_core::command::listening::{
-    Change, SubscriptionKind, is_notification, may_match_notifications,
+    SubscriptionChange, SubscriptionKind, is_notification, may_match_notifications,
 };

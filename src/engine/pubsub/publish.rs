@@ -7,7 +7,7 @@ use crate::engine::client::Client;
 use crate::engine::client::dispatch::Dispatched;
 use crate::engine::client::forward::{Sending, to_slot};
 use crate::engine::worker::Worker;
-use slotmux_core::policy::{NamespaceId, Reply};
+use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{integer_of, write};
 use slotmux_core::slot::Slot;
@@ -30,7 +30,7 @@ pub fn publish(
     });
     let sending = Sending {
         receivers: Some(receivers.unwrap_or_default()),
-        ..Sending::as_is(request, true, NamespaceId::UNMATCHED, Reply::AsIs)
+        ..Sending::as_is(request, true, NamespaceId::UNMATCHED, ReplyConversion::AsIs)
     };
     to_slot(worker, client, slot, &sending)
 }

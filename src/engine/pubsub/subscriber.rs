@@ -9,9 +9,9 @@ use crate::engine::worker::Worker;
 use slotmux_core::command::{Command, Unresolved};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Protocol, write};
-use slotmux_core::route::{Plan, Transaction};
+use slotmux_core::route::{Plan, TransactionCommand};
 
-use super::Change;
+use super::SubscriptionChange;
 use super::subscribing::{Subscribing, cost};
 use super::unsubscribing::Unsubscribing;
 
@@ -23,7 +23,7 @@ pub fn change(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     request: &Request,
-    change: Change,
+    change: SubscriptionChange,
 ) -> Dispatched {
     if client.in_flight() > 0 {
         // Earlier requests are answered before its messages begin.
@@ -58,7 +58,7 @@ pub fn change(
 pub fn confirm(
     out: &mut Vec<u8>,
     protocol: Protocol,
-    change: Change,
+    change: SubscriptionChange,
     name: Option<&[u8]>,
     count: usize,
 ) {
@@ -78,7 +78,7 @@ const ALLOWED: [&str; 3] = ["ping", "quit", "reset"];
 pub fn is_allowed(command: Result<&'static Command, Unresolved>, plan: &Plan) -> bool {
     match plan {
         // Its own error is the reply.
-        Plan::Unknown(_) | Plan::Transaction(Transaction::WrongExec) => true,
+        Plan::Unknown(_) | Plan::Transaction(TransactionCommand::WrongExec) => true,
         Plan::Subscription(_) => true,
         _ => command.is_ok_and(|command| ALLOWED.contains(&command.full_name)),
     }
@@ -98,7 +98,9 @@ pub fn refuse_restricted(
     };
     // Redis' error for an EXEC says in every case that the transaction is discarded.
     let code = match plan {
-        Plan::Transaction(Transaction::Exec) => "EXECABORT Transaction discarded because of:",
+        Plan::Transaction(TransactionCommand::Exec) => {
+            "EXECABORT Transaction discarded because of:"
+        }
         _ => "ERR",
     };
     let text = format!(

@@ -12,7 +12,7 @@ use slotmux_core::resp::write;
 
 use super::subscriber::confirm;
 use super::subscriptions::ENTRY;
-use super::{Change, SubscriptionKind};
+use super::{SubscriptionChange, SubscriptionKind};
 
 const NOT_CONFIRMED: &str =
     "ERR slotmux: upstream timeout, the node of the channel did not confirm the subscription";
@@ -219,7 +219,7 @@ impl Subscribing {
     }
 
     fn report(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
-        let change = Change {
+        let change = SubscriptionChange {
             kind: self.kind,
             subscribes: true,
         };

@@ -5,13 +5,13 @@ use std::rc::Rc;
 
 use crate::engine::upstream::NodeId;
 use crate::engine::worker::Worker;
-use slotmux_core::cluster::redirect::{Verdict, judge, target};
+use slotmux_core::cluster::redirect::{ErrorVerdict, judge, target};
 use slotmux_core::slot::{Slot, slot_of};
 
 use super::feed::{self, Feed};
 use super::listeners::Listeners;
 use super::subscribing::PendingSubscribe;
-use super::{Change, SubscriptionKind, is_notification, may_match_notifications};
+use super::{SubscriptionChange, SubscriptionKind, is_notification, may_match_notifications};
 
 /// State of a subscription at a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -205,7 +205,7 @@ pub fn unsubscribe(
     name: &Rc<[u8]>,
 ) {
     if !subscription.needs_request() {
-        let change = Change {
+        let change = SubscriptionChange {
             kind,
             subscribes: false,
         };
@@ -214,8 +214,8 @@ pub fn unsubscribe(
 }
 
 /// The change that begins a subscription.
-fn subscribe(kind: SubscriptionKind) -> Change {
-    Change {
+fn subscribe(kind: SubscriptionKind) -> SubscriptionChange {
+    SubscriptionChange {
         kind,
         subscribes: true,
     }
@@ -223,7 +223,7 @@ fn subscribe(kind: SubscriptionKind) -> Change {
 
 /// Follows a redirect of a shard channel. Returns whether the error was one.
 pub fn follow(worker: &Worker, feed: &Feed, error: &[u8]) -> bool {
-    let Verdict::Moved { slot, host, port } = judge(error) else {
+    let ErrorVerdict::Moved { slot, host, port } = judge(error) else {
         return false;
     };
     worker.stats.moved.inc();

@@ -7,13 +7,13 @@ use crate::engine::client::long_request::{KeptRequest, LongRequest, Portion, Pro
 use crate::engine::client::{Client, ClientPhase, OUTPUT_PAUSE, Pause};
 use crate::engine::worker::Worker;
 
-use super::Change;
+use super::SubscriptionChange;
 use super::subscriber::confirm;
 
 /// An unsubscribe request in progress.
 pub struct Unsubscribing {
     kept: KeptRequest,
-    change: Change,
+    change: SubscriptionChange,
     /// The next argument.
     at: usize,
     seq: u32,
@@ -27,7 +27,7 @@ impl Unsubscribing {
         worker: &Worker,
         client: &Rc<Client>,
         kept: KeptRequest,
-        change: Change,
+        change: SubscriptionChange,
     ) -> Unsubscribing {
         let reserved = KeptRequest::cost(&kept.request());
         client.change_reserved(worker, 0, reserved);

@@ -5,8 +5,8 @@ use crate::engine::shared::Shared;
 use crate::engine::stats::counters::Counter;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
-use slotmux_core::config::Mode;
-use slotmux_core::policy::{Actions, NamespaceId, Policies, Reply};
+use slotmux_core::config::TtlMode;
+use slotmux_core::policy::{Actions, NamespaceId, Policies, ReplyConversion};
 use slotmux_core::resp::reply::ReplyScanner;
 use slotmux_core::resp::request::Request;
 
@@ -106,7 +106,7 @@ pub struct CountedRequest {
     /// Arrival time.
     pub arrived: Tick,
     /// What the reply says.
-    pub reply: Reply,
+    pub reply: ReplyConversion,
 }
 
 impl Worker {
@@ -178,7 +178,7 @@ impl Worker {
             .policies
             .get(namespace)
             .and_then(|policy| policy.ttl.as_ref());
-        let observes = !is_refused && ttl.is_some_and(|ttl| ttl.mode == Mode::Observe);
+        let observes = !is_refused && ttl.is_some_and(|ttl| ttl.mode == TtlMode::Observe);
         let counters = if observes {
             &stats.observed
         } else {

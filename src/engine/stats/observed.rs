@@ -11,7 +11,7 @@ use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::unix_milliseconds;
 use slotmux_core::command::CommandRef;
-use slotmux_core::explain::terms::{Gets, terms};
+use slotmux_core::explain::terms::{KeyGets, terms};
 use slotmux_core::explain::{lifetimes, names, words};
 use slotmux_core::policy::{NamespaceId, Policies, govern};
 use slotmux_core::resp::request::Request;
@@ -160,7 +160,7 @@ impl Worker {
         write::request(&mut bytes, &[b"PTTL", request.arg(at)]);
         let entry = InFlight {
             namespace,
-            ..InFlight::aside(self, client, bytes.len(), OnReply::Probe)
+            ..InFlight::internal(self, client, bytes.len(), OnReply::Probe)
         };
         self.shared_lane(owner, client).send(self, entry, &bytes);
     }
@@ -182,7 +182,7 @@ impl Worker {
                 knowledge.now,
                 KEYS,
             );
-            let is_changed = |at: &usize| terms[*at].gets != Gets::AsGiven;
+            let is_changed = |at: &usize| terms[*at].gets != KeyGets::AsGiven;
             let term = terms.get((0..terms.len()).find(is_changed).unwrap_or(0))?;
             let (given, would_be) = lifetimes::briefly(term);
             Some(Example {

@@ -4,19 +4,19 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use slotmux_core::answer::process::Usage;
+use slotmux_core::answer::process::ProcessUsage;
 
 /// Clock ticks in `/proc/self/stat`: 100 a second on every platform that Rust supports Linux on.
 const TICK: Duration = Duration::from_millis(10);
 
 /// What the process uses at this moment. Reads two small files.
-pub fn usage() -> Usage {
+pub fn usage() -> ProcessUsage {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let (user, system) = std::fs::read_to_string("/proc/self/stat")
         .ok()
         .and_then(|stat| cpu_times(&stat))
         .unwrap_or_default();
-    Usage {
+    ProcessUsage {
         resident: kilobytes(&status, "VmRSS").unwrap_or(0),
         peak: kilobytes(&status, "VmHWM").unwrap_or(0),
         user,

@@ -6,11 +6,11 @@
 use std::rc::Rc;
 
 use crate::engine::worker::Worker;
-use slotmux_core::command::Answer;
+use slotmux_core::command::OwnAnswer;
 use slotmux_core::policy::{Governed, NamespaceId};
 use slotmux_core::resp::{Limits, Protocol, Span, number, scan_request};
-use slotmux_core::route::transaction::{Body, body};
-use slotmux_core::route::{Plan, Transaction};
+use slotmux_core::route::transaction::{TransactionBody, body};
+use slotmux_core::route::{Plan, TransactionCommand};
 
 use crate::engine::client::Client;
 use crate::engine::client::dispatch::{Dispatched, refuse, refuse_with};
@@ -91,7 +91,7 @@ pub fn queue(
         Plan::Refuse(reply) | Plan::Unknown(reply) => {
             return refuse_with(worker, client, &reply);
         }
-        Plan::Answer(Answer::Hello, _) if changes_protocol(client, request) => {
+        Plan::Answer(OwnAnswer::Hello, _) if changes_protocol(client, request) => {
             return refuse(worker, client, HELLO_IN_MULTI);
         }
         Plan::Forward { decision, .. } if decision.governed == Governed::Refused => {
@@ -135,32 +135,32 @@ pub fn step(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     request: &Request,
-    what: Transaction,
+    what: TransactionCommand,
 ) -> Dispatched {
     let is_open = client.transaction.is_open();
     let text = match what {
-        Transaction::Multi if !is_open => {
+        TransactionCommand::Multi if !is_open => {
             client.transaction.open();
             return ok(worker, client);
         }
-        Transaction::Discard if is_open => {
+        TransactionCommand::Discard if is_open => {
             client.end_transaction(worker);
             client.end_watch(worker);
             return ok(worker, client);
         }
-        Transaction::Unwatch => {
+        TransactionCommand::Unwatch => {
             client.end_watch(worker);
             return ok(worker, client);
         }
-        Transaction::Exec if is_open => return exec(worker, client),
-        Transaction::Multi => "ERR MULTI calls can not be nested",
-        Transaction::Watch { .. } if is_open => "ERR WATCH inside MULTI is not allowed",
-        Transaction::Watch { slot, namespace } => {
+        TransactionCommand::Exec if is_open => return exec(worker, client),
+        TransactionCommand::Multi => "ERR MULTI calls can not be nested",
+        TransactionCommand::Watch { .. } if is_open => "ERR WATCH inside MULTI is not allowed",
+        TransactionCommand::Watch { slot, namespace } => {
             return watch(worker, client, request, slot, namespace);
         }
-        Transaction::Exec => "ERR EXEC without MULTI",
-        Transaction::Discard => "ERR DISCARD without MULTI",
-        Transaction::WrongExec => {
+        TransactionCommand::Exec => "ERR EXEC without MULTI",
+        TransactionCommand::Discard => "ERR DISCARD without MULTI",
+        TransactionCommand::WrongExec => {
             client.end_transaction(worker);
             client.end_watch(worker);
             WRONG_EXEC
@@ -237,7 +237,7 @@ pub(crate) fn run_body(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     requests: &[Request],
-    body: &mut Body,
+    body: &mut TransactionBody,
     local: LocalAnswers,
 ) -> Dispatched {
     if let Some(watch) = client.transaction.watch() {
@@ -280,7 +280,7 @@ fn run_watched(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     requests: &[Request],
-    body: &mut Body,
+    body: &mut TransactionBody,
     watch: &Rc<Watch>,
 ) -> Dispatched {
     if watch.slot().is_some_and(|slot| !body.stays_in(slot)) {

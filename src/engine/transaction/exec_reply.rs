@@ -11,13 +11,13 @@ use crate::engine::client::local_answers::answer_into;
 use crate::engine::client::long_request::{JOINED_BYTES, SLICE};
 use crate::engine::stats::namespaces::CountedRequest;
 use crate::engine::worker::Worker;
-use slotmux_core::answer::Once;
-use slotmux_core::policy::Reply;
+use slotmux_core::answer::FiguresOnce;
+use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, scan_request, write};
-use slotmux_core::route::joined::settings;
 use slotmux_core::route::merge::merged;
-use slotmux_core::route::transaction::{Element, Source};
+use slotmux_core::route::merge::parameters;
+use slotmux_core::route::transaction::{ElementSource, ExecElement};
 
 use crate::engine::upstream::deliver::ok_as_integer;
 use crate::engine::upstream::inflight::InFlight;
@@ -27,7 +27,7 @@ pub struct Exec {
     /// The EXEC.
     whole: InFlight,
     /// The elements of its reply.
-    elements: Vec<Element>,
+    elements: Vec<ExecElement>,
     /// How it runs.
     mode: ExecMode,
     /// For each group and each of its commands, the cell for its reply; `None` if the client did not ask for it.
@@ -97,7 +97,7 @@ impl Exec {
     /// are known already, and count for the client.
     pub fn new(
         whole: InFlight,
-        elements: Vec<Element>,
+        elements: Vec<ExecElement>,
         local_bytes: usize,
         targets: Vec<Vec<Option<u32>>>,
         cells: u32,
@@ -120,7 +120,7 @@ impl Exec {
     /// Counts the memory that waits for the replies against its client's budget, until it is answered.
     pub fn count_waiting(&self, worker: &Worker) {
         let cells = self.cells.borrow().len();
-        let bytes = self.elements.len() * size_of::<Element>() + cells * CELL;
+        let bytes = self.elements.len() * size_of::<ExecElement>() + cells * CELL;
         self.reserved.set(bytes);
         self.whole.client.change_reserved(worker, 0, bytes);
     }
@@ -211,7 +211,7 @@ impl Exec {
             if self.is_long() {
                 return self.answer_in_slices(worker, reply);
             }
-            let process = Once::new(&*worker.shared);
+            let process = FiguresOnce::new(&*worker.shared);
             for element in &self.elements {
                 self.write(worker, element, &process, &mut reply);
             }
@@ -240,7 +240,7 @@ impl Exec {
                 while !host.turn.claim_slice() {
                     tokio::task::yield_now().await;
                 }
-                let process = Once::new(&*host.shared);
+                let process = FiguresOnce::new(&*host.shared);
                 let (before, mut gone) = (reply.len(), 0);
                 let mut done = 0;
                 while done < rest.len().min(ELEMENTS) && reply.len() - before <= JOINED_BYTES {
@@ -277,9 +277,9 @@ impl Exec {
     }
 
     /// Bytes held for an element, which are freed once it is written.
-    fn held(&self, element: &Element) -> usize {
+    fn held(&self, element: &ExecElement) -> usize {
         match element.source {
-            Source::Part(cell) => self.cells.borrow()[cell as usize].len(),
+            ElementSource::Part(cell) => self.cells.borrow()[cell as usize].len(),
             _ => 0,
         }
     }
@@ -364,7 +364,13 @@ impl Exec {
     }
 
     /// Appends one element of the reply.
-    fn write(&self, worker: &Worker, element: &Element, process: &Once, out: &mut Vec<u8>) {
+    fn write(
+        &self,
+        worker: &Worker,
+        element: &ExecElement,
+        process: &FiguresOnce,
+        out: &mut Vec<u8>,
+    ) {
         let start = out.len();
         let groups = self.groups.borrow();
         let error_of = |cell: u32| {
@@ -372,25 +378,31 @@ impl Exec {
             groups.get(group.index())?.error.as_deref()
         };
         match &element.source {
-            Source::Here(bytes) => return out.extend_from_slice(bytes),
-            Source::Later(bytes) => return self.answer_deferred(worker, bytes, process, out),
-            Source::Part(cell) => {
+            ElementSource::Known(bytes) => return out.extend_from_slice(bytes),
+            // It was answered, or deferred to `OwnLater`, before the reply is put together.
+            ElementSource::Own => return,
+            ElementSource::OwnLater(bytes) => {
+                return self.answer_deferred(worker, bytes, process, out);
+            }
+            ElementSource::Part(cell) => {
                 let cells = &mut self.cells.borrow_mut();
                 let reply = std::mem::take(&mut cells[*cell as usize]);
                 let reply = error_of(*cell).unwrap_or(&reply);
                 out.extend_from_slice(match element.reply {
-                    Reply::OkAsInteger => ok_as_integer(reply),
-                    Reply::AsIs | Reply::Found | Reply::Repeated => reply,
+                    ReplyConversion::OkAsInteger => ok_as_integer(reply),
+                    ReplyConversion::AsIs | ReplyConversion::Found | ReplyConversion::Repeated => {
+                        reply
+                    }
                 });
             }
-            Source::Settings(cell, request) => {
+            ElementSource::Parameters(cell, request) => {
                 let mut own = Vec::new();
                 self.answer_deferred(worker, request, process, &mut own);
                 let cells = self.cells.borrow();
                 let node = error_of(*cell).unwrap_or(&cells[*cell as usize]);
-                settings::joined(&own, node, worker.administers(), out);
+                parameters::merged(&own, node, worker.administers(), out);
             }
-            Source::Parts {
+            ElementSource::Parts {
                 first,
                 count,
                 merge,
@@ -418,7 +430,13 @@ impl Exec {
     }
 
     /// Appends slotmux' own reply to a request, now that the transaction has run.
-    fn answer_deferred(&self, worker: &Worker, bytes: &[u8], process: &Once, out: &mut Vec<u8>) {
+    fn answer_deferred(
+        &self,
+        worker: &Worker,
+        bytes: &[u8],
+        process: &FiguresOnce,
+        out: &mut Vec<u8>,
+    ) {
         let client = &self.whole.client;
         if client.is_closed() {
             return;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::engine::worker::Worker;
 use slotmux_core::cluster::topology::UpstreamKind;
 use slotmux_core::resp::Span;
-use slotmux_core::route::transaction::{Body, Planning};
+use slotmux_core::route::transaction::{BodyPlanner, TransactionBody};
 
 use crate::engine::client::Client;
 use crate::engine::client::dispatch::{Dispatched, refuse};
@@ -25,7 +25,7 @@ enum ExecStage {
     /// Grouping the commands by slot.
     Grouping,
     /// Ready to be sent.
-    Ready(Body),
+    Ready(TransactionBody),
 }
 
 /// A long EXEC in progress.
@@ -34,7 +34,7 @@ pub struct Executing {
     /// Arguments of all requests, and the end of each request's arguments.
     spans: Vec<Span>,
     ends: Vec<u32>,
-    planning: Planning,
+    planning: BodyPlanner,
     stage: ExecStage,
     /// Next request of this stage, and its offset in bytes.
     at: usize,
@@ -54,7 +54,7 @@ impl Executing {
             queue,
             spans: Vec::new(),
             ends: Vec::new(),
-            planning: Planning::default(),
+            planning: BodyPlanner::default(),
             stage: ExecStage::Planning,
             at: 0,
             start: 0,
@@ -65,7 +65,7 @@ impl Executing {
 
     /// Restarts the planning: the number of nodes has become one, or more than one, so that the plans no longer hold.
     fn restart(&mut self, worker: &Worker) {
-        self.planning = Planning::default();
+        self.planning = BodyPlanner::default();
         self.stage = ExecStage::Planning;
         (self.at, self.start) = (0, 0);
         self.is_one_node = is_one_node(worker);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::engine::fan_out::split::Lanes;
 use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::worker::Worker;
-use slotmux_core::route::transaction::Body;
+use slotmux_core::route::transaction::TransactionBody;
 
 use crate::engine::client::Client;
 use crate::engine::client::dispatch::{NO_NODE, NotSent, refuse};
@@ -33,7 +33,7 @@ impl ExecLanes<'_> {
 pub(crate) fn lanes(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
-    body: &Body,
+    body: &TransactionBody,
     is_big: bool,
 ) -> Result<Lanes, NotSent> {
     let mut lanes = Lanes::default();

@@ -4,8 +4,8 @@
 use std::rc::Rc;
 
 use crate::engine::worker::Worker;
-use slotmux_core::answer::Once;
-use slotmux_core::route::transaction::{Element, Source};
+use slotmux_core::answer::FiguresOnce;
+use slotmux_core::route::transaction::{ElementSource, ExecElement};
 
 use crate::engine::client::Client;
 use crate::engine::client::local_answers::answer_into;
@@ -16,22 +16,22 @@ use slotmux_core::resp::request::Request;
 pub fn answer_locally(
     worker: &Worker,
     client: &Rc<Client>,
-    elements: &mut [Element],
+    elements: &mut [ExecElement],
     requests: &[Request],
 ) -> Option<usize> {
-    let shared = Once::new(&*worker.shared);
+    let shared = FiguresOnce::new(&*worker.shared);
     let most = worker.limits(client).output_hard;
     let mut all = 0;
     for (element, request) in elements.iter_mut().zip(requests) {
-        let Source::Here(bytes) = &mut element.source else {
-            continue;
-        };
-        if !bytes.is_empty() {
+        if element.source != ElementSource::Own {
             continue;
         }
-        answer_into(worker, client, request, &shared, bytes);
-        all += bytes.len();
-        let collected = client.change_gathered(worker, 0, bytes.len());
+        let mut bytes = Vec::new();
+        answer_into(worker, client, request, &shared, &mut bytes);
+        let len = bytes.len();
+        element.source = ElementSource::Known(bytes);
+        all += len;
+        let collected = client.change_gathered(worker, 0, len);
         if collected > most {
             client.close_for_reply(worker, collected);
         }
@@ -44,10 +44,10 @@ pub fn answer_locally(
 }
 
 /// Defers slotmux' own elements until the transaction has run.
-pub fn defer_local_answers(elements: &mut [Element], requests: &[Request]) {
+pub fn defer_local_answers(elements: &mut [ExecElement], requests: &[Request]) {
     for (element, request) in elements.iter_mut().zip(requests) {
-        if matches!(&element.source, Source::Here(bytes) if bytes.is_empty()) {
-            element.source = Source::Later(request.bytes.to_vec());
+        if element.source == ElementSource::Own {
+            element.source = ElementSource::OwnLater(request.bytes.to_vec());
         }
     }
 }

@@ -12,9 +12,9 @@ use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
 use crate::engine::worker::Worker;
 use slotmux_core::command::{self, Flags};
-use slotmux_core::policy::{self, NamespaceId, Reply, as_transaction};
+use slotmux_core::policy::{self, NamespaceId, ReplyConversion, as_transaction};
 use slotmux_core::resp::request::Request;
-use slotmux_core::route::transaction::{Body, Counted, Group};
+use slotmux_core::route::transaction::{CountedCommand, SlotGroup, TransactionBody};
 use slotmux_core::slot::OptionalSlot;
 
 /// When slotmux gives its own elements of EXEC's reply.
@@ -31,7 +31,7 @@ pub(super) fn send(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     requests: &[Request],
-    mut body: Body,
+    mut body: TransactionBody,
     lanes: ExecLanes,
     local: LocalAnswers,
 ) {
@@ -72,8 +72,8 @@ pub(super) fn send(
         tries: 0,
         mute,
         write: false,
-        reply: Reply::AsIs,
-        kind: OnReply::Swallow,
+        reply: ReplyConversion::AsIs,
+        kind: OnReply::Discard,
     };
     let groups = std::mem::take(&mut body.groups);
     let targets = groups.iter().map(|group| group.targets.clone()).collect();
@@ -125,10 +125,10 @@ fn block(
     whole: &InFlight,
     exec: &Rc<Exec>,
     number: u32,
-    group: Group,
+    group: SlotGroup,
     mode: ExecMode,
 ) -> (InFlight, Vec<u8>) {
-    let form = policy::Block {
+    let form = policy::BlockShape {
         atomic: group.is_block(mode.is_split),
         commands: group.targets.len() as u32,
         own: 1,
@@ -178,7 +178,7 @@ fn send_block(
 }
 
 /// Counts what the transaction sends, and what the policies did.
-fn count_commands(worker: &Worker, counted: &[Counted], requests: &[Request]) {
+fn count_commands(worker: &Worker, counted: &[CountedCommand], requests: &[Request]) {
     for counted in counted {
         let request = &requests[counted.command];
         if counted.is_sent {

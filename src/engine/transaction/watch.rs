@@ -12,7 +12,7 @@ use crate::engine::upstream::lane::{Lane, Link};
 use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::worker::Worker;
 use slotmux_core::cluster::topology::UpstreamKind;
-use slotmux_core::policy::{NamespaceId, Reply};
+use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
@@ -119,7 +119,7 @@ pub fn watch(
         reply_here(worker, client, b"+OK\r\n");
         return Dispatched::Accepted;
     }
-    let sending = Sending::as_is(request, false, namespace, Reply::AsIs);
+    let sending = Sending::as_is(request, false, namespace, ReplyConversion::AsIs);
     let kind = |is_asking| OnReply::Watch {
         is_awaited: true,
         is_asking,

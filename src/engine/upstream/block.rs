@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use crate::engine::fan_out::gather::Gather;
 use crate::engine::worker::Worker;
-use slotmux_core::cluster::redirect::{Verdict, is_refused_for_now, judge};
+use slotmux_core::cluster::redirect::{ErrorVerdict, is_refused_for_now, judge};
 use slotmux_core::policy;
 use slotmux_core::resp::write;
 
@@ -85,13 +85,13 @@ enum ExpectedReply {
     /// An element of EXEC's reply.
     Element { at: u32 },
     /// The reply to a command outside a transaction; `of` replies come in all.
-    Bare { at: u32, of: u32 },
+    WithoutMulti { at: u32, of: u32 },
 }
 
 /// The state of one block.
 pub struct Block {
     destination: Destination,
-    form: policy::Block,
+    form: policy::BlockShape,
     /// Bytes of the block that have to reach the node before anything can have run.
     runs_at: u32,
     expected: Cell<ExpectedReply>,
@@ -105,7 +105,7 @@ pub struct Block {
 
 impl Block {
     /// A block of that form in `bytes`.
-    pub fn new(form: policy::Block, destination: Destination, bytes: &[u8]) -> Rc<Block> {
+    pub fn new(form: policy::BlockShape, destination: Destination, bytes: &[u8]) -> Rc<Block> {
         let runs_at = if form.atomic {
             bytes.len()
         } else {
@@ -123,7 +123,7 @@ impl Block {
     }
 
     /// Its form.
-    pub fn form(&self) -> policy::Block {
+    pub fn form(&self) -> policy::BlockShape {
         self.form
     }
 
@@ -229,10 +229,10 @@ impl Block {
                 }
                 self.expect(ExpectedReply::Element { at: at + 1 })
             }
-            ExpectedReply::Bare { at, of } => {
-                self.take_bare(worker, entry, at, reply, failed);
+            ExpectedReply::WithoutMulti { at, of } => {
+                self.take_without_multi(worker, entry, at, reply, failed);
                 if at + 1 < of {
-                    return self.expect(ExpectedReply::Bare { at: at + 1, of });
+                    return self.expect(ExpectedReply::WithoutMulti { at: at + 1, of });
                 }
                 if let Some(error) = self.error.take() {
                     BlockProgress::Refused(error)
@@ -246,8 +246,8 @@ impl Block {
     }
 
     /// Whether its commands run without MULTI.
-    pub fn is_bare(&self) -> bool {
-        matches!(self.expected.get(), ExpectedReply::Bare { .. })
+    pub fn is_without_multi(&self) -> bool {
+        matches!(self.expected.get(), ExpectedReply::WithoutMulti { .. })
     }
 
     /// The step of the next reply, if that reply is never large.
@@ -256,7 +256,7 @@ impl Block {
             ExpectedReply::Multi => Some(BlockStep::Multi),
             ExpectedReply::Queueing { .. } => Some(BlockStep::Queueing),
             ExpectedReply::Exec => Some(BlockStep::Exec),
-            ExpectedReply::Element { .. } | ExpectedReply::Bare { .. } => None,
+            ExpectedReply::Element { .. } | ExpectedReply::WithoutMulti { .. } => None,
         }
     }
 
@@ -270,7 +270,7 @@ impl Block {
             }
             return;
         }
-        if let ExpectedReply::Element { at: 0 } | ExpectedReply::Bare { at: 0, .. } =
+        if let ExpectedReply::Element { at: 0 } | ExpectedReply::WithoutMulti { at: 0, .. } =
             self.expected.get()
             && self.form.own == 1
             && self.is_awaited()
@@ -355,7 +355,7 @@ impl Block {
     }
 
     /// The reply of a command that ran by itself, or did not.
-    fn take_bare(
+    fn take_without_multi(
         &self,
         worker: &Rc<Worker>,
         entry: &InFlight,
@@ -375,7 +375,7 @@ impl Block {
         } else if decides && self.error.borrow().is_none() && at + 1 == self.form.own {
             self.answer(worker, entry, reply);
         } else if failed && at < self.form.commands {
-            if judge(reply) == Verdict::Deliver && !is_refused_for_now(reply) {
+            if judge(reply) == ErrorVerdict::Deliver && !is_refused_for_now(reply) {
                 worker.stats.expiries_failed.inc();
             } else {
                 self.missed.set(true);
@@ -408,11 +408,11 @@ impl Worker {
     }
 }
 
-fn first_reply(form: policy::Block) -> ExpectedReply {
+fn first_reply(form: policy::BlockShape) -> ExpectedReply {
     if form.atomic {
         ExpectedReply::Multi
     } else {
-        ExpectedReply::Bare {
+        ExpectedReply::WithoutMulti {
             at: 0,
             of: form.commands,
         }

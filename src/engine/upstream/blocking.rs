@@ -96,7 +96,7 @@ impl Lane {
             len: CLIENT_ID.len() as u32,
             slot: OptionalSlot::NONE,
             write: false,
-            kind: OnReply::Id,
+            kind: OnReply::ConnectionId,
             ..entry.clone()
         };
         self.send(worker, asking, CLIENT_ID);
@@ -323,7 +323,7 @@ impl Worker {
         let id = id.to_string();
         write::request(&mut request, &[b"CLIENT", b"UNBLOCK", id.as_bytes(), how]);
         let (sender, is_one) = oneshot::channel();
-        let entry = InFlight::aside(self, client, request.len(), OnReply::report_one(sender));
+        let entry = InFlight::internal(self, client, request.len(), OnReply::report_one(sender));
         // Until the answer is there no other client may block on that connection.
         lane.hold();
         self.shared_lane(lane.node, client)

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::engine::pubsub::publish::corrected;
 use crate::engine::worker::Worker;
-use slotmux_core::policy::Reply;
+use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::write;
 
 use super::block::Destination;
@@ -40,9 +40,9 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
         | OnReply::Asking
         | OnReply::Tracking
         | OnReply::Caching
-        | OnReply::Swallow
-        | OnReply::Run
-        | OnReply::Id
+        | OnReply::Discard
+        | OnReply::ProcessRun
+        | OnReply::ConnectionId
         | OnReply::ReportOne(_) => {}
     }
 }
@@ -74,16 +74,16 @@ pub fn deliver_to(
 
 /// The reply to the client's request, made of the reply to the rewritten one.
 #[inline]
-fn as_asked(how: Reply, bytes: &[u8]) -> Cow<'_, [u8]> {
+fn as_asked(how: ReplyConversion, bytes: &[u8]) -> Cow<'_, [u8]> {
     match how {
-        Reply::AsIs | Reply::Found => bytes.into(),
-        Reply::OkAsInteger => ok_as_integer(bytes).into(),
-        Reply::Repeated if bytes.starts_with(b"-") => {
+        ReplyConversion::AsIs | ReplyConversion::Found => bytes.into(),
+        ReplyConversion::OkAsInteger => ok_as_integer(bytes).into(),
+        ReplyConversion::Repeated if bytes.starts_with(b"-") => {
             let mut error = Vec::new();
             write::error(&mut error, UNKNOWN_FATE);
             error.into()
         }
-        Reply::Repeated => bytes.into(),
+        ReplyConversion::Repeated => bytes.into(),
     }
 }
 

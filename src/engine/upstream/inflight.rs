@@ -11,7 +11,7 @@ use crate::engine::pubsub::census::Receivers;
 use crate::engine::stats::namespaces::CountedRequest;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
-use slotmux_core::policy::{NamespaceId, Reply};
+use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::slot::OptionalSlot;
 
 use super::block::{Block, Destination};
@@ -45,9 +45,9 @@ pub enum OnReply {
     /// Awaited by no client: it confirms that the node no longer watches keys on this connection.
     Unwatch,
     /// It identifies the run of the node's process that answers on this connection.
-    Run,
+    ProcessRun,
     /// It gives the connection's id at its node.
-    Id,
+    ConnectionId,
     /// Whether it is 1 is reported to the sender's receiver.
     ReportOne(Rc<Cell<Option<oneshot::Sender<bool>>>>),
     /// Awaited by no client: the reply to the `ASKING` ahead of the next entry.
@@ -61,7 +61,7 @@ pub enum OnReply {
     /// Not a client's command: it verifies an error that a script may have forged.
     Verify(Rc<Verification>),
     /// Awaited no longer: its client got an error, since the command took too long.
-    Swallow,
+    Discard,
 }
 
 impl OnReply {
@@ -93,14 +93,14 @@ pub struct InFlight {
     /// Whether it may have changed data. When its fate is unknown it is sent again only as [`crate::engine::upstream::retry::may_have_run`] says.
     pub write: bool,
     /// How the reply becomes that of the client's request.
-    pub reply: Reply,
+    pub reply: ReplyConversion,
     /// What to do with the reply.
     pub kind: OnReply,
 }
 
 impl InFlight {
     /// A command of slotmux' own for a client, which has no place among that client's.
-    pub fn aside(worker: &Worker, client: &Rc<Client>, len: usize, kind: OnReply) -> InFlight {
+    pub fn internal(worker: &Worker, client: &Rc<Client>, len: usize, kind: OnReply) -> InFlight {
         InFlight {
             client: client.clone(),
             seq: 0,
@@ -111,7 +111,7 @@ impl InFlight {
             tries: 0,
             mute: true,
             write: false,
-            reply: Reply::AsIs,
+            reply: ReplyConversion::AsIs,
             kind,
         }
     }
@@ -138,13 +138,13 @@ impl InFlight {
             OnReply::Watch { is_awaited, .. } => *is_awaited,
             OnReply::Probe
             | OnReply::Verify(_)
-            | OnReply::Swallow
+            | OnReply::Discard
             | OnReply::Asking
             | OnReply::Tracking
             | OnReply::Caching
             | OnReply::Unwatch
-            | OnReply::Run
-            | OnReply::Id
+            | OnReply::ProcessRun
+            | OnReply::ConnectionId
             | OnReply::ReportOne(_) => false,
         }
     }
@@ -157,7 +157,7 @@ impl InFlight {
             OnReply::Block(_) => {}
             // The node then has to forget the keys.
             OnReply::Watch { is_awaited, .. } => *is_awaited = false,
-            kind => *kind = OnReply::Swallow,
+            kind => *kind = OnReply::Discard,
         }
         awaited
     }

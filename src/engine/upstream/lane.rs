@@ -14,7 +14,7 @@ use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::resp::Protocol;
-use slotmux_core::scripts::Sent;
+use slotmux_core::scripts::SentScripts;
 
 use super::NodeId;
 use super::inflight::{InFlight, OnReply};
@@ -89,11 +89,11 @@ pub struct Lane {
     /// Since when the node is known to have lost its slots, while a client is blocked there.
     pub(super) replaced_since: Cell<Option<Tick>>,
     /// Which scripts were sent over this connection.
-    pub(super) scripts: RefCell<Sent>,
+    pub(super) scripts: RefCell<SentScripts>,
     /// The keys that clients have read over this connection and want reported.
     pub(super) tracked: Tracked,
     /// The run of the node's process that answers on this connection, once it was asked.
-    run: Cell<Option<u64>>,
+    process_run: Cell<Option<u64>>,
     /// Client and sequence number of the command after the last answered `ASKING`.
     asking_for: Cell<Option<(u64, u32)>>,
     /// Whether the front of the oldest command's reply was passed on already.
@@ -147,7 +147,7 @@ impl Lane {
             replaced_since: Cell::new(None),
             scripts: RefCell::default(),
             tracked: Tracked::default(),
-            run: Cell::new(None),
+            process_run: Cell::new(None),
             asking_for: Cell::new(None),
             mid_reply: Cell::new(false),
             reply_begun: Cell::new(false),
@@ -290,8 +290,8 @@ impl Lane {
     }
 
     /// The run of the node's process that answers on this connection, if it was asked.
-    pub fn run(&self) -> Option<u64> {
-        self.run.get()
+    pub fn process_run(&self) -> Option<u64> {
+        self.process_run.get()
     }
 
     /// Whether it is not read because its client does not read: silence then means nothing.
@@ -390,8 +390,8 @@ impl Lane {
         self.asking_for.get() == Some((entry.client.id, entry.seq))
     }
 
-    pub(super) fn set_run(&self, run: u64) {
-        self.run.set(Some(run));
+    pub(super) fn set_process_run(&self, run: u64) {
+        self.process_run.set(Some(run));
     }
 
     pub(super) fn heard(&self, now: Tick) {
@@ -443,7 +443,7 @@ impl Lane {
         self.closing.set(false);
         self.mid_reply.set(false);
         self.reply_begun.set(false);
-        self.run.set(None);
+        self.process_run.set(None);
         self.scripts.borrow_mut().clear();
         self.last_heard.set(worker.clock.now());
         self.link.set(Link::Up);

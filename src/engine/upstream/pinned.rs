@@ -32,7 +32,7 @@ impl Lane {
     /// Makes the node forget what it watches here. The lane is in the pool again once that is confirmed.
     pub fn unwatch(self: &Rc<Self>, worker: &Worker, client: &Rc<Client>) {
         self.pinned.set(None);
-        let entry = InFlight::aside(worker, client, UNWATCH.len(), OnReply::Unwatch);
+        let entry = InFlight::internal(worker, client, UNWATCH.len(), OnReply::Unwatch);
         self.send(worker, entry, UNWATCH);
     }
 }

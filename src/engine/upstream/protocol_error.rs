@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use crate::engine::worker::Worker;
-use slotmux_core::cluster::redirect::{Verdict, judge};
+use slotmux_core::cluster::redirect::{ErrorVerdict, judge};
 use slotmux_core::resp::write;
 
 use crate::engine::upstream::deliver::deliver_error;
@@ -19,6 +19,9 @@ const QUOTED: usize = 120;
 
 /// Reply to a command that the node queues for EXEC.
 const QUEUED: &[u8] = b"+QUEUED\r\n";
+
+/// Starts of errors to EXEC that close the transaction.
+const CLOSING_ERRORS: [&[u8]; 2] = [b"-EXECABORT ", b"-CROSSSLOT "];
 
 /// The step of a block that got a wrong reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,11 +48,13 @@ impl BlockStep {
 /// Whether a node that replies to EXEC with this error has closed the transaction. Redis replies EXECABORT, or
 /// redirects EXEC by the keys of the queued commands.
 pub(super) fn closes(error: &[u8]) -> bool {
-    error.starts_with(b"-EXECABORT ")
-        || error.starts_with(b"-CROSSSLOT ")
+    CLOSING_ERRORS.iter().any(|start| error.starts_with(start))
         || matches!(
             judge(error),
-            Verdict::Moved { .. } | Verdict::Ask { .. } | Verdict::TryAgain | Verdict::ClusterDown
+            ErrorVerdict::Moved { .. }
+                | ErrorVerdict::Ask { .. }
+                | ErrorVerdict::TryAgain
+                | ErrorVerdict::ClusterDown
         )
 }
 
@@ -100,7 +105,7 @@ impl Worker {
     /// The same for a refused EXEC: nothing has run, but the transaction may be open.
     pub(super) fn end_open_transaction(self: &Rc<Self>, lane: &Lane, error: &[u8]) -> End {
         let fault = format!("answers EXEC with \"{}\"", quoted(error));
-        if judge(error) == Verdict::Deliver {
+        if judge(error) == ErrorVerdict::Deliver {
             self.stats.blocks_refused.inc();
             self.refuse_transactions(lane.node, &fault);
         }
@@ -114,7 +119,7 @@ impl Worker {
         entry: &InFlight,
         error: &[u8],
     ) -> Vec<u8> {
-        if judge(error) != Verdict::Deliver {
+        if judge(error) != ErrorVerdict::Deliver {
             return error.to_vec();
         }
         entry.note_own_error();

@@ -271,13 +271,13 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     }
     let is_unclean = reply != b"+OK\r\n" && matches!(entry.kind, OnReply::Unwatch);
     match &entry.kind {
-        OnReply::Run => lane.set_run(run_of(reply)),
+        OnReply::ProcessRun => lane.set_process_run(run_of(reply)),
         OnReply::Watch { .. } if !failed => watch_holds(worker, lane, &entry),
         OnReply::Tracking => lane.take_tracking(reply),
         OnReply::Caching => lane.take_caching(worker, &entry, failed),
         OnReply::Asking => lane.record_asking(&entry),
         OnReply::Verify(verification) => worker.take_verification_reply(verification, reply),
-        OnReply::Id => lane.id.set(ConnectionId::of_reply(reply)),
+        OnReply::ConnectionId => lane.id.set(ConnectionId::of_reply(reply)),
         OnReply::ReportOne(asker) => {
             if let Some(asker) = asker.take() {
                 // The receiver may have stopped waiting.
@@ -372,7 +372,7 @@ fn has_open_transaction(lane: &Lane, entry: &InFlight) -> bool {
     let ring = lane.ring().borrow();
     let bytes = ring.front(entry.len as usize);
     match &entry.kind {
-        OnReply::Block(block) => block.is_bare() && !runs_script(block.client_part(bytes)),
+        OnReply::Block(block) => block.is_without_multi() && !runs_script(block.client_part(bytes)),
         _ => !runs_script(bytes),
     }
 }

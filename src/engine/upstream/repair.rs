@@ -43,7 +43,7 @@ impl Repair {
         }
         let commands_ahead = u32::from(ahead.is_some());
         let bytes = [ahead.unwrap_or_default(), &block[whole.runs_at()..]].concat();
-        let form = policy::Block {
+        let form = policy::BlockShape {
             atomic: false,
             commands: commands_ahead + whole.form().commands - 1,
             own: 0,

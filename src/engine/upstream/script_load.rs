@@ -29,7 +29,7 @@ impl Lane {
             slot: OptionalSlot::NONE,
             write: false,
             // Its reply is not awaited: if it fails, the reply to the EVALSHA shows that.
-            kind: OnReply::Swallow,
+            kind: OnReply::Discard,
             ..entry.clone()
         };
         worker.stats.scripts_loaded.inc();

@@ -21,6 +21,9 @@ use crate::engine::upstream::lane::Lane;
 const TRACKING: &[u8] = b"*4\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n$5\r\nOPTIN\r\n";
 const CACHING: &[u8] = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$3\r\nYES\r\n";
 
+/// Errors of a node that may accept CLIENT TRACKING later.
+const TEMPORARY_ERRORS: [&[u8]; 2] = [b"-BUSY", b"-LOADING"];
+
 /// Size of the table of one lane. Beyond it keys are evicted, and their readers get invalidations.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of an entry besides its key.
@@ -155,8 +158,10 @@ impl Lane {
 
     /// Takes the reply to `CLIENT TRACKING`.
     pub(super) fn take_tracking(&self, reply: &[u8]) {
-        let for_now = [&b"-BUSY"[..], b"-LOADING"];
-        if for_now.iter().any(|error| reply.starts_with(error)) {
+        if TEMPORARY_ERRORS
+            .iter()
+            .any(|error| reply.starts_with(error))
+        {
             self.tracked.is_requested.set(false);
         } else if reply[0] == b'-' {
             let error = String::from_utf8_lossy(&reply[1..]);

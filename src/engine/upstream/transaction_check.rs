@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::engine::handshake::{ConnectError, exchange};
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
-use slotmux_core::cluster::redirect::{Verdict, judge};
+use slotmux_core::cluster::redirect::{ErrorVerdict, judge};
 use slotmux_core::resp::{Protocol, write};
 
 use crate::engine::upstream::NodeId;
@@ -18,6 +18,9 @@ use crate::engine::upstream::connect::{log_in, within_timeout};
 /// Milliseconds after which a node that refuses transactions is asked again, if a client needs one: an operator may
 /// have changed its users.
 const ASK_AGAIN: u64 = 1000;
+
+/// Starts of errors by which a node refuses a command permanently.
+const PERMANENT_ERRORS: [&[u8]; 2] = [b"-NOPERM", b"-ERR unknown command"];
 
 /// The refusal of a node that runs no transactions.
 pub(super) struct RefusedTransactions {
@@ -52,7 +55,7 @@ pub(super) async fn try_expiry(stream: &mut TcpStream, prefix: &[u8]) -> Result<
             match refusal(line) {
                 // An expiry may be redirected like any command, or refused by a node that takes no writes now; neither
                 // is lasting.
-                Some(text) if step != "PEXPIRE" || is_for_good(line) => {
+                Some(text) if step != "PEXPIRE" || is_permanent(line) => {
                     return Err(format!("it answers {step} with \"{text}\""));
                 }
                 _ => {}
@@ -84,14 +87,14 @@ fn refusal(line: &[u8]) -> Option<String> {
         .unwrap_or(text);
     // The reason comes with EXECABORT, so Redis has closed the transaction.
     let is_held_up = reason.len() < text.len()
-        && (reason.starts_with(b"BUSY ") || judge(reason) != Verdict::Deliver);
+        && (reason.starts_with(b"BUSY ") || judge(reason) != ErrorVerdict::Deliver);
     let shown = || String::from_utf8_lossy(text).trim_end().to_owned();
     (!is_held_up).then(shown)
 }
 
-/// Whether a command is refused permanently, whatever its key.
-fn is_for_good(line: &[u8]) -> bool {
-    line.starts_with(b"-NOPERM") || line.starts_with(b"-ERR unknown command")
+/// Whether a command is refused permanently, for any key.
+fn is_permanent(line: &[u8]) -> bool {
+    PERMANENT_ERRORS.iter().any(|start| line.starts_with(start))
 }
 
 impl Worker {

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use crate::engine::monitor::Monitors;
 use crate::engine::pause::ClientPause;
-use slotmux_core::answer::pausing::Hold;
+use slotmux_core::answer::pausing::PausedCommands;
 
 /// Pauses and monitors of one worker.
 #[derive(Default)]
@@ -27,7 +27,7 @@ impl Interception {
 
     /// Takes a changed pause or monitor into account.
     pub fn update(&self) {
-        let is_paused = self.pause.hold() != Hold::Nothing;
+        let is_paused = self.pause.hold() != PausedCommands::Nothing;
         self.is_on.set(is_paused || self.monitors.is_active());
     }
 }

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, UnixListener};
 use crate::engine::shared::Mail;
 use crate::engine::transport::{Accepted, Transport};
 use crate::engine::worker::Worker;
-use slotmux_core::config::{Bind, Listener, PROTECTED};
+use slotmux_core::config::{ListenAddress, Listener, PROTECTED};
 
 /// Pause after a failed accept. The usual cause, no descriptor left, does not go away at once.
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
@@ -46,7 +46,7 @@ pub fn bind_all(
     for (index, listener) in listeners.iter().enumerate() {
         for bind in &listener.bind {
             match bind {
-                Bind::Tcp(addr) => {
+                ListenAddress::Tcp(addr) => {
                     let (sockets, addr) = bind_tcp(*addr, backlog, workers)
                         .map_err(|error| (addr.to_string(), error))?;
                     addresses.push(addr);
@@ -57,7 +57,7 @@ pub fn bind_all(
                         });
                     }
                 }
-                Bind::Unix(path) => {
+                ListenAddress::Unix(path) => {
                     let socket =
                         bind_unix(path).map_err(|error| (path.display().to_string(), error))?;
                     // The kernel spreads no Unix sockets; the first worker accepts for all.

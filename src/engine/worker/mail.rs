@@ -13,8 +13,10 @@ use crate::engine::shared::{Killed, Mail};
 use crate::engine::transport::Accepted;
 use crate::engine::upstream::blocking::Release;
 use crate::engine::worker::Worker;
-use slotmux_core::answer::pausing::Pausing;
-use slotmux_core::answer::{ClientLine, Held, Kill, Selection, Unblock};
+use slotmux_core::answer::pausing::PauseRequest;
+use slotmux_core::answer::{
+    BufferFigures, ClientLine, ClientSelection, KillFilter, UnblockRequest,
+};
 use slotmux_core::resp::write;
 
 /// Reads a worker's letters until the process ends.
@@ -28,7 +30,12 @@ pub async fn run(worker: Rc<Worker>, mut letters: UnboundedReceiver<Mail>) {
 }
 
 /// Answers `CLIENT LIST` when every worker has reported its lines.
-pub fn answer_list(worker: &Rc<Worker>, client: &Rc<Client>, selection: Selection, mute: bool) {
+pub fn answer_list(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    selection: ClientSelection,
+    mute: bool,
+) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     let protocol = client.session.protocol();
     let (host, asker) = (worker.clone(), client.clone());
@@ -53,7 +60,7 @@ pub fn answer_list(worker: &Rc<Worker>, client: &Rc<Client>, selection: Selectio
 }
 
 /// Answers `CLIENT KILL` when every worker has closed its share. The asking client comes last, after its reply.
-pub fn answer_kill(worker: &Rc<Worker>, client: &Rc<Client>, kill: Kill, mute: bool) {
+pub fn answer_kill(worker: &Rc<Worker>, client: &Rc<Client>, kill: KillFilter, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     let (host, asker) = (worker.clone(), client.clone());
     let answering = async move {
@@ -73,7 +80,7 @@ pub fn answer_kill(worker: &Rc<Worker>, client: &Rc<Client>, kill: Kill, mute: b
 }
 
 /// Answers `CLIENT PAUSE` and `UNPAUSE` when every worker has changed its pause and no write is in flight.
-pub fn answer_pause(worker: &Rc<Worker>, client: &Rc<Client>, pausing: Pausing, mute: bool) {
+pub fn answer_pause(worker: &Rc<Worker>, client: &Rc<Client>, pausing: PauseRequest, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     let begins = Instant::now();
     let (host, asker) = (worker.clone(), client.clone());
@@ -89,7 +96,12 @@ pub fn answer_pause(worker: &Rc<Worker>, client: &Rc<Client>, pausing: Pausing, 
 }
 
 /// Answers `CLIENT UNBLOCK` when every worker has looked for the client.
-pub fn answer_unblock(worker: &Rc<Worker>, client: &Rc<Client>, unblock: Unblock, mute: bool) {
+pub fn answer_unblock(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    unblock: UnblockRequest,
+    mute: bool,
+) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     // No client has an id below 1.
     let id = u64::try_from(unblock.id).unwrap_or(0);
@@ -161,7 +173,7 @@ impl Worker {
         }
     }
 
-    fn lines(&self, selection: &Selection) -> Vec<(u64, String)> {
+    fn lines(&self, selection: &ClientSelection) -> Vec<(u64, String)> {
         let mut lines = Vec::new();
         for client in self.clients.all() {
             client.with_line(self, |line| {
@@ -175,7 +187,7 @@ impl Worker {
         lines
     }
 
-    fn kill(&self, kill: &Kill, asker: u64) -> Killed {
+    fn kill(&self, kill: &KillFilter, asker: u64) -> Killed {
         let mut killed = Killed::default();
         for client in self.clients.all() {
             if client.with_line(self, |line| kill.admits(line)) != Some(true) {
@@ -216,11 +228,11 @@ impl Client {
             multi: self.queued_commands(),
             blocked: self.is_blocked(),
             multi_bytes: self.queued(),
-            input: Held {
+            input: BufferFigures {
                 len: pending_input,
                 capacity: pending_input,
             },
-            output: Held {
+            output: BufferFigures {
                 len: buffered,
                 capacity: buffered,
             },

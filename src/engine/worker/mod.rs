@@ -40,10 +40,12 @@ use crate::engine::worker::scratch::Scratch;
 use crate::engine::worker::traffic::Traffic;
 use crate::engine::worker::turn::Turn;
 use slotmux_core::cluster::topology::{Topology, UpstreamKind};
-use slotmux_core::config::{Administer, ClientLimits, Config, Listener, Personality, Unknown};
+use slotmux_core::config::{
+    AdminCommands, ClientLimits, Config, Listener, Personality, UnknownCommands,
+};
 use slotmux_core::resp::Limits;
 use slotmux_core::route::Knowledge;
-use slotmux_core::route::whole::Reach;
+use slotmux_core::route::all_nodes::Recipients;
 
 /// The state of a worker thread. Every task of the thread has an `Rc` of it.
 pub struct Worker {
@@ -145,13 +147,13 @@ impl Worker {
 
     /// Whether clients may administer the nodes.
     pub fn administers(&self) -> bool {
-        self.config.commands.admin == Administer::Fanout
+        self.config.commands.admin == AdminCommands::Fanout
     }
 
     /// The nodes that a command for all of them reaches.
-    pub fn nodes_of(&self, reach: Reach) -> Vec<NodeId> {
+    pub fn nodes_of(&self, recipients: Recipients) -> Vec<NodeId> {
         let mut nodes = self.map.primaries();
-        if reach == Reach::Nodes {
+        if recipients == Recipients::NodesDedicated {
             let topology = self.map.topology.borrow();
             let replicas = topology.shards.iter().flat_map(|shard| &shard.replicas);
             nodes.extend(replicas.map(|node| self.node_at(node.addr.clone())));
@@ -168,7 +170,8 @@ impl Worker {
     pub fn with_knowledge<T>(&self, f: impl FnOnce(&Knowledge) -> T) -> T {
         let topology = self.map.topology.borrow();
         f(&Knowledge {
-            learned: (self.config.commands.unknown == Unknown::Learn).then_some(&*topology.learned),
+            learned: (self.config.commands.unknown == UnknownCommands::Learn)
+                .then_some(&*topology.learned),
             // While nothing is known, nothing is refused for its slots.
             is_one_node: topology.kind == UpstreamKind::Standalone || topology.is_empty(),
             as_cluster: false,

@@ -83,7 +83,7 @@ impl Turn {
         self.is_armed.set(false);
         self.slices.set(0);
         // Before any write: requests that are no longer awaited need not be sent.
-        each(
+        each_contained(
             worker,
             self.hung_up.take().into_iter(),
             |lane| worker.hang_up(lane),
@@ -93,7 +93,7 @@ impl Turn {
             worker.cancel_unawaited_requests();
         }
         let mut lanes = self.lanes.take();
-        each(
+        each_contained(
             worker,
             lanes.drain(..),
             |lane| lane.flush(worker),
@@ -101,7 +101,7 @@ impl Turn {
         );
         self.lanes.replace(lanes);
         let mut clients = self.clients.take();
-        each(
+        each_contained(
             worker,
             clients.drain(..),
             |client| client.flush(worker),
@@ -116,7 +116,7 @@ impl Turn {
 }
 
 /// Calls `f` with each of them, and `fail` with one on which it has panicked; the others follow.
-fn each<T>(
+fn each_contained<T>(
     worker: &Rc<Worker>,
     mut all: impl Iterator<Item = T>,
     f: impl Fn(&T),

@@ -7,7 +7,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::Options;
-use slotmux_core::config::Flags;
+use slotmux_core::config::CommandLine;
 
 /// The part of `--help` below the flags.
 pub const HELP: &str = "\
@@ -61,10 +61,10 @@ pub struct AuditArgs {
 
 impl AuditArgs {
     /// The settings among the flags.
-    pub fn flags(&self) -> Flags {
-        Flags {
+    pub fn flags(&self) -> CommandLine {
+        CommandLine {
             upstream: self.upstream.clone(),
-            ..Flags::default()
+            ..CommandLine::default()
         }
     }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::report::{NodeReport, Report, Row};
 use super::tally::Tally;
-use slotmux_core::config::Mode;
+use slotmux_core::config::TtlMode;
 use slotmux_core::policy::TtlPolicy;
 
 #[derive(Serialize)]
@@ -94,7 +94,7 @@ impl From<&TtlPolicy> for PolicyJson {
     fn from(policy: &TtlPolicy) -> PolicyJson {
         PolicyJson {
             default_ms: policy.default,
-            enforced: policy.mode == Mode::Enforce,
+            enforced: policy.mode == TtlMode::Enforce,
             max_ms: policy.max,
             min_ms: policy.min,
         }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::control::discovery::dial::Dialer;
 use crate::control::discovery::discover::{DiscoverError, Discovery};
 use slotmux_core::cluster::topology::{Topology, UpstreamKind};
-use slotmux_core::config::{Config, Mode};
+use slotmux_core::config::{Config, TtlMode};
 use slotmux_core::policy::{NamespaceId, Policies};
 
 pub mod args;
@@ -112,7 +112,7 @@ async fn audit(
     };
     let has_enforced = policies.iter().any(|(_, policy)| {
         let ttl = policy.ttl.as_ref();
-        ttl.is_some_and(|ttl| ttl.mode == Mode::Enforce)
+        ttl.is_some_and(|ttl| ttl.mode == TtlMode::Enforce)
     });
     if options.repair && has_enforced && is_too_old(&topology.server_version) {
         return Err(AuditError::TooOld(topology.server_version.clone()));

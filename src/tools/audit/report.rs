@@ -8,7 +8,7 @@ use super::table;
 use super::tally::Tally;
 use super::walk::Walked;
 use slotmux_core::cluster::addr::Addr;
-use slotmux_core::config::Mode;
+use slotmux_core::config::TtlMode;
 use slotmux_core::policy::TtlPolicy;
 
 /// Exit statuses, as [`HELP`](super::args::HELP) documents them.
@@ -78,7 +78,7 @@ impl Row {
     /// Keys that still break an enforced policy.
     pub fn violations(&self) -> u64 {
         let policy = self.policy.as_ref();
-        let is_enforced = policy.is_some_and(|policy| policy.mode == Mode::Enforce);
+        let is_enforced = policy.is_some_and(|policy| policy.mode == TtlMode::Enforce);
         if is_enforced { self.tally.left() } else { 0 }
     }
 }
@@ -161,7 +161,7 @@ pub(super) mod tests {
 
     const HOUR: i64 = 3_600_000;
 
-    fn policy(mode: Mode, max: Option<Duration>) -> Option<TtlPolicy> {
+    fn policy(mode: TtlMode, max: Option<Duration>) -> Option<TtlPolicy> {
         TtlPolicy::new(&Ttl {
             mode,
             default: Some(Duration::from_secs(60)),
@@ -200,10 +200,10 @@ pub(super) mod tests {
             rows: vec![
                 row(
                     Some("cache"),
-                    policy(Mode::Enforce, Some(Duration::from_secs(3600))),
+                    policy(TtlMode::Enforce, Some(Duration::from_secs(3600))),
                     cache,
                 ),
-                row(Some("watched"), policy(Mode::Observe, None), watched),
+                row(Some("watched"), policy(TtlMode::Observe, None), watched),
                 row(Some("free"), None, Tally::default()),
                 row(None, None, unmatched),
             ],

@@ -11,7 +11,7 @@ use redis::{Cmd, FromRedisValue, RedisError, RedisResult};
 use crate::control::discovery::dial::Dialer;
 use crate::control::discovery::error_text;
 use slotmux_core::cluster::addr::Addr;
-use slotmux_core::cluster::redirect::{Verdict, judge, target};
+use slotmux_core::cluster::redirect::{ErrorVerdict, judge, target};
 
 /// Tries for a key: at the node that scanned it, at the owner, at the slot's next owner, and as many again if the slot
 /// moves meanwhile.
@@ -135,8 +135,8 @@ impl Nodes {
     /// The destination of a redirect; `None` if its host is unknown.
     fn elsewhere(&self, node: &Addr, error: &RedisError) -> Result<Option<Place>, NodeError> {
         let (host, port, asking) = match judge(error_text(error).as_bytes()) {
-            Verdict::Moved { host, port, .. } => (host.to_owned(), port, false),
-            Verdict::Ask { host, port, .. } => (host.to_owned(), port, true),
+            ErrorVerdict::Moved { host, port, .. } => (host.to_owned(), port, false),
+            ErrorVerdict::Ask { host, port, .. } => (host.to_owned(), port, true),
             _ => return Err(failed(node, error)),
         };
         let announced = target(&host, port, node);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::report::{Report, Row};
 use super::tally::BOUNDS;
-use slotmux_core::config::Mode;
+use slotmux_core::config::TtlMode;
 
 /// The rows as aligned columns: names and repairs to the left, numbers to the right.
 pub(super) fn table(report: &Report) -> String {
@@ -76,17 +76,17 @@ fn repair(row: &Row, is_repair: bool) -> String {
         (set, cut) => format!("set {set}, cut {cut}"),
     };
     match row.policy.as_ref().map(|policy| policy.mode) {
-        None | Some(Mode::Off) => "no policy".to_owned(),
-        Some(Mode::Observe) => {
+        None | Some(TtlMode::Off) => "no policy".to_owned(),
+        Some(TtlMode::Observe) => {
             let wanted = counts(tally.to_set, tally.to_cut);
             format!("not enforced, only observed: would {wanted}")
                 .replace("would nothing", "nothing to do")
         }
-        Some(Mode::Enforce) if tally.to_set + tally.to_cut == 0 => "nothing to do".to_owned(),
-        Some(Mode::Enforce) if !is_repair => {
+        Some(TtlMode::Enforce) if tally.to_set + tally.to_cut == 0 => "nothing to do".to_owned(),
+        Some(TtlMode::Enforce) if !is_repair => {
             format!("would {}", counts(tally.to_set, tally.to_cut))
         }
-        Some(Mode::Enforce) => {
+        Some(TtlMode::Enforce) => {
             let mut text = counts(tally.set, tally.cut);
             if tally.moot > 0 {
                 let _ = write!(text, ", {} needed none any more", tally.moot);

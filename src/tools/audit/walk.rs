@@ -13,7 +13,7 @@ use super::send::{NodeError, Nodes};
 use super::tally::Tallies;
 use crate::control::discovery::dial::Dialer;
 use slotmux_core::cluster::addr::Addr;
-use slotmux_core::config::Mode;
+use slotmux_core::config::TtlMode;
 use slotmux_core::policy::{NamespaceId, Policies, TtlPolicy};
 
 /// Shared by the walks of all nodes.
@@ -127,7 +127,7 @@ impl Walk {
             let policy = ttl_policy(&scope.policies, namespace);
             let wanted = policy.and_then(|policy| Repair::of(policy, key, pttl));
             self.tallies.of(namespace).add(pttl, wanted);
-            let is_enforced = policy.is_some_and(|policy| policy.mode == Mode::Enforce);
+            let is_enforced = policy.is_some_and(|policy| policy.mode == TtlMode::Enforce);
             if let Some(repair) = wanted.filter(|_| scope.repair && is_enforced) {
                 repairs.push((namespace, key, repair));
             }

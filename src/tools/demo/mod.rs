@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::proxy::{self, StartupError};
 use crate::control::signals;
-use slotmux_core::config::{self, Config, ExpectedKind, Loaded, Problem, Settings};
+use slotmux_core::config::{self, Config, EffectiveSettings, ExpectedKind, LoadedConfig, Problem};
 
 pub mod cluster;
 pub mod guard;
@@ -138,10 +138,10 @@ fn proxy_config(
     cluster: &LocalCluster,
     port: u16,
     admin: u16,
-) -> Result<(Config, Settings), DemoError> {
+) -> Result<(Config, EffectiveSettings), DemoError> {
     let nodes = cluster.nodes().iter().map(|node| node.port);
     let sources = settings::sources(nodes, port, admin, std::env::vars_os());
-    let Loaded {
+    let LoadedConfig {
         mut config,
         origins,
         warnings,
@@ -151,7 +151,7 @@ fn proxy_config(
     }
     config.server.drain_timeout = DRAIN;
     config.cluster.kind = ExpectedKind::Cluster;
-    let words = Settings::new(&config, &origins);
+    let words = EffectiveSettings::new(&config, &origins);
     Ok((config, words))
 }
 

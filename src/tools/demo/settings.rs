@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-use slotmux_core::config::{Flags, SourceFile, Sources};
+use slotmux_core::config::{CommandLine, SourceFile, Sources};
 
 const EXAMPLE: &str = "slotmux.example.toml";
 
@@ -24,7 +24,7 @@ pub(super) fn sources(
             .map(|(name, value)| (text(name), text(value)))
             .filter(|(name, _)| name.starts_with("REDIS_TTL_"))
             .collect(),
-        flags: Flags {
+        flags: CommandLine {
             listen: vec![local(port)],
             upstream: nodes.map(local).collect(),
             admin: Some(local(admin)),

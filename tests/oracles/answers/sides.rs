@@ -10,7 +10,8 @@ use slotmux::engine::worker::clock::unix_time;
 use slotmux_core::answer::session::{ReplyMode, Session};
 use slotmux_core::answer::tracking::Tracking;
 use slotmux_core::answer::{
-    self, Address, ClientLine, Facts, Held, Host, Outcome, Process, Subject,
+    self, AnswerHost, AnswerOutcome, AskingClient, BufferFigures, ClientAddress, ClientLine,
+    InfoFacts, ProcessFigures,
 };
 use slotmux_core::command::{self, Route};
 use slotmux_core::config::{Config, Secret, User};
@@ -154,7 +155,7 @@ impl Peer {
 /// One client of slotmux, with everything between its socket and its answers left out.
 pub struct Ours {
     id: u64,
-    address: Address,
+    address: ClientAddress,
     version: String,
     config: Config,
     protocol: Protocol,
@@ -167,14 +168,14 @@ pub struct Ours {
 
 struct Quiet;
 
-impl Process for Quiet {
-    fn facts(&self) -> Facts {
-        Facts {
+impl ProcessFigures for Quiet {
+    fn facts(&self) -> InfoFacts {
+        InfoFacts {
             now: unix_time(),
             usage: usage(),
             // Without an upstream slotmux says that it is loading.
             topology: "cluster",
-            ..Facts::default()
+            ..InfoFacts::default()
         }
     }
 
@@ -196,7 +197,7 @@ impl Ours {
         };
         Ours {
             id: peer.id,
-            address: Address::Unix("socket".into()),
+            address: ClientAddress::Unix("socket".into()),
             version: redis.version.clone(),
             protocol: Protocol::default(),
             authenticated: config.is_open(),
@@ -248,14 +249,14 @@ impl Ours {
         if !self.authenticated && !answer::allowed_before_login(what) {
             return write::error(out, "NOAUTH Authentication required.");
         }
-        let host = Host {
+        let host = AnswerHost {
             config: &self.config,
             listener: &self.config.listeners[0],
             local: None,
             server_version: &self.version,
             process: &Quiet,
         };
-        let mut subject = Subject {
+        let mut subject = AskingClient {
             id: self.id,
             protocol: self.protocol,
             authenticated: self.authenticated,
@@ -283,8 +284,8 @@ impl Ours {
             multi: None,
             blocked: false,
             multi_bytes: 0,
-            input: Held::default(),
-            output: Held::default(),
+            input: BufferFigures::default(),
+            output: BufferFigures::default(),
             reading: true,
             writing: false,
             command: command.full_name,
@@ -293,21 +294,21 @@ impl Ours {
             subscriptions: [0; 3],
         };
         match outcome {
-            Outcome::Answered | Outcome::Reset => {}
-            Outcome::Close => self.closed = true,
-            Outcome::OwnLine => line.reply(out),
-            Outcome::List(selection) => {
+            AnswerOutcome::Answered | AnswerOutcome::Reset => {}
+            AnswerOutcome::Close => self.closed = true,
+            AnswerOutcome::OwnLine => line.reply(out),
+            AnswerOutcome::List(selection) => {
                 let mut found = Vec::new();
                 if selection.admits(&line) {
                     found.push((line.id, format!("{line}\n")));
                 }
                 selection.reply(found, self.protocol, out);
             }
-            Outcome::Pause(_) | Outcome::Monitor => out.extend_from_slice(b"+OK\r\n"),
+            AnswerOutcome::Pause(_) | AnswerOutcome::Monitor => out.extend_from_slice(b"+OK\r\n"),
             // No client of these is blocked.
-            Outcome::Unblock(_) => write::integer(out, 0),
-            Outcome::Ask(_) => panic!("no server is asked this"),
-            Outcome::Kill(kill) => {
+            AnswerOutcome::Unblock(_) => write::integer(out, 0),
+            AnswerOutcome::Ask(_) => panic!("no server is asked this"),
+            AnswerOutcome::Kill(kill) => {
                 self.closed = kill.admits(&line);
                 kill.reply(self.closed.into(), out);
             }

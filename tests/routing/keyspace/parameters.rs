@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
-use slotmux_core::parameters::{Class, class_of, is_listed, set_refusal};
+use slotmux_core::parameters::{ParameterClass, class_of, is_listed, set_refusal};
 
 use crate::keyspace::shared_cluster;
 use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_for};
@@ -220,7 +220,7 @@ fn what_is_not_of_the_data_is_set_at_no_node() {
         match set_refusal(pair[0].as_bytes()) {
             Some(text) => assert_eq!(reply.error(), text, "{}", pair[0]),
             None => {
-                assert_eq!(class_of(pair[0].as_bytes()), Class::Data);
+                assert_eq!(class_of(pair[0].as_bytes()), ParameterClass::Data);
                 let is_refused = matches!(&reply, Value::Error(text) if text.contains("slotmux"));
                 assert!(!is_refused, "{}: {reply:?}", pair[0]);
             }

@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use slotmux::tools::audit::{self, Options, Report, Tally};
 use slotmux::tools::demo::cluster::LocalCluster;
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
-use slotmux_core::config::{Addr, Config, Mode, Namespace, Ttl};
+use slotmux_core::config::{Addr, Config, Namespace, Ttl, TtlMode};
 use slotmux_core::slot::{SLOTS, slot_of};
 use slotmux_testing::Shared;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +46,7 @@ fn namespace(name: &str, prefixes: &[&str], ttl: Ttl) -> Namespace {
 /// Cache, below it sessions with another policy, one that is watched only, and one without policy.
 fn namespaces() -> Vec<Namespace> {
     let watched = Ttl {
-        mode: Mode::Observe,
+        mode: TtlMode::Observe,
         default: Some(HOUR),
         max: Some(DAY),
         ..Ttl::default()

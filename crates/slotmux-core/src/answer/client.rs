@@ -3,27 +3,30 @@
 use std::time::Duration;
 
 use super::{
-    Host, Kill, NOT_AN_INTEGER, Outcome, Request, SYNTAX, Selection, Subject, Unblock, error, help,
-    tracking, wrong_form,
+    AnswerHost, AnswerOutcome, AnsweredRequest, AskingClient, ClientSelection, KillFilter,
+    NOT_AN_INTEGER, SYNTAX, UnblockRequest, error, help, tracking, wrong_form,
 };
-use crate::answer::pausing::{Hold, Pausing};
+use crate::answer::pausing::{PauseRequest, PausedCommands};
 use crate::answer::session::{ReplyMode, Session};
 use crate::c_string;
 use crate::command;
 use crate::resp::{number, write};
 
 pub(super) fn client(
-    request: Request<'_>,
-    subject: &mut Subject<'_>,
-    host: &Host<'_>,
+    request: AnsweredRequest<'_>,
+    subject: &mut AskingClient<'_>,
+    host: &AnswerHost<'_>,
     out: &mut Vec<u8>,
-) -> Outcome {
+) -> AnswerOutcome {
     match request.command.name {
-        "info" => return Outcome::OwnLine,
-        "list" => return Selection::parse(request, out).map_or(Outcome::Answered, Outcome::List),
+        "info" => return AnswerOutcome::OwnLine,
+        "list" => {
+            return ClientSelection::parse(request, out)
+                .map_or(AnswerOutcome::Answered, AnswerOutcome::List);
+        }
         "kill" => {
-            let kill = Kill::parse(request, subject.id, host, out);
-            return kill.map_or(Outcome::Answered, Outcome::Kill);
+            let kill = KillFilter::parse(request, subject.id, host, out);
+            return kill.map_or(AnswerOutcome::Answered, AnswerOutcome::Kill);
         }
         "id" => write::integer(out, subject.id.cast_signed()),
         "getname" => get_name(subject, out),
@@ -44,9 +47,13 @@ pub(super) fn client(
                 set_flag(subject, on, |session| &mut session.no_touch);
             }
         }
-        "unblock" => return unblock(request, out).map_or(Outcome::Answered, Outcome::Unblock),
-        "pause" => return pause(request, out).map_or(Outcome::Answered, Outcome::Pause),
-        "unpause" => return Outcome::Pause(Pausing::default()),
+        "unblock" => {
+            return unblock(request, out).map_or(AnswerOutcome::Answered, AnswerOutcome::Unblock);
+        }
+        "pause" => {
+            return pause(request, out).map_or(AnswerOutcome::Answered, AnswerOutcome::Pause);
+        }
+        "unpause" => return AnswerOutcome::Pause(PauseRequest::default()),
         "tracking" => tracking::switch(request, subject, out),
         "trackinginfo" => tracking::info(subject, out),
         "getredir" => write::integer(out, tracking::redirection(subject.tracking)),
@@ -58,10 +65,10 @@ pub(super) fn client(
             error(out, &[&text]);
         }
     }
-    Outcome::Answered
+    AnswerOutcome::Answered
 }
 
-fn get_name(subject: &Subject<'_>, out: &mut Vec<u8>) {
+fn get_name(subject: &AskingClient<'_>, out: &mut Vec<u8>) {
     match subject.session().and_then(|session| session.name.as_ref()) {
         Some(name) => write::bulk(out, name.as_bytes()),
         None => write::null(out, subject.protocol),
@@ -69,7 +76,7 @@ fn get_name(subject: &Subject<'_>, out: &mut Vec<u8>) {
 }
 
 /// Sets or, when empty, removes the client's name. False: it is no name, and the error is written.
-pub(super) fn set_name(subject: &mut Subject<'_>, name: &[u8], out: &mut Vec<u8>) -> bool {
+pub(super) fn set_name(subject: &mut AskingClient<'_>, name: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(name) = attribute(name) else {
         write::error(
             out,
@@ -82,7 +89,7 @@ pub(super) fn set_name(subject: &mut Subject<'_>, name: &[u8], out: &mut Vec<u8>
 }
 
 /// `CLIENT SETINFO LIB-NAME|LIB-VER text`, as of Redis 7.2
-fn set_info(request: Request<'_>, subject: &mut Subject<'_>, out: &mut Vec<u8>) {
+fn set_info(request: AnsweredRequest<'_>, subject: &mut AskingClient<'_>, out: &mut Vec<u8>) {
     let option = request.get(2);
     let field: fn(&mut Session) -> &mut Option<Box<str>> = if request.is(2, "lib-name") {
         |session| &mut session.lib_name
@@ -109,7 +116,7 @@ fn attribute(argument: &[u8]) -> Option<&str> {
 }
 
 fn set_text(
-    subject: &mut Subject<'_>,
+    subject: &mut AskingClient<'_>,
     text: &str,
     field: impl Fn(&mut Session) -> &mut Option<Box<str>>,
 ) {
@@ -120,7 +127,7 @@ fn set_text(
     }
 }
 
-fn set_flag(subject: &mut Subject<'_>, on: bool, field: impl Fn(&mut Session) -> &mut bool) {
+fn set_flag(subject: &mut AskingClient<'_>, on: bool, field: impl Fn(&mut Session) -> &mut bool) {
     if on {
         *field(subject.session_mut()) = true;
     } else if let Some(session) = subject.session.as_deref_mut() {
@@ -129,7 +136,7 @@ fn set_flag(subject: &mut Subject<'_>, on: bool, field: impl Fn(&mut Session) ->
 }
 
 /// The argument of `CLIENT NO-EVICT` and `NO-TOUCH`, with the reply.
-fn on_or_off(request: Request<'_>, out: &mut Vec<u8>) -> Option<bool> {
+fn on_or_off(request: AnsweredRequest<'_>, out: &mut Vec<u8>) -> Option<bool> {
     let on = request.is(2, "on");
     if !on && !request.is(2, "off") {
         write::error(out, SYNTAX);
@@ -139,7 +146,7 @@ fn on_or_off(request: Request<'_>, out: &mut Vec<u8>) -> Option<bool> {
     Some(on)
 }
 
-fn reply(request: Request<'_>, subject: &mut Subject<'_>, out: &mut Vec<u8>) {
+fn reply(request: AnsweredRequest<'_>, subject: &mut AskingClient<'_>, out: &mut Vec<u8>) {
     if request.is(2, "on") {
         subject.replies = ReplyMode::On;
         write::simple(out, "OK");
@@ -153,7 +160,7 @@ fn reply(request: Request<'_>, subject: &mut Subject<'_>, out: &mut Vec<u8>) {
 }
 
 /// `CLIENT UNBLOCK id [TIMEOUT|ERROR]`. `None`: the error is written.
-fn unblock(request: Request<'_>, out: &mut Vec<u8>) -> Option<Unblock> {
+fn unblock(request: AnsweredRequest<'_>, out: &mut Vec<u8>) -> Option<UnblockRequest> {
     if request.len() > 4 {
         wrong_form("CLIENT", request, out);
         return None;
@@ -167,26 +174,26 @@ fn unblock(request: Request<'_>, out: &mut Vec<u8>) -> Option<Unblock> {
         write::error(out, NOT_AN_INTEGER);
         return None;
     };
-    Some(Unblock { id, by_error })
+    Some(UnblockRequest { id, by_error })
 }
 
 /// `CLIENT PAUSE timeout [WRITE|ALL]`. `None`: the error is written.
-fn pause(request: Request<'_>, out: &mut Vec<u8>) -> Option<Pausing> {
+fn pause(request: AnsweredRequest<'_>, out: &mut Vec<u8>) -> Option<PauseRequest> {
     if request.len() > 4 {
         wrong_form("CLIENT", request, out);
         return None;
     }
     let hold = if request.len() == 3 || request.is(3, "all") {
-        Hold::Everything
+        PausedCommands::Everything
     } else if request.is(3, "write") {
-        Hold::Writes
+        PausedCommands::Writes
     } else {
         write::error(out, "ERR CLIENT PAUSE mode must be WRITE or ALL");
         return None;
     };
     let text = match number::parse_i64(request.get(2)) {
         Some(ms @ 0..) => {
-            return Some(Pausing {
+            return Some(PauseRequest {
                 hold,
                 lasts: Duration::from_millis(ms.cast_unsigned()),
             });

@@ -2,13 +2,13 @@
 
 use super::client_line::{ClientKind, ClientLine};
 use super::client_list::unknown_kind;
-use super::{Host, Request, SYNTAX, error};
+use super::{AnswerHost, AnsweredRequest, SYNTAX, error};
 use crate::c_string;
 use crate::resp::{number, write};
 
 /// The clients that `CLIENT KILL` means: those that pass every filter that was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kill {
+pub struct KillFilter {
     id: Option<u64>,
     addr: Option<Box<[u8]>>,
     laddr: Option<Box<[u8]>>,
@@ -22,15 +22,15 @@ pub struct Kill {
     by_address: bool,
 }
 
-impl Kill {
+impl KillFilter {
     /// `CLIENT KILL ip:port`, or filters with a value each. `me` is the asking client. `None`: the error is written.
     pub(super) fn parse(
-        request: Request<'_>,
+        request: AnsweredRequest<'_>,
         me: u64,
-        host: &Host<'_>,
+        host: &AnswerHost<'_>,
         out: &mut Vec<u8>,
-    ) -> Option<Kill> {
-        let mut kill = Kill {
+    ) -> Option<KillFilter> {
+        let mut kill = KillFilter {
             id: None,
             addr: None,
             laddr: None,
@@ -59,10 +59,10 @@ impl Kill {
     /// Reads the filter at `at` and its value. `None`: the error is written.
     fn add_filter(
         &mut self,
-        request: Request<'_>,
+        request: AnsweredRequest<'_>,
         at: usize,
         me: u64,
-        host: &Host<'_>,
+        host: &AnswerHost<'_>,
         out: &mut Vec<u8>,
     ) -> Option<()> {
         let value = request.get(at + 1);

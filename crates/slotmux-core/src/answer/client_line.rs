@@ -4,7 +4,7 @@
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 
-use super::Request;
+use super::AnsweredRequest;
 use super::tracking::redirection;
 use crate::answer::session::Session;
 use crate::answer::tracking::Tracking;
@@ -12,18 +12,18 @@ use crate::resp::{Protocol, write};
 
 /// An end of a client's connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Address {
+pub enum ClientAddress {
     /// Shown as `ip:port`, IPv6 in brackets.
     Tcp(SocketAddr),
     /// The listener's path, for both ends; shown as `path:0`.
     Unix(Box<str>),
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ClientAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::Tcp(addr) => addr.fmt(f),
-            Address::Unix(path) => write!(f, "{path}:0"),
+            ClientAddress::Tcp(addr) => addr.fmt(f),
+            ClientAddress::Unix(path) => write!(f, "{path}:0"),
         }
     }
 }
@@ -43,7 +43,7 @@ pub enum ClientKind {
 
 impl ClientKind {
     /// By Redis' name for it, in any case.
-    pub(super) fn parse(request: Request<'_>, index: usize) -> Option<ClientKind> {
+    pub(super) fn parse(request: AnsweredRequest<'_>, index: usize) -> Option<ClientKind> {
         let names = [
             ("normal", ClientKind::Normal),
             ("master", ClientKind::Primary),
@@ -62,9 +62,9 @@ pub struct ClientLine<'a> {
     /// Unique in the process.
     pub id: u64,
     /// The client's end.
-    pub addr: &'a Address,
+    pub addr: &'a ClientAddress,
     /// Our end.
-    pub laddr: &'a Address,
+    pub laddr: &'a ClientAddress,
     /// The socket's descriptor.
     pub fd: i32,
     /// Seconds since it connected.
@@ -86,9 +86,9 @@ pub struct ClientLine<'a> {
     /// Bytes of these commands.
     pub multi_bytes: usize,
     /// Bytes of a request that is not complete, and what holds them.
-    pub input: Held,
+    pub input: BufferFigures,
     /// Bytes of replies that are not sent, and what holds them.
-    pub output: Held,
+    pub output: BufferFigures,
     /// Whether slotmux reads from it now: false while it is parked.
     pub reading: bool,
     /// Whether slotmux waits for it to take replies.
@@ -105,7 +105,7 @@ pub struct ClientLine<'a> {
 
 /// A buffer in figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct BufferFigures {
     /// Bytes in it.
     pub len: usize,
     /// Bytes it takes.
@@ -155,7 +155,7 @@ impl ClientLine<'_> {
             ('b', self.held || self.blocked),
             ('t', self.tracking.is_on()),
             ('c', self.closing),
-            ('U', matches!(self.addr, Address::Unix(_))),
+            ('U', matches!(self.addr, ClientAddress::Unix(_))),
             ('e', self.session.is_some_and(|session| session.no_evict)),
             ('T', self.session.is_some_and(|session| session.no_touch)),
         ];

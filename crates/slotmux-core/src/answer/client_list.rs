@@ -1,40 +1,43 @@
 //! `CLIENT LIST`: which clients are asked for, and the reply made of the lines that the workers found.
 
 use super::client_line::{ClientKind, ClientLine};
-use super::{Request, SYNTAX, error};
+use super::{AnsweredRequest, SYNTAX, error};
 use crate::c_string;
 use crate::resp::{Protocol, number, write};
 
 /// The clients that `CLIENT LIST` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selection {
+pub enum ClientSelection {
     /// Every one.
     All,
     /// Those of one kind.
     Kind(ClientKind),
     /// Those of these ids.
-    Ids(Ids),
+    Ids(ClientIds),
 }
 
 /// Client ids in the order that they were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ids {
+pub struct ClientIds {
     asked: Vec<u64>,
     sorted: Vec<u64>,
 }
 
-impl Selection {
+impl ClientSelection {
     /// `CLIENT LIST [TYPE kind | ID id [id ...]]`. `None`: the error is written.
-    pub(super) fn parse(request: Request<'_>, out: &mut Vec<u8>) -> Option<Selection> {
+    pub(super) fn parse(
+        request: AnsweredRequest<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<ClientSelection> {
         if request.len() == 2 {
-            return Some(Selection::All);
+            return Some(ClientSelection::All);
         }
         if request.len() == 4 && request.is(2, "type") {
             let kind = ClientKind::parse(request, 3);
             if kind.is_none() {
                 unknown_kind(request.get(3), out);
             }
-            return kind.map(Selection::Kind);
+            return kind.map(ClientSelection::Kind);
         }
         if request.len() < 4 || !request.is(2, "id") {
             write::error(out, SYNTAX);
@@ -51,15 +54,15 @@ impl Selection {
         }
         let mut sorted = asked.clone();
         sorted.sort_unstable();
-        Some(Selection::Ids(Ids { asked, sorted }))
+        Some(ClientSelection::Ids(ClientIds { asked, sorted }))
     }
 
     /// Whether the reply has this client's line.
     pub fn admits(&self, line: &ClientLine<'_>) -> bool {
         match self {
-            Selection::All => true,
-            Selection::Kind(kind) => line.kind() == *kind,
-            Selection::Ids(ids) => ids.sorted.binary_search(&line.id).is_ok(),
+            ClientSelection::All => true,
+            ClientSelection::Kind(kind) => line.kind() == *kind,
+            ClientSelection::Ids(ids) => ids.sorted.binary_search(&line.id).is_ok(),
         }
     }
 
@@ -68,10 +71,10 @@ impl Selection {
         found.sort_unstable_by_key(|(id, _)| *id);
         let mut lines = String::new();
         match self {
-            Selection::All | Selection::Kind(_) => {
+            ClientSelection::All | ClientSelection::Kind(_) => {
                 found.iter().for_each(|(_, line)| lines.push_str(line));
             }
-            Selection::Ids(ids) => {
+            ClientSelection::Ids(ids) => {
                 for id in &ids.asked {
                     if let Ok(at) = found.binary_search_by_key(id, |(id, _)| *id) {
                         // Taken, so that an id that is repeated a million times does not repeat its line.

@@ -4,10 +4,12 @@
 
 use sha1::{Digest, Sha1};
 
-use super::{Address, Host, NOT_AN_INTEGER, Request, Subject, error, help};
+use super::{
+    AnswerHost, AnsweredRequest, AskingClient, ClientAddress, NOT_AN_INTEGER, error, help,
+};
 use crate::c_string;
 use crate::command;
-use crate::config::Bind;
+use crate::config::ListenAddress;
 use crate::resp::{Protocol, number, write};
 use crate::slot::{SLOTS, slot_of};
 
@@ -17,15 +19,15 @@ const BUS_PORT_OFFSET: u16 = 10_000;
 const LAST_SLOT: usize = SLOTS - 1;
 
 pub(super) fn cluster(
-    request: Request<'_>,
-    subject: &Subject<'_>,
-    host: &Host<'_>,
+    request: AnsweredRequest<'_>,
+    subject: &AskingClient<'_>,
+    host: &AnswerHost<'_>,
     out: &mut Vec<u8>,
 ) {
     if !host.is_cluster() {
         return write::error(out, "ERR This instance has cluster support disabled");
     }
-    let node = Node::of(host);
+    let node = VisibleNode::of(host);
     let protocol = subject.protocol;
     match request.command.name {
         "readonly" | "readwrite" | "asking" => write::simple(out, "OK"),
@@ -53,29 +55,29 @@ pub(super) fn cluster(
 }
 
 /// The one node that clients see.
-struct Node {
+struct VisibleNode {
     /// Empty: where the client connected to, as Redis means it where a node does not know its address.
     host: String,
     port: u16,
 }
 
-impl Node {
-    fn of(host: &Host<'_>) -> Node {
+impl VisibleNode {
+    fn of(host: &AnswerHost<'_>) -> VisibleNode {
         let (shown, port) = match (&host.listener.announce, host.local) {
             (Some(announced), _) => (announced.host.to_string(), announced.port),
-            (None, Some(Address::Tcp(local))) => {
+            (None, Some(ClientAddress::Tcp(local))) => {
                 (local.ip().to_canonical().to_string(), local.port())
             }
             // The client has just gone, so nobody reads this.
             _ => {
                 let ports = host.listener.bind.iter().filter_map(|bind| match bind {
-                    Bind::Tcp(addr) => Some(addr.port()),
-                    Bind::Unix(_) => None,
+                    ListenAddress::Tcp(addr) => Some(addr.port()),
+                    ListenAddress::Unix(_) => None,
                 });
                 (String::new(), ports.min().unwrap_or_default())
             }
         };
-        Node { host: shown, port }
+        VisibleNode { host: shown, port }
     }
 
     /// 40 hexadecimal digits that stay the same for this address, whatever process is behind it.
@@ -88,14 +90,14 @@ impl Node {
 
     /// The reply to `NODES`.
     fn line(&self) -> String {
-        let Node { host, port } = self;
+        let VisibleNode { host, port } = self;
         let bus = port.wrapping_add(BUS_PORT_OFFSET);
         let id = self.id("node");
         format!("{id} {host}:{port}@{bus} myself,master - 0 0 1 connected 0-{LAST_SLOT}\n")
     }
 }
 
-fn slots(node: &Node, protocol: Protocol, out: &mut Vec<u8>) {
+fn slots(node: &VisibleNode, protocol: Protocol, out: &mut Vec<u8>) {
     write::array(out, 1);
     write::array(out, 3);
     write::integer(out, 0);
@@ -107,7 +109,7 @@ fn slots(node: &Node, protocol: Protocol, out: &mut Vec<u8>) {
     write::map(out, protocol, 0);
 }
 
-fn shards(node: &Node, protocol: Protocol, out: &mut Vec<u8>) {
+fn shards(node: &VisibleNode, protocol: Protocol, out: &mut Vec<u8>) {
     write::array(out, 1);
     write::map(out, protocol, 2);
     write::bulk(out, b"slots");
@@ -135,7 +137,7 @@ fn shards(node: &Node, protocol: Protocol, out: &mut Vec<u8>) {
     write::bulk(out, b"online");
 }
 
-fn info(host: &Host<'_>, protocol: Protocol, out: &mut Vec<u8>) {
+fn info(host: &AnswerHost<'_>, protocol: Protocol, out: &mut Vec<u8>) {
     let is_known = !host.process.facts().topology.is_empty();
     let state = if is_known { "ok" } else { "fail" };
     let text = format!(
@@ -156,7 +158,7 @@ fn info(host: &Host<'_>, protocol: Protocol, out: &mut Vec<u8>) {
 }
 
 /// What is wrong with the numbers of a request: one is no number, or there is no such slot.
-fn wrong_number(request: Request<'_>, out_of_range: &str, out: &mut Vec<u8>) {
+fn wrong_number(request: AnsweredRequest<'_>, out_of_range: &str, out: &mut Vec<u8>) {
     let are_numbers = request
         .from(2)
         .all(|text| number::parse_i64(text).is_some());
@@ -171,7 +173,7 @@ fn wrong_number(request: Request<'_>, out_of_range: &str, out: &mut Vec<u8>) {
 }
 
 /// `REPLICAS id`, whose list is empty, and `COUNT-FAILURE-REPORTS id`.
-fn about_node(request: Request<'_>, node: &Node, out: &mut Vec<u8>) {
+fn about_node(request: AnsweredRequest<'_>, node: &VisibleNode, out: &mut Vec<u8>) {
     let asked = request.get(2);
     if asked != node.id("node").as_bytes() {
         return error(out, &[b"ERR Unknown node ", c_string::of(asked)]);

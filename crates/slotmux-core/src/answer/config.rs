@@ -3,18 +3,18 @@
 
 use std::time::Duration;
 
-use super::{Facts, Host, Request, Subject, help};
+use super::{AnswerHost, AnsweredRequest, AskingClient, InfoFacts, help};
 use crate::c_string;
-use crate::config::Bind;
+use crate::config::ListenAddress;
 use crate::glob;
 use crate::parameters::is_pattern;
 use crate::resp::write;
 
 /// `CONFIG GET` and `CONFIG HELP`
 pub(super) fn config(
-    request: Request<'_>,
-    subject: &Subject<'_>,
-    host: &Host<'_>,
+    request: AnsweredRequest<'_>,
+    subject: &AskingClient<'_>,
+    host: &AnswerHost<'_>,
     out: &mut Vec<u8>,
 ) {
     match request.command.name {
@@ -28,7 +28,12 @@ pub(super) fn config(
 const MAX_PATTERNS: usize = 16 * 1024;
 
 /// `CONFIG GET pattern [pattern ...]`
-fn get(request: Request<'_>, subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>) {
+fn get(
+    request: AnsweredRequest<'_>,
+    subject: &AskingClient<'_>,
+    host: &AnswerHost<'_>,
+    out: &mut Vec<u8>,
+) {
     if request.from(2).map(<[u8]>::len).sum::<usize>() > MAX_PATTERNS {
         return write::error(out, "ERR slotmux: the patterns of CONFIG GET are too long");
     }
@@ -60,13 +65,13 @@ fn get(request: Request<'_>, subject: &Subject<'_>, host: &Host<'_>, out: &mut V
 }
 
 /// The parameters that [`crate::parameters`] classes as slotmux' own and that have a meaning here.
-fn settings(host: &Host<'_>, facts: &Facts) -> [(&'static str, String); 12] {
+fn settings(host: &AnswerHost<'_>, facts: &InfoFacts) -> [(&'static str, String); 12] {
     let (server, listener) = (&host.config.server, host.listener);
     let seconds = |time: Option<Duration>| time.map_or(0, |time| time.as_secs()).to_string();
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
     let addresses = listener.bind.iter().filter_map(|bind| match bind {
-        Bind::Tcp(addr) => Some(addr.ip().to_string()),
-        Bind::Unix(_) => None,
+        ListenAddress::Tcp(addr) => Some(addr.ip().to_string()),
+        ListenAddress::Unix(_) => None,
     });
     [
         ("bind", addresses.collect::<Vec<_>>().join(" ")),

@@ -1,12 +1,12 @@
 //! The commands about the connection as such: `PING`, `ECHO`, `SELECT`, `TIME`, `ROLE`, `QUIT` and `RESET`.
 
-use super::{Host, NOT_AN_INTEGER, Outcome, Request, Subject};
+use super::{AnswerHost, AnswerOutcome, AnsweredRequest, AskingClient, NOT_AN_INTEGER};
 use crate::answer::session::ReplyMode;
 use crate::answer::tracking::Tracking;
 use crate::command;
 use crate::resp::{Protocol, number, write};
 
-pub(super) fn ping(request: Request<'_>, subject: &Subject<'_>, out: &mut Vec<u8>) {
+pub(super) fn ping(request: AnsweredRequest<'_>, subject: &AskingClient<'_>, out: &mut Vec<u8>) {
     match request.len() {
         // It has to look like a message, as everything that such a client gets.
         1 | 2 if subject.is_subscriber && subject.protocol == Protocol::Resp2 => {
@@ -21,12 +21,12 @@ pub(super) fn ping(request: Request<'_>, subject: &Subject<'_>, out: &mut Vec<u8
     }
 }
 
-pub(super) fn echo(request: Request<'_>, out: &mut Vec<u8>) {
+pub(super) fn echo(request: AnsweredRequest<'_>, out: &mut Vec<u8>) {
     write::bulk(out, request.get(1));
 }
 
 /// There is one database, as in a cluster.
-pub(super) fn select(request: Request<'_>, host: &Host<'_>, out: &mut Vec<u8>) {
+pub(super) fn select(request: AnsweredRequest<'_>, host: &AnswerHost<'_>, out: &mut Vec<u8>) {
     match number::parse_i64(request.get(1)) {
         Some(0) => write::simple(out, "OK"),
         Some(index) if host.is_cluster() && i32::try_from(index).is_ok() => {
@@ -44,7 +44,7 @@ pub(super) fn select(request: Request<'_>, host: &Host<'_>, out: &mut Vec<u8>) {
 }
 
 /// The clock of slotmux: those of the nodes differ.
-pub(super) fn time(host: &Host<'_>, out: &mut Vec<u8>) {
+pub(super) fn time(host: &AnswerHost<'_>, out: &mut Vec<u8>) {
     let now = host.process.now();
     write::array(out, 2);
     write::bulk(out, now.as_secs().to_string().as_bytes());
@@ -59,12 +59,16 @@ pub(super) fn role(out: &mut Vec<u8>) {
     write::array(out, 0);
 }
 
-pub(super) fn quit(out: &mut Vec<u8>) -> Outcome {
+pub(super) fn quit(out: &mut Vec<u8>) -> AnswerOutcome {
     write::simple(out, "OK");
-    Outcome::Close
+    AnswerOutcome::Close
 }
 
-pub(super) fn reset(subject: &mut Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>) -> Outcome {
+pub(super) fn reset(
+    subject: &mut AskingClient<'_>,
+    host: &AnswerHost<'_>,
+    out: &mut Vec<u8>,
+) -> AnswerOutcome {
     subject.protocol = Protocol::Resp2;
     subject.authenticated = host.config.is_open();
     subject.tracking = Tracking::default();
@@ -76,5 +80,5 @@ pub(super) fn reset(subject: &mut Subject<'_>, host: &Host<'_>, out: &mut Vec<u8
         subject.replies = ReplyMode::On;
     }
     write::simple(out, "RESET");
-    Outcome::Reset
+    AnswerOutcome::Reset
 }

@@ -1,6 +1,6 @@
 //! `HELLO`, `AUTH` and `ACL WHOAMI`: who a client is and which protocol it speaks.
 
-use super::{Host, Request, SYNTAX, Subject, client, error};
+use super::{AnswerHost, AnsweredRequest, AskingClient, SYNTAX, client, error};
 use crate::c_string;
 use crate::resp::{Limits, Protocol, number, write};
 
@@ -15,9 +15,9 @@ const LOGIN_FIRST: &str = "NOAUTH HELLO must be called with the client already a
 ///
 /// Options take effect one by one, as in Redis 7.0: what stands before a bad one stays done.
 pub(super) fn hello(
-    request: Request<'_>,
-    subject: &mut Subject<'_>,
-    host: &Host<'_>,
+    request: AnsweredRequest<'_>,
+    subject: &mut AskingClient<'_>,
+    host: &AnswerHost<'_>,
     out: &mut Vec<u8>,
 ) {
     let protocol = if request.len() < 2 {
@@ -60,7 +60,7 @@ pub(super) fn hello(
     greet(subject, host, out);
 }
 
-fn greet(subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>) {
+fn greet(subject: &AskingClient<'_>, host: &AnswerHost<'_>, out: &mut Vec<u8>) {
     write::map(out, subject.protocol, 7);
     write::bulk(out, b"server");
     write::bulk(out, b"redis");
@@ -80,9 +80,9 @@ fn greet(subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>) {
 
 /// `AUTH [user] password`
 pub(super) fn auth(
-    request: Request<'_>,
-    subject: &mut Subject<'_>,
-    host: &Host<'_>,
+    request: AnsweredRequest<'_>,
+    subject: &mut AskingClient<'_>,
+    host: &AnswerHost<'_>,
     out: &mut Vec<u8>,
 ) {
     let (user, password) = match request.len() {
@@ -99,7 +99,7 @@ pub(super) fn auth(
 }
 
 /// `ACL WHOAMI`
-pub(super) fn who_am_i(subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>) {
+pub(super) fn who_am_i(subject: &AskingClient<'_>, host: &AnswerHost<'_>, out: &mut Vec<u8>) {
     write::bulk(out, subject.user(host).as_bytes());
 }
 
@@ -108,7 +108,12 @@ pub(super) fn who_am_i(subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>
 const LONGEST_PASSWORD: usize = Limits::UNAUTHENTICATED.max_bulk;
 
 /// Makes the client this user, if the password is right. Otherwise it stays who it was.
-fn log_in(subject: &mut Subject<'_>, host: &Host<'_>, user: &[u8], password: &[u8]) -> bool {
+fn log_in(
+    subject: &mut AskingClient<'_>,
+    host: &AnswerHost<'_>,
+    user: &[u8],
+    password: &[u8],
+) -> bool {
     let default_user = host.listener.default_user.as_str();
     let name = if host.config.is_open() {
         // No user has a password: there is only the default user, and any password is accepted.

@@ -1,19 +1,19 @@
 //! `INFO`: the sections of a Redis server, with the fields that clients read, told of slotmux itself; and one section
 //! of its own. The version is the upstream's, because clients choose features by it. What the nodes say of the data is
-//! put in their place by [`crate::route::joined::info`].
+//! put in their place by [`crate::route::merge::info`].
 
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::process::Usage;
-use super::{Host, Request, Subject};
+use super::process::ProcessUsage;
+use super::{AnswerHost, AnsweredRequest, AskingClient};
 use crate::c_string;
 use crate::resp::{Span, write};
 
 /// What `INFO` and `CONFIG GET` tell and the configuration does not know. Counts are of the whole process since its
 /// start or the last CONFIG RESETSTAT, all workers together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct InfoFacts {
     /// 40 hexadecimal digits, new at every start.
     pub run_id: String,
     /// The port that the asking client's listener has; 0 if it has none.
@@ -49,7 +49,7 @@ pub struct Facts {
     /// Writes to clients' sockets.
     pub writes: u64,
     /// What the process uses.
-    pub usage: Usage,
+    pub usage: ProcessUsage,
     /// `cluster` or `standalone`; empty while it is not known.
     pub topology: &'static str,
     /// Shards of the topology.
@@ -64,32 +64,32 @@ pub struct Facts {
     pub patterns: u64,
 }
 
-struct View<'a> {
-    host: &'a Host<'a>,
-    facts: Facts,
+struct InfoView<'a> {
+    host: &'a AnswerHost<'a>,
+    facts: InfoFacts,
 }
 
-struct Section {
+struct InfoSection {
     /// As it stands in the reply; in lower case it is the argument that asks for it.
     title: &'static str,
     /// Whether `INFO` alone has it. `INFO all` has them all.
     by_default: bool,
     /// Whether it tells of the data, which the nodes have.
     of_nodes: bool,
-    fields: fn(&View<'_>, &mut String),
+    fields: fn(&InfoView<'_>, &mut String),
 }
 
 /// A section about slotmux alone.
-const fn own(title: &'static str, fields: fn(&View<'_>, &mut String)) -> Section {
-    Section {
+const fn own(title: &'static str, fields: fn(&InfoView<'_>, &mut String)) -> InfoSection {
+    InfoSection {
         of_nodes: false,
         ..of_nodes(title, fields)
     }
 }
 
 /// A section about the nodes; what slotmux has to say in it is for when none answers.
-const fn of_nodes(title: &'static str, fields: fn(&View<'_>, &mut String)) -> Section {
-    Section {
+const fn of_nodes(title: &'static str, fields: fn(&InfoView<'_>, &mut String)) -> InfoSection {
+    InfoSection {
         title,
         by_default: true,
         of_nodes: true,
@@ -98,15 +98,15 @@ const fn of_nodes(title: &'static str, fields: fn(&View<'_>, &mut String)) -> Se
 }
 
 /// A section that slotmux has nothing to say in.
-const fn empty(title: &'static str, by_default: bool) -> Section {
-    Section {
+const fn empty(title: &'static str, by_default: bool) -> InfoSection {
+    InfoSection {
         by_default,
         ..of_nodes(title, |_, _| {})
     }
 }
 
 /// In the order of Redis.
-const SECTIONS: &[Section] = &[
+const SECTIONS: &[InfoSection] = &[
     own("Server", server),
     own("Clients", clients),
     of_nodes("Memory", memory),
@@ -152,14 +152,14 @@ pub fn info_of_nodes(buf: &[u8], args: &[Span]) -> bool {
 
 /// `INFO [section ...]`
 pub(super) fn info(
-    request: Request<'_>,
-    subject: &Subject<'_>,
-    host: &Host<'_>,
+    request: AnsweredRequest<'_>,
+    subject: &AskingClient<'_>,
+    host: &AnswerHost<'_>,
     out: &mut Vec<u8>,
 ) {
     let chosen = chosen(request.from(1));
     let mut text = String::new();
-    let view = View {
+    let view = InfoView {
         host,
         facts: host.process.facts(),
     };
@@ -182,7 +182,7 @@ fn line(text: &mut String, field: &str, value: impl std::fmt::Display) {
     let _ = write!(text, "{field}:{value}\r\n");
 }
 
-fn server(view: &View<'_>, text: &mut String) {
+fn server(view: &InfoView<'_>, text: &mut String) {
     let facts = &view.facts;
     let uptime = facts.uptime.as_secs();
     line(text, "redis_version", view.host.version());
@@ -202,7 +202,7 @@ fn server(view: &View<'_>, text: &mut String) {
     line(text, "config_file", "");
 }
 
-fn clients(view: &View<'_>, text: &mut String) {
+fn clients(view: &InfoView<'_>, text: &mut String) {
     line(text, "connected_clients", view.facts.clients);
     line(text, "cluster_connections", 0);
     line(text, "maxclients", view.facts.max_clients);
@@ -211,8 +211,8 @@ fn clients(view: &View<'_>, text: &mut String) {
     line(text, "clients_in_timeout_table", 0);
 }
 
-fn memory(view: &View<'_>, text: &mut String) {
-    let Usage {
+fn memory(view: &InfoView<'_>, text: &mut String) {
+    let ProcessUsage {
         resident,
         peak,
         total_memory: total,
@@ -238,7 +238,7 @@ fn memory(view: &View<'_>, text: &mut String) {
 
 /// slotmux saves nothing. Without an upstream it has no data to serve yet, which clients know as loading: they ask
 /// again until it is over.
-fn persistence(view: &View<'_>, text: &mut String) {
+fn persistence(view: &InfoView<'_>, text: &mut String) {
     let is_loading = view.facts.topology.is_empty();
     line(text, "loading", u8::from(is_loading));
     if is_loading {
@@ -256,7 +256,7 @@ fn persistence(view: &View<'_>, text: &mut String) {
     }
 }
 
-fn stats(view: &View<'_>, text: &mut String) {
+fn stats(view: &InfoView<'_>, text: &mut String) {
     let facts = &view.facts;
     line(text, "total_connections_received", facts.accepted);
     line(text, "total_commands_processed", facts.requests);
@@ -290,7 +290,7 @@ fn stats(view: &View<'_>, text: &mut String) {
 }
 
 /// A primary without replicas, as `ROLE` says.
-fn replication(view: &View<'_>, text: &mut String) {
+fn replication(view: &InfoView<'_>, text: &mut String) {
     line(text, "role", "master");
     line(text, "connected_slaves", 0);
     line(text, "master_failover_state", "no-failover");
@@ -304,17 +304,17 @@ fn replication(view: &View<'_>, text: &mut String) {
     line(text, "repl_backlog_histlen", 0);
 }
 
-fn cpu(view: &View<'_>, text: &mut String) {
-    let Usage { user, system, .. } = view.facts.usage;
+fn cpu(view: &InfoView<'_>, text: &mut String) {
+    let ProcessUsage { user, system, .. } = view.facts.usage;
     line(text, "used_cpu_sys", seconds(system));
     line(text, "used_cpu_user", seconds(user));
     line(text, "used_cpu_sys_children", "0.000000");
     line(text, "used_cpu_user_children", "0.000000");
 }
 
-fn slotmux(view: &View<'_>, text: &mut String) {
+fn slotmux(view: &InfoView<'_>, text: &mut String) {
     let facts = &view.facts;
-    let Usage {
+    let ProcessUsage {
         resident,
         user,
         system,

@@ -4,11 +4,11 @@
 use std::cell::OnceCell;
 use std::time::Duration;
 
-use crate::answer::pausing::Pausing;
+use crate::answer::pausing::PauseRequest;
 use crate::answer::session::{ReplyMode, Session};
 use crate::answer::tracking::Tracking;
 use crate::c_string;
-use crate::command::{self, Answer, Command};
+use crate::command::{self, Command, OwnAnswer};
 use crate::config::{Config, Listener, Personality};
 use crate::resp::{Protocol, Span, write};
 
@@ -22,22 +22,22 @@ mod connection;
 mod hello;
 mod help;
 mod info;
+mod operator;
 pub mod pausing;
 pub mod process;
 pub mod session;
-mod slotmux;
 pub mod tracking;
 
-pub use client_kill::Kill;
-pub use client_line::{Address, ClientKind, ClientLine, Held};
-pub use client_list::Selection;
-pub use info::{Facts, human, info_of_nodes};
-pub use slotmux::Question;
+pub use client_kill::KillFilter;
+pub use client_line::{BufferFigures, ClientAddress, ClientKind, ClientLine};
+pub use client_list::ClientSelection;
+pub use info::{InfoFacts, human, info_of_nodes};
+pub use operator::OperatorQuestion;
 
 /// One client at the moment of its request. Made from the client's own state before [`answer`], and put back
 /// into it afterwards: any of it may have changed.
 #[derive(Debug)]
-pub struct Subject<'a> {
+pub struct AskingClient<'a> {
     /// Unique in the process, and never given twice.
     pub id: u64,
     /// In which the reply is written. Only `HELLO` and `RESET` change it, so nothing may be in flight then.
@@ -56,45 +56,45 @@ pub struct Subject<'a> {
 
 /// What surrounds the client: its listener, the configuration, the process.
 #[derive(Clone, Copy)]
-pub struct Host<'a> {
+pub struct AnswerHost<'a> {
     /// What slotmux was told.
     pub config: &'a Config,
     /// Where the client came in.
     pub listener: &'a Listener,
     /// Our end of the client's connection. Looked up for `CLUSTER` only.
-    pub local: Option<&'a Address>,
+    pub local: Option<&'a ClientAddress>,
     /// The upstream's version, which is the version that clients see. Empty: not known yet.
     pub server_version: &'a str,
     /// Asked by `INFO` and `CONFIG GET` only.
-    pub process: &'a dyn Process,
+    pub process: &'a dyn ProcessFigures,
 }
 
 /// The running process, as far as clients may ask about it.
-pub trait Process {
+pub trait ProcessFigures {
     /// Totals and identity at this moment.
-    fn facts(&self) -> Facts;
+    fn facts(&self) -> InfoFacts;
     /// The time since 1970, for `TIME`.
     fn now(&self) -> Duration;
 }
 
 /// A process that is asked once for all answers of one moment: to ask it reads files.
-pub struct Once<'a> {
-    process: &'a dyn Process,
-    facts: OnceCell<Facts>,
+pub struct FiguresOnce<'a> {
+    process: &'a dyn ProcessFigures,
+    facts: OnceCell<InfoFacts>,
 }
 
-impl<'a> Once<'a> {
+impl<'a> FiguresOnce<'a> {
     /// Nothing is asked yet.
-    pub fn new(process: &'a dyn Process) -> Once<'a> {
-        Once {
+    pub fn new(process: &'a dyn ProcessFigures) -> FiguresOnce<'a> {
+        FiguresOnce {
             process,
             facts: OnceCell::new(),
         }
     }
 }
 
-impl Process for Once<'_> {
-    fn facts(&self) -> Facts {
+impl ProcessFigures for FiguresOnce<'_> {
+    fn facts(&self) -> InfoFacts {
         self.facts.get_or_init(|| self.process.facts()).clone()
     }
 
@@ -105,33 +105,33 @@ impl Process for Once<'_> {
 
 /// What is left to do after [`answer`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AnswerOutcome {
     /// Nothing: the reply is written.
     Answered,
     /// The reply is written; close the client once it is sent.
     Close,
-    /// `+RESET` is written and the [`Subject`] is as after a connect: undo what is kept elsewhere.
+    /// `+RESET` is written and the [`AskingClient`] is as after a connect: undo what is kept elsewhere.
     Reset,
     /// `CLIENT INFO`: call [`ClientLine::reply`] for this client.
     OwnLine,
-    /// `CLIENT LIST`: gather the lines of the selected clients from every worker, then call [`Selection::reply`].
-    List(Selection),
-    /// `CLIENT KILL`: close the clients that match on every worker, then call [`Kill::reply`]. If the asking client is
+    /// `CLIENT LIST`: gather the lines of the selected clients from every worker, then call [`ClientSelection::reply`].
+    List(ClientSelection),
+    /// `CLIENT KILL`: close the clients that match on every worker, then call [`KillFilter::reply`]. If the asking client is
     /// among them, it closes after that reply.
-    Kill(Kill),
+    Kill(KillFilter),
     /// `CLIENT PAUSE` and `UNPAUSE`: tell every worker, then answer with OK.
-    Pause(Pausing),
+    Pause(PauseRequest),
     /// `MONITOR`: show the client what every worker takes, beginning with OK.
     Monitor,
     /// `CLIENT UNBLOCK`: ask every worker to end the wait of that client; the reply is 1 if one did, else 0.
-    Unblock(Unblock),
+    Unblock(UnblockRequest),
     /// `SLOTMUX`: see the operator of the engine.
-    Ask(Question),
+    Ask(OperatorQuestion),
 }
 
 /// Which client `CLIENT UNBLOCK` lets go, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unblock {
+pub struct UnblockRequest {
     /// The client.
     pub id: i64,
     /// By an error, rather than as if its time were over.
@@ -139,10 +139,10 @@ pub struct Unblock {
 }
 
 /// Whether a client that has not logged in may send this.
-pub fn allowed_before_login(answer: Answer) -> bool {
+pub fn allowed_before_login(answer: OwnAnswer) -> bool {
     matches!(
         answer,
-        Answer::Auth | Answer::Hello | Answer::Quit | Answer::Reset
+        OwnAnswer::Auth | OwnAnswer::Hello | OwnAnswer::Quit | OwnAnswer::Reset
     )
 }
 
@@ -151,38 +151,38 @@ pub fn allowed_before_login(answer: Answer) -> bool {
 /// `args` are the request's arguments in `buf`, the command's name included. The reply is appended to `out`, unless
 /// the outcome says that it is still to be made, or the request was `CLIENT REPLY OFF` or `SKIP`, which have none.
 pub fn answer(
-    what: Answer,
+    what: OwnAnswer,
     command: &Command,
     buf: &[u8],
     args: &[Span],
-    subject: &mut Subject<'_>,
-    host: &Host<'_>,
+    subject: &mut AskingClient<'_>,
+    host: &AnswerHost<'_>,
     out: &mut Vec<u8>,
-) -> Outcome {
-    let request = Request { command, buf, args };
+) -> AnswerOutcome {
+    let request = AnsweredRequest { command, buf, args };
     match what {
-        Answer::Ping => connection::ping(request, subject, out),
-        Answer::Echo => connection::echo(request, out),
-        Answer::Select => connection::select(request, host, out),
-        Answer::Time => connection::time(host, out),
-        Answer::Role => connection::role(out),
-        Answer::Cluster => cluster::cluster(request, subject, host, out),
-        Answer::Quit => return connection::quit(out),
-        Answer::Reset => return connection::reset(subject, host, out),
-        Answer::Hello => hello::hello(request, subject, host, out),
-        Answer::Auth => hello::auth(request, subject, host, out),
-        Answer::Acl => hello::who_am_i(subject, host, out),
-        Answer::Client => return client::client(request, subject, host, out),
-        Answer::Info => info::info(request, subject, host, out),
-        Answer::Monitor => return monitor(subject, host, out),
-        Answer::Config => config::config(request, subject, host, out),
-        Answer::Slotmux => return slotmux::slotmux(request, out),
+        OwnAnswer::Ping => connection::ping(request, subject, out),
+        OwnAnswer::Echo => connection::echo(request, out),
+        OwnAnswer::Select => connection::select(request, host, out),
+        OwnAnswer::Time => connection::time(host, out),
+        OwnAnswer::Role => connection::role(out),
+        OwnAnswer::Cluster => cluster::cluster(request, subject, host, out),
+        OwnAnswer::Quit => return connection::quit(out),
+        OwnAnswer::Reset => return connection::reset(subject, host, out),
+        OwnAnswer::Hello => hello::hello(request, subject, host, out),
+        OwnAnswer::Auth => hello::auth(request, subject, host, out),
+        OwnAnswer::Acl => hello::who_am_i(subject, host, out),
+        OwnAnswer::Client => return client::client(request, subject, host, out),
+        OwnAnswer::Info => info::info(request, subject, host, out),
+        OwnAnswer::Monitor => return monitor(subject, host, out),
+        OwnAnswer::Config => config::config(request, subject, host, out),
+        OwnAnswer::Slotmux => return operator::slotmux(request, out),
     }
-    Outcome::Answered
+    AnswerOutcome::Answered
 }
 
 /// `MONITOR`. Who monitors already gets no reply, as from Redis.
-fn monitor(subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>) -> Outcome {
+fn monitor(subject: &AskingClient<'_>, host: &AnswerHost<'_>, out: &mut Vec<u8>) -> AnswerOutcome {
     if !host.config.commands.monitor {
         let reason = "commands.monitor is \"off\"";
         write::error(out, &command::refused_error("monitor", reason));
@@ -190,12 +190,12 @@ fn monitor(subject: &Subject<'_>, host: &Host<'_>, out: &mut Vec<u8>) -> Outcome
         .session()
         .is_none_or(|session| session.monitor.is_none())
     {
-        return Outcome::Monitor;
+        return AnswerOutcome::Monitor;
     }
-    Outcome::Answered
+    AnswerOutcome::Answered
 }
 
-impl Subject<'_> {
+impl AskingClient<'_> {
     fn session_mut(&mut self) -> &mut Session {
         self.session.get_or_insert_default()
     }
@@ -205,13 +205,13 @@ impl Subject<'_> {
     }
 
     /// The name of its user, which is the default user's before any login.
-    fn user<'s>(&'s self, host: &'s Host<'_>) -> &'s str {
+    fn user<'s>(&'s self, host: &'s AnswerHost<'_>) -> &'s str {
         let user = self.session().and_then(|session| session.user.as_deref());
         user.unwrap_or(&host.listener.default_user)
     }
 }
 
-impl<'a> Host<'a> {
+impl<'a> AnswerHost<'a> {
     /// The name of this user, if there is one.
     fn user(&self, name: &[u8]) -> Option<&'a str> {
         let users = self.config.users.iter().map(|user| &user.name);
@@ -247,13 +247,13 @@ impl<'a> Host<'a> {
 
 /// The request that is being answered.
 #[derive(Clone, Copy)]
-struct Request<'a> {
+struct AnsweredRequest<'a> {
     command: &'a Command,
     buf: &'a [u8],
     args: &'a [Span],
 }
 
-impl<'a> Request<'a> {
+impl<'a> AnsweredRequest<'a> {
     /// Number of arguments, the command's name included.
     fn len(self) -> usize {
         self.args.len()
@@ -291,7 +291,7 @@ fn error(out: &mut Vec<u8>, parts: &[&[u8]]) {
 }
 
 /// The error for a number of arguments that the arity allows and the subcommand does not.
-fn wrong_form(container: &str, request: Request<'_>, out: &mut Vec<u8>) {
+fn wrong_form(container: &str, request: AnsweredRequest<'_>, out: &mut Vec<u8>) {
     let called = c_string::of(request.get(1));
     // Redis repeats no more of it.
     let shown = &called[..called.len().min(128)];

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Which commands wait, from the fewest to the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Hold {
+pub enum PausedCommands {
     /// None.
     #[default]
     Nothing,
@@ -16,9 +16,9 @@ pub enum Hold {
 
 /// The request of a `CLIENT PAUSE` or `UNPAUSE`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pausing {
-    /// Which commands wait. [`Hold::Nothing`] ends a pause.
-    pub hold: Hold,
+pub struct PauseRequest {
+    /// Which commands wait. [`PausedCommands::Nothing`] ends a pause.
+    pub hold: PausedCommands,
     /// Until when, from the moment that the command came.
     pub lasts: Duration,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Resources of the process and the machine at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct ProcessUsage {
     /// Bytes of memory in use.
     pub resident: u64,
     /// The most that `resident` ever was.

@@ -9,7 +9,7 @@ use crate::resp::{Limits, inline, scan_request, write};
 /// One client of a listener whose default user is `guest`.
 struct Client {
     config: Config,
-    facts: Facts,
+    facts: InfoFacts,
     version: &'static str,
     tracking: Tracking,
     protocol: Protocol,
@@ -17,8 +17,8 @@ struct Client {
     session: Option<Box<Session>>,
 }
 
-impl Process for Facts {
-    fn facts(&self) -> Facts {
+impl ProcessFigures for InfoFacts {
+    fn facts(&self) -> InfoFacts {
         self.clone()
     }
 
@@ -41,7 +41,7 @@ impl Client {
         Client {
             authenticated: config.is_open(),
             config,
-            facts: Facts::default(),
+            facts: InfoFacts::default(),
             version: "7.0.15",
             protocol: Protocol::Resp2,
             tracking: Tracking::default(),
@@ -53,7 +53,7 @@ impl Client {
         Client::new(&[])
     }
 
-    fn run(&mut self, line: &str) -> (Outcome, String) {
+    fn run(&mut self, line: &str) -> (AnswerOutcome, String) {
         let words = inline::split(line.as_bytes()).unwrap();
         let (mut buf, mut args, mut out) = (Vec::new(), Vec::new(), Vec::new());
         write::request(
@@ -65,14 +65,14 @@ impl Client {
         let Route::Answer(what) = command.route else {
             panic!("{line} is not answered here")
         };
-        let host = Host {
+        let host = AnswerHost {
             config: &self.config,
             listener: &self.config.listeners[0],
             local: None,
             server_version: self.version,
             process: &self.facts,
         };
-        let mut subject = Subject {
+        let mut subject = AskingClient {
             id: 7,
             protocol: self.protocol,
             authenticated: self.authenticated,
@@ -89,7 +89,7 @@ impl Client {
 
     fn reply(&mut self, line: &str) -> String {
         let (outcome, reply) = self.run(line);
-        assert_eq!(outcome, Outcome::Answered, "{line}");
+        assert_eq!(outcome, AnswerOutcome::Answered, "{line}");
         reply
     }
 }
@@ -201,7 +201,7 @@ fn any_password_of_a_user_lets_it_in() {
         "$3\r\napp\r\n",
         "a wrong password changes nothing"
     );
-    assert_eq!(client.run("RESET").0, Outcome::Reset);
+    assert_eq!(client.run("RESET").0, AnswerOutcome::Reset);
     assert!(!client.authenticated);
 }
 
@@ -250,7 +250,7 @@ fn time_is_seconds_and_microseconds() {
 #[test]
 fn info_tells_what_the_process_counts() {
     let mut client = Client::open();
-    client.facts = Facts {
+    client.facts = InfoFacts {
         run_id: "ab".repeat(20),
         tcp_port: 6400,
         uptime: std::time::Duration::from_secs(200_000),
@@ -267,7 +267,7 @@ fn info_tells_what_the_process_counts() {
         shards: 3,
         nodes: 6,
         upstream_connections: 24,
-        ..Facts::default()
+        ..InfoFacts::default()
     };
     let text = client.reply("INFO");
     for line in [
@@ -345,13 +345,13 @@ fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
         no_touch: true,
         monitor: std::num::NonZeroU32::new(1),
     };
-    let here = Address::Tcp("127.0.0.1:6379".parse().unwrap());
+    let here = ClientAddress::Tcp("127.0.0.1:6379".parse().unwrap());
     let v6 = (
-        Address::Tcp("[::1]:50001".parse().unwrap()),
-        Address::Tcp("[::1]:6379".parse().unwrap()),
+        ClientAddress::Tcp("[::1]:50001".parse().unwrap()),
+        ClientAddress::Tcp("[::1]:6379".parse().unwrap()),
     );
-    let unix = Address::Unix("/run/slotmux.sock".into());
-    let tcp = Address::Tcp("127.0.0.1:50000".parse().unwrap());
+    let unix = ClientAddress::Unix("/run/slotmux.sock".into());
+    let tcp = ClientAddress::Tcp("127.0.0.1:50000".parse().unwrap());
     let line = |id, age, addr, laddr, session| ClientLine {
         id,
         addr,
@@ -366,11 +366,11 @@ fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
         multi: None,
         blocked: false,
         multi_bytes: 0,
-        input: Held {
+        input: BufferFigures {
             len: 10,
             capacity: 64,
         },
-        output: Held {
+        output: BufferFigures {
             len: 0,
             capacity: 0,
         },
@@ -404,7 +404,7 @@ fn client_lines_have_the_fields_of_redis_7_2() {
             held: true,
             multi: Some(2),
             multi_bytes: 50,
-            output: Held {
+            output: BufferFigures {
                 len: 7,
                 capacity: 16,
             },
@@ -436,7 +436,7 @@ fn client_list_joins_the_lines_of_all_workers() {
     ];
     with_three_clients(|lines| {
         for (request, expected) in table {
-            let (Outcome::List(selection), reply) = Client::open().run(request) else {
+            let (AnswerOutcome::List(selection), reply) = Client::open().run(request) else {
                 panic!("{request}")
             };
             assert_eq!(reply, "");
@@ -481,7 +481,7 @@ fn client_kill_closes_those_that_pass_every_filter() {
     with_three_clients(|lines| {
         for (request, expected, reply) in table {
             let mut client = Client::new(&[("app", &["one"])]);
-            let (Outcome::Kill(kill), early) = client.run(request) else {
+            let (AnswerOutcome::Kill(kill), early) = client.run(request) else {
                 panic!("{request}")
             };
             assert_eq!(early, "");
@@ -501,26 +501,29 @@ fn client_kill_closes_those_that_pass_every_filter() {
 
 #[test]
 fn pauses_and_monitors() {
-    use crate::answer::pausing::{Hold, Pausing};
+    use crate::answer::pausing::{PauseRequest, PausedCommands};
     use std::time::Duration;
 
     let mut client = Client::open();
     let pausing = |hold, ms| {
-        Outcome::Pause(Pausing {
+        AnswerOutcome::Pause(PauseRequest {
             hold,
             lasts: Duration::from_millis(ms),
         })
     };
     for (line, outcome) in [
-        ("CLIENT PAUSE 100", pausing(Hold::Everything, 100)),
-        ("CLIENT PAUSE 100 all", pausing(Hold::Everything, 100)),
-        ("CLIENT PAUSE 0 WRITE", pausing(Hold::Writes, 0)),
+        ("CLIENT PAUSE 100", pausing(PausedCommands::Everything, 100)),
+        (
+            "CLIENT PAUSE 100 all",
+            pausing(PausedCommands::Everything, 100),
+        ),
+        ("CLIENT PAUSE 0 WRITE", pausing(PausedCommands::Writes, 0)),
         (
             "CLIENT PAUSE 9223372036854775807 write",
-            pausing(Hold::Writes, i64::MAX.cast_unsigned()),
+            pausing(PausedCommands::Writes, i64::MAX.cast_unsigned()),
         ),
-        ("CLIENT UNPAUSE", pausing(Hold::Nothing, 0)),
-        ("MONITOR", Outcome::Monitor),
+        ("CLIENT UNPAUSE", pausing(PausedCommands::Nothing, 0)),
+        ("MONITOR", AnswerOutcome::Monitor),
     ] {
         assert_eq!(client.run(line), (outcome, String::new()), "{line}");
     }

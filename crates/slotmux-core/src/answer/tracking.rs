@@ -1,11 +1,11 @@
 //! `CLIENT TRACKING` and what belongs to it: a client's wish to be told when what it has read changes.
 
-use super::{NOT_AN_INTEGER, Request, SYNTAX, Subject};
+use super::{AnsweredRequest, AskingClient, NOT_AN_INTEGER, SYNTAX};
 use crate::resp::{number, write};
 
 /// Which reads count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
+pub enum TrackingMode {
     /// None: it is off.
     #[default]
     Off,
@@ -21,7 +21,7 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tracking {
     /// Which reads count.
-    pub mode: Mode,
+    pub mode: TrackingMode,
     /// Whether `CLIENT CACHING` was given for what comes next.
     pub caching: bool,
 }
@@ -29,16 +29,16 @@ pub struct Tracking {
 impl Tracking {
     /// Whether it is on.
     pub fn is_on(self) -> bool {
-        self.mode != Mode::Off
+        self.mode != TrackingMode::Off
     }
 
     /// Whether what is read next counts.
     pub fn wants_next(self) -> bool {
         match self.mode {
-            Mode::Off => false,
-            Mode::All => true,
-            Mode::OptIn => self.caching,
-            Mode::OptOut => !self.caching,
+            TrackingMode::Off => false,
+            TrackingMode::All => true,
+            TrackingMode::OptIn => self.caching,
+            TrackingMode::OptOut => !self.caching,
         }
     }
 }
@@ -64,7 +64,7 @@ const NO_NOLOOP: &str = "ERR slotmux: CLIENT TRACKING has no NOLOOP here, as cli
 
 /// What was asked for.
 #[derive(Default)]
-struct Options {
+struct TrackingOptions {
     redirect: bool,
     prefix: bool,
     bcast: bool,
@@ -73,10 +73,10 @@ struct Options {
     noloop: bool,
 }
 
-impl Options {
+impl TrackingOptions {
     /// The options behind ON or OFF, or the error.
-    fn parse(request: Request<'_>) -> Result<Options, &'static str> {
-        let mut options = Options::default();
+    fn parse(request: AnsweredRequest<'_>) -> Result<TrackingOptions, &'static str> {
+        let mut options = TrackingOptions::default();
         let mut at = 3;
         while at < request.len() {
             let followed = at + 1 < request.len();
@@ -104,32 +104,36 @@ impl Options {
     }
 
     /// The mode that follows `before`, or the error. Redis' own come first, in its order.
-    fn mode(&self, before: Mode) -> Result<Mode, &'static str> {
+    fn mode(&self, before: TrackingMode) -> Result<TrackingMode, &'static str> {
         let wrong = [
             (!self.bcast && self.prefix, PREFIX_ALONE),
-            (self.bcast && before != Mode::Off, BCAST_SWITCHED),
+            (self.bcast && before != TrackingMode::Off, BCAST_SWITCHED),
             (self.bcast && (self.optin || self.optout), BCAST_AND_OPT),
             (self.optin && self.optout, BOTH),
-            (self.optin && before == Mode::OptOut, OPT_SWITCHED),
-            (self.optout && before == Mode::OptIn, OPT_SWITCHED),
+            (self.optin && before == TrackingMode::OptOut, OPT_SWITCHED),
+            (self.optout && before == TrackingMode::OptIn, OPT_SWITCHED),
             (self.bcast, NO_BCAST),
             (self.redirect, NO_REDIRECT),
             (self.noloop, NO_NOLOOP),
         ];
         match wrong.iter().find(|(is_wrong, _)| *is_wrong) {
             Some((_, error)) => Err(error),
-            None if self.optin => Ok(Mode::OptIn),
-            None if self.optout => Ok(Mode::OptOut),
-            None => Ok(Mode::All),
+            None if self.optin => Ok(TrackingMode::OptIn),
+            None if self.optout => Ok(TrackingMode::OptOut),
+            None => Ok(TrackingMode::All),
         }
     }
 }
 
 /// `CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]`. A client of RESP2 may
 /// switch it on, as in Redis, and is told nothing, as it has no REDIRECT.
-pub(super) fn switch(request: Request<'_>, subject: &mut Subject<'_>, out: &mut Vec<u8>) {
+pub(super) fn switch(
+    request: AnsweredRequest<'_>,
+    subject: &mut AskingClient<'_>,
+    out: &mut Vec<u8>,
+) {
     let before = subject.tracking;
-    let after = Options::parse(request).and_then(|options| {
+    let after = TrackingOptions::parse(request).and_then(|options| {
         if request.is(2, "on") {
             let mode = options.mode(before.mode)?;
             Ok(Tracking { mode, ..before })
@@ -149,13 +153,17 @@ pub(super) fn switch(request: Request<'_>, subject: &mut Subject<'_>, out: &mut 
 }
 
 /// `CLIENT CACHING YES|NO`
-pub(super) fn caching(request: Request<'_>, subject: &mut Subject<'_>, out: &mut Vec<u8>) {
+pub(super) fn caching(
+    request: AnsweredRequest<'_>,
+    subject: &mut AskingClient<'_>,
+    out: &mut Vec<u8>,
+) {
     let mode = subject.tracking.mode;
     let (yes, no) = (request.is(2, "yes"), request.is(2, "no"));
     let error = match mode {
-        Mode::Off => NO_CACHING,
-        _ if yes && mode != Mode::OptIn => NOT_YES,
-        _ if no && mode != Mode::OptOut => NOT_NO,
+        TrackingMode::Off => NO_CACHING,
+        _ if yes && mode != TrackingMode::OptIn => NOT_YES,
+        _ if no && mode != TrackingMode::OptOut => NOT_NO,
         _ if !yes && !no => SYNTAX,
         _ => {
             subject.tracking.caching = true;
@@ -171,15 +179,15 @@ pub(super) fn redirection(tracking: Tracking) -> i64 {
 }
 
 /// `CLIENT TRACKINGINFO`
-pub(super) fn info(subject: &Subject<'_>, out: &mut Vec<u8>) {
+pub(super) fn info(subject: &AskingClient<'_>, out: &mut Vec<u8>) {
     let tracking = subject.tracking;
     let flags: &[&str] = match (tracking.mode, tracking.caching) {
-        (Mode::Off, _) => &["off"],
-        (Mode::All, _) => &["on"],
-        (Mode::OptIn, false) => &["on", "optin"],
-        (Mode::OptIn, true) => &["on", "optin", "caching-yes"],
-        (Mode::OptOut, false) => &["on", "optout"],
-        (Mode::OptOut, true) => &["on", "optout", "caching-no"],
+        (TrackingMode::Off, _) => &["off"],
+        (TrackingMode::All, _) => &["on"],
+        (TrackingMode::OptIn, false) => &["on", "optin"],
+        (TrackingMode::OptIn, true) => &["on", "optin", "caching-yes"],
+        (TrackingMode::OptOut, false) => &["on", "optout"],
+        (TrackingMode::OptOut, true) => &["on", "optout", "caching-no"],
     };
     write::map(out, subject.protocol, 3);
     write::bulk(out, b"flags");

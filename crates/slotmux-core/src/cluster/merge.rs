@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use super::topology::{NO_SHARD, Node, Shard, Topology, UpstreamKind};
-use super::view::{Seen, View};
+use super::view::{NodeView, SeenNode};
 use crate::slot::SLOTS;
 
 /// The outcome of [`merge`].
 #[derive(Debug)]
-pub struct Merged {
+pub struct MergedTopology {
     /// What the views say together. Its version is 0 and its learned commands are empty.
     pub topology: Topology,
     /// Slots for which the views name different owners: news is still spreading, ask again soon.
@@ -25,7 +25,7 @@ pub struct Merged {
 /// differently do not move it to and fro. With `trust_memory`, a slot also stays where it was if every view that
 /// knows its owner knows it at an older epoch than `previous` does: such views are stale, as in the smaller part of
 /// a partition.
-pub fn merge(views: &[View], previous: &Topology, trust_memory: bool) -> Merged {
+pub fn merge(views: &[NodeView], previous: &Topology, trust_memory: bool) -> MergedTopology {
     let mut claims = Claims::default();
     for view in views {
         claims.add(view);
@@ -36,7 +36,7 @@ pub fn merge(views: &[View], previous: &Topology, trust_memory: bool) -> Merged 
         0
     };
 
-    let known = Known {
+    let known = KnownNodes {
         views,
         nodes_before: previous
             .nodes()
@@ -91,7 +91,7 @@ pub fn merge(views: &[View], previous: &Topology, trust_memory: bool) -> Merged 
         topology.server_version = view.server.version.clone();
         topology.server_name = view.server.name.clone();
     }
-    Merged {
+    MergedTopology {
         topology,
         disputed: claims.disputed.len(),
         remembered,
@@ -139,7 +139,7 @@ impl<'a> Claims<'a> {
         self.ids.get(owner).copied().unwrap_or_default()
     }
 
-    fn add(&mut self, view: &'a View) {
+    fn add(&mut self, view: &'a NodeView) {
         let of_view: Vec<Claim> = view
             .nodes
             .iter()
@@ -171,7 +171,11 @@ impl<'a> Claims<'a> {
     }
 
     /// Returns how many slots were kept.
-    fn keep_what_views_are_too_old_for(&mut self, views: &[View], previous: &'a Topology) -> usize {
+    fn keep_what_views_are_too_old_for(
+        &mut self,
+        views: &[NodeView],
+        previous: &'a Topology,
+    ) -> usize {
         if previous.kind != UpstreamKind::Cluster {
             return 0;
         }
@@ -200,13 +204,13 @@ impl<'a> Claims<'a> {
 }
 
 /// All that is said of nodes, now and before.
-struct Known<'a> {
-    views: &'a [View],
+struct KnownNodes<'a> {
+    views: &'a [NodeView],
     nodes_before: HashMap<&'a str, &'a Node>,
     shards_before: HashMap<&'a str, &'a Shard>,
 }
 
-impl Known<'_> {
+impl KnownNodes<'_> {
     /// The shard of a primary. `None` if nobody gives it an address.
     fn shard(&self, id: &str, epoch: u64, primaries: &HashSet<&str>) -> Option<Shard> {
         let newest = self
@@ -260,7 +264,7 @@ impl Known<'_> {
 
     fn node(&self, id: &str) -> Option<Node> {
         let before = self.nodes_before.get(id);
-        let seen: Vec<&Seen> = self.views.iter().filter_map(|view| view.find(id)).collect();
+        let seen: Vec<&SeenNode> = self.views.iter().filter_map(|view| view.find(id)).collect();
         let is_stated = |addr| seen.iter().any(|seen| seen.addr.as_ref() == Some(addr));
         let kept = before.map(|node| &node.addr).filter(|addr| is_stated(addr));
         let announced = seen

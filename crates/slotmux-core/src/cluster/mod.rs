@@ -3,7 +3,7 @@
 pub mod addr;
 pub mod merge;
 pub mod mode;
+pub mod parameters;
 pub mod redirect;
-pub mod settings;
 pub mod topology;
 pub mod view;

@@ -8,7 +8,7 @@ use super::view::text;
 /// The mode that a server states. Where its statements differ the later variant counts: a Sentinel has no data, and a
 /// cluster that is taken for a single server passes its redirects on to clients.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Mode {
+pub enum ServerMode {
     /// One server that serves every slot.
     Standalone,
     /// A node of a cluster.
@@ -17,22 +17,22 @@ pub enum Mode {
     Sentinel,
 }
 
-impl Mode {
+impl ServerMode {
     /// By a field of INFO.
-    pub fn of_info(field: &str, value: &str) -> Option<Mode> {
+    pub fn of_info(field: &str, value: &str) -> Option<ServerMode> {
         match (field, value) {
-            ("redis_mode" | "server_mode" | "valkey_mode", value) => Mode::named(value),
-            ("cluster_enabled", "1") => Some(Mode::Cluster),
-            ("cluster_enabled", "0") => Some(Mode::Standalone),
+            ("redis_mode" | "server_mode" | "valkey_mode", value) => ServerMode::named(value),
+            ("cluster_enabled", "1") => Some(ServerMode::Cluster),
+            ("cluster_enabled", "0") => Some(ServerMode::Standalone),
             _ => None,
         }
     }
 
-    fn named(name: &str) -> Option<Mode> {
+    fn named(name: &str) -> Option<ServerMode> {
         match name {
-            "standalone" => Some(Mode::Standalone),
-            "cluster" => Some(Mode::Cluster),
-            "sentinel" => Some(Mode::Sentinel),
+            "standalone" => Some(ServerMode::Standalone),
+            "cluster" => Some(ServerMode::Cluster),
+            "sentinel" => Some(ServerMode::Sentinel),
             _ => None,
         }
     }
@@ -40,9 +40,9 @@ impl Mode {
 
 /// The statements of HELLO; empty where one is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hello {
+pub struct ServerHello {
     /// Whether it is a cluster, a single server, or a Sentinel.
-    pub mode: Option<Mode>,
+    pub mode: Option<ServerMode>,
     /// Of the server.
     pub version: String,
     /// `redis`, `valkey` or another kind of server.
@@ -51,16 +51,16 @@ pub struct Hello {
     pub is_replica: bool,
 }
 
-impl Hello {
+impl ServerHello {
     /// Reads the reply, which is a flat array in RESP2.
-    pub fn read(reply: &Value) -> Hello {
-        let mut hello = Hello::default();
+    pub fn read(reply: &Value) -> ServerHello {
+        let mut hello = ServerHello::default();
         let mut take = |field: &Value, value: &Value| {
             let (Some(field), Some(value)) = (text(field), text(value)) else {
                 return;
             };
             match field {
-                "mode" => hello.mode = Mode::named(value),
+                "mode" => hello.mode = ServerMode::named(value),
                 "version" => hello.version = value.to_owned(),
                 "server" => hello.name = value.to_owned(),
                 "role" => hello.is_replica = value == "replica" || value == "slave",
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn each_server_has_its_field() {
-        use Mode::{Cluster, Sentinel, Standalone};
+        use ServerMode::{Cluster, Sentinel, Standalone};
         for (field, value, expected) in [
             ("redis_mode", "standalone", Some(Standalone)),
             ("redis_mode", "cluster", Some(Cluster)),
@@ -98,15 +98,19 @@ mod tests {
             ("cluster_enabled", "", None),
             ("role", "master", None),
         ] {
-            assert_eq!(Mode::of_info(field, value), expected, "{field}:{value}");
+            assert_eq!(
+                ServerMode::of_info(field, value),
+                expected,
+                "{field}:{value}"
+            );
         }
     }
 
     #[test]
     fn where_statements_differ_the_one_with_worse_consequences_counts() {
-        assert!(Some(Mode::Sentinel) > Some(Mode::Cluster));
-        assert!(Some(Mode::Cluster) > Some(Mode::Standalone));
-        assert!(Some(Mode::Standalone) > None);
+        assert!(Some(ServerMode::Sentinel) > Some(ServerMode::Cluster));
+        assert!(Some(ServerMode::Cluster) > Some(ServerMode::Standalone));
+        assert!(Some(ServerMode::Standalone) > None);
     }
 
     #[test]
@@ -126,16 +130,16 @@ mod tests {
         let map = fields
             .iter()
             .map(|(field, value)| (word(field), word(value)));
-        let expected = Hello {
-            mode: Some(Mode::Cluster),
+        let expected = ServerHello {
+            mode: Some(ServerMode::Cluster),
             version: "7.0.15".to_owned(),
             name: "redis".to_owned(),
             is_replica: true,
         };
-        assert_eq!(Hello::read(&Value::Array(flat)), expected);
-        assert_eq!(Hello::read(&Value::Map(map.collect())), expected);
+        assert_eq!(ServerHello::read(&Value::Array(flat)), expected);
+        assert_eq!(ServerHello::read(&Value::Map(map.collect())), expected);
         for nonsense in [Value::Nil, Value::Okay, Value::Array(vec![word("mode")])] {
-            assert_eq!(Hello::read(&nonsense), Hello::default());
+            assert_eq!(ServerHello::read(&nonsense), ServerHello::default());
         }
     }
 }

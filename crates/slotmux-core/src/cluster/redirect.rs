@@ -10,7 +10,7 @@ use crate::slot::SLOTS;
 /// that has run may return any error text. The router therefore follows a redirect only if its slot is the request's
 /// own, and verifies an error that may be a script's with the node (`engine::upstream::doubt`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict<'a> {
+pub enum ErrorVerdict<'a> {
     /// An ordinary error: it belongs to the client.
     Deliver,
     /// The slot lives elsewhere now.
@@ -26,7 +26,7 @@ pub enum Verdict<'a> {
     Ask {
         /// The slot, below 16384.
         slot: u16,
-        /// Announced host, as in [`Verdict::Moved`].
+        /// Announced host, as in [`ErrorVerdict::Moved`].
         host: &'a str,
         /// Announced port.
         port: u16,
@@ -44,7 +44,7 @@ pub enum Verdict<'a> {
 }
 
 /// Judges an error reply: a `-` line with or without its CRLF. Anything that is not an error line is `Deliver`.
-pub fn judge(error_reply: &[u8]) -> Verdict<'_> {
+pub fn judge(error_reply: &[u8]) -> ErrorVerdict<'_> {
     let text = error_reply.strip_prefix(b"-").unwrap_or(error_reply);
     let line = text
         .split(|&b| b == b'\r' || b == b'\n')
@@ -57,29 +57,29 @@ pub fn judge(error_reply: &[u8]) -> Verdict<'_> {
     );
     match code {
         b"MOVED" => match destination(rest) {
-            Some((slot, host, port)) => Verdict::Moved { slot, host, port },
-            None => Verdict::Deliver,
+            Some((slot, host, port)) => ErrorVerdict::Moved { slot, host, port },
+            None => ErrorVerdict::Deliver,
         },
         b"ASK" => match destination(rest) {
-            Some((slot, host, port)) => Verdict::Ask { slot, host, port },
-            None => Verdict::Deliver,
+            Some((slot, host, port)) => ErrorVerdict::Ask { slot, host, port },
+            None => ErrorVerdict::Deliver,
         },
         b"TRYAGAIN" if rest.starts_with(b"Multiple keys request during rehashing of slot") => {
-            Verdict::TryAgain
+            ErrorVerdict::TryAgain
         }
         b"CLUSTERDOWN"
             if rest.starts_with(b"The cluster is down")
                 || rest.starts_with(b"Hash slot not served") =>
         {
-            Verdict::ClusterDown
+            ErrorVerdict::ClusterDown
         }
         // The server says its own name first.
-        b"LOADING" if rest.ends_with(b" is loading the dataset in memory") => Verdict::Loading,
+        b"LOADING" if rest.ends_with(b" is loading the dataset in memory") => ErrorVerdict::Loading,
         b"READONLY" if rest.starts_with(b"You can't write against a read only") => {
-            Verdict::ReadOnly
+            ErrorVerdict::ReadOnly
         }
-        b"MASTERDOWN" if rest.starts_with(b"Link with MASTER is down") => Verdict::MasterDown,
-        _ => Verdict::Deliver,
+        b"MASTERDOWN" if rest.starts_with(b"Link with MASTER is down") => ErrorVerdict::MasterDown,
+        _ => ErrorVerdict::Deliver,
     }
 }
 
@@ -130,8 +130,8 @@ fn destination(rest: &[u8]) -> Option<(u16, &str, u16)> {
 mod tests {
     use super::*;
 
-    fn moved(slot: u16, host: &str, port: u16) -> Verdict<'_> {
-        Verdict::Moved { slot, host, port }
+    fn moved(slot: u16, host: &str, port: u16) -> ErrorVerdict<'_> {
+        ErrorVerdict::Moved { slot, host, port }
     }
 
     #[test]
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn judges_every_error_of_redis_and_valkey() {
-        let table: &[(&str, Verdict)] = &[
+        let table: &[(&str, ErrorVerdict)] = &[
             (
                 "-MOVED 3999 127.0.0.1:6381\r\n",
                 moved(3999, "127.0.0.1", 6381),
@@ -177,7 +177,7 @@ mod tests {
             ("MOVED 3999 127.0.0.1:6381", moved(3999, "127.0.0.1", 6381)),
             (
                 "-ASK 3999 127.0.0.1:6381\r\n",
-                Verdict::Ask {
+                ErrorVerdict::Ask {
                     slot: 3999,
                     host: "127.0.0.1",
                     port: 6381,
@@ -185,7 +185,7 @@ mod tests {
             ),
             (
                 "-ASK 3999 :6381\r\n",
-                Verdict::Ask {
+                ErrorVerdict::Ask {
                     slot: 3999,
                     host: "",
                     port: 6381,
@@ -193,32 +193,35 @@ mod tests {
             ),
             (
                 "-TRYAGAIN Multiple keys request during rehashing of slot\r\n",
-                Verdict::TryAgain,
+                ErrorVerdict::TryAgain,
             ),
-            ("-CLUSTERDOWN The cluster is down\r\n", Verdict::ClusterDown),
+            (
+                "-CLUSTERDOWN The cluster is down\r\n",
+                ErrorVerdict::ClusterDown,
+            ),
             (
                 "-CLUSTERDOWN Hash slot not served\r\n",
-                Verdict::ClusterDown,
+                ErrorVerdict::ClusterDown,
             ),
             (
                 "-CLUSTERDOWN The cluster is down and only accepts read commands\r\n",
-                Verdict::ClusterDown,
+                ErrorVerdict::ClusterDown,
             ),
             (
                 "-LOADING Redis is loading the dataset in memory\r\n",
-                Verdict::Loading,
+                ErrorVerdict::Loading,
             ),
             (
                 "-LOADING Valkey is loading the dataset in memory\r\n",
-                Verdict::Loading,
+                ErrorVerdict::Loading,
             ),
             (
                 "-READONLY You can't write against a read only replica.\r\n",
-                Verdict::ReadOnly,
+                ErrorVerdict::ReadOnly,
             ),
             (
                 "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",
-                Verdict::MasterDown,
+                ErrorVerdict::MasterDown,
             ),
         ];
         for (text, verdict) in table {
@@ -266,10 +269,13 @@ mod tests {
             "+MOVED 3999 127.0.0.1:6381\r\n",
             "--MOVED 3999 127.0.0.1:6381\r\n",
         ] {
-            assert_eq!(judge(text.as_bytes()), Verdict::Deliver, "{text:?}");
+            assert_eq!(judge(text.as_bytes()), ErrorVerdict::Deliver, "{text:?}");
         }
-        assert_eq!(judge(b"-MOVED 3999 \xff\xfe:6381\r\n"), Verdict::Deliver);
-        assert_eq!(judge(b"-MOVED 3999 a\0b:6381\r\n"), Verdict::Deliver);
+        assert_eq!(
+            judge(b"-MOVED 3999 \xff\xfe:6381\r\n"),
+            ErrorVerdict::Deliver
+        );
+        assert_eq!(judge(b"-MOVED 3999 a\0b:6381\r\n"), ErrorVerdict::Deliver);
     }
 
     #[test]
@@ -288,7 +294,7 @@ mod tests {
             line.extend(
                 (0..random.usize(0..24)).map(|_| alphabet[random.usize(0..alphabet.len())]),
             );
-            if let Verdict::Moved { slot, port, .. } = judge(&line) {
+            if let ErrorVerdict::Moved { slot, port, .. } = judge(&line) {
                 assert!(slot < 16384 && port > 0, "{line:?}");
             }
         }

@@ -216,7 +216,7 @@ impl Topology {
     }
 
     /// What changed since `older`, for the log.
-    pub fn diff(&self, older: &Topology) -> Diff {
+    pub fn diff(&self, older: &Topology) -> TopologyDiff {
         let new_nodes: HashSet<&Addr> = self.nodes().map(|node| &node.addr).collect();
         let old_nodes: HashSet<&Addr> = older.nodes().map(|node| &node.addr).collect();
         let listed = |of: &HashSet<&Addr>, without: &HashSet<&Addr>| {
@@ -224,7 +224,7 @@ impl Topology {
             addrs.sort();
             addrs
         };
-        Diff {
+        TopologyDiff {
             joined: listed(&new_nodes, &old_nodes),
             left: listed(&old_nodes, &new_nodes),
             slots_moved: self.moved_since(older).count(),
@@ -249,7 +249,7 @@ impl fmt::Debug for Topology {
 
 /// How one topology differs from the one before; its text is one log line.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Diff {
+pub struct TopologyDiff {
     /// Addresses that are new.
     pub joined: Vec<Addr>,
     /// Addresses that are gone.
@@ -267,7 +267,7 @@ pub struct Diff {
 /// Addresses that a log line names before it goes on with a number.
 const NAMED_IN_LOG: usize = 6;
 
-impl fmt::Display for Diff {
+impl fmt::Display for TopologyDiff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,

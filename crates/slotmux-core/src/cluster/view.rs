@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use redis::Value;
 
 use super::addr::{Addr, AddressMap};
-use super::mode::{Hello, Mode};
+use super::mode::{ServerHello, ServerMode};
 use crate::slot::SLOTS;
 
 /// One node's opinion of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct View {
+pub struct NodeView {
     /// Every node that CLUSTER SLOTS names, each once.
-    pub nodes: Vec<Seen>,
+    pub nodes: Vec<SeenNode>,
     /// First slot, last slot, index of the owner in `nodes`.
     pub ranges: Vec<(u16, u16, usize)>,
     /// Config epochs of all nodes that CLUSTER NODES names, by id.
@@ -23,13 +23,13 @@ pub struct View {
     /// Id of the node that was asked.
     pub myself: Option<String>,
     /// What that node says of itself.
-    pub server: Server,
+    pub server: ServerInfo,
     by_id: HashMap<String, usize>,
 }
 
 /// A node as another one (or it itself) sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct SeenNode {
     /// Node id.
     pub id: String,
     /// Where to connect, the address map applied. `None`: announced as unknown, and no IP is known either.
@@ -42,13 +42,13 @@ pub struct Seen {
     pub hostname: Option<String>,
     /// Whether the cluster has agreed that it is down.
     pub failed: bool,
-    /// Indexes of its replicas in `View::nodes`.
+    /// Indexes of its replicas in `NodeView::nodes`.
     pub replicas: Vec<usize>,
 }
 
 /// What a node says of itself in INFO; fields that it does not give are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerInfo {
     /// `redis_version`.
     pub version: String,
     /// `server_name`, or `redis` if it is missing.
@@ -64,21 +64,21 @@ pub struct Server {
     /// It is a slotmux.
     pub is_slotmux: bool,
     /// The mode that the server states.
-    pub mode: Option<Mode>,
+    pub mode: Option<ServerMode>,
 }
 
-impl Server {
+impl ServerInfo {
     /// Reads the text of INFO.
-    pub fn from_info(text: &str) -> Server {
-        let mut server = Server {
+    pub fn from_info(text: &str) -> ServerInfo {
+        let mut server = ServerInfo {
             name: "redis".to_owned(),
-            ..Server::default()
+            ..ServerInfo::default()
         };
         for line in text.lines() {
             let Some((field, value)) = line.split_once(':') else {
                 continue;
             };
-            server.mode = server.mode.max(Mode::of_info(field, value));
+            server.mode = server.mode.max(ServerMode::of_info(field, value));
             match field {
                 "redis_version" => server.version = value.to_owned(),
                 "server_name" => server.name = value.to_owned(),
@@ -94,7 +94,7 @@ impl Server {
     }
 
     /// Adds the statements of HELLO, which is never withheld: it replaces a forbidden INFO.
-    pub fn add(&mut self, hello: Hello) {
+    pub fn add(&mut self, hello: ServerHello) {
         self.mode = self.mode.max(hello.mode);
         if self.version.is_empty() {
             self.version = hello.version;
@@ -116,16 +116,16 @@ const fn bad(command: &'static str, what: &'static str) -> BadView {
     BadView { command, what }
 }
 
-impl View {
+impl NodeView {
     /// Reads the replies of the node at `asked`. An empty or absent host means the host of `asked`.
     pub fn read(
         asked: &Addr,
         map: &AddressMap,
         slots: &Value,
         nodes: &str,
-        server: Server,
-    ) -> Result<View, BadView> {
-        let mut view = View {
+        server: ServerInfo,
+    ) -> Result<NodeView, BadView> {
+        let mut view = NodeView {
             nodes: Vec::new(),
             ranges: Vec::new(),
             epochs: HashMap::new(),
@@ -144,12 +144,15 @@ impl View {
     }
 
     /// The node with this id, if CLUSTER SLOTS named it.
-    pub fn find(&self, id: &str) -> Option<&Seen> {
+    pub fn find(&self, id: &str) -> Option<&SeenNode> {
         self.nodes.get(*self.by_id.get(id)?)
     }
 
     /// CLUSTER NODES: `id ip:port@bus[,hostname[,aux=..]] flags primary ping pong epoch link slots..`.
-    fn read_nodes<'a>(&mut self, text: &'a str) -> Result<HashMap<&'a str, Details<'a>>, BadView> {
+    fn read_nodes<'a>(
+        &mut self,
+        text: &'a str,
+    ) -> Result<HashMap<&'a str, NodeDetails<'a>>, BadView> {
         let mut details = HashMap::new();
         for line in text.lines().filter(|line| !line.is_empty()) {
             let mut fields = line.split(' ');
@@ -185,7 +188,7 @@ impl View {
             self.epochs.insert(id.to_owned(), epoch);
             details.insert(
                 id,
-                Details {
+                NodeDetails {
                     ip,
                     hostname,
                     failed,
@@ -201,7 +204,7 @@ impl View {
         asked: &Addr,
         map: &AddressMap,
         slots: &Value,
-        details: &HashMap<&str, Details<'_>>,
+        details: &HashMap<&str, NodeDetails<'_>>,
     ) -> Result<(), BadView> {
         for entry in items(slots).ok_or(bad("SLOTS", "not an array"))? {
             let entry = items(entry).ok_or(bad("SLOTS", "an entry that is not an array"))?;
@@ -240,7 +243,7 @@ impl View {
         asked: &Addr,
         map: &AddressMap,
         value: &Value,
-        details: &HashMap<&str, Details<'_>>,
+        details: &HashMap<&str, NodeDetails<'_>>,
     ) -> Result<usize, BadView> {
         let fields = items(value).ok_or(bad("SLOTS", "a node that is not an array"))?;
         let [host, port, id, rest @ ..] = fields else {
@@ -264,7 +267,7 @@ impl View {
             _ => return Err(bad("SLOTS", "a port that is no number")),
         };
         let detail = details.get(id);
-        let metadata = Metadata::read(rest.first());
+        let metadata = EndpointMetadata::read(rest.first());
         let ip = metadata
             .ip
             .or(detail.map(|detail| detail.ip))
@@ -281,7 +284,7 @@ impl View {
             "?" => (!ip.is_empty()).then(|| Addr::new(ip, port)),
             _ => Some(Addr::new(host, port)),
         };
-        self.nodes.push(Seen {
+        self.nodes.push(SeenNode {
             id: id.to_owned(),
             addr: addr.map(|addr| map.apply(addr)),
             announced: !host.is_empty(),
@@ -296,7 +299,7 @@ impl View {
 }
 
 /// What CLUSTER NODES adds to a node.
-struct Details<'a> {
+struct NodeDetails<'a> {
     ip: &'a str,
     hostname: Option<&'a str>,
     failed: bool,
@@ -306,14 +309,14 @@ struct Details<'a> {
 
 /// The fourth element of a node in CLUSTER SLOTS (Redis 7): what its preferred endpoint is not.
 #[derive(Default)]
-struct Metadata<'a> {
+struct EndpointMetadata<'a> {
     ip: Option<&'a str>,
     hostname: Option<&'a str>,
 }
 
-impl<'a> Metadata<'a> {
-    fn read(value: Option<&'a Value>) -> Metadata<'a> {
-        let mut metadata = Metadata::default();
+impl<'a> EndpointMetadata<'a> {
+    fn read(value: Option<&'a Value>) -> EndpointMetadata<'a> {
+        let mut metadata = EndpointMetadata::default();
         let mut take = |name: &Value, value: &'a Value| match text(name) {
             Some("ip") => metadata.ip = text(value).filter(|ip| !ip.is_empty()),
             Some("hostname") => metadata.hostname = text(value),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Command, Flags, KeySpec, Merge, Route, table};
-use crate::command::Repeat;
+use crate::command::Repeatable;
 
 const HEAD: &str = "\
 # Commands
@@ -60,11 +60,13 @@ pub fn markdown() -> String {
 /// The commands that `retry_writes` is about.
 fn repeated(out: &mut String) {
     let names: Vec<String> = table::all()
-        .filter(|command| command.repeat != Repeat::Never)
+        .filter(|command| command.repeat != Repeatable::Never)
         .map(|command| match command.repeat {
-            Repeat::Set | Repeat::MSetEx => format!("{} with no option but a TTL", upper(command)),
-            Repeat::Restore => format!("{} with REPLACE", upper(command)),
-            Repeat::Never | Repeat::Always => upper(command),
+            Repeatable::Set | Repeatable::MSetEx => {
+                format!("{} with no option but a TTL", upper(command))
+            }
+            Repeatable::Restore => format!("{} with REPLACE", upper(command)),
+            Repeatable::Never | Repeatable::Always => upper(command),
         })
         .collect();
     // Writing to a string cannot fail.
@@ -166,7 +168,7 @@ pub fn merged(merge: Merge) -> &'static str {
         Merge::Concat => "joined",
         Merge::Least => "the smallest",
         Merge::EachLeast => "the smallest of each",
-        Merge::Drawn => "one, drawn by the number of keys",
+        Merge::RandomKey => "one, drawn by the number of keys",
         Merge::Names(_) => "each name once",
         Merge::Subscribers(_) | Merge::Patterns => {
             "sum, with slotmux' clients for its own subscriptions"

@@ -13,7 +13,7 @@ pub enum SubscriptionKind {
 
 /// A change of a client's subscriptions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Change {
+pub struct SubscriptionChange {
     /// Of what.
     pub kind: SubscriptionKind,
     /// Whether it subscribes.
@@ -34,12 +34,14 @@ impl SubscriptionKind {
     }
 }
 
-impl Change {
+impl SubscriptionChange {
     /// By the name of its command, in lower case.
-    pub fn of(command: &str) -> Option<Change> {
+    pub fn of(command: &str) -> Option<SubscriptionChange> {
         SubscriptionKind::ALL
             .into_iter()
-            .flat_map(|kind| [true, false].map(|subscribes| Change { kind, subscribes }))
+            .flat_map(|kind| {
+                [true, false].map(|subscribes| SubscriptionChange { kind, subscribes })
+            })
             .find(|change| change.name() == command)
     }
 
@@ -93,9 +95,12 @@ mod tests {
             "ssubscribe",
             "sunsubscribe",
         ] {
-            assert_eq!(Change::of(name).map(Change::name), Some(name));
+            assert_eq!(
+                SubscriptionChange::of(name).map(SubscriptionChange::name),
+                Some(name)
+            );
         }
-        assert_eq!(Change::of("monitor"), None);
+        assert_eq!(SubscriptionChange::of("monitor"), None);
         for (place, kind) in SubscriptionKind::ALL.into_iter().enumerate() {
             assert_eq!(kind.index(), place);
         }

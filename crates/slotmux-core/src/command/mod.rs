@@ -22,12 +22,12 @@ pub use flags::Flags;
 pub use keys::{KeyError, KeySpec, blocks, for_each_destination, for_each_key};
 pub use learned::{Learned, LearnedCommand};
 pub use lifetime::Lifetime;
-pub use options::{AUTH, AUTH2, KEYS, OF_HELLO, OF_MIGRATE, Options};
+pub use options::{AUTH, AUTH2, KEYS, OF_HELLO, OF_MIGRATE, OptionScan};
 pub use reference::CommandRef;
-pub use repeat::Repeat;
-pub use route::{Answer, Merge, Route};
+pub use repeat::Repeatable;
+pub use route::{Merge, OwnAnswer, Route};
 pub use table::{DEBUG_OF_KEY, all, lookup};
-pub use wait::Wait;
+pub use wait::BlockingTimeout;
 
 use name::PackedName;
 
@@ -53,7 +53,7 @@ pub struct Command {
     /// What it does to the lifetime of its keys.
     pub lifetime: Lifetime,
     /// Whether it may run a second time.
-    pub repeat: Repeat,
+    pub repeat: Repeatable,
     /// Its subcommands, if it is a container.
     pub subcommands: &'static [Command],
     packed: PackedName,

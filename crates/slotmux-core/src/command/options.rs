@@ -4,12 +4,12 @@ use crate::c_string;
 use crate::resp::Span;
 
 /// The known options of a command, each with its number of arguments.
-pub type Known = &'static [(&'static [u8], usize)];
+pub type KnownOptions = &'static [(&'static [u8], usize)];
 
 /// Of HELLO.
-pub const OF_HELLO: Known = &[(AUTH, 2), (b"setname", 1)];
+pub const OF_HELLO: KnownOptions = &[(AUTH, 2), (b"setname", 1)];
 /// Of MIGRATE. All arguments after KEYS are keys.
-pub const OF_MIGRATE: Known = &[
+pub const OF_MIGRATE: KnownOptions = &[
     (b"copy", 0),
     (b"replace", 0),
     (AUTH, 1),
@@ -17,7 +17,7 @@ pub const OF_MIGRATE: Known = &[
     (KEYS, 0),
 ];
 /// Of SORT.
-pub(super) const OF_SORT: Known = &[
+pub(super) const OF_SORT: KnownOptions = &[
     (b"asc", 0),
     (b"desc", 0),
     (b"alpha", 0),
@@ -27,7 +27,7 @@ pub(super) const OF_SORT: Known = &[
     (STORE, 1),
 ];
 /// Of GEORADIUS and GEORADIUSBYMEMBER.
-pub(super) const OF_GEORADIUS: Known = &[
+pub(super) const OF_GEORADIUS: KnownOptions = &[
     (b"withdist", 0),
     (b"withhash", 0),
     (b"withcoord", 0),
@@ -39,7 +39,7 @@ pub(super) const OF_GEORADIUS: Known = &[
     (STOREDIST, 1),
 ];
 /// Of XREAD and XREADGROUP, of any version. All arguments after STREAMS are keys and ids.
-pub(super) const OF_XREAD: Known = &[
+pub(super) const OF_XREAD: KnownOptions = &[
     (BLOCK, 1),
     (b"count", 1),
     (STREAMS, 1),
@@ -65,7 +65,7 @@ pub(super) const STREAMS: &[u8] = b"streams";
 
 /// An option of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Found {
+pub struct FoundOption {
     /// Index of its word.
     pub at: usize,
     /// The word as spelled in the list.
@@ -80,18 +80,23 @@ pub struct Found {
 /// server may take the word for an option with arguments, so that after it no argument is skipped: each word that could
 /// be an option is returned.
 #[derive(Clone)]
-pub struct Options<'a> {
+pub struct OptionScan<'a> {
     buf: &'a [u8],
     args: &'a [Span],
     at: usize,
-    known: Known,
+    known: KnownOptions,
     is_lost: bool,
 }
 
-impl<'a> Options<'a> {
+impl<'a> OptionScan<'a> {
     /// The options from argument `from` on.
-    pub fn new(known: Known, buf: &'a [u8], args: &'a [Span], from: usize) -> Options<'a> {
-        Options {
+    pub fn new(
+        known: KnownOptions,
+        buf: &'a [u8],
+        args: &'a [Span],
+        from: usize,
+    ) -> OptionScan<'a> {
+        OptionScan {
             buf,
             args,
             at: from,
@@ -106,10 +111,10 @@ impl<'a> Options<'a> {
     }
 }
 
-impl Iterator for Options<'_> {
-    type Item = Found;
+impl Iterator for OptionScan<'_> {
+    type Item = FoundOption;
 
-    fn next(&mut self) -> Option<Found> {
+    fn next(&mut self) -> Option<FoundOption> {
         while let Some(argument) = self.args.get(self.at).map(|arg| arg.of(self.buf)) {
             let at = self.at;
             self.at += 1;
@@ -122,7 +127,7 @@ impl Iterator for Options<'_> {
             if !self.is_lost {
                 self.at += takes;
             }
-            return Some(Found { at, word, takes });
+            return Some(FoundOption { at, word, takes });
         }
         None
     }
@@ -132,7 +137,7 @@ impl Iterator for Options<'_> {
 mod tests {
     use super::*;
 
-    fn walked(known: Known, line: &str) -> (Vec<String>, bool) {
+    fn walked(known: KnownOptions, line: &str) -> (Vec<String>, bool) {
         let (mut buf, mut args) = (Vec::new(), Vec::new());
         for word in line.split(' ') {
             let start = buf.len() as u32;
@@ -140,9 +145,9 @@ mod tests {
             let end = buf.len() as u32;
             args.push(Span { start, end });
         }
-        let mut options = Options::new(known, &buf, &args, 0);
+        let mut options = OptionScan::new(known, &buf, &args, 0);
         let mut shown = Vec::new();
-        for Found { at, word, .. } in options.by_ref() {
+        for FoundOption { at, word, .. } in options.by_ref() {
             shown.push(format!("{at} {}", word.escape_ascii()));
         }
         (shown, options.is_lost())

@@ -2,7 +2,7 @@
 
 /// Whether a command has the same effect and the same reply when it runs a second time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Repeat {
+pub enum Repeatable {
     /// Not always, or nobody has looked.
     Never,
     /// Always.
@@ -15,15 +15,15 @@ pub enum Repeat {
     Restore,
 }
 
-impl Repeat {
+impl Repeatable {
     /// The kind of the command with this full name.
-    pub const fn of(full_name: &str) -> Repeat {
+    pub const fn of(full_name: &str) -> Repeatable {
         match full_name.as_bytes() {
-            b"hmset" | b"mset" | b"psetex" | b"setex" => Repeat::Always,
-            b"set" => Repeat::Set,
-            b"msetex" => Repeat::MSetEx,
-            b"restore" => Repeat::Restore,
-            _ => Repeat::Never,
+            b"hmset" | b"mset" | b"psetex" | b"setex" => Repeatable::Always,
+            b"set" => Repeatable::Set,
+            b"msetex" => Repeatable::MSetEx,
+            b"restore" => Repeatable::Restore,
+            _ => Repeatable::Never,
         }
     }
 }

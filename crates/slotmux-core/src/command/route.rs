@@ -1,6 +1,6 @@
 //! Where a command may go: the one decision per command that the router reads first.
 
-use crate::command::listening::{Change, SubscriptionKind};
+use crate::command::listening::{SubscriptionChange, SubscriptionKind};
 
 /// Where a command may go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,14 +29,14 @@ pub enum Route {
     /// SCAN: to the primary whose turn it is.
     Scan,
     /// Nowhere: slotmux answers it itself.
-    Answer(Answer),
+    Answer(OwnAnswer),
     /// MULTI, EXEC, DISCARD, WATCH, UNWATCH.
     Transaction,
-    /// May hold its connection up, so it needs one of its own. Ask [`super::Wait::of`] first: XREAD and XREADGROUP
+    /// May hold its connection up, so it needs one of its own. Ask [`super::BlockingTimeout::of`] first: XREAD and XREADGROUP
     /// block only when BLOCK is given and are [`Route::Keyed`] otherwise.
     Blocking,
     /// Changes what its client listens to: SUBSCRIBE and its kin.
-    Subscribe(Change),
+    Subscribe(SubscriptionChange),
     /// Nowhere, for this reason; [`super::refused_error`] makes the reply of it.
     Refused(&'static str),
 }
@@ -76,7 +76,7 @@ pub enum Merge {
     /// Arrays of integers: element by element the smallest.
     EachLeast,
     /// The key of one node, drawn by how many keys each has.
-    Drawn,
+    RandomKey,
     /// Names that have subscribers: each once, without those that only slotmux itself still has.
     Names(SubscriptionKind),
     /// Names and their numbers of subscribers, with the clients of slotmux instead of its own subscriptions.
@@ -122,7 +122,7 @@ impl Merge {
 
     /// Whether the reply consists of names of keys.
     pub fn lists_keys(self) -> bool {
-        matches!(self, Merge::Concat | Merge::Drawn)
+        matches!(self, Merge::Concat | Merge::RandomKey)
     }
 
     /// Whether a part that failed leaves the others their worth.
@@ -133,7 +133,7 @@ impl Merge {
 
 /// What slotmux answers itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum Answer {
+pub enum OwnAnswer {
     /// HELLO.
     Hello,
     /// AUTH.

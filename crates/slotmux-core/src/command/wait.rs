@@ -11,36 +11,36 @@ const SHORTEST: Duration = Duration::from_millis(10);
 
 /// The patience of a blocking command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Wait {
+pub struct BlockingTimeout {
     /// How long it may block. `None`: for ever, or the node is to judge what the request says.
     pub limit: Option<Duration>,
     /// Index and unit of the argument that gives the time. `None`: another try waits as long as the first.
-    place: Option<(u32, Unit)>,
+    place: Option<(u32, TimeUnit)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Unit {
+enum TimeUnit {
     Seconds,
     Milliseconds,
 }
 
-impl Wait {
+impl BlockingTimeout {
     /// One whose time is the node's business.
-    pub const UNTOLD: Wait = Wait {
+    pub const UNTOLD: BlockingTimeout = BlockingTimeout {
         limit: None,
         place: None,
     };
 
     /// The wait of WAIT and WAITAOF, whose last argument is in milliseconds.
-    pub fn for_replicas(last: &[u8]) -> Wait {
-        Wait {
+    pub fn for_replicas(last: &[u8]) -> BlockingTimeout {
+        BlockingTimeout {
             limit: milliseconds(last).filter(|limit| !limit.is_zero()),
             place: None,
         }
     }
 
     /// The patience of a request; `None` if it does not block.
-    pub fn of(command: CommandRef, buf: &[u8], args: &[Span]) -> Option<Wait> {
+    pub fn of(command: CommandRef, buf: &[u8], args: &[Span]) -> Option<BlockingTimeout> {
         let CommandRef::Table(command) = command else {
             return None;
         };
@@ -48,15 +48,15 @@ impl Wait {
             return None;
         }
         let (at, unit) = match timeout(command, buf, args) {
-            Timeout::None => return None,
-            Timeout::Untold => return Some(Wait::UNTOLD),
-            Timeout::At(at, unit) => (at, unit),
+            TimeoutArgument::None => return None,
+            TimeoutArgument::Untold => return Some(BlockingTimeout::UNTOLD),
+            TimeoutArgument::At(at, unit) => (at, unit),
         };
         let limit = args.get(at).and_then(|arg| match unit {
-            Unit::Seconds => seconds(arg.of(buf)),
-            Unit::Milliseconds => milliseconds(arg.of(buf)),
+            TimeUnit::Seconds => seconds(arg.of(buf)),
+            TimeUnit::Milliseconds => milliseconds(arg.of(buf)),
         });
-        Some(Wait {
+        Some(BlockingTimeout {
             limit: limit.filter(|limit| !limit.is_zero()),
             place: Some((at as u32, unit)),
         })
@@ -67,8 +67,8 @@ impl Wait {
         let (at, unit) = self.place?;
         let left = left.max(SHORTEST).as_millis();
         let text = match unit {
-            Unit::Seconds => format!("{}.{:03}", left / 1000, left % 1000),
-            Unit::Milliseconds => left.to_string(),
+            TimeUnit::Seconds => format!("{}.{:03}", left / 1000, left % 1000),
+            TimeUnit::Milliseconds => left.to_string(),
         };
         Some((at as usize, text))
     }
@@ -79,25 +79,25 @@ fn milliseconds(word: &[u8]) -> Option<Duration> {
     Some(Duration::from_millis(ms))
 }
 
-enum Timeout {
+enum TimeoutArgument {
     /// The request does not block.
     None,
     /// It may block, and where it says for how long is not known.
     Untold,
-    At(usize, Unit),
+    At(usize, TimeUnit),
 }
 
-fn timeout(command: &Command, buf: &[u8], args: &[Span]) -> Timeout {
+fn timeout(command: &Command, buf: &[u8], args: &[Span]) -> TimeoutArgument {
     match (command.name, command.keys) {
         (_, KeySpec::Streams) => match block_option(buf, args) {
-            Some(at) => Timeout::At(at + 1, Unit::Milliseconds),
-            None => Timeout::None,
+            Some(at) => TimeoutArgument::At(at + 1, TimeUnit::Milliseconds),
+            None => TimeoutArgument::None,
         },
         ("blpop" | "brpop" | "bzpopmin" | "bzpopmax" | "blmove" | "brpoplpush", _) => {
-            Timeout::At(args.len() - 1, Unit::Seconds)
+            TimeoutArgument::At(args.len() - 1, TimeUnit::Seconds)
         }
-        ("blmpop" | "bzmpop", _) => Timeout::At(1, Unit::Seconds),
-        _ => Timeout::Untold,
+        ("blmpop" | "bzmpop", _) => TimeoutArgument::At(1, TimeUnit::Seconds),
+        _ => TimeoutArgument::Untold,
     }
 }
 
@@ -114,13 +114,13 @@ mod tests {
     use super::*;
     use crate::resp::{Limits, scan_request, write};
 
-    fn wait_of(line: &str) -> Option<Wait> {
+    fn wait_of(line: &str) -> Option<BlockingTimeout> {
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let (mut bytes, mut args) = (Vec::new(), Vec::new());
         write::request(&mut bytes, &words);
         scan_request(&bytes, &Limits::default(), &mut args).expect("a request");
         let command = resolve(&bytes, &args).expect(line);
-        Wait::of(CommandRef::Table(command), &bytes, &args)
+        BlockingTimeout::of(CommandRef::Table(command), &bytes, &args)
     }
 
     #[test]

@@ -4,24 +4,24 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commands {
     /// Treatment of commands that slotmux' table lacks.
-    pub unknown: Unknown,
+    pub unknown: UnknownCommands,
     /// Whether clients may use MONITOR.
     pub monitor: bool,
     /// Commands shown to MONITOR clients, per second and worker.
     pub monitor_rate: u32,
     /// Treatment of KEYS.
-    pub keys: Keys,
+    pub keys: KeysCommand,
     /// Treatment of commands that administer the nodes.
-    pub admin: Administer,
+    pub admin: AdminCommands,
     /// Treatment of FLUSHALL and FLUSHDB: `defaults.namespace.flush`.
-    pub flush: Flush,
+    pub flush: FlushCommands,
     /// Which calls of scripts and functions are permitted.
     pub scripts: ScriptCalls,
 }
 
 /// Treatment of KEYS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Keys {
+pub enum KeysCommand {
     /// Sent to every primary, as if they were one Redis.
     #[default]
     Fanout,
@@ -31,7 +31,7 @@ pub enum Keys {
 
 /// Treatment of commands that administer the nodes: CONFIG SET, RESETSTAT, REWRITE and DEBUG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Administer {
+pub enum AdminCommands {
     /// Refused.
     #[default]
     Reject,
@@ -41,7 +41,7 @@ pub enum Administer {
 
 /// Treatment of FLUSHALL and FLUSHDB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Flush {
+pub enum FlushCommands {
     /// Every primary is emptied, as if they were one Redis.
     #[default]
     Cluster,
@@ -65,7 +65,7 @@ pub enum ScriptCalls {
 
 /// Treatment of commands that slotmux' table lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Unknown {
+pub enum UnknownCommands {
     /// Routed by what the upstream's `COMMAND` reports of them.
     #[default]
     Learn,
@@ -76,12 +76,12 @@ pub enum Unknown {
 impl Default for Commands {
     fn default() -> Commands {
         Commands {
-            unknown: Unknown::default(),
+            unknown: UnknownCommands::default(),
             monitor: true,
             monitor_rate: 10_000,
-            keys: Keys::default(),
-            admin: Administer::default(),
-            flush: Flush::default(),
+            keys: KeysCommand::default(),
+            admin: AdminCommands::default(),
+            flush: FlushCommands::default(),
             scripts: ScriptCalls::default(),
         }
     }

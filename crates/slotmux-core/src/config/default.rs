@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::{
-    Admin, Bind, ClientLimits, Cluster, Commands, Config, Connections, ExpectedKind, Format,
-    Listener, Log, Multi, Personality, Retry, RetryWrites, Server, Timeouts, TopologyRefresh,
-    Unmatched,
+    Admin, ClientLimits, Cluster, Commands, Config, Connections, ExpectedKind, ListenAddress,
+    Listener, Log, LogFormat, Multi, Personality, Retry, RetryWrites, ServerSettings, Timeouts,
+    TopologyRefresh, UnmatchedKeys,
 };
 
 const KIB: usize = 1024;
@@ -16,12 +16,12 @@ const MIB: usize = 1024 * KIB;
 impl Default for Config {
     fn default() -> Config {
         Config {
-            server: Server::default(),
+            server: ServerSettings::default(),
             listeners: vec![Listener::default()],
             users: Vec::new(),
             cluster: Cluster::default(),
             namespaces: Vec::new(),
-            unmatched: Unmatched::default(),
+            unmatched: UnmatchedKeys::default(),
             multi: Multi::default(),
             retry_writes: RetryWrites::default(),
             commands: Commands::default(),
@@ -31,9 +31,9 @@ impl Default for Config {
     }
 }
 
-impl Default for Server {
-    fn default() -> Server {
-        Server {
+impl Default for ServerSettings {
+    fn default() -> ServerSettings {
+        ServerSettings {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             max_clients: None,
             backlog: 4096,
@@ -47,7 +47,9 @@ impl Default for Listener {
     fn default() -> Listener {
         Listener {
             name: "main".into(),
-            bind: vec![Bind::Tcp((IpAddr::V4(Ipv4Addr::LOCALHOST), 6379).into())],
+            bind: vec![ListenAddress::Tcp(
+                (IpAddr::V4(Ipv4Addr::LOCALHOST), 6379).into(),
+            )],
             personality: Personality::default(),
             announce: None,
             idle_timeout: None,
@@ -156,7 +158,7 @@ impl Default for Log {
     fn default() -> Log {
         Log {
             level: "info".into(),
-            format: Format::default(),
+            format: LogFormat::default(),
         }
     }
 }

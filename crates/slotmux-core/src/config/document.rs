@@ -1,4 +1,4 @@
-//! The file as a tree of [`Value`]s that know their line and column, with `${VARIABLE}`s expanded.
+//! The file as a tree of [`ConfigValue`]s that know their line and column, with `${VARIABLE}`s expanded.
 
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::lines::Lines;
 use super::problem::{Origin, Reading};
-use super::value::{Data, Entry, Value};
+use super::value::{ConfigValue, TableEntry, ValueData};
 
 /// The surroundings of a value that its conversion needs.
 struct Document<'a> {
@@ -26,7 +26,7 @@ pub(super) fn parse(
     text: &str,
     env: &BTreeMap<String, String>,
     reading: &mut Reading,
-) -> (Value, bool) {
+) -> (ConfigValue, bool) {
     let document = Document {
         name: name.into(),
         text,
@@ -45,7 +45,7 @@ pub(super) fn parse(
     }
     let data = document.table("", table.get_ref(), reading);
     (
-        Value {
+        ConfigValue {
             key: String::new(),
             origin: document.place(0..0),
             data,
@@ -72,7 +72,7 @@ impl Document<'_> {
             .then(|| line..=line + lines.take_while(|text| !is_header(text)).count())
     }
 
-    fn table(&self, key: &str, table: &DeTable<'_>, reading: &mut Reading) -> Data {
+    fn table(&self, key: &str, table: &DeTable<'_>, reading: &mut Reading) -> ValueData {
         let entry = |(name, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
             let name_text: &str = AsRef::<str>::as_ref(name.get_ref());
             let path = if key.is_empty() {
@@ -80,33 +80,38 @@ impl Document<'_> {
             } else {
                 format!("{key}.{name_text}")
             };
-            Entry {
+            TableEntry {
                 name: name_text.to_owned(),
                 origin: self.place(name.span()),
                 value: self.value(path, value, reading),
             }
         };
-        Data::Table(table.iter().map(entry).collect())
+        ValueData::Table(table.iter().map(entry).collect())
     }
 
-    fn value(&self, key: String, value: &Spanned<DeValue<'_>>, reading: &mut Reading) -> Value {
+    fn value(
+        &self,
+        key: String,
+        value: &Spanned<DeValue<'_>>,
+        reading: &mut Reading,
+    ) -> ConfigValue {
         let origin = self.place(value.span());
         let data = match value.get_ref() {
             DeValue::String(text) => match expand(text, self.env) {
-                Ok(None) => Data::Text(text.to_string()),
-                Ok(Some(expanded)) => Data::Word(expanded),
+                Ok(None) => ValueData::Text(text.to_string()),
+                Ok(Some(expanded)) => ValueData::Word(expanded),
                 Err(why) => {
                     reading.problem(
                         &origin,
                         format!("{}: {why}", super::problem::without_indices(&key)),
                     );
-                    Data::Broken
+                    ValueData::Broken
                 }
             },
             DeValue::Integer(number) => {
                 match i64::from_str_radix(number.as_str(), number.radix()) {
-                    Ok(number) => Data::Integer(number),
-                    Err(_) => Data::Other("a number beyond 64 bits"),
+                    Ok(number) => ValueData::Integer(number),
+                    Err(_) => ValueData::Other("a number beyond 64 bits"),
                 }
             }
             DeValue::Array(values) => {
@@ -119,17 +124,17 @@ impl Document<'_> {
                     };
                     self.value(path, value, reading)
                 };
-                Data::List(values.iter().enumerate().map(element).collect())
+                ValueData::List(values.iter().enumerate().map(element).collect())
             }
             DeValue::Table(table) => self.table(&key, table, reading),
             DeValue::Float(number) => match number.as_str().parse() {
-                Ok(number) => Data::Float(number),
-                Err(_) => Data::Other("a fraction"),
+                Ok(number) => ValueData::Float(number),
+                Err(_) => ValueData::Other("a fraction"),
             },
-            DeValue::Boolean(boolean) => Data::Boolean(*boolean),
-            DeValue::Datetime(_) => Data::Other("a date"),
+            DeValue::Boolean(boolean) => ValueData::Boolean(*boolean),
+            DeValue::Datetime(_) => ValueData::Other("a date"),
         };
-        Value { key, origin, data }
+        ConfigValue { key, origin, data }
     }
 }
 

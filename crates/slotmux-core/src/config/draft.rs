@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::problem::Reading;
 use super::section::{double_brackets, is_file, set_section};
-use super::value::{Data, Entry, Value};
+use super::value::{ConfigValue, TableEntry, ValueData};
 use super::{Config, Multi, Namespace, RetryWrites, Ttl, keys, ttl_env};
 
 pub(super) struct Draft {
@@ -14,9 +14,9 @@ pub(super) struct Draft {
     /// `[defaults.namespace]`
     pub(super) defaults: Namespace,
     /// The sections of the file.
-    written: Vec<Value>,
+    written: Vec<ConfigValue>,
     /// Keys that variables set, by the name of the namespace.
-    overrides: Vec<Entry>,
+    overrides: Vec<TableEntry>,
 }
 
 impl Draft {
@@ -35,11 +35,11 @@ impl Draft {
     }
 
     /// Keeps the sections that a source has for namespaces.
-    pub(super) fn collect_namespaces(&mut self, value: &Value, reading: &mut Reading) {
+    pub(super) fn collect_namespaces(&mut self, value: &ConfigValue, reading: &mut Reading) {
         match &value.data {
-            Data::List(sections) => self.written.clone_from(sections),
-            Data::Table(_) if is_file(value) => double_brackets(value, reading),
-            Data::Table(entries) => self.overrides.extend(entries.iter().cloned()),
+            ValueData::List(sections) => self.written.clone_from(sections),
+            ValueData::Table(_) if is_file(value) => double_brackets(value, reading),
+            ValueData::Table(entries) => self.overrides.extend(entries.iter().cloned()),
             _ => value.mistyped(reading, "sections"),
         }
     }
@@ -108,19 +108,19 @@ fn nameless() -> Namespace {
 }
 
 /// The value and those below it, with keys that start with `to` instead of `from`.
-fn moved(value: &Value, from: &str, to: &str) -> Value {
+fn moved(value: &ConfigValue, from: &str, to: &str) -> ConfigValue {
     let rest = value.key.strip_prefix(from).unwrap_or_default();
     let data = match &value.data {
-        Data::Table(entries) => {
-            let entry = |entry: &Entry| Entry {
+        ValueData::Table(entries) => {
+            let entry = |entry: &TableEntry| TableEntry {
                 value: moved(&entry.value, from, to),
                 ..entry.clone()
             };
-            Data::Table(entries.iter().map(entry).collect())
+            ValueData::Table(entries.iter().map(entry).collect())
         }
         data => data.clone(),
     };
-    Value {
+    ConfigValue {
         key: format!("{to}{rest}"),
         origin: value.origin.clone(),
         data,
@@ -128,9 +128,9 @@ fn moved(value: &Value, from: &str, to: &str) -> Value {
 }
 
 /// Notes a problem for each variable, so that each is named.
-fn refuse(value: &Value, name: &str, reading: &mut Reading) {
+fn refuse(value: &ConfigValue, name: &str, reading: &mut Reading) {
     match &value.data {
-        Data::Table(entries) => {
+        ValueData::Table(entries) => {
             for entry in entries {
                 refuse(&entry.value, name, reading);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::layer::Layer;
 use super::problem::{Origin, Reading};
-use super::value::{Data, Value};
+use super::value::{ConfigValue, ValueData};
 use super::{Config, User, read};
 
 /// The file to read, unless `--config` names one.
@@ -17,7 +17,7 @@ const PASSWORD: &str = "SLOTMUX_PASSWORD";
 const MAX_CONNECTIONS: &str = "REDIS_MAX_CONNECTIONS";
 const GENERIC: &str = "SLOTMUX__";
 
-enum Unit {
+enum VariableForm {
     AsInFile,
     /// The variable is a number of seconds, perhaps with a fraction.
     Seconds,
@@ -26,35 +26,39 @@ enum Unit {
 }
 
 /// Variables that stand for one key.
-const NAMED: [(&str, &str, Unit); 12] = [
-    (REDIS_URL, "cluster.seeds", Unit::AsInFile),
-    ("REDIS_USERNAME", "cluster.username", Unit::AsInFile),
-    ("REDIS_PASSWORD", "cluster.password", Unit::AsInFile),
+const NAMED: [(&str, &str, VariableForm); 12] = [
+    (REDIS_URL, "cluster.seeds", VariableForm::AsInFile),
+    ("REDIS_USERNAME", "cluster.username", VariableForm::AsInFile),
+    ("REDIS_PASSWORD", "cluster.password", VariableForm::AsInFile),
     (
         "REDIS_CONNECTION_TIMEOUT",
         "cluster.connections.connect_timeout",
-        Unit::Seconds,
+        VariableForm::Seconds,
     ),
     (
         "REDIS_SOCKET_TIMEOUT",
         "cluster.timeouts.response",
-        Unit::Seconds,
+        VariableForm::Seconds,
     ),
     (
         "REDIS_HEALTH_CHECK_INTERVAL",
         "cluster.connections.health_interval",
-        Unit::Seconds,
+        VariableForm::Seconds,
     ),
     (
         "REDIS_RETRY_ON_TIMEOUT",
         "cluster.retry.on_timeout",
-        Unit::YesOrNo,
+        VariableForm::YesOrNo,
     ),
-    ("SLOTMUX_LISTEN", "listener.bind", Unit::AsInFile),
-    ("SLOTMUX_MAX_CLIENTS", "server.max_clients", Unit::AsInFile),
-    ("SLOTMUX_WORKERS", "server.workers", Unit::AsInFile),
-    ("SLOTMUX_LOG", "log.level", Unit::AsInFile),
-    ("SLOTMUX_ADMIN", "admin.bind", Unit::AsInFile),
+    ("SLOTMUX_LISTEN", "listener.bind", VariableForm::AsInFile),
+    (
+        "SLOTMUX_MAX_CLIENTS",
+        "server.max_clients",
+        VariableForm::AsInFile,
+    ),
+    ("SLOTMUX_WORKERS", "server.workers", VariableForm::AsInFile),
+    ("SLOTMUX_LOG", "log.level", VariableForm::AsInFile),
+    ("SLOTMUX_ADMIN", "admin.bind", VariableForm::AsInFile),
 ];
 
 /// Every variable with a name of its own.
@@ -83,7 +87,7 @@ pub(super) fn get<'a>(env: &'a BTreeMap<String, String>, name: &str) -> Option<&
 }
 
 /// The values of the variables with short names.
-pub(super) fn named(env: &BTreeMap<String, String>, reading: &mut Reading) -> Value {
+pub(super) fn named(env: &BTreeMap<String, String>, reading: &mut Reading) -> ConfigValue {
     let mut layer = Layer::new();
     for (variable, key, unit) in &NAMED {
         let Some(text) = get(env, variable) else {
@@ -91,20 +95,23 @@ pub(super) fn named(env: &BTreeMap<String, String>, reading: &mut Reading) -> Va
         };
         let origin = Origin::Variable((*variable).into());
         let (data, expected) = match unit {
-            Unit::AsInFile => (Some(Data::Word(text.to_owned())), ""),
-            Unit::Seconds => (seconds(text).map(Data::Duration), "a number of seconds"),
-            Unit::YesOrNo => (yes_or_no(text).map(Data::Boolean), "true or false"),
+            VariableForm::AsInFile => (Some(ValueData::Word(text.to_owned())), ""),
+            VariableForm::Seconds => (
+                seconds(text).map(ValueData::Duration),
+                "a number of seconds",
+            ),
+            VariableForm::YesOrNo => (yes_or_no(text).map(ValueData::Boolean), "true or false"),
         };
         if data.is_none() {
             reading.problem(&origin, format!("expected {expected}, got {text:?}"));
         }
-        layer.add(key, origin, data.unwrap_or(Data::Broken));
+        layer.add(key, origin, data.unwrap_or(ValueData::Broken));
     }
     layer.into_value()
 }
 
 /// The values of the `SLOTMUX__SECTION__KEY` variables.
-pub(super) fn generic(env: &BTreeMap<String, String>, reading: &mut Reading) -> Value {
+pub(super) fn generic(env: &BTreeMap<String, String>, reading: &mut Reading) -> ConfigValue {
     let mut layer = Layer::new();
     for (variable, text) in env {
         let Some(path) = variable.strip_prefix(GENERIC).filter(|_| !text.is_empty()) else {
@@ -119,7 +126,7 @@ pub(super) fn generic(env: &BTreeMap<String, String>, reading: &mut Reading) -> 
             );
             continue;
         }
-        layer.add(&key, origin, Data::Word(text.clone()));
+        layer.add(&key, origin, ValueData::Word(text.clone()));
     }
     layer.into_value()
 }
@@ -150,10 +157,10 @@ pub(super) fn default_password(
         return;
     };
     let origin = Origin::Variable(PASSWORD.into());
-    let value = Value {
+    let value = ConfigValue {
         key: "user.passwords".into(),
         origin,
-        data: Data::Word(text.to_owned()),
+        data: ValueData::Word(text.to_owned()),
     };
     let Some(passwords) = read::secrets(&value, reading) else {
         return;

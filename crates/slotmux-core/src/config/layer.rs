@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::problem::Origin;
-use super::value::{Data, Entry, Value};
+use super::value::{ConfigValue, TableEntry, ValueData};
 
 /// A table of sections.
 pub(super) struct Layer {
-    entries: Vec<Entry>,
+    entries: Vec<TableEntry>,
     /// Position of each section among the entries of its parent, by its full key.
     sections: HashMap<String, usize>,
 }
@@ -21,27 +21,27 @@ impl Layer {
     }
 
     /// Adds a value under its whole key.
-    pub(super) fn add(&mut self, key: &str, origin: Origin, data: Data) {
+    pub(super) fn add(&mut self, key: &str, origin: Origin, data: ValueData) {
         let Layer { entries, sections } = self;
         add(entries, sections, "", key, &origin, data);
     }
 
-    pub(super) fn into_value(self) -> Value {
-        Value {
+    pub(super) fn into_value(self) -> ConfigValue {
+        ConfigValue {
             key: String::new(),
             origin: Origin::Nowhere,
-            data: Data::Table(self.entries),
+            data: ValueData::Table(self.entries),
         }
     }
 }
 
 fn add(
-    entries: &mut Vec<Entry>,
+    entries: &mut Vec<TableEntry>,
     sections: &mut HashMap<String, usize>,
     section: &str,
     rest: &str,
     origin: &Origin,
-    data: Data,
+    data: ValueData,
 ) {
     let (name, below) = match rest.split_once('.') {
         Some((name, below)) => (name, Some(below)),
@@ -53,12 +53,12 @@ fn add(
         format!("{section}.{name}")
     };
     let Some(below) = below else {
-        let value = Value {
+        let value = ConfigValue {
             key,
             origin: origin.clone(),
             data,
         };
-        entries.push(Entry {
+        entries.push(TableEntry {
             name: name.to_owned(),
             origin: origin.clone(),
             value,
@@ -66,12 +66,12 @@ fn add(
         return;
     };
     let at = sections.get(&key).copied().unwrap_or_else(|| {
-        let value = Value {
+        let value = ConfigValue {
             key: key.clone(),
             origin: origin.clone(),
-            data: Data::Table(Vec::new()),
+            data: ValueData::Table(Vec::new()),
         };
-        entries.push(Entry {
+        entries.push(TableEntry {
             name: name.to_owned(),
             origin: origin.clone(),
             value,
@@ -79,9 +79,9 @@ fn add(
         sections.insert(key.clone(), entries.len() - 1);
         entries.len() - 1
     });
-    if let Some(Entry {
-        value: Value {
-            data: Data::Table(inner),
+    if let Some(TableEntry {
+        value: ConfigValue {
+            data: ValueData::Table(inner),
             ..
         },
         ..

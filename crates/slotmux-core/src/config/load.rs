@@ -9,7 +9,7 @@ use super::draft::Draft;
 use super::layer::Layer;
 use super::origins::Origins;
 use super::problem::{Origin, Problem, Reading};
-use super::value::{Data, Value};
+use super::value::{ConfigValue, ValueData};
 use super::{Config, check, document, env, keys, show};
 
 /// The sources of a configuration. Apart from these only the password files that they name are read. Not `Debug`,
@@ -21,7 +21,7 @@ pub struct Sources {
     /// The environment.
     pub env: BTreeMap<String, String>,
     /// The flags.
-    pub flags: Flags,
+    pub flags: CommandLine,
 }
 
 /// A configuration file that was read.
@@ -35,7 +35,7 @@ pub struct SourceFile {
 
 /// The settings that flags give, as they were typed.
 #[derive(Clone, Default)]
-pub struct Flags {
+pub struct CommandLine {
     /// `--listen`, each perhaps a comma list.
     pub listen: Vec<String>,
     /// `--upstream`, each perhaps a comma list.
@@ -48,7 +48,7 @@ pub struct Flags {
 
 impl Sources {
     /// The process environment, the flags, and the file that `--config` or else `SLOTMUX_CONFIG` names.
-    pub fn gather(config: Option<&Path>, flags: Flags) -> Result<Sources, Problem> {
+    pub fn gather(config: Option<&Path>, flags: CommandLine) -> Result<Sources, Problem> {
         let text = |text: OsString| text.to_string_lossy().into_owned();
         let env: BTreeMap<_, _> = std::env::vars_os()
             .map(|(name, value)| (text(name), text(value)))
@@ -81,7 +81,7 @@ impl SourceFile {
 
 /// A configuration with its origins and warnings.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The values in force.
     pub config: Config,
     /// The origin of each value.
@@ -96,7 +96,7 @@ pub fn load(sources: &Sources) -> Result<Config, Vec<Problem>> {
 }
 
 /// Makes the configuration with the origin of each value.
-pub fn load_with_origins(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
+pub fn load_with_origins(sources: &Sources) -> Result<LoadedConfig, Vec<Problem>> {
     let mut draft = Draft::new();
     let mut reading = Reading::new();
     let mut is_whole = true;
@@ -130,27 +130,27 @@ pub fn load_with_origins(sources: &Sources) -> Result<Loaded, Vec<Problem>> {
         return Err(reading.into_problems());
     }
     check::warn(&config, &mut reading);
-    Ok(Loaded {
+    Ok(LoadedConfig {
         origins: Origins::new(&show::lines(&config), &reading),
         config,
         warnings: reading.into_warnings(),
     })
 }
 
-impl Flags {
-    fn layer(&self) -> Value {
+impl CommandLine {
+    fn layer(&self) -> ConfigValue {
         let mut layer = Layer::new();
         let mut add_list = |key: &str, flag: &'static str, texts: &[String]| {
-            let word = |text: &String| Value {
+            let word = |text: &String| ConfigValue {
                 key: key.to_owned(),
                 origin: Origin::Flag(flag),
-                data: Data::Word(text.clone()),
+                data: ValueData::Word(text.clone()),
             };
             if !texts.is_empty() {
                 layer.add(
                     key,
                     Origin::Flag(flag),
-                    Data::List(texts.iter().map(word).collect()),
+                    ValueData::List(texts.iter().map(word).collect()),
                 );
             }
         };
@@ -161,7 +161,7 @@ impl Flags {
             ("admin.bind", "--admin", &self.admin),
         ] {
             if let Some(text) = text {
-                layer.add(key, Origin::Flag(flag), Data::Word(text.clone()));
+                layer.add(key, Origin::Flag(flag), ValueData::Word(text.clone()));
             }
         }
         layer.into_value()

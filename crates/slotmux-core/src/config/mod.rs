@@ -36,17 +36,19 @@ mod value;
 
 pub use crate::cluster::addr::Addr;
 pub use check::is_no_upstream;
-pub use commands::{Administer, Commands, Flush, Keys, ScriptCalls, Unknown};
+pub use commands::{
+    AdminCommands, Commands, FlushCommands, KeysCommand, ScriptCalls, UnknownCommands,
+};
 pub use host_name::plain_host_name;
-pub use load::{Flags, Loaded, SourceFile, Sources, load, load_with_origins};
+pub use load::{CommandLine, LoadedConfig, SourceFile, Sources, load, load_with_origins};
 pub use namespace::{
-    JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites, Scripts, Strength,
-    Ttl, Unmatched,
+    JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites, ScriptKeys, Strength, Ttl,
+    TtlMode, UnmatchedKeys,
 };
 pub use origins::Origins;
 pub use problem::{Origin, Problem};
 pub use secret::{Password, Secret};
-pub use settings::{Setting, Settings};
+pub use settings::{EffectiveSetting, EffectiveSettings};
 pub use show::show;
 
 use problem::element_key;
@@ -57,7 +59,7 @@ use problem::element_key;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The process: threads, clients, memory, drain.
-    pub server: Server,
+    pub server: ServerSettings,
     /// Where clients connect; never empty.
     pub listeners: Vec<Listener>,
     /// Users that may connect. Empty: any client, from this machine only (see [`Config::is_open`]).
@@ -67,7 +69,7 @@ pub struct Config {
     /// Namespaces with their policies.
     pub namespaces: Vec<Namespace>,
     /// Permissions for keys of no namespace.
-    pub unmatched: Unmatched,
+    pub unmatched: UnmatchedKeys,
     /// Treatment of a transaction with keys of no namespace: `defaults.namespace.multi`, which namespaces inherit.
     pub multi: Multi,
     /// Treatment of writes of unknown fate to keys of no namespace: `defaults.namespace.retry_writes`, which namespaces
@@ -83,7 +85,7 @@ pub struct Config {
 
 /// `[server]`
 #[derive(Clone, Debug, PartialEq)]
-pub struct Server {
+pub struct ServerSettings {
     /// Worker threads, at least 1.
     pub workers: usize,
     /// Maximum number of clients of the process. `None`: derived from the descriptor limit.
@@ -102,7 +104,7 @@ pub struct Listener {
     /// Its name in logs; unique.
     pub name: String,
     /// The addresses it listens on; never empty.
-    pub bind: Vec<Bind>,
+    pub bind: Vec<ListenAddress>,
     /// Whether it looks like one Redis or like a cluster.
     pub personality: Personality,
     /// Address announced to clients with `personality = "cluster"`. `None`: the address they connected to.
@@ -129,7 +131,7 @@ pub enum Personality {
 
 /// One address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Bind {
+pub enum ListenAddress {
     /// `host:port`; port 0 lets the kernel choose.
     Tcp(SocketAddr),
     /// `unix:path`
@@ -291,12 +293,12 @@ pub struct Log {
     /// `off`, `error`, `warn`, `info`, `debug` or `trace`, or the directives of tracing-subscriber's `EnvFilter`.
     pub level: String,
     /// Format of a line.
-    pub format: Format,
+    pub format: LogFormat,
 }
 
 /// Format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Format {
+pub enum LogFormat {
     /// For people.
     #[default]
     Text,
@@ -323,21 +325,21 @@ impl Config {
     }
 }
 
-impl Bind {
+impl ListenAddress {
     /// Whether only this machine can reach it.
     pub fn is_local(&self) -> bool {
         match self {
-            Bind::Tcp(addr) => addr.ip().to_canonical().is_loopback(),
-            Bind::Unix(_) => true,
+            ListenAddress::Tcp(addr) => addr.ip().to_canonical().is_loopback(),
+            ListenAddress::Unix(_) => true,
         }
     }
 }
 
-impl fmt::Display for Bind {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Bind::Tcp(addr) => addr.fmt(f),
-            Bind::Unix(path) => write!(f, "unix:{}", path.display()),
+            ListenAddress::Tcp(addr) => addr.fmt(f),
+            ListenAddress::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

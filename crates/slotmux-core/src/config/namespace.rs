@@ -31,7 +31,7 @@ pub struct Namespace {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ttl {
     /// Whether the policy is enforced.
-    pub mode: Mode,
+    pub mode: TtlMode,
     /// The TTL of a key that a write leaves without one. `None`: that of `max`, if there is one.
     pub default: Option<Duration>,
     /// The longest TTL. `None`: no limit.
@@ -51,12 +51,12 @@ pub struct Ttl {
     /// How an expiry is attached to a command that cannot carry one.
     pub strength: Strength,
     /// Treatment of the keys that scripts and functions declare.
-    pub scripts: Scripts,
+    pub scripts: ScriptKeys,
 }
 
 /// `ttl.mode`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Mode {
+pub enum TtlMode {
     /// There is no policy.
     Off,
     /// Changes that enforcing would make are only counted.
@@ -122,7 +122,7 @@ pub enum Strength {
 
 /// `ttl.scripts`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Scripts {
+pub enum ScriptKeys {
     /// Their declared keys get an expiry behind the script.
     #[default]
     Append,
@@ -156,7 +156,7 @@ pub enum RetryWrites {
 
 /// `unmatched`: permissions for keys of no namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Unmatched {
+pub enum UnmatchedKeys {
     /// Everything.
     #[default]
     Allow,
@@ -169,7 +169,7 @@ pub enum Unmatched {
 impl Default for Ttl {
     fn default() -> Ttl {
         Ttl {
-            mode: Mode::default(),
+            mode: TtlMode::default(),
             default: None,
             max: None,
             min: None,
@@ -179,7 +179,7 @@ impl Default for Ttl {
             persist: Persist::default(),
             keepttl: KeepTtl::default(),
             strength: Strength::default(),
-            scripts: Scripts::default(),
+            scripts: ScriptKeys::default(),
         }
     }
 }

@@ -3,20 +3,20 @@
 use std::collections::HashMap;
 
 use super::problem::{Origin, Reading};
-use super::show::Line;
+use super::show::ShownLine;
 
 /// The origin of each value in force.
 #[derive(Clone, Debug, Default)]
 pub struct Origins(HashMap<String, Origin>);
 
 impl Origins {
-    pub(super) fn new(lines: &[Line], reading: &Reading) -> Origins {
-        let origin = |line: &Line| match line {
-            Line::Setting(setting) => {
+    pub(super) fn new(lines: &[ShownLine], reading: &Reading) -> Origins {
+        let origin = |line: &ShownLine| match line {
+            ShownLine::Setting(setting) => {
                 let origin = reading.inherited_origin(&setting.key)?;
                 Some((setting.named.clone(), origin.clone()))
             }
-            Line::Head(_) => None,
+            ShownLine::Head(_) => None,
         };
         Origins(lines.iter().filter_map(origin).collect())
     }

@@ -11,8 +11,8 @@ use super::host_name::plain_host_name;
 use super::log_filter;
 use super::problem::{Reading, without_indices};
 use super::seed::{self, Seeds};
-use super::value::{Data, Value, is_none};
-use super::{Addr, Bind, Cluster, Password, Secret};
+use super::value::{ConfigValue, ValueData, is_none};
+use super::{Addr, Cluster, ListenAddress, Password, Secret};
 
 /// Largest password file, in bytes: it holds one password.
 const PASSWORD_FILE_MAX: u64 = 64 * 1024;
@@ -21,11 +21,11 @@ const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
 
 /// `retry.on_timeout`, `namespace.read_only`: a boolean.
-pub(super) fn boolean(value: &Value, reading: &mut Reading) -> Option<bool> {
+pub(super) fn boolean(value: &ConfigValue, reading: &mut Reading) -> Option<bool> {
     const EXPECTED: &str = "true or false";
     match &value.data {
-        Data::Boolean(boolean) => return Some(*boolean),
-        Data::Word(text) => match text.trim().parse() {
+        ValueData::Boolean(boolean) => return Some(*boolean),
+        ValueData::Word(text) => match text.trim().parse() {
             Ok(boolean) => return Some(boolean),
             Err(_) => value.wrong(reading, format_args!("expected {EXPECTED}, got {text:?}")),
         },
@@ -35,7 +35,7 @@ pub(super) fn boolean(value: &Value, reading: &mut Reading) -> Option<bool> {
 }
 
 /// `listener.bind`: addresses, also as a comma list.
-pub(super) fn binds(value: &Value, reading: &mut Reading) -> Option<Vec<Bind>> {
+pub(super) fn binds(value: &ConfigValue, reading: &mut Reading) -> Option<Vec<ListenAddress>> {
     let binds = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "an address in quotes")?;
         let mut binds = Vec::new();
@@ -64,11 +64,11 @@ pub(super) fn binds(value: &Value, reading: &mut Reading) -> Option<Vec<Bind>> {
     Some(binds)
 }
 
-fn bind(text: &str) -> Option<Bind> {
+fn bind(text: &str) -> Option<ListenAddress> {
     match text.strip_prefix("unix:") {
         Some("") => None,
-        Some(path) => Some(Bind::Unix(path.into())),
-        None => socket_addr(text).map(Bind::Tcp),
+        Some(path) => Some(ListenAddress::Unix(path.into())),
+        None => socket_addr(text).map(ListenAddress::Tcp),
     }
 }
 
@@ -81,7 +81,7 @@ fn socket_addr(text: &str) -> Option<SocketAddr> {
 }
 
 /// `admin.bind`: an address or `"none"`.
-pub(super) fn admin_bind(value: &Value, reading: &mut Reading) -> Option<Option<SocketAddr>> {
+pub(super) fn admin_bind(value: &ConfigValue, reading: &mut Reading) -> Option<Option<SocketAddr>> {
     let text = value.text(reading, "an address in quotes")?;
     if is_none(text) {
         return Some(None);
@@ -98,7 +98,7 @@ pub(super) fn admin_bind(value: &Value, reading: &mut Reading) -> Option<Option<
 
 /// `admin.hosts`: names without scheme and port, also as a comma-separated list, in the spelling in which they are
 /// compared.
-pub(super) fn host_names(value: &Value, reading: &mut Reading) -> Option<Vec<String>> {
+pub(super) fn host_names(value: &ConfigValue, reading: &mut Reading) -> Option<Vec<String>> {
     let names = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "a host name in quotes")?;
         let mut names = Vec::new();
@@ -116,7 +116,7 @@ pub(super) fn host_names(value: &Value, reading: &mut Reading) -> Option<Vec<Str
 }
 
 /// `listener.announce`: `host:port` or `"none"`.
-pub(super) fn announce(value: &Value, reading: &mut Reading) -> Option<Option<Addr>> {
+pub(super) fn announce(value: &ConfigValue, reading: &mut Reading) -> Option<Option<Addr>> {
     let text = value.text(reading, "an address in quotes")?;
     if is_none(text) {
         return Some(None);
@@ -133,7 +133,7 @@ pub(super) fn announce(value: &Value, reading: &mut Reading) -> Option<Option<Ad
 
 /// `listener.limits.output_soft`: a size for a duration, or `"none"`.
 pub(super) fn output_soft(
-    value: &Value,
+    value: &ConfigValue,
     reading: &mut Reading,
 ) -> Option<Option<(usize, Duration)>> {
     const EXPECTED: &str = "a size and a duration such as \"8MiB/10s\", or \"none\"";
@@ -147,7 +147,7 @@ pub(super) fn output_soft(
 }
 
 /// `cluster.seeds`: addresses, perhaps with a user and password.
-pub(super) fn seeds(cluster: &mut Cluster, value: &Value, reading: &mut Reading) {
+pub(super) fn seeds(cluster: &mut Cluster, value: &ConfigValue, reading: &mut Reading) {
     let mut seeds = Seeds::default();
     let added = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "an address in quotes")?;
@@ -175,8 +175,8 @@ pub(super) fn seeds(cluster: &mut Cluster, value: &Value, reading: &mut Reading)
 }
 
 /// `cluster.address_map`: announced address to the one to connect to.
-pub(super) fn addr_map(value: &Value, reading: &mut Reading) -> Option<HashMap<Addr, Addr>> {
-    let Data::Table(entries) = &value.data else {
+pub(super) fn addr_map(value: &ConfigValue, reading: &mut Reading) -> Option<HashMap<Addr, Addr>> {
+    let ValueData::Table(entries) = &value.data else {
         value.mistyped(
             reading,
             "a table such as { \"10.0.0.5:6379\" = \"node5.example.net:16379\" }",
@@ -206,7 +206,7 @@ pub(super) fn addr_map(value: &Value, reading: &mut Reading) -> Option<HashMap<A
 }
 
 /// `cluster.password`: one or a list. An empty one is left out, so that `"${REDIS_PASSWORD:-}"` can be written.
-pub(super) fn passwords(value: &Value, reading: &mut Reading) -> Option<Vec<Password>> {
+pub(super) fn passwords(value: &ConfigValue, reading: &mut Reading) -> Option<Vec<Password>> {
     let mut passwords = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "a password in quotes")?;
         // A password file is read literally.
@@ -225,7 +225,7 @@ pub(super) fn passwords(value: &Value, reading: &mut Reading) -> Option<Vec<Pass
 }
 
 /// `user.passwords`: one or a list, plain or hashed. An empty one is refused because it would admit every client.
-pub(super) fn secrets(value: &Value, reading: &mut Reading) -> Option<Vec<Secret>> {
+pub(super) fn secrets(value: &ConfigValue, reading: &mut Reading) -> Option<Vec<Secret>> {
     let secrets = value.list_of(reading, |element, reading| {
         let text = element.text(reading, "a password in quotes")?;
         let password = resolve(text, element, reading)?;
@@ -257,7 +257,7 @@ pub(super) fn secrets(value: &Value, reading: &mut Reading) -> Option<Vec<Secret
 }
 
 /// The text itself, or the content of the file that it names, without the newline at the end.
-fn resolve(text: &str, value: &Value, reading: &mut Reading) -> Option<String> {
+fn resolve(text: &str, value: &ConfigValue, reading: &mut Reading) -> Option<String> {
     let Some(path) = text.strip_prefix("file:") else {
         return Some(text.to_owned());
     };
@@ -281,7 +281,7 @@ fn resolve(text: &str, value: &Value, reading: &mut Reading) -> Option<String> {
 }
 
 /// `log.level`, as [`log_filter::filter`] reads it.
-pub(super) fn log_level(value: &Value, reading: &mut Reading) -> Option<String> {
+pub(super) fn log_level(value: &ConfigValue, reading: &mut Reading) -> Option<String> {
     let text = value.text(reading, "a level in quotes")?;
     match log_filter::filter(text) {
         Ok(_) => Some(text.to_owned()),

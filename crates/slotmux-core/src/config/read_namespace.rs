@@ -2,17 +2,17 @@
 
 use super::problem::Reading;
 use super::suggest::nearest;
-use super::value::{Data, Value};
+use super::value::{ConfigValue, ValueData};
 use super::{element_key, env};
 use crate::command;
 
 /// `ttl.jitter`: a number from 0 to 1.
-pub(super) fn fraction(value: &Value, reading: &mut Reading) -> Option<f64> {
+pub(super) fn fraction(value: &ConfigValue, reading: &mut Reading) -> Option<f64> {
     const EXPECTED: &str = "a number from 0 to 1";
     let number = match &value.data {
-        Data::Float(number) => *number,
-        Data::Integer(number) => *number as f64,
-        Data::Word(text) => match text.trim().parse() {
+        ValueData::Float(number) => *number,
+        ValueData::Integer(number) => *number as f64,
+        ValueData::Word(text) => match text.trim().parse() {
             Ok(number) => number,
             Err(_) => {
                 value.wrong(reading, format_args!("expected {EXPECTED}, got {text:?}"));
@@ -33,7 +33,7 @@ pub(super) fn fraction(value: &Value, reading: &mut Reading) -> Option<f64> {
 }
 
 /// `namespace.match`: one literal prefix or a list.
-pub(super) fn prefixes(value: &Value, reading: &mut Reading) -> Option<Vec<String>> {
+pub(super) fn prefixes(value: &ConfigValue, reading: &mut Reading) -> Option<Vec<String>> {
     if value.elements().is_empty() {
         value.wrong(reading, "an empty list: no key would be of this namespace");
         return None;
@@ -59,7 +59,7 @@ pub(super) fn prefixes(value: &Value, reading: &mut Reading) -> Option<Vec<Strin
 }
 
 /// `namespace.deny`: names of commands as `COMMAND` lists them, in any case; also as a comma list.
-pub(super) fn commands(value: &Value, reading: &mut Reading) -> Option<Vec<String>> {
+pub(super) fn commands(value: &ConfigValue, reading: &mut Reading) -> Option<Vec<String>> {
     let names = each(value, reading, |element, reading| {
         let text = element.text(reading, "a command's name in quotes")?;
         let names = text.split(',').map(|name| {
@@ -107,7 +107,7 @@ fn hint(typed: &str, names: &[&str]) -> String {
 }
 
 /// `namespace.ttl_env`: further names of the variable.
-pub(super) fn variables(value: &Value, reading: &mut Reading) -> Option<Vec<String>> {
+pub(super) fn variables(value: &ConfigValue, reading: &mut Reading) -> Option<Vec<String>> {
     each(value, reading, |element, reading| {
         let name = element.text(reading, "a variable's name in quotes")?;
         let letters = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -128,9 +128,9 @@ pub(super) fn variables(value: &Value, reading: &mut Reading) -> Option<Vec<Stri
 
 /// Reads every element with `read`. Each is noted with its own place, for checks that follow.
 fn each<T>(
-    value: &Value,
+    value: &ConfigValue,
     reading: &mut Reading,
-    mut read: impl FnMut(&Value, &mut Reading) -> Option<T>,
+    mut read: impl FnMut(&ConfigValue, &mut Reading) -> Option<T>,
 ) -> Option<Vec<T>> {
     let mut numbers = 0..;
     value.list_of(reading, |element, reading| {

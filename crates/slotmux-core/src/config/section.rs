@@ -3,19 +3,19 @@
 
 use super::keys;
 use super::problem::{Origin, Reading, without_indices};
-use super::show::{Line, Place};
+use super::show::{SectionPlace, ShownLine};
 use super::suggest::nearest;
-use super::value::{Data, Entry, Value};
+use super::value::{ConfigValue, TableEntry, ValueData};
 
 /// One key of the section `T`: how its value is set, and how it is shown.
-pub(super) struct Key<T: 'static> {
+pub(super) struct SectionKey<T: 'static> {
     pub(super) name: &'static str,
-    set: fn(&mut T, &Value, &mut Reading),
-    pub(super) content: Content<T>,
+    set: fn(&mut T, &ConfigValue, &mut Reading),
+    pub(super) content: KeyContent<T>,
 }
 
 /// Content of a key.
-pub(super) enum Content<T: 'static> {
+pub(super) enum KeyContent<T: 'static> {
     /// A value, which can be written as a file would have it.
     Value(fn(&T) -> String),
     /// A value that shows only where it is inherited.
@@ -23,46 +23,46 @@ pub(super) enum Content<T: 'static> {
     /// Keys: how they are listed, and how they are shown.
     Section {
         list: fn(&str, &mut Vec<String>),
-        show: fn(&T, &Place, &mut Vec<Line>),
+        show: fn(&T, &SectionPlace, &mut Vec<ShownLine>),
     },
 }
 
 /// A key with a value.
 pub(super) const fn key<T>(
     name: &'static str,
-    set: fn(&mut T, &Value, &mut Reading),
+    set: fn(&mut T, &ConfigValue, &mut Reading),
     show: fn(&T) -> String,
-) -> Key<T> {
-    Key {
+) -> SectionKey<T> {
+    SectionKey {
         name,
         set,
-        content: Content::Value(show),
+        content: KeyContent::Value(show),
     }
 }
 
 /// A key whose value shows only where it is inherited.
 pub(super) const fn inherited<T>(
     name: &'static str,
-    set: fn(&mut T, &Value, &mut Reading),
-) -> Key<T> {
-    Key {
+    set: fn(&mut T, &ConfigValue, &mut Reading),
+) -> SectionKey<T> {
+    SectionKey {
         name,
         set,
-        content: Content::Inherited,
+        content: KeyContent::Inherited,
     }
 }
 
 /// A key with keys below it.
 pub(super) const fn section<T>(
     name: &'static str,
-    set: fn(&mut T, &Value, &mut Reading),
+    set: fn(&mut T, &ConfigValue, &mut Reading),
     list: fn(&str, &mut Vec<String>),
-    show: fn(&T, &Place, &mut Vec<Line>),
-) -> Key<T> {
-    Key {
+    show: fn(&T, &SectionPlace, &mut Vec<ShownLine>),
+) -> SectionKey<T> {
+    SectionKey {
         name,
         set,
-        content: Content::Section { list, show },
+        content: KeyContent::Section { list, show },
     }
 }
 
@@ -74,14 +74,19 @@ pub(super) fn put<T>(field: &mut T, value: Option<T>) {
 }
 
 /// Sets the keys of one section from a table.
-pub(super) fn set_section<T>(part: &mut T, keys: &[Key<T>], value: &Value, reading: &mut Reading) {
+pub(super) fn set_section<T>(
+    part: &mut T,
+    keys: &[SectionKey<T>],
+    value: &ConfigValue,
+    reading: &mut Reading,
+) {
     let Some(entries) = value.entries(reading) else {
         return;
     };
     // In the order of the table, not of the file: a later key may refine an earlier one.
     for key in keys {
         for entry in entries.iter().filter(|entry| entry.name == key.name) {
-            if !matches!(key.content, Content::Section { .. }) {
+            if !matches!(key.content, KeyContent::Section { .. }) {
                 reading.given(&entry.value.key, &entry.value.origin);
             }
             (key.set)(part, &entry.value, reading);
@@ -100,12 +105,12 @@ pub(super) fn set_section<T>(part: &mut T, keys: &[Key<T>], value: &Value, readi
 pub(super) fn set_each<T>(
     parts: &mut Vec<T>,
     blank: fn() -> T,
-    keys: &[Key<T>],
-    value: &Value,
+    keys: &[SectionKey<T>],
+    value: &ConfigValue,
     reading: &mut Reading,
 ) {
     match &value.data {
-        Data::List(values) => {
+        ValueData::List(values) => {
             *parts = values
                 .iter()
                 .map(|value| {
@@ -116,8 +121,8 @@ pub(super) fn set_each<T>(
                 })
                 .collect();
         }
-        Data::Table(_) if is_file(value) => double_brackets(value, reading),
-        Data::Table(_) => match parts.as_mut_slice() {
+        ValueData::Table(_) if is_file(value) => double_brackets(value, reading),
+        ValueData::Table(_) => match parts.as_mut_slice() {
             [part] => set_section(part, keys, value, reading),
             _ => set_elsewhere(value, parts.len(), reading),
         },
@@ -126,9 +131,14 @@ pub(super) fn set_each<T>(
 }
 
 /// Sets a section that exists once although a file writes it in double brackets.
-pub(super) fn set_only<T>(part: &mut T, keys: &[Key<T>], value: &Value, reading: &mut Reading) {
+pub(super) fn set_only<T>(
+    part: &mut T,
+    keys: &[SectionKey<T>],
+    value: &ConfigValue,
+    reading: &mut Reading,
+) {
     match &value.data {
-        Data::List(values) => {
+        ValueData::List(values) => {
             for value in values.iter().take(1) {
                 reading.given(&value.key, &value.origin);
                 set_section(part, keys, value, reading);
@@ -140,13 +150,13 @@ pub(super) fn set_only<T>(part: &mut T, keys: &[Key<T>], value: &Value, reading:
                 );
             }
         }
-        Data::Table(_) if is_file(value) => double_brackets(value, reading),
+        ValueData::Table(_) if is_file(value) => double_brackets(value, reading),
         _ => set_section(part, keys, value, reading),
     }
 }
 
 /// The keys below `at`, each with its whole name.
-pub(super) fn list<T>(keys: &[Key<T>], at: &str, out: &mut Vec<String>) {
+pub(super) fn list<T>(keys: &[SectionKey<T>], at: &str, out: &mut Vec<String>) {
     for key in keys {
         let name = if at.is_empty() {
             key.name.to_owned()
@@ -154,17 +164,17 @@ pub(super) fn list<T>(keys: &[Key<T>], at: &str, out: &mut Vec<String>) {
             format!("{at}.{}", key.name)
         };
         match key.content {
-            Content::Section { list, .. } => list(&name, out),
+            KeyContent::Section { list, .. } => list(&name, out),
             _ => out.push(name),
         }
     }
 }
 
-pub(super) fn is_file(value: &Value) -> bool {
+pub(super) fn is_file(value: &ConfigValue) -> bool {
     matches!(value.origin, Origin::File { .. })
 }
 
-pub(super) fn double_brackets(value: &Value, reading: &mut Reading) {
+pub(super) fn double_brackets(value: &ConfigValue, reading: &mut Reading) {
     let name = without_indices(&value.key);
     value.wrong(
         reading,
@@ -172,9 +182,9 @@ pub(super) fn double_brackets(value: &Value, reading: &mut Reading) {
     );
 }
 
-fn set_elsewhere(value: &Value, count: usize, reading: &mut Reading) {
+fn set_elsewhere(value: &ConfigValue, count: usize, reading: &mut Reading) {
     // The problem belongs to the variable or flag: only the entries of an override know their origin.
-    if let Data::Table(entries) = &value.data {
+    if let ValueData::Table(entries) = &value.data {
         for entry in entries {
             let text = format!(
                 "there are {count} [[{}]] sections; set this in the file",
@@ -185,9 +195,9 @@ fn set_elsewhere(value: &Value, count: usize, reading: &mut Reading) {
     }
 }
 
-fn unknown(entry: &Entry, known: &[&str]) -> String {
+fn unknown(entry: &TableEntry, known: &[&str]) -> String {
     let key = without_indices(&entry.value.key);
-    let is_section = matches!(entry.value.data, Data::Table(_));
+    let is_section = matches!(entry.value.data, ValueData::Table(_));
     let what = if is_section { "section" } else { "key" };
     if let Some(name) = nearest(&entry.name, known) {
         return format!("{key}: unknown {what}; did you mean `{name}`?");

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use super::show::{Line, lines};
+use super::show::{ShownLine, lines};
 use super::{Config, Origin, Origins};
 
 /// One key in force.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Setting {
+pub struct EffectiveSetting {
     /// Its whole name, as [`Origins::of`] takes it: `namespace.sessions.ttl.max`.
     pub key: String,
     /// Its value as a file writes it.
@@ -18,29 +18,32 @@ pub struct Setting {
 
 /// All keys in force, in the order of an equivalent file. Values of passwords are left out.
 #[derive(Clone, Default, Debug)]
-pub struct Settings(Vec<Setting>);
+pub struct EffectiveSettings(Vec<EffectiveSetting>);
 
-impl Settings {
+impl EffectiveSettings {
     /// The settings of a configuration.
-    pub fn new(config: &Config, origins: &Origins) -> Settings {
+    pub fn new(config: &Config, origins: &Origins) -> EffectiveSettings {
         let setting = |line| match line {
-            Line::Head(_) => None,
-            Line::Setting(setting) => Some(Setting {
+            ShownLine::Head(_) => None,
+            ShownLine::Setting(setting) => Some(EffectiveSetting {
                 origin: origins.of(&setting.named).clone(),
                 key: setting.named,
                 value: setting.value,
             }),
         };
-        Settings(lines(config).into_iter().filter_map(setting).collect())
+        EffectiveSettings(lines(config).into_iter().filter_map(setting).collect())
     }
 
     /// The setting of one key.
-    pub fn of(&self, key: &str) -> Option<&Setting> {
+    pub fn of(&self, key: &str) -> Option<&EffectiveSetting> {
         self.0.iter().find(|setting| setting.key == key)
     }
 
     /// The settings of one section, with names relative to it: `ttl.max` below `namespace.sessions`.
-    pub fn below<'a>(&'a self, section: &'a str) -> impl Iterator<Item = (&'a str, &'a Setting)> {
+    pub fn below<'a>(
+        &'a self,
+        section: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a EffectiveSetting)> {
         self.0.iter().filter_map(move |setting| {
             let rest = setting.key.strip_prefix(section)?.strip_prefix('.')?;
             Some((rest, setting))
@@ -48,7 +51,7 @@ impl Settings {
     }
 }
 
-impl fmt::Display for Setting {
+impl fmt::Display for EffectiveSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} = {} ({})", self.key, self.value, self.origin)
     }
@@ -71,7 +74,7 @@ mod tests {
             ..Sources::default()
         };
         let loaded = load_with_origins(&sources).unwrap();
-        let settings = Settings::new(&loaded.config, &loaded.origins);
+        let settings = EffectiveSettings::new(&loaded.config, &loaded.origins);
         let max = settings.of("namespace.s.ttl.max").unwrap();
         assert_eq!(
             max.to_string(),

@@ -3,7 +3,7 @@
 
 use super::keys;
 use super::origins::Origins;
-use super::section::{Content, Key};
+use super::section::{KeyContent, SectionKey};
 use super::{Config, Origin};
 
 /// Placeholder of a password.
@@ -13,15 +13,15 @@ const REDACTED: &str = "***";
 const COMMENT_COLUMN: usize = 44;
 
 /// One line of a shown configuration.
-pub(super) enum Line {
+pub(super) enum ShownLine {
     /// The head of a section, in its brackets.
     Head(String),
     /// A key with its value.
-    Setting(Setting),
+    Setting(ShownSetting),
 }
 
 /// A key with its value.
-pub(super) struct Setting {
+pub(super) struct ShownSetting {
     name: &'static str,
     /// Its whole name with the numbers of its sections: `listener[0].limits.max_args`.
     pub(super) key: String,
@@ -31,16 +31,16 @@ pub(super) struct Setting {
 }
 
 /// A section while it is written: the names of its head and of the keys below it.
-pub(super) struct Place {
+pub(super) struct SectionPlace {
     head: String,
     key: String,
     named: String,
     is_one_of_many: bool,
 }
 
-impl Place {
-    fn root() -> Place {
-        Place {
+impl SectionPlace {
+    fn root() -> SectionPlace {
+        SectionPlace {
             head: String::new(),
             key: String::new(),
             named: String::new(),
@@ -48,8 +48,8 @@ impl Place {
         }
     }
 
-    fn below(&self, name: &str) -> Place {
-        Place {
+    fn below(&self, name: &str) -> SectionPlace {
+        SectionPlace {
             head: join(&self.head, name),
             key: join(&self.key, name),
             named: join(&self.named, name),
@@ -57,8 +57,8 @@ impl Place {
         }
     }
 
-    fn one_of_many(&self, number: usize, name: Option<&str>) -> Place {
-        Place {
+    fn one_of_many(&self, number: usize, name: Option<&str>) -> SectionPlace {
+        SectionPlace {
             head: self.head.clone(),
             key: format!("{}[{number}]", self.key),
             named: name.map_or_else(|| self.named.clone(), |name| join(&self.named, name)),
@@ -76,9 +76,14 @@ fn join(section: &str, name: &str) -> String {
 }
 
 /// Writes a section: its values first, then the sections below it, as TOML requires.
-pub(super) fn show_section<T>(part: &T, keys: &[Key<T>], at: &Place, out: &mut Vec<Line>) {
+pub(super) fn show_section<T>(
+    part: &T,
+    keys: &[SectionKey<T>],
+    at: &SectionPlace,
+    out: &mut Vec<ShownLine>,
+) {
     let values = keys.iter().filter_map(|key| match key.content {
-        Content::Value(show) => Some(Setting {
+        KeyContent::Value(show) => Some(ShownSetting {
             name: key.name,
             key: join(&at.key, key.name),
             named: join(&at.named, key.name),
@@ -88,13 +93,13 @@ pub(super) fn show_section<T>(part: &T, keys: &[Key<T>], at: &Place, out: &mut V
     });
     let mut values = values.peekable();
     if at.is_one_of_many {
-        out.push(Line::Head(format!("[[{}]]", at.head)));
+        out.push(ShownLine::Head(format!("[[{}]]", at.head)));
     } else if values.peek().is_some() {
-        out.push(Line::Head(format!("[{}]", at.head)));
+        out.push(ShownLine::Head(format!("[{}]", at.head)));
     }
-    out.extend(values.map(Line::Setting));
+    out.extend(values.map(ShownLine::Setting));
     for key in keys {
-        if let Content::Section { show, .. } = key.content {
+        if let KeyContent::Section { show, .. } = key.content {
             show(part, &at.below(key.name), out);
         }
     }
@@ -104,9 +109,9 @@ pub(super) fn show_section<T>(part: &T, keys: &[Key<T>], at: &Place, out: &mut V
 pub(super) fn show_each<T>(
     parts: &[T],
     name: fn(&T) -> &str,
-    keys: &[Key<T>],
-    at: &Place,
-    out: &mut Vec<Line>,
+    keys: &[SectionKey<T>],
+    at: &SectionPlace,
+    out: &mut Vec<ShownLine>,
 ) {
     for (number, part) in parts.iter().enumerate() {
         show_section(part, keys, &at.one_of_many(number, Some(name(part))), out);
@@ -114,14 +119,19 @@ pub(super) fn show_each<T>(
 }
 
 /// Writes a section that exists once although a file writes it in double brackets.
-pub(super) fn show_only<T>(part: &T, keys: &[Key<T>], at: &Place, out: &mut Vec<Line>) {
+pub(super) fn show_only<T>(
+    part: &T,
+    keys: &[SectionKey<T>],
+    at: &SectionPlace,
+    out: &mut Vec<ShownLine>,
+) {
     show_section(part, keys, &at.one_of_many(0, None), out);
 }
 
 /// Every line of the whole configuration.
-pub(super) fn lines(config: &Config) -> Vec<Line> {
+pub(super) fn lines(config: &Config) -> Vec<ShownLine> {
     let mut lines = Vec::new();
-    keys::show(config, &Place::root(), &mut lines);
+    keys::show(config, &SectionPlace::root(), &mut lines);
     lines
 }
 
@@ -130,13 +140,13 @@ pub fn show(config: &Config, origins: Option<&Origins>) -> String {
     let mut page = String::new();
     for line in lines(config) {
         match line {
-            Line::Head(head) => {
+            ShownLine::Head(head) => {
                 if !page.is_empty() {
                     page.push('\n');
                 }
                 page.push_str(&head);
             }
-            Line::Setting(setting) => {
+            ShownLine::Setting(setting) => {
                 let code = format!("{} = {}", setting.name, setting.value);
                 match origins.map(|origins| origins.of(&setting.named)) {
                     Some(origin) => page.push_str(&commented(&code, origin)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::problem::{Origin, Reading};
 use super::suggest::nearest;
-use super::{Mode, Namespace, element_key, env};
+use super::{Namespace, TtlMode, element_key, env};
 use crate::units::show_duration;
 
 const PREFIX: &str = "REDIS_TTL_";
@@ -78,8 +78,12 @@ pub(super) fn set_defaults(
         };
         let origin = Origin::Variable(name.into());
         let mode = namespace.ttl.mode;
-        if default.is_some() && mode != Mode::Enforce {
-            let word = if mode == Mode::Off { "off" } else { "observe" };
+        if default.is_some() && mode != TtlMode::Enforce {
+            let word = if mode == TtlMode::Off {
+                "off"
+            } else {
+                "observe"
+            };
             let text = format!(
                 "sets the default TTL of namespace {:?}, whose mode is {word:?}: it is not enforced",
                 namespace.name

@@ -11,15 +11,15 @@ use crate::units;
 
 /// A value with its key and its origin.
 #[derive(Clone)]
-pub(super) struct Value {
+pub(super) struct ConfigValue {
     /// The whole key with the indices of its sections: `listener[0].limits.max_args`.
     pub(super) key: String,
     pub(super) origin: Origin,
-    pub(super) data: Data,
+    pub(super) data: ValueData,
 }
 
 #[derive(Clone)]
-pub(super) enum Data {
+pub(super) enum ValueData {
     /// A string of the file.
     Text(String),
     /// Text of a variable or flag, or with an expanded variable; it may be a number too.
@@ -29,8 +29,8 @@ pub(super) enum Data {
     Boolean(bool),
     /// A duration that its variable counts in seconds.
     Duration(Duration),
-    List(Vec<Value>),
-    Table(Vec<Entry>),
+    List(Vec<ConfigValue>),
+    Table(Vec<TableEntry>),
     /// A type that no key takes, by its name.
     Other(&'static str),
     /// A value with a problem that is noted already.
@@ -39,13 +39,13 @@ pub(super) enum Data {
 
 /// One key of a table: its name, where the name is, and its value.
 #[derive(Clone)]
-pub(super) struct Entry {
+pub(super) struct TableEntry {
     pub(super) name: String,
     pub(super) origin: Origin,
-    pub(super) value: Value,
+    pub(super) value: ConfigValue,
 }
 
-impl Value {
+impl ConfigValue {
     /// Notes a problem with this value.
     pub(super) fn wrong(&self, reading: &mut Reading, text: impl fmt::Display) {
         reading.problem(
@@ -57,15 +57,15 @@ impl Value {
     /// Notes that the value is of the wrong type. The value itself is not repeated: it may be a password.
     pub(super) fn mistyped(&self, reading: &mut Reading, expected: &str) {
         let got = match self.data {
-            Data::Text(_) | Data::Word(_) => "a string",
-            Data::Integer(_) => "an integer",
-            Data::Float(_) => "a fraction",
-            Data::Boolean(_) => "a boolean",
-            Data::Duration(_) => "a number of seconds",
-            Data::List(_) => "a list",
-            Data::Table(_) => "a table",
-            Data::Other(name) => name,
-            Data::Broken => return,
+            ValueData::Text(_) | ValueData::Word(_) => "a string",
+            ValueData::Integer(_) => "an integer",
+            ValueData::Float(_) => "a fraction",
+            ValueData::Boolean(_) => "a boolean",
+            ValueData::Duration(_) => "a number of seconds",
+            ValueData::List(_) => "a list",
+            ValueData::Table(_) => "a table",
+            ValueData::Other(name) => name,
+            ValueData::Broken => return,
         };
         self.wrong(reading, format_args!("expected {expected}, got {got}"));
     }
@@ -73,7 +73,7 @@ impl Value {
     /// Any string.
     pub(super) fn text(&self, reading: &mut Reading, expected: &str) -> Option<&str> {
         match &self.data {
-            Data::Text(text) | Data::Word(text) => Some(text),
+            ValueData::Text(text) | ValueData::Word(text) => Some(text),
             _ => {
                 self.mistyped(reading, expected);
                 None
@@ -112,7 +112,7 @@ impl Value {
         T: TryFrom<i64> + PartialOrd + fmt::Display,
     {
         match &self.data {
-            Data::Text(text) | Data::Word(text) if text == "auto" => Some(None),
+            ValueData::Text(text) | ValueData::Word(text) if text == "auto" => Some(None),
             _ => self
                 .integer_as("a whole number or \"auto\"", range, reading)
                 .map(Some),
@@ -129,15 +129,15 @@ impl Value {
         T: TryFrom<i64> + PartialOrd + fmt::Display,
     {
         let number = match &self.data {
-            Data::Integer(number) => *number,
-            Data::Word(text) => match text.trim().parse() {
+            ValueData::Integer(number) => *number,
+            ValueData::Word(text) => match text.trim().parse() {
                 Ok(number) => number,
                 Err(_) => {
                     self.wrong(reading, format_args!("expected {expected}, got {text:?}"));
                     return None;
                 }
             },
-            Data::Text(text) => {
+            ValueData::Text(text) => {
                 self.wrong(
                     reading,
                     format_args!("expected {expected}, got the string {text:?}"),
@@ -170,8 +170,8 @@ impl Value {
     ) -> Option<Duration> {
         const EXPECTED: &str = "a duration such as \"250ms\", \"5s\" or \"12h\"";
         let duration = match &self.data {
-            Data::Duration(duration) => *duration,
-            Data::Text(text) | Data::Word(text) => match units::duration(text) {
+            ValueData::Duration(duration) => *duration,
+            ValueData::Text(text) | ValueData::Word(text) => match units::duration(text) {
                 Some(duration) => duration,
                 None => {
                     self.wrong(reading, format_args!("expected {EXPECTED}, got {text:?}"));
@@ -204,8 +204,8 @@ impl Value {
         reading: &mut Reading,
     ) -> Option<Option<Duration>> {
         match &self.data {
-            Data::Integer(0) | Data::Duration(Duration::ZERO) => Some(None),
-            Data::Text(text) | Data::Word(text)
+            ValueData::Integer(0) | ValueData::Duration(Duration::ZERO) => Some(None),
+            ValueData::Text(text) | ValueData::Word(text)
                 if is_none(text) || units::duration(text) == Some(Duration::ZERO) =>
             {
                 Some(None)
@@ -248,7 +248,7 @@ impl Value {
         reading: &mut Reading,
     ) -> Option<Option<u64>> {
         match &self.data {
-            Data::Text(text) | Data::Word(text)
+            ValueData::Text(text) | ValueData::Word(text)
                 if is_none(text) || units::size(text) == Some(0) =>
             {
                 Some(None)
@@ -257,7 +257,7 @@ impl Value {
         }
     }
 
-    /// A number of bytes that a `usize` holds, or `None` as in [`Value::size_or_none`].
+    /// A number of bytes that a `usize` holds, or `None` as in [`ConfigValue::size_or_none`].
     pub(super) fn bytes_or_none(
         &self,
         range: RangeInclusive<u64>,
@@ -298,14 +298,14 @@ impl Value {
         separator: &str,
         expected: &str,
         reading: &mut Reading,
-    ) -> Option<[Value; 2]> {
+    ) -> Option<[ConfigValue; 2]> {
         let text = self.text(reading, expected)?;
         let Some((left, right)) = text.split_once(separator) else {
             self.wrong(reading, format_args!("expected {expected}, got {text:?}"));
             return None;
         };
-        Some([left, right].map(|half| Value {
-            data: Data::Text(half.trim().to_owned()),
+        Some([left, right].map(|half| ConfigValue {
+            data: ValueData::Text(half.trim().to_owned()),
             ..self.clone()
         }))
     }
@@ -333,9 +333,9 @@ impl Value {
     }
 
     /// The elements of a list; anything else counts as a list of itself.
-    pub(super) fn elements(&self) -> &[Value] {
+    pub(super) fn elements(&self) -> &[ConfigValue] {
         match &self.data {
-            Data::List(values) => values,
+            ValueData::List(values) => values,
             _ => std::slice::from_ref(self),
         }
     }
@@ -345,7 +345,7 @@ impl Value {
     pub(super) fn list_of<T>(
         &self,
         reading: &mut Reading,
-        mut read: impl FnMut(&Value, &mut Reading) -> Option<T>,
+        mut read: impl FnMut(&ConfigValue, &mut Reading) -> Option<T>,
     ) -> Option<Vec<T>> {
         let all: Vec<Option<T>> = self
             .elements()
@@ -356,9 +356,9 @@ impl Value {
     }
 
     /// The entries of a section.
-    pub(super) fn entries(&self, reading: &mut Reading) -> Option<&[Entry]> {
+    pub(super) fn entries(&self, reading: &mut Reading) -> Option<&[TableEntry]> {
         match &self.data {
-            Data::Table(entries) => Some(entries),
+            ValueData::Table(entries) => Some(entries),
             _ => {
                 self.mistyped(reading, "a section");
                 None

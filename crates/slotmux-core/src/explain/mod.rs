@@ -5,13 +5,13 @@
 use std::collections::HashSet;
 
 use crate::command::Lifetime;
-use crate::command::{self, Answer, CommandRef};
-use crate::config::{Config, Mode, Settings, Unknown};
-use crate::policy::{Actions, Decision, Governed, NamespaceId, Policies, Reply, docs};
+use crate::command::{self, CommandRef, OwnAnswer};
+use crate::config::{Config, EffectiveSettings, TtlMode, UnknownCommands};
+use crate::policy::{Actions, Decision, Governed, NamespaceId, Policies, ReplyConversion, docs};
 use crate::resp::request::Request;
 use crate::resp::{Limits, Span, scan_request};
-use crate::route::whole::Reach;
-use crate::route::{Knowledge, Plan, Transaction, plan};
+use crate::route::all_nodes::Recipients;
+use crate::route::{Knowledge, Plan, TransactionCommand, plan};
 use crate::slot::Slot;
 
 #[cfg(test)]
@@ -24,14 +24,14 @@ pub mod terms;
 mod tests;
 pub mod words;
 
-use parts::{Part, sends};
-use terms::{Term, terms};
+use parts::{ExplainedPart, sends};
+use terms::{KeyTerm, terms};
 
 /// Lines of a list that are shown, such as the keys of a long MSET: an explanation is for people.
 const MOST: usize = 32;
 
 /// A source of facts about the nodes. Unknown facts are described in words.
-pub trait Nodes {
+pub trait NodeDirectory {
     /// The address of the node that serves a slot, or why it is not known.
     fn of_slot(&self, slot: Slot) -> Result<String, String>;
     /// The address of the node that gets what has no key.
@@ -52,9 +52,9 @@ pub struct Surroundings<'a> {
     /// The configuration.
     pub config: &'a Config,
     /// The configuration in words.
-    pub settings: &'a Settings,
+    pub settings: &'a EffectiveSettings,
     /// The nodes.
-    pub nodes: &'a dyn Nodes,
+    pub nodes: &'a dyn NodeDirectory,
 }
 
 /// What would become of a request.
@@ -131,11 +131,11 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
     };
     if told.reply.is_none() {
         told.nodes = match &plan {
-            Plan::AnswerWithNodes(Answer::Config, _) => {
+            Plan::AnswerWithNodes(OwnAnswer::Config, _) => {
                 nodes.primaries().into_iter().take(1).collect()
             }
             Plan::Everywhere {
-                reach: Reach::Nodes,
+                recipients: Recipients::NodesDedicated,
                 ..
             } => nodes.all(),
             Plan::Everywhere { .. } | Plan::AnswerWithNodes(..) | Plan::Scan { .. } => {
@@ -161,7 +161,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
             ..*knowledge
         };
         governing = parts::parts(request, &plan, &as_enforced, rewritten);
-        let would_send = match governing.first().and_then(Part::refusal) {
+        let would_send = match governing.first().and_then(ExplainedPart::refusal) {
             Some(text) => vec![format!("nothing: {text}")],
             None => sends(&governing, nodes),
         };
@@ -185,7 +185,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
 fn explain_lifetimes(
     told: &mut Explanation,
     command: CommandRef,
-    parts: &[Part],
+    parts: &[ExplainedPart],
     around: Surroundings,
 ) {
     let Knowledge { policies, now, .. } = *around.knowledge;
@@ -228,7 +228,7 @@ fn explain_lifetimes(
     told.decided_by = settings.map(ToString::to_string).collect();
 }
 
-fn deciding(term: &Term, command: CommandRef, policies: &Policies) -> Vec<String> {
+fn deciding(term: &KeyTerm, command: CommandRef, policies: &Policies) -> Vec<String> {
     let Some(policy) = policies.get(term.namespace) else {
         return Vec::new();
     };
@@ -244,7 +244,12 @@ pub fn names(actions: Actions) -> Vec<&'static str> {
     done.map(|(_, name)| *name).collect()
 }
 
-fn lane(request: &Request, plan: &Plan, parts: &[Part], around: Surroundings) -> &'static str {
+fn lane(
+    request: &Request,
+    plan: &Plan,
+    parts: &[ExplainedPart],
+    around: Surroundings,
+) -> &'static str {
     if matches!(
         plan,
         Plan::Forward { wait: Some(_), .. } | Plan::Acknowledged { .. }
@@ -253,11 +258,11 @@ fn lane(request: &Request, plan: &Plan, parts: &[Part], around: Surroundings) ->
     }
     match plan {
         Plan::Everywhere {
-            reach: Reach::Nodes,
+            recipients: Recipients::NodesDedicated,
             ..
         } => return "connections of its own, one to each node",
         Plan::Everywhere {
-            reach: Reach::Aside,
+            recipients: Recipients::PrimariesDedicated,
             ..
         } => return "connections of its own, past what holds up the shared ones",
         _ => {}
@@ -276,9 +281,9 @@ fn lane(request: &Request, plan: &Plan, parts: &[Part], around: Surroundings) ->
 }
 
 /// The error that a plan answers with.
-fn refusal(plan: &Plan, parts: &[Part]) -> Option<String> {
+fn refusal(plan: &Plan, parts: &[ExplainedPart]) -> Option<String> {
     let text = match plan {
-        Plan::Forward { .. } => return parts.first().and_then(Part::refusal),
+        Plan::Forward { .. } => return parts.first().and_then(ExplainedPart::refusal),
         Plan::Refuse(reply) | Plan::Unknown(reply) => reply.strip_prefix(b"-").unwrap_or(reply),
         _ => return None,
     };
@@ -301,11 +306,11 @@ fn hidden(plan: &Plan, policies: &Policies) -> &'static str {
     }
 }
 
-fn outcome(plan: &Plan, parts: &[Part]) -> String {
+fn outcome(plan: &Plan, parts: &[ExplainedPart]) -> String {
     match plan {
         Plan::Forward { decision, .. } => match &decision.governed {
             Governed::AsIs => "sent as it is".to_owned(),
-            Governed::Rewritten(Reply::OkAsInteger) => {
+            Governed::Rewritten(ReplyConversion::OkAsInteger) => {
                 "sent as another command, whose +OK and nil are told as 1 and 0".to_owned()
             }
             Governed::Rewritten(_) => "sent as another command".to_owned(),
@@ -330,15 +335,15 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
         Plan::Anywhere { .. } => {
             "sent as it is to any node, as no key of it can be found".to_owned()
         }
-        Plan::Everywhere { merge, reach, .. } => format!(
+        Plan::Everywhere { merge, recipients, .. } => format!(
             "sent as it is to every {}; replies become one: {}",
-            match reach {
-                Reach::Primaries | Reach::Aside => "primary",
-                Reach::Nodes => "primary and every replica",
+            match recipients {
+                Recipients::Primaries | Recipients::PrimariesDedicated => "primary",
+                Recipients::NodesDedicated => "primary and every replica",
             },
             command::docs::merged(*merge)
         ),
-        Plan::AnswerWithNodes(Answer::Config, _) => {
+        Plan::AnswerWithNodes(OwnAnswer::Config, _) => {
             "asked of the first primary that can be reached, and answered with slotmux' own settings and its of the data".to_owned()
         }
         Plan::AnswerWithNodes(..) => {
@@ -361,7 +366,7 @@ fn outcome(plan: &Plan, parts: &[Part]) -> String {
                 .to_owned()
         }
         Plan::Answer(..) => "answered by slotmux itself; nothing is sent".to_owned(),
-        Plan::Transaction(Transaction::Watch { slot, .. }) => match slot {
+        Plan::Transaction(TransactionCommand::Watch { slot, .. }) => match slot {
             Some(_) => "sent as it is, over a connection of the client's own until EXEC".to_owned(),
             None => "refused, as its keys are in several slots; nothing is sent".to_owned(),
         },
@@ -405,7 +410,7 @@ fn namespaces_of(
 fn observes(request: &Request, command: Option<CommandRef>, policies: &Policies) -> bool {
     let ttl = |id| policies.get(id).and_then(|policy| policy.ttl.as_ref());
     let ids = namespaces_of(request, command, policies).into_iter();
-    ids.filter_map(ttl).any(|ttl| ttl.mode == Mode::Observe)
+    ids.filter_map(ttl).any(|ttl| ttl.mode == TtlMode::Observe)
 }
 
 /// The setting that an error names in its last parentheses, as all errors of policies do; or the one that keeps unknown
@@ -419,7 +424,7 @@ fn decided_refusal(
         let would = told.would_send.first()?;
         would.strip_prefix("nothing: ")
     })?;
-    if command.is_none() && around.config.commands.unknown == Unknown::Reject {
+    if command.is_none() && around.config.commands.unknown == UnknownCommands::Reject {
         return around
             .settings
             .of("commands.unknown")

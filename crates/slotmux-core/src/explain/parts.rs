@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{MOST, Nodes, words};
+use super::{MOST, NodeDirectory, words};
 use crate::policy::{Decision, Governed};
 use crate::resp::request::Request;
 use crate::route::parts::{self, governed_parts, keys_by_slot};
@@ -10,7 +10,7 @@ use crate::route::{Knowledge, Plan};
 use crate::slot::Slot;
 
 /// A request, or a part of one, on its way to one node.
-pub(super) struct Part<'a> {
+pub(super) struct ExplainedPart<'a> {
     pub slot: Option<Slot>,
     /// The client's command, or the part of it.
     pub own: Cow<'a, [u8]>,
@@ -19,7 +19,7 @@ pub(super) struct Part<'a> {
     pub decision: Decision,
 }
 
-impl Part<'_> {
+impl ExplainedPart<'_> {
     /// The error that the client gets instead, if that is what the policy decided.
     pub fn refusal(&self) -> Option<String> {
         let is_refused = self.decision.governed == Governed::Refused;
@@ -33,8 +33,8 @@ pub(super) fn parts<'a>(
     plan: &Plan,
     knowledge: &Knowledge,
     rewritten: Vec<u8>,
-) -> Vec<Part<'a>> {
-    let whole = |slot, decision, instead| Part {
+) -> Vec<ExplainedPart<'a>> {
+    let whole = |slot, decision, instead| ExplainedPart {
         slot,
         own: Cow::Borrowed(request.bytes),
         instead,
@@ -56,7 +56,7 @@ pub(super) fn parts<'a>(
             let keys = keys_by_slot(request, *step);
             let groups: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
             let parts = governed_parts(request, &groups, *step, *command, knowledge);
-            let part = |part: parts::Governed| Part {
+            let part = |part: parts::GovernedPart| ExplainedPart {
                 slot: Some(part.slot),
                 own: Cow::Owned(part.own),
                 instead: part.instead,
@@ -73,7 +73,7 @@ pub(super) fn parts<'a>(
 }
 
 /// The commands of all parts.
-pub(super) fn sends(parts: &[Part], nodes: &dyn Nodes) -> Vec<String> {
+pub(super) fn sends(parts: &[ExplainedPart], nodes: &dyn NodeDirectory) -> Vec<String> {
     let mut lines = Vec::new();
     for part in parts {
         let bytes = match part.decision.governed {

@@ -4,27 +4,27 @@
 use std::collections::HashMap;
 
 use crate::command::{self, CommandRef};
-use crate::policy::said::{Said, said};
+use crate::policy::stated_ttl::{StatedTtl, said};
 use crate::policy::{Governed, NamespaceId, Policies};
 use crate::resp::request::Request;
 use crate::resp::{Limits, Scan, scan_request};
 
 /// A key, what the request gives it, and what it gets.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Term {
+pub struct KeyTerm {
     /// The key.
     pub key: Vec<u8>,
     /// Its namespace.
     pub namespace: NamespaceId,
     /// What the request gives it.
-    pub given: Said,
+    pub given: StatedTtl,
     /// What it gets.
-    pub gets: Gets,
+    pub gets: KeyGets,
 }
 
 /// What a key gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Gets {
+pub enum KeyGets {
     /// What the request gives it.
     AsGiven,
     /// Another TTL in the command itself, in milliseconds.
@@ -50,7 +50,7 @@ pub fn terms(
     sent: &[u8],
     now: fn() -> u64,
     most: usize,
-) -> Vec<Term> {
+) -> Vec<KeyTerm> {
     let given = said(request, command, now);
     let got = match governed {
         Governed::AsIs | Governed::Refused => HashMap::new(),
@@ -62,13 +62,13 @@ pub fn terms(
     let _ = command.for_each_written_key(request.bytes, request.args, |at| {
         let key = request.arg(at);
         if terms.len() < most && at < request.argc() {
-            terms.push(Term {
+            terms.push(KeyTerm {
                 key: key.to_vec(),
                 namespace: policies.find(key),
                 given: given.clone(),
                 gets: match governed {
-                    Governed::Refused => Gets::Refused,
-                    _ => got.get(key).copied().unwrap_or(Gets::AsGiven),
+                    Governed::Refused => KeyGets::Refused,
+                    _ => got.get(key).copied().unwrap_or(KeyGets::AsGiven),
                 },
             });
         }
@@ -77,8 +77,8 @@ pub fn terms(
 }
 
 /// What keys get by the commands that are sent, the first `own` of which are the client's.
-fn got(mut sent: &[u8], own: usize, now: fn() -> u64) -> HashMap<Vec<u8>, Gets> {
-    let mut got: HashMap<Vec<u8>, Gets> = HashMap::new();
+fn got(mut sent: &[u8], own: usize, now: fn() -> u64) -> HashMap<Vec<u8>, KeyGets> {
+    let mut got: HashMap<Vec<u8>, KeyGets> = HashMap::new();
     let mut args = Vec::new();
     let mut seen = 0;
     while let Ok(Scan::Complete { len }) = scan_request(sent, &Limits::ACCEPTED, &mut args) {
@@ -96,10 +96,10 @@ fn got(mut sent: &[u8], own: usize, now: fn() -> u64) -> HashMap<Vec<u8>, Gets> 
             behind(&request, &mut got);
         } else if let Ok(command) = command::resolve(request.bytes, request.args) {
             let command = CommandRef::Table(command);
-            if let Said::Ttl { milliseconds, .. } = said(&request, command, now) {
+            if let StatedTtl::Ttl { milliseconds, .. } = said(&request, command, now) {
                 let milliseconds = milliseconds.unsigned_abs();
                 let _ = command.for_each_written_key(request.bytes, request.args, |at| {
-                    got.insert(request.arg(at).to_vec(), Gets::InPlace(milliseconds));
+                    got.insert(request.arg(at).to_vec(), KeyGets::InPlace(milliseconds));
                 });
             }
         }
@@ -108,20 +108,20 @@ fn got(mut sent: &[u8], own: usize, now: fn() -> u64) -> HashMap<Vec<u8>, Gets> 
 }
 
 /// Notes `PEXPIRE key milliseconds NX` or `LT`.
-fn behind(request: &Request, got: &mut HashMap<Vec<u8>, Gets>) {
+fn behind(request: &Request, got: &mut HashMap<Vec<u8>, KeyGets>) {
     let number = str::from_utf8(request.arg(2)).ok();
     let milliseconds = number.and_then(|number| number.parse().ok());
     let (before, after) = match got.get(request.arg(1)) {
-        Some(Gets::Behind { default, max }) => (*default, *max),
+        Some(KeyGets::Behind { default, max }) => (*default, *max),
         _ => (None, None),
     };
     let gets = if request.arg(3) == b"NX" {
-        Gets::Behind {
+        KeyGets::Behind {
             default: milliseconds,
             max: after,
         }
     } else {
-        Gets::Behind {
+        KeyGets::Behind {
             default: before,
             max: milliseconds,
         }

@@ -35,7 +35,7 @@ seeds = ["a:1"]
 
 struct Fixed;
 
-impl Nodes for Fixed {
+impl NodeDirectory for Fixed {
     fn of_slot(&self, slot: Slot) -> Result<String, String> {
         Ok(format!("node{}:1", slot.0 / 4096))
     }
@@ -88,7 +88,7 @@ pub(super) fn told_under(file: &str, line: &str, learned: Option<&Learned>) -> E
     let around = Surroundings {
         knowledge: &knowledge,
         config: &loaded.config,
-        settings: &Settings::new(&loaded.config, &loaded.origins),
+        settings: &EffectiveSettings::new(&loaded.config, &loaded.origins),
         nodes: &Fixed,
     };
     explain(&request, around)

@@ -12,7 +12,7 @@ use table::{LIKE_A_SECRET, PREFIXES, SECRET_WORDS, TABLE};
 
 /// Class of a parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Class {
+pub enum ParameterClass {
     /// Of the nodes' data: read from a primary, set at every node.
     Data,
     /// Of slotmux itself, as it concerns client connections: slotmux answers with its own value, if it has one; set
@@ -28,7 +28,7 @@ pub enum Class {
     Unknown,
 }
 
-static CLASSES: LazyLock<HashMap<&'static str, Class>> = LazyLock::new(|| {
+static CLASSES: LazyLock<HashMap<&'static str, ParameterClass>> = LazyLock::new(|| {
     let all = TABLE
         .iter()
         .flat_map(|(class, names)| names.iter().map(|name| (*name, *class)));
@@ -39,12 +39,12 @@ static CLASSES: LazyLock<HashMap<&'static str, Class>> = LazyLock::new(|| {
 const LONGEST: usize = 128;
 
 /// Class of the parameter of this name, in any case.
-pub fn class_of(name: &[u8]) -> Class {
+pub fn class_of(name: &[u8]) -> ParameterClass {
     let Some(name) = str::from_utf8(c_string::of(name))
         .ok()
         .filter(|name| name.len() <= LONGEST)
     else {
-        return Class::Unknown;
+        return ParameterClass::Unknown;
     };
     let name = name.to_ascii_lowercase();
     if let Some(class) = CLASSES.get(&*name) {
@@ -54,7 +54,7 @@ pub fn class_of(name: &[u8]) -> Class {
         return LIKE_A_SECRET;
     }
     let by_prefix = PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix));
-    by_prefix.map_or(Class::Unknown, |(_, class)| *class)
+    by_prefix.map_or(ParameterClass::Unknown, |(_, class)| *class)
 }
 
 /// Whether the table lists the parameter by its full name, not only by a prefix.
@@ -74,10 +74,12 @@ const QUOTED: usize = 64;
 /// The error for a CONFIG SET of this parameter, without the leading `-`; `None` if it is sent to the nodes.
 pub fn set_refusal(name: &[u8]) -> Option<String> {
     let reason = match class_of(name) {
-        Class::Data => return None,
-        Class::Own => "slotmux has its own, in its configuration file",
-        Class::Guarded(reason) | Class::Private(reason) | Class::Secret(reason) => reason,
-        Class::Unknown => {
+        ParameterClass::Data => return None,
+        ParameterClass::Own => "slotmux has its own, in its configuration file",
+        ParameterClass::Guarded(reason)
+        | ParameterClass::Private(reason)
+        | ParameterClass::Secret(reason) => reason,
+        ParameterClass::Unknown => {
             return Some(format!(
                 "ERR Unknown option or number of arguments for CONFIG SET - '{}': slotmux does not know what it is \
                  about, and sets it at no node",
@@ -175,13 +177,13 @@ mod tests {
             "x-key-file",
         ] {
             assert!(
-                matches!(class_of(name.as_bytes()), Class::Secret(_)),
+                matches!(class_of(name.as_bytes()), ParameterClass::Secret(_)),
                 "{name}"
             );
         }
         assert_eq!(class_of(b"tls-auth-clients"), class_of(b"tls-protocols"));
-        assert_eq!(class_of(b"\xff"), Class::Unknown);
-        assert_eq!(class_of(&[b'a'; 1000]), Class::Unknown);
+        assert_eq!(class_of(b"\xff"), ParameterClass::Unknown);
+        assert_eq!(class_of(&[b'a'; 1000]), ParameterClass::Unknown);
         let error = set_refusal(&[b'\n'; 1000]).expect("an error");
         assert!(error.len() < 400 && !error.contains('\n'), "{error}");
     }

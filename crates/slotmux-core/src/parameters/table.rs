@@ -1,7 +1,7 @@
 //! THE table of parameters: every parameter of Redis 7.0 to 8 and of Valkey 7.2 to 9, and the prefixes by which newer
 //! parameters are classed.
 
-use super::Class::{self, Data, Guarded, Own, Private, Secret};
+use super::ParameterClass::{self, Data, Guarded, Own, Private, Secret};
 
 /// Why credentials are not set.
 const CREDENTIAL: &str = "it is a credential: nodes that have another one than slotmux' configuration would lock slotmux out";
@@ -22,7 +22,7 @@ const PROTECTION: &str = "it guards a node against its clients";
 const DEBUGGING: &str = "it is for debugging one server";
 
 /// Every known parameter, by class.
-pub(super) static TABLE: &[(Class, &[&str])] = &[
+pub(super) static TABLE: &[(ParameterClass, &[&str])] = &[
     (
         Data,
         &[
@@ -375,10 +375,10 @@ pub(super) const SECRET_WORDS: [&str; 7] = [
 ];
 
 /// The class of all unlisted parameters that look like credentials.
-pub(super) const LIKE_A_SECRET: Class = Secret(CREDENTIAL);
+pub(super) const LIKE_A_SECRET: ParameterClass = Secret(CREDENTIAL);
 
 /// Prefixes of parameters that the table lacks: those of newer servers, and of modules shipped with them.
-pub(super) static PREFIXES: &[(&str, Class)] = &[
+pub(super) static PREFIXES: &[(&str, ParameterClass)] = &[
     ("acl", Guarded(USERS)),
     ("rename-", Guarded(USERS)),
     ("user", Guarded(USERS)),

@@ -1,21 +1,21 @@
 //! What a namespace allows at all, whatever its TTL: which commands, how long keys, how large values.
 
-use super::arguments::Arguments;
-use super::govern::Case;
+use super::arguments::ArgumentFacts;
+use super::govern::PolicyCase;
 use super::{NamespaceId, Policies, Policy, patterns};
 use crate::command::{CommandRef, Flags};
-use crate::config::Unmatched;
+use crate::config::UnmatchedKeys;
 use crate::resp::request::Request;
 
 /// Longest quotation of a key in an error.
 const QUOTED: usize = 64;
 
 /// The namespace of the first key, and why the request is refused, if it is: the first reason that is found.
-pub(super) fn check(case: &Case) -> (NamespaceId, Option<String>) {
+pub(super) fn check(case: &PolicyCase) -> (NamespaceId, Option<String>) {
     if !case.policies.restricts() {
         return (namespace_of_first(case), None);
     }
-    let arguments = Arguments::new(case);
+    let arguments = ArgumentFacts::new(case);
     let mut first = None;
     let mut refusal = None;
     // Where no key can be found, the server reports the error.
@@ -32,7 +32,7 @@ pub(super) fn check(case: &Case) -> (NamespaceId, Option<String>) {
     (first.unwrap_or_default(), refusal)
 }
 
-fn namespace_of_first(case: &Case) -> NamespaceId {
+fn namespace_of_first(case: &PolicyCase) -> NamespaceId {
     let mut first = None;
     // Where no key can be found, the server says what is wrong.
     let _ = case.each_key(|at| {
@@ -52,7 +52,7 @@ pub fn permitted(
     if !policies.is_active() {
         return Ok(NamespaceId::UNMATCHED);
     }
-    let case = Case {
+    let case = PolicyCase {
         request,
         command,
         policies,
@@ -65,7 +65,7 @@ pub fn permitted(
 }
 
 /// Why a request is refused for its key in argument `at`.
-fn refused(arguments: &Arguments, at: usize, namespace: NamespaceId) -> Option<String> {
+fn refused(arguments: &ArgumentFacts, at: usize, namespace: NamespaceId) -> Option<String> {
     let case = arguments.case;
     let key = case.request.arg(at);
     let Some(policy) = case.policies.get(namespace) else {
@@ -74,15 +74,15 @@ fn refused(arguments: &Arguments, at: usize, namespace: NamespaceId) -> Option<S
             return None;
         }
         return match case.policies.unmatched() {
-            Unmatched::Reject => Some(format!(
+            UnmatchedKeys::Reject => Some(format!(
                 "ERR slotmux: no namespace has the key '{}' (unmatched = \"reject\")",
                 quoted(key)
             )),
-            Unmatched::ReadOnly if arguments.changes(at) => Some(format!(
+            UnmatchedKeys::ReadOnly if arguments.changes(at) => Some(format!(
                 "ERR slotmux: no namespace has the key '{}', and such keys are read-only (unmatched = \"read-only\")",
                 quoted(key)
             )),
-            Unmatched::ReadOnly | Unmatched::Allow => None,
+            UnmatchedKeys::ReadOnly | UnmatchedKeys::Allow => None,
         };
     };
     let name = &policy.name;
@@ -135,11 +135,11 @@ fn quoted(key: &[u8]) -> String {
 mod tests {
     use super::super::Policies;
     use super::super::rows::{check, namespace, seconds};
-    use crate::config::{Config, Mode, Namespace, Unmatched};
+    use crate::config::{Config, Namespace, TtlMode, UnmatchedKeys};
 
-    fn with(unmatched: Unmatched, change: impl FnOnce(&mut Namespace)) -> Policies {
+    fn with(unmatched: UnmatchedKeys, change: impl FnOnce(&mut Namespace)) -> Policies {
         let mut first = namespace("keys", "k", |ttl| {
-            ttl.mode = Mode::Observe;
+            ttl.mode = TtlMode::Observe;
             ttl.default = seconds(10);
         });
         change(&mut first);
@@ -154,7 +154,7 @@ mod tests {
     fn keys_of_no_namespace() {
         let none = "refused: -ERR slotmux: no namespace has the key 'x' (unmatched = \"reject\")";
         check(
-            &with(Unmatched::Reject, |_| {}),
+            &with(UnmatchedKeys::Reject, |_| {}),
             &[
                 ("GET x", none),
                 ("SET x v", none),
@@ -167,7 +167,7 @@ mod tests {
         );
         let read_only = "refused: -ERR slotmux: no namespace has the key 'x', and such keys are read-only (unmatched = \"read-only\")";
         check(
-            &with(Unmatched::ReadOnly, |_| {}),
+            &with(UnmatchedKeys::ReadOnly, |_| {}),
             &[
                 ("GET x", "="),
                 ("WATCH x", "="),
@@ -197,7 +197,7 @@ mod tests {
     fn read_only() {
         let refused = "refused: -ERR slotmux: namespace 'keys' is read-only (read_only)";
         check(
-            &with(Unmatched::Allow, |keys| keys.read_only = true),
+            &with(UnmatchedKeys::Allow, |keys| keys.read_only = true),
             &[
                 ("GET k", "="),
                 ("EXISTS k", "="),
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn deny() {
-        let policies = with(Unmatched::Allow, |keys| {
+        let policies = with(UnmatchedKeys::Allow, |keys| {
             keys.deny = ["hgetall", "object", "xgroup|create"]
                 .map(str::to_owned)
                 .to_vec();
@@ -240,15 +240,17 @@ mod tests {
         let everywhere = |policies: &Policies, name: &str, write: bool| {
             crate::policy::permitted_everywhere(name, write, policies).is_ok()
         };
-        let open = with(Unmatched::Allow, |_| {});
+        let open = with(UnmatchedKeys::Allow, |_| {});
         assert!(everywhere(&open, "flushall", true));
-        let read_only = with(Unmatched::Allow, |keys| keys.read_only = true);
+        let read_only = with(UnmatchedKeys::Allow, |keys| keys.read_only = true);
         assert!(!everywhere(&read_only, "flushall", true));
         assert!(everywhere(&read_only, "dbsize", false));
-        let denied = with(Unmatched::Allow, |keys| keys.deny = vec!["keys".to_owned()]);
+        let denied = with(UnmatchedKeys::Allow, |keys| {
+            keys.deny = vec!["keys".to_owned()]
+        });
         assert!(!everywhere(&denied, "keys", false));
         assert!(!everywhere(
-            &with(Unmatched::ReadOnly, |_| {}),
+            &with(UnmatchedKeys::ReadOnly, |_| {}),
             "flushdb",
             true
         ));
@@ -256,7 +258,7 @@ mod tests {
 
     #[test]
     fn sizes() {
-        let policies = with(Unmatched::Allow, |keys| {
+        let policies = with(UnmatchedKeys::Allow, |keys| {
             keys.max_key = Some(5);
             keys.max_value = Some(10);
         });
@@ -285,7 +287,7 @@ mod tests {
     fn the_text_of_a_script_is_no_value() {
         let large = "refused: -ERR slotmux: an argument of 11 bytes is above the 10 that namespace 'keys' allows (max_value)";
         check(
-            &with(Unmatched::Allow, |keys| keys.max_value = Some(10)),
+            &with(UnmatchedKeys::Allow, |keys| keys.max_value = Some(10)),
             &[
                 ("EVAL return'12345678901 1 k v", "appended: ="),
                 ("EVALSHA 12345678901 1 k v", "appended: ="),
@@ -302,7 +304,7 @@ mod tests {
     fn keys_among_the_values() {
         let large = "refused: -ERR slotmux: an argument of 11 bytes is above the 10 that namespace 'keys' allows (max_value)";
         check(
-            &with(Unmatched::Allow, |keys| keys.max_value = Some(10)),
+            &with(UnmatchedKeys::Allow, |keys| keys.max_value = Some(10)),
             &[
                 ("DEL k1234567890 f1234567890 k", "="),
                 ("ZUNIONSTORE k 2 f1234567890 f2345678901", "appended: ="),
@@ -317,13 +319,13 @@ mod tests {
     /// A walk over all arguments for each key would not end in the life of this test.
     #[test]
     fn many_keys_above_the_largest_value() {
-        let policies = with(Unmatched::Allow, |keys| {
+        let policies = with(UnmatchedKeys::Allow, |keys| {
             keys.max_value = Some(1);
             keys.read_only = false;
         });
         let line = format!("DEL{}", " k1".repeat(500_000));
         check(&policies, &[(&line, "=")]);
-        let read_only = with(Unmatched::ReadOnly, |_| {});
+        let read_only = with(UnmatchedKeys::ReadOnly, |_| {});
         // Behind an unknown option every STORE counts.
         let line = format!("SORT f x{}", " STORE f1".repeat(200_000));
         check(&read_only, &[(&line, "=")]);

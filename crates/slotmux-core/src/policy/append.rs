@@ -3,11 +3,11 @@
 //! `PEXPIRE key default NX` gives a key a TTL that has none, `PEXPIRE key max LT` cuts one that is too long, and as no
 //! TTL counts as an infinite one, it also gives one. Neither ever prolongs a TTL, and a missing key stays missing.
 
-use super::govern::{Block, Case, Ruled};
+use super::govern::{BlockShape, PolicyCase, RuleOutcome};
 use super::splice::{copy, number};
-use super::subject::Subject;
+use super::subject::TtlSubject;
 use super::{Actions, Governed};
-use crate::config::{Mode, Strength};
+use crate::config::{Strength, TtlMode};
 
 /// What stands before an atomic block.
 pub(super) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
@@ -15,7 +15,7 @@ pub(super) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 pub(super) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
 /// The commands of a block, without what stands around them.
-pub fn commands_of(block: Block, bytes: &[u8]) -> &[u8] {
+pub fn commands_of(block: BlockShape, bytes: &[u8]) -> &[u8] {
     let inner = bytes
         .strip_prefix(MULTI)
         .and_then(|rest| rest.strip_suffix(EXEC));
@@ -29,7 +29,7 @@ pub fn as_transaction(commands: &[u8]) -> Vec<u8> {
 
 /// A command and the expiries behind it, as far as they are written.
 pub(super) struct Appendix<'a, 'out> {
-    case: &'a Case<'a>,
+    case: &'a PolicyCase<'a>,
     out: &'out mut Vec<u8>,
     /// How many commands there are; 0 as long as no key needs an expiry.
     commands: u32,
@@ -40,7 +40,7 @@ pub(super) struct Appendix<'a, 'out> {
 
 impl<'a, 'out> Appendix<'a, 'out> {
     /// Nothing is written yet.
-    pub fn new(case: &'a Case<'a>, out: &'out mut Vec<u8>) -> Appendix<'a, 'out> {
+    pub fn new(case: &'a PolicyCase<'a>, out: &'out mut Vec<u8>) -> Appendix<'a, 'out> {
         Appendix {
             case,
             out,
@@ -52,9 +52,9 @@ impl<'a, 'out> Appendix<'a, 'out> {
     }
 
     /// The command with expiries for each key that it may leave without one.
-    pub fn of_written_keys(case: &'a Case<'a>, out: &'out mut Vec<u8>) -> Ruled {
+    pub fn of_written_keys(case: &'a PolicyCase<'a>, out: &'out mut Vec<u8>) -> RuleOutcome {
         let mut appendix = Appendix::new(case, out);
-        let Case {
+        let PolicyCase {
             request, command, ..
         } = case;
         // Where the keys cannot be found there is nothing to attach, and the server refuses the request.
@@ -64,13 +64,13 @@ impl<'a, 'out> Appendix<'a, 'out> {
 
     /// Attaches what the policy of the key in argument `at` asks for.
     pub fn key(&mut self, at: usize) {
-        if let Some(subject) = Subject::of_key(self.case, at) {
+        if let Some(subject) = TtlSubject::of_key(self.case, at) {
             self.attach(&subject, subject.default(), subject.ttl.max);
         }
     }
 
     /// Attaches a default and a maximum, those that there are, for the key of a subject.
-    pub fn attach(&mut self, subject: &Subject, default: Option<u64>, max: Option<u64>) {
+    pub fn attach(&mut self, subject: &TtlSubject, default: Option<u64>, max: Option<u64>) {
         if default.is_none() && max.is_none() {
             return;
         }
@@ -79,7 +79,7 @@ impl<'a, 'out> Appendix<'a, 'out> {
             return;
         }
         self.actions = self.actions.and(Actions::APPENDED);
-        if subject.ttl.mode == Mode::Observe {
+        if subject.ttl.mode == TtlMode::Observe {
             return;
         }
         self.atomic |= subject.ttl.strength == Strength::Atomic;
@@ -97,9 +97,9 @@ impl<'a, 'out> Appendix<'a, 'out> {
     }
 
     /// Refuses the whole request if the policy of a subject is enforced. The first text is the one that counts.
-    pub fn refuse(&mut self, subject: &Subject, text: String) {
+    pub fn refuse(&mut self, subject: &TtlSubject, text: String) {
         self.actions = self.actions.and(Actions::REFUSED);
-        if subject.ttl.mode == Mode::Enforce {
+        if subject.ttl.mode == TtlMode::Enforce {
             self.refusal.get_or_insert(text);
         }
     }
@@ -114,15 +114,15 @@ impl<'a, 'out> Appendix<'a, 'out> {
 
     /// A block if anything was attached. It is atomic if any of the policies asks for that, unless the command is one
     /// that blocks: between MULTI and EXEC it would not.
-    pub fn finish(self) -> Ruled {
-        let Case {
+    pub fn finish(self) -> RuleOutcome {
+        let PolicyCase {
             request, command, ..
         } = self.case;
         if let Some(text) = self.refusal {
-            return Ruled::refused(&text, self.out);
+            return RuleOutcome::refused(&text, self.out);
         }
         if self.commands == 0 {
-            return Ruled {
+            return RuleOutcome {
                 actions: self.actions,
                 governed: Governed::AsIs,
             };
@@ -133,9 +133,9 @@ impl<'a, 'out> Appendix<'a, 'out> {
         } else {
             self.out.drain(..MULTI.len());
         }
-        Ruled {
+        RuleOutcome {
             actions: self.actions,
-            governed: Governed::Block(Block {
+            governed: Governed::Block(BlockShape {
                 atomic,
                 commands: self.commands,
                 own: 1,

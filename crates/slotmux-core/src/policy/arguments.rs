@@ -2,13 +2,13 @@
 
 use std::cell::OnceCell;
 
-use super::govern::Case;
+use super::govern::PolicyCase;
 use crate::command::Lifetime;
 
 /// What a rule asks about the arguments of a request, each answer found once for all keys: a request may have millions
 /// of them.
-pub(super) struct Arguments<'a> {
-    pub case: &'a Case<'a>,
+pub(super) struct ArgumentFacts<'a> {
+    pub case: &'a PolicyCase<'a>,
     /// Whether the command changes keys at all.
     is_write: bool,
     /// Bytes of the longest argument that is a value.
@@ -17,9 +17,9 @@ pub(super) struct Arguments<'a> {
     stored: OnceCell<Vec<usize>>,
 }
 
-impl<'a> Arguments<'a> {
-    pub fn new(case: &'a Case<'a>) -> Arguments<'a> {
-        Arguments {
+impl<'a> ArgumentFacts<'a> {
+    pub fn new(case: &'a PolicyCase<'a>) -> ArgumentFacts<'a> {
+        ArgumentFacts {
             case,
             is_write: case.command.changes_keys(),
             longest: OnceCell::new(),
@@ -74,9 +74,9 @@ impl<'a> Arguments<'a> {
     }
 }
 
-fn stored(case: &Case) -> Vec<usize> {
+fn stored(case: &PolicyCase) -> Vec<usize> {
     let mut stored = Vec::new();
-    let Case {
+    let PolicyCase {
         request, command, ..
     } = case;
     // Where no key can be found, none is written.
@@ -86,7 +86,7 @@ fn stored(case: &Case) -> Vec<usize> {
 }
 
 /// Bytes of the longest argument that is neither a key nor a script, nor the name of one.
-fn longest_value(case: &Case) -> usize {
+fn longest_value(case: &PolicyCase) -> usize {
     let args = case.request.args;
     let first = match case.command.lifetime() {
         Lifetime::Script => 2,

@@ -1,33 +1,33 @@
 //! EXPIRE and its relatives, whose number is kept within the bounds, and PERSIST.
 
-use super::given::{Form, Judged};
-use super::govern::Ruled;
+use super::given::{JudgedTtl, TtlForm};
+use super::govern::RuleOutcome;
 use super::splice::{copy, number};
-use super::subject::Subject;
-use super::{Actions, Reply};
+use super::subject::TtlSubject;
+use super::{Actions, ReplyConversion};
 use crate::c_string;
 use crate::config::Persist;
 use crate::resp::request::Request;
 use crate::resp::write;
 
 /// `EXPIRE key seconds [NX | XX | GT | LT]` in all four forms
-pub(super) fn expire(subject: &Subject, form: Form, out: &mut Vec<u8>) -> Ruled {
+pub(super) fn expire(subject: &TtlSubject, form: TtlForm, out: &mut Vec<u8>) -> RuleOutcome {
     const CONDITIONS: usize = 3;
     let request = subject.request;
     match conditions(request, CONDITIONS) {
-        Conditions::Known => {}
-        Conditions::Refused => return Ruled::AS_IS,
-        Conditions::Unknown => return subject.append(out),
+        ExpireConditions::Known => {}
+        ExpireConditions::Refused => return RuleOutcome::AS_IS,
+        ExpireConditions::Unknown => return subject.append(out),
     }
     let (milliseconds, action) = match subject.judge(request.arg(2), form) {
-        Judged::Stays => return Ruled::AS_IS,
-        Judged::Bounded => return subject.bound(out),
-        Judged::Refused(text) => return Ruled::refused(&text, out),
-        Judged::Becomes(milliseconds, action) => (milliseconds, action),
+        JudgedTtl::Stays => return RuleOutcome::AS_IS,
+        JudgedTtl::Bounded => return subject.bound(out),
+        JudgedTtl::Refused(text) => return RuleOutcome::refused(&text, out),
+        JudgedTtl::Becomes(milliseconds, action) => (milliseconds, action),
     };
     let (form, value) = form.of(milliseconds);
     write::array(out, request.argc());
-    let name: &[u8] = if form == Form::EX {
+    let name: &[u8] = if form == TtlForm::EX {
         b"EXPIRE"
     } else {
         b"PEXPIRE"
@@ -36,10 +36,10 @@ pub(super) fn expire(subject: &Subject, form: Form, out: &mut Vec<u8>) -> Ruled 
     copy(out, request, 1..2);
     number(out, value);
     copy(out, request, CONDITIONS..request.argc());
-    Ruled::rewritten(action, Reply::AsIs)
+    RuleOutcome::rewritten(action, ReplyConversion::AsIs)
 }
 
-enum Conditions {
+enum ExpireConditions {
     /// They are known and go together.
     Known,
     /// Every server refuses them.
@@ -48,7 +48,7 @@ enum Conditions {
     Unknown,
 }
 
-fn conditions(request: &Request, from: usize) -> Conditions {
+fn conditions(request: &Request, from: usize) -> ExpireConditions {
     let [mut nx, mut xx, mut gt, mut lt] = [false; 4];
     for at in from..request.argc() {
         let is = |word: &[u8]| c_string::is(request.arg(at), word);
@@ -57,36 +57,36 @@ fn conditions(request: &Request, from: usize) -> Conditions {
             () if is(b"xx") => xx = true,
             () if is(b"gt") => gt = true,
             () if is(b"lt") => lt = true,
-            () => return Conditions::Unknown,
+            () => return ExpireConditions::Unknown,
         }
     }
     if (nx && (xx || gt || lt)) || (gt && lt) {
-        Conditions::Refused
+        ExpireConditions::Refused
     } else {
-        Conditions::Known
+        ExpireConditions::Known
     }
 }
 
 /// `PERSIST key`
 ///
 /// `PEXPIRE key default XX` answers as PERSIST does: 1 exactly when the key had a TTL.
-pub(super) fn persist(subject: &Subject, out: &mut Vec<u8>) -> Ruled {
+pub(super) fn persist(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
     match (subject.ttl.persist, subject.default()) {
         (Persist::Rewrite, Some(default)) => {
             out.extend_from_slice(b"*4\r\n$7\r\nPEXPIRE\r\n");
             copy(out, subject.request, 1..2);
             number(out, default);
             out.extend_from_slice(b"$2\r\nXX\r\n");
-            Ruled::rewritten(Actions::UNPERSISTED, Reply::AsIs)
+            RuleOutcome::rewritten(Actions::UNPERSISTED, ReplyConversion::AsIs)
         }
-        (Persist::Reject, _) => Ruled::refused(
+        (Persist::Reject, _) => RuleOutcome::refused(
             &format!(
                 "ERR slotmux: namespace '{}' refuses PERSIST (ttl.persist)",
                 subject.name
             ),
             out,
         ),
-        (Persist::Allow, _) | (Persist::Rewrite, None) => Ruled::AS_IS,
+        (Persist::Allow, _) | (Persist::Rewrite, None) => RuleOutcome::AS_IS,
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) fn persist(subject: &Subject, out: &mut Vec<u8>) -> Ruled {
 mod tests {
     use super::super::rows::{check, decide, seconds, under};
     use super::*;
-    use crate::config::{Mode, OverMax};
+    use crate::config::{OverMax, TtlMode};
     use std::time::Duration;
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
             })
         };
         check(
-            &reject(Mode::Enforce),
+            &reject(TtlMode::Enforce),
             &[
                 (
                     "EXPIRE k 101",
@@ -191,7 +191,10 @@ mod tests {
                 ("EXPIRE k 100", "="),
             ],
         );
-        assert_eq!(decide(&reject(Mode::Observe), "EXPIRE k 101"), "refused: =");
+        assert_eq!(
+            decide(&reject(TtlMode::Observe), "EXPIRE k 101"),
+            "refused: ="
+        );
     }
 
     #[test]

@@ -2,22 +2,22 @@
 
 use super::Actions;
 use super::splice::number;
-use super::subject::Subject;
-use super::ttl::Given;
+use super::subject::TtlSubject;
+use super::ttl::TtlVerdict;
 use crate::config::Strength;
 use crate::resp::number::parse_i64;
 use crate::resp::write;
 
 /// How a TTL is spelled. The options of SET have these names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Form {
+pub(super) struct TtlForm {
     pub is_absolute: bool,
     pub in_seconds: bool,
 }
 
 /// The decision about a given TTL.
 #[derive(Debug)]
-pub(super) enum Judged {
+pub(super) enum JudgedTtl {
     /// It stays, be it that it fits or that Redis refuses it.
     Stays,
     /// It stays, but only the node's clock decides how far away it is: the command is followed by an expiry with the
@@ -39,14 +39,14 @@ const OVERFLOWS: i64 = i64::MAX - 1000;
 /// Below this value it overflows by no clock; in between only the node knows.
 const MAY_OVERFLOW: i64 = i64::MAX / 2;
 
-impl Form {
-    pub const EX: Form = Form::new(false, true);
-    pub const PX: Form = Form::new(false, false);
-    pub const EXAT: Form = Form::new(true, true);
-    pub const PXAT: Form = Form::new(true, false);
+impl TtlForm {
+    pub const EX: TtlForm = TtlForm::new(false, true);
+    pub const PX: TtlForm = TtlForm::new(false, false);
+    pub const EXAT: TtlForm = TtlForm::new(true, true);
+    pub const PXAT: TtlForm = TtlForm::new(true, false);
 
-    const fn new(is_absolute: bool, in_seconds: bool) -> Form {
-        Form {
+    const fn new(is_absolute: bool, in_seconds: bool) -> TtlForm {
+        TtlForm {
             is_absolute,
             in_seconds,
         }
@@ -54,62 +54,68 @@ impl Form {
 
     /// The form that a TTL of so many milliseconds is written in instead, and the number: seconds stay seconds where
     /// that is exact, and a point in time becomes a distance, which needs no clock of ours.
-    pub fn of(self, milliseconds: u64) -> (Form, u64) {
-        if self == Form::EX && milliseconds.is_multiple_of(1000) {
-            (Form::EX, milliseconds / 1000)
+    pub fn of(self, milliseconds: u64) -> (TtlForm, u64) {
+        if self == TtlForm::EX && milliseconds.is_multiple_of(1000) {
+            (TtlForm::EX, milliseconds / 1000)
         } else {
-            (Form::PX, milliseconds)
+            (TtlForm::PX, milliseconds)
         }
     }
 
     /// Writes the option with its number, for `milliseconds` from now.
     pub fn write(self, out: &mut Vec<u8>, milliseconds: u64) {
         let (form, value) = self.of(milliseconds);
-        write::bulk(out, if form == Form::EX { b"EX" } else { b"PX" });
+        write::bulk(out, if form == TtlForm::EX { b"EX" } else { b"PX" });
         number(out, value);
     }
 }
 
-impl Subject<'_> {
+impl TtlSubject<'_> {
     /// Judges the TTL `text`. A TTL that Redis refuses stays unchanged, and so does one that deletes the key: 0, a
     /// negative number, a point in the past.
-    pub fn judge(&self, text: &[u8], form: Form) -> Judged {
+    pub fn judge(&self, text: &[u8], form: TtlForm) -> JudgedTtl {
         let unit = if form.in_seconds { 1000 } else { 1 };
         let Some(given) = parse_i64(text)
             .filter(|&number| number > 0)
             .and_then(|number| number.checked_mul(unit))
         else {
-            return Judged::Stays;
+            return JudgedTtl::Stays;
         };
         if form.is_absolute {
             return self.judge_point(given);
         }
         match self.ttl.given(given) {
-            Given::Clamped(_) if given > OVERFLOWS => Judged::Stays,
-            Given::Refused { .. } if given > OVERFLOWS => Judged::Stays,
-            Given::Clamped(_) if given > MAY_OVERFLOW && self.may_follow() => Judged::Bounded,
-            Given::Clamped(max) => Judged::Becomes(max, Actions::CLAMPED),
-            Given::Raised(min) => Judged::Becomes(min, Actions::RAISED),
-            Given::Refused { max } => self.refuse(given.unsigned_abs(), max),
-            Given::Fits => Judged::Stays,
+            TtlVerdict::Clamped(_) if given > OVERFLOWS => JudgedTtl::Stays,
+            TtlVerdict::Refused { .. } if given > OVERFLOWS => JudgedTtl::Stays,
+            TtlVerdict::Clamped(_) if given > MAY_OVERFLOW && self.may_follow() => {
+                JudgedTtl::Bounded
+            }
+            TtlVerdict::Clamped(max) => JudgedTtl::Becomes(max, Actions::CLAMPED),
+            TtlVerdict::Raised(min) => JudgedTtl::Becomes(min, Actions::RAISED),
+            TtlVerdict::Refused { max } => self.refuse(given.unsigned_abs(), max),
+            TtlVerdict::Fits => JudgedTtl::Stays,
         }
     }
 
     /// Judges a point in time. slotmux' clock decides where it is far beyond a bound; otherwise only the node's clock
     /// can tell whether it is within the maximum. A point that is within the maximum by any clock needs nothing.
-    fn judge_point(&self, point: i64) -> Judged {
+    fn judge_point(&self, point: i64) -> JudgedTtl {
         let ttl = point.saturating_sub_unsigned((self.case.now)());
         let distance = ttl.unsigned_abs();
         match self.ttl.given(ttl) {
-            Given::Clamped(max) if distance - max > SLACK => Judged::Becomes(max, Actions::CLAMPED),
-            Given::Raised(min) if min - distance > SLACK => Judged::Becomes(min, Actions::RAISED),
-            Given::Refused { max } if distance - max > SLACK => self.refuse(distance, max),
+            TtlVerdict::Clamped(max) if distance - max > SLACK => {
+                JudgedTtl::Becomes(max, Actions::CLAMPED)
+            }
+            TtlVerdict::Raised(min) if min - distance > SLACK => {
+                JudgedTtl::Becomes(min, Actions::RAISED)
+            }
+            TtlVerdict::Refused { max } if distance - max > SLACK => self.refuse(distance, max),
             _ => match self.ttl.max.filter(|&max| point.unsigned_abs() > max) {
-                None => Judged::Stays,
-                Some(_) if self.may_follow() => Judged::Bounded,
+                None => JudgedTtl::Stays,
+                Some(_) if self.may_follow() => JudgedTtl::Bounded,
                 // A relative TTL is bounded by any clock; it shifts by the difference of the clocks.
-                Some(max) if ttl > 0 => Judged::Becomes(distance.min(max), Actions::NONE),
-                Some(_) => Judged::Stays,
+                Some(max) if ttl > 0 => JudgedTtl::Becomes(distance.min(max), Actions::NONE),
+                Some(_) => JudgedTtl::Stays,
             },
         }
     }
@@ -119,8 +125,8 @@ impl Subject<'_> {
         self.ttl.strength != Strength::InlineOnly
     }
 
-    fn refuse(&self, ttl: u64, max: u64) -> Judged {
-        Judged::Refused(format!(
+    fn refuse(&self, ttl: u64, max: u64) -> JudgedTtl {
+        JudgedTtl::Refused(format!(
             "ERR slotmux: a TTL of {ttl} ms is above the {max} ms that namespace '{}' allows (ttl.max)",
             self.name
         ))

@@ -1,12 +1,12 @@
 //! What a policy makes of one request: a pure decision. The bytes that are sent instead go into the caller's buffer.
 
 use super::append::Appendix;
-use super::given::Form;
-use super::subject::Subject;
+use super::given::TtlForm;
+use super::subject::TtlSubject;
 use super::{NamespaceId, Policies, allowed, expire, mset, restore, script, set};
 use crate::command::Lifetime;
 use crate::command::{CommandRef, KeyError};
-use crate::config::Mode;
+use crate::config::TtlMode;
 use crate::resp::request::Request;
 
 const AMBIGUOUS: &str = "ERR slotmux: a keyword that keys follow is in this request more than once, so that its keys \
@@ -30,7 +30,7 @@ pub fn govern(
     out: &mut Vec<u8>,
 ) -> Decision {
     out.clear();
-    let case = Case {
+    let case = PolicyCase {
         request,
         command,
         policies,
@@ -40,8 +40,8 @@ pub fn govern(
     if command.is_ambiguous(request.bytes, request.args) {
         refusal = Some(AMBIGUOUS.to_owned());
     }
-    let Ruled { actions, governed } = match refusal {
-        Some(text) => Ruled::refused(&text, out),
+    let RuleOutcome { actions, governed } = match refusal {
+        Some(text) => RuleOutcome::refused(&text, out),
         None => rule(&case, namespace, out),
     };
     // A rule may find out only after it has written something.
@@ -56,9 +56,9 @@ pub fn govern(
 }
 
 /// What a policy makes of the lifetimes that a request gives, `namespace` being that of its first key.
-fn rule(case: &Case, namespace: NamespaceId, out: &mut Vec<u8>) -> Ruled {
+fn rule(case: &PolicyCase, namespace: NamespaceId, out: &mut Vec<u8>) -> RuleOutcome {
     let by_one_key = match case.command.lifetime() {
-        Lifetime::Untouched => return Ruled::AS_IS,
+        Lifetime::Untouched => return RuleOutcome::AS_IS,
         Lifetime::MSet => return mset::mset(case, out),
         Lifetime::MSetNx => return mset::msetnx(case, out),
         Lifetime::MSetEx => return mset::msetex(case, out),
@@ -68,36 +68,36 @@ fn rule(case: &Case, namespace: NamespaceId, out: &mut Vec<u8>) -> Ruled {
         }
         by_one_key => by_one_key,
     };
-    let Some(subject) = Subject::new(case, 1, namespace) else {
-        return Ruled::AS_IS;
+    let Some(subject) = TtlSubject::new(case, 1, namespace) else {
+        return RuleOutcome::AS_IS;
     };
     let ruled = match by_one_key {
         Lifetime::Set => set::set(&subject, out),
-        Lifetime::SetEx => set::setex(&subject, Form::EX, out),
-        Lifetime::PSetEx => set::setex(&subject, Form::PX, out),
+        Lifetime::SetEx => set::setex(&subject, TtlForm::EX, out),
+        Lifetime::PSetEx => set::setex(&subject, TtlForm::PX, out),
         Lifetime::SetNx => set::setnx(&subject, out),
         Lifetime::GetSet => set::getset(&subject, out),
         Lifetime::GetEx => set::getex(&subject, out),
-        Lifetime::Expire => expire::expire(&subject, Form::EX, out),
-        Lifetime::PExpire => expire::expire(&subject, Form::PX, out),
-        Lifetime::ExpireAt => expire::expire(&subject, Form::EXAT, out),
-        Lifetime::PExpireAt => expire::expire(&subject, Form::PXAT, out),
+        Lifetime::Expire => expire::expire(&subject, TtlForm::EX, out),
+        Lifetime::PExpire => expire::expire(&subject, TtlForm::PX, out),
+        Lifetime::ExpireAt => expire::expire(&subject, TtlForm::EXAT, out),
+        Lifetime::PExpireAt => expire::expire(&subject, TtlForm::PXAT, out),
         Lifetime::Persist => expire::persist(&subject, out),
         Lifetime::Restore => restore::restore(&subject, out),
-        _ => Ruled::AS_IS,
+        _ => RuleOutcome::AS_IS,
     };
     ruled.under(subject.ttl.mode)
 }
 
 /// A request with all that a decision may depend on.
-pub(super) struct Case<'a> {
+pub(super) struct PolicyCase<'a> {
     pub request: &'a Request<'a>,
     pub command: CommandRef<'a>,
     pub policies: &'a Policies,
     pub now: fn() -> u64,
 }
 
-impl Case<'_> {
+impl PolicyCase<'_> {
     /// Calls `f` with the index of each key.
     pub fn each_key(&self, f: impl FnMut(usize)) -> Result<(), KeyError> {
         self.command
@@ -107,42 +107,42 @@ impl Case<'_> {
 
 /// What a rule makes of a request.
 #[derive(Debug)]
-pub(super) struct Ruled {
+pub(super) struct RuleOutcome {
     pub actions: Actions,
     pub governed: Governed,
 }
 
-impl Ruled {
+impl RuleOutcome {
     /// Nothing is done.
-    pub const AS_IS: Ruled = Ruled {
+    pub const AS_IS: RuleOutcome = RuleOutcome {
         actions: Actions::NONE,
         governed: Governed::AsIs,
     };
 
     /// The buffer holds the command that is sent instead.
-    pub fn rewritten(actions: Actions, reply: Reply) -> Ruled {
-        Ruled {
+    pub fn rewritten(actions: Actions, reply: ReplyConversion) -> RuleOutcome {
+        RuleOutcome {
             actions,
             governed: Governed::Rewritten(reply),
         }
     }
 
     /// The client gets this error, which the buffer holds from now on.
-    pub fn refused(text: &str, out: &mut Vec<u8>) -> Ruled {
+    pub fn refused(text: &str, out: &mut Vec<u8>) -> RuleOutcome {
         out.clear();
         out.extend_from_slice(text.as_bytes());
-        Ruled {
+        RuleOutcome {
             actions: Actions::REFUSED,
             governed: Governed::Refused,
         }
     }
 
     /// Where the policy only observes, nothing comes of it but the actions.
-    pub fn under(self, mode: Mode) -> Ruled {
-        if mode == Mode::Enforce {
+    pub fn under(self, mode: TtlMode) -> RuleOutcome {
+        if mode == TtlMode::Enforce {
             return self;
         }
-        Ruled {
+        RuleOutcome {
             governed: Governed::AsIs,
             ..self
         }
@@ -181,16 +181,16 @@ pub enum Governed {
     /// The request as it is.
     AsIs,
     /// One other command, which is in the buffer.
-    Rewritten(Reply),
+    Rewritten(ReplyConversion),
     /// Several commands, which are in the buffer.
-    Block(Block),
+    Block(BlockShape),
     /// Nothing: the client gets the error that is in the buffer, without the leading `-`.
     Refused,
 }
 
 /// How the reply of a rewritten command becomes the reply of the client's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reply {
+pub enum ReplyConversion {
     /// It is that.
     AsIs,
     /// It is that, and says whether a value was found.
@@ -201,16 +201,16 @@ pub enum Reply {
     Repeated,
 }
 
-impl Reply {
+impl ReplyConversion {
     /// Whether it says for each key whether there is a value.
     pub fn is_lookup(self) -> bool {
-        self == Reply::Found
+        self == ReplyConversion::Found
     }
 }
 
 /// Commands that are sent together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Block {
+pub struct BlockShape {
     /// Whether they stand between MULTI and EXEC.
     pub atomic: bool,
     /// How many commands there are, MULTI and EXEC not counted.

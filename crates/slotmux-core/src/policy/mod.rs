@@ -2,14 +2,14 @@
 //!
 //! Everything here is a pure function of the configuration and a request. What is sent and when is not decided here.
 
-use crate::config::{Config, Mode, Multi, Namespace, RetryWrites, Unmatched};
+use crate::config::{Config, Multi, Namespace, RetryWrites, TtlMode, UnmatchedKeys};
 
 mod allowed;
 mod append;
 mod arguments;
 pub mod docs;
-mod everywhere;
 mod expire;
+mod forbidden;
 mod given;
 pub mod govern;
 mod mset;
@@ -20,20 +20,20 @@ pub mod repeat;
 mod restore;
 #[cfg(test)]
 mod rows;
-pub mod said;
 mod script;
 mod script_calls;
 mod set;
 mod splice;
+pub mod stated_ttl;
 mod subject;
 pub mod ttl;
 
 pub use allowed::permitted;
 pub use append::{as_transaction, commands_of};
-use everywhere::Everywhere;
-pub use everywhere::permitted_everywhere;
-pub use govern::{Actions, Block, Decision, Governed, Reply, govern};
-use patterns::Unread;
+use forbidden::ForbiddenSomewhere;
+pub use forbidden::permitted_everywhere;
+pub use govern::{Actions, BlockShape, Decision, Governed, ReplyConversion, govern};
+use patterns::UnreadableNamespaces;
 use prefixes::Prefixes;
 use script_calls::ScriptRules;
 pub use ttl::TtlPolicy;
@@ -77,15 +77,15 @@ pub struct Policy {
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
     prefixes: Prefixes,
-    everywhere: Everywhere,
+    forbidden: ForbiddenSomewhere,
     /// What the patterns of SORT may not reach.
-    unread: Unread,
+    unread: UnreadableNamespaces,
     /// A prefix whose policy is enforced.
     enforced_prefix: Option<Box<[u8]>>,
     policies: Vec<Policy>,
     /// Whether anything is refused for more than its TTL.
     restricts: bool,
-    unmatched: Unmatched,
+    unmatched: UnmatchedKeys,
     /// Of keys of no namespace.
     multi: Multi,
     /// Of keys of no namespace.
@@ -105,12 +105,12 @@ impl Policies {
         let policies: Vec<Policy> = config.namespaces.iter().map(Policy::new).collect();
         let restricts = policies.iter().any(Policy::restricts);
         let mut made = Policies {
-            unread: Unread::new(&policies, &prefixes),
+            unread: UnreadableNamespaces::new(&policies, &prefixes),
             prefixes,
-            everywhere: Everywhere::new(NamespaceId::all().zip(&policies)),
+            forbidden: ForbiddenSomewhere::new(NamespaceId::all().zip(&policies)),
             enforced_prefix: None,
             policies,
-            restricts: restricts || config.unmatched != Unmatched::Allow,
+            restricts: restricts || config.unmatched != UnmatchedKeys::Allow,
             unmatched: config.unmatched,
             multi: config.multi,
             retry_writes: config.retry_writes,
@@ -123,7 +123,7 @@ impl Policies {
 
     /// Whether a request needs to be looked at. With nothing configured this is all that it costs.
     pub fn is_active(&self) -> bool {
-        !self.policies.is_empty() || self.unmatched != Unmatched::Allow
+        !self.policies.is_empty() || self.unmatched != UnmatchedKeys::Allow
     }
 
     /// Whether there is a namespace that a key could be of.
@@ -132,13 +132,13 @@ impl Policies {
     }
 
     /// What is allowed on keys of no namespace.
-    pub fn unmatched(&self) -> Unmatched {
+    pub fn unmatched(&self) -> UnmatchedKeys {
         self.unmatched
     }
 
     /// Whether some keys are hidden from lists of keys: those of no namespace, where these are refused.
     pub fn hides_keys(&self) -> bool {
-        self.unmatched == Unmatched::Reject
+        self.unmatched == UnmatchedKeys::Reject
     }
 
     /// Whether this key is hidden from lists of keys.
@@ -176,7 +176,7 @@ impl Policies {
     fn note_enforced_prefix(&mut self) {
         let is_enforced = |id: NamespaceId| {
             let ttl = self.get(id).and_then(|policy| policy.ttl.as_ref());
-            ttl.is_some_and(|ttl| ttl.mode == Mode::Enforce)
+            ttl.is_some_and(|ttl| ttl.mode == TtlMode::Enforce)
         };
         let mut prefixes = self.prefixes.iter();
         self.enforced_prefix = prefixes
@@ -198,7 +198,7 @@ impl Policies {
             .iter_mut()
             .filter_map(|policy| policy.ttl.as_mut())
         {
-            ttl.mode = Mode::Enforce;
+            ttl.mode = TtlMode::Enforce;
         }
         enforced.note_enforced_prefix();
         enforced

@@ -1,22 +1,22 @@
 //! MSET and its relatives: several keys in one command, which may be of several namespaces.
 
 use super::append::{Appendix, EXEC, MULTI};
-use super::given::Judged;
-use super::govern::{Block, Case, Ruled};
-use super::options::{Of, Options, bounded, defaulted, read};
+use super::given::JudgedTtl;
+use super::govern::{BlockShape, PolicyCase, RuleOutcome};
+use super::options::{OptionSet, TtlOptions, bounded, defaulted, read};
 use super::set::setnx;
 use super::splice::{copy, px};
-use super::subject::Subject;
-use super::{Actions, Governed, Reply};
-use crate::config::Mode;
+use super::subject::TtlSubject;
+use super::{Actions, Governed, ReplyConversion};
+use crate::config::TtlMode;
 use crate::resp::write;
 
 /// `MSET key value [key value …]`: a SET for each pair. They stand in MULTI whatever the strength, as MSET shows other
 /// clients all of its keys or none; a single one needs no MULTI.
-pub(super) fn mset(case: &Case, out: &mut Vec<u8>) -> Ruled {
+pub(super) fn mset(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
     let request = case.request;
     let default_of = |at: usize| {
-        let subject = Subject::of_key(case, at)?;
+        let subject = TtlSubject::of_key(case, at)?;
         Some((subject.ttl.mode, subject.default()?))
     };
     let keys = || (1..request.argc().saturating_sub(1)).step_by(2);
@@ -26,9 +26,9 @@ pub(super) fn mset(case: &Case, out: &mut Vec<u8>) -> Ruled {
         if default.is_some() {
             actions = Actions::DEFAULTED;
         }
-        default.is_some_and(|(mode, _)| mode == Mode::Enforce)
+        default.is_some_and(|(mode, _)| mode == TtlMode::Enforce)
     }) {
-        return Ruled {
+        return RuleOutcome {
             actions,
             governed: Governed::AsIs,
         };
@@ -39,7 +39,7 @@ pub(super) fn mset(case: &Case, out: &mut Vec<u8>) -> Ruled {
         out.extend_from_slice(MULTI);
     }
     for at in keys() {
-        let default = default_of(at).filter(|(mode, _)| *mode == Mode::Enforce);
+        let default = default_of(at).filter(|(mode, _)| *mode == TtlMode::Enforce);
         write::array(out, if default.is_some() { 5 } else { 3 });
         out.extend_from_slice(b"$3\r\nSET\r\n");
         copy(out, request, at..at + 2);
@@ -48,13 +48,13 @@ pub(super) fn mset(case: &Case, out: &mut Vec<u8>) -> Ruled {
         }
     }
     if pairs == 1 {
-        return Ruled::rewritten(actions, Reply::AsIs);
+        return RuleOutcome::rewritten(actions, ReplyConversion::AsIs);
     }
     out.extend_from_slice(EXEC);
     let commands = u32::try_from(pairs).unwrap_or(u32::MAX);
-    Ruled {
+    RuleOutcome {
         actions,
-        governed: Governed::Block(Block {
+        governed: Governed::Block(BlockShape {
             atomic: true,
             commands,
             own: commands,
@@ -63,12 +63,12 @@ pub(super) fn mset(case: &Case, out: &mut Vec<u8>) -> Ruled {
 }
 
 /// `MSETNX key value [key value …]`: expiries behind it, or for a single pair the rule of SETNX.
-pub(super) fn msetnx(case: &Case, out: &mut Vec<u8>) -> Ruled {
+pub(super) fn msetnx(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
     if case.request.argc() != 3 {
         return Appendix::of_written_keys(case, out);
     }
-    let Some(subject) = Subject::of_key(case, 1) else {
-        return Ruled::AS_IS;
+    let Some(subject) = TtlSubject::of_key(case, 1) else {
+        return RuleOutcome::AS_IS;
     };
     setnx(&subject, out).under(subject.ttl.mode)
 }
@@ -77,7 +77,7 @@ pub(super) fn msetnx(case: &Case, out: &mut Vec<u8>) -> Ruled {
 ///
 /// All keys get one TTL. It is changed in place where one policy decides about all of them, and so is a default where
 /// that is the same for all. Otherwise what each key needs follows behind the command; a minimum cannot.
-pub(super) fn msetex(case: &Case, out: &mut Vec<u8>) -> Ruled {
+pub(super) fn msetex(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
     let mut from = 2;
     let mut namespace = None;
     let mut shared = true;
@@ -89,18 +89,18 @@ pub(super) fn msetex(case: &Case, out: &mut Vec<u8>) -> Ruled {
     });
     // The last key lacks its value, so that the server refuses it.
     if from > case.request.argc() {
-        return Ruled::AS_IS;
+        return RuleOutcome::AS_IS;
     }
-    let options = read(case.request, from, Of::MSetEx);
+    let options = read(case.request, from, OptionSet::MSetEx);
     let one = namespace
         .filter(|_| shared)
-        .and_then(|namespace| Subject::new(case, 2, namespace));
+        .and_then(|namespace| TtlSubject::new(case, 2, namespace));
     let ruled = match (&one, options) {
-        (_, Options::Refused) => return Ruled::AS_IS,
-        (Some(one), Options::Ttl(ttl)) if !one.is_bounded_behind(ttl) => {
+        (_, TtlOptions::Refused) => return RuleOutcome::AS_IS,
+        (Some(one), TtlOptions::Ttl(ttl)) if !one.is_bounded_behind(ttl) => {
             bounded(one, from, ttl, out)
         }
-        (Some(one), Options::None) if one.ttl.jitter == 0.0 => defaulted(one, out),
+        (Some(one), TtlOptions::None) if one.ttl.jitter == 0.0 => defaulted(one, out),
         _ => return each_after_msetex(case, options, out),
     };
     match one {
@@ -109,19 +109,19 @@ pub(super) fn msetex(case: &Case, out: &mut Vec<u8>) -> Ruled {
     }
 }
 
-fn each_after_msetex(case: &Case, options: Options, out: &mut Vec<u8>) -> Ruled {
+fn each_after_msetex(case: &PolicyCase, options: TtlOptions, out: &mut Vec<u8>) -> RuleOutcome {
     let mut appendix = Appendix::new(case, out);
     let _ = case.each_key(|at| {
-        let Some(subject) = Subject::of_key(case, at) else {
+        let Some(subject) = TtlSubject::of_key(case, at) else {
             return;
         };
         let default = match options {
-            Options::Ttl(ttl) => match subject.judge_option(ttl) {
-                Judged::Becomes(_, Actions::CLAMPED) | Judged::Bounded => None,
-                Judged::Stays | Judged::Becomes(..) => return,
-                Judged::Refused(text) => return appendix.refuse(&subject, text),
+            TtlOptions::Ttl(ttl) => match subject.judge_option(ttl) {
+                JudgedTtl::Becomes(_, Actions::CLAMPED) | JudgedTtl::Bounded => None,
+                JudgedTtl::Stays | JudgedTtl::Becomes(..) => return,
+                JudgedTtl::Refused(text) => return appendix.refuse(&subject, text),
             },
-            Options::Keep => subject.default_of_kept(),
+            TtlOptions::Keep => subject.default_of_kept(),
             _ => subject.default(),
         };
         appendix.attach(&subject, default, subject.ttl.max);
@@ -132,7 +132,7 @@ fn each_after_msetex(case: &Case, options: Options, out: &mut Vec<u8>) -> Ruled 
 #[cfg(test)]
 mod tests {
     use super::super::rows::{check, seconds, under};
-    use crate::config::{KeepTtl, Mode, OverMax, Strength};
+    use crate::config::{KeepTtl, OverMax, Strength, TtlMode};
 
     #[test]
     fn mset_is_a_set_for_each_pair() {
@@ -239,7 +239,7 @@ mod tests {
         let watched = under(|ttl| {
             ttl.max = seconds(10);
             ttl.over_max = OverMax::Reject;
-            ttl.mode = Mode::Observe;
+            ttl.mode = TtlMode::Observe;
         });
         check(
             &watched,

@@ -1,17 +1,17 @@
 //! The options of SET, GETEX and MSETEX, read in the order and with the exclusions of Redis.
 
-use super::given::{Form, Judged};
-use super::govern::Ruled;
+use super::given::{JudgedTtl, TtlForm};
+use super::govern::RuleOutcome;
 use super::splice::{copy, px};
-use super::subject::Subject;
-use super::{Actions, Reply};
+use super::subject::TtlSubject;
+use super::{Actions, ReplyConversion};
 use crate::c_string;
 use crate::resp::request::Request;
 use crate::resp::write;
 
 /// The commands that have such options, each a part of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Of {
+pub(super) enum OptionSet {
     /// All but PERSIST.
     Set,
     /// A TTL or PERSIST.
@@ -22,7 +22,7 @@ pub(super) enum Of {
 
 /// What the options say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Options {
+pub(super) enum TtlOptions {
     /// Nothing about the TTL.
     None,
     /// A TTL.
@@ -42,7 +42,7 @@ pub(super) enum Options {
 pub(super) struct TtlOption {
     /// Index of the last one's word.
     at: usize,
-    form: Form,
+    form: TtlForm,
     /// How many there are.
     count: usize,
 }
@@ -54,42 +54,42 @@ impl TtlOption {
     }
 
     /// How the number is meant.
-    pub fn form(self) -> Form {
+    pub fn form(self) -> TtlForm {
         self.form
     }
 }
 
 /// Reads the options from argument `from` on.
-pub(super) fn read(request: &Request, from: usize, of: Of) -> Options {
-    let (mut options, mut nx, mut xx) = (Options::None, false, false);
+pub(super) fn read(request: &Request, from: usize, of: OptionSet) -> TtlOptions {
+    let (mut options, mut nx, mut xx) = (TtlOptions::None, false, false);
     let mut at = from;
     while at < request.argc() {
         let word = request.arg(at);
         let is = |known: &[u8]| c_string::is(word, known);
         if let Some(form) = form_of(word) {
             let count = match options {
-                Options::None => 1,
-                Options::Ttl(ttl) if ttl.form == form => ttl.count + 1,
-                _ => return Options::Refused,
+                TtlOptions::None => 1,
+                TtlOptions::Ttl(ttl) if ttl.form == form => ttl.count + 1,
+                _ => return TtlOptions::Refused,
             };
             if at + 1 == request.argc() {
-                return Options::Refused;
+                return TtlOptions::Refused;
             }
-            options = Options::Ttl(TtlOption { at, form, count });
+            options = TtlOptions::Ttl(TtlOption { at, form, count });
             at += 1;
-        } else if of != Of::GetEx && is(b"keepttl") {
-            options = only(options, Options::Keep);
-        } else if of == Of::GetEx && is(b"persist") {
-            options = only(options, Options::Persist);
-        } else if of != Of::GetEx && is(b"nx") {
+        } else if of != OptionSet::GetEx && is(b"keepttl") {
+            options = only(options, TtlOptions::Keep);
+        } else if of == OptionSet::GetEx && is(b"persist") {
+            options = only(options, TtlOptions::Persist);
+        } else if of != OptionSet::GetEx && is(b"nx") {
             nx = true;
-        } else if of != Of::GetEx && is(b"xx") {
+        } else if of != OptionSet::GetEx && is(b"xx") {
             xx = true;
-        } else if of != Of::Set || !is(b"get") {
-            return Options::Unknown;
+        } else if of != OptionSet::Set || !is(b"get") {
+            return TtlOptions::Unknown;
         }
-        if (nx && xx) || options == Options::Refused {
-            return Options::Refused;
+        if (nx && xx) || options == TtlOptions::Refused {
+            return TtlOptions::Refused;
         }
         at += 1;
     }
@@ -97,16 +97,16 @@ pub(super) fn read(request: &Request, from: usize, of: Of) -> Options {
 }
 
 /// `option` where nothing stands before it that excludes it.
-fn only(before: Options, option: Options) -> Options {
-    if before == Options::None || before == option {
+fn only(before: TtlOptions, option: TtlOptions) -> TtlOptions {
+    if before == TtlOptions::None || before == option {
         option
     } else {
-        Options::Refused
+        TtlOptions::Refused
     }
 }
 
 /// The TTL option that servers recognise in `word`.
-pub(super) fn form_of(word: &[u8]) -> Option<Form> {
+pub(super) fn form_of(word: &[u8]) -> Option<TtlForm> {
     let folded = |at: usize| word.get(at).map_or(0, u8::to_ascii_lowercase);
     let in_seconds = match (folded(0), folded(1)) {
         (b'e', b'x') => true,
@@ -114,34 +114,39 @@ pub(super) fn form_of(word: &[u8]) -> Option<Form> {
         _ => return None,
     };
     match word.get(2..)? {
-        [] | [0, ..] if in_seconds => Some(Form::EX),
-        [] | [0, ..] => Some(Form::PX),
+        [] | [0, ..] if in_seconds => Some(TtlForm::EX),
+        [] | [0, ..] => Some(TtlForm::PX),
         at if !c_string::is(at, b"at") => None,
-        _ if in_seconds => Some(Form::EXAT),
-        _ => Some(Form::PXAT),
+        _ if in_seconds => Some(TtlForm::EXAT),
+        _ => Some(TtlForm::PXAT),
     }
 }
 
-impl Subject<'_> {
-    /// As [`Subject::judge`].
-    pub fn judge_option(&self, ttl: TtlOption) -> Judged {
+impl TtlSubject<'_> {
+    /// As [`TtlSubject::judge`].
+    pub fn judge_option(&self, ttl: TtlOption) -> JudgedTtl {
         self.judge(self.request.arg(ttl.at + 1), ttl.form)
     }
 
     /// Whether an expiry with the maximum has to follow the command, for each of its keys.
     pub fn is_bounded_behind(&self, ttl: TtlOption) -> bool {
-        matches!(self.judge_option(ttl), Judged::Bounded)
+        matches!(self.judge_option(ttl), JudgedTtl::Bounded)
     }
 }
 
 /// The request with the TTL that its policy allows, where that is another than the one it has.
-pub(super) fn bounded(subject: &Subject, from: usize, ttl: TtlOption, out: &mut Vec<u8>) -> Ruled {
+pub(super) fn bounded(
+    subject: &TtlSubject,
+    from: usize,
+    ttl: TtlOption,
+    out: &mut Vec<u8>,
+) -> RuleOutcome {
     let request = subject.request;
     let (milliseconds, action) = match subject.judge_option(ttl) {
-        Judged::Stays => return Ruled::AS_IS,
-        Judged::Bounded => return subject.bound(out),
-        Judged::Refused(text) => return Ruled::refused(&text, out),
-        Judged::Becomes(milliseconds, action) => (milliseconds, action),
+        JudgedTtl::Stays => return RuleOutcome::AS_IS,
+        JudgedTtl::Bounded => return subject.bound(out),
+        JudgedTtl::Refused(text) => return RuleOutcome::refused(&text, out),
+        JudgedTtl::Becomes(milliseconds, action) => (milliseconds, action),
     };
     write::array(out, request.argc() - 2 * (ttl.count - 1));
     copy(out, request, 0..from);
@@ -157,18 +162,18 @@ pub(super) fn bounded(subject: &Subject, from: usize, ttl: TtlOption, out: &mut 
         }
         at += 2;
     }
-    Ruled::rewritten(action, Reply::AsIs)
+    RuleOutcome::rewritten(action, ReplyConversion::AsIs)
 }
 
 /// The request with `PX` and the default behind it, if there is a default.
-pub(super) fn defaulted(subject: &Subject, out: &mut Vec<u8>) -> Ruled {
+pub(super) fn defaulted(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
     let Some(default) = subject.default() else {
-        return Ruled::AS_IS;
+        return RuleOutcome::AS_IS;
     };
     let request = subject.request;
     out.reserve(request.bytes.len() + 64);
     write::array(out, request.argc() + 2);
     copy(out, request, 0..request.argc());
     px(out, default);
-    Ruled::rewritten(Actions::DEFAULTED, Reply::AsIs)
+    RuleOutcome::rewritten(Actions::DEFAULTED, ReplyConversion::AsIs)
 }

@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
-use super::govern::Case;
+use super::govern::PolicyCase;
 use super::prefixes::Prefixes;
 use super::{NamespaceId, Policies, Policy};
 use crate::c_string;
-use crate::config::Unmatched;
+use crate::config::UnmatchedKeys;
 
 /// The commands that read a key as a pattern of SORT does. A namespace that denies one of them is read by no pattern,
 /// whichever of SORT and SORT_RO has it: both read the same values, of strings and of fields.
@@ -15,15 +15,15 @@ const READS: [&str; 4] = ["sort", "sort_ro", "get", "hget"];
 
 /// The namespaces that no pattern may reach.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Unread {
+pub(super) struct UnreadableNamespaces {
     /// With the command that each of them denies.
     denied: HashMap<NamespaceId, &'static str>,
     /// Their prefixes in order, so that those with a common start are neighbours.
     prefixes: Vec<(Box<[u8]>, NamespaceId)>,
 }
 
-impl Unread {
-    pub(super) fn new(policies: &[Policy], prefixes: &Prefixes) -> Unread {
+impl UnreadableNamespaces {
+    pub(super) fn new(policies: &[Policy], prefixes: &Prefixes) -> UnreadableNamespaces {
         let denied_read = |policy: &Policy| {
             let is_denied = |read: &&str| policy.deny.iter().any(|denied| denied == read);
             READS.into_iter().find(is_denied)
@@ -38,7 +38,7 @@ impl Unread {
             .map(|(prefix, id)| (prefix.into(), id))
             .collect();
         own.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        Unread {
+        UnreadableNamespaces {
             denied,
             prefixes: own,
         }
@@ -58,7 +58,7 @@ impl Unread {
 ///
 /// Any argument that may be a pattern counts as one, even if it is the argument of another option: the server then
 /// refuses the request, or reads no key by it.
-pub(super) fn refused(case: &Case) -> Option<String> {
+pub(super) fn refused(case: &PolicyCase) -> Option<String> {
     let request = case.request;
     let of_word = |at: usize| {
         let word = request.arg(at);
@@ -76,7 +76,7 @@ fn refused_for(policies: &Policies, pattern: &[u8]) -> Option<String> {
         .position(|&byte| byte == b'*')?;
     let start = &pattern[..star];
     let own = policies.find(start);
-    if own == NamespaceId::UNMATCHED && policies.unmatched() == Unmatched::Reject {
+    if own == NamespaceId::UNMATCHED && policies.unmatched() == UnmatchedKeys::Reject {
         return Some(format!(
             "ERR slotmux: the pattern '{}' can name keys of no namespace (unmatched = \"reject\")",
             pattern.escape_ascii()
@@ -99,9 +99,9 @@ fn refused_for(policies: &Policies, pattern: &[u8]) -> Option<String> {
 mod tests {
     use super::super::Policies;
     use super::super::rows::{check, namespace};
-    use crate::config::{Config, Unmatched};
+    use crate::config::{Config, UnmatchedKeys};
 
-    fn with(unmatched: Unmatched, denied: &[&str]) -> Policies {
+    fn with(unmatched: UnmatchedKeys, denied: &[&str]) -> Policies {
         let mut secret = namespace("secret", "deny:", |_| {});
         secret.deny = denied.iter().map(|&name| name.to_owned()).collect();
         Policies::new(&Config {
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn no_pattern_reaches_what_is_denied() {
         for name in ["sort", "get"] {
-            let policies = with(Unmatched::Allow, &[name]);
+            let policies = with(UnmatchedKeys::Allow, &[name]);
             for (line, pattern) in [
                 ("SORT l BY nosort GET deny:*", "deny:*"),
                 ("SORT l GET # GET deny:*", "deny:*"),
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn each_of_the_reads_closes_a_namespace_to_both_commands() {
         for name in ["sort", "sort_ro", "get", "hget"] {
-            let policies = with(Unmatched::Allow, &[name]);
+            let policies = with(UnmatchedKeys::Allow, &[name]);
             for command in ["SORT", "SORT_RO"] {
                 for (pattern, shown) in [
                     ("deny:*", "deny:*"),
@@ -182,7 +182,7 @@ mod tests {
                 }
             }
         }
-        let other = with(Unmatched::Allow, &["hgetall", "sort_roo"]);
+        let other = with(UnmatchedKeys::Allow, &["hgetall", "sort_roo"]);
         check(&other, &[("SORT l GET deny:*->f", "=")]);
     }
 
@@ -252,7 +252,7 @@ mod tests {
                 "refused: -ERR slotmux: the pattern '{pattern}' can name keys of no namespace (unmatched = \"reject\")"
             )
         };
-        let policies = with(Unmatched::Reject, &[]);
+        let policies = with(UnmatchedKeys::Reject, &[]);
         check(
             &policies,
             &[
@@ -264,7 +264,7 @@ mod tests {
             ],
         );
         check(
-            &with(Unmatched::ReadOnly, &[]),
+            &with(UnmatchedKeys::ReadOnly, &[]),
             &[("SORT l GET x*", "="), ("SORT_RO l GET *", "=")],
         );
     }

@@ -17,7 +17,7 @@ pub(super) struct Prefixes {
     /// The prefixes and their namespaces, longest first.
     all: Vec<(Prefix, NamespaceId)>,
     /// The same as a tree, if there are more than `FEW`.
-    tree: Option<Tree>,
+    tree: Option<PrefixTree>,
 }
 
 impl Prefixes {
@@ -28,7 +28,7 @@ impl Prefixes {
             .map(|(bytes, namespace)| (Prefix::new(bytes), namespace))
             .collect();
         all.sort_by_key(|(prefix, _)| Reverse(prefix.bytes.len()));
-        let tree = (all.len() > FEW).then(|| Tree::new(&all));
+        let tree = (all.len() > FEW).then(|| PrefixTree::new(&all));
         Prefixes { all, tree }
     }
 
@@ -89,14 +89,14 @@ impl Prefix {
 /// The prefixes as a tree: one node for the end of each prefix and for each point where two diverge. A lookup walks
 /// from the root along the bytes that the key shares with some prefix, once.
 #[derive(Clone, Debug)]
-struct Tree {
-    nodes: Vec<Node>,
+struct PrefixTree {
+    nodes: Vec<TreeNode>,
     /// The bytes on the edges from each node's parent to it.
     bytes: Vec<u8>,
 }
 
 #[derive(Clone, Debug)]
-struct Node {
+struct TreeNode {
     /// First byte of the edge to it, by which it is found among its siblings.
     first: u8,
     /// The other bytes of that edge, in the tree's bytes.
@@ -107,16 +107,16 @@ struct Node {
     namespace: NamespaceId,
 }
 
-impl Tree {
-    fn new(all: &[(Prefix, NamespaceId)]) -> Tree {
+impl PrefixTree {
+    fn new(all: &[(Prefix, NamespaceId)]) -> PrefixTree {
         let mut sorted: Vec<(&[u8], NamespaceId)> = all
             .iter()
             .map(|(prefix, namespace)| (&*prefix.bytes, *namespace))
             .collect();
         sorted.sort_by_key(|(prefix, _)| *prefix);
         sorted.dedup_by_key(|(prefix, _)| *prefix);
-        let mut tree = Tree {
-            nodes: vec![Node {
+        let mut tree = PrefixTree {
+            nodes: vec![TreeNode {
                 first: 0,
                 rest: 0..0,
                 children: 0..0,
@@ -130,7 +130,7 @@ impl Tree {
             if let Some(((prefix, namespace), longer)) = below.split_first()
                 && prefix.len() == depth
             {
-                let node: &mut Node = &mut tree.nodes[node];
+                let node: &mut TreeNode = &mut tree.nodes[node];
                 node.namespace = *namespace;
                 below = longer;
             }
@@ -143,7 +143,7 @@ impl Tree {
                 let from = tree.bytes.len() as u32;
                 tree.bytes.extend_from_slice(&first[depth + 1..common]);
                 open.push_back((tree.nodes.len(), group, common));
-                tree.nodes.push(Node {
+                tree.nodes.push(TreeNode {
                     first: first[depth],
                     rest: from..tree.bytes.len() as u32,
                     children: 0..0,
@@ -235,7 +235,7 @@ mod tests {
         }
     }
 
-    fn deepest(tree: &Tree, node: &Node) -> usize {
+    fn deepest(tree: &PrefixTree, node: &TreeNode) -> usize {
         let children = tree.nodes[as_usize(&node.children)].iter();
         children
             .map(|child| 1 + deepest(tree, child))

@@ -9,23 +9,23 @@
 use super::Policies;
 use super::options::form_of;
 use crate::c_string;
-use crate::command::{Command, Repeat};
+use crate::command::{Command, Repeatable};
 use crate::config::RetryWrites;
 use crate::resp::number::parse_i64;
 use crate::resp::request::Request;
 
 /// Whether a request of this kind, with as many arguments as its command takes, may run twice.
-fn allows(repeat: Repeat, request: &Request) -> bool {
+fn allows(repeat: Repeatable, request: &Request) -> bool {
     match repeat {
-        Repeat::Never => false,
-        Repeat::Always => true,
-        Repeat::Set => has_only_a_ttl(request, 3),
-        Repeat::MSetEx => {
+        Repeatable::Never => false,
+        Repeatable::Always => true,
+        Repeatable::Set => has_only_a_ttl(request, 3),
+        Repeatable::MSetEx => {
             let pairs = parse_i64(request.arg(1)).and_then(|pairs| usize::try_from(pairs).ok());
             let options = pairs.and_then(|pairs| pairs.checked_mul(2)?.checked_add(2));
             options.is_some_and(|from| has_only_a_ttl(request, from))
         }
-        Repeat::Restore => replaces(request),
+        Repeatable::Restore => replaces(request),
     }
 }
 
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn no_other_command_may() {
         let listed: Vec<&str> = all()
-            .filter(|command| command.repeat != Repeat::Never)
+            .filter(|command| command.repeat != Repeatable::Never)
             .map(|command| command.full_name)
             .collect();
         let expected = [

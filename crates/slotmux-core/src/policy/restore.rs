@@ -1,10 +1,10 @@
 //! RESTORE, whose TTL stands before the value and is a point in time if ABSTTL stands behind it.
 
-use super::given::{Form, Judged};
-use super::govern::Ruled;
+use super::given::{JudgedTtl, TtlForm};
+use super::govern::RuleOutcome;
 use super::splice::{copy, number};
-use super::subject::Subject;
-use super::{Actions, Reply};
+use super::subject::TtlSubject;
+use super::{Actions, ReplyConversion};
 use crate::c_string;
 use crate::resp::number::parse_i64;
 use crate::resp::request::Request;
@@ -14,22 +14,26 @@ use crate::resp::write;
 const OPTIONS: usize = 4;
 
 /// `RESTORE key ttl value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]`, where a TTL of 0 means none
-pub(super) fn restore(subject: &Subject, out: &mut Vec<u8>) -> Ruled {
+pub(super) fn restore(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
     let request = subject.request;
     let is_absolute = match read(request) {
-        Options::Known { is_absolute } => is_absolute,
-        Options::Refused => return Ruled::AS_IS,
-        Options::Unknown => return subject.append(out),
+        RestoreOptions::Known { is_absolute } => is_absolute,
+        RestoreOptions::Refused => return RuleOutcome::AS_IS,
+        RestoreOptions::Unknown => return subject.append(out),
     };
-    let form = if is_absolute { Form::PXAT } else { Form::PX };
+    let form = if is_absolute {
+        TtlForm::PXAT
+    } else {
+        TtlForm::PX
+    };
     let (milliseconds, action) = match (request.arg(2), subject.default()) {
-        (b"0", None) => return Ruled::AS_IS,
+        (b"0", None) => return RuleOutcome::AS_IS,
         (b"0", Some(default)) => (default, Actions::DEFAULTED),
         (given, _) => match subject.judge(given, form) {
-            Judged::Stays => return Ruled::AS_IS,
-            Judged::Bounded => return subject.bound(out),
-            Judged::Refused(text) => return Ruled::refused(&text, out),
-            Judged::Becomes(milliseconds, action) => (milliseconds, action),
+            JudgedTtl::Stays => return RuleOutcome::AS_IS,
+            JudgedTtl::Bounded => return subject.bound(out),
+            JudgedTtl::Refused(text) => return RuleOutcome::refused(&text, out),
+            JudgedTtl::Becomes(milliseconds, action) => (milliseconds, action),
         },
     };
     let stay = (OPTIONS..request.argc()).filter(|&at| !is_word(request, at, b"absttl"));
@@ -40,10 +44,10 @@ pub(super) fn restore(subject: &Subject, out: &mut Vec<u8>) -> Ruled {
     for at in stay {
         copy(out, request, at..at + 1);
     }
-    Ruled::rewritten(action, Reply::AsIs)
+    RuleOutcome::rewritten(action, ReplyConversion::AsIs)
 }
 
-enum Options {
+enum RestoreOptions {
     /// All are known.
     Known { is_absolute: bool },
     /// Every server refuses them.
@@ -58,10 +62,10 @@ fn is_word(request: &Request, at: usize, word: &[u8]) -> bool {
 
 /// Whether the TTL is a point in time, as far as the options are known.
 pub(super) fn is_absolute(request: &Request) -> bool {
-    matches!(read(request), Options::Known { is_absolute: true })
+    matches!(read(request), RestoreOptions::Known { is_absolute: true })
 }
 
-fn read(request: &Request) -> Options {
+fn read(request: &Request) -> RestoreOptions {
     let [mut is_absolute, mut idletime, mut freq] = [false; 3];
     let mut at = OPTIONS;
     while at < request.argc() {
@@ -76,14 +80,14 @@ fn read(request: &Request) -> Options {
             let number = parse_i64(request.arg(at));
             let is_valid = number.is_some_and(|number| (0..=largest).contains(&number));
             if !is_valid || (idletime && freq) {
-                return Options::Refused;
+                return RestoreOptions::Refused;
             }
         } else if !is(b"replace") {
-            return Options::Unknown;
+            return RestoreOptions::Unknown;
         }
         at += 1;
     }
-    Options::Known { is_absolute }
+    RestoreOptions::Known { is_absolute }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Actions, Governed, Policies, Reply, govern};
+use super::{Actions, Governed, Policies, ReplyConversion, govern};
 use crate::command::{CommandRef, resolve};
 use crate::config::{Config, Multi, Namespace, RetryWrites, Ttl};
 use crate::resp::request::Request;
@@ -48,7 +48,7 @@ pub(super) fn under(change: impl FnOnce(&mut Ttl)) -> Policies {
         namespace("other", "o", other),
         namespace("watched", "w", |ttl| {
             other(ttl);
-            ttl.mode = crate::config::Mode::Observe;
+            ttl.mode = crate::config::TtlMode::Observe;
         }),
         namespace("free", "f", |_| {}),
     ])
@@ -99,8 +99,10 @@ pub(super) fn decide_on(policies: &Policies, command: CommandRef, bytes: &[u8]) 
             let sent = commands(&out);
             assert_eq!(sent.len(), 1);
             match reply {
-                Reply::AsIs | Reply::Found | Reply::Repeated => sent[0].clone(),
-                Reply::OkAsInteger => format!("{} > integer", sent[0]),
+                ReplyConversion::AsIs | ReplyConversion::Found | ReplyConversion::Repeated => {
+                    sent[0].clone()
+                }
+                ReplyConversion::OkAsInteger => format!("{} > integer", sent[0]),
             }
         }
         Governed::Block(block) => {

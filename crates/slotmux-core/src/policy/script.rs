@@ -1,22 +1,22 @@
 //! Scripts and functions, which may do anything to the keys that they declare, and to others.
 
 use super::append::Appendix;
-use super::govern::{Case, Ruled};
-use super::subject::Subject;
-use crate::config::Scripts;
+use super::govern::{PolicyCase, RuleOutcome};
+use super::subject::TtlSubject;
+use crate::config::ScriptKeys;
 
 /// EVAL, EVALSHA and FCALL: expiries for the declared keys, or a refusal if the policy of one of them asks for that.
-pub(super) fn script(case: &Case, out: &mut Vec<u8>) -> Ruled {
+pub(super) fn script(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
     let mut appendix = Appendix::new(case, out);
     // Every key was found once already, so this is no error.
     let _ = case.each_key(|at| {
-        let Some(subject) = Subject::of_key(case, at) else {
+        let Some(subject) = TtlSubject::of_key(case, at) else {
             return;
         };
         match subject.ttl.scripts {
-            Scripts::Append => appendix.attach(&subject, subject.default(), subject.ttl.max),
-            Scripts::Allow => {}
-            Scripts::Reject => appendix.refuse(
+            ScriptKeys::Append => appendix.attach(&subject, subject.default(), subject.ttl.max),
+            ScriptKeys::Allow => {}
+            ScriptKeys::Reject => appendix.refuse(
                 &subject,
                 format!(
                     "ERR slotmux: namespace '{}' refuses scripts (ttl.scripts)",
@@ -31,7 +31,7 @@ pub(super) fn script(case: &Case, out: &mut Vec<u8>) -> Ruled {
 #[cfg(test)]
 mod tests {
     use super::super::rows::{check, seconds, under};
-    use crate::config::{Mode, Scripts};
+    use crate::config::{ScriptKeys, TtlMode};
 
     #[test]
     fn declared_keys_by_policy() {
@@ -43,7 +43,7 @@ mod tests {
             })
         };
         check(
-            &with(Scripts::Append, Mode::Enforce),
+            &with(ScriptKeys::Append, TtlMode::Enforce),
             &[
                 (
                     "EVAL s 2 k f a",
@@ -60,7 +60,7 @@ mod tests {
             ],
         );
         check(
-            &with(Scripts::Allow, Mode::Enforce),
+            &with(ScriptKeys::Allow, TtlMode::Enforce),
             &[
                 ("EVAL s 1 k", "="),
                 (
@@ -70,14 +70,14 @@ mod tests {
             ],
         );
         check(
-            &with(Scripts::Reject, Mode::Enforce),
+            &with(ScriptKeys::Reject, TtlMode::Enforce),
             &[(
                 "EVAL s 2 o k",
                 "refused: -ERR slotmux: namespace 'keys' refuses scripts (ttl.scripts)",
             )],
         );
         check(
-            &with(Scripts::Reject, Mode::Observe),
+            &with(ScriptKeys::Reject, TtlMode::Observe),
             &[
                 ("EVAL s 1 k", "refused: ="),
                 (

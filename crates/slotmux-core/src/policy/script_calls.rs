@@ -2,7 +2,10 @@
 //! keys that it declares, so a script without declared keys is checked against every rule that it could break.
 
 use super::{Policies, permitted_everywhere};
-use crate::config::{Commands, Flush, Keys, Mode, ScriptCalls, Scripts, Unknown, Unmatched};
+use crate::config::{
+    Commands, FlushCommands, KeysCommand, ScriptCalls, ScriptKeys, TtlMode, UnknownCommands,
+    UnmatchedKeys,
+};
 
 /// The setting `commands.scripts`, and the rules that `"auto"` considers.
 #[derive(Clone, Debug, Default)]
@@ -55,10 +58,10 @@ fn rule_of_reads(commands: &Commands, policies: &Policies) -> Option<String> {
     if let Some(policy) = policy {
         return Some(format!("namespace '{}' has a deny list", policy.name));
     }
-    if policies.unmatched() == Unmatched::Reject {
+    if policies.unmatched() == UnmatchedKeys::Reject {
         return Some("keys of no namespace are refused by unmatched = \"reject\"".to_owned());
     }
-    (commands.keys == Keys::Reject).then(|| "commands.keys = \"reject\"".to_owned())
+    (commands.keys == KeysCommand::Reject).then(|| "commands.keys = \"reject\"".to_owned())
 }
 
 /// A rule that only a writing script can break. A lifetime policy forbids no command.
@@ -68,7 +71,7 @@ fn rule_of_writes(commands: &Commands, policies: &Policies) -> Option<String> {
         let refuses_scripts = policy
             .ttl
             .as_ref()
-            .is_some_and(|ttl| ttl.mode == Mode::Enforce && ttl.scripts == Scripts::Reject);
+            .is_some_and(|ttl| ttl.mode == TtlMode::Enforce && ttl.scripts == ScriptKeys::Reject);
         if policy.read_only {
             Some(format!("namespace '{name}' is read-only"))
         } else if policy.max_key.is_some() || policy.max_value.is_some() {
@@ -81,12 +84,14 @@ fn rule_of_writes(commands: &Commands, policies: &Policies) -> Option<String> {
     });
     of_namespace
         .or_else(|| {
-            (policies.unmatched() == Unmatched::ReadOnly)
+            (policies.unmatched() == UnmatchedKeys::ReadOnly)
                 .then(|| "keys of no namespace are read-only by unmatched".to_owned())
         })
-        .or_else(|| (commands.flush == Flush::Reject).then(|| "flush = \"reject\"".to_owned()))
         .or_else(|| {
-            (commands.unknown == Unknown::Reject)
+            (commands.flush == FlushCommands::Reject).then(|| "flush = \"reject\"".to_owned())
+        })
+        .or_else(|| {
+            (commands.unknown == UnknownCommands::Reject)
                 .then(|| "commands.unknown = \"reject\"".to_owned())
         })
 }
@@ -143,7 +148,7 @@ mod tests {
                 [true, true, true],
             ),
             (
-                |config, _| config.commands.admin = crate::config::Administer::Fanout,
+                |config, _| config.commands.admin = crate::config::AdminCommands::Fanout,
                 [true, true, true],
             ),
             (|_, first| first.read_only = true, [false, true, true]),
@@ -154,37 +159,37 @@ mod tests {
                 [false, false, true],
             ),
             (
-                |config, _| config.unmatched = Unmatched::Reject,
+                |config, _| config.unmatched = UnmatchedKeys::Reject,
                 [false, false, true],
             ),
             (
-                |config, _| config.unmatched = Unmatched::ReadOnly,
+                |config, _| config.unmatched = UnmatchedKeys::ReadOnly,
                 [false, true, true],
             ),
             (
-                |config, _| config.commands.flush = Flush::Reject,
+                |config, _| config.commands.flush = FlushCommands::Reject,
                 [false, true, true],
             ),
             (
-                |config, _| config.commands.unknown = Unknown::Reject,
+                |config, _| config.commands.unknown = UnknownCommands::Reject,
                 [false, true, true],
             ),
             (
-                |config, _| config.commands.keys = Keys::Reject,
+                |config, _| config.commands.keys = KeysCommand::Reject,
                 [false, false, true],
             ),
             (
                 |_, first| {
                     first.ttl.default = Some(std::time::Duration::from_secs(9));
-                    first.ttl.scripts = Scripts::Reject;
+                    first.ttl.scripts = ScriptKeys::Reject;
                 },
                 [false, true, true],
             ),
             (
                 |_, first| {
                     first.ttl.default = Some(std::time::Duration::from_secs(9));
-                    first.ttl.scripts = Scripts::Reject;
-                    first.ttl.mode = Mode::Observe;
+                    first.ttl.scripts = ScriptKeys::Reject;
+                    first.ttl.mode = TtlMode::Observe;
                 },
                 [true, true, true],
             ),

@@ -2,7 +2,7 @@
 
 use super::super::rows::{check, decide, seconds, under};
 use super::*;
-use crate::config::{KeepTtl, Mode, OverMax, Strength};
+use crate::config::{KeepTtl, OverMax, Strength, TtlMode};
 use std::time::Duration;
 
 #[test]
@@ -432,7 +432,7 @@ fn strength_and_mode() {
         })
     };
     check(
-        &with(Strength::Pipelined, Mode::Enforce),
+        &with(Strength::Pipelined, TtlMode::Enforce),
         &[
             ("SET k v", "defaulted: SET k v PX 100000"),
             (
@@ -442,7 +442,7 @@ fn strength_and_mode() {
         ],
     );
     check(
-        &with(Strength::InlineOnly, Mode::Enforce),
+        &with(Strength::InlineOnly, TtlMode::Enforce),
         &[
             ("SET k v", "defaulted: SET k v PX 100000"),
             ("SET k v KEEPTTL", "left_bare: ="),
@@ -450,7 +450,7 @@ fn strength_and_mode() {
         ],
     );
     check(
-        &with(Strength::Atomic, Mode::Observe),
+        &with(Strength::Atomic, TtlMode::Observe),
         &[
             ("SET k v", "defaulted: ="),
             ("SET k v EX 500", "refused: ="),
@@ -459,7 +459,7 @@ fn strength_and_mode() {
         ],
     );
     check(
-        &with(Strength::Atomic, Mode::Off),
+        &with(Strength::Atomic, TtlMode::Off),
         &[("SET k v", "="), ("SET k v EX 500", "=")],
     );
 }

@@ -1,14 +1,14 @@
 //! A request with the one policy that decides about it, that of its key.
 
 use super::append::Appendix;
-use super::govern::{Case, Ruled};
+use super::govern::{PolicyCase, RuleOutcome};
 use super::{NamespaceId, TtlPolicy};
 use crate::config::KeepTtl;
 use crate::resp::request::Request;
 
 /// A request whose TTL one policy decides about.
-pub(super) struct Subject<'a> {
-    pub case: &'a Case<'a>,
+pub(super) struct TtlSubject<'a> {
+    pub case: &'a PolicyCase<'a>,
     pub request: &'a Request<'a>,
     /// Index of the key.
     pub at: usize,
@@ -17,11 +17,15 @@ pub(super) struct Subject<'a> {
     pub ttl: &'a TtlPolicy,
 }
 
-impl<'a> Subject<'a> {
+impl<'a> TtlSubject<'a> {
     /// `None` if the namespace has no TTL policy.
-    pub fn new(case: &'a Case<'a>, at: usize, namespace: NamespaceId) -> Option<Subject<'a>> {
+    pub fn new(
+        case: &'a PolicyCase<'a>,
+        at: usize,
+        namespace: NamespaceId,
+    ) -> Option<TtlSubject<'a>> {
         let policy = case.policies.get(namespace)?;
-        Some(Subject {
+        Some(TtlSubject {
             case,
             request: case.request,
             at,
@@ -31,8 +35,8 @@ impl<'a> Subject<'a> {
     }
 
     /// The subject that the key in argument `at` makes.
-    pub fn of_key(case: &'a Case<'a>, at: usize) -> Option<Subject<'a>> {
-        Subject::new(case, at, case.policies.find(case.request.arg(at)))
+    pub fn of_key(case: &'a PolicyCase<'a>, at: usize) -> Option<TtlSubject<'a>> {
+        TtlSubject::new(case, at, case.policies.find(case.request.arg(at)))
     }
 
     /// The TTL of the key where a write brings none.
@@ -52,7 +56,7 @@ impl<'a> Subject<'a> {
     }
 
     /// Leaves the command unchanged and appends an expiry with the maximum, which counts by the node's clock.
-    pub fn bound(&self, out: &mut Vec<u8>) -> Ruled {
+    pub fn bound(&self, out: &mut Vec<u8>) -> RuleOutcome {
         let mut appendix = Appendix::new(self.case, out);
         appendix.attach(self, None, self.ttl.max);
         appendix.finish()
@@ -60,7 +64,7 @@ impl<'a> Subject<'a> {
 
     /// What is done where the policy cannot tell what the command will do to the key: the default and the maximum
     /// follow behind it.
-    pub fn append(&self, out: &mut Vec<u8>) -> Ruled {
+    pub fn append(&self, out: &mut Vec<u8>) -> RuleOutcome {
         let mut appendix = Appendix::new(self.case, out);
         appendix.attach(self, self.default(), self.ttl.max);
         appendix.finish()

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use crate::config::{JitterBy, KeepTtl, Mode, OverMax, Persist, Scripts, Strength, Ttl};
+use crate::config::{JitterBy, KeepTtl, OverMax, Persist, ScriptKeys, Strength, Ttl, TtlMode};
 
 /// A policy that says something: there is a default, a maximum or a minimum.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TtlPolicy {
-    /// Never [`Mode::Off`].
-    pub mode: Mode,
+    /// Never [`TtlMode::Off`].
+    pub mode: TtlMode,
     /// For a write that brings no TTL, before jitter; never above `max`. `None`: the policy only bounds what is given.
     pub default: Option<u64>,
     /// Whether nobody gave a default, so that it is the maximum.
@@ -22,7 +22,7 @@ pub struct TtlPolicy {
     /// Spread of the default to both sides, 0 to 1.
     pub jitter: f64,
     /// What the minimum and the maximum leave of the default's spread.
-    window: Window,
+    window: TtlRange,
     /// What decides where in the spread a key lands.
     pub jitter_by: JitterBy,
     /// Treatment of a TTL above `max`.
@@ -34,12 +34,12 @@ pub struct TtlPolicy {
     /// How an expiry is attached.
     pub strength: Strength,
     /// Treatment of scripts.
-    pub scripts: Scripts,
+    pub scripts: ScriptKeys,
 }
 
 /// What a policy makes of a given TTL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Given {
+pub enum TtlVerdict {
     /// It may stay.
     Fits,
     /// It becomes the maximum.
@@ -59,7 +59,7 @@ impl TtlPolicy {
         let default = milliseconds(ttl.default);
         let max = milliseconds(ttl.max);
         let min = milliseconds(ttl.min);
-        if ttl.mode == Mode::Off || (default, max, min) == (None, None, None) {
+        if ttl.mode == TtlMode::Off || (default, max, min) == (None, None, None) {
             return None;
         }
         let is_max_the_default = default.is_none() && max.is_some();
@@ -71,7 +71,7 @@ impl TtlPolicy {
             max,
             min,
             jitter: ttl.jitter,
-            window: Window::new(default.unwrap_or(LONGEST), ttl.jitter, min, max),
+            window: TtlRange::new(default.unwrap_or(LONGEST), ttl.jitter, min, max),
             jitter_by: ttl.jitter_by,
             over_max: ttl.over_max,
             persist: ttl.persist,
@@ -95,21 +95,21 @@ impl TtlPolicy {
 
     /// A TTL for `key` around `middle`, spread by this fraction to both sides whatever the policy's own jitter is.
     pub fn spread_around(&self, middle: u64, fraction: f64, key: &[u8]) -> u64 {
-        Window::new(middle, fraction, self.min, self.max).at(place_of(key))
+        TtlRange::new(middle, fraction, self.min, self.max).at(place_of(key))
     }
 
     /// Judges a TTL that a write gives. 0 or less deletes the key or is an error, which the policy leaves alone.
-    pub fn given(&self, ttl: i64) -> Given {
+    pub fn given(&self, ttl: i64) -> TtlVerdict {
         let Ok(ttl) = u64::try_from(ttl) else {
-            return Given::Fits;
+            return TtlVerdict::Fits;
         };
         match (self.max, self.min) {
             (Some(max), _) if ttl > max => match self.over_max {
-                OverMax::Clamp => Given::Clamped(max),
-                OverMax::Reject => Given::Refused { max },
+                OverMax::Clamp => TtlVerdict::Clamped(max),
+                OverMax::Reject => TtlVerdict::Refused { max },
             },
-            (_, Some(min)) if ttl > 0 && ttl < min => Given::Raised(min),
-            _ => Given::Fits,
+            (_, Some(min)) if ttl > 0 && ttl < min => TtlVerdict::Raised(min),
+            _ => TtlVerdict::Fits,
         }
     }
 }
@@ -124,14 +124,14 @@ fn milliseconds(duration: Option<Duration>) -> Option<u64> {
 
 /// A range of TTLs.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Window {
+struct TtlRange {
     low: u64,
     high: u64,
 }
 
-impl Window {
+impl TtlRange {
     /// `middle` with its spread to both sides, as far as the bounds allow.
-    fn new(middle: u64, spread: f64, min: Option<u64>, max: Option<u64>) -> Window {
+    fn new(middle: u64, spread: f64, min: Option<u64>, max: Option<u64>) -> TtlRange {
         let max = max.unwrap_or(LONGEST);
         let aside = (middle as f64 * spread).round() as u64;
         // A TTL of 0 would delete.
@@ -140,7 +140,7 @@ impl Window {
             .max(min.unwrap_or(1))
             .clamp(1, max);
         let high = middle.saturating_add(aside).clamp(low, max);
-        Window { low, high }
+        TtlRange { low, high }
     }
 
     /// The TTL at a place that is drawn from all numbers alike.
@@ -196,7 +196,7 @@ mod tests {
         };
         assert_eq!(TtlPolicy::new(&zero), None);
         let off = Ttl {
-            mode: Mode::Off,
+            mode: TtlMode::Off,
             max: Some(SECOND),
             ..Ttl::default()
         };
@@ -228,15 +228,15 @@ mod tests {
             ttl.min = Some(SECOND);
         });
         for (ttl, expected) in [
-            (i64::MIN, Given::Fits),
-            (-1, Given::Fits),
-            (0, Given::Fits),
-            (1, Given::Raised(1000)),
-            (999, Given::Raised(1000)),
-            (1000, Given::Fits),
-            (10_000, Given::Fits),
-            (10_001, Given::Clamped(10_000)),
-            (i64::MAX, Given::Clamped(10_000)),
+            (i64::MIN, TtlVerdict::Fits),
+            (-1, TtlVerdict::Fits),
+            (0, TtlVerdict::Fits),
+            (1, TtlVerdict::Raised(1000)),
+            (999, TtlVerdict::Raised(1000)),
+            (1000, TtlVerdict::Fits),
+            (10_000, TtlVerdict::Fits),
+            (10_001, TtlVerdict::Clamped(10_000)),
+            (i64::MAX, TtlVerdict::Clamped(10_000)),
         ] {
             assert_eq!(clamp.given(ttl), expected, "{ttl}");
         }
@@ -244,7 +244,7 @@ mod tests {
             ttl.max = Some(SECOND);
             ttl.over_max = OverMax::Reject;
         });
-        assert_eq!(reject.given(1001), Given::Refused { max: 1000 });
+        assert_eq!(reject.given(1001), TtlVerdict::Refused { max: 1000 });
     }
 
     #[test]

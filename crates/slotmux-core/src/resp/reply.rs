@@ -20,13 +20,13 @@ pub struct ReplyScanner {
     elements: u64,
     /// Bytes of the bulk under way still to come, its CRLF included.
     bulk: u64,
-    state: State,
+    state: ScannerState,
     /// Type byte of the reply under way or just finished.
     kind: u8,
 }
 
 #[derive(Default, Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ScannerState {
     /// Between replies.
     #[default]
     Idle,
@@ -58,7 +58,7 @@ impl ReplyScanner {
     /// [`Malformed`] when this is no RESP. The scanner is of no use after that, and neither is the connection.
     #[inline]
     pub fn advance(&mut self, buf: &[u8]) -> Result<Progress, Malformed> {
-        if self.state == State::Idle {
+        if self.state == ScannerState::Idle {
             // The two shapes that most replies have, each in one look.
             if let [b'+', b'O', b'K', b'\r', b'\n', ..] = buf {
                 self.kind = b'+';
@@ -81,7 +81,7 @@ impl ReplyScanner {
     /// Whether the scanner stands between two replies.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.state == State::Idle
+        self.state == ScannerState::Idle
     }
 
     /// Bytes of the bulk under way still to come, its CRLF included; 0 outside a bulk.
@@ -102,11 +102,11 @@ impl ReplyScanner {
         loop {
             let rest = buf.get(pos..).unwrap_or_default();
             match self.state {
-                State::Header if self.elements > 1 && short_bulk(rest).is_some() => {
+                ScannerState::Header if self.elements > 1 && short_bulk(rest).is_some() => {
                     pos += self.short_bulks(rest);
                     continue;
                 }
-                State::Idle | State::Header => match self.header(rest)? {
+                ScannerState::Idle | ScannerState::Header => match self.header(rest)? {
                     0 => {
                         return Ok(Progress {
                             consumed: pos,
@@ -115,7 +115,7 @@ impl ReplyScanner {
                     }
                     passed => pos += passed,
                 },
-                State::Bulk => {
+                ScannerState::Bulk => {
                     pos += self.pass_bulk(rest)?;
                     if self.bulk > 0 {
                         return Ok(Progress {
@@ -125,7 +125,7 @@ impl ReplyScanner {
                     }
                     self.end_element();
                 }
-                State::Line | State::LineCr => match self.pass_line(rest) {
+                ScannerState::Line | ScannerState::LineCr => match self.pass_line(rest) {
                     Some(passed) => pos += passed,
                     None => {
                         return Ok(Progress {
@@ -135,7 +135,7 @@ impl ReplyScanner {
                     }
                 },
             }
-            if self.state == State::Idle {
+            if self.state == ScannerState::Idle {
                 return Ok(Progress {
                     consumed: pos,
                     done: true,
@@ -165,7 +165,7 @@ impl ReplyScanner {
         };
         if matches!(kind, b'+' | b'-' | b',' | b'(') {
             self.begin_element(kind);
-            self.state = State::Line;
+            self.state = ScannerState::Line;
             return Ok(1);
         }
         if !matches!(
@@ -183,7 +183,7 @@ impl ReplyScanner {
             (b':', _) if is_integer(text) => self.end_element(),
             (b'$' | b'!' | b'=', _) => {
                 self.bulk = count(text)?.checked_add(2).ok_or(Malformed::ReplyHeader)?;
-                self.state = State::Bulk;
+                self.state = ScannerState::Bulk;
             }
             (b'*' | b'~' | b'>', _) => self.add_elements(count(text)?, 1, 0)?,
             (b'%', _) => self.add_elements(count(text)?, 2, 0)?,
@@ -195,7 +195,7 @@ impl ReplyScanner {
     }
 
     fn begin_element(&mut self, kind: u8) {
-        if self.state == State::Idle {
+        if self.state == ScannerState::Idle {
             self.kind = kind;
             return;
         }
@@ -208,9 +208,9 @@ impl ReplyScanner {
 
     fn end_element(&mut self) {
         self.state = if self.elements == 0 {
-            State::Idle
+            ScannerState::Idle
         } else {
-            State::Header
+            ScannerState::Header
         };
     }
 
@@ -251,7 +251,7 @@ impl ReplyScanner {
             let at = searched + found;
             searched = at + 1;
             let after_cr = if at == 0 {
-                self.state == State::LineCr
+                self.state == ScannerState::LineCr
             } else {
                 rest[at - 1] == b'\r'
             };
@@ -261,8 +261,8 @@ impl ReplyScanner {
             }
         }
         match rest.last() {
-            Some(b'\r') => self.state = State::LineCr,
-            Some(_) => self.state = State::Line,
+            Some(b'\r') => self.state = ScannerState::LineCr,
+            Some(_) => self.state = ScannerState::Line,
             None => {}
         }
         None

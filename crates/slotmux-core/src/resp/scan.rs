@@ -89,8 +89,8 @@ impl Boundary {
             let (count, header) = match short_number(buf) {
                 Some((count, header)) if count <= limits.max_args => (count as u32, header),
                 _ => match self.count_line(buf, limits)? {
-                    Line::Number(count, header) => (count as u32, header),
-                    Line::Partial { need } => return Ok(Scan::Incomplete { need }),
+                    HeaderLine::Number(count, header) => (count as u32, header),
+                    HeaderLine::Partial { need } => return Ok(Scan::Incomplete { need }),
                 },
             };
             pos = header;
@@ -106,8 +106,10 @@ impl Boundary {
                     (length, header)
                 }
                 _ => match self.bulk_line(rest, pos, left, limits)? {
-                    Line::Number(length, header) => (length, header),
-                    Line::Partial { need } => return Ok(Scan::Incomplete { need: pos + need }),
+                    HeaderLine::Number(length, header) => (length, header),
+                    HeaderLine::Partial { need } => {
+                        return Ok(Scan::Incomplete { need: pos + need });
+                    }
                 },
             };
             let start = pos + header;
@@ -141,11 +143,11 @@ impl Boundary {
     /// The `*` line of any length.
     #[cold]
     #[inline(never)]
-    fn count_line(&mut self, buf: &[u8], limits: &Limits) -> Result<Line, Malformed> {
+    fn count_line(&mut self, buf: &[u8], limits: &Limits) -> Result<HeaderLine, Malformed> {
         let (text, header) = match self.line(buf, limits) {
             Ok(Some(found)) => found,
             Ok(None) => {
-                return Ok(Line::Partial {
+                return Ok(HeaderLine::Partial {
                     need: buf.len() + 1,
                 });
             }
@@ -157,7 +159,7 @@ impl Boundary {
             .ok_or(Malformed::MultibulkLength)?;
         let count = usize::try_from(count).unwrap_or(0);
         if count <= limits.max_args {
-            return Ok(Line::Number(count, header));
+            return Ok(HeaderLine::Number(count, header));
         }
         Err(match limits.max_args {
             Limits::UNAUTHENTICATED_ARGS => Malformed::UnauthenticatedMultibulkLength,
@@ -174,7 +176,7 @@ impl Boundary {
         pos: usize,
         left: u32,
         limits: &Limits,
-    ) -> Result<Line, Malformed> {
+    ) -> Result<HeaderLine, Malformed> {
         // Another line than the one that was searched last.
         if self.left != left {
             *self = Boundary {
@@ -186,7 +188,7 @@ impl Boundary {
         let (text, header) = match self.line(rest, limits) {
             Ok(Some(found)) => found,
             Ok(None) => {
-                return Ok(Line::Partial {
+                return Ok(HeaderLine::Partial {
                     need: rest.len() + 1,
                 });
             }
@@ -201,7 +203,7 @@ impl Boundary {
             .and_then(|length| usize::try_from(length).ok())
             .ok_or(Malformed::BulkLength)?;
         if length <= limits.max_bulk {
-            return Ok(Line::Number(length, header));
+            return Ok(HeaderLine::Number(length, header));
         }
         Err(match limits.max_bulk {
             Limits::UNAUTHENTICATED_BULK if length <= Limits::REDIS_BULK => {
@@ -276,7 +278,7 @@ impl Limits {
     const REDIS_BULK: usize = 512 * 1024 * 1024;
 }
 
-enum Line {
+enum HeaderLine {
     /// The number, and the length of its line.
     Number(usize, usize),
     Partial {

@@ -21,17 +21,17 @@ const LONGEST_PREFIX: usize = 64;
 
 /// A command with the start of its first argument.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Group(u64);
+pub struct ReplyGroup(u64);
 
 #[derive(Clone, Copy)]
-struct Entry {
-    group: Group,
+struct GroupEntry {
+    group: ReplyGroup,
     trips: u8,
 }
 
 /// What a worker has learned.
 pub struct BigReplies {
-    entries: Box<[Cell<Entry>]>,
+    entries: Box<[Cell<GroupEntry>]>,
     /// Entries with a trip left. While it is 0, no request is looked up.
     known: Cell<usize>,
     hasher: RandomState,
@@ -39,8 +39,8 @@ pub struct BigReplies {
 
 impl Default for BigReplies {
     fn default() -> BigReplies {
-        let nothing = Cell::new(Entry {
-            group: Group(0),
+        let nothing = Cell::new(GroupEntry {
+            group: ReplyGroup(0),
             trips: 0,
         });
         BigReplies {
@@ -54,7 +54,7 @@ impl Default for BigReplies {
 impl BigReplies {
     /// The group of `request` if its reply is likely to be big.
     #[inline]
-    pub fn expected(&self, request: &Request) -> Option<Group> {
+    pub fn expected(&self, request: &Request) -> Option<ReplyGroup> {
         if self.known.get() == 0 {
             return None;
         }
@@ -64,14 +64,14 @@ impl BigReplies {
     }
 
     /// A request of `group` has set out alone.
-    pub fn spend(&self, group: Group) {
+    pub fn spend(&self, group: ReplyGroup) {
         let entry = self.entry(group);
-        let Entry {
+        let GroupEntry {
             group: owner,
             trips,
         } = entry.get();
         if owner == group && trips > 0 {
-            entry.set(Entry {
+            entry.set(GroupEntry {
                 group,
                 trips: trips - 1,
             });
@@ -89,7 +89,7 @@ impl BigReplies {
         } else {
             0
         };
-        entry.set(Entry {
+        entry.set(GroupEntry {
             group,
             trips: (had + TRIPS).min(MOST_TRIPS),
         });
@@ -97,7 +97,7 @@ impl BigReplies {
             .set(self.known.get() + usize::from(before.trips == 0));
     }
 
-    fn group(&self, request: &Request) -> Group {
+    fn group(&self, request: &Request) -> ReplyGroup {
         let mut hasher = self.hasher.build_hasher();
         for byte in request.arg(0) {
             hasher.write_u8(byte.to_ascii_lowercase());
@@ -107,10 +107,10 @@ impl BigReplies {
         let start = &argument[..argument.len().min(LONGEST_PREFIX)];
         let end = start.iter().position(|&byte| byte == b':');
         hasher.write(&start[..end.unwrap_or(start.len())]);
-        Group(hasher.finish())
+        ReplyGroup(hasher.finish())
     }
 
-    fn entry(&self, group: Group) -> &Cell<Entry> {
+    fn entry(&self, group: ReplyGroup) -> &Cell<GroupEntry> {
         &self.entries[group.0 as usize % GROUPS]
     }
 }

@@ -3,7 +3,7 @@
 use redis::Value;
 
 use super::*;
-use crate::config::Unmatched;
+use crate::config::UnmatchedKeys;
 use crate::resp::{Limits, scan_request, write};
 
 /// `m.count numkeys key …`, as a server describes it.
@@ -44,7 +44,7 @@ fn learned() -> Learned {
 fn keys_that_are_not_found_are_no_matter_for_any_node_where_there_are_policies() {
     let learned = learned();
     let active = Policies::new(&crate::config::Config {
-        unmatched: Unmatched::Reject,
+        unmatched: UnmatchedKeys::Reject,
         ..crate::config::Config::default()
     });
     let plan_of = |words: &[&[u8]], policies: &Policies| {

@@ -1,30 +1,29 @@
 //! Where a request goes: the decision, without doing any of it.
 
-use crate::command::listening::{Change, SubscriptionKind};
+use crate::command::listening::{SubscriptionChange, SubscriptionKind};
 use crate::command::{
-    Answer, Command, CommandRef, KeyError, KeySpec, Learned, Merge, Route, Unresolved, Wait,
-    refused_error, resolve,
+    BlockingTimeout, Command, CommandRef, KeyError, KeySpec, Learned, Merge, OwnAnswer, Route,
+    Unresolved, refused_error, resolve,
 };
 use crate::config::Commands;
 use crate::policy::{Decision, NamespaceId, Policies, govern, permitted, permitted_everywhere};
 use crate::resp::request::Request;
 use crate::slot::{Slot, slot_of};
 
-use in_slot::keys_in_slot;
+use keys_in_slot::keys_in_slot;
 
+pub mod all_nodes;
 pub mod big_replies;
-mod databases;
-pub mod hiding;
-mod in_slot;
-pub mod joined;
+pub mod hidden_keys;
+mod keys_in_slot;
 pub mod merge;
+mod other_database;
 pub mod parts;
 pub mod scan;
 mod script;
 pub mod transaction;
-pub mod whole;
 
-use whole::Reach;
+use all_nodes::Recipients;
 
 /// What is to be done with a request.
 #[derive(Clone, Debug)]
@@ -38,7 +37,7 @@ pub enum Plan {
         /// What the policy of its namespace made of it.
         decision: Decision,
         /// How long it may hold its connection up, if it may: it then needs one of its own.
-        wait: Option<Wait>,
+        wait: Option<BlockingTimeout>,
     },
     /// Send it, as it is, to any node.
     Anywhere {
@@ -65,10 +64,10 @@ pub enum Plan {
         /// Whether it may change data.
         write: bool,
         /// To which nodes, and how.
-        reach: Reach,
+        recipients: Recipients,
     },
     /// slotmux answers it with what every primary says: INFO and CONFIG GET about the data.
-    AnswerWithNodes(Answer, &'static Command),
+    AnswerWithNodes(OwnAnswer, &'static Command),
     /// Send it to the primaries that its client wrote to, over connections of their own, and merge the replies.
     Acknowledged {
         /// How the replies become one.
@@ -82,16 +81,16 @@ pub enum Plan {
         slot: Slot,
     },
     /// It changes what its client listens to.
-    Subscription(Change),
+    Subscription(SubscriptionChange),
     /// It is one page of a scan over all primaries.
     Scan {
         /// Where the scan stands.
-        cursor: scan::Cursor,
+        cursor: scan::ScanCursor,
     },
     /// slotmux answers it.
-    Answer(Answer, &'static Command),
+    Answer(OwnAnswer, &'static Command),
     /// It begins, ends or guards a transaction.
-    Transaction(Transaction),
+    Transaction(TransactionCommand),
     /// slotmux answers with this error reply.
     Refuse(Vec<u8>),
     /// It is no command that could run: slotmux answers with this error reply, also before authentication, as Redis
@@ -101,7 +100,7 @@ pub enum Plan {
 
 /// The commands around a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transaction {
+pub enum TransactionCommand {
     /// `MULTI`
     Multi,
     /// `EXEC`
@@ -170,7 +169,7 @@ pub fn plan(
     let command = match command {
         Ok(command) => command,
         Err(Unresolved::Arity(command)) if command.full_name == "exec" => {
-            return Plan::Transaction(Transaction::WrongExec);
+            return Plan::Transaction(TransactionCommand::WrongExec);
         }
         Err(unresolved) => return plan_learned(request, knowledge, &unresolved, rewritten),
     };
@@ -184,7 +183,7 @@ pub fn plan(
         Route::Script => script::call(request, command, knowledge, rewritten),
         Route::Keyed => keyed(request, CommandRef::Table(command), knowledge, rewritten),
         Route::OneDatabase => {
-            databases::copy(request, CommandRef::Table(command), knowledge, rewritten)
+            other_database::copy(request, CommandRef::Table(command), knowledge, rewritten)
         }
         Route::Split(merge) => {
             let command = CommandRef::Table(command);
@@ -196,19 +195,19 @@ pub fn plan(
             }
         }
         Route::AnyNode => anywhere(command, knowledge),
-        Route::AllPrimaries(merge) => whole::everywhere(request, command, merge, knowledge),
-        Route::AllNodes(merge) => whole::administer(request, command, merge, knowledge),
-        Route::Debug => whole::debug(request, command, knowledge, rewritten),
+        Route::AllPrimaries(merge) => all_nodes::everywhere(request, command, merge, knowledge),
+        Route::AllNodes(merge) => all_nodes::administer(request, command, merge, knowledge),
+        Route::Debug => all_nodes::debug(request, command, knowledge, rewritten),
         Route::Publish(kind) => Plan::Publish {
             kind,
             slot: slot_of(request.arg(1)),
         },
         Route::Scan => scan_page(request, command, knowledge),
-        Route::Answer(Answer::Cluster) if knowledge.as_cluster => {
+        Route::Answer(OwnAnswer::Cluster) if knowledge.as_cluster => {
             let keys = keys_in_slot(request, command, knowledge);
-            keys.unwrap_or(Plan::Answer(Answer::Cluster, command))
+            keys.unwrap_or(Plan::Answer(OwnAnswer::Cluster, command))
         }
-        Route::Answer(what) if whole::asks_nodes(request, what, command) => {
+        Route::Answer(what) if all_nodes::asks_nodes(request, what, command) => {
             Plan::AnswerWithNodes(what, command)
         }
         Route::Answer(what) => Plan::Answer(what, command),
@@ -246,7 +245,7 @@ fn blocking(
     knowledge: &Knowledge,
     rewritten: &mut Vec<u8>,
 ) -> Plan {
-    let patience = Wait::of(command, request.bytes, request.args);
+    let patience = BlockingTimeout::of(command, request.bytes, request.args);
     match keyed(request, command, knowledge, rewritten) {
         Plan::Forward {
             slot,
@@ -369,7 +368,7 @@ fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Pla
     if knowledge.is_one_node && !knowledge.policies.hides_keys() {
         return Plan::Anywhere { write: false };
     }
-    match scan::parse(request.arg(1)).and_then(scan::Cursor::decode) {
+    match scan::parse(request.arg(1)).and_then(scan::ScanCursor::decode) {
         Some(cursor) => Plan::Scan { cursor },
         None => refuse("ERR invalid cursor"),
     }
@@ -400,11 +399,11 @@ fn plan_learned(
 
 fn transaction(request: &Request, command: &'static Command, knowledge: &Knowledge) -> Plan {
     Plan::Transaction(match command.name {
-        "exec" => Transaction::Exec,
-        "discard" => Transaction::Discard,
+        "exec" => TransactionCommand::Exec,
+        "discard" => TransactionCommand::Discard,
         "watch" => return watch(request, CommandRef::Table(command), knowledge),
-        "unwatch" => Transaction::Unwatch,
-        _ => Transaction::Multi,
+        "unwatch" => TransactionCommand::Unwatch,
+        _ => TransactionCommand::Multi,
     })
 }
 
@@ -414,7 +413,7 @@ fn watch(request: &Request, command: CommandRef, knowledge: &Knowledge) -> Plan 
         .first
         .filter(|_| !slots.differs || knowledge.is_one_node);
     match permitted(request, command, knowledge.policies) {
-        Ok(namespace) => Plan::Transaction(Transaction::Watch { slot, namespace }),
+        Ok(namespace) => Plan::Transaction(TransactionCommand::Watch { slot, namespace }),
         Err(text) => refuse(&text),
     }
 }
@@ -433,7 +432,7 @@ impl Plan {
     pub fn needs_no_authentication(&self) -> bool {
         match self {
             Plan::Answer(what, _) => crate::answer::allowed_before_login(*what),
-            Plan::Unknown(_) | Plan::Transaction(Transaction::WrongExec) => true,
+            Plan::Unknown(_) | Plan::Transaction(TransactionCommand::WrongExec) => true,
             _ => false,
         }
     }
@@ -441,8 +440,8 @@ impl Plan {
     /// Whether this is done at once inside a transaction; everything else is queued.
     pub fn is_never_queued(&self) -> bool {
         match self {
-            Plan::Transaction(what) => *what != Transaction::Unwatch,
-            Plan::Answer(Answer::Reset | Answer::Quit, _) => true,
+            Plan::Transaction(what) => *what != TransactionCommand::Unwatch,
+            Plan::Answer(OwnAnswer::Reset | OwnAnswer::Quit, _) => true,
             _ => false,
         }
     }
@@ -475,10 +474,13 @@ mod tests {
     #[test]
     fn a_wrong_exec_still_ends_a_transaction() {
         let wrong = plan_of(b"*2\r\n$4\r\nEXEC\r\n$1\r\nx\r\n");
-        assert!(matches!(wrong, Plan::Transaction(Transaction::WrongExec)));
+        assert!(matches!(
+            wrong,
+            Plan::Transaction(TransactionCommand::WrongExec)
+        ));
         assert!(wrong.is_never_queued() && wrong.needs_no_authentication());
         let right = plan_of(b"*1\r\n$4\r\nEXEC\r\n");
-        assert!(matches!(right, Plan::Transaction(Transaction::Exec)));
+        assert!(matches!(right, Plan::Transaction(TransactionCommand::Exec)));
         assert!(!right.needs_no_authentication());
         let other = plan_of(b"*2\r\n$5\r\nMULTI\r\n$1\r\nx\r\n");
         assert!(matches!(other, Plan::Unknown(_)));

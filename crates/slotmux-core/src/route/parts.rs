@@ -63,7 +63,7 @@ pub fn govern_part(
 }
 
 /// A part and the decision of the policies.
-pub struct Governed {
+pub struct GovernedPart {
     /// The slot of its keys.
     pub slot: Slot,
     /// The part itself.
@@ -74,7 +74,7 @@ pub struct Governed {
     pub decision: Decision,
 }
 
-impl Governed {
+impl GovernedPart {
     /// Whether it must not be sent.
     pub fn is_refused(&self) -> bool {
         self.decision.governed == policy::Governed::Refused
@@ -88,13 +88,13 @@ pub fn governed_parts(
     step: usize,
     command: CommandRef,
     knowledge: &Knowledge,
-) -> Vec<Governed> {
+) -> Vec<GovernedPart> {
     let part = |keys: &&[(Slot, u32)]| {
         let (mut own, mut instead) = (Vec::new(), Vec::new());
         write_part(request, keys, step, &mut own);
         let (policies, now) = (knowledge.policies, knowledge.now);
         let decision = govern_part(policies, command, &own, now, &mut instead);
-        Governed {
+        GovernedPart {
             slot: keys[0].0,
             own,
             instead,
@@ -108,13 +108,13 @@ pub fn governed_parts(
 mod tests {
     use super::*;
     use crate::command::resolve;
-    use crate::config::{Config, Unmatched};
+    use crate::config::{Config, UnmatchedKeys};
     use crate::policy::Actions;
 
     #[test]
     fn a_part_that_cannot_be_read_is_refused_and_counts_as_that() {
         let policies = Policies::new(&Config {
-            unmatched: Unmatched::ReadOnly,
+            unmatched: UnmatchedKeys::ReadOnly,
             ..Config::default()
         });
         let mut args = Vec::new();

@@ -18,7 +18,7 @@ const NODE_BITS: u32 = 63 - PRINT_BITS - SLOT_BITS;
 
 /// Where a scan stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Cursor {
+pub struct ScanCursor {
     /// What the node said; 0 where its scan has not begun.
     pub node: u64,
     /// The first slot of its shard.
@@ -27,7 +27,7 @@ pub struct Cursor {
     pub print: u16,
 }
 
-impl Cursor {
+impl ScanCursor {
     /// The number for the client. `None` if the node's cursor is too large for it.
     pub fn encode(self) -> Option<u64> {
         (self.node < 1 << NODE_BITS).then(|| {
@@ -38,8 +38,8 @@ impl Cursor {
     }
 
     /// What a client's number says. `None` if slotmux never gave it out: it is 2^63 or more.
-    pub fn decode(number: u64) -> Option<Cursor> {
-        (number >> 63 == 0).then_some(Cursor {
+    pub fn decode(number: u64) -> Option<ScanCursor> {
+        (number >> 63 == 0).then_some(ScanCursor {
             node: number >> (SLOT_BITS + PRINT_BITS),
             slot: (number >> PRINT_BITS) as u16 & ((1 << SLOT_BITS) - 1),
             print: number as u16,
@@ -66,7 +66,7 @@ pub fn parse(text: &[u8]) -> Option<u64> {
 
 /// A shard in the order of a scan.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Stop {
+struct ScanStop {
     /// The lowest slot of the shard.
     first: u16,
     /// Its index in the topology.
@@ -80,23 +80,23 @@ struct Stop {
 /// The shards that own slots, by their lowest slot.
 #[derive(Clone, Default, Debug)]
 pub struct Itinerary {
-    stops: Vec<Stop>,
+    stops: Vec<ScanStop>,
 }
 
 /// One page to ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Step {
+pub struct ScanStep {
     /// The shard that is asked, an index in the topology.
     pub shard: u16,
     /// The cursor for its primary.
     pub node: u64,
     /// What the reply is to be held against.
-    pub cursor: Cursor,
+    pub cursor: ScanCursor,
 }
 
 /// What comes after a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum After {
+pub enum AfterPage {
     /// The page is good; this is the client's next number.
     Go(u64),
     /// The page is good, but the number of its node is too large.
@@ -108,7 +108,7 @@ pub enum After {
 impl Itinerary {
     /// The order for a topology.
     pub fn new(topology: &Topology) -> Itinerary {
-        let mut stops: Vec<Stop> = Vec::new();
+        let mut stops: Vec<ScanStop> = Vec::new();
         let mut at = vec![None; topology.shards.len()];
         let mut before = NO_SHARD;
         for (slot, &shard) in (0..SLOTS as u16).zip(topology.slots()) {
@@ -119,7 +119,7 @@ impl Itinerary {
             };
             let place = *place.get_or_insert_with(|| {
                 let id = &topology.shards[usize::from(shard)].primary.id;
-                stops.push(Stop {
+                stops.push(ScanStop {
                     first: slot,
                     shard,
                     content: hash(SEED, id.as_bytes()),
@@ -127,7 +127,7 @@ impl Itinerary {
                 });
                 stops.len() - 1
             });
-            let stop: &mut Stop = &mut stops[place];
+            let stop: &mut ScanStop = &mut stops[place];
             // A range is told by where it begins and by each slot's number that follows it.
             stop.content = hash(stop.content, &[u8::from(began)]);
             stop.content = hash(stop.content, &slot.to_be_bytes());
@@ -142,19 +142,19 @@ impl Itinerary {
     }
 
     /// The first page of all; `None` if there is no shard.
-    pub fn begin(&self) -> Option<Step> {
-        self.stops.first().map(Stop::begin)
+    pub fn begin(&self) -> Option<ScanStep> {
+        self.stops.first().map(ScanStop::begin)
     }
 
     /// The page that a client's cursor asks for. One that begins with a shard is checked here, as that needs no word of
     /// its node; where it does not hold, or leads nowhere, the scan begins again.
-    pub fn step(&self, cursor: Cursor) -> Option<Step> {
+    pub fn step(&self, cursor: ScanCursor) -> Option<ScanStep> {
         let stop = self.stop(cursor.slot);
         match stop {
             Some(stop) if cursor.node == 0 && cursor.print == stop.begin().cursor.print => {
                 Some(stop.begin())
             }
-            Some(stop) if cursor.node != 0 => Some(Step {
+            Some(stop) if cursor.node != 0 => Some(ScanStep {
                 shard: stop.shard,
                 node: cursor.node,
                 cursor,
@@ -165,11 +165,11 @@ impl Itinerary {
 
     /// What comes after the page of `step`, at whose end the node said `said`. `run` tells one life of the node's
     /// process from another: the life that answered.
-    pub fn after(&self, step: Step, run: u64, said: u64) -> After {
+    pub fn after(&self, step: ScanStep, run: u64, said: u64) -> AfterPage {
         let Some(stop) = self.stop(step.cursor.slot) else {
-            return After::Void;
+            return AfterPage::Void;
         };
-        let mut cursor = Cursor {
+        let mut cursor = ScanCursor {
             node: said,
             slot: stop.first,
             print: stop.print(run),
@@ -180,33 +180,33 @@ impl Itinerary {
             cursor.print == step.cursor.print
         };
         if !holds {
-            return After::Void;
+            return AfterPage::Void;
         }
         if said == 0 {
             match self.stops.iter().find(|next| next.first > stop.first) {
                 Some(next) => cursor = next.begin().cursor,
-                None => return After::Go(0),
+                None => return AfterPage::Go(0),
             }
         }
-        cursor.encode().map_or(After::TooLarge, After::Go)
+        cursor.encode().map_or(AfterPage::TooLarge, AfterPage::Go)
     }
 
-    fn stop(&self, first: u16) -> Option<&Stop> {
+    fn stop(&self, first: u16) -> Option<&ScanStop> {
         let at = self.stops.binary_search_by_key(&first, |stop| stop.first);
         at.ok().map(|at| &self.stops[at])
     }
 }
 
-impl Stop {
+impl ScanStop {
     /// Its first page. Nothing of it has been seen, so it is based on nothing but the shards that are still to come:
     /// one that got a lower slot meanwhile would be passed over.
-    fn begin(&self) -> Step {
-        let cursor = Cursor {
+    fn begin(&self) -> ScanStep {
+        let cursor = ScanCursor {
             node: 0,
             slot: self.first,
             print: fold(self.ahead),
         };
-        Step {
+        ScanStep {
             shard: self.shard,
             node: 0,
             cursor,

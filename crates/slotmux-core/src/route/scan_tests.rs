@@ -33,22 +33,22 @@ fn cursors_survive_the_trip() {
     for node in [0, 1, 1024, largest / 3, largest] {
         for slot in [0, 1, 5461, 16383] {
             for print in [0, 1, 0x8000, u16::MAX] {
-                let cursor = Cursor { node, slot, print };
+                let cursor = ScanCursor { node, slot, print };
                 let number = cursor.encode().expect("it fits");
                 assert!(number < 1 << 63, "{cursor:?}");
-                assert_eq!(Cursor::decode(number), Some(cursor));
+                assert_eq!(ScanCursor::decode(number), Some(cursor));
                 assert_eq!(parse(number.to_string().as_bytes()), Some(number));
             }
         }
     }
-    let too_large = Cursor {
+    let too_large = ScanCursor {
         node: 1 << NODE_BITS,
         slot: 0,
         print: 0,
     };
     assert_eq!(too_large.encode(), None);
-    assert_eq!(Cursor::decode(1 << 63), None);
-    assert_eq!(Cursor::decode(u64::MAX), None);
+    assert_eq!(ScanCursor::decode(1 << 63), None);
+    assert_eq!(ScanCursor::decode(u64::MAX), None);
 }
 
 #[test]
@@ -80,9 +80,9 @@ fn walk(itinerary: &Itinerary, pages: u64) -> Vec<u16> {
         asked.push(step.shard);
         let said = (step.node + 1) % pages;
         match itinerary.after(step, 7, said) {
-            After::Go(0) => return asked,
-            After::Go(number) => {
-                let cursor = Cursor::decode(number).expect("below 2^63");
+            AfterPage::Go(0) => return asked,
+            AfterPage::Go(number) => {
+                let cursor = ScanCursor::decode(number).expect("below 2^63");
                 step = itinerary.step(cursor).expect("a shard");
             }
             other => panic!("{other:?} after {step:?}"),
@@ -105,10 +105,10 @@ fn shards_have_their_turn_by_their_lowest_slot() {
 }
 
 /// The cursor in the middle of shard b, as `three` gives it out for the life 7 of its node.
-fn amid_b() -> Cursor {
+fn amid_b() -> ScanCursor {
     let begin = three().stop(5461).expect("b").begin();
     match three().after(begin, 7, 640) {
-        After::Go(number) => Cursor::decode(number).expect("below 2^63"),
+        AfterPage::Go(number) => ScanCursor::decode(number).expect("below 2^63"),
         other => panic!("{other:?}"),
     }
 }
@@ -121,9 +121,11 @@ fn a_cursor_holds_while_what_it_is_based_on_stands() {
     };
     let (node, after) = resumed(&three(), 7);
     assert_eq!(node, 640);
-    assert!(matches!(after, After::Go(number) if Cursor::decode(number).unwrap().node == 641));
+    assert!(
+        matches!(after, AfterPage::Go(number) if ScanCursor::decode(number).unwrap().node == 641)
+    );
     // The node was started again.
-    assert_eq!(resumed(&three(), 8).1, After::Void);
+    assert_eq!(resumed(&three(), 8).1, AfterPage::Void);
     for (what, changed) in [
         (
             "b lost a slot",
@@ -150,7 +152,11 @@ fn a_cursor_holds_while_what_it_is_based_on_stands() {
             ],
         ),
     ] {
-        assert_eq!(resumed(&itinerary(&changed), 7).1, After::Void, "{what}");
+        assert_eq!(
+            resumed(&itinerary(&changed), 7).1,
+            AfterPage::Void,
+            "{what}"
+        );
     }
     let beside = itinerary(&[
         ("a", vec![0..=5000]),
@@ -158,7 +164,7 @@ fn a_cursor_holds_while_what_it_is_based_on_stands() {
         ("c", vec![10923..=16383]),
     ]);
     assert_eq!(resumed(&beside, 7).0, 640);
-    assert!(matches!(resumed(&beside, 7).1, After::Go(_)));
+    assert!(matches!(resumed(&beside, 7).1, AfterPage::Go(_)));
     // Its shard begins elsewhere: from the start.
     let moved = itinerary(&[
         ("a", vec![0..=5461]),
@@ -179,7 +185,7 @@ fn a_shard_that_was_not_begun_may_change_and_may_not_be_passed_over() {
     ]);
     let step = smaller.step(begin).expect("a shard");
     assert_eq!((step.cursor.slot, step.node), (5461, 0));
-    assert!(matches!(smaller.after(step, 9, 5), After::Go(_)));
+    assert!(matches!(smaller.after(step, 9, 5), AfterPage::Go(_)));
     let lower = itinerary(&[
         ("a", vec![0..=2, 4..=5460]),
         ("b", vec![5461..=10922]),
@@ -192,10 +198,10 @@ fn a_shard_that_was_not_begun_may_change_and_may_not_be_passed_over() {
 fn numbers_that_nobody_gave_out_begin_again_or_are_refused_by_their_print() {
     let three = three();
     for number in [1, 5, 1 << 20, (1 << 62) | 12345] {
-        let cursor = Cursor::decode(number).expect("below 2^63");
+        let cursor = ScanCursor::decode(number).expect("below 2^63");
         let step = three.step(cursor).expect("a shard");
         assert!(
-            step == three.begin().unwrap() || three.after(step, 7, 0) == After::Void,
+            step == three.begin().unwrap() || three.after(step, 7, 0) == AfterPage::Void,
             "{number}"
         );
     }
@@ -204,7 +210,7 @@ fn numbers_that_nobody_gave_out_begin_again_or_are_refused_by_their_print() {
 #[test]
 fn a_cursor_that_does_not_fit_is_not_cut() {
     let begin = three().begin().expect("a shard");
-    assert_eq!(three().after(begin, 7, 1 << NODE_BITS), After::TooLarge);
+    assert_eq!(three().after(begin, 7, 1 << NODE_BITS), AfterPage::TooLarge);
 }
 
 #[test]
@@ -266,12 +272,12 @@ fn no_slot_that_stayed_is_missed_whatever_else_changes() {
             let node = usize::from(step.shard);
             let said = (step.node + 1) % PAGES;
             let next = match now.after(step, runs[node], said) {
-                After::Go(next) => next,
-                After::Void => {
+                AfterPage::Go(next) => next,
+                AfterPage::Void => {
                     step = now.begin().expect("a shard");
                     continue;
                 }
-                After::TooLarge => panic!("{step:?}"),
+                AfterPage::TooLarge => panic!("{step:?}"),
             };
             seen[node] = if step.node == 0 || seen[node] == step.node {
                 step.node + 1
@@ -282,7 +288,7 @@ fn no_slot_that_stayed_is_missed_whatever_else_changes() {
             if next == 0 {
                 break;
             }
-            let cursor = Cursor::decode(next).expect("below 2^63");
+            let cursor = ScanCursor::decode(next).expect("below 2^63");
             step = now.step(cursor).expect("a shard");
         }
         for slot in (0..12).filter(|&slot| stayed[slot]) {

@@ -3,10 +3,10 @@
 
 use crate::command::listening::SubscriptionKind;
 use crate::command::{
-    Answer, Command, CommandRef, Flags, Merge, Route, Unresolved, refused_error, resolve,
+    Command, CommandRef, Flags, Merge, OwnAnswer, Route, Unresolved, refused_error, resolve,
 };
 use crate::config::Multi;
-use crate::policy::{Actions, Decision, NamespaceId, Reply};
+use crate::policy::{Actions, Decision, NamespaceId, ReplyConversion};
 use crate::resp::request::Request;
 use crate::scripts::{names_script, shows_script};
 use crate::slot::Slot;
@@ -14,21 +14,23 @@ use crate::slot::Slot;
 use super::parts::keys_by_slot;
 use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse};
 
-use making::Making;
+use building::BodyBuilder;
 
-mod making;
+mod building;
 
 /// Where an element of EXEC's reply comes from.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Source {
-    /// It is known already. Empty: slotmux answers the command when the transaction runs.
-    Here(Vec<u8>),
-    /// slotmux answers this request once it is known that the transaction has run.
-    Later(Vec<u8>),
+pub enum ElementSource {
+    /// This reply, which is known before the transaction runs.
+    Known(Vec<u8>),
+    /// slotmux itself, which answers the command when the transaction runs.
+    Own,
+    /// slotmux itself, which answers this request once the transaction is known to have run.
+    OwnLater(Vec<u8>),
     /// The reply in this cell.
     Part(u32),
-    /// A CONFIG GET: the reply in this cell, joined with slotmux' own reply to this request.
-    Settings(u32, Vec<u8>),
+    /// A CONFIG GET: the reply in this cell, merged with slotmux' own reply to this request.
+    Parameters(u32, Vec<u8>),
     /// The replies in `count` cells from `first` on, merged.
     Parts {
         /// The first cell.
@@ -44,20 +46,20 @@ pub enum Source {
 
 /// One element of EXEC's reply: the reply to one command of the client.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Element {
+pub struct ExecElement {
     /// Where it comes from.
-    pub source: Source,
+    pub source: ElementSource,
     /// The namespace of the command's first key.
     pub namespace: NamespaceId,
     /// What the reply says, and how it becomes that to the client's command.
-    pub reply: Reply,
+    pub reply: ReplyConversion,
     /// Whether the command may have changed data.
     pub write: bool,
 }
 
 /// The commands for one slot.
 #[derive(Debug, PartialEq)]
-pub struct Group {
+pub struct SlotGroup {
     /// The slot. `None`: none of the whole body has keys, so any node will do.
     pub slot: Option<Slot>,
     /// The commands, one behind the other.
@@ -70,7 +72,7 @@ pub struct Group {
     pub blocks: bool,
 }
 
-impl Group {
+impl SlotGroup {
     /// Whether it is sent between MULTI and EXEC. A single command of several groups is atomic without them; it gets
     /// them only to keep it from blocking.
     pub fn is_block(&self, is_split: bool) -> bool {
@@ -80,7 +82,7 @@ impl Group {
 
 /// What is counted of one command when the transaction runs.
 #[derive(Debug, PartialEq)]
-pub struct Counted {
+pub struct CountedCommand {
     /// Which of the client's commands.
     pub command: usize,
     /// The namespace of its first key.
@@ -95,22 +97,22 @@ pub struct Counted {
 
 /// A transaction, ready to be sent.
 #[derive(Debug, Default, PartialEq)]
-pub struct Body {
+pub struct TransactionBody {
     /// What goes where, in the order in which the slots appear.
-    pub groups: Vec<Group>,
+    pub groups: Vec<SlotGroup>,
     /// What the reply is made of.
-    pub elements: Vec<Element>,
+    pub elements: Vec<ExecElement>,
     /// How many cells there are.
     pub cells: u32,
     /// What is counted.
-    pub counted: Vec<Counted>,
+    pub counted: Vec<CountedCommand>,
     /// Whether commands of it name scripts by their SHA1.
     pub names_scripts: bool,
     /// Whether commands of it may show scripts, or have them forgotten.
     pub shows_scripts: bool,
 }
 
-impl Body {
+impl TransactionBody {
     /// Whether all of it goes to this slot, or to any node.
     pub fn stays_in(&self, slot: Slot) -> bool {
         let mut slots = self.groups.iter().map(|group| group.slot);
@@ -120,7 +122,7 @@ impl Body {
     /// Sees to it that a node is asked whether it may run: one that needs no node gets a command for it.
     pub fn ask_a_node(&mut self) {
         if self.groups.is_empty() {
-            self.groups.push(Group {
+            self.groups.push(SlotGroup {
                 slot: None,
                 commands: b"*1\r\n$4\r\nPING\r\n".to_vec(),
                 targets: vec![None],
@@ -161,7 +163,7 @@ pub fn plan_queued(
             Plan::Anywhere { write }
         }
         // An element of EXEC's reply is made at once: what slotmux says of itself.
-        Plan::AnswerWithNodes(Answer::Info, command) => Plan::Answer(Answer::Info, command),
+        Plan::AnswerWithNodes(OwnAnswer::Info, command) => Plan::Answer(OwnAnswer::Info, command),
         // WAIT is about what this client wrote before, on any node.
         Plan::Everywhere { .. }
         | Plan::Acknowledged { .. }
@@ -198,7 +200,7 @@ fn in_multi(name: &str) -> Plan {
 
 /// Whether slotmux can answer this in the middle of EXEC's reply. CLIENT REPLY would change its form half way; the others
 /// wait for other workers.
-fn may_be_queued(what: Answer, command: &Command) -> bool {
+fn may_be_queued(what: OwnAnswer, command: &Command) -> bool {
     const WAITING: [&str; 6] = [
         "client|list",
         "client|kill",
@@ -207,11 +209,11 @@ fn may_be_queued(what: Answer, command: &Command) -> bool {
         "client|pause",
         "client|unpause",
     ];
-    !matches!(what, Answer::Slotmux) && !WAITING.contains(&command.full_name)
+    !matches!(what, OwnAnswer::Slotmux) && !WAITING.contains(&command.full_name)
 }
 
 /// One queued request, planned.
-struct Planned {
+struct PlannedCommand {
     plan: Plan,
     /// The bytes or the error that its policy produced.
     rewritten: Vec<u8>,
@@ -221,8 +223,8 @@ struct Planned {
 /// A body in the making: each request is [planned](Planning::plan), [checked](Planning::check) if needed, and then
 /// [added](Planning::add), for the whole transaction at once or some requests in each turn.
 #[derive(Default)]
-pub struct Planning {
-    planned: Vec<Planned>,
+pub struct BodyPlanner {
+    planned: Vec<PlannedCommand>,
     /// The first slot, and whether other slots follow.
     first: Option<Slot>,
     differs: bool,
@@ -232,10 +234,10 @@ pub struct Planning {
     /// Whether any request may change data.
     writes: bool,
     strictest: Option<(Multi, NamespaceId)>,
-    making: Making,
+    building: BodyBuilder,
 }
 
-impl Planning {
+impl BodyPlanner {
     /// Plans the next request.
     pub fn plan(&mut self, request: &Request, knowledge: &Knowledge) {
         let mut rewritten = Vec::new();
@@ -256,7 +258,7 @@ impl Planning {
             _ => {}
         }
         self.writes |= writes(&plan);
-        self.planned.push(Planned {
+        self.planned.push(PlannedCommand {
             plan,
             rewritten,
             finds,
@@ -294,28 +296,32 @@ impl Planning {
             self.settle(knowledge)?;
         }
         // If one node owns every slot, the whole body is one group.
-        self.making.only = (!is_split).then_some(self.first);
-        self.making.joins = self.first.or(self.first_of_split);
+        self.building.only = (!is_split).then_some(self.first);
+        self.building.joins = self.first.or(self.first_of_split);
         Ok(())
     }
 
     /// Adds request `at` to the body.
     pub fn add(&mut self, at: usize, request: &Request, knowledge: &Knowledge) {
-        let Planned {
+        let PlannedCommand {
             plan,
             rewritten,
             finds,
         } = &self.planned[at];
-        let said = if *finds { Reply::Found } else { Reply::AsIs };
-        self.making.body.names_scripts |= names_script(request);
-        self.making.body.shows_scripts |= shows_script(request);
-        self.making
+        let said = if *finds {
+            ReplyConversion::Found
+        } else {
+            ReplyConversion::AsIs
+        };
+        self.building.body.names_scripts |= names_script(request);
+        self.building.body.shows_scripts |= shows_script(request);
+        self.building
             .add(at, request, plan, rewritten, said, knowledge);
     }
 
     /// The body, once all requests are added.
-    pub fn body(self) -> Body {
-        self.making.body
+    pub fn body(self) -> TransactionBody {
+        self.building.body
     }
 
     /// Whether the settings of the keys permit it.
@@ -343,9 +349,9 @@ impl Planning {
 /// Makes a body of the queued `requests`.
 ///
 /// # Errors
-/// As [`Planning::begin`].
-pub fn body(requests: &[Request], knowledge: &Knowledge) -> Result<Body, String> {
-    let mut planning = Planning::default();
+/// As [`BodyPlanner::begin`].
+pub fn body(requests: &[Request], knowledge: &Knowledge) -> Result<TransactionBody, String> {
+    let mut planning = BodyPlanner::default();
     for request in requests {
         planning.plan(request, knowledge);
     }

@@ -11,7 +11,7 @@ use slotmux::engine::worker::Worker;
 use slotmux::engine::worker::{mail, sweep, turn};
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::cluster::topology::{Node, Shard, Topology, UpstreamKind};
-use slotmux_core::config::{Config, Flags, Settings, Sources, load_with_origins};
+use slotmux_core::config::{CommandLine, Config, EffectiveSettings, Sources, load_with_origins};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
 
@@ -48,14 +48,14 @@ impl World {
             .collect();
 
         let sources = Sources {
-            flags: Flags {
+            flags: CommandLine {
                 upstream: vec![format!("redis://127.0.0.1:{}", ports[0])],
-                ..Flags::default()
+                ..CommandLine::default()
             },
             ..Sources::default()
         };
         let loaded = load_with_origins(&sources).expect("a configuration");
-        let settings = Settings::new(&loaded.config, &loaded.origins);
+        let settings = EffectiveSettings::new(&loaded.config, &loaded.origins);
         let mut config = loaded.config;
         limit(&mut config, manners, dice);
         let topology = topology(&ports, dice);

@@ -1,6 +1,6 @@
 //! Whether a command may be sent again: pure decisions.
 
-use slotmux_core::cluster::redirect::Verdict;
+use slotmux_core::cluster::redirect::ErrorVerdict;
 
 /// Redirects of one command that are followed at once. A cluster in order needs two (MOVED, then ASK); nodes that
 /// disagree about a slot need a moment to agree.
@@ -55,26 +55,30 @@ pub enum Next<'a> {
 /// slot; otherwise the error is delivered. A node that serves nothing at all refuses what is behind it too, and all of
 /// them wait in their order; should the node come to itself between them, the ones that were refused do not run any
 /// more (see [`crate::engine::upstream::retry::overtaken`]).
-pub fn decide<'a>(verdict: Verdict<'a>, facts: Facts) -> Next<'a> {
+pub fn decide<'a>(verdict: ErrorVerdict<'a>, facts: Facts) -> Next<'a> {
     match verdict {
-        Verdict::Deliver => Next::Deliver,
+        ErrorVerdict::Deliver => Next::Deliver,
         // A script may return any text. A redirect of the cluster names the command's own slot.
-        Verdict::Moved { slot, .. } | Verdict::Ask { slot, .. } if facts.slot != Some(slot) => {
+        ErrorVerdict::Moved { slot, .. } | ErrorVerdict::Ask { slot, .. }
+            if facts.slot != Some(slot) =>
+        {
             Next::Deliver
         }
-        Verdict::Moved { .. } | Verdict::Ask { .. } if facts.tries >= MAX_TRIES => Next::Fail,
-        Verdict::Moved { host, port, .. } => Next::Follow { host, port },
-        Verdict::Ask { host, port, .. } => Next::Ask { host, port },
-        Verdict::ClusterDown | Verdict::Loading
+        ErrorVerdict::Moved { .. } | ErrorVerdict::Ask { .. } if facts.tries >= MAX_TRIES => {
+            Next::Fail
+        }
+        ErrorVerdict::Moved { host, port, .. } => Next::Follow { host, port },
+        ErrorVerdict::Ask { host, port, .. } => Next::Ask { host, port },
+        ErrorVerdict::ClusterDown | ErrorVerdict::Loading
             if facts.has_time && facts.slot.is_some() && facts.may_queue =>
         {
             Next::Later
         }
-        Verdict::TryAgain
-        | Verdict::ClusterDown
-        | Verdict::Loading
-        | Verdict::ReadOnly
-        | Verdict::MasterDown => {
+        ErrorVerdict::TryAgain
+        | ErrorVerdict::ClusterDown
+        | ErrorVerdict::Loading
+        | ErrorVerdict::ReadOnly
+        | ErrorVerdict::MasterDown => {
             if facts.has_time && !facts.has_followers {
                 Next::Later
             } else {
@@ -117,17 +121,17 @@ mod tests {
             tries: MAX_TRIES,
             ..fresh
         };
-        let moved = Verdict::Moved {
+        let moved = ErrorVerdict::Moved {
             slot: 7,
             host: "h",
             port: 1,
         };
-        let foreign = Verdict::Moved {
+        let foreign = ErrorVerdict::Moved {
             slot: 8,
             host: "h",
             port: 1,
         };
-        let ask = Verdict::Ask {
+        let ask = ErrorVerdict::Ask {
             slot: 7,
             host: "h",
             port: 1,
@@ -141,18 +145,18 @@ mod tests {
             (foreign, fresh, Next::Deliver),
             (ask, fresh, Next::Ask { host: "h", port: 1 }),
             (ask, weary, Next::Fail),
-            (Verdict::TryAgain, fresh, Next::Later),
-            (Verdict::TryAgain, followed, Next::Deliver),
-            (Verdict::ClusterDown, fresh, Next::Later),
-            (Verdict::ClusterDown, followed, Next::Later),
-            (Verdict::ClusterDown, crowded, Next::Deliver),
-            (Verdict::ClusterDown, late, Next::Deliver),
-            (Verdict::Loading, followed, Next::Later),
-            (Verdict::Loading, keyless, Next::Later),
-            (Verdict::Loading, weary, Next::Later),
-            (Verdict::ReadOnly, fresh, Next::Later),
-            (Verdict::MasterDown, followed, Next::Deliver),
-            (Verdict::Deliver, fresh, Next::Deliver),
+            (ErrorVerdict::TryAgain, fresh, Next::Later),
+            (ErrorVerdict::TryAgain, followed, Next::Deliver),
+            (ErrorVerdict::ClusterDown, fresh, Next::Later),
+            (ErrorVerdict::ClusterDown, followed, Next::Later),
+            (ErrorVerdict::ClusterDown, crowded, Next::Deliver),
+            (ErrorVerdict::ClusterDown, late, Next::Deliver),
+            (ErrorVerdict::Loading, followed, Next::Later),
+            (ErrorVerdict::Loading, keyless, Next::Later),
+            (ErrorVerdict::Loading, weary, Next::Later),
+            (ErrorVerdict::ReadOnly, fresh, Next::Later),
+            (ErrorVerdict::MasterDown, followed, Next::Deliver),
+            (ErrorVerdict::Deliver, fresh, Next::Deliver),
         ];
         for (verdict, facts, next) in table {
             assert_eq!(decide(verdict, facts), next, "{verdict:?} {facts:?}");

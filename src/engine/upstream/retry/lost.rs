@@ -206,9 +206,9 @@ fn settle_partial_reply(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<U
         | OnReply::Asking
         | OnReply::Tracking
         | OnReply::Caching
-        | OnReply::Swallow
-        | OnReply::Run
-        | OnReply::Id
+        | OnReply::Discard
+        | OnReply::ProcessRun
+        | OnReply::ConnectionId
         | OnReply::ReportOne(_) => {}
     }
 }

@@ -4,7 +4,7 @@
 //! "idempotent"`, it has the same effect and the same reply the second time ([`slotmux_core::command::Repeat`]), and
 //! - everything that its client has written behind it on the slot is sent again behind it, so that their order holds,
 //! - its client is still there: one that has hung up may be writing by another connection by now,
-//! - the first one cannot run any more: later, it could undo what its client has written since. Where the node closed
+//! - the first one cannot run later: it could undo what its client has written since. Where the node closed
 //!   the connection, it has dropped what it had not read. Where slotmux gave it up, the node may find the request when
 //!   it wakes up; that does no harm only if the node has been replaced.
 
@@ -15,7 +15,7 @@ use std::rc::Rc;
 use crate::engine::client::ClientPhase;
 use crate::engine::worker::Worker;
 use slotmux_core::command;
-use slotmux_core::policy::{Policies, Reply};
+use slotmux_core::policy::{Policies, ReplyConversion};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, Scan, scan_request};
 use slotmux_core::slot::Slot;
@@ -27,9 +27,9 @@ use crate::engine::upstream::read::End;
 use crate::engine::upstream::retry::unanswered::Unanswered;
 
 impl InFlight {
-    /// Notes that it is sent again though it may have run. No error that it gets from now on means that it has not.
+    /// Marks it as sent again although it may have run. No later error means that it has not run.
     pub(crate) fn mark_repeated(&mut self) {
-        self.reply = Reply::Repeated;
+        self.reply = ReplyConversion::Repeated;
     }
 }
 

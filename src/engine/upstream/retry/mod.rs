@@ -46,7 +46,7 @@ pub struct Retries {
     has_task: Cell<bool>,
     /// The commands on all lanes, indexed while their order is queried.
     pub lane_index: LaneIndex,
-    /// Commands that have run, after which older ones must not run any more.
+    /// Commands that have run, after which older ones must not run.
     completed: CompletedCommands,
 }
 
@@ -94,7 +94,7 @@ impl Retries {
         }
     }
 
-    /// Whether a newer command of the same client and slot has run: then `entry` must not run any more.
+    /// Whether a newer command of the same client and slot has run: then `entry` must not run.
     pub fn is_overtaken(&self, entry: &InFlight) -> bool {
         self.completed.has_newer_than(entry)
     }

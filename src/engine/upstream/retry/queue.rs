@@ -57,7 +57,7 @@ struct QueuedCommand<T> {
 /// The waiting commands.
 #[derive(Debug)]
 pub struct RetryQueue<T> {
-    kept: BTreeMap<Place, QueuedCommand<T>>,
+    commands: BTreeMap<Place, QueuedCommand<T>>,
     /// Commands with no older one ahead that wait for a moment.
     due: BTreeSet<(Tick, Place)>,
     /// Commands with no older one ahead that wait for a slot.
@@ -70,7 +70,7 @@ pub struct RetryQueue<T> {
 impl<T> Default for RetryQueue<T> {
     fn default() -> RetryQueue<T> {
         RetryQueue {
-            kept: BTreeMap::new(),
+            commands: BTreeMap::new(),
             due: BTreeSet::new(),
             unserved: BTreeSet::new(),
             ends: BTreeSet::new(),
@@ -82,22 +82,22 @@ impl<T> Default for RetryQueue<T> {
 impl<T> RetryQueue<T> {
     /// Number of waiting commands.
     pub fn len(&self) -> usize {
-        self.kept.len()
+        self.commands.len()
     }
 
     /// Whether no command waits.
     pub fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.commands.is_empty()
     }
 
     /// All waiting commands.
     pub fn all(&self) -> impl Iterator<Item = &T> {
-        self.kept.values().map(|kept| &kept.command)
+        self.commands.values().map(|kept| &kept.command)
     }
 
-    /// Keeps a command of `client`, which is `member` of a stream or of none. It is looked at by `ends` at the latest.
+    /// Adds a command of `client`, which is `member` of a stream or of none. It is looked at by `ends` at the latest.
     /// Returns its place.
-    pub fn keep(
+    pub fn add(
         &mut self,
         client: u64,
         member: Option<Member>,
@@ -113,7 +113,7 @@ impl<T> RetryQueue<T> {
             seq: member.map_or(Seq(0), |member| member.seq),
             number,
         };
-        let behind = self.kept.range(place..).next();
+        let behind = self.commands.range(place..).next();
         let behind = behind.filter(|(behind, _)| behind.is_in_stream_of(place));
         let behind = behind.map(|(&behind, kept)| (behind, kept.until));
         if !self.has_ahead(place) {
@@ -128,13 +128,13 @@ impl<T> RetryQueue<T> {
             until,
             ends,
         };
-        self.kept.insert(place, kept);
+        self.commands.insert(place, kept);
         place
     }
 
-    /// The command at a place that [`RetryQueue::keep`] returned.
+    /// The command at a place that [`RetryQueue::add`] returned.
     pub fn get(&self, place: Place) -> Option<&T> {
-        self.kept.get(&place).map(|kept| &kept.command)
+        self.commands.get(&place).map(|kept| &kept.command)
     }
 
     /// Removes and returns the command at a place, unless an older one of its stream waits.
@@ -172,7 +172,7 @@ impl<T> RetryQueue<T> {
             && of == slot.0
         {
             self.unserved.remove(&(of, place));
-            if let Some(kept) = self.kept.get_mut(&place) {
+            if let Some(kept) = self.commands.get_mut(&place) {
                 let moment = kept.until.moment();
                 kept.until = Until::Due(moment);
                 self.due.insert((moment, place));
@@ -182,7 +182,7 @@ impl<T> RetryQueue<T> {
 
     /// Ends the waits of a client that has left: all of its commands are looked at next.
     pub fn hasten(&mut self, client: u64, now: Tick) {
-        let own = self.kept.range_mut(Place::before_all_of(client)..);
+        let own = self.commands.range_mut(Place::before_all_of(client)..);
         for (&place, kept) in own.take_while(|(place, _)| place.client == client) {
             self.ends.remove(&(kept.ends, place));
             kept.ends = now;
@@ -191,11 +191,11 @@ impl<T> RetryQueue<T> {
     }
 
     fn take(&mut self, place: Place) -> Option<T> {
-        let kept = self.kept.remove(&place)?;
+        let kept = self.commands.remove(&place)?;
         self.ends.remove(&(kept.ends, place));
         self.disarm(place, kept.until);
         if place.stream != Stream::None && !self.has_ahead(place) {
-            let next = self.kept.range(place..).next();
+            let next = self.commands.range(place..).next();
             let next = next.filter(|(next, _)| next.is_in_stream_of(place));
             let next = next.map(|(&next, behind)| (next, behind.until));
             if let Some((next, until)) = next {
@@ -204,7 +204,7 @@ impl<T> RetryQueue<T> {
                     Until::Due(_) => Until::Due(until.moment()),
                     Until::Served(..) => until,
                 };
-                if let Some(behind) = self.kept.get_mut(&next) {
+                if let Some(behind) = self.commands.get_mut(&next) {
                     behind.until = until;
                 }
                 self.arm(next, until);
@@ -220,7 +220,7 @@ impl<T> RetryQueue<T> {
             ..place
         };
         // A command outside all streams has none ahead of it.
-        place.stream != Stream::None && self.kept.range(oldest..place).next().is_some()
+        place.stream != Stream::None && self.commands.range(oldest..place).next().is_some()
     }
 
     fn arm(&mut self, place: Place, until: Until) {
@@ -301,7 +301,7 @@ mod tests {
     fn the_next_is_the_one_that_a_walk_finds() {
         let mut random = fastrand::Rng::with_seed(11);
         for start in [0, u32::MAX - 200, i32::MAX as u32 - 200] {
-            let mut room = RetryQueue::default();
+            let mut queue = RetryQueue::default();
             let mut all: Vec<One> = Vec::new();
             let mut is_served = [false; 3];
             let mut now = Clock::start().now();
@@ -328,24 +328,24 @@ mod tests {
                             ends: now.plus(random.u64(0..400)),
                             number: step,
                         };
-                        room.keep(client, of, one, until, one.ends);
+                        queue.add(client, of, one, until, one.ends);
                         all.push(one);
                     }
                     6 if random.u8(..) < 8 => {
                         let slot = random.usize(0..3);
                         is_served[slot] = true;
-                        room.serve(Slot(slot as u16));
+                        queue.serve(Slot(slot as u16));
                     }
                     7 if random.u8(..) < 20 => {
                         let client = random.u64(0..3);
-                        room.hasten(client, now);
+                        queue.hasten(client, now);
                         for one in all.iter_mut().filter(|one| one.client == client) {
                             one.ends = now;
                         }
                     }
                     _ => {
                         now = now.plus(random.u64(0..10));
-                        while let Some(taken) = room.take_next(now) {
+                        while let Some(taken) = queue.take_next(now) {
                             let at = all.iter().position(|one| one.number == taken.number);
                             let one = all[at.expect("it waits")];
                             assert!(may_be_next(&all, &one, &is_served, now), "{one:?}");
@@ -365,31 +365,31 @@ mod tests {
                         (other.client, other.slot) == (of.client, of.slot) && other.seq < of.seq
                     })
                 };
-                assert_eq!(room.has_older(of), all.iter().any(is_older));
-                assert_eq!(room.len(), all.len());
+                assert_eq!(queue.has_older(of), all.iter().any(is_older));
+                assert_eq!(queue.len(), all.len());
             }
-            while room.take_next(now.plus(1 << 40)).is_some() {}
-            assert!(room.is_empty() && room.ends.is_empty());
-            assert!(room.due.is_empty() && room.unserved.is_empty());
+            while queue.take_next(now.plus(1 << 40)).is_some() {}
+            assert!(queue.is_empty() && queue.ends.is_empty());
+            assert!(queue.due.is_empty() && queue.unserved.is_empty());
         }
     }
 
     /// However many wait for a slot or behind each other, a look touches only the commands that are due.
     #[test]
     fn what_has_nothing_to_do_is_not_touched() {
-        let mut room = RetryQueue::default();
+        let mut queue = RetryQueue::default();
         let now = Clock::start().now();
         let late = now.plus(5000);
         for seq in 0..50_000 {
             let unserved = member(1, (seq % 4000) as u16, seq);
-            room.keep(
+            queue.add(
                 1,
                 Some(unserved),
                 seq,
                 Until::Served(unserved.slot, now),
                 late,
             );
-            room.keep(
+            queue.add(
                 2,
                 Some(member(2, 5, seq)),
                 seq,
@@ -397,12 +397,12 @@ mod tests {
                 late,
             );
         }
-        assert_eq!((room.due.len(), room.unserved.len()), (1, 4000));
-        assert_eq!(room.take_next(now), None);
-        room.serve(Slot(7));
-        assert_eq!((room.due.len(), room.unserved.len()), (2, 3999));
+        assert_eq!((queue.due.len(), queue.unserved.len()), (1, 4000));
+        assert_eq!(queue.take_next(now), None);
+        queue.serve(Slot(7));
+        assert_eq!((queue.due.len(), queue.unserved.len()), (2, 3999));
         // The commands of one stream follow each other, oldest first.
-        let taken: Vec<u32> = std::iter::from_fn(|| room.take_next(now)).collect();
+        let taken: Vec<u32> = std::iter::from_fn(|| queue.take_next(now)).collect();
         assert!(
             taken
                 .iter()

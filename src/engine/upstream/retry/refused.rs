@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::engine::worker::Worker;
 use slotmux_core::cluster::addr::Addr;
-use slotmux_core::cluster::redirect::{Verdict, is_refused_for_now, judge, target};
+use slotmux_core::cluster::redirect::{ErrorVerdict, is_refused_for_now, judge, target};
 use slotmux_core::cluster::topology;
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, scan_request};
@@ -61,13 +61,13 @@ pub fn take_over(
             worker,
             lane,
             entry,
-            (reply, Verdict::TryAgain),
+            (reply, ErrorVerdict::TryAgain),
             request,
             false,
         );
     }
     let verdict = judge(reply);
-    if verdict == Verdict::Deliver || is_impossible(worker, verdict) {
+    if verdict == ErrorVerdict::Deliver || is_impossible(worker, verdict) {
         worker.stats.errors.inc();
         return Some(entry);
     }
@@ -80,7 +80,7 @@ fn take_refused(
     worker: &Rc<Worker>,
     lane: &Rc<Lane>,
     entry: InFlight,
-    (reply, verdict): (&[u8], Verdict),
+    (reply, verdict): (&[u8], ErrorVerdict),
     request: impl FnOnce() -> Vec<u8>,
     is_verified: bool,
 ) -> Option<InFlight> {
@@ -89,7 +89,10 @@ fn take_refused(
     }
     let entry = restart_search(worker, lane, entry);
     // A redirect is followed whatever comes after the command.
-    let is_redirect = matches!(verdict, Verdict::Moved { .. } | Verdict::Ask { .. });
+    let is_redirect = matches!(
+        verdict,
+        ErrorVerdict::Moved { .. } | ErrorVerdict::Ask { .. }
+    );
     let facts = Facts {
         slot: entry.slot.get().map(|slot| slot.0),
         tries: entry.tries,
@@ -272,11 +275,14 @@ fn load_and_try_again(
 }
 
 /// Whether only a script can have returned this error: a single server knows of no slots.
-fn is_impossible(worker: &Worker, verdict: Verdict<'_>) -> bool {
+fn is_impossible(worker: &Worker, verdict: ErrorVerdict<'_>) -> bool {
     worker.map.topology.borrow().kind == topology::UpstreamKind::Standalone
         && matches!(
             verdict,
-            Verdict::Moved { .. } | Verdict::Ask { .. } | Verdict::TryAgain | Verdict::ClusterDown
+            ErrorVerdict::Moved { .. }
+                | ErrorVerdict::Ask { .. }
+                | ErrorVerdict::TryAgain
+                | ErrorVerdict::ClusterDown
         )
 }
 
@@ -320,7 +326,7 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
     // An ASKING covers only the next command, which has to be one that names the keys.
     let (ahead, entry, request) = Repair::split_ahead(entry, request);
     if let Some(ahead) = ahead {
-        let aside = InFlight::aside(worker, &entry.client, ahead.len(), OnReply::Swallow);
+        let aside = InFlight::internal(worker, &entry.client, ahead.len(), OnReply::Discard);
         lane.send_owned(worker, aside, ahead);
     }
     lane.prepare_blocking(worker, &entry);
@@ -343,15 +349,15 @@ fn again(worker: &Worker, mut entry: InFlight, request: &[u8]) -> InFlight {
     entry
 }
 
-fn count(worker: &Worker, verdict: Verdict<'_>) {
+fn count(worker: &Worker, verdict: ErrorVerdict<'_>) {
     let counter = match verdict {
-        Verdict::Moved { .. } => &worker.stats.moved,
-        Verdict::Ask { .. } => &worker.stats.ask,
-        Verdict::TryAgain => &worker.stats.tryagain,
-        Verdict::ClusterDown | Verdict::MasterDown => &worker.stats.clusterdown,
-        Verdict::Loading => &worker.stats.loading,
-        Verdict::ReadOnly => &worker.stats.readonly_errors,
-        Verdict::Deliver => return,
+        ErrorVerdict::Moved { .. } => &worker.stats.moved,
+        ErrorVerdict::Ask { .. } => &worker.stats.ask,
+        ErrorVerdict::TryAgain => &worker.stats.tryagain,
+        ErrorVerdict::ClusterDown | ErrorVerdict::MasterDown => &worker.stats.clusterdown,
+        ErrorVerdict::Loading => &worker.stats.loading,
+        ErrorVerdict::ReadOnly => &worker.stats.readonly_errors,
+        ErrorVerdict::Deliver => return,
     };
     counter.inc();
 }

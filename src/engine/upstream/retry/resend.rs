@@ -123,7 +123,7 @@ impl Worker {
 
     /// Keeps a command for another try in a moment. Until then its client sends nothing else.
     pub fn retry_later(self: &Rc<Self>, entry: InFlight, request: Vec<u8>) {
-        self.wait(entry, request, None, None, None);
+        self.queue_retry(entry, request, None, None, None);
     }
 
     /// As [`Worker::retry_later`], for a command that found no dedicated lane free.
@@ -133,7 +133,7 @@ impl Worker {
 
     fn wait_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>, node: Option<NodeId>) {
         let error = RetryError::Slotmux(entry.use_for_retry().refusal().into());
-        self.wait(entry, request, Some(error), node, None);
+        self.queue_retry(entry, request, Some(error), node, None);
     }
 
     /// As [`Worker::retry_later`], for a command whose `node` may have got over `error` then.
@@ -145,7 +145,7 @@ impl Worker {
         node: NodeId,
     ) {
         let error = RetryError::Node(error.into());
-        self.wait(entry, request, Some(error), Some(node), None);
+        self.queue_retry(entry, request, Some(error), Some(node), None);
     }
 
     /// As [`Worker::retry_after`], for an error of slotmux' own, without the leading `-`.
@@ -157,7 +157,7 @@ impl Worker {
         node: NodeId,
     ) {
         let error = RetryError::Slotmux(text.into());
-        self.wait(entry, request, Some(error), Some(node), None);
+        self.queue_retry(entry, request, Some(error), Some(node), None);
     }
 
     /// Keeps a command until it is known whether it has run.
@@ -167,7 +167,7 @@ impl Worker {
         request: Vec<u8>,
         verification: Rc<Verification>,
     ) {
-        self.wait(entry, request, None, None, Some(verification));
+        self.queue_retry(entry, request, None, None, Some(verification));
     }
 
     /// Removes and returns the command that waited for this proof, unless it would overtake another one.
@@ -182,7 +182,7 @@ impl Worker {
         Some((one.entry, one.request))
     }
 
-    fn wait(
+    fn queue_retry(
         self: &Rc<Self>,
         entry: InFlight,
         request: Vec<u8>,
@@ -204,14 +204,14 @@ impl Worker {
             node,
             verification,
         };
-        self.keep_waiting(one, Tick::default());
+        self.enqueue(one, Tick::default());
         if !self.retries.has_task.replace(true) {
             tokio::task::spawn_local(run_retries(self.clone()));
         }
     }
 
     /// Puts a command among the waiting ones. Its deadline is not checked before `least`.
-    fn keep_waiting(&self, one: QueuedRetry, least: Tick) {
+    fn enqueue(&self, one: QueuedRetry, least: Tick) {
         let entry = &one.entry;
         let client = entry.client.clone();
         let until = match entry.slot.get() {
@@ -226,21 +226,21 @@ impl Worker {
             // No client waits for it.
             least
         } else {
-            self.ends_waiting(entry).max(least)
+            self.wait_end(entry).max(least)
         };
         if !is_repair {
             client.order.add_waiting_retry();
         }
         let (member, verification) = (entry.member(), one.verification.clone());
         let mut queue = self.retries.queue.borrow_mut();
-        let place = queue.keep(client.id, member, one, until, ends);
+        let place = queue.add(client.id, member, one, until, ends);
         if let Some(verification) = verification {
             verification.set_place(place);
         }
     }
 
     /// End of a command's wait: its deadline, or the end of a blocking command's time.
-    fn ends_waiting(&self, entry: &InFlight) -> Tick {
+    fn wait_end(&self, entry: &InFlight) -> Tick {
         let deadline = entry.arrived.plus(self.patience(entry));
         let blocked = entry.client.with_blocked(|blocked| blocked.left());
         match blocked {
@@ -298,7 +298,7 @@ impl Worker {
                 }
                 _ => {
                     let due = now.plus(FIRST_WAIT);
-                    self.keep_waiting(QueuedRetry { due, ..one }, due);
+                    self.enqueue(QueuedRetry { due, ..one }, due);
                 }
             }
         } else if one.entry.has_waited_in_vain() {
@@ -320,7 +320,7 @@ impl Worker {
             }
         } else {
             // The condition that ends its wait has changed meanwhile.
-            self.keep_waiting(one, now.plus(FIRST_WAIT));
+            self.enqueue(one, now.plus(FIRST_WAIT));
         }
     }
 }

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::engine::worker::Worker;
-use slotmux_core::cluster::redirect::{Verdict, judge};
+use slotmux_core::cluster::redirect::{ErrorVerdict, judge};
 use slotmux_core::command;
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, scan_request, write};
@@ -86,8 +86,8 @@ impl Verification {
 }
 
 /// Whether two refusals have the same reason. The target of a redirect may differ.
-fn is_same_kind(one: Verdict, other: Verdict) -> bool {
-    one != Verdict::Deliver && std::mem::discriminant(&one) == std::mem::discriminant(&other)
+fn is_same_kind(one: ErrorVerdict, other: ErrorVerdict) -> bool {
+    one != ErrorVerdict::Deliver && std::mem::discriminant(&one) == std::mem::discriminant(&other)
 }
 
 /// Whether the error reply to `entry` may come from code that has run. `request` is the client's part of the entry.
@@ -112,12 +112,12 @@ fn verifying_command(worker: &Worker, error: &[u8], request: &Request) -> Option
     }
     let keys = keys(worker, request);
     match judge(error) {
-        Verdict::Deliver => return None,
+        ErrorVerdict::Deliver => return None,
         // A write command that changes no key: it returns the length of the value, or 0.
-        Verdict::ClusterDown | Verdict::ReadOnly => {
+        ErrorVerdict::ClusterDown | ErrorVerdict::ReadOnly => {
             write::request(&mut bytes, &[b"SETRANGE", *keys.first()?, b"0", b""]);
         }
-        Verdict::Loading | Verdict::MasterDown if keys.is_empty() => {
+        ErrorVerdict::Loading | ErrorVerdict::MasterDown if keys.is_empty() => {
             write::request(&mut bytes, &[b"PING"]);
         }
         _ if keys.is_empty() => return None,
@@ -182,7 +182,7 @@ impl Worker {
             lane.send_asking(self, &entry);
         }
         let kind = OnReply::Verify(verification.clone());
-        let verifying = InFlight::aside(self, &entry.client, command.len(), kind);
+        let verifying = InFlight::internal(self, &entry.client, command.len(), kind);
         lane.send_owned(self, verifying, command);
         self.queue_until_verified(entry, request, verification);
         Ok(())

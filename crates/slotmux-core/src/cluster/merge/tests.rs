@@ -3,7 +3,7 @@
 use super::*;
 use crate::cluster::addr::{Addr, AddressMap};
 use crate::cluster::view::{
-    Server,
+    ServerInfo,
     tests::{node, range},
 };
 use crate::slot::Slot;
@@ -11,7 +11,7 @@ use redis::Value;
 
 /// A view as `nodes` (id, epoch, flags, id of its primary) and `owners` (first slot, last slot, id) describe it.
 /// Node `x1` has port 1, and so on; the first node is the one that was asked.
-fn view(nodes: &[(&str, u64, &str, &str)], owners: &[(i64, i64, &str)]) -> View {
+fn view(nodes: &[(&str, u64, &str, &str)], owners: &[(i64, i64, &str)]) -> NodeView {
     view_from("10.0.0.1", nodes, owners)
 }
 
@@ -19,7 +19,11 @@ fn port(id: &str) -> i64 {
     id[1..].parse().unwrap()
 }
 
-fn view_from(asked: &str, nodes: &[(&str, u64, &str, &str)], owners: &[(i64, i64, &str)]) -> View {
+fn view_from(
+    asked: &str,
+    nodes: &[(&str, u64, &str, &str)],
+    owners: &[(i64, i64, &str)],
+) -> NodeView {
     let host = |id: &str| if id.starts_with('e') { "" } else { "10.0.0.1" };
     let entry = |&(first, last, owner): &(i64, i64, &str)| {
         let mut members = vec![node(host(owner), port(owner), owner, &[])];
@@ -34,12 +38,12 @@ fn view_from(asked: &str, nodes: &[(&str, u64, &str, &str)], owners: &[(i64, i64
         let myself = if at == 0 { "myself," } else { "" };
         text += &format!("{id} 10.0.0.1:1@2 {myself}{flags} {primary} 0 0 {epoch} connected\n");
     }
-    let server = Server {
+    let server = ServerInfo {
         version: "7.0.15".into(),
         name: "redis".into(),
-        ..Server::default()
+        ..ServerInfo::default()
     };
-    View::read(
+    NodeView::read(
         &Addr::new(asked, 1),
         &AddressMap::default(),
         &slots,
@@ -53,7 +57,7 @@ fn owner(topology: &Topology, slot: u16) -> &str {
     topology.primary_of(Slot(slot)).map_or("-", |node| &node.id)
 }
 
-fn merged(views: &[View]) -> Merged {
+fn merged(views: &[NodeView]) -> MergedTopology {
     merge(views, &Topology::empty(), true)
 }
 
@@ -273,12 +277,12 @@ fn a_thousand_nodes_and_a_range_for_each_slot() {
     };
     let slots = Value::Array((0..SLOTS).map(entry).collect());
     let read = || {
-        View::read(
+        NodeView::read(
             &Addr::new("h", 1),
             &AddressMap::default(),
             &slots,
             &text,
-            Server::default(),
+            ServerInfo::default(),
         )
         .unwrap()
     };

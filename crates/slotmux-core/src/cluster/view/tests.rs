@@ -19,19 +19,19 @@ pub(crate) fn range(first: i64, last: i64, nodes: Vec<Value>) -> Value {
     Value::Array(entry)
 }
 
-fn read(slots: Vec<Value>, nodes: &str) -> Result<View, BadView> {
+fn read(slots: Vec<Value>, nodes: &str) -> Result<NodeView, BadView> {
     let asked = Addr::new("seed.example.net", 7000);
-    View::read(
+    NodeView::read(
         &asked,
         &AddressMap::default(),
         &Value::Array(slots),
         nodes,
-        Server::default(),
+        ServerInfo::default(),
     )
 }
 
-fn addrs(view: &View) -> Vec<String> {
-    let name = |node: &Seen| {
+fn addrs(view: &NodeView) -> Vec<String> {
+    let name = |node: &SeenNode| {
         node.addr
             .as_ref()
             .map_or("unknown".to_owned(), Addr::to_string)
@@ -167,7 +167,14 @@ fn the_address_map_has_the_last_word() {
         range(0, 0, vec![node("10.0.0.1", 7000, "a", &[])]),
         range(1, 1, vec![node("", 7001, "b", &[])]),
     ];
-    let view = View::read(&asked, &map, &Value::Array(slots), "", Server::default()).unwrap();
+    let view = NodeView::read(
+        &asked,
+        &map,
+        &Value::Array(slots),
+        "",
+        ServerInfo::default(),
+    )
+    .unwrap();
     assert_eq!(addrs(&view), ["outside:17000", "outside:17001"]);
 }
 
@@ -234,12 +241,12 @@ fn replies_of_another_shape_are_errors() {
     ];
     for (slots, nodes, what) in table {
         let asked = Addr::new("h", 1);
-        let error = View::read(
+        let error = NodeView::read(
             &asked,
             &AddressMap::default(),
             &slots,
             nodes,
-            Server::default(),
+            ServerInfo::default(),
         )
         .unwrap_err();
         assert!(error.to_string().contains(what), "{error} lacks {what:?}");
@@ -248,7 +255,7 @@ fn replies_of_another_shape_are_errors() {
 
 #[test]
 fn reads_info_of_redis_valkey_and_slotmux() {
-    let redis = Server::from_info(
+    let redis = ServerInfo::from_info(
         "# Server\r\nredis_version:7.0.15\r\nredis_mode:cluster\r\nrole:master\r\n",
     );
     assert_eq!(
@@ -259,7 +266,7 @@ fn reads_info_of_redis_valkey_and_slotmux() {
         ),
         ("7.0.15", "redis", false)
     );
-    let valkey = Server::from_info(
+    let valkey = ServerInfo::from_info(
         "redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.0\r\navailability_zone:eu-1a\r\n\
          loading:1\r\nrole:slave\r\n",
     );
@@ -268,7 +275,7 @@ fn reads_info_of_redis_valkey_and_slotmux() {
         ("valkey", Some("eu-1a"))
     );
     assert!(valkey.is_replica && valkey.is_loading);
-    let ours = Server::from_info("run_id:abc\r\n# Slotmux\r\nslotmux_version:0.1.0\r\n");
+    let ours = ServerInfo::from_info("run_id:abc\r\n# Slotmux\r\nslotmux_version:0.1.0\r\n");
     assert!(ours.is_slotmux && !redis.is_slotmux);
     assert_eq!((ours.run_id.as_str(), ours.zone), ("abc", None));
 }

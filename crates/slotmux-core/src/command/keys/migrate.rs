@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::KeyError;
-use crate::command::options::{KEYS, OF_MIGRATE, Options};
+use crate::command::options::{KEYS, OF_MIGRATE, OptionScan};
 use crate::resp::Span;
 
 /// Index of the single key.
@@ -14,7 +14,7 @@ const OPTIONS: usize = 6;
 /// The third argument, or the keys after KEYS if that is empty. Without KEYS, the empty key counts as a missing one.
 pub(super) fn keys(buf: &[u8], args: &[Span]) -> Result<Range<usize>, KeyError> {
     let key = args.get(KEY).ok_or(KeyError::None)?.of(buf);
-    let mut options = Options::new(OF_MIGRATE, buf, args, OPTIONS);
+    let mut options = OptionScan::new(OF_MIGRATE, buf, args, OPTIONS);
     let keys = options.find(|found| found.word == KEYS);
     match keys {
         Some(found) if key.is_empty() && found.at + 1 < args.len() => Ok(found.at + 1..args.len()),

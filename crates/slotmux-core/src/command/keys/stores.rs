@@ -2,7 +2,9 @@
 
 use super::KeySpec;
 use crate::c_string;
-use crate::command::options::{BY, Found, GET, OF_GEORADIUS, OF_SORT, Options, STORE, STOREDIST};
+use crate::command::options::{
+    BY, FoundOption, GET, OF_GEORADIUS, OF_SORT, OptionScan, STORE, STOREDIST,
+};
 use crate::resp::Span;
 
 /// Index of SORT's first option.
@@ -13,12 +15,12 @@ const OF_SORT_FROM: usize = 2;
 /// At most one, as the last option counts. After an unknown word it may be the argument of any STORE.
 pub fn for_each_destination(spec: &KeySpec, buf: &[u8], args: &[Span], mut f: impl FnMut(usize)) {
     let mut options = match *spec {
-        KeySpec::Sort => Options::new(OF_SORT, buf, args, OF_SORT_FROM),
-        KeySpec::GeoStore { from } => Options::new(OF_GEORADIUS, buf, args, usize::from(from)),
+        KeySpec::Sort => OptionScan::new(OF_SORT, buf, args, OF_SORT_FROM),
+        KeySpec::GeoStore { from } => OptionScan::new(OF_GEORADIUS, buf, args, usize::from(from)),
         _ => return,
     };
     let mut last = None;
-    while let Some(Found { at, word, .. }) = options.next() {
+    while let Some(FoundOption { at, word, .. }) = options.next() {
         if (word != STORE && word != STOREDIST) || at + 1 >= args.len() {
             continue;
         }

@@ -12,14 +12,14 @@ use crate::resp::Span;
 
 /// One key specification: where to begin, and where keys are from there.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Keys {
-    begin: Begin,
-    find: Find,
+pub(super) struct LearnedKeySpec {
+    begin: BeginSearch,
+    find: FindKeys,
     writes: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Begin {
+enum BeginSearch {
     /// At a position.
     Index(usize),
     /// After a keyword, looked for from a position (negative: backwards, from so far before the end).
@@ -27,7 +27,7 @@ enum Begin {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Find {
+enum FindKeys {
     /// To `last` after the beginning (negative: from the end), or of what remains the part that `limit` divides off.
     Range {
         last: i64,
@@ -42,9 +42,13 @@ enum Find {
     },
 }
 
-impl Keys {
+impl LearnedKeySpec {
     /// From the three numbers that describe most commands. `None`: the numbers make no sense.
-    pub(super) fn from_positions(first: i64, last: i64, step: i64) -> Option<Option<Keys>> {
+    pub(super) fn from_positions(
+        first: i64,
+        last: i64,
+        step: i64,
+    ) -> Option<Option<LearnedKeySpec>> {
         if first == 0 {
             return Some(None);
         }
@@ -53,28 +57,28 @@ impl Keys {
         } else {
             last.checked_sub(first).filter(|last| *last >= 0)?
         };
-        let find = Find::Range {
+        let find = FindKeys::Range {
             last,
             step: positive(step)?,
             limit: 0,
         };
-        Some(Some(Keys {
-            begin: Begin::Index(positive(first)?),
+        Some(Some(LearnedKeySpec {
+            begin: BeginSearch::Index(positive(first)?),
             find,
             writes: true,
         }))
     }
 
     /// From an element of the key specifications. `None`: the server says that it takes more to find all keys.
-    pub(super) fn from_spec(spec: &Value) -> Option<Keys> {
+    pub(super) fn from_spec(spec: &Value) -> Option<LearnedKeySpec> {
         let flags = elements(field(spec, "flags")?);
         if has(flags, b"incomplete") {
             return None;
         }
         let (kind, spec_of_begin) = typed(field(spec, "begin_search")?)?;
         let begin = match kind {
-            b"index" => Begin::Index(positive(integer(field(spec_of_begin, "index")?)?)?),
-            b"keyword" => Begin::Keyword(
+            b"index" => BeginSearch::Index(positive(integer(field(spec_of_begin, "index")?)?)?),
+            b"keyword" => BeginSearch::Keyword(
                 text(field(spec_of_begin, "keyword")?)?.to_vec(),
                 integer(field(spec_of_begin, "startfrom")?)?,
             ),
@@ -85,19 +89,19 @@ impl Keys {
         let natural = |name: &str| usize::try_from(number(name)?).ok();
         let step = positive(number("keystep")?)?;
         let find = match kind {
-            b"range" => Find::Range {
+            b"range" => FindKeys::Range {
                 last: number("lastkey")?,
                 step,
                 limit: natural("limit")?,
             },
-            b"keynum" => Find::Counted {
+            b"keynum" => FindKeys::Counted {
                 at: natural("keynumidx")?,
                 first: natural("firstkey")?,
                 step,
             },
             _ => return None,
         };
-        Some(Keys {
+        Some(LearnedKeySpec {
             begin,
             find,
             writes: writes(flags),
@@ -111,13 +115,13 @@ impl Keys {
 
     /// Whether an argument says how many keys there are.
     pub(super) fn is_counted(&self) -> bool {
-        matches!(self.find, Find::Counted { .. })
+        matches!(self.find, FindKeys::Counted { .. })
     }
 
     /// Whether the keyword of this specification occurs more than once. The server reports that the first one counts,
     /// but its command may parse the options and take another one.
     pub(super) fn is_ambiguous(&self, buf: &[u8], args: &[Span]) -> bool {
-        let Begin::Keyword(word, _) = &self.begin else {
+        let BeginSearch::Keyword(word, _) = &self.begin else {
             return false;
         };
         let words = args.iter().skip(1).map(|arg| arg.of(buf));
@@ -131,8 +135,8 @@ impl Keys {
         args: &[Span],
     ) -> Result<StepBy<Range<usize>>, KeyError> {
         let begin = match &self.begin {
-            Begin::Index(at) => Some(*at),
-            Begin::Keyword(word, from) => {
+            BeginSearch::Index(at) => Some(*at),
+            BeginSearch::Keyword(word, from) => {
                 let distance = usize::try_from(from.unsigned_abs()).unwrap_or(usize::MAX);
                 let at = if *from < 0 {
                     find(
@@ -151,7 +155,7 @@ impl Keys {
             return Ok((0..0).step_by(1));
         };
         match self.find {
-            Find::Range { last, step, limit } => {
+            FindKeys::Range { last, step, limit } => {
                 let room = args.len().checked_sub(begin).ok_or(KeyError::None)?;
                 let distance = usize::try_from(last.unsigned_abs()).unwrap_or(usize::MAX);
                 // One past the last position.
@@ -168,7 +172,7 @@ impl Keys {
                     _ => Err(KeyError::None),
                 }
             }
-            Find::Counted { at, first, step } => {
+            FindKeys::Counted { at, first, step } => {
                 let (at, first) = (begin.saturating_add(at), begin.saturating_add(first));
                 let count = counted(buf, args, at, first, step)?;
                 // `counted` made sure that all of these are arguments.

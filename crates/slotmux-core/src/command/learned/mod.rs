@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use redis::Value;
 
-use self::keys::Keys;
+use self::keys::LearnedKeySpec;
 use self::value::{elements, integer, text};
 use super::keys::KeyError;
 use super::route::{CONNECTION_STATE, ONE_NODE};
@@ -46,7 +46,7 @@ pub struct LearnedCommand {
     pub flags: Flags,
     /// [`Route::Keyed`], [`Route::AnyNode`] or [`Route::Refused`].
     pub route: Route,
-    keys: Vec<Keys>,
+    keys: Vec<LearnedKeySpec>,
     container: bool,
 }
 
@@ -62,13 +62,13 @@ impl Learned {
 
     /// The learned command or container of that name in any case. Does not allocate.
     pub fn get(&self, name: &[u8]) -> Option<&LearnedCommand> {
-        self.commands.get(Folded::new(&[name])?.bytes())
+        self.commands.get(LowerCaseName::new(&[name])?.bytes())
     }
 
     /// The learned subcommand of a container, which may itself be learned or in the table.
     pub fn subcommand(&self, container: &[u8], name: &[u8]) -> Option<&LearnedCommand> {
         self.commands
-            .get(Folded::new(&[container, b"|", name])?.bytes())
+            .get(LowerCaseName::new(&[container, b"|", name])?.bytes())
     }
 
     /// The learned command of a request, down to the subcommand. Its number of arguments is not checked.
@@ -84,7 +84,7 @@ impl Learned {
 
     /// Whether the upstream has a command of that name in any case; `container|name` asks for a subcommand.
     pub fn knows(&self, name: &[u8]) -> bool {
-        Folded::new(&[name]).is_some_and(|name| self.names.contains(name.bytes()))
+        LowerCaseName::new(&[name]).is_some_and(|name| self.names.contains(name.bytes()))
     }
 
     /// How many commands and subcommands were learned.
@@ -108,7 +108,7 @@ impl Learned {
         else {
             return;
         };
-        let Some(folded) = Folded::new(&[full_name.as_bytes()]) else {
+        let Some(folded) = LowerCaseName::new(&[full_name.as_bytes()]) else {
             return;
         };
         self.names.insert(folded.bytes().into());
@@ -167,10 +167,10 @@ impl LearnedCommand {
         let specified = || {
             specs
                 .iter()
-                .map(Keys::from_spec)
-                .collect::<Option<Vec<Keys>>>()
+                .map(LearnedKeySpec::from_spec)
+                .collect::<Option<Vec<LearnedKeySpec>>>()
         };
-        let keys: Option<Vec<Keys>> = if movable && !specs.is_empty() {
+        let keys: Option<Vec<LearnedKeySpec>> = if movable && !specs.is_empty() {
             specified()
         } else if movable && first == 0 {
             None
@@ -179,7 +179,8 @@ impl LearnedCommand {
             specified()
                 .filter(|keys| first > 0 && !keys.is_empty())
                 .or_else(|| {
-                    Keys::from_positions(first, last, step).map(|keys| keys.into_iter().collect())
+                    LearnedKeySpec::from_positions(first, last, step)
+                        .map(|keys| keys.into_iter().collect())
                 })
         };
         let route = route(flags, keys.as_deref());
@@ -272,7 +273,7 @@ impl LearnedCommand {
 
 /// Where a command may go of which only its flags and keys are known. What may leave a trace in its connection, hold
 /// it up or turn it into a stream must not be forwarded, so a command has to look harmless to be sent.
-fn route(flags: Flags, keys: Option<&[Keys]>) -> Route {
+fn route(flags: Flags, keys: Option<&[LearnedKeySpec]>) -> Route {
     const STATEFUL: Flags = Flags::NO_AUTH.union(Flags::NO_MULTI).union(Flags::ASKING);
     const STREAM: Flags = Flags::PUBSUB.union(Flags::BLOCKING);
     // Commands like CLIENT, WATCH and AUTH are barred from scripts. So are scripts themselves, which say that their
@@ -298,12 +299,12 @@ fn route(flags: Flags, keys: Option<&[Keys]>) -> Route {
 }
 
 /// A name in lower case on the stack.
-struct Folded([u8; LONGEST], usize);
+struct LowerCaseName([u8; LONGEST], usize);
 
-impl Folded {
+impl LowerCaseName {
     /// The parts, one after another. `None` where they are too long or empty.
-    fn new(parts: &[&[u8]]) -> Option<Folded> {
-        let mut folded = Folded([0; LONGEST], 0);
+    fn new(parts: &[&[u8]]) -> Option<LowerCaseName> {
+        let mut folded = LowerCaseName([0; LONGEST], 0);
         for part in parts {
             let end = folded.1 + part.len();
             folded.0.get_mut(folded.1..end)?.copy_from_slice(part);

@@ -21,7 +21,7 @@ pub(super) static KEYSPACE: &[Command] = &[
     cmd("pexpireat",    -3, KEY,             Keyed,                "2.6.0",  "write fast"),
     cmd("pexpiretime",   2, KEY,             Keyed,                "7.0.0",  "readonly fast"),
     cmd("pttl",          2, KEY,             Keyed,                "2.6.0",  "readonly fast"),
-    cmd("randomkey",     1, NONE,            AllPrimaries(Drawn),  "1.0.0",  "readonly"),
+    cmd("randomkey",     1, NONE,            AllPrimaries(RandomKey),  "1.0.0",  "readonly"),
     cmd("rename",        3, range(1, 2, 1),  Keyed,                "1.0.0",  "write"),
     cmd("renamenx",      3, range(1, 2, 1),  Keyed,                "1.0.0",  "write fast"),
     cmd("restore",      -4, KEY,             Keyed,                "2.6.0",  "write denyoom"),

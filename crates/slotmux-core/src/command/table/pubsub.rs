@@ -1,16 +1,16 @@
 //! Publish and subscribe.
 
 use super::row::*;
-use crate::command::listening::{Change, SubscriptionKind};
+use crate::command::listening::{SubscriptionChange, SubscriptionKind};
 
 const fn on(kind: SubscriptionKind) -> Route {
     let subscribes = true;
-    Route::Subscribe(Change { kind, subscribes })
+    Route::Subscribe(SubscriptionChange { kind, subscribes })
 }
 
 const fn off(kind: SubscriptionKind) -> Route {
     let subscribes = false;
-    Route::Subscribe(Change { kind, subscribes })
+    Route::Subscribe(SubscriptionChange { kind, subscribes })
 }
 
 #[rustfmt::skip]

@@ -2,19 +2,19 @@
 
 pub(super) use super::super::keys::KeySpec;
 pub(super) use super::super::route::Merge::{
-    AllOk, AllTrue, AnyOk, Concat, Drawn, EachLeast, Elements, First, Histogram, History, Latest,
-    Least, Names, Newest, Patterns, Running, Subscribers, Sum, Texts, Totals,
+    AllOk, AllTrue, AnyOk, Concat, EachLeast, Elements, First, Histogram, History, Latest, Least,
+    Names, Newest, Patterns, RandomKey, Running, Subscribers, Sum, Texts, Totals,
 };
 pub(super) use super::super::route::Route::{
     Acknowledged, AllNodes, AllPrimaries, Answer, AnyNode, Blocking, Debug, Keyed, OneDatabase,
     Publish, Refused, Scan, Script, Split, Transaction,
 };
 pub(super) use super::super::route::{
-    Answer as A, BETWEEN_NODES, CONNECTION_STATE, EVERY_NODE, ONE_DATABASE, ONE_NODE, Route,
+    BETWEEN_NODES, CONNECTION_STATE, EVERY_NODE, ONE_DATABASE, ONE_NODE, OwnAnswer as A, Route,
 };
 pub(super) use super::super::{Command, Flags};
 use super::PackedName;
-use crate::command::{Lifetime, Repeat};
+use crate::command::{Lifetime, Repeatable};
 
 /// No keys.
 pub(super) const NONE: KeySpec = KeySpec::None;
@@ -119,7 +119,7 @@ pub(super) const fn container(
         since,
         finds: finds(full_name),
         lifetime: Lifetime::of(full_name, flags),
-        repeat: Repeat::of(full_name),
+        repeat: Repeatable::of(full_name),
         subcommands,
         packed,
     }

@@ -5,7 +5,7 @@ mod namespaces;
 use std::net::{IpAddr, SocketAddr};
 
 use super::problem::{Origin, Problem, Reading};
-use super::{Addr, Bind, Config, Personality, Ttl};
+use super::{Addr, Config, ListenAddress, Personality, Ttl};
 use crate::units::{show_duration, show_size};
 
 /// Notes every contradiction. `defaults` is the policy that namespaces inherit.
@@ -18,7 +18,8 @@ pub(super) fn check(config: &Config, defaults: &Ttl, reading: &mut Reading) {
 
 /// Notes warnings about what is allowed.
 pub(super) fn warn(config: &Config, reading: &mut Reading) {
-    let exposed: Vec<(usize, &Bind)> = binds(config).filter(|(_, bind)| !bind.is_local()).collect();
+    let exposed: Vec<(usize, &ListenAddress)> =
+        binds(config).filter(|(_, bind)| !bind.is_local()).collect();
     if let (Some((first, _)), true) = (exposed.first(), config.is_open()) {
         let at = origin(reading, &[&format!("listener[{first}].bind")]);
         let addresses: Vec<String> = exposed.iter().map(|(_, bind)| bind.to_string()).collect();
@@ -32,7 +33,7 @@ pub(super) fn warn(config: &Config, reading: &mut Reading) {
     namespaces::warn(config, reading);
 }
 
-fn binds(config: &Config) -> impl Iterator<Item = (usize, &Bind)> {
+fn binds(config: &Config) -> impl Iterator<Item = (usize, &ListenAddress)> {
     config
         .listeners
         .iter()
@@ -77,7 +78,7 @@ fn listeners(config: &Config, reading: &mut Reading) {
             let text = format!("listener.limits.output_soft: {soft} is above output_hard, {hard}");
             reading.problem(&at, text);
         }
-        let is_unix = |bind: &Bind| matches!(bind, Bind::Unix(_));
+        let is_unix = |bind: &ListenAddress| matches!(bind, ListenAddress::Unix(_));
         if listener.personality == Personality::Cluster
             && listener.announce.is_none()
             && listener.bind.iter().any(is_unix)
@@ -99,7 +100,7 @@ fn listeners(config: &Config, reading: &mut Reading) {
             reading.problem(&at, text);
         }
     }
-    let all: Vec<(usize, &Bind)> = binds(config).collect();
+    let all: Vec<(usize, &ListenAddress)> = binds(config).collect();
     for (n, (i, bind)) in all.iter().enumerate() {
         if all[..n].iter().any(|(_, other)| collide(bind, other)) {
             let at = origin(
@@ -109,7 +110,7 @@ fn listeners(config: &Config, reading: &mut Reading) {
             reading.problem(&at, format!("listener.bind: {bind} is listened on already"));
         }
     }
-    if let Some(admin) = config.admin.bind.map(Bind::Tcp)
+    if let Some(admin) = config.admin.bind.map(ListenAddress::Tcp)
         && let Some((i, bind)) = all.iter().find(|(_, bind)| collide(bind, &admin))
     {
         let at = origin(reading, &["admin.bind", &format!("listener[{i}].bind")]);
@@ -121,12 +122,12 @@ fn listeners(config: &Config, reading: &mut Reading) {
 }
 
 /// Whether two addresses cannot both be listened on.
-fn collide(a: &Bind, b: &Bind) -> bool {
+fn collide(a: &ListenAddress, b: &ListenAddress) -> bool {
     match (a, b) {
-        (Bind::Tcp(a), Bind::Tcp(b)) => {
+        (ListenAddress::Tcp(a), ListenAddress::Tcp(b)) => {
             a.port() == b.port() && a.port() != 0 && same_family(a, b) && same_ip(a, b)
         }
-        _ => a == b && !matches!(a, Bind::Tcp(_)),
+        _ => a == b && !matches!(a, ListenAddress::Tcp(_)),
     }
 }
 
@@ -222,8 +223,8 @@ fn upstream(config: &Config, reading: &mut Reading) {
 }
 
 /// Whether connecting to `seed` reaches `bind`, as far as this can be known without asking the network.
-fn is_own(seed: &Addr, bind: &Bind) -> bool {
-    let Bind::Tcp(bind) = bind else {
+fn is_own(seed: &Addr, bind: &ListenAddress) -> bool {
+    let ListenAddress::Tcp(bind) = bind else {
         return false;
     };
     let is_named = &*seed.host == "localhost";

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::config::problem::{Origin, Reading};
-use crate::config::{Config, Mode, Namespace, Persist, Ttl, element_key, ttl_env};
+use crate::config::{Config, Namespace, Persist, Ttl, TtlMode, element_key, ttl_env};
 use crate::units::show_duration;
 
 /// Largest number of namespaces: ids have 16 bits, and 0 stands for keys of no namespace.
@@ -42,7 +42,7 @@ pub(super) fn check(config: &Config, defaults: &Ttl, reading: &mut Reading) {
 pub(super) fn warn(config: &Config, reading: &mut Reading) {
     for (number, namespace) in config.namespaces.iter().enumerate() {
         let ttl = &namespace.ttl;
-        if ttl.mode != Mode::Off && ttl.persist == Persist::Allow && ttl.max.is_some() {
+        if ttl.mode != TtlMode::Off && ttl.persist == Persist::Allow && ttl.max.is_some() {
             let [persist, max] =
                 ["persist", "max"].map(|key| format!("namespace[{number}].ttl.{key}"));
             let origin = reading
@@ -96,7 +96,7 @@ fn missing(section: &str, reading: &mut Reading) {
 }
 
 /// One TTL that is on the wrong side of another.
-struct Bound {
+struct TtlBound {
     key: String,
     name: &'static str,
     value: Duration,
@@ -107,7 +107,7 @@ struct Bound {
 }
 
 /// The violated bounds of one policy.
-fn bounds(ttl: &Ttl, section: &str) -> Vec<Bound> {
+fn bounds(ttl: &Ttl, section: &str) -> Vec<TtlBound> {
     let mut broken = Vec::new();
     let mut check = |name, value: Option<Duration>, side, other, limit: Option<Duration>| {
         let (Some(value), Some(limit)) = (value, limit) else {
@@ -119,7 +119,7 @@ fn bounds(ttl: &Ttl, section: &str) -> Vec<Bound> {
             value >= limit
         };
         if !holds {
-            broken.push(Bound {
+            broken.push(TtlBound {
                 key: format!("{section}.ttl.{name}"),
                 name,
                 value,
@@ -136,7 +136,7 @@ fn bounds(ttl: &Ttl, section: &str) -> Vec<Bound> {
     broken
 }
 
-impl Bound {
+impl TtlBound {
     /// Whether the namespace inherits both from `[defaults.namespace]`, where the problem is noted already.
     fn is_inherited(&self, reading: &Reading) -> bool {
         reading.origin(&self.key).is_none() && reading.origin(&self.other_key).is_none()

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use super::{DAY, GIB, HOUR, KIB, MIB, MS};
 use crate::config::read::{addr_map, boolean, passwords, seeds};
-use crate::config::section::{Key, key, list, put, section, set_section};
+use crate::config::section::{SectionKey, key, list, put, section, set_section};
 use crate::config::show::{choice, name, or_word, redacted, show_section, text, texts};
 use crate::config::{Addr, Cluster, Connections, ExpectedKind, Retry, Timeouts, TopologyRefresh};
 use crate::units::{show_duration, show_size};
 
-pub(super) const CLUSTER: &[Key<Cluster>] = &[
+pub(super) const CLUSTER: &[SectionKey<Cluster>] = &[
     key(
         "name",
         |c, v, r| put(&mut c.name, v.name(r)),
@@ -74,7 +74,7 @@ const KINDS: &[(&str, ExpectedKind)] = &[
     ("standalone", ExpectedKind::Standalone),
 ];
 
-const CONNECTIONS: &[Key<Connections>] = &[
+const CONNECTIONS: &[SectionKey<Connections>] = &[
     key(
         "shared",
         |c, v, r| put(&mut c.shared, v.integer(1..=64, r)),
@@ -134,7 +134,7 @@ const CONNECTIONS: &[Key<Connections>] = &[
     ),
 ];
 
-const TIMEOUTS: &[Key<Timeouts>] = &[
+const TIMEOUTS: &[SectionKey<Timeouts>] = &[
     key(
         "command",
         |t, v, r| put(&mut t.command, v.duration(MS..=HOUR, r)),
@@ -147,7 +147,7 @@ const TIMEOUTS: &[Key<Timeouts>] = &[
     ),
 ];
 
-const RETRY: &[Key<Retry>] = &[
+const RETRY: &[SectionKey<Retry>] = &[
     key(
         "on_timeout",
         |t, v, r| put(&mut t.on_timeout, boolean(v, r)),
@@ -165,7 +165,7 @@ const RETRY: &[Key<Retry>] = &[
     ),
 ];
 
-const TOPOLOGY: &[Key<TopologyRefresh>] = &[
+const TOPOLOGY: &[SectionKey<TopologyRefresh>] = &[
     key(
         "refresh",
         |t, v, r| put(&mut t.refresh, v.duration(MS..=DAY, r)),

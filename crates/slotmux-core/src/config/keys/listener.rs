@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{GIB, KIB, MIB, MS, SECOND, YEAR};
 use crate::config::read::{announce, binds, output_soft, secrets};
-use crate::config::section::{Key, key, list, put, section, set_section};
+use crate::config::section::{SectionKey, key, list, put, section, set_section};
 use crate::config::show::{choice, or_word, redacted, show_section, text, texts};
 use crate::config::{ClientLimits, Listener, Personality, User};
 use crate::units::{show_duration, show_size};
@@ -14,7 +14,7 @@ const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
 /// Positions within a request are 32 bits wide.
 const REQUEST_MAX: u64 = 2 * GIB;
 
-pub(super) const LISTENER: &[Key<Listener>] = &[
+pub(super) const LISTENER: &[SectionKey<Listener>] = &[
     key(
         "name",
         |l, v, r| put(&mut l.name, v.name(r)),
@@ -68,7 +68,7 @@ const PERSONALITIES: &[(&str, Personality)] = &[
     ("cluster", Personality::Cluster),
 ];
 
-const LIMITS: &[Key<ClientLimits>] = &[
+const LIMITS: &[SectionKey<ClientLimits>] = &[
     key(
         "max_request",
         |l, v, r| put(&mut l.max_request, v.bytes(KIB..=REQUEST_MAX, r)),
@@ -109,7 +109,7 @@ const LIMITS: &[Key<ClientLimits>] = &[
     ),
 ];
 
-pub(super) const USER: &[Key<User>] = &[
+pub(super) const USER: &[SectionKey<User>] = &[
     key(
         "name",
         |u, v, r| put(&mut u.name, v.name(r)),

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::draft::Draft;
 use super::problem::Reading;
-use super::section::{Key, list, section, set_each, set_only, set_section};
-use super::show::{Line, Place, show_each, show_only, show_section};
-use super::value::Value;
+use super::section::{SectionKey, list, section, set_each, set_only, set_section};
+use super::show::{SectionPlace, ShownLine, show_each, show_only, show_section};
+use super::value::ConfigValue;
 use super::{Config, Listener};
 
 use cluster::CLUSTER;
@@ -31,7 +31,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
-const ROOT: &[Key<Draft>] = &[
+const ROOT: &[SectionKey<Draft>] = &[
     section(
         "server",
         |d, v, r| set_section(&mut d.config.server, SERVER, v, r),
@@ -89,12 +89,12 @@ const ROOT: &[Key<Draft>] = &[
 ];
 
 /// Applies one source: a table of sections.
-pub(super) fn apply(draft: &mut Draft, source: &Value, reading: &mut Reading) {
+pub(super) fn apply(draft: &mut Draft, source: &ConfigValue, reading: &mut Reading) {
     set_section(draft, ROOT, source, reading);
 }
 
 /// Writes every section.
-pub(super) fn show(config: &Config, at: &Place, out: &mut Vec<Line>) {
+pub(super) fn show(config: &Config, at: &SectionPlace, out: &mut Vec<ShownLine>) {
     show_section(&Draft::of(config), ROOT, at, out);
 }
 

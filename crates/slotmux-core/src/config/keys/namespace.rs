@@ -4,11 +4,11 @@ use super::{GIB, MS, YEAR};
 use crate::config::draft::Draft;
 use crate::config::read::boolean;
 use crate::config::read_namespace::{commands, fraction, prefixes, variables};
-use crate::config::section::{Key, inherited, key, list, put, section, set_section};
+use crate::config::section::{SectionKey, inherited, key, list, put, section, set_section};
 use crate::config::show::{choice, or_word, show_section, text, texts};
 use crate::config::{
-    Flush, JitterBy, KeepTtl, Mode, Multi, Namespace, OverMax, Persist, RetryWrites, Scripts,
-    Strength, Ttl, Unmatched,
+    FlushCommands, JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites, ScriptKeys,
+    Strength, Ttl, TtlMode, UnmatchedKeys,
 };
 use crate::units::{show_duration, show_size};
 
@@ -20,7 +20,7 @@ const TTLS: RangeInclusive<Duration> = MS..=YEAR.saturating_mul(100);
 /// Largest limit: no request is longer.
 const SIZES: RangeInclusive<u64> = 1..=2 * GIB;
 
-pub(in crate::config) const NAMESPACE: &[Key<Namespace>] = &[
+pub(in crate::config) const NAMESPACE: &[SectionKey<Namespace>] = &[
     key(
         "name",
         |n, v, r| put(&mut n.name, v.name(r)),
@@ -46,7 +46,7 @@ pub(in crate::config) const NAMESPACE: &[Key<Namespace>] = &[
 ];
 
 /// The keys that a variable may set for a namespace of the file.
-pub(in crate::config) const OVERRIDABLE: &[Key<Namespace>] = &[
+pub(in crate::config) const OVERRIDABLE: &[SectionKey<Namespace>] = &[
     READ_ONLY,
     MAX_KEY,
     MAX_VALUE,
@@ -56,44 +56,44 @@ pub(in crate::config) const OVERRIDABLE: &[Key<Namespace>] = &[
     TTL,
 ];
 
-const READ_ONLY: Key<Namespace> = key(
+const READ_ONLY: SectionKey<Namespace> = key(
     "read_only",
     |n, v, r| put(&mut n.read_only, boolean(v, r)),
     |n| n.read_only.to_string(),
 );
-const MAX_KEY: Key<Namespace> = key(
+const MAX_KEY: SectionKey<Namespace> = key(
     "max_key",
     |n, v, r| put(&mut n.max_key, v.bytes_or_none(SIZES, r)),
     |n| or_word(n.max_key, "none", |size| text(&show_size(size as u64))),
 );
-const MAX_VALUE: Key<Namespace> = key(
+const MAX_VALUE: SectionKey<Namespace> = key(
     "max_value",
     |n, v, r| put(&mut n.max_value, v.bytes_or_none(SIZES, r)),
     |n| or_word(n.max_value, "none", |size| text(&show_size(size as u64))),
 );
-const DENY: Key<Namespace> = key(
+const DENY: SectionKey<Namespace> = key(
     "deny",
     |n, v, r| put(&mut n.deny, commands(v, r)),
     |n| texts(&n.deny),
 );
-const MULTI: Key<Namespace> = key(
+const MULTI: SectionKey<Namespace> = key(
     "multi",
     |n, v, r| put(&mut n.multi, v.choice(MULTIS, r)),
     |n| choice(MULTIS, &n.multi),
 );
-const RETRY_WRITES: Key<Namespace> = key(
+const RETRY_WRITES: SectionKey<Namespace> = key(
     "retry_writes",
     |n, v, r| put(&mut n.retry_writes, v.choice(RETRIES, r)),
     |n| choice(RETRIES, &n.retry_writes),
 );
-const TTL: Key<Namespace> = section(
+const TTL: SectionKey<Namespace> = section(
     "ttl",
     |n, v, r| set_section(&mut n.ttl, TTL_KEYS, v, r),
     |at, out| list(TTL_KEYS, at, out),
     |n, at, out| show_section(&n.ttl, TTL_KEYS, at, out),
 );
 
-const TTL_KEYS: &[Key<Ttl>] = &[
+const TTL_KEYS: &[SectionKey<Ttl>] = &[
     key(
         "mode",
         |t, v, r| put(&mut t.mode, v.choice(MODES, r)),
@@ -151,10 +151,10 @@ const TTL_KEYS: &[Key<Ttl>] = &[
     ),
 ];
 
-const MODES: &[(&str, Mode)] = &[
-    ("off", Mode::Off),
-    ("observe", Mode::Observe),
-    ("enforce", Mode::Enforce),
+const MODES: &[(&str, TtlMode)] = &[
+    ("off", TtlMode::Off),
+    ("observe", TtlMode::Observe),
+    ("enforce", TtlMode::Enforce),
 ];
 const JITTERS: &[(&str, JitterBy)] = &[("key", JitterBy::Key), ("random", JitterBy::Random)];
 const OVERS: &[(&str, OverMax)] = &[("clamp", OverMax::Clamp), ("reject", OverMax::Reject)];
@@ -169,10 +169,10 @@ const STRENGTHS: &[(&str, Strength)] = &[
     ("pipelined", Strength::Pipelined),
     ("inline-only", Strength::InlineOnly),
 ];
-const SCRIPTS: &[(&str, Scripts)] = &[
-    ("append", Scripts::Append),
-    ("allow", Scripts::Allow),
-    ("reject", Scripts::Reject),
+const SCRIPTS: &[(&str, ScriptKeys)] = &[
+    ("append", ScriptKeys::Append),
+    ("allow", ScriptKeys::Allow),
+    ("reject", ScriptKeys::Reject),
 ];
 const MULTIS: &[(&str, Multi)] = &[
     ("reject", Multi::Reject),
@@ -183,22 +183,25 @@ const RETRIES: &[(&str, RetryWrites)] = &[
     ("never", RetryWrites::Never),
     ("idempotent", RetryWrites::Idempotent),
 ];
-const FLUSHES: &[(&str, Flush)] = &[("cluster", Flush::Cluster), ("reject", Flush::Reject)];
-const UNMATCHED: &[(&str, Unmatched)] = &[
-    ("allow", Unmatched::Allow),
-    ("read-only", Unmatched::ReadOnly),
-    ("reject", Unmatched::Reject),
+const FLUSHES: &[(&str, FlushCommands)] = &[
+    ("cluster", FlushCommands::Cluster),
+    ("reject", FlushCommands::Reject),
+];
+const UNMATCHED: &[(&str, UnmatchedKeys)] = &[
+    ("allow", UnmatchedKeys::Allow),
+    ("read-only", UnmatchedKeys::ReadOnly),
+    ("reject", UnmatchedKeys::Reject),
 ];
 
 /// `[defaults]`, which has `[defaults.namespace]` only.
-pub(super) const DEFAULTS: &[Key<Draft>] = &[section(
+pub(super) const DEFAULTS: &[SectionKey<Draft>] = &[section(
     "namespace",
     |d, v, r| set_section(d, DEFAULTS_NAMESPACE, v, r),
     |at, out| list(DEFAULTS_NAMESPACE, at, out),
     |d, at, out| show_section(d, DEFAULTS_NAMESPACE, at, out),
 )];
 
-const DEFAULTS_NAMESPACE: &[Key<Draft>] = &[
+const DEFAULTS_NAMESPACE: &[SectionKey<Draft>] = &[
     key(
         "unmatched",
         |d, v, r| put(&mut d.config.unmatched, v.choice(UNMATCHED, r)),

@@ -3,13 +3,16 @@
 use super::{GIB, HOUR, MIB, MS, ZERO};
 use crate::config::problem::Reading;
 use crate::config::read::{admin_bind, host_names, log_level};
-use crate::config::section::{Key, key, put};
+use crate::config::section::{SectionKey, key, put};
 use crate::config::show::{choice, or_word, text, texts};
-use crate::config::value::Value;
-use crate::config::{Admin, Administer, Commands, Format, Keys, Log, ScriptCalls, Server, Unknown};
+use crate::config::value::ConfigValue;
+use crate::config::{
+    Admin, AdminCommands, Commands, KeysCommand, Log, LogFormat, ScriptCalls, ServerSettings,
+    UnknownCommands,
+};
 use crate::units::{show_duration, show_size};
 
-pub(super) const SERVER: &[Key<Server>] = &[
+pub(super) const SERVER: &[SectionKey<ServerSettings>] = &[
     key(
         "workers",
         |s, v, r| put(&mut s.workers, workers(v, r)),
@@ -42,7 +45,7 @@ pub(super) const SERVER: &[Key<Server>] = &[
     ),
 ];
 
-pub(super) const COMMANDS: &[Key<Commands>] = &[
+pub(super) const COMMANDS: &[SectionKey<Commands>] = &[
     key(
         "unknown",
         |c, v, r| put(&mut c.unknown, v.choice(UNKNOWN, r)),
@@ -77,10 +80,13 @@ pub(super) const COMMANDS: &[Key<Commands>] = &[
 
 const SWITCH: &[(&str, bool)] = &[("on", true), ("off", false)];
 
-const KEYS: &[(&str, Keys)] = &[("fanout", Keys::Fanout), ("reject", Keys::Reject)];
-const ADMINISTER: &[(&str, Administer)] = &[
-    ("reject", Administer::Reject),
-    ("fanout", Administer::Fanout),
+const KEYS: &[(&str, KeysCommand)] = &[
+    ("fanout", KeysCommand::Fanout),
+    ("reject", KeysCommand::Reject),
+];
+const ADMINISTER: &[(&str, AdminCommands)] = &[
+    ("reject", AdminCommands::Reject),
+    ("fanout", AdminCommands::Fanout),
 ];
 const SCRIPT_CALLS: &[(&str, ScriptCalls)] = &[
     ("auto", ScriptCalls::Auto),
@@ -88,9 +94,12 @@ const SCRIPT_CALLS: &[(&str, ScriptCalls)] = &[
     ("declared", ScriptCalls::Declared),
     ("reject", ScriptCalls::Reject),
 ];
-const UNKNOWN: &[(&str, Unknown)] = &[("learn", Unknown::Learn), ("reject", Unknown::Reject)];
+const UNKNOWN: &[(&str, UnknownCommands)] = &[
+    ("learn", UnknownCommands::Learn),
+    ("reject", UnknownCommands::Reject),
+];
 
-pub(super) const ADMIN: &[Key<Admin>] = &[
+pub(super) const ADMIN: &[SectionKey<Admin>] = &[
     key(
         "bind",
         |a, v, r| put(&mut a.bind, admin_bind(v, r)),
@@ -123,7 +132,7 @@ pub(super) const ADMIN: &[Key<Admin>] = &[
     ),
 ];
 
-pub(super) const LOG: &[Key<Log>] = &[
+pub(super) const LOG: &[SectionKey<Log>] = &[
     key(
         "level",
         |l, v, r| put(&mut l.level, log_level(v, r)),
@@ -136,9 +145,9 @@ pub(super) const LOG: &[Key<Log>] = &[
     ),
 ];
 
-const FORMATS: &[(&str, Format)] = &[("text", Format::Text), ("json", Format::Json)];
+const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 
-fn workers(value: &Value, reading: &mut Reading) -> Option<usize> {
+fn workers(value: &ConfigValue, reading: &mut Reading) -> Option<usize> {
     let number = value.integer_or_auto(1..=1024, reading)?;
-    Some(number.unwrap_or_else(|| Server::default().workers))
+    Some(number.unwrap_or_else(|| ServerSettings::default().workers))
 }

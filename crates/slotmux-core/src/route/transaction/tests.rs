@@ -34,7 +34,7 @@ fn bytes_of(line: &str) -> Vec<u8> {
     bytes
 }
 
-fn body_of(lines: &str, policies: &Policies, is_one_node: bool) -> Result<Body, String> {
+fn body_of(lines: &str, policies: &Policies, is_one_node: bool) -> Result<TransactionBody, String> {
     let lines: Vec<Vec<u8>> = lines.split(" | ").map(bytes_of).collect();
     let spans: Vec<_> = lines
         .iter()
@@ -61,7 +61,7 @@ fn body_of(lines: &str, policies: &Policies, is_one_node: bool) -> Result<Body, 
 }
 
 /// The groups in words: key or `-`, the commands, and the cells of their replies.
-fn groups(body: &Body) -> Vec<String> {
+fn groups(body: &TransactionBody) -> Vec<String> {
     let words = |commands: &[u8]| {
         let mut rest = commands;
         let mut lines = Vec::new();

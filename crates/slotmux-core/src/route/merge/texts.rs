@@ -7,7 +7,7 @@ use crate::resp::text_of;
 
 /// Appends the texts of all nodes, each below its address; one text where all say the same. Tells whether it is an error,
 /// which it is if no node has a text.
-pub fn joined(parts: &[Vec<u8>], nodes: &[String], out: &mut Vec<u8>) -> bool {
+pub fn merged(parts: &[Vec<u8>], nodes: &[String], out: &mut Vec<u8>) -> bool {
     let Some(like) = parts.iter().find(|part| text_of(part).is_some()) else {
         out.extend_from_slice(parts.first().map_or(&[][..], Vec::as_slice));
         return true;
@@ -53,7 +53,7 @@ mod tests {
             (["-ERR no\r\n", "-ERR away\r\n"], "-ERR no\r\n", true),
         ] {
             let mut out = Vec::new();
-            assert_eq!(joined(&bytes(&parts), &nodes, &mut out), is_error);
+            assert_eq!(merged(&bytes(&parts), &nodes, &mut out), is_error);
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
     }

@@ -1,13 +1,29 @@
-//! One reply out of the replies of several nodes.
+//! Merges the replies of several nodes into one: pure functions from their bytes to bytes of the same shape.
 //!
 //! A part that failed never turns into a missing value: the whole reply is then an error.
 
-use crate::command::Merge;
-use crate::resp::{integer_of as integer, number, write};
+pub mod elements;
+pub mod exists;
+pub mod fields;
+pub mod info;
+pub mod latency;
+pub mod parameters;
+pub mod random_key;
+mod shapes;
+pub mod slowlog;
+pub mod stops;
+pub mod subscriptions;
+pub mod texts;
+pub mod totals;
 
-use super::joined::drawn::drawn;
-use super::joined::elements::elements;
-use super::joined::{exists, latency, slowlog, stops, subscriptions, texts, totals};
+use crate::command::Merge;
+use crate::resp::{integer_of as integer, write};
+
+use elements::elements;
+pub(super) use shapes::array_body;
+#[cfg(test)]
+use shapes::{bytes, reply};
+use shapes::{map_like, text_like};
 
 /// Where nodes answer in different forms.
 pub const UNLIKE: &str = "ERR slotmux: the nodes' replies do not fit together";
@@ -29,7 +45,7 @@ pub fn merged(
     match merge {
         Merge::AnyOk => return stops::any_ok(parts, out),
         Merge::Running => return stops::running(parts, out),
-        Merge::Texts => return texts::joined(parts, &[], out),
+        Merge::Texts => return texts::merged(parts, &[], out),
         _ => {}
     }
     if let Some(first) = failed.first() {
@@ -59,7 +75,9 @@ pub fn merged(
         Merge::Names(_) => subscriptions::union(parts, out),
         Merge::Subscribers(_) => subscriptions::total(parts, out),
         Merge::Patterns => sum(parts).map(|sum| write::integer(out, sum)),
-        Merge::Drawn => drawn(parts, fastrand::u64).map(|key| out.extend_from_slice(&parts[key])),
+        Merge::RandomKey => {
+            random_key::choose(parts, fastrand::u64).map(|key| out.extend_from_slice(&parts[key]))
+        }
         Merge::Newest(most) => slowlog::newest(parts, most, out),
         Merge::History => latency::history(parts, out),
         Merge::Latest => latency::latest(parts, out),
@@ -127,23 +145,9 @@ fn concat(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// Number of elements of an array (or RESP3 set) reply, and their bytes.
-pub(super) fn array_body(reply: &[u8]) -> Option<(i64, &[u8])> {
-    if !matches!(reply.first(), Some(b'*' | b'~')) {
-        return None;
-    }
-    let end = reply.iter().position(|&byte| byte == b'\r')?;
-    let count = number::parse_i64(&reply[1..end])?;
-    Some((count.max(0), reply.get(end + 2..)?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn bytes(parts: &[&str]) -> Vec<Vec<u8>> {
-        parts.iter().map(|part| part.as_bytes().to_vec()).collect()
-    }
 
     #[test]
     fn sums() {

@@ -64,7 +64,7 @@ pub fn latest(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// The calls of one command: how many, and how many of them took at most so many microseconds.
-struct Calls<'a> {
+struct CommandCalls<'a> {
     /// Its value as a node wrote it, whose form the merged one takes.
     like: &'a [u8],
     count: i64,
@@ -74,12 +74,12 @@ struct Calls<'a> {
 
 /// LATENCY HISTOGRAM: a map of commands, each with its calls and its histogram, whose counts run up from the shortest time.
 pub fn histogram(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
-    let mut commands: Vec<(&[u8], Calls)> = Vec::new();
+    let mut commands: Vec<(&[u8], CommandCalls)> = Vec::new();
     for part in parts {
         for (name, value) in pairs_of(part)? {
             let place = commands.iter().position(|(other, _)| *other == name);
             let place = place.unwrap_or_else(|| {
-                let calls = Calls {
+                let calls = CommandCalls {
                     like: value,
                     count: 0,
                     took: BTreeMap::new(),
@@ -109,7 +109,7 @@ pub fn histogram(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// Adds the calls that one node counted.
-fn add(calls: &mut Calls, value: &[u8]) -> Option<()> {
+fn add(calls: &mut CommandCalls, value: &[u8]) -> Option<()> {
     for (field, value) in pairs_of(value)? {
         match text_of(field)? {
             b"calls" => calls.count = calls.count.checked_add(integer_of(value)?)?,

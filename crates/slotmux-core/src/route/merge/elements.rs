@@ -7,27 +7,31 @@ use crate::route::merge::array_body;
 
 /// Joins the elements of the parts' arrays in the order of the request's keys.
 pub fn elements(parts: &[Vec<u8>], order: &[u32], out: &mut Vec<u8>) -> Option<()> {
-    let mut joining = Joining::begin(parts, order, out)?;
+    let mut joining = ElementMerge::begin(parts, order, out)?;
     joining.some(order.len(), usize::MAX, out).map(|_| ())
 }
 
 /// A join of the elements of the parts' arrays in progress.
-pub struct Joining<'a> {
+pub struct ElementMerge<'a> {
     /// Remaining bytes of each part.
     rests: Vec<&'a [u8]>,
     /// For each remaining element the part that holds it.
     order: &'a [u32],
 }
 
-impl<'a> Joining<'a> {
+impl<'a> ElementMerge<'a> {
     /// Begins the array in `out`. `None` if a part is not an array.
-    pub fn begin(parts: &'a [Vec<u8>], order: &'a [u32], out: &mut Vec<u8>) -> Option<Joining<'a>> {
+    pub fn begin(
+        parts: &'a [Vec<u8>],
+        order: &'a [u32],
+        out: &mut Vec<u8>,
+    ) -> Option<ElementMerge<'a>> {
         let bodies = parts
             .iter()
             .map(|part| array_body(part).map(|(_, body)| body));
         let rests = bodies.collect::<Option<_>>()?;
         write::array(out, order.len());
-        Some(Joining { rests, order })
+        Some(ElementMerge { rests, order })
     }
 
     /// Appends at most `most` elements, and no further ones after so many `bytes` of them. `Some(true)` at the end; `None`
@@ -88,7 +92,8 @@ mod tests {
         let parts = bytes(&["*3\r\n:1\r\n:3\r\n:5\r\n", "*2\r\n:2\r\n:4\r\n"]);
         for most in 1..6 {
             let mut out = Vec::new();
-            let mut joining = Joining::begin(&parts, &[0, 1, 0, 1, 0], &mut out).expect("arrays");
+            let mut joining =
+                ElementMerge::begin(&parts, &[0, 1, 0, 1, 0], &mut out).expect("arrays");
             let mut slices = 1;
             while joining.some(most, usize::MAX, &mut out) == Some(false) {
                 slices += 1;
@@ -99,7 +104,8 @@ mod tests {
         // Each element has four bytes.
         for (bytes, expected) in [(1, 5), (4, 5), (5, 3), (8, 3), (9, 2), (20, 1)] {
             let mut out = Vec::new();
-            let mut joining = Joining::begin(&parts, &[0, 1, 0, 1, 0], &mut out).expect("arrays");
+            let mut joining =
+                ElementMerge::begin(&parts, &[0, 1, 0, 1, 0], &mut out).expect("arrays");
             let mut slices = 1;
             while joining.some(5, bytes, &mut out) == Some(false) {
                 slices += 1;

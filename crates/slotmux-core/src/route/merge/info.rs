@@ -1,11 +1,11 @@
 //! INFO: slotmux' own text, in which the sections about the data are those of the nodes, merged.
 
-use super::fields::{Rule, joined_pairs, of, rule};
+use super::fields::{FieldRule, merged_pairs, of, rule};
 use super::text_like;
 use crate::resp::text_of;
 
 /// A section: its title and its fields. A field may come more than once, as those of modules do.
-struct Section<'a> {
+struct FieldSection<'a> {
     title: &'a str,
     fields: Vec<(&'a str, &'a str)>,
 }
@@ -21,9 +21,9 @@ const OF_NODES: [(&str, &str); 2] = [
 
 /// Appends the reply. `own` is slotmux' own reply, whose sections are those that were asked for; a part that is an error
 /// has no figures. If any is missing that is said even where slotmux' own section was not asked for.
-pub fn joined(own: &[u8], parts: &[Vec<u8>], out: &mut Vec<u8>) {
+pub fn merged(own: &[u8], parts: &[Vec<u8>], out: &mut Vec<u8>) {
     let texts: Vec<&str> = parts.iter().filter_map(|part| text(part)).collect();
-    let nodes: Vec<Vec<Section>> = texts.iter().map(|text| sections(text)).collect();
+    let nodes: Vec<Vec<FieldSection>> = texts.iter().map(|text| sections(text)).collect();
     let mut own_sections = sections(text(own).unwrap_or_default());
     let is_whole = nodes.len() == parts.len();
     if !is_whole
@@ -31,7 +31,7 @@ pub fn joined(own: &[u8], parts: &[Vec<u8>], out: &mut Vec<u8>) {
             .iter()
             .all(|section| section.title != "Slotmux")
     {
-        own_sections.push(Section {
+        own_sections.push(FieldSection {
             title: "Slotmux",
             fields: Vec::new(),
         });
@@ -46,7 +46,7 @@ pub fn joined(own: &[u8], parts: &[Vec<u8>], out: &mut Vec<u8>) {
             let mut sections = sections.iter();
             sections.find(|section| section.title == own.title)
         });
-        let theirs: Vec<&Section> = theirs.collect();
+        let theirs: Vec<&FieldSection> = theirs.collect();
         for (field, value) in fields(own, &theirs) {
             line(&mut made, field, &value);
         }
@@ -62,7 +62,7 @@ pub fn joined(own: &[u8], parts: &[Vec<u8>], out: &mut Vec<u8>) {
                 let values = all.filter(|(name, _)| *name == theirs);
                 let values: Vec<&str> = values.map(|(_, value)| *value).collect();
                 if !values.is_empty() {
-                    line(&mut made, field, &of(Rule::Sum, &values));
+                    line(&mut made, field, &of(FieldRule::Sum, &values));
                 }
             }
         }
@@ -81,11 +81,11 @@ fn text(reply: &[u8]) -> Option<&str> {
     std::str::from_utf8(text_of(reply)?).ok()
 }
 
-fn sections(text: &str) -> Vec<Section<'_>> {
-    let mut sections: Vec<Section> = Vec::new();
+fn sections(text: &str) -> Vec<FieldSection<'_>> {
+    let mut sections: Vec<FieldSection> = Vec::new();
     for line in text.lines() {
         if let Some(title) = line.strip_prefix("# ") {
-            sections.push(Section {
+            sections.push(FieldSection {
                 title,
                 fields: Vec::new(),
             });
@@ -97,7 +97,7 @@ fn sections(text: &str) -> Vec<Section<'_>> {
 }
 
 /// The fields of one section.
-fn fields<'a>(own: &Section<'a>, nodes: &[&Section<'a>]) -> Vec<(&'a str, String)> {
+fn fields<'a>(own: &FieldSection<'a>, nodes: &[&FieldSection<'a>]) -> Vec<(&'a str, String)> {
     let ours = || {
         own.fields
             .iter()
@@ -116,7 +116,7 @@ fn fields<'a>(own: &Section<'a>, nodes: &[&Section<'a>]) -> Vec<(&'a str, String
             .collect(),
         "Keyspace" | "Commandstats" | "Errorstats" | "Latencystats" => names(nodes)
             .into_iter()
-            .map(|name| (name, joined_pairs(&values(nodes, name))))
+            .map(|name| (name, merged_pairs(&values(nodes, name))))
             .collect(),
         // The nodes' own replicas are not listed: clients must not connect to them past slotmux.
         "Replication" => own
@@ -125,7 +125,7 @@ fn fields<'a>(own: &Section<'a>, nodes: &[&Section<'a>]) -> Vec<(&'a str, String
             .map(|&(name, value)| {
                 (
                     name,
-                    merged(own, nodes, name).unwrap_or_else(|| value.to_owned()),
+                    merged_field(own, nodes, name).unwrap_or_else(|| value.to_owned()),
                 )
             })
             .collect(),
@@ -133,9 +133,9 @@ fn fields<'a>(own: &Section<'a>, nodes: &[&Section<'a>]) -> Vec<(&'a str, String
             let theirs = names(nodes);
             let only_ours = own.fields.iter().map(|(name, _)| *name);
             let only_ours =
-                only_ours.filter(|name| !theirs.contains(name) && rule(name) == Rule::Own);
+                only_ours.filter(|name| !theirs.contains(name) && rule(name) == FieldRule::Own);
             let all: Vec<&str> = theirs.iter().copied().chain(only_ours).collect();
-            let value = |name| merged(own, nodes, name).map(|value| (name, value));
+            let value = |name| merged_field(own, nodes, name).map(|value| (name, value));
             all.into_iter().filter_map(value).collect()
         }
         _ => ours(),
@@ -143,7 +143,7 @@ fn fields<'a>(own: &Section<'a>, nodes: &[&Section<'a>]) -> Vec<(&'a str, String
 }
 
 /// The names of all nodes' fields, in their order.
-fn names<'a>(nodes: &[&Section<'a>]) -> Vec<&'a str> {
+fn names<'a>(nodes: &[&FieldSection<'a>]) -> Vec<&'a str> {
     let mut names = Vec::new();
     for (name, _) in nodes.iter().flat_map(|section| &section.fields) {
         if !names.contains(name) {
@@ -154,26 +154,26 @@ fn names<'a>(nodes: &[&Section<'a>]) -> Vec<&'a str> {
 }
 
 /// What the nodes say of one field.
-fn values<'a>(nodes: &[&Section<'a>], name: &str) -> Vec<&'a str> {
+fn values<'a>(nodes: &[&FieldSection<'a>], name: &str) -> Vec<&'a str> {
     let fields = nodes.iter().flat_map(|section| &section.fields);
     let fields = fields.filter(|(other, _)| *other == name);
     fields.map(|(_, value)| *value).collect()
 }
 
 /// Merges one field.
-fn merged(own: &Section, nodes: &[&Section], name: &str) -> Option<String> {
+fn merged_field(own: &FieldSection, nodes: &[&FieldSection], name: &str) -> Option<String> {
     let sum = |name: &str| {
         let values = values(nodes, name);
         let numbers = values.iter().filter_map(|value| value.parse::<f64>().ok());
         (!values.is_empty()).then(|| numbers.sum::<f64>())
     };
     match rule(name) {
-        Rule::Own => {
+        FieldRule::Own => {
             let mut fields = own.fields.iter();
             let found = fields.find(|(other, _)| *other == name);
             found.map(|(_, value)| (*value).to_owned())
         }
-        Rule::Ratio { part, whole, less } => {
+        FieldRule::Ratio { part, whole, less } => {
             let whole = sum(whole)? - less.map_or(Some(0.0), sum)?;
             let ratio = sum(part)? / whole.max(1.0);
             Some(match name.ends_with("_perc") {
@@ -181,8 +181,8 @@ fn merged(own: &Section, nodes: &[&Section], name: &str) -> Option<String> {
                 false => format!("{ratio:.2}"),
             })
         }
-        Rule::Sum if name.ends_with("_human") => {
-            let bytes = merged(own, nodes, name.strip_suffix("_human")?)?;
+        FieldRule::Sum if name.ends_with("_human") => {
+            let bytes = merged_field(own, nodes, name.strip_suffix("_human")?)?;
             Some(crate::answer::human(bytes.parse().unwrap_or(0)))
         }
         rule => {
@@ -210,7 +210,7 @@ mod tests {
                 false => bulk(part),
             })
             .collect();
-        joined(&bulk(own), &parts, &mut out);
+        merged(&bulk(own), &parts, &mut out);
         String::from_utf8(text_of(&out).unwrap().to_vec())
             .unwrap()
             .replace("\r\n", "\n")

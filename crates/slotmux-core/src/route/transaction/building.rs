@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 
 use crate::command::Merge;
-use crate::policy::{Actions, Decision, Governed, NamespaceId, Reply, commands_of};
+use crate::policy::{Actions, Decision, Governed, NamespaceId, ReplyConversion, commands_of};
 use crate::resp::request::Request;
 use crate::slot::Slot;
 
 use super::super::parts::{governed_parts, keys_by_slot};
-use super::super::{Knowledge, Plan, Transaction, error_reply};
-use super::{Body, Counted, Element, Group, Source, writes};
+use super::super::{Knowledge, Plan, TransactionCommand, error_reply};
+use super::{CountedCommand, ElementSource, ExecElement, SlotGroup, TransactionBody, writes};
 
 /// Whether it would block a shared connection if it were not in a transaction.
 fn blocks(request: &Request, knowledge: &Knowledge) -> bool {
@@ -20,9 +20,9 @@ fn blocks(request: &Request, knowledge: &Knowledge) -> bool {
 
 /// A body in the making.
 #[derive(Default)]
-pub struct Making {
+pub struct BodyBuilder {
     /// The body so far.
-    pub body: Body,
+    pub body: TransactionBody,
     /// Index of the group of each slot.
     places: HashMap<Option<Slot>, usize>,
     /// The slot of the only group, if there is only one.
@@ -31,7 +31,7 @@ pub struct Making {
     pub joins: Option<Slot>,
 }
 
-impl Making {
+impl BodyBuilder {
     /// Adds the client's command `at`, which is planned.
     pub fn add(
         &mut self,
@@ -39,16 +39,16 @@ impl Making {
         request: &Request,
         plan: &Plan,
         rewritten: &[u8],
-        said: Reply,
+        said: ReplyConversion,
         knowledge: &Knowledge,
     ) {
-        let mut element = Element {
-            source: Source::Here(Vec::new()),
+        let mut element = ExecElement {
+            source: ElementSource::Own,
             namespace: NamespaceId::UNMATCHED,
             reply: said,
             write: writes(plan),
         };
-        let mut counted = Counted {
+        let mut counted = CountedCommand {
             command: at,
             namespace: NamespaceId::UNMATCHED,
             actions: Actions::NONE,
@@ -66,12 +66,12 @@ impl Making {
                 counted.actions = decision.actions;
                 if decision.governed == Governed::Refused {
                     // It was permitted when it was queued: only the passing of time can turn that into a refusal.
-                    element.source = Source::Here(error_reply(rewritten));
+                    element.source = ElementSource::Known(error_reply(rewritten));
                     counted.is_sent = false;
                     counted.is_refused = true;
                 } else {
                     if let Governed::Rewritten(reply) = decision.governed
-                        && reply != Reply::AsIs
+                        && reply != ReplyConversion::AsIs
                     {
                         element.reply = reply;
                     }
@@ -88,19 +88,19 @@ impl Making {
                         let place = self.places[&self.only.unwrap_or(Some(*slot))];
                         self.body.groups[place].blocks = true;
                     }
-                    element.source = Source::Part(cell);
+                    element.source = ElementSource::Part(cell);
                 }
             }
             Plan::Anywhere { write } => {
                 let cell = self.cell();
                 let joins = self.joins;
                 self.send(joins, request.bytes, &[], &Decision::NONE, cell, *write);
-                element.source = Source::Part(cell);
+                element.source = ElementSource::Part(cell);
             }
             Plan::AnswerWithNodes(..) => {
                 let cell = self.cell();
                 self.send(self.joins, request.bytes, &[], &Decision::NONE, cell, false);
-                element.source = Source::Settings(cell, request.bytes.to_vec());
+                element.source = ElementSource::Parameters(cell, request.bytes.to_vec());
             }
             Plan::Split {
                 merge,
@@ -128,7 +128,7 @@ impl Making {
                     counted.actions = refused.decision.actions;
                     counted.is_sent = false;
                     counted.is_refused = true;
-                    element.source = Source::Here(error_reply(&refused.instead));
+                    element.source = ElementSource::Known(error_reply(&refused.instead));
                     written.clear();
                 }
                 for part in &written {
@@ -136,7 +136,7 @@ impl Making {
                     let (own, instead) = (&part.own, &part.instead);
                     self.send(Some(part.slot), own, instead, &decision, cell, *write);
                     if !decision.actions.is_empty() {
-                        self.body.counted.push(Counted {
+                        self.body.counted.push(CountedCommand {
                             command: at,
                             namespace: decision.namespace,
                             actions: decision.actions,
@@ -146,7 +146,7 @@ impl Making {
                     }
                 }
                 if !written.is_empty() {
-                    element.source = Source::Parts {
+                    element.source = ElementSource::Parts {
                         first,
                         count: written.len() as u32,
                         merge: *merge,
@@ -157,11 +157,11 @@ impl Making {
             other => {
                 counted.is_sent = false;
                 match other {
-                    Plan::Transaction(Transaction::Unwatch) => {
-                        element.source = Source::Here(b"+OK\r\n".to_vec());
+                    Plan::Transaction(TransactionCommand::Unwatch) => {
+                        element.source = ElementSource::Known(b"+OK\r\n".to_vec());
                     }
                     Plan::Refuse(error) | Plan::Unknown(error) => {
-                        element.source = Source::Here(error.clone());
+                        element.source = ElementSource::Known(error.clone());
                     }
                     _ => {}
                 }
@@ -192,7 +192,7 @@ impl Making {
         let slot = self.only.unwrap_or(slot);
         let groups = &mut self.body.groups;
         let place = *self.places.entry(slot).or_insert_with(|| {
-            groups.push(Group {
+            groups.push(SlotGroup {
                 slot,
                 commands: Vec::new(),
                 targets: Vec::new(),

@@ -1,23 +1,19 @@
-//! One reply out of those of several nodes, where that takes more than adding up numbers or joining arrays. Pure
-//! functions from the nodes' replies to the bytes of one, in the form that the nodes gave theirs.
+//! Shapes of replies: the body of an array, and headers that look like those of the nodes.
 
-pub mod drawn;
-pub mod elements;
-pub mod exists;
-pub mod fields;
-pub mod info;
-pub mod latency;
-pub mod settings;
-pub mod slowlog;
-pub mod stops;
-pub mod subscriptions;
-pub mod texts;
-pub mod totals;
+use crate::resp::{Protocol, number, write};
 
-use crate::resp::{Protocol, write};
+/// Number of elements of an array (or RESP3 set) reply, and their bytes.
+pub(in crate::route) fn array_body(reply: &[u8]) -> Option<(i64, &[u8])> {
+    if !matches!(reply.first(), Some(b'*' | b'~')) {
+        return None;
+    }
+    let end = reply.iter().position(|&byte| byte == b'\r')?;
+    let count = number::parse_i64(&reply[1..end])?;
+    Some((count.max(0), reply.get(end + 2..)?))
+}
 
 /// The header of a map that is to look like `like`: a map in RESP3, an array in RESP2.
-fn map_like(like: &[u8], pairs: usize, out: &mut Vec<u8>) {
+pub(super) fn map_like(like: &[u8], pairs: usize, out: &mut Vec<u8>) {
     let is_map = like.first() == Some(&b'%');
     let protocol = if is_map {
         Protocol::Resp3
@@ -28,7 +24,7 @@ fn map_like(like: &[u8], pairs: usize, out: &mut Vec<u8>) {
 }
 
 /// A text in the form of `like`: verbatim or bulk.
-fn text_like(like: &[u8], text: &str, out: &mut Vec<u8>) {
+pub(super) fn text_like(like: &[u8], text: &str, out: &mut Vec<u8>) {
     let is_verbatim = like.first() == Some(&b'=');
     let protocol = if is_verbatim {
         Protocol::Resp3
@@ -39,13 +35,13 @@ fn text_like(like: &[u8], text: &str, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-fn bytes(parts: &[&str]) -> Vec<Vec<u8>> {
+pub(super) fn bytes(parts: &[&str]) -> Vec<Vec<u8>> {
     parts.iter().map(|part| part.as_bytes().to_vec()).collect()
 }
 
 /// A reply as people write it: `{…}` map, `[…]` list, words, numbers, `,1.5` a double.
 #[cfg(test)]
-fn reply(text: &str, is_resp3: bool) -> String {
+pub(super) fn reply(text: &str, is_resp3: bool) -> String {
     let text = text.replace('[', " [ ").replace(']', " ] ");
     let text = text.replace('{', " { ").replace('}', " } ");
     let mut open: Vec<(bool, usize, String)> = vec![(false, 0, String::new())];

@@ -5,7 +5,7 @@ use crate::resp::integer_of as integer;
 /// Index of the part with the drawn key. The first half of the parts are keys, the second half the numbers of keys on
 /// the same nodes; `below` draws a number below its argument. Nil only if every node replied nil: a node may lose its
 /// last key or get its first between its two replies.
-pub fn drawn(parts: &[Vec<u8>], below: impl Fn(std::ops::Range<u64>) -> u64) -> Option<usize> {
+pub fn choose(parts: &[Vec<u8>], below: impl Fn(std::ops::Range<u64>) -> u64) -> Option<usize> {
     let (keys, sizes) = parts.split_at(parts.len() / 2);
     let mut weights = Vec::with_capacity(keys.len());
     for (key, size) in keys.iter().zip(sizes) {
@@ -48,7 +48,7 @@ mod tests {
         ]);
         let all: Vec<_> = (0..5)
             .map(|number| {
-                drawn(&parts, |range| {
+                choose(&parts, |range| {
                     assert_eq!(range, 0..5);
                     number
                 })
@@ -61,9 +61,9 @@ mod tests {
             (["_\r\n", "_\r\n", ":0\r\n", ":0\r\n"], Some(0)),
             (["_\r\n", "_\r\n", ":0\r\n", "+OK\r\n"], None),
         ] {
-            assert_eq!(drawn(&bytes(&parts), |_| 0), expected, "{parts:?}");
+            assert_eq!(choose(&bytes(&parts), |_| 0), expected, "{parts:?}");
         }
         let most = [["$1\r\na\r\n"; 3], [":9223372036854775807\r\n"; 3]].concat();
-        assert_eq!(drawn(&bytes(&most), |range| range.end - 1), Some(2));
+        assert_eq!(choose(&bytes(&most), |range| range.end - 1), Some(2));
     }
 }

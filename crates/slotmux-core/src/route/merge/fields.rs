@@ -2,7 +2,7 @@
 
 /// What is made of the values of one field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Rule {
+pub enum FieldRule {
     /// slotmux says it of itself: what clients do, they do with it.
     Own,
     /// The sum; of what is no number, the first.
@@ -26,13 +26,13 @@ pub enum Rule {
     },
 }
 
-const fn ratio(part: &'static str, whole: &'static str) -> Rule {
+const fn ratio(part: &'static str, whole: &'static str) -> FieldRule {
     let less = None;
-    Rule::Ratio { part, whole, less }
+    FieldRule::Ratio { part, whole, less }
 }
 
 /// The rule of a field. What is not named here, as the fields of later versions, is counted.
-pub fn rule(field: &str) -> Rule {
+pub fn rule(field: &str) -> FieldRule {
     match field {
         "total_connections_received"
         | "total_commands_processed"
@@ -52,7 +52,7 @@ pub fn rule(field: &str) -> Rule {
         | "master_replid"
         | "master_replid2"
         | "second_repl_offset"
-        | "repl_backlog_first_byte_offset" => Rule::Own,
+        | "repl_backlog_first_byte_offset" => FieldRule::Own,
         "loading"
         | "async_loading"
         | "loading_eta_seconds"
@@ -77,17 +77,17 @@ pub fn rule(field: &str) -> Rule {
         // Functions are on every node, and so is each script that was loaded.
         | "number_of_cached_scripts"
         | "number_of_functions"
-        | "number_of_libraries" => Rule::Most,
+        | "number_of_libraries" => FieldRule::Most,
         // What is not saved everywhere is not saved.
         "rdb_last_save_time" | "aof_enabled" | "loading_start_time" | "loading_loaded_perc" => {
-            Rule::Least
+            FieldRule::Least
         }
         "rdb_last_bgsave_status" | "aof_last_bgrewrite_status" | "aof_last_write_status" => {
-            Rule::Worst
+            FieldRule::Worst
         }
-        "maxmemory" => Rule::Limit,
+        "maxmemory" => FieldRule::Limit,
         "used_memory_peak_perc" => ratio("used_memory", "used_memory_peak"),
-        "used_memory_dataset_perc" => Rule::Ratio {
+        "used_memory_dataset_perc" => FieldRule::Ratio {
             part: "used_memory_dataset",
             whole: "used_memory",
             less: Some("used_memory_startup"),
@@ -96,24 +96,26 @@ pub fn rule(field: &str) -> Rule {
         "allocator_rss_ratio" => ratio("allocator_resident", "allocator_active"),
         "rss_overhead_ratio" => ratio("used_memory_rss", "allocator_resident"),
         "mem_fragmentation_ratio" => ratio("used_memory_rss", "used_memory"),
-        _ => Rule::Sum,
+        _ => FieldRule::Sum,
     }
 }
 
-/// Merges `values`, of which there is at least one. [`Rule::Own`] and [`Rule::Ratio`] need more information.
-pub fn of(rule: Rule, values: &[&str]) -> String {
+/// Merges `values`, of which there is at least one. [`FieldRule::Own`] and [`FieldRule::Ratio`] need more information.
+pub fn of(rule: FieldRule, values: &[&str]) -> String {
     let first = values.first().copied().unwrap_or_default();
     let number = |value: &&&str| value.parse::<f64>().unwrap_or(0.0);
     let chosen = match rule {
-        Rule::Most => values.iter().max_by(|a, b| number(a).total_cmp(&number(b))),
-        Rule::Least => values.iter().min_by(|a, b| number(a).total_cmp(&number(b))),
-        Rule::Worst => values.iter().find(|value| **value != "ok"),
-        Rule::Limit => values.iter().find(|value| **value == "0"),
-        Rule::Own | Rule::Sum | Rule::Ratio { .. } => None,
+        FieldRule::Most => values.iter().max_by(|a, b| number(a).total_cmp(&number(b))),
+        FieldRule::Least => values.iter().min_by(|a, b| number(a).total_cmp(&number(b))),
+        FieldRule::Worst => values.iter().find(|value| **value != "ok"),
+        FieldRule::Limit => values.iter().find(|value| **value == "0"),
+        FieldRule::Own | FieldRule::Sum | FieldRule::Ratio { .. } => None,
     };
     match (chosen, rule) {
         (Some(value), _) => (*value).to_owned(),
-        (None, Rule::Sum | Rule::Limit) => sum(values).unwrap_or_else(|| first.to_owned()),
+        (None, FieldRule::Sum | FieldRule::Limit) => {
+            sum(values).unwrap_or_else(|| first.to_owned())
+        }
         (None, _) => first.to_owned(),
     }
 }
@@ -135,7 +137,7 @@ fn sum(values: &[&str]) -> Option<String> {
 
 /// Fields that are pairs themselves: `keys=1,expires=2`. Counts are added up, means are made anew, and of percentiles,
 /// from which no common one can be told, the largest counts.
-pub fn joined_pairs(values: &[&str]) -> String {
+pub fn merged_pairs(values: &[&str]) -> String {
     let maps: Vec<Vec<(&str, &str)>> = values
         .iter()
         .map(|value| {
@@ -171,8 +173,8 @@ pub fn joined_pairs(values: &[&str]) -> String {
                 format!("{:.0}", all / total("expires").max(1.0))
             }
             "usec_per_call" => format!("{:.2}", total("usec") / total("calls").max(1.0)),
-            name if is_percentile(name) => of(Rule::Most, &values(name)),
-            name => of(Rule::Sum, &values(name)),
+            name if is_percentile(name) => of(FieldRule::Most, &values(name)),
+            name => of(FieldRule::Sum, &values(name)),
         };
         format!("{name}={value}")
     };
@@ -192,20 +194,20 @@ mod tests {
     #[test]
     fn each_rule() {
         for (rule, values, expected) in [
-            (Rule::Sum, &["1", "-2", "5"][..], "4"),
-            (Rule::Sum, &["1.50", "2.25"], "3.75"),
-            (Rule::Sum, &["jemalloc", "libc"], "jemalloc"),
+            (FieldRule::Sum, &["1", "-2", "5"][..], "4"),
+            (FieldRule::Sum, &["1.50", "2.25"], "3.75"),
+            (FieldRule::Sum, &["jemalloc", "libc"], "jemalloc"),
             (
-                Rule::Sum,
+                FieldRule::Sum,
                 &["18446744073709551615", "1"],
                 "18446744073709551616",
             ),
-            (Rule::Most, &["3", "12", "-1"], "12"),
-            (Rule::Least, &["3", "12", "-1"], "-1"),
-            (Rule::Limit, &["3", "12"], "15"),
-            (Rule::Limit, &["3", "0"], "0"),
-            (Rule::Worst, &["ok", "ok"], "ok"),
-            (Rule::Worst, &["ok", "err"], "err"),
+            (FieldRule::Most, &["3", "12", "-1"], "12"),
+            (FieldRule::Least, &["3", "12", "-1"], "-1"),
+            (FieldRule::Limit, &["3", "12"], "15"),
+            (FieldRule::Limit, &["3", "0"], "0"),
+            (FieldRule::Worst, &["ok", "ok"], "ok"),
+            (FieldRule::Worst, &["ok", "err"], "err"),
         ] {
             assert_eq!(of(rule, values), expected, "{rule:?} {values:?}");
         }

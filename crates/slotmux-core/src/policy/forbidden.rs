@@ -5,20 +5,22 @@ use std::collections::HashMap;
 
 use super::allowed::denied;
 use super::{NamespaceId, Policies, Policy};
-use crate::config::Unmatched;
+use crate::config::UnmatchedKeys;
 
 /// The first namespace that forbids each thing.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Everywhere {
+pub(super) struct ForbiddenSomewhere {
     /// By the full names of the denied commands.
     denies: HashMap<String, NamespaceId>,
     /// The first that is read-only.
     read_only: Option<NamespaceId>,
 }
 
-impl Everywhere {
-    pub(super) fn new<'a>(policies: impl Iterator<Item = (NamespaceId, &'a Policy)>) -> Everywhere {
-        let mut first = Everywhere::default();
+impl ForbiddenSomewhere {
+    pub(super) fn new<'a>(
+        policies: impl Iterator<Item = (NamespaceId, &'a Policy)>,
+    ) -> ForbiddenSomewhere {
+        let mut first = ForbiddenSomewhere::default();
         for (id, policy) in policies {
             for name in &policy.deny {
                 if !first.denies.contains_key(name) {
@@ -52,7 +54,7 @@ pub fn permitted_everywhere(
     if !policies.is_active() {
         return Ok(());
     }
-    let forbids = policies.everywhere.forbids(full_name, deletes);
+    let forbids = policies.forbidden.forbids(full_name, deletes);
     if let Some(policy) = forbids.and_then(|id| policies.get(id)) {
         let name = &policy.name;
         return Err(match denied(policy, full_name) {
@@ -64,7 +66,7 @@ pub fn permitted_everywhere(
             ),
         });
     }
-    if deletes && policies.unmatched() != Unmatched::Allow {
+    if deletes && policies.unmatched() != UnmatchedKeys::Allow {
         return Err(format!(
             "ERR slotmux: '{full_name}' would delete keys of no namespace, which are read-only (unmatched)"
         ));
@@ -101,7 +103,7 @@ mod tests {
             let policies = policies((0..round % 7).map(&mut one).collect());
             for name in NAMES {
                 for write in [false, true] {
-                    let forbids = policies.everywhere.forbids(name, write);
+                    let forbids = policies.forbidden.forbids(name, write);
                     assert_eq!(forbids, walk(&policies, name, write), "{name}");
                     let permitted = permitted_everywhere(name, write, &policies);
                     assert_eq!(permitted.is_ok(), forbids.is_none());

@@ -1,12 +1,12 @@
 //! CONFIG GET: slotmux' own parameters, about client connections, joined with a node's, about the data.
 
 use super::map_like;
-use crate::parameters::{Class, class_of};
+use crate::parameters::{ParameterClass, class_of};
 use crate::resp::{pairs_of, text_of, write};
 
 /// Appends the parameters: first slotmux' own, then the node's. Private ones only if `tells_private`, that is if the
 /// client administers the nodes. Returns whether the reply is an error.
-pub fn joined(own: &[u8], node: &[u8], tells_private: bool, out: &mut Vec<u8>) -> bool {
+pub fn merged(own: &[u8], node: &[u8], tells_private: bool, out: &mut Vec<u8>) -> bool {
     // slotmux may have found too much in the request for anybody.
     if own.first() == Some(&b'-') {
         out.extend_from_slice(own);
@@ -22,9 +22,9 @@ pub fn joined(own: &[u8], node: &[u8], tells_private: bool, out: &mut Vec<u8>) -
     };
     settings.extend(theirs.into_iter().filter(|(name, _)| {
         text_of(name).is_some_and(|name| match class_of(name) {
-            Class::Data | Class::Guarded(_) | Class::Unknown => true,
-            Class::Private(_) => tells_private,
-            Class::Own | Class::Secret(_) => false,
+            ParameterClass::Data | ParameterClass::Guarded(_) | ParameterClass::Unknown => true,
+            ParameterClass::Private(_) => tells_private,
+            ParameterClass::Own | ParameterClass::Secret(_) => false,
         })
     }));
     map_like(own, settings.len(), out);
@@ -55,7 +55,7 @@ mod tests {
 
     fn told(own: &str, node: &str, tells_private: bool) -> (bool, String) {
         let mut out = Vec::new();
-        let is_error = joined(own.as_bytes(), node.as_bytes(), tells_private, &mut out);
+        let is_error = merged(own.as_bytes(), node.as_bytes(), tells_private, &mut out);
         (is_error, String::from_utf8(out).unwrap())
     }
 

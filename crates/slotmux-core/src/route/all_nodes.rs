@@ -2,9 +2,9 @@
 
 use crate::answer::info_of_nodes;
 use crate::c_string;
-use crate::command::{Answer, Command, CommandRef, DEBUG_OF_KEY, Flags, Merge, refused_error};
-use crate::config::{Administer, Commands, Flush, Keys};
-use crate::parameters::{Class, class_of, is_pattern, set_refusal};
+use crate::command::{Command, CommandRef, DEBUG_OF_KEY, Flags, Merge, OwnAnswer, refused_error};
+use crate::config::{AdminCommands, Commands, FlushCommands, KeysCommand};
+use crate::parameters::{ParameterClass, class_of, is_pattern, set_refusal};
 use crate::policy::permitted_everywhere;
 use crate::resp::number;
 use crate::resp::request::Request;
@@ -13,13 +13,13 @@ use super::{Knowledge, Plan, keyed, refuse};
 
 /// Which nodes a command for all of them goes to, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum Recipients {
     /// To the primaries.
     Primaries,
-    /// To the primaries, over connections of its own: the shared ones may stand behind the script that it is to stop.
-    Aside,
-    /// To every node, replicas included, over connections of its own.
-    Nodes,
+    /// To the primaries, over dedicated lanes: shared lanes may wait behind the script that it is to stop.
+    PrimariesDedicated,
+    /// To every node, replicas included, over dedicated lanes.
+    NodesDedicated,
 }
 
 const ADMIN: &str =
@@ -72,10 +72,10 @@ pub(super) fn everywhere(
     Plan::Everywhere {
         merge,
         write: !command.is_readonly() && !merge.only_reads(),
-        reach: if command.flags.contains(Flags::ALLOW_BUSY) {
-            Reach::Aside
+        recipients: if command.flags.contains(Flags::ALLOW_BUSY) {
+            Recipients::PrimariesDedicated
         } else {
-            Reach::Primaries
+            Recipients::Primaries
         },
     }
 }
@@ -83,10 +83,10 @@ pub(super) fn everywhere(
 /// The setting that refuses a command for all keys.
 fn refused_by(command: &Command, commands: &Commands) -> Option<&'static str> {
     match command.full_name {
-        "keys" if commands.keys == Keys::Reject => {
+        "keys" if commands.keys == KeysCommand::Reject => {
             Some("commands.keys = \"reject\"; SCAN does the same in steps")
         }
-        "flushall" | "flushdb" if commands.flush == Flush::Reject => {
+        "flushall" | "flushdb" if commands.flush == FlushCommands::Reject => {
             Some("flush = \"reject\" of [defaults.namespace]")
         }
         _ => None,
@@ -104,17 +104,22 @@ fn newest(request: &Request, usual: u32) -> u32 {
 
 /// Whether slotmux' own answer to `what` needs replies of nodes: for an INFO about the data, and for a CONFIG GET that
 /// may be about it. Reading a parameter is not administration.
-pub(super) fn asks_nodes(request: &Request, what: Answer, command: &Command) -> bool {
+pub(super) fn asks_nodes(request: &Request, what: OwnAnswer, command: &Command) -> bool {
     match what {
-        Answer::Info => info_of_nodes(request.bytes, request.args),
-        Answer::Config => command.name == "get" && asks_for_parameters(request),
+        OwnAnswer::Info => info_of_nodes(request.bytes, request.args),
+        OwnAnswer::Config => command.name == "get" && asks_for_parameters(request),
         _ => false,
     }
 }
 
 /// Whether an argument of a CONFIG GET may name a parameter that the nodes report.
 fn asks_for_parameters(request: &Request) -> bool {
-    let is_theirs = |name: &[u8]| !matches!(class_of(name), Class::Own | Class::Secret(_));
+    let is_theirs = |name: &[u8]| {
+        !matches!(
+            class_of(name),
+            ParameterClass::Own | ParameterClass::Secret(_)
+        )
+    };
     let mut arguments = (2..request.argc()).map(|at| request.arg(at));
     arguments.any(|argument| is_pattern(argument) || is_theirs(argument))
 }
@@ -126,7 +131,7 @@ pub(super) fn administer(
     merge: Merge,
     knowledge: &Knowledge,
 ) -> Plan {
-    if knowledge.commands.admin == Administer::Reject {
+    if knowledge.commands.admin == AdminCommands::Reject {
         return refuse(&refused_error(command.full_name, ADMIN));
     }
     // All or nothing: every parameter is checked before anything is sent.
@@ -140,7 +145,7 @@ pub(super) fn administer(
         Ok(()) => Plan::Everywhere {
             merge,
             write: true,
-            reach: Reach::Nodes,
+            recipients: Recipients::NodesDedicated,
         },
         Err(text) => refuse(&text),
     }
@@ -176,7 +181,7 @@ pub(super) fn debug(
     }
     if is_of(&["sleep"])
         && request.argc() == 3
-        && knowledge.commands.admin == Administer::Fanout
+        && knowledge.commands.admin == AdminCommands::Fanout
         && let Some(text) = sleeps_too_long(request)
     {
         return refuse(&text);
@@ -189,7 +194,7 @@ pub(super) fn debug(
     if !is_of_key {
         return refuse(&refused_error(command.full_name, ONE_NODE));
     }
-    if knowledge.commands.admin == Administer::Reject {
+    if knowledge.commands.admin == AdminCommands::Reject {
         return refuse(&refused_error(command.full_name, ADMIN));
     }
     keyed(
