@@ -23,6 +23,7 @@ use waiting::Waiting;
 
 pub use waiting::Pause;
 
+mod admission;
 pub mod before_topology;
 pub mod dispatch;
 pub mod early_replies;
