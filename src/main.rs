@@ -16,7 +16,9 @@ use slotmux::tools::cli::{
 };
 use slotmux::tools::demo::{self, DemoOptions};
 use slotmux::tools::explain::explain_offline;
-use slotmux_core::config::{self, CommandLine, EffectiveSettings, LoadedConfig, Log, Sources};
+use slotmux_core::config::{
+    self, CommandLine, EffectiveSettings, LoadedConfig, Log, Problem, ProblemKind, Sources,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Returns memory to the system after a burst, and stores ten thousand small clients more tightly than glibc.
@@ -95,7 +97,8 @@ fn explain(args: &ExplainArgs) -> ExitCode {
     };
     let mut loaded = config::load_with_origins(&sources);
     let mut no_upstream = None;
-    if matches!(&loaded, Err(problems) if problems.iter().any(config::is_no_upstream)) {
+    let is_no_upstream = |problem: &Problem| problem.kind == ProblemKind::NoUpstream;
+    if matches!(&loaded, Err(problems) if problems.iter().any(is_no_upstream)) {
         no_upstream = Some("no upstream is configured");
         // A placeholder that is never contacted.
         sources.flags.upstream = vec!["redis://upstream.invalid".to_owned()];

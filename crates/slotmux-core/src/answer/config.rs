@@ -1,5 +1,5 @@
 //! `CONFIG`: of `GET` only slotmux' own parameters, about client connections. The nodes report the parameters of the
-//! data (`route/joined/settings.rs`).
+//! data (`route/merge/parameters.rs`).
 
 use std::time::Duration;
 

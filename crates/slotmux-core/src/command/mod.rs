@@ -1,5 +1,6 @@
 //! What a request is: the table of all commands, where their keys are, and where they may go. No I/O.
 
+pub mod alike;
 pub mod docs;
 mod error;
 mod flags;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::draft::Draft;
 use super::layer::Layer;
 use super::origins::Origins;
-use super::problem::{Origin, Problem, Reading};
+use super::problem::{Origin, Problem, ProblemKind, Reading};
 use super::value::{ConfigValue, ValueData};
 use super::{Config, check, document, env, keys, show};
 
@@ -74,6 +74,7 @@ impl SourceFile {
             Err(error) => Err(Problem {
                 origin,
                 text: format!("cannot read {name}: {error}"),
+                kind: ProblemKind::Other,
             }),
         }
     }

@@ -35,7 +35,6 @@ mod ttl_env;
 mod value;
 
 pub use crate::cluster::addr::Addr;
-pub use check::is_no_upstream;
 pub use commands::{
     AdminCommands, Commands, FlushCommands, KeysCommand, ScriptCalls, UnknownCommands,
 };
@@ -46,7 +45,7 @@ pub use namespace::{
     TtlMode, UnmatchedKeys,
 };
 pub use origins::Origins;
-pub use problem::{Origin, Problem};
+pub use problem::{Origin, Problem, ProblemKind};
 pub use secret::{Password, Secret};
 pub use settings::{EffectiveSetting, EffectiveSettings};
 pub use show::show;

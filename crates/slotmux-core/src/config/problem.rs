@@ -49,6 +49,17 @@ pub struct Problem {
     pub origin: Origin,
     /// What is wrong, and how to correct it.
     pub text: String,
+    /// Which problem it is, as far as callers need to know.
+    pub kind: ProblemKind,
+}
+
+/// A problem that callers tell from the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// The upstream is missing; callers that need none ignore this.
+    NoUpstream,
+    /// Any other problem, or a warning.
+    Other,
 }
 
 impl fmt::Display for Problem {
@@ -87,6 +98,16 @@ impl Reading {
 
     /// Notes a problem, unless it only follows from a syntax error.
     pub(super) fn problem(&mut self, origin: &Origin, text: impl Into<String>) {
+        self.problem_of(ProblemKind::Other, origin, text);
+    }
+
+    /// As [`Reading::problem`], for a problem of this kind.
+    pub(super) fn problem_of(
+        &mut self,
+        kind: ProblemKind,
+        origin: &Origin,
+        text: impl Into<String>,
+    ) {
         let is_orphan = match origin {
             // A run ends where the next one may begin, so that runs never overlap.
             Origin::File { line, .. } => {
@@ -99,6 +120,7 @@ impl Reading {
             self.problems.push(Problem {
                 origin: origin.clone(),
                 text: text.into(),
+                kind,
             });
         }
     }
@@ -118,6 +140,7 @@ impl Reading {
         self.warnings.push(Problem {
             origin: origin.clone(),
             text: text.into(),
+            kind: ProblemKind::Other,
         });
     }
 
@@ -131,6 +154,7 @@ impl Reading {
         self.problems.push(Problem {
             origin: origin.clone(),
             text: text.to_owned(),
+            kind: ProblemKind::Other,
         });
         self.unparsed.insert(origin);
         if let Some(lines) = orphans {

@@ -6,25 +6,27 @@ use std::collections::HashSet;
 
 use crate::command::Lifetime;
 use crate::command::{self, CommandRef, OwnAnswer};
-use crate::config::{Config, EffectiveSettings, TtlMode, UnknownCommands};
-use crate::policy::{Actions, Decision, Governed, NamespaceId, Policies, ReplyConversion, docs};
+use crate::config::{Config, EffectiveSettings, TtlMode};
+use crate::policy::{Actions, Decision, NamespaceId, Policies, docs};
 use crate::resp::request::Request;
 use crate::resp::{Limits, Span, scan_request};
 use crate::route::all_nodes::Recipients;
-use crate::route::{Knowledge, Plan, TransactionCommand, plan};
+use crate::route::{Knowledge, Plan, plan};
 use crate::slot::Slot;
 
-#[cfg(test)]
-mod all_nodes_tests;
 pub mod lifetimes;
+mod outcome;
 mod parts;
+mod refusal;
 mod render;
 pub mod terms;
 #[cfg(test)]
 mod tests;
 pub mod words;
 
+use outcome::{hidden, lane, outcome, refusal};
 use parts::{ExplainedPart, sends};
+use refusal::decided_refusal;
 use terms::{KeyTerm, terms};
 
 /// Lines of a list that are shown, such as the keys of a long MSET: an explanation is for people.
@@ -130,23 +132,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
         ..Explanation::default()
     };
     if told.reply.is_none() {
-        told.nodes = match &plan {
-            Plan::AnswerWithNodes(OwnAnswer::Config, _) => {
-                nodes.primaries().into_iter().take(1).collect()
-            }
-            Plan::Everywhere {
-                recipients: Recipients::NodesDedicated,
-                ..
-            } => nodes.all(),
-            Plan::Everywhere { .. } | Plan::AnswerWithNodes(..) | Plan::Scan { .. } => {
-                nodes.primaries()
-            }
-            Plan::Anywhere { .. } => vec![nodes.any()],
-            _ => distinct(told.slots.iter().map(|slot| {
-                let node = nodes.of_slot(*slot);
-                node.unwrap_or_else(|reason| format!("not known: {reason}"))
-            })),
-        };
+        told.nodes = nodes_of(&plan, &told.slots, nodes);
         told.sends = sends(&parts, nodes);
         told.lane = (!parts.is_empty()).then(|| lane(request, &plan, &parts, around));
     }
@@ -179,6 +165,27 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
         told.decided_by.extend(setting.map(ToString::to_string));
     }
     told
+}
+
+/// The addresses of the nodes that a plan sends to.
+fn nodes_of(plan: &Plan, slots: &[Slot], nodes: &dyn NodeDirectory) -> Vec<String> {
+    match plan {
+        Plan::AnswerWithNodes(OwnAnswer::Config, _) => {
+            nodes.primaries().into_iter().take(1).collect()
+        }
+        Plan::Everywhere {
+            recipients: Recipients::NodesDedicated,
+            ..
+        } => nodes.all(),
+        Plan::Everywhere { .. } | Plan::AnswerWithNodes(..) | Plan::Scan { .. } => {
+            nodes.primaries()
+        }
+        Plan::Anywhere { .. } => vec![nodes.any()],
+        _ => distinct(slots.iter().map(|slot| {
+            let node = nodes.of_slot(*slot);
+            node.unwrap_or_else(|reason| format!("not known: {reason}"))
+        })),
+    }
 }
 
 /// Explains the treatment of the written keys, and the deciding setting.
@@ -244,139 +251,6 @@ pub fn names(actions: Actions) -> Vec<&'static str> {
     done.map(|(_, name)| *name).collect()
 }
 
-fn lane(
-    request: &Request,
-    plan: &Plan,
-    parts: &[ExplainedPart],
-    around: Surroundings,
-) -> &'static str {
-    if matches!(
-        plan,
-        Plan::Forward { wait: Some(_), .. } | Plan::Acknowledged { .. }
-    ) {
-        return "a connection of its own, as it may be held up";
-    }
-    match plan {
-        Plan::Everywhere {
-            recipients: Recipients::NodesDedicated,
-            ..
-        } => return "connections of its own, one to each node",
-        Plan::Everywhere {
-            recipients: Recipients::PrimariesDedicated,
-            ..
-        } => return "connections of its own, past what holds up the shared ones",
-        _ => {}
-    }
-    let threshold = around.config.cluster.connections.bulk_threshold;
-    let longest = parts
-        .iter()
-        .map(|part| part.own.len().max(part.instead.len()));
-    if request.bytes.len().max(longest.max().unwrap_or(0)) > threshold {
-        "a connection of its own, as the request is big"
-    } else if parts.len() == 1 && around.nodes.expects_big_reply(request) {
-        "a connection of its own, as replies to such requests have been big"
-    } else {
-        "shared with other clients"
-    }
-}
-
-/// The error that a plan answers with.
-fn refusal(plan: &Plan, parts: &[ExplainedPart]) -> Option<String> {
-    let text = match plan {
-        Plan::Forward { .. } => return parts.first().and_then(ExplainedPart::refusal),
-        Plan::Refuse(reply) | Plan::Unknown(reply) => reply.strip_prefix(b"-").unwrap_or(reply),
-        _ => return None,
-    };
-    let text = String::from_utf8_lossy(text);
-    // A blank at the end is part of the error.
-    Some(text.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-/// A note about keys that the reply leaves out.
-fn hidden(plan: &Plan, policies: &Policies) -> &'static str {
-    let lists_keys = match plan {
-        Plan::Scan { .. } => true,
-        Plan::Everywhere { merge, .. } => merge.lists_keys(),
-        _ => false,
-    };
-    if lists_keys && policies.hides_keys() {
-        "; keys of no namespace are left out"
-    } else {
-        ""
-    }
-}
-
-fn outcome(plan: &Plan, parts: &[ExplainedPart]) -> String {
-    match plan {
-        Plan::Forward { decision, .. } => match &decision.governed {
-            Governed::AsIs => "sent as it is".to_owned(),
-            Governed::Rewritten(ReplyConversion::OkAsInteger) => {
-                "sent as another command, whose +OK and nil are told as 1 and 0".to_owned()
-            }
-            Governed::Rewritten(_) => "sent as another command".to_owned(),
-            Governed::Block(block) => {
-                let how = if block.atomic {
-                    "in one MULTI"
-                } else {
-                    "one right behind the other"
-                };
-                format!(
-                    "sent as {} commands {how}; the client gets the reply to its own",
-                    block.commands
-                )
-            }
-            Governed::Refused => "refused; nothing is sent".to_owned(),
-        },
-        Plan::Split { merge, .. } => format!(
-            "sent in {} parts, one for each slot; replies become one: {}",
-            parts.len(),
-            command::docs::merged(*merge)
-        ),
-        Plan::Anywhere { .. } => {
-            "sent as it is to any node, as no key of it can be found".to_owned()
-        }
-        Plan::Everywhere { merge, recipients, .. } => format!(
-            "sent as it is to every {}; replies become one: {}",
-            match recipients {
-                Recipients::Primaries | Recipients::PrimariesDedicated => "primary",
-                Recipients::NodesDedicated => "primary and every replica",
-            },
-            command::docs::merged(*merge)
-        ),
-        Plan::AnswerWithNodes(OwnAnswer::Config, _) => {
-            "asked of the first primary that can be reached, and answered with slotmux' own settings and its of the data".to_owned()
-        }
-        Plan::AnswerWithNodes(..) => {
-            "asked of every primary, and answered with what slotmux says of itself and they say of the data".to_owned()
-        }
-        Plan::Acknowledged { merge } => format!(
-            "sent to every primary that the client has written to, behind a command of slotmux' own, over connections \
-             of their own; replies become one: {}",
-            command::docs::merged(*merge)
-        ),
-        Plan::Scan { .. } => {
-            "sent to one primary after the other, with that node's own cursor; the client's tells which is next"
-                .to_owned()
-        }
-        Plan::Publish { .. } => {
-            "sent as it is to the node of its channel's slot".to_owned()
-        }
-        Plan::Subscription(_) => {
-            "answered by slotmux once the node of the channel sends it messages; a channel is no key"
-                .to_owned()
-        }
-        Plan::Answer(..) => "answered by slotmux itself; nothing is sent".to_owned(),
-        Plan::Transaction(TransactionCommand::Watch { slot, .. }) => match slot {
-            Some(_) => "sent as it is, over a connection of the client's own until EXEC".to_owned(),
-            None => "refused, as its keys are in several slots; nothing is sent".to_owned(),
-        },
-        Plan::Transaction(_) => {
-            "belongs to a transaction, of which nothing is sent before its EXEC".to_owned()
-        }
-        Plan::Refuse(_) | Plan::Unknown(_) => "refused; nothing is sent".to_owned(),
-    }
-}
-
 /// The name of keys that no namespace claims; no namespace can have this one.
 pub const UNMATCHED: &str = "(none)";
 
@@ -411,65 +285,6 @@ fn observes(request: &Request, command: Option<CommandRef>, policies: &Policies)
     let ttl = |id| policies.get(id).and_then(|policy| policy.ttl.as_ref());
     let ids = namespaces_of(request, command, policies).into_iter();
     ids.filter_map(ttl).any(|ttl| ttl.mode == TtlMode::Observe)
-}
-
-/// The setting that an error names in its last parentheses, as all errors of policies do; or the one that keeps unknown
-/// commands from being learned.
-fn decided_refusal(
-    told: &Explanation,
-    command: Option<CommandRef>,
-    around: Surroundings,
-) -> Option<String> {
-    let text = told.reply.as_deref().or_else(|| {
-        let would = told.would_send.first()?;
-        would.strip_prefix("nothing: ")
-    })?;
-    if command.is_none() && around.config.commands.unknown == UnknownCommands::Reject {
-        return around
-            .settings
-            .of("commands.unknown")
-            .map(ToString::to_string);
-    }
-    if let Some(setting) = named_by_command(text, command, around) {
-        return Some(setting);
-    }
-    let (_, named) = text.strip_suffix(')')?.rsplit_once('(')?;
-    let named = named.split(' ').next()?;
-    let name = text
-        .split("namespace '")
-        .nth(1)
-        .and_then(|rest| rest.split('\'').next());
-    let of_namespace =
-        name.and_then(|name| around.settings.of(&format!("namespace.{name}.{named}")));
-    let setting = of_namespace
-        .or_else(|| around.settings.of(&format!("defaults.namespace.{named}")))
-        .or_else(|| around.settings.of(named));
-    setting.map(ToString::to_string)
-}
-
-/// The setting that refuses a command as such. Only words of slotmux' own are searched, none of the client's.
-fn named_by_command(
-    text: &str,
-    command: Option<CommandRef>,
-    around: Surroundings,
-) -> Option<String> {
-    let setting_of = |key: &str| around.settings.of(key).map(ToString::to_string);
-    let name = command?.full_name();
-    if let Some(reason) = text.strip_prefix(&*command::refused_error(name, "")) {
-        let section = match reason.contains("[defaults.namespace]") {
-            true => "defaults.namespace.",
-            false => "",
-        };
-        let mut words = reason.split([' ', ';', ',']);
-        return words.find_map(|word| setting_of(&format!("{section}{word}")));
-    }
-    // Which parameters are sent is no setting, but that any are is one.
-    let is_of_parameter = ["ERR CONFIG SET ", "ERR Unknown option "]
-        .iter()
-        .any(|start| text.starts_with(start));
-    (name == "config|set" && is_of_parameter)
-        .then(|| setting_of("commands.admin"))
-        .flatten()
 }
 
 fn request_of<'a>(bytes: &'a [u8], args: &'a mut Vec<Span>) -> Request<'a> {

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use super::govern::PolicyCase;
 use crate::command::Lifetime;
+use crate::command::alike::MOVES;
 
 /// What a rule asks about the arguments of a request, each answer found once for all keys: a request may have millions
 /// of them.
@@ -30,17 +31,6 @@ impl<'a> ArgumentFacts<'a> {
     /// Whether the command may change the key in argument `at`. Sources of a copy or a combination are only read; those
     /// of a move are taken from.
     pub fn changes(&self, at: usize) -> bool {
-        const MOVES: [&str; 9] = [
-            "blmove",
-            "blmovem",
-            "brpoplpush",
-            "lmove",
-            "lmovem",
-            "rename",
-            "renamenx",
-            "rpoplpush",
-            "smove",
-        ];
         if !self.is_write {
             return false;
         }

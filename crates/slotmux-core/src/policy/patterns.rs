@@ -7,11 +7,8 @@ use super::govern::PolicyCase;
 use super::prefixes::Prefixes;
 use super::{NamespaceId, Policies, Policy};
 use crate::c_string;
+use crate::command::alike::PATTERN_READS;
 use crate::config::UnmatchedKeys;
-
-/// The commands that read a key as a pattern of SORT does. A namespace that denies one of them is read by no pattern,
-/// whichever of SORT and SORT_RO has it: both read the same values, of strings and of fields.
-const READS: [&str; 4] = ["sort", "sort_ro", "get", "hget"];
 
 /// The namespaces that no pattern may reach.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +23,7 @@ impl UnreadableNamespaces {
     pub(super) fn new(policies: &[Policy], prefixes: &Prefixes) -> UnreadableNamespaces {
         let denied_read = |policy: &Policy| {
             let is_denied = |read: &&str| policy.deny.iter().any(|denied| denied == read);
-            READS.into_iter().find(is_denied)
+            PATTERN_READS.into_iter().find(is_denied)
         };
         let numbered = NamespaceId::all().zip(policies);
         let denied: HashMap<_, _> = numbered

@@ -109,5 +109,4 @@ pub(super) fn getex(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
 }
 
 #[cfg(test)]
-#[path = "set_tests.rs"]
 mod tests;

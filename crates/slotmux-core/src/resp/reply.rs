@@ -314,5 +314,4 @@ fn is_integer(text: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "reply_tests.rs"]
 mod tests;

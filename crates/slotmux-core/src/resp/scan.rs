@@ -292,5 +292,4 @@ enum NoEnd {
 }
 
 #[cfg(test)]
-#[path = "scan_tests.rs"]
 mod tests;

@@ -2,6 +2,7 @@
 
 use crate::answer::info_of_nodes;
 use crate::c_string;
+use crate::command::alike::{DEBUG_ALL_NODES, DEBUG_KEY, STORES_CODE};
 use crate::command::{Command, CommandRef, DEBUG_OF_KEY, Flags, Merge, OwnAnswer, refused_error};
 use crate::config::{AdminCommands, Commands, FlushCommands, KeysCommand};
 use crate::parameters::{ParameterClass, class_of, is_pattern, set_refusal};
@@ -27,20 +28,8 @@ const ADMIN: &str =
 /// Of DEBUG, what would end, empty or freeze nodes.
 const ONE_NODE: &str = "it concerns a single server; send it to that server directly";
 
-/// DEBUG about one key.
-const OF_KEY: [&str; 7] = [
-    "digest-value",
-    "htstats-key",
-    "listpack",
-    "object",
-    "quicklist",
-    "sdslen",
-    "ziplist",
-];
 /// Longest DEBUG SLEEP, in seconds: longer than any test needs, and short enough to wait for.
 const LONGEST_SLEEP: f64 = 60.0;
-/// DEBUG that is meant for the whole Redis.
-const OF_ALL: [&str; 2] = ["set-active-expire", "sleep"];
 
 /// A command for the whole keyspace: every namespace has to permit it.
 pub(super) fn everywhere(
@@ -55,10 +44,8 @@ pub(super) fn everywhere(
     if let Err(text) = permitted_everywhere(command.full_name, changes_keys, knowledge.policies) {
         return refuse(&text);
     }
-    if matches!(
-        command.full_name,
-        "script|load" | "function|load" | "function|restore"
-    ) && let Some(text) = knowledge.policies.storing_refusal(command.full_name)
+    if STORES_CODE.contains(&command.full_name)
+        && let Some(text) = knowledge.policies.storing_refusal(command.full_name)
     {
         return refuse(&text);
     }
@@ -186,11 +173,11 @@ pub(super) fn debug(
     {
         return refuse(&text);
     }
-    if is_of(&OF_ALL) {
+    if is_of(&DEBUG_ALL_NODES) {
         return administer(request, command, Merge::AllOk, knowledge);
     }
     // Of several keys each may be elsewhere.
-    let is_of_key = is_of(&OF_KEY) && !(is_of(&["digest-value"]) && request.argc() > 3);
+    let is_of_key = is_of(&DEBUG_KEY) && !(is_of(&["digest-value"]) && request.argc() > 3);
     if !is_of_key {
         return refuse(&refused_error(command.full_name, ONE_NODE));
     }

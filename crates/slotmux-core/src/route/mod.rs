@@ -2,18 +2,20 @@
 
 use crate::command::listening::{SubscriptionChange, SubscriptionKind};
 use crate::command::{
-    BlockingTimeout, Command, CommandRef, KeyError, KeySpec, Learned, Merge, OwnAnswer, Route,
-    Unresolved, refused_error, resolve,
+    BlockingTimeout, Command, CommandRef, Learned, Merge, OwnAnswer, Route, Unresolved,
+    refused_error, resolve,
 };
 use crate::config::Commands;
-use crate::policy::{Decision, NamespaceId, Policies, govern, permitted, permitted_everywhere};
+use crate::policy::{Decision, NamespaceId, Policies, permitted, permitted_everywhere};
 use crate::resp::request::Request;
 use crate::slot::{Slot, slot_of};
 
+use by_keys::{Slots, blocking, keyed, one_slot, slot_of_keys, split};
 use keys_in_slot::keys_in_slot;
 
 pub mod all_nodes;
 pub mod big_replies;
+mod by_keys;
 pub mod hidden_keys;
 mod keys_in_slot;
 pub mod merge;
@@ -151,9 +153,6 @@ impl<'a> Knowledge<'a> {
 /// The error for keys that have to be in one slot.
 pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 
-const UNTOLD_KEYS: &str = "ERR slotmux: the keys of this request cannot be found in it as the server says that they can, and there \
-    are namespaces with policies";
-
 /// Arguments of a command that is answered in one turn: a millisecond or two. Clients that need more send several
 /// requests.
 pub const MOST_ARGS: usize = 16 * 1024;
@@ -216,135 +215,6 @@ pub fn plan(
         Route::Acknowledged(merge) => Plan::Acknowledged { merge },
         Route::Subscribe(change) => Plan::Subscription(change),
         Route::Refused(reason) => refuse(&refused_error(command.full_name, reason)),
-    }
-}
-
-/// Arguments per key.
-fn step(keys: &KeySpec) -> usize {
-    match keys {
-        KeySpec::Range { step, .. } => usize::from(*step).max(1),
-        _ => 1,
-    }
-}
-
-/// A command with keys: to their slot, if it is one.
-fn keyed(
-    request: &Request,
-    command: CommandRef,
-    knowledge: &Knowledge,
-    rewritten: &mut Vec<u8>,
-) -> Plan {
-    let slots = slot_of_keys(request, command);
-    one_slot(request, command, slots, knowledge, rewritten)
-}
-
-/// A command that may hold its connection up.
-fn blocking(
-    request: &Request,
-    command: CommandRef,
-    knowledge: &Knowledge,
-    rewritten: &mut Vec<u8>,
-) -> Plan {
-    let patience = BlockingTimeout::of(command, request.bytes, request.args);
-    match keyed(request, command, knowledge, rewritten) {
-        Plan::Forward {
-            slot,
-            write,
-            decision,
-            ..
-        } => Plan::Forward {
-            slot,
-            write,
-            decision,
-            wait: patience,
-        },
-        // It is malformed, as far as is known here. A node that thinks otherwise holds up this client alone.
-        Plan::Anywhere { write } if patience.is_some() => Plan::Forward {
-            slot: Slot(0),
-            write,
-            decision: Decision::NONE,
-            wait: patience,
-        },
-        other => other,
-    }
-}
-
-/// The slots of a request's keys, as far as it matters.
-#[derive(Default)]
-struct Slots {
-    first: Option<Slot>,
-    differs: bool,
-}
-
-fn slot_of_keys(request: &Request, command: CommandRef) -> Result<Slots, KeyError> {
-    let mut slots = Slots::default();
-    command.for_each_key(request.bytes, request.args, |at| {
-        // Once two slots differ the others do not matter; there may be a million.
-        if !slots.differs {
-            let slot = slot_of(request.arg(at));
-            slots.differs = *slots.first.get_or_insert(slot) != slot;
-        }
-    })?;
-    Ok(slots)
-}
-
-fn one_slot(
-    request: &Request,
-    command: CommandRef,
-    slots: Result<Slots, KeyError>,
-    knowledge: &Knowledge,
-    rewritten: &mut Vec<u8>,
-) -> Plan {
-    let write = !command.is_readonly();
-    match slots {
-        // For a command that the table lacks, it is unknown whether servers refuse such a request.
-        Err(_) if matches!(command, CommandRef::Learned(_)) && knowledge.policies.is_active() => {
-            refuse(UNTOLD_KEYS)
-        }
-        // A request whose keys can't be found is malformed, and any node says how.
-        Err(_) | Ok(Slots { first: None, .. }) => Plan::Anywhere { write },
-        Ok(Slots { differs: true, .. }) if !knowledge.is_one_node => refuse(CROSS_SLOT),
-        Ok(Slots {
-            first: Some(slot), ..
-        }) => Plan::Forward {
-            slot,
-            write,
-            decision: if knowledge.policies.is_active() {
-                govern(
-                    request,
-                    command,
-                    knowledge.policies,
-                    knowledge.now,
-                    rewritten,
-                )
-            } else {
-                Decision::NONE
-            },
-            wait: None,
-        },
-    }
-}
-
-/// A command whose keys are in several slots.
-fn split(
-    request: &Request,
-    command: CommandRef<'static>,
-    merge: Merge,
-    knowledge: &Knowledge,
-) -> Plan {
-    let step = match command {
-        CommandRef::Table(command) => step(&command.keys),
-        CommandRef::Learned(_) => 1,
-    };
-    match permitted(request, command, knowledge.policies) {
-        Ok(namespace) => Plan::Split {
-            merge,
-            step,
-            write: !command.is_readonly(),
-            namespace,
-            command,
-        },
-        Err(text) => refuse(&text),
     }
 }
 

@@ -251,5 +251,4 @@ pub fn run_of(info: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "scan_tests.rs"]
 mod tests;

@@ -1,6 +1,7 @@
 //! The body of a transaction: what of it goes to which slot, and what EXEC's reply is made of. Pure decisions; sending
 //! is `transaction/commands.rs`, the replies come together in `transaction/exec_reply.rs`.
 
+use crate::command::alike::NEVER_QUEUED;
 use crate::command::listening::SubscriptionKind;
 use crate::command::{
     Command, CommandRef, Flags, Merge, OwnAnswer, Route, Unresolved, refused_error, resolve,
@@ -198,18 +199,9 @@ fn in_multi(name: &str) -> Plan {
     ))
 }
 
-/// Whether slotmux can answer this in the middle of EXEC's reply. CLIENT REPLY would change its form half way; the others
-/// wait for other workers.
+/// Whether slotmux can answer this in the middle of EXEC's reply.
 fn may_be_queued(what: OwnAnswer, command: &Command) -> bool {
-    const WAITING: [&str; 6] = [
-        "client|list",
-        "client|kill",
-        "client|unblock",
-        "client|reply",
-        "client|pause",
-        "client|unpause",
-    ];
-    !matches!(what, OwnAnswer::Slotmux) && !WAITING.contains(&command.full_name)
+    !matches!(what, OwnAnswer::Slotmux) && !NEVER_QUEUED.contains(&command.full_name)
 }
 
 /// One queued request, planned.

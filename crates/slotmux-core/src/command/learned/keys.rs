@@ -206,8 +206,9 @@ fn positive(number: i64) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::HIDDEN_KEYS;
     use super::super::sample::{entry, flagged, keys_of, request, simple, spec, words};
-    use super::super::{HIDDEN_KEYS, Learned, Route};
+    use super::super::{Learned, Route};
     use super::*;
 
     #[test]

@@ -1,6 +1,7 @@
 //! Commands that the table lacks (those of modules and of newer servers), as the upstream's `COMMAND` reply
 //! describes them, and the set of all names that the upstream knows.
 
+mod command;
 mod keys;
 #[cfg(test)]
 mod sample;
@@ -10,44 +11,19 @@ use std::collections::{HashMap, HashSet};
 
 use redis::Value;
 
-use self::keys::LearnedKeySpec;
-use self::value::{elements, integer, text};
-use super::keys::KeyError;
-use super::route::{CONNECTION_STATE, ONE_NODE};
-use super::{Flags, Route, arity_ok, error, lookup};
-use crate::command::Lifetime;
+pub use self::command::LearnedCommand;
+use self::value::{elements, text};
+use super::{Route, lookup};
 use crate::resp::Span;
 
 /// Longest full name that is learned, in bytes; the longest known one of a module has 26.
 const LONGEST: usize = 64;
-
-/// Why a learned command is refused that names no key and is no plain read.
-const KEYLESS: &str =
-    "slotmux learned it from the server, and nothing tells which node should run it";
-/// Why a learned command is refused whose keys only the server can find.
-const HIDDEN_KEYS: &str =
-    "slotmux learned it from the server, and nothing tells where its keys are";
 
 /// What an upstream's `COMMAND` reply taught: names to commands that the table lacks, and all names.
 #[derive(Debug, Default)]
 pub struct Learned {
     commands: HashMap<Box<[u8]>, LearnedCommand>,
     names: HashSet<Box<[u8]>>,
-}
-
-/// A command that the table lacks.
-#[derive(Debug)]
-pub struct LearnedCommand {
-    /// In lower case; of a subcommand `container|name`.
-    pub full_name: String,
-    /// As in [`super::Command::arity`].
-    pub arity: i16,
-    /// As in [`super::Command::flags`].
-    pub flags: Flags,
-    /// [`Route::Keyed`], [`Route::AnyNode`] or [`Route::Refused`].
-    pub route: Route,
-    keys: Vec<LearnedKeySpec>,
-    container: bool,
 }
 
 impl Learned {
@@ -150,154 +126,6 @@ fn full_name(name: &[u8], container: Option<&str>) -> Option<String> {
     }
 }
 
-impl LearnedCommand {
-    fn new(full_name: String, entry: &[Value], container: bool) -> LearnedCommand {
-        let number = |at: usize| entry.get(at).and_then(integer).unwrap_or(0);
-        let flags = elements(entry.get(2).unwrap_or(&Value::Nil))
-            .iter()
-            .filter_map(|word| Flags::from_word(std::str::from_utf8(text(word)?).ok()?))
-            .fold(Flags::NONE, Flags::union);
-        let arity = match i16::try_from(number(1)) {
-            Ok(arity) if arity != 0 => arity,
-            _ => -1,
-        };
-        let specs = elements(entry.get(8).unwrap_or(&Value::Nil));
-        let (first, last, step) = (number(3), number(4), number(5));
-        let movable = flags.contains(Flags::MOVABLE_KEYS);
-        let specified = || {
-            specs
-                .iter()
-                .map(LearnedKeySpec::from_spec)
-                .collect::<Option<Vec<LearnedKeySpec>>>()
-        };
-        let keys: Option<Vec<LearnedKeySpec>> = if movable && !specs.is_empty() {
-            specified()
-        } else if movable && first == 0 {
-            None
-        } else {
-            // The positions say as much about where the keys are, but not what is done with them.
-            specified()
-                .filter(|keys| first > 0 && !keys.is_empty())
-                .or_else(|| {
-                    LearnedKeySpec::from_positions(first, last, step)
-                        .map(|keys| keys.into_iter().collect())
-                })
-        };
-        let route = route(flags, keys.as_deref());
-        LearnedCommand {
-            full_name,
-            arity,
-            flags,
-            route,
-            keys: keys.unwrap_or_default(),
-            container,
-        }
-    }
-
-    /// As [`super::for_each_key`].
-    ///
-    /// # Errors
-    /// As [`super::for_each_key`].
-    pub fn for_each_key(
-        &self,
-        buf: &[u8],
-        args: &[Span],
-        mut f: impl FnMut(usize),
-    ) -> Result<(), KeyError> {
-        for keys in &self.keys {
-            let found = keys.positions(buf, args)?;
-            // A count of none is right where all keys are counted, and an error where it is to fill another key.
-            if found.len() == 0 && self.keys.len() > 1 && keys.is_counted() {
-                return Err(KeyError::NumKeys);
-            }
-        }
-        for keys in &self.keys {
-            keys.positions(buf, args)?.for_each(&mut f);
-        }
-        Ok(())
-    }
-
-    /// As [`LearnedCommand::for_each_key`], of the keys that it may leave without an expiry. Where the server does not
-    /// tell, these are all.
-    ///
-    /// # Errors
-    /// As [`super::for_each_key`].
-    pub fn for_each_written_key(
-        &self,
-        buf: &[u8],
-        args: &[Span],
-        mut f: impl FnMut(usize),
-    ) -> Result<(), KeyError> {
-        for keys in self.keys.iter().filter(|keys| keys.writes()) {
-            keys.positions(buf, args)?.for_each(&mut f);
-        }
-        Ok(())
-    }
-
-    /// Whether a keyword in front of its keys occurs more than once, so that the keys may differ from those that the
-    /// server reports.
-    pub fn is_ambiguous(&self, buf: &[u8], args: &[Span]) -> bool {
-        self.keys.iter().any(|keys| keys.is_ambiguous(buf, args))
-    }
-
-    /// What it does to the lifetime of its keys, as far as that is known.
-    pub fn lifetime(&self) -> Lifetime {
-        Lifetime::of_unknown(self.flags)
-    }
-
-    /// As [`super::CommandRef::has_keys`].
-    pub fn has_keys(&self) -> bool {
-        !self.keys.is_empty()
-    }
-
-    /// As [`super::Command::is_write`].
-    pub fn is_write(&self) -> bool {
-        self.flags.contains(Flags::WRITE) || (!self.keys.is_empty() && !self.is_readonly())
-    }
-
-    /// As [`super::Command::is_readonly`].
-    pub fn is_readonly(&self) -> bool {
-        self.flags.contains(Flags::READONLY)
-    }
-
-    /// As [`super::Command::arity_ok`].
-    pub fn arity_ok(&self, argc: usize) -> bool {
-        arity_ok(self.arity, argc)
-    }
-
-    /// As [`super::arity_error`].
-    pub fn arity_error(&self) -> String {
-        error::arity_error_of(&self.full_name)
-    }
-}
-
-/// Where a command may go of which only its flags and keys are known. What may leave a trace in its connection, hold
-/// it up or turn it into a stream must not be forwarded, so a command has to look harmless to be sent.
-fn route(flags: Flags, keys: Option<&[LearnedKeySpec]>) -> Route {
-    const STATEFUL: Flags = Flags::NO_AUTH.union(Flags::NO_MULTI).union(Flags::ASKING);
-    const STREAM: Flags = Flags::PUBSUB.union(Flags::BLOCKING);
-    // Commands like CLIENT, WATCH and AUTH are barred from scripts. So are scripts themselves, which say that their
-    // keys move, and some reads and writes, which say what they are.
-    const ACCOUNTED: Flags = Flags::WRITE
-        .union(Flags::READONLY)
-        .union(Flags::MOVABLE_KEYS)
-        .union(Flags::NO_MANDATORY_KEYS);
-    if flags.contains(Flags::ADMIN) {
-        Route::Refused(ONE_NODE)
-    } else if flags.intersects(STATEFUL.union(STREAM))
-        || (flags.contains(Flags::NOSCRIPT) && !flags.intersects(ACCOUNTED))
-    {
-        Route::Refused(CONNECTION_STATE)
-    } else {
-        match keys {
-            None => Route::Refused(HIDDEN_KEYS),
-            Some([]) if flags.contains(Flags::READONLY) => Route::AnyNode,
-            Some([]) => Route::Refused(KEYLESS),
-            Some(_) => Route::Keyed,
-        }
-    }
-}
-
 /// A name in lower case on the stack.
 struct LowerCaseName([u8; LONGEST], usize);
 
@@ -321,6 +149,7 @@ impl LowerCaseName {
 
 #[cfg(test)]
 mod tests {
+    use super::command::KEYLESS;
     use super::sample::{entry, keys_of, request, simple, word};
     use super::*;
 

@@ -2,7 +2,8 @@
 
 use redis::Value;
 
-use super::{KeyError, LearnedCommand};
+use super::LearnedCommand;
+use crate::command::KeyError;
 use crate::resp::Span;
 
 pub(super) fn word(word: &str) -> Value {

@@ -4,7 +4,7 @@ mod namespaces;
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::problem::{Origin, Problem, Reading};
+use super::problem::{Origin, ProblemKind, Reading};
 use super::{Addr, Config, ListenAddress, Personality, Ttl};
 use crate::units::{show_duration, show_size};
 
@@ -169,16 +169,11 @@ fn users(config: &Config, reading: &mut Reading) {
 const NO_UPSTREAM: &str = "cluster.seeds: no upstream; give --upstream redis://HOST:PORT, REDIS_URL, or seeds in a \
                            [[cluster]] section";
 
-/// Whether a problem is the missing upstream, which callers without a need for an upstream ignore.
-pub fn is_no_upstream(problem: &Problem) -> bool {
-    problem.text == NO_UPSTREAM
-}
-
 fn upstream(config: &Config, reading: &mut Reading) {
     let cluster = &config.cluster;
     if reading.origin("cluster[0].seeds").is_none() {
         let at = origin(reading, &["cluster[0]"]);
-        reading.problem(&at, NO_UPSTREAM);
+        reading.problem_of(ProblemKind::NoUpstream, &at, NO_UPSTREAM);
     }
     for seed in &cluster.seeds {
         if let Some((_, bind)) = binds(config).find(|(_, bind)| is_own(seed, bind)) {

@@ -18,6 +18,14 @@ fn blocks(request: &Request, knowledge: &Knowledge) -> bool {
     command.is_some_and(|command| command.blocks(request.bytes, request.args))
 }
 
+/// Answers a command with the error of its policy. It was permitted when it was queued: only the passing of time can
+/// turn that into a refusal.
+fn refuse(element: &mut ExecElement, counted: &mut CountedCommand, error: &[u8]) {
+    element.source = ElementSource::Known(error_reply(error));
+    counted.is_sent = false;
+    counted.is_refused = true;
+}
+
 /// A body in the making.
 #[derive(Default)]
 pub struct BodyBuilder {
@@ -65,112 +73,116 @@ impl BodyBuilder {
                 counted.namespace = decision.namespace;
                 counted.actions = decision.actions;
                 if decision.governed == Governed::Refused {
-                    // It was permitted when it was queued: only the passing of time can turn that into a refusal.
-                    element.source = ElementSource::Known(error_reply(rewritten));
-                    counted.is_sent = false;
-                    counted.is_refused = true;
+                    refuse(&mut element, &mut counted, rewritten);
                 } else {
                     if let Governed::Rewritten(reply) = decision.governed
                         && reply != ReplyConversion::AsIs
                     {
                         element.reply = reply;
                     }
+                    let slot = Some(*slot);
                     let cell = self.cell();
-                    self.send(
-                        Some(*slot),
-                        request.bytes,
-                        rewritten,
-                        decision,
-                        cell,
-                        *write,
-                    );
+                    self.send(slot, request.bytes, rewritten, decision, cell, *write);
                     if blocks(request, knowledge) {
-                        let place = self.places[&self.only.unwrap_or(Some(*slot))];
+                        let place = self.places[&self.only.unwrap_or(slot)];
                         self.body.groups[place].blocks = true;
                     }
                     element.source = ElementSource::Part(cell);
                 }
             }
             Plan::Anywhere { write } => {
-                let cell = self.cell();
-                let joins = self.joins;
-                self.send(joins, request.bytes, &[], &Decision::NONE, cell, *write);
+                let cell = self.send_anywhere(request, *write);
                 element.source = ElementSource::Part(cell);
             }
             Plan::AnswerWithNodes(..) => {
-                let cell = self.cell();
-                self.send(self.joins, request.bytes, &[], &Decision::NONE, cell, false);
+                let cell = self.send_anywhere(request, false);
                 element.source = ElementSource::Parameters(cell, request.bytes.to_vec());
             }
-            Plan::Split {
-                merge,
-                step,
-                write,
-                namespace,
-                command,
-            } => {
-                counted.namespace = *namespace;
-                let keys = keys_by_slot(request, *step);
-                let parts: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
-                let mut order = Vec::new();
-                if *merge == Merge::Elements {
-                    order = vec![0; request.argc() - 1];
-                    for (number, keys) in parts.iter().enumerate() {
-                        for (_, key) in *keys {
-                            order[*key as usize - 1] = number as u32;
-                        }
-                    }
-                }
-                let mut written = governed_parts(request, &parts, *step, *command, knowledge);
-                let first = self.body.cells;
-                if let Some(refused) = written.iter().find(|part| part.is_refused()) {
-                    // It was permitted when it was queued: only the passing of time can turn that into a refusal.
-                    counted.actions = refused.decision.actions;
-                    counted.is_sent = false;
-                    counted.is_refused = true;
-                    element.source = ElementSource::Known(error_reply(&refused.instead));
-                    written.clear();
-                }
-                for part in &written {
-                    let (decision, cell) = (part.decision, self.cell());
-                    let (own, instead) = (&part.own, &part.instead);
-                    self.send(Some(part.slot), own, instead, &decision, cell, *write);
-                    if !decision.actions.is_empty() {
-                        self.body.counted.push(CountedCommand {
-                            command: at,
-                            namespace: decision.namespace,
-                            actions: decision.actions,
-                            is_sent: false,
-                            is_refused: false,
-                        });
-                    }
-                }
-                if !written.is_empty() {
-                    element.source = ElementSource::Parts {
-                        first,
-                        count: written.len() as u32,
-                        merge: *merge,
-                        order,
-                    };
-                }
+            Plan::Split { .. } => {
+                self.split(request, plan, &mut element, &mut counted, knowledge);
             }
-            other => {
+            Plan::Transaction(TransactionCommand::Unwatch) => {
                 counted.is_sent = false;
-                match other {
-                    Plan::Transaction(TransactionCommand::Unwatch) => {
-                        element.source = ElementSource::Known(b"+OK\r\n".to_vec());
-                    }
-                    Plan::Refuse(error) | Plan::Unknown(error) => {
-                        element.source = ElementSource::Known(error.clone());
-                    }
-                    _ => {}
-                }
+                element.source = ElementSource::Known(b"+OK\r\n".to_vec());
             }
+            Plan::Refuse(error) | Plan::Unknown(error) => {
+                counted.is_sent = false;
+                element.source = ElementSource::Known(error.clone());
+            }
+            _ => counted.is_sent = false,
         }
         element.namespace = counted.namespace;
         self.body.elements.push(element);
         if counted.is_sent || !counted.actions.is_empty() {
             self.body.counted.push(counted);
+        }
+    }
+
+    /// Sends a command without keys along with the others. Returns the cell of its reply.
+    fn send_anywhere(&mut self, request: &Request, write: bool) -> u32 {
+        let cell = self.cell();
+        self.send(self.joins, request.bytes, &[], &Decision::NONE, cell, write);
+        cell
+    }
+
+    /// Adds the parts of a command over several slots, a [`Plan::Split`].
+    fn split(
+        &mut self,
+        request: &Request,
+        plan: &Plan,
+        element: &mut ExecElement,
+        counted: &mut CountedCommand,
+        knowledge: &Knowledge,
+    ) {
+        let Plan::Split {
+            merge,
+            step,
+            write,
+            namespace,
+            command,
+        } = plan
+        else {
+            return;
+        };
+        counted.namespace = *namespace;
+        let keys = keys_by_slot(request, *step);
+        let parts: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
+        let written = governed_parts(request, &parts, *step, *command, knowledge);
+        if let Some(refused) = written.iter().find(|part| part.is_refused()) {
+            counted.actions = refused.decision.actions;
+            return refuse(element, counted, &refused.instead);
+        }
+        let first = self.body.cells;
+        for part in &written {
+            let (decision, cell) = (part.decision, self.cell());
+            let (own, instead) = (&part.own, &part.instead);
+            self.send(Some(part.slot), own, instead, &decision, cell, *write);
+            if !decision.actions.is_empty() {
+                self.body.counted.push(CountedCommand {
+                    command: counted.command,
+                    namespace: decision.namespace,
+                    actions: decision.actions,
+                    is_sent: false,
+                    is_refused: false,
+                });
+            }
+        }
+        let mut order = Vec::new();
+        if *merge == Merge::Elements {
+            order = vec![0; request.argc() - 1];
+            for (number, keys) in parts.iter().enumerate() {
+                for (_, key) in *keys {
+                    order[*key as usize - 1] = number as u32;
+                }
+            }
+        }
+        if !written.is_empty() {
+            element.source = ElementSource::Parts {
+                first,
+                count: written.len() as u32,
+                merge: *merge,
+                order,
+            };
         }
     }
 

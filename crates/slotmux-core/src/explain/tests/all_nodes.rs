@@ -1,6 +1,6 @@
 //! Explanations of commands that are for all nodes, or that a setting refuses as such.
 
-use super::tests::{FILE, told, told_under};
+use super::{FILE, told, told_under};
 
 #[test]
 fn what_is_for_all_nodes() {

@@ -1,0 +1,203 @@
+//! CLIENT LIST, KILL, PAUSE and MONITOR: lines of several clients, and what is left to the workers.
+
+use super::*;
+
+/// The clients 3, 5 and 7 of different users, ages and addresses; 7 is the one that asks.
+fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
+    let app = Session {
+        name: Some("bob".into()),
+        lib_name: Some("redis-py".into()),
+        lib_ver: Some("8.1.0".into()),
+        user: Some("app".into()),
+        no_evict: true,
+        no_touch: true,
+        monitor: std::num::NonZeroU32::new(1),
+    };
+    let here = ClientAddress::Tcp("127.0.0.1:6379".parse().unwrap());
+    let v6 = (
+        ClientAddress::Tcp("[::1]:50001".parse().unwrap()),
+        ClientAddress::Tcp("[::1]:6379".parse().unwrap()),
+    );
+    let unix = ClientAddress::Unix("/run/slotmux.sock".into());
+    let tcp = ClientAddress::Tcp("127.0.0.1:50000".parse().unwrap());
+    let line = |id, age, addr, laddr, session| ClientLine {
+        id,
+        addr,
+        laddr,
+        fd: 20,
+        age,
+        idle: 1,
+        session,
+        default_user: "guest",
+        closing: false,
+        held: false,
+        multi: None,
+        blocked: false,
+        multi_bytes: 0,
+        input: BufferFigures {
+            len: 10,
+            capacity: 64,
+        },
+        output: BufferFigures {
+            len: 0,
+            capacity: 0,
+        },
+        reading: true,
+        writing: false,
+        command: "",
+        protocol: Protocol::Resp2,
+        tracking: Tracking::default(),
+        subscriptions: [0; 3],
+    };
+    test(&[
+        line(3, 300, &tcp, &here, Some(&app)),
+        line(5, 5, &v6.0, &v6.1, None),
+        line(7, 0, &unix, &unix, None),
+    ]);
+}
+
+#[test]
+fn client_lines_have_the_fields_of_redis_7_2() {
+    with_three_clients(|lines| {
+        assert_eq!(
+            lines[0].to_string(),
+            "id=3 addr=127.0.0.1:50000 laddr=127.0.0.1:6379 fd=20 name=bob age=300 idle=1 flags=OeT db=0 sub=0 psub=0 \
+             ssub=0 multi=-1 qbuf=10 qbuf-free=54 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=64 \
+             events=r cmd=NULL user=app redir=-1 resp=2 lib-name=redis-py lib-ver=8.1.0"
+        );
+        let second = ClientLine {
+            command: "client|list",
+            protocol: Protocol::Resp3,
+            writing: true,
+            held: true,
+            multi: Some(2),
+            multi_bytes: 50,
+            output: BufferFigures {
+                len: 7,
+                capacity: 16,
+            },
+            ..lines[1].clone()
+        };
+        assert_eq!(
+            second.to_string(),
+            "id=5 addr=[::1]:50001 laddr=[::1]:6379 fd=20 name= age=5 idle=1 flags=xb db=0 sub=0 psub=0 ssub=0 \
+             multi=2 qbuf=10 qbuf-free=54 argv-mem=0 multi-mem=50 rbs=16 rbp=7 obl=7 oll=0 omem=0 tot-mem=130 \
+             events=rw cmd=client|list user=guest redir=-1 resp=3 lib-name= lib-ver="
+        );
+        let third = lines[2].to_string();
+        assert!(
+            third.contains(" addr=/run/slotmux.sock:0 laddr=/run/slotmux.sock:0 "),
+            "{third}"
+        );
+        assert!(third.contains(" flags=U "), "{third}");
+    });
+}
+
+#[test]
+fn client_list_joins_the_lines_of_all_workers() {
+    let table: &[(&str, &[u64])] = &[
+        ("CLIENT LIST", &[3, 5, 7]),
+        ("CLIENT LIST TYPE normal", &[3, 5, 7]),
+        ("CLIENT LIST TYPE pubsub", &[]),
+        ("CLIENT LIST ID 7 3", &[7, 3]),
+        ("CLIENT LIST ID 5 4 -5 5", &[5]),
+    ];
+    with_three_clients(|lines| {
+        for (request, expected) in table {
+            let (AnswerOutcome::List(selection), reply) = Client::open().run(request) else {
+                panic!("{request}")
+            };
+            assert_eq!(reply, "");
+            let found = lines.iter().rev().filter(|line| selection.admits(line));
+            let found = found.map(|line| (line.id, format!("line {}\n", line.id)));
+            let mut out = Vec::new();
+            selection.reply(found.collect(), Protocol::Resp3, &mut out);
+            let text: String = expected.iter().map(|id| format!("line {id}\n")).collect();
+            let expected = format!("={}\r\ntxt:{text}\r\n", text.len() + 4);
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{request}");
+        }
+    });
+}
+
+#[test]
+fn client_kill_closes_those_that_pass_every_filter() {
+    let table: &[(&str, &[u64], &str)] = &[
+        ("CLIENT KILL 127.0.0.1:50000", &[3], "+OK"),
+        ("CLIENT KILL [::1]:50001", &[5], "+OK"),
+        // The old form does not spare the one that asks.
+        ("CLIENT KILL /run/slotmux.sock:0", &[7], "+OK"),
+        ("CLIENT KILL 127.0.0.1:6379", &[], "-ERR No such client"),
+        ("CLIENT KILL TYPE normal", &[3, 5], ":2"),
+        ("CLIENT KILL TYPE normal SKIPME no", &[3, 5, 7], ":3"),
+        ("CLIENT KILL SKIPME no SKIPME yes", &[3, 5], ":2"),
+        ("CLIENT KILL TYPE pubsub SKIPME no", &[], ":0"),
+        ("CLIENT KILL ID 5", &[5], ":1"),
+        ("CLIENT KILL ID 7", &[], ":0"),
+        ("CLIENT KILL ID 7 SKIPME no", &[7], ":1"),
+        ("CLIENT KILL USER app", &[3], ":1"),
+        ("CLIENT KILL USER guest", &[5], ":1"),
+        ("CLIENT KILL USER app ID 5", &[], ":0"),
+        (
+            "CLIENT KILL ADDR 127.0.0.1:50000 LADDR 127.0.0.1:6379",
+            &[3],
+            ":1",
+        ),
+        ("CLIENT KILL LADDR [::1]:6379", &[5], ":1"),
+        ("CLIENT KILL MAXAGE 5", &[3, 5], ":2"),
+        ("CLIENT KILL MAXAGE 6", &[3], ":1"),
+    ];
+    with_three_clients(|lines| {
+        for (request, expected, reply) in table {
+            let mut client = Client::new(&[("app", &["one"])]);
+            let (AnswerOutcome::Kill(kill), early) = client.run(request) else {
+                panic!("{request}")
+            };
+            assert_eq!(early, "");
+            let killed = lines.iter().filter(|line| kill.admits(line));
+            let killed: Vec<u64> = killed.map(|line| line.id).collect();
+            assert_eq!(killed, *expected, "{request}");
+            let mut out = Vec::new();
+            kill.reply(killed.len() as u64, &mut out);
+            assert_eq!(
+                String::from_utf8(out).unwrap(),
+                format!("{reply}\r\n"),
+                "{request}"
+            );
+        }
+    });
+}
+
+#[test]
+fn pauses_and_monitors() {
+    use crate::answer::pausing::{PauseRequest, PausedCommands};
+    use std::time::Duration;
+
+    let mut client = Client::open();
+    let pausing = |hold, ms| {
+        AnswerOutcome::Pause(PauseRequest {
+            hold,
+            lasts: Duration::from_millis(ms),
+        })
+    };
+    for (line, outcome) in [
+        ("CLIENT PAUSE 100", pausing(PausedCommands::Everything, 100)),
+        (
+            "CLIENT PAUSE 100 all",
+            pausing(PausedCommands::Everything, 100),
+        ),
+        ("CLIENT PAUSE 0 WRITE", pausing(PausedCommands::Writes, 0)),
+        (
+            "CLIENT PAUSE 9223372036854775807 write",
+            pausing(PausedCommands::Writes, i64::MAX.cast_unsigned()),
+        ),
+        ("CLIENT UNPAUSE", pausing(PausedCommands::Nothing, 0)),
+        ("MONITOR", AnswerOutcome::Monitor),
+    ] {
+        assert_eq!(client.run(line), (outcome, String::new()), "{line}");
+    }
+    client.config.commands.monitor = false;
+    assert_eq!(
+        client.reply("MONITOR"),
+        "-ERR slotmux: 'monitor' is refused: commands.monitor is \"off\"\r\n"
+    );
+}

@@ -1,0 +1,180 @@
+//! A command that the table lacks, as one entry of the `COMMAND` reply describes it.
+
+use redis::Value;
+
+use super::keys::LearnedKeySpec;
+use super::value::{elements, integer, text};
+use crate::command::keys::KeyError;
+use crate::command::route::{CONNECTION_STATE, ONE_NODE};
+use crate::command::{Flags, Lifetime, Route, arity_ok, error};
+use crate::resp::Span;
+
+/// Why a learned command is refused that names no key and is no plain read.
+pub(super) const KEYLESS: &str =
+    "slotmux learned it from the server, and nothing tells which node should run it";
+/// Why a learned command is refused whose keys only the server can find.
+pub(super) const HIDDEN_KEYS: &str =
+    "slotmux learned it from the server, and nothing tells where its keys are";
+
+/// A command that the table lacks.
+#[derive(Debug)]
+pub struct LearnedCommand {
+    /// In lower case; of a subcommand `container|name`.
+    pub full_name: String,
+    /// As in [`crate::command::Command::arity`].
+    pub arity: i16,
+    /// As in [`crate::command::Command::flags`].
+    pub flags: Flags,
+    /// [`Route::Keyed`], [`Route::AnyNode`] or [`Route::Refused`].
+    pub route: Route,
+    keys: Vec<LearnedKeySpec>,
+    pub(super) container: bool,
+}
+
+impl LearnedCommand {
+    pub(super) fn new(full_name: String, entry: &[Value], container: bool) -> LearnedCommand {
+        let number = |at: usize| entry.get(at).and_then(integer).unwrap_or(0);
+        let flags = elements(entry.get(2).unwrap_or(&Value::Nil))
+            .iter()
+            .filter_map(|word| Flags::from_word(std::str::from_utf8(text(word)?).ok()?))
+            .fold(Flags::NONE, Flags::union);
+        let arity = match i16::try_from(number(1)) {
+            Ok(arity) if arity != 0 => arity,
+            _ => -1,
+        };
+        let specs = elements(entry.get(8).unwrap_or(&Value::Nil));
+        let (first, last, step) = (number(3), number(4), number(5));
+        let movable = flags.contains(Flags::MOVABLE_KEYS);
+        let specified = || {
+            specs
+                .iter()
+                .map(LearnedKeySpec::from_spec)
+                .collect::<Option<Vec<LearnedKeySpec>>>()
+        };
+        let keys: Option<Vec<LearnedKeySpec>> = if movable && !specs.is_empty() {
+            specified()
+        } else if movable && first == 0 {
+            None
+        } else {
+            // The positions say as much about where the keys are, but not what is done with them.
+            specified()
+                .filter(|keys| first > 0 && !keys.is_empty())
+                .or_else(|| {
+                    LearnedKeySpec::from_positions(first, last, step)
+                        .map(|keys| keys.into_iter().collect())
+                })
+        };
+        let route = route(flags, keys.as_deref());
+        LearnedCommand {
+            full_name,
+            arity,
+            flags,
+            route,
+            keys: keys.unwrap_or_default(),
+            container,
+        }
+    }
+
+    /// As [`crate::command::for_each_key`].
+    ///
+    /// # Errors
+    /// As [`crate::command::for_each_key`].
+    pub fn for_each_key(
+        &self,
+        buf: &[u8],
+        args: &[Span],
+        mut f: impl FnMut(usize),
+    ) -> Result<(), KeyError> {
+        for keys in &self.keys {
+            let found = keys.positions(buf, args)?;
+            // A count of none is right where all keys are counted, and an error where it is to fill another key.
+            if found.len() == 0 && self.keys.len() > 1 && keys.is_counted() {
+                return Err(KeyError::NumKeys);
+            }
+        }
+        for keys in &self.keys {
+            keys.positions(buf, args)?.for_each(&mut f);
+        }
+        Ok(())
+    }
+
+    /// As [`LearnedCommand::for_each_key`], of the keys that it may leave without an expiry. Where the server does not
+    /// tell, these are all.
+    ///
+    /// # Errors
+    /// As [`crate::command::for_each_key`].
+    pub fn for_each_written_key(
+        &self,
+        buf: &[u8],
+        args: &[Span],
+        mut f: impl FnMut(usize),
+    ) -> Result<(), KeyError> {
+        for keys in self.keys.iter().filter(|keys| keys.writes()) {
+            keys.positions(buf, args)?.for_each(&mut f);
+        }
+        Ok(())
+    }
+
+    /// Whether a keyword in front of its keys occurs more than once, so that the keys may differ from those that the
+    /// server reports.
+    pub fn is_ambiguous(&self, buf: &[u8], args: &[Span]) -> bool {
+        self.keys.iter().any(|keys| keys.is_ambiguous(buf, args))
+    }
+
+    /// What it does to the lifetime of its keys, as far as that is known.
+    pub fn lifetime(&self) -> Lifetime {
+        Lifetime::of_unknown(self.flags)
+    }
+
+    /// As [`crate::command::CommandRef::has_keys`].
+    pub fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// As [`crate::command::Command::is_write`].
+    pub fn is_write(&self) -> bool {
+        self.flags.contains(Flags::WRITE) || (!self.keys.is_empty() && !self.is_readonly())
+    }
+
+    /// As [`crate::command::Command::is_readonly`].
+    pub fn is_readonly(&self) -> bool {
+        self.flags.contains(Flags::READONLY)
+    }
+
+    /// As [`crate::command::Command::arity_ok`].
+    pub fn arity_ok(&self, argc: usize) -> bool {
+        arity_ok(self.arity, argc)
+    }
+
+    /// As [`crate::command::arity_error`].
+    pub fn arity_error(&self) -> String {
+        error::arity_error_of(&self.full_name)
+    }
+}
+
+/// Where a command may go of which only its flags and keys are known. What may leave a trace in its connection, hold
+/// it up or turn it into a stream must not be forwarded, so a command has to look harmless to be sent.
+fn route(flags: Flags, keys: Option<&[LearnedKeySpec]>) -> Route {
+    const STATEFUL: Flags = Flags::NO_AUTH.union(Flags::NO_MULTI).union(Flags::ASKING);
+    const STREAM: Flags = Flags::PUBSUB.union(Flags::BLOCKING);
+    // Commands like CLIENT, WATCH and AUTH are barred from scripts. So are scripts themselves, which say that their
+    // keys move, and some reads and writes, which say what they are.
+    const ACCOUNTED: Flags = Flags::WRITE
+        .union(Flags::READONLY)
+        .union(Flags::MOVABLE_KEYS)
+        .union(Flags::NO_MANDATORY_KEYS);
+    if flags.contains(Flags::ADMIN) {
+        Route::Refused(ONE_NODE)
+    } else if flags.intersects(STATEFUL.union(STREAM))
+        || (flags.contains(Flags::NOSCRIPT) && !flags.intersects(ACCOUNTED))
+    {
+        Route::Refused(CONNECTION_STATE)
+    } else {
+        match keys {
+            None => Route::Refused(HIDDEN_KEYS),
+            Some([]) if flags.contains(Flags::READONLY) => Route::AnyNode,
+            Some([]) => Route::Refused(KEYLESS),
+            Some(_) => Route::Keyed,
+        }
+    }
+}
