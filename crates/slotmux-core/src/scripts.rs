@@ -79,7 +79,7 @@ impl ScriptStore {
         })
     }
 
-    /// Forgets all, as the nodes are told to.
+    /// Forgets all scripts, as SCRIPT FLUSH makes the nodes do.
     fn flush(&self) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = StoredScripts::default();
         self.era.fetch_add(1, Ordering::Release);

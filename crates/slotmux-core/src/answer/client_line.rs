@@ -93,22 +93,22 @@ pub struct ClientLine<'a> {
     pub reading: bool,
     /// Whether slotmux waits for it to take replies.
     pub writing: bool,
-    /// Lower-case name of its last command, such as `get` or `client|list`. Empty: it sent none.
+    /// Lower-case name of its last command, such as `get` or `client|list`; empty before the first one.
     pub command: &'a str,
     /// The protocol it speaks.
     pub protocol: Protocol,
-    /// What it is told of changed keys.
+    /// Its tracking of changed keys.
     pub tracking: Tracking,
     /// How many channels, patterns and shard channels it listens to.
     pub subscriptions: [usize; 3],
 }
 
-/// A buffer in figures.
+/// Size and capacity of a buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BufferFigures {
     /// Bytes in it.
     pub len: usize,
-    /// Bytes it takes.
+    /// Bytes allocated.
     pub capacity: usize,
 }
 

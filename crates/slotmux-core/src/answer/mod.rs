@@ -44,9 +44,9 @@ pub struct AskingClient<'a> {
     pub protocol: Protocol,
     /// Whether the client may use commands beyond [`allowed_before_login`].
     pub authenticated: bool,
-    /// The replies that it gets. `answer` writes a reply whatever this says; see [`ReplyMode`].
+    /// Its reply mode. `answer` writes a reply whatever the mode; see [`ReplyMode`].
     pub replies: ReplyMode,
-    /// What it is told of changed keys.
+    /// Its tracking of changed keys.
     pub tracking: Tracking,
     /// Whether it listens to channels.
     pub is_subscriber: bool,
@@ -54,10 +54,10 @@ pub struct AskingClient<'a> {
     pub session: &'a mut Option<Box<Session>>,
 }
 
-/// What surrounds the client: its listener, the configuration, the process.
+/// The surroundings of the client: its listener, the configuration, the process.
 #[derive(Clone, Copy)]
 pub struct AnswerHost<'a> {
-    /// What slotmux was told.
+    /// The configuration.
     pub config: &'a Config,
     /// Where the client came in.
     pub listener: &'a Listener,
@@ -103,7 +103,7 @@ impl ProcessFigures for FiguresOnce<'_> {
     }
 }
 
-/// What is left to do after [`answer`].
+/// The work that is left after [`answer`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerOutcome {
     /// Nothing: the reply is written.
@@ -181,7 +181,7 @@ pub fn answer(
     AnswerOutcome::Answered
 }
 
-/// `MONITOR`. Who monitors already gets no reply, as from Redis.
+/// `MONITOR`. A client that monitors already gets no reply, as from Redis.
 fn monitor(subject: &AskingClient<'_>, host: &AnswerHost<'_>, out: &mut Vec<u8>) -> AnswerOutcome {
     if !host.config.commands.monitor {
         let reason = "commands.monitor is \"off\"";

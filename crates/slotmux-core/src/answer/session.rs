@@ -16,7 +16,7 @@ pub struct Session {
     pub lib_ver: Option<Box<str>>,
     /// The user that the client logged in as. `None`: its listener's default user.
     pub user: Option<Box<str>>,
-    /// `CLIENT NO-EVICT`: told back in `CLIENT LIST`; slotmux evicts nobody to save memory.
+    /// `CLIENT NO-EVICT`: shown in `CLIENT LIST`; slotmux evicts no client to save memory.
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`: told back in `CLIENT LIST`.
     pub no_touch: bool,

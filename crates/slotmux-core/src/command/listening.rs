@@ -1,6 +1,6 @@
-//! What can be subscribed to, and which names are those of keyspace notifications. Pure.
+//! The kinds of subscriptions, and the names of keyspace notifications. Pure.
 
-/// What can be subscribed to.
+/// A kind of subscription.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SubscriptionKind {
     /// A channel, whose messages every node of a cluster gets.
@@ -58,7 +58,7 @@ impl SubscriptionChange {
     }
 }
 
-/// How the channels of keyspace notifications begin. What a node says on them concerns its own keys and stays with it.
+/// Prefixes of the channels of keyspace notifications. A node notifies about its own keys only.
 const NOTIFICATIONS: [&[u8]; 2] = [b"__keyspace@", b"__keyevent@"];
 
 /// Whether messages of this channel are notifications, which each primary gives for its own keys.

@@ -1,4 +1,4 @@
-//! What a request is: the table of all commands, where their keys are, and where they may go. No I/O.
+//! The table of all commands: their keys, their routes and their effect on lifetimes. No I/O.
 
 pub mod alike;
 pub mod docs;
@@ -51,7 +51,7 @@ pub struct Command {
     pub since: &'static str,
     /// Whether its reply says of each key whether it has a value: what counts as a hit or a miss.
     pub finds: bool,
-    /// What it does to the lifetime of its keys.
+    /// Its effect on the lifetime of its keys.
     pub lifetime: Lifetime,
     /// Whether it may run a second time.
     pub repeat: Repeatable,
@@ -78,7 +78,7 @@ impl Command {
             || (self.keys != KeySpec::None && !self.flags.contains(Flags::READONLY))
     }
 
-    /// Whether it reads and changes nothing, so that it does no harm to send it again when nobody knows if it ran.
+    /// Whether it only reads, so that it may be sent again when it is unknown whether it ran.
     pub fn is_readonly(&self) -> bool {
         self.flags.contains(Flags::READONLY)
     }

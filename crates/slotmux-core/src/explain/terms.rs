@@ -16,16 +16,16 @@ pub struct KeyTerm {
     pub key: Vec<u8>,
     /// Its namespace.
     pub namespace: NamespaceId,
-    /// What the request gives it.
+    /// The TTL that the request states.
     pub given: StatedTtl,
-    /// What it gets.
+    /// The TTL that it gets.
     pub gets: KeyGets,
 }
 
-/// What a key gets.
+/// The TTL that a key gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeyGets {
-    /// What the request gives it.
+    /// The TTL that the request states.
     AsGiven,
     /// Another TTL in the command itself, in milliseconds.
     InPlace(u64),

@@ -1,4 +1,4 @@
-//! What a namespace allows at all, whatever its TTL: which commands, how long keys, how large values.
+//! The limits of a namespace apart from its TTL: denied commands, read-only, longest key, largest value.
 
 use super::arguments::ArgumentFacts;
 use super::govern::PolicyCase;

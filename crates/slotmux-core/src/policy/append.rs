@@ -9,9 +9,9 @@ use super::subject::TtlSubject;
 use super::{Actions, Governed};
 use crate::config::{Strength, TtlMode};
 
-/// What stands before an atomic block.
+/// The start of an atomic block.
 pub(super) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
-/// What stands behind an atomic block.
+/// The end of an atomic block.
 pub(super) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
 /// The commands of a block, without what stands around them.

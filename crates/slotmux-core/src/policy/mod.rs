@@ -1,6 +1,6 @@
-//! Namespaces and their policies, as the way of a request needs them: found by key prefix, durations in milliseconds.
+//! Namespaces and their policies, in the form that the request path needs: found by key prefix, durations in milliseconds.
 //!
-//! Everything here is a pure function of the configuration and a request. What is sent and when is not decided here.
+//! Everything here is a pure function of the configuration and a request. Sending is decided elsewhere.
 
 use crate::config::{Config, Multi, Namespace, RetryWrites, TtlMode, UnmatchedKeys};
 
@@ -78,7 +78,7 @@ pub struct Policy {
 pub struct Policies {
     prefixes: Prefixes,
     forbidden: ForbiddenSomewhere,
-    /// What the patterns of SORT may not reach.
+    /// The namespaces that patterns of SORT may not reach.
     unread: UnreadableNamespaces,
     /// A prefix whose policy is enforced.
     enforced_prefix: Option<Box<[u8]>>,
@@ -131,7 +131,7 @@ impl Policies {
         !self.policies.is_empty()
     }
 
-    /// What is allowed on keys of no namespace.
+    /// The treatment of keys of no namespace.
     pub fn unmatched(&self) -> UnmatchedKeys {
         self.unmatched
     }

@@ -20,7 +20,7 @@ pub(super) enum OptionSet {
     MSetEx,
 }
 
-/// What the options say.
+/// The TTL that the options state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum TtlOptions {
     /// Nothing about the TTL.
@@ -31,9 +31,9 @@ pub(super) enum TtlOptions {
     Keep,
     /// PERSIST
     Persist,
-    /// What every server refuses.
+    /// Options that every server refuses.
     Refused,
-    /// There is a word that is not known here. What stands behind it may mean anything.
+    /// An unknown word is among them; anything may follow it.
     Unknown,
 }
 

@@ -187,7 +187,7 @@ impl ReplyScanner {
             }
             (b'*' | b'~' | b'>', _) => self.add_elements(count(text)?, 1, 0)?,
             (b'%', _) => self.add_elements(count(text)?, 2, 0)?,
-            // What the attributes describe comes after them and is one element more.
+            // The described value follows its attributes and is one more element.
             (b'|', _) => self.add_elements(count(text)?, 2, 1)?,
             _ => return Err(Malformed::ReplyHeader),
         }

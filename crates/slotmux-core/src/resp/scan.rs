@@ -6,7 +6,7 @@
 use super::number::{parse_i64, short_number};
 use super::{Limits, Malformed, Span};
 
-/// What the start of a buffer holds.
+/// The contents at the start of a buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scan {
     /// A whole request of `len` bytes. Without arguments (`*0`, `*-1`, an empty line) there is nothing to do or answer.

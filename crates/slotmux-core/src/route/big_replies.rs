@@ -29,7 +29,7 @@ struct GroupEntry {
     trips: u8,
 }
 
-/// What a worker has learned.
+/// The groups whose replies were big, as one worker has learned them.
 pub struct BigReplies {
     entries: Box<[Cell<GroupEntry>]>,
     /// Entries with a trip left. While it is 0, no request is looked up.

@@ -52,7 +52,7 @@ pub struct ExecElement {
     pub source: ElementSource,
     /// The namespace of the command's first key.
     pub namespace: NamespaceId,
-    /// What the reply says, and how it becomes that to the client's command.
+    /// How the node's reply becomes the reply to the client's command.
     pub reply: ReplyConversion,
     /// Whether the command may have changed data.
     pub write: bool,
@@ -61,7 +61,7 @@ pub struct ExecElement {
 /// The commands for one slot.
 #[derive(Debug, PartialEq)]
 pub struct SlotGroup {
-    /// The slot. `None`: none of the whole body has keys, so any node will do.
+    /// The slot. `None`: no command of the body has keys, so any node will do.
     pub slot: Option<Slot>,
     /// The commands, one behind the other.
     pub commands: Vec<u8>,
@@ -81,14 +81,14 @@ impl SlotGroup {
     }
 }
 
-/// What is counted of one command when the transaction runs.
+/// Counters of one command, recorded when the transaction runs.
 #[derive(Debug, PartialEq)]
 pub struct CountedCommand {
     /// Which of the client's commands.
     pub command: usize,
     /// The namespace of its first key.
     pub namespace: NamespaceId,
-    /// What the policy made of it.
+    /// The actions of its policy.
     pub actions: Actions,
     /// Whether something of it goes to a node.
     pub is_sent: bool,
@@ -99,13 +99,13 @@ pub struct CountedCommand {
 /// A transaction, ready to be sent.
 #[derive(Debug, Default, PartialEq)]
 pub struct TransactionBody {
-    /// What goes where, in the order in which the slots appear.
+    /// The commands by slot, in the order in which the slots appear.
     pub groups: Vec<SlotGroup>,
-    /// What the reply is made of.
+    /// The elements of EXEC's reply, in order.
     pub elements: Vec<ExecElement>,
     /// How many cells there are.
     pub cells: u32,
-    /// What is counted.
+    /// Counters to record when it runs.
     pub counted: Vec<CountedCommand>,
     /// Whether commands of it name scripts by their SHA1.
     pub names_scripts: bool,
@@ -120,7 +120,7 @@ impl TransactionBody {
         self.groups.len() < 2 && slots.all(|other| other.is_none_or(|other| other == slot))
     }
 
-    /// Sees to it that a node is asked whether it may run: one that needs no node gets a command for it.
+    /// Adds a PING to a body that sends nothing, so that a node decides whether it may run.
     pub fn ask_a_node(&mut self) {
         if self.groups.is_empty() {
             self.groups.push(SlotGroup {
@@ -134,7 +134,8 @@ impl TransactionBody {
     }
 }
 
-/// Plans a request that is to be queued. What blocks elsewhere does not in a transaction, and is like any other then.
+/// Plans a request that is to be queued. A blocking command does not block in a transaction, so it is planned as any
+/// other.
 /// `rewritten` is as for [`plan`].
 pub fn plan_queued(
     request: &Request,
