@@ -91,7 +91,7 @@ impl ScriptStore {
     }
 }
 
-/// Which scripts a worker has noted already: hashing a script with SHA1 at each EVAL would cost more than all the rest.
+/// The scripts that a worker has noted already: hashing a script with SHA1 at each EVAL would cost more than all the rest.
 #[derive(Default)]
 pub struct NotedScripts {
     hashes: RefCell<HashSet<u64>>,
@@ -122,7 +122,7 @@ impl NotedScripts {
     }
 }
 
-/// Which scripts were sent over one connection.
+/// The scripts that were sent over one connection.
 #[derive(Default)]
 pub struct SentScripts {
     shas: HashSet<Sha>,

@@ -42,7 +42,7 @@ pub enum ClientKind {
 }
 
 impl ClientKind {
-    /// By Redis' name for it, in any case.
+    /// The kind with this name in Redis, in any case.
     pub(super) fn parse(request: AnsweredRequest<'_>, index: usize) -> Option<ClientKind> {
         let names = [
             ("normal", ClientKind::Normal),
@@ -79,7 +79,7 @@ pub struct ClientLine<'a> {
     pub closing: bool,
     /// Its next command waits for the end of a `CLIENT PAUSE`.
     pub held: bool,
-    /// How many commands wait for its EXEC, if it is in a transaction.
+    /// Number of commands that wait for its EXEC, if it is in a transaction.
     pub multi: Option<usize>,
     /// Whether it waits in a blocking command.
     pub blocked: bool,
@@ -99,7 +99,7 @@ pub struct ClientLine<'a> {
     pub protocol: Protocol,
     /// Its tracking of changed keys.
     pub tracking: Tracking,
-    /// How many channels, patterns and shard channels it listens to.
+    /// Numbers of channels, patterns and shard channels that it listens to.
     pub subscriptions: [usize; 3],
 }
 

@@ -10,9 +10,9 @@ use crate::resp::{Protocol, number, write};
 pub enum ClientSelection {
     /// All clients.
     All,
-    /// Those of one kind.
+    /// Clients of one kind.
     Kind(ClientKind),
-    /// Those of these ids.
+    /// Clients with these ids.
     Ids(ClientIds),
 }
 

@@ -70,7 +70,7 @@ struct InfoView<'a> {
 }
 
 struct InfoSection {
-    /// As it stands in the reply; in lower case it is the argument that asks for it.
+    /// The title in the reply; in lower case it is the argument of INFO that asks for it.
     title: &'static str,
     /// Whether `INFO` alone has it. `INFO all` has them all.
     by_default: bool,
@@ -125,7 +125,7 @@ const SECTIONS: &[InfoSection] = &[
     own("Slotmux", slotmux),
 ];
 
-/// Which of them an INFO asks for.
+/// The sections that an INFO asks for.
 fn chosen<'a>(names: impl Iterator<Item = &'a [u8]>) -> [bool; SECTIONS.len()] {
     let mut names = names.peekable();
     if names.peek().is_none() {

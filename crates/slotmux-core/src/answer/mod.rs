@@ -38,9 +38,9 @@ pub use operator::OperatorQuestion;
 /// into it afterwards: any of it may have changed.
 #[derive(Debug)]
 pub struct AskingClient<'a> {
-    /// Unique in the process, and never given twice.
+    /// Unique in the process, and never reused.
     pub id: u64,
-    /// In which the reply is written. Only `HELLO` and `RESET` change it, so nothing may be in flight then.
+    /// The protocol of the reply. Only `HELLO` and `RESET` change it, so nothing may be in flight then.
     pub protocol: Protocol,
     /// Whether the client may use commands beyond [`allowed_before_login`].
     pub authenticated: bool,
@@ -59,13 +59,13 @@ pub struct AskingClient<'a> {
 pub struct AnswerHost<'a> {
     /// The configuration.
     pub config: &'a Config,
-    /// Where the client came in.
+    /// The listener that accepted the client.
     pub listener: &'a Listener,
     /// Our end of the client's connection. Looked up for `CLUSTER` only.
     pub local: Option<&'a ClientAddress>,
     /// The upstream's version, which is the version that clients see. Empty: not known yet.
     pub server_version: &'a str,
-    /// Asked by `INFO` and `CONFIG GET` only.
+    /// Used by `INFO` and `CONFIG GET` only.
     pub process: &'a dyn ProcessFigures,
 }
 
@@ -77,14 +77,14 @@ pub trait ProcessFigures {
     fn now(&self) -> Duration;
 }
 
-/// A process that is asked once for all answers of one moment: to ask it reads files.
+/// The figures of the process, read once for all answers of one moment: reading them reads files.
 pub struct FiguresOnce<'a> {
     process: &'a dyn ProcessFigures,
     facts: OnceCell<InfoFacts>,
 }
 
 impl<'a> FiguresOnce<'a> {
-    /// Nothing is asked yet.
+    /// Reads nothing yet.
     pub fn new(process: &'a dyn ProcessFigures) -> FiguresOnce<'a> {
         FiguresOnce {
             process,
@@ -129,12 +129,12 @@ pub enum AnswerOutcome {
     Ask(OperatorQuestion),
 }
 
-/// Which client `CLIENT UNBLOCK` lets go, and how.
+/// The client that `CLIENT UNBLOCK` unblocks, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnblockRequest {
     /// The client.
     pub id: i64,
-    /// By an error, rather than as if its time were over.
+    /// Whether it gets an error, rather than the reply of a timeout.
     pub by_error: bool,
 }
 
@@ -259,7 +259,7 @@ impl<'a> AnsweredRequest<'a> {
         self.args.len()
     }
 
-    /// One argument; empty if there are not as many.
+    /// One argument; empty if the request has fewer.
     fn get(self, index: usize) -> &'a [u8] {
         self.args.get(index).map_or(&[], |span| span.of(self.buf))
     }

@@ -1,4 +1,4 @@
-//! Which node serves which slot: an immutable snapshot, and the difference between two of them.
+//! The map of slots to nodes: an immutable snapshot, and the difference between two of them.
 
 use std::collections::HashSet;
 use std::fmt;

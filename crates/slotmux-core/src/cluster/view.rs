@@ -9,7 +9,7 @@ use super::addr::{Addr, AddressMap};
 use super::mode::{ServerHello, ServerMode};
 use crate::slot::SLOTS;
 
-/// One node's opinion of the cluster.
+/// The cluster as one node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeView {
     /// Every node that CLUSTER SLOTS names, each once.

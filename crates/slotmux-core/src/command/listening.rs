@@ -14,7 +14,7 @@ pub enum SubscriptionKind {
 /// A change of a client's subscriptions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SubscriptionChange {
-    /// Of what.
+    /// The kind of subscription.
     pub kind: SubscriptionKind,
     /// Whether it subscribes.
     pub subscribes: bool,
@@ -35,7 +35,7 @@ impl SubscriptionKind {
 }
 
 impl SubscriptionChange {
-    /// By the name of its command, in lower case.
+    /// The kind of the command with this lower-case name.
     pub fn of(command: &str) -> Option<SubscriptionChange> {
         SubscriptionKind::ALL
             .into_iter()

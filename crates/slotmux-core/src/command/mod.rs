@@ -41,11 +41,11 @@ pub struct Command {
     pub full_name: &'static str,
     /// Arguments with the name counted; negative: at least so many. Where server versions differ, the loosest.
     pub arity: i16,
-    /// As in the `COMMAND` reply.
+    /// Its flags in the `COMMAND` reply.
     pub flags: Flags,
-    /// Where it may go. Of a container: what holds for most of its subcommands.
+    /// Its route; for a container that of most of its subcommands.
     pub route: Route,
-    /// Where its keys are.
+    /// The positions of its keys.
     pub keys: KeySpec,
     /// First version of Redis that has it, or of Valkey where it is said; `slotmux` if no server has it.
     pub since: &'static str,

@@ -10,7 +10,7 @@ use crate::resp::Span;
 /// A command of the table, or one that was learned.
 #[derive(Clone, Copy, Debug)]
 pub enum CommandRef<'a> {
-    /// Of the table.
+    /// In the table.
     Table(&'static Command),
     /// Learned from the upstream.
     Learned(&'a LearnedCommand),

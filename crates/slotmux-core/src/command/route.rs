@@ -1,8 +1,8 @@
-//! Where a command may go: the one decision per command that the router reads first.
+//! The route of a command: the first column of the table that the planner reads.
 
 use crate::command::listening::{SubscriptionChange, SubscriptionKind};
 
-/// Where a command may go.
+/// The nodes that a command may go to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Route {
     /// To the node that owns the slot of its keys, which are all in one slot. Where the call names no key,
@@ -32,7 +32,7 @@ pub enum Route {
     Answer(OwnAnswer),
     /// MULTI, EXEC, DISCARD, WATCH, UNWATCH.
     Transaction,
-    /// May hold its connection up, so it needs one of its own. Ask [`super::BlockingTimeout::of`] first: XREAD and XREADGROUP
+    /// May block its connection, so it needs a dedicated lane. Ask [`super::BlockingTimeout::of`] first: XREAD and XREADGROUP
     /// block only when BLOCK is given and are [`Route::Keyed`] otherwise.
     Blocking,
     /// Changes what its client listens to: SUBSCRIBE and its kin.
@@ -56,7 +56,7 @@ impl Route {
     }
 }
 
-/// How the replies of several nodes become one.
+/// The way the replies of several nodes are merged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Merge {
     /// Array elements, put back in the order of the request's keys.

@@ -132,7 +132,7 @@ fn left(term: &KeyTerm, lifetime: Lifetime, ttl: &TtlPolicy) -> String {
     }
 }
 
-/// Where a default comes from and where the spread has put it.
+/// The source of a default, and the value that its spread gave.
 fn default(ttl: &TtlPolicy, got: u64) -> String {
     let configured = ttl.default.unwrap_or(got);
     let named = if ttl.is_max_the_default {

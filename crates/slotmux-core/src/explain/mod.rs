@@ -222,7 +222,7 @@ fn explain_lifetimes(
     for part in parts {
         let mut args = Vec::new();
         let own = request_of(&part.own, &mut args);
-        // Where no key can be found, none is written.
+        // If no key can be found, none is written.
         let _ = command.for_each_written_key(own.bytes, own.args, |_| written += 1);
     }
     if written > told.ttl.len() {
@@ -274,7 +274,7 @@ fn namespaces_of(
         }
     };
     if let Some(command) = command {
-        // Where no key can be found, there is no namespace.
+        // If no key can be found, there is no namespace.
         let _ = command.for_each_key(request.bytes, request.args, &mut note);
         let _ = command.for_each_written_key(request.bytes, request.args, note);
     }

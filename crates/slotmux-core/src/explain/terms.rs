@@ -58,7 +58,7 @@ pub fn terms(
         Governed::Block(block) => got(sent, block.own as usize, now),
     };
     let mut terms = Vec::new();
-    // Where no key can be found, none is written.
+    // If no key can be found, none is written.
     let _ = command.for_each_written_key(request.bytes, request.args, |at| {
         let key = request.arg(at);
         if terms.len() < most && at < request.argc() {

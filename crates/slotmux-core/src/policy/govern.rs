@@ -137,7 +137,7 @@ impl RuleOutcome {
         }
     }
 
-    /// Where the policy only observes, nothing comes of it but the actions.
+    /// In observe mode only the actions remain, and the request is sent unchanged.
     pub fn under(self, mode: TtlMode) -> RuleOutcome {
         if mode == TtlMode::Enforce {
             return self;
@@ -180,7 +180,7 @@ impl Decision {
 pub enum Governed {
     /// The request as it is.
     AsIs,
-    /// One other command, which is in the buffer.
+    /// Another command, which is in the buffer.
     Rewritten(ReplyConversion),
     /// Several commands, which are in the buffer.
     Block(BlockShape),
@@ -213,9 +213,9 @@ impl ReplyConversion {
 pub struct BlockShape {
     /// Whether they stand between MULTI and EXEC.
     pub atomic: bool,
-    /// How many commands there are, MULTI and EXEC not counted.
+    /// Number of commands, without MULTI and EXEC.
     pub commands: u32,
-    /// How many of the first ones are the client's: 1, or the SETs of an MSET. The client gets the first error among
+    /// Number of leading commands that are the client's: 1, or the SETs of an MSET. The client gets the first error among
     /// their replies, or else the first reply.
     pub own: u32,
 }

@@ -57,7 +57,7 @@ impl NamespaceId {
 pub struct Policy {
     /// The namespace's name.
     pub name: String,
-    /// How long keys may live. `None`: as long as they like, at no cost.
+    /// The TTL policy. `None`: keys live as long as requests say, at no cost.
     pub ttl: Option<TtlPolicy>,
     /// Whether writes are refused.
     pub read_only: bool,
@@ -86,9 +86,9 @@ pub struct Policies {
     /// Whether anything is refused for more than its TTL.
     restricts: bool,
     unmatched: UnmatchedKeys,
-    /// Of keys of no namespace.
+    /// For keys of no namespace.
     multi: Multi,
-    /// Of keys of no namespace.
+    /// For keys of no namespace.
     retry_writes: RetryWrites,
     /// Rules for calls of scripts and functions.
     script_rules: ScriptRules,

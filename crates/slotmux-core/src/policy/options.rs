@@ -16,7 +16,7 @@ pub(super) enum OptionSet {
     Set,
     /// A TTL or PERSIST.
     GetEx,
-    /// Those of SET without GET.
+    /// The options of SET without GET.
     MSetEx,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct TtlOption {
     /// Index of the last one's word.
     at: usize,
     form: TtlForm,
-    /// How many there are.
+    /// Number of TTL options.
     count: usize,
 }
 
@@ -53,7 +53,7 @@ impl TtlOption {
         self.at
     }
 
-    /// How the number is meant.
+    /// The form of the number.
     pub fn form(self) -> TtlForm {
         self.form
     }

@@ -18,7 +18,7 @@ pub enum StatedTtl {
     Ttl {
         /// From now on; the key ends at once where this is not above 0.
         milliseconds: i64,
-        /// As it is written: `EX 60`.
+        /// Its spelling: `EX 60`.
         spelled: String,
     },
     /// The TTL that there is stays.

@@ -31,7 +31,7 @@ pub struct TtlPolicy {
     pub persist: Persist,
     /// What KEEPTTL may do.
     pub keepttl: KeepTtl,
-    /// How an expiry is attached.
+    /// The way an expiry is attached.
     pub strength: Strength,
     /// Treatment of scripts.
     pub scripts: ScriptKeys,

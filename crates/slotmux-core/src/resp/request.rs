@@ -1,4 +1,4 @@
-//! One complete request: its bytes and where its arguments are.
+//! One complete request: its bytes and the positions of its arguments.
 
 use crate::resp::{Span, write};
 

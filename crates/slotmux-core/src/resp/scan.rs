@@ -45,7 +45,7 @@ pub fn scan_request(buf: &[u8], limits: &Limits, args: &mut Vec<Span>) -> Result
 /// Resumable search for the end of a request that arrives in pieces: each byte is looked at once, however it is cut.
 #[derive(Default, Clone, Copy, Debug)]
 pub struct Boundary {
-    /// Where the header line starts that is to be read next, or the one of the bulk that is not all there.
+    /// Start of the next header line, or of the header of an incomplete bulk.
     pos: usize,
     /// Bytes after `pos` that hold no end of that line.
     searched: u32,

@@ -176,7 +176,7 @@ pub(super) fn debug(
     if is_of(&DEBUG_ALL_NODES) {
         return administer(request, command, Merge::AllOk, knowledge);
     }
-    // Of several keys each may be elsewhere.
+    // Several keys may be on different nodes.
     let is_of_key = is_of(&DEBUG_KEY) && !(is_of(&["digest-value"]) && request.argc() > 3);
     if !is_of_key {
         return refuse(&refused_error(command.full_name, ONE_NODE));

@@ -16,7 +16,7 @@ const TRIPS: u8 = 4;
 const MOST_TRIPS: u8 = 16;
 /// Groups that are remembered; two that share a place push each other out.
 const GROUPS: usize = 1024;
-/// How much of an argument without a `:` counts.
+/// Bytes of an argument without a `:` that count.
 const LONGEST_PREFIX: usize = 64;
 
 /// A command with the start of its first argument.

@@ -1,4 +1,4 @@
-//! Where a request goes: the decision, without doing any of it.
+//! Decides where a request goes, without sending anything.
 
 use crate::command::listening::{SubscriptionChange, SubscriptionKind};
 use crate::command::{

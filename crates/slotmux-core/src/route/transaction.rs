@@ -19,7 +19,7 @@ use building::BodyBuilder;
 
 mod building;
 
-/// Where an element of EXEC's reply comes from.
+/// The source of an element of EXEC's reply.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ElementSource {
     /// This reply, which is known before the transaction runs.
@@ -36,9 +36,9 @@ pub enum ElementSource {
     Parts {
         /// The first cell.
         first: u32,
-        /// How many there are.
+        /// Number of cells.
         count: u32,
-        /// How they become one.
+        /// The way they are merged.
         merge: Merge,
         /// For [`Merge::Elements`]: the part that holds each element.
         order: Vec<u32>,
@@ -48,7 +48,7 @@ pub enum ElementSource {
 /// One element of EXEC's reply: the reply to one command of the client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExecElement {
-    /// Where it comes from.
+    /// The source of its reply.
     pub source: ElementSource,
     /// The namespace of the command's first key.
     pub namespace: NamespaceId,
@@ -58,7 +58,7 @@ pub struct ExecElement {
     pub write: bool,
 }
 
-/// The commands for one slot.
+/// The commands for one slot, encoded.
 #[derive(Debug, PartialEq)]
 pub struct SlotGroup {
     /// The slot. `None`: no command of the body has keys, so any node will do.
@@ -69,13 +69,13 @@ pub struct SlotGroup {
     pub targets: Vec<Option<u32>>,
     /// Whether any of it may change data.
     pub write: bool,
-    /// Whether any of it would block outside of a transaction: then even one command alone needs its MULTI.
+    /// Whether any command would block outside of a transaction: then even a single one needs its MULTI.
     pub blocks: bool,
 }
 
 impl SlotGroup {
-    /// Whether it is sent between MULTI and EXEC. A single command of several groups is atomic without them; it gets
-    /// them only to keep it from blocking.
+    /// Whether it is sent between MULTI and EXEC. A group of one command is atomic without them if there are other groups;
+    /// it gets them only to keep it from blocking.
     pub fn is_block(&self, is_split: bool) -> bool {
         !is_split || self.targets.len() > 1 || self.blocks
     }
@@ -84,7 +84,7 @@ impl SlotGroup {
 /// Counters of one command, recorded when the transaction runs.
 #[derive(Debug, PartialEq)]
 pub struct CountedCommand {
-    /// Which of the client's commands.
+    /// Index of the client's command.
     pub command: usize,
     /// The namespace of its first key.
     pub namespace: NamespaceId,
@@ -103,7 +103,7 @@ pub struct TransactionBody {
     pub groups: Vec<SlotGroup>,
     /// The elements of EXEC's reply, in order.
     pub elements: Vec<ExecElement>,
-    /// How many cells there are.
+    /// Number of cells.
     pub cells: u32,
     /// Counters to record when it runs.
     pub counted: Vec<CountedCommand>,
@@ -269,7 +269,7 @@ impl BodyPlanner {
         let Some(command) = knowledge.command(request) else {
             return;
         };
-        // Where the keys of a request cannot be found it is sent nowhere in particular.
+        // A request whose keys cannot be found may go to any node, so it has no setting to check.
         let _ = command.for_each_key(request.bytes, request.args, |at| {
             let namespace = policies.find(request.arg(at));
             let multi = policies.multi(namespace);

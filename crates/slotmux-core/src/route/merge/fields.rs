@@ -1,4 +1,4 @@
-//! How one field of INFO becomes one for all nodes.
+//! Merges one field of INFO over all nodes.
 
 /// How the values of one field are merged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
