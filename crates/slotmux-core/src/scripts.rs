@@ -6,8 +6,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
 use crate::command::Command;
@@ -35,7 +36,7 @@ pub struct ScriptStore {
 
 #[derive(Debug, Default)]
 struct StoredScripts {
-    by_sha: HashMap<Sha, Arc<[u8]>>,
+    by_sha: HashMap<Sha, Bytes>,
     oldest_first: VecDeque<Sha>,
     bytes: usize,
 }
@@ -51,7 +52,7 @@ impl ScriptStore {
         if kept.by_sha.contains_key(&sha) {
             return;
         }
-        kept.by_sha.insert(sha, script.into());
+        kept.by_sha.insert(sha, Bytes::copy_from_slice(script));
         kept.oldest_first.push_back(sha);
         kept.bytes += script.len();
         while kept.by_sha.len() > MOST || kept.bytes > MOST_BYTES {
@@ -65,7 +66,7 @@ impl ScriptStore {
     }
 
     /// The script with this SHA1.
-    pub fn get(&self, sha: &Sha) -> Option<Arc<[u8]>> {
+    pub fn get(&self, sha: &Sha) -> Option<Bytes> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.by_sha.get(sha).cloned()
     }
@@ -131,7 +132,7 @@ pub struct SentScripts {
 
 impl SentScripts {
     /// The script that has to go ahead of `request`, an EVALSHA or not: it is known, and was not sent yet.
-    pub fn missing(&mut self, scripts: &ScriptStore, request: &Request) -> Option<Arc<[u8]>> {
+    pub fn missing(&mut self, scripts: &ScriptStore, request: &Request) -> Option<Bytes> {
         let sha = named(request)?;
         let era = scripts.era();
         if era != self.era {

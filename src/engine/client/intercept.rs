@@ -1,5 +1,5 @@
-//! What happens to requests while somebody has asked for more than their being carried out: `CLIENT PAUSE` holds them,
-//! `MONITOR` shows them. At all other times none of this is on their way.
+//! Requests during a `CLIENT PAUSE`, which holds them, or a `MONITOR`, which shows them. At all other times they do not pass
+//! this file.
 
 use std::rc::Rc;
 
@@ -15,9 +15,12 @@ use crate::engine::client::dispatch::{Dispatched, carry_out, refuse};
 use slotmux_core::resp::request::Request;
 
 /// In Redis a monitoring client counts as a kind of replica.
-const MONITORS: &str = "ERR Replica can't interact with the keyspace";
+const ONLY_MONITORS: &str = "ERR Replica can't interact with the keyspace";
 
-/// As [`carry_out`], with attention to the request.
+/// Commands that `CLIENT PAUSE WRITE` holds although they are not flagged as writes.
+const COUNT_AS_WRITES: [&str; 5] = ["evalsha", "fcall", "pfcount", "publish", "spublish"];
+
+/// As [`carry_out`], for a request that may be held or shown.
 #[cold]
 pub(super) fn carry_out_attended(
     worker: &Rc<Worker>,
@@ -36,11 +39,11 @@ pub(super) fn carry_out_attended(
     });
     let flags = known.unwrap_or(Flags::NONE);
     if client.is_monitor() && concerns_keys(client, command, flags, request) {
-        return refuse(worker, client, MONITORS);
+        return refuse(worker, client, ONLY_MONITORS);
     }
     let is_held = match worker.interception.pause.hold() {
         PausedCommands::Nothing => false,
-        // Nor is a replica ever held.
+        // Redis never holds a replica.
         _ if client.is_monitor() => false,
         PausedCommands::Writes => may_write(client, command, flags, request),
         // A client that asks slotmux about itself may be investigating the pause.
@@ -50,7 +53,7 @@ pub(super) fn carry_out_attended(
         client.hold(worker);
         return Dispatched::Deferred;
     }
-    // What is queued is shown when it runs.
+    // A queued command is shown when it runs.
     let is_shown = worker.interception.monitors.is_active()
         && !flags.contains(Flags::ADMIN)
         && !matches!(plan, Plan::Answer(OwnAnswer::Slotmux, _))
@@ -62,14 +65,14 @@ pub(super) fn carry_out_attended(
     taken
 }
 
-/// Whether a request gets as far as being run: Redis neither holds nor shows what it refuses before.
+/// Whether a request would run: Redis neither holds nor shows one that it refuses.
 fn is_accepted(
     client: &Client,
     command: Result<&'static Command, Unresolved>,
     plan: &Plan,
 ) -> bool {
     match plan {
-        _ if client.is_restricted() && !subscriber::may(command, plan) => false,
+        _ if client.is_restricted() && !subscriber::is_allowed(command, plan) => false,
         Plan::Refuse(_) | Plan::Unknown(_) | Plan::Transaction(TransactionCommand::WrongExec) => {
             false
         }
@@ -85,7 +88,7 @@ fn is_accepted(
     }
 }
 
-/// Whether this is a request that Redis takes from no replica: it reads, or may write. To subscribe does neither.
+/// Whether Redis refuses this request from a replica: it reads, or may write. Subscribing does neither.
 fn concerns_keys(
     client: &Client,
     command: Result<&'static Command, Unresolved>,
@@ -95,7 +98,7 @@ fn concerns_keys(
     flags.contains(Flags::READONLY) || may_write(client, command, flags, request)
 }
 
-/// Whether `CLIENT PAUSE WRITE` is about this request: those that Redis counts, which are more than change data.
+/// Whether `CLIENT PAUSE WRITE` holds this request. Redis holds more than those that change data.
 fn may_write(
     client: &Client,
     command: Result<&'static Command, Unresolved>,
@@ -109,14 +112,14 @@ fn may_write(
             let flags = command.map_or(Flags::WRITE, |command| command.flags);
             may_write(client, command, flags, &Request { bytes, args })
         }),
-        "eval" => !says_that_it_only_reads(request.arg(1)),
-        "evalsha" | "fcall" | "pfcount" | "publish" | "spublish" => true,
+        "eval" => !declares_no_writes(request.arg(1)),
+        name if COUNT_AS_WRITES.contains(&name) => true,
         _ => flags.contains(Flags::WRITE),
     }
 }
 
 /// Whether a script begins with a line such as `#!lua flags=no-writes,allow-stale`.
-fn says_that_it_only_reads(script: &[u8]) -> bool {
+fn declares_no_writes(script: &[u8]) -> bool {
     let line = script.split(|&byte| byte == b'\n').next();
     let Some(line) = line.and_then(|line| line.strip_prefix(b"#!")) else {
         return false;
@@ -135,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scripts_say_that_they_only_read() {
+    fn scripts_declare_that_they_only_read() {
         for (script, only_reads) in [
             ("#!lua flags=no-writes\nreturn 1", true),
             ("#!lua flags=allow-stale,no-writes\nreturn 1", true),
@@ -145,7 +148,7 @@ mod tests {
             ("return 1", false),
         ] {
             assert_eq!(
-                says_that_it_only_reads(script.as_bytes()),
+                declares_no_writes(script.as_bytes()),
                 only_reads,
                 "{script}"
             );

@@ -28,6 +28,7 @@ pub mod dispatch;
 pub mod early_replies;
 pub mod forward;
 pub mod intercept;
+pub mod local_answers;
 pub mod long_request;
 mod memory_use;
 mod output;

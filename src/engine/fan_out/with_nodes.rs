@@ -6,7 +6,8 @@
 use std::rc::Rc;
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::{Dispatched, NO_NODE, answer_here, local_answer, refuse};
+use crate::engine::client::dispatch::{Dispatched, NO_NODE, refuse};
+use crate::engine::client::local_answers::{answer_here, local_answer};
 use crate::engine::upstream::NodeId;
 use crate::engine::worker::Worker;
 use slotmux_core::command::{Command, Merge, OwnAnswer};

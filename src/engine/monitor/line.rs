@@ -1,5 +1,5 @@
 //! One command as `MONITOR` shows it, in Redis' form: `+<seconds>.<microseconds> [0 <address>] "command" "argument" …`.
-//! Passwords are replaced as in Redis, and what makes a line long is left out with a mark.
+//! Passwords are replaced as in Redis. Long lines are cut, with a mark.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use slotmux_core::answer::ClientAddress;
 use slotmux_core::command::{AUTH, AUTH2, KEYS, OF_HELLO, OF_MIGRATE, OptionScan};
 use slotmux_core::resp::request::Request;
 
-/// A line is cut where it is longer than this.
+/// Longer lines are cut.
 const LONGEST: usize = 4096;
 
 /// The line for a request. `addr` is its client's end; `None` if it has just gone.
@@ -38,7 +38,7 @@ pub(super) fn line(time: SystemTime, addr: Option<&ClientAddress>, request: &Req
     line
 }
 
-/// The line that tells of lines that were not shown; in the same form, for programs that take lines apart.
+/// The line about lines that were not shown; in the same form, for programs that parse lines.
 pub(super) fn missed(time: SystemTime, count: u64) -> Vec<u8> {
     let mut line = start(time);
     let _ = write!(line, "slotmux:0] \"(missed)\" \"{count}\"\r\n");
@@ -74,25 +74,40 @@ fn quote(line: &mut Vec<u8>, argument: &[u8]) {
     }
 }
 
-/// Indices of the arguments that are a password or name whose it is. What sets passwords, `CONFIG SET` and
-/// `ACL SETUSER`, is never shown at all.
+/// Where a command has credentials.
+#[derive(Clone, Copy)]
+enum Secrets {
+    /// All of its arguments.
+    All,
+    /// Behind its options AUTH.
+    OfHello,
+    /// Behind its options AUTH and AUTH2.
+    OfMigrate,
+}
+
+/// Commands with credentials. `CONFIG SET` and `ACL SETUSER`, which set passwords, are never shown at all.
+const SECRETS: [(&str, Secrets); 3] = [
+    ("auth", Secrets::All),
+    ("hello", Secrets::OfHello),
+    ("migrate", Secrets::OfMigrate),
+];
+
+/// Indices of the arguments that are a password or the name of its user.
 fn secrets(request: &Request) -> Vec<usize> {
     // Command names are not compared as C strings.
     let is_named = |name: &str| request.arg(0).eq_ignore_ascii_case(name.as_bytes());
     let options = |known, from| OptionScan::new(known, request.bytes, request.args, from);
-    if is_named("auth") {
-        (1..request.argc()).collect()
-    } else if is_named("hello") {
-        behind(options(OF_HELLO, 2))
-    } else if is_named("migrate") {
-        behind(options(OF_MIGRATE, 6))
-    } else {
-        Vec::new()
+    let found = SECRETS.iter().find(|(name, _)| is_named(name));
+    match found.map(|(_, secrets)| *secrets) {
+        None => Vec::new(),
+        Some(Secrets::All) => (1..request.argc()).collect(),
+        Some(Secrets::OfHello) => credentials(options(OF_HELLO, 2)),
+        Some(Secrets::OfMigrate) => credentials(options(OF_MIGRATE, 6)),
     }
 }
 
 /// Indices of the arguments of every AUTH and AUTH2.
-fn behind(mut options: OptionScan) -> Vec<usize> {
+fn credentials(mut options: OptionScan) -> Vec<usize> {
     let mut secrets = Vec::new();
     while let Some(found) = options.next() {
         if found.word == AUTH || found.word == AUTH2 {

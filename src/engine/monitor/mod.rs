@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::engine::client::{Client, ClientPhase, OUTPUT_PAUSE};
@@ -41,7 +42,7 @@ const TOO_MANY: &str = "ERR slotmux: as many clients monitor already as may; end
 /// The way of the lines to one client.
 #[derive(Debug)]
 pub struct MonitorQueue {
-    lines: mpsc::Sender<Arc<[u8]>>,
+    lines: mpsc::Sender<Bytes>,
     /// Lines that it missed and was not told of.
     missed: AtomicU64,
     /// Free again when the last worker has forgotten the client.
@@ -148,12 +149,12 @@ impl Worker {
         let line = has_room.then(|| {
             let addresses = client.with_transport(|transport| transport.addresses());
             let addr = addresses.flatten().map(|(addr, _)| addr);
-            Arc::from(line::line(SystemTime::now(), addr.as_ref(), request))
+            Bytes::from(line::line(SystemTime::now(), addr.as_ref(), request))
         });
         for queue in &*self.interception.monitors.queues.borrow() {
             let sent = line
                 .as_ref()
-                .is_some_and(|line: &Arc<[u8]>| queue.lines.try_send(line.clone()).is_ok());
+                .is_some_and(|line| queue.lines.try_send(line.clone()).is_ok());
             if !sent {
                 queue.missed.fetch_add(1, Ordering::Relaxed);
                 self.stats.monitor_lines_dropped.inc();
@@ -201,7 +202,7 @@ async fn deliver(
     client: &Rc<Client>,
     number: u32,
     queue: &MonitorQueue,
-    mut lines: mpsc::Receiver<Arc<[u8]>>,
+    mut lines: mpsc::Receiver<Bytes>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     let behind = BEHIND.min(worker.limits(client).output_hard / 4);

@@ -1,48 +1,36 @@
 //! A feed: the connection of a worker to one node that carries subscriptions and nothing else. It speaks RESP3, so that
 //! messages are push frames and never look like a reply.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 use tokio::time::sleep;
 
 use crate::engine::client::long_request::Portion;
 use crate::engine::client::{Client, Pause};
 use crate::engine::sabotage::sabotage;
-use crate::engine::transport::Transport;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::connect::{dial, jittered, wait_for_turn};
 use crate::engine::upstream::read::End;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
-use crate::engine::worker::turn::poll_again;
 use slotmux_core::cluster::addr::Addr;
-use slotmux_core::resp::reply::ReplyScanner;
 use slotmux_core::resp::{Protocol, write};
 
+use super::feed_connection::FeedConnection;
 use super::frame::{Frame, read};
 use super::names::Names;
 use super::{SubscriptionChange, SubscriptionKind};
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
-/// Longest message, in bytes; longer ones are rejected. Redis' own bound on a bulk, with room for the names.
-const LONGEST_FRAME: usize = 1024 * 1024 * 1024;
-
-/// Reads per poll before other tasks get their turn.
-const READS_PER_TURN: usize = 4;
-
 /// Bytes of unsent requests at which no further subscription is requested.
 const OUT_FULL: usize = 256 * 1024;
 
 /// Unanswered requests at which no further subscription is requested.
 const UNANSWERED_FULL: usize = 1024;
-
-/// Capacity that the rest of an incomplete frame keeps.
-const TAIL_KEPT: usize = 64 * 1024;
 
 /// A request that the node has not answered yet.
 #[derive(Debug)]
@@ -147,7 +135,7 @@ impl Feed {
     }
 
     /// Resumes waiting clients, if there is enough room.
-    fn wake_waiting(&self) {
+    pub(super) fn wake_waiting(&self) {
         if self.waiting.borrow().is_empty() {
             return;
         }
@@ -229,6 +217,21 @@ impl Feed {
         true
     }
 
+    /// Whether it has to be closed because its node is silent.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_silent.get()
+    }
+
+    /// The node has sent something.
+    pub(super) fn heard(&self, worker: &Worker) {
+        self.last_heard.set(worker.clock.now());
+    }
+
+    /// Requests that are not written yet.
+    pub(super) fn unwritten(&self) -> RefMut<'_, Vec<u8>> {
+        self.out.borrow_mut()
+    }
+
     fn connected(&self, worker: &Rc<Worker>) {
         self.is_silent.set(false);
         self.last_heard.set(worker.clock.now());
@@ -263,7 +266,7 @@ impl Feed {
     }
 
     /// Takes one frame.
-    fn take(&self, worker: &Rc<Worker>, frame: &[u8]) -> Result<(), End> {
+    pub(super) fn take(&self, worker: &Rc<Worker>, frame: &[u8]) -> Result<(), End> {
         sabotage("feed.take");
         match read(frame) {
             Frame::Message {
@@ -344,8 +347,8 @@ pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
                 pause = shortest;
                 worker.record_connect(feed.node, Protocol::Resp3);
                 feed.connected(&worker);
-                let mut serving = Serving::new(transport);
-                let end = std::future::poll_fn(|cx| serving.poll(&worker, &feed, cx)).await;
+                let mut connection = FeedConnection::new(transport);
+                let end = std::future::poll_fn(|cx| connection.poll(&worker, &feed, cx)).await;
                 feed.disconnected(&worker);
                 if matches!(end, End::Retired) {
                     break;
@@ -380,118 +383,4 @@ fn remove_some_from_census(worker: &Worker, lost: &mut Confirmed, addr: &Addr) -
         }
     }
     lost.iter().any(|names| !names.is_empty())
-}
-
-/// One connection of a feed.
-struct Serving {
-    transport: Transport,
-    /// The bytes of a frame that is not complete.
-    tail: Vec<u8>,
-    /// How many of them the scanner has passed.
-    scanned: usize,
-    scanner: ReplyScanner,
-}
-
-impl Serving {
-    fn new(transport: Transport) -> Serving {
-        Serving {
-            transport,
-            tail: Vec::new(),
-            scanned: 0,
-            scanner: ReplyScanner::default(),
-        }
-    }
-
-    /// Writes and reads what there is. Ready when the connection has ended.
-    fn poll(&mut self, worker: &Rc<Worker>, feed: &Feed, cx: &mut Context<'_>) -> Poll<End> {
-        for _ in 0..READS_PER_TURN {
-            if feed.is_closed.get() {
-                return Poll::Ready(End::Retired);
-            }
-            if feed.is_silent.get() {
-                return Poll::Ready(End::Silent);
-            }
-            if let Err(end) = self.write(worker, feed, cx) {
-                return Poll::Ready(end);
-            }
-            let mut scratch = worker.scratch.lane.borrow_mut();
-            let read = match std::task::ready!(self.transport.poll_read(cx, &mut scratch)) {
-                Ok(0) => return Poll::Ready(End::Closed),
-                Ok(read) => read,
-                Err(error) => return Poll::Ready(End::Io(error)),
-            };
-            worker.stats.upstream_reads.inc();
-            feed.last_heard.set(worker.clock.now());
-            if let Err(end) = self.take(worker, feed, &scratch[..read]) {
-                return Poll::Ready(end);
-            }
-            feed.wake_waiting();
-        }
-        poll_again(cx);
-        Poll::Pending
-    }
-
-    fn write(&mut self, worker: &Worker, feed: &Feed, cx: &mut Context<'_>) -> Result<(), End> {
-        let mut out = feed.out.borrow_mut();
-        while !out.is_empty() {
-            match self.transport.try_write(&out) {
-                Ok(written) => {
-                    worker.stats.upstream_writes.inc();
-                    out.drain(..written);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    match self.transport.poll_write_ready(cx) {
-                        Poll::Ready(ready) => ready?,
-                        Poll::Pending => return Ok(()),
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(End::Io(error)),
-            }
-        }
-        *out = Vec::new();
-        drop(out);
-        feed.wake_waiting();
-        Ok(())
-    }
-
-    /// Takes the complete frames of what was read and keeps the rest.
-    fn take(&mut self, worker: &Rc<Worker>, feed: &Feed, read: &[u8]) -> Result<(), End> {
-        if self.tail.is_empty() {
-            let taken = self.take_frames(worker, feed, read)?;
-            self.tail.extend_from_slice(&read[taken..]);
-        } else {
-            let mut tail = std::mem::take(&mut self.tail);
-            tail.extend_from_slice(read);
-            let taken = self.take_frames(worker, feed, &tail)?;
-            tail.drain(..taken);
-            tail.shrink_to(tail.len().max(TAIL_KEPT));
-            self.tail = tail;
-        }
-        if self.tail.len() > LONGEST_FRAME {
-            return Err(End::TooLong);
-        }
-        Ok(())
-    }
-
-    /// Returns how many bytes the complete frames at the start of `bytes` are.
-    fn take_frames(
-        &mut self,
-        worker: &Rc<Worker>,
-        feed: &Feed,
-        bytes: &[u8],
-    ) -> Result<usize, End> {
-        let (mut start, mut at) = (0, self.scanned);
-        while at < bytes.len() {
-            let progress = self.scanner.advance(&bytes[at..]).map_err(End::Malformed)?;
-            at += progress.consumed;
-            if !progress.done {
-                break;
-            }
-            feed.take(worker, &bytes[start..at])?;
-            start = at;
-        }
-        self.scanned = at - start;
-        Ok(start)
-    }
 }

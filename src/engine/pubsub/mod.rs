@@ -7,6 +7,7 @@
 pub mod census;
 pub mod counts;
 pub mod feed;
+mod feed_connection;
 pub mod frame;
 pub mod hub;
 mod listeners;

@@ -1,4 +1,4 @@
-//! The client's side of a subscription: its commands, their confirmations, and what it may do while it has any.
+//! The client's side of a subscription: its commands, their confirmations, and what a subscribed client may send.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ use super::unsubscribing::Unsubscribing;
 const NO_MEMORY: &str =
     "ERR slotmux: not executed, server.memory_limit has no room for so many names";
 
-/// Takes a command that changes a client's subscriptions.
+/// Dispatches a command that changes a client's subscriptions.
 pub fn change(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -26,7 +26,7 @@ pub fn change(
     change: SubscriptionChange,
 ) -> Dispatched {
     if client.in_flight() > 0 {
-        // What comes before it is answered before its messages begin.
+        // Earlier requests are answered before its messages begin.
         client.pause_for(Pause::InFlight(0));
         return Dispatched::Deferred;
     }
@@ -41,7 +41,7 @@ pub fn change(
         return refuse(worker, client, NO_MEMORY);
     }
     worker.stats.answered_locally.inc();
-    // A CLIENT REPLY SKIP is used up by it, though it does not suppress a confirmation.
+    // It uses up a CLIENT REPLY SKIP, though confirmations are not suppressed.
     let mute = client.session.take_muted();
     let kept = KeptRequest::new(request);
     if change.subscribes {
@@ -71,18 +71,20 @@ pub fn confirm(
     write::integer(out, count as i64);
 }
 
-/// Whether a client of RESP2 may do this while it is subscribed. The replies to anything else could not be told from
-/// messages.
-pub fn may(command: Result<&'static Command, Unresolved>, plan: &Plan) -> bool {
+/// What a subscribed client of RESP2 may send besides the commands that change subscriptions.
+const ALLOWED: [&str; 3] = ["ping", "quit", "reset"];
+
+/// Whether a client of RESP2 may send this while it is subscribed. Other replies could not be told from messages.
+pub fn is_allowed(command: Result<&'static Command, Unresolved>, plan: &Plan) -> bool {
     match plan {
-        // It is refused for what is wrong with it.
+        // Its own error is the reply.
         Plan::Unknown(_) | Plan::Transaction(TransactionCommand::WrongExec) => true,
         Plan::Subscription(_) => true,
-        _ => command.is_ok_and(|command| matches!(command.full_name, "ping" | "quit" | "reset")),
+        _ => command.is_ok_and(|command| ALLOWED.contains(&command.full_name)),
     }
 }
 
-/// Refuses what such a client may not do.
+/// Refuses a command that such a client may not send.
 pub fn refuse_restricted(
     worker: &Worker,
     client: &Rc<Client>,
@@ -94,7 +96,7 @@ pub fn refuse_restricted(
         Ok(command) => command.full_name.to_owned(),
         Err(_) => String::from_utf8_lossy(request.arg(0)).to_ascii_lowercase(),
     };
-    // As Redis, whatever is wrong with an EXEC, says that the transaction is gone.
+    // Redis' error for an EXEC says in every case that the transaction is discarded.
     let code = match plan {
         Plan::Transaction(TransactionCommand::Exec) => {
             "EXECABORT Transaction discarded because of:"
@@ -108,7 +110,7 @@ pub fn refuse_restricted(
 }
 
 impl Client {
-    /// Whether messages come between its replies that look like them.
+    /// Whether messages that look like replies come between its replies.
     pub fn is_restricted(&self) -> bool {
         self.session.protocol() == Protocol::Resp2 && self.is_subscriber()
     }

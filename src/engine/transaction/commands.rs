@@ -5,25 +5,20 @@
 
 use std::rc::Rc;
 
-use crate::engine::transaction::exec_reply::{Exec, Manner};
-use crate::engine::upstream::block::{Block, Destination};
-use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::worker::Worker;
-use slotmux_core::command::{self, Flags, OwnAnswer};
-use slotmux_core::policy::{self, Governed, NamespaceId, ReplyConversion, as_transaction};
+use slotmux_core::command::OwnAnswer;
+use slotmux_core::policy::{Governed, NamespaceId};
 use slotmux_core::resp::{Limits, Protocol, Span, number, scan_request};
 use slotmux_core::route::transaction::{TransactionBody, body};
 use slotmux_core::route::{Plan, TransactionCommand};
-use slotmux_core::slot::OptionalSlot;
 
 use crate::engine::client::Client;
 use crate::engine::client::dispatch::{Dispatched, refuse, refuse_with};
 use crate::engine::client::forward::{answer as reply_here, begin_dedicated, try_dedicated};
-use crate::engine::client::long_request::SLICE;
 use crate::engine::transaction::execute::Executing;
-use crate::engine::transaction::lanes::{Ways, lanes};
-use crate::engine::transaction::local_replies::{answer_later, answer_locally};
+use crate::engine::transaction::lanes::{ExecLanes, lanes};
 use crate::engine::transaction::queued::{Added, Queue, read_again};
+use crate::engine::transaction::send::{LocalAnswers, send};
 use crate::engine::transaction::watch::{Pinned, Watch, answer_nil, watch};
 use slotmux_core::resp::request::Request;
 
@@ -230,7 +225,7 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Dispatched {
         Ok(body) => body,
         Err(text) => return refuse(worker, client, &text),
     };
-    run_body(worker, client, &requests, &mut body, Later::No)
+    run_body(worker, client, &requests, &mut body, LocalAnswers::Now)
 }
 
 /// Whether a watched key has changed, or the watch was lost: EXEC then runs nothing.
@@ -239,22 +234,13 @@ pub(crate) fn is_watch_broken(client: &Client) -> bool {
     watch.is_some_and(|watch| !watch.is_intact(client))
 }
 
-/// Whether slotmux' own answers wait until the transaction has run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Later {
-    /// Answered at once, where nothing is watched.
-    No,
-    /// Answered later, some in each turn.
-    Yes,
-}
-
 /// Sends a planned transaction, if there is room for it now. Without room its body stays unchanged.
 pub(crate) fn run_body(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     requests: &[Request],
     body: &mut TransactionBody,
-    later: Later,
+    local: LocalAnswers,
 ) -> Dispatched {
     if let Some(watch) = client.transaction.watch() {
         return run_watched(worker, client, requests, body, &watch);
@@ -276,9 +262,16 @@ pub(crate) fn run_body(
         }
     }
     let body = std::mem::take(body);
-    send(worker, client, requests, body, Ways::Usual(&lanes), later);
-    if later == Later::Yes {
-        // Its later answers may change what follows.
+    send(
+        worker,
+        client,
+        requests,
+        body,
+        ExecLanes::ByNode(&lanes),
+        local,
+    );
+    if local == LocalAnswers::Deferred {
+        // slotmux' own answers may change what follows.
         client.await_replies();
     }
     Dispatched::Accepted
@@ -305,170 +298,16 @@ fn run_watched(
     }
     body.ask_a_node();
     let body = std::mem::take(body);
-    let ways = Ways::Pinned(pinned);
-    send(worker, client, requests, body, ways, Later::Yes);
+    let lanes = ExecLanes::Pinned(pinned);
+    send(
+        worker,
+        client,
+        requests,
+        body,
+        lanes,
+        LocalAnswers::Deferred,
+    );
     // What slotmux answers itself comes behind the reply, as it may depend on what has run.
     client.await_replies();
     Dispatched::Accepted
-}
-
-/// Sends a transaction: from here on it runs.
-fn send(
-    worker: &Rc<Worker>,
-    client: &Rc<Client>,
-    requests: &[Request],
-    mut body: TransactionBody,
-    ways: Ways,
-    later: Later,
-) {
-    let mute = client.session.take_muted();
-    let manner = Manner {
-        is_split: body.groups.len() > 1,
-        is_watched: matches!(ways, Ways::Pinned(_)),
-        names_scripts: body.names_scripts,
-    };
-    let is_split = manner.is_split;
-    let tracking = client.session.tracking();
-    worker.stats.transactions.inc();
-    worker.stats.transactions_split.add(is_split.into());
-    if worker.interception.is_on() {
-        show(worker, client, requests);
-    }
-    if body.shows_scripts {
-        note_scripts(worker, requests);
-    }
-    for counted in &body.counted {
-        let request = &requests[counted.command];
-        if counted.is_sent {
-            worker.count_operation(counted.namespace, request);
-        }
-        if !counted.actions.is_empty() {
-            let (namespace, actions) = (counted.namespace, counted.actions);
-            worker.count_actions(namespace, actions, counted.is_refused, request);
-        }
-    }
-    let own = if later == Later::Yes {
-        answer_later(&mut body.elements, requests);
-        Some(0)
-    } else {
-        answer_locally(worker, client, &mut body.elements, requests)
-    };
-    let Some(own) = own else {
-        // Nothing of it runs.
-        return ways.release(worker);
-    };
-    let whole = InFlight {
-        client: client.clone(),
-        seq: client.take_seq(),
-        len: 0,
-        arrived: worker.clock.last(),
-        namespace: NamespaceId::UNMATCHED,
-        slot: OptionalSlot::NONE,
-        tries: 0,
-        mute,
-        write: false,
-        reply: ReplyConversion::AsIs,
-        kind: OnReply::Discard,
-    };
-    let groups = std::mem::take(&mut body.groups);
-    let targets = groups.iter().map(|group| group.targets.clone()).collect();
-    let exec = Exec::new(
-        whole.clone(),
-        body.elements,
-        own,
-        targets,
-        body.cells,
-        manner,
-    );
-    let exec = Rc::new(exec);
-    exec.count_waiting(worker);
-    if groups.is_empty() {
-        return exec.answer(worker);
-    }
-    // A CLIENT CACHING inside counts for all of it: told too much is told enough.
-    let tracks = tracking.wants_next()
-        || client.session.tracking().wants_next()
-        || (manner.is_watched && tracking.is_on());
-    // Each group is reported with all requests.
-    let names_keys = groups.len().saturating_mul(requests.len()) <= SLICE;
-    if tracks && !names_keys {
-        client.forget_behind(worker, whole.seq);
-    }
-    let tracks = tracks && names_keys;
-    for (number, group) in groups.into_iter().enumerate() {
-        let form = policy::BlockShape {
-            atomic: group.is_block(is_split),
-            commands: group.targets.len() as u32,
-            own: 1,
-        };
-        let bytes = if form.atomic {
-            as_transaction(&group.commands)
-        } else {
-            group.commands
-        };
-        let then = Destination::Exec {
-            exec: exec.clone(),
-            group: number as u32,
-        };
-        let entry = InFlight {
-            len: bytes.len() as u32,
-            slot: group.slot.into(),
-            write: group.write,
-            kind: OnReply::Block(Block::new(form, then, &bytes)),
-            ..whole.clone()
-        };
-        let lanes = match ways {
-            Ways::Pinned(pinned) => {
-                if tracks {
-                    client.track_all(worker, None, &entry, requests);
-                }
-                return pinned.send(worker, client, entry, bytes);
-            }
-            Ways::Usual(lanes) => lanes,
-        };
-        let node = match group.slot {
-            Some(slot) => worker.map.slots.owner(slot),
-            None => worker.any_node(client),
-        };
-        let lane = node.and_then(|node| lanes.to(node));
-        if let Some(lane) = lane {
-            lane.send_scripts_ahead(worker, &entry, &bytes);
-        }
-        if tracks {
-            client.track_all(worker, lane, &entry, requests);
-        }
-        match lane {
-            Some(lane) => {
-                lane.send_owned(worker, entry, bytes);
-            }
-            None => {
-                worker.refresh.request();
-                client.add_request_bytes(worker, bytes.len());
-                worker.retry_later(entry, bytes);
-            }
-        }
-    }
-}
-
-/// Notes the scripts that a transaction shows, before what it sends may name them.
-fn note_scripts(worker: &Worker, requests: &[Request]) {
-    for request in requests {
-        if let Ok(command) = command::resolve(request.bytes, request.args) {
-            worker
-                .traffic
-                .scripts
-                .note(&worker.shared.scripts, command, request);
-        }
-    }
-}
-
-/// Shows what a transaction runs to those who monitor, in its order; EXEC itself comes behind.
-fn show(worker: &Worker, client: &Client, requests: &[Request]) {
-    let is_admin = |request: &&Request| {
-        command::resolve(request.bytes, request.args)
-            .is_ok_and(|command| command.flags.contains(Flags::ADMIN))
-    };
-    for request in requests.iter().filter(|request| !is_admin(request)) {
-        worker.show_to_monitors(client, request);
-    }
 }

@@ -1,12 +1,13 @@
 //! The reply of EXEC: collected from the blocks that its transaction was sent as, and put together in the client's order.
 //!
-//! Elements that the client did not ask for, the expiries of its policies, are dropped here. What is collected counts
+//! Replies to the expiries of policies, for which the client did not ask, are dropped here. The collected replies count
 //! against the client's output limit.
 
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
 use std::rc::Rc;
 
-use crate::engine::client::dispatch::answer_into;
+use crate::engine::client::local_answers::answer_into;
 use crate::engine::client::long_request::{JOINED_BYTES, SLICE};
 use crate::engine::stats::namespaces::CountedRequest;
 use crate::engine::worker::Worker;
@@ -28,12 +29,12 @@ pub struct Exec {
     /// What its reply consists of.
     elements: Vec<ExecElement>,
     /// How it runs.
-    manner: Manner,
+    mode: ExecMode,
     /// For each group and each of its commands, the cell for its reply; `None` if the client did not ask for it.
     targets: Vec<Vec<Option<u32>>>,
     cells: RefCell<Vec<Vec<u8>>>,
-    /// For each cell the group whose error stands for it, or `NO_GROUP`; empty if no group failed.
-    failed: RefCell<Vec<u32>>,
+    /// For each cell the failed group whose error stands for it; empty if no group failed.
+    failed: RefCell<Vec<Option<FailedGroup>>>,
     groups: RefCell<Vec<GroupProgress>>,
     missing: Cell<usize>,
     bytes: Cell<usize>,
@@ -42,18 +43,33 @@ pub struct Exec {
 }
 
 /// Bytes for a reply that is awaited: its cell, its target, and its group should that fail.
-const CELL: usize = size_of::<Vec<u8>>() + size_of::<Option<u32>>() + size_of::<u32>();
+const CELL: usize =
+    size_of::<Vec<u8>>() + size_of::<Option<u32>>() + size_of::<Option<FailedGroup>>();
 
 /// Elements that are joined in one turn.
 const ELEMENTS: usize = 2 * SLICE;
 
-/// The group of a cell whose group did not fail.
-const NO_GROUP: u32 = u32::MAX;
+/// A failed group, by its number and one. `None` takes no memory beside it.
+#[derive(Clone, Copy)]
+struct FailedGroup(NonZeroU32);
+
+impl FailedGroup {
+    fn new(group: u32) -> Option<FailedGroup> {
+        group
+            .checked_add(1)
+            .and_then(NonZeroU32::new)
+            .map(FailedGroup)
+    }
+
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// How a transaction runs.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner {
-    /// In several groups: then a group that fails is not the whole.
+pub struct ExecMode {
+    /// In several groups: one of them may fail alone.
     pub is_split: bool,
     /// Only if no watched key has changed.
     pub is_watched: bool,
@@ -61,40 +77,42 @@ pub struct Manner {
     pub names_scripts: bool,
 }
 
-/// How far one group is.
+/// Progress of one group.
 #[derive(Clone, Default)]
 struct GroupProgress {
-    /// Whether only a part of a reply has come.
+    /// Whether a reply has come in part.
     is_open: bool,
-    /// Whether the reply that is coming goes into its cell.
+    /// Whether the reply that is coming is kept in its cell.
     is_kept: bool,
-    /// Whether it is sent again: what has come of it counts no more.
+    /// Whether it is sent again: earlier replies are void.
     is_stale: bool,
-    /// Why nothing of it ran, or that it is unknown whether it did.
+    /// The error if nothing of it ran, or its fate is unknown.
     error: Option<Vec<u8>>,
+    /// Whether that is an error of slotmux' own.
+    is_own_error: bool,
 }
 
 impl Exec {
-    /// A transaction of which `targets` tells the groups, with `cells` replies that are wanted. `own` bytes of its reply are
-    /// known already, and count for the client.
+    /// A transaction with these groups, by their `targets`, and `cells` replies that are wanted. `local_bytes` of its reply
+    /// are known already, and count for the client.
     pub fn new(
         whole: InFlight,
         elements: Vec<ExecElement>,
-        own: usize,
+        local_bytes: usize,
         targets: Vec<Vec<Option<u32>>>,
         cells: u32,
-        manner: Manner,
+        mode: ExecMode,
     ) -> Exec {
         Exec {
             whole,
             elements,
-            manner,
+            mode,
             cells: RefCell::new(vec![Vec::new(); cells as usize]),
             failed: RefCell::default(),
             groups: RefCell::new(vec![GroupProgress::default(); targets.len()]),
             missing: Cell::new(targets.len()),
             targets,
-            bytes: Cell::new(own),
+            bytes: Cell::new(local_bytes),
             reserved: Cell::new(0),
         }
     }
@@ -148,6 +166,11 @@ impl Exec {
         self.done(worker);
     }
 
+    /// The error that a group is about to be answered with is slotmux' own.
+    pub fn note_own_error(&self, group: u32) {
+        self.groups.borrow_mut()[group as usize].is_own_error = true;
+    }
+
     /// Takes the reply to the EXEC of a group, or what stands for it, in place of its array.
     pub fn replace(self: &Rc<Self>, worker: &Rc<Worker>, group: u32, reply: &[u8]) {
         self.fail(worker, group, reply);
@@ -164,12 +187,12 @@ impl Exec {
 
     /// Whether it runs only if no watched key has changed.
     pub fn is_watched(&self) -> bool {
-        self.manner.is_watched
+        self.mode.is_watched
     }
 
     /// Whether commands of it name scripts by their SHA1.
     pub fn names_scripts(&self) -> bool {
-        self.manner.names_scripts
+        self.mode.names_scripts
     }
 
     /// A group is answered. The last one of all sends the reply.
@@ -316,27 +339,23 @@ impl Exec {
     /// Begins the array of its reply. False if the reply is an error instead.
     fn begin(&self, worker: &Worker, out: &mut Vec<u8>) -> bool {
         let groups = self.groups.borrow();
-        let is_ours = |error: &[u8]| {
-            let mut parts = error.windows(b"slotmux:".len());
-            parts.any(|part| part == b"slotmux:")
-        };
         let mut failed = false;
         for ((number, group), targets) in (0..).zip(groups.iter()).zip(&self.targets) {
             let Some(error) = &group.error else {
                 continue;
             };
-            if !self.manner.is_split {
+            if !self.mode.is_split {
                 let failed = error.first() == Some(&b'-');
                 worker.stats.transactions_failed.add(failed.into());
                 out.extend_from_slice(error);
                 return false;
             }
             // The error of a node about the only command of its group is an ordinary element.
-            failed |= targets.len() > 1 || is_ours(error);
+            failed |= targets.len() > 1 || group.is_own_error;
             let mut groups_of = self.failed.borrow_mut();
-            groups_of.resize(self.cells.borrow().len(), NO_GROUP);
+            groups_of.resize(self.cells.borrow().len(), None);
             for cell in targets.iter().flatten() {
-                groups_of[*cell as usize] = number;
+                groups_of[*cell as usize] = FailedGroup::new(number);
             }
         }
         worker.stats.transactions_split_failed.add(failed.into());
@@ -355,15 +374,15 @@ impl Exec {
         let start = out.len();
         let groups = self.groups.borrow();
         let error_of = |cell: u32| {
-            let group = *self.failed.borrow().get(cell as usize)?;
-            groups.get(group as usize)?.error.as_deref()
+            let group = (*self.failed.borrow().get(cell as usize)?)?;
+            groups.get(group.index())?.error.as_deref()
         };
         match &element.source {
             ElementSource::Known(bytes) => return out.extend_from_slice(bytes),
             // It was answered, or moved to `OwnLater`, before the reply is put together.
             ElementSource::Own => return,
             ElementSource::OwnLater(bytes) => {
-                return self.answer_later(worker, bytes, process, out);
+                return self.answer_deferred(worker, bytes, process, out);
             }
             ElementSource::Part(cell) => {
                 let cells = &mut self.cells.borrow_mut();
@@ -378,7 +397,7 @@ impl Exec {
             }
             ElementSource::Parameters(cell, request) => {
                 let mut own = Vec::new();
-                self.answer_later(worker, request, process, &mut own);
+                self.answer_deferred(worker, request, process, &mut own);
                 let cells = self.cells.borrow();
                 let node = error_of(*cell).unwrap_or(&cells[*cell as usize]);
                 parameters::merged(&own, node, worker.administers(), out);
@@ -411,7 +430,7 @@ impl Exec {
     }
 
     /// Appends slotmux' own reply to a request, now that the transaction has run.
-    fn answer_later(
+    fn answer_deferred(
         &self,
         worker: &Worker,
         bytes: &[u8],

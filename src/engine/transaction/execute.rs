@@ -10,8 +10,9 @@ use slotmux_core::route::transaction::{BodyPlanner, TransactionBody};
 use crate::engine::client::Client;
 use crate::engine::client::dispatch::{Dispatched, refuse};
 use crate::engine::client::long_request::{LongRequest, Progress, SLICE, SLICE_BYTES};
-use crate::engine::transaction::commands::{Later, is_watch_broken, run_body};
+use crate::engine::transaction::commands::{is_watch_broken, run_body};
 use crate::engine::transaction::queued::{Queue, read_again};
+use crate::engine::transaction::send::LocalAnswers;
 use crate::engine::transaction::watch::answer_nil;
 use slotmux_core::resp::request::Request;
 
@@ -141,7 +142,7 @@ impl Executing {
                 Request { bytes, args }
             })
             .collect();
-        run_body(worker, client, &requests, body, Later::Yes)
+        run_body(worker, client, &requests, body, LocalAnswers::Deferred)
     }
 
     /// Ends the work.

@@ -1,4 +1,4 @@
-//! The connections that a transaction goes over.
+//! The lanes of a transaction: all are found before anything is sent, so that all or none of its blocks are sent.
 
 use std::rc::Rc;
 
@@ -12,24 +12,24 @@ use crate::engine::client::dispatch::{NO_NODE, NotSent, refuse};
 use crate::engine::client::forward::{try_dedicated, try_shared};
 use crate::engine::transaction::watch::Pinned;
 
-/// Over which connections a transaction goes.
-pub(crate) enum Ways<'a> {
-    /// The one where its keys are watched.
+/// The lanes of a transaction.
+pub(crate) enum ExecLanes<'a> {
+    /// The lane on which its keys are watched.
     Pinned(Pinned),
-    /// Those that its slots' nodes are reached by.
-    Usual(&'a Lanes),
+    /// A lane to each of its nodes.
+    ByNode(&'a Lanes),
 }
 
-impl Ways<'_> {
-    /// Gives back what nothing is sent over.
+impl ExecLanes<'_> {
+    /// Releases the lanes: nothing is sent over them.
     pub(crate) fn release(&self, worker: &Worker) {
-        if let Ways::Usual(lanes) = self {
+        if let ExecLanes::ByNode(lanes) = self {
             lanes.all().for_each(|lane| worker.release_unused(lane));
         }
     }
 }
 
-/// The lanes for all groups: asked for before anything is sent, so that it is all or nothing.
+/// Finds the lanes for all groups.
 pub(crate) fn lanes(
     worker: &Rc<Worker>,
     client: &Rc<Client>,

@@ -252,9 +252,8 @@ impl Worker {
         if entry.slot.get().is_none() {
             return deliver_error(self, &entry, &unreachable(self, lane));
         }
-        let mut error = Vec::new();
-        write::error(&mut error, &unreachable(self, lane));
-        self.retry_after(entry, request, &error, lane.node);
+        let error = unreachable(self, lane);
+        self.retry_after_own(entry, request, &error, lane.node);
     }
 
     /// Ends the connection on which a client that has left is blocked, and settles what was in flight there. The node

@@ -101,5 +101,6 @@ pub fn deliver_error(worker: &Rc<Worker>, entry: &InFlight, text: &str) {
     worker.stats.errors.inc();
     let mut reply = Vec::new();
     write::error(&mut reply, text);
+    entry.note_own_error();
     deliver_piece(worker, entry, &reply, true);
 }

@@ -198,6 +198,15 @@ impl InFlight {
         }
     }
 
+    /// The error that it is answered with is slotmux' own: a group of a transaction has failed.
+    pub(crate) fn note_own_error(&self) {
+        if let OnReply::Block(block) = &self.kind
+            && let Destination::Exec { exec, group } = block.destination()
+        {
+            exec.note_own_error(*group);
+        }
+    }
+
     /// Whether it is a transaction that runs only if no watched key has changed. It is never sent a second time: a change
     /// can lie between.
     pub fn is_watched(&self) -> bool {

@@ -113,10 +113,16 @@ impl Worker {
     }
 
     /// The error for the client of that EXEC, or the redirect that decides whether it is sent elsewhere.
-    pub(super) fn open_transaction_error(&self, lane: &Lane, error: &[u8]) -> Vec<u8> {
+    pub(super) fn open_transaction_error(
+        &self,
+        lane: &Lane,
+        entry: &InFlight,
+        error: &[u8],
+    ) -> Vec<u8> {
         if judge(error) != ErrorVerdict::Deliver {
             return error.to_vec();
         }
+        entry.note_own_error();
         let mut reply = Vec::new();
         let text = format!(
             "ERR slotmux: node {} answers EXEC with \"{}\", the commands were not executed",

@@ -334,12 +334,8 @@ fn settle_block(
         BlockProgress::Open(error) => {
             let end = worker.end_open_transaction(lane, &error);
             if entry.is_awaited() {
-                take_refusal(
-                    worker,
-                    lane,
-                    entry,
-                    &worker.open_transaction_error(lane, &error),
-                );
+                let reply = worker.open_transaction_error(lane, &entry, &error);
+                take_refusal(worker, lane, entry, &reply);
             }
             lane.ring().borrow_mut().answer(len);
             return Err(end);

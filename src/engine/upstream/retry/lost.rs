@@ -10,7 +10,6 @@ use std::rc::Rc;
 use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
-use slotmux_core::resp::write;
 
 use crate::engine::upstream::blocking::check_blocked;
 use crate::engine::upstream::deliver::deliver_error;
@@ -244,9 +243,8 @@ fn send_on(worker: &Rc<Worker>, lane: &Rc<Lane>, taken: Unanswered) {
         }
         // A command without a slot is for this node, over another lane.
         None if lane.link() == Link::Retired => {
-            let mut error = Vec::new();
-            write::error(&mut error, &unreachable(worker, lane));
-            worker.retry_after(taken.entry, taken.request, &error, lane.node);
+            let error = unreachable(worker, lane);
+            worker.retry_after_own(taken.entry, taken.request, &error, lane.node);
         }
         _ if lane.link() == Link::Retired => worker.retry_later(taken.entry, taken.request),
         _ => lane.put_back(worker, taken),

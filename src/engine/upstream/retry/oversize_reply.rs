@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use crate::engine::worker::Worker;
 use slotmux_core::resp::request::Request;
-use slotmux_core::resp::{Limits, scan_request, write};
+use slotmux_core::resp::{Limits, scan_request};
 
 use crate::engine::upstream::inflight::InFlight;
 use crate::engine::upstream::lane::{Class, Lane};
@@ -149,8 +149,7 @@ pub(crate) fn isolate_candidates(worker: &Rc<Worker>, lane: &Rc<Lane>) {
     if count == 0 {
         return;
     }
-    let mut error = Vec::new();
-    write::error(&mut error, &unreachable(worker, lane));
+    let error = unreachable(worker, lane);
     settle_each(worker, lane.take_unanswered(worker), |taken| {
         let leaves = clients.contains(&taken.entry.client.id) && !taken.asking;
         let is_wanted = taken.entry.is_awaited() || taken.entry.is_repair();
@@ -161,7 +160,7 @@ pub(crate) fn isolate_candidates(worker: &Rc<Worker>, lane: &Rc<Lane>) {
         } else if taken.entry.slot.get().is_some() {
             worker.send_again(taken.entry, taken.request);
         } else {
-            worker.retry_after(taken.entry, taken.request, &error, lane.node);
+            worker.retry_after_own(taken.entry, taken.request, &error, lane.node);
         }
     });
 }

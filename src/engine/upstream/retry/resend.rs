@@ -7,7 +7,6 @@ use crate::engine::blocking::wait::timed_out;
 use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::{Tick, ticks};
-use slotmux_core::resp::write;
 
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::deliver::{deliver_error, deliver_piece};
@@ -33,13 +32,21 @@ const REPAIR_PATIENCE: u64 = 60_000;
 const NOT_SERVED: &str =
     "CLUSTERDOWN slotmux: the slot was not served before the command's deadline";
 
+/// The error for which a command waits.
+enum RetryError {
+    /// A node's reply.
+    Node(Box<[u8]>),
+    /// An error of slotmux' own, without the leading `-`.
+    Slotmux(Box<str>),
+}
+
 /// A command that waits for another try.
 pub struct QueuedRetry {
     entry: InFlight,
     request: Vec<u8>,
     due: Tick,
     /// The error for which it waits: the client's if time runs out.
-    error: Option<Box<[u8]>>,
+    error: Option<RetryError>,
     /// The node of that error; a command without a slot goes there again.
     node: Option<NodeId>,
     /// Set while it is unknown whether it has run.
@@ -125,9 +132,8 @@ impl Worker {
     }
 
     fn wait_for_lane(self: &Rc<Self>, entry: InFlight, request: Vec<u8>, node: Option<NodeId>) {
-        let mut error = Vec::new();
-        write::error(&mut error, entry.use_for_retry().refusal());
-        self.queue_retry(entry, request, Some(error.into()), node, None);
+        let error = RetryError::Slotmux(entry.use_for_retry().refusal().into());
+        self.queue_retry(entry, request, Some(error), node, None);
     }
 
     /// As [`Worker::retry_later`], for a command whose `node` may have got over `error` then.
@@ -138,7 +144,20 @@ impl Worker {
         error: &[u8],
         node: NodeId,
     ) {
-        self.queue_retry(entry, request, Some(error.into()), Some(node), None);
+        let error = RetryError::Node(error.into());
+        self.queue_retry(entry, request, Some(error), Some(node), None);
+    }
+
+    /// As [`Worker::retry_after`], for an error of slotmux' own, without the leading `-`.
+    pub(crate) fn retry_after_own(
+        self: &Rc<Self>,
+        entry: InFlight,
+        request: Vec<u8>,
+        text: &str,
+        node: NodeId,
+    ) {
+        let error = RetryError::Slotmux(text.into());
+        self.queue_retry(entry, request, Some(error), Some(node), None);
     }
 
     /// Keeps a command until it is known whether it has run.
@@ -167,7 +186,7 @@ impl Worker {
         self: &Rc<Self>,
         entry: InFlight,
         request: Vec<u8>,
-        error: Option<Box<[u8]>>,
+        error: Option<RetryError>,
         node: Option<NodeId>,
         verification: Option<Rc<Verification>>,
     ) {
@@ -287,10 +306,11 @@ impl Worker {
         } else if !self.has_time(&one.entry) {
             self.stats.timeouts.inc();
             match one.error {
-                Some(error) => {
+                Some(RetryError::Node(error)) => {
                     self.stats.errors.inc();
                     deliver_piece(self, &one.entry, &error, true);
                 }
+                Some(RetryError::Slotmux(text)) => deliver_error(self, &one.entry, &text),
                 None => deliver_error(self, &one.entry, NOT_SERVED),
             }
         } else if one.due.has_come(now) && !self.has_retry_ahead(&one.entry) {

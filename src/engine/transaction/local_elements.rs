@@ -1,5 +1,5 @@
-//! The elements of EXEC's reply that slotmux says itself. They are bounded while they are made: a short request may have a
-//! long answer, and a transaction has room for a million of them.
+//! The elements of EXEC's reply that slotmux gives itself. They are held to the client's limits while they are made: a short
+//! request may have a long answer, and a transaction has room for a million of them.
 
 use std::rc::Rc;
 
@@ -8,11 +8,11 @@ use slotmux_core::answer::FiguresOnce;
 use slotmux_core::route::transaction::{ElementSource, ExecElement};
 
 use crate::engine::client::Client;
-use crate::engine::client::dispatch::answer_into;
+use crate::engine::client::local_answers::answer_into;
 use slotmux_core::resp::request::Request;
 
-/// Answers what of a transaction slotmux answers, which is about to run. `None`: it was too much, and the client is closed.
-/// Else how many bytes it is, which count for the client from now on.
+/// Gives slotmux' own elements of a transaction that is about to run. Returns their bytes, which count for the client from
+/// now on. `None`: they were above its limit, and the client is closed.
 pub fn answer_locally(
     worker: &Worker,
     client: &Rc<Client>,
@@ -43,8 +43,8 @@ pub fn answer_locally(
     Some(all)
 }
 
-/// What slotmux answers itself waits until it is known that the transaction has run.
-pub fn answer_later(elements: &mut [ExecElement], requests: &[Request]) {
+/// Defers slotmux' own elements until the transaction has run.
+pub fn defer_local_answers(elements: &mut [ExecElement], requests: &[Request]) {
     for (element, request) in elements.iter_mut().zip(requests) {
         if element.source == ElementSource::Own {
             element.source = ElementSource::OwnLater(request.bytes.to_vec());
