@@ -1,5 +1,5 @@
-//! `CLIENT PAUSE`: for how long a worker takes no commands, or none that may write. A client whose next command is held
-//! is not read until then; what was sent before goes on.
+//! `CLIENT PAUSE`: a worker holds all commands, or those that may write, for some time. A client whose next command is held
+//! is not read until then; commands in flight go on.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use crate::engine::shared::Mail;
 use crate::engine::worker::Worker;
 use slotmux_core::answer::pausing::{PauseRequest, PausedCommands};
 
-/// How often it is looked whether writes are still on their way.
+/// How often the workers are asked whether writes are still in flight.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// A pause as one worker keeps it.
@@ -22,13 +22,13 @@ pub struct ClientPause {
     hold: Cell<PausedCommands>,
     /// When it ends. `None`: there is no pause.
     ends: Cell<Option<Instant>>,
-    /// Tells the task that waits for its end that the end is another.
+    /// Notifies the task that waits for the end of a changed end.
     changed: Notify,
     has_task: Cell<bool>,
 }
 
 impl ClientPause {
-    /// Which commands wait now.
+    /// The commands that are held now.
     pub fn hold(&self) -> PausedCommands {
         self.hold.get()
     }
@@ -43,7 +43,7 @@ impl Worker {
             pause.changed.notify_one();
             return;
         }
-        // Further than this no clock goes.
+        // Clocks do not go further.
         const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
         let ends = begins + pausing.lasts.min(LONGEST);
         pause.hold.set(pause.hold.get().max(pausing.hold));
@@ -74,7 +74,7 @@ impl Client {
         self.pause_for(Pause::Held);
     }
 
-    /// Nothing of it waits for that any more: the pause ends, or the client leaves.
+    /// Ends the hold: the pause is over, or the client leaves.
     pub fn end_hold(&self, worker: &Worker) {
         if self.is_held() {
             worker.stats.paused_clients.dec();
@@ -84,8 +84,8 @@ impl Client {
     }
 }
 
-/// Waits, during a pause, until what may write and was taken before it is answered: as behind Redis' own reply, nothing
-/// is written then. A command's deadline ends this at the latest.
+/// Waits, during a pause, until writes that were dispatched before it are answered: as after Redis' own reply, nothing is
+/// written then. Ends at a command's deadline at the latest.
 pub async fn settle(worker: &Worker, begins: std::time::Instant) {
     let patience = worker.config.cluster.timeouts.command;
     while worker.interception.pause.hold() != PausedCommands::Nothing && begins.elapsed() < patience
@@ -101,7 +101,7 @@ pub async fn settle(worker: &Worker, begins: std::time::Instant) {
 async fn wait_for_end(worker: Rc<Worker>) {
     let pause = &worker.interception.pause;
     while let Some(ends) = pause.ends.get() {
-        // Whether in time or not, what is looked at next is the end as it is now.
+        // A notification is no error: the end is read anew.
         let _ = tokio::time::timeout_at(ends, pause.changed.notified()).await;
         if pause.ends.get().is_some_and(|ends| ends <= Instant::now()) {
             worker.contained("the end of a pause", || worker.end_pause());

@@ -1,7 +1,7 @@
-//! A client in a blocking command: what is known of its wait, and how it ends.
+//! A client in a blocking command: the state of its wait, and how it ends.
 //!
-//! The command has a connection of its own, and is the only one of its client that is in flight. What the client sends
-//! behind it is read a little way, as Redis does, so that its hang-up is seen; nothing of that is taken.
+//! The command has a dedicated lane, and is the only one of its client in flight. Input behind it is read up to a limit, as
+//! Redis does, so that a hang-up is noticed; it is not dispatched.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,25 +16,25 @@ use slotmux_core::resp::{Protocol, write};
 
 use crate::engine::client::{Client, Pause};
 
-/// Bytes behind a blocking command that are read at the most. That a client has left who sent more shows only if its
+/// Most bytes that are read behind a blocking command. A client that has sent more is found to have left only if its
 /// connection was reset, and once a second.
 const READ_BEHIND: usize = 1024 * 1024;
 
-/// What is known of a client that is blocked.
+/// State of a blocked client.
 pub struct Blocked {
     wait: BlockingTimeout,
     /// When its time is over.
     until: Option<Instant>,
-    /// Where it waits now: one lane, of WAIT one for each node.
+    /// The lanes on which it waits now: one, and for WAIT one per node.
     lanes: RefCell<Vec<Rc<Lane>>>,
     /// When it was last sent to a node.
     sent: Cell<Instant>,
-    /// Whether its last node has confirmed that nothing was there for it so far.
+    /// Whether its last node has confirmed that there was nothing for it so far.
     is_vouched: Cell<bool>,
 }
 
 impl Client {
-    /// The request that was just taken, the only one in flight, may take as long as it likes.
+    /// Blocks the client on the request that was just dispatched, the only one in flight.
     pub fn block(&self, worker: &Worker, wait: BlockingTimeout) {
         let now = Instant::now();
         let blocked = Blocked {
@@ -54,17 +54,17 @@ impl Client {
         self.waiting.pause() == Pause::Blocked && self.in_flight() > 0
     }
 
-    /// Whether request `seq` is what it waits in.
+    /// Whether it is blocked on request `seq`.
     pub fn is_blocked_on(&self, seq: u32) -> bool {
         self.is_blocked() && self.oldest() == seq
     }
 
-    /// The request that it waits in, if it does.
+    /// The request on which it is blocked.
     pub fn blocked_on(&self) -> Option<u32> {
         self.is_blocked().then(|| self.oldest())
     }
 
-    /// Runs `f` on what is known of its wait, while there is one.
+    /// Runs `f` on the state of its wait, if it is blocked.
     pub fn with_blocked<T>(&self, f: impl FnOnce(&Blocked) -> T) -> Option<T> {
         self.blocked.borrow().as_deref().map(f)
     }
@@ -76,7 +76,7 @@ impl Client {
             return;
         };
         worker.stats.blocked_clients.dec();
-        // Its wait was no idleness, and its reply is not written yet.
+        // The wait does not count as idle, and the reply is not written yet.
         self.output.touch(worker.clock.now());
         if self.in_flight() > 0 {
             for lane in blocked.lanes.take() {
@@ -85,7 +85,7 @@ impl Client {
         }
     }
 
-    /// Reads what comes behind the blocking command, into `keep`, to see the client leave. Ready once it has.
+    /// Reads input behind the blocking command, into `keep`, to notice that the client leaves. Ready once it has left.
     pub fn poll_behind(
         &self,
         worker: &Worker,
@@ -121,23 +121,23 @@ impl Blocked {
         self.sent.set(Instant::now());
     }
 
-    /// It does not wait on this lane any more. Of several nodes that WAIT asks, the others stay.
+    /// It no longer waits on this lane; other lanes of a WAIT stay.
     pub fn leave_lane(&self, lane: &Lane) {
         let mut lanes = self.lanes.borrow_mut();
         lanes.retain(|other| !std::ptr::eq(&**other, lane));
     }
 
-    /// It waits nowhere any more, and is about to be sent to another place.
+    /// It waits on no lane, and is about to be sent again.
     pub fn leave_lanes(&self) {
         self.lanes.borrow_mut().clear();
     }
 
-    /// Where it waits.
+    /// The lanes on which it waits.
     pub fn lanes(&self) -> Vec<Rc<Lane>> {
         self.lanes.borrow().clone()
     }
 
-    /// How long it was with its node.
+    /// Time since it was last sent to a node.
     pub fn since_sent(&self) -> Duration {
         self.sent.get().elapsed()
     }
@@ -148,27 +148,26 @@ impl Blocked {
         self.until.is_some_and(is_over) && self.since_sent() > patience
     }
 
-    /// Records whether a node has confirmed, by letting it go, that nothing was there; false if the outcome at the last
+    /// Records whether a node has confirmed, by ending the wait, that there was nothing; false if the outcome at the last
     /// node is unknown.
     pub fn vouch(&self, is_vouched: bool) {
         self.is_vouched.set(is_vouched);
     }
 
-    /// Whether its time is over and the last node that knew has confirmed that nothing was there for it.
+    /// Whether its time is over and its last node has confirmed that there was nothing for it.
     pub fn has_waited_in_vain(&self) -> bool {
         let is_over = self.until.is_some_and(|until| Instant::now() >= until);
         self.is_vouched.get() && is_over
     }
 
-    /// How it waits, and how much of its time is left; `None` if it has no end that is known.
+    /// How it waits, and how much of its time is left; `None` if it has no known end.
     pub fn left(&self) -> Option<(BlockingTimeout, Duration)> {
         let until = self.until?;
         Some((self.wait, until.saturating_duration_since(Instant::now())))
     }
 }
 
-/// Reply of every blocking command whose time is over with nothing there: the null array. Only a node may decide that
-/// nothing was there.
+/// Reply of every blocking command that has timed out: the null array. Only a node may decide that there was nothing.
 pub fn timed_out(entry: &InFlight) -> Vec<u8> {
     let mut reply = Vec::new();
     match entry.client.session.protocol() {

@@ -58,7 +58,7 @@ pub fn acknowledged(
         }
     }
     begin_dedicated(worker, client, request.bytes.len() * nodes.len());
-    // It changes nothing itself; and of an answer that is missing there is no part to tell.
+    // It changes no data, and there is no part of a missing reply to report.
     let sending = Sending::as_is(
         request,
         false,

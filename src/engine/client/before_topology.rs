@@ -60,7 +60,7 @@ pub fn needs_upstream<T>(
 }
 
 impl Worker {
-    /// Notes that an upstream is known; who waited for it goes on.
+    /// Notes that an upstream is known, and resumes the clients that waited for it.
     pub fn found_upstream(&self) {
         if self.map.upstream.replace(Upstream::Known) != Upstream::Known {
             self.resume_early();

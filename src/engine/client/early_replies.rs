@@ -52,7 +52,7 @@ impl EarlyReplies {
         self.bytes.len() - self.gone + self.pieces
     }
 
-    /// Holds bytes of the reply that is `ahead` places behind the next one. `complete` tells its last piece.
+    /// Holds bytes of the reply that is `ahead` places behind the next one. `complete` with its last piece.
     pub fn hold(&mut self, ahead: usize, bytes: &[u8], complete: bool) {
         while self.replies.len() <= ahead {
             self.replies.push_back(Reply::Waiting);

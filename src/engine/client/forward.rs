@@ -20,7 +20,7 @@ use super::{Client, Pause};
 use crate::engine::transaction::watch::{dedicated_lane_for, pinned};
 use slotmux_core::resp::request::Request;
 
-/// What is sent for a request.
+/// A request, and the bytes that are sent for it.
 #[derive(Clone, Copy)]
 pub struct Sending<'a> {
     /// The client's request.
@@ -37,7 +37,7 @@ pub struct Sending<'a> {
     pub reply: ReplyConversion,
     /// How long it may hold its connection up, if it may.
     pub wait: Option<BlockingTimeout>,
-    /// What corrects the number of a message's receivers.
+    /// The correction of the number of a message's receivers.
     pub receivers: Option<Receivers>,
 }
 
@@ -69,7 +69,7 @@ pub fn to_slot(
     slot: Slot,
     sending: &Sending,
 ) -> Dispatched {
-    // What blocks goes over a connection that can be given up with it; to the node it is the same client or not.
+    // A blocking command needs a connection that can be closed with it, so that it never takes the pinned lane.
     if sending.wait.is_none()
         && let Some(pinned) = pinned(client, slot)
     {
@@ -121,7 +121,7 @@ pub fn to_node(
     Dispatched::Accepted
 }
 
-/// Sees to it that a client that tracks is told when what it is about to read changes.
+/// Lets a tracking client get an invalidation when the keys of `entry` change.
 #[inline]
 pub fn track(
     worker: &Worker,
@@ -131,18 +131,18 @@ pub fn track(
     sending: &Sending,
 ) {
     if client.tracks() && client.session.tracking().wants_next() {
-        // What a policy makes of a script is no single command.
+        // A policy makes several commands of a script call.
         let lane = lane.filter(|_| std::ptr::eq(sending.bytes, sending.request.bytes));
         client.track(worker, lane, entry, sending.request.bytes);
     }
 }
 
-/// Answers a request that nothing was sent of: a node that it needs was given up.
+/// Answers a request of which nothing was sent, because a node that it needs was given up.
 pub fn refuse_unreachable(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Dispatched {
     refuse(worker, client, &unreachable(worker, lane))
 }
 
-/// Answers a request for which no lane of its own became free in time.
+/// Answers a request for which no dedicated lane became free in time.
 pub fn refuse_no_lane(worker: &Worker, client: &Rc<Client>, of: LaneUse) -> Dispatched {
     refuse(worker, client, of.refusal())
 }
@@ -165,7 +165,7 @@ pub fn answer(worker: &Worker, client: &Rc<Client>, reply: &[u8]) {
     client.reply_now(worker, reply);
 }
 
-/// The barrier (see [`crate::engine::worker::slot_map`]): false pauses the client until nothing of it is in flight.
+/// The barrier, see [`crate::engine::worker::slot_map`]. False: the client is paused until nothing of it is in flight.
 pub fn pass_barrier(worker: &Worker, client: &Client, slot: Slot) -> bool {
     let allowed = worker.map.slots.try_pass_barrier(client, slot);
     if !allowed {
@@ -175,7 +175,7 @@ pub fn pass_barrier(worker: &Worker, client: &Client, slot: Slot) -> bool {
     allowed
 }
 
-/// Whether `client` may use shared lanes now: not while it has something in flight on a lane of its own.
+/// Switches `client` to shared lanes. False: it has something in flight on a dedicated lane, and is paused.
 pub fn try_shared(client: &Client) -> bool {
     if client.upstream.is_dedicated() && client.in_flight() > 0 {
         client.pause_for(Pause::InFlight(0));
@@ -187,7 +187,7 @@ pub fn try_shared(client: &Client) -> bool {
     true
 }
 
-/// Whether `client` may use a lane of its own now: not while it has something in flight elsewhere.
+/// Whether `client` can switch to a dedicated lane. False: it has something in flight, and is paused.
 pub fn try_dedicated(client: &Client) -> bool {
     if client.in_flight() > 0 {
         client.pause_for(Pause::InFlight(0));
@@ -196,7 +196,7 @@ pub fn try_dedicated(client: &Client) -> bool {
     true
 }
 
-/// `client` sends `bytes` over a lane of its own.
+/// `client` sends `bytes` over a dedicated lane.
 pub fn begin_dedicated(worker: &Worker, client: &Client, bytes: usize) {
     worker.stats.dedicated_requests.inc();
     client.upstream.set_dedicated(true);
@@ -204,9 +204,8 @@ pub fn begin_dedicated(worker: &Worker, client: &Client, bytes: usize) {
     client.add_request_bytes(worker, bytes);
 }
 
-/// The lane for a request. A request that may block, that is big, or that is likely to bring a big reply travels alone,
-/// so that it delays no other client. Since that is another connection, the client must have nothing in flight when it
-/// switches to it and back.
+/// The lane for a request. A request that may block, that is big, or whose reply is probably big has a dedicated lane, so
+/// that it delays no other client. That is another connection: the client switches with nothing in flight.
 fn lane_for(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -237,8 +236,8 @@ fn lane_for(
     Ok(lane)
 }
 
-/// Makes sure that there is room on a shared lane. Without room the client waits for it, up to the command's deadline.
-/// A lane that was given up offers nothing to wait for: the caller refuses the command.
+/// Makes sure that a shared lane has room. Without room the client waits for it, up to the command's deadline. Nothing waits
+/// for a lane that was given up: the caller refuses the command.
 pub fn find_room(worker: &Worker, client: &Rc<Client>, lane: &Lane) -> Result<(), NotSent> {
     if !lane.is_full(worker) || lane.is_unavailable(worker) {
         return Ok(());

@@ -22,7 +22,7 @@ pub const SLICE: usize = 1024;
 pub const SLICE_BYTES: usize = 128 * 1024;
 
 /// Bytes that are only copied per turn, into or out of the parts of a request: a fraction of a millisecond.
-pub const JOINED_BYTES: usize = 1 << 20;
+pub const COPIED_BYTES: usize = 1 << 20;
 
 /// What one turn does of a long request: a number of arguments, commands or names, and fewer where they are long.
 #[derive(Debug)]

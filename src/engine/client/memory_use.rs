@@ -1,10 +1,15 @@
-//! What one client counts for in the worker's memory budget.
+//! The share of one client in the worker's memory budget.
 
 use std::cell::Cell;
 
 use crate::engine::worker::Worker;
 
-/// Bytes that one client counts for. What every active client has is not counted.
+use super::Client;
+
+/// Bytes of a client below which it does not count against the memory budget: ten thousand such clients hold 10 MiB at most.
+pub(super) const WORTH_COUNTING: usize = 1024;
+
+/// Bytes that one client counts for. Buffers that every active client has are not counted.
 #[derive(Default)]
 pub struct MemoryUse {
     /// Bytes that count against the worker's budget.
@@ -67,6 +72,29 @@ impl MemoryUse {
     pub(super) fn change_reserved(&self, before: usize, after: usize) {
         let reserved = (self.reserved.get() + after).saturating_sub(before);
         self.reserved.set(reserved);
+    }
+}
+
+impl Client {
+    /// Notes how many bytes were read from this client and not taken yet.
+    pub(super) fn set_pending_input(&self, worker: &Worker, bytes: usize) {
+        self.waiting.set_pending_input(bytes);
+        self.charge_buffers(worker);
+    }
+
+    /// Counts this client's buffers against the worker's memory budget. Buffers that every active client has are not counted.
+    pub fn charge_buffers(&self, worker: &Worker) {
+        if self.is_closed() {
+            return;
+        }
+        let bytes = self.waiting.pending_input()
+            + self.memory.kept()
+            + self.queue_cost()
+            + self.subscribed()
+            + self.session.named()
+            + self.output_held();
+        let bytes = if bytes > WORTH_COUNTING { bytes } else { 0 };
+        self.memory.charge(worker, bytes);
     }
 }
 

@@ -23,6 +23,7 @@ use waiting::Waiting;
 
 pub use waiting::Pause;
 
+mod admission;
 pub mod before_topology;
 pub mod dispatch;
 pub mod early_replies;
@@ -73,7 +74,7 @@ pub struct Client {
     waker: OnceCell<Waker>,
     /// How far it is on its way to its end.
     phase: Cell<ClientPhase>,
-    /// What it has said about itself.
+    /// Protocol, login and settings.
     pub(crate) session: SessionState,
     /// The order of its requests and replies.
     pub(crate) order: RequestOrder,
@@ -81,11 +82,11 @@ pub struct Client {
     pub(crate) waiting: Waiting,
     /// Bytes on their way to it.
     pub(crate) output: Output,
-    /// What it counts for.
+    /// Its share in the memory budget.
     pub(crate) memory: MemoryUse,
-    /// What it uses upstream.
+    /// Its use of the upstream.
     pub(crate) upstream: UpstreamUse,
-    /// What it has queued and watches.
+    /// Its transaction and watched keys.
     pub(crate) transaction: TransactionState,
     /// Its blocking command, while it is blocked.
     pub(crate) blocked: RefCell<Option<Box<Blocked>>>,
@@ -156,7 +157,7 @@ impl Client {
         self.output.mark_dirty()
     }
 
-    /// What was sent of a reply under way is complete: messages may follow it.
+    /// Ends a piece of the reply under way that is complete in itself: messages may follow it.
     pub fn complete_piece(&self) {
         self.output.set_mid_reply(false);
     }
@@ -221,7 +222,7 @@ impl Client {
         self.output.release_held_back_lane();
     }
 
-    /// What it has sent waits for a lane with room: from now on if it did not before.
+    /// Its request waits for a lane with room: from now on if it did not before.
     pub fn start_waiting(&self, now: Tick) {
         self.waiting.start_waiting(now);
     }

@@ -16,7 +16,7 @@ use super::OUTPUT_PAUSE;
 /// Bytes written to a client before others get their turn.
 pub(super) const WRITE_PER_TURN: usize = 1024 * 1024;
 
-/// What a client that holds back a dedicated lane has to take within its patience. Otherwise a few clients that read a byte
+/// Bytes that a client which holds back a dedicated lane has to take within its patience. Otherwise a few clients that read a byte
 /// now and then would keep all the connections that others wait for.
 const LEAST_TAKEN: usize = 96 * 1024;
 

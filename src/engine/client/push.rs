@@ -1,4 +1,4 @@
-//! Pushes: what a client gets unasked, between its replies and never inside one.
+//! Pushes: frames between the replies of a client, never inside one.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use slotmux_core::resp::Protocol;
 use super::output::WRITE_PER_TURN;
 use super::{Client, ClientPhase, OUTPUT_PAUSE};
 
-/// What only a client that gets pushes has.
+/// State of a client that gets pushes.
 #[derive(Debug, Default)]
 pub struct Pushes {
     subscriptions: Subscriptions,
@@ -49,7 +49,7 @@ impl Worker {
 }
 
 impl Client {
-    /// As [`Client::push`], where [`Worker::reserve_pushes`] said no. Who has no room for the frame is closed.
+    /// As [`Client::push`], where [`Worker::reserve_pushes`] said no. A client without room for the frame is closed.
     #[cold]
     pub fn push_sparingly(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
         if self.phase.get() != ClientPhase::Open {
@@ -74,7 +74,7 @@ impl Client {
     /// Sends the client a push frame of RESP3; one of RESP2 gets it as an array.
     pub fn push(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
         match (self.session.protocol(), frame) {
-            // All that tells an array from a push is its first byte.
+            // An array differs from a push by its first byte.
             (Protocol::Resp2, [_, rest @ ..]) => self.push_bytes(worker, &[b"*", rest]),
             _ => self.push_bytes(worker, &[frame]),
         }
@@ -85,8 +85,8 @@ impl Client {
         self.push_bytes(worker, &[lines]);
     }
 
-    /// Appends what nobody asked for, cut into `pieces`. It counts as output like any reply. Where the reply that is under
-    /// way went out in part, it waits for the end of that.
+    /// Appends a push, cut into `pieces`. It counts as output like any reply. While a reply is sent in parts, it waits for
+    /// the end of that reply.
     fn push_bytes(self: &Rc<Self>, worker: &Worker, pieces: &[&[u8]]) {
         if self.phase.get() != ClientPhase::Open {
             return;

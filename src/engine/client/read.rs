@@ -13,16 +13,13 @@ use slotmux_core::resp::scan::{Boundary, Scan, scan_request};
 use slotmux_core::resp::{Limits, Malformed, inline, write};
 
 use super::dispatch::{Dispatched, dispatch};
-use super::{Client, ClientPhase, OUTPUT_PAUSE, Pause};
+use super::memory_use::WORTH_COUNTING;
+use super::{Client, ClientPhase, Pause};
 use crate::engine::client::long_request::Progress;
 use slotmux_core::resp::request::{Request, from_inline};
 
 /// Reads per poll before other tasks get their turn.
 const READS_PER_TURN: usize = 4;
-
-/// What a client may hold before it counts against the memory budget. Below this it is one of many: ten thousand of them
-/// hold no more than 10 MiB.
-const WORTH_COUNTING: usize = 1024;
 
 /// Bytes that were read and not taken yet.
 #[derive(Default)]
@@ -46,7 +43,7 @@ impl Future for ClientTask {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let task = self.get_mut();
         task.client.waker.get_or_init(|| cx.waker().clone());
-        // One that panicked is over; it leaves as any other.
+        // A task that panicked is over; its client leaves as any other.
         let worker = task.worker.clone();
         worker
             .contained("a client's task", || task.poll_io(cx))
@@ -82,7 +79,7 @@ impl ClientTask {
         }
         for _ in 0..READS_PER_TURN {
             if self.client.has_long_request() {
-                // The work has only just begun: other clients first.
+                // The long request has just begun: other clients first.
                 poll_again(cx);
                 return Poll::Pending;
             }
@@ -368,79 +365,6 @@ impl ClientTask {
         }
         poll_again(cx);
         Poll::Pending
-    }
-}
-
-impl Client {
-    /// Whether the reason for which this client is not read has gone.
-    fn is_pause_over(&self) -> bool {
-        match self.waiting.pause() {
-            Pause::No => true,
-            Pause::InFlight(most) => self.in_flight() <= most,
-            Pause::Question | Pause::Blocked => self.in_flight() == 0,
-            Pause::Output => self.buffered() <= OUTPUT_PAUSE / 2,
-            Pause::Lane | Pause::Upstream | Pause::Held | Pause::Slices | Pause::Confirmation => {
-                false
-            }
-        }
-    }
-
-    /// Ends a pause whose reason has gone. Returns whether the client may be read.
-    pub(super) fn try_resume(&self) -> bool {
-        let is_over = self.is_pause_over();
-        if is_over {
-            self.waiting.set_pause(Pause::No);
-        }
-        is_over
-    }
-
-    /// Pauses the client if it has too many requests in flight, or too much output. Returns whether another request may be
-    /// dispatched.
-    fn try_admit(&self, worker: &Worker) -> bool {
-        let most = worker.limits(self).max_pipeline;
-        if self.in_flight() >= most {
-            worker.stats.client_pauses.inc();
-            self.pause_for(Pause::InFlight(most / 2));
-            return false;
-        }
-        if self.output.len() > OUTPUT_PAUSE && self.buffered() > OUTPUT_PAUSE {
-            worker.stats.client_pauses.inc();
-            self.pause_for(Pause::Output);
-            return false;
-        }
-        true
-    }
-
-    /// Stops reading for `reason`.
-    pub fn pause_for(&self, reason: Pause) {
-        self.waiting.set_pause(reason);
-    }
-
-    /// The lane that this client waited for has room again.
-    pub fn resume(&self) {
-        self.waiting.end_pause(Pause::Lane);
-        self.wake();
-    }
-
-    /// Notes how many bytes were read from this client and not taken yet.
-    fn set_pending_input(&self, worker: &Worker, bytes: usize) {
-        self.waiting.set_pending_input(bytes);
-        self.charge_buffers(worker);
-    }
-
-    /// Counts this client's buffers against the worker's memory budget. What every active client has is not counted.
-    pub fn charge_buffers(&self, worker: &Worker) {
-        if self.is_closed() {
-            return;
-        }
-        let bytes = self.waiting.pending_input()
-            + self.memory.kept()
-            + self.queue_cost()
-            + self.subscribed()
-            + self.session.named()
-            + self.output_held();
-        let bytes = if bytes > WORTH_COUNTING { bytes } else { 0 };
-        self.memory.charge(worker, bytes);
     }
 }
 

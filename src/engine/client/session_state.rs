@@ -1,4 +1,4 @@
-//! What a client has said about itself: protocol, login, name, reply mode and tracking.
+//! The session of one client: protocol, login, name, reply mode and tracking.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::num::NonZeroU32;

@@ -1,8 +1,7 @@
-//! CLIENT TRACKING as one client has it: which of its reads count, and in which place among its replies it is told that
-//! what it read has changed.
+//! CLIENT TRACKING of one client: which of its reads are tracked, and where among its replies an invalidation goes.
 //!
-//! Nothing but the order makes it right: an invalidation never goes out ahead of a reply that may hold what it is about.
-//! An invalidation too many only costs the client another read.
+//! Correctness is a matter of order: an invalidation never goes out ahead of a reply that may hold the old value. An
+//! invalidation too many only costs the client another read.
 
 use std::rc::Rc;
 
@@ -16,16 +15,16 @@ use slotmux_core::scripts::is_script_call;
 use crate::engine::client::Client;
 use slotmux_core::resp::request::Request;
 
-/// How the push begins that tells of changed keys; their array follows.
+/// Start of the push that names changed keys; their array follows.
 pub const INVALIDATE: &[u8] = b">2\r\n$10\r\ninvalidate\r\n";
-/// The push that tells to forget everything.
+/// The push that invalidates everything.
 pub const FORGET_ALL: &[u8] = b">2\r\n$10\r\ninvalidate\r\n_\r\n";
 
 /// A read with more bytes than this is not tracked by its node: its key would come back in a push that is kept whole.
 const LONGEST_REQUEST: usize = 64 * 1024;
 
 impl Client {
-    /// Whether it tracks.
+    /// Whether tracking is on.
     #[inline]
     pub fn tracks(&self) -> bool {
         self.session.tracking().is_on()
@@ -46,9 +45,9 @@ impl Client {
         }
     }
 
-    /// Sees to it that this client is told when what it reads by `entry`, which is about to be sent, changes: by the node,
-    /// if `entry` goes next over the shared `lane` as the client sent it; else at once, behind the reply. `own` is what
-    /// the client sent.
+    /// Tracks the keys that `entry`, which is about to be sent, reads: by the node, if `entry` goes next over the shared
+    /// `lane` as the client sent it. Otherwise they are invalidated at once, behind the reply. `own` are the bytes of the
+    /// client's request.
     #[cold]
     pub fn track(
         self: &Rc<Self>,
@@ -86,7 +85,7 @@ impl Client {
         self.track(worker, lane, entry, &requests.concat());
     }
 
-    /// What `entry` reads is not tracked, or no longer: its client is told to forget it, behind the reply.
+    /// The keys of `entry` are not tracked, or no longer: they are invalidated behind the reply.
     pub fn untrack(self: &Rc<Self>, worker: &Worker, entry: &InFlight, bytes: &[u8]) {
         if self.receives_invalidations() && entry.is_awaited() && !entry.is_repair() {
             self.invalidate_behind(worker, entry.seq, bytes);
@@ -102,14 +101,14 @@ impl Client {
         }
     }
 
-    /// What request `seq` reads could not be tracked: this client is told to forget everything, behind the reply.
+    /// The keys of request `seq` could not be tracked: everything is invalidated behind the reply.
     pub fn forget_behind(self: &Rc<Self>, worker: &Worker, seq: u32) {
         if self.receives_invalidations() {
             self.push_behind(worker, seq.wrapping_add(1), FORGET_ALL);
         }
     }
 
-    /// Tells it of changed keys, as its node says just now: behind every reply that came before.
+    /// Invalidates keys that its node reports as changed, behind every reply that came before.
     pub fn invalidate(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
         if !self.receives_invalidations() {
             return;
@@ -122,7 +121,7 @@ impl Client {
         }
     }
 
-    /// Tells it of keys that nobody tracks for it any more: behind everything that is in flight.
+    /// Invalidates keys that no node tracks for it any more, behind everything that is in flight.
     pub fn invalidate_behind_all(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
         if !self.receives_invalidations() {
             return;
@@ -135,13 +134,13 @@ impl Client {
         }
     }
 
-    /// It speaks RESP3 from now on. What it read before was not tracked.
+    /// It speaks RESP3 from now on. Earlier reads were not tracked.
     pub(super) fn start_invalidations(self: &Rc<Self>, worker: &Worker) {
         self.invalidate_behind_all(worker, FORGET_ALL);
     }
 }
 
-/// The push that tells of these keys.
+/// The push that invalidates these keys.
 pub fn invalidation(keys: &[&[u8]]) -> Vec<u8> {
     let mut frame = INVALIDATE.to_vec();
     write::array(&mut frame, keys.len());

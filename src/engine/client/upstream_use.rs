@@ -1,11 +1,11 @@
-//! What a client uses upstream: whether its requests in flight are on a dedicated lane, the nodes that it wrote to, and
+//! A client's use of the upstream: whether its requests in flight are on a dedicated lane, the nodes that it wrote to, and
 //! its reads that may have ended their connection.
 
 use std::cell::Cell;
 
 use crate::engine::upstream::NodeId;
 
-/// What one client uses upstream.
+/// The use of the upstream by one client.
 #[derive(Default)]
 pub struct UpstreamUse {
     /// Whether what is in flight is on a dedicated lane.
@@ -23,7 +23,7 @@ impl UpstreamUse {
         self.is_dedicated.get()
     }
 
-    /// What is sent next goes over a dedicated lane, or over shared ones. Returns whether it was a dedicated one before.
+    /// The next request goes over a dedicated lane, or over shared ones. Returns whether it was a dedicated one before.
     pub fn set_dedicated(&self, is_dedicated: bool) -> bool {
         self.is_dedicated.replace(is_dedicated)
     }

@@ -77,7 +77,7 @@ impl Client {
             self.send_pushes_behind(worker);
         }
         if self.in_flight() == 0 {
-            // What it counts for is brought up to date by the flush that follows.
+            // The flush that follows updates the memory budget.
             self.memory.take_requests();
         }
         match self.waiting.pause() {

@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::engine::client::long_request::{JOINED_BYTES, SLICE};
+use crate::engine::client::long_request::{COPIED_BYTES, SLICE};
 use crate::engine::pubsub::counts;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::worker::Worker;
@@ -176,7 +176,7 @@ impl Gather {
     fn is_long(&self) -> bool {
         let is_error = |part: &Vec<u8>| part.starts_with(b"-");
         let is_long = |order: &Vec<u32>| {
-            order.len() > ELEMENTS || (!order.is_empty() && self.bytes.get() > JOINED_BYTES)
+            order.len() > ELEMENTS || (!order.is_empty() && self.bytes.get() > COPIED_BYTES)
         };
         matches!(&self.known, MergeWith::Order(order) if is_long(order))
             && !self.whole.mute
@@ -204,7 +204,7 @@ impl Gather {
                         continue;
                     }
                     let before = reply.len();
-                    match joining.some(ELEMENTS, JOINED_BYTES, &mut reply) {
+                    match joining.some(ELEMENTS, COPIED_BYTES, &mut reply) {
                         Some(false) => {
                             let (held, grown) = (gather.reserved.get(), reply.len() - before);
                             gather.reserved.set(held + grown);

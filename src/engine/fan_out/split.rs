@@ -12,7 +12,7 @@ use crate::engine::client::forward::{
     Sending, begin_dedicated, entry, find_room, pass_barrier, refuse_unreachable, try_dedicated,
     try_shared,
 };
-use crate::engine::client::long_request::{JOINED_BYTES, KeptRequest, SLICE};
+use crate::engine::client::long_request::{COPIED_BYTES, KeptRequest, SLICE};
 use crate::engine::transaction::watch::dedicated_lane_for;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::block::{Block, Destination};
@@ -140,8 +140,8 @@ pub fn split(
 /// Whether finding the slots of so few keys takes more than one turn. Values are only copied.
 fn keys_are_long(request: &Request, step: usize) -> bool {
     let keys = (1..request.argc()).step_by(step);
-    request.bytes.len() > JOINED_BYTES
-        && keys.map(|at| request.arg(at).len()).sum::<usize>() > JOINED_BYTES
+    request.bytes.len() > COPIED_BYTES
+        && keys.map(|at| request.arg(at).len()).sum::<usize>() > COPIED_BYTES
 }
 
 /// Sends all parts, or none if there is no room for them now. `order` gives the part of each key.

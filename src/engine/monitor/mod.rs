@@ -1,6 +1,6 @@
-//! `MONITOR`: every command that the workers take, as a line to the clients that asked for it. A worker writes a line
-//! once, for all of them, into a bounded queue each; one whose queue is full, because its client does not read, misses
-//! lines and is told how many. So is everybody where a worker takes more commands a second than are to be shown.
+//! `MONITOR`: every command that the workers run, as a line to the monitoring clients. A worker makes a line once and puts
+//! it into the bounded queue of each of them. A client that does not read misses lines, and gets their number instead. So
+//! does every monitoring client while a worker runs more commands a second than may be shown.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -25,31 +25,30 @@ mod line;
 const MOST: usize = 16;
 /// Lines that wait for one client.
 const LINES: usize = 1024;
-/// Lines that are handed to the client at once: few, so that its output limits are not reached by them.
+/// Lines that a client gets at once: too few to reach its output limits.
 const BATCH: usize = 8;
-/// A client with more unsent bytes than this gets no more lines until it has read, or with more than a quarter of what
-/// closes it.
+/// A client with more unsent bytes than this, or than a quarter of its hard output limit, gets no lines until it has read.
 const BEHIND: usize = OUTPUT_PAUSE / 2;
-/// How often a client that is behind is looked at.
+/// How often a client that is behind is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// How late a client that gets no lines is told what it missed, and is seen to have left.
+/// How long it takes at most to report missed lines to a client that gets none, and to see that it has left.
 const QUIET: Duration = Duration::from_millis(500);
 /// The span over which lines are counted against the rate.
 const SECOND: u64 = 1000;
 
 const TOO_MANY: &str = "ERR slotmux: as many clients monitor already as may; end one of them first";
 
-/// The way of the lines to one client.
+/// The queue of lines for one client.
 #[derive(Debug)]
 pub struct MonitorQueue {
     lines: mpsc::Sender<Bytes>,
-    /// Lines that it missed and was not told of.
+    /// Missed lines that were not reported yet.
     missed: AtomicU64,
     /// Free again when the last worker has forgotten the client.
     _seat: Seat,
 }
 
-/// One of the places that there are for monitoring clients.
+/// One of the places for monitoring clients.
 #[derive(Debug)]
 struct Seat(Arc<Shared>);
 
@@ -70,16 +69,16 @@ impl Drop for Seat {
     }
 }
 
-/// Every worker queues a client for as long as this is there: to the end of its task, however that comes.
+/// Workers fill the queue of a client as long as this exists, even if its task panics.
 struct Registration {
     shared: Arc<Shared>,
     queue: Arc<MonitorQueue>,
 }
 
 impl Registration {
-    /// Returns once every worker queues it.
+    /// Returns once every worker fills the queue.
     async fn new(shared: Arc<Shared>, queue: Arc<MonitorQueue>) -> Registration {
-        // First of all, so that nothing stays behind if this is not awaited to its end.
+        // Made first, so that it is undone if this is not awaited to its end.
         let registration = Registration { shared, queue };
         let letter = |reply| Mail::Monitor(registration.queue.clone(), reply);
         registration.shared.ask_all(letter).await;
@@ -89,7 +88,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // Behind the letters that have registered it.
+        // These letters come behind those that have registered it.
         for worker in 0..self.shared.config.server.workers {
             self.shared
                 .send(worker, Mail::Unmonitor(self.queue.clone()));
@@ -97,23 +96,23 @@ impl Drop for Registration {
     }
 }
 
-/// The monitoring clients, of whatever worker, as one worker queues them.
+/// The queues of the monitoring clients of all workers, as one worker fills them.
 #[derive(Default)]
 pub struct Monitors {
     queues: RefCell<Vec<Arc<MonitorQueue>>>,
     /// When the current second began, and the lines since.
     shown: Cell<Option<(Tick, u32)>>,
-    /// What the next client of this worker that begins to monitor is numbered by.
+    /// Number of the last client of this worker that began to monitor.
     next: Cell<u32>,
 }
 
 impl Monitors {
-    /// Whether anybody monitors.
+    /// Whether any client monitors.
     pub fn is_active(&self) -> bool {
         !self.queues.borrow().is_empty()
     }
 
-    /// Whether another line may be shown in this second.
+    /// Counts another line, if one may be shown in this second. Returns whether it may.
     fn claim_line(&self, now: Tick, rate: u32) -> bool {
         let (began, lines) = match self.shown.get() {
             Some((began, lines)) if !began.is_over(SECOND, now) => (began, lines),
@@ -126,13 +125,13 @@ impl Monitors {
 }
 
 impl Worker {
-    /// Feeds a client from now on.
+    /// Adds the queue of a monitoring client.
     pub fn add_monitor(&self, queue: Arc<MonitorQueue>) {
         self.interception.monitors.queues.borrow_mut().push(queue);
         self.interception.update();
     }
 
-    /// Feeds it no longer.
+    /// Removes the queue of a monitoring client.
     pub fn remove_monitor(&self, queue: &Arc<MonitorQueue>) {
         let mut queues = self.interception.monitors.queues.borrow_mut();
         queues.retain(|other| !Arc::ptr_eq(other, queue));
@@ -140,7 +139,7 @@ impl Worker {
         self.interception.update();
     }
 
-    /// Shows a request of `client` to everybody who monitors.
+    /// Shows a request of `client` to all monitoring clients.
     pub fn show_to_monitors(&self, client: &Client, request: &Request) {
         let has_room = self
             .interception
@@ -163,7 +162,7 @@ impl Worker {
     }
 }
 
-/// Answers `MONITOR` when every worker queues this client.
+/// Replies to `MONITOR` once every worker fills the queue of this client.
 pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, mute: bool) {
     let (worker, client, seq) = (worker.clone(), client.clone(), client.take_seq());
     let Some(seat) = Seat::take(&worker.shared) else {
@@ -196,7 +195,7 @@ pub fn begin(worker: &Rc<Worker>, client: &Rc<Client>, mute: bool) {
     host.spawn_for(&asker, "MONITOR", answering);
 }
 
-/// Hands lines to the client for as long as it monitors.
+/// Delivers lines to the client as long as it monitors.
 async fn deliver(
     worker: &Worker,
     client: &Rc<Client>,
@@ -212,7 +211,7 @@ async fn deliver(
             tokio::time::sleep(LOOK_EVERY).await;
             continue;
         }
-        // Nothing for a while is as good as something: there may be lines to tell of that were missed.
+        // A timeout is no error: there may be missed lines to report.
         let _ = tokio::time::timeout(QUIET, lines.recv_many(&mut batch, BATCH)).await;
         if !goes_on() {
             break;

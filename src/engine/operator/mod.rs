@@ -1,5 +1,5 @@
-//! What `SLOTMUX` asks of the running process: the worker that is asked gathers what is known, others included, and
-//! nothing is changed by it.
+//! The `SLOTMUX` command: reports about the running process. The client's worker collects the parts of all workers;
+//! nothing is changed.
 
 use std::rc::Rc;
 
@@ -23,7 +23,7 @@ mod ttl_stats;
 
 use nodes::WorkerNodes;
 
-/// Answers a question, now or when every worker has told its share.
+/// Answers a question, now or once every worker has reported its part.
 pub fn answer(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -104,8 +104,8 @@ fn answer_ttl_stats(worker: &Rc<Worker>, client: &Rc<Client>, id: NamespaceId, m
     let (host, asker) = (worker.clone(), client.clone());
     let answering = async move {
         let shared = &worker.shared;
-        let told = shared.ask_all(|reply| Mail::Observed(id, reply)).await;
-        let examples = observed::merged(told);
+        let examples = shared.ask_all(|reply| Mail::Observed(id, reply)).await;
+        let examples = observed::merged(examples);
         let tree = ttl_stats::one(shared, id, &examples, unix_milliseconds());
         reply(&worker, &client, seq, &tree, mute);
     };

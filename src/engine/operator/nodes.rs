@@ -7,7 +7,7 @@ use slotmux_core::resp::request::Request;
 use slotmux_core::route::all_nodes::Recipients;
 use slotmux_core::slot::Slot;
 
-/// What a worker knows of the nodes.
+/// The nodes as a worker knows them.
 pub(super) struct WorkerNodes<'a> {
     pub worker: &'a Worker,
     pub client: &'a Client,

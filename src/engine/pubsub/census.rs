@@ -1,5 +1,5 @@
-//! How many clients of this process listen to what, and how many subscriptions of its own they are at each node: what
-//! makes the node's numbers those of one Redis.
+//! Counts the clients of this process by channel and pattern, and slotmux' own subscriptions by node. They correct the
+//! nodes' numbers to those of one Redis.
 //!
 //! A node counts one subscriber for each worker. The number for a client is the node's without these, and the clients of
 //! all workers instead. Only what subscribes, publishes or asks for numbers takes the lock.
@@ -48,7 +48,7 @@ pub struct Census {
     names: AtomicUsize,
 }
 
-/// What turns a node's number of receivers into that of one Redis.
+/// The correction of a node's number of receivers to that of one Redis.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Receivers {
     /// How many of them are our workers.
@@ -158,7 +158,7 @@ impl Census {
         receivers
     }
 
-    /// What turns the sum of all nodes' numbers of subscribers of `name` into that of one Redis.
+    /// The correction of the sum of all nodes' subscribers of `name` to that of one Redis.
     pub fn subscribers(&self, kind: SubscriptionKind, name: &[u8]) -> Receivers {
         let tables = self.tables();
         tables[kind.index()]
@@ -179,7 +179,7 @@ impl Census {
             .is_some_and(|counts| counts.clients == 0)
     }
 
-    /// What turns the sum of all nodes' numbers of patterns into that of one Redis.
+    /// The correction of the sum of all nodes' patterns to that of one Redis.
     pub fn patterns(&self) -> Receivers {
         let patterns = &self.tables()[SubscriptionKind::Pattern.index()];
         // A node counts a pattern once, regardless of its counts.

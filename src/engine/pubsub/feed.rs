@@ -41,11 +41,11 @@ enum FeedRequest {
     Ping,
 }
 
-/// How a node answered a request to subscribe.
+/// A node's answer to a subscribe request.
 pub enum SubscribeResult<'a> {
     /// The subscription has begun.
     Confirmed,
-    /// It has not, for this reason: an error reply.
+    /// It was refused; the error reply.
     Refused(&'a [u8]),
 }
 
@@ -54,13 +54,13 @@ type Confirmed = [Names<()>; 3];
 
 /// A subscription connection.
 pub struct Feed {
-    /// The node it leads to.
+    /// The node at its other end.
     pub node: NodeId,
-    /// Where that node is.
+    /// That node's address.
     pub addr: Addr,
-    /// Topics that want something of it.
+    /// Topics that use it.
     pub topics: Cell<usize>,
-    /// When it last had a link.
+    /// When a topic last used it.
     last_used: Cell<Tick>,
     is_up: Cell<bool>,
     is_closed: Cell<bool>,
@@ -148,8 +148,8 @@ impl Feed {
         }
     }
 
-    /// Asks for a change and gives back its number. Without a connection nothing is sent: once there is one, everything
-    /// that is wanted is asked for.
+    /// Requests a change and returns its number. Without a connection nothing is sent: once there is one, every needed
+    /// subscription is requested.
     pub fn request(&self, worker: &Worker, change: SubscriptionChange, name: &Rc<[u8]>) -> u64 {
         let number = self.next.get();
         self.next.set(number + 1);
@@ -168,7 +168,7 @@ impl Feed {
     fn send(&self, worker: &Worker, asked: FeedRequest, request: &[u8]) {
         let mut queue = self.unanswered.borrow_mut();
         if queue.is_empty() {
-            // The silence that counts starts when an answer is owed.
+            // Silence counts from the first unanswered request.
             self.last_heard.set(worker.clock.now());
         }
         queue.push_back(asked);
@@ -182,14 +182,14 @@ impl Feed {
         }
     }
 
-    /// Ends it for good.
+    /// Closes it for good.
     pub fn close(&self) {
         self.is_closed.set(true);
         self.wake();
     }
 
-    /// Looks whether its node is silent for too long, or has to be asked whether it is there still. False if nothing has
-    /// used the feed for so long that it is of no use.
+    /// Closes the connection of a node that was silent for too long, and sends a due health check. False if the feed was
+    /// unused for so long that it can be closed.
     pub fn check(&self, worker: &Worker, now: Tick) -> bool {
         if self.topics.get() > 0 {
             self.last_used.set(now);
@@ -293,7 +293,7 @@ impl Feed {
         Ok(())
     }
 
-    /// A subscription has begun or ended. One to a shard channel also ends unasked, when its slot leaves the node.
+    /// A subscription has begun or ended. One to a shard channel also ends by itself, when its slot leaves the node.
     fn take_change(&self, worker: &Rc<Worker>, change: SubscriptionChange, name: &[u8]) {
         let census = &worker.shared.census;
         let mut asked = self.unanswered.borrow_mut();
@@ -303,7 +303,7 @@ impl Feed {
         );
         let answered = if is_answer { asked.pop_front() } else { None };
         drop(asked);
-        // Reuses the allocation of the requested name, which others share already.
+        // Reuses the allocation of the requested name, which is shared already.
         let name: Rc<[u8]> = match &answered {
             Some(FeedRequest::Change(_, _, name)) => name.clone(),
             _ => name.into(),
@@ -331,7 +331,7 @@ impl Feed {
     }
 }
 
-/// Runs a feed until it is retired.
+/// Runs a feed until it is closed.
 pub async fn run(worker: Rc<Worker>, feed: Rc<Feed>) {
     std::future::poll_fn(|cx| {
         feed.waker.get_or_init(|| cx.waker().clone());

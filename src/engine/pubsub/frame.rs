@@ -1,4 +1,4 @@
-//! What a node says on a subscription connection: pure, from the bytes of one reply to its meaning.
+//! Parses one reply or push frame of a subscription connection; pure.
 
 use slotmux_core::resp::number::parse_i64;
 

@@ -1,5 +1,4 @@
-//! A worker's subscriptions: the names that its clients listen to, the nodes that send the messages, and the delivery
-//! of a message.
+//! A worker's subscriptions: the names that its clients listen to, the nodes that send messages, and their delivery.
 //!
 //! Each channel and pattern has a home, the one node whose messages count: a message that is published on a cluster
 //! reaches every node, so that with two homes it would come twice. Notifications of keys are the exception. They stay
@@ -40,7 +39,7 @@ struct Inner {
     feeds: HashMap<NodeId, Rc<Feed>>,
     /// Topics that a node has refused.
     again: Vec<(SubscriptionKind, Rc<[u8]>)>,
-    /// Wishes that were not fulfilled at once; some may be settled already.
+    /// Subscribe requests in progress; some may be settled already.
     pending: Vec<Rc<PendingSubscribe>>,
 }
 
@@ -55,13 +54,13 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Registers a pending, which fails at its deadline.
+    /// Registers a subscribe request, which fails at its deadline.
     pub fn register(&self, pending: &Rc<PendingSubscribe>) {
         self.inner.borrow_mut().pending.push(pending.clone());
     }
 
-    /// Subscribes to a name that a client wants, unless the nodes have confirmed it. The topic stays until each `ask`
-    /// is matched by a [`Hub::release`].
+    /// Subscribes to a name, unless the nodes have confirmed it. The topic stays until each call is matched by a
+    /// [`Hub::release`].
     pub fn subscribe(
         &self,
         worker: &Rc<Worker>,
@@ -79,7 +78,7 @@ impl Hub {
         }
     }
 
-    /// Ends the interest of a pending in a name: it is given up, or its client listens now.
+    /// Releases a name of a subscribe request: it has failed, or its client listens now.
     pub fn release(&self, worker: &Worker, kind: SubscriptionKind, name: &[u8]) {
         let mut inner = self.inner.borrow_mut();
         let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
@@ -99,7 +98,7 @@ impl Hub {
         found.map(|(name, _)| name)
     }
 
-    /// Whether the nodes can take more requests now. If not, `client` is resumed when they can.
+    /// Returns whether the nodes can take more requests now. If not, `client` is resumed when they can.
     pub fn claim_room(&self, client: &Rc<Client>) -> bool {
         let inner = self.inner.borrow();
         let full = inner.feeds.values().find(|feed| !feed.has_room());
@@ -230,7 +229,7 @@ impl Hub {
         continue_settled(worker, &waiting);
     }
 
-    /// A node has ended a subscription of itself: the slot of a shard channel has left it.
+    /// A node has ended a subscription by itself: the slot of a shard channel has left it.
     pub fn ended(&self, worker: &Rc<Worker>, feed: &Feed, kind: SubscriptionKind, name: &Rc<[u8]>) {
         let inner = &mut *self.inner.borrow_mut();
         let Some(topic) = inner.topics[kind.index()].get_mut(name) else {
@@ -305,7 +304,7 @@ impl Hub {
         true
     }
 
-    /// What time alone brings about: pending that are overdue, what a node has refused, feeds that are silent or idle.
+    /// Regular checks: overdue requests, refused subscriptions, feeds that are silent or idle.
     pub fn sweep(&self, worker: &Rc<Worker>, now: Tick) {
         let overdue = self.overdue(worker, now);
         for pending in &overdue {
@@ -320,7 +319,7 @@ impl Hub {
         }
     }
 
-    /// Retries refused subscriptions, and drops unused feeds. Returns the pending of topics that are confirmed by that.
+    /// Retries refused subscriptions, and drops unused feeds. Returns the requests of topics that are confirmed by that.
     fn sweep_nodes(&self, worker: &Rc<Worker>, now: Tick) -> Vec<Rc<PendingSubscribe>> {
         let mut waiting = Vec::new();
         let inner = &mut *self.inner.borrow_mut();
@@ -343,7 +342,7 @@ impl Hub {
         waiting
     }
 
-    /// The last words of a node that should confirm one of these names but accepts no connection, with its address.
+    /// The last error of a node that should confirm one of these names but accepts no connection, with its address.
     pub fn last_error_of_lost_node<'a>(
         &self,
         worker: &Worker,
@@ -366,7 +365,7 @@ impl Hub {
         })
     }
 
-    /// Wishes that are past their deadline.
+    /// Requests that are past their deadline.
     fn overdue(&self, worker: &Worker, now: Tick) -> Vec<Rc<PendingSubscribe>> {
         let pending = &mut self.inner.borrow_mut().pending;
         pending.retain(|pending| !pending.is_settled());
@@ -376,7 +375,7 @@ impl Hub {
     }
 }
 
-/// Continues the settled pending at once, so that a message that follows a confirmation finds its client listening.
+/// Continues settled requests at once, so that a message that follows a confirmation finds its client listening.
 fn continue_settled(worker: &Rc<Worker>, pending: &[Rc<PendingSubscribe>]) {
     for pending in pending.iter().filter(|pending| pending.is_settled()) {
         let client = pending.client();
@@ -389,7 +388,7 @@ fn continue_settled(worker: &Rc<Worker>, pending: &[Rc<PendingSubscribe>]) {
 }
 
 impl Inner {
-    /// Ends the subscriptions of a topic that nobody wants any more.
+    /// Ends the subscriptions of a topic that no client needs any more.
     fn drop_unused(&mut self, worker: &Worker, kind: SubscriptionKind, name: &[u8]) {
         let topics = &mut self.topics[kind.index()];
         let found = topics.entry_mut(name);

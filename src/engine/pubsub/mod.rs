@@ -1,4 +1,4 @@
-//! Publish and subscribe: which client listens to what, and the connections that bring the messages.
+//! Publish and subscribe: the names that clients listen to, and the connections that bring the messages.
 //!
 //! Each worker has one subscription per channel, however many of its clients listen ([`hub`]), over one connection per
 //! node that carries nothing else ([`feed`]). A message comes as a push frame of RESP3 and is fanned out as it is; for a

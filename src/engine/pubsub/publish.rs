@@ -1,5 +1,5 @@
 //! PUBLISH and SPUBLISH: to the node of the channel's slot, which keeps a publisher's order, with the number of receivers
-//! that one Redis would tell.
+//! that one Redis would report.
 
 use std::rc::Rc;
 
@@ -35,7 +35,7 @@ pub fn publish(
     to_slot(worker, client, slot, &sending)
 }
 
-/// The number of receivers that the client is told where the node said `reply`. An error stays what it is.
+/// The reply to the client where the node replied `reply`. Errors are unchanged.
 pub fn corrected(receivers: Receivers, reply: &[u8]) -> Vec<u8> {
     match integer_of(reply) {
         Some(number) => {

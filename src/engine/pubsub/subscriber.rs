@@ -71,10 +71,10 @@ pub fn confirm(
     write::integer(out, count as i64);
 }
 
-/// What a subscribed client of RESP2 may send besides the commands that change subscriptions.
+/// Commands that a subscribed client of RESP2 may send besides those that change subscriptions.
 const ALLOWED: [&str; 3] = ["ping", "quit", "reset"];
 
-/// Whether a client of RESP2 may send this while it is subscribed. Other replies could not be told from messages.
+/// Whether a client of RESP2 may send this while it is subscribed. Other replies could not be distinguished from messages.
 pub fn is_allowed(command: Result<&'static Command, Unresolved>, plan: &Plan) -> bool {
     match plan {
         // Its own error is the reply.

@@ -1,4 +1,4 @@
-//! One channel or pattern that somebody wants: the node whose messages count, and the nodes that were asked for it.
+//! One channel or pattern with its clients: the node whose messages count, and slotmux' subscriptions at the nodes.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -13,14 +13,14 @@ use super::listeners::Listeners;
 use super::subscribing::PendingSubscribe;
 use super::{SubscriptionChange, SubscriptionKind, is_notification, may_match_notifications};
 
-/// How far a subscription at a node is.
+/// State of a subscription at a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SubscriptionState {
     /// Requested by the request of this number.
     Requested(u64),
     /// Confirmed: the node sends messages on the connection of this number.
     Confirmed(u64),
-    /// The node does not want to; it is asked again soon.
+    /// The node has refused; it is asked again soon.
     Refused,
 }
 
@@ -28,7 +28,7 @@ pub enum SubscriptionState {
 pub struct NodeSubscription {
     /// The connection to the node.
     pub feed: Rc<Feed>,
-    /// How far it is.
+    /// Its state.
     pub state: SubscriptionState,
 }
 
@@ -48,30 +48,30 @@ impl NodeSubscription {
     }
 }
 
-/// A channel or pattern that somebody wants.
+/// A channel or pattern that clients listen to or subscribe to.
 #[derive(Default)]
 pub struct Topic {
     /// The clients that get its messages.
     pub clients: Listeners,
-    /// How many pending of clients name it.
+    /// How many subscribe requests in progress name it.
     pub pending: usize,
-    /// Wishes that wait for its confirmation, and settled ones: at most twice as many as `pending` in all.
+    /// Requests that wait for its confirmation, and settled ones: at most twice as many as `pending` in all.
     pub waiting: Vec<Rc<PendingSubscribe>>,
     /// The node whose messages count.
     pub home: Option<NodeId>,
-    /// The nodes that were asked.
+    /// The subscriptions at nodes.
     pub subscriptions: Vec<NodeSubscription>,
     /// Redirects that were followed since a node has confirmed.
     pub redirects: u8,
 }
 
 impl Topic {
-    /// Whether nobody wants it any more.
+    /// Whether no client needs it any more.
     pub fn is_unused(&self) -> bool {
         self.clients.is_empty() && self.pending == 0
     }
 
-    /// Whether every node that has to has confirmed.
+    /// Whether every needed node has confirmed.
     pub fn is_confirmed(&self) -> bool {
         !self.subscriptions.is_empty()
             && self
@@ -80,7 +80,7 @@ impl Topic {
                 .all(NodeSubscription::is_confirmed)
     }
 
-    /// Counts the topic as confirmed at its waiting pending, if it is, and returns them.
+    /// Counts the topic as confirmed at its waiting requests, if it is, and returns them.
     pub fn confirmed(&mut self) -> Vec<Rc<PendingSubscribe>> {
         if self.waiting.is_empty() || !self.is_confirmed() {
             return Vec::new();
@@ -91,16 +91,16 @@ impl Topic {
     }
 }
 
-/// Drops the settled of the `waiting` pending once they may be as many as those that `pending` counts. A walk through all of
-/// them for each pending that ends would take a crowd that waits for one channel quadratic time.
+/// Drops settled requests from `waiting` once they may be as many as those that `pending` counts. A walk through all of them
+/// for each request that ends would take quadratic time where many wait for one channel.
 pub fn drop_settled<W>(waiting: &mut Vec<W>, pending: usize, is_settled: impl Fn(&W) -> bool) {
     if waiting.len() > 2 * pending {
         waiting.retain(|pending| !is_settled(pending));
     }
 }
 
-/// Chooses the home of a topic and the nodes that it needs, lets go of others, and asks those that were not asked or have
-/// refused.
+/// Chooses the home of a topic and the nodes that it needs, ends the subscriptions at other nodes, and requests those that
+/// are missing or were refused.
 pub fn settle_subscriptions(
     worker: &Rc<Worker>,
     feeds: &mut HashMap<NodeId, Rc<Feed>>,
@@ -120,7 +120,7 @@ pub fn settle_subscriptions(
         nodes.extend(primaries.filter(|&node| topic.home != Some(node)));
     }
     if nodes.is_empty() {
-        // The refresh may know better before the deadline.
+        // A refresh may find a node before the deadline.
         worker.refresh.request();
     }
     topic.subscriptions.retain(|subscription| {
@@ -158,8 +158,8 @@ pub fn settle_subscriptions(
     }
 }
 
-/// The node whose messages count. A shard channel's is the owner of its slot. Any other stays where it is as long as that
-/// node is in the cluster, for every move could lose a message or bring it twice.
+/// The home of a topic. For a shard channel it is the owner of its slot. Otherwise the home stays as long as the node is in
+/// the cluster, since a move could lose or duplicate a message.
 fn home(
     worker: &Worker,
     kind: SubscriptionKind,
@@ -191,13 +191,13 @@ fn open(worker: &Rc<Worker>, node: NodeId) -> Rc<Feed> {
     feed
 }
 
-/// A subscription is about to go.
+/// A subscription is removed from its topic.
 pub fn release_feed(subscription: &NodeSubscription) {
     let subscriptions = &subscription.feed.topics;
     subscriptions.set(subscriptions.get().saturating_sub(1));
 }
 
-/// Ends the subscription of a subscription that was taken away.
+/// Ends a subscription at its node.
 pub fn unsubscribe(
     worker: &Worker,
     subscription: &NodeSubscription,
@@ -213,7 +213,7 @@ pub fn unsubscribe(
     }
 }
 
-/// The change by which a node is asked for messages.
+/// The change that begins a subscription.
 fn subscribe(kind: SubscriptionKind) -> SubscriptionChange {
     SubscriptionChange {
         kind,
@@ -221,7 +221,7 @@ fn subscribe(kind: SubscriptionKind) -> SubscriptionChange {
     }
 }
 
-/// Notes where the slot of a shard channel is, if the error says so.
+/// Follows a redirect of a shard channel. Returns whether the error was one.
 pub fn follow(worker: &Worker, feed: &Feed, error: &[u8]) -> bool {
     let ErrorVerdict::Moved { slot, host, port } = judge(error) else {
         return false;

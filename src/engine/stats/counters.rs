@@ -71,7 +71,7 @@ pub struct Field {
     pub name: &'static str,
     /// Counter or gauge.
     pub kind: MetricKind,
-    /// What it counts, as one sentence without its full stop.
+    /// Help text: one sentence without its full stop.
     pub help: &'static str,
     /// The number in a worker's stats.
     pub get: fn(&WorkerStats) -> &Counter,
@@ -112,7 +112,7 @@ worker_stats! {
     Counter client_bytes_out: "Bytes written to clients",
     Counter client_reads: "Read calls on client connections",
     Counter client_writes: "Write calls on client connections",
-    Counter dedicated_requests: "Requests sent over a connection of their own because they or their replies are big",
+    Counter dedicated_requests: "Requests sent over a dedicated connection because they or their replies are big",
     Counter answered_locally: "Requests answered without an upstream",
     Counter split_requests: "Requests split over several slots",
     Counter transactions: "Transactions that were run",
@@ -120,7 +120,7 @@ worker_stats! {
     Counter transactions_split: "Transactions over several slots, which were run slot by slot",
     Counter transactions_split_failed: "Transactions over several slots of which a part failed",
     Gauge subscriptions: "Subscriptions of clients: channels, patterns and shard channels",
-    Counter pubsub_messages: "Messages of channels that were given to clients",
+    Counter pubsub_messages: "Messages of channels delivered to clients",
     Counter monitor_lines_dropped: "Commands that were not shown to a monitoring client",
     Counter protocol_errors: "Clients closed for malformed requests",
     Counter limit_closes: "Clients closed for exceeding a limit",

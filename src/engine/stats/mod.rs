@@ -1,4 +1,4 @@
-//! What the workers count, and the operating system's figures. Each counter has one writer; the admin page, INFO and the
+//! The workers' counters, and the operating system's figures. Each counter has one writer; the admin page, INFO and the
 //! `SLOTMUX` command read them.
 
 pub mod counters;

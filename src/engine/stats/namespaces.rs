@@ -1,4 +1,4 @@
-//! What one worker counts per namespace: operations, bytes, hits, time, and what the policy did. Only that worker
+//! The counters of one worker for each namespace: operations, bytes, hits, time, and what the policy did. Only that worker
 //! writes; the admin page and `SLOTMUX TTL STATS` sum over the workers.
 
 use crate::engine::shared::Shared;
@@ -41,12 +41,12 @@ pub struct NamespaceStats {
     pub probed: Counter,
     /// Those of them that had no TTL: what enforcing would have changed.
     pub probed_bare: Counter,
-    /// What a policy in observe mode would have done.
+    /// Actions that a policy in observe mode would have taken.
     pub observed: [Counter; Actions::ALL.len()],
 }
 
 impl NamespaceStats {
-    /// One for the keys of no namespace and one per namespace; none if no policy is configured, so that nobody counts.
+    /// One for the keys of no namespace and one per namespace; empty if no policy is configured, so that nothing is counted.
     pub fn all(policies: &Policies) -> Box<[NamespaceStats]> {
         let count = if policies.is_active() {
             policies.iter().count() + 1
@@ -98,7 +98,7 @@ impl NamespaceStats {
     }
 }
 
-/// What has to be known of a request when its reply is counted.
+/// The request of a reply that is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct CountedRequest {
     /// The namespace of its first key.
@@ -190,7 +190,7 @@ impl Worker {
         observes && self.note_observed(namespace, request)
     }
 
-    /// What `PTTL` said of a key that a policy would have sent an expiry for.
+    /// Counts the reply to `PTTL` for a key that would have got an expiry.
     pub fn count_probe(&self, namespace: NamespaceId, reply: &[u8]) {
         if let Some(stats) = self.stats_of(namespace) {
             stats.probed.inc();

@@ -1,5 +1,5 @@
-//! What policies that only observe would have changed, as the last few distinct examples of each namespace: a sample,
-//! so that it costs next to nothing, kept by the worker that saw it. `SLOTMUX TTL STATS` shows them.
+//! Changes that observing policies would have made: the last few distinct examples of each namespace. They are a sample,
+//! which costs next to nothing, kept by each worker. `SLOTMUX TTL STATS` shows them.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ pub struct Example {
     pub command: String,
     /// The key, shortened.
     pub key: String,
-    /// What would have been done, by the names that metrics have.
+    /// The actions that would have been taken, by their names in metrics.
     pub actions: Vec<&'static str>,
     /// What the request gave.
     pub given: String,
@@ -97,7 +97,7 @@ impl Observed {
         rings[at].sampler.pick()
     }
 
-    /// What would have been changed of late in a namespace.
+    /// The latest examples of a namespace.
     pub fn examples(&self, namespace: NamespaceId) -> Vec<Example> {
         let rings = self.rings.borrow();
         let ring = rings.get(usize::from(namespace.0));

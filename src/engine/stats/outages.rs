@@ -59,10 +59,10 @@ impl Outages {
         let mut known = self.known();
         known.retain(|_, outage| now.saturating_duration_since(outage.at) <= self.counts_for);
         for ((node, _), outage) in known.iter() {
-            let told = newest.entry(node.clone());
-            let told = told.or_insert_with(|| (outage.at, outage.reason.clone()));
-            if told.0 < outage.at {
-                *told = (outage.at, outage.reason.clone());
+            let latest = newest.entry(node.clone());
+            let latest = latest.or_insert_with(|| (outage.at, outage.reason.clone()));
+            if latest.0 < outage.at {
+                *latest = (outage.at, outage.reason.clone());
             }
         }
         let newest = newest.into_iter();
@@ -92,7 +92,7 @@ mod tests {
         outages.over(0, &b);
         assert_eq!(outages.now(), [(a.clone(), "old".to_owned())]);
         let later = Instant::now() + outages.counts_for + Duration::from_secs(1);
-        assert!(outages.at(later).is_empty(), "nobody tries any more");
+        assert!(outages.at(later).is_empty(), "no worker tries any more");
         assert!(outages.now().is_empty(), "and it is forgotten");
     }
 }

@@ -1,5 +1,4 @@
-//! The totals that INFO tells: since the start of slotmux, or since the last CONFIG RESETSTAT. What /metrics shows never
-//! goes back.
+//! The totals of INFO: since the start of slotmux, or since the last CONFIG RESETSTAT. Metrics are never reset.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

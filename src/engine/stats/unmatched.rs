@@ -1,5 +1,5 @@
-//! Which prefixes the keys of no namespace have, so that an operator sees what nobody declared: a bounded sketch for
-//! each worker, fed with a sample of such keys. `SLOTMUX UNMATCHED` merges the sketches of all workers.
+//! Prefixes of keys that are in no namespace, for the operator who has not declared them: a bounded sketch of each worker,
+//! fed with a sample of such keys. `SLOTMUX UNMATCHED` merges the sketches of all workers.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ pub struct Seen {
     pub prefix: Vec<u8>,
     /// So many keys of it, or fewer by up to `excess`, as far as the sample goes.
     pub count: u64,
-    /// What may belong to prefixes that were forgotten.
+    /// Part of the count that may belong to forgotten prefixes.
     pub excess: u64,
 }
 
@@ -55,7 +55,7 @@ impl Unmatched {
         }
     }
 
-    /// What was seen, in no order.
+    /// The prefixes, in no order.
     pub fn seen(&self) -> Vec<Seen> {
         let sketch = self.sketch.borrow();
         sketch

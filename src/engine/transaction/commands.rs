@@ -22,8 +22,8 @@ use crate::engine::transaction::send::{LocalAnswers, send};
 use crate::engine::transaction::watch::{Pinned, Watch, answer_nil, watch};
 use slotmux_core::resp::request::Request;
 
-/// Bytes of a transaction beyond which none goes whatever `max_request` says: with the expiries of its policies it has to
-/// stay below the 4 GiB that a lane can tell.
+/// Longest transaction in bytes, whatever `max_request` is: with the expiries of its policies it has to stay below the
+/// 4 GiB that a lane can count.
 const LARGEST: usize = 1024 * 1024 * 1024;
 
 const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
@@ -79,9 +79,7 @@ impl Client {
     }
 }
 
-/// Takes a request inside a transaction, which is planned already.
-///
-/// `rewritten` is what the policies made of it: see [`policy::govern`](fn@policy::govern).
+/// Queues a planned request of a transaction. `rewritten` are its bytes as the policies rewrote it.
 pub fn queue(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -132,7 +130,7 @@ fn changes_protocol(client: &Client, request: &Request) -> bool {
     asked != client.session.protocol()
 }
 
-/// Takes one of the commands around a transaction.
+/// Dispatches one of the commands around a transaction.
 pub fn step(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -277,7 +275,7 @@ pub(crate) fn run_body(
     Dispatched::Accepted
 }
 
-/// Runs a transaction that a WATCH guards, which is in force: on the connection where the keys are watched.
+/// Sends a transaction with watched keys over the lane on which they are watched.
 fn run_watched(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -292,7 +290,7 @@ fn run_watched(
         return refuse(worker, client, &text);
     }
     let pinned = Pinned::to(watch);
-    // A command that is on its way yet may turn out to be redirected: then the watch does not hold.
+    // A command in flight may be redirected: then the watch does not hold.
     if !try_dedicated(client) || !pinned.try_use(worker, client) {
         return Dispatched::Deferred;
     }
@@ -307,7 +305,7 @@ fn run_watched(
         lanes,
         LocalAnswers::Deferred,
     );
-    // What slotmux answers itself comes behind the reply, as it may depend on what has run.
+    // slotmux' own elements are made after the reply, as they may depend on the commands that ran.
     client.await_replies();
     Dispatched::Accepted
 }

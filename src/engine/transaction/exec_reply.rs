@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 
 use crate::engine::client::local_answers::answer_into;
-use crate::engine::client::long_request::{JOINED_BYTES, SLICE};
+use crate::engine::client::long_request::{COPIED_BYTES, SLICE};
 use crate::engine::stats::namespaces::CountedRequest;
 use crate::engine::worker::Worker;
 use slotmux_core::answer::FiguresOnce;
@@ -26,7 +26,7 @@ use crate::engine::upstream::inflight::InFlight;
 pub struct Exec {
     /// The EXEC.
     whole: InFlight,
-    /// What its reply consists of.
+    /// The elements of its reply.
     elements: Vec<ExecElement>,
     /// How it runs.
     mode: ExecMode,
@@ -225,8 +225,8 @@ impl Exec {
         let errors = groups.iter().filter_map(|group| group.error.as_ref());
         let longest = errors.map(Vec::len).max().unwrap_or(0);
         self.elements.len() > ELEMENTS
-            || self.bytes.get() > JOINED_BYTES
-            || self.elements.len().saturating_mul(longest) > JOINED_BYTES
+            || self.bytes.get() > COPIED_BYTES
+            || self.elements.len().saturating_mul(longest) > COPIED_BYTES
     }
 
     /// Builds a long reply, some elements in each turn. Its place among the replies is reserved already.
@@ -243,7 +243,7 @@ impl Exec {
                 let process = FiguresOnce::new(&*host.shared);
                 let (before, mut gone) = (reply.len(), 0);
                 let mut done = 0;
-                while done < rest.len().min(ELEMENTS) && reply.len() - before <= JOINED_BYTES {
+                while done < rest.len().min(ELEMENTS) && reply.len() - before <= COPIED_BYTES {
                     let element = &rest[done];
                     done += 1;
                     gone += exec.held(element);
@@ -305,7 +305,7 @@ impl Exec {
         self.groups.borrow_mut()[group as usize].is_stale = true;
     }
 
-    /// What has come of a group is void.
+    /// Voids the replies of a group.
     pub fn forget(&self, worker: &Worker, group: u32) {
         self.restart(group);
         self.renew(worker, group);
@@ -379,7 +379,7 @@ impl Exec {
         };
         match &element.source {
             ElementSource::Known(bytes) => return out.extend_from_slice(bytes),
-            // It was answered, or moved to `OwnLater`, before the reply is put together.
+            // It was answered, or deferred to `OwnLater`, before the reply is put together.
             ElementSource::Own => return,
             ElementSource::OwnLater(bytes) => {
                 return self.answer_deferred(worker, bytes, process, out);

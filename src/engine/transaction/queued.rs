@@ -1,4 +1,4 @@
-//! What a client has sent since its MULTI, kept until EXEC.
+//! The requests of a client since its MULTI, kept until EXEC.
 
 use slotmux_core::resp::{Limits, Scan, Span, scan_request};
 
@@ -33,7 +33,7 @@ pub struct Queue {
     pub(crate) is_aborted: bool,
 }
 
-/// What a queue did with a request.
+/// Result of adding a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Added {
     /// It is kept until EXEC.

@@ -62,19 +62,7 @@ pub(super) fn send(
         // The client was closed: nothing runs.
         return lanes.release(worker);
     };
-    let whole = InFlight {
-        client: client.clone(),
-        seq: client.take_seq(),
-        len: 0,
-        arrived: worker.clock.last(),
-        namespace: NamespaceId::UNMATCHED,
-        slot: OptionalSlot::NONE,
-        tries: 0,
-        mute,
-        write: false,
-        reply: ReplyConversion::AsIs,
-        kind: OnReply::Discard,
-    };
+    let whole = exec_entry(worker, client, mute);
     let groups = std::mem::take(&mut body.groups);
     let targets = groups.iter().map(|group| group.targets.clone()).collect();
     let exec = Rc::new(Exec::new(
@@ -117,6 +105,23 @@ pub(super) fn send(
         };
         let lane = node.and_then(|node| lanes.to(node));
         send_block(worker, client, lane, entry, bytes, tracked);
+    }
+}
+
+/// The in-flight entry of EXEC itself, in the next place of the client's order.
+fn exec_entry(worker: &Worker, client: &Rc<Client>, mute: bool) -> InFlight {
+    InFlight {
+        client: client.clone(),
+        seq: client.take_seq(),
+        len: 0,
+        arrived: worker.clock.last(),
+        namespace: NamespaceId::UNMATCHED,
+        slot: OptionalSlot::NONE,
+        tries: 0,
+        mute,
+        write: false,
+        reply: ReplyConversion::AsIs,
+        kind: OnReply::Discard,
     }
 }
 

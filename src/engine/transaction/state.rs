@@ -1,4 +1,4 @@
-//! The transaction state of one client: what it has queued since MULTI, and what it watches.
+//! The transaction state of one client: its requests since MULTI, and its watched keys.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -9,9 +9,9 @@ use super::watch::Watch;
 /// The transaction state of one client.
 #[derive(Default)]
 pub struct TransactionState {
-    /// What it has sent since MULTI, while it is in a transaction.
+    /// Requests since MULTI, while it is in a transaction.
     queue: RefCell<Option<Box<Queue>>>,
-    /// What it watches, while it does.
+    /// Its watched keys, if there are any.
     watch: RefCell<Option<Rc<Watch>>>,
 }
 

@@ -1,7 +1,7 @@
-//! WATCH: a connection of the client's own from its first WATCH to the end of the transaction that this guards.
+//! WATCH: the client keeps a dedicated lane from its first WATCH to the end of the transaction.
 //!
-//! The node watches the keys, on a connection that nobody else uses meanwhile. What slotmux adds is what it can't see
-//! from there: where that connection is lost, or the slot leaves it, EXEC answers nil, as it does where a key has changed.
+//! The node watches the keys, on a connection that no other client uses meanwhile. slotmux adds what the node cannot see: if
+//! that connection is lost, or the slot leaves the node, EXEC replies nil, as if a key had changed.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -26,11 +26,11 @@ use slotmux_core::resp::request::Request;
 const OTHER_SLOT: &str =
     "CROSSSLOT slotmux: all keys that are watched at the same time have to be in one slot";
 
-/// What a client watches.
+/// The watched keys of a client.
 pub struct Watch {
     /// The slot of all of it; `None` where one node has every slot.
     slot: Option<Slot>,
-    /// The connection on which the node watches. It is this client's while it is pinned by it.
+    /// The lane on which the node watches; this client's while it is pinned by it.
     lane: Rc<Lane>,
     /// Whether everything on that connection goes behind an ASKING.
     is_asking: bool,
@@ -39,7 +39,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Whether the keys are watched still. If not, EXEC answers nil.
+    /// Whether the watch holds. If not, EXEC replies nil.
     pub fn is_intact(&self, client: &Client) -> bool {
         self.lane.is_pinned_by(client)
             && self.lane.link() == Link::Up
@@ -63,7 +63,7 @@ impl Watch {
 }
 
 impl Client {
-    /// What it watches in `slot`, if that is watched still.
+    /// Its watched keys in `slot`, if the watch holds.
     fn watch_of(&self, slot: Slot) -> Option<Rc<Watch>> {
         let watch = self.transaction.with_watch(|watch| {
             let is_usable = watch.covers(slot) && watch.is_intact(self);
@@ -72,7 +72,7 @@ impl Client {
         watch.flatten()
     }
 
-    /// Something of what it watches may have changed unseen: EXEC answers nil. Its connection is free for others.
+    /// A watched key may have changed unseen: EXEC replies nil. The lane is free for other clients.
     pub fn break_watch(self: &Rc<Self>, worker: &Worker) {
         self.transaction.with_watch(|watch| {
             if watch.lane.is_pinned_by(self) {
@@ -81,7 +81,7 @@ impl Client {
         });
     }
 
-    /// It watches nothing any more.
+    /// Ends its watch.
     pub fn end_watch(self: &Rc<Self>, worker: &Worker) {
         self.break_watch(worker);
         self.transaction.clear_watch();
@@ -94,7 +94,7 @@ impl Client {
     }
 }
 
-/// Takes `WATCH`. `slot` is `None` if its keys are in several.
+/// Dispatches `WATCH`. `slot` is `None` if its keys are in several.
 pub fn watch(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
@@ -109,7 +109,7 @@ pub fn watch(
     if before.as_ref().is_some_and(|watch| !watch.covers(slot)) {
         return refuse(worker, client, OTHER_SLOT);
     }
-    // Nothing else of this client is on its way while WATCH is: what it reads then was read behind it.
+    // Nothing else of this client is in flight with WATCH, so that later reads run behind it.
     if !try_dedicated(client) {
         return Dispatched::Deferred;
     }
@@ -168,12 +168,12 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight) {
     });
 }
 
-/// The way of a command to a slot that its client watches.
+/// The pinned lane of a command in a watched slot.
 pub struct Pinned {
     watch: Rc<Watch>,
 }
 
-/// That way for `slot`, if it is watched.
+/// The pinned lane for `slot`, if it is watched.
 #[inline]
 pub fn pinned(client: &Client, slot: Slot) -> Option<Pinned> {
     if !client.transaction.has_watch() {
@@ -183,7 +183,7 @@ pub fn pinned(client: &Client, slot: Slot) -> Option<Pinned> {
 }
 
 impl Pinned {
-    /// The way to what is watched, which it is still.
+    /// The pinned lane of a watch that holds.
     pub fn to(watch: &Rc<Watch>) -> Pinned {
         Pinned {
             watch: watch.clone(),
@@ -219,7 +219,7 @@ impl Pinned {
         lane.send_owned(worker, entry, bytes);
     }
 
-    /// Takes a request for the watched slot.
+    /// Sends a request for the watched slot.
     pub fn take(
         self,
         worker: &Worker,
@@ -239,8 +239,8 @@ impl Pinned {
     }
 }
 
-/// A connection to `node` for `client` alone. A client that keeps one for its WATCH never waits for a second one to
-/// keep: two such clients could wait for each other.
+/// A dedicated lane to `node`. A client that keeps one for its WATCH never waits for a second one to keep: two such clients
+/// could wait for each other.
 pub fn dedicated_lane_for(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
