@@ -25,11 +25,11 @@ pub fn worded(bytes: &[u8]) -> String {
     if bytes.starts_with(TLS_ALERT) || bytes.starts_with(TLS_HANDSHAKE) {
         return "it answers in TLS: is this a TLS port?".to_owned();
     }
-    let said = shown(first_line(bytes));
+    let words = shown(first_line(bytes));
     if bytes.starts_with(b"HTTP/") {
-        return format!("an HTTP server answers: {said}");
+        return format!("an HTTP server answers: {words}");
     }
-    format!("it does not speak the Redis protocol, it says: {said}")
+    format!("it does not speak the Redis protocol, it says: {words}")
 }
 
 /// The words of an error reply, without its `-`, its advice and quoted parts of the request.

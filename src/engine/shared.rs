@@ -197,7 +197,7 @@ impl Shared {
 
     /// Where a connection that `worker` has accepted should live: with the least loaded worker if the imbalance is
     /// worth the hand-over. The kernel spreads thousands of connections well, but few of them badly.
-    pub fn home_of_next(&self, worker: usize) -> usize {
+    pub fn choose_worker(&self, worker: usize) -> usize {
         let load = |at: usize| self.clients[at].load(Ordering::Relaxed);
         let mine = load(worker);
         let least = (0..self.clients.len())

@@ -96,7 +96,7 @@ impl Transport {
     }
 
     /// Whether the peer is on this machine.
-    pub fn is_from_here(&self) -> bool {
+    pub fn is_local(&self) -> bool {
         match self {
             Transport::Tcp(stream) => stream
                 .peer_addr()

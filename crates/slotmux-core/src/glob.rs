@@ -18,7 +18,7 @@ pub fn matches_exactly(pattern: &[u8], text: &[u8]) -> bool {
 
 fn matches_folded(pattern: &[u8], text: &[u8], fold: Fold) -> bool {
     let (mut p, mut t) = (0, 0);
-    // Where to go on after a mismatch: behind the last star, and the text that it has not swallowed yet.
+    // The state to resume from after a mismatch: behind the last star, and the text that the star has not matched yet.
     let mut retry: Option<(usize, usize)> = None;
     loop {
         if pattern.get(p) == Some(&b'*') {

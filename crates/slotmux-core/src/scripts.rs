@@ -80,7 +80,7 @@ impl ScriptStore {
         })
     }
 
-    /// Forgets all, as the nodes are told to.
+    /// Forgets all scripts, as SCRIPT FLUSH makes the nodes do.
     fn flush(&self) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = StoredScripts::default();
         self.era.fetch_add(1, Ordering::Release);
@@ -92,7 +92,7 @@ impl ScriptStore {
     }
 }
 
-/// Which scripts a worker has noted already: hashing a script with SHA1 at each EVAL would cost more than all the rest.
+/// The scripts that a worker has noted already: hashing a script with SHA1 at each EVAL would cost more than all the rest.
 #[derive(Default)]
 pub struct NotedScripts {
     hashes: RefCell<HashSet<u64>>,
@@ -123,7 +123,7 @@ impl NotedScripts {
     }
 }
 
-/// Which scripts were sent over one connection.
+/// The scripts that were sent over one connection.
 #[derive(Default)]
 pub struct SentScripts {
     shas: HashSet<Sha>,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How many slots a cluster has.
+/// Number of slots of a cluster.
 pub const SLOTS: usize = 16_384;
 
 /// A hash slot, below [`SLOTS`].
@@ -54,7 +54,7 @@ fn hashed_part(key: &[u8]) -> &[u8] {
     }
 }
 
-/// Where `byte` first stands, eight bytes a step: a search byte by byte would cost as much as the hash.
+/// Position of the first `byte`, searched eight bytes at a time: a search byte by byte would cost as much as the hash.
 #[inline]
 fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     let (chunks, tail) = bytes.as_chunks::<8>();

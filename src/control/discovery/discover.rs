@@ -16,7 +16,7 @@ use super::ask::{Access, Identity, NodeReply, Unusable, ask, error_text};
 use super::merge::merge;
 pub use super::no_topology::{BadSeed, DiscoverError};
 use super::output_limit::look;
-use super::parameters::{setting, warnings};
+use super::parameters::{parameter, warnings};
 use super::rights::{FeaturesInUse, check};
 use super::topology::{Node, Topology, UpstreamKind};
 use super::view::{NodeView, ServerInfo};
@@ -339,7 +339,7 @@ impl Discovery {
         })
     }
 
-    /// Queries what changes only with the server: its commands, and at the start its settings.
+    /// Queries what changes only with the server: its commands, and at the start its parameters.
     async fn learn(
         &mut self,
         mut connection: MultiplexedConnection,
@@ -358,13 +358,13 @@ impl Discovery {
         let replies: RedisResult<Vec<RedisResult<Value>>> = pipe.query_async(&mut connection).await;
         let mut replies = replies.unwrap_or_default().into_iter();
         // CONFIG is often withheld; then there is no warning.
-        let mut setting = || {
+        let mut next = || {
             replies
                 .next()
                 .and_then(Result::ok)
-                .and_then(|reply| setting(&reply))
+                .and_then(|reply| parameter(&reply))
         };
-        let (node_timeout, full_coverage) = (setting(), setting());
+        let (node_timeout, full_coverage) = (next(), next());
         if is_first && topology.kind == UpstreamKind::Cluster {
             let node_timeout = node_timeout
                 .and_then(|ms| ms.parse().ok())

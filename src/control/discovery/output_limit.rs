@@ -8,7 +8,7 @@ use redis::{RedisResult, Value};
 use super::addr::Addr;
 use super::ask::Access;
 use super::open::open;
-use super::parameters::setting;
+use super::parameters::parameter;
 
 const SETTING: &str = "client-output-buffer-limit";
 
@@ -34,7 +34,7 @@ pub(super) async fn look(access: Arc<Access>, nodes: Vec<Addr>, note: impl Fn(Ad
         get.arg("GET").arg(SETTING);
         // CONFIG is often withheld; then there is nothing to warn of.
         let reply: RedisResult<Value> = get.query_async(&mut connection).await;
-        let value = reply.ok().and_then(|reply| setting(&reply));
+        let value = reply.ok().and_then(|reply| parameter(&reply));
         if let Some(limit) = value.as_deref().and_then(limit) {
             note(node.clone());
             tracing::warn!(

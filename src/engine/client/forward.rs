@@ -165,7 +165,7 @@ pub fn answer(worker: &Worker, client: &Rc<Client>, reply: &[u8]) {
     client.reply_now(worker, reply);
 }
 
-/// The barrier, see [`crate::engine::fan_out::slots`]. False: the client is paused until nothing of it is in flight.
+/// The barrier, see [`crate::engine::worker::slot_map`]. False: the client is paused until nothing of it is in flight.
 pub fn pass_barrier(worker: &Worker, client: &Client, slot: Slot) -> bool {
     let allowed = worker.map.slots.try_pass_barrier(client, slot);
     if !allowed {

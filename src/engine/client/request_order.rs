@@ -17,7 +17,7 @@ pub struct RequestOrder {
     next: Cell<u32>,
     /// Number of the request whose reply goes out next.
     head: Cell<u32>,
-    /// The worker's slot epoch when nothing was in flight last: see [`crate::engine::fan_out::slots`].
+    /// The worker's slot epoch when nothing was in flight last: see [`crate::engine::worker::slot_map`].
     epoch: Cell<u32>,
     /// The latest redirected request, until it is known to be answered.
     redirected: Cell<Option<u32>>,

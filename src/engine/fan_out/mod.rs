@@ -5,7 +5,6 @@ pub mod broadcast;
 pub mod gather;
 pub mod page;
 pub mod random_key;
-pub mod slots;
 pub mod split;
 pub mod split_long;
 pub mod with_nodes;

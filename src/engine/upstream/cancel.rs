@@ -16,7 +16,7 @@ impl Worker {
     pub fn cancel_unawaited_requests(self: &Rc<Self>) {
         for lane in self.lanes() {
             if lane.is_unawaited(self) {
-                self.contained("a lane that nobody waits for", || self.half_close(&lane));
+                self.contained("a cancelled request", || self.half_close(&lane));
             }
         }
     }
@@ -24,12 +24,12 @@ impl Worker {
 
 impl Lane {
     fn is_unawaited(&self, worker: &Worker) -> bool {
-        let is_abandoned = |entry: &InFlight| {
+        let is_cancelled = |entry: &InFlight| {
             !entry.is_repair() && (entry.client.is_closed() || !entry.is_awaited())
         };
         self.class == Class::Dedicated
             && worker.is_big(self.ring().borrow().len())
-            && self.entries().borrow().iter().all(is_abandoned)
+            && self.entries().borrow().iter().all(is_cancelled)
             && !self.is_cut_between()
     }
 

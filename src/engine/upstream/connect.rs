@@ -205,7 +205,7 @@ fn passwords(configured: &[Password]) -> Vec<Option<&str>> {
 
 /// Fails a lane after a panic in its task, or one that it caused: its commands get errors, the lane is replaced.
 pub fn fail(worker: &Rc<Worker>, lane: &Rc<Lane>) {
-    tracing::error!(node = %lane.addr, in_flight = lane.in_flight(), "the commands on the lane fail, it is replaced");
+    tracing::error!(node = %lane.addr, in_flight = lane.in_flight(), "lane failed: its commands get errors, and it is replaced");
     lane.set_down(worker);
     let unanswered = lane.take_unanswered(worker);
     // First, so that no repair is sent over it.

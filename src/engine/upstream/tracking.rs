@@ -166,7 +166,7 @@ impl Lane {
         } else if reply[0] == b'-' {
             let error = String::from_utf8_lossy(&reply[1..]);
             tracing::warn!(node = %self.addr, error = error.trim_end(),
-                "the node refuses CLIENT TRACKING: clients that track forget everything behind each read");
+                "node refuses CLIENT TRACKING: clients that track invalidate their whole cache after each read");
         }
     }
 

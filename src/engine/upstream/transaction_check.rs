@@ -103,7 +103,7 @@ impl Worker {
         let since = self.clock.now();
         let mut found = self.nodes.node_mut(node);
         if found.refused_transactions.is_none() {
-            tracing::error!(node = %found.addr, reply, "node runs no transactions, they are refused until it does");
+            tracing::error!(node = %found.addr, reply, "node runs no transactions: they are refused until it does");
         }
         found.refused_transactions = Some(RefusedTransactions {
             reply: reply.to_owned(),

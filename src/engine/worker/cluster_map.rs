@@ -5,8 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use crate::engine::client::before_topology::Upstream;
-use crate::engine::fan_out::slots::Slots;
 use crate::engine::upstream::NodeId;
+use crate::engine::worker::slot_map::SlotMap;
 use slotmux_core::cluster::addr::{Addr, AddressMap};
 use slotmux_core::cluster::topology::Topology;
 use slotmux_core::config::Config;
@@ -16,7 +16,7 @@ use slotmux_core::slot::{SLOTS, Slot};
 /// One worker's knowledge of the cluster.
 pub struct ClusterMap {
     /// The node of each slot.
-    pub slots: Slots,
+    pub slots: SlotMap,
     /// The topology that the slot map was made from.
     pub topology: RefCell<Arc<Topology>>,
     /// The order in which SCAN visits the shards of that topology.
@@ -32,7 +32,7 @@ impl ClusterMap {
     /// Nothing is known yet.
     pub fn new(config: &Config) -> ClusterMap {
         ClusterMap {
-            slots: Slots::default(),
+            slots: SlotMap::default(),
             topology: RefCell::new(Arc::new(Topology::empty())),
             itinerary: RefCell::default(),
             upstream: Cell::new(Upstream::Awaited),

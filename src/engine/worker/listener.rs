@@ -150,17 +150,17 @@ impl Listening {
 pub async fn accept(worker: Rc<Worker>, bound: Bound) {
     let listening = match Listening::new(bound.socket) {
         Ok(listening) => listening,
-        Err(error) => return tracing::error!(%error, "a listening socket can't be watched"),
+        Err(error) => return tracing::error!(%error, "cannot listen on a socket"),
     };
     loop {
         match listening.accept().await {
             Ok(transport) => {
-                worker.contained("an accept", || place(&worker, bound.listener, transport));
+                worker.contained("an accept", || assign(&worker, bound.listener, transport));
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if worker.shared.record_failed_accept() {
-                    tracing::warn!(%error, "accept failed: new clients wait until it works again");
+                    tracing::warn!(%error, "accept failed: new clients wait until it succeeds");
                 }
                 tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
             }
@@ -168,14 +168,14 @@ pub async fn accept(worker: Rc<Worker>, bound: Bound) {
     }
 }
 
-/// Finds the worker for a new connection, if there is room for it at all.
-fn place(worker: &Rc<Worker>, listener: u8, transport: Transport) {
-    if worker.config.is_open() && !transport.is_from_here() {
+/// Assigns a new connection to a worker, if there is room for it.
+fn assign(worker: &Rc<Worker>, listener: u8, transport: Transport) {
+    if worker.config.is_open() && !transport.is_local() {
         worker.stats.rejected.inc();
         let _ = transport.write_at_once(PROTECTED.as_bytes());
         return;
     }
-    let home = worker.shared.home_of_next(worker.id);
+    let home = worker.shared.choose_worker(worker.id);
     if !worker.shared.admit_client(home) {
         worker.stats.rejected.inc();
         // Best effort: the kernel's buffer of a fresh connection has room for a line.

@@ -11,6 +11,7 @@ pub mod listener;
 pub mod mail;
 pub mod panics;
 pub mod scratch;
+pub mod slot_map;
 pub mod sweep;
 pub mod traffic;
 pub mod turn;

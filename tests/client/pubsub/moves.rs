@@ -100,7 +100,7 @@ fn a_planned_failover_loses_no_subscription() {
     let mut next = 0;
     until_heard(&mut publisher, &mut client, "PUBLISH", "plan", &mut next);
     until_heard(&mut publisher, &mut shard, "SPUBLISH", "plan", &mut next);
-    // Until then those that come are of the old primary, which repeats the writes that it copies.
+    // The old primary, now a replica, sends notifications too, which count until slotmux knows the new one.
     poll_until(PATIENCE, "the pattern to be at the new primary", || {
         let patterns = cluster.query::<i64>(replica, &["PUBSUB", "NUMPAT"]);
         patterns.is_ok_and(|count| count == 1)

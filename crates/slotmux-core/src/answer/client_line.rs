@@ -42,7 +42,7 @@ pub enum ClientKind {
 }
 
 impl ClientKind {
-    /// By Redis' name for it, in any case.
+    /// The kind with this name in Redis, in any case.
     pub(super) fn parse(request: AnsweredRequest<'_>, index: usize) -> Option<ClientKind> {
         let names = [
             ("normal", ClientKind::Normal),
@@ -79,7 +79,7 @@ pub struct ClientLine<'a> {
     pub closing: bool,
     /// Its next command waits for the end of a `CLIENT PAUSE`.
     pub held: bool,
-    /// How many commands wait for its EXEC, if it is in a transaction.
+    /// Number of commands that wait for its EXEC, if it is in a transaction.
     pub multi: Option<usize>,
     /// Whether it waits in a blocking command.
     pub blocked: bool,
@@ -93,22 +93,22 @@ pub struct ClientLine<'a> {
     pub reading: bool,
     /// Whether slotmux waits for it to take replies.
     pub writing: bool,
-    /// Lower-case name of its last command, such as `get` or `client|list`. Empty: it sent none.
+    /// Lower-case name of its last command, such as `get` or `client|list`; empty before the first one.
     pub command: &'a str,
     /// The protocol it speaks.
     pub protocol: Protocol,
-    /// What it is told of changed keys.
+    /// Its tracking of changed keys.
     pub tracking: Tracking,
-    /// How many channels, patterns and shard channels it listens to.
+    /// Numbers of channels, patterns and shard channels that it listens to.
     pub subscriptions: [usize; 3],
 }
 
-/// A buffer in figures.
+/// Size and capacity of a buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BufferFigures {
     /// Bytes in it.
     pub len: usize,
-    /// Bytes it takes.
+    /// Bytes allocated.
     pub capacity: usize,
 }
 

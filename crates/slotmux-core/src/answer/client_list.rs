@@ -8,11 +8,11 @@ use crate::resp::{Protocol, number, write};
 /// The clients that `CLIENT LIST` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientSelection {
-    /// Every one.
+    /// All clients.
     All,
-    /// Those of one kind.
+    /// Clients of one kind.
     Kind(ClientKind),
-    /// Those of these ids.
+    /// Clients with these ids.
     Ids(ClientIds),
 }
 
@@ -49,7 +49,7 @@ impl ClientSelection {
                 write::error(out, "ERR Invalid client ID");
                 return None;
             };
-            // A negative id names nobody.
+            // No client has a negative id.
             asked.extend(u64::try_from(id));
         }
         let mut sorted = asked.clone();
@@ -87,7 +87,7 @@ impl ClientSelection {
     }
 }
 
-/// The error for a kind that there is not.
+/// The error for an unknown kind of client.
 pub(super) fn unknown_kind(kind: &[u8], out: &mut Vec<u8>) {
     error(
         out,

@@ -68,7 +68,7 @@ impl VisibleNode {
             (None, Some(ClientAddress::Tcp(local))) => {
                 (local.ip().to_canonical().to_string(), local.port())
             }
-            // The client has just gone, so nobody reads this.
+            // The client has just left, so the reply is not read.
             _ => {
                 let ports = host.listener.bind.iter().filter_map(|bind| match bind {
                     ListenAddress::Tcp(addr) => Some(addr.port()),
@@ -157,7 +157,7 @@ fn info(host: &AnswerHost<'_>, protocol: Protocol, out: &mut Vec<u8>) {
     write::verbatim(out, protocol, "txt", &text);
 }
 
-/// What is wrong with the numbers of a request: one is no number, or there is no such slot.
+/// The error in the numbers of a request: one is not a number, or there is no such slot.
 fn wrong_number(request: AnsweredRequest<'_>, out_of_range: &str, out: &mut Vec<u8>) {
     let are_numbers = request
         .from(2)

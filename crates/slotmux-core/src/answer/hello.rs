@@ -1,4 +1,4 @@
-//! `HELLO`, `AUTH` and `ACL WHOAMI`: who a client is and which protocol it speaks.
+//! `HELLO`, `AUTH` and `ACL WHOAMI`: the user of a client and its protocol.
 
 use super::{AnswerHost, AnsweredRequest, AskingClient, SYNTAX, client, error};
 use crate::c_string;
@@ -107,7 +107,7 @@ pub(super) fn who_am_i(subject: &AskingClient<'_>, host: &AnswerHost<'_>, out: &
 /// a gigabyte takes seconds.
 const LONGEST_PASSWORD: usize = Limits::UNAUTHENTICATED.max_bulk;
 
-/// Makes the client this user, if the password is right. Otherwise it stays who it was.
+/// Authenticates the client as this user if the password is right. Otherwise its user stays.
 fn log_in(
     subject: &mut AskingClient<'_>,
     host: &AnswerHost<'_>,

@@ -50,7 +50,7 @@ pub(super) const CLIENT: &[&str] = &[
     "    Protect current client connection from eviction.",
 ];
 
-/// Of what Redis has, the subcommands that slotmux answers.
+/// The subcommands of Redis that slotmux answers.
 pub(super) const CLUSTER: &[&str] = &[
     "COUNT-FAILURE-REPORTS <node-id>",
     "    Return number of failure reports for <node-id>.",

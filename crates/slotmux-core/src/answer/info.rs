@@ -10,7 +10,7 @@ use super::{AnswerHost, AnsweredRequest, AskingClient};
 use crate::c_string;
 use crate::resp::{Span, write};
 
-/// What `INFO` and `CONFIG GET` tell and the configuration does not know. Counts are of the whole process since its
+/// Figures for `INFO` and `CONFIG GET` that the configuration lacks. Counts are of the whole process since its
 /// start or the last CONFIG RESETSTAT, all workers together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InfoFacts {
@@ -36,7 +36,7 @@ pub struct InfoFacts {
     pub rejected: u64,
     /// Requests from clients.
     pub requests: u64,
-    /// Requests a second, of late. 0 if nobody measures it.
+    /// Recent requests per second. 0 if it is not measured.
     pub requests_per_second: u64,
     /// Error replies to clients.
     pub errors: u64,
@@ -48,7 +48,7 @@ pub struct InfoFacts {
     pub reads: u64,
     /// Writes to clients' sockets.
     pub writes: u64,
-    /// What the process uses.
+    /// Resources that the process uses.
     pub usage: ProcessUsage,
     /// `cluster` or `standalone`; empty while it is not known.
     pub topology: &'static str,
@@ -70,7 +70,7 @@ struct InfoView<'a> {
 }
 
 struct InfoSection {
-    /// As it stands in the reply; in lower case it is the argument that asks for it.
+    /// The title in the reply; in lower case it is the argument of INFO that asks for it.
     title: &'static str,
     /// Whether `INFO` alone has it. `INFO all` has them all.
     by_default: bool,
@@ -125,7 +125,7 @@ const SECTIONS: &[InfoSection] = &[
     own("Slotmux", slotmux),
 ];
 
-/// Which of them an INFO asks for.
+/// The sections that an INFO asks for.
 fn chosen<'a>(names: impl Iterator<Item = &'a [u8]>) -> [bool; SECTIONS.len()] {
     let mut names = names.peekable();
     if names.peek().is_none() {

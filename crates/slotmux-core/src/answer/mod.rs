@@ -38,15 +38,15 @@ pub use operator::OperatorQuestion;
 /// into it afterwards: any of it may have changed.
 #[derive(Debug)]
 pub struct AskingClient<'a> {
-    /// Unique in the process, and never given twice.
+    /// Unique in the process, and never reused.
     pub id: u64,
-    /// In which the reply is written. Only `HELLO` and `RESET` change it, so nothing may be in flight then.
+    /// The protocol of the reply. Only `HELLO` and `RESET` change it, so nothing may be in flight then.
     pub protocol: Protocol,
     /// Whether the client may use commands beyond [`allowed_before_login`].
     pub authenticated: bool,
-    /// The replies that it gets. `answer` writes a reply whatever this says; see [`ReplyMode`].
+    /// Its reply mode. `answer` writes a reply whatever the mode; see [`ReplyMode`].
     pub replies: ReplyMode,
-    /// What it is told of changed keys.
+    /// Its tracking of changed keys.
     pub tracking: Tracking,
     /// Whether it listens to channels.
     pub is_subscriber: bool,
@@ -54,18 +54,18 @@ pub struct AskingClient<'a> {
     pub session: &'a mut Option<Box<Session>>,
 }
 
-/// What surrounds the client: its listener, the configuration, the process.
+/// The surroundings of the client: its listener, the configuration, the process.
 #[derive(Clone, Copy)]
 pub struct AnswerHost<'a> {
-    /// What slotmux was told.
+    /// The configuration.
     pub config: &'a Config,
-    /// Where the client came in.
+    /// The listener that accepted the client.
     pub listener: &'a Listener,
     /// Our end of the client's connection. Looked up for `CLUSTER` only.
     pub local: Option<&'a ClientAddress>,
     /// The upstream's version, which is the version that clients see. Empty: not known yet.
     pub server_version: &'a str,
-    /// Asked by `INFO` and `CONFIG GET` only.
+    /// Used by `INFO` and `CONFIG GET` only.
     pub process: &'a dyn ProcessFigures,
 }
 
@@ -77,14 +77,14 @@ pub trait ProcessFigures {
     fn now(&self) -> Duration;
 }
 
-/// A process that is asked once for all answers of one moment: to ask it reads files.
+/// The figures of the process, read once for all answers of one moment: reading them reads files.
 pub struct FiguresOnce<'a> {
     process: &'a dyn ProcessFigures,
     facts: OnceCell<InfoFacts>,
 }
 
 impl<'a> FiguresOnce<'a> {
-    /// Nothing is asked yet.
+    /// Reads nothing yet.
     pub fn new(process: &'a dyn ProcessFigures) -> FiguresOnce<'a> {
         FiguresOnce {
             process,
@@ -103,7 +103,7 @@ impl ProcessFigures for FiguresOnce<'_> {
     }
 }
 
-/// What is left to do after [`answer`].
+/// The work that is left after [`answer`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerOutcome {
     /// Nothing: the reply is written.
@@ -129,12 +129,12 @@ pub enum AnswerOutcome {
     Ask(OperatorQuestion),
 }
 
-/// Which client `CLIENT UNBLOCK` lets go, and how.
+/// The client that `CLIENT UNBLOCK` unblocks, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnblockRequest {
     /// The client.
     pub id: i64,
-    /// By an error, rather than as if its time were over.
+    /// Whether it gets an error, rather than the reply of a timeout.
     pub by_error: bool,
 }
 
@@ -181,7 +181,7 @@ pub fn answer(
     AnswerOutcome::Answered
 }
 
-/// `MONITOR`. Who monitors already gets no reply, as from Redis.
+/// `MONITOR`. A client that monitors already gets no reply, as from Redis.
 fn monitor(subject: &AskingClient<'_>, host: &AnswerHost<'_>, out: &mut Vec<u8>) -> AnswerOutcome {
     if !host.config.commands.monitor {
         let reason = "commands.monitor is \"off\"";
@@ -259,7 +259,7 @@ impl<'a> AnsweredRequest<'a> {
         self.args.len()
     }
 
-    /// One argument; empty if there are not as many.
+    /// One argument; empty if the request has fewer.
     fn get(self, index: usize) -> &'a [u8] {
         self.args.get(index).map_or(&[], |span| span.of(self.buf))
     }

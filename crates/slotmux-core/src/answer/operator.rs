@@ -3,13 +3,13 @@
 use super::{AnswerOutcome, AnsweredRequest, NOT_AN_INTEGER, help, wrong_form};
 use crate::resp::{number, write};
 
-/// Prefixes that `SLOTMUX UNMATCHED` tells unless it is told how many.
+/// Prefixes that `SLOTMUX UNMATCHED` lists if no number is given.
 const PREFIXES: usize = 20;
 
 /// What an operator asks of the running process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperatorQuestion {
-    /// `EXPLAIN`: what would become of the command in the arguments from [`OperatorQuestion::EXPLAINED`] on.
+    /// `EXPLAIN`: explain the command in the arguments from [`OperatorQuestion::EXPLAINED`] on.
     Explain,
     /// `NAMESPACES`
     Namespaces,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// Which commands wait, from the fewest to the most.
+/// The commands that a pause holds, from the fewest to the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PausedCommands {
-    /// None.
+    /// No commands.
     #[default]
     Nothing,
-    /// Those that may change something.
+    /// Commands that may change data.
     Writes,
     /// All.
     Everything,
@@ -17,7 +17,7 @@ pub enum PausedCommands {
 /// The request of a `CLIENT PAUSE` or `UNPAUSE`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PauseRequest {
-    /// Which commands wait. [`PausedCommands::Nothing`] ends a pause.
+    /// The commands that wait. [`PausedCommands::Nothing`] ends a pause.
     pub hold: PausedCommands,
     /// Until when, from the moment that the command came.
     pub lasts: Duration,

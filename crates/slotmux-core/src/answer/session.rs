@@ -16,7 +16,7 @@ pub struct Session {
     pub lib_ver: Option<Box<str>>,
     /// The user that the client logged in as. `None`: its listener's default user.
     pub user: Option<Box<str>>,
-    /// `CLIENT NO-EVICT`: told back in `CLIENT LIST`; slotmux evicts nobody to save memory.
+    /// `CLIENT NO-EVICT`: shown in `CLIENT LIST`; slotmux evicts no client to save memory.
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`: told back in `CLIENT LIST`.
     pub no_touch: bool,
@@ -41,7 +41,7 @@ impl Session {
     }
 }
 
-/// Which replies a client gets: the states of `CLIENT REPLY`.
+/// The replies that a client gets: the states of `CLIENT REPLY`.
 ///
 /// The owner of the client calls [`begin`](ReplyMode::begin) when a request starts, lets it be answered or routed,
 /// and then asks [`wanted`](ReplyMode::wanted) whether this request's reply is delivered.
@@ -50,7 +50,7 @@ pub enum ReplyMode {
     /// All of them.
     #[default]
     On,
-    /// None, until `CLIENT REPLY ON` or `RESET`.
+    /// No replies, until `CLIENT REPLY ON` or `RESET`.
     Off,
     /// All but that of the next request.
     SkipNext,

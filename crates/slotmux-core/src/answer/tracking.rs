@@ -3,10 +3,10 @@
 use super::{AnsweredRequest, AskingClient, NOT_AN_INTEGER, SYNTAX};
 use crate::resp::{number, write};
 
-/// Which reads count.
+/// The reads that are tracked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TrackingMode {
-    /// None: it is off.
+    /// No reads: tracking is off.
     #[default]
     Off,
     /// All.
@@ -20,7 +20,7 @@ pub enum TrackingMode {
 /// The tracking of one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tracking {
-    /// Which reads count.
+    /// The reads that are tracked.
     pub mode: TrackingMode,
     /// Whether `CLIENT CACHING` was given for what comes next.
     pub caching: bool,

@@ -9,13 +9,13 @@ use crate::slot::SLOTS;
 /// The outcome of [`merge`].
 #[derive(Debug)]
 pub struct MergedTopology {
-    /// What the views say together. Its version is 0 and its learned commands are empty.
+    /// The merged topology. Its version is 0 and its learned commands are empty.
     pub topology: Topology,
     /// Slots for which the views name different owners: news is still spreading, ask again soon.
     pub disputed: usize,
     /// Slots that stayed where they were because every view was older than the topology before.
     pub remembered: usize,
-    /// Slots whose owner announces no address that anybody could connect to.
+    /// Number of slots whose owner announces no address to connect to.
     pub unreachable: usize,
 }
 
@@ -211,7 +211,7 @@ struct KnownNodes<'a> {
 }
 
 impl KnownNodes<'_> {
-    /// The shard of a primary. `None` if nobody gives it an address.
+    /// The shard of a primary. `None` if no view has an address for it.
     fn shard(&self, id: &str, epoch: u64, primaries: &HashSet<&str>) -> Option<Shard> {
         let newest = self
             .views
@@ -219,7 +219,7 @@ impl KnownNodes<'_> {
             .filter_map(|view| view.epochs.get(id))
             .max();
         let mut replicas: Vec<Node> = Vec::new();
-        // Replicas by those who know the primary best; a node that owns slots is nobody's replica.
+        // Replicas by the views that know the primary best; a node that owns slots is not a replica.
         let best = self
             .views
             .iter()

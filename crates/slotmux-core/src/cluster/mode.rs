@@ -18,7 +18,7 @@ pub enum ServerMode {
 }
 
 impl ServerMode {
-    /// By a field of INFO.
+    /// The mode in a field of INFO.
     pub fn of_info(field: &str, value: &str) -> Option<ServerMode> {
         match (field, value) {
             ("redis_mode" | "server_mode" | "valkey_mode", value) => ServerMode::named(value),
@@ -43,7 +43,7 @@ impl ServerMode {
 pub struct ServerHello {
     /// Whether it is a cluster, a single server, or a Sentinel.
     pub mode: Option<ServerMode>,
-    /// Of the server.
+    /// Version of the server.
     pub version: String,
     /// `redis`, `valkey` or another kind of server.
     pub name: String,

@@ -1,4 +1,4 @@
-//! Settings of the upstream that break what slotmux would otherwise hide; looked at once, at the start.
+//! Parameters of the upstream with which slotmux cannot hide failures; checked once, at the start.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::view::text;
 /// What an election adds to `cluster-node-timeout`: its fixed and random delays, and the votes.
 const ELECTION: Duration = Duration::from_millis(1500);
 
-/// The value in a reply of CONFIG GET for one setting.
-pub fn setting(reply: &Value) -> Option<String> {
+/// The value in a reply of CONFIG GET for one parameter.
+pub fn parameter(reply: &Value) -> Option<String> {
     match reply {
         Value::Array(pair) => pair.get(1).and_then(text).map(str::to_owned),
         Value::Map(pairs) => pairs
@@ -21,7 +21,7 @@ pub fn setting(reply: &Value) -> Option<String> {
     }
 }
 
-/// Settings of the cluster that break what slotmux would otherwise hide.
+/// Warnings about parameters of the cluster with which slotmux cannot hide failures.
 pub fn warnings(
     node_timeout: Option<Duration>,
     full_coverage: bool,
@@ -78,11 +78,11 @@ mod tests {
             Value::BulkString(b"15000".to_vec()),
         );
         let resp2 = Value::Array(vec![name.clone(), value.clone()]);
-        assert_eq!(setting(&resp2).as_deref(), Some("15000"));
+        assert_eq!(parameter(&resp2).as_deref(), Some("15000"));
         assert_eq!(
-            setting(&Value::Map(vec![(name, value)])).as_deref(),
+            parameter(&Value::Map(vec![(name, value)])).as_deref(),
             Some("15000")
         );
-        assert_eq!(setting(&Value::Array(vec![])), None);
+        assert_eq!(parameter(&Value::Array(vec![])), None);
     }
 }

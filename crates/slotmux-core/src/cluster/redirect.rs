@@ -1,14 +1,14 @@
-//! What an upstream error says about where and when a request may run. Pure: bytes in, a verdict out; what to do
-//! with it is the router's decision.
+//! Reads from an upstream's error whether the request ran, and where or when it may run. Pure: bytes in, a verdict out;
+//! the router decides what to do.
 
 use super::addr::Addr;
 use crate::slot::SLOTS;
 
-/// What an error reply means for the request that got it.
+/// The meaning of an error reply for its request.
 ///
 /// Every verdict but `Deliver` says that the request was not executed, as far as the node can be believed: a Lua script
 /// that has run may return any error text. The router therefore follows a redirect only if its slot is the request's
-/// own, and verifies an error that may be a script's with the node (`engine::upstream::doubt`).
+/// own, and verifies an error that may be a script's with the node (`engine::upstream::retry::verify_refusal`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ErrorVerdict<'a> {
     /// An ordinary error: it belongs to the client.
@@ -94,7 +94,7 @@ pub fn is_refused_for_now(error_reply: &[u8]) -> bool {
     })
 }
 
-/// Where a redirect leads, before the address map: an empty host is the host of `said_by`; an unknown one (`?`) is
+/// The target of a redirect, before the address map: an empty host is the host of `said_by`; an unknown one (`?`) is
 /// `None`, and the way on is a refresh of the topology.
 pub fn target(host: &str, port: u16, said_by: &Addr) -> Option<Addr> {
     match host {

@@ -1,4 +1,4 @@
-//! Which node serves which slot: an immutable snapshot, and the difference between two of them.
+//! The map of slots to nodes: an immutable snapshot, and the difference between two of them.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,10 +9,10 @@ use super::addr::Addr;
 use crate::command::Learned;
 use crate::slot::{SLOTS, Slot};
 
-/// Shard index of a slot that nobody serves.
+/// Shard index of a slot without an owner. Slots are two bytes each in the table that every request reads.
 pub const NO_SHARD: u16 = u16::MAX;
 
-/// What stands behind slotmux.
+/// The kind of the upstream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UpstreamKind {
     /// A Redis Cluster.
@@ -89,7 +89,7 @@ impl Topology {
     }
 
     /// A topology from shards and, for each slot, the index of its shard. An index without a shard, like a slot past
-    /// the end of `slots`, is a slot that nobody serves.
+    /// the end of `slots`, is a slot without an owner.
     pub fn new(kind: UpstreamKind, shards: Vec<Shard>, slots: Box<[u16]>) -> Topology {
         let mut slots = slots.into_vec();
         slots.resize(SLOTS, NO_SHARD);
@@ -189,7 +189,7 @@ impl Topology {
         }
     }
 
-    /// Slots that nobody serves.
+    /// Number of slots without an owner.
     pub fn uncovered(&self) -> usize {
         self.slots
             .iter()
@@ -260,7 +260,7 @@ pub struct TopologyDiff {
     pub shards: usize,
     /// Nodes now.
     pub nodes: usize,
-    /// Slots that nobody serves now.
+    /// Number of slots without an owner now.
     pub uncovered: usize,
 }
 

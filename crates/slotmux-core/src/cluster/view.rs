@@ -1,4 +1,4 @@
-//! What one node says about the cluster and about itself: its CLUSTER SLOTS, CLUSTER NODES and INFO, read without
+//! One node's statements about the cluster and about itself: its CLUSTER SLOTS, CLUSTER NODES and INFO, read without
 //! any trust in their shape.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use super::addr::{Addr, AddressMap};
 use super::mode::{ServerHello, ServerMode};
 use crate::slot::SLOTS;
 
-/// One node's opinion of the cluster.
+/// The cluster as one node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeView {
     /// Every node that CLUSTER SLOTS names, each once.
@@ -46,7 +46,7 @@ pub struct SeenNode {
     pub replicas: Vec<usize>,
 }
 
-/// What a node says of itself in INFO; fields that it does not give are empty.
+/// The INFO of a node about itself; missing fields are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerInfo {
     /// `redis_version`.

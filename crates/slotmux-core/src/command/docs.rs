@@ -157,7 +157,7 @@ fn route(command: &Command) -> String {
     text.to_owned()
 }
 
-/// How replies are put together, in words.
+/// The way replies are merged, in words.
 pub fn merged(merge: Merge) -> &'static str {
     match merge {
         Merge::Elements => "elements in order",

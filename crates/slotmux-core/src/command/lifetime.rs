@@ -1,9 +1,9 @@
-//! What each command does to the lifetime of the keys that it writes: the column of the command table that the TTL
+//! The effect of each command on the lifetime of the keys that it writes: the column of the command table that the TTL
 //! policy reads. Source: the commands' pages on redis.io and `setKey` and its callers in Redis and Valkey.
 
 use crate::command::Flags;
 
-/// What a command does to the lifetime of its keys, and so what a policy has to do about it.
+/// The effect of a command on the lifetime of its keys, by which a policy decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lifetime {
     /// Nothing: it reads, deletes, or changes only keys that are there.
@@ -217,7 +217,7 @@ impl Lifetime {
         }
     }
 
-    /// What a command does of which only the flags are known. Scripts of modules are flagged neither way.
+    /// The effect of a command of which only the flags are known. Scripts of modules are flagged neither way.
     pub const fn of_unknown(flags: Flags) -> Lifetime {
         if flags.contains(Flags::READONLY) {
             Untouched

@@ -1,6 +1,6 @@
-//! What can be subscribed to, and which names are those of keyspace notifications. Pure.
+//! The kinds of subscriptions, and the names of keyspace notifications. Pure.
 
-/// What can be subscribed to.
+/// A kind of subscription.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SubscriptionKind {
     /// A channel, whose messages every node of a cluster gets.
@@ -14,7 +14,7 @@ pub enum SubscriptionKind {
 /// A change of a client's subscriptions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SubscriptionChange {
-    /// Of what.
+    /// The kind of subscription.
     pub kind: SubscriptionKind,
     /// Whether it subscribes.
     pub subscribes: bool,
@@ -35,7 +35,7 @@ impl SubscriptionKind {
 }
 
 impl SubscriptionChange {
-    /// By the name of its command, in lower case.
+    /// The kind of the command with this lower-case name.
     pub fn of(command: &str) -> Option<SubscriptionChange> {
         SubscriptionKind::ALL
             .into_iter()
@@ -58,7 +58,7 @@ impl SubscriptionChange {
     }
 }
 
-/// How the channels of keyspace notifications begin. What a node says on them concerns its own keys and stays with it.
+/// Prefixes of the channels of keyspace notifications. A node notifies about its own keys only.
 const NOTIFICATIONS: [&[u8]; 2] = [b"__keyspace@", b"__keyevent@"];
 
 /// Whether messages of this channel are notifications, which each primary gives for its own keys.

@@ -1,4 +1,4 @@
-//! What a request is: the table of all commands, where their keys are, and where they may go. No I/O.
+//! The table of all commands: their keys, their routes and their effect on lifetimes. No I/O.
 
 pub mod alike;
 pub mod docs;
@@ -41,17 +41,17 @@ pub struct Command {
     pub full_name: &'static str,
     /// Arguments with the name counted; negative: at least so many. Where server versions differ, the loosest.
     pub arity: i16,
-    /// As in the `COMMAND` reply.
+    /// Its flags in the `COMMAND` reply.
     pub flags: Flags,
-    /// Where it may go. Of a container: what holds for most of its subcommands.
+    /// Its route; for a container that of most of its subcommands.
     pub route: Route,
-    /// Where its keys are.
+    /// The positions of its keys.
     pub keys: KeySpec,
     /// First version of Redis that has it, or of Valkey where it is said; `slotmux` if no server has it.
     pub since: &'static str,
     /// Whether its reply says of each key whether it has a value: what counts as a hit or a miss.
     pub finds: bool,
-    /// What it does to the lifetime of its keys.
+    /// Its effect on the lifetime of its keys.
     pub lifetime: Lifetime,
     /// Whether it may run a second time.
     pub repeat: Repeatable,
@@ -78,7 +78,7 @@ impl Command {
             || (self.keys != KeySpec::None && !self.flags.contains(Flags::READONLY))
     }
 
-    /// Whether it reads and changes nothing, so that it does no harm to send it again when nobody knows if it ran.
+    /// Whether it only reads, so that it may be sent again when it is unknown whether it ran.
     pub fn is_readonly(&self) -> bool {
         self.flags.contains(Flags::READONLY)
     }

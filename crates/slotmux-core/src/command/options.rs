@@ -1,4 +1,4 @@
-//! The options of a request, parsed as servers parse them: an argument of an option is no option, whatever it says.
+//! The options of a request, parsed as servers parse them: an argument of an option is never an option itself.
 
 use crate::c_string;
 use crate::resp::Span;
@@ -6,9 +6,9 @@ use crate::resp::Span;
 /// The known options of a command, each with its number of arguments.
 pub type KnownOptions = &'static [(&'static [u8], usize)];
 
-/// Of HELLO.
+/// Options of HELLO.
 pub const OF_HELLO: KnownOptions = &[(AUTH, 2), (b"setname", 1)];
-/// Of MIGRATE. All arguments after KEYS are keys.
+/// Options of MIGRATE. All arguments after KEYS are keys.
 pub const OF_MIGRATE: KnownOptions = &[
     (b"copy", 0),
     (b"replace", 0),
@@ -16,7 +16,7 @@ pub const OF_MIGRATE: KnownOptions = &[
     (AUTH2, 2),
     (KEYS, 0),
 ];
-/// Of SORT.
+/// Options of SORT.
 pub(super) const OF_SORT: KnownOptions = &[
     (b"asc", 0),
     (b"desc", 0),
@@ -26,7 +26,7 @@ pub(super) const OF_SORT: KnownOptions = &[
     (GET, 1),
     (STORE, 1),
 ];
-/// Of GEORADIUS and GEORADIUSBYMEMBER.
+/// Options of GEORADIUS and GEORADIUSBYMEMBER.
 pub(super) const OF_GEORADIUS: KnownOptions = &[
     (b"withdist", 0),
     (b"withhash", 0),
@@ -38,7 +38,7 @@ pub(super) const OF_GEORADIUS: KnownOptions = &[
     (STORE, 1),
     (STOREDIST, 1),
 ];
-/// Of XREAD and XREADGROUP, of any version. All arguments after STREAMS are keys and ids.
+/// Options of XREAD and XREADGROUP, of any version. All arguments after STREAMS are keys and ids.
 pub(super) const OF_XREAD: KnownOptions = &[
     (BLOCK, 1),
     (b"count", 1),

@@ -10,7 +10,7 @@ use crate::resp::Span;
 /// A command of the table, or one that was learned.
 #[derive(Clone, Copy, Debug)]
 pub enum CommandRef<'a> {
-    /// Of the table.
+    /// In the table.
     Table(&'static Command),
     /// Learned from the upstream.
     Learned(&'a LearnedCommand),
@@ -33,7 +33,7 @@ impl<'a> CommandRef<'a> {
         }
     }
 
-    /// What it does to the lifetime of its keys.
+    /// Its effect on the lifetime of its keys.
     pub fn lifetime(self) -> Lifetime {
         match self {
             CommandRef::Table(command) => command.lifetime,
@@ -69,7 +69,7 @@ impl<'a> CommandRef<'a> {
                 .intersects(Flags::READONLY.union(Flags::PUBSUB))
     }
 
-    /// As [`blocks`]. What may block is not learned.
+    /// As [`blocks`]. Commands that may block are not learned.
     pub fn blocks(self, buf: &[u8], args: &[Span]) -> bool {
         matches!(self, CommandRef::Table(command) if blocks(command, buf, args))
     }

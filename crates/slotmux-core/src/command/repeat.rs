@@ -3,7 +3,7 @@
 /// Whether a command has the same effect and the same reply when it runs a second time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Repeatable {
-    /// Not always, or nobody has looked.
+    /// Not always, or not examined.
     Never,
     /// Always.
     Always,

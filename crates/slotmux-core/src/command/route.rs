@@ -1,8 +1,8 @@
-//! Where a command may go: the one decision per command that the router reads first.
+//! The route of a command: the first column of the table that the planner reads.
 
 use crate::command::listening::{SubscriptionChange, SubscriptionKind};
 
-/// Where a command may go.
+/// The nodes that a command may go to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Route {
     /// To the node that owns the slot of its keys, which are all in one slot. Where the call names no key,
@@ -32,7 +32,7 @@ pub enum Route {
     Answer(OwnAnswer),
     /// MULTI, EXEC, DISCARD, WATCH, UNWATCH.
     Transaction,
-    /// May hold its connection up, so it needs one of its own. Ask [`super::BlockingTimeout::of`] first: XREAD and XREADGROUP
+    /// May block its connection, so it needs a dedicated lane. Ask [`super::BlockingTimeout::of`] first: XREAD and XREADGROUP
     /// block only when BLOCK is given and are [`Route::Keyed`] otherwise.
     Blocking,
     /// Changes what its client listens to: SUBSCRIBE and its kin.
@@ -56,7 +56,7 @@ impl Route {
     }
 }
 
-/// How the replies of several nodes become one.
+/// The way the replies of several nodes are merged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Merge {
     /// Array elements, put back in the order of the request's keys.
@@ -75,7 +75,7 @@ pub enum Merge {
     Least,
     /// Arrays of integers: element by element the smallest.
     EachLeast,
-    /// The key of one node, drawn by how many keys each has.
+    /// The key of one node, chosen at random in proportion to the number of keys of each.
     RandomKey,
     /// Names that have subscribers: each once, without those that only slotmux itself still has.
     Names(SubscriptionKind),
@@ -102,7 +102,7 @@ pub enum Merge {
 }
 
 impl Merge {
-    /// Whether what is merged so changes nothing on the nodes, though servers do not call it a read.
+    /// Whether commands with this merge change nothing on the nodes, though servers do not flag them as reads.
     pub fn only_reads(self) -> bool {
         use Merge::*;
         let reads = matches!(
@@ -112,7 +112,7 @@ impl Merge {
         reads || self.counts_subscribers()
     }
 
-    /// Whether slotmux' own subscriptions are in the replies, to be taken out of the one that is made of them.
+    /// Whether the replies count slotmux' own subscriptions, which the merged reply leaves out.
     pub fn counts_subscribers(self) -> bool {
         matches!(
             self,
@@ -125,13 +125,13 @@ impl Merge {
         matches!(self, Merge::Concat | Merge::RandomKey)
     }
 
-    /// Whether a part that failed leaves the others their worth.
+    /// Whether the parts that succeeded make a reply although another failed.
     pub fn takes_failures(self) -> bool {
         matches!(self, Merge::AnyOk | Merge::Running | Merge::Texts)
     }
 }
 
-/// What slotmux answers itself.
+/// A command that slotmux answers itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum OwnAnswer {
     /// HELLO.

@@ -1,20 +1,19 @@
-//! How long a blocking command may take, and where its request says so.
+//! The timeout of a blocking command, and its argument in the request.
 
 use super::keys::block_option;
 use super::{Command, CommandRef, KeySpec, Route};
 use crate::resp::{Span, number};
 use std::time::Duration;
 
-/// The shortest time that is asked for when a command blocks again: servers before 7.0 made 0, which is for ever, of
-/// what was below a millisecond.
+/// Shortest timeout of a retry: servers before 7.0 rounded less than a millisecond down to 0, which means for ever.
 const SHORTEST: Duration = Duration::from_millis(10);
 
-/// The patience of a blocking command.
+/// The timeout of a blocking command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BlockingTimeout {
-    /// How long it may block. `None`: for ever, or the node is to judge what the request says.
+    /// Longest time that it may block. `None`: for ever, or the node judges the argument.
     pub limit: Option<Duration>,
-    /// Index and unit of the argument that gives the time. `None`: another try waits as long as the first.
+    /// Index and unit of the argument with the timeout. `None`: a retry waits as long as the first try.
     place: Option<(u32, TimeUnit)>,
 }
 
@@ -25,13 +24,13 @@ enum TimeUnit {
 }
 
 impl BlockingTimeout {
-    /// One whose time is the node's business.
+    /// A timeout that only the node can tell.
     pub const UNTOLD: BlockingTimeout = BlockingTimeout {
         limit: None,
         place: None,
     };
 
-    /// The wait of WAIT and WAITAOF, whose last argument is in milliseconds.
+    /// The timeout of WAIT and WAITAOF, whose last argument is in milliseconds.
     pub fn for_replicas(last: &[u8]) -> BlockingTimeout {
         BlockingTimeout {
             limit: milliseconds(last).filter(|limit| !limit.is_zero()),
@@ -39,7 +38,7 @@ impl BlockingTimeout {
         }
     }
 
-    /// The patience of a request; `None` if it does not block.
+    /// The timeout of a request; `None` if it does not block.
     pub fn of(command: CommandRef, buf: &[u8], args: &[Span]) -> Option<BlockingTimeout> {
         let CommandRef::Table(command) = command else {
             return None;
@@ -62,7 +61,7 @@ impl BlockingTimeout {
         })
     }
 
-    /// Index of the argument that gives the time, if there is one, and its new value when `left` remains.
+    /// Index of the argument with the timeout, if there is one, and its new value when `left` remains.
     pub fn shortened(&self, left: Duration) -> Option<(usize, String)> {
         let (at, unit) = self.place?;
         let left = left.max(SHORTEST).as_millis();
@@ -82,7 +81,7 @@ fn milliseconds(word: &[u8]) -> Option<Duration> {
 enum TimeoutArgument {
     /// The request does not block.
     None,
-    /// It may block, and where it says for how long is not known.
+    /// It may block, and the argument with its timeout is not known.
     Untold,
     At(usize, TimeUnit),
 }

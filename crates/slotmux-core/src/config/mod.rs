@@ -1,5 +1,6 @@
 //! The configuration: one typed, validated [`Config`] in which durations and sizes are numbers. The modules below read
-//! it from a file, the environment and flags.
+//! it from a file, the environment and flags. Its keys are called settings; CONFIG GET shows parameters
+//! ([`crate::parameters`]).
 
 use std::collections::HashMap;
 use std::fmt;

@@ -7,7 +7,7 @@ use crate::config::{JitterBy, KeepTtl, Persist, ScriptKeys, Strength, TtlMode};
 use crate::policy::stated_ttl::StatedTtl;
 use crate::policy::{Policies, TtlPolicy};
 
-/// What one key is given, what the policy makes of it, and why.
+/// The TTL that one key is given, the policy's decision about it, and the reason.
 pub fn sentence(term: &KeyTerm, lifetime: Lifetime, policies: &Policies) -> String {
     let key = quoted(&term.key);
     let given = match &term.given {
@@ -132,7 +132,7 @@ fn left(term: &KeyTerm, lifetime: Lifetime, ttl: &TtlPolicy) -> String {
     }
 }
 
-/// Where a default comes from and where the spread has put it.
+/// The source of a default, and the value that its spread gave.
 fn default(ttl: &TtlPolicy, got: u64) -> String {
     let configured = ttl.default.unwrap_or(got);
     let named = if ttl.is_max_the_default {
@@ -228,7 +228,7 @@ pub fn deciding(term: &KeyTerm, lifetime: Lifetime, policies: &Policies) -> Vec<
     keys
 }
 
-/// What a key is given and what it gets, in as few words as possible.
+/// The TTL that a key is given and the one that it gets, as short as possible.
 pub fn briefly(term: &KeyTerm) -> (String, String) {
     let given = match &term.given {
         StatedTtl::Nothing => "no TTL".to_owned(),

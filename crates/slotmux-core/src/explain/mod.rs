@@ -1,6 +1,6 @@
-//! What would become of a request, told and not done: the namespace, the nodes, the commands that would be sent, the
-//! arithmetic of its TTL and the configuration that decides. It asks the same [`plan`] as a request that is carried
-//! out, and changes nothing.
+//! Explains the treatment of a request without carrying it out: the namespace, the nodes, the commands that would be
+//! sent, the arithmetic of its TTL and the settings that decide. It uses the same [`plan`] as a real request and changes
+//! nothing.
 
 use std::collections::HashSet;
 
@@ -42,14 +42,14 @@ pub trait NodeDirectory {
     fn primaries(&self) -> Vec<String>;
     /// The addresses of all nodes, replicas included.
     fn all(&self) -> Vec<String>;
-    /// Whether the reply to such requests has been big of late.
+    /// Whether recent replies to such requests were big.
     fn expects_big_reply(&self, request: &Request) -> bool;
 }
 
 /// All that an explanation depends on besides the request.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// What the plan depends on.
+    /// The inputs of the plan.
     pub knowledge: &'a Knowledge<'a>,
     /// The configuration.
     pub config: &'a Config,
@@ -59,12 +59,12 @@ pub struct Surroundings<'a> {
     pub nodes: &'a dyn NodeDirectory,
 }
 
-/// What would become of a request.
+/// The treatment of a request, in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Explanation {
     /// The request, shortened.
     pub command: String,
-    /// What would become of it, in one sentence.
+    /// The outcome in one sentence.
     pub outcome: String,
     /// The error that the client would get.
     pub reply: Option<String>,
@@ -80,11 +80,11 @@ pub struct Explanation {
     pub sends: Vec<String>,
     /// The same if what is only observed were enforced; empty if that makes no difference.
     pub would_send: Vec<String>,
-    /// For each key that it writes, what it gives, what the policy makes of it, and why.
+    /// For each key that it writes, the TTL that it gives, the policy's decision, and the reason.
     pub ttl: Vec<String>,
-    /// What is done about commands of its kind.
+    /// The rule for commands of its kind.
     pub rule: Option<String>,
-    /// What the policy does, by the names that metrics have; or would do, where it only observes.
+    /// The actions of the policy, by their names in metrics; in observe mode, the actions that it would take.
     pub actions: Vec<&'static str>,
     /// The keys of the configuration that decide, with their values and where they come from.
     pub decided_by: Vec<String>,
@@ -136,7 +136,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
         told.sends = sends(&parts, nodes);
         told.lane = (!parts.is_empty()).then(|| lane(request, &plan, &parts, around));
     }
-    // What is only observed is explained as if it were enforced, in words that say so.
+    // An observed policy is explained as if it were enforced, in words that say so.
     let mut governing = parts;
     if observes(request, command, knowledge.policies) {
         let enforced = knowledge.policies.enforced();
@@ -222,7 +222,7 @@ fn explain_lifetimes(
     for part in parts {
         let mut args = Vec::new();
         let own = request_of(&part.own, &mut args);
-        // Where no key can be found, none is written.
+        // If no key can be found, none is written.
         let _ = command.for_each_written_key(own.bytes, own.args, |_| written += 1);
     }
     if written > told.ttl.len() {
@@ -274,7 +274,7 @@ fn namespaces_of(
         }
     };
     if let Some(command) = command {
-        // Where no key can be found, there is no namespace.
+        // If no key can be found, there is no namespace.
         let _ = command.for_each_key(request.bytes, request.args, &mut note);
         let _ = command.for_each_written_key(request.bytes, request.args, note);
     }

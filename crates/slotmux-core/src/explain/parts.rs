@@ -1,4 +1,4 @@
-//! What a plan sends: a request, or its parts for several slots, each with what the policies make of it.
+//! The parts that a plan sends: a request, or one part for each slot, each with the decision of the policies.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ pub(super) struct ExplainedPart<'a> {
     pub slot: Option<Slot>,
     /// The client's command, or the part of it.
     pub own: Cow<'a, [u8]>,
-    /// What is sent instead, if anything is, or the error that the client gets.
+    /// The bytes to send instead, if any, or the error for the client.
     pub instead: Vec<u8>,
     pub decision: Decision,
 }

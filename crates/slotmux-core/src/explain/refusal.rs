@@ -54,7 +54,7 @@ fn named_by_command(
         let mut words = reason.split([' ', ';', ',']);
         return words.find_map(|word| setting_of(&format!("{section}{word}")));
     }
-    // Which parameters are sent is no setting, but that any are is one.
+    // No setting decides which parameters are sent, but one decides whether any are.
     let is_of_parameter = ["ERR CONFIG SET ", "ERR Unknown option "]
         .iter()
         .any(|start| text.starts_with(start));

@@ -5,11 +5,11 @@ use std::fmt::{self, Write};
 use super::Explanation;
 use crate::resp::tree::Tree;
 
-/// Where the values of a text begin.
+/// Column at which the values of a text begin.
 const COLUMN: usize = 12;
 
 impl Explanation {
-    /// As a reply: a map. What says nothing is left out, but for the first lines of every explanation.
+    /// As a reply: a map. Empty fields are left out, except for the first lines of every explanation.
     pub fn reply(&self) -> Tree {
         Tree::map(self.fields())
     }

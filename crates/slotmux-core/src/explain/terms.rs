@@ -16,16 +16,16 @@ pub struct KeyTerm {
     pub key: Vec<u8>,
     /// Its namespace.
     pub namespace: NamespaceId,
-    /// What the request gives it.
+    /// The TTL that the request states.
     pub given: StatedTtl,
-    /// What it gets.
+    /// The TTL that it gets.
     pub gets: KeyGets,
 }
 
-/// What a key gets.
+/// The TTL that a key gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeyGets {
-    /// What the request gives it.
+    /// The TTL that the request states.
     AsGiven,
     /// Another TTL in the command itself, in milliseconds.
     InPlace(u64),
@@ -58,7 +58,7 @@ pub fn terms(
         Governed::Block(block) => got(sent, block.own as usize, now),
     };
     let mut terms = Vec::new();
-    // Where no key can be found, none is written.
+    // If no key can be found, none is written.
     let _ = command.for_each_written_key(request.bytes, request.args, |at| {
         let key = request.arg(at);
         if terms.len() < most && at < request.argc() {

@@ -4,7 +4,7 @@ use crate::resp::{Limits, Scan, scan_request};
 
 /// Longest word of a command that is shown whole. Of a longer one its start and its length are.
 const LONGEST: usize = 64;
-/// What is shown of a longer one.
+/// Bytes shown of a longer one.
 const START: usize = 48;
 /// Most words of one command that are shown.
 const WORDS: usize = 24;

@@ -1,5 +1,8 @@
 //! The parameters of CONFIG GET and CONFIG SET, and the class of each. Code decides by the class of a parameter, never
 //! by its name.
+//!
+//! A *parameter* is read and set with CONFIG; a *setting* is a key of slotmux' own configuration ([`crate::config`]); an
+//! *option* is a word of a request, such as `EX`.
 
 mod table;
 
@@ -13,10 +16,10 @@ use table::{LIKE_A_SECRET, PREFIXES, SECRET_WORDS, TABLE};
 /// Class of a parameter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ParameterClass {
-    /// Of the nodes' data: read from a primary, set at every node.
+    /// About the nodes' data: read from a primary, set on every node.
     Data,
-    /// Of slotmux itself, as it concerns client connections: slotmux answers with its own value, if it has one; set
-    /// only in its configuration file.
+    /// About client connections, and so slotmux' own: slotmux answers with its value, if it has one. Set only in its
+    /// configuration file.
     Own,
     /// Read from a primary; not set, for this reason.
     Guarded(&'static str),

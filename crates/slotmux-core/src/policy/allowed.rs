@@ -1,4 +1,4 @@
-//! What a namespace allows at all, whatever its TTL: which commands, how long keys, how large values.
+//! The limits of a namespace apart from its TTL: denied commands, read-only, longest key, largest value.
 
 use super::arguments::ArgumentFacts;
 use super::govern::PolicyCase;
@@ -18,7 +18,7 @@ pub(super) fn check(case: &PolicyCase) -> (NamespaceId, Option<String>) {
     let arguments = ArgumentFacts::new(case);
     let mut first = None;
     let mut refusal = None;
-    // Where no key can be found, the server reports the error.
+    // If no key can be found, the server reports the error.
     let _ = case.each_key(|at| {
         let namespace = case.policies.find(case.request.arg(at));
         first.get_or_insert(namespace);
@@ -34,7 +34,7 @@ pub(super) fn check(case: &PolicyCase) -> (NamespaceId, Option<String>) {
 
 fn namespace_of_first(case: &PolicyCase) -> NamespaceId {
     let mut first = None;
-    // Where no key can be found, the server says what is wrong.
+    // If no key can be found, the server reports the error.
     let _ = case.each_key(|at| {
         first.get_or_insert(at);
     });

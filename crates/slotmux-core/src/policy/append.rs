@@ -9,9 +9,9 @@ use super::subject::TtlSubject;
 use super::{Actions, Governed};
 use crate::config::{Strength, TtlMode};
 
-/// What stands before an atomic block.
+/// The start of an atomic block.
 pub(super) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
-/// What stands behind an atomic block.
+/// The end of an atomic block.
 pub(super) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
 /// The commands of a block, without what stands around them.
@@ -31,7 +31,7 @@ pub fn as_transaction(commands: &[u8]) -> Vec<u8> {
 pub(super) struct Appendix<'a, 'out> {
     case: &'a PolicyCase<'a>,
     out: &'out mut Vec<u8>,
-    /// How many commands there are; 0 as long as no key needs an expiry.
+    /// Number of commands; 0 as long as no key needs an expiry.
     commands: u32,
     actions: Actions,
     atomic: bool,
@@ -57,7 +57,7 @@ impl<'a, 'out> Appendix<'a, 'out> {
         let PolicyCase {
             request, command, ..
         } = case;
-        // Where the keys cannot be found there is nothing to attach, and the server refuses the request.
+        // Without keys there is nothing to attach, and the server refuses the request.
         let _ = command.for_each_written_key(request.bytes, request.args, |at| appendix.key(at));
         appendix.finish()
     }

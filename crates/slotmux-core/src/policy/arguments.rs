@@ -1,4 +1,4 @@
-//! What the rules ask about the arguments of one request, answered for all of its keys in one walk over them.
+//! Facts about the arguments of one request that rules need, computed for all of its keys in one walk.
 
 use std::cell::OnceCell;
 
@@ -6,8 +6,7 @@ use super::govern::PolicyCase;
 use crate::command::Lifetime;
 use crate::command::alike::MOVES;
 
-/// What a rule asks about the arguments of a request, each answer found once for all keys: a request may have millions
-/// of them.
+/// Facts about the arguments of a request, each computed once for all keys: a request may have millions of them.
 pub(super) struct ArgumentFacts<'a> {
     pub case: &'a PolicyCase<'a>,
     /// Whether the command changes keys at all.

@@ -6,7 +6,7 @@ use crate::command::{self, Command, KeySpec, Route};
 
 use crate::command::Lifetime;
 
-/// What a policy does about each command that may change a key, one line each, as Markdown.
+/// The Markdown table of commands that may change a key, with the action of a policy for each.
 pub fn commands() -> String {
     let mut out = String::from("| command | what slotmux sends under a policy |\n| --- | --- |\n");
     let mut all: Vec<&Command> = command::all()
@@ -27,7 +27,7 @@ fn may_change_keys(command: &Command) -> bool {
     is_sent && command.keys != KeySpec::None && command.is_write()
 }
 
-/// What is sent under a policy for a command of that kind.
+/// The commands that are sent under a policy for a command with this lifetime, in words.
 pub fn sent(lifetime: Lifetime) -> String {
     match lifetime {
         Lifetime::Untouched => "as it is: it creates no key and takes no expiry away".into(),

@@ -10,7 +10,7 @@ use crate::config::UnmatchedKeys;
 /// The first namespace that forbids each thing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ForbiddenSomewhere {
-    /// By the full names of the denied commands.
+    /// Namespaces by the full names of the commands that they deny.
     denies: HashMap<String, NamespaceId>,
     /// The first that is read-only.
     read_only: Option<NamespaceId>,

@@ -8,7 +8,7 @@ use crate::config::Strength;
 use crate::resp::number::parse_i64;
 use crate::resp::write;
 
-/// How a TTL is spelled. The options of SET have these names.
+/// The spelling of a TTL. The options of SET have these names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct TtlForm {
     pub is_absolute: bool,

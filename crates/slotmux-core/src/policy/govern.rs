@@ -1,4 +1,4 @@
-//! What a policy makes of one request: a pure decision. The bytes that are sent instead go into the caller's buffer.
+//! Applies a policy to one request: a pure decision. The bytes to send instead go into the caller's buffer.
 
 use super::append::Appendix;
 use super::given::TtlForm;
@@ -55,7 +55,7 @@ pub fn govern(
     }
 }
 
-/// What a policy makes of the lifetimes that a request gives, `namespace` being that of its first key.
+/// Applies the TTL policy to a request; `namespace` is that of its first key.
 fn rule(case: &PolicyCase, namespace: NamespaceId, out: &mut Vec<u8>) -> RuleOutcome {
     let by_one_key = match case.command.lifetime() {
         Lifetime::Untouched => return RuleOutcome::AS_IS,
@@ -105,7 +105,7 @@ impl PolicyCase<'_> {
     }
 }
 
-/// What a rule makes of a request.
+/// The outcome of one rule for a request.
 #[derive(Debug)]
 pub(super) struct RuleOutcome {
     pub actions: Actions,
@@ -137,7 +137,7 @@ impl RuleOutcome {
         }
     }
 
-    /// Where the policy only observes, nothing comes of it but the actions.
+    /// In observe mode only the actions remain, and the request is sent unchanged.
     pub fn under(self, mode: TtlMode) -> RuleOutcome {
         if mode == TtlMode::Enforce {
             return self;
@@ -149,14 +149,14 @@ impl RuleOutcome {
     }
 }
 
-/// What is done with a request of a namespace. Small enough to be handed on in registers: every request gets one.
+/// The decision about a request of a namespace. Small enough for registers, as every request gets one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Decision {
     /// The namespace of its first key.
     pub namespace: NamespaceId,
-    /// What the policy did.
+    /// The actions that the policy took.
     pub actions: Actions,
-    /// What is sent.
+    /// The bytes to send.
     pub governed: Governed,
 }
 
@@ -175,12 +175,12 @@ impl Decision {
     };
 }
 
-/// What is sent for a request.
+/// The bytes to send for a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Governed {
     /// The request as it is.
     AsIs,
-    /// One other command, which is in the buffer.
+    /// Another command, which is in the buffer.
     Rewritten(ReplyConversion),
     /// Several commands, which are in the buffer.
     Block(BlockShape),
@@ -188,12 +188,12 @@ pub enum Governed {
     Refused,
 }
 
-/// How the reply of a rewritten command becomes the reply of the client's.
+/// How the reply to a rewritten command becomes the reply to the client's command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReplyConversion {
-    /// It is that.
+    /// Unchanged.
     AsIs,
-    /// It is that, and says whether a value was found.
+    /// Unchanged; it also says whether a value was found.
     Found,
     /// `+OK` is 1 and nil is 0: SETNX, which is sent as `SET … NX`.
     OkAsInteger,
@@ -213,14 +213,14 @@ impl ReplyConversion {
 pub struct BlockShape {
     /// Whether they stand between MULTI and EXEC.
     pub atomic: bool,
-    /// How many commands there are, MULTI and EXEC not counted.
+    /// Number of commands, without MULTI and EXEC.
     pub commands: u32,
-    /// How many of the first ones are the client's: 1, or the SETs of an MSET. The client gets the first error among
+    /// Number of leading commands that are the client's: 1, or the SETs of an MSET. The client gets the first error among
     /// their replies, or else the first reply.
     pub own: u32,
 }
 
-/// What a policy did to a request, as a set.
+/// The set of actions that a policy took on a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Actions(u16);
 

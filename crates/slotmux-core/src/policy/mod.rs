@@ -1,6 +1,6 @@
-//! Namespaces and their policies, as the way of a request needs them: found by key prefix, durations in milliseconds.
+//! Namespaces and their policies, in the form that the request path needs: found by key prefix, durations in milliseconds.
 //!
-//! Everything here is a pure function of the configuration and a request. What is sent and when is not decided here.
+//! Everything here is a pure function of the configuration and a request. Sending is decided elsewhere.
 
 use crate::config::{Config, Multi, Namespace, RetryWrites, TtlMode, UnmatchedKeys};
 
@@ -57,7 +57,7 @@ impl NamespaceId {
 pub struct Policy {
     /// The namespace's name.
     pub name: String,
-    /// How long keys may live. `None`: as long as they like, at no cost.
+    /// The TTL policy. `None`: keys live as long as requests say, at no cost.
     pub ttl: Option<TtlPolicy>,
     /// Whether writes are refused.
     pub read_only: bool,
@@ -78,7 +78,7 @@ pub struct Policy {
 pub struct Policies {
     prefixes: Prefixes,
     forbidden: ForbiddenSomewhere,
-    /// What the patterns of SORT may not reach.
+    /// The namespaces that patterns of SORT may not reach.
     unread: UnreadableNamespaces,
     /// A prefix whose policy is enforced.
     enforced_prefix: Option<Box<[u8]>>,
@@ -86,9 +86,9 @@ pub struct Policies {
     /// Whether anything is refused for more than its TTL.
     restricts: bool,
     unmatched: UnmatchedKeys,
-    /// Of keys of no namespace.
+    /// For keys of no namespace.
     multi: Multi,
-    /// Of keys of no namespace.
+    /// For keys of no namespace.
     retry_writes: RetryWrites,
     /// Rules for calls of scripts and functions.
     script_rules: ScriptRules,
@@ -131,7 +131,7 @@ impl Policies {
         !self.policies.is_empty()
     }
 
-    /// What is allowed on keys of no namespace.
+    /// The treatment of keys of no namespace.
     pub fn unmatched(&self) -> UnmatchedKeys {
         self.unmatched
     }

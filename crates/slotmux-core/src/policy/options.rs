@@ -16,11 +16,11 @@ pub(super) enum OptionSet {
     Set,
     /// A TTL or PERSIST.
     GetEx,
-    /// Those of SET without GET.
+    /// The options of SET without GET.
     MSetEx,
 }
 
-/// What the options say.
+/// The TTL that the options state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum TtlOptions {
     /// Nothing about the TTL.
@@ -31,9 +31,9 @@ pub(super) enum TtlOptions {
     Keep,
     /// PERSIST
     Persist,
-    /// What every server refuses.
+    /// Options that every server refuses.
     Refused,
-    /// There is a word that is not known here. What stands behind it may mean anything.
+    /// An unknown word is among them; anything may follow it.
     Unknown,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct TtlOption {
     /// Index of the last one's word.
     at: usize,
     form: TtlForm,
-    /// How many there are.
+    /// Number of TTL options.
     count: usize,
 }
 
@@ -53,7 +53,7 @@ impl TtlOption {
         self.at
     }
 
-    /// How the number is meant.
+    /// The form of the number.
     pub fn form(self) -> TtlForm {
         self.form
     }

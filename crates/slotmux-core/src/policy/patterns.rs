@@ -159,7 +159,7 @@ mod tests {
         }
     }
 
-    /// What is denied by any name of the read is reached by no pattern, of a string or of a field, with or without a NUL.
+    /// A namespace that denies any of the reads is reached by no pattern, of a string or of a field, with or without a NUL.
     #[test]
     fn each_of_the_reads_closes_a_namespace_to_both_commands() {
         for name in ["sort", "sort_ro", "get", "hget"] {

@@ -18,7 +18,7 @@ pub(super) fn copy(out: &mut Vec<u8>, request: &Request, args: Range<usize>) {
     );
 }
 
-/// Where the arguments before `index` end: the place of the header of `index`.
+/// Position of the header of argument `index`, which is the end of the arguments before it.
 fn end(request: &Request, index: usize) -> usize {
     match index.checked_sub(1) {
         Some(before) => request

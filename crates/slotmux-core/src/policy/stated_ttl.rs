@@ -1,4 +1,4 @@
-//! What a command says about the lifetime of its keys, read as the policies read it: for explanations, of requests
+//! The lifetime that a command states for its keys, read as the policies read it: for explanations, of requests
 //! and of what is sent for them.
 
 use super::given::TtlForm;
@@ -9,7 +9,7 @@ use crate::command::Lifetime;
 use crate::resp::number::parse_i64;
 use crate::resp::request::Request;
 
-/// What a command says.
+/// The TTL that a command states.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum StatedTtl {
     /// Nothing: a key that it creates has no TTL.
@@ -18,7 +18,7 @@ pub enum StatedTtl {
     Ttl {
         /// From now on; the key ends at once where this is not above 0.
         milliseconds: i64,
-        /// As it is written: `EX 60`.
+        /// Its spelling: `EX 60`.
         spelled: String,
     },
     /// The TTL that there is stays.

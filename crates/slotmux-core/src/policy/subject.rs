@@ -62,7 +62,7 @@ impl<'a> TtlSubject<'a> {
         appendix.finish()
     }
 
-    /// What is done where the policy cannot tell what the command will do to the key: the default and the maximum
+    /// The rule for a command whose effect on the key is unknown: the default and the maximum
     /// follow behind it.
     pub fn append(&self, out: &mut Vec<u8>) -> RuleOutcome {
         let mut appendix = Appendix::new(self.case, out);

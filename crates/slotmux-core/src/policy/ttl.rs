@@ -1,4 +1,4 @@
-//! The arithmetic of lifetimes: what a policy makes of a given TTL, and of none. All in milliseconds.
+//! The arithmetic of TTLs: how a policy changes a given TTL, and which one it gives to a key without. In milliseconds.
 //!
 //! No TTL counts as an infinite one, so a maximum alone is also the default.
 
@@ -13,7 +13,7 @@ pub struct TtlPolicy {
     pub mode: TtlMode,
     /// For a write that brings no TTL, before jitter; never above `max`. `None`: the policy only bounds what is given.
     pub default: Option<u64>,
-    /// Whether nobody gave a default, so that it is the maximum.
+    /// Whether the configuration has no default, so that the maximum is used.
     pub is_max_the_default: bool,
     /// Upper bound.
     pub max: Option<u64>,
@@ -21,7 +21,7 @@ pub struct TtlPolicy {
     pub min: Option<u64>,
     /// Spread of the default to both sides, 0 to 1.
     pub jitter: f64,
-    /// What the minimum and the maximum leave of the default's spread.
+    /// The spread of the default within the minimum and the maximum.
     window: TtlRange,
     /// What decides where in the spread a key lands.
     pub jitter_by: JitterBy,
@@ -31,13 +31,13 @@ pub struct TtlPolicy {
     pub persist: Persist,
     /// What KEEPTTL may do.
     pub keepttl: KeepTtl,
-    /// How an expiry is attached.
+    /// The way an expiry is attached.
     pub strength: Strength,
     /// Treatment of scripts.
     pub scripts: ScriptKeys,
 }
 
-/// What a policy makes of a given TTL.
+/// The decision about a given TTL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TtlVerdict {
     /// It may stay.

@@ -57,7 +57,7 @@ impl Span {
     }
 }
 
-/// What a request may announce.
+/// Limits of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of a whole request with all its headers. Above `u32::MAX` it counts as `u32::MAX`.

@@ -13,7 +13,7 @@ const MAX_HEADER: usize = 64;
 /// end must not be awaited.
 const MOST_ELEMENTS: u64 = u32::MAX as u64;
 
-/// Where in a reply the scanner stands. Copy it to look ahead.
+/// Finds the end of a reply, and keeps its position between calls. Copy it to look ahead.
 #[derive(Default, Clone, Copy, Debug)]
 pub struct ReplyScanner {
     /// Elements to come after the one under way.
@@ -40,7 +40,7 @@ enum ScannerState {
     Bulk,
 }
 
-/// How far one call has come.
+/// The progress of one call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Progress {
     /// Bytes of the buffer that belong to the reply and need not be shown again.
@@ -187,7 +187,7 @@ impl ReplyScanner {
             }
             (b'*' | b'~' | b'>', _) => self.add_elements(count(text)?, 1, 0)?,
             (b'%', _) => self.add_elements(count(text)?, 2, 0)?,
-            // What the attributes describe comes after them and is one element more.
+            // The described value follows its attributes and is one more element.
             (b'|', _) => self.add_elements(count(text)?, 2, 1)?,
             _ => return Err(Malformed::ReplyHeader),
         }

@@ -1,4 +1,4 @@
-//! One complete request: its bytes and where its arguments are.
+//! One complete request: its bytes and the positions of its arguments.
 
 use crate::resp::{Span, write};
 
@@ -12,7 +12,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Argument `index`; empty if there is none.
+    /// Argument `index`; empty if the request has fewer.
     pub fn arg(&self, index: usize) -> &'a [u8] {
         self.args.get(index).map_or(&[], |span| span.of(self.bytes))
     }

@@ -6,7 +6,7 @@
 use super::number::{parse_i64, short_number};
 use super::{Limits, Malformed, Span};
 
-/// What the start of a buffer holds.
+/// The contents at the start of a buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scan {
     /// A whole request of `len` bytes. Without arguments (`*0`, `*-1`, an empty line) there is nothing to do or answer.
@@ -45,7 +45,7 @@ pub fn scan_request(buf: &[u8], limits: &Limits, args: &mut Vec<Span>) -> Result
 /// Resumable search for the end of a request that arrives in pieces: each byte is looked at once, however it is cut.
 #[derive(Default, Clone, Copy, Debug)]
 pub struct Boundary {
-    /// Where the header line starts that is to be read next, or the one of the bulk that is not all there.
+    /// Start of the next header line, or of the header of an incomplete bulk.
     pos: usize,
     /// Bytes after `pos` that hold no end of that line.
     searched: u32,

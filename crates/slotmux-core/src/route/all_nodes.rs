@@ -1,4 +1,4 @@
-//! Commands for the whole of it: all keys, or all nodes. Where they go, and which setting may refuse them. Pure decisions.
+//! Commands for all keys or all nodes: where they go, and which setting may refuse them. Pure decisions.
 
 use crate::answer::info_of_nodes;
 use crate::c_string;
@@ -12,7 +12,7 @@ use crate::resp::request::Request;
 
 use super::{Knowledge, Plan, keyed, refuse};
 
-/// Which nodes a command for all of them goes to, and how.
+/// The nodes that get a broadcast command, and over which lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recipients {
     /// To the primaries.
@@ -25,7 +25,7 @@ pub enum Recipients {
 
 const ADMIN: &str =
     "it administers the nodes, and commands.admin = \"reject\"; \"fanout\" sends it";
-/// Of DEBUG, what would end, empty or freeze nodes.
+/// Why subcommands of DEBUG are refused that would end, empty or freeze nodes.
 const ONE_NODE: &str = "it concerns a single server; send it to that server directly";
 
 /// Longest DEBUG SLEEP, in seconds: longer than any test needs, and short enough to wait for.
@@ -80,7 +80,7 @@ fn refused_by(command: &Command, commands: &Commands) -> Option<&'static str> {
     }
 }
 
-/// How many entries `SLOWLOG GET count` wants. What is no count, the nodes say.
+/// The number of entries that `SLOWLOG GET count` asks for. The nodes report a malformed count.
 fn newest(request: &Request, usual: u32) -> u32 {
     if request.argc() < 3 {
         return usual;
@@ -176,7 +176,7 @@ pub(super) fn debug(
     if is_of(&DEBUG_ALL_NODES) {
         return administer(request, command, Merge::AllOk, knowledge);
     }
-    // Of several keys each may be elsewhere.
+    // Several keys may be on different nodes.
     let is_of_key = is_of(&DEBUG_KEY) && !(is_of(&["digest-value"]) && request.argc() > 3);
     if !is_of_key {
         return refuse(&refused_error(command.full_name, ONE_NODE));

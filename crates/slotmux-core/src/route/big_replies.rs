@@ -16,7 +16,7 @@ const TRIPS: u8 = 4;
 const MOST_TRIPS: u8 = 16;
 /// Groups that are remembered; two that share a place push each other out.
 const GROUPS: usize = 1024;
-/// How much of an argument without a `:` counts.
+/// Bytes of an argument without a `:` that count.
 const LONGEST_PREFIX: usize = 64;
 
 /// A command with the start of its first argument.
@@ -29,7 +29,7 @@ struct GroupEntry {
     trips: u8,
 }
 
-/// What a worker has learned.
+/// The groups whose replies were big, as one worker has learned them.
 pub struct BigReplies {
     entries: Box<[Cell<GroupEntry>]>,
     /// Entries with a trip left. While it is 0, no request is looked up.

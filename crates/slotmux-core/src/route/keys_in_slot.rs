@@ -1,4 +1,4 @@
-//! What a client asks of the keys in one slot, where slotmux shows itself to it as a cluster: the slot's node knows.
+//! CLUSTER COUNTKEYSINSLOT and GETKEYSINSLOT, for clients to which slotmux looks like a cluster: sent to the slot's node.
 
 use crate::command::{Command, refused_error};
 use crate::policy::{Decision, permitted_everywhere};
@@ -8,8 +8,8 @@ use crate::slot::{SLOTS, Slot};
 
 use super::{Knowledge, Plan, refuse};
 
-/// The plan for `CLUSTER COUNTKEYSINSLOT slot` and `CLUSTER GETKEYSINSLOT slot count`. `None`: it is another
-/// subcommand, or one of its numbers is malformed, for which slotmux gives the error itself.
+/// The plan for `CLUSTER COUNTKEYSINSLOT slot` and `CLUSTER GETKEYSINSLOT slot count`. `None`: another subcommand, or a
+/// malformed number, which slotmux answers itself.
 pub(super) fn keys_in_slot(
     request: &Request,
     command: &Command,

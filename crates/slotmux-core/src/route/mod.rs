@@ -1,4 +1,4 @@
-//! Where a request goes: the decision, without doing any of it.
+//! Decides where a request goes, without sending anything.
 
 use crate::command::listening::{SubscriptionChange, SubscriptionKind};
 use crate::command::{
@@ -27,18 +27,18 @@ pub mod transaction;
 
 use all_nodes::Recipients;
 
-/// What is to be done with a request.
+/// The treatment of a request, decided before any of it is done.
 #[derive(Clone, Debug)]
 pub enum Plan {
-    /// Send it, or what the policy made of it, to the node of this slot.
+    /// Send it, or the bytes that its policy wants instead, to the node of this slot.
     Forward {
         /// The slot of all of its keys.
         slot: Slot,
         /// Whether it may change data.
         write: bool,
-        /// What the policy of its namespace made of it.
+        /// The decision of its namespace's policy.
         decision: Decision,
-        /// How long it may hold its connection up, if it may: it then needs one of its own.
+        /// How long it may block its connection, if it may: it then needs a dedicated lane.
         wait: Option<BlockingTimeout>,
     },
     /// Send it, as it is, to any node.
@@ -68,7 +68,7 @@ pub enum Plan {
         /// To which nodes, and how.
         recipients: Recipients,
     },
-    /// slotmux answers it with what every primary says: INFO and CONFIG GET about the data.
+    /// slotmux answers it with figures of the primaries: INFO and CONFIG GET about the data.
     AnswerWithNodes(OwnAnswer, &'static Command),
     /// Send it to the primaries that its client wrote to, over connections of their own, and merge the replies.
     Acknowledged {
@@ -77,7 +77,7 @@ pub enum Plan {
     },
     /// It is a message: send it to the node of its channel's slot.
     Publish {
-        /// What it is published on.
+        /// The kind of channel.
         kind: SubscriptionKind,
         /// The slot of the channel.
         slot: Slot,
@@ -95,8 +95,8 @@ pub enum Plan {
     Transaction(TransactionCommand),
     /// slotmux answers with this error reply.
     Refuse(Vec<u8>),
-    /// It is no command that could run: slotmux answers with this error reply, also before authentication, as Redis
-    /// does.
+    /// No such command, or a wrong number of arguments: slotmux answers with this error reply, also before
+    /// authentication, as Redis does.
     Unknown(Vec<u8>),
 }
 
@@ -122,10 +122,10 @@ pub enum TransactionCommand {
     Unwatch,
 }
 
-/// What a plan depends on besides the request.
+/// The inputs of a plan besides the request.
 #[derive(Clone, Copy)]
 pub struct Knowledge<'a> {
-    /// Commands that our table lacks, where slotmux may learn them.
+    /// Learned commands, which the table lacks. `None`: learning is switched off.
     pub learned: Option<&'a Learned>,
     /// Whether one node has every slot, so that nothing is split or refused for its slots.
     pub is_one_node: bool,
@@ -140,7 +140,7 @@ pub struct Knowledge<'a> {
 }
 
 impl<'a> Knowledge<'a> {
-    /// The command of a request, wherever it is described.
+    /// The command of a request, from the table or learned.
     pub fn command(&self, request: &Request) -> Option<CommandRef<'a>> {
         let command = resolve(request.bytes, request.args).ok();
         command.map(CommandRef::Table).or_else(|| {
@@ -157,8 +157,8 @@ pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same s
 /// requests.
 pub const MOST_ARGS: usize = 16 * 1024;
 
-/// Decides what is to be done with `request`, whose command the table knows or not. Where the policy of its namespace
-/// wants something else to be sent, that is left in `rewritten`.
+/// Plans `request`. `command` is the result of looking it up in the table. The bytes that a policy wants to be sent
+/// instead, or its error, are left in `rewritten`.
 pub fn plan(
     request: &Request,
     command: Result<&'static Command, Unresolved>,

@@ -19,7 +19,7 @@ const NODE_BITS: u32 = 63 - PRINT_BITS - SLOT_BITS;
 /// Where a scan stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ScanCursor {
-    /// What the node said; 0 where its scan has not begun.
+    /// The node's own cursor; 0 before its scan begins.
     pub node: u64,
     /// The first slot of its shard.
     pub slot: u16,
@@ -37,7 +37,7 @@ impl ScanCursor {
         })
     }
 
-    /// What a client's number says. `None` if slotmux never gave it out: it is 2^63 or more.
+    /// The cursor in a client's number. `None` for 2^63 and more, which slotmux never hands out.
     pub fn decode(number: u64) -> Option<ScanCursor> {
         (number >> 63 == 0).then_some(ScanCursor {
             node: number >> (SLOT_BITS + PRINT_BITS),
@@ -90,11 +90,11 @@ pub struct ScanStep {
     pub shard: u16,
     /// The cursor for its primary.
     pub node: u64,
-    /// What the reply is to be held against.
+    /// The fingerprint that must still hold when the reply arrives.
     pub cursor: ScanCursor,
 }
 
-/// What comes after a page.
+/// The next step after a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AfterPage {
     /// The page is good; this is the client's next number.

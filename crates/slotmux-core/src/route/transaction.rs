@@ -19,7 +19,7 @@ use building::BodyBuilder;
 
 mod building;
 
-/// Where an element of EXEC's reply comes from.
+/// The source of an element of EXEC's reply.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ElementSource {
     /// This reply, which is known before the transaction runs.
@@ -36,9 +36,9 @@ pub enum ElementSource {
     Parts {
         /// The first cell.
         first: u32,
-        /// How many there are.
+        /// Number of cells.
         count: u32,
-        /// How they become one.
+        /// The way they are merged.
         merge: Merge,
         /// For [`Merge::Elements`]: the part that holds each element.
         order: Vec<u32>,
@@ -48,20 +48,20 @@ pub enum ElementSource {
 /// One element of EXEC's reply: the reply to one command of the client.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExecElement {
-    /// Where it comes from.
+    /// The source of its reply.
     pub source: ElementSource,
     /// The namespace of the command's first key.
     pub namespace: NamespaceId,
-    /// What the reply says, and how it becomes that to the client's command.
+    /// How the node's reply becomes the reply to the client's command.
     pub reply: ReplyConversion,
     /// Whether the command may have changed data.
     pub write: bool,
 }
 
-/// The commands for one slot.
+/// The commands for one slot, encoded.
 #[derive(Debug, PartialEq)]
 pub struct SlotGroup {
-    /// The slot. `None`: none of the whole body has keys, so any node will do.
+    /// The slot. `None`: no command of the body has keys, so any node will do.
     pub slot: Option<Slot>,
     /// The commands, one behind the other.
     pub commands: Vec<u8>,
@@ -69,26 +69,26 @@ pub struct SlotGroup {
     pub targets: Vec<Option<u32>>,
     /// Whether any of it may change data.
     pub write: bool,
-    /// Whether any of it would block outside of a transaction: then even one command alone needs its MULTI.
+    /// Whether any command would block outside of a transaction: then even a single one needs its MULTI.
     pub blocks: bool,
 }
 
 impl SlotGroup {
-    /// Whether it is sent between MULTI and EXEC. A single command of several groups is atomic without them; it gets
-    /// them only to keep it from blocking.
+    /// Whether it is sent between MULTI and EXEC. A group of one command is atomic without them if there are other groups;
+    /// it gets them only to keep it from blocking.
     pub fn is_block(&self, is_split: bool) -> bool {
         !is_split || self.targets.len() > 1 || self.blocks
     }
 }
 
-/// What is counted of one command when the transaction runs.
+/// Counters of one command, recorded when the transaction runs.
 #[derive(Debug, PartialEq)]
 pub struct CountedCommand {
-    /// Which of the client's commands.
+    /// Index of the client's command.
     pub command: usize,
     /// The namespace of its first key.
     pub namespace: NamespaceId,
-    /// What the policy made of it.
+    /// The actions of its policy.
     pub actions: Actions,
     /// Whether something of it goes to a node.
     pub is_sent: bool,
@@ -99,13 +99,13 @@ pub struct CountedCommand {
 /// A transaction, ready to be sent.
 #[derive(Debug, Default, PartialEq)]
 pub struct TransactionBody {
-    /// What goes where, in the order in which the slots appear.
+    /// The commands by slot, in the order in which the slots appear.
     pub groups: Vec<SlotGroup>,
-    /// What the reply is made of.
+    /// The elements of EXEC's reply, in order.
     pub elements: Vec<ExecElement>,
-    /// How many cells there are.
+    /// Number of cells.
     pub cells: u32,
-    /// What is counted.
+    /// Counters to record when it runs.
     pub counted: Vec<CountedCommand>,
     /// Whether commands of it name scripts by their SHA1.
     pub names_scripts: bool,
@@ -120,7 +120,7 @@ impl TransactionBody {
         self.groups.len() < 2 && slots.all(|other| other.is_none_or(|other| other == slot))
     }
 
-    /// Sees to it that a node is asked whether it may run: one that needs no node gets a command for it.
+    /// Adds a PING to a body that sends nothing, so that a node decides whether it may run.
     pub fn ask_a_node(&mut self) {
         if self.groups.is_empty() {
             self.groups.push(SlotGroup {
@@ -134,7 +134,8 @@ impl TransactionBody {
     }
 }
 
-/// Plans a request that is to be queued. What blocks elsewhere does not in a transaction, and is like any other then.
+/// Plans a request that is to be queued. A blocking command does not block in a transaction, so it is planned as any
+/// other.
 /// `rewritten` is as for [`plan`].
 pub fn plan_queued(
     request: &Request,
@@ -268,7 +269,7 @@ impl BodyPlanner {
         let Some(command) = knowledge.command(request) else {
             return;
         };
-        // Where the keys of a request cannot be found it is sent nowhere in particular.
+        // A request whose keys cannot be found may go to any node, so it has no setting to check.
         let _ = command.for_each_key(request.bytes, request.args, |at| {
             let namespace = policies.find(request.arg(at));
             let multi = policies.multi(namespace);

@@ -265,10 +265,10 @@ pub fn check_deadlines(worker: &Rc<Worker>, lane: &Rc<Lane>, now: Tick) {
     if lane.link() == Link::Up {
         answer_overdue(worker, lane, now);
         if lane.last_heard().is_over(worker.timeouts.response, now) {
-            tracing::warn!(node = %lane.addr, in_flight = lane.in_flight(), "node is silent, connection given up");
+            tracing::warn!(node = %lane.addr, in_flight = lane.in_flight(), "node is silent, connection closed");
             lane.close();
         } else if check_silence(worker, lane, now) && is_replaced(worker, lane) {
-            tracing::warn!(node = %lane.addr, in_flight = lane.in_flight(), "node was replaced and is silent, connection given up");
+            tracing::warn!(node = %lane.addr, in_flight = lane.in_flight(), "node was replaced and is silent, connection closed");
             lane.close();
         }
         return;
@@ -375,8 +375,8 @@ pub(crate) fn fail_all(worker: &Rc<Worker>, lane: &Rc<Lane>, mut unanswered: Vec
 pub fn unreachable(worker: &Worker, lane: &Lane) -> String {
     let addr = &lane.addr;
     match worker.last_refusal(lane.node, lane.protocol) {
-        Some(said) => format!(
-            "ERR slotmux: node {addr} is unreachable ({said}), the command was not executed"
+        Some(refusal) => format!(
+            "ERR slotmux: node {addr} is unreachable ({refusal}), the command was not executed"
         ),
         None => {
             format!("ERR slotmux: node {addr} is unreachable, the command was not executed")

@@ -121,7 +121,7 @@ impl LearnedCommand {
         self.keys.iter().any(|keys| keys.is_ambiguous(buf, args))
     }
 
-    /// What it does to the lifetime of its keys, as far as that is known.
+    /// Its effect on the lifetime of its keys, as far as it is known.
     pub fn lifetime(&self) -> Lifetime {
         Lifetime::of_unknown(self.flags)
     }
@@ -152,8 +152,8 @@ impl LearnedCommand {
     }
 }
 
-/// Where a command may go of which only its flags and keys are known. What may leave a trace in its connection, hold
-/// it up or turn it into a stream must not be forwarded, so a command has to look harmless to be sent.
+/// The route of a command of which only its flags and keys are known. A command that may leave a trace in its connection,
+/// block it or turn it into a stream must not be forwarded, so only commands that look harmless are sent.
 fn route(flags: Flags, keys: Option<&[LearnedKeySpec]>) -> Route {
     const STATEFUL: Flags = Flags::NO_AUTH.union(Flags::NO_MULTI).union(Flags::ASKING);
     const STREAM: Flags = Flags::PUBSUB.union(Flags::BLOCKING);

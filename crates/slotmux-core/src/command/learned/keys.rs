@@ -10,7 +10,7 @@ use crate::c_string;
 use crate::command::keys::{KeyError, counted, find};
 use crate::resp::Span;
 
-/// One key specification: where to begin, and where keys are from there.
+/// One key specification, as Redis has them: `begin_search` and `find_keys`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct LearnedKeySpec {
     begin: BeginSearch,

@@ -63,7 +63,7 @@ impl Learned {
         LowerCaseName::new(&[name]).is_some_and(|name| self.names.contains(name.bytes()))
     }
 
-    /// How many commands and subcommands were learned.
+    /// Number of learned commands and subcommands.
     pub fn len(&self) -> usize {
         self.commands.len()
     }

@@ -1,4 +1,4 @@
-//! What the `COMMAND` reply is made of, in RESP2 and in RESP3.
+//! The values within the `COMMAND` reply, in RESP2 and in RESP3.
 
 use redis::Value;
 

@@ -1,4 +1,4 @@
-//! What is told of the TTL of each key, and the settings that decide.
+//! Explanations of the TTL of each key, and the settings that decide.
 
 use super::*;
 

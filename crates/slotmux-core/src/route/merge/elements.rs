@@ -5,13 +5,13 @@ use crate::resp::reply::ReplyScanner;
 use crate::resp::write;
 use crate::route::merge::array_body;
 
-/// Joins the elements of the parts' arrays in the order of the request's keys.
+/// Merges the elements of the parts' arrays in the order of the request's keys.
 pub fn elements(parts: &[Vec<u8>], order: &[u32], out: &mut Vec<u8>) -> Option<()> {
     let mut joining = ElementMerge::begin(parts, order, out)?;
     joining.some(order.len(), usize::MAX, out).map(|_| ())
 }
 
-/// A join of the elements of the parts' arrays in progress.
+/// A merge of the elements of the parts' arrays in progress.
 pub struct ElementMerge<'a> {
     /// Remaining bytes of each part.
     rests: Vec<&'a [u8]>,
@@ -34,8 +34,8 @@ impl<'a> ElementMerge<'a> {
         Some(ElementMerge { rests, order })
     }
 
-    /// Appends at most `most` elements, and no further ones after so many `bytes` of them. `Some(true)` at the end; `None`
-    /// if the parts lack elements.
+    /// Appends up to `most` elements, and stops once it has appended `bytes` bytes. `Some(true)` at the end; `None` if the
+    /// parts lack elements.
     pub fn some(&mut self, most: usize, bytes: usize, out: &mut Vec<u8>) -> Option<bool> {
         let full = out.len().saturating_add(bytes);
         for _ in 0..most {

@@ -3,9 +3,9 @@
 use crate::resp::write;
 use crate::route::merge::array_body;
 
-/// One array of 0 and 1 out of several. A script exists where every node says so, and where one does and slotmux, which
-/// sends it to a node that lacks it, has `kept` it: EVAL shows it to one node only. What is kept and nowhere else may be no
-/// script at all.
+/// Merges arrays of 0 and 1. A script exists if every node has it, or if one node has it and slotmux has `kept` it: EVAL
+/// leaves it on one node only, and slotmux sends it to a node that lacks it. A text that is kept but on no node may not
+/// be a script.
 pub fn exist(parts: &[Vec<u8>], kept: &[bool], out: &mut Vec<u8>) -> Option<()> {
     let parts = parts.iter().map(|part| truths(part));
     let parts: Vec<Vec<bool>> = parts.collect::<Option<_>>()?;

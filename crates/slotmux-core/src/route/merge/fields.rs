@@ -1,11 +1,11 @@
-//! How one field of INFO becomes one for all nodes.
+//! Merges one field of INFO over all nodes.
 
-/// What is made of the values of one field.
+/// How the values of one field are merged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FieldRule {
-    /// slotmux says it of itself: what clients do, they do with it.
+    /// slotmux' own value: clients are connected to slotmux.
     Own,
-    /// The sum; of what is no number, the first.
+    /// The sum; the first value if any is not a number.
     Sum,
     /// The largest.
     Most,
@@ -15,13 +15,13 @@ pub enum FieldRule {
     Limit,
     /// `ok`, unless a node says something else.
     Worst,
-    /// Anew from the sums of other fields: `part / (whole - less)`.
+    /// Computed from the sums of other fields: `part / (whole - less)`.
     Ratio {
         /// The field above the line.
         part: &'static str,
         /// The field below the line.
         whole: &'static str,
-        /// What is taken from that.
+        /// The field to subtract from that.
         less: Option<&'static str>,
     },
 }
@@ -31,7 +31,7 @@ const fn ratio(part: &'static str, whole: &'static str) -> FieldRule {
     FieldRule::Ratio { part, whole, less }
 }
 
-/// The rule of a field. What is not named here, as the fields of later versions, is counted.
+/// The rule of a field. Fields that are not listed, such as those of later versions, are summed.
 pub fn rule(field: &str) -> FieldRule {
     match field {
         "total_connections_received"
@@ -78,7 +78,7 @@ pub fn rule(field: &str) -> FieldRule {
         | "number_of_cached_scripts"
         | "number_of_functions"
         | "number_of_libraries" => FieldRule::Most,
-        // What is not saved everywhere is not saved.
+        // Data counts as saved only if every node has saved it.
         "rdb_last_save_time" | "aof_enabled" | "loading_start_time" | "loading_loaded_perc" => {
             FieldRule::Least
         }
@@ -120,7 +120,7 @@ pub fn of(rule: FieldRule, values: &[&str]) -> String {
     }
 }
 
-/// The sum of numbers, with as many decimals as the first has. `None` if any is no number.
+/// The sum of numbers, with as many decimals as the first has. `None` if any is not a number.
 fn sum(values: &[&str]) -> Option<String> {
     let whole = values.iter().map(|value| value.parse::<i128>());
     if let Ok(numbers) = whole.collect::<Result<Vec<_>, _>>() {
@@ -135,8 +135,8 @@ fn sum(values: &[&str]) -> Option<String> {
     Some(format!("{sum:.decimals$}"))
 }
 
-/// Fields that are pairs themselves: `keys=1,expires=2`. Counts are added up, means are made anew, and of percentiles,
-/// from which no common one can be told, the largest counts.
+/// Merges fields that are pairs themselves: `keys=1,expires=2`. Counts are summed and means computed anew. Percentiles
+/// have no common value, so the largest is taken.
 pub fn merged_pairs(values: &[&str]) -> String {
     let maps: Vec<Vec<(&str, &str)>> = values
         .iter()

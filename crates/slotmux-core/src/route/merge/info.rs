@@ -10,7 +10,7 @@ struct FieldSection<'a> {
     fields: Vec<(&'a str, &'a str)>,
 }
 
-/// What slotmux tells of the nodes in its own section, and the field of theirs that it is the sum of.
+/// Fields of slotmux' own section that are sums, each with the nodes' field that is summed.
 const OF_NODES: [(&str, &str); 2] = [
     (
         "slotmux_nodes_commands_processed",
@@ -153,7 +153,7 @@ fn names<'a>(nodes: &[&FieldSection<'a>]) -> Vec<&'a str> {
     names
 }
 
-/// What the nodes say of one field.
+/// The nodes' values of one field.
 fn values<'a>(nodes: &[&FieldSection<'a>], name: &str) -> Vec<&'a str> {
     let fields = nodes.iter().flat_map(|section| &section.fields);
     let fields = fields.filter(|(other, _)| *other == name);

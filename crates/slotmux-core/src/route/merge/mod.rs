@@ -25,7 +25,7 @@ pub(super) use shapes::array_body;
 use shapes::{bytes, reply};
 use shapes::{map_like, text_like};
 
-/// Where nodes answer in different forms.
+/// The error for parts of different shapes.
 pub const UNLIKE: &str = "ERR slotmux: the nodes' replies do not fit together";
 
 /// Appends the one reply that `parts` make, and tells whether it is an error. `order` is for [`Merge::Elements`]: the
@@ -83,7 +83,7 @@ pub fn merged(
         Merge::Latest => latency::latest(parts, out),
         Merge::Histogram => latency::histogram(parts, out),
         Merge::Totals => totals::totals(parts, out),
-        // They had their turn above.
+        // Handled above.
         Merge::AnyOk | Merge::Running | Merge::Texts => None,
     };
     if done.is_none() {
@@ -131,7 +131,7 @@ fn each_least(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// One array out of several.
+/// Concatenates arrays.
 fn concat(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     let arrays: Vec<(i64, &[u8])> = parts
         .iter()

@@ -1,4 +1,4 @@
-//! CONFIG GET: slotmux' own parameters, about client connections, joined with a node's, about the data.
+//! CONFIG GET: slotmux' own parameters, about client connections, merged with a node's, about the data.
 
 use super::map_like;
 use crate::parameters::{ParameterClass, class_of};
@@ -7,7 +7,7 @@ use crate::resp::{pairs_of, text_of, write};
 /// Appends the parameters: first slotmux' own, then the node's. Private ones only if `tells_private`, that is if the
 /// client administers the nodes. Returns whether the reply is an error.
 pub fn merged(own: &[u8], node: &[u8], tells_private: bool, out: &mut Vec<u8>) -> bool {
-    // slotmux may have found too much in the request for anybody.
+    // slotmux itself may have refused the request, for example for too many patterns.
     if own.first() == Some(&b'-') {
         out.extend_from_slice(own);
         return true;

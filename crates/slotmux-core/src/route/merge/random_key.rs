@@ -2,7 +2,7 @@
 
 use crate::resp::integer_of as integer;
 
-/// Index of the part with the drawn key. The first half of the parts are keys, the second half the numbers of keys on
+/// Index of the part with the chosen key. The first half of the parts are keys, the second half the numbers of keys on
 /// the same nodes; `below` draws a number below its argument. Nil only if every node replied nil: a node may lose its
 /// last key or get its first between its two replies.
 pub fn choose(parts: &[Vec<u8>], below: impl Fn(std::ops::Range<u64>) -> u64) -> Option<usize> {

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::text_like;
 use crate::resp::text_of;
 
-/// Appends the texts of all nodes, each below its address; one text where all say the same. Tells whether it is an error,
-/// which it is if no node has a text.
+/// Appends the texts of all nodes, each below its address; a single text if all are equal. Returns whether the reply is
+/// an error, which it is if no node has a text.
 pub fn merged(parts: &[Vec<u8>], nodes: &[String], out: &mut Vec<u8>) -> bool {
     let Some(like) = parts.iter().find(|part| text_of(part).is_some()) else {
         out.extend_from_slice(parts.first().map_or(&[][..], Vec::as_slice));
@@ -19,7 +19,7 @@ pub fn merged(parts: &[Vec<u8>], nodes: &[String], out: &mut Vec<u8>) -> bool {
     let mut text = String::new();
     for (at, part) in parts.iter().enumerate() {
         let node = nodes.get(at).map_or("node", String::as_str);
-        // What has no text is an error, whose node is not to be missed.
+        // A part without a text is an error; its node is named too.
         let said = text_of(part).unwrap_or(part);
         let said = String::from_utf8_lossy(said);
         // Writing to a String never fails.

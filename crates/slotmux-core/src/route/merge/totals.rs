@@ -3,7 +3,7 @@
 use super::map_like;
 use crate::resp::{integer_of, pairs_of, text_of, write};
 
-/// What is the mean over the keys, and of how many.
+/// Fields that are a mean over the keys, and the field with the number of keys.
 const PER_KEY: (&[u8], &[u8]) = (b"keys.bytes-per-key", b"keys.count");
 
 /// A map with the fields of all: integers are added up, maps are joined in the same way, and of ratios the largest counts.

@@ -21,25 +21,25 @@ struct Entry {
 }
 
 /// Slot to node, with the epoch of each slot's last change.
-pub struct Slots {
+pub struct SlotMap {
     entries: Box<[Cell<Entry>]>,
     epoch: Cell<u32>,
 }
 
-impl Default for Slots {
-    fn default() -> Slots {
+impl Default for SlotMap {
+    fn default() -> SlotMap {
         let unowned = Cell::new(Entry {
             owner: None,
             changed: 0,
         });
-        Slots {
+        SlotMap {
             entries: vec![unowned; SLOTS].into_boxed_slice(),
             epoch: Cell::new(0),
         }
     }
 }
 
-impl Slots {
+impl SlotMap {
     fn entry(&self, slot: Slot) -> &Cell<Entry> {
         // A slot is below 16,384 by construction; the mask spares the bounds check.
         &self.entries[slot.0 as usize & (SLOTS - 1)]
