@@ -49,11 +49,11 @@
 //! | reply | [`engine::upstream::read`] | finds the end of each reply; takes the oldest entry of the queue |
 //! | retry | [`engine::upstream::retry`] | follows redirects, sends again what certainly did not run |
 //! | deliver | [`engine::upstream::deliver`] | gives the reply to its client, or to the [`gather`](engine::fan_out::gather) of a split request |
-//! | order | [`engine::client::order`] | holds replies back until those of older requests have come |
+//! | order | [`engine::client::early_replies`] | holds replies back until those of older requests have come |
 //! | write | [`engine::client::write`] | the output of a client, written once in each [`turn`](engine::worker::turn) |
 //!
 //! Transactions ([`engine::transaction`]), blocking commands ([`engine::blocking`]), publish and subscribe
-//! ([`engine::pubsub`]) and MONITOR ([`engine::monitor`]) leave this way where they must. ARCHITECTURE.md tells the rest.
+//! ([`engine::pubsub`]) and MONITOR ([`engine::monitor`]) leave this way where they must. ARCHITECTURE.md has the rest.
 
 pub mod control;
 pub mod engine;

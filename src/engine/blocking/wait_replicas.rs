@@ -1,10 +1,9 @@
-//! WAIT and WAITAOF: how many replicas have what this client wrote.
+//! WAIT and WAITAOF: how many replicas have the writes of this client.
 //!
-//! A node counts for the connection that asks, from the last offset that this connection has seen. On a lane of its own
-//! WAIT would therefore answer at once, for writes that went over a shared one. So a command goes ahead of it that makes
-//! the node bring the connection's offset up to its own, which is that of everything the client wrote there, or beyond. The
-//! answer is never more than a connection of the client's own to that node would get, and of several nodes it is the
-//! smallest.
+//! A node counts from the last offset that the asking connection has seen. On a dedicated lane WAIT would therefore reply at
+//! once, for writes that went over a shared one. So a command ahead of it makes the node bring the connection's offset up to
+//! its own, which covers everything that the client wrote there. The reply is never more than the client's own connection
+//! to that node would get; of several nodes it is the smallest.
 //!
 //! Up to Redis 7.0 any command that runs has this effect: a WAIT for no replicas. It needs no right besides the one for
 //! the client's own WAIT, and a node that refuses PING because it can't save accepts it. From 7.2 on only a command
@@ -33,7 +32,7 @@ const NO_WAIT: &[u8] = b"*3\r\n$4\r\nWAIT\r\n$1\r\n0\r\n$1\r\n0\r\n";
 
 const TOUCH: &[u8] = b"redis.call('SET',KEYS[1],'','PX',1000) return redis.call('UNLINK',KEYS[1])";
 
-/// Keys that are tried to find one of a node. With a hundred nodes one in a hundred is.
+/// Keys that are tried to find one of a node. With a hundred nodes it is one in a hundred.
 const TRIES: u32 = 100_000;
 
 /// Sends WAIT or WAITAOF to the primaries that `client` has written to.
@@ -103,7 +102,7 @@ impl Worker {
         primaries
     }
 
-    /// The command that brings a connection to `node` up to all that was written there.
+    /// The command that brings the offset of a connection to `node` up to date.
     fn touch(&self, node: NodeId) -> Vec<u8> {
         if any_command_counts(&self.map.topology.borrow().server_version) {
             return NO_WAIT.to_vec();

@@ -1,5 +1,5 @@
-//! Requests that need the upstream before one is known: they wait for it as long as a command may take from the start
-//! of slotmux on; after that they are refused at once until there is one.
+//! Requests that need the upstream before one is known. They wait until a command's deadline after the start of slotmux;
+//! later ones are refused at once until there is an upstream.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use slotmux_core::route::{Plan, TransactionCommand};
 
 use crate::engine::client::{Client, Pause};
 
-/// The answer to what can't wait any longer. Redis' own word for a server that is there but has no data yet: client
+/// The error for requests that cannot wait any longer. `LOADING` is Redis' code for a server without data yet: client
 /// libraries try again later.
 pub const NO_UPSTREAM: &str =
     "LOADING slotmux is waiting for its upstream: no node has been reached yet";
@@ -19,7 +19,7 @@ pub const NO_UPSTREAM: &str =
 /// Whether there is an upstream to send anything to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Upstream {
-    /// Not yet; what needs it waits.
+    /// Not yet; requests that need it wait.
     Awaited,
     /// Not yet, and for longer than a command may take.
     Missing,
@@ -52,7 +52,7 @@ pub fn needs_upstream<T>(
                 && worker.config.commands.unknown == UnknownCommands::Learn
                 && matches!(command, Err(Unresolved::Command))
         }
-        // Until there is one slotmux answers for itself.
+        // slotmux gives these answers itself.
         Plan::AnswerWithNodes(..) | Plan::Answer(..) | Plan::Transaction(_) | Plan::Refuse(_) => {
             false
         }

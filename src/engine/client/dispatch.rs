@@ -213,7 +213,7 @@ fn check_state(
     None
 }
 
-/// Sends a request, or what its policy made of it, to the node of its slot, and counts what the policy did.
+/// Sends a request, rewritten by its policy or not, to the node of its slot, and counts the policy's actions.
 fn forward<'a>(
     worker: &Rc<Worker>,
     client: &Rc<Client>,

@@ -87,7 +87,7 @@ impl EarlyReplies {
         }
     }
 
-    /// The next reply has gone out whole: moves up, and appends to `out` what can follow it at once. Returns how many
+    /// The next reply has gone out whole: moves up, and appends the replies that can follow it to `out`. Returns how many
     /// more replies are now complete.
     pub fn advance(&mut self, out: &mut Vec<u8>) -> u32 {
         self.replies.pop_front();
@@ -125,7 +125,7 @@ impl EarlyReplies {
         completed
     }
 
-    /// Cuts what has gone out of the byte buffer. Replies lie there as they came, not in request order.
+    /// Removes replies that have gone out from the byte buffer. It is in the order of arrival, not of requests.
     fn compact(&mut self) {
         let mut kept = Vec::with_capacity(self.bytes.len() - self.gone);
         for reply in &mut self.replies {

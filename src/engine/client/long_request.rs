@@ -1,8 +1,8 @@
 //! Requests that are too long for one turn: worked on in slices, one in each turn, with the worker's other clients
 //! served in between.
 //!
-//! The state is kept with the client, whose task continues it before taking anything else. So the order of the client's
-//! requests and replies is kept.
+//! The state is kept with the client, whose task continues it before it reads anything else. So the order of the
+//! client's requests and replies is kept.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -24,7 +24,7 @@ pub const SLICE_BYTES: usize = 128 * 1024;
 /// Bytes that are only copied per turn, into or out of the parts of a request: a fraction of a millisecond.
 pub const COPIED_BYTES: usize = 1 << 20;
 
-/// What one turn does of a long request: a number of arguments, commands or names, and fewer where they are long.
+/// The share of one turn in a long request: a number of arguments, commands or names, and fewer where they are long.
 #[derive(Debug)]
 pub struct Portion {
     items: usize,
@@ -38,12 +38,12 @@ impl Default for Portion {
 }
 
 impl Portion {
-    /// So many items, and so many bytes of them.
+    /// This many items, and this many bytes of them.
     pub fn of(items: usize, bytes: usize) -> Portion {
         Portion { items, bytes }
     }
 
-    /// Takes an item of so many bytes. False if the portion is used up. The last item may be longer than what is left,
+    /// Takes an item of this many bytes. False if the portion is used up. The last item may be longer than what is left,
     /// so that each portion takes one.
     pub fn take(&mut self, bytes: usize) -> bool {
         let is_left = self.items > 0 && self.bytes > 0;
@@ -70,7 +70,7 @@ pub enum Progress {
     Done,
 }
 
-/// A long request. Its client takes no other request meanwhile.
+/// A long request. No other request of its client is dispatched meanwhile.
 pub trait LongRequest {
     /// Works on the next slice. If its client has left, it only frees what it holds and waits for nothing.
     fn step(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress;
@@ -146,7 +146,7 @@ impl KeptRequest {
 }
 
 impl Worker {
-    /// Whether so many bytes fit beside all memory in use, before any of them is allocated.
+    /// Whether this many bytes fit beside all memory in use, before any of them is allocated.
     pub fn has_memory_for(&self, bytes: usize) -> bool {
         bytes <= SMALL || self.memory.has_room(bytes)
     }
@@ -205,7 +205,7 @@ impl Client {
         let progress = self.do_slice(worker, &mut *work);
         self.keep_long_request(work, progress);
         if progress == Progress::Done && self.phase() == ClientPhase::Finishing {
-            // That may have been the last thing that the client waited for.
+            // It may have been the last request before the connection ends.
             worker.turn.touch_client(self);
         }
         progress

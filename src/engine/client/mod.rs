@@ -1,4 +1,4 @@
-//! The downstream side: one accepted connection, its replies, and what is known about it.
+//! The downstream side: one accepted connection, in parts that own their state.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -42,16 +42,16 @@ mod upstream_use;
 mod waiting;
 pub mod write;
 
-/// A client is not read while more than this many bytes of replies wait for it. Large enough that a client which
-/// reads never meets it, small enough that 10,000 clients which don't read cost 2.5 GiB at the most.
+/// A client is not read while it has more unsent replies than this, in bytes. A client that reads never reaches it, and
+/// 10,000 clients that do not read cost 2.5 GiB at most.
 pub const OUTPUT_PAUSE: usize = 256 * 1024;
 
-/// How far a connection is on its way to its end.
+/// Phase of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClientPhase {
     /// Requests are read and answered.
     Open,
-    /// Nothing more is read; what is in flight is answered, then the connection ends.
+    /// Nothing more is read; requests in flight are answered, then the connection ends.
     Finishing,
     /// Every reply and our FIN were sent; what the client still sends is read and dropped until it has read them.
     /// Closing at once would send a reset that can overtake the last replies.
@@ -72,7 +72,7 @@ pub struct Client {
     pub(crate) transport: RefCell<Option<Transport>>,
     /// Wakes the client's task.
     waker: OnceCell<Waker>,
-    /// How far it is on its way to its end.
+    /// Its phase.
     phase: Cell<ClientPhase>,
     /// Protocol, login and settings.
     pub(crate) session: SessionState,
@@ -119,12 +119,12 @@ impl Client {
         }
     }
 
-    /// How far it is on its way to its end.
+    /// Its phase.
     pub fn phase(&self) -> ClientPhase {
         self.phase.get()
     }
 
-    /// Whether replies to it go nowhere.
+    /// Whether its connection is closed: replies are dropped.
     pub fn is_closed(&self) -> bool {
         self.phase.get() == ClientPhase::Closed
     }
@@ -140,7 +140,7 @@ impl Client {
         self.order.head()
     }
 
-    /// Takes nothing more of it before all that is in flight is answered.
+    /// Reads nothing more until all requests in flight are answered.
     pub fn await_replies(&self) {
         if self.in_flight() > 0 {
             self.pause_for(Pause::InFlight(0));
@@ -179,18 +179,18 @@ impl Client {
         self.output.capacity() + self.order.early_bytes() + self.pending_push_bytes()
     }
 
-    /// Reads no more; the connection ends when what is in flight was answered.
+    /// Reads no more; the connection ends once all requests in flight are answered.
     pub fn finish(self: &Rc<Self>, worker: &Worker) {
         if self.phase.get() == ClientPhase::Open {
             self.phase.set(ClientPhase::Finishing);
             self.unsubscribe_some(worker);
-            // The flush at the end of the turn notices if nothing is left to wait for.
+            // The flush at the end of the turn notices if nothing is in flight.
             worker.turn.touch_client(self);
         }
     }
 
-    /// Closes the connection at once; what is in flight runs on and its replies are dropped. A big request that its node does
-    /// not have yet is given up: see [`crate::engine::upstream::cancel`].
+    /// Closes the connection at once; requests in flight run on, and their replies are dropped. A big request that its node
+    /// does not have yet is given up: see [`crate::engine::upstream::cancel`].
     pub fn close(&self, worker: &Worker) {
         if self.phase.replace(ClientPhase::Closed) == ClientPhase::Closed {
             return;
@@ -218,7 +218,7 @@ impl Client {
         }
         self.end_hold(worker);
         self.wake();
-        // The rest of a reply that it did not take is read and dropped.
+        // The lane drops the rest of the reply.
         self.output.release_held_back_lane();
     }
 
@@ -242,7 +242,7 @@ impl Client {
         }
     }
 
-    /// A request that waited for a lane keeps its original arrival time. Requests after one that was refused start
+    /// A request that waited for a lane keeps its original arrival time. Requests behind a refused one start
     /// anew.
     #[cold]
     fn late_arrival(&self, worker: &Worker, since: Tick) -> Tick {
@@ -259,7 +259,7 @@ impl Client {
         self.transport.borrow().as_ref().map(f)
     }
 
-    /// Runs `f` on what the answers know of a client, and takes over what it changed.
+    /// Runs `f` on the client as answers see it, and takes over the changes.
     pub fn as_subject<T>(&self, f: impl FnOnce(&mut AskingClient) -> T) -> T {
         self.session.as_subject(self.id, self.is_subscriber(), f)
     }
@@ -274,7 +274,7 @@ impl Client {
         self.waiting.last_seen().is_over(ms, now) && self.output.last_taken().is_over(ms, now)
     }
 
-    /// Whether it has a request that is not taken yet for reasons that are not the client's.
+    /// Whether it has a request that waits for slotmux or the upstream, not for the client.
     pub fn waits_for_slotmux(&self) -> bool {
         matches!(
             self.waiting.pause(),
@@ -302,7 +302,7 @@ impl Client {
         self.session.set_monitor(number);
     }
 
-    /// Whether it gets nothing until it asks for replies again.
+    /// Whether all of its replies are suppressed.
     pub fn is_silenced(&self) -> bool {
         self.session.reply_mode() == ReplyMode::Off
     }

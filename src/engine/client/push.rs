@@ -38,8 +38,8 @@ impl Pushes {
 }
 
 impl Worker {
-    /// Whether a frame may be appended for so many clients without a look at what each of them holds. They are written, and
-    /// held to their limits, at the end of the turn.
+    /// Reserves memory for a frame to this many clients. True: it can be appended without a check of each client; they are
+    /// written, and held to their limits, at the end of the turn.
     pub fn reserve_pushes(&self, frame: &[u8], clients: usize) -> bool {
         frame.len() <= OUTPUT_PAUSE
             && self
@@ -49,13 +49,13 @@ impl Worker {
 }
 
 impl Client {
-    /// As [`Client::push`], where [`Worker::reserve_pushes`] said no. A client without room for the frame is closed.
+    /// As [`Client::push`], where [`Worker::reserve_pushes`] returned false. A client without room for the frame is closed.
     #[cold]
     pub fn push_sparingly(self: &Rc<Self>, worker: &Worker, frame: &[u8]) {
         if self.phase.get() != ClientPhase::Open {
             return;
         }
-        // What the socket takes at once need not fit.
+        // Bytes that the socket takes at once need not fit.
         let bytes = self.buffered() + frame.len();
         if bytes
             > worker
@@ -66,7 +66,7 @@ impl Client {
             return self.close_over_limit(worker, bytes);
         }
         self.push(worker, frame);
-        // Before the next one gets as much.
+        // Written before the next client gets the frame.
         self.write_out(worker);
         worker.keep_within_memory();
     }
@@ -130,7 +130,7 @@ impl Client {
             .is_some_and(|pushes| !pushes.behind.is_empty())
     }
 
-    /// Requests were answered: sends the pushes that have waited for that.
+    /// Requests were answered: sends the pushes that waited for them.
     #[cold]
     pub(super) fn send_pushes_behind(self: &Rc<Self>, worker: &Worker) {
         let mut due = Vec::new();
@@ -151,7 +151,7 @@ impl Client {
         }
     }
 
-    /// The reply that was under way is whole: appends what has waited for that.
+    /// The reply under way is complete: appends the pushes that waited for it.
     pub(super) fn end_mid_reply(&self, out: &mut Vec<u8>) {
         self.output.set_mid_reply(false);
         if let Some(pushes) = self.pushes.borrow_mut().as_mut() {

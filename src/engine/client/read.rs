@@ -1,7 +1,7 @@
-//! The client's task: reads what arrived, cuts it into requests and hands each to the dispatcher.
+//! The client's task: reads input, cuts it into requests and dispatches each.
 //!
-//! An idle client owns no buffer: reads go into the worker's scratch, and only an incomplete request, or what a pause
-//! left over, is copied out of it.
+//! An idle client owns no buffer: reads go into the worker's scratch, and only an incomplete request, or input that a pause
+//! has left, is copied out of it.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -21,11 +21,11 @@ use slotmux_core::resp::request::{Request, from_inline};
 /// Reads per poll before other tasks get their turn.
 const READS_PER_TURN: usize = 4;
 
-/// Bytes that were read and not taken yet.
+/// Bytes that were read and not dispatched yet.
 #[derive(Default)]
 struct Input {
     bytes: Vec<u8>,
-    /// A next look is pointless before this many bytes are there.
+    /// Bytes needed before the next scan can succeed.
     need: usize,
     boundary: Boundary,
 }
@@ -52,7 +52,7 @@ impl Future for ClientTask {
 }
 
 impl Drop for ClientTask {
-    /// The only place where a client leaves, even after a panic of its task, which costs no other client anything.
+    /// The only place where a client leaves, even after a panic of its task. No other client is affected.
     fn drop(&mut self) {
         self.client.waiting.set_pending_input(0);
         self.client.close(&self.worker);
@@ -165,13 +165,13 @@ impl ClientTask {
             .client
             .with_transport(|transport| transport.poll_write_ready(cx));
         if let Some(Poll::Ready(_)) = ready {
-            // An error shows itself in the write.
+            // The write reports an error.
             self.client.output.unblock();
             self.client.flush(&self.worker);
         }
     }
 
-    /// Reads once and takes every complete request. Ready with the number of bytes read.
+    /// Reads once and dispatches every complete request. Ready with the number of bytes read.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
         let worker = self.worker.clone();
         let mut scratch = worker.scratch.client.borrow_mut();
@@ -201,7 +201,7 @@ impl ClientTask {
         Poll::Ready(Ok(read))
     }
 
-    /// Takes requests from what was kept.
+    /// Dispatches requests from the kept input.
     fn take_input(&mut self) {
         let Some(mut input) = self.input.take() else {
             return;
@@ -331,7 +331,7 @@ impl ClientTask {
         }
     }
 
-    /// Answers what is not RESP as Redis does: an error behind the replies that are due, then the end.
+    /// Refuses malformed input as Redis does: an error behind the replies that are due, then the end of the connection.
     fn refuse(&self, malformed: &Malformed) {
         self.worker.stats.protocol_errors.inc();
         tracing::debug!(client = self.client.id, %malformed, "protocol error");
@@ -351,7 +351,7 @@ impl ClientTask {
         self.client.finish(&self.worker);
     }
 
-    /// Drops what the client still sends until it closes its end.
+    /// Drops the client's input until it closes its end.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut scratch = self.worker.scratch.client.borrow_mut();
         for _ in 0..READS_PER_TURN {

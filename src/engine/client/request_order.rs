@@ -29,6 +29,7 @@ pub struct RequestOrder {
 
 impl RequestOrder {
     /// Requests that were accepted and are not answered yet.
+    #[inline]
     pub fn in_flight(&self) -> u32 {
         self.next.get().wrapping_sub(self.head.get())
     }
@@ -39,11 +40,13 @@ impl RequestOrder {
     }
 
     /// Number of the oldest unanswered request.
+    #[inline]
     pub fn head(&self) -> u32 {
         self.head.get()
     }
 
     /// Takes the next place.
+    #[inline]
     pub fn take_seq(&self) -> u32 {
         let seq = self.next.get();
         self.next.set(seq.wrapping_add(1));
@@ -51,16 +54,19 @@ impl RequestOrder {
     }
 
     /// Everything before `head` is answered.
+    #[inline]
     pub(super) fn advance_to(&self, head: u32) {
         self.head.set(head);
     }
 
     /// Whether every request up to `seq` is answered.
+    #[inline]
     pub fn has_answered(&self, seq: u32) -> bool {
         seq.wrapping_sub(self.head.get()) > HALF
     }
 
     /// Whether every request before `seq` is answered.
+    #[inline]
     pub(super) fn has_answered_before(&self, seq: u32) -> bool {
         seq == self.head.get() || self.has_answered(seq)
     }
@@ -100,6 +106,7 @@ impl RequestOrder {
     }
 
     /// Whether a request waits for a retry.
+    #[inline]
     pub fn has_waiting_retries(&self) -> bool {
         self.waiting_retries.get() > 0
     }

@@ -131,7 +131,7 @@ impl SessionState {
         rare.get_or_insert_default().monitor = NonZeroU32::new(number);
     }
 
-    /// Runs `f` on what the answers know of the client, and takes over what it changed.
+    /// Runs `f` on the client as answers see it, and takes over the changes.
     pub(super) fn as_subject<T>(
         &self,
         id: u64,

@@ -35,8 +35,8 @@ impl Client {
         self.tracks() && self.session.protocol() == Protocol::Resp3
     }
 
-    /// A request was taken: `CLIENT CACHING` is about the command or transaction behind it, and no more. Other `CLIENT`
-    /// commands may stand between, as in Redis.
+    /// A request was accepted: `CLIENT CACHING` applies to the next command or transaction only. Other `CLIENT` commands may
+    /// stand between, as in Redis.
     #[cold]
     pub(super) fn use_up_caching(&self, name: Option<&str>) {
         let is_about_client = name.is_some_and(|name| name.starts_with("client|"));
@@ -113,7 +113,7 @@ impl Client {
         if !self.receives_invalidations() {
             return;
         }
-        // Where replies have come that it does not have yet, theirs may be among them.
+        // Replies that are held or gathered may hold the old values.
         if self.order.has_early() || self.memory.gathered() > 0 {
             self.push_behind(worker, self.order.next(), frame);
         } else {
@@ -150,7 +150,7 @@ pub fn invalidation(keys: &[&[u8]]) -> Vec<u8> {
     frame
 }
 
-/// Whether the bytes of `entry` are the commands of its client: not where a policy made a block of them.
+/// Whether the bytes of `entry` are the commands of its client, and not a block that a policy made of them.
 fn is_as_sent(entry: &InFlight) -> bool {
     match entry.kind {
         OnReply::Deliver | OnReply::Part { .. } => true,
@@ -158,8 +158,8 @@ fn is_as_sent(entry: &InFlight) -> bool {
     }
 }
 
-/// Shows the keys of the requests in `bytes` that a node tracks where they are read: those of commands that only read, and
-/// all that a script names.
+/// Calls `f` with the keys of the requests in `bytes` that a node tracks: those of commands that only read, and all keys of
+/// a script.
 pub fn tracked_keys(worker: &Worker, bytes: &[u8], mut f: impl FnMut(&[u8])) {
     let (mut rest, mut args) = (bytes, Vec::new());
     while let Ok(Scan::Complete { len }) = scan_request(rest, &Limits::ACCEPTED, &mut args) {

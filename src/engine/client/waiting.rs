@@ -51,6 +51,7 @@ impl Waiting {
     }
 
     /// Why the client is not read.
+    #[inline]
     pub fn pause(&self) -> Pause {
         self.pause.get()
     }

@@ -9,8 +9,7 @@ use crate::engine::worker::Worker;
 use super::output::{Stall, Written};
 use super::{Client, ClientPhase, OUTPUT_PAUSE, Pause};
 
-/// How long a client may hold back a dedicated lane before it is looked at how much it has taken, where `output_soft` does
-/// not say.
+/// Patience with a client that holds back a dedicated lane, if `output_soft` does not set it.
 const STALL_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Client {
@@ -64,13 +63,13 @@ impl Client {
         worker.turn.touch_client(self);
     }
 
-    /// A reply that slotmux gives itself, in its place behind what is in flight.
+    /// A local answer, in its place behind the requests in flight.
     pub fn reply_now(self: &Rc<Self>, worker: &Worker, bytes: &[u8]) {
         let seq = self.take_seq();
         self.reply(worker, seq, bytes);
     }
 
-    /// Everything before `head` is answered: lets a client go on that waited for that.
+    /// Everything before `head` is answered: resumes a client that waited for it.
     fn answered(self: &Rc<Self>, worker: &Worker, head: u32) {
         self.order.advance_to(head);
         if self.has_pushes_behind() {
@@ -174,8 +173,8 @@ impl Client {
         true
     }
 
-    /// Closes a client that takes next to nothing of a reply for which a lane of its own is held back: it would keep that
-    /// connection for ever.
+    /// Closes a client that takes next to nothing of a reply while it holds back a dedicated lane, which it would keep for
+    /// ever.
     pub fn check_stall(&self, worker: &Worker) {
         let patience = worker
             .limits(self)
@@ -192,7 +191,7 @@ impl Client {
         self.charge_buffers(worker);
     }
 
-    /// Counts the bytes of replies that are collected from several nodes, and says how many all of them hold now.
+    /// Counts bytes of replies that are gathered from several nodes. Returns the bytes of all of them.
     pub fn change_gathered(&self, worker: &Worker, before: usize, after: usize) -> usize {
         let gathered = self.memory.change_gathered(before, after);
         self.charge_buffers(worker);
@@ -203,7 +202,7 @@ impl Client {
         self.close_with(worker, buffered, "it does not read its replies");
     }
 
-    /// Closes a client of whose reply more has come together than its output may be.
+    /// Closes a client whose gathered reply is above its output limit.
     pub fn close_for_reply(&self, worker: &Worker, bytes: usize) {
         self.close_with(worker, bytes, "its reply is too large");
     }

@@ -1,4 +1,4 @@
-//! `SLOTMUX NAMESPACES` and `SLOTMUX NAMESPACE`: what is configured, in short and in full.
+//! `SLOTMUX NAMESPACES` and `SLOTMUX NAMESPACE`: the configured namespaces, in short and in full.
 
 use slotmux_core::config::{
     Config, EffectiveSettings, JitterBy, KeepTtl, Multi, OverMax, Persist, RetryWrites, ScriptKeys,
@@ -49,7 +49,7 @@ fn head(id: NamespaceId, policy: &Policy, config: &Config) -> Vec<(&'static str,
     ]
 }
 
-/// A policy in one line: what differs from letting everything be.
+/// A policy in one line: its settings that have an effect.
 fn in_short(policy: &Policy) -> String {
     let mut parts = Vec::new();
     match &policy.ttl {

@@ -1,4 +1,4 @@
-//! `SLOTMUX TTL STATS`: what the policies did, or would have done, summed over the workers.
+//! `SLOTMUX TTL STATS`: the actions that policies took, or would have taken, summed over the workers.
 
 use crate::engine::shared::Shared;
 use crate::engine::stats::namespaces::sum;
@@ -8,7 +8,7 @@ use slotmux_core::explain::UNMATCHED;
 use slotmux_core::policy::{Actions, NamespaceId};
 use slotmux_core::resp::tree::Tree;
 
-/// The numbers of every namespace, and of the keys of none.
+/// The numbers of every namespace, and of keys in no namespace.
 pub(super) fn all(shared: &Shared) -> Tree {
     let policies = &shared.policies;
     let mut pairs: Vec<(String, Tree)> = Vec::new();

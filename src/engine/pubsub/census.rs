@@ -2,7 +2,7 @@
 //! nodes' numbers to those of one Redis.
 //!
 //! A node counts one subscriber for each worker. The number for a client is the node's without these, and the clients of
-//! all workers instead. Only what subscribes, publishes or asks for numbers takes the lock.
+//! all workers instead. Only subscribing, publishing and asking for numbers take the lock.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -58,7 +58,7 @@ pub struct Receivers {
 }
 
 impl Receivers {
-    /// The number for the client where the node said `number`.
+    /// The number for the client where the node replied `number`.
     pub fn correct(self, number: i64) -> i64 {
         number.saturating_sub(self.workers.into()).max(0) + i64::from(self.clients)
     }
@@ -105,7 +105,7 @@ impl Census {
         self.change(kind, name, |counts| counts.clients += 1);
     }
 
-    /// A client does not listen any more.
+    /// A client no longer listens.
     pub fn remove_client(&self, kind: SubscriptionKind, name: &[u8]) {
         self.change(kind, name, |counts| {
             counts.clients = counts.clients.saturating_sub(1);
@@ -170,7 +170,7 @@ impl Census {
             })
     }
 
-    /// Whether only our workers listen still, for clients that have left.
+    /// Whether only slotmux' workers still listen, for clients that have left.
     pub fn has_only_workers(&self, kind: SubscriptionKind, name: &[u8]) -> bool {
         let tables = self.tables();
         tables[kind.index()]
@@ -182,7 +182,7 @@ impl Census {
     /// The correction of the sum of all nodes' patterns to that of one Redis.
     pub fn patterns(&self) -> Receivers {
         let patterns = &self.tables()[SubscriptionKind::Pattern.index()];
-        // A node counts a pattern once, regardless of its counts.
+        // A node counts a pattern once, regardless of its subscribers.
         Receivers {
             workers: patterns.subscribed as u32,
             clients: patterns.listened as u32,

@@ -1,4 +1,4 @@
-//! Makes of the nodes' sums about subscriptions the answers of one Redis.
+//! Corrects the nodes' sums about subscriptions to the replies of one Redis.
 
 use slotmux_core::command::Merge;
 use slotmux_core::resp::{integer_of, write};
@@ -6,7 +6,7 @@ use slotmux_core::route::merge::subscriptions::{counts, names};
 
 use crate::engine::pubsub::census::Census;
 
-/// Makes of the sum of all nodes' answers to a PUBSUB command that of one Redis.
+/// Corrects the merged replies of all nodes to a PUBSUB command to that of one Redis.
 pub fn amend(census: &Census, merge: Merge, reply: &mut Vec<u8>) {
     let amended = match merge {
         Merge::Names(kind) => names(reply).map(|mut names| {

@@ -173,7 +173,7 @@ impl Hub {
             inner.feeds.remove(&feed.node);
         }
         if feed.topics.get() > 0 {
-            // With the next sweep: a feed that fails at once is not reopened without a pause.
+            // With the next sweep, so that a feed that fails at once is not reopened without a pause.
             self.walk.set(Some(0));
         }
     }
@@ -236,7 +236,7 @@ impl Hub {
             return;
         };
         let before = topic.subscriptions.len();
-        // One that is asked for is answered by itself.
+        // A requested one is answered separately.
         topic.subscriptions.retain(|subscription| {
             let is_over = std::ptr::eq(&*subscription.feed, feed) && subscription.is_confirmed();
             if is_over {

@@ -1,5 +1,4 @@
-//! The clients of one worker that listen to one channel. Mostly there is one, for which a table would take too much
-//! memory.
+//! The clients of one worker that listen to one channel. Most channels have one, for which a table takes too much memory.
 
 use std::collections::HashMap;
 use std::rc::Rc;

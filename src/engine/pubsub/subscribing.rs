@@ -87,7 +87,7 @@ impl PendingSubscribe {
     }
 }
 
-/// SubscribeStage of the work.
+/// Stage of a subscribe request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum SubscribeStage {
     /// Requesting the names from the nodes.
@@ -116,7 +116,7 @@ pub struct Subscribing {
     reserved: usize,
 }
 
-/// Bytes that so many names in requests of so many bytes count for, from the start.
+/// Bytes that a number of names in a request of `bytes` count for, from the start.
 pub fn cost(names: usize, bytes: usize) -> usize {
     names.saturating_mul(ENTRY).saturating_add(bytes)
 }
@@ -167,7 +167,7 @@ impl Subscribing {
             worker
                 .hub
                 .subscribe(worker, &pending, kind, request.arg(at));
-            // One by one: after a panic the work lets go of as many as it has asked for.
+            // One by one: after a panic exactly the requested names are released.
             self.asked = at + 1;
         }
         if self.asked < last {
@@ -186,7 +186,7 @@ impl Subscribing {
         Progress::Waits
     }
 
-    /// All names are confirmed, or the request has failed, which the client learns at once.
+    /// All names are confirmed, or the request has failed and its error is replied at once.
     fn ends(&mut self, worker: &Rc<Worker>, client: &Rc<Client>) -> Progress {
         self.at = 1;
         let outcome = self.pending.outcome.borrow().clone();
@@ -205,7 +205,7 @@ impl Subscribing {
         self.release(worker, client)
     }
 
-    /// The error for an expired deadline, with the words of a node that refuses slotmux, if one does.
+    /// The error for an expired deadline, with the last error of a lost node, if there is one.
     fn late_error(&self, worker: &Worker) -> Box<[u8]> {
         let request = self.kept.request();
         let some = self.kept.slice(1, self.asked);
@@ -286,7 +286,7 @@ impl Subscribing {
         self
     }
 
-    /// Counts the bytes for so many remaining names.
+    /// Counts the bytes for a number of remaining names.
     fn count(&mut self, worker: &Worker, client: &Client, names: usize) {
         let bytes = match names {
             0 => 0,

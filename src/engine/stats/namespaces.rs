@@ -1,4 +1,4 @@
-//! The counters of one worker for each namespace: operations, bytes, hits, time, and what the policy did. Only that worker
+//! The counters of one worker for each namespace: operations, bytes, hits, time, and the policy's actions. Only that worker
 //! writes; the admin page and `SLOTMUX TTL STATS` sum over the workers.
 
 use crate::engine::shared::Shared;
@@ -35,11 +35,11 @@ pub struct NamespaceStats {
     pub latency: [Counter; LATENCY_BOUNDS.len() + 1],
     /// The sum of these times in microseconds.
     pub latency_sum: Counter,
-    /// What the policy did, in the order of [`Actions::ALL`].
+    /// The policy's actions, in the order of [`Actions::ALL`].
     pub actions: [Counter; Actions::ALL.len()],
-    /// Keys that were looked at behind commands with which a policy in observe mode would have sent an expiry.
+    /// Keys that were probed behind commands with which a policy in observe mode would have sent an expiry.
     pub probed: Counter,
-    /// Those of them that had no TTL: what enforcing would have changed.
+    /// Those of them without a TTL, which enforcing would have changed.
     pub probed_bare: Counter,
     /// Actions that a policy in observe mode would have taken.
     pub observed: [Counter; Actions::ALL.len()],
@@ -57,7 +57,7 @@ impl NamespaceStats {
     }
 
     fn count_latency(&self, microseconds: u32) {
-        // Counted without a branch: where a time falls can't be predicted.
+        // Counted without a branch, since the bucket of a time cannot be predicted.
         let below = LATENCY_BOUNDS
             .iter()
             .map(|&bound| usize::from(bound < microseconds));
@@ -105,7 +105,7 @@ pub struct CountedRequest {
     pub namespace: NamespaceId,
     /// Arrival time.
     pub arrived: Tick,
-    /// What the reply says.
+    /// How the reply becomes the client's.
     pub reply: ReplyConversion,
 }
 
@@ -125,8 +125,7 @@ impl Worker {
         }
     }
 
-    /// Takes notice of the first key of a request, which is of no namespace, if there is a key and any namespace that
-    /// it could be of.
+    /// Notes the first key of a request, which is in no namespace, if namespaces are configured.
     pub fn note_unmatched(&self, request: &Request) {
         if !self.shared.policies.has_namespaces() {
             return;
@@ -161,8 +160,8 @@ impl Worker {
         }
     }
 
-    /// The policy of a namespace did something, or would have; a refusal is always done. Returns whether the request is
-    /// one of those that observing looks at more closely.
+    /// Counts the actions of a policy, or those that it would have taken; refusals are always real. Returns whether the
+    /// request is in the sample of the observing policies.
     pub fn count_actions(
         &self,
         namespace: NamespaceId,

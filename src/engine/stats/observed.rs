@@ -20,14 +20,14 @@ use slotmux_core::slot::Slot;
 
 /// Examples of a namespace that a worker keeps.
 const KEPT: usize = 16;
-/// Requests of a namespace that are all looked at, before it is one in [`RATE`]: what a test run does is seen.
+/// Requests of a namespace that are all sampled, before it is one in [`RATE`], so that a test run is seen.
 const FIRST: u32 = 64;
-/// A look costs some microseconds, as it asks the policies once more.
+/// A sample costs some microseconds, as it asks the policies once more.
 const RATE: u32 = 256;
-/// Keys of a request among which the one is looked for that would be changed.
+/// Keys of a request that are searched for the one that would be changed.
 const KEYS: usize = 16;
 
-/// One thing that enforcement would have changed.
+/// A change that enforcement would have made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Example {
     /// The command's name.
@@ -36,9 +36,9 @@ pub struct Example {
     pub key: String,
     /// The actions that would have been taken, by their names in metrics.
     pub actions: Vec<&'static str>,
-    /// What the request gave.
+    /// The lifetime in the request.
     pub given: String,
-    /// What the key would have got.
+    /// The lifetime that the key would have got.
     pub would_be: String,
     /// How often it was seen, by estimate.
     pub seen: u64,
@@ -71,7 +71,7 @@ impl Default for Ring {
 }
 
 impl Ring {
-    /// Takes an example in. What differs only in its numbers is the same thing, and the newer one stands for it.
+    /// Adds an example. One that differs only in its numbers replaces the older one.
     fn add(&mut self, mut example: Example) {
         let is_same = |other: &Example| {
             (&other.command, &other.key, &other.actions)
@@ -87,7 +87,7 @@ impl Ring {
 }
 
 impl Observed {
-    /// How many requests this one stands for if it is to be looked at.
+    /// Samples a request or not. Returns for how many requests it stands.
     fn pick(&self, namespace: NamespaceId) -> Option<u32> {
         let mut rings = self.rings.borrow_mut();
         let at = usize::from(namespace.0);
@@ -105,7 +105,7 @@ impl Observed {
     }
 }
 
-/// One list of what several workers have seen, newest first.
+/// One list of the examples of several workers, newest first.
 pub fn merged(workers: Vec<Vec<Example>>) -> Vec<Example> {
     let mut all: Vec<Example> = workers.concat();
     all.sort_by_key(|example| example.last);
@@ -117,8 +117,8 @@ pub fn merged(workers: Vec<Vec<Example>>) -> Vec<Example> {
 }
 
 impl Worker {
-    /// Takes notice of a request that the policy of `namespace` would have changed if it were enforced. Returns whether
-    /// it was looked at.
+    /// Notes a request that the policy of `namespace` would have changed if it were enforced. Returns whether it is in the
+    /// sample.
     pub fn note_observed(&self, namespace: NamespaceId, request: &Request) -> bool {
         let Some(weight) = self.traffic.observed.pick(namespace) else {
             return false;
@@ -132,8 +132,8 @@ impl Worker {
         true
     }
 
-    /// Asks, behind a command that has just been sent, whether the key that it writes has a TTL: only then it is known
-    /// whether the expiry that enforcing sends would have changed anything.
+    /// Sends a PTTL behind a command that has just been sent, for the key that it writes: an expiry would have changed only a
+    /// key without a TTL.
     pub fn probe(
         self: &Rc<Self>,
         client: &Rc<Client>,
@@ -145,7 +145,7 @@ impl Worker {
         let Some(owner) = self.map.slots.owner(slot) else {
             return;
         };
-        // Over another connection than the command's the question could arrive before it.
+        // Over another connection it could arrive before the command.
         if client.upstream.is_dedicated() {
             return;
         }

@@ -16,8 +16,8 @@ const SLACK: Duration = Duration::from_secs(5);
 pub struct Outages {
     /// By address and worker.
     known: Mutex<BTreeMap<(Addr, usize), Outage>>,
-    /// How long a failure counts. A lane that waits retries long before. Without such a lane the state of the node is
-    /// unknown, and only a client's command would find out.
+    /// How long a failure counts. A lane with waiting commands retries long before. Without one the state of the node is
+    /// unknown until a command needs it.
     counts_for: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! Picks some of many: the first ones all, so that what is rare is seen, then one of several at random, so that what
-//! is frequent costs next to nothing.
+//! Samples events: all of the first ones, so that rare ones are seen, then one of several at random, so that frequent ones
+//! cost next to nothing.
 
 use std::cell::Cell;
 
@@ -12,7 +12,7 @@ pub struct Sampler {
     rate: u32,
     /// How many come until the next one is picked, that one counted.
     left: Cell<u32>,
-    /// How many the next one stands for.
+    /// For how many events the next one stands.
     weight: Cell<u32>,
 }
 
@@ -27,7 +27,7 @@ impl Sampler {
         }
     }
 
-    /// Whether this one is picked: for how many it stands, itself included.
+    /// Picks this event or not. Returns for how many events it stands, itself included.
     #[inline]
     pub fn pick(&self) -> Option<u32> {
         let left = self.left.get();
@@ -38,7 +38,7 @@ impl Sampler {
         Some(self.picked())
     }
 
-    /// The distance to the next one is random: a fixed one would see one part of a pattern only.
+    /// The distance to the next one is random, since a fixed one could miss parts of a pattern.
     fn picked(&self) -> u32 {
         let first = self.first.get().saturating_sub(1);
         self.first.set(first);

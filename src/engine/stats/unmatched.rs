@@ -11,9 +11,9 @@ use crate::engine::stats::sample::Sampler;
 const ENTRIES: usize = 256;
 /// Longest prefix.
 const LONGEST: usize = 64;
-/// Keys that are all looked at, before it is one in [`RATE`]: a prefix that was used once at the start is seen.
+/// Keys that are all sampled, before it is one in [`RATE`], so that a prefix used once at the start is seen.
 const FIRST: u32 = 4096;
-/// A look costs some hundred nanoseconds; of one in sixty-four nothing is left to be measured.
+/// A sample costs some hundred nanoseconds; one in sixty-four cannot be measured.
 const RATE: u32 = 64;
 
 /// A prefix and how often it was seen, by estimate.
@@ -21,7 +21,7 @@ const RATE: u32 = 64;
 pub struct Seen {
     /// The start of the keys.
     pub prefix: Vec<u8>,
-    /// So many keys of it, or fewer by up to `excess`, as far as the sample goes.
+    /// Number of its keys, or fewer by up to `excess`, as far as the sample goes.
     pub count: u64,
     /// Part of the count that may belong to forgotten prefixes.
     pub excess: u64,
@@ -44,7 +44,7 @@ impl Default for Unmatched {
 }
 
 impl Unmatched {
-    /// Takes notice of a request for a key of no namespace; `key` is called only if it is in the sample.
+    /// Notes a request for a key in no namespace; `key` is called only if it is in the sample.
     #[inline]
     pub fn note<K: AsRef<[u8]>>(&self, key: impl FnOnce() -> Option<K>) {
         if let Some(weight) = self.sampler.pick()
@@ -66,7 +66,7 @@ impl Unmatched {
     }
 }
 
-/// One list of what several workers have seen, most frequent first.
+/// One list of the prefixes of several workers, most frequent first.
 pub fn merged(workers: Vec<Vec<Seen>>) -> Vec<Seen> {
     let mut by_prefix: HashMap<Vec<u8>, (u64, u64)> = HashMap::new();
     for seen in workers.into_iter().flatten() {
@@ -95,7 +95,7 @@ fn prefix_of(key: &[u8]) -> &[u8] {
     }
 }
 
-/// Space-Saving: a new prefix takes the place of the least frequent one, and its count as a doubt.
+/// The Space-Saving algorithm: a new prefix replaces the least frequent one, whose count becomes its `excess`.
 #[derive(Debug, Default)]
 struct Sketch {
     entries: Vec<(u64, Seen)>,

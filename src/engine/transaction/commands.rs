@@ -1,7 +1,7 @@
 //! MULTI, EXEC and DISCARD: requests are checked and kept until EXEC, then sent as one block per slot.
 //!
-//! A body whose keys share a slot is one block on the lane that the client uses anyway, so it is as atomic as in Redis.
-//! One over several slots runs slot by slot where the setting `multi` of its namespaces lets it.
+//! A transaction in one slot is one block on the client's usual lane, and as atomic as in Redis. One over several slots runs
+//! slot by slot if the setting `multi` of its namespaces permits it.
 
 use std::rc::Rc;
 
@@ -52,7 +52,7 @@ impl Client {
         self.transaction.with_queue(Queue::count)
     }
 
-    /// Whether any request that waits for EXEC is such a one.
+    /// Whether `is_such` is true for any request that waits for EXEC.
     pub fn has_queued(&self, is_such: impl Fn(&[u8], &[Span]) -> bool) -> bool {
         let found = self.transaction.with_queue(|queue| {
             let mut args = Vec::new();
@@ -119,8 +119,7 @@ pub fn queue(
     Dispatched::Accepted
 }
 
-/// Whether a `HELLO` asks for another protocol. In the middle of EXEC's array that would change the form of a reply that
-/// has begun.
+/// Whether a `HELLO` asks for another protocol, which would change the form of EXEC's reply in its middle.
 fn changes_protocol(client: &Client, request: &Request) -> bool {
     let asked = match number::parse_i64(request.arg(1)) {
         Some(2) => Protocol::Resp2,

@@ -1,4 +1,4 @@
-//! The reply of EXEC: collected from the blocks that its transaction was sent as, and put together in the client's order.
+//! The reply of EXEC: collected from the blocks of its transaction, and put together in the client's order.
 //!
 //! Replies to the expiries of policies, for which the client did not ask, are dropped here. The collected replies count
 //! against the client's output limit.
@@ -155,7 +155,7 @@ impl Exec {
         }
     }
 
-    /// Takes the one reply that a group comes down to: that of its only command, or the error that all of it met.
+    /// Takes the one reply of a group: that of its only command, or the error for the whole group.
     pub fn settle(self: &Rc<Self>, worker: &Rc<Worker>, group: u32, reply: &[u8]) {
         let is_open = self.groups.borrow()[group as usize].is_open;
         if !is_open && reply.first() == Some(&b'-') {
@@ -171,7 +171,7 @@ impl Exec {
         self.groups.borrow_mut()[group as usize].is_own_error = true;
     }
 
-    /// Takes the reply to the EXEC of a group, or what stands for it, in place of its array.
+    /// Takes a reply to the EXEC of a group that is no array.
     pub fn replace(self: &Rc<Self>, worker: &Rc<Worker>, group: u32, reply: &[u8]) {
         self.fail(worker, group, reply);
         self.done(worker);
@@ -325,7 +325,7 @@ impl Exec {
         }
     }
 
-    /// Counts what is collected. A client for which that is too much is closed.
+    /// Counts the collected bytes. A client whose output limit they exceed is closed.
     fn count(&self, worker: &Worker, gone: usize, new: usize) {
         let client = &self.whole.client;
         self.bytes

@@ -16,7 +16,7 @@ use crate::engine::transaction::send::LocalAnswers;
 use crate::engine::transaction::watch::answer_nil;
 use slotmux_core::resp::request::Request;
 
-/// ExecStage of the work.
+/// Stage of a long EXEC.
 enum ExecStage {
     /// Planning the commands.
     Planning,
@@ -145,7 +145,7 @@ impl Executing {
         run_body(worker, client, &requests, body, LocalAnswers::Deferred)
     }
 
-    /// Ends the work.
+    /// Ends the request.
     fn finish(&mut self, worker: &Worker, client: &Rc<Client>) -> Progress {
         client.change_reserved(worker, std::mem::take(&mut self.reserved), 0);
         client.end_watch(worker);

@@ -28,13 +28,13 @@ const OTHER_SLOT: &str =
 
 /// The watched keys of a client.
 pub struct Watch {
-    /// The slot of all of it; `None` where one node has every slot.
+    /// The slot of all keys; `None` if one node has every slot.
     slot: Option<Slot>,
     /// The lane on which the node watches; this client's while it is pinned by it.
     lane: Rc<Lane>,
-    /// Whether everything on that connection goes behind an ASKING.
+    /// Whether every command on that lane needs an ASKING.
     is_asking: bool,
-    /// Whether what the client has in flight is on that connection.
+    /// Whether the client's requests in flight are on that lane.
     is_used: Cell<bool>,
 }
 
@@ -87,7 +87,7 @@ impl Client {
         self.transaction.clear_watch();
     }
 
-    /// Sends something else over a connection of its own than what goes to the watched slot.
+    /// A request goes over another dedicated lane than the pinned one.
     pub(crate) fn mark_watch_unused(&self) {
         self.transaction
             .with_watch(|watch| watch.is_used.set(false));
@@ -114,7 +114,7 @@ pub fn watch(
         return Dispatched::Deferred;
     }
     if before.is_some_and(|watch| !watch.is_intact(client)) {
-        // As in Redis, one more key changes nothing once EXEC is bound to answer nil.
+        // As in Redis, one more key changes nothing once EXEC is bound to reply nil.
         worker.stats.answered_locally.inc();
         reply_here(worker, client, b"+OK\r\n");
         return Dispatched::Accepted;

@@ -1,7 +1,7 @@
 //! The commands in flight on a broken connection that may be sent again although they may have run.
 //!
 //! A read may unless it would see its client's own future. A write may where its namespace says `retry_writes =
-//! "idempotent"`, it has the same effect and the same reply the second time ([`slotmux_core::command::Repeat`]), and
+//! "idempotent"`, it has the same effect and the same reply the second time ([`slotmux_core::command::Repeatable`]), and
 //! - everything that its client has written behind it on the slot is sent again behind it, so that their order holds,
 //! - its client is still there: one that has hung up may be writing by another connection by now,
 //! - the first one cannot run later: it could undo what its client has written since. Where the node closed
