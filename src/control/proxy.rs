@@ -96,8 +96,11 @@ async fn supervise(
     // twice in JSON, next to the span's own.
     let span = tracing::error_span!("cluster", cluster = config.cluster.name);
     let mut control = tasks.spawn(refreshing.instrument(span));
-    // Ends with the refreshes, which own the sender of topologies.
-    tasks.spawn(follow(shared.clone()));
+    tasks.spawn(
+        cancel
+            .clone()
+            .run_until_cancelled_owned(follow(shared.clone())),
+    );
     let failure = tokio::select! {
         () = shutdown.cancelled() => None,
         // Panics are contained, so none has ended it.

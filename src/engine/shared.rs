@@ -102,6 +102,8 @@ pub struct Shared {
     pub listing: Semaphore,
     /// Clients that may be connected; changes with the number of nodes.
     max_clients: AtomicUsize,
+    /// Workers that have no topology yet.
+    workers_without_topology: AtomicUsize,
     mailboxes: Vec<mpsc::UnboundedSender<Mail>>,
     totals: SinceReset,
     /// Connected clients per worker, for the balance; on the worker's accepts and closes only.
@@ -146,6 +148,7 @@ impl Shared {
             is_draining: AtomicBool::new(false),
             monitoring: AtomicUsize::new(0),
             listing: Semaphore::new(1),
+            workers_without_topology: AtomicUsize::new(workers),
             mailboxes,
             totals: SinceReset::default(),
             connected: AtomicUsize::new(0),
@@ -155,6 +158,17 @@ impl Shared {
             config,
         };
         (Arc::new(process), letters)
+    }
+
+    /// A worker has taken over its first topology.
+    pub fn worker_has_topology(&self) {
+        self.workers_without_topology
+            .fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether every worker has a topology, so that none refuses a command for want of one.
+    pub fn all_workers_have_topology(&self) -> bool {
+        self.workers_without_topology.load(Ordering::Relaxed) == 0
     }
 
     /// An id that no client had before.

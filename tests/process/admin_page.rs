@@ -228,7 +228,7 @@ fn who_does_not_read_is_cut_off() {
         .map(|stream| stream.local_addr().expect("its address").port())
         .collect();
     poll_until(PATIENCE, "the connections to be gone", || {
-        proxy.connections_to(&ports) == 0
+        proxy.all_sockets_to(&ports) == 0
     });
     for mut stream in held {
         let mut read = Vec::new();

@@ -390,6 +390,15 @@ impl Proxy {
 
     /// Established TCP connections from slotmux to these ports: its upstream connections.
     pub fn connections_to(&self, ports: &[u16]) -> usize {
+        self.sockets_to(ports, |state| state == ESTABLISHED)
+    }
+
+    /// TCP sockets that slotmux holds to these ports, in any state: also those that the peer has closed.
+    pub fn all_sockets_to(&self, ports: &[u16]) -> usize {
+        self.sockets_to(ports, |_| true)
+    }
+
+    fn sockets_to(&self, ports: &[u16], has_state: impl Fn(&str) -> bool) -> usize {
         let folder = fs::read_dir(format!("/proc/{}/fd", self.pid)).expect("a running process");
         let sockets: HashSet<String> = folder
             .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
@@ -408,7 +417,7 @@ impl Proxy {
             .iter()
             .flatten()
             .flat_map(|table| table.lines().skip(1))
-            .filter(|line| leads_to(line, ports, &sockets))
+            .filter(|line| leads_to(line, ports, &sockets, &has_state))
             .count()
     }
 
@@ -448,10 +457,16 @@ impl Drop for Proxy {
     }
 }
 
-/// Whether a line of `/proc/net/tcp` is an established connection to one of the ports, on one of the sockets.
-fn leads_to(line: &str, ports: &[u16], sockets: &HashSet<String>) -> bool {
-    /// TCP_ESTABLISHED in the kernel's numbering.
-    const ESTABLISHED: &str = "01";
+/// TCP_ESTABLISHED in the kernel's numbering.
+const ESTABLISHED: &str = "01";
+
+/// Whether a line of `/proc/net/tcp` is one of the sockets, leads to one of the ports and has a wanted state.
+fn leads_to(
+    line: &str,
+    ports: &[u16],
+    sockets: &HashSet<String>,
+    has_state: impl Fn(&str) -> bool,
+) -> bool {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [_, _, remote, state, _, _, _, _, _, inode, ..] = fields.as_slice() else {
         return false;
@@ -460,7 +475,5 @@ fn leads_to(line: &str, ports: &[u16], sockets: &HashSet<String>) -> bool {
         .rsplit(':')
         .next()
         .and_then(|port| u16::from_str_radix(port, 16).ok());
-    *state == ESTABLISHED
-        && port.is_some_and(|port| ports.contains(&port))
-        && sockets.contains(*inode)
+    has_state(state) && port.is_some_and(|port| ports.contains(&port)) && sockets.contains(*inode)
 }

@@ -118,6 +118,7 @@ async fn show_readiness(State(state): State<AdminState>) -> (StatusCode, String)
     let facts = Facts {
         is_draining: shared.is_draining.load(Ordering::Relaxed),
         primaries: primaries.map(|shard| shard.primary.addr.clone()).collect(),
+        is_adopted: shared.all_workers_have_topology(),
         outages: shared.outages.now(),
         is_connected: total(shared.stats.iter().map(|stats| &**stats), |stats| {
             &stats.upstream_connections

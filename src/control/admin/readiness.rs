@@ -8,6 +8,8 @@ pub struct Facts {
     pub is_draining: bool,
     /// Primaries of the topology; empty until the first one is known.
     pub primaries: Vec<Addr>,
+    /// Whether every worker has taken over a topology.
+    pub is_adopted: bool,
     /// Nodes to which a worker could not connect, and why.
     pub outages: Vec<(Addr, String)>,
     /// Whether some worker has a connection to some node.
@@ -16,7 +18,7 @@ pub struct Facts {
     pub trouble: Option<String>,
 }
 
-/// Ready: a topology is known, no drain has begun, and some node can be used as far as any worker has tried. The text
+/// Ready: every worker has a topology, no drain has begun, and some node can be used as far as any worker has tried. The text
 /// gives the reason if not, and names unusable nodes even where others can be used.
 pub fn readiness(facts: &Facts) -> (bool, String) {
     if facts.is_draining {
@@ -25,6 +27,9 @@ pub fn readiness(facts: &Facts) -> (bool, String) {
     if facts.primaries.is_empty() {
         let text = "no topology: no upstream has answered yet\n".to_owned();
         return (false, text + &reason(facts));
+    }
+    if !facts.is_adopted {
+        return (false, "starting: a worker has no topology yet\n".to_owned());
     }
     let is_out = |primary| facts.outages.iter().any(|(node, _)| node == primary);
     let all_are_out = facts.primaries.iter().all(is_out);
@@ -60,6 +65,7 @@ mod tests {
         let facts = |primaries, outages, is_connected, trouble| Facts {
             is_draining: false,
             primaries,
+            is_adopted: true,
             outages,
             is_connected,
             trouble,
@@ -105,6 +111,18 @@ mod tests {
                 (is_ready, report.to_owned()),
                 "{facts:?}"
             );
+            let starting = Facts {
+                is_adopted: false,
+                ..facts.clone()
+            };
+            let (is_ready, report) = readiness(&starting);
+            assert!(!is_ready, "{facts:?}");
+            let word = if facts.primaries.is_empty() {
+                "no topology"
+            } else {
+                "starting"
+            };
+            assert!(report.starts_with(word), "{report}");
             let draining = Facts {
                 is_draining: true,
                 ..facts

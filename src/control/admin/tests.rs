@@ -90,12 +90,22 @@ async fn readiness_follows_the_topology_and_the_drain() {
         (503, "no topology: no upstream has answered yet\n")
     );
     page.publish_a_server();
+    // One of the two workers is late.
+    page.shared.worker_has_topology();
+    let (status, _, body) = page.get("/readyz").await;
+    let starting = "starting: a worker has no topology yet\n";
+    assert_eq!((status, body.as_str()), (503, starting));
+    page.shared.worker_has_topology();
     let (status, _, body) = page.get("/readyz").await;
     assert_eq!((status, body.as_str()), (200, "ready\n"));
     page.shared.is_draining.store(true, Ordering::Relaxed);
     let (status, _, body) = page.get("/readyz").await;
     assert_eq!((status, body.as_str()), (503, "draining\n"));
-    assert_eq!(page.get("/healthz").await.0, 200, "a draining shared lives");
+    assert_eq!(
+        page.get("/healthz").await.0,
+        200,
+        "a draining process lives"
+    );
     assert_eq!(page.get("/else").await.0, 404);
 }
 

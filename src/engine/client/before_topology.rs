@@ -63,6 +63,7 @@ impl Worker {
     /// Notes that an upstream is known, and resumes the clients that waited for it.
     pub fn found_upstream(&self) {
         if self.map.upstream.replace(Upstream::Known) != Upstream::Known {
+            self.shared.worker_has_topology();
             self.resume_early();
         }
     }

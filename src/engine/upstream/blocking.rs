@@ -155,7 +155,7 @@ pub(super) fn check_blocked(worker: &Rc<Worker>, lane: &Lane, now: Tick) {
     let patience = worker.config.cluster.timeouts.response;
     let is_late = |blocked: &Blocked| blocked.is_late_by(patience);
     if entry.client.with_blocked(is_late) == Some(true) {
-        tracing::warn!(node = %lane.addr, "node does not end a blocking command whose time is over, connection closed");
+        tracing::warn!(node = %lane.addr, "node does not end a wait whose time is over, connection closed");
         return lane.close();
     }
     let is_replaced = worker.is_replaced(lane, entry);

@@ -122,15 +122,20 @@ impl Worker {
     /// Returns the error for a transaction that its node would refuse. The node is asked again from time to time.
     pub fn check_transactions(self: &Rc<Self>, node: NodeId) -> Option<String> {
         let now = self.clock.now();
-        let mut found = self.nodes.node_mut(node);
-        let found = &mut *found;
-        let refused = found.refused_transactions.as_mut()?;
-        let text = format!(
-            "ERR slotmux: node {} runs no transactions ({}), the commands were not executed",
-            found.addr, refused.reply
-        );
-        if refused.since.is_over(ASK_AGAIN, now) {
-            refused.since = now;
+        let (text, is_due) = {
+            let found = &mut *self.nodes.node_mut(node);
+            let refused = found.refused_transactions.as_mut()?;
+            let text = format!(
+                "ERR slotmux: node {} runs no transactions ({}), the commands were not executed",
+                found.addr, refused.reply
+            );
+            let is_due = refused.since.is_over(ASK_AGAIN, now);
+            if is_due {
+                refused.since = now;
+            }
+            (text, is_due)
+        };
+        if is_due {
             let worker = self.clone();
             let asking = async move { worker.ask_again(node).await };
             self.spawn("a transaction check", asking, |_| {});

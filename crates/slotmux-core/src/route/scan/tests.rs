@@ -1,3 +1,5 @@
+//! Itineraries and cursors of SCAN over several topologies.
+
 use std::collections::BTreeSet;
 
 use super::*;

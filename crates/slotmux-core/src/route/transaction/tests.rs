@@ -1,3 +1,5 @@
+//! Transactions: their groups by slot, and the sources of the elements of the reply to EXEC.
+
 use super::*;
 use crate::config::{Config, Namespace, RetryWrites, Ttl};
 use crate::policy::Policies;
