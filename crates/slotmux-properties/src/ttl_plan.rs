@@ -197,7 +197,7 @@ fn check_request(
             assert!(out.is_empty());
             server.execute(bytes, args)
         }
-        Governed::Refused => {
+        Governed::Refused(_) => {
             assert!(out.starts_with(b"ERR slotmux: "));
             // slotmux refuses no request that Redis would refuse as well. It knows neither the clock of the node nor, as
             // RESTORE does, which keys there are.

@@ -53,7 +53,7 @@ pub fn needs_upstream<T>(
                 && matches!(command, Err(Unresolved::Command))
         }
         // slotmux gives these answers itself.
-        Plan::AnswerWithNodes(..) | Plan::Answer(..) | Plan::Transaction(_) | Plan::Refuse(_) => {
+        Plan::AnswerWithNodes(..) | Plan::Answer(..) | Plan::Transaction(_) | Plan::Refuse(..) => {
             false
         }
     }

@@ -177,7 +177,7 @@ pub(super) fn carry_out(
             .unwrap_or_else(|text| refuse(worker, client, text)),
         Plan::Answer(what, command) => answer_here(worker, client, what, command, request),
         Plan::Transaction(what) => commands::step(worker, client, request, what),
-        Plan::Refuse(reply) | Plan::Unknown(reply) => refuse_with(worker, client, &reply),
+        Plan::Refuse(reply, _) | Plan::Unknown(reply) => refuse_with(worker, client, &reply),
     }
 }
 
@@ -229,7 +229,7 @@ fn forward<'a>(
     } = decision;
     let request = sending.request;
     let dispatched = match governed {
-        Governed::Refused => {
+        Governed::Refused(_) => {
             if namespace == NamespaceId::UNMATCHED {
                 worker.note_unmatched(request);
             }
@@ -250,7 +250,7 @@ fn forward<'a>(
         }
     };
     // A policy that observes refuses no lifetime, so that a refusal has another reason.
-    let is_refused = governed == Governed::Refused;
+    let is_refused = governed.is_refused();
     if dispatched == Dispatched::Accepted
         && !actions.is_empty()
         && worker.count_actions(namespace, actions, is_refused, request)

@@ -73,13 +73,13 @@ fn is_accepted(
 ) -> bool {
     match plan {
         _ if client.is_restricted() && !subscriber::is_allowed(command, plan) => false,
-        Plan::Refuse(_) | Plan::Unknown(_) | Plan::Transaction(TransactionCommand::WrongExec) => {
+        Plan::Refuse(..) | Plan::Unknown(_) | Plan::Transaction(TransactionCommand::WrongExec) => {
             false
         }
         Plan::Forward {
             decision:
                 Decision {
-                    governed: Governed::Refused,
+                    governed: Governed::Refused(_),
                     ..
                 },
             ..

@@ -241,7 +241,7 @@ fn part_entry(
     let Some(decision) = &part.decision else {
         return Some(entry);
     };
-    let is_refused = decision.governed == Governed::Refused;
+    let is_refused = decision.governed.is_refused();
     worker.count_actions(decision.namespace, decision.actions, is_refused, request);
     if is_refused {
         gather.take(worker, number, bytes, true);
@@ -277,7 +277,7 @@ pub fn govern_split_part(
             bytes.append(&mut rewritten);
         }
         // The request was permitted as a whole: only the passing of time can turn that into a refusal.
-        Governed::Refused => {
+        Governed::Refused(_) => {
             bytes.truncate(start);
             bytes.push(b'-');
             bytes.append(&mut rewritten);

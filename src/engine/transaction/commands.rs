@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use crate::engine::worker::Worker;
 use slotmux_core::command::OwnAnswer;
-use slotmux_core::policy::{Governed, NamespaceId};
+use slotmux_core::policy::NamespaceId;
 use slotmux_core::resp::{Limits, Protocol, Span, number, scan_request};
 use slotmux_core::route::transaction::{TransactionBody, body};
 use slotmux_core::route::{Plan, TransactionCommand};
@@ -88,13 +88,13 @@ pub fn queue(
     rewritten: &[u8],
 ) -> Dispatched {
     match plan {
-        Plan::Refuse(reply) | Plan::Unknown(reply) => {
+        Plan::Refuse(reply, _) | Plan::Unknown(reply) => {
             return refuse_with(worker, client, &reply);
         }
         Plan::Answer(OwnAnswer::Hello, _) if changes_protocol(client, request) => {
             return refuse(worker, client, HELLO_IN_MULTI);
         }
-        Plan::Forward { decision, .. } if decision.governed == Governed::Refused => {
+        Plan::Forward { decision, .. } if decision.governed.is_refused() => {
             if decision.namespace == NamespaceId::UNMATCHED {
                 worker.note_unmatched(request);
             }

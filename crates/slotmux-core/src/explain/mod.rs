@@ -26,7 +26,7 @@ pub mod words;
 
 use outcome::{hidden, lane, outcome, refusal};
 use parts::{ExplainedPart, sends};
-use refusal::decided_refusal;
+use refusal::{refusal_reason, refusal_setting};
 use terms::{KeyTerm, terms};
 
 /// Lines of a list that are shown, such as the keys of a long MSET: an explanation is for people.
@@ -137,6 +137,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
         told.lane = (!parts.is_empty()).then(|| lane(request, &plan, &parts, around));
     }
     // An observed policy is explained as if it were enforced, in words that say so.
+    let mut reason = refusal_reason(&plan, &parts);
     let mut governing = parts;
     if observes(request, command, knowledge.policies) {
         let enforced = knowledge.policies.enforced();
@@ -147,6 +148,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
             ..*knowledge
         };
         governing = parts::parts(request, &plan, &as_enforced, rewritten);
+        reason = reason.or_else(|| governing.first()?.refusal_reason());
         let would_send = match governing.first().and_then(ExplainedPart::refusal) {
             Some(text) => vec![format!("nothing: {text}")],
             None => sends(&governing, nodes),
@@ -159,7 +161,7 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
         explain_lifetimes(&mut told, command, &governing, around);
     }
     told.decided_by
-        .extend(decided_refusal(&told, command, around));
+        .extend(refusal_setting(&plan, reason, around));
     if !hidden(&plan, knowledge.policies).is_empty() {
         let setting = around.settings.of("defaults.namespace.unmatched");
         told.decided_by.extend(setting.map(ToString::to_string));

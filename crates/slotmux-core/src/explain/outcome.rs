@@ -48,7 +48,7 @@ pub(super) fn lane(
 pub(super) fn refusal(plan: &Plan, parts: &[ExplainedPart]) -> Option<String> {
     let text = match plan {
         Plan::Forward { .. } => return parts.first().and_then(ExplainedPart::refusal),
-        Plan::Refuse(reply) | Plan::Unknown(reply) => reply.strip_prefix(b"-").unwrap_or(reply),
+        Plan::Refuse(reply, _) | Plan::Unknown(reply) => reply.strip_prefix(b"-").unwrap_or(reply),
         _ => return None,
     };
     let text = String::from_utf8_lossy(text);
@@ -89,7 +89,7 @@ pub(super) fn outcome(plan: &Plan, parts: &[ExplainedPart]) -> String {
                     block.commands
                 )
             }
-            Governed::Refused => "refused; nothing is sent".to_owned(),
+            Governed::Refused(_) => "refused; nothing is sent".to_owned(),
         },
         Plan::Split { merge, .. } => format!(
             "sent in {} parts, one for each slot; replies become one: {}",
@@ -137,6 +137,6 @@ pub(super) fn outcome(plan: &Plan, parts: &[ExplainedPart]) -> String {
         Plan::Transaction(_) => {
             "belongs to a transaction, of which nothing is sent before its EXEC".to_owned()
         }
-        Plan::Refuse(_) | Plan::Unknown(_) => "refused; nothing is sent".to_owned(),
+        Plan::Refuse(..) | Plan::Unknown(_) => "refused; nothing is sent".to_owned(),
     }
 }

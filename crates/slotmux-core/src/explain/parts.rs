@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{MOST, NodeDirectory, words};
-use crate::policy::{Decision, Governed};
+use crate::policy::{Decision, Governed, RefusalReason};
 use crate::resp::request::Request;
 use crate::route::parts::{self, governed_parts, keys_by_slot};
 use crate::route::{Knowledge, Plan};
@@ -22,8 +22,16 @@ pub(super) struct ExplainedPart<'a> {
 impl ExplainedPart<'_> {
     /// The error that the client gets instead, if that is what the policy decided.
     pub fn refusal(&self) -> Option<String> {
-        let is_refused = self.decision.governed == Governed::Refused;
+        let is_refused = self.decision.governed.is_refused();
         is_refused.then(|| String::from_utf8_lossy(&self.instead).into_owned())
+    }
+
+    /// The reason for it.
+    pub fn refusal_reason(&self) -> Option<RefusalReason> {
+        match self.decision.governed {
+            Governed::Refused(reason) => Some(reason),
+            _ => None,
+        }
     }
 }
 
@@ -67,7 +75,7 @@ pub(super) fn parts<'a>(
         Plan::Answer(..)
         | Plan::Subscription(_)
         | Plan::Transaction(_)
-        | Plan::Refuse(_)
+        | Plan::Refuse(..)
         | Plan::Unknown(_) => Vec::new(),
     }
 }
@@ -79,7 +87,7 @@ pub(super) fn sends(parts: &[ExplainedPart], nodes: &dyn NodeDirectory) -> Vec<S
         let bytes = match part.decision.governed {
             Governed::AsIs => &part.own,
             Governed::Rewritten(_) | Governed::Block(_) => &*part.instead,
-            Governed::Refused => continue,
+            Governed::Refused(_) => continue,
         };
         for line in words::commands(bytes, MOST) {
             lines.push(match part.slot {

@@ -53,7 +53,7 @@ pub fn terms(
 ) -> Vec<KeyTerm> {
     let given = stated_ttl(request, command, now);
     let got = match governed {
-        Governed::AsIs | Governed::Refused => HashMap::new(),
+        Governed::AsIs | Governed::Refused(_) => HashMap::new(),
         Governed::Rewritten(_) => got(sent, 1, now),
         Governed::Block(block) => got(sent, block.own as usize, now),
     };
@@ -67,7 +67,7 @@ pub fn terms(
                 namespace: policies.find(key),
                 given: given.clone(),
                 gets: match governed {
-                    Governed::Refused => KeyGets::Refused,
+                    Governed::Refused(_) => KeyGets::Refused,
                     _ => got.get(key).copied().unwrap_or(KeyGets::AsGiven),
                 },
             });

@@ -2,7 +2,7 @@
 
 use super::arguments::ArgumentFacts;
 use super::govern::PolicyCase;
-use super::{NamespaceId, Policies, Policy, patterns};
+use super::{NamespaceId, Policies, Policy, Refusal, RefusalRule, patterns};
 use crate::command::{CommandRef, Flags};
 use crate::config::UnmatchedKeys;
 use crate::resp::request::Request;
@@ -11,7 +11,7 @@ use crate::resp::request::Request;
 const QUOTED: usize = 64;
 
 /// The namespace of the first key, and why the request is refused, if it is: the first reason that is found.
-pub(super) fn check(case: &PolicyCase) -> (NamespaceId, Option<String>) {
+pub(super) fn check(case: &PolicyCase) -> (NamespaceId, Option<Refusal>) {
     if !case.policies.restricts() {
         return (namespace_of_first(case), None);
     }
@@ -43,12 +43,12 @@ fn namespace_of_first(case: &PolicyCase) -> NamespaceId {
     })
 }
 
-/// The namespace of a request's first key, if all of its keys permit it; else the error, without the leading `-`.
+/// The namespace of a request's first key, if all of its keys permit it.
 pub fn permitted(
     request: &Request,
     command: CommandRef<'_>,
     policies: &Policies,
-) -> Result<NamespaceId, String> {
+) -> Result<NamespaceId, Refusal> {
     if !policies.is_active() {
         return Ok(NamespaceId::UNMATCHED);
     }
@@ -65,7 +65,7 @@ pub fn permitted(
 }
 
 /// Why a request is refused for its key in argument `at`.
-fn refused(arguments: &ArgumentFacts, at: usize, namespace: NamespaceId) -> Option<String> {
+fn refused(arguments: &ArgumentFacts, at: usize, namespace: NamespaceId) -> Option<Refusal> {
     let case = arguments.case;
     let key = case.request.arg(at);
     let Some(policy) = case.policies.get(namespace) else {
@@ -73,42 +73,44 @@ fn refused(arguments: &ArgumentFacts, at: usize, namespace: NamespaceId) -> Opti
         if case.command.flags().contains(Flags::PUBSUB) {
             return None;
         }
-        return match case.policies.unmatched() {
-            UnmatchedKeys::Reject => Some(format!(
+        let text = match case.policies.unmatched() {
+            UnmatchedKeys::Reject => format!(
                 "ERR slotmux: no namespace has the key '{}' (unmatched = \"reject\")",
                 quoted(key)
-            )),
-            UnmatchedKeys::ReadOnly if arguments.changes(at) => Some(format!(
+            ),
+            UnmatchedKeys::ReadOnly if arguments.changes(at) => format!(
                 "ERR slotmux: no namespace has the key '{}', and such keys are read-only (unmatched = \"read-only\")",
                 quoted(key)
-            )),
-            UnmatchedKeys::ReadOnly | UnmatchedKeys::Allow => None,
+            ),
+            UnmatchedKeys::ReadOnly | UnmatchedKeys::Allow => return None,
         };
+        return Some(RefusalRule::Unmatched.of_none().with(text));
     };
     let name = &policy.name;
+    let refused = |rule: RefusalRule, text| Some(rule.of(namespace).with(text));
     if policy.read_only && arguments.changes(at) {
-        return Some(format!(
-            "ERR slotmux: namespace '{name}' is read-only (read_only)"
-        ));
+        let text = format!("ERR slotmux: namespace '{name}' is read-only (read_only)");
+        return refused(RefusalRule::ReadOnly, text);
     }
     if let Some(denied) = denied(policy, case.command.full_name()) {
-        return Some(format!(
-            "ERR slotmux: namespace '{name}' refuses the command '{denied}' (deny)"
-        ));
+        let text = format!("ERR slotmux: namespace '{name}' refuses the command '{denied}' (deny)");
+        return refused(RefusalRule::Deny, text);
     }
     if let Some(max) = policy.max_key.filter(|&max| key.len() > max) {
-        return Some(format!(
+        let text = format!(
             "ERR slotmux: a key of {} bytes is above the {max} that namespace '{name}' allows (max_key)",
             key.len()
-        ));
+        );
+        return refused(RefusalRule::MaxKey, text);
     }
     if let Some((max, len)) = policy
         .max_value
         .and_then(|max| Some((max, arguments.too_large(at, max)?)))
     {
-        return Some(format!(
+        let text = format!(
             "ERR slotmux: an argument of {len} bytes is above the {max} that namespace '{name}' allows (max_value)"
-        ));
+        );
+        return refused(RefusalRule::MaxValue, text);
     }
     None
 }

@@ -6,7 +6,7 @@
 use super::govern::{BlockShape, PolicyCase, RuleOutcome};
 use super::splice::{copy, number};
 use super::subject::TtlSubject;
-use super::{Actions, Governed};
+use super::{Actions, Governed, Refusal};
 use crate::config::{Strength, TtlMode};
 
 /// The start of an atomic block.
@@ -35,7 +35,7 @@ pub(super) struct Appendix<'a, 'out> {
     commands: u32,
     actions: Actions,
     atomic: bool,
-    refusal: Option<String>,
+    refusal: Option<Refusal>,
 }
 
 impl<'a, 'out> Appendix<'a, 'out> {
@@ -96,11 +96,11 @@ impl<'a, 'out> Appendix<'a, 'out> {
         }
     }
 
-    /// Refuses the whole request if the policy of a subject is enforced. The first text is the one that counts.
-    pub fn refuse(&mut self, subject: &TtlSubject, text: String) {
+    /// Refuses the whole request if the policy of a subject is enforced. The first refusal is the one that counts.
+    pub fn refuse(&mut self, subject: &TtlSubject, refusal: Refusal) {
         self.actions = self.actions.and(Actions::REFUSED);
         if subject.ttl.mode == TtlMode::Enforce {
-            self.refusal.get_or_insert(text);
+            self.refusal.get_or_insert(refusal);
         }
     }
 
@@ -118,8 +118,8 @@ impl<'a, 'out> Appendix<'a, 'out> {
         let PolicyCase {
             request, command, ..
         } = self.case;
-        if let Some(text) = self.refusal {
-            return RuleOutcome::refused(&text, self.out);
+        if let Some(refusal) = self.refusal {
+            return RuleOutcome::refused(&refusal, self.out);
         }
         if self.commands == 0 {
             return RuleOutcome {

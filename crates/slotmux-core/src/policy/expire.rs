@@ -4,7 +4,7 @@ use super::given::{JudgedTtl, TtlForm};
 use super::govern::RuleOutcome;
 use super::splice::{copy, number};
 use super::subject::TtlSubject;
-use super::{Actions, ReplyConversion};
+use super::{Actions, RefusalRule, ReplyConversion};
 use crate::c_string;
 use crate::config::Persist;
 use crate::resp::request::Request;
@@ -22,7 +22,7 @@ pub(super) fn expire(subject: &TtlSubject, form: TtlForm, out: &mut Vec<u8>) -> 
     let (milliseconds, action) = match subject.judge(request.arg(2), form) {
         JudgedTtl::Stays => return RuleOutcome::AS_IS,
         JudgedTtl::Bounded => return subject.bound(out),
-        JudgedTtl::Refused(text) => return RuleOutcome::refused(&text, out),
+        JudgedTtl::Refused(refusal) => return RuleOutcome::refused(&refusal, out),
         JudgedTtl::Becomes(milliseconds, action) => (milliseconds, action),
     };
     let (form, value) = form.of(milliseconds);
@@ -79,13 +79,13 @@ pub(super) fn persist(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
             out.extend_from_slice(b"$2\r\nXX\r\n");
             RuleOutcome::rewritten(Actions::UNPERSISTED, ReplyConversion::AsIs)
         }
-        (Persist::Reject, _) => RuleOutcome::refused(
-            &format!(
+        (Persist::Reject, _) => {
+            let text = format!(
                 "ERR slotmux: namespace '{}' refuses PERSIST (ttl.persist)",
                 subject.name
-            ),
-            out,
-        ),
+            );
+            RuleOutcome::refused(&subject.refusal(RefusalRule::TtlPersist, text), out)
+        }
         (Persist::Allow, _) | (Persist::Rewrite, None) => RuleOutcome::AS_IS,
     }
 }

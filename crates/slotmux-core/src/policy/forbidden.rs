@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::allowed::denied;
-use super::{NamespaceId, Policies, Policy};
+use super::{NamespaceId, Policies, Policy, Refusal, RefusalRule};
 use crate::config::UnmatchedKeys;
 
 /// The first namespace that forbids each thing.
@@ -50,26 +50,32 @@ pub fn permitted_everywhere(
     full_name: &str,
     deletes: bool,
     policies: &Policies,
-) -> Result<(), String> {
+) -> Result<(), Refusal> {
     if !policies.is_active() {
         return Ok(());
     }
     let forbids = policies.forbidden.forbids(full_name, deletes);
-    if let Some(policy) = forbids.and_then(|id| policies.get(id)) {
+    if let Some((id, policy)) = forbids.and_then(|id| Some((id, policies.get(id)?))) {
         let name = &policy.name;
-        return Err(match denied(policy, full_name) {
-            Some(denied) => {
-                format!("ERR slotmux: namespace '{name}' refuses the command '{denied}' (deny)")
-            }
-            None => format!(
-                "ERR slotmux: '{full_name}' would delete the keys of namespace '{name}', which is read-only (read_only)"
+        let (rule, text) = match denied(policy, full_name) {
+            Some(denied) => (
+                RefusalRule::Deny,
+                format!("ERR slotmux: namespace '{name}' refuses the command '{denied}' (deny)"),
             ),
-        });
+            None => (
+                RefusalRule::ReadOnly,
+                format!(
+                    "ERR slotmux: '{full_name}' would delete the keys of namespace '{name}', which is read-only (read_only)"
+                ),
+            ),
+        };
+        return Err(rule.of(id).with(text));
     }
     if deletes && policies.unmatched() != UnmatchedKeys::Allow {
-        return Err(format!(
+        let text = format!(
             "ERR slotmux: '{full_name}' would delete keys of no namespace, which are read-only (unmatched)"
-        ));
+        );
+        return Err(RefusalRule::Unmatched.of_none().with(text));
     }
     Ok(())
 }

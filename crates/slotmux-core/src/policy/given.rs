@@ -1,9 +1,9 @@
 //! A TTL as a request gives it: read as Redis reads it, judged by the policy, written again.
 
-use super::Actions;
 use super::splice::number;
 use super::subject::TtlSubject;
 use super::ttl::TtlVerdict;
+use super::{Actions, Refusal, RefusalRule};
 use crate::config::Strength;
 use crate::resp::number::parse_i64;
 use crate::resp::write;
@@ -25,8 +25,8 @@ pub(super) enum JudgedTtl {
     Bounded,
     /// It becomes so many milliseconds from now.
     Becomes(u64, Actions),
-    /// It is above the maximum, and the policy refuses that: the error.
-    Refused(String),
+    /// It is above the maximum, and the policy refuses that: the refusal.
+    Refused(Refusal),
 }
 
 /// The clocks of slotmux and of the nodes may differ by this before a point in time is taken for a wrong one.
@@ -126,9 +126,10 @@ impl TtlSubject<'_> {
     }
 
     fn refuse(&self, ttl: u64, max: u64) -> JudgedTtl {
-        JudgedTtl::Refused(format!(
+        let text = format!(
             "ERR slotmux: a TTL of {ttl} ms is above the {max} ms that namespace '{}' allows (ttl.max)",
             self.name
-        ))
+        );
+        JudgedTtl::Refused(self.refusal(RefusalRule::TtlMax, text))
     }
 }

@@ -3,7 +3,8 @@
 use super::append::Appendix;
 use super::given::TtlForm;
 use super::subject::TtlSubject;
-use super::{NamespaceId, Policies, allowed, expire, mset, restore, script, set};
+use super::{NamespaceId, Policies, Refusal, RefusalReason, RefusalRule};
+use super::{allowed, expire, mset, restore, script, set};
 use crate::command::Lifetime;
 use crate::command::{CommandRef, KeyError};
 use crate::config::TtlMode;
@@ -38,10 +39,11 @@ pub fn govern(
     };
     let (namespace, mut refusal) = allowed::check(&case);
     if command.is_ambiguous(request.bytes, request.args) {
-        refusal = Some(AMBIGUOUS.to_owned());
+        let reason = RefusalRule::UncertainKeys.of_none();
+        refusal = Some(reason.with(AMBIGUOUS.to_owned()));
     }
     let RuleOutcome { actions, governed } = match refusal {
-        Some(text) => RuleOutcome::refused(&text, out),
+        Some(refusal) => RuleOutcome::refused(&refusal, out),
         None => rule(&case, namespace, out),
     };
     // A rule may find out only after it has written something.
@@ -127,13 +129,13 @@ impl RuleOutcome {
         }
     }
 
-    /// The client gets this error, which the buffer holds from now on.
-    pub fn refused(text: &str, out: &mut Vec<u8>) -> RuleOutcome {
+    /// The client gets the error of this refusal, which the buffer holds from now on.
+    pub fn refused(refusal: &Refusal, out: &mut Vec<u8>) -> RuleOutcome {
         out.clear();
-        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(refusal.text.as_bytes());
         RuleOutcome {
             actions: Actions::REFUSED,
-            governed: Governed::Refused,
+            governed: Governed::Refused(refusal.reason),
         }
     }
 
@@ -167,10 +169,10 @@ impl Decision {
         actions: Actions::NONE,
         governed: Governed::AsIs,
     };
-    /// The command is not sent.
+    /// The command is not sent, as no policy can be applied to it.
     pub const REFUSED: Decision = Decision {
         actions: Actions::REFUSED,
-        governed: Governed::Refused,
+        governed: Governed::Refused(RefusalRule::UncertainKeys.of_none()),
         ..Decision::NONE
     };
 }
@@ -185,7 +187,14 @@ pub enum Governed {
     /// Several commands, which are in the buffer.
     Block(BlockShape),
     /// Nothing: the client gets the error that is in the buffer, without the leading `-`.
-    Refused,
+    Refused(RefusalReason),
+}
+
+impl Governed {
+    /// Whether nothing is sent.
+    pub fn is_refused(self) -> bool {
+        matches!(self, Governed::Refused(_))
+    }
 }
 
 /// How the reply to a rewritten command becomes the reply to the client's command.
@@ -287,6 +296,7 @@ mod tests {
     #[test]
     fn a_decision_stays_small() {
         assert!(size_of::<Decision>() <= 16);
+        assert_eq!(size_of::<RefusalRule>(), 1);
     }
 
     #[test]

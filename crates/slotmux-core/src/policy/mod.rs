@@ -16,6 +16,7 @@ mod mset;
 mod options;
 mod patterns;
 mod prefixes;
+mod refusal;
 pub mod repeat;
 mod restore;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use forbidden::permitted_everywhere;
 pub use govern::{Actions, BlockShape, Decision, Governed, ReplyConversion, govern};
 use patterns::UnreadableNamespaces;
 use prefixes::Prefixes;
+pub use refusal::{Refusal, RefusalReason, RefusalRule, SettingKey};
 use script_calls::ScriptRules;
 pub use ttl::TtlPolicy;
 

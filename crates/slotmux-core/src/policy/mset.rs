@@ -119,7 +119,7 @@ fn each_after_msetex(case: &PolicyCase, options: TtlOptions, out: &mut Vec<u8>) 
             TtlOptions::Ttl(ttl) => match subject.judge_option(ttl) {
                 JudgedTtl::Becomes(_, Actions::CLAMPED) | JudgedTtl::Bounded => None,
                 JudgedTtl::Stays | JudgedTtl::Becomes(..) => return,
-                JudgedTtl::Refused(text) => return appendix.refuse(&subject, text),
+                JudgedTtl::Refused(refusal) => return appendix.refuse(&subject, refusal),
             },
             TtlOptions::Keep => subject.default_of_kept(),
             _ => subject.default(),

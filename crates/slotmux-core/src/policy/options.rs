@@ -145,7 +145,7 @@ pub(super) fn bounded(
     let (milliseconds, action) = match subject.judge_option(ttl) {
         JudgedTtl::Stays => return RuleOutcome::AS_IS,
         JudgedTtl::Bounded => return subject.bound(out),
-        JudgedTtl::Refused(text) => return RuleOutcome::refused(&text, out),
+        JudgedTtl::Refused(refusal) => return RuleOutcome::refused(&refusal, out),
         JudgedTtl::Becomes(milliseconds, action) => (milliseconds, action),
     };
     write::array(out, request.argc() - 2 * (ttl.count - 1));

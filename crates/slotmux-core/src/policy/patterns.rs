@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::govern::PolicyCase;
 use super::prefixes::Prefixes;
-use super::{NamespaceId, Policies, Policy};
+use super::{NamespaceId, Policies, Policy, Refusal, RefusalRule};
 use crate::c_string;
 use crate::command::alike::PATTERN_READS;
 use crate::config::UnmatchedKeys;
@@ -55,7 +55,7 @@ impl UnreadableNamespaces {
 ///
 /// Any argument that may be a pattern counts as one, even if it is the argument of another option: the server then
 /// refuses the request, or reads no key by it.
-pub(super) fn refused(case: &PolicyCase) -> Option<String> {
+pub(super) fn refused(case: &PolicyCase) -> Option<Refusal> {
     let request = case.request;
     let of_word = |at: usize| {
         let word = request.arg(at);
@@ -66,7 +66,7 @@ pub(super) fn refused(case: &PolicyCase) -> Option<String> {
     patterns.find_map(|pattern| refused_for(case.policies, pattern))
 }
 
-fn refused_for(policies: &Policies, pattern: &[u8]) -> Option<String> {
+fn refused_for(policies: &Policies, pattern: &[u8]) -> Option<Refusal> {
     // Without a star no element is inserted: no key is read, and `#` is the element itself.
     let star = c_string::of(pattern)
         .iter()
@@ -74,10 +74,11 @@ fn refused_for(policies: &Policies, pattern: &[u8]) -> Option<String> {
     let start = &pattern[..star];
     let own = policies.find(start);
     if own == NamespaceId::UNMATCHED && policies.unmatched() == UnmatchedKeys::Reject {
-        return Some(format!(
+        let text = format!(
             "ERR slotmux: the pattern '{}' can name keys of no namespace (unmatched = \"reject\")",
             pattern.escape_ascii()
-        ));
+        );
+        return Some(RefusalRule::Unmatched.of_none().with(text));
     }
     let unread = &policies.unread;
     let is_unread = |id: &NamespaceId| unread.denied.contains_key(id);
@@ -85,11 +86,12 @@ fn refused_for(policies: &Policies, pattern: &[u8]) -> Option<String> {
         .filter(is_unread)
         .or_else(|| unread.below(start))?;
     let (policy, read) = (policies.get(reached)?, unread.denied.get(&reached)?);
-    Some(format!(
+    let text = format!(
         "ERR slotmux: the pattern '{}' can name keys of namespace '{}', which refuses the command '{read}' (deny)",
         pattern.escape_ascii(),
         policy.name
-    ))
+    );
+    Some(RefusalRule::Deny.of(reached).with(text))
 }
 
 #[cfg(test)]

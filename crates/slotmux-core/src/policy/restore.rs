@@ -32,7 +32,7 @@ pub(super) fn restore(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
         (given, _) => match subject.judge(given, form) {
             JudgedTtl::Stays => return RuleOutcome::AS_IS,
             JudgedTtl::Bounded => return subject.bound(out),
-            JudgedTtl::Refused(text) => return RuleOutcome::refused(&text, out),
+            JudgedTtl::Refused(refusal) => return RuleOutcome::refused(&refusal, out),
             JudgedTtl::Becomes(milliseconds, action) => (milliseconds, action),
         },
     };

@@ -94,7 +94,7 @@ pub(super) fn decide_on(policies: &Policies, command: CommandRef, bytes: &[u8]) 
             assert!(out.is_empty(), "bytes of a request that stays as it is");
             "=".to_owned()
         }
-        Governed::Refused => format!("-{}", String::from_utf8_lossy(&out)),
+        Governed::Refused(_) => format!("-{}", String::from_utf8_lossy(&out)),
         Governed::Rewritten(reply) => {
             let sent = commands(&out);
             assert_eq!(sent.len(), 1);

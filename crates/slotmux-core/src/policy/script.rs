@@ -1,5 +1,6 @@
 //! Scripts and functions, which may do anything to the keys that they declare, and to others.
 
+use super::RefusalRule;
 use super::append::Appendix;
 use super::govern::{PolicyCase, RuleOutcome};
 use super::subject::TtlSubject;
@@ -16,13 +17,13 @@ pub(super) fn script(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
         match subject.ttl.scripts {
             ScriptKeys::Append => appendix.attach(&subject, subject.default(), subject.ttl.max),
             ScriptKeys::Allow => {}
-            ScriptKeys::Reject => appendix.refuse(
-                &subject,
-                format!(
+            ScriptKeys::Reject => {
+                let text = format!(
                     "ERR slotmux: namespace '{}' refuses scripts (ttl.scripts)",
                     subject.name
-                ),
-            ),
+                );
+                appendix.refuse(&subject, subject.refusal(RefusalRule::TtlScripts, text));
+            }
         }
     });
     appendix.finish()

@@ -1,7 +1,7 @@
 //! Which calls of scripts and functions the rules permit at all. A script may do anything, and a request only tells the
 //! keys that it declares, so a script without declared keys is checked against every rule that it could break.
 
-use super::{Policies, permitted_everywhere};
+use super::{Policies, Refusal, RefusalRule, permitted_everywhere};
 use crate::config::{
     Commands, FlushCommands, KeysCommand, ScriptCalls, ScriptKeys, TtlMode, UnknownCommands,
     UnmatchedKeys,
@@ -30,8 +30,8 @@ impl ScriptRules {
         }
     }
 
-    /// The error for a call that is not permitted, without the leading `-`.
-    fn refusal(&self, name: &str, reads: bool, has_keys: bool) -> Option<String> {
+    /// The refusal of a call that is not permitted.
+    fn refusal(&self, name: &str, reads: bool, has_keys: bool) -> Option<Refusal> {
         let rule = if reads {
             &self.broken_by_read
         } else {
@@ -47,7 +47,8 @@ impl ScriptRules {
             }
             _ => return None,
         };
-        Some(format!("ERR slotmux: '{name}' {why} (commands.scripts)"))
+        let text = format!("ERR slotmux: '{name}' {why} (commands.scripts)");
+        Some(RefusalRule::Scripts.of_none().with(text))
     }
 }
 
@@ -99,7 +100,7 @@ fn rule_of_writes(commands: &Commands, policies: &Policies) -> Option<String> {
 impl Policies {
     /// Why a call of a script or function is refused; `None` if it is permitted. `reads`: the server prevents it from
     /// writing.
-    pub fn script_refusal(&self, name: &str, reads: bool, has_keys: bool) -> Option<String> {
+    pub fn script_refusal(&self, name: &str, reads: bool, has_keys: bool) -> Option<Refusal> {
         let refusal = self.script_rules.refusal(name, reads, has_keys);
         // A namespace that denies the command denies it without keys too.
         refusal.or_else(|| {
@@ -109,7 +110,7 @@ impl Policies {
     }
 
     /// Why a script or function is not stored; `None` if it is. It is refused where none could be called.
-    pub fn storing_refusal(&self, name: &str) -> Option<String> {
+    pub fn storing_refusal(&self, name: &str) -> Option<Refusal> {
         self.script_rules.refusal(name, true, true)
     }
 }

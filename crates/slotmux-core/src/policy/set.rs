@@ -6,7 +6,7 @@ use super::govern::RuleOutcome;
 use super::options::{OptionSet, TtlOptions, bounded, defaulted, read};
 use super::splice::{copy, number, px};
 use super::subject::TtlSubject;
-use super::{Actions, ReplyConversion};
+use super::{Actions, RefusalRule, ReplyConversion};
 use crate::config::Persist;
 use crate::resp::write;
 
@@ -35,7 +35,7 @@ pub(super) fn setex(subject: &TtlSubject, form: TtlForm, out: &mut Vec<u8>) -> R
     let (milliseconds, action) = match subject.judge(request.arg(2), form) {
         JudgedTtl::Stays => return RuleOutcome::AS_IS,
         JudgedTtl::Bounded => return subject.bound(out),
-        JudgedTtl::Refused(text) => return RuleOutcome::refused(&text, out),
+        JudgedTtl::Refused(refusal) => return RuleOutcome::refused(&refusal, out),
         JudgedTtl::Becomes(milliseconds, action) => (milliseconds, action),
     };
     let (form, value) = form.of(milliseconds);
@@ -94,13 +94,13 @@ pub(super) fn getex(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
                 px(out, default);
                 RuleOutcome::rewritten(Actions::UNPERSISTED, ReplyConversion::AsIs)
             }
-            (Persist::Reject, _) => RuleOutcome::refused(
-                &format!(
+            (Persist::Reject, _) => {
+                let text = format!(
                     "ERR slotmux: namespace '{}' refuses GETEX with PERSIST (ttl.persist)",
                     subject.name
-                ),
-                out,
-            ),
+                );
+                RuleOutcome::refused(&subject.refusal(RefusalRule::TtlPersist, text), out)
+            }
             (Persist::Allow, _) | (Persist::Rewrite, None) => RuleOutcome::AS_IS,
         },
         TtlOptions::Unknown => subject.append(out),

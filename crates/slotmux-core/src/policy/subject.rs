@@ -2,7 +2,7 @@
 
 use super::append::Appendix;
 use super::govern::{PolicyCase, RuleOutcome};
-use super::{NamespaceId, TtlPolicy};
+use super::{NamespaceId, Refusal, RefusalRule, TtlPolicy};
 use crate::config::KeepTtl;
 use crate::resp::request::Request;
 
@@ -12,6 +12,7 @@ pub(super) struct TtlSubject<'a> {
     pub request: &'a Request<'a>,
     /// Index of the key.
     pub at: usize,
+    pub namespace: NamespaceId,
     /// Name of the namespace.
     pub name: &'a str,
     pub ttl: &'a TtlPolicy,
@@ -29,6 +30,7 @@ impl<'a> TtlSubject<'a> {
             case,
             request: case.request,
             at,
+            namespace,
             name: &policy.name,
             ttl: policy.ttl.as_ref()?,
         })
@@ -37,6 +39,11 @@ impl<'a> TtlSubject<'a> {
     /// The subject that the key in argument `at` makes.
     pub fn of_key(case: &'a PolicyCase<'a>, at: usize) -> Option<TtlSubject<'a>> {
         TtlSubject::new(case, at, case.policies.find(case.request.arg(at)))
+    }
+
+    /// A refusal by a rule of its namespace.
+    pub fn refusal(&self, rule: RefusalRule, text: String) -> Refusal {
+        rule.of(self.namespace).with(text)
     }
 
     /// The TTL of the key where a write brings none.

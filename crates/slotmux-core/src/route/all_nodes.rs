@@ -6,11 +6,11 @@ use crate::command::alike::{DEBUG_ALL_NODES, DEBUG_KEY, STORES_CODE};
 use crate::command::{Command, CommandRef, DEBUG_OF_KEY, Flags, Merge, OwnAnswer, refused_error};
 use crate::config::{AdminCommands, Commands, FlushCommands, KeysCommand};
 use crate::parameters::{ParameterClass, class_of, is_pattern, set_refusal};
-use crate::policy::permitted_everywhere;
+use crate::policy::{RefusalRule, permitted_everywhere};
 use crate::resp::number;
 use crate::resp::request::Request;
 
-use super::{Knowledge, Plan, keyed, refuse};
+use super::{Knowledge, Plan, keyed, refuse, refuse_by, refuse_command};
 
 /// The nodes that get a broadcast command, and over which lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,16 +41,17 @@ pub(super) fn everywhere(
     // BGSAVE and FUNCTION LOAD change no key, so no namespace's rules concern them, though they must not be sent twice.
     let is_of_functions = command.full_name.starts_with("function|");
     let changes_keys = command.flags.contains(Flags::WRITE) && !is_of_functions;
-    if let Err(text) = permitted_everywhere(command.full_name, changes_keys, knowledge.policies) {
-        return refuse(&text);
+    if let Err(refusal) = permitted_everywhere(command.full_name, changes_keys, knowledge.policies)
+    {
+        return refuse_by(&refusal);
     }
     if STORES_CODE.contains(&command.full_name)
-        && let Some(text) = knowledge.policies.storing_refusal(command.full_name)
+        && let Some(refusal) = knowledge.policies.storing_refusal(command.full_name)
     {
-        return refuse(&text);
+        return refuse_by(&refusal);
     }
-    if let Some(setting) = refused_by(command, knowledge.commands) {
-        return refuse(&refused_error(command.full_name, setting));
+    if let Some((rule, reason)) = refused_by(command, knowledge.commands) {
+        return refuse(rule, &refused_error(command.full_name, reason));
     }
     let merge = match merge {
         Merge::Newest(usual) => Merge::Newest(newest(request, usual)),
@@ -67,15 +68,17 @@ pub(super) fn everywhere(
     }
 }
 
-/// The setting that refuses a command for all keys.
-fn refused_by(command: &Command, commands: &Commands) -> Option<&'static str> {
+/// The rule that refuses a command for all keys, also in words.
+fn refused_by(command: &Command, commands: &Commands) -> Option<(RefusalRule, &'static str)> {
     match command.full_name {
-        "keys" if commands.keys == KeysCommand::Reject => {
-            Some("commands.keys = \"reject\"; SCAN does the same in steps")
-        }
-        "flushall" | "flushdb" if commands.flush == FlushCommands::Reject => {
-            Some("flush = \"reject\" of [defaults.namespace]")
-        }
+        "keys" if commands.keys == KeysCommand::Reject => Some((
+            RefusalRule::Keys,
+            "commands.keys = \"reject\"; SCAN does the same in steps",
+        )),
+        "flushall" | "flushdb" if commands.flush == FlushCommands::Reject => Some((
+            RefusalRule::Flush,
+            "flush = \"reject\" of [defaults.namespace]",
+        )),
         _ => None,
     }
 }
@@ -119,14 +122,15 @@ pub(super) fn administer(
     knowledge: &Knowledge,
 ) -> Plan {
     if knowledge.commands.admin == AdminCommands::Reject {
-        return refuse(&refused_error(command.full_name, ADMIN));
+        return refuse(RefusalRule::Admin, &refused_error(command.full_name, ADMIN));
     }
     // All or nothing: every parameter is checked before anything is sent.
     let mut names = (2..request.argc()).step_by(2).map(|at| request.arg(at));
     if command.full_name == "config|set"
         && let Some(text) = names.find_map(set_refusal)
     {
-        return refuse(&text);
+        // No setting decides which parameters are sent, but this one decides whether any are.
+        return refuse(RefusalRule::Admin, &text);
     }
     match permitted_everywhere(command.full_name, false, knowledge.policies) {
         Ok(()) => Plan::Everywhere {
@@ -134,7 +138,7 @@ pub(super) fn administer(
             write: true,
             recipients: Recipients::NodesDedicated,
         },
-        Err(text) => refuse(&text),
+        Err(refusal) => refuse_by(&refusal),
     }
 }
 
@@ -171,7 +175,7 @@ pub(super) fn debug(
         && knowledge.commands.admin == AdminCommands::Fanout
         && let Some(text) = sleeps_too_long(request)
     {
-        return refuse(&text);
+        return refuse(RefusalRule::Inherent, &text);
     }
     if is_of(&DEBUG_ALL_NODES) {
         return administer(request, command, Merge::AllOk, knowledge);
@@ -179,10 +183,10 @@ pub(super) fn debug(
     // Several keys may be on different nodes.
     let is_of_key = is_of(&DEBUG_KEY) && !(is_of(&["digest-value"]) && request.argc() > 3);
     if !is_of_key {
-        return refuse(&refused_error(command.full_name, ONE_NODE));
+        return refuse_command(command.full_name, ONE_NODE);
     }
     if knowledge.commands.admin == AdminCommands::Reject {
-        return refuse(&refused_error(command.full_name, ADMIN));
+        return refuse(RefusalRule::Admin, &refused_error(command.full_name, ADMIN));
     }
     keyed(
         request,

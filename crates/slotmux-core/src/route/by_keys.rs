@@ -1,11 +1,11 @@
 //! Commands with keys: to the node of their slot, or split by the slots of their keys.
 
 use crate::command::{BlockingTimeout, CommandRef, KeyError, KeySpec, Merge};
-use crate::policy::{Decision, govern, permitted};
+use crate::policy::{Decision, RefusalRule, govern, permitted};
 use crate::resp::request::Request;
 use crate::slot::{Slot, slot_of};
 
-use super::{CROSS_SLOT, Knowledge, Plan, refuse};
+use super::{CROSS_SLOT, Knowledge, Plan, refuse, refuse_by};
 
 const UNTOLD_KEYS: &str = "ERR slotmux: the keys of this request cannot be found in it as the server says that they can, and there \
     are namespaces with policies";
@@ -90,11 +90,13 @@ pub(super) fn one_slot(
     match slots {
         // For a command that the table lacks, it is unknown whether servers refuse such a request.
         Err(_) if matches!(command, CommandRef::Learned(_)) && knowledge.policies.is_active() => {
-            refuse(UNTOLD_KEYS)
+            refuse(RefusalRule::UncertainKeys, UNTOLD_KEYS)
         }
         // A request whose keys can't be found is malformed, and any node says how.
         Err(_) | Ok(Slots { first: None, .. }) => Plan::Anywhere { write },
-        Ok(Slots { differs: true, .. }) if !knowledge.is_one_node => refuse(CROSS_SLOT),
+        Ok(Slots { differs: true, .. }) if !knowledge.is_one_node => {
+            refuse(RefusalRule::Inherent, CROSS_SLOT)
+        }
         Ok(Slots {
             first: Some(slot), ..
         }) => Plan::Forward {
@@ -135,6 +137,6 @@ pub(super) fn split(
             namespace,
             command,
         },
-        Err(text) => refuse(&text),
+        Err(refusal) => refuse_by(&refusal),
     }
 }

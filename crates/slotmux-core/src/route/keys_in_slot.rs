@@ -1,12 +1,12 @@
 //! CLUSTER COUNTKEYSINSLOT and GETKEYSINSLOT, for clients to which slotmux looks like a cluster: sent to the slot's node.
 
-use crate::command::{Command, refused_error};
-use crate::policy::{Decision, permitted_everywhere};
+use crate::command::Command;
+use crate::policy::{Decision, RefusalRule, permitted_everywhere};
 use crate::resp::number;
 use crate::resp::request::Request;
 use crate::slot::{SLOTS, Slot};
 
-use super::{Knowledge, Plan, refuse};
+use super::{Knowledge, Plan, refuse, refuse_by, refuse_command};
 
 /// The plan for `CLUSTER COUNTKEYSINSLOT slot` and `CLUSTER GETKEYSINSLOT slot count`. `None`: another subcommand, or a
 /// malformed number, which slotmux answers itself.
@@ -27,11 +27,11 @@ pub(super) fn keys_in_slot(
     count.filter(|count| *count >= 0)?;
     if command.name == "getkeysinslot" && knowledge.policies.hides_keys() {
         let text = "ERR slotmux: 'cluster|getkeysinslot' is refused, as it would name keys of no namespace (unmatched)";
-        return Some(refuse(text));
+        return Some(refuse(RefusalRule::Unmatched, text));
     }
     if knowledge.is_one_node {
         let reason = "behind slotmux is one plain Redis, which does not keep its keys by slot";
-        return Some(refuse(&refused_error(command.full_name, reason)));
+        return Some(refuse_command(command.full_name, reason));
     }
     // The keys may be any namespace's, as those of KEYS.
     Some(
@@ -42,7 +42,7 @@ pub(super) fn keys_in_slot(
                 decision: Decision::NONE,
                 wait: None,
             },
-            Err(text) => refuse(&text),
+            Err(refusal) => refuse_by(&refusal),
         },
     )
 }

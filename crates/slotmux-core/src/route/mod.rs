@@ -6,7 +6,10 @@ use crate::command::{
     refused_error, resolve,
 };
 use crate::config::Commands;
-use crate::policy::{Decision, NamespaceId, Policies, permitted, permitted_everywhere};
+use crate::policy::{
+    Decision, NamespaceId, Policies, Refusal, RefusalReason, RefusalRule, permitted,
+    permitted_everywhere,
+};
 use crate::resp::request::Request;
 use crate::slot::{Slot, slot_of};
 
@@ -93,8 +96,8 @@ pub enum Plan {
     Answer(OwnAnswer, &'static Command),
     /// It begins, ends or guards a transaction.
     Transaction(TransactionCommand),
-    /// slotmux answers with this error reply.
-    Refuse(Vec<u8>),
+    /// slotmux answers with this error reply, for this reason.
+    Refuse(Vec<u8>, RefusalReason),
     /// No such command, or a wrong number of arguments: slotmux answers with this error reply, also before
     /// authentication, as Redis does.
     Unknown(Vec<u8>),
@@ -173,10 +176,11 @@ pub fn plan(
         Err(unresolved) => return plan_learned(request, knowledge, &unresolved, rewritten),
     };
     if request.argc() > MOST_ARGS && command.route.is_answered_at_once() {
-        return refuse(&format!(
+        let text = format!(
             "ERR slotmux: not executed, a command that slotmux answers itself, or asks all nodes for, has at most \
              {MOST_ARGS} arguments here"
-        ));
+        );
+        return refuse(RefusalRule::Inherent, &text);
     }
     match command.route {
         Route::Script => script::call(request, command, knowledge, rewritten),
@@ -214,7 +218,7 @@ pub fn plan(
         Route::Blocking => blocking(request, CommandRef::Table(command), knowledge, rewritten),
         Route::Acknowledged(merge) => Plan::Acknowledged { merge },
         Route::Subscribe(change) => Plan::Subscription(change),
-        Route::Refused(reason) => refuse(&refused_error(command.full_name, reason)),
+        Route::Refused(reason) => refuse_command(command.full_name, reason),
     }
 }
 
@@ -225,14 +229,14 @@ fn anywhere(command: &Command, knowledge: &Knowledge) -> Plan {
         Ok(()) => Plan::Anywhere {
             write: !command.is_readonly(),
         },
-        Err(text) => refuse(&text),
+        Err(refusal) => refuse_by(&refusal),
     }
 }
 
 /// A scan: over the one node as it is, else a page of one shard.
 fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Plan {
-    if let Err(text) = permitted_everywhere(command.full_name, false, knowledge.policies) {
-        return refuse(&text);
+    if let Err(refusal) = permitted_everywhere(command.full_name, false, knowledge.policies) {
+        return refuse_by(&refusal);
     }
     // If no key is hidden the reply of the only node is passed on unchanged.
     if knowledge.is_one_node && !knowledge.policies.hides_keys() {
@@ -240,7 +244,7 @@ fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Pla
     }
     match scan::parse(request.arg(1)).and_then(scan::ScanCursor::decode) {
         Some(cursor) => Plan::Scan { cursor },
-        None => refuse("ERR invalid cursor"),
+        None => refuse(RefusalRule::Inherent, "ERR invalid cursor"),
     }
 }
 
@@ -262,7 +266,7 @@ fn plan_learned(
         return Plan::Unknown(error_reply(command.arity_error().as_bytes()));
     }
     if let Route::Refused(reason) = command.route {
-        return refuse(&refused_error(&command.full_name, reason));
+        return refuse_command(&command.full_name, reason);
     }
     keyed(request, CommandRef::Learned(command), knowledge, rewritten)
 }
@@ -284,12 +288,23 @@ fn watch(request: &Request, command: CommandRef, knowledge: &Knowledge) -> Plan 
         .filter(|_| !slots.differs || knowledge.is_one_node);
     match permitted(request, command, knowledge.policies) {
         Ok(namespace) => Plan::Transaction(TransactionCommand::Watch { slot, namespace }),
-        Err(text) => refuse(&text),
+        Err(refusal) => refuse_by(&refusal),
     }
 }
 
-fn refuse(text: &str) -> Plan {
-    Plan::Refuse(error_reply(text.as_bytes()))
+/// A refusal by a rule of no namespace.
+fn refuse(rule: RefusalRule, text: &str) -> Plan {
+    Plan::Refuse(error_reply(text.as_bytes()), rule.of_none())
+}
+
+/// A refusal by the policies.
+fn refuse_by(refusal: &Refusal) -> Plan {
+    Plan::Refuse(error_reply(refusal.text.as_bytes()), refusal.reason)
+}
+
+/// The refusal of a command that slotmux never sends like this.
+fn refuse_command(full_name: &str, reason: &str) -> Plan {
+    refuse(RefusalRule::Inherent, &refused_error(full_name, reason))
 }
 
 /// An error reply. The text may repeat what a client sent, so it need not be UTF-8; it has no line ends.

@@ -1,11 +1,11 @@
 //! Commands that can name a database other than the one that slotmux shows. Keys written there would be under no policy
 //! and counted nowhere, although a single Redis or a newer cluster would accept the command.
 
-use crate::command::{CommandRef, refused_error};
+use crate::command::CommandRef;
 use crate::resp::number::parse_i64;
 use crate::resp::request::Request;
 
-use super::{Knowledge, Plan, keyed, refuse};
+use super::{Knowledge, Plan, keyed, refuse_command};
 
 /// The plan for `COPY source destination [DB database] [REPLACE]`.
 pub(super) fn copy(
@@ -16,7 +16,7 @@ pub(super) fn copy(
 ) -> Plan {
     if leaves_database(request) {
         let reason = "slotmux shows one database only, and DB names another one";
-        return refuse(&refused_error(command.full_name(), reason));
+        return refuse_command(command.full_name(), reason);
     }
     keyed(request, command, knowledge, rewritten)
 }

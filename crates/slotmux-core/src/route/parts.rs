@@ -3,7 +3,7 @@
 
 use crate::command::CommandRef;
 use crate::command::Lifetime;
-use crate::policy::{self, Decision, Policies, govern};
+use crate::policy::{Decision, Policies, govern};
 use crate::resp::request::Request;
 use crate::resp::{Limits, Scan, scan_request, write};
 use crate::slot::{Slot, slot_of};
@@ -77,7 +77,7 @@ pub struct GovernedPart {
 impl GovernedPart {
     /// Whether it must not be sent.
     pub fn is_refused(&self) -> bool {
-        self.decision.governed == policy::Governed::Refused
+        self.decision.governed.is_refused()
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
         for part in [&mset[..9], b"", &twice] {
             let mut rewritten = b"of another part".to_vec();
             let decision = govern_part(&policies, command, part, || 0, &mut rewritten).unwrap();
-            assert_eq!(decision.governed, policy::Governed::Refused);
+            assert!(decision.governed.is_refused());
             assert_eq!(decision.actions, Actions::REFUSED);
             assert_eq!(rewritten, UNREADABLE);
         }

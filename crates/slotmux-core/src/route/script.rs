@@ -3,7 +3,7 @@
 use crate::command::{Command, CommandRef};
 use crate::resp::request::Request;
 
-use super::{Knowledge, Plan, Slots, one_slot, refuse, slot_of_keys};
+use super::{Knowledge, Plan, Slots, one_slot, refuse_by, slot_of_keys};
 
 /// The plan for EVAL, EVALSHA, FCALL and their read-only forms.
 pub(super) fn call(
@@ -18,7 +18,7 @@ pub(super) fn call(
     let has_keys = matches!(slots, Ok(Slots { first: Some(_), .. }));
     let (name, reads) = (command.full_name, command.is_readonly());
     match knowledge.policies.script_refusal(name, reads, has_keys) {
-        Some(text) => refuse(&text),
+        Some(refusal) => refuse_by(&refusal),
         None => one_slot(request, by_table, slots, knowledge, rewritten),
     }
 }

@@ -3,17 +3,15 @@
 
 use crate::command::alike::NEVER_QUEUED;
 use crate::command::listening::SubscriptionKind;
-use crate::command::{
-    Command, CommandRef, Flags, Merge, OwnAnswer, Route, Unresolved, refused_error, resolve,
-};
+use crate::command::{Command, CommandRef, Flags, Merge, OwnAnswer, Route, Unresolved, resolve};
 use crate::config::Multi;
-use crate::policy::{Actions, Decision, NamespaceId, ReplyConversion};
+use crate::policy::{Actions, Decision, NamespaceId, RefusalRule, ReplyConversion};
 use crate::resp::request::Request;
 use crate::scripts::{names_script, shows_script};
 use crate::slot::Slot;
 
 use super::parts::keys_by_slot;
-use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse};
+use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse, refuse_command};
 
 use building::BodyBuilder;
 
@@ -152,7 +150,10 @@ pub fn plan_queued(
         && command.flags.contains(Flags::NO_MULTI)
         && command.route != Route::Transaction
     {
-        return refuse("ERR Command not allowed inside a transaction");
+        return refuse(
+            RefusalRule::Inherent,
+            "ERR Command not allowed inside a transaction",
+        );
     }
     match plan(request, command, knowledge, rewritten) {
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
@@ -172,9 +173,12 @@ pub fn plan_queued(
         | Plan::Scan { .. }
         | Plan::Subscription(_) => in_multi(command.map_or("", |command| command.full_name)),
         // EXEC splits it in one step, so its size is bounded.
-        Plan::Split { .. } if request.argc() > MOST_ARGS => refuse(&format!(
-            "ERR slotmux: a command over several slots has at most {MOST_ARGS} arguments inside MULTI"
-        )),
+        Plan::Split { .. } if request.argc() > MOST_ARGS => {
+            let text = format!(
+                "ERR slotmux: a command over several slots has at most {MOST_ARGS} arguments inside MULTI"
+            );
+            refuse(RefusalRule::Inherent, &text)
+        }
         // It runs with the rest of the transaction, wherever that is.
         Plan::Publish {
             kind: SubscriptionKind::Channel | SubscriptionKind::Pattern,
@@ -194,10 +198,10 @@ pub fn plan_queued(
 }
 
 fn in_multi(name: &str) -> Plan {
-    refuse(&refused_error(
+    refuse_command(
         name,
         "it can't be used inside MULTI, as it needs more than one node or the connection as a whole",
-    ))
+    )
 }
 
 /// Whether slotmux can answer this in the middle of EXEC's reply.

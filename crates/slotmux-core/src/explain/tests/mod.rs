@@ -7,6 +7,7 @@ use crate::resp::write;
 
 mod all_nodes;
 mod lifetimes;
+mod refusals;
 mod routes;
 
 const NOW: u64 = 1_700_000_000_000;

@@ -72,7 +72,7 @@ impl BodyBuilder {
             } => {
                 counted.namespace = decision.namespace;
                 counted.actions = decision.actions;
-                if decision.governed == Governed::Refused {
+                if decision.governed.is_refused() {
                     refuse(&mut element, &mut counted, rewritten);
                 } else {
                     if let Governed::Rewritten(reply) = decision.governed
@@ -105,7 +105,7 @@ impl BodyBuilder {
                 counted.is_sent = false;
                 element.source = ElementSource::Known(b"+OK\r\n".to_vec());
             }
-            Plan::Refuse(error) | Plan::Unknown(error) => {
+            Plan::Refuse(error, _) | Plan::Unknown(error) => {
                 counted.is_sent = false;
                 element.source = ElementSource::Known(error.clone());
             }
@@ -217,7 +217,7 @@ impl BodyBuilder {
         group.write |= write;
         match decision.governed {
             // Refused commands were handled before this.
-            Governed::AsIs | Governed::Refused => {
+            Governed::AsIs | Governed::Refused(_) => {
                 group.commands.extend_from_slice(own);
                 group.targets.push(Some(cell));
             }
