@@ -254,7 +254,7 @@ impl Client {
         since
     }
 
-    /// Runs `f` on the socket, if there is one still.
+    /// Runs `f` on the socket, unless it is closed.
     pub fn with_transport<T>(&self, f: impl FnOnce(&Transport) -> T) -> Option<T> {
         self.transport.borrow().as_ref().map(f)
     }

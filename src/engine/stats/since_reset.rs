@@ -58,7 +58,7 @@ impl Total {
     }
 }
 
-/// What each total was at the last reset.
+/// Each total at the last reset.
 #[derive(Debug, Default)]
 pub struct SinceReset {
     at_reset: [AtomicU64; Total::ALL.len()],

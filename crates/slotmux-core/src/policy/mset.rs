@@ -11,7 +11,7 @@ use super::{Actions, Governed, ReplyConversion};
 use crate::config::TtlMode;
 use crate::resp::write;
 
-/// `MSET key value [key value …]`: a SET for each pair. They stand in MULTI whatever the strength, as MSET shows other
+/// `MSET key value [key value …]`: a SET for each pair. They are in MULTI with any strength, as MSET shows other
 /// clients all of its keys or none; a single one needs no MULTI.
 pub(super) fn mset(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
     let request = case.request;
