@@ -14,7 +14,7 @@
 //!                     ▼                                    │
 //!                resp::scan      where a request ends      │
 //!                     │                                    │
-//!                     ▼                              client::order      replies in request order
+//!                     ▼                              client::early_replies   in request order
 //!              client::dispatch                            ▲
 //!    ┌────────────────┼────────────────┐                   │
 //!    ▼                ▼                ▼                   │

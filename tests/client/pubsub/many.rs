@@ -81,11 +81,13 @@ fn a_slow_subscriber_is_closed_and_harms_nobody() {
     slow.write_all(&command(&["SUBSCRIBE", "slow"]))
         .expect("sent");
     let mut publisher = proxy.client();
-    poll_until(PATIENCE, "the slow one to be subscribed", || {
-        publisher.call(&["PUBLISH", "slow", "first"]) == Value::Integer(1)
-    });
     let mut reader = proxy.client();
     subscribe(&mut reader, &["SUBSCRIBE", "slow"]);
+    poll_until(PATIENCE, "the slow one to be subscribed", || {
+        let receivers = publisher.call(&["PUBLISH", "slow", "first"]);
+        expect_message(&mut reader, "slow", "first");
+        receivers == Value::Integer(2)
+    });
     let text = "x".repeat(16 * 1024);
     const MESSAGES: usize = 1000;
     for _ in 0..MESSAGES {

@@ -108,10 +108,10 @@ pub(super) fn outcome(plan: &Plan, parts: &[ExplainedPart]) -> String {
             command::docs::merged(*merge)
         ),
         Plan::AnswerWithNodes(OwnAnswer::Config, _) => {
-            "asked of the first primary that can be reached, and answered with slotmux' own settings and its of the data".to_owned()
+            "asked of the first primary that can be reached, and answered with slotmux' own settings and that node's about the data".to_owned()
         }
         Plan::AnswerWithNodes(..) => {
-            "asked of every primary, and answered with what slotmux says of itself and they say of the data".to_owned()
+            "asked of every primary, and answered with slotmux' own figures and theirs about the data".to_owned()
         }
         Plan::Acknowledged { merge } => format!(
             "sent to every primary that the client has written to, behind a command of slotmux' own, over connections \

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::command::{self, CommandRef};
-use crate::policy::stated_ttl::{StatedTtl, said};
+use crate::policy::stated_ttl::{StatedTtl, stated_ttl};
 use crate::policy::{Governed, NamespaceId, Policies};
 use crate::resp::request::Request;
 use crate::resp::{Limits, Scan, scan_request};
@@ -51,7 +51,7 @@ pub fn terms(
     now: fn() -> u64,
     most: usize,
 ) -> Vec<KeyTerm> {
-    let given = said(request, command, now);
+    let given = stated_ttl(request, command, now);
     let got = match governed {
         Governed::AsIs | Governed::Refused => HashMap::new(),
         Governed::Rewritten(_) => got(sent, 1, now),
@@ -96,7 +96,7 @@ fn got(mut sent: &[u8], own: usize, now: fn() -> u64) -> HashMap<Vec<u8>, KeyGet
             behind(&request, &mut got);
         } else if let Ok(command) = command::resolve(request.bytes, request.args) {
             let command = CommandRef::Table(command);
-            if let StatedTtl::Ttl { milliseconds, .. } = said(&request, command, now) {
+            if let StatedTtl::Ttl { milliseconds, .. } = stated_ttl(&request, command, now) {
                 let milliseconds = milliseconds.unsigned_abs();
                 let _ = command.for_each_written_key(request.bytes, request.args, |at| {
                     got.insert(request.arg(at).to_vec(), KeyGets::InPlace(milliseconds));

@@ -32,7 +32,7 @@ pub enum StatedTtl {
 }
 
 /// The TTL that `request` states for all of its keys.
-pub fn said(request: &Request, command: CommandRef<'_>, now: fn() -> u64) -> StatedTtl {
+pub fn stated_ttl(request: &Request, command: CommandRef<'_>, now: fn() -> u64) -> StatedTtl {
     let number = |word: &str, at: usize, form: TtlForm| {
         let spelled = format!("{word} {}", request.arg(at).escape_ascii());
         match from_now(request.arg(at), form, now) {
@@ -147,7 +147,7 @@ mod tests {
                 bytes: &bytes,
                 args: &args,
             };
-            assert_eq!(said(&request, command, || NOW), expected, "{line}");
+            assert_eq!(stated_ttl(&request, command, || NOW), expected, "{line}");
         }
     }
 }

@@ -213,8 +213,8 @@ struct PlannedCommand {
     finds: bool,
 }
 
-/// A body in the making: each request is [planned](Planning::plan), [checked](Planning::check) if needed, and then
-/// [added](Planning::add), for the whole transaction at once or some requests in each turn.
+/// A body in the making: each request is [planned](BodyPlanner::plan), [checked](BodyPlanner::check) if needed, and then
+/// [added](BodyPlanner::add), for the whole transaction at once or some requests in each turn.
 #[derive(Default)]
 pub struct BodyPlanner {
     planned: Vec<PlannedCommand>,
