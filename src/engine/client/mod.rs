@@ -242,8 +242,8 @@ impl Client {
         }
     }
 
-    /// A request that waited for a lane keeps its original arrival time. Requests behind a refused one start
-    /// anew.
+    /// A request that waited for a lane keeps its original arrival time. Requests after a refused one arrive
+    /// now.
     #[cold]
     fn late_arrival(&self, worker: &Worker, since: Tick) -> Tick {
         let last = worker.clock.last();

@@ -65,14 +65,14 @@ pub struct SinceReset {
 }
 
 impl SinceReset {
-    /// How far a total has come since.
+    /// The growth of a total since then.
     pub fn get(&self, which: Total, stats: &[Arc<WorkerStats>]) -> u64 {
         let before = self.at_reset[which as usize].load(Ordering::Relaxed);
         // Another worker may reset at this moment.
         which.sum(stats).saturating_sub(before)
     }
 
-    /// Begins anew.
+    /// Resets: the present totals become the base.
     pub fn reset(&self, stats: &[Arc<WorkerStats>]) {
         for which in Total::ALL {
             self.at_reset[which as usize].store(which.sum(stats), Ordering::Relaxed);

@@ -81,7 +81,7 @@ pub(super) fn msetex(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
     let mut from = 2;
     let mut namespace = None;
     let mut shared = true;
-    // Every key was found once already, so this is no error.
+    // Every key was found once already, so this cannot fail.
     let _ = case.each_key(|at| {
         let found = case.policies.find(case.request.arg(at));
         shared &= *namespace.get_or_insert(found) == found;

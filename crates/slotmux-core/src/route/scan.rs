@@ -1,9 +1,8 @@
-//! SCAN over all primaries: the cursor that says where a scan stands, and the order in which shards have their turn.
+//! SCAN over all primaries: the cursor with the position of a scan, and the order in which shards are scanned.
 //!
-//! A cursor holds all there is to know, so that any slotmux can go on with a scan that another began: the cursor of the
-//! node, the first slot of its shard, and a fingerprint of what that was based on. A node's cursor means nothing after
-//! its slots were dealt out anew or it was started again; the fingerprint then differs, and what it was based on has
-//! to be scanned again.
+//! A cursor holds the whole state, so that any slotmux can continue a scan that another began: the cursor of the node,
+//! the first slot of its shard, and a fingerprint of the topology that these are based on. A node's cursor is invalid
+//! after slots of the node moved or the node was restarted; the fingerprint then differs, and the scan begins again.
 
 use crate::cluster::topology::{NO_SHARD, Topology};
 use crate::slot::SLOTS;

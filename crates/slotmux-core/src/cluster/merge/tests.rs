@@ -181,7 +181,7 @@ fn a_view_that_is_older_than_what_we_know_changes_nothing() {
         owner(&merge(&[news], &current.topology, true).topology, 3),
         "a1"
     );
-    // A cluster that was set up anew knows none of the old ids.
+    // A cluster that was created again knows none of the old ids.
     let anew = view(&[("n7", 1, "master", "-")], &[(first, last, "n7")]);
     assert_eq!(
         owner(&merge(&[anew], &current.topology, true).topology, 3),
