@@ -101,7 +101,7 @@ pub async fn settle(worker: &Worker, begins: std::time::Instant) {
 async fn wait_for_end(worker: Rc<Worker>) {
     let pause = &worker.interception.pause;
     while let Some(ends) = pause.ends.get() {
-        // A notification is no error: the end is read anew.
+        // A notification is not an error: the end is read again.
         let _ = tokio::time::timeout_at(ends, pause.changed.notified()).await;
         if pause.ends.get().is_some_and(|ends| ends <= Instant::now()) {
             worker.contained("the end of a pause", || worker.end_pause());

@@ -57,7 +57,7 @@ pub fn channel() -> (RefreshHandle, RefreshRequests) {
 }
 
 impl RefreshHandle {
-    /// Asks for a refresh. Cheap, and any number of requests before the next refresh are one.
+    /// Asks for a refresh. Cheap; all requests before the next refresh count as one.
     pub fn request(&self) {
         // A storm of redirects only reads: the flag's cache line stays state.
         if !self.0.is_wanted.load(Ordering::Relaxed)

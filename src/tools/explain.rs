@@ -76,7 +76,7 @@ fn discover(config: &Config) -> Result<Topology, String> {
     }
 }
 
-/// The discovered topology, or why there is none.
+/// The discovered topology, or the reason why it is missing.
 struct DiscoveredNodes(Result<Topology, String>);
 
 impl DiscoveredNodes {

@@ -45,7 +45,7 @@ fn matches_folded(pattern: &[u8], text: &[u8], fold: Fold) -> bool {
     }
 }
 
-/// Length of the element at the start of `pattern`, which is no star, if it matches `byte`.
+/// Length of the element at the start of `pattern`, which is not a star, if it matches `byte`.
 fn one(pattern: &[u8], byte: u8, fold: Fold) -> Option<usize> {
     let (length, matched) = match *pattern.first()? {
         b'?' => (1, true),

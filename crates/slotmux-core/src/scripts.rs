@@ -198,7 +198,7 @@ pub fn is_script_call(request: &Request) -> bool {
     CALLS.iter().any(|call| name.eq_ignore_ascii_case(call))
 }
 
-/// Whether a request is one that [`NotedScripts::note`] may make something of.
+/// Whether [`NotedScripts::note`] may have a use for a request.
 pub fn shows_script(request: &Request) -> bool {
     let name = request.arg(0);
     [&b"eval"[..], b"eval_ro", b"script"]

@@ -36,7 +36,7 @@ impl fmt::Display for Slot {
     }
 }
 
-/// The slot of a key. Only what stands between the first `{` and the first `}` after it counts, unless that is nothing.
+/// The slot of a key. Only the bytes between the first `{` and the first `}` after it count, unless they are empty.
 #[inline]
 pub fn slot_of(key: &[u8]) -> Slot {
     Slot(crc16(hashed_part(key)) % SLOTS as u16)
@@ -60,7 +60,7 @@ fn find(bytes: &[u8], byte: u8) -> Option<usize> {
     let (chunks, tail) = bytes.as_chunks::<8>();
     let wanted = u64::from_ne_bytes([byte; 8]);
     for (at, chunk) in chunks.iter().enumerate() {
-        // A zero byte is what was wanted; its top bit is the lowest one set here.
+        // The searched byte is now zero; its top bit is the lowest one set here.
         let word = u64::from_le_bytes(*chunk) ^ wanted;
         let zeros = word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080;
         if zeros != 0 {

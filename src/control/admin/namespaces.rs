@@ -87,7 +87,8 @@ fn names(shared: &Shared) -> Vec<&str> {
 }
 
 fn actions(shared: &Shared, names: &[&str], page: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help = "What the TTL policy did to requests, or would have done in observe mode";
+    let help =
+        "Actions of the TTL policy on requests; in observe mode, those that enforcement would take";
     let mut family = page.encode_descriptor(
         "slotmux_namespace_ttl_actions",
         help,

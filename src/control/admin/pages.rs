@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::exposition::Form;
 
-/// Pages at once. A reader that keeps up has taken its page within one turn, whatever the number.
+/// Pages at once. A reader that keeps up takes its page within one turn, however many there are.
 const MAX_PAGES: usize = 8;
 /// Age up to which a page is shared with another reader, once there are `MAX_PAGES` pages.
 const FRESH: Duration = Duration::from_secs(1);

@@ -242,7 +242,7 @@ fn has_slots(slots: &Value) -> bool {
     matches!(slots, Value::Array(ranges) if !ranges.is_empty())
 }
 
-/// The reason if this error ends the discovery at its server, whatever the command.
+/// The reason if this error ends the discovery at its server, for any command.
 fn judge_error(command: &'static str, error: &RedisError) -> Option<Unusable> {
     match error.code() {
         Some("NOAUTH") => Some(Unusable::PasswordNeeded),

@@ -98,7 +98,7 @@ impl Discovery {
         self
     }
 
-    /// Queries the nodes of `previous`, then the seeds, whose names are resolved anew.
+    /// Queries the nodes of `previous`, then the seeds, whose names are resolved again.
     pub async fn discover(&mut self, previous: &Topology) -> Result<Discovered, DiscoverError> {
         if previous.kind == UpstreamKind::Cluster && !previous.is_empty() {
             let known = self.ask_known(previous).await;

@@ -2,7 +2,7 @@
 
 use super::addr::Addr;
 
-/// Why there is no topology.
+/// The reason why there is no topology.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoverError {
     /// No seed gave a topology.

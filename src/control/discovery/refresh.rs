@@ -16,7 +16,7 @@ use crate::engine::refresh_requests::RefreshRequests;
 use crate::engine::sabotage::sabotage;
 use slotmux_core::config::Config;
 
-/// Longest pause while no node answers. One try in two seconds is no load, and a cluster that comes back should be found
+/// Longest pause while no node answers. One attempt in two seconds is negligible load, and a cluster that comes back should be found
 /// before the deadlines of waiting commands.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 /// Pause after nodes disagreed: the news spreads by gossip within about a second.

@@ -1,4 +1,4 @@
-//! The rights that slotmux itself needs at the nodes, whatever clients send: each right, its use, and whether the
+//! The rights that slotmux itself needs at the nodes, besides those for clients: each right, its use, and whether the
 //! upstream user has it. Each is tried at the start, in a transaction that is discarded, so that nothing runs.
 
 use std::sync::Arc;

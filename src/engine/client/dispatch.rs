@@ -269,7 +269,7 @@ fn is_http(request: &Request) -> bool {
     name.is_some_and(|name| HTTP_WORDS.iter().any(|word| c_string::is(name, word)))
 }
 
-/// Closes the client without a reply and without running what follows, as Redis does.
+/// Closes the client without a reply and without running later requests, as Redis does.
 fn close_http(worker: &Worker, client: &Client) -> Dispatched {
     worker.stats.protocol_errors.inc();
     tracing::debug!(

@@ -1,4 +1,4 @@
-//! Replies in the order of their requests, whatever order the lanes answer in.
+//! Replies in the order of their requests, in whichever order the lanes answer.
 //!
 //! A reply that is next in line never touches this file: it goes straight into the client's output. Only one that
 //! comes too early is held, in one byte buffer for all of a client's held replies.

@@ -1,4 +1,4 @@
-//! A request on its way to one node: the barrier, the choice of the lane, and the pauses where there is no room.
+//! A request on its way to one node: the barrier, the choice of the lane, and the pauses for lack of room.
 
 use std::rc::Rc;
 
@@ -31,7 +31,7 @@ pub struct Sending<'a> {
     pub namespace: NamespaceId,
     /// The bytes that go to the node.
     pub bytes: &'a [u8],
-    /// What these bytes are, if more than one command.
+    /// The shape of the block, if the bytes are more than one command.
     pub block: Option<BlockShape>,
     /// How their reply becomes the client's.
     pub reply: ReplyConversion,

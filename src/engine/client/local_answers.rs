@@ -129,7 +129,7 @@ pub fn answer_into(
     }
 }
 
-/// Appends slotmux' own answer, with the figures of `process`. Returns what is left to do.
+/// Appends slotmux' own answer, with the figures of `process`. Returns the remaining work.
 pub(crate) fn local_answer(
     worker: &Worker,
     client: &Rc<Client>,

@@ -14,7 +14,7 @@ pub(super) const WORTH_COUNTING: usize = 1024;
 pub struct MemoryUse {
     /// Bytes that count against the worker's budget.
     charged: Cell<usize>,
-    /// Bytes of requests that are kept for this client alone: a big one in flight, and what waits for a retry.
+    /// Bytes of requests that are kept for this client alone: a big one in flight, and those that wait for a retry.
     requests: Cell<usize>,
     /// Bytes of replies that are gathered from several nodes.
     gathered: Cell<usize>,

@@ -242,8 +242,8 @@ impl Client {
         }
     }
 
-    /// A request that waited for a lane keeps its original arrival time. Requests behind a refused one start
-    /// anew.
+    /// A request that waited for a lane keeps its original arrival time. Requests after a refused one arrive
+    /// now.
     #[cold]
     fn late_arrival(&self, worker: &Worker, since: Tick) -> Tick {
         let last = worker.clock.last();
@@ -254,7 +254,7 @@ impl Client {
         since
     }
 
-    /// Runs `f` on the socket, if there is one still.
+    /// Runs `f` on the socket, unless it is closed.
     pub fn with_transport<T>(&self, f: impl FnOnce(&Transport) -> T) -> Option<T> {
         self.transport.borrow().as_ref().map(f)
     }

@@ -1,4 +1,4 @@
-//! The bytes on their way to one client: what is not written yet, how far the socket has taken it, and the dedicated lane
+//! The bytes on their way to one client: the unwritten ones, how far the socket has accepted them, and the dedicated lane
 //! that is held back until more of it is taken.
 
 use std::cell::{Cell, RefCell};
@@ -60,7 +60,7 @@ pub struct Output {
     held_back: RefCell<Option<Rc<Lane>>>,
     /// Since when `taken` is counted.
     taken_since: Cell<Tick>,
-    /// What the socket has taken since then.
+    /// Bytes that the socket has accepted since then.
     taken: Cell<usize>,
 }
 
@@ -100,7 +100,7 @@ impl Output {
         self.bytes.borrow().capacity()
     }
 
-    /// Runs `append` on the buffer, which is taken from the worker's pool if there is none.
+    /// Runs `append` on the buffer; a missing buffer is taken from the worker's pool.
     #[inline]
     pub(super) fn append_with<T>(
         &self,
@@ -145,7 +145,7 @@ impl Output {
         self.is_mid_reply.get()
     }
 
-    /// A part of a reply was appended, or what was appended is complete.
+    /// A part of a reply was appended, or its last part.
     pub(super) fn set_mid_reply(&self, is_mid_reply: bool) {
         self.is_mid_reply.set(is_mid_reply);
     }

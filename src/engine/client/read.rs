@@ -149,7 +149,7 @@ impl ClientTask {
         progress == Progress::Done
     }
 
-    /// Reads what comes behind a blocking command. Ready once the client has left.
+    /// Reads the bytes after a blocking command. Ready once the client has left.
     fn poll_behind(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let worker = self.worker.clone();
         let input = &mut self.input;

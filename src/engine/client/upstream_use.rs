@@ -8,7 +8,7 @@ use crate::engine::upstream::NodeId;
 /// The use of the upstream by one client.
 #[derive(Default)]
 pub struct UpstreamUse {
-    /// Whether what is in flight is on a dedicated lane.
+    /// Whether the requests in flight are on a dedicated lane.
     is_dedicated: Cell<bool>,
     /// The nodes that writes were sent to, by [`NodeId::bit`].
     written: Cell<u64>,
@@ -18,7 +18,7 @@ pub struct UpstreamUse {
 }
 
 impl UpstreamUse {
-    /// Whether what is in flight is on a dedicated lane.
+    /// Whether the requests in flight are on a dedicated lane.
     pub fn is_dedicated(&self) -> bool {
         self.is_dedicated.get()
     }

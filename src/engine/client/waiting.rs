@@ -29,7 +29,7 @@ pub enum Pause {
     Confirmation,
 }
 
-/// What one client waits for.
+/// The waits of one client.
 pub struct Waiting {
     pause: Cell<Pause>,
     /// Since when a request that was read waits for a lane.

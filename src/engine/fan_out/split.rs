@@ -314,7 +314,7 @@ impl Lanes {
         }
     }
 
-    /// As [`Lanes::add`], for what goes to a node whatever its slots.
+    /// As [`Lanes::add`], for a part that goes to a node independently of slots.
     pub fn add_node(
         &mut self,
         worker: &Rc<Worker>,

@@ -35,7 +35,7 @@ pub fn answer_with_nodes(
         };
     }
     if what != OwnAnswer::Info {
-        // One reachable node is enough. If there is none, the error says so.
+        // One reachable node is enough. Without one, the error says so.
         let is_there = |node: &NodeId| !worker.shared_lane(*node, client).is_unavailable(worker);
         let first = nodes.iter().position(is_there).unwrap_or(0);
         nodes = vec![nodes[first]];

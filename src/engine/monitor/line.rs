@@ -190,7 +190,7 @@ mod tests {
                 "migrate h 1 k 0 1 KEYS auth b",
             ),
             ("set auth pw", "set auth pw"),
-            // An argument of an option is no option.
+            // An argument of an option is not an option.
             (
                 "hello 3 setname auth AUTH u pw",
                 "hello 3 setname auth AUTH (redacted) (redacted)",

@@ -211,7 +211,7 @@ async fn deliver(
             tokio::time::sleep(LOOK_EVERY).await;
             continue;
         }
-        // A timeout is no error: there may be missed lines to report.
+        // A timeout is not an error: there may be missed lines to report.
         let _ = tokio::time::timeout(QUIET, lines.recv_many(&mut batch, BATCH)).await;
         if !goes_on() {
             break;

@@ -73,7 +73,7 @@ pub struct Feed {
     first: Cell<u64>,
     /// Number of this connection.
     connection: Cell<u64>,
-    /// What the node has confirmed on this connection.
+    /// Subscriptions that the node has confirmed on this connection.
     confirmed: RefCell<Confirmed>,
     /// Clients that wait for room for more requests.
     waiting: RefCell<Vec<Rc<Client>>>,

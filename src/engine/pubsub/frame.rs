@@ -9,7 +9,7 @@ use super::{SubscriptionChange, SubscriptionKind};
 pub enum Frame<'a> {
     /// A message for the subscribers of `name`.
     Message {
-        /// What they are subscribed to.
+        /// The kind of their subscription.
         kind: SubscriptionKind,
         /// The channel or pattern that they are subscribed to.
         name: &'a [u8],
@@ -18,7 +18,7 @@ pub enum Frame<'a> {
     },
     /// A subscription has begun or ended.
     Changed(SubscriptionChange, &'a [u8]),
-    /// A reply that is no push: an answer to a PING, or an error.
+    /// A reply outside pushes: that to a PING, or an error.
     Reply,
     /// A push of another kind.
     Other,

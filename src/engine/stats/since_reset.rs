@@ -58,21 +58,21 @@ impl Total {
     }
 }
 
-/// What each total was at the last reset.
+/// Each total at the last reset.
 #[derive(Debug, Default)]
 pub struct SinceReset {
     at_reset: [AtomicU64; Total::ALL.len()],
 }
 
 impl SinceReset {
-    /// How far a total has come since.
+    /// The growth of a total since then.
     pub fn get(&self, which: Total, stats: &[Arc<WorkerStats>]) -> u64 {
         let before = self.at_reset[which as usize].load(Ordering::Relaxed);
         // Another worker may reset at this moment.
         which.sum(stats).saturating_sub(before)
     }
 
-    /// Begins anew.
+    /// Resets: the present totals become the base.
     pub fn reset(&self, stats: &[Arc<WorkerStats>]) {
         for which in Total::ALL {
             self.at_reset[which as usize].store(which.sum(stats), Ordering::Relaxed);

@@ -9,7 +9,7 @@ use slotmux_core::answer::process::ProcessUsage;
 /// Clock ticks in `/proc/self/stat`: 100 a second on every platform that Rust supports Linux on.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What the process uses at this moment. Reads two small files.
+/// The present resource usage of the process. Reads two small files.
 pub fn usage() -> ProcessUsage {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let (user, system) = std::fs::read_to_string("/proc/self/stat")

@@ -22,7 +22,7 @@ use crate::engine::transaction::send::{LocalAnswers, send};
 use crate::engine::transaction::watch::{Pinned, Watch, answer_nil, watch};
 use slotmux_core::resp::request::Request;
 
-/// Longest transaction in bytes, whatever `max_request` is: with the expiries of its policies it has to stay below the
+/// Longest transaction in bytes, with any `max_request`: with the expiries of its policies it has to stay below the
 /// 4 GiB that a lane can count.
 const LARGEST: usize = 1024 * 1024 * 1024;
 
@@ -268,7 +268,7 @@ pub(crate) fn run_body(
         local,
     );
     if local == LocalAnswers::Deferred {
-        // slotmux' own answers may change what follows.
+        // slotmux' own answers may change the following commands.
         client.await_replies();
     }
     Dispatched::Accepted

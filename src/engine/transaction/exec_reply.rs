@@ -171,7 +171,7 @@ impl Exec {
         self.groups.borrow_mut()[group as usize].is_own_error = true;
     }
 
-    /// Takes a reply to the EXEC of a group that is no array.
+    /// Takes a reply to the EXEC of a group that is not an array.
     pub fn replace(self: &Rc<Self>, worker: &Rc<Worker>, group: u32, reply: &[u8]) {
         self.fail(worker, group, reply);
         self.done(worker);

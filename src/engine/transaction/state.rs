@@ -26,22 +26,22 @@ impl TransactionState {
         *self.queue.borrow_mut() = Some(Box::default());
     }
 
-    /// EXEC, DISCARD or a reset: returns what was queued.
+    /// EXEC, DISCARD or a reset: returns the queued commands.
     pub fn take_queue(&self) -> Option<Box<Queue>> {
         self.queue.take()
     }
 
-    /// EXEC could not run yet: what was queued stays.
+    /// EXEC could not run yet: the queue stays.
     pub fn put_back(&self, queue: Box<Queue>) {
         *self.queue.borrow_mut() = Some(queue);
     }
 
-    /// Runs `f` on what is queued, if the client is in a transaction.
+    /// Runs `f` on the queue, if the client is in a transaction.
     pub fn with_queue<T>(&self, f: impl FnOnce(&Queue) -> T) -> Option<T> {
         self.queue.borrow().as_deref().map(f)
     }
 
-    /// Runs `f` on what is queued, to change it.
+    /// Runs `f` on the queue, to change it.
     pub fn with_queue_mut<T>(&self, f: impl FnOnce(&mut Queue) -> T) -> Option<T> {
         self.queue.borrow_mut().as_deref_mut().map(f)
     }
@@ -51,7 +51,7 @@ impl TransactionState {
         self.watch.borrow().is_some()
     }
 
-    /// What the client watches.
+    /// The client's watch.
     pub fn watch(&self) -> Option<Rc<Watch>> {
         self.watch.borrow().clone()
     }

@@ -181,7 +181,7 @@ impl Block {
         }
     }
 
-    /// Whether the next reply is that of EXEC: an array then is no reply, but the frame around those that follow.
+    /// Whether the next reply is that of EXEC: an array then is the frame around the following replies.
     pub fn is_at_exec(&self) -> bool {
         self.expected.get() == ExpectedReply::Exec
     }
@@ -204,7 +204,7 @@ impl Block {
             ExpectedReply::Multi if reply == BEGUN => {
                 self.expect(ExpectedReply::Queueing { at: 0 })
             }
-            // MULTI has failed: what follows may run outside a transaction, and EXEC closes nothing.
+            // MULTI has failed: the following commands may run outside a transaction, and EXEC closes nothing.
             ExpectedReply::Multi => BlockProgress::ProtocolError(BlockStep::Multi),
             ExpectedReply::Queueing { .. } if !failed && !is_queued(reply) => {
                 BlockProgress::ProtocolError(BlockStep::Queueing)
@@ -383,7 +383,7 @@ impl Block {
         }
     }
 
-    /// The client's command has run, with this reply. It counts as run from here on, whatever happens to the rest.
+    /// The client's command has run, with this reply. It counts as run from here on, independently of the rest.
     fn answer(&self, worker: &Rc<Worker>, entry: &InFlight, reply: &[u8]) {
         worker.retries.record_run(entry);
         if !self.settled.replace(true) {

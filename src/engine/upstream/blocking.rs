@@ -242,7 +242,7 @@ impl Worker {
         } = taken;
         let entry = restart_search(self, lane, entry);
         entry.client.with_blocked(|blocked| blocked.vouch(false));
-        // A write at a silent node that was replaced meanwhile is no part of the cluster's data.
+        // A write at a silent node that was replaced meanwhile is not part of the cluster's data.
         let is_void = is_silent && self.is_replaced(lane, &entry);
         let may_repeat = !was_written || ((!entry.write || is_void) && entry.slot.get().is_some());
         if !may_repeat {

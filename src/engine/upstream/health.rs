@@ -1,7 +1,7 @@
 //! Health checks: a connection that has carried nothing for a while is asked whether it is still there, so that one
 //! that died unnoticed is found before a client's command is given to it.
 //!
-//! The PING is no entry of its lane's queue. It is sent only while that is empty, so the next reply is its own; and to
+//! The PING has no entry in its lane's queue. It is sent only while that is empty, so the next reply is its own; and to
 //! all other code, be it the pool of dedicated lanes, the counters or a deadline, the lane is as idle as before.
 
 use std::rc::Rc;

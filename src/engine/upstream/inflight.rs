@@ -19,7 +19,7 @@ use crate::engine::transaction::exec_reply::Exec;
 use crate::engine::upstream::retry::decide::MAX_TRIES;
 use crate::engine::upstream::retry::verify_refusal::Verification;
 
-/// What to do with the reply.
+/// The use of the reply.
 #[derive(Clone)]
 pub enum OnReply {
     /// Deliver it as the reply of the client's request.
@@ -80,7 +80,7 @@ pub struct InFlight {
     pub seq: u32,
     /// Length of the request in bytes.
     pub len: u32,
-    /// When the request arrived at slotmux; its deadline counts from here, whatever happened since.
+    /// When the request arrived at slotmux; its deadline always counts from here.
     pub arrived: Tick,
     /// The namespace of its first key.
     pub namespace: NamespaceId,
@@ -94,7 +94,7 @@ pub struct InFlight {
     pub write: bool,
     /// How the reply becomes that of the client's request.
     pub reply: ReplyConversion,
-    /// What to do with the reply.
+    /// The use of the reply.
     pub kind: OnReply,
 }
 
@@ -187,7 +187,7 @@ impl InFlight {
         matches!(self.kind, OnReply::Watch { .. })
     }
 
-    /// The EXEC that it is the block of, if it is one.
+    /// The EXEC whose block this is, if any.
     pub fn exec(&self) -> Option<&Exec> {
         match &self.kind {
             OnReply::Block(block) => match block.destination() {
@@ -243,7 +243,7 @@ impl InFlight {
         matches!(&self.kind, OnReply::Block(block) if block.form().atomic)
     }
 
-    /// Forgets what came in reply: it is about to be sent again.
+    /// Drops the partial reply: the command is about to be sent again.
     pub fn restart(&self) {
         if let OnReply::Block(block) = &self.kind {
             block.restart();

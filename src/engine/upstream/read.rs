@@ -220,7 +220,7 @@ impl Replies {
 }
 
 fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), End> {
-    // A push is no reply.
+    // A push is not a reply.
     if reply[0] == b'>' {
         lane.take_push(worker, reply);
         return Ok(());

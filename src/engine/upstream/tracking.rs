@@ -50,7 +50,7 @@ struct Table {
 /// The tracking of one connection.
 #[derive(Default)]
 pub struct Tracked {
-    /// Whether the node was asked to track what is read here.
+    /// Whether the node was asked to track the reads of this lane.
     is_requested: Cell<bool>,
     /// Whether it tracks what the next command reads.
     is_next_tracked: Cell<bool>,

@@ -68,7 +68,7 @@ impl Buffers {
             .unwrap_or_else(|| Vec::with_capacity(BUFFER))
     }
 
-    /// Gives a buffer back, whatever is in it.
+    /// Returns a buffer with any content.
     pub fn give(&self, mut buffer: Vec<u8>) {
         if buffer.capacity() > 0 && buffer.capacity() <= LARGEST_KEPT {
             buffer.clear();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_back_yet_leaves_less_room_and_closes_nobody() {
+    fn memory_of_clients_that_leave_counts_and_closes_no_client() {
         let memory = Memory::new(100);
         memory.change(0, 40);
         memory.change_leaving(0, 70);

@@ -1,4 +1,4 @@
-//! A worker's own copy of what is known about the cluster: the topology, the node of each slot, and whether any node was
+//! A worker's own copy of the cluster's state: the topology, the node of each slot, and whether any node was
 //! found yet.
 
 use std::cell::{Cell, RefCell};

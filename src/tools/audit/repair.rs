@@ -1,5 +1,5 @@
 //! Decides the repair of a key, and makes its command. Both commands are safe to repeat and to race with clients: NX
-//! sets a TTL only where there is none, LT only shortens.
+//! sets only a missing TTL, LT only shortens.
 
 use redis::Cmd;
 

@@ -78,7 +78,7 @@ impl LocalCluster {
         Ok(keys.len())
     }
 
-    /// Moves what is left of an opened slot and makes the new owner known to every primary.
+    /// Moves the remaining keys of an opened slot and makes the new owner known to every primary.
     pub fn migrate_slot_finish(&self, slot: u16, from: usize, to: usize) -> Result<(), LocalError> {
         // The old owner creates no new keys in the slot, so the loop ends.
         while self.migrate_slot_step(slot, from, to, BATCH)? > 0 {}

@@ -49,7 +49,7 @@ impl ViewLine {
         };
         let range = |text: &&str| {
             let (first, last) = text.split_once('-').unwrap_or((text, text));
-            // A slot on its way is written [SLOT->-ID] and is no number.
+            // A moving slot is written [SLOT->-ID], which is not a number.
             Some((first.parse().ok()?, last.parse().ok()?))
         };
         Some(ViewLine {

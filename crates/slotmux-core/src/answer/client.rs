@@ -75,7 +75,7 @@ fn get_name(subject: &AskingClient<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Sets or, when empty, removes the client's name. False: it is no name, and the error is written.
+/// Sets or, when empty, removes the client's name. False: it is not a name, and the error is written.
 pub(super) fn set_name(subject: &mut AskingClient<'_>, name: &[u8], out: &mut Vec<u8>) -> bool {
     let Some(name) = attribute(name) else {
         write::error(

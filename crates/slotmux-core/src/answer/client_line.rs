@@ -28,7 +28,7 @@ impl fmt::Display for ClientAddress {
     }
 }
 
-/// What `CLIENT LIST TYPE` and `CLIENT KILL TYPE` tell apart. slotmux has no links of its own among its clients.
+/// The types of `CLIENT LIST TYPE` and `CLIENT KILL TYPE`. slotmux' own connections are not among its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientKind {
     /// Any other client.
@@ -119,7 +119,7 @@ impl ClientLine<'_> {
         user.unwrap_or(self.default_user)
     }
 
-    /// What `TYPE` filters see.
+    /// The type for `TYPE` filters.
     pub fn kind(&self) -> ClientKind {
         if self.is_subscriber() {
             ClientKind::PubSub

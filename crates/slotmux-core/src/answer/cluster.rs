@@ -1,6 +1,6 @@
-//! `CLUSTER`, `READONLY`, `READWRITE` and `ASKING`: on most listeners as a server outside any cluster answers them, and
-//! nothing tells of the real nodes; on one with `personality = "cluster"` as the only primary of a cluster does, which has
-//! every slot, so that clients find it where they connected to and send it everything.
+//! `CLUSTER`, `READONLY`, `READWRITE` and `ASKING`. Most listeners answer as a server outside any cluster, and never show
+//! the real nodes. One with `personality = "cluster"` answers as the only primary of a cluster, which has every slot, so
+//! that clients find it where they connected to and send it all commands.
 
 use sha1::{Digest, Sha1};
 
@@ -39,7 +39,7 @@ pub(super) fn cluster(
         "myshardid" => write::bulk(out, node.id("shard").as_bytes()),
         "links" => write::array(out, 0),
         "keyslot" => write::integer(out, slot_of(request.get(2)).0.into()),
-        // What asks for keys in a slot that there is goes to the slot's node, and never comes here.
+        // Only invalid slots arrive here: a request for a valid slot goes to the slot's node.
         "countkeysinslot" => wrong_number(request, "ERR Invalid slot", out),
         "getkeysinslot" => wrong_number(request, "ERR Invalid slot or number of keys", out),
         "replicas" | "slaves" | "count-failure-reports" => about_node(request, &node, out),
@@ -80,7 +80,7 @@ impl VisibleNode {
         VisibleNode { host: shown, port }
     }
 
-    /// 40 hexadecimal digits that stay the same for this address, whatever process is behind it.
+    /// 40 hexadecimal digits that depend on this address alone, not on the process.
     fn id(&self, of: &str) -> String {
         hex::encode(Sha1::digest(format!(
             "slotmux {of} {}:{}",

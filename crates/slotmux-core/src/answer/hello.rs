@@ -13,7 +13,7 @@ const LOGIN_FIRST: &str = "NOAUTH HELLO must be called with the client already a
 
 /// `HELLO [protover [AUTH user password] [SETNAME name]]`
 ///
-/// Options take effect one by one, as in Redis 7.0: what stands before a bad one stays done.
+/// Options take effect one by one, as in Redis 7.0: options before an invalid one stay in effect.
 pub(super) fn hello(
     request: AnsweredRequest<'_>,
     subject: &mut AskingClient<'_>,

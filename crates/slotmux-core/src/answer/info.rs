@@ -1,6 +1,6 @@
-//! `INFO`: the sections of a Redis server, with the fields that clients read, told of slotmux itself; and one section
-//! of its own. The version is the upstream's, because clients choose features by it. What the nodes say of the data is
-//! put in their place by [`crate::route::merge::info`].
+//! `INFO`: the sections of a Redis server, with the fields that clients read, about slotmux itself; and one additional
+//! section. The version is the upstream's, because clients choose features by it. [`crate::route::merge::info`] inserts
+//! the nodes' figures about the data.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -74,7 +74,7 @@ struct InfoSection {
     title: &'static str,
     /// Whether `INFO` alone has it. `INFO all` has them all.
     by_default: bool,
-    /// Whether it tells of the data, which the nodes have.
+    /// Whether it is about the data, which the nodes have.
     of_nodes: bool,
     fields: fn(&InfoView<'_>, &mut String),
 }

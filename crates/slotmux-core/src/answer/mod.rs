@@ -1,5 +1,5 @@
-//! What slotmux answers itself, byte for byte as Redis 7.0 would: the handshake, `CLIENT`, `INFO`, `CONFIG` and their
-//! like, and what `SLOTMUX` asks. Pure functions from a request, its client and the process to the bytes of a reply; nothing here waits.
+//! Local answers, byte for byte as those of Redis 7.0: the handshake, `CLIENT`, `INFO`, `CONFIG` and similar commands, and
+//! `SLOTMUX`. Pure functions from a request, its client and the process to the bytes of a reply; no function here waits.
 
 use std::cell::OnceCell;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub struct AskingClient<'a> {
     pub protocol: Protocol,
     /// Whether the client may use commands beyond [`allowed_before_login`].
     pub authenticated: bool,
-    /// Its reply mode. `answer` writes a reply whatever the mode; see [`ReplyMode`].
+    /// Its reply mode. `answer` writes a reply in any mode; see [`ReplyMode`].
     pub replies: ReplyMode,
     /// Its tracking of changed keys.
     pub tracking: Tracking,
@@ -119,7 +119,7 @@ pub enum AnswerOutcome {
     /// `CLIENT KILL`: close the clients that match on every worker, then call [`KillFilter::reply`]. If the asking client is
     /// among them, it closes after that reply.
     Kill(KillFilter),
-    /// `CLIENT PAUSE` and `UNPAUSE`: tell every worker, then answer with OK.
+    /// `CLIENT PAUSE` and `UNPAUSE`: notify every worker, then answer with OK.
     Pause(PauseRequest),
     /// `MONITOR`: show the client what every worker takes, beginning with OK.
     Monitor,
@@ -236,7 +236,7 @@ impl<'a> AnswerHost<'a> {
 
     /// The version that clients see.
     fn version(&self) -> &'a str {
-        // The oldest that slotmux serves, while no upstream has told its own.
+        // The oldest version that slotmux serves, until the upstream's is known.
         if self.server_version.is_empty() {
             "7.0.0"
         } else {

@@ -6,7 +6,7 @@ use crate::resp::{number, write};
 /// Prefixes that `SLOTMUX UNMATCHED` lists if no number is given.
 const PREFIXES: usize = 20;
 
-/// What an operator asks of the running process.
+/// A question of an operator to the running process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperatorQuestion {
     /// `EXPLAIN`: explain the command in the arguments from [`OperatorQuestion::EXPLAINED`] on.

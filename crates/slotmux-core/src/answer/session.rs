@@ -1,5 +1,5 @@
-//! What few clients set: kept apart from the client, in a box that exists only once it is needed, so that an idle
-//! client stays small.
+//! State that few clients have. It is kept apart from the client, in a box that is allocated on first use, so that an
+//! idle client stays small.
 
 use std::num::NonZeroU32;
 
@@ -18,7 +18,7 @@ pub struct Session {
     pub user: Option<Box<str>>,
     /// `CLIENT NO-EVICT`: shown in `CLIENT LIST`; slotmux evicts no client to save memory.
     pub no_evict: bool,
-    /// `CLIENT NO-TOUCH`: told back in `CLIENT LIST`.
+    /// `CLIENT NO-TOUCH`: shown in `CLIENT LIST`.
     pub no_touch: bool,
     /// `MONITOR`: by which number of its worker.
     pub monitor: Option<NonZeroU32>,

@@ -1,4 +1,4 @@
-//! `CLIENT TRACKING` and what belongs to it: a client's wish to be told when what it has read changes.
+//! `CLIENT TRACKING` and `CLIENT CACHING`: a client's wish to get an invalidation when a key that it has read changes.
 
 use super::{AnsweredRequest, AskingClient, NOT_AN_INTEGER, SYNTAX};
 use crate::resp::{number, write};
@@ -22,7 +22,7 @@ pub enum TrackingMode {
 pub struct Tracking {
     /// The reads that are tracked.
     pub mode: TrackingMode,
-    /// Whether `CLIENT CACHING` was given for what comes next.
+    /// Whether `CLIENT CACHING` was given for the next command.
     pub caching: bool,
 }
 
@@ -32,7 +32,7 @@ impl Tracking {
         self.mode != TrackingMode::Off
     }
 
-    /// Whether what is read next counts.
+    /// Whether the next read is tracked.
     pub fn wants_next(self) -> bool {
         match self.mode {
             TrackingMode::Off => false,
@@ -62,7 +62,7 @@ const NO_REDIRECT: &str = "ERR slotmux: CLIENT TRACKING has no REDIRECT here, in
 const NO_NOLOOP: &str = "ERR slotmux: CLIENT TRACKING has no NOLOOP here, as clients share the connections on which \
     their writes are told apart: leave it out";
 
-/// What was asked for.
+/// The requested options.
 #[derive(Default)]
 struct TrackingOptions {
     redirect: bool,
@@ -126,7 +126,7 @@ impl TrackingOptions {
 }
 
 /// `CLIENT TRACKING ON|OFF [REDIRECT id] [PREFIX prefix ...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]`. A client of RESP2 may
-/// switch it on, as in Redis, and is told nothing, as it has no REDIRECT.
+/// switch it on, as in Redis, and gets no invalidations, as it has no REDIRECT.
 pub(super) fn switch(
     request: AnsweredRequest<'_>,
     subject: &mut AskingClient<'_>,

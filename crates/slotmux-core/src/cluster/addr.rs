@@ -49,7 +49,7 @@ impl fmt::Display for Addr {
     }
 }
 
-/// Why a text is no address.
+/// The reason why a text is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not an address: expected host:port, with brackets around an IPv6 host")]
 pub struct BadAddr;

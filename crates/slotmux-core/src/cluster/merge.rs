@@ -53,7 +53,7 @@ pub fn merge(views: &[NodeView], previous: &Topology, trust_memory: bool) -> Mer
         let epoch = epochs.entry(claim.owner).or_default();
         *epoch = claim.epoch.max(*epoch);
     }
-    // Shards in the order of their primaries' ids: the same cluster gives the same topology whoever was asked.
+    // Shards in the order of their primaries' ids: the same cluster gives the same topology from any node.
     let mut order: Vec<usize> = epochs.keys().copied().collect();
     order.sort_by(|&a, &b| claims.id(a).cmp(claims.id(b)));
     let primaries: HashSet<&str> = order.iter().map(|&owner| claims.id(owner)).collect();

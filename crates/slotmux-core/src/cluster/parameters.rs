@@ -6,7 +6,7 @@ use redis::Value;
 
 use super::view::text;
 
-/// What an election adds to `cluster-node-timeout`: its fixed and random delays, and the votes.
+/// The time that an election adds to `cluster-node-timeout`: its fixed and random delays, and the votes.
 const ELECTION: Duration = Duration::from_millis(1500);
 
 /// The value in a reply of CONFIG GET for one parameter.

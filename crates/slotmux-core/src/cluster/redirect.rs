@@ -118,7 +118,7 @@ fn destination(rest: &[u8]) -> Option<(u16, &str, u16)> {
         .parse()
         .ok()
         .filter(|&slot| usize::from(slot) < SLOTS)?;
-    // A host is a name or an address: what has spaces or control characters is some other text.
+    // A host is a name or an address; a text with spaces or control characters is neither.
     if endpoint.bytes().any(|b| b <= b' ' || b == 0x7f) {
         return None;
     }
@@ -240,7 +240,7 @@ mod tests {
             "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
             "-EXECABORT Transaction discarded because of: MOVED 3999 127.0.0.1:6381\r\n",
             "-moved 3999 127.0.0.1:6381\r\n",
-            // What scripts say.
+            // Errors of scripts.
             "-TRYAGAIN\r\n",
             "-TRYAGAIN the lock is taken\r\n",
             "-CLUSTERDOWN for maintenance\r\n",

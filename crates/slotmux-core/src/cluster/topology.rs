@@ -215,7 +215,7 @@ impl Topology {
         })
     }
 
-    /// What changed since `older`, for the log.
+    /// The changes since `older`, for the log.
     pub fn diff(&self, older: &Topology) -> TopologyDiff {
         let new_nodes: HashSet<&Addr> = self.nodes().map(|node| &node.addr).collect();
         let old_nodes: HashSet<&Addr> = older.nodes().map(|node| &node.addr).collect();
@@ -292,7 +292,7 @@ impl fmt::Display for TopologyDiff {
             }
         }
         if self.uncovered > 0 {
-            write!(f, ", {} slots that nobody serves", self.uncovered)?;
+            write!(f, ", {} slots that no node serves", self.uncovered)?;
         }
         Ok(())
     }
@@ -376,7 +376,7 @@ mod tests {
         assert_eq!(
             diff.to_string(),
             "2 shards, 2 nodes, 8383 slots moved, joined: 127.0.0.1:7003, left: 127.0.0.1:7001 127.0.0.1:7002, \
-             191 slots that nobody serves"
+             191 slots that no node serves"
         );
         assert_eq!(new.moved_since(&old).next(), Some(Slot(8001)));
     }

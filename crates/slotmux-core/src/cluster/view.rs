@@ -22,7 +22,7 @@ pub struct NodeView {
     pub hidden_replicas: usize,
     /// Id of the node that was asked.
     pub myself: Option<String>,
-    /// What that node says of itself.
+    /// That node's report about itself.
     pub server: ServerInfo,
     by_id: HashMap<String, usize>,
 }
@@ -298,7 +298,7 @@ impl NodeView {
     }
 }
 
-/// What CLUSTER NODES adds to a node.
+/// Details of a node that only CLUSTER NODES has.
 struct NodeDetails<'a> {
     ip: &'a str,
     hostname: Option<&'a str>,

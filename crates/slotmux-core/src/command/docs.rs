@@ -9,31 +9,31 @@ const HEAD: &str = "\
 # Commands
 
 Every command of Redis 7.0 to 8 and of Valkey 8 and 9, and what slotmux does with it; slotmux' own are at the end.
-Generated from the table in `crates/slotmux-core/src/command/table/`; `SLOTMUX_BLESS=1 cargo test --test oracles command_table` writes it anew.
+Generated from the table in `crates/slotmux-core/src/command/table/`; `SLOTMUX_BLESS=1 cargo test --test oracles command_table` regenerates it.
 
-A command that is not listed here, such as those of modules, is looked up in what the upstream itself says of its
-commands (`COMMAND`). It is sent by its keys if it has any and if its flags say that it leaves its connection alone.
+A command that is not listed here, such as those of modules, is looked up in the upstream's reply to `COMMAND`. It is sent by
+its keys if it has any and if its flags say that it does not change the state of its connection.
 
 | where it goes | |
 | --- | --- |
 | by key | To the node that holds its keys. All of them must be in one slot, else the reply is `-CROSSSLOT`. |
-| by key, split | As above; keys of several slots are split over their nodes and the replies put together again. |
+| by key, split | As above; keys of several slots are split over their nodes, and the replies are merged. |
 | by key or any node | By its keys; a call without keys goes to any node. |
-| any node | To one node: every node gives the same answer. |
-| all primaries | To every primary; the replies are put together. |
+| any node | To one node: every node gives the same reply. |
+| all primaries | To every primary; the replies are merged. |
 | all nodes, if allowed | With `commands.admin = \"fanout\"` to every node, replicas included; else refused. |
-| by key, if allowed | With `commands.admin = \"fanout\"`: `OBJECT` and the like by their key, `SLEEP` and `SET-ACTIVE-EXPIRE` to all nodes. Else refused. |
-| one primary after the other | To the primary whose turn it is; the cursor tells which is next. |
+| by key, if allowed | With `commands.admin = \"fanout\"`: `OBJECT` and similar subcommands by their key, `SLEEP` and `SET-ACTIVE-EXPIRE` to all nodes. Else refused. |
+| one primary after the other | To the primary that the cursor names. |
 | slotmux | Answered by slotmux itself. |
-| own connection | May block, so it needs an upstream connection of its own. |
+| own connection | May block, so it uses a dedicated upstream connection. |
 | own connection if BLOCK | As above if BLOCK is among its options, else by key. |
-| transaction | MULTI … EXEC, kept by slotmux until EXEC; WATCH has a connection of its own until then. |
+| transaction | MULTI … EXEC, kept by slotmux until EXEC; WATCH holds a dedicated connection until then. |
 | by channel | To the node of the channel's slot. |
-| subscription | Messages come by a connection that all clients of a worker share. |
+| subscription | Messages come over a connection that all clients of a worker share. |
 | refused | Not forwarded; the error says why. |
 
-Arity counts the command's name; `-3` means three or more. Where versions differ, the loosest is given, and the server
-has the last word. Keys are positions in the same count.
+Arity counts the command's name; `-3` means three or more. If versions differ, the table has the loosest arity, and
+the server decides. Keys are positions in the same count.
 ";
 
 /// The text of `docs/commands.md`.

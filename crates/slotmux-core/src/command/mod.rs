@@ -113,7 +113,7 @@ fn arity_ok(arity: i16, argc: usize) -> bool {
 /// A container with no further argument is checked as a command of its own, as a server does.
 ///
 /// # Errors
-/// What keeps it from being sent; [`Unresolved::error`] is the reply. `Unresolved::Command` and
+/// The reason why it cannot be sent; [`Unresolved::error`] is the reply. `Unresolved::Command` and
 /// `Unresolved::Subcommand` may still be known to [`Learned`].
 #[inline]
 pub fn resolve(buf: &[u8], args: &[Span]) -> Result<&'static Command, Unresolved> {

@@ -6,7 +6,7 @@ pub(super) const LONGEST: usize = 24;
 /// A name in lower case. Two names of at most [`LONGEST`] bytes are equal if and only if their packed forms are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct PackedName {
-    /// The first and the last bytes; they overlap where the length is no multiple of eight.
+    /// The first and the last bytes; they overlap if the length is not a multiple of eight.
     words: [u64; 3],
     len: u8,
 }

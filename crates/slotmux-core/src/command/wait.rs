@@ -24,7 +24,7 @@ enum TimeUnit {
 }
 
 impl BlockingTimeout {
-    /// A timeout that only the node can tell.
+    /// A timeout that only the node can judge.
     pub const UNTOLD: BlockingTimeout = BlockingTimeout {
         limit: None,
         place: None,

@@ -3,7 +3,7 @@
 /// Longest name that DNS allows, in bytes.
 const LONGEST: usize = 253;
 
-/// A host name in lower case, without the trailing dot. `None` if the text is no valid name.
+/// A host name in lower case, without the trailing dot. `None` if the text is not a valid name.
 pub fn plain_host_name(text: &str) -> Option<String> {
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_name = !name.is_empty()

@@ -23,9 +23,9 @@ impl Origins {
 
     /// The origin of a key's value; [`Origin::Default`] if no source gives it.
     ///
-    /// A key is written in full, with the names of sections that may stand several times: `server.workers`,
-    /// `cluster.retry.reads`, `listener.main.limits.max_args`, `namespace.sessions.ttl.max`. What a namespace inherits
-    /// has the origin of the `[defaults.namespace]` key that gave it.
+    /// A key is written in full, with the names of sections that may occur several times: `server.workers`,
+    /// `cluster.retry.reads`, `listener.main.limits.max_args`, `namespace.sessions.ttl.max`. An inherited
+    /// value has the origin of its `[defaults.namespace]` key.
     pub fn of(&self, key: &str) -> &Origin {
         self.0.get(key).unwrap_or(&Origin::Default)
     }

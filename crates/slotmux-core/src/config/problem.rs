@@ -47,13 +47,13 @@ impl fmt::Display for Origin {
 pub struct Problem {
     /// Where it is.
     pub origin: Origin,
-    /// What is wrong, and how to correct it.
+    /// The problem, and how to correct it.
     pub text: String,
     /// Which problem it is, as far as callers need to know.
     pub kind: ProblemKind,
 }
 
-/// A problem that callers tell from the others.
+/// A problem that callers distinguish from the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
     /// The upstream is missing; callers that need none ignore this.
@@ -77,7 +77,7 @@ pub(super) struct Reading {
     unparsed: HashSet<Origin>,
     /// Lines of the file whose section is unknown, in runs: the last line of each run by its first.
     orphans: BTreeMap<usize, usize>,
-    /// Where to put what is missing: the start of the file, if there is one.
+    /// The place for a missing key: the start of the file, if there is one.
     pub(super) fallback: Origin,
     /// Where relative paths of `file:` start.
     pub(super) folder: PathBuf,

@@ -1,4 +1,4 @@
-//! The outcome of a request in words: what is sent, over which connection, or with which error it is refused.
+//! The outcome of a request in words: the bytes sent and their connection, or the error that refuses it.
 
 use super::Surroundings;
 use super::parts::ExplainedPart;

@@ -1,5 +1,5 @@
-//! What a request gives to the lifetime of each key that it writes, and what the key gets: read off the commands that
-//! are sent, so that it is what happens and not what should.
+//! The TTL that a request gives to each key that it writes, and the TTL that the key gets. Both are read from the commands
+//! that are sent, so that they show the effect rather than the intention.
 
 use std::collections::HashMap;
 
@@ -76,7 +76,7 @@ pub fn terms(
     terms
 }
 
-/// What keys get by the commands that are sent, the first `own` of which are the client's.
+/// The TTLs that keys get by the commands that are sent, the first `own` of which are the client's.
 fn got(mut sent: &[u8], own: usize, now: fn() -> u64) -> HashMap<Vec<u8>, KeyGets> {
     let mut got: HashMap<Vec<u8>, KeyGets> = HashMap::new();
     let mut args = Vec::new();

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_password_is_told_to_nobody() {
+    fn possible_passwords_are_never_shown() {
         for name in [
             "requirepass",
             "ldap.bind_password",

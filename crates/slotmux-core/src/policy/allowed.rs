@@ -69,7 +69,7 @@ fn refused(arguments: &ArgumentFacts, at: usize, namespace: NamespaceId) -> Opti
     let case = arguments.case;
     let key = case.request.arg(at);
     let Some(policy) = case.policies.get(namespace) else {
-        // A channel is no key, though SPUBLISH declares it as one.
+        // A channel is not a key, though SPUBLISH declares it as one.
         if case.command.flags().contains(Flags::PUBSUB) {
             return None;
         }

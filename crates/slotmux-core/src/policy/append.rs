@@ -14,7 +14,7 @@ pub(super) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 /// The end of an atomic block.
 pub(super) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 
-/// The commands of a block, without what stands around them.
+/// The commands of a block, without MULTI and EXEC.
 pub fn commands_of(block: BlockShape, bytes: &[u8]) -> &[u8] {
     let inner = bytes
         .strip_prefix(MULTI)

@@ -47,7 +47,7 @@ impl<'a> ArgumentFacts<'a> {
     }
 
     /// The length of a value above `max` that belongs to the key in argument `at`: of MSET its own, otherwise any
-    /// argument that is no key.
+    /// argument that is not a key.
     pub fn too_large(&self, at: usize, max: usize) -> Option<usize> {
         let request = self.case.request;
         if !self.is_write || request.bytes.len() <= max {

@@ -37,7 +37,7 @@ pub fn sent(lifetime: Lifetime) -> String {
                 .into()
         }
         Lifetime::SetEx | Lifetime::PSetEx => "its TTL bounded in place".into(),
-        Lifetime::SetNx => "`SET key value NX PX` of the default; `+OK` and nil are told as 1 and 0".into(),
+        Lifetime::SetNx => "`SET key value NX PX` of the default; `+OK` and nil become 1 and 0".into(),
         Lifetime::GetSet => "`SET key value GET PX` of the default".into(),
         Lifetime::GetEx => "its TTL bounded as that of SET is; PERSIST as `ttl.persist` says".into(),
         Lifetime::MSet => {

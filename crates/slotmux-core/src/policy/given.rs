@@ -98,7 +98,7 @@ impl TtlSubject<'_> {
     }
 
     /// Judges a point in time. slotmux' clock decides where it is far beyond a bound; otherwise only the node's clock
-    /// can tell whether it is within the maximum. A point that is within the maximum by any clock needs nothing.
+    /// decides whether it is within the maximum. A point that is within the maximum by any clock needs no expiry.
     fn judge_point(&self, point: i64) -> JudgedTtl {
         let ttl = point.saturating_sub_unsigned((self.case.now)());
         let distance = ttl.unsigned_abs();

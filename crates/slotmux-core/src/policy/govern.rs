@@ -206,7 +206,7 @@ pub enum ReplyConversion {
     Found,
     /// `+OK` is 1 and nil is 0: SETNX, which is sent as `SET … NX`.
     OkAsInteger,
-    /// It is that if it is no error. The command was sent before and may have run then, which is what an error has to say.
+    /// Unchanged if it is not an error. The command was sent before and may have run then, which an error must say.
     Repeated,
 }
 

@@ -65,7 +65,7 @@ pub struct Policy {
     pub read_only: bool,
     /// Bytes of a key.
     pub max_key: Option<usize>,
-    /// Bytes of one argument of a write that is no key, no script and no name of one.
+    /// Bytes of one argument of a write, except keys, scripts and names of scripts.
     pub max_value: Option<usize>,
     /// Full names of refused commands, in lower case.
     pub deny: Vec<String>,

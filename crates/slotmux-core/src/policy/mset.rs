@@ -11,7 +11,7 @@ use super::{Actions, Governed, ReplyConversion};
 use crate::config::TtlMode;
 use crate::resp::write;
 
-/// `MSET key value [key value …]`: a SET for each pair. They stand in MULTI whatever the strength, as MSET shows other
+/// `MSET key value [key value …]`: a SET for each pair. They are in MULTI with any strength, as MSET shows other
 /// clients all of its keys or none; a single one needs no MULTI.
 pub(super) fn mset(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
     let request = case.request;
@@ -81,7 +81,7 @@ pub(super) fn msetex(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
     let mut from = 2;
     let mut namespace = None;
     let mut shared = true;
-    // Every key was found once already, so this is no error.
+    // Every key was found once already, so this cannot fail.
     let _ = case.each_key(|at| {
         let found = case.policies.find(case.request.arg(at));
         shared &= *namespace.get_or_insert(found) == found;

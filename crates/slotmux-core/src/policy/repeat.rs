@@ -1,10 +1,10 @@
 //! The writes that may be sent a second time when it is unknown whether they ran: a column of the command table,
 //! restricted by their options and by the namespaces of their keys.
 //!
-//! A write that is sent again may run twice, with anything of others in between. What qualifies leaves its keys, or
-//! the fields that it names, as the request itself says, whatever was there before, and always has the same reply. So
-//! nothing that answers with a count (HSET, DEL, SADD, EXPIRE), looks at what is there (NX, XX, GET, KEEPTTL, LSET,
-//! PFMERGE, scripts), or adds to it (INCR, APPEND, LPUSH). A lifetime that is given in seconds begins anew.
+//! A write that is sent again may run twice, with commands of other clients in between. A write qualifies if it sets
+//! its keys, or the fields that it names, to values of the request alone, and always has the same reply. Commands that
+//! return a count (HSET, DEL, SADD, EXPIRE), read the old value (NX, XX, GET, KEEPTTL, LSET, PFMERGE, scripts), or add to
+//! it (INCR, APPEND, LPUSH) do not qualify. A TTL in seconds starts again.
 
 use super::Policies;
 use super::options::form_of;

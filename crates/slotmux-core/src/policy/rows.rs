@@ -8,7 +8,7 @@ use crate::config::{Config, Multi, Namespace, RetryWrites, Ttl};
 use crate::resp::request::Request;
 use crate::resp::{Limits, Scan, scan_request, write};
 
-/// What the clock shows in these tests, in unix milliseconds.
+/// The time in these tests, in unix milliseconds.
 pub(super) const NOW: u64 = 1_700_000_000_000;
 
 /// A namespace that allows everything.

@@ -9,7 +9,7 @@ use crate::config::ScriptKeys;
 /// EVAL, EVALSHA and FCALL: expiries for the declared keys, or a refusal if the policy of one of them asks for that.
 pub(super) fn script(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
     let mut appendix = Appendix::new(case, out);
-    // Every key was found once already, so this is no error.
+    // Every key was found once already, so this cannot fail.
     let _ = case.each_key(|at| {
         let Some(subject) = TtlSubject::of_key(case, at) else {
             return;

@@ -1,4 +1,4 @@
-//! Which calls of scripts and functions the rules permit at all. A script may do anything, and a request only tells the
+//! The calls of scripts and functions that the rules permit. A script may run any command, and a request shows only the
 //! keys that it declares, so a script without declared keys is checked against every rule that it could break.
 
 use super::{Policies, Refusal, RefusalRule, permitted_everywhere};

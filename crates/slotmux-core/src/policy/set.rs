@@ -22,7 +22,7 @@ pub(super) fn set(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
     }
 }
 
-/// KEEPTTL: what is kept only the server knows, so that the bounds follow behind it.
+/// KEEPTTL: only the server knows the kept TTL, so the bounds follow as expiries.
 fn kept(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
     let mut appendix = Appendix::new(subject.case, out);
     appendix.attach(subject, subject.default_of_kept(), subject.ttl.max);

@@ -25,13 +25,13 @@ pub enum StatedTtl {
     Keeps,
     /// The TTL that there is goes.
     Removes,
-    /// What servers refuse.
+    /// Servers refuse it.
     Refused,
     /// There is an option that is not known here.
     Unknown,
 }
 
-/// What `request` says about all of its keys.
+/// The TTL that `request` states for all of its keys.
 pub fn stated_ttl(request: &Request, command: CommandRef<'_>, now: fn() -> u64) -> StatedTtl {
     let number = |word: &str, at: usize, form: TtlForm| {
         let spelled = format!("{word} {}", request.arg(at).escape_ascii());

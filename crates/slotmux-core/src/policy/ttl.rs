@@ -23,13 +23,13 @@ pub struct TtlPolicy {
     pub jitter: f64,
     /// The spread of the default within the minimum and the maximum.
     window: TtlRange,
-    /// What decides where in the spread a key lands.
+    /// Chooses the place of a key in the spread.
     pub jitter_by: JitterBy,
     /// Treatment of a TTL above `max`.
     pub over_max: OverMax,
     /// Treatment of PERSIST.
     pub persist: Persist,
-    /// What KEEPTTL may do.
+    /// Treatment of KEEPTTL.
     pub keepttl: KeepTtl,
     /// The way an expiry is attached.
     pub strength: Strength,
@@ -93,7 +93,7 @@ impl TtlPolicy {
         }))
     }
 
-    /// A TTL for `key` around `middle`, spread by this fraction to both sides whatever the policy's own jitter is.
+    /// A TTL for `key` around `middle`, spread by this fraction to both sides instead of the policy's jitter.
     pub fn spread_around(&self, middle: u64, fraction: f64, key: &[u8]) -> u64 {
         TtlRange::new(middle, fraction, self.min, self.max).at(place_of(key))
     }

@@ -32,12 +32,12 @@ fn skip_spaces(line: &[u8]) -> &[u8] {
     &line[start..]
 }
 
-/// What C's `isspace` takes for a space; `u8::is_ascii_whitespace` lacks the vertical tab.
+/// C's `isspace`; `u8::is_ascii_whitespace` lacks the vertical tab.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-/// Reads one argument, which may consist of bare and quoted parts, and returns what follows it.
+/// Reads one argument, which may consist of bare and quoted parts, and returns the rest.
 fn read_one<'a>(mut rest: &'a [u8], arg: &mut Vec<u8>) -> Result<&'a [u8], Malformed> {
     loop {
         match rest {

@@ -71,7 +71,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What Redis grants a client that has yet to authenticate. A limit equal to one of these makes
+    /// The limits of Redis for a client that has yet to authenticate. A limit equal to one of these makes
     /// the scanner refuse with Redis' "unauthenticated" texts.
     pub const UNAUTHENTICATED: Limits = Limits {
         max_request: 10 * (16_384 + 32),
@@ -105,7 +105,7 @@ impl Default for Limits {
 /// Why bytes are no RESP. The text follows "Protocol error: " and is Redis' own wherever Redis has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// A request's `*` line is no count, or the count is above the limit.
+    /// A request's `*` line is not a count, or the count is above the limit.
     #[error("invalid multibulk length")]
     MultibulkLength,
     /// A count that only an authenticated client may send.
@@ -114,7 +114,7 @@ pub enum Malformed {
     /// An argument that does not start with `$`.
     #[error("expected '$', got '{}'", char::from(*.0))]
     ExpectedBulk(u8),
-    /// A `$` line is no length, or the length is above the limit.
+    /// A `$` line is not a length, or the length is above the limit.
     #[error("invalid bulk length")]
     BulkLength,
     /// A length that only an authenticated client may send.
@@ -138,10 +138,10 @@ pub enum Malformed {
     /// A line or a bulk that is not followed by CRLF. Redis skips two bytes unseen; a shared lane cannot afford that.
     #[error("expected CRLF")]
     Terminator,
-    /// A reply starts with a byte that is no type.
+    /// A reply starts with a byte that is not a type.
     #[error("unknown reply type '{}'", .0.escape_ascii())]
     ReplyType(u8),
-    /// A reply's header is no number where one is due, or has no end within 64 bytes.
+    /// A reply's header lacks a required number, or has no end within 64 bytes.
     #[error("invalid reply header")]
     ReplyHeader,
     /// A reply announces more elements than can be counted.

@@ -274,7 +274,7 @@ impl Boundary {
 impl Limits {
     const UNAUTHENTICATED_ARGS: usize = Limits::UNAUTHENTICATED.max_args;
     const UNAUTHENTICATED_BULK: usize = Limits::UNAUTHENTICATED.max_bulk;
-    /// Redis' `proto-max-bulk-len`: what is above it would not do for an authenticated client either.
+    /// Redis' `proto-max-bulk-len`, which holds for authenticated clients too.
     const REDIS_BULK: usize = 512 * 1024 * 1024;
 }
 

@@ -1,9 +1,8 @@
-//! SCAN over all primaries: the cursor that says where a scan stands, and the order in which shards have their turn.
+//! SCAN over all primaries: the cursor with the position of a scan, and the order in which shards are scanned.
 //!
-//! A cursor holds all there is to know, so that any slotmux can go on with a scan that another began: the cursor of the
-//! node, the first slot of its shard, and a fingerprint of what that was based on. A node's cursor means nothing after
-//! its slots were dealt out anew or it was started again; the fingerprint then differs, and what it was based on has
-//! to be scanned again.
+//! A cursor holds the whole state, so that any slotmux can continue a scan that another began: the cursor of the node,
+//! the first slot of its shard, and a fingerprint of the topology that these are based on. A node's cursor is invalid
+//! after slots of the node moved or the node was restarted; the fingerprint then differs, and the scan begins again.
 
 use crate::cluster::topology::{NO_SHARD, Topology};
 use crate::slot::SLOTS;
@@ -23,7 +22,7 @@ pub struct ScanCursor {
     pub node: u64,
     /// The first slot of its shard.
     pub slot: u16,
-    /// What this is based on.
+    /// The fingerprint of the topology that the cursor is based on.
     pub print: u16,
 }
 
@@ -47,8 +46,8 @@ impl ScanCursor {
     }
 }
 
-/// Reads a cursor as Redis does, by `strtoul`: nothing at all is 0. What Redis takes and slotmux can't have given out
-/// is refused as well: a negative number.
+/// Reads a cursor as Redis does, by `strtoul`: nothing at all is 0. A negative number, which Redis accepts, is
+/// refused too: slotmux never returns one.
 pub fn parse(text: &[u8]) -> Option<u64> {
     let digits = match text {
         [] => return Some(0),
@@ -73,7 +72,7 @@ struct ScanStop {
     shard: u16,
     /// The id of its primary and its slots.
     content: u64,
-    /// Which shards are still to come, this one included, whatever their order.
+    /// The shards still to come, this one included, in any order.
     ahead: u64,
 }
 
@@ -128,7 +127,7 @@ impl Itinerary {
                 stops.len() - 1
             });
             let stop: &mut ScanStop = &mut stops[place];
-            // A range is told by where it begins and by each slot's number that follows it.
+            // The start of a range is hashed, then each slot of it.
             stop.content = hash(stop.content, &[u8::from(began)]);
             stop.content = hash(stop.content, &slot.to_be_bytes());
         }
@@ -163,8 +162,8 @@ impl Itinerary {
         }
     }
 
-    /// What comes after the page of `step`, at whose end the node said `said`. `run` tells one life of the node's
-    /// process from another: the life that answered.
+    /// The step after the page of `step`, at whose end the node returned the cursor `said`. `run` identifies the
+    /// process of the node that answered.
     pub fn after(&self, step: ScanStep, run: u64, said: u64) -> AfterPage {
         let Some(stop) = self.stop(step.cursor.slot) else {
             return AfterPage::Void;
@@ -240,8 +239,8 @@ fn fold(hash: u64) -> u16 {
     (mix(hash) >> (64 - PRINT_BITS)) as u16
 }
 
-/// What tells one life of a node's process from another: a hash of the `run_id` of its INFO. A node that won't say
-/// is taken to live for ever.
+/// Identifies the process of a node: a hash of the `run_id` of its INFO. A node that refuses INFO counts as never
+/// restarted.
 pub fn run_of(info: &[u8]) -> u64 {
     let lines = info.split(|&byte| byte == b'\n');
     let id = lines

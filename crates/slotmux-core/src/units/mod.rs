@@ -1,5 +1,5 @@
-//! Durations and sizes with their units, read and written: `"250ms"`, `"64KiB"`. What the units mean comes from
-//! [`humantime`] and [`bytesize`]; both read more texts than slotmux accepts, so the grammar and the errors are ours.
+//! Durations and sizes with their units, read and written: `"250ms"`, `"64KiB"`. The values of the units come
+//! from [`humantime`] and [`bytesize`]; both read more texts than slotmux accepts, so the grammar and the errors are ours.
 
 use std::time::Duration;
 

@@ -52,7 +52,7 @@ pub enum Next<'a> {
 /// Decides what an error reply means for its command, if it is its node's: then the command has not run.
 ///
 /// Order beats hiding: a retry in a moment keeps the order only while the client has sent nothing behind it on that
-/// slot; otherwise the error is delivered. A node that serves nothing at all refuses what is behind it too, and all of
+/// slot; otherwise the error is delivered. A node that serves nothing refuses the following commands too, and all of
 /// them wait in their order; should the node come to itself between them, the ones that were refused do not run any
 /// more (see [`crate::engine::upstream::retry::overtaken`]).
 pub fn decide<'a>(verdict: ErrorVerdict<'a>, facts: Facts) -> Next<'a> {

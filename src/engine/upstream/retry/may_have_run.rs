@@ -97,7 +97,7 @@ fn is_over(worker: &Worker, lane: &Lane, end: &End, taken: &Unanswered) -> bool 
     is_closed || (!taken.asking && worker.is_replaced(lane, &taken.entry))
 }
 
-/// Whether what was sent has the same effect and reply when it runs again, by its namespaces too.
+/// Whether the sent command has the same effect and reply when it runs again, and its namespaces allow that.
 fn is_idempotent(policies: &Policies, taken: &Unanswered) -> bool {
     match &taken.entry.kind {
         OnReply::Deliver | OnReply::Part { .. } => are_idempotent(policies, &taken.request, 1),

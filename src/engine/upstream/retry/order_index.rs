@@ -129,7 +129,7 @@ impl Streams {
         self.in_flight.range(newer).next().is_some()
     }
 
-    /// The lanes that carry commands of the stream: one step per lane, whatever the number of commands. There are few,
+    /// The lanes that carry commands of the stream: one step per lane, for any number of commands. There are few,
     /// one for each node that owned the slot while the commands arrived.
     fn lanes(&self, of: Member) -> impl Iterator<Item = u64> {
         let end = Key {

@@ -88,7 +88,7 @@ fn take_refused(
         return None;
     }
     let entry = restart_search(worker, lane, entry);
-    // A redirect is followed whatever comes after the command.
+    // A redirect is followed, also if later commands are in flight.
     let is_redirect = matches!(
         verdict,
         ErrorVerdict::Moved { .. } | ErrorVerdict::Ask { .. }

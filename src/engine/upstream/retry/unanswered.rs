@@ -19,7 +19,7 @@ pub struct Unanswered {
     pub request: Vec<u8>,
     /// Whether enough of it was handed to the kernel for it to have run.
     pub was_written: bool,
-    /// Whether it followed an ASK: it belongs to this node, whatever the map says.
+    /// Whether it followed an ASK: it belongs to this node, independently of the map.
     pub asking: bool,
 }
 

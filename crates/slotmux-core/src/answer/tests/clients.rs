@@ -1,4 +1,4 @@
-//! CLIENT LIST, KILL, PAUSE and MONITOR: lines of several clients, and what is left to the workers.
+//! CLIENT LIST, KILL, PAUSE and MONITOR: lines of several clients, and the work left to the workers.
 
 use super::*;
 

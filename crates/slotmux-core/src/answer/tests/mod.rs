@@ -230,7 +230,7 @@ fn only_logins_and_goodbyes_come_before_a_login() {
 }
 
 #[test]
-fn hello_tells_a_version_before_any_is_known() {
+fn hello_has_a_version_before_any_is_known() {
     let mut client = Client::open();
     client.version = "";
     assert!(
@@ -250,7 +250,7 @@ fn time_is_seconds_and_microseconds() {
 }
 
 #[test]
-fn info_tells_what_the_process_counts() {
+fn info_has_the_counts_of_the_process() {
     let mut client = Client::open();
     client.facts = InfoFacts {
         run_id: "ab".repeat(20),

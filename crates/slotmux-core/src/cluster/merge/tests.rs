@@ -1,4 +1,4 @@
-//! Tables for [`merge`](super::merge): who wins a slot, and what is remembered.
+//! Tables for [`merge`](super::merge): the winner of a slot, and remembered addresses.
 
 use super::*;
 use crate::cluster::addr::{Addr, AddressMap};
@@ -132,7 +132,7 @@ fn failed_replicas_are_left_out_and_failed_primaries_stay_owners() {
 }
 
 #[test]
-fn slots_that_nobody_claims_and_owners_without_address_are_no_shard() {
+fn unclaimed_slots_and_owners_without_address_are_no_shard() {
     let nodes = [("a1", 1, "master", "-")];
     let mut partial = view(&nodes, &[(0, 99, "a1"), (200, 299, "b2")]);
     partial.nodes[1].addr = None;
@@ -181,7 +181,7 @@ fn a_view_that_is_older_than_what_we_know_changes_nothing() {
         owner(&merge(&[news], &current.topology, true).topology, 3),
         "a1"
     );
-    // A cluster that was set up anew knows none of the old ids.
+    // A cluster that was created again knows none of the old ids.
     let anew = view(&[("n7", 1, "master", "-")], &[(first, last, "n7")]);
     assert_eq!(
         owner(&merge(&[anew], &current.topology, true).topology, 3),
@@ -190,7 +190,7 @@ fn a_view_that_is_older_than_what_we_know_changes_nothing() {
 }
 
 #[test]
-fn an_address_stays_as_long_as_somebody_gives_it() {
+fn an_address_stays_as_long_as_a_view_has_it() {
     let nodes = [("e1", 1, "master", "-")];
     let owners = [(0, 16383, "e1")];
     let (one, two) = (
@@ -211,7 +211,7 @@ fn an_address_stays_as_long_as_somebody_gives_it() {
             .host,
         "two"
     );
-    // What a node announces is better than the host that we happened to ask.
+    // The announced address is better than the host that was asked.
     let mut announced = two.clone();
     announced.nodes[0].announced = true;
     announced.nodes[0].addr = Some(Addr::new("announced", 1));

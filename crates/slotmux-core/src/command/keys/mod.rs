@@ -70,7 +70,7 @@ pub enum KeyError {
 
 /// Calls `f` with the index of each key argument, in order. On an error `f` was not called.
 ///
-/// A request may have no key at all (`EVAL … 0`): that is no error, and `f` is not called.
+/// A request may have no key at all (`EVAL … 0`): that is not an error, and `f` is not called.
 ///
 /// # Errors
 /// [`KeyError`]: any node reports the error.

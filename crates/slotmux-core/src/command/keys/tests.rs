@@ -123,9 +123,9 @@ fn keys_of_wrong_requests_are_errors_or_none_and_never_a_panic() {
     }
 }
 
-/// Whatever the arguments, every position is that of an argument, and positions rise except for a destination.
+/// For any arguments, every position is that of an argument, and positions rise except for a destination.
 #[test]
-fn positions_are_arguments_whatever_they_say() {
+fn positions_are_those_of_arguments() {
     const WORDS: [&[u8]; 16] = [
         b"",
         b"0",

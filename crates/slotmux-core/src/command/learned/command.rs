@@ -9,10 +9,10 @@ use crate::command::route::{CONNECTION_STATE, ONE_NODE};
 use crate::command::{Flags, Lifetime, Route, arity_ok, error};
 use crate::resp::Span;
 
-/// Why a learned command is refused that names no key and is no plain read.
+/// The reason to refuse a learned command that names no key and is not a plain read.
 pub(super) const KEYLESS: &str =
     "slotmux learned it from the server, and nothing tells which node should run it";
-/// Why a learned command is refused whose keys only the server can find.
+/// The reason to refuse a learned command whose keys only the server can find.
 pub(super) const HIDDEN_KEYS: &str =
     "slotmux learned it from the server, and nothing tells where its keys are";
 
@@ -98,8 +98,8 @@ impl LearnedCommand {
         Ok(())
     }
 
-    /// As [`LearnedCommand::for_each_key`], of the keys that it may leave without an expiry. Where the server does not
-    /// tell, these are all.
+    /// As [`LearnedCommand::for_each_key`], of the keys that it may leave without an expiry: all keys if the server
+    /// does not say.
     ///
     /// # Errors
     /// As [`crate::command::for_each_key`].

@@ -19,7 +19,7 @@ use crate::resp::Span;
 /// Longest full name that is learned, in bytes; the longest known one of a module has 26.
 const LONGEST: usize = 64;
 
-/// What an upstream's `COMMAND` reply taught: names to commands that the table lacks, and all names.
+/// Commands learned from an upstream's `COMMAND` reply: those that the table lacks by name, and all names.
 #[derive(Debug, Default)]
 pub struct Learned {
     commands: HashMap<Box<[u8]>, LearnedCommand>,
@@ -27,7 +27,7 @@ pub struct Learned {
 }
 
 impl Learned {
-    /// Learns from the reply to `COMMAND`, in RESP2 or RESP3. What cannot be read is left out.
+    /// Learns from the reply to `COMMAND`, in RESP2 or RESP3. Unreadable entries are left out.
     pub fn from_reply(reply: &Value) -> Learned {
         let mut learned = Learned::default();
         for command in elements(reply) {

@@ -177,8 +177,8 @@ mod tests {
         }
         for command in all() {
             for (at, byte) in command.name.bytes().enumerate() {
-                // The same name with the bit set that tells ASCII from other bytes, and with the bit of the case
-                // flipped where the byte is no letter.
+                // The same name with a byte outside ASCII, and with the bit of the case flipped, also in bytes that
+                // are not letters.
                 for other in [byte | 0x80, byte ^ 0x20] {
                     let mut name = command.name.as_bytes().to_vec();
                     name[at] = other;
@@ -263,9 +263,9 @@ mod tests {
         }
     }
 
-    /// What changes, holds up or takes over its connection must never reach a shared one.
+    /// A command that changes, blocks or takes over its connection must never reach a shared one.
     #[test]
-    fn what_touches_its_connection_is_never_forwarded() {
+    fn commands_that_touch_their_connection_are_never_forwarded() {
         use super::super::Flags;
         const TOUCHES: &str = "auth hello select reset quit multi exec discard watch unwatch subscribe psubscribe \
             ssubscribe unsubscribe punsubscribe sunsubscribe monitor sync psync replconf asking readonly readwrite \

@@ -20,9 +20,9 @@ use crate::command::{Lifetime, Repeatable};
 pub(super) const NONE: KeySpec = KeySpec::None;
 /// One key, right after the name.
 pub(super) const KEY: KeySpec = key(1);
-/// The key of SORT and what follows STORE.
+/// The key of SORT and the key after STORE.
 pub(super) const SORT: KeySpec = KeySpec::Sort;
-/// The key of MIGRATE or what follows KEYS.
+/// The key of MIGRATE or the keys after KEYS.
 pub(super) const MIGRATE: KeySpec = KeySpec::Migrate;
 
 /// One key at `at`.
@@ -69,7 +69,7 @@ pub(super) const fn dest_numkeys(dest: u8, at: u8, first: u8) -> KeySpec {
     }
 }
 
-/// One key right after the name, and what follows STORE and STOREDIST among the options, which begin at `from`.
+/// One key right after the name, and the keys after STORE and STOREDIST among the options, which begin at `from`.
 pub(super) const fn geo_store(from: u8) -> KeySpec {
     KeySpec::GeoStore { from }
 }

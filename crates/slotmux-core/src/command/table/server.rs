@@ -96,8 +96,8 @@ static CONFIG_SUBCOMMANDS: &[Command] = &[
     cmd("config|set",       -4, NONE, AllNodes(AllOk),   "2.0.0", "admin noscript loading stale"),
 ];
 
-/// DEBUG about one key, which follows the subcommand. It is a command of its own here, as DEBUG tells a server nothing
-/// of its subcommands.
+/// DEBUG about one key, which follows the subcommand. It is a separate command here, as servers do not
+/// describe the subcommands of DEBUG.
 pub static DEBUG_OF_KEY: Command = cmd(
     "debug",
     -3,

@@ -1,8 +1,8 @@
-//! What the reply scanner passes over and refuses, whole and cut at every byte.
+//! Replies that the reply scanner accepts and refuses, whole and cut at every byte.
 
 use super::*;
 
-/// Feeds `reply` in pieces of `size` bytes, keeping what was left over, as a lane does.
+/// Feeds `reply` in pieces of `size` bytes, keeping the remainder, as a lane does.
 fn in_pieces(reply: &[u8], size: usize) -> Result<(usize, u8), Malformed> {
     let mut scanner = ReplyScanner::default();
     let (mut from, mut to) = (0, 0);
@@ -177,7 +177,7 @@ fn refuses_what_is_no_reply() {
 }
 
 #[test]
-fn tells_what_is_still_to_come_of_a_big_value() {
+fn returns_the_missing_length_of_a_big_value() {
     let mut scanner = ReplyScanner::default();
     assert_eq!(
         scanner.advance(b"$100000\r").unwrap(),

@@ -1,4 +1,4 @@
-//! What the request scanner accepts and refuses, whole and cut at every byte.
+//! Requests that the request scanner accepts and refuses, whole and cut at every byte.
 
 use super::*;
 

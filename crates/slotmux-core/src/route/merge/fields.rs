@@ -135,7 +135,7 @@ fn sum(values: &[&str]) -> Option<String> {
     Some(format!("{sum:.decimals$}"))
 }
 
-/// Merges fields that are pairs themselves: `keys=1,expires=2`. Counts are summed and means computed anew. Percentiles
+/// Merges fields that are pairs themselves: `keys=1,expires=2`. Counts are summed and means computed again. Percentiles
 /// have no common value, so the largest is taken.
 pub fn merged_pairs(values: &[&str]) -> String {
     let maps: Vec<Vec<(&str, &str)>> = values

@@ -28,7 +28,7 @@ use shapes::{map_like, text_like};
 /// The error for parts of different shapes.
 pub const UNLIKE: &str = "ERR slotmux: the nodes' replies do not fit together";
 
-/// Appends the one reply that `parts` make, and tells whether it is an error. `order` is for [`Merge::Elements`]: the
+/// Appends the one reply that `parts` make. Returns whether it is an error. `order` is for [`Merge::Elements`]: the
 /// part that holds each element.
 pub fn merged(
     parts: &[Vec<u8>],

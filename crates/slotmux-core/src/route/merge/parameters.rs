@@ -4,9 +4,9 @@ use super::map_like;
 use crate::parameters::{ParameterClass, class_of};
 use crate::resp::{pairs_of, text_of, write};
 
-/// Appends the parameters: first slotmux' own, then the node's. Private ones only if `tells_private`, that is if the
+/// Appends the parameters: first slotmux' own, then the node's. Private ones only if `shows_private`, that is if the
 /// client administers the nodes. Returns whether the reply is an error.
-pub fn merged(own: &[u8], node: &[u8], tells_private: bool, out: &mut Vec<u8>) -> bool {
+pub fn merged(own: &[u8], node: &[u8], shows_private: bool, out: &mut Vec<u8>) -> bool {
     // slotmux itself may have refused the request, for example for too many patterns.
     if own.first() == Some(&b'-') {
         out.extend_from_slice(own);
@@ -23,7 +23,7 @@ pub fn merged(own: &[u8], node: &[u8], tells_private: bool, out: &mut Vec<u8>) -
     settings.extend(theirs.into_iter().filter(|(name, _)| {
         text_of(name).is_some_and(|name| match class_of(name) {
             ParameterClass::Data | ParameterClass::Guarded(_) | ParameterClass::Unknown => true,
-            ParameterClass::Private(_) => tells_private,
+            ParameterClass::Private(_) => shows_private,
             ParameterClass::Own | ParameterClass::Secret(_) => false,
         })
     }));
@@ -53,9 +53,9 @@ mod tests {
     use super::super::reply;
     use super::*;
 
-    fn told(own: &str, node: &str, tells_private: bool) -> (bool, String) {
+    fn told(own: &str, node: &str, shows_private: bool) -> (bool, String) {
         let mut out = Vec::new();
-        let is_error = merged(own.as_bytes(), node.as_bytes(), tells_private, &mut out);
+        let is_error = merged(own.as_bytes(), node.as_bytes(), shows_private, &mut out);
         (is_error, String::from_utf8(out).unwrap())
     }
 
@@ -64,11 +64,11 @@ mod tests {
         let own = "{port 1 timeout x}";
         let node = "{port 7 Maxmemory 9 unixsocket u dir d hz 10 requirepass p MasterAuth a tls-key-file-pass t new 5}";
         for is_resp3 in [false, true] {
-            for (tells_private, dir) in [(true, "dir d "), (false, "")] {
+            for (shows_private, dir) in [(true, "dir d "), (false, "")] {
                 let (own, node) = (reply(own, is_resp3), reply(node, is_resp3));
                 let expected = format!("{{port 1 timeout x Maxmemory 9 {dir}hz 10 new 5}}");
                 let expected = (false, reply(&expected, is_resp3));
-                assert_eq!(told(&own, &node, tells_private), expected);
+                assert_eq!(told(&own, &node, shows_private), expected);
             }
         }
     }

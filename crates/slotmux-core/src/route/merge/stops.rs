@@ -1,4 +1,4 @@
-//! What runs too long, on one node of many: FUNCTION STATS, FUNCTION KILL, SCRIPT KILL.
+//! Scripts that run too long on one node of many: FUNCTION STATS, FUNCTION KILL, SCRIPT KILL.
 
 use crate::resp::elements_of;
 
@@ -30,7 +30,7 @@ fn one_of(parts: &[Vec<u8>], is_it: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) -
     found.is_none_or(|part| part.starts_with(b"-"))
 }
 
-/// Whether a reply to FUNCTION STATS tells of a script that runs.
+/// Whether a reply to FUNCTION STATS reports a running script.
 fn function_runs(reply: &[u8]) -> bool {
     let fields = elements_of(reply).unwrap_or_default();
     let is_told =
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_node_that_runs_one_tells() {
+    fn the_reply_of_the_node_that_runs_one_is_used() {
         for (idle, busy) in [
             (
                 "*4\r\n+a\r\n$-1\r\n+b\r\n*0\r\n",

@@ -197,7 +197,7 @@ fn a_shard_that_was_not_begun_may_change_and_may_not_be_passed_over() {
 }
 
 #[test]
-fn numbers_that_nobody_gave_out_begin_again_or_are_refused_by_their_print() {
+fn numbers_that_are_not_cursors_begin_again_or_are_refused_by_their_print() {
     let three = three();
     for number in [1, 5, 1 << 20, (1 << 62) | 12345] {
         let cursor = ScanCursor::decode(number).expect("below 2^63");
@@ -225,7 +225,7 @@ fn prints_differ() {
 }
 
 #[test]
-fn a_node_tells_which_life_it_lives() {
+fn a_restarted_node_has_another_run() {
     let info = b"$60\r\n# Server\r\nprocess_id:1\r\nrun_id:abc\r\ntcp_port:1\r\n";
     assert_eq!(run_of(info), hash(SEED, b"abc"));
     assert_eq!(run_of(b"-NOPERM no\r\n"), 0);
@@ -239,7 +239,7 @@ const PAGES: u64 = 3;
 fn no_slot_that_stayed_is_missed_whatever_else_changes() {
     let mut random = fastrand::Rng::with_seed(13);
     for round in 0..500 {
-        // The owner of each slot; the others belong to nobody.
+        // The owner of each slot; the others have no owner.
         let mut owners: Vec<usize> = (0..12).map(|_| random.usize(0..4)).collect();
         let (mut stayed, mut runs) = ([true; 12], [0u64; 4]);
         let view = |owners: &[usize]| {

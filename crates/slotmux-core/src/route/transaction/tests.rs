@@ -100,13 +100,13 @@ fn what_goes_where() {
     let table: &[(&str, &[&str])] = &[
         ("PING | ECHO x | UNWATCH", &[]),
         ("GET s:{a} | INCR s:{a}", &["GET s:{a} | INCR s:{a} > 0 1"]),
-        // What has no key joins the others, in its place; alone, it goes anywhere.
+        // A command without keys joins the others, in its place; alone, it goes anywhere.
         (
             "GET s:{a} | PUBLISH c m | GET s:{a}",
             &["GET s:{a} | PUBLISH c m | GET s:{a} > 0 1 2"],
         ),
         ("PUBLISH c m", &["PUBLISH c m > 0"]),
-        // A blocking command blocks nobody here.
+        // A blocking command does not block here.
         ("BLPOP s:{a} 0", &["BLPOP s:{a} 0 > 0"]),
         (
             "INCR t:{a} | SET t:{a} v | MSET t:{a}1 1 t:{a}2 2",
