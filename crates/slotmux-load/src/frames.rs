@@ -23,7 +23,7 @@ pub enum Reply {
 /// The protocol of a connection, as `HELLO` set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// What every connection begins with.
+    /// The protocol of a new connection.
     Resp2,
     /// After `HELLO 3`.
     Resp3,
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_reply_are_refused() {
+    fn bytes_that_are_not_a_reply_are_refused() {
         for protocol in [Protocol::Resp2, Protocol::Resp3] {
             for bytes in [
                 &b"nonsense\r\n"[..],

@@ -1,5 +1,5 @@
-//! A whole worker between clients and nodes whose behaviour the input chooses: every request gets exactly its own reply,
-//! in order, and no state is left. `tests/oracles/both_sides.rs` runs the same property with random choices.
+//! A whole worker between clients and nodes whose behaviour the input chooses: every request gets exactly its own
+//! reply, in order, and no state is left. `tests/oracles/both_sides.rs` runs the same property with random choices.
 
 use tokio::runtime::{Builder, LocalOptions};
 

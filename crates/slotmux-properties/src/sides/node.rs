@@ -73,7 +73,7 @@ pub async fn serve(listener: TcpListener, script: Rc<Script>, mut dice: Dice) {
             queued: None,
         };
         tokio::task::spawn_local(async move {
-            // The side that hangs up first ends it.
+            // The side that hangs up first ends the connection.
             let _ = connection.run(stream).await;
         });
     }
@@ -278,7 +278,7 @@ impl Connection {
     }
 }
 
-/// The first key of a command; of one without keys its name.
+/// The first key of a command; its name if it has no key.
 fn key_of(words: &[String]) -> String {
     let at = match words.first().map(String::as_str) {
         Some("EVAL" | "EVALSHA") => 3,

@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn contradictory_options_are_refused() {
         for args in [
             &["--requests", "1", "--duration", "1s"][..],
             &["--clients", "0"],

@@ -19,7 +19,7 @@ pub enum Frame {
     Incomplete(usize),
 }
 
-/// Finds the end of the reply at the start of `buf`, RESP2 or RESP3. `Err`: these bytes are no reply.
+/// Finds the end of the reply at the start of `buf`, RESP2 or RESP3. `Err`: these bytes are not a reply.
 pub fn frame(buf: &[u8]) -> Result<Frame, &'static str> {
     let (mut at, mut elements) = (0, 1u64);
     while elements > 0 {
@@ -57,7 +57,7 @@ pub fn frame(buf: &[u8]) -> Result<Frame, &'static str> {
     Ok(Frame::Complete(at))
 }
 
-/// The line that starts at `at`, without its type byte and CRLF. `None`: its end is not there yet.
+/// The line that starts at `at`, without its type byte and CRLF. `None`: the line is incomplete.
 fn line(buf: &[u8], at: usize) -> Result<Option<Range<usize>>, &'static str> {
     let rest = buf.get(at..).unwrap_or_default();
     match rest.iter().position(|b| *b == b'\r') {
@@ -106,7 +106,7 @@ pub enum Outcome {
 /// The values of one client's counters, as far as it knows them.
 #[derive(Clone, Default, Debug)]
 pub struct Counters {
-    /// Empty until the first INCR, since most runs have none.
+    /// Empty until the first INCR, since most runs send no INCR.
     state: Vec<Counter>,
 }
 
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply_is_refused() {
+    fn bytes_that_are_not_a_reply_are_refused() {
         for bytes in [
             &b"hello\r\n"[..],
             b"$3\r\nabcd\r\n",

@@ -1,4 +1,4 @@
-//! What people see of a run: the progress line and the table.
+//! The output of a run for people: the progress line and the table.
 
 use crate::args::Plan;
 use crate::tally::{Live, Tally};

@@ -42,7 +42,7 @@ impl Group {
             .unwrap_or_default()
     }
 
-    /// The ranges in words.
+    /// The ranges as text.
     pub fn name(&self) -> String {
         let ranges: Vec<String> = self
             .ranges

@@ -34,7 +34,7 @@ fn mixed(kind: Kind) -> Book {
 }
 
 #[test]
-fn a_count_may_rise_by_one_and_what_is_unknown() {
+fn a_count_may_rise_by_one_and_by_the_unknown_writes() {
     for (told, verdict) in [
         (1, is_behind as fn(&Verdict) -> bool),
         (4, |v| *v == Verdict::Right),
@@ -101,7 +101,7 @@ fn a_read_shows_the_newest_write_or_one_of_unknown_fate() {
     assert!(is_wrong(&counter.read(0, &bulk("4"))));
 }
 
-/// What a lookup answers for these tokens, oldest first.
+/// The reply of a lookup with these tokens, oldest first.
 fn there(kind: Kind, tokens: &[Token]) -> Reply {
     match kind {
         Kind::Counter => bulk(tokens.len().to_string()),
