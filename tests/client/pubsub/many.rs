@@ -49,7 +49,7 @@ fn a_thousand_subscribers_are_one_per_worker_upstream() {
 }
 
 #[test]
-fn a_subscription_connection_that_nobody_needs_is_closed() {
+fn an_unused_subscription_connection_is_closed() {
     let cluster = &calm_cluster(0);
     let proxy = Proxy::start(cluster, |config| {
         config.set("cluster.connections.dedicated_idle", "100ms");
@@ -68,7 +68,7 @@ fn a_subscription_connection_that_nobody_needs_is_closed() {
 }
 
 #[test]
-fn a_slow_subscriber_is_closed_and_harms_nobody() {
+fn a_slow_subscriber_is_closed_and_affects_no_other() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("listener.limits.output_hard", "1MiB");
         config.set("server.workers", 1);
@@ -104,7 +104,7 @@ fn a_slow_subscriber_is_closed_and_harms_nobody() {
 }
 
 #[test]
-fn clients_that_leave_at_any_moment_leave_nothing_behind() {
+fn clients_that_leave_at_any_moment_leave_no_state() {
     let cluster = shared_cluster();
     let proxy = Proxy::start(cluster, |_| {});
     let mut stays = proxy.client();

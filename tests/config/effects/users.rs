@@ -1,4 +1,4 @@
-//! Who gets in, with which passwords, in each way in which they can be told.
+//! Logins and passwords, in each form of the configuration.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ fn start(configure: impl FnOnce(&mut ProxyConfig)) -> Proxy {
     Proxy::start(shared_cluster(), configure)
 }
 
-/// Whether `AUTH` with these words lets a new client in, who got nothing before.
+/// Whether `AUTH` with these arguments admits a new client, which got nothing before.
 #[track_caller]
 fn gets_in(proxy: &Proxy, words: &[&str]) -> bool {
     let mut client = proxy.client();
@@ -36,7 +36,7 @@ fn user_of(client: &mut RawClient) -> String {
 }
 
 #[test]
-fn without_users_everybody_is_in() {
+fn every_client_is_admitted_without_users() {
     let proxy = start(|_| {});
     assert_eq!(proxy.client().call(&["GET", "no-such-key"]), Value::Null);
     let reply = proxy.client().call(&["AUTH", "any"]);
