@@ -1,5 +1,4 @@
-//! Peers that are not Redis, or that refuse before any request: their words are shown by the discovery and by the
-//! lanes.
+//! Peers that are not Redis, or that refuse before any request: discovery and lanes report their first bytes.
 
 use std::collections::HashSet;
 use std::fs;
@@ -17,20 +16,20 @@ use slotmux_core::slot::slot_of;
 use slotmux_testing::{Forward, Layout, PATIENCE, Peer, Proxy, Step, Value, poll_until};
 use socket2::{Domain, Socket, Type};
 
-/// When a peer speaks.
+/// When a peer sends its text.
 #[derive(Clone, Copy, PartialEq)]
 enum When {
-    /// As soon as somebody connects; then it hangs up.
+    /// On connection; then it hangs up.
     AtOnce,
     /// The same, but it hangs up without reading the request, which meets a closed port.
     AndIsGone,
     /// After the first request.
     Asked,
-    /// At once, and keeps the connection open.
+    /// On connection, and keeps it open.
     AndWaits,
 }
 
-/// A server of another kind that says these words on every connection; returns its port.
+/// A server of another kind that sends this text on every connection; returns its port.
 fn stranger(words: &'static [u8], when: When) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its address").port();
@@ -88,7 +87,7 @@ fn told_of_seed(port: u16, password: Option<&str>, said: &str) {
 }
 
 #[test]
-fn the_discovery_shows_what_a_stranger_says() {
+fn the_discovery_shows_the_text_of_a_foreign_server() {
     for &(words, said) in STRANGERS {
         for when in [When::AtOnce, When::AndIsGone, When::Asked] {
             told_of_seed(stranger(words, when), None, said);
@@ -98,7 +97,7 @@ fn the_discovery_shows_what_a_stranger_says() {
     for &(words, said) in STRANGERS {
         told_of_seed(stranger(words, When::AtOnce), Some("secret"), said);
     }
-    // A peer that ends no line and never hangs up: its words count, not the timeout.
+    // A peer that ends no line and never hangs up: its text is reported, not the timeout.
     told_of_seed(
         stranger(b"SSH-2.0-x\r\n", When::AndWaits),
         None,
@@ -107,7 +106,7 @@ fn the_discovery_shows_what_a_stranger_says() {
 }
 
 #[test]
-fn a_lane_shows_what_a_stranger_says() {
+fn a_lane_shows_the_text_of_a_foreign_server() {
     for &(words, said) in STRANGERS.iter().filter(|(words, _)| !words.is_empty()) {
         for when in [When::AtOnce, When::AndIsGone, When::Asked] {
             let (port, layout) = (stranger(words, when), Layout::default());
@@ -276,7 +275,7 @@ fn a_real_server_with_too_many_clients_is_quoted_and_used_once_there_is_room() {
 }
 
 /// A node that answers everything with a temporary error has accepted neither the password nor RESP3: its connection is
-/// of no use once it has recovered.
+/// unusable even after the node has recovered.
 #[test]
 fn a_connection_whose_login_met_a_temporary_error_is_not_used() {
     for error in [

@@ -23,7 +23,7 @@ const STRAY: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn stray_signals_are_noted_and_end_nothing() {
+fn stray_signals_are_logged_and_end_nothing() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("log.level", "warn");
     });
@@ -47,7 +47,7 @@ fn stray_signals_are_noted_and_end_nothing() {
 }
 
 #[test]
-fn those_that_ask_for_an_end_end_it() {
+fn signals_that_request_an_end_end_it() {
     for signal in ["TERM", "INT"] {
         let proxy = Proxy::start(shared_cluster(), |_| {});
         proxy.signal(signal);
@@ -69,7 +69,7 @@ impl Drop for Piped {
 }
 
 #[test]
-fn a_log_that_nobody_reads_any_more_ends_nothing() {
+fn a_log_without_reader_ends_nothing() {
     let port = PortLease::any().expect("a port");
     let mut command = Command::new(env!("CARGO_BIN_EXE_slotmux"));
     command

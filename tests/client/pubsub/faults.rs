@@ -31,7 +31,7 @@ fn a_node_that_does_not_confirm_costs_an_error_in_time() {
     client.send(&["PING"]);
     let error = client.read();
     assert!(error.error().contains("did not confirm"), "{error:?}");
-    // The client is not a subscriber, and the commands behind it are answered.
+    // The client is not subscribed, and the commands behind it are answered.
     assert_eq!(client.read(), Value::Simple("PONG".into()));
     assert_eq!(client.call(&["ECHO", "x"]), Value::bulk("x"));
 }

@@ -1,5 +1,5 @@
-//! The network between slotmux and its nodes fails: connections are cut in the middle of a frame, stall, are slow, bring
-//! bytes that nobody sent; and the password changes.
+//! Faults of the network between slotmux and its nodes: connections are cut in the middle of a frame, stall, are slow,
+//! or carry inserted bytes; and the password changes.
 
 use std::time::Duration;
 
@@ -30,13 +30,13 @@ fn faulty(configure: impl FnOnce(&mut ProxyConfig)) -> (LocalCluster, FaultProxy
 }
 
 #[test]
-fn connections_that_are_cut_in_mid_frame_cost_what_was_on_them() {
+fn connections_cut_in_mid_frame_cost_only_commands_in_flight() {
     let (outcome, _) = cut(|_| {});
     outcome.tell("cuts");
 }
 
 #[test]
-fn writes_that_are_sent_again_lose_and_reorder_nothing() {
+fn repeated_writes_are_neither_lost_nor_reordered() {
     let (outcome, proxy) = cut(|config| {
         config.set("defaults.namespace.retry_writes", "idempotent");
     });
@@ -44,7 +44,7 @@ fn writes_that_are_sent_again_lose_and_reorder_nothing() {
     assert!(proxy.metric("slotmux_writes_repeated_total") > Some(0.0));
 }
 
-/// Cuts connections under load, which costs what was on them at most.
+/// Cuts connections under load, which costs at most the commands in flight on them.
 fn cut(configure: impl FnOnce(&mut ProxyConfig)) -> (Outcome, Proxy) {
     let (cluster, network, proxy) = faulty(configure);
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
@@ -62,7 +62,7 @@ fn cut(configure: impl FnOnce(&mut ProxyConfig)) -> (Outcome, Proxy) {
 }
 
 #[test]
-fn bytes_that_nobody_sent_end_a_connection_and_reach_nobody() {
+fn inserted_bytes_end_a_connection_and_reach_no_client() {
     let (cluster, network, proxy) = faulty(|_| {});
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
     ledger.phase("garbage");
@@ -87,7 +87,7 @@ fn bytes_that_nobody_sent_end_a_connection_and_reach_nobody() {
 }
 
 #[test]
-fn a_slow_network_costs_time_and_no_errors() {
+fn a_slow_network_causes_no_errors() {
     let (cluster, network, proxy) = faulty(|_| {});
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
     ledger.phase("slow");
@@ -102,7 +102,7 @@ fn a_slow_network_costs_time_and_no_errors() {
 }
 
 #[test]
-fn a_network_that_swallows_everything_costs_its_own_shard_only() {
+fn a_network_that_swallows_everything_affects_only_its_own_shard() {
     let (cluster, network, proxy) = faulty(|config| {
         config.set("cluster.timeouts.response", "1s");
         config.set("cluster.connections.connect_timeout", "500ms");
@@ -120,7 +120,7 @@ fn a_network_that_swallows_everything_costs_its_own_shard_only() {
         },
     );
     ledger.progress(&[1, 2]);
-    // What has waited in it comes now, late.
+    // The held bytes arrive now, late.
     network.stall(false);
     ledger.recovered();
     ledger.phase("after");

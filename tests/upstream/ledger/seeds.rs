@@ -1,11 +1,11 @@
-//! slotmux starts while seeds are down, and clients are there from the first moment.
+//! slotmux starts while seeds are down, with clients from the first moment.
 
 use slotmux::tools::demo::ports::PortLease;
 
 use crate::ledger::rig::{Ledger, durable_cluster, patient, steady_cluster};
 use slotmux_testing::{PATIENCE, Proxy, RawClient, poll_until};
 
-/// slotmux that has only just begun to listen.
+/// slotmux that has just begun to listen.
 fn newly_started(seeds: &[String]) -> Proxy {
     let proxy = Proxy::launch(seeds, None, patient);
     poll_until(PATIENCE, "slotmux to listen", || {
@@ -15,7 +15,7 @@ fn newly_started(seeds: &[String]) -> Proxy {
 }
 
 #[test]
-fn nobody_sees_that_a_seed_is_down() {
+fn a_seed_that_is_down_causes_no_error() {
     let cluster = steady_cluster();
     let nobody = PortLease::any().expect("a port");
     let dead = format!("redis://127.0.0.1:{}", nobody.port());
@@ -29,7 +29,7 @@ fn nobody_sees_that_a_seed_is_down() {
 }
 
 #[test]
-fn nobody_sees_that_the_only_seed_comes_up_later() {
+fn an_only_seed_that_is_late_causes_no_error() {
     let cluster = durable_cluster();
     cluster.kill(0);
     let proxy = newly_started(&cluster.seeds()[..1]);
