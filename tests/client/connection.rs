@@ -56,9 +56,11 @@ fn connected_clients_are_those_of_all_workers() {
     };
     assert_eq!(counted(&mut clients[0]), 20);
     clients.truncate(5);
-    slotmux_testing::poll_until(slotmux_testing::PATIENCE, "the others to be gone", || {
-        counted(&mut clients[0]) == 5
-    });
+    slotmux_testing::poll_until(
+        slotmux_testing::PATIENCE,
+        "the other clients to be gone",
+        || counted(&mut clients[0]) == 5,
+    );
     let list = clients[4].call(&["CLIENT", "LIST"]).text();
     assert_eq!(list.lines().count(), 5, "{list}");
 }

@@ -102,7 +102,7 @@ fn survivors_get_their_own_replies_and_no_state_of_the_dead_remains() {
         neighbour.goes_on();
         neighbour.finish();
     }
-    poll_until(PATIENCE, "the dead to be forgotten", || {
+    poll_until(PATIENCE, "the dead clients to be forgotten", || {
         proxy.metric("slotmux_clients") == Some(1.0)
             && proxy.metric("slotmux_in_flight") == Some(0.0)
             && proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
@@ -146,7 +146,7 @@ fn replies_of_a_dead_client_are_dropped() {
             doomed[c].write_all(&request).expect("sent");
             client.send(&["GET", &format!("of{c}.{round}")]);
         }
-        poll_until(PATIENCE, "all to be in flight", || {
+        poll_until(PATIENCE, "all commands to be in flight", || {
             proxy.metric("slotmux_in_flight") == Some(40.0 * f64::from(round + 1))
         });
     }
@@ -157,7 +157,7 @@ fn replies_of_a_dead_client_are_dropped() {
         }
     }
     // A client that sent a FIN may still read, as far as slotmux knows.
-    poll_until(PATIENCE, "the resets to be seen", || {
+    poll_until(PATIENCE, "slotmux to notice the resets", || {
         proxy.metric("slotmux_clients") == Some(30.0)
     });
     gate.open();
@@ -168,7 +168,10 @@ fn replies_of_a_dead_client_are_dropped() {
             assert_eq!(reply, Value::Simple(format!("of{c}.{round}")));
             own.insert(format!("{reply:?}"));
         }
-        assert!(!client.has_news(Duration::from_millis(1)), "one too many");
+        assert!(
+            !client.has_news(Duration::from_millis(1)),
+            "a surplus reply"
+        );
     }
     assert_eq!(own.len(), 20 * 5);
     assert_eq!(
@@ -207,12 +210,12 @@ fn a_client_that_dies_waiting_for_a_dedicated_lane_does_not_take_the_next_turn()
     });
     let mut doomed = connect(proxy.port());
     doomed.write_all(&large).expect("sent");
-    poll_until(PATIENCE, "one to wait", || parked() == Some(1.0));
+    poll_until(PATIENCE, "a waiting client", || parked() == Some(1.0));
     let mut next = proxy.client();
     next.send_raw(&large);
-    poll_until(PATIENCE, "another to wait", || parked() == Some(2.0));
+    poll_until(PATIENCE, "another waiting client", || parked() == Some(2.0));
     reset(doomed);
-    poll_until(PATIENCE, "it to be forgotten", || {
+    poll_until(PATIENCE, "the client to be forgotten", || {
         proxy.metric("slotmux_clients") == Some(2.0)
     });
     gate.open();

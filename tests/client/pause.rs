@@ -72,7 +72,7 @@ fn a_pause_of_everything_holds_every_client_of_every_worker() {
     let connected = || proxy.metric("slotmux_clients");
     let before = connected().expect("a count");
     clients.truncate(6);
-    poll_until(PATIENCE, "held clients to be gone", || {
+    poll_until(PATIENCE, "no held client", || {
         connected().is_some_and(|now| now <= before - 7.0)
     });
     // A drain does not wait for those that stay either.
@@ -308,7 +308,7 @@ fn a_pause_is_confirmed_when_writes_are_over() {
         writer.send(&["INCR", key]);
     }
     let requests = || proxy.metric("slotmux_in_flight");
-    poll_until(PATIENCE, "the writes to be on their way", || {
+    poll_until(PATIENCE, "the writes to be in flight", || {
         requests().is_some_and(|count| count >= 9.0)
     });
     let mut pauser = proxy.client();

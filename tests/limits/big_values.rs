@@ -251,7 +251,7 @@ fn announced_bytes_take_no_memory_and_sent_ones_are_bounded() {
     // Buffers are copied as they grow, and freed memory returns to the system within a second or two.
     let grown = proxy.peak_rss().saturating_sub(before);
     assert!(grown < 256 * MIB as u64, "{grown} bytes of 320 MiB sent");
-    poll_until(PATIENCE, "no more to be held than the limit", || {
+    poll_until(PATIENCE, "memory within the limit", || {
         proxy.rss().saturating_sub(before) < (64 + 16) * MIB as u64
     });
 }
@@ -323,7 +323,7 @@ fn clients_without_a_dedicated_connection_wait_for_one() {
     let mut clients: Vec<RawClient> = (0..4).map(|_| proxy.client()).collect();
     for (i, client) in clients.iter_mut().enumerate() {
         client.send(&set("k", &big));
-        poll_until(PATIENCE, "it to be sent or to wait", || {
+        poll_until(PATIENCE, "the command to be sent or to wait", || {
             peer.requests_named("SET").len() == 1
                 && proxy.metric("slotmux_client_pauses_total") == Some(i as f64)
         });

@@ -48,7 +48,7 @@ fn all_is_given_back(proxy: &Proxy, clients: f64, before: u64) {
         proxy.metric("slotmux_clients") == Some(clients)
             && proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
     });
-    poll_until(PATIENCE, "their memory to come back", || {
+    poll_until(PATIENCE, "the memory to be freed", || {
         proxy.rss() < before + LEFT
     });
     assert_eq!(proxy.metric("slotmux_panics_total"), Some(0.0));
@@ -77,7 +77,7 @@ fn ten_thousand_unfinished_requests_cost_little_and_delay_no_other() {
     for client in &mut crowd {
         client.write_all(b"l").expect("sent");
     }
-    poll_until(PATIENCE, "all of them to be there", || {
+    poll_until(PATIENCE, "all clients to be connected", || {
         proxy.metric("slotmux_clients") == Some(MANY as f64 + 1.0)
     });
     neighbour.goes_on();
@@ -116,14 +116,14 @@ fn ten_thousand_beginnings_of_big_requests_stay_within_the_limit() {
             neighbour.goes_on();
         }
     }
-    poll_until(PATIENCE, "some of them to be closed", || {
+    poll_until(PATIENCE, "some clients to be closed", || {
         proxy.metric("slotmux_limit_closes_total") >= Some(5000.0)
     });
     // The fixed cost of each client comes on top; freed memory returns to the system within a second or two.
     let most = LIMIT + MANY as u64 * 4096;
     let grown = proxy.peak_rss().saturating_sub(before);
     assert!(grown < most + LIMIT, "{grown} bytes at a time");
-    poll_until(PATIENCE, "no more to be held than the limit", || {
+    poll_until(PATIENCE, "memory within the limit", || {
         proxy.rss().saturating_sub(before) < most
     });
     neighbour.goes_on();
@@ -215,7 +215,7 @@ fn subscribers_blocked_and_idle_clients_at_once_free_everything() {
         };
         client.write_all(request.as_bytes()).expect("sent");
     }
-    poll_until(PATIENCE, "all of them to be at it", || {
+    poll_until(PATIENCE, "all clients to be busy", || {
         proxy.metric("slotmux_subscriptions") == Some(SOME as f64)
             && proxy.metric("slotmux_blocked_clients") == Some(SOME as f64)
             && proxy.metric("slotmux_clients") == Some(MANY as f64 + 1.0)
@@ -266,7 +266,7 @@ fn clients_that_arrive_at_once_share_few_upstream_connections() {
         let opened = proxy.metric("slotmux_upstream_connects_total");
         assert!(opened <= Some(f64::from(WORKERS * round)), "{opened:?}");
         peer.hang_up();
-        poll_until(PATIENCE, "the loss to be noticed", || {
+        poll_until(PATIENCE, "slotmux to notice the loss", || {
             proxy.metric("slotmux_upstream_lost_total") == opened
         });
     }

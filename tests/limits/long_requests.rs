@@ -154,7 +154,7 @@ fn others_are_served_while_one_subscribes_to_many_channels_and_leaves_them() {
     assert_eq!(
         proxy.metric("slotmux_subscriptions"),
         Some(NAMES as f64),
-        "the first listens still"
+        "the first is still subscribed"
     );
     // One name more than was subscribed, and one twice.
     first.send_raw(&long(&["UNSUBSCRIBE"], NAMES + 1, |i| {
@@ -312,7 +312,7 @@ fn the_memory_of_many_names_counts_from_the_beginning_and_is_freed() {
     let grown = proxy.peak_rss().saturating_sub(before);
     assert!(grown < 64 * MIB + ALLOWANCE, "{grown} bytes");
     drop(clients);
-    poll_until(PATIENCE, "all to be let go", || {
+    poll_until(PATIENCE, "the memory to be freed", || {
         proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
             && proxy.metric("slotmux_subscriptions") == Some(0.0)
     });
@@ -371,7 +371,7 @@ fn a_frozen_node_costs_the_deadline_and_blocks_nothing() {
         matches!(next.read(), Value::Array(_))
     });
     drop((client, next));
-    poll_until(PATIENCE, "all to be let go", || {
+    poll_until(PATIENCE, "the memory to be freed", || {
         proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
     });
 }

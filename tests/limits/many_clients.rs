@@ -121,7 +121,7 @@ fn ten_thousand_clients_are_served_like_fifty() {
     for client in &mut clients {
         assert_eq!(client.read(&mut [0]).expect("the end"), 0);
     }
-    poll_until(PATIENCE, "all of them to be forgotten", || {
+    poll_until(PATIENCE, "all clients to be forgotten", || {
         proxy.metric("slotmux_clients") == Some(1.0)
     });
     assert_eq!(

@@ -187,7 +187,7 @@ fn one_message_to_many_slow_subscribers_stays_within_the_limit() {
         speaker.call(&["PUBLISH", "loud", &message]),
         Value::Integer(LISTENERS as i64)
     );
-    poll_until(PATIENCE, "some listeners to be closed", || {
+    poll_until(PATIENCE, "some subscribers to be closed", || {
         proxy.metric("slotmux_limit_closes_total") > Some(0.0)
     });
     assert_peak(&proxy, before, LIMIT + ALLOWANCE);
@@ -263,7 +263,7 @@ fn names_count_against_the_memory_limit() {
         let _ = client.try_send_raw(&bytes);
         let _ = client.try_read();
     }
-    poll_until(PATIENCE, "the limit to be kept", || {
+    poll_until(PATIENCE, "clients above the limit to be closed", || {
         proxy.metric("slotmux_limit_closes_total") >= Some(NAMED as f64 - 8.0)
     });
     assert_peak(&proxy, before, LIMIT + ALLOWANCE);
@@ -271,11 +271,11 @@ fn names_count_against_the_memory_limit() {
     drop(clients);
     let mut client = proxy.client();
     assert_eq!(client.call(&["CLIENT", "SETNAME", &name]), Value::ok());
-    poll_until(PATIENCE, "the name to count", || {
+    poll_until(PATIENCE, "the name to count as memory", || {
         proxy.metric("slotmux_client_buffer_bytes") >= Some(8.0 * MIB as f64)
     });
     client.call(&["RESET"]);
-    poll_until(PATIENCE, "the name to count no more", || {
+    poll_until(PATIENCE, "the memory of the name to be freed", || {
         proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
     });
 }
@@ -311,14 +311,14 @@ fn requests_of_clients_that_have_left_are_dropped() {
             for client in &mut leaving {
                 client.send_raw(request);
             }
-            poll_until(PATIENCE, "them to be on their way", || {
+            poll_until(PATIENCE, "the commands to be in flight", || {
                 proxy.metric("slotmux_in_flight") == Some(f64::from(count))
             });
             for client in &leaving {
                 let address = client.local_addr().to_string();
                 assert_eq!(killer.call(&["CLIENT", "KILL", &address]), Value::ok());
             }
-            poll_until(PATIENCE, "them to be given up", || {
+            poll_until(PATIENCE, "the commands to be given up", || {
                 proxy.metric("slotmux_in_flight") == Some(0.0)
             });
         }

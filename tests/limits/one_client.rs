@@ -24,7 +24,7 @@ fn plain_redis() -> &'static LocalServer {
 }
 
 /// The reply of a server to these bytes until it hangs up.
-fn last_words(port: u16, bytes: &[u8]) -> String {
+fn output_until_close(port: u16, bytes: &[u8]) -> String {
     let mut client = RawClient::connect(port);
     // A server may hang up before it has read everything.
     let _ = client.try_send_raw(bytes);
@@ -75,7 +75,7 @@ fn a_client_above_the_maximum_gets_the_error_of_redis() {
             assert_eq!(client.call(&["PING"]), Value::Simple("PONG".into()));
         }
         clients.pop();
-        poll_until(PATIENCE, "a free place to be given away", || {
+        poll_until(PATIENCE, "a free place to be taken", || {
             let mut client = RawClient::connect(port);
             client.try_send_raw(b"PING\r\n").is_ok()
                 && client.try_read().ok() == Some(Value::Simple("PONG".into()))
@@ -118,9 +118,13 @@ fn bytes_that_are_not_a_request_are_refused_as_by_redis() {
     ];
     for input in inputs {
         let shown = String::from_utf8_lossy(&input[..input.len().min(40)]).into_owned();
-        let answer = last_words(port, &input);
+        let answer = output_until_close(port, &input);
         assert!(answer.contains("-ERR Protocol error: "), "{shown:?}");
-        assert_eq!(answer, last_words(redis.port(), &input), "{shown:?}");
+        assert_eq!(
+            answer,
+            output_until_close(redis.port(), &input),
+            "{shown:?}"
+        );
     }
     neighbour.goes_on();
     neighbour.finish();
@@ -149,8 +153,12 @@ fn clients_without_login_may_send_little_as_with_redis() {
             .collect(),
     ] {
         let shown = String::from_utf8_lossy(&input).into_owned();
-        let answer = last_words(proxy.port(), &input);
-        assert_eq!(answer, last_words(redis.port(), &input), "{shown:?}");
+        let answer = output_until_close(proxy.port(), &input);
+        assert_eq!(
+            answer,
+            output_until_close(redis.port(), &input),
+            "{shown:?}"
+        );
         assert!(answer.contains("-ERR Protocol error: "), "{shown:?}");
     }
     // After the login larger requests are accepted.
@@ -188,7 +196,7 @@ fn configured_limits_of_a_request_hold() {
         ),
     ];
     for (input, expected) in table {
-        assert_eq!(last_words(proxy.port(), input.as_bytes()), expected);
+        assert_eq!(output_until_close(proxy.port(), input.as_bytes()), expected);
     }
     // Just within.
     let mut client = proxy.client();
@@ -222,7 +230,7 @@ fn announced_lengths_take_no_memory() {
             _ => b"*1048576\r\n",
         });
     }
-    poll_until(PATIENCE, "everything to be read", || {
+    poll_until(PATIENCE, "all requests to be read", || {
         proxy
             .metric("slotmux_client_reads_total")
             .is_some_and(|reads| reads >= 500.0)
@@ -315,7 +323,7 @@ fn a_long_pipeline_waits_for_room_and_no_other_client_does() {
     let mut client = proxy.client();
     client.send_raw(&numbered(&slow_key, 200));
     let written = |proxy: &Proxy| proxy.metric("slotmux_in_flight");
-    poll_until(PATIENCE, "ten to be in flight", || {
+    poll_until(PATIENCE, "ten commands in flight", || {
         written(&proxy) == Some(10.0)
     });
     // Another client with a pipeline much longer than the limit gets all of its replies.
@@ -324,7 +332,7 @@ fn a_long_pipeline_waits_for_room_and_no_other_client_does() {
     for reply in other.pipeline(&commands) {
         assert_eq!(reply, Value::Simple(quick_key.clone()));
     }
-    poll_until(PATIENCE, "the gauge to follow", || {
+    poll_until(PATIENCE, "the gauge to be updated", || {
         written(&proxy) == Some(10.0)
     });
     assert!(!client.has_news(Duration::from_millis(1)));
@@ -367,7 +375,7 @@ fn a_full_lane_delays_only_its_own_clients() {
             }
         }
         // The gauge may still count the other client's pipelines.
-        poll_until(PATIENCE, "the lane to hold as much as it may", || {
+        poll_until(PATIENCE, "the lane to be full", || {
             (32.0..=33.0).contains(&in_flight())
         });
         gate.open();
@@ -397,7 +405,7 @@ fn only_the_client_over_its_output_limit_is_closed() {
                 .flatten()
                 .collect();
         hoarder.send_raw(&bytes);
-        poll_until(PATIENCE, "the hoarder to be closed", || {
+        poll_until(PATIENCE, "the slow reader to be closed", || {
             proxy.metric("slotmux_limit_closes_total") == Some(1.0)
         });
         neighbour.goes_on();
@@ -412,7 +420,7 @@ fn only_the_client_over_its_output_limit_is_closed() {
         neighbour.finish();
         assert!(
             hoarder.read_to_close().len() < 48_000_000,
-            "the hoarder got everything"
+            "the slow reader got everything"
         );
     }
 }
@@ -469,12 +477,14 @@ fn commands_waiting_for_an_unowned_slot_count_against_the_memory_limit() {
         // The proxy may close it midway.
         let _ = client.try_send_raw(&requests[i % 2]);
     }
-    poll_until(PATIENCE, "the limit to be kept", || {
+    poll_until(PATIENCE, "clients above the limit to be closed", || {
         proxy.metric("slotmux_limit_closes_total") >= Some(32.0)
     });
-    poll_until(PATIENCE, "the memory of those to be given back", || {
-        proxy.rss() < 128 << 20
-    });
+    poll_until(
+        PATIENCE,
+        "the memory of the other clients to be freed",
+        || proxy.rss() < 128 << 20,
+    );
     let mut other = proxy.client();
     let key = key_in(true, "somebody");
     assert_eq!(other.call(&["SET", &key, "1"]), Value::ok());

@@ -248,7 +248,7 @@ fn a_lost_read_does_not_wait_for_slow_readers_among_the_candidates() {
     for (number, client) in (0..).zip(&mut clients) {
         let key = if number < PLACES { "big" } else { "key" };
         client.send(&["GET", key]);
-        poll_until(PATIENCE, "it to be in flight", || {
+        poll_until(PATIENCE, "the command to be in flight", || {
             proxy.metric("slotmux_in_flight") == Some(number as f64 + 1.0)
         });
     }

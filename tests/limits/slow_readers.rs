@@ -102,7 +102,7 @@ fn a_client_that_does_not_read_is_not_read() {
                         match sending.write(&bytes[at..]) {
                             Ok(n) => (sent, at) = (sent + n, (at + n) % bytes.len()),
                             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                            Err(error) => panic!("hoarder {i}: {error}"),
+                            Err(error) => panic!("slow reader {i}: {error}"),
                         }
                     }
                     sent
@@ -114,7 +114,7 @@ fn a_client_that_does_not_read_is_not_read() {
             .iter()
             .map(|(stream, _)| format!("addr={}", stream.local_addr().expect("an address")))
             .collect();
-        poll_until(PATIENCE, "no hoarder to be read", || {
+        poll_until(PATIENCE, "all slow readers to be paused", || {
             let lines = listed(&mut watcher);
             let unread = lines.iter().filter(|line| {
                 line.split(' ').any(|field| addresses.contains(field))
@@ -124,16 +124,15 @@ fn a_client_that_does_not_read_is_not_read() {
         });
         neighbour.goes_on();
         // Freed memory returns to the system within a second or two; held memory stays.
-        poll_until(PATIENCE, "clients that don't read to cost little", || {
-            proxy.rss().saturating_sub(before) < HOARDERS as u64 * PER_HOARDER
-        });
+        poll_until(
+            PATIENCE,
+            "little memory for clients that don't read",
+            || proxy.rss().saturating_sub(before) < HOARDERS as u64 * PER_HOARDER,
+        );
         give_up.store(true, Ordering::Relaxed);
         for (i, (mut stream, sender)) in senders.into_iter().enumerate() {
             let sent = sender.join().expect("a sender");
-            assert!(
-                sent < WANTED,
-                "hoarder {i} got rid of everything it wanted to"
-            );
+            assert!(sent < WANTED, "slow reader {i} wrote all of its requests");
             if i >= 4 {
                 continue;
             }
@@ -143,12 +142,12 @@ fn a_client_that_does_not_read_is_not_read() {
             let mut got = vec![0; reply.len()];
             for n in 0..whole {
                 stream.read_exact(&mut got).expect("a reply in time");
-                assert!(got == reply.as_bytes(), "hoarder {i}, reply {n}");
+                assert!(got == reply.as_bytes(), "slow reader {i}, reply {n}");
             }
         }
     });
     neighbour.finish();
-    poll_until(PATIENCE, "the hoarders to be forgotten", || {
+    poll_until(PATIENCE, "the slow readers to be forgotten", || {
         proxy.metric("slotmux_clients") == Some(1.0)
     });
 }
@@ -186,7 +185,7 @@ fn the_end_of_a_paused_client_is_noticed() {
     hoarder.write_all(&b"GET a\r\n".repeat(1500)).expect("sent");
     // Its replies are never read, and the lane fills up, so some wait for output and some for the lane.
     let hoarders_address = hoarder.local_addr().expect("an address");
-    poll_until(PATIENCE, "the hoarder to wait", || {
+    poll_until(PATIENCE, "the slow reader to be paused", || {
         events_of(&mut watcher, hoarders_address).is_some_and(|events| events == "w")
     });
     // Waits for the lane, whose node holds a command back.
@@ -202,11 +201,11 @@ fn the_end_of_a_paused_client_is_noticed() {
     });
     for (stream, address) in [(hoarder, hoarders_address), (waiting, waiting_address)] {
         reset(stream);
-        poll_until(PATIENCE, "the hang-up to be seen", || {
+        poll_until(PATIENCE, "slotmux to notice the hang-up", || {
             !is_listed(&mut watcher, address)
         });
     }
-    poll_until(PATIENCE, "two clients to be left", || {
+    poll_until(PATIENCE, "two remaining clients", || {
         proxy.metric("slotmux_clients") == Some(2.0)
     });
     // A client that only half-closes still gets the replies.
@@ -259,7 +258,7 @@ fn parts_that_wait_for_a_slow_node_count_as_output() {
     // 200 MB of parts, not enough for a single reply.
     let request = slotmux_testing::client::command(&["MGET", &*keys[0], &*keys[1]]);
     greedy.send_raw(&request.repeat(1000));
-    poll_until(PATIENCE, "the greedy one to be closed", || {
+    poll_until(PATIENCE, "the greedy client to be closed", || {
         proxy.metric("slotmux_limit_closes_total") == Some(1.0)
     });
     let grown = proxy.rss().saturating_sub(before);

@@ -114,7 +114,7 @@ fn a_crowd_of_clients_leaves_the_admin_port_open() {
         config.set("admin.max_connections", READERS as i64);
     });
     let mut crowd: Vec<RawClient> = (0..CROWD).map(|_| proxy.client()).collect();
-    poll_until(PATIENCE, "the rest to be refused", || {
+    poll_until(PATIENCE, "the remaining clients to be refused", || {
         proxy.metric("slotmux_rejected_total") > Some(0.0)
     });
     assert_eq!(crowd[0].call(&["PING"]), Value::Simple("PONG".into()));
@@ -227,7 +227,7 @@ fn a_client_that_does_not_read_is_closed() {
         .iter()
         .map(|stream| stream.local_addr().expect("its address").port())
         .collect();
-    poll_until(PATIENCE, "the connections to be gone", || {
+    poll_until(PATIENCE, "the connections to be closed", || {
         proxy.all_sockets_to(&ports) == 0
     });
     for mut stream in held {

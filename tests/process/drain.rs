@@ -51,12 +51,14 @@ fn commands_in_flight_are_answered_and_new_clients_refused() {
         for i in 0..20 {
             busy.send(&["GET", &format!("key{i}")]);
         }
-        poll_until(PATIENCE, "all to be in flight", || {
+        poll_until(PATIENCE, "all commands to be in flight", || {
             proxy.metric("slotmux_in_flight") == Some(20.0)
         });
         proxy.signal(signal);
         assert_eq!(idle.read_to_close(), b"", "{signal}");
-        poll_until(PATIENCE, "the door to be closed", || !admits_anyone(&proxy));
+        poll_until(PATIENCE, "new clients to be refused", || {
+            !admits_anyone(&proxy)
+        });
         assert_eq!(
             proxy.admin_get("/readyz").map(|(status, _)| status),
             Some(503)
@@ -115,7 +117,7 @@ fn commands_that_have_run_are_answered_before_the_end() {
                 .iter()
                 .map(|key| scope.spawn(|| count_to_the_end(port, key, &progress)))
                 .collect();
-            poll_until(PATIENCE, "everybody to be at work", || {
+            poll_until(PATIENCE, "all clients to be busy", || {
                 progress.load(Ordering::Relaxed) > 50
             });
             proxy.terminate();
@@ -183,10 +185,14 @@ fn a_client_that_never_reads_and_a_silent_node_end_with_the_grace_period() {
         .set_write_timeout(Some(PATIENCE))
         .expect("a deadline");
     let echo = command(&["ECHO", &"e".repeat(30_000)]);
-    poll_until(PATIENCE, "the hoarder's replies to pile up", || {
-        hoarder.write_all(&echo.repeat(10)).expect("sent");
-        proxy.metric("slotmux_client_pauses_total") > Some(0.0)
-    });
+    poll_until(
+        PATIENCE,
+        "the replies of the slow reader to pile up",
+        || {
+            hoarder.write_all(&echo.repeat(10)).expect("sent");
+            proxy.metric("slotmux_client_pauses_total") > Some(0.0)
+        },
+    );
     proxy.terminate();
     assert_eq!(proxy.wait_exit().code(), Some(0));
     assert!(
@@ -203,7 +209,7 @@ fn a_second_signal_ends_it_at_once() {
     let (_peer, proxy) = held_back(&gate, "60s");
     let mut stuck = proxy.client();
     stuck.send(&["GET", "never"]);
-    poll_until(PATIENCE, "it to be in flight", || {
+    poll_until(PATIENCE, "the command to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(1.0)
     });
     proxy.signal("TERM");

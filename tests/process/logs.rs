@@ -217,7 +217,7 @@ fn json_lines_have_no_repeated_member() {
         proxy.log().contains("cannot connect to node")
     });
     server.restart().expect("it is back");
-    poll_until(PATIENCE, "its return", || {
+    poll_until(PATIENCE, "the return of the node", || {
         let _ = client.call(&["SET", KEY, VALUE]);
         proxy.log().contains("node takes connections again")
     });
@@ -249,10 +249,10 @@ fn an_outage_of_a_node_is_logged_at_its_start_and_end() {
         proxy.metric("slotmux_upstream_connect_failures_total") >= Some(10.0)
     });
     server.restart().expect("it is back");
-    poll_until(PATIENCE, "its return", || {
+    poll_until(PATIENCE, "the return of the node", || {
         proxy.log().contains("node takes connections again")
     });
     let log = proxy.log();
-    let told = log.matches("cannot connect to node").count();
-    assert_eq!(told, 1, "{log}");
+    let reports = log.matches("cannot connect to node").count();
+    assert_eq!(reports, 1, "{log}");
 }

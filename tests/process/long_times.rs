@@ -95,7 +95,7 @@ fn a_missing_node_stays_missing() {
         assert_eq!(timeouts(), before, "refused at once after {days} days more");
     }
     server.restart().expect("back");
-    poll_until(PATIENCE, "the node to be back", || {
+    poll_until(PATIENCE, "the node to be up", || {
         client.call(&["SET", "k", "4"]) == Value::ok()
     });
 }

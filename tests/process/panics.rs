@@ -96,11 +96,11 @@ fn a_panic_in_a_clients_task_costs_that_client() {
     works(&mut other, "other");
     let places = ["dispatch", "lane.send", "dispatch", "lane.send"];
     for (i, place) in (1..).zip(places) {
-        let mut victim = slotmux.proxy.client();
-        works(&mut victim, "victim");
+        let mut failed = slotmux.proxy.client();
+        works(&mut failed, "victim");
         slotmux.arm(place);
-        victim.send(&["GET", "victim:0"]);
-        assert_eq!(victim.read_to_close(), b"", "{place}");
+        failed.send(&["GET", "victim:0"]);
+        assert_eq!(failed.read_to_close(), b"", "{place}");
         slotmux.struck(place, i);
         // On the lanes that the failed client used as well.
         works(&mut other, "other");
@@ -127,7 +127,7 @@ fn a_panic_in_a_lanes_task_costs_its_commands() {
     for (i, client) in clients.iter_mut().enumerate() {
         client.send(&["GET", &format!("before:{i}")]);
         // So that the first command gets the first reply.
-        poll_until(PATIENCE, "it to be in flight", || {
+        poll_until(PATIENCE, "the command to be in flight", || {
             slotmux.proxy.metric("slotmux_in_flight") == Some(i as f64 + 1.0)
         });
     }
@@ -183,7 +183,7 @@ fn no_expiry_is_repaired_with_bytes_of_another_client() {
         (2.0, &mut second, governed),
     ] {
         client.send_raw(&bytes);
-        poll_until(PATIENCE, "it to be in flight", || {
+        poll_until(PATIENCE, "the command to be in flight", || {
             slotmux.proxy.metric("slotmux_in_flight") == Some(number)
         });
     }
@@ -214,7 +214,7 @@ fn a_panic_over_a_connection_that_ends_releases_its_place() {
     });
     let mut blocked = slotmux.proxy.client();
     blocked.send(&["BLMOVE", "{k}from", "ns:{k}to", "LEFT", "LEFT", "0"]);
-    poll_until(PATIENCE, "it to be blocked", || {
+    poll_until(PATIENCE, "the BLMOVE to arrive", || {
         !peer.requests_named("BLMOVE").is_empty()
     });
     slotmux.arm("departure.withdrawn");
@@ -245,7 +245,7 @@ fn shared_tasks_of_a_worker_continue_after_a_panic() {
         }
         panics += 1;
         slotmux.struck(place, panics);
-        poll_until(PATIENCE, "the lanes to be there again", || {
+        poll_until(PATIENCE, "the lanes to be connected again", || {
             slotmux.proxy.client().call(&["GET", "before:0"]) == Value::bulk("before:0")
         });
         works(&mut slotmux.proxy.client(), "after");
@@ -260,19 +260,19 @@ fn a_panic_over_a_waiting_command_costs_its_client() {
     let peer = Peer::start_in(&layout, |_| None);
     layout.set(&[(8192, 16383, peer.port())]);
     let slotmux = Sabotaged::start(&peer.seeds());
-    let nobodys = (0..)
+    let unowned = (0..)
         .map(|i| format!("nobody:{i}"))
         .find(|key| slot_of(key.as_bytes()).0 < 8192)
         .expect("a key");
     for panics in 1..=2 {
-        let mut victim = slotmux.proxy.client();
+        let mut failed = slotmux.proxy.client();
         slotmux.arm("resend.due");
-        victim.send(&["SET", &nobodys, "1"]);
-        assert_eq!(victim.read_to_close(), b"");
+        failed.send(&["SET", &unowned, "1"]);
+        assert_eq!(failed.read_to_close(), b"");
         slotmux.struck("resend.due", panics);
         // The next one waits until its deadline and gets that error.
         let mut other = slotmux.proxy.client();
-        let error = other.call(&["SET", &nobodys, "1"]);
+        let error = other.call(&["SET", &unowned, "1"]);
         assert!(
             error.error().starts_with("CLUSTERDOWN slotmux: "),
             "{error:?}"
@@ -291,7 +291,7 @@ fn a_panic_over_a_command_whose_connection_was_lost_costs_its_client() {
     let mut clients: Vec<RawClient> = (0..5).map(|_| slotmux.proxy.client()).collect();
     for (i, client) in clients.iter_mut().enumerate() {
         client.send(&["SET", "lost", "1"]);
-        poll_until(PATIENCE, "it to be in flight", || {
+        poll_until(PATIENCE, "the command to be in flight", || {
             slotmux.proxy.metric("slotmux_in_flight") == Some(i as f64 + 1.0)
         });
     }
@@ -315,7 +315,7 @@ fn a_panic_over_a_message_costs_the_subscription_connection() {
         slotmux.arm("feed.take");
         speaker.call(&["PUBLISH", "panics", "lost"]);
         slotmux.struck("feed.take", panics);
-        poll_until(PATIENCE, "a message to come", || {
+        poll_until(PATIENCE, "a message", || {
             speaker.call(&["PUBLISH", "panics", "found"]);
             listener.has_news(std::time::Duration::from_millis(50))
         });
@@ -362,11 +362,11 @@ fn a_panic_over_a_long_request_frees_its_memory() {
         ("EXEC", b"EXEC\r\n"),
     ] {
         for _ in 0..4 {
-            let mut victim = slotmux.proxy.client();
-            begin(&mut victim, request);
+            let mut failed = slotmux.proxy.client();
+            begin(&mut failed, request);
             slotmux.arm("work.slice");
-            victim.send_raw(request);
-            assert_eq!(victim.read_to_close(), b"", "{what}");
+            failed.send_raw(request);
+            assert_eq!(failed.read_to_close(), b"", "{what}");
             panics += 1;
             slotmux.struck("work.slice", panics);
             forgets("the failed client");
@@ -407,7 +407,7 @@ fn the_topology_is_refreshed_after_a_panic_over_it() {
         slotmux.struck("refresh.discover", i as u32 + 1);
         layout.set(&[(0, 8191, ports[0]), (8192, 16383, port)]);
         let (mut client, peer) = (slotmux.proxy.client(), &peers[i]);
-        poll_until(PATIENCE, "it to be known", || {
+        poll_until(PATIENCE, "a request at the new owner", || {
             // `foo` is in slot 12182.
             client.call(&["SET", "foo", "1"]);
             !peer.requests_named("SET").is_empty()
@@ -446,7 +446,7 @@ fn a_panic_of_a_monitor_leaves_no_state_in_the_workers() {
         monitor.read_to_close();
         let missed = || slotmux.proxy.metric("slotmux_monitor_lines_dropped_total");
         // A monitor that still receives lines without reading misses every further line.
-        poll_until(PATIENCE, "it to be fed no more", || {
+        poll_until(PATIENCE, "the monitor to get no more lines", || {
             let before = missed();
             for client in &mut clients {
                 client.call(&["PING"]);

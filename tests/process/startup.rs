@@ -15,7 +15,7 @@ fn absent_server() -> (LocalServer, Vec<String>) {
 
 /// The first client that is accepted.
 fn first_client(proxy: &Proxy) -> RawClient {
-    poll_for(PATIENCE, "slotmux to take clients", || {
+    poll_for(PATIENCE, "slotmux to accept clients", || {
         RawClient::try_connect(proxy.port()).ok()
     })
 }
@@ -180,12 +180,12 @@ fn a_slotmux_in_front_of_another_is_ready_when_the_second_is() {
     let inner = Proxy::launch(&seeds, None, |_| {});
     let outer_seeds = vec![format!("redis://127.0.0.1:{}", inner.port())];
     let outer = Proxy::launch(&outer_seeds, None, |_| {});
-    poll_until(PATIENCE, "the outer one to hear of the loading", || {
+    poll_until(PATIENCE, "the outer slotmux to detect the loading", || {
         outer.log().contains("it is loading its data set")
     });
     assert_eq!(readiness(&outer).0, 503);
     server.restart().expect("the server again");
-    poll_until(PATIENCE, "the outer one to be ready", || {
+    poll_until(PATIENCE, "the outer slotmux to be ready", || {
         readiness(&outer).0 == 200
     });
     assert_eq!(

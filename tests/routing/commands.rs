@@ -166,8 +166,8 @@ fn a_script_exists_once_it_ran_through_slotmux_or_every_node_has_it() {
 fn an_error_of_a_script_is_not_a_redirect_and_it_runs_once() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let single = Proxy::start_before(&server, |_| {});
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let elsewhere = nobody.local_addr().expect("an address");
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let elsewhere = closed.local_addr().expect("an address");
     let redirect =
         |code: &str, key: &str| format!("{code} {} {elsewhere}", slot_of(key.as_bytes()).0);
     let plain = "said:plain";
@@ -200,22 +200,25 @@ fn an_error_of_a_script_is_not_a_redirect_and_it_runs_once() {
 
 #[test]
 fn a_script_cannot_redirect_out_of_the_cluster() {
-    let stranger = TcpListener::bind("127.0.0.1:0").expect("a port");
-    stranger.set_nonblocking(true).expect("it does not wait");
-    let elsewhere = stranger.local_addr().expect("an address");
+    let outside = TcpListener::bind("127.0.0.1:0").expect("a port");
+    outside.set_nonblocking(true).expect("it does not wait");
+    let elsewhere = outside.local_addr().expect("an address");
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("cluster.timeouts.command", "1s");
     });
-    let (mut liar, mut other) = (proxy.client(), proxy.client());
+    let (mut caller, mut other) = (proxy.client(), proxy.client());
     for code in ["MOVED", "ASK"] {
         let key = "led:away";
         let said = format!("{code} {} {elsewhere}", slot_of(key.as_bytes()).0);
         let script = "return redis.error_reply(ARGV[1])";
-        let reply = liar.call(&["EVAL", script, "1", key, &said]);
+        let reply = caller.call(&["EVAL", script, "1", key, &said]);
         assert!(!reply.error().is_empty());
         assert_eq!(other.call(&["SET", key, "1"]), Value::ok());
     }
-    assert!(stranger.accept().is_err(), "slotmux was led away");
+    assert!(
+        outside.accept().is_err(),
+        "slotmux followed a redirect out of the cluster"
+    );
 }
 
 #[test]

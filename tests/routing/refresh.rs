@@ -138,15 +138,15 @@ fn a_failover_changes_the_owner_and_the_dead_node_is_forgotten() {
         ..Options::default()
     })
     .unwrap();
-    let victim = cluster.primary_of_slot(0).unwrap();
-    let heir = cluster.replicas_of(victim).unwrap()[0];
-    let ports = [victim, heir].map(|node| cluster.node(node).port);
+    let primary = cluster.primary_of_slot(0).unwrap();
+    let replica = cluster.replicas_of(primary).unwrap()[0];
+    let ports = [primary, replica].map(|node| cluster.node(node).port);
     // The only seed dies: the refresh continues with the nodes that it named.
     let refresher = Refresher::start(config(&[ports[0]]));
     let before = refresher.wait_first();
     assert_eq!(port_of(&before, 0), ports[0]);
-    cluster.kill(victim);
-    let after = refresher.wait("the heir to own the slots", |topology| {
+    cluster.kill(primary);
+    let after = refresher.wait("the replica to own the slots", |topology| {
         port_of(topology, 0) == ports[1]
     });
     assert!(after.version > before.version);
@@ -157,7 +157,7 @@ fn a_failover_changes_the_owner_and_the_dead_node_is_forgotten() {
         topology.node_at(&local(ports[0])).is_none()
     });
 
-    cluster.restart(victim).unwrap();
+    cluster.restart(primary).unwrap();
     let healed = refresher.wait("the old primary to be a replica", |topology| {
         topology
             .shards

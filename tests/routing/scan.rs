@@ -10,7 +10,7 @@ use slotmux_testing::{Proxy, RawClient, Value, calm_cluster, shared_proxy};
 fn text(value: &Value) -> String {
     match value {
         Value::Bulk(bytes) => String::from_utf8(bytes.clone()).expect("text"),
-        other => panic!("{other:?} is no bulk"),
+        other => panic!("{other:?} is not a bulk string"),
     }
 }
 
@@ -186,9 +186,11 @@ fn a_shard_whose_lowest_slot_falls_behind_the_scan_is_not_skipped() {
     }
     cluster.migrate_slot(3, 0, 2).expect("it moves");
     cluster.wait_owner(3, 2).expect("all nodes know it");
-    slotmux_testing::poll_until(slotmux_testing::PATIENCE, "slotmux to know it", || {
-        proxy.log().contains("1 slots moved")
-    });
+    slotmux_testing::poll_until(
+        slotmux_testing::PATIENCE,
+        "slotmux to know the change",
+        || proxy.log().contains("1 slots moved"),
+    );
     while cursor != "0" {
         let (next, keys) = page(&mut client, &cursor, &["COUNT", "50"]);
         found.extend(keys);

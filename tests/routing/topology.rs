@@ -61,7 +61,7 @@ fn every_node_of_the_cluster_is_a_seed_with_the_same_result() {
     let mut first: Option<Topology> = None;
     for node in cluster.nodes() {
         // A node names a replica once it knows that the replica has data.
-        let mut topology = poll_for(PATIENCE, "all replicas to be in step", || {
+        let mut topology = poll_for(PATIENCE, "synchronized replicas", || {
             let topology = found(&config(&[local(node.port)]));
             (topology.nodes().count() == cluster.nodes().len()).then_some(topology)
         });
@@ -116,7 +116,7 @@ fn if_no_seed_works_the_error_names_each_with_its_reason() {
     let (one, two) = (dead_port(), dead_port());
     let error = discover(&config(&[local(one), local(two)])).unwrap_err();
     let text = error.to_string();
-    assert!(!error.is_final(), "they may come up yet");
+    assert!(!error.is_final(), "the seeds may still come up");
     for port in [one, two] {
         let at = text.find(&format!("127.0.0.1:{port}: ")).expect(&text);
         assert!(text[at..].to_lowercase().contains("refused"), "{text}");
@@ -221,10 +221,7 @@ fn passwords_are_tried_until_one_works() {
         wrong.contains("the password was refused: WRONGPASS"),
         "{wrong}"
     );
-    assert!(
-        !wrong.contains("old"),
-        "passwords are not for logs: {wrong}"
-    );
+    assert!(!wrong.contains("old"), "a password in an error: {wrong}");
     let none = refused(&with(&[]));
     assert!(
         none.contains("it asks for a password and none is configured"),

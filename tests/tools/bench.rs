@@ -251,7 +251,7 @@ fn one_corrupted_reply_is_reported() {
     assert_eq!(
         run(redis.port(), &["--requests", "100"]).0,
         0,
-        "all keys are there"
+        "all keys exist"
     );
     // Name, depth, fault, then: errors, wrong, lost.
     let cases: [(&str, usize, Spoil, [u64; 3]); 8] = [

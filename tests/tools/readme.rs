@@ -69,7 +69,7 @@ fn every_file_of_a_test_program_is_listed_once() {
         .map(|(topic, name, _)| (topic.clone(), name.clone()))
         .collect();
     let sorted: Vec<(String, String)> = there.into_iter().collect();
-    assert_eq!(listed, sorted, "listed, and there");
+    assert_eq!(listed, sorted, "listed, and existing");
     for (topic, name, description) in rows {
         assert!(description.ends_with('.'), "{topic}/{name}: {description}");
     }

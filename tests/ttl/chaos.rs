@@ -163,7 +163,7 @@ fn faults_leave_no_key_without_ttl_and_repeat_no_write() {
                 cluster.primary_of_slot(slot).is_ok_and(|now| now != owner)
             });
             let before = proxy.metric("slotmux_replies_total");
-            poll_until(PATIENCE, "the load to go on", || {
+            poll_until(PATIENCE, "the load to continue", || {
                 proxy.metric("slotmux_replies_total") > before.map(|count| count + 5000.0)
             });
         }

@@ -174,7 +174,7 @@ impl Bench {
             other => panic!("{command:?} {cut:?}: {other:?}"),
         }
         if ran > 0 {
-            poll_until(PATIENCE, "its TTL", || {
+            poll_until(PATIENCE, "the TTL of the key", || {
                 let ttl: i64 = redis::cmd("PTTL")
                     .arg(key)
                     .query(&mut self.plain)

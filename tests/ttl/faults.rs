@@ -163,11 +163,11 @@ fn an_expiry_waits_while_its_node_says(error: &'static str) {
     assert_eq!(client.read(), Value::Simple(KEY.to_owned()));
     drop(client);
     let tries = expiries(&peer);
-    poll_until(PATIENCE, "tries after its client has left", || {
+    poll_until(PATIENCE, "retries after the client has left", || {
         expiries(&peer) >= tries + 4
     });
     healed.store(true, Ordering::SeqCst);
-    poll_until(PATIENCE, "it to take effect", || {
+    poll_until(PATIENCE, "the expiry to take effect", || {
         taken.load(Ordering::SeqCst)
     });
 }

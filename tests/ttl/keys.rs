@@ -16,7 +16,11 @@ fn min_raises_the_ttl_of_a_write() {
     assert_eq!(client.call(&["PEXPIRE", "ns:min", "7"]), Value::Integer(1));
     assert!(pttl(&mut client, "ns:min") > 90_000);
     client.call(&["SET", "ns:min", "v"]);
-    assert_eq!(pttl(&mut client, "ns:min"), -1, "a minimum is no default");
+    assert_eq!(
+        pttl(&mut client, "ns:min"),
+        -1,
+        "a minimum is not a default"
+    );
     client.call(&["EXPIRE", "ns:min", "-1"]);
     assert_eq!(pttl(&mut client, "ns:min"), -2, "a deleting TTL passes");
 }

@@ -170,7 +170,7 @@ fn observing_checks_whether_keys_have_a_ttl() {
     }
     let of = |name: &str| proxy.metric(&format!("slotmux_namespace_{name}{{namespace=\"ns\"}}"));
     // Every first push makes a key without TTL, six of the second ones find such a key.
-    poll_until(PATIENCE, "the keys to be looked at", || {
+    poll_until(PATIENCE, "the keys to be checked", || {
         of("observed_keys_total") == Some(20.0)
     });
     assert_eq!(of("observed_keys_without_ttl_total"), Some(16.0));

@@ -11,7 +11,7 @@ const FUNCTION: &str = "#!lua name=forged\nredis.register_function('forged', fun
     redis.call('INCR', keys[1]) return redis.error_reply(args[1]) end)";
 
 /// Errors by which nodes report that they have not run a command; a redirect of `key` to every node.
-fn words_of_nodes(key: &str, ports: &[u16]) -> Vec<String> {
+fn errors_of_nodes(key: &str, ports: &[u16]) -> Vec<String> {
     let slot = slot_of(key.as_bytes()).0;
     let mut all: Vec<String> = [
         "NOSCRIPT No matching script. Please use EVAL.",
@@ -58,7 +58,7 @@ fn calls(sha: &str, key: &str, said: &str) -> Vec<Vec<String>> {
 fn assert_it_runs_once(proxy: &Proxy, ports: &[u16], key: &str, prepare: &[&[&str]]) {
     let mut client = proxy.client();
     let sha = show(&mut client);
-    for said in words_of_nodes(key, ports) {
+    for said in errors_of_nodes(key, ports) {
         for call in calls(&sha, key, &said) {
             client.call(&["DEL", key]);
             for words in prepare {
@@ -127,7 +127,7 @@ fn in_front_of_one_server() {
     // It names no key; the counter shows that it has run all the same.
     let mut client = proxy.client();
     let script = "redis.call('INCR', 'forged:none') return redis.error_reply(ARGV[1])";
-    for (ran, said) in words_of_nodes("forged:none", &[port]).iter().enumerate() {
+    for (ran, said) in errors_of_nodes("forged:none", &[port]).iter().enumerate() {
         assert_eq!(client.call(&["EVAL", script, "0", said]).error(), said);
         let counted = client.call(&["GET", "forged:none"]);
         assert_eq!(counted, Value::bulk((ran + 1).to_string()), "{said}");
@@ -144,7 +144,7 @@ fn in_a_transaction_over_several_slots() {
         config.set("defaults.namespace.multi", "split");
     });
     let mut client = proxy.client();
-    for said in words_of_nodes("forged:m", &ports) {
+    for said in errors_of_nodes("forged:m", &ports) {
         client.call(&["DEL", "forged:m"]);
         let replies = client.pipeline(&[
             vec!["MULTI"],

@@ -88,7 +88,7 @@ fn a_health_check_is_not_a_client_command() {
         Value::Simple("first".into())
     );
     assert_eq!(client.call(&["SET", "big", &big]), Value::ok());
-    poll_until(PATIENCE, "both lanes to be asked", || {
+    poll_until(PATIENCE, "commands on both lanes", || {
         peer.requests_named("PING").len() == 2
     });
     assert_eq!(proxy.metric("slotmux_in_flight"), Some(0.0));
@@ -98,7 +98,7 @@ fn a_health_check_is_not_a_client_command() {
         client.send(&["GET", key]);
     }
     other.send(&["SET", "big", &big]);
-    poll_until(PATIENCE, "all to be in flight", || {
+    poll_until(PATIENCE, "all commands to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(21.0)
     });
     assert_eq!(proxy.metric("slotmux_client_pauses_total"), Some(0.0));
@@ -125,7 +125,7 @@ fn health_checks_do_not_keep_an_unused_dedicated_connection() {
         pings.iter().filter(|ping| ping.connection == lane).count()
     };
     // Two rounds of the sweep and one of retirement.
-    poll_until(PATIENCE / 2, "it to be closed", || {
+    poll_until(PATIENCE / 2, "the connections to be closed", || {
         proxy.metric("slotmux_upstream_connections") == Some(0.0)
     });
     assert!(checks() >= 2, "{} health checks", checks());

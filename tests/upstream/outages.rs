@@ -76,7 +76,7 @@ fn keep_the_books(server: &LocalServer, clients: usize, trouble: impl FnOnce(&Le
     let total: i64 = names
         .iter()
         .map(|name| {
-            poll_for(PATIENCE, "the server to be back", || {
+            poll_for(PATIENCE, "the server to be up", || {
                 match client.call(&["INCRBY", name, "0"]) {
                     Value::Integer(value) => Some(value),
                     _ => None,
@@ -88,11 +88,11 @@ fn keep_the_books(server: &LocalServer, clients: usize, trouble: impl FnOnce(&Le
         [&ledger.acknowledged, &ledger.unknown].map(|n| n.load(Ordering::Relaxed) as i64);
     assert!(
         total >= acknowledged,
-        "{acknowledged} acknowledged, {total} there: some were lost"
+        "{acknowledged} acknowledged, {total} counted: some were lost"
     );
     assert!(
         total <= acknowledged + unknown,
-        "{acknowledged} acknowledged and {unknown} unknown, {total} there: some ran twice"
+        "{acknowledged} acknowledged and {unknown} unknown, {total} counted: some ran twice"
     );
     assert!(unknown > 0, "the fault hit no command in flight");
 }
@@ -100,7 +100,7 @@ fn keep_the_books(server: &LocalServer, clients: usize, trouble: impl FnOnce(&Le
 /// Waits until a few hundred more increments are acknowledged.
 fn progress(ledger: &Ledger) {
     let before = ledger.acknowledged.load(Ordering::Relaxed);
-    poll_until(PATIENCE, "the counters to go on", || {
+    poll_until(PATIENCE, "the counters to continue", || {
         ledger.acknowledged.load(Ordering::Relaxed) > before + 200
     });
 }
@@ -360,12 +360,12 @@ fn clients_survive_a_failover() {
                     .all(|(now, before)| now.load(Ordering::Relaxed) > before + 5)
             });
         };
-        all_go_on("everybody to work");
+        all_go_on("all clients to work");
         cluster.kill(0);
-        poll_until(PATIENCE, "the replica to take over", || {
+        poll_until(PATIENCE, "the failover to the replica", || {
             cluster.primary_of_slot(0).is_ok_and(|owner| owner != 0)
         });
-        all_go_on("everybody to work again");
+        all_go_on("all clients to work again");
     });
     assert_eq!(proxy.metric("slotmux_panics_total"), Some(0.0));
 }

@@ -116,7 +116,7 @@ fn the_documented_user_is_enough_for_everything() {
     assert!(matches!(modern.read(), Value::Push(_)), "an invalidation");
     let id = call(&mut modern, "CLIENT ID").integer();
     modern.send(&["BLPOP", "nothing", "0"]);
-    poll_until(PATIENCE, "it to be unblocked", || {
+    poll_until(PATIENCE, "the client to be unblocked", || {
         call(&mut plain, &format!("CLIENT UNBLOCK {id}")) == Value::Integer(1)
     });
     assert_eq!(modern.read(), Value::Null);
@@ -175,7 +175,7 @@ fn without_a_required_right_slotmux_is_not_ready_until_it_is_granted() {
         cluster.query::<()>(1, &forbid).expect("taken away");
         let proxy = launch(&cluster.seeds()[..1], with_policies);
         let node = format!("127.0.0.1:{}", cluster.node(1).port);
-        poll_until(PATIENCE, &format!("{command} to be missed"), || {
+        poll_until(PATIENCE, &format!("slotmux to miss {command}"), || {
             readiness(&proxy).is_some_and(|(status, text)| {
                 status == 503
                     && [command, "slotmux lacks", &node, "NOPERM"]
@@ -287,7 +287,7 @@ fn a_cluster_whose_commands_are_renamed_is_not_a_plain_server() {
     let proxy = Proxy::launch(&seeds, None, |config| {
         config.set("cluster.timeouts.command", "300ms");
     });
-    poll_until(PATIENCE, "the reason", || {
+    poll_until(PATIENCE, "the reason on the readiness page", || {
         readiness(&proxy).is_some_and(|(status, text)| {
             status == 503
                 && text.contains("it refuses CLUSTER SLOTS: ERR unknown command 'CLUSTER'")
@@ -348,7 +348,7 @@ fn a_lane_to_a_node_that_revokes_rights_names_the_missing_one() {
             readiness(&proxy).is_some_and(|(_, text)| text.contains(&said))
         });
         on_all(&cluster, &documented());
-        poll_until(PATIENCE, "slotmux to be let in again", || {
+        poll_until(PATIENCE, "slotmux to be accepted again", || {
             proxy.client().call(&["SET", "ns:k", "1"]) == Value::ok()
         });
     }

@@ -119,7 +119,7 @@ fn a_command_waiting_for_room_runs_as_soon_as_there_is_some() {
         let mut client = proxy.client();
         let before = proxy.metric("slotmux_client_pauses_total");
         client.send(&["SET", &key, "1"]);
-        poll_until(PATIENCE, "it to wait", || {
+        poll_until(PATIENCE, "the command to wait", || {
             proxy.metric("slotmux_client_pauses_total") > before
         });
         cluster.resume(0).expect("awake");

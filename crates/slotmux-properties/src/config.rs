@@ -169,7 +169,7 @@ pub fn check(data: &[u8]) {
             check_shown(&loaded, is_raw);
         }
         Err(problems) => {
-            assert!(!problems.is_empty(), "refused without a word");
+            assert!(!problems.is_empty(), "refused without a message");
             check_words(&problems, given, is_raw);
         }
     }

@@ -69,7 +69,7 @@ fn check_requests(choices: &mut Choices<'_>) {
             }
         }
     }
-    assert_eq!(from, stream.len(), "something was left over");
+    assert_eq!(from, stream.len(), "bytes left over");
     assert_eq!(found, expected);
 }
 

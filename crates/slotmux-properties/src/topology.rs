@@ -232,7 +232,7 @@ fn is_named(text: &str, slots: &Value, nodes: &str) -> bool {
 fn check_view(view: &NodeView, slots: &Value, nodes: &str) {
     let mut ids = HashSet::new();
     for node in &view.nodes {
-        assert!(ids.insert(&node.id), "{:?} is there twice", node.id);
+        assert!(ids.insert(&node.id), "{:?} occurs twice", node.id);
         assert_eq!(view.find(&node.id), Some(node));
         assert!(is_named(&node.id, slots, ""), "{node:?}");
         assert!(node.replicas.iter().all(|&at| at < view.nodes.len()));
@@ -309,7 +309,10 @@ fn check_shards(views: &[NodeView], previous: &Topology, topology: &Topology) {
     );
     for shard in &topology.shards {
         for node in std::iter::once(&shard.primary).chain(&shard.replicas) {
-            assert!(addrs.contains(&node.addr), "{node:?}: not reported by any node");
+            assert!(
+                addrs.contains(&node.addr),
+                "{node:?}: not reported by any node"
+            );
             let said: Vec<&Addr> = views
                 .iter()
                 .filter_map(|view| view.find(&node.id)?.addr.as_ref())

@@ -18,6 +18,6 @@ pub fn check(data: &[u8]) {
         .expect("a runtime");
     let outcome = runtime.block_on(case(manners, dice));
     if manners == Manners::Good {
-        assert_eq!(outcome.errors, 0, "errors of polite nodes");
+        assert_eq!(outcome.errors, 0, "errors of correct nodes");
     }
 }

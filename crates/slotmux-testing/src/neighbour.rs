@@ -73,7 +73,7 @@ impl Neighbour {
     #[track_caller]
     pub fn goes_on(&self) {
         let before = self.rounds();
-        poll_until(PATIENCE, "the neighbour to go on", || {
+        poll_until(PATIENCE, "the neighbour to continue", || {
             let failed = self.worker.as_ref().is_none_or(JoinHandle::is_finished);
             failed || self.rounds() > before + 3
         });

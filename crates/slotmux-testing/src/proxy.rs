@@ -69,7 +69,7 @@ impl ProxyConfig {
                 Value::Array(list) => list.last_mut().and_then(Value::as_table_mut),
                 other => other.as_table_mut(),
             }
-            .unwrap_or_else(|| panic!("{name} in {path} is no table"));
+            .unwrap_or_else(|| panic!("{name} in {path} is not a table"));
         }
         table.insert(key.to_owned(), value.into());
     }

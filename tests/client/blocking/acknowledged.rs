@@ -53,7 +53,7 @@ fn wait_counts_the_replicas_that_acknowledged() {
         assert_eq!(
             call(&mut all, "WAIT 1 200"),
             Value::Integer(0),
-            "also when asked again"
+            "also on the second query"
         );
         // A client that wrote nothing there does not wait for it.
         assert_eq!(call(&mut zero, &format!("SET {} y", keys[0])), Value::ok());

@@ -45,7 +45,7 @@ fn expected(redis: &LocalServer, is_resp3: bool, block: &str, feed: &str, before
         call(&mut feeder, before);
     }
     send(&mut blocked, block);
-    poll_until(PATIENCE, "it to be blocked", || {
+    poll_until(PATIENCE, "a blocked client", || {
         let info = feeder.call(&["INFO", "clients"]).text();
         info.contains("blocked_clients:1")
     });

@@ -208,7 +208,7 @@ fn a_node_that_did_not_notice_a_lost_connection_gets_client_kill() {
     let reply = blocked.read();
     let error = reply.error();
     assert!(error.contains("may have been executed"), "{error}");
-    poll_until(PATIENCE, "the node to let go", || {
+    poll_until(PATIENCE, "the node to release the client", || {
         blocked_there() == Some(0)
     });
     assert_eq!(call(&mut other, "LPUSH from v"), Value::Integer(1));

@@ -69,7 +69,7 @@ fn a_retry_asks_for_the_remaining_time() {
         .collect();
     assert_eq!(asked[0], 30.0);
     assert!(asked[1] < 30.0 && asked[1] > 0.0, "{asked:?}");
-    assert_eq!(asked[2..], [0.0, 0.0], "for ever stays for ever");
+    assert_eq!(asked[2..], [0.0, 0.0], "an endless wait stays endless");
     let reads = peer.requests_named("XREAD");
     let asked: Vec<u64> = reads
         .iter()
@@ -123,7 +123,7 @@ fn a_retried_wait_can_be_released_at_its_new_node() {
     let mut other = RawClient::connect(proxy.port());
     let id = call(&mut client, "CLIENT ID").integer();
     send(&mut client, "WAIT 1 0");
-    poll_until(PATIENCE, "it to be asked again", || {
+    poll_until(PATIENCE, "a second WAIT", || {
         peer.requests_named("WAIT").len() == 2
     });
     let unblock = format!("CLIENT UNBLOCK {id}");
@@ -172,7 +172,7 @@ fn a_client_waiting_for_several_nodes_is_released_at_all_of_them() {
         requests.retain(|request| request.word(1) == what);
         requests.len()
     };
-    poll_until(PATIENCE, "both to be asked", || {
+    poll_until(PATIENCE, "both nodes to get a command", || {
         peers.iter().all(|peer| asked(peer, "ID") == 1)
     });
     send(&mut other, &format!("CLIENT UNBLOCK {id}"));

@@ -161,7 +161,7 @@ fn a_client_that_leaves_between_two_nodes_is_forgotten() {
     until_blocked(&cluster, 0, 1);
     // No replica takes over: the command looks for a node until its client has gone.
     cluster.kill(0);
-    poll_until(PATIENCE, "it to look for its node", || {
+    poll_until(PATIENCE, "the command to wait for its node", || {
         proxy.metric("slotmux_upstream_lost_total") > Some(0.0)
     });
     assert!(!blocked.has_news(Duration::from_millis(300)));

@@ -229,7 +229,7 @@ fn a_silent_primary_is_given_up_once_it_is_replaced() {
     assert_eq!(moves.read(), Value::bulk("y"));
     assert_eq!(reads.read().items().len(), 1);
     cluster.resume(0).expect("it goes on");
-    poll_until(PATIENCE, "the old primary to follow", || {
+    poll_until(PATIENCE, "the old primary to become a replica", || {
         blocked_at(&cluster, 0) == 0
     });
 }

@@ -73,7 +73,8 @@ fn each_message_comes_once_and_in_its_publishers_order() {
                 let mut next: HashMap<(String, String), usize> = HashMap::new();
                 for _ in 0..MESSAGES * channels.len() * ports.len() {
                     let (channel, text) = next_message(client);
-                    let (publisher, number) = text.split_once(' ').expect("a publisher and a number");
+                    let (publisher, number) =
+                        text.split_once(' ').expect("a publisher and a number");
                     let expected = next.entry((publisher.to_owned(), channel)).or_default();
                     assert_eq!(number.parse(), Ok(*expected), "of {publisher}");
                     *expected += 1;

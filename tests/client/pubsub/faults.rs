@@ -129,7 +129,7 @@ fn a_silent_subscription_connection_is_replaced() {
     });
     let mut client = proxy.client();
     client.call(&["SUBSCRIBE", "a"]);
-    poll_until(PATIENCE, "the subscription to be made again", || {
+    poll_until(PATIENCE, "the new subscription", || {
         peer.requests_named("SUBSCRIBE").len() >= 2
     });
 }

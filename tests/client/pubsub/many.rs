@@ -39,7 +39,7 @@ fn a_thousand_subscribers_are_one_per_worker_upstream() {
         expect_message(client, "many", "2");
     }
     drop(clients);
-    poll_until(PATIENCE, "the node to have no subscriber", || {
+    poll_until(PATIENCE, "no subscriber at the node", || {
         subscribers_at(cluster, node, "NUMSUB", "many") == 0
     });
     assert_eq!(proxy.metric("slotmux_subscriptions"), Some(0.0));
@@ -81,7 +81,7 @@ fn a_slow_subscriber_is_closed_and_affects_no_other() {
     slow.write_all(&command(&["SUBSCRIBE", "slow"]))
         .expect("sent");
     let mut publisher = proxy.client();
-    poll_until(PATIENCE, "the slow one to be subscribed", || {
+    poll_until(PATIENCE, "the slow client to be subscribed", || {
         publisher.call(&["PUBLISH", "slow", "first"]) == Value::Integer(1)
     });
     let mut reader = proxy.client();
@@ -92,7 +92,7 @@ fn a_slow_subscriber_is_closed_and_affects_no_other() {
         assert!(publisher.call(&["PUBLISH", "slow", &text]).integer() >= 1);
         expect_message(&mut reader, "slow", &text);
     }
-    poll_until(PATIENCE, "the slow one to be closed", || {
+    poll_until(PATIENCE, "the slow client to be closed", || {
         proxy.metric("slotmux_limit_closes_total") == Some(1.0)
     });
     assert_eq!(
@@ -133,10 +133,10 @@ fn clients_that_leave_at_any_moment_leave_no_state() {
         drop(client);
         publisher.call(&["PUBLISH", "leave:1", "x"]);
     }
-    poll_until(PATIENCE, "all but one to be gone", || {
+    poll_until(PATIENCE, "one remaining client", || {
         proxy.metric("slotmux_subscriptions") == Some(1.0)
     });
-    poll_until(PATIENCE, "the nodes to know it", || {
+    poll_until(PATIENCE, "the nodes to know the change", || {
         let count = |channel: &str| {
             (0..3)
                 .map(|node| subscribers_at(cluster, node, "NUMSUB", channel))

@@ -47,7 +47,7 @@ pub fn next_message(client: &mut RawClient) -> (String, String) {
     match items[0].text().as_str() {
         "message" | "smessage" => (items[1].text(), items[2].text()),
         "pmessage" => (items[2].text(), items[3].text()),
-        _ => panic!("no message: {items:?}"),
+        _ => panic!("not a message: {items:?}"),
     }
 }
 

@@ -19,7 +19,7 @@ fn until_heard(
     next: &mut u64,
 ) -> u64 {
     let mut seen = HashSet::new();
-    let last = poll_for(PATIENCE, "a message to come", || {
+    let last = poll_for(PATIENCE, "a message", || {
         let number = *next;
         *next += 1;
         // It may fail while the slot has no node.
@@ -101,10 +101,14 @@ fn a_planned_failover_loses_no_subscription() {
     until_heard(&mut publisher, &mut client, "PUBLISH", "plan", &mut next);
     until_heard(&mut publisher, &mut shard, "SPUBLISH", "plan", &mut next);
     // The old primary, now a replica, sends notifications too, which count until slotmux knows the new one.
-    poll_until(PATIENCE, "the pattern to be at the new primary", || {
-        let patterns = cluster.query::<i64>(replica, &["PUBSUB", "NUMPAT"]);
-        patterns.is_ok_and(|count| count == 1)
-    });
+    poll_until(
+        PATIENCE,
+        "the subscription of the pattern at the new primary",
+        || {
+            let patterns = cluster.query::<i64>(replica, &["PUBSUB", "NUMPAT"]);
+            patterns.is_ok_and(|count| count == 1)
+        },
+    );
     // Notifications come from the new primary, once, although the old one, now a replica, sends them too.
     poll_until(PATIENCE, "notifications to come again", || {
         publisher.call(&["SET", "plan", "1"]);

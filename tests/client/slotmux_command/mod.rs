@@ -133,7 +133,7 @@ fn help_version_and_errors() {
         let commands = texts(&client.ask("COMMAND LIST"));
         assert!(
             !commands.contains(&"slotmux".to_owned()),
-            "no server has it"
+            "no server has this command"
         );
     }
 }

@@ -182,7 +182,7 @@ fn no_cached_value_stays_stale() {
         .collect();
     for caching in &mut clients {
         // An invalidation under way may take a moment; a missing one leaves the value stale for ever.
-        poll_until(PATIENCE, "a cache that is right", || {
+        poll_until(PATIENCE, "a correct cache", || {
             while caching.client.has_news(Duration::from_millis(10)) {
                 let push = caching.client.read();
                 caching.take_push(&push);

@@ -124,7 +124,7 @@ fn a_failover_invalidates_reads_from_the_old_primary() {
     });
     cluster.failover(replica).expect("a failover");
     // slotmux does not know of it yet. The old primary gets the change as a replica, and reports it.
-    poll_until(PATIENCE, "the new primary to take it", || {
+    poll_until(PATIENCE, "the new primary to accept the write", || {
         cluster.query::<()>(replica, &["SET", "f", "2"]).is_ok()
     });
     assert!(matches!(client.read(), Value::Push(_)));

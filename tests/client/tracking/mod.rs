@@ -22,7 +22,7 @@ pub fn tracking(proxy: &Proxy, options: &[&str]) -> RawClient {
 #[track_caller]
 pub fn keys_of(push: &Value) -> Option<Vec<String>> {
     let Value::Push(items) = push else {
-        panic!("no push: {push:?}");
+        panic!("not a push: {push:?}");
     };
     assert_eq!(items[0].text(), "invalidate", "{push:?}");
     match &items[1] {

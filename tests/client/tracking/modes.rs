@@ -122,7 +122,7 @@ fn tracking_shows_in_lists_and_numbers() {
     let info = client.call(&["INFO", "clients"]).text();
     assert!(info.contains("\r\ntracking_clients:1\r\n"), "{info}");
     drop(client);
-    poll_until(PATIENCE, "it to be gone", || {
+    poll_until(PATIENCE, "no tracking client", || {
         proxy.metric("slotmux_tracking_clients") == Some(0.0)
     });
 }

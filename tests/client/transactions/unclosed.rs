@@ -151,7 +151,7 @@ fn a_policy_does_not_use_a_node_without_transactions() {
             config.set("cluster.timeouts.command", "1s");
         });
         let mut told = String::new();
-        poll_until(PATIENCE, "slotmux to say why it is not ready", || {
+        poll_until(PATIENCE, "the reason on the readiness page", || {
             let answer = proxy.admin_get("/readyz");
             told = answer.map_or(String::new(), |(status, text)| format!("{status} {text}"));
             told.contains(" refuses ") && told.contains(&format!("{command} ("))

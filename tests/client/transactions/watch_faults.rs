@@ -216,7 +216,7 @@ fn a_partly_sent_exec_is_nil() {
         Value::Simple("QUEUED".into())
     );
     client.send(&["EXEC"]);
-    poll_until(PATIENCE, "EXEC to be on its way", || {
+    poll_until(PATIENCE, "EXEC to be in flight", || {
         proxy.metric("slotmux_in_flight") > Some(0.0)
     });
     gate.open();
@@ -375,7 +375,7 @@ fn a_late_watch_is_undone() {
     let mut client = proxy.client();
     let reply = client.call(&["WATCH", "slow"]);
     assert!(reply.error().contains("timeout"), "{reply:?}");
-    poll_until(PATIENCE, "it to be undone", || {
+    poll_until(PATIENCE, "the watch to be undone", || {
         peer.requests_named("UNWATCH").len() == 1
     });
     assert_eq!(client.call(&["PING"]), Value::Simple("PONG".into()));

@@ -95,7 +95,7 @@ fn big_values_leave_connections_to_pin() {
     for sender in &mut senders {
         sender.send(&["SET", "k", &value]);
     }
-    poll_until(PATIENCE, "as many as may be on their way", || {
+    poll_until(PATIENCE, "as many in flight as permitted", || {
         peer.requests_named("SET").len() == 2
     });
     assert_eq!(proxy.client().call(&["WATCH", "k"]), Value::ok());
@@ -153,7 +153,7 @@ fn clients_that_die_leave_no_connection_behind() {
         assert_eq!(reply.items(), [Value::ok()], "round {round}");
     }
     drop(last);
-    poll_until(PATIENCE, "everything to be answered", || {
+    poll_until(PATIENCE, "all requests to be answered", || {
         proxy.metric("slotmux_in_flight") == Some(0.0)
     });
 }

@@ -64,7 +64,7 @@ fn dedicated_connections_are_bounded_and_returned() {
         for client in &mut clients {
             client.send(&["SET", "key", &big]);
         }
-        poll_until(PATIENCE, "two on their way and the others waiting", || {
+        poll_until(PATIENCE, "two in flight and the others waiting", || {
             peer.requests_named("SET").len() == 2
                 && proxy.metric("slotmux_client_pauses_total") >= Some(CLIENTS as f64 - 2.0)
         });
@@ -161,9 +161,11 @@ fn taken_by_a_lane(sent: usize, size: usize, configure: impl FnOnce(&mut ProxyCo
             .metric("slotmux_client_pauses_total")
             .expect("the metric") as usize
     };
-    poll_until(PATIENCE, "all to be taken or to wait", || {
-        peer.requests_named("SET").len() + parked() == sent
-    });
+    poll_until(
+        PATIENCE,
+        "all connections to be accepted or to wait",
+        || peer.requests_named("SET").len() + parked() == sent,
+    );
     peer.requests_named("SET").len()
 }
 

@@ -165,7 +165,7 @@ fn the_file_comes_from_a_variable() {
             ("SLOTMUX__LOG__FORMAT", "json"),
         ],
     );
-    let line = poll_for(PATIENCE, "a line that says that it is ready", || {
+    let line = poll_for(PATIENCE, "the ready line", || {
         assert!(bare.ended().is_none(), "{}", bare.log());
         let log = bare.log();
         log.lines()

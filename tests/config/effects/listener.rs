@@ -149,7 +149,7 @@ fn idle_clients_are_closed_where_configured() {
     assert_eq!(
         patient.call(&["PING"]),
         pong(),
-        "idle for longer, and still there"
+        "idle for longer, and still connected"
     );
 }
 
@@ -194,9 +194,9 @@ fn connections_are_probed_after_the_configured_time() {
 
 #[test]
 fn a_client_that_waits_for_slotmux_is_not_idle() {
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = nobody.local_addr().expect("an address").port();
-    drop(nobody);
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = closed.local_addr().expect("an address").port();
+    drop(closed);
     let proxy = Proxy::launch(&[format!("redis://127.0.0.1:{port}")], None, |config| {
         config.set("listener.idle_timeout", "50ms");
         config.set("cluster.timeouts.command", "4s");

@@ -107,7 +107,10 @@ fn the_admin_page_is_only_at_its_address() {
     poll_until(PATIENCE, "the admin page", || {
         TcpStream::connect(local(lease.port())).is_ok()
     });
-    assert!(proxy.admin_get("/healthz").is_none(), "only there");
+    assert!(
+        proxy.admin_get("/healthz").is_none(),
+        "only at this address"
+    );
     drop(proxy);
 
     let proxy = Proxy::launch(&shared_cluster().seeds(), None, |config| {
@@ -182,7 +185,7 @@ fn a_log_of_json_has_an_object_a_line() {
         lines
             .iter()
             .find(has)
-            .unwrap_or_else(|| panic!("no line says {text}: {lines:?}"))
+            .unwrap_or_else(|| panic!("no line contains {text}: {lines:?}"))
     };
     assert_eq!(said("listening on")["listener"], "front");
     assert_eq!(said("topology:")["span"]["name"], "cluster");

@@ -190,7 +190,7 @@ fn refreshes_on_demand_keep_the_minimum_interval() {
         for (peer, proxy) in [&often, &seldom].into_iter().zip(&proxies) {
             assert_eq!(proxy.client().call(&["SET", "key", "1"]), Value::ok());
             peer.hang_up();
-            poll_until(PATIENCE, "the loss to be noticed", || {
+            poll_until(PATIENCE, "slotmux to notice the loss", || {
                 proxy.metric("slotmux_upstream_lost_total") > Some(f64::from(round))
             });
         }

@@ -189,9 +189,9 @@ fn unknown_commands_are_learned_or_not() {
             _ => "ERR unknown command 'CUSTOM.MODE'",
         };
         assert!(mode.error().starts_with(said), "{mode:?}");
-        let nobodys = client.call(&["NOBODYS", "sum"]);
+        let refused = client.call(&["NOBODYS", "sum"]);
         let said = "ERR unknown command 'NOBODYS'";
-        assert!(nobodys.error().starts_with(said), "{nobodys:?}");
+        assert!(refused.error().starts_with(said), "{unknown:?}");
         assert_eq!(
             peer.requests_named("CUSTOM.ADD").len(),
             1,

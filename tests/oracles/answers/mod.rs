@@ -194,7 +194,7 @@ fn settings_are_among_those_of_redis() {
         if OF_THE_PROCESS.contains(&name) {
             assert!(
                 theirs.starts_with(b"*2\r\n"),
-                "{name} is no setting of Redis"
+                "{name} is not a setting of Redis"
             );
         } else {
             assert_eq!(

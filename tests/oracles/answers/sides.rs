@@ -46,7 +46,9 @@ impl Redis {
             .split(" v=")
             .nth(1)
             .and_then(|rest| rest.split(' ').next());
-        let version = version.expect("a version in the output of redis-server").to_owned();
+        let version = version
+            .expect("a version in the output of redis-server")
+            .to_owned();
         if !version.starts_with(VERSION) {
             eprintln!(
                 "SKIPPED: redis-server is {version}, and these answers are those of {VERSION}x"
@@ -244,7 +246,7 @@ impl Ours {
             }
         };
         let Route::Answer(what) = command.route else {
-            panic!("{} is not slotmux' to answer", command.full_name);
+            panic!("slotmux does not answer {} itself", command.full_name);
         };
         if !self.authenticated && !answer::allowed_before_login(what) {
             return write::error(out, "NOAUTH Authentication required.");
@@ -307,7 +309,7 @@ impl Ours {
             AnswerOutcome::Pause(_) | AnswerOutcome::Monitor => out.extend_from_slice(b"+OK\r\n"),
             // No client of these is blocked.
             AnswerOutcome::Unblock(_) => write::integer(out, 0),
-            AnswerOutcome::Ask(_) => panic!("no server is asked this"),
+            AnswerOutcome::Ask(_) => panic!("no node gets this request"),
             AnswerOutcome::Kill(kill) => {
                 self.closed = kill.admits(&line);
                 kill.reply(self.closed.into(), out);

@@ -79,7 +79,7 @@ fn error_texts_are_those_of_the_server() {
     for (words, by_server) in requests.iter().zip(replies) {
         let (buf, args) = request(words);
         let ours = match command::resolve(&buf, &args) {
-            Ok(command) => panic!("{} is right", command.full_name),
+            Ok(command) => panic!("{} succeeds", command.full_name),
             Err(why) => Reply::Error(why.error(&buf, &args)),
         };
         let show = |reply: &Reply| match reply {

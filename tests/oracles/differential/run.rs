@@ -103,12 +103,16 @@ impl Run {
     /// Waits until both sides count the same: slotmux leaves a channel a moment later than its last client.
     fn settle_listeners(&mut self) {
         let (slotmux, redis) = (&mut self.slotmux, &mut self.redis);
-        poll_until(PATIENCE, "both sides to count the same listeners", || {
-            COUNTED.iter().all(|line| {
-                let words = words(line);
-                slotmux.call(&words) == redis.call(&words)
-            })
-        });
+        poll_until(
+            PATIENCE,
+            "equal numbers of subscribers on both sides",
+            || {
+                COUNTED.iter().all(|line| {
+                    let words = words(line);
+                    slotmux.call(&words) == redis.call(&words)
+                })
+            },
+        );
     }
 
     fn send(&mut self, pipelines: &[Pipeline]) -> Result<(), Difference> {
@@ -168,7 +172,7 @@ impl Run {
             } else {
                 waiting += 1;
                 let nodes = &mut self.nodes;
-                poll_until(PATIENCE, "it to block behind slotmux too", || {
+                poll_until(PATIENCE, "the client to block behind slotmux too", || {
                     nodes.iter_mut().map(blocked).sum::<i64>() >= waiting
                 });
             }

@@ -196,7 +196,7 @@ fn prometheus_reads_everything_and_computes_percentiles() {
             "histogram" => format!("{name}_bucket"),
             _ => name.to_owned(),
         };
-        poll_until(PATIENCE, "its samples", || {
+        poll_until(PATIENCE, "the samples", || {
             !prometheus.values(&series, "namespace").is_empty()
         });
     }

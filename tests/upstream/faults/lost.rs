@@ -16,9 +16,9 @@ use slotmux_testing::{Layout, PATIENCE, Peer, Proxy, RawClient, Step, Value, pol
 fn a_node_that_refuses_connections_costs_an_error_after_the_deadline_and_then_at_once() {
     let (_faulty, sound, layout) = pair(|_| None);
     // A port without a listener: bound, and released.
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = nobody.local_addr().expect("an address").port();
-    drop(nobody);
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = closed.local_addr().expect("an address").port();
+    drop(closed);
     layout.set(&[(0, 8191, port), (8192, 16383, sound.port())]);
     let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
         config.set("server.workers", 1);
@@ -52,9 +52,9 @@ fn a_node_that_refuses_connections_costs_an_error_after_the_deadline_and_then_at
 #[test]
 fn repeated_commands_for_a_lost_node_do_not_wait_for_ever() {
     let (_faulty, sound, layout) = pair(|_| None);
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = nobody.local_addr().expect("an address").port();
-    drop(nobody);
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = closed.local_addr().expect("an address").port();
+    drop(closed);
     layout.set(&[(0, 8191, port), (8192, 16383, sound.port())]);
     let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
         config.set("server.workers", 1);
@@ -105,7 +105,7 @@ fn a_read_is_repeated_and_a_write_is_not() {
     assert_eq!(
         faulty.requests_named("GET").len(),
         2 + 4,
-        "one try and retry.reads more"
+        "one try, and retry.reads more"
     );
     for i in 0..20 {
         let (write, read) = (key_in(false, "write", i), key_in(false, "read", i));
@@ -218,9 +218,9 @@ fn unsent_writes_may_be_left_unrepeated() {
 #[test]
 fn commands_for_several_nodes_do_not_wait_for_a_lost_one_either() {
     let (_faulty, sound, layout) = pair(|_| None);
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = nobody.local_addr().expect("an address").port();
-    drop(nobody);
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = closed.local_addr().expect("an address").port();
+    drop(closed);
     layout.set(&[(0, 8191, port), (8192, 16383, sound.port())]);
     let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
         config.set("server.workers", 1);
@@ -251,9 +251,9 @@ fn a_redirected_command_keeps_its_deadline_behind_newer_ones() {
         let silent = Peer::start_in(&layout, move |request| {
             (request.name() == "SET").then(|| vec![Step::Gate(held_back.clone()), Step::Close])
         });
-        let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let unused = nobody.local_addr().expect("an address").port();
-        drop(nobody);
+        let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let unused = closed.local_addr().expect("an address").port();
+        drop(closed);
         let to = if is_up { silent.port() } else { unused };
         let key = key_in(true, "moved", 0);
         let moved = format!("-MOVED {} 127.0.0.1:{to}\r\n", slot_of(key.as_bytes()).0);
@@ -284,7 +284,7 @@ fn a_redirected_command_keeps_its_deadline_behind_newer_ones() {
         assert!(older.read().error().starts_with("ERR slotmux: "));
         assert!(
             !newer.has_news(Duration::from_millis(1)),
-            "the older one waited for the newer one's deadline (is_up: {is_up})"
+            "the older command waited for the newer one's deadline (is_up: {is_up})"
         );
         assert!(newer.read().error().starts_with("ERR slotmux: "));
         silence.open();
@@ -313,7 +313,7 @@ fn a_dedicated_lane_that_outlived_its_command_is_used_again() {
         proxy.metric("slotmux_upstream_connect_failures_total") == Some(1.0)
     });
     second.send(&["SET", &key, &big]);
-    poll_until(PATIENCE, "the other to wait", || {
+    poll_until(PATIENCE, "the other client to wait", || {
         proxy.metric("slotmux_client_pauses_total") == Some(1.0)
     });
     refuses.store(false, Ordering::SeqCst);

@@ -104,7 +104,7 @@ fn clogged(
             .collect();
         client.send_raw(&bytes);
     }
-    poll_until(PATIENCE, "all to be in flight", || {
+    poll_until(PATIENCE, "all commands to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(1000.0)
     });
     gate.open();

@@ -84,10 +84,7 @@ fn a_pipeline_waits_for_a_node_that_is_down_without_overtaking() {
                 match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer) {
                     Ok(_) => Step::reply("-CLUSTERDOWN The cluster is down\r\n"),
                     Err(_) => {
-                        values
-                            .lock()
-                            .expect("a lock")
-                            .push(request.word(2));
+                        values.lock().expect("a lock").push(request.word(2));
                         Step::reply(format!("+{}\r\n", request.word(2)))
                     }
                 }
@@ -170,7 +167,7 @@ fn temporary_errors_are_hidden_without_a_key_too() {
     let replies = client.pipeline(&[vec!["DBSIZE"], vec!["GET", "k"]]);
     assert!(
         replies[0].error().starts_with("LOADING "),
-        "order beats hiding"
+        "the order takes precedence over hiding the error"
     );
     client.send(&["DBSIZE"]);
     assert_eq!(client.read(), Value::Integer(7));

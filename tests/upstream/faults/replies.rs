@@ -14,10 +14,7 @@ fn a_reply_is_never_taken_for_an_unsent_command() {
     let own = replies
         .iter()
         .filter(|(key, reply)| *reply == Value::Simple(key.clone()));
-    assert!(
-        own.count() > 0,
-        "the forged replies were believed to the end"
-    );
+    assert!(own.count() > 0, "all forged replies were accepted");
 }
 
 #[test]
@@ -162,16 +159,13 @@ fn half_a_large_reply_is_never_completed_by_other_bytes() {
     });
     let (mut unlucky, mut other) = (proxy.client(), proxy.client());
     unlucky.send(&["GET", &key_in(false, "half", 0)]);
-    assert!(
-        unlucky.has_news(PATIENCE),
-        "the half is passed on as it comes"
-    );
+    assert!(unlucky.has_news(PATIENCE), "the half is forwarded at once");
     // Behind it on the same lane.
     let key = key_in(false, "whole", 0);
     for _ in 0..10 {
         other.send(&["GET", &key]);
     }
-    poll_until(PATIENCE, "all to be in flight", || {
+    poll_until(PATIENCE, "all commands to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(11.0)
     });
     gate.open();
@@ -182,7 +176,7 @@ fn half_a_large_reply_is_never_completed_by_other_bytes() {
     assert!(got.starts_with(b"$200000\r\n") && got.len() < 150_000);
     assert!(
         got[9..].iter().all(|&byte| byte == b'h'),
-        "something else came in between"
+        "other bytes came in between"
     );
 }
 
@@ -210,7 +204,7 @@ fn a_large_reply_that_stalls_is_not_cut_by_its_deadline() {
     let mut client = proxy.client();
     client.send(&["GET", &key_in(false, "slow", 0)]);
     client.send(&["GET", &key_in(false, "behind", 0)]);
-    poll_until(PATIENCE, "the second to pass its deadline", || {
+    poll_until(PATIENCE, "the deadline of the second", || {
         proxy.metric("slotmux_timeouts_total") >= Some(1.0)
     });
     gate.open();
@@ -240,7 +234,7 @@ fn an_answer_to_half_a_command_ends_the_connection() {
     });
     let mut client = proxy.client();
     client.send(&["SET", "half", &"h".repeat(32 << 20)]);
-    poll_until(PATIENCE, "it to be in flight", || {
+    poll_until(PATIENCE, "the command to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(1.0)
     });
     assert!(!client.has_news(Duration::from_millis(200)));

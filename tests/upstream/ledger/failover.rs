@@ -17,7 +17,7 @@ const CLIENTS: u64 = 51;
 /// Waits until the first slot has another owner than the first node, as an unaffected node reports.
 fn replaced(cluster: &LocalCluster) {
     let first = &cluster.node(0).id;
-    poll_until(PATIENCE, "the replica to take over", || {
+    poll_until(PATIENCE, "the failover to the replica", || {
         let view = cluster.view(1).expect("a view");
         view.iter().any(|line| line.owns(0) && line.id != *first)
     });
@@ -36,7 +36,7 @@ fn a_planned_failover_causes_no_error() {
         cluster.wait_ok().expect("a whole cluster");
     }
     let outcome = ledger.finish();
-    outcome.tell("failover");
+    outcome.print_outages("failover");
     outcome.assert_clean();
     outcome.assert_no_errors("failover", &[0, 1, 2]);
 }
@@ -59,7 +59,7 @@ fn a_crash_with_nothing_in_flight_causes_no_error() {
     replaced(&cluster);
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("crash");
+    outcome.print_outages("crash");
     outcome.assert_clean();
     outcome.assert_no_errors("crash", &[0, 1, 2]);
 }
@@ -99,7 +99,7 @@ fn assert_redis_had(folder: &str, outcome: &Outcome) {
         };
         assert!(
             is_there,
-            "{token} of {key} was acknowledged and has never run: {}",
+            "{token} of {key} was acknowledged and never ran: {}",
             outcome.report
         );
     }
@@ -123,7 +123,7 @@ fn a_crash_under_load_costs_only_commands_in_flight() {
     replaced(&cluster);
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("crash");
+    outcome.print_outages("crash");
     outcome.assert_no_errors("crash", &HEALTHY);
     for finding in [
         "wrong",
@@ -170,14 +170,14 @@ fn a_restarted_primary_causes_no_error() {
             .expect("a count")
     };
     let before = refreshes();
-    poll_until(PATIENCE, "slotmux to hear of it", || {
+    poll_until(PATIENCE, "slotmux to detect the change", || {
         refreshes() >= before + 3.0
     });
     ledger.phase("again");
     ledger.resume();
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("again");
+    outcome.print_outages("again");
     outcome.assert_clean();
     outcome.assert_no_errors("again", &[0, 1, 2]);
 }
@@ -206,7 +206,7 @@ fn a_crash_causes_no_error_for_readers() {
     ledger.recovered();
     ledger.progress(&[0, 1, 2]);
     let outcome = ledger.finish();
-    outcome.tell("crash");
+    outcome.print_outages("crash");
     outcome.assert_clean();
     outcome.assert_no_errors("crash", &[0, 1, 2]);
     assert_eq!(
@@ -245,7 +245,7 @@ fn a_frozen_primary_is_replaced_and_does_no_harm_when_it_returns() {
     cluster.wait_ok().expect("a whole cluster");
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("frozen");
+    outcome.print_outages("frozen");
     outcome.assert_clean();
     outcome.assert_no_errors("frozen", &HEALTHY);
     outcome.assert_no_more_than_in_flight("frozen", CLIENTS / 3);

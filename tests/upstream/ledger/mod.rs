@@ -3,7 +3,7 @@
 //! runs twice, unaffected shards see no error, and every client works again.
 
 mod failover;
-mod liar;
+mod faulty_proxy;
 mod network;
 mod nodes;
 mod partition;

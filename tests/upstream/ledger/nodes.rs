@@ -39,7 +39,7 @@ fn rolling_restarts_cause_no_error() {
     }
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("rolling");
+    outcome.print_outages("rolling");
     outcome.assert_clean();
     outcome.assert_no_errors("rolling", &[0, 1, 2]);
 }
@@ -58,7 +58,7 @@ fn a_primary_that_crashes_and_comes_back_costs_commands_in_flight() {
         ledger.progress(&[0, 1, 2]);
     }
     let outcome = ledger.finish();
-    outcome.tell("crashes");
+    outcome.print_outages("crashes");
     outcome.assert_clean();
     outcome.assert_no_errors("crashes", &[1, 2]);
     outcome.assert_no_more_than_in_flight("crashes", 3 * 10);
@@ -80,7 +80,7 @@ fn all_nodes_may_crash_at_once() {
     cluster.wait_ok().expect("a whole cluster");
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("dark");
+    outcome.print_outages("dark");
     outcome.assert_clean();
     outcome.assert_no_more_than_in_flight("dark", outcome.count("clients"));
 }
@@ -99,7 +99,7 @@ fn a_crash_without_traffic_causes_no_error() {
     cluster.restart(0).expect("back");
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("crash");
+    outcome.print_outages("crash");
     outcome.assert_clean();
     outcome.assert_no_errors("crash", &[0, 1, 2]);
 }

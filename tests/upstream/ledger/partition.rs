@@ -35,7 +35,7 @@ impl Bus {
             set(node, "cluster-announce-ip", "127.0.0.1");
             set(node, "cluster-announce-bus-port", &way.port().to_string());
         }
-        poll_until(PATIENCE, "all nodes to go through it", || {
+        poll_until(PATIENCE, "all nodes to use the relay", || {
             (0..ways.len()).all(|node| {
                 let view: String = cluster.query(node, &["CLUSTER", "NODES"]).expect("a view");
                 let leads = |way: &FaultProxy| view.contains(&format!("@{} ", way.port()));
@@ -66,10 +66,13 @@ fn claims(cluster: &LocalCluster, asked: usize, owner: usize) -> bool {
 
 /// Waits until all other nodes report this one as the owner of the first slot, while the cut-off node still claims it.
 fn disagree(cluster: &LocalCluster, owner: usize) {
-    poll_until(PATIENCE, "the replica to take over", || {
+    poll_until(PATIENCE, "the failover to the replica", || {
         (1..cluster.nodes().len()).all(|node| claims(cluster, node, owner))
     });
-    assert!(claims(cluster, 0, 0), "it has heard of it");
+    assert!(
+        claims(cluster, 0, 0),
+        "the cut-off node learned of the promotion"
+    );
 }
 
 /// Ends the partition and waits until the nodes agree.
@@ -90,7 +93,7 @@ fn a_primary_that_is_cut_off_and_replaced_causes_no_error() {
     ledger.phase("partition");
     bus.cut(true);
     // Writes that it acknowledges before it notices the partition must reach its replica before the election.
-    poll_until(PATIENCE, "it to stop serving", || {
+    poll_until(PATIENCE, "the primary to stop serving", || {
         let info: String = cluster.query(0, &["CLUSTER", "INFO"]).expect("its state");
         info.contains("cluster_state:fail")
     });
@@ -104,7 +107,7 @@ fn a_primary_that_is_cut_off_and_replaced_causes_no_error() {
     heal(&cluster, &bus, replica);
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("partition");
+    outcome.print_outages("partition");
     outcome.assert_clean();
     outcome.assert_no_errors("partition", &[0, 1, 2]);
     outcome.assert_no_errors("healed", &[0, 1, 2]);
@@ -143,11 +146,14 @@ fn the_higher_epoch_wins_against_a_primary_that_still_serves() {
     ledger.progress(&[0, 1, 2]);
     assert!(claims(&cluster, 0, 0));
     let alone: String = cluster.query(0, &["CLUSTER", "INFO"]).expect("its state");
-    assert!(alone.contains("cluster_state:ok"), "it still serves");
+    assert!(
+        alone.contains("cluster_state:ok"),
+        "the old primary still serves"
+    );
     heal(&cluster, &bus, replica);
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("split");
+    outcome.print_outages("split");
     outcome.assert_clean();
     outcome.assert_no_errors("split", &[0, 1, 2]);
 }

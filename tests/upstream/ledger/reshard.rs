@@ -80,7 +80,7 @@ fn a_node_that_joins_takes_slots_and_leaves_causes_no_error() {
     ]);
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("reshard");
+    outcome.print_outages("reshard");
     outcome.assert_clean();
     outcome.assert_no_errors("reshard", &[0, 1, 2]);
     outcome.assert_no_errors("leave", &[0, 1, 2]);

@@ -288,7 +288,7 @@ impl Outcome {
     }
 
     /// Prints how long each shard was unavailable, through slotmux and directly.
-    pub fn tell(&self, name: &str) {
+    pub fn print_outages(&self, name: &str) {
         let (ours, direct) = (self.phase(name), phase(&self.report["control"], name));
         for (ours, direct) in ours["shards"]
             .as_array()
@@ -297,7 +297,7 @@ impl Outcome {
             .zip(direct["shards"].as_array().into_iter().flatten())
         {
             eprintln!(
-                "{name}: slots {}: {} acknowledged, {} refused, {} unknown, {} failed reads, away {} ms, waited for {} ms, directly {} ms ({:+} ms)",
+                "{name}: slots {}: {} acknowledged, {} refused, {} unknown, {} failed reads, unavailable {} ms, waited for {} ms, directly {} ms ({:+} ms)",
                 ours["slots"],
                 ours["acked"],
                 ours["refused"],
@@ -348,7 +348,7 @@ pub fn replicas_in_step(cluster: &LocalCluster) {
         })
         .collect();
     for node in nodes.filter(|&node| !wanted.contains_key(&cluster.node(node).port.to_string())) {
-        poll_until(PATIENCE, "replicas to be in step", || {
+        poll_until(PATIENCE, "synchronized replicas", || {
             let primary = replication(cluster, node, "master_port");
             let wanted = primary.and_then(|port| wanted.get(&port));
             wanted.is_some() && offset(node, "slave_repl_offset").as_ref() >= wanted

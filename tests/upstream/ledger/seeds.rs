@@ -17,13 +17,13 @@ fn newly_started(seeds: &[String]) -> Proxy {
 #[test]
 fn a_seed_that_is_down_causes_no_error() {
     let cluster = steady_cluster();
-    let nobody = PortLease::any().expect("a port");
-    let dead = format!("redis://127.0.0.1:{}", nobody.port());
+    let closed = PortLease::any().expect("a port");
+    let dead = format!("redis://127.0.0.1:{}", closed.port());
     let proxy = newly_started(&[dead, cluster.seeds()[1].clone()]);
     let mut ledger = Ledger::begin(proxy.port(), &cluster, &[]);
     ledger.progress(&[0, 1, 2]);
     let outcome = ledger.finish();
-    outcome.tell("start");
+    outcome.print_outages("start");
     outcome.assert_clean();
     outcome.assert_no_errors("start", &[0, 1, 2]);
 }
@@ -34,13 +34,13 @@ fn an_only_seed_that_is_late_causes_no_error() {
     cluster.kill(0);
     let proxy = newly_started(&cluster.seeds()[..1]);
     let mut ledger = Ledger::begin(proxy.port(), &cluster, &[]);
-    poll_until(PATIENCE, "slotmux to look in vain", || {
+    poll_until(PATIENCE, "failed queries of slotmux", || {
         proxy.metric("slotmux_topology_refresh_failures_total") >= Some(2.0)
     });
     cluster.restart(0).expect("up");
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("start");
+    outcome.print_outages("start");
     outcome.assert_clean();
     outcome.assert_no_errors("start", &[0, 1, 2]);
 }

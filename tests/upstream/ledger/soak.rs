@@ -56,7 +56,7 @@ fn crash(cluster: &LocalCluster, ledger: &mut Ledger) {
     ledger.resume();
     ledger.progress(&OTHERS);
     may_take_over(cluster, replica, true);
-    poll_until(PATIENCE, "the replica to take over", || {
+    poll_until(PATIENCE, "the failover to the replica", || {
         primary(cluster) != dead
     });
     ledger.recovered();
@@ -164,7 +164,7 @@ fn soak() {
     );
     eprintln!("soak: errors {:#}", outcome.report["errors"]);
     for (fault, _) in FAULTS {
-        tell_recovery(&outcome, fault);
+        print_recovery(&outcome, fault);
     }
     for phase in outcome.report["phases"].as_array().into_iter().flatten() {
         if phase["errors"]
@@ -177,7 +177,7 @@ fn soak() {
 }
 
 /// Prints the longest wait of clients in the rounds of a fault, and the longest direct outage of a shard.
-fn tell_recovery(outcome: &Outcome, fault: &str) {
+fn print_recovery(outcome: &Outcome, fault: &str) {
     let most = |of: &Json, figure: &str| {
         let phases = of["phases"].as_array().into_iter().flatten();
         let rounds = phases.filter(|phase| {
@@ -200,7 +200,7 @@ fn tell_recovery(outcome: &Outcome, fault: &str) {
 
 /// Waits until every primary has its replica again, so that the next fault meets a complete cluster.
 fn replicas_are_back(cluster: &LocalCluster) {
-    poll_until(PATIENCE, "the replicas to be back", || {
+    poll_until(PATIENCE, "the replicas to be up", || {
         (0..cluster.nodes().len()).all(|node| is_in_place(cluster, node))
     });
 }

@@ -57,7 +57,7 @@ impl Faulty {
             }
             // The cut hit a connection of the topology refresh.
         }
-        panic!("the cut never hit the command");
+        panic!("no cut hit the command");
     }
 
     /// The number of executions of a command at the first node.
@@ -214,7 +214,7 @@ fn into_its_socket(cluster: &LocalCluster, proxy: &Proxy) -> RawClient {
     for i in 0..100 {
         client.send(&["SET", &format!("in:{}:{i}", tag()), &i.to_string()]);
     }
-    poll_until(PATIENCE, "all to be in flight", || {
+    poll_until(PATIENCE, "all commands to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(100.0)
     });
     client
@@ -266,7 +266,7 @@ fn a_frozen_primary_replaced_under_sets_causes_no_error() {
     // Requests in its socket when it wakes up do not affect the data of the cluster.
     cluster.resume(0).expect("resumed");
     let id = &cluster.node(0).id;
-    poll_until(PATIENCE, "it to be a replica", || {
+    poll_until(PATIENCE, "the node to be a replica", || {
         let view = cluster.view(0).expect("a view");
         view.iter().any(|line| line.id == *id && !line.owns(0))
     });
@@ -286,7 +286,7 @@ fn a_write_that_may_still_run_at_its_node_is_not_sent_again() {
     server.stop().expect("stopped");
     assert_eq!(client.call(&["SET", "in:frozen", "late"]).error(), UNKNOWN);
     server.resume().expect("resumed");
-    poll_until(PATIENCE, "it to run", || {
+    poll_until(PATIENCE, "the late write to run", || {
         client.call(&["GET", "in:frozen"]) == Value::bulk("late")
     });
     assert_eq!(proxy.metric("slotmux_writes_repeated_total"), Some(0.0));
@@ -304,7 +304,7 @@ fn a_write_that_is_never_answered_is_not_reported_as_unexecuted() {
     client.call(&["GET", "in:gone"]);
     server.stop().expect("stopped");
     client.send(&["SET", "in:gone", "v"]);
-    poll_until(PATIENCE, "it to be in flight", || {
+    poll_until(PATIENCE, "the command to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(1.0)
     });
     server.kill();

@@ -31,7 +31,7 @@ fn broken(pipeline: &[&str]) -> (Vec<String>, Vec<String>) {
         client.send(words);
     }
     let all = Some(words.len() as f64);
-    poll_until(PATIENCE, "all to be in flight", || {
+    poll_until(PATIENCE, "all commands to be in flight", || {
         proxy.metric("slotmux_in_flight") == all
     });
     gate.open();
@@ -149,11 +149,11 @@ fn no_command_is_repeated_for_a_client_that_has_hung_up() {
     let proxy = Proxy::start_at(&peer.seeds(), None, namespaces);
     let (mut client, mut other) = (proxy.client(), proxy.client());
     client.send(&["SET", "in:k", "v"]);
-    poll_until(PATIENCE, "it to be there", || {
+    poll_until(PATIENCE, "the SET to arrive", || {
         peer.requests_named("SET").len() == 1
     });
     client.finish_sending();
-    poll_until(PATIENCE, "that to be known", || {
+    poll_until(PATIENCE, "slotmux to notice the half-close", || {
         other.call(&["CLIENT", "LIST"]).text().contains(" flags=c ")
     });
     gate.open();

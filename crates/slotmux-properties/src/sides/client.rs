@@ -100,7 +100,7 @@ pub async fn converse(
     input.read_to_end(&mut rest).await.expect("the end");
     assert!(
         rest.is_empty(),
-        "too much: {}",
+        "surplus bytes: {}",
         String::from_utf8_lossy(&rest)
     );
     outcome
@@ -149,7 +149,7 @@ async fn receive(
             start = at;
         }
     }
-    assert_eq!(start, buffer.len(), "too much");
+    assert_eq!(start, buffer.len(), "surplus bytes");
     outcome
 }
 

@@ -57,6 +57,6 @@ pub fn parse(table: &str) -> Vec<Words> {
 #[track_caller]
 pub fn words(line: &str) -> Words {
     let words = inline::split(line.as_bytes()).unwrap_or_else(|error| panic!("{line}: {error}"));
-    assert!(!words.is_empty(), "a line without a word");
+    assert!(!words.is_empty(), "an empty line");
     words
 }

@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(idle.mix.to_string(), "get=1");
         assert!(
             !plan(&["--command", "set"]).unwrap().load,
-            "nothing is read"
+            "no value is read"
         );
     }
 

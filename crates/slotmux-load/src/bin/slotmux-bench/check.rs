@@ -277,7 +277,7 @@ mod tests {
             );
             for cut in 0..reply.len() {
                 let Ok(Frame::Incomplete(need)) = frame(&reply[..cut]) else {
-                    panic!("{} is no reply", reply[..cut].escape_ascii())
+                    panic!("{} is not a reply", reply[..cut].escape_ascii())
                 };
                 assert!(
                     need > cut && need <= reply.len(),
@@ -414,13 +414,13 @@ mod tests {
         };
         assert_eq!(reply(":41"), Outcome::Right, "an earlier run's count");
         assert_eq!(reply(":42"), Outcome::Right);
-        assert_eq!(reply(":42"), Outcome::Wrong, "the reply before, again");
+        assert_eq!(reply(":42"), Outcome::Wrong, "the previous reply, again");
         assert_eq!(reply(":44"), Outcome::Wrong, "counted twice");
         assert_eq!(reply("-ERR unknown fate"), Outcome::Error);
-        assert_eq!(reply(":46"), Outcome::Right, "the failed one had counted");
+        assert_eq!(reply(":46"), Outcome::Right, "the failed one counted");
         assert_eq!(reply(":48"), Outcome::Wrong);
         assert_eq!(reply("-ERR unknown fate"), Outcome::Error);
-        assert_eq!(reply(":49"), Outcome::Right, "the failed one had not");
+        assert_eq!(reply(":49"), Outcome::Right, "the failed one did not count");
         assert_eq!(reply("+OK"), Outcome::Wrong);
     }
 }

@@ -86,8 +86,8 @@ fn a_read_shows_the_newest_write_or_one_of_unknown_fate() {
         assert_eq!(book.read(0, &bulk(form(2))), Verdict::Right);
         assert!(is_behind(&book.read(0, &bulk(form(1)))));
         assert!(is_behind(&book.read(0, &Reply::Null)));
-        assert!(is_wrong(&book.read(0, &bulk(form(3)))), "it was refused");
-        assert!(is_wrong(&book.read(0, &bulk(form(9)))), "it is not ours");
+        assert!(is_wrong(&book.read(0, &bulk(form(3)))), "a refused write");
+        assert!(is_wrong(&book.read(0, &bulk(form(9)))), "a foreign write");
     }
     let mut hash = mixed(Kind::Hash);
     assert_eq!(hash.read(0, &bulk(value(1))), Verdict::Right);
@@ -97,7 +97,10 @@ fn a_read_shows_the_newest_write_or_one_of_unknown_fate() {
     assert!(is_wrong(&hash.read(2, &bulk(value(3)))));
     let mut counter = mixed(Kind::Counter);
     assert_eq!(counter.read(0, &bulk("3")), Verdict::Right);
-    assert!(is_behind(&counter.read(0, &bulk("2"))), "3 was seen");
+    assert!(
+        is_behind(&counter.read(0, &bulk("2"))),
+        "write 3 was visible before"
+    );
     assert!(is_wrong(&counter.read(0, &bulk("4"))));
 }
 
