@@ -75,7 +75,7 @@ fn a_pause_of_everything_holds_every_client_of_every_worker() {
     poll_until(PATIENCE, "no held client", || {
         connected().is_some_and(|now| now <= before - 7.0)
     });
-    // A drain does not wait for those that stay either.
+    // A drain does not wait for the remaining ones either.
     proxy.terminate();
     assert!(proxy.wait_exit().success());
 }
@@ -285,7 +285,7 @@ fn transactions_are_held_for_their_commands() {
 
 /// After the reply to a pause of writes, no write runs any more.
 #[test]
-fn a_pause_is_confirmed_when_writes_are_over() {
+fn a_pause_is_confirmed_after_writes_in_flight() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.workers", 3);
@@ -350,7 +350,7 @@ fn a_pause_with_suppressed_reply_takes_effect() {
 
 /// As in Redis, INFO counts held clients as blocked.
 #[test]
-fn held_clients_count_as_blocked_until_the_pause_ends_or_they_leave() {
+fn held_clients_count_as_blocked_until_the_pause_or_the_connection_ends() {
     let proxy = proxy();
     let mut observer = proxy.client();
     let mut blocked = |count: usize| {

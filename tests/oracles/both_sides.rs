@@ -64,7 +64,7 @@ fn nodes_that_redirect_refuse_and_hang_up_cause_no_wrong_reply() {
 
 #[test]
 fn nodes_that_send_wrong_bytes_break_nothing() {
-    run(Manners::Lying, slotmux_testing::times(64, 5000));
+    run(Manners::Invalid, slotmux_testing::times(64, 5000));
 }
 
 /// The seeds of the fuzz target, and its past findings.

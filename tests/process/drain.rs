@@ -204,7 +204,7 @@ fn a_client_that_never_reads_and_a_silent_node_end_with_the_grace_period() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_process_at_once() {
     let gate = Gate::default();
     let (_peer, proxy) = held_back(&gate, "60s");
     let mut stuck = proxy.client();

@@ -379,7 +379,7 @@ fn a_panic_over_a_long_request_frees_its_memory() {
         assert!(is_served, "{what}: {reply:?}");
         drop(other);
         // Otherwise the next panic may be over a slice of this one.
-        forgets("the other");
+        forgets("the other client");
     }
     // The names of the first slice were sent to the nodes.
     poll_until(PATIENCE, "all channels to be left", || {

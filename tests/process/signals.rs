@@ -1,5 +1,4 @@
-//! Signals to a running slotmux: those that request an end end it, those without a meaning do not; nor does the loss of
-//! its terminal.
+//! Signals to a running slotmux: those that request an end, those without a meaning, and the loss of its terminal.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -47,7 +46,7 @@ fn stray_signals_are_logged_and_end_nothing() {
 }
 
 #[test]
-fn signals_that_request_an_end_end_it() {
+fn termination_signals_end_the_process() {
     for signal in ["TERM", "INT"] {
         let proxy = Proxy::start(shared_cluster(), |_| {});
         proxy.signal(signal);

@@ -84,7 +84,7 @@ fn every_slot_is_at_the_address_of_the_listener() {
 }
 
 #[test]
-fn it_reports_cluster_mode() {
+fn the_listener_reports_cluster_mode() {
     let (proxy, plain) = proxy(None);
     let mut client = proxy.client();
     let mode = |client: &mut RawClient| {

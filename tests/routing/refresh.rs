@@ -316,7 +316,7 @@ fn a_stale_view_is_ignored_only_for_a_while() {
     *opinion.lock().unwrap() = (4, vec![(0, 99, 1, port), (100, 16383, 2, port)]);
     let started = || refresher.handle.stats().started.load(Ordering::Relaxed);
     let before = started();
-    let after = refresher.wait("the view to be believed", |topology| topology.version == 2);
+    let after = refresher.wait("the view to be accepted", |topology| topology.version == 2);
     assert_eq!(
         after.shard_of(Slot(100)).unwrap().primary.id,
         format!("{:040}", 2)

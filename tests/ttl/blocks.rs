@@ -10,7 +10,7 @@ use slotmux_testing::{
     PATIENCE, Peer, Proxy, RawClient, Step, Value, calm_cluster, poll_until, shared_cluster,
 };
 
-/// Commands of many clients stand around each block, and each reply goes to its own client.
+/// Commands of many clients surround each block, and each reply goes to its own client.
 #[test]
 fn replies_of_blocks_and_commands_in_one_pipeline() {
     let cluster = shared_cluster();
@@ -84,7 +84,7 @@ fn an_upstream_user_without_multi_is_refused_when_connecting() {
         config.set("cluster.password", vec!["pw".to_owned()]);
         config.set("cluster.timeouts.command", "1s");
     });
-    // The start has checked the rights, and no lane is open yet.
+    // The start has checked the rights, and no lane is open.
     permit(&["-multi"]);
     let reply = proxy.client().call(&["INCR", "ns:k"]);
     assert!(reply.error().contains("unreachable"), "{reply:?}");

@@ -90,7 +90,7 @@ fn persist_may_be_allowed() {
 }
 
 #[test]
-fn off_is_no_policy() {
+fn off_disables_the_policy() {
     let proxy = with_policy(shared_cluster(), "default = \"100s\", mode = \"off\"");
     let mut client = proxy.client();
     client.call(&["SET", "ns:off", "v"]);

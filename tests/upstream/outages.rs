@@ -286,7 +286,7 @@ fn commands_for_a_missing_node_fail_at_once() {
     neighbour.finish();
 }
 
-/// Whether an error is one that clients may see while a primary is replaced.
+/// Whether clients may get this error while a primary is replaced.
 fn is_clear(text: &str) -> bool {
     text == UNKNOWN
         || text.starts_with("CLUSTERDOWN ")

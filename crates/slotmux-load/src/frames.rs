@@ -51,7 +51,7 @@ pub fn append_command<W: AsRef<[u8]>>(words: &[W], out: &mut Vec<u8>) {
         .expect("the buffer has the length of the command");
 }
 
-/// Reads the reply at the start of `bytes`, and its length. `None`: it is not complete yet.
+/// Reads the reply at the start of `bytes`, and its length. `None`: it is incomplete.
 pub fn decode(protocol: Protocol, bytes: &[u8]) -> Result<Option<(Reply, usize)>, String> {
     let text = |e: RedisProtocolError| e.to_string();
     // A map of ranges keeps a field that occurs twice; a map of values would lose it.

@@ -1,4 +1,4 @@
-//! The scanners against redis-protocol: the same verdict and the same length, but for the exceptions listed here.
+//! The scanners against redis-protocol: the same verdict and the same length, except in the cases listed here.
 //!
 //! A small recursive reader walks the input beside both. It does not judge; it finds the places where the two differ on
 //! purpose. Up to the first such place they must agree, and where ours is stricter it must refuse.

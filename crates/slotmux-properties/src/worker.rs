@@ -10,7 +10,7 @@ use super::sides::node::Manners;
 /// The first byte chooses the manners of the nodes, the others the behaviour of all sides.
 pub fn check(data: &[u8]) {
     let mut dice = Dice::new(data, None);
-    let manners = dice.one_of(&[Manners::Bad, Manners::Lying, Manners::Good]);
+    let manners = dice.one_of(&[Manners::Bad, Manners::Invalid, Manners::Good]);
     // Each input gets a new worker, so that no state carries over.
     let runtime = Builder::new_current_thread()
         .enable_all()

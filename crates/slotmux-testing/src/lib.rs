@@ -83,7 +83,7 @@ impl Shared {
 /// The instance for all tests of a program, except for modules with their own.
 static SHARED: Shared = Shared::new();
 
-/// Three primaries for every test of this program that writes only keys of its own and leaves the cluster as it was.
+/// Three primaries for every test of this program that writes only keys of its own and leaves the cluster unchanged.
 /// Tests that remove, list or count all keys, scripts or channels have a [`Shared`] of their own.
 pub fn shared_cluster() -> &'static LocalCluster {
     SHARED.cluster()

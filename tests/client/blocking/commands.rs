@@ -161,7 +161,7 @@ fn timeouts_and_errors_are_those_of_redis() {
 }
 
 #[test]
-fn commands_behind_it_wait_and_keep_their_order() {
+fn pipelined_commands_wait_and_keep_their_order() {
     let cluster = shared_cluster();
     let proxy = Proxy::start(cluster, |_| {});
     let (mut blocked, mut feeder) = (proxy.client(), proxy.client());
@@ -200,7 +200,7 @@ fn commands_behind_it_wait_and_keep_their_order() {
 }
 
 #[test]
-fn long_pipelines_behind_it_wait_as_well() {
+fn long_pipelines_wait_as_well() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let (mut blocked, mut feeder) = (proxy.client(), proxy.client());
@@ -224,7 +224,7 @@ fn long_pipelines_behind_it_wait_as_well() {
 }
 
 #[test]
-fn suppressed_replies_stay_suppressed_when_it_blocks() {
+fn suppressed_replies_stay_suppressed_when_a_command_blocks() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let (mut blocked, mut feeder) = (proxy.client(), proxy.client());
@@ -247,7 +247,7 @@ fn suppressed_replies_stay_suppressed_when_it_blocks() {
 }
 
 #[test]
-fn in_a_transaction_it_does_not_block() {
+fn blocking_commands_do_not_block_in_a_transaction() {
     let proxy = Proxy::start(shared_cluster(), |_| {});
     let mut client = proxy.client();
     assert_eq!(call(&mut client, "MULTI"), Value::ok());

@@ -73,7 +73,7 @@ fn a_blocked_watching_client_delays_no_other_when_the_slot_moves() {
 }
 
 #[test]
-fn the_time_goes_on_through_moves() {
+fn the_timeout_runs_on_through_moves() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let key = key_on(&cluster, 0, "time");
@@ -123,7 +123,7 @@ fn the_importing_node_of_an_open_slot_may_be_where_it_blocks() {
     assert_eq!(blocked.read(), bulks(&[&key, "y"]));
 }
 
-/// Clients that block on a key: two that pop and one that reads.
+/// Clients that block on a key: two pop and one reads.
 fn block_three(proxy: &Proxy, cluster: &LocalCluster, node: usize, key: &str) -> [RawClient; 3] {
     let lines = [
         format!("BLPOP {key} 0"),

@@ -97,7 +97,7 @@ fn publish_returns_the_number_of_receivers() {
 }
 
 #[test]
-fn pubsub_refuses_what_redis_refuses() {
+fn pubsub_refuses_the_same_requests_as_redis() {
     let proxy = shared_proxy();
     let mut client = proxy.client();
     for (words, expected) in [

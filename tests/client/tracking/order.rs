@@ -119,7 +119,7 @@ fn a_node_that_refuses_to_track_costs_only_the_cache() {
 }
 
 #[test]
-fn a_node_that_is_busy_is_asked_again() {
+fn a_busy_node_gets_the_request_again() {
     let peer = Peer::start(|request| match request.name().as_str() {
         "CLIENT" if request.word(1) == "TRACKING" => Some(Step::reply("-BUSY Redis is busy\r\n")),
         "CLIENT" => Some(Step::reply("-ERR not in tracking mode\r\n")),

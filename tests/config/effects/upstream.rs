@@ -143,7 +143,7 @@ fn announced_addresses_are_mapped() {
 }
 
 #[test]
-fn the_next_seed_is_asked_when_one_is_dead() {
+fn the_next_seed_is_queried_when_one_is_dead() {
     let gone = server();
     gone.kill();
     let seeds = [
@@ -191,7 +191,7 @@ fn unknown_commands_are_learned_or_not() {
         assert!(mode.error().starts_with(said), "{mode:?}");
         let refused = client.call(&["NOBODYS", "sum"]);
         let said = "ERR unknown command 'NOBODYS'";
-        assert!(refused.error().starts_with(said), "{unknown:?}");
+        assert!(refused.error().starts_with(said), "{refused:?}");
         assert_eq!(
             peer.requests_named("CUSTOM.ADD").len(),
             1,

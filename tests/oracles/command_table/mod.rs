@@ -26,7 +26,7 @@ fn the_document_is_generated_from_the_table() {
     );
 }
 
-/// The table of `docs/ttl-policies.md` stands between two marks.
+/// The table of `docs/ttl-policies.md` is between two marks.
 #[test]
 fn the_table_of_lifetimes_is_generated_from_the_table() {
     const MARKS: (&str, &str) = ("<!-- commands -->\n", "<!-- end of commands -->\n");

@@ -163,7 +163,7 @@ fn latencies_of_all_nodes() {
             let text = client.call(words).text();
             let is_named = |node: &&Node| text.contains(&format!("# 127.0.0.1:{}\n", node.port));
             let named = cluster.nodes().iter().filter(is_named).count();
-            // One text stands for all nodes with equal texts.
+            // Nodes with equal texts are listed once.
             assert!([0, 3].contains(&named), "{text}");
             assert!(text.contains("command"), "{text}");
         }

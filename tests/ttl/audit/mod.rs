@@ -1,5 +1,5 @@
 //! `slotmux ttl audit` on real keys: exact counts, repairs that are spread and final, slots that move, nodes that die,
-//! and a stop half way.
+//! and a stop midway.
 
 mod binary;
 mod counts;

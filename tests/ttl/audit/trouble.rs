@@ -196,6 +196,7 @@ fn no_upstream_is_an_error() {
     let config = config([server.port()]);
     server.kill();
     let stop = CancellationToken::new();
-    let error = audit::run(&config, &dry_run(), ProgressBar::hidden(), stop).expect_err("nobody");
+    let error =
+        audit::run(&config, &dry_run(), ProgressBar::hidden(), stop).expect_err("no upstream");
     assert!(matches!(error, AuditError::Discover(_)), "{error}");
 }

@@ -107,7 +107,7 @@ fn a_repeatable_write_runs_twice_where_its_namespace_allows_it() {
         client.call(&["MGET", &own, &other, &brief]).items(),
         ["5", "6", "7"].map(Value::bulk)
     );
-    // A hash, so that the expiry of its namespace is a command of its own.
+    // A hash, so that the expiry of its namespace is a separate command.
     for namespace in ["brief", "loose"] {
         let hash = format!("{namespace}:{tag}:hash");
         let (reply, runs) = faulty.behind(&mut client, &["HMSET", &hash, "f", "v"]);

@@ -47,7 +47,7 @@ pub fn frame(buf: &[u8]) -> Result<Frame, &'static str> {
                 elements = elements.saturating_add(length(&buf[line])?.unwrap_or(0) as u64)
             }
             b'%' => elements = elements.saturating_add(2 * length(&buf[line])?.unwrap_or(0) as u64),
-            // An attribute stands before the reply that it describes.
+            // An attribute precedes the reply that it describes.
             b'|' => {
                 elements = elements.saturating_add(1 + 2 * length(&buf[line])?.unwrap_or(0) as u64)
             }
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_reply_is_found_however_it_is_cut() {
+    fn the_end_of_a_reply_is_found_for_every_cut() {
         let replies: [&[u8]; 12] = [
             b"+OK\r\n",
             b"-ERR no\r\n",
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_end_where_redis_protocol_has_them_end() {
+    fn replies_end_where_redis_protocol_ends_them() {
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..2_000 {
             let mut bytes = Vec::new();
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn right_and_wrong_replies_are_told_apart() {
+    fn right_and_wrong_replies_are_distinguished() {
         assert_eq!(judged(Op::Get, 5, &bulk(5)), Outcome::Right);
         assert_eq!(judged(Op::Get, 5, b"$-1\r\n"), Outcome::Missing);
         assert_eq!(judged(Op::Get, 5, b"_\r\n"), Outcome::Missing);

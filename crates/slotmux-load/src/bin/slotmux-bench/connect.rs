@@ -136,7 +136,7 @@ impl Target {
         loop {
             let source = SOURCE.get();
             let result = self.open_from(source).await;
-            // Each address has its own ports: go on with the next one of this machine's loopback net.
+            // Each address has its own ports: continue with the next one of this machine's loopback net.
             let ports_ran_out = matches!(&result, Err(e) if
                 matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse));
             if !(ports_ran_out

@@ -18,7 +18,7 @@ pub struct Shard {
     pub acked: u64,
     /// Reads that were answered.
     pub reads: u64,
-    /// Writes that an error says were not executed.
+    /// Writes whose error reports that they were not executed.
     pub refused: u64,
     /// Writes of unknown fate.
     pub unknown: u64,
@@ -80,7 +80,7 @@ struct Progress {
 }
 
 impl Tally {
-    /// An empty one for so many shards.
+    /// An empty tally for this many shards.
     pub fn new(shards: usize) -> Tally {
         let mut tally = Tally {
             phases: Vec::new(),

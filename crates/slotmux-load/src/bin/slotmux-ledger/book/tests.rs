@@ -119,7 +119,7 @@ fn there(kind: Kind, tokens: &[Token]) -> Reply {
 }
 
 #[test]
-fn a_lookup_finds_what_is_lost_doubled_refused_reordered_or_foreign() {
+fn a_lookup_finds_lost_doubled_refused_reordered_and_foreign_writes() {
     let none = Findings::default();
     let lost = Findings { lost: 1, ..none };
     let doubled = Findings { doubled: 1, ..none };
