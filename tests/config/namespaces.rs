@@ -163,7 +163,7 @@ fn a_policy_is_written_in_braces_or_as_a_section() {
 }
 
 #[test]
-fn an_absent_value_can_be_written_in_three_ways() {
+fn zero_and_none_remove_an_inherited_ttl() {
     for none in ["0", "\"0s\"", "\"0\"", "\"none\""] {
         for key in ["default", "max", "min"] {
             let config = read(&format!(
@@ -175,7 +175,7 @@ fn an_absent_value_can_be_written_in_three_ways() {
 }
 
 #[test]
-fn commands_permitted_on_unmatched_keys() {
+fn rules_for_unmatched_keys() {
     for (word, unmatched) in [
         ("allow", UnmatchedKeys::Allow),
         ("read-only", UnmatchedKeys::ReadOnly),

@@ -222,7 +222,7 @@ fn subscribers_blocked_and_idle_clients_at_once_free_everything() {
     });
     let grown = proxy.rss().saturating_sub(before);
     assert!(grown < 96 << 20, "{grown} bytes for {MANY} clients");
-    // Each serves its purpose.
+    // Subscribers get messages, and blocked clients get elements.
     let heard = speaker.call(&["PUBLISH", "mixed:0", "all of you"]);
     assert_eq!(heard, Value::Integer(SOME as i64 / 50));
     let key = format!("mixed:{SOME}");

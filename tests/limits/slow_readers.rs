@@ -183,7 +183,7 @@ fn the_end_of_a_paused_client_is_noticed() {
     // Waits for its own output to be read.
     let mut hoarder = narrow(proxy.port());
     hoarder.write_all(&b"GET a\r\n".repeat(1500)).expect("sent");
-    // Its replies are never read, and the lane fills up, so some wait for output and some for the lane.
+    // Its replies are never read, and the lane fills up, so it waits for both: output and lane.
     let hoarders_address = hoarder.local_addr().expect("an address");
     poll_until(PATIENCE, "the slow reader to be paused", || {
         events_of(&mut watcher, hoarders_address).is_some_and(|events| events == "w")

@@ -1,4 +1,4 @@
-//! Input bytes as a sequence of choices, so that a mutation of the input changes what is built from it.
+//! Input bytes as a sequence of choices, so that a mutation of the input changes some of the choices.
 
 /// The remaining choices. After the last one, each choice is 0.
 pub struct Choices<'a>(pub &'a [u8]);

@@ -199,8 +199,8 @@ fn check_request(
         }
         Governed::Refused => {
             assert!(out.starts_with(b"ERR slotmux: "));
-            // slotmux refuses only requests that Redis would refuse as well, except that it does not know the clock of
-            // the node nor, for RESTORE, the existing keys.
+            // Requests that Redis would refuse are left to Redis. slotmux knows neither the clock of the node nor, for
+            // RESTORE, the existing keys.
             let mut earlier = by_earlier_clock(before);
             if command.lifetime() == Lifetime::Restore {
                 earlier.keys.clear();

@@ -171,7 +171,7 @@ fn a_client_waiting_for_several_nodes_is_released_where_it_still_waits() {
 }
 
 #[test]
-fn a_wait_that_lost_one_node_gives_up_the_others_and_its_client() {
+fn a_wait_that_lost_one_node_leaves_the_others_when_it_ends() {
     let cluster = calm_cluster(0);
     for leaves in [true, false] {
         let proxy = Proxy::start(&cluster, |config| config.set("server.workers", 1));
@@ -234,7 +234,7 @@ fn a_wait_at_a_silent_node_ends_once_the_node_is_replaced() {
 }
 
 #[test]
-fn wait_includes_no_command_that_the_node_refused() {
+fn wait_works_on_a_node_that_refuses_ping() {
     let cluster = calm_cluster(1);
     let proxy = Proxy::start(&cluster, |_| {});
     let key = key_on(&cluster, 0, "no:ping");

@@ -60,7 +60,7 @@ fn a_refusal_is_passed_to_the_client() {
 }
 
 #[test]
-fn messages_before_a_confirmation_are_dropped_and_later_ones_arrive_in_pieces() {
+fn messages_before_a_confirmation_are_dropped_and_cut_frames_are_joined() {
     let peer = Peer::start(|request| {
         (request.name() == "SUBSCRIBE").then(|| {
             let bytes = [

@@ -19,7 +19,7 @@ fn an_exhausted_pool_answers_an_error_and_recovers() {
         transaction(&mut other, &["SET {w}y 1"]).items(),
         [Value::ok()]
     );
-    // A client with a pinned connection needs no second one for big values, and at other nodes takes none that could be
+    // A client with a pinned connection needs no second one for big values, and in other slots takes one that is not
     // pinned.
     let value = "v".repeat(300_000);
     assert_eq!(holder.call(&["SET", "{w}big", &value]), Value::ok());

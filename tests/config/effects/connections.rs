@@ -142,7 +142,7 @@ fn values_above_the_threshold_use_a_dedicated_lane() {
     }
 }
 
-/// Requests, of this many, that a lane took while its node answers nothing.
+/// How many of this many requests a lane takes while its node does not answer.
 fn taken_by_a_lane(sent: usize, size: usize, configure: impl FnOnce(&mut ProxyConfig)) -> usize {
     let peer = Peer::start(|request| (request.name() == "SET").then(Vec::new));
     let proxy = Proxy::start_at(&peer.seeds(), None, |config| {

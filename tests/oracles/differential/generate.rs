@@ -18,8 +18,8 @@ const STEPS: usize = 60;
 /// Longest command from the transcript: long ones are many and add no coverage.
 const LONGEST: usize = 3000;
 
-/// Commands of the transcript with repeatable effects only on the one server, or at the same moment: random results,
-/// the order of a hash seed, or the clock. And those of which newer servers take more arguments.
+/// Commands of the transcript whose results differ between two servers or two moments: random results, the order of a
+/// hash seed, or the clock. And those of which newer servers take more arguments.
 const NOT_TWICE: &[&str] = &[
     "spop",
     "srandmember",
@@ -73,7 +73,7 @@ const BLOCKING: &[&str] = &[
     "BLPOP $list -1|BLPOP $list x|XREAD BLOCK x STREAMS $stream $|BLMPOP 0 0 $list LEFT",
 ];
 
-/// Blocking commands behind it. Their keys are not used by others, because the order of execution is open.
+/// Commands behind a blocking one. Others do not use their keys, because the order of execution is open.
 const BEHIND: &[&str] = &["PING|ECHO $v|GET|INCR @n|SET @s $v|MGET @n @s nosuch"];
 
 const FEEDING: &[&str] = &[
@@ -314,8 +314,8 @@ fn script_or_function(random: &mut Rng) -> Words {
     }
 }
 
-/// Leaves scripts of one kind: a script by its text may be known to a call that was sent before, as it goes ahead of a
-/// transaction, and is loaded on nodes that lack it.
+/// Keeps scripts of one kind: an EVAL can make its script known even to an earlier EVALSHA, because slotmux loads
+/// scripts ahead of a transaction and on nodes that lack them.
 fn by_text_or_by_sum(commands: &mut Vec<Words>, random: &mut Rng) {
     let unwanted: [&[u8]; 3] = match random.bool() {
         true => [b"EVAL", b"EVAL_RO", b"SCRIPT"],

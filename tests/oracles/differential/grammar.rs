@@ -113,7 +113,7 @@ pub enum Keys<'a> {
     Spread(&'a str),
 }
 
-/// A command of one key or of several; if the keys need a common slot, in one slot.
+/// A command of one key or of several; for spread keys, of several only if slotmux splits it.
 pub fn any(keys: Keys, random: &mut Rng) -> Words {
     let templates = match (keys, random.u8(0..10)) {
         (Keys::Tagged(_), 0..3) => ONE_SLOT,

@@ -47,7 +47,7 @@ pub const OF_A_CLUSTER: &[(&str, &str)] = &[
 
 const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 
-/// Commands of later versions: once a command is implemented, delete its line here and add it to the tables of `lines`.
+/// Commands that are not implemented yet: an implemented one moves from here to the tables of `lines`.
 pub const NOT_YET: &[(&str, &str)] = &[];
 
 /// Commands that slotmux always refuses: they are about one server, or would change the state of a shared connection.

@@ -63,7 +63,7 @@ pub fn speaks_7_0() -> bool {
     speaks
 }
 
-/// The description of a plain server that slotmux gives.
+/// Settings of a plain server that equal those of slotmux.
 pub fn settings(password: Option<&str>) -> ServerOptions {
     let extra = [("databases", "1"), ("tcp-keepalive", "60")];
     let extra = extra.map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -221,11 +221,11 @@ fn another_draw_waits_for_room_on_every_connection() {
         proxy.metric("slotmux_client_pauses_total") > parks
     });
     // The first node's part of the draw arrives, followed by a reply that proves its arrival.
-    let mut witness = proxy.client();
-    witness.send(&["GET", "app:{b}"]);
+    let mut probe = proxy.client();
+    probe.send(&["GET", "app:{b}"]);
     slow_keys.open();
-    assert_eq!(witness.read(), Value::bulk("v"));
-    assert_eq!(witness.call(&["GET", "app:{b}"]), Value::bulk("v"));
+    assert_eq!(probe.read(), Value::bulk("v"));
+    assert_eq!(probe.call(&["GET", "app:{b}"]), Value::bulk("v"));
     assert_eq!((draws(&first), draws(&second)), (1, 1));
     slow_values.open();
     assert_eq!(drawing.read(), Value::bulk("app:1"));

@@ -141,8 +141,8 @@ fn the_rate_is_a_limit() {
     };
     let started = Instant::now();
     let report = run(&config([server.port()]), &options);
-    // Every batch but the last, each a tenth of a second's budget, must wait for budget. A busy machine ends later,
-    // never earlier.
+    // The walk waits for budget after every batch but the last; a batch is the budget of a tenth of a second. A busy
+    // machine ends later, never earlier.
     let least = Duration::from_millis(1_200);
     assert!(started.elapsed() >= least, "{:?}", started.elapsed());
     assert_eq!((report.keys, report.status()), (900, 3));

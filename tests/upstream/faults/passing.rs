@@ -52,7 +52,7 @@ fn temporary_errors_are_hidden_unless_that_would_break_the_order() {
         });
         let (key, other) = (key_in(false, "a{passing}", 0), key_in(false, "b", 0));
         let mut client = proxy.client();
-        // It must not run behind a later command of its slot: as the GET is not refused, it does not run.
+        // The INCR must not run behind the GET of its slot, which is not refused, so it does not run at all.
         let replies = client.pipeline(&[vec!["INCR", &key], vec!["GET", &key]]);
         let all_of_it = words.starts_with("CLUSTERDOWN") || words.starts_with("LOADING");
         match replies[0].error() {

@@ -122,7 +122,7 @@ fn an_error_that_refuses_slotmux_is_quoted_everywhere() {
 }
 
 #[test]
-fn an_unusable_node_is_named_where_usable_ones_could_be() {
+fn an_unusable_node_is_reported_while_slotmux_is_ready() {
     let refuses = Arc::new(AtomicBool::new(true));
     let error = "ERR max number of clients reached".to_owned();
     let (faulty, sound, _layout) = pair(answers("PING", error.clone(), &refuses));

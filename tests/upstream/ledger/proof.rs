@@ -1,4 +1,5 @@
-//! The rig detects every kind of fault: with a faulty proxy in between it reports exactly that fault, without one no finding.
+//! The rig detects every kind of fault: with a faulty proxy in between it reports exactly that fault, and without a
+//! fault no finding.
 
 use crate::ledger::faulty_proxy::{Fault, FaultyProxy};
 use crate::ledger::rig::{Ledger, Outcome};

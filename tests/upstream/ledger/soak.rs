@@ -34,7 +34,6 @@ fn churn(port: u16, stop: &AtomicBool, connects: &AtomicUsize) {
 
 /// A little more than four times the node timeout. When a primary died right after its planned failover, a replica of
 /// Redis 7.0 was seen to win without a new vote, with the epoch of the dead one, and no node gave it the slots.
-/// seen to win without a new vote, with the epoch of the dead one, and no node gave it the slots.
 const ELECTION_IS_OVER: Duration = Duration::from_secs(10);
 
 /// Shards without a fault.

@@ -41,7 +41,7 @@ impl Faulty {
     }
 
     /// The reply to a command that the node has run, and whose connection was cut before the reply arrived; and the
-    /// number of later executions of that command.
+    /// number of its executions.
     fn behind<A: AsRef<[u8]>>(&self, client: &mut RawClient, words: &[A]) -> (Value, u64) {
         let warm = format!("warm:{}", tag());
         let name = String::from_utf8_lossy(words[0].as_ref()).to_lowercase();

@@ -31,7 +31,7 @@ fn send(sampler: &Sampler, setting: Setting, outcomes: &mut Outcomes) {
                 let outcome = connections.send(entry, setting);
                 outcomes.note(command.full_name, setting, entry.words(), outcome);
             } else if entry.reply_of_slotmux().is_none() {
-                // Lines without a setting may still change the state that the next lines find.
+                // Lines that belong to no command may still change the state for the next lines.
                 connections.send(entry, setting);
             }
         }
