@@ -320,7 +320,8 @@ fn a_missing_node_does_not_answer_nil() {
     let mut client = proxy.client();
     let reply = call(&mut client, "BLPOP k 0.1");
     assert!(reply.error().starts_with("CLUSTERDOWN"), "{reply:?}");
-    // The slot gets an owner after the time of the command and before the deadline of slotmux: the command is sent to the node.
+    // The slot gets an owner after the time of the command and before the deadline of slotmux: the command is sent
+    // to the node.
     layout.set(&[(0, 16383, peer.port())]);
     assert_eq!(call(&mut client, "BLPOP k 0.1"), Value::ok());
 }
