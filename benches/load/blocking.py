@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Head-of-line blocking: what small GETs pay for other clients' big values and slow scripts.
+"""Head-of-line blocking: the delay of small GETs by other clients' big values and slow scripts.
 
-The 99th percentile of 64-byte GETs at a fixed rate, so that what waits is measured as waiting: alone; while other clients
+The 99th percentile of 64-byte GETs at a fixed rate, so that waiting is measured: alone; while other clients
 fetch values of 1 MiB from the same node; and while another node runs scripts of 100 ms. On slotmux, on twemproxy where
 `nutcracker` is installed, and direct, in interleaved rounds of which the medians are shown. See docs/performance.md.
 """
@@ -28,7 +28,7 @@ SCRIPT_PAUSE = 0.05
 
 
 def call(port, *words):
-    """The line that a command is answered with."""
+    """The one-line reply to a command."""
     words = [str(word).encode() for word in words]
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
@@ -37,7 +37,7 @@ def call(port, *words):
 
 @contextlib.contextmanager
 def generator(port, prefix, *load):
-    """`slotmux-bench` on keys of one slot; its report, for who waits for it, comes by `communicate`."""
+    """`slotmux-bench` on keys of one slot; `communicate` returns its report."""
     words = [GENERATOR, "--target", f"127.0.0.1:{port}", "--key-prefix", prefix, "--no-progress", "--json", *load]
     process = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True)
     try:
@@ -56,7 +56,7 @@ def run_scripts(port, key, stop):
 
 @contextlib.contextmanager
 def scripts(port, tag):
-    """Scripts on the node of a tag, from a process of their own."""
+    """Scripts on the node of a tag, from a separate process."""
     stop = multiprocessing.Event()
     job = multiprocessing.Process(target=run_scripts, args=(port, f"{{{tag}}}:script", stop))
     job.start()
@@ -79,7 +79,7 @@ def percentile(port, tag, seconds):
 
 
 def measure(port, here, elsewhere, options):
-    """Alone, beside big values, and beside scripts: the last only where there is another node."""
+    """Alone, beside big values, and beside scripts: the last only if there is another node."""
     call(port, "GET", f"{{{here}}}:warm")
     found = {"alone": percentile(port, here, options.seconds)}
     big = (*BIG, "--rate", options.big_rate, "--duration", f"{options.seconds + 2}s", "--warmup", "500ms")
@@ -98,7 +98,7 @@ def measure(port, here, elsewhere, options):
 
 
 def two_tags(port, ports):
-    """Two hash tags that lie on different nodes."""
+    """Two hash tags on different nodes."""
     home = {}
     for number in range(100):
         tag = f"tag{number}"

@@ -1,4 +1,4 @@
-"""Child processes and what the kernel says of them: CPU time, memory, connections, system calls."""
+"""Child processes and their figures from the kernel: CPU time, memory, connections, system calls."""
 
 import os
 import re
@@ -31,7 +31,7 @@ class Child:
         end(self.process)
 
     def wait_for(self, ready):
-        """Polls until `ready()` returns something; the log tells why it never did."""
+        """Polls until `ready()` returns a value; on a timeout the error contains the log."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until and self.process.poll() is None:
             found = ready()
@@ -58,7 +58,7 @@ def cpu_seconds(pid):
 
 
 def resident_bytes(pid):
-    """What it holds in memory now (VmRSS)."""
+    """Its resident memory (VmRSS)."""
     return int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1]) * 1024
 
 
@@ -117,12 +117,12 @@ def free_port(first=20_000, last=29_999):
 _TAKEN = set()
 
 
-# A GET in the one form that every proxy understands: twemproxy knows no inline commands.
+# A GET in the only form that every proxy supports: twemproxy lacks inline commands.
 PROBE = b"*2\r\n$3\r\nGET\r\n$20\r\nload-benchmark-probe\r\n"
 
 
 def answers(port):
-    """Whether what listens there can look up a key that does not exist."""
+    """Whether the server there answers a GET of a missing key."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(PROBE)

@@ -1,4 +1,4 @@
-"""What is measured: slotmux and its peers, each with one worker thread, and the servers behind them."""
+"""The measured programs: slotmux and its peers, each with one worker thread, and the servers behind them."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ class Running:
 
 
 class Cluster:
-    """Three primaries, made and ended by `slotmux demo`; its own slotmux stays idle."""
+    """Three primaries, started and ended by `slotmux demo`; its own slotmux stays idle."""
 
     def __init__(self, stack, folder):
         words = [SLOTMUX, "demo", "--replicas", "0", "--primaries", NODES, "--port", free_port()]
@@ -37,7 +37,7 @@ class Cluster:
 
 
 class PlainServers:
-    """As many servers without Cluster, for the proxy that knows none."""
+    """As many servers without cluster mode, for the proxy that does not support it."""
 
     def __init__(self, stack, folder):
         self.ports = set()
@@ -79,11 +79,11 @@ def slotmux_before(ports, folder):
 
 @contextlib.contextmanager
 def slotmux(ports, folder, *more, built=SLOTMUX):
-    """slotmux with one worker, everything else as it comes."""
+    """slotmux with one worker and otherwise the defaults."""
     port = free_port()
     urls = [word for node in sorted(ports) for word in ("--upstream", f"redis://127.0.0.1:{node}")]
     words = [built, "run", "--listen", f"127.0.0.1:{port}", "--admin", "none", "--workers", 1, *urls, *more]
-    # Settings that the environment may carry are not what is measured.
+    # Settings from the environment would change the measured configuration.
     with Child(words, Path(folder) / "slotmux", env={"PATH": os.environ["PATH"]}) as child:
         child.wait_for(lambda: answers(port))
         yield Running(child.pid, port, ports)
@@ -115,7 +115,7 @@ def twemproxy(ports, folder):
         f"  timeout: 10000\n  backlog: 4096\n  preconnect: true\n  servers:\n{servers}\n"
     )
     words = [program("nutcracker"), "-c", conf, "-s", free_port(), "-a", "127.0.0.1"]
-    # Unlike the others it does not raise its soft limit of descriptors by itself.
+    # Unlike the others it does not raise its soft limit of descriptors.
     with Child(["sh", "-c", 'ulimit -n "$(ulimit -Hn)"; exec "$@"', "sh", *words], Path(folder) / "nutcracker") as child:
         child.wait_for(lambda: answers(port))
         yield Running(child.pid, port, ports)
@@ -126,7 +126,7 @@ def program(name):
     return os.environ.get(name.upper()) or shutil.which(name)
 
 
-# Name, how to start it, whether it needs a cluster.
+# Name, start function, whether it needs a cluster.
 PROXIES = {
     "slotmux": (slotmux, True),
     "slotmux before": (slotmux_before, True),
@@ -138,7 +138,7 @@ WITHOUT_POLICY = [name for name in PROXIES if name != "slotmux with a policy"]
 
 
 def available():
-    """The proxies that are there, slotmux first, and what is missing."""
+    """The installed proxies, slotmux first, and the missing ones."""
     programs = {"slotmux before": BEFORE, "predixy": "predixy", "twemproxy": "nutcracker"}
     missing = {name: variable for name, variable in programs.items() if not program(variable)}
     return [name for name in PROXIES if name not in missing], missing

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares slotmux with other proxies under the same loads, in interleaved rounds, each with one worker thread.
 
-CPU time per request is what counts: it is the price of a request, and it is steadier than wall time where the
+The main figure is CPU time per request: it is the cost of a request, and it is steadier than wall time where the
 generator, the proxy and the servers share the cores. Needs a release build; see docs/performance.md.
 """
 
@@ -19,7 +19,7 @@ from process import CallCount, connections_to, cpu_seconds, end, resident_bytes
 from proxies import GENERATOR, PROXIES, WITHOUT_POLICY, SLOTMUX, Cluster, PlainServers, available
 from scenarios import SCENARIOS
 
-# How long clients have been idle when their memory is read: buffers are given back after a second or two.
+# How long clients have been idle when their memory is read: buffers are freed after a second or two.
 IDLE_SECONDS = 4
 
 
@@ -41,12 +41,12 @@ class Generator:
         end(self.process)
 
     def step(self):
-        """Lets it go on."""
+        """Lets it continue."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
 
     def line(self):
-        """Its next line; the end of the run where there is none."""
+        """Its next line; without one the run ends."""
         text = self.process.stdout.readline()
         if not text:
             raise SystemExit("slotmux-bench ended early")
@@ -54,7 +54,7 @@ class Generator:
 
 
 def measure(scenario, proxy, seconds, load, before):
-    """One load on one proxy: the generator's report, and what the proxy spent on it."""
+    """One load on one proxy: the generator's report, and the resources that the proxy used."""
     with Generator(scenario, proxy.port, seconds, load) as generator:
         generator.line()
         spent = cpu_seconds(proxy.pid)
@@ -89,7 +89,7 @@ def measure(scenario, proxy, seconds, load, before):
 
 
 def calls_per_request(scenario, proxy, folder):
-    """System calls per request, in a run of their own: counting makes a proxy several times slower."""
+    """System calls per request, in a separate run: counting makes a proxy several times slower."""
     with Generator(scenario, proxy.port, 2, False) as generator:
         generator.line()
         with CallCount(proxy.pid, folder) as calls:
@@ -115,7 +115,7 @@ def main():
         for turn in range(options.rounds):
             for key in options.only:
                 scenario = SCENARIOS[key]
-                # Every round in another order: nobody is always the first on warm servers.
+                # Every round in another order, so that no proxy is always the first on warm servers.
                 order = [name for name in names if name in (scenario.only or WITHOUT_POLICY)]
                 for name in order[turn % len(order):] + order[: turn % len(order)]:
                     start, in_cluster = PROXIES[name]

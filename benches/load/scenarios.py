@@ -1,4 +1,4 @@
-"""The loads, and the bars that slotmux has to reach in each."""
+"""The loads, and the bars that slotmux must reach in each."""
 
 from dataclasses import dataclass
 
@@ -19,11 +19,11 @@ class Scenario:
     want: float | None = None
     must_twemproxy: float | None = None
     calls: float | None = None
-    # Resident bytes of a client that has been served and is idle now; such a load measures nothing else.
+    # Resident bytes of an idle client that was served before; such a load has no other bar.
     idle_bytes: int | None = None
     # Whether the load has a fixed rate: then latency counts.
     paced: bool = False
-    # The proxies that can take it; all that know no policy when empty.
+    # The proxies that support it; empty: all without a policy.
     only: tuple = ()
     # Highest ratio of CPU time per request with a policy to that without.
     must_policy: float | None = None
@@ -52,7 +52,7 @@ SCENARIOS = {
     "S7": Scenario("50 clients, MGET of 10 keys over slots", _load(50, 1, "--command", "mget:10"), must=1.0, want=0.80, must_twemproxy=0.93),
     "S8": Scenario("50 clients, depth 1, GET 16 KiB", _load(50, 1, *_GET), keys=5_000, size="16KiB", must=1.05, want=1.0, must_twemproxy=0.89),
     "S9": Scenario("50 clients, depth 16, SET 1 KiB", _load(50, 16, "--command", "set"), size="1KiB", must=0.85, want=0.65, must_twemproxy=0.53),
-    # What a policy costs: SET carries its TTL itself, HSET needs a block of MULTI, HSET, PEXPIRE and EXEC.
+    # The cost of a policy: SET carries its TTL itself, HSET needs a block of MULTI, HSET, PEXPIRE and EXEC.
     "T1": Scenario("50 clients, depth 1, SET 64 B", _load(50, 1, "--command", "set"), only=_POLICY, must_policy=1.1),
     "T2": Scenario("50 clients, depth 16, SET 64 B", _load(50, 16, "--command", "set"), only=_POLICY, must_policy=1.1),
     "T3": Scenario("50 clients, depth 1, HSET 64 B", _load(50, 1, "--command", "hset"), only=_POLICY),

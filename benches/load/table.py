@@ -6,7 +6,7 @@ from scenarios import ACCEPT_SECONDS, SCENARIOS
 
 
 def one_line(found):
-    """What one measurement found, for the progress line."""
+    """The result of one measurement, for the progress line."""
     return (
         f"{found['cpu_us']:.2f} us/request ({found['user_us']:.2f} user), {found['requests_per_second']:.0f}/s, "
         f"p50 {found['latency_us']['p50']:.0f} us, {found['upstream_connections']} upstream connections, "
@@ -15,7 +15,7 @@ def one_line(found):
 
 
 def faults(results):
-    """Requests of all measurements of slotmux without their one right reply."""
+    """Requests of all measurements of slotmux that did not get their one right reply."""
     return sum(found["faults"] for by_proxy in results.values() for name in ("slotmux", "slotmux with a policy") for found in by_proxy.get(name, []))
 
 

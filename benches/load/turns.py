@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""How long one request of very many arguments holds up the other clients of its worker.
+"""How long one request of very many arguments delays the other clients of its worker.
 
-For each of them: how long it took, how many PINGs another client of the same worker got answered meanwhile, the most that
-slotmux ran during one of them (its longest turn, or two), the longest wait of one, and what slotmux held at the most. See
+For each of them: how long it took, how many PINGs of another client of the same worker were answered meanwhile, the most
+CPU time of slotmux during one of them (its longest turn, or two), the longest wait of one, and the peak memory of slotmux. See
 docs/performance.md.
 """
 
@@ -27,7 +27,7 @@ def request(*words):
 
 
 def connect(port):
-    """A client of RESP3, which may do anything while it is subscribed."""
+    """A RESP3 client, which may send any command while it is subscribed."""
     client = socket.create_connection(("127.0.0.1", port))
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client.sendall(request("HELLO", 3))
@@ -36,14 +36,14 @@ def connect(port):
 
 
 def cpu_milliseconds(pid):
-    """What the threads of a process have run so far."""
+    """The CPU time of the threads of a process so far."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e6
 
 
 class Pings:
-    """PINGs of a client, one after the other, while its block lasts. Each has its time, and what slotmux has run meanwhile: on a
-    busy machine that tells its turns from the time for which it was not run."""
+    """PINGs of a client, one after the other, while its block lasts. Each has its time, and the CPU time of slotmux meanwhile: on a
+    busy machine this separates its turns from the time in which it was not scheduled."""
 
     def __init__(self, port, pid):
         self.client, self.pid, self.waits, self.stop = connect(port), pid, [], False
@@ -68,7 +68,7 @@ class Pings:
 
 
 def send_and_wait(client, message):
-    """Sends it and reads until the mark behind it comes back. Returns the start of what came, and whether the end came."""
+    """Sends it and reads until the mark behind it comes back. Returns the start of the reply, and whether the end came."""
     sender = threading.Thread(target=send, args=(client, message))
     sender.start()
     start, tail, ended = b"", b"", False
@@ -92,7 +92,7 @@ def send(client, message):
 
 
 def requests(scale):
-    """Names and requests, in the order in which they are measured. What is answered in one turn has as many arguments as it
+    """Names and requests, in the order in which they are measured. Requests answered in one turn have as many arguments as they
     may; Redis 7.0 itself takes time with the square of the number of patterns or of watched keys, so there are few."""
     million, half, fifth, tenth = (int(scale * n) for n in (1_000_000, 500_000, 200_000, 100_000))
     most = 16_000
@@ -134,14 +134,14 @@ def memory(pid, field):
 
 
 def measure(name, message, port, pid):
-    """Sends one request, waits for all of its replies, and leaves."""
+    """Sends one request, waits for all of its replies, and disconnects."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     client = connect(port)
     with Pings(port, pid) as pings:
         since = time.monotonic()
         start, ended = send_and_wait(client, message)
         took = time.monotonic() - since
-        # What a client that has left gives back is work as well.
+        # Freeing the memory of a client that has left is work as well.
         answered = len(pings.waits)
         client.close()
         time.sleep(0.7)

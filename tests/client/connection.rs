@@ -1,10 +1,10 @@
-//! A client and its connection to the running binary: what it is told of itself and the others, in the order in which
-//! it asks; how it ends itself; and replies that come in two pieces, whatever their kind and wherever they are cut.
+//! A client and its connection to the running binary: its view of itself and the others, in the order of its requests;
+//! how it ends itself; and replies in two pieces, of every type and cut at every byte.
 
 use slotmux_testing::{Peer, Proxy, RawClient, Step, Value, shared_proxy};
 
 #[test]
-fn who_kills_itself_gets_the_reply_and_runs_nothing_more() {
+fn a_client_that_kills_itself_gets_the_reply_and_runs_nothing_more() {
     let mut other = shared_proxy().client();
     for (form, reply) in [("CLIENT KILL", "+OK"), ("CLIENT KILL SKIPME no ADDR", ":1")] {
         let mut client = shared_proxy().client();
@@ -16,7 +16,7 @@ fn who_kills_itself_gets_the_reply_and_runs_nothing_more() {
 }
 
 #[test]
-fn a_list_of_clients_tells_what_was_so_when_it_was_asked_for() {
+fn a_list_of_clients_shows_the_state_at_its_request() {
     let mut client = shared_proxy().client();
     let Value::Integer(id) = client.call(&["CLIENT", "ID"]) else {
         panic!("no id")
@@ -56,14 +56,16 @@ fn connected_clients_are_those_of_all_workers() {
     };
     assert_eq!(counted(&mut clients[0]), 20);
     clients.truncate(5);
-    slotmux_testing::poll_until(slotmux_testing::PATIENCE, "the others to be gone", || {
-        counted(&mut clients[0]) == 5
-    });
+    slotmux_testing::poll_until(
+        slotmux_testing::PATIENCE,
+        "the other clients to be gone",
+        || counted(&mut clients[0]) == 5,
+    );
     let list = clients[4].call(&["CLIENT", "LIST"]).text();
     assert_eq!(list.lines().count(), 5, "{list}");
 }
 
-/// A reply of each kind, as a node may send it.
+/// A reply of each type, as a node may send it.
 const REPLIES: &[&str] = &[
     "+OK\r\n",
     "-ERR some trouble\r\n",
@@ -88,7 +90,7 @@ const REPLIES_IN_RESP3: &[&str] = &[
     "|1\r\n+ttl\r\n:60\r\n$3\r\nabc\r\n",
 ];
 
-/// Asks for every reply, cut before its every byte; the key says which and where. All replies come back as they were.
+/// Requests every reply, cut before each of its bytes; the key selects reply and cut. All replies arrive unchanged.
 fn replies_may_be_cut(client: &mut RawClient, replies: &[&str]) {
     for (index, reply) in replies.iter().enumerate() {
         for at in 0..reply.len() {

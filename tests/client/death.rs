@@ -1,5 +1,5 @@
-//! Clients that die in the middle of things, thousands of times: the others get their own replies, and nothing of the
-//! dead remains.
+//! Clients that die at any moment, thousands of times: the others get their own replies, and no state of the dead
+//! remains.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ use socket2::Socket;
 
 /// Threads that let clients die.
 const KILLERS: usize = 6;
-/// Commands that a client leaves behind.
+/// Commands in flight when a client dies.
 const OUTSTANDING: usize = 300;
 
 fn connect(port: u16) -> TcpStream {
@@ -35,7 +35,7 @@ fn reset(stream: TcpStream) {
     drop(socket);
 }
 
-/// One short life. What it leaves behind is different each time.
+/// One short life; each dies in a different state.
 fn live_and_die(port: u16, id: usize) {
     let mut stream = connect(port);
     let small: Vec<u8> = (0..OUTSTANDING)
@@ -61,7 +61,7 @@ fn live_and_die(port: u16, id: usize) {
         4 => &bulk[..60_000],
         _ => &bulk,
     };
-    // The other side may be faster than we are with its replies, but it never hangs up.
+    // The other side may reply faster than we write, but it never hangs up.
     stream.write_all(requests).expect("sent");
     match id % 3 {
         0 => drop(stream),
@@ -74,7 +74,7 @@ fn live_and_die(port: u16, id: usize) {
 }
 
 #[test]
-fn the_living_get_their_own_replies_and_nothing_of_the_dead_remains() {
+fn survivors_get_their_own_replies_and_no_state_of_the_dead_remains() {
     let proxy = Proxy::start(shared_cluster(), |config| config.set("log.level", "warn"));
     let port = proxy.port();
     let mut witness = proxy.client();
@@ -87,7 +87,7 @@ fn the_living_get_their_own_replies_and_nothing_of_the_dead_remains() {
         neighbour.goes_on();
     }
     let descriptors = proxy.descriptors();
-    // Each thread's.
+    // One per thread.
     let deaths = times(500, 5000);
     thread::scope(|scope| {
         for killer in 0..KILLERS {
@@ -102,7 +102,7 @@ fn the_living_get_their_own_replies_and_nothing_of_the_dead_remains() {
         neighbour.goes_on();
         neighbour.finish();
     }
-    poll_until(PATIENCE, "the dead to be forgotten", || {
+    poll_until(PATIENCE, "the dead clients to be forgotten", || {
         proxy.metric("slotmux_clients") == Some(1.0)
             && proxy.metric("slotmux_in_flight") == Some(0.0)
             && proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
@@ -111,7 +111,7 @@ fn the_living_get_their_own_replies_and_nothing_of_the_dead_remains() {
     assert!(info.contains("connected_clients:1\r\n"), "{info}");
     let list = witness.call(&["CLIENT", "LIST"]).text();
     assert_eq!(list.lines().count(), 1, "{list}");
-    // Dedicated lanes for large requests may have come; they are few.
+    // A few dedicated lanes for large requests may exist.
     let left = proxy.descriptors().saturating_sub(descriptors);
     assert!(left < 100, "{left} more descriptors than before");
     assert_eq!(proxy.metric("slotmux_panics_total"), Some(0.0));
@@ -120,7 +120,7 @@ fn the_living_get_their_own_replies_and_nothing_of_the_dead_remains() {
 }
 
 #[test]
-fn a_dead_clients_replies_go_nowhere() {
+fn replies_of_a_dead_client_are_dropped() {
     let gate = Gate::default();
     let held_back = gate.clone();
     let peer = Peer::start(move |request| {
@@ -136,17 +136,17 @@ fn a_dead_clients_replies_go_nowhere() {
         config.set("cluster.timeouts.command", "60s");
         config.set("cluster.timeouts.response", "60s");
     });
-    // All on one lane, taking turns; every second one dies, by a reset or by a FIN.
+    // All on one lane, in turn; every second one dies, by a reset or by a FIN.
     let mut clients: Vec<RawClient> = (0..20).map(|_| proxy.client()).collect();
     let mut doomed: Vec<TcpStream> = (0..20).map(|_| connect(proxy.port())).collect();
     for round in 0..5 {
         for (c, client) in clients.iter_mut().enumerate() {
-            // As long as the living one's, so that nothing but the order tells them apart.
+            // As long as that of the surviving client, so that only the order tells them apart.
             let request = command(&["GET", &format!("by{c}.{round}")]);
             doomed[c].write_all(&request).expect("sent");
             client.send(&["GET", &format!("of{c}.{round}")]);
         }
-        poll_until(PATIENCE, "all to be in flight", || {
+        poll_until(PATIENCE, "all commands to be in flight", || {
             proxy.metric("slotmux_in_flight") == Some(40.0 * f64::from(round + 1))
         });
     }
@@ -156,8 +156,8 @@ fn a_dead_clients_replies_go_nowhere() {
             _ => drop(stream),
         }
     }
-    // Those who sent a FIN may still read, for all that slotmux knows.
-    poll_until(PATIENCE, "the resets to be seen", || {
+    // A client that sent a FIN may still read, as far as slotmux knows.
+    poll_until(PATIENCE, "slotmux to notice the resets", || {
         proxy.metric("slotmux_clients") == Some(30.0)
     });
     gate.open();
@@ -168,18 +168,21 @@ fn a_dead_clients_replies_go_nowhere() {
             assert_eq!(reply, Value::Simple(format!("of{c}.{round}")));
             own.insert(format!("{reply:?}"));
         }
-        assert!(!client.has_news(Duration::from_millis(1)), "one too many");
+        assert!(
+            !client.has_news(Duration::from_millis(1)),
+            "a surplus reply"
+        );
     }
     assert_eq!(own.len(), 20 * 5);
     assert_eq!(
         peer.requests_named("GET").len(),
         200,
-        "what was sent still runs"
+        "commands in flight still run"
     );
 }
 
 #[test]
-fn one_who_dies_waiting_for_a_lane_of_its_own_does_not_take_the_turn_of_the_next() {
+fn a_client_that_dies_waiting_for_a_dedicated_lane_does_not_take_the_next_turn() {
     let gate = Gate::default();
     let held_back = gate.clone();
     let peer = Peer::start(move |request| {
@@ -193,7 +196,7 @@ fn one_who_dies_waiting_for_a_lane_of_its_own_does_not_take_the_turn_of_the_next
     let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
         config.set("server.workers", 1);
         config.set("cluster.connections.dedicated_max", 1);
-        // An unused lane that is given up would let the next one go on as well.
+        // Giving up an unused lane would let the next one continue as well.
         config.set("cluster.connections.dedicated_idle", "1h");
         config.set("cluster.timeouts.command", "60s");
         config.set("cluster.timeouts.response", "60s");
@@ -207,12 +210,12 @@ fn one_who_dies_waiting_for_a_lane_of_its_own_does_not_take_the_turn_of_the_next
     });
     let mut doomed = connect(proxy.port());
     doomed.write_all(&large).expect("sent");
-    poll_until(PATIENCE, "one to wait", || parked() == Some(1.0));
+    poll_until(PATIENCE, "a waiting client", || parked() == Some(1.0));
     let mut next = proxy.client();
     next.send_raw(&large);
-    poll_until(PATIENCE, "another to wait", || parked() == Some(2.0));
+    poll_until(PATIENCE, "another waiting client", || parked() == Some(2.0));
     reset(doomed);
-    poll_until(PATIENCE, "it to be forgotten", || {
+    poll_until(PATIENCE, "the client to be forgotten", || {
         proxy.metric("slotmux_clients") == Some(2.0)
     });
     gate.open();

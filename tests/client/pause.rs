@@ -1,4 +1,4 @@
-//! CLIENT PAUSE and UNPAUSE: who waits, who does not, and that nothing is lost or overtaken.
+//! CLIENT PAUSE and UNPAUSE: which clients wait, which do not, and that no command is lost or overtaken.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use slotmux_testing::{
     PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_for, poll_until, shared_cluster,
 };
 
-/// Longer than any test takes.
+/// Longer than any test.
 const LONG: &str = "1000000";
 
 fn proxy() -> Proxy {
@@ -22,7 +22,7 @@ fn identified(port: u16) -> (RawClient, i64) {
     (client, id)
 }
 
-/// Whether the next command of a client is held, seen by another; or else its reply is there.
+/// Whether the next command of a client is held, as another client sees it; otherwise its reply has arrived.
 fn is_held(client: &mut RawClient, id: i64, observer: &mut RawClient) -> bool {
     poll_for(PATIENCE, "the command to be held or answered", || {
         if client.has_news(Duration::from_millis(1)) {
@@ -59,7 +59,7 @@ fn a_pause_of_everything_holds_every_client_of_every_worker() {
     for (client, words) in clients.iter_mut().zip(commands) {
         client.send(words);
     }
-    // What would be refused anyway is, and who asks slotmux about itself gets an answer.
+    // Invalid commands are refused at once, and commands about slotmux itself are answered.
     let mut other = proxy.client();
     for words in [&["NOSUCH"][..], &["GET"], &["SWAPDB", "0", "1"]] {
         assert!(!other.call(words).error().is_empty());
@@ -68,14 +68,14 @@ fn a_pause_of_everything_holds_every_client_of_every_worker() {
     for (client, words) in clients.iter_mut().zip(commands) {
         assert!(!client.has_news(Duration::from_millis(10)), "{words:?}");
     }
-    // One that hangs up while it is held is seen to have left.
+    // A client that hangs up while it is held is detected.
     let connected = || proxy.metric("slotmux_clients");
     let before = connected().expect("a count");
     clients.truncate(6);
-    poll_until(PATIENCE, "held clients to be gone", || {
+    poll_until(PATIENCE, "no held client", || {
         connected().is_some_and(|now| now <= before - 7.0)
     });
-    // Nor does a drain wait for those that stay.
+    // A drain does not wait for the remaining ones either.
     proxy.terminate();
     assert!(proxy.wait_exit().success());
 }
@@ -96,7 +96,7 @@ fn a_pause_ends_by_itself() {
         counts.sort_unstable();
         assert_eq!(counts, (round * 9 + 1..=round * 9 + 9).collect::<Vec<_>>());
     }
-    // As in Redis a pause of no length is over at once.
+    // As in Redis, a pause of zero length ends at once.
     assert_eq!(clients[0].call(&["CLIENT", "PAUSE", "0"]), Value::ok());
     assert_eq!(clients[0].call(&["PING"]), Value::Simple("PONG".to_owned()));
 }
@@ -112,7 +112,7 @@ fn a_pause_of_writes_holds_messages_and_no_subscription() {
     publishers[2].0.call(&["PUBLISH", "paused:c", "c"]);
     let reply = observer.call(&["CLIENT", "PAUSE", LONG, "WRITE"]);
     assert_eq!(reply, Value::ok());
-    // To subscribe, to ask who does, and to get what others publish is no write.
+    // Subscribing, PUBSUB and receiving messages are not writes.
     let mut late = proxy.client();
     for (words, count) in [
         (&["SUBSCRIBE", "paused:c"][..], 1),
@@ -123,7 +123,7 @@ fn a_pause_of_writes_holds_messages_and_no_subscription() {
     }
     let numbers = observer.call(&["PUBSUB", "NUMSUB", "paused:c"]);
     assert_eq!(numbers.items()[1], Value::Integer(2));
-    // What may not be sent in RESP2 is refused, and waits for nothing.
+    // Commands that are invalid in RESP2 are refused without waiting.
     let refused = late.call(&["PUBLISH", "paused:c", "no"]);
     assert!(refused.error().contains("are allowed in this context"));
     let published = [
@@ -152,7 +152,7 @@ fn a_pause_of_writes_holds_messages_and_no_subscription() {
     }
 }
 
-/// Command by command as a plain Redis.
+/// The replies to each command equal those of a plain Redis.
 #[test]
 fn a_pause_of_writes_holds_what_redis_holds() {
     let proxy = proxy();
@@ -212,7 +212,7 @@ fn a_pause_of_writes_holds_what_redis_holds() {
 }
 
 #[test]
-fn a_held_client_keeps_its_order_and_goes_on() {
+fn a_held_client_keeps_its_order_and_continues() {
     let proxy = proxy();
     let mut observer = proxy.client();
     let (mut client, id) = identified(proxy.port());
@@ -234,7 +234,7 @@ fn a_held_client_keeps_its_order_and_goes_on() {
     ] {
         client.send(words);
     }
-    // What stands before the held one is answered.
+    // Commands before the held one are answered.
     assert_eq!(client.read(), Value::Null);
     assert!(is_held(&mut client, id, &mut observer));
     assert_eq!(observer.call(&["GET", "held-order"]), Value::Null);
@@ -243,12 +243,12 @@ fn a_held_client_keeps_its_order_and_goes_on() {
     assert_eq!(client.read(), Value::Integer(2));
     assert_eq!(client.read(), Value::bulk("2"));
     assert_eq!(client.read(), Value::Integer(1));
-    // Without a pause there is nothing to end, and that is no error.
+    // Without a pause UNPAUSE does nothing, and is not an error.
     assert_eq!(observer.call(&["CLIENT", "UNPAUSE"]), Value::ok());
 }
 
 #[test]
-fn transactions_are_held_for_what_they_hold() {
+fn transactions_are_held_for_their_commands() {
     let proxy = proxy();
     let mut observer = proxy.client();
     let (mut writer, writer_id) = identified(proxy.port());
@@ -268,7 +268,7 @@ fn transactions_are_held_for_what_they_hold() {
     assert_eq!(reader.read(), Value::Array(vec![Value::Null]));
     assert!(is_held(&mut writer, writer_id, &mut observer));
 
-    // As in Redis a write is held when it is queued already.
+    // As in Redis, a write is held when it is queued already.
     assert_eq!(reader.call(&["MULTI"]), Value::ok());
     reader.send(&["SET", "held-exec", "w"]);
     assert!(is_held(&mut reader, reader_id, &mut observer));
@@ -283,9 +283,9 @@ fn transactions_are_held_for_what_they_hold() {
     assert!(refused.error().contains("inside MULTI"), "{refused:?}");
 }
 
-/// Behind the reply to a pause of writes nothing is written any more.
+/// After the reply to a pause of writes, no write runs any more.
 #[test]
-fn a_pause_is_confirmed_when_writes_are_over() {
+fn a_pause_is_confirmed_after_writes_in_flight() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.workers", 3);
@@ -308,13 +308,13 @@ fn a_pause_is_confirmed_when_writes_are_over() {
         writer.send(&["INCR", key]);
     }
     let requests = || proxy.metric("slotmux_in_flight");
-    poll_until(PATIENCE, "the writes to be on their way", || {
+    poll_until(PATIENCE, "the writes to be in flight", || {
         requests().is_some_and(|count| count >= 9.0)
     });
     let mut pauser = proxy.client();
     pauser.send(&["CLIENT", "PAUSE", LONG, "WRITE"]);
-    // Held already, though not confirmed. The other key's node is running.
-    // Several times, so that it has come to every worker.
+    // Held already, though not confirmed. The other key's node is running. Repeated, so that it has reached every
+    // worker.
     for _ in 0..12 {
         poll_until(PATIENCE, "the pause", || {
             let (mut probe, id) = identified(proxy.port());
@@ -334,7 +334,7 @@ fn a_pause_is_confirmed_when_writes_are_over() {
 }
 
 #[test]
-fn a_pause_without_a_reply_is_one_too() {
+fn a_pause_with_suppressed_reply_takes_effect() {
     let proxy = proxy();
     let (mut client, id) = identified(proxy.port());
     let mut observer = proxy.client();
@@ -348,9 +348,9 @@ fn a_pause_without_a_reply_is_one_too() {
     assert_eq!(client.call(&["GETDEL", "silent"]), Value::bulk("1"));
 }
 
-/// In INFO, as in Redis, whom a pause holds is blocked.
+/// As in Redis, INFO counts held clients as blocked.
 #[test]
-fn held_clients_count_as_blocked_until_the_pause_ends_or_they_leave() {
+fn held_clients_count_as_blocked_until_the_pause_or_the_connection_ends() {
     let proxy = proxy();
     let mut observer = proxy.client();
     let mut blocked = |count: usize| {

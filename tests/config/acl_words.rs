@@ -1,5 +1,4 @@
-//! Passwords in the syntax of ACL files: refused with a hint at the right spelling, wherever they are given, and never
-//! repeated.
+//! Passwords in the syntax of ACL files: refused with a hint at the right spelling, in every place, and never repeated.
 
 use slotmux_core::config::load;
 
@@ -14,7 +13,7 @@ fn said(file: &str, env: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn users_have_no_passwords_of_an_acl() {
+fn acl_syntax_in_passwords_of_users_is_refused() {
     let hash = format!("#{DIGEST}");
     for (password, key) in [
         (hash.as_str(), "sha256:"),
@@ -53,7 +52,7 @@ fn users_have_no_passwords_of_an_acl() {
 }
 
 #[test]
-fn a_file_with_the_password_is_looked_into() {
+fn a_password_file_is_checked_as_well() {
     let folder = tempfile::tempdir().expect("a folder");
     let secret = folder.path().join("secret");
     let secret = secret.to_str().expect("a path");
@@ -71,7 +70,7 @@ fn a_file_with_the_password_is_looked_into() {
 }
 
 #[test]
-fn what_begins_so_by_itself_has_a_spelling() {
+fn a_password_that_begins_like_acl_syntax_has_another_spelling() {
     // The hash of any password can replace it.
     let file = format!("{CLUSTER}[[user]]\nname = \"app\"\npasswords = \"sha256:{DIGEST}\"\n");
     let config = loaded(&file, &[]);
@@ -87,7 +86,7 @@ fn what_begins_so_by_itself_has_a_spelling() {
 }
 
 #[test]
-fn an_upstream_is_shown_no_hash() {
+fn a_hash_as_upstream_password_is_refused() {
     for password in [
         format!("#{DIGEST}"),
         format!("sha256:{DIGEST}"),
@@ -126,7 +125,7 @@ fn check_finds_them_with_their_lines() {
         said.starts_with(&format!("{file}:3:14: user.passwords: ")),
         "{said}"
     );
-    // A password that may be right causes a warning.
+    // A password that may be valid causes a warning.
     let (status, said) = check(&format!("{CLUSTER}password = \">hush\"\n"));
     assert_eq!(status, Some(0), "{said}");
     assert!(

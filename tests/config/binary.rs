@@ -1,10 +1,10 @@
-//! The real binary: what it prints, where, and how it exits.
+//! The real binary: its output, stdout or stderr, and its exit status.
 
 use std::process::{Command, Output};
 
 use crate::CLUSTER;
 
-/// The real binary in an environment that has nothing but `env`.
+/// The real binary in an environment that contains only `env`.
 pub(crate) fn slotmux(args: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_slotmux"));
     command
@@ -51,7 +51,7 @@ fn check_prints_and_exits() {
         status == Some(1) && err.starts_with(&format!("{file}:1:1: cluster.seeds: no upstream; ")),
         "{err}"
     );
-    // The environment counts: it can complete a file, and spoil it.
+    // The environment counts: it can complete a file, or make it invalid.
     assert_eq!(checked("", &[("REDIS_URL", "redis://h")]).0, Some(0));
     let (status, _, err) = checked(CLUSTER, &[("SLOTMUX_WORKERS", "x")]);
     assert!(
@@ -80,7 +80,7 @@ fn check_prints_and_exits() {
 }
 
 #[test]
-fn what_cannot_be_read_and_what_is_not_understood() {
+fn unreadable_and_invalid_input_is_refused() {
     for (args, env, status, said) in [
         (
             &["check", "no/such.toml"][..],

@@ -1,4 +1,4 @@
-//! The example and docs/configuration.md against the keys that there are.
+//! The example and docs/configuration.md against the existing keys.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ fn the_example_is_the_defaults() {
     assert_eq!(config, Config::default());
 }
 
-/// The example with its commented-out sections; a comment has a space after the "#", those have none.
+/// The example with its commented-out sections: a "#" of a comment is followed by a space, one of a key is not.
 fn whole_example() -> String {
     let line = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => format!("{rest}\n"),
@@ -33,7 +33,7 @@ struct Setting<'a> {
     key: String,
     value: &'a str,
     comment: &'a str,
-    /// Whether it is one of a namespace that stands there as an example.
+    /// Whether it is a line of a namespace in the example.
     is_example: bool,
 }
 
@@ -58,7 +58,7 @@ fn settings(example: &str) -> Vec<Setting<'_>> {
     settings
 }
 
-/// What namespaces inherit goes by the name that it has in a namespace: it is shown and explained once.
+/// An inherited key goes by its name in a namespace: it is shown and explained once.
 fn own(key: &str) -> String {
     key.strip_prefix("defaults.")
         .filter(|own| keys::all().iter().any(|key| key == own))

@@ -1,4 +1,4 @@
-//! The configuration as users meet it: bad files with the lines that are printed about them, who overrides whom, the
+//! The configuration as users meet it: invalid files with the lines printed about them, precedence of the sources, the
 //! documents that must name every key, and the binary that checks files.
 
 mod acl_words;
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use slotmux_core::config::{CommandLine, Config, Problem, SourceFile, Sources, load};
 
-/// A complete file: what each test adds to is right by itself.
+/// A complete file; it has no problem besides the lines that a test adds.
 const CLUSTER: &str = "[[cluster]]\nseeds = [\"redis://127.0.0.1:7000\"]\n";
 
 fn sources(file: &str, env: &[(&str, &str)]) -> Sources {

@@ -43,7 +43,7 @@ fn all_are_read_and_found_by_their_keys() {
 
 /// In a single line, in which only columns distinguish them.
 #[test]
-fn all_may_stand_in_one_line() {
+fn all_may_be_in_one_line() {
     let sections: Vec<String> = (0..MANY)
         .map(|number| format!("{{name=\"é{number}\",match=[\"é{number}:\"]}}"))
         .collect();
@@ -64,7 +64,7 @@ fn all_may_stand_in_one_line() {
 }
 
 #[test]
-fn each_that_is_wrong_is_told_at_its_line() {
+fn each_invalid_namespace_is_reported_at_its_line() {
     let mut file = CLUSTER.to_owned();
     for number in 0..MANY {
         section(&mut file, number, "1m");
@@ -78,7 +78,7 @@ fn each_that_is_wrong_is_told_at_its_line() {
 }
 
 #[test]
-fn broken_sections_are_told_at_their_lines() {
+fn broken_sections_are_reported_at_their_lines() {
     let mut file = CLUSTER.to_owned();
     for number in 0..MANY {
         section(&mut file, number, "1d");

@@ -1,4 +1,4 @@
-//! What is wrong with namespaces, and the lines that say so.
+//! Problems of namespaces, and the lines about them.
 
 use slotmux_core::config::load_with_origins;
 
@@ -125,7 +125,7 @@ ttl.default = "2h"
 const A: &str = "[[namespace]]\nname = \"a\"\nmatch = \"a:\"\n";
 
 #[test]
-fn namespaces_that_do_not_fit() {
+fn invalid_namespaces_are_reported() {
     for (file, said) in pairs(NAMESPACES) {
         bad(&format!("{A}{file}"), &[&format!("f.toml:{said}")]);
     }
@@ -153,7 +153,7 @@ fn every_problem_of_a_namespace_at_once() {
 }
 
 #[test]
-fn variables_of_namespaces_that_do_not_fit() {
+fn invalid_variables_of_namespaces_are_reported() {
     let file = format!("{A}{CLUSTER}");
     for (variable, text, said) in [
         (
@@ -185,7 +185,7 @@ fn variables_of_namespaces_that_do_not_fit() {
     }
 }
 
-/// A whole file before its [[cluster]], and what is said about it though it is right.
+/// A whole file before its [[cluster]], and the warnings about it although it is valid.
 const WARNINGS: &str = r#"
 [[namespace]]
 name = "a"
@@ -209,7 +209,7 @@ ttl.max = "1h"
 "#;
 
 #[test]
-fn what_is_allowed_but_should_be_said() {
+fn questionable_namespaces_cause_warnings() {
     for (file, said) in pairs(WARNINGS) {
         let loaded = load_with_origins(&sources(&format!("{file}\n{CLUSTER}"), &[])).unwrap();
         assert_eq!(lines(&loaded.warnings), [format!("f.toml:{said}")]);

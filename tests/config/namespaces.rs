@@ -1,4 +1,4 @@
-//! Every key of a namespace reaches its field, in the namespace and from what it inherits.
+//! Every key of a namespace reaches its field, directly and by inheritance.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{CLUSTER, loaded};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Each key that can be inherited, with a value that is not its default and what the namespace is then.
+/// Each key that can be inherited, with a value that is not its default and the resulting field of the namespace.
 type Row = (&'static str, &'static str, fn(&mut Namespace));
 const INHERITED: &[Row] = &[
     ("read_only", "true", |n| n.read_only = true),
@@ -106,7 +106,7 @@ fn the_tables_below_have_every_key() {
 }
 
 #[test]
-fn a_namespace_has_what_it_says_and_nothing_else() {
+fn a_namespace_has_exactly_its_own_settings() {
     let file = "[[namespace]]\nname = \"a\"\nmatch = [\"a:\", \"${b}\"]\nttl_env = [\"A_TTL\", \"OTHER\"]\n";
     let mut expected = namespace("a", &["a:", "B:"]);
     expected.ttl_env = ["A_TTL", "OTHER"].map(str::to_owned).to_vec();
@@ -121,7 +121,7 @@ fn a_namespace_has_what_it_says_and_nothing_else() {
 }
 
 #[test]
-fn what_is_inherited_is_inherited_key_by_key() {
+fn inheritance_works_key_by_key() {
     for (key, value, change) in INHERITED {
         // The order of the file does not matter.
         let file = format!(
@@ -163,7 +163,7 @@ fn a_policy_is_written_in_braces_or_as_a_section() {
 }
 
 #[test]
-fn nothing_is_written_in_three_ways() {
+fn zero_and_none_remove_an_inherited_ttl() {
     for none in ["0", "\"0s\"", "\"0\"", "\"none\""] {
         for key in ["default", "max", "min"] {
             let config = read(&format!(
@@ -175,7 +175,7 @@ fn nothing_is_written_in_three_ways() {
 }
 
 #[test]
-fn what_is_allowed_on_keys_of_no_namespace() {
+fn rules_for_unmatched_keys() {
     for (word, unmatched) in [
         ("allow", UnmatchedKeys::Allow),
         ("read-only", UnmatchedKeys::ReadOnly),
@@ -194,7 +194,7 @@ fn what_is_allowed_on_keys_of_no_namespace() {
 }
 
 #[test]
-fn variables_reach_namespaces_and_what_they_inherit() {
+fn variables_reach_namespaces_and_inherited_settings() {
     let file = format!(
         "[[namespace]]\nname = \"a-b\"\nmatch = \"a:\"\nttl.max = \"2h\"\n\
          [[namespace]]\nname = \"c\"\nmatch = \"c:\"\n{CLUSTER}"
@@ -214,7 +214,7 @@ fn variables_reach_namespaces_and_what_they_inherit() {
     let [a, c] = &config.namespaces[..] else {
         panic!("two namespaces");
     };
-    // What the file says of one namespace counts for more than what a variable says of all.
+    // A key of one namespace in the file overrides a variable for all namespaces.
     assert_eq!(
         (a.ttl.max, a.ttl.min, a.ttl.jitter, a.read_only),
         (Some(2 * HOUR), Some(Duration::from_secs(1)), 0.5, true)

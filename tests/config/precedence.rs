@@ -1,4 +1,4 @@
-//! Flags, variables and password files: who sets what, and who wins.
+//! Flags, variables and password files: which setting each sets, and which one wins.
 
 use std::time::Duration;
 
@@ -124,7 +124,7 @@ fn variables_set_their_keys() {
 }
 
 #[test]
-fn a_variable_says_yes_or_no_in_many_ways() {
+fn a_boolean_variable_has_many_spellings() {
     for (text, expected) in [
         ("true", true),
         ("True", true),
@@ -189,7 +189,7 @@ fn passwords_come_from_files_and_variables() {
 }
 
 #[test]
-fn an_open_slotmux_that_listens_to_the_world_warns() {
+fn an_open_slotmux_on_a_public_address_warns() {
     for (listen, password, count) in [
         ("0.0.0.0:6379", "", 1),
         ("[::]:6379", "", 1),

@@ -1,4 +1,4 @@
-//! What is wrong with files and variables, and the lines that say so.
+//! Problems of files and variables, and the lines about them.
 
 use slotmux_core::config::{Sources, load};
 
@@ -25,7 +25,7 @@ fn bad_cluster(cluster: &str, expected: &[&str]) {
     refused(&sources(&format!("{CLUSTER}{cluster}"), &[]), expected);
 }
 
-/// Pairs of what is given and what is said about it, the latter after an arrow.
+/// Pairs of the input and the report about it, separated by an arrow.
 pub(crate) fn pairs(table: &str) -> Vec<(String, &str)> {
     let mut pairs = Vec::new();
     let mut given = Vec::new();
@@ -83,7 +83,7 @@ fn unknown_keys() {
     }
 }
 
-/// On the first line of a file, at the column that is said.
+/// On the first line of a file, at the stated column.
 const VALUES: &str = r#"
 server.workers = 0
 -> 18: server.workers: 0 is out of range: 1 to 1024
@@ -163,7 +163,7 @@ user = [{ name = "u", passwords = "p" }, { name = "u", passwords = "q" }]
 "#;
 
 #[test]
-fn values_that_do_not_fit() {
+fn invalid_values_are_reported() {
     for (line, said) in pairs(VALUES) {
         bad(&line, &[&format!("f.toml:1:{said}")]);
     }
@@ -211,7 +211,7 @@ timeouts.command = "0s"
 -> 3:1: cluster: there is one cluster per slotmux; start another slotmux for another cluster
 "#;
 
-/// On the second line of a file, which has nothing else.
+/// On the second line of a file without other content.
 const SEEDS: &str = r#"
 ["rediss://h:1"]
 -> 2:10: cluster.seeds: TLS is not built yet: rediss:// is refused rather than sent in the clear
@@ -226,7 +226,7 @@ const SEEDS: &str = r#"
 "#;
 
 #[test]
-fn upstreams_that_do_not_fit() {
+fn invalid_upstreams_are_reported() {
     for (line, said) in pairs(UPSTREAMS) {
         bad_cluster(&line, &[&format!("f.toml:{said}")]);
     }
@@ -250,7 +250,7 @@ fn upstreams_that_do_not_fit() {
 }
 
 #[test]
-fn slotmux_behind_every_address_is_found_too() {
+fn slotmux_as_its_own_upstream_is_found_behind_every_address() {
     for (bind, seed, is_own) in [
         ("0.0.0.0:6379", "127.0.0.1:6379", true),
         ("0.0.0.0:6379", "localhost:6379", true),
@@ -271,7 +271,7 @@ fn slotmux_behind_every_address_is_found_too() {
 }
 
 #[test]
-fn listeners_have_names_and_addresses_of_their_own() {
+fn names_and_addresses_of_listeners_are_unique() {
     bad(
         "[[listener]]\n[[listener]]\n",
         &[
@@ -289,7 +289,7 @@ fn listeners_have_names_and_addresses_of_their_own() {
 }
 
 #[test]
-fn every_element_of_a_list_is_looked_at() {
+fn every_element_of_a_list_is_checked() {
     bad(
         "[[listener]]\nbind = [\"6379\", \"127.0.0.1:1\", \"x:1\"]\n[[user]]\nname = \"a\"\npasswords = [\"\", \"b\", \"sha256:1\"]\n",
         &[
@@ -377,7 +377,7 @@ SLOTMUX__USER__NAME=u
 "#;
 
 #[test]
-fn variables_that_do_not_fit_are_named() {
+fn invalid_variables_are_named() {
     for (assignment, said) in pairs(VARIABLES) {
         let (variable, text) = assignment.split_once('=').unwrap();
         refused(

@@ -1,4 +1,4 @@
-//! What is in force, and who decided: `config show`, and the origins that it prints.
+//! The effective configuration and the origin of each value, as `config show` prints them.
 
 use slotmux_core::config::{CommandLine, Config, LoadedConfig, load_with_origins, show};
 
@@ -12,7 +12,7 @@ const NAMESPACES: &str = "[defaults.namespace]\nunmatched = \"reject\"\nmax_key 
     \"inline-only\", scripts = \"allow\", mode = \"observe\" }\nttl_env = [\"A_TTL\"]\ndeny = [\"flushall\", \
     \"object|freq\"]\nmax_value = \"4MiB\"\nread_only = true\n[[namespace]]\nname = \"b\"\nmatch = \"b:\"\n";
 
-/// What cannot be shown set aside.
+/// Values that cannot be shown are set aside.
 fn without_passwords(mut config: Config) -> Config {
     config.cluster.passwords.clear();
     for user in &mut config.users {
@@ -22,7 +22,7 @@ fn without_passwords(mut config: Config) -> Config {
 }
 
 #[test]
-fn what_is_shown_is_a_file_that_says_the_same() {
+fn the_output_is_an_equivalent_file() {
     for file in [CLUSTER.to_owned(), format!("{EVERY_KEY}{NAMESPACES}")] {
         let LoadedConfig {
             config, origins, ..
@@ -40,7 +40,7 @@ fn what_is_shown_is_a_file_that_says_the_same() {
 }
 
 #[test]
-fn every_value_says_where_it_came_from() {
+fn every_value_has_its_origin() {
     let file = format!(
         "[server]\nworkers = 1\nbacklog = 7\n[[listener]]\nname = \"in\"\nlimits.max_args = 99\n[[user]]\n\
          name = \"default\"\npasswords = \"p\"\n{NAMESPACES}{CLUSTER}"
@@ -93,7 +93,7 @@ fn every_value_says_where_it_came_from() {
 }
 
 #[test]
-fn the_binary_shows_what_is_in_force() {
+fn the_binary_shows_the_effective_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("f.toml");
     let file = path.to_str().unwrap();
@@ -130,7 +130,7 @@ fn the_binary_shows_what_is_in_force() {
     assert_eq!(line("max = \"1d\" "), format!("{file}:4:32"));
     assert_eq!(line("jitter = 0.0 "), "default");
     assert_eq!(shown(&flags, &env).1, page, "another time");
-    // Without a configuration that could run there is nothing in force.
+    // Without a valid configuration there are no effective values.
     let (status, out, err) = shown(&["--origin"], &[("REDIS_TTL_B", "1")]);
     assert_eq!((status, out.as_str()), (Some(1), ""));
     assert!(

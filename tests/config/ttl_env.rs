@@ -1,4 +1,4 @@
-//! `REDIS_TTL_<NAMESPACE>` and its other names: what they set, who wins, and what is refused.
+//! `REDIS_TTL_<NAMESPACE>` and its other names: effects, precedence and refusals.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const EXAMPLE: &str = include_str!("../../slotmux.example.toml");
 #[derive(Debug, PartialEq)]
 struct Ttls(Vec<Option<u64>>);
 
-/// The default TTLs of the example's namespaces in seconds, and what the start warns about.
+/// The default TTLs of the example's namespaces in seconds, and the warnings at the start.
 fn ttls(env: &[(&str, &str)]) -> (Ttls, Vec<String>) {
     let loaded = load_with_origins(&sources(EXAMPLE, env)).unwrap();
     let namespaces = loaded.config.namespaces.iter();
@@ -100,14 +100,14 @@ fn the_first_users_environment() {
         ("REDIS_TTL_DOCS", "0"),
     ]);
     assert_eq!((found, warnings), (usual(), Vec::new()));
-    // Both names at once, and alike.
+    // Both names at once, with equal values.
     let both = [
         ("REDIS_TTL_LLM_CACHE", "60"),
         ("REDIS_TTL_LLM_RESPONSE_CACHE", "60.0"),
     ];
     let (found, warnings) = ttls(&both);
     assert_eq!((found.0[0], warnings), (Some(60), Vec::new()));
-    // An empty one is not set.
+    // An empty variable counts as unset.
     let (found, warnings) = ttls(&[("REDIS_TTL_DOCS", ""), ("REDIS_TTL_NOBODYS", "")]);
     assert_eq!((found, warnings), (usual(), Vec::new()));
 }
@@ -151,7 +151,7 @@ fn environment_over_file_over_defaults() {
 }
 
 #[test]
-fn what_is_meant_otherwise_is_said() {
+fn probable_mistakes_cause_warnings() {
     for (env, seconds, said) in [
         (
             &[
@@ -220,7 +220,7 @@ REDIS_TTL_=60
 "#;
 
 #[test]
-fn variables_that_do_not_fit_or_bind_to_nothing() {
+fn invalid_and_unbound_variables_are_reported() {
     for (assignment, said) in pairs(REFUSED) {
         let (variable, text) = assignment.split_once('=').unwrap();
         refused(
@@ -232,7 +232,7 @@ fn variables_that_do_not_fit_or_bind_to_nothing() {
         &sources(crate::CLUSTER, &[("REDIS_TTL_DOCS", "0")]),
         &["REDIS_TTL_DOCS: no namespace has this variable; no [[namespace]] is declared"],
     );
-    // Above the file's max: as in the file. The line of the max is said.
+    // Above the file's max: as in the file. The report names the line of the max.
     let said =
         load_with_origins(&sources(EXAMPLE, &[("REDIS_TTL_LLM_CACHE", "604801")])).unwrap_err();
     let said = lines(&said).join("\n");
@@ -242,7 +242,7 @@ fn variables_that_do_not_fit_or_bind_to_nothing() {
         ) && said.ends_with(") of namespace \"llm_response_cache\""),
         "{said}"
     );
-    // A loser is refused for what it is, too.
+    // An overridden variable is checked as well.
     let env = [
         ("REDIS_TTL_LLM_CACHE", "x"),
         ("REDIS_TTL_LLM_RESPONSE_CACHE", "30"),
@@ -251,7 +251,7 @@ fn variables_that_do_not_fit_or_bind_to_nothing() {
         &sources(EXAMPLE, &env),
         &["REDIS_TTL_LLM_CACHE: expected a number of seconds, got \"x\""],
     );
-    // Half a file declares nobody knows what.
+    // Half a file leaves the declared namespaces unknown.
     let half = load_with_origins(&sources(
         "[[namespace]\nname = \"x\"\n",
         &[("REDIS_TTL_X", "1")],

@@ -10,7 +10,7 @@ use slotmux_core::config::{
 use crate::{CLUSTER, loaded};
 
 #[test]
-fn the_least_file_is_the_defaults() {
+fn the_minimal_file_has_the_defaults() {
     let mut expected = Config::default();
     expected.cluster.seeds = loaded(CLUSTER, &[]).cluster.seeds;
     assert_eq!(loaded(CLUSTER, &[]), expected);

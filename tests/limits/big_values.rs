@@ -1,4 +1,4 @@
-//! Big values: whole and in order, over redirects and deaths, with bounded memory, and without holding up others.
+//! Big values: whole and in order, over redirects and node failures, with bounded memory, and without delaying others.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use slotmux_testing::{
 
 const MIB: usize = 1024 * 1024;
 
-/// Bytes in which a piece that is lost, doubled or out of place shows.
+/// Bytes that reveal a lost, doubled or misplaced piece.
 fn value(len: usize, seed: u8) -> Vec<u8> {
     (0..len)
         .map(|i| (i / 251) as u8 ^ (i % 251) as u8 ^ seed)
@@ -32,7 +32,7 @@ fn one_worker(config: &mut ProxyConfig) {
 
 #[track_caller]
 fn assert_same(reply: &Value, expected: &[u8], what: &str) {
-    // Not assert_eq: nobody reads a report of 64 MiB.
+    // Not assert_eq, which would print 64 MiB.
     assert!(
         matches!(reply, Value::Bulk(bytes) if bytes == expected),
         "{what}"
@@ -84,7 +84,7 @@ fn big_values_over_several_slots() {
     assert_eq!(replies[2], Value::Null);
 }
 
-/// The connections on which commands of this name came.
+/// The connections that carried commands of this name.
 fn connections(peer: &Peer, name: &str) -> Vec<usize> {
     let requests = peer.requests_named(name);
     requests.iter().map(|request| request.connection).collect()
@@ -106,7 +106,7 @@ fn a_redirected_big_request_stays_off_the_shared_lane() {
             Step::reply(format!("-{kind} {slot} 127.0.0.1:{port}\r\n"))
         })
     });
-    // "moved" and "ask" are in the upper half, which the source has at first.
+    // "moved" and "ask" are in the upper half, which the source owns at first.
     layout.set(&[(0, 99, port), (100, 16383, source.port())]);
     let proxy = Proxy::start_at(&source.seeds(), None, one_worker);
     let mut client = proxy.client();
@@ -114,7 +114,7 @@ fn a_redirected_big_request_stays_off_the_shared_lane() {
     for key in ["ask", "moved"] {
         assert_eq!(client.call(&set(key, &big)), Value::ok(), "{key}");
         let sets = target.requests_named("SET");
-        assert!(sets.last().expect("it came").words[2] == big, "{key}");
+        assert!(sets.last().expect("a SET").words[2] == big, "{key}");
     }
     assert_eq!(client.call(&["INCR", "moved"]), Value::ok());
     let shared = connections(&target, "INCR");
@@ -165,7 +165,7 @@ fn the_parts_of_a_big_request_stay_off_the_shared_lanes() {
 }
 
 #[test]
-fn a_slow_reader_holds_up_nobody_and_is_waited_for() {
+fn a_slow_reader_delays_no_other_and_is_waited_for() {
     let _turn = crate::turn();
     let cluster = shared_cluster();
     let proxy = Proxy::start(cluster, |config| {
@@ -190,7 +190,7 @@ fn a_slow_reader_holds_up_nobody_and_is_waited_for() {
     }
     let grown = proxy.rss().saturating_sub(before);
     assert!(grown < 16 * MIB as u64, "{grown} bytes for one slow reader");
-    assert_same(&slow.read(), &big, "what the slow reader got");
+    assert_same(&slow.read(), &big, "the reply to the slow reader");
     assert_eq!(slow.call(&["PING"]), Value::Simple("PONG".into()));
 }
 
@@ -201,7 +201,7 @@ fn fifty_slow_readers_are_streamed_to() {
     let big = value(10 * MIB, 4);
     let mut client = proxy.client();
     assert_eq!(client.call(&set("crowd:10m", &big)), Value::ok());
-    // Each reply buys several trips alone; four make sure that fifty readers find one.
+    // Each reply needs several trips alone; four make sure that fifty readers find one.
     let mut readers: Vec<RawClient> = Vec::new();
     for _ in 0..4 {
         assert_same(&client.call(&get("crowd:10m")), &big, "to learn from");
@@ -220,12 +220,12 @@ fn fifty_slow_readers_are_streamed_to() {
         "{grown} bytes for 500 MiB of replies"
     );
     for mut reader in readers {
-        assert_same(&reader.read(), &big, "what a reader got");
+        assert_same(&reader.read(), &big, "the reply to a reader");
     }
 }
 
 #[test]
-fn announced_bytes_cost_nothing_and_sent_ones_are_bounded() {
+fn announced_bytes_take_no_memory_and_sent_ones_are_bounded() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         one_worker(config);
         config.set("server.memory_limit", "64MiB");
@@ -241,17 +241,17 @@ fn announced_bytes_cost_nothing_and_sent_ones_are_bounded() {
     assert!(grown < 16 * MIB as u64, "{grown} bytes for announcements");
     let piece = vec![0; 8 * MIB];
     for client in &mut clients[..40] {
-        // Some are closed for the sake of the others.
+        // Some are closed to make room for the others.
         let _ = client.try_send_raw(&piece);
     }
     assert_eq!(proxy.client().call(&["GET", "bounded"]), Value::bulk("1"));
     poll_until(PATIENCE, "clients over the budget to be closed", || {
         proxy.metric("slotmux_limit_closes_total") > Some(0.0)
     });
-    // Buffers are copied as they grow, and what is freed goes back to the system within a second or two.
+    // Buffers are copied as they grow, and freed memory returns to the system within a second or two.
     let grown = proxy.peak_rss().saturating_sub(before);
     assert!(grown < 256 * MIB as u64, "{grown} bytes of 320 MiB sent");
-    poll_until(PATIENCE, "no more to be held than the limit", || {
+    poll_until(PATIENCE, "memory within the limit", || {
         proxy.rss().saturating_sub(before) < (64 + 16) * MIB as u64
     });
 }
@@ -275,7 +275,7 @@ fn a_reply_that_takes_longer_than_a_deadline_is_not_cut() {
         config.set("cluster.timeouts.command", "200ms");
     });
     let mut client = proxy.client();
-    // The first over the shared lane, the second over one of its own.
+    // The first over the shared lane, the second over a dedicated one.
     for way in ["shared", "alone"] {
         assert_same(&client.call(&get("k")), &big, way);
     }
@@ -285,7 +285,7 @@ fn a_reply_that_takes_longer_than_a_deadline_is_not_cut() {
 }
 
 #[test]
-fn a_reply_that_breaks_off_closes_its_client_and_nobody_else() {
+fn a_broken_reply_closes_only_its_client() {
     let peer = Peer::start(|request| {
         (request.name() == "GET").then(|| {
             vec![
@@ -306,7 +306,7 @@ fn a_reply_that_breaks_off_closes_its_client_and_nobody_else() {
 }
 
 #[test]
-fn those_without_a_connection_of_their_own_wait_for_one() {
+fn clients_without_a_dedicated_connection_wait_for_one() {
     let gate = Gate::default();
     let held = gate.clone();
     let peer = Peer::start(move |request| {
@@ -323,13 +323,13 @@ fn those_without_a_connection_of_their_own_wait_for_one() {
     let mut clients: Vec<RawClient> = (0..4).map(|_| proxy.client()).collect();
     for (i, client) in clients.iter_mut().enumerate() {
         client.send(&set("k", &big));
-        poll_until(PATIENCE, "it to be sent or to wait", || {
+        poll_until(PATIENCE, "the command to be sent or to wait", || {
             peer.requests_named("SET").len() == 1
                 && proxy.metric("slotmux_client_pauses_total") == Some(i as f64)
         });
     }
     assert_eq!(proxy.client().call(&["INCR", "n"]), Value::ok());
-    // The first that waits leaves: the one behind it must not wait for the dead.
+    // The first waiting client leaves: the next one must not wait for it.
     let leaving = clients.remove(1).local_addr().to_string();
     let killed = proxy.client().call(&["CLIENT", "KILL", &leaving]);
     assert_eq!(killed, Value::ok());
@@ -347,7 +347,7 @@ fn those_without_a_connection_of_their_own_wait_for_one() {
 }
 
 #[test]
-fn a_client_that_leaves_in_the_middle_gives_its_connection_back() {
+fn a_client_that_leaves_midway_returns_its_connection() {
     let _turn = crate::turn();
     let proxy = Proxy::start(shared_cluster(), |config| {
         one_worker(config);
@@ -369,9 +369,9 @@ fn a_client_that_leaves_in_the_middle_gives_its_connection_back() {
     }
 }
 
-/// A command without a slot whose node was loading, and whose lane was taken meanwhile, is told of the lane.
+/// A command without a slot whose node was loading, and whose lane was taken meanwhile: the error names the lane.
 #[test]
-fn a_command_without_a_slot_that_finds_no_lane_is_told_so() {
+fn a_command_without_a_slot_that_finds_no_lane_gets_that_error() {
     let gate = Gate::default();
     let held_back = gate.clone();
     let peer = Peer::start(move |request| match request.name().as_str() {

@@ -9,12 +9,12 @@ use slotmux::tools::demo::cluster::{LocalCluster, Options};
 use slotmux_core::slot::slot_of;
 use slotmux_testing::{Proxy, RawClient, SetAtEnd, Value, calm_cluster, poll_until, times};
 
-/// Clients that wait at once.
+/// Clients that wait at the same time.
 const CLIENTS: usize = 20;
 /// Keys that each of them asks for, nearly all in different slots.
 const KEYS: usize = 5000;
 /// PINGs that must be answered meanwhile. A worker that loops over all waiting commands answers a handful in four times
-/// as long; this one answers a thousand and more with a core of its own.
+/// as long; this one answers more than a thousand on a core of its own.
 const LEAST_ANSWERED: usize = 30;
 
 /// Keys of the first third of all slots.
@@ -84,12 +84,12 @@ fn delete_slots(cluster: &LocalCluster) {
     for node in 0..3 {
         let _: String = cluster
             .query(node, &["CLUSTER", "DELSLOTSRANGE", "0", "5460"])
-            .expect("nobody has them");
+            .expect("an error");
     }
 }
 
 #[test]
-fn who_waits_for_slots_that_nobody_serves_holds_nobody_up() {
+fn clients_waiting_for_unowned_slots_delay_no_other() {
     let cluster = partly_covered();
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.workers", 1);
@@ -101,7 +101,7 @@ fn who_waits_for_slots_that_nobody_serves_holds_nobody_up() {
 }
 
 #[test]
-fn a_slot_that_is_served_ends_the_wait() {
+fn a_slot_that_gets_an_owner_ends_the_wait() {
     let cluster = partly_covered();
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.workers", 1);
@@ -120,7 +120,7 @@ fn a_slot_that_is_served_ends_the_wait() {
             other.send(&["APPEND", &format!("{{{key}}}:log"), &format!("{i},")]);
         }
     }
-    // A client that leaves waits for nothing any more.
+    // A client that leaves waits no longer.
     let mut leaver = proxy.client();
     leaver.send(&["MGET", &keys[0], &keys[1]]);
     drop(leaver);
@@ -141,13 +141,13 @@ fn a_slot_that_is_served_ends_the_wait() {
             Value::bulk(log)
         );
     }
-    poll_until(slotmux_testing::PATIENCE, "nothing to wait", || {
+    poll_until(slotmux_testing::PATIENCE, "no command to wait", || {
         proxy.metric("slotmux_in_flight") == Some(0.0)
     });
 }
 
 #[test]
-fn who_is_behind_a_cluster_that_is_down_holds_nobody_up() {
+fn clients_behind_a_cluster_that_is_down_delay_no_other() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.workers", 1);
@@ -163,7 +163,7 @@ fn who_is_behind_a_cluster_that_is_down_holds_nobody_up() {
 
 /// Long pipelines on one slot, which moves between nodes: each reply shows the effect of the previous command.
 #[test]
-fn who_is_redirected_by_the_thousand_keeps_its_order_and_holds_nobody_up() {
+fn thousands_of_redirected_commands_keep_their_order_and_delay_no_other() {
     const CROWD: usize = 60;
     const DEPTH: usize = 1000;
     let cluster = calm_cluster(0);

@@ -1,5 +1,5 @@
-//! Loads that are meant to hurt: thousands who never finish their request, who come and go, who all come at once, or who
-//! listen and wait; and no descriptor left. Memory stays bounded and comes back, and who behaves is served.
+//! Hostile loads: thousands of clients that never finish a request, that come and go, that arrive all at once, or that
+//! listen and wait; and no free descriptor. Memory stays bounded and is freed, and well-behaved clients are served.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -14,9 +14,9 @@ use socket2::{Domain, Socket, Type};
 const MANY: usize = 10_000;
 /// Descriptors of this process besides its clients.
 const SPARE: u64 = 500;
-/// Loopback addresses that clients come from: the ports of one might not suffice.
+/// Source addresses of clients on the loopback net, because the ports of one might not suffice.
 const SOURCES: usize = 8;
-/// What may be left of a load that has gone: pools, and what the allocator has not given back yet.
+/// Memory that may remain after a load: pools, and memory that the allocator has not returned yet.
 const LEFT: u64 = 32 << 20;
 
 fn connect(port: u16, i: usize) -> TcpStream {
@@ -33,7 +33,7 @@ fn connect(port: u16, i: usize) -> TcpStream {
     socket.into()
 }
 
-/// Lets this program have so many descriptors.
+/// Raises the descriptor limit of this program.
 fn raise_limit() {
     let limit = rlimit::increase_nofile_limit(u64::MAX).expect("a limit");
     assert!(
@@ -42,20 +42,20 @@ fn raise_limit() {
     );
 }
 
-/// Waits until all clients but so many have gone, and their memory with them.
+/// Waits until only this many clients remain, and the memory of the others is freed.
 fn all_is_given_back(proxy: &Proxy, clients: f64, before: u64) {
     poll_until(PATIENCE, "the clients to be forgotten", || {
         proxy.metric("slotmux_clients") == Some(clients)
             && proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
     });
-    poll_until(PATIENCE, "their memory to come back", || {
+    poll_until(PATIENCE, "the memory to be freed", || {
         proxy.rss() < before + LEFT
     });
     assert_eq!(proxy.metric("slotmux_panics_total"), Some(0.0));
 }
 
 #[test]
-fn ten_thousand_who_never_finish_cost_little_and_hold_up_nobody() {
+fn ten_thousand_unfinished_requests_cost_little_and_delay_no_other() {
     let _turn = crate::turn();
     raise_limit();
     let proxy = Proxy::start(shared_cluster(), |config| config.set("log.level", "warn"));
@@ -77,7 +77,7 @@ fn ten_thousand_who_never_finish_cost_little_and_hold_up_nobody() {
     for client in &mut crowd {
         client.write_all(b"l").expect("sent");
     }
-    poll_until(PATIENCE, "all of them to be there", || {
+    poll_until(PATIENCE, "all clients to be connected", || {
         proxy.metric("slotmux_clients") == Some(MANY as f64 + 1.0)
     });
     neighbour.goes_on();
@@ -92,7 +92,7 @@ fn ten_thousand_who_never_finish_cost_little_and_hold_up_nobody() {
 }
 
 #[test]
-fn ten_thousand_who_send_a_little_of_much_stay_within_the_limit() {
+fn ten_thousand_beginnings_of_big_requests_stay_within_the_limit() {
     let _turn = crate::turn();
     raise_limit();
     const LIMIT: u64 = 64 << 20;
@@ -110,20 +110,20 @@ fn ten_thousand_who_send_a_little_of_much_stay_within_the_limit() {
     );
     let mut crowd: Vec<TcpStream> = (0..MANY).map(|i| connect(proxy.port(), i)).collect();
     for (i, client) in crowd.iter_mut().enumerate() {
-        // It may be closed for the sake of the others.
+        // It may be closed to make room for the others.
         let _ = client.write_all(half.as_bytes());
         if i % 1000 == 0 {
             neighbour.goes_on();
         }
     }
-    poll_until(PATIENCE, "some of them to be closed", || {
+    poll_until(PATIENCE, "some clients to be closed", || {
         proxy.metric("slotmux_limit_closes_total") >= Some(5000.0)
     });
-    // What each costs anyway comes on top; what is freed goes back to the system within a second or two.
+    // The fixed cost of each client comes on top; freed memory returns to the system within a second or two.
     let most = LIMIT + MANY as u64 * 4096;
     let grown = proxy.peak_rss().saturating_sub(before);
     assert!(grown < most + LIMIT, "{grown} bytes at a time");
-    poll_until(PATIENCE, "no more to be held than the limit", || {
+    poll_until(PATIENCE, "memory within the limit", || {
         proxy.rss().saturating_sub(before) < most
     });
     neighbour.goes_on();
@@ -133,7 +133,7 @@ fn ten_thousand_who_send_a_little_of_much_stay_within_the_limit() {
 }
 
 #[test]
-fn the_largest_goes_first() {
+fn the_largest_is_closed_first() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("server.workers", 1);
         config.set("server.memory_limit", "16MiB");
@@ -154,21 +154,21 @@ fn the_largest_goes_first() {
 }
 
 #[test]
-fn connections_that_come_and_go_leave_nothing() {
+fn connections_that_come_and_go_leave_no_state() {
     let _turn = crate::turn();
     let proxy = Proxy::start(shared_cluster(), |config| config.set("log.level", "warn"));
     let neighbour = Neighbour::start(proxy.port(), "beside-churn");
     neighbour.goes_on();
     let (before, descriptors) = (proxy.rss(), proxy.descriptors());
     let port = proxy.port();
-    // Each source's.
+    // Per source.
     let lives = times(2500, 12_500);
     thread::scope(|scope| {
         for source in 0..SOURCES {
             scope.spawn(move || {
                 for life in 0..lives {
                     let mut client = connect(port, source);
-                    // Some leave without a word, some in the middle of one.
+                    // Some leave without sending, some in the middle of a request.
                     match life % 3 {
                         0 => {
                             client.write_all(b"GET churn\r\nPING\r\n").expect("sent");
@@ -193,14 +193,14 @@ fn connections_that_come_and_go_leave_nothing() {
 }
 
 #[test]
-fn listeners_waiters_and_idlers_at_once_give_everything_back() {
+fn subscribers_blocked_and_idle_clients_at_once_free_everything() {
     let _turn = crate::turn();
     raise_limit();
     const SOME: usize = MANY / 10;
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("log.level", "warn");
         config.set("cluster.connections.dedicated_max", 600);
-        // A lane that nobody needs goes soon.
+        // An unused lane is closed soon.
         config.set("cluster.connections.dedicated_idle", "1s");
     });
     let mut speaker = proxy.client();
@@ -215,14 +215,14 @@ fn listeners_waiters_and_idlers_at_once_give_everything_back() {
         };
         client.write_all(request.as_bytes()).expect("sent");
     }
-    poll_until(PATIENCE, "all of them to be at it", || {
+    poll_until(PATIENCE, "all clients to be busy", || {
         proxy.metric("slotmux_subscriptions") == Some(SOME as f64)
             && proxy.metric("slotmux_blocked_clients") == Some(SOME as f64)
             && proxy.metric("slotmux_clients") == Some(MANY as f64 + 1.0)
     });
     let grown = proxy.rss().saturating_sub(before);
     assert!(grown < 96 << 20, "{grown} bytes for {MANY} clients");
-    // They are there for a reason.
+    // Subscribers get messages, and blocked clients get elements.
     let heard = speaker.call(&["PUBLISH", "mixed:0", "all of you"]);
     assert_eq!(heard, Value::Integer(SOME as i64 / 50));
     let key = format!("mixed:{SOME}");
@@ -240,7 +240,7 @@ fn listeners_waiters_and_idlers_at_once_give_everything_back() {
 }
 
 #[test]
-fn clients_that_all_come_at_once_open_no_more_upstream_connections_than_a_few() {
+fn clients_that_arrive_at_once_share_few_upstream_connections() {
     const WORKERS: u32 = 2;
     let _turn = crate::turn();
     raise_limit();
@@ -253,7 +253,7 @@ fn clients_that_all_come_at_once_open_no_more_upstream_connections_than_a_few() 
     let mut clients: Vec<TcpStream> = (0..times(2000, MANY))
         .map(|i| connect(proxy.port(), i))
         .collect();
-    // No request was sent yet: there is no connection to the node. The second time it has lost all of them.
+    // No request was sent yet, so there is no connection to the node. The second time all connections are lost.
     for round in 1..=2 {
         for client in &mut clients {
             client.write_all(b"SET a 1\r\n").expect("sent");
@@ -266,13 +266,13 @@ fn clients_that_all_come_at_once_open_no_more_upstream_connections_than_a_few() 
         let opened = proxy.metric("slotmux_upstream_connects_total");
         assert!(opened <= Some(f64::from(WORKERS * round)), "{opened:?}");
         peer.hang_up();
-        poll_until(PATIENCE, "the loss to be noticed", || {
+        poll_until(PATIENCE, "slotmux to notice the loss", || {
             proxy.metric("slotmux_upstream_lost_total") == opened
         });
     }
 }
 
-/// Sets how many descriptors a running process may have.
+/// Sets the descriptor limit of a running process.
 fn limit_descriptors(pid: u32, most: usize) {
     let status = Command::new("prlimit")
         .arg(format!("--pid={pid}"))
@@ -292,7 +292,7 @@ fn without_descriptors_new_clients_wait_and_the_others_are_served() {
     neighbour.goes_on();
     let plenty = rlimit::increase_nofile_limit(u64::MAX).expect("a limit");
     limit_descriptors(proxy.pid(), proxy.descriptors() + 4);
-    // The kernel takes them on slotmux' behalf.
+    // The kernel accepts them on behalf of slotmux.
     let mut crowd: Vec<RawClient> = (0..50).map(|_| proxy.client()).collect();
     let told = || proxy.log().matches("accept failed").count();
     poll_until(PATIENCE, "an accept to fail", || told() > 0);

@@ -23,7 +23,7 @@ fn one_worker(memory_limit: &str) -> Proxy {
     })
 }
 
-/// A request with so many arguments after its first words.
+/// A request with this many arguments behind its first ones.
 fn long(words: &[&str], count: usize, argument: impl Fn(usize) -> String) -> Vec<u8> {
     let all = words.iter().map(|word| (*word).to_owned());
     command(&all.chain((0..count).map(argument)).collect::<Vec<_>>())
@@ -83,7 +83,7 @@ fn others_are_served_while_a_command_of_many_keys_is_split() {
 }
 
 #[test]
-fn few_keys_that_are_long_are_split_in_slices_as_well() {
+fn a_few_long_keys_are_split_in_slices_as_well() {
     const KEYS: usize = 100;
     const LENGTH: usize = 50_000;
     let proxy = one_worker("0");
@@ -137,7 +137,7 @@ fn others_are_served_while_one_subscribes_to_many_channels_and_leaves_them() {
     for i in 0..NAMES {
         assert_eq!(first.read().items()[2], Value::Integer(i as i64 + 1));
     }
-    // The nodes have no work for the second client: only slotmux has.
+    // Only slotmux has work here; the nodes are idle for the second client.
     let mut second = proxy.client();
     let request = channels("busy", NAMES);
     assert_served_between(&proxy, &mut second, "SUBSCRIBE", &request);
@@ -154,7 +154,7 @@ fn others_are_served_while_one_subscribes_to_many_channels_and_leaves_them() {
     assert_eq!(
         proxy.metric("slotmux_subscriptions"),
         Some(NAMES as f64),
-        "the first listens still"
+        "the first is still subscribed"
     );
     // One name more than was subscribed, and one twice.
     first.send_raw(&long(&["UNSUBSCRIBE"], NAMES + 1, |i| {
@@ -172,14 +172,14 @@ fn others_are_served_while_one_subscribes_to_many_channels_and_leaves_them() {
 }
 
 #[test]
-fn long_names_are_reported_and_left_a_few_at_a_time() {
+fn long_names_are_confirmed_and_unsubscribed_a_few_at_a_time() {
     const NAMES: usize = 400;
     const LENGTH: usize = 50_000;
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("server.workers", 1);
         config.set("cluster.timeouts.command", "60s");
         config.set("listener.limits.output_soft", "none");
-        // A fifth of what is reported: a client that is told of all names in one turn is closed.
+        // A fifth of the confirmations: a client that got all of them in one turn would be closed.
         config.set("listener.limits.output_hard", "4MiB");
         config.set("log.level", "warn");
     });
@@ -211,7 +211,7 @@ fn long_names_are_reported_and_left_a_few_at_a_time() {
 }
 
 #[test]
-fn what_stands_behind_a_long_request_comes_behind_it() {
+fn commands_behind_a_long_request_are_answered_behind_it() {
     const MANY: usize = 3000;
     let proxy = one_worker("0");
     let key = |i: usize| format!("order:{i}");
@@ -266,7 +266,7 @@ fn what_stands_behind_a_long_request_comes_behind_it() {
 }
 
 #[test]
-fn more_names_than_there_is_memory_for_are_refused_before_they_take_any() {
+fn names_beyond_the_memory_limit_are_refused_before_they_take_any() {
     const NAMES: usize = 300_000;
     let proxy = one_worker("64MiB");
     let neighbour = Neighbour::start(proxy.port(), "beside-names");
@@ -277,12 +277,12 @@ fn more_names_than_there_is_memory_for_are_refused_before_they_take_any() {
         greedy.send_raw(&long(&[name], NAMES, |i| format!("greedy:{i}")));
         let reply = format!("{:?}", greedy.read());
         assert!(reply.contains("server.memory_limit"), "{name}: {reply}");
-        // The client may go on, with smaller requests.
+        // The client may continue, with smaller requests.
         greedy.send(&[name, "modest"]);
         assert_eq!(greedy.read().items()[2], Value::Integer(1));
     }
     let grown = proxy.peak_rss().saturating_sub(before);
-    // An entry per name anywhere would take 190 MB.
+    // A copy of every name anywhere would take 190 MB.
     assert!(grown < ALLOWANCE, "{grown} bytes");
     assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(0.0));
     neighbour.goes_on();
@@ -290,7 +290,7 @@ fn more_names_than_there_is_memory_for_are_refused_before_they_take_any() {
 }
 
 #[test]
-fn what_many_names_take_counts_from_the_beginning_and_is_given_back() {
+fn the_memory_of_many_names_counts_from_the_beginning_and_is_freed() {
     let _turn = crate::turn();
     const NAMES: usize = 50_000;
     const CLIENTS: usize = 8;
@@ -312,7 +312,7 @@ fn what_many_names_take_counts_from_the_beginning_and_is_given_back() {
     let grown = proxy.peak_rss().saturating_sub(before);
     assert!(grown < 64 * MIB + ALLOWANCE, "{grown} bytes");
     drop(clients);
-    poll_until(PATIENCE, "all to be let go", || {
+    poll_until(PATIENCE, "the memory to be freed", || {
         proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
             && proxy.metric("slotmux_subscriptions") == Some(0.0)
     });
@@ -325,7 +325,7 @@ fn what_many_names_take_counts_from_the_beginning_and_is_given_back() {
 }
 
 #[test]
-fn keys_that_are_more_than_there_is_memory_for_are_refused() {
+fn keys_beyond_the_memory_limit_are_refused() {
     let proxy = one_worker("16MiB");
     let mut client = proxy.client();
     let before = proxy.rss();
@@ -340,7 +340,7 @@ fn keys_that_are_more_than_there_is_memory_for_are_refused() {
 }
 
 #[test]
-fn a_frozen_node_costs_the_deadline_and_holds_nothing_back() {
+fn a_frozen_node_costs_the_deadline_and_blocks_nothing() {
     const NAMES: usize = 20_000;
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
@@ -359,7 +359,7 @@ fn a_frozen_node_costs_the_deadline_and_holds_nothing_back() {
     late.send_raw(&channels("late", NAMES));
     let reply = format!("{:?}", late.read());
     assert!(reply.contains("did not confirm"), "{reply}");
-    // Nothing of it is left: later requests are answered.
+    // No part of it remains: later requests are answered.
     assert_eq!(late.call(&["PING"]), Value::Simple("PONG".into()));
     drop(late);
     for node in 0..3 {
@@ -371,13 +371,13 @@ fn a_frozen_node_costs_the_deadline_and_holds_nothing_back() {
         matches!(next.read(), Value::Array(_))
     });
     drop((client, next));
-    poll_until(PATIENCE, "all to be let go", || {
+    poll_until(PATIENCE, "the memory to be freed", || {
         proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
     });
 }
 
 #[test]
-fn what_is_answered_in_one_turn_has_a_bound() {
+fn the_answers_of_one_turn_are_bounded() {
     const MOST: usize = 16 * 1024;
     let proxy = one_worker("0");
     let mut client = proxy.client();

@@ -12,8 +12,8 @@ mod slow_readers;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Of tests that keep a core busy or hold thousands of connections only one runs at a time, so that on a slow machine none
-/// of them exceeds the time that any test may wait.
+/// Tests that keep a core busy or hold thousands of connections run one at a time, so that on a slow machine each of
+/// them stays within the deadlines of its steps.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,5 +1,5 @@
-//! Ten thousand clients at once, all of them at work: over as many upstream connections as fifty need, for little
-//! memory each, and every one of them can be listed and closed.
+//! Ten thousand clients at once, all of them busy: over as many upstream connections as fifty need, with little memory
+//! each, and every one of them can be listed and closed.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -13,10 +13,10 @@ const FEW: usize = 50;
 const MANY: usize = 10_000;
 /// Descriptors of this process besides its clients.
 const SPARE: u64 = 200;
-/// What an idle client that has worked may cost; the goal is a quarter of it.
+/// Allowed memory of an idle client that has worked; the goal is a quarter of it.
 const PER_CLIENT: u64 = 4 * 1024;
 
-/// Client number `i`, from one of several addresses: the ports of one might not suffice.
+/// Client number `i`, from one of several source addresses: the ports of one might not suffice.
 fn connect(port: u16, i: usize) -> TcpStream {
     let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2 + (i % 8) as u8));
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -62,7 +62,7 @@ fn upstream(proxy: &Proxy, cluster: &LocalCluster) -> (usize, i64) {
 }
 
 #[test]
-fn ten_thousand_clients_are_served_as_fifty_are() {
+fn ten_thousand_clients_are_served_like_fifty() {
     let _turn = crate::turn();
     let limit = rlimit::increase_nofile_limit(u64::MAX).expect("a limit");
     assert!(
@@ -121,7 +121,7 @@ fn ten_thousand_clients_are_served_as_fifty_are() {
     for client in &mut clients {
         assert_eq!(client.read(&mut [0]).expect("the end"), 0);
     }
-    poll_until(PATIENCE, "all of them to be forgotten", || {
+    poll_until(PATIENCE, "all clients to be forgotten", || {
         proxy.metric("slotmux_clients") == Some(1.0)
     });
     assert_eq!(

@@ -1,5 +1,5 @@
-//! Ways in which a few clients could take more memory than the limits let them, without one reply or one request that is
-//! too large by itself. What counts is the most that slotmux ever held, not what is left afterwards.
+//! Ways in which a few clients could take more memory than the limits allow, without a single reply or request that is
+//! too large. The tests check the peak of slotmux' memory, not the rest afterwards.
 
 use slotmux_core::slot::slot_of;
 use slotmux_testing::client::command;
@@ -9,9 +9,9 @@ use slotmux_testing::{
 };
 
 const MIB: usize = 1024 * 1024;
-/// The limit of the tests that set one.
+/// The memory limit of tests that set one.
 const LIMIT: u64 = 64 << 20;
-/// What may come on top of a limit: buffers that are copied as they grow, pools, what was freed a moment ago.
+/// Allowed excess over a limit: buffers that are copied as they grow, pools, memory freed a moment ago.
 const ALLOWANCE: u64 = 48 << 20;
 
 fn limited() -> Proxy {
@@ -22,7 +22,7 @@ fn limited() -> Proxy {
     })
 }
 
-/// Asserts that slotmux never held more than so many bytes above `before`.
+/// Asserts that slotmux never held more than this many bytes above `before`.
 #[track_caller]
 fn assert_peak(proxy: &Proxy, before: u64, most: u64) {
     let grown = proxy.peak_rss().saturating_sub(before);
@@ -30,10 +30,10 @@ fn assert_peak(proxy: &Proxy, before: u64, most: u64) {
 }
 
 #[test]
-fn the_answers_of_one_exec_are_bounded_while_they_are_made() {
+fn the_answers_of_one_exec_are_bounded_while_they_are_built() {
     let _turn = crate::turn();
     const COMMANDS: usize = 60_000;
-    // Behind a WATCH slotmux answers once the node has said that the transaction runs.
+    // Behind a WATCH slotmux answers once the node has confirmed that the transaction runs.
     for is_watched in [false, true] {
         let proxy = Proxy::start(shared_cluster(), |config| {
             config.set("server.workers", 1);
@@ -60,7 +60,7 @@ fn the_answers_of_one_exec_are_bounded_while_they_are_made() {
         assert_peak(&proxy, before, 8 * MIB as u64 + ALLOWANCE);
         neighbour.goes_on();
         neighbour.finish();
-        // One that asks for less gets it.
+        // A client that asks for less gets it.
         let mut modest = proxy.client();
         if is_watched {
             assert_eq!(modest.call(&["WATCH", "exec"]), Value::ok());
@@ -72,7 +72,7 @@ fn the_answers_of_one_exec_are_bounded_while_they_are_made() {
 }
 
 #[test]
-fn a_transaction_of_many_commands_counts_for_what_it_takes_to_run_it() {
+fn a_transaction_of_many_commands_counts_with_the_memory_of_its_execution() {
     const COMMANDS: usize = 600_000;
     let proxy = limited();
     let before = proxy.rss();
@@ -95,7 +95,7 @@ fn a_transaction_of_many_commands_counts_for_what_it_takes_to_run_it() {
 }
 
 #[test]
-fn the_error_of_a_group_is_kept_once_for_all_its_commands() {
+fn the_error_of_a_group_is_stored_once_for_all_its_commands() {
     let _turn = crate::turn();
     const COMMANDS: usize = 200_000;
     let gate = Gate::default();
@@ -143,7 +143,7 @@ fn the_error_of_a_group_is_kept_once_for_all_its_commands() {
 }
 
 #[test]
-fn a_transaction_that_is_closed_for_its_size_gives_its_connections_back() {
+fn a_transaction_closed_for_its_size_returns_its_connections() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("server.workers", 1);
         config.set("listener.limits.output_hard", "64KiB");
@@ -153,7 +153,7 @@ fn a_transaction_that_is_closed_for_its_size_gives_its_connections_back() {
     let value = "v".repeat(100_000);
     for round in 1..=3 {
         let mut greedy = proxy.client();
-        // Big enough for a connection of its own.
+        // Big enough for a dedicated connection.
         greedy.send_raw(b"MULTI\r\n");
         greedy.send(&["SET", "{exec}:big", &value]);
         greedy.send_raw(&[&command(&["INFO"]).repeat(200)[..], b"EXEC\r\n"].concat());
@@ -163,14 +163,14 @@ fn a_transaction_that_is_closed_for_its_size_gives_its_connections_back() {
             Some(f64::from(round))
         );
     }
-    // Nothing of them ran, and the one connection is free.
+    // No command of it ran, and the one connection is free.
     let mut other = proxy.client();
     assert_eq!(other.call(&["EXISTS", "{exec}:big"]), Value::Integer(0));
     assert_eq!(other.call(&["SET", "{exec}:next", &value]), Value::ok());
 }
 
 #[test]
-fn one_message_to_many_who_do_not_read_stays_within_the_limit() {
+fn one_message_to_many_slow_subscribers_stays_within_the_limit() {
     const LISTENERS: usize = 150;
     let proxy = limited();
     let mut listeners: Vec<RawClient> = (0..LISTENERS).map(|_| proxy.client()).collect();
@@ -187,13 +187,13 @@ fn one_message_to_many_who_do_not_read_stays_within_the_limit() {
         speaker.call(&["PUBLISH", "loud", &message]),
         Value::Integer(LISTENERS as i64)
     );
-    poll_until(PATIENCE, "some listeners to be closed", || {
+    poll_until(PATIENCE, "some subscribers to be closed", || {
         proxy.metric("slotmux_limit_closes_total") > Some(0.0)
     });
     assert_peak(&proxy, before, LIMIT + ALLOWANCE);
     neighbour.goes_on();
     neighbour.finish();
-    // Those that were closed listen no more, and a small message still reaches the others.
+    // The closed clients are no subscribers any more, and a small message still reaches the others.
     let left = proxy.metric("slotmux_subscriptions").expect("a number");
     assert!(left > 0.0 && left < LISTENERS as f64, "{left}");
     assert_eq!(
@@ -235,11 +235,11 @@ fn one_invalidation_to_many_stays_within_the_limit() {
     }
     let before = proxy.rss();
     assert_eq!(proxy.client().call(&["SET", &key, "1"]), Value::ok());
-    // Each is told, if not which key it was.
+    // Each client gets an invalidation, though without the key.
     for reader in &mut readers {
         assert!(reader.has_news(PATIENCE));
     }
-    // 120 MB if each were told the name.
+    // 120 MB if each got the name.
     assert_peak(&proxy, before, (16 << 20) + ALLOWANCE);
     assert_eq!(proxy.metric("slotmux_limit_closes_total"), Some(0.0));
     proxy.client().call(&["DEL", &key]);
@@ -259,29 +259,29 @@ fn names_count_against_the_memory_limit() {
             1 => command(&["CLIENT", "SETINFO", "LIB-NAME", &name]),
             _ => command(&["HELLO", "3", "SETNAME", &name]),
         };
-        // It may be closed for the sake of the others.
+        // It may be closed to make room for the others.
         let _ = client.try_send_raw(&bytes);
         let _ = client.try_read();
     }
-    poll_until(PATIENCE, "the limit to be kept", || {
+    poll_until(PATIENCE, "clients above the limit to be closed", || {
         proxy.metric("slotmux_limit_closes_total") >= Some(NAMED as f64 - 8.0)
     });
     assert_peak(&proxy, before, LIMIT + ALLOWANCE);
-    // One who takes its name back counts for nothing any more.
+    // A client without a name does not count any more.
     drop(clients);
     let mut client = proxy.client();
     assert_eq!(client.call(&["CLIENT", "SETNAME", &name]), Value::ok());
-    poll_until(PATIENCE, "the name to count", || {
+    poll_until(PATIENCE, "the name to count as memory", || {
         proxy.metric("slotmux_client_buffer_bytes") >= Some(8.0 * MIB as f64)
     });
     client.call(&["RESET"]);
-    poll_until(PATIENCE, "the name to count no more", || {
+    poll_until(PATIENCE, "the memory of the name to be freed", || {
         proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
     });
 }
 
 #[test]
-fn requests_of_clients_that_have_left_are_not_kept() {
+fn requests_of_clients_that_have_left_are_dropped() {
     let _turn = crate::turn();
     let cluster = calm_cluster(0);
     let key = "left:1";
@@ -295,7 +295,7 @@ fn requests_of_clients_that_have_left_are_not_kept() {
         config.set("cluster.timeouts.command", "120s");
         config.set("cluster.timeouts.response", "120s");
     });
-    // A connection is there already: of the first request to a node that is stopped the kernel takes a part.
+    // A connection exists already: the kernel accepts a part of the first request to a stopped node.
     let mut client = proxy.client();
     let first = "f".repeat(MIB);
     assert_eq!(client.call(&["SET", key, &first]), Value::ok());
@@ -305,20 +305,20 @@ fn requests_of_clients_that_have_left_are_not_kept() {
     let request = command(&["SET", key, &"r".repeat(24 * MIB)]);
     let small = command(&["SET", "left:2{left:1}", &"s".repeat(MIB)]);
     for round in 1..=8 {
-        // One the node can't have whole, and some that the kernel takes whole.
+        // One that the node can't have whole, and some that the kernel accepts whole.
         for (request, count) in [(&request, 1), (&small, 4)] {
             let mut leaving: Vec<RawClient> = (0..count).map(|_| proxy.client()).collect();
             for client in &mut leaving {
                 client.send_raw(request);
             }
-            poll_until(PATIENCE, "them to be on their way", || {
+            poll_until(PATIENCE, "the commands to be in flight", || {
                 proxy.metric("slotmux_in_flight") == Some(f64::from(count))
             });
             for client in &leaving {
                 let address = client.local_addr().to_string();
                 assert_eq!(killer.call(&["CLIENT", "KILL", &address]), Value::ok());
             }
-            poll_until(PATIENCE, "them to be given up", || {
+            poll_until(PATIENCE, "the commands to be given up", || {
                 proxy.metric("slotmux_in_flight") == Some(0.0)
             });
         }
@@ -336,7 +336,7 @@ fn requests_of_clients_that_have_left_are_not_kept() {
 }
 
 #[test]
-fn requests_that_were_given_up_for_their_deadline_are_not_kept() {
+fn requests_past_their_deadline_are_dropped() {
     let gate = Gate::default();
     let held = gate.clone();
     let peer = Peer::start(move |request| {
@@ -363,7 +363,7 @@ fn requests_that_were_given_up_for_their_deadline_are_not_kept() {
 }
 
 #[test]
-fn what_a_big_request_took_is_given_back_when_the_next_has_begun() {
+fn the_memory_of_a_big_request_is_freed_when_the_next_has_begun() {
     const CLIENTS: usize = 800;
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("server.workers", 1);
@@ -379,7 +379,7 @@ fn what_a_big_request_took_is_given_back_when_the_next_has_begun() {
         client.send_raw(&tail);
         assert_eq!(client.read().text().len(), 120_000);
     }
-    // 96 MB if each keeps it.
+    // 96 MB if each kept it.
     let grown = proxy.rss().saturating_sub(before);
     assert!(grown < 48 << 20, "{grown} bytes for {CLIENTS} clients");
 }

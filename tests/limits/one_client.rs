@@ -1,5 +1,5 @@
-//! What one client may take: each limit is met by the client that exceeds it and by nobody else, in Redis' words
-//! where Redis has some.
+//! The limits of one client: each affects only the client that exceeds it, with Redis' error texts where Redis has
+//! some.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -23,10 +23,10 @@ fn plain_redis() -> &'static LocalServer {
     SERVER.get_or_init(|| LocalServer::start(&ServerOptions::default()).expect("a server"))
 }
 
-/// What a server says to these bytes until it hangs up.
-fn last_words(port: u16, bytes: &[u8]) -> String {
+/// The reply of a server to these bytes until it hangs up.
+fn output_until_close(port: u16, bytes: &[u8]) -> String {
     let mut client = RawClient::connect(port);
-    // A server may hang up before it has everything.
+    // A server may hang up before it has read everything.
     let _ = client.try_send_raw(bytes);
     String::from_utf8_lossy(&client.read_to_close()).into_owned()
 }
@@ -46,7 +46,7 @@ fn memory(pid: u32, name: &str) -> u64 {
 }
 
 #[test]
-fn one_client_too_many_is_told_as_by_redis() {
+fn a_client_above_the_maximum_gets_the_error_of_redis() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("server.max_clients", MAX_CLIENTS as i64);
     });
@@ -56,7 +56,7 @@ fn one_client_too_many_is_told_as_by_redis() {
     })
     .expect("a server");
     // The connections that waited for the start may need a moment to be forgotten.
-    poll_until(PATIENCE, "nobody to be connected", || {
+    poll_until(PATIENCE, "the client count to be 0", || {
         proxy.metric("slotmux_clients") == Some(0.0)
     });
     for port in [redis.port(), proxy.port()] {
@@ -75,7 +75,7 @@ fn one_client_too_many_is_told_as_by_redis() {
             assert_eq!(client.call(&["PING"]), Value::Simple("PONG".into()));
         }
         clients.pop();
-        poll_until(PATIENCE, "a free place to be given away", || {
+        poll_until(PATIENCE, "a free place to be taken", || {
             let mut client = RawClient::connect(port);
             client.try_send_raw(b"PING\r\n").is_ok()
                 && client.try_read().ok() == Some(Value::Simple("PONG".into()))
@@ -89,7 +89,7 @@ fn one_client_too_many_is_told_as_by_redis() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_as_by_redis() {
+fn bytes_that_are_not_a_request_are_refused_as_by_redis() {
     let redis = plain_redis();
     let (port, neighbour) = (
         shared_proxy().port(),
@@ -110,24 +110,28 @@ fn what_is_no_request_is_refused_as_by_redis() {
         "x".repeat(70_000).into_bytes(),
         format!("*{long}").into_bytes(),
         format!("*1\r\n${long}").into_bytes(),
-        // What came before is answered first.
+        // Earlier requests are answered first.
         b"PING\r\nECHO one\r\n*1\r\n!\r\n".to_vec(),
-        // Nesting, which requests don't have.
+        // Nesting, which is invalid in requests.
         b"*1\r\n".repeat(10_000),
         [b"PING\r\n".to_vec(), b"*1000000\r\n*1\r\n".repeat(1000)].concat(),
     ];
     for input in inputs {
         let shown = String::from_utf8_lossy(&input[..input.len().min(40)]).into_owned();
-        let answer = last_words(port, &input);
+        let answer = output_until_close(port, &input);
         assert!(answer.contains("-ERR Protocol error: "), "{shown:?}");
-        assert_eq!(answer, last_words(redis.port(), &input), "{shown:?}");
+        assert_eq!(
+            answer,
+            output_until_close(redis.port(), &input),
+            "{shown:?}"
+        );
     }
     neighbour.goes_on();
     neighbour.finish();
 }
 
 #[test]
-fn strangers_may_send_little_as_with_redis() {
+fn clients_without_login_may_send_little_as_with_redis() {
     let redis = LocalServer::start(&ServerOptions {
         password: Some("open-sesame".into()),
         ..ServerOptions::default()
@@ -139,7 +143,7 @@ fn strangers_may_send_little_as_with_redis() {
         b"*11\r\n".to_vec(),
         b"*2\r\n$4\r\nECHO\r\n$16385\r\n".to_vec(),
         b"*2\r\n$4\r\nECHO\r\n$536870913\r\n".to_vec(),
-        // No strangers' limit for inline requests, but a password is wanted; then it ends.
+        // The limit of clients without login does not apply to inline requests; but a password is required, so it ends.
         format!("DEL {words}\r\n*11\r\n").into_bytes(),
         b"*10\r\n"
             .iter()
@@ -149,11 +153,15 @@ fn strangers_may_send_little_as_with_redis() {
             .collect(),
     ] {
         let shown = String::from_utf8_lossy(&input).into_owned();
-        let answer = last_words(proxy.port(), &input);
-        assert_eq!(answer, last_words(redis.port(), &input), "{shown:?}");
+        let answer = output_until_close(proxy.port(), &input);
+        assert_eq!(
+            answer,
+            output_until_close(redis.port(), &input),
+            "{shown:?}"
+        );
         assert!(answer.contains("-ERR Protocol error: "), "{shown:?}");
     }
-    // One who has logged in may send more.
+    // After the login larger requests are accepted.
     let mut client = proxy.client();
     assert_eq!(client.call(&["AUTH", "open-sesame"]), Value::ok());
     let value = "v".repeat(20_000);
@@ -188,7 +196,7 @@ fn configured_limits_of_a_request_hold() {
         ),
     ];
     for (input, expected) in table {
-        assert_eq!(last_words(proxy.port(), input.as_bytes()), expected);
+        assert_eq!(output_until_close(proxy.port(), input.as_bytes()), expected);
     }
     // Just within.
     let mut client = proxy.client();
@@ -208,7 +216,7 @@ fn configured_limits_of_a_request_hold() {
 }
 
 #[test]
-fn announced_lengths_cost_nothing() {
+fn announced_lengths_take_no_memory() {
     let proxy = Proxy::start(shared_cluster(), |_| {});
     let neighbour = Neighbour::start(proxy.port(), "beside-boasters");
     neighbour.goes_on();
@@ -222,7 +230,7 @@ fn announced_lengths_cost_nothing() {
             _ => b"*1048576\r\n",
         });
     }
-    poll_until(PATIENCE, "everything to be read", || {
+    poll_until(PATIENCE, "all requests to be read", || {
         proxy
             .metric("slotmux_client_reads_total")
             .is_some_and(|reads| reads >= 500.0)
@@ -235,7 +243,7 @@ fn announced_lengths_cost_nothing() {
         grown < 1 << 30,
         "{grown} bytes of address space for 500 announcements"
     );
-    // They are still clients like any other.
+    // They are still ordinary clients.
     assert_eq!(proxy.metric("slotmux_clients"), Some(501.0));
     neighbour.finish();
 }
@@ -256,7 +264,7 @@ fn a_deeply_nested_reply_passes() {
     let proxy = Proxy::start_at(&peer.seeds(), None, |_| {});
     let merged = [b"*2\r\n".to_vec(), nested.clone(), nested.clone()].concat();
     for (command, expected) in [("GET a\r\n", &nested), ("MGET a b\r\n", &merged)] {
-        // The tests' own reader would stack these.
+        // The tests' own reader would recurse into these.
         let mut stream = TcpStream::connect(("127.0.0.1", proxy.port())).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
         stream.write_all(command.as_bytes()).expect("sent");
@@ -302,7 +310,7 @@ fn numbered(key: &str, count: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_long_pipeline_waits_for_room_and_nobody_else_does() {
+fn a_long_pipeline_waits_for_room_and_no_other_client_does() {
     let gate = Gate::default();
     let peers = gated_pair(&gate);
     let proxy = Proxy::start_at(&peers[0].seeds(), None, |config| {
@@ -315,16 +323,16 @@ fn a_long_pipeline_waits_for_room_and_nobody_else_does() {
     let mut client = proxy.client();
     client.send_raw(&numbered(&slow_key, 200));
     let written = |proxy: &Proxy| proxy.metric("slotmux_in_flight");
-    poll_until(PATIENCE, "ten to be in flight", || {
+    poll_until(PATIENCE, "ten commands in flight", || {
         written(&proxy) == Some(10.0)
     });
-    // Another client with a pipeline much longer than the limit gets all of it.
+    // Another client with a pipeline much longer than the limit gets all of its replies.
     let mut other = proxy.client();
     let commands: Vec<Vec<&str>> = (0..2000).map(|_| vec!["GET", &*quick_key]).collect();
     for reply in other.pipeline(&commands) {
         assert_eq!(reply, Value::Simple(quick_key.clone()));
     }
-    poll_until(PATIENCE, "the gauge to follow", || {
+    poll_until(PATIENCE, "the gauge to be updated", || {
         written(&proxy) == Some(10.0)
     });
     assert!(!client.has_news(Duration::from_millis(1)));
@@ -335,7 +343,7 @@ fn a_long_pipeline_waits_for_room_and_nobody_else_does() {
 }
 
 #[test]
-fn a_full_lane_makes_its_own_clients_wait() {
+fn a_full_lane_delays_only_its_own_clients() {
     for (key, value) in [
         ("max_in_flight", toml::Value::from(32)),
         ("max_in_flight_bytes", toml::Value::from("64KiB")),
@@ -366,8 +374,8 @@ fn a_full_lane_makes_its_own_clients_wait() {
                 assert_eq!(reply, Value::Simple(quick_key.clone()));
             }
         }
-        // The gauge still counted the other's pipelines a moment ago.
-        poll_until(PATIENCE, "the lane to hold as much as it may", || {
+        // The gauge may still count the other client's pipelines.
+        poll_until(PATIENCE, "the lane to be full", || {
             (32.0..=33.0).contains(&in_flight())
         });
         gate.open();
@@ -380,7 +388,7 @@ fn a_full_lane_makes_its_own_clients_wait() {
 }
 
 #[test]
-fn a_client_over_its_output_limit_is_closed_alone() {
+fn only_the_client_over_its_output_limit_is_closed() {
     for (hard, soft) in [("2MiB", "none"), ("64MiB", "256KiB/2s")] {
         let proxy = Proxy::start(shared_cluster(), |config| {
             config.set("listener.limits.output_hard", hard);
@@ -390,18 +398,18 @@ fn a_client_over_its_output_limit_is_closed_alone() {
         let mut writer = proxy.client();
         let value = "o".repeat(60_000);
         assert_eq!(writer.call(&["SET", "output", &value]), Value::ok());
-        // Asks for 48 MB and reads nothing: more than the kernel's buffers and the limit hold.
+        // Asks for 48 MB and does not read: more than the kernel's buffers and the limit hold.
         let mut hoarder = proxy.client();
         let bytes: Vec<u8> =
             std::iter::repeat_n(slotmux_testing::client::command(&["GET", "output"]), 800)
                 .flatten()
                 .collect();
         hoarder.send_raw(&bytes);
-        poll_until(PATIENCE, "the hoarder to be closed", || {
+        poll_until(PATIENCE, "the slow reader to be closed", || {
             proxy.metric("slotmux_limit_closes_total") == Some(1.0)
         });
         neighbour.goes_on();
-        // One that reads gets all of it.
+        // A client that reads gets all of it.
         let commands: Vec<Vec<&str>> = (0..20).map(|_| vec!["GET", "output"]).collect();
         for _ in 0..40 {
             for reply in writer.pipeline(&commands) {
@@ -412,7 +420,7 @@ fn a_client_over_its_output_limit_is_closed_alone() {
         neighbour.finish();
         assert!(
             hoarder.read_to_close().len() < 48_000_000,
-            "the hoarder got everything"
+            "the slow reader got everything"
         );
     }
 }
@@ -423,7 +431,7 @@ fn all_clients_together_stay_within_the_memory_limit() {
         config.set("server.memory_limit", "16MiB");
     });
     let neighbour = Neighbour::start(proxy.port(), "beside-crowd");
-    // Each holds a half request of 1 MB: all legal, together too much.
+    // Each holds half a request of 1 MB: valid alone, too much together.
     let half = format!("*2\r\n$4\r\nECHO\r\n$2000000\r\n{}", "h".repeat(1_000_000));
     let mut crowd: Vec<RawClient> = (0..40).map(|_| proxy.client()).collect();
     for client in &mut crowd {
@@ -442,14 +450,14 @@ fn all_clients_together_stay_within_the_memory_limit() {
 }
 
 #[test]
-fn what_waits_for_a_slot_that_nobody_serves_counts_against_the_memory_limit() {
+fn commands_waiting_for_an_unowned_slot_count_against_the_memory_limit() {
     let layout = Layout::default();
     let peer = Peer::start_in(&layout, |_| None);
     layout.set(&[(8192, 16383, peer.port())]);
     let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
         config.set("server.workers", 1);
         config.set("server.memory_limit", "64MiB");
-        // With a lower threshold the whole of an MSET counts, as one that travels alone.
+        // With a lower threshold the whole of an MSET counts, as one for a dedicated lane.
         config.set("cluster.connections.bulk_threshold", "16MiB");
         config.set("cluster.timeouts.command", "60s");
     });
@@ -466,15 +474,17 @@ fn what_waits_for_a_slot_that_nobody_serves_counts_against_the_memory_limit() {
     ];
     let mut clients: Vec<RawClient> = (0..40).map(|_| proxy.client()).collect();
     for (i, client) in clients.iter_mut().enumerate() {
-        // The proxy may close it in the middle.
+        // The proxy may close it midway.
         let _ = client.try_send_raw(&requests[i % 2]);
     }
-    poll_until(PATIENCE, "the limit to be kept", || {
+    poll_until(PATIENCE, "clients above the limit to be closed", || {
         proxy.metric("slotmux_limit_closes_total") >= Some(32.0)
     });
-    poll_until(PATIENCE, "the memory of those to be given back", || {
-        proxy.rss() < 128 << 20
-    });
+    poll_until(
+        PATIENCE,
+        "the memory of the other clients to be freed",
+        || proxy.rss() < 128 << 20,
+    );
     let mut other = proxy.client();
     let key = key_in(true, "somebody");
     assert_eq!(other.call(&["SET", &key, "1"]), Value::ok());

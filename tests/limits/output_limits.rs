@@ -1,5 +1,5 @@
 //! Nodes with a `client-output-buffer-limit` for normal clients: a read above it costs its own client a connection, and
-//! does not keep ending the shared one.
+//! does not repeatedly close the shared one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -25,7 +25,7 @@ fn limited_server() -> LocalServer {
     server
 }
 
-/// Waits until slotmux knows so many nodes with a limit.
+/// Waits until slotmux knows this number of nodes with a limit.
 #[track_caller]
 fn until_known(proxy: &Proxy, nodes: usize) {
     poll_until(PATIENCE, "the limits to be known", || {
@@ -44,7 +44,7 @@ fn assert_convicted(reply: &Value) {
 }
 
 #[test]
-fn a_read_that_ends_its_connection_is_tried_once_more_and_alone() {
+fn a_read_that_ends_its_connection_is_retried_once_on_a_dedicated_lane() {
     let server = limited_server();
     let proxy = Proxy::start_before(&server, |config| config.set("server.workers", 1));
     until_known(&proxy, 1);
@@ -55,7 +55,7 @@ fn a_read_that_ends_its_connection_is_tried_once_more_and_alone() {
     // The shared connection, and the dedicated one.
     assert_eq!(lost(&proxy), 2);
     assert_convicted(&client.call(&["GETRANGE", "big:1", "0", "3000000"]));
-    // From now on similar reads are sent alone: clients of a shared connection notice nothing.
+    // From now on similar reads are sent alone: clients of a shared connection are not affected.
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let _end = SetAtEnd(&is_over);
@@ -79,9 +79,9 @@ fn a_read_that_ends_its_connection_is_tried_once_more_and_alone() {
     assert_eq!(client.call(&["GET", "small"]), Value::bulk("1"));
 }
 
-/// With several suspects each read is sent alone, and the others get their replies, in order.
+/// With several candidates each read is sent alone, and the others get their replies, in order.
 #[test]
-fn the_innocent_get_their_replies() {
+fn harmless_reads_get_their_replies() {
     let server = limited_server();
     let proxy = Proxy::start_before(&server, |config| config.set("server.workers", 1));
     until_known(&proxy, 1);
@@ -127,7 +127,7 @@ fn limited_cluster() -> LocalCluster {
 
 /// Parts of a split request, transactions that read, and scans of all keys only end the connection of one client.
 #[test]
-fn whatever_form_it_has() {
+fn every_form_of_read_is_isolated() {
     let cluster = limited_cluster();
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.workers", 1);
@@ -162,9 +162,9 @@ fn whatever_form_it_has() {
     assert_eq!(client.call(&["GET", "{a}small"]), Value::bulk("1"));
 }
 
-/// A connection that breaks for another reason makes no read a suspect.
+/// A connection that breaks for another reason makes no read a candidate.
 #[test]
-fn a_connection_that_breaks_once_costs_no_error() {
+fn a_connection_that_breaks_once_causes_no_error() {
     let is_first = AtomicBool::new(true);
     let peer = Peer::start(move |request| match request.name().as_str() {
         "GET" if is_first.swap(false, Ordering::SeqCst) => Some(vec![Step::Close]),
@@ -184,7 +184,7 @@ fn a_connection_that_breaks_once_costs_no_error() {
     let replies = client.pipeline(&commands);
     for (number, reply) in replies.iter().enumerate() {
         match number % 5 {
-            // In one slot or another: what may have run is told so.
+            // In one slot or another: a write that may have run gets an error.
             4 => assert!(matches!(reply, Value::Simple(_) | Value::Error(_))),
             _ => assert_eq!(*reply, Value::Simple(format!("k:{number}"))),
         }
@@ -234,9 +234,9 @@ fn a_lost_read_does_not_wait_for_slow_readers_of_big_values() {
     assert_eq!(client.call(&["GET", "key"]), Value::Simple("small".into()));
 }
 
-/// As many suspects as there are places for read slowly: the others go over the shared connection again.
+/// As many candidates as there are places for are read slowly: the others go over the shared connection again.
 #[test]
-fn a_lost_read_does_not_wait_for_slow_readers_that_are_suspects_too() {
+fn a_lost_read_does_not_wait_for_slow_readers_among_the_candidates() {
     const PLACES: usize = 16;
     let gate = Gate::default();
     let peer = closes_once(&gate);
@@ -248,7 +248,7 @@ fn a_lost_read_does_not_wait_for_slow_readers_that_are_suspects_too() {
     for (number, client) in (0..).zip(&mut clients) {
         let key = if number < PLACES { "big" } else { "key" };
         client.send(&["GET", key]);
-        poll_until(PATIENCE, "it to be in flight", || {
+        poll_until(PATIENCE, "the command to be in flight", || {
             proxy.metric("slotmux_in_flight") == Some(number as f64 + 1.0)
         });
     }
@@ -258,7 +258,7 @@ fn a_lost_read_does_not_wait_for_slow_readers_that_are_suspects_too() {
 }
 
 #[test]
-fn the_start_names_each_node_with_such_a_limit() {
+fn the_start_names_each_node_with_an_output_limit() {
     let cluster = calm_cluster(0);
     let words = ["CONFIG", "SET", "client-output-buffer-limit", LIMIT];
     let _: redis::Value = cluster.query(1, &words).expect("set");

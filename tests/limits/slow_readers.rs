@@ -1,5 +1,5 @@
-//! Clients that do not read their replies: they stop being read, cost a bounded amount of memory, are noticed when they
-//! leave, and nobody waits for them.
+//! Clients that do not read their replies: slotmux stops reading them, bounds their memory, notices when they leave,
+//! and does not delay others.
 
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
@@ -17,11 +17,11 @@ use slotmux_testing::{
 };
 use socket2::{Domain, Socket, Type};
 
-/// Clients that read nothing.
+/// Clients that do not read.
 const HOARDERS: usize = 40;
 /// Bytes that each wants to send: far more than all buffers on the way hold.
 const WANTED: usize = 40 << 20;
-/// What each may cost slotmux: 256 KiB of replies, a read's worth of requests, and slack.
+/// Allowed memory for each: 256 KiB of replies, a read's worth of requests, and slack.
 const PER_HOARDER: u64 = 1 << 20;
 
 /// A connection with small buffers of its own, so that little fits between the two processes.
@@ -35,8 +35,8 @@ fn narrow(port: u16) -> TcpStream {
     socket.into()
 }
 
-/// As [`narrow`], with segments so small that the other side's buffers stay small as well: that side sees even a little
-/// being taken.
+/// As [`narrow`], with segments so small that the other side's buffers stay small as well: that side notices even a
+/// small read.
 fn very_narrow(port: u16) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(2 * 1024).expect("set");
@@ -70,7 +70,7 @@ fn is_listed(client: &mut RawClient, address: SocketAddr) -> bool {
 }
 
 #[test]
-fn who_does_not_read_is_not_read() {
+fn a_client_that_does_not_read_is_not_read() {
     let cluster = shared_cluster();
     let proxy = Proxy::start(cluster, |_| {});
     let mut watcher = proxy.client();
@@ -80,7 +80,7 @@ fn who_does_not_read_is_not_read() {
     neighbour.goes_on();
     let before = proxy.rss();
     let give_up = AtomicBool::new(false);
-    // One half asks slotmux, the other half the cluster.
+    // One half sends requests about slotmux, the other half to the cluster.
     let requests = [
         slotmux_testing::client::command(&["ECHO", &value]),
         slotmux_testing::client::command(&["GET", "slow:value"]),
@@ -102,7 +102,7 @@ fn who_does_not_read_is_not_read() {
                         match sending.write(&bytes[at..]) {
                             Ok(n) => (sent, at) = (sent + n, (at + n) % bytes.len()),
                             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                            Err(error) => panic!("hoarder {i}: {error}"),
+                            Err(error) => panic!("slow reader {i}: {error}"),
                         }
                     }
                     sent
@@ -114,7 +114,7 @@ fn who_does_not_read_is_not_read() {
             .iter()
             .map(|(stream, _)| format!("addr={}", stream.local_addr().expect("an address")))
             .collect();
-        poll_until(PATIENCE, "no hoarder to be read", || {
+        poll_until(PATIENCE, "all slow readers to be paused", || {
             let lines = listed(&mut watcher);
             let unread = lines.iter().filter(|line| {
                 line.split(' ').any(|field| addresses.contains(field))
@@ -123,32 +123,31 @@ fn who_does_not_read_is_not_read() {
             unread.count() == HOARDERS
         });
         neighbour.goes_on();
-        // What was freed on the way goes back to the system within a second or two; what is held stays.
-        poll_until(PATIENCE, "clients that don't read to cost little", || {
-            proxy.rss().saturating_sub(before) < HOARDERS as u64 * PER_HOARDER
-        });
+        // Freed memory returns to the system within a second or two; held memory stays.
+        poll_until(
+            PATIENCE,
+            "little memory for clients that don't read",
+            || proxy.rss().saturating_sub(before) < HOARDERS as u64 * PER_HOARDER,
+        );
         give_up.store(true, Ordering::Relaxed);
         for (i, (mut stream, sender)) in senders.into_iter().enumerate() {
             let sent = sender.join().expect("a sender");
-            assert!(
-                sent < WANTED,
-                "hoarder {i} got rid of everything it wanted to"
-            );
+            assert!(sent < WANTED, "slow reader {i} wrote all of its requests");
             if i >= 4 {
                 continue;
             }
-            // It was only slowed down: once it reads, all of its replies are there.
+            // It was only slowed down: once it reads, it gets all of its replies.
             stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
             let whole = sent / requests[i % 2].len();
             let mut got = vec![0; reply.len()];
             for n in 0..whole {
                 stream.read_exact(&mut got).expect("a reply in time");
-                assert!(got == reply.as_bytes(), "hoarder {i}, reply {n}");
+                assert!(got == reply.as_bytes(), "slow reader {i}, reply {n}");
             }
         }
     });
     neighbour.finish();
-    poll_until(PATIENCE, "the hoarders to be forgotten", || {
+    poll_until(PATIENCE, "the slow readers to be forgotten", || {
         proxy.metric("slotmux_clients") == Some(1.0)
     });
 }
@@ -161,7 +160,7 @@ fn reset(stream: TcpStream) {
 }
 
 #[test]
-fn the_end_of_a_client_that_waits_to_be_read_is_seen() {
+fn the_end_of_a_paused_client_is_noticed() {
     let gate = Gate::default();
     let held_back = gate.clone();
     let big = format!("${}\r\n{}\r\n", 10_000, "b".repeat(10_000));
@@ -184,9 +183,9 @@ fn the_end_of_a_client_that_waits_to_be_read_is_seen() {
     // Waits for its own output to be read.
     let mut hoarder = narrow(proxy.port());
     hoarder.write_all(&b"GET a\r\n".repeat(1500)).expect("sent");
-    // Its replies go nowhere; the lane fills up, so it is some of each: output and lane.
+    // Its replies are never read, and the lane fills up, so it waits for both: output and lane.
     let hoarders_address = hoarder.local_addr().expect("an address");
-    poll_until(PATIENCE, "the hoarder to wait", || {
+    poll_until(PATIENCE, "the slow reader to be paused", || {
         events_of(&mut watcher, hoarders_address).is_some_and(|events| events == "w")
     });
     // Waits for the lane, whose node holds a command back.
@@ -202,14 +201,14 @@ fn the_end_of_a_client_that_waits_to_be_read_is_seen() {
     });
     for (stream, address) in [(hoarder, hoarders_address), (waiting, waiting_address)] {
         reset(stream);
-        poll_until(PATIENCE, "the hang-up to be seen", || {
+        poll_until(PATIENCE, "slotmux to notice the hang-up", || {
             !is_listed(&mut watcher, address)
         });
     }
-    poll_until(PATIENCE, "two clients to be left", || {
+    poll_until(PATIENCE, "two remaining clients", || {
         proxy.metric("slotmux_clients") == Some(2.0)
     });
-    // A client that only ends its sending side still gets the replies.
+    // A client that only half-closes still gets the replies.
     let mut half = proxy.client();
     half.send_raw(&b"SET a 3\r\n".repeat(200));
     half.finish_sending();
@@ -256,15 +255,15 @@ fn parts_that_wait_for_a_slow_node_count_as_output() {
     let keys = [key_of(0, 8191, "slow"), key_of(8192, 16383, "quick")];
     let before = proxy.rss();
     let mut greedy = proxy.client();
-    // 200 MB of parts, of which not one reply can be made.
+    // 200 MB of parts, not enough for a single reply.
     let request = slotmux_testing::client::command(&["MGET", &*keys[0], &*keys[1]]);
     greedy.send_raw(&request.repeat(1000));
-    poll_until(PATIENCE, "the greedy one to be closed", || {
+    poll_until(PATIENCE, "the greedy client to be closed", || {
         proxy.metric("slotmux_limit_closes_total") == Some(1.0)
     });
     let grown = proxy.rss().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes");
-    // A modest one waits and gets its reply.
+    // A small request waits and gets its reply.
     let mut modest = proxy.client();
     modest.send(&["MGET", &*keys[0], &*keys[1]]);
     gate.open();
@@ -272,7 +271,7 @@ fn parts_that_wait_for_a_slow_node_count_as_output() {
 }
 
 #[test]
-fn a_reader_is_not_held_up_by_ones_that_do_not_read_on_the_same_lane() {
+fn a_reader_is_not_delayed_by_slow_readers_on_the_same_lane() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.workers", 1);
@@ -293,9 +292,9 @@ fn a_reader_is_not_held_up_by_ones_that_do_not_read_on_the_same_lane() {
 }
 
 #[test]
-fn replies_that_waited_for_their_turn_are_not_counted_for_ever() {
-    // A client that always has something in flight on two nodes: the quick one is ahead of the slow one all the time,
-    // so that there is never a moment without a reply that waits for its turn.
+fn replies_that_waited_for_their_turn_do_not_count_for_ever() {
+    // A client that always has commands in flight on two nodes: the quick one is ahead of the slow one all the time, so
+    // at every moment some reply waits for its turn.
     const AHEAD: usize = 8;
     const ROUNDS: usize = 400;
     let layout = Layout::default();
@@ -340,7 +339,7 @@ fn replies_that_waited_for_their_turn_are_not_counted_for_ever() {
 }
 
 #[test]
-fn who_trickles_does_not_keep_a_connection_of_its_own() {
+fn a_client_that_trickles_does_not_keep_a_dedicated_connection() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("server.workers", 1);
         config.set("cluster.connections.dedicated_max", 1);
@@ -367,12 +366,12 @@ fn who_trickles_does_not_keep_a_connection_of_its_own() {
                     Ok(0) | Err(_) => break,
                     Ok(read) => taken += read,
                 }
-                // More often than it has to, and less than it has to.
+                // First more often than required, then less.
                 thread::sleep(Duration::from_millis(200));
             }
             taken
         });
-        poll_until(PATIENCE, "the one who trickles to be closed", || {
+        poll_until(PATIENCE, "the trickling client to be closed", || {
             proxy.metric("slotmux_limit_closes_total") == Some(1.0)
         });
         done.store(true, Ordering::Relaxed);

@@ -1,8 +1,8 @@
-//! A whole worker between scripted clients and scripted nodes, all of it in this process: whatever the nodes say, in
-//! whatever pieces, and wherever they hang up, every request gets exactly one reply, its own, in its place.
+//! A whole worker between scripted clients and scripted nodes, all of it in this process: for any content, pieces and
+//! hang-ups of the nodes, every request gets exactly one reply, its own, in its place.
 //!
-//! Every case is made of one seed; `SLOTMUX_TEST_SEED=n` runs that one alone. What the two sides choose follows from it,
-//! what comes first in the end does not. The fuzz target `worker` runs the same cases by choice instead of chance.
+//! Every case is made from one seed; `SLOTMUX_TEST_SEED=n` runs only that case. The choices of both sides follow from
+//! the seed, the timing does not. The fuzz target `worker` runs the same cases by choice instead of chance.
 
 use tokio::runtime::{Builder, LocalOptions};
 
@@ -11,7 +11,7 @@ use slotmux_properties::sides::dice::Dice;
 use slotmux_properties::sides::node::Manners;
 use slotmux_properties::worker;
 
-/// Cases that run side by side: most of their time is waiting.
+/// Cases that run at the same time, as they mostly wait.
 const TOGETHER: usize = 16;
 
 /// Runs cases with nodes of these manners.
@@ -43,7 +43,7 @@ fn run(manners: Manners, cases: usize) {
                 errors += outcome.errors;
             }
         }
-        assert!(replies > 0, "nobody was answered");
+        assert!(replies > 0, "no request was answered");
         assert_eq!(
             errors > 0,
             manners != Manners::Good,
@@ -53,22 +53,22 @@ fn run(manners: Manners, cases: usize) {
 }
 
 #[test]
-fn polite_nodes_cause_no_error() {
+fn correct_nodes_cause_no_error() {
     run(Manners::Good, slotmux_testing::times(16, 500));
 }
 
 #[test]
-fn nodes_that_redirect_refuse_and_hang_up_confuse_nobody() {
+fn nodes_that_redirect_refuse_and_hang_up_cause_no_wrong_reply() {
     run(Manners::Bad, slotmux_testing::times(64, 5000));
 }
 
 #[test]
-fn nodes_that_lie_break_nothing() {
-    run(Manners::Lying, slotmux_testing::times(64, 5000));
+fn nodes_that_send_wrong_bytes_break_nothing() {
+    run(Manners::Invalid, slotmux_testing::times(64, 5000));
 }
 
-/// What the fuzz target starts from, and what it once found.
+/// The seeds of the fuzz target, and its past findings.
 #[test]
-fn what_the_fuzzer_chose_confuses_nobody() {
+fn inputs_of_the_fuzzer_cause_no_wrong_reply() {
     slotmux_testing::replay("worker", worker::check);
 }

@@ -1,5 +1,5 @@
-//! What others wrote, spoiled in every way: what nodes say about their cluster, cursors that clients hand in, configuration
-//! files. None of it can panic, and what is accepted all the same is whole.
+//! Foreign input, corrupted in every way: cluster reports of nodes, cursors of clients, configuration files. None of it
+//! causes a panic, and accepted input is complete.
 
 use fastrand::Rng;
 use slotmux_core::cluster::addr::{Addr, AddressMap};
@@ -10,7 +10,7 @@ use slotmux_core::config::{SourceFile, Sources, load};
 use slotmux_core::route::scan::{Itinerary, ScanCursor, parse};
 use slotmux_testing::times;
 
-/// A few bytes are changed, left out, doubled, or replaced by what is tricky.
+/// Changes, removes or doubles a few bytes, or replaces them by tricky ones.
 fn spoil(bytes: &mut Vec<u8>, rng: &mut Rng) {
     const TRICKY: [&[u8]; 12] = [
         b"-1",
@@ -75,7 +75,7 @@ fn said(rng: &mut Rng) -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn what_nodes_say_about_their_cluster() {
+fn cluster_reports_of_nodes() {
     let mut rng = Rng::with_seed(7);
     let (mut read, mut refused) = (0, 0);
     let mut previous = Topology::empty();

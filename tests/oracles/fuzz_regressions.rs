@@ -1,5 +1,5 @@
-//! Replays what the fuzz targets start from and what they once found, through the same properties. The inputs of
-//! the target `worker` are replayed by `tests/oracles/both_sides.rs`.
+//! Replays the seeds and the past findings of the fuzz targets through the same properties. The inputs of the target
+//! `worker` are replayed by `tests/oracles/both_sides.rs`.
 
 use slotmux_properties as properties;
 use slotmux_testing::replay;
@@ -54,7 +54,7 @@ fn joined() {
     replay("joined", properties::joined::check);
 }
 
-/// Without a fuzzer at hand, a fixed sample of what it would try.
+/// A fixed sample of fuzz inputs, for runs without a fuzzer.
 fn of_random_choices(check: fn(&[u8])) {
     let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..100_000 {

@@ -8,13 +8,13 @@ use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, poll_until, shared_clus
 use socket2::{Domain, Socket, Type};
 use toml::Table;
 
-/// Connections of a crowd: several times the descriptors that slotmux has in these tests.
+/// Connections of a crowd: several times the descriptors of slotmux in these tests.
 const CROWD: usize = 2_000;
-/// Descriptors of a slotmux with few.
+/// Descriptors of a slotmux with few of them.
 const FEW: usize = 512;
-/// Connections to the admin port with more descriptors: more than are kept for upstream connections and the like.
+/// Connections to the admin port with more descriptors: more than are reserved for upstream connections and the like.
 const READERS: usize = 250;
-/// A receive buffer that takes nearly nothing of a page, in bytes.
+/// A receive buffer that holds only a few bytes of a page.
 const NARROW: usize = 4 * 1024;
 /// Namespaces that make a page of megabytes.
 const NAMESPACES: usize = 1000;
@@ -29,7 +29,7 @@ fn connect(proxy: &Proxy) -> TcpStream {
     stream
 }
 
-/// A connection that takes little from the kernel while it does not read.
+/// A connection whose kernel buffer takes little while it does not read.
 fn connect_narrow(proxy: &Proxy) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(NARROW).expect("set");
@@ -40,7 +40,7 @@ fn connect_narrow(proxy: &Proxy) -> TcpStream {
     socket.into()
 }
 
-/// Status of the next response, after the whole of its body was read.
+/// Status of the next response, after its whole body was read.
 fn answer(stream: &mut TcpStream) -> Option<u16> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -85,7 +85,7 @@ fn many_namespaces(config: &mut slotmux_testing::ProxyConfig) {
 }
 
 #[test]
-fn a_silent_crowd_at_the_admin_port_keeps_nobody_out() {
+fn a_silent_crowd_at_the_admin_port_blocks_no_reader() {
     rlimit::increase_nofile_limit(u64::MAX).expect("a limit");
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.descriptors = Some(FEW);
@@ -114,7 +114,7 @@ fn a_crowd_of_clients_leaves_the_admin_port_open() {
         config.set("admin.max_connections", READERS as i64);
     });
     let mut crowd: Vec<RawClient> = (0..CROWD).map(|_| proxy.client()).collect();
-    poll_until(PATIENCE, "the rest to be refused", || {
+    poll_until(PATIENCE, "the remaining clients to be refused", || {
         proxy.metric("slotmux_rejected_total") > Some(0.0)
     });
     assert_eq!(crowd[0].call(&["PING"]), Value::Simple("PONG".into()));
@@ -128,7 +128,7 @@ fn a_crowd_of_clients_leaves_the_admin_port_open() {
 }
 
 #[test]
-fn for_one_connection_too_many_the_quietest_gives_way() {
+fn the_quietest_connection_is_closed_for_one_too_many() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("admin.max_connections", 3);
         config.set("admin.idle_timeout", "1h");
@@ -149,7 +149,7 @@ fn for_one_connection_too_many_the_quietest_gives_way() {
 }
 
 #[test]
-fn what_is_waited_for_too_long_ends_the_connection() {
+fn every_wait_that_is_too_long_ends_the_connection() {
     // The behaviour of a connection, and the only deadline that can end it.
     type Doing = fn(&Proxy) -> TcpStream;
     let silent: Doing = connect;
@@ -188,7 +188,7 @@ fn what_is_waited_for_too_long_ends_the_connection() {
 }
 
 #[test]
-fn a_byte_now_and_then_moves_no_deadline() {
+fn single_bytes_do_not_extend_a_deadline() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("admin.header_timeout", "1s");
     });
@@ -204,7 +204,7 @@ fn a_byte_now_and_then_moves_no_deadline() {
 }
 
 #[test]
-fn who_does_not_read_is_cut_off() {
+fn a_client_that_does_not_read_is_closed() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         many_namespaces(config);
         config.set("admin.idle_timeout", "1h");
@@ -227,7 +227,7 @@ fn who_does_not_read_is_cut_off() {
         .iter()
         .map(|stream| stream.local_addr().expect("its address").port())
         .collect();
-    poll_until(PATIENCE, "the connections to be gone", || {
+    poll_until(PATIENCE, "the connections to be closed", || {
         proxy.all_sockets_to(&ports) == 0
     });
     for mut stream in held {
@@ -302,7 +302,7 @@ fn requests_by_a_foreign_name_are_refused() {
 }
 
 #[test]
-fn what_is_too_long_is_not_read() {
+fn requests_that_are_too_long_are_not_read() {
     let proxy = Proxy::start(shared_cluster(), |_| {});
     let head = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n";
     let long = format!("{head}x: {}\r\n\r\n", "y".repeat(64 << 10));

@@ -1,4 +1,4 @@
-//! The end of slotmux on a signal: nobody new, everything that is due delivered, exit status 0 within the grace period.
+//! The end of slotmux on a signal: no new clients, every due reply delivered, exit status 0 within the grace period.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,10 +12,10 @@ use slotmux_testing::reply::read_value;
 use slotmux_testing::{PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until, shared_cluster};
 use socket2::{Domain, Socket, Type};
 
-/// What `std::process::exit` gets at the second signal: 128 + SIGINT.
+/// The argument of `std::process::exit` at the second signal: 128 + SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// A peer that holds back the reply to each GET until the gate opens, and slotmux before it.
+/// A peer that holds back the reply to each GET until the gate opens, and slotmux in front of it.
 fn held_back(gate: &Gate, grace: &str) -> (Peer, Proxy) {
     let gate = gate.clone();
     let peer = Peer::start(move |request| {
@@ -42,7 +42,7 @@ fn admits_anyone(proxy: &Proxy) -> bool {
 }
 
 #[test]
-fn what_is_in_flight_is_answered_and_nobody_new_gets_in() {
+fn commands_in_flight_are_answered_and_new_clients_refused() {
     for signal in ["TERM", "INT"] {
         let gate = Gate::default();
         let (_peer, proxy) = held_back(&gate, "60s");
@@ -51,12 +51,14 @@ fn what_is_in_flight_is_answered_and_nobody_new_gets_in() {
         for i in 0..20 {
             busy.send(&["GET", &format!("key{i}")]);
         }
-        poll_until(PATIENCE, "all to be in flight", || {
+        poll_until(PATIENCE, "all commands to be in flight", || {
             proxy.metric("slotmux_in_flight") == Some(20.0)
         });
         proxy.signal(signal);
         assert_eq!(idle.read_to_close(), b"", "{signal}");
-        poll_until(PATIENCE, "the door to be closed", || !admits_anyone(&proxy));
+        poll_until(PATIENCE, "new clients to be refused", || {
+            !admits_anyone(&proxy)
+        });
         assert_eq!(
             proxy.admin_get("/readyz").map(|(status, _)| status),
             Some(503)
@@ -76,7 +78,7 @@ fn what_is_in_flight_is_answered_and_nobody_new_gets_in() {
     }
 }
 
-/// Counts in pipelines until slotmux ends; returns how many replies came.
+/// Counts in pipelines until slotmux ends; returns the number of replies.
 fn count_to_the_end(port: u16, key: &str, progress: &AtomicUsize) -> i64 {
     let stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
     stream.set_read_timeout(Some(PATIENCE)).expect("a deadline");
@@ -98,13 +100,13 @@ fn count_to_the_end(port: u16, key: &str, progress: &AtomicUsize) -> i64 {
             }
             last += 1;
         }
-        assert!(is_sent, "replies to what was not sent");
+        assert!(is_sent, "replies to unsent requests");
         progress.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 #[test]
-fn whatever_has_run_is_answered_before_the_end() {
+fn commands_that_have_run_are_answered_before_the_end() {
     let cluster = shared_cluster();
     for round in 0..3 {
         let proxy = Proxy::start(cluster, |_| {});
@@ -115,7 +117,7 @@ fn whatever_has_run_is_answered_before_the_end() {
                 .iter()
                 .map(|key| scope.spawn(|| count_to_the_end(port, key, &progress)))
                 .collect();
-            poll_until(PATIENCE, "everybody to be at work", || {
+            poll_until(PATIENCE, "all clients to be busy", || {
                 progress.load(Ordering::Relaxed) > 50
             });
             proxy.terminate();
@@ -130,18 +132,18 @@ fn whatever_has_run_is_answered_before_the_end() {
                 .primary_of_slot(slot_of(key.as_bytes()).0)
                 .expect("an owner");
             let there: i64 = cluster.query(owner, &["GET", key]).expect("a number");
-            assert_eq!(there, told, "{key}: what ran, and what was answered");
+            assert_eq!(there, told, "{key}: executed, and answered");
         }
     }
 }
 
 #[test]
-fn a_slow_reader_that_still_talks_gets_what_is_due() {
+fn a_slow_reader_gets_all_due_replies() {
     let proxy = Proxy::start(shared_cluster(), |config| config.set("server.workers", 1));
     let value = "d".repeat(50_000);
     let mut writer = proxy.client();
     assert_eq!(writer.call(&["SET", "drain:value", &value]), Value::ok());
-    // Little fits into its own buffer, so that much is still on the way when slotmux has written the last of it.
+    // Its own buffer is small, so that much is still in flight when slotmux has written the last of it.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(8 * 1024).expect("set");
     socket
@@ -155,7 +157,7 @@ fn a_slow_reader_that_still_talks_gets_what_is_due() {
         proxy.metric("slotmux_replies_total") >= Some(31.0)
     });
     proxy.terminate();
-    // The one worker closes its idle client: it reads no one any more.
+    // The only worker closes its idle client: it reads no requests any more.
     assert_eq!(writer.read_to_close(), b"");
     // slotmux no longer reads this. A close with unread input would be a reset, which discards replies in flight.
     slow.write_all(&b"PING\r\n".repeat(100)).expect("sent");
@@ -173,7 +175,7 @@ fn a_slow_reader_that_still_talks_gets_what_is_due() {
 }
 
 #[test]
-fn one_who_never_reads_and_a_node_that_never_answers_end_with_the_grace_period() {
+fn a_client_that_never_reads_and_a_silent_node_end_with_the_grace_period() {
     let gate = Gate::default();
     let (_peer, proxy) = held_back(&gate, "1s");
     let mut stuck = proxy.client();
@@ -183,10 +185,14 @@ fn one_who_never_reads_and_a_node_that_never_answers_end_with_the_grace_period()
         .set_write_timeout(Some(PATIENCE))
         .expect("a deadline");
     let echo = command(&["ECHO", &"e".repeat(30_000)]);
-    poll_until(PATIENCE, "the hoarder's replies to pile up", || {
-        hoarder.write_all(&echo.repeat(10)).expect("sent");
-        proxy.metric("slotmux_client_pauses_total") > Some(0.0)
-    });
+    poll_until(
+        PATIENCE,
+        "the replies of the slow reader to pile up",
+        || {
+            hoarder.write_all(&echo.repeat(10)).expect("sent");
+            proxy.metric("slotmux_client_pauses_total") > Some(0.0)
+        },
+    );
     proxy.terminate();
     assert_eq!(proxy.wait_exit().code(), Some(0));
     assert!(
@@ -198,12 +204,12 @@ fn one_who_never_reads_and_a_node_that_never_answers_end_with_the_grace_period()
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_process_at_once() {
     let gate = Gate::default();
     let (_peer, proxy) = held_back(&gate, "60s");
     let mut stuck = proxy.client();
     stuck.send(&["GET", "never"]);
-    poll_until(PATIENCE, "it to be in flight", || {
+    poll_until(PATIENCE, "the command to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(1.0)
     });
     proxy.signal("TERM");

@@ -1,5 +1,4 @@
-//! Peers that are not Redis, or that refuse before any request: their words are shown by the discovery and by the
-//! lanes.
+//! Peers that are not Redis, or that refuse before any request: discovery and lanes report their first bytes.
 
 use std::collections::HashSet;
 use std::fs;
@@ -17,21 +16,21 @@ use slotmux_core::slot::slot_of;
 use slotmux_testing::{Forward, Layout, PATIENCE, Peer, Proxy, Step, Value, poll_until};
 use socket2::{Domain, Socket, Type};
 
-/// When a peer speaks.
+/// When a peer sends its text.
 #[derive(Clone, Copy, PartialEq)]
 enum When {
-    /// As soon as somebody connects; then it hangs up.
+    /// On connection; then it hangs up.
     AtOnce,
     /// The same, but it hangs up without reading the request, which meets a closed port.
     AndIsGone,
     /// After the first request.
     Asked,
-    /// At once, and keeps the connection open.
+    /// On connection, and keeps it open.
     AndWaits,
 }
 
-/// A server of another kind that says these words on every connection; returns its port.
-fn stranger(words: &'static [u8], when: When) -> u16 {
+/// A server of another kind that sends this text on every connection; returns its port.
+fn foreign_server(words: &'static [u8], when: When) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its address").port();
     thread::spawn(move || {
@@ -69,7 +68,7 @@ const STRANGERS: &[(&[u8], &str)] = &[
 ];
 
 /// Asserts that slotmux reports this of a seed at its start: in the log, and on the readiness page.
-fn told_of_seed(port: u16, password: Option<&str>, said: &str) {
+fn assert_seed_reported(port: u16, password: Option<&str>, said: &str) {
     let proxy = Proxy::launch(&[format!("redis://127.0.0.1:{port}")], password, |config| {
         config.set("server.workers", 1);
         config.set("cluster.timeouts.response", "5s");
@@ -88,29 +87,29 @@ fn told_of_seed(port: u16, password: Option<&str>, said: &str) {
 }
 
 #[test]
-fn the_discovery_shows_what_a_stranger_says() {
+fn the_discovery_shows_the_text_of_a_foreign_server() {
     for &(words, said) in STRANGERS {
         for when in [When::AtOnce, When::AndIsGone, When::Asked] {
-            told_of_seed(stranger(words, when), None, said);
+            assert_seed_reported(foreign_server(words, when), None, said);
         }
     }
     // The same with a password configured.
     for &(words, said) in STRANGERS {
-        told_of_seed(stranger(words, When::AtOnce), Some("secret"), said);
+        assert_seed_reported(foreign_server(words, When::AtOnce), Some("secret"), said);
     }
-    // A peer that ends no line and never hangs up: its words count, not the timeout.
-    told_of_seed(
-        stranger(b"SSH-2.0-x\r\n", When::AndWaits),
+    // A peer that ends no line and never hangs up: its text is reported, not the timeout.
+    assert_seed_reported(
+        foreign_server(b"SSH-2.0-x\r\n", When::AndWaits),
         None,
         "SSH-2.0-x",
     );
 }
 
 #[test]
-fn a_lane_shows_what_a_stranger_says() {
+fn a_lane_shows_the_text_of_a_foreign_server() {
     for &(words, said) in STRANGERS.iter().filter(|(words, _)| !words.is_empty()) {
         for when in [When::AtOnce, When::AndIsGone, When::Asked] {
-            let (port, layout) = (stranger(words, when), Layout::default());
+            let (port, layout) = (foreign_server(words, when), Layout::default());
             let sound = Peer::start_in(&layout, |_| None);
             layout.set(&[(0, 8191, port), (8192, 16383, sound.port())]);
             let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
@@ -187,8 +186,8 @@ fn a_real_tls_port_is_suspected_to_be_one() {
              tls-ca-cert-file cert.pem\nsave \"\"\n"
         )
     });
-    told_of_seed(server.port.port(), None, "is this a TLS port?");
-    told_of_seed(server.port.port(), Some("secret"), "is this a TLS port?");
+    assert_seed_reported(server.port.port(), None, "is this a TLS port?");
+    assert_seed_reported(server.port.port(), Some("secret"), "is this a TLS port?");
 }
 
 /// Forwards to a port from a different source address; returns the port to connect to.
@@ -224,7 +223,7 @@ fn a_real_server_in_protected_mode_is_quoted() {
     let server = Bare::start(|port, _| format!("port {port}\nprotected-mode yes\nsave \"\"\n"));
     let said = "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for \
         the default user";
-    told_of_seed(from_elsewhere(server.port.port()), None, said);
+    assert_seed_reported(from_elsewhere(server.port.port()), None, said);
 }
 
 #[test]
@@ -234,7 +233,7 @@ fn a_real_server_with_too_many_clients_is_quoted_and_used_once_there_is_room() {
     let port = server.port.port();
     // Retries until the connection is accepted: one that was just closed may still count.
     let mut ours = None;
-    poll_until(PATIENCE, "the only place", || {
+    poll_until(PATIENCE, "the only place to be taken", || {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
         let mut reply = [0; 7];
         let is_in = stream.write_all(b"PING\r\n").is_ok()
@@ -243,7 +242,7 @@ fn a_real_server_with_too_many_clients_is_quoted_and_used_once_there_is_room() {
         ours = is_in.then_some(stream);
         is_in
     });
-    told_of_seed(port, None, "ERR max number of clients reached");
+    assert_seed_reported(port, None, "ERR max number of clients reached");
     drop(ours);
 
     // The discovery found the server earlier, so now the lane gets the error.
@@ -255,7 +254,7 @@ fn a_real_server_with_too_many_clients_is_quoted_and_used_once_there_is_room() {
         config.set("server.workers", 1);
         config.set("cluster.timeouts.command", "300ms");
     });
-    gate.lead_to(stranger(
+    gate.lead_to(foreign_server(
         b"-ERR max number of clients reached\r\n",
         When::AndIsGone,
     ));
@@ -276,7 +275,7 @@ fn a_real_server_with_too_many_clients_is_quoted_and_used_once_there_is_room() {
 }
 
 /// A node that answers everything with a temporary error has accepted neither the password nor RESP3: its connection is
-/// of no use once it has recovered.
+/// unusable even after the node has recovered.
 #[test]
 fn a_connection_whose_login_met_a_temporary_error_is_not_used() {
     for error in [

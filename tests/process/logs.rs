@@ -1,4 +1,5 @@
-//! What slotmux logs: at its most talkative one event a line, text or JSON, and no secret of anybody; of an outage its ends.
+//! The logs: one event a line, text or JSON, no secrets, also at the most verbose level; of an outage its start and
+//! end.
 
 use std::fmt;
 
@@ -12,7 +13,7 @@ const WRONG: &str = "wrong-word-3";
 const KEY: &str = "private-key-4";
 const VALUE: &str = "private-value-5";
 
-/// Meets every place where a secret passes by, the failures above all.
+/// Passes every place that handles a secret, especially the failures above.
 fn use_secrets(proxy: &Proxy, server: &LocalServer) {
     let mut client = proxy.client();
     let refused = client.call(&["AUTH", WRONG]);
@@ -41,7 +42,7 @@ fn use_secrets(proxy: &Proxy, server: &LocalServer) {
             .error()
             .starts_with("WRONGTYPE")
     );
-    // Passwords change behind slotmux' back: its next connections are refused.
+    // Passwords change without slotmux' knowledge: its next connections are refused.
     let _: String = server
         .query(&["CONFIG", "SET", "requirepass", "other-word-6"])
         .expect("set");
@@ -101,7 +102,7 @@ fn no_secret_is_logged_as_json() {
     every_line_is_one_object(&log);
 }
 
-/// JSON in which no object has two members of the same name: parsers differ in the one that they take.
+/// JSON in which no object has two members of the same name: parsers differ in the member that they use.
 struct Strict(serde_json::Value);
 
 impl<'de> Deserialize<'de> for Strict {
@@ -174,7 +175,7 @@ fn every_line_is_one_object(log: &str) {
 }
 
 #[test]
-fn a_member_that_stands_twice_is_found() {
+fn a_repeated_member_is_found() {
     for line in [
         r#"{"a":1,"a":1}"#,
         r#"{"s":{"name":"x","name":"y"}}"#,
@@ -185,9 +186,9 @@ fn a_member_that_stands_twice_is_found() {
     assert!(serde_json::from_str::<Strict>(r#"{"a":{"b":1},"b":[null,true,-1,0.5]}"#).is_ok());
 }
 
-/// Start, outages, faulty nodes, panics, refusals, signals and end: every log line of them is one object.
+/// Start, outages, faulty nodes, panics, refusals, signals and end: each of their log lines is one object.
 #[test]
-fn in_json_no_member_stands_twice() {
+fn json_lines_have_no_repeated_member() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let sabotage = tempfile::tempdir().expect("a folder");
     let proxy = Proxy::start_before(&server, |config| {
@@ -216,7 +217,7 @@ fn in_json_no_member_stands_twice() {
         proxy.log().contains("cannot connect to node")
     });
     server.restart().expect("it is back");
-    poll_until(PATIENCE, "its return", || {
+    poll_until(PATIENCE, "the return of the node", || {
         let _ = client.call(&["SET", KEY, VALUE]);
         proxy.log().contains("node takes connections again")
     });
@@ -234,7 +235,7 @@ fn in_json_no_member_stands_twice() {
 }
 
 #[test]
-fn a_node_that_is_away_is_told_of_once_and_when_it_is_back() {
+fn an_outage_of_a_node_is_logged_at_its_start_and_end() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let proxy = Proxy::start_before(&server, |config| {
         config.set("server.workers", 1);
@@ -248,10 +249,10 @@ fn a_node_that_is_away_is_told_of_once_and_when_it_is_back() {
         proxy.metric("slotmux_upstream_connect_failures_total") >= Some(10.0)
     });
     server.restart().expect("it is back");
-    poll_until(PATIENCE, "its return", || {
+    poll_until(PATIENCE, "the return of the node", || {
         proxy.log().contains("node takes connections again")
     });
     let log = proxy.log();
-    let told = log.matches("cannot connect to node").count();
-    assert_eq!(told, 1, "{log}");
+    let reports = log.matches("cannot connect to node").count();
+    assert_eq!(reports, 1, "{log}");
 }

@@ -9,7 +9,7 @@ use slotmux_testing::{PATIENCE, Proxy, ProxyConfig, RawClient, Value, poll_until
 use tempfile::TempDir;
 
 const DAY: u64 = 86_400;
-/// Days by which the clock is set ahead, one after the other: past 2^31 ms, past 2^32 ms, past both again, a century.
+/// Days by which the clock is advanced in sequence: past 2^31 ms, past 2^32 ms, past both again, a century.
 const JUMPS: [u64; 4] = [25, 26, 30, 36_525];
 
 /// One worker whose clock can be set ahead.
@@ -48,7 +48,7 @@ fn own(client: &mut RawClient, field: &str) -> u64 {
 }
 
 #[test]
-fn a_connection_grows_old_and_works() {
+fn a_connection_grows_old_and_keeps_working() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let ahead = Ahead::start(&server, |_| {});
     let mut client = ahead.proxy.client();
@@ -69,14 +69,14 @@ fn a_connection_grows_old_and_works() {
 }
 
 #[test]
-fn a_node_that_is_away_stays_away() {
+fn a_missing_node_stays_missing() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let ahead = Ahead::start(&server, |_| {});
     let mut client = ahead.proxy.client();
     assert_eq!(client.call(&["SET", "k", "1"]), Value::ok());
     server.kill();
     let timeouts = || ahead.proxy.metric("slotmux_timeouts_total");
-    // The first commands wait for as long as a command may take; then the node is known to be down.
+    // The first commands wait until the deadline; then the node is known to be down.
     poll_until(PATIENCE, "the node to be given up", || {
         let before = timeouts();
         let reply = client.call(&["SET", "k", "2"]);
@@ -95,13 +95,13 @@ fn a_node_that_is_away_stays_away() {
         assert_eq!(timeouts(), before, "refused at once after {days} days more");
     }
     server.restart().expect("back");
-    poll_until(PATIENCE, "the node to be back", || {
+    poll_until(PATIENCE, "the node to be up", || {
         client.call(&["SET", "k", "4"]) == Value::ok()
     });
 }
 
 #[test]
-fn an_idle_timeout_of_weeks_is_one_of_weeks() {
+fn an_idle_timeout_of_weeks_lasts_weeks() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let ahead = Ahead::start(&server, |config| {
         config.set("listener.idle_timeout", "720h");

@@ -1,4 +1,4 @@
-//! A panic, wherever it comes, costs one client or the commands of one lane; the worker goes on and says so. Only a debug
+//! A panic, at any place, costs one client or the commands of one lane; the worker continues and logs it. Only a debug
 //! build panics on demand.
 #![cfg(debug_assertions)]
 
@@ -13,7 +13,7 @@ use slotmux_testing::{
 };
 use tempfile::TempDir;
 
-/// One worker that panics where it is told to.
+/// One worker that panics at a requested place.
 struct Sabotaged {
     folder: TempDir,
     proxy: Proxy,
@@ -24,7 +24,7 @@ impl Sabotaged {
         Sabotaged::start_with(seeds, &[], |_| {})
     }
 
-    /// One that panics at these places while it starts.
+    /// A worker that panics at these places while it starts.
     fn start_with(
         seeds: &[String],
         armed: &[&str],
@@ -50,12 +50,12 @@ impl Sabotaged {
         Path::new(self.folder.path()).join(place)
     }
 
-    /// The next that comes to this place panics.
+    /// The next pass of this place panics.
     fn arm(&self, place: &str) {
         fs::write(self.file(place), "").expect("a file");
     }
 
-    /// Waits until somebody has come there, and the panic was counted.
+    /// Waits until the place was reached, and the panic was counted.
     fn struck(&self, place: &str, panics: u32) {
         let wanted = Some(f64::from(panics));
         poll_until(PATIENCE, place, || {
@@ -96,15 +96,15 @@ fn a_panic_in_a_clients_task_costs_that_client() {
     works(&mut other, "other");
     let places = ["dispatch", "lane.send", "dispatch", "lane.send"];
     for (i, place) in (1..).zip(places) {
-        let mut victim = slotmux.proxy.client();
-        works(&mut victim, "victim");
+        let mut failed = slotmux.proxy.client();
+        works(&mut failed, "victim");
         slotmux.arm(place);
-        victim.send(&["GET", "victim:0"]);
-        assert_eq!(victim.read_to_close(), b"", "{place}");
+        failed.send(&["GET", "victim:0"]);
+        assert_eq!(failed.read_to_close(), b"", "{place}");
         slotmux.struck(place, i);
-        // On the lanes that the victim used as well.
+        // On the lanes that the failed client used as well.
         works(&mut other, "other");
-        poll_until(PATIENCE, "the victim to be forgotten", || {
+        poll_until(PATIENCE, "the failed client to be forgotten", || {
             slotmux.proxy.metric("slotmux_clients") == Some(1.0)
         });
     }
@@ -126,8 +126,8 @@ fn a_panic_in_a_lanes_task_costs_its_commands() {
     let mut clients: Vec<RawClient> = (0..5).map(|_| slotmux.proxy.client()).collect();
     for (i, client) in clients.iter_mut().enumerate() {
         client.send(&["GET", &format!("before:{i}")]);
-        // So that the first is the one whose reply comes first.
-        poll_until(PATIENCE, "it to be in flight", || {
+        // So that the first command gets the first reply.
+        poll_until(PATIENCE, "the command to be in flight", || {
             slotmux.proxy.metric("slotmux_in_flight") == Some(i as f64 + 1.0)
         });
     }
@@ -145,7 +145,8 @@ fn a_panic_in_a_lanes_task_costs_its_commands() {
     }
 }
 
-/// After such a panic the bytes of a lane begin with a request that has no entry any more: nothing may be cut from them.
+/// After such a panic the bytes of a lane begin with a request that has no entry any more: no bytes may be cut from
+/// them.
 #[test]
 fn no_expiry_is_repaired_with_bytes_of_another_client() {
     let gate = Gate::default();
@@ -165,7 +166,7 @@ fn no_expiry_is_repaired_with_bytes_of_another_client() {
     });
     let key = format!("ns:{}", "k".repeat(60));
     let governed = slotmux_testing::client::command(&["HSET", &key, "f", "v"]);
-    // The requests have the same length up to what looks like a command in the middle of a key.
+    // The requests have the same length up to a key part that looks like a command.
     let (head, evil) = (
         "*2\r\n$3\r\nGET\r\n$500\r\n",
         "*2\r\n$4\r\nEVIL\r\n$1\r\nx\r\n",
@@ -182,7 +183,7 @@ fn no_expiry_is_repaired_with_bytes_of_another_client() {
         (2.0, &mut second, governed),
     ] {
         client.send_raw(&bytes);
-        poll_until(PATIENCE, "it to be in flight", || {
+        poll_until(PATIENCE, "the command to be in flight", || {
             slotmux.proxy.metric("slotmux_in_flight") == Some(number)
         });
     }
@@ -191,14 +192,14 @@ fn no_expiry_is_repaired_with_bytes_of_another_client() {
     slotmux.struck("read.take_reply", 1);
     let error = second.read();
     assert!(error.error().contains("connection to the node was lost"));
-    // Over the same lane, behind whatever was to be repaired.
+    // Over the same lane, behind any repair.
     assert_eq!(second.call(&["GET", "k"]), Value::Simple("got".into()));
     assert_eq!(peer.requests_named("EVIL"), []);
 }
 
-/// A lane that departs gives its place back, whatever happens on the way.
+/// A lane that ends releases its place, even after a panic.
 #[test]
-fn a_panic_over_a_connection_that_ends_costs_no_place() {
+fn a_panic_over_a_connection_that_ends_releases_its_place() {
     let gate = Gate::default();
     let held_back = gate.clone();
     let peer = Peer::start(move |request| match request.name().as_str() {
@@ -213,7 +214,7 @@ fn a_panic_over_a_connection_that_ends_costs_no_place() {
     });
     let mut blocked = slotmux.proxy.client();
     blocked.send(&["BLMOVE", "{k}from", "ns:{k}to", "LEFT", "LEFT", "0"]);
-    poll_until(PATIENCE, "it to be blocked", || {
+    poll_until(PATIENCE, "the BLMOVE to arrive", || {
         !peer.requests_named("BLMOVE").is_empty()
     });
     slotmux.arm("departure.withdrawn");
@@ -226,25 +227,25 @@ fn a_panic_over_a_connection_that_ends_costs_no_place() {
 }
 
 #[test]
-fn what_a_worker_does_for_all_goes_on_after_a_panic() {
+fn shared_tasks_of_a_worker_continue_after_a_panic() {
     let slotmux = Sabotaged::start(&shared_cluster().seeds());
     let mut panics = 0;
-    // The second of each shows that the first has ended nothing.
+    // The second of each shows that the first did not end the task.
     for place in ["sweep.lane", "sweep.client", "turn.end", "mail.letter"].repeat(2) {
         let mut client = slotmux.proxy.client();
         works(&mut client, "before");
         slotmux.arm(place);
         if place == "mail.letter" {
-            // The only worker told nothing.
+            // The only worker did not report anything.
             assert_eq!(client.call(&["CLIENT", "LIST"]).text(), "");
         } else if place == "turn.end" {
-            // It may be the lane or the client that is being written.
+            // The panic may hit the lane or the client that is being written.
             client.send(&["GET", "before:0"]);
             let _ = client.try_read();
         }
         panics += 1;
         slotmux.struck(place, panics);
-        poll_until(PATIENCE, "the lanes to be there again", || {
+        poll_until(PATIENCE, "the lanes to be connected again", || {
             slotmux.proxy.client().call(&["GET", "before:0"]) == Value::bulk("before:0")
         });
         works(&mut slotmux.proxy.client(), "after");
@@ -254,24 +255,24 @@ fn what_a_worker_does_for_all_goes_on_after_a_panic() {
 }
 
 #[test]
-fn a_panic_over_a_command_that_waits_costs_its_client() {
+fn a_panic_over_a_waiting_command_costs_its_client() {
     let layout = Layout::default();
     let peer = Peer::start_in(&layout, |_| None);
     layout.set(&[(8192, 16383, peer.port())]);
     let slotmux = Sabotaged::start(&peer.seeds());
-    let nobodys = (0..)
+    let unowned = (0..)
         .map(|i| format!("nobody:{i}"))
         .find(|key| slot_of(key.as_bytes()).0 < 8192)
         .expect("a key");
     for panics in 1..=2 {
-        let mut victim = slotmux.proxy.client();
+        let mut failed = slotmux.proxy.client();
         slotmux.arm("resend.due");
-        victim.send(&["SET", &nobodys, "1"]);
-        assert_eq!(victim.read_to_close(), b"");
+        failed.send(&["SET", &unowned, "1"]);
+        assert_eq!(failed.read_to_close(), b"");
         slotmux.struck("resend.due", panics);
-        // The next one waits as long as it may and is told so.
+        // The next one waits until its deadline and gets that error.
         let mut other = slotmux.proxy.client();
-        let error = other.call(&["SET", &nobodys, "1"]);
+        let error = other.call(&["SET", &unowned, "1"]);
         assert!(
             error.error().starts_with("CLUSTERDOWN slotmux: "),
             "{error:?}"
@@ -290,7 +291,7 @@ fn a_panic_over_a_command_whose_connection_was_lost_costs_its_client() {
     let mut clients: Vec<RawClient> = (0..5).map(|_| slotmux.proxy.client()).collect();
     for (i, client) in clients.iter_mut().enumerate() {
         client.send(&["SET", "lost", "1"]);
-        poll_until(PATIENCE, "it to be in flight", || {
+        poll_until(PATIENCE, "the command to be in flight", || {
             slotmux.proxy.metric("slotmux_in_flight") == Some(i as f64 + 1.0)
         });
     }
@@ -314,7 +315,7 @@ fn a_panic_over_a_message_costs_the_subscription_connection() {
         slotmux.arm("feed.take");
         speaker.call(&["PUBLISH", "panics", "lost"]);
         slotmux.struck("feed.take", panics);
-        poll_until(PATIENCE, "a message to come", || {
+        poll_until(PATIENCE, "a message", || {
             speaker.call(&["PUBLISH", "panics", "found"]);
             listener.has_news(std::time::Duration::from_millis(50))
         });
@@ -330,7 +331,7 @@ fn a_panic_over_a_message_costs_the_subscription_connection() {
 }
 
 #[test]
-fn a_panic_over_a_long_request_gives_back_what_the_request_held() {
+fn a_panic_over_a_long_request_frees_its_memory() {
     const NAMES: usize = 50_000;
     let cluster = shared_cluster();
     // Each request counts for a third of it, or more.
@@ -361,14 +362,14 @@ fn a_panic_over_a_long_request_gives_back_what_the_request_held() {
         ("EXEC", b"EXEC\r\n"),
     ] {
         for _ in 0..4 {
-            let mut victim = slotmux.proxy.client();
-            begin(&mut victim, request);
+            let mut failed = slotmux.proxy.client();
+            begin(&mut failed, request);
             slotmux.arm("work.slice");
-            victim.send_raw(request);
-            assert_eq!(victim.read_to_close(), b"", "{what}");
+            failed.send_raw(request);
+            assert_eq!(failed.read_to_close(), b"", "{what}");
             panics += 1;
             slotmux.struck("work.slice", panics);
-            forgets("the victim");
+            forgets("the failed client");
         }
         let mut other = slotmux.proxy.client();
         begin(&mut other, request);
@@ -377,10 +378,10 @@ fn a_panic_over_a_long_request_gives_back_what_the_request_held() {
         let is_served = matches!(&reply, Value::Array(_)) || reply == Value::ok();
         assert!(is_served, "{what}: {reply:?}");
         drop(other);
-        // Else the next panic may be over a slice of this one.
-        forgets("the other");
+        // Otherwise the next panic may be over a slice of this one.
+        forgets("the other client");
     }
-    // The nodes were asked for the names of the first slice.
+    // The names of the first slice were sent to the nodes.
     poll_until(PATIENCE, "all channels to be left", || {
         (0..3).all(|node| {
             let channels = cluster.query(node, &["PUBSUB", "CHANNELS", "panicked:*"]);
@@ -395,7 +396,7 @@ fn the_topology_is_refreshed_after_a_panic_over_it() {
     let peers = [(); 3].map(|()| Peer::start_in(&layout, |_| None));
     let ports = peers.each_ref().map(Peer::port);
     layout.set(&[(0, 16383, ports[0])]);
-    // Nothing else tells slotmux that a slot has moved: these nodes redirect nobody. The first one comes at the start.
+    // slotmux has no other source for a moved slot: these nodes do not redirect. The first refresh comes at the start.
     let slotmux = Sabotaged::start_with(&peers[0].seeds(), &["refresh.discover"], |config| {
         config.set("cluster.topology.refresh", "100ms");
         config.set("cluster.topology.min_interval", "50ms");
@@ -406,7 +407,7 @@ fn the_topology_is_refreshed_after_a_panic_over_it() {
         slotmux.struck("refresh.discover", i as u32 + 1);
         layout.set(&[(0, 8191, ports[0]), (8192, 16383, port)]);
         let (mut client, peer) = (slotmux.proxy.client(), &peers[i]);
-        poll_until(PATIENCE, "it to be known", || {
+        poll_until(PATIENCE, "a request at the new owner", || {
             // `foo` is in slot 12182.
             client.call(&["SET", "foo", "1"]);
             !peer.requests_named("SET").is_empty()
@@ -415,7 +416,7 @@ fn the_topology_is_refreshed_after_a_panic_over_it() {
 }
 
 #[test]
-fn a_panic_of_the_control_thread_leaves_its_other_tasks_alone() {
+fn a_panic_of_the_control_thread_spares_its_other_tasks() {
     let seeds = shared_cluster().seeds();
     let slotmux = Sabotaged::start_with(&seeds, &["admin.serve", "proxy.fit"], |_| {});
     slotmux.struck("admin.serve", 2);
@@ -430,7 +431,7 @@ fn a_panic_of_the_control_thread_leaves_its_other_tasks_alone() {
 }
 
 #[test]
-fn a_panic_of_a_monitor_leaves_nothing_with_the_workers() {
+fn a_panic_of_a_monitor_leaves_no_state_in_the_workers() {
     let slotmux = Sabotaged::start_with(&shared_cluster().seeds(), &[], |config| {
         config.set("server.workers", 2);
     });
@@ -444,8 +445,8 @@ fn a_panic_of_a_monitor_leaves_nothing_with_the_workers() {
         slotmux.struck("monitor.deliver", panics);
         monitor.read_to_close();
         let missed = || slotmux.proxy.metric("slotmux_monitor_lines_dropped_total");
-        // A monitor that is still fed, though it does not read, misses every line.
-        poll_until(PATIENCE, "it to be fed no more", || {
+        // A monitor that still receives lines without reading misses every further line.
+        poll_until(PATIENCE, "the monitor to get no more lines", || {
             let before = missed();
             for client in &mut clients {
                 client.call(&["PING"]);

@@ -1,5 +1,4 @@
-//! Signals to a running slotmux: those that request an end end it, those without a meaning do not; nor does the loss of
-//! its terminal.
+//! Signals to a running slotmux: those that request an end, those without a meaning, and the loss of its terminal.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -23,7 +22,7 @@ const STRAY: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn stray_signals_are_noted_and_end_nothing() {
+fn stray_signals_are_logged_and_end_nothing() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("log.level", "warn");
     });
@@ -47,7 +46,7 @@ fn stray_signals_are_noted_and_end_nothing() {
 }
 
 #[test]
-fn those_that_ask_for_an_end_end_it() {
+fn termination_signals_end_the_process() {
     for signal in ["TERM", "INT"] {
         let proxy = Proxy::start(shared_cluster(), |_| {});
         proxy.signal(signal);
@@ -69,7 +68,7 @@ impl Drop for Piped {
 }
 
 #[test]
-fn a_log_that_nobody_reads_any_more_ends_nothing() {
+fn a_log_without_reader_ends_nothing() {
     let port = PortLease::any().expect("a port");
     let mut command = Command::new(env!("CARGO_BIN_EXE_slotmux"));
     command

@@ -1,11 +1,11 @@
-//! The start: before an upstream is there, when it comes up later, when it never does, and when it is slotmux itself.
+//! The start: while the upstream is missing, late, unreachable for good, or slotmux itself.
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_testing::{
     Forward, PATIENCE, Proxy, ProxyConfig, RawClient, Value, poll_for, poll_until,
 };
 
-/// A server that is away until it is restarted, and its address as a seed.
+/// A server that is down until it is restarted, and its address as a seed.
 fn absent_server() -> (LocalServer, Vec<String>) {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     server.kill();
@@ -13,9 +13,9 @@ fn absent_server() -> (LocalServer, Vec<String>) {
     (server, seeds)
 }
 
-/// The first client that gets in.
+/// The first client that is accepted.
 fn first_client(proxy: &Proxy) -> RawClient {
-    poll_for(PATIENCE, "slotmux to take clients", || {
+    poll_for(PATIENCE, "slotmux to accept clients", || {
         RawClient::try_connect(proxy.port()).ok()
     })
 }
@@ -25,7 +25,7 @@ fn readiness(proxy: &Proxy) -> (u16, String) {
 }
 
 #[test]
-fn an_upstream_that_comes_up_later_is_waited_for() {
+fn a_late_upstream_is_waited_for() {
     let (server, seeds) = absent_server();
     let proxy = Proxy::launch(&seeds, None, |config| {
         config.set("cluster.timeouts.command", "1h");
@@ -39,7 +39,7 @@ fn an_upstream_that_comes_up_later_is_waited_for() {
     let (status, _) = proxy.admin_get("/healthz").expect("the admin page");
     assert_eq!(status, 200, "alive");
 
-    // What slotmux answers itself.
+    // Answers of slotmux itself.
     assert_eq!(client.call(&["PING"]), Value::Simple("PONG".into()));
     assert!(matches!(client.call(&["HELLO", "3"]), Value::Map(_)));
     assert_eq!(client.call(&["CLIENT", "SETNAME", "early"]), Value::ok());
@@ -50,10 +50,10 @@ fn an_upstream_that_comes_up_later_is_waited_for() {
             .contains("\nloading:1\r\n")
     );
 
-    // What it can't: it waits, and what comes behind it waits with it.
+    // Other commands wait, and those behind them too.
     client.send(&["SET", "early", "1"]);
     client.send(&["PING"]);
-    // RENAME of two slots, and a command that nobody knows: whether they are right, only the upstream tells.
+    // RENAME over two slots, and an unknown command: only the upstream can judge them.
     let mut others = [proxy.client(), proxy.client()];
     others[0].send(&["RENAME", "no-such-key", "other-key"]);
     others[1].send(&["NOSUCHCOMMAND"]);
@@ -64,7 +64,7 @@ fn an_upstream_that_comes_up_later_is_waited_for() {
     assert_eq!(
         proxy.metric("slotmux_upstream_connections"),
         Some(0.0),
-        "nothing was sent anywhere"
+        "no command was sent"
     );
 
     server.restart().expect("the server again");
@@ -108,7 +108,7 @@ fn without_an_upstream_commands_are_refused_after_their_deadline() {
             "{words:?}: {reply:?}"
         );
     }
-    // These need no upstream to be wrong.
+    // These are invalid without an upstream, too.
     for (words, said) in [
         (&["GET"][..], "ERR wrong number of arguments"),
         (&["CLIENT", "NOSUCH"], "ERR unknown subcommand"),
@@ -137,7 +137,7 @@ fn a_stop_does_not_wait_for_the_upstream() {
 }
 
 #[test]
-fn what_only_another_configuration_can_cure_ends_the_start() {
+fn errors_that_only_another_configuration_can_fix_end_the_start() {
     let server = LocalServer::start(&ServerOptions {
         password: Some("the-right-one".into()),
         ..ServerOptions::default()
@@ -156,7 +156,7 @@ fn what_only_another_configuration_can_cure_ends_the_start() {
 }
 
 #[test]
-fn an_upstream_that_leads_back_to_slotmux_is_refused() {
+fn an_upstream_that_is_slotmux_itself_is_refused() {
     let open: fn(&mut ProxyConfig) = |_| {};
     let as_cluster: fn(&mut ProxyConfig) = |config| config.set("cluster.kind", "cluster");
     let closed: fn(&mut ProxyConfig) = |config| config.add_user("default", "pw");
@@ -175,17 +175,17 @@ fn an_upstream_that_leads_back_to_slotmux_is_refused() {
 }
 
 #[test]
-fn a_slotmux_before_a_slotmux_is_ready_when_the_second_is() {
+fn a_slotmux_in_front_of_another_is_ready_when_the_second_is() {
     let (server, seeds) = absent_server();
     let inner = Proxy::launch(&seeds, None, |_| {});
     let outer_seeds = vec![format!("redis://127.0.0.1:{}", inner.port())];
     let outer = Proxy::launch(&outer_seeds, None, |_| {});
-    poll_until(PATIENCE, "the outer one to hear of the loading", || {
+    poll_until(PATIENCE, "the outer slotmux to detect the loading", || {
         outer.log().contains("it is loading its data set")
     });
     assert_eq!(readiness(&outer).0, 503);
     server.restart().expect("the server again");
-    poll_until(PATIENCE, "the outer one to be ready", || {
+    poll_until(PATIENCE, "the outer slotmux to be ready", || {
         readiness(&outer).0 == 200
     });
     assert_eq!(

@@ -1,5 +1,4 @@
-//! `personality = "cluster"`: slotmux shows itself as a cluster of one primary. What cluster clients make of it is in
-//! `libraries/`.
+//! `personality = "cluster"`: slotmux as a cluster of one primary. Tests with cluster clients are in `libraries/`.
 
 use slotmux::tools::demo::ports::PortLease;
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
@@ -24,7 +23,7 @@ fn text(value: &Value) -> String {
 }
 
 #[test]
-fn every_slot_is_where_the_client_connected_to() {
+fn every_slot_is_at_the_address_of_the_listener() {
     let (proxy, _plain) = proxy(None);
     let port = i64::from(proxy.port());
     let mut client = proxy.client();
@@ -80,12 +79,12 @@ fn every_slot_is_where_the_client_connected_to() {
         info.starts_with("cluster_state:ok\r\ncluster_slots_assigned:16384\r\n"),
         "{info}"
     );
-    // The same after a restart, or a client would take it for another cluster's.
+    // The same after a restart; otherwise a client would take it for another cluster's.
     assert_eq!(proxy.client_resp3().call(&["CLUSTER", "MYID"]).text(), id);
 }
 
 #[test]
-fn it_says_that_it_is_a_cluster() {
+fn the_listener_reports_cluster_mode() {
     let (proxy, plain) = proxy(None);
     let mut client = proxy.client();
     let mode = |client: &mut RawClient| {
@@ -111,7 +110,7 @@ fn it_says_that_it_is_a_cluster() {
     let other = client.call(&["SELECT", "1"]);
     assert_eq!(other.error(), "ERR SELECT is not allowed in cluster mode");
 
-    // On the other listener of the same process nothing of it is to be seen.
+    // The other listener of the same process shows no sign of it.
     let mut client = RawClient::connect(plain.port());
     assert_eq!(mode(&mut client), "standalone");
     assert!(client.call(&["INFO"]).text().contains("cluster_enabled:0"));
@@ -124,7 +123,7 @@ fn it_says_that_it_is_a_cluster() {
     }
 }
 
-/// The replies that a node gives, where they don't depend on which node it is.
+/// The replies of a node that are the same for all nodes.
 #[test]
 fn replies_are_those_of_a_node() {
     let (proxy, _plain) = proxy(None);
@@ -175,7 +174,7 @@ fn replies_are_those_of_a_node() {
 }
 
 #[test]
-fn the_keys_of_a_slot_are_its_nodes() {
+fn the_keys_of_a_slot_come_from_its_node() {
     let (proxy, _plain) = proxy(None);
     let mut client = proxy.client();
     // Slots of different nodes.
@@ -223,7 +222,7 @@ fn the_keys_of_a_slot_are_its_nodes() {
 }
 
 #[test]
-fn the_announced_address_is_told() {
+fn the_announced_address_is_reported() {
     let (proxy, _plain) = proxy(Some("slotmux.example.net:7000"));
     let mut client = proxy.client();
     let slots = client.call(&["CLUSTER", "SLOTS"]).items().to_vec();

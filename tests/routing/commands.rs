@@ -1,4 +1,4 @@
-//! One Redis to its clients, a real cluster behind: where commands go, in which order replies come, what is refused.
+//! One Redis to its clients, a real cluster behind it: routing of commands, order of replies, and refusals.
 
 use std::net::TcpListener;
 
@@ -76,7 +76,7 @@ fn many_keys_are_split_by_slot_and_merged_in_the_order_of_the_keys() {
 }
 
 #[test]
-fn what_spans_slots_and_cannot_be_split_is_refused() {
+fn commands_over_several_slots_that_cannot_be_split_are_refused() {
     let mut client = shared_proxy().client();
     for words in [
         &["RENAME", "a", "b"][..],
@@ -100,7 +100,7 @@ fn what_spans_slots_and_cannot_be_split_is_refused() {
 }
 
 #[test]
-fn what_would_change_a_shared_connection_is_never_forwarded() {
+fn commands_that_would_change_a_shared_connection_are_never_forwarded() {
     let mut client = shared_proxy().client();
     for words in [
         &["CLIENT", "TRACKING", "ON", "BCAST"][..],
@@ -136,7 +136,7 @@ fn requests_and_replies_may_be_cut_at_any_byte() {
 }
 
 #[test]
-fn a_script_exists_once_slotmux_has_seen_it_run_or_every_node_has_it() {
+fn a_script_exists_once_it_ran_through_slotmux_or_every_node_has_it() {
     let (script, sha) = (
         "return 'here and there'",
         "b47963441a667caf188c863546532d519c537a99",
@@ -146,7 +146,7 @@ fn a_script_exists_once_slotmux_has_seen_it_run_or_every_node_has_it() {
         let reply = client.call(&["EVAL", script, "1", "where its key is"]);
         assert_eq!(reply, Value::bulk("here and there"));
         let exists = ["SCRIPT", "EXISTS", sha, "no sum"];
-        // One node has it, and the others will get it from slotmux when they need it.
+        // One node has it; the others get it from slotmux on demand.
         let found = client.call(&exists);
         assert_eq!(found.items(), [Value::Integer(1), Value::Integer(0)]);
         for key in ["here", "there", "everywhere"] {
@@ -163,11 +163,11 @@ fn a_script_exists_once_slotmux_has_seen_it_run_or_every_node_has_it() {
 }
 
 #[test]
-fn what_a_script_says_is_no_redirect_and_it_runs_once() {
+fn an_error_of_a_script_is_not_a_redirect_and_it_runs_once() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let single = Proxy::start_before(&server, |_| {});
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let elsewhere = nobody.local_addr().expect("an address");
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let elsewhere = closed.local_addr().expect("an address");
     let redirect =
         |code: &str, key: &str| format!("{code} {} {elsewhere}", slot_of(key.as_bytes()).0);
     let plain = "said:plain";
@@ -199,23 +199,26 @@ fn what_a_script_says_is_no_redirect_and_it_runs_once() {
 }
 
 #[test]
-fn a_script_leads_nobody_out_of_the_cluster() {
-    let stranger = TcpListener::bind("127.0.0.1:0").expect("a port");
-    stranger.set_nonblocking(true).expect("it does not wait");
-    let elsewhere = stranger.local_addr().expect("an address");
+fn a_script_cannot_redirect_out_of_the_cluster() {
+    let outside = TcpListener::bind("127.0.0.1:0").expect("a port");
+    outside.set_nonblocking(true).expect("it does not wait");
+    let elsewhere = outside.local_addr().expect("an address");
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("cluster.timeouts.command", "1s");
     });
-    let (mut liar, mut other) = (proxy.client(), proxy.client());
+    let (mut caller, mut other) = (proxy.client(), proxy.client());
     for code in ["MOVED", "ASK"] {
         let key = "led:away";
         let said = format!("{code} {} {elsewhere}", slot_of(key.as_bytes()).0);
         let script = "return redis.error_reply(ARGV[1])";
-        let reply = liar.call(&["EVAL", script, "1", key, &said]);
+        let reply = caller.call(&["EVAL", script, "1", key, &said]);
         assert!(!reply.error().is_empty());
         assert_eq!(other.call(&["SET", key, "1"]), Value::ok());
     }
-    assert!(stranger.accept().is_err(), "slotmux was led away");
+    assert!(
+        outside.accept().is_err(),
+        "slotmux followed a redirect out of the cluster"
+    );
 }
 
 #[test]
@@ -269,7 +272,7 @@ fn upstream_connections_do_not_depend_on_the_number_of_clients() {
 }
 
 #[test]
-fn a_drain_delivers_what_is_due_and_exits_cleanly() {
+fn a_drain_delivers_due_replies_and_exits_cleanly() {
     let proxy = Proxy::start(shared_cluster(), |_| {});
     let mut client = proxy.client();
     let commands: Vec<Vec<String>> = (0..500)

@@ -1,5 +1,5 @@
-//! The barrier: a client's commands on a key keep their order while the key's slot moves. Without it they do not, which
-//! shows that the test would see it.
+//! The barrier: a client's commands on a key keep their order while the key's slot moves. A run without the barrier
+//! shows that the test detects a wrong order.
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,8 +14,8 @@ use slotmux_testing::{Proxy, ProxyConfig, RawClient, Value, calm_cluster, times}
 const CLIENTS: usize = 50;
 const DEPTH: usize = 32;
 
-/// How long each node is busy with scripts, in rounds of their loop. A node that has just lost a slot answers later than
-/// the one that has it now: without a barrier, the next commands of a client are there before those that were redirected.
+/// How long each node is busy with scripts, in rounds of their loop. A node that has just lost a slot answers later
+/// than its new owner: without a barrier, the next commands of a client would overtake the redirected ones.
 const BUSY: [&str; 3] = ["400000", "1", "200000"];
 const SCRIPT: &str = "local n = 0 for i = 1, tonumber(ARGV[1]) do n = n + i end return #KEYS";
 
@@ -38,24 +38,24 @@ fn staying_key(shard: usize) -> String {
         .expect("some key hashes there")
 }
 
-/// What the clients of a run have seen.
+/// Observations of the clients of a run.
 #[derive(Default)]
 struct Seen {
     all: AtomicUsize,
     refused: AtomicUsize,
-    /// The first reply that was not its command's.
+    /// The first wrong reply.
     wrong: Mutex<Option<String>>,
-    /// Slots need not move any more.
+    /// The moves may end.
     stop: AtomicBool,
 }
 
-/// A client that counts up with GETSET, which tells what was there before: exactly the value of the command before it.
+/// A client that counts up with GETSET, whose reply must be exactly the value of the previous command.
 fn count_up(port: u16, key: &str, seen: &Seen) {
     let mut client = RawClient::connect(port);
-    // A sliding window: the next half of it is sent before the last half is answered, so that there is always something
-    // on the old way when the map changes.
+    // A sliding window: the next half of it is sent before the last half is answered, so that some commands are always
+    // under way to the old node when the map changes.
     let (mut sent, mut answered) = (0i64, 0i64);
-    // What the last command that ran has set.
+    // The value set by the last command that ran.
     let mut last = 0i64;
     loop {
         let done = seen.stop.load(Ordering::Relaxed);
@@ -74,7 +74,7 @@ fn count_up(port: u16, key: &str, seen: &Seen) {
             let reply = client.read();
             answered += 1;
             seen.all.fetch_add(1, Ordering::Relaxed);
-            // One that comes too late is refused and does not run: order beats hiding.
+            // A late command is refused and does not run: order takes precedence over hiding the move.
             if matches!(&reply, Value::Error(text) if text == overtaken::ERROR) {
                 seen.refused.fetch_add(1, Ordering::Relaxed);
                 continue;
@@ -93,8 +93,8 @@ fn count_up(port: u16, key: &str, seen: &Seen) {
     }
 }
 
-/// Clients that count up on keys of four slots, which move from node to node as often as `rounds` says, or until a
-/// client has seen a wrong reply.
+/// Clients that count up on keys of four slots, which move from node to node `rounds` times, or until a client has seen
+/// a wrong reply.
 fn count_while_slots_move(
     rounds: usize,
     configure: impl FnOnce(&mut ProxyConfig),
@@ -124,7 +124,7 @@ fn count_while_slots_move(
                 }
             });
         }
-        // Also when something fails below, so that the clients end and the failure is seen.
+        // Also when a step below fails, so that the clients end and the failure is reported.
         let _stop = slotmux_testing::SetAtEnd(&seen.stop);
         for round in 0..rounds {
             let (from, to) = (round % 3, (round + 1) % 3);
@@ -157,14 +157,14 @@ fn a_monotone_counter_stays_monotone_while_its_slot_moves() {
         proxy
             .metric("slotmux_moved_total")
             .is_some_and(|moved| moved > 0.0),
-        "nothing was redirected"
+        "no command was redirected"
     );
 }
 
-/// Which interleavings come is chance; a wrong one comes in almost every dozen of moves.
+/// The interleaving is random; a wrong order occurs in almost every dozen of moves.
 #[test]
 #[cfg(debug_assertions)]
-fn without_the_barrier_it_does_not() {
+fn without_the_barrier_the_order_breaks() {
     let folder = tempfile::TempDir::new().expect("a folder");
     fs::write(folder.path().join("barrier"), "").expect("a file");
     let (seen, _) = count_while_slots_move(120, |config| {

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use slotmux_testing::{PATIENCE, Peer, Step, calm_cluster, poll_for, poll_until, shared_cluster};
 
-/// Longer than any test: what happens before it was asked for.
+/// Longer than any test: a refresh before that was requested.
 const NEVER: Duration = Duration::from_secs(3600);
 
 fn local(port: u16) -> Addr {
@@ -57,7 +57,7 @@ impl Refresher {
                 .enable_all()
                 .build()
                 .unwrap();
-            // Its end is either ours or a final error, which shows in what is not published.
+            // It ends either by our request or with a final error, which shows in a missing publication.
             let refreshing = refresh::run(&config, "run", &publish, &requests, &stop);
             let _ = runtime.block_on(refreshing);
         });
@@ -73,7 +73,7 @@ impl Refresher {
         self.topology.borrow().clone()
     }
 
-    /// Waits for a topology that passes.
+    /// Waits for a topology that satisfies the condition.
     fn wait(&self, what: &str, passes: impl Fn(&Topology) -> bool) -> Arc<Topology> {
         poll_for(PATIENCE, what, || {
             Some(self.now()).filter(|topology| passes(topology))
@@ -84,7 +84,7 @@ impl Refresher {
         self.wait("a first topology", |topology| !topology.is_empty())
     }
 
-    /// Waits until that many more discoveries than now have been counted.
+    /// Waits until this many further discoveries have been counted.
     fn wait_more(&self, counted: impl Fn(&RefreshHandle) -> &AtomicU64, more: u64) {
         let number = || counted(&self.handle).load(Ordering::Relaxed);
         let before = number();
@@ -113,10 +113,10 @@ fn port_of(topology: &Topology, slot: u16) -> u16 {
 }
 
 #[test]
-fn a_cluster_that_stands_still_is_published_once() {
+fn a_stable_cluster_is_published_once() {
     let refresher = Refresher::start(config(&[shared_cluster().node(0).port]));
     let first = refresher.wait_first();
-    // Each refresh asks other nodes in another order.
+    // Each refresh queries other nodes in another order.
     refresher.wait_more(|handle| &handle.stats().started, 20);
     assert_eq!(refresher.published(), 1);
     assert!(Arc::ptr_eq(&first, &refresher.now()));
@@ -138,15 +138,15 @@ fn a_failover_changes_the_owner_and_the_dead_node_is_forgotten() {
         ..Options::default()
     })
     .unwrap();
-    let victim = cluster.primary_of_slot(0).unwrap();
-    let heir = cluster.replicas_of(victim).unwrap()[0];
-    let ports = [victim, heir].map(|node| cluster.node(node).port);
-    // The only seed dies: the way on is over the nodes that it named.
+    let primary = cluster.primary_of_slot(0).unwrap();
+    let replica = cluster.replicas_of(primary).unwrap()[0];
+    let ports = [primary, replica].map(|node| cluster.node(node).port);
+    // The only seed dies: the refresh continues with the nodes that it named.
     let refresher = Refresher::start(config(&[ports[0]]));
     let before = refresher.wait_first();
     assert_eq!(port_of(&before, 0), ports[0]);
-    cluster.kill(victim);
-    let after = refresher.wait("the heir to own the slots", |topology| {
+    cluster.kill(primary);
+    let after = refresher.wait("the replica to own the slots", |topology| {
         port_of(topology, 0) == ports[1]
     });
     assert!(after.version > before.version);
@@ -157,7 +157,7 @@ fn a_failover_changes_the_owner_and_the_dead_node_is_forgotten() {
         topology.node_at(&local(ports[0])).is_none()
     });
 
-    cluster.restart(victim).unwrap();
+    cluster.restart(primary).unwrap();
     let healed = refresher.wait("the old primary to be a replica", |topology| {
         topology
             .shards
@@ -168,7 +168,7 @@ fn a_failover_changes_the_owner_and_the_dead_node_is_forgotten() {
 }
 
 #[test]
-fn a_request_is_enough_to_see_a_moved_slot_and_a_new_node() {
+fn a_request_suffices_to_detect_a_moved_slot_and_a_new_node() {
     let mut cluster = calm_cluster(0);
     let mut config = config(&[cluster.node(0).port]);
     config.cluster.topology.refresh = NEVER;
@@ -177,7 +177,7 @@ fn a_request_is_enough_to_see_a_moved_slot_and_a_new_node() {
     let newcomer = cluster.add_node().unwrap();
     cluster.migrate_slot(7, 0, newcomer).unwrap();
     cluster.wait_owner(7, newcomer).unwrap();
-    assert_eq!(refresher.published(), 1, "nobody asked");
+    assert_eq!(refresher.published(), 1, "published without a request");
     refresher.handle.request();
     let port = cluster.node(newcomer).port;
     let after = refresher.wait("the slot at its new owner", |topology| {
@@ -213,7 +213,7 @@ fn a_storm_of_requests_is_a_few_refreshes() {
 }
 
 #[test]
-fn while_nobody_answers_the_last_topology_stays() {
+fn without_answers_the_last_topology_stays() {
     let server = LocalServer::start(&ServerOptions::default()).unwrap();
     let refresher = Refresher::start(config(&[server.port()]));
     let before = refresher.wait_first();
@@ -233,12 +233,12 @@ fn while_nobody_answers_the_last_topology_stays() {
     });
     assert!(
         Arc::ptr_eq(&before, &refresher.now()),
-        "nothing has changed"
+        "an unchanged topology was published"
     );
 }
 
 #[test]
-fn a_seed_that_comes_up_later_is_found() {
+fn a_late_seed_is_found() {
     let server = LocalServer::start(&ServerOptions::default()).unwrap();
     let port = server.port();
     server.kill();
@@ -249,7 +249,7 @@ fn a_seed_that_comes_up_later_is_found() {
     assert_eq!(port_of(&refresher.wait_first(), 16383), port);
 }
 
-/// What a fake node says of the cluster: ranges with owners as (first slot, last slot, id, port), and its epoch.
+/// The cluster report of a fake node: ranges with owners as (first slot, last slot, id, port), and its epoch.
 type Opinion = (u64, Vec<(u16, u16, u64, u16)>);
 
 fn fake_node(opinion: Arc<Mutex<Opinion>>) -> Peer {
@@ -283,7 +283,7 @@ fn fake_node(opinion: Arc<Mutex<Opinion>>) -> Peer {
 }
 
 #[test]
-fn a_known_address_that_belongs_to_another_cluster_by_now_is_not_believed() {
+fn a_known_address_that_moved_to_another_cluster_is_ignored() {
     let [mine, theirs] = [(); 2].map(|()| Arc::new(Mutex::new(Opinion::default())));
     let (first, second) = (fake_node(mine.clone()), fake_node(theirs.clone()));
     let (first, second) = (first.port(), second.port());
@@ -297,7 +297,7 @@ fn a_known_address_that_belongs_to_another_cluster_by_now_is_not_believed() {
     refresher.wait_more(|handle| &handle.stats().started, 10);
     assert_eq!(refresher.published(), 1);
 
-    // The whole cluster is replaced: the known nodes are of no use, and the seed tells the truth.
+    // The whole cluster is replaced: the known nodes are useless, and the seed is right.
     *mine.lock().unwrap() = (3, vec![(0, 16383, 88, first)]);
     let anew = refresher.wait("the new cluster", |topology| topology.shards.len() == 1);
     assert_eq!(port_of(&anew, 9000), first);
@@ -305,18 +305,18 @@ fn a_known_address_that_belongs_to_another_cluster_by_now_is_not_believed() {
 }
 
 #[test]
-fn a_view_that_fell_behind_is_left_out_for_a_while_only() {
+fn a_stale_view_is_ignored_only_for_a_while() {
     let opinion = Arc::new(Mutex::new(Opinion::default()));
     let node = fake_node(opinion.clone());
     let port = node.port();
     *opinion.lock().unwrap() = (9, vec![(0, 8191, 1, port), (8192, 16383, 2, port)]);
     let refresher = Refresher::start(config(&[port]));
     refresher.wait_first();
-    // The same nodes at older epochs: at first a stale view, but one that does not change is how things are.
+    // The same nodes at older epochs: at first a stale view, but if it persists it is accepted.
     *opinion.lock().unwrap() = (4, vec![(0, 99, 1, port), (100, 16383, 2, port)]);
     let started = || refresher.handle.stats().started.load(Ordering::Relaxed);
     let before = started();
-    let after = refresher.wait("the view to be believed", |topology| topology.version == 2);
+    let after = refresher.wait("the view to be accepted", |topology| topology.version == 2);
     assert_eq!(
         after.shard_of(Slot(100)).unwrap().primary.id,
         format!("{:040}", 2)
@@ -327,7 +327,7 @@ fn a_view_that_fell_behind_is_left_out_for_a_while_only() {
 }
 
 #[test]
-fn replicas_without_data_are_asked_for_again_soon() {
+fn replicas_without_data_are_queried_again_soon() {
     let bulk = |text: &str| Step::reply(format!("${}\r\n{text}\r\n", text.len()));
     let has_data = Arc::new(AtomicU64::new(0));
     let named = has_data.clone();

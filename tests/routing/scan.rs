@@ -1,5 +1,4 @@
-//! SCAN as if it were one Redis: every key once at least, whatever the page size, the proxy that is asked, and the
-//! place of the slots.
+//! SCAN as if it were one Redis: every key at least once, for any page size, proxy and placement of the slots.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +10,7 @@ use slotmux_testing::{Proxy, RawClient, Value, calm_cluster, shared_proxy};
 fn text(value: &Value) -> String {
     match value {
         Value::Bulk(bytes) => String::from_utf8(bytes.clone()).expect("text"),
-        other => panic!("{other:?} is no bulk"),
+        other => panic!("{other:?} is not a bulk string"),
     }
 }
 
@@ -25,7 +24,7 @@ fn page(client: &mut RawClient, cursor: &str, options: &[&str]) -> (String, Vec<
     (next, items[1].items().iter().map(text).collect())
 }
 
-/// A whole scan, page by page through these clients in turn: each key and how often it came.
+/// A whole scan, page by page through these clients in turn: each key with its number of occurrences.
 fn scan(clients: &mut [RawClient], options: &[&str]) -> BTreeMap<String, usize> {
     let (mut cursor, mut found) = ("0".to_owned(), BTreeMap::new());
     for turn in 0..100_000 {
@@ -59,7 +58,7 @@ fn keys_of(found: BTreeMap<String, usize>) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_scan_finds_all_keys_by_any_page_size_through_any_proxy() {
+fn a_scan_finds_all_keys_with_any_page_size_through_any_proxy() {
     let cluster = calm_cluster(0);
     let proxies = [
         Proxy::start(&cluster, |_| {}),
@@ -120,7 +119,7 @@ fn a_scan_finds_all_keys_by_any_page_size_through_any_proxy() {
 }
 
 #[test]
-fn keys_that_stay_are_found_while_slots_move() {
+fn unmoved_keys_are_found_while_slots_move() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("cluster.topology.refresh", "1s")
@@ -131,7 +130,7 @@ fn keys_that_stay_are_found_while_slots_move() {
     let mut clients = [proxy.client(), other.client()];
     let all = fill(&mut clients[0], "moving:", 2000);
     // The lowest slot of the first shard goes to the last one, which comes before the second from then on, and slots of
-    // all shards go around.
+    // all shards move around.
     let moves = [
         (0, 0, 2),
         (5461, 1, 0),
@@ -166,7 +165,7 @@ fn keys_that_stay_are_found_while_slots_move() {
 }
 
 #[test]
-fn a_shard_whose_lowest_slot_falls_behind_the_scan_is_not_passed_over() {
+fn a_shard_whose_lowest_slot_falls_behind_the_scan_is_not_skipped() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("cluster.topology.refresh", "300ms")
@@ -187,9 +186,11 @@ fn a_shard_whose_lowest_slot_falls_behind_the_scan_is_not_passed_over() {
     }
     cluster.migrate_slot(3, 0, 2).expect("it moves");
     cluster.wait_owner(3, 2).expect("all nodes know it");
-    slotmux_testing::poll_until(slotmux_testing::PATIENCE, "slotmux to know it", || {
-        proxy.log().contains("1 slots moved")
-    });
+    slotmux_testing::poll_until(
+        slotmux_testing::PATIENCE,
+        "slotmux to know the change",
+        || proxy.log().contains("1 slots moved"),
+    );
     while cursor != "0" {
         let (next, keys) = page(&mut client, &cursor, &["COUNT", "50"]);
         found.extend(keys);
@@ -199,7 +200,7 @@ fn a_shard_whose_lowest_slot_falls_behind_the_scan_is_not_passed_over() {
 }
 
 #[test]
-fn a_node_that_was_started_again_is_scanned_again() {
+fn a_restarted_node_is_scanned_again() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let mut client = proxy.client();
@@ -217,7 +218,7 @@ fn a_node_that_was_started_again_is_scanned_again() {
         came.extend(keys);
         cursor = next;
     }
-    // All of it came after the restart: what came before counts for nothing.
+    // All keys must come after the restart; earlier ones do not count.
     found.clear();
     found.extend(came);
     assert_eq!(found, all);

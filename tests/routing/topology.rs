@@ -1,5 +1,5 @@
-//! Discovery of real clusters and servers: from any seed, past dead ones, by every kind of endpoint, and the errors
-//! that say what is wrong.
+//! Discovery of real clusters and servers: from any seed, past dead ones, by every kind of endpoint, with errors that
+//! name the cause.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -45,7 +45,7 @@ fn refused(config: &Config) -> String {
     discover(config).expect_err("no topology").to_string()
 }
 
-/// A port on which nobody listens: the kernel gives it to nobody else so soon.
+/// A port without a listener; the kernel does not assign it again soon.
 fn dead_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
@@ -56,12 +56,12 @@ fn port_of(topology: &Topology, slot: u16) -> u16 {
 }
 
 #[test]
-fn every_node_of_the_cluster_is_a_seed_that_tells_the_same() {
+fn every_node_of_the_cluster_is_a_seed_with_the_same_result() {
     let cluster = calm_cluster(1);
     let mut first: Option<Topology> = None;
     for node in cluster.nodes() {
-        // A node names a replica once it has heard that the replica has data.
-        let mut topology = poll_for(PATIENCE, "all replicas to be in step", || {
+        // A node names a replica once it knows that the replica has data.
+        let mut topology = poll_for(PATIENCE, "synchronized replicas", || {
             let topology = found(&config(&[local(node.port)]));
             (topology.nodes().count() == cluster.nodes().len()).then_some(topology)
         });
@@ -102,21 +102,21 @@ fn every_node_of_the_cluster_is_a_seed_that_tells_the_same() {
 }
 
 #[test]
-fn dead_seeds_are_passed_over_and_names_are_resolved() {
+fn dead_seeds_are_skipped_and_names_are_resolved() {
     let alive = shared_cluster().node(0).port;
     let seeds = [local(dead_port()), Addr::new("localhost", alive)];
     let topology = found(&config(&seeds));
     assert_eq!(port_of(&topology, 0), alive);
-    // The nodes announce addresses: the name that we asked by is none of theirs.
+    // The nodes announce addresses, not the name of the seed.
     assert!(topology.nodes().all(|node| &*node.addr.host == "127.0.0.1"));
 }
 
 #[test]
-fn when_no_seed_helps_the_error_names_each_with_its_reason() {
+fn if_no_seed_works_the_error_names_each_with_its_reason() {
     let (one, two) = (dead_port(), dead_port());
     let error = discover(&config(&[local(one), local(two)])).unwrap_err();
     let text = error.to_string();
-    assert!(!error.is_final(), "they may come up yet");
+    assert!(!error.is_final(), "the seeds may still come up");
     for port in [one, two] {
         let at = text.find(&format!("127.0.0.1:{port}: ")).expect(&text);
         assert!(text[at..].to_lowercase().contains("refused"), "{text}");
@@ -128,7 +128,7 @@ fn when_no_seed_helps_the_error_names_each_with_its_reason() {
 }
 
 #[test]
-fn announced_hostnames_are_used_and_the_empty_host_is_the_one_we_asked() {
+fn announced_hostnames_are_used_and_an_empty_host_is_the_queried_one() {
     let cluster = LocalCluster::start(Options {
         replicas_per_primary: 0,
         node_timeout: CALM,
@@ -221,10 +221,7 @@ fn passwords_are_tried_until_one_works() {
         wrong.contains("the password was refused: WRONGPASS"),
         "{wrong}"
     );
-    assert!(
-        !wrong.contains("old"),
-        "passwords are not for logs: {wrong}"
-    );
+    assert!(!wrong.contains("old"), "a password in an error: {wrong}");
     let none = refused(&with(&[]));
     assert!(
         none.contains("it asks for a password and none is configured"),
@@ -235,7 +232,7 @@ fn passwords_are_tried_until_one_works() {
 }
 
 #[test]
-fn a_user_who_may_ask_little_is_told_what_is_missing() {
+fn a_user_with_few_rights_gets_the_missing_ones_named() {
     let server = LocalServer::start(&ServerOptions::default()).unwrap();
     let permit = |rules: &[&str]| {
         let words: Vec<&str> = ["ACL", "SETUSER", "proxy"]
@@ -262,7 +259,7 @@ fn a_user_who_may_ask_little_is_told_what_is_missing() {
 }
 
 #[test]
-fn what_a_server_is_is_never_guessed_from_what_it_refuses() {
+fn the_kind_of_a_server_is_not_guessed_from_refusals() {
     let cluster_without = |command: &str| {
         vec![
             ("cluster-enabled".to_owned(), "yes".to_owned()),
@@ -324,7 +321,7 @@ fn what_a_server_is_is_never_guessed_from_what_it_refuses() {
 }
 
 #[test]
-fn a_sentinel_is_no_server() {
+fn a_sentinel_is_not_a_data_server() {
     let sentinel = Sentinel::start();
     for kind in [
         config::ExpectedKind::Auto,
@@ -405,7 +402,7 @@ fn a_single_server_owns_every_slot() {
 }
 
 #[test]
-fn a_plain_replica_is_passed_over_for_its_primary() {
+fn a_plain_replica_is_skipped_for_its_primary() {
     let [primary, replica] = [0, 1].map(|_| LocalServer::start(&ServerOptions::default()).unwrap());
     replica
         .query::<()>(&["REPLICAOF", "127.0.0.1", &primary.port().to_string()])
@@ -422,7 +419,7 @@ fn a_plain_replica_is_passed_over_for_its_primary() {
 }
 
 #[test]
-fn an_upstream_with_our_own_run_id_is_ourselves() {
+fn an_upstream_with_our_own_run_id_is_slotmux_itself() {
     let server = LocalServer::start(&ServerOptions::default()).unwrap();
     let info: String = server.query(&["INFO", "server"]).unwrap();
     let run_id = info
@@ -445,7 +442,7 @@ fn an_upstream_with_our_own_run_id_is_ourselves() {
 }
 
 #[test]
-fn seeds_that_load_or_belong_to_nothing_or_never_answer_are_passed_over() {
+fn loading_slotless_and_silent_seeds_are_skipped() {
     let bulk = |text: &str| Step::reply(format!("${}\r\n{text}\r\n", text.len()));
     let loading = Peer::start(move |request| {
         (request.name() == "INFO").then(|| bulk("redis_version:7.0.15\r\nloading:1\r\n"))
@@ -486,7 +483,7 @@ fn seeds_that_load_or_belong_to_nothing_or_never_answer_are_passed_over() {
 #[test]
 fn seeds_may_have_ipv6_addresses() {
     if TcpListener::bind("[::1]:0").is_err() {
-        println!("no IPv6 loopback on this machine: nothing to see here");
+        println!("no IPv6 loopback on this machine: skipped");
         return;
     }
     let options = ServerOptions {

@@ -1,5 +1,5 @@
-//! `slotmux-bench` against a real Redis, and against a relay in front of it that spoils one reply: the tool must see
-//! exactly the fault that is there, and say so by its exit status.
+//! `slotmux-bench` against a real Redis, and against a relay in front of it that corrupts one reply: the tool must
+//! report exactly that fault, also by its exit status.
 
 use serde_json::Value;
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
@@ -163,7 +163,7 @@ fn idle_clients_are_held_and_counted() {
     assert_eq!(line(), "ready\n");
     stdin.write_all(b"go\n").unwrap();
     assert_eq!(line(), "idle\n");
-    // All but the one that asks are the tool's.
+    // All but the querying one belong to the tool.
     let mut redis_client = TcpStream::connect((Ipv4Addr::LOCALHOST, redis.port())).unwrap();
     redis_client
         .write_all(b"CLIENT LIST TYPE normal\r\nQUIT\r\n")
@@ -186,7 +186,7 @@ fn idle_clients_are_held_and_counted() {
 }
 
 #[test]
-fn nobody_there_is_status_2() {
+fn an_unreachable_target_is_status_2() {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .unwrap()
         .local_addr()
@@ -200,7 +200,7 @@ fn nobody_there_is_status_2() {
     );
 }
 
-/// What the relay does to one pipeline's replies.
+/// The relay's fault in one pipeline's replies.
 type Spoil = fn(&mut Vec<u8>) -> AndThen;
 
 #[derive(PartialEq)]
@@ -209,7 +209,7 @@ enum AndThen {
     HangUp,
 }
 
-/// A byte relay to `redis` that spoils the 50th pipeline of `depth` replies and nothing else. Returns its port.
+/// A byte relay to `redis` that corrupts only the 50th pipeline of `depth` replies. Returns its port.
 fn relay(redis: u16, depth: usize, spoil: Spoil) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -246,14 +246,14 @@ fn relay(redis: u16, depth: usize, spoil: Spoil) -> u16 {
 }
 
 #[test]
-fn one_spoiled_reply_is_seen() {
+fn one_corrupted_reply_is_reported() {
     let redis = redis(None);
     assert_eq!(
         run(redis.port(), &["--requests", "100"]).0,
         0,
-        "all keys are there"
+        "all keys exist"
     );
-    // Name, depth, what is done, then: errors, wrong, lost.
+    // Name, depth, fault, then: errors, wrong, lost.
     let cases: [(&str, usize, Spoil, [u64; 3]); 8] = [
         ("nothing", 1, |_| AndThen::GoOn, [0, 0, 0]),
         (

@@ -1,4 +1,4 @@
-//! The local clusters that everything else is tested on: formed, moved, failed over, frozen, and gone without a trace.
+//! The local clusters that the other tests run on: formed, moved, failed over, frozen, and removed completely.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines, Read, Seek, SeekFrom};
@@ -17,7 +17,7 @@ use slotmux_testing::{Layout, Peer, RawClient, Step, Value};
 const PATIENCE: Duration = slotmux_testing::PATIENCE;
 
 #[test]
-fn a_cluster_is_whole_when_started_and_gone_when_dropped() {
+fn a_cluster_is_complete_when_started_and_gone_when_dropped() {
     let options = Options {
         password: Some("a secret".replace(' ', "-")),
         ..Options::default()
@@ -62,7 +62,7 @@ fn a_cluster_is_whole_when_started_and_gone_when_dropped() {
 }
 
 #[test]
-fn a_slot_moves_with_its_keys_and_can_be_held_half_way() {
+fn a_slot_moves_with_its_keys_and_can_be_stopped_midway() {
     let mut cluster = LocalCluster::start(Options {
         replicas_per_primary: 0,
         ..Options::default()
@@ -178,7 +178,7 @@ fn a_plain_server_takes_settings_and_a_password() {
     assert!(refused.to_string().contains("no-such-setting"), "{refused}");
 }
 
-/// `slotmux demo` as a user runs it, with a temporary folder of its own in which nothing may be left.
+/// `slotmux demo` as a user runs it, with a temporary folder of its own that must be empty at the end.
 struct Demo {
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
@@ -203,7 +203,7 @@ impl Demo {
             .expect("slotmux");
         let mut output = BufReader::new(child.stdout.take().expect("its output")).lines();
         let mut text = String::new();
-        // The pipe closes when slotmux gives up, and slotmux gives up by itself: this ends.
+        // The pipe closes when slotmux gives up, which it does by itself, so this loop ends.
         for line in output.by_ref() {
             text += &line.expect("text");
             text.push('\n');
@@ -238,14 +238,14 @@ impl Demo {
             .expect("a port")
     }
 
-    /// Sends a signal to all processes that share its terminal.
+    /// Sends a signal to all processes of its terminal.
     fn signal(&self, name: &str) {
         let group = format!("kill -s {name} -- -{}", self.child.id());
         let sent = Command::new("sh").args(["-c", &group]).status();
         assert!(sent.expect("a shell").success());
     }
 
-    /// What it has written to stderr.
+    /// Its output on stderr.
     fn complaints(&mut self) -> String {
         let mut text = String::new();
         self.complaints.seek(SeekFrom::Start(0)).expect("the start");
@@ -270,7 +270,7 @@ impl Drop for Demo {
 }
 
 #[test]
-fn the_demo_answers_and_leaves_nothing_behind() {
+fn the_demo_answers_and_leaves_no_files_or_processes() {
     for signal in ["TERM", "INT", "HUP"] {
         let lease = PortLease::any().expect("a port");
         let mut demo = Demo::start(lease.port());
@@ -304,7 +304,7 @@ fn the_demo_answers_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_killed_demo_is_cleaned_up_after_and_a_taken_port_is_passed_over() {
+fn a_killed_demo_is_cleaned_up_and_a_taken_port_is_skipped() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let wanted = taken.local_addr().expect("its address").port();
     let mut demo = Demo::start(wanted);
@@ -319,7 +319,7 @@ fn a_killed_demo_is_cleaned_up_after_and_a_taken_port_is_passed_over() {
 }
 
 #[test]
-fn without_a_server_the_demo_says_what_to_install() {
+fn without_a_server_the_demo_names_the_package_to_install() {
     let (programs, temporary) = (tempfile::tempdir(), tempfile::tempdir());
     let (programs, temporary) = (programs.expect("a folder"), temporary.expect("a folder"));
     for program in ["sh", "cat", "rm"] {
@@ -342,7 +342,7 @@ fn without_a_server_the_demo_says_what_to_install() {
 }
 
 #[test]
-fn the_clients_of_these_tests_read_every_kind_of_reply() {
+fn the_clients_of_these_tests_read_every_type_of_reply() {
     let extra = vec![("enable-debug-command".to_owned(), "yes".to_owned())];
     let server = LocalServer::start(&ServerOptions {
         extra,
@@ -391,7 +391,7 @@ fn the_clients_of_these_tests_read_every_kind_of_reply() {
 }
 
 #[test]
-fn a_peer_passes_for_a_node_and_says_what_its_script_wants() {
+fn a_peer_passes_for_a_node_and_sends_the_bytes_of_its_script() {
     let cluster = LocalCluster::start(Options {
         primaries: 1,
         replicas_per_primary: 0,
@@ -403,7 +403,7 @@ fn a_peer_passes_for_a_node_and_says_what_its_script_wants() {
         "BYE" => Some(vec![Step::Bytes(b"$5\r\nva".to_vec()), Step::Close]),
         _ => None,
     });
-    // The same questions to a real node and to the peer: the same shape of answer.
+    // The same queries to a real node and to the peer: replies of the same shape.
     let mut real = RawClient::connect(cluster.node(0).port);
     let mut fake = RawClient::connect(peer.port());
     for question in ["SLOTS", "SHARDS", "NODES", "MYID", "INFO"] {
@@ -430,7 +430,7 @@ fn a_peer_passes_for_a_node_and_says_what_its_script_wants() {
     assert!(info.contains("cluster_enabled:0"), "{info}");
 }
 
-/// The kinds of reply in a reply: numbers of list elements count, texts do not.
+/// The types in a reply: numbers of list elements count, texts do not.
 fn shape(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[{}]", items.iter().map(shape).collect::<String>()),

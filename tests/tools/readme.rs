@@ -1,4 +1,4 @@
-//! `tests/README.md` lists every file of every test program, and the documents name no test that is not there.
+//! `tests/README.md` lists every file of every test program, and every test that the documents name exists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -69,7 +69,7 @@ fn every_file_of_a_test_program_is_listed_once() {
         .map(|(topic, name, _)| (topic.clone(), name.clone()))
         .collect();
     let sorted: Vec<(String, String)> = there.into_iter().collect();
-    assert_eq!(listed, sorted, "listed, and there");
+    assert_eq!(listed, sorted, "listed, and existing");
     for (topic, name, description) in rows {
         assert!(description.ends_with('.'), "{topic}/{name}: {description}");
     }
@@ -87,12 +87,12 @@ fn named(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_test_that_a_document_names_is_there() {
+fn every_test_that_a_document_names_exists() {
     let docs = entries(&root().join("docs"));
     let pages = docs.into_iter().chain(entries(root()));
     let pages = pages.filter(|path| path.extension().is_some_and(|it| it == "md"));
     let mut count = 0;
-    // The changelog names what was there at its time.
+    // The changelog names the files of its time.
     for page in pages.filter(|path| name(path) != "CHANGELOG") {
         let text = fs::read_to_string(&page).expect("a page");
         for path in named(&text) {

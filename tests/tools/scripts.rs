@@ -1,4 +1,4 @@
-//! The scripts that set everything up: what they install by which package manager, and what they say where they can't.
+//! The setup scripts: the packages that they install by each package manager, and their messages where they can't.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -7,9 +7,9 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// A script of this project with nothing on PATH but what is in `path`.
+/// A script of this project with only the contents of `path` on PATH.
 fn script(name: &str, args: &[&str], path: &Path) -> Output {
-    // By its own path: `env` has nothing to find it by.
+    // By its own path, because `env` would not find it.
     Command::new("/bin/bash")
         .arg(
             Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -29,7 +29,7 @@ fn program(folder: &TempDir, name: &str, text: &str) {
     fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("made a program");
 }
 
-/// A machine on which we are root, with this package manager. It notes what it is told, and "installs" empty programs.
+/// A machine with root rights and this package manager, which records its arguments and "installs" empty programs.
 fn machine(manager: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     program(&folder, "id", "echo 0");
@@ -45,7 +45,7 @@ echo >{here}/$name
 }
 
 #[test]
-fn what_is_missing_is_installed_by_the_package_manager_of_the_system() {
+fn missing_programs_are_installed_by_the_package_manager() {
     for (manager, told) in [
         (
             "apt-get",
@@ -62,7 +62,7 @@ fn what_is_missing_is_installed_by_the_package_manager_of_the_system() {
         assert_eq!(said, "installing redis-server\ninstalling cc\n");
         let noted = || fs::read_to_string(machine.path().join("told")).expect("its notes");
         assert_eq!(noted(), told);
-        // What is there is left alone.
+        // Existing programs are not installed again.
         let again = script("need", &["redis-server", "cc"], machine.path());
         assert!(again.status.success() && again.stderr.is_empty());
         assert_eq!(noted(), told);
@@ -70,7 +70,7 @@ fn what_is_missing_is_installed_by_the_package_manager_of_the_system() {
 }
 
 #[test]
-fn where_nothing_can_be_installed_it_says_exactly_what_to_install() {
+fn where_installation_is_impossible_the_needed_package_is_named() {
     let bare = tempfile::tempdir().expect("a folder");
     for (wanted, what) in [
         ("redis-server", "Redis 7.0 or newer"),
@@ -89,7 +89,7 @@ fn where_nothing_can_be_installed_it_says_exactly_what_to_install() {
 }
 
 #[test]
-fn what_they_do_not_understand_is_refused() {
+fn unknown_arguments_are_refused() {
     let path = std::env::var_os("PATH").expect("a PATH");
     for (name, args) in [
         ("test", &["--ful"][..]),

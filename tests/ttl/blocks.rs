@@ -1,4 +1,4 @@
-//! Blocks on the wire: one contiguous write, one reply, and nothing but the client's own part of it.
+//! Blocks on the wire: one contiguous write, one reply, and only the client's own part of it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +10,7 @@ use slotmux_testing::{
     PATIENCE, Peer, Proxy, RawClient, Step, Value, calm_cluster, poll_until, shared_cluster,
 };
 
-/// Commands of many clients stand around each block, and the replies go where they belong.
+/// Commands of many clients surround each block, and each reply goes to its own client.
 #[test]
 fn replies_of_blocks_and_commands_in_one_pipeline() {
     let cluster = shared_cluster();
@@ -55,7 +55,7 @@ fn mset_over_many_slots() {
     assert_eq!(client.call(&["GET", "ns:{39}:79"]), Value::bulk("v79"));
 }
 
-/// A reply of many megabytes streams out of its block; what stands behind it is dropped.
+/// A reply of many megabytes streams out of its block; the replies behind it are dropped.
 #[test]
 fn a_large_reply_inside_a_block() {
     let cluster = shared_cluster();
@@ -67,7 +67,7 @@ fn a_large_reply_inside_a_block() {
     assert!(client.call(&["TTL", "ns:large"]).integer() > 0);
 }
 
-/// MULTI that a node refuses is no transaction: the command's own reply counts all the same.
+/// A refused MULTI is not a transaction: the command's own reply counts all the same.
 #[test]
 fn an_upstream_user_without_multi_is_refused_when_connecting() {
     let cluster = calm_cluster(0);
@@ -84,7 +84,7 @@ fn an_upstream_user_without_multi_is_refused_when_connecting() {
         config.set("cluster.password", vec!["pw".to_owned()]);
         config.set("cluster.timeouts.command", "1s");
     });
-    // The start has checked the rights, and no lane is open yet.
+    // The start has checked the rights, and no lane is open.
     permit(&["-multi"]);
     let reply = proxy.client().call(&["INCR", "ns:k"]);
     assert!(reply.error().contains("unreachable"), "{reply:?}");
@@ -121,7 +121,7 @@ fn a_block_follows_an_ask() {
     assert_eq!(client.call(&["GET", "ns:{moving}:old"]), Value::bulk("v"));
 }
 
-/// `strength = "pipelined"`: the expiry follows without MULTI, and is sent again where it did not take effect.
+/// `strength = "pipelined"`: the expiry follows without MULTI, and is sent again if it had no effect.
 #[test]
 fn pipelined_expiries() {
     let cluster = calm_cluster(0);
@@ -137,7 +137,7 @@ fn pipelined_expiries() {
         Some("WRONGTYPE")
     );
     assert!(client.call(&["TTL", "ns:k"]).integer() > 0);
-    // Behind an ASK only the first command is let in: the expiry goes after it by itself.
+    // Behind an ASK only the first command is admitted: the expiry follows separately.
     let slot = slot_of(b"moving").0;
     let from = cluster.primary_of_slot(slot).expect("an owner");
     let to = (from + 1) % 3;
@@ -155,7 +155,7 @@ fn pipelined_expiries() {
     );
 }
 
-/// `strength = "inline-only"`: what cannot carry an expiry itself goes as it is.
+/// `strength = "inline-only"`: commands that cannot carry an expiry are sent unchanged.
 #[test]
 fn inline_only() {
     let proxy = with_policy(
@@ -169,9 +169,9 @@ fn inline_only() {
     assert_eq!(client.call(&["TTL", "ns:inline:incr"]), Value::Integer(-1));
 }
 
-/// A node that does not answer a block as a block is answered is not believed.
+/// An invalid answer to a block is rejected.
 #[test]
-fn a_node_that_answers_a_block_with_nonsense() {
+fn a_node_with_an_invalid_answer_to_a_block() {
     for nonsense in [
         "*7\r\n",
         "*-1\r\n",
@@ -206,7 +206,7 @@ fn runs_script(command: &str) -> bool {
     command.starts_with("EVAL") || command == "FCALL"
 }
 
-/// A command whose reply was large goes over a connection of its own the next time, also as a block.
+/// A command whose reply was large uses a dedicated connection the next time, also as a block.
 #[test]
 fn a_large_reply_of_a_block_is_remembered() {
     let proxy = Proxy::start(shared_cluster(), |config| {
@@ -222,7 +222,7 @@ fn a_large_reply_of_a_block_is_remembered() {
     assert_eq!(proxy.metric("slotmux_dedicated_requests_total"), Some(2.0));
 }
 
-/// What a node refuses it refuses in a block with the same words.
+/// An error inside a block has the same text as outside.
 #[test]
 fn errors_inside_blocks() {
     let servers = [(); 2].map(|()| LocalServer::start(&ServerOptions::default()).expect("Redis"));
@@ -270,8 +270,8 @@ fn errors_inside_blocks() {
     for words in commands {
         both(words);
     }
-    // What a node refuses while it takes no writes, or has no memory, it refuses ahead of running any of the block: a
-    // script is not even asked what it would do, and what needs no memory by itself does between MULTI and EXEC.
+    // A node that takes no writes, or has no memory, refuses before it runs any part of the block: a script is refused
+    // whatever it would do, and so are commands between MULTI and EXEC that need no memory.
     for (setting, value) in [("min-replicas-to-write", "0"), ("maxmemory", "0")] {
         set_up(setting, "1");
         for words in commands.iter().filter(|words| !runs_script(words[0])) {

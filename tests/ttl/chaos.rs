@@ -1,5 +1,5 @@
 //! Slots move and a primary is killed under a mixed load of writes: afterwards every key of the namespace has its TTL,
-//! and nothing was written twice.
+//! and no write ran twice.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,16 +14,16 @@ use slotmux_testing::{PATIENCE, Proxy, RawClient, SetAtEnd, Value, poll_until};
 
 const CLIENTS: usize = 12;
 const TAGS: usize = 6;
-/// Writes to one key before the next one is born.
+/// Writes to one key before the next one is begun.
 const WRITES_PER_KEY: usize = 8;
 /// Times that the slots of the tags move on before the kill.
 const MOVES: usize = 4;
 const MAX_MS: i64 = 600_000;
 
-/// What a client knows of its own writes.
+/// A client's record of its own writes.
 #[derive(Default)]
 struct Ledger {
-    /// Per key and value: how often it may be there at the most.
+    /// Per key and value: the maximum number of occurrences.
     most: HashMap<(String, String), u64>,
     acknowledged: usize,
     unknown: usize,
@@ -38,7 +38,7 @@ fn tags() -> Vec<String> {
         .collect()
 }
 
-/// Writes until told to stop. Every value is unique, so that one that is there twice was written twice.
+/// Writes until stopped. Every value is unique, so a value that occurs twice was written twice.
 fn write(port: u16, id: usize, tags: &[String], stop: &AtomicBool) -> Ledger {
     let mut client = RawClient::connect(port);
     let mut ledger = Ledger::default();
@@ -95,7 +95,7 @@ fn write(port: u16, id: usize, tags: &[String], stop: &AtomicBool) -> Ledger {
     ledger
 }
 
-/// How often `value` is in `key` now.
+/// The number of occurrences of `value` in `key`.
 fn count(reader: &mut RawClient, key: &str, value: &str) -> u64 {
     match key.split(':').nth(1) {
         Some("incr") => match reader.call(&["GET", key]) {
@@ -119,7 +119,7 @@ fn count(reader: &mut RawClient, key: &str, value: &str) -> u64 {
 }
 
 #[test]
-fn faults_leave_no_key_without_ttl_and_write_nothing_twice() {
+fn faults_leave_no_key_without_ttl_and_repeat_no_write() {
     let cluster = LocalCluster::start(Options {
         replicas_per_primary: 1,
         node_timeout: Duration::from_millis(1500),
@@ -163,7 +163,7 @@ fn faults_leave_no_key_without_ttl_and_write_nothing_twice() {
                 cluster.primary_of_slot(slot).is_ok_and(|now| now != owner)
             });
             let before = proxy.metric("slotmux_replies_total");
-            poll_until(PATIENCE, "the load to go on", || {
+            poll_until(PATIENCE, "the load to continue", || {
                 proxy.metric("slotmux_replies_total") > before.map(|count| count + 5000.0)
             });
         }
@@ -213,5 +213,5 @@ fn faults_leave_no_key_without_ttl_and_write_nothing_twice() {
     );
     let redirects = proxy.metric("slotmux_moved_total").unwrap_or(0.0)
         + proxy.metric("slotmux_ask_total").unwrap_or(0.0);
-    assert!(redirects > 0.0, "nothing was redirected");
+    assert!(redirects > 0.0, "no command was redirected");
 }

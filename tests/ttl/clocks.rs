@@ -57,7 +57,7 @@ impl OffServer {
             .stdout(Stdio::null())
             .spawn()
             .expect("a server");
-        // The file in which the guard expects it, should the test end without its drops.
+        // The file in which the guard expects it, if the test ends without its drops.
         let noted = guard.folder().join("server");
         std::fs::create_dir(&noted).expect("a folder");
         std::fs::write(noted.join("pid"), child.id().to_string()).expect("noted");
@@ -88,7 +88,7 @@ fn now() -> i64 {
 }
 
 #[test]
-fn bounds_hold_whatever_the_clock_of_the_node_shows() {
+fn bounds_hold_for_any_clock_of_the_node() {
     for off in [-5, 5, -400 * 24 * 3600] {
         let server = OffServer::start(off);
         let mut direct = server.client();
@@ -104,7 +104,7 @@ fn bounds_hold_whatever_the_clock_of_the_node_shows() {
         let Value::Bulk(dump) = direct.call(&["DUMP", "from"]) else {
             panic!("no dump");
         };
-        // Almost the maximum, a little more, and a moment that has passed by slotmux' clock.
+        // Almost the maximum, a little more, and a moment in the past by slotmux' clock.
         for from_now in [MAX - 100, MAX + 900, 50_000, -1000] {
             let point = (now() + from_now).to_string();
             let seconds = ((now() + from_now) / 1000).to_string();
@@ -128,7 +128,7 @@ fn bounds_hold_whatever_the_clock_of_the_node_shows() {
             ];
             is_bounded(&mut client, &mut direct, &words, off);
         }
-        // The value overflows by the clock of one of the two, but not by the other.
+        // The value overflows by the clock of only one of the two.
         for beyond in [-2000, 2000, 400 * 24 * 3600 * 1000 - 2000] {
             let number = (i64::MAX - now() + beyond).to_string();
             for words in [
@@ -146,7 +146,7 @@ fn bounds_hold_whatever_the_clock_of_the_node_shows() {
     }
 }
 
-/// Whatever the reply, the key has a TTL within the bounds, or is gone.
+/// For any reply, the key has a TTL within the bounds, or is gone.
 #[track_caller]
 fn is_bounded(client: &mut RawClient, direct: &mut RawClient, words: &[&[u8]], off: i64) {
     direct.call(&["SET", "ns:k", "v", "PX", "150000"]);

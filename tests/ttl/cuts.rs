@@ -1,7 +1,7 @@
-//! The connection of a block cut behind every byte of its request and of its replies, and replies that come in two
-//! pieces, cut everywhere: one reply per request, nothing is run twice, no key is left without its TTL.
+//! The connection of a block cut behind every byte of its request and of its replies, and replies in two pieces, cut
+//! everywhere: one reply per request, no write runs twice, no key is left without its TTL.
 //!
-//! The node is a real Redis; the scissors are between it and slotmux.
+//! The node is a real Redis; a cutting relay is between it and slotmux.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -14,18 +14,18 @@ use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use super::add_namespace;
 use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, poll_until};
 
-/// What is done to the next block.
+/// The fault of the next block.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Cut {
-    /// Hang up behind so many bytes of its request.
+    /// Hang up behind this many bytes of its request.
     Request(usize),
-    /// Hang up behind so many bytes of its replies.
+    /// Hang up behind this many bytes of its replies.
     Replies(usize),
-    /// Pass on so many bytes of its replies, and the rest later.
+    /// Forward this many bytes of its replies, and the rest later.
     Pause(usize),
 }
 
-/// Passes bytes on between slotmux and a server, and cuts what is to be cut.
+/// Forwards bytes between slotmux and a server, and applies the cuts.
 struct Scissors {
     port: u16,
     next: Arc<Mutex<Option<Cut>>>,
@@ -47,7 +47,7 @@ impl Scissors {
                 if let Ok(there) = TcpStream::connect(("127.0.0.1", server)) {
                     let (next, whole) = (next.clone(), whole.clone());
                     thread::spawn(move || {
-                        // However it ends, both ends are hung up on.
+                        // At its end, both sides are closed.
                         let _ = pass(&here, &there, &next, &whole);
                         let _ = here.shutdown(Shutdown::Both);
                         let _ = there.shutdown(Shutdown::Both);
@@ -70,7 +70,7 @@ impl Scissors {
     }
 }
 
-/// Passes on one connection, request by request: slotmux has nothing else in flight when a block is cut.
+/// Forwards one connection, request by request: slotmux has nothing else in flight when a block is cut.
 fn pass(
     mut here: &TcpStream,
     mut there: &TcpStream,
@@ -96,13 +96,13 @@ fn pass(
         };
         if let Some(Cut::Request(at)) = cut {
             there.write_all(&request[..at.min(read)])?;
-            // What came whole runs before the server sees the end.
+            // Complete commands run before the server sees the end.
             there.shutdown(Shutdown::Write)?;
             while there.read(&mut replies)? > 0 {}
             return Ok(());
         }
         there.write_all(request)?;
-        // A server answers in one write what came in one read, unless it is large.
+        // A server answers in one write all commands of one read, unless the reply is large.
         let got = there.read(&mut replies)?;
         let reply = &replies[..got];
         if got == 0 {
@@ -156,7 +156,7 @@ impl Bench {
         }
     }
 
-    /// Runs a command that adds one to the length of `key`, with this cut, and looks at what is there then.
+    /// Runs a command that adds one to the length of `key`, with this cut, and checks the key.
     fn run(&mut self, command: &[&str], key: &str, cut: Cut) {
         self.scissors.set(Some(cut));
         let reply = self.client.call(command);
@@ -174,7 +174,7 @@ impl Bench {
             other => panic!("{command:?} {cut:?}: {other:?}"),
         }
         if ran > 0 {
-            poll_until(PATIENCE, "its TTL", || {
+            poll_until(PATIENCE, "the TTL of the key", || {
                 let ttl: i64 = redis::cmd("PTTL")
                     .arg(key)
                     .query(&mut self.plain)
@@ -182,7 +182,7 @@ impl Bench {
                 (1..=100_000).contains(&ttl)
             });
         }
-        // The replies that follow are those of the requests that follow.
+        // The next replies belong to the next requests.
         let mark = format!("{cut:?}");
         let replies =
             self.client
@@ -199,7 +199,7 @@ impl Bench {
         let mut number = 0;
         let mut run = |bench: &mut Bench, cut| {
             number += 1;
-            // Keys of one length, so that all blocks are of one length.
+            // Keys of equal length, so that all blocks have equal length.
             let key = format!("ns:cut:{name}:{number:04}");
             let words = command(&key);
             let words: Vec<&str> = words.iter().map(String::as_str).collect();

@@ -1,11 +1,11 @@
-//! A single Redis has more databases than the one that slotmux shows: no key of a client gets there.
+//! A single Redis has more databases than the one of slotmux: no key of a client gets there.
 
 use super::add_namespace;
 use slotmux::tools::demo::server::LocalServer;
 use slotmux_testing::{Proxy, RawClient, Value};
 
 #[test]
-fn no_key_leaves_for_another_database() {
+fn no_key_is_moved_to_another_database() {
     let server = LocalServer::start(&Default::default()).expect("a server");
     let proxy = Proxy::start_before(&server, |config| {
         add_namespace(config, "ns", "default = \"100s\", max = \"200s\"");

@@ -204,7 +204,7 @@ fn make(node: &mut RawClient, kind: Kind, tag: &str) {
     }
 }
 
-/// A number, as SORT wants one.
+/// A number, as SORT requires.
 fn mark(key: &str) -> String {
     let digits: String = key.bytes().map(|byte| format!("{byte:03}")).collect();
     format!("7{}", &digits[..digits.len().min(60)])
@@ -219,7 +219,7 @@ fn is_in(reply: &Value, text: &[u8]) -> bool {
 }
 
 #[test]
-fn no_disguise_gets_past_a_policy() {
+fn no_disguise_evades_a_policy() {
     let cluster = shared_cluster();
     let elsewhere = LocalServer::start(&ServerOptions::default()).expect("Redis");
     let proxy = Proxy::start(cluster, |config| {
@@ -319,12 +319,12 @@ fn no_disguise_gets_past_a_policy() {
                 target.call(&["FLUSHALL"]);
             }
         }
-        // A node writes a key of another node's slot, if the request shows it another key in its own slot.
+        // A node writes a key of another node's slot if the request also has a key of its own slot.
         for (node, there) in (0..3).map(|node| (node, all_ttls(cluster, &[node]))) {
             for (key, ttl) in there.iter().filter(|(key, _)| key.starts_with("sess:")) {
                 assert!(*ttl == -2 || (0..=201_000).contains(ttl), "{key} has {ttl}");
                 let owner = cluster.primary_of_slot(slot_of(key.as_bytes()).0);
-                assert_eq!(owner.expect("an owner"), node, "{key} lies at another node");
+                assert_eq!(owner.expect("an owner"), node, "{key} is at another node");
             }
         }
     }
@@ -334,9 +334,9 @@ fn no_disguise_gets_past_a_policy() {
     );
 }
 
-/// The requests that exposed this, verbatim.
+/// Requests that once evaded a policy, verbatim.
 #[test]
-fn disguises_that_were_seen() {
+fn known_disguises() {
     let cluster = shared_cluster();
     let proxy = Proxy::start(cluster, |config| {
         add_namespace(
@@ -424,9 +424,9 @@ fn disguises_that_were_seen() {
     }
 }
 
-/// A single server takes SORT's patterns, which name keys that are not in the request.
+/// A single server accepts SORT's patterns, which name keys outside of the request.
 #[test]
-fn a_pattern_reads_nothing_that_is_denied() {
+fn a_pattern_reads_no_denied_key() {
     let server = LocalServer::start(&ServerOptions::default()).expect("Redis");
     let proxy = Proxy::start_before(&server, |config| {
         add_namespace(config, "deny", "default = \"none\"");

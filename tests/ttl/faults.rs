@@ -1,4 +1,4 @@
-//! Blocks on nodes that misbehave or change their mind half-way: one reply per request, and expiries that come through.
+//! Blocks on nodes that misbehave or change state midway: one reply per request, and no lost expiry.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
@@ -24,12 +24,12 @@ fn in_front_of(peer: &Peer, ttl: &str) -> Proxy {
     })
 }
 
-/// Whether this is a request for a key of the namespace. What a lane asks when it connects names no more than a prefix.
+/// Whether this is a request for a key of the namespace. The requests of a new lane name no more than a prefix.
 fn is_of_key(request: &Request) -> bool {
     request.word(1).len() > "ns:".len()
 }
 
-/// `+KEY`: what these nodes say to a GET.
+/// `+KEY`: the reply of these nodes to a GET.
 fn named(request: &Request) -> Vec<Step> {
     Step::reply(format!("+{}\r\n", request.word(1)))
 }
@@ -43,7 +43,7 @@ fn assert_replies_are_in_place(client: &mut RawClient) {
     }
 }
 
-/// A node that runs blocks, and answers the expiries behind bare commands as `expire` says: the n-th one, from 0.
+/// A node that runs blocks, and answers the expiries behind bare commands by `expire`: the n-th one, from 0.
 fn node(expire: impl Fn(usize) -> String + Send + Sync + 'static) -> Peer {
     let expiries = AtomicUsize::new(0);
     Peer::start(move |request| match request.name().as_str() {
@@ -102,10 +102,10 @@ fn a_block_whose_deadline_passes_is_answered_once() {
 }
 
 #[test]
-fn two_expiries_of_which_only_the_first_is_let_in_each_time() {
+fn two_expiries_of_which_only_the_first_is_admitted_each_time() {
     let port = Arc::new(AtomicU16::new(0));
     let own = port.clone();
-    // Nothing of the first two takes effect, then the first of the next two does, then all do.
+    // Neither of the first two takes effect, then the first of the next two does, then all do.
     let peer = node(move |number| match number {
         0 | 1 | 3 => format!(
             "-MOVED {} 127.0.0.1:{}\r\n",
@@ -128,10 +128,10 @@ fn two_expiries_of_which_only_the_first_is_let_in_each_time() {
     assert_eq!(expiries(&peer), 5);
 }
 
-/// An expiry that waits for another try belongs to nobody: neither does its client wait for it, nor it for its client.
-/// It waits for whatever the node may get over.
+/// An expiry that waits for another try is independent of clients: its client does not wait for it, nor does it end
+/// with its client. It waits for every temporary error of the node.
 #[test]
-fn an_expiry_that_has_to_wait() {
+fn an_expiry_that_must_wait() {
     for error in [
         TRYAGAIN,
         "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.\r\n",
@@ -163,11 +163,11 @@ fn an_expiry_waits_while_its_node_says(error: &'static str) {
     assert_eq!(client.read(), Value::Simple(KEY.to_owned()));
     drop(client);
     let tries = expiries(&peer);
-    poll_until(PATIENCE, "tries after its client has left", || {
+    poll_until(PATIENCE, "retries after the client has left", || {
         expiries(&peer) >= tries + 4
     });
     healed.store(true, Ordering::SeqCst);
-    poll_until(PATIENCE, "it to take effect", || {
+    poll_until(PATIENCE, "the expiry to take effect", || {
         taken.load(Ordering::SeqCst)
     });
 }
@@ -200,7 +200,7 @@ fn an_expiry_whose_connection_breaks() {
     assert_eq!(peer.requests_named("INCR").len(), 1);
 }
 
-/// The front of a large reply has gone to the client; the connection breaks; what the command wrote gets its expiry.
+/// The front of a large reply has gone to the client; the connection breaks; the written key gets its expiry.
 #[test]
 fn an_expiry_behind_half_a_reply() {
     let broken = AtomicBool::new(false);
@@ -227,7 +227,7 @@ fn an_expiry_behind_half_a_reply() {
     assert_replies_are_in_place(&mut proxy.client());
 }
 
-/// The slot comes back between two commands: the second has run though its expiry has not, so the first must not.
+/// The slot comes back between two commands: the second has run though its expiry has not, so the first must not run.
 #[test]
 fn a_command_whose_expiry_did_not_take_effect_has_run() {
     let port = Arc::new(AtomicU16::new(0));
@@ -261,7 +261,7 @@ fn a_command_whose_expiry_did_not_take_effect_has_run() {
     );
 }
 
-/// What makes a node refuse EXEC is an error of the command in it, and means for slotmux what that error means.
+/// An error that makes a node refuse EXEC is an error of the command in it, and is handled like that error.
 #[test]
 fn exec_that_is_refused_for_a_reason() {
     const ABORTED: &str = "-EXECABORT Transaction discarded because of: ";

@@ -1,4 +1,4 @@
-//! What single keys of a policy do, as far as the other files of this folder do not show it.
+//! Single keys of a policy, as far as the other files of this folder do not cover them.
 
 use super::{add_namespace, with_policy};
 use slotmux_testing::{Proxy, RawClient, Value, shared_cluster};
@@ -8,7 +8,7 @@ fn pttl(client: &mut RawClient, key: &str) -> i64 {
 }
 
 #[test]
-fn min_raises_what_a_write_gives() {
+fn min_raises_the_ttl_of_a_write() {
     let proxy = with_policy(shared_cluster(), "min = \"100s\"");
     let mut client = proxy.client();
     client.call(&["SET", "ns:min", "v", "EX", "5"]);
@@ -16,9 +16,13 @@ fn min_raises_what_a_write_gives() {
     assert_eq!(client.call(&["PEXPIRE", "ns:min", "7"]), Value::Integer(1));
     assert!(pttl(&mut client, "ns:min") > 90_000);
     client.call(&["SET", "ns:min", "v"]);
-    assert_eq!(pttl(&mut client, "ns:min"), -1, "a minimum is no default");
+    assert_eq!(
+        pttl(&mut client, "ns:min"),
+        -1,
+        "a minimum is not a default"
+    );
     client.call(&["EXPIRE", "ns:min", "-1"]);
-    assert_eq!(pttl(&mut client, "ns:min"), -2, "what deletes passes");
+    assert_eq!(pttl(&mut client, "ns:min"), -2, "a deleting TTL passes");
 }
 
 #[test]
@@ -42,7 +46,7 @@ fn jitter_spreads_keys_and_repeats_itself() {
     );
     let (least, most) = (first.iter().min().unwrap(), first.iter().max().unwrap());
     assert!(most - least > 300_000, "{first:?}");
-    // The same on another proxy, but for the time that passes between the write and the look.
+    // The same on another proxy, apart from the time between the write and the check.
     let apart = first.iter().zip(&again).map(|(a, b)| (a - b).abs()).max();
     assert!(apart < Some(20_000), "{first:?} {again:?}");
 
@@ -64,7 +68,7 @@ fn keepttl_may_be_honoured() {
 }
 
 #[test]
-fn scripts_may_be_left_alone() {
+fn scripts_may_be_exempt() {
     let proxy = with_policy(shared_cluster(), "default = \"100s\", scripts = \"allow\"");
     let mut client = proxy.client();
     client.call(&[
@@ -86,7 +90,7 @@ fn persist_may_be_allowed() {
 }
 
 #[test]
-fn off_is_no_policy() {
+fn off_disables_the_policy() {
     let proxy = with_policy(shared_cluster(), "default = \"100s\", mode = \"off\"");
     let mut client = proxy.client();
     client.call(&["SET", "ns:off", "v"]);
@@ -94,7 +98,7 @@ fn off_is_no_policy() {
 }
 
 #[test]
-fn what_the_environment_says_is_in_force() {
+fn the_environment_sets_a_policy() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         add_namespace(config, "env", "default = \"100s\"");
         config.set("namespace.ttl_env", vec!["REDIS_TTL_ALIAS".to_owned()]);

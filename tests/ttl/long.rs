@@ -7,7 +7,7 @@ use slotmux_testing::{Proxy, RawClient, Value, calm_cluster};
 /// More pairs than 2^20 arguments hold.
 const PAIRS: usize = 524_300;
 
-/// An MSET of so many pairs in the slot of `{a}`, and one in that of `{b}` if it is to be split.
+/// An MSET of this many pairs in the slot of `{a}`, and one in that of `{b}` if it is to be split.
 fn mset(prefix: &str, is_split: bool) -> Vec<u8> {
     let mut words = vec!["MSET".to_owned()];
     if is_split {
@@ -34,7 +34,7 @@ fn no_request_is_too_long_for_its_policy() {
         add_namespace(config, "ns", "default = \"1000s\", max = \"2000s\"");
         config.set("namespace.multi", "split");
         config.set("listener.limits.max_args", 4_194_304);
-        // On a busy machine a node takes long for so many pairs.
+        // On a busy machine a node takes long for this many pairs.
         config.set("cluster.timeouts.command", "60s");
         config.set("cluster.timeouts.response", "60s");
     });

@@ -1,5 +1,5 @@
-//! The TTL policy at work, in front of real clusters: what each command leaves behind, what the client is told, and
-//! what faults cannot undo.
+//! The TTL policy at work, in front of real clusters: the effect of each command, the client's reply, and the
+//! guarantees under faults.
 
 mod audit;
 mod blocks;

@@ -1,4 +1,4 @@
-//! What a namespace permits, what it counts, and what observing changes: nothing.
+//! The permissions and counts of a namespace; observing changes nothing.
 
 use slotmux::tools::demo::server::LocalServer;
 
@@ -61,7 +61,7 @@ fn permissions() {
 }
 
 #[test]
-fn keys_of_no_namespace() {
+fn unmatched_keys() {
     for (unmatched, read, write) in [
         ("allow", true, true),
         ("read-only", true, false),
@@ -155,9 +155,9 @@ fn observing_changes_nothing_and_counts_what_enforcing_would() {
     }
 }
 
-/// An expiry changes only a key that has none: whether it would have is asked behind the command.
+/// An expiry changes only a key without TTL: a query behind the command finds out whether it would have.
 #[test]
-fn observing_looks_whether_keys_have_a_ttl() {
+fn observing_checks_whether_keys_have_a_ttl() {
     let proxy = with_policy(shared_cluster(), "default = \"100s\", mode = \"observe\"");
     let mut client = proxy.client();
     for i in 0..10 {
@@ -169,14 +169,14 @@ fn observing_looks_whether_keys_have_a_ttl() {
         assert_eq!(client.call(&["LPUSH", &key, "v"]), Value::Integer(2));
     }
     let of = |name: &str| proxy.metric(&format!("slotmux_namespace_{name}{{namespace=\"ns\"}}"));
-    // Every first push makes a key without TTL, six of the second ones find it so.
-    poll_until(PATIENCE, "the keys to be looked at", || {
+    // Every first push makes a key without TTL, six of the second ones find such a key.
+    poll_until(PATIENCE, "the keys to be checked", || {
         of("observed_keys_total") == Some(20.0)
     });
     assert_eq!(of("observed_keys_without_ttl_total"), Some(16.0));
 }
 
-/// What is not permitted is refused whatever the mode of the TTL policy, and counts as done.
+/// Denied commands are refused in every mode of the TTL policy, and count as enforced.
 #[test]
 fn permissions_hold_in_observe_mode_too() {
     let proxy = Proxy::start(shared_cluster(), |config| {
@@ -197,7 +197,7 @@ fn permissions_hold_in_observe_mode_too() {
 }
 
 #[test]
-fn what_a_namespace_counts() {
+fn the_counts_of_a_namespace() {
     let proxy = with_policy(shared_cluster(), "default = \"100s\"");
     let mut client = proxy.client();
     client.call(&["SET", "ns:counted", "12345"]);
@@ -217,7 +217,7 @@ fn what_a_namespace_counts() {
 }
 
 #[test]
-fn no_sort_reads_what_is_denied() {
+fn no_sort_reads_a_denied_key() {
     let server = LocalServer::start(&Default::default()).expect("a server");
     let proxy = Proxy::start_before(&server, |config| {
         add_namespace(config, "deny", "default = \"none\"");

@@ -1,16 +1,16 @@
-//! Every row of the table of commands: what is there before, the command, and the TTL of a key afterwards.
+//! Every row of the table of commands: the state before, the command, and the TTL of a key afterwards.
 //!
-//! `K`, `L` and `M` stand for keys of the namespace in one slot, `N` for one of no namespace in that slot. Keys of the
-//! namespace get 100 s by default and have at most 200 s. What stands in `before` goes to the servers past slotmux.
+//! `K`, `L` and `M` stand for keys of the namespace in one slot, `N` for an unmatched one in that slot. Keys of the
+//! namespace get 100 s by default and have at most 200 s. The commands in `before` bypass slotmux.
 
-/// The TTL that a key has to have.
+/// The required TTL of a key.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Ttl {
-    /// The key is not there.
+    /// The key does not exist.
     Gone,
-    /// It has none.
+    /// It has no TTL.
     None,
-    /// So many seconds, less what has passed.
+    /// This many seconds, less the elapsed time.
     Seconds(u64),
 }
 
@@ -21,7 +21,7 @@ pub const D: Ttl = Seconds(100);
 /// The maximum of the namespace.
 pub const X: Ttl = Seconds(200);
 
-/// Before, the command, the key to look at, and its TTL.
+/// Commands before, the command, the key to check, and its TTL.
 pub type Row = (&'static str, &'static str, &'static str, Ttl);
 
 #[rustfmt::skip]
@@ -61,7 +61,7 @@ pub const ROWS: &[Row] = &[
     ("SET K old EX 50", "SET K v GET KEEPTTL", "K", Seconds(50)),
     ("SET K old EX 50", "SET K v KEEPTTL XX", "K", Seconds(50)),
     ("", "SET K v KEEPTTL XX", "K", Gone),
-    // What Redis refuses it refuses in its own words, and nothing changes.
+    // Redis refuses these with its own error, and no key changes.
     ("", "SET K v EX 0", "K", Gone),
     ("", "SET K v EX -5", "K", Gone),
     ("", "SET K v EX abc", "K", Gone),
@@ -111,7 +111,7 @@ pub const ROWS: &[Row] = &[
     ("", "MSETNX K a L b", "L", D),
     ("SET L x EX 50", "MSETNX K a L b", "K", Gone),
     ("SET L x EX 50", "MSETNX K a L b", "L", Seconds(50)),
-    // What creates a key without an expiry.
+    // Commands that create a key without an expiry.
     ("", "APPEND K v", "K", D),
     ("SET K v EX 50", "APPEND K v", "K", Seconds(50)),
     ("SET K v EX 5000", "APPEND K v", "K", X),
@@ -203,7 +203,7 @@ pub const ROWS: &[Row] = &[
     ("SET K v EX 150", "PERSIST K", "K", D),
     ("SET K v", "PERSIST K", "K", Never),
     ("", "PERSIST K", "K", Gone),
-    // Scripts: what they declare.
+    // Scripts: the keys that they declare.
     ("", "EVAL return(redis.call('SET',KEYS[1],'v')) 1 K", "K", D),
     ("", "EVAL return(redis.call('SET',KEYS[1],'v','EX',5000)) 1 K", "K", X),
     ("", "EVAL return(redis.call('SET',KEYS[2],'v')) 2 K L", "L", D),
@@ -211,7 +211,7 @@ pub const ROWS: &[Row] = &[
     ("", "EVAL return(redis.error_reply('no')) 1 K", "K", Gone),
     ("", "EVAL_RO return(redis.call('GET',KEYS[1])) 1 K", "K", Gone),
     ("", "EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 K", "K", Gone),
-    // What creates nothing is sent as it is.
+    // Commands that create no key are sent unchanged.
     ("SET K v", "GET K", "K", Never),
     ("SET K v", "DEL K", "K", Gone),
     ("SET K v", "GETDEL K", "K", Gone),
@@ -220,7 +220,7 @@ pub const ROWS: &[Row] = &[
     ("RPUSH K a b", "LINSERT K BEFORE a c", "K", Never),
     ("HSET K f v g w", "HDEL K f", "K", Never),
     ("SET K v", "STRLEN K", "K", Never),
-    // Keys of no namespace.
+    // Unmatched keys.
     ("", "SET N v", "N", Never),
     ("", "SET N v EX 5000", "N", Seconds(5000)),
     ("", "INCR N", "N", Never),

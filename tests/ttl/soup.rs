@@ -1,5 +1,5 @@
-//! Commands with options, numbers and keys in any order and number, most of them wrong: the reply is what one plain
-//! Redis says, byte for byte, and whatever was accepted left no key without a TTL or above its maximum.
+//! Commands with options, numbers and keys in any order and number, most of them invalid: the reply equals that of one
+//! plain Redis, byte for byte, and no accepted command leaves a key without a TTL or above its maximum.
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
@@ -8,8 +8,8 @@ use slotmux_testing::{Proxy, RawClient};
 
 const ROUNDS: usize = 12_000;
 
-/// A command and what may follow it. `k` is a key, `t` a TTL that is right or wrong, `p` what DUMP gave, `n` a small
-/// number, `*` up to five of what stands behind it.
+/// A command and its possible arguments. `k` is a key, `t` a valid or invalid TTL, `p` a payload of DUMP, `n` a small
+/// number, `*` up to five of the items behind it.
 const COMMANDS: &[&str] = &[
     "SET k v * EX PX EXAT PXAT KEEPTTL NX XX GET t t t",
     "set k v * ex Px eXaT keepttl nx get t t EX\\0 keepttl\\0x nx\\0 persist",
@@ -83,7 +83,7 @@ const COMMANDS: &[&str] = &[
     "GETDEL k",
 ];
 
-/// Those that are right lie a day away at least, or in the past, so that nothing goes while the test looks.
+/// Valid ones are at least a day ahead, or in the past, so that no key expires during the test.
 const TTLS: &[&str] = &[
     "100000000",
     "100000000",
@@ -128,13 +128,13 @@ fn words(random: &mut fastrand::Rng, template: &str, payload: &[u8]) -> Vec<Vec<
         .collect()
 }
 
-/// Three namespaces and none; one plain Redis knows of no slots.
+/// Three namespaces and unmatched keys; one plain Redis has no slots.
 fn key(random: &mut fastrand::Rng) -> String {
     let space = ["ns:", "ns:", "ns:short:", "other:", "bare:"][random.usize(..5)];
     format!("{space}{}", random.u8(..4))
 }
 
-/// The reply depends on whether there is a TTL, which is what a policy is for.
+/// The reply depends on whether there is a TTL, which a policy changes on purpose.
 fn is_of_ttl(words: &[Vec<u8>]) -> bool {
     let name = words[0].to_ascii_uppercase();
     name.ends_with(b"EXPIRE") || name.ends_with(b"EXPIREAT") || name == b"PERSIST"
@@ -206,7 +206,7 @@ fn options_in_any_order() {
             );
         }
         if is_of_ttl(&words) {
-            // It may have deleted the key on one side: NX and its kin look at the TTL.
+            // It may have deleted the key on one side: NX and its kin depend on the TTL.
             let key = String::from_utf8_lossy(&words[1]);
             let deleted = [through.call(&["DEL", &key]), direct.call(&["DEL", &key])];
             assert!(deleted.iter().all(|reply| reply.integer() <= 1));

@@ -1,4 +1,4 @@
-//! The rows of [`super::rows`], one by one: the reply is what one plain Redis says, byte for byte, and the TTL
+//! The rows of [`super::rows`], one by one: the reply equals that of one plain Redis, byte for byte, and the TTL
 //! afterwards is within the policy.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use slotmux_testing::{RawClient, shared_cluster};
 
 const POLICY: &str = "default = \"100s\", max = \"200s\", persist = \"rewrite\"";
 
-/// Words of a row with keys of their own in place of `K`, `L`, `M` and `N`, and moments in place of `NOW+…`.
+/// The arguments of a row with separate keys in place of `K`, `L`, `M` and `N`, and moments in place of `NOW+…`.
 fn words(text: &str, row: &str) -> Vec<String> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -37,14 +37,14 @@ fn words(text: &str, row: &str) -> Vec<String> {
     text.split_whitespace().map(word).collect()
 }
 
-/// Whether `pttl` can be what is left of `ttl` after at most `elapsed` milliseconds.
+/// Whether `pttl` can be the rest of `ttl` after at most `elapsed` milliseconds.
 fn fits(pttl: i64, ttl: Ttl, elapsed: i64) -> bool {
     match ttl {
         Ttl::Gone => pttl == -2,
         Ttl::None => pttl == -1,
         Ttl::Seconds(seconds) => {
             let full = seconds as i64 * 1000;
-            // A moment given in whole seconds may be up to one second nearer.
+            // A moment in whole seconds may be up to one second nearer.
             (full - elapsed - 1000..=full).contains(&pttl)
         }
     }
@@ -101,7 +101,7 @@ fn every_row_in_resp3() {
     run("resp3", RawClient::connect_resp3);
 }
 
-/// RESTORE needs a payload that only a server can make.
+/// RESTORE needs a payload of a real server.
 #[test]
 fn restore() {
     let cluster = shared_cluster();

@@ -1,5 +1,5 @@
-//! A random walk: whatever commands come, in whatever order and pipelines, the replies are those of one plain Redis,
-//! and no key of the namespace is left without a TTL or above its maximum.
+//! A random walk: for any commands, order and pipelines, the replies are those of one plain Redis, and no key of the
+//! namespace is left without a TTL or above its maximum.
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 

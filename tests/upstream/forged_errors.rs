@@ -1,5 +1,5 @@
-//! Scripts and functions that have run and then return an error by which a node says that it has not run a command:
-//! they run once, and their clients get that error. The same error from a node itself is still followed.
+//! Scripts and functions that run and then return an error by which a node reports that it has not run a command: they
+//! run once, and their clients get that error. The same error from a node itself is still followed.
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_core::slot::slot_of;
@@ -10,8 +10,8 @@ const SCRIPT: &str = "redis.call('INCR', KEYS[1]) return redis.error_reply(ARGV[
 const FUNCTION: &str = "#!lua name=forged\nredis.register_function('forged', function(keys, args) \
     redis.call('INCR', keys[1]) return redis.error_reply(args[1]) end)";
 
-/// Errors by which nodes say that they have not run a command; a redirect of `key` to every node.
-fn words_of_nodes(key: &str, ports: &[u16]) -> Vec<String> {
+/// Errors by which nodes report that they have not run a command; a redirect of `key` to every node.
+fn errors_of_nodes(key: &str, ports: &[u16]) -> Vec<String> {
     let slot = slot_of(key.as_bytes()).0;
     let mut all: Vec<String> = [
         "NOSCRIPT No matching script. Please use EVAL.",
@@ -58,7 +58,7 @@ fn calls(sha: &str, key: &str, said: &str) -> Vec<Vec<String>> {
 fn assert_it_runs_once(proxy: &Proxy, ports: &[u16], key: &str, prepare: &[&[&str]]) {
     let mut client = proxy.client();
     let sha = show(&mut client);
-    for said in words_of_nodes(key, ports) {
+    for said in errors_of_nodes(key, ports) {
         for call in calls(&sha, key, &said) {
             client.call(&["DEL", key]);
             for words in prepare {
@@ -116,7 +116,7 @@ fn under_a_policy() {
 }
 
 #[test]
-fn before_one_server() {
+fn in_front_of_one_server() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let proxy = Proxy::start_before(&server, |config| config.set("server.workers", 1));
     proxy
@@ -127,7 +127,7 @@ fn before_one_server() {
     // It names no key; the counter shows that it has run all the same.
     let mut client = proxy.client();
     let script = "redis.call('INCR', 'forged:none') return redis.error_reply(ARGV[1])";
-    for (ran, said) in words_of_nodes("forged:none", &[port]).iter().enumerate() {
+    for (ran, said) in errors_of_nodes("forged:none", &[port]).iter().enumerate() {
         assert_eq!(client.call(&["EVAL", script, "0", said]).error(), said);
         let counted = client.call(&["GET", "forged:none"]);
         assert_eq!(counted, Value::bulk((ran + 1).to_string()), "{said}");
@@ -144,7 +144,7 @@ fn in_a_transaction_over_several_slots() {
         config.set("defaults.namespace.multi", "split");
     });
     let mut client = proxy.client();
-    for said in words_of_nodes("forged:m", &ports) {
+    for said in errors_of_nodes("forged:m", &ports) {
         client.call(&["DEL", "forged:m"]);
         let replies = client.pipeline(&[
             vec!["MULTI"],
@@ -161,7 +161,7 @@ fn in_a_transaction_over_several_slots() {
     }
 }
 
-/// A slot that moves: the nodes' errors are true, and each call runs once, in order.
+/// A moving slot: the nodes' own errors are followed, and each call runs once, in order.
 #[test]
 fn true_redirects_are_followed_in_order() {
     let cluster = calm_cluster(0);
@@ -200,9 +200,9 @@ fn true_redirects_are_followed_in_order() {
     assert_eq!(client.pipeline(&pipeline("{moved}after")), all);
 }
 
-/// Whether a script has run is unknown if its node is gone before it confirms the refusal.
+/// The fate of a script is unknown if its node is gone before it confirms the refusal.
 #[test]
-fn a_node_that_does_not_confirm_what_was_said() {
+fn a_node_that_does_not_confirm_a_refusal() {
     for (steps, words) in [
         (vec![Step::Close], "may have been executed"),
         (Step::reply(":1\r\n"), "CLUSTERDOWN"),

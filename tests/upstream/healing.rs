@@ -11,7 +11,7 @@ fn key_on(cluster: &LocalCluster, node: usize, prefix: &str) -> String {
     keys.find(is_there).expect("a key")
 }
 
-/// Shows a script by EVAL on one node; its SHA1.
+/// Runs a script by EVAL on one node; returns its SHA1.
 fn show(client: &mut RawClient, script: &str, key: &str) -> String {
     client.call(&["EVAL", script, "1", key]);
     let sha = client.call(&["EVAL", "return redis.sha1hex(ARGV[1])", "0", script]);
@@ -24,7 +24,7 @@ fn show(client: &mut RawClient, script: &str, key: &str) -> String {
 const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 
 #[test]
-fn a_script_that_one_client_showed_runs_on_every_node() {
+fn a_script_run_by_one_client_runs_on_every_node() {
     let cluster = shared_cluster();
     let proxy = shared_proxy();
     let mut shows = proxy.client();
@@ -55,7 +55,7 @@ fn a_script_that_one_client_showed_runs_on_every_node() {
 }
 
 #[test]
-fn a_script_that_was_flushed_past_slotmux_comes_back_and_one_flushed_through_it_does_not() {
+fn a_script_flushed_directly_at_a_node_comes_back_and_one_flushed_through_slotmux_does_not() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let mut client = proxy.client();
@@ -87,7 +87,7 @@ fn a_script_that_was_flushed_past_slotmux_comes_back_and_one_flushed_through_it_
 }
 
 #[test]
-fn a_script_is_there_after_a_failover_and_where_its_slot_moved() {
+fn a_script_survives_a_failover_and_a_move_of_its_slot() {
     let cluster = calm_cluster(1);
     let proxy = Proxy::start(&cluster, |_| {});
     let mut client = proxy.client();

@@ -1,5 +1,5 @@
-//! Connections that died unnoticed, and what a health check must not disturb: the clients that come while it is on
-//! its way, and the pool of dedicated connections.
+//! Connections that died unnoticed, and what health checks must not disturb: new clients during a check, and the pool
+//! of dedicated connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use slotmux_testing::{PATIENCE, Peer, Proxy, ProxyConfig, RawClient, Step, Value
 
 const INTERVAL: &str = "cluster.connections.health_interval";
 
-/// slotmux before a peer. Its clients speak RESP3: those lanes greet by HELLO, so that a PING is a health check.
+/// slotmux in front of a peer. Its clients use RESP3: those lanes greet by HELLO, so a PING is a health check.
 fn start(peer: &Peer, configure: impl FnOnce(&mut ProxyConfig)) -> (Proxy, RawClient) {
     let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
         config.set("server.workers", 1);
@@ -22,7 +22,7 @@ fn start(peer: &Peer, configure: impl FnOnce(&mut ProxyConfig)) -> (Proxy, RawCl
     (proxy, client)
 }
 
-/// Says nothing any more on connections up to the `dead`th that carried a GET.
+/// Stays silent on connections up to the `dead`th that carried a GET.
 fn dying(
     dead: &Arc<AtomicUsize>,
 ) -> impl Fn(&Request) -> Option<Vec<Step>> + Send + Sync + 'static {
@@ -40,7 +40,7 @@ fn lost(proxy: &Proxy) -> f64 {
 }
 
 #[test]
-fn a_connection_that_died_unnoticed_is_found_before_a_command_is() {
+fn a_dead_connection_is_found_before_it_costs_a_command() {
     for (interval, is_found) in [("100ms", true), ("none", false)] {
         let dead = Arc::new(AtomicUsize::new(0));
         let peer = Peer::start(dying(&dead));
@@ -65,7 +65,7 @@ fn a_connection_that_died_unnoticed_is_found_before_a_command_is() {
 }
 
 #[test]
-fn a_health_check_is_nobodys_command() {
+fn a_health_check_is_not_a_client_command() {
     let gate = Gate::default();
     let held_back = gate.clone();
     let peer = Peer::start(move |request| match request.name().as_str() {
@@ -88,17 +88,17 @@ fn a_health_check_is_nobodys_command() {
         Value::Simple("first".into())
     );
     assert_eq!(client.call(&["SET", "big", &big]), Value::ok());
-    poll_until(PATIENCE, "both lanes to be asked", || {
+    poll_until(PATIENCE, "commands on both lanes", || {
         peer.requests_named("PING").len() == 2
     });
     assert_eq!(proxy.metric("slotmux_in_flight"), Some(0.0));
-    // The shared lane, and the only dedicated one: that is free, though its PING is on the way.
+    // The shared lane, and the only dedicated one, which is free although its PING is in flight.
     let keys: Vec<String> = (0..20).map(|i| format!("key:{i}")).collect();
     for key in &keys {
         client.send(&["GET", key]);
     }
     other.send(&["SET", "big", &big]);
-    poll_until(PATIENCE, "all to be in flight", || {
+    poll_until(PATIENCE, "all commands to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(21.0)
     });
     assert_eq!(proxy.metric("slotmux_client_pauses_total"), Some(0.0));
@@ -125,7 +125,7 @@ fn health_checks_do_not_keep_an_unused_dedicated_connection() {
         pings.iter().filter(|ping| ping.connection == lane).count()
     };
     // Two rounds of the sweep and one of retirement.
-    poll_until(PATIENCE / 2, "it to be closed", || {
+    poll_until(PATIENCE / 2, "the connections to be closed", || {
         proxy.metric("slotmux_upstream_connections") == Some(0.0)
     });
     assert!(checks() >= 2, "{} health checks", checks());
@@ -148,7 +148,7 @@ fn a_drain_does_not_wait_for_a_health_check() {
 }
 
 #[test]
-fn what_is_no_answer_to_a_health_check_ends_the_connection() {
+fn an_invalid_answer_to_a_health_check_ends_the_connection() {
     let big = format!("${}\r\n{}\r\n", 1 << 20, "b".repeat(1 << 20));
     for words in ["+OK\r\n", "$4\r\nPONG\r\n", &big] {
         let words = words.to_owned();
@@ -158,7 +158,7 @@ fn what_is_no_answer_to_a_health_check_ends_the_connection() {
             _ => None,
         });
         let (proxy, mut client) = start(&peer, |config| {
-            // A command may be given to a connection that is about to be given up.
+            // A command may be sent on a connection that is about to be given up.
             config.set("cluster.retry.reads", 100);
         });
         for i in 0..=3 {

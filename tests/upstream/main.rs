@@ -1,4 +1,4 @@
-//! Nodes that fail, freeze, refuse or lie: no wrong reply, and no write that runs twice.
+//! Nodes that fail, freeze, refuse or send wrong replies: no wrong reply reaches a client, and no write runs twice.
 
 mod faults;
 mod forged_errors;

@@ -1,5 +1,5 @@
-//! Real servers that crash, freeze, or hang up on slotmux while clients work: what was acknowledged is there, nothing
-//! runs twice, errors say what is known, and everybody works again without reconnecting.
+//! Real servers that crash, freeze, or hang up on slotmux while clients work: acknowledged writes exist, no write runs
+//! twice, errors name the known fate, and every client works again without reconnecting.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -16,7 +16,7 @@ use slotmux_testing::{
 const UNKNOWN: &str =
     "ERR slotmux: connection to the node was lost, the command may have been executed";
 
-/// What became of the INCRs of all clients on one counter each.
+/// The fates of the INCRs of all clients on one counter each.
 #[derive(Default)]
 struct Ledger {
     acknowledged: AtomicUsize,
@@ -24,7 +24,7 @@ struct Ledger {
     refused: AtomicUsize,
 }
 
-/// Increments counter `name` in pipelines until `stop`, and checks that the counter told only rises.
+/// Increments counter `name` in pipelines until `stop`, and checks that the returned counter only rises.
 fn count(port: u16, name: &str, ledger: &Ledger, stop: &AtomicBool) {
     let mut client = RawClient::connect(port);
     let (mut last, mut unknown) = (0, 0);
@@ -76,7 +76,7 @@ fn keep_the_books(server: &LocalServer, clients: usize, trouble: impl FnOnce(&Le
     let total: i64 = names
         .iter()
         .map(|name| {
-            poll_for(PATIENCE, "the server to be back", || {
+            poll_for(PATIENCE, "the server to be up", || {
                 match client.call(&["INCRBY", name, "0"]) {
                     Value::Integer(value) => Some(value),
                     _ => None,
@@ -88,25 +88,25 @@ fn keep_the_books(server: &LocalServer, clients: usize, trouble: impl FnOnce(&Le
         [&ledger.acknowledged, &ledger.unknown].map(|n| n.load(Ordering::Relaxed) as i64);
     assert!(
         total >= acknowledged,
-        "{acknowledged} acknowledged, {total} there: some were lost"
+        "{acknowledged} acknowledged, {total} counted: some were lost"
     );
     assert!(
         total <= acknowledged + unknown,
-        "{acknowledged} acknowledged and {unknown} unknown, {total} there: some ran twice"
+        "{acknowledged} acknowledged and {unknown} unknown, {total} counted: some ran twice"
     );
-    assert!(unknown > 0, "the trouble hit nothing that was in flight");
+    assert!(unknown > 0, "the fault hit no command in flight");
 }
 
-/// Waits until a few hundred more increments were acknowledged.
+/// Waits until a few hundred more increments are acknowledged.
 fn progress(ledger: &Ledger) {
     let before = ledger.acknowledged.load(Ordering::Relaxed);
-    poll_until(PATIENCE, "the counters to go on", || {
+    poll_until(PATIENCE, "the counters to continue", || {
         ledger.acknowledged.load(Ordering::Relaxed) > before + 200
     });
 }
 
 #[test]
-fn nothing_is_counted_twice_when_connections_are_cut() {
+fn no_increment_runs_twice_when_connections_are_cut() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     keep_the_books(&server, 8, |ledger| {
         for _ in 0..times(40, 400) {
@@ -119,7 +119,7 @@ fn nothing_is_counted_twice_when_connections_are_cut() {
 }
 
 #[test]
-fn nothing_is_lost_or_counted_twice_when_the_server_crashes() {
+fn no_increment_is_lost_or_runs_twice_when_the_server_crashes() {
     let server = LocalServer::start(&ServerOptions {
         extra: [("appendonly", "yes"), ("appendfsync", "always")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -146,7 +146,7 @@ fn key_of(shard: u16, name: &str, number: usize) -> String {
 }
 
 #[test]
-fn a_frozen_node_costs_errors_and_its_late_replies_go_nowhere() {
+fn a_frozen_node_costs_errors_and_its_late_replies_are_dropped() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.workers", 1);
@@ -170,13 +170,13 @@ fn a_frozen_node_costs_errors_and_its_late_replies_go_nowhere() {
         }
         assert_eq!(replies[50].error(), "ERR slotmux: upstream timeout");
         if round < 2 {
-            // One that is gone before its late replies come; the last one stays.
+            // One client leaves before its late replies come; the last one stays.
             drop(std::mem::replace(&mut client, proxy.client()));
         }
     }
     neighbour.goes_on();
     cluster.resume(0).expect("awake");
-    // Its replies to all of these come now, and none of them may be taken for one of the following.
+    // The late replies to all of these come now, and must not be taken for replies to the next commands.
     poll_until(PATIENCE, "the node to answer again", || {
         match client.call(&["INCRBY", &key, "0"]) {
             Value::Integer(value) => {
@@ -198,7 +198,7 @@ fn a_frozen_node_costs_errors_and_its_late_replies_go_nowhere() {
             assert_eq!(pair, [Value::ok(), Value::bulk(&keys[i])]);
         }
     }
-    poll_until(PATIENCE, "nothing to be in flight", || {
+    poll_until(PATIENCE, "no command to be in flight", || {
         neighbour.rounds() > 0 && proxy.metric("slotmux_replies_dropped_total") >= Some(153.0)
     });
     neighbour.goes_on();
@@ -206,7 +206,7 @@ fn a_frozen_node_costs_errors_and_its_late_replies_go_nowhere() {
 }
 
 #[test]
-fn a_node_that_stays_silent_is_given_up_and_used_again_when_it_wakes() {
+fn a_silent_node_is_given_up_and_used_again_when_it_wakes() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.workers", 1);
@@ -240,7 +240,7 @@ fn a_node_that_stays_silent_is_given_up_and_used_again_when_it_wakes() {
 }
 
 #[test]
-fn commands_for_a_node_that_stays_away_fail_at_once() {
+fn commands_for_a_missing_node_fail_at_once() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.workers", 1);
@@ -261,7 +261,7 @@ fn commands_for_a_node_that_stays_away_fail_at_once() {
         let reply = client.call(&["GET", &away]);
         is_refused(&reply) && proxy.metric("slotmux_upstream_connect_failures_total") > Some(3.0)
     });
-    // By whatever connection they would go. If each of them waited for its deadline, the last would come too late.
+    // By any connection. If each of them waited for its deadline, the last would be too late.
     let large = "l".repeat(100_000);
     let one_of_each = [
         vec!["SET", &away, "3"],
@@ -274,7 +274,7 @@ fn commands_for_a_node_that_stays_away_fail_at_once() {
         for (i, reply) in client.pipeline(&commands).iter().enumerate() {
             assert!(is_refused(reply), "{}: {reply:?}", commands[i][0]);
         }
-        // An element whose node is away is never nil, and the others are served as ever.
+        // An element whose node is missing is never nil, and the others are served normally.
         assert_eq!(client.call(&["GET", &near]), Value::bulk("2"));
     }
     neighbour.goes_on();
@@ -286,7 +286,7 @@ fn commands_for_a_node_that_stays_away_fail_at_once() {
     neighbour.finish();
 }
 
-/// Whether an error is one that clients may see while a primary is replaced.
+/// Whether clients may get this error while a primary is replaced.
 fn is_clear(text: &str) -> bool {
     text == UNKNOWN
         || text.starts_with("CLUSTERDOWN ")
@@ -295,7 +295,7 @@ fn is_clear(text: &str) -> bool {
 }
 
 #[test]
-fn clients_outlive_a_failover() {
+fn clients_survive_a_failover() {
     let cluster = LocalCluster::start(Options {
         replicas_per_primary: 1,
         node_timeout: Duration::from_secs(1),
@@ -333,7 +333,7 @@ fn clients_outlive_a_failover() {
                                 is_clean = false;
                             }
                             Value::Simple(text) if i % 2 == 0 => assert_eq!(text, "OK"),
-                            // A replica may have missed what its primary acknowledged last.
+                            // A replica may lack the last acknowledged writes of its primary.
                             Value::Null if i % 2 == 1 => is_clean = false,
                             Value::Bulk(value) if i % 2 == 1 => {
                                 let value = String::from_utf8_lossy(&value).into_owned();
@@ -360,12 +360,12 @@ fn clients_outlive_a_failover() {
                     .all(|(now, before)| now.load(Ordering::Relaxed) > before + 5)
             });
         };
-        all_go_on("everybody to work");
+        all_go_on("all clients to work");
         cluster.kill(0);
-        poll_until(PATIENCE, "the replica to take over", || {
+        poll_until(PATIENCE, "the failover to the replica", || {
             cluster.primary_of_slot(0).is_ok_and(|owner| owner != 0)
         });
-        all_go_on("everybody to work again");
+        all_go_on("all clients to work again");
     });
     assert_eq!(proxy.metric("slotmux_panics_total"), Some(0.0));
 }

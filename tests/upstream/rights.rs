@@ -8,7 +8,7 @@ use slotmux_testing::{PATIENCE, Proxy, ProxyConfig, RawClient, Value, calm_clust
 
 const PAGE: &str = include_str!("../../docs/configuration.md");
 
-/// The words of the `ACL SETUSER` in the documentation.
+/// The rules of the `ACL SETUSER` in the documentation.
 fn documented() -> Vec<&'static str> {
     let start = PAGE.find("ACL SETUSER slotmux").expect("the line");
     let end = PAGE[start..].find("\n```").expect("its end");
@@ -113,10 +113,10 @@ fn the_documented_user_is_enough_for_everything() {
     call(&mut modern, "CLIENT TRACKING ON");
     call(&mut modern, "GET tracked");
     call(&mut plain, "SET tracked 1");
-    assert!(matches!(modern.read(), Value::Push(_)), "it is told");
+    assert!(matches!(modern.read(), Value::Push(_)), "an invalidation");
     let id = call(&mut modern, "CLIENT ID").integer();
     modern.send(&["BLPOP", "nothing", "0"]);
-    poll_until(PATIENCE, "it to be unblocked", || {
+    poll_until(PATIENCE, "the client to be unblocked", || {
         call(&mut plain, &format!("CLIENT UNBLOCK {id}")) == Value::Integer(1)
     });
     assert_eq!(modern.read(), Value::Null);
@@ -156,7 +156,7 @@ fn the_documented_user_is_enough_for_everything() {
 }
 
 #[test]
-fn without_a_right_that_is_required_slotmux_is_not_ready_until_it_is_granted() {
+fn without_a_required_right_slotmux_is_not_ready_until_it_is_granted() {
     let cluster = calm_cluster(1);
     let replica = cluster.replicas_of(1).expect("replicas")[0];
     for (right, command) in [
@@ -175,7 +175,7 @@ fn without_a_right_that_is_required_slotmux_is_not_ready_until_it_is_granted() {
         cluster.query::<()>(1, &forbid).expect("taken away");
         let proxy = launch(&cluster.seeds()[..1], with_policies);
         let node = format!("127.0.0.1:{}", cluster.node(1).port);
-        poll_until(PATIENCE, &format!("{command} to be missed"), || {
+        poll_until(PATIENCE, &format!("slotmux to miss {command}"), || {
             readiness(&proxy).is_some_and(|(status, text)| {
                 status == 503
                     && [command, "slotmux lacks", &node, "NOPERM"]
@@ -202,7 +202,7 @@ fn without_a_right_that_is_required_slotmux_is_not_ready_until_it_is_granted() {
 }
 
 #[test]
-fn a_right_that_only_a_feature_needs_is_a_warning_that_names_both() {
+fn a_missing_right_of_a_feature_causes_a_warning_that_names_both() {
     let cluster = calm_cluster(0);
     on_all(&cluster, &documented());
     let taken = [
@@ -274,7 +274,7 @@ fn a_plain_server_needs_no_right_to_cluster_commands() {
 }
 
 #[test]
-fn a_cluster_whose_commands_are_renamed_is_no_plain_server() {
+fn a_cluster_whose_commands_are_renamed_is_not_a_plain_server() {
     let server = LocalServer::start(&ServerOptions {
         extra: vec![
             ("cluster-enabled".to_owned(), "yes".to_owned()),
@@ -287,7 +287,7 @@ fn a_cluster_whose_commands_are_renamed_is_no_plain_server() {
     let proxy = Proxy::launch(&seeds, None, |config| {
         config.set("cluster.timeouts.command", "300ms");
     });
-    poll_until(PATIENCE, "the reason", || {
+    poll_until(PATIENCE, "the reason on the readiness page", || {
         readiness(&proxy).is_some_and(|(status, text)| {
             status == 503
                 && text.contains("it refuses CLUSTER SLOTS: ERR unknown command 'CLUSTER'")
@@ -298,7 +298,7 @@ fn a_cluster_whose_commands_are_renamed_is_no_plain_server() {
 }
 
 #[test]
-fn trying_a_right_changes_nothing_at_the_node() {
+fn checking_a_right_changes_nothing_at_the_node() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     server.query::<()>(&documented()).expect("a user");
     // Without MULTI all checked commands run; this key has the name of the policy's prefix.
@@ -324,7 +324,7 @@ fn trying_a_right_changes_nothing_at_the_node() {
 }
 
 #[test]
-fn a_lane_to_a_node_that_takes_rights_away_says_which() {
+fn a_lane_to_a_node_that_revokes_rights_names_the_missing_one() {
     let cluster = calm_cluster(0);
     on_all(&cluster, &documented());
     let proxy = launch(&cluster.seeds(), |config| {
@@ -348,7 +348,7 @@ fn a_lane_to_a_node_that_takes_rights_away_says_which() {
             readiness(&proxy).is_some_and(|(_, text)| text.contains(&said))
         });
         on_all(&cluster, &documented());
-        poll_until(PATIENCE, "slotmux to be let in again", || {
+        poll_until(PATIENCE, "slotmux to be accepted again", || {
             proxy.client().call(&["SET", "ns:k", "1"]) == Value::ok()
         });
     }

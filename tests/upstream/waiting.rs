@@ -1,4 +1,4 @@
-//! Commands that wait for a node: what brings them on their way again, and that none waits longer than it may.
+//! Commands that wait for a node: the events that let them continue, and that none waits beyond its deadline.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ fn key_of_first(name: &str) -> String {
         .expect("a third of all keys")
 }
 
-/// Nothing else tells of a failover here: nobody connects to the dead node again, and no refresh is due.
+/// No other event reports a failover here: no connection is made to the dead node, and no refresh is due.
 #[test]
-fn who_waits_has_the_others_asked_for_the_new_primary() {
+fn a_waiting_command_causes_a_query_for_the_new_primary() {
     let cluster = LocalCluster::start(Options {
         replicas_per_primary: 1,
         node_timeout: Duration::from_secs(1),
@@ -40,7 +40,7 @@ fn who_waits_has_the_others_asked_for_the_new_primary() {
 }
 
 #[test]
-fn a_connection_that_is_made_spares_the_others_their_pause() {
+fn a_new_connection_ends_the_pause_of_the_others() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let proxy = Proxy::start_before(&server, |config| {
         config.set("server.workers", 1);
@@ -55,7 +55,7 @@ fn a_connection_that_is_made_spares_the_others_their_pause() {
         proxy.metric("slotmux_upstream_lost_total") == Some(1.0)
     });
     server.restart().expect("back");
-    // The first one's connection rests for an hour; another client is the first on the other one.
+    // The first one's connection pauses for an hour; another client is the first on the other one.
     first.send(&["PING"]);
     assert_eq!(first.read(), Value::Simple("PONG".to_owned()));
     first.send(&["SET", "k", "2"]);
@@ -64,7 +64,7 @@ fn a_connection_that_is_made_spares_the_others_their_pause() {
     assert_eq!(first.read(), Value::ok());
 }
 
-/// A node that is frozen, with as much in flight as fits; whoever comes then waits for room.
+/// A frozen node with as much in flight as fits; further commands wait for room.
 fn with_a_full_lane(f: impl FnOnce(&LocalCluster, &Proxy, &mut RawClient)) {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
@@ -84,7 +84,7 @@ fn with_a_full_lane(f: impl FnOnce(&LocalCluster, &Proxy, &mut RawClient)) {
 }
 
 #[test]
-fn who_waits_for_room_is_refused_when_its_time_is_over() {
+fn a_command_waiting_for_room_is_refused_at_its_deadline() {
     with_a_full_lane(|cluster, proxy, filling| {
         let (full, key) = (key_of_first("full"), key_of_first("late"));
         let mut client = proxy.client();
@@ -94,7 +94,7 @@ fn who_waits_for_room_is_refused_when_its_time_is_over() {
             vec!["MGET", &*key, &*full],
             vec!["DBSIZE"],
         ];
-        // All of one pipeline came together: only the first of them waits.
+        // All of one pipeline arrived together: only the first of them waits.
         let commands: Vec<Vec<&str>> = commands.iter().cycle().take(400).cloned().collect();
         for (reply, command) in client.pipeline(&commands).iter().zip(&commands) {
             let text = reply.error();
@@ -113,18 +113,18 @@ fn who_waits_for_room_is_refused_when_its_time_is_over() {
 }
 
 #[test]
-fn what_has_waited_for_room_runs_as_soon_as_there_is_some() {
+fn a_command_waiting_for_room_runs_as_soon_as_there_is_some() {
     with_a_full_lane(|cluster, proxy, _| {
         let key = key_of_first("soon");
         let mut client = proxy.client();
         let before = proxy.metric("slotmux_client_pauses_total");
         client.send(&["SET", &key, "1"]);
-        poll_until(PATIENCE, "it to wait", || {
+        poll_until(PATIENCE, "the command to wait", || {
             proxy.metric("slotmux_client_pauses_total") > before
         });
         cluster.resume(0).expect("awake");
         let reply = client.read();
-        // On a busy machine its time may be over by then.
+        // On a busy machine its deadline may have passed by then.
         if reply != Value::ok() {
             assert!(reply.error().ends_with("was not executed"), "{reply:?}");
         }

@@ -23,7 +23,7 @@ pub enum Reply {
 /// The protocol of a connection, as `HELLO` set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// What every connection begins with.
+    /// The protocol of a new connection.
     Resp2,
     /// After `HELLO 3`.
     Resp3,
@@ -51,7 +51,7 @@ pub fn append_command<W: AsRef<[u8]>>(words: &[W], out: &mut Vec<u8>) {
         .expect("the buffer has the length of the command");
 }
 
-/// Reads the reply at the start of `bytes`, and its length. `None`: it is not complete yet.
+/// Reads the reply at the start of `bytes`, and its length. `None`: it is incomplete.
 pub fn decode(protocol: Protocol, bytes: &[u8]) -> Result<Option<(Reply, usize)>, String> {
     let text = |e: RedisProtocolError| e.to_string();
     // A map of ranges keeps a field that occurs twice; a map of values would lose it.
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_reply_are_refused() {
+    fn bytes_that_are_not_a_reply_are_refused() {
         for protocol in [Protocol::Resp2, Protocol::Resp3] {
             for bytes in [
                 &b"nonsense\r\n"[..],

@@ -1,4 +1,4 @@
-//! Which slot a key belongs to, computed with the `crc16` crate.
+//! The slot of a key, computed with the `crc16` crate.
 
 /// Slots of a cluster.
 pub const SLOTS: usize = 16_384;
@@ -8,7 +8,7 @@ pub fn slot_of(key: &[u8]) -> u16 {
     crc16::State::<crc16::XMODEM>::calculate(hash_tag(key).unwrap_or(key)) % SLOTS as u16
 }
 
-/// The bytes between the first `{` and the first `}` after it, unless there are none.
+/// The bytes between the first `{` and the first `}` after it, if there are any.
 fn hash_tag(key: &[u8]) -> Option<&[u8]> {
     let open = key.iter().position(|&byte| byte == b'{')?;
     let rest = &key[open + 1..];

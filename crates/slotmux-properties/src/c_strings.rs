@@ -1,5 +1,5 @@
-//! Words that servers compare as C strings: bytes after a NUL in an option change neither the positions of a request's
-//! keys, nor how long it may block, nor the decision of its policies.
+//! Option names that servers compare as C strings: bytes after a NUL in an option change neither the positions of a
+//! request's keys, nor how long it may block, nor the decision of its policies.
 
 use slotmux_core::command::{BlockingTimeout, CommandRef, resolve};
 use slotmux_core::config::{
@@ -90,7 +90,7 @@ const TAILS: [&[u8]; 4] = [b"\0", b"\0x", b"\0\0", b"\0STORE"];
 /// The time of all clocks.
 const NOW: u64 = 1_700_000_000_000;
 
-/// The words of a request, once plain and once with bytes after a NUL.
+/// The arguments of a request, once plain and once with bytes after a NUL.
 #[derive(Default)]
 struct Twice {
     plain: Vec<Vec<u8>>,

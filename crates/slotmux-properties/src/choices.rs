@@ -1,6 +1,6 @@
-//! Input bytes as a sequence of choices, so that a mutation of the input is a mutation of what is built from it.
+//! Input bytes as a sequence of choices, so that a mutation of the input changes some of the choices.
 
-/// The choices that are left. When there are none left, each is 0.
+/// The remaining choices. After the last one, each choice is 0.
 pub struct Choices<'a>(pub &'a [u8]);
 
 impl<'a> Choices<'a> {
@@ -26,7 +26,7 @@ impl<'a> Choices<'a> {
         items[usize::from(self.byte()) % items.len()]
     }
 
-    /// Whether anything is left to choose from.
+    /// Whether any choice remains.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -133,7 +133,7 @@ const VARIABLES: [&str; 12] = [
     "SLOTMUX__",
 ];
 
-/// Texts that a problem may contain besides the input: known names, and words.
+/// Texts that a problem may contain besides the input: known names and ordinary words.
 const MOST_WORDS: usize = 8192;
 
 /// The first byte chooses between a file of these bytes and one that is changed here and there.
@@ -146,7 +146,7 @@ pub fn check(data: &[u8]) {
         true => String::from_utf8_lossy(choices.0).into_owned(),
         false => changed(&mut choices),
     };
-    // The file system would be asked.
+    // This check would access the file system.
     if text.contains("file:") || env.values().any(|value| value.contains("file:")) {
         return;
     }
@@ -169,7 +169,7 @@ pub fn check(data: &[u8]) {
             check_shown(&loaded, is_raw);
         }
         Err(problems) => {
-            assert!(!problems.is_empty(), "refused without a word");
+            assert!(!problems.is_empty(), "refused without a message");
             check_words(&problems, given, is_raw);
         }
     }
@@ -215,7 +215,7 @@ fn reread(text: &str) -> Result<Config, Vec<Problem>> {
     .map(|loaded| loaded.config)
 }
 
-/// Of passwords only the number is shown.
+/// Passwords appear only as their number.
 fn with_passwords_of(mut shown: Config, config: &Config) -> Config {
     assert_eq!(
         shown.cluster.passwords.len(),
@@ -247,7 +247,7 @@ fn environment(choices: &mut Choices<'_>) -> BTreeMap<String, String> {
         };
         let value = match name.ends_with("PASSWORD") {
             true => "hush".to_owned(),
-            // As between quotes.
+            // The text as it stands between quotes.
             false => value(choices).trim_matches('"').to_owned(),
         };
         env.insert(name, value);
@@ -267,7 +267,7 @@ fn flags(choices: &mut Choices<'_>) -> CommandLine {
     flags
 }
 
-/// The base as it is shown: with every key.
+/// The base as `config show` prints it: with every key.
 static LINES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let base = reread(BASE).expect("it is right");
     show(&base, None).lines().map(str::to_owned).collect()

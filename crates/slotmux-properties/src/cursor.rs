@@ -1,6 +1,6 @@
-//! Cursors of SCAN: any text is read as its number or refused, numbers and cursors are one to one, and a scan that
-//! continues from its cursors while nodes fail over, restart and get other slots misses no key that
-//! stayed where it was.
+//! Cursors of SCAN: any text is read as its number or refused, and numbers and cursors map one to one. A scan that
+//! continues from its cursors while nodes fail over, restart and get other slots misses no key that stayed in its
+//! place.
 
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::cluster::topology::{NO_SHARD, Node, Shard, Topology, UpstreamKind};
@@ -27,7 +27,7 @@ fn check_text(text: &[u8]) {
             .and_then(|text| text.parse::<u64>().ok()),
     };
     assert_eq!(number, expected, "{}", text.escape_ascii());
-    // Its bytes as a number, so that all numbers are met.
+    // The bytes as a number, so that all numbers occur.
     let mut bytes = [0; 8];
     let known = text.len().min(8);
     bytes[..known].copy_from_slice(&text[..known]);
@@ -80,7 +80,7 @@ struct Cluster {
     failovers: [u8; SHARDS],
     /// How often the primary of each shard was started.
     starts: [u8; SHARDS],
-    /// Blocks that stayed where they were.
+    /// Blocks that have not moved.
     stayed: [bool; BLOCKS],
     /// The present order of a scan; rebuilt only after a change, as that takes time.
     itinerary: Itinerary,
@@ -104,7 +104,7 @@ impl Cluster {
         cluster
     }
 
-    /// Changes the cluster, or leaves it.
+    /// Changes the cluster, or does nothing.
     fn change(&mut self, choices: &mut Choices<'_>) {
         let what = choices.byte();
         let shard = usize::from(what >> 3) % SHARDS;
@@ -147,12 +147,12 @@ impl Cluster {
         format!("{}{shard}.{}", self.name, self.failovers[shard])
     }
 
-    /// The life of a shard's primary: its cursors mean nothing in another one.
+    /// The life of a shard's primary; cursors are invalid in another life.
     fn life(&self, shard: usize) -> u64 {
         u64::from(self.failovers[shard]) << 8 | u64::from(self.starts[shard])
     }
 
-    /// A page of two buckets: its keys, and the cursor behind it. Each life has the keys in buckets of its own order.
+    /// A page of two buckets: its keys, and the cursor behind it. Each life orders the keys into buckets differently.
     fn page(&self, shard: usize, cursor: u64) -> (Vec<usize>, u64) {
         let turn = 3 * usize::from(self.failovers[shard]) + 7 * usize::from(self.starts[shard]);
         let from = usize::try_from(cursor).unwrap_or(BLOCKS).min(BLOCKS);
@@ -213,7 +213,7 @@ fn scan(choices: &[u8], name: &'static str) -> Result<(), String> {
     missed.map_or(Ok(()), |block| Err(format!("block {block} was missed")))
 }
 
-/// Asks for a page, after which the cluster changes, and says where the scan goes on; `None` if the page is void.
+/// Asks for a page, changes the cluster, and returns where the scan continues; `None` if the page is void.
 fn take_page(
     cluster: &mut Cluster,
     choices: &mut Choices<'_>,
@@ -225,7 +225,7 @@ fn take_page(
     let (node, life) = (cluster.primary(shard), cluster.life(shard));
     cluster.change(choices);
     let itinerary = &cluster.itinerary;
-    // As in `route/page.rs`: a page from a node whose turn it would not be now is discarded.
+    // As in `route/page.rs`: a page is discarded if it is no longer the turn of its node.
     let now = itinerary.step(step.cursor)?;
     if cluster.primary(usize::from(now.shard)) != node {
         return None;

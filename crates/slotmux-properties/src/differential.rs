@@ -1,15 +1,15 @@
-//! The scanners against redis-protocol: the same verdict and the same length, but for the exceptions listed here.
+//! The scanners against redis-protocol: the same verdict and the same length, except in the cases listed here.
 //!
-//! A small recursive reader walks the input beside both. It judges nothing; it knows where the two are meant to
-//! differ. Up to the first such place they must agree, and where ours is the stricter one it must refuse.
+//! A small recursive reader walks the input beside both. It does not judge; it finds the places where the two differ on
+//! purpose. Up to the first such place they must agree, and where ours is stricter it must refuse.
 
 use redis_protocol::{resp2, resp3};
 use slotmux_core::resp::{Limits, Protocol, ReplyScanner, Scan, scan_request};
 
-/// The oracle recurses without a bound and overflows its stack; ours has no stack.
+/// The oracle recurses without a bound and overflows its stack; our scanner does not recurse.
 const MAX_DEPTH: usize = 64;
 
-/// A place where the two differ and are meant to.
+/// A place where the two differ on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Exception {
     /// Nesting that would overflow the stack of the oracle.
@@ -32,14 +32,13 @@ enum Exception {
     AggregateKey,
     /// Attributes before attributes or before a null: the oracle cannot attach them.
     AttributesOfNone,
-    /// An integer beyond 64 bits, or one spelled in a way that only the client has to judge.
+    /// An integer beyond 64 bits, or in a spelling that is left to the client to judge.
     IntegerRange,
     /// A double that Rust cannot read.
     Double,
     /// A verbatim string of another format than `txt` and `mkd`, or shorter than its format.
     Verbatim,
-    /// Counts near 2^63, or nested ones that come to so much together: ours refuses to count beyond 64 bits, the
-    /// oracle waits.
+    /// Counts near 2^63, or nested counts with such a sum: ours refuses to count beyond 64 bits, the oracle waits.
     HugeCount,
     /// A negative count of arguments other than `*-1`: an empty request for Redis, an error for the oracle.
     NegativeArguments,
@@ -135,7 +134,7 @@ fn resp3_verdict(data: &[u8]) -> Verdict {
     }
 }
 
-/// Why a walk stops early: at an exception, or because there is nothing more to say (cut, or wrong for both).
+/// Why a walk stops early: an exception, or no further verdict is possible (cut, or wrong for both).
 type Stop = Option<Exception>;
 
 struct Walk<'a> {
@@ -147,7 +146,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Walks over one element and says of what type it is, that of what follows for one with attributes.
+    /// Walks over one element and returns its type; with attributes, the type of the element behind them.
     fn element(&mut self, depth: usize) -> Result<u8, Stop> {
         if depth > MAX_DEPTH {
             return Err(Some(Exception::Depth));
@@ -214,14 +213,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Elements of which those that `hashed` names must not be aggregates for the oracle.
+    /// Elements; for the oracle, those selected by `hashed` must not be aggregates.
     fn elements(
         &mut self,
         count: usize,
         depth: usize,
         hashed: fn(usize) -> bool,
     ) -> Result<(), Stop> {
-        // Ours takes no more elements than a server can hold; the oracle waits for them.
+        // Ours refuses more elements than a server can hold; the oracle waits for them.
         if count > u32::MAX as usize {
             return Err(Some(Exception::HugeCount));
         }
@@ -358,7 +357,7 @@ fn walk_request(data: &[u8], limits: &Limits) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A header line of a request: longer ones than in replies are borne.
+/// A header line of a request; it may be longer than in replies.
 fn request_line<'a>(walk: &mut Walk<'a>, limits: &Limits) -> Result<&'a [u8], Stop> {
     let rest = &walk.buf[walk.at..];
     match rest.iter().position(|&byte| byte == b'\r') {

@@ -1,5 +1,5 @@
-//! The replies of several nodes, joined: whatever they contain, the result is exactly one reply. The descriptions that a
-//! node gives of its commands and subscriptions are read as untrusted input.
+//! The merged replies of several nodes: whatever they contain, the result is exactly one reply. A node's descriptions
+//! of its commands and subscriptions are read as untrusted input.
 
 use slotmux::engine::pubsub::frame::{Frame, read};
 use slotmux_core::command::listening::SubscriptionKind;
@@ -32,7 +32,7 @@ const MERGES: [Merge; 18] = [
     Merge::Histogram,
 ];
 
-/// The parts of which replies are built; a header may be followed by another number of elements than it says.
+/// The parts of which replies are built; the number of elements behind a header may differ from its count.
 const PIECES: [&[u8]; 40] = [
     b"*0\r\n",
     b"*1\r\n",
@@ -76,7 +76,7 @@ const PIECES: [&[u8]; 40] = [
     b"*6\r\n",
 ];
 
-/// Joins the replies of one to three nodes in every way; the rest of the input is a node's description of itself.
+/// Merges the replies of one to three nodes in every way; the rest of the input is a node's description of itself.
 pub fn check(data: &[u8]) {
     let mut choices = Choices(data);
     let count = 1 + usize::from(choices.byte() % 3);
@@ -90,7 +90,7 @@ pub fn check(data: &[u8]) {
     for merge in MERGES.into_iter().chain(others) {
         let mut parts = parts.clone();
         if merge == Merge::RandomKey {
-            // Keys, and as many numbers of keys.
+            // Keys, and an equal number of key counts.
             parts.extend_from_within(..);
         }
         one_reply(&parts, merge, |out| {

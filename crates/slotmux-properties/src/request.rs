@@ -34,7 +34,7 @@ fn check_one(buf: &[u8], limits: &Limits) -> Option<usize> {
     for patient in [false, true] {
         let (cut, at) = byte_by_byte(buf, limits, patient);
         assert_eq!(cut, whole, "cut at every byte, patient: {patient}");
-        // A scan of the deciding prefix gives the same verdict, and one of the prefix before it gives none.
+        // A scan of the deciding prefix gives the same verdict; a scan of a shorter prefix gives no verdict.
         assert_eq!(scan_request(&buf[..at], limits, &mut Vec::new()), whole);
         if !matches!(whole, Ok(Scan::Incomplete { .. })) {
             let before = scan_request(&buf[..at - 1], limits, &mut Vec::new());
@@ -66,8 +66,8 @@ fn check_one(buf: &[u8], limits: &Limits) -> Option<usize> {
     }
 }
 
-/// The verdict on a request that grows by one byte at a time, and the length at which it fell.
-/// The patient scanner waits until the buffer has the length that the last scan needed.
+/// The verdict on a request that grows by one byte at a time, and the length at which it was reached. The patient
+/// scanner waits until the buffer has the length that the last scan needed.
 fn byte_by_byte(buf: &[u8], limits: &Limits, patient: bool) -> (Result<Scan, Malformed>, usize) {
     let (mut boundary, mut asked_for) = (Boundary::default(), 0);
     let mut last = Ok(Scan::Incomplete { need: 1 });

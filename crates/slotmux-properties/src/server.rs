@@ -7,7 +7,7 @@ use slotmux_core::command::Lifetime;
 use slotmux_core::command::{CommandRef, resolve};
 use slotmux_core::resp::Span;
 
-/// A value, and the unix milliseconds at which its key expires, if it does.
+/// A value, and the unix milliseconds at which its key expires, if at all.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
     pub value: Vec<u8>,
@@ -28,7 +28,7 @@ pub struct Server {
 /// Treatment of a TTL whose end does not fit into 64 bits. Whether it fits depends on the clock of the node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Overflow {
-    /// As Redis: SET and EXPIRE refuse it, and RESTORE takes it for a point in the past.
+    /// As in Redis: SET and EXPIRE refuse it, and RESTORE takes it for a point in the past.
     AsRedis,
     /// The TTL ends as late as possible, as by a clock that is early enough for it to fit.
     EndsLast,
@@ -126,7 +126,7 @@ impl Server {
             _ => {
                 let command = CommandRef::Table(command);
                 command_keys(command, bytes, spans)?;
-                // At worst each key that may be written has no expiry afterwards.
+                // In the worst case each key that may be written has no expiry afterwards.
                 if command.lifetime() != Lifetime::Untouched {
                     command
                         .for_each_written_key(bytes, spans, |at| self.put(args[at], bytes, None))
@@ -178,7 +178,7 @@ impl Server {
         }
     }
 
-    /// Gives a key that there may be another expiry, which deletes it if that has passed.
+    /// Gives another expiry to a key that may exist; an expiry in the past deletes the key.
     fn expire_at(&mut self, key: &[u8], at: i64) {
         if at <= self.now {
             self.keys.remove(key);
@@ -314,7 +314,7 @@ impl Server {
         Ok(())
     }
 
-    /// Options of SET, GETEX and MSETEX, of which a command takes those of a TTL and the `taken` ones.
+    /// Options of SET, GETEX and MSETEX: those of a TTL and the `taken` ones.
     fn options<'a>(&self, words: &[&'a [u8]], taken: &[u8]) -> Result<Options<'a>, Refused> {
         let mut options = Options::default();
         let mut at = 0;
@@ -362,7 +362,7 @@ impl Server {
         }
     }
 
-    /// When a TTL of SET and its relatives ends.
+    /// The end of a TTL of SET and its relatives.
     fn point(&self, (unit, absolute): Form, number: &[u8]) -> Result<i64, Refused> {
         let number = integer(number)?;
         if number <= 0 {
@@ -371,7 +371,7 @@ impl Server {
         self.end(number.checked_mul(unit).ok_or(Refused)?, absolute)
     }
 
-    /// When a TTL in milliseconds ends.
+    /// The end of a TTL in milliseconds.
     fn end(&self, milliseconds: i64, absolute: bool) -> Result<i64, Refused> {
         let base = if absolute { 0 } else { self.now };
         match (milliseconds.checked_add(base), self.overflow) {
@@ -405,7 +405,7 @@ fn natural(number: i64) -> Result<i64, Refused> {
     if number < 0 { Err(Refused) } else { Ok(number) }
 }
 
-/// Redis compares words as C does, up to the first NUL.
+/// Redis compares option names as C strings, up to the first NUL.
 fn lower(word: &[u8]) -> Vec<u8> {
     let end = word
         .iter()

@@ -1,5 +1,5 @@
-//! Valid pipelines and reply streams, built and cut as the input chooses, are divided into exactly the parts that they
-//! were built from.
+//! Valid pipelines and reply streams, built and cut as the input chooses, are divided into exactly the parts of which
+//! they were built.
 
 use slotmux_core::resp::{Boundary, Limits, Protocol, Scan, inline, scan_request, write};
 
@@ -69,7 +69,7 @@ fn check_requests(choices: &mut Choices<'_>) {
             }
         }
     }
-    assert_eq!(from, stream.len(), "something was left over");
+    assert_eq!(from, stream.len(), "bytes left over");
     assert_eq!(found, expected);
 }
 
@@ -135,7 +135,7 @@ fn check_replies(choices: &mut Choices<'_>) {
     );
 }
 
-/// Appends one reply and returns its start, which is after its attributes if it has any.
+/// Appends one reply and returns its start, behind its attributes if it has any.
 fn push_reply(choices: &mut Choices<'_>, stream: &mut Vec<u8>, depth: usize) -> usize {
     const LEAVES: [&[u8]; 14] = [
         b"+OK\r\n",

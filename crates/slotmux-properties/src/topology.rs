@@ -1,6 +1,6 @@
-//! What nodes say about the cluster: whatever CLUSTER SLOTS, CLUSTER NODES and redirects hold, and however the nodes
-//! disagree, what is made of it is whole, names nothing that nobody said, and gives each slot to the owner that is known
-//! at the highest config epoch.
+//! Cluster reports of nodes: for any content of CLUSTER SLOTS, CLUSTER NODES and redirects, and any disagreement of the
+//! nodes, the topology is complete, contains only reported addresses, and gives each slot to the owner with the highest
+//! known config epoch.
 
 use std::collections::HashSet;
 
@@ -43,7 +43,7 @@ const SLOT_NUMBERS: [i64; 12] = [
 ];
 const EPOCHS: [&str; 8] = ["1", "2", "3", "0", "18446744073709551615", "-1", "x", ""];
 
-/// The first byte chooses: a redirect, views out of chosen pieces, or a view out of the bytes as they are.
+/// The first byte chooses: a redirect, views built of chosen pieces, or a view from the raw bytes.
 pub fn check(data: &[u8]) {
     let mut choices = Choices(data);
     match choices.byte() % 4 {
@@ -94,7 +94,7 @@ fn check_bytes(choices: &mut Choices<'_>) {
 
 fn check_views(choices: &mut Choices<'_>) {
     let mut previous = Topology::empty();
-    // What is known comes about as ever: by earlier views.
+    // Earlier views have led to the known topology, as in production.
     for _ in 0..1 + choices.byte() % 3 {
         let mut views = Vec::new();
         for _ in 0..1 + choices.byte() % 3 {
@@ -130,7 +130,7 @@ fn asked() -> Addr {
     Addr::new("seed", 7000)
 }
 
-/// CLUSTER NODES of a few lines, one of which may be no line of it.
+/// CLUSTER NODES of a few lines, one of which may be invalid.
 fn nodes(choices: &mut Choices<'_>) -> String {
     let mut text = String::new();
     for _ in 0..choices.byte() % 8 {
@@ -201,7 +201,7 @@ fn node(choices: &mut Choices<'_>) -> Value {
     Value::Array(fields)
 }
 
-/// What does not belong there.
+/// Garbage in place of a valid part.
 fn odd(choices: &mut Choices<'_>) -> Value {
     match choices.byte() % 6 {
         0 => Value::Nil,
@@ -232,7 +232,7 @@ fn is_named(text: &str, slots: &Value, nodes: &str) -> bool {
 fn check_view(view: &NodeView, slots: &Value, nodes: &str) {
     let mut ids = HashSet::new();
     for node in &view.nodes {
-        assert!(ids.insert(&node.id), "{:?} is there twice", node.id);
+        assert!(ids.insert(&node.id), "{:?} occurs twice", node.id);
         assert_eq!(view.find(&node.id), Some(node));
         assert!(is_named(&node.id, slots, ""), "{node:?}");
         assert!(node.replicas.iter().all(|&at| at < view.nodes.len()));
@@ -240,7 +240,7 @@ fn check_view(view: &NodeView, slots: &Value, nodes: &str) {
             let is_asked = addr.host == asked().host && !node.announced;
             assert!(
                 is_asked || is_named(&addr.host, slots, nodes),
-                "{node:?}: nobody said so"
+                "{node:?}: not reported by any node"
             );
         }
     }
@@ -273,7 +273,7 @@ fn check_merged(views: &[NodeView], previous: &Topology, trusts_memory: bool) ->
     assert!(merged.disputed <= SLOTS && (trusts_memory || merged.remembered == 0));
     let named = Addr::new("nobody", 1);
     assert!(topology.node_at(&named).is_none());
-    // What depends on a topology takes this one.
+    // Consumers of a topology accept this one.
     let diff = topology.diff(previous);
     assert_eq!(diff.slots_moved, topology.moved_since(previous).count());
     assert!(!diff.to_string().is_empty());
@@ -281,7 +281,7 @@ fn check_merged(views: &[NodeView], previous: &Topology, trusts_memory: bool) ->
         Itinerary::new(topology).begin().is_some(),
         topology.uncovered() < SLOTS
     );
-    // Asked again, the same nodes lead to the same: nothing goes to and fro.
+    // Asked again, the same nodes lead to the same topology: it does not oscillate.
     let mut again = merge(views, topology, trusts_memory).topology;
     again.learned = topology.learned.clone();
     assert!(
@@ -309,7 +309,10 @@ fn check_shards(views: &[NodeView], previous: &Topology, topology: &Topology) {
     );
     for shard in &topology.shards {
         for node in std::iter::once(&shard.primary).chain(&shard.replicas) {
-            assert!(addrs.contains(&node.addr), "{node:?}: nobody said so");
+            assert!(
+                addrs.contains(&node.addr),
+                "{node:?}: not reported by any node"
+            );
             let said: Vec<&Addr> = views
                 .iter()
                 .filter_map(|view| view.find(&node.id)?.addr.as_ref())
@@ -357,14 +360,14 @@ fn check_owners(views: &[NodeView], previous: &Topology, merged: &MergedTopology
             };
             assert!(
                 expected.is_none_or(|(id, _)| !is_reachable(id)),
-                "nobody serves slot {slot}, says {merged:?}"
+                "slot {slot} has no owner in {merged:?}"
             );
             continue;
         };
         if expected.is_some_and(|(expected, known)| expected == id && known <= epoch) {
             continue;
         }
-        // Else it was there before, at an epoch that no view knows yet.
+        // Otherwise the slot had this owner before, at an epoch that no view knows yet.
         let before = previous.shard_of(Slot(slot));
         assert!(
             merged.remembered > 0

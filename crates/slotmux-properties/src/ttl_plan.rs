@@ -1,5 +1,5 @@
-//! Whatever the request and the policy: what is sent is one well-formed sequence, no key of an enforced namespace has
-//! a TTL above its maximum or none afterwards, and nothing but the TTL differs from what the request would have done.
+//! For any request and policy: the sent bytes are one well-formed sequence, every key of an enforced namespace has a
+//! TTL within its maximum afterwards, and the effect differs from the client's request only in TTLs.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const SLACK: i64 = 1000;
 
 const KEYS: [&[u8]; 8] = [b"k", b"k2", b"k\r\n$1\r\n", b"o", b"o\0", b"f", b"x", b""];
 
-/// Options, each with what follows it: a number `n`, a key `k`, or nothing.
+/// Options, each with its argument: a number `n`, a key `k`, or no argument.
 type Options = &'static [(&'static str, &'static str)];
 
 const SET: Options = &[
@@ -58,7 +58,7 @@ const STORE: Options = &[
     ("STORE\0x", "k"),
     ("ASC", ""),
 ];
-/// Words that are not an option of any server, or lack their argument.
+/// Words that are not an option of any server, or options without their argument.
 const OTHER: Options = &[
     ("FOO", ""),
     ("EX\0x", "n"),
@@ -138,7 +138,7 @@ const NUMBERS: [&[u8]; 24] = [
     b"-9223372036854775808",
 ];
 
-/// The first bytes choose the policies, the next ones the keys that are there, the others the request.
+/// The first bytes choose the policies, the next ones the existing keys, the rest the request.
 pub fn check(data: &[u8]) {
     let mut choices = Choices(data);
     let namespaces = vec![
@@ -199,8 +199,8 @@ fn check_request(
         }
         Governed::Refused(_) => {
             assert!(out.starts_with(b"ERR slotmux: "));
-            // slotmux refuses no request that Redis would refuse as well. It knows neither the clock of the node nor, as
-            // RESTORE does, which keys there are.
+            // Requests that Redis would refuse are left to Redis. slotmux knows neither the clock of the node nor, for
+            // RESTORE, the existing keys.
             let mut earlier = by_earlier_clock(before);
             if command.lifetime() == Lifetime::Restore {
                 earlier.keys.clear();
@@ -238,7 +238,8 @@ fn check_request(
         out.escape_ascii()
     );
     let as_plain = (result, values(&server)) == (plainly, values(&plain));
-    // Rewritten in place, a TTL that only the clock of the node could judge is within the maximum by any clock.
+    // A TTL that was rewritten in place and whose validity depends on the clock of the node is within the maximum by
+    // any clock.
     let as_earlier = || {
         let (verdict, earlier) = outcome(by_earlier_clock(before), bytes, args);
         matches!(decision.governed, Governed::Rewritten(_))
@@ -248,8 +249,8 @@ fn check_request(
         as_plain || as_earlier(),
         "another verdict or other values, {result:?} and {server:?} instead of {plainly:?} and {plain:?}: {context}"
     );
-    // A rewritten request has no point in time. A request sent unchanged may have one, and so may an MSETEX with expiries
-    // after it, which are for those of its keys that need them.
+    // A rewritten request has no point in time. A request sent unchanged may have one, and so may an MSETEX that is
+    // followed by expiries for those of its keys that need them.
     let names_a_point = match decision.governed {
         Governed::AsIs => true,
         Governed::Block(_) => command.lifetime() == Lifetime::MSetEx,
@@ -295,7 +296,7 @@ fn by_earlier_clock(server: Server) -> Server {
     }
 }
 
-/// The values of all keys, whatever their expiries.
+/// The values of all keys, without their expiries.
 fn values(server: &Server) -> Vec<(&[u8], &[u8])> {
     let keys = server.keys.iter();
     keys.map(|(key, entry)| (&key[..], &entry.value[..]))
@@ -412,7 +413,7 @@ fn namespace(name: &str, prefix: &str, ttl: Ttl) -> Namespace {
     }
 }
 
-/// A policy that `slotmux check` would let pass.
+/// A policy that `slotmux check` accepts.
 fn ttl(choices: &mut Choices<'_>) -> Ttl {
     let duration =
         |choices: &mut Choices, all: &[Option<u64>]| choices.one_of(all).map(Duration::from_millis);
@@ -468,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_ttl_that_may_overflow_is_up_to_the_clock() {
+    fn only_a_ttl_that_may_overflow_depends_on_the_clock() {
         for request in [
             "SET k v PX 9223370336854775808",
             "SET k v EX 9223372036854775",
@@ -480,7 +481,7 @@ mod tests {
             assert!(is_up_to_the_clock(request), "{request}");
         }
         for request in [
-            // Large numbers that are no TTL.
+            // Large numbers that are not a TTL.
             "SET k 9223372036854775807 EX 1",
             "SETEX k 1 9223372036854775807",
             "MSET k 9223372036854775807 k2 v",

@@ -1,4 +1,4 @@
-//! Whether two replies to one command are alike: equal, save where Redis itself promises no order or no exact form.
+//! Whether two replies to one command are alike: equal, except where Redis itself promises no order or no exact form.
 
 use slotmux_core::command::{Command, resolve};
 use slotmux_core::resp::{Limits, scan_request};
@@ -17,9 +17,9 @@ pub enum Likeness {
     Page,
     /// As `Page`, of pairs.
     PageOfPairs,
-    /// An array of names and values in any order: what is a map in RESP3.
+    /// An array of names and values in any order; a map in RESP3.
     Pairs,
-    /// The types of all parts, and every text but those that are numbers.
+    /// The types of all parts, and every text that is not a number.
     Form,
     /// The type alone.
     Type,
@@ -29,8 +29,8 @@ pub enum Likeness {
 
 use Likeness::*;
 
-/// Commands whose successful replies are not compared byte by byte. A line stands for every call that begins so. Where
-/// the bytes are equal, or one of the replies is an error, none of this applies.
+/// Commands whose successful replies are not compared byte by byte. A line stands for every call that begins with it.
+/// It does not apply where the bytes are equal or one of the replies is an error.
 pub const LOOSE: &[(&str, Likeness, &str)] = &[
     ("SMEMBERS", Unordered, HASH_SEED),
     ("SINTER", Unordered, HASH_SEED),
@@ -86,7 +86,7 @@ const NODE_OVERHEAD: &str =
 const OWN_FIGURES: &str =
     "ids, addresses and totals are slotmux' own; answers_against_redis holds their form to Redis'";
 
-/// What the table has for these words, with their number checked.
+/// The table's entry for this command, with its arity checked.
 pub fn known(words: &[Vec<u8>]) -> Option<&'static Command> {
     let bytes = encode(words);
     let mut args = Vec::new();
@@ -107,7 +107,7 @@ pub fn show(words: &[Vec<u8>]) -> String {
     words.take(20).collect::<Vec<_>>().join(" ")
 }
 
-/// Both replies from shortly before the byte in which they differ.
+/// Both replies from shortly before the first different byte.
 pub fn apart(ours: &[u8], whose: &str, theirs: &[u8]) -> String {
     let pairs = ours.iter().zip(theirs);
     let at = pairs.take_while(|(ours, theirs)| ours == theirs).count();
@@ -135,7 +135,7 @@ pub fn alike(words: &[Vec<u8>], ours: &Reply, theirs: &Reply) -> bool {
     likeness(words).is_some_and(|likeness| in_essence(&ours.value, &theirs.value, likeness))
 }
 
-/// How the replies to this command are compared where their bytes differ; `None`: they may not.
+/// How the replies to this command are compared where their bytes differ; `None`: they may not differ.
 pub fn likeness(words: &[Vec<u8>]) -> Option<Likeness> {
     looseness(known(words)?.full_name).map(|(likeness, _)| likeness)
 }
@@ -147,7 +147,7 @@ pub fn looseness(full_name: &str) -> Option<(Likeness, &'static str)> {
     line.map(|(_, likeness, reason)| (*likeness, *reason))
 }
 
-/// Whether replies are as equal as that asks for.
+/// Whether replies are as equal as this comparison requires.
 pub fn in_essence(ours: &Value, theirs: &Value, likeness: Likeness) -> bool {
     if likeness == Likeness::Remaining {
         return [ours, theirs]
@@ -157,7 +157,7 @@ pub fn in_essence(ours: &Value, theirs: &Value, likeness: Likeness) -> bool {
     essence(ours, likeness) == essence(theirs, likeness)
 }
 
-/// What has to be equal of a reply.
+/// The parts of a reply that must be equal.
 fn essence(value: &Value, likeness: Likeness) -> String {
     match (likeness, value) {
         (Likeness::Unordered, Value::Array(items) | Value::Set(items)) => {
@@ -185,7 +185,7 @@ fn essence(value: &Value, likeness: Likeness) -> String {
     }
 }
 
-/// The essence of every part of a reply.
+/// The comparable part of every element of a reply.
 fn within(value: &Value, likeness: Likeness) -> String {
     let each = |items: &[Value]| {
         let mut parts: Vec<String> = items.iter().map(|item| within(item, likeness)).collect();
@@ -228,7 +228,7 @@ impl Digits for Vec<u8> {
 }
 
 trait Kind {
-    /// The type of a reply without what it holds.
+    /// The type of a reply without its content.
     fn kind(&self) -> std::mem::Discriminant<Value>;
 }
 

@@ -1,4 +1,4 @@
-//! The programs of the workspace, as cargo built them for the test that runs.
+//! The programs of the workspace, as cargo built them for the running test.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,8 +19,8 @@ pub fn load_tool(name: &str) -> PathBuf {
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "--quiet"]);
         if cfg!(debug_assertions) {
-            // The same selection as `cargo test --workspace`, behind which nothing is left to build. For other packages
-            // than that run the dependencies would have other features, and be built twice.
+            // The same selection as `cargo test --workspace`, after which everything is already built. Other packages
+            // would get their dependencies with other features, and build them twice.
             build.args(["--workspace", "--bins", "--tests"]);
         } else {
             build.args(["--package", "slotmux-load", "--release"]);

@@ -1,4 +1,4 @@
-//! A client that knows nothing: it sends bytes and reads replies, each step with a deadline.
+//! A client without any logic: it sends bytes and reads replies, each step with a deadline.
 
 use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -21,7 +21,7 @@ impl RawClient {
         RawClient::try_connect(port).expect("a connection")
     }
 
-    /// Connects, or says why not.
+    /// Connects, or returns the error.
     pub fn try_connect(port: u16) -> io::Result<RawClient> {
         let stream =
             TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), PATIENCE)?;
@@ -47,7 +47,7 @@ impl RawClient {
         self.stream.write_all(bytes).expect("sent in time");
     }
 
-    /// Sends bytes, or says why not: for servers that hang up.
+    /// Sends bytes, or returns the error: for servers that hang up.
     pub fn try_send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
@@ -72,8 +72,8 @@ impl RawClient {
         self.read_bytes()
     }
 
-    /// Sends bytes that hold `replies` requests while reading that many replies, so that neither side waits for the
-    /// other however long the pipeline is.
+    /// Sends bytes that hold `replies` requests while reading that many replies, so that neither side blocks the other,
+    /// however long the pipeline is.
     #[track_caller]
     pub fn pipeline_raw(&mut self, bytes: &[u8], replies: usize) -> Vec<Value> {
         let mut stream = self.stream.try_clone().expect("a second handle");
@@ -106,19 +106,19 @@ impl RawClient {
         record
     }
 
-    /// Reads one reply, or says why not.
+    /// Reads one reply, or returns the error.
     pub fn try_read(&mut self) -> io::Result<Value> {
         read_value(&mut self.input, &mut Vec::new())
     }
 
-    /// Reads one reply with its exact bytes, or says why not.
+    /// Reads one reply with its exact bytes, or returns the error.
     pub fn try_read_reply(&mut self) -> io::Result<Reply> {
         let mut bytes = Vec::new();
         let value = read_value(&mut self.input, &mut bytes)?;
         Ok(Reply { bytes, value })
     }
 
-    /// Reads until the other side hangs up and returns what came: for errors that close the connection.
+    /// Reads until the other side hangs up and returns the bytes: for errors that close the connection.
     #[track_caller]
     pub fn read_to_close(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -132,7 +132,7 @@ impl RawClient {
         }
     }
 
-    /// Whether a reply, or a hang-up, is there to be read within this time.
+    /// Whether a reply, or a hang-up, can be read within this time.
     pub fn has_news(&mut self, within: Duration) -> bool {
         if !self.input.buffer().is_empty() {
             return true;
@@ -158,7 +158,7 @@ impl RawClient {
         seen.is_ok()
     }
 
-    /// Says that no more requests come, while replies may still be read.
+    /// Closes the sending side; replies may still be read.
     pub fn finish_sending(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("half closed");
     }

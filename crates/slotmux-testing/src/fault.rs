@@ -1,5 +1,5 @@
-//! A port that leads to another port of this machine through a network that fails when told to: slow, silent, cut in
-//! the middle of a frame, or with bytes that nobody sent.
+//! A port that forwards to another port of this machine through a network that fails on request: slow, silent, cut in
+//! the middle of a frame, or with inserted bytes.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// How often a stalled connection looks whether it may go on.
+/// Interval at which a stalled connection checks whether it may continue.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Which way bytes go.
+/// Direction of bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Way {
     /// To the node: requests.
@@ -22,28 +22,28 @@ pub enum Way {
 
 #[derive(Default)]
 struct Faults {
-    /// Milliseconds that each piece takes longer, both ways.
+    /// Additional milliseconds for each piece, in both directions.
     delay: AtomicU64,
-    /// Nothing passes; what was sent waits.
+    /// All bytes are held back.
     stalled: AtomicBool,
-    /// The same for connections from this address alone.
+    /// The same for connections from this address only.
     stalled_from: Mutex<Option<IpAddr>>,
-    /// Pieces to be cut in half, by way; the connection ends there.
+    /// Pieces to be cut in half, by direction; the connection ends there.
     cuts: [AtomicUsize; 2],
-    /// Bytes that go ahead of the next piece from the node.
+    /// Bytes that are inserted before the next piece from the node.
     garbage: Mutex<Option<Vec<u8>>>,
-    /// Cuts and garbage that have happened.
+    /// Cuts and insertions so far.
     happened: AtomicUsize,
 }
 
-/// Passes bytes on in both directions until the test process ends.
+/// Forwards bytes in both directions until the test process ends.
 pub struct FaultProxy {
     port: u16,
     faults: Arc<Faults>,
 }
 
 impl FaultProxy {
-    /// Starts one that leads to this port.
+    /// Starts a network that forwards to this port.
     pub fn start(target: u16) -> FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("its address").port();
@@ -69,33 +69,33 @@ impl FaultProxy {
         self.port
     }
 
-    /// From now on every piece takes this much longer.
+    /// Delays every piece by this much from now on.
     pub fn delay(&self, time: Duration) {
         let milliseconds = u64::try_from(time.as_millis()).expect("a short time");
         self.faults.delay.store(milliseconds, Ordering::SeqCst);
     }
 
-    /// From now on nothing passes, also on new connections; or everything does again, what has waited first.
+    /// Holds all bytes back from now on, also on new connections; or continues, first with the bytes held back.
     pub fn stall(&self, is_stalled: bool) {
         self.faults.stalled.store(is_stalled, Ordering::SeqCst);
     }
 
-    /// From now on nothing passes on connections from this address, both ways; or, without one, everything does again.
+    /// Holds all bytes back, in both directions, on connections from this address; without an address, continues.
     pub fn stall_from(&self, source: Option<IpAddr>) {
         *held(&self.faults.stalled_from) = source;
     }
 
-    /// Of the next piece that goes this way, half arrives; then the connection is gone.
+    /// Delivers half of the next piece in this direction and closes the connection.
     pub fn cut(&self, way: Way) {
         self.faults.cuts[way as usize].fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Puts bytes ahead of the next piece from the node.
+    /// Inserts bytes before the next piece from the node.
     pub fn inject(&self, bytes: &[u8]) {
         *held(&self.faults.garbage) = Some(bytes.to_vec());
     }
 
-    /// Cuts and garbage that have happened so far.
+    /// Cuts and insertions so far.
     pub fn happened(&self) -> usize {
         self.faults.happened.load(Ordering::SeqCst)
     }
@@ -111,7 +111,7 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Passes on what one end sends, with faults; when it ends, both ends do.
+/// Forwards the bytes of one end, with faults; when it ends, both ends do.
 fn pump(from: &TcpStream, to: &TcpStream, way: Way, source: IpAddr, faults: &Arc<Faults>) {
     let mut ends = [from, to].map(|end| end.try_clone().expect("a second handle"));
     let faults = faults.clone();

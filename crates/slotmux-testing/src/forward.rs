@@ -1,4 +1,4 @@
-//! A port that leads to another port of this machine, as a port forward or an address translation would.
+//! A port that forwards to another port of this machine, as a port forward or an address translation does.
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::thread;
 
-/// Passes bytes on in both directions until the test process ends.
+/// Forwards bytes in both directions until the test process ends.
 pub struct Forward {
     port: u16,
     target: Arc<AtomicU16>,
@@ -14,7 +14,7 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Starts one that leads to this port; where that is not known yet, 0 leads nowhere.
+    /// Starts a forward to this port; with port 0, connections are closed until the target is set.
     pub fn start(target: u16) -> Forward {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let forward = Forward {
@@ -42,18 +42,18 @@ impl Forward {
         self.port
     }
 
-    /// Changes where it leads to.
+    /// Changes the target.
     pub fn lead_to(&self, target: u16) {
         self.target.store(target, Ordering::SeqCst);
     }
 
-    /// Connections passed on so far.
+    /// Connections forwarded so far.
     pub fn passed(&self) -> usize {
         self.passed.load(Ordering::SeqCst)
     }
 }
 
-/// Passes on what one end sends, and its hang-up.
+/// Forwards the bytes of one end, and its hang-up.
 fn join(from: &TcpStream, to: &TcpStream) {
     let mut ends = [from, to].map(|end| end.try_clone().expect("a second handle"));
     thread::spawn(move || {

@@ -1,9 +1,9 @@
-//! How long a test looks for what chance may bring: `scripts/test --full` has more patience.
+//! The number of repetitions of randomized tests: `scripts/test --full` runs more.
 
 /// Set by `scripts/test --full`.
 const FULL: &str = "SLOTMUX_TEST_FULL";
 
-/// How often something is done: `short` times in every run, `full` times in a full one.
+/// Number of repetitions: `short` in every run, `full` in a full one.
 pub fn times(short: usize, full: usize) -> usize {
     match std::env::var_os(FULL) {
         Some(_) => full,

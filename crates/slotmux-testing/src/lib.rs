@@ -1,5 +1,5 @@
-//! Shared by the integration tests: the real binary in front of a real cluster, a client that sees every byte, and
-//! a peer that misbehaves on command.
+//! Shared by the integration tests: the real binary in front of a real cluster, a client that sees every byte, and a
+//! peer that misbehaves on command.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,18 +29,18 @@ pub use proxy::{Proxy, ProxyConfig};
 pub use replay::replay;
 pub use reply::Value;
 
-/// How long anything may take before a test gives up: far longer than it takes on a busy machine.
+/// Deadline of each step of a test: far longer than the step takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A node timeout that a busy machine does not reach: nobody fails over unless a test wants it.
+/// A node timeout that a busy machine does not reach: no failover happens unless a test causes it.
 pub const CALM: Duration = Duration::from_secs(20);
 
-/// Looks every few milliseconds until `ready` is true; panics with `what` when it never becomes so.
+/// Checks every few milliseconds until `ready` is true; panics with `what` at the deadline.
 pub fn poll_until(limit: Duration, what: &str, mut ready: impl FnMut() -> bool) {
     poll_for(limit, what, || ready().then_some(()));
 }
 
-/// The same for a condition that brings a value.
+/// The same for a condition that returns a value.
 pub fn poll_for<T>(limit: Duration, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + limit;
     loop {
@@ -52,14 +52,14 @@ pub fn poll_for<T>(limit: Duration, what: &str, mut ready: impl FnMut() -> Optio
     }
 }
 
-/// A cluster and a slotmux for many tests, started by the first one that asks.
+/// A cluster and a slotmux for many tests, started by the first test that asks.
 pub struct Shared {
     cluster: OnceLock<LocalCluster>,
     proxy: OnceLock<Proxy>,
 }
 
 impl Shared {
-    /// Starts nothing yet.
+    /// Does not start anything yet.
     #[allow(clippy::new_without_default, reason = "for statics")]
     pub const fn new() -> Shared {
         Shared {
@@ -68,7 +68,7 @@ impl Shared {
         }
     }
 
-    /// Three primaries that nobody fails over.
+    /// Three primaries without failover.
     pub fn cluster(&self) -> &LocalCluster {
         self.cluster.get_or_init(|| calm_cluster(0))
     }
@@ -80,10 +80,10 @@ impl Shared {
     }
 }
 
-/// Of all tests of a program, unless their module has its own.
+/// The instance for all tests of a program, except for modules with their own.
 static SHARED: Shared = Shared::new();
 
-/// Three primaries for every test of this program that writes only keys of its own and leaves the cluster as it was.
+/// Three primaries for every test of this program that writes only keys of its own and leaves the cluster unchanged.
 /// Tests that remove, list or count all keys, scripts or channels have a [`Shared`] of their own.
 pub fn shared_cluster() -> &'static LocalCluster {
     SHARED.cluster()
@@ -94,7 +94,7 @@ pub fn shared_proxy() -> &'static Proxy {
     SHARED.proxy()
 }
 
-/// A cluster of one's own: three primaries, and nobody fails over by chance.
+/// A cluster for one test: three primaries, without failover by chance.
 pub fn calm_cluster(replicas_per_primary: usize) -> LocalCluster {
     LocalCluster::start(Options {
         replicas_per_primary,
@@ -104,7 +104,7 @@ pub fn calm_cluster(replicas_per_primary: usize) -> LocalCluster {
     .expect("a cluster")
 }
 
-/// Sets a flag when it goes, also in a panic: threads that work until then never outlive a test that has failed.
+/// Sets a flag when dropped, also in a panic, so that threads that work until then do not outlive a failed test.
 pub struct SetAtEnd<'a>(pub &'a AtomicBool);
 
 impl Drop for SetAtEnd<'_> {

@@ -1,5 +1,5 @@
-//! A client that minds its own business while a test troubles others: it pipelines, checks every reply, and tells how
-//! far it has come.
+//! An unrelated client that works while a test disturbs others: it pipelines, checks every reply, and counts its
+//! pipelines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,10 +7,10 @@ use std::thread::{self, JoinHandle};
 
 use super::{PATIENCE, RawClient, Value, poll_until};
 
-/// Commands per pipeline; half of them are reads of what the other half wrote.
+/// Commands per pipeline; half of them read values that the other half wrote.
 const DEPTH: usize = 64;
 
-/// A client that works until it is told to stop.
+/// A client that works until it is stopped.
 pub struct Neighbour {
     stop: Arc<AtomicBool>,
     rounds: Arc<AtomicUsize>,
@@ -18,7 +18,7 @@ pub struct Neighbour {
 }
 
 impl Neighbour {
-    /// Starts working, on keys that begin with `name` and lie in many slots.
+    /// Starts working, on keys that begin with `name` and cover many slots.
     pub fn start(port: u16, name: &str) -> Neighbour {
         Neighbour::start_on(port, move |name, i| format!("{name}:{i}"), name)
     }
@@ -64,23 +64,23 @@ impl Neighbour {
         }
     }
 
-    /// Pipelines that were answered so far.
+    /// Pipelines answered so far.
     pub fn rounds(&self) -> usize {
         self.rounds.load(Ordering::Relaxed)
     }
 
-    /// Waits until a few more pipelines were answered: it is not held up.
+    /// Waits until a few more pipelines are answered, which shows that the client is not blocked.
     #[track_caller]
     pub fn goes_on(&self) {
         let before = self.rounds();
-        poll_until(PATIENCE, "the neighbour to go on", || {
+        poll_until(PATIENCE, "the neighbour to continue", || {
             let failed = self.worker.as_ref().is_none_or(JoinHandle::is_finished);
             failed || self.rounds() > before + 3
         });
         assert!(self.rounds() > before + 3, "the neighbour has failed");
     }
 
-    /// Stops; panics if anything was wrong.
+    /// Stops; panics if any reply was wrong.
     #[track_caller]
     pub fn finish(mut self) {
         self.stop.store(true, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! A fake upstream for fault tests: it shows itself as a node of a cluster, then sends exactly the bytes that a script
-//! wants, cut where the script wants, or hangs up.
+//! A fake upstream for fault tests: it presents itself as a node of a cluster, then sends exactly the bytes of a
+//! script, cut where the script says, or hangs up.
 
 use std::io::{self, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,12 +11,12 @@ use std::time::Duration;
 use super::PATIENCE;
 use super::reply::{Value, read_value};
 
-/// What a peer does in answer to a request.
+/// An action of a peer in answer to a request.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Sends these bytes in one write.
     Bytes(Vec<u8>),
-    /// Pause between writes, so that they are likely to arrive apart. Nothing may depend on its length.
+    /// Pause between writes, so that they are likely to arrive separately. No test may depend on its length.
     Pause(Duration),
     /// Waits until the gate is open.
     Gate(Gate),
@@ -46,7 +46,7 @@ impl Step {
 pub struct Gate(Arc<AtomicBool>);
 
 impl Gate {
-    /// Lets everyone pass from now on.
+    /// Opens the gate for all, permanently.
     pub fn open(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -55,7 +55,7 @@ impl Gate {
 /// One request that a peer received.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// Which of the peer's connections it came on, from 0.
+    /// Number of the peer's connection that carried it, from 0.
     pub connection: usize,
     /// Name and arguments.
     pub words: Vec<Vec<u8>>,
@@ -67,7 +67,7 @@ impl Request {
         self.word(0).to_ascii_uppercase()
     }
 
-    /// One word as text; empty if there is none.
+    /// One argument as text; empty if there is none.
     pub fn word(&self, index: usize) -> String {
         self.words
             .get(index)
@@ -100,14 +100,14 @@ struct Shared {
     closing: AtomicBool,
 }
 
-/// A listening peer; hangs up on everyone when dropped.
+/// A listening peer; closes all connections when dropped.
 pub struct Peer {
     shared: Arc<Shared>,
 }
 
 impl Peer {
-    /// Starts a peer that says it owns all slots. The script sees every request; where it returns `None`, questions
-    /// about the cluster are answered as a node would and everything else with `+OK`.
+    /// Starts a peer that claims all slots. The script sees every request; where it returns `None`, cluster queries are
+    /// answered as a node would and everything else with `+OK`.
     pub fn start(script: impl Fn(&Request) -> Option<Vec<Step>> + Send + Sync + 'static) -> Peer {
         let layout = Layout::default();
         let peer = Peer::start_in(&layout, script);
@@ -115,7 +115,7 @@ impl Peer {
         peer
     }
 
-    /// Starts a peer among others that share a layout, which the test sets once their ports are known.
+    /// Starts a peer among others with a common layout, which the test sets once their ports are known.
     pub fn start_in(
         layout: &Layout,
         script: impl Fn(&Request) -> Option<Vec<Step>> + Send + Sync + 'static,
@@ -145,7 +145,7 @@ impl Peer {
         vec![format!("redis://127.0.0.1:{}", self.port())]
     }
 
-    /// Every request so far, those about the cluster included.
+    /// Every request so far, including cluster queries.
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.shared.requests).clone()
     }
@@ -163,7 +163,7 @@ impl Peer {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// Hangs up on everyone who is connected now.
+    /// Closes all present connections.
     pub fn hang_up(&self) {
         for stream in lock(&self.shared.streams).drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
@@ -189,7 +189,7 @@ impl Shared {
             let connection = self.accepted.fetch_add(1, Ordering::SeqCst);
             let shared = self.clone();
             thread::spawn(move || {
-                // A hang-up, ours or slotmux', is how every connection ends.
+                // Every connection ends with a hang-up, ours or that of slotmux.
                 let _ = shared.serve(connection, &stream);
                 let _ = stream.shutdown(Shutdown::Both);
             });
@@ -201,8 +201,8 @@ impl Shared {
         lock(&self.streams).push(stream.try_clone()?);
         let mut input = BufReader::new(stream.try_clone()?);
         let mut output = stream.try_clone()?;
-        // On a separate connection slotmux checks its rights at its start: a bare HELLO, then a transaction that is
-        // discarded. The usual replies are sent to it; it is neither shown to scripts nor counted.
+        // At its start slotmux checks its rights on a separate connection: a bare HELLO, then a transaction that is
+        // discarded. It gets the usual replies; scripts do not see it and it is not counted.
         let (mut said_hello, mut tries_rights) = (false, false);
         loop {
             let Value::Array(words) = read_value(&mut input, &mut Vec::new())? else {

@@ -1,4 +1,4 @@
-//! The real binary with a configuration of the test's, watched from outside: its log, memory, descriptors, sockets.
+//! The real binary with a configuration of the test, observed from outside: its log, memory, descriptors and sockets.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -17,7 +17,7 @@ use toml::{Table, Value};
 
 use super::{PATIENCE, RawClient, poll_until};
 
-/// A configuration file in the making.
+/// A configuration file under construction.
 pub struct ProxyConfig {
     table: Table,
     /// Arguments after `run --config FILE`.
@@ -51,13 +51,13 @@ impl ProxyConfig {
         if let Some(password) = password {
             config.set("cluster.password", vec![password.to_owned()]);
         }
-        // A second client-facing default would hide the figure that a test is about.
+        // A second client-facing default would hide the limit under test.
         config.set("server.workers", 2);
         config.set("log.level", "debug");
         config
     }
 
-    /// Sets one key by its path: `set("cluster.timeouts.command", "300ms")`. In a list of tables, its last.
+    /// Sets one key by its path: `set("cluster.timeouts.command", "300ms")`. In a list of tables, in the last one.
     pub fn set(&mut self, path: &str, value: impl Into<Value>) {
         let (parents, key) = path.rsplit_once('.').unwrap_or(("", path));
         let mut table = &mut self.table;
@@ -69,19 +69,18 @@ impl ProxyConfig {
                 Value::Array(list) => list.last_mut().and_then(Value::as_table_mut),
                 other => other.as_table_mut(),
             }
-            .unwrap_or_else(|| panic!("{name} in {path} is no table"));
+            .unwrap_or_else(|| panic!("{name} in {path} is not a table"));
         }
         table.insert(key.to_owned(), value.into());
     }
 
-    /// Takes everything over that stands in this file, but for what is set already: where slotmux listens and what it
-    /// is in front of.
+    /// Takes over all keys of this file, except those already set: the listener and the upstream of slotmux.
     pub fn extend(&mut self, file: &str) {
         let ours = std::mem::replace(&mut self.table, file.parse().expect("TOML"));
         merge(&mut self.table, ours);
     }
 
-    /// Adds a listener, whose keys are the ones that are set from then on.
+    /// Adds a listener; the keys set afterwards are its keys.
     pub fn add_listener(&mut self, name: &str, bind: &str) {
         let listeners = self.table.get_mut("listener").and_then(Value::as_array_mut);
         listeners
@@ -117,7 +116,7 @@ impl ProxyConfig {
     }
 }
 
-/// Lays the keys of `over` over those of `table`; of a list of tables, over those of its first.
+/// Lays the keys of `over` over those of `table`; in a list of tables, over those of the first.
 fn merge(table: &mut Table, over: Table) {
     for (key, value) in over {
         match (table.get_mut(&key), value) {
@@ -138,7 +137,7 @@ fn merge(table: &mut Table, over: Table) {
     }
 }
 
-/// A running slotmux; ended with this value, or with the test process.
+/// A running slotmux; ends when dropped, or with the test process.
 pub struct Proxy {
     child: Mutex<Child>,
     pid: u32,
@@ -189,7 +188,7 @@ impl Proxy {
         proxy
     }
 
-    /// Starts the process without waiting for anything: for starts that fail or take long.
+    /// Starts the process without waiting: for starts that fail or take long.
     #[track_caller]
     pub fn launch(
         seeds: &[String],
@@ -212,7 +211,7 @@ impl Proxy {
         let mut command = match config.descriptors {
             None => Command::new(program),
             Some(most) => {
-                // `prlimit` becomes the program, so that the process id is slotmux'.
+                // `prlimit` execs the program, so the process id is that of slotmux.
                 let mut command = Command::new("prlimit");
                 command.arg(format!("--nofile={most}:{most}")).arg(program);
                 command
@@ -270,13 +269,13 @@ impl Proxy {
         RawClient::connect_resp3(self.port())
     }
 
-    /// Everything it has logged and printed so far.
+    /// All log lines and output so far.
     pub fn log(&self) -> String {
         let bytes = fs::read(self.folder.join("log")).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Asks for an orderly end (SIGTERM).
+    /// Requests an orderly end (SIGTERM).
     pub fn terminate(&self) {
         self.signal("TERM");
     }
@@ -294,7 +293,7 @@ impl Proxy {
         })
     }
 
-    /// Whether the process has not ended.
+    /// Whether the process is still running.
     pub fn is_running(&self) -> bool {
         self.child().try_wait().expect("its state").is_none()
     }
@@ -346,7 +345,7 @@ impl Proxy {
         self.memory("VmRSS:")
     }
 
-    /// The most that [`Proxy::rss`] ever was.
+    /// The maximum of [`Proxy::rss`] so far.
     pub fn peak_rss(&self) -> u64 {
         self.memory("VmHWM:")
     }
@@ -369,7 +368,7 @@ impl Proxy {
     pub fn cpu_time(&self) -> Duration {
         let stat =
             fs::read_to_string(format!("/proc/{}/stat", self.pid)).expect("a running process");
-        // The name in parentheses may hold spaces; after it come the fields from the third on.
+        // The name in parentheses may contain spaces; the fields behind it begin with the third.
         let fields: Vec<&str> = stat
             .rsplit(") ")
             .next()
@@ -377,7 +376,7 @@ impl Proxy {
             .split(' ')
             .collect();
         let ticks = |index: usize| fields[index].parse::<u64>().expect("a number");
-        // Linux reports these in hundredths of a second on every architecture that we run on.
+        // Linux reports these in hundredths of a second on every supported architecture.
         Duration::from_millis((ticks(11) + ticks(12)) * 10)
     }
 
@@ -393,7 +392,7 @@ impl Proxy {
         self.sockets_to(ports, |state| state == ESTABLISHED)
     }
 
-    /// TCP sockets that slotmux holds to these ports, in any state: also those that the peer has closed.
+    /// TCP sockets of slotmux to these ports, in any state, including those that the peer has closed.
     pub fn all_sockets_to(&self, ports: &[u16]) -> usize {
         self.sockets_to(ports, |_| true)
     }
@@ -450,7 +449,7 @@ impl Drop for Proxy {
         } else {
             let lines: Vec<&str> = log.lines().collect();
             eprintln!(
-                "slotmux' last words:\n{}",
+                "the last output of slotmux:\n{}",
                 lines[lines.len().saturating_sub(40)..].join("\n")
             );
         }

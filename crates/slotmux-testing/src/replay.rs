@@ -16,7 +16,7 @@ pub fn replay(target: &str, check: fn(&[u8])) {
         for entry in entries {
             let path = entry.unwrap().path();
             let input = fs::read(&path).unwrap();
-            // Named here, for the property's own message does not know the file.
+            // Named here, because the property's own message does not contain the file.
             println!("{}", path.display());
             check(&input);
             replayed += 1;

@@ -1,4 +1,4 @@
-//! Replies as trees, read by an independent little reader that also keeps their exact bytes.
+//! Replies as trees, read by a small independent reader that also keeps their exact bytes.
 
 use std::io::{self, BufRead, Read};
 
@@ -33,7 +33,7 @@ pub enum Value {
     BulkError(Vec<u8>),
     /// With its three-letter format: `txt:...`.
     Verbatim(Vec<u8>),
-    /// What the attribute says, and the reply that it precedes.
+    /// The attribute, and the reply behind it.
     Attribute(Vec<(Value, Value)>, Box<Value>),
 }
 
@@ -87,12 +87,12 @@ impl Value {
     }
 }
 
-/// One reply, read and as it came.
+/// One reply, parsed and raw.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// What they say.
+    /// Its content.
     pub value: Value,
 }
 

@@ -1,4 +1,4 @@
-//! WAIT: never more than a connection of one's own would be told.
+//! WAIT: never reports more replicas than a dedicated connection would.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use slotmux::tools::demo::cluster::{LocalCluster, Options};
 use super::{bulks, call, key_on, send, until_blocked, until_counted};
 use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until};
 
-/// The id of the one connection that a node has blocked.
+/// The id of the only blocked connection of a node.
 fn blocked_connection(cluster: &LocalCluster, node: usize) -> String {
     let list: String = cluster.query(node, &["CLIENT", "LIST"]).expect("a list");
     let line = list.lines().find(|line| line.contains(" flags=b "));
@@ -16,7 +16,7 @@ fn blocked_connection(cluster: &LocalCluster, node: usize) -> String {
 }
 
 #[test]
-fn wait_counts_the_replicas_that_have_it() {
+fn wait_counts_the_replicas_that_acknowledged() {
     let cluster = calm_cluster(1);
     let proxy = Proxy::start(&cluster, |_| {});
     let keys = [0, 1, 2].map(|node| key_on(&cluster, node, "wait"));
@@ -40,7 +40,7 @@ fn wait_counts_the_replicas_that_have_it() {
         assert_eq!(call(&mut all, "WAIT 1 0"), Value::Integer(1));
         assert_eq!(call(&mut zero, "WAIT 1 0"), Value::Integer(1));
         assert_eq!(call(&mut none, "WAIT 1 0"), Value::Integer(1));
-        // One replica stands still.
+        // One replica is stopped.
         cluster.stop(replicas[1]).expect("it stands still");
         for key in &keys {
             assert_eq!(
@@ -53,12 +53,12 @@ fn wait_counts_the_replicas_that_have_it() {
         assert_eq!(
             call(&mut all, "WAIT 1 200"),
             Value::Integer(0),
-            "also when asked again"
+            "also on the second query"
         );
         // A client that wrote nothing there does not wait for it.
         assert_eq!(call(&mut zero, &format!("SET {} y", keys[0])), Value::ok());
         assert_eq!(call(&mut zero, "WAIT 1 0"), Value::Integer(1));
-        // One that waits for ever is answered when the replica goes on.
+        // A client that waits for ever is answered when the replica continues.
         send(&mut all, "WAIT 1 0");
         until_blocked(&cluster, 1, 1);
         until_counted(&proxy, 1);
@@ -118,7 +118,7 @@ fn wait_and_its_errors_are_as_in_redis() {
     ] {
         assert_eq!(call(&mut client, line), call(&mut direct, line), "{line}");
     }
-    // Its wait can be ended as any other.
+    // CLIENT UNBLOCK ends it like any other wait.
     let id = call(&mut client, "CLIENT ID").integer();
     let mut other = proxy.client();
     send(&mut client, "WAIT 1 0");
@@ -138,7 +138,7 @@ fn wait_and_its_errors_are_as_in_redis() {
 }
 
 #[test]
-fn who_waits_for_several_nodes_is_let_go_where_it_still_waits() {
+fn a_client_waiting_for_several_nodes_is_released_where_it_still_waits() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.workers", 1);
@@ -150,7 +150,7 @@ fn who_waits_for_several_nodes_is_let_go_where_it_still_waits() {
     for node in 0..3 {
         until_blocked(&cluster, node, 1);
     }
-    // One node has answered, and the connection to it is another client's now.
+    // One node has answered, and its connection now belongs to another client.
     let there = blocked_connection(&cluster, 1);
     let is_let_go: i64 = cluster
         .query(1, &["CLIENT", "UNBLOCK", &there])
@@ -171,7 +171,7 @@ fn who_waits_for_several_nodes_is_let_go_where_it_still_waits() {
 }
 
 #[test]
-fn a_wait_that_has_lost_one_node_gives_up_the_others_with_its_client() {
+fn a_wait_that_lost_one_node_leaves_the_others_when_it_ends() {
     let cluster = calm_cluster(0);
     for leaves in [true, false] {
         let proxy = Proxy::start(&cluster, |config| config.set("server.workers", 1));
@@ -207,7 +207,7 @@ fn a_wait_that_has_lost_one_node_gives_up_the_others_with_its_client() {
 }
 
 #[test]
-fn a_wait_at_a_silent_node_ends_once_that_is_replaced() {
+fn a_wait_at_a_silent_node_ends_once_the_node_is_replaced() {
     let cluster = LocalCluster::start(Options {
         replicas_per_primary: 1,
         node_timeout: Duration::from_secs(2),
@@ -234,7 +234,7 @@ fn a_wait_at_a_silent_node_ends_once_that_is_replaced() {
 }
 
 #[test]
-fn wait_takes_no_command_that_the_node_refuses() {
+fn wait_works_on_a_node_that_refuses_ping() {
     let cluster = calm_cluster(1);
     let proxy = Proxy::start(&cluster, |_| {});
     let key = key_on(&cluster, 0, "no:ping");

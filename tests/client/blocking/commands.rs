@@ -1,4 +1,4 @@
-//! Every blocking command: fed by others, with its time over, and refused as Redis refuses it.
+//! Every blocking command: fed by others, timed out, and refused as Redis refuses it.
 
 use super::{blocked_at, bulks, call, key_on, send, until_blocked};
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
@@ -6,7 +6,8 @@ use slotmux_testing::{
     PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until, shared_cluster,
 };
 
-/// What blocks, what feeds it, and where the keys have to be gone or made before. `%` is the key.
+/// The blocking command, the command that feeds it, and one that deletes or creates its keys beforehand. `%` is the
+/// key.
 const COMMANDS: [(&str, &str, &str); 11] = [
     ("BLPOP % {%}2 0", "RPUSH % a b", ""),
     ("BRPOP {%}2 % 0", "RPUSH % a b", ""),
@@ -29,7 +30,7 @@ fn with_key(line: &str, key: &str) -> String {
     line.replace('%', key)
 }
 
-/// What is answered by one plain Redis.
+/// The reply of one plain Redis.
 fn expected(redis: &LocalServer, is_resp3: bool, block: &str, feed: &str, before: &str) -> Vec<u8> {
     let connect = || {
         if is_resp3 {
@@ -44,7 +45,7 @@ fn expected(redis: &LocalServer, is_resp3: bool, block: &str, feed: &str, before
         call(&mut feeder, before);
     }
     send(&mut blocked, block);
-    poll_until(PATIENCE, "it to be blocked", || {
+    poll_until(PATIENCE, "a blocked client", || {
         let info = feeder.call(&["INFO", "clients"]).text();
         info.contains("blocked_clients:1")
     });
@@ -53,7 +54,7 @@ fn expected(redis: &LocalServer, is_resp3: bool, block: &str, feed: &str, before
 }
 
 #[test]
-fn each_is_fed_through_slotmux_and_past_it() {
+fn each_is_fed_through_slotmux_and_directly() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let redis = LocalServer::start(&ServerOptions::default()).expect("a server");
@@ -88,7 +89,7 @@ fn each_is_fed_through_slotmux_and_past_it() {
                 );
             }
         }
-        // What is there already is answered at once, also for a command that would block for ever.
+        // Existing elements are returned at once, also by a command that would block for ever.
         assert_eq!(call(&mut blocked, "RPUSH there x"), Value::Integer(1));
         assert_eq!(call(&mut blocked, "BLPOP there 0"), bulks(&["there", "x"]));
     }
@@ -99,7 +100,7 @@ fn each_is_fed_through_slotmux_and_past_it() {
 }
 
 #[test]
-fn what_is_over_or_wrong_is_answered_as_by_redis() {
+fn timeouts_and_errors_are_those_of_redis() {
     let proxy = Proxy::start(shared_cluster(), |_| {});
     let redis = LocalServer::start(&ServerOptions::default()).expect("a server");
     let lines = [
@@ -116,7 +117,7 @@ fn what_is_over_or_wrong_is_answered_as_by_redis() {
         "SET wrong 1",
         "XGROUP CREATE over g $ MKSTREAM",
         "XREADGROUP GROUP g c BLOCK 10 STREAMS over >",
-        // Wrong in one way or another.
+        // Invalid in different ways.
         "BLPOP wrong 0",
         "BLMOVE wrong {wrong}b LEFT LEFT 0",
         "BZPOPMIN wrong 0",
@@ -160,7 +161,7 @@ fn what_is_over_or_wrong_is_answered_as_by_redis() {
 }
 
 #[test]
-fn what_comes_behind_it_waits_and_keeps_its_order() {
+fn pipelined_commands_wait_and_keep_their_order() {
     let cluster = shared_cluster();
     let proxy = Proxy::start(cluster, |_| {});
     let (mut blocked, mut feeder) = (proxy.client(), proxy.client());
@@ -199,14 +200,14 @@ fn what_comes_behind_it_waits_and_keeps_its_order() {
 }
 
 #[test]
-fn what_is_behind_it_in_plenty_waits_as_well() {
+fn long_pipelines_wait_as_well() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let (mut blocked, mut feeder) = (proxy.client(), proxy.client());
     let key = key_on(&cluster, 2, "plenty");
     send(&mut blocked, &format!("BLPOP {key} 0"));
     until_blocked(&cluster, 2, 1);
-    // More than is read of it, and cut in the middle of a command.
+    // More bytes than slotmux reads ahead, cut in the middle of a command.
     let value = "v".repeat(1000);
     for number in 0..300 {
         blocked.send(&["SET", &format!("plenty:{number}"), &value]);
@@ -223,7 +224,7 @@ fn what_is_behind_it_in_plenty_waits_as_well() {
 }
 
 #[test]
-fn replies_that_are_not_wanted_stay_away_though_it_blocks() {
+fn suppressed_replies_stay_suppressed_when_a_command_blocks() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let (mut blocked, mut feeder) = (proxy.client(), proxy.client());
@@ -246,7 +247,7 @@ fn replies_that_are_not_wanted_stay_away_though_it_blocks() {
 }
 
 #[test]
-fn in_a_transaction_it_does_not_block() {
+fn blocking_commands_do_not_block_in_a_transaction() {
     let proxy = Proxy::start(shared_cluster(), |_| {});
     let mut client = proxy.client();
     assert_eq!(call(&mut client, "MULTI"), Value::ok());
@@ -260,7 +261,7 @@ fn in_a_transaction_it_does_not_block() {
 }
 
 #[test]
-fn a_policy_reaches_what_a_move_makes() {
+fn a_policy_applies_to_the_key_that_a_move_creates() {
     let cluster = calm_cluster(0);
     for strength in ["atomic", "pipelined"] {
         let proxy = Proxy::start(&cluster, |config| {

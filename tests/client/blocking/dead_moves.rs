@@ -1,5 +1,5 @@
-//! Clients that leave while they wait for an element to move, under a TTL policy: whatever the node still does for
-//! them, no key stays without a TTL.
+//! Clients that leave while they wait for an element to move, under a TTL policy: even if the node still executes the
+//! move, no key stays without a TTL.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -50,7 +50,7 @@ fn leaves_a_frozen_node(cluster: &LocalCluster, proxy: &Proxy, round: usize, is_
     }
     until_counted(proxy, 0);
     send(&mut feeder, &format!("LPUSH {from} v"));
-    // A request after the push is answered: the push has left slotmux.
+    // A request after the push is answered, so the push has left slotmux.
     call(&mut killer, &other);
     cluster.resume(1).expect("a node that goes on");
     assert_eq!(feeder.read(), Value::Integer(0));
@@ -68,7 +68,7 @@ fn leaves_a_frozen_node(cluster: &LocalCluster, proxy: &Proxy, round: usize, is_
 }
 
 #[test]
-fn who_leaves_a_frozen_node_leaves_no_key_without_a_ttl() {
+fn a_client_that_leaves_a_frozen_node_leaves_no_key_without_a_ttl() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, with_policy);
     for round in 0..8 {
@@ -77,7 +77,7 @@ fn who_leaves_a_frozen_node_leaves_no_key_without_a_ttl() {
 }
 
 #[test]
-fn a_node_that_lets_nobody_end_connections_is_waited_for() {
+fn a_node_that_does_not_allow_client_kill_is_waited_for() {
     let cluster = calm_cluster(0);
     let mut direct = RawClient::connect(cluster.node(1).port);
     call(
@@ -91,7 +91,7 @@ fn a_node_that_lets_nobody_end_connections_is_waited_for() {
 }
 
 #[test]
-fn a_drain_waits_for_a_node_to_let_go() {
+fn a_drain_waits_until_a_node_releases_its_client() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, with_policy);
     let from = key_on(&cluster, 1, "drained");
@@ -113,7 +113,7 @@ fn a_drain_waits_for_a_node_to_let_go() {
 }
 
 #[test]
-fn a_slot_on_the_move_gets_its_expiries_where_its_keys_are() {
+fn expiries_follow_the_keys_of_a_moving_slot() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, with_policy);
     let from = key_on(&cluster, 0, "moves");
@@ -135,10 +135,10 @@ fn a_slot_on_the_move_gets_its_expiries_where_its_keys_are() {
     });
 }
 
-/// A path to a node on which slotmux can be cut off without the node noticing.
+/// A path to a node on which slotmux can be disconnected while the node's side stays open.
 struct Stranding {
     port: u16,
-    /// Slotmux' ends of the connections that have carried a BLMOVE.
+    /// The proxy's ends of the connections that have carried a BLMOVE.
     blocking: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -160,7 +160,7 @@ impl Stranding {
         Stranding { port, blocking }
     }
 
-    /// Hangs up on slotmux where a BLMOVE has passed; the node keeps its connections.
+    /// Closes the proxy's side of connections that have carried a BLMOVE; the node keeps its connections.
     fn strand(&self) {
         for end in self.blocking.lock().expect("a lock").drain(..) {
             end.shutdown(Shutdown::Both).expect("a connection");
@@ -187,7 +187,7 @@ fn pass_up(mut here: TcpStream, mut there: TcpStream, found: &Mutex<Vec<TcpStrea
 }
 
 #[test]
-fn a_node_that_did_not_notice_the_end_of_a_connection_is_told() {
+fn a_node_that_did_not_notice_a_lost_connection_gets_client_kill() {
     let server =
         slotmux::tools::demo::server::LocalServer::start(&Default::default()).expect("a server");
     let way = Stranding::before(server.port());
@@ -208,7 +208,7 @@ fn a_node_that_did_not_notice_the_end_of_a_connection_is_told() {
     let reply = blocked.read();
     let error = reply.error();
     assert!(error.contains("may have been executed"), "{error}");
-    poll_until(PATIENCE, "the node to let go", || {
+    poll_until(PATIENCE, "the node to release the client", || {
         blocked_there() == Some(0)
     });
     assert_eq!(call(&mut other, "LPUSH from v"), Value::Integer(1));

@@ -18,7 +18,7 @@ fn before(peer: &Peer) -> Proxy {
 }
 
 #[test]
-fn a_connection_that_breaks_leaves_a_pop_in_doubt_and_repeats_a_read() {
+fn a_lost_connection_fails_a_pop_and_repeats_a_read() {
     let reads = AtomicUsize::new(0);
     let peer = Peer::start(move |request| match request.name().as_str() {
         "BLPOP" => Some(vec![Step::Close]),
@@ -42,7 +42,7 @@ fn a_connection_that_breaks_leaves_a_pop_in_doubt_and_repeats_a_read() {
 }
 
 #[test]
-fn what_is_sent_again_asks_for_less_time() {
+fn a_retry_asks_for_the_remaining_time() {
     let tries = AtomicUsize::new(0);
     let peer = Peer::start(move |request| match request.name().as_str() {
         "BLPOP" | "XREAD" => Some(if tries.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
@@ -69,7 +69,7 @@ fn what_is_sent_again_asks_for_less_time() {
         .collect();
     assert_eq!(asked[0], 30.0);
     assert!(asked[1] < 30.0 && asked[1] > 0.0, "{asked:?}");
-    assert_eq!(asked[2..], [0.0, 0.0], "for ever stays for ever");
+    assert_eq!(asked[2..], [0.0, 0.0], "an endless wait stays endless");
     let reads = peer.requests_named("XREAD");
     let asked: Vec<u64> = reads
         .iter()
@@ -77,14 +77,14 @@ fn what_is_sent_again_asks_for_less_time() {
         .collect();
     assert_eq!(asked[0], 30_000);
     assert!(asked[1] < 30_000 && asked[1] > 0, "{asked:?}");
-    // Which connection it is was asked once of each: those that let go are not used again.
+    // slotmux asked once for the id of each connection; released connections are not used again.
     let ids = peer.requests_named("CLIENT");
     let ids = ids.iter().filter(|request| request.word(1) == "ID").count();
     assert_eq!(ids, 4);
 }
 
 #[test]
-fn when_no_time_is_left_it_is_over() {
+fn a_command_without_remaining_time_is_answered() {
     let peer = Peer::start(move |request| {
         (request.name() == "BLPOP").then(|| {
             Step::reply(
@@ -100,7 +100,7 @@ fn when_no_time_is_left_it_is_over() {
 }
 
 #[test]
-fn a_wait_that_is_asked_for_again_is_known_where_it_waits_then() {
+fn a_retried_wait_can_be_released_at_its_new_node() {
     let waits = AtomicUsize::new(0);
     let gate = Gate::default();
     let end = gate.clone();
@@ -123,7 +123,7 @@ fn a_wait_that_is_asked_for_again_is_known_where_it_waits_then() {
     let mut other = RawClient::connect(proxy.port());
     let id = call(&mut client, "CLIENT ID").integer();
     send(&mut client, "WAIT 1 0");
-    poll_until(PATIENCE, "it to be asked again", || {
+    poll_until(PATIENCE, "a second WAIT", || {
         peer.requests_named("WAIT").len() == 2
     });
     let unblock = format!("CLIENT UNBLOCK {id}");
@@ -137,7 +137,7 @@ fn a_wait_that_is_asked_for_again_is_known_where_it_waits_then() {
 }
 
 #[test]
-fn who_waits_for_several_nodes_is_let_go_at_all_of_them() {
+fn a_client_waiting_for_several_nodes_is_released_at_all_of_them() {
     let layout = Layout::default();
     let (slow, end) = (Gate::default(), Gate::default());
     let start = |is_slow: bool| {
@@ -172,15 +172,15 @@ fn who_waits_for_several_nodes_is_let_go_at_all_of_them() {
         requests.retain(|request| request.word(1) == what);
         requests.len()
     };
-    poll_until(PATIENCE, "both to be asked", || {
+    poll_until(PATIENCE, "both nodes to get a command", || {
         peers.iter().all(|peer| asked(peer, "ID") == 1)
     });
     send(&mut other, &format!("CLIENT UNBLOCK {id}"));
-    poll_until(PATIENCE, "the quick one to be told", || {
+    poll_until(PATIENCE, "the quick node to get a command", || {
         asked(&peers[0], "UNBLOCK") == 1
     });
     slow.open();
-    poll_until(PATIENCE, "the slow one to be told", || {
+    poll_until(PATIENCE, "the slow node to get a command", || {
         asked(&peers[1], "UNBLOCK") == 1
     });
     assert_eq!(other.read(), Value::Integer(1));
@@ -190,7 +190,7 @@ fn who_waits_for_several_nodes_is_let_go_at_all_of_them() {
 }
 
 #[test]
-fn a_connection_that_its_node_closes_next_is_used_no_more() {
+fn a_connection_that_its_node_will_close_is_retired() {
     let peer = Peer::start(move |request| {
         (request.name() == "WAIT").then(|| {
             Step::reply(
@@ -211,8 +211,8 @@ fn a_connection_that_its_node_closes_next_is_used_no_more() {
 }
 
 #[test]
-fn a_node_that_hangs_beyond_the_time_of_a_command_holds_its_client_no_longer() {
-    // It says nothing at all, or stops in the middle of its reply.
+fn a_node_that_hangs_beyond_the_timeout_does_not_hold_its_client() {
+    // It sends no reply at all, or stops in the middle of one.
     for (timeout, said) in [("0.1", &b""[..]), ("0", b"*2\r\n$1\r\na")] {
         let never = Gate::default();
         let peer = Peer::start(move |request| {
@@ -236,9 +236,9 @@ fn a_node_that_hangs_beyond_the_time_of_a_command_holds_its_client_no_longer() {
     }
 }
 
-/// Nil says that nothing was there. If a node does not reply that is unknown.
+/// Nil means an empty list. Without a reply of the node that is unknown, so the client gets an error.
 #[test]
-fn a_frozen_node_is_no_empty_list() {
+fn a_frozen_node_is_not_an_empty_list() {
     for is_connected in [true, false] {
         let cluster = calm_cluster(0);
         let proxy = Proxy::start(&cluster, |config| {
@@ -276,7 +276,7 @@ fn a_frozen_node_is_no_empty_list() {
     }
 }
 
-/// WAIT's time is known as well: a node that exceeds it is left.
+/// The timeout of WAIT is known as well: a node that exceeds it is given up.
 #[test]
 fn a_wait_at_a_frozen_node_ends() {
     let never = Gate::default();
@@ -298,7 +298,7 @@ fn a_wait_at_a_frozen_node_ends() {
             "{line}: {reply:?}"
         );
     }
-    // By its own time, not because the node hung up.
+    // After its own timeout, not because the node hung up.
     let log = proxy.log();
     let ends = log
         .matches("does not end a blocking command whose time is over")
@@ -308,7 +308,7 @@ fn a_wait_at_a_frozen_node_ends() {
 
 /// A slot without an owner, and an unreachable node, are not empty lists either.
 #[test]
-fn where_no_node_is_there_is_no_nil() {
+fn a_missing_node_does_not_answer_nil() {
     let layout = Layout::default();
     let peer = Peer::start_in(&layout, |_| None);
     let slot = slot_of(b"k").0;
@@ -320,7 +320,8 @@ fn where_no_node_is_there_is_no_nil() {
     let mut client = proxy.client();
     let reply = call(&mut client, "BLPOP k 0.1");
     assert!(reply.error().starts_with("CLUSTERDOWN"), "{reply:?}");
-    // The slot gets an owner after the time of the command and before slotmux' own deadline: the node is asked.
+    // The slot gets an owner after the time of the command and before the deadline of slotmux: the command is sent
+    // to the node.
     layout.set(&[(0, 16383, peer.port())]);
     assert_eq!(call(&mut client, "BLPOP k 0.1"), Value::ok());
 }

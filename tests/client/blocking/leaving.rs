@@ -1,4 +1,4 @@
-//! The ends of a wait that its command did not foresee: the client leaves, is killed or let go, slotmux ends.
+//! Early ends of a wait: the client leaves, is killed or released, or slotmux ends.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{bulks, call, key_on, send, until_blocked, until_counted};
 use slotmux::tools::demo::cluster::LocalCluster;
 use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until};
 
-/// Pushes past slotmux and says how many elements stay.
+/// Pushes directly to the node and returns how many elements stay.
 fn stays_after_push(cluster: &LocalCluster, node: usize, key: &str) -> i64 {
     let mut direct = RawClient::connect(cluster.node(node).port);
     call(&mut direct, &format!("RPUSH {key} x"));
@@ -22,7 +22,7 @@ fn nothing_is_popped_for_a_client_that_has_left() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let mut other = proxy.client();
-    // It hangs up, says that no more requests come, does either with commands behind the blocked one, or is killed.
+    // It hangs up, half-closes, does either with commands behind the blocked one, or is killed.
     for way in ["close", "finish", "close behind", "finish behind", "kill"] {
         let key = key_on(&cluster, 0, way.split(' ').next().expect("a word"));
         let mut blocked = proxy.client();
@@ -55,7 +55,7 @@ fn client_unblock_ends_a_wait_in_both_ways() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| config.set("server.workers", 3));
     let key = key_on(&cluster, 1, "let:go");
-    // Of any worker, and each several times, so that connections are used again.
+    // Clients of any worker, and each several times, so that connections are used again.
     for round in 0..6 {
         let mut other = proxy.client();
         for mut blocked in [proxy.client(), proxy.client_resp3()] {
@@ -90,7 +90,7 @@ fn client_unblock_ends_a_wait_in_both_ways() {
                     assert_eq!(call(&mut other, &unblock), Value::Integer(0));
                 }
             }
-            // It goes on as before, and its next wait is its own.
+            // It continues as before, and its next wait is unaffected.
             send(&mut blocked, &format!("BLPOP {key} 0"));
             until_blocked(&cluster, 1, 1);
             call(&mut other, &format!("RPUSH {key} x"));
@@ -107,7 +107,7 @@ fn client_unblock_ends_a_wait_in_both_ways() {
 }
 
 #[test]
-fn no_element_is_lost_while_clients_are_let_go() {
+fn no_element_is_lost_while_clients_are_unblocked() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let key = key_on(&cluster, 2, "race");
@@ -116,7 +116,7 @@ fn no_element_is_lost_while_clients_are_let_go() {
     for number in 0..300 {
         send(&mut blocked, &format!("BLPOP {key} 0"));
         until_counted(&proxy, 1);
-        // Either may be first.
+        // The order of the two is not fixed.
         send(&mut feeder, &format!("RPUSH {key} {number}"));
         send(&mut other, &format!("CLIENT UNBLOCK {id}"));
         let is_popped = blocked.read() != Value::Null;
@@ -129,7 +129,7 @@ fn no_element_is_lost_while_clients_are_let_go() {
 }
 
 #[test]
-fn a_drain_lets_the_blocked_go() {
+fn a_drain_releases_blocked_clients() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.drain_timeout", "60s");
@@ -161,7 +161,7 @@ fn a_client_that_leaves_between_two_nodes_is_forgotten() {
     until_blocked(&cluster, 0, 1);
     // No replica takes over: the command looks for a node until its client has gone.
     cluster.kill(0);
-    poll_until(PATIENCE, "it to look for its node", || {
+    poll_until(PATIENCE, "the command to wait for its node", || {
         proxy.metric("slotmux_upstream_lost_total") > Some(0.0)
     });
     assert!(!blocked.has_news(Duration::from_millis(300)));

@@ -12,7 +12,7 @@ use slotmux::tools::demo::cluster::LocalCluster;
 use slotmux_core::slot::slot_of;
 use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, poll_until};
 
-/// A key in a slot that this node has.
+/// A key in a slot of this node.
 pub fn key_on(cluster: &LocalCluster, node: usize, prefix: &str) -> String {
     let is_there =
         |key: &String| cluster.primary_of_slot(slot_of(key.as_bytes()).0).ok() == Some(node);
@@ -20,7 +20,7 @@ pub fn key_on(cluster: &LocalCluster, node: usize, prefix: &str) -> String {
     keys.find(is_there).expect("a key")
 }
 
-/// How many clients a node has blocked, by its own account.
+/// The number of blocked clients that a node reports.
 pub fn blocked_at(cluster: &LocalCluster, node: usize) -> usize {
     let info: String = cluster
         .query(node, &["INFO", "clients"])
@@ -31,7 +31,7 @@ pub fn blocked_at(cluster: &LocalCluster, node: usize) -> usize {
     line.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-/// Waits until a node has so many clients blocked.
+/// Waits until a node reports this number of blocked clients.
 #[track_caller]
 pub fn until_blocked(cluster: &LocalCluster, node: usize, count: usize) {
     poll_until(PATIENCE, "clients to be blocked at their node", || {
@@ -39,7 +39,7 @@ pub fn until_blocked(cluster: &LocalCluster, node: usize, count: usize) {
     });
 }
 
-/// Waits until slotmux counts so many blocked clients.
+/// Waits until slotmux counts this number of blocked clients.
 #[track_caller]
 pub fn until_counted(proxy: &Proxy, count: usize) {
     poll_until(PATIENCE, "slotmux to count its blocked clients", || {
@@ -47,12 +47,12 @@ pub fn until_counted(proxy: &Proxy, count: usize) {
     });
 }
 
-/// Sends a line of words.
+/// Sends a command, given as one line.
 pub fn send(client: &mut RawClient, line: &str) {
     client.send(&line.split(' ').collect::<Vec<_>>());
 }
 
-/// Sends a line of words and reads the reply.
+/// Sends a command, given as one line, and reads the reply.
 #[track_caller]
 pub fn call(client: &mut RawClient, line: &str) -> Value {
     send(client, line);

@@ -51,7 +51,7 @@ fn a_slot_that_moves_takes_its_blocked_clients_along() {
 }
 
 #[test]
-fn who_watches_and_is_blocked_holds_nobody_up_where_the_slot_goes() {
+fn a_blocked_watching_client_delays_no_other_when_the_slot_moves() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| config.set("server.workers", 1));
     let key = key_on(&cluster, 0, "watched");
@@ -62,7 +62,7 @@ fn who_watches_and_is_blocked_holds_nobody_up_where_the_slot_goes() {
     until_blocked(&cluster, 0, 1);
     cluster.migrate_slot(slot, 0, 1).expect("it moves");
     until_blocked(&cluster, 1, 1);
-    // On a connection that others share this would wait behind it.
+    // On a shared connection this would wait behind it.
     let beside = key_on(&cluster, 1, "beside");
     assert_eq!(call(&mut other, &format!("GET {beside}")), Value::Null);
     call(&mut other, &format!("RPUSH {key} x"));
@@ -73,7 +73,7 @@ fn who_watches_and_is_blocked_holds_nobody_up_where_the_slot_goes() {
 }
 
 #[test]
-fn the_time_goes_on_through_moves() {
+fn the_timeout_runs_on_through_moves() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let key = key_on(&cluster, 0, "time");
@@ -94,7 +94,7 @@ fn the_time_goes_on_through_moves() {
         until_blocked(&cluster, at, 1);
         cluster.migrate_slot(slot, at, next).expect("it moves");
         until_blocked(&cluster, next, 1);
-        // The node that it moved to was told less than the whole time.
+        // The new node got less than the whole time.
         let words: String = cluster
             .query(next, &["CLIENT", "LIST"])
             .expect("its clients");
@@ -123,7 +123,7 @@ fn the_importing_node_of_an_open_slot_may_be_where_it_blocks() {
     assert_eq!(blocked.read(), bulks(&[&key, "y"]));
 }
 
-/// Clients that block on a key: two that pop and one that reads.
+/// Clients that block on a key: two pop and one reads.
 fn block_three(proxy: &Proxy, cluster: &LocalCluster, node: usize, key: &str) -> [RawClient; 3] {
     let lines = [
         format!("BLPOP {key} 0"),
@@ -171,7 +171,7 @@ fn a_failover_is_not_noticed() {
 }
 
 #[test]
-fn a_primary_that_dies_costs_what_pops_an_error_and_what_reads_nothing() {
+fn a_dead_primary_fails_pops_and_not_reads() {
     let cluster = LocalCluster::start(Options {
         replicas_per_primary: 1,
         node_timeout: Duration::from_secs(2),
@@ -203,7 +203,7 @@ fn a_primary_that_dies_costs_what_pops_an_error_and_what_reads_nothing() {
 }
 
 #[test]
-fn a_primary_that_falls_silent_is_left_once_it_is_replaced() {
+fn a_silent_primary_is_given_up_once_it_is_replaced() {
     let cluster = LocalCluster::start(Options {
         replicas_per_primary: 1,
         node_timeout: Duration::from_secs(2),
@@ -213,7 +213,7 @@ fn a_primary_that_falls_silent_is_left_once_it_is_replaced() {
     let proxy = Proxy::start(&cluster, |config| {
         config.set("cluster.timeouts.response", "1s");
         config.set("cluster.timeouts.command", "60s");
-        // Nothing else tells of the change: nobody sends anything.
+        // No other event reports the change: the clients send no requests.
         config.set("cluster.topology.refresh", "500ms");
     });
     let key = key_on(&cluster, 0, "silent");
@@ -229,7 +229,7 @@ fn a_primary_that_falls_silent_is_left_once_it_is_replaced() {
     assert_eq!(moves.read(), Value::bulk("y"));
     assert_eq!(reads.read().items().len(), 1);
     cluster.resume(0).expect("it goes on");
-    poll_until(PATIENCE, "the old primary to follow", || {
+    poll_until(PATIENCE, "the old primary to become a replica", || {
         blocked_at(&cluster, 0) == 0
     });
 }

@@ -1,4 +1,4 @@
-//! Many blocked clients: what they cost others, and the bound of their connections.
+//! Many blocked clients: their cost for others, and the bound of their connections.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn others_on_the_slot_flow_while_fifty_are_blocked_longer_than_any_deadline() {
         ];
         send(&mut client, &line[number % 2]);
         blocked.push(client);
-        // They are served in the order in which they came.
+        // They are served in the order of their arrival.
         until_blocked(&cluster, 0, number + 1);
     }
     let neighbour = Neighbour::start(proxy.port(), &format!("{{{key}}}neighbour"));
@@ -50,7 +50,7 @@ fn others_on_the_slot_flow_while_fifty_are_blocked_longer_than_any_deadline() {
 }
 
 #[test]
-fn an_exhausted_pool_says_so_and_recovers() {
+fn an_exhausted_pool_answers_an_error_and_recovers() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("server.workers", 1);
@@ -79,14 +79,14 @@ fn an_exhausted_pool_says_so_and_recovers() {
         call(&mut late, &format!("GET {{{key}}}big")),
         Value::bulk(&big)
     );
-    // Everything else goes on, also on that node, and other nodes have pools of their own.
+    // Everything else continues, also on that node; other nodes have pools of their own.
     assert_eq!(call(&mut late, &format!("LLEN {key}")), Value::Integer(0));
     let elsewhere = key_on(&cluster, 1, "pool");
     assert_eq!(
         call(&mut late, &format!("BLPOP {elsewhere} 0.01")),
         Value::Null
     );
-    // One leaves, and the next has its connection.
+    // One leaves, and the next gets its connection.
     call(&mut late, &format!("RPUSH {key} x"));
     assert_eq!(blocked[0].read(), bulks(&[&key, "x"]));
     send(&mut late, &format!("BLPOP {key} 0"));
@@ -108,7 +108,7 @@ fn an_exhausted_pool_says_so_and_recovers() {
 }
 
 #[test]
-fn two_hundred_come_and_go_and_leave_nothing_behind() {
+fn two_hundred_that_come_and_go_leave_no_state() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("cluster.connections.dedicated_max", 1000);

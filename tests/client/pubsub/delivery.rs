@@ -1,4 +1,4 @@
-//! Each message once, and those of a publisher in its order.
+//! Each message once, and those of a publisher in order.
 
 use std::collections::HashMap;
 use std::thread;
@@ -11,7 +11,7 @@ use super::{expect_message, home, next_message, subscribe};
 /// Messages of each publisher on each channel.
 const MESSAGES: usize = 200;
 
-/// Publishes numbers on all channels by turns, in a pipeline.
+/// Publishes numbers on all channels in turn, in a pipeline.
 fn publish_numbers(port: u16, name: &str, channels: &[&str]) {
     let mut client = RawClient::connect(port);
     let commands: Vec<Vec<String>> = (0..MESSAGES)
@@ -41,7 +41,7 @@ fn each_message_comes_once_and_in_its_publishers_order() {
         .map(|channel| home(cluster, channel))
         .collect();
     assert_eq!(homes.len(), 3);
-    // More than a few, so that both workers have some.
+    // Enough clients that both workers have some.
     let mut subscribers: Vec<RawClient> = (0..10)
         .map(|at| {
             let mut client = if at % 2 == 0 {
@@ -73,7 +73,8 @@ fn each_message_comes_once_and_in_its_publishers_order() {
                 let mut next: HashMap<(String, String), usize> = HashMap::new();
                 for _ in 0..MESSAGES * channels.len() * ports.len() {
                     let (channel, text) = next_message(client);
-                    let (publisher, number) = text.split_once(' ').expect("two words");
+                    let (publisher, number) =
+                        text.split_once(' ').expect("a publisher and a number");
                     let expected = next.entry((publisher.to_owned(), channel)).or_default();
                     assert_eq!(number.parse(), Ok(*expected), "of {publisher}");
                     *expected += 1;
@@ -82,7 +83,7 @@ fn each_message_comes_once_and_in_its_publishers_order() {
             });
         }
     });
-    // Nothing is left that came twice.
+    // No duplicates remain.
     let mut publisher = proxy.client();
     publisher.call(&["PUBLISH", "d:3", "end"]);
     for client in &mut subscribers {
@@ -106,7 +107,7 @@ fn keyspace_notifications_come_from_every_primary_once() {
     subscribe(&mut by_key, &["PSUBSCRIBE", "__keyspace@0__:ks:*"]);
     let mut by_event = proxy.client_resp3();
     subscribe(&mut by_event, &["PSUBSCRIBE", "__keyevent@0__:lpush"]);
-    // Not a pattern, and of a key that lives elsewhere than its channel.
+    // A shard channel, and a key whose node is not the home of its channel.
     let mut by_channel = proxy.client();
     subscribe(&mut by_channel, &["SUBSCRIBE", "__keyevent@0__:lpush"]);
     let mut everything = proxy.client();
@@ -152,7 +153,7 @@ fn keyspace_notifications_come_from_every_primary_once() {
 }
 
 #[test]
-fn shard_channels_of_several_slots_are_one_to_a_client() {
+fn a_client_receives_shard_channels_of_several_slots() {
     let cluster = shared_cluster();
     let proxy = shared_proxy();
     let channels = ["sh:1", "sh:2", "sh:3", "sh:4", "sh:5"];
@@ -171,7 +172,7 @@ fn shard_channels_of_several_slots_are_one_to_a_client() {
             assert_eq!(reply, Value::Integer(1));
             expect_message(&mut client, channel, text);
         }
-        // An ordinary channel of the same name is another.
+        // An ordinary channel of the same name is a different channel.
         assert_eq!(
             publisher.call(&["PUBLISH", channel, "no"]),
             Value::Integer(0)
@@ -195,9 +196,9 @@ fn names_and_messages_are_any_bytes() {
     }
 }
 
-/// On one channel, which so is subscribed to and left again and again while others are at it.
+/// On one channel, to which other clients subscribe and unsubscribe all the time.
 #[test]
-fn who_is_confirmed_gets_what_is_published_and_who_left_does_not() {
+fn confirmed_subscribers_get_messages_and_former_ones_do_not() {
     let proxy = shared_proxy();
     thread::scope(|scope| {
         for number in 0..8 {

@@ -31,13 +31,13 @@ fn a_node_that_does_not_confirm_costs_an_error_in_time() {
     client.send(&["PING"]);
     let error = client.read();
     assert!(error.error().contains("did not confirm"), "{error:?}");
-    // The client is no subscriber, and what it sent behind is answered.
+    // The client is not subscribed, and the commands behind it are answered.
     assert_eq!(client.read(), Value::Simple("PONG".into()));
     assert_eq!(client.call(&["ECHO", "x"]), Value::bulk("x"));
 }
 
 #[test]
-fn a_refusal_is_the_clients() {
+fn a_refusal_is_passed_to_the_client() {
     let peer = Peer::start(
         |request| match (request.name().as_str(), request.word(1).as_str()) {
             ("SUBSCRIBE", "no") => Some(Step::reply("-NOPERM no access to the channel\r\n")),
@@ -60,7 +60,7 @@ fn a_refusal_is_the_clients() {
 }
 
 #[test]
-fn messages_before_a_confirmation_are_nobodys_and_those_behind_it_are_in_pieces() {
+fn messages_before_a_confirmation_are_dropped_and_cut_frames_are_joined() {
     let peer = Peer::start(|request| {
         (request.name() == "SUBSCRIBE").then(|| {
             let bytes = [
@@ -90,7 +90,7 @@ fn messages_before_a_confirmation_are_nobodys_and_those_behind_it_are_in_pieces(
 }
 
 #[test]
-fn a_connection_that_breaks_before_the_confirmation_is_made_again() {
+fn a_connection_lost_before_the_confirmation_is_replaced() {
     let tries = AtomicUsize::new(0);
     let peer = Peer::start(move |request| {
         (request.name() == "SUBSCRIBE").then(|| match tries.fetch_add(1, Ordering::SeqCst) {
@@ -129,7 +129,7 @@ fn a_silent_subscription_connection_is_replaced() {
     });
     let mut client = proxy.client();
     client.call(&["SUBSCRIBE", "a"]);
-    poll_until(PATIENCE, "the subscription to be made again", || {
+    poll_until(PATIENCE, "the new subscription", || {
         peer.requests_named("SUBSCRIBE").len() >= 2
     });
 }

@@ -12,7 +12,7 @@ use super::subscribe;
 /// Large replies of the pipeline.
 const ROUNDS: usize = 30;
 
-/// Publishes numbers on `channel` until told to stop, and says how many.
+/// Publishes numbers on `channel` until stopped, and returns their count.
 fn flood(port: u16, channel: &str, stop: &AtomicBool) -> usize {
     let mut client = RawClient::connect(port);
     let mut number = 0;
@@ -67,7 +67,7 @@ fn interleave(proxy: &Proxy, prefix: &str) {
         stop.store(true, Ordering::Relaxed);
         publisher.join().expect("the publisher")
     });
-    assert!(inside > 0, "nothing was interleaved");
+    assert!(inside > 0, "no message between the replies");
     while numbers.len() < published {
         numbers.push(client.read().items()[2].text());
     }
@@ -106,7 +106,7 @@ fn messages_come_between_large_replies_of_shared_lanes() {
 }
 
 #[test]
-fn messages_flow_to_a_client_that_is_sent_no_replies() {
+fn a_client_with_suppressed_replies_gets_messages() {
     let proxy = Proxy::start(shared_cluster(), |_| {});
     let mut client = proxy.client_resp3();
     subscribe(&mut client, &["SUBSCRIBE", "i:quiet"]);

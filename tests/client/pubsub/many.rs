@@ -39,7 +39,7 @@ fn a_thousand_subscribers_are_one_per_worker_upstream() {
         expect_message(client, "many", "2");
     }
     drop(clients);
-    poll_until(PATIENCE, "the node to have no subscriber", || {
+    poll_until(PATIENCE, "no subscriber at the node", || {
         subscribers_at(cluster, node, "NUMSUB", "many") == 0
     });
     assert_eq!(proxy.metric("slotmux_subscriptions"), Some(0.0));
@@ -49,7 +49,7 @@ fn a_thousand_subscribers_are_one_per_worker_upstream() {
 }
 
 #[test]
-fn a_subscription_connection_that_nobody_needs_is_closed() {
+fn an_unused_subscription_connection_is_closed() {
     let cluster = &calm_cluster(0);
     let proxy = Proxy::start(cluster, |config| {
         config.set("cluster.connections.dedicated_idle", "100ms");
@@ -68,7 +68,7 @@ fn a_subscription_connection_that_nobody_needs_is_closed() {
 }
 
 #[test]
-fn a_slow_subscriber_is_closed_and_harms_nobody() {
+fn a_slow_subscriber_is_closed_and_affects_no_other() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("listener.limits.output_hard", "1MiB");
         config.set("server.workers", 1);
@@ -83,7 +83,7 @@ fn a_slow_subscriber_is_closed_and_harms_nobody() {
     let mut publisher = proxy.client();
     let mut reader = proxy.client();
     subscribe(&mut reader, &["SUBSCRIBE", "slow"]);
-    poll_until(PATIENCE, "the slow one to be subscribed", || {
+    poll_until(PATIENCE, "the slow client to be subscribed", || {
         let receivers = publisher.call(&["PUBLISH", "slow", "first"]);
         expect_message(&mut reader, "slow", "first");
         receivers == Value::Integer(2)
@@ -94,7 +94,7 @@ fn a_slow_subscriber_is_closed_and_harms_nobody() {
         assert!(publisher.call(&["PUBLISH", "slow", &text]).integer() >= 1);
         expect_message(&mut reader, "slow", &text);
     }
-    poll_until(PATIENCE, "the slow one to be closed", || {
+    poll_until(PATIENCE, "the slow client to be closed", || {
         proxy.metric("slotmux_limit_closes_total") == Some(1.0)
     });
     assert_eq!(
@@ -106,7 +106,7 @@ fn a_slow_subscriber_is_closed_and_harms_nobody() {
 }
 
 #[test]
-fn clients_that_leave_at_any_moment_leave_nothing_behind() {
+fn clients_that_leave_at_any_moment_leave_no_state() {
     let cluster = shared_cluster();
     let proxy = Proxy::start(cluster, |_| {});
     let mut stays = proxy.client();
@@ -135,10 +135,10 @@ fn clients_that_leave_at_any_moment_leave_nothing_behind() {
         drop(client);
         publisher.call(&["PUBLISH", "leave:1", "x"]);
     }
-    poll_until(PATIENCE, "all but one to be gone", || {
+    poll_until(PATIENCE, "one remaining client", || {
         proxy.metric("slotmux_subscriptions") == Some(1.0)
     });
-    poll_until(PATIENCE, "the nodes to know it", || {
+    poll_until(PATIENCE, "the nodes to know the change", || {
         let count = |channel: &str| {
             (0..3)
                 .map(|node| subscribers_at(cluster, node, "NUMSUB", channel))

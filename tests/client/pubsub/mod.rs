@@ -16,7 +16,7 @@ use slotmux_testing::Proxy;
 use slotmux_testing::Shared;
 use slotmux_testing::{RawClient, Value};
 
-/// Of these tests alone: some count subscribers.
+/// For these tests alone, because some count subscribers.
 static SHARED: Shared = Shared::new();
 
 fn shared_cluster() -> &'static LocalCluster {
@@ -47,11 +47,11 @@ pub fn next_message(client: &mut RawClient) -> (String, String) {
     match items[0].text().as_str() {
         "message" | "smessage" => (items[1].text(), items[2].text()),
         "pmessage" => (items[2].text(), items[3].text()),
-        _ => panic!("no message: {items:?}"),
+        _ => panic!("not a message: {items:?}"),
     }
 }
 
-/// Asserts that this is the next thing that the client gets.
+/// Asserts that the next frame of the client is this message.
 #[track_caller]
 pub fn expect_message(client: &mut RawClient, channel: &str, text: &str) {
     assert_eq!(next_message(client), (channel.to_owned(), text.to_owned()));
@@ -63,7 +63,7 @@ pub fn home(cluster: &LocalCluster, channel: &str) -> usize {
     cluster.primary_of_slot(slot).expect("an owner")
 }
 
-/// How many subscribers a node has by its own account.
+/// The number of subscribers that a node reports.
 pub fn subscribers_at(cluster: &LocalCluster, node: usize, question: &str, channel: &str) -> i64 {
     let (_, number): (String, i64) = cluster
         .query(node, &["PUBSUB", question, channel])

@@ -10,7 +10,7 @@ use slotmux_core::slot::slot_of;
 use super::{expect_message, home, next_message, subscribe, subscribers_at};
 use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_for, poll_until};
 
-/// Publishes numbers until the client gets one. Returns the numbers that came, in which none may be twice.
+/// Publishes numbers until the client gets one. Returns the received numbers, which must be distinct.
 fn until_heard(
     publisher: &mut RawClient,
     client: &mut RawClient,
@@ -19,10 +19,10 @@ fn until_heard(
     next: &mut u64,
 ) -> u64 {
     let mut seen = HashSet::new();
-    let last = poll_for(PATIENCE, "a message to come", || {
+    let last = poll_for(PATIENCE, "a message", || {
         let number = *next;
         *next += 1;
-        // It may fail while there is no node for it.
+        // It may fail while the slot has no node.
         publisher.call(&[command, channel, &number.to_string()]);
         let mut came = None;
         while client.has_news(Duration::from_millis(20)) {
@@ -33,7 +33,7 @@ fn until_heard(
         }
         came
     });
-    // And then all of them.
+    // From then on all of them.
     for number in *next..*next + 50 {
         publisher.call(&[command, channel, &number.to_string()]);
         expect_message(client, channel, &number.to_string());
@@ -43,7 +43,7 @@ fn until_heard(
 }
 
 #[test]
-fn messages_flow_again_when_the_home_has_died() {
+fn messages_continue_after_the_death_of_the_home() {
     let cluster = LocalCluster::start(Options::default()).expect("a cluster");
     let proxy = Proxy::start(&cluster, |_| {});
     let mut publisher = proxy.client();
@@ -101,16 +101,20 @@ fn a_planned_failover_loses_no_subscription() {
     until_heard(&mut publisher, &mut client, "PUBLISH", "plan", &mut next);
     until_heard(&mut publisher, &mut shard, "SPUBLISH", "plan", &mut next);
     // The old primary, now a replica, sends notifications too, which count until slotmux knows the new one.
-    poll_until(PATIENCE, "the pattern to be at the new primary", || {
-        let patterns = cluster.query::<i64>(replica, &["PUBSUB", "NUMPAT"]);
-        patterns.is_ok_and(|count| count == 1)
-    });
-    // Notifications come from the new primary, once; the old one, a replica now, gives them too.
+    poll_until(
+        PATIENCE,
+        "the subscription of the pattern at the new primary",
+        || {
+            let patterns = cluster.query::<i64>(replica, &["PUBSUB", "NUMPAT"]);
+            patterns.is_ok_and(|count| count == 1)
+        },
+    );
+    // Notifications come from the new primary, once, although the old one, now a replica, sends them too.
     poll_until(PATIENCE, "notifications to come again", || {
         publisher.call(&["SET", "plan", "1"]);
         events.has_news(Duration::from_millis(20))
     });
-    // What that was about comes ahead of this.
+    // Earlier notifications precede this one.
     publisher.call(&["DEL", "plan"]);
     poll_until(PATIENCE, "the last of them", || {
         events.read().items().last().map(Value::text).as_deref() == Some("del")
@@ -130,7 +134,7 @@ fn a_planned_failover_loses_no_subscription() {
 }
 
 #[test]
-fn a_shard_channel_follows_its_slot_unseen() {
+fn a_shard_channel_follows_its_slot_unnoticed() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let slot = slot_of(b"moving").0;
@@ -168,8 +172,8 @@ fn a_shard_channel_follows_its_slot_unseen() {
         publisher.call(&["SPUBLISH", "{moving}2", "end"]);
         publisher.call(&["PUBLISH", "moving", "plain"]);
         for client in &mut clients {
-            // Whatever the probes have left behind, then the two, and no word of the move. The ordinary channel has
-            // another home, so that its message may overtake.
+            // Remaining messages of the probes, then the two, and no frame about the move. The ordinary channel has
+            // another home, so its message may overtake.
             let mut left = vec![("{moving}2", "end"), ("moving", "plain")];
             while !left.is_empty() {
                 let (channel, text) = next_message(client);
@@ -183,7 +187,7 @@ fn a_shard_channel_follows_its_slot_unseen() {
 }
 
 #[test]
-fn a_lost_connection_is_made_again() {
+fn a_lost_connection_is_replaced() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let mut publisher = proxy.client();
@@ -212,7 +216,7 @@ fn a_lost_connection_is_made_again() {
 }
 
 #[test]
-fn a_single_redis_that_starts_again_is_subscribed_to_again() {
+fn a_restarted_single_redis_is_subscribed_to_again() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let proxy = Proxy::start_before(&server, |_| {});
     let mut publisher = proxy.client();

@@ -1,4 +1,4 @@
-//! How many listen: PUBLISH's reply, PUBSUB, CLIENT LIST, metrics.
+//! The number of receivers: PUBLISH's reply, PUBSUB, CLIENT LIST, metrics.
 
 use crate::pubsub::shared_proxy;
 use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until};
@@ -6,8 +6,8 @@ use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_unti
 use super::{expect_message, home, subscribe};
 
 #[test]
-fn publishers_are_told_how_many_clients_listen() {
-    // Of one's own, as the number of patterns is that of a whole cluster.
+fn publish_returns_the_number_of_receivers() {
+    // A cluster for this test, because the number of patterns is that of the whole cluster.
     let cluster = &calm_cluster(0);
     let proxy = Proxy::start(cluster, |_| {});
     let mut publisher = proxy.client();
@@ -24,7 +24,7 @@ fn publishers_are_told_how_many_clients_listen() {
         publisher.call(&["PUBLISH", "n:a", "1"]),
         Value::Integer(expected)
     );
-    // One that listens at the node itself is one more.
+    // A subscriber directly at the node counts as one more.
     let mut direct = RawClient::connect(cluster.node(home(cluster, "n:a")).port);
     subscribe(&mut direct, &["SUBSCRIBE", "n:a"]);
     assert_eq!(
@@ -46,7 +46,7 @@ fn publishers_are_told_how_many_clients_listen() {
         [Value::bulk("n:a")]
     );
     assert_eq!(publisher.call(&["PUBSUB", "NUMPAT"]), Value::Integer(2));
-    // INFO tells what clients do with slotmux, with and without the nodes' part.
+    // INFO shows the state of clients at slotmux, with and without the nodes' part.
     for info in [&["INFO"][..], &["INFO", "stats"]] {
         let text = publisher.call(info).text();
         for field in ["pubsub_channels:1", "pubsub_patterns:2"] {
@@ -79,7 +79,7 @@ fn publishers_are_told_how_many_clients_listen() {
         proxy.metric("slotmux_pubsub_messages_total") == Some((2 * expected + 1) as f64)
     });
 
-    // All leave, each in another way; nobody is counted any more.
+    // All leave, each in another way; the counts return to zero.
     clients[0].call(&["UNSUBSCRIBE"]);
     clients[0].call(&["SUNSUBSCRIBE"]);
     clients[1].call(&["RESET"]);
@@ -97,7 +97,7 @@ fn publishers_are_told_how_many_clients_listen() {
 }
 
 #[test]
-fn pubsub_refuses_what_redis_refuses() {
+fn pubsub_refuses_the_same_requests_as_redis() {
     let proxy = shared_proxy();
     let mut client = proxy.client();
     for (words, expected) in [

@@ -8,22 +8,22 @@ use slotmux_testing::{RawClient, Value};
 
 use super::subscribe;
 
-/// Enough names that no table has them in this order by chance.
+/// So many names that no table has them in this order by chance.
 const NAMES: usize = 20;
 
 fn names(prefix: &str) -> Vec<String> {
-    // Neither sorted nor sorted backwards.
+    // Sorted in neither direction.
     (0..NAMES)
         .map(|i| format!("{{order}}{prefix}{}", i * 7 % NAMES))
         .collect()
 }
 
-/// Subscribes to all names, ends some, renews some, and ends the rest; returns the confirmations of the latter.
+/// Subscribes to all names, ends some, renews some, and ends the rest; returns the confirmations of the last step.
 fn ended(client: &mut RawClient, [on, off]: [&str; 2], names: &[String]) -> Vec<Value> {
     let mut words = vec![on];
     words.extend(names.iter().map(String::as_str));
     subscribe(client, &words);
-    // A repeated subscription changes nothing; one that ended and was renewed becomes the last.
+    // A repeated subscription changes nothing; a renewed one is the last.
     subscribe(client, &[on, &names[0]]);
     subscribe(client, &[off, &names[3]]);
     subscribe(client, &[on, &names[3]]);
@@ -32,7 +32,7 @@ fn ended(client: &mut RawClient, [on, off]: [&str; 2], names: &[String]) -> Vec<
 }
 
 #[test]
-fn subscriptions_end_in_the_order_in_which_they_came() {
+fn subscriptions_end_in_the_order_of_their_begin() {
     let redis = LocalServer::start(&ServerOptions::default()).expect("a server");
     for pair in [
         ["PSUBSCRIBE", "PUNSUBSCRIBE"],

@@ -1,4 +1,4 @@
-//! What a subscriber is told, byte by byte as by one plain Redis.
+//! The frames of a subscriber, byte by byte as from one plain Redis.
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
@@ -6,7 +6,7 @@ use crate::pubsub::shared_proxy;
 use slotmux_testing::RawClient;
 use slotmux_testing::client::command;
 
-/// Commands and the number of frames that each brings.
+/// Commands and the number of frames of each.
 const RESP2: &[(&str, usize)] = &[
     ("SUBSCRIBE t:a t:b t:a", 3),
     ("GET t:x", 1),
@@ -117,7 +117,7 @@ fn the_protocol_changes_while_subscribed() {
     let transcripts = [server.port(), shared_proxy().port()].map(|port| {
         let mut client = RawClient::connect_resp3(port);
         let mut transcript = run(&mut client, &lines);
-        // What HELLO says differs by an id.
+        // The replies to HELLO differ by an id.
         client.read();
         transcript.extend(run(&mut client, &after));
         transcript
@@ -126,7 +126,7 @@ fn the_protocol_changes_while_subscribed() {
 }
 
 #[test]
-fn unsubscribing_from_all_names_each() {
+fn unsubscribing_without_names_ends_each_subscription() {
     let server = plain();
     let transcripts = [server.port(), shared_proxy().port()].map(|port| {
         let mut client = RawClient::connect(port);
@@ -148,7 +148,7 @@ fn unsubscribing_from_all_names_each() {
     assert_eq!(transcripts[1].1, [3, 2, 1]);
 }
 
-/// Subscribing inside MULTI needs the connection as a whole, so that slotmux refuses it.
+/// A subscription inside MULTI would need a whole connection, so slotmux refuses it.
 #[test]
 fn a_transaction_with_a_subscription_is_refused() {
     let mut client = shared_proxy().client_resp3();

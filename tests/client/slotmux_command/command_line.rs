@@ -1,10 +1,10 @@
-//! `slotmux explain`: the real binary, what it prints and how it exits.
+//! `slotmux explain`: the output and exit status of the real binary.
 
 use std::process::{Command, Output};
 
 use slotmux_testing::shared_cluster;
 
-/// The real binary in an environment that has nothing but `env`.
+/// The real binary in an environment that contains only `env`.
 fn slotmux(args: &[&str], env: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_slotmux"))
         .args(args)
@@ -15,7 +15,7 @@ fn slotmux(args: &[&str], env: &[(&str, &str)]) -> Output {
 }
 
 #[test]
-fn on_the_command_line() {
+fn explain_runs_on_the_command_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("f.toml");
     std::fs::write(
@@ -44,10 +44,10 @@ fn on_the_command_line() {
         )),
         "{set}"
     );
-    // Options of the command are not those of slotmux.
+    // Options behind the command belong to it, not to slotmux.
     let get = told(&["GET", "--config"], &env);
     assert!(get.starts_with("command     GET --config\n"), "{get}");
-    // The environment decides as it does for `run`.
+    // The environment applies as it does to `run`.
     let by_env = told(&["SET", "docs:1", "v"], &[("REDIS_TTL_DOCS", "30")]);
     assert!(
         by_env.contains("\nsends       SET docs:1 v PX 30000\n"),

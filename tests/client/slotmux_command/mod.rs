@@ -1,4 +1,4 @@
-//! `SLOTMUX` in front of a real cluster, in RESP2 and RESP3: what it tells, and that asking changes nothing.
+//! `SLOTMUX` in front of a real cluster, in RESP2 and RESP3: its answers, and that asking changes nothing.
 
 mod command_line;
 
@@ -57,7 +57,7 @@ fn words(line: &str) -> Vec<&str> {
     line.split(' ').collect()
 }
 
-/// A client that asks by lines.
+/// A client that sends commands as lines.
 trait Ask {
     fn ask(&mut self, line: &str) -> Value;
 }
@@ -133,13 +133,13 @@ fn help_version_and_errors() {
         let commands = texts(&client.ask("COMMAND LIST"));
         assert!(
             !commands.contains(&"slotmux".to_owned()),
-            "no server has it"
+            "no server has this command"
         );
     }
 }
 
 #[test]
-fn explain_tells_and_does_nothing() {
+fn explain_answers_and_changes_nothing() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         add_namespace(config, "kept", "default = \"100s\", max = \"200s\"");
@@ -157,7 +157,7 @@ fn explain_tells_and_does_nothing() {
     assert!(before.len() > 20, "{before:?}");
     let slot = slot_of(b"kept:1");
     let node = cluster.nodes().iter().find(|node| {
-        // The node itself says whether it serves the slot.
+        // The node itself reports whether it serves the slot.
         let reply: Result<i64, _> = node.process.query(&["EXISTS", "kept:1"]);
         reply.is_ok()
     });
@@ -203,7 +203,7 @@ fn explain_tells_and_does_nothing() {
                 .starts_with("answered by slotmux")
         );
         assert_eq!(client.ask("PING"), Value::Simple("PONG".to_owned()));
-        // What was explained comes true, and nothing of it had happened.
+        // The explained command then has the explained effect, and had none before.
         assert_eq!(
             client.ask("EXISTS seen:1 kept:1 kept:2 kept:3 kept:4"),
             Value::Integer(0)
@@ -225,7 +225,7 @@ fn explain_tells_and_does_nothing() {
 }
 
 #[test]
-fn what_is_explained_comes_true() {
+fn the_explained_effect_occurs() {
     let proxy = proxy();
     let mut client = proxy.client();
     for (line, key) in [
@@ -390,7 +390,7 @@ fn undeclared_prefixes() {
 }
 
 #[test]
-fn what_is_refused_for_its_prefix_is_seen_too() {
+fn requests_refused_for_their_prefix_are_seen_too() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         add_namespace(config, "kept", "default = \"100s\"");
         config.set("defaults.namespace.unmatched", "reject");
@@ -432,7 +432,7 @@ fn answers_keep_their_place_in_a_pipeline() {
 }
 
 #[test]
-fn who_is_not_logged_in_is_told_nothing() {
+fn a_client_without_login_gets_no_answers() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config
             .environment

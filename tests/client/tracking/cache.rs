@@ -1,4 +1,5 @@
-//! Clients that keep what they read until they are told, while everything changes: in the end nobody keeps what is not so.
+//! Caching clients that keep values until they are invalidated, while everything changes: in the end no cached value is
+//! stale.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ struct Caching {
 }
 
 impl Caching {
-    /// Takes a push, as every library does.
+    /// Processes a push, as every library does.
     fn take_push(&mut self, push: &Value) {
         self.told.fetch_add(1, Ordering::Relaxed);
         match keys_of(push) {
@@ -40,7 +41,7 @@ impl Caching {
         }
     }
 
-    /// The next reply; what stands before it is taken.
+    /// The next reply; pushes before it are processed.
     fn reply(&mut self) -> Value {
         loop {
             match self.client.read() {
@@ -65,7 +66,7 @@ impl Caching {
         }
     }
 
-    /// Reads in one of the ways that there are, what is not there yet.
+    /// Reads keys that are not cached yet, in one of several ways.
     fn read_some(&mut self) {
         let keys: Vec<String> = (0..fastrand::usize(1..6))
             .map(|_| key(fastrand::usize(..KEYS)))
@@ -119,7 +120,7 @@ fn disturb(cluster: &LocalCluster, round: usize) {
 }
 
 #[test]
-fn nobody_keeps_what_is_not_so() {
+fn no_cached_value_stays_stale() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let is_over = AtomicBool::new(false);
@@ -153,7 +154,7 @@ fn nobody_keeps_what_is_not_so() {
             })
             .collect();
         scope.spawn(|| {
-            // Past slotmux; what is not there any more is refused.
+            // Directly at the node; writes to moved keys are refused.
             while !is_over.load(Ordering::Relaxed) {
                 let number = written.fetch_add(1, Ordering::Relaxed).to_string();
                 let words = ["SET", &key(fastrand::usize(..KEYS)), &number];
@@ -165,7 +166,7 @@ fn nobody_keeps_what_is_not_so() {
             disturb(&cluster, round);
             thread::sleep(Duration::from_millis(50));
         }
-        // On a busy machine the rounds may be over before every client was told much.
+        // On a busy machine the rounds may end before every client got many invalidations.
         poll_until(PATIENCE, "pushes to every client", || {
             told.iter().all(|told| told.load(Ordering::Relaxed) > 50)
         });
@@ -180,8 +181,8 @@ fn nobody_keeps_what_is_not_so() {
         .map(|number| (key(number), truth.call(&["GET", &key(number)])))
         .collect();
     for caching in &mut clients {
-        // What is on its way yet may take a moment; what is never told stays wrong for ever.
-        poll_until(PATIENCE, "a cache that is right", || {
+        // An invalidation under way may take a moment; a missing one leaves the value stale for ever.
+        poll_until(PATIENCE, "a correct cache", || {
             while caching.client.has_news(Duration::from_millis(10)) {
                 let push = caching.client.read();
                 caching.take_push(&push);
@@ -192,7 +193,7 @@ fn nobody_keeps_what_is_not_so() {
                 .all(|(key, value)| truth[key] == *value)
         });
     }
-    // They do keep something.
+    // The caches are not empty.
     for caching in &mut clients {
         for number in 0..KEYS {
             caching.client.send(&["GET", &key(number)]);

@@ -1,4 +1,4 @@
-//! Connections that break, slots that move, primaries that change: whoever read there is told to forget.
+//! Connections that break, slots that move, primaries that change: clients that read there get an invalidation.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn home(cluster: &LocalCluster, key: &str) -> usize {
     cluster.primary_of_slot(slot).expect("an owner")
 }
 
-/// Asserts that what is read is tracked, once it is: behind trouble the first reads may be told of at once.
+/// Asserts that reads are tracked, eventually: after a fault the first reads may be invalidated at once.
 #[track_caller]
 fn expect_tracking(client: &mut RawClient, writer: &mut RawClient, key: &str) {
     for _ in 0..3 {
@@ -30,7 +30,7 @@ fn expect_tracking(client: &mut RawClient, writer: &mut RawClient, key: &str) {
 }
 
 #[test]
-fn who_read_over_a_connection_that_broke_forgets_everything() {
+fn a_client_whose_lane_broke_forgets_everything() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let mut client = tracking(&proxy, &[]);
@@ -47,7 +47,7 @@ fn who_read_over_a_connection_that_broke_forgets_everything() {
         let kill = ["CLIENT", "KILL", "TYPE", "normal"];
         cluster.query::<()>(node, &kill).expect("killed");
         expect_all_forgotten(&mut client);
-        // Behind it everything is as before.
+        // Afterwards everything is as before.
         expect_tracking(&mut client, &mut writer, "a");
         expect_silence(&mut elsewhere, far);
         writer.call(&["SET", far, "1"]);
@@ -66,7 +66,7 @@ fn a_slot_that_moves_takes_the_tracking_along() {
     let to = (from + 1) % 3;
     writer.call(&["SET", "{m}k", "1"]);
     client.call(&["GET", "{m}k"]);
-    // Never there: no node tells of it when the slot goes.
+    // The key never existed: no node reports it when the slot moves.
     client.call(&["GET", "{m}never"]);
     cluster.migrate_slot_begin(slot, from, to).expect("opened");
     while cluster
@@ -75,13 +75,13 @@ fn a_slot_that_moves_takes_the_tracking_along() {
         > 0
     {}
     expect_invalidation(&mut client, "{m}k");
-    // Half way, by an ASK: it can't be tracked there, and is told of behind the reply.
+    // During the move, by an ASK: the read can't be tracked there, and is invalidated after the reply.
     assert_eq!(client.call(&["GET", "{m}k"]), Value::bulk("1"));
     expect_invalidation(&mut client, "{m}k");
     cluster
         .migrate_slot_finish(slot, from, to)
         .expect("finished");
-    // By a MOVED: the same, and what was read at the old place is of no use any more.
+    // By a MOVED: the same, and values read at the old node are invalid.
     client.send(&["GET", "{m}k"]);
     let mut told = Vec::new();
     let mut is_read = false;
@@ -100,7 +100,7 @@ fn a_slot_that_moves_takes_the_tracking_along() {
 }
 
 #[test]
-fn a_failover_tells_who_read_from_the_old_primary() {
+fn a_failover_invalidates_reads_from_the_old_primary() {
     let cluster = LocalCluster::start(Options {
         replicas_per_primary: 1,
         ..Options::default()
@@ -123,14 +123,14 @@ fn a_failover_tells_who_read_from_the_old_primary() {
         info.contains("master_link_status:up")
     });
     cluster.failover(replica).expect("a failover");
-    // slotmux does not know of it yet. The old primary is told of the change as a replica, and tells.
-    poll_until(PATIENCE, "the new primary to take it", || {
+    // slotmux does not know of it yet. The old primary gets the change as a replica, and reports it.
+    poll_until(PATIENCE, "the new primary to accept the write", || {
         cluster.query::<()>(replica, &["SET", "f", "2"]).is_ok()
     });
     assert!(matches!(client.read(), Value::Push(_)));
     assert_eq!(read_at_last(&mut client, "f"), Value::bulk("2"));
     expect_tracking(&mut client, &mut writer, "f");
-    // And one that dies.
+    // Then a primary that dies.
     client.call(&["GET", "f"]);
     cluster.kill(replica);
     expect_all_forgotten(&mut client);

@@ -1,5 +1,5 @@
 //! CLIENT TRACKING in front of real clusters: each client gets invalidations for its own reads only, after the replies
-//! to them, whatever happens to connections, nodes and slots.
+//! to them, regardless of faults of connections, nodes and slots.
 
 mod cache;
 mod faults;
@@ -18,11 +18,11 @@ pub fn tracking(proxy: &Proxy, options: &[&str]) -> RawClient {
     client
 }
 
-/// The keys of an invalidation; `None` if it is of everything.
+/// The keys of an invalidation; `None` if it covers everything.
 #[track_caller]
 pub fn keys_of(push: &Value) -> Option<Vec<String>> {
     let Value::Push(items) = push else {
-        panic!("no push: {push:?}");
+        panic!("not a push: {push:?}");
     };
     assert_eq!(items[0].text(), "invalidate", "{push:?}");
     match &items[1] {
@@ -31,13 +31,13 @@ pub fn keys_of(push: &Value) -> Option<Vec<String>> {
     }
 }
 
-/// Asserts that the next thing a client gets is an invalidation of this key alone.
+/// Asserts that the next frame of a client is an invalidation of this key alone.
 #[track_caller]
 pub fn expect_invalidation(client: &mut RawClient, key: &str) {
     assert_eq!(keys_of(&client.read()), Some(vec![key.to_owned()]));
 }
 
-/// Asserts that the next thing a client gets tells it to forget everything.
+/// Asserts that the next frame of a client invalidates everything.
 #[track_caller]
 pub fn expect_all_forgotten(client: &mut RawClient) {
     assert_eq!(keys_of(&client.read()), None);
@@ -50,7 +50,7 @@ pub fn expect_silence(client: &mut RawClient, tag: &str) {
     assert_eq!(client.call(&["EXISTS", &nothing]), Value::Integer(0));
 }
 
-/// Reads `key` until the answer is a value; the invalidations that come before are dropped.
+/// Reads `key` until the answer is a value; earlier invalidations are dropped.
 pub fn read_at_last(client: &mut RawClient, key: &str) -> Value {
     poll_for(PATIENCE, "the key to be read", || {
         client.send(&["GET", key]);

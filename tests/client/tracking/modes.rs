@@ -9,7 +9,7 @@ use super::{expect_invalidation, expect_silence, keys_of, tracking};
 use slotmux_testing::{PATIENCE, Proxy, Value, poll_until, shared_cluster, shared_proxy, times};
 
 #[test]
-fn only_those_who_have_read_are_told_and_once() {
+fn only_readers_get_an_invalidation_and_only_once() {
     let proxy = shared_proxy();
     // Enough for both workers, and for several on one connection.
     let mut readers: Vec<_> = (0..8).map(|_| tracking(proxy, &[])).collect();
@@ -32,7 +32,7 @@ fn only_those_who_have_read_are_told_and_once() {
 }
 
 #[test]
-fn what_is_written_past_slotmux_is_told_too_and_so_is_what_expires() {
+fn writes_directly_at_the_node_and_expiries_invalidate_too() {
     let cluster = shared_cluster();
     let mut client = tracking(shared_proxy(), &[]);
     let node = cluster
@@ -79,7 +79,7 @@ fn a_thousand_keys_over_all_nodes() {
     for _ in &names {
         assert_eq!(writer.read(), Value::ok());
     }
-    // Of all of these nothing is left: what is written next is nobody's.
+    // No state of these remains: later writes cause no invalidation.
     for name in &names {
         writer.call(&["DEL", name]);
     }
@@ -89,7 +89,7 @@ fn a_thousand_keys_over_all_nodes() {
 }
 
 #[test]
-fn a_resp2_client_may_ask_for_it_and_is_told_nothing() {
+fn a_resp2_client_may_turn_tracking_on_without_getting_pushes() {
     let proxy = shared_proxy();
     let mut client = proxy.client();
     assert_eq!(client.call(&["CLIENT", "TRACKING", "ON"]), Value::ok());
@@ -97,7 +97,7 @@ fn a_resp2_client_may_ask_for_it_and_is_told_nothing() {
     let mut writer = proxy.client();
     writer.call(&["SET", "{two}k", "1"]);
     expect_silence(&mut client, "two");
-    // What it read before was not tracked: once it can be told, it is told that.
+    // Its earlier reads were not tracked: after the switch to RESP3 everything is invalidated.
     assert!(matches!(client.call(&["HELLO", "3"]), Value::Map(_)));
     super::expect_all_forgotten(&mut client);
     client.call(&["GET", "{two}k"]);
@@ -111,7 +111,7 @@ fn a_resp2_client_may_ask_for_it_and_is_told_nothing() {
 }
 
 #[test]
-fn it_shows_in_lists_and_numbers() {
+fn tracking_shows_in_lists_and_numbers() {
     let proxy = Proxy::start(shared_cluster(), |_| {});
     let mut client = tracking(&proxy, &[]);
     let line = client.call(&["CLIENT", "INFO"]).text();
@@ -122,13 +122,13 @@ fn it_shows_in_lists_and_numbers() {
     let info = client.call(&["INFO", "clients"]).text();
     assert!(info.contains("\r\ntracking_clients:1\r\n"), "{info}");
     drop(client);
-    poll_until(PATIENCE, "it to be gone", || {
+    poll_until(PATIENCE, "no tracking client", || {
         proxy.metric("slotmux_tracking_clients") == Some(0.0)
     });
 }
 
 #[test]
-fn what_is_not_there_is_refused_in_words() {
+fn unsupported_options_are_refused_with_a_reason() {
     let mut client = shared_proxy().client_resp3();
     for option in ["BCAST", "NOLOOP"] {
         let error = client.call(&["CLIENT", "TRACKING", "ON", option]);
@@ -143,11 +143,11 @@ fn what_is_not_there_is_refused_in_words() {
 }
 
 #[test]
-fn what_travels_alone_is_forgotten_at_once() {
+fn reads_over_dedicated_lanes_are_invalidated_at_once() {
     let proxy = shared_proxy();
     let mut client = tracking(proxy, &[]);
     let big = "x".repeat(200_000);
-    // The first goes with the others; by it slotmux learns that these are big.
+    // The first read uses the shared lane; by it slotmux learns that these values are big.
     client.call(&["SET", "alone:{b}", &big]);
     let mut told = 0;
     for _ in 0..6 {
@@ -158,7 +158,7 @@ fn what_travels_alone_is_forgotten_at_once() {
         }
     }
     assert!(told >= 4, "{told}");
-    // So is what goes over the connection of a WATCH.
+    // The same holds for reads over the connection of a WATCH.
     assert_eq!(client.call(&["WATCH", "{b}w"]), Value::ok());
     assert_eq!(client.call(&["GET", "{b}w"]), Value::Null);
     expect_invalidation(&mut client, "{b}w");
@@ -186,7 +186,7 @@ fn a_transaction_over_several_slots_is_tracked_in_each() {
 }
 
 #[test]
-fn in_front_of_one_server_it_is_the_same() {
+fn one_plain_server_behaves_the_same() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a Redis");
     let proxy = Proxy::start_before(&server, |_| {});
     let mut client = tracking(&proxy, &[]);
@@ -199,7 +199,7 @@ fn in_front_of_one_server_it_is_the_same() {
 }
 
 #[test]
-fn scripts_are_tracked_and_those_that_a_policy_follows_forgotten_at_once() {
+fn scripts_are_tracked_and_those_under_a_policy_invalidated_at_once() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.extend(
             "[[namespace]]\nname = \"ruled\"\nmatch = [\"ruled:\"]\nttl = { default = \"1h\" }\n",
@@ -213,7 +213,7 @@ fn scripts_are_tracked_and_those_that_a_policy_follows_forgotten_at_once() {
     expect_invalidation(&mut client, "free:{s}");
     client.call(&["EVAL", script, "1", "ruled:{s}"]);
     expect_invalidation(&mut client, "ruled:{s}");
-    // A transaction is tracked with what the policy adds to it.
+    // A transaction is tracked together with the commands of its policy.
     client.call(&["MULTI"]);
     client.call(&["SET", "ruled:{s}", "1"]);
     client.call(&["GET", "ruled:{s}"]);
@@ -223,8 +223,8 @@ fn scripts_are_tracked_and_those_that_a_policy_follows_forgotten_at_once() {
     expect_invalidation(&mut client, "ruled:{s}");
 }
 
-/// The keys of a split request are tracked in each slot whether a policy is about them or not, and what a policy makes
-/// of a write is no read.
+/// The keys of a split request are tracked in each slot, with or without a policy for them; commands that a policy adds
+/// to a write do not count as reads.
 #[test]
 fn a_split_request_is_tracked_in_each_slot_with_a_policy_too() {
     let proxy = Proxy::start(shared_cluster(), |config| {

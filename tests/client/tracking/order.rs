@@ -1,4 +1,4 @@
-//! An invalidation never overtakes a reply that may hold what it is about, and a node that can't track is told about.
+//! An invalidation never overtakes a reply with the affected value, and the failure of a node to track is reported.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,8 +8,8 @@ use slotmux_testing::{Layout, Peer, Proxy, RawClient, Step, Value};
 
 const INVALIDATE_B: &str = ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nb\r\n";
 
-/// Two nodes: one with the slot of `a`, which answers once the gate is open, and one with that of `b`, whose value changes
-/// as soon as it was read.
+/// Two nodes: one with the slot of `a`, which answers once the gate is open, and one with that of `b`, whose value
+/// changes right after the read.
 fn two_nodes() -> (Gate, [Peer; 2], Proxy) {
     let gate = Gate::default();
     let layout = Layout::default();
@@ -39,7 +39,7 @@ fn two_nodes() -> (Gate, [Peer; 2], Proxy) {
     (gate, [slow, quick], proxy)
 }
 
-/// Sends both requests, and opens the gate once everything of the quick node has come.
+/// Sends both requests, and opens the gate once everything of the quick node has arrived.
 fn both(gate: &Gate, proxy: &Proxy, client: &mut RawClient, commands: &[&[&str]]) {
     for words in commands {
         client.send(words);
@@ -93,14 +93,14 @@ fn the_groups_of_a_transaction_are_not_overtaken() {
     expect_invalidation(&mut client, "b");
 }
 
-/// What a node is asked, as words.
+/// The requests to a node, as text.
 fn asked(peer: &Peer, name: &str) -> usize {
     let is_such = |request: &&Request| request.word(1) == name;
     peer.requests_named("CLIENT").iter().filter(is_such).count()
 }
 
 #[test]
-fn a_node_that_refuses_to_track_costs_the_cache_and_nothing_else() {
+fn a_node_that_refuses_to_track_costs_only_the_cache() {
     let peer = Peer::start(|request| match request.name().as_str() {
         "CLIENT" => Some(Step::reply("-NOPERM no such permission\r\n")),
         "GET" => Some(Step::reply("$1\r\nx\r\n")),
@@ -119,7 +119,7 @@ fn a_node_that_refuses_to_track_costs_the_cache_and_nothing_else() {
 }
 
 #[test]
-fn a_node_that_is_busy_is_asked_again() {
+fn a_busy_node_gets_the_request_again() {
     let peer = Peer::start(|request| match request.name().as_str() {
         "CLIENT" if request.word(1) == "TRACKING" => Some(Step::reply("-BUSY Redis is busy\r\n")),
         "CLIENT" => Some(Step::reply("-ERR not in tracking mode\r\n")),
@@ -138,7 +138,7 @@ fn a_node_that_is_busy_is_asked_again() {
 }
 
 #[test]
-fn an_invalidation_ahead_of_a_reply_leaves_its_reader_registered() {
+fn an_invalidation_before_a_reply_leaves_its_reader_registered() {
     let told = ">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n";
     let reads = AtomicUsize::new(0);
     let peer = Peer::start(move |request| {
@@ -161,7 +161,7 @@ fn an_invalidation_ahead_of_a_reply_leaves_its_reader_registered() {
     assert_eq!(second.call(&["GET", "k"]), Value::bulk("new"));
     expect_invalidation(&mut second, "k");
     expect_invalidation(&mut first, "k");
-    // And no more than that.
+    // No other frame follows.
     for client in [&mut first, &mut second] {
         assert_eq!(client.call(&["GET", "other"]), Value::Null);
     }

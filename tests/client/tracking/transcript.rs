@@ -1,12 +1,12 @@
-//! What a client that tracks reads, byte by byte as from one plain Redis.
+//! The frames of a tracking client, byte by byte as from one plain Redis.
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use slotmux_testing::client::command;
 use slotmux_testing::{Proxy, RawClient, calm_cluster};
 
-/// Who sends what. Behind each command of the writer, and of those that the reader's writes cause, the reader asks for
-/// something over the same connection, so that what it is told stands ahead of that.
+/// Sender and command. Behind each command of the writer, and of those that the reader's writes cause, the reader sends
+/// a request over the same connection, so that its invalidations precede the reply.
 const SCRIPT: &str = "
 reader CLIENT TRACKING ON
 reader GET {t}k
@@ -113,14 +113,14 @@ reader GET {t}k
 writer SET {t}k 4
 ";
 
-/// What the reader gets, command by command.
+/// The frames of the reader, command by command.
 fn converse(port: u16) -> Vec<(String, Vec<Vec<u8>>)> {
     let mut reader = RawClient::connect_resp3(port);
     let mut writer = RawClient::connect(port);
     let mut is_silenced = false;
     let mut told = Vec::new();
     for line in SCRIPT.lines().filter(|line| !line.is_empty()) {
-        let (who, text) = line.split_once(' ').expect("who and what");
+        let (who, text) = line.split_once(' ').expect("a sender and a command");
         let words: Vec<&str> = text.split(' ').collect();
         let mut frames = Vec::new();
         if who == "writer" {
@@ -135,7 +135,7 @@ fn converse(port: u16) -> Vec<(String, Vec<Vec<u8>>)> {
             }
         }
         if is_silenced {
-            // Nothing is answered; a push comes all the same.
+            // The command has no reply, but a push arrives.
             if who == "writer" {
                 frames.push(reader.read_bytes());
             }
@@ -144,14 +144,14 @@ fn converse(port: u16) -> Vec<(String, Vec<Vec<u8>>)> {
             let end = until_reply(&mut reader, &mut frames);
             frames.push(end);
         }
-        // HELLO tells what differs.
+        // The replies to HELLO differ.
         frames.retain(|frame| !frame.starts_with(b"%7"));
         told.push((line.to_owned(), frames));
     }
     told
 }
 
-/// The next reply; the pushes ahead of it are added to `pushes`.
+/// The next reply; earlier pushes are added to `pushes`.
 fn until_reply(reader: &mut RawClient, pushes: &mut Vec<Vec<u8>>) -> Vec<u8> {
     loop {
         let frame = reader.read_bytes();
@@ -163,10 +163,10 @@ fn until_reply(reader: &mut RawClient, pushes: &mut Vec<Vec<u8>>) -> Vec<u8> {
 }
 
 #[test]
-fn a_client_is_told_what_redis_tells() {
+fn the_frames_of_a_client_are_those_of_redis() {
     let redis = LocalServer::start(&ServerOptions::default()).expect("a Redis");
     let wanted = converse(redis.port());
-    // One of its own: it is flushed.
+    // A server for this test, because it is flushed.
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let found = converse(proxy.port());

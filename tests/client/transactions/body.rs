@@ -41,7 +41,7 @@ fn policies_add_commands_and_take_their_replies_out() {
 }
 
 #[test]
-fn what_a_namespace_refuses_aborts() {
+fn a_command_that_a_namespace_refuses_aborts() {
     let proxy = with_namespaces(&[("ro", "read_only = true")]);
     let mut client = proxy.client();
     let replies = client.pipeline(&[
@@ -63,9 +63,9 @@ fn what_a_namespace_refuses_aborts() {
     );
 }
 
-/// In front of one server its keyspace is the whole one.
+/// One server contains the whole keyspace.
 #[test]
-fn one_server_runs_what_asks_for_the_whole_keyspace_inside() {
+fn one_server_runs_commands_about_the_whole_keyspace_inside() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let proxy = Proxy::start_before(&server, |config| config.set("log.level", "warn"));
     let mut client = proxy.client();
@@ -96,7 +96,7 @@ fn one_server_runs_what_asks_for_the_whole_keyspace_inside() {
 }
 
 #[test]
-fn hello_is_answered_inside_as_long_as_the_protocol_stays() {
+fn hello_is_answered_inside_unless_the_protocol_changes() {
     let proxy = with_namespaces(&[]);
     for (mut client, protocol) in [(proxy.client(), "2"), (proxy.client_resp3(), "3")] {
         let versioned = format!("HELLO {protocol} SETNAME inside");
@@ -109,7 +109,7 @@ fn hello_is_answered_inside_as_long_as_the_protocol_stays() {
 }
 
 #[test]
-fn what_cannot_be_in_the_middle_of_an_array_is_refused() {
+fn commands_whose_reply_cannot_be_in_an_array_are_refused() {
     let proxy = with_namespaces(&[]);
     for command in [
         &["HELLO", "3"][..],
@@ -126,7 +126,7 @@ fn what_cannot_be_in_the_middle_of_an_array_is_refused() {
     }
 }
 
-/// Between any two commands of a client's transaction nobody else's can come.
+/// No command of another client runs between two commands of a transaction.
 #[test]
 fn transactions_of_many_clients_do_not_mix() {
     let proxy = with_namespaces(&[]);
@@ -147,7 +147,7 @@ fn transactions_of_many_clients_do_not_mix() {
     assert_eq!(client.call(&["GET", "{mix}a"]), Value::bulk("800"));
 }
 
-/// The slot goes to another node under transactions that run all the time: each runs once.
+/// The slot moves to another node under transactions that run all the time: each runs once.
 #[test]
 fn a_slot_moves_under_transactions() {
     let cluster = calm_cluster(0);
@@ -185,8 +185,8 @@ fn a_slot_moves_under_transactions() {
     assert!(count(&proxy, "retries") > 0);
 }
 
-/// Many clients with several transactions on their way each, and a slot that goes to and fro: what was answered with an
-/// array has run once and whole, what was answered with an error not at all.
+/// Many clients with several transactions in flight each, and a slot that moves to and fro: a transaction answered with
+/// an array has run once and whole, one answered with an error has not run.
 #[test]
 fn transactions_run_once_and_whole_while_slots_move() {
     let cluster = calm_cluster(0);
@@ -251,7 +251,7 @@ fn transactions_run_once_and_whole_while_slots_move() {
     }
 }
 
-/// What waits for EXEC counts as the client's, until it is gone.
+/// Requests queued for EXEC count as the client's memory, until it is gone.
 #[test]
 fn queued_requests_count_as_memory() {
     let proxy = with_namespaces(&[]);
@@ -294,7 +294,7 @@ fn elements_of_many_megabytes() {
 }
 
 #[test]
-fn a_transaction_is_bounded_as_one_request_is() {
+fn a_transaction_is_bounded_like_one_request() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("listener.limits.max_request", "64KiB");
         config.set("listener.limits.max_args", 100);

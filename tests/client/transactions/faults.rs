@@ -1,4 +1,4 @@
-//! What EXEC answers when a node fails: nothing that may have run is sent twice, and nothing is made up.
+//! Answers to EXEC when a node fails: a command that may have run is not sent twice, and no reply is invented.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -18,7 +18,7 @@ fn before(peer: &Peer, configure: impl FnOnce(&mut slotmux_testing::ProxyConfig)
 fn queueing(
     exec: impl Fn() -> Vec<Step> + Send + Sync + 'static,
 ) -> impl Fn(&Request) -> Option<Vec<Step>> {
-    // A new connection is asked whether it may run blocks; that is answered.
+    // On a new connection slotmux checks whether it may run blocks; the peer answers that check.
     let begun = AtomicBool::new(false);
     move |request| match request.name().as_str() {
         "EXEC" if begun.load(Ordering::SeqCst) => Some(exec()),
@@ -43,8 +43,8 @@ fn a_connection_lost_at_exec_leaves_the_fate_unknown() {
 }
 
 #[test]
-fn a_node_that_does_not_answer_a_block_costs_its_time_only() {
-    // One of a transaction, and one that a policy made.
+fn a_node_that_does_not_answer_a_block_costs_only_its_timeout() {
+    // One block of a transaction, and one made by a policy.
     for is_transaction in [true, false] {
         let peer = Peer::start(queueing(Vec::new));
         let proxy = before(&peer, |config| {
@@ -63,7 +63,7 @@ fn a_node_that_does_not_answer_a_block_costs_its_time_only() {
 }
 
 #[test]
-fn half_a_reply_is_forgotten_when_reads_are_sent_again() {
+fn half_a_reply_is_dropped_when_reads_are_sent_again() {
     let value = "v".repeat(200_000);
     let whole = format!("*3\r\n:1\r\n$200000\r\n{value}\r\n$1\r\nx\r\n");
     let tries = AtomicUsize::new(0);
@@ -91,7 +91,7 @@ fn half_a_reply_is_forgotten_when_reads_are_sent_again() {
 }
 
 #[test]
-fn a_part_that_fails_is_an_element_that_says_so() {
+fn a_failed_part_is_an_error_element() {
     let peer = Peer::start(|request| match request.name().as_str() {
         "SET" if request.word(1) == "b" => Some(vec![Step::Close]),
         "SET" => Some(Step::reply("+OK\r\n")),

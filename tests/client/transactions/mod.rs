@@ -12,7 +12,7 @@ mod watch_pool;
 use slotmux_testing::{Proxy, RawClient, Value, shared_cluster};
 use toml::Table;
 
-/// slotmux with a namespace per line, which is what stands in its section; `NAME:` is its prefix.
+/// slotmux with one namespace per line, the line being its section; `NAME:` is its prefix.
 pub fn with_namespaces(namespaces: &[(&str, &str)]) -> Proxy {
     Proxy::start(shared_cluster(), |config| {
         for (name, keys) in namespaces {
@@ -25,7 +25,7 @@ pub fn with_namespaces(namespaces: &[(&str, &str)]) -> Proxy {
     })
 }
 
-/// Sends the lines between MULTI and EXEC and gives back EXEC's reply.
+/// Sends the lines between MULTI and EXEC and returns EXEC's reply.
 #[track_caller]
 pub fn transaction(client: &mut RawClient, lines: &[&str]) -> Value {
     let mut commands = vec![vec!["MULTI"]];

@@ -1,4 +1,4 @@
-//! Scripts inside MULTI that the node of their key has not seen.
+//! Scripts inside MULTI that are unknown to the node of their key.
 
 use slotmux_core::slot::slot_of;
 
@@ -9,7 +9,7 @@ use slotmux_testing::{Proxy, RawClient, Value, calm_cluster, shared_cluster};
 const HERE: &str = "{b}";
 const THERE: &str = "{a}";
 
-/// Runs a script by its text for one key, and gives back its SHA1.
+/// Runs a script by its text for one key, and returns its SHA1.
 fn show(client: &mut RawClient, script: &str) -> String {
     let key = format!("{HERE}shown");
     assert_eq!(
@@ -25,7 +25,7 @@ fn show(client: &mut RawClient, script: &str) -> String {
 }
 
 #[test]
-fn a_script_goes_ahead_of_the_block_that_names_it() {
+fn a_script_is_sent_before_the_block_that_names_it() {
     assert_ne!(
         slot_of(HERE.as_bytes()).0 / 5461,
         slot_of(THERE.as_bytes()).0 / 5461
@@ -44,7 +44,7 @@ fn a_script_goes_ahead_of_the_block_that_names_it() {
         client.call(&["DEL", &format!("{THERE}n")]);
         let reply = transaction(&mut client, &[&incr, &there, &there]);
         assert_eq!(reply.items(), [1, 42, 42].map(Value::Integer));
-        // The same behind a WATCH, which has a connection that has carried nothing yet.
+        // The same after a WATCH, whose connection has not carried any script yet.
         assert_eq!(client.call(&["WATCH", &format!("{THERE}n")]), Value::ok());
         let reply = transaction(&mut client, &[&incr, &there]);
         assert_eq!(reply.items(), [2, 42].map(Value::Integer));
@@ -61,14 +61,14 @@ fn a_script_goes_ahead_of_the_block_that_names_it() {
     }
 }
 
-/// A block that is sent on to another node takes its scripts along, whether a client made it or a policy.
+/// A redirected block takes its scripts along, whether it comes from a client or a policy.
 #[test]
-fn a_script_goes_along_with_a_block_that_is_redirected() {
+fn scripts_follow_a_redirected_block() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("log.level", "warn");
         config.set("server.workers", 1);
-        // Only a redirect tells of a move.
+        // Only a redirect reports a move.
         config.set("cluster.topology.refresh", "1h");
         config.set("cluster.topology.min_interval", "1h");
         let section = "name = \"p\"\nmatch = [\"p:\"]\nttl = { default = \"100s\" }";
@@ -106,7 +106,7 @@ fn a_script_goes_along_with_a_block_that_is_redirected() {
 }
 
 #[test]
-fn a_script_goes_ahead_in_every_group() {
+fn a_script_is_sent_before_every_group() {
     let proxy = with_namespaces(&[("s", "multi = \"split\"")]);
     let mut client = proxy.client();
     let sha = show(&mut client, "return 42 -- in every group");

@@ -1,4 +1,4 @@
-//! Bodies over several slots: the setting `multi`, and the array that comes of the parts.
+//! Bodies over several slots: the setting `multi`, and the array merged from the parts.
 
 use super::{count, transaction, with_namespaces};
 use slotmux_testing::{Proxy, Value, shared_cluster};
@@ -15,7 +15,7 @@ fn is_refused(reply: &Value, setting: &str, whose: &str) {
 }
 
 #[test]
-fn the_default_splits_what_reads() {
+fn the_default_splits_reads() {
     let proxy = with_namespaces(&[("split", "")]);
     for mut client in [proxy.client(), proxy.client_resp3()] {
         client.call(&["DEL", "split:a", "split:b", "split:c"]);
@@ -24,7 +24,7 @@ fn the_default_splits_what_reads() {
             "split-readonly",
             "of namespace 'split'",
         );
-        // Nothing has run.
+        // No command has run.
         assert_eq!(
             transaction(&mut client, &READS).items(),
             [Value::Null, Value::Null, Value::Integer(0)]
@@ -54,7 +54,7 @@ fn reject_refuses_reads_too() {
 }
 
 #[test]
-fn the_default_of_all_namespaces_also_holds_for_keys_of_none() {
+fn the_default_of_all_namespaces_also_holds_for_unmatched_keys() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("defaults.namespace.multi", "split");
     });
@@ -70,7 +70,7 @@ fn the_default_of_all_namespaces_also_holds_for_keys_of_none() {
 }
 
 #[test]
-fn nothing_blocks_however_a_transaction_is_split() {
+fn blocking_commands_in_a_split_transaction_do_not_block() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("defaults.namespace.multi", "split");
     });
@@ -161,7 +161,7 @@ fn the_array_is_in_the_order_of_the_client() {
     assert_eq!(count(&proxy, "transactions_split_failed"), 0);
 }
 
-/// What the first user's pipelines do, with the policies of each namespace.
+/// The pipelines of the first user, with the policies of each namespace.
 #[test]
 fn policies_apply_to_every_part() {
     let proxy = with_namespaces(&[
@@ -215,9 +215,9 @@ fn policies_apply_to_every_part() {
     assert_eq!(client.call(&["TTL", "keep:a"]), Value::Integer(-1));
 }
 
-/// Alone in its slot it would be sent without MULTI, and hold up all who share the connection.
+/// Alone in its slot it would be sent without MULTI, and delay all clients on the connection.
 #[test]
-fn what_blocks_alone_in_its_slot_does_not_block() {
+fn a_blocking_command_alone_in_its_slot_does_not_block() {
     let proxy = with_namespaces(&[("split", "multi = \"split\"")]);
     for mut client in [proxy.client(), proxy.client_resp3()] {
         for line in [

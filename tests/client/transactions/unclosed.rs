@@ -30,7 +30,7 @@ fn with_policy(config: &mut ProxyConfig) {
     config.add_section("namespace", section);
 }
 
-/// Asserts that other clients write and read without a disturbance.
+/// Asserts that other clients write and read undisturbed.
 #[track_caller]
 fn assert_others_flow(proxy: &Proxy) {
     for mut client in [proxy.client(), proxy.client()] {
@@ -43,7 +43,7 @@ fn assert_others_flow(proxy: &Proxy) {
 }
 
 #[test]
-fn a_renamed_command_is_named_and_swallows_nothing() {
+fn a_renamed_command_is_named_and_other_commands_run() {
     for command in ["EXEC", "MULTI"] {
         let server = server_without(command);
         let proxy = Proxy::start_before(&server, one_worker);
@@ -63,7 +63,7 @@ fn a_renamed_command_is_named_and_swallows_nothing() {
         if command == "EXEC" {
             assert_eq!(client.call(&["EXISTS", "k", "l"]), Value::Integer(0));
         }
-        // From then on it is refused ahead of the node, and costs no client a connection.
+        // From then on slotmux refuses it itself, and no client loses a connection.
         let lost = count(&proxy, "upstream_lost");
         for _ in 0..3 {
             let reply = transaction(&mut client, &["SET m 1"]);
@@ -82,7 +82,7 @@ fn a_renamed_command_is_named_and_swallows_nothing() {
 
 /// The same on a connection with a WATCH, and where UNWATCH or WATCH is missing.
 #[test]
-fn a_watched_transaction_on_such_a_node() {
+fn a_watched_transaction_on_such_a_node_fails() {
     for command in ["EXEC", "MULTI", "UNWATCH", "WATCH"] {
         let server = server_without(command);
         let proxy = Proxy::start_before(&server, one_worker);
@@ -104,7 +104,7 @@ fn a_watched_transaction_on_such_a_node() {
 }
 
 #[test]
-fn a_user_that_loses_and_regains_its_transactions() {
+fn a_user_loses_and_regains_its_transactions() {
     for right in ["multi", "exec", "@transaction"] {
         let server = LocalServer::start(&ServerOptions::default()).expect("Redis");
         let acl = |rule: &str| {
@@ -151,7 +151,7 @@ fn a_policy_does_not_use_a_node_without_transactions() {
             config.set("cluster.timeouts.command", "1s");
         });
         let mut told = String::new();
-        poll_until(PATIENCE, "slotmux to say why it is not ready", || {
+        poll_until(PATIENCE, "the reason on the readiness page", || {
             let answer = proxy.admin_get("/readyz");
             told = answer.map_or(String::new(), |(status, text)| format!("{status} {text}"));
             told.contains(" refuses ") && told.contains(&format!("{command} ("))
@@ -189,7 +189,7 @@ fn breaking(step: &'static str, reply: Vec<u8>) -> Peer {
 }
 
 #[test]
-fn every_reply_that_is_none_ends_the_connection() {
+fn every_invalid_reply_ends_the_connection() {
     let large = format!("$40000\r\n{}\r\n", "+".repeat(40_000));
     let table: &[(&str, &[&str])] = &[
         (
@@ -266,7 +266,7 @@ fn every_reply_that_is_none_ends_the_connection() {
             let gets = peer.requests_named("GET");
             assert!(
                 gets.iter().all(|get| get.connection != broken),
-                "{step} {what:?}: the connection is used still"
+                "{step} {what:?}: the connection is still used"
             );
         }
     }
@@ -274,7 +274,7 @@ fn every_reply_that_is_none_ends_the_connection() {
 
 /// A read-only transaction is not retried either: the next connection would end as well.
 #[test]
-fn a_read_that_met_nonsense_costs_one_connection() {
+fn a_read_with_an_invalid_reply_costs_one_connection() {
     let peer = Peer::start(|request| match request.name().as_str() {
         "GET" => Some(Step::reply("+QUEUED\r\n")),
         "EXEC" => Some(Step::reply("*7\r\n")),
@@ -314,7 +314,7 @@ fn queued_without_a_transaction_ends_the_connection() {
     assert_eq!(count(&proxy, "upstream_lost"), lost);
 }
 
-/// An UNWATCH that became part of a transaction has undone nothing.
+/// An UNWATCH that became part of a transaction has not removed the watch.
 #[test]
 fn an_unwatch_that_is_queued_ends_the_connection() {
     let peer =

@@ -1,4 +1,4 @@
-//! WATCH before real nodes: what it sees, and what ends it.
+//! WATCH in front of real nodes: which changes it detects, and how it ends.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -12,7 +12,7 @@ use slotmux_testing::{Proxy, RawClient, SetAtEnd, Value, calm_cluster, shared_cl
 const CLIENTS: usize = 8;
 const INCREMENTS: usize = 25;
 
-/// The proxy of most tests: one worker with few connections of one client's own.
+/// The proxy of most tests: one worker with few dedicated connections.
 pub fn few(dedicated: i64) -> Proxy {
     Proxy::start(shared_cluster(), |config| {
         config.set("log.level", "warn");
@@ -22,7 +22,7 @@ pub fn few(dedicated: i64) -> Proxy {
     })
 }
 
-/// A write that slotmux knows nothing of.
+/// A write that bypasses slotmux.
 pub fn write_past(key: &str, value: &str) {
     let cluster = shared_cluster();
     let node = cluster
@@ -31,7 +31,7 @@ pub fn write_past(key: &str, value: &str) {
     let _: String = cluster.query(node, &["SET", key, value]).expect("written");
 }
 
-/// Reads a counter and writes it back one higher, unless somebody has come between. Tells how many tries that took.
+/// Reads a counter and writes it back one higher, unless another write intervenes. Returns the number of tries.
 fn increment(client: &mut RawClient, key: &str) -> usize {
     for tries in 1.. {
         assert_eq!(client.call(&["WATCH", key]), Value::ok());
@@ -50,7 +50,7 @@ fn increment(client: &mut RawClient, key: &str) -> usize {
     unreachable!("one of the tries succeeds")
 }
 
-/// All clients count together. Tells how many tries were in vain.
+/// All clients count together. Returns the number of failed tries.
 fn count_together(proxy: &Proxy, key: &str) -> usize {
     let in_vain = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -80,7 +80,7 @@ fn eight_clients_lose_no_increment() {
             config.set("server.workers", workers);
         });
         let in_vain = count_together(&proxy, key);
-        assert!(in_vain > 0, "nobody ever came between");
+        assert!(in_vain > 0, "no write ever intervened");
         assert_eq!(
             proxy.client().call(&["GET", key]),
             Value::bulk((CLIENTS * INCREMENTS).to_string())
@@ -131,9 +131,9 @@ fn eight_clients_lose_no_increment_while_the_slot_moves() {
     }
 }
 
-/// A key that does not exist has left its old node as soon as its slot begins to move: it is watched at the new one.
+/// A missing key is no longer at its old node as soon as its slot begins to move: it is watched at the new one.
 #[test]
-fn a_key_is_watched_in_a_slot_that_is_half_way() {
+fn a_key_is_watched_in_a_half_moved_slot() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| config.set("log.level", "warn"));
     let slot = slot_of(b"t").0;
@@ -161,7 +161,7 @@ fn a_key_is_watched_in_a_slot_that_is_half_way() {
 }
 
 #[test]
-fn a_change_makes_exec_nil_whoever_made_it() {
+fn a_change_by_any_client_makes_exec_nil() {
     let proxy = few(8);
     let mut other = proxy.client();
     for (mut client, nil) in [
@@ -189,7 +189,7 @@ fn a_change_makes_exec_nil_whoever_made_it() {
             nil
         );
         assert_eq!(exec(&mut |_| drop(other.call(&["DEL", "{w}k"]))), nil);
-        // As in Redis, also the client itself.
+        // As in Redis, this includes the client itself.
         assert_eq!(
             exec(&mut |own| drop(own.call(&["APPEND", "{w}k", "x"]))),
             nil
@@ -209,7 +209,7 @@ fn a_change_makes_exec_nil_whoever_made_it() {
 }
 
 #[test]
-fn one_write_holds_everything_from_watch_to_exec() {
+fn one_write_carries_everything_from_watch_to_exec() {
     let proxy = few(8);
     let mut client = proxy.client();
     client.call(&["SET", "{w}pipe", "0"]);
@@ -246,7 +246,7 @@ fn all_watched_keys_and_the_body_share_a_slot() {
     let mut client = proxy.client();
     let is_crossslot = |reply: Value| assert!(reply.error().starts_with("CROSSSLOT"), "{reply:?}");
     is_crossslot(client.call(&["WATCH", "split:a", "split:b"]));
-    // That has begun nothing.
+    // That did not begin a watch.
     write_past("split:a", "x");
     assert_eq!(
         transaction(&mut client, &["SET split:a 1", "SET split:b 1"]).items(),
@@ -266,7 +266,7 @@ fn all_watched_keys_and_the_body_share_a_slot() {
             error.starts_with("EXECABORT ") && error.contains("WATCH"),
             "{error}"
         );
-        // The watch is over, and nothing has run.
+        // The watch has ended, and no command has run.
         write_past("split:a", "x");
         assert_eq!(
             transaction(&mut client, &["GET split:a", "GET split:b"]).items(),
@@ -276,7 +276,7 @@ fn all_watched_keys_and_the_body_share_a_slot() {
 }
 
 #[test]
-fn a_watch_ends_with_the_transaction_and_when_it_is_told_to() {
+fn a_watch_ends_with_the_transaction_and_on_unwatch() {
     let proxy = few(1);
     let mut client = proxy.client();
     let endings: [&[&str]; 7] = [
@@ -299,7 +299,7 @@ fn a_watch_ends_with_the_transaction_and_when_it_is_told_to() {
             [Value::bulk("x")],
             "{ending:?}"
         );
-        // The only connection is clean and free again: what was watched is nothing to its next user.
+        // The only connection is clean and free again: earlier watches do not affect its next user.
         let mut other = proxy.client();
         assert_eq!(other.call(&["WATCH", "{w}f"]), Value::ok(), "{ending:?}");
         write_past("{w}e", "y");
@@ -307,7 +307,7 @@ fn a_watch_ends_with_the_transaction_and_when_it_is_told_to() {
     }
 }
 
-/// The connection speaks the protocol in which the keys were watched.
+/// The connection uses the protocol in which the keys were watched.
 #[test]
 fn another_protocol_breaks_the_watch() {
     let proxy = few(1);
@@ -327,7 +327,7 @@ fn another_protocol_breaks_the_watch() {
 }
 
 #[test]
-fn what_slotmux_answers_itself_waits_for_the_nodes_word() {
+fn own_answers_wait_for_the_reply_of_the_node() {
     let proxy = few(2);
     let mut client = proxy.client();
     let mut exec = |is_changed: bool, lines: &[&str]| {
@@ -360,7 +360,7 @@ fn policies_add_their_commands_to_a_watched_body() {
         client.call(&["DEL", "p:{x}w", "p:{x}v"]);
         let body = ["INCR p:{x}w", "SETNX p:{x}v 1", "TTL p:{x}w"];
         client.call(&["WATCH", "p:{x}w"]);
-        // A block of its own, over the watched connection.
+        // A separate block, over the watched connection.
         assert_eq!(client.call(&["INCR", "p:{x}v"]), Value::Integer(1));
         let reply = transaction(&mut client, &body);
         assert_eq!(reply.items()[..2], [Value::Integer(1), Value::Integer(0)]);
@@ -375,7 +375,7 @@ fn policies_add_their_commands_to_a_watched_body() {
 }
 
 #[test]
-fn silent_clients_watch_too() {
+fn clients_with_suppressed_replies_watch_too() {
     let proxy = few(2);
     let mut client = proxy.client();
     client.call(&["SET", "{w}s", "1"]);

@@ -1,4 +1,4 @@
-//! WATCH and what can happen to its connection: EXEC answers nil where nothing has run, and says so where it may have.
+//! WATCH and faults of its connection: EXEC answers nil if nothing ran, and an error if it may have run.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -25,7 +25,7 @@ fn cut_connections(cluster: &LocalCluster, key: &str) {
 
 #[test]
 fn a_connection_that_is_lost_before_exec_makes_it_nil() {
-    // Its own: the connections of other tests are not to be cut.
+    // A cluster for this test: the connections of other tests must not be cut.
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("log.level", "warn");
@@ -45,7 +45,7 @@ fn a_connection_that_is_lost_before_exec_makes_it_nil() {
                 cut_connections(&cluster, "{cut}k");
                 poll_until(PATIENCE, "the connection to be lost", || lost() > before);
                 if at < 2 {
-                    // Nothing is watched again behind its back.
+                    // Keys are not watched again unasked.
                     assert_eq!(client.call(&["WATCH", "{cut}k"]), Value::ok());
                     assert_eq!(client.call(&["GET", "{cut}k"]), Value::bulk("0"));
                 }
@@ -60,7 +60,7 @@ fn a_connection_that_is_lost_before_exec_makes_it_nil() {
     }
 }
 
-/// Tries to count up once. `Some(true)`: done. `Some(false)`: not done. `None`: nobody knows.
+/// Tries to count up once. `Some(true)`: done. `Some(false)`: not done. `None`: unknown.
 fn try_to_increment(client: &mut RawClient, key: &str) -> Option<bool> {
     let replies = client.pipeline(&[vec!["WATCH", key], vec!["GET", key]]);
     let next = match &replies[1] {
@@ -85,9 +85,10 @@ fn try_to_increment(client: &mut RawClient, key: &str) -> Option<bool> {
     }
 }
 
-/// Connections break all the time at every point: what is called nil has not run, what is called done has run once.
+/// Connections break all the time at every point: a transaction answered with nil has not run, a successful one has run
+/// once.
 #[test]
-fn nil_is_true_while_connections_break() {
+fn nil_means_not_run_while_connections_break() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| config.set("log.level", "error"));
     let (done, unknown) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -144,7 +145,7 @@ fn a_primary_that_dies_before_exec_makes_it_nil() {
     }
     let owner = cluster.primary_of_slot(slot).expect("an owner");
     cluster.kill(owner);
-    // At once, while nobody has taken over.
+    // At once, before a replica has taken over.
     assert_eq!(transaction(&mut client, &["SET k 1"]), Value::Null);
     poll_until(PATIENCE, "a replica to take over", || {
         cluster.primary_of_slot(slot).is_ok_and(|now| now != owner)
@@ -173,7 +174,7 @@ fn at_exec(steps: impl Fn() -> Vec<Step> + Send + Sync + 'static) -> Peer {
 }
 
 #[test]
-fn what_may_have_run_is_not_called_nil() {
+fn a_transaction_that_may_have_run_is_not_answered_with_nil() {
     let peer = at_exec(|| vec![Step::Close]);
     let proxy = before(&peer);
     let mut client = RawClient::connect(proxy.port());
@@ -183,15 +184,15 @@ fn what_may_have_run_is_not_called_nil() {
         reply.error().contains("may have been executed"),
         "{reply:?}"
     );
-    // What changes nothing has not run for anybody.
+    // A read-only transaction has no effect in any case.
     client.call(&["WATCH", "k"]);
     assert_eq!(transaction(&mut client, &["GET k"]), Value::Null);
     assert_eq!(peer.requests_named("EXEC").len(), 2);
 }
 
-/// An EXEC of which the kernel has not taken the last byte can't have run.
+/// An EXEC whose last byte is still in slotmux can't have run.
 #[test]
-fn what_was_not_sent_whole_is_nil() {
+fn a_partly_sent_exec_is_nil() {
     let gate = Gate::default();
     let held = gate.clone();
     let peer = Peer::start(move |request| {
@@ -208,14 +209,14 @@ fn what_was_not_sent_whole_is_nil() {
     let mut client = proxy.client();
     assert_eq!(client.call(&["WATCH", "k"]), Value::ok());
     client.call(&["MULTI"]);
-    // More than the buffers of both ends take.
+    // More than the buffers of both ends hold.
     let value = "v".repeat(40_000_000);
     assert_eq!(
         client.call(&["SET", "k", &value]),
         Value::Simple("QUEUED".into())
     );
     client.send(&["EXEC"]);
-    poll_until(PATIENCE, "EXEC to be on its way", || {
+    poll_until(PATIENCE, "EXEC to be in flight", || {
         proxy.metric("slotmux_in_flight") > Some(0.0)
     });
     gate.open();
@@ -251,7 +252,7 @@ fn a_watched_exec_is_never_sent_twice() {
     }
 }
 
-/// A node that sends one command away may have let others change the keys meanwhile, even if it has the slot again.
+/// A node that redirects one command may have let others change the keys meanwhile, even if it has the slot again.
 #[test]
 fn a_redirect_of_any_command_breaks_the_watch() {
     let layout = Layout::default();
@@ -274,7 +275,7 @@ fn a_redirect_of_any_command_breaks_the_watch() {
     assert_eq!(transaction(&mut client, &["SET k 1"]), Value::Null);
     assert_eq!(here.requests_named("EXEC").len(), 0);
     assert_eq!(here.requests_named("UNWATCH").len(), 1);
-    // EXEC also waits for what is on its way: that may be redirected yet.
+    // EXEC also waits for commands in flight, which may still be redirected.
     let replies = client.pipeline(&[
         vec!["WATCH", "k"],
         vec!["GET", "k"],
@@ -293,7 +294,7 @@ fn a_redirect_of_any_command_breaks_the_watch() {
 }
 
 #[test]
-fn an_error_of_the_transaction_itself_is_no_nil() {
+fn an_error_of_the_transaction_itself_is_not_nil() {
     let peer =
         at_exec(|| Step::reply("-EXECABORT Transaction discarded because of previous errors.\r\n"));
     let proxy = before(&peer);
@@ -303,7 +304,7 @@ fn an_error_of_the_transaction_itself_is_no_nil() {
     assert!(reply.error().starts_with("EXECABORT"), "{reply:?}");
 }
 
-/// A nil that no WATCH explains is an answer to something else.
+/// A nil without a WATCH is the answer to another command.
 #[test]
 fn a_nil_without_watch_ends_the_connection() {
     let peer = at_exec(|| Step::reply("*-1\r\n"));
@@ -319,7 +320,7 @@ fn a_nil_without_watch_ends_the_connection() {
 }
 
 #[test]
-fn a_watch_that_was_not_confirmed_is_sent_again() {
+fn an_unconfirmed_watch_is_sent_again() {
     let tries = AtomicUsize::new(0);
     let peer = Peer::start(move |request| match request.name().as_str() {
         "WATCH" if tries.fetch_add(1, Ordering::SeqCst) == 0 => Some(vec![Step::Close]),
@@ -337,7 +338,7 @@ fn a_watch_that_was_not_confirmed_is_sent_again() {
     assert_eq!(peer.requests_named("WATCH").len(), 2);
 }
 
-/// A connection that can't be cleaned is given to nobody else.
+/// A connection that can't be cleaned is not used for another client.
 #[test]
 fn a_connection_on_which_unwatch_fails_is_not_used_again() {
     let peer = Peer::start(|request| match request.name().as_str() {
@@ -357,9 +358,9 @@ fn a_connection_on_which_unwatch_fails_is_not_used_again() {
     assert_eq!(connections.len(), 3, "{watches:?}");
 }
 
-/// A WATCH whose client was told that it took too long is undone when it comes after all.
+/// A WATCH that succeeds after its client got a timeout error is undone.
 #[test]
-fn a_watch_that_comes_too_late_is_undone() {
+fn a_late_watch_is_undone() {
     let peer = Peer::start(|request| match request.name().as_str() {
         "WATCH" if request.word(1) == "slow" => Some(vec![
             Step::Pause(Duration::from_secs(3)),
@@ -374,7 +375,7 @@ fn a_watch_that_comes_too_late_is_undone() {
     let mut client = proxy.client();
     let reply = client.call(&["WATCH", "slow"]);
     assert!(reply.error().contains("timeout"), "{reply:?}");
-    poll_until(PATIENCE, "it to be undone", || {
+    poll_until(PATIENCE, "the watch to be undone", || {
         peer.requests_named("UNWATCH").len() == 1
     });
     assert_eq!(client.call(&["PING"]), Value::Simple("PONG".into()));

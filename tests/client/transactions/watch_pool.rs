@@ -1,4 +1,4 @@
-//! The connections on which clients watch: how many there are, and how they come and go.
+//! The connections of watching clients: their number, and how they are taken and returned.
 
 use slotmux_core::slot::slot_of;
 
@@ -8,19 +8,19 @@ use slotmux_testing::peer::Gate;
 use slotmux_testing::{PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until, shared_cluster};
 
 #[test]
-fn the_pool_says_when_it_is_exhausted_and_goes_on() {
+fn an_exhausted_pool_answers_an_error_and_recovers() {
     let proxy = few(1);
     let (mut holder, mut other) = (proxy.client(), proxy.client());
     assert_eq!(holder.call(&["WATCH", "{w}x"]), Value::ok());
     let refused = other.call(&["WATCH", "{w}y"]);
     assert!(refused.error().contains("kept_max"), "{refused:?}");
-    // It has not begun, and everything else works.
+    // The watch has not begun, and everything else works.
     assert_eq!(
         transaction(&mut other, &["SET {w}y 1"]).items(),
         [Value::ok()]
     );
-    // A client with a kept connection needs no second one for big values, and at other nodes takes none of those to
-    // keep.
+    // A client with a pinned connection needs no second one for big values, and in other slots takes one that is not
+    // pinned.
     let value = "v".repeat(300_000);
     assert_eq!(holder.call(&["SET", "{w}big", &value]), Value::ok());
     assert_eq!(holder.call(&["GET", "{w}big"]), Value::bulk(&value));
@@ -32,7 +32,7 @@ fn the_pool_says_when_it_is_exhausted_and_goes_on() {
     assert_eq!(holder.call(&["SET", &near, &value]), Value::ok());
     let refused = holder.call(&["BLPOP", &format!("{{{near}}}none"), "1"]);
     assert!(refused.error().contains("kept_max"), "{refused:?}");
-    // One that waits gets the connection as soon as it is free.
+    // A waiting client gets the connection as soon as it is free.
     other.send(&["WATCH", "{w}y"]);
     assert_eq!(
         transaction(&mut holder, &["SET {w}x 1"]).items(),
@@ -42,10 +42,10 @@ fn the_pool_says_when_it_is_exhausted_and_goes_on() {
     assert_eq!(transaction(&mut other, &["INCR {w}y"]).items().len(), 1);
 }
 
-/// With default settings the maximum number of clients may keep idle connections: other clients that need one for a
+/// With default settings the maximum number of clients may pin idle connections: other clients that need one for a
 /// moment do not wait for them.
 #[test]
-fn who_keeps_a_connection_starves_no_big_value() {
+fn pinned_connections_leave_some_for_big_values() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("log.level", "warn");
         config.set("server.workers", 1);
@@ -74,9 +74,9 @@ fn who_keeps_a_connection_starves_no_big_value() {
     }
 }
 
-/// The reverse: slow big values leave connections for clients that keep one.
+/// The reverse: slow big values leave connections for clients that pin one.
 #[test]
-fn big_values_starve_nobody_who_keeps_a_connection() {
+fn big_values_leave_connections_to_pin() {
     let gate = Gate::default();
     let held = gate.clone();
     let peer = Peer::start(move |request| {
@@ -95,7 +95,7 @@ fn big_values_starve_nobody_who_keeps_a_connection() {
     for sender in &mut senders {
         sender.send(&["SET", "k", &value]);
     }
-    poll_until(PATIENCE, "as many as may be on their way", || {
+    poll_until(PATIENCE, "as many in flight as permitted", || {
         peer.requests_named("SET").len() == 2
     });
     assert_eq!(proxy.client().call(&["WATCH", "k"]), Value::ok());
@@ -106,9 +106,9 @@ fn big_values_starve_nobody_who_keeps_a_connection() {
     }
 }
 
-/// What looks after connections that nobody uses leaves those alone that somebody watches on.
+/// The check of idle connections skips those with a watching client.
 #[test]
-fn a_connection_on_which_somebody_watches_is_kept() {
+fn a_pinned_connection_is_kept() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("log.level", "warn");
         config.set("server.workers", 1);
@@ -146,14 +146,14 @@ fn clients_that_die_leave_no_connection_behind() {
             }
         }
         drop(client);
-        // The only connection comes back, without what the dead has watched.
+        // The only connection returns to the pool, without the watches of the dead client.
         assert_eq!(last.call(&["WATCH", "{w}alive"]), Value::ok());
         write_past("{w}d", "x");
         let reply = transaction(&mut last, &["SET {w}alive 1"]);
         assert_eq!(reply.items(), [Value::ok()], "round {round}");
     }
     drop(last);
-    poll_until(PATIENCE, "everything to be answered", || {
+    poll_until(PATIENCE, "all requests to be answered", || {
         proxy.metric("slotmux_in_flight") == Some(0.0)
     });
 }

@@ -1,4 +1,4 @@
-//! Upstream connections: how many, for whom, and for how long.
+//! Upstream connections: how many, for which use, and for how long.
 
 use slotmux_core::config::Config;
 
@@ -12,7 +12,7 @@ fn connected(proxy: &Proxy) -> Option<f64> {
 }
 
 #[test]
-fn lanes_are_as_many_as_shared_says() {
+fn shared_sets_the_number_of_lanes() {
     for shared in [1, 3] {
         let proxy = Proxy::start(shared_cluster(), |config| {
             config.set("server.workers", 1);
@@ -30,7 +30,7 @@ fn lanes_are_as_many_as_shared_says() {
 }
 
 #[test]
-fn dedicated_connections_are_bounded_and_given_back() {
+fn dedicated_connections_are_bounded_and_returned() {
     const CLIENTS: usize = 6;
     for by_variable in [false, true] {
         let gate = Gate::default();
@@ -49,7 +49,7 @@ fn dedicated_connections_are_bounded_and_given_back() {
             config.set("cluster.timeouts.command", "60s");
             config.set("cluster.timeouts.response", "60s");
             if by_variable {
-                // One lane for each protocol is taken off.
+                // One lane for each protocol is subtracted.
                 config.env("REDIS_MAX_CONNECTIONS", "4");
             } else {
                 config.set("cluster.connections.dedicated_max", 2);
@@ -64,7 +64,7 @@ fn dedicated_connections_are_bounded_and_given_back() {
         for client in &mut clients {
             client.send(&["SET", "key", &big]);
         }
-        poll_until(PATIENCE, "two on their way and the others waiting", || {
+        poll_until(PATIENCE, "two in flight and the others waiting", || {
             peer.requests_named("SET").len() == 2
                 && proxy.metric("slotmux_client_pauses_total") >= Some(CLIENTS as f64 - 2.0)
         });
@@ -72,7 +72,7 @@ fn dedicated_connections_are_bounded_and_given_back() {
         assert_eq!(
             sharing.call(&["DEL", "key"]),
             Value::ok(),
-            "nobody else waits"
+            "no other client waits"
         );
         gate.open();
         for client in &mut clients {
@@ -86,7 +86,7 @@ fn dedicated_connections_are_bounded_and_given_back() {
         used.sort_unstable();
         used.dedup();
         assert_eq!(used.len(), 2, "used again and again");
-        // Half of the patience is less than the half minute for which they are kept by default.
+        // Half of the patience is shorter than the default of half a minute.
         poll_until(PATIENCE / 2, "the unused ones to be closed", || {
             connected(&proxy) == Some(1.0)
         });
@@ -94,7 +94,7 @@ fn dedicated_connections_are_bounded_and_given_back() {
 }
 
 #[test]
-fn connections_that_clients_keep_are_bounded() {
+fn pinned_connections_are_bounded() {
     for (key, variable) in [
         (Some("cluster.connections.kept_max"), None),
         (Some("cluster.connections.dedicated_max"), None),
@@ -126,7 +126,7 @@ fn connections_that_clients_keep_are_bounded() {
 }
 
 #[test]
-fn values_above_the_threshold_travel_alone() {
+fn values_above_the_threshold_use_a_dedicated_lane() {
     let value = "x".repeat(8 * 1024);
     for (threshold, expected) in [("4KiB", 2.0), ("16KiB", 1.0)] {
         let peer = Peer::start(|_| None);
@@ -142,7 +142,7 @@ fn values_above_the_threshold_travel_alone() {
     }
 }
 
-/// Requests that a lane took while its node answers nothing, of as many as this.
+/// How many of this many requests a lane takes while its node does not answer.
 fn taken_by_a_lane(sent: usize, size: usize, configure: impl FnOnce(&mut ProxyConfig)) -> usize {
     let peer = Peer::start(|request| (request.name() == "SET").then(Vec::new));
     let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
@@ -161,14 +161,16 @@ fn taken_by_a_lane(sent: usize, size: usize, configure: impl FnOnce(&mut ProxyCo
             .metric("slotmux_client_pauses_total")
             .expect("the metric") as usize
     };
-    poll_until(PATIENCE, "all to be taken or to wait", || {
-        peer.requests_named("SET").len() + parked() == sent
-    });
+    poll_until(
+        PATIENCE,
+        "all connections to be accepted or to wait",
+        || peer.requests_named("SET").len() + parked() == sent,
+    );
     peer.requests_named("SET").len()
 }
 
 #[test]
-fn a_lane_takes_so_many_commands_and_so_many_bytes() {
+fn a_lane_is_limited_in_commands_and_bytes() {
     let set = |key: &'static str, value: toml::Value| {
         move |config: &mut ProxyConfig| config.set(key, value)
     };

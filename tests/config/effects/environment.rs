@@ -1,4 +1,4 @@
-//! Starts without any file: what the environment alone, or flags alone, make of slotmux.
+//! Starts without any file: slotmux configured by the environment alone, or by flags alone.
 
 use std::fs::{self, File};
 use std::net::TcpStream;
@@ -10,11 +10,11 @@ use slotmux::tools::demo::ports::PortLease;
 
 use slotmux_testing::{PATIENCE, RawClient, Value, poll_for, poll_until, shared_cluster};
 
-/// The real binary with these arguments, in an environment that has nothing but these variables.
+/// The real binary with these arguments, in an environment that contains only these variables.
 struct Bare {
     child: Child,
     folder: PathBuf,
-    // Ends the process, too, if this test is killed.
+    // This also ends the process if the test is killed.
     _guard: Guard,
 }
 
@@ -75,7 +75,7 @@ fn the_upstreams_url_is_enough() {
     for arguments in [&[][..], &["run"]] {
         let mut bare = Bare::start(arguments, &[("REDIS_URL", &url())]);
         bare.settle();
-        // The default ports may be somebody else's on this machine; that it wanted them shows as well.
+        // Another process may use the default ports on this machine; the attempt to bind them shows as well.
         let log = bare.log();
         let is_taken = ["6379", "9121"]
             .iter()
@@ -165,7 +165,7 @@ fn the_file_comes_from_a_variable() {
             ("SLOTMUX__LOG__FORMAT", "json"),
         ],
     );
-    let line = poll_for(PATIENCE, "a line that says that it is ready", || {
+    let line = poll_for(PATIENCE, "the ready line", || {
         assert!(bare.ended().is_none(), "{}", bare.log());
         let log = bare.log();
         log.lines()
@@ -178,7 +178,7 @@ fn the_file_comes_from_a_variable() {
 }
 
 #[test]
-fn tls_is_refused_plainly() {
+fn tls_is_refused_with_a_clear_error() {
     for (arguments, variables) in [
         (&[][..], &[("REDIS_URL", "rediss://127.0.0.1")][..]),
         (&["run", "--upstream", "rediss://127.0.0.1"], &[]),

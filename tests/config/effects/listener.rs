@@ -1,4 +1,4 @@
-//! Where clients come in: addresses, Unix sockets, protected mode, idle clients, keepalive.
+//! Listeners: addresses, Unix sockets, protected mode, idle clients, keepalive.
 
 use std::fs;
 use std::io::{BufReader, Write};
@@ -17,10 +17,10 @@ fn pong() -> Value {
 }
 
 #[test]
-fn a_unix_socket_is_listened_on_and_a_stale_one_is_replaced() {
+fn a_unix_socket_is_bound_and_a_stale_one_is_replaced() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("socket");
-    // What a process that was killed leaves behind.
+    // The socket file that a killed process leaves behind.
     drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.add_listener("near", &format!("unix:{}", path.display()));
@@ -41,7 +41,7 @@ fn a_unix_socket_is_listened_on_and_a_stale_one_is_replaced() {
     );
     assert_eq!(proxy.client().call(&["GET", "unix"]), Value::bulk("1"));
 
-    // One in use is not taken away from its owner.
+    // A socket in use stays with its owner.
     let second = Proxy::launch(&shared_cluster().seeds(), None, |config| {
         config.add_listener("near", &format!("unix:{}", path.display()));
     });
@@ -99,9 +99,9 @@ fn own_address() -> Option<IpAddr> {
 }
 
 #[test]
-fn an_open_slotmux_serves_loopback_only() {
+fn an_open_slotmux_serves_only_loopback() {
     let Some(ip) = own_address() else {
-        println!("this machine has no address but loopback: nothing to see here");
+        println!("this machine has no address but loopback: skipped");
         return;
     };
     for has_password in [false, true] {
@@ -136,7 +136,7 @@ fn an_open_slotmux_serves_loopback_only() {
 }
 
 #[test]
-fn idle_clients_are_closed_where_it_is_asked_for() {
+fn idle_clients_are_closed_where_configured() {
     let lease = PortLease::any().expect("a port");
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("listener.idle_timeout", "50ms");
@@ -149,11 +149,11 @@ fn idle_clients_are_closed_where_it_is_asked_for() {
     assert_eq!(
         patient.call(&["PING"]),
         pong(),
-        "idle for longer, and still there"
+        "idle for longer, and still connected"
     );
 }
 
-/// The timer of the established connection whose near end is `local`: its kind, and what is left of it.
+/// The timer of the established connection whose near end is `local`: its kind, and the remaining time.
 fn timer(local: u16, remote: u16) -> Option<(u8, Duration)> {
     let table = fs::read_to_string("/proc/net/tcp").expect("the connections of this machine");
     let ends = format!("0100007F:{local:04X} 0100007F:{remote:04X} 01 ");
@@ -193,10 +193,10 @@ fn connections_are_probed_after_the_configured_time() {
 }
 
 #[test]
-fn who_waits_for_slotmux_is_not_idle() {
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = nobody.local_addr().expect("an address").port();
-    drop(nobody);
+fn a_client_that_waits_for_slotmux_is_not_idle() {
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = closed.local_addr().expect("an address").port();
+    drop(closed);
     let proxy = Proxy::launch(&[format!("redis://127.0.0.1:{port}")], None, |config| {
         config.set("listener.idle_timeout", "50ms");
         config.set("cluster.timeouts.command", "4s");
@@ -204,13 +204,13 @@ fn who_waits_for_slotmux_is_not_idle() {
     let mut client = poll_for(PATIENCE, "a connection", || {
         RawClient::try_connect(proxy.port()).ok()
     });
-    // It waits for an upstream, and longer than the clients are looked at for idleness.
+    // It waits for an upstream, longer than the interval of the search for idle clients.
     let reply = client.call(&["GET", "k"]);
     assert!(reply.error().starts_with("LOADING"), "{reply:?}");
 }
 
 #[test]
-fn a_file_that_is_no_socket_is_not_replaced() {
+fn a_file_that_is_not_a_socket_is_not_replaced() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("notes");
     fs::write(&path, "precious").expect("written");

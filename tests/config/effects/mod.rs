@@ -1,5 +1,5 @@
-//! Each key and variable of the configuration does to the running process what it says. Keys whose effect is a
-//! subject of its own are tested with that subject: the table below says where.
+//! Each key and variable of the configuration has its effect on the running process. Keys whose effect is a subject of
+//! its own are tested with that subject: the table below names the file.
 
 mod connections;
 mod environment;
@@ -11,7 +11,7 @@ mod users;
 
 use slotmux_core::config::{env, keys};
 
-/// Every key, and the file with the test that fails when the key does nothing.
+/// Every key, and the file with the test that fails when the key has no effect.
 const KEYS: &[(&str, &str)] = &[
     ("server.workers", PROCESS),
     ("server.max_clients", PROCESS),
@@ -99,8 +99,8 @@ const KEYS: &[(&str, &str)] = &[
     ("defaults.namespace.ttl.strength", NAMESPACES),
     ("defaults.namespace.ttl.scripts", NAMESPACES),
     ("commands.unknown", UPSTREAM),
-    ("commands.monitor", "client/monitor.rs"),
-    ("commands.monitor_rate", "client/monitor.rs"),
+    ("commands.monitor", "client/monitor/limits.rs"),
+    ("commands.monitor_rate", "client/monitor/limits.rs"),
     ("commands.keys", KEYSPACE),
     ("commands.admin", KEYSPACE),
     ("commands.scripts", "routing/keyspace/script_rules.rs"),
@@ -119,7 +119,7 @@ const CONNECTIONS: &str = "config/effects/connections.rs";
 const ENVIRONMENT: &str = "config/effects/environment.rs";
 const KEYSPACE: &str = "routing/keyspace/settings.rs";
 const LISTENER: &str = "config/effects/listener.rs";
-/// That they reach their namespaces.
+/// Keys of namespaces: that they reach their namespaces.
 const NAMESPACES: &str = "config/namespaces.rs";
 const PROCESS: &str = "config/effects/process.rs";
 const TIMING: &str = "config/effects/timing.rs";
@@ -145,7 +145,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("REDIS_MAX_CONNECTIONS", CONNECTIONS),
 ];
 
-/// A key, or a variable, that is new has to say here where its test is; and it has to be there.
+/// A new key or variable needs an entry with its test here, and the test must exist.
 #[test]
 fn every_key_and_variable_has_its_test() {
     let keys = keys::all();
@@ -156,7 +156,7 @@ fn every_key_and_variable_has_its_test() {
     for (name, file) in KEYS.iter().chain(VARIABLES) {
         let path = format!("{}/tests/{file}", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        // What every test has anyway, or sets by other means than by the key's whole name.
+        // Keys that every test sets anyway, or by other means than the key's whole name.
         let is_implied = ["cluster.seeds", "user.name"].contains(name);
         let name = name.strip_prefix("defaults.").unwrap_or(name);
         let name = name.strip_prefix("namespace.").unwrap_or(name);

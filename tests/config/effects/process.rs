@@ -8,7 +8,7 @@ use slotmux::tools::demo::ports::PortLease;
 
 use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, poll_until, shared_cluster};
 
-/// Threads of a process whose names begin so.
+/// Threads of a process whose names begin with this.
 fn threads(pid: u32, name: &str) -> usize {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a running process");
     tasks
@@ -39,7 +39,7 @@ fn workers_are_threads() {
 }
 
 #[test]
-fn one_client_too_many_is_turned_away() {
+fn clients_above_the_maximum_are_refused() {
     for variable in [None, Some("2")] {
         let proxy = Proxy::start(shared_cluster(), |config| {
             config.set(
@@ -50,8 +50,8 @@ fn one_client_too_many_is_turned_away() {
                 config.env("SLOTMUX_MAX_CLIENTS", number);
             }
         });
-        // The connection that waited for the start has to be taken, and forgotten, first.
-        poll_until(PATIENCE, "nobody to be connected", || {
+        // The connection that waited for the start must be accepted and forgotten first.
+        poll_until(PATIENCE, "the client count to be 0", || {
             proxy.metric("slotmux_accepted_total") > Some(0.0)
                 && proxy.metric("slotmux_clients") == Some(0.0)
         });
@@ -66,7 +66,7 @@ fn one_client_too_many_is_turned_away() {
     }
 }
 
-/// Of this many connections to a slotmux that accepts none, how many the kernel takes.
+/// How many of this many connections the kernel accepts for a slotmux that accepts none.
 fn taken_by_the_kernel(proxy: &Proxy, tries: usize, limit: Duration) -> usize {
     let address = SocketAddr::from(([127, 0, 0, 1], proxy.port()));
     let streams: Vec<TcpStream> = (0..tries)
@@ -76,7 +76,7 @@ fn taken_by_the_kernel(proxy: &Proxy, tries: usize, limit: Duration) -> usize {
 }
 
 #[test]
-fn the_backlog_is_the_kernels_queue() {
+fn the_backlog_sets_the_queue_of_the_kernel() {
     for (backlog, limit) in [(1, Duration::from_millis(500)), (100, PATIENCE)] {
         let proxy = Proxy::start(shared_cluster(), |config| {
             config.set("server.backlog", backlog);
@@ -88,7 +88,7 @@ fn the_backlog_is_the_kernels_queue() {
         proxy.signal("STOP");
         let taken = taken_by_the_kernel(&proxy, 20, limit);
         proxy.signal("CONT");
-        // Linux lets one more in than it was told.
+        // Linux admits one more than configured.
         assert_eq!(
             taken,
             if backlog == 1 { 2 } else { 20 },
@@ -98,7 +98,7 @@ fn the_backlog_is_the_kernels_queue() {
 }
 
 #[test]
-fn the_admin_page_is_where_it_was_asked_for_or_nowhere() {
+fn the_admin_page_is_only_at_its_address() {
     let lease = PortLease::any().expect("a port");
     let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let proxy = Proxy::launch(&shared_cluster().seeds(), None, |config| {
@@ -107,7 +107,10 @@ fn the_admin_page_is_where_it_was_asked_for_or_nowhere() {
     poll_until(PATIENCE, "the admin page", || {
         TcpStream::connect(local(lease.port())).is_ok()
     });
-    assert!(proxy.admin_get("/healthz").is_none(), "only there");
+    assert!(
+        proxy.admin_get("/healthz").is_none(),
+        "only at this address"
+    );
     drop(proxy);
 
     let proxy = Proxy::launch(&shared_cluster().seeds(), None, |config| {
@@ -128,11 +131,11 @@ fn log_at(level: &str, by_variable: bool) -> String {
         if by_variable {
             config.env("SLOTMUX_LOG", level);
         }
-        // Worth a warning: nobody has a password.
+        // A reason for a warning: no user has a password.
         let lease = PortLease::any().expect("a port");
         config.add_listener("wide", &format!("0.0.0.0:{}", lease.port()));
     });
-    // Worth a line at debug.
+    // A reason for a line at debug.
     let mut client = proxy.client();
     client.send_raw(b"*1\r\n+no bulk\r\n");
     client.read_to_close();
@@ -142,7 +145,7 @@ fn log_at(level: &str, by_variable: bool) -> String {
 }
 
 #[test]
-fn the_log_has_what_its_level_admits() {
+fn the_level_selects_the_lines_of_the_log() {
     for by_variable in [false, true] {
         for (level, warns, informs, debugs) in [
             ("off", false, false, false),
@@ -182,7 +185,7 @@ fn a_log_of_json_has_an_object_a_line() {
         lines
             .iter()
             .find(has)
-            .unwrap_or_else(|| panic!("no line says {text}: {lines:?}"))
+            .unwrap_or_else(|| panic!("no line contains {text}: {lines:?}"))
     };
     assert_eq!(said("listening on")["listener"], "front");
     assert_eq!(said("topology:")["span"]["name"], "cluster");

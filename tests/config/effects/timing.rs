@@ -1,9 +1,9 @@
-//! Timeouts, pauses and intervals. No test looks at a clock: each compares what slotmux did until something else of
-//! its own, with another time, happened.
+//! Timeouts, pauses and intervals. No test looks at a clock: each compares the behaviour of slotmux with another time
+//! of slotmux' own.
 
 use slotmux_testing::{PATIENCE, Peer, Proxy, ProxyConfig, Step, Value, poll_until};
 
-/// How a lane greets a node: until it is answered there is no connection.
+/// The greeting of a lane: until it is answered the connection is not usable.
 const GREETING: &str = "PING";
 
 fn failures(proxy: &Proxy) -> f64 {
@@ -12,7 +12,7 @@ fn failures(proxy: &Proxy) -> f64 {
         .expect("the metric")
 }
 
-/// slotmux before a peer, with one worker.
+/// slotmux in front of a peer, with one worker.
 fn start(peer: &Peer, configure: impl FnOnce(&mut ProxyConfig)) -> Proxy {
     Proxy::start_at(&peer.seeds(), None, |config| {
         config.set("server.workers", 1);
@@ -62,9 +62,9 @@ fn failed_connects_are_repeated_after_the_backoff() {
         })
     };
     assert_eq!(with("1h..1h"), 1.0);
-    // By default it would be no more than six.
+    // With the default it would be no more than six.
     assert!(with("1ms..5ms") >= 20.0);
-    // It grows from the first to the second: were it always the first, it would be hundreds.
+    // It grows from the first to the second: a constant first pause would allow hundreds.
     assert!(with("5ms..1h") <= 11.0);
 }
 
@@ -74,7 +74,7 @@ fn mute() -> Peer {
 }
 
 #[test]
-fn a_command_ends_at_its_deadline_and_leaves_the_connection_alone() {
+fn a_command_ends_at_its_deadline_and_keeps_the_connection() {
     let peer = mute();
     let proxy = start(&peer, |config| {
         config.set("cluster.timeouts.command", "200ms");
@@ -85,7 +85,7 @@ fn a_command_ends_at_its_deadline_and_leaves_the_connection_alone() {
     assert_eq!(proxy.metric("slotmux_upstream_lost_total"), Some(0.0));
     assert!(!proxy.log().contains("node is silent"));
 
-    // While it may last there are at most twenty pauses in a second, and by default it may last five.
+    // Within the deadline there are at most twenty pauses in a second, and the default deadline is five seconds.
     let peer = unfriendly();
     let proxy = start(&peer, |config| {
         config.set("cluster.timeouts.command", "300ms");
@@ -157,13 +157,13 @@ fn idle_connections_are_checked_in_the_health_interval() {
     assert_eq!((checks(never), checks(by_default)), (0, 0));
 }
 
-/// Questions about the cluster that a peer got.
+/// Cluster queries that a peer got.
 fn asked(peer: &Peer) -> usize {
     peer.requests_named("CLUSTER").len()
 }
 
 #[test]
-fn the_topology_is_asked_for_again_at_the_configured_pace() {
+fn the_topology_is_refreshed_at_the_configured_interval() {
     let peer = Peer::start(|_| None);
     let _proxy = start(&peer, |config| {
         config.set("cluster.topology.refresh", "20ms");
@@ -173,7 +173,7 @@ fn the_topology_is_asked_for_again_at_the_configured_pace() {
 }
 
 #[test]
-fn refreshes_on_demand_keep_the_shortest_pause() {
+fn refreshes_on_demand_keep_the_minimum_interval() {
     let [often, seldom] = [(); 2].map(|()| Peer::start(|_| None));
     let with = |peer: &Peer, shortest: &str| {
         start(peer, |config| {
@@ -186,11 +186,11 @@ fn refreshes_on_demand_keep_the_shortest_pause() {
     let at_first = asked(&seldom);
     for round in 0..5 {
         let before = asked(&often);
-        // A lost connection asks for a refresh.
+        // A lost connection causes a refresh.
         for (peer, proxy) in [&often, &seldom].into_iter().zip(&proxies) {
             assert_eq!(proxy.client().call(&["SET", "key", "1"]), Value::ok());
             peer.hang_up();
-            poll_until(PATIENCE, "the loss to be noticed", || {
+            poll_until(PATIENCE, "slotmux to notice the loss", || {
                 proxy.metric("slotmux_upstream_lost_total") > Some(f64::from(round))
             });
         }

@@ -1,4 +1,4 @@
-//! The Redis behind slotmux: what it is, how slotmux gets in, where its nodes are, which commands it has.
+//! The Redis behind slotmux: its kind, the login, the addresses of its nodes, and its commands.
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_core::slot::slot_of;
@@ -26,7 +26,7 @@ fn a_plain_server_is_an_upstream_for_every_command() {
         let proxy = Proxy::start_before(&server, |config| config.set("cluster.kind", kind));
         assert_eq!(topology_of(&proxy), "standalone");
         for mut client in [proxy.client(), proxy.client_resp3()] {
-            // Two slots, but one node: nothing is split or refused.
+            // Two slots, but one node: no command is split or refused.
             assert_eq!(client.call(&["MSET", "a", "1", "b", "2"]), Value::ok());
             assert_eq!(client.call(&["RENAME", "a", "b"]), Value::ok());
             assert_eq!(client.call(&["GET", "b"]), Value::bulk("1"));
@@ -49,7 +49,7 @@ fn a_plain_server_is_an_upstream_for_every_command() {
 }
 
 #[test]
-fn a_cluster_is_one_unless_told_otherwise() {
+fn a_cluster_is_detected_unless_configured_otherwise() {
     for (kind, topology) in [
         ("auto", "cluster"),
         ("cluster", "cluster"),
@@ -60,8 +60,8 @@ fn a_cluster_is_one_unless_told_otherwise() {
     }
 }
 
-/// Starts slotmux before a server on which only the user `proxy` with the password `right` may do anything, and looks
-/// from there whether both of its kinds of connections are that user's.
+/// Starts slotmux in front of a server on which only the user `proxy` with the password `right` may do anything, and
+/// checks at the server that both kinds of its connections belong to that user.
 #[track_caller]
 fn logs_in(with_credentials: bool, configure: impl FnOnce(&mut ProxyConfig)) {
     let server = LocalServer::start(&ServerOptions {
@@ -92,13 +92,13 @@ fn logs_in(with_credentials: bool, configure: impl FnOnce(&mut ProxyConfig)) {
 }
 
 #[test]
-fn slotmux_logs_in_as_it_is_told() {
+fn slotmux_logs_in_as_configured() {
     logs_in(true, |_| {});
     logs_in(false, |config| {
         config.set("cluster.username", "proxy");
         config.set("cluster.password", "right");
     });
-    // A rotation: the first that works is used.
+    // A rotation: the first password that works is used.
     logs_in(false, |config| {
         config.set("cluster.username", "proxy");
         config.set("cluster.password", vec!["outdated", "right", "next"]);
@@ -143,7 +143,7 @@ fn announced_addresses_are_mapped() {
 }
 
 #[test]
-fn the_next_seed_is_asked_when_one_is_dead() {
+fn the_next_seed_is_queried_when_one_is_dead() {
     let gone = server();
     gone.kill();
     let seeds = [
@@ -159,7 +159,7 @@ fn the_next_seed_is_asked_when_one_is_dead() {
 
 #[test]
 fn unknown_commands_are_learned_or_not() {
-    // A real server has none without a module: its renamed commands keep their names in COMMAND.
+    // A real server without modules has no unknown commands: its renamed commands keep their names in COMMAND.
     let peer = Peer::start(|request| match request.name().as_str() {
         "COMMAND" => Some(Step::reply(
             "*2\r\n*6\r\n$10\r\ncustom.add\r\n:3\r\n*1\r\n+write\r\n:1\r\n:1\r\n:1\r\n\
@@ -180,7 +180,7 @@ fn unknown_commands_are_learned_or_not() {
             let said = "ERR unknown command 'CUSTOM.ADD'";
             assert!(reply.error().starts_with(said), "{reply:?}");
         }
-        // By its flags it may leave a trace in the connection that all share.
+        // By its flags it may change the state of the shared connection.
         let mode = client.call(&["CUSTOM.MODE", "on"]);
         let said = match unknown {
             "learn" => {
@@ -189,9 +189,9 @@ fn unknown_commands_are_learned_or_not() {
             _ => "ERR unknown command 'CUSTOM.MODE'",
         };
         assert!(mode.error().starts_with(said), "{mode:?}");
-        let nobodys = client.call(&["NOBODYS", "sum"]);
+        let refused = client.call(&["NOBODYS", "sum"]);
         let said = "ERR unknown command 'NOBODYS'";
-        assert!(nobodys.error().starts_with(said), "{nobodys:?}");
+        assert!(refused.error().starts_with(said), "{refused:?}");
         assert_eq!(
             peer.requests_named("CUSTOM.ADD").len(),
             1,

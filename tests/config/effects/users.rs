@@ -1,4 +1,4 @@
-//! Who gets in, with which passwords, in each way in which they can be told.
+//! Logins and passwords, in each form of the configuration.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ fn start(configure: impl FnOnce(&mut ProxyConfig)) -> Proxy {
     Proxy::start(shared_cluster(), configure)
 }
 
-/// Whether `AUTH` with these words lets a new client in, who got nothing before.
+/// Whether `AUTH` with these arguments admits a new client, which got nothing before.
 #[track_caller]
 fn gets_in(proxy: &Proxy, words: &[&str]) -> bool {
     let mut client = proxy.client();
@@ -36,7 +36,7 @@ fn user_of(client: &mut RawClient) -> String {
 }
 
 #[test]
-fn without_users_everybody_is_in() {
+fn every_client_is_admitted_without_users() {
     let proxy = start(|_| {});
     assert_eq!(proxy.client().call(&["GET", "no-such-key"]), Value::Null);
     let reply = proxy.client().call(&["AUTH", "any"]);
@@ -47,7 +47,7 @@ fn without_users_everybody_is_in() {
 }
 
 #[test]
-fn passwords_are_plain_or_hashed_or_in_files_and_any_of_them_lets_in() {
+fn passwords_are_plain_or_hashed_or_in_files_and_any_of_them_is_accepted() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("password");
     fs::write(&file, "from a file\n").expect("written");
@@ -94,7 +94,7 @@ fn each_user_has_its_own_password() {
 }
 
 #[test]
-fn with_users_nobody_is_in_without_one_of_them() {
+fn with_users_every_client_must_log_in() {
     let proxy = start(|config| config.add_user("app", "pw of app"));
     assert!(gets_in(&proxy, &["app", "pw of app"]));
     assert!(!gets_in(&proxy, &["pw of app"]), "there is no default user");
@@ -102,7 +102,7 @@ fn with_users_nobody_is_in_without_one_of_them() {
 }
 
 #[test]
-fn a_password_alone_means_the_listeners_default_user() {
+fn a_password_without_user_belongs_to_the_listeners_default_user() {
     let proxy = start(|config| {
         config.add_user("default", "pw of default");
         config.add_user("app", "pw of app");
@@ -114,7 +114,7 @@ fn a_password_alone_means_the_listeners_default_user() {
 }
 
 #[test]
-fn the_variable_is_the_default_users_password() {
+fn the_variable_sets_the_default_users_password() {
     for (secret, shown) in [
         ("from SLOTMUX_PASSWORD", "from SLOTMUX_PASSWORD"),
         (HASHED, "hashed-one"),

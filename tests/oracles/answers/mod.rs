@@ -1,5 +1,5 @@
-//! What slotmux answers itself against what a real Redis answers: the same requests, in RESP2 and RESP3, byte by byte.
-//! Requests whose answers are meant to differ are in the unit tests of `answer`.
+//! Own answers of slotmux against those of a real Redis: the same requests, in RESP2 and RESP3, byte by byte. Requests
+//! whose answers differ on purpose are in the unit tests of `answer`.
 
 mod sessions;
 mod sides;
@@ -28,7 +28,7 @@ fn compare(sessions: &[&[&str]], redis: &Redis, users: &[(&str, &str)]) {
     }
 }
 
-/// The replies one by one, readable, and without what cannot be equal.
+/// The replies one by one, readable, and without the parts that cannot be equal.
 fn replies(mut bytes: &[u8]) -> Vec<String> {
     let mut replies = Vec::new();
     while !bytes.is_empty() {
@@ -41,8 +41,8 @@ fn replies(mut bytes: &[u8]) -> Vec<String> {
     replies
 }
 
-/// Takes what depends on the process out of client lines, with the length of the reply; and the fields that Redis
-/// has since 7.2 only.
+/// Removes the parts of client lines that depend on the process, with the length of the reply; and the fields that
+/// Redis has only since 7.2.
 fn without_figures(reply: &str) -> String {
     const FIGURES: &[&str] = &[
         "fd",
@@ -94,7 +94,7 @@ fn logins_are_those_of_redis() {
     );
 }
 
-/// Every section and field of ours is one of Redis', in its order, and says the same unless it is listed here.
+/// Every section and field of ours is one of Redis, in its order, and has the same value unless it is listed here.
 #[test]
 fn info_has_the_fields_of_redis() {
     const OF_THE_PROCESS: &[&str] = &[
@@ -162,7 +162,7 @@ fn text(reply: &[u8]) -> String {
     payload.strip_suffix("\r\n").unwrap().to_owned()
 }
 
-/// Every setting of ours is one of Redis', and says the same unless it is listed here.
+/// Every setting of ours is one of Redis, and has the same value unless it is listed here.
 #[test]
 fn settings_are_among_those_of_redis() {
     const OF_THE_PROCESS: &[&str] = &[
@@ -194,7 +194,7 @@ fn settings_are_among_those_of_redis() {
         if OF_THE_PROCESS.contains(&name) {
             assert!(
                 theirs.starts_with(b"*2\r\n"),
-                "{name} is no setting of Redis"
+                "{name} is not a setting of Redis"
             );
         } else {
             assert_eq!(

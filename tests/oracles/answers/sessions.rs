@@ -1,4 +1,4 @@
-//! What is asked of both sides.
+//! The requests that both sides get.
 
 /// Each is one connection. Lines are inline requests, quoted and escaped as Redis reads them.
 pub const SESSIONS: &[&[&str]] = &[

@@ -24,10 +24,10 @@ pub type Request = Vec<Vec<u8>>;
 /// The version whose answers slotmux gives.
 const VERSION: &str = "7.0.";
 
-/// How long a server may take to start or to answer.
+/// Deadline for a server to start and to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// One plain server, ended with the value.
+/// One plain server, ended when dropped.
 pub struct Redis {
     child: Child,
     folder: TempDir,
@@ -36,8 +36,8 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one with settings as close to slotmux' own as it has them. `None`, said loudly: the server that is
-    /// there is of another version, whose texts may differ.
+    /// Starts one with settings as close to those of slotmux as possible. `None`, with a message: the installed server
+    /// has another version, whose texts may differ.
     pub fn start(password: Option<&'static str>, arguments: &[&str]) -> Option<Redis> {
         let told = Command::new("redis-server").arg("--version").output();
         let told = told.expect("these tests need redis-server on PATH").stdout;
@@ -46,7 +46,9 @@ impl Redis {
             .split(" v=")
             .nth(1)
             .and_then(|rest| rest.split(' ').next());
-        let version = version.expect("redis-server tells its version").to_owned();
+        let version = version
+            .expect("a version in the output of redis-server")
+            .to_owned();
         if !version.starts_with(VERSION) {
             eprintln!(
                 "SKIPPED: redis-server is {version}, and these answers are those of {VERSION}x"
@@ -90,7 +92,7 @@ impl Redis {
 
     /// A new client of it, the only one.
     pub fn connect(&self) -> Peer {
-        // Ids count up, so the next connection has the one after this.
+        // Ids count up, so the next connection has the id after this one.
         let mut before = Peer {
             stream: self.stream(),
             id: 0,
@@ -140,7 +142,7 @@ impl Peer {
         }
     }
 
-    /// Sends all of these and `QUIT` at once. All that comes back before the server closes.
+    /// Sends all of these and `QUIT` at once. Returns all bytes until the server closes.
     pub fn converse(mut self, requests: &[Request]) -> Vec<u8> {
         let mut bytes: Vec<u8> = requests.iter().flat_map(encode).collect();
         bytes.extend(encode(&request(&["QUIT"])));
@@ -152,7 +154,7 @@ impl Peer {
     }
 }
 
-/// One client of slotmux, with everything between its socket and its answers left out.
+/// One client of slotmux, without everything between its socket and its answers.
 pub struct Ours {
     id: u64,
     address: ClientAddress,
@@ -173,7 +175,7 @@ impl ProcessFigures for Quiet {
         InfoFacts {
             now: unix_time(),
             usage: usage(),
-            // Without an upstream slotmux says that it is loading.
+            // Without an upstream slotmux answers that it is loading.
             topology: "cluster",
             ..InfoFacts::default()
         }
@@ -185,7 +187,7 @@ impl ProcessFigures for Quiet {
 }
 
 impl Ours {
-    /// With the id, the address and the version that the real server's client has. Users are names and passwords.
+    /// With the id, the address and the version of the real server's client. Users are names and passwords.
     pub fn like(peer: &Peer, redis: &Redis, users: &[(&str, &str)]) -> Ours {
         let users = users.iter().map(|(name, password)| User {
             name: (*name).to_owned(),
@@ -209,7 +211,7 @@ impl Ours {
         }
     }
 
-    /// What the client reads after these requests and `QUIT`.
+    /// The bytes that the client reads after these requests and `QUIT`.
     pub fn converse(mut self, requests: &[Request]) -> Vec<u8> {
         let mut replies: Vec<u8> = requests
             .iter()
@@ -244,7 +246,7 @@ impl Ours {
             }
         };
         let Route::Answer(what) = command.route else {
-            panic!("{} is not slotmux' to answer", command.full_name);
+            panic!("slotmux does not answer {} itself", command.full_name);
         };
         if !self.authenticated && !answer::allowed_before_login(what) {
             return write::error(out, "NOAUTH Authentication required.");
@@ -307,7 +309,7 @@ impl Ours {
             AnswerOutcome::Pause(_) | AnswerOutcome::Monitor => out.extend_from_slice(b"+OK\r\n"),
             // No client of these is blocked.
             AnswerOutcome::Unblock(_) => write::integer(out, 0),
-            AnswerOutcome::Ask(_) => panic!("no server is asked this"),
+            AnswerOutcome::Ask(_) => panic!("no node gets this request"),
             AnswerOutcome::Kill(kill) => {
                 self.closed = kill.admits(&line);
                 kill.reply(self.closed.into(), out);

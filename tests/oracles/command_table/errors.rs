@@ -1,4 +1,4 @@
-//! Errors about names and numbers of arguments, in the server's words.
+//! Errors about names and numbers of arguments, with the texts of the server.
 
 use slotmux_core::command;
 
@@ -72,14 +72,14 @@ fn refused_requests() -> Vec<Vec<Vec<u8>>> {
 }
 
 #[test]
-fn errors_are_worded_as_the_server_words_them() {
+fn error_texts_are_those_of_the_server() {
     let server = Server::start();
     let requests = refused_requests();
     let replies = Wire::connect(&server).ask(&requests);
     for (words, by_server) in requests.iter().zip(replies) {
         let (buf, args) = request(words);
         let ours = match command::resolve(&buf, &args) {
-            Ok(command) => panic!("{} is right", command.full_name),
+            Ok(command) => panic!("{} succeeds", command.full_name),
             Err(why) => Reply::Error(why.error(&buf, &args)),
         };
         let show = |reply: &Reply| match reply {

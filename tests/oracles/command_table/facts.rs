@@ -1,4 +1,4 @@
-//! Names, arities, flags and key positions as the server has them.
+//! Names, arities, flags and key positions as the server reports them.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use slotmux_core::command::{Flags, KeySpec};
 
 use crate::command_table::server::{Server, elements, find, integer, text};
 
-/// Arities that a later version loosened.
+/// Arities that a later version relaxed.
 pub const LOOSENED: [(&str, i64); 6] = [
     ("zrank", 3),
     ("zrevrank", 3),
@@ -17,8 +17,8 @@ pub const LOOSENED: [(&str, i64); 6] = [
     ("script|debug", 3),
 ];
 
-/// Flags that the table has and one server or another has not: Redis 7.0 as later versions gave them, later ones as
-/// they took them away.
+/// Flags in the table that some server lacks: Redis 7.0 if later versions added them, later versions if they removed
+/// them.
 const FLAGS_OF_SOME: [(&str, &str); 32] = [
     ("blmove", "noscript"),
     ("blpop", "noscript"),
@@ -54,12 +54,12 @@ const FLAGS_OF_SOME: [(&str, &str); 32] = [
     ("watch", "no_multi"),
 ];
 
-/// Flags that Redis 7.0 has and the table has not. BY and GET patterns make it say that it cannot tell all keys of
-/// SORT_RO; a server in a cluster refuses patterns that reach another slot, so the key is all there is.
+/// Flags of Redis 7.0 that the table lacks. For BY and GET patterns it reports that it cannot find all keys of SORT_RO;
+/// a server in a cluster refuses patterns that reach another slot, so the key is the only one.
 const OTHER_FLAGS: [(&str, &str); 1] = [("sort_ro", "movablekeys")];
 
 #[test]
-fn every_command_of_the_server_is_in_the_table_as_the_server_has_it() {
+fn every_command_of_the_server_is_in_the_table() {
     let server = Server::start();
     let reply: Value = redis::cmd("COMMAND").query(&mut server.client("")).unwrap();
     let mut wrong = String::new();
@@ -98,7 +98,7 @@ fn compare(entry: &Value, wrong: &mut String) {
         }
     }
 
-    // Words that no flag has are those of newer servers and say nothing about where a command may go.
+    // Unknown flags are those of newer servers and do not affect routing.
     let flags = elements(&entry[2])
         .iter()
         .filter_map(|word| Flags::from_word(text(word)));
@@ -121,7 +121,7 @@ fn compare(entry: &Value, wrong: &mut String) {
         KeySpec::None if positions == [0, 0, 0] => {}
         KeySpec::Range { first, last, step }
             if positions == [i64::from(first), i64::from(last), i64::from(step)] => {}
-        // The three numbers tell nothing certain of these; the keys that are found are compared below.
+        // The three numbers are not reliable for these; the keys that are found are compared below.
         _ if command.flags.contains(Flags::MOVABLE_KEYS) => {}
         keys => writeln!(
             wrong,

@@ -1,4 +1,4 @@
-//! The keys that the table's key specifications find, and those that the server finds.
+//! The keys that the table's key specifications find, against those that the server finds.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use crate::command_table::facts::LOOSENED;
 use crate::command_table::server::{Reply, Server, Wire, names_of, request};
 use crate::command_table::touched::repeats_its_keyword;
 
-/// Requests as people write them: every command form that has keys somewhere.
+/// Realistic requests: every command form that has keys somewhere.
 const REQUESTS: &str = include_str!("requests.txt");
 
 pub fn requests() -> Vec<Vec<Vec<u8>>> {
@@ -26,7 +26,7 @@ pub fn requests() -> Vec<Vec<Vec<u8>>> {
         .collect()
 }
 
-/// Requests that nobody writes: every command with words that mean something to some command.
+/// Artificial requests: every command with words that have a meaning in some command.
 fn strange_requests() -> Vec<Vec<Vec<u8>>> {
     const WORDS: [&str; 24] = [
         "",
@@ -85,7 +85,7 @@ fn strange_requests() -> Vec<Vec<Vec<u8>>> {
     requests
 }
 
-/// What the server says are the keys of a request. `None`: it finds none or says that the request is wrong.
+/// The keys of a request as the server finds them. `None`: it finds none or reports an invalid request.
 pub fn keys_by_server(wire: &mut Wire, requests: &[Vec<Vec<u8>>]) -> Vec<Option<Vec<Vec<u8>>>> {
     let ask: Vec<Vec<Vec<u8>>> = requests
         .iter()
@@ -156,7 +156,7 @@ fn keys_are_those_that_the_server_finds() {
         };
         let is_new = |command: &Command| !server_has.contains(command.full_name);
         let command = match command::resolve(&buf, &args) {
-            // The server tells channels and cursors from keys; all are hashed, so the table does not.
+            // The server distinguishes channels and cursors from keys; all are hashed, so the table does not.
             Ok(command)
                 if is_new(command)
                     || command.flags.contains(Flags::PUBSUB)
@@ -176,7 +176,7 @@ fn keys_are_those_that_the_server_finds() {
         });
         let ours = (result.is_ok() && !keys.is_empty()).then_some(keys);
         compared += usize::from(by_server.is_some());
-        // Redis 7.0 overlooks the destination where PFMERGE has nothing else.
+        // Redis 7.0 overlooks the destination if PFMERGE has no other key.
         let overlooked = command.full_name == "pfmerge" && args.len() == 2;
         let is_strange = at >= plain.len();
         if ours != by_server

@@ -1,4 +1,4 @@
-//! What is learned from a real server's `COMMAND` reply, in both protocols.
+//! Commands learned from a real server's `COMMAND` reply, in both protocols.
 
 use redis::Value;
 use slotmux_core::command::{Flags, Learned, Route};
@@ -50,13 +50,13 @@ fn commands_are_learned_from_the_reply_of_a_real_server() {
             let mut keys = Vec::new();
             let found = command.for_each_key(&buf, &args, |at| keys.push(words[at].clone()));
             let ours = (found.is_ok() && !keys.is_empty()).then_some(keys);
-            // SORT and MIGRATE have keys that no specification tells, so these are not forwarded at all.
+            // SORT and MIGRATE have keys outside of any specification, so these are not forwarded at all.
             if !matches!(command.route, Route::Refused(_)) {
                 assert_eq!(&ours, by_server, "{}", line());
             }
         }
 
-        // What the table never forwards would not be forwarded either if it had to be learned.
+        // Commands that the table never forwards would not be forwarded if learned either.
         for name in &names {
             let (container, sub) = name
                 .split_once('|')

@@ -1,5 +1,5 @@
-//! The command table against the facts: a real server's own `COMMAND` reply, the keys that it finds in requests, the
-//! words of its errors; and the document that is generated from the table.
+//! The command table against a real server: its `COMMAND` reply, the keys that it finds in requests, its error texts;
+//! and the document that is generated from the table.
 
 mod errors;
 mod facts;
@@ -9,7 +9,7 @@ mod server;
 mod touched;
 
 #[test]
-fn the_document_is_the_one_that_the_table_makes() {
+fn the_document_is_generated_from_the_table() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/commands.md");
     let made = slotmux_core::command::docs::markdown();
     if std::env::var_os("SLOTMUX_BLESS").is_some() {
@@ -26,9 +26,9 @@ fn the_document_is_the_one_that_the_table_makes() {
     );
 }
 
-/// The table of `docs/ttl-policies.md` stands between two marks.
+/// The table of `docs/ttl-policies.md` is between two marks.
 #[test]
-fn the_table_of_lifetimes_is_the_one_that_the_table_makes() {
+fn the_table_of_lifetimes_is_generated_from_the_table() {
     const MARKS: (&str, &str) = ("<!-- commands -->\n", "<!-- end of commands -->\n");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ttl-policies.md");
     let page = std::fs::read_to_string(path).unwrap();

@@ -1,4 +1,4 @@
-//! A real server and what it says: its own process, its `COMMAND` reply, its replies byte by byte.
+//! A real server: its own process, its `COMMAND` reply, its replies byte by byte.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,7 +10,7 @@ use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_core::command::{self, Command};
 use slotmux_core::resp::Span;
 
-/// A plain Redis of its own.
+/// A plain Redis for one test.
 pub struct Server(LocalServer);
 
 impl Server {
@@ -83,7 +83,7 @@ pub fn names_of(server: &Server) -> HashSet<String> {
         .collect()
 }
 
-/// A connection that shows replies as they come, errors byte by byte.
+/// A connection that returns raw replies, errors byte by byte.
 pub struct Wire {
     reader: BufReader<TcpStream>,
 }
@@ -107,7 +107,7 @@ impl Wire {
         }
     }
 
-    /// Sends requests in one go and returns their replies.
+    /// Sends requests in one write and returns their replies.
     pub fn ask<T: AsRef<[u8]>>(&mut self, requests: &[Vec<T>]) -> Vec<Reply> {
         let mut out = Vec::new();
         for words in requests {

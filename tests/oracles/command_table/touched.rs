@@ -1,4 +1,4 @@
-//! A real server accesses only the keys that slotmux finds in a request, whatever it looks like: it changes and shows
+//! A real server accesses only the keys that slotmux finds in a request, for requests of any form: it changes and shows
 //! no others. Every word is a key as well, which exposes a word that the server interprets differently.
 
 use std::collections::{HashMap, HashSet};
@@ -43,7 +43,7 @@ const WORDS: [&str; 30] = [
     "novel",
 ];
 const NUMBERS: [&str; 8] = ["0", "1", "2", "3", "-1", "1\0", "01", "9999999999"];
-/// Tails of words that C does not see.
+/// Tails that a comparison of C strings does not see.
 const TAILS: [&str; 4] = ["\0", "\0x", "\0\0store", "\0keys"];
 
 /// A command, the type of its keys, and its arguments: `k` is a key, `n` a number, `w` any word, `*` up to nine of the
@@ -322,7 +322,7 @@ pub fn repeats_its_keyword(words: &[Vec<u8>]) -> bool {
 }
 
 #[test]
-fn no_request_touches_more_than_the_keys_that_are_found_in_it() {
+fn no_request_touches_keys_that_slotmux_does_not_find() {
     let (server, other) = (Server::start(), Server::start());
     let (mut wire, mut target) = (Wire::connect(&server), Wire::connect(&other));
     let keys = universe();
@@ -393,7 +393,7 @@ fn no_request_touches_more_than_the_keys_that_are_found_in_it() {
                 keys[at].escape_ascii()
             );
             assert!(!command.flags.contains(Flags::READONLY), "{}", shown());
-            // A key that was written has no TTL, so a TTL policy has to see it.
+            // A key that was written has no TTL, so a TTL policy must see it.
             let is_there = matches!(after[at], Reply::Bulk(_));
             if is_there
                 && matches!(
@@ -462,7 +462,7 @@ fn no_request_touches_more_than_the_keys_that_are_found_in_it() {
             .filter(|(full_name, _)| full_name.split('|').next() == Some(name))
             .map(|(_, count)| count)
             .sum();
-        assert!(count >= 5, "the server took {name} {count} times only");
+        assert!(count >= 5, "the server accepted {name} only {count} times");
     }
     assert!(
         changed_any > 500 && showed_any > 200,

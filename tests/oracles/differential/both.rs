@@ -1,4 +1,4 @@
-//! One client's two connections, to slotmux and to Redis, and what is known of them.
+//! One client's two connections, to slotmux and to Redis, and their known state.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,15 +8,15 @@ use slotmux_testing::alike::{alike, apart, in_essence, known, likeness, show};
 use slotmux_testing::reply::Reply;
 use slotmux_testing::{RawClient, Value};
 
-/// A reply that differs, or a connection that gave none.
+/// A reply that differs, or a connection without a reply.
 pub struct Difference {
-    /// What two failures have in common that are the same: the command, and whether it was in a transaction.
+    /// The common feature of equal failures: the command, and whether it was in a transaction.
     pub kind: String,
     /// For the reader.
     pub text: String,
 }
 
-/// What has come for a subscriber and is no reply, by where it came from.
+/// Frames for a subscriber that are not a reply, by their origin.
 type Messages = BTreeMap<Vec<u8>, Vec<Vec<u8>>>;
 
 /// One of the two.
@@ -30,9 +30,9 @@ pub struct Side {
 pub struct Both {
     pub ours: Side,
     pub theirs: Side,
-    /// Between MULTI and EXEC: what is queued.
+    /// Between MULTI and EXEC: the queued commands.
     queue: Option<Vec<Words>>,
-    /// Whether it has ever listened to anything.
+    /// Whether it has ever subscribed.
     listens: bool,
     tokens: usize,
 }
@@ -53,7 +53,7 @@ impl Side {
         }
     }
 
-    /// Reads one reply; what is none is kept.
+    /// Reads one reply; other frames are kept.
     pub fn reply(&mut self) -> io::Result<Reply> {
         loop {
             let reply = self.connection.try_read_reply()?;
@@ -63,7 +63,7 @@ impl Side {
         }
     }
 
-    /// Keeps a message; says whether it was one.
+    /// Keeps a message; returns false for any other frame.
     fn keep(&mut self, reply: &Reply) -> bool {
         let (Value::Push(parts) | Value::Array(parts)) = &reply.value else {
             return false;
@@ -78,7 +78,7 @@ impl Side {
             _ => false,
         };
         if is_message {
-            // Between channels, and between a channel and a pattern, no order is promised.
+            // Across channels, and between a channel and a pattern, the order is undefined.
             let mut source = [text(0), text(1)].join(&b' ');
             if parts.len() == 4 {
                 source = [source, text(2)].join(&b' ');
@@ -95,7 +95,7 @@ impl Side {
         self.messages.values().map(Vec::len).sum()
     }
 
-    /// Reads up to the reply that holds the token, and until so many messages have come; gives what else came.
+    /// Reads up to the reply that holds the token, and until this many messages have come; returns the other frames.
     fn until(&mut self, token: &[u8], messages: usize) -> io::Result<Vec<Reply>> {
         let mut all = Vec::new();
         let mut found = false;
@@ -136,7 +136,7 @@ impl Both {
 
     /// Reads a reply to this command on both sides and compares them.
     pub fn compare(&mut self, words: &Words) -> Result<(), Difference> {
-        // Redis first: who wonders why slotmux does not answer knows then that Redis does.
+        // Redis first: if slotmux then does not answer, Redis certainly did.
         let theirs = self
             .theirs
             .reply()
@@ -169,7 +169,7 @@ impl Both {
     fn silent(&self, who: &str, words: &Words, error: &io::Error) -> Difference {
         Difference {
             kind: format!("silent {who}"),
-            text: format!("{who} gives no reply to {}: {error}", show(words)),
+            text: format!("no reply of {who} to {}: {error}", show(words)),
         }
     }
 
@@ -186,13 +186,13 @@ impl Both {
         }
     }
 
-    /// Sends commands that change subscriptions and compares everything that comes for them.
+    /// Sends commands that change subscriptions and compares all their frames.
     pub fn listen(&mut self, commands: &[Words]) -> Result<(), Difference> {
         self.listens = true;
         self.settle(commands)
     }
 
-    /// Compares what has come for a subscriber.
+    /// Compares the frames for a subscriber.
     pub fn collect(&mut self) -> Result<(), Difference> {
         if self.listens {
             self.settle(&[])
@@ -246,8 +246,8 @@ impl Both {
     }
 }
 
-/// What confirms a change. Of one that leaves all channels the names come in the order of a hash seed: then only the names
-/// and the counts have to be the same.
+/// The confirmations of a change. When all channels are left, their names come in the order of a hash seed: then only
+/// the sets of names and the counts have to be equal.
 fn confirmations(all: &[Reply], of_all: bool) -> Vec<u8> {
     let mut parts: Vec<String> = Vec::new();
     for reply in all {
@@ -271,7 +271,7 @@ pub fn name(words: &Words) -> String {
     })
 }
 
-/// Whether the elements of EXEC's array are alike, each as its command's replies are.
+/// Whether the elements of EXEC's array are alike, each by the rules of its command.
 fn all_alike(queue: &[Words], ours: &Reply, theirs: &Reply) -> bool {
     if ours.bytes == theirs.bytes {
         return true;

@@ -1,9 +1,9 @@
-//! The cluster bus, over which a message reaches the nodes that it was not published at: some time after PUBLISH is
-//! answered. Nothing of that is slotmux' doing, and one Redis has no bus.
+//! The cluster bus, which carries a message to the other nodes some time after PUBLISH is answered. slotmux has no
+//! influence on it, and a plain Redis has no bus.
 
 use slotmux_testing::RawClient;
 
-/// A channel that nobody else listens to.
+/// A channel for this test alone.
 const MARKS: &str = "marks of the bus";
 
 /// Two connections to each node of the cluster.
@@ -21,8 +21,8 @@ impl Bus {
         }
     }
 
-    /// Waits until every node has every message that was published before, and has passed it on to its subscribers: the
-    /// bus keeps the order of what one node sends another, so that a mark comes behind all of them.
+    /// Waits until every node has every earlier message, and has passed it on to its subscribers: the bus keeps the
+    /// order of one node's messages to another, so that a mark comes behind all of them.
     pub fn drain(&mut self) {
         for listener in &mut self.listeners {
             listener.call(&["SUBSCRIBE", MARKS]);
@@ -34,7 +34,7 @@ impl Bus {
             for _ in &self.publishers {
                 listener.read();
             }
-            // PUBSUB is to find no trace of it. And a node that answers has sent all that it had to send before.
+            // It must not show in PUBSUB. And a node that answers has sent everything that was due before.
             listener.call(&["UNSUBSCRIBE", MARKS]);
         }
     }

@@ -8,18 +8,18 @@ use crate::differential::step::{Pipeline, Program, Step};
 use crate::transcript::lines::{Words, by_hand, words};
 use slotmux_testing::alike::known;
 
-/// Clients of a program, the last of which may listen.
+/// Clients of a program, the last of which may subscribe.
 const CLIENTS: usize = 4;
 const LISTENERS: usize = 2;
 
-/// A tenth of them is enough for most of what there is to be seen.
+/// A tenth of them covers most cases.
 const STEPS: usize = 60;
 
-/// Longest commands out of the transcript: long ones say nothing new, and there are many.
+/// Longest command from the transcript: long ones are many and add no coverage.
 const LONGEST: usize = 3000;
 
-/// Commands of the transcript that do the same again only on the one server, or at the same moment: what is drawn at
-/// random, is in the order of a hash seed, or depends on the clock. And those of which newer servers take more arguments.
+/// Commands of the transcript whose results differ between two servers or two moments: random results, the order of a
+/// hash seed, or the clock. And those of which newer servers take more arguments.
 const NOT_TWICE: &[&str] = &[
     "spop",
     "srandmember",
@@ -45,13 +45,13 @@ const NOT_TWICE: &[&str] = &[
     "zrevrank",
 ];
 
-/// What is about a connection, and does not wait.
+/// Commands about a connection that do not wait.
 const SESSION: &[&str] = &[
     "PING|PING $v|ECHO $v|CLIENT SETNAME $f|CLIENT GETNAME|HELLO 2|HELLO 3|RESET|SELECT 0|SELECT 1|CLIENT NO-EVICT ON",
     "COMMAND COUNT|UNWATCH|CLIENT GETREDIR|DISCARD|EXEC|OBJECT HELP|AUTH a b|HELLO 9|LOLWUT VERSION 1 1|COMMAND GETKEYS GET $f|BLPOP nosuch 0.01|BZPOPMIN nosuch 0.01",
 ];
 
-/// What is about all keys, or all nodes.
+/// Commands about all keys, or all nodes.
 const WHOLE: &[&str] = &[
     "DBSIZE|KEYS *|KEYS *str*|FLUSHALL|RANDOMKEY|SCRIPT FLUSH|FUNCTION LIST|FUNCTION FLUSH|FLUSHDB SYNC|KEYS {a}*",
     "PUBSUB CHANNELS|PUBSUB NUMPAT|PUBSUB NUMSUB ch1 ch2 nosuch|PUBSUB SHARDCHANNELS|PUBSUB SHARDNUMSUB sh1 sh2|PUBSUB CHANNELS ch*",
@@ -73,7 +73,7 @@ const BLOCKING: &[&str] = &[
     "BLPOP $list -1|BLPOP $list x|XREAD BLOCK x STREAMS $stream $|BLMPOP 0 0 $list LEFT",
 ];
 
-/// What waits behind it. It does not meet what others do: in which order they run is open.
+/// Commands behind a blocking one. Others do not use their keys, because the order of execution is open.
 const BEHIND: &[&str] = &["PING|ECHO $v|GET|INCR @n|SET @s $v|MGET @n @s nosuch"];
 
 const FEEDING: &[&str] = &[
@@ -82,9 +82,9 @@ const FEEDING: &[&str] = &[
     "EVAL return(redis.call('rpush',KEYS[1],'x','y')) 1 $list|ZUNIONSTORE $zset 1 $zset|SORT $list ALPHA STORE $list",
 ];
 
-/// Where programs take their commands from.
+/// The source of a program's commands.
 pub struct Source {
-    /// Of the transcript, written by hand and generated.
+    /// Of the transcript, both written and generated.
     transcript: Vec<Words>,
 }
 
@@ -108,7 +108,7 @@ impl Source {
             self.episode(&mut random, &mut steps);
         }
         for one in steps.iter_mut().flat_map(Step::pipelines_mut) {
-            // What counts listeners right behind one that leaves may still count it.
+            // A count of subscribers right behind an unsubscribe may still include it.
             if let Some(at) = one.commands.iter().position(|words| words[0] == b"RESET") {
                 one.commands.truncate(at + 1);
             }
@@ -162,7 +162,7 @@ impl Source {
         }
     }
 
-    /// One command of any kind that its connection survives.
+    /// One command of any kind that does not end its connection.
     fn command(&self, random: &mut Rng) -> Words {
         match random.u8(0..20) {
             0 => plain(random, SESSION),
@@ -179,7 +179,7 @@ impl Source {
         self.transcript[from..from + random.usize(1..40)].to_vec()
     }
 
-    /// MULTI and what belongs to it, over one slot or several, in one pipeline.
+    /// MULTI and its commands, over one slot or several, in one pipeline.
     fn transaction(&self, random: &mut Rng) -> Vec<Words> {
         let keys = keys(random);
         let mut commands = vec![words("MULTI")];
@@ -205,7 +205,7 @@ impl Source {
         commands
     }
 
-    /// WATCH, what comes between, and the transaction, by one client; another meddles or not.
+    /// WATCH, commands in between, and the transaction, by one client; another may change the keys.
     fn watched(&self, random: &mut Rng, client: usize, steps: &mut Vec<Step>) {
         let keys = tagged(random);
         let one = |client, commands| Step::Send(vec![Pipeline::new(client, commands)]);
@@ -267,7 +267,7 @@ fn blocking(random: &mut Rng) -> Step {
     let mut feed: Vec<Words> = (0..random.usize(0..4))
         .map(|_| fill(one_of(random, FEEDING), keys, random))
         .collect();
-    // An id that Redis chooses differs.
+    // An id chosen by Redis differs.
     feed.iter_mut()
         .flatten()
         .filter(|word| *word == b"*")
@@ -314,8 +314,8 @@ fn script_or_function(random: &mut Rng) -> Words {
     }
 }
 
-/// Leaves scripts of one kind: one that is shown may be known to a call that was sent before, as it goes ahead of a
-/// transaction, and heals what a node does not know.
+/// Keeps scripts of one kind: an EVAL can make its script known even to an earlier EVALSHA, because slotmux loads
+/// scripts ahead of a transaction and on nodes that lack them.
 fn by_text_or_by_sum(commands: &mut Vec<Words>, random: &mut Rng) {
     let unwanted: [&[u8]; 3] = match random.bool() {
         true => [b"EVAL", b"EVAL_RO", b"SCRIPT"],
@@ -346,7 +346,7 @@ fn plain(random: &mut Rng, templates: &[&str]) -> Words {
     fill(line, Keys::Spread(""), random)
 }
 
-/// Whether a command of the transcript does the same on both sides in whatever state.
+/// Whether a command of the transcript has the same effect on both sides in any state.
 fn holds_twice(words: &Words) -> bool {
     if words.iter().map(Vec::len).sum::<usize>() > LONGEST {
         return false;
@@ -357,7 +357,7 @@ fn holds_twice(words: &Words) -> bool {
             .any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
     };
     let Some(command) = known(words) else {
-        // Unknown, or of a wrong number of arguments. QUIT has no wrong one; that of MSET slotmux sees sooner.
+        // Unknown, or of a wrong number of arguments. QUIT takes any number; slotmux checks that of MSET earlier.
         return !is(&words[0], &["quit", "mset", "msetnx"]);
     };
     let number = |word: &Vec<u8>| {

@@ -1,4 +1,4 @@
-//! Commands that mostly succeed: templates by data type, filled with few keys and few values, so that they meet often.
+//! Commands that mostly succeed: templates by data type, filled with few keys and few values, so that they often meet.
 
 use fastrand::Rng;
 
@@ -104,7 +104,7 @@ const TYPES: [&str; 10] = [
     "str", "int", "list", "set", "hash", "zset", "stream", "hll", "geo", "bits",
 ];
 
-/// Where the keys of one command are.
+/// Placement of the keys of one command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Keys<'a> {
     /// In one slot, that of this hash tag.
@@ -113,7 +113,7 @@ pub enum Keys<'a> {
     Spread(&'a str),
 }
 
-/// A command of one key or of several; where they may not be in one slot, one that holds there.
+/// A command of one key or of several; for spread keys, of several only if slotmux splits it.
 pub fn any(keys: Keys, random: &mut Rng) -> Words {
     let templates = match (keys, random.u8(0..10)) {
         (Keys::Tagged(_), 0..3) => ONE_SLOT,
@@ -124,7 +124,7 @@ pub fn any(keys: Keys, random: &mut Rng) -> Words {
     fill(line, keys, random)
 }
 
-/// A call of a script by its text or by its sum, whether or not that is known.
+/// A call of a script by its text or by its sum, known or not.
 pub fn script(keys: Keys, random: &mut Rng) -> Words {
     let (text, call) = SCRIPTS[random.usize(..SCRIPTS.len())];
     let mut words = fill(call, keys, random);
@@ -153,9 +153,9 @@ pub fn one_of<'a>(random: &mut Rng, templates: &[&'a str]) -> &'a str {
     choices[random.usize(..choices.len())]
 }
 
-/// The template with its places filled; now and then a key of another type, or a word too many or too few.
+/// The template with its places filled; now and then a key of another type, or one word too many or too few.
 pub fn fill(template: &str, keys: Keys, random: &mut Rng) -> Words {
-    // Of a command of several keys that no prefix can hold together, the slot is one.
+    // A command whose several keys need a common slot gets one.
     let names: usize = TYPES
         .iter()
         .chain(&["key"])
@@ -176,14 +176,15 @@ pub fn fill(template: &str, keys: Keys, random: &mut Rng) -> Words {
         .split(' ')
         .map(|word| place(random, word, &prefix))
         .collect();
-    // Newer servers take a fourth word of ZRANK, and slotmux knows them all; of MSETNX it sees a missing value sooner.
-    // What blocks has its keys up to the last word but one.
+    // Newer servers take a fourth word of ZRANK, and slotmux knows them all; it detects a missing value of MSETNX
+    // earlier.
+    // Blocking commands have their keys up to the last word but one.
     let counts_otherwise = ["ZRANK", "ZREVRANK", "MSET", "BL", "BR", "BZ"]
         .iter()
         .any(|name| template.starts_with(name));
     match random.u8(..) {
         0..4 if names == 0 && !template.contains(" nosuch ") => words.push(b"more".to_vec()),
-        // Whether or not it is taken for a key, all of them are in one slot.
+        // All words are in one slot, whether or not they are taken for keys.
         0..4 if names == 1 && words.len() > 1 && !counts_otherwise => {
             words.push(words[1].clone());
         }

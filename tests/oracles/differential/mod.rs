@@ -1,5 +1,5 @@
-//! The differential test: random programs of several clients, run against slotmux before a cluster and against one plain
-//! Redis, every reply compared. A program that differs is made smaller and shown with its seed.
+//! The differential test: random programs of several clients, run against slotmux in front of a cluster and against one
+//! plain Redis, every reply compared. A program that differs is made smaller and shown with its seed.
 
 mod both;
 mod bus;
@@ -16,17 +16,18 @@ use shrink::shrink;
 use slotmux_testing::client::command as encode;
 use slotmux_testing::{Shared, times};
 
-/// Of this test alone, which removes all keys.
+/// A cluster for this test alone, which removes all keys.
 static CLUSTER: Shared = Shared::new();
 
-/// Of the first program, unless SLOTMUX_DIFFERENTIAL_SEED gives another; the next have the numbers behind it.
+/// Seed of the first program, unless SLOTMUX_DIFFERENTIAL_SEED gives another; the next programs have the following
+/// numbers.
 const SEED: u64 = 2026;
 
-/// How many programs.
+/// Number of programs.
 const PROGRAMS: usize = 80;
 
 #[test]
-fn random_programs_do_what_one_redis_does() {
+fn random_programs_behave_as_on_one_redis() {
     if !speaks_7_0() {
         return;
     }

@@ -31,7 +31,7 @@ pub fn run(pair: &Pair, program: &Program) -> Option<Difference> {
         slotmux: RawClient::connect(pair.proxy.port()),
         nodes: ports.clone().map(RawClient::connect).collect(),
         bus: Bus::connect(ports),
-        // The program before this one may have published at its end.
+        // The previous program may have published at its end.
         has_published: true,
     };
     for (at, step) in program.steps.iter().enumerate() {
@@ -46,7 +46,7 @@ pub fn run(pair: &Pair, program: &Program) -> Option<Difference> {
 
 struct Run {
     clients: Vec<Both>,
-    /// To look at both sides, and at the nodes.
+    /// Connections for looking at both sides and at the nodes.
     redis: RawClient,
     slotmux: RawClient,
     nodes: Vec<RawClient>,
@@ -76,8 +76,8 @@ impl Run {
         }
     }
 
-    /// Before anybody begins or stops listening, what was published has to be where it belongs: one Redis gives a message
-    /// to those who listen when it answers PUBLISH, a cluster to those who listen when the bus has brought it.
+    /// Before a subscription begins or ends, published messages must have arrived: one Redis delivers a message to its
+    /// subscribers when it answers PUBLISH, a cluster to the subscribers when the bus has brought it.
     fn drain_bus(&mut self, step: &Step) {
         if changes_listeners(step) && self.has_published {
             self.bus.drain();
@@ -85,7 +85,7 @@ impl Run {
         }
     }
 
-    /// Waits until both sides know who listens, and compares what those got to whom the step has published.
+    /// Waits until both sides know all subscribers, and compares the messages of this step.
     fn settle(&mut self, step: &Step) -> Result<(), Difference> {
         if changes_listeners(step) {
             self.settle_listeners();
@@ -100,15 +100,19 @@ impl Run {
             .try_for_each(Both::collect)
     }
 
-    /// Waits until both sides count the same: slotmux has left a channel a moment later than its last client.
+    /// Waits until both sides count the same: slotmux leaves a channel a moment later than its last client.
     fn settle_listeners(&mut self) {
         let (slotmux, redis) = (&mut self.slotmux, &mut self.redis);
-        poll_until(PATIENCE, "both sides to count the same listeners", || {
-            COUNTED.iter().all(|line| {
-                let words = words(line);
-                slotmux.call(&words) == redis.call(&words)
-            })
-        });
+        poll_until(
+            PATIENCE,
+            "equal numbers of subscribers on both sides",
+            || {
+                COUNTED.iter().all(|line| {
+                    let words = words(line);
+                    slotmux.call(&words) == redis.call(&words)
+                })
+            },
+        );
     }
 
     fn send(&mut self, pipelines: &[Pipeline]) -> Result<(), Difference> {
@@ -139,7 +143,7 @@ impl Run {
     ) -> Result<(), Difference> {
         let all = waiters.iter().chain([feed]);
         let clients: BTreeSet<usize> = all.clone().map(|one| one.client).collect();
-        // In a transaction nothing blocks, and a transaction of the feeder's feeds nobody.
+        // Commands in a transaction do not block, and a transaction of the feeder feeds no blocked client.
         if clients
             .iter()
             .any(|&client| self.clients[client].is_queueing())
@@ -157,7 +161,7 @@ impl Run {
             client.theirs.connection.send_raw(&bytes);
             let redis = &mut self.redis;
             let mut has_answered = false;
-            poll_until(PATIENCE, "an answer of Redis, or none", || {
+            poll_until(PATIENCE, "a reply of Redis or a blocked client", || {
                 has_answered = client.theirs.connection.has_news(Duration::from_millis(1));
                 has_answered || blocked(redis) > waiting
             });
@@ -168,7 +172,7 @@ impl Run {
             } else {
                 waiting += 1;
                 let nodes = &mut self.nodes;
-                poll_until(PATIENCE, "it to block behind slotmux too", || {
+                poll_until(PATIENCE, "the client to block behind slotmux too", || {
                     nodes.iter_mut().map(blocked).sum::<i64>() >= waiting
                 });
             }
@@ -184,8 +188,8 @@ impl Run {
         Ok(())
     }
 
-    /// Lets a client go that waits at Redis; then it has to wait here too. That one does not wait at Redis says
-    /// nothing of when its reply comes here.
+    /// Unblocks a client that waits at Redis; then it must wait here too. A client that does not wait at Redis may
+    /// still get its reply here later.
     fn release(&mut self, client: usize, with_error: bool) -> Result<(), Difference> {
         let how = if with_error { "ERROR" } else { "TIMEOUT" };
         let unblock = |id: &str| ["CLIENT", "UNBLOCK", id, how].map(str::to_owned);
@@ -220,7 +224,7 @@ impl Run {
         client.compare(&on)
     }
 
-    /// Scans on both sides: every element that one brings the other brings too.
+    /// Scans on both sides: every element of one side is also returned by the other.
     fn scan(&mut self, client: usize, words: &Words) -> Result<(), Difference> {
         let client = &mut self.clients[client];
         if client.is_queueing() {
@@ -273,7 +277,7 @@ impl Run {
     }
 }
 
-/// Whether a client may begin or stop listening in this step.
+/// Whether a client may begin or end a subscription in this step.
 fn changes_listeners(step: &Step) -> bool {
     matches!(step, Step::Listen(_)) || has_any(step, &["reset"])
 }
@@ -285,7 +289,7 @@ fn has_any(step: &Step, names: &[&str]) -> bool {
     commands.any(|words| names.contains(&name(words).as_str()))
 }
 
-/// How many clients wait there.
+/// The number of clients that wait there.
 fn blocked(server: &mut RawClient) -> i64 {
     let info = server.call(&["INFO", "clients"]).text();
     let line = info

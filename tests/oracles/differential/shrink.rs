@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::differential::step::Program;
 
-/// How long that may take: whoever waits for it wants to see something.
+/// Time limit for shrinking.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// The smallest program found for which `fails` still answers true.
+/// The smallest program found for which `fails` is still true.
 pub fn shrink(program: &Program, mut fails: impl FnMut(&Program) -> bool) -> Program {
     let deadline = Instant::now() + LONGEST;
     let mut best = program.clone();

@@ -1,24 +1,24 @@
-//! What a program is made of, and how it is shown.
+//! The steps of a program, and how they are shown.
 
 use std::fmt;
 
 use crate::transcript::lines::Words;
 use slotmux_testing::alike::show;
 
-/// One thing that is done on both sides, and compared before the next.
+/// One action on both sides, compared before the next.
 #[derive(Clone)]
 pub enum Step {
-    /// Pipelines of several clients, sent before any reply is read. Of more than one, none touches another's keys.
+    /// Pipelines of several clients, sent before any reply is read. Clients use disjoint keys.
     Send(Vec<Pipeline>),
-    /// Clients whose first command may block, each once the one before it does; then what feeds them. Who waits still
-    /// is unblocked.
+    /// Clients whose first command may block, each started once the previous one blocks; then the commands that feed
+    /// them. The remaining ones are unblocked.
     Block {
         waiters: Vec<Pipeline>,
         feed: Pipeline,
-        /// How the rest is unblocked: with an error, or as if its time were up.
+        /// How the rest is unblocked: with an error, or like a timeout.
         with_error: bool,
     },
-    /// What changes a client's subscriptions, which has no replies of a known number.
+    /// Changes of a client's subscriptions, with an unknown number of replies.
     Listen(Pipeline),
     /// Behind CLIENT REPLY OFF.
     Quiet(Pipeline),
@@ -50,7 +50,7 @@ impl Step {
         }
     }
 
-    /// The same for changing it.
+    /// The same, mutable.
     pub fn pipelines_mut(&mut self) -> Vec<&mut Pipeline> {
         match self {
             Step::Send(all) => all.iter_mut().collect(),
@@ -60,7 +60,7 @@ impl Step {
     }
 }
 
-/// The protocols of the clients, and what they do.
+/// The protocols of the clients, and the steps.
 #[derive(Clone)]
 pub struct Program {
     pub protocols: Vec<u8>,

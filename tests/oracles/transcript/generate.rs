@@ -1,4 +1,4 @@
-//! Commands by the thousand out of the command table, the same for the same seed: wrong numbers of arguments, keys of
+//! Commands by the thousand from the command table, the same for the same seed: wrong numbers of arguments, keys of
 //! every type, random options, many slots at once, big values.
 
 use fastrand::Rng;
@@ -45,8 +45,8 @@ const KEYS: &[&str] = &[
     "{g}none",
 ];
 
-/// Arguments that are no keys. No option that names further keys, makes keys expire, blocks, or lets Redis choose
-/// an id.
+/// Arguments that are not keys. No option that names further keys, makes keys expire, blocks, or lets Redis choose an
+/// id.
 const TOKENS: &[&str] = &[
     "a",
     "b",
@@ -134,14 +134,14 @@ const TOKENS: &[&str] = &[
     "a\0b",
 ];
 
-/// Commands that are left to the tables, and why.
+/// Commands that only the written tables cover, and why.
 const BY_HAND: &[&str] = &[
-    // Members drawn at random.
+    // Random members.
     "spop",
     "srandmember",
     "hrandfield",
     "zrandmember",
-    // A small number would be a time to live, or an idle time that passes.
+    // A small number would be a TTL, or an idle time that passes.
     "expire",
     "expireat",
     "pexpire",
@@ -186,8 +186,8 @@ pub fn generated(seed: u64) -> Vec<Words> {
     for command in commands_of_7_0().filter(|command| takes_random_calls(command)) {
         calls.extend((0..CALLS).map(|_| call(command, &mut random)));
     }
-    // Redis says that it does not know them, and so does slotmux. Where their number of arguments is wrong, slotmux
-    // says that instead.
+    // Unknown commands are refused by Redis and slotmux alike. For a wrong number of arguments, slotmux reports that
+    // instead.
     let newer = all().filter(|command| !is_in_redis(command, 7, 0));
     for command in newer.filter(|command| takes_random_calls(command)) {
         calls.push(call(command, &mut random));
@@ -212,7 +212,7 @@ fn takes_random_calls(command: &Command) -> bool {
         && !BY_HAND.contains(&command.full_name)
 }
 
-/// The words of the name, in a case of its own.
+/// The words of the name, in random case.
 fn name(command: &Command, random: &mut Rng) -> Words {
     let mixed = |word: &str, random: &mut Rng| -> Vec<u8> {
         match random.u8(0..3) {
@@ -278,7 +278,7 @@ fn call(command: &Command, random: &mut Rng) -> Words {
     let mut args = Vec::new();
     scan_request(&bytes, &Limits::default(), &mut args).expect("a request");
     let mut positions = Vec::new();
-    // Where the keys cannot be told, the words are wrong as they are.
+    // If the keys cannot be found, the arguments are invalid as they are.
     let _ = for_each_key(&command.keys, &bytes, &args, |at| positions.push(at));
     for at in positions {
         words[at] = pick(KEYS, random);

@@ -1,7 +1,7 @@
-//! Everything in which slotmux is meant to differ from one plain Redis, with the reason. `common/alike.rs` has the
-//! replies that Redis itself promises in no order or no exact form.
+//! All intended differences between slotmux and one plain Redis, with their reasons. `alike.rs` of `slotmux-testing`
+//! has the replies for which Redis itself promises no order or no exact form.
 
-/// What one plain Redis does and a cluster does not: the reply is the one here and Redis is not asked.
+/// Commands that one plain Redis runs and a cluster does not: the reply is the one here and Redis is not asked.
 pub const OF_A_CLUSTER: &[(&str, &str)] = &[
     // Keys of several slots in a command that is not split.
     ("RENAME a b", CROSS_SLOT),
@@ -25,11 +25,11 @@ pub const OF_A_CLUSTER: &[(&str, &str)] = &[
     ("XREAD STREAMS a b 0 0", CROSS_SLOT),
     ("XREADGROUP GROUP g c STREAMS a b > >", CROSS_SLOT),
     ("SORT a STORE b", CROSS_SLOT),
-    // Redis would find the missing GROUP; where the keys would be is looked at first in a cluster.
+    // Redis would report the missing GROUP; a cluster checks the positions of the keys first.
     ("XREADGROUP COUNT 1 STREAMS a > 0 0", CROSS_SLOT),
     ("EVAL \"return 1\" 2 a b", CROSS_SLOT),
     ("FCALL f 2 a b", CROSS_SLOT),
-    // As in a cluster, whatever is behind slotmux.
+    // As in a cluster, with any upstream.
     (
         "COPY {c}a {c}b DB 1",
         "ERR slotmux: 'copy' is refused: slotmux shows one database only, and DB names another one",
@@ -47,10 +47,10 @@ pub const OF_A_CLUSTER: &[(&str, &str)] = &[
 
 const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 
-/// What later work brings: delete a line when its command is there, and move it to the tables of `lines`.
+/// Commands that are not implemented yet: an implemented one moves from here to the tables of `lines`.
 pub const NOT_YET: &[(&str, &str)] = &[];
 
-/// What slotmux refuses for good: it is about one server, or would leave a trace in a shared connection.
+/// Commands that slotmux always refuses: they are about one server, or would change the state of a shared connection.
 pub const REFUSED: &[(&str, &str)] = &[
     ("ACL DELUSER x", ONE_NODE),
     ("ACL DRYRUN default get x", ONE_NODE),
@@ -93,7 +93,7 @@ const BETWEEN_NODES: &str = "ERR slotmux: '%' is refused: only servers send it t
 const CONNECTION_STATE: &str = "ERR slotmux: '%' is refused: \
     it changes the state of a connection that is shared with other clients";
 
-/// What a server of 7.2 answers and one of 7.0 does not know: newer libraries send it at once, so slotmux takes it.
+/// Commands that 7.2 knows and 7.0 does not: newer libraries send them at once, so slotmux accepts them.
 pub const NEWER: &[(&str, &str)] = &[
     ("CLIENT SETINFO LIB-NAME transcript", "OK"),
     ("CLIENT SETINFO FOO x", "ERR Unrecognized option 'FOO'"),

@@ -1,5 +1,5 @@
-//! The transcript: a few thousand commands to slotmux before a real cluster and to one plain Redis, the replies
-//! compared byte by byte. What is meant to differ is listed in `intended`, with the reasons.
+//! The transcript: a few thousand commands to slotmux in front of a real cluster and to one plain Redis, the replies
+//! compared byte by byte. Intended differences are listed in `intended`, with the reasons.
 
 mod conformance;
 pub mod generate;
@@ -25,14 +25,15 @@ use slotmux_testing::Shared;
 use slotmux_testing::alike::known;
 use slotmux_testing::{Proxy, times};
 
-/// Of these tests alone, which remove all keys.
+/// A pair for these tests alone, which remove all keys.
 static SHARED: Shared = Shared::new();
 
 fn shared_cluster() -> &'static LocalCluster {
     SHARED.cluster()
 }
 
-/// Of the generated commands and of the batches, unless SLOTMUX_TRANSCRIPT_SEED gives another. Any has to pass.
+/// Seed of the generated commands and of the batches, unless SLOTMUX_TRANSCRIPT_SEED gives another. Every seed must
+/// pass.
 const SEED: u64 = 2026;
 
 fn seed() -> u64 {
@@ -40,7 +41,7 @@ fn seed() -> u64 {
     given.map_or(SEED, |seed| seed.parse().expect("a number"))
 }
 
-/// The one pair without a password. A test has it alone, as it removes the keys of others.
+/// The only pair without a password. One test at a time uses it, because each removes all keys.
 fn pair() -> MutexGuard<'static, Pair> {
     static PAIR: OnceLock<Mutex<Pair>> = OnceLock::new();
     let pair = PAIR.get_or_init(|| Mutex::new(Pair::start(shared_cluster(), None, |_| {})));
@@ -49,7 +50,7 @@ fn pair() -> MutexGuard<'static, Pair> {
     pair
 }
 
-/// What is listed of any upstream.
+/// Listed differences for any upstream.
 fn listed() -> impl Iterator<Item = Entry> {
     [NOT_YET, REFUSED, NEWER].into_iter().flat_map(entries_of)
 }
@@ -94,7 +95,7 @@ fn transcript(protocol: &str) {
     }
 }
 
-/// Commands that slotmux forwards and that no line made succeed.
+/// Forwarded commands that no line made succeed.
 fn never_succeeded(succeeded: &BTreeSet<&str>) -> Vec<&'static str> {
     let forwarded = generate::commands_of_7_0().filter(|command| {
         let forwarded = matches!(
@@ -125,7 +126,7 @@ fn replies_in_resp3_are_those_of_one_redis() {
     transcript("3");
 }
 
-/// Before an upstream that is no cluster, commands over several slots pass.
+/// In front of an upstream without cluster, commands over several slots pass.
 #[test]
 fn replies_before_a_single_upstream_are_its_own() {
     if !speaks_7_0() {
@@ -148,8 +149,9 @@ fn replies_before_a_single_upstream_are_its_own() {
     );
 }
 
-/// What ends a connection or changes what it may do: `raw.rs` has it. And what no transcript can have: a BGREWRITEAOF is
-/// refused while the one before it runs; MONITOR brings more than a reply, see tests/client/monitor.rs.
+/// Commands that end a connection or change its permissions: `raw.rs` has them. And commands that no transcript can
+/// have: a BGREWRITEAOF is refused while the previous one runs; MONITOR brings more than a reply, see
+/// tests/client/monitor.
 const ELSEWHERE: [&str; 6] = [
     "quit",
     "subscribe",
@@ -167,7 +169,7 @@ fn every_command_has_a_line() {
         .chain(entries_of(OF_A_CLUSTER))
         .filter_map(|entry| known(entry.words()).map(|command| command.full_name))
         .collect();
-    // Of CLUSTER, slotmux answers all in the same words.
+    // slotmux answers all subcommands of CLUSTER with the same error.
     let missing: Vec<&str> = generate::commands_of_7_0()
         .filter(|command| !command.is_container() && !command.full_name.starts_with("cluster|"))
         .map(|command| command.full_name)

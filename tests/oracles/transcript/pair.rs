@@ -1,4 +1,4 @@
-//! The two that are compared.
+//! The two sides that are compared.
 
 use slotmux::tools::demo::cluster::LocalCluster;
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
@@ -6,9 +6,9 @@ use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use crate::transcript::lines::words;
 use slotmux_testing::{Proxy, ProxyConfig, RawClient, Value};
 
-/// slotmux before a cluster, and one plain Redis with the same settings as far as clients see them.
+/// slotmux in front of a cluster, and one plain Redis with the same client-visible settings.
 pub struct Pair {
-    /// Where slotmux sends the commands.
+    /// The upstream of slotmux.
     pub cluster: &'static LocalCluster,
     /// slotmux.
     pub proxy: Proxy,
@@ -17,7 +17,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Starts both; slotmux with its defaults and what `configure` sets.
+    /// Starts both; slotmux with its defaults and the settings of `configure`.
     pub fn start(
         cluster: &'static LocalCluster,
         password: Option<&str>,
@@ -37,7 +37,7 @@ impl Pair {
         }
     }
 
-    /// Removes everything on both sides.
+    /// Removes all keys on both sides.
     pub fn empty(&self) {
         for port in [self.proxy.port(), self.redis.port()] {
             let mut client = RawClient::connect(port);
@@ -48,7 +48,8 @@ impl Pair {
     }
 }
 
-/// Whether redis-server is of the version whose texts slotmux gives. If not, that is said, and nothing is compared.
+/// Whether redis-server has the version whose texts slotmux uses. If not, a message is printed, and nothing is
+/// compared.
 pub fn speaks_7_0() -> bool {
     let told = std::process::Command::new("redis-server")
         .arg("--version")
@@ -57,12 +58,12 @@ pub fn speaks_7_0() -> bool {
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     let speaks = told.contains(" v=7.0.");
     if !speaks {
-        eprintln!("SKIPPED: the transcript is one of Redis 7.0, and this is {told}");
+        eprintln!("SKIPPED: the transcript is that of Redis 7.0, installed is {told}");
     }
     speaks
 }
 
-/// Of a plain server: what slotmux says of itself.
+/// Settings of a plain server that equal those of slotmux.
 pub fn settings(password: Option<&str>) -> ServerOptions {
     let extra = [("databases", "1"), ("tcp-keepalive", "60")];
     let extra = extra.map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -1,11 +1,11 @@
-//! Requests that are bytes rather than commands: inline forms, malformed ones, silence, goodbyes. Each is one
+//! Requests that are bytes rather than commands: inline forms, malformed ones, half-closes and QUIT. Each is one
 //! connection, whose whole output is compared.
 
 /// In RESP, escaped as in Rust; each ends in a request or an error that closes the connection.
 ///
-/// Not among them: a NUL byte in a header line. Redis looks for the end of the line behind it in vain and waits for
-/// ever; slotmux says what is wrong. Nor an argument without CRLF: Redis skips two bytes whatever they are; slotmux
-/// could not pass it on and refuses it. Nor QUIT under CLIENT REPLY OFF, where Redis keeps the connection open.
+/// Not included: a NUL byte in a header line. Redis does not find the end of the line behind it and waits for ever;
+/// slotmux reports the error. Nor an argument without CRLF: Redis skips any two bytes; slotmux could not forward it and
+/// refuses it. Nor QUIT under CLIENT REPLY OFF, where Redis keeps the connection open.
 pub const SESSIONS: &[&[u8]] = &[
     b"PING\r\nQUIT\r\n",
     b"PING\nping hello\nQUIT\n",
@@ -60,7 +60,7 @@ pub const SESSIONS: &[&[u8]] = &[
     b"SET raw:f 1\r\nINCR raw:f\r\nRESET\r\nINCR raw:f\r\nGET nosuch\r\nQUIT\r\n",
 ];
 
-/// With a password that the client has yet to give.
+/// With a password that the client has yet to send.
 pub const LOCKED_SESSIONS: &[&[u8]] = &[
     b"EXEC\r\nEXEC x\r\nPING\r\nGET a\r\nNOSUCH\r\nGET\r\nMULTI\r\nMGET a b c\r\nDBSIZE\r\nEVAL 1 0\r\nCOMMAND\r\nSHUTDOWN\r\nQUIT\r\n",
     b"SUBSCRIBE a\r\nBLPOP a 0\r\nCLIENT FOO\r\nSELECT 0\r\nECHO a\r\nCLIENT REPLY OFF\r\nRESET\r\nQUIT\r\n",

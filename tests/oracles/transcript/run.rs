@@ -12,7 +12,7 @@ use slotmux_testing::alike::{alike, apart, known, show};
 /// Most commands of one batch.
 const LONGEST_BATCH: usize = 400;
 
-/// Differences that are shown before the rest is only counted: after the first, others may follow from it.
+/// Differences that are shown before the rest is only counted: later ones may follow from the first.
 const SHOWN: usize = 12;
 
 /// One command of the transcript.
@@ -42,18 +42,18 @@ impl Entry {
         }
     }
 
-    /// Its words.
+    /// Its name and arguments.
     pub fn words(&self) -> &Words {
         &self.words
     }
 
-    /// What slotmux replies, where Redis is not asked.
+    /// The reply of slotmux, where Redis is not asked.
     pub fn reply_of_slotmux(&self) -> Option<&[u8]> {
         self.ours.as_deref()
     }
 }
 
-/// Runs the transcript over two connections; panics with all differences. Returns the commands that Redis carried out,
+/// Runs the transcript over two connections; panics with all differences. Returns the commands that succeeded on Redis,
 /// by their full names. About half goes in batches; with the other `half`, the rest does.
 pub fn run(
     mut slotmux: Side,

@@ -10,7 +10,7 @@ use slotmux_testing::alike::show;
 use slotmux_testing::client::command;
 use slotmux_testing::reply::{Reply, read_value};
 
-/// Bytes that a socket takes whether or not the other side reads.
+/// Bytes that a socket accepts even if the other side does not read.
 const SMALL: usize = 16 * 1024;
 
 /// A connection.
@@ -34,7 +34,7 @@ impl Side {
         Side { stream, input }
     }
 
-    /// Sends the requests in one go and reads a reply to each.
+    /// Sends the requests in one write and reads a reply to each.
     #[track_caller]
     pub fn exchange(&mut self, requests: &[&Words]) -> Vec<Reply> {
         let bytes: Vec<u8> = requests.iter().flat_map(|words| command(words)).collect();
@@ -44,7 +44,7 @@ impl Side {
         }
         let mut stream = self.stream.try_clone().expect("a second handle");
         thread::scope(|scope| {
-            // Neither side waits for the other, however long the batch is.
+            // Neither side waits for the other, for batches of any length.
             let writer = scope.spawn(move || stream.write_all(&bytes));
             let replies = requests.iter().map(|words| self.read(words)).collect();
             writer.join().expect("the writer").expect("sent in time");
@@ -59,11 +59,11 @@ impl Side {
         Reply { bytes, value }
     }
 
-    /// Sends bytes as they are, in pieces of this size, and returns all that comes until the other side closes.
+    /// Sends bytes as they are, in pieces of this size, and returns all bytes until the other side closes.
     #[track_caller]
     pub fn until_close(mut self, bytes: &[u8], piece: usize) -> Vec<u8> {
         for piece in bytes.chunks(piece) {
-            // A server that has said its last word may close before it has read everything.
+            // A server may close after its last reply before it has read everything.
             if self.stream.write_all(piece).is_err() {
                 break;
             }
@@ -76,7 +76,7 @@ impl Side {
                     bytes[..bytes.len().min(200)].escape_ascii()
                 )
             }
-            // A close with unread input resets the connection, behind what was sent.
+            // A close with unread input resets the connection, behind the sent bytes.
             _ => all,
         }
     }

@@ -82,7 +82,7 @@ fn functions_are_on_all_nodes() {
 
 /// One node that has the library already refuses it: the reply says that the others have it now.
 #[test]
-fn a_library_that_is_not_everywhere_is_said() {
+fn a_library_missing_on_some_nodes_is_reported() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     cluster
@@ -95,9 +95,9 @@ fn a_library_that_is_not_everywhere_is_said() {
     );
 }
 
-/// A script that does not end is stopped from another connection, though the shared one to its node stands behind it.
+/// A script that does not end is killed from another connection, although the shared one to its node is blocked by it.
 #[test]
-fn what_runs_for_ever_is_killed() {
+fn an_endless_script_is_killed() {
     let cluster = calm_cluster(0);
     for node in 0..3 {
         cluster

@@ -25,7 +25,7 @@ fn only_app(config: &mut ProxyConfig) {
     config.set("defaults.namespace.unmatched", "reject");
 }
 
-/// All keys that a scan with these options returns.
+/// All keys returned by a scan with these options.
 fn scanned(client: &mut RawClient, options: &[&str]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut cursor = "0".to_owned();
@@ -111,7 +111,7 @@ fn hidden_keys_of_one_redis_are_not_listed() {
     let keys = fill(RawClient::connect(server.port()));
     let proxy = Proxy::start_before(&server, only_app);
     shows_only_app(&proxy, &keys);
-    // Nor does SORT read them by its patterns, which a plain Redis follows anywhere.
+    // SORT does not read them by its patterns either, which a plain Redis follows to any key.
     let mut client = proxy.client();
     client.call(&["RPUSH", "app:list", "1"]);
     for words in [
@@ -126,7 +126,7 @@ fn hidden_keys_of_one_redis_are_not_listed() {
 }
 
 #[test]
-fn a_read_only_namespace_refuses_what_deletes_its_keys_and_nothing_else() {
+fn a_read_only_namespace_refuses_only_commands_that_delete_its_keys() {
     let cluster: &LocalCluster = shared_cluster();
     for rule in ["read_only", "unmatched"] {
         let proxy = Proxy::start(cluster, |config| match rule {
@@ -155,7 +155,7 @@ fn a_read_only_namespace_refuses_what_deletes_its_keys_and_nothing_else() {
     }
 }
 
-/// A namespace that denies one of these denies it for all keys, since the command costs every key.
+/// A namespace that denies one of these denies it for all keys, because the command affects every key.
 #[test]
 fn a_namespace_that_refuses_keys_refuses_the_listing() {
     let proxy = Proxy::start(shared_cluster(), |config| {
@@ -172,7 +172,8 @@ fn a_namespace_that_refuses_keys_refuses_the_listing() {
     assert!(!matches!(client.call(&["RANDOMKEY"]), Value::Error(_)));
 }
 
-/// A node of two: its GETs wait for the gate, and so do its keys and their number if `holds_keys`. The first key is hidden.
+/// One of two nodes: its GETs wait for the gate, and so do its keys and their number if `holds_keys`. The first key is
+/// hidden.
 fn drawn_from(layout: &Layout, gate: &Gate, holds_keys: bool, number: &'static str) -> Peer {
     let (held, drawn) = (gate.clone(), AtomicBool::new(false));
     Peer::start_in(layout, move |request| {
@@ -189,7 +190,7 @@ fn drawn_from(layout: &Layout, gate: &Gate, holds_keys: bool, number: &'static s
     })
 }
 
-/// Another draw is no reason to put more on a connection than fits: it waits for room, as the first did.
+/// A second draw respects the limits of a connection: it waits for room, as the first did.
 #[test]
 fn another_draw_waits_for_room_on_every_connection() {
     let (layout, slow_keys, slow_values) = (Layout::default(), Gate::default(), Gate::default());
@@ -210,7 +211,7 @@ fn another_draw_waits_for_room_on_every_connection() {
     poll_until(PATIENCE, "the first draw", || {
         draws(&first) + draws(&second) == 2
     });
-    // All that fits on the connection to the second node, and one more.
+    // As many as fit on the connection to the second node, and one more.
     let mut filling = proxy.client();
     let parks = proxy.metric("slotmux_client_pauses_total");
     for _ in 0..5 {
@@ -219,12 +220,12 @@ fn another_draw_waits_for_room_on_every_connection() {
     poll_until(PATIENCE, "the connection to be full", || {
         proxy.metric("slotmux_client_pauses_total") > parks
     });
-    // The first node's part of the draw comes, and behind it what shows that it has come.
-    let mut witness = proxy.client();
-    witness.send(&["GET", "app:{b}"]);
+    // The first node's part of the draw arrives, followed by a reply that proves its arrival.
+    let mut probe = proxy.client();
+    probe.send(&["GET", "app:{b}"]);
     slow_keys.open();
-    assert_eq!(witness.read(), Value::bulk("v"));
-    assert_eq!(witness.call(&["GET", "app:{b}"]), Value::bulk("v"));
+    assert_eq!(probe.read(), Value::bulk("v"));
+    assert_eq!(probe.call(&["GET", "app:{b}"]), Value::bulk("v"));
     assert_eq!((draws(&first), draws(&second)), (1, 1));
     slow_values.open();
     assert_eq!(drawing.read(), Value::bulk("app:1"));

@@ -1,4 +1,4 @@
-//! INFO as a monitoring tool reads it.
+//! INFO as monitoring tools read it.
 
 use std::collections::BTreeMap;
 
@@ -85,7 +85,7 @@ fn the_figures_are_those_of_all_nodes() {
             Value::Integer(within(line, "keys"))
         );
         assert_eq!((within(line, "keys"), within(line, "expires")), (6, 5));
-        // A node tells 0 until it has looked at some of its keys.
+        // A node reports 0 until it has sampled some of its keys.
         assert!((0..=1_000_000).contains(&within(line, "avg_ttl")), "{line}");
 
         let all = info(&mut client, &["everything"]);
@@ -110,7 +110,7 @@ fn the_figures_are_those_of_all_nodes() {
         ] {
             assert_eq!(number(&all, section, field), sum(section, field), "{field}");
         }
-        // What the question itself changes: between the figures before and after it, with room for both.
+        // Values that the query itself changes: between the values before and after it, with room for both.
         for (section, field) in [("Memory", "used_memory"), ("CPU", "used_cpu_user")] {
             let (ours, theirs) = (number(&all, section, field), sum(section, field));
             assert!(
@@ -128,7 +128,7 @@ fn the_figures_are_those_of_all_nodes() {
         assert_eq!(all["Replication"]["role"], "master");
         assert_eq!(all["Slotmux"]["slotmux_nodes_asked"], "3");
         assert_eq!(all["Slotmux"]["slotmux_nodes_answered"], "3");
-        // A default INFO has what a Redis' has, and several sections are no more than these.
+        // A default INFO has the sections of Redis, and several requested sections are exactly these.
         let plain = info(&mut client, &[]);
         for section in of_node(&cluster, 0, "default").keys() {
             assert!(plain.contains_key(section), "{section}");
@@ -139,9 +139,9 @@ fn the_figures_are_those_of_all_nodes() {
     }
 }
 
-/// Sections that need no node ask none, and inside MULTI slotmux answers for itself.
+/// Sections that need no node cause no query, and inside MULTI slotmux answers for itself.
 #[test]
-fn who_is_asked() {
+fn nodes_are_queried_only_for_their_sections() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let mut client = proxy.client();
@@ -153,7 +153,7 @@ fn who_is_asked() {
         };
         (0..3).map(calls).sum()
     };
-    // Each look at the counts is one more.
+    // Each read of the counts is one more.
     let looks = |before: i64, after: i64| after - before - 3;
     let before = asked();
     info(&mut client, &["server", "clients", "cluster", "slotmux"]);
@@ -171,7 +171,7 @@ fn who_is_asked() {
 }
 
 #[test]
-fn a_node_that_is_away_costs_its_figures_only() {
+fn a_missing_node_costs_only_its_values() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("cluster.timeouts.command", "700ms");
@@ -206,7 +206,7 @@ fn without_an_upstream_slotmux_answers_for_itself() {
 }
 
 #[test]
-fn a_skipped_reply_is_skipped() {
+fn a_suppressed_reply_is_skipped() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("commands.admin", "fanout");
     });

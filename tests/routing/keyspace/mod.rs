@@ -1,4 +1,4 @@
-//! Commands about all keys at once, over a cluster of the test's own as if it were one Redis.
+//! Commands about all keys at once, over a cluster of these tests as if it were one Redis.
 
 mod functions;
 mod hidden;
@@ -16,7 +16,7 @@ use slotmux::tools::demo::cluster::LocalCluster;
 use slotmux_core::slot::slot_of;
 use slotmux_testing::Shared;
 
-/// Of these tests alone: some remove or count all keys.
+/// A cluster for these tests alone: some remove or count all keys.
 static SHARED: Shared = Shared::new();
 
 fn shared_cluster() -> &'static LocalCluster {
@@ -57,7 +57,7 @@ fn all_keys_at_once() {
     for mut client in [proxy.client(), proxy.client_resp3()] {
         assert_eq!(client.call(&["RANDOMKEY"]), Value::Null);
         assert_eq!(client.call(&["DBSIZE"]), Value::Integer(0));
-        // While one node alone has a key, that is the one.
+        // While only one node has a key, that key is drawn.
         for node in 0..3 {
             let key = key_on(&cluster, node, 0);
             client.call(&["SET", &key, "1"]);
@@ -118,9 +118,9 @@ fn every_primary_saves() {
     );
 }
 
-/// A key that is missing from a sum is worse than an error.
+/// An incomplete sum would be worse than an error.
 #[test]
-fn while_a_node_is_down_nothing_is_said_of_all_keys() {
+fn while_a_node_is_down_totals_are_refused() {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |config| {
         config.set("cluster.timeouts.command", "700ms");
@@ -143,9 +143,9 @@ fn while_a_node_is_down_nothing_is_said_of_all_keys() {
     assert_eq!(client.call(&["PING"]), Value::Simple("PONG".into()));
 }
 
-/// SORT takes the patterns that a cluster takes, and its words are the node's.
+/// SORT takes the patterns that a cluster takes, and its errors are those of the node.
 #[test]
-fn sort_is_the_nodes_own() {
+fn sort_behaves_as_on_the_node() {
     let cluster = shared_cluster();
     let proxy = crate::keyspace::shared_proxy();
     let mut client = proxy.client();

@@ -1,5 +1,5 @@
-//! CONFIG GET and SET: the parameters of the data are the nodes', read from a primary and set everywhere; those of
-//! connections and credentials cannot be set by clients.
+//! CONFIG GET and SET: the parameters of the data are those of the nodes, read from a primary and set everywhere; those
+//! of connections and credentials cannot be set by clients.
 
 use std::collections::BTreeMap;
 
@@ -68,7 +68,7 @@ fn as_they_are(client: &mut RawClient, tells_private: bool) {
         assert_eq!(all.contains_key(name), is_told, "{name}");
         assert_eq!(get(client, &[name]).len(), usize::from(is_told), "{name}");
     }
-    // The same inside a transaction, whatever else is in it.
+    // The same inside a transaction, among any other commands.
     client.call(&["MULTI"]);
     for words in [
         &["CONFIG", "GET", "maxmemory", "timeout"][..],
@@ -91,7 +91,7 @@ fn as_they_are(client: &mut RawClient, tells_private: bool) {
 }
 
 #[test]
-fn settings_of_the_data_are_told_as_the_nodes_have_them() {
+fn parameters_of_the_data_are_those_of_the_nodes() {
     let cluster = calm_cluster(0);
     for node in 0..3 {
         for (name, value) in SET {
@@ -126,7 +126,7 @@ fn settings_of_the_data_are_told_as_the_nodes_have_them() {
 }
 
 #[test]
-fn one_redis_is_told_of_as_it_is() {
+fn parameters_of_one_redis_are_shown_unchanged() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     for (name, value) in SET {
         let set: Result<String, _> = server.query(&["CONFIG", "SET", name, value]);
@@ -140,7 +140,7 @@ fn one_redis_is_told_of_as_it_is() {
 
 /// slotmux' own parameters need no node, and those of the data are not invented.
 #[test]
-fn nodes_that_keep_their_settings_to_themselves() {
+fn nodes_that_refuse_config() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let user = [
         "ACL", "SETUSER", "app", "on", ">p", "~*", "&*", "+@all", "-config",
@@ -210,7 +210,7 @@ fn every_parameter_of_the_server_is_in_the_table() {
 /// Every parameter of the server except those of the data, with its present value, so that a node that got it would
 /// reply OK.
 #[test]
-fn what_is_not_of_the_data_is_set_at_no_node() {
+fn parameters_outside_of_the_data_are_set_at_no_node() {
     let cluster = shared_cluster();
     let proxy = Proxy::start(cluster, |config| config.set("commands.admin", "fanout"));
     let mut client = proxy.client();
@@ -271,7 +271,7 @@ fn what_is_not_of_the_data_is_set_at_no_node() {
 
 /// No command that a client may send with `admin = "fanout"` cuts slotmux off from its nodes.
 #[test]
-fn what_would_lock_slotmux_out_is_refused() {
+fn commands_that_would_lock_slotmux_out_are_refused() {
     let cluster = shared_cluster();
     let proxy = Proxy::start(cluster, |config| config.set("commands.admin", "fanout"));
     let mut client = proxy.client();

@@ -1,4 +1,4 @@
-//! SLOWLOG, LATENCY and MEMORY over all nodes, against one plain Redis where the reply is that of one.
+//! SLOWLOG, LATENCY and MEMORY over all nodes, against one plain Redis where the replies are comparable.
 
 use slotmux::tools::demo::cluster::Node;
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
@@ -6,7 +6,7 @@ use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use crate::keyspace::key_on;
 use slotmux_testing::{Proxy, RawClient, Value, calm_cluster};
 
-/// The same shape: types, lengths of inner lists, and names of fields, whatever the figures.
+/// The same shape: types, lengths of inner lists, and names of fields, with any values.
 fn shape(value: &Value) -> String {
     match value {
         Value::Integer(_) => "number".to_owned(),
@@ -163,7 +163,7 @@ fn latencies_of_all_nodes() {
             let text = client.call(words).text();
             let is_named = |node: &&Node| text.contains(&format!("# 127.0.0.1:{}\n", node.port));
             let named = cluster.nodes().iter().filter(is_named).count();
-            // One text stands for all where they say the same.
+            // Nodes with equal texts are listed once.
             assert!([0, 3].contains(&named), "{text}");
             assert!(text.contains("command"), "{text}");
         }

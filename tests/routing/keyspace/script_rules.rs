@@ -19,7 +19,7 @@ pub fn add_namespaces(config: &mut ProxyConfig) {
     }
 }
 
-/// Calls that declare no key: of every kind, and some that Redis itself would refuse.
+/// Calls without declared keys: of every kind, and some that Redis itself would refuse.
 const KEYLESS: [&[&str]; 8] = [
     &["EVAL", "return redis.call('SET', 'ro:1', '1')", "0"],
     &["eval", "return redis.call('FLUSHALL')", "0", "ro:1"],
@@ -78,7 +78,7 @@ fn calls_without_keys_break_no_rule() {
         assert!((99..=100).contains(&client.call(&["TTL", "sess:1"]).integer()));
         let reply = client.call(&["EVAL", set, "1", "ro:1"]);
         assert!(reply.error().contains("read_only"), "{reply:?}");
-        // Storing commands run nothing.
+        // Commands that store scripts run none of them.
         client.call(&["SCRIPT", "LOAD", "return 1"]).text();
         // EXPLAIN reports the same, and the deciding key.
         let told = said(&client.call(&["SLOTMUX", "EXPLAIN", "EVAL", "return 1", "0"]));
@@ -92,7 +92,7 @@ fn calls_without_keys_break_no_rule() {
 }
 
 #[test]
-fn a_cluster_client_is_ruled_as_well() {
+fn rules_apply_to_a_cluster_client_as_well() {
     let proxy = Proxy::start(shared_cluster(), |config| {
         config.set("listener.personality", "cluster");
         config.set("defaults.namespace.unmatched", "reject");
@@ -103,7 +103,7 @@ fn a_cluster_client_is_ruled_as_well() {
 }
 
 #[test]
-fn what_only_reads_breaks_no_rule_about_writes() {
+fn read_only_scripts_break_no_rule_about_writes() {
     for (path, value) in [
         ("defaults.namespace.flush", "reject"),
         ("defaults.namespace.unmatched", "read-only"),
@@ -119,9 +119,9 @@ fn what_only_reads_breaks_no_rule_about_writes() {
     }
 }
 
-/// A lifetime policy forbids nothing, and most users of one have no other rule.
+/// A TTL policy forbids no command, and most of its users have no other rule.
 #[test]
-fn without_a_rule_that_forbids_something_scripts_are_as_ever() {
+fn without_a_forbidding_rule_scripts_are_unrestricted() {
     let section = "name = \"sess\"\nmatch = [\"sess:\"]\nttl = { default = \"100s\" }";
     for with_ttl in [false, true] {
         let proxy = Proxy::start(shared_cluster(), |config| {
@@ -138,7 +138,7 @@ fn without_a_rule_that_forbids_something_scripts_are_as_ever() {
 }
 
 #[test]
-fn the_setting_has_the_last_word() {
+fn the_setting_decides() {
     let rules = |scripts: &str| {
         Proxy::start(shared_cluster(), |config| {
             add_namespaces(config);

@@ -49,7 +49,7 @@ fn flushes_may_be_refused() {
 }
 
 #[test]
-fn nodes_are_not_administered_unless_it_is_allowed() {
+fn administration_of_nodes_must_be_allowed() {
     let cluster = LocalCluster::start(Options {
         node_timeout: CALM,
         extra: vec![("enable-debug-command".to_owned(), "yes".to_owned())],
@@ -84,7 +84,7 @@ fn nodes_are_not_administered_unless_it_is_allowed() {
                 "node {node}"
             );
         }
-        // What was set is what is got; passwords are not, and what is about connections is slotmux' own.
+        // CONFIG GET returns what CONFIG SET has set, except passwords; parameters of connections are those of slotmux.
         let got = client.call(&["CONFIG", "GET", "slowlog-max-len"]);
         assert!(
             format!("{got:?}").contains(&format!("{:?}", Value::bulk(value))),
@@ -100,7 +100,7 @@ fn nodes_are_not_administered_unless_it_is_allowed() {
         let reply = client.call(&["CONFIG", "SET", "nosuch", "1"]);
         assert!(reply.error().starts_with("ERR Unknown option"), "{reply:?}");
         assert_eq!(client.call(&["CONFIG", "RESETSTAT"]), Value::ok());
-        // What ends or freezes nodes is refused in any case.
+        // Commands that end or freeze nodes are always refused.
         let reply = client.call(&["DEBUG", "SEGFAULT"]);
         assert!(reply.error().contains("single server"), "{reply:?}");
         assert!(!client.call(&["DEBUG", "HELP"]).items().is_empty());
@@ -150,14 +150,14 @@ fn resetstat_resets_the_totals_of_slotmux_too() {
     assert_eq!(total(&mut client, "total_error_replies"), 1);
     assert_eq!(total(&mut client, "total_connections_received"), 0);
     assert!(total(&mut client, "total_commands_processed") < 10);
-    // What was counted stays counted where it is scraped.
+    // The metrics of the admin page keep their counts.
     let scraped = proxy.metric("slotmux_errors_total");
     assert!(scraped.is_some_and(|errors| errors >= 21.0), "{scraped:?}");
 }
 
-/// CONFIG GET tells them of slotmux: a node must not get them, least of all its port.
+/// CONFIG GET shows those of slotmux: a node must not get them, least of all its port.
 #[test]
-fn what_is_slotmux_own_is_not_set_at_the_nodes() {
+fn parameters_of_slotmux_are_not_set_at_the_nodes() {
     let cluster = shared_cluster();
     let proxy = Proxy::start(cluster, |config| config.set("commands.admin", "fanout"));
     let mut client = proxy.client();

@@ -1,4 +1,4 @@
-// Bee-Queue running jobs, over the node-redis that it brings: HOST PORT [PASSWORD]. It knows nothing of slotmux, but for the
+// Bee-Queue running jobs, over its node-redis: HOST PORT [PASSWORD]. Nothing is set up for slotmux except the
 // prefix: its scripts touch several keys of a queue, and only a hash tag puts these into one slot.
 
 import { equal, HOST, library, PASSWORD, PORT, run, upTo } from "./checks.mjs";

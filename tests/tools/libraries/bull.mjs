@@ -1,4 +1,4 @@
-// Bull running jobs, over the ioredis that it brings: HOST PORT [PASSWORD]. It knows nothing of slotmux, but for the prefix: its
+// Bull running jobs, over its ioredis: HOST PORT [PASSWORD]. Nothing is set up for slotmux except the prefix: its
 // scripts touch several keys of a queue, and only a hash tag puts these into one slot.
 
 import { equal, HOST, library, PASSWORD, PORT, run, upTo } from "./checks.mjs";
@@ -72,7 +72,7 @@ class Checks {
     const watcher = await this.queue("events");
     const seen = [];
     for (const name of ["progress", "completed"]) watcher.on(`global:${name}`, () => seen.push(name));
-    // It listens once this is answered.
+    // Its subscription is active once this is answered.
     await watcher.isReady();
     const completed = new Promise((resolve) => watcher.on("global:completed", resolve));
     await new Promise((resolve) => setTimeout(resolve, 300));

@@ -1,4 +1,4 @@
-// BullMQ running jobs, over ioredis: HOST PORT [PASSWORD]. It knows nothing of slotmux, but for the prefix: its scripts touch
+// BullMQ running jobs, over ioredis: HOST PORT [PASSWORD]. Nothing is set up for slotmux except the prefix: its scripts touch
 // several keys of a queue, and only a hash tag puts these into one slot.
 
 import { equal, HOST, library, PASSWORD, PATIENCE, PORT, run, upTo } from "./checks.mjs";
@@ -46,7 +46,7 @@ class Checks {
   }
 
   async events(name) {
-    // From the first event on: by default those are missed that come before it listens.
+    // From the first event on: by default events before its subscription are missed.
     const events = this.keep(new QueueEvents(name, this.options({ lastEventId: "0-0" })));
     await events.waitUntilReady();
     return events;
@@ -77,7 +77,7 @@ class Checks {
     const queue = this.queue("later");
     const events = await this.events("later");
     await this.worker("later", async (job) => job.name);
-    // Long enough for it to block, as there is nothing to do.
+    // Long enough for it to block, as there are no jobs.
     await new Promise((resolve) => setTimeout(resolve, 300));
     const job = await queue.add("woken", {});
     equal(await job.waitUntilFinished(events, PATIENCE), "woken");
@@ -170,6 +170,6 @@ class Checks {
   }
 }
 
-// Of a smoke run: one protocol.
+// For a smoke run: one protocol.
 const protocols = process.env.SLOTMUX_TEST_FULL ? [2, 3] : [2];
 run("bullmq", Checks, protocols.map((protocol) => [`RESP${protocol}`, protocol]));

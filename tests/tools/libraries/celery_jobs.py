@@ -1,6 +1,6 @@
-"""Celery with a worker of its own that runs jobs: HOST PORT [PASSWORD].
+"""Celery with a separate worker that runs jobs: HOST PORT [PASSWORD].
 
-It knows nothing of slotmux, but for the prefix of its keys: a worker waits for several queues in one BRPOP, and only a hash
+Nothing is set up for slotmux except the prefix of its keys: a worker waits for several queues in one BRPOP, and only a hash
 tag puts these into one slot.
 """
 
@@ -156,5 +156,5 @@ def main():
 if __name__ == "__main__":
     status = min(main(), 1)
     sys.stdout.flush()
-    # Results that are collected while Python ends would still talk to the server, and complain.
+    # Results collected during the exit of Python would still use the server, and print errors.
     os._exit(status)

@@ -1,4 +1,4 @@
-// What the scripts for Node share: the server from the command line, values, and the run with its last line.
+// Shared by the Node scripts: the server from the command line, values, and the run with its last line.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
@@ -14,7 +14,7 @@ export const EVERY_BYTE = Buffer.concat([
 export const BIG = Buffer.from("0123456789abcdef".repeat(65_536));
 export const ADD = "return redis.call('incrby', KEYS[1], ARGV[1])";
 
-// The libraries are installed in the folder that the script is run from, which is not its own.
+// The libraries are installed in the working directory, not in the folder of the script.
 export const library = createRequire(join(process.cwd(), "script.js"));
 
 export const equal = assert.deepStrictEqual;

@@ -1,4 +1,4 @@
-"""What the newer scripts for Python share: the server from the command line, values, and the run with its last line."""
+"""Shared by the newer Python scripts: the server from the command line, values, and the run with its last line."""
 
 import sys
 import time
@@ -20,7 +20,7 @@ def equal(found, wanted):
 
 
 def until(condition, what):
-    """Waits until something holds, and returns it."""
+    """Waits until a call returns a true value, and returns it."""
     deadline = time.monotonic() + PATIENCE
     while not (found := condition()):
         if time.monotonic() > deadline:
@@ -30,7 +30,7 @@ def until(condition, what):
 
 
 def run(name, scope):
-    """Every function check_* of a script is one check. The number of those that failed."""
+    """Every function check_* of a script is one check. Returns the number of failed checks."""
     passed = failed = 0
     for check in [value for key, value in scope.items() if key.startswith("check_")]:
         try:

@@ -1,4 +1,4 @@
-"""django-redis as Django's cache and the store of its sessions: HOST PORT [PASSWORD]. It knows nothing of slotmux."""
+"""django-redis as Django's cache and the store of its sessions: HOST PORT [PASSWORD]. Nothing is set up for slotmux."""
 
 import sys
 

@@ -1,6 +1,6 @@
 """Dramatiq with a worker that runs jobs: HOST PORT [PASSWORD].
 
-It knows nothing of slotmux, but for the namespace of its keys: its scripts touch several keys of a queue, some of which they
+Nothing is set up for slotmux except the namespace of its keys: its scripts touch several keys of a queue, some of which they
 make themselves, and only a hash tag puts these into one slot.
 """
 

@@ -1,6 +1,6 @@
-"""The key-value store of a GraphRAG service, as its redis-py calls are: HOST PORT [PASSWORD].
+"""The key-value store of a GraphRAG service, by its calls of redis-py: HOST PORT [PASSWORD].
 
-Its pipelines are redis-py's default ones, MULTI … EXEC, over keys of many slots. It knows nothing of slotmux, and passes
+Its pipelines are redis-py's default ones, MULTI … EXEC, over keys of many slots. Nothing is set up for slotmux, and it passes
 against one plain Redis as well.
 """
 
@@ -15,7 +15,7 @@ import redis.asyncio
 HOST, PORT = sys.argv[1], int(sys.argv[2])
 PASSWORD = sys.argv[3] if len(sys.argv) > 3 else None
 
-# What the store gives to each of its namespaces; 0: no expiry.
+# The TTL that the store sets in each of its namespaces; 0: no expiry.
 TTLS = {"llm_response_cache": 43200, "community_reports": 86400, "text_chunks": 0, "full_docs": 0}
 
 

@@ -1,4 +1,4 @@
-//! The first user's store, with the configuration that the repository gives as its example.
+//! The first user's store, with the repository's example configuration.
 
 use crate::libraries::server::Server;
 use crate::libraries::tool::Tool;
@@ -30,7 +30,7 @@ fn the_example_serves_the_first_user() {
         proxy.metric("slotmux_transactions_split_failed_total"),
         Some(0.0)
     );
-    // What the store forgets, the policy of the example gives: half a day, give or take a tenth.
+    // Keys that the store leaves without a TTL get that of the example's policy: half a day, give or take a tenth.
     let mut client = proxy.client();
     let key = "nano_graphrag:llm_response_cache:forgotten";
     client.pipeline(&[

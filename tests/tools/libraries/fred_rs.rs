@@ -1,4 +1,4 @@
-//! fred, which asks more of a server when it connects than others do, RESP2 and RESP3.
+//! fred, which sends more requests at connect than other clients, RESP2 and RESP3.
 
 use fred::prelude::*;
 use fred::types::RespVersion;

@@ -1,4 +1,4 @@
-// ioredis, RESP2 and RESP3: HOST PORT [PASSWORD]. It knows nothing of slotmux.
+// ioredis, RESP2 and RESP3: HOST PORT [PASSWORD]. Nothing is set up for slotmux.
 
 import { once } from "node:events";
 import { ADD, BIG, equal, EVERY_BYTE, HOST, library, PASSWORD, PATIENCE, PORT, refused, run, upTo } from "./checks.mjs";
@@ -14,7 +14,7 @@ class Checks {
   client(more = {}) {
     const base = { host: HOST, port: Number(PORT), password: PASSWORD, commandTimeout: PATIENCE };
     const client = new Redis({ ...base, ...this.options, ...more });
-    // Errors of connections are told by the calls that they end; unheard, they would be printed as well.
+    // Connection errors reach the calls that they end; without a handler they would be printed as well.
     client.on("error", () => {});
     this.clients.push(client);
     return client;
@@ -108,10 +108,10 @@ class Checks {
     const client = this.client();
     equal(await client.eval(ADD, 1, this.key("n"), 5), 5);
     await refused(client.evalsha("0".repeat(40), 1, this.key("n")), ReplyError, "NOSCRIPT No matching script");
-    // Sent whole when it is missing: here, on every node that one of the keys leads to.
+    // Sent in full if it is missing: here, on the node of every key.
     client.defineCommand("add", { numberOfKeys: 1, lua: `${ADD} -- ${this.key("add")}` });
     for (const n of upTo(21)) equal(await client.add(this.key(`script:${n % 7}`), 1), Math.floor(n / 7) + 1);
-    // In a pipeline it is sent whole with the first call only.
+    // In a pipeline it is sent in full with the first call only.
     client.defineCommand("addPiped", { numberOfKeys: 1, lua: `${ADD} -- ${this.key("piped")}` });
     const pipeline = client.pipeline();
     for (const n of upTo(21)) pipeline.addPiped(this.key(`{piped}:${n % 7}`), 1);

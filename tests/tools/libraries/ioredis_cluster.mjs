@@ -1,4 +1,4 @@
-// ioredis' cluster client, RESP2 and RESP3: HOST PORT [PASSWORD]. It knows nothing of slotmux.
+// ioredis' cluster client, RESP2 and RESP3: HOST PORT [PASSWORD]. Nothing is set up for slotmux.
 
 import { ADD, BIG, equal, EVERY_BYTE, HOST, library, PASSWORD, PATIENCE, PORT, refused, run, upTo } from "./checks.mjs";
 

@@ -13,10 +13,10 @@ use crate::libraries::server::Server;
 use crate::libraries::tool::Tool;
 use slotmux_testing::{PATIENCE, Proxy, Value, poll_for, poll_until, shared_cluster};
 
-/// A name with all characters that a label has to escape, except a newline, which names cannot contain.
+/// A name with all characters that must be escaped in a label, except a newline, which names cannot contain.
 const ODD: &str = "a\"b\\c\\nd{e}=,ü";
 
-/// A slotmux with traffic: for some keys of a namespace, and some of none.
+/// A slotmux with traffic: for some keys of a namespace, and some unmatched ones.
 fn worked() -> Proxy {
     let proxy = Proxy::start(shared_cluster(), |config| {
         let mut section = Table::new();
@@ -40,7 +40,7 @@ fn work(proxy: &Proxy) {
 }
 
 #[test]
-fn strict_parsers_take_the_page() {
+fn strict_parsers_accept_the_page() {
     let proxy = worked();
     let page = Server {
         title: "the admin page",
@@ -53,7 +53,7 @@ fn strict_parsers_take_the_page() {
 }
 
 #[test]
-fn promtool_finds_nothing_to_complain_about() {
+fn promtool_reports_no_problem() {
     let proxy = worked();
     let (_, page) = proxy
         .admin_get_as("/metrics", "text/plain")
@@ -115,7 +115,7 @@ impl Prometheus {
         }
     }
 
-    /// The reply of its API; `None` while there is none.
+    /// The reply of its API; `None` until it answers.
     fn ask(&self, path: &str) -> Option<Json> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port.port())).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -172,7 +172,7 @@ fn prometheus_reads_everything_and_computes_percentiles() {
 
     // Every family is present, with its type and its help text.
     let page = proxy.admin_get("/metrics").expect("a page").1;
-    let known = poll_for(PATIENCE, "what it knows of the families", || {
+    let known = poll_for(PATIENCE, "the metadata of the families", || {
         let known = prometheus.ask("targets/metadata")?;
         let known = known.as_array().cloned().unwrap_or_default();
         (!known.is_empty()).then_some(known)
@@ -196,7 +196,7 @@ fn prometheus_reads_everything_and_computes_percentiles() {
             "histogram" => format!("{name}_bucket"),
             _ => name.to_owned(),
         };
-        poll_until(PATIENCE, "its samples", || {
+        poll_until(PATIENCE, "the samples", || {
             !prometheus.values(&series, "namespace").is_empty()
         });
     }

@@ -1,5 +1,5 @@
-//! Real client libraries and Redis' own tools, with nothing set up for slotmux. What each one checks holds for one plain
-//! Redis too, and it runs against one first: so a failure behind slotmux is slotmux'.
+//! Real client libraries and Redis' own tools, with nothing set up for slotmux. Each check also holds for one plain
+//! Redis, and runs against one first, so a failure behind slotmux is caused by slotmux.
 
 mod cluster_rs;
 mod first_user;
@@ -32,7 +32,7 @@ fn redis_py() {
     passes_everywhere(|| Tool::python("redis_py.py"));
 }
 
-/// The newest; in a full run those before it too.
+/// The newest version; in a full run also older ones.
 #[test]
 fn redis_py_of_several_versions() {
     let environments = ["python", "redis-py-4", "redis-py-5"];
@@ -41,7 +41,7 @@ fn redis_py_of_several_versions() {
     }
 }
 
-/// What takes long: in front of slotmux, and in a full run of everything.
+/// Long checks: against slotmux, and in a full run against all three servers.
 fn passes_in_time(tool: impl Fn() -> Tool) {
     let [plain, open, locked] = Server::all();
     passes(&[locked, plain, open][..times(1, 3)], tool);
@@ -127,7 +127,7 @@ fn node_redis_cluster() {
     passes(&Server::clusters(), || Tool::node("node_redis_cluster.mjs"));
 }
 
-/// In front of a slotmux of its own: of much traffic a monitor is not shown all.
+/// In front of a separate slotmux: with much traffic a monitor misses lines.
 #[test]
 fn redis_py_monitor() {
     let [plain, ..] = Server::all();

@@ -1,4 +1,4 @@
-// node-redis, RESP2 and RESP3: HOST PORT [PASSWORD]. It knows nothing of slotmux.
+// node-redis, RESP2 and RESP3: HOST PORT [PASSWORD]. Nothing is set up for slotmux.
 
 import { ADD, BIG, equal, EVERY_BYTE, HOST, library, PASSWORD, PATIENCE, PORT, refused, run, upTo } from "./checks.mjs";
 
@@ -19,7 +19,7 @@ class Checks {
 
   async client(more = {}) {
     const client = createClient(this.options(more));
-    // Errors of connections are told by the calls that they end; unheard, they would end the process.
+    // Connection errors reach the calls that they end; without a handler they would end the process.
     client.on("error", () => {});
     this.clients.push(client);
     return await client.connect();
@@ -124,7 +124,7 @@ class Checks {
     equal(await client.eval(ADD, { keys: [this.key("n")], arguments: ["5"] }), 5);
     const unknown = client.evalSha("0".repeat(40), { keys: [this.key("n")], arguments: [] });
     await refused(unknown, ErrorReply, "NOSCRIPT No matching script");
-    // Sent whole when it is missing: here, on every node that one of the keys leads to.
+    // Sent in full if it is missing: here, on the node of every key.
     for (const n of upTo(21)) equal(await client.add(this.key(`script:${n % 7}`), 1), Math.floor(n / 7) + 1);
   }
 
@@ -166,7 +166,7 @@ class Checks {
   }
 
   async check_client_side_cache() {
-    if (this.protocol === 2) return; // It caches nothing there.
+    if (this.protocol === 2) return; // No cache there.
     const cache = new BasicClientSideCache({ ttl: 0, maxEntries: 0 });
     const [caching, other] = [await this.client({ clientSideCache: cache }), await this.client()];
     const keys = upTo(100).map((n) => this.key(`cached:${n}`));
@@ -176,7 +176,7 @@ class Checks {
       const read = () => Promise.all(keys.map((key) => caching.get(key)));
       while ((await read()).some((found) => found !== value)) {
         equal(Date.now() < until, true, "what is cached is right at last");
-        // What is cached is answered without a look at the socket.
+        // Cached values are returned without reading the socket.
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
     }

@@ -1,4 +1,4 @@
-// node-redis' cluster client, RESP2 and RESP3: HOST PORT [PASSWORD]. It knows nothing of slotmux.
+// node-redis' cluster client, RESP2 and RESP3: HOST PORT [PASSWORD]. Nothing is set up for slotmux.
 
 import { ADD, equal, HOST, library, PASSWORD, PATIENCE, PORT, refused, run, upTo } from "./checks.mjs";
 

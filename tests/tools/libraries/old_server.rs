@@ -1,4 +1,4 @@
-//! A server that is older than 7.0: enough as an upstream, unless a TTL policy is to be enforced.
+//! A server older than 7.0: sufficient as an upstream, unless a TTL policy is to be enforced.
 
 use std::fs;
 use std::net::TcpStream;
@@ -91,7 +91,7 @@ fn an_old_server_is_refused_where_a_policy_is_enforced() {
 }
 
 #[test]
-fn an_old_server_is_good_enough_otherwise() {
+fn an_old_server_is_accepted_otherwise() {
     let server = OldServer::start();
     let proxy = Proxy::start_at(&server.seeds(), None, |config| {
         add_policy(config);

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as older
 
 HOST, PORT, NAMESPACE = sys.argv[1:4]
 OPEN_METRICS = "application/openmetrics-text"
-# What Prometheus itself asks with.
+# The Accept header of Prometheus.
 USUAL = f"{OPEN_METRICS}; version=1.0.0,{OPEN_METRICS}; version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 
 
@@ -66,7 +66,7 @@ def check_names_and_words():
             if family.type == "counter":
                 equal(sample.name, f"{family.name}_total")
                 holds(sample.value >= 0, sample)
-            # A unit is a whole one, and the end of the name.
+            # A unit is a base unit, and the end of the name.
             for part in ("_ms", "_milliseconds", "_microseconds", "_kb", "_kilobytes", "_percent"):
                 holds(part not in family.name, family.name)
             holds(math.isfinite(sample.value), sample)

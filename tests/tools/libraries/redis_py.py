@@ -1,6 +1,6 @@
 """redis-py, blocking and asyncio, RESP2 and RESP3, with hiredis and without: HOST PORT [PASSWORD].
 
-It knows nothing of slotmux: it passes against one plain Redis as well, which proves the script.
+Nothing is set up for slotmux: it passes against one plain Redis as well, which shows that the script is right.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ ADD = "return redis.call('incrby', KEYS[1], ARGV[1])"
 
 
 async def settled(outcome):
-    """What a method of either client returned, once it is there."""
+    """The result of a method of either client, awaited if necessary."""
     return await outcome if inspect.isawaitable(outcome) else outcome
 
 
@@ -63,7 +63,7 @@ class Checks:
         self.run = f"redis-py:{uuid.uuid4().hex[:8]}"
 
     def key(self, name):
-        """A key of this run's own; different names mostly live in different slots."""
+        """A key of this run; different names mostly map to different slots."""
         return f"{self.run}:{name}"
 
     def client(self, **more):
@@ -105,7 +105,7 @@ class Checks:
             return
         wrong = self.client(password="certainly wrong")
         await refused(wrong.ping, redis.AuthenticationError, "invalid username-password pair")
-        # The client tells of a missing password in its own words.
+        # The client has its own text for a missing password.
         await refused(self.client(password=None).ping, redis.AuthenticationError, "")
 
     async def check_strings(self):
@@ -155,7 +155,7 @@ class Checks:
         equal(await settled(client.type(key("h"))), b"hash")
 
     async def check_raw_replies(self):
-        """What comes over the wire, before the client makes it the same in both protocols."""
+        """The reply on the wire, before the client makes it the same in both protocols."""
         client, key = self.client(), self.key
         await settled(client.hset(key("raw h"), "a", 1))
         await settled(client.zadd(key("raw z"), {"a": 1.5}))
@@ -170,7 +170,7 @@ class Checks:
         equal(await settled(client.eval(ADD, 1, self.key("n"), 5)), 5)
         unknown = redis.exceptions.NoScriptError
         await refused(lambda: client.evalsha("0" * 40, 1, self.key("n")), unknown, "No matching script")
-        # Loaded when it is missing: here, on every node that one of the keys leads to.
+        # Loaded if it is missing: here, on the node of every key.
         add = client.register_script(f"{ADD} -- {uuid.uuid4()}")
         found = [await settled(add(keys=[self.key(f"script:{n % 7}")], args=[1])) for n in range(21)]
         equal(found, [n // 7 + 1 for n in range(21)])
@@ -243,7 +243,7 @@ class Checks:
                 return {name async for name in found}
             return set(found)
 
-        # None is 10: a slow walk over all that the other tests have left.
+        # None is 10: a slow walk over all keys of the other tests.
         for count in (None, 1000):
             equal(await scanned(count=count, _type="string"), names, f"COUNT {count}")
         equal(await scanned(count=1000, _type="set"), {self.key("scan:set").encode()})
@@ -264,7 +264,7 @@ class Checks:
         async def work():
             client = self.client()
             for _ in range(25):
-                # Tries again until nobody has come between.
+                # Tries again until no other write intervened.
                 await settled(client.transaction(up if self.module is redis else up_async, name))
 
         if self.module is redis:
@@ -299,8 +299,8 @@ class Checks:
 
     async def check_client_side_cache(self):
         if self.module is not redis or self.protocol == 2:
-            return  # It caches nothing there.
-        # Servers that the library does not know to be able to, are.
+            return  # No cache there.
+        # The library does not know that these servers support it; they do.
         CacheProxyConnection.MIN_ALLOWED_VERSION = "7.0.0"
         caching, other = self.client(cache_config=CacheConfig()), self.client()
         keys = [self.key(f"cached:{n}") for n in range(100)]

@@ -1,6 +1,6 @@
 """redis-py's cluster client, blocking and asyncio, RESP2 and RESP3: HOST PORT [PASSWORD].
 
-It knows nothing of slotmux: it passes against a node of a real cluster as well, which proves the script.
+Nothing is set up for slotmux: it passes against a node of a real cluster as well, which shows that the script is right.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ PATIENCE = 20
 
 
 async def settled(outcome):
-    """What a method of either client returned, once it is there."""
+    """The result of a method of either client, awaited if necessary."""
     return await outcome if inspect.isawaitable(outcome) else outcome
 
 

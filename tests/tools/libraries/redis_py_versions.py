@@ -1,4 +1,4 @@
-"""What every version of redis-py from 4 on does, blocking and asyncio: HOST PORT [PASSWORD].
+"""Features of every version of redis-py from 4 on, blocking and asyncio: HOST PORT [PASSWORD].
 
 It knows nothing of slotmux.
 """
@@ -19,7 +19,7 @@ HOST, PORT = sys.argv[1], int(sys.argv[2])
 PASSWORD = sys.argv[3] if len(sys.argv) > 3 else None
 PATIENCE = 20
 
-# Version 4 has no RESP3 at first; it is asked of those that have.
+# Early versions 4 lack RESP3; only later ones check it.
 PROTOCOLS = [2, 3] if int(redis.__version__.split(".")[0]) >= 5 else [None]
 
 

@@ -18,7 +18,7 @@ fn client(server: Server, protocol: ProtocolVersion) -> redis::Client {
     redis::Client::open(info.set_redis_settings(settings)).expect("a client")
 }
 
-/// Keys of one run; different names mostly live in different slots.
+/// Keys of one run; different names mostly map to different slots.
 fn key(server: Server, protocol: ProtocolVersion, name: &str) -> String {
     format!("redis-rs:{}:{protocol:?}:{name}", server.port)
 }

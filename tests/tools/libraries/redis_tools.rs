@@ -14,7 +14,7 @@ fn tool(program: &str, server: Server) -> Tool {
     }
 }
 
-/// What redis-cli prints.
+/// The output of redis-cli.
 #[track_caller]
 fn cli(server: Server, arguments: &[&str]) -> String {
     let ended = tool("redis-cli", server)
@@ -62,7 +62,7 @@ fn redis_cli_reads_commands_from_its_input() {
     }
 }
 
-/// As a bulk load is done: raw requests, whose end `redis-cli` finds by an ECHO.
+/// As in a bulk load: raw requests, whose end `redis-cli` finds by an ECHO.
 #[test]
 fn redis_cli_pipes() {
     const COUNT: usize = 20_000;
@@ -114,9 +114,9 @@ fn redis_cli_scans() {
     }
 }
 
-/// What is not for clients is refused in words, and the tool ends.
+/// Unavailable commands are refused with an error, and the tool ends.
 #[test]
-fn redis_cli_is_told_what_is_not_there() {
+fn redis_cli_shows_the_refusal_of_unavailable_commands() {
     for server in Server::all().into_iter().skip(1) {
         let ended = tool("redis-cli", server)
             .args(["REPLICAOF", "NO", "ONE"])
@@ -137,7 +137,7 @@ fn redis_benchmark_finds_no_error() {
                     "ping,set,get,incr,lpush,lpop,sadd,hset,spop,zadd,mset",
                 ])
                 .run(server);
-            // It also asks CONFIG GET and goes on without an answer, but not in silence.
+            // It also sends CONFIG GET and continues without an answer, but prints a warning.
             let lines = ended.output.replace('\r', "\n");
             let done = lines
                 .lines()

@@ -1,6 +1,6 @@
-"""RQ with a worker of its own that runs jobs: HOST PORT [PASSWORD].
+"""RQ with a separate worker that runs jobs: HOST PORT [PASSWORD].
 
-It knows nothing of slotmux, but for the prefix of its keys: its pipelines and scripts touch several keys, and a worker waits
+Nothing is set up for slotmux except the prefix of its keys: its pipelines and scripts touch several keys, and a worker waits
 for several queues in one BLPOP; only a hash tag puts these into one slot.
 """
 
@@ -19,7 +19,7 @@ import redis  # noqa: E402
 from rq import Queue, Retry, Worker  # noqa: E402
 from rq.job import Job  # noqa: E402
 
-# Not where this script is imported, by the worker.
+# Not when the worker imports this script.
 CONNECTION = redis.Redis.from_url(URL) if __name__ == "__main__" else None
 QUEUES = ["default", "other"]
 

@@ -1,4 +1,4 @@
-//! What the libraries connect to: one plain Redis with a password, and slotmux in front of a cluster, open and with a
+//! The servers for the libraries: one plain Redis with a password, and slotmux in front of a cluster, open and with a
 //! password.
 
 use std::sync::OnceLock;
@@ -7,20 +7,21 @@ use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
 use slotmux_testing::{Proxy, shared_cluster, shared_proxy};
 
-/// Has what a library or a URL could get wrong.
+/// Contains characters that a library or a URL could get wrong.
 const PASSWORD: &str = "pässword:of/the@test%20";
 
-/// Where a client may connect.
+/// A server for a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Server {
     pub title: &'static str,
     pub port: u16,
-    /// What it asks of a client.
+    /// The login that it requires.
     pub password: Option<&'static str>,
 }
 
 impl Server {
-    /// For clients that want a cluster: a node of one, and slotmux that shows itself as one, open and with a password.
+    /// For cluster clients: a node of a cluster, and slotmux with the personality of a cluster, open and with a
+    /// password.
     pub fn clusters() -> [Server; 3] {
         static ALL: OnceLock<[Proxy; 2]> = OnceLock::new();
         let [open, locked] = ALL.get_or_init(|| {
@@ -49,7 +50,7 @@ impl Server {
         ]
     }
 
-    /// All three; the plain one first, because it proves what is run against it.
+    /// All three; the plain one first, because it shows that the checks are right.
     pub fn all() -> [Server; 3] {
         static ALL: OnceLock<(LocalServer, Proxy)> = OnceLock::new();
         let (plain, locked) = ALL.get_or_init(|| {

@@ -1,5 +1,5 @@
-// Socket.IO servers that are one by @socket.io/redis-adapter, over ioredis and over node-redis: HOST PORT [PASSWORD]. It knows
-// nothing of slotmux.
+// Socket.IO servers joined by @socket.io/redis-adapter, over ioredis and over node-redis: HOST PORT [PASSWORD]. Nothing is
+// set up for slotmux.
 
 import { createServer } from "node:http";
 
@@ -32,7 +32,7 @@ class Checks {
     }
     const client = createClient({ socket: { host: HOST, port: Number(PORT) }, password: PASSWORD });
     client.on("error", () => {});
-    // Not at once: the adapter still has to be told that its subscriptions are over.
+    // Not at once: the adapter must first learn that its subscriptions have ended.
     this.clients.push(() => client.close().catch(() => {}));
     return client.connect();
   }
@@ -54,7 +54,7 @@ class Checks {
       await new Promise((resolve) => socket.on("connect", resolve));
       this.sockets.push(socket);
     }
-    // All of them are heard of once all of them count as many.
+    // All servers know each other once all count the same number.
     for (const io of this.servers) {
       while ((await io.of("/").adapter.serverCount()) !== SERVERS) await new Promise((resolve) => setTimeout(resolve, 20));
     }

@@ -1,4 +1,4 @@
-//! Runs one program against one server: its exit status, and the whole of what it printed when that is not as it should.
+//! Runs one program against one server: checks its exit status, and shows its whole output on a failure.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::server::Server;
 
-/// How long a program may run before it is ended: many times what it takes on a busy machine.
+/// Time limit of a program: many times its duration on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// What is needed to run the test at all.
+/// Requirements for running the test at all.
 const HOW: &str = "run scripts/test once, with --full if this is, it installs them";
 
-/// The versions that are wanted; the installed ones are noted in the same words.
+/// The wanted versions; the installed ones are recorded in the same form.
 const WANTED: [&str; 2] = [
     include_str!("requirements.txt"),
     include_str!("package.json"),
@@ -31,7 +31,7 @@ pub struct Tool {
 pub struct Ended {
     pub name: String,
     pub status: ExitStatus,
-    /// What it printed, both streams as they came.
+    /// Its output, both streams in order.
     pub output: String,
 }
 
@@ -63,7 +63,7 @@ impl Tool {
         let mut command = Command::new(program.as_ref());
         command
             .args(arguments)
-            // Else the scripts that others import leave files in this folder.
+            // Otherwise imported scripts leave files in this folder.
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env_remove("REDISCLI_AUTH")
             .env_remove("REDIS_URL");
@@ -85,7 +85,7 @@ impl Tool {
         self
     }
 
-    /// What it reads on its standard input.
+    /// Its standard input.
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Tool {
         self.input = input.into();
         self
@@ -95,7 +95,7 @@ impl Tool {
     #[track_caller]
     pub fn run(mut self, server: Server) -> Ended {
         let name = format!("{} against {}", self.name, server.title);
-        // Files and not pipes: nobody has to read them while the program runs.
+        // Files instead of pipes, which would have to be read while the program runs.
         let mut input = tempfile::tempfile().expect("a file");
         input.write_all(&self.input).expect("written");
         input.seek(SeekFrom::Start(0)).expect("its start");
@@ -136,7 +136,7 @@ impl Tool {
         }
     }
 
-    /// Runs a script of checks, whose last line tells how many passed and failed: at least one has, and none.
+    /// Runs a script of checks, whose last line counts passes and failures: at least one pass, and no failure.
     #[track_caller]
     pub fn checks(self, server: Server) {
         let ended = self.run(server);
@@ -162,7 +162,7 @@ fn source(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Something that scripts/test-tools has installed, in the versions that this test wants.
+/// A package that scripts/test-tools has installed, in the versions of this test.
 #[track_caller]
 pub fn installed(name: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();

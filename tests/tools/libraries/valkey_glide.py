@@ -1,4 +1,4 @@
-"""valkey-glide in standalone mode, RESP2 and RESP3: HOST PORT [PASSWORD]. It knows nothing of slotmux."""
+"""valkey-glide in standalone mode, RESP2 and RESP3: HOST PORT [PASSWORD]. Nothing is set up for slotmux."""
 
 import asyncio
 import sys

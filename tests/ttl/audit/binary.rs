@@ -1,4 +1,4 @@
-//! The real binary: what it prints, where, and how it exits.
+//! The real binary: its output, stdout or stderr, and its exit status.
 
 use std::io::Read;
 use std::process::{Child, Command, Output, Stdio};
@@ -19,7 +19,7 @@ fn outcome(output: Output) -> (Option<i32>, String, String) {
     (output.status.code(), out, err)
 }
 
-/// Ends the process, should the test fail before it has ended by itself.
+/// Ends the process if the test fails before it has ended by itself.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -30,7 +30,7 @@ impl Drop for Ended {
 }
 
 #[test]
-fn machines_get_one_object_and_nothing_else() {
+fn json_output_is_exactly_one_object() {
     let server = server_with(1_200);
     let upstream = format!("redis://127.0.0.1:{}", server.port());
     let run = |extra: &[&str]| {
@@ -126,7 +126,7 @@ fn the_policies_of_the_file_and_the_environment_are_applied() {
 }
 
 #[test]
-fn a_signal_ends_it_with_what_it_has() {
+fn a_signal_ends_it_with_a_partial_result() {
     let server = server_with(5_000);
     let upstream = format!("redis://127.0.0.1:{}", server.port());
     for signal in ["INT", "TERM"] {

@@ -1,4 +1,4 @@
-//! What a whole walk counts and repairs.
+//! The counts and repairs of a whole walk.
 
 use std::collections::HashSet;
 
@@ -41,14 +41,14 @@ fn a_dry_run_counts_every_key_and_changes_none() {
         (400, [0, 0, 0, 350, 50, 0])
     );
 
-    // What is only watched is no violation.
+    // Keys of observed namespaces are not violations.
     assert_eq!((report.violations(), report.status()), (2_040, 3));
     assert_eq!(pttl(cluster, "cache:1"), -1);
     assert!(pttl(cluster, "sess:1") > (90 * MINUTE).as_millis() as i64);
 }
 
 #[test]
-fn a_repair_is_spread_and_final() {
+fn repairs_are_spread_and_final() {
     let (_turn, cluster) = empty_cluster();
     seed(cluster);
     let config = config_of(cluster);
@@ -78,7 +78,7 @@ fn a_repair_is_spread_and_final() {
     assert!(within("cache:long:", 40, DAY * 9 / 10, DAY) > 35);
     assert!(within("cache:session:", 200, 27 * MINUTE, 30 * MINUTE) > 190);
     within("sess:", 300, 27 * MINUTE, 30 * MINUTE);
-    // What obeyed its policy, or has none that is enforced, is as it was.
+    // Keys that obeyed their policy, or have no enforced one, are unchanged.
     within("cache:ok:", 50, 30 * MINUTE, 30 * MINUTE);
     assert_eq!(pttl(cluster, "watched:1"), -1);
     assert_eq!(pttl(cluster, "free*[1]:1"), -1);
@@ -98,11 +98,11 @@ fn a_repair_is_spread_and_final() {
 }
 
 #[test]
-fn one_namespace_alone() {
+fn a_single_namespace() {
     let (_turn, cluster) = empty_cluster();
     seed(cluster);
     let config = config_of(cluster);
-    // One prefix with glob characters, and two prefixes of which one lies below another namespace's.
+    // One prefix with glob characters, and two prefixes, one of them inside another namespace's.
     for (name, keys) in [("free", 100), ("sessions", 500), ("cache", 2_250)] {
         let options = Options {
             namespace: Some(name.to_owned()),

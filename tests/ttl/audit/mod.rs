@@ -1,5 +1,5 @@
 //! `slotmux ttl audit` on real keys: exact counts, repairs that are spread and final, slots that move, nodes that die,
-//! and a stop half way.
+//! and a stop midway.
 
 mod binary;
 mod counts;
@@ -17,7 +17,7 @@ use slotmux_core::slot::{SLOTS, slot_of};
 use slotmux_testing::Shared;
 use tokio_util::sync::CancellationToken;
 
-/// Of these tests alone: an audit sees every key.
+/// A cluster for these tests alone: an audit sees every key.
 static SHARED: Shared = Shared::new();
 
 fn shared_cluster() -> &'static LocalCluster {
@@ -43,7 +43,7 @@ fn namespace(name: &str, prefixes: &[&str], ttl: Ttl) -> Namespace {
     }
 }
 
-/// Cache, below it sessions with another policy, one that is watched only, and one without policy.
+/// Cache, below it sessions with another policy, one that is only observed, and one without policy.
 fn namespaces() -> Vec<Namespace> {
     let watched = Ttl {
         mode: TtlMode::Observe,
@@ -119,7 +119,7 @@ fn empty_cluster() -> (MutexGuard<'static, ()>, &'static LocalCluster) {
     (turn, cluster)
 }
 
-/// The primary that a key was made for: the slots are shared out evenly, in order.
+/// The primary for which a key was made: the slots are distributed evenly, in order.
 fn home(key: &str) -> usize {
     let slot = usize::from(slot_of(key.as_bytes()).0);
     (0..3)

@@ -53,7 +53,7 @@ fn keys_of_a_moving_slot_are_found_and_repaired_where_they_are() {
 }
 
 #[test]
-fn slots_that_move_meanwhile_are_said() {
+fn slots_that_move_meanwhile_are_reported() {
     let (_turn, cluster) = empty_cluster();
     store(cluster, &many("free*[1]:", 300, None));
     let options = Options {
@@ -81,7 +81,7 @@ fn slots_that_move_meanwhile_are_said() {
 }
 
 #[test]
-fn a_lost_node_is_named_and_the_others_are_reported() {
+fn a_lost_node_is_named_and_the_others_are_complete() {
     let cluster = calm_cluster(0);
     seed(&cluster);
     let config = config_of(&cluster);
@@ -141,15 +141,15 @@ fn the_rate_is_a_limit() {
     };
     let started = Instant::now();
     let report = run(&config([server.port()]), &options);
-    // All but the last of its batches, which are a tenth of a second's, have to be paid for. A busy machine makes it
-    // later, never earlier.
+    // The walk waits for budget after every batch but the last; a batch is the budget of a tenth of a second. A busy
+    // machine ends later, never earlier.
     let least = Duration::from_millis(1_200);
     assert!(started.elapsed() >= least, "{:?}", started.elapsed());
     assert_eq!((report.keys, report.status()), (900, 3));
 }
 
 #[test]
-fn a_stop_half_way_reports_what_was_seen() {
+fn a_stop_midway_reports_the_counts_so_far() {
     let server = server_with(20_000);
     let config = config([server.port()]);
     let options = Options {
@@ -171,7 +171,7 @@ fn a_stop_half_way_reports_what_was_seen() {
     assert_eq!(report.status(), 130);
     assert_eq!(json(&report)["complete"], false);
     assert!(report.table().contains("PARTIAL"), "{}", report.table());
-    // What was counted as repaired is, and nothing else.
+    // Exactly the keys counted as repaired are repaired.
     let info: String = server.query(&["INFO", "keyspace"]).expect("INFO");
     let repaired = tally(&report, "cache").set;
     assert_eq!(repaired, report.keys);
@@ -179,8 +179,8 @@ fn a_stop_half_way_reports_what_was_seen() {
 }
 
 #[test]
-fn a_stop_before_the_first_answer_is_one_too() {
-    // Takes connections and never says a word.
+fn a_stop_before_the_first_answer_counts_as_a_stop() {
+    // Accepts connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("an address").port();
     let stop = CancellationToken::new();
@@ -196,6 +196,7 @@ fn no_upstream_is_an_error() {
     let config = config([server.port()]);
     server.kill();
     let stop = CancellationToken::new();
-    let error = audit::run(&config, &dry_run(), ProgressBar::hidden(), stop).expect_err("nobody");
+    let error =
+        audit::run(&config, &dry_run(), ProgressBar::hidden(), stop).expect_err("no upstream");
     assert!(matches!(error, AuditError::Discover(_)), "{error}");
 }

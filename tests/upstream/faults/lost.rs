@@ -1,4 +1,4 @@
-//! Nodes and connections that are gone: what is sent again, what is not, and who waits how long.
+//! Lost nodes and connections: which commands are sent again, which are not, and how long each waits.
 
 use std::collections::HashMap;
 use std::net::TcpListener;
@@ -15,10 +15,10 @@ use slotmux_testing::{Layout, PATIENCE, Peer, Proxy, RawClient, Step, Value, pol
 #[test]
 fn a_node_that_refuses_connections_costs_an_error_after_the_deadline_and_then_at_once() {
     let (_faulty, sound, layout) = pair(|_| None);
-    // A port that nobody listens on: bound, and let go.
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = nobody.local_addr().expect("an address").port();
-    drop(nobody);
+    // A port without a listener: bound, and released.
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = closed.local_addr().expect("an address").port();
+    drop(closed);
     layout.set(&[(0, 8191, port), (8192, 16383, sound.port())]);
     let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
         config.set("server.workers", 1);
@@ -40,7 +40,7 @@ fn a_node_that_refuses_connections_costs_an_error_after_the_deadline_and_then_at
         (2.0..20.0).contains(&attempts),
         "{attempts} attempts within a deadline of a second"
     );
-    // From now on nobody waits, also while others keep asking.
+    // From now on no command waits, even while more keep coming.
     for _ in 0..50 {
         assert_eq!(client.call(&["INCR", &key]).error(), expected);
     }
@@ -50,18 +50,18 @@ fn a_node_that_refuses_connections_costs_an_error_after_the_deadline_and_then_at
 }
 
 #[test]
-fn who_keeps_asking_a_lost_node_does_not_wait_for_ever() {
+fn repeated_commands_for_a_lost_node_do_not_wait_for_ever() {
     let (_faulty, sound, layout) = pair(|_| None);
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = nobody.local_addr().expect("an address").port();
-    drop(nobody);
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = closed.local_addr().expect("an address").port();
+    drop(closed);
     layout.set(&[(0, 8191, port), (8192, 16383, sound.port())]);
     let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
         config.set("server.workers", 1);
         config.set("cluster.timeouts.command", "1s");
     });
     let key = key_in(false, "asked", 0);
-    // One after the other, so that there is always one whose deadline has not come.
+    // One after the other, so that the deadline of one of them is always ahead.
     let mut clients: Vec<RawClient> = (0..20)
         .map(|_| {
             let mut client = proxy.client();
@@ -105,7 +105,7 @@ fn a_read_is_repeated_and_a_write_is_not() {
     assert_eq!(
         faulty.requests_named("GET").len(),
         2 + 4,
-        "one try and retry.reads more"
+        "one try, and retry.reads more"
     );
     for i in 0..20 {
         let (write, read) = (key_in(false, "write", i), key_in(false, "read", i));
@@ -117,7 +117,7 @@ fn a_read_is_repeated_and_a_write_is_not() {
             vec!["GET", &read],
         ]);
         assert_eq!(replies[0].error(), UNKNOWN);
-        // A read that came before a write of unknown fate would see the future.
+        // A read that came before a write of unknown fate would return a later value.
         assert_eq!(replies[1].error(), UNKNOWN);
         assert_eq!(replies[2].error(), UNKNOWN);
         assert_eq!(replies[3], Value::Simple(read));
@@ -168,7 +168,7 @@ fn a_read_may_be_left_unrepeated_after_a_silence() {
         });
         let mut client = proxy.client();
         let own = |key: &str| Value::Simple(key.to_owned());
-        // What is no silence is repeated whatever the key says, and a write never is.
+        // After a broken connection a read is always repeated, and a write never.
         assert_eq!(client.call(&["GET", "broken"]), own("broken"));
         let expected = if is_repeated {
             own("silent")
@@ -185,7 +185,7 @@ fn a_read_may_be_left_unrepeated_after_a_silence() {
 }
 
 #[test]
-fn a_write_that_never_left_is_sent_again_and_one_that_left_is_not() {
+fn an_unsent_write_is_sent_again_and_a_sent_one_is_not() {
     let Clogged { replies, seen } = clogged(b"", |_| {});
     let unknown = Value::Error(UNKNOWN.to_owned());
     let (mut lost, mut done) = (0, 0);
@@ -216,11 +216,11 @@ fn unsent_writes_may_be_left_unrepeated() {
 }
 
 #[test]
-fn commands_for_several_nodes_do_not_wait_for_one_that_is_lost_either() {
+fn commands_for_several_nodes_do_not_wait_for_a_lost_one_either() {
     let (_faulty, sound, layout) = pair(|_| None);
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = nobody.local_addr().expect("an address").port();
-    drop(nobody);
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = closed.local_addr().expect("an address").port();
+    drop(closed);
     layout.set(&[(0, 8191, port), (8192, 16383, sound.port())]);
     let proxy = Proxy::start_at(&sound.seeds(), None, |config| {
         config.set("server.workers", 1);
@@ -238,12 +238,12 @@ fn commands_for_several_nodes_do_not_wait_for_one_that_is_lost_either() {
         assert_eq!(client.call(&["DBSIZE"]).error(), expected);
     }
     assert_eq!(proxy.metric("slotmux_timeouts_total"), timeouts);
-    // "not executed" is said of the whole command.
+    // "not executed" refers to the whole command.
     assert_eq!(sound.requests_named("DEL").len(), 0);
 }
 
 #[test]
-fn a_command_that_was_sent_on_keeps_its_deadline_behind_newer_ones() {
+fn a_redirected_command_keeps_its_deadline_behind_newer_ones() {
     for is_up in [true, false] {
         let (redirects, silence) = (Gate::default(), Gate::default());
         let layout = Layout::default();
@@ -251,9 +251,9 @@ fn a_command_that_was_sent_on_keeps_its_deadline_behind_newer_ones() {
         let silent = Peer::start_in(&layout, move |request| {
             (request.name() == "SET").then(|| vec![Step::Gate(held_back.clone()), Step::Close])
         });
-        let nobody = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let unused = nobody.local_addr().expect("an address").port();
-        drop(nobody);
+        let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let unused = closed.local_addr().expect("an address").port();
+        drop(closed);
         let to = if is_up { silent.port() } else { unused };
         let key = key_in(true, "moved", 0);
         let moved = format!("-MOVED {} 127.0.0.1:{to}\r\n", slot_of(key.as_bytes()).0);
@@ -284,7 +284,7 @@ fn a_command_that_was_sent_on_keeps_its_deadline_behind_newer_ones() {
         assert!(older.read().error().starts_with("ERR slotmux: "));
         assert!(
             !newer.has_news(Duration::from_millis(1)),
-            "the older one waited for the newer one's deadline (is_up: {is_up})"
+            "the older command waited for the newer one's deadline (is_up: {is_up})"
         );
         assert!(newer.read().error().starts_with("ERR slotmux: "));
         silence.open();
@@ -292,7 +292,7 @@ fn a_command_that_was_sent_on_keeps_its_deadline_behind_newer_ones() {
 }
 
 #[test]
-fn a_lane_of_ones_own_that_outlived_its_command_is_used_again() {
+fn a_dedicated_lane_that_outlived_its_command_is_used_again() {
     let refuses = Arc::new(AtomicBool::new(true));
     let refused = refuses.clone();
     let (faulty, sound, _layout) = pair(move |request| {
@@ -309,16 +309,16 @@ fn a_lane_of_ones_own_that_outlived_its_command_is_used_again() {
     let (key, big) = (key_in(false, "big", 0), "b".repeat(1 << 20));
     let (mut first, mut second) = (proxy.client(), proxy.client());
     first.send(&["SET", &key, &big]);
-    poll_until(PATIENCE, "it to have found nobody", || {
+    poll_until(PATIENCE, "the connection to fail", || {
         proxy.metric("slotmux_upstream_connect_failures_total") == Some(1.0)
     });
     second.send(&["SET", &key, &big]);
-    poll_until(PATIENCE, "the other to wait", || {
+    poll_until(PATIENCE, "the other client to wait", || {
         proxy.metric("slotmux_client_pauses_total") == Some(1.0)
     });
     refuses.store(false, Ordering::SeqCst);
     assert!(first.read().error().contains("is unreachable"));
-    // It waits no longer than a command may take.
+    // It waits no longer than the deadline of a command.
     let error = second.read();
     assert!(error.error().contains("dedicated_max"), "{error:?}");
     poll_until(PATIENCE, "the lane to be used again", || {

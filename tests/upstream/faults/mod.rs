@@ -26,14 +26,14 @@ fn key_in(upper: bool, name: &str, number: usize) -> String {
         .expect("a key")
 }
 
-/// Half of the slots each: the first is the faulty one, the second remembers what it is told, as a Redis would.
+/// Half of the slots each: the first is the faulty one, the second stores values, as a Redis would.
 fn pair(
     faulty: impl Fn(&Request) -> Option<Vec<Step>> + Send + Sync + 'static,
 ) -> (Peer, Peer, Layout) {
     let layout = Layout::default();
     let values = std::sync::Mutex::new(HashMap::new());
     let sound = Peer::start_in(&layout, move |request| {
-        let mut values = values.lock().expect("nobody panics here");
+        let mut values = values.lock().expect("a lock");
         match request.name().as_str() {
             "SET" => {
                 values.insert(request.word(1), request.word(2));
@@ -51,17 +51,17 @@ fn pair(
     (faulty, sound, layout)
 }
 
-/// A neighbour on the sound half.
+/// A client that uses the healthy half.
 fn neighbour(proxy: &Proxy) -> Neighbour {
     Neighbour::start_on(proxy.port(), |name, i| key_in(true, name, i), "sound")
 }
 
-/// `+KEY`: what a node that works says to a GET in these tests.
+/// `+KEY`: the reply of a healthy node to a GET in these tests.
 fn named(request: &Request) -> Vec<Step> {
     Step::reply(format!("+{}\r\n", request.word(1)))
 }
 
-/// Sends 16 MB of SETs to a node that reads none of them: the tail of it can't leave slotmux. The node says
+/// Sends 16 MB of SETs to a node that reads none of them: the tail of it can't leave slotmux. The node sends
 /// `first_words` and hangs up; a new connection is answered with each SET's value. Returns the replies and the peer.
 fn clogged(
     first_words: &[u8],
@@ -75,7 +75,7 @@ fn clogged(
             0 => vec![
                 Step::Gate(held_back.clone()),
                 Step::Bytes(words.clone()),
-                // A reset could overtake the words.
+                // A reset could overtake the bytes.
                 Step::Pause(Duration::from_millis(300)),
                 Step::Close,
             ],
@@ -104,7 +104,7 @@ fn clogged(
             .collect();
         client.send_raw(&bytes);
     }
-    poll_until(PATIENCE, "all to be in flight", || {
+    poll_until(PATIENCE, "all commands to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(1000.0)
     });
     gate.open();

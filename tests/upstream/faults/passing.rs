@@ -1,4 +1,4 @@
-//! Errors that pass: a command waits for the node, unless that would break its client's order.
+//! Temporary errors: a command waits for the node, unless that would break its client's order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use crate::faults::{key_in, pair};
 use slotmux_testing::{Peer, Proxy, Step, Value};
 
 #[test]
-fn what_a_node_keeps_saying_is_told_in_its_own_words() {
+fn a_persistent_error_of_a_node_reaches_the_client_verbatim() {
     let key = key_in(false, "refused", 0);
     for words in [
         "LOADING Redis is loading the dataset in memory",
@@ -27,7 +27,7 @@ fn what_a_node_keeps_saying_is_told_in_its_own_words() {
 }
 
 #[test]
-fn what_passes_is_hidden_unless_that_would_break_the_order() {
+fn temporary_errors_are_hidden_unless_that_would_break_the_order() {
     const TRIES: usize = 3;
     for words in [
         "TRYAGAIN Multiple keys request during rehashing of slot",
@@ -52,7 +52,7 @@ fn what_passes_is_hidden_unless_that_would_break_the_order() {
         });
         let (key, other) = (key_in(false, "a{passing}", 0), key_in(false, "b", 0));
         let mut client = proxy.client();
-        // Followed by one on its slot, it must not come behind that: as nobody says no to the GET, it does not run.
+        // The INCR must not run behind the GET of its slot, which is not refused, so it does not run at all.
         let replies = client.pipeline(&[vec!["INCR", &key], vec!["GET", &key]]);
         let all_of_it = words.starts_with("CLUSTERDOWN") || words.starts_with("LOADING");
         match replies[0].error() {
@@ -62,7 +62,7 @@ fn what_passes_is_hidden_unless_that_would_break_the_order() {
             ),
             error => assert_eq!(error, words),
         }
-        // Alone on its slot it is tried again, ahead of what comes later.
+        // Alone on its slot it is tried again, ahead of later commands.
         client.send(&["INCR", &other]);
         client.send(&["INCR", &key]);
         assert_eq!(client.read(), Value::Simple(other.clone()), "{words}");
@@ -73,7 +73,7 @@ fn what_passes_is_hidden_unless_that_would_break_the_order() {
 }
 
 #[test]
-fn a_pipeline_waits_for_a_node_that_is_down_and_nothing_in_it_overtakes() {
+fn a_pipeline_waits_for_a_node_that_is_down_without_overtaking() {
     for refusals in 0..13 {
         let left = AtomicUsize::new(refusals);
         let ran = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -84,10 +84,7 @@ fn a_pipeline_waits_for_a_node_that_is_down_and_nothing_in_it_overtakes() {
                 match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer) {
                     Ok(_) => Step::reply("-CLUSTERDOWN The cluster is down\r\n"),
                     Err(_) => {
-                        values
-                            .lock()
-                            .expect("nobody panics here")
-                            .push(request.word(2));
+                        values.lock().expect("a lock").push(request.word(2));
                         Step::reply(format!("+{}\r\n", request.word(2)))
                     }
                 }
@@ -102,7 +99,7 @@ fn a_pipeline_waits_for_a_node_that_is_down_and_nothing_in_it_overtakes() {
             .map(|value| vec!["SET", &*key, value])
             .to_vec();
         let replies = proxy.client().pipeline(&pipeline);
-        let ran = ran.lock().expect("nobody panics here").clone();
+        let ran = ran.lock().expect("a lock").clone();
         assert!(ran.is_sorted(), "{refusals}: {ran:?}");
         assert_eq!(
             ran.last().map(String::as_str),
@@ -125,7 +122,7 @@ fn a_pipeline_waits_for_a_node_that_is_down_and_nothing_in_it_overtakes() {
 }
 
 #[test]
-fn what_is_for_the_whole_keyspace_keeps_its_place() {
+fn commands_for_the_whole_keyspace_keep_their_place() {
     let refused = AtomicBool::new(true);
     let (faulty, sound, _layout) = pair(move |request| {
         (request.name() == "SET" && refused.swap(false, Ordering::SeqCst))
@@ -150,7 +147,7 @@ fn what_is_for_the_whole_keyspace_keeps_its_place() {
 }
 
 #[test]
-fn what_passes_is_hidden_without_a_key_too() {
+fn temporary_errors_are_hidden_without_a_key_too() {
     let refusals = AtomicUsize::new(5);
     let peer = Peer::start(move |request| {
         let fewer = |left: usize| left.checked_sub(1);
@@ -170,7 +167,7 @@ fn what_passes_is_hidden_without_a_key_too() {
     let replies = client.pipeline(&[vec!["DBSIZE"], vec!["GET", "k"]]);
     assert!(
         replies[0].error().starts_with("LOADING "),
-        "order beats hiding"
+        "the order takes precedence over hiding the error"
     );
     client.send(&["DBSIZE"]);
     assert_eq!(client.read(), Value::Integer(7));

@@ -78,7 +78,7 @@ fn a_node_that_refuses_ping_is_used_all_the_same() {
 }
 
 #[test]
-fn who_keeps_slotmux_out_is_quoted_everywhere() {
+fn an_error_that_refuses_slotmux_is_quoted_everywhere() {
     for (error, said) in [
         (
             "NOAUTH Authentication required.",
@@ -122,7 +122,7 @@ fn who_keeps_slotmux_out_is_quoted_everywhere() {
 }
 
 #[test]
-fn a_node_that_cannot_be_used_has_its_name_where_others_can() {
+fn an_unusable_node_is_reported_while_slotmux_is_ready() {
     let refuses = Arc::new(AtomicBool::new(true));
     let error = "ERR max number of clients reached".to_owned();
     let (faulty, sound, _layout) = pair(answers("PING", error.clone(), &refuses));
@@ -147,7 +147,7 @@ fn a_node_that_cannot_be_used_has_its_name_where_others_can() {
 }
 
 #[test]
-fn a_node_without_resp3_is_used_without_it() {
+fn a_node_without_resp3_is_used_with_resp2() {
     for error in [
         "ERR unknown command `HELLO`, with args beginning with: `3`, ",
         "NOPROTO unsupported protocol version",

@@ -1,4 +1,4 @@
-//! Replies that are none, come unasked, break off or stall: nobody gets what is another's.
+//! Replies that are invalid, unsolicited, incomplete or late: no client gets the reply to another's command.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,24 +9,21 @@ use slotmux_testing::peer::Gate;
 use slotmux_testing::{PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until};
 
 #[test]
-fn a_reply_is_never_taken_for_a_command_that_has_not_left() {
+fn a_reply_is_never_taken_for_an_unsent_command() {
     let Clogged { replies, .. } = clogged(&b"+FORGED\r\n".repeat(1000), |_| {});
     let own = replies
         .iter()
         .filter(|(key, reply)| *reply == Value::Simple(key.clone()));
-    assert!(
-        own.count() > 0,
-        "the forged replies were believed to the end"
-    );
+    assert!(own.count() > 0, "all forged replies were accepted");
 }
 
 #[test]
-fn what_is_no_reply_ends_the_connection_and_nobody_gets_a_wrong_one() {
+fn an_invalid_reply_ends_the_connection_without_a_wrong_reply() {
     let many_digits = format!(":{}\r\n", "9".repeat(100));
     let table: &[(&str, &[u8])] = &[
         ("garbage", b"HTTP/1.1 400 Bad Request\r\n\r\n"),
         ("a bulk without CRLF", b"$3\r\nfooXY"),
-        ("a length that is none", b"$abc\r\n"),
+        ("an invalid length", b"$abc\r\n"),
         ("a length beyond numbers", b"$99999999999999999999\r\n"),
         (
             "elements beyond numbers",
@@ -103,7 +100,7 @@ fn what_is_no_reply_ends_the_connection_and_nobody_gets_a_wrong_one() {
 }
 
 #[test]
-fn a_reply_that_nobody_asked_for_ends_the_connection() {
+fn an_unsolicited_reply_ends_the_connection() {
     let (_faulty, sound, _layout) = pair(|request| {
         (request.name() == "GET")
             .then(|| Step::reply(format!("+{}\r\n+surplus\r\n", request.word(1))))
@@ -123,7 +120,7 @@ fn a_reply_that_nobody_asked_for_ends_the_connection() {
 }
 
 #[test]
-fn a_push_is_nobodys_reply() {
+fn a_push_is_not_a_reply() {
     let (_faulty, sound, _layout) = pair(|request| {
         (request.name() == "GET").then(|| {
             let push = ">2\r\n+message\r\n$5\r\nhello\r\n";
@@ -140,7 +137,7 @@ fn a_push_is_nobodys_reply() {
 }
 
 #[test]
-fn half_a_large_reply_is_never_completed_by_something_else() {
+fn half_a_large_reply_is_never_completed_by_other_bytes() {
     let half = [b"$200000\r\n".to_vec(), vec![b'h'; 100_000]].concat();
     let gate = Gate::default();
     let held_back = gate.clone();
@@ -162,16 +159,13 @@ fn half_a_large_reply_is_never_completed_by_something_else() {
     });
     let (mut unlucky, mut other) = (proxy.client(), proxy.client());
     unlucky.send(&["GET", &key_in(false, "half", 0)]);
-    assert!(
-        unlucky.has_news(PATIENCE),
-        "the half is passed on as it comes"
-    );
+    assert!(unlucky.has_news(PATIENCE), "the half is forwarded at once");
     // Behind it on the same lane.
     let key = key_in(false, "whole", 0);
     for _ in 0..10 {
         other.send(&["GET", &key]);
     }
-    poll_until(PATIENCE, "all to be in flight", || {
+    poll_until(PATIENCE, "all commands to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(11.0)
     });
     gate.open();
@@ -182,7 +176,7 @@ fn half_a_large_reply_is_never_completed_by_something_else() {
     assert!(got.starts_with(b"$200000\r\n") && got.len() < 150_000);
     assert!(
         got[9..].iter().all(|&byte| byte == b'h'),
-        "something else came in between"
+        "other bytes came in between"
     );
 }
 
@@ -210,7 +204,7 @@ fn a_large_reply_that_stalls_is_not_cut_by_its_deadline() {
     let mut client = proxy.client();
     client.send(&["GET", &key_in(false, "slow", 0)]);
     client.send(&["GET", &key_in(false, "behind", 0)]);
-    poll_until(PATIENCE, "the second to pass its deadline", || {
+    poll_until(PATIENCE, "the deadline of the second", || {
         proxy.metric("slotmux_timeouts_total") >= Some(1.0)
     });
     gate.open();
@@ -225,7 +219,7 @@ fn an_answer_to_half_a_command_ends_the_connection() {
     let gate = Gate::default();
     let held_back = gate.clone();
     let is_first = AtomicBool::new(true);
-    // Answers its first connection's command before it has read a byte of it, and goes on as if nothing was.
+    // Answers its first connection's command before it has read a byte of it, and continues normally.
     let peer = Peer::start(move |request| {
         (request.name() == "PING" && is_first.swap(false, Ordering::SeqCst)).then(|| {
             vec![
@@ -240,13 +234,13 @@ fn an_answer_to_half_a_command_ends_the_connection() {
     });
     let mut client = proxy.client();
     client.send(&["SET", "half", &"h".repeat(32 << 20)]);
-    poll_until(PATIENCE, "it to be in flight", || {
+    poll_until(PATIENCE, "the command to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(1.0)
     });
     assert!(!client.has_news(Duration::from_millis(200)));
     gate.open();
     assert_eq!(client.read().error(), "ERR too early");
-    // What comes next would be taken for the rest of the first value.
+    // The next bytes would be taken for the rest of the first value.
     let next = "n".repeat(1 << 20);
     for _ in 0..40 {
         assert_eq!(client.call(&["SET", "next", &next]), Value::ok());
@@ -257,7 +251,7 @@ fn an_answer_to_half_a_command_ends_the_connection() {
 }
 
 #[test]
-fn a_part_that_breaks_off_is_asked_for_again() {
+fn an_incomplete_part_is_requested_again() {
     let half = [b"*1\r\n$200000\r\n".to_vec(), vec![b'h'; 100_000]].concat();
     let breaks = AtomicUsize::new(1);
     let (_faulty, sound, _layout) = pair(move |request| {
@@ -285,7 +279,7 @@ fn a_part_that_breaks_off_is_asked_for_again() {
     let keys = [key_in(false, "one", 0), key_in(false, "two", 1)];
     let whole = Value::Array(keys.iter().cloned().map(Value::Simple).collect());
     assert_eq!(client.call(&["MGET", &keys[0], &keys[1]]), whole);
-    // Where it breaks off each time, that is an error like any other.
+    // If it breaks off every time, the client gets an error.
     let never = key_in(false, "never", 0);
     assert_eq!(client.call(&["MGET", &never, &keys[0]]).error(), UNKNOWN);
     assert_eq!(client.call(&["MGET", &keys[0], &keys[1]]), whole);

@@ -11,20 +11,20 @@ use slotmux_testing::{PATIENCE, poll_until};
 
 const HEALTHY: [usize; 2] = [1, 2];
 
-/// Clients of the runs in which something is in flight.
+/// Clients of the runs with commands in flight.
 const CLIENTS: u64 = 51;
 
-/// Waits until another node owns the first slot than the first one, by the word of one that nothing happens to.
+/// Waits until the first slot has another owner than the first node, as an unaffected node reports.
 fn replaced(cluster: &LocalCluster) {
     let first = &cluster.node(0).id;
-    poll_until(PATIENCE, "the replica to take over", || {
+    poll_until(PATIENCE, "the failover to the replica", || {
         let view = cluster.view(1).expect("a view");
         view.iter().any(|line| line.owns(0) && line.id != *first)
     });
 }
 
 #[test]
-fn nobody_sees_a_planned_failover() {
+fn a_planned_failover_causes_no_error() {
     let cluster = steady_cluster();
     let proxy = proxy(&cluster, |_| {});
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
@@ -36,17 +36,17 @@ fn nobody_sees_a_planned_failover() {
         cluster.wait_ok().expect("a whole cluster");
     }
     let outcome = ledger.finish();
-    outcome.tell("failover");
+    outcome.print_outages("failover");
     outcome.assert_clean();
     outcome.assert_no_errors("failover", &[0, 1, 2]);
 }
 
 #[test]
-fn nobody_sees_a_crash_that_finds_nothing_in_flight() {
+fn a_crash_with_nothing_in_flight_causes_no_error() {
     let cluster = cluster(&[]);
     let proxy = proxy(&cluster, |_| {});
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
-    // What the replica has not got dies with its primary; no proxy can help that.
+    // Writes that the replica lacks are lost with the primary, behind any proxy.
     ledger.quiesce();
     replicas_in_step(&cluster);
     let replica = replica_of(&cluster, 0);
@@ -59,13 +59,13 @@ fn nobody_sees_a_crash_that_finds_nothing_in_flight() {
     replaced(&cluster);
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("crash");
+    outcome.print_outages("crash");
     outcome.assert_clean();
     outcome.assert_no_errors("crash", &[0, 1, 2]);
 }
 
-/// What is lost was acknowledged by the dead node, which took it along: whoever asks Redis directly loses as much. Its file
-/// has it still. `folder` is where that is.
+/// Lost writes were acknowledged by the dead node and lost with it: a client without slotmux loses as much. They are
+/// still in its file in `folder`.
 fn assert_redis_had(folder: &str, outcome: &Outcome) {
     let extra = [("dir", folder), ("appendonly", "yes")];
     let dead = LocalServer::start(&ServerOptions {
@@ -99,15 +99,15 @@ fn assert_redis_had(folder: &str, outcome: &Outcome) {
         };
         assert!(
             is_there,
-            "{token} of {key} was acknowledged and has never run: {}",
+            "{token} of {key} was acknowledged and never ran: {}",
             outcome.report
         );
     }
 }
 
 #[test]
-fn a_crash_under_load_costs_no_more_than_what_was_in_flight() {
-    // The dead node's file will tell what it had acknowledged.
+fn a_crash_under_load_costs_only_commands_in_flight() {
+    // The file of the dead node contains its acknowledged writes.
     let cluster = cluster(&[("appendonly", "yes"), ("appendfsync", "always")]);
     let folder: (String, String) = cluster
         .query(0, &["CONFIG", "GET", "dir"])
@@ -123,7 +123,7 @@ fn a_crash_under_load_costs_no_more_than_what_was_in_flight() {
     replaced(&cluster);
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("crash");
+    outcome.print_outages("crash");
     outcome.assert_no_errors("crash", &HEALTHY);
     for finding in [
         "wrong",
@@ -142,12 +142,12 @@ fn a_crash_under_load_costs_no_more_than_what_was_in_flight() {
     outcome.assert_no_more_than_in_flight("crash", CLIENTS / 3);
 }
 
-/// What slotmux has learned of a node that was away is forgotten when it is back, though nobody has connected to it since.
+/// The recorded outage of a node ends when the node is back, though no connection has been made to it since.
 #[test]
-fn nobody_sees_that_a_primary_that_had_crashed_is_the_primary_again() {
+fn a_restarted_primary_causes_no_error() {
     let cluster = cluster(&[]);
     let proxy = proxy(&cluster, |config| {
-        // It is away for longer than a command may take.
+        // Its outage is longer than the deadline of a command.
         config.set("cluster.timeouts.command", "1s");
         config.set("cluster.topology.refresh", "250ms");
     });
@@ -170,24 +170,24 @@ fn nobody_sees_that_a_primary_that_had_crashed_is_the_primary_again() {
             .expect("a count")
     };
     let before = refreshes();
-    poll_until(PATIENCE, "slotmux to hear of it", || {
+    poll_until(PATIENCE, "slotmux to detect the change", || {
         refreshes() >= before + 3.0
     });
     ledger.phase("again");
     ledger.resume();
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("again");
+    outcome.print_outages("again");
     outcome.assert_clean();
     outcome.assert_no_errors("again", &[0, 1, 2]);
 }
 
 #[test]
-fn nobody_who_reads_sees_a_crash() {
+fn a_crash_causes_no_error_for_readers() {
     let cluster = cluster(&[]);
     let proxy = proxy(&cluster, |_| {});
     let mut ledger = Ledger::start(proxy.port(), &cluster, &["--clients", "51"]);
-    // There is something to read, and the replica has it.
+    // The keys exist, and the replica has them.
     ledger.progress(&[0, 1, 2]);
     ledger.quiesce();
     replicas_in_step(&cluster);
@@ -195,7 +195,7 @@ fn nobody_who_reads_sees_a_crash() {
     ledger.phase("crash");
     ledger.resume();
     ledger.progress(&[0, 1, 2]);
-    // What its clients have sent when the others have gone on is in flight on it.
+    // Requests that its clients have sent by the time the others continue are in flight on it.
     let replica = replica_of(&cluster, 0);
     may_take_over(&cluster, replica, false);
     cluster.stop(0).expect("frozen");
@@ -206,7 +206,7 @@ fn nobody_who_reads_sees_a_crash() {
     ledger.recovered();
     ledger.progress(&[0, 1, 2]);
     let outcome = ledger.finish();
-    outcome.tell("crash");
+    outcome.print_outages("crash");
     outcome.assert_clean();
     outcome.assert_no_errors("crash", &[0, 1, 2]);
     assert_eq!(
@@ -221,7 +221,7 @@ fn nobody_who_reads_sees_a_crash() {
 fn a_frozen_primary_is_replaced_and_does_no_harm_when_it_returns() {
     let cluster = cluster(&[]);
     let proxy = proxy(&cluster, |config| {
-        // Not these end the wait for the frozen node, but that it was replaced.
+        // Its replacement ends the wait for the frozen node, not these settings.
         config.set("cluster.timeouts.response", "300s");
         config.set("cluster.timeouts.command", "300s");
     });
@@ -237,7 +237,7 @@ fn a_frozen_primary_is_replaced_and_does_no_harm_when_it_returns() {
     may_take_over(&cluster, replica, true);
     replaced(&cluster);
     ledger.recovered();
-    // What is still in its socket has been given up: it may run that when it wakes up, and loses it again.
+    // Requests still in its socket were given up: it may run them when it wakes up, and loses them again.
     ledger.quiesce();
     ledger.resume();
     ledger.phase("back");
@@ -245,11 +245,11 @@ fn a_frozen_primary_is_replaced_and_does_no_harm_when_it_returns() {
     cluster.wait_ok().expect("a whole cluster");
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("frozen");
+    outcome.print_outages("frozen");
     outcome.assert_clean();
     outcome.assert_no_errors("frozen", &HEALTHY);
     outcome.assert_no_more_than_in_flight("frozen", CLIENTS / 3);
-    // Everything that it was sent was in flight on it.
+    // All requests sent to it were in flight on it.
     assert!(outcome.in_phase("frozen", "unknown") > 0);
     outcome.assert_no_errors("back", &[0, 1, 2]);
 }

@@ -1,9 +1,9 @@
-//! The ledger rig: `slotmux-ledger` keeps the books of clients in front of a real cluster while nodes crash, freeze, move
-//! and come back and connections break. Whatever happens: no reply is wrong, nothing acknowledged is lost, nothing
-//! runs twice, shards that nothing happened to see no error, and everybody works again.
+//! The ledger rig: `slotmux-ledger` keeps the books of clients in front of a real cluster while nodes crash, freeze,
+//! move and come back and connections break. In every case: no reply is wrong, no acknowledged write is lost, no write
+//! runs twice, unaffected shards see no error, and every client works again.
 
 mod failover;
-mod liar;
+mod faulty_proxy;
 mod network;
 mod nodes;
 mod partition;

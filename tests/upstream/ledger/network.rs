@@ -1,5 +1,5 @@
-//! The network between slotmux and its nodes fails: connections are cut in the middle of a frame, stall, are slow, bring
-//! bytes that nobody sent; and the password changes.
+//! Faults of the network between slotmux and its nodes: connections are cut in the middle of a frame, stall, are slow,
+//! or carry inserted bytes; and the password changes.
 
 use std::time::Duration;
 
@@ -30,21 +30,21 @@ fn faulty(configure: impl FnOnce(&mut ProxyConfig)) -> (LocalCluster, FaultProxy
 }
 
 #[test]
-fn connections_that_are_cut_in_mid_frame_cost_what_was_on_them() {
+fn connections_cut_in_mid_frame_cost_only_commands_in_flight() {
     let (outcome, _) = cut(|_| {});
-    outcome.tell("cuts");
+    outcome.print_outages("cuts");
 }
 
 #[test]
-fn writes_that_are_sent_again_lose_and_reorder_nothing() {
+fn repeated_writes_are_neither_lost_nor_reordered() {
     let (outcome, proxy) = cut(|config| {
         config.set("defaults.namespace.retry_writes", "idempotent");
     });
-    outcome.tell("cuts");
+    outcome.print_outages("cuts");
     assert!(proxy.metric("slotmux_writes_repeated_total") > Some(0.0));
 }
 
-/// Cuts connections under load, which costs what was on them at most.
+/// Cuts connections under load, which costs at most the commands in flight on them.
 fn cut(configure: impl FnOnce(&mut ProxyConfig)) -> (Outcome, Proxy) {
     let (cluster, network, proxy) = faulty(configure);
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
@@ -62,7 +62,7 @@ fn cut(configure: impl FnOnce(&mut ProxyConfig)) -> (Outcome, Proxy) {
 }
 
 #[test]
-fn bytes_that_nobody_sent_end_a_connection_and_reach_nobody() {
+fn inserted_bytes_end_a_connection_and_reach_no_client() {
     let (cluster, network, proxy) = faulty(|_| {});
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
     ledger.phase("garbage");
@@ -76,18 +76,20 @@ fn bytes_that_nobody_sent_end_a_connection_and_reach_nobody() {
     ];
     for round in 0..times(10, 100) {
         network.inject(garbage[round % garbage.len()]);
-        poll_until(PATIENCE, "the garbage", || network.happened() > round);
+        poll_until(PATIENCE, "the inserted bytes", || {
+            network.happened() > round
+        });
         ledger.recovered();
     }
     let outcome = ledger.finish();
-    outcome.tell("garbage");
+    outcome.print_outages("garbage");
     outcome.assert_clean();
     outcome.assert_no_errors("garbage", &[1, 2]);
     outcome.assert_no_more_than_in_flight("garbage", times(10, 100) as u64 * OF_A_SHARD);
 }
 
 #[test]
-fn a_slow_network_costs_time_and_no_errors() {
+fn a_slow_network_causes_no_errors() {
     let (cluster, network, proxy) = faulty(|_| {});
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
     ledger.phase("slow");
@@ -96,13 +98,13 @@ fn a_slow_network_costs_time_and_no_errors() {
     network.delay(Duration::ZERO);
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("slow");
+    outcome.print_outages("slow");
     outcome.assert_clean();
     outcome.assert_no_errors("slow", &[0, 1, 2]);
 }
 
 #[test]
-fn a_network_that_swallows_everything_costs_its_own_shard_only() {
+fn a_network_that_swallows_everything_affects_only_its_own_shard() {
     let (cluster, network, proxy) = faulty(|config| {
         config.set("cluster.timeouts.response", "1s");
         config.set("cluster.connections.connect_timeout", "500ms");
@@ -120,13 +122,13 @@ fn a_network_that_swallows_everything_costs_its_own_shard_only() {
         },
     );
     ledger.progress(&[1, 2]);
-    // What has waited in it comes now, late.
+    // The held bytes arrive now, late.
     network.stall(false);
     ledger.recovered();
     ledger.phase("after");
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("swallowed");
+    outcome.print_outages("swallowed");
     outcome.assert_clean();
     outcome.assert_no_errors("swallowed", &[1, 2]);
     outcome.assert_no_errors("after", &[1, 2]);
@@ -144,7 +146,7 @@ fn a_password_is_changed_under_load() {
     let mut nodes: Vec<redis::Connection> = (0..3)
         .map(|node| cluster.connect(node).expect("a connection"))
         .collect();
-    let mut tell = |words: &[&str]| {
+    let mut run = |words: &[&str]| {
         for node in &mut nodes {
             let mut command = redis::Cmd::new();
             words.iter().for_each(|word| {
@@ -156,17 +158,17 @@ fn a_password_is_changed_under_load() {
     let proxy = proxy(&cluster, |config| {
         config.set("cluster.password", vec!["old".to_owned(), "new".to_owned()])
     });
-    tell(&["ACL", "SETUSER", "default", ">new"]);
+    run(&["ACL", "SETUSER", "default", ">new"]);
     let mut ledger = Ledger::start(proxy.port(), &cluster, &["--node-password", "new"]);
     ledger.phase("rotation");
-    tell(&["ACL", "SETUSER", "default", "<old"]);
+    run(&["ACL", "SETUSER", "default", "<old"]);
     ledger.recovered();
     // Existing connections stay: only new ones need the new password.
     ledger.phase("again");
-    tell(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("again");
+    outcome.print_outages("again");
     outcome.assert_clean();
     outcome.assert_no_errors("rotation", &[0, 1, 2]);
     outcome.assert_no_more_than_in_flight("again", outcome.count("clients"));

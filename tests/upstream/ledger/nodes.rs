@@ -1,4 +1,4 @@
-//! Nodes are started again: one by one as an operator does it, or all at once as a power cut does.
+//! Restarts of nodes: one by one as in maintenance, or all at once as in a power cut.
 
 use std::thread;
 
@@ -9,7 +9,7 @@ use crate::ledger::rig::{
 };
 use slotmux_testing::{PATIENCE, poll_until};
 
-/// Waits until a node that was started again has got everything.
+/// Waits until a restarted node has all data.
 fn in_step(cluster: &LocalCluster, node: usize) {
     poll_until(PATIENCE, "a replica to be back", || {
         let info = cluster.query::<String>(node, &["INFO", "replication"]);
@@ -20,7 +20,7 @@ fn in_step(cluster: &LocalCluster, node: usize) {
 }
 
 #[test]
-fn nobody_sees_that_all_nodes_are_started_again_one_by_one() {
+fn rolling_restarts_cause_no_error() {
     let cluster = steady_cluster();
     let proxy = proxy(&cluster, |_| {});
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
@@ -31,7 +31,7 @@ fn nobody_sees_that_all_nodes_are_started_again_one_by_one() {
             fail_over(&cluster, replica);
         }
         in_step(&cluster, node);
-        // On a busy machine the node may yet have to redirect what was on its way to it before the failover.
+        // On a busy machine the node may have to redirect commands that were under way to it before the failover.
         ledger.progress(&[0, 1, 2]);
         cluster.restart(node).expect("back");
         in_step(&cluster, node);
@@ -39,13 +39,13 @@ fn nobody_sees_that_all_nodes_are_started_again_one_by_one() {
     }
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("rolling");
+    outcome.print_outages("rolling");
     outcome.assert_clean();
     outcome.assert_no_errors("rolling", &[0, 1, 2]);
 }
 
 #[test]
-fn a_primary_that_crashes_and_comes_back_by_itself_costs_what_was_in_flight() {
+fn a_primary_that_crashes_and_comes_back_costs_commands_in_flight() {
     let cluster = durable_cluster();
     let proxy = proxy(&cluster, |_| {});
     let mut ledger = Ledger::start(proxy.port(), &cluster, &["--clients", "30"]);
@@ -58,7 +58,7 @@ fn a_primary_that_crashes_and_comes_back_by_itself_costs_what_was_in_flight() {
         ledger.progress(&[0, 1, 2]);
     }
     let outcome = ledger.finish();
-    outcome.tell("crashes");
+    outcome.print_outages("crashes");
     outcome.assert_clean();
     outcome.assert_no_errors("crashes", &[1, 2]);
     outcome.assert_no_more_than_in_flight("crashes", 3 * 10);
@@ -80,13 +80,13 @@ fn all_nodes_may_crash_at_once() {
     cluster.wait_ok().expect("a whole cluster");
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("dark");
+    outcome.print_outages("dark");
     outcome.assert_clean();
     outcome.assert_no_more_than_in_flight("dark", outcome.count("clients"));
 }
 
 #[test]
-fn a_crash_while_quiet_is_not_seen_by_anybody() {
+fn a_crash_without_traffic_causes_no_error() {
     let cluster = durable_cluster();
     let proxy = proxy(&cluster, |_| {});
     let mut ledger = Ledger::start(proxy.port(), &cluster, &[]);
@@ -99,7 +99,7 @@ fn a_crash_while_quiet_is_not_seen_by_anybody() {
     cluster.restart(0).expect("back");
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("crash");
+    outcome.print_outages("crash");
     outcome.assert_clean();
     outcome.assert_no_errors("crash", &[0, 1, 2]);
 }

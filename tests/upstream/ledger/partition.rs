@@ -1,5 +1,5 @@
-//! A partition in which nodes disagree: a primary is cut off from the other nodes, but from no client, and goes on
-//! claiming its slots when its replica has been made the primary of them. The higher epoch wins.
+//! A partition in which nodes disagree: a primary is cut off from the other nodes but not from clients, and still
+//! claims its slots after its replica was promoted. The higher epoch wins.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,10 +11,10 @@ use crate::ledger::rig::{
 };
 use slotmux_testing::{FaultProxy, PATIENCE, Proxy, Value, poll_until};
 
-/// From here the first node connects to the others, so that its connections can be told apart.
+/// Source address of the first node's connections to the others, by which they are recognized.
 const LONER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-/// What lies between the nodes, in front of the bus port of each. Clients and replicas connect past it.
+/// The network between the nodes, in front of the bus port of each. Clients and replicas bypass it.
 struct Bus(Vec<FaultProxy>);
 
 impl Bus {
@@ -35,7 +35,7 @@ impl Bus {
             set(node, "cluster-announce-ip", "127.0.0.1");
             set(node, "cluster-announce-bus-port", &way.port().to_string());
         }
-        poll_until(PATIENCE, "all nodes to go through it", || {
+        poll_until(PATIENCE, "all nodes to use the relay", || {
             (0..ways.len()).all(|node| {
                 let view: String = cluster.query(node, &["CLUSTER", "NODES"]).expect("a view");
                 let leads = |way: &FaultProxy| view.contains(&format!("@{} ", way.port()));
@@ -57,19 +57,22 @@ impl Bus {
     }
 }
 
-/// Whether a node says that another owns the first slot.
+/// Whether a node reports another owner of the first slot.
 fn claims(cluster: &LocalCluster, asked: usize, owner: usize) -> bool {
     let id = &cluster.node(owner).id;
     let view = cluster.view(asked).expect("a view");
     view.iter().any(|line| line.owns(0) && line.id == *id)
 }
 
-/// Waits until everybody but the cut off says that this one owns the first slot, while that one goes on saying that it does.
+/// Waits until all other nodes report this one as the owner of the first slot, while the cut-off node still claims it.
 fn disagree(cluster: &LocalCluster, owner: usize) {
-    poll_until(PATIENCE, "the replica to take over", || {
+    poll_until(PATIENCE, "the failover to the replica", || {
         (1..cluster.nodes().len()).all(|node| claims(cluster, node, owner))
     });
-    assert!(claims(cluster, 0, 0), "it has heard of it");
+    assert!(
+        claims(cluster, 0, 0),
+        "the cut-off node learned of the promotion"
+    );
 }
 
 /// Ends the partition and waits until the nodes agree.
@@ -80,7 +83,7 @@ fn heal(cluster: &LocalCluster, bus: &Bus, owner: usize) {
 }
 
 #[test]
-fn nobody_sees_that_a_primary_is_cut_off_and_replaced() {
+fn a_primary_that_is_cut_off_and_replaced_causes_no_error() {
     let cluster = cluster(&[]);
     let bus = Bus::between(&cluster);
     let proxy = proxy(&cluster, |_| {});
@@ -89,8 +92,8 @@ fn nobody_sees_that_a_primary_is_cut_off_and_replaced() {
     may_take_over(&cluster, replica, false);
     ledger.phase("partition");
     bus.cut(true);
-    // What it acknowledges before it notices that it is alone has to reach its replica before that is elected.
-    poll_until(PATIENCE, "it to stop serving", || {
+    // Writes that it acknowledges before it notices the partition must reach its replica before the election.
+    poll_until(PATIENCE, "the primary to stop serving", || {
         let info: String = cluster.query(0, &["CLUSTER", "INFO"]).expect("its state");
         info.contains("cluster_state:fail")
     });
@@ -104,15 +107,16 @@ fn nobody_sees_that_a_primary_is_cut_off_and_replaced() {
     heal(&cluster, &bus, replica);
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("partition");
+    outcome.print_outages("partition");
     outcome.assert_clean();
     outcome.assert_no_errors("partition", &[0, 1, 2]);
     outcome.assert_no_errors("healed", &[0, 1, 2]);
 }
 
 #[test]
-fn the_higher_epoch_wins_also_against_a_primary_that_goes_on_serving() {
-    // Cut off for less than the node timeout: the old primary serves whoever asks it and loses that when it is back.
+fn the_higher_epoch_wins_against_a_primary_that_still_serves() {
+    // Cut off for less than the node timeout: the old primary serves its clients and loses those writes when it is
+    // back.
     let cluster = steady_cluster();
     let bus = Bus::between(&cluster);
     let proxy = proxy(&cluster, |config| {
@@ -137,21 +141,24 @@ fn the_higher_epoch_wins_also_against_a_primary_that_goes_on_serving() {
             .expect("a count")
     };
     let before = asked();
-    // It is asked again and again, and never believed.
+    // It is queried again and again, and its claim is rejected.
     poll_until(PATIENCE, "refreshes", || asked() >= before + 20.0);
     ledger.progress(&[0, 1, 2]);
     assert!(claims(&cluster, 0, 0));
     let alone: String = cluster.query(0, &["CLUSTER", "INFO"]).expect("its state");
-    assert!(alone.contains("cluster_state:ok"), "it still serves");
+    assert!(
+        alone.contains("cluster_state:ok"),
+        "the old primary still serves"
+    );
     heal(&cluster, &bus, replica);
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("split");
+    outcome.print_outages("split");
     outcome.assert_clean();
     outcome.assert_no_errors("split", &[0, 1, 2]);
 }
 
-/// Waits until slotmux sends what belongs to the first shard to this node.
+/// Waits until slotmux sends commands of the first shard to this node.
 fn follows(proxy: &Proxy, cluster: &LocalCluster, node: usize) {
     let mut keys = (0..).map(|number| format!("probe:{number}"));
     let key = keys

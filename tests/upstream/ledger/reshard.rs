@@ -18,7 +18,7 @@ fn redis_cli(arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {told}");
 }
 
-/// Moves so many slots from a node, or from all, to another.
+/// Moves this many slots from a node, or from all, to another.
 fn reshard(cluster: &LocalCluster, from: &str, to: &str, slots: usize) {
     let entry = format!("127.0.0.1:{}", cluster.node(0).port);
     let slots = slots.to_string();
@@ -35,7 +35,7 @@ fn reshard(cluster: &LocalCluster, from: &str, to: &str, slots: usize) {
     ]);
 }
 
-/// Waits until all nodes tell the same and `redis-cli` would go on.
+/// Waits until all nodes report the same and `redis-cli` would continue.
 fn agreed(cluster: &LocalCluster) {
     cluster.wait_ok().expect("a whole cluster");
     let slots = |node: usize| {
@@ -47,13 +47,13 @@ fn agreed(cluster: &LocalCluster) {
         owned.sort();
         owned
     };
-    poll_until(PATIENCE, "all nodes to tell the same", || {
+    poll_until(PATIENCE, "all nodes to report the same", || {
         (1..cluster.nodes().len()).all(|node| slots(node) == slots(0))
     });
 }
 
 #[test]
-fn nobody_sees_a_node_come_take_slots_give_them_back_and_leave() {
+fn a_node_that_joins_takes_slots_and_leaves_causes_no_error() {
     let mut cluster = steady_cluster();
     let proxy = proxy(&cluster, |_| {});
     let mut ledger = Ledger::start(
@@ -80,7 +80,7 @@ fn nobody_sees_a_node_come_take_slots_give_them_back_and_leave() {
     ]);
     ledger.recovered();
     let outcome = ledger.finish();
-    outcome.tell("reshard");
+    outcome.print_outages("reshard");
     outcome.assert_clean();
     outcome.assert_no_errors("reshard", &[0, 1, 2]);
     outcome.assert_no_errors("leave", &[0, 1, 2]);

@@ -1,4 +1,4 @@
-//! A run of `slotmux-ledger`, steered by a test, and what it reports.
+//! A run of `slotmux-ledger`, controlled by a test, and its report.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,19 +11,19 @@ use slotmux::tools::demo::cluster::{LocalCluster, Options};
 use slotmux_testing::built::load_tool;
 use slotmux_testing::{CALM, PATIENCE, Proxy, ProxyConfig, poll_until};
 
-/// Requests of one client that are more than a pipeline of it, whatever its depth is here.
+/// A number of requests of one client that exceeds its pipeline, for any depth here.
 const SEVERAL: u32 = 40;
 
 /// The namespace whose keys must have a TTL.
 const TTL_PREFIX: &str = "brief:";
 
-/// Nodes that serve what they own also while others are gone, and give a silent primary up soon: but not one that a busy
-/// machine holds up, since what it has not replicated then is lost.
+/// Nodes that serve their slots while others are gone, and replace a silent primary soon: but not one that is delayed
+/// on a busy machine, because its unreplicated writes would be lost.
 pub fn cluster(extra: &[(&str, &str)]) -> LocalCluster {
     start(Duration::from_secs(2), extra)
 }
 
-/// The same, for faults that no primary is to be given up for.
+/// The same, for faults without failover.
 pub fn steady_cluster() -> LocalCluster {
     start(CALM, &[])
 }
@@ -42,7 +42,7 @@ fn start(node_timeout: Duration, extra: &[(&str, &str)]) -> LocalCluster {
     .expect("a cluster")
 }
 
-/// Nodes that write down what they acknowledge, so that a crash costs nothing, and that nobody replaces.
+/// Nodes that log every write before they acknowledge it, so that a crash loses none, and that are not replaced.
 const DURABLE: [(&str, &str); 3] = [
     ("appendonly", "yes"),
     ("appendfsync", "always"),
@@ -62,7 +62,7 @@ pub fn durable_cluster() -> LocalCluster {
     .expect("a cluster")
 }
 
-/// A namespace of keys with a TTL; the rest as users have it.
+/// A namespace of keys with a TTL; otherwise the defaults.
 pub fn usual(config: &mut ProxyConfig) {
     config.set("log.level", "warn");
     let namespace = format!(
@@ -93,14 +93,14 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Starts it on a port, with the nodes of a cluster to look things up, and lets it work a little.
+    /// Starts it on a port, with the nodes of a cluster for lookups, and lets it work a little.
     pub fn start(port: u16, cluster: &LocalCluster, args: &[&str]) -> Ledger {
         let mut ledger = Ledger::begin(port, cluster, args);
         ledger.recovered();
         ledger
     }
 
-    /// The same, but for letting it work.
+    /// The same, without the initial work.
     pub fn begin(port: u16, cluster: &LocalCluster, args: &[&str]) -> Ledger {
         let nodes: Vec<String> = cluster
             .nodes()
@@ -112,7 +112,7 @@ impl Ledger {
         Ledger::launch(port, &[&common[..], args].concat())
     }
 
-    /// Starts it with just these arguments.
+    /// Starts it with only these arguments.
     pub fn launch(port: u16, args: &[&str]) -> Ledger {
         let mut child = Command::new(load_tool("slotmux-ledger"))
             .args([
@@ -153,33 +153,33 @@ impl Ledger {
         self.line()
     }
 
-    /// Counts apart from here on.
+    /// Starts a new phase of the counts.
     #[track_caller]
     pub fn phase(&mut self, name: &str) {
         assert_eq!(self.order(&format!("phase {name}")), "phase");
     }
 
-    /// Waits until nothing is in flight and sends nothing more.
+    /// Waits until nothing is in flight and stops sending.
     #[track_caller]
     pub fn quiesce(&mut self) {
         assert_eq!(self.order("quiesce"), "quiet");
     }
 
-    /// Sends again.
+    /// Continues sending.
     #[track_caller]
     pub fn resume(&mut self) {
         assert_eq!(self.order("resume"), "going");
     }
 
-    /// Waits until in each shard a write that was sent from now on has been acknowledged.
+    /// Waits until in each shard a write sent after this call has been acknowledged.
     #[track_caller]
     pub fn recovered(&mut self) {
         let answer = self.order("recovered");
         assert!(answer.starts_with("recovered"), "{answer}");
     }
 
-    /// Waits until each client of these shards has been served several times more: longer than what it had in flight. Whoever
-    /// calls this while another shard is away, and brings it back only then, has shown that nobody stalls with it.
+    /// Waits until each client of these shards has been served several times more than it had in flight. Called while
+    /// another shard is missing, this shows that no client stalls with it.
     #[track_caller]
     pub fn progress(&mut self, shards: &[usize]) {
         let shards: Vec<String> = shards.iter().map(ToString::to_string).collect();
@@ -187,13 +187,13 @@ impl Ledger {
         assert!(answer.starts_with("progressed"), "{answer}");
     }
 
-    /// From now on so many requests of a hundred read; with 100 nobody writes.
+    /// From now on this percentage of requests reads; with 100 there are no writes.
     #[track_caller]
     pub fn reads(&mut self, percent: u8) {
         assert_eq!(self.order(&format!("reads {percent}")), "reads");
     }
 
-    /// Ends the run and takes its report.
+    /// Ends the run and returns its report.
     #[track_caller]
     pub fn finish(mut self) -> Outcome {
         drop(self.input.take());
@@ -216,7 +216,7 @@ impl Drop for Ledger {
     }
 }
 
-/// What a run reports.
+/// The report of a run.
 #[derive(Debug)]
 pub struct Outcome {
     /// Its exit status.
@@ -234,20 +234,20 @@ impl Outcome {
             .unwrap_or_else(|| panic!("no {name} in {}", self.report))
     }
 
-    /// Nothing was wrong, lost, doubled or without its TTL, and no client had to connect anew.
+    /// No wrong, lost or doubled write, none without its TTL, and no client had to reconnect.
     #[track_caller]
     pub fn assert_clean(&self) {
         assert_eq!(self.code, Some(0), "{}", self.report);
         self.assert_connections_kept();
     }
 
-    /// Whatever happened behind slotmux, no client had to connect anew.
+    /// No client had to reconnect, for any fault behind slotmux.
     #[track_caller]
     pub fn assert_connections_kept(&self) {
         assert_eq!(self.count("connections_lost"), 0, "{:#}", self.report);
     }
 
-    /// In a phase no request was refused, and no more were of unknown fate than so many pipelines hold.
+    /// In a phase no request was refused, and at most this many pipelines of requests were of unknown fate.
     #[track_caller]
     pub fn assert_no_more_than_in_flight(&self, phase: &str, pipelines: u64) {
         assert_eq!(self.in_phase(phase, "refused"), 0, "{:#}", self.report);
@@ -257,7 +257,7 @@ impl Outcome {
         assert!(unknown <= most, "{unknown} of {most}: {:#}", self.report);
     }
 
-    /// No request of these shards has got an error in a phase.
+    /// No request of these shards got an error in a phase.
     #[track_caller]
     pub fn assert_no_errors(&self, phase: &str, shards: &[usize]) {
         for &shard in shards {
@@ -287,8 +287,8 @@ impl Outcome {
         phase(&self.report, name)
     }
 
-    /// Prints how long each shard was away, through slotmux and directly.
-    pub fn tell(&self, name: &str) {
+    /// Prints how long each shard was unavailable, through slotmux and directly.
+    pub fn print_outages(&self, name: &str) {
         let (ours, direct) = (self.phase(name), phase(&self.report["control"], name));
         for (ours, direct) in ours["shards"]
             .as_array()
@@ -297,7 +297,7 @@ impl Outcome {
             .zip(direct["shards"].as_array().into_iter().flatten())
         {
             eprintln!(
-                "{name}: slots {}: {} acknowledged, {} refused, {} unknown, {} failed reads, away {} ms, waited for {} ms, directly {} ms ({:+} ms)",
+                "{name}: slots {}: {} acknowledged, {} refused, {} unknown, {} failed reads, unavailable {} ms, waited for {} ms, directly {} ms ({:+} ms)",
                 ours["slots"],
                 ours["acked"],
                 ours["refused"],
@@ -332,11 +332,11 @@ fn replication(cluster: &LocalCluster, node: usize, name: &str) -> Option<String
     field.map(str::to_owned)
 }
 
-/// Waits until every replica has all that its primary has now. Nobody may write meanwhile.
+/// Waits until every replica has all data of its primary. No writes may happen meanwhile.
 pub fn replicas_in_step(cluster: &LocalCluster) {
     let offset = |node: usize, name: &str| replication(cluster, node, name)?.parse::<u64>().ok();
     let nodes = 0..cluster.nodes().len();
-    // By port. It grows by itself later: a primary pings its replicas.
+    // By port. The offset also grows without writes: a primary pings its replicas.
     let wanted: HashMap<String, u64> = nodes
         .clone()
         .filter(|&node| replication(cluster, node, "role").as_deref() == Some("master"))
@@ -348,7 +348,7 @@ pub fn replicas_in_step(cluster: &LocalCluster) {
         })
         .collect();
     for node in nodes.filter(|&node| !wanted.contains_key(&cluster.node(node).port.to_string())) {
-        poll_until(PATIENCE, "replicas to be in step", || {
+        poll_until(PATIENCE, "synchronized replicas", || {
             let primary = replication(cluster, node, "master_port");
             let wanted = primary.and_then(|port| wanted.get(&port));
             wanted.is_some() && offset(node, "slave_repl_offset").as_ref() >= wanted
@@ -356,7 +356,7 @@ pub fn replicas_in_step(cluster: &LocalCluster) {
     }
 }
 
-/// Whether a replica may take its primary's place. What is seen while it may not is seen while its shard is away.
+/// Whether a replica may take its primary's place. While it may not, a fault makes its shard unavailable.
 pub fn may_take_over(cluster: &LocalCluster, replica: usize, may: bool) {
     let hold = if may { "no" } else { "yes" };
     cluster
@@ -376,8 +376,8 @@ pub fn replica_of(cluster: &LocalCluster, primary: usize) -> usize {
         .expect("a replica")
 }
 
-/// Makes a replica the primary of its shard. A primary gives up after five seconds in which the two did not come
-/// together, which happens on a busy machine; then it is asked for again.
+/// Makes a replica the primary of its shard. A primary gives up after five seconds in which the two did not
+/// synchronize, which happens on a busy machine; then the failover is requested again.
 pub fn fail_over(cluster: &LocalCluster, replica: usize) {
     let id = &cluster.node(replica).id;
     let is_primary = || {

@@ -1,5 +1,5 @@
-//! One cluster, one slotmux, one load, and all faults in turn while clients come and go: once around in every test run,
-//! for as long as `SLOTMUX_SOAK_MINUTES` says with `scripts/soak`.
+//! One cluster, one slotmux, one load, and all faults in turn while clients come and go: one round in every test run,
+//! or `SLOTMUX_SOAK_MINUTES` with `scripts/soak`.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -13,13 +13,13 @@ use crate::ledger::rig::{
 };
 use slotmux_testing::{PATIENCE, Proxy, RawClient, SetAtEnd, Value, poll_until};
 
-/// How long to go on.
+/// Duration of the run.
 const MINUTES: &str = "SLOTMUX_SOAK_MINUTES";
 
 /// Requests per second, so that the keys of a long run fit into memory.
 const RATE: &str = "3000";
 
-/// Clients that connect, ask and leave, one after the other, some without waiting for the reply.
+/// Clients that connect, send and leave, one after the other, some without waiting for the reply.
 fn churn(port: u16, stop: &AtomicBool, connects: &AtomicUsize) {
     while !stop.load(Ordering::Relaxed) {
         let mut client = RawClient::connect(port);
@@ -32,11 +32,11 @@ fn churn(port: u16, stop: &AtomicBool, connects: &AtomicUsize) {
     }
 }
 
-/// Four times the node timeout, and a little. When a primary died right behind its planned failover, a replica of Redis 7.0 was
-/// seen to win without a new vote, with the epoch of the dead one, and nobody gave it the slots.
+/// A little more than four times the node timeout. When a primary died right after its planned failover, a replica of
+/// Redis 7.0 was seen to win without a new vote, with the epoch of the dead one, and no node gave it the slots.
 const ELECTION_IS_OVER: Duration = Duration::from_secs(10);
 
-/// Shards that nothing happens to.
+/// Shards without a fault.
 const OTHERS: [usize; 2] = [1, 2];
 
 /// The primary of the first slot.
@@ -55,14 +55,14 @@ fn crash(cluster: &LocalCluster, ledger: &mut Ledger) {
     ledger.resume();
     ledger.progress(&OTHERS);
     may_take_over(cluster, replica, true);
-    poll_until(PATIENCE, "the replica to take over", || {
+    poll_until(PATIENCE, "the failover to the replica", || {
         primary(cluster) != dead
     });
     ledger.recovered();
     cluster.restart(dead).expect("back");
 }
 
-/// Freezes a primary for a moment in which nobody may replace it.
+/// Freezes a primary for less time than a failover needs.
 fn freeze(cluster: &LocalCluster, ledger: &mut Ledger) {
     let node = primary(cluster);
     let replica = replica_of(cluster, node);
@@ -123,7 +123,7 @@ fn soak() {
     });
     let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
     let cluster = cluster(&[]);
-    // What is told of recovery at the end is what users get.
+    // The recovery times at the end are those of users.
     let proxy = Proxy::start(&cluster, usual);
     let (stop, connects) = (AtomicBool::new(false), AtomicUsize::new(0));
     let outcome = thread::scope(|scope| {
@@ -139,7 +139,7 @@ fn soak() {
             for (name, fault) in FAULTS {
                 ledger.phase(&format!("{name} {round}"));
                 fault(&cluster, &mut ledger);
-                // Everybody, before the next one comes.
+                // All clients, before the next fault.
                 ledger.progress(&[0, 1, 2]);
                 cluster.wait_ok().expect("a whole cluster");
                 replicas_are_back(&cluster);
@@ -163,7 +163,7 @@ fn soak() {
     );
     eprintln!("soak: errors {:#}", outcome.report["errors"]);
     for (fault, _) in FAULTS {
-        tell_recovery(&outcome, fault);
+        print_recovery(&outcome, fault);
     }
     for phase in outcome.report["phases"].as_array().into_iter().flatten() {
         if phase["errors"]
@@ -175,8 +175,8 @@ fn soak() {
     }
 }
 
-/// Prints how long at most anybody waited in the rounds of a fault, and for how long a shard was away by itself.
-fn tell_recovery(outcome: &Outcome, fault: &str) {
+/// Prints the longest wait of clients in the rounds of a fault, and the longest direct outage of a shard.
+fn print_recovery(outcome: &Outcome, fault: &str) {
     let most = |of: &Json, figure: &str| {
         let phases = of["phases"].as_array().into_iter().flatten();
         let rounds = phases.filter(|phase| {
@@ -193,13 +193,13 @@ fn tell_recovery(outcome: &Outcome, fault: &str) {
     ]
     .map(|figure| figure.expect("a figure of each"));
     eprintln!(
-        "soak: {fault}: nobody waited longer than {ours} ms, a shard was away for {direct} ms at most; in the same round {over:+} ms at most"
+        "soak: {fault}: clients waited {ours} ms at most, a shard was unavailable for {direct} ms at most; in the same round {over:+} ms at most"
     );
 }
 
-/// Waits until every primary has its replica again, so that the next fault meets a whole cluster.
+/// Waits until every primary has its replica again, so that the next fault meets a complete cluster.
 fn replicas_are_back(cluster: &LocalCluster) {
-    poll_until(PATIENCE, "the replicas to be back", || {
+    poll_until(PATIENCE, "the replicas to be up", || {
         (0..cluster.nodes().len()).all(|node| is_in_place(cluster, node))
     });
 }

@@ -1,5 +1,5 @@
-//! `retry_writes`: a write whose connection broke before it was answered is sent again where its namespace allows that
-//! and it may run twice; every other gets the error that its fate is unknown, and runs once.
+//! `retry_writes`: a write whose connection broke before it was answered is sent again if its namespace allows it and
+//! it may run twice; any other write gets the error that its fate is unknown, and runs once.
 
 mod real;
 mod scripted;
@@ -10,8 +10,8 @@ use slotmux_testing::ProxyConfig;
 const UNKNOWN: &str =
     "ERR slotmux: connection to the node was lost, the command may have been executed";
 
-/// Namespaces whose writes are sent again, two of them with a TTL, and one in which they are not. Keys of none are as
-/// `defaults.namespace.retry_writes` says, which the others inherit.
+/// Namespaces whose writes are sent again, two of them with a TTL, and one in which they are not. Unmatched keys follow
+/// `defaults.namespace.retry_writes`, which the others inherit.
 fn namespaces(config: &mut ProxyConfig) {
     config.set("server.workers", 1);
     config.set("cluster.connections.backoff", "10ms..50ms");
@@ -26,7 +26,7 @@ fn namespaces(config: &mut ProxyConfig) {
     }
 }
 
-/// A hash tag whose slot is among the first node's of three.
+/// A hash tag whose slot belongs to the first of three nodes.
 fn tag() -> String {
     (0..)
         .map(|i| format!("{{t{i}}}"))

@@ -1,4 +1,4 @@
-//! Real nodes whose connections are cut behind a request, that are killed with requests in their sockets, or frozen.
+//! Real nodes whose connections are cut behind a request, or that are killed or frozen with requests in their sockets.
 
 use std::time::Duration;
 
@@ -40,13 +40,13 @@ impl Faulty {
         self.proxy.metric(metric).expect("a count")
     }
 
-    /// The reply to a command that the node has run, and whose connection was cut before the reply had come; and how
-    /// often commands of that name have run since.
+    /// The reply to a command that the node has run, and whose connection was cut before the reply arrived; and the
+    /// number of its executions.
     fn behind<A: AsRef<[u8]>>(&self, client: &mut RawClient, words: &[A]) -> (Value, u64) {
         let warm = format!("warm:{}", tag());
         let name = String::from_utf8_lossy(words[0].as_ref()).to_lowercase();
         for _ in 0..100 {
-            // So that there is a connection.
+            // So that a connection exists.
             client.call(&["GET", &warm]);
             let before = self.counted("slotmux_upstream_lost_total");
             let calls = self.calls(&name);
@@ -55,12 +55,12 @@ impl Faulty {
             if self.counted("slotmux_upstream_lost_total") > before {
                 return (reply, self.calls(&name) - calls);
             }
-            // It hit a connection that looked for the topology.
+            // The cut hit a connection of the topology refresh.
         }
-        panic!("the cut never hit the command");
+        panic!("no cut hit the command");
     }
 
-    /// How often the first node has run a command.
+    /// The number of executions of a command at the first node.
     fn calls(&self, name: &str) -> u64 {
         let info: String = self
             .cluster
@@ -74,7 +74,7 @@ impl Faulty {
 }
 
 #[test]
-fn a_write_that_may_run_twice_does_where_its_namespace_allows_it() {
+fn a_repeatable_write_runs_twice_where_its_namespace_allows_it() {
     let faulty = Faulty::start("never");
     let mut client = faulty.proxy.client();
     let tag = tag();
@@ -107,20 +107,20 @@ fn a_write_that_may_run_twice_does_where_its_namespace_allows_it() {
         client.call(&["MGET", &own, &other, &brief]).items(),
         ["5", "6", "7"].map(Value::bulk)
     );
-    // A hash, so that the expiry of its namespace is a command of its own.
+    // A hash, so that the expiry of its namespace is a separate command.
     for namespace in ["brief", "loose"] {
         let hash = format!("{namespace}:{tag}:hash");
         let (reply, runs) = faulty.behind(&mut client, &["HMSET", &hash, "f", "v"]);
         assert_eq!((reply, runs), (Value::ok(), 2), "{namespace}");
         assert!(client.call(&["TTL", &hash]).integer() > 3000, "{namespace}");
     }
-    // Over a connection of its own.
+    // Over a dedicated connection.
     let big = "b".repeat(100_000);
     let (reply, runs) = faulty.behind(&mut client, &["SET", &own, &big]);
     assert_eq!((reply, runs), (Value::ok(), 2));
     assert_eq!(client.call(&["STRLEN", &own]).integer(), 100_000);
     let before = faulty.counted("slotmux_writes_repeated_total");
-    // Over several slots each part decides for itself.
+    // Over several slots each part is decided separately.
     for namespace in ["in", "brief"] {
         let first = key(namespace);
         let far: Vec<String> = (0..20).map(|i| format!("{namespace}:far{i}")).collect();
@@ -145,12 +145,12 @@ fn every_other_write_gets_its_error_and_runs_once() {
     let (own, out) = (key("in"), key("out"));
     let [counter, hash, fresh] = ["counter", "hash", "fresh"].map(|name| format!("{own}:{name}"));
     let once: &[&[&str]] = &[
-        // By their namespaces.
+        // Not repeated because of their namespaces.
         &["SET", &out, "1"],
         &["SET", &key("plain"), "1"],
         &["SET", &key("of-none"), "1"],
         &["MSET", &own, "1", &out, "2"],
-        // By what they are.
+        // Not repeated because of the command.
         &["INCR", &counter],
         &["HSET", &hash, "f", "v"],
         &["SET", &fresh, "v", "NX"],
@@ -167,7 +167,7 @@ fn every_other_write_gets_its_error_and_runs_once() {
         assert_eq!((reply.error(), runs), (UNKNOWN, 1), "{words:?}");
     }
     assert_eq!(client.call(&["GET", &counter]), Value::bulk("1"));
-    // What is in a transaction is not sent again either.
+    // Commands in a transaction are not sent again either.
     let mut cut_behind_exec = || {
         client.pipeline(&[vec!["GET", &own], vec!["MULTI"], vec!["SET", &own, "v"]]);
         let before = faulty.counted("slotmux_upstream_lost_total");
@@ -181,7 +181,7 @@ fn every_other_write_gets_its_error_and_runs_once() {
 }
 
 #[test]
-fn the_default_holds_for_keys_of_no_namespace_too() {
+fn the_default_holds_for_unmatched_keys_too() {
     let faulty = Faulty::start("idempotent");
     let mut client = faulty.proxy.client();
     let tag = tag();
@@ -196,7 +196,7 @@ fn the_default_holds_for_keys_of_no_namespace_too() {
     }
 }
 
-/// A cluster that replaces silent primaries, with replicas that have all there is.
+/// A cluster that replaces silent primaries, with fully synchronized replicas.
 fn replaceable() -> LocalCluster {
     LocalCluster::start(Options {
         node_timeout: Duration::from_secs(2),
@@ -214,7 +214,7 @@ fn into_its_socket(cluster: &LocalCluster, proxy: &Proxy) -> RawClient {
     for i in 0..100 {
         client.send(&["SET", &format!("in:{}:{i}", tag()), &i.to_string()]);
     }
-    poll_until(PATIENCE, "all to be in flight", || {
+    poll_until(PATIENCE, "all commands to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(100.0)
     });
     client
@@ -237,7 +237,7 @@ fn assert_all_are_there(proxy: &Proxy, values: &str) {
 }
 
 #[test]
-fn nobody_sees_that_a_primary_is_killed_under_sets() {
+fn a_primary_killed_under_sets_causes_no_error() {
     let cluster = replaceable();
     let proxy = before(&cluster);
     let mut client = into_its_socket(&cluster, &proxy);
@@ -250,7 +250,7 @@ fn nobody_sees_that_a_primary_is_killed_under_sets() {
 }
 
 #[test]
-fn nobody_sees_that_a_frozen_primary_is_replaced_under_sets() {
+fn a_frozen_primary_replaced_under_sets_causes_no_error() {
     let cluster = replaceable();
     let proxy = before(&cluster);
     let mut client = into_its_socket(&cluster, &proxy);
@@ -263,10 +263,10 @@ fn nobody_sees_that_a_frozen_primary_is_replaced_under_sets() {
         let later = format!("later {i}");
         assert_eq!(client.call(&["SET", &key, &later]), Value::ok());
     }
-    // What it finds in its socket when it wakes up is no part of what the cluster holds.
+    // Requests in its socket when it wakes up do not affect the data of the cluster.
     cluster.resume(0).expect("resumed");
     let id = &cluster.node(0).id;
-    poll_until(PATIENCE, "it to be a replica", || {
+    poll_until(PATIENCE, "the node to be a replica", || {
         let view = cluster.view(0).expect("a view");
         view.iter().any(|line| line.id == *id && !line.owns(0))
     });
@@ -286,14 +286,14 @@ fn a_write_that_may_still_run_at_its_node_is_not_sent_again() {
     server.stop().expect("stopped");
     assert_eq!(client.call(&["SET", "in:frozen", "late"]).error(), UNKNOWN);
     server.resume().expect("resumed");
-    poll_until(PATIENCE, "it to run", || {
+    poll_until(PATIENCE, "the late write to run", || {
         client.call(&["GET", "in:frozen"]) == Value::bulk("late")
     });
     assert_eq!(proxy.metric("slotmux_writes_repeated_total"), Some(0.0));
 }
 
 #[test]
-fn a_write_that_is_never_answered_is_not_said_to_be_unexecuted() {
+fn a_write_that_is_never_answered_is_not_reported_as_unexecuted() {
     let server = LocalServer::start(&ServerOptions::default()).expect("a server");
     let proxy = Proxy::start_before(&server, |config| {
         namespaces(config);
@@ -304,7 +304,7 @@ fn a_write_that_is_never_answered_is_not_said_to_be_unexecuted() {
     client.call(&["GET", "in:gone"]);
     server.stop().expect("stopped");
     client.send(&["SET", "in:gone", "v"]);
-    poll_until(PATIENCE, "it to be in flight", || {
+    poll_until(PATIENCE, "the command to be in flight", || {
         proxy.metric("slotmux_in_flight") == Some(1.0)
     });
     server.kill();

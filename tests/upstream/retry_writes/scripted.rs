@@ -1,4 +1,4 @@
-//! A node that hangs up where the test wants it: what order the commands of a client keep, and how often they are sent.
+//! A node that hangs up at a chosen place: the order of a client's commands, and how often they are sent.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -6,7 +6,7 @@ use crate::retry_writes::{UNKNOWN, namespaces};
 use slotmux_testing::peer::{Gate, Request};
 use slotmux_testing::{PATIENCE, Peer, Proxy, Step, Value, poll_until};
 
-/// What the replies to a pipeline are if the connection breaks with all of it on the way, and what the node is sent
+/// The replies to a pipeline whose connection breaks with all of it in flight, and the commands that the node gets
 /// then. It answers each SET with `+OK`, everything else with the key.
 fn broken(pipeline: &[&str]) -> (Vec<String>, Vec<String>) {
     let gate = Gate::default();
@@ -31,7 +31,7 @@ fn broken(pipeline: &[&str]) -> (Vec<String>, Vec<String>) {
         client.send(words);
     }
     let all = Some(words.len() as f64);
-    poll_until(PATIENCE, "all to be in flight", || {
+    poll_until(PATIENCE, "all commands to be in flight", || {
         proxy.metric("slotmux_in_flight") == all
     });
     gate.open();
@@ -48,7 +48,7 @@ fn broken(pipeline: &[&str]) -> (Vec<String>, Vec<String>) {
     };
     let seen: Vec<String> = peer.requests().iter().map(line).collect();
     let seen = seen.into_iter().filter(|line| line.contains("{k}"));
-    // The first one of them, at which it hung up.
+    // The first of them, at which it hung up.
     (replies, seen.skip(1).collect())
 }
 
@@ -64,7 +64,7 @@ fn a_clients_commands_keep_their_order() {
         ),
         (
             &[set, "GET in:{k}", other],
-            // The read would see what comes behind it.
+            // The read would return a later value.
             &["OK", "unknown", "OK"],
             &[set, other],
         ),
@@ -73,7 +73,7 @@ fn a_clients_commands_keep_their_order() {
             &["OK", "OK", "in:{k}"],
             &[set, other, "GET in:{k}"],
         ),
-        // What may have run behind it is not sent again, so it must not run behind that.
+        // A command behind it that may have run is not sent again, so the first must not run behind that.
         (
             &[set, other, "INCR in:{k}3"],
             &["unknown", "unknown", "unknown"],
@@ -103,12 +103,12 @@ fn a_clients_commands_keep_their_order() {
 }
 
 #[test]
-fn it_is_sent_as_often_as_a_read() {
+fn a_write_is_sent_as_often_as_a_read() {
     let peer = Peer::start(|request| (request.name() == "SET").then(|| vec![Step::Close]));
     let proxy = Proxy::start_at(&peer.seeds(), None, |config| {
         namespaces(config);
         config.set("cluster.retry.reads", 3);
-        // These are about writes that were not sent.
+        // These are about unsent writes.
         config.set("cluster.retry.unsent_writes", 0);
     });
     let mut client = proxy.client();
@@ -119,7 +119,7 @@ fn it_is_sent_as_often_as_a_read() {
 }
 
 #[test]
-fn an_error_of_the_second_time_does_not_tell_about_the_first() {
+fn an_error_of_the_second_try_does_not_describe_the_first() {
     let seen = AtomicUsize::new(0);
     let peer = Peer::start(move |request| {
         (request.name() == "SET").then(|| match seen.fetch_add(1, Ordering::SeqCst) {
@@ -140,7 +140,7 @@ fn an_error_of_the_second_time_does_not_tell_about_the_first() {
 }
 
 #[test]
-fn nothing_runs_again_for_a_client_that_has_hung_up() {
+fn no_command_is_repeated_for_a_client_that_has_hung_up() {
     let gate = Gate::default();
     let held_back = gate.clone();
     let peer = Peer::start(move |request| {
@@ -149,16 +149,16 @@ fn nothing_runs_again_for_a_client_that_has_hung_up() {
     let proxy = Proxy::start_at(&peer.seeds(), None, namespaces);
     let (mut client, mut other) = (proxy.client(), proxy.client());
     client.send(&["SET", "in:k", "v"]);
-    poll_until(PATIENCE, "it to be there", || {
+    poll_until(PATIENCE, "the SET to arrive", || {
         peer.requests_named("SET").len() == 1
     });
     client.finish_sending();
-    poll_until(PATIENCE, "that to be known", || {
+    poll_until(PATIENCE, "slotmux to notice the half-close", || {
         other.call(&["CLIENT", "LIST"]).text().contains(" flags=c ")
     });
     gate.open();
     assert_eq!(client.read().error(), UNKNOWN);
-    // What is asked next goes over the next connection, behind whatever is sent again.
+    // The next request uses the next connection, behind any repeated command.
     assert_eq!(other.call(&["HSET", "in:k", "f", "v"]), Value::ok());
     assert_eq!(peer.requests_named("SET").len(), 1);
 }

@@ -100,7 +100,7 @@ pub async fn converse(
     input.read_to_end(&mut rest).await.expect("the end");
     assert!(
         rest.is_empty(),
-        "too much: {}",
+        "surplus bytes: {}",
         String::from_utf8_lossy(&rest)
     );
     outcome
@@ -126,7 +126,7 @@ async fn receive(
         if input.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
             let due = &requests[outcome.replies..];
             assert!(
-                manners == Manners::Lying || due.iter().any(|request| request.may_break),
+                manners == Manners::Invalid || due.iter().any(|request| request.may_break),
                 "closed instead of {:?}",
                 due[0]
             );
@@ -140,7 +140,7 @@ async fn receive(
             }
             let reply = &buffer[start..at];
             // A wrong reply cannot be detected; but each request gets exactly one reply.
-            if manners != Manners::Lying {
+            if manners != Manners::Invalid {
                 requests[outcome.replies].check(reply);
             }
             outcome.errors +=
@@ -149,11 +149,11 @@ async fn receive(
             start = at;
         }
     }
-    assert_eq!(start, buffer.len(), "too much");
+    assert_eq!(start, buffer.len(), "surplus bytes");
     outcome
 }
 
-/// Sends arbitrary bytes, or nearly valid requests, and leaves.
+/// Sends arbitrary bytes, or nearly valid requests, and closes the connection.
 pub async fn bother(stream: UnixStream, mut dice: Dice) {
     const PIECES: [&[u8]; 14] = [
         b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n",

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use fastrand::Rng;
 
-/// A source of choices. An input that has come to its end, with no chance to follow it, chooses the first, or the
-/// least, or "no" each time: so that is always what does no harm.
+/// A source of choices. An exhausted input without chance behind it chooses the first, the least, or "no" each time, so
+/// these must be the harmless choices.
 pub struct Dice {
     input: Rc<[u8]>,
     left: Range<usize>,
@@ -14,7 +14,7 @@ pub struct Dice {
 }
 
 impl Dice {
-    /// The bytes choose, and after them chance, the same for the same seed, if there is one.
+    /// The bytes choose first, then chance if there is a seed; equal seeds make equal choices.
     pub fn new(input: &[u8], seed: Option<u64>) -> Dice {
         Dice {
             input: input.into(),
@@ -56,8 +56,8 @@ impl Dice {
         items[self.below(items.len())]
     }
 
-    /// A source of its own, so that what chooses from it does not depend on who chooses first. Of the input it gets as
-    /// many bytes as the next one says.
+    /// An independent source, so that its choices do not depend on the order of the choosers. It takes as many bytes of
+    /// the input as the next byte says.
     pub fn fork(&mut self) -> Dice {
         let share = usize::from(self.byte());
         let end = self.left.end.min(self.left.start + share);

@@ -22,7 +22,7 @@ pub enum Manners {
     /// It redirects, refuses, falls silent and hangs up, as a node may.
     Bad,
     /// It also sends surplus replies, and bytes that are not RESP.
-    Lying,
+    Invalid,
 }
 
 /// The behaviour of the nodes for each request, chosen per key, so that it does not depend on the order in which requests
@@ -64,7 +64,7 @@ impl Script {
     }
 }
 
-/// Accepts connections until the case is over.
+/// Accepts connections until the case ends.
 pub async fn serve(listener: TcpListener, script: Rc<Script>, mut dice: Dice) {
     while let Ok((stream, _)) = listener.accept().await {
         let connection = Connection {
@@ -73,7 +73,7 @@ pub async fn serve(listener: TcpListener, script: Rc<Script>, mut dice: Dice) {
             queued: None,
         };
         tokio::task::spawn_local(async move {
-            // The side that hangs up first ends it.
+            // The side that hangs up first ends the connection.
             let _ = connection.run(stream).await;
         });
     }
@@ -183,7 +183,7 @@ impl Connection {
         if manners == Manners::Good || !dice.one_in(if is_handshake { 50 } else { 10 }) {
             return None;
         }
-        if manners == Manners::Lying && dice.one_in(2) {
+        if manners == Manners::Invalid && dice.one_in(2) {
             const LIES: [&[u8]; 8] = [
                 b"+OK\r\n",
                 b":1\r\n",
@@ -278,7 +278,7 @@ impl Connection {
     }
 }
 
-/// The first key of a command; of one without keys its name.
+/// The first key of a command; its name if it has no key.
 fn key_of(words: &[String]) -> String {
     let at = match words.first().map(String::as_str) {
         Some("EVAL" | "EVALSHA") => 3,

@@ -13,11 +13,11 @@ pub struct Request {
     pub bytes: Vec<u8>,
     /// The reply of a correct node; `None`: any single reply.
     expected: Option<Vec<u8>>,
-    /// The keys, any of which an error may be about.
+    /// The keys that an error may name.
     pub keys: Vec<String>,
-    /// Whether it may be nil: a watched transaction, or one that waits.
+    /// Whether it may be nil: a watched transaction, or a blocking command.
     may_be_nil: bool,
-    /// Whether half of its reply may have come when the node hung up.
+    /// Whether half of its reply may arrive before the node hangs up.
     pub may_break: bool,
 }
 
@@ -93,7 +93,7 @@ pub fn bulk(text: &str) -> Vec<u8> {
     format!("${}\r\n{text}\r\n", text.len()).into_bytes()
 }
 
-/// An array of what is already written.
+/// An array of elements that are already written.
 pub fn array(elements: &[Vec<u8>]) -> Vec<u8> {
     [
         format!("*{}\r\n", elements.len()).into_bytes(),

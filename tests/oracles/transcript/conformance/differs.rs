@@ -1,8 +1,8 @@
-//! Commands whose replies are not Redis' own in one setting or another, and why.
+//! Commands whose replies differ from those of Redis in one setting or another, and why.
 
 use super::sample::Setting;
 
-/// By full name: the settings, and what there is to know.
+/// By full name: the settings, and a remark.
 pub const DIFFERS: &[(&str, &[Setting], &str)] = &[
     (
         "hello",
@@ -17,7 +17,7 @@ pub const DIFFERS: &[(&str, &[Setting], &str)] = &[
 const LOOSEST: &str =
     "newer servers take another number of arguments, so the node refuses a wrong one, at EXEC";
 
-/// Rows of commands that no sample can show here: their other test is named.
+/// Rows of commands that no sample can show here, with the name of their other test.
 pub const ELSEWHERE: &[(&str, &str)] = &[
     (
         "bgrewriteaof",

@@ -1,4 +1,4 @@
-//! docs/conformance.md: what each command of the installed Redis answers through slotmux, in RESP2, in RESP3, inside
+//! docs/conformance.md: the replies to each command of the installed Redis through slotmux, in RESP2, in RESP3, inside
 //! MULTI and with keys of several slots. Every command of that server's COMMAND has a row, or the test fails.
 
 mod differs;
@@ -16,7 +16,7 @@ use sample::{Sampler, Setting};
 use slotmux_testing::RawClient;
 use slotmux_testing::alike::known;
 
-/// Sends the samples of one setting over connections of their own, and notes what came of them.
+/// Sends the samples of one setting over connections of their own, and records the results.
 fn send(sampler: &Sampler, setting: Setting, outcomes: &mut Outcomes) {
     let listed = [NOT_YET, REFUSED, OF_A_CLUSTER].into_iter().flatten();
     // Keys of several slots have samples of their own.
@@ -31,7 +31,7 @@ fn send(sampler: &Sampler, setting: Setting, outcomes: &mut Outcomes) {
                 let outcome = connections.send(entry, setting);
                 outcomes.note(command.full_name, setting, entry.words(), outcome);
             } else if entry.reply_of_slotmux().is_none() {
-                // What no command takes may still change the state that the next lines find.
+                // Lines that belong to no command may still change the state for the next lines.
                 connections.send(entry, setting);
             }
         }
@@ -76,7 +76,7 @@ fn send_over_slots(sampler: &Sampler, outcomes: &mut Outcomes) {
 }
 
 #[test]
-fn the_page_is_the_one_that_the_replies_make() {
+fn the_page_is_generated_from_the_replies() {
     if !speaks_7_0() {
         return;
     }

@@ -18,14 +18,14 @@ const SETTINGS: [Setting; 4] = [
     Setting::Several,
 ];
 
-/// What came of all samples, by the full names of their commands.
+/// The results of all samples, by the full names of their commands.
 #[derive(Default)]
 pub struct Outcomes {
     of: BTreeMap<(&'static str, Setting), Vec<(String, Outcome)>>,
 }
 
 impl Outcomes {
-    /// Adds that of one sample.
+    /// Adds the result of one sample.
     pub fn note(&mut self, command: &'static str, setting: Setting, sample: &Words, got: Outcome) {
         let samples = self.of.entry((command, setting)).or_default();
         if !matches!(got, Outcome::NotSent) {
@@ -36,7 +36,7 @@ impl Outcomes {
     /// A row for each command.
     ///
     /// # Panics
-    /// If a command has no sample, or if a reply differs and `differs` does not say why.
+    /// If a command has no sample, or if a reply differs and `differs` does not name the reason.
     pub fn table(&self, commands: &[Listed]) -> String {
         let mut page = String::new();
         let mut wrong = Vec::new();
@@ -86,7 +86,7 @@ impl Outcomes {
         Ok(format!("| {title} | {cells} | {} |\n", notes.join("; ")))
     }
 
-    /// One word, and what there is to say about it.
+    /// One word, and a remark about it.
     fn cell(
         &self,
         name: &str,
@@ -151,10 +151,10 @@ impl Outcomes {
     }
 }
 
-/// Of a setting that a command has no sample for: it takes one key at most.
+/// For a setting without a sample of the command: it takes one key at most.
 const NOTHING: &str = "-";
 
-/// Holds the table against the one of the page; with SLOTMUX_BLESS, writes it there.
+/// Compares the table with that of the page; with SLOTMUX_BLESS, writes it there.
 pub fn compare(made: &str) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/conformance.md");
     let page = std::fs::read_to_string(path).expect("the page");

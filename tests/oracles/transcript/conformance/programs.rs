@@ -7,7 +7,7 @@ use super::server::Listed;
 use crate::transcript::lines::words;
 use slotmux_testing::alike::known;
 
-/// Each on a connection of its own. What cannot stand among other lines: it changes or ends the connection.
+/// Each on a connection of its own, because it changes or ends the connection.
 pub const ALONE: &[&str] = &[
     "HELLO 2|HELLO 3|HELLO 2",
     "RESET",
@@ -22,10 +22,10 @@ pub const ALONE: &[&str] = &[
     "MONITOR",
 ];
 
-/// Those of them that leave nothing for EXEC to answer.
+/// Those after which EXEC has no reply.
 pub const ENDS_TRANSACTIONS: &[&str] = &["QUIT"];
 
-/// The last line of each is the sample; before it comes what it needs. All keys and channels are in slots of their own.
+/// The last line of each is the sample, the others its preparation. All keys and channels are in slots of their own.
 pub const OVER_SLOTS: &[&str] = &[
     "MSET a 1 b 2|DEL a b c",
     "MSET a 1 b 2|UNLINK a b c",

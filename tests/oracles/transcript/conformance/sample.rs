@@ -1,4 +1,4 @@
-//! One sample: sent to both sides in one setting, and what came of it.
+//! One sample: sent to both sides in one setting, with its result.
 
 use slotmux_core::command::for_each_key;
 use slotmux_core::resp::{Limits, scan_request};
@@ -16,9 +16,9 @@ use slotmux_testing::reply::Reply;
 /// How a sample is sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Setting {
-    /// By a client that speaks RESP2.
+    /// By a RESP2 client.
     Resp2,
-    /// By one that said HELLO 3.
+    /// By a client after HELLO 3.
     Resp3,
     /// Alone between MULTI and EXEC, in either protocol.
     Multi,
@@ -27,7 +27,7 @@ pub enum Setting {
 }
 
 impl Setting {
-    /// What its clients speak.
+    /// The protocol of its clients.
     pub fn protocols(self) -> &'static [&'static str] {
         match self {
             Setting::Resp2 => &["2"],
@@ -37,7 +37,7 @@ impl Setting {
     }
 }
 
-/// What came of a sample.
+/// The result of a sample.
 #[derive(Debug)]
 pub enum Outcome {
     /// The reply of Redis, or as near to it as the command promises.
@@ -46,14 +46,14 @@ pub enum Outcome {
     AlikeError,
     /// An error of slotmux that is listed: its text.
     Refused(String),
-    /// Both replies, as far as there are two.
+    /// Both replies, if there are two.
     Differs(String),
-    /// It has no place in this setting.
+    /// The sample does not exist in this setting.
     NotSent,
 }
 
 impl Outcome {
-    /// Whether the replies were not alike.
+    /// Whether the replies differed.
     pub fn differs(&self) -> bool {
         matches!(self, Outcome::Differs(_))
     }
@@ -65,17 +65,17 @@ pub struct Sampler<'a> {
 }
 
 impl<'a> Sampler<'a> {
-    /// Of this pair.
+    /// The two sides of this pair.
     pub fn new(pair: &'a Pair) -> Sampler<'a> {
         Sampler { pair }
     }
 
-    /// Removes everything.
+    /// Removes all keys and scripts.
     pub fn renew(&self) {
         self.pair.empty();
     }
 
-    /// A connection to each, which speaks this protocol.
+    /// A connection to each, in this protocol.
     pub fn connect(&self, protocol: &str) -> Connections {
         let hello = words(&format!("HELLO {protocol}"));
         let connect = |port| {
@@ -97,7 +97,7 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Sends a sample to both, or to slotmux alone if Redis is not to be asked.
+    /// Sends a sample to both, or to slotmux alone for a listed reply.
     pub fn send(&mut self, entry: &Entry, setting: Setting) -> Outcome {
         if setting == Setting::Multi {
             return self.send_in_multi(entry);
@@ -125,14 +125,14 @@ impl Connections {
             && NOT_IN_MULTI.iter().any(|known| text.ends_with(known))
         {
             if entry.reply_of_slotmux().is_none() {
-                // What it does is done on both sides all the same: the next lines count on it.
+                // It is executed on both sides all the same, because the next lines depend on its effect.
                 self.redis.exchange(&all);
                 one(&mut self.slotmux, sample);
             }
             return Outcome::Refused(text.clone());
         }
         if let Some(listed) = entry.reply_of_slotmux() {
-            // What the node says comes out of EXEC.
+            // The node's reply is in that of EXEC.
             let at = if ours[1].bytes == b"+QUEUED\r\n" {
                 2
             } else {
@@ -159,7 +159,7 @@ fn alike_as(reply: &Reply) -> Outcome {
     }
 }
 
-/// How errors end that refuse a command inside MULTI: slotmux' own, and that of Redis.
+/// The ends of errors that refuse a command inside MULTI: that of slotmux and that of Redis.
 pub const NOT_IN_MULTI: [&str; 2] = [
     "it can't be used inside MULTI, as it needs more than one node or the connection as a whole",
     "Command not allowed inside a transaction",
@@ -205,7 +205,7 @@ fn shown(reply: &Reply) -> String {
     bytes.escape_ascii().to_string()
 }
 
-/// How many slots the keys are in.
+/// The number of slots of the keys.
 fn slots(words: &Words) -> usize {
     let Some(command) = known(words) else {
         return 0;
@@ -214,7 +214,7 @@ fn slots(words: &Words) -> usize {
     let mut args = Vec::new();
     scan_request(&bytes, &Limits::default(), &mut args).expect("a request");
     let mut slots = Vec::new();
-    // Where the keys cannot be told, a node words the error.
+    // If the keys cannot be found, the node makes the error.
     let _ = for_each_key(&command.keys, &bytes, &args, |at| {
         slots.push(slot_of(&words[at]));
     });

@@ -1,4 +1,4 @@
-//! What the plain server says of its commands.
+//! The plain server's description of its commands.
 
 use slotmux_core::command::lookup;
 
@@ -9,11 +9,11 @@ use slotmux_testing::{RawClient, Value};
 pub struct Listed {
     /// `get`, `client|setname`.
     pub full_name: String,
-    /// Of its documentation: `string`, `connection`.
+    /// From its documentation: `string`, `connection`.
     pub group: String,
 }
 
-/// All of them, in the order of their groups and names. Containers only if they can be called without a subcommand.
+/// All of them, ordered by group and name. Containers only if they can be called without a subcommand.
 pub fn commands(client: &mut RawClient) -> Vec<Listed> {
     let docs = client.call(&["COMMAND", "DOCS"]);
     let mut list: Vec<Listed> = Vec::new();
@@ -29,7 +29,7 @@ pub fn commands(client: &mut RawClient) -> Vec<Listed> {
                 group: group.clone(),
             });
         };
-        // COMMAND is the one container that does something by itself.
+        // COMMAND is the only container that can be called alone.
         if subcommands.is_empty() || name == "command" {
             add(name);
         }
@@ -49,7 +49,7 @@ fn field<'a>(map: &'a Value, name: &str) -> Option<&'a Value> {
         .map(|pair| &pair[1])
 }
 
-/// A call of each subcommand of CLUSTER: a server that is in no cluster answers all in the same words.
+/// A call of each subcommand of CLUSTER: a server without cluster mode answers all with the same error.
 pub fn of_clusters() -> Vec<Words> {
     let cluster = lookup(b"cluster").expect("a command of Redis");
     let of_7_0 = crate::transcript::generate::is_in_redis;

@@ -1,4 +1,4 @@
-//! The commands of the transcript that are written by hand, one per line, quoted and escaped as inline requests are.
+//! The commands of the transcript that are written by hand, one per line, quoted and escaped like inline requests.
 //!
 //! Keys of one command share a hash tag unless slotmux splits it.
 
@@ -47,7 +47,7 @@ pub fn single() -> Vec<Words> {
     tables.iter().flat_map(|table| parse(table)).collect()
 }
 
-/// The commands of a table; empty lines part its paragraphs.
+/// The commands of a table; empty lines separate its paragraphs.
 pub fn parse(table: &str) -> Vec<Words> {
     let lines = table.lines().filter(|line| !line.is_empty());
     lines.map(words).collect()
@@ -57,6 +57,6 @@ pub fn parse(table: &str) -> Vec<Words> {
 #[track_caller]
 pub fn words(line: &str) -> Words {
     let words = inline::split(line.as_bytes()).unwrap_or_else(|error| panic!("{line}: {error}"));
-    assert!(!words.is_empty(), "a line without a word");
+    assert!(!words.is_empty(), "an empty line");
     words
 }

@@ -1,6 +1,6 @@
-//! Scripts and functions: with keys of one slot, without keys, and for every type that a reply can have.
+//! Scripts and functions: with keys of one slot, without keys, and for every reply type.
 
-/// What runs and what does not.
+/// Scripts that run and scripts that fail.
 pub const LINES: &str = r##"
 EVAL "return 2" 0
 EVAL "return ARGV[1]" 0 a

@@ -1,7 +1,7 @@
-//! The connection and the server, as far as slotmux answers them or passes them on.
+//! The connection and the server: commands that slotmux answers or forwards.
 
-/// Not among them: the name of a command, or of a setting, with a NUL behind it. Redis hashes all of it and compares
-/// what is before the NUL: whether it finds it is up to the hash seed that each process draws.
+/// Not included: the name of a command, or of a setting, with a NUL behind it. Redis hashes all of it and compares the
+/// part before the NUL, so the result depends on the hash seed of each process.
 pub const LINES: &str = r#"
 PING
 PING hello
@@ -215,7 +215,7 @@ LASTSAVE x
 BGSAVE FOO
 "#;
 
-/// From one protocol to the other and back, with replies of every node in between; the last word is RESP3.
+/// From one protocol to the other and back, with replies of every node in between; the last one is RESP3.
 pub const PROTOCOLS: &str = r#"
 DEL {p}h {p}z p:s
 HSET {p}h f v

@@ -1,4 +1,4 @@
-//! MULTI, EXEC and DISCARD: what is queued, what is refused while queueing, and what EXEC answers.
+//! MULTI, EXEC and DISCARD: queued commands, refused commands, and the replies of EXEC.
 
 /// Whole transactions, one behind the other. Keys of one share a slot, or it only reads.
 pub const LINES: &str = r##"

@@ -276,12 +276,12 @@ mod tests {
         assert_eq!(idle.mix.to_string(), "get=1");
         assert!(
             !plan(&["--command", "set"]).unwrap().load,
-            "nothing is read"
+            "no value is read"
         );
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn contradictory_options_are_refused() {
         for args in [
             &["--requests", "1", "--duration", "1s"][..],
             &["--clients", "0"],

@@ -19,7 +19,7 @@ pub enum Frame {
     Incomplete(usize),
 }
 
-/// Finds the end of the reply at the start of `buf`, RESP2 or RESP3. `Err`: these bytes are no reply.
+/// Finds the end of the reply at the start of `buf`, RESP2 or RESP3. `Err`: these bytes are not a reply.
 pub fn frame(buf: &[u8]) -> Result<Frame, &'static str> {
     let (mut at, mut elements) = (0, 1u64);
     while elements > 0 {
@@ -47,7 +47,7 @@ pub fn frame(buf: &[u8]) -> Result<Frame, &'static str> {
                 elements = elements.saturating_add(length(&buf[line])?.unwrap_or(0) as u64)
             }
             b'%' => elements = elements.saturating_add(2 * length(&buf[line])?.unwrap_or(0) as u64),
-            // An attribute stands before the reply that it describes.
+            // An attribute precedes the reply that it describes.
             b'|' => {
                 elements = elements.saturating_add(1 + 2 * length(&buf[line])?.unwrap_or(0) as u64)
             }
@@ -57,7 +57,7 @@ pub fn frame(buf: &[u8]) -> Result<Frame, &'static str> {
     Ok(Frame::Complete(at))
 }
 
-/// The line that starts at `at`, without its type byte and CRLF. `None`: its end is not there yet.
+/// The line that starts at `at`, without its type byte and CRLF. `None`: the line is incomplete.
 fn line(buf: &[u8], at: usize) -> Result<Option<Range<usize>>, &'static str> {
     let rest = buf.get(at..).unwrap_or_default();
     match rest.iter().position(|b| *b == b'\r') {
@@ -106,7 +106,7 @@ pub enum Outcome {
 /// The values of one client's counters, as far as it knows them.
 #[derive(Clone, Default, Debug)]
 pub struct Counters {
-    /// Empty until the first INCR, since most runs have none.
+    /// Empty until the first INCR, since most runs send no INCR.
     state: Vec<Counter>,
 }
 
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_reply_is_found_however_it_is_cut() {
+    fn the_end_of_a_reply_is_found_for_every_cut() {
         let replies: [&[u8]; 12] = [
             b"+OK\r\n",
             b"-ERR no\r\n",
@@ -277,7 +277,7 @@ mod tests {
             );
             for cut in 0..reply.len() {
                 let Ok(Frame::Incomplete(need)) = frame(&reply[..cut]) else {
-                    panic!("{} is no reply", reply[..cut].escape_ascii())
+                    panic!("{} is not a reply", reply[..cut].escape_ascii())
                 };
                 assert!(
                     need > cut && need <= reply.len(),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_end_where_redis_protocol_has_them_end() {
+    fn replies_end_where_redis_protocol_ends_them() {
         let mut random = fastrand::Rng::with_seed(3);
         for _ in 0..2_000 {
             let mut bytes = Vec::new();
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply_is_refused() {
+    fn bytes_that_are_not_a_reply_are_refused() {
         for bytes in [
             &b"hello\r\n"[..],
             b"$3\r\nabcd\r\n",
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn right_and_wrong_replies_are_told_apart() {
+    fn right_and_wrong_replies_are_distinguished() {
         assert_eq!(judged(Op::Get, 5, &bulk(5)), Outcome::Right);
         assert_eq!(judged(Op::Get, 5, b"$-1\r\n"), Outcome::Missing);
         assert_eq!(judged(Op::Get, 5, b"_\r\n"), Outcome::Missing);
@@ -414,13 +414,13 @@ mod tests {
         };
         assert_eq!(reply(":41"), Outcome::Right, "an earlier run's count");
         assert_eq!(reply(":42"), Outcome::Right);
-        assert_eq!(reply(":42"), Outcome::Wrong, "the reply before, again");
+        assert_eq!(reply(":42"), Outcome::Wrong, "the previous reply, again");
         assert_eq!(reply(":44"), Outcome::Wrong, "counted twice");
         assert_eq!(reply("-ERR unknown fate"), Outcome::Error);
-        assert_eq!(reply(":46"), Outcome::Right, "the failed one had counted");
+        assert_eq!(reply(":46"), Outcome::Right, "the failed one counted");
         assert_eq!(reply(":48"), Outcome::Wrong);
         assert_eq!(reply("-ERR unknown fate"), Outcome::Error);
-        assert_eq!(reply(":49"), Outcome::Right, "the failed one had not");
+        assert_eq!(reply(":49"), Outcome::Right, "the failed one did not count");
         assert_eq!(reply("+OK"), Outcome::Wrong);
     }
 }

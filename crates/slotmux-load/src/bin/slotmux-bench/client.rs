@@ -331,7 +331,7 @@ impl Client {
             }
             let Some(Waiting { ask, due: meant }) = self.in_flight.pop_front() else {
                 tally.wrong += 1;
-                return Err(format!("a reply that nobody asked for: {}", excerpt(reply)));
+                return Err(format!("a reply without a request: {}", excerpt(reply)));
             };
             let outcome = match judge(ask, reply, keys, &mut self.counters, scratch) {
                 Outcome::Missing if phase.plan.allow_missing => Outcome::Right,

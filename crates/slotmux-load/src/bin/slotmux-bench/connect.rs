@@ -77,7 +77,7 @@ impl Greeting {
 /// The address to load, and how to connect to it.
 #[derive(Debug)]
 pub struct Target {
-    /// As it was given.
+    /// The address as the user gave it.
     pub name: String,
     addr: SocketAddr,
     greeting: Greeting,
@@ -136,7 +136,7 @@ impl Target {
         loop {
             let source = SOURCE.get();
             let result = self.open_from(source).await;
-            // Each address has its own ports: go on with the next one of this machine's loopback net.
+            // Each address has its own ports: continue with the next one of this machine's loopback net.
             let ports_ran_out = matches!(&result, Err(e) if
                 matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse));
             if !(ports_ran_out
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_greeting_says_what_is_needed() {
+    fn a_greeting_contains_the_needed_commands() {
         let text = |resp, user, password, introduction| {
             let greeting = Greeting::new(resp, user, password, introduction);
             let words = String::from_utf8(greeting.bytes).unwrap();

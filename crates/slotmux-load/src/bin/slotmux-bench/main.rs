@@ -237,7 +237,7 @@ impl Threads {
         Ok(threads)
     }
 
-    /// Waits for all clients; returns the errors of those that could not connect.
+    /// Waits for all clients; returns the connect errors.
     async fn connected(&mut self) -> Result<Vec<String>, String> {
         let mut all = Vec::new();
         for _ in 0..self.orders.len() {

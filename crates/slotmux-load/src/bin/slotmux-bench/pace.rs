@@ -15,7 +15,7 @@ pub struct Pace {
     pub period: f64,
     /// Clients on the thread.
     pub clients: u64,
-    /// Nothing is due at or after this time.
+    /// No request is due at or after this time.
     pub end: u64,
 }
 
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sent_is_known() {
+    fn unsent_requests_are_counted() {
         let pace = Pace {
             period: 1_000.0,
             clients: 4,

@@ -25,7 +25,7 @@ pub struct Phase {
     pub pace: Option<Pace>,
     /// Requests that may still be sent.
     pub budget: Cell<u64>,
-    /// No more requests.
+    /// No more requests are sent.
     pub stop: Cell<bool>,
     /// Buffers and counts.
     pub work: RefCell<Work>,
@@ -69,7 +69,7 @@ impl Default for Work {
 #[derive(Default)]
 pub struct Beat {
     waker: RefCell<Option<Waker>>,
-    /// Since when (nanoseconds of the phase) the client has waited for a byte; `u64::MAX` while it waits for none.
+    /// Since when (nanoseconds of the phase) the client has waited for a byte; `u64::MAX` if it does not wait.
     pub waiting_since: Cell<u64>,
     /// Whether it has waited too long.
     pub expired: Cell<bool>,

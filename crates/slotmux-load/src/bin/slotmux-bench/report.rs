@@ -1,4 +1,4 @@
-//! What people see of a run: the progress line and the table.
+//! The output of a run for people: the progress line and the table.
 
 use crate::args::Plan;
 use crate::tally::{Live, Tally};
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_json_object_stays_as_scripts_know_it() {
+    fn the_format_of_the_json_object_is_stable() {
         let args = ["slotmux-bench", "--target", "127.0.0.1:1", "--rate", "2.5"];
         let plan = Args::parse_from(args).into_plan().unwrap();
         let mut tally = Tally {

@@ -88,7 +88,7 @@ impl Tally {
         self.sample(sample);
     }
 
-    /// Keeps a fault as text if there are few yet.
+    /// Keeps a fault as text, up to a limit.
     pub fn sample(&mut self, text: impl FnOnce() -> String) {
         if self.samples.len() < SAMPLES {
             self.samples.push(text());

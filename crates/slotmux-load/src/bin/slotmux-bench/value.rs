@@ -1,5 +1,5 @@
-//! Which keys there are and the one value that each can have: a pure function of prefix, index and size, so that any
-//! process can check a reply without a record of what was written.
+//! The keys and the one value that each can have: a pure function of prefix, index and size, so that any process can
+//! check a reply without a record of earlier writes.
 
 use std::fmt;
 
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_sizes_say_why() {
+    fn errors_about_sizes_name_the_reason() {
         for (text, error) in [
             ("1GiB", "gib: unknown unit (B, KiB or MiB)"),
             ("513MiB", "513MiB: not a size up to 512MiB"),

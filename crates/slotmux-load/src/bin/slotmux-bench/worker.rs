@@ -42,12 +42,12 @@ pub enum Order {
 pub enum Event {
     /// All clients have tried to connect.
     Connected {
-        /// The errors of those that failed.
+        /// The connect errors.
         failures: Vec<String>,
     },
-    /// A load or run is over.
+    /// A load or run has ended.
     Done(Box<Tally>),
-    /// So many idle connections are gone.
+    /// This many idle connections were closed.
     Gone(u64),
 }
 

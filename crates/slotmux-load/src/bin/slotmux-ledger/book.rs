@@ -239,14 +239,14 @@ impl Book {
     }
 
     fn wrong(&self, reply: &Reply) -> Verdict {
-        Verdict::Wrong(self.told(reply))
+        Verdict::Wrong(self.described(reply))
     }
 
     fn behind(&self, reply: &Reply) -> Verdict {
-        Verdict::Behind(self.told(reply))
+        Verdict::Behind(self.described(reply))
     }
 
-    fn told(&self, reply: &Reply) -> String {
+    fn described(&self, reply: &Reply) -> String {
         let newest = self.newest.map(|place| text(self.writes[place].0));
         format!(
             "{:?} {}: {reply:?}, with {}..{} writes, newest {}",

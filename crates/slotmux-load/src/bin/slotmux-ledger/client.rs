@@ -28,7 +28,7 @@ pub enum Go {
     Stop,
 }
 
-/// Orders for all clients, and the number of those that wait for replies.
+/// Orders for all clients, and the number of clients that wait for replies.
 pub struct Gate {
     go: Cell<Go>,
     busy: Cell<usize>,

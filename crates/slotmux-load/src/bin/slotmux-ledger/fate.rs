@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_surely_did_not_run_is_refused() {
+    fn only_certain_refusals_count_as_refused() {
         for (text, fate) in [
             ("CLUSTERDOWN The cluster is down", Fate::Refused),
             ("MOVED 7 127.0.0.1:7000", Fate::Refused),

@@ -1,4 +1,4 @@
-//! What people see of a run: the progress line and the table.
+//! The output of a run for people: the progress line and the table.
 
 use crate::args::Args;
 use crate::book::Findings;
@@ -175,7 +175,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn the_json_object_stays_as_scripts_know_it() {
+    fn the_format_of_the_json_object_is_stable() {
         let args = Args::parse_from([
             "slotmux-ledger",
             "--target",

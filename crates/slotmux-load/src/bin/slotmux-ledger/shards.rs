@@ -42,7 +42,7 @@ impl Group {
             .unwrap_or_default()
     }
 
-    /// The ranges in words.
+    /// The ranges as text.
     pub fn name(&self) -> String {
         let ranges: Vec<String> = self
             .ranges
@@ -179,7 +179,7 @@ async fn ask(login: Login) -> (String, Result<Claims, String>, Vec<String>) {
     (login.address, Ok(claims), named)
 }
 
-/// A node's address; an empty host stands for that of the asked node.
+/// A node's address; an empty host means that of the queried node.
 fn endpoint(node: &Reply, asked: &str) -> Option<String> {
     let Reply::List(parts) = node else {
         return None;
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_lie_in_their_group() {
+    fn tags_are_in_their_group() {
         let group = Group {
             ranges: vec![(5, 300), (16000, 16383)],
         };

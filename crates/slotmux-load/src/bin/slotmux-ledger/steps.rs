@@ -74,7 +74,7 @@ async fn recovered(shelf: &Shelf, control: bool) -> String {
             .flat_map(|side| side.borrow().not_recovered(moment))
             .collect()
     };
-    match nobody_is_late(late).await {
+    match until_on_time(late).await {
         Ok(took) => format!("recovered {} ms", took.as_millis()),
         Err(shards) => format!("not recovered: shards {shards:?}"),
     }
@@ -95,7 +95,7 @@ async fn progress(shelf: &Shelf, order: &str) -> String {
         let gained = gained.iter().zip(&before).map(|(now, then)| now - then);
         gained.filter(|&gain| gain < more).collect()
     };
-    match nobody_is_late(late).await {
+    match until_on_time(late).await {
         Ok(took) => format!("progressed {} ms", took.as_millis()),
         Err(gains) => format!(
             "no progress: of {} clients some got {gains:?}",
@@ -111,7 +111,7 @@ fn shards_and_number(order: &str) -> Option<(Vec<usize>, u64)> {
 }
 
 /// Polls until no shard or client is late and returns how long that took, or those still late after the longest wait.
-async fn nobody_is_late<T>(late: impl Fn() -> Vec<T>) -> Result<Duration, Vec<T>> {
+async fn until_on_time<T>(late: impl Fn() -> Vec<T>) -> Result<Duration, Vec<T>> {
     let begun = Instant::now();
     loop {
         let late = late();

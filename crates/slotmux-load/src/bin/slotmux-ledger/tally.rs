@@ -18,7 +18,7 @@ pub struct Shard {
     pub acked: u64,
     /// Reads that were answered.
     pub reads: u64,
-    /// Writes that an error says were not executed.
+    /// Writes whose error reports that they were not executed.
     pub refused: u64,
     /// Writes of unknown fate.
     pub unknown: u64,
@@ -43,7 +43,7 @@ pub struct Phase {
     pub errors: BTreeMap<String, u64>,
 }
 
-/// All that the clients of one side have seen.
+/// All observations of the clients of one side.
 #[derive(Clone, Debug)]
 pub struct Tally {
     /// Phases of the run; the last one is current.
@@ -56,7 +56,7 @@ pub struct Tally {
     pub wrong: u64,
     /// Replies from before an acknowledged write.
     pub behind: u64,
-    /// The first findings in words.
+    /// The first findings as text.
     pub samples: Vec<String>,
     progress: Vec<Progress>,
     clients: Vec<Client>,
@@ -80,7 +80,7 @@ struct Progress {
 }
 
 impl Tally {
-    /// An empty one for so many shards.
+    /// An empty tally for this many shards.
     pub fn new(shards: usize) -> Tally {
         let mut tally = Tally {
             phases: Vec::new(),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn each_client_is_seen_and_reads_show_recovery_only_where_nobody_writes() {
+    fn each_client_is_seen_and_reads_show_recovery_only_without_writes() {
         let mut tally = Tally::new(2);
         let clients = [0, 1, 1].map(|group| tally.enrol(group));
         let moment = Instant::now();

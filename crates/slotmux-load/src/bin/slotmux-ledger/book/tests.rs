@@ -34,7 +34,7 @@ fn mixed(kind: Kind) -> Book {
 }
 
 #[test]
-fn a_count_may_rise_by_one_and_what_is_unknown() {
+fn a_count_may_rise_by_one_and_by_the_unknown_writes() {
     for (told, verdict) in [
         (1, is_behind as fn(&Verdict) -> bool),
         (4, |v| *v == Verdict::Right),
@@ -86,8 +86,8 @@ fn a_read_shows_the_newest_write_or_one_of_unknown_fate() {
         assert_eq!(book.read(0, &bulk(form(2))), Verdict::Right);
         assert!(is_behind(&book.read(0, &bulk(form(1)))));
         assert!(is_behind(&book.read(0, &Reply::Null)));
-        assert!(is_wrong(&book.read(0, &bulk(form(3)))), "it was refused");
-        assert!(is_wrong(&book.read(0, &bulk(form(9)))), "it is not ours");
+        assert!(is_wrong(&book.read(0, &bulk(form(3)))), "a refused write");
+        assert!(is_wrong(&book.read(0, &bulk(form(9)))), "a foreign write");
     }
     let mut hash = mixed(Kind::Hash);
     assert_eq!(hash.read(0, &bulk(value(1))), Verdict::Right);
@@ -97,11 +97,14 @@ fn a_read_shows_the_newest_write_or_one_of_unknown_fate() {
     assert!(is_wrong(&hash.read(2, &bulk(value(3)))));
     let mut counter = mixed(Kind::Counter);
     assert_eq!(counter.read(0, &bulk("3")), Verdict::Right);
-    assert!(is_behind(&counter.read(0, &bulk("2"))), "3 was seen");
+    assert!(
+        is_behind(&counter.read(0, &bulk("2"))),
+        "write 3 was visible before"
+    );
     assert!(is_wrong(&counter.read(0, &bulk("4"))));
 }
 
-/// What a lookup answers for these tokens, oldest first.
+/// The reply of a lookup with these tokens, oldest first.
 fn there(kind: Kind, tokens: &[Token]) -> Reply {
     match kind {
         Kind::Counter => bulk(tokens.len().to_string()),
@@ -116,7 +119,7 @@ fn there(kind: Kind, tokens: &[Token]) -> Reply {
 }
 
 #[test]
-fn a_lookup_finds_what_is_lost_doubled_refused_reordered_or_foreign() {
+fn a_lookup_finds_lost_doubled_refused_reordered_and_foreign_writes() {
     let none = Findings::default();
     let lost = Findings { lost: 1, ..none };
     let doubled = Findings { doubled: 1, ..none };

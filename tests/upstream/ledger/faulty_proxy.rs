@@ -1,4 +1,4 @@
-//! A proxy between the rig and slotmux that tells one lie, so that the rig shows that it sees it.
+//! A proxy between the rig and slotmux that makes one fault, by which a test checks that the rig detects it.
 
 use std::io::{self, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,39 +9,39 @@ use std::thread;
 use slotmux_testing::Value;
 use slotmux_testing::reply::read_value;
 
-/// What is done once.
+/// The fault that is made once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Lie {
+pub enum Fault {
     /// Two successive replies change places.
     SwapReplies,
-    /// A write is sent twice, its first reply passed on.
+    /// A write is sent twice, its first reply forwarded.
     WriteTwice,
-    /// A write is acknowledged and not sent.
+    /// A write is acknowledged without being sent.
     DropWrite,
-    /// An error says that a write was not executed, and it was.
+    /// An executed write is answered with the error that it was not executed.
     DenyWrite,
     /// Two successive writes to the same key change places.
     SwapWrites,
-    /// Nothing.
+    /// No fault.
     None,
 }
 
-/// How far it is with its lie.
+/// Progress of the fault.
 #[derive(Default)]
 struct Progress {
     begun: AtomicBool,
-    told: AtomicBool,
+    made: AtomicBool,
 }
 
-/// A listening liar. It passes on one request after the other, also of a pipeline.
-pub struct Liar {
+/// A listening proxy. It forwards one request after the other, also of a pipeline.
+pub struct FaultyProxy {
     port: u16,
     progress: Arc<Progress>,
 }
 
-impl Liar {
+impl FaultyProxy {
     /// Starts it in front of a port.
-    pub fn start(target: u16, lie: Lie) -> Liar {
+    pub fn start(target: u16, fault: Fault) -> FaultyProxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("its address").port();
         let progress = Arc::<Progress>::default();
@@ -49,11 +49,11 @@ impl Liar {
         thread::spawn(move || {
             for here in listener.incoming().flatten() {
                 let progress = shared.clone();
-                // A hang-up is how every connection ends.
-                thread::spawn(move || serve(&here, target, lie, &progress));
+                // Every connection ends with a hang-up.
+                thread::spawn(move || serve(&here, target, fault, &progress));
             }
         });
-        Liar { port, progress }
+        FaultyProxy { port, progress }
     }
 
     /// Its port.
@@ -61,16 +61,16 @@ impl Liar {
         self.port
     }
 
-    /// Whether the lie was told.
-    pub fn has_lied(&self) -> bool {
-        self.progress.told.load(Ordering::SeqCst)
+    /// Whether the fault was made.
+    pub fn has_acted(&self) -> bool {
+        self.progress.made.load(Ordering::SeqCst)
     }
 }
 
-/// Requests on a connection before it lies: there is something to be wrong about then.
-const HONEST: usize = 100;
+/// Requests on a connection before the fault, so that the books have entries.
+const CORRECT: usize = 100;
 
-fn serve(here: &TcpStream, target: u16, lie: Lie, progress: &Progress) -> io::Result<()> {
+fn serve(here: &TcpStream, target: u16, fault: Fault, progress: &Progress) -> io::Result<()> {
     let there = TcpStream::connect(("127.0.0.1", target))?;
     there.set_nodelay(true)?;
     here.set_nodelay(true)?;
@@ -89,53 +89,53 @@ fn serve(here: &TcpStream, target: u16, lie: Lie, progress: &Progress) -> io::Re
     for number in 0.. {
         let (name, request) = next(&mut requests)?;
         in_transaction = (in_transaction || name == "MULTI") && name != "EXEC";
-        let may_lie = number > HONEST && !in_transaction && name != "EXEC";
-        let wants = may_lie
-            && match lie {
-                // The client may wait for this reply before it sends more: only with one that is here to swap with.
-                Lie::SwapReplies => {
+        let is_candidate = number > CORRECT && !in_transaction && name != "EXEC";
+        let wants = is_candidate
+            && match fault {
+                // The client may wait for this reply before it sends more: swap only with a request that is here.
+                Fault::SwapReplies => {
                     matches!(&*name, "GET" | "ECHO" | "INCR") && !requests.buffer().is_empty()
                 }
-                Lie::WriteTwice | Lie::SwapWrites => name == "LPUSH",
-                Lie::DropWrite | Lie::DenyWrite => name == "HSET",
-                Lie::None => false,
+                Fault::WriteTwice | Fault::SwapWrites => name == "LPUSH",
+                Fault::DropWrite | Fault::DenyWrite => name == "HSET",
+                Fault::None => false,
             };
         if !wants || progress.begun.swap(true, Ordering::SeqCst) {
             here.write_all(&ask(&request)?)?;
             continue;
         }
-        match lie {
-            Lie::SwapReplies => {
+        match fault {
+            Fault::SwapReplies => {
                 let (_, second) = next(&mut requests)?;
                 let (first, second) = (ask(&request)?, ask(&second)?);
                 here.write_all(&[second.as_slice(), first.as_slice()].concat())?;
                 if first == second {
-                    // That was no lie.
+                    // Equal replies are not a fault.
                     progress.begun.store(false, Ordering::SeqCst);
                     continue;
                 }
             }
-            Lie::WriteTwice => {
+            Fault::WriteTwice => {
                 let reply = ask(&request)?;
                 ask(&request)?;
                 here.write_all(&reply)?;
             }
-            Lie::SwapWrites => swap_writes(&mut requests, &mut here, &mut ask, &request)?,
-            Lie::DropWrite => here.write_all(b":1\r\n")?,
-            Lie::DenyWrite => {
+            Fault::SwapWrites => swap_writes(&mut requests, &mut here, &mut ask, &request)?,
+            Fault::DropWrite => here.write_all(b":1\r\n")?,
+            Fault::DenyWrite => {
                 ask(&request)?;
                 here.write_all(
                     b"-ERR slotmux: node is unreachable, the command was not executed\r\n",
                 )?;
             }
-            Lie::None => {}
+            Fault::None => {}
         }
-        progress.told.store(true, Ordering::SeqCst);
+        progress.made.store(true, Ordering::SeqCst);
     }
     Ok(())
 }
 
-/// Waits for the next LPUSH to the same key and sends it first, answered as if it had come second.
+/// Waits for the next LPUSH to the same key and sends it first, answered as if it were the second.
 fn swap_writes(
     requests: &mut BufReader<TcpStream>,
     here: &mut TcpStream,
@@ -148,7 +148,7 @@ fn swap_writes(
             .nth(4)
             .map(<[u8]>::to_vec)
     };
-    // The reply that it would have got: one more than the list has.
+    // The reply to the held write: one more than the length of the list.
     let length = {
         let word = key(held).unwrap_or_default();
         let mut query = b"*2\r\n$4\r\nLLEN\r\n".to_vec();
