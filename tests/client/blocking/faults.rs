@@ -301,7 +301,7 @@ fn a_wait_at_a_frozen_node_ends() {
     // After its own timeout, not because the node hung up.
     let log = proxy.log();
     let ends = log
-        .matches("does not end a blocking command whose time is over")
+        .matches("does not end a wait whose time is over")
         .count();
     assert_eq!(ends, 2, "{log}");
 }

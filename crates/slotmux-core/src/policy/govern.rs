@@ -59,36 +59,54 @@ pub fn govern(
 
 /// Applies the TTL policy to a request; `namespace` is that of its first key.
 fn rule(case: &PolicyCase, namespace: NamespaceId, out: &mut Vec<u8>) -> RuleOutcome {
-    let by_one_key = match case.command.lifetime() {
-        Lifetime::Untouched => return RuleOutcome::AS_IS,
-        Lifetime::MSet => return mset::mset(case, out),
-        Lifetime::MSetNx => return mset::msetnx(case, out),
-        Lifetime::MSetEx => return mset::msetex(case, out),
-        Lifetime::Script => return script::script(case, out),
+    // No wildcard: a new lifetime without a rule does not compile.
+    match case.command.lifetime() {
+        Lifetime::Untouched => RuleOutcome::AS_IS,
+        Lifetime::Set => one_key(case, namespace, out, set::set),
+        Lifetime::SetEx => one_key(case, namespace, out, |subject, out| {
+            set::setex(subject, TtlForm::EX, out)
+        }),
+        Lifetime::PSetEx => one_key(case, namespace, out, |subject, out| {
+            set::setex(subject, TtlForm::PX, out)
+        }),
+        Lifetime::SetNx => one_key(case, namespace, out, set::setnx),
+        Lifetime::GetSet => one_key(case, namespace, out, set::getset),
+        Lifetime::GetEx => one_key(case, namespace, out, set::getex),
+        Lifetime::Expire => one_key(case, namespace, out, |key, out| {
+            expire::expire(key, TtlForm::EX, out)
+        }),
+        Lifetime::PExpire => one_key(case, namespace, out, |key, out| {
+            expire::expire(key, TtlForm::PX, out)
+        }),
+        Lifetime::ExpireAt => one_key(case, namespace, out, |key, out| {
+            expire::expire(key, TtlForm::EXAT, out)
+        }),
+        Lifetime::PExpireAt => one_key(case, namespace, out, |key, out| {
+            expire::expire(key, TtlForm::PXAT, out)
+        }),
+        Lifetime::Persist => one_key(case, namespace, out, expire::persist),
+        Lifetime::Restore => one_key(case, namespace, out, restore::restore),
+        Lifetime::MSet => mset::mset(case, out),
+        Lifetime::MSetNx => mset::msetnx(case, out),
+        Lifetime::MSetEx => mset::msetex(case, out),
+        Lifetime::Script => script::script(case, out),
         Lifetime::Creates { .. } | Lifetime::Stores | Lifetime::Unknown => {
-            return Appendix::of_written_keys(case, out);
+            Appendix::of_written_keys(case, out)
         }
-        by_one_key => by_one_key,
-    };
+    }
+}
+
+/// Applies the rule of a command whose first argument is its only key.
+fn one_key(
+    case: &PolicyCase,
+    namespace: NamespaceId,
+    out: &mut Vec<u8>,
+    rule: impl Fn(&TtlSubject, &mut Vec<u8>) -> RuleOutcome,
+) -> RuleOutcome {
     let Some(subject) = TtlSubject::new(case, 1, namespace) else {
         return RuleOutcome::AS_IS;
     };
-    let ruled = match by_one_key {
-        Lifetime::Set => set::set(&subject, out),
-        Lifetime::SetEx => set::setex(&subject, TtlForm::EX, out),
-        Lifetime::PSetEx => set::setex(&subject, TtlForm::PX, out),
-        Lifetime::SetNx => set::setnx(&subject, out),
-        Lifetime::GetSet => set::getset(&subject, out),
-        Lifetime::GetEx => set::getex(&subject, out),
-        Lifetime::Expire => expire::expire(&subject, TtlForm::EX, out),
-        Lifetime::PExpire => expire::expire(&subject, TtlForm::PX, out),
-        Lifetime::ExpireAt => expire::expire(&subject, TtlForm::EXAT, out),
-        Lifetime::PExpireAt => expire::expire(&subject, TtlForm::PXAT, out),
-        Lifetime::Persist => expire::persist(&subject, out),
-        Lifetime::Restore => restore::restore(&subject, out),
-        _ => RuleOutcome::AS_IS,
-    };
-    ruled.under(subject.ttl.mode)
+    rule(&subject, out).under(subject.ttl.mode)
 }
 
 /// A request with all that a decision may depend on.

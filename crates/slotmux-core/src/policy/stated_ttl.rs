@@ -65,7 +65,15 @@ pub fn stated_ttl(request: &Request, command: CommandRef<'_>, now: fn() -> u64) 
             };
             return number("", 2, form);
         }
-        _ => return StatedTtl::Nothing,
+        Lifetime::Untouched
+        | Lifetime::SetNx
+        | Lifetime::GetSet
+        | Lifetime::MSet
+        | Lifetime::MSetNx
+        | Lifetime::Creates { .. }
+        | Lifetime::Stores
+        | Lifetime::Script
+        | Lifetime::Unknown => return StatedTtl::Nothing,
     };
     match options {
         // GETEX without an option changes nothing.
