@@ -150,6 +150,7 @@ pub(crate) fn local_answer(
         listener: worker.listener_of(client),
         local: local.as_ref(),
         server_version: &topology.server_version,
+        valkey_version: topology.valkey_version.as_deref(),
         process,
     };
     let tracked = client.tracks();

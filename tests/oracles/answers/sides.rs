@@ -256,6 +256,7 @@ impl Ours {
             listener: &self.config.listeners[0],
             local: None,
             server_version: &self.version,
+            valkey_version: None,
             process: &Quiet,
         };
         let mut subject = AskingClient {

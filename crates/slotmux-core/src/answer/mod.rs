@@ -65,6 +65,8 @@ pub struct AnswerHost<'a> {
     pub local: Option<&'a ClientAddress>,
     /// The upstream's version, which is the version that clients see. Empty: not known yet.
     pub server_version: &'a str,
+    /// The upstream's version of Valkey, if it is a Valkey.
+    pub valkey_version: Option<&'a str>,
     /// Used by `INFO` and `CONFIG GET` only.
     pub process: &'a dyn ProcessFigures,
 }
