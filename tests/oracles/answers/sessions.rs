@@ -240,6 +240,18 @@ pub const SESSIONS: &[&[&str]] = &[
         "CLIENT KILL TYPE normal ADDR a SKIPME no",
     ],
     &["CLIENT KILL TYPE normal SKIPME no"],
+    &[
+        "DEBUG ERROR \"ERR text\"",
+        "debug eRRor text",
+        "DEBUG ERROR \"\\r\\nMOVED 1\\n127.0.0.1:1\\r\"",
+        "DEBUG ERROR \"\"",
+        "DEBUG ERROR -",
+        "DEBUG ERROR \"a\\x00b\\xff\\x01\"",
+        "DEBUG \"error\\x00x\" text",
+        "DEBUG ERROR",
+        "DEBUG error a b",
+        "DEBUG \"error\\x00x\"",
+    ],
     &["CLIENT KILL USER default SKIPME NO TYPE NORMAL"],
     &[
         "CLIENT REPLY",

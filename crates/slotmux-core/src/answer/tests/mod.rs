@@ -66,7 +66,7 @@ impl Client {
         );
         scan_request(&buf, &Limits::default(), &mut args).unwrap();
         let command = command::resolve(&buf, &args).unwrap();
-        let Route::Answer(what) = command.route else {
+        let Some(what) = command.route.own_answer() else {
             panic!("{line} is not answered here")
         };
         let host = AnswerHost {
