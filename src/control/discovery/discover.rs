@@ -325,8 +325,7 @@ impl Discovery {
             _ => self.cluster(&views, previous),
         };
         topology.learned = previous.learned.clone();
-        let is_same_server = topology.server_version == previous.server_version
-            && topology.server_name == previous.server_name;
+        let is_same_server = topology.has_server_of(previous);
         if let Some(connection) = connection
             && (previous.is_empty() || !is_same_server || self.has_to_learn)
         {
@@ -393,6 +392,7 @@ impl Discovery {
         };
         let mut topology = Topology::standalone(node);
         topology.server_version = server.version;
+        topology.valkey_version = server.valkey_version;
         topology.server_name = server.name;
         topology
     }

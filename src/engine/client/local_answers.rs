@@ -8,7 +8,7 @@ use crate::engine::pubsub::unsubscribing::ResetSubscriptions;
 use crate::engine::worker::Worker;
 use crate::engine::worker::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
 use slotmux_core::answer::{AnswerHost, AnswerOutcome, AskingClient, ProcessFigures, answer};
-use slotmux_core::command::{self, Command, OwnAnswer, Route};
+use slotmux_core::command::{self, Command, OwnAnswer};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
 
@@ -111,10 +111,8 @@ pub fn answer_into(
     out: &mut Vec<u8>,
 ) {
     let resolved = command::resolve(request.bytes, request.args);
-    let Some((command, what)) = resolved.ok().and_then(|command| match command.route {
-        Route::Answer(what) => Some((command, what)),
-        _ => None,
-    }) else {
+    let own = |command: &'static Command| Some((command, command.route.own_answer()?));
+    let Some((command, what)) = resolved.ok().and_then(own) else {
         return write::error(out, "ERR slotmux: the command can't be used inside MULTI");
     };
     worker.stats.answered_locally.inc();
@@ -150,6 +148,7 @@ pub(crate) fn local_answer(
         listener: worker.listener_of(client),
         local: local.as_ref(),
         server_version: &topology.server_version,
+        valkey_version: topology.valkey_version.as_deref(),
         process,
     };
     let tracked = client.tracks();

@@ -6,7 +6,7 @@ use std::thread;
 use crate::pubsub::{shared_cluster, shared_proxy};
 use slotmux_testing::{RawClient, Value};
 
-use super::{expect_message, home, next_message, subscribe};
+use super::{expect_message, home, next_message, subscribe, subscribers_at};
 
 /// Messages of each publisher on each channel.
 const MESSAGES: usize = 200;
@@ -150,6 +150,41 @@ fn keyspace_notifications_come_from_every_primary_once() {
         writer.call(&["DEL", "ks:end"]);
         assert_eq!(next_message(client).1, "ks:end");
     }
+}
+
+#[test]
+fn notifications_of_subkeys_come_from_every_primary() {
+    let cluster = shared_cluster();
+    let proxy = shared_proxy();
+    let channels = [
+        "__subkeyspace@0__:sub",
+        "__subkeyevent@0__:hset",
+        "__subkeyspaceitem@0__:sub\nfield",
+        "__subkeyspaceevent@0__:hset|sub",
+    ];
+    let mut by_pattern = proxy.client_resp3();
+    subscribe(&mut by_pattern, &["PSUBSCRIBE", "__sub*"]);
+    let mut publisher = proxy.client();
+    for channel in channels {
+        let mut client = proxy.client();
+        subscribe(&mut client, &["SUBSCRIBE", channel]);
+        for node in 0..3 {
+            assert_eq!(subscribers_at(cluster, node, "NUMSUB", channel), 1);
+        }
+        // The subscriptions at all primaries are one client's.
+        let numsub = publisher.call(&["PUBSUB", "NUMSUB", channel]);
+        assert_eq!(numsub.items(), [Value::bulk(channel), Value::Integer(1)]);
+        // Servers before Redis 8.8 send no such notification. A message takes the same way: each primary has it once.
+        publisher.call(&["PUBLISH", channel, "text"]);
+        for subscriber in [&mut client, &mut by_pattern] {
+            for _ in 0..3 {
+                expect_message(subscriber, channel, "text");
+            }
+        }
+    }
+    // No duplicates remain.
+    publisher.call(&["PUBLISH", "__sub:end", "end"]);
+    expect_message(&mut by_pattern, "__sub:end", "end");
 }
 
 #[test]

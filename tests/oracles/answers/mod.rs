@@ -75,7 +75,7 @@ fn without_figures(reply: &str) -> String {
 
 #[test]
 fn replies_are_those_of_redis() {
-    let Some(redis) = Redis::start(None, &[]) else {
+    let Some(redis) = Redis::start(None, &["--enable-debug-command", "yes"]) else {
         return;
     };
     compare(SESSIONS, &redis, &[]);

@@ -13,7 +13,7 @@ use slotmux_core::answer::{
     self, AnswerHost, AnswerOutcome, AskingClient, BufferFigures, ClientAddress, ClientLine,
     InfoFacts, ProcessFigures,
 };
-use slotmux_core::command::{self, Route};
+use slotmux_core::command;
 use slotmux_core::config::{Config, Secret, User};
 use slotmux_core::resp::{Limits, Protocol, ReplyScanner, scan_request, write};
 use tempfile::TempDir;
@@ -245,7 +245,7 @@ impl Ours {
                 return out.extend(b"\r\n");
             }
         };
-        let Route::Answer(what) = command.route else {
+        let Some(what) = command.route.own_answer() else {
             panic!("slotmux does not answer {} itself", command.full_name);
         };
         if !self.authenticated && !answer::allowed_before_login(what) {
@@ -256,6 +256,7 @@ impl Ours {
             listener: &self.config.listeners[0],
             local: None,
             server_version: &self.version,
+            valkey_version: None,
             process: &Quiet,
         };
         let mut subject = AskingClient {

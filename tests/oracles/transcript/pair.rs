@@ -65,7 +65,12 @@ pub fn speaks_7_0() -> bool {
 
 /// Settings of a plain server that equal those of slotmux.
 pub fn settings(password: Option<&str>) -> ServerOptions {
-    let extra = [("databases", "1"), ("tcp-keepalive", "60")];
+    let extra = [
+        ("databases", "1"),
+        ("tcp-keepalive", "60"),
+        // For DEBUG ERROR, which slotmux answers with any upstream.
+        ("enable-debug-command", "yes"),
+    ];
     let extra = extra.map(|(name, value)| (name.to_owned(), value.to_owned()));
     ServerOptions {
         password: password.map(str::to_owned),

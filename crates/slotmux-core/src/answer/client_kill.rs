@@ -6,10 +6,21 @@ use super::{AnswerHost, AnsweredRequest, SYNTAX, error};
 use crate::c_string;
 use crate::resp::{number, write};
 
+const NOT_AN_ID: &str = "ERR client-id should be greater than 0";
+
+/// Whether this version of Valkey takes several ids, after one ID or after several: since 8.1.
+fn takes_several_ids(valkey_version: &str) -> bool {
+    let mut numbers = valkey_version.split('.').map(|number| number.parse().ok());
+    let mut number = || numbers.next().flatten();
+    let version: (Option<u32>, Option<u32>) = (number(), number());
+    matches!(version, (Some(8), Some(1..)) | (Some(9..), _))
+}
+
 /// The clients that `CLIENT KILL` means: those that pass every filter that was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KillFilter {
-    id: Option<u64>,
+    /// Sorted.
+    ids: Option<Vec<u64>>,
     addr: Option<Box<[u8]>>,
     laddr: Option<Box<[u8]>>,
     kind: Option<ClientKind>,
@@ -31,7 +42,7 @@ impl KillFilter {
         out: &mut Vec<u8>,
     ) -> Option<KillFilter> {
         let mut kill = KillFilter {
-            id: None,
+            ids: None,
             addr: None,
             laddr: None,
             kind: None,
@@ -46,14 +57,48 @@ impl KillFilter {
             kill.by_address = true;
             return Some(kill);
         }
-        for at in (2..request.len()).step_by(2) {
+        let takes_several_ids = host.valkey_version.is_some_and(takes_several_ids);
+        let mut at = 2;
+        while at < request.len() {
+            if takes_several_ids && request.is(at, "id") {
+                at = kill.add_ids(request, at, out)?;
+                continue;
+            }
             if at + 1 == request.len() {
                 write::error(out, SYNTAX);
                 return None;
             }
             kill.add_filter(request, at, me, host, out)?;
+            at += 2;
+        }
+        if let Some(ids) = &mut kill.ids {
+            ids.sort_unstable();
         }
         Some(kill)
+    }
+
+    /// Reads the ids behind the ID at `at`, which add to those of other ID filters, and returns the place behind them. They
+    /// end at the first argument that is no number, and there may be none. `None`: the error is written.
+    fn add_ids(
+        &mut self,
+        request: AnsweredRequest<'_>,
+        at: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let ids = self.ids.get_or_insert_default();
+        let mut next = at + 1;
+        while next < request.len() {
+            let Some(id) = number::parse_i64(request.get(next)) else {
+                break;
+            };
+            if id < 1 {
+                write::error(out, NOT_AN_ID);
+                return None;
+            }
+            ids.push(id.cast_unsigned());
+            next += 1;
+        }
+        Some(next)
     }
 
     /// Reads the filter at `at` and its value. `None`: the error is written.
@@ -69,9 +114,10 @@ impl KillFilter {
         if request.is(at, "id") {
             let id = number::parse_i64(value).filter(|id| *id > 0);
             if id.is_none() {
-                write::error(out, "ERR client-id should be greater than 0");
+                write::error(out, NOT_AN_ID);
             }
-            self.id = Some(id?.cast_unsigned());
+            // With Redis, the last of several ID filters counts.
+            self.ids = Some(vec![id?.cast_unsigned()]);
         } else if request.is(at, "type") {
             self.kind = ClientKind::parse(request, at + 1);
             if self.kind.is_none() {
@@ -115,7 +161,10 @@ impl KillFilter {
     pub fn admits(&self, line: &ClientLine<'_>) -> bool {
         let shown = |wanted: &[u8], addr| format!("{addr}").as_bytes() == wanted;
         self.spared != Some(line.id)
-            && self.id.is_none_or(|id| id == line.id)
+            && self
+                .ids
+                .as_ref()
+                .is_none_or(|ids| ids.binary_search(&line.id).is_ok())
             && self.kind.is_none_or(|kind| kind == line.kind())
             && self.min_age.is_none_or(|age| line.age >= age)
             && self.user.as_deref().is_none_or(|user| user == line.user())

@@ -19,6 +19,7 @@ mod client_list;
 mod cluster;
 mod config;
 mod connection;
+mod debug;
 mod hello;
 mod help;
 mod info;
@@ -65,6 +66,8 @@ pub struct AnswerHost<'a> {
     pub local: Option<&'a ClientAddress>,
     /// The upstream's version, which is the version that clients see. Empty: not known yet.
     pub server_version: &'a str,
+    /// The upstream's version of Valkey, if it is a Valkey.
+    pub valkey_version: Option<&'a str>,
     /// Used by `INFO` and `CONFIG GET` only.
     pub process: &'a dyn ProcessFigures,
 }
@@ -146,7 +149,7 @@ pub fn allowed_before_login(answer: OwnAnswer) -> bool {
     )
 }
 
-/// Answers one request, whose command is resolved and has the route `Route::Answer(what)`.
+/// Answers one request, whose command is resolved and may be answered by `what`: see [`command::Route::own_answer`].
 ///
 /// `args` are the request's arguments in `buf`, the command's name included. The reply is appended to `out`, unless
 /// the outcome says that it is still to be made, or the request was `CLIENT REPLY OFF` or `SKIP`, which have none.
@@ -175,6 +178,7 @@ pub fn answer(
         OwnAnswer::Client => return client::client(request, subject, host, out),
         OwnAnswer::Info => info::info(request, subject, host, out),
         OwnAnswer::Monitor => return monitor(subject, host, out),
+        OwnAnswer::Debug => debug::error_of_client(request, out),
         OwnAnswer::Config => config::config(request, subject, host, out),
         OwnAnswer::Slotmux => return operator::slotmux(request, out),
     }

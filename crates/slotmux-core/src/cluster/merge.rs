@@ -84,11 +84,13 @@ pub fn merge(views: &[NodeView], previous: &Topology, trust_memory: bool) -> Mer
         .iter()
         .find(|view| {
             view.server.version == previous.server_version
+                && view.server.valkey_version == previous.valkey_version
                 && view.server.name == previous.server_name
         })
         .or(views.first());
     if let Some(view) = spokesman {
         topology.server_version = view.server.version.clone();
+        topology.valkey_version = view.server.valkey_version.clone();
         topology.server_name = view.server.name.clone();
     }
     MergedTopology {

@@ -71,6 +71,8 @@ pub struct Topology {
     pub shards: Vec<Shard>,
     /// `redis_version` of INFO, empty if the server would not say. Valkey reports a compatible Redis version here.
     pub server_version: String,
+    /// `valkey_version` of INFO, which only Valkey has.
+    pub valkey_version: Option<String>,
     /// `redis`, `valkey` or what the server calls itself.
     pub server_name: String,
     /// Commands that the upstream knows, read from its COMMAND.
@@ -103,6 +105,7 @@ impl Topology {
             kind,
             shards,
             server_version: String::new(),
+            valkey_version: None,
             server_name: String::new(),
             learned: Arc::default(),
             slots: slots.into(),
@@ -197,13 +200,19 @@ impl Topology {
             .count()
     }
 
+    /// Whether the servers of both have the same name and versions.
+    pub fn has_server_of(&self, other: &Topology) -> bool {
+        self.server_version == other.server_version
+            && self.valkey_version == other.valkey_version
+            && self.server_name == other.server_name
+    }
+
     /// Whether both say the same, versions aside.
     pub fn same_as(&self, other: &Topology) -> bool {
         self.kind == other.kind
             && self.shards == other.shards
             && self.slots == other.slots
-            && self.server_version == other.server_version
-            && self.server_name == other.server_name
+            && self.has_server_of(other)
             && Arc::ptr_eq(&self.learned, &other.learned)
     }
 

@@ -51,6 +51,8 @@ pub struct SeenNode {
 pub struct ServerInfo {
     /// `redis_version`.
     pub version: String,
+    /// `valkey_version`, which only Valkey has.
+    pub valkey_version: Option<String>,
     /// `server_name`, or `redis` if it is missing.
     pub name: String,
     /// `availability_zone`.
@@ -81,6 +83,7 @@ impl ServerInfo {
             server.mode = server.mode.max(ServerMode::of_info(field, value));
             match field {
                 "redis_version" => server.version = value.to_owned(),
+                "valkey_version" => server.valkey_version = Some(value.to_owned()),
                 "server_name" => server.name = value.to_owned(),
                 "availability_zone" if !value.is_empty() => server.zone = Some(value.to_owned()),
                 "role" => server.is_replica = value == "slave" || value == "replica",
@@ -97,6 +100,8 @@ impl ServerInfo {
     pub fn add(&mut self, hello: ServerHello) {
         self.mode = self.mode.max(hello.mode);
         if self.version.is_empty() {
+            // In HELLO, Valkey states its own version.
+            self.valkey_version = (hello.name == "valkey").then(|| hello.version.clone());
             self.version = hello.version;
             self.name = hello.name;
             self.is_replica |= hello.is_replica;

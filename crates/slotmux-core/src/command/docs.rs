@@ -142,7 +142,7 @@ fn route(command: &Command) -> String {
         Route::AllPrimaries(merge) => return format!("all primaries ({})", merged(merge)),
         Route::Publish(_) => "by channel",
         Route::AllNodes(merge) => return format!("all nodes, if allowed ({})", merged(merge)),
-        Route::Debug => "by key, if allowed",
+        Route::Debug => "by key, if allowed; slotmux answers ERROR",
         Route::Acknowledged(merge) => {
             return format!("primaries written to, own connections ({})", merged(merge));
         }

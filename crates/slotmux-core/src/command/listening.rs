@@ -58,8 +58,16 @@ impl SubscriptionChange {
     }
 }
 
-/// Prefixes of the channels of keyspace notifications. A node notifies about its own keys only.
-const NOTIFICATIONS: [&[u8]; 2] = [b"__keyspace@", b"__keyevent@"];
+/// Prefixes of the channels of keyspace notifications, and of those of subkeys, which Redis has since 8.8. A node notifies
+/// about its own keys only.
+const NOTIFICATIONS: [&[u8]; 6] = [
+    b"__keyspace@",
+    b"__keyevent@",
+    b"__subkeyspace@",
+    b"__subkeyevent@",
+    b"__subkeyspaceitem@",
+    b"__subkeyspaceevent@",
+];
 
 /// Whether messages of this channel are notifications, which each primary gives for its own keys.
 pub fn is_notification(channel: &[u8]) -> bool {
@@ -107,6 +115,25 @@ mod tests {
     }
 
     #[test]
+    fn channels_of_notifications() {
+        for (channel, is) in [
+            ("__keyspace@0__:user:1", true),
+            ("__keyevent@0__:expired", true),
+            ("__subkeyspace@0__:user:1", true),
+            ("__subkeyevent@0__:hset", true),
+            ("__subkeyspaceitem@0__:user:1\nname", true),
+            ("__subkeyspaceevent@0__:hset|user:1", true),
+            ("__subkeyspace", false),
+            ("__subkeyeventitem@0__:hset", false),
+            ("__subkey@0__:hset", false),
+            ("subkeyevent@0__:hset", false),
+            ("", false),
+        ] {
+            assert_eq!(is_notification(channel.as_bytes()), is, "{channel}");
+        }
+    }
+
+    #[test]
     fn patterns_that_may_match_notifications() {
         for (pattern, may) in [
             ("*", true),
@@ -117,6 +144,16 @@ mod tests {
             ("\\__keyevent@*", true),
             ("_?keyevent@*", true),
             ("__keyspace@*", true),
+            ("__sub*", true),
+            ("__subkeyspace@0__:user:*", true),
+            ("__subkeyevent@0__:hset", true),
+            ("__subkeyspaceitem@0__:user:*", true),
+            ("__subkeyspaceevent@0__:hset|*", true),
+            ("[_]_subkeyevent@*", true),
+            ("__subkeyspac?@*", true),
+            ("__subkeyspaces@*", false),
+            ("__subkeyspace", false),
+            ("subkeyspace@*", false),
             ("news.*", false),
             ("__keys", false),
             ("__kez*", false),

@@ -22,7 +22,7 @@ pub enum Route {
     Publish(SubscriptionKind),
     /// Only where `commands.admin` lets it: to every node, replicas included, the replies merged.
     AllNodes(Merge),
-    /// DEBUG: where `commands.admin` lets it, by its subcommand.
+    /// DEBUG, by its subcommand: slotmux answers ERROR, and the others go where `commands.admin` lets them.
     Debug,
     /// WAIT and WAITAOF: to every primary that the client wrote to, over connections of their own, the replies merged.
     Acknowledged(Merge),
@@ -42,6 +42,15 @@ pub enum Route {
 }
 
 impl Route {
+    /// The answer that slotmux gives itself: always, or to some subcommands of DEBUG.
+    pub fn own_answer(&self) -> Option<OwnAnswer> {
+        match self {
+            Route::Answer(what) => Some(*what),
+            Route::Debug => Some(OwnAnswer::Debug),
+            _ => None,
+        }
+    }
+
     /// Whether the whole reply is built in one turn, from all arguments: by slotmux itself, or from the replies of all
     /// nodes.
     pub fn is_answered_at_once(&self) -> bool {
@@ -166,6 +175,8 @@ pub enum OwnAnswer {
     Acl,
     /// SLOTMUX and its subcommands.
     Slotmux,
+    /// DEBUG ERROR.
+    Debug,
 }
 
 /// Why a command is refused that concerns one server only.

@@ -167,6 +167,9 @@ pub(super) fn debug(
         let mut names = list.iter();
         names.any(|name| c_string::is(subcommand, name.as_bytes()))
     };
+    if is_of(&["error"]) {
+        return Plan::Answer(OwnAnswer::Debug, command);
+    }
     if is_of(&["help"]) {
         return Plan::Anywhere { write: false };
     }

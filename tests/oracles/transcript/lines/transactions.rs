@@ -25,6 +25,13 @@ LPUSH {m}a x
 GET {m}a
 EXEC
 
+MULTI
+SET {m}a 1
+DEBUG ERROR "MOVED 1\n127.0.0.1:1"
+DEBUG ERROR
+INCR {m}a
+EXEC
+
 multi
 PING
 PING text

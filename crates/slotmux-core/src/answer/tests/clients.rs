@@ -167,6 +167,78 @@ fn client_kill_closes_those_that_pass_every_filter() {
     });
 }
 
+/// The clients that a `CLIENT KILL` closes with this upstream, or the error.
+fn killed(
+    valkey_version: Option<&'static str>,
+    request: &str,
+    lines: &[ClientLine<'_>],
+) -> Result<Vec<u64>, String> {
+    let mut client = Client::open();
+    client.valkey_version = valkey_version;
+    let (outcome, early) = client.run(request);
+    let AnswerOutcome::Kill(kill) = outcome else {
+        return Err(early);
+    };
+    let admitted = lines.iter().filter(|line| kill.admits(line));
+    Ok(admitted.map(|line| line.id).collect())
+}
+
+#[test]
+fn several_ids_count_as_with_the_upstream() {
+    const LAST: [Option<&str>; 4] = [None, Some("8.0.4"), Some("7.2.4"), Some("x")];
+    const ALL: [Option<&str>; 5] = [
+        Some("8.1.0"),
+        Some("8.10.2"),
+        Some("9.0.0-rc1"),
+        Some("9.1.3"),
+        Some("255.255.255"),
+    ];
+    let greater = "-ERR client-id should be greater than 0\r\n".to_owned();
+    let syntax = "-ERR syntax error\r\n".to_owned();
+    // With the last id only, and with all.
+    let table = [
+        ("CLIENT KILL ID 3 ID 5", Ok(vec![5]), Ok(vec![3, 5])),
+        ("CLIENT KILL ID 5 ID 3", Ok(vec![3]), Ok(vec![3, 5])),
+        ("CLIENT KILL ID 3 ID 7", Ok(vec![]), Ok(vec![3])),
+        (
+            "CLIENT KILL SKIPME no ID 7 ID 3 TYPE normal",
+            Ok(vec![3]),
+            Ok(vec![3, 7]),
+        ),
+        ("CLIENT KILL ID 3 5 9", Err(syntax.clone()), Ok(vec![3, 5])),
+        (
+            "CLIENT KILL ID 5 3 7 skipme no",
+            Err(syntax.clone()),
+            Ok(vec![3, 5, 7]),
+        ),
+        ("CLIENT KILL ID 3 5", Err(syntax.clone()), Ok(vec![3, 5])),
+        ("CLIENT KILL ID 3 ID", Err(syntax.clone()), Ok(vec![3])),
+        ("CLIENT KILL SKIPME no ID", Err(syntax.clone()), Ok(vec![])),
+        (
+            "CLIENT KILL ID 0",
+            Err(greater.clone()),
+            Err(greater.clone()),
+        ),
+        (
+            "CLIENT KILL ID 3 -1",
+            Err(syntax.clone()),
+            Err(greater.clone()),
+        ),
+        ("CLIENT KILL ID x", Err(greater), Err(syntax.clone())),
+        ("CLIENT KILL ID 3 x", Err(syntax.clone()), Err(syntax)),
+    ];
+    with_three_clients(|lines| {
+        for (request, with_last, with_all) in &table {
+            for version in LAST {
+                assert_eq!(&killed(version, request, lines), with_last, "{request}");
+            }
+            for version in ALL {
+                assert_eq!(&killed(version, request, lines), with_all, "{request}");
+            }
+        }
+    });
+}
+
 #[test]
 fn pauses_and_monitors() {
     use crate::answer::pausing::{PauseRequest, PausedCommands};

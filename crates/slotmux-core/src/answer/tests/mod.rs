@@ -13,6 +13,7 @@ struct Client {
     config: Config,
     facts: InfoFacts,
     version: &'static str,
+    valkey_version: Option<&'static str>,
     tracking: Tracking,
     protocol: Protocol,
     authenticated: bool,
@@ -45,6 +46,7 @@ impl Client {
             config,
             facts: InfoFacts::default(),
             version: "7.0.15",
+            valkey_version: None,
             protocol: Protocol::Resp2,
             tracking: Tracking::default(),
             session: None,
@@ -64,7 +66,7 @@ impl Client {
         );
         scan_request(&buf, &Limits::default(), &mut args).unwrap();
         let command = command::resolve(&buf, &args).unwrap();
-        let Route::Answer(what) = command.route else {
+        let Some(what) = command.route.own_answer() else {
             panic!("{line} is not answered here")
         };
         let host = AnswerHost {
@@ -72,6 +74,7 @@ impl Client {
             listener: &self.config.listeners[0],
             local: None,
             server_version: self.version,
+            valkey_version: self.valkey_version,
             process: &self.facts,
         };
         let mut subject = AskingClient {

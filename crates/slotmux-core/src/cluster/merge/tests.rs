@@ -253,6 +253,20 @@ fn zones_are_remembered_and_versions_do_not_flap() {
     let third = merge(&[by_b], &second, true).topology;
     assert_eq!(third.shards[0].primary.zone.as_deref(), Some("zone-1"));
     assert_eq!(third.server_version, "7.2.0");
+
+    // All versions of Valkey report one version of Redis.
+    let mut old = view(&nodes, &owners);
+    (old.server.version, old.server.name) = ("7.2.4".into(), "valkey".into());
+    old.server.valkey_version = Some("8.0.4".into());
+    let mut new = view(&[nodes[1], nodes[0]], &owners);
+    new.server = old.server.clone();
+    new.server.valkey_version = Some("9.0.0".into());
+    let first = merged(&[old.clone()]).topology;
+    let second = merge(&[new.clone(), old], &first, true).topology;
+    assert_eq!(second.valkey_version.as_deref(), Some("8.0.4"));
+    let third = merge(&[new], &second, true).topology;
+    assert_eq!(third.valkey_version.as_deref(), Some("9.0.0"));
+    assert!(!third.same_as(&second));
 }
 
 #[test]

@@ -271,9 +271,25 @@ fn reads_info_of_redis_valkey_and_slotmux() {
          loading:1\r\nrole:slave\r\n",
     );
     assert_eq!(
-        (valkey.name.as_str(), valkey.zone.as_deref()),
-        ("valkey", Some("eu-1a"))
+        (
+            valkey.name.as_str(),
+            valkey.valkey_version.as_deref(),
+            valkey.zone.as_deref()
+        ),
+        ("valkey", Some("8.1.0"), Some("eu-1a"))
     );
+    assert_eq!(redis.valkey_version, None);
+    for (name, version, valkey_version) in
+        [("valkey", "9.1.0", Some("9.1.0")), ("redis", "7.2.4", None)]
+    {
+        let mut without_info = ServerInfo::default();
+        without_info.add(ServerHello {
+            name: name.into(),
+            version: version.into(),
+            ..ServerHello::default()
+        });
+        assert_eq!(without_info.valkey_version.as_deref(), valkey_version);
+    }
     assert!(valkey.is_replica && valkey.is_loading);
     let ours = ServerInfo::from_info("run_id:abc\r\n# Slotmux\r\nslotmux_version:0.1.0\r\n");
     assert!(ours.is_slotmux && !redis.is_slotmux);
