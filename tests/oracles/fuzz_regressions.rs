@@ -55,9 +55,9 @@ fn joined() {
 }
 
 /// A fixed sample of fuzz inputs, for runs without a fuzzer.
-fn of_random_choices(check: fn(&[u8])) {
+fn of_random_choices(rounds: usize, check: fn(&[u8])) {
     let mut random = fastrand::Rng::with_seed(7);
-    for _ in 0..100_000 {
+    for _ in 0..rounds {
         let choices: Vec<u8> = (0..random.usize(24..96)).map(|_| random.u8(..)).collect();
         check(&choices);
     }
@@ -65,10 +65,16 @@ fn of_random_choices(check: fn(&[u8])) {
 
 #[test]
 fn ttl_plan_of_random_choices() {
-    of_random_choices(properties::ttl_plan::check);
+    of_random_choices(100_000, properties::ttl_plan::check);
 }
 
 #[test]
 fn c_strings_of_random_choices() {
-    of_random_choices(properties::c_strings::check);
+    of_random_choices(100_000, properties::c_strings::check);
+}
+
+/// Fewer, as each change of the cluster in a scan builds a topology.
+#[test]
+fn cursor_of_random_choices() {
+    of_random_choices(1_000, properties::cursor::check);
 }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_core::slot::slot_of;
-use slotmux_testing::{Proxy, RawClient, Value, calm_cluster, shared_proxy};
+use slotmux_testing::{Layout, Peer, Proxy, RawClient, Step, Value, calm_cluster, shared_proxy};
 
 fn text(value: &Value) -> String {
     match value {
@@ -222,6 +223,113 @@ fn a_restarted_node_is_scanned_again() {
     found.clear();
     found.extend(came);
     assert_eq!(found, all);
+}
+
+/// The pages of a peer: the cursor that asks for each, the cursor that it returns, and its key.
+type Pages = [(u64, u64, &'static str)];
+
+/// A node that answers SCAN by these pages, and any other cursor by an empty last page. `run` identifies its process.
+fn scanned_peer(layout: &Layout, pages: &'static Pages, run: &Arc<Mutex<&'static str>>) -> Peer {
+    let run = run.clone();
+    Peer::start_in(layout, move |request| match request.name().as_str() {
+        "INFO" if request.word(1) == "server" => {
+            let text = format!("# Server\r\nrun_id:{}\r\n", run.lock().expect("a run"));
+            Some(Step::reply(format!("${}\r\n{text}\r\n", text.len())))
+        }
+        "SCAN" => {
+            let asked = request.word(1).parse();
+            let page = pages.iter().find(|page| Ok(page.0) == asked);
+            Some(Step::reply(match page {
+                Some((_, next, key)) => {
+                    let next = next.to_string();
+                    let (cursor, key) = (bulk(&next), bulk(key));
+                    format!("*2\r\n{cursor}*1\r\n{key}")
+                }
+                None => "*2\r\n$1\r\n0\r\n*0\r\n".to_owned(),
+            }))
+        }
+        _ => None,
+    })
+}
+
+fn bulk(text: &str) -> String {
+    format!("${}\r\n{text}\r\n", text.len())
+}
+
+/// Cursors as with a table per slot: the position in the table of a slot, above the slot.
+const SLOT_TABLES: &Pages = &[
+    (0, 5, "a"),
+    (5, 1 << 31 | 5, "b"),
+    (1 << 31 | 5, 1 << 33 | 5, "c"),
+    (1 << 33 | 5, ((1 << 33) + 1) << 14 | 5, "d"),
+    (((1 << 33) + 1) << 14 | 5, ((1 << 34) - 1) << 14 | 7999, "e"),
+    (((1 << 34) - 1) << 14 | 7999, 0, "f"),
+];
+/// Cursors as with one table: their lowest bits are no slot, here one of the other node and one of this one.
+const ONE_TABLE: &Pages = &[
+    (0, 1 << 32 | 3, "g"),
+    (1 << 32 | 3, 1 << 33 | 9000, "h"),
+    (1 << 33 | 9000, (1 << 34) - 1 - 16383, "i"),
+    ((1 << 34) - 1 - 16383, 0, "j"),
+];
+
+#[test]
+fn a_node_may_return_cursors_of_48_bits() {
+    let layout = Layout::default();
+    let run = Arc::new(Mutex::new("one"));
+    let low = scanned_peer(&layout, SLOT_TABLES, &run);
+    let high = scanned_peer(&layout, ONE_TABLE, &run);
+    layout.set(&[(0, 7999, low.port()), (8000, 16383, high.port())]);
+    let proxies = [(); 2].map(|()| Proxy::start_at(&low.seeds(), None, |_| {}));
+    let mut clients = [
+        proxies[0].client(),
+        proxies[1].client_resp3(),
+        proxies[1].client(),
+    ];
+    let expected: BTreeMap<String, usize> = ('a'..='j').map(|key| (key.to_string(), 1)).collect();
+    for count in 1..=clients.len() {
+        assert_eq!(
+            scan(&mut clients[..count], &[]),
+            expected,
+            "{count} clients"
+        );
+    }
+}
+
+#[test]
+fn a_large_cursor_of_a_restarted_node_begins_again() {
+    for (pages, keys) in [
+        (SLOT_TABLES, &["a", "b", "c", "d", "e", "f"][..]),
+        (ONE_TABLE, &["g", "h", "i", "j"]),
+    ] {
+        let layout = Layout::default();
+        let run = Arc::new(Mutex::new("one"));
+        let first = scanned_peer(&layout, pages, &run);
+        let second = scanned_peer(&layout, &[(0, 0, "last")], &run);
+        let (end, begin) = match pages.len() {
+            6 => (7999, 8000),
+            _ => (2, 3),
+        };
+        layout.set(&[(0, end, first.port()), (begin, 16383, second.port())]);
+        let proxy = Proxy::start_at(&first.seeds(), None, |_| {});
+        let mut client = proxy.client();
+        let mut cursor = "0".to_owned();
+        while cursor.parse::<u64>().expect("a number") < 1 << 62 {
+            cursor = page(&mut client, &cursor, &[]).0;
+        }
+        *run.lock().expect("a run") = "two";
+        first.hang_up();
+        let mut found = Vec::new();
+        for _ in 0..20 {
+            let (next, keys) = page(&mut client, &cursor, &[]);
+            found.extend(keys);
+            cursor = next;
+            if cursor == "0" {
+                break;
+            }
+        }
+        assert_eq!(found, [keys, &["last"]].concat());
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::cluster::topology::{NO_SHARD, Node, Shard, Topology, UpstreamKind};
-use slotmux_core::route::scan::{AfterPage, Itinerary, ScanCursor, ScanStep, parse};
+use slotmux_core::route::scan::{AfterPage, CursorForm, Itinerary, ScanCursor, ScanStep, parse};
 use slotmux_core::slot::SLOTS;
 
 use super::choices::Choices;
@@ -41,14 +41,27 @@ fn check_text(text: &[u8]) {
             None => assert!(number >= 1 << 63, "{number}"),
         }
         let cursor = ScanCursor {
+            form: CursorForm::Narrow,
             node: number,
             slot: (number % SLOTS as u64) as u16,
             print: number as u16,
         };
-        if let Some(number) = cursor.encode() {
-            assert!(number < 1 << 63, "{cursor:?}");
-            assert_eq!(ScanCursor::decode(number), Some(cursor));
-        }
+        check_round_trip(cursor, number < 1 << 32);
+        let wide = ScanCursor {
+            form: CursorForm::Wide,
+            print: number as u16 % (1 << 14),
+            ..cursor
+        };
+        check_round_trip(wide, number < 1 << 48);
+    }
+}
+
+fn check_round_trip(cursor: ScanCursor, fits: bool) {
+    let number = cursor.encode();
+    assert_eq!(number.is_some(), fits, "{cursor:?}");
+    if let Some(number) = number {
+        assert!(number < 1 << 63, "{cursor:?}");
+        assert_eq!(ScanCursor::decode(number), Some(cursor));
     }
 }
 
@@ -71,9 +84,46 @@ const SHARDS: usize = 4;
 /// Longest scan of a cluster that no longer changes, in pages.
 const PAGES: usize = 2 * BLOCKS * SHARDS;
 
+/// The numbers that nodes make of the positions in their tables.
+#[derive(Clone, Copy)]
+enum Numbers {
+    /// The position.
+    Small,
+    /// As with a table per slot: a position of 33 bits above a slot of the node.
+    OwnSlot,
+    /// As with one table for all slots: 33 bits.
+    OneTable,
+}
+
+impl Numbers {
+    const ALL: [Numbers; 3] = [Numbers::Small, Numbers::OwnSlot, Numbers::OneTable];
+    /// The highest bit of a large position.
+    const HIGH: u64 = 1 << 33;
+
+    /// The cursor for a position other than 0 of a node that owns this slot.
+    fn cursor(self, position: u64, slot: u64) -> u64 {
+        match self {
+            Numbers::Small => position,
+            Numbers::OwnSlot => (Numbers::HIGH | position) << 14 | slot,
+            Numbers::OneTable => Numbers::HIGH | position,
+        }
+    }
+
+    /// The position of any cursor.
+    fn position(self, cursor: u64) -> u64 {
+        match self {
+            Numbers::Small => cursor,
+            Numbers::OwnSlot => (cursor >> 14) & !Numbers::HIGH,
+            Numbers::OneTable => cursor & !Numbers::HIGH,
+        }
+    }
+}
+
 /// A cluster in which each block of slots has one key.
 struct Cluster {
     name: &'static str,
+    /// What the nodes add to their cursors.
+    numbers: Numbers,
     /// The shard of each block, if it has one.
     owners: [Option<u8>; BLOCKS],
     /// How often each shard failed over to another node.
@@ -94,6 +144,7 @@ impl Cluster {
         }
         let mut cluster = Cluster {
             name,
+            numbers: Numbers::ALL[choices.below(3)],
             owners,
             failovers: [0; SHARDS],
             starts: [0; SHARDS],
@@ -155,13 +206,23 @@ impl Cluster {
     /// A page of two buckets: its keys, and the cursor behind it. Each life orders the keys into buckets differently.
     fn page(&self, shard: usize, cursor: u64) -> (Vec<usize>, u64) {
         let turn = 3 * usize::from(self.failovers[shard]) + 7 * usize::from(self.starts[shard]);
-        let from = usize::try_from(cursor).unwrap_or(BLOCKS).min(BLOCKS);
+        let from = usize::try_from(self.numbers.position(cursor))
+            .unwrap_or(BLOCKS)
+            .min(BLOCKS);
         let to = (from + 2).min(BLOCKS);
         let keys = (from..to)
             .map(|bucket| (bucket + turn) % BLOCKS)
             .filter(|&block| self.owners[block] == Some(shard as u8))
             .collect();
-        (keys, if to == BLOCKS { 0 } else { to as u64 })
+        let owned = self
+            .owners
+            .iter()
+            .rposition(|&owner| owner == Some(shard as u8));
+        let slot = owned.unwrap_or(0) * BLOCK;
+        match to {
+            BLOCKS => (keys, 0),
+            _ => (keys, self.numbers.cursor(to as u64, slot as u64)),
+        }
     }
 }
 
@@ -171,6 +232,7 @@ fn scan(choices: &[u8], name: &'static str) -> Result<(), String> {
     let mut cluster = Cluster::new(&mut choices, name);
     // Any number is a valid cursor.
     let odd = ScanCursor {
+        form: CursorForm::Narrow,
         node: choices.below(1 << 16) as u64,
         slot: choices.below(SLOTS) as u16,
         print: choices.below(1 << 16) as u16,
@@ -221,7 +283,8 @@ fn take_page(
     seen: &mut [bool; BLOCKS],
 ) -> Option<u64> {
     let shard = usize::from(step.shard);
-    let (keys, said) = cluster.page(shard, step.node);
+    let asked = step.node;
+    let (keys, said) = cluster.page(shard, asked);
     let (node, life) = (cluster.primary(shard), cluster.life(shard));
     cluster.change(choices);
     let itinerary = &cluster.itinerary;
@@ -237,7 +300,17 @@ fn take_page(
             }
             Some(number)
         }
-        AfterPage::TooLarge => panic!("{said} fits"),
+        // An error for the client, which begins again here. Only in a slot that the node lost meanwhile.
+        AfterPage::TooLarge => {
+            assert!(matches!(cluster.numbers, Numbers::OwnSlot), "{said} fits");
+            let owner = cluster.owners[said as usize % SLOTS / BLOCK];
+            assert_ne!(owner, Some(shard as u8), "{said} fits");
+            None
+        }
+        AfterPage::Instead(step) => {
+            assert_ne!(step.node, asked, "the same page again");
+            take_page(cluster, choices, step, seen)
+        }
         AfterPage::Void => None,
     }
 }

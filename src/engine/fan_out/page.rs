@@ -27,8 +27,8 @@ const TRIES: u8 = 8;
 
 pub(super) const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
 const RESTLESS: &str = "TRYAGAIN slotmux: the cluster changed again and again during this page, go on from the same cursor";
-const TOO_LARGE: &str = "ERR slotmux: the node's cursor does not fit into slotmux' own, \
-    which has 33 bits for it: scan this node directly";
+const TOO_LARGE: &str = "ERR slotmux: the node's cursor does not fit into slotmux' own, which has \
+    48 bits for it, and 34 in a slot that the node does not own: go on once no slot is imported, or scan this node directly";
 const NO_PAGE: &str = "ERR slotmux: the node's reply is no page of a scan";
 
 /// A requested page.
@@ -184,6 +184,7 @@ impl Page {
                 PageOutcome::Reply(out)
             }
             AfterPage::TooLarge => PageOutcome::Reply(error(TOO_LARGE)),
+            AfterPage::Instead(step) => self.again(step),
             AfterPage::Void => self.again(restart),
         }
     }

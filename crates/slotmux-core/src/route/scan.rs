@@ -1,67 +1,16 @@
 //! SCAN over all primaries: the cursor with the position of a scan, and the order in which shards are scanned.
 //!
 //! A cursor holds the whole state, so that any slotmux can continue a scan that another began: the cursor of the node,
-//! the first slot of its shard, and a fingerprint of the topology that these are based on. A node's cursor is invalid
+//! a slot of its shard, and a fingerprint of the topology that these are based on. A node's cursor is invalid
 //! after slots of the node moved or the node was restarted; the fingerprint then differs, and the scan begins again.
 
 use crate::cluster::topology::{NO_SHARD, Topology};
 use crate::slot::SLOTS;
 
-/// Bits of the fingerprint, the lowest ones.
-const PRINT_BITS: u32 = 16;
-/// Bits of the slot, above them.
-const SLOT_BITS: u32 = 14;
-/// Bits of the node's cursor: what is left below 2^63, as clients in Java read a signed number. A node of Redis 7 has
-/// that many buckets only with billions of keys; where each slot has a table of its own, half a million are in a slot.
-const NODE_BITS: u32 = 63 - PRINT_BITS - SLOT_BITS;
+mod cursor;
 
-/// Where a scan stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ScanCursor {
-    /// The node's own cursor; 0 before its scan begins.
-    pub node: u64,
-    /// The first slot of its shard.
-    pub slot: u16,
-    /// The fingerprint of the topology that the cursor is based on.
-    pub print: u16,
-}
-
-impl ScanCursor {
-    /// The number for the client. `None` if the node's cursor is too large for it.
-    pub fn encode(self) -> Option<u64> {
-        (self.node < 1 << NODE_BITS).then(|| {
-            self.node << (SLOT_BITS + PRINT_BITS)
-                | u64::from(self.slot) << PRINT_BITS
-                | u64::from(self.print)
-        })
-    }
-
-    /// The cursor in a client's number. `None` for 2^63 and more, which slotmux never hands out.
-    pub fn decode(number: u64) -> Option<ScanCursor> {
-        (number >> 63 == 0).then_some(ScanCursor {
-            node: number >> (SLOT_BITS + PRINT_BITS),
-            slot: (number >> PRINT_BITS) as u16 & ((1 << SLOT_BITS) - 1),
-            print: number as u16,
-        })
-    }
-}
-
-/// Reads a cursor as Redis does, by `strtoul`: nothing at all is 0. A negative number, which Redis accepts, is
-/// refused too: slotmux never returns one.
-pub fn parse(text: &[u8]) -> Option<u64> {
-    let digits = match text {
-        [] => return Some(0),
-        [b'+', digits @ ..] => digits,
-        digits => digits,
-    };
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0u64, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
-}
+pub use cursor::{CursorForm, ScanCursor, parse};
+use cursor::{NARROW_NODE_BITS, NARROW_PRINT_BITS, SLOT_BITS, WIDE_NODE_BITS, WIDE_PRINT_BITS};
 
 /// A shard in the order of a scan.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,6 +29,8 @@ struct ScanStop {
 #[derive(Clone, Default, Debug)]
 pub struct Itinerary {
     stops: Vec<ScanStop>,
+    /// The first slot of each range and the place of its shard in `stops`, if it has an owner; in order.
+    ranges: Vec<(u16, Option<usize>)>,
 }
 
 /// One page to ask for.
@@ -100,6 +51,8 @@ pub enum AfterPage {
     Go(u64),
     /// The page is good, but the number of its node is too large.
     TooLarge,
+    /// The cursor was read in the wrong way: this step is the right one.
+    Instead(ScanStep),
     /// The page may lack keys: the scan has to begin again.
     Void,
 }
@@ -108,12 +61,16 @@ impl Itinerary {
     /// The order for a topology.
     pub fn new(topology: &Topology) -> Itinerary {
         let mut stops: Vec<ScanStop> = Vec::new();
+        let mut ranges = Vec::new();
         let mut at = vec![None; topology.shards.len()];
         let mut before = NO_SHARD;
         for (slot, &shard) in (0..SLOTS as u16).zip(topology.slots()) {
             let began = shard != before;
             before = shard;
             let Some(place) = at.get_mut(usize::from(shard)) else {
+                if began {
+                    ranges.push((slot, None));
+                }
                 continue;
             };
             let place = *place.get_or_insert_with(|| {
@@ -126,6 +83,9 @@ impl Itinerary {
                 });
                 stops.len() - 1
             });
+            if began {
+                ranges.push((slot, Some(place)));
+            }
             let stop: &mut ScanStop = &mut stops[place];
             // The start of a range is hashed, then each slot of it.
             stop.content = hash(stop.content, &[u8::from(began)]);
@@ -137,7 +97,7 @@ impl Itinerary {
             ahead = ahead.wrapping_add(mix(hash(SEED, id.as_bytes())));
             stop.ahead = ahead;
         }
-        Itinerary { stops }
+        Itinerary { stops, ranges }
     }
 
     /// The first page of all; `None` if there is no shard.
@@ -146,13 +106,12 @@ impl Itinerary {
     }
 
     /// The page that a client's cursor asks for. One that begins with a shard is checked here, as that needs no word of
-    /// its node; where it does not hold, or leads nowhere, the scan begins again.
+    /// its node; where it does not hold, or leads nowhere, the scan begins again. A wide cursor is first read as one that
+    /// is not shifted.
     pub fn step(&self, cursor: ScanCursor) -> Option<ScanStep> {
-        let stop = self.stop(cursor.slot);
+        let stop = self.stop(cursor);
         match stop {
-            Some(stop) if cursor.node == 0 && cursor.print == stop.begin().cursor.print => {
-                Some(stop.begin())
-            }
+            Some(stop) if cursor.node == 0 && cursor == stop.begin().cursor => Some(stop.begin()),
             Some(stop) if cursor.node != 0 => Some(ScanStep {
                 shard: stop.shard,
                 node: cursor.node,
@@ -165,34 +124,57 @@ impl Itinerary {
     /// The step after the page of `step`, at whose end the node returned the cursor `said`. `run` identifies the
     /// process of the node that answered.
     pub fn after(&self, step: ScanStep, run: u64, said: u64) -> AfterPage {
-        let Some(stop) = self.stop(step.cursor.slot) else {
+        let Some(stop) = self.stop(step.cursor) else {
             return AfterPage::Void;
         };
-        let mut cursor = ScanCursor {
-            node: said,
-            slot: stop.first,
-            print: stop.print(run),
-        };
-        let holds = if step.node == 0 {
-            stop.begin().cursor.print == step.cursor.print
-        } else {
-            cursor.print == step.cursor.print
-        };
-        if !holds {
-            return AfterPage::Void;
+        match stop.reading(step.cursor, run) {
+            Some(node) if node == step.node => {}
+            Some(node) => return AfterPage::Instead(ScanStep { node, ..step }),
+            None => return AfterPage::Void,
         }
-        if said == 0 {
-            match self.stops.iter().find(|next| next.first > stop.first) {
-                Some(next) => cursor = next.begin().cursor,
-                None => return AfterPage::Go(0),
+        if said != 0 {
+            let number = self.cursor(stop, run, said).and_then(ScanCursor::encode);
+            return number.map_or(AfterPage::TooLarge, AfterPage::Go);
+        }
+        match self.stops.iter().find(|next| next.first > stop.first) {
+            Some(next) => {
+                let number = next.begin().cursor.encode();
+                number.map_or(AfterPage::TooLarge, AfterPage::Go)
             }
+            None => AfterPage::Go(0),
         }
-        cursor.encode().map_or(AfterPage::TooLarge, AfterPage::Go)
     }
 
-    fn stop(&self, first: u16) -> Option<&ScanStop> {
-        let at = self.stops.binary_search_by_key(&first, |stop| stop.first);
-        at.ok().map(|at| &self.stops[at])
+    /// The cursor for the position `node` in the scan of a shard's node. `None` if the position is too large.
+    fn cursor(&self, stop: &ScanStop, run: u64, node: u64) -> Option<ScanCursor> {
+        if node >> NARROW_NODE_BITS == 0 {
+            return Some(ScanCursor::narrow(node, stop.first, stop.print(run)));
+        }
+        let wide = ScanCursor::wide(node, stop.wide_print(run));
+        if node >> WIDE_NODE_BITS == 0 && self.stop(wide) == Some(stop) {
+            return Some(wide);
+        }
+        let shifted = node << SLOT_BITS | u64::from(stop.first);
+        (node >> (WIDE_NODE_BITS - SLOT_BITS) == 0)
+            .then(|| ScanCursor::wide(shifted, stop.shifted_print(run)))
+    }
+
+    /// The shard of a cursor.
+    fn stop(&self, cursor: ScanCursor) -> Option<&ScanStop> {
+        let at = match cursor.form {
+            CursorForm::Narrow => {
+                let first = |stop: &ScanStop| stop.first;
+                self.stops.binary_search_by_key(&cursor.slot, first).ok()
+            }
+            CursorForm::Wide => {
+                let behind = self
+                    .ranges
+                    .partition_point(|&(first, _)| first <= cursor.slot);
+                let range = behind.checked_sub(1).and_then(|at| self.ranges.get(at));
+                range.and_then(|&(_, place)| place)
+            }
+        };
+        at.and_then(|at| self.stops.get(at))
     }
 }
 
@@ -200,11 +182,7 @@ impl ScanStop {
     /// Its first page. Nothing of it has been seen, so it is based on nothing but the shards that are still to come:
     /// one that got a lower slot meanwhile would be passed over.
     fn begin(&self) -> ScanStep {
-        let cursor = ScanCursor {
-            node: 0,
-            slot: self.first,
-            print: fold(self.ahead),
-        };
+        let cursor = ScanCursor::narrow(0, self.first, fold(self.ahead, NARROW_PRINT_BITS));
         ScanStep {
             shard: self.shard,
             node: 0,
@@ -212,9 +190,38 @@ impl ScanStop {
         }
     }
 
+    /// The node's own cursor that a client's cursor contains, if the fingerprint holds.
+    fn reading(&self, cursor: ScanCursor, run: u64) -> Option<u64> {
+        let print = cursor.print;
+        let holds = match cursor.form {
+            CursorForm::Narrow if cursor.node == 0 => cursor == self.begin().cursor,
+            CursorForm::Narrow => print == self.print(run),
+            CursorForm::Wide => print == self.wide_print(run),
+        };
+        if holds {
+            return Some(cursor.node);
+        }
+        let shifted = cursor.shifted()?;
+        (print == self.shifted_print(run)).then_some(shifted)
+    }
+
     fn print(&self, run: u64) -> u16 {
+        fold(self.based_on(run), NARROW_PRINT_BITS)
+    }
+
+    /// Unrelated to `print`, so that a narrow cursor of an older version is not taken for a wide one.
+    fn wide_print(&self, run: u64) -> u16 {
+        fold(hash(self.based_on(run), b"wide"), WIDE_PRINT_BITS)
+    }
+
+    /// Never equal to `wide_print`.
+    fn shifted_print(&self, run: u64) -> u16 {
+        self.wide_print(run) ^ 1
+    }
+
+    fn based_on(&self, run: u64) -> u64 {
         let based_on = hash(self.content, &self.ahead.to_be_bytes());
-        fold(hash(based_on, &run.to_be_bytes()))
+        hash(based_on, &run.to_be_bytes())
     }
 }
 
@@ -235,8 +242,8 @@ fn mix(mut hash: u64) -> u64 {
     hash ^ (hash >> 33)
 }
 
-fn fold(hash: u64) -> u16 {
-    (mix(hash) >> (64 - PRINT_BITS)) as u16
+fn fold(hash: u64, bits: u32) -> u16 {
+    (mix(hash) >> (64 - bits)) as u16
 }
 
 /// Identifies the process of a node: a hash of the `run_id` of its INFO. A node that refuses INFO counts as never

@@ -21,6 +21,13 @@ fn itinerary(shards: &[(&str, Ranges)]) -> Itinerary {
     Itinerary::new(&Topology::from_ranges(UpstreamKind::Cluster, parts))
 }
 
+impl Itinerary {
+    fn stop_at(&self, first: u16) -> &ScanStop {
+        let narrow = ScanCursor::narrow(0, first, 0);
+        self.stop(narrow).expect("a shard")
+    }
+}
+
 fn three() -> Itinerary {
     itinerary(&[
         ("b", vec![5461..=10922]),
@@ -31,24 +38,38 @@ fn three() -> Itinerary {
 
 #[test]
 fn cursors_survive_the_trip() {
-    let largest = (1 << NODE_BITS) - 1;
+    let largest = (1 << NARROW_NODE_BITS) - 1;
     for node in [0, 1, 1024, largest / 3, largest] {
         for slot in [0, 1, 5461, 16383] {
             for print in [0, 1, 0x8000, u16::MAX] {
-                let cursor = ScanCursor { node, slot, print };
+                let cursor = ScanCursor::narrow(node, slot, print);
                 let number = cursor.encode().expect("it fits");
-                assert!(number < 1 << 63, "{cursor:?}");
+                // Byte for byte the number of every version.
+                assert_eq!(
+                    number,
+                    node << 30 | u64::from(slot) << 16 | u64::from(print)
+                );
                 assert_eq!(ScanCursor::decode(number), Some(cursor));
                 assert_eq!(parse(number.to_string().as_bytes()), Some(number));
             }
         }
     }
-    let too_large = ScanCursor {
-        node: 1 << NODE_BITS,
-        slot: 0,
-        print: 0,
-    };
-    assert_eq!(too_large.encode(), None);
+    assert_eq!(
+        ScanCursor::narrow(1 << NARROW_NODE_BITS, 0, 0).encode(),
+        None
+    );
+    for bits in 0..=WIDE_NODE_BITS {
+        for node in [(1 << bits) - 1, (1 << bits) / 3] {
+            for print in [0, 1, 0x2000, 0x3fff] {
+                let cursor = ScanCursor::wide(node, print);
+                let number = cursor.encode().expect("it fits");
+                assert!((1 << 62..1 << 63).contains(&number), "{cursor:?}");
+                assert_eq!(ScanCursor::decode(number), Some(cursor));
+            }
+        }
+    }
+    assert_eq!(ScanCursor::wide(1 << WIDE_NODE_BITS, 0).encode(), None);
+    assert_eq!(ScanCursor::wide(0, 1 << WIDE_PRINT_BITS).encode(), None);
     assert_eq!(ScanCursor::decode(1 << 63), None);
     assert_eq!(ScanCursor::decode(u64::MAX), None);
 }
@@ -108,7 +129,7 @@ fn shards_have_their_turn_by_their_lowest_slot() {
 
 /// The cursor in the middle of shard b, as `three` gives it out for the life 7 of its node.
 fn amid_b() -> ScanCursor {
-    let begin = three().stop(5461).expect("b").begin();
+    let begin = three().stop_at(5461).begin();
     match three().after(begin, 7, 640) {
         AfterPage::Go(number) => ScanCursor::decode(number).expect("below 2^63"),
         other => panic!("{other:?}"),
@@ -179,7 +200,7 @@ fn a_cursor_holds_while_what_it_is_based_on_stands() {
 
 #[test]
 fn a_shard_that_was_not_begun_may_change_and_may_not_be_passed_over() {
-    let begin = three().stop(5461).expect("b").begin().cursor;
+    let begin = three().stop_at(5461).begin().cursor;
     let smaller = itinerary(&[
         ("a", vec![0..=5460]),
         ("b", vec![5461..=10000]),
@@ -209,19 +230,107 @@ fn numbers_that_are_not_cursors_begin_again_or_are_refused_by_their_print() {
     }
 }
 
+/// What shard b's node is asked with after it returned this cursor in the middle of its scan: first, and at last.
+fn asked_after(three: &Itinerary, amid: ScanStep, said: u64) -> (u64, u64) {
+    let AfterPage::Go(number) = three.after(amid, 7, said) else {
+        panic!("{said} does not fit");
+    };
+    assert!(number < 1 << 63, "{said}");
+    let cursor = ScanCursor::decode(number).expect("below 2^63");
+    let first = three.step(cursor).expect("a shard");
+    assert_eq!(first.shard, amid.shard, "{said}");
+    match three.after(first, 7, 0) {
+        AfterPage::Instead(step) => {
+            assert!(matches!(three.after(step, 7, 0), AfterPage::Go(_)));
+            (first.node, step.node)
+        }
+        AfterPage::Go(_) => (first.node, first.node),
+        other => panic!("{other:?} after {said}"),
+    }
+}
+
+fn amid_b_step() -> ScanStep {
+    three().step(amid_b()).expect("a shard")
+}
+
+#[test]
+fn any_cursor_of_48_bits_comes_back_if_it_names_a_slot_of_its_node() {
+    let (three, amid) = (three(), amid_b_step());
+    let mut random = fastrand::Rng::with_seed(16);
+    for bits in 1..=34 {
+        for _ in 0..40 {
+            let slot = random.u64(5461..=10922);
+            let said = random.u64(1 << (bits - 1)..1 << bits) << 14 | slot;
+            assert_eq!(asked_after(&three, amid, said), (said, said));
+        }
+    }
+}
+
+#[test]
+fn any_cursor_of_34_bits_comes_back_whatever_it_names() {
+    let (three, amid) = (three(), amid_b_step());
+    let mut random = fastrand::Rng::with_seed(16);
+    for bits in 1..=34 {
+        for _ in 0..40 {
+            let said = random.u64(1 << (bits - 1)..1 << bits);
+            assert_eq!(asked_after(&three, amid, said).1, said);
+        }
+    }
+}
+
+#[test]
+fn a_wide_cursor_holds_while_what_it_is_based_on_stands() {
+    let other = itinerary(&[
+        ("a", vec![0..=5460]),
+        ("b", vec![5461..=10921]),
+        ("c", vec![10922..=16383]),
+    ]);
+    // In the slot 5470 of b, in the slot 3 of a, and one that b loses.
+    for said in [1 << 40 | 5470, 1 << 33 | 3, 1 << 40 | 10922] {
+        let AfterPage::Go(number) = three().after(amid_b_step(), 7, said) else {
+            panic!("{said} does not fit");
+        };
+        let cursor = ScanCursor::decode(number).expect("below 2^63");
+        let (same, moved) = (three().step(cursor).unwrap(), other.step(cursor).unwrap());
+        assert_ne!(three().after(same, 7, 0), AfterPage::Void, "{said}");
+        assert_eq!(three().after(same, 8, 0), AfterPage::Void, "{said}");
+        assert_eq!(other.after(moved, 7, 0), AfterPage::Void, "{said}");
+    }
+}
+
+#[test]
+fn a_number_of_33_bits_from_an_older_version_begins_again() {
+    let step = amid_b_step();
+    let print = u64::from(step.cursor.print);
+    for node in [1 << 32, (1 << 32) + 5470, (1 << 33) - 1] {
+        let number = node << 30 | 5461 << 16 | print;
+        let cursor = ScanCursor::decode(number).expect("below 2^63");
+        let step = three().step(cursor).expect("a shard");
+        assert_eq!(three().after(step, 7, 0), AfterPage::Void, "{node}");
+    }
+}
+
 #[test]
 fn a_cursor_that_does_not_fit_is_not_cut() {
     let begin = three().begin().expect("a shard");
-    assert_eq!(three().after(begin, 7, 1 << NODE_BITS), AfterPage::TooLarge);
+    // 0 is the first slot of a, 16383 is one of c.
+    for said in [1 << 48, 1 << 34 | 16383, u64::MAX] {
+        assert_eq!(three().after(begin, 7, said), AfterPage::TooLarge);
+    }
 }
 
 #[test]
 fn prints_differ() {
     let prints: BTreeSet<u16> = (0..1000u64)
-        .map(|run| three().stop(0).expect("a").print(run))
+        .map(|run| three().stop_at(0).print(run))
         .collect();
     // Of a thousand out of 65,536, some seven are equal by chance.
     assert!(prints.len() > 970, "{}", prints.len());
+    let wide: BTreeSet<u16> = (0..1000u64)
+        .map(|run| three().stop_at(0).wide_print(run))
+        .collect();
+    // Of a thousand out of 16,384, some thirty are equal by chance.
+    assert!(wide.len() > 930, "{}", wide.len());
 }
 
 #[test]
@@ -279,7 +388,7 @@ fn no_slot_that_stayed_is_missed_whatever_else_changes() {
                     step = now.begin().expect("a shard");
                     continue;
                 }
-                AfterPage::TooLarge => panic!("{step:?}"),
+                AfterPage::TooLarge | AfterPage::Instead(_) => panic!("{step:?}"),
             };
             seen[node] = if step.node == 0 || seen[node] == step.node {
                 step.node + 1
