@@ -11,7 +11,7 @@ use std::thread;
 
 use slotmux::tools::demo::guard::Guard;
 use slotmux::tools::demo::ports::PortLease;
-use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions, server_program};
 use slotmux_core::slot::slot_of;
 use slotmux_testing::{Forward, Layout, PATIENCE, Peer, Proxy, Step, Value, poll_until};
 use socket2::{Domain, Socket, Type};
@@ -147,7 +147,7 @@ impl Bare {
         let port = PortLease::any().expect("a port");
         let file = guard.folder().join("redis.conf");
         fs::write(&file, configure(port.port(), &guard)).expect("written");
-        let process = Command::new("redis-server")
+        let process = Command::new(server_program().expect("a server"))
             .arg(&file)
             .current_dir(guard.folder())
             .stdout(Stdio::null())

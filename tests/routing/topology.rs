@@ -9,7 +9,7 @@ use slotmux::control::discovery::refresh;
 use slotmux::tools::demo::cluster::{LocalCluster, Options};
 use slotmux::tools::demo::guard::Guard;
 use slotmux::tools::demo::ports::PortLease;
-use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions, server_program};
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::cluster::topology::{Topology, UpstreamKind};
 use slotmux_core::config::{self, Config};
@@ -350,7 +350,7 @@ impl Sentinel {
         let file = guard.folder().join("sentinel.conf");
         let text = format!("port {}\nbind 127.0.0.1\n", port.port());
         std::fs::write(&file, text).expect("written");
-        let process = std::process::Command::new("redis-server")
+        let process = std::process::Command::new(server_program().expect("a server"))
             .arg(&file)
             .arg("--sentinel")
             .current_dir(guard.folder())

@@ -1,5 +1,6 @@
 //! The local clusters that the other tests run on: formed, moved, failed over, frozen, and removed completely.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Lines, Read, Seek, SeekFrom};
 use std::net::TcpListener;
@@ -9,7 +10,9 @@ use std::time::Duration;
 
 use slotmux::tools::demo::cluster::{LocalCluster, Options, Role};
 use slotmux::tools::demo::ports::{PortLease, is_free};
-use slotmux::tools::demo::server::{LocalServer, ServerOptions, wait_until};
+use slotmux::tools::demo::server::{
+    LocalServer, ServerOptions, TEST_SERVER, server_program, wait_until,
+};
 use slotmux_core::slot::slot_of;
 
 use slotmux_testing::{Layout, Peer, RawClient, Step, Value};
@@ -190,11 +193,16 @@ struct Demo {
 
 impl Demo {
     fn start(port: u16) -> Demo {
+        Demo::start_with(port, &[])
+    }
+
+    fn start_with(port: u16, variables: &[(&str, &OsStr)]) -> Demo {
         let temporary = tempfile::tempdir().expect("a folder");
         let complaints = tempfile::tempfile().expect("a file");
         let mut child = Command::new(env!("CARGO_BIN_EXE_slotmux"))
             .args(["demo", "--port", &port.to_string()])
             .env("TMPDIR", temporary.path())
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(complaints.try_clone().expect("the same file"))
             // As a shell starts it, which sends Ctrl-C to the whole group.
@@ -320,6 +328,20 @@ fn a_killed_demo_is_cleaned_up_and_a_taken_port_is_skipped() {
 
 #[test]
 fn without_a_server_the_demo_names_the_package_to_install() {
+    assert!(refusal(None).contains("redis-server is not on PATH; install it"));
+}
+
+#[test]
+fn a_test_server_that_is_not_there_is_named() {
+    let said = refusal(Some("/nowhere/valkey-server"));
+    assert!(
+        said.contains("SLOTMUX_TEST_SERVER=/nowhere/valkey-server: there is no such file"),
+        "{said}"
+    );
+}
+
+/// The error of a demo that has no server on PATH. Checks that the demo leaves no files.
+fn refusal(server: Option<&str>) -> String {
     let (programs, temporary) = (tempfile::tempdir(), tempfile::tempdir());
     let (programs, temporary) = (programs.expect("a folder"), temporary.expect("a folder"));
     for program in ["sh", "cat", "rm"] {
@@ -328,17 +350,33 @@ fn without_a_server_the_demo_names_the_package_to_install() {
     }
     let output = Command::new(env!("CARGO_BIN_EXE_slotmux"))
         .arg("demo")
+        .env_remove(TEST_SERVER)
+        .envs(server.map(|server| (TEST_SERVER, server)))
         .env("PATH", programs.path())
         .env("TMPDIR", temporary.path())
         .output()
         .expect("slotmux");
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(
-        said.contains("redis-server is not on PATH; install it"),
-        "{said}"
-    );
     assert_eq!(std::fs::read_dir(temporary.path()).expect("it").count(), 0);
+    said
+}
+
+#[test]
+fn every_node_of_the_demo_is_the_given_test_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let given = folder.path().join("another-server");
+    std::os::unix::fs::symlink(server_program().expect("a server"), &given).expect("a link");
+    let lease = PortLease::any().expect("a port");
+    let demo = Demo::start_with(lease.port(), &[(TEST_SERVER, given.as_os_str())]);
+    assert_eq!(demo.pids.len(), 6, "{}", demo.text);
+    for pid in &demo.pids {
+        let titled = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("its title");
+        assert!(
+            titled.starts_with(given.to_str().expect("text")),
+            "{titled}"
+        );
+    }
 }
 
 #[test]

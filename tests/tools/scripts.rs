@@ -1,14 +1,20 @@
-//! The setup scripts: the packages that they install by each package manager, and their messages where they can't.
+//! The scripts: packages that they install, messages where they cannot, and the test programs on several servers.
 
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use slotmux::tools::demo::server::server_program;
 use tempfile::TempDir;
 
 /// A script of this project with only the contents of `path` on PATH.
 fn script(name: &str, args: &[&str], path: &Path) -> Output {
+    script_with(name, args, path, &[])
+}
+
+fn script_with(name: &str, args: &[&str], path: &Path, variables: &[(&str, &str)]) -> Output {
     // By its own path, because `env` would not find it.
     Command::new("/bin/bash")
         .arg(
@@ -18,6 +24,7 @@ fn script(name: &str, args: &[&str], path: &Path) -> Output {
         )
         .args(args)
         .env_clear()
+        .envs(variables.iter().copied())
         .env("PATH", path)
         .output()
         .expect("bash")
@@ -93,6 +100,7 @@ fn unknown_arguments_are_refused() {
     let path = std::env::var_os("PATH").expect("a PATH");
     for (name, args) in [
         ("test", &["--ful"][..]),
+        ("test-servers", &[]),
         ("fuzz", &["0"]),
         ("fuzz", &["5s"]),
     ] {
@@ -103,5 +111,86 @@ fn unknown_arguments_are_refused() {
             said.starts_with(&format!("usage: scripts/{name} ")),
             "{said}"
         );
+    }
+}
+
+/// A machine with a `cargo` that writes a test program's last line: 7 passed, and one failed with `another-server`.
+fn machine_with_results() -> (TempDir, OsString) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cargo = r#"[ "$*" = "test --quiet --test routing" ] || exit 1
+case $SLOTMUX_TEST_SERVER in *another*) failed=1 ;; *) failed=0 ;; esac
+echo "test result: done. 7 passed; $failed failed; 0 ignored; 0 measured; 0 filtered out"
+exit $failed"#;
+    program(&folder, "cargo", cargo);
+    let mut path = folder.path().as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").expect("a PATH"));
+    (folder, path)
+}
+
+#[test]
+fn topics_run_on_every_test_server() {
+    let (folder, path) = machine_with_results();
+    let real = server_program().expect("a server");
+    let another = folder.path().join("another-server");
+    std::os::unix::fs::symlink(&real, &another).expect("a link");
+    let servers = format!(
+        "scripts-one={},scripts-two={}",
+        real.display(),
+        another.display()
+    );
+    let run = |topics: &[&str]| {
+        let variables = [("SLOTMUX_TEST_SERVERS", &servers[..])];
+        let output = script_with("test-servers", topics, Path::new(&path), &variables);
+        let table = String::from_utf8(output.stdout).expect("text");
+        let rows = table.lines().skip(2).map(|row| {
+            let (name, rest) = row[2..].split_once(" | ").expect("a name");
+            let (version, results) = rest.split_once(" | ").expect("a version");
+            assert!(
+                version.starts_with(|first: char| first.is_ascii_digit()),
+                "{row}"
+            );
+            format!("{name} {results}")
+        });
+        (output.status.code(), rows.collect::<Vec<_>>())
+    };
+    let rows = [
+        "scripts-one routing | 7 | 0 |",
+        "scripts-two routing | 7 | 1 |",
+    ];
+    assert_eq!(
+        run(&["routing"]),
+        (Some(1), rows.map(String::from).to_vec())
+    );
+    let (status, rows) = run(&["missing"]);
+    assert_eq!((status, rows.len()), (Some(1), 2));
+    assert!(rows[0].contains("not run"), "{rows:?}");
+}
+
+#[test]
+fn a_wrong_list_of_test_servers_is_refused_before_any_run() {
+    let path = std::env::var_os("PATH").expect("a PATH");
+    for (servers, said) in [
+        ("", "is not set"),
+        ("valkey", "'valkey' is not NAME=PATH"),
+        (
+            "valkey=bin/valkey-server",
+            "'valkey=bin/valkey-server' is not",
+        ),
+        (
+            "sh=/bin/sh,old=/nowhere/server",
+            "'old=/nowhere/server' is not",
+        ),
+        ("folder=/bin", "'folder=/bin' is not"),
+    ] {
+        let variables = [("SLOTMUX_TEST_SERVERS", servers)];
+        let output = script_with("test-servers", &["routing"], Path::new(&path), &variables);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{errors}");
+        assert!(
+            errors.starts_with("SLOTMUX_TEST_SERVERS") && errors.contains(said),
+            "{errors}"
+        );
+        assert!(output.stdout.is_empty());
     }
 }

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use slotmux::tools::demo::guard::Guard;
 use slotmux::tools::demo::ports::PortLease;
+use slotmux::tools::demo::server::server_program;
 
 use super::add_namespace;
 use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, poll_for};
@@ -50,7 +51,7 @@ impl OffServer {
         assert!(compiler.wait().expect("its end").success());
         let lease = PortLease::any().expect("a port");
         let port = lease.port().to_string();
-        let child = Command::new("redis-server")
+        let child = Command::new(server_program().expect("a server"))
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", ""])
             .env("LD_PRELOAD", &clock)
             .current_dir(guard.folder())

@@ -24,6 +24,9 @@ const POLL: Duration = Duration::from_millis(10);
 /// Fresh ports tried when a server cannot bind its own because another process was faster.
 const START_ATTEMPTS: usize = 5;
 
+/// The environment variable that names the server program to run instead of the one on PATH.
+pub const TEST_SERVER: &str = "SLOTMUX_TEST_SERVER";
+
 /// Errors of local Redis processes.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
@@ -32,6 +35,9 @@ pub enum LocalError {
         "redis-server is not on PATH; install it (Debian: apt-get install redis-server) and try again"
     )]
     NoServer,
+    /// [`TEST_SERVER`] does not name a file.
+    #[error("{TEST_SERVER}={}: there is no such file", .0.display())]
+    NoSuchServer(PathBuf),
     /// Every port that was tried is taken.
     #[error("no free loopback port was found")]
     NoPort,
@@ -135,7 +141,7 @@ impl ServerProcess {
     }
 
     fn spawn(&self) -> Result<(), LocalError> {
-        let child = Command::new(find_server()?)
+        let child = Command::new(server_program()?)
             .arg(self.folder.join("redis.conf"))
             .current_dir(&self.folder)
             .stdin(Stdio::null())
@@ -310,8 +316,23 @@ pub fn send_signal(pid: u32, name: &str) -> io::Result<()> {
     }
 }
 
-/// The server binary on PATH.
-fn find_server() -> Result<PathBuf, LocalError> {
+/// The server program: the one that [`TEST_SERVER`] names, else the first on PATH.
+pub fn server_program() -> Result<PathBuf, LocalError> {
+    match std::env::var_os(TEST_SERVER) {
+        Some(given) => given_program(PathBuf::from(given)),
+        None => program_on_path(),
+    }
+}
+
+fn given_program(given: PathBuf) -> Result<PathBuf, LocalError> {
+    if !given.is_file() {
+        return Err(LocalError::NoSuchServer(given));
+    }
+    // A server runs in a folder of its own. Links stay: Debian's server tells its role from the name it is called by.
+    Ok(std::path::absolute(given)?)
+}
+
+fn program_on_path() -> Result<PathBuf, LocalError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     ["redis-server", "valkey-server"]
         .iter()

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use slotmux::engine::stats::usage::usage;
 use slotmux::engine::worker::clock::unix_time;
+use slotmux::tools::demo::server::server_program;
 use slotmux_core::answer::session::{ReplyMode, Session};
 use slotmux_core::answer::tracking::Tracking;
 use slotmux_core::answer::{
@@ -39,8 +40,9 @@ impl Redis {
     /// Starts one with settings as close to those of slotmux as possible. `None`, with a message: the installed server
     /// has another version, whose texts may differ.
     pub fn start(password: Option<&'static str>, arguments: &[&str]) -> Option<Redis> {
-        let told = Command::new("redis-server").arg("--version").output();
-        let told = told.expect("these tests need redis-server on PATH").stdout;
+        let program = server_program().expect("a server");
+        let told = Command::new(&program).arg("--version").output();
+        let told = told.expect("its version").stdout;
         let told = String::from_utf8(told).unwrap();
         let version = told
             .split(" v=")
@@ -56,7 +58,7 @@ impl Redis {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        let child = Command::new("redis-server")
+        let child = Command::new(&program)
             .args(["--port", "0", "--save", "", "--databases", "1"])
             .args(["--tcp-keepalive", "60", "--unixsocket", "socket", "--dir"])
             .arg(folder.path())

@@ -1,7 +1,7 @@
 //! The two sides that are compared.
 
 use slotmux::tools::demo::cluster::LocalCluster;
-use slotmux::tools::demo::server::{LocalServer, ServerOptions};
+use slotmux::tools::demo::server::{LocalServer, ServerOptions, server_program};
 
 use crate::transcript::lines::words;
 use slotmux_testing::{Proxy, ProxyConfig, RawClient, Value};
@@ -51,10 +51,10 @@ impl Pair {
 /// Whether redis-server has the version whose texts slotmux uses. If not, a message is printed, and nothing is
 /// compared.
 pub fn speaks_7_0() -> bool {
-    let told = std::process::Command::new("redis-server")
+    let told = std::process::Command::new(server_program().expect("a server"))
         .arg("--version")
         .output()
-        .expect("these tests need redis-server on PATH");
+        .expect("its version");
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     let speaks = told.contains(" v=7.0.");
     if !speaks {
