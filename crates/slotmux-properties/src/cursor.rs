@@ -122,7 +122,7 @@ impl Numbers {
 /// A cluster in which each block of slots has one key.
 struct Cluster {
     name: &'static str,
-    /// What the nodes add to their cursors.
+    /// The form of the nodes' cursors.
     numbers: Numbers,
     /// The shard of each block, if it has one.
     owners: [Option<u8>; BLOCKS],

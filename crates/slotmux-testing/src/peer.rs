@@ -67,7 +67,7 @@ impl Request {
         self.word(0).to_ascii_uppercase()
     }
 
-    /// One argument as text; empty if there is none.
+    /// The argument at `index` as text; empty beyond the last one.
     pub fn word(&self, index: usize) -> String {
         self.words
             .get(index)

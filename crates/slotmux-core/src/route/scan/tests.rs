@@ -230,7 +230,7 @@ fn numbers_that_are_not_cursors_begin_again_or_are_refused_by_their_print() {
     }
 }
 
-/// What shard b's node is asked with after it returned this cursor in the middle of its scan: first, and at last.
+/// The cursors sent to shard b's node after it returned `said` in the middle of its scan: the next one, and the last one.
 fn asked_after(three: &Itinerary, amid: ScanStep, said: u64) -> (u64, u64) {
     let AfterPage::Go(number) = three.after(amid, 7, said) else {
         panic!("{said} does not fit");
