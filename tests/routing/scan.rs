@@ -296,6 +296,51 @@ fn a_node_may_return_cursors_of_48_bits() {
     }
 }
 
+/// The last buckets of a table of 2^23 that a slot of another node has, each with one key. A page has as many buckets as
+/// COUNT says.
+fn page_of_imported_slot(cursor: u64, count: u64) -> (u64, Vec<String>) {
+    const SLOT: u64 = 9000;
+    const BUCKETS: u64 = 1 << 23;
+    // The order of the buckets: the bits of their numbers, reversed.
+    let place = |bucket: u64| bucket.reverse_bits() >> (64 - 23);
+    let from = match cursor {
+        0 => BUCKETS - 64,
+        _ => place(cursor >> 14),
+    };
+    let to = BUCKETS.min(from + count);
+    let next = match to {
+        BUCKETS => 0,
+        _ => place(to) << 14 | SLOT,
+    };
+    (next, (from..to).map(|at| format!("k{at}")).collect())
+}
+
+#[test]
+fn a_page_is_long_enough_for_a_cursor_that_is_rounded() {
+    let layout = Layout::default();
+    let peer = Peer::start_in(&layout, |request| match request.name().as_str() {
+        "SCAN" => {
+            let number = |at: usize| request.word(at).parse().expect("a number");
+            let names_count = |&at: &usize| request.word(at).eq_ignore_ascii_case("COUNT");
+            let last = (2..request.words.len()).filter(names_count).last();
+            let count = last.map_or(4, |at| number(at + 1));
+            let (next, keys) = page_of_imported_slot(number(1), count);
+            let (len, next) = (keys.len(), bulk(&next.to_string()));
+            let keys: String = keys.iter().map(|key| bulk(key)).collect();
+            Some(Step::reply(format!("*2\r\n{next}*{len}\r\n{keys}")))
+        }
+        _ => None,
+    });
+    layout.set(&[(0, 7999, peer.port())]);
+    let proxy = Proxy::start_at(&peer.seeds(), None, |_| {});
+    let (first, end) = ((1 << 23) - 64, 1 << 23);
+    let expected: BTreeSet<String> = (first..end).map(|at| format!("k{at}")).collect();
+    for options in [&[][..], &["COUNT", "3"], &["MATCH", "*", "count", "9"]] {
+        let found = scan(&mut [proxy.client()], options);
+        assert_eq!(keys_of(found), expected, "{options:?}");
+    }
+}
+
 #[test]
 fn a_large_cursor_of_a_restarted_node_begins_again() {
     for (pages, keys) in [

@@ -22,13 +22,14 @@ use slotmux_core::route::scan::{AfterPage, ScanCursor, ScanStep, parse};
 /// Sent once per connection, ahead of its first page: the reply identifies the run of the node's process.
 const INFO: &[u8] = b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n";
 
-/// Times that a page is asked for again because it is void. Each needs another change of the cluster.
+/// Times that a page is asked for again because it is void or too short. A void one needs another change of the cluster.
 const TRIES: u8 = 8;
+/// COUNT of a page that was too short, and its growth each time that it still is.
+const LONGER_COUNT: u32 = 256;
+const LONGER_FACTOR: u32 = 8;
 
 pub(super) const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
 const RESTLESS: &str = "TRYAGAIN slotmux: the cluster changed again and again during this page, go on from the same cursor";
-const TOO_LARGE: &str = "ERR slotmux: the node's cursor does not fit into slotmux' own, which has \
-    48 bits for it, and 34 in a slot that the node does not own: go on once no slot is imported, or scan this node directly";
 const NO_PAGE: &str = "ERR slotmux: the node's reply is no page of a scan";
 
 /// A requested page.
@@ -37,6 +38,8 @@ pub struct Page {
     /// The node that is asked.
     node: Cell<NodeId>,
     tries: Cell<u8>,
+    /// The COUNT that replaces the client's, if pages were too short.
+    count: Cell<Option<u32>>,
     /// The client's arguments behind the cursor.
     options: Vec<u8>,
     argc: usize,
@@ -76,6 +79,7 @@ pub fn page(
         step: Cell::new(step),
         node: Cell::new(lane.node),
         tries: Cell::new(0),
+        count: Cell::new(None),
         options,
         argc: request.argc(),
     };
@@ -103,11 +107,17 @@ fn send_request(worker: &Rc<Worker>, gather: &Rc<Gather>, lane: &Rc<Lane>) {
     let Some(page) = gather.page() else { return };
     page.node.set(lane.node);
     let mut request = Vec::new();
-    write::array(&mut request, page.argc);
+    let count = page.count.get();
+    write::array(&mut request, page.argc + 2 * usize::from(count.is_some()));
     write::bulk(&mut request, b"SCAN");
     let mut number = itoa::Buffer::new();
     write::bulk(&mut request, number.format(page.step.get().node).as_bytes());
     request.extend_from_slice(&page.options);
+    if let Some(count) = count {
+        // The last COUNT of a request is the one that counts.
+        write::bulk(&mut request, b"COUNT");
+        write::bulk(&mut request, number.format(count).as_bytes());
+    }
     let entry = gather.entry(0, None, request.len());
     if lane.process_run().is_none() {
         let question = InFlight {
@@ -183,7 +193,11 @@ impl Page {
                 }
                 PageOutcome::Reply(out)
             }
-            AfterPage::TooLarge => PageOutcome::Reply(error(TOO_LARGE)),
+            AfterPage::Longer => {
+                let longer = |count: u32| count.saturating_mul(LONGER_FACTOR);
+                self.count.set(Some(self.count.get().map_or(LONGER_COUNT, longer)));
+                self.again(step)
+            }
             AfterPage::Instead(step) => self.again(step),
             AfterPage::Void => self.again(restart),
         }
