@@ -342,6 +342,59 @@ fn a_page_is_long_enough_for_a_cursor_that_is_rounded() {
 }
 
 #[test]
+fn a_page_takes_the_keys_of_the_next_node_while_it_has_room() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |_| {});
+    let mut client = proxy.client();
+    assert_eq!(page(&mut client, "0", &[]), ("0".to_owned(), Vec::new()));
+    let few = fill(&mut client, "few", 9);
+    for options in [
+        &[][..],
+        &["COUNT", "10"],
+        &["MATCH", "COUNT*", "COUNT", "99"],
+    ] {
+        let (next, keys) = page(&mut client, "0", options);
+        assert_eq!(next, "0", "{options:?}");
+        let expected = match options {
+            ["MATCH", ..] => BTreeSet::new(),
+            _ => few.clone(),
+        };
+        assert_eq!(BTreeSet::from_iter(keys), expected, "{options:?}");
+    }
+    let many = fill(&mut client, "many", 3000);
+    let all: BTreeSet<String> = &few | &many;
+    let (next, keys) = page(&mut client, "0", &["COUNT", "1000000"]);
+    assert_eq!((next.as_str(), keys.len()), ("0", all.len()));
+    // A page that is full leads to the next node.
+    let (next, keys) = page(&mut client, "0", &["COUNT", "500"]);
+    assert!(
+        next != "0" && keys.len() < 1100,
+        "{next}, {} keys",
+        keys.len()
+    );
+    assert_eq!(keys_of(scan(&mut [client], &["COUNT", "700"])), all);
+}
+
+/// The first node ends its scan and the second one does not answer: the first one's keys are not lost.
+#[test]
+fn a_page_keeps_the_keys_of_the_nodes_before_one_that_refuses() {
+    let layout = Layout::default();
+    let run = Arc::new(Mutex::new("one"));
+    let first = scanned_peer(&layout, &[(0, 0, "a")], &run);
+    let second = Peer::start_in(&layout, |request| match request.name().as_str() {
+        "SCAN" => Some(Step::reply("-ERR no scan here\r\n")),
+        _ => None,
+    });
+    layout.set(&[(0, 7999, first.port()), (8000, 16383, second.port())]);
+    let proxy = Proxy::start_at(&first.seeds(), None, |_| {});
+    let mut client = proxy.client();
+    let (next, keys) = page(&mut client, "0", &[]);
+    assert_eq!(keys, ["a"]);
+    let reply = client.call(&["SCAN", &next]);
+    assert_eq!(reply, Value::Error("ERR no scan here".to_owned()));
+}
+
+#[test]
 fn a_large_cursor_of_a_restarted_node_begins_again() {
     for (pages, keys) in [
         (SLOT_TABLES, &["a", "b", "c", "d", "e", "f"][..]),
