@@ -24,6 +24,7 @@ mod keys_in_slot;
 pub mod merge;
 mod other_database;
 pub mod parts;
+mod pattern_slot;
 pub mod scan;
 mod script;
 pub mod transaction;

@@ -11,6 +11,7 @@ use crate::scripts::{names_script, shows_script};
 use crate::slot::Slot;
 
 use super::parts::keys_by_slot;
+use super::pattern_slot::slot_of_pattern;
 use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse, refuse_command};
 
 use building::BodyBuilder;
@@ -155,7 +156,19 @@ pub fn plan_queued(
             "ERR Command not allowed inside a transaction",
         );
     }
-    match plan(request, command, knowledge, rewritten) {
+    let plan = plan(request, command, knowledge, rewritten);
+    // Outside of a transaction it goes to all nodes all the same: while a slot moves, two have keys of it.
+    if matches!(plan, Plan::Everywhere { .. })
+        && let Some(slot) = slot_of_listed(request, command, knowledge)
+    {
+        return Plan::Forward {
+            slot,
+            write: false,
+            decision: Decision::NONE,
+            wait: None,
+        };
+    }
+    match plan {
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
         // The only node has the whole keyspace, but not all subscribers, and it hides no key.
         Plan::Everywhere { write, merge, .. }
@@ -195,6 +208,17 @@ pub fn plan_queued(
         },
         plan => plan,
     }
+}
+
+/// The slot of all keys that a KEYS lists, if its pattern fixes it and no rule hides any of them.
+fn slot_of_listed(
+    request: &Request,
+    command: Result<&Command, Unresolved>,
+    knowledge: &Knowledge,
+) -> Option<Slot> {
+    let is_keys = command.is_ok_and(|command| command.full_name == "keys");
+    let lists = is_keys && !knowledge.policies.hides_keys();
+    lists.then(|| slot_of_pattern(request.arg(1)))?
 }
 
 fn in_multi(name: &str) -> Plan {
