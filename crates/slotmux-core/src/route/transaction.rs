@@ -12,6 +12,7 @@ use crate::slot::Slot;
 
 use super::parts::keys_by_slot;
 use super::pattern_slot::slot_of_pattern;
+use super::script;
 use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse, refuse_command};
 
 use building::BodyBuilder;
@@ -146,6 +147,11 @@ pub fn plan_queued(
         && command.route == Route::Blocking
     {
         return keyed(request, CommandRef::Table(command), knowledge, rewritten);
+    }
+    if let Ok(command) = command
+        && command.route == Route::Script
+    {
+        return script::call_among_others(request, command, knowledge, rewritten);
     }
     if let Ok(command) = command
         && command.flags.contains(Flags::NO_MULTI)
