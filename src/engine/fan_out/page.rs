@@ -173,8 +173,9 @@ pub fn request_step(
 /// The keys that fill a page: the COUNT of a request, or that of Redis where it has none. The node refuses other numbers.
 fn page_len(request: &Request) -> usize {
     let values = (2..request.argc()).step_by(2);
-    let counts = values.filter(|&at| request.arg(at).eq_ignore_ascii_case(b"COUNT"));
-    let last = counts.last().filter(|&at| at + 1 < request.argc());
+    let mut counts = values.rev();
+    let last = counts.find(|&at| request.arg(at).eq_ignore_ascii_case(b"COUNT"));
+    let last = last.filter(|&at| at + 1 < request.argc());
     let count = last.and_then(|at| number::parse_i64(request.arg(at + 1)));
     count.map_or(DEFAULT_COUNT, |count| usize::try_from(count).unwrap_or(0))
 }
