@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::addr::Addr;
 use super::ask::{Access, Identity, NodeReply, Unusable, ask, error_text};
+use super::describe::describe;
 use super::merge::merge;
 pub use super::no_topology::{BadSeed, DiscoverError};
 use super::output_limit::look;
@@ -375,7 +376,11 @@ impl Discovery {
         }
         self.has_to_learn = false;
         match replies.next() {
-            Some(Ok(commands)) => topology.learned = Arc::new(Learned::from_reply(&commands)),
+            Some(Ok(commands)) => {
+                let mut learned = Learned::from_reply(&commands);
+                describe(&mut connection, &mut learned).await;
+                topology.learned = Arc::new(learned);
+            }
             Some(Err(error)) => warn!(
                 "the upstream's COMMAND cannot be learned from: {}",
                 error_text(&error)

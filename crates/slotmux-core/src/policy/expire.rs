@@ -4,7 +4,7 @@ use super::given::{JudgedTtl, TtlForm};
 use super::govern::RuleOutcome;
 use super::splice::{copy, number};
 use super::subject::TtlSubject;
-use super::{Actions, RefusalRule, ReplyConversion};
+use super::{Actions, ReplyConversion};
 use crate::c_string;
 use crate::config::Persist;
 use crate::resp::request::Request;
@@ -79,13 +79,7 @@ pub(super) fn persist(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
             out.extend_from_slice(b"$2\r\nXX\r\n");
             RuleOutcome::rewritten(Actions::UNPERSISTED, ReplyConversion::AsIs)
         }
-        (Persist::Reject, _) => {
-            let text = format!(
-                "ERR slotmux: namespace '{}' refuses PERSIST (ttl.persist)",
-                subject.name
-            );
-            RuleOutcome::refused(&subject.refusal(RefusalRule::TtlPersist, text), out)
-        }
+        (Persist::Reject, _) => subject.refuse_persist("PERSIST", out),
         (Persist::Allow, _) | (Persist::Rewrite, None) => RuleOutcome::AS_IS,
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn restore(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
     let (milliseconds, action) = match (request.arg(2), subject.default()) {
         (b"0", None) => return RuleOutcome::AS_IS,
         (b"0", Some(default)) => (default, Actions::DEFAULTED),
-        (given, _) => match subject.judge(given, form) {
+        (given, _) => match subject.judge_unchecked(given, form) {
             JudgedTtl::Stays => return RuleOutcome::AS_IS,
             JudgedTtl::Bounded => return subject.bound(out),
             JudgedTtl::Refused(refusal) => return RuleOutcome::refused(&refusal, out),
@@ -135,8 +135,19 @@ mod tests {
                 ("RESTORE k 0 v IDLETIME\0 1 freq\0 1", "="),
                 // In the past: there will be no key.
                 ("RESTORE k 5 v ABSTTL", "="),
-                // Redis' clock on top of it overflows, which makes it a point in the past.
-                ("RESTORE k 9223372036854775807 v", "="),
+                // With the clock of the node on top of it, it overflows.
+                (
+                    "RESTORE k 9223372036854775807 v REPLACE",
+                    "clamped: RESTORE k 100000 v REPLACE",
+                ),
+                (
+                    "RESTORE k 9223372036854774807 v",
+                    "clamped: RESTORE k 100000 v",
+                ),
+                (
+                    "RESTORE k 9223372036854775807 v ABSTTL",
+                    "clamped: RESTORE k 100000 v",
+                ),
                 // These are errors.
                 ("RESTORE k -1 v", "="),
                 ("RESTORE k x v", "="),
@@ -163,7 +174,23 @@ mod tests {
             &[
                 ("RESTORE k 0 v", "="),
                 ("RESTORE k 1 v", "raised: RESTORE k 2000 v"),
+                ("RESTORE k 4611686018427387903 v", "="),
+                (
+                    "RESTORE k 9223372036854775807 v",
+                    "clamped: RESTORE k 4611686018427387903 v",
+                ),
             ],
+        );
+        let reject = under(|ttl| {
+            ttl.max = seconds(100);
+            ttl.over_max = crate::config::OverMax::Reject;
+        });
+        check(
+            &reject,
+            &[(
+                "RESTORE k 9223372036854775807 v",
+                "refused: -ERR slotmux: a TTL of 9223372036854775807 ms is above the 100000 ms that namespace 'keys' allows (ttl.max)",
+            )],
         );
     }
 }
