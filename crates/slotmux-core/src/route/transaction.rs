@@ -10,6 +10,7 @@ use crate::resp::request::Request;
 use crate::scripts::{names_script, shows_script};
 use crate::slot::Slot;
 
+use super::lacking::lacking;
 use super::parts::keys_by_slot;
 use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse, refuse_command};
 
@@ -141,6 +142,12 @@ pub fn plan_queued(
     knowledge: &Knowledge,
     rewritten: &mut Vec<u8>,
 ) -> Plan {
+    // Servers refuse it at once, so that EXEC runs nothing; slot by slot, the other slots would run.
+    if let Ok(command) = command
+        && let Some(error) = lacking(request, command, knowledge)
+    {
+        return error;
+    }
     if let Ok(command) = command
         && command.route == Route::Blocking
     {
