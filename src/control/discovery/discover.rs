@@ -16,6 +16,7 @@ use super::ask::{Access, Identity, NodeReply, Unusable, ask, error_text};
 use super::describe::describe;
 use super::merge::merge;
 pub use super::no_topology::{BadSeed, DiscoverError};
+use super::other_databases::look_for_databases;
 use super::output_limit::look;
 use super::parameters::{parameter, warnings};
 use super::rights::{FeaturesInUse, check};
@@ -131,7 +132,16 @@ impl Discovery {
         checked.map_err(|report| DiscoverError::Rights {
             user: self.access.user().to_owned(),
             report,
-        })
+        })?;
+        // A refused SELECT would be in the ACL LOG of a user whose rights were chosen.
+        if of.enforced.is_some()
+            && self.access.user() == "default"
+            && let Some(shard) = topology.shards.first()
+        {
+            let node = shard.primary.addr.clone();
+            tokio::spawn(look_for_databases(self.access.clone(), node));
+        }
+        Ok(())
     }
 
     /// Warns of each node that closes connections because of big replies, and calls `note` with it.

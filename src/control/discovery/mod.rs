@@ -6,6 +6,7 @@ pub mod dial;
 pub mod discover;
 mod no_topology;
 mod open;
+mod other_databases;
 mod output_limit;
 pub mod refresh;
 mod rights;
