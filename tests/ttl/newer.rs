@@ -1,7 +1,7 @@
 //! TTL options of newer servers: of commands in the table, and of those that slotmux learns from the upstream.
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
-use slotmux_testing::{Peer, Proxy, RawClient, Step, Value};
+use slotmux_testing::{PATIENCE, Peer, Proxy, RawClient, Step, Value, poll_until};
 
 use super::add_namespace;
 
@@ -185,4 +185,51 @@ fn options_of_learned_commands() {
             .collect();
         assert_eq!(seen, sent, "described: {is_described}");
     }
+}
+
+/// Servers add their clock to the TTL of RESTORE without a check. Some take the sum for a point in the past, some keep
+/// the key for ever, and Valkey 8.1 ends.
+#[test]
+fn a_restore_whose_ttl_overflows() {
+    let server = LocalServer::start(&ServerOptions::default()).expect("a server");
+    let proxy = Proxy::start_before(&server, |config| {
+        add_namespace(config, "ns", STRICT);
+        add_namespace(config, "max", "max = \"100s\"");
+        add_namespace(config, "default", "default = \"100s\"");
+        add_namespace(config, "min", "min = \"100s\"");
+    });
+    let (mut client, mut direct) = (proxy.client(), RawClient::connect(server.port()));
+    direct.call(&["SET", "from", "v"]);
+    let Value::Bulk(dump) = direct.call(&["DUMP", "from"]) else {
+        panic!("no dump");
+    };
+    for number in ["9223372036854775807", "9223370236854775807"] {
+        for (key, bound) in [
+            ("max:k", 100_000),
+            ("default:k", i64::MAX / 2),
+            ("min:k", i64::MAX / 2),
+        ] {
+            let words = [
+                b"RESTORE",
+                key.as_bytes(),
+                number.as_bytes(),
+                &dump,
+                b"REPLACE",
+            ];
+            assert_eq!(client.call(&words), Value::ok(), "{key} {number}");
+            let ttl = direct.call(&["PTTL", key]).integer();
+            assert!(
+                (bound - 60_000..=bound).contains(&ttl),
+                "{key} {number}: {ttl}"
+            );
+        }
+        let refused = client.call(&[b"RESTORE", &b"ns:k"[..], number.as_bytes(), &dump]);
+        assert!(refused.error().contains("(ttl.max)"), "{refused:?}");
+    }
+    // The node runs its search for expired keys with these keys there.
+    direct.call(&["SET", "soon", "v", "PX", "1"]);
+    poll_until(PATIENCE, "a key to expire by itself", || {
+        let stats: String = server.query(&["INFO", "stats"]).expect("a node that lives");
+        !stats.contains("expired_keys:0\r\n")
+    });
 }

@@ -80,13 +80,22 @@ impl GuessedTtls {
         }
     }
 
+    /// As [`GuessedTtls::rule`], for the TTL in argument `at` of a command with unknown options.
+    pub fn rule_of(
+        subject: &TtlSubject,
+        at: usize,
+        form: TtlForm,
+        out: &mut Vec<u8>,
+    ) -> RuleOutcome {
+        match broken_rule(subject, at, form) {
+            Some(refusal) => RuleOutcome::refused(&with_reason(refusal), out),
+            None => subject.append(out),
+        }
+    }
+
     /// The refusal of what an expiry behind the command cannot mend: it cuts a TTL and gives one, but prolongs none.
     pub fn refusal(&self, subject: &TtlSubject) -> Option<Refusal> {
-        let mut refusal = self.broken_rule(subject)?;
-        refusal.text.push_str(
-            "; slotmux does not know all options of this command, and does not change them",
-        );
-        Some(refusal)
+        self.broken_rule(subject).map(with_reason)
     }
 
     fn broken_rule(&self, subject: &TtlSubject) -> Option<Refusal> {
@@ -104,31 +113,42 @@ impl GuessedTtls {
             let both = [range.shortest, range.longest].into_iter().flatten();
             both.map(|stated| (stated, *is_absolute))
         });
-        for (stated, is_absolute) in stated {
+        let mut broken = stated.filter_map(|(stated, is_absolute)| {
             let form = TtlForm {
                 is_absolute,
                 in_seconds: stated.in_seconds,
             };
-            let name = subject.name;
-            match subject.judge(subject.request.arg(stated.at), form) {
-                JudgedTtl::Refused(refusal) => return Some(refusal),
-                JudgedTtl::Becomes(min, Actions::RAISED) => {
-                    let text = format!(
-                        "ERR slotmux: a TTL is below the {min} ms that namespace '{name}' allows (ttl.min)"
-                    );
-                    return Some(subject.refusal(RefusalRule::TtlMin, text));
-                }
-                JudgedTtl::Becomes(max, Actions::CLAMPED) if is_inline => {
-                    let text = format!(
-                        "ERR slotmux: a TTL is above the {max} ms that namespace '{name}' allows (ttl.max)"
-                    );
-                    return Some(subject.refusal(RefusalRule::TtlMax, text));
-                }
-                JudgedTtl::Becomes(..) | JudgedTtl::Bounded | JudgedTtl::Stays => {}
-            }
-        }
-        None
+            broken_rule(subject, stated.at, form)
+        });
+        broken.next()
     }
+}
+
+/// The rule that the TTL in argument `at` breaks, if an expiry behind the command does not mend it.
+fn broken_rule(subject: &TtlSubject, at: usize, form: TtlForm) -> Option<Refusal> {
+    let (name, is_inline) = (subject.name, subject.ttl.strength == Strength::InlineOnly);
+    match subject.judge(subject.request.arg(at), form) {
+        JudgedTtl::Refused(refusal) => Some(refusal),
+        JudgedTtl::Becomes(min, Actions::RAISED) => {
+            let text = format!(
+                "ERR slotmux: a TTL is below the {min} ms that namespace '{name}' allows (ttl.min)"
+            );
+            Some(subject.refusal(RefusalRule::TtlMin, text))
+        }
+        JudgedTtl::Becomes(max, Actions::CLAMPED) if is_inline => {
+            let text = format!(
+                "ERR slotmux: a TTL is above the {max} ms that namespace '{name}' allows (ttl.max)"
+            );
+            Some(subject.refusal(RefusalRule::TtlMax, text))
+        }
+        JudgedTtl::Becomes(..) | JudgedTtl::Bounded | JudgedTtl::Stays => None,
+    }
+}
+
+fn with_reason(mut refusal: Refusal) -> Refusal {
+    let reason = "; slotmux does not know all options of this command, and does not change them";
+    refusal.text.push_str(reason);
+    refusal
 }
 
 impl Range {

@@ -2,6 +2,7 @@
 
 use super::given::{JudgedTtl, TtlForm};
 use super::govern::RuleOutcome;
+use super::guessed::GuessedTtls;
 use super::splice::{copy, number};
 use super::subject::TtlSubject;
 use super::{Actions, ReplyConversion};
@@ -19,7 +20,14 @@ pub(super) fn restore(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
     let is_absolute = match read(request) {
         RestoreOptions::Known { is_absolute } => is_absolute,
         RestoreOptions::Refused => return RuleOutcome::AS_IS,
-        RestoreOptions::Unknown => return subject.append(out),
+        RestoreOptions::Unknown => {
+            let is_absolute = |at| is_word(request, at, b"absttl");
+            let form = match (OPTIONS..request.argc()).any(is_absolute) {
+                true => TtlForm::PXAT,
+                false => TtlForm::PX,
+            };
+            return GuessedTtls::rule_of(subject, 2, form, out);
+        }
     };
     let form = if is_absolute {
         TtlForm::PXAT
@@ -159,6 +167,14 @@ mod tests {
                 (
                     "RESTORE k 0 v FOO",
                     "appended: MULTI | RESTORE k 0 v FOO | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",
+                ),
+                (
+                    "RESTORE k 1 v FOO",
+                    "refused: -ERR slotmux: a TTL is below the 2000 ms that namespace 'keys' allows (ttl.min); slotmux does not know all options of this command, and does not change them",
+                ),
+                (
+                    "RESTORE k 1700000001999 v FOO ABSTTL",
+                    "appended: MULTI | RESTORE k 1700000001999 v FOO ABSTTL | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",
                 ),
                 ("RESTORE w 0 v", "defaulted: ="),
                 ("RESTORE f 0 v", "="),
