@@ -13,8 +13,10 @@ use tracing::{info, warn};
 
 use super::addr::Addr;
 use super::ask::{Access, Identity, NodeReply, Unusable, ask, error_text};
+use super::describe::describe;
 use super::merge::merge;
 pub use super::no_topology::{BadSeed, DiscoverError};
+use super::other_databases::look_for_databases;
 use super::output_limit::look;
 use super::parameters::{parameter, warnings};
 use super::rights::{FeaturesInUse, check};
@@ -130,7 +132,16 @@ impl Discovery {
         checked.map_err(|report| DiscoverError::Rights {
             user: self.access.user().to_owned(),
             report,
-        })
+        })?;
+        // A refused SELECT would be in the ACL LOG of a user whose rights were chosen.
+        if of.enforced.is_some()
+            && self.access.user() == "default"
+            && let Some(shard) = topology.shards.first()
+        {
+            let node = shard.primary.addr.clone();
+            tokio::spawn(look_for_databases(self.access.clone(), node));
+        }
+        Ok(())
     }
 
     /// Warns of each node that closes connections because of big replies, and calls `note` with it.
@@ -375,7 +386,11 @@ impl Discovery {
         }
         self.has_to_learn = false;
         match replies.next() {
-            Some(Ok(commands)) => topology.learned = Arc::new(Learned::from_reply(&commands)),
+            Some(Ok(commands)) => {
+                let mut learned = Learned::from_reply(&commands);
+                describe(&mut connection, &mut learned).await;
+                topology.learned = Arc::new(learned);
+            }
             Some(Err(error)) => warn!(
                 "the upstream's COMMAND cannot be learned from: {}",
                 error_text(&error)

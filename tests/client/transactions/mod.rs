@@ -2,6 +2,7 @@
 
 mod body;
 mod faults;
+mod lacking;
 mod scripts;
 mod slots;
 mod unclosed;

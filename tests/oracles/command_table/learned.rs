@@ -81,6 +81,7 @@ fn commands_are_learned_from_the_reply_of_a_real_server() {
                 "role",
                 "restore-asking",
                 "move",
+                "xidmprecord",
             ];
             let touchy = matches!(
                 in_table,

@@ -12,6 +12,8 @@ mod expire;
 mod forbidden;
 mod given;
 pub mod govern;
+mod guessed;
+mod learned;
 mod mset;
 mod options;
 mod patterns;

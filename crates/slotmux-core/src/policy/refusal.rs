@@ -22,6 +22,8 @@ pub enum RefusalRule {
     MaxValue,
     /// The TTL is above the maximum.
     TtlMax,
+    /// The TTL is below the minimum, and cannot be raised.
+    TtlMin,
     /// A TTL must not be removed.
     TtlPersist,
     /// The namespace refuses scripts that declare its keys.
@@ -58,6 +60,7 @@ impl RefusalRule {
             MaxKey => OfNamespace("max_key"),
             MaxValue => OfNamespace("max_value"),
             TtlMax => OfNamespace("ttl.max"),
+            TtlMin => OfNamespace("ttl.min"),
             TtlPersist => OfNamespace("ttl.persist"),
             TtlScripts => OfNamespace("ttl.scripts"),
             Flush => OfNamespace("flush"),

@@ -1,10 +1,11 @@
 //! Commands with keys: to the node of their slot, or split by the slots of their keys.
 
 use crate::command::{BlockingTimeout, CommandRef, KeyError, KeySpec, Merge};
-use crate::policy::{Decision, RefusalRule, govern, permitted};
+use crate::policy::{Decision, Governed, RefusalRule, govern, permitted};
 use crate::resp::request::Request;
 use crate::slot::{Slot, slot_of};
 
+use super::lacking::lacking_rewritten;
 use super::{CROSS_SLOT, Knowledge, Plan, refuse, refuse_by};
 
 const UNTOLD_KEYS: &str = "ERR slotmux: the keys of this request cannot be found in it as the server says that they can, and there \
@@ -99,22 +100,25 @@ pub(super) fn one_slot(
         }
         Ok(Slots {
             first: Some(slot), ..
-        }) => Plan::Forward {
-            slot,
-            write,
-            decision: if knowledge.policies.is_active() {
-                govern(
-                    request,
-                    command,
-                    knowledge.policies,
-                    knowledge.now,
-                    rewritten,
-                )
-            } else {
-                Decision::NONE
-            },
-            wait: None,
-        },
+        }) => {
+            let mut decision = Decision::NONE;
+            if knowledge.policies.is_active() {
+                let Knowledge { policies, now, .. } = *knowledge;
+                decision = govern(request, command, policies, now, rewritten);
+                if matches!(decision.governed, Governed::Rewritten(_))
+                    && let CommandRef::Table(command) = command
+                    && let Some(error) = lacking_rewritten(request, command, knowledge)
+                {
+                    return error;
+                }
+            }
+            Plan::Forward {
+                slot,
+                write,
+                decision,
+                wait: None,
+            }
+        }
     }
 }
 

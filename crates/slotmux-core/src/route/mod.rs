@@ -15,12 +15,14 @@ use crate::slot::{Slot, slot_of};
 
 use by_keys::{Slots, blocking, keyed, one_slot, slot_of_keys, split};
 use keys_in_slot::keys_in_slot;
+use lacking::lacking;
 
 pub mod all_nodes;
 pub mod big_replies;
 mod by_keys;
 pub mod hidden_keys;
 mod keys_in_slot;
+mod lacking;
 pub mod merge;
 mod other_database;
 pub mod parts;
@@ -256,7 +258,16 @@ fn plan_learned(
     unresolved: &Unresolved,
     rewritten: &mut Vec<u8>,
 ) -> Plan {
-    let error = || Plan::Unknown(error_reply(&unresolved.error(request.bytes, request.args)));
+    let error = || {
+        let known = match *unresolved {
+            Unresolved::Arity(command) | Unresolved::Subcommand(command) => {
+                lacking(request, command, knowledge)
+            }
+            Unresolved::Command => None,
+        };
+        let text = || unresolved.error(request.bytes, request.args);
+        known.unwrap_or_else(|| Plan::Unknown(error_reply(&text())))
+    };
     let Some(learned) = knowledge.learned else {
         return error();
     };

@@ -7,7 +7,7 @@ use crate::resp::request::Request;
 use crate::scripts::digest_of_call;
 use crate::slot::{SLOTS, Slot};
 
-use super::{Knowledge, Plan, Slots, one_slot, refuse_by, slot_of_keys};
+use super::{Knowledge, Plan, Slots, one_slot, other_database, refuse_by, slot_of_keys};
 
 /// The plan for EVAL, EVALSHA, FCALL and their read-only forms.
 pub(super) fn call(
@@ -44,6 +44,11 @@ pub(super) fn call_among_others(
     // A request whose keys can't be found counts as one without declared keys: no node is asked to find them.
     let has_keys = matches!(slots, Ok(Slots { first: Some(_), .. }));
     let (name, reads) = (command.full_name, command.is_readonly());
+    if name == "eval"
+        && let Some(refusal) = other_database::code(request, 1, name, knowledge)
+    {
+        return refusal;
+    }
     match knowledge.policies.script_refusal(name, reads, has_keys) {
         Some(refusal) => refuse_by(&refusal),
         None => one_slot(request, by_table, slots, knowledge, rewritten),

@@ -11,6 +11,7 @@ use crate::resp::write;
 use crate::scripts::{names_script, shows_script};
 use crate::slot::Slot;
 
+use super::lacking::lacking;
 use super::parts::keys_by_slot;
 use super::pattern_slot::slot_of_pattern;
 use super::script;
@@ -172,6 +173,12 @@ pub fn plan_queued(
     knowledge: &Knowledge,
     rewritten: &mut Vec<u8>,
 ) -> Plan {
+    // Servers refuse it at once, so that EXEC runs nothing; slot by slot, the other slots would run.
+    if let Ok(command) = command
+        && let Some(error) = lacking(request, command, knowledge)
+    {
+        return error;
+    }
     if let Ok(command) = command
         && command.route == Route::Blocking
     {

@@ -3,6 +3,7 @@
 use redis::Value;
 
 use super::keys::LearnedKeySpec;
+use super::options::{LearnedOptions, first_option};
 use super::value::{elements, integer, text};
 use crate::command::keys::KeyError;
 use crate::command::route::{CONNECTION_STATE, ONE_NODE};
@@ -28,6 +29,7 @@ pub struct LearnedCommand {
     /// [`Route::Keyed`], [`Route::AnyNode`] or [`Route::Refused`].
     pub route: Route,
     keys: Vec<LearnedKeySpec>,
+    pub(super) options: LearnedOptions,
     pub(super) container: bool,
 }
 
@@ -71,6 +73,7 @@ impl LearnedCommand {
             flags,
             route,
             keys: keys.unwrap_or_default(),
+            options: LearnedOptions::default(),
             container,
         }
     }
@@ -119,6 +122,27 @@ impl LearnedCommand {
     /// server reports.
     pub fn is_ambiguous(&self, buf: &[u8], args: &[Span]) -> bool {
         self.keys.iter().any(|keys| keys.is_ambiguous(buf, args))
+    }
+
+    /// The place of its first option in a request: after its keys and operands.
+    pub fn first_option(&self, buf: &[u8], args: &[Span]) -> usize {
+        let mut last_key = 0;
+        // Without its keys it has no options either.
+        let _ = self.for_each_key(buf, args, |at| last_key = last_key.max(at));
+        first_option(&self.options, self.arity, last_key, args)
+    }
+
+    /// Whether all of its options are known.
+    pub fn knows_options(&self) -> bool {
+        matches!(self.options, LearnedOptions::Known(_))
+    }
+
+    /// The number of arguments of its option with this word. `None`: there is none, as far as its options are known.
+    pub fn option_takes(&self, word: &[u8]) -> Option<usize> {
+        match &self.options {
+            LearnedOptions::Known(grammar) => grammar.takes(word),
+            LearnedOptions::Undescribed | LearnedOptions::WithoutTtl => None,
+        }
     }
 
     /// Its effect on the lifetime of its keys, as far as it is known.

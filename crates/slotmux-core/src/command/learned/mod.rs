@@ -3,6 +3,7 @@
 
 mod command;
 mod keys;
+mod options;
 #[cfg(test)]
 mod sample;
 mod value;
@@ -12,8 +13,9 @@ use std::collections::{HashMap, HashSet};
 use redis::Value;
 
 pub use self::command::LearnedCommand;
-use self::value::{elements, text};
-use super::{Route, lookup};
+use self::options::LearnedOptions;
+use self::value::{elements, entries, text};
+use super::{Command, Lifetime, Route, all, lookup};
 use crate::resp::Span;
 
 /// Longest full name that is learned, in bytes; the longest known one of a module has 26.
@@ -24,6 +26,8 @@ const LONGEST: usize = 64;
 pub struct Learned {
     commands: HashMap<Box<[u8]>, LearnedCommand>,
     names: HashSet<Box<[u8]>>,
+    /// Full names of commands in the table that a policy rewrites and that the upstream lacks.
+    lacking_rewritten: Vec<&'static str>,
 }
 
 impl Learned {
@@ -33,7 +37,24 @@ impl Learned {
         for command in elements(reply) {
             learned.learn(command, None);
         }
+        let lacking = all().filter(|command| is_rewritten(command) && learned.lacks(command));
+        learned.lacking_rewritten = lacking.map(|command| command.full_name).collect();
         learned
+    }
+
+    /// Whether the upstream lacks a command of the table, as far as it told its commands.
+    pub fn lacks(&self, command: &Command) -> bool {
+        // Servers before 7.0 do not list subcommands.
+        let has_listed = || self.names.iter().any(|name| name.contains(&b'|'));
+        !self.names.is_empty()
+            && !self.knows(command.full_name.as_bytes())
+            && (!command.full_name.contains('|') || has_listed())
+    }
+
+    /// As [`Learned::lacks`], for a command that a policy rewrites; without a look-up by name.
+    pub fn lacks_rewritten(&self, command: &Command) -> bool {
+        let mut lacking = self.lacking_rewritten.iter();
+        lacking.any(|name| std::ptr::eq(*name, command.full_name))
     }
 
     /// The learned command or container of that name in any case. Does not allocate.
@@ -73,6 +94,24 @@ impl Learned {
         self.commands.is_empty()
     }
 
+    /// The names of the commands whose options have to be asked for with `COMMAND DOCS`: those that may give keys a TTL.
+    pub fn undescribed(&self) -> impl Iterator<Item = &str> {
+        let commands = self.commands.values();
+        let asked = commands.filter(|command| command.route == Route::Keyed && command.is_write());
+        asked.map(|command| command.full_name.as_str())
+    }
+
+    /// Takes the options of learned commands from the reply to `COMMAND DOCS`.
+    pub fn describe(&mut self, reply: &Value) {
+        for (name, docs) in entries(reply) {
+            let folded = text(name).and_then(|name| LowerCaseName::new(&[name]));
+            let command = folded.and_then(|name| self.commands.get_mut(name.bytes()));
+            if let Some(command) = command {
+                command.options = LearnedOptions::from_docs(docs);
+            }
+        }
+    }
+
     /// Takes one entry: name, arity, flags, first key, last key, step, ACL categories, tips, key specifications,
     /// subcommands. Servers before 7.0 leave out the last ones.
     fn learn(&mut self, entry: &Value, container: Option<&str>) {
@@ -99,6 +138,18 @@ impl Learned {
             self.commands.insert(folded.bytes().into(), command);
         }
     }
+}
+
+/// Whether a policy may send another command in its place.
+fn is_rewritten(command: &Command) -> bool {
+    !matches!(
+        command.lifetime,
+        Lifetime::Untouched
+            | Lifetime::Creates { .. }
+            | Lifetime::Stores
+            | Lifetime::Script
+            | Lifetime::Unknown
+    )
 }
 
 /// Whether the table says what is to be done with a command. It does so for all subcommands of a container that it
@@ -242,6 +293,41 @@ mod tests {
             "ERR wrong number of arguments for 'store|put' command"
         );
         assert!(put.is_write() && !put.is_readonly() && put.arity_ok(4) && !put.arity_ok(3));
+    }
+
+    #[test]
+    fn commands_of_the_table_that_the_upstream_lacks() {
+        let command = |name: &str, sub: &[u8]| {
+            let container = lookup(name.as_bytes()).expect(name);
+            container.subcommand(sub).unwrap_or(container)
+        };
+        let container = |subcommands| entry("xgroup -2 0 0 0:", Vec::new(), subcommands);
+        let create = || simple("xgroup|create -5 2 2 1: write");
+        let newer = Learned::from_reply(&Value::Array(vec![
+            simple("set -3 1 1 1: write"),
+            container(vec![create()]),
+        ]));
+        let older = Learned::from_reply(&Value::Array(vec![
+            simple("msetex -4 1 1 1: write"),
+            container(Vec::new()),
+        ]));
+        let untold = Learned::default();
+        for (name, sub, expected) in [
+            ("set", "", [false, true, false]),
+            ("msetex", "", [true, false, false]),
+            ("xgroup", "create", [false, false, false]),
+            ("xgroup", "destroy", [true, false, false]),
+        ] {
+            let command = command(name, sub.as_bytes());
+            let found = [&newer, &older, &untold].map(|learned| learned.lacks(command));
+            assert_eq!(found, expected, "{name} {sub}");
+        }
+        let rewritten = |learned: &Learned| {
+            ["set", "msetex", "append"].map(|name| learned.lacks_rewritten(command(name, b"")))
+        };
+        assert_eq!(rewritten(&newer), [false, true, false]);
+        assert_eq!(rewritten(&older), [true, false, false]);
+        assert_eq!(rewritten(&untold), [false; 3]);
     }
 
     #[test]
