@@ -209,6 +209,7 @@ fn a_missing_right_of_a_feature_causes_a_warning_that_names_both() {
         ("-client|tracking", "clients that track"),
         ("-client|unblock", "CLIENT UNBLOCK"),
         ("-script|load", "NOSCRIPT"),
+        ("-function|load", "FCALL"),
         ("-watch", "transactions"),
         ("-info", "INFO"),
         ("-dbsize", "RANDOMKEY"),

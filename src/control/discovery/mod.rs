@@ -3,6 +3,7 @@
 mod ask;
 pub mod dial;
 pub mod discover;
+pub mod libraries;
 mod no_topology;
 mod open;
 mod output_limit;

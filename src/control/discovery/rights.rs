@@ -40,6 +40,7 @@ enum Feature {
     Caching,
     Subscriptions,
     Scripts,
+    Functions,
     Info,
     Settings,
     Learning,
@@ -63,6 +64,9 @@ impl Feature {
             Feature::Caching => "clients that track forget everything behind each read",
             Feature::Subscriptions => "subscriptions do not work",
             Feature::Scripts => "EVALSHA may answer NOSCRIPT for a script that was loaded",
+            Feature::Functions => {
+                "FCALL may not find a function at a primary that joins or was flushed"
+            }
             Feature::Info => {
                 "INFO lacks the nodes' figures, and SCAN does not notice that a node has restarted"
             }
@@ -142,6 +146,16 @@ fn needs(of: &FeaturesInUse) -> Vec<Need> {
     need(Feature::Caching, "client|caching", "CLIENT CACHING YES");
     // An invalid script is not kept, should the command run.
     need(Feature::Scripts, "script|load", "SCRIPT LOAD )");
+    if of.kind == UpstreamKind::Cluster {
+        // An invalid library is not loaded, and no library has this name, should the commands run.
+        need(
+            Feature::Functions,
+            "function|list",
+            "FUNCTION LIST LIBRARYNAME )",
+        );
+        need(Feature::Functions, "function|load", "FUNCTION LOAD )");
+        need(Feature::Functions, "function|delete", "FUNCTION DELETE )");
+    }
     need(Feature::Info, "info", "INFO server");
     if of.learns {
         need(Feature::Learning, "command", "COMMAND COUNT");

@@ -19,6 +19,7 @@ use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::{Lane, Link};
 use crate::engine::upstream::repair::Repair;
 use crate::engine::upstream::retry::decide::{Facts, Next, PROMPT_REDIRECTS, decide};
+use crate::engine::upstream::retry::missing_function::ask_for_library;
 use crate::engine::upstream::retry::overtaken;
 use crate::engine::upstream::retry::verify_refusal::{
     Verification, VerificationState, client_part, may_be_forged,
@@ -37,8 +38,14 @@ pub fn take_over(
     reply: &[u8],
     request: impl Fn() -> Vec<u8>,
 ) -> Option<InFlight> {
-    if let Some(MissingCode::Script) = MissingCode::in_error(reply) {
-        return load_and_try_again(worker, lane, entry, request(), Refusal::Said(reply));
+    match MissingCode::in_error(reply) {
+        Some(MissingCode::Script) => {
+            return load_and_try_again(worker, lane, entry, request(), Refusal::Said(reply));
+        }
+        Some(MissingCode::Function) => {
+            return ask_for_library(worker, lane, entry, reply, request());
+        }
+        None => {}
     }
     let entry = match count_instead(worker, lane, entry, reply, &request) {
         Ok(()) => return None,
@@ -207,15 +214,23 @@ pub(crate) fn settle_verified(
 ) {
     let lane = verification.lane();
     let entry = match verification.state() {
-        VerificationState::Confirmed(reply)
-            if MissingCode::in_error(&reply) == Some(MissingCode::Script) =>
-        {
-            load_and_try_again(worker, lane, entry, request, Refusal::Verified)
-        }
-        VerificationState::Confirmed(reply) => {
-            let refusal = (&*reply, judge(&reply));
-            take_refused(worker, lane, entry, refusal, || request, true)
-        }
+        VerificationState::Confirmed(reply) => match MissingCode::in_error(&reply) {
+            Some(MissingCode::Script) => {
+                load_and_try_again(worker, lane, entry, request, Refusal::Verified)
+            }
+            Some(MissingCode::Function) => {
+                let entry = again(worker, entry, &request);
+                match entry.slot.get() {
+                    Some(_) => worker.send_again(entry, request),
+                    None => worker.retry_after(entry, request, &reply, lane.node),
+                }
+                None
+            }
+            None => {
+                let refusal = (&*reply, judge(&reply));
+                take_refused(worker, lane, entry, refusal, || request, true)
+            }
+        },
         VerificationState::Pending | VerificationState::Forged => {
             worker.stats.errors.inc();
             Some(entry)

@@ -44,6 +44,16 @@ pub(crate) enum VerificationState {
 }
 
 impl Verification {
+    /// Of an error that arrived on this lane.
+    pub(crate) fn pending(lane: &Rc<Lane>, error: &[u8]) -> Verification {
+        Verification {
+            lane: lane.clone(),
+            error: error.into(),
+            state: RefCell::new(VerificationState::Pending),
+            place: Cell::new(None),
+        }
+    }
+
     /// The lane on which the error arrived.
     pub(crate) fn lane(&self) -> &Rc<Lane> {
         &self.lane
@@ -69,17 +79,16 @@ impl Verification {
         self.state.borrow().clone()
     }
 
-    /// Takes the node's reply.
-    fn take(&self, reply: &[u8]) {
+    /// The state after the node's reply.
+    fn judge(&self, reply: &[u8]) -> VerificationState {
         let is_about_script = MissingCode::in_error(&self.error) == Some(MissingCode::Script);
-        let state = if is_about_script && reply == LACKS_IT {
+        if is_about_script && reply == LACKS_IT {
             VerificationState::Confirmed(self.error.clone())
         } else if is_same_kind(judge(&self.error), judge(reply)) {
             VerificationState::Confirmed(reply.into())
         } else {
             VerificationState::Forged
-        };
-        self.state.replace(state);
+        }
     }
 }
 
@@ -168,12 +177,7 @@ impl Worker {
         let Some(command) = command.flatten() else {
             return Err(entry);
         };
-        let verification = Rc::new(Verification {
-            lane: lane.clone(),
-            error: error.into(),
-            state: RefCell::new(VerificationState::Pending),
-            place: Cell::new(None),
-        });
+        let verification = Rc::new(Verification::pending(lane, error));
         entry.restart();
         entry.client.order.note_redirected(entry.seq);
         if lane.followed_asking(&entry) {
@@ -192,7 +196,17 @@ impl Worker {
         verification: &Rc<Verification>,
         reply: &[u8],
     ) {
-        verification.take(reply);
+        let state = verification.judge(reply);
+        self.conclude(verification, state);
+    }
+
+    /// Ends a verification, and settles the call that waited for it.
+    pub(crate) fn conclude(
+        self: &Rc<Self>,
+        verification: &Rc<Verification>,
+        state: VerificationState,
+    ) {
+        verification.state.replace(state);
         if let Some((entry, request)) = self.take_verified(verification) {
             settle_verified(self, verification, entry, request);
         }
