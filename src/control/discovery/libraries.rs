@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use redis::Value;
 use redis::aio::MultiplexedConnection;
+use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -35,30 +36,41 @@ pub async fn run(shared: &Shared) {
                 if !known.is_empty() {
                     for node in newest.difference(&known) {
                         let need = Need { access: &access, shared, node };
-                        need.give(Vec::new, &newest).await;
+                        let take = || take_for(node, &mut requests, &mut waiting);
+                        need.give(take, &newest).await;
                     }
                 }
                 known = newest;
             }
             received = requests.recv() => {
                 waiting.extend(received);
-                while let Some(first) = waiting.first() {
-                    let node = first.node.clone();
-                    // Calls that failed by the moment at which the library is loaded are served by it.
-                    let take = || {
-                        while let Ok(request) = requests.try_recv() {
-                            waiting.push(request);
-                        }
-                        let (here, elsewhere) = waiting.drain(..).partition(|request| request.node == node);
-                        waiting = elsewhere;
-                        here
-                    };
-                    let need = Need { access: &access, shared, node: &node };
-                    need.give(take, &known).await;
-                }
             }
         }
+        while let Some(first) = waiting.first() {
+            let node = first.node.clone();
+            let need = Need {
+                access: &access,
+                shared,
+                node: &node,
+            };
+            let take = || take_for(&node, &mut requests, &mut waiting);
+            need.give(take, &known).await;
+        }
     }
+}
+
+/// Takes the requests for `node`: calls that failed by the moment at which a library is loaded are served by it.
+fn take_for(
+    node: &Addr,
+    requests: &mut Receiver<LibraryRequest>,
+    waiting: &mut Vec<LibraryRequest>,
+) -> Vec<LibraryRequest> {
+    while let Ok(request) = requests.try_recv() {
+        waiting.push(request);
+    }
+    let (here, elsewhere) = waiting.drain(..).partition(|request| request.node == *node);
+    *waiting = elsewhere;
+    here
 }
 
 fn primaries(topology: &Topology) -> HashSet<Addr> {
