@@ -4,6 +4,7 @@ mod ask;
 mod describe;
 pub mod dial;
 pub mod discover;
+pub mod libraries;
 mod no_topology;
 mod open;
 mod other_databases;

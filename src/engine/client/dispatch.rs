@@ -160,6 +160,9 @@ pub(super) fn carry_out(
             write,
             recipients,
         } => {
+            if let Ok(command) = command {
+                worker.shared.libraries.deletions.note(command, request);
+            }
             let dispatched = broadcast(worker, client, request, merge, write, recipients);
             let is_reset = command.is_ok_and(|command| command.full_name == RESET_TOTALS);
             if is_reset && dispatched == Dispatched::Accepted {

@@ -10,6 +10,7 @@ use crate::engine::pubsub::counts;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::worker::Worker;
 use slotmux_core::command::Merge;
+use slotmux_core::functions::Deletion;
 use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
@@ -50,6 +51,8 @@ pub enum MergeWith {
     Nodes(Vec<String>),
     /// For [`Merge::AllTrue`]: which of the scripts that are asked for slotmux keeps.
     Kept(Vec<bool>),
+    /// It deletes libraries of functions; finished if all primaries say so.
+    Deletion(Deletion),
     /// It is an INFO; slotmux' own answer.
     Info(Vec<u8>),
     /// It is a CONFIG GET; slotmux' own answer.
@@ -161,6 +164,9 @@ impl Gather {
                         worker.stats.errors.inc();
                     } else {
                         counts::amend(&worker.shared.census, self.merge, &mut reply);
+                        if let MergeWith::Deletion(deletion) = &self.known {
+                            worker.shared.libraries.deletions.finish(deletion);
+                        }
                     }
                     drop(parts);
                     worker.count_reply(self.whole.counted(), &reply, true);
@@ -248,9 +254,11 @@ impl Gather {
             MergeWith::Kept(kept) if exists::exist(parts, kept, out).is_some() => return false,
             MergeWith::Nodes(nodes) => return texts::merged(parts, nodes, out),
             MergeWith::Order(order) => &order[..],
-            MergeWith::Nothing | MergeWith::Kept(_) | MergeWith::Page(_) | MergeWith::Hiding(_) => {
-                &[]
-            }
+            MergeWith::Nothing
+            | MergeWith::Kept(_)
+            | MergeWith::Deletion(_)
+            | MergeWith::Page(_)
+            | MergeWith::Hiding(_) => &[],
         };
         merged(parts, self.merge, order, self.whole.write, out)
     }

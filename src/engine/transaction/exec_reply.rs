@@ -418,9 +418,10 @@ impl Exec {
                 let reply = error_of(*cell).unwrap_or(&reply);
                 out.extend_from_slice(match element.reply {
                     ReplyConversion::OkAsInteger => ok_as_integer(reply),
-                    ReplyConversion::AsIs | ReplyConversion::Found | ReplyConversion::Repeated => {
-                        reply
-                    }
+                    ReplyConversion::AsIs
+                    | ReplyConversion::Found
+                    | ReplyConversion::Repeated
+                    | ReplyConversion::CaughtUp => reply,
                 });
             }
             ElementSource::Parameters(cell, request) => {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::engine::blocking::wait_replicas::caught_up;
 use crate::engine::pubsub::publish::corrected;
 use crate::engine::transaction::watch::watch_next;
 use crate::engine::worker::Worker;
@@ -30,6 +31,10 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
             deliver_to(worker, entry, &Destination::Deliver, &bytes, complete);
         }
         OnReply::Part { gather, part } => {
+            if !complete && entry.reply == ReplyConversion::CaughtUp {
+                // The rest alone counts no replicas.
+                return;
+            }
             gather.take(worker, *part, &as_asked(entry.reply, bytes), complete);
         }
         OnReply::Block(block) if block.is_awaited() => {
@@ -89,7 +94,8 @@ fn as_asked(how: ReplyConversion, bytes: &[u8]) -> Cow<'_, [u8]> {
             write::error(&mut error, UNKNOWN_FATE);
             error.into()
         }
-        ReplyConversion::Repeated => bytes.into(),
+        ReplyConversion::CaughtUp if !bytes.starts_with(b"-") => caught_up(bytes).into(),
+        ReplyConversion::Repeated | ReplyConversion::CaughtUp => bytes.into(),
     }
 }
 

@@ -229,6 +229,8 @@ pub enum ReplyConversion {
     OkAsInteger,
     /// Unchanged if it is not an error. The command was sent before and may have run then, which an error must say.
     Repeated,
+    /// The text of `INFO replication` is the number of replicas that have all of it: WAIT at a node that refuses writes.
+    CaughtUp,
 }
 
 impl ReplyConversion {

@@ -99,9 +99,10 @@ pub(super) fn decide_on(policies: &Policies, command: CommandRef, bytes: &[u8]) 
             let sent = commands(&out);
             assert_eq!(sent.len(), 1);
             match reply {
-                ReplyConversion::AsIs | ReplyConversion::Found | ReplyConversion::Repeated => {
-                    sent[0].clone()
-                }
+                ReplyConversion::AsIs
+                | ReplyConversion::Found
+                | ReplyConversion::Repeated
+                | ReplyConversion::CaughtUp => sent[0].clone(),
                 ReplyConversion::OkAsInteger => format!("{} > integer", sent[0]),
             }
         }
