@@ -137,13 +137,13 @@ pub(super) fn carry_out(
         }
         Plan::Split {
             merge,
-            step,
+            shape,
             write,
             namespace,
             command,
         } => {
             let sending = Sending::as_is(request, write, namespace, reply);
-            split(worker, client, &sending, command, merge, step)
+            split(worker, client, &sending, command, merge, shape)
         }
         Plan::Anywhere { write } => match worker.any_node(client) {
             Some(node) => {

@@ -3,8 +3,11 @@
 use redis::Value;
 
 use super::*;
-use crate::config::UnmatchedKeys;
+use crate::command::resolve;
+use crate::config::{Commands, UnmatchedKeys};
+use crate::policy::Policies;
 use crate::resp::{Limits, scan_request, write};
+use crate::route::plan;
 
 /// `m.count numkeys key …`, as a server describes it.
 fn learned() -> Learned {
