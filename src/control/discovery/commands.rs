@@ -72,7 +72,7 @@ impl UpstreamCommands {
             .collect();
         // Without any answer the commands that were known stay known.
         if !known.is_empty() && known != self.joined.0 {
-            self.warn_of_differences();
+            self.warn_of_differences(topology);
             let mut each = known.iter().map(|build| &self.learned[build]);
             let learned = match (each.next(), known.len()) {
                 (Some(only), 1) => only.clone(),
@@ -86,7 +86,7 @@ impl UpstreamCommands {
     }
 
     /// Warns once of modules that some nodes lack: their commands fail there.
-    fn warn_of_differences(&self) {
+    fn warn_of_differences(&self, topology: &Topology) {
         let all: BTreeSet<&String> = self
             .builds
             .values()
@@ -95,8 +95,10 @@ impl UpstreamCommands {
         for module in all {
             let lacks = |build: &NodeBuild| !build.modules.contains(module);
             if let Some((id, _)) = self.builds.iter().find(|(_, build)| lacks(build)) {
+                let node = topology.nodes().find(|node| node.id == *id);
+                let node = node.map_or(id.clone(), |node| node.addr.to_string());
                 warn!(
-                    "node {id} lacks the module {module}, which other nodes have: its commands fail there"
+                    "{node} lacks the module {module}, which other nodes have: its commands fail there"
                 );
             }
         }

@@ -10,7 +10,7 @@ use crate::engine::pubsub::{publish::publish, subscriber};
 use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
 use slotmux_core::c_string;
-use slotmux_core::command::{self, Command, CommandRef, Unresolved};
+use slotmux_core::command::{self, Command, Unresolved};
 use slotmux_core::policy::{Actions, Decision, Governed, NamespaceId, ReplyConversion};
 use slotmux_core::resp::write;
 use slotmux_core::route::transaction::plan_queued;
@@ -255,9 +255,9 @@ fn forward<'a>(
         && !actions.is_empty()
         && worker.count_actions(namespace, actions, is_refused, request)
         && actions.contains(Actions::APPENDED)
-        && let Ok(command) = command::resolve(request.bytes, request.args)
+        && let Some(command) = worker.with_knowledge(|knowledge| knowledge.held_command(request))
     {
-        worker.probe(client, slot, namespace, CommandRef::Table(command), request);
+        worker.probe(client, slot, namespace, command.by_ref(), request);
     }
     dispatched
 }

@@ -48,7 +48,7 @@ fn values_of_several_slots_come_in_the_order_of_the_keys() {
         }
         let items = client.call(&short);
         assert_eq!(items.items()[3], Value::bulk("[7]"));
-        assert_eq!(client.call(&["JSON.MGET"]).error().is_empty(), false);
+        assert!(!client.call(&["JSON.MGET"]).error().is_empty());
     }
 }
 

@@ -1,5 +1,7 @@
 //! The arguments of a command that is split by slot: some in front, the keys with what belongs to each, some behind.
 
+use std::ops::Range;
+
 /// Most bytes of the arguments that every part repeats. They are copied once for each slot.
 pub const MOST_REPEATED: usize = 512;
 
@@ -7,16 +9,16 @@ pub const MOST_REPEATED: usize = 512;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SplitShape {
     /// Index of the first key.
-    pub first: usize,
+    pub first: u8,
     /// Arguments per key, the key counted.
-    pub step: usize,
+    pub step: u8,
     /// Number of arguments behind the last key and what belongs to it.
-    pub tail: usize,
+    pub tail: u8,
 }
 
 impl SplitShape {
     /// Keys from the first argument to the last, with so many arguments for each.
-    pub const fn of_step(step: usize) -> SplitShape {
+    pub const fn of_step(step: u8) -> SplitShape {
         SplitShape {
             first: 1,
             step,
@@ -24,15 +26,20 @@ impl SplitShape {
         }
     }
 
+    /// Number of arguments that every part repeats.
+    fn around(self) -> usize {
+        usize::from(self.first) + usize::from(self.tail)
+    }
+
     /// Whether a request of `argc` arguments has at least one key, and each has what belongs to it.
     pub fn fits(self, argc: usize) -> bool {
-        let own = argc.saturating_sub(self.first + self.tail);
-        own > 0 && own.is_multiple_of(self.step)
+        let own = argc.saturating_sub(self.around());
+        own > 0 && own.is_multiple_of(usize::from(self.step))
     }
 
     /// Number of keys of a request of `argc` arguments.
     pub fn count(self, argc: usize) -> usize {
-        argc.saturating_sub(self.first + self.tail) / self.step
+        argc.saturating_sub(self.around()) / usize::from(self.step)
     }
 
     /// The place of each key.
@@ -42,22 +49,37 @@ impl SplitShape {
 
     /// The place of key number `key`.
     pub fn place(self, key: usize) -> usize {
-        self.first + key * self.step
+        usize::from(self.first) + key * usize::from(self.step)
     }
 
     /// The number of the key in argument `at`.
     pub fn number(self, at: usize) -> usize {
-        (at - self.first) / self.step
+        (at - usize::from(self.first)) / usize::from(self.step)
+    }
+
+    /// The arguments of the key in argument `at`, itself included.
+    pub fn of_key(self, at: usize) -> Range<usize> {
+        at..at + usize::from(self.step)
     }
 
     /// Number of arguments of a part with so many keys.
     pub fn argc(self, keys: usize) -> usize {
-        self.first + keys * self.step + self.tail
+        self.around() + keys * usize::from(self.step)
     }
 
-    /// The arguments that every part of a request of `argc` arguments repeats: those in front, then those behind.
+    /// The arguments in front of the first key of a request of `argc` arguments.
+    pub fn front(self, argc: usize) -> Range<usize> {
+        0..usize::from(self.first).min(argc)
+    }
+
+    /// The arguments behind the last key and what belongs to it.
+    pub fn behind(self, argc: usize) -> Range<usize> {
+        argc.saturating_sub(usize::from(self.tail))..argc
+    }
+
+    /// The arguments that every part of a request of `argc` arguments repeats.
     pub fn repeated(self, argc: usize) -> impl Iterator<Item = usize> {
-        (0..self.first.min(argc)).chain(argc.saturating_sub(self.tail)..argc)
+        self.front(argc).chain(self.behind(argc))
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) const UNTOLD_KEYS: &str = "ERR slotmux: the keys of this request cann
 /// Where the keys of a split command of the table are.
 pub(super) fn shape_of(keys: &KeySpec) -> SplitShape {
     SplitShape::of_step(match keys {
-        KeySpec::Range { step, .. } => usize::from(*step).max(1),
+        KeySpec::Range { step, .. } => (*step).max(1),
         _ => 1,
     })
 }

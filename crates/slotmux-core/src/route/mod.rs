@@ -153,6 +153,15 @@ impl<'a> Knowledge<'a> {
             Some(CommandRef::Learned(learned))
         })
     }
+
+    /// The same, to be used after these inputs are gone.
+    pub fn held_command(&self, request: &Request) -> Option<HeldCommand> {
+        let command = resolve(request.bytes, request.args).ok();
+        command.map(HeldCommand::Table).or_else(|| {
+            let learned = self.learned?.resolve(request.bytes, request.args)?;
+            Some(HeldCommand::Learned(learned.clone()))
+        })
+    }
 }
 
 /// The error for keys that have to be in one slot.

@@ -45,21 +45,21 @@ pub fn write_part(request: &Request, keys: &[(Slot, u32)], shape: SplitShape, ou
 /// Appends the start of a part with so many keys.
 pub fn begin_part(request: &Request, keys: usize, shape: SplitShape, out: &mut Vec<u8>) {
     write::array(out, shape.argc(keys));
-    for at in 0..shape.first {
+    for at in shape.front(request.argc()) {
         write::bulk(out, request.arg(at));
     }
 }
 
 /// Appends the key in argument `at` with what belongs to it.
 pub fn write_key(request: &Request, at: usize, shape: SplitShape, out: &mut Vec<u8>) {
-    for at in at..at + shape.step {
+    for at in shape.of_key(at) {
         write::bulk(out, request.arg(at));
     }
 }
 
 /// Appends what follows the last key of a part.
 pub fn end_part(request: &Request, shape: SplitShape, out: &mut Vec<u8>) {
-    for at in request.argc() - shape.tail..request.argc() {
+    for at in shape.behind(request.argc()) {
         write::bulk(out, request.arg(at));
     }
 }

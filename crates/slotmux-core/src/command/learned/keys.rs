@@ -73,10 +73,10 @@ impl LearnedKeySpec {
     /// The keys of a split command, which may be written.
     pub(super) fn of_shape(shape: SplitShape) -> LearnedKeySpec {
         LearnedKeySpec {
-            begin: BeginSearch::Index(shape.first),
+            begin: BeginSearch::Index(usize::from(shape.first)),
             find: FindKeys::Range {
-                last: -1 - shape.tail as i64,
-                step: shape.step,
+                last: -1 - i64::from(shape.tail),
+                step: usize::from(shape.step),
                 limit: 0,
             },
             writes: true,
