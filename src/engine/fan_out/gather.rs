@@ -14,7 +14,7 @@ use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
-use super::page::{Page, PageOutcome, request_again};
+use super::page::{Page, PageOutcome, request_step};
 use crate::engine::fan_out::random_key;
 use slotmux_core::route::hidden_keys;
 use slotmux_core::route::merge::elements::ElementMerge;
@@ -148,7 +148,7 @@ impl Gather {
         if complete {
             self.missing.set(self.missing.get() - 1);
             if self.missing.get() == 0 {
-                if self.repeat_void_page(worker) || self.hide_keys(worker) {
+                if self.extend_page(worker) || self.hide_keys(worker) {
                     return;
                 }
                 if self.is_long() {
@@ -303,8 +303,8 @@ impl Gather {
         false
     }
 
-    /// Turns the page of a SCAN into the client's reply. True: it is void, and is requested again.
-    fn repeat_void_page(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
+    /// Turns the page of a SCAN into the client's reply. True: another part of it is requested first.
+    fn extend_page(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
         let Some(page) = self.page() else {
             return false;
         };
@@ -313,12 +313,16 @@ impl Gather {
             return false;
         }
         let received = self.parts.borrow()[0].clone();
+        let before = page.found_bytes();
         let reply = match page.judge(worker, client, &received) {
             PageOutcome::Reply(reply) => reply,
-            PageOutcome::Again => {
+            PageOutcome::Ask => {
                 self.forget(worker, 0);
+                let grown = page.found_bytes() - before;
+                self.bytes.set(self.bytes.get() + grown);
+                client.change_gathered(worker, 0, grown);
                 self.missing.set(1);
-                match request_again(worker, self, client) {
+                match request_step(worker, self, client) {
                     Ok(()) => return true,
                     Err(reply) => reply,
                 }

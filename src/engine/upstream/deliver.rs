@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::engine::pubsub::publish::corrected;
+use crate::engine::transaction::watch::watch_next;
 use crate::engine::worker::Worker;
 use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::write;
@@ -15,6 +16,11 @@ use crate::engine::upstream::retry::lost::UNKNOWN_FATE;
 /// Delivers bytes of the reply to `entry`; `complete` with the last of them.
 pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], complete: bool) {
     match &entry.kind {
+        OnReply::Watch {
+            is_awaited: true,
+            behind: Some(parts),
+            ..
+        } if bytes == b"+OK\r\n" => watch_next(worker, entry.clone(), (**parts).clone()),
         OnReply::Deliver
         | OnReply::Watch {
             is_awaited: true, ..

@@ -8,6 +8,7 @@ mod unclosed;
 mod watch;
 mod watch_faults;
 mod watch_pool;
+mod watch_slots;
 
 use slotmux_testing::{Proxy, RawClient, Value, shared_cluster};
 use toml::Table;

@@ -18,7 +18,7 @@ its keys if it has any and if its flags say that it does not change the state of
 | --- | --- |
 | by key | To the node that holds its keys. All of them must be in one slot, else the reply is `-CROSSSLOT`. |
 | by key, split | As above; keys of several slots are split over their nodes, and the replies are merged. |
-| by key or any node | By its keys; a call without keys goes to any node. |
+| by key or any node | By its keys; a call without keys goes to any node, a script to one that the script and its arguments determine. |
 | any node | To one node: every node gives the same reply. |
 | all primaries | To every primary; the replies are merged. |
 | all nodes, if allowed | With `commands.admin = \"fanout\"` to every node, replicas included; else refused. |

@@ -26,6 +26,7 @@ mod learned;
 pub mod merge;
 mod other_database;
 pub mod parts;
+mod pattern_slot;
 pub mod scan;
 mod script;
 pub mod transaction;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::engine::transaction::commands::is_watch_broken;
 use crate::engine::worker::Worker;
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::cluster::redirect::{ErrorVerdict, is_refused_for_now, judge, target};
@@ -140,7 +141,7 @@ fn settle_watch(worker: &Rc<Worker>, lane: &Rc<Lane>, entry: &InFlight) -> bool 
         worker.answer_unwatched(entry);
         return true;
     }
-    if entry.is_watch() && entry.client.transaction.has_watch() {
+    if entry.is_watch() && is_watch_broken(&entry.client) {
         // As in Redis, one more key changes nothing once EXEC is bound to answer nil.
         deliver_piece(worker, entry, b"+OK\r\n", true);
         return true;
@@ -317,11 +318,8 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
         worker.release_unused(&lane);
         return worker.retry_later(entry, request);
     }
-    if entry.is_watch() {
-        entry.kind = OnReply::Watch {
-            is_awaited: true,
-            is_asking: true,
-        };
+    if let OnReply::Watch { is_asking, .. } = &mut entry.kind {
+        *is_asking = true;
     }
     // An ASKING covers only the next command, which has to be one that names the keys.
     let (ahead, entry, request) = Repair::split_ahead(entry, request);
