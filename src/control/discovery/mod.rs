@@ -1,6 +1,7 @@
 //! Discovery: finds the cluster's topology and keeps it fresh. The topology itself is in [`slotmux_core::cluster`].
 
 mod ask;
+mod commands;
 mod describe;
 pub mod dial;
 pub mod discover;

@@ -12,6 +12,7 @@ use crate::engine::upstream::lane::{Lane, Link};
 use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::worker::Worker;
 use slotmux_core::cluster::topology::UpstreamKind;
+use slotmux_core::command::split::SplitShape;
 use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::resp::{Limits, scan_request, write};
 use slotmux_core::route::parts::{keys_by_slot, write_part};
@@ -160,13 +161,16 @@ pub fn watch(
     Dispatched::Accepted
 }
 
+/// All arguments of WATCH are keys.
+const KEYS: SplitShape = SplitShape::of_step(1);
+
 /// One WATCH for each slot of a request's keys.
 fn parts_of(request: &Request) -> WatchParts {
-    let keys = keys_by_slot(request, 1);
+    let keys = keys_by_slot(request, KEYS);
     let groups = keys.chunk_by(|(slot, _), (other, _)| slot == other);
     let part = |group: &[(Slot, u32)]| {
         let mut part = Vec::new();
-        write_part(request, group, 1, &mut part);
+        write_part(request, group, KEYS, &mut part);
         (group[0].0, part)
     };
     groups.map(part).collect()

@@ -22,7 +22,7 @@ mod refusal;
 pub mod repeat;
 mod restore;
 #[cfg(test)]
-mod rows;
+pub(crate) mod rows;
 mod script;
 mod script_calls;
 mod set;

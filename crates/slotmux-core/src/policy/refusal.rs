@@ -36,6 +36,8 @@ pub enum RefusalRule {
     Admin,
     /// KEYS is refused.
     Keys,
+    /// Commands of modules that may be about all nodes are not sent to one.
+    OneNode,
 }
 
 /// The place of a setting in the configuration.
@@ -67,6 +69,7 @@ impl RefusalRule {
             Scripts => Global("commands.scripts"),
             Admin => Global("commands.admin"),
             Keys => Global("commands.keys"),
+            OneNode => Global("commands.one_node"),
         })
     }
 

@@ -12,7 +12,7 @@ use crate::resp::{Limits, Scan, scan_request, write};
 pub(super) const NOW: u64 = 1_700_000_000_000;
 
 /// A namespace that allows everything.
-pub(super) fn namespace(name: &str, prefix: &str, change: impl FnOnce(&mut Ttl)) -> Namespace {
+pub(crate) fn namespace(name: &str, prefix: &str, change: impl FnOnce(&mut Ttl)) -> Namespace {
     let mut ttl = Ttl::default();
     change(&mut ttl);
     Namespace {

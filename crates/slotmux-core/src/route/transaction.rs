@@ -226,7 +226,9 @@ pub fn plan_queued(
         Plan::Everywhere { .. }
         | Plan::Acknowledged { .. }
         | Plan::Scan { .. }
-        | Plan::Subscription(_) => in_multi(command.map_or("", |command| command.full_name)),
+        | Plan::Subscription(_) => {
+            in_multi(knowledge.command(request).map_or("", CommandRef::full_name))
+        }
         // EXEC splits it in one step, so its size is bounded.
         Plan::Split { .. } if request.argc() > MOST_ARGS => {
             let text = format!(
@@ -319,10 +321,10 @@ impl BodyPlanner {
             Plan::Forward { slot, .. } => {
                 self.differs |= *self.first.get_or_insert(*slot) != *slot;
             }
-            Plan::Split { step, .. } => {
+            Plan::Split { shape, .. } => {
                 self.splits = true;
                 if self.first_of_split.is_none() {
-                    let keys = keys_by_slot(request, *step);
+                    let keys = keys_by_slot(request, *shape);
                     self.first_of_split = keys.first().map(|(slot, _)| *slot);
                 }
             }
