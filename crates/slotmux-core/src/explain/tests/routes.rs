@@ -57,7 +57,7 @@ fn routes() {
         ),
         (
             "EVAL_RO s 0",
-            "sent as it is to any node",
+            "sent as it is",
             &["node0:1"],
             Some("shared"),
         ),
@@ -96,7 +96,7 @@ fn routes() {
         ),
         (
             "WATCH k j",
-            "refused, as its keys are in several",
+            "sent in a part for each slot",
             &[],
             None,
         ),
