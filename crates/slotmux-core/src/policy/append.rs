@@ -59,15 +59,9 @@ impl TtlEdit {
         let raised = [self, other]
             .into_iter()
             .filter(|edit| edit.action.contains(Actions::RAISED));
-        let chosen = raised
-            .max_by_key(|edit| edit.milliseconds)
-            .unwrap_or_else(|| {
-                if self.milliseconds < other.milliseconds {
-                    self
-                } else {
-                    other
-                }
-            });
+        let shorter = std::cmp::min_by_key(self, other, |edit| edit.milliseconds);
+        let longest = raised.max_by_key(|edit| edit.milliseconds);
+        let chosen = longest.unwrap_or(shorter);
         TtlEdit {
             action: both,
             ..chosen
