@@ -56,8 +56,9 @@ impl Language {
     /// One of its programs, which [`Language::has`].
     pub fn tool(self, program: &str) -> Tool {
         let built = tools().join(self.folder());
-        let script =
-            |ending: &str| source(&format!("{}/{program}.{ending}", self.folder())).into_os_string();
+        let script = |ending: &str| {
+            source(&format!("{}/{program}.{ending}", self.folder())).into_os_string()
+        };
         match self {
             Language::Go => Tool::new(program, built.join("programs"), &[Path::new(program)]),
             Language::Java => java(program, &built),
@@ -73,7 +74,12 @@ fn java(class: &str, built: &Path) -> Tool {
     Tool::new(class, "java", &[])
         // A short run: nothing is worth to be optimized. Libraries that log go to a logger without a target.
         .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m"])
-        .args(["-Djava.util.logging.config.file=/dev/null", "-cp", &path, class])
+        .args([
+            "-Djava.util.logging.config.file=/dev/null",
+            "-cp",
+            &path,
+            class,
+        ])
         // It decodes its arguments by the locale.
         .env("LC_ALL", "C.UTF-8")
 }
