@@ -217,6 +217,9 @@ final class RedissonChecks {
         Checks.equal(reading.tryLock(), true);
         Checks.equal(Checks.inTime(Checks.start(() -> client.getReadWriteLock(key("rw")).writeLock().tryLock())), false);
         reading.unlock();
+        RLock both = client.getMultiLock(client.getLock(key("first")), client.getLock(key("second")));
+        Checks.equal(both.tryLock(1, 10, TimeUnit.SECONDS), true);
+        both.unlock();
     }
 
     private void synchronizers() throws Exception {
@@ -236,14 +239,16 @@ final class RedissonChecks {
         Checks.equal(List.of(limiter.tryAcquire(), limiter.tryAcquire(), limiter.tryAcquire()), List.of(true, true, false));
     }
 
-    /** Its scripts access several keys, which have the name of the map as their hash tag. */
+    /** Its scripts access several keys: they have its name as their hash tag, or the tag that the name has. */
     private void mapCache() throws Exception {
-        RMapCache<String, String> cache = client.getMapCache(key("cache"));
-        cache.put("short", "v", 50, TimeUnit.MILLISECONDS);
-        cache.put("long", "v", 1, TimeUnit.HOURS);
-        Checks.until("the end of an entry", () -> cache.get("short") == null);
-        Checks.equal(cache.get("long"), "v");
-        Checks.equal(cache.remove("long"), "v");
+        for (String name : List.of(key("cache"), key("{tag}:cache"))) {
+            RMapCache<String, String> cache = client.getMapCache(name);
+            cache.put("short", "v", 50, TimeUnit.MILLISECONDS);
+            cache.put("long", "v", 1, TimeUnit.HOURS);
+            Checks.until("the end of an entry", () -> cache.get("short") == null);
+            Checks.equal(cache.get("long"), "v");
+            Checks.equal(cache.remove("long"), "v");
+        }
     }
 
     private void subscribe() throws Exception {
