@@ -266,3 +266,43 @@ fn servers_that_cannot_be_had_are_named() {
         }
     }
 }
+
+/// The languages of the client libraries, on a machine that has none of them and no package manager.
+#[test]
+fn languages_that_cannot_be_had_are_skipped_with_a_word() {
+    let path = tempfile::tempdir().expect("a folder");
+    for name in [
+        "bash", "cat", "cmp", "dirname", "grep", "id", "mkdir", "rm", "sed", "tr", "uname", "wc",
+    ] {
+        let found = ["/bin", "/usr/bin"].map(|folder| Path::new(folder).join(name));
+        let program = found.iter().find(|program| program.exists()).expect(name);
+        std::os::unix::fs::symlink(program, path.path().join(name)).expect("a link");
+    }
+    let target = tempfile::tempdir().expect("a folder");
+    let variables = [("CARGO_TARGET_DIR", target.path().to_str().expect("text"))];
+    let run = |name| script_with(name, &[], path.path(), &variables);
+    let output = run("test-languages");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let tools = target.path().join("test-tools");
+    for language in ["go", "java", "php", "ruby", "c"] {
+        let start = format!("skipping the client libraries of {language}: ");
+        let reason = said.lines().find_map(|line| line.strip_prefix(&start));
+        let noted = fs::read_to_string(tools.join(language).join("skipped")).expect("a note");
+        assert_eq!(reason, Some(noted.trim_end()), "{said}");
+    }
+
+    // No program at all ran: that is no success.
+    let output = run("test-report");
+    let line = "client libraries: 0 programs ran, 0 were skipped\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), line);
+    assert!(!output.status.success());
+    let report = tools.join("report");
+    fs::write(report.join("redis_py.py"), "ran: 9 passed\n").expect("written");
+    fs::write(report.join("phpredis"), "skipped: no php\n").expect("written");
+    let output = run("test-report");
+    let lines =
+        "client libraries: 1 programs ran, 1 were skipped\n  skipped: phpredis, as no php\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), lines);
+    assert!(output.status.success());
+}

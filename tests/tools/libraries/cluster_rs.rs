@@ -4,6 +4,7 @@ use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::{AsyncTypedCommands, ProtocolVersion, RedisConnectionInfo, TypedCommands};
 use redis::{ConnectionInfo, IntoConnectionInfo};
 
+use crate::libraries::report;
 use crate::libraries::server::Server;
 
 fn client(server: Server, protocol: ProtocolVersion) -> ClusterClient {
@@ -85,4 +86,5 @@ async fn redis_rs_cluster_async() {
             assert_eq!(connection.del(&names).await, Ok(200), "{server:?}");
         }
     }
+    report::passed("redis-rs-cluster", "RESP2 and RESP3");
 }

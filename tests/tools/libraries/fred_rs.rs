@@ -3,6 +3,7 @@
 use fred::prelude::*;
 use fred::types::RespVersion;
 
+use crate::libraries::report;
 use crate::libraries::server::Server;
 
 async fn connected(server: Server, version: RespVersion) -> Client {
@@ -54,4 +55,5 @@ async fn fred() {
             client.quit().await.expect("quit");
         }
     }
+    report::passed("fred", "RESP2 and RESP3");
 }

@@ -4,10 +4,13 @@
 mod cluster_rs;
 mod first_user;
 mod fred_rs;
+mod language;
+mod languages;
 mod metrics;
 mod old_server;
 mod redis_rs;
 mod redis_tools;
+mod report;
 mod server;
 mod tool;
 
@@ -21,14 +24,23 @@ fn passes_everywhere(tool: impl Fn() -> Tool) {
     passes(&Server::all(), tool);
 }
 
-/// Runs the tool against all of the servers at once: each run names its keys anew.
+/// Runs the tool against all of the servers at once: each run names its keys anew, and all count the same checks.
 fn passes(servers: &[Server], tool: impl Fn() -> Tool) {
-    thread::scope(|scope| {
-        for &server in servers {
+    let outcomes: Vec<String> = thread::scope(|scope| {
+        let start = |&server: &Server| {
             let tool = tool().arg("127.0.0.1").arg(server.port.to_string());
-            scope.spawn(move || tool.args(server.password).checks(server));
-        }
+            scope.spawn(move || tool.args(server.password).checks(server))
+        };
+        let runs: Vec<_> = servers.iter().map(start).collect();
+        let outcome = |run: thread::ScopedJoinHandle<'_, String>| run.join().expect("a pass");
+        runs.into_iter().map(outcome).collect()
     });
+    let name = tool().name().to_owned();
+    assert!(
+        outcomes.iter().all(|outcome| *outcome == outcomes[0]),
+        "{name}: {outcomes:?}"
+    );
+    report::passed(&name, &outcomes[0]);
 }
 
 #[test]
@@ -84,16 +96,7 @@ fn bee_queue() {
 /// In front of a slotmux with the one setting that it needs.
 #[test]
 fn django_redis() {
-    let [plain, ..] = Server::all();
-    let proxy = Proxy::start(shared_cluster(), |config| {
-        config.set("defaults.namespace.multi", "split");
-    });
-    let splitting = Server {
-        title: "slotmux with multi = \"split\"",
-        port: proxy.port(),
-        password: None,
-    };
-    passes(&[plain, splitting], || Tool::python("django_cache.py"));
+    passes(&Server::splitting(), || Tool::python("django_cache.py"));
 }
 
 #[test]
@@ -104,6 +107,11 @@ fn socket_io() {
 #[test]
 fn valkey_glide() {
     passes_everywhere(|| Tool::python("valkey_glide.py"));
+}
+
+#[test]
+fn valkey_glide_node() {
+    passes_everywhere(|| Tool::node("valkey_glide.mjs"));
 }
 
 #[test]
@@ -119,6 +127,20 @@ fn node_redis() {
 #[test]
 fn redis_py_cluster() {
     passes(&Server::clusters(), || Tool::python("redis_py_cluster.py"));
+}
+
+#[test]
+fn valkey_glide_cluster() {
+    passes(&Server::clusters(), || {
+        Tool::python("valkey_glide_cluster.py")
+    });
+}
+
+#[test]
+fn valkey_glide_node_cluster() {
+    passes(&Server::clusters(), || {
+        Tool::node("valkey_glide_cluster.mjs")
+    });
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use redis::{AsyncTypedCommands, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion};
 use redis::{RedisConnectionInfo, ServerErrorKind, TypedCommands, Value};
 
+use crate::libraries::report;
 use crate::libraries::server::Server;
 
 const PROTOCOLS: [ProtocolVersion; 2] = [ProtocolVersion::RESP2, ProtocolVersion::RESP3];
@@ -106,4 +107,5 @@ async fn asynchronous() {
             assert_eq!(is_map, protocol == ProtocolVersion::RESP3, "{server:?}");
         }
     }
+    report::passed("redis-rs", "RESP2 and RESP3");
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
-use slotmux_testing::{Proxy, shared_cluster, shared_proxy};
+use slotmux_testing::{Proxy, ProxyConfig, shared_cluster, shared_proxy};
 
 /// Contains characters that a library or a URL could get wrong.
 const PASSWORD: &str = "pässword:of/the@test%20";
@@ -48,6 +48,32 @@ impl Server {
                 Some(PASSWORD),
             ),
         ]
+    }
+
+    /// The plain one, and slotmux with `multi = "split"`.
+    pub fn splitting() -> [Server; 2] {
+        static SPLITTING: OnceLock<Proxy> = OnceLock::new();
+        let set = |config: &mut ProxyConfig| config.set("defaults.namespace.multi", "split");
+        let proxy = SPLITTING.get_or_init(|| Proxy::start(shared_cluster(), set));
+        Server::plain_and("slotmux with multi = \"split\"", proxy)
+    }
+
+    /// The plain one, and slotmux with `commands.admin = "fanout"`.
+    pub fn administered() -> [Server; 2] {
+        static ADMINISTERED: OnceLock<Proxy> = OnceLock::new();
+        let set = |config: &mut ProxyConfig| config.set("commands.admin", "fanout");
+        let proxy = ADMINISTERED.get_or_init(|| Proxy::start(shared_cluster(), set));
+        Server::plain_and("slotmux with commands.admin = \"fanout\"", proxy)
+    }
+
+    fn plain_and(title: &'static str, proxy: &Proxy) -> [Server; 2] {
+        let [plain, ..] = Server::all();
+        let other = Server {
+            title,
+            port: proxy.port(),
+            password: None,
+        };
+        [plain, other]
     }
 
     /// All three; the plain one first, because it shows that the checks are right.

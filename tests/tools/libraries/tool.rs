@@ -12,7 +12,7 @@ use super::server::Server;
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Requirements for running the test at all.
-const HOW: &str = "run scripts/test once, with --full if this is, it installs them";
+pub const HOW: &str = "run scripts/test once, with --full if this is, it installs them";
 
 /// The wanted versions; the installed ones are recorded in the same form.
 const WANTED: [&str; 2] = [
@@ -59,7 +59,7 @@ impl Tool {
         Tool::new(program, program, &[])
     }
 
-    fn new(name: &str, program: impl AsRef<Path>, arguments: &[&Path]) -> Tool {
+    pub fn new(name: &str, program: impl AsRef<Path>, arguments: &[&Path]) -> Tool {
         let mut command = Command::new(program.as_ref());
         command
             .args(arguments)
@@ -82,6 +82,12 @@ impl Tool {
     /// Adds arguments.
     pub fn args<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Tool {
         self.command.args(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// A variable of its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Tool {
+        self.command.env(name, value);
         self
     }
 
@@ -136,9 +142,15 @@ impl Tool {
         }
     }
 
-    /// Runs a script of checks, whose last line counts passes and failures: at least one pass, and no failure.
+    /// Its name in reports.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs a script of checks, whose last line counts passes and failures: at least one pass, and no failure. Returns that
+    /// line.
     #[track_caller]
-    pub fn checks(self, server: Server) {
+    pub fn checks(self, server: Server) -> String {
         let ended = self.run(server);
         let last = ended.output.lines().last().unwrap_or_default();
         let passed = last
@@ -152,21 +164,27 @@ impl Tool {
             ended.output
         );
         println!("{}: {}", ended.name, last);
+        last.to_owned()
     }
 }
 
 /// A file of this folder.
-fn source(name: &str) -> PathBuf {
+pub fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/tools/libraries")
         .join(name)
 }
 
+/// The folder that scripts/test-tools fills.
+pub fn tools() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
+    target.expect("the target folder").join("test-tools")
+}
+
 /// A package that scripts/test-tools has installed, in the versions of this test.
 #[track_caller]
 pub fn installed(name: &str) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
-    let tools = target.expect("the target folder").join("test-tools");
+    let tools = tools();
     let stamp = fs::read_to_string(tools.join("stamp")).unwrap_or_default();
     assert!(
         stamp.trim_end() == WANTED.concat().trim_end(),

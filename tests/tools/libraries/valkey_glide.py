@@ -96,6 +96,27 @@ class Checks:
         atomic.incr(self.key("{t}a"))
         equal(await client.exec(atomic, raise_on_error=True), ["OK", 2])
 
+    async def check_watch(self):
+        client, other = await self.client(), await self.client()
+        for disturbed in (False, True):
+            equal(await client.watch([self.key("watched")]), "OK")
+            if disturbed:
+                await other.set(self.key("watched"), "other")
+            batch = Batch(is_atomic=True)
+            batch.set(self.key("watched"), "mine")
+            equal(await client.exec(batch, raise_on_error=True), None if disturbed else ["OK"])
+
+    async def check_reconnect(self):
+        client, other = await self.client(), await self.client()
+        victim = again = await client.client_id()
+        equal(await other.custom_command(["CLIENT", "KILL", "ID", str(victim)]), 1)
+        while again == victim:
+            try:
+                again = await client.client_id()
+            except RequestError:
+                await asyncio.sleep(0.01)
+        equal(await client.client_getname(), b"glide")
+
     async def check_scripts(self):
         client = await self.client()
         script = Script(f"return redis.call('incrby', KEYS[1], ARGV[1]) -- {self.run}")
