@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{MutexGuard, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use slotmux_core::cluster::addr::Addr;
 use slotmux_core::functions::Deletions;
@@ -16,13 +16,20 @@ const REST: Duration = Duration::from_secs(1);
 /// Functions that are kept for [`REST`].
 const MOST_RESTING: usize = 1024;
 
-/// A request for the library of a function.
-#[derive(Debug)]
-pub struct LibraryRequest {
-    /// The primary that said that it lacks the function.
+/// What a primary lacks.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct MissingFunction {
+    /// The primary that said so.
     pub node: Addr,
     /// The function; `None` if it is not known, as in a transaction.
     pub function: Option<Box<[u8]>>,
+}
+
+/// A request for the library of a function.
+#[derive(Debug)]
+pub struct LibraryRequest {
+    /// The function, and the primary that lacks it.
+    pub missing: MissingFunction,
     /// Told whether the primary did lack the function, and has it.
     pub then: oneshot::Sender<bool>,
 }
@@ -33,8 +40,9 @@ pub struct LibraryRequests {
     /// Deletions that went through slotmux.
     pub deletions: Deletions,
     sender: mpsc::Sender<LibraryRequest>,
-    receiver: tokio::sync::Mutex<mpsc::Receiver<LibraryRequest>>,
-    resting: Mutex<HashMap<(Addr, Option<Box<[u8]>>), Instant>>,
+    /// `None` while the control thread has it.
+    receiver: Mutex<Option<mpsc::Receiver<LibraryRequest>>>,
+    resting: Mutex<HashMap<MissingFunction, Instant>>,
 }
 
 impl Default for LibraryRequests {
@@ -43,7 +51,7 @@ impl Default for LibraryRequests {
         LibraryRequests {
             deletions: Deletions::default(),
             sender,
-            receiver: receiver.into(),
+            receiver: Mutex::new(Some(receiver)),
             resting: Mutex::default(),
         }
     }
@@ -52,23 +60,20 @@ impl Default for LibraryRequests {
 impl LibraryRequests {
     /// Asks for the library of `function` for `node`. `None`: it was not found a moment ago, or too many requests wait.
     pub fn ask(&self, node: &Addr, function: Option<&[u8]>) -> Option<oneshot::Receiver<bool>> {
-        let function: Option<Box<[u8]>> = function.map(Into::into);
-        let key = (node.clone(), function);
+        let missing = MissingFunction {
+            node: node.clone(),
+            function: function.map(Into::into),
+        };
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         if resting
-            .get(&key)
+            .get(&missing)
             .is_some_and(|since| since.elapsed() < REST)
         {
             return None;
         }
         drop(resting);
-        let (node, function) = key;
         let (then, outcome) = oneshot::channel();
-        let request = LibraryRequest {
-            node,
-            function,
-            then,
-        };
+        let request = LibraryRequest { missing, then };
         self.sender.try_send(request).ok().map(|()| outcome)
     }
 
@@ -78,13 +83,51 @@ impl LibraryRequests {
         if resting.len() >= MOST_RESTING {
             resting.clear();
         }
-        let key = (request.node.clone(), request.function.clone());
-        resting.insert(key, Instant::now());
+        resting.insert(request.missing.clone(), Instant::now());
     }
 
-    /// The other end, for the control thread.
-    pub async fn requests(&self) -> MutexGuard<'_, mpsc::Receiver<LibraryRequest>> {
-        self.receiver.lock().await
+    /// The other end, for the one task of the control thread; it comes back when that ends, also by a panic.
+    pub fn take_requests(&self) -> TakenRequests<'_> {
+        let mut receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
+        TakenRequests {
+            receiver: receiver.take(),
+            home: self,
+        }
+    }
+}
+
+/// The end of the requests that the control thread reads.
+#[derive(Debug)]
+pub struct TakenRequests<'a> {
+    receiver: Option<mpsc::Receiver<LibraryRequest>>,
+    home: &'a LibraryRequests,
+}
+
+impl TakenRequests<'_> {
+    /// The next request.
+    pub async fn next(&mut self) -> Option<LibraryRequest> {
+        match &mut self.receiver {
+            Some(receiver) => receiver.recv().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next request, if one waits.
+    pub fn next_waiting(&mut self) -> Option<LibraryRequest> {
+        self.receiver.as_mut()?.try_recv().ok()
+    }
+}
+
+impl Drop for TakenRequests<'_> {
+    fn drop(&mut self) {
+        let mut home = self
+            .home
+            .receiver
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(receiver) = self.receiver.take() {
+            *home = Some(receiver);
+        }
     }
 }
 
@@ -99,15 +142,15 @@ mod tests {
         for function in [Some(&b"f"[..]), None] {
             let asked = requests.ask(&node, function);
             assert!(asked.is_some());
-            let mut receiver = requests.receiver.try_lock().expect("free");
-            let request = receiver.try_recv().expect("a request");
-            drop(receiver);
-            requests.rest(&request);
+            // Each task gets all requests, also after one that has ended.
+            let request = requests.take_requests().next_waiting();
+            requests.rest(&request.expect("a request"));
             assert!(requests.ask(&node, function).is_none());
             assert!(requests.ask(&node, Some(b"g")).is_some());
             assert!(requests.ask(&Addr::new("127.0.0.1", 2), function).is_some());
-            requests.receiver.try_lock().expect("free").try_recv().ok();
-            requests.receiver.try_lock().expect("free").try_recv().ok();
+            let mut taken = requests.take_requests();
+            assert!(taken.next_waiting().is_some() && taken.next_waiting().is_some());
+            assert!(taken.next_waiting().is_none());
         }
         let asked = (0..).take_while(|_| requests.ask(&node, Some(b"h")).is_some());
         assert_eq!(asked.count(), MOST_WAITING);

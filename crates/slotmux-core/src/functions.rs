@@ -186,8 +186,15 @@ mod tests {
         };
         let both = Some(vec![a.clone(), b.clone()]);
         assert_eq!(names(&[], &[both.clone(), both.clone()]), ["a", "b"]);
-        assert_eq!(names(&[], &[both.clone()]), ["a", "b"], "two primaries");
-        assert_eq!(names(&[b2.clone()], &[both.clone(), both.clone()]), ["a"]);
+        assert_eq!(
+            names(&[], std::slice::from_ref(&both)),
+            ["a", "b"],
+            "two primaries"
+        );
+        assert_eq!(
+            names(std::slice::from_ref(&b2), &[both.clone(), both.clone()]),
+            ["a"]
+        );
         // Deleted at one of the others, or that one does not answer: half is not enough.
         assert!(names(&[], &[both.clone(), Some(vec![])]).is_empty());
         assert!(names(&[], &[both.clone(), None]).is_empty());

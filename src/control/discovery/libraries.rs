@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use redis::Value;
 use redis::aio::MultiplexedConnection;
-use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -14,14 +13,14 @@ use super::addr::Addr;
 use super::ask::{Access, error_text};
 use super::open::open;
 use super::topology::{Topology, UpstreamKind};
-use crate::engine::library_requests::LibraryRequest;
+use crate::engine::library_requests::{LibraryRequest, TakenRequests};
 use crate::engine::shared::Shared;
 use slotmux_core::functions::{Library, have, is_common, missing};
 
 /// Serves the requests of the workers, and primaries that join, until the topology has no sender.
 pub async fn run(shared: &Shared) {
     let access = Arc::new(Access::new(&shared.config, &shared.run_id));
-    let mut requests = shared.libraries.requests().await;
+    let mut requests = shared.libraries.take_requests();
     let mut topology = shared.topology.clone();
     let mut known = primaries(&topology.borrow_and_update());
     let mut waiting: Vec<LibraryRequest> = Vec::new();
@@ -42,12 +41,12 @@ pub async fn run(shared: &Shared) {
                 }
                 known = newest;
             }
-            received = requests.recv() => {
+            received = requests.next() => {
                 waiting.extend(received);
             }
         }
         while let Some(first) = waiting.first() {
-            let node = first.node.clone();
+            let node = first.missing.node.clone();
             let need = Need {
                 access: &access,
                 shared,
@@ -62,13 +61,15 @@ pub async fn run(shared: &Shared) {
 /// Takes the requests for `node`: calls that failed by the moment at which a library is loaded are served by it.
 fn take_for(
     node: &Addr,
-    requests: &mut Receiver<LibraryRequest>,
+    requests: &mut TakenRequests<'_>,
     waiting: &mut Vec<LibraryRequest>,
 ) -> Vec<LibraryRequest> {
-    while let Ok(request) = requests.try_recv() {
+    while let Some(request) = requests.next_waiting() {
         waiting.push(request);
     }
-    let (here, elsewhere) = waiting.drain(..).partition(|request| request.node == *node);
+    let (here, elsewhere) = waiting
+        .drain(..)
+        .partition(|request| request.missing.node == *node);
     *waiting = elsewhere;
     here
 }
@@ -98,7 +99,7 @@ impl Need<'_> {
         let (own, loaded) = match own {
             Some((own, connection)) => {
                 let is_wanted = |library: &Library| {
-                    let mut wanted = requests.iter().map(|request| &request.function);
+                    let mut wanted = requests.iter().map(|request| &request.missing.function);
                     own.is_empty()
                         || requests.is_empty()
                         || wanted.any(|function| {
@@ -115,7 +116,7 @@ impl Need<'_> {
             None => (Vec::new(), Vec::new()),
         };
         for request in requests {
-            let function = request.function.as_deref().unwrap_or_default();
+            let function = request.missing.function.as_deref().unwrap_or_default();
             let is_given = !have(&own, function) && have(&loaded, function);
             if !is_given && !have(&own, function) {
                 self.shared.libraries.rest(&request);
