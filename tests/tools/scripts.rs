@@ -285,7 +285,7 @@ fn languages_that_cannot_be_had_are_skipped_with_a_word() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let tools = target.path().join("test-tools");
-    for language in ["go", "java", "php", "ruby", "c"] {
+    for language in ["go", "java", "php", "ruby", "c", "csharp"] {
         let start = format!("skipping the client libraries of {language}: ");
         let reason = said.lines().find_map(|line| line.strip_prefix(&start));
         let noted = fs::read_to_string(tools.join(language).join("skipped")).expect("a note");

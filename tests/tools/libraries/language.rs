@@ -14,6 +14,7 @@ pub enum Language {
     Php,
     Ruby,
     C,
+    Csharp,
 }
 
 impl Language {
@@ -24,6 +25,7 @@ impl Language {
             Language::Php => "php",
             Language::Ruby => "ruby",
             Language::C => "c",
+            Language::Csharp => "csharp",
         }
     }
 
@@ -65,6 +67,10 @@ impl Language {
             Language::Php => Tool::new(program, "php", &[Path::new(&script("php"))]),
             Language::Ruby => Tool::new(program, "ruby", &[Path::new(&script("rb"))]),
             Language::C => Tool::new(program, built.join(program), &[]),
+            Language::Csharp => {
+                let assembly = built.join(format!("{program}.exe"));
+                Tool::new(program, "mono", &[&assembly]).env("LC_ALL", "C.UTF-8")
+            }
         }
     }
 }

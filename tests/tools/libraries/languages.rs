@@ -1,7 +1,7 @@
-//! The libraries of Go, Java, PHP, Ruby and C: each program against one plain Redis and slotmux; in a full run against an
+//! The libraries of Go, Java, PHP, Ruby, C and C#: each program against one plain Redis and slotmux; in a full run against an
 //! open and a locked one.
 
-use super::language::Language::{self, C, Go, Java, Php, Ruby};
+use super::language::Language::{self, C, Csharp, Go, Java, Php, Ruby};
 use super::passes;
 use super::server::Server;
 
@@ -128,4 +128,9 @@ fn hiredis() {
 #[test]
 fn hiredis_async() {
     passes_alone(C, "hiredis_async");
+}
+
+#[test]
+fn stack_exchange_redis() {
+    passes_alone(Csharp, "stack_exchange");
 }
