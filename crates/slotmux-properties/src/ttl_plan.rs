@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use slotmux_core::command::{CommandRef, Lifetime, resolve};
 use slotmux_core::config::{
-    Config, JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites, ScriptKeys,
-    Strength, Ttl, TtlMode,
+    Config, CrossSlot, JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites,
+    ScriptKeys, Strength, Ttl, TtlMode,
 };
 use slotmux_core::policy::{Actions, Decision, Governed, Policies, govern};
 use slotmux_core::resp::request::Request;
@@ -409,6 +409,7 @@ fn namespace(name: &str, prefix: &str, ttl: Ttl) -> Namespace {
         max_value: None,
         deny: Vec::new(),
         multi: Multi::default(),
+        cross_slot: CrossSlot::default(),
         retry_writes: RetryWrites::default(),
     }
 }

@@ -27,11 +27,12 @@ pub mod repair;
 pub mod retry;
 pub mod ring;
 pub mod script_load;
+pub mod step;
 pub mod tracking;
 pub mod transaction_check;
 
 /// Length of the first request in `bytes`.
-fn first_request(bytes: &[u8]) -> usize {
+pub fn first_request(bytes: &[u8]) -> usize {
     match Boundary::default().advance(bytes, &Limits::ACCEPTED) {
         Ok(Scan::Complete { len }) => len,
         _ => bytes.len(),

@@ -17,6 +17,8 @@ pub struct Commands {
     pub flush: FlushCommands,
     /// Which calls of scripts and functions are permitted.
     pub scripts: ScriptCalls,
+    /// Bytes that a command over several slots may bring from other slots to that of its result.
+    pub cross_slot_max: usize,
 }
 
 /// Treatment of KEYS.
@@ -83,6 +85,7 @@ impl Default for Commands {
             admin: AdminCommands::default(),
             flush: FlushCommands::default(),
             scripts: ScriptCalls::default(),
+            cross_slot_max: 8 * 1024 * 1024,
         }
     }
 }

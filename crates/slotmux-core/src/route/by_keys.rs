@@ -5,7 +5,7 @@ use crate::policy::{Decision, RefusalRule, govern, permitted};
 use crate::resp::request::Request;
 use crate::slot::{Slot, slot_of};
 
-use super::{CROSS_SLOT, Knowledge, Plan, refuse, refuse_by};
+use super::{Knowledge, Plan, cross_slot, refuse, refuse_by};
 
 const UNTOLD_KEYS: &str = "ERR slotmux: the keys of this request cannot be found in it as the server says that they can, and there \
     are namespaces with policies";
@@ -95,7 +95,7 @@ pub(super) fn one_slot(
         // A request whose keys can't be found is malformed, and any node says how.
         Err(_) | Ok(Slots { first: None, .. }) => Plan::Anywhere { write },
         Ok(Slots { differs: true, .. }) if !knowledge.is_one_node => {
-            refuse(RefusalRule::Inherent, CROSS_SLOT)
+            cross_slot::plan(request, command, knowledge, rewritten)
         }
         Ok(Slots {
             first: Some(slot), ..

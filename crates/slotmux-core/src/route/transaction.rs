@@ -11,7 +11,7 @@ use crate::scripts::{names_script, shows_script};
 use crate::slot::Slot;
 
 use super::parts::keys_by_slot;
-use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse, refuse_command};
+use super::{CROSS_SLOT, Knowledge, MOST_ARGS, Plan, keyed, plan, refuse, refuse_command};
 
 use building::BodyBuilder;
 
@@ -144,7 +144,10 @@ pub fn plan_queued(
     if let Ok(command) = command
         && command.route == Route::Blocking
     {
-        return keyed(request, CommandRef::Table(command), knowledge, rewritten);
+        return match keyed(request, CommandRef::Table(command), knowledge, rewritten) {
+            Plan::CrossSlot { .. } => refuse(RefusalRule::Inherent, CROSS_SLOT),
+            plan => plan,
+        };
     }
     if let Ok(command) = command
         && command.flags.contains(Flags::NO_MULTI)
@@ -172,6 +175,8 @@ pub fn plan_queued(
         | Plan::Acknowledged { .. }
         | Plan::Scan { .. }
         | Plan::Subscription(_) => in_multi(command.map_or("", |command| command.full_name)),
+        // It watches keys and starts over, which a transaction cannot.
+        Plan::CrossSlot { .. } => refuse(RefusalRule::Inherent, CROSS_SLOT),
         // EXEC splits it in one step, so its size is bounded.
         Plan::Split { .. } if request.argc() > MOST_ARGS => {
             let text = format!(

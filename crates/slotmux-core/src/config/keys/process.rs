@@ -1,6 +1,6 @@
 //! The keys of `[server]`, `[commands]`, `[admin]` and `[log]`.
 
-use super::{GIB, HOUR, MIB, MS, ZERO};
+use super::{GIB, HOUR, KIB, MIB, MS, ZERO};
 use crate::config::problem::Reading;
 use crate::config::read::{admin_bind, host_names, log_level};
 use crate::config::section::{SectionKey, key, put};
@@ -75,6 +75,11 @@ pub(super) const COMMANDS: &[SectionKey<Commands>] = &[
         "scripts",
         |c, v, r| put(&mut c.scripts, v.choice(SCRIPT_CALLS, r)),
         |c| choice(SCRIPT_CALLS, &c.scripts),
+    ),
+    key(
+        "cross_slot_max",
+        |c, v, r| put(&mut c.cross_slot_max, v.bytes(KIB..=GIB, r)),
+        |c| text(&show_size(c.cross_slot_max as u64)),
     ),
 ];
 
