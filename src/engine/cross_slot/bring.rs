@@ -8,10 +8,9 @@ use std::rc::Rc;
 use slotmux_core::resp::{integer_of, text_of};
 use slotmux_core::route::cross_slot::brought::{Brought, ForeignKey, expiries_of};
 use slotmux_core::route::cross_slot::names::temporary;
-use slotmux_core::slot::Slot;
 
-use super::Job;
 use super::talk::{BlockOutcome, Effect, Talk, Trouble, request};
+use super::{Job, Progress};
 
 /// Milliseconds that a temporary key could live at most, should a node ever run a part of a transaction.
 const TEMPORARY_TTL: u64 = 60_000;
@@ -40,18 +39,19 @@ pub(super) async fn attempt(
     talk: &mut Talk,
     job: &Job,
     written: Option<usize>,
-    turn: usize,
+    progress: &mut Progress,
 ) -> Result<Vec<u8>, Trouble> {
     let own = job.request();
-    let brought = Brought::of(&own, job.command, written, turn);
-    let mut slots: Vec<Slot> = brought.foreign.iter().map(|key| key.slot).collect();
-    slots.dedup();
-    talk.begin(&[&[brought.home], &slots[..]].concat()).await?;
+    let brought = Brought::of(&own, job.command, written, progress.refusals);
+    let home = &brought.home_key[..];
+    let mut keys = vec![home];
+    keys.extend(brought.foreign.iter().map(|key| &key.key[..]));
+    talk.begin(&keys).await?;
     let values = read(talk, job, &brought).await?;
     let (names, mut restores) = restores(talk, &brought, &values);
     if job.write {
         verify(talk, &brought, &values, &names, &restores).await?;
-        check(talk, &brought, &slots).await?;
+        talk.check_watched(home).await?;
     }
     drop(values);
     let place = restores.len();
@@ -69,7 +69,9 @@ pub(super) async fn attempt(
     } else {
         Effect::Read
     };
-    let BlockOutcome::Done(mut replies) = talk.block(brought.home, restores, effect).await? else {
+    let ran = talk.block_beside(home, restores, effect).await;
+    progress.refusals += usize::from(matches!(ran, Err(Trouble::Again)));
+    let BlockOutcome::Done(mut replies) = ran? else {
         return Err(Trouble::Again);
     };
     talk.hold(0);
@@ -80,7 +82,7 @@ pub(super) async fn attempt(
         return Err(Trouble::Reply(error.clone()));
     }
     if !job.write {
-        check(talk, &brought, &slots).await?;
+        talk.check_watched(home).await?;
     }
     Ok(replies.swap_remove(place))
 }
@@ -91,16 +93,13 @@ async fn read(talk: &mut Talk, job: &Job, brought: &Brought) -> Result<Vec<Value
     let budget = Rc::new(Cell::new(most));
     let keeps_ttl = job.command.full_name() == "copy";
     let mut awaited = Vec::new();
-    for keys in brought.foreign.chunk_by(|a, b| a.slot == b.slot) {
-        let names: Vec<&[u8]> = keys.iter().map(|key| &key.key[..]).collect();
+    for ForeignKey { key, .. } in &brought.foreign {
         let mut commands = Vec::new();
-        for key in &names {
-            if keeps_ttl {
-                commands.push(request(&[b"PTTL", key]));
-            }
-            commands.push(request(&[b"DUMP", key]));
+        if keeps_ttl {
+            commands.push(request(&[b"PTTL", key]));
         }
-        awaited.push(talk.watch(keys[0].slot, &names, &commands, &budget)?);
+        commands.push(request(&[b"DUMP", key]));
+        awaited.push(talk.watch(key, &commands, &budget)?);
     }
     let mut values = Vec::new();
     for part in awaited {
@@ -113,9 +112,7 @@ async fn read(talk: &mut Talk, job: &Job, brought: &Brought) -> Result<Vec<Value
             }
             replies => replies?,
         };
-        for of_key in replies.chunks(1 + usize::from(keeps_ttl)) {
-            values.push(value(of_key)?);
-        }
+        values.push(value(&replies)?);
         talk.hold(most - budget.get());
     }
     Ok(values)
@@ -155,29 +152,6 @@ fn restores(talk: &Talk, brought: &Brought, values: &[Value]) -> (Vec<Vec<u8>>, 
     (names, restores)
 }
 
-/// Makes sure that no watched key of another slot has changed. Its node then watches nothing any more.
-async fn check(talk: &mut Talk, brought: &Brought, slots: &[Slot]) -> Result<(), Trouble> {
-    let budget = talk.reply_budget();
-    let mut awaited = Vec::new();
-    let mut checked: Vec<Slot> = vec![brought.home];
-    for &slot in slots {
-        // One EXEC checks all that a lane watches; on the lane of the home slot the block itself does.
-        if checked.iter().any(|&other| talk.is_same_lane(slot, other)) {
-            continue;
-        }
-        checked.push(slot);
-        awaited.push(talk.send_block(slot, Vec::new(), Effect::Read, &budget)?);
-    }
-    let mut has_changed = false;
-    for part in awaited {
-        has_changed |= matches!(talk.receive_block(part).await?, BlockOutcome::Nil);
-    }
-    if has_changed {
-        return Err(Trouble::Again);
-    }
-    Ok(())
-}
-
 /// Makes sure, before a write, that the home node reads values of this form: in the block a value that it refuses would
 /// count as missing. Nodes differ during an upgrade, so each form is tried once with each node.
 async fn verify(
@@ -213,8 +187,9 @@ async fn verify(
     if trial.is_empty() {
         return Ok(());
     }
-    // It also ends the watch of foreign keys over this lane: they are read anew if that matters.
-    let BlockOutcome::Done(replies) = talk.block(brought.home, trial, Effect::Read).await? else {
+    let shares_lane = talk.watches_beside(&brought.home_key);
+    let tried = talk.block_beside(&brought.home_key, trial, Effect::Read);
+    let BlockOutcome::Done(replies) = tried.await? else {
         return Err(Trouble::Again);
     };
     if let Some(error) = replies.into_iter().find(|reply| reply.starts_with(b"-")) {
@@ -224,10 +199,6 @@ async fn verify(
     readable
         .borrow_mut()
         .extend(forms.into_iter().map(|form| (node, form)));
-    let shares_lane = brought
-        .foreign
-        .iter()
-        .any(|key| talk.is_same_lane(key.slot, brought.home));
     // Without its watch a key could change unseen, so the values are read again, and need no trial then.
     if shares_lane {
         return Err(Trouble::Again);

@@ -2,14 +2,13 @@
 //! keys in order, and reads of streams.
 
 use slotmux_core::route::cross_slot::parts::{self, SlotCommand, is_null, join_streams};
-use slotmux_core::slot::Slot;
 
 use super::Job;
 use super::talk::{Effect, Talk, Trouble};
 
 async fn begin(talk: &mut Talk, parts: &[SlotCommand]) -> Result<(), Trouble> {
-    let slots: Vec<Slot> = parts.iter().map(|part| part.slot).collect();
-    talk.begin(&slots).await
+    let keys: Vec<&[u8]> = parts.iter().map(|part| &part.key[..]).collect();
+    talk.begin(&keys).await
 }
 
 /// One part's reply.
@@ -20,7 +19,7 @@ async fn ask(talk: &mut Talk, job: &Job, part: &SlotCommand) -> Result<Vec<u8>, 
         Effect::Read
     };
     let commands = [part.bytes.clone()];
-    let reply = talk.ask(part.slot, &commands, effect).await?.remove(0);
+    let reply = talk.ask(&part.key, &commands, effect).await?.remove(0);
     if reply.starts_with(b"-") {
         return Err(Trouble::Reply(reply));
     }

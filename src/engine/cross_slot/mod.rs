@@ -30,6 +30,7 @@ mod bring;
 mod in_turn;
 mod move_element;
 mod move_member;
+mod parking;
 mod rename;
 mod set_all_new;
 mod talk;
@@ -41,6 +42,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 /// The error of a program that started over until its deadline.
 const RESTLESS: &str =
     "TRYAGAIN slotmux: not executed, keys of the command changed or their slots moved at every try";
+
+/// The error of a program that had no reply in time.
+const TIMEOUT: &str = "ERR slotmux: upstream timeout, the command was not executed";
 
 /// The programs of a worker.
 pub struct CrossSlotState {
@@ -174,7 +178,11 @@ async fn run(worker: &Rc<Worker>, entry: InFlight, job: Job) {
         match trouble {
             Trouble::Again if !talk.has_time() || (!job.write && entry.client.is_closed()) => {
                 worker.stats.timeouts.inc();
-                let text = progress.left_behind.as_deref().unwrap_or(RESTLESS);
+                let text = match &progress.left_behind {
+                    Some(text) => text,
+                    None if progress.attempts == 0 || talk.is_cut_off => TIMEOUT,
+                    None => RESTLESS,
+                };
                 break deliver_error(worker, &entry, text);
             }
             Trouble::Again => {
@@ -206,6 +214,8 @@ async fn run(worker: &Rc<Worker>, entry: InFlight, job: Job) {
 struct Progress {
     /// Attempts that ended without a result.
     attempts: usize,
+    /// Attempts that could not run where they tried to, so that another slot may do.
+    refusals: usize,
     /// Whether the destination has been written, and would have to be left or undone.
     has_written: bool,
     /// The error if the program has to give up although something of it was done.
@@ -214,11 +224,11 @@ struct Progress {
 
 async fn attempt(talk: &mut Talk, job: &Job, progress: &mut Progress) -> Result<Vec<u8>, Trouble> {
     match job.program {
-        Program::Bring { written } => bring::attempt(talk, job, written, progress.attempts).await,
+        Program::Bring { written } => bring::attempt(talk, job, written, progress).await,
         Program::FirstOf => in_turn::first_of(talk, job).await,
         Program::Streams => in_turn::streams(talk, job).await,
         Program::Rename { is_nx } => rename::attempt(talk, job, is_nx, progress).await,
-        Program::MoveMember => move_member::attempt(talk, job, progress).await,
+        Program::MoveMember => move_member::attempt(talk, job).await,
         Program::MoveElement => move_element::attempt(talk, job).await,
         Program::SetAllNew => set_all_new::attempt(talk, job).await,
     }

@@ -5,15 +5,12 @@
 
 use slotmux_core::resp::{integer_of, text_of};
 use slotmux_core::route::cross_slot::brought::expiries_of;
-use slotmux_core::route::cross_slot::names::{mark, parked};
-use slotmux_core::slot::{Slot, slot_of};
 
-use crate::engine::worker::clock::unix_milliseconds;
-
-use super::Job;
 use super::bring::commands_in;
 use super::move_member::WRONG_TYPE;
+use super::parking::{Parked, insist};
 use super::talk::{BlockOutcome, Effect, Talk, Trouble, request};
+use super::{Job, RESTLESS};
 
 /// Milliseconds that a mark is kept where its removal fails: longer than anyone looks for parked elements.
 const MARK_TTL: &[u8] = b"604800000";
@@ -45,20 +42,22 @@ pub(super) async fn attempt(talk: &mut Talk, job: &Job) -> Result<Vec<u8>, Troub
         destination: own.arg(2),
         to_end,
     };
-    let (from, to) = (slot_of(moved.source), slot_of(moved.destination));
-    talk.begin(&[from, to]).await?;
-    if !look(talk, &moved, from, to).await? {
+    let names = Parked::new(talk, moved.source, to_end, moved.destination);
+    talk.begin(&[moved.source, moved.destination]).await?;
+    if !look(talk, &moved, &names).await? {
         return Ok(nil(talk));
     }
-    let id = format!(
-        "{}:{:016x}{:x}",
-        unix_milliseconds(),
-        talk.worker.cross_slot.secret,
-        talk.worker.cross_slot.next_number()
-    );
-    let key = parked(from, &id, to_end, moved.destination);
-    let claim = [request(&[b"LMOVE", moved.source, &key, from_end, b"LEFT"])];
-    let reply = talk.ask(from, &claim, Effect::Write).await?.remove(0);
+    let claim = [request(&[
+        b"LMOVE",
+        moved.source,
+        &names.key,
+        from_end,
+        b"LEFT",
+    ])];
+    let reply = talk
+        .ask(moved.source, &claim, Effect::Write)
+        .await?
+        .remove(0);
     let Some(element) = text_of(&reply).filter(|_| reply.starts_with(b"$")) else {
         return match reply.starts_with(b"-") {
             true => Err(Trouble::Reply(reply)),
@@ -68,30 +67,44 @@ pub(super) async fn attempt(talk: &mut Talk, job: &Job) -> Result<Vec<u8>, Troub
     talk.extend();
     talk.hold(element.len());
     let (expiries, _) = expiries_of(&own, job.decision.governed, &job.rewritten);
-    let pushed = push(talk, &moved, to, &id, element, expiries).await;
-    match pushed {
-        Ok(()) => finish(talk, from, to, &key, &id).await,
-        Err(Trouble::Reply(error)) => {
-            // It was not pushed: it goes back to the end that it came from.
-            let back = [request(&[b"LMOVE", &key, moved.source, b"LEFT", from_end])];
-            let put_back = talk.ask(from, &back, Effect::Write).await;
-            match put_back.map(|mut replies| replies.remove(0)) {
-                Ok(reply) if reply.starts_with(b"$") => return Err(Trouble::Reply(error)),
-                _ => return Err(left(&key)),
-            }
+    match push(talk, &moved, &names, element, expiries).await {
+        Pushed::Yes => finish(talk, &names).await,
+        Pushed::No(trouble) => {
+            // It goes back to the end that it came from.
+            let back = request(&[b"LMOVE", &names.key, moved.source, b"LEFT", from_end]);
+            let source = moved.source;
+            return Err(match trouble {
+                Trouble::Reply(error) => names.put_back(talk, source, back, error).await,
+                _ => {
+                    let error = [b"-", RESTLESS.as_bytes(), b"\r\n"].concat();
+                    names.put_back(talk, source, back, error).await
+                }
+            });
         }
-        Err(_) => return Err(left(&key)),
+        Pushed::Unknown => return Err(names.left()),
     }
     Ok(reply)
 }
 
-/// Whether there is something to move, and a destination that takes it.
-async fn look(talk: &mut Talk, moved: &Move<'_>, from: Slot, to: Slot) -> Result<bool, Trouble> {
+/// Whether the destination has the element.
+enum Pushed {
+    Yes,
+    /// It does not, for this reason.
+    No(Trouble),
+    Unknown,
+}
+
+/// Whether there is something to move, and a destination that takes it now: a node that hands the slot of the destination
+/// over refuses commands on several of its keys.
+async fn look(talk: &mut Talk, moved: &Move<'_>, names: &Parked) -> Result<bool, Trouble> {
     let budget = talk.reply_budget();
     let length = [request(&[b"LLEN", moved.source])];
-    let length = talk.send(from, &length, Effect::Read, &budget)?;
-    let kind = [request(&[b"TYPE", moved.destination])];
-    let kind = talk.send(to, &kind, Effect::Read, &budget)?;
+    let length = talk.send(moved.source, &length, Effect::Read, &budget)?;
+    let kind = [
+        request(&[b"TYPE", moved.destination]),
+        request(&[b"EXISTS", moved.destination, &names.mark]),
+    ];
+    let kind = talk.send(moved.destination, &kind, Effect::Read, &budget)?;
     let length = talk.receive(length).await?.remove(0);
     let kind = talk.receive(kind).await?.remove(0);
     if length.starts_with(b"-") {
@@ -109,12 +122,10 @@ async fn look(talk: &mut Talk, moved: &Move<'_>, from: Slot, to: Slot) -> Result
 async fn push(
     talk: &mut Talk,
     moved: &Move<'_>,
-    to: Slot,
-    id: &str,
+    names: &Parked,
     element: &[u8],
     expiries: &[u8],
-) -> Result<(), Trouble> {
-    let mark = mark(to, id);
+) -> Pushed {
     let command: &[u8] = if moved.to_end == b"LEFT" {
         b"LPUSH"
     } else {
@@ -122,52 +133,62 @@ async fn push(
     };
     let mut commands = vec![request(&[command, moved.destination, element])];
     commands.extend(commands_in(expiries));
-    commands.push(request(&[b"SET", &mark, b"", b"PX", MARK_TTL]));
-    let mut is_first = true;
+    commands.push(request(&[b"SET", &names.mark, b"", b"PX", MARK_TTL]));
+    let mut is_unknown = false;
     loop {
-        if !std::mem::take(&mut is_first) {
-            if !talk.has_time() {
-                return Err(Trouble::Again);
-            }
-            tokio::time::sleep(super::PAUSES.1).await;
-            talk.begin(&[slot_of(moved.source), to]).await?;
+        match try_push(talk, names, commands.clone()).await {
+            Ok(true) => return Pushed::Yes,
+            Err(Trouble::Reply(error)) if !is_unknown => return Pushed::No(Trouble::Reply(error)),
+            // It may have run, and the next try finds the mark if it has.
+            Err(Trouble::Error(_)) => is_unknown = true,
+            _ => {}
         }
-        let budget = talk.reply_budget();
-        let looks = [request(&[b"EXISTS", &mark])];
-        let tried = async {
-            let awaited = talk.watch(to, &[&mark], &looks, &budget)?;
-            if integer_of(&talk.receive_watched(awaited).await?[0]) == Some(1) {
-                return Ok(true);
-            }
-            let done = talk.block(to, commands.clone(), Effect::Write).await?;
-            let BlockOutcome::Done(replies) = done else {
-                return Ok(false);
+        if !talk.has_time() {
+            return match is_unknown {
+                true => Pushed::Unknown,
+                false => Pushed::No(Trouble::Again),
             };
-            match replies[0].starts_with(b"-") {
-                false => Ok(true),
-                // The mark was set all the same.
-                true => {
-                    let unmark = [request(&[b"DEL", &mark])];
-                    talk.ask(to, &unmark, Effect::Write).await?;
-                    Err(Trouble::Reply(replies[0].clone()))
-                }
-            }
-        };
-        match tried.await {
-            Ok(true) => return Ok(()),
-            Ok(false) | Err(Trouble::Again | Trouble::Error(_)) => {}
-            Err(trouble) => return Err(trouble),
         }
+        tokio::time::sleep(super::PAUSES.1).await;
+        // An error shows in the next try as well.
+        let _ = talk.begin(&[&names.mark]).await;
     }
 }
 
+/// One try; returns whether the element was pushed, by this one or by one before.
+async fn try_push(
+    talk: &mut Talk,
+    names: &Parked,
+    commands: Vec<Vec<u8>>,
+) -> Result<bool, Trouble> {
+    let budget = talk.reply_budget();
+    let looks = [request(&[b"EXISTS", &names.mark])];
+    let awaited = talk.watch(&names.mark, &looks, &budget)?;
+    if integer_of(&talk.receive_watched(awaited).await?[0]) == Some(1) {
+        return Ok(true);
+    }
+    let done = talk
+        .block_beside(&names.mark, commands, Effect::Write)
+        .await?;
+    let BlockOutcome::Done(replies) = done else {
+        return Ok(false);
+    };
+    if replies[0].starts_with(b"-") {
+        // The mark was set all the same.
+        let unmark = [request(&[b"DEL", &names.mark])];
+        talk.ask(&names.mark, &unmark, Effect::Write).await?;
+        return Err(Trouble::Reply(replies[0].clone()));
+    }
+    Ok(true)
+}
+
 /// Removes the parked key, then the mark. If one of them stays, it says the truth: a parked key with its mark was pushed.
-async fn finish(talk: &mut Talk, from: Slot, to: Slot, key: &[u8], id: &str) {
-    let unpark = [request(&[b"DEL", key])];
-    if talk.ask(from, &unpark, Effect::Write).await.is_ok() {
-        let unmark = [request(&[b"DEL", &mark(to, id)])];
+async fn finish(talk: &mut Talk, names: &Parked) {
+    talk.extend();
+    let unpark = request(&[b"DEL", &names.key]);
+    if insist(talk, &names.key, unpark).await.is_ok() {
         // It expires otherwise.
-        let _ = talk.ask(to, &unmark, Effect::Write).await;
+        let _ = insist(talk, &names.mark, request(&[b"DEL", &names.mark])).await;
     }
 }
 
@@ -175,13 +196,4 @@ fn nil(talk: &Talk) -> Vec<u8> {
     let mut nil = Vec::new();
     slotmux_core::resp::write::null(&mut nil, talk.protocol());
     nil
-}
-
-/// The error if it is not known whether the destination has the element.
-fn left(key: &[u8]) -> Trouble {
-    Trouble::Error(format!(
-        "ERR slotmux: the element was taken from the source, and it is not known whether the destination has it; it is \
-         kept in the key {}",
-        key.escape_ascii()
-    ))
 }

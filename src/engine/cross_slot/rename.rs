@@ -3,7 +3,6 @@
 
 use slotmux_core::resp::{integer_of, text_of};
 use slotmux_core::route::cross_slot::brought::expiries_of;
-use slotmux_core::slot::slot_of;
 
 use super::bring::commands_in;
 use super::talk::{BlockOutcome, Effect, Talk, Trouble, request};
@@ -21,13 +20,12 @@ pub(super) async fn attempt(
 ) -> Result<Vec<u8>, Trouble> {
     let own = job.request();
     let (source, destination) = (own.arg(1), own.arg(2));
-    let (from, to) = (slot_of(source), slot_of(destination));
-    talk.begin_apart(&[from, to]).await?;
+    talk.begin_apart(&[source, destination]).await?;
     let budget = talk.reply_budget();
     let most = talk.worker.config.commands.cross_slot_max;
     budget.set(most);
     let looks = [request(&[b"PTTL", source]), request(&[b"DUMP", source])];
-    let awaited = talk.watch(from, &[source], &looks, &budget)?;
+    let awaited = talk.watch(source, &looks, &budget)?;
     let replies = match talk.receive_watched(awaited).await {
         Err(Trouble::HugeReply(_)) => {
             return Err(Trouble::Error(format!(
@@ -60,7 +58,8 @@ pub(super) async fn attempt(
     let mut commands = vec![request(&restore)];
     let (expiries, _) = expiries_of(&own, job.decision.governed, &job.rewritten);
     commands.extend(commands_in(expiries));
-    let BlockOutcome::Done(replies) = talk.block(to, commands, Effect::Write).await? else {
+    let BlockOutcome::Done(replies) = talk.block(destination, commands, Effect::Write).await?
+    else {
         return Err(Trouble::Again);
     };
     if replies[0].starts_with(b"-BUSYKEY") {
@@ -75,7 +74,7 @@ pub(super) async fn attempt(
     }
     progress.left_behind = Some(STAYS.to_owned());
     let removal = vec![request(&[b"DEL", source])];
-    match talk.block(from, removal, Effect::Write).await? {
+    match talk.block(source, removal, Effect::Write).await? {
         BlockOutcome::Done(_) => Ok(success(is_nx)),
         BlockOutcome::Nil => Err(Trouble::Again),
     }

@@ -18,7 +18,8 @@ pub(super) async fn attempt(talk: &mut Talk, job: &Job) -> Result<Vec<u8>, Troub
     let own = job.request();
     let keys = keys_by_slot(&own, STEP);
     let groups: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
-    let slots: Vec<Slot> = groups.iter().map(|group| group[0].0).collect();
+    let first = |group: &[(Slot, u32)]| own.arg(group[0].1 as usize);
+    let firsts: Vec<&[u8]> = groups.iter().map(|group| first(group)).collect();
     let worker = talk.worker.clone();
     let parts = worker
         .with_knowledge(|knowledge| governed_parts(&own, &groups, STEP, job.command, knowledge));
@@ -26,7 +27,7 @@ pub(super) async fn attempt(talk: &mut Talk, job: &Job) -> Result<Vec<u8>, Troub
         let text = String::from_utf8_lossy(&refused.instead).into_owned();
         return Err(Trouble::Error(text));
     }
-    talk.begin(&slots).await?;
+    talk.begin(&firsts).await?;
     let budget = talk.reply_budget();
     let names = |group: &[(Slot, u32)]| -> Vec<&[u8]> {
         group.iter().map(|&(_, at)| own.arg(at as usize)).collect()
@@ -35,7 +36,7 @@ pub(super) async fn attempt(talk: &mut Talk, job: &Job) -> Result<Vec<u8>, Troub
     for group in &groups {
         let names = names(group);
         let look = [request(&[&[&b"EXISTS"[..]], &names[..]].concat())];
-        awaited.push(talk.send(group[0].0, &look, Effect::Read, &budget)?);
+        awaited.push(talk.send(first(group), &look, Effect::Read, &budget)?);
     }
     let mut existing = 0;
     for part in awaited {
@@ -46,7 +47,9 @@ pub(super) async fn attempt(talk: &mut Talk, job: &Job) -> Result<Vec<u8>, Troub
         return Ok(b":0\r\n".to_vec());
     }
     for (done, part) in parts.iter().enumerate() {
-        let set = talk.block(part.slot, commands(part), Effect::Write).await;
+        let set = talk
+            .block(firsts[done], commands(part), Effect::Write)
+            .await;
         let taken = match set {
             Ok(BlockOutcome::Done(replies))
                 if replies[0] == b":1\r\n" || replies[0] == b"+OK\r\n" =>
@@ -63,7 +66,7 @@ pub(super) async fn attempt(talk: &mut Talk, job: &Job) -> Result<Vec<u8>, Troub
         talk.extend();
         for group in &groups[..done] {
             let removal = [request(&[&[&b"DEL"[..]], &names(group)[..]].concat())];
-            talk.ask(group[0].0, &removal, Effect::Write).await?;
+            talk.ask(first(group), &removal, Effect::Write).await?;
         }
         return Err(taken);
     }

@@ -19,12 +19,11 @@ use crate::engine::upstream::step::{Budget, Step, StepOutcome};
 use crate::engine::worker::Worker;
 use slotmux_core::cluster::redirect::{ErrorVerdict, judge, target};
 use slotmux_core::resp::{Protocol, elements_of, write};
-use slotmux_core::slot::Slot;
+use slotmux_core::slot::{Slot, slot_of};
 
 /// Pause before a lane is looked for again where none is free.
 const LANE_PAUSE: Duration = Duration::from_millis(5);
 
-const TIMEOUT: &str = "ERR slotmux: upstream timeout, the command was not executed";
 const NO_OWNER: &str = "CLUSTERDOWN slotmux: not executed, a slot of the command has no node";
 
 /// Why a program has no result.
@@ -82,7 +81,8 @@ impl Held {
 pub(super) struct Awaited {
     receivers: Vec<oneshot::Receiver<StepOutcome>>,
     lane: Rc<Lane>,
-    slot: Slot,
+    /// The key that an ASK is about. `None`: an ASK may be about another key of the step.
+    key: Option<Vec<u8>>,
     effect: Effect,
 }
 
@@ -101,12 +101,14 @@ pub(super) struct Talk {
     pub client: Rc<Client>,
     deadline: Instant,
     lanes: Vec<Held>,
-    /// Slots for which a node has named another one for the next attempt.
-    asked: Vec<(Slot, NodeId)>,
-    /// The same, as far as it holds for this attempt.
-    asking: Vec<(Slot, NodeId)>,
+    /// Keys that have moved ahead of their slots, and the nodes that have them: for the next attempt.
+    asked: Vec<(Vec<u8>, NodeId)>,
+    /// The same for this attempt.
+    asking: Vec<(Vec<u8>, NodeId)>,
     /// Bytes that count as the client's.
     held: usize,
+    /// Whether the time ended while there was no connection to a node.
+    pub is_cut_off: bool,
     /// Steps that are done.
     steps: usize,
 }
@@ -123,6 +125,7 @@ impl Talk {
             asked: Vec::new(),
             asking: Vec::new(),
             held: 0,
+            is_cut_off: false,
             steps: 0,
         }
     }
@@ -152,27 +155,27 @@ impl Talk {
         Rc::new(Cell::new(self.worker.limits(&self.client).output_hard))
     }
 
-    /// Begins an attempt on keys of these slots: a lane to each of their nodes.
-    pub async fn begin(&mut self, slots: &[Slot]) -> Result<(), Trouble> {
-        self.begin_with(slots, |_| None).await
+    /// Begins an attempt on these keys: a lane to each of their nodes.
+    pub async fn begin(&mut self, keys: &[&[u8]]) -> Result<(), Trouble> {
+        self.begin_with(keys, |_| None).await
     }
 
     /// The same with a lane for each slot: EXEC for one slot then leaves alone what is watched in another one.
-    pub async fn begin_apart(&mut self, slots: &[Slot]) -> Result<(), Trouble> {
-        self.begin_with(slots, Some).await
+    pub async fn begin_apart(&mut self, keys: &[&[u8]]) -> Result<(), Trouble> {
+        self.begin_with(keys, Some).await
     }
 
     /// No lane is kept while another one is waited for, as two programs could wait for each other.
     async fn begin_with(
         &mut self,
-        slots: &[Slot],
+        keys: &[&[u8]],
         only: impl Fn(Slot) -> Option<Slot>,
     ) -> Result<(), Trouble> {
         self.asking = std::mem::take(&mut self.asked);
         loop {
             let mut wanted = Vec::new();
-            for &slot in slots {
-                let Some(node) = self.node_of(slot) else {
+            for &key in keys {
+                let Some(node) = self.node_of(key) else {
                     self.worker.refresh.request();
                     return if self.has_time() {
                         Err(Trouble::Again)
@@ -180,8 +183,9 @@ impl Talk {
                         Err(Trouble::Error(NO_OWNER.to_owned()))
                     };
                 };
-                if !wanted.contains(&(node, only(slot))) {
-                    wanted.push((node, only(slot)));
+                let lane = (node, only(slot_of(key)));
+                if !wanted.contains(&lane) {
+                    wanted.push(lane);
                 }
             }
             if self.claim_lanes(&wanted) {
@@ -218,6 +222,16 @@ impl Talk {
             give_back(worker, client, &held);
         }
         self.lanes = kept;
+        for held in &mut self.lanes {
+            if std::mem::take(&mut held.watches) {
+                // Left by the attempt before.
+                let internal = Rc::new(Cell::new(usize::MAX));
+                let unwatch = request(&[b"UNWATCH"]);
+                let kind = OnReply::Step(Step::new(internal).0);
+                let entry = InFlight::internal(worker, client, unwatch.len(), kind);
+                held.lane.send_owned(worker, entry, unwatch);
+            }
+        }
         for &(node, slot) in wanted {
             let is_it = |held: &Held| held.lane.node == node && held.slot == slot;
             if self.lanes.iter().any(is_it) {
@@ -238,64 +252,77 @@ impl Talk {
         true
     }
 
-    /// The lane for a slot.
-    fn held(&mut self, slot: Slot) -> Option<&mut Held> {
-        let node = self.node_of(slot)?;
+    /// The node that has a key, as far as is known.
+    fn node_of(&self, key: &[u8]) -> Option<NodeId> {
+        let asked = self.asking.iter().find(|(other, _)| other == key);
+        let owner = || self.worker.map.slots.owner(slot_of(key));
+        asked.map(|(_, node)| *node).or_else(owner)
+    }
+
+    /// The lane for a key.
+    fn held(&mut self, key: &[u8]) -> Option<&mut Held> {
+        let (node, slot) = (self.node_of(key)?, slot_of(key));
         let mut lanes = self.lanes.iter_mut();
         lanes.find(|held| held.lane.node == node && held.slot.is_none_or(|only| only == slot))
     }
 
-    fn node_of(&self, slot: Slot) -> Option<NodeId> {
-        let asked = self.asking.iter().find(|(other, _)| *other == slot);
-        let owner = || self.worker.map.slots.owner(slot);
-        asked.map(|(_, node)| *node).or_else(owner)
+    /// Whether keys are watched on the lane of this key.
+    pub fn watches_beside(&mut self, key: &[u8]) -> bool {
+        self.held(key).is_some_and(|held| held.watches)
     }
 
-    /// Whether two slots are served over one lane.
-    pub fn is_same_lane(&self, one: Slot, other: Slot) -> bool {
-        self.node_of(one) == self.node_of(other)
-    }
-
-    /// Sends commands for one slot.
+    /// Sends commands on a key, or on several of its slot.
     ///
     /// # Errors
     /// The lane is not the connection any more that the program began with.
     pub fn send(
         &mut self,
-        slot: Slot,
+        key: &[u8],
         commands: &[Vec<u8>],
         effect: Effect,
         budget: &Budget,
     ) -> Result<Awaited, Trouble> {
-        let is_asking = self.asking.iter().any(|(other, _)| *other == slot);
+        let is_asking = self.asking.iter().any(|(other, _)| other == key);
         let client = self.client.clone();
-        let held = self.held(slot).ok_or(Trouble::Again)?;
+        let held = self.held(key).ok_or(Trouble::Again)?;
         if !held.is_sound(&client) {
             return Err(Trouble::Again);
         }
         held.has_spoken = true;
         let lane = held.lane.clone();
+        let receivers = self.send_over(&lane, commands, effect, budget, is_asking);
+        Ok(Awaited {
+            receivers,
+            lane,
+            key: Some(key.to_vec()),
+            effect,
+        })
+    }
+
+    fn send_over(
+        &self,
+        lane: &Rc<Lane>,
+        commands: &[Vec<u8>],
+        effect: Effect,
+        budget: &Budget,
+        is_asking: bool,
+    ) -> Vec<oneshot::Receiver<StepOutcome>> {
         let mut receivers = Vec::with_capacity(commands.len());
         let mut is_in_block = false;
         for command in commands {
             if is_asking && !is_in_block {
                 let internal = Rc::new(Cell::new(usize::MAX));
                 // An error of ASKING shows in the command behind it.
-                drop(self.send_one(&lane, ASKING, Effect::Read, &internal));
+                drop(self.send_one(lane, ASKING, Effect::Read, &internal));
             }
             match &command[..] {
                 MULTI => is_in_block = true,
                 EXEC => is_in_block = false,
                 _ => {}
             }
-            receivers.push(self.send_one(&lane, command, effect, budget));
+            receivers.push(self.send_one(lane, command, effect, budget));
         }
-        Ok(Awaited {
-            receivers,
-            lane,
-            slot,
-            effect,
-        })
+        receivers
     }
 
     fn send_one(
@@ -318,7 +345,7 @@ impl Talk {
         let Awaited {
             receivers,
             lane,
-            slot,
+            key,
             effect,
         } = awaited;
         let mut replies = Vec::with_capacity(receivers.len());
@@ -329,10 +356,14 @@ impl Talk {
                 // The lane has failed, and with it the step.
                 Ok(Err(_)) => StepOutcome::Lost { was_written: true },
                 Err(_) => {
-                    self.worker.stats.timeouts.inc();
-                    let is_unknown = effect == Effect::Write && lane.link() == Link::Up;
-                    let text = if is_unknown { UNKNOWN_IN_TIME } else { TIMEOUT };
-                    return Err(Trouble::unknown(text));
+                    let is_up = lane.link() == Link::Up;
+                    let is_unknown = effect == Effect::Write && is_up;
+                    self.is_cut_off = !is_up;
+                    // Without time left, that is the end.
+                    return Err(match is_unknown {
+                        true => Trouble::unknown(UNKNOWN_IN_TIME),
+                        false => Trouble::Again,
+                    });
                 }
             };
             match outcome {
@@ -353,7 +384,7 @@ impl Talk {
         }
         let mut is_refused = false;
         for reply in &replies {
-            is_refused |= self.note_refusal(slot, &lane, reply);
+            is_refused |= self.note_refusal(key.as_deref(), &lane, reply);
         }
         if is_refused {
             return Err(Trouble::Again);
@@ -366,40 +397,28 @@ impl Talk {
     /// As [`Talk::send`] and [`Talk::receive`].
     pub async fn ask(
         &mut self,
-        slot: Slot,
+        key: &[u8],
         commands: &[Vec<u8>],
         effect: Effect,
     ) -> Result<Vec<Vec<u8>>, Trouble> {
         let budget = self.reply_budget();
-        let awaited = self.send(slot, commands, effect, &budget)?;
+        let awaited = self.send(key, commands, effect, &budget)?;
         self.receive(awaited).await
     }
 
-    /// Watches keys of a slot, and sends `commands` behind that. The replies are those to the commands.
+    /// Watches a key, and sends `commands` behind that. The replies are those to the commands.
     pub fn watch(
         &mut self,
-        slot: Slot,
-        keys: &[&[u8]],
+        key: &[u8],
         commands: &[Vec<u8>],
         budget: &Budget,
     ) -> Result<Awaited, Trouble> {
-        let mut words: Vec<&[u8]> = vec![b"WATCH"];
-        words.extend_from_slice(keys);
-        let mut all = vec![request(&words)];
+        let mut all = vec![request(&[b"WATCH", key])];
         all.extend_from_slice(commands);
-        let mut unwatch = None;
-        if let Some(held) = self.held(slot)
-            && std::mem::replace(&mut held.watches, true)
-            && held.lane.is_idle()
-        {
-            // Left by an attempt before.
-            unwatch = Some(request(&[b"UNWATCH"]));
+        if let Some(held) = self.held(key) {
+            held.watches = true;
         }
-        if let Some(unwatch) = unwatch {
-            let internal = Rc::new(Cell::new(usize::MAX));
-            drop(self.send(slot, &[unwatch], Effect::Read, &internal)?);
-        }
-        self.send(slot, &all, Effect::Read, budget)
+        self.send(key, &all, Effect::Read, budget)
     }
 
     /// The replies to the commands behind a WATCH.
@@ -412,30 +431,72 @@ impl Talk {
         Ok(replies)
     }
 
-    /// Runs commands between MULTI and EXEC.
+    /// Runs commands on a key between MULTI and EXEC.
     pub async fn block(
         &mut self,
-        slot: Slot,
+        key: &[u8],
         commands: Vec<Vec<u8>>,
         effect: Effect,
     ) -> Result<BlockOutcome, Trouble> {
         let budget = self.reply_budget();
-        let awaited = self.send_block(slot, commands, effect, &budget)?;
+        let awaited = self.send(key, &as_block(commands), effect, &budget)?;
         self.receive_block(awaited).await
     }
 
-    /// Sends commands between MULTI and EXEC.
+    /// The same with commands on other keys of the slot, which a node that hands the slot over would ask elsewhere.
+    pub async fn block_beside(
+        &mut self,
+        key: &[u8],
+        commands: Vec<Vec<u8>>,
+        effect: Effect,
+    ) -> Result<BlockOutcome, Trouble> {
+        let budget = self.reply_budget();
+        let awaited = self.send_block(key, commands, effect, &budget)?;
+        self.receive_block(awaited).await
+    }
+
+    /// Sends such a block.
     pub fn send_block(
         &mut self,
-        slot: Slot,
+        key: &[u8],
         commands: Vec<Vec<u8>>,
         effect: Effect,
         budget: &Budget,
     ) -> Result<Awaited, Trouble> {
-        let mut block = vec![MULTI.to_vec()];
-        block.extend(commands);
-        block.push(EXEC.to_vec());
-        self.send(slot, &block, effect, budget)
+        let mut awaited = self.send(key, &as_block(commands), effect, budget)?;
+        awaited.key = None;
+        Ok(awaited)
+    }
+
+    /// Makes sure that no watched key has changed, except those that are watched on the lane of `home`. The nodes then
+    /// watch nothing any more.
+    pub async fn check_watched(&mut self, home: &[u8]) -> Result<(), Trouble> {
+        let home = self.held(home).map(|held| held.lane.number);
+        let budget = self.reply_budget();
+        let mut awaited = Vec::new();
+        for held in &self.lanes {
+            if !held.watches || Some(held.lane.number) == home {
+                continue;
+            }
+            if !held.is_sound(&self.client) {
+                return Err(Trouble::Again);
+            }
+            let block = as_block(Vec::new());
+            awaited.push(Awaited {
+                receivers: self.send_over(&held.lane, &block, Effect::Read, &budget, false),
+                lane: held.lane.clone(),
+                key: None,
+                effect: Effect::Read,
+            });
+        }
+        let mut has_changed = false;
+        for part in awaited {
+            has_changed |= matches!(self.receive_block(part).await?, BlockOutcome::Nil);
+        }
+        if has_changed {
+            return Err(Trouble::Again);
+        }
+        Ok(())
     }
 
     /// The outcome of a block.
@@ -462,8 +523,8 @@ impl Talk {
         })
     }
 
-    /// Notes what a refusal says of the slot. False: it is none, and belongs to the client.
-    fn note_refusal(&mut self, slot: Slot, lane: &Lane, reply: &[u8]) -> bool {
+    /// Notes what a refusal says of the key or its slot. False: it is none, and belongs to the client.
+    fn note_refusal(&mut self, key: Option<&[u8]>, lane: &Lane, reply: &[u8]) -> bool {
         let Some(error) = reply.strip_prefix(b"-") else {
             return false;
         };
@@ -485,9 +546,9 @@ impl Talk {
                 worker.stats.moved.inc();
             }
             ErrorVerdict::Ask { host, port, .. } => {
-                if let Some(addr) = target(host, port, &lane.addr) {
+                if let Some((addr, key)) = target(host, port, &lane.addr).zip(key) {
                     let node = worker.node_at(worker.map.reachable(addr));
-                    self.asked.push((slot, node));
+                    self.asked.push((key.to_vec(), node));
                 }
                 worker.stats.ask.inc();
                 return true;
@@ -528,9 +589,17 @@ fn give_back(worker: &Rc<Worker>, client: &Rc<Client>, held: &Held) {
     }
 }
 
-pub(super) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
-pub(super) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+
+/// Commands between MULTI and EXEC.
+fn as_block(commands: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut block = vec![MULTI.to_vec()];
+    block.extend(commands);
+    block.push(EXEC.to_vec());
+    block
+}
 
 /// A command.
 pub(super) fn request(words: &[&[u8]]) -> Vec<u8> {

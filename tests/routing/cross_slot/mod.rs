@@ -2,6 +2,7 @@
 
 #[cfg(debug_assertions)]
 mod interrupted;
+mod moving_slots;
 mod policies;
 mod same_as_redis;
 mod settings;

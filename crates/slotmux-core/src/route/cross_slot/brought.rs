@@ -23,6 +23,8 @@ pub struct ForeignKey {
 pub struct Brought {
     /// The slot where it runs.
     pub home: Slot,
+    /// A key of the command in that slot.
+    pub home_key: Vec<u8>,
     /// The keys of other slots, each once, those of a slot side by side.
     pub foreign: Vec<ForeignKey>,
 }
@@ -43,7 +45,8 @@ impl Brought {
             let place = turn.checked_rem(keys.len())?;
             keys.get(place).copied()
         });
-        let home = slot_of(request.arg(home.unwrap_or_default()));
+        let home_key = request.arg(home.unwrap_or_default()).to_vec();
+        let home = slot_of(&home_key);
         let mut foreign: Vec<ForeignKey> = Vec::new();
         let mut places = std::collections::HashMap::new();
         for at in keys {
@@ -63,7 +66,11 @@ impl Brought {
             }
         }
         foreign.sort_by_key(|key| key.slot.0);
-        Brought { home, foreign }
+        Brought {
+            home,
+            home_key,
+            foreign,
+        }
     }
 
     /// Appends the command with `names` in place of the foreign keys, one for each of them.

@@ -31,7 +31,7 @@ pub enum Program {
         /// Whether an existing destination is kept: RENAMENX.
         is_nx: bool,
     },
-    /// SMOVE: the member is added before it is removed.
+    /// SMOVE: the member is parked in the slot of its source until the destination has it.
     MoveMember,
     /// LMOVE, RPOPLPUSH: the element is parked in the slot of its source until the destination has it.
     MoveElement,

@@ -11,6 +11,8 @@ use crate::slot::{Slot, slot_of};
 pub struct SlotCommand {
     /// The slot of its keys.
     pub slot: Slot,
+    /// The first of its keys.
+    pub key: Vec<u8>,
     /// The command.
     pub bytes: Vec<u8>,
     /// The places of its keys among the keys of the whole command.
@@ -66,6 +68,7 @@ pub fn first_of(request: &Request, command: CommandRef) -> Vec<SlotCommand> {
         }
         SlotCommand {
             slot,
+            key: request.arg(keys[places[0]]).to_vec(),
             bytes,
             places,
         }
@@ -93,6 +96,7 @@ pub fn streams(request: &Request, command: CommandRef) -> Vec<SlotCommand> {
         }
         SlotCommand {
             slot,
+            key: request.arg(keys[places[0]]).to_vec(),
             bytes,
             places,
         }

@@ -27,7 +27,7 @@ pub fn in_short(program: Program) -> &'static str {
             "run as a copy to the destination, then a removal of the unchanged source"
         }
         Program::MoveMember => {
-            "run as an addition to the destination, then a removal from the unchanged source"
+            "run as a move to a key beside the source, an addition to the destination, and a removal of that key"
         }
         Program::MoveElement => {
             "run as a move to a key beside the source, a push to the destination, and a removal of that key"
@@ -86,8 +86,14 @@ pub fn in_full(
         ],
         Program::MoveMember => vec![
             format!("slot {}: WATCH and SISMEMBER {}", slot(1), key(1)),
+            format!(
+                "slot {}: MULTI, SREM {} {}, SADD to a key of slotmux' own, EXEC",
+                slot(1),
+                key(1),
+                key(3)
+            ),
             format!("slot {}: SADD {} {}{behind}", slot(2), key(2), key(3)),
-            format!("slot {}: MULTI, SREM {} {}, EXEC", slot(1), key(1), key(3)),
+            format!("slot {}: DEL of the key of slotmux' own", slot(1)),
         ],
         Program::MoveElement => vec![
             format!(
