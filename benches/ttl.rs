@@ -24,6 +24,7 @@ fn namespace(name: &str, ttl: Ttl) -> Namespace {
         max_value: None,
         deny: Vec::new(),
         multi: Multi::default(),
+        cross_slot: slotmux_core::config::CrossSlot::default(),
         retry_writes: RetryWrites::default(),
     }
 }

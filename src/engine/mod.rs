@@ -22,6 +22,7 @@
 
 pub mod blocking;
 pub mod client;
+pub mod cross_slot;
 pub mod fan_out;
 pub mod first_words;
 pub mod handshake;

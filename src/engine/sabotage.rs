@@ -20,6 +20,25 @@ pub fn sabotage(place: &str) {
 #[inline]
 pub fn sabotage(_: &str) {}
 
+/// Waits here if the folder has a file of this name, until the file is removed. A second file, with `.reached` behind
+/// its name, says that this place was reached.
+#[cfg(debug_assertions)]
+pub async fn hold_at(place: std::fmt::Arguments<'_>) {
+    let Some(folder) = folder() else { return };
+    let file = folder.join(place.to_string());
+    if file.exists() && std::fs::write(file.with_extension("reached"), "").is_ok() {
+        while file.exists() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// Never waits.
+#[cfg(not(debug_assertions))]
+#[inline]
+#[allow(clippy::unused_async, reason = "as in debug builds")]
+pub async fn hold_at(_: std::fmt::Arguments<'_>) {}
+
 /// Whether commands may overtake each other while slots move: if the folder has a file `barrier`.
 #[cfg(debug_assertions)]
 pub fn is_without_barrier() -> bool {

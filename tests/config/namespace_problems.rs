@@ -32,7 +32,7 @@ ttl.defualt = "1h"
 default = "1h"
 -> 4:1: namespace.default: unknown key here; it belongs to section `namespace.ttl`
 shards = "split"
--> 4:1: namespace.shards: unknown key; known here: name, match, ttl_env, read_only, max_key, max_value, deny, multi, retry_writes, ttl
+-> 4:1: namespace.shards: unknown key; known here: name, match, ttl_env, read_only, max_key, max_value, deny, multi, cross_slot, retry_writes, ttl
 ttl.sliding = "off"
 -> 4:5: namespace.ttl.sliding: unknown key; known here: mode, default, max, min, jitter, jitter_by, over_max, persist, keepttl, strength, scripts
 multi = "splitt"

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use slotmux_core::config::{
-    Config, FlushCommands, JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites,
-    ScriptKeys, Strength, Ttl, TtlMode, UnmatchedKeys, keys,
+    Config, CrossSlot, FlushCommands, JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist,
+    RetryWrites, ScriptKeys, Strength, Ttl, TtlMode, UnmatchedKeys, keys,
 };
 
 use crate::{CLUSTER, loaded};
@@ -24,6 +24,10 @@ const INHERITED: &[Row] = &[
     }),
     ("multi", "\"reject\"", |n| n.multi = Multi::Reject),
     ("multi", "\"split\"", |n| n.multi = Multi::Split),
+    ("cross_slot", "\"reject\"", |n| {
+        n.cross_slot = CrossSlot::Reject;
+    }),
+    ("cross_slot", "\"all\"", |n| n.cross_slot = CrossSlot::All),
     ("retry_writes", "\"idempotent\"", |n| {
         n.retry_writes = RetryWrites::Idempotent;
     }),
@@ -78,6 +82,7 @@ fn namespace(name: &str, prefixes: &[&str]) -> Namespace {
         max_value: None,
         deny: Vec::new(),
         multi: Multi::default(),
+        cross_slot: CrossSlot::default(),
         retry_writes: RetryWrites::default(),
     }
 }

@@ -79,6 +79,7 @@ keys = "reject"
 admin = "fanout"
 scripts = "declared"
 one_node = ["FT.*", "a.b,C|d"]
+cross_slot_max = "3MiB"
 [admin]
 bind = "none"
 hosts = ["Metrics.Example.", "a,b"]
@@ -140,6 +141,7 @@ fn every_key_is_read() {
     assert_eq!((commands.monitor, commands.monitor_rate), (false, 77));
     assert_eq!(commands.scripts, ScriptCalls::Declared);
     assert_eq!(commands.one_node, ["ft.*", "a.b", "c|d"]);
+    assert_eq!(commands.cross_slot_max, 3 << 20);
     assert_eq!(
         (listener.idle_timeout, listener.tcp_keepalive),
         (Some(Duration::from_secs(300)), None)

@@ -76,12 +76,14 @@ fn many_keys_are_split_by_slot_and_merged_in_the_order_of_the_keys() {
 }
 
 #[test]
-fn commands_over_several_slots_that_cannot_be_split_are_refused() {
+fn commands_over_several_slots_that_have_no_program_are_refused() {
     let mut client = shared_proxy().client();
     for words in [
         &["RENAME", "a", "b"][..],
         &["SINTERSTORE", "a", "b", "c"],
         &["MSETNX", "a", "1", "b", "2"],
+        &["EVAL", "return 1", "2", "a", "b"],
+        &["BLMOVE", "a", "b", "LEFT", "LEFT", "0"],
     ] {
         assert!(
             client.call(words).error().starts_with("CROSSSLOT"),

@@ -2,6 +2,7 @@
 
 mod cluster_personality;
 mod commands;
+mod cross_slot;
 mod keyspace;
 mod modules;
 mod order;

@@ -322,7 +322,7 @@ fn a_page_is_long_enough_for_a_cursor_that_is_rounded() {
         "SCAN" => {
             let number = |at: usize| request.word(at).parse().expect("a number");
             let names_count = |&at: &usize| request.word(at).eq_ignore_ascii_case("COUNT");
-            let last = (2..request.words.len()).rev().find(names_count);
+            let last = (2..request.words.len()).rfind(names_count);
             let count = last.map_or(4, |at| number(at + 1));
             let (next, keys) = page_of_imported_slot(number(1), count);
             let (len, next) = (keys.len(), bulk(&next.to_string()));

@@ -3,7 +3,7 @@
 
 use slotmux_core::command::{BlockingTimeout, CommandRef, resolve};
 use slotmux_core::config::{
-    Config, Multi, Namespace, OverMax, Persist, RetryWrites, Strength, Ttl, TtlMode,
+    Config, CrossSlot, Multi, Namespace, OverMax, Persist, RetryWrites, Strength, Ttl, TtlMode,
 };
 use slotmux_core::policy::{Decision, Policies, govern};
 use slotmux_core::resp::request::Request;
@@ -189,6 +189,7 @@ fn policies() -> Policies {
         max_value: None,
         deny: Vec::new(),
         multi: Multi::default(),
+        cross_slot: CrossSlot::default(),
         retry_writes: RetryWrites::default(),
     };
     let mut sess = namespace("sess", "sess:");

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use slotmux_core::config::{
-    JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites, ScriptKeys, Strength, Ttl,
-    TtlMode,
+    CrossSlot, JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites, ScriptKeys,
+    Strength, Ttl, TtlMode,
 };
 
 use super::choices::Choices;
@@ -20,6 +20,7 @@ pub(super) fn namespace(name: &str, prefix: &str, ttl: Ttl) -> Namespace {
         max_value: None,
         deny: Vec::new(),
         multi: Multi::default(),
+        cross_slot: CrossSlot::default(),
         retry_writes: RetryWrites::default(),
     }
 }

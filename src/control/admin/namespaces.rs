@@ -138,7 +138,9 @@ mod tests {
     use super::*;
     use crate::engine::refresh_requests;
     use slotmux_core::cluster::topology::Topology;
-    use slotmux_core::config::{Config, EffectiveSettings, Multi, Namespace, RetryWrites, Ttl};
+    use slotmux_core::config::{
+        Config, CrossSlot, EffectiveSettings, Multi, Namespace, RetryWrites, Ttl,
+    };
 
     fn named(number: u16) -> Namespace {
         Namespace {
@@ -151,6 +153,7 @@ mod tests {
             max_value: None,
             deny: Vec::new(),
             multi: Multi::default(),
+            cross_slot: CrossSlot::default(),
             retry_writes: RetryWrites::default(),
         }
     }

@@ -37,6 +37,7 @@ pub fn needs_upstream<T>(
     match plan {
         Plan::Forward { .. }
         | Plan::Split { .. }
+        | Plan::CrossSlot { .. }
         | Plan::Anywhere { .. }
         | Plan::Everywhere { .. }
         | Plan::Acknowledged { .. }

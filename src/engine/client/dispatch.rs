@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::engine::cross_slot;
 use crate::engine::fan_out::broadcast::broadcast;
 use crate::engine::fan_out::page::page;
 use crate::engine::fan_out::split::split;
@@ -144,6 +145,20 @@ pub(super) fn carry_out(
         } => {
             let sending = Sending::as_is(request, write, namespace, reply);
             split(worker, client, &sending, command, merge, shape)
+        }
+        Plan::CrossSlot {
+            program,
+            command,
+            write,
+            decision,
+        } => {
+            let sending = Sending::as_is(request, write, decision.namespace, reply);
+            if decision.governed.is_refused() {
+                return forward(worker, client, Slot(0), decision, sending, rewritten);
+            }
+            cross_slot::begin(
+                worker, client, &sending, program, command, decision, rewritten,
+            )
         }
         Plan::Anywhere { write } => match worker.any_node(client) {
             Some(node) => {

@@ -1,8 +1,8 @@
 //! `SLOTMUX NAMESPACES` and `SLOTMUX NAMESPACE`: the configured namespaces, in short and in full.
 
 use slotmux_core::config::{
-    Config, EffectiveSettings, JitterBy, KeepTtl, Multi, OverMax, Persist, RetryWrites, ScriptKeys,
-    Strength, TtlMode,
+    Config, CrossSlot, EffectiveSettings, JitterBy, KeepTtl, Multi, OverMax, Persist, RetryWrites,
+    ScriptKeys, Strength, TtlMode,
 };
 use slotmux_core::explain::words::time;
 use slotmux_core::policy::{NamespaceId, Policies, Policy, TtlPolicy};
@@ -70,6 +70,11 @@ fn in_short(policy: &Policy) -> String {
         Multi::SplitReadonly => {}
         Multi::Split => parts.push("multi split".to_owned()),
     }
+    match policy.cross_slot {
+        CrossSlot::Reject => parts.push("cross_slot reject".to_owned()),
+        CrossSlot::Reads => {}
+        CrossSlot::All => parts.push("cross_slot all".to_owned()),
+    }
     if policy.retry_writes == RetryWrites::Idempotent {
         parts.push("retry_writes idempotent".to_owned());
     }
@@ -126,6 +131,7 @@ mod tests {
             max_value: None,
             deny: Vec::new(),
             multi: Multi::default(),
+            cross_slot: CrossSlot::default(),
             retry_writes: RetryWrites::default(),
         };
         assert_eq!(in_short(&policy), "no TTL policy");
@@ -141,11 +147,12 @@ mod tests {
         policy.max_value = Some(4096);
         policy.deny = vec!["keys".to_owned(), "flushall".to_owned()];
         policy.multi = Multi::Split;
+        policy.cross_slot = CrossSlot::All;
         policy.retry_writes = RetryWrites::Idempotent;
         assert_eq!(
             in_short(&policy),
             "observe, default 12h (43200000 ms) \u{b1} 10 %, max 7d (604800000 ms), PERSIST rewritten, read-only, \
-             max_value 4096 bytes, deny keys flushall, multi split, retry_writes idempotent"
+             max_value 4096 bytes, deny keys flushall, multi split, cross_slot all, retry_writes idempotent"
         );
     }
 }

@@ -119,6 +119,8 @@ worker_stats! {
     Counter transactions_failed: "Transactions in one slot that failed as a whole",
     Counter transactions_split: "Transactions over several slots, which were run slot by slot",
     Counter transactions_split_failed: "Transactions over several slots of which a part failed",
+    Counter cross_slot: "Commands over several slots that slotmux ran as a program of steps",
+    Counter cross_slot_restarts: "Times such a program started over, as keys had changed or slots were moving",
     Gauge subscriptions: "Subscriptions of clients: channels, patterns and shard channels",
     Counter pubsub_messages: "Messages of channels delivered to clients",
     Counter monitor_lines_dropped: "Commands that were not shown to a monitoring client",

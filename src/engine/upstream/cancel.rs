@@ -25,7 +25,9 @@ impl Worker {
 impl Lane {
     fn is_unawaited(&self, worker: &Worker) -> bool {
         let is_cancelled = |entry: &InFlight| {
-            !entry.is_repair() && (entry.client.is_closed() || !entry.is_awaited())
+            !entry.is_repair()
+                && !entry.is_step()
+                && (entry.client.is_closed() || !entry.is_awaited())
         };
         self.class == Class::Dedicated
             && worker.is_big(self.ring().borrow().len())

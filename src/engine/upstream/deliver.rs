@@ -43,6 +43,7 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
             }
             deliver_to(worker, entry, block.destination(), bytes, complete);
         }
+        OnReply::Step(step) => step.take(bytes, complete),
         OnReply::Probe => worker.count_probe(entry.namespace, bytes),
         OnReply::Block(_)
         | OnReply::Watch { .. }

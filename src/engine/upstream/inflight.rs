@@ -15,6 +15,7 @@ use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::slot::OptionalSlot;
 
 use super::block::{Block, Destination};
+use super::step::Step;
 use crate::engine::transaction::exec_reply::Exec;
 use crate::engine::transaction::watch::WatchParts;
 use crate::engine::upstream::retry::decide::MAX_TRIES;
@@ -53,6 +54,8 @@ pub enum OnReply {
     ConnectionId,
     /// Whether it is 1 is reported to the sender's receiver.
     ReportOne(Rc<Cell<Option<oneshot::Sender<bool>>>>),
+    /// It goes to the task of a program, which alone decides about it.
+    Step(Rc<Step>),
     /// Awaited by no client: the reply to the `ASKING` ahead of the next entry.
     Asking,
     /// Awaited by no client: it confirms that the node tracks reads on this connection.
@@ -148,6 +151,7 @@ impl InFlight {
             | OnReply::Unwatch
             | OnReply::ProcessRun
             | OnReply::ConnectionId
+            | OnReply::Step(_)
             | OnReply::ReportOne(_) => false,
         }
     }
@@ -183,6 +187,11 @@ impl InFlight {
     /// Whether it only repairs expiries. Its client has its reply, or has left.
     pub fn is_repair(&self) -> bool {
         matches!(&self.kind, OnReply::Block(block) if matches!(block.destination(), Destination::Repair { .. }))
+    }
+
+    /// Whether it is a step of a program.
+    pub fn is_step(&self) -> bool {
+        matches!(self.kind, OnReply::Step(_))
     }
 
     /// Whether it is a WATCH.

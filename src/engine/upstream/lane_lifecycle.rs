@@ -168,6 +168,13 @@ impl Worker {
         served.iter().for_each(|client| client.resume());
     }
 
+    /// Closes a lane whose commands are awaited no longer; those that were not sent whole never run.
+    pub fn abandon_lane(&self, lane: &Rc<Lane>) {
+        lane.set_down(self);
+        drop(lane.take_unanswered(self));
+        self.retire_lane(lane);
+    }
+
     fn open_lane(self: &Rc<Self>, node: NodeId, protocol: Protocol, class: Class) -> Rc<Lane> {
         let addr = self.address_of(node);
         let now = self.clock.now();

@@ -27,6 +27,7 @@ pub mod repair;
 pub mod retry;
 pub mod ring;
 pub mod script_load;
+pub mod step;
 pub mod tracking;
 pub mod transaction_check;
 

@@ -29,6 +29,12 @@ impl Lane {
         self.pinned.get().is_some()
     }
 
+    /// Gives it back to the pool: it has answered everything, and the node watches nothing on it.
+    pub fn unpin(self: &Rc<Self>, worker: &Worker) {
+        self.pinned.set(None);
+        worker.release(self);
+    }
+
     /// Makes the node forget what it watches here. The lane is in the pool again once that is confirmed.
     pub fn unwatch(self: &Rc<Self>, worker: &Worker, client: &Rc<Client>) {
         self.pinned.set(None);

@@ -375,6 +375,8 @@ fn has_open_transaction(lane: &Lane, entry: &InFlight) -> bool {
     let ring = lane.ring().borrow();
     let bytes = ring.front(entry.len as usize);
     match &entry.kind {
+        // The task of the program sends its own MULTI.
+        OnReply::Step(_) => false,
         OnReply::Block(block) => block.is_without_multi() && !runs_script(block.client_part(bytes)),
         _ => !runs_script(bytes),
     }

@@ -28,10 +28,11 @@ impl Worker {
     }
 }
 
-/// Waits until a drain has begun, every client has left, and no expiry remains to be sent.
+/// Waits until a drain has begun, every client has left, no expiry remains to be sent, and no command over several
+/// slots is in the middle of its steps.
 pub async fn finished(worker: &Worker) {
     worker.drained.cancelled().await;
-    while !worker.clients.is_empty() || worker.has_repairs() {
+    while !worker.clients.is_empty() || worker.has_repairs() || worker.cross_slot.is_busy() {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

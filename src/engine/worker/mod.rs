@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::client::Client;
 use crate::engine::client::read::ClientTask;
+use crate::engine::cross_slot::CrossSlotState;
 use crate::engine::fan_out::random_key::DrawQueue;
 use crate::engine::pubsub::hub::Hub;
 use crate::engine::refresh_requests::RefreshHandle;
@@ -74,6 +75,8 @@ pub struct Worker {
     pub retries: Retries,
     /// RANDOMKEYs whose next draw waits for room.
     pub draws: DrawQueue,
+    /// Commands over several slots that are under way.
+    pub cross_slot: CrossSlotState,
     /// Its clients.
     pub clients: Clients,
     /// Its clients' subscriptions.
@@ -105,6 +108,7 @@ impl Worker {
             nodes: NodeTable::new(&config),
             retries: Retries::default(),
             draws: DrawQueue::default(),
+            cross_slot: CrossSlotState::default(),
             clients: Clients::default(),
             hub: Hub::default(),
             interception: Interception::default(),

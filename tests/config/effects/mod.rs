@@ -64,6 +64,7 @@ const KEYS: &[(&str, &str)] = &[
     ("namespace.max_value", "ttl/namespaces.rs"),
     ("namespace.deny", "ttl/namespaces.rs"),
     ("namespace.multi", "client/transactions/slots.rs"),
+    ("namespace.cross_slot", "routing/cross_slot/settings.rs"),
     ("namespace.retry_writes", "upstream/retry_writes/mod.rs"),
     ("namespace.ttl.mode", "ttl/keys.rs"),
     ("namespace.ttl.default", "ttl/keys.rs"),
@@ -83,6 +84,10 @@ const KEYS: &[(&str, &str)] = &[
     ("defaults.namespace.max_value", NAMESPACES),
     ("defaults.namespace.deny", NAMESPACES),
     ("defaults.namespace.multi", "client/transactions/slots.rs"),
+    (
+        "defaults.namespace.cross_slot",
+        "routing/cross_slot/settings.rs",
+    ),
     (
         "defaults.namespace.retry_writes",
         "upstream/retry_writes/real.rs",
@@ -105,6 +110,7 @@ const KEYS: &[(&str, &str)] = &[
     ("commands.admin", KEYSPACE),
     ("commands.scripts", "routing/keyspace/script_rules.rs"),
     ("commands.one_node", "routing/modules/graphs.rs"),
+    ("commands.cross_slot_max", "routing/cross_slot/settings.rs"),
     ("admin.bind", PROCESS),
     ("admin.hosts", ADMIN_PAGE),
     ("admin.max_connections", ADMIN_PAGE),

@@ -3,30 +3,7 @@
 
 /// Commands that one plain Redis runs and a cluster does not: the reply is the one here and Redis is not asked.
 pub const OF_A_CLUSTER: &[(&str, &str)] = &[
-    // Keys of several slots in a command that is not split.
-    ("RENAME a b", CROSS_SLOT),
-    ("RENAMENX a b", CROSS_SLOT),
-    ("COPY a b", CROSS_SLOT),
-    ("MSETNX a 1 b 2", CROSS_SLOT),
-    ("SINTER a b", CROSS_SLOT),
-    ("SUNIONSTORE {x}a {x}b {y}c", CROSS_SLOT),
-    ("SMOVE a b m", CROSS_SLOT),
-    ("BITOP AND a b c", CROSS_SLOT),
-    ("PFCOUNT a b", CROSS_SLOT),
-    ("PFMERGE a b", CROSS_SLOT),
-    ("LMOVE a b LEFT LEFT", CROSS_SLOT),
-    ("LMPOP 2 a b LEFT", CROSS_SLOT),
-    ("LCS a b", CROSS_SLOT),
-    ("ZUNIONSTORE a 2 b c", CROSS_SLOT),
-    ("ZUNION 2 b c", CROSS_SLOT),
-    ("ZRANGESTORE a b 0 -1", CROSS_SLOT),
-    ("GEOSEARCHSTORE a b FROMMEMBER m BYRADIUS 1 m", CROSS_SLOT),
-    ("GEORADIUS a 1 1 1 m STORE b", CROSS_SLOT),
-    ("XREAD STREAMS a b 0 0", CROSS_SLOT),
-    ("XREADGROUP GROUP g c STREAMS a b > >", CROSS_SLOT),
-    ("SORT a STORE b", CROSS_SLOT),
-    // Redis would report the missing GROUP; a cluster checks the positions of the keys first.
-    ("XREADGROUP COUNT 1 STREAMS a > 0 0", CROSS_SLOT),
+    // A script runs where its keys are.
     ("EVAL \"return 1\" 2 a b", CROSS_SLOT),
     ("FCALL f 2 a b", CROSS_SLOT),
     // As in a cluster, with any upstream.

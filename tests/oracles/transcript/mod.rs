@@ -44,7 +44,11 @@ fn seed() -> u64 {
 /// The only pair without a password. One test at a time uses it, because each removes all keys.
 fn pair() -> MutexGuard<'static, Pair> {
     static PAIR: OnceLock<Mutex<Pair>> = OnceLock::new();
-    let pair = PAIR.get_or_init(|| Mutex::new(Pair::start(shared_cluster(), None, |_| {})));
+    let pair = PAIR.get_or_init(|| {
+        Mutex::new(Pair::start(shared_cluster(), None, |config| {
+            config.set("defaults.namespace.cross_slot", "all");
+        }))
+    });
     let pair = pair.lock().unwrap_or_else(PoisonError::into_inner);
     pair.empty();
     pair

@@ -39,6 +39,7 @@ fn namespace(name: &str, prefixes: &[&str], ttl: Ttl) -> Namespace {
         max_value: None,
         deny: Vec::new(),
         multi: slotmux_core::config::Multi::default(),
+        cross_slot: slotmux_core::config::CrossSlot::default(),
         retry_writes: slotmux_core::config::RetryWrites::default(),
     }
 }

@@ -16,7 +16,7 @@ its keys if it has any and if its flags say that it does not change the state of
 
 | where it goes | |
 | --- | --- |
-| by key | To the node that holds its keys. All of them must be in one slot, else the reply is `-CROSSSLOT`. |
+| by key | To the node that holds its keys. Those of several slots run [in steps](consistency.md#commands-over-several-slots) where `cross_slot` permits it and the command has such steps, else the reply is `-CROSSSLOT`. |
 | by key, split | As above; keys of several slots are split over their nodes, and the replies are merged. |
 | by key or any node | By its keys; a call without keys goes to any node, a script to one that the script and its arguments determine. |
 | any node | To one node: every node gives the same reply. |

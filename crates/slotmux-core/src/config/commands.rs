@@ -21,6 +21,8 @@ pub struct Commands {
     pub scripts: ScriptCalls,
     /// Patterns of commands of modules that may go to one node although they may be about all, in lower case.
     pub one_node: Vec<String>,
+    /// Bytes that a command over several slots may bring from other slots to that of its result.
+    pub cross_slot_max: usize,
 }
 
 impl Commands {
@@ -96,6 +98,7 @@ impl Default for Commands {
             flush: FlushCommands::default(),
             scripts: ScriptCalls::default(),
             one_node: Vec::new(),
+            cross_slot_max: 8 * 1024 * 1024,
         }
     }
 }

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::{
-    Admin, ClientLimits, Cluster, Commands, Config, Connections, ExpectedKind, ListenAddress,
-    Listener, Log, LogFormat, Multi, Personality, Retry, RetryWrites, ServerSettings, Timeouts,
-    TopologyRefresh, UnmatchedKeys,
+    Admin, ClientLimits, Cluster, Commands, Config, Connections, CrossSlot, ExpectedKind,
+    ListenAddress, Listener, Log, LogFormat, Multi, Personality, Retry, RetryWrites,
+    ServerSettings, Timeouts, TopologyRefresh, UnmatchedKeys,
 };
 
 const KIB: usize = 1024;
@@ -23,6 +23,7 @@ impl Default for Config {
             namespaces: Vec::new(),
             unmatched: UnmatchedKeys::default(),
             multi: Multi::default(),
+            cross_slot: CrossSlot::default(),
             retry_writes: RetryWrites::default(),
             commands: Commands::default(),
             admin: Admin::default(),

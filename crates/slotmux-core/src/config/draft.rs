@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::problem::Reading;
 use super::section::{double_brackets, is_file, set_section};
 use super::value::{ConfigValue, TableEntry, ValueData};
-use super::{Config, Multi, Namespace, RetryWrites, Ttl, keys, ttl_env};
+use super::{Config, CrossSlot, Multi, Namespace, RetryWrites, Ttl, keys, ttl_env};
 
 pub(super) struct Draft {
     /// Everything except the namespaces.
@@ -103,6 +103,7 @@ fn nameless() -> Namespace {
         max_value: None,
         deny: Vec::new(),
         multi: Multi::default(),
+        cross_slot: CrossSlot::default(),
         retry_writes: RetryWrites::default(),
     }
 }

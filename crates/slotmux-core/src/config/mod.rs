@@ -42,8 +42,8 @@ pub use commands::{
 pub use host_name::plain_host_name;
 pub use load::{CommandLine, LoadedConfig, SourceFile, Sources, load, load_with_origins};
 pub use namespace::{
-    JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites, ScriptKeys, Strength, Ttl,
-    TtlMode, UnmatchedKeys,
+    CrossSlot, JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites, ScriptKeys,
+    Strength, Ttl, TtlMode, UnmatchedKeys,
 };
 pub use origins::Origins;
 pub use problem::{Origin, Problem, ProblemKind};
@@ -72,6 +72,9 @@ pub struct Config {
     pub unmatched: UnmatchedKeys,
     /// Treatment of a transaction with keys of no namespace: `defaults.namespace.multi`, which namespaces inherit.
     pub multi: Multi,
+    /// Treatment of commands over several slots with keys of no namespace: `defaults.namespace.cross_slot`, which
+    /// namespaces inherit.
+    pub cross_slot: CrossSlot,
     /// Treatment of writes of unknown fate to keys of no namespace: `defaults.namespace.retry_writes`, which namespaces
     /// inherit.
     pub retry_writes: RetryWrites,

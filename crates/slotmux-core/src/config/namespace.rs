@@ -23,6 +23,8 @@ pub struct Namespace {
     pub deny: Vec<String>,
     /// Treatment of a transaction whose keys are in several slots.
     pub multi: Multi,
+    /// Treatment of a command whose keys are in several slots.
+    pub cross_slot: CrossSlot,
     /// Treatment of a write whose connection was lost before the reply.
     pub retry_writes: RetryWrites,
 }
@@ -142,6 +144,18 @@ pub enum Multi {
     SplitReadonly,
     /// It runs slot by slot.
     Split,
+}
+
+/// `cross_slot`: treatment of a command whose keys are in several slots. The strictest comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum CrossSlot {
+    /// It is refused.
+    Reject,
+    /// It runs if it only reads, or takes elements from one of its keys.
+    #[default]
+    Reads,
+    /// It runs.
+    All,
 }
 
 /// `retry_writes`: treatment of a write whose connection was lost before the reply. The strictest comes first.

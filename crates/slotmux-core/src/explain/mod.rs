@@ -11,6 +11,7 @@ use crate::policy::{Actions, Decision, NamespaceId, Policies, docs};
 use crate::resp::request::Request;
 use crate::resp::{Limits, Span, scan_request};
 use crate::route::all_nodes::Recipients;
+use crate::route::cross_slot::steps;
 use crate::route::{Knowledge, Plan, plan};
 use crate::slot::Slot;
 
@@ -134,6 +135,20 @@ pub fn explain(request: &Request, around: Surroundings) -> Explanation {
     if told.reply.is_none() {
         told.nodes = nodes_of(&plan, &told.slots, nodes);
         told.sends = sends(&parts, nodes);
+        if let Plan::CrossSlot {
+            program,
+            command,
+            decision,
+            ..
+        } = &plan
+        {
+            let command = CommandRef::Table(command);
+            told.slots = steps::slots(request, command);
+            told.slots.truncate(MOST);
+            told.nodes = nodes_of(&plan, &told.slots, nodes);
+            let governed = (decision.governed, &*parts[0].instead);
+            told.sends = steps::in_full(request, command, *program, governed);
+        }
         told.lane = (!parts.is_empty()).then(|| lane(request, &plan, &parts, around));
     }
     // An observed policy is explained as if it were enforced, in words that say so.

@@ -6,6 +6,7 @@ use crate::command::{self, OwnAnswer};
 use crate::policy::{Governed, Policies, ReplyConversion};
 use crate::resp::request::Request;
 use crate::route::all_nodes::Recipients;
+use crate::route::cross_slot::steps;
 use crate::route::{Plan, TransactionCommand};
 
 pub(super) fn lane(
@@ -21,6 +22,7 @@ pub(super) fn lane(
         return "a connection of its own, as it may be held up";
     }
     match plan {
+        Plan::CrossSlot { .. } => return "connections of its own, one to each node",
         Plan::Everywhere {
             recipients: Recipients::NodesDedicated,
             ..
@@ -47,7 +49,9 @@ pub(super) fn lane(
 /// The error that a plan answers with.
 pub(super) fn refusal(plan: &Plan, parts: &[ExplainedPart]) -> Option<String> {
     let text = match plan {
-        Plan::Forward { .. } => return parts.first().and_then(ExplainedPart::refusal),
+        Plan::Forward { .. } | Plan::CrossSlot { .. } => {
+            return parts.first().and_then(ExplainedPart::refusal);
+        }
         Plan::Refuse(reply, _) | Plan::Unknown(reply) => reply.strip_prefix(b"-").unwrap_or(reply),
         _ => return None,
     };
@@ -96,6 +100,10 @@ pub(super) fn outcome(plan: &Plan, parts: &[ExplainedPart]) -> String {
             parts.len(),
             command::docs::merged(*merge)
         ),
+        Plan::CrossSlot { decision, .. } if decision.governed.is_refused() => {
+            "refused; nothing is sent".to_owned()
+        }
+        Plan::CrossSlot { program, .. } => steps::in_short(*program).to_owned(),
         Plan::Anywhere { .. } => {
             "sent as it is to any node, as no key of it can be found".to_owned()
         }

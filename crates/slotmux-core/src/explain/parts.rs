@@ -52,6 +52,7 @@ pub(super) fn parts<'a>(
         Plan::Forward { slot, decision, .. } => {
             vec![whole(Some(*slot), *decision, rewritten)]
         }
+        Plan::CrossSlot { decision, .. } => vec![whole(None, *decision, rewritten)],
         Plan::Publish { slot, .. } => vec![whole(Some(*slot), Decision::NONE, Vec::new())],
         Plan::Anywhere { .. }
         | Plan::Everywhere { .. }

@@ -9,7 +9,7 @@ use crate::route::Plan;
 /// The reason why nothing is sent, if a rule refuses the request as a whole.
 pub(super) fn refusal_reason(plan: &Plan, parts: &[ExplainedPart]) -> Option<RefusalReason> {
     match plan {
-        Plan::Forward { .. } => parts.first()?.refusal_reason(),
+        Plan::Forward { .. } | Plan::CrossSlot { .. } => parts.first()?.refusal_reason(),
         Plan::Refuse(_, reason) => Some(*reason),
         _ => None,
     }

@@ -2,7 +2,7 @@
 //!
 //! Everything here is a pure function of the configuration and a request. Sending is decided elsewhere.
 
-use crate::config::{Config, Multi, Namespace, RetryWrites, TtlMode, UnmatchedKeys};
+use crate::config::{Config, CrossSlot, Multi, Namespace, RetryWrites, TtlMode, UnmatchedKeys};
 
 mod allowed;
 mod append;
@@ -73,6 +73,8 @@ pub struct Policy {
     pub deny: Vec<String>,
     /// Treatment of a transaction whose keys are in several slots.
     pub multi: Multi,
+    /// Treatment of a command whose keys are in several slots.
+    pub cross_slot: CrossSlot,
     /// Treatment of a write whose connection was lost before the reply.
     pub retry_writes: RetryWrites,
 }
@@ -92,6 +94,8 @@ pub struct Policies {
     unmatched: UnmatchedKeys,
     /// For keys of no namespace.
     multi: Multi,
+    /// For keys of no namespace.
+    cross_slot: CrossSlot,
     /// For keys of no namespace.
     retry_writes: RetryWrites,
     /// Rules for calls of scripts and functions.
@@ -117,6 +121,7 @@ impl Policies {
             restricts: restricts || config.unmatched != UnmatchedKeys::Allow,
             unmatched: config.unmatched,
             multi: config.multi,
+            cross_slot: config.cross_slot,
             retry_writes: config.retry_writes,
             script_rules: ScriptRules::default(),
         };
@@ -154,6 +159,12 @@ impl Policies {
     pub fn multi(&self, namespace: NamespaceId) -> Multi {
         self.get(namespace)
             .map_or(self.multi, |policy| policy.multi)
+    }
+
+    /// Treatment of a command over several slots that has a key of this namespace.
+    pub fn cross_slot(&self, namespace: NamespaceId) -> CrossSlot {
+        self.get(namespace)
+            .map_or(self.cross_slot, |policy| policy.cross_slot)
     }
 
     /// Treatment of a write to a key of this namespace whose connection was lost before the reply.
@@ -232,6 +243,7 @@ impl Policy {
             max_value: namespace.max_value,
             deny: namespace.deny.clone(),
             multi: namespace.multi,
+            cross_slot: namespace.cross_slot,
             retry_writes: namespace.retry_writes,
         }
     }
@@ -253,6 +265,7 @@ mod tests {
             max_value: None,
             deny: Vec::new(),
             multi: Multi::default(),
+            cross_slot: CrossSlot::default(),
             retry_writes: RetryWrites::default(),
         }
     }

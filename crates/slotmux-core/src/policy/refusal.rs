@@ -30,6 +30,8 @@ pub enum RefusalRule {
     TtlScripts,
     /// Commands that delete all keys are refused.
     Flush,
+    /// Its keys are in several slots, and such commands are refused, or those that write.
+    CrossSlot,
     /// Calls of scripts and functions are refused, or those without declared keys.
     Scripts,
     /// Commands that administer the nodes are refused, or this one is.
@@ -66,6 +68,7 @@ impl RefusalRule {
             TtlPersist => OfNamespace("ttl.persist"),
             TtlScripts => OfNamespace("ttl.scripts"),
             Flush => OfNamespace("flush"),
+            CrossSlot => OfNamespace("cross_slot"),
             Scripts => Global("commands.scripts"),
             Admin => Global("commands.admin"),
             Keys => Global("commands.keys"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Actions, Governed, Policies, ReplyConversion, govern};
 use crate::command::{CommandRef, resolve};
-use crate::config::{Config, Multi, Namespace, RetryWrites, Ttl};
+use crate::config::{Config, CrossSlot, Multi, Namespace, RetryWrites, Ttl};
 use crate::resp::request::Request;
 use crate::resp::{Limits, Scan, scan_request, write};
 
@@ -25,6 +25,7 @@ pub(crate) fn namespace(name: &str, prefix: &str, change: impl FnOnce(&mut Ttl))
         max_value: None,
         deny: Vec::new(),
         multi: Multi::default(),
+        cross_slot: CrossSlot::default(),
         retry_writes: RetryWrites::default(),
     }
 }

@@ -7,7 +7,7 @@ use crate::resp::request::Request;
 use crate::slot::{Slot, slot_of};
 
 use super::lacking::lacking_rewritten;
-use super::{CROSS_SLOT, Knowledge, Plan, error_reply, refuse, refuse_by};
+use super::{Knowledge, Plan, cross_slot, error_reply, refuse, refuse_by};
 
 pub(super) const UNTOLD_KEYS: &str = "ERR slotmux: the keys of this request cannot be found in it as the server says that they can, and there \
     are namespaces with policies";
@@ -97,7 +97,7 @@ pub(super) fn one_slot(
         // A request whose keys can't be found is malformed, and any node says how.
         Err(_) | Ok(Slots { first: None, .. }) => Plan::Anywhere { write },
         Ok(Slots { differs: true, .. }) if !knowledge.is_one_node => {
-            refuse(RefusalRule::Inherent, CROSS_SLOT)
+            cross_slot::plan(request, command, knowledge, rewritten)
         }
         Ok(Slots {
             first: Some(slot), ..

@@ -20,6 +20,7 @@ use keys_in_slot::keys_in_slot;
 pub mod all_nodes;
 pub mod big_replies;
 mod by_keys;
+pub mod cross_slot;
 pub mod hidden_keys;
 mod keys_in_slot;
 mod lacking;
@@ -65,6 +66,17 @@ pub enum Plan {
         namespace: NamespaceId,
         /// The command, by whose policy each part is sent.
         command: HeldCommand,
+    },
+    /// Its keys are in several slots, and it is not a sum of its parts: run this program.
+    CrossSlot {
+        /// The program.
+        program: cross_slot::Program,
+        /// The command.
+        command: &'static Command,
+        /// Whether it may change data.
+        write: bool,
+        /// The decision of the policies about the whole request.
+        decision: Decision,
     },
     /// Send it to every primary, or node, and merge the replies.
     Everywhere {

@@ -15,7 +15,7 @@ use super::lacking::lacking;
 use super::parts::keys_by_slot;
 use super::pattern_slot::slot_of_pattern;
 use super::script;
-use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse, refuse_command};
+use super::{CROSS_SLOT, Knowledge, MOST_ARGS, Plan, keyed, plan, refuse, refuse_command};
 
 use building::BodyBuilder;
 
@@ -182,7 +182,10 @@ pub fn plan_queued(
     if let Ok(command) = command
         && command.route == Route::Blocking
     {
-        return keyed(request, CommandRef::Table(command), knowledge, rewritten);
+        return match keyed(request, CommandRef::Table(command), knowledge, rewritten) {
+            Plan::CrossSlot { .. } => refuse(RefusalRule::Inherent, CROSS_SLOT),
+            plan => plan,
+        };
     }
     if let Ok(command) = command
         && command.route == Route::Script
@@ -229,6 +232,8 @@ pub fn plan_queued(
         | Plan::Subscription(_) => {
             in_multi(knowledge.command(request).map_or("", CommandRef::full_name))
         }
+        // It watches keys and starts over, which a transaction cannot.
+        Plan::CrossSlot { .. } => refuse(RefusalRule::Inherent, CROSS_SLOT),
         // EXEC splits it in one step, so its size is bounded.
         Plan::Split { .. } if request.argc() > MOST_ARGS => {
             let text = format!(

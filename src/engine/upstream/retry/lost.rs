@@ -209,6 +209,7 @@ fn settle_partial_reply(worker: &Rc<Worker>, lane: &Lane, unanswered: &mut Vec<U
         | OnReply::Discard
         | OnReply::ProcessRun
         | OnReply::ConnectionId
+        | OnReply::Step(_)
         | OnReply::ReportOne(_) => {}
     }
 }

@@ -62,6 +62,9 @@ impl Lane {
                 asking = true;
             } else {
                 entry.restart();
+                if let OnReply::Step(step) = &entry.kind {
+                    step.lose(was_written);
+                }
                 let request = match is_shifted {
                     true => Vec::new(),
                     false => ring.front(len).to_vec(),

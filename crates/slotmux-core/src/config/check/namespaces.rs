@@ -73,7 +73,7 @@ pub(super) fn warn(config: &Config, reading: &mut Reading) {
         && let Some(origin) = reading
             .first_below(
                 "defaults.namespace.",
-                &["unmatched", "flush", "multi", "retry_writes"],
+                &["unmatched", "flush", "multi", "cross_slot", "retry_writes"],
             )
             .cloned()
     {

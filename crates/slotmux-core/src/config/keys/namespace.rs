@@ -7,8 +7,8 @@ use crate::config::read_namespace::{commands, fraction, prefixes, variables};
 use crate::config::section::{SectionKey, inherited, key, list, put, section, set_section};
 use crate::config::show::{choice, or_word, show_section, text, texts};
 use crate::config::{
-    FlushCommands, JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites, ScriptKeys,
-    Strength, Ttl, TtlMode, UnmatchedKeys,
+    CrossSlot, FlushCommands, JitterBy, KeepTtl, Multi, Namespace, OverMax, Persist, RetryWrites,
+    ScriptKeys, Strength, Ttl, TtlMode, UnmatchedKeys,
 };
 use crate::units::{show_duration, show_size};
 
@@ -41,6 +41,7 @@ pub(in crate::config) const NAMESPACE: &[SectionKey<Namespace>] = &[
     MAX_VALUE,
     DENY,
     MULTI,
+    CROSS_SLOT,
     RETRY_WRITES,
     TTL,
 ];
@@ -52,6 +53,7 @@ pub(in crate::config) const OVERRIDABLE: &[SectionKey<Namespace>] = &[
     MAX_VALUE,
     DENY,
     MULTI,
+    CROSS_SLOT,
     RETRY_WRITES,
     TTL,
 ];
@@ -80,6 +82,11 @@ const MULTI: SectionKey<Namespace> = key(
     "multi",
     |n, v, r| put(&mut n.multi, v.choice(MULTIS, r)),
     |n| choice(MULTIS, &n.multi),
+);
+const CROSS_SLOT: SectionKey<Namespace> = key(
+    "cross_slot",
+    |n, v, r| put(&mut n.cross_slot, v.choice(CROSS_SLOTS, r)),
+    |n| choice(CROSS_SLOTS, &n.cross_slot),
 );
 const RETRY_WRITES: SectionKey<Namespace> = key(
     "retry_writes",
@@ -179,6 +186,11 @@ const MULTIS: &[(&str, Multi)] = &[
     ("split-readonly", Multi::SplitReadonly),
     ("split", Multi::Split),
 ];
+const CROSS_SLOTS: &[(&str, CrossSlot)] = &[
+    ("reject", CrossSlot::Reject),
+    ("reads", CrossSlot::Reads),
+    ("all", CrossSlot::All),
+];
 const RETRIES: &[(&str, RetryWrites)] = &[
     ("never", RetryWrites::Never),
     ("idempotent", RetryWrites::Idempotent),
@@ -231,6 +243,15 @@ const DEFAULTS_NAMESPACE: &[SectionKey<Draft>] = &[
             d.config.multi = d.defaults.multi;
         },
         |d| choice(MULTIS, &d.config.multi),
+    ),
+    // As `multi`.
+    key(
+        "cross_slot",
+        |d, v, r| {
+            put(&mut d.defaults.cross_slot, v.choice(CROSS_SLOTS, r));
+            d.config.cross_slot = d.defaults.cross_slot;
+        },
+        |d| choice(CROSS_SLOTS, &d.config.cross_slot),
     ),
     // As `multi`.
     key(

@@ -1,6 +1,6 @@
 //! The keys of `[server]`, `[commands]`, `[admin]` and `[log]`.
 
-use super::{GIB, HOUR, MIB, MS, ZERO};
+use super::{GIB, HOUR, KIB, MIB, MS, ZERO};
 use crate::config::problem::Reading;
 use crate::config::read::{admin_bind, command_patterns, host_names, log_level};
 use crate::config::section::{SectionKey, key, put};
@@ -80,6 +80,11 @@ pub(super) const COMMANDS: &[SectionKey<Commands>] = &[
         "one_node",
         |c, v, r| put(&mut c.one_node, command_patterns(v, r)),
         |c| texts(&c.one_node),
+    ),
+    key(
+        "cross_slot_max",
+        |c, v, r| put(&mut c.cross_slot_max, v.bytes(KIB..=GIB, r)),
+        |c| text(&show_size(c.cross_slot_max as u64)),
     ),
 ];
 

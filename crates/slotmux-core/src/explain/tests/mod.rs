@@ -157,9 +157,15 @@ fn what_is_refused_says_why() {
             "commands.scripts = \"auto\" (default)",
         ),
         (
-            "SUNION a b",
+            "EVAL s 2 a b",
             "CROSSSLOT Keys in request don't hash to the same slot",
             "",
+        ),
+        (
+            "SUNIONSTORE a b c",
+            "CROSSSLOT Keys in request don't hash to the same slot, and cross_slot = \"reads\" of [defaults.namespace]; \
+             \"all\" would run it, which is not atomic",
+            "defaults.namespace.cross_slot = \"reads\" (default)",
         ),
         (
             "CONFIG SET requirepass commands.keys",

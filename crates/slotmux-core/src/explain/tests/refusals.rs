@@ -183,7 +183,7 @@ fn no_setting_decides_about_what_is_never_sent() {
         "SHUTDOWN",
         "MOVE open:1 2",
         "COPY open:1 open:2 DB 3",
-        "SUNION open:1 open:2",
+        "EVAL s 2 open:1 open:2",
         "SCAN commands.keys",
         "DEBUG SEGFAULT",
         "DEBUG SLEEP 61",

@@ -1,7 +1,7 @@
 //! Transactions: their groups by slot, and the sources of the elements of the reply to EXEC.
 
 use super::*;
-use crate::config::{Config, Namespace, RetryWrites, Ttl};
+use crate::config::{Config, CrossSlot, Namespace, RetryWrites, Ttl};
 use crate::policy::Policies;
 use crate::resp::{Limits, scan_request};
 use crate::slot::slot_of;
@@ -21,6 +21,7 @@ fn policies(namespaces: &[(&str, Multi, Option<u64>)]) -> Policies {
         max_value: None,
         deny: Vec::new(),
         multi: *multi,
+        cross_slot: CrossSlot::default(),
         retry_writes: RetryWrites::Never,
     });
     Policies::new(&Config {
