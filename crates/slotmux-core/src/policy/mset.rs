@@ -8,7 +8,7 @@ use super::options::{OptionSet, TtlOptions, bounded, defaulted, read};
 use super::set::setnx;
 use super::splice::{copy, px};
 use super::subject::TtlSubject;
-use super::{Actions, Governed, ReplyConversion};
+use super::{Actions, Governed, RefusalRule, ReplyConversion};
 use crate::config::TtlMode;
 use crate::resp::write;
 
@@ -77,7 +77,8 @@ pub(super) fn msetnx(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
 /// `MSETEX numkeys key value [key value …] [NX | XX] [EX | PX | EXAT | PXAT | KEEPTTL]`
 ///
 /// All keys get one TTL. It is changed in place where one policy decides about all of them, and so is a default where
-/// that is the same for all. Otherwise what each key needs follows behind the command; a minimum cannot.
+/// that is the same for all. Otherwise what each key needs follows behind the command; a minimum cannot, so
+/// that a shorter TTL is refused.
 pub(super) fn msetex(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
     let mut from = 2;
     let mut namespace = None;
@@ -128,6 +129,15 @@ fn each_after_msetex(
         let default = match options {
             TtlOptions::Ttl(ttl) => match subject.judge_option(ttl) {
                 JudgedTtl::Becomes(_, Actions::CLAMPED) | JudgedTtl::Bounded => None,
+                JudgedTtl::Becomes(min, Actions::RAISED) => {
+                    let text = format!(
+                        "ERR slotmux: a TTL is below the {min} ms that namespace '{}' allows (ttl.min); keys of another \
+                         policy share it, so that slotmux does not raise it",
+                        subject.name
+                    );
+                    let refusal = subject.refusal(RefusalRule::TtlMin, text);
+                    return appendix.refuse(&subject, refusal);
+                }
                 JudgedTtl::Stays | JudgedTtl::Becomes(..) => return,
                 JudgedTtl::Refused(refusal) => return appendix.refuse(&subject, refusal),
             },
@@ -231,6 +241,10 @@ mod tests {
                 ("MSETEX 2 k v keepttl", "="),
                 // Several namespaces: in place nothing would be right for all.
                 ("MSETEX 2 k 1 f 2 EX 50", "="),
+                (
+                    "MSETEX 2 f 1 k 2 EX 1",
+                    "refused: -ERR slotmux: a TTL is below the 2000 ms that namespace 'keys' allows (ttl.min); keys of another policy share it, so that slotmux does not raise it",
+                ),
                 (
                     "MSETEX 3 k 1 f 2 o 3 EX 80",
                     "appended: MULTI | MSETEX 3 k 1 f 2 o 3 EX 80 | PEXPIRE o 70000 LT | EXEC",
