@@ -16,6 +16,7 @@ use tracing::Instrument;
 
 use crate::control::admin;
 use crate::control::discovery::discover::DiscoverError;
+use crate::control::discovery::libraries;
 use crate::control::discovery::refresh;
 use crate::control::resources;
 use crate::engine::refresh_requests::{self, RefreshRequests};
@@ -101,6 +102,7 @@ async fn supervise(
             .clone()
             .run_until_cancelled_owned(follow(shared.clone())),
     );
+    tasks.spawn(give_libraries(shared.clone(), cancel.clone()));
     let failure = tokio::select! {
         () = shutdown.cancelled() => None,
         // Panics are contained, so none has ended it.
@@ -143,6 +145,14 @@ async fn keep_refreshing(
     };
     let what = "the refreshes of the topology";
     shared.restarted(what, &cancel, begin).await?.err()
+}
+
+/// Gives primaries the libraries of functions that they lack, until cancelled.
+async fn give_libraries(shared: Arc<Shared>, cancel: CancellationToken) {
+    let begin = || cancel.run_until_cancelled(libraries::run(&shared));
+    shared
+        .restarted("the care for libraries of functions", &cancel, begin)
+        .await;
 }
 
 /// Logs when slotmux is ready, and adapts the limit of clients to the number of nodes.

@@ -25,6 +25,7 @@ pub mod client;
 pub mod fan_out;
 pub mod first_words;
 pub mod handshake;
+pub mod library_requests;
 pub mod monitor;
 pub mod operator;
 pub mod pause;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use crate::engine::library_requests::LibraryRequests;
 use crate::engine::monitor::MonitorQueue;
 use crate::engine::pubsub::SubscriptionKind;
 use crate::engine::pubsub::census::Census;
@@ -88,6 +89,8 @@ pub struct Shared {
     pub outages: Outages,
     /// Scripts that clients have shown.
     pub scripts: ScriptStore,
+    /// Asks for the libraries that primaries lack.
+    pub libraries: LibraryRequests,
     /// Listeners of each channel and pattern.
     pub census: Census,
     /// Bytes that the clients of all workers may hold.
@@ -141,6 +144,7 @@ impl Shared {
             refresh,
             outages: Outages::new(&config.cluster.connections),
             scripts: ScriptStore::default(),
+            libraries: LibraryRequests::default(),
             census: Census::default(),
             memory_limit,
             max_clients: AtomicUsize::new(max_clients),

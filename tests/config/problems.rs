@@ -115,6 +115,10 @@ log.level = "${NO_SUCH}"
 -> 13: log.level: the environment variable NO_SUCH is not set; "${NO_SUCH:-}" allows for that
 admin.bind = "9121"
 -> 14: admin.bind: expected "IP:port" or "none", got "9121"
+commands.one_node = ["graph.list", "ft. search"]
+-> 36: commands.one_node: expected a command's name such as "graph.config" or "graph.*", got "ft. search"
+commands.one_node = ["KEYS"]
+-> 22: commands.one_node: "KEYS" is a command that slotmux knows: the setting is for commands of modules
 admin.hosts = ["slotmux:9121"]
 -> 16: admin.hosts: expected a host name without scheme and port such as "slotmux", got "slotmux:9121"
 admin.hosts = "a,"

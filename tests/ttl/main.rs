@@ -12,6 +12,7 @@ mod faults;
 mod keys;
 mod long;
 mod namespaces;
+mod newer;
 mod rows;
 mod soup;
 mod table;

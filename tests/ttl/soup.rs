@@ -8,7 +8,7 @@ use slotmux_testing::{Proxy, RawClient};
 
 const ROUNDS: usize = 12_000;
 
-/// A command and its possible arguments. `k` is a key, `t` a valid or invalid TTL, `p` a payload of DUMP, `n` a small
+/// A command and its possible arguments. `k` is a key, `t` a valid or invalid TTL, `d` one of RESTORE, `p` a payload of DUMP, `n` a small
 /// number, `*` up to five of the items behind it.
 const COMMANDS: &[&str] = &[
     "SET k v * EX PX EXAT PXAT KEEPTTL NX XX GET t t t",
@@ -25,7 +25,7 @@ const COMMANDS: &[&str] = &[
     "EXPIREAT k t * NX XX GT LT",
     "PEXPIREAT k t * NX XX GT LT",
     "PERSIST k",
-    "RESTORE k t p * REPLACE REPLACE ABSTTL IDLETIME FREQ n t replace\\0",
+    "RESTORE k d p * REPLACE REPLACE ABSTTL IDLETIME FREQ n t replace\\0",
     "RESTORE k 0 p * REPLACE REPLACE ABSTTL",
     "SORT k * STORE STORE k k LIMIT n n ALPHA ALPHA ASC BY store\\0 GET #",
     "GEOADD k * NX XX CH n n m",
@@ -106,6 +106,23 @@ const TTLS: &[&str] = &[
     "",
 ];
 
+/// The same without those that overflow: servers differ in what RESTORE makes of them.
+const DISTANCES: &[&str] = &[
+    "100000000",
+    "4000000000",
+    "4000000000000",
+    "4611686018427387903",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "0",
+    "-1",
+    "-0",
+    "010",
+    "+100000000",
+    "x",
+    "",
+];
+
 fn words(random: &mut fastrand::Rng, template: &str, payload: &[u8]) -> Vec<Vec<u8>> {
     let all: Vec<&str> = template.split(' ').collect();
     let (fixed, any) = match all.iter().position(|word| *word == "*") {
@@ -121,6 +138,7 @@ fn words(random: &mut fastrand::Rng, template: &str, payload: &[u8]) -> Vec<Vec<
         .map(|word| match word {
             "k" => key(random).into_bytes(),
             "t" => TTLS[random.usize(..TTLS.len())].into(),
+            "d" => DISTANCES[random.usize(..DISTANCES.len())].into(),
             "n" => random.u8(0..4).to_string().into_bytes(),
             "p" => payload.to_vec(),
             _ => word.replace("\\0", "\0").into_bytes(),

@@ -15,11 +15,13 @@ fn errors_of_nodes(key: &str, ports: &[u16]) -> Vec<String> {
     let slot = slot_of(key.as_bytes()).0;
     let mut all: Vec<String> = [
         "NOSCRIPT No matching script. Please use EVAL.",
+        "NOSCRIPT No matching script.",
         "TRYAGAIN Multiple keys request during rehashing of slot",
         "CLUSTERDOWN The cluster is down",
         "CLUSTERDOWN Hash slot not served",
         "LOADING Redis is loading the dataset in memory",
         "READONLY You can't write against a read only replica.",
+        "READONLY Can not run script with write flag on readonly replica",
         "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
         "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
         "ERR Function not found",

@@ -2,6 +2,7 @@
 
 mod faults;
 mod forged_errors;
+mod functions;
 mod healing;
 mod health_checks;
 mod ledger;

@@ -209,6 +209,7 @@ fn a_missing_right_of_a_feature_causes_a_warning_that_names_both() {
         ("-client|tracking", "clients that track"),
         ("-client|unblock", "CLIENT UNBLOCK"),
         ("-script|load", "NOSCRIPT"),
+        ("-function|load", "FCALL"),
         ("-watch", "transactions"),
         ("-info", "INFO"),
         ("-dbsize", "RANDOMKEY"),
@@ -339,10 +340,11 @@ fn a_lane_to_a_node_that_revokes_rights_names_the_missing_one() {
             &["ACL", "SETUSER", "slotmux", &format!("-{right}")],
         );
         on_all(&cluster, &["CLIENT", "KILL", "USER", "slotmux"]);
-        let said = format!("NOPERM this user has no permissions to run the '{right}' command");
+        // Between the two Redis 7.0 says "this user", later servers name the user.
+        let said = format!("has no permissions to run the '{right}' command");
         poll_until(PATIENCE, "the lanes to be refused", || {
             let reply = proxy.client().call(&["SET", "ns:k", "1"]);
-            matches!(&reply, Value::Error(error) if error.contains(&said))
+            matches!(&reply, Value::Error(error) if error.contains("NOPERM") && error.contains(&said))
         });
         poll_until(PATIENCE, "slotmux to name the node", || {
             readiness(&proxy).is_some_and(|(_, text)| text.contains(&said))

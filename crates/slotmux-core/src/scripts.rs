@@ -198,6 +198,26 @@ pub fn is_script_call(request: &Request) -> bool {
     CALLS.iter().any(|call| name.eq_ignore_ascii_case(call))
 }
 
+/// A digest of a script call: of its script, however the request names it, and of its arguments.
+pub fn digest_of_call(request: &Request) -> u32 {
+    let (name, script) = (request.arg(0), request.arg(1));
+    let mut digest = Sha1::new();
+    if name.eq_ignore_ascii_case(b"eval") || name.eq_ignore_ascii_case(b"eval_ro") {
+        digest.update(sha_of(script));
+    } else {
+        digest.update(named(request).as_ref().map_or(script, |sha| &sha[..]));
+    }
+    for at in 2..request.argc() {
+        let argument = request.arg(at);
+        digest.update(argument.len().to_be_bytes());
+        digest.update(argument);
+    }
+    let bytes = digest.finalize();
+    bytes[..4]
+        .iter()
+        .fold(0, |number, byte| number << 8 | u32::from(*byte))
+}
+
 /// Whether [`NotedScripts::note`] may have a use for a request.
 pub fn shows_script(request: &Request) -> bool {
     let name = request.arg(0);

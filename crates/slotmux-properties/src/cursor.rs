@@ -300,13 +300,8 @@ fn take_page(
             }
             Some(number)
         }
-        // An error for the client, which begins again here. Only in a slot that the node lost meanwhile.
-        AfterPage::TooLarge => {
-            assert!(matches!(cluster.numbers, Numbers::OwnSlot), "{said} fits");
-            let owner = cluster.owners[said as usize % SLOTS / BLOCK];
-            assert_ne!(owner, Some(shard as u8), "{said} fits");
-            None
-        }
+        // No page of the model is shorter than what rounding repeats.
+        AfterPage::Longer => panic!("{said} after {asked}"),
         AfterPage::Instead(step) => {
             assert_ne!(step.node, asked, "the same page again");
             take_page(cluster, choices, step, seen)

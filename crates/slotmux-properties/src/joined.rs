@@ -11,7 +11,7 @@ use slotmux_core::route::scan::run_of;
 
 use super::choices::Choices;
 
-const MERGES: [Merge; 18] = [
+const MERGES: [Merge; 19] = [
     Merge::Elements,
     Merge::AllOk,
     Merge::Sum,
@@ -30,6 +30,7 @@ const MERGES: [Merge; 18] = [
     Merge::History,
     Merge::Latest,
     Merge::Histogram,
+    Merge::Union,
 ];
 
 /// The parts of which replies are built; the number of elements behind a header may differ from its count.

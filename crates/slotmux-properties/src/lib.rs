@@ -16,5 +16,6 @@ pub mod server;
 pub mod sides;
 pub mod split_points;
 pub mod topology;
+pub mod ttl_choices;
 pub mod ttl_plan;
 pub mod worker;

@@ -347,6 +347,9 @@ impl Server {
                     b"get" => {}
                     _ => return Err(Refused),
                 }
+            } else if self.is_newer && &*word == b"ifeq" && taken.starts_with(b"nx xx get") {
+                at += 1;
+                words.get(at).ok_or(Refused)?;
             } else if !self.is_newer {
                 return Err(Refused);
             }

@@ -74,6 +74,14 @@ pub(super) enum Identity {
 }
 
 impl Identity {
+    /// The id of a node of a cluster.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Identity::Cluster(view) => view.myself.as_deref(),
+            Identity::Standalone(_) => None,
+        }
+    }
+
     pub fn server(&self) -> &ServerInfo {
         match self {
             Identity::Cluster(view) => &view.server,

@@ -12,16 +12,17 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::addr::Addr;
-use super::ask::{Access, Identity, NodeReply, Unusable, ask, error_text};
+use super::ask::{Access, Identity, NodeReply, Unusable, ask};
+use super::commands::{AskedNode, UpstreamCommands};
 use super::merge::merge;
 pub use super::no_topology::{BadSeed, DiscoverError};
+use super::other_databases::look_for_databases;
 use super::output_limit::look;
 use super::parameters::{parameter, warnings};
 use super::rights::{FeaturesInUse, check};
 use super::topology::{Node, Topology, UpstreamKind};
 use super::view::{NodeView, ServerInfo};
 use crate::engine::blocking::wait_replicas::any_command_counts;
-use slotmux_core::command::Learned;
 use slotmux_core::config::{Config, TtlMode, UnknownCommands};
 use slotmux_core::policy::Policies;
 
@@ -63,8 +64,7 @@ pub struct Discovery {
     observes: bool,
     /// Whether the rights of the upstream user are checked before the first topology is used.
     checks_rights: bool,
-    /// The last query for the upstream's commands got no reply.
-    has_to_learn: bool,
+    commands: UpstreamCommands,
     stale_rounds: u32,
     hidden_rounds: u32,
 }
@@ -85,7 +85,7 @@ impl Discovery {
                 ttl.is_some_and(|ttl| ttl.mode == TtlMode::Observe)
             }),
             checks_rights: false,
-            has_to_learn: false,
+            commands: UpstreamCommands::default(),
             stale_rounds: 0,
             hidden_rounds: 0,
         }
@@ -130,7 +130,16 @@ impl Discovery {
         checked.map_err(|report| DiscoverError::Rights {
             user: self.access.user().to_owned(),
             report,
-        })
+        })?;
+        // A refused SELECT would be in the ACL LOG of a user whose rights were chosen.
+        if of.enforced.is_some()
+            && self.access.user() == "default"
+            && let Some(shard) = topology.shards.first()
+        {
+            let node = shard.primary.addr.clone();
+            tokio::spawn(look_for_databases(self.access.clone(), node));
+        }
+        Ok(())
     }
 
     /// Warns of each node that closes connections because of big replies, and calls `note` with it.
@@ -312,9 +321,17 @@ impl Discovery {
     ) -> Result<Discovered, DiscoverError> {
         let mut views: Vec<NodeView> = Vec::new();
         let mut server: Option<(Addr, ServerInfo)> = None;
-        let mut connection = None;
+        let mut asked = Vec::with_capacity(replies.len());
         for reply in replies {
-            connection.get_or_insert(reply.connection);
+            asked.push(AskedNode {
+                id: reply
+                    .identity
+                    .id()
+                    .unwrap_or(&reply.from.to_string())
+                    .to_owned(),
+                server: reply.identity.server().clone(),
+                connection: reply.connection,
+            });
             match reply.identity {
                 Identity::Cluster(view) => views.push(view),
                 Identity::Standalone(found) => server = Some((reply.from, found)),
@@ -324,37 +341,32 @@ impl Discovery {
             Some((addr, server)) if views.is_empty() => (self.standalone(addr, server), false),
             _ => self.cluster(&views, previous),
         };
-        topology.learned = previous.learned.clone();
-        let is_same_server = topology.has_server_of(previous);
-        if let Some(connection) = connection
-            && (previous.is_empty() || !is_same_server || self.has_to_learn)
+        if previous.is_empty()
+            && topology.kind == UpstreamKind::Cluster
+            && let Some(node) = asked.first_mut()
         {
-            self.learn(connection, &mut topology, previous.is_empty())
-                .await;
+            self.look_at_parameters(&mut node.connection).await;
         }
+        topology.learned = if self.learns {
+            self.commands.of(&topology, &mut asked).await
+        } else {
+            previous.learned.clone()
+        };
         Ok(Discovered {
             topology,
             is_unsettled,
         })
     }
 
-    /// Queries what changes only with the server: its commands, and at the start its parameters.
-    async fn learn(
-        &mut self,
-        mut connection: MultiplexedConnection,
-        topology: &mut Topology,
-        is_first: bool,
-    ) {
+    /// Warns of parameters of the nodes that make failovers longer than commands wait.
+    async fn look_at_parameters(&self, connection: &mut MultiplexedConnection) {
         let mut pipe = redis::pipe();
         pipe.ignore_errors();
         pipe.cmd("CONFIG").arg("GET").arg("cluster-node-timeout");
         pipe.cmd("CONFIG")
             .arg("GET")
             .arg("cluster-require-full-coverage");
-        if self.learns {
-            pipe.cmd("COMMAND");
-        }
-        let replies: RedisResult<Vec<RedisResult<Value>>> = pipe.query_async(&mut connection).await;
+        let replies: RedisResult<Vec<RedisResult<Value>>> = pipe.query_async(connection).await;
         let mut replies = replies.unwrap_or_default().into_iter();
         // CONFIG is often withheld; then there is no warning.
         let mut next = || {
@@ -364,23 +376,12 @@ impl Discovery {
                 .and_then(|reply| parameter(&reply))
         };
         let (node_timeout, full_coverage) = (next(), next());
-        if is_first && topology.kind == UpstreamKind::Cluster {
-            let node_timeout = node_timeout
-                .and_then(|ms| ms.parse().ok())
-                .map(Duration::from_millis);
-            let full_coverage = full_coverage.is_some_and(|value| value == "yes");
-            for warning in warnings(node_timeout, full_coverage, self.command_deadline) {
-                warn!("{warning}");
-            }
-        }
-        self.has_to_learn = false;
-        match replies.next() {
-            Some(Ok(commands)) => topology.learned = Arc::new(Learned::from_reply(&commands)),
-            Some(Err(error)) => warn!(
-                "the upstream's COMMAND cannot be learned from: {}",
-                error_text(&error)
-            ),
-            None => self.has_to_learn = self.learns,
+        let node_timeout = node_timeout
+            .and_then(|ms| ms.parse().ok())
+            .map(Duration::from_millis);
+        let full_coverage = full_coverage.is_some_and(|value| value == "yes");
+        for warning in warnings(node_timeout, full_coverage, self.command_deadline) {
+            warn!("{warning}");
         }
     }
 

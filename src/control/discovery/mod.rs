@@ -1,10 +1,14 @@
 //! Discovery: finds the cluster's topology and keeps it fresh. The topology itself is in [`slotmux_core::cluster`].
 
 mod ask;
+mod commands;
+mod describe;
 pub mod dial;
 pub mod discover;
+pub mod libraries;
 mod no_topology;
 mod open;
+mod other_databases;
 mod output_limit;
 pub mod refresh;
 mod rights;

@@ -40,6 +40,7 @@ enum Feature {
     Caching,
     Subscriptions,
     Scripts,
+    Functions,
     Info,
     Settings,
     Learning,
@@ -63,6 +64,9 @@ impl Feature {
             Feature::Caching => "clients that track forget everything behind each read",
             Feature::Subscriptions => "subscriptions do not work",
             Feature::Scripts => "EVALSHA may answer NOSCRIPT for a script that was loaded",
+            Feature::Functions => {
+                "FCALL may not find a function at a primary that joins or was flushed"
+            }
             Feature::Info => {
                 "INFO lacks the nodes' figures, and SCAN does not notice that a node has restarted"
             }
@@ -107,7 +111,9 @@ struct Missing {
     pub error: String,
 }
 
-/// Every right that is needed; MULTI comes first, DISCARD and EXEC last.
+/// Every right that is needed, between MULTI and EXEC where a server checks the right to a command there. Valkey refuses
+/// WATCH within a transaction before it checks the right, so WATCH comes first: it watches a key on a connection that is closed
+/// afterwards. DISCARD and EXEC come last.
 fn needs(of: &FeaturesInUse) -> Vec<Need> {
     let mut needs = Vec::new();
     let mut need = |feature, command: &'static str, line: &str| {
@@ -125,6 +131,7 @@ fn needs(of: &FeaturesInUse) -> Vec<Need> {
     } else {
         Feature::Transactions
     };
+    need(Feature::Transactions, "watch", "WATCH slotmux");
     need(multi, "multi", "MULTI");
     if of.kind == UpstreamKind::Cluster {
         need(Feature::Cluster, "cluster|slots", "CLUSTER SLOTS");
@@ -132,7 +139,6 @@ fn needs(of: &FeaturesInUse) -> Vec<Need> {
         need(Feature::Cluster, "asking", "ASKING");
         need(Feature::Settings, "config|get", "CONFIG GET maxmemory");
     }
-    need(Feature::Transactions, "watch", "WATCH slotmux");
     need(Feature::Transactions, "unwatch", "UNWATCH");
     need(Feature::Blocking, "client|id", "CLIENT ID");
     need(Feature::Blocking, "client|unblock", "CLIENT UNBLOCK 0");
@@ -140,6 +146,16 @@ fn needs(of: &FeaturesInUse) -> Vec<Need> {
     need(Feature::Caching, "client|caching", "CLIENT CACHING YES");
     // An invalid script is not kept, should the command run.
     need(Feature::Scripts, "script|load", "SCRIPT LOAD )");
+    if of.kind == UpstreamKind::Cluster {
+        // An invalid library is not loaded, and no library has this name, should the commands run.
+        need(
+            Feature::Functions,
+            "function|list",
+            "FUNCTION LIST LIBRARYNAME )",
+        );
+        need(Feature::Functions, "function|load", "FUNCTION LOAD )");
+        need(Feature::Functions, "function|delete", "FUNCTION DELETE )");
+    }
     need(Feature::Info, "info", "INFO server");
     if of.learns {
         need(Feature::Learning, "command", "COMMAND COUNT");
@@ -366,7 +382,7 @@ mod tests {
             for enforced in [false, true] {
                 let needs = needs(&using(kind, enforced));
                 let commands: Vec<&str> = needs.iter().map(|need| need.command).collect();
-                assert_eq!(commands.first(), Some(&"multi"));
+                assert_eq!(commands[..2], ["watch", "multi"]);
                 assert_eq!(commands[commands.len() - 2..], ["discard", "exec"]);
                 let is_required =
                     |need: &&Need| need.feature.is_some_and(|feature| feature.loss().is_none());

@@ -10,7 +10,7 @@ use crate::engine::pubsub::{publish::publish, subscriber};
 use crate::engine::sabotage::sabotage;
 use crate::engine::worker::Worker;
 use slotmux_core::c_string;
-use slotmux_core::command::{self, Command, CommandRef, Unresolved};
+use slotmux_core::command::{self, Command, Unresolved};
 use slotmux_core::policy::{Actions, Decision, Governed, NamespaceId, ReplyConversion};
 use slotmux_core::resp::write;
 use slotmux_core::route::transaction::plan_queued;
@@ -137,13 +137,13 @@ pub(super) fn carry_out(
         }
         Plan::Split {
             merge,
-            step,
+            shape,
             write,
             namespace,
             command,
         } => {
             let sending = Sending::as_is(request, write, namespace, reply);
-            split(worker, client, &sending, command, merge, step)
+            split(worker, client, &sending, command, merge, shape)
         }
         Plan::Anywhere { write } => match worker.any_node(client) {
             Some(node) => {
@@ -160,6 +160,9 @@ pub(super) fn carry_out(
             write,
             recipients,
         } => {
+            if let Ok(command) = command {
+                worker.shared.libraries.deletions.note(command, request);
+            }
             let dispatched = broadcast(worker, client, request, merge, write, recipients);
             let is_reset = command.is_ok_and(|command| command.full_name == RESET_TOTALS);
             if is_reset && dispatched == Dispatched::Accepted {
@@ -255,9 +258,9 @@ fn forward<'a>(
         && !actions.is_empty()
         && worker.count_actions(namespace, actions, is_refused, request)
         && actions.contains(Actions::APPENDED)
-        && let Ok(command) = command::resolve(request.bytes, request.args)
+        && let Some(command) = worker.with_knowledge(|knowledge| knowledge.held_command(request))
     {
-        worker.probe(client, slot, namespace, CommandRef::Table(command), request);
+        worker.probe(client, slot, namespace, command.by_ref(), request);
     }
     dispatched
 }

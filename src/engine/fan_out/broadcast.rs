@@ -13,7 +13,8 @@ use crate::engine::upstream::lane::Lane;
 use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::upstream::retry::lost::unreachable;
 use crate::engine::worker::Worker;
-use slotmux_core::command::Merge;
+use slotmux_core::command::{self, Merge};
+use slotmux_core::functions::Deletion;
 use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
@@ -59,6 +60,7 @@ pub fn broadcast(
             let shas = (2..request.argc()).map(|at| request.arg(at));
             MergeWith::Kept(shas.map(|sha| scripts.has(sha)).collect())
         }
+        Merge::AllOk => deletion_of(request).map_or(MergeWith::Nothing, MergeWith::Deletion),
         merge if merge.lists_keys() && worker.shared.policies.hides_keys() => MergeWith::Hiding(0),
         _ => MergeWith::Nothing,
     };
@@ -70,6 +72,12 @@ pub fn broadcast(
         bytes: request.bytes,
     };
     fan_out(worker, client, request, fan, &nodes)
+}
+
+/// The deletion of functions that a request asks for.
+fn deletion_of(request: &Request) -> Option<Deletion> {
+    let command = command::resolve(request.bytes, request.args).ok()?;
+    Deletion::of(command, request)
 }
 
 /// Sends `fan` to `nodes`.

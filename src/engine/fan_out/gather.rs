@@ -10,11 +10,12 @@ use crate::engine::pubsub::counts;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::worker::Worker;
 use slotmux_core::command::Merge;
+use slotmux_core::functions::Deletion;
 use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
-use super::page::{Page, PageOutcome, request_again};
+use super::page::{Page, PageOutcome, request_step};
 use crate::engine::fan_out::random_key;
 use slotmux_core::route::hidden_keys;
 use slotmux_core::route::merge::elements::ElementMerge;
@@ -50,6 +51,8 @@ pub enum MergeWith {
     Nodes(Vec<String>),
     /// For [`Merge::AllTrue`]: which of the scripts that are asked for slotmux keeps.
     Kept(Vec<bool>),
+    /// It deletes libraries of functions; finished if all primaries say so.
+    Deletion(Deletion),
     /// It is an INFO; slotmux' own answer.
     Info(Vec<u8>),
     /// It is a CONFIG GET; slotmux' own answer.
@@ -148,7 +151,7 @@ impl Gather {
         if complete {
             self.missing.set(self.missing.get() - 1);
             if self.missing.get() == 0 {
-                if self.repeat_void_page(worker) || self.hide_keys(worker) {
+                if self.extend_page(worker) || self.hide_keys(worker) {
                     return;
                 }
                 if self.is_long() {
@@ -161,6 +164,9 @@ impl Gather {
                         worker.stats.errors.inc();
                     } else {
                         counts::amend(&worker.shared.census, self.merge, &mut reply);
+                        if let MergeWith::Deletion(deletion) = &self.known {
+                            worker.shared.libraries.deletions.finish(deletion);
+                        }
                     }
                     drop(parts);
                     worker.count_reply(self.whole.counted(), &reply, true);
@@ -248,9 +254,11 @@ impl Gather {
             MergeWith::Kept(kept) if exists::exist(parts, kept, out).is_some() => return false,
             MergeWith::Nodes(nodes) => return texts::merged(parts, nodes, out),
             MergeWith::Order(order) => &order[..],
-            MergeWith::Nothing | MergeWith::Kept(_) | MergeWith::Page(_) | MergeWith::Hiding(_) => {
-                &[]
-            }
+            MergeWith::Nothing
+            | MergeWith::Kept(_)
+            | MergeWith::Deletion(_)
+            | MergeWith::Page(_)
+            | MergeWith::Hiding(_) => &[],
         };
         merged(parts, self.merge, order, self.whole.write, out)
     }
@@ -303,8 +311,8 @@ impl Gather {
         false
     }
 
-    /// Turns the page of a SCAN into the client's reply. True: it is void, and is requested again.
-    fn repeat_void_page(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
+    /// Turns the page of a SCAN into the client's reply. True: another part of it is requested first.
+    fn extend_page(self: &Rc<Self>, worker: &Rc<Worker>) -> bool {
         let Some(page) = self.page() else {
             return false;
         };
@@ -313,12 +321,16 @@ impl Gather {
             return false;
         }
         let received = self.parts.borrow()[0].clone();
+        let before = page.found_bytes();
         let reply = match page.judge(worker, client, &received) {
             PageOutcome::Reply(reply) => reply,
-            PageOutcome::Again => {
+            PageOutcome::Ask => {
                 self.forget(worker, 0);
+                let grown = page.found_bytes() - before;
+                self.bytes.set(self.bytes.get() + grown);
+                client.change_gathered(worker, 0, grown);
                 self.missing.set(1);
-                match request_again(worker, self, client) {
+                match request_step(worker, self, client) {
                     Ok(()) => return true,
                     Err(reply) => reply,
                 }

@@ -1,7 +1,7 @@
 //! One page of a SCAN: asked of the node whose turn it is, held against the topology when it comes, and given the
-//! cursor that leads on.
+//! cursor that leads on. Where a node is at its end and the page has room, the next node is asked for the same page.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::engine::client::Client;
@@ -22,13 +22,16 @@ use slotmux_core::route::scan::{AfterPage, ScanCursor, ScanStep, parse};
 /// Sent once per connection, ahead of its first page: the reply identifies the run of the node's process.
 const INFO: &[u8] = b"*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n";
 
-/// Times that a page is asked for again because it is void. Each needs another change of the cluster.
+/// Times that a page is asked for again because it is void or too short. A void one needs another change of the cluster.
 const TRIES: u8 = 8;
+/// COUNT of a page that was too short, and its growth each time that it still is.
+const LONGER_COUNT: u32 = 256;
+const LONGER_FACTOR: u32 = 8;
+/// Keys of a page without COUNT, as in Redis.
+const DEFAULT_COUNT: usize = 10;
 
 pub(super) const NO_NODE: &str = "CLUSTERDOWN slotmux: no node of the cluster is known";
 const RESTLESS: &str = "TRYAGAIN slotmux: the cluster changed again and again during this page, go on from the same cursor";
-const TOO_LARGE: &str = "ERR slotmux: the node's cursor does not fit into slotmux' own, which has \
-    48 bits for it, and 34 in a slot that the node does not own: go on once no slot is imported, or scan this node directly";
 const NO_PAGE: &str = "ERR slotmux: the node's reply is no page of a scan";
 
 /// A requested page.
@@ -37,17 +40,32 @@ pub struct Page {
     /// The node that is asked.
     node: Cell<NodeId>,
     tries: Cell<u8>,
+    /// The COUNT that replaces the client's, if pages were too short.
+    count: Cell<Option<u32>>,
     /// The client's arguments behind the cursor.
     options: Vec<u8>,
     argc: usize,
+    /// Keys that fill the page: another node is asked while there are fewer.
+    room: usize,
+    found: RefCell<Found>,
+}
+
+/// The keys of the nodes that are at their end.
+#[derive(Default)]
+struct Found {
+    keys: usize,
+    /// The keys as they are in the reply, one after the other.
+    bytes: Vec<u8>,
+    /// The cursor behind them.
+    next: u64,
 }
 
 /// The result of a page that has arrived.
 pub enum PageOutcome {
     /// This is the client's reply.
     Reply(Vec<u8>),
-    /// It is void: ask again.
-    Again,
+    /// Ask for [`Page`]'s step: the page is void, or too short, or has room for the keys of the next node.
+    Ask,
 }
 
 /// Takes a `SCAN` over all nodes, which goes on from `cursor`.
@@ -76,8 +94,11 @@ pub fn page(
         step: Cell::new(step),
         node: Cell::new(lane.node),
         tries: Cell::new(0),
+        count: Cell::new(None),
         options,
         argc: request.argc(),
+        room: page_len(request),
+        found: RefCell::default(),
     };
     let sending = Sending::as_is(
         request,
@@ -103,11 +124,17 @@ fn send_request(worker: &Rc<Worker>, gather: &Rc<Gather>, lane: &Rc<Lane>) {
     let Some(page) = gather.page() else { return };
     page.node.set(lane.node);
     let mut request = Vec::new();
-    write::array(&mut request, page.argc);
+    let count = page.count.get();
+    write::array(&mut request, page.argc + 2 * usize::from(count.is_some()));
     write::bulk(&mut request, b"SCAN");
     let mut number = itoa::Buffer::new();
     write::bulk(&mut request, number.format(page.step.get().node).as_bytes());
     request.extend_from_slice(&page.options);
+    if let Some(count) = count {
+        // The last COUNT of a request is the one that counts.
+        write::bulk(&mut request, b"COUNT");
+        write::bulk(&mut request, number.format(count).as_bytes());
+    }
     let entry = gather.entry(0, None, request.len());
     if lane.process_run().is_none() {
         let question = InFlight {
@@ -120,8 +147,8 @@ fn send_request(worker: &Rc<Worker>, gather: &Rc<Gather>, lane: &Rc<Lane>) {
     lane.send_owned(worker, entry, request);
 }
 
-/// Requests a void page again.
-pub fn request_again(
+/// Requests the step that the page has come to. An error is the client's reply.
+pub fn request_step(
     worker: &Rc<Worker>,
     gather: &Rc<Gather>,
     client: &Client,
@@ -129,13 +156,13 @@ pub fn request_again(
     let Some(page) = gather.page() else {
         return Ok(());
     };
-    page.tries.set(page.tries.get() + 1);
     if page.tries.get() > TRIES {
         return Err(error(RESTLESS));
     }
     match lane(worker, client, page.step.get()) {
+        // The client has keys already: it gets the error with its next page.
+        Some(lane) if page.has_found() && lane.is_unavailable(worker) => Err(page.reply()),
         Some(lane) => {
-            worker.stats.retries.inc();
             send_request(worker, gather, &lane);
             Ok(())
         }
@@ -143,11 +170,24 @@ pub fn request_again(
     }
 }
 
+/// The keys that fill a page: the COUNT of a request, or that of Redis where it has none. The node refuses other numbers.
+fn page_len(request: &Request) -> usize {
+    let values = (2..request.argc()).step_by(2);
+    let mut counts = values.rev();
+    let last = counts.find(|&at| request.arg(at).eq_ignore_ascii_case(b"COUNT"));
+    let last = last.filter(|&at| at + 1 < request.argc());
+    let count = last.and_then(|at| number::parse_i64(request.arg(at + 1)));
+    count.map_or(DEFAULT_COUNT, |count| usize::try_from(count).unwrap_or(0))
+}
+
 impl Page {
     /// Decides about the node's reply, which is whole.
     pub fn judge(&self, worker: &Rc<Worker>, client: &Client, reply: &[u8]) -> PageOutcome {
         if reply.starts_with(b"-") {
-            return PageOutcome::Reply(reply.to_vec());
+            return PageOutcome::Reply(match self.has_found() {
+                true => self.reply(),
+                false => reply.to_vec(),
+            });
         }
         let Some((node_cursor, keys)) = parts(reply) else {
             return PageOutcome::Reply(error(NO_PAGE));
@@ -162,37 +202,97 @@ impl Page {
         let place = now.map(|now| usize::from(now.shard));
         let node = place.and_then(|place| worker.map.primaries().get(place).copied());
         if node != Some(self.node.get()) {
-            return self.again(restart);
+            return self.again(worker, restart);
         }
         let Some(run) = run else {
-            return self.again(now.unwrap_or(step));
+            return self.again(worker, now.unwrap_or(step));
         };
         match itinerary.after(step, run, node_cursor) {
             AfterPage::Go(next) => {
-                let mut out = Vec::with_capacity(reply.len() + 16);
-                write::array(&mut out, 2);
-                write::bulk(&mut out, itoa::Buffer::new().format(next).as_bytes());
-                let policies = &worker.shared.policies;
-                if policies.hides_keys() {
-                    let Some(visible) = visible(keys, policies) else {
-                        return PageOutcome::Reply(error(NO_PAGE));
-                    };
-                    out.extend_from_slice(&visible);
-                } else {
-                    out.extend_from_slice(keys);
+                if self.collect(worker, keys, next).is_none() {
+                    return PageOutcome::Reply(error(NO_PAGE));
                 }
-                PageOutcome::Reply(out)
+                let further = match node_cursor {
+                    0 => ScanCursor::decode(next).filter(|_| next != 0 && self.has_room()),
+                    _ => None,
+                };
+                match further.and_then(|cursor| itinerary.step(cursor)) {
+                    Some(step) => self.ask(step),
+                    None => PageOutcome::Reply(self.reply()),
+                }
             }
-            AfterPage::TooLarge => PageOutcome::Reply(error(TOO_LARGE)),
-            AfterPage::Instead(step) => self.again(step),
-            AfterPage::Void => self.again(restart),
+            AfterPage::Longer => {
+                let longer = |count: u32| count.saturating_mul(LONGER_FACTOR);
+                let count = self.count.get().map_or(LONGER_COUNT, longer);
+                let outcome = self.again(worker, step);
+                self.count.set(Some(count));
+                outcome
+            }
+            AfterPage::Instead(step) => self.again(worker, step),
+            AfterPage::Void => self.again(worker, restart),
         }
     }
 
-    fn again(&self, step: ScanStep) -> PageOutcome {
-        self.step.set(step);
-        PageOutcome::Again
+    /// Asks for a page whose predecessor was of no use.
+    fn again(&self, worker: &Worker, step: ScanStep) -> PageOutcome {
+        self.tries.set(self.tries.get() + 1);
+        worker.stats.retries.inc();
+        self.ask(step)
     }
+
+    fn ask(&self, step: ScanStep) -> PageOutcome {
+        self.count.set(None);
+        self.step.set(step);
+        PageOutcome::Ask
+    }
+
+    /// Adds the visible ones of a node's keys, behind which is the cursor `next`. `None` if the reply is no array.
+    fn collect(&self, worker: &Worker, keys: &[u8], next: u64) -> Option<()> {
+        let policies = &worker.shared.policies;
+        let visible = match policies.hides_keys() {
+            true => &visible(keys, policies)?,
+            false => keys,
+        };
+        let (len, bytes) = elements(visible)?;
+        let mut found = self.found.borrow_mut();
+        found.keys += len;
+        found.bytes.extend_from_slice(bytes);
+        found.next = next;
+        Some(())
+    }
+
+    fn has_room(&self) -> bool {
+        self.found.borrow().keys < self.room
+    }
+
+    /// Whether a node before the present one is at its end.
+    fn has_found(&self) -> bool {
+        self.found.borrow().next != 0
+    }
+
+    /// Bytes of the keys that wait for those of the next node.
+    pub fn found_bytes(&self) -> usize {
+        self.found.borrow().bytes.len()
+    }
+
+    /// The client's reply.
+    fn reply(&self) -> Vec<u8> {
+        let found = self.found.borrow();
+        let mut out = Vec::with_capacity(found.bytes.len() + 64);
+        write::array(&mut out, 2);
+        write::bulk(&mut out, itoa::Buffer::new().format(found.next).as_bytes());
+        write::array(&mut out, found.keys);
+        out.extend_from_slice(&found.bytes);
+        out
+    }
+}
+
+/// The number of an array's elements, and their bytes.
+fn elements(array: &[u8]) -> Option<(usize, &[u8])> {
+    let rest = array.strip_prefix(b"*")?;
+    let end = rest.iter().position(|&byte| byte == b'\r')?;
+    let len = usize::try_from(number::parse_i64(&rest[..end])?).ok()?;
+    Some((len, rest.get(end + 2..)?))
 }
 
 /// The cursor in a node's reply, and the bytes of the keys.

@@ -12,7 +12,7 @@ use crate::engine::client::forward::{
     Sending, begin_dedicated, entry, find_room, pass_barrier, refuse_unreachable, try_dedicated,
     try_shared,
 };
-use crate::engine::client::long_request::{COPIED_BYTES, KeptRequest, SLICE};
+use crate::engine::client::long_request::{COPIED_BYTES, SLICE};
 use crate::engine::transaction::watch::dedicated_lane_for;
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::block::{Block, Destination};
@@ -21,14 +21,15 @@ use crate::engine::upstream::lane::Lane;
 use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::unix_milliseconds;
-use slotmux_core::command::{CommandRef, Merge};
+use slotmux_core::command::split::SplitShape;
+use slotmux_core::command::{CommandRef, HeldCommand, Merge};
 use slotmux_core::policy::{Decision, Governed};
 use slotmux_core::resp::request::Request;
 use slotmux_core::slot::Slot;
 
 use super::gather::{Gather, MergeWith};
 use crate::engine::fan_out::split_long::{self, LongSplit, SplitCommand};
-use slotmux_core::route::parts::{govern_part, keys_by_slot, write_part};
+use slotmux_core::route::parts::{govern_part, keys_by_slot, part_of_each_key, write_part};
 
 /// Number of nodes up to which they are searched one by one; more are looked up in a table.
 const FEW: usize = 16;
@@ -73,20 +74,20 @@ pub struct Whole<'a> {
 const NO_MEMORY: &str =
     "ERR slotmux: not executed, server.memory_limit has no room for so many keys";
 
-/// Sends a request, whose arguments from the second on are keys (`step` 1) or keys and values (`step` 2).
+/// Sends a request whose keys are in several slots.
 pub fn split(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     sending: &Sending,
-    command: CommandRef<'static>,
+    command: HeldCommand,
     merge: Merge,
-    step: usize,
+    shape: SplitShape,
 ) -> Dispatched {
     let request = sending.request;
     let tracks = client.tracks() && client.session.tracking().wants_next();
-    let count = request.argc() / step;
-    if count > SLICE || keys_are_long(request, step) {
-        let cost = split_long::cost(KeptRequest::cost(request), count);
+    let count = shape.count(request.argc());
+    if count > SLICE || keys_are_long(request, shape) {
+        let cost = split_long::cost(request, count, shape);
         if !worker.has_memory_for(cost) {
             return refuse(worker, client, NO_MEMORY);
         }
@@ -94,7 +95,7 @@ pub fn split(
         let split_command = SplitCommand {
             command,
             merge,
-            step,
+            shape,
             tracks,
         };
         client.begin_long_request(
@@ -103,7 +104,7 @@ pub fn split(
         );
         return Dispatched::Accepted;
     }
-    let keys = keys_by_slot(request, step);
+    let keys = keys_by_slot(request, shape);
     let groups: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
     let mut split_parts = SplitParts {
         bytes: worker.scratch.buffers.take(),
@@ -111,10 +112,10 @@ pub fn split(
     };
     for group in &groups {
         let start = split_parts.bytes.len();
-        write_part(request, group, step, &mut split_parts.bytes);
+        write_part(request, group, shape, &mut split_parts.bytes);
         split_parts.parts.push(Part {
             slot: group[0].0,
-            decision: govern_split_part(worker, command, &mut split_parts.bytes, start),
+            decision: govern_split_part(worker, command.by_ref(), &mut split_parts.bytes, start),
             end: split_parts.bytes.len(),
         });
     }
@@ -123,23 +124,15 @@ pub fn split(
         merge,
         tracks,
     };
-    let order = || {
-        let mut order = vec![0; request.argc() - 1];
-        for (part, group) in groups.iter().enumerate() {
-            for &(_, at) in *group {
-                order[at as usize - 1] = part as u32;
-            }
-        }
-        order
-    };
+    let order = || part_of_each_key(shape, &groups);
     let dispatched = send(worker, client, &whole, &split_parts, order);
     worker.scratch.buffers.give(split_parts.bytes);
     dispatched
 }
 
 /// Whether finding the slots of so few keys takes more than one turn. Values are only copied.
-fn keys_are_long(request: &Request, step: usize) -> bool {
-    let keys = (1..request.argc()).step_by(step);
+fn keys_are_long(request: &Request, shape: SplitShape) -> bool {
+    let keys = shape.keys(request.argc());
     request.bytes.len() > COPIED_BYTES
         && keys.map(|at| request.arg(at).len()).sum::<usize>() > COPIED_BYTES
 }
@@ -258,8 +251,8 @@ fn part_entry(
 }
 
 /// Applies the policies to the part that begins at `start`, in place: it becomes an error if they refuse it. Of the
-/// split commands only MSET changes lifetimes: it becomes a block or, with a single pair, a SET, whose reply is that of
-/// MSET.
+/// split commands those that write values change lifetimes: MSET becomes a block or, with a single pair, a SET, whose
+/// reply is that of MSET; JSON.MSET becomes a block.
 pub fn govern_split_part(
     worker: &Worker,
     command: CommandRef,

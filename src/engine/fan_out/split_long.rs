@@ -8,9 +8,11 @@ use crate::engine::client::long_request::{
     KeptRequest, LongRequest, Portion, Progress, SLICE, SLICE_BYTES,
 };
 use crate::engine::worker::Worker;
-use slotmux_core::command::{CommandRef, Merge};
+use slotmux_core::command::split::SplitShape;
+use slotmux_core::command::{HeldCommand, Merge};
 use slotmux_core::policy::{NamespaceId, ReplyConversion};
-use slotmux_core::resp::write;
+use slotmux_core::resp::request::Request;
+use slotmux_core::route::parts::{begin_part, end_part, write_key};
 use slotmux_core::slot::{SLOTS, Slot, slot_of};
 
 use crate::engine::client::dispatch::Dispatched;
@@ -35,9 +37,9 @@ enum SplitStage {
 /// A command being split.
 pub struct LongSplit {
     kept: KeptRequest,
-    command: CommandRef<'static>,
+    command: HeldCommand,
     merge: Merge,
-    step: usize,
+    shape: SplitShape,
     write: bool,
     namespace: NamespaceId,
     reply: ReplyConversion,
@@ -53,19 +55,21 @@ pub struct LongSplit {
     at: usize,
 }
 
-/// Bytes that a command of so many keys counts for while it is split.
-pub fn cost(request: usize, keys: usize) -> usize {
-    2 * request + keys * KEY + keys.min(SLOTS) * PART
+/// Bytes that a request of so many keys counts for while it is split.
+pub fn cost(request: &Request, keys: usize, shape: SplitShape) -> usize {
+    let repeated = shape.repeated(request.argc());
+    let repeated: usize = repeated.map(|at| request.arg(at).len()).sum();
+    2 * KeptRequest::cost(request) + keys * KEY + keys.min(SLOTS) * (PART + repeated)
 }
 
 /// The facts that [`crate::engine::fan_out::split::split`] knows about the command.
 pub struct SplitCommand {
     /// The command.
-    pub command: CommandRef<'static>,
+    pub command: HeldCommand,
     /// How the parts' replies become one.
     pub merge: Merge,
-    /// Arguments per key.
-    pub step: usize,
+    /// Where its keys are.
+    pub shape: SplitShape,
     /// Whether client-side caching tracks the keys that it reads.
     pub tracks: bool,
 }
@@ -77,14 +81,14 @@ impl LongSplit {
         LongSplit {
             command: split_command.command,
             merge: split_command.merge,
-            step: split_command.step,
+            shape: split_command.shape,
             write: sending.write,
             namespace: sending.namespace,
             reply: sending.reply,
             tracks: split_command.tracks,
             reserved,
             stage: SplitStage::Hashes,
-            keys: SortedKeys::new((kept.request().argc() - 1) / split_command.step),
+            keys: SortedKeys::new(split_command.shape.count(kept.request().argc())),
             split_parts: SplitParts::default(),
             start: 0,
             at: 0,
@@ -102,19 +106,16 @@ impl LongSplit {
             let bytes = &mut self.split_parts.bytes;
             if self.at == 0 || self.keys.get(self.at - 1).0 != slot {
                 self.start = bytes.len();
-                write::array(bytes, 1 + self.keys.in_slot(slot) * self.step);
-                write::bulk(bytes, request.arg(0));
+                begin_part(&request, self.keys.in_slot(slot), self.shape, bytes);
             }
-            let first = 1 + key * self.step;
-            for at in first..first + self.step {
-                write::bulk(bytes, request.arg(at));
-            }
+            write_key(&request, self.shape.place(key), self.shape, bytes);
             self.at += 1;
             let is_last = self.at == self.keys.sorted.len() || self.keys.get(self.at).0 != slot;
             if is_last {
+                end_part(&request, self.shape, bytes);
                 let decision = govern_split_part(
                     worker,
-                    self.command,
+                    self.command.by_ref(),
                     &mut self.split_parts.bytes,
                     self.start,
                 );
@@ -164,7 +165,7 @@ impl LongRequest for LongSplit {
                 let first = self.keys.slots.len();
                 let mut portion = Portion::default();
                 for key in first..self.keys.count {
-                    let key = request.arg(1 + key * self.step);
+                    let key = request.arg(self.shape.place(key));
                     if !portion.take(key.len()) {
                         break;
                     }

@@ -29,8 +29,6 @@ const LARGEST: usize = 1024 * 1024 * 1024;
 const ABORTED: &str = "EXECABORT Transaction discarded because of previous errors.";
 const WRONG_EXEC: &str = "EXECABORT Transaction discarded because of: \
     wrong number of arguments for 'exec' command";
-const OTHER_SLOT: &str = "EXECABORT Transaction discarded because of: CROSSSLOT slotmux: with a WATCH in force \
-    all keys of the transaction have to be in the slot of the watched ones";
 const HELLO_IN_MULTI: &str =
     "ERR slotmux: HELLO can't change the protocol inside MULTI, in the middle of EXEC's reply";
 const TOO_LARGE: &str =
@@ -218,7 +216,10 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Dispatched {
         .zip(&spans)
         .map(|(bytes, args)| Request { bytes, args })
         .collect();
-    let mut body = match worker.with_knowledge_for(client, |knowledge| body(&requests, knowledge)) {
+    let watched = client.watched_slot();
+    let planned =
+        worker.with_knowledge_for(client, |knowledge| body(&requests, watched, knowledge));
+    let mut body = match planned {
         Ok(body) => body,
         Err(text) => return refuse(worker, client, &text),
     };
@@ -227,8 +228,8 @@ fn run(worker: &Rc<Worker>, client: &Rc<Client>, queue: &Queue) -> Dispatched {
 
 /// Whether a watched key has changed, or the watch was lost: EXEC then runs nothing.
 pub(crate) fn is_watch_broken(client: &Client) -> bool {
-    let watch = client.transaction.watch();
-    watch.is_some_and(|watch| !watch.is_intact(client))
+    let watches = client.transaction.watches();
+    watches.iter().any(|watch| !watch.is_intact(client))
 }
 
 /// Sends a planned transaction, if there is room for it now. Without room its body stays unchanged.
@@ -239,8 +240,9 @@ pub(crate) fn run_body(
     body: &mut TransactionBody,
     local: LocalAnswers,
 ) -> Dispatched {
-    if let Some(watch) = client.transaction.watch() {
-        return run_watched(worker, client, requests, body, &watch);
+    let watches = client.transaction.watches();
+    if !watches.is_empty() {
+        return run_watched(worker, client, requests, body, watches);
     }
     let size: usize = body.groups.iter().map(|group| group.commands.len()).sum();
     let expected: Vec<_> = requests
@@ -274,34 +276,36 @@ pub(crate) fn run_body(
     Dispatched::Accepted
 }
 
-/// Sends a transaction with watched keys over the lane on which they are watched.
+/// Sends a transaction with watched keys over the lanes on which they are watched.
 fn run_watched(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     requests: &[Request],
     body: &mut TransactionBody,
-    watch: &Rc<Watch>,
+    watches: Vec<Rc<Watch>>,
 ) -> Dispatched {
-    if watch.slot().is_some_and(|slot| !body.stays_in(slot)) {
-        return refuse(worker, client, OTHER_SLOT);
-    }
-    if let Some(text) = worker.check_transactions(watch.node()) {
+    let refusal = |watch: &Rc<Watch>| worker.check_transactions(watch.node());
+    if let Some(text) = watches.iter().find_map(refusal) {
         return refuse(worker, client, &text);
     }
-    let pinned = Pinned::to(watch);
     // A command in flight may be redirected: then the watch does not hold.
-    if !try_dedicated(client) || !pinned.try_use(worker, client) {
+    let is_ready = |watch: &Rc<Watch>| Pinned::to(watch).try_use(worker, client);
+    if !try_dedicated(client) || !watches.iter().all(is_ready) {
         return Dispatched::Deferred;
     }
+    let mut body = std::mem::take(body);
+    let places: Vec<_> = watches.iter().filter_map(|watch| watch.place()).collect();
+    let reads = body.guard(&places);
     body.ask_a_node();
-    let body = std::mem::take(body);
-    let lanes = ExecLanes::Pinned(pinned);
+    drop(places);
+    // From here on the transaction ends them.
+    client.transaction.clear_watches();
     send(
         worker,
         client,
         requests,
         body,
-        lanes,
+        ExecLanes::Watched { watches, reads },
         LocalAnswers::Deferred,
     );
     // slotmux' own elements are made after the reply, as they may depend on the commands that ran.

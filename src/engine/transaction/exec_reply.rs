@@ -4,6 +4,7 @@
 //! against the client's output limit.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 
@@ -19,24 +20,29 @@ use slotmux_core::route::merge::merged;
 use slotmux_core::route::merge::parameters;
 use slotmux_core::route::transaction::{ElementSource, ExecElement};
 
+use crate::engine::transaction::held_groups::HeldGroup;
 use crate::engine::upstream::deliver::ok_as_integer;
 use crate::engine::upstream::inflight::InFlight;
 
 /// One transaction that was sent, in one or more groups of commands, each to one slot.
 pub struct Exec {
     /// The EXEC.
-    whole: InFlight,
+    pub(super) whole: InFlight,
     /// The elements of its reply.
     elements: Vec<ExecElement>,
     /// How it runs.
-    mode: ExecMode,
+    pub(super) mode: ExecMode,
     /// For each group and each of its commands, the cell for its reply; `None` if the client did not ask for it.
-    targets: Vec<Vec<Option<u32>>>,
+    pub(super) targets: Vec<Vec<Option<u32>>>,
     cells: RefCell<Vec<Vec<u8>>>,
     /// For each cell the failed group whose error stands for it; empty if no group failed.
     failed: RefCell<Vec<Option<FailedGroup>>>,
     groups: RefCell<Vec<GroupProgress>>,
-    missing: Cell<usize>,
+    pub(super) missing: Cell<usize>,
+    /// The groups that are not sent yet.
+    pub(super) held: RefCell<VecDeque<HeldGroup>>,
+    /// Whether a watched group failed before any command ran: its error is the whole reply.
+    pub(super) is_void: Cell<bool>,
     bytes: Cell<usize>,
     /// Bytes that it counts for besides the replies.
     reserved: Cell<usize>,
@@ -71,8 +77,10 @@ impl FailedGroup {
 pub struct ExecMode {
     /// In several groups: one of them may fail alone.
     pub is_split: bool,
-    /// Only if no watched key has changed.
-    pub is_watched: bool,
+    /// So many groups, the first ones, run only if no watched key has changed.
+    pub watched: u32,
+    /// So many of these, the first ones, only read.
+    pub watched_reads: u32,
     /// With commands that name scripts by their SHA1.
     pub names_scripts: bool,
 }
@@ -111,6 +119,8 @@ impl Exec {
             failed: RefCell::default(),
             groups: RefCell::new(vec![GroupProgress::default(); targets.len()]),
             missing: Cell::new(targets.len()),
+            held: RefCell::default(),
+            is_void: Cell::new(false),
             targets,
             bytes: Cell::new(local_bytes),
             reserved: Cell::new(0),
@@ -177,17 +187,34 @@ impl Exec {
         self.done(worker);
     }
 
+    /// Whether a group has failed.
+    pub(super) fn has_failed(&self, group: u32) -> bool {
+        self.groups.borrow()[group as usize].error.is_some()
+    }
+
+    /// Whether a group has failed with an error: nil is none.
+    pub(super) fn has_error(&self, group: u32) -> bool {
+        let groups = self.groups.borrow();
+        let error = groups[group as usize].error.as_ref();
+        error.is_some_and(|error| error.first() == Some(&b'-'))
+    }
+
     /// Keeps the error of a group once, for all of its cells.
-    fn fail(&self, worker: &Worker, group: u32, error: &[u8]) {
+    pub(super) fn fail(&self, worker: &Worker, group: u32, error: &[u8]) {
         if !self.whole.client.is_closed() {
             self.groups.borrow_mut()[group as usize].error = Some(error.to_vec());
             self.count(worker, 0, error.len());
         }
     }
 
-    /// Whether it runs only if no watched key has changed.
-    pub fn is_watched(&self) -> bool {
-        self.mode.is_watched
+    /// Whether any group runs only if no watched key has changed.
+    pub(super) fn has_watched(&self) -> bool {
+        self.mode.watched > 0
+    }
+
+    /// Whether a group runs only if no watched key has changed.
+    pub fn is_watched(&self, group: u32) -> bool {
+        group < self.mode.watched
     }
 
     /// Whether commands of it name scripts by their SHA1.
@@ -198,6 +225,7 @@ impl Exec {
     /// A group is answered. The last one of all sends the reply.
     pub fn done(self: &Rc<Self>, worker: &Rc<Worker>) {
         self.missing.set(self.missing.get().saturating_sub(1));
+        self.go_on(worker);
         if self.missing.get() == 0 {
             self.answer(worker);
         }
@@ -344,7 +372,7 @@ impl Exec {
             let Some(error) = &group.error else {
                 continue;
             };
-            if !self.mode.is_split {
+            if !self.mode.is_split || self.is_void.get() {
                 let failed = error.first() == Some(&b'-');
                 worker.stats.transactions_failed.add(failed.into());
                 out.extend_from_slice(error);
@@ -390,9 +418,10 @@ impl Exec {
                 let reply = error_of(*cell).unwrap_or(&reply);
                 out.extend_from_slice(match element.reply {
                     ReplyConversion::OkAsInteger => ok_as_integer(reply),
-                    ReplyConversion::AsIs | ReplyConversion::Found | ReplyConversion::Repeated => {
-                        reply
-                    }
+                    ReplyConversion::AsIs
+                    | ReplyConversion::Found
+                    | ReplyConversion::Repeated
+                    | ReplyConversion::CaughtUp => reply,
                 });
             }
             ElementSource::Parameters(cell, request) => {

@@ -54,7 +54,7 @@ impl Executing {
             queue,
             spans: Vec::new(),
             ends: Vec::new(),
-            planning: BodyPlanner::default(),
+            planning: BodyPlanner::watching(client.watched_slot()),
             stage: ExecStage::Planning,
             at: 0,
             start: 0,
@@ -64,8 +64,8 @@ impl Executing {
     }
 
     /// Restarts the planning: the number of nodes has become one, or more than one, so that the plans no longer hold.
-    fn restart(&mut self, worker: &Worker) {
-        self.planning = BodyPlanner::default();
+    fn restart(&mut self, worker: &Worker, client: &Client) {
+        self.planning = BodyPlanner::watching(client.watched_slot());
         self.stage = ExecStage::Planning;
         (self.at, self.start) = (0, 0);
         self.is_one_node = is_one_node(worker);
@@ -163,7 +163,7 @@ impl LongRequest for Executing {
             return self.finish(worker, client);
         }
         if self.is_one_node != is_one_node(worker) {
-            self.restart(worker);
+            self.restart(worker, client);
         }
         if !matches!(self.stage, ExecStage::Ready(_)) {
             if let Some(Err(text)) = self.slice(worker, client) {

@@ -10,21 +10,29 @@ use slotmux_core::route::transaction::TransactionBody;
 use crate::engine::client::Client;
 use crate::engine::client::dispatch::{NO_NODE, NotSent, refuse};
 use crate::engine::client::forward::{try_dedicated, try_shared};
-use crate::engine::transaction::watch::Pinned;
+use crate::engine::transaction::watch::Watch;
 
 /// The lanes of a transaction.
 pub(crate) enum ExecLanes<'a> {
-    /// The lane on which its keys are watched.
-    Pinned(Pinned),
+    /// Those on which its keys are watched; groups of other slots find theirs when they are sent.
+    Watched {
+        /// The watches.
+        watches: Vec<Rc<Watch>>,
+        /// The number of groups of watched slots that only read.
+        reads: usize,
+    },
     /// A lane to each of its nodes.
     ByNode(&'a Lanes),
 }
 
 impl ExecLanes<'_> {
     /// Releases the lanes: nothing is sent over them.
-    pub(crate) fn release(&self, worker: &Worker) {
-        if let ExecLanes::ByNode(lanes) = self {
-            lanes.all().for_each(|lane| worker.release_unused(lane));
+    pub(crate) fn release(&self, worker: &Worker, client: &Rc<Client>) {
+        match self {
+            ExecLanes::Watched { watches, .. } => {
+                watches.iter().for_each(|watch| watch.end(worker, client))
+            }
+            ExecLanes::ByNode(lanes) => lanes.all().for_each(|lane| worker.release_unused(lane)),
         }
     }
 }

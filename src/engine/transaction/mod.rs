@@ -3,6 +3,7 @@
 pub mod commands;
 pub mod exec_reply;
 pub mod execute;
+mod held_groups;
 pub mod lanes;
 pub mod local_elements;
 pub mod queued;

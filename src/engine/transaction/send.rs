@@ -1,12 +1,15 @@
 //! Sends a planned transaction: one block for each slot, and one [`Exec`] that puts their replies together.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::engine::client::Client;
 use crate::engine::client::long_request::SLICE;
 use crate::engine::transaction::exec_reply::{Exec, ExecMode};
+use crate::engine::transaction::held_groups::HeldGroup;
 use crate::engine::transaction::lanes::ExecLanes;
 use crate::engine::transaction::local_elements::{answer_locally, defer_local_answers};
+use crate::engine::transaction::watch::Watch;
 use crate::engine::upstream::block::{Block, Destination};
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
@@ -15,7 +18,7 @@ use slotmux_core::command::{self, Flags};
 use slotmux_core::policy::{self, NamespaceId, ReplyConversion, as_transaction};
 use slotmux_core::resp::request::Request;
 use slotmux_core::route::transaction::{CountedCommand, SlotGroup, TransactionBody};
-use slotmux_core::slot::OptionalSlot;
+use slotmux_core::slot::{OptionalSlot, Slot};
 
 /// When slotmux gives its own elements of EXEC's reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +41,14 @@ pub(super) fn send(
     let mute = client.session.take_muted();
     let mode = ExecMode {
         is_split: body.groups.len() > 1,
-        is_watched: matches!(lanes, ExecLanes::Pinned(_)),
+        watched: match &lanes {
+            ExecLanes::Watched { watches, .. } => watches.len() as u32,
+            ExecLanes::ByNode(_) => 0,
+        },
+        watched_reads: match &lanes {
+            ExecLanes::Watched { reads, .. } => *reads as u32,
+            ExecLanes::ByNode(_) => 0,
+        },
         names_scripts: body.names_scripts,
     };
     let tracking = client.session.tracking();
@@ -60,7 +70,7 @@ pub(super) fn send(
     };
     let Some(local_bytes) = local_bytes else {
         // The client was closed: nothing runs.
-        return lanes.release(worker);
+        return lanes.release(worker, client);
     };
     let whole = exec_entry(worker, client, mute);
     let groups = std::mem::take(&mut body.groups);
@@ -80,25 +90,26 @@ pub(super) fn send(
     // A CLIENT CACHING inside counts for all of it: an invalidation too many does no harm.
     let tracks = tracking.wants_next()
         || client.session.tracking().wants_next()
-        || (mode.is_watched && tracking.is_on());
-    // Each group is reported with all requests.
-    let names_keys = groups.len().saturating_mul(requests.len()) <= SLICE;
+        || (mode.watched > 0 && tracking.is_on());
+    // Each group is reported with all requests. Behind a watched group it is sent later.
+    let is_held = mode.watched > 0 && mode.is_split;
+    let names_keys = groups.len().saturating_mul(requests.len()) <= SLICE && !is_held;
     if tracks && !names_keys {
         client.forget_behind(worker, whole.seq);
     }
     let tracked = (tracks && names_keys).then_some(requests);
-    for (number, group) in (0..).zip(groups) {
+    let blocks = (0..).zip(groups).map(|(number, group)| {
         let slot = group.slot;
         let (entry, bytes) = block(&whole, &exec, number, group, mode);
-        let lanes = match lanes {
-            ExecLanes::Pinned(pinned) => {
-                if let Some(requests) = tracked {
-                    client.track_all(worker, None, &entry, requests);
-                }
-                return pinned.send(worker, client, entry, bytes);
-            }
-            ExecLanes::ByNode(lanes) => lanes,
-        };
+        (number, slot, entry, bytes)
+    });
+    let lanes = match lanes {
+        ExecLanes::Watched { watches, .. } => {
+            return send_watched(worker, client, &exec, blocks, &watches, tracked);
+        }
+        ExecLanes::ByNode(lanes) => lanes,
+    };
+    for (_, slot, entry, bytes) in blocks {
         let node = match slot {
             Some(slot) => worker.map.slots.owner(slot),
             None => worker.any_node(client),
@@ -106,6 +117,28 @@ pub(super) fn send(
         let lane = node.and_then(|node| lanes.to(node));
         send_block(worker, client, lane, entry, bytes, tracked);
     }
+}
+
+/// Sends the blocks of a transaction with watched keys, over the lanes on which these are watched.
+fn send_watched(
+    worker: &Rc<Worker>,
+    client: &Rc<Client>,
+    exec: &Rc<Exec>,
+    blocks: impl Iterator<Item = (u32, Option<Slot>, InFlight, Vec<u8>)>,
+    watches: &[Rc<Watch>],
+    tracked: Option<&[Request]>,
+) {
+    let mut held = VecDeque::new();
+    for (number, slot, entry, bytes) in blocks {
+        if let Some(requests) = tracked {
+            client.track_all(worker, None, &entry, requests);
+        }
+        let of_slot = |watch: &&Rc<Watch>| slot.is_none_or(|slot| watch.covers(slot));
+        let watch = watches.iter().find(of_slot).cloned();
+        client.add_request_bytes(worker, bytes.len());
+        held.push_back(HeldGroup::new(number, entry, bytes, watch));
+    }
+    exec.start(worker, held);
 }
 
 /// The in-flight entry of EXEC itself, in the next place of the client's order.

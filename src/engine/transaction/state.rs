@@ -1,6 +1,7 @@
 //! The transaction state of one client: its requests since MULTI, and its watched keys.
 
 use std::cell::RefCell;
+use std::iter::successors;
 use std::rc::Rc;
 
 use super::queued::Queue;
@@ -11,7 +12,7 @@ use super::watch::Watch;
 pub struct TransactionState {
     /// Requests since MULTI, while it is in a transaction.
     queue: RefCell<Option<Box<Queue>>>,
-    /// Its watched keys, if there are any.
+    /// Its watched keys, if there are any: the newest watch, which leads to those of other slots.
     watch: RefCell<Option<Rc<Watch>>>,
 }
 
@@ -51,23 +52,24 @@ impl TransactionState {
         self.watch.borrow().is_some()
     }
 
-    /// The client's watch.
-    pub fn watch(&self) -> Option<Rc<Watch>> {
+    /// The client's watches, one for each slot.
+    pub fn watches(&self) -> Vec<Rc<Watch>> {
+        let newest = self.watch.borrow().clone();
+        successors(newest, |watch| watch.older().cloned()).collect()
+    }
+
+    /// The watch to which the next one leads.
+    pub fn newest_watch(&self) -> Option<Rc<Watch>> {
         self.watch.borrow().clone()
     }
 
-    /// Runs `f` on what the client watches.
-    pub fn with_watch<T>(&self, f: impl FnOnce(&Rc<Watch>) -> T) -> Option<T> {
-        self.watch.borrow().as_ref().map(f)
-    }
-
-    /// The client watches this from now on.
-    pub fn set_watch(&self, watch: Watch) {
+    /// The client watches this too from now on. It leads to the newest watch so far.
+    pub fn add_watch(&self, watch: Watch) {
         self.watch.replace(Some(Rc::new(watch)));
     }
 
     /// The client watches nothing any more.
-    pub fn clear_watch(&self) {
+    pub fn clear_watches(&self) {
         self.watch.take();
     }
 }

@@ -1,4 +1,4 @@
-//! WATCH: the client keeps a dedicated lane from its first WATCH to the end of the transaction.
+//! WATCH: the client keeps a dedicated lane from its first WATCH to the end of the transaction, one for each watched slot.
 //!
 //! The node watches the keys, on a connection that no other client uses meanwhile. slotmux adds what the node cannot see: if
 //! that connection is lost, or the slot leaves the node, EXEC replies nil, as if a key had changed.
@@ -12,8 +12,10 @@ use crate::engine::upstream::lane::{Lane, Link};
 use crate::engine::upstream::lane_pool::LaneUse;
 use crate::engine::worker::Worker;
 use slotmux_core::cluster::topology::UpstreamKind;
+use slotmux_core::command::split::SplitShape;
 use slotmux_core::policy::{NamespaceId, ReplyConversion};
-use slotmux_core::resp::write;
+use slotmux_core::resp::{Limits, scan_request, write};
+use slotmux_core::route::parts::{keys_by_slot, write_part};
 use slotmux_core::slot::Slot;
 
 use crate::engine::client::Client;
@@ -23,20 +25,30 @@ use crate::engine::client::forward::{
 };
 use slotmux_core::resp::request::Request;
 
-const OTHER_SLOT: &str =
-    "CROSSSLOT slotmux: all keys that are watched at the same time have to be in one slot";
+/// Slots whose keys a client may watch at the same time: it keeps a connection for each of them.
+const MOST_SLOTS: usize = 16;
 
-/// The watched keys of a client.
+const TOO_MANY_SLOTS: &str =
+    "CROSSSLOT slotmux: keys of more than 16 slots can't be watched at the same time";
+
+/// The watched keys of a client in one slot.
 pub struct Watch {
     /// The slot of all keys; `None` if one node has every slot.
     slot: Option<Slot>,
+    /// The first of the keys.
+    key: Box<[u8]>,
     /// The lane on which the node watches; this client's while it is pinned by it.
     lane: Rc<Lane>,
     /// Whether every command on that lane needs an ASKING.
     is_asking: bool,
     /// Whether the client's requests in flight are on that lane.
     is_used: Cell<bool>,
+    /// The watch of another slot.
+    older: Option<Rc<Watch>>,
 }
+
+/// The parts of a WATCH that are still to be sent, one for each slot, the next one last.
+pub type WatchParts = Vec<(Slot, Vec<u8>)>;
 
 impl Watch {
     /// Whether the watch holds. If not, EXEC replies nil.
@@ -56,41 +68,59 @@ impl Watch {
         self.lane.node
     }
 
-    /// Its slot; `None` where one node has every slot.
-    pub fn slot(&self) -> Option<Slot> {
-        self.slot
+    /// Its slot, and one of its keys; `None` where one node has every slot.
+    pub fn place(&self) -> Option<(Slot, &[u8])> {
+        self.slot.map(|slot| (slot, &*self.key))
+    }
+
+    /// The next watch of its client.
+    pub fn older(&self) -> Option<&Rc<Watch>> {
+        self.older.as_ref()
+    }
+
+    /// Ends it: the lane is free for other clients once the node has confirmed that.
+    pub fn end(&self, worker: &Worker, client: &Rc<Client>) {
+        if self.lane.is_pinned_by(client) {
+            self.lane.unwatch(worker, client);
+        }
     }
 }
 
 impl Client {
     /// Its watched keys in `slot`, if the watch holds.
     fn watch_of(&self, slot: Slot) -> Option<Rc<Watch>> {
-        let watch = self.transaction.with_watch(|watch| {
-            let is_usable = watch.covers(slot) && watch.is_intact(self);
-            is_usable.then(|| watch.clone())
-        });
-        watch.flatten()
+        let mut watches = self.transaction.watches().into_iter();
+        watches.find(|watch| watch.covers(slot) && watch.is_intact(self))
     }
 
-    /// A watched key may have changed unseen: EXEC replies nil. The lane is free for other clients.
+    /// The slot of its first watch: commands without keys run there. `None` if it watches nothing, or one node has every
+    /// slot.
+    pub(crate) fn watched_slot(&self) -> Option<Slot> {
+        let watches = self.transaction.watches();
+        watches.last().and_then(|watch| watch.slot)
+    }
+
+    /// A watched key may have changed unseen: EXEC replies nil. The lanes are free for other clients.
     pub fn break_watch(self: &Rc<Self>, worker: &Worker) {
-        self.transaction.with_watch(|watch| {
-            if watch.lane.is_pinned_by(self) {
-                watch.lane.unwatch(worker, self);
-            }
-        });
+        for watch in self.transaction.watches() {
+            watch.end(worker, self);
+        }
     }
 
     /// Ends its watch.
     pub fn end_watch(self: &Rc<Self>, worker: &Worker) {
-        self.break_watch(worker);
-        self.transaction.clear_watch();
+        if self.transaction.has_watch() {
+            self.break_watch(worker);
+            self.transaction.clear_watches();
+        }
     }
 
-    /// A request goes over another dedicated lane than the pinned one.
+    /// A request goes over another lane than the pinned ones.
     pub(crate) fn mark_watch_unused(&self) {
-        self.transaction
-            .with_watch(|watch| watch.is_used.set(false));
+        if self.transaction.has_watch() {
+            let watches = self.transaction.watches();
+            watches.iter().for_each(|watch| watch.is_used.set(false));
+        }
     }
 }
 
@@ -102,51 +132,79 @@ pub fn watch(
     slot: Option<Slot>,
     namespace: NamespaceId,
 ) -> Dispatched {
-    let Some(slot) = slot else {
-        return refuse(worker, client, slotmux_core::route::CROSS_SLOT);
+    let mut parts = match slot {
+        Some(slot) => vec![(slot, request.bytes.to_vec())],
+        None => parts_of(request),
     };
-    let before = client.transaction.watch();
-    if before.as_ref().is_some_and(|watch| !watch.covers(slot)) {
-        return refuse(worker, client, OTHER_SLOT);
+    let watches = client.transaction.watches();
+    let is_new = |slot: Slot| !watches.iter().any(|watch| watch.covers(slot));
+    let new = parts.iter().filter(|(slot, _)| is_new(*slot)).count();
+    if watches.len() + new > MOST_SLOTS {
+        return refuse(worker, client, TOO_MANY_SLOTS);
     }
     // Nothing else of this client is in flight with WATCH, so that later reads run behind it.
     if !try_dedicated(client) {
         return Dispatched::Deferred;
     }
-    if before.is_some_and(|watch| !watch.is_intact(client)) {
+    if watches.iter().any(|watch| !watch.is_intact(client)) {
         // As in Redis, one more key changes nothing once EXEC is bound to reply nil.
         worker.stats.answered_locally.inc();
         reply_here(worker, client, b"+OK\r\n");
         return Dispatched::Accepted;
     }
     let sending = Sending::as_is(request, false, namespace, ReplyConversion::AsIs);
-    let kind = |is_asking| OnReply::Watch {
-        is_awaited: true,
-        is_asking,
-    };
-    match pinned(client, slot) {
-        Some(pinned) => {
-            let mut entry = entry(worker, client, Some(slot), &sending);
-            entry.kind = kind(pinned.watch.is_asking);
-            pinned.send(worker, client, entry, request.bytes.to_vec());
-        }
-        None => {
-            let mut entry = entry(worker, client, Some(slot), &sending);
-            entry.kind = kind(false);
-            client.upstream.set_dedicated(true);
-            worker.send_again(entry, request.bytes.to_vec());
-        }
-    }
+    let entry = entry(worker, client, slot, &sending);
+    client.upstream.set_dedicated(true);
+    parts.reverse();
+    watch_next(worker, entry, parts);
     client.await_replies();
     Dispatched::Accepted
 }
 
-/// The node watches what `entry` named.
-pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight) {
+/// All arguments of WATCH are keys.
+const KEYS: SplitShape = SplitShape::of_step(1);
+
+/// One WATCH for each slot of a request's keys.
+fn parts_of(request: &Request) -> WatchParts {
+    let keys = keys_by_slot(request, KEYS);
+    let groups = keys.chunk_by(|(slot, _), (other, _)| slot == other);
+    let part = |group: &[(Slot, u32)]| {
+        let mut part = Vec::new();
+        write_part(request, group, KEYS, &mut part);
+        (group[0].0, part)
+    };
+    groups.map(part).collect()
+}
+
+/// Sends the next part of a WATCH; `entry` is that of the part before it. One after the other: each keeps a lane.
+pub fn watch_next(worker: &Rc<Worker>, mut entry: InFlight, mut parts: WatchParts) {
+    let Some((slot, bytes)) = parts.pop() else {
+        return;
+    };
+    let client = entry.client.clone();
+    let pinned = pinned(&client, slot);
+    let is_asking = pinned.as_ref().is_some_and(|pinned| pinned.watch.is_asking);
+    entry.kind = OnReply::Watch {
+        is_awaited: true,
+        is_asking,
+        behind: (!parts.is_empty()).then(|| Rc::new(parts)),
+    };
+    entry.slot = Some(slot).into();
+    entry.len = bytes.len() as u32;
+    entry.tries = 0;
+    match pinned {
+        Some(pinned) => pinned.send(worker, &client, entry, bytes),
+        None => worker.send_again(entry, bytes),
+    }
+}
+
+/// The node watches what `entry` named; `request` are its bytes.
+pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight, request: &[u8]) {
     let client = &entry.client;
     let OnReply::Watch {
         is_awaited,
         is_asking,
+        ..
     } = entry.kind
     else {
         return;
@@ -154,17 +212,33 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight) {
     if lane.is_pinned_by(client) {
         return;
     }
-    // A client that watched before has lost that connection; the others are no longer waiting.
-    if client.transaction.has_watch() || client.is_closed() || !is_awaited {
+    let slot = entry.slot.get();
+    let is_one_node = worker.map.topology.borrow().kind == UpstreamKind::Standalone;
+    let slot = slot.filter(|_| !is_one_node);
+    let watches = client.transaction.watches();
+    let was_watched = match slot {
+        Some(slot) => watches.iter().any(|watch| watch.covers(slot)),
+        None => !watches.is_empty(),
+    };
+    // A client that watched this slot before has lost that connection; the others are no longer waiting.
+    if was_watched || client.is_closed() || !is_awaited {
         return lane.unwatch(worker, client);
     }
     lane.pin(client);
-    let is_one_node = worker.map.topology.borrow().kind == UpstreamKind::Standalone;
-    client.transaction.set_watch(Watch {
-        slot: entry.slot.get().filter(|_| !is_one_node),
+    let mut args = Vec::new();
+    // It was written by slotmux, or scanned on arrival, so this cannot fail.
+    let _ = scan_request(request, &Limits::ACCEPTED, &mut args);
+    let request = Request {
+        bytes: request,
+        args: &args,
+    };
+    client.transaction.add_watch(Watch {
+        slot,
+        key: request.arg(1).into(),
         lane: lane.clone(),
         is_asking,
         is_used: Cell::new(true),
+        older: client.transaction.newest_watch(),
     });
 }
 
@@ -207,6 +281,7 @@ impl Pinned {
     /// Sends a command, or a block of them.
     pub fn send(self, worker: &Worker, client: &Client, entry: InFlight, bytes: Vec<u8>) {
         client.upstream.set_dedicated(true);
+        client.mark_watch_unused();
         self.watch.is_used.set(true);
         if worker.is_big(bytes.len()) {
             client.add_request_bytes(worker, bytes.len());
@@ -247,8 +322,9 @@ pub fn dedicated_lane_for(
     node: NodeId,
     of: LaneUse,
 ) -> Result<Rc<Lane>, NotSent> {
-    let watch = client.transaction.watch();
-    if of == LaneUse::BlockOrWatch && watch.is_some_and(|watch| watch.lane.is_pinned_by(client)) {
+    let watches = client.transaction.watches();
+    let keeps_one = watches.iter().any(|watch| watch.lane.is_pinned_by(client));
+    if of == LaneUse::BlockOrWatch && keeps_one {
         let lane = worker.free_lane(node, client, of);
         return lane.ok_or_else(|| {
             refuse_no_lane(worker, client, of);

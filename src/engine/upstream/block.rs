@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use crate::engine::fan_out::gather::Gather;
 use crate::engine::worker::Worker;
-use slotmux_core::cluster::redirect::{ErrorVerdict, is_refused_for_now, judge};
+use slotmux_core::cluster::redirect::{ErrorVerdict, MissingCode, is_refused_for_now, judge};
 use slotmux_core::policy;
 use slotmux_core::resp::write;
 
@@ -21,6 +21,7 @@ use super::deliver::deliver_to;
 use super::inflight::{InFlight, OnReply};
 use crate::engine::transaction::exec_reply::Exec;
 use crate::engine::upstream::protocol_error::{BlockStep, closes, is_queued};
+use crate::engine::upstream::retry::missing_function::ask_for_libraries;
 
 /// Reply to MULTI that begins a transaction.
 const BEGUN: &[u8] = b"+OK\r\n";
@@ -224,10 +225,13 @@ impl Block {
             ExpectedReply::Exec => self.take_failed_exec(reply),
             ExpectedReply::Element { at } => {
                 self.take_result(worker, entry, at, reply, failed);
-                if at + 1 == self.form.commands {
-                    return BlockProgress::Done;
+                if at + 1 < self.form.commands {
+                    return self.expect(ExpectedReply::Element { at: at + 1 });
                 }
-                self.expect(ExpectedReply::Element { at: at + 1 })
+                match self.error.take() {
+                    Some(error) => BlockProgress::Refused(error),
+                    None => BlockProgress::Done,
+                }
             }
             ExpectedReply::WithoutMulti { at, of } => {
                 self.take_without_multi(worker, entry, at, reply, failed);
@@ -332,6 +336,9 @@ impl Block {
     ) {
         if let Destination::Exec { exec, group } = &self.destination {
             worker.retries.record_run(entry);
+            if failed && is_function_missing(reply) {
+                ask_for_libraries(worker, entry);
+            }
             if self.is_awaited() {
                 exec.take(worker, *group, at, reply, true);
                 if at + 1 == self.form.commands {
@@ -350,7 +357,13 @@ impl Block {
         }
         if at + 1 == self.form.own {
             let error = self.error.take();
-            self.answer(worker, entry, error.as_deref().unwrap_or(reply));
+            let error = error.as_deref();
+            if self.is_awaited() && error.is_some_and(is_function_missing) {
+                // As far as the node can be believed, only the expiries have run, which may run again: it is a refusal.
+                self.keep_error(error.unwrap_or_default());
+                return;
+            }
+            self.answer(worker, entry, error.unwrap_or(reply));
         }
     }
 
@@ -406,6 +419,10 @@ impl Worker {
             exec.replace(self, *group, &nil);
         }
     }
+}
+
+fn is_function_missing(error: &[u8]) -> bool {
+    MissingCode::in_error(error) == Some(MissingCode::Function)
 }
 
 fn first_reply(form: policy::BlockShape) -> ExpectedReply {

@@ -227,7 +227,7 @@ impl Worker {
     /// A blocking command whose connection is gone after the node has refused it.
     pub(super) fn block_refused(self: &Rc<Self>, lane: &Rc<Lane>, taken: Unanswered, error: &[u8]) {
         let Unanswered { entry, request, .. } = taken;
-        if let Some(entry) = take_over(self, lane, entry, error, || request) {
+        if let Some(entry) = take_over(self, lane, entry, error, || request.clone()) {
             deliver_piece(self, &entry, error, true);
         }
     }

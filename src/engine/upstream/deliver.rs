@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use crate::engine::blocking::wait_replicas::caught_up;
 use crate::engine::pubsub::publish::corrected;
+use crate::engine::transaction::watch::watch_next;
 use crate::engine::worker::Worker;
 use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::write;
@@ -15,6 +17,11 @@ use crate::engine::upstream::retry::lost::UNKNOWN_FATE;
 /// Delivers bytes of the reply to `entry`; `complete` with the last of them.
 pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], complete: bool) {
     match &entry.kind {
+        OnReply::Watch {
+            is_awaited: true,
+            behind: Some(parts),
+            ..
+        } if bytes == b"+OK\r\n" => watch_next(worker, entry.clone(), (**parts).clone()),
         OnReply::Deliver
         | OnReply::Watch {
             is_awaited: true, ..
@@ -24,6 +31,10 @@ pub fn deliver_piece(worker: &Rc<Worker>, entry: &InFlight, bytes: &[u8], comple
             deliver_to(worker, entry, &Destination::Deliver, &bytes, complete);
         }
         OnReply::Part { gather, part } => {
+            if !complete && entry.reply == ReplyConversion::CaughtUp {
+                // The rest alone counts no replicas.
+                return;
+            }
             gather.take(worker, *part, &as_asked(entry.reply, bytes), complete);
         }
         OnReply::Block(block) if block.is_awaited() => {
@@ -83,7 +94,8 @@ fn as_asked(how: ReplyConversion, bytes: &[u8]) -> Cow<'_, [u8]> {
             write::error(&mut error, UNKNOWN_FATE);
             error.into()
         }
-        ReplyConversion::Repeated => bytes.into(),
+        ReplyConversion::CaughtUp if !bytes.starts_with(b"-") => caught_up(bytes).into(),
+        ReplyConversion::Repeated | ReplyConversion::CaughtUp => bytes.into(),
     }
 }
 

@@ -16,6 +16,7 @@ use slotmux_core::slot::OptionalSlot;
 
 use super::block::{Block, Destination};
 use crate::engine::transaction::exec_reply::Exec;
+use crate::engine::transaction::watch::WatchParts;
 use crate::engine::upstream::retry::decide::MAX_TRIES;
 use crate::engine::upstream::retry::verify_refusal::Verification;
 
@@ -41,6 +42,8 @@ pub enum OnReply {
         is_awaited: bool,
         /// Whether it followed an ASK: so must all commands of its client while the watch holds.
         is_asking: bool,
+        /// The parts for other slots, to be sent once this one is confirmed.
+        behind: Option<Rc<WatchParts>>,
     },
     /// Awaited by no client: it confirms that the node no longer watches keys on this connection.
     Unwatch,
@@ -210,7 +213,13 @@ impl InFlight {
     /// Whether it is a transaction that runs only if no watched key has changed. It is never sent a second time: a change
     /// can lie between.
     pub fn is_watched(&self) -> bool {
-        self.exec().is_some_and(Exec::is_watched)
+        match &self.kind {
+            OnReply::Block(block) => match block.destination() {
+                Destination::Exec { exec, group } => exec.is_watched(*group),
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// Whether it is a block with commands that name scripts by their SHA1, or may be.

@@ -31,7 +31,7 @@ pub mod tracking;
 pub mod transaction_check;
 
 /// Length of the first request in `bytes`.
-fn first_request(bytes: &[u8]) -> usize {
+pub(crate) fn first_request(bytes: &[u8]) -> usize {
     match Boundary::default().advance(bytes, &Limits::ACCEPTED) {
         Ok(Scan::Complete { len }) => len,
         _ => bytes.len(),

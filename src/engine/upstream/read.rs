@@ -272,7 +272,10 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     let is_unclean = reply != b"+OK\r\n" && matches!(entry.kind, OnReply::Unwatch);
     match &entry.kind {
         OnReply::ProcessRun => lane.set_process_run(run_of(reply)),
-        OnReply::Watch { .. } if !failed => watch_holds(worker, lane, &entry),
+        OnReply::Watch { .. } if !failed => {
+            let request = lane.ring().borrow().front(len).to_vec();
+            watch_holds(worker, lane, &entry, &request);
+        }
         OnReply::Tracking => lane.take_tracking(reply),
         OnReply::Caching => lane.take_caching(worker, &entry, failed),
         OnReply::Asking => lane.record_asking(&entry),

@@ -1,11 +1,12 @@
 //! A real Redis Cluster of `redis-server` children on loopback: formed in about two seconds, gone with its value.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use redis::{Connection, FromRedisValue};
 
 use super::guard::Guard;
-use super::server::{LocalError, ServerProcess, wait_until};
+use super::server::{LocalError, ServerOptions, ServerProcess, wait_until};
 use super::view::ViewLine;
 use slotmux_core::slot::SLOTS;
 
@@ -28,6 +29,8 @@ pub struct Options {
     pub password: Option<String>,
     /// Further configuration lines of every node: name, value.
     pub extra: Vec<(String, String)>,
+    /// The server program, if it is not to be the usual one.
+    pub program: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -38,6 +41,7 @@ impl Default for Options {
             node_timeout: Duration::from_secs(2),
             password: None,
             extra: Vec::new(),
+            program: None,
         }
     }
 }
@@ -80,12 +84,11 @@ impl LocalCluster {
     pub fn start(options: Options) -> Result<LocalCluster, LocalError> {
         let guard = Guard::new()?;
         let count = options.primaries * (1 + options.replicas_per_primary);
-        let settings = node_settings(&options);
+        let of_each = node_options(&options);
         let mut nodes = Vec::with_capacity(count);
-        for (index, process) in
-            ServerProcess::start_many(&guard, count, options.password.as_deref(), &settings)?
-                .into_iter()
-                .enumerate()
+        for (index, process) in ServerProcess::start_many(&guard, count, &of_each)?
+            .into_iter()
+            .enumerate()
         {
             nodes.push(Node {
                 id: process.query(&["CLUSTER", "MYID"])?,
@@ -215,9 +218,8 @@ impl LocalCluster {
 
     /// Starts one more node, makes it known to all and returns its index: an empty primary, ready for slots.
     pub fn add_node(&mut self) -> Result<usize, LocalError> {
-        let settings = node_settings(&self.options);
-        let mut started =
-            ServerProcess::start_many(&self.guard, 1, self.options.password.as_deref(), &settings)?;
+        let of_each = node_options(&self.options);
+        let mut started = ServerProcess::start_many(&self.guard, 1, &of_each)?;
         let process = started.pop().ok_or(LocalError::NoPort)?;
         let shard = self
             .nodes
@@ -409,7 +411,7 @@ impl LocalCluster {
 }
 
 /// The configuration of every node while the cluster forms; [`LocalCluster::settle`] sets the rest.
-fn node_settings(options: &Options) -> Vec<(String, String)> {
+fn node_options(options: &Options) -> ServerOptions {
     let mut settings = vec![
         // CLUSTER SLOTS names a replica once something was replicated to it, if only such a ping. Ten seconds, the
         // default, are too long to wait for.
@@ -424,7 +426,11 @@ fn node_settings(options: &Options) -> Vec<(String, String)> {
         FORMING_TIMEOUT.as_millis().to_string(),
     ));
     settings.push(("cluster-replica-no-failover".to_owned(), "yes".to_owned()));
-    settings
+    ServerOptions {
+        password: options.password.clone(),
+        extra: settings,
+        program: options.program.clone(),
+    }
 }
 
 fn read_view(node: &Node) -> Result<Vec<ViewLine>, LocalError> {

@@ -89,20 +89,20 @@ pub struct ServerProcess {
     lease: PortLease,
     folder: PathBuf,
     password: Option<String>,
+    program: Option<PathBuf>,
     child: Mutex<Option<Child>>,
 }
 
 impl ServerProcess {
     /// Starts servers in their own folders below the guard's, all at once, and waits for their first answers.
     ///
-    /// `settings` are configuration lines (name, value) added to the ones that make them small, quiet and local.
+    /// The configuration lines of `options` are added to the ones that make them small, quiet and local.
     pub fn start_many(
         guard: &Guard,
         count: usize,
-        password: Option<&str>,
-        settings: &[(String, String)],
+        options: &ServerOptions,
     ) -> Result<Vec<ServerProcess>, LocalError> {
-        let launch = || ServerProcess::launch(guard, password, settings);
+        let launch = || ServerProcess::launch(guard, options);
         let mut servers = (0..count)
             .map(|_| launch())
             .collect::<Result<Vec<_>, _>>()?;
@@ -121,19 +121,17 @@ impl ServerProcess {
     }
 
     /// Starts the process without waiting for it.
-    fn launch(
-        guard: &Guard,
-        password: Option<&str>,
-        settings: &[(String, String)],
-    ) -> Result<ServerProcess, LocalError> {
+    fn launch(guard: &Guard, options: &ServerOptions) -> Result<ServerProcess, LocalError> {
+        let password = options.password.as_deref();
         let lease = PortLease::any().ok_or(LocalError::NoPort)?;
         let folder = guard.folder().join(lease.port().to_string());
         fs::create_dir_all(&folder)?;
-        write_config(&folder, lease.port(), password, settings)?;
+        write_config(&folder, lease.port(), password, &options.extra)?;
         let server = ServerProcess {
             lease,
             folder,
             password: password.map(str::to_owned),
+            program: options.program.clone(),
             child: Mutex::new(None),
         };
         server.spawn()?;
@@ -141,7 +139,8 @@ impl ServerProcess {
     }
 
     fn spawn(&self) -> Result<(), LocalError> {
-        let child = Command::new(server_program()?)
+        let program = self.program.clone().map_or_else(server_program, Ok)?;
+        let child = Command::new(program)
             .arg(self.folder.join("redis.conf"))
             .current_dir(&self.folder)
             .stdin(Stdio::null())
@@ -370,6 +369,8 @@ pub struct ServerOptions {
     pub password: Option<String>,
     /// Further configuration lines: name, value.
     pub extra: Vec<(String, String)>,
+    /// The server program, if it is not to be the usual one.
+    pub program: Option<PathBuf>,
 }
 
 /// One plain Redis (no cluster) for standalone upstreams and transcripts; ends when dropped.
@@ -384,8 +385,7 @@ impl LocalServer {
     /// Starts the server and waits until it answers.
     pub fn start(options: &ServerOptions) -> Result<LocalServer, LocalError> {
         let guard = Guard::new()?;
-        let mut started =
-            ServerProcess::start_many(&guard, 1, options.password.as_deref(), &options.extra)?;
+        let mut started = ServerProcess::start_many(&guard, 1, options)?;
         let process = started.pop().ok_or(LocalError::NoPort)?;
         Ok(LocalServer {
             process,

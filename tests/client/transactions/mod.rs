@@ -2,12 +2,14 @@
 
 mod body;
 mod faults;
+mod lacking;
 mod scripts;
 mod slots;
 mod unclosed;
 mod watch;
 mod watch_faults;
 mod watch_pool;
+mod watch_slots;
 
 use slotmux_testing::{Proxy, RawClient, Value, shared_cluster};
 use toml::Table;

@@ -229,3 +229,22 @@ fn a_blocking_command_alone_in_its_slot_does_not_block() {
         }
     }
 }
+
+#[test]
+fn keys_with_a_literal_hash_tag_belong_to_its_slot() {
+    let proxy = with_namespaces(&[("split", "")]);
+    let mut client = proxy.client();
+    client.call(&["SET", "split:{q}:a", "1"]);
+    client.call(&["SET", "split:{q}:b", "1"]);
+    let body = ["DEL split:{q}:b", "KEYS split:{q}:*", "KEYS split:{q}:none"];
+    let reply = transaction(&mut client, &body);
+    let listed = Value::Array(vec![Value::bulk("split:{q}:a")]);
+    let empty = Value::Array(Vec::new());
+    assert_eq!(reply.items(), [Value::Integer(1), listed, empty]);
+    // In another slot, and in no particular one.
+    let reply = transaction(&mut client, &["SET split:a 1", "KEYS split:{q}:*"]);
+    is_refused(&reply, "split-readonly", "of namespace 'split'");
+    client.call(&["MULTI"]);
+    let reply = client.call(&["KEYS", "split:*"]);
+    assert!(reply.error().contains("inside MULTI"), "{reply:?}");
+}

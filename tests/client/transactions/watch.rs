@@ -241,41 +241,6 @@ fn one_write_carries_everything_from_watch_to_exec() {
 }
 
 #[test]
-fn all_watched_keys_and_the_body_share_a_slot() {
-    let proxy = with_namespaces(&[("split", "multi = \"split\"")]);
-    let mut client = proxy.client();
-    let is_crossslot = |reply: Value| assert!(reply.error().starts_with("CROSSSLOT"), "{reply:?}");
-    is_crossslot(client.call(&["WATCH", "split:a", "split:b"]));
-    // That did not begin a watch.
-    write_past("split:a", "x");
-    assert_eq!(
-        transaction(&mut client, &["SET split:a 1", "SET split:b 1"]).items(),
-        [Value::ok(), Value::ok()]
-    );
-    assert_eq!(client.call(&["WATCH", "split:a"]), Value::ok());
-    is_crossslot(client.call(&["WATCH", "split:b"]));
-    for body in [
-        &["SET split:b 2"][..],
-        &["SET split:a 2", "SET split:b 2"],
-        &["MSET split:a 2 split:b 2"],
-    ] {
-        assert_eq!(client.call(&["WATCH", "split:a"]), Value::ok());
-        let reply = transaction(&mut client, body);
-        let error = reply.error();
-        assert!(
-            error.starts_with("EXECABORT ") && error.contains("WATCH"),
-            "{error}"
-        );
-        // The watch has ended, and no command has run.
-        write_past("split:a", "x");
-        assert_eq!(
-            transaction(&mut client, &["GET split:a", "GET split:b"]).items(),
-            [Value::bulk("x"), Value::bulk("1")]
-        );
-    }
-}
-
-#[test]
 fn a_watch_ends_with_the_transaction_and_on_unwatch() {
     let proxy = few(1);
     let mut client = proxy.client();

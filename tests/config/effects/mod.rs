@@ -104,6 +104,7 @@ const KEYS: &[(&str, &str)] = &[
     ("commands.keys", KEYSPACE),
     ("commands.admin", KEYSPACE),
     ("commands.scripts", "routing/keyspace/script_rules.rs"),
+    ("commands.one_node", "routing/modules/graphs.rs"),
     ("admin.bind", PROCESS),
     ("admin.hosts", ADMIN_PAGE),
     ("admin.max_connections", ADMIN_PAGE),

@@ -19,7 +19,7 @@ pub const LOOSENED: [(&str, i64); 6] = [
 
 /// Flags in the table that some server lacks: Redis 7.0 if later versions added them, later versions if they removed
 /// them.
-const FLAGS_OF_SOME: [(&str, &str); 32] = [
+const FLAGS_OF_SOME: [(&str, &str); 34] = [
     ("blmove", "noscript"),
     ("blpop", "noscript"),
     ("brpop", "noscript"),
@@ -27,6 +27,7 @@ const FLAGS_OF_SOME: [(&str, &str); 32] = [
     ("bzpopmax", "noscript"),
     ("bzpopmin", "noscript"),
     ("client|caching", "allow_busy"),
+    ("client|capa", "allow_busy"),
     ("client|getname", "allow_busy"),
     ("client|getredir", "allow_busy"),
     ("client|id", "allow_busy"),
@@ -48,15 +49,32 @@ const FLAGS_OF_SOME: [(&str, &str); 32] = [
     ("multi", "no_multi"),
     ("script|exists", "stale"),
     ("script|flush", "stale"),
+    ("script|show", "stale"),
     ("select", "allow_busy"),
     ("wait", "blocking"),
     ("wait", "noscript"),
     ("watch", "no_multi"),
 ];
 
-/// Flags of Redis 7.0 that the table lacks. For BY and GET patterns it reports that it cannot find all keys of SORT_RO;
-/// a server in a cluster refuses patterns that reach another slot, so the key is the only one.
-const OTHER_FLAGS: [(&str, &str); 1] = [("sort_ro", "movablekeys")];
+/// Flags of some servers that the table lacks. For BY and GET patterns they report that they cannot find all keys of
+/// SORT_RO; a server in a cluster refuses patterns that reach another slot, so the key is the only one. Redis 7.4 refuses
+/// the TTLs of fields without memory, later versions do not. Redis 8.8 refuses subscriptions without memory, and serves
+/// more of CLUSTER while it loads.
+const OTHER_FLAGS: [(&str, &str); 13] = [
+    ("cluster|count-failure-reports", "loading"),
+    ("cluster|keyslot", "loading"),
+    ("cluster|links", "loading"),
+    ("cluster|replicas", "loading"),
+    ("cluster|slaves", "loading"),
+    ("subscribe", "denyoom"),
+    ("psubscribe", "denyoom"),
+    ("ssubscribe", "denyoom"),
+    ("sort_ro", "movablekeys"),
+    ("hexpire", "denyoom"),
+    ("hpexpire", "denyoom"),
+    ("hexpireat", "denyoom"),
+    ("hpexpireat", "denyoom"),
+];
 
 #[test]
 fn every_command_of_the_server_is_in_the_table() {
@@ -88,7 +106,9 @@ fn compare(entry: &Value, wrong: &mut String) {
     let arity = integer(&entry[1]);
     if arity != i64::from(command.arity) {
         let looser = command.arity < 0 && i64::from(command.arity.unsigned_abs()) <= arity.abs();
-        if !looser || !LOOSENED.contains(&(name, arity)) {
+        // The module that came with Redis 8.0 registered its commands without a bound.
+        let is_of_module = name.starts_with('V') && command.arity == -1;
+        if !looser || !(is_of_module || LOOSENED.contains(&(name, arity))) {
             writeln!(
                 wrong,
                 "{name}: arity {arity}, in the table {}",

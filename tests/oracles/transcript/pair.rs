@@ -75,5 +75,6 @@ pub fn settings(password: Option<&str>) -> ServerOptions {
     ServerOptions {
         password: password.map(str::to_owned),
         extra: extra.to_vec(),
+        ..ServerOptions::default()
     }
 }

@@ -1,9 +1,11 @@
 //! Calls of scripts and functions that declare no keys, under rules that such a script can break.
 
+use std::collections::BTreeSet;
+
 use toml::Table;
 
 use crate::keyspace::shared_cluster;
-use slotmux_testing::{Proxy, ProxyConfig, RawClient, Value};
+use slotmux_testing::{Proxy, ProxyConfig, RawClient, Value, shared_proxy};
 
 use crate::keyspace::{key_on, said};
 
@@ -198,4 +200,26 @@ fn a_namespace_that_refuses_eval_refuses_it_without_keys_too() {
         client.call(&["EVAL_RO", "return 7", "0"]),
         Value::Integer(7)
     );
+}
+
+#[test]
+fn a_script_without_keys_goes_to_the_same_node_for_the_same_arguments() {
+    const NODE: &str = "return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')";
+    let proxy = shared_proxy();
+    let mut clients: [RawClient; 4] = std::array::from_fn(|_| proxy.client());
+    let sha = clients[0].call(&["SCRIPT", "LOAD", NODE]).text();
+    let mut nodes = BTreeSet::new();
+    for argument in 0..30 {
+        let argument = argument.to_string();
+        let mut replies = BTreeSet::new();
+        for client in &mut clients {
+            for call in [&["EVAL", NODE][..], &["eval_ro", NODE], &["EVALSHA", &sha]] {
+                let reply = client.call(&[call, &["0", &argument]].concat());
+                replies.insert(reply.text());
+            }
+        }
+        assert_eq!(replies.len(), 1, "argument {argument}");
+        nodes.extend(replies);
+    }
+    assert_eq!(nodes.len(), 3);
 }

@@ -99,6 +99,7 @@ class Checks {
     await twice;
     await queue.removeRepeatable({ every: 200 });
     await queue.pause();
+    await queue.empty();
     await queue.obliterate({ force: true });
     await this.done();
   }

@@ -236,10 +236,23 @@ fn a_real_node_that_cannot_save_is_read_and_answers_wait() {
     .expect("a server");
     let ask = |words: &[&str]| server.query::<redis::Value>(words);
     ask(&["SET", "key", "value"]).expect("written");
+    let replica = LocalServer::start(&ServerOptions {
+        extra: vec![(
+            "replicaof".to_owned(),
+            format!("127.0.0.1 {}", server.port()),
+        )],
+        ..ServerOptions::default()
+    })
+    .expect("a replica");
+    poll_until(PATIENCE, "the replica to follow", || {
+        let info: String = replica.query(&["INFO", "replication"]).expect("a reply");
+        info.contains("master_link_status:up")
+    });
     ask(&["CONFIG", "SET", "save", "3600 1"]).expect("it is to save");
     fs::remove_dir_all(&data).expect("it has nowhere to save");
-    ask(&["BGSAVE"]).ok();
     poll_until(PATIENCE, "the node to refuse PING", || {
+        // Refused while the data for the replica is being saved.
+        ask(&["BGSAVE"]).ok();
         ask(&["PING"]).is_err_and(|error| error.to_string().contains("MISCONF"))
     });
     let seeds = vec![format!("redis://{}", server.address())];
@@ -248,7 +261,13 @@ fn a_real_node_that_cannot_save_is_read_and_answers_wait() {
     });
     for mut client in [proxy.client(), proxy.client_resp3()] {
         assert_eq!(get(&mut client, "key"), Value::bulk("value"));
-        assert_eq!(client.call(&["WAIT", "0", "0"]), Value::Integer(0));
+        // The replica reports once a second how far it is.
+        poll_until(PATIENCE, "the replica to have everything", || {
+            client.call(&["WAIT", "1", "1000"]) == Value::Integer(1)
+        });
+        // More than there are: the node asks the replica, which it then has to report anew.
+        let reply = client.call(&["WAIT", "2", "10"]);
+        assert!(matches!(reply, Value::Integer(0 | 1)), "{reply:?}");
         let reply = client.call(&["SET", "key", "other"]);
         assert!(reply.error().starts_with("MISCONF "), "{reply:?}");
     }

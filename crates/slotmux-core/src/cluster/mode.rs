@@ -1,6 +1,8 @@
 //! The mode of a server, by its own statements in INFO and HELLO. Error texts never decide: an error about a renamed or
 //! forbidden command says nothing about the server's mode.
 
+use std::collections::BTreeSet;
+
 use redis::Value;
 
 use super::view::text;
@@ -49,6 +51,8 @@ pub struct ServerHello {
     pub name: String,
     /// Whether the role is that of a replica.
     pub is_replica: bool,
+    /// Its modules, each with its version.
+    pub modules: BTreeSet<String>,
 }
 
 impl ServerHello {
@@ -56,6 +60,9 @@ impl ServerHello {
     pub fn read(reply: &Value) -> ServerHello {
         let mut hello = ServerHello::default();
         let mut take = |field: &Value, value: &Value| {
+            if text(field) == Some("modules") {
+                hello.modules = modules(value);
+            }
             let (Some(field), Some(value)) = (text(field), text(value)) else {
                 return;
             };
@@ -78,6 +85,35 @@ impl ServerHello {
         }
         hello
     }
+}
+
+/// The modules in a reply to HELLO, each a list of fields or a map.
+fn modules(value: &Value) -> BTreeSet<String> {
+    let of = |module: &Value, name: &str| -> Option<String> {
+        let pairs: Vec<(&Value, &Value)> = match module {
+            Value::Array(flat) => flat
+                .chunks_exact(2)
+                .map(|pair| (&pair[0], &pair[1]))
+                .collect(),
+            Value::Map(pairs) => pairs.iter().map(|(field, value)| (field, value)).collect(),
+            _ => return None,
+        };
+        let mut pairs = pairs.into_iter();
+        let (_, value) = pairs.find(|(field, _)| text(field) == Some(name))?;
+        match value {
+            Value::Int(number) => Some(number.to_string()),
+            value => text(value).map(str::to_owned),
+        }
+    };
+    let Value::Array(all) = value else {
+        return BTreeSet::new();
+    };
+    all.iter()
+        .filter_map(|module| {
+            let version = of(module, "ver").unwrap_or_default();
+            Some(format!("{} {version}", of(module, "name")?))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -126,15 +162,21 @@ mod tests {
             .iter()
             .flat_map(|(field, value)| [word(field), word(value)])
             .collect();
-        flat.extend([word("modules"), Value::Array(vec![])]);
+        let module = [word("name"), word("ReJSON"), word("ver"), Value::Int(20803)];
+        let modules = Value::Array(vec![Value::Array(module.to_vec())]);
+        flat.extend([word("modules"), modules]);
+        let [name, of_name, version, of_version] = module;
+        let module = Value::Map(vec![(name, of_name), (version, of_version)]);
         let map = fields
             .iter()
-            .map(|(field, value)| (word(field), word(value)));
+            .map(|(field, value)| (word(field), word(value)))
+            .chain([(word("modules"), Value::Array(vec![module]))]);
         let expected = ServerHello {
             mode: Some(ServerMode::Cluster),
             version: "7.0.15".to_owned(),
             name: "redis".to_owned(),
             is_replica: true,
+            modules: BTreeSet::from(["ReJSON 20803".to_owned()]),
         };
         assert_eq!(ServerHello::read(&Value::Array(flat)), expected);
         assert_eq!(ServerHello::read(&Value::Map(map.collect())), expected);

@@ -43,6 +43,29 @@ pub enum ErrorVerdict<'a> {
     MasterDown,
 }
 
+/// Code that a command names, and that its node does not have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MissingCode {
+    /// The script of an EVALSHA.
+    Script,
+    /// The function of an FCALL.
+    Function,
+}
+
+impl MissingCode {
+    /// Reads it from an error reply: the code and the first words, which all servers share. Redis adds an advice.
+    pub fn in_error(error_reply: &[u8]) -> Option<MissingCode> {
+        let text = error_reply.strip_prefix(b"-")?;
+        if text.starts_with(b"NOSCRIPT No matching script") {
+            Some(MissingCode::Script)
+        } else if text.starts_with(b"ERR Function not found") {
+            Some(MissingCode::Function)
+        } else {
+            None
+        }
+    }
+}
+
 /// Judges an error reply: a `-` line with or without its CRLF. Anything that is not an error line is `Deliver`.
 pub fn judge(error_reply: &[u8]) -> ErrorVerdict<'_> {
     let text = error_reply.strip_prefix(b"-").unwrap_or(error_reply);
@@ -75,7 +98,11 @@ pub fn judge(error_reply: &[u8]) -> ErrorVerdict<'_> {
         }
         // The server says its own name first.
         b"LOADING" if rest.ends_with(b" is loading the dataset in memory") => ErrorVerdict::Loading,
-        b"READONLY" if rest.starts_with(b"You can't write against a read only") => {
+        // The second is about a script or function that declares that it writes.
+        b"READONLY"
+            if rest.starts_with(b"You can't write against a read only")
+                || rest.starts_with(b"Can not run script with write flag on readonly") =>
+        {
             ErrorVerdict::ReadOnly
         }
         b"MASTERDOWN" if rest.starts_with(b"Link with MASTER is down") => ErrorVerdict::MasterDown,
@@ -156,6 +183,27 @@ mod tests {
     }
 
     #[test]
+    fn code_that_a_node_lacks() {
+        for (error, missing) in [
+            (
+                "-NOSCRIPT No matching script. Please use EVAL.\r\n",
+                Some(MissingCode::Script),
+            ),
+            (
+                "-NOSCRIPT No matching script.\r\n",
+                Some(MissingCode::Script),
+            ),
+            ("-ERR Function not found\r\n", Some(MissingCode::Function)),
+            ("-NOSCRIPT no such key\r\n", None),
+            ("-ERR Library not found\r\n", None),
+            ("+ERR Function not found\r\n", None),
+            ("", None),
+        ] {
+            assert_eq!(MissingCode::in_error(error.as_bytes()), missing, "{error}");
+        }
+    }
+
+    #[test]
     fn judges_every_error_of_redis_and_valkey() {
         let table: &[(&str, ErrorVerdict)] = &[
             (
@@ -218,6 +266,14 @@ mod tests {
             (
                 "-READONLY You can't write against a read only replica.\r\n",
                 ErrorVerdict::ReadOnly,
+            ),
+            (
+                "-READONLY Can not run script with write flag on readonly replica\r\n",
+                ErrorVerdict::ReadOnly,
+            ),
+            (
+                "-MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not set on the script.\r\n",
+                ErrorVerdict::MasterDown,
             ),
             (
                 "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n",

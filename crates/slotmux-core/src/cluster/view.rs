@@ -1,7 +1,7 @@
 //! One node's statements about the cluster and about itself: its CLUSTER SLOTS, CLUSTER NODES and INFO, read without
 //! any trust in their shape.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use redis::Value;
 
@@ -67,6 +67,8 @@ pub struct ServerInfo {
     pub is_slotmux: bool,
     /// The mode that the server states.
     pub mode: Option<ServerMode>,
+    /// Its modules, each with its version.
+    pub modules: BTreeSet<String>,
 }
 
 impl ServerInfo {
@@ -90,6 +92,7 @@ impl ServerInfo {
                 "loading" => server.is_loading = value == "1",
                 "run_id" => server.run_id = value.to_owned(),
                 "slotmux_version" => server.is_slotmux = true,
+                "module" => server.modules.extend(module_of_info(value)),
                 _ => {}
             }
         }
@@ -99,6 +102,9 @@ impl ServerInfo {
     /// Adds the statements of HELLO, which is never withheld: it replaces a forbidden INFO.
     pub fn add(&mut self, hello: ServerHello) {
         self.mode = self.mode.max(hello.mode);
+        if self.modules.is_empty() {
+            self.modules = hello.modules;
+        }
         if self.version.is_empty() {
             // In HELLO, Valkey states its own version.
             self.valkey_version = (hello.name == "valkey").then(|| hello.version.clone());
@@ -107,6 +113,15 @@ impl ServerInfo {
             self.is_replica |= hello.is_replica;
         }
     }
+}
+
+/// A module with its version, from a line of INFO: `name=ReJSON,ver=20803,…`.
+fn module_of_info(value: &str) -> Option<String> {
+    let of = |name: &str| {
+        let mut fields = value.split(',').filter_map(|field| field.split_once('='));
+        fields.find_map(|(field, value)| (field == name).then_some(value))
+    };
+    Some(format!("{} {}", of("name")?, of("ver").unwrap_or_default()))
 }
 
 /// A reply that does not have the shape of what it should be.

@@ -12,13 +12,13 @@ Every command of Redis 7.0 to 8 and of Valkey 8 and 9, and what slotmux does wit
 Generated from the table in `crates/slotmux-core/src/command/table/`; `SLOTMUX_BLESS=1 cargo test --test oracles command_table` regenerates it.
 
 A command that is not listed here, such as those of modules, is looked up in the upstream's reply to `COMMAND`. It is sent by
-its keys if it has any and if its flags say that it does not change the state of its connection.
+its keys if it has any and if its flags say that it does not change the state of its connection: [modules.md](modules.md).
 
 | where it goes | |
 | --- | --- |
 | by key | To the node that holds its keys. All of them must be in one slot, else the reply is `-CROSSSLOT`. |
 | by key, split | As above; keys of several slots are split over their nodes, and the replies are merged. |
-| by key or any node | By its keys; a call without keys goes to any node. |
+| by key or any node | By its keys; a call without keys goes to any node, a script to one that the script and its arguments determine. |
 | any node | To one node: every node gives the same reply. |
 | all primaries | To every primary; the replies are merged. |
 | all nodes, if allowed | With `commands.admin = \"fanout\"` to every node, replicas included; else refused. |
@@ -166,6 +166,7 @@ pub fn merged(merge: Merge) -> &'static str {
         Merge::First => "one reply",
         Merge::AllTrue => "1 where all say so, or one and slotmux keeps it",
         Merge::Concat => "joined",
+        Merge::Union => "joined, each element once",
         Merge::Least => "the smallest",
         Merge::EachLeast => "the smallest of each",
         Merge::RandomKey => "one, drawn by the number of keys",

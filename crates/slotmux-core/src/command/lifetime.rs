@@ -8,7 +8,7 @@ use crate::command::Flags;
 pub enum Lifetime {
     /// Nothing: it reads, deletes, or changes only keys that are there.
     Untouched,
-    /// `SET key value [NX | XX] [GET] [EX | PX | EXAT | PXAT | KEEPTTL]`
+    /// `SET key value [NX | XX | IFEQ … | …] [GET] [EX | PX | EXAT | PXAT | KEEPTTL]`
     Set,
     /// `SETEX key seconds value`
     SetEx,
@@ -20,6 +20,8 @@ pub enum Lifetime {
     GetSet,
     /// `GETEX key [EX | PX | EXAT | PXAT | PERSIST]`
     GetEx,
+    /// `INCREX key [BYINT … | BYFLOAT …] … [EX | PX | EXAT | PXAT | PERSIST] [ENX]`
+    IncrEx,
     /// `MSET key value [key value …]`
     MSet,
     /// `MSETNX key value [key value …]`
@@ -122,6 +124,7 @@ const RULES: &[(&str, Lifetime)] = &[
     ("setnx", SetNx),
     ("getset", GetSet),
     ("getex", GetEx),
+    ("increx", IncrEx),
     ("mset", MSet),
     ("msetnx", MSetNx),
     ("msetex", MSetEx),
@@ -172,7 +175,6 @@ const RULES: &[(&str, Lifetime)] = &[
     ("incr", Creates { at: 1 }),
     ("incrby", Creates { at: 1 }),
     ("incrbyfloat", Creates { at: 1 }),
-    ("increx", Creates { at: 1 }),
     ("lpush", Creates { at: 1 }),
     ("pfadd", Creates { at: 1 }),
     ("pfmerge", Creates { at: 1 }),

@@ -1,5 +1,7 @@
 //! A command wherever it is described: in the table, or by the upstream.
 
+use std::sync::Arc;
+
 use super::{
     Command, Flags, KeyError, KeySpec, LearnedCommand, Route, blocks, for_each_destination,
     for_each_key,
@@ -14,6 +16,25 @@ pub enum CommandRef<'a> {
     Table(&'static Command),
     /// Learned from the upstream.
     Learned(&'a LearnedCommand),
+}
+
+/// A [`CommandRef`] that outlives the topology that its command was learned for.
+#[derive(Clone, Debug)]
+pub enum HeldCommand {
+    /// In the table.
+    Table(&'static Command),
+    /// Learned from the upstream.
+    Learned(Arc<LearnedCommand>),
+}
+
+impl HeldCommand {
+    /// The command.
+    pub fn by_ref(&self) -> CommandRef<'_> {
+        match self {
+            HeldCommand::Table(command) => CommandRef::Table(command),
+            HeldCommand::Learned(command) => CommandRef::Learned(command),
+        }
+    }
 }
 
 impl<'a> CommandRef<'a> {
@@ -69,9 +90,12 @@ impl<'a> CommandRef<'a> {
                 .intersects(Flags::READONLY.union(Flags::PUBSUB))
     }
 
-    /// As [`blocks`]. Commands that may block are not learned.
+    /// As [`blocks`].
     pub fn blocks(self, buf: &[u8], args: &[Span]) -> bool {
-        matches!(self, CommandRef::Table(command) if blocks(command, buf, args))
+        match self {
+            CommandRef::Table(command) => blocks(command, buf, args),
+            CommandRef::Learned(command) => command.blocks(),
+        }
     }
 
     /// As [`for_each_key`].

@@ -80,6 +80,8 @@ pub enum Merge {
     AllTrue,
     /// The elements of all arrays, one after another.
     Concat,
+    /// The elements of all arrays, each once.
+    Union,
     /// The smallest of integers.
     Least,
     /// Arrays of integers: element by element the smallest.

@@ -40,8 +40,12 @@ impl BlockingTimeout {
 
     /// The timeout of a request; `None` if it does not block.
     pub fn of(command: CommandRef, buf: &[u8], args: &[Span]) -> Option<BlockingTimeout> {
-        let CommandRef::Table(command) = command else {
-            return None;
+        let command = match command {
+            CommandRef::Table(command) => command,
+            // How its arguments name a timeout is not known.
+            CommandRef::Learned(command) => {
+                return command.blocks().then_some(BlockingTimeout::UNTOLD);
+            }
         };
         if command.route != Route::Blocking {
             return None;

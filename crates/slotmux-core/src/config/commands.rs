@@ -1,5 +1,7 @@
 //! `[commands]`: the treatment of commands that do not map to one node.
 
+use crate::glob;
+
 /// `[commands]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commands {
@@ -17,6 +19,16 @@ pub struct Commands {
     pub flush: FlushCommands,
     /// Which calls of scripts and functions are permitted.
     pub scripts: ScriptCalls,
+    /// Patterns of commands of modules that may go to one node although they may be about all, in lower case.
+    pub one_node: Vec<String>,
+}
+
+impl Commands {
+    /// Whether a command of a module may go to one node although it may be about all.
+    pub fn may_go_to_one_node(&self, full_name: &str) -> bool {
+        let mut patterns = self.one_node.iter();
+        patterns.any(|pattern| glob::matches(pattern.as_bytes(), full_name.as_bytes()))
+    }
 }
 
 /// Treatment of KEYS.
@@ -83,6 +95,7 @@ impl Default for Commands {
             admin: AdminCommands::default(),
             flush: FlushCommands::default(),
             scripts: ScriptCalls::default(),
+            one_node: Vec::new(),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::problem::{Reading, without_indices};
 use super::seed::{self, Seeds};
 use super::value::{ConfigValue, ValueData, is_none};
 use super::{Addr, Cluster, ListenAddress, Password, Secret};
+use crate::command::lookup;
 
 /// Largest password file, in bytes: it holds one password.
 const PASSWORD_FILE_MAX: u64 = 64 * 1024;
@@ -113,6 +114,29 @@ pub(super) fn host_names(value: &ConfigValue, reading: &mut Reading) -> Option<V
         Some(names)
     })?;
     Some(names.concat())
+}
+
+/// `commands.one_node`: names of commands that the table lacks, in any case and with `*`; also as a comma list.
+pub(super) fn command_patterns(value: &ConfigValue, reading: &mut Reading) -> Option<Vec<String>> {
+    let patterns = value.list_of(reading, |element, reading| {
+        let text = element.text(reading, "a command's name in quotes")?;
+        let mut patterns = Vec::new();
+        for piece in text.split(',').map(str::trim) {
+            if piece.is_empty() || piece.contains(char::is_whitespace) {
+                let expected = "expected a command's name such as \"graph.config\" or \"graph.*\"";
+                element.wrong(reading, format_args!("{expected}, got {piece:?}"));
+                return None;
+            }
+            if lookup(piece.as_bytes()).is_some() {
+                let why = "is a command that slotmux knows: the setting is for commands of modules";
+                element.wrong(reading, format_args!("{piece:?} {why}"));
+                return None;
+            }
+            patterns.push(piece.to_ascii_lowercase());
+        }
+        Some(patterns)
+    })?;
+    Some(patterns.concat())
 }
 
 /// `listener.announce`: `host:port` or `"none"`.

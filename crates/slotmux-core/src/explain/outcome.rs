@@ -132,7 +132,7 @@ pub(super) fn outcome(plan: &Plan, parts: &[ExplainedPart]) -> String {
         Plan::Answer(..) => "answered by slotmux itself; nothing is sent".to_owned(),
         Plan::Transaction(TransactionCommand::Watch { slot, .. }) => match slot {
             Some(_) => "sent as it is, over a connection of the client's own until EXEC".to_owned(),
-            None => "refused, as its keys are in several slots; nothing is sent".to_owned(),
+            None => "sent in a part for each slot, over a connection of the client's own each until EXEC".to_owned(),
         },
         Plan::Transaction(_) => {
             "belongs to a transaction, of which nothing is sent before its EXEC".to_owned()

@@ -60,10 +60,10 @@ pub(super) fn parts<'a>(
         | Plan::Scan { .. } => {
             vec![whole(None, Decision::NONE, Vec::new())]
         }
-        Plan::Split { step, command, .. } => {
-            let keys = keys_by_slot(request, *step);
+        Plan::Split { shape, command, .. } => {
+            let keys = keys_by_slot(request, *shape);
             let groups: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
-            let parts = governed_parts(request, &groups, *step, *command, knowledge);
+            let parts = governed_parts(request, &groups, *shape, command.by_ref(), knowledge);
             let part = |part: parts::GovernedPart| ExplainedPart {
                 slot: Some(part.slot),
                 own: Cow::Owned(part.own),

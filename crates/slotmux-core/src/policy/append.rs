@@ -4,10 +4,12 @@
 //! TTL counts as an infinite one, it also gives one. Neither ever prolongs a TTL, and a missing key stays missing.
 
 use super::govern::{BlockShape, PolicyCase, RuleOutcome};
+use super::options::TtlOption;
 use super::splice::{copy, number};
 use super::subject::TtlSubject;
-use super::{Actions, Governed, Refusal};
+use super::{Actions, Governed, Refusal, ReplyConversion};
 use crate::config::{Strength, TtlMode};
+use crate::resp::write;
 
 /// The start of an atomic block.
 pub(super) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
@@ -36,6 +38,35 @@ pub(super) struct Appendix<'a, 'out> {
     actions: Actions,
     atomic: bool,
     refusal: Option<Refusal>,
+    edit: Option<TtlEdit>,
+}
+
+/// Another TTL in place of one that the command states.
+#[derive(Clone, Copy)]
+pub(super) struct TtlEdit {
+    /// The option that is replaced.
+    pub option: TtlOption,
+    /// The TTL from now on.
+    pub milliseconds: u64,
+    /// The reason.
+    pub action: Actions,
+}
+
+impl TtlEdit {
+    /// The TTL for keys of both policies: a minimum counts more than a maximum, which an expiry holds as well.
+    pub fn with(self, other: TtlEdit) -> TtlEdit {
+        let both = self.action.and(other.action);
+        let raised = [self, other]
+            .into_iter()
+            .filter(|edit| edit.action.contains(Actions::RAISED));
+        let shorter = std::cmp::min_by_key(self, other, |edit| edit.milliseconds);
+        let longest = raised.max_by_key(|edit| edit.milliseconds);
+        let chosen = longest.unwrap_or(shorter);
+        TtlEdit {
+            action: both,
+            ..chosen
+        }
+    }
 }
 
 impl<'a, 'out> Appendix<'a, 'out> {
@@ -48,7 +79,19 @@ impl<'a, 'out> Appendix<'a, 'out> {
             actions: Actions::NONE,
             atomic: false,
             refusal: None,
+            edit: None,
         }
+    }
+
+    /// Counts an action of a policy that only observes.
+    pub fn note(&mut self, action: Actions) {
+        self.actions = self.actions.and(action);
+    }
+
+    /// Sends the command with another TTL. Comes before the first key.
+    pub fn edit(&mut self, edit: TtlEdit) {
+        self.edit = Some(edit);
+        self.actions = self.actions.and(edit.action);
     }
 
     /// The command with expiries for each key that it may leave without one.
@@ -85,7 +128,7 @@ impl<'a, 'out> Appendix<'a, 'out> {
         self.atomic |= subject.ttl.strength == Strength::Atomic;
         if self.commands == 0 {
             self.out.extend_from_slice(MULTI);
-            self.out.extend_from_slice(self.case.request.bytes);
+            self.command();
             self.commands = 1;
         }
         if let Some(default) = default.filter(|_| default != max) {
@@ -104,6 +147,20 @@ impl<'a, 'out> Appendix<'a, 'out> {
         }
     }
 
+    /// Writes the command itself.
+    fn command(&mut self) {
+        let request = self.case.request;
+        let Some(edit) = self.edit else {
+            self.out.extend_from_slice(request.bytes);
+            return;
+        };
+        let at = edit.option.at();
+        write::array(self.out, request.argc());
+        copy(self.out, request, 0..at);
+        edit.option.form().write(self.out, edit.milliseconds);
+        copy(self.out, request, at + 2..request.argc());
+    }
+
     fn pexpire(&mut self, at: usize, milliseconds: u64, condition: &[u8]) {
         self.out.extend_from_slice(b"*4\r\n$7\r\nPEXPIRE\r\n");
         copy(self.out, self.case.request, at..at + 1);
@@ -114,12 +171,16 @@ impl<'a, 'out> Appendix<'a, 'out> {
 
     /// A block if anything was attached. It is atomic if any of the policies asks for that, unless the command is one
     /// that blocks: between MULTI and EXEC it would not.
-    pub fn finish(self) -> RuleOutcome {
+    pub fn finish(mut self) -> RuleOutcome {
         let PolicyCase {
             request, command, ..
         } = self.case;
         if let Some(refusal) = self.refusal {
             return RuleOutcome::refused(&refusal, self.out);
+        }
+        if self.commands == 0 && self.edit.is_some() {
+            self.command();
+            return RuleOutcome::rewritten(self.actions, ReplyConversion::AsIs);
         }
         if self.commands == 0 {
             return RuleOutcome {

@@ -33,13 +33,19 @@ pub fn sent(lifetime: Lifetime) -> String {
         Lifetime::Untouched => "as it is: it creates no key and takes no expiry away".into(),
         Lifetime::Set => {
             "without an expiry: `PX` of the default; EX, PX: bounded in place; EXAT, PXAT: beyond the maximum bounded in \
-             place, else an expiry behind it; KEEPTTL and options that slotmux does not know: an expiry behind it"
+             place, else an expiry behind it; KEEPTTL: an expiry behind it; options that slotmux does not know: an expiry \
+             behind it, or an error"
                 .into()
         }
         Lifetime::SetEx | Lifetime::PSetEx => "its TTL bounded in place".into(),
         Lifetime::SetNx => "`SET key value NX PX` of the default; `+OK` and nil become 1 and 0".into(),
         Lifetime::GetSet => "`SET key value GET PX` of the default".into(),
         Lifetime::GetEx => "its TTL bounded as that of SET is; PERSIST as `ttl.persist` says".into(),
+        Lifetime::IncrEx => {
+            "its TTL bounded as that of SET is; without one, and with ENX, an expiry behind it; PERSIST as `ttl.persist` \
+             says, or an expiry behind it"
+                .into()
+        }
         Lifetime::MSet => {
             "a block of one SET per pair, each as SET is; over several slots one block per slot".into()
         }

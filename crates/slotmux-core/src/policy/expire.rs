@@ -2,9 +2,10 @@
 
 use super::given::{JudgedTtl, TtlForm};
 use super::govern::RuleOutcome;
+use super::guessed::GuessedTtls;
 use super::splice::{copy, number};
 use super::subject::TtlSubject;
-use super::{Actions, RefusalRule, ReplyConversion};
+use super::{Actions, ReplyConversion};
 use crate::c_string;
 use crate::config::Persist;
 use crate::resp::request::Request;
@@ -17,7 +18,7 @@ pub(super) fn expire(subject: &TtlSubject, form: TtlForm, out: &mut Vec<u8>) -> 
     match conditions(request, CONDITIONS) {
         ExpireConditions::Known => {}
         ExpireConditions::Refused => return RuleOutcome::AS_IS,
-        ExpireConditions::Unknown => return subject.append(out),
+        ExpireConditions::Unknown => return GuessedTtls::rule_of(subject, 2, form, out),
     }
     let (milliseconds, action) = match subject.judge(request.arg(2), form) {
         JudgedTtl::Stays => return RuleOutcome::AS_IS,
@@ -79,13 +80,7 @@ pub(super) fn persist(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
             out.extend_from_slice(b"$2\r\nXX\r\n");
             RuleOutcome::rewritten(Actions::UNPERSISTED, ReplyConversion::AsIs)
         }
-        (Persist::Reject, _) => {
-            let text = format!(
-                "ERR slotmux: namespace '{}' refuses PERSIST (ttl.persist)",
-                subject.name
-            );
-            RuleOutcome::refused(&subject.refusal(RefusalRule::TtlPersist, text), out)
-        }
+        (Persist::Reject, _) => subject.refuse_persist("PERSIST", out),
         (Persist::Allow, _) | (Persist::Rewrite, None) => RuleOutcome::AS_IS,
     }
 }
@@ -147,6 +142,10 @@ mod tests {
                 ("EXPIRE k 1 Lt\0x", "raised: EXPIRE k 2 Lt\0x"),
                 ("EXPIRE k 500 NX\0 XX\0", "="),
                 // A condition that Redis may get some day.
+                (
+                    "EXPIRE k 1 FOO",
+                    "refused: -ERR slotmux: a TTL is below the 2000 ms that namespace 'keys' allows (ttl.min); slotmux does not know all options of this command, and does not change them",
+                ),
                 (
                     "EXPIRE k 500 FOO",
                     "appended: MULTI | EXPIRE k 500 FOO | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",

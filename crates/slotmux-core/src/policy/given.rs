@@ -97,6 +97,22 @@ impl TtlSubject<'_> {
         }
     }
 
+    /// As [`TtlSubject::judge`] for RESTORE, by which servers do not look for an overflow: some delete the key, some keep
+    /// it for good, and Valkey 8.1 may end. So a TTL that may overflow is cut, also without a maximum.
+    pub fn judge_unchecked(&self, text: &[u8], form: TtlForm) -> JudgedTtl {
+        let given = parse_i64(text).filter(|&given| given > MAY_OVERFLOW && !form.is_absolute);
+        let Some(given) = given else {
+            return self.judge(text, form);
+        };
+        match self.ttl.given(given) {
+            TtlVerdict::Refused { max } => self.refuse(given.unsigned_abs(), max),
+            TtlVerdict::Clamped(max) => JudgedTtl::Becomes(max, Actions::CLAMPED),
+            TtlVerdict::Fits | TtlVerdict::Raised(_) => {
+                JudgedTtl::Becomes(MAY_OVERFLOW.unsigned_abs(), Actions::CLAMPED)
+            }
+        }
+    }
+
     /// Judges a point in time. slotmux' clock decides where it is far beyond a bound; otherwise only the node's clock
     /// decides whether it is within the maximum. A point that is within the maximum by any clock needs no expiry.
     fn judge_point(&self, point: i64) -> JudgedTtl {

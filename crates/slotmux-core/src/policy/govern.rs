@@ -4,7 +4,7 @@ use super::append::Appendix;
 use super::given::TtlForm;
 use super::subject::TtlSubject;
 use super::{NamespaceId, Policies, Refusal, RefusalReason, RefusalRule};
-use super::{allowed, expire, mset, restore, script, set};
+use super::{allowed, expire, learned, mset, restore, script, set};
 use crate::command::Lifetime;
 use crate::command::{CommandRef, KeyError};
 use crate::config::TtlMode;
@@ -90,9 +90,12 @@ fn rule(case: &PolicyCase, namespace: NamespaceId, out: &mut Vec<u8>) -> RuleOut
         Lifetime::MSetNx => mset::msetnx(case, out),
         Lifetime::MSetEx => mset::msetex(case, out),
         Lifetime::Script => script::script(case, out),
-        Lifetime::Creates { .. } | Lifetime::Stores | Lifetime::Unknown => {
-            Appendix::of_written_keys(case, out)
-        }
+        Lifetime::IncrEx => one_key(case, namespace, out, set::increx),
+        Lifetime::Creates { .. } | Lifetime::Stores => Appendix::of_written_keys(case, out),
+        Lifetime::Unknown => match case.command {
+            CommandRef::Learned(command) => learned::rule(case, command, out),
+            CommandRef::Table(_) => Appendix::of_written_keys(case, out),
+        },
     }
 }
 
@@ -226,6 +229,8 @@ pub enum ReplyConversion {
     OkAsInteger,
     /// Unchanged if it is not an error. The command was sent before and may have run then, which an error must say.
     Repeated,
+    /// The text of `INFO replication` is the number of replicas that have all of it: WAIT at a node that refuses writes.
+    CaughtUp,
 }
 
 impl ReplyConversion {

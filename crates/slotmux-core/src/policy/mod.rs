@@ -12,6 +12,8 @@ mod expire;
 mod forbidden;
 mod given;
 pub mod govern;
+mod guessed;
+mod learned;
 mod mset;
 mod options;
 mod patterns;
@@ -20,7 +22,7 @@ mod refusal;
 pub mod repeat;
 mod restore;
 #[cfg(test)]
-mod rows;
+pub(crate) mod rows;
 mod script;
 mod script_calls;
 mod set;

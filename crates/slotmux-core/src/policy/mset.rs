@@ -3,6 +3,7 @@
 use super::append::{Appendix, EXEC, MULTI};
 use super::given::JudgedTtl;
 use super::govern::{BlockShape, PolicyCase, RuleOutcome};
+use super::guessed::GuessedTtls;
 use super::options::{OptionSet, TtlOptions, bounded, defaulted, read};
 use super::set::setnx;
 use super::splice::{copy, px};
@@ -98,10 +99,10 @@ pub(super) fn msetex(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
     let ruled = match (&one, options) {
         (_, TtlOptions::Refused) => return RuleOutcome::AS_IS,
         (Some(one), TtlOptions::Ttl(ttl)) if !one.is_bounded_behind(ttl) => {
-            bounded(one, from, ttl, out)
+            bounded(one, (from, OptionSet::MSetEx), ttl, out)
         }
         (Some(one), TtlOptions::None) if one.ttl.jitter == 0.0 => defaulted(one, out),
-        _ => return each_after_msetex(case, options, out),
+        _ => return each_after_msetex(case, from, options, out),
     };
     match one {
         Some(one) => ruled.under(one.ttl.mode),
@@ -109,7 +110,16 @@ pub(super) fn msetex(case: &PolicyCase, out: &mut Vec<u8>) -> RuleOutcome {
     }
 }
 
-fn each_after_msetex(case: &PolicyCase, options: TtlOptions, out: &mut Vec<u8>) -> RuleOutcome {
+fn each_after_msetex(
+    case: &PolicyCase,
+    from: usize,
+    options: TtlOptions,
+    out: &mut Vec<u8>,
+) -> RuleOutcome {
+    let guessed = match options {
+        TtlOptions::Unknown => GuessedTtls::find(case.request, from),
+        _ => GuessedTtls::default(),
+    };
     let mut appendix = Appendix::new(case, out);
     let _ = case.each_key(|at| {
         let Some(subject) = TtlSubject::of_key(case, at) else {
@@ -122,7 +132,10 @@ fn each_after_msetex(case: &PolicyCase, options: TtlOptions, out: &mut Vec<u8>) 
                 JudgedTtl::Refused(refusal) => return appendix.refuse(&subject, refusal),
             },
             TtlOptions::Keep => subject.default_of_kept(),
-            _ => subject.default(),
+            _ => match guessed.refusal(&subject) {
+                Some(refusal) => return appendix.refuse(&subject, refusal),
+                None => subject.default(),
+            },
         };
         appendix.attach(&subject, default, subject.ttl.max);
     });

@@ -1,4 +1,4 @@
-//! The options of SET, GETEX and MSETEX, read in the order and with the exclusions of Redis.
+//! The options of SET, GETEX, MSETEX and INCREX, read in the order and with the exclusions of Redis.
 
 use super::given::{JudgedTtl, TtlForm};
 use super::govern::RuleOutcome;
@@ -9,15 +9,52 @@ use crate::c_string;
 use crate::resp::request::Request;
 use crate::resp::write;
 
-/// The commands that have such options, each a part of them.
+/// The commands that have such options, each a part of them. All have the four spellings of a TTL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum OptionSet {
-    /// All but PERSIST.
+    /// KEEPTTL, GET and conditions.
     Set,
-    /// A TTL or PERSIST.
+    /// PERSIST.
     GetEx,
-    /// The options of SET without GET.
+    /// KEEPTTL, NX and XX.
     MSetEx,
+    /// PERSIST, ENX and the options of the increment.
+    IncrEx,
+}
+
+impl OptionSet {
+    /// The number of arguments of an option that says nothing about the TTL. `None`: no known server has it.
+    fn takes(self, word: &[u8]) -> Option<usize> {
+        const OF_SET: &[(&[u8], usize)] = &[
+            (b"nx", 0),
+            (b"xx", 0),
+            (b"get", 0),
+            (b"ifeq", 1),
+            (b"ifne", 1),
+            (b"ifdeq", 1),
+            (b"ifdne", 1),
+        ];
+        const OF_INCREX: &[(&[u8], usize)] = &[
+            (b"byint", 1),
+            (b"byfloat", 1),
+            (b"lbound", 1),
+            (b"ubound", 1),
+            (b"saturate", 0),
+            (b"enx", 0),
+        ];
+        let known = match self {
+            OptionSet::Set => OF_SET,
+            OptionSet::MSetEx => &OF_SET[..2],
+            OptionSet::GetEx => &[],
+            OptionSet::IncrEx => OF_INCREX,
+        };
+        let mut found = known.iter().filter(|(known, _)| c_string::is(word, known));
+        found.next().map(|(_, takes)| *takes)
+    }
+
+    fn has_persist(self) -> bool {
+        matches!(self, OptionSet::GetEx | OptionSet::IncrEx)
+    }
 }
 
 /// The TTL that the options state.
@@ -48,6 +85,11 @@ pub(super) struct TtlOption {
 }
 
 impl TtlOption {
+    /// The only TTL of a request.
+    pub fn only(at: usize, form: TtlForm) -> TtlOption {
+        TtlOption { at, form, count: 1 }
+    }
+
     /// Index of the word that stands before the number.
     pub fn at(self) -> usize {
         self.at
@@ -66,34 +108,57 @@ pub(super) fn read(request: &Request, from: usize, of: OptionSet) -> TtlOptions 
     while at < request.argc() {
         let word = request.arg(at);
         let is = |known: &[u8]| c_string::is(word, known);
-        if let Some(form) = form_of(word) {
+        let takes = if let Some(form) = form_of(word) {
             let count = match options {
                 TtlOptions::None => 1,
-                TtlOptions::Ttl(ttl) if ttl.form == form => ttl.count + 1,
+                TtlOptions::Ttl(ttl) if ttl.form == form && of != OptionSet::IncrEx => {
+                    ttl.count + 1
+                }
                 _ => return TtlOptions::Refused,
             };
-            if at + 1 == request.argc() {
-                return TtlOptions::Refused;
-            }
             options = TtlOptions::Ttl(TtlOption { at, form, count });
-            at += 1;
-        } else if of != OptionSet::GetEx && is(b"keepttl") {
+            1
+        } else if !of.has_persist() && is(b"keepttl") {
             options = only(options, TtlOptions::Keep);
-        } else if of == OptionSet::GetEx && is(b"persist") {
+            0
+        } else if of.has_persist() && is(b"persist") {
             options = only(options, TtlOptions::Persist);
-        } else if of != OptionSet::GetEx && is(b"nx") {
-            nx = true;
-        } else if of != OptionSet::GetEx && is(b"xx") {
-            xx = true;
-        } else if of != OptionSet::Set || !is(b"get") {
+            0
+        } else if let Some(takes) = of.takes(word) {
+            nx |= is(b"nx");
+            xx |= is(b"xx");
+            takes
+        } else {
             return TtlOptions::Unknown;
-        }
-        if (nx && xx) || options == TtlOptions::Refused {
+        };
+        let is_cut = at + takes >= request.argc();
+        if is_cut || (nx && xx) || options == TtlOptions::Refused {
             return TtlOptions::Refused;
         }
-        at += 1;
+        at += 1 + takes;
     }
     options
+}
+
+/// The place of the option `word` among options that [`read`] knows all.
+pub(super) fn position(
+    request: &Request,
+    (from, of): (usize, OptionSet),
+    word: &[u8],
+) -> Option<usize> {
+    let mut at = from;
+    while at < request.argc() && !c_string::is(request.arg(at), word) {
+        at += width(request.arg(at), of);
+    }
+    (at < request.argc()).then_some(at)
+}
+
+/// The number of arguments of an option with its word.
+fn width(word: &[u8], of: OptionSet) -> usize {
+    match form_of(word) {
+        Some(_) => 2,
+        None => 1 + of.takes(word).unwrap_or(0),
+    }
 }
 
 /// `option` where nothing stands before it that excludes it.
@@ -137,7 +202,7 @@ impl TtlSubject<'_> {
 /// The request with the TTL that its policy allows, where that is another than the one it has.
 pub(super) fn bounded(
     subject: &TtlSubject,
-    from: usize,
+    (from, of): (usize, OptionSet),
     ttl: TtlOption,
     out: &mut Vec<u8>,
 ) -> RuleOutcome {
@@ -152,28 +217,39 @@ pub(super) fn bounded(
     copy(out, request, 0..from);
     let mut at = from;
     while at < request.argc() {
-        if form_of(request.arg(at)).is_none() {
-            copy(out, request, at..at + 1);
-            at += 1;
-            continue;
-        }
+        let end = at + width(request.arg(at), of);
         if at == ttl.at {
             ttl.form.write(out, milliseconds);
+        } else if form_of(request.arg(at)).is_none() {
+            copy(out, request, at..end);
         }
-        at += 2;
+        at = end;
     }
     RuleOutcome::rewritten(action, ReplyConversion::AsIs)
 }
 
 /// The request with `PX` and the default behind it, if there is a default.
 pub(super) fn defaulted(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
+    defaulted_with(subject, b"", out)
+}
+
+/// As [`defaulted`], with one more option behind it.
+pub(super) fn defaulted_with(
+    subject: &TtlSubject,
+    option: &[u8],
+    out: &mut Vec<u8>,
+) -> RuleOutcome {
     let Some(default) = subject.default() else {
         return RuleOutcome::AS_IS;
     };
     let request = subject.request;
+    let more = usize::from(!option.is_empty());
     out.reserve(request.bytes.len() + 64);
-    write::array(out, request.argc() + 2);
+    write::array(out, request.argc() + 2 + more);
     copy(out, request, 0..request.argc());
     px(out, default);
+    if more > 0 {
+        write::bulk(out, option);
+    }
     RuleOutcome::rewritten(Actions::DEFAULTED, ReplyConversion::AsIs)
 }

@@ -22,6 +22,8 @@ pub enum RefusalRule {
     MaxValue,
     /// The TTL is above the maximum.
     TtlMax,
+    /// The TTL is below the minimum, and cannot be raised.
+    TtlMin,
     /// A TTL must not be removed.
     TtlPersist,
     /// The namespace refuses scripts that declare its keys.
@@ -34,6 +36,8 @@ pub enum RefusalRule {
     Admin,
     /// KEYS is refused.
     Keys,
+    /// Commands of modules that may be about all nodes are not sent to one.
+    OneNode,
 }
 
 /// The place of a setting in the configuration.
@@ -58,12 +62,14 @@ impl RefusalRule {
             MaxKey => OfNamespace("max_key"),
             MaxValue => OfNamespace("max_value"),
             TtlMax => OfNamespace("ttl.max"),
+            TtlMin => OfNamespace("ttl.min"),
             TtlPersist => OfNamespace("ttl.persist"),
             TtlScripts => OfNamespace("ttl.scripts"),
             Flush => OfNamespace("flush"),
             Scripts => Global("commands.scripts"),
             Admin => Global("commands.admin"),
             Keys => Global("commands.keys"),
+            OneNode => Global("commands.one_node"),
         })
     }
 

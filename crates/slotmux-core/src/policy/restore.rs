@@ -2,6 +2,7 @@
 
 use super::given::{JudgedTtl, TtlForm};
 use super::govern::RuleOutcome;
+use super::guessed::GuessedTtls;
 use super::splice::{copy, number};
 use super::subject::TtlSubject;
 use super::{Actions, ReplyConversion};
@@ -19,7 +20,14 @@ pub(super) fn restore(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
     let is_absolute = match read(request) {
         RestoreOptions::Known { is_absolute } => is_absolute,
         RestoreOptions::Refused => return RuleOutcome::AS_IS,
-        RestoreOptions::Unknown => return subject.append(out),
+        RestoreOptions::Unknown => {
+            let is_absolute = |at| is_word(request, at, b"absttl");
+            let form = match (OPTIONS..request.argc()).any(is_absolute) {
+                true => TtlForm::PXAT,
+                false => TtlForm::PX,
+            };
+            return GuessedTtls::rule_of(subject, 2, form, out);
+        }
     };
     let form = if is_absolute {
         TtlForm::PXAT
@@ -29,7 +37,7 @@ pub(super) fn restore(subject: &TtlSubject, out: &mut Vec<u8>) -> RuleOutcome {
     let (milliseconds, action) = match (request.arg(2), subject.default()) {
         (b"0", None) => return RuleOutcome::AS_IS,
         (b"0", Some(default)) => (default, Actions::DEFAULTED),
-        (given, _) => match subject.judge(given, form) {
+        (given, _) => match subject.judge_unchecked(given, form) {
             JudgedTtl::Stays => return RuleOutcome::AS_IS,
             JudgedTtl::Bounded => return subject.bound(out),
             JudgedTtl::Refused(refusal) => return RuleOutcome::refused(&refusal, out),
@@ -135,8 +143,19 @@ mod tests {
                 ("RESTORE k 0 v IDLETIME\0 1 freq\0 1", "="),
                 // In the past: there will be no key.
                 ("RESTORE k 5 v ABSTTL", "="),
-                // Redis' clock on top of it overflows, which makes it a point in the past.
-                ("RESTORE k 9223372036854775807 v", "="),
+                // With the clock of the node on top of it, it overflows.
+                (
+                    "RESTORE k 9223372036854775807 v REPLACE",
+                    "clamped: RESTORE k 100000 v REPLACE",
+                ),
+                (
+                    "RESTORE k 9223372036854774807 v",
+                    "clamped: RESTORE k 100000 v",
+                ),
+                (
+                    "RESTORE k 9223372036854775807 v ABSTTL",
+                    "clamped: RESTORE k 100000 v",
+                ),
                 // These are errors.
                 ("RESTORE k -1 v", "="),
                 ("RESTORE k x v", "="),
@@ -148,6 +167,14 @@ mod tests {
                 (
                     "RESTORE k 0 v FOO",
                     "appended: MULTI | RESTORE k 0 v FOO | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",
+                ),
+                (
+                    "RESTORE k 1 v FOO",
+                    "refused: -ERR slotmux: a TTL is below the 2000 ms that namespace 'keys' allows (ttl.min); slotmux does not know all options of this command, and does not change them",
+                ),
+                (
+                    "RESTORE k 1700000001999 v FOO ABSTTL",
+                    "appended: MULTI | RESTORE k 1700000001999 v FOO ABSTTL | PEXPIRE k 10000 NX | PEXPIRE k 100000 LT | EXEC",
                 ),
                 ("RESTORE w 0 v", "defaulted: ="),
                 ("RESTORE f 0 v", "="),
@@ -163,7 +190,23 @@ mod tests {
             &[
                 ("RESTORE k 0 v", "="),
                 ("RESTORE k 1 v", "raised: RESTORE k 2000 v"),
+                ("RESTORE k 4611686018427387903 v", "="),
+                (
+                    "RESTORE k 9223372036854775807 v",
+                    "clamped: RESTORE k 4611686018427387903 v",
+                ),
             ],
+        );
+        let reject = under(|ttl| {
+            ttl.max = seconds(100);
+            ttl.over_max = crate::config::OverMax::Reject;
+        });
+        check(
+            &reject,
+            &[(
+                "RESTORE k 9223372036854775807 v",
+                "refused: -ERR slotmux: a TTL of 9223372036854775807 ms is above the 100000 ms that namespace 'keys' allows (ttl.max)",
+            )],
         );
     }
 }

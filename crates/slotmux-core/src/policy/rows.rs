@@ -12,7 +12,7 @@ use crate::resp::{Limits, Scan, scan_request, write};
 pub(super) const NOW: u64 = 1_700_000_000_000;
 
 /// A namespace that allows everything.
-pub(super) fn namespace(name: &str, prefix: &str, change: impl FnOnce(&mut Ttl)) -> Namespace {
+pub(crate) fn namespace(name: &str, prefix: &str, change: impl FnOnce(&mut Ttl)) -> Namespace {
     let mut ttl = Ttl::default();
     change(&mut ttl);
     Namespace {
@@ -99,9 +99,10 @@ pub(super) fn decide_on(policies: &Policies, command: CommandRef, bytes: &[u8]) 
             let sent = commands(&out);
             assert_eq!(sent.len(), 1);
             match reply {
-                ReplyConversion::AsIs | ReplyConversion::Found | ReplyConversion::Repeated => {
-                    sent[0].clone()
-                }
+                ReplyConversion::AsIs
+                | ReplyConversion::Found
+                | ReplyConversion::Repeated
+                | ReplyConversion::CaughtUp => sent[0].clone(),
                 ReplyConversion::OkAsInteger => format!("{} > integer", sent[0]),
             }
         }

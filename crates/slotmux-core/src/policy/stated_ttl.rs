@@ -2,6 +2,7 @@
 //! and of what is sent for them.
 
 use super::given::TtlForm;
+use super::learned::read as read_learned;
 use super::options::{OptionSet, TtlOptions, read};
 use super::restore::is_absolute;
 use crate::command::CommandRef;
@@ -46,6 +47,7 @@ pub fn stated_ttl(request: &Request, command: CommandRef<'_>, now: fn() -> u64) 
     let options = match command.lifetime() {
         Lifetime::Set => read(request, 3, OptionSet::Set),
         Lifetime::GetEx => read(request, 2, OptionSet::GetEx),
+        Lifetime::IncrEx => read(request, 2, OptionSet::IncrEx),
         Lifetime::MSetEx => {
             let mut from = 2;
             // Without its keys it has no options either.
@@ -72,8 +74,11 @@ pub fn stated_ttl(request: &Request, command: CommandRef<'_>, now: fn() -> u64) 
         | Lifetime::MSetNx
         | Lifetime::Creates { .. }
         | Lifetime::Stores
-        | Lifetime::Script
-        | Lifetime::Unknown => return StatedTtl::Nothing,
+        | Lifetime::Script => return StatedTtl::Nothing,
+        Lifetime::Unknown => match command {
+            CommandRef::Learned(command) => read_learned(request, command),
+            CommandRef::Table(_) => return StatedTtl::Nothing,
+        },
     };
     match options {
         // GETEX without an option changes nothing.
@@ -124,7 +129,12 @@ mod tests {
             ("SET k v KEEPTTL", StatedTtl::Keeps),
             ("SET k v EX x", StatedTtl::Refused),
             ("SET k v EX 5 PX 5", StatedTtl::Refused),
-            ("SET k v IFEQ w", StatedTtl::Unknown),
+            ("SET k v IFEQ w", StatedTtl::Nothing),
+            ("SET k v IFEQ EX EX 60", ttl(60_000, "EX 60")),
+            ("SET k v IFNEW w", StatedTtl::Unknown),
+            ("INCREX k", StatedTtl::Nothing),
+            ("INCREX k BYINT 5 PX 70 ENX", ttl(70, "PX 70")),
+            ("INCREX k PERSIST", StatedTtl::Removes),
             ("SETEX k 60 v", ttl(60_000, "60")),
             ("PSETEX k 60 v", ttl(60, "60")),
             ("SETNX k v", StatedTtl::Nothing),

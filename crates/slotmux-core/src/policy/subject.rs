@@ -46,6 +46,18 @@ impl<'a> TtlSubject<'a> {
         rule.of(self.namespace).with(text)
     }
 
+    /// The refusal of a request that removes a TTL; `what` names it.
+    pub fn refusal_of_persist(&self, what: &str) -> Refusal {
+        let name = self.name;
+        let text = format!("ERR slotmux: namespace '{name}' refuses {what} (ttl.persist)");
+        self.refusal(RefusalRule::TtlPersist, text)
+    }
+
+    /// Refuses a request that removes a TTL; `what` names it.
+    pub fn refuse_persist(&self, what: &str, out: &mut Vec<u8>) -> RuleOutcome {
+        RuleOutcome::refused(&self.refusal_of_persist(what), out)
+    }
+
     /// The TTL of the key where a write brings none.
     pub fn default(&self) -> Option<u64> {
         self.ttl.default_for(self.request.arg(self.at))

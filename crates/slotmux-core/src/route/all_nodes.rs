@@ -10,7 +10,7 @@ use crate::policy::{RefusalRule, permitted_everywhere};
 use crate::resp::number;
 use crate::resp::request::Request;
 
-use super::{Knowledge, Plan, keyed, refuse, refuse_by, refuse_command};
+use super::{Knowledge, Plan, keyed, other_database, refuse, refuse_by, refuse_command};
 
 /// The nodes that get a broadcast command, and over which lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,12 @@ pub(super) fn everywhere(
         && let Some(refusal) = knowledge.policies.storing_refusal(command.full_name)
     {
         return refuse_by(&refusal);
+    }
+    if let "script|load" | "function|load" = command.full_name {
+        let code = request.argc() - 1;
+        if let Some(refusal) = other_database::code(request, code, command.full_name, knowledge) {
+            return refusal;
+        }
     }
     if let Some((rule, reason)) = refused_by(command, knowledge.commands) {
         return refuse(rule, &refused_error(command.full_name, reason));

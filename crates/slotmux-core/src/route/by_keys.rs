@@ -1,21 +1,23 @@
 //! Commands with keys: to the node of their slot, or split by the slots of their keys.
 
-use crate::command::{BlockingTimeout, CommandRef, KeyError, KeySpec, Merge};
-use crate::policy::{Decision, RefusalRule, govern, permitted};
+use crate::command::split::{MOST_REPEATED, SplitShape};
+use crate::command::{BlockingTimeout, CommandRef, HeldCommand, KeyError, KeySpec, Merge};
+use crate::policy::{Decision, Governed, RefusalRule, govern, permitted};
 use crate::resp::request::Request;
 use crate::slot::{Slot, slot_of};
 
-use super::{CROSS_SLOT, Knowledge, Plan, refuse, refuse_by};
+use super::lacking::lacking_rewritten;
+use super::{CROSS_SLOT, Knowledge, Plan, error_reply, refuse, refuse_by};
 
-const UNTOLD_KEYS: &str = "ERR slotmux: the keys of this request cannot be found in it as the server says that they can, and there \
+pub(super) const UNTOLD_KEYS: &str = "ERR slotmux: the keys of this request cannot be found in it as the server says that they can, and there \
     are namespaces with policies";
 
-/// Arguments per key.
-fn step(keys: &KeySpec) -> usize {
-    match keys {
-        KeySpec::Range { step, .. } => usize::from(*step).max(1),
+/// Where the keys of a split command of the table are.
+pub(super) fn shape_of(keys: &KeySpec) -> SplitShape {
+    SplitShape::of_step(match keys {
+        KeySpec::Range { step, .. } => (*step).max(1),
         _ => 1,
-    }
+    })
 }
 
 /// A command with keys: to their slot, if it is one.
@@ -99,41 +101,72 @@ pub(super) fn one_slot(
         }
         Ok(Slots {
             first: Some(slot), ..
-        }) => Plan::Forward {
-            slot,
-            write,
-            decision: if knowledge.policies.is_active() {
-                govern(
-                    request,
-                    command,
-                    knowledge.policies,
-                    knowledge.now,
-                    rewritten,
-                )
-            } else {
-                Decision::NONE
-            },
-            wait: None,
-        },
+        }) => {
+            let mut decision = Decision::NONE;
+            if knowledge.policies.is_active() {
+                let Knowledge { policies, now, .. } = *knowledge;
+                decision = govern(request, command, policies, now, rewritten);
+                if matches!(decision.governed, Governed::Rewritten(_))
+                    && let CommandRef::Table(command) = command
+                    && let Some(error) = lacking_rewritten(request, command, knowledge)
+                {
+                    return error;
+                }
+            }
+            Plan::Forward {
+                slot,
+                write,
+                decision,
+                wait: None,
+            }
+        }
+    }
+}
+
+/// A command with keys that may be in several slots.
+pub(super) fn split_or_whole(
+    request: &Request,
+    command: HeldCommand,
+    shape: SplitShape,
+    merge: Merge,
+    knowledge: &Knowledge,
+    rewritten: &mut Vec<u8>,
+) -> Plan {
+    match slot_of_keys(request, command.by_ref()) {
+        Ok(slots) if slots.differs && !knowledge.is_one_node => {
+            split(request, command, shape, merge, knowledge)
+        }
+        slots => one_slot(request, command.by_ref(), slots, knowledge, rewritten),
     }
 }
 
 /// A command whose keys are in several slots.
-pub(super) fn split(
+fn split(
     request: &Request,
-    command: CommandRef<'static>,
+    command: HeldCommand,
+    shape: SplitShape,
     merge: Merge,
     knowledge: &Knowledge,
 ) -> Plan {
-    let step = match command {
-        CommandRef::Table(command) => step(&command.keys),
-        CommandRef::Learned(_) => 1,
-    };
-    match permitted(request, command, knowledge.policies) {
+    if let HeldCommand::Learned(learned) = &command {
+        // The table has the number of arguments; of a learned command only a node would find that one is missing.
+        if !shape.fits(request.argc()) {
+            return Plan::Unknown(error_reply(learned.arity_error().as_bytes()));
+        }
+        let repeated = shape.repeated(request.argc());
+        if repeated.map(|at| request.arg(at).len()).sum::<usize>() > MOST_REPEATED {
+            let text = format!(
+                "ERR slotmux: not executed, the keys are in several slots, and what goes to each of them besides its \
+                 keys has at most {MOST_REPEATED} bytes here"
+            );
+            return refuse(RefusalRule::Inherent, &text);
+        }
+    }
+    match permitted(request, command.by_ref(), knowledge.policies) {
         Ok(namespace) => Plan::Split {
             merge,
-            step,
-            write: !command.is_readonly(),
+            shape,
+            write: !command.by_ref().is_readonly(),
             namespace,
             command,
         },

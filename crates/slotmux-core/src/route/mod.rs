@@ -1,9 +1,10 @@
 //! Decides where a request goes, without sending anything.
 
 use crate::command::listening::{SubscriptionChange, SubscriptionKind};
+use crate::command::split::SplitShape;
 use crate::command::{
-    BlockingTimeout, Command, CommandRef, Learned, Merge, OwnAnswer, Route, Unresolved,
-    refused_error, resolve,
+    BlockingTimeout, Command, CommandRef, HeldCommand, Learned, Merge, OwnAnswer, Route,
+    Unresolved, refused_error, resolve,
 };
 use crate::config::Commands;
 use crate::policy::{
@@ -13,7 +14,7 @@ use crate::policy::{
 use crate::resp::request::Request;
 use crate::slot::{Slot, slot_of};
 
-use by_keys::{Slots, blocking, keyed, one_slot, slot_of_keys, split};
+use by_keys::{Slots, blocking, keyed, one_slot, shape_of, slot_of_keys, split_or_whole};
 use keys_in_slot::keys_in_slot;
 
 pub mod all_nodes;
@@ -21,9 +22,12 @@ pub mod big_replies;
 mod by_keys;
 pub mod hidden_keys;
 mod keys_in_slot;
+mod lacking;
+mod learned;
 pub mod merge;
 mod other_database;
 pub mod parts;
+mod pattern_slot;
 pub mod scan;
 mod script;
 pub mod transaction;
@@ -53,14 +57,14 @@ pub enum Plan {
     Split {
         /// How the parts' replies become one.
         merge: Merge,
-        /// Arguments per key: 1, or 2 for key and value.
-        step: usize,
+        /// Where its keys are.
+        shape: SplitShape,
         /// Whether it may change data.
         write: bool,
         /// The namespace of its first key.
         namespace: NamespaceId,
         /// The command, by whose policy each part is sent.
-        command: CommandRef<'static>,
+        command: HeldCommand,
     },
     /// Send it to every primary, or node, and merge the replies.
     Everywhere {
@@ -151,6 +155,15 @@ impl<'a> Knowledge<'a> {
             Some(CommandRef::Learned(learned))
         })
     }
+
+    /// The same, to be used after these inputs are gone.
+    pub fn held_command(&self, request: &Request) -> Option<HeldCommand> {
+        let command = resolve(request.bytes, request.args).ok();
+        command.map(HeldCommand::Table).or_else(|| {
+            let learned = self.learned?.resolve(request.bytes, request.args)?;
+            Some(HeldCommand::Learned(learned.clone()))
+        })
+    }
 }
 
 /// The error for keys that have to be in one slot.
@@ -173,7 +186,9 @@ pub fn plan(
         Err(Unresolved::Arity(command)) if command.full_name == "exec" => {
             return Plan::Transaction(TransactionCommand::WrongExec);
         }
-        Err(unresolved) => return plan_learned(request, knowledge, &unresolved, rewritten),
+        Err(unresolved) => {
+            return learned::plan_learned(request, knowledge, &unresolved, rewritten);
+        }
     };
     if request.argc() > MOST_ARGS && command.route.is_answered_at_once() {
         let text = format!(
@@ -189,13 +204,9 @@ pub fn plan(
             other_database::copy(request, CommandRef::Table(command), knowledge, rewritten)
         }
         Route::Split(merge) => {
-            let command = CommandRef::Table(command);
-            match slot_of_keys(request, command) {
-                Ok(slots) if slots.differs && !knowledge.is_one_node => {
-                    split(request, command, merge, knowledge)
-                }
-                slots => one_slot(request, command, slots, knowledge, rewritten),
-            }
+            let shape = shape_of(&command.keys);
+            let command = HeldCommand::Table(command);
+            split_or_whole(request, command, shape, merge, knowledge, rewritten)
         }
         Route::AnyNode => anywhere(command, knowledge),
         Route::AllPrimaries(merge) => all_nodes::everywhere(request, command, merge, knowledge),
@@ -246,29 +257,6 @@ fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Pla
         Some(cursor) => Plan::Scan { cursor },
         None => refuse(RefusalRule::Inherent, "ERR invalid cursor"),
     }
-}
-
-/// A command that the table lacks: known only to the upstream, or unknown.
-fn plan_learned(
-    request: &Request,
-    knowledge: &Knowledge,
-    unresolved: &Unresolved,
-    rewritten: &mut Vec<u8>,
-) -> Plan {
-    let error = || Plan::Unknown(error_reply(&unresolved.error(request.bytes, request.args)));
-    let Some(learned) = knowledge.learned else {
-        return error();
-    };
-    let Some(command) = learned.resolve(request.bytes, request.args) else {
-        return error();
-    };
-    if !command.arity_ok(request.argc()) {
-        return Plan::Unknown(error_reply(command.arity_error().as_bytes()));
-    }
-    if let Route::Refused(reason) = command.route {
-        return refuse_command(&command.full_name, reason);
-    }
-    keyed(request, CommandRef::Learned(command), knowledge, rewritten)
 }
 
 fn transaction(request: &Request, command: &'static Command, knowledge: &Knowledge) -> Plan {
@@ -331,9 +319,6 @@ impl Plan {
         }
     }
 }
-
-#[cfg(test)]
-mod learned_tests;
 
 #[cfg(test)]
 mod tests {

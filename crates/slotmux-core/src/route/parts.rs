@@ -3,6 +3,7 @@
 
 use crate::command::CommandRef;
 use crate::command::Lifetime;
+use crate::command::split::SplitShape;
 use crate::policy::{Decision, Policies, govern};
 use crate::resp::request::Request;
 use crate::resp::{Limits, Scan, scan_request, write};
@@ -10,25 +11,56 @@ use crate::slot::{Slot, slot_of};
 
 use super::Knowledge;
 
-/// The keys of a request whose arguments from the second on are keys (`step` 1) or keys and values (`step` 2): each
-/// with its slot, those of a slot side by side in the client's order, which decides between duplicates.
-pub fn keys_by_slot(request: &Request, step: usize) -> Vec<(Slot, u32)> {
-    let mut keys: Vec<(Slot, u32)> = (1..request.argc())
-        .step_by(step)
+/// The keys of a split request, each with its slot and its place: those of a slot side by side in the client's order,
+/// which decides between duplicates.
+pub fn keys_by_slot(request: &Request, shape: SplitShape) -> Vec<(Slot, u32)> {
+    let mut keys: Vec<(Slot, u32)> = shape
+        .keys(request.argc())
         .map(|at| (slot_of(request.arg(at)), at as u32))
         .collect();
     keys.sort_by_key(|&(slot, _)| slot.0);
     keys
 }
 
-/// Appends the part with these keys.
-pub fn write_part(request: &Request, keys: &[(Slot, u32)], step: usize, out: &mut Vec<u8>) {
-    write::array(out, 1 + keys.len() * step);
-    write::bulk(out, request.arg(0));
-    for &(_, at) in keys {
-        for offset in 0..step {
-            write::bulk(out, request.arg(at as usize + offset));
+/// For each key of a split request the number of the part that has it; `groups` are the keys of the parts.
+pub fn part_of_each_key(shape: SplitShape, groups: &[&[(Slot, u32)]]) -> Vec<u32> {
+    let mut order = vec![0; groups.iter().map(|group| group.len()).sum()];
+    for (part, group) in (0..).zip(groups) {
+        for &(_, at) in *group {
+            order[shape.number(at as usize)] = part;
         }
+    }
+    order
+}
+
+/// Appends the part with these keys.
+pub fn write_part(request: &Request, keys: &[(Slot, u32)], shape: SplitShape, out: &mut Vec<u8>) {
+    begin_part(request, keys.len(), shape, out);
+    for &(_, at) in keys {
+        write_key(request, at as usize, shape, out);
+    }
+    end_part(request, shape, out);
+}
+
+/// Appends the start of a part with so many keys.
+pub fn begin_part(request: &Request, keys: usize, shape: SplitShape, out: &mut Vec<u8>) {
+    write::array(out, shape.argc(keys));
+    for at in shape.front(request.argc()) {
+        write::bulk(out, request.arg(at));
+    }
+}
+
+/// Appends the key in argument `at` with what belongs to it.
+pub fn write_key(request: &Request, at: usize, shape: SplitShape, out: &mut Vec<u8>) {
+    for at in shape.of_key(at) {
+        write::bulk(out, request.arg(at));
+    }
+}
+
+/// Appends what follows the last key of a part.
+pub fn end_part(request: &Request, shape: SplitShape, out: &mut Vec<u8>) {
+    for at in shape.behind(request.argc()) {
+        write::bulk(out, request.arg(at));
     }
 }
 
@@ -85,13 +117,13 @@ impl GovernedPart {
 pub fn governed_parts(
     request: &Request,
     groups: &[&[(Slot, u32)]],
-    step: usize,
+    shape: SplitShape,
     command: CommandRef,
     knowledge: &Knowledge,
 ) -> Vec<GovernedPart> {
     let part = |keys: &&[(Slot, u32)]| {
         let (mut own, mut instead) = (Vec::new(), Vec::new());
-        write_part(request, keys, step, &mut own);
+        write_part(request, keys, shape, &mut own);
         let (policies, now) = (knowledge.policies, knowledge.now);
         let decision = govern_part(policies, command, &own, now, &mut instead);
         GovernedPart {

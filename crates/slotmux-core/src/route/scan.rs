@@ -49,12 +49,19 @@ pub struct ScanStep {
 pub enum AfterPage {
     /// The page is good; this is the client's next number.
     Go(u64),
-    /// The page is good, but the number of its node is too large.
-    TooLarge,
+    /// The page ends so soon that a cursor for the client would not be behind its beginning: it has to be longer.
+    Longer,
     /// The cursor was read in the wrong way: this step is the right one.
     Instead(ScanStep),
     /// The page may lack keys: the scan has to begin again.
     Void,
+}
+
+impl AfterPage {
+    /// Goes on from a cursor; every cursor of an itinerary has a number.
+    fn go(cursor: ScanCursor) -> AfterPage {
+        cursor.encode().map_or(AfterPage::Void, AfterPage::Go)
+    }
 }
 
 impl Itinerary {
@@ -133,30 +140,46 @@ impl Itinerary {
             None => return AfterPage::Void,
         }
         if said != 0 {
-            let number = self.cursor(stop, run, said).and_then(ScanCursor::encode);
-            return number.map_or(AfterPage::TooLarge, AfterPage::Go);
+            let node = self.rounded(stop, said);
+            return match node == step.node && node != said {
+                true => AfterPage::Longer,
+                false => AfterPage::go(self.cursor(stop, run, node)),
+            };
         }
         match self.stops.iter().find(|next| next.first > stop.first) {
-            Some(next) => {
-                let number = next.begin().cursor.encode();
-                number.map_or(AfterPage::TooLarge, AfterPage::Go)
-            }
+            Some(next) => AfterPage::go(next.begin().cursor),
             None => AfterPage::Go(0),
         }
     }
 
-    /// The cursor for the position `node` in the scan of a shard's node. `None` if the position is too large.
-    fn cursor(&self, stop: &ScanStop, run: u64, node: u64) -> Option<ScanCursor> {
+    /// A node's cursor with as many bits as fit a cursor for the client: the same, or one before it in the order of the
+    /// node's scan. A table is scanned with its highest bit counting fastest, so that without its high bits a number
+    /// is the first position of a group. See `cursor.rs` for the numbers of bits.
+    fn rounded(&self, stop: &ScanStop, node: u64) -> u64 {
         if node >> NARROW_NODE_BITS == 0 {
-            return Some(ScanCursor::narrow(node, stop.first, stop.print(run)));
+            return node;
+        }
+        let own_slot = lowest(node, WIDE_NODE_BITS);
+        match self.stop(ScanCursor::wide(own_slot, 0)) == Some(stop) {
+            true => own_slot,
+            false => lowest(node, WIDE_NODE_BITS - SLOT_BITS),
+        }
+    }
+
+    /// The client's cursor for a rounded one of a shard's node.
+    fn cursor(&self, stop: &ScanStop, run: u64, node: u64) -> ScanCursor {
+        if node == 0 {
+            return stop.begin().cursor;
+        }
+        if node >> NARROW_NODE_BITS == 0 {
+            return ScanCursor::narrow(node, stop.first, stop.print(run));
         }
         let wide = ScanCursor::wide(node, stop.wide_print(run));
-        if node >> WIDE_NODE_BITS == 0 && self.stop(wide) == Some(stop) {
-            return Some(wide);
+        if self.stop(wide) == Some(stop) {
+            return wide;
         }
         let shifted = node << SLOT_BITS | u64::from(stop.first);
-        (node >> (WIDE_NODE_BITS - SLOT_BITS) == 0)
-            .then(|| ScanCursor::wide(shifted, stop.shifted_print(run)))
+        ScanCursor::wide(shifted, stop.shifted_print(run))
     }
 
     /// The shard of a cursor.
@@ -223,6 +246,11 @@ impl ScanStop {
         let based_on = hash(self.content, &self.ahead.to_be_bytes());
         hash(based_on, &run.to_be_bytes())
     }
+}
+
+/// The lowest bits of a number.
+fn lowest(number: u64, bits: u32) -> u64 {
+    number & ((1 << bits) - 1)
 }
 
 const SEED: u64 = 0xcbf2_9ce4_8422_2325;

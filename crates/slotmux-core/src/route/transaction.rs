@@ -7,10 +7,14 @@ use crate::command::{Command, CommandRef, Flags, Merge, OwnAnswer, Route, Unreso
 use crate::config::Multi;
 use crate::policy::{Actions, Decision, NamespaceId, RefusalRule, ReplyConversion};
 use crate::resp::request::Request;
+use crate::resp::write;
 use crate::scripts::{names_script, shows_script};
 use crate::slot::Slot;
 
+use super::lacking::lacking;
 use super::parts::keys_by_slot;
+use super::pattern_slot::slot_of_pattern;
+use super::script;
 use super::{Knowledge, MOST_ARGS, Plan, keyed, plan, refuse, refuse_command};
 
 use building::BodyBuilder;
@@ -72,6 +76,19 @@ pub struct SlotGroup {
 }
 
 impl SlotGroup {
+    /// A block whose only purpose is that the node finds no change of the watched keys of its slot.
+    fn check(slot: Slot, key: &[u8]) -> SlotGroup {
+        let mut commands = Vec::new();
+        write::request(&mut commands, &[b"EXISTS", key]);
+        SlotGroup {
+            slot: Some(slot),
+            commands,
+            targets: vec![None],
+            write: false,
+            blocks: true,
+        }
+    }
+
     /// Whether it is sent between MULTI and EXEC. A group of one command is atomic without them if there are other groups;
     /// it gets them only to keep it from blocking.
     pub fn is_block(&self, is_split: bool) -> bool {
@@ -112,10 +129,25 @@ pub struct TransactionBody {
 }
 
 impl TransactionBody {
-    /// Whether all of it goes to this slot, or to any node.
-    pub fn stays_in(&self, slot: Slot) -> bool {
-        let mut slots = self.groups.iter().map(|group| group.slot);
-        self.groups.len() < 2 && slots.all(|other| other.is_none_or(|other| other == slot))
+    /// Puts the groups of watched slots first, each as a block: it runs only if no watched key has changed. A watched slot
+    /// without commands gets a group that reads one of its watched keys. Of these groups the ones that only read are
+    /// first; returns their number.
+    pub fn guard(&mut self, watched: &[(Slot, &[u8])]) -> usize {
+        let is_watched = |slot: Option<Slot>| watched.iter().any(|(own, _)| Some(*own) == slot);
+        self.groups
+            .sort_by_key(|group| (!is_watched(group.slot), group.write));
+        for group in &mut self.groups {
+            group.blocks |= is_watched(group.slot);
+        }
+        let has_commands = |slot: Slot| self.groups.iter().any(|group| group.slot == Some(slot));
+        let checks: Vec<SlotGroup> = watched
+            .iter()
+            .filter(|(slot, _)| !has_commands(*slot))
+            .map(|(slot, key)| SlotGroup::check(*slot, key))
+            .collect();
+        self.groups.splice(0..0, checks);
+        let reads = |group: &&SlotGroup| is_watched(group.slot) && !group.write;
+        self.groups.iter().take_while(reads).count()
     }
 
     /// Adds a PING to a body that sends nothing, so that a node decides whether it may run.
@@ -141,10 +173,21 @@ pub fn plan_queued(
     knowledge: &Knowledge,
     rewritten: &mut Vec<u8>,
 ) -> Plan {
+    // Servers refuse it at once, so that EXEC runs nothing; slot by slot, the other slots would run.
+    if let Ok(command) = command
+        && let Some(error) = lacking(request, command, knowledge)
+    {
+        return error;
+    }
     if let Ok(command) = command
         && command.route == Route::Blocking
     {
         return keyed(request, CommandRef::Table(command), knowledge, rewritten);
+    }
+    if let Ok(command) = command
+        && command.route == Route::Script
+    {
+        return script::call_among_others(request, command, knowledge, rewritten);
     }
     if let Ok(command) = command
         && command.flags.contains(Flags::NO_MULTI)
@@ -155,7 +198,19 @@ pub fn plan_queued(
             "ERR Command not allowed inside a transaction",
         );
     }
-    match plan(request, command, knowledge, rewritten) {
+    let plan = plan(request, command, knowledge, rewritten);
+    // Outside of a transaction it goes to all nodes all the same: while a slot moves, two have keys of it.
+    if matches!(plan, Plan::Everywhere { .. })
+        && let Some(slot) = slot_of_listed(request, command, knowledge)
+    {
+        return Plan::Forward {
+            slot,
+            write: false,
+            decision: Decision::NONE,
+            wait: None,
+        };
+    }
+    match plan {
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),
         // The only node has the whole keyspace, but not all subscribers, and it hides no key.
         Plan::Everywhere { write, merge, .. }
@@ -171,7 +226,9 @@ pub fn plan_queued(
         Plan::Everywhere { .. }
         | Plan::Acknowledged { .. }
         | Plan::Scan { .. }
-        | Plan::Subscription(_) => in_multi(command.map_or("", |command| command.full_name)),
+        | Plan::Subscription(_) => {
+            in_multi(knowledge.command(request).map_or("", CommandRef::full_name))
+        }
         // EXEC splits it in one step, so its size is bounded.
         Plan::Split { .. } if request.argc() > MOST_ARGS => {
             let text = format!(
@@ -195,6 +252,17 @@ pub fn plan_queued(
         },
         plan => plan,
     }
+}
+
+/// The slot of all keys that a KEYS lists, if its pattern fixes it and no rule hides any of them.
+fn slot_of_listed(
+    request: &Request,
+    command: Result<&Command, Unresolved>,
+    knowledge: &Knowledge,
+) -> Option<Slot> {
+    let is_keys = command.is_ok_and(|command| command.full_name == "keys");
+    let lists = is_keys && !knowledge.policies.hides_keys();
+    lists.then(|| slot_of_pattern(request.arg(1)))?
 }
 
 fn in_multi(name: &str) -> Plan {
@@ -235,6 +303,14 @@ pub struct BodyPlanner {
 }
 
 impl BodyPlanner {
+    /// A body that runs only if no key of this slot has changed, if there is one: it counts as one of the body's slots.
+    pub fn watching(slot: Option<Slot>) -> BodyPlanner {
+        BodyPlanner {
+            first: slot,
+            ..BodyPlanner::default()
+        }
+    }
+
     /// Plans the next request.
     pub fn plan(&mut self, request: &Request, knowledge: &Knowledge) {
         let mut rewritten = Vec::new();
@@ -245,10 +321,10 @@ impl BodyPlanner {
             Plan::Forward { slot, .. } => {
                 self.differs |= *self.first.get_or_insert(*slot) != *slot;
             }
-            Plan::Split { step, .. } => {
+            Plan::Split { shape, .. } => {
                 self.splits = true;
                 if self.first_of_split.is_none() {
-                    let keys = keys_by_slot(request, *step);
+                    let keys = keys_by_slot(request, *shape);
                     self.first_of_split = keys.first().map(|(slot, _)| *slot);
                 }
             }
@@ -343,12 +419,16 @@ impl BodyPlanner {
     }
 }
 
-/// Makes a body of the queued `requests`.
+/// Makes a body of the queued `requests`, with a watched slot as for [`BodyPlanner::watching`].
 ///
 /// # Errors
 /// As [`BodyPlanner::begin`].
-pub fn body(requests: &[Request], knowledge: &Knowledge) -> Result<TransactionBody, String> {
-    let mut planning = BodyPlanner::default();
+pub fn body(
+    requests: &[Request],
+    watched: Option<Slot>,
+    knowledge: &Knowledge,
+) -> Result<TransactionBody, String> {
+    let mut planning = BodyPlanner::watching(watched);
     for request in requests {
         planning.plan(request, knowledge);
     }

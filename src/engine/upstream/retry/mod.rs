@@ -28,6 +28,7 @@ use slotmux_core::slot::Slot;
 pub mod decide;
 pub mod lost;
 pub mod may_have_run;
+pub(crate) mod missing_function;
 pub mod order;
 pub mod order_index;
 pub mod oversize_reply;

@@ -2,20 +2,25 @@
 
 use std::rc::Rc;
 
+use crate::engine::transaction::commands::is_watch_broken;
 use crate::engine::worker::Worker;
 use slotmux_core::cluster::addr::Addr;
-use slotmux_core::cluster::redirect::{ErrorVerdict, is_refused_for_now, judge, target};
+use slotmux_core::cluster::redirect::{
+    ErrorVerdict, MissingCode, is_refused_for_now, judge, target,
+};
 use slotmux_core::cluster::topology;
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, scan_request};
 use slotmux_core::scripts::is_script_call;
 
+use crate::engine::blocking::wait_replicas::count_instead;
 use crate::engine::upstream::blocking::{is_forced, restart_search};
 use crate::engine::upstream::deliver::{deliver_error, deliver_piece};
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::{Lane, Link};
 use crate::engine::upstream::repair::Repair;
 use crate::engine::upstream::retry::decide::{Facts, Next, PROMPT_REDIRECTS, decide};
+use crate::engine::upstream::retry::missing_function::ask_for_library;
 use crate::engine::upstream::retry::overtaken;
 use crate::engine::upstream::retry::verify_refusal::{
     Verification, VerificationState, client_part, may_be_forged,
@@ -25,9 +30,6 @@ use crate::engine::upstream::retry::verify_refusal::{
 /// lane is bounded; this bounds the commands that leave their lane for a wait and so make room there for more.
 const WAITING_WITH_FOLLOWERS: usize = 1024;
 
-/// Error reply of a node that lacks the script of an EVALSHA.
-pub(crate) const NO_SCRIPT: &[u8] = b"-NOSCRIPT No matching script. Please use EVAL.\r\n";
-
 /// Takes over a command that got an error reply; gives it back if the error is to be delivered. `request` copies the
 /// command's bytes, which only a command that is sent again needs.
 pub fn take_over(
@@ -35,11 +37,21 @@ pub fn take_over(
     lane: &Rc<Lane>,
     entry: InFlight,
     reply: &[u8],
-    request: impl FnOnce() -> Vec<u8>,
+    request: impl Fn() -> Vec<u8>,
 ) -> Option<InFlight> {
-    if reply == NO_SCRIPT {
-        return load_and_try_again(worker, lane, entry, request(), false);
+    match MissingCode::in_error(reply) {
+        Some(MissingCode::Script) => {
+            return load_and_try_again(worker, lane, entry, request(), Refusal::Said(reply));
+        }
+        Some(MissingCode::Function) => {
+            return ask_for_library(worker, lane, entry, reply, request());
+        }
+        None => {}
     }
+    let entry = match count_instead(worker, lane, entry, reply, &request) {
+        Ok(()) => return None,
+        Err(entry) => entry,
+    };
     if is_forced(&entry, reply) {
         // The node closes this connection next: no other client may get it.
         lane.hold();
@@ -140,7 +152,7 @@ fn settle_watch(worker: &Rc<Worker>, lane: &Rc<Lane>, entry: &InFlight) -> bool 
         worker.answer_unwatched(entry);
         return true;
     }
-    if entry.is_watch() && entry.client.transaction.has_watch() {
+    if entry.is_watch() && is_watch_broken(&entry.client) {
         // As in Redis, one more key changes nothing once EXEC is bound to answer nil.
         deliver_piece(worker, entry, b"+OK\r\n", true);
         return true;
@@ -203,13 +215,23 @@ pub(crate) fn settle_verified(
 ) {
     let lane = verification.lane();
     let entry = match verification.state() {
-        VerificationState::Confirmed(reply) if *reply == *NO_SCRIPT => {
-            load_and_try_again(worker, lane, entry, request, true)
-        }
-        VerificationState::Confirmed(reply) => {
-            let refusal = (&*reply, judge(&reply));
-            take_refused(worker, lane, entry, refusal, || request, true)
-        }
+        VerificationState::Confirmed(reply) => match MissingCode::in_error(&reply) {
+            Some(MissingCode::Script) => {
+                load_and_try_again(worker, lane, entry, request, Refusal::Verified)
+            }
+            Some(MissingCode::Function) => {
+                let entry = again(worker, entry, &request);
+                match entry.slot.get() {
+                    Some(_) => worker.send_again(entry, request),
+                    None => worker.retry_after(entry, request, &reply, lane.node),
+                }
+                None
+            }
+            None => {
+                let refusal = (&*reply, judge(&reply));
+                take_refused(worker, lane, entry, refusal, || request, true)
+            }
+        },
         VerificationState::Pending | VerificationState::Forged => {
             worker.stats.errors.inc();
             Some(entry)
@@ -221,6 +243,14 @@ pub(crate) fn settle_verified(
     }
 }
 
+/// A refusal, and whether a script may have forged it.
+enum Refusal<'a> {
+    /// The error reply to the command itself, which a script can forge.
+    Said(&'a [u8]),
+    /// The node has confirmed it.
+    Verified,
+}
+
 /// A node lacks a script though it may have been sent: it was flushed, or the command came here by a redirect. The command is
 /// sent again behind the script, if that is known and no command of the same client would be overtaken; otherwise the client
 /// gets the error, and the script goes ahead of the next call.
@@ -229,7 +259,7 @@ fn load_and_try_again(
     lane: &Rc<Lane>,
     entry: InFlight,
     bytes: Vec<u8>,
-    is_verified: bool,
+    refusal: Refusal,
 ) -> Option<InFlight> {
     let mut args = Vec::new();
     let is_whole = scan_request(&bytes, &Limits::ACCEPTED, &mut args).is_ok() && !args.is_empty();
@@ -247,12 +277,12 @@ fn load_and_try_again(
         && !worker.has_followers(&entry, lane)
         && worker.has_time(&entry)
         && lane.link() == Link::Up;
-    if may
-        && !is_verified
+    if let Refusal::Said(error) = refusal
+        && may
         && may_be_forged(&entry, &bytes)
         && worker.shared.scripts.has(request.arg(1))
     {
-        let asked = worker.verify_refusal(lane, entry, bytes, NO_SCRIPT);
+        let asked = worker.verify_refusal(lane, entry, bytes, error);
         return asked.inspect_err(|_| worker.stats.errors.inc()).err();
     }
     let in_flight = lane.in_flight();
@@ -317,11 +347,8 @@ fn ask(worker: &Rc<Worker>, addr: Addr, entry: InFlight, request: Vec<u8>) {
         worker.release_unused(&lane);
         return worker.retry_later(entry, request);
     }
-    if entry.is_watch() {
-        entry.kind = OnReply::Watch {
-            is_awaited: true,
-            is_asking: true,
-        };
+    if let OnReply::Watch { is_asking, .. } = &mut entry.kind {
+        *is_asking = true;
     }
     // An ASKING covers only the next command, which has to be one that names the keys.
     let (ahead, entry, request) = Repair::split_ahead(entry, request);

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::engine::worker::Worker;
-use slotmux_core::cluster::redirect::{ErrorVerdict, judge};
+use slotmux_core::cluster::redirect::{ErrorVerdict, MissingCode, judge};
 use slotmux_core::command;
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::{Limits, scan_request, write};
@@ -18,7 +18,7 @@ use slotmux_core::scripts::{is_script_call, names_script};
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
 use crate::engine::upstream::retry::queue::Place;
-use crate::engine::upstream::retry::refused::{NO_SCRIPT, settle_verified};
+use crate::engine::upstream::retry::refused::settle_verified;
 
 /// Reply to SCRIPT EXISTS for a script that the node lacks.
 const LACKS_IT: &[u8] = b"*1\r\n:0\r\n";
@@ -44,6 +44,16 @@ pub(crate) enum VerificationState {
 }
 
 impl Verification {
+    /// Of an error that arrived on this lane.
+    pub(crate) fn pending(lane: &Rc<Lane>, error: &[u8]) -> Verification {
+        Verification {
+            lane: lane.clone(),
+            error: error.into(),
+            state: RefCell::new(VerificationState::Pending),
+            place: Cell::new(None),
+        }
+    }
+
     /// The lane on which the error arrived.
     pub(crate) fn lane(&self) -> &Rc<Lane> {
         &self.lane
@@ -69,19 +79,16 @@ impl Verification {
         self.state.borrow().clone()
     }
 
-    /// Takes the node's reply.
-    fn take(&self, reply: &[u8]) {
-        let is_confirmed = if *self.error == *NO_SCRIPT {
-            reply == LACKS_IT
+    /// The state after the node's reply.
+    fn judge(&self, reply: &[u8]) -> VerificationState {
+        let is_about_script = MissingCode::in_error(&self.error) == Some(MissingCode::Script);
+        if is_about_script && reply == LACKS_IT {
+            VerificationState::Confirmed(self.error.clone())
+        } else if is_same_kind(judge(&self.error), judge(reply)) {
+            VerificationState::Confirmed(reply.into())
         } else {
-            is_same_kind(judge(&self.error), judge(reply))
-        };
-        let state = match is_confirmed {
-            true if *self.error == *NO_SCRIPT => VerificationState::Confirmed(NO_SCRIPT.into()),
-            true => VerificationState::Confirmed(reply.into()),
-            false => VerificationState::Forged,
-        };
-        self.state.replace(state);
+            VerificationState::Forged
+        }
     }
 }
 
@@ -106,7 +113,7 @@ pub(crate) fn may_be_forged(entry: &InFlight, request: &[u8]) -> bool {
 /// The command that verifies the refusal of `request` with `error`. `None`: no command can verify it.
 fn verifying_command(worker: &Worker, error: &[u8], request: &Request) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    if error == NO_SCRIPT {
+    if MissingCode::in_error(error) == Some(MissingCode::Script) {
         write::request(&mut bytes, &[b"SCRIPT", b"EXISTS", request.arg(1)]);
         return names_script(request).then_some(bytes);
     }
@@ -170,12 +177,7 @@ impl Worker {
         let Some(command) = command.flatten() else {
             return Err(entry);
         };
-        let verification = Rc::new(Verification {
-            lane: lane.clone(),
-            error: error.into(),
-            state: RefCell::new(VerificationState::Pending),
-            place: Cell::new(None),
-        });
+        let verification = Rc::new(Verification::pending(lane, error));
         entry.restart();
         entry.client.order.note_redirected(entry.seq);
         if lane.followed_asking(&entry) {
@@ -194,7 +196,17 @@ impl Worker {
         verification: &Rc<Verification>,
         reply: &[u8],
     ) {
-        verification.take(reply);
+        let state = verification.judge(reply);
+        self.conclude(verification, state);
+    }
+
+    /// Ends a verification, and settles the call that waited for it.
+    pub(crate) fn conclude(
+        self: &Rc<Self>,
+        verification: &Rc<Verification>,
+        state: VerificationState,
+    ) {
+        verification.state.replace(state);
         if let Some((entry, request)) = self.take_verified(verification) {
             settle_verified(self, verification, entry, request);
         }

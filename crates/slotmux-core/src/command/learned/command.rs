@@ -3,18 +3,16 @@
 use redis::Value;
 
 use super::keys::LearnedKeySpec;
+use super::known::{KnownForm, form_of};
+use super::options::{LearnedOptions, first_option};
+use super::route::{LearnedRoute, route};
 use super::value::{elements, integer, text};
 use crate::command::keys::KeyError;
-use crate::command::route::{CONNECTION_STATE, ONE_NODE};
-use crate::command::{Flags, Lifetime, Route, arity_ok, error};
+use crate::command::{Flags, Lifetime, arity_ok, error};
 use crate::resp::Span;
 
-/// The reason to refuse a learned command that names no key and is not a plain read.
-pub(super) const KEYLESS: &str =
-    "slotmux learned it from the server, and nothing tells which node should run it";
-/// The reason to refuse a learned command whose keys only the server can find.
-pub(super) const HIDDEN_KEYS: &str =
-    "slotmux learned it from the server, and nothing tells where its keys are";
+/// Start of the tip by which a server says that a command concerns more nodes than one.
+const REQUEST_POLICY: &[u8] = b"request_policy:";
 
 /// A command that the table lacks.
 #[derive(Debug)]
@@ -25,9 +23,10 @@ pub struct LearnedCommand {
     pub arity: i16,
     /// As in [`crate::command::Command::flags`].
     pub flags: Flags,
-    /// [`Route::Keyed`], [`Route::AnyNode`] or [`Route::Refused`].
-    pub route: Route,
+    /// Where it may go.
+    pub route: LearnedRoute,
     keys: Vec<LearnedKeySpec>,
+    pub(super) options: LearnedOptions,
     pub(super) container: bool,
 }
 
@@ -64,13 +63,26 @@ impl LearnedCommand {
                         .map(|keys| keys.into_iter().collect())
                 })
         };
-        let route = route(flags, keys.as_deref());
+        let is_of_module = flags.contains(Flags::MODULE);
+        let form = is_of_module.then(|| form_of(&full_name)).flatten();
+        let flags = match form {
+            Some(KnownForm::Blocks) => flags.union(Flags::BLOCKING),
+            _ => flags,
+        };
+        let keys = form.and_then(KnownForm::keys).or(keys);
+        let tips = elements(entry.get(7).unwrap_or(&Value::Nil));
+        let spreads = tips
+            .iter()
+            .filter_map(text)
+            .any(|tip| tip.starts_with(REQUEST_POLICY));
+        let route = route(flags, keys.as_deref(), form, spreads);
         LearnedCommand {
             full_name,
             arity,
             flags,
             route,
             keys: keys.unwrap_or_default(),
+            options: LearnedOptions::default(),
             container,
         }
     }
@@ -121,6 +133,27 @@ impl LearnedCommand {
         self.keys.iter().any(|keys| keys.is_ambiguous(buf, args))
     }
 
+    /// The place of its first option in a request: after its keys and operands.
+    pub fn first_option(&self, buf: &[u8], args: &[Span]) -> usize {
+        let mut last_key = 0;
+        // Without its keys it has no options either.
+        let _ = self.for_each_key(buf, args, |at| last_key = last_key.max(at));
+        first_option(&self.options, self.arity, last_key, args)
+    }
+
+    /// Whether all of its options are known.
+    pub fn knows_options(&self) -> bool {
+        matches!(self.options, LearnedOptions::Known(_))
+    }
+
+    /// The number of arguments of its option with this word. `None`: there is none, as far as its options are known.
+    pub fn option_takes(&self, word: &[u8]) -> Option<usize> {
+        match &self.options {
+            LearnedOptions::Known(grammar) => grammar.takes(word),
+            LearnedOptions::Undescribed | LearnedOptions::WithoutTtl => None,
+        }
+    }
+
     /// Its effect on the lifetime of its keys, as far as it is known.
     pub fn lifetime(&self) -> Lifetime {
         Lifetime::of_unknown(self.flags)
@@ -129,6 +162,11 @@ impl LearnedCommand {
     /// As [`crate::command::CommandRef::has_keys`].
     pub fn has_keys(&self) -> bool {
         !self.keys.is_empty()
+    }
+
+    /// Whether it may block its connection.
+    pub fn blocks(&self) -> bool {
+        self.flags.contains(Flags::BLOCKING)
     }
 
     /// As [`crate::command::Command::is_write`].
@@ -149,32 +187,5 @@ impl LearnedCommand {
     /// As [`crate::command::arity_error`].
     pub fn arity_error(&self) -> String {
         error::arity_error_of(&self.full_name)
-    }
-}
-
-/// The route of a command of which only its flags and keys are known. A command that may leave a trace in its connection,
-/// block it or turn it into a stream must not be forwarded, so only commands that look harmless are sent.
-fn route(flags: Flags, keys: Option<&[LearnedKeySpec]>) -> Route {
-    const STATEFUL: Flags = Flags::NO_AUTH.union(Flags::NO_MULTI).union(Flags::ASKING);
-    const STREAM: Flags = Flags::PUBSUB.union(Flags::BLOCKING);
-    // Commands like CLIENT, WATCH and AUTH are barred from scripts. So are scripts themselves, which say that their
-    // keys move, and some reads and writes, which say what they are.
-    const ACCOUNTED: Flags = Flags::WRITE
-        .union(Flags::READONLY)
-        .union(Flags::MOVABLE_KEYS)
-        .union(Flags::NO_MANDATORY_KEYS);
-    if flags.contains(Flags::ADMIN) {
-        Route::Refused(ONE_NODE)
-    } else if flags.intersects(STATEFUL.union(STREAM))
-        || (flags.contains(Flags::NOSCRIPT) && !flags.intersects(ACCOUNTED))
-    {
-        Route::Refused(CONNECTION_STATE)
-    } else {
-        match keys {
-            None => Route::Refused(HIDDEN_KEYS),
-            Some([]) if flags.contains(Flags::READONLY) => Route::AnyNode,
-            Some([]) => Route::Refused(KEYLESS),
-            Some(_) => Route::Keyed,
-        }
     }
 }

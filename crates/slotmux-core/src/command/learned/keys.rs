@@ -8,6 +8,7 @@ use redis::Value;
 use super::value::{elements, field, integer, text, typed};
 use crate::c_string;
 use crate::command::keys::{KeyError, counted, find};
+use crate::command::split::SplitShape;
 use crate::resp::Span;
 
 /// One key specification, as Redis has them: `begin_search` and `find_keys`.
@@ -67,6 +68,40 @@ impl LearnedKeySpec {
             find,
             writes: true,
         }))
+    }
+
+    /// The keys of a split command, which may be written.
+    pub(super) fn of_shape(shape: SplitShape) -> LearnedKeySpec {
+        LearnedKeySpec {
+            begin: BeginSearch::Index(usize::from(shape.first)),
+            find: FindKeys::Range {
+                last: -1 - i64::from(shape.tail),
+                step: usize::from(shape.step),
+                limit: 0,
+            },
+            writes: true,
+        }
+    }
+
+    /// Only the first of these keys.
+    pub(super) fn only_first(mut self) -> LearnedKeySpec {
+        if let FindKeys::Range { last, .. } = &mut self.find {
+            *last = 0;
+        }
+        self
+    }
+
+    /// As many keys as argument `at` says, right behind it, which are only read.
+    pub(super) fn read_and_counted(at: usize) -> LearnedKeySpec {
+        LearnedKeySpec {
+            begin: BeginSearch::Index(at),
+            find: FindKeys::Counted {
+                at: 0,
+                first: 1,
+                step: 1,
+            },
+            writes: false,
+        }
     }
 
     /// From an element of the key specifications. `None`: the server says that it takes more to find all keys.
@@ -206,9 +241,8 @@ fn positive(number: i64) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::command::HIDDEN_KEYS;
     use super::super::sample::{entry, flagged, keys_of, request, simple, spec, words};
-    use super::super::{Learned, Route};
+    use super::super::{Learned, LearnedRoute};
     use super::*;
 
     #[test]
@@ -252,7 +286,7 @@ mod tests {
             let check = |specs: Vec<Value>, lines: &[(&str, Option<&str>)]| {
                 let learned = learned(specs);
                 let command = learned.get(b"M.OP").expect("it was learned");
-                assert_eq!(command.route, Route::Keyed);
+                assert_eq!(command.route, LearnedRoute::Keyed);
                 for (line, keys) in lines {
                     let found = keys_of(command, line).ok().map(|keys| keys.join(" "));
                     assert_eq!(found.as_deref(), *keys, "{line}");
@@ -307,7 +341,7 @@ mod tests {
             let hidden = learned(vec![spec(resp3, index(1), range(0, 0)), unknown]);
             assert_eq!(
                 hidden.get(b"m.op").map(|command| command.route),
-                Some(Route::Refused(HIDDEN_KEYS))
+                Some(LearnedRoute::HiddenKeys)
             );
             let far = learned(vec![spec(
                 resp3,

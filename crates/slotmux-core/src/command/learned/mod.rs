@@ -3,17 +3,25 @@
 
 mod command;
 mod keys;
+mod known;
+mod options;
+mod route;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use redis::Value;
 
 pub use self::command::LearnedCommand;
-use self::value::{elements, text};
-use super::{Route, lookup};
+use self::options::LearnedOptions;
+pub use self::route::{KEYLESS, LearnedRoute};
+use self::value::{elements, entries, text};
+use super::{Command, Lifetime, Route, all, lookup};
 use crate::resp::Span;
 
 /// Longest full name that is learned, in bytes; the longest known one of a module has 26.
@@ -22,9 +30,14 @@ const LONGEST: usize = 64;
 /// Commands learned from an upstream's `COMMAND` reply: those that the table lacks by name, and all names.
 #[derive(Debug, Default)]
 pub struct Learned {
-    commands: HashMap<Box<[u8]>, LearnedCommand>,
+    commands: HashMap<Box<[u8]>, Arc<LearnedCommand>>,
     names: HashSet<Box<[u8]>>,
+    /// Full names of commands in the table that a policy rewrites and that the upstream lacks.
+    lacking_rewritten: Vec<&'static str>,
 }
+
+/// A command that the search module has where it is built with its coordinator, which asks all nodes by itself.
+const OF_COORDINATOR: &[u8] = b"search.clusterinfo";
 
 impl Learned {
     /// Learns from the reply to `COMMAND`, in RESP2 or RESP3. Unreadable entries are left out.
@@ -33,22 +46,62 @@ impl Learned {
         for command in elements(reply) {
             learned.learn(command, None);
         }
+        learned.note_lacking();
         learned
     }
 
+    fn note_lacking(&mut self) {
+        let lacking = all().filter(|command| is_rewritten(command) && self.lacks(command));
+        self.lacking_rewritten = lacking.map(|command| command.full_name).collect();
+    }
+
+    /// Whether the upstream lacks a command of the table, as far as it told its commands.
+    pub fn lacks(&self, command: &Command) -> bool {
+        // Servers before 7.0 do not list subcommands.
+        let has_listed = || self.names.iter().any(|name| name.contains(&b'|'));
+        !self.names.is_empty()
+            && !self.knows(command.full_name.as_bytes())
+            && (!command.full_name.contains('|') || has_listed())
+    }
+
+    /// As [`Learned::lacks`], for a command that a policy rewrites; without a look-up by name.
+    pub fn lacks_rewritten(&self, command: &Command) -> bool {
+        let mut lacking = self.lacking_rewritten.iter();
+        lacking.any(|name| std::ptr::eq(*name, command.full_name))
+    }
+
+    /// The commands of all of these; where two describe a command, the first one counts.
+    pub fn joined<'a>(all: impl IntoIterator<Item = &'a Learned>) -> Learned {
+        let mut joined = Learned::default();
+        for learned in all {
+            joined.names.extend(learned.names.iter().cloned());
+            for (name, command) in &learned.commands {
+                let described = joined.commands.entry(name.clone());
+                described.or_insert_with(|| command.clone());
+            }
+        }
+        joined.note_lacking();
+        joined
+    }
+
+    /// Whether the search module answers for all nodes, whichever it is asked.
+    pub fn has_search_coordinator(&self) -> bool {
+        self.knows(OF_COORDINATOR)
+    }
+
     /// The learned command or container of that name in any case. Does not allocate.
-    pub fn get(&self, name: &[u8]) -> Option<&LearnedCommand> {
+    pub fn get(&self, name: &[u8]) -> Option<&Arc<LearnedCommand>> {
         self.commands.get(LowerCaseName::new(&[name])?.bytes())
     }
 
     /// The learned subcommand of a container, which may itself be learned or in the table.
-    pub fn subcommand(&self, container: &[u8], name: &[u8]) -> Option<&LearnedCommand> {
+    pub fn subcommand(&self, container: &[u8], name: &[u8]) -> Option<&Arc<LearnedCommand>> {
         self.commands
             .get(LowerCaseName::new(&[container, b"|", name])?.bytes())
     }
 
     /// The learned command of a request, down to the subcommand. Its number of arguments is not checked.
-    pub fn resolve(&self, buf: &[u8], args: &[Span]) -> Option<&LearnedCommand> {
+    pub fn resolve(&self, buf: &[u8], args: &[Span]) -> Option<&Arc<LearnedCommand>> {
         let name = args.first()?.of(buf);
         let sub = args.get(1).map(|arg| arg.of(buf));
         match (self.get(name), sub) {
@@ -71,6 +124,25 @@ impl Learned {
     /// Whether the table has all that the upstream has.
     pub fn is_empty(&self) -> bool {
         self.commands.is_empty()
+    }
+
+    /// The names of the commands whose options have to be asked for with `COMMAND DOCS`: those that may give keys a TTL.
+    pub fn undescribed(&self) -> impl Iterator<Item = &str> {
+        let commands = self.commands.values();
+        let asked = commands.filter(|command| command.has_keys() && command.is_write());
+        asked.map(|command| command.full_name.as_str())
+    }
+
+    /// Takes the options of learned commands from the reply to `COMMAND DOCS`.
+    pub fn describe(&mut self, reply: &Value) {
+        for (name, docs) in entries(reply) {
+            let folded = text(name).and_then(|name| LowerCaseName::new(&[name]));
+            let command = folded.and_then(|name| self.commands.get_mut(name.bytes()));
+            // It was learned just now, and is not shared yet.
+            if let Some(command) = command.and_then(Arc::get_mut) {
+                command.options = LearnedOptions::from_docs(docs);
+            }
+        }
     }
 
     /// Takes one entry: name, arity, flags, first key, last key, step, ACL categories, tips, key specifications,
@@ -96,9 +168,22 @@ impl Learned {
         }
         if !in_table(&full_name) {
             let command = LearnedCommand::new(full_name, entry, !subcommands.is_empty());
-            self.commands.insert(folded.bytes().into(), command);
+            self.commands
+                .insert(folded.bytes().into(), Arc::new(command));
         }
     }
+}
+
+/// Whether a policy may send another command in its place.
+fn is_rewritten(command: &Command) -> bool {
+    !matches!(
+        command.lifetime,
+        Lifetime::Untouched
+            | Lifetime::Creates { .. }
+            | Lifetime::Stores
+            | Lifetime::Script
+            | Lifetime::Unknown
+    )
 }
 
 /// Whether the table says what is to be done with a command. It does so for all subcommands of a container that it
@@ -144,159 +229,5 @@ impl LowerCaseName {
 
     fn bytes(&self) -> &[u8] {
         &self.0[..self.1]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::command::KEYLESS;
-    use super::sample::{entry, keys_of, request, simple, word};
-    use super::*;
-
-    #[test]
-    fn only_what_the_table_lacks_is_kept_and_every_name_is_known() {
-        let learned = Learned::from_reply(&Value::Array(vec![
-            simple("get 2 1 1 1: readonly fast"),
-            simple("json.get -2 1 1 1: readonly module"),
-            entry(
-                "object -2 0 0 0:",
-                Vec::new(),
-                vec![
-                    simple("object|freq 3 2 2 1: readonly"),
-                    simple("object|news 3 2 2 1: readonly"),
-                ],
-            ),
-            entry(
-                "client -2 0 0 0:",
-                Vec::new(),
-                vec![simple("client|news 2 0 0 0: readonly")],
-            ),
-            entry(
-                "Store -2 0 0 0:",
-                Vec::new(),
-                vec![
-                    simple("store|put 4 2 2 1: write"),
-                    simple("take 3 2 2 1: write"),
-                ],
-            ),
-        ]));
-        assert_eq!(learned.len(), 5);
-        for name in [
-            "get",
-            "GET",
-            "json.get",
-            "Object|Freq",
-            "object|news",
-            "client|news",
-            "STORE",
-            "store|take",
-        ] {
-            assert!(learned.knows(name.as_bytes()), "{name}");
-        }
-        for name in ["json.set", "", "client|setname", &"x".repeat(10_000)] {
-            assert!(
-                !learned.knows(name.as_bytes()) && learned.get(name.as_bytes()).is_none(),
-                "{name}"
-            );
-        }
-        assert!(learned.get(b"get").is_none());
-        assert!(
-            learned.subcommand(b"client", b"news").is_none(),
-            "CLIENT is never forwarded"
-        );
-        let resolved = |line: &str| {
-            let (buf, args) = request(line);
-            learned
-                .resolve(&buf, &args)
-                .map(|command| (command.full_name.clone(), command.route))
-        };
-        assert_eq!(
-            resolved("JSON.GET k"),
-            Some(("json.get".into(), Route::Keyed))
-        );
-        assert_eq!(
-            resolved("object NEWS k"),
-            Some(("object|news".into(), Route::Keyed))
-        );
-        assert_eq!(
-            resolved("store put k v"),
-            Some(("store|put".into(), Route::Keyed))
-        );
-        assert_eq!(
-            resolved("store TAKE k"),
-            Some(("store|take".into(), Route::Keyed))
-        );
-        assert_eq!(
-            resolved("store"),
-            Some(("store".into(), Route::Refused(KEYLESS)))
-        );
-        assert_eq!(resolved("store give k"), None);
-        assert_eq!(resolved("object freq k"), None);
-        assert_eq!(resolved("get k"), None);
-        let put = learned
-            .subcommand(b"store", b"put")
-            .expect("it was learned");
-        assert_eq!(keys_of(put, "store put k v"), Ok(vec!["k".to_owned()]));
-        assert_eq!(
-            put.arity_error(),
-            "ERR wrong number of arguments for 'store|put' command"
-        );
-        assert!(put.is_write() && !put.is_readonly() && put.arity_ok(4) && !put.arity_ok(3));
-    }
-
-    #[test]
-    fn what_may_touch_its_connection_is_never_forwarded() {
-        for (line, expected) in [
-            ("m.get 2 1 1 1: readonly module fast", Some(Route::Keyed)),
-            ("m.set 3 1 1 1: write denyoom module", Some(Route::Keyed)),
-            ("m.plain 2 1 1 1:", Some(Route::Keyed)),
-            ("m.list 1 0 0 0: readonly", Some(Route::AnyNode)),
-            ("m.create -2 0 0 0: write", None),
-            ("m.mode 2 0 0 0:", None),
-            ("m.wait -2 1 1 1: write blocking", None),
-            ("m.listen -2 0 0 0: readonly pubsub", None),
-            ("m.admin 2 1 1 1: admin readonly", None),
-            ("m.login 2 0 0 0: readonly no_auth", None),
-            ("m.watch -2 1 -1 1: noscript loading stale fast", None),
-            ("m.tx 1 0 0 0: readonly no_multi", None),
-            ("m.ask 2 1 1 1: readonly asking", None),
-            ("m.read 2 1 1 1: readonly noscript", Some(Route::Keyed)),
-            ("m.hidden -2 0 0 0: readonly movablekeys", None),
-            ("m.nonsense -2 1 0 1: readonly", None),
-            ("m.nonsense -2 1 1 0: readonly", None),
-            ("m.nonsense -2 -1 1 1: readonly", None),
-        ] {
-            let learned = Learned::from_reply(&Value::Array(vec![simple(line)]));
-            let name = line.split(' ').next().unwrap_or("");
-            let route = learned.get(name.as_bytes()).expect(line).route;
-            match expected {
-                Some(expected) => assert_eq!(route, expected, "{line}"),
-                None => assert!(matches!(route, Route::Refused(_)), "{line}"),
-            }
-        }
-    }
-
-    #[test]
-    fn a_reply_that_is_none_teaches_nothing() {
-        for reply in [
-            Value::Nil,
-            Value::Okay,
-            Value::Int(3),
-            Value::Array(vec![
-                Value::Nil,
-                Value::Array(Vec::new()),
-                Value::Array(vec![Value::Int(1)]),
-            ]),
-            Value::Array(vec![Value::Array(vec![Value::BulkString(vec![0xff])])]),
-            Value::Array(vec![Value::Array(vec![Value::BulkString(Vec::new())])]),
-        ] {
-            assert!(Learned::from_reply(&reply).is_empty(), "{reply:?}");
-        }
-        let bare = Learned::from_reply(&Value::Array(vec![Value::Array(vec![word("m.bare")])]));
-        assert_eq!(
-            bare.get(b"m.bare")
-                .map(|command| (command.arity, command.route)),
-            Some((-1, Route::Refused(KEYLESS)))
-        );
     }
 }

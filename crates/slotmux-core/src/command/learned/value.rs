@@ -41,6 +41,17 @@ pub(super) fn field<'a>(map: &'a Value, name: &str) -> Option<&'a Value> {
     }
 }
 
+/// The pairs of a map, which in RESP2 is an array of names and values.
+pub(super) fn entries(map: &Value) -> Vec<(&Value, &Value)> {
+    match map {
+        Value::Map(pairs) => pairs.iter().map(|(key, value)| (key, value)).collect(),
+        _ => {
+            let pairs = elements(map).chunks_exact(2);
+            pairs.map(|pair| (&pair[0], &pair[1])).collect()
+        }
+    }
+}
+
 /// The fields `type` and `spec` of a half of a key specification.
 pub(super) fn typed(half: &Value) -> Option<(&[u8], &Value)> {
     Some((text(field(half, "type")?)?, field(half, "spec")?))

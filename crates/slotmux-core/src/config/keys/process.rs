@@ -2,7 +2,7 @@
 
 use super::{GIB, HOUR, MIB, MS, ZERO};
 use crate::config::problem::Reading;
-use crate::config::read::{admin_bind, host_names, log_level};
+use crate::config::read::{admin_bind, command_patterns, host_names, log_level};
 use crate::config::section::{SectionKey, key, put};
 use crate::config::show::{choice, or_word, text, texts};
 use crate::config::value::ConfigValue;
@@ -75,6 +75,11 @@ pub(super) const COMMANDS: &[SectionKey<Commands>] = &[
         "scripts",
         |c, v, r| put(&mut c.scripts, v.choice(SCRIPT_CALLS, r)),
         |c| choice(SCRIPT_CALLS, &c.scripts),
+    ),
+    key(
+        "one_node",
+        |c, v, r| put(&mut c.one_node, command_patterns(v, r)),
+        |c| texts(&c.one_node),
     ),
 ];
 

@@ -116,7 +116,7 @@ nodes       node2:1
 lane        shared with other clients
 sends       SET cache:1 v PX 43200000
 ttl         'cache:1': no TTL is given; the default is 12h (43200000 ms): becomes 12h (43200000 ms)
-rule        without an expiry: `PX` of the default; EX, PX: bounded in place; EXAT, PXAT: beyond the maximum bounded in place, else an expiry behind it; KEEPTTL and options that slotmux does not know: an expiry behind it
+rule        without an expiry: `PX` of the default; EX, PX: bounded in place; EXAT, PXAT: beyond the maximum bounded in place, else an expiry behind it; KEEPTTL: an expiry behind it; options that slotmux does not know: an expiry behind it, or an error
 actions     defaulted
 decided_by  namespace.cache.ttl.default = \"12h\" (f.toml:5:19)
 "

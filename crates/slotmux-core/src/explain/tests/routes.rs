@@ -55,12 +55,7 @@ fn routes() {
             &["node2:1"],
             Some("a connection of its own, as the request"),
         ),
-        (
-            "EVAL_RO s 0",
-            "sent as it is to any node",
-            &["node0:1"],
-            Some("shared"),
-        ),
+        ("EVAL_RO s 0", "sent as it is", &["node0:1"], Some("shared")),
         (
             "DBSIZE",
             "sent as it is to every primary",
@@ -94,12 +89,7 @@ fn routes() {
             &[],
             None,
         ),
-        (
-            "WATCH k j",
-            "refused, as its keys are in several",
-            &[],
-            None,
-        ),
+        ("WATCH k j", "sent in a part for each slot", &[], None),
         (
             "BLPOP k 0",
             "sent as it is",

@@ -29,10 +29,15 @@ fn set_with_a_default() {
                 "SET k v KEEPTTL",
                 "appended: MULTI | SET k v KEEPTTL | PEXPIRE k 100000 NX | EXEC",
             ),
-            // An option of newer servers.
+            // Options of newer servers.
+            ("SET k v IFEQ w", "defaulted: SET k v IFEQ w PX 100000"),
             (
-                "SET k v IFEQ w",
-                "appended: MULTI | SET k v IFEQ w | PEXPIRE k 100000 NX | EXEC",
+                "SET k v GET ifdne EX",
+                "defaulted: SET k v GET ifdne EX PX 100000",
+            ),
+            (
+                "SET k v IFNEW w",
+                "appended: MULTI | SET k v IFNEW w | PEXPIRE k 100000 NX | EXEC",
             ),
         ],
     );
@@ -192,7 +197,6 @@ fn what_only_the_clock_of_the_node_decides_is_bounded_behind() {
             format!("GETEX k PX {number}"),
             format!("PEXPIRE k {number}"),
             format!("PEXPIRE k {number} GT"),
-            format!("RESTORE k {number} v"),
             format!("MSETEX 1 k v PX {number}"),
         ] {
             let expected = if is_known {
@@ -446,7 +450,7 @@ fn strength_and_mode() {
         &[
             ("SET k v", "defaulted: SET k v PX 100000"),
             ("SET k v KEEPTTL", "left_bare: ="),
-            ("SET k v FOO", "left_bare: ="),
+            ("SET k v FOO", "defaulted: SET k v FOO PX 100000"),
         ],
     );
     check(

@@ -16,8 +16,10 @@ pub mod subscriptions;
 pub mod texts;
 pub mod totals;
 
+use std::collections::HashSet;
+
 use crate::command::Merge;
-use crate::resp::{integer_of as integer, write};
+use crate::resp::{elements_of, integer_of as integer, write};
 
 use elements::elements;
 pub(super) use shapes::array_body;
@@ -73,6 +75,7 @@ pub fn merged(
         Merge::Least => least(parts).map(|least| write::integer(out, least)),
         Merge::EachLeast => each_least(parts, out),
         Merge::Names(_) => subscriptions::union(parts, out),
+        Merge::Union => union(parts, out),
         Merge::Subscribers(_) => subscriptions::total(parts, out),
         Merge::Patterns => sum(parts).map(|sum| write::integer(out, sum)),
         Merge::RandomKey => {
@@ -145,6 +148,23 @@ fn concat(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+/// The elements of all arrays or sets, each once, in the shape of the first.
+fn union(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
+    let (mut seen, mut all) = (HashSet::new(), Vec::new());
+    for part in parts {
+        array_body(part)?;
+        let elements = elements_of(part)?;
+        all.extend(elements.into_iter().filter(|element| seen.insert(*element)));
+    }
+    let start = out.len();
+    write::array(out, all.len());
+    out[start] = *parts.first()?.first()?;
+    for element in all {
+        out.extend_from_slice(element);
+    }
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +196,25 @@ mod tests {
         ] {
             let parts = bytes(&[two[0], wrong]);
             assert_eq!(each_least(&parts, &mut Vec::new()), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn of_what_several_list_each_element_is_kept_once() {
+        for (parts, expected) in [
+            (
+                &["*2\r\n+a\r\n$1\r\nb\r\n", "*2\r\n+c\r\n+a\r\n"][..],
+                Some(&b"*3\r\n+a\r\n$1\r\nb\r\n+c\r\n"[..]),
+            ),
+            (
+                &["~1\r\n+a\r\n", "~0\r\n", "~1\r\n+a\r\n"],
+                Some(b"~1\r\n+a\r\n"),
+            ),
+            (&["*0\r\n", "+OK\r\n"], None),
+        ] {
+            let mut out = Vec::new();
+            let done = union(&bytes(parts), &mut out);
+            assert_eq!(done.map(|()| &out[..]), expected, "{parts:?}");
         }
     }
 

@@ -9,11 +9,10 @@
 //!   is being imported, the cursor is shifted in the same way and the shard's first slot is put below it. That leaves 34
 //!   bits for it. The fingerprint tells these two readings apart, because the number has no bit left for that.
 //!
-//! No number of keys that a node can hold is too large for these: tables of more than 2^34 buckets, for a slot or for all
-//! slots, take 128 GB without any key. The exception is a slot that the node does not own and that has more than 2^20
-//! buckets, which is seen only while slots are moved key by key: a page there is refused, and the same cursor begins the scan
-//! again once the slot is owned. A table of cursors in the process would not help: it would have to be bounded, and a client that
-//! reaches another process would scan for ever.
+//! A cursor of more bits, as a slot of more than 2^20 buckets has while it is imported, is rounded down in the order of the
+//! node's scan: the next page repeats some buckets of the last one, and has to be long enough to pass them. A table of
+//! cursors in the process would not help: it would have to be bounded, and a client that reaches another process would scan
+//! for ever.
 //!
 //! Up to version 0.2.0 the narrow form had 33 bits of the node's cursor. A number of 2^62 and more from such a version is
 //! read as wide; the fingerprint then differs, and the scan begins again.

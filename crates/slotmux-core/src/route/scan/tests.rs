@@ -310,12 +310,56 @@ fn a_number_of_33_bits_from_an_older_version_begins_again() {
     }
 }
 
+/// Scans a table of 2^`bits` buckets of one slot at the node of b, `page` buckets at a time. Returns whether the scan
+/// comes to its end; if not, a page was too short.
+fn scans_whole_table(itinerary: &Itinerary, slot: u64, bits: u32, page: u64) -> bool {
+    // The order of the buckets: the bits of their numbers, reversed.
+    let place = |bucket: u64| bucket.reverse_bits() >> (64 - bits);
+    let step_of = |number: u64| {
+        let cursor = ScanCursor::decode(number).expect("below 2^63");
+        let step = itinerary.step(cursor).expect("a shard");
+        match itinerary.after(step, 7, 0) {
+            AfterPage::Instead(right) => right,
+            _ => step,
+        }
+    };
+    // The table of the slot before it is at its end.
+    let mut said = slot;
+    let mut step = amid_b_step();
+    let mut reached = 0;
+    loop {
+        let number = match itinerary.after(step, 7, said) {
+            AfterPage::Go(number) => number,
+            AfterPage::Longer => return false,
+            other => panic!("{other:?}"),
+        };
+        step = step_of(number);
+        let from = place(step.node >> 14);
+        assert!(from <= reached, "buckets {reached} to {from} are left out");
+        let to = from + page;
+        if to >> bits != 0 {
+            return true;
+        }
+        assert!(to > reached, "no progress at {reached}");
+        reached = to;
+        said = place(reached) << 14 | slot;
+    }
+}
+
 #[test]
-fn a_cursor_that_does_not_fit_is_not_cut() {
-    let begin = three().begin().expect("a shard");
-    // 0 is the first slot of a, 16383 is one of c.
-    for said in [1 << 48, 1 << 34 | 16383, u64::MAX] {
-        assert_eq!(three().after(begin, 7, said), AfterPage::TooLarge);
+fn a_cursor_that_does_not_fit_is_rounded_down() {
+    for (slot, bits, page, whole) in [
+        // 8 buckets of the slot 16383, which c owns, have the same lowest 20 bits.
+        (16383, 23, 7, false),
+        (16383, 23, 8, true),
+        (16383, 23, 1000, true),
+        (16383, 20, 4, true),
+        // A slot of b itself has 34 bits.
+        (5470, 23, 16, true),
+        (5470, 36, 1 << 20, true),
+    ] {
+        let scanned = scans_whole_table(&three(), slot, bits, page);
+        assert_eq!(scanned, whole, "slot {slot}, {bits} bits, pages of {page}");
     }
 }
 
@@ -388,7 +432,7 @@ fn no_slot_that_stayed_is_missed_whatever_else_changes() {
                     step = now.begin().expect("a shard");
                     continue;
                 }
-                AfterPage::TooLarge | AfterPage::Instead(_) => panic!("{step:?}"),
+                AfterPage::Longer | AfterPage::Instead(_) => panic!("{step:?}"),
             };
             seen[node] = if step.node == 0 || seen[node] == step.node {
                 step.node + 1

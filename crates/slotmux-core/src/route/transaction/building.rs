@@ -8,7 +8,7 @@ use crate::policy::{Actions, Decision, Governed, NamespaceId, ReplyConversion, c
 use crate::resp::request::Request;
 use crate::slot::Slot;
 
-use super::super::parts::{governed_parts, keys_by_slot};
+use super::super::parts::{governed_parts, keys_by_slot, part_of_each_key};
 use super::super::{Knowledge, Plan, TransactionCommand, error_reply};
 use super::{CountedCommand, ElementSource, ExecElement, SlotGroup, TransactionBody, writes};
 
@@ -136,7 +136,7 @@ impl BodyBuilder {
     ) {
         let Plan::Split {
             merge,
-            step,
+            shape,
             write,
             namespace,
             command,
@@ -145,9 +145,9 @@ impl BodyBuilder {
             return;
         };
         counted.namespace = *namespace;
-        let keys = keys_by_slot(request, *step);
+        let keys = keys_by_slot(request, *shape);
         let parts: Vec<&[(Slot, u32)]> = keys.chunk_by(|a, b| a.0 == b.0).collect();
-        let written = governed_parts(request, &parts, *step, *command, knowledge);
+        let written = governed_parts(request, &parts, *shape, command.by_ref(), knowledge);
         if let Some(refused) = written.iter().find(|part| part.is_refused()) {
             counted.actions = refused.decision.actions;
             return refuse(element, counted, &refused.instead);
@@ -167,15 +167,10 @@ impl BodyBuilder {
                 });
             }
         }
-        let mut order = Vec::new();
-        if *merge == Merge::Elements {
-            order = vec![0; request.argc() - 1];
-            for (number, keys) in parts.iter().enumerate() {
-                for (_, key) in *keys {
-                    order[*key as usize - 1] = number as u32;
-                }
-            }
-        }
+        let order = match merge {
+            Merge::Elements => part_of_each_key(*shape, &parts),
+            _ => Vec::new(),
+        };
         if !written.is_empty() {
             element.source = ElementSource::Parts {
                 first,

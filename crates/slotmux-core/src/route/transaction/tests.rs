@@ -59,7 +59,7 @@ fn body_of(lines: &str, policies: &Policies, is_one_node: bool) -> Result<Transa
         commands: &crate::config::Commands::default(),
         now: || 0,
     };
-    body(&requests, &knowledge)
+    body(&requests, None, &knowledge)
 }
 
 /// The groups in words: key or `-`, the commands, and the cells of their replies.
