@@ -215,6 +215,7 @@ impl Client {
         self.end_block(worker);
         if self.session.take_tracking().is_on() {
             worker.stats.tracking_clients.dec();
+            worker.announcements.remove(self.id);
         }
         self.end_hold(worker);
         self.wake();

@@ -36,9 +36,20 @@ pub struct Watch {
     is_asking: bool,
     /// Whether the client's requests in flight are on that lane.
     is_used: Cell<bool>,
+    /// Number of keys in its requests.
+    keys: Cell<usize>,
 }
 
 impl Watch {
+    /// Number of keys, each as often as it was named.
+    pub fn keys(&self) -> usize {
+        self.keys.get()
+    }
+
+    fn add_keys(&self, keys: usize) {
+        self.keys.set(self.keys.get().saturating_add(keys));
+    }
+
     /// Whether the watch holds. If not, EXEC replies nil.
     pub fn is_intact(&self, client: &Client) -> bool {
         self.lane.is_pinned_by(client)
@@ -151,7 +162,10 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight) {
     else {
         return;
     };
+    // Its name is one of them.
+    let keys = lane.arguments_of(entry).saturating_sub(1);
     if lane.is_pinned_by(client) {
+        client.transaction.with_watch(|watch| watch.add_keys(keys));
         return;
     }
     // A client that watched before has lost that connection; the others are no longer waiting.
@@ -165,6 +179,7 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight) {
         lane: lane.clone(),
         is_asking,
         is_used: Cell::new(true),
+        keys: Cell::new(keys),
     });
 }
 

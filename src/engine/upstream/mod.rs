@@ -20,6 +20,7 @@ pub mod lane_lifecycle;
 pub mod lane_pool;
 pub mod lane_room;
 pub mod node_table;
+pub mod own_lanes;
 pub mod pinned;
 pub mod protocol_error;
 pub mod read;

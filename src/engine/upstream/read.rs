@@ -273,7 +273,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
     match &entry.kind {
         OnReply::ProcessRun => lane.set_process_run(run_of(reply)),
         OnReply::Watch { .. } if !failed => watch_holds(worker, lane, &entry),
-        OnReply::Tracking => lane.take_tracking(reply),
+        OnReply::Tracking => lane.take_tracking(worker, reply),
         OnReply::Caching => lane.take_caching(worker, &entry, failed),
         OnReply::Asking => lane.record_asking(&entry),
         OnReply::Verify(verification) => worker.take_verification_reply(verification, reply),
