@@ -24,6 +24,7 @@ pub mod own_lanes;
 pub mod pinned;
 pub mod protocol_error;
 pub mod read;
+mod reader_table;
 pub mod repair;
 pub mod retry;
 pub mod ring;

@@ -12,7 +12,7 @@ use super::NodeId;
 use super::index;
 use super::inflight::{InFlight, OnReply};
 use super::lane::{Class, Lane};
-use super::tracking::Reader;
+use super::reader_table::Reader;
 use slotmux_core::resp::Protocol;
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";

@@ -5,7 +5,7 @@
 //! no longer reports a key, slotmux sends the invalidation itself.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::engine::announcing::announcer::Changed;
@@ -20,6 +20,7 @@ use crate::engine::upstream::NodeId;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
 use crate::engine::upstream::own_lanes::OwnLane;
+use crate::engine::upstream::reader_table::{Reader, Readers, Table};
 
 const CACHING: &[u8] = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$3\r\nYES\r\n";
 
@@ -28,27 +29,6 @@ const TEMPORARY_ERRORS: [&[u8]; 2] = [b"-BUSY", b"-LOADING"];
 
 /// Size of the table of one lane. Beyond it keys are evicted, and their readers get invalidations.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
-/// Bytes of an entry besides its key.
-const ENTRY: usize = 96;
-
-/// A client that has read a key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) struct Reader {
-    pub(super) id: u64,
-    /// Its place in the worker's table of clients.
-    place: usize,
-}
-
-/// Clients that have read one key, in order.
-type Readers = Vec<Reader>;
-
-/// The clients that have read each key.
-#[derive(Default)]
-struct Table {
-    slots: HashMap<Slot, HashMap<Box<[u8]>, Readers>>,
-    bytes: usize,
-}
-
 /// The connection that gets the invalidations of a lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Receiver {
@@ -74,95 +54,6 @@ impl Tracked {
     /// Forgets the readers of all keys.
     pub(super) fn drop_readers(&self) {
         self.table.take();
-    }
-}
-
-impl Table {
-    fn add(&mut self, slot: Slot, key: &[u8], reader: Reader) {
-        let keys = self.slots.entry(slot).or_default();
-        match keys.get_mut(key) {
-            Some(readers) => {
-                if let Err(place) = readers.binary_search(&reader) {
-                    readers.insert(place, reader);
-                    self.bytes += size_of::<Reader>();
-                }
-            }
-            None => {
-                self.bytes += cost(key, 1);
-                keys.insert(key.into(), vec![reader]);
-            }
-        }
-    }
-
-    fn take(&mut self, key: &[u8]) -> Readers {
-        let slot = slot_of(key);
-        let Some(keys) = self.slots.get_mut(&slot) else {
-            return Readers::new();
-        };
-        let readers = keys.remove(key).unwrap_or_default();
-        if keys.is_empty() {
-            self.slots.remove(&slot);
-        }
-        if !readers.is_empty() {
-            self.bytes -= cost(key, readers.len());
-        }
-        readers
-    }
-
-    fn take_slot(&mut self, slot: Slot) -> HashMap<Box<[u8]>, Readers> {
-        let keys = self.slots.remove(&slot).unwrap_or_default();
-        for (key, readers) in &keys {
-            self.bytes -= cost(key, readers.len());
-        }
-        keys
-    }
-
-    /// Takes keys out, whichever, until it holds no more than `most` bytes.
-    fn shrink(&mut self, most: usize) -> Vec<(Box<[u8]>, Readers)> {
-        let mut taken = Vec::new();
-        while self.bytes > most {
-            let any = self
-                .slots
-                .values()
-                .next()
-                .and_then(|keys| keys.keys().next());
-            let Some(key) = any.cloned() else {
-                break;
-            };
-            let readers = self.take(&key);
-            taken.push((key, readers));
-        }
-        taken
-    }
-
-    fn readers(&self) -> BTreeSet<Reader> {
-        let keys = self.slots.values().flat_map(HashMap::values);
-        keys.flatten().copied().collect()
-    }
-}
-
-fn cost(key: &[u8], readers: usize) -> usize {
-    key.len() + ENTRY + readers * size_of::<Reader>()
-}
-
-impl Reader {
-    pub(super) fn of(client: &Client) -> Reader {
-        Reader {
-            id: client.id,
-            place: client.key,
-        }
-    }
-
-    /// The client, if it is there still.
-    pub(super) fn client(self, worker: &Worker) -> Option<Rc<Client>> {
-        let client = worker.clients.at(self.place)?;
-        (client.id == self.id).then_some(client)
-    }
-
-    /// The client, if it still tracks what it reads. As in Redis, one that tracks prefixes does not.
-    fn reading_client(self, worker: &Worker) -> Option<Rc<Client>> {
-        let client = self.client(worker)?;
-        (!client.session.tracking().is_broadcast()).then_some(client)
     }
 }
 
@@ -472,62 +363,5 @@ fn send_invalidations(worker: &Worker, keys: impl IntoIterator<Item = (Box<[u8]>
             let frame = within_memory(worker, invalidation(&keys), 1);
             client.invalidate_behind_all(worker, &frame);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reader(id: u64) -> Reader {
-        Reader { id, place: 0 }
-    }
-
-    fn add(table: &mut Table, key: &str, id: u64) {
-        table.add(slot_of(key.as_bytes()), key.as_bytes(), reader(id));
-    }
-
-    #[test]
-    fn a_key_has_each_of_its_readers_once() {
-        let mut table = Table::default();
-        for id in [3, 1, 3, 2, 1] {
-            add(&mut table, "a", id);
-        }
-        add(&mut table, "b", 9);
-        assert_eq!(table.take(b"a"), [reader(1), reader(2), reader(3)]);
-        assert_eq!(table.take(b"a"), []);
-        assert_eq!(table.readers().len(), 1);
-        assert_eq!(table.take(b"b"), [reader(9)]);
-        assert!(table.slots.is_empty());
-        assert_eq!(table.bytes, 0);
-    }
-
-    #[test]
-    fn a_slot_goes_as_a_whole() {
-        let mut table = Table::default();
-        for key in ["{s}1", "{s}2", "t"] {
-            add(&mut table, key, 1);
-        }
-        assert_eq!(table.take_slot(slot_of(b"s")).len(), 2);
-        assert_eq!(table.take(b"t"), [reader(1)]);
-        assert_eq!(table.bytes, 0);
-    }
-
-    #[test]
-    fn it_is_bounded_and_says_what_it_forgets() {
-        let mut table = Table::default();
-        let most = 10 * cost(b"k00", 1);
-        let mut forgotten = Vec::new();
-        for i in 0..50 {
-            add(&mut table, &format!("k{i:02}"), 1);
-            forgotten.extend(table.shrink(most).into_iter().map(|(key, _)| key));
-            assert!(table.bytes <= most);
-        }
-        let kept = (0..50)
-            .map(|i| format!("k{i:02}"))
-            .filter(|key| !table.take(key.as_bytes()).is_empty())
-            .inspect(|key| assert!(!forgotten.contains(&key.as_bytes().into())))
-            .count();
-        assert_eq!((kept, forgotten.len()), (10, 40));
     }
 }
