@@ -20,6 +20,7 @@
 //! A predicate changes nothing; a function that changes a state has a verb in its name. `RefCell` borrows end before
 //! anything is sent, delivered or closed, since that may come back to the same cell.
 
+pub mod announcing;
 pub mod blocking;
 pub mod client;
 pub mod cross_slot;

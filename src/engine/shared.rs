@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use crate::engine::announcing::redirect::{MailboxBytes, Redirected, Sender};
 use crate::engine::library_requests::LibraryRequests;
 use crate::engine::monitor::MonitorQueue;
 use crate::engine::pubsub::SubscriptionKind;
@@ -22,6 +23,7 @@ use crate::engine::transport::Accepted;
 use crate::engine::upstream::blocking::Release;
 use crate::engine::worker::clock::unix_time;
 use slotmux_core::answer::pausing::PauseRequest;
+use slotmux_core::answer::session::Redirection;
 use slotmux_core::answer::{self, ClientSelection, InfoFacts, KillFilter};
 use slotmux_core::cluster::topology::Topology;
 use slotmux_core::config::{Config, EffectiveSettings, ListenAddress};
@@ -51,6 +53,12 @@ pub enum Mail {
     Unmonitor(Arc<MonitorQueue>),
     /// End the wait of this blocked client; report whether it was blocked here.
     Unblock(u64, Release, oneshot::Sender<bool>),
+    /// Report where this client is, if it belongs to this worker.
+    Find(u64, oneshot::Sender<Option<Redirection>>),
+    /// Give a client of this worker invalidations of another one.
+    Redirected(Redirected),
+    /// Notify a client of this worker that the one that it redirects to has left.
+    RedirectionBroken(Sender),
     /// Report the prefixes of keys of no namespace.
     Unmatched(oneshot::Sender<Vec<Seen>>),
     /// Report requests that enforcing the policy of a namespace would have changed.
@@ -103,6 +111,8 @@ pub struct Shared {
     pub monitoring: AtomicUsize,
     /// One CLIENT LIST at a time: many at once would take a multiple of the memory of one list.
     pub listing: Semaphore,
+    /// Invalidations that wait in mailboxes.
+    pub redirected: MailboxBytes,
     /// Clients that may be connected; changes with the number of nodes.
     max_clients: AtomicUsize,
     /// Workers that have no topology yet.
@@ -152,6 +162,7 @@ impl Shared {
             is_draining: AtomicBool::new(false),
             monitoring: AtomicUsize::new(0),
             listing: Semaphore::new(1),
+            redirected: MailboxBytes::new(workers),
             workers_without_topology: AtomicUsize::new(workers),
             mailboxes,
             totals: SinceReset::default(),

@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 
+use crate::engine::announcing::start::answer_tracking;
 use crate::engine::monitor;
 use crate::engine::operator;
 use crate::engine::pubsub::unsubscribing::ResetSubscriptions;
 use crate::engine::worker::Worker;
 use crate::engine::worker::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
+use slotmux_core::answer::tracking::NOT_IN_MULTI;
 use slotmux_core::answer::{AnswerHost, AnswerOutcome, AskingClient, ProcessFigures, answer};
 use slotmux_core::command::{self, Command, OwnAnswer};
 use slotmux_core::resp::request::Request;
@@ -23,8 +25,10 @@ pub(crate) fn answer_here(
     command: &Command,
     request: &Request,
 ) -> Dispatched {
-    if matches!(what, OwnAnswer::Hello | OwnAnswer::Reset) && client.in_flight() > 0 {
-        // The protocol selects the lanes, and a client changes lanes only with nothing in flight.
+    let changes_lanes = matches!(what, OwnAnswer::Hello | OwnAnswer::Reset)
+        || (what == OwnAnswer::Client && command.name == "tracking");
+    if changes_lanes && client.in_flight() > 0 {
+        // Protocol and NOLOOP select the lanes, and a client changes lanes only with nothing in flight.
         client.pause_for(Pause::InFlight(0));
         return Dispatched::Deferred;
     }
@@ -49,7 +53,7 @@ pub(crate) fn answer_here(
         client.pause_for(Pause::Question);
     }
     if client.session.protocol() != protocol {
-        client.start_invalidations(worker);
+        client.protocol_changed(worker);
     }
     worker.scratch.buffers.give(out);
     Dispatched::Accepted
@@ -61,6 +65,7 @@ fn asks_all_workers(outcome: &AnswerOutcome) -> bool {
         AnswerOutcome::List(_)
         | AnswerOutcome::Kill(_)
         | AnswerOutcome::Unblock(_)
+        | AnswerOutcome::Track(_)
         | AnswerOutcome::Pause(_)
         | AnswerOutcome::Monitor => true,
         AnswerOutcome::Ask(question) => question.asks_everyone(),
@@ -97,6 +102,7 @@ fn give(
         AnswerOutcome::Kill(kill) => answer_kill(worker, client, kill, mute),
         AnswerOutcome::Pause(pausing) => answer_pause(worker, client, pausing, mute),
         AnswerOutcome::Monitor => monitor::begin(worker, client, mute),
+        AnswerOutcome::Track(request) => answer_tracking(worker, client, *request, mute),
         AnswerOutcome::Unblock(unblock) => answer_unblock(worker, client, unblock, mute),
         AnswerOutcome::Ask(question) => operator::answer(worker, client, question, request, mute),
     }
@@ -120,6 +126,7 @@ pub fn answer_into(
         AnswerOutcome::OwnLine => {
             client.with_line(worker, |line| line.reply(out));
         }
+        AnswerOutcome::Track(_) => write::error(out, NOT_IN_MULTI),
         AnswerOutcome::Monitor => {
             write::error(out, "ERR MONITOR isn't allowed for DENY BLOCKING client");
         }
@@ -151,7 +158,7 @@ pub(crate) fn local_answer(
         valkey_version: topology.valkey_version.as_deref(),
         process,
     };
-    let tracked = client.tracks();
+    let tracking = client.session.tracking();
     let outcome = client.as_subject(|subject: &mut AskingClient| {
         answer(
             what,
@@ -170,10 +177,6 @@ pub(crate) fn local_answer(
         // Its name may have changed.
         client.charge_buffers(worker);
     }
-    match (tracked, client.tracks()) {
-        (false, true) => worker.stats.tracking_clients.inc(),
-        (true, false) => worker.stats.tracking_clients.dec(),
-        _ => {}
-    }
+    client.tracking_changed(worker, tracking);
     outcome
 }

@@ -215,6 +215,7 @@ impl Client {
         self.end_block(worker);
         if self.session.take_tracking().is_on() {
             worker.stats.tracking_clients.dec();
+            worker.announcements.remove(self.id);
         }
         self.end_hold(worker);
         self.wake();
@@ -320,6 +321,6 @@ mod tests {
     #[test]
     fn an_idle_client_stays_small() {
         // Ten thousand clients are ten thousand of these.
-        assert!(size_of::<Client>() <= 480, "{}", size_of::<Client>());
+        assert!(size_of::<Client>() <= 504, "{}", size_of::<Client>());
     }
 }

@@ -62,9 +62,16 @@ pub struct Output {
     taken_since: Cell<Tick>,
     /// Bytes that the socket has accepted since then.
     taken: Cell<usize>,
+    /// Bytes that the socket has ever accepted.
+    bytes_out: Cell<u64>,
 }
 
 impl Output {
+    /// Bytes that the socket has ever accepted.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out.get()
+    }
+
     pub(super) fn new(now: Tick) -> Output {
         Output {
             bytes: RefCell::new(Vec::new()),
@@ -77,6 +84,7 @@ impl Output {
             held_back: RefCell::new(None),
             taken_since: Cell::new(now),
             taken: Cell::new(0),
+            bytes_out: Cell::new(0),
         }
     }
 
@@ -177,6 +185,7 @@ impl Output {
                 Ok(n) => {
                     worker.stats.client_writes.inc();
                     worker.stats.client_bytes_out.add(n as u64);
+                    self.bytes_out.set(self.bytes_out.get() + n as u64);
                     sent += n;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

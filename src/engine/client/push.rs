@@ -110,7 +110,7 @@ impl Client {
             return;
         }
         if self.order.has_answered_before(seq) {
-            return self.push(worker, frame);
+            return self.send_invalidations(worker, frame);
         }
         let mut pushes = self.pushes.borrow_mut();
         let pushes_of_it = pushes.get_or_insert_default();
@@ -145,7 +145,7 @@ impl Client {
         if !due.is_empty() {
             // It may have switched tracking off since then, or left RESP3.
             if self.receives_invalidations() {
-                self.push(worker, &due);
+                self.send_invalidations(worker, &due);
             }
             self.drop_idle_pushes();
         }

@@ -187,6 +187,7 @@ impl ClientTask {
         }
         worker.stats.client_reads.inc();
         worker.stats.client_bytes_in.add(read as u64);
+        self.client.waiting.count_in(read);
         self.client.waiting.saw(worker.clock.now());
         self.client.waiting.stop_waiting();
         let bytes = &scratch[..read];

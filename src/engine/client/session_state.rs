@@ -89,6 +89,24 @@ impl SessionState {
         self.tracking.take()
     }
 
+    /// The client that it redirects to was found to have left.
+    pub fn mark_redirection_broken(&self) {
+        let tracking = self.tracking.get();
+        self.tracking.set(Tracking {
+            is_broken: true,
+            ..tracking
+        });
+    }
+
+    /// Notes whether it has read keys of which no invalidation can reach it.
+    pub(super) fn set_behind(&self, is_behind: bool) {
+        let tracking = self.tracking.get();
+        self.tracking.set(Tracking {
+            is_behind,
+            ..tracking
+        });
+    }
+
     /// `CLIENT CACHING` holds no longer.
     pub(super) fn use_up_caching(&self) {
         let tracking = self.tracking.get();

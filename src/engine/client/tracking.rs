@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::{Class, Lane};
 use crate::engine::worker::Worker;
+use slotmux_core::answer::tracking::Tracking;
 use slotmux_core::command::Flags;
 use slotmux_core::resp::{Limits, Protocol, Scan, scan_request, write};
 use slotmux_core::scripts::is_script_call;
@@ -30,9 +31,30 @@ impl Client {
         self.session.tracking().is_on()
     }
 
-    /// Whether invalidations reach it: as from Redis, only where there are pushes.
+    /// Whether its invalidations reach a client: as from Redis, only where there are pushes, or another client for them.
     pub(super) fn receives_invalidations(&self) -> bool {
-        self.tracks() && self.session.protocol() == Protocol::Resp3
+        let tracking = self.session.tracking();
+        tracking.is_on() && (tracking.redirects || self.session.protocol() == Protocol::Resp3)
+    }
+
+    /// Its tracking has changed, or may have.
+    pub fn tracking_changed(self: &Rc<Self>, worker: &Worker, before: Tracking) {
+        let after = self.session.tracking();
+        match (before.is_on(), after.is_on()) {
+            (false, true) => worker.stats.tracking_clients.inc(),
+            (true, false) => worker.stats.tracking_clients.dec(),
+            _ => {}
+        }
+        self.upstream.set_own_lanes(after.is_on() && after.noloop);
+        if after.is_broadcast() && !self.receives_invalidations() {
+            self.session.set_behind(true);
+        }
+        if before.noloop && !after.is_on() {
+            worker.forget_own_reads(self);
+        }
+        if before != after || after.is_broadcast() {
+            worker.announcements.update(self);
+        }
     }
 
     /// A request was accepted: `CLIENT CACHING` applies to the next command or transaction only. Other `CLIENT` commands may
@@ -57,15 +79,16 @@ impl Client {
         own: &[u8],
     ) {
         if !self.receives_invalidations() {
-            return;
+            return self.session.set_behind(true);
         }
         let can_be_tracked = own.len() <= LONGEST_REQUEST && is_as_sent(entry);
-        match lane.filter(|lane| can_be_tracked && lane.class == Class::Shared) {
+        let lane = lane.filter(|lane| can_be_tracked && lane.class == Class::Shared);
+        match lane.filter(|lane| lane.has_announcements(worker)) {
             Some(lane) => {
                 let mut reads = false;
                 tracked_keys(worker, own, |_| reads = true);
                 if reads {
-                    lane.send_caching(worker, entry);
+                    lane.send_caching(worker, entry, own);
                 }
             }
             None => self.invalidate_behind(worker, entry.seq, own),
@@ -117,7 +140,7 @@ impl Client {
         if self.order.has_early() || self.memory.gathered() > 0 {
             self.push_behind(worker, self.order.next(), frame);
         } else {
-            self.push(worker, frame);
+            self.send_invalidations(worker, frame);
         }
     }
 
@@ -128,15 +151,26 @@ impl Client {
         }
         // A command that blocks is the only one in flight, and was never tracked.
         if self.is_blocked() {
-            self.push(worker, frame);
+            self.send_invalidations(worker, frame);
         } else {
             self.push_behind(worker, self.order.next(), frame);
         }
     }
 
-    /// It speaks RESP3 from now on. Earlier reads were not tracked.
-    pub(super) fn start_invalidations(self: &Rc<Self>, worker: &Worker) {
-        self.invalidate_behind_all(worker, FORGET_ALL);
+    /// It has changed its protocol. In RESP2 no invalidation reaches it, unless it redirects.
+    pub(super) fn protocol_changed(self: &Rc<Self>, worker: &Rc<Worker>) {
+        let tracking = self.session.tracking();
+        if !tracking.is_on() {
+            return;
+        }
+        worker.announcements.update(self);
+        worker.announcements.settle(worker);
+        if !self.receives_invalidations() {
+            self.session.set_behind(true);
+        } else if tracking.is_behind {
+            self.session.set_behind(false);
+            self.invalidate_behind_all(worker, FORGET_ALL);
+        }
     }
 }
 
@@ -184,7 +218,7 @@ pub fn tracked_keys(worker: &Worker, bytes: &[u8], mut f: impl FnMut(&[u8])) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use slotmux_core::answer::tracking::{Tracking, TrackingMode};
+    use slotmux_core::answer::tracking::TrackingMode;
 
     #[test]
     fn each_mode_has_its_reads() {
@@ -193,10 +227,16 @@ mod tests {
             (TrackingMode::All, true, true),
             (TrackingMode::OptIn, false, true),
             (TrackingMode::OptOut, true, false),
+            (TrackingMode::Broadcast, false, false),
         ] {
             for (caching, expected) in [(false, plain), (true, given)] {
                 assert_eq!(
-                    Tracking { mode, caching }.wants_next(),
+                    Tracking {
+                        mode,
+                        caching,
+                        ..Tracking::default()
+                    }
+                    .wants_next(),
                     expected,
                     "{mode:?}"
                 );

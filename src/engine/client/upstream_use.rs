@@ -10,6 +10,8 @@ use crate::engine::upstream::NodeId;
 pub struct UpstreamUse {
     /// Whether the requests in flight are on a dedicated lane.
     is_dedicated: Cell<bool>,
+    /// Whether it shares its lanes with no other client, see [`crate::engine::upstream::own_lanes`].
+    has_own_lanes: Cell<bool>,
     /// The nodes that writes were sent to, by [`NodeId::bit`].
     written: Cell<u64>,
     /// First and last of the reads that may have ended their connection, see
@@ -26,6 +28,17 @@ impl UpstreamUse {
     /// The next request goes over a dedicated lane, or over shared ones. Returns whether it was a dedicated one before.
     pub fn set_dedicated(&self, is_dedicated: bool) -> bool {
         self.is_dedicated.replace(is_dedicated)
+    }
+
+    /// Whether it shares its lanes with no other client.
+    #[inline]
+    pub fn has_own_lanes(&self) -> bool {
+        self.has_own_lanes.get()
+    }
+
+    /// Sets whether it shares its lanes with no other client. It changes only with nothing in flight.
+    pub fn set_own_lanes(&self, has_own_lanes: bool) {
+        self.has_own_lanes.set(has_own_lanes);
     }
 
     /// The nodes that writes were sent to, by [`NodeId::bit`].

@@ -38,6 +38,8 @@ pub struct Waiting {
     pending_input: Cell<usize>,
     /// When the client last sent something.
     last_seen: Cell<Tick>,
+    /// Bytes that it has sent.
+    bytes_in: Cell<u64>,
 }
 
 impl Waiting {
@@ -47,7 +49,18 @@ impl Waiting {
             lane_since: Cell::new(None),
             pending_input: Cell::new(0),
             last_seen: Cell::new(now),
+            bytes_in: Cell::new(0),
         }
+    }
+
+    /// Bytes that the client has sent.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in.get()
+    }
+
+    /// Counts bytes that the client has sent.
+    pub(super) fn count_in(&self, bytes: usize) {
+        self.bytes_in.set(self.bytes_in.get() + bytes as u64);
     }
 
     /// Why the client is not read.

@@ -45,12 +45,23 @@ pub struct Watch {
     is_used: Cell<bool>,
     /// The watch of another slot.
     older: Option<Rc<Watch>>,
+    /// Number of keys in its requests.
+    keys: Cell<usize>,
 }
 
 /// The parts of a WATCH that are still to be sent, one for each slot, the next one last.
 pub type WatchParts = Vec<(Slot, Vec<u8>)>;
 
 impl Watch {
+    /// Number of keys, each as often as it was named.
+    pub fn keys(&self) -> usize {
+        self.keys.get()
+    }
+
+    fn add_keys(&self, keys: usize) {
+        self.keys.set(self.keys.get().saturating_add(keys));
+    }
+
     /// Whether the watch holds. If not, EXEC replies nil.
     pub fn is_intact(&self, client: &Client) -> bool {
         self.lane.is_pinned_by(client)
@@ -209,7 +220,14 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight, request: 
     else {
         return;
     };
+    // Its name is one of them.
+    let keys = lane.arguments_of(entry).saturating_sub(1);
     if lane.is_pinned_by(client) {
+        let watches = client.transaction.watches();
+        let of_lane = watches.iter().find(|watch| Rc::ptr_eq(&watch.lane, lane));
+        if let Some(watch) = of_lane {
+            watch.add_keys(keys);
+        }
         return;
     }
     let slot = entry.slot.get();
@@ -239,6 +257,7 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight, request: 
         is_asking,
         is_used: Cell::new(true),
         older: client.transaction.newest_watch(),
+        keys: Cell::new(keys),
     });
 }
 

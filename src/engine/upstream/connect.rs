@@ -48,6 +48,7 @@ pub async fn run(worker: Rc<Worker>, lane: Rc<Lane>) {
                 worker.stats.upstream_connects.inc();
                 fail_if_shifted(&worker, &lane);
                 lane.set_up(&worker, transport, kill_command);
+                lane.begin_announcing(&worker);
                 isolate_candidates(&worker, &lane);
                 if lane.class == Class::Dedicated && lane.is_idle() {
                     // The command that it was opened for has not waited for it: another one may use it.
@@ -159,7 +160,8 @@ pub async fn dial(
     within_timeout(worker, attempt).await
 }
 
-pub(super) async fn within_timeout<T>(
+/// Ends an attempt to connect that takes longer than it may.
+pub async fn within_timeout<T>(
     worker: &Worker,
     attempt: impl Future<Output = Result<T, ConnectError>>,
 ) -> Result<T, ConnectError> {
@@ -170,7 +172,7 @@ pub(super) async fn within_timeout<T>(
 
 /// Connects and authenticates with the first password that works. The one that did so last is tried first: each wrong one
 /// is an entry in the node's ACL LOG.
-pub(super) async fn log_in(
+pub async fn log_in(
     worker: &Worker,
     addr: &Addr,
     protocol: Protocol,

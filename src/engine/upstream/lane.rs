@@ -13,7 +13,7 @@ use crate::engine::transport::Transport;
 use crate::engine::worker::Worker;
 use crate::engine::worker::clock::Tick;
 use slotmux_core::cluster::addr::Addr;
-use slotmux_core::resp::Protocol;
+use slotmux_core::resp::{Limits, Protocol, scan_request};
 use slotmux_core::scripts::SentScripts;
 
 use super::NodeId;
@@ -396,6 +396,14 @@ impl Lane {
 
     pub(super) fn heard(&self, now: Tick) {
         self.last_heard.set(now);
+    }
+
+    /// Number of arguments of `entry`, the oldest command, its name included.
+    pub fn arguments_of(&self, entry: &InFlight) -> usize {
+        let (ring, mut args) = (self.ring.borrow(), Vec::new());
+        // It was scanned on arrival, so this cannot fail.
+        let _ = scan_request(ring.front(entry.len as usize), &Limits::ACCEPTED, &mut args);
+        args.len()
     }
 
     /// Whether every unanswered byte belongs to an entry.

@@ -18,6 +18,9 @@ use crate::engine::upstream::{connect, index};
 impl Worker {
     /// The lane to `node` that `client` shares with others; opened if it is not there.
     pub fn shared_lane(self: &Rc<Self>, node: NodeId, client: &Client) -> Rc<Lane> {
+        if client.upstream.has_own_lanes() {
+            return self.own_lane(node, client);
+        }
         let protocol = client.session.protocol();
         let found = self.nodes.node(node);
         let lanes = &found.shared[index(protocol)];
@@ -154,6 +157,7 @@ impl Worker {
             for place in &mut found.shared[index(lane.protocol)] {
                 place.take_if(|other| Rc::ptr_eq(other, lane));
             }
+            found.own[index(lane.protocol)].retain(|_, other| !Rc::ptr_eq(other, lane));
         }
         lane.retire(self);
         true
@@ -175,7 +179,12 @@ impl Worker {
         self.retire_lane(lane);
     }
 
-    fn open_lane(self: &Rc<Self>, node: NodeId, protocol: Protocol, class: Class) -> Rc<Lane> {
+    pub(super) fn open_lane(
+        self: &Rc<Self>,
+        node: NodeId,
+        protocol: Protocol,
+        class: Class,
+    ) -> Rc<Lane> {
         let addr = self.address_of(node);
         let now = self.clock.now();
         let lane = self
@@ -207,12 +216,13 @@ impl Worker {
             if !lane.is_idle() || lane.link() == Link::Retired {
                 continue;
             }
-            let is_unused = lane.class == Class::Dedicated
-                && !lane.is_pinned()
-                && lane
-                    .last_used
-                    .get()
-                    .is_over(self.timeouts.dedicated_idle, now);
+            let is_unused = self.end_own_use(&lane)
+                || lane.class == Class::Dedicated
+                    && !lane.is_pinned()
+                    && lane
+                        .last_used
+                        .get()
+                        .is_over(self.timeouts.dedicated_idle, now);
             if is_unused || !self.is_in_cluster(&lane) {
                 self.retire_lane(&lane);
             }

@@ -106,6 +106,11 @@ impl Bounds {
         }
     }
 
+    /// Those that clients keep.
+    pub(super) fn kept(&self) -> usize {
+        self.kept
+    }
+
     fn of_use(&self, of: LaneUse) -> usize {
         match of {
             LaneUse::BigValue => self.big,

@@ -33,6 +33,8 @@ pub(super) struct NodeLanes {
     pub(super) addr: Addr,
     /// Lanes by protocol and place: a client always uses the same place, which keeps its order.
     pub(super) shared: [Vec<Option<Rc<Lane>>>; 2],
+    /// Lanes of clients that share theirs with no other, by protocol and client.
+    pub(super) own: [HashMap<u64, Rc<Lane>>; 2],
     /// Its dedicated lanes.
     pub(super) pool: Pool,
     /// How often it may be connected to.
@@ -92,6 +94,7 @@ impl NodeTable {
         nodes.push(NodeLanes {
             addr,
             shared: [vec![None; self.shared_lanes], vec![None; self.shared_lanes]],
+            own: Default::default(),
             pool: Pool::default(),
             connect_rate: Bucket::new(now),
             unreachable_since: None,

@@ -276,7 +276,7 @@ fn take_reply(worker: &Rc<Worker>, lane: &Rc<Lane>, reply: &[u8]) -> Result<(), 
             let request = lane.ring().borrow().front(len).to_vec();
             watch_holds(worker, lane, &entry, &request);
         }
-        OnReply::Tracking => lane.take_tracking(reply),
+        OnReply::Tracking => lane.take_tracking(worker, reply),
         OnReply::Caching => lane.take_caching(worker, &entry, failed),
         OnReply::Asking => lane.record_asking(&entry),
         OnReply::Verify(verification) => worker.take_verification_reply(verification, reply),

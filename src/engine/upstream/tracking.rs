@@ -4,21 +4,24 @@
 //! comes: an invalidation between two replies then finds exactly the clients that have read the key before it. Where the node
 //! no longer reports a key, slotmux sends the invalidation itself.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::engine::announcing::announcer::Changed;
 use crate::engine::client::Client;
 use crate::engine::client::tracking::{FORGET_ALL, INVALIDATE, invalidation, tracked_keys};
 use crate::engine::worker::Worker;
-use slotmux_core::resp::{Limits, scan_request};
+use slotmux_core::answer::tracking::Tracking;
+use slotmux_core::resp::{Limits, Protocol, scan_request, write};
 use slotmux_core::slot::{OptionalSlot, Slot, slot_of};
 
 use crate::engine::upstream::NodeId;
 use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
+use crate::engine::upstream::own_lanes::OwnLane;
+use crate::engine::upstream::reader_table::{Reader, Readers, Table};
 
-const TRACKING: &[u8] = b"*4\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n$5\r\nOPTIN\r\n";
 const CACHING: &[u8] = b"*3\r\n$6\r\nCLIENT\r\n$7\r\nCACHING\r\n$3\r\nYES\r\n";
 
 /// Errors of a node that may accept CLIENT TRACKING later.
@@ -26,123 +29,56 @@ const TEMPORARY_ERRORS: [&[u8]; 2] = [b"-BUSY", b"-LOADING"];
 
 /// Size of the table of one lane. Beyond it keys are evicted, and their readers get invalidations.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
-/// Bytes of an entry besides its key.
-const ENTRY: usize = 96;
-
-/// A client that has read a key.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-struct Reader {
-    id: u64,
-    /// Its place in the worker's table of clients.
-    place: usize,
-}
-
-/// Clients that have read one key, in order.
-type Readers = Vec<Reader>;
-
-/// The clients that have read each key.
-#[derive(Default)]
-struct Table {
-    slots: HashMap<Slot, HashMap<Box<[u8]>, Readers>>,
-    bytes: usize,
+/// The connection that gets the invalidations of a lane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Receiver {
+    /// Itself.
+    Lane,
+    /// The announcer with this id at the node: there are no pushes in RESP2.
+    Announcer(u64),
 }
 
 /// The tracking of one connection.
 #[derive(Default)]
 pub struct Tracked {
-    /// Whether the node was asked to track the reads of this lane.
-    is_requested: Cell<bool>,
+    /// How the node was asked to track the reads of this lane, if it was.
+    requested: Cell<Option<Receiver>>,
     /// Whether it tracks what the next command reads.
     is_next_tracked: Cell<bool>,
     table: RefCell<Table>,
+    /// Its client, if it has it for itself.
+    pub(super) own: OnceCell<OwnLane>,
 }
 
-impl Table {
-    fn add(&mut self, slot: Slot, key: &[u8], reader: Reader) {
-        let keys = self.slots.entry(slot).or_default();
-        match keys.get_mut(key) {
-            Some(readers) => {
-                if let Err(place) = readers.binary_search(&reader) {
-                    readers.insert(place, reader);
-                    self.bytes += size_of::<Reader>();
-                }
-            }
-            None => {
-                self.bytes += cost(key, 1);
-                keys.insert(key.into(), vec![reader]);
-            }
-        }
-    }
-
-    fn take(&mut self, key: &[u8]) -> Readers {
-        let slot = slot_of(key);
-        let Some(keys) = self.slots.get_mut(&slot) else {
-            return Readers::new();
-        };
-        let readers = keys.remove(key).unwrap_or_default();
-        if keys.is_empty() {
-            self.slots.remove(&slot);
-        }
-        if !readers.is_empty() {
-            self.bytes -= cost(key, readers.len());
-        }
-        readers
-    }
-
-    fn take_slot(&mut self, slot: Slot) -> HashMap<Box<[u8]>, Readers> {
-        let keys = self.slots.remove(&slot).unwrap_or_default();
-        for (key, readers) in &keys {
-            self.bytes -= cost(key, readers.len());
-        }
-        keys
-    }
-
-    /// Takes keys out, whichever, until it holds no more than `most` bytes.
-    fn shrink(&mut self, most: usize) -> Vec<(Box<[u8]>, Readers)> {
-        let mut taken = Vec::new();
-        while self.bytes > most {
-            let any = self
-                .slots
-                .values()
-                .next()
-                .and_then(|keys| keys.keys().next());
-            let Some(key) = any.cloned() else {
-                break;
-            };
-            let readers = self.take(&key);
-            taken.push((key, readers));
-        }
-        taken
-    }
-
-    fn readers(&self) -> BTreeSet<Reader> {
-        let keys = self.slots.values().flat_map(HashMap::values);
-        keys.flatten().copied().collect()
-    }
-}
-
-fn cost(key: &[u8], readers: usize) -> usize {
-    key.len() + ENTRY + readers * size_of::<Reader>()
-}
-
-impl Reader {
-    fn of(client: &Client) -> Reader {
-        Reader {
-            id: client.id,
-            place: client.key,
-        }
-    }
-
-    /// The client, if it is there still.
-    fn client(self, worker: &Worker) -> Option<Rc<Client>> {
-        let client = worker.clients.at(self.place)?;
-        (client.id == self.id).then_some(client)
+impl Tracked {
+    /// Forgets the readers of all keys.
+    pub(super) fn drop_readers(&self) {
+        self.table.take();
     }
 }
 
 impl Lane {
-    /// Makes the node track what `entry` reads, which has to follow at once.
-    pub fn send_caching(self: &Rc<Self>, worker: &Worker, entry: &InFlight) {
+    /// The connection that its invalidations would come over now; `None`: there is none yet.
+    pub(super) fn receiver(&self, worker: &Worker) -> Option<Receiver> {
+        match self.protocol {
+            Protocol::Resp3 => Some(Receiver::Lane),
+            Protocol::Resp2 => {
+                let id = worker.announcements.reads_id(self.node);
+                id.map(Receiver::Announcer)
+            }
+        }
+    }
+
+    /// Whether invalidations of what is read over it reach slotmux.
+    pub fn has_announcements(&self, worker: &Worker) -> bool {
+        self.receiver(worker).is_some()
+    }
+
+    /// Makes the node track what `entry` reads, which has to follow at once. `own` are the bytes of the client's request.
+    pub fn send_caching(self: &Rc<Self>, worker: &Worker, entry: &InFlight, own: &[u8]) {
+        let Some(receiver) = self.receiver(worker) else {
+            return;
+        };
         let ahead = |kind, bytes: &[u8]| InFlight {
             len: bytes.len() as u32,
             kind,
@@ -150,19 +86,34 @@ impl Lane {
             write: false,
             ..entry.clone()
         };
-        if !self.tracked.is_requested.replace(true) {
-            self.send(worker, ahead(OnReply::Tracking, TRACKING), TRACKING);
+        if let Some(own) = self.tracked.own.get() {
+            self.settle_own(worker, own, &entry.client);
+        } else if self.tracked.requested.replace(Some(receiver)) != Some(receiver) {
+            let request = receiver.request(Tracking::default(), &[]);
+            self.send(worker, ahead(OnReply::Tracking, &request), &request);
         }
         self.send(worker, ahead(OnReply::Caching, CACHING), CACHING);
+        if let Receiver::Announcer(_) = receiver {
+            // The announcer may be faster than the reply.
+            let mut table = self.tracked.table.borrow_mut();
+            let reader = Reader::of(&entry.client);
+            tracked_keys(worker, own, |key| table.add(slot_of(key), key, reader));
+            let evicted = table.shrink(MOST_BYTES);
+            drop(table);
+            send_invalidations(worker, evicted);
+        }
     }
 
     /// Takes the reply to `CLIENT TRACKING`.
-    pub(super) fn take_tracking(&self, reply: &[u8]) {
+    pub(super) fn take_tracking(&self, worker: &Worker, reply: &[u8]) {
+        if let Some(own) = self.tracked.own.get() {
+            own.take_tracking(worker, self.node, reply);
+        }
         if TEMPORARY_ERRORS
             .iter()
             .any(|error| reply.starts_with(error))
         {
-            self.tracked.is_requested.set(false);
+            self.tracked.requested.set(None);
         } else if reply[0] == b'-' {
             let error = String::from_utf8_lossy(&reply[1..]);
             tracing::warn!(node = %self.addr, error = error.trim_end(),
@@ -216,39 +167,75 @@ impl Lane {
         let Some(what) = push.strip_prefix(INVALIDATE) else {
             return;
         };
+        if let Some(own) = self.tracked.own.get()
+            && let Some(client) = own.broadcast_client(worker)
+        {
+            return client.invalidate_behind_all(worker, push);
+        }
         let (limits, mut args) = (Limits::ACCEPTED, Vec::new());
         if what.first() != Some(&b'*') || scan_request(what, &limits, &mut args).is_err() {
             // The node has lost all its keys.
             let readers = self.tracked.table.take().readers();
-            for client in readers.iter().filter_map(|reader| reader.client(worker)) {
+            for client in readers
+                .iter()
+                .filter_map(|reader| reader.reading_client(worker))
+            {
                 client.invalidate(worker, push);
             }
             return;
         }
         for key in args.iter().map(|key| key.of(what)) {
-            let readers = self.tracked.table.borrow_mut().take(key);
-            if readers.is_empty() {
-                continue;
-            }
-            let frame = within_memory(worker, invalidation(&[key]), readers.len());
-            for client in readers.iter().filter_map(|reader| reader.client(worker)) {
-                client.invalidate(worker, &frame);
-            }
+            self.invalidate_readers(worker, key, |client, frame| {
+                client.invalidate(worker, frame)
+            });
+        }
+    }
+
+    /// Gives the readers of `key` to `tell`, with the frame that invalidates it.
+    fn invalidate_readers(
+        &self,
+        worker: &Worker,
+        key: &[u8],
+        mut tell: impl FnMut(&Rc<Client>, &[u8]),
+    ) {
+        let readers = self.tracked.table.borrow_mut().take(key);
+        if readers.is_empty() {
+            return;
+        }
+        let frame = within_memory(worker, invalidation(&[key]), readers.len());
+        for client in readers
+            .iter()
+            .filter_map(|reader| reader.reading_client(worker))
+        {
+            tell(&client, &frame);
         }
     }
 
     /// The connection is gone: the node reports none of its keys, so their readers forget everything.
     pub(super) fn invalidate_tracked(&self, worker: &Worker) {
         self.forget_tracking();
+        if let Some(own) = self.tracked.own.get() {
+            own.lost(worker);
+        }
+        self.forget_readers(worker);
+    }
+
+    fn forget_readers(&self, worker: &Worker) {
         let readers = self.tracked.table.take().readers();
-        for client in readers.iter().filter_map(|reader| reader.client(worker)) {
+        for client in readers
+            .iter()
+            .filter_map(|reader| reader.reading_client(worker))
+        {
             client.invalidate_behind_all(worker, FORGET_ALL);
         }
     }
 
     /// Forgets that tracking was requested: it has to be requested again on the next connection.
     pub(super) fn forget_tracking(&self) {
-        self.tracked.is_requested.set(false);
+        self.tracked.requested.set(None);
+        if let Some(own) = self.tracked.own.get() {
+            own.restart();
+        }
         self.tracked.is_next_tracked.set(false);
     }
 }
@@ -281,9 +268,78 @@ impl Worker {
     }
 }
 
+impl Worker {
+    pub(super) fn lanes_of_resp2(&self, node: NodeId) -> impl Iterator<Item = Rc<Lane>> {
+        let lanes = self.lanes().into_iter();
+        lanes.filter(move |lane| lane.node == node && lane.protocol == Protocol::Resp2)
+    }
+
+    /// The announcer of `node` reports changes of keys that were read over connections of RESP2.
+    pub fn changed_reads(&self, node: NodeId, changed: &Changed) {
+        if let Changed::Keys(keys) = changed {
+            self.announcements.changed_for_owners(self, keys);
+        }
+        for lane in self.lanes_of_resp2(node) {
+            match changed {
+                Changed::All => {
+                    if let Some(own) = lane.tracked.own.get() {
+                        own.forget(self);
+                    }
+                    lane.forget_readers(self);
+                }
+                Changed::Keys(keys) => {
+                    for key in *keys {
+                        lane.invalidate_readers(self, key, |client, frame| {
+                            client.invalidate_behind_all(self, frame);
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// The announcer of `node` is lost: changes of what was read over connections of RESP2 may have been missed.
+    pub fn forget_reads(&self, node: NodeId) {
+        for lane in self.lanes_of_resp2(node) {
+            if let Some(own) = lane.tracked.own.get() {
+                own.lost(self);
+            }
+            lane.forget_readers(self);
+        }
+    }
+}
+
+impl Receiver {
+    /// The request that makes the node track for it: what is read, or `prefixes`.
+    pub(super) fn request(self, tracking: Tracking, prefixes: &[&[u8]]) -> Vec<u8> {
+        let mut words: Vec<&[u8]> = vec![b"CLIENT", b"TRACKING", b"ON"];
+        words.push(if tracking.is_broadcast() {
+            b"BCAST"
+        } else {
+            b"OPTIN"
+        });
+        if tracking.noloop {
+            words.push(b"NOLOOP");
+        }
+        let id = match self {
+            Receiver::Lane => None,
+            Receiver::Announcer(id) => Some(id.to_string()),
+        };
+        if let Some(id) = &id {
+            words.extend([&b"REDIRECT"[..], id.as_bytes()]);
+        }
+        for prefix in prefixes {
+            words.extend([&b"PREFIX"[..], prefix]);
+        }
+        let mut request = Vec::new();
+        write::request(&mut request, &words);
+        request
+    }
+}
+
 /// The frame for so many clients. Where it does not fit into the memory budget they get a short one, by which they forget
 /// everything.
-fn within_memory(worker: &Worker, frame: Vec<u8>, clients: usize) -> Vec<u8> {
+pub fn within_memory(worker: &Worker, frame: Vec<u8>, clients: usize) -> Vec<u8> {
     if worker.reserve_pushes(&frame, clients) {
         frame
     } else {
@@ -301,68 +357,11 @@ fn send_invalidations(worker: &Worker, keys: impl IntoIterator<Item = (Box<[u8]>
         }
     }
     for (reader, mut keys) in by_reader {
-        if let Some(client) = reader.client(worker) {
+        if let Some(client) = reader.reading_client(worker) {
             keys.sort_unstable();
             let keys: Vec<&[u8]> = keys.iter().map(|key| &**key).collect();
             let frame = within_memory(worker, invalidation(&keys), 1);
             client.invalidate_behind_all(worker, &frame);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reader(id: u64) -> Reader {
-        Reader { id, place: 0 }
-    }
-
-    fn add(table: &mut Table, key: &str, id: u64) {
-        table.add(slot_of(key.as_bytes()), key.as_bytes(), reader(id));
-    }
-
-    #[test]
-    fn a_key_has_each_of_its_readers_once() {
-        let mut table = Table::default();
-        for id in [3, 1, 3, 2, 1] {
-            add(&mut table, "a", id);
-        }
-        add(&mut table, "b", 9);
-        assert_eq!(table.take(b"a"), [reader(1), reader(2), reader(3)]);
-        assert_eq!(table.take(b"a"), []);
-        assert_eq!(table.readers().len(), 1);
-        assert_eq!(table.take(b"b"), [reader(9)]);
-        assert!(table.slots.is_empty());
-        assert_eq!(table.bytes, 0);
-    }
-
-    #[test]
-    fn a_slot_goes_as_a_whole() {
-        let mut table = Table::default();
-        for key in ["{s}1", "{s}2", "t"] {
-            add(&mut table, key, 1);
-        }
-        assert_eq!(table.take_slot(slot_of(b"s")).len(), 2);
-        assert_eq!(table.take(b"t"), [reader(1)]);
-        assert_eq!(table.bytes, 0);
-    }
-
-    #[test]
-    fn it_is_bounded_and_says_what_it_forgets() {
-        let mut table = Table::default();
-        let most = 10 * cost(b"k00", 1);
-        let mut forgotten = Vec::new();
-        for i in 0..50 {
-            add(&mut table, &format!("k{i:02}"), 1);
-            forgotten.extend(table.shrink(most).into_iter().map(|(key, _)| key));
-            assert!(table.bytes <= most);
-        }
-        let kept = (0..50)
-            .map(|i| format!("k{i:02}"))
-            .filter(|key| !table.take(key.as_bytes()).is_empty())
-            .inspect(|key| assert!(!forgotten.contains(&key.as_bytes().into())))
-            .count();
-        assert_eq!((kept, forgotten.len()), (10, 40));
     }
 }

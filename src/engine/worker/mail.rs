@@ -15,7 +15,7 @@ use crate::engine::upstream::blocking::Release;
 use crate::engine::worker::Worker;
 use slotmux_core::answer::pausing::PauseRequest;
 use slotmux_core::answer::{
-    BufferFigures, ClientLine, ClientSelection, KillFilter, UnblockRequest,
+    BufferFigures, ClientLine, ClientSelection, KillFilter, ShownServer, UnblockRequest,
 };
 use slotmux_core::resp::write;
 
@@ -154,6 +154,11 @@ impl Worker {
                 };
                 self.spawn("an unblocking", unblocking, |_| {});
             }
+            Mail::Find(id, reply) => {
+                let _ = reply.send(self.find_client(id));
+            }
+            Mail::Redirected(letter) => self.take_redirected(&letter),
+            Mail::RedirectionBroken(from) => self.redirection_is_broken(from),
             Mail::Unmatched(reply) => {
                 let _ = reply.send(self.traffic.unmatched.seen());
             }
@@ -212,6 +217,7 @@ impl Client {
             self.with_transport(|transport| (transport.fd(), transport.addresses()))?;
         let (addr, laddr) = addresses?;
         let session = self.session.rare();
+        let topology = worker.map.topology.borrow();
         let pending_input = self.waiting.pending_input();
         let buffered = self.buffered();
         let line = ClientLine {
@@ -227,6 +233,12 @@ impl Client {
             held: self.is_held(),
             multi: self.queued_commands(),
             blocked: self.is_blocked(),
+            watched: self
+                .transaction
+                .watches()
+                .iter()
+                .map(|watch| watch.keys())
+                .sum(),
             multi_bytes: self.queued(),
             input: BufferFigures {
                 len: pending_input,
@@ -243,6 +255,9 @@ impl Client {
             protocol: self.session.protocol(),
             tracking: self.session.tracking(),
             subscriptions: self.subscription_counts(),
+            traffic: [self.waiting.bytes_in(), self.output.bytes_out()],
+            requests: self.order.next().into(),
+            server: ShownServer::of(&topology.server_version, topology.valkey_version.as_deref()),
         };
         Some(f(&line))
     }

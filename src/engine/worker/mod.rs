@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::announcing::Announcements;
 use crate::engine::client::Client;
 use crate::engine::client::read::ClientTask;
 use crate::engine::cross_slot::CrossSlotState;
@@ -81,6 +82,8 @@ pub struct Worker {
     pub clients: Clients,
     /// Its clients' subscriptions.
     pub hub: Hub,
+    /// Changes of keys that no lane brings.
+    pub announcements: Announcements,
     /// `CLIENT PAUSE` and `MONITOR`.
     pub interception: Interception,
     /// Facts learned from requests and replies.
@@ -111,6 +114,7 @@ impl Worker {
             cross_slot: CrossSlotState::default(),
             clients: Clients::default(),
             hub: Hub::default(),
+            announcements: Announcements::default(),
             interception: Interception::default(),
             traffic: Traffic::default(),
             scratch: Scratch::default(),
@@ -140,6 +144,7 @@ impl Worker {
         }
         self.retire_unneeded_lanes();
         self.hub.check_all(self);
+        self.announcements.settle(self);
         if is_known {
             self.found_upstream();
         }

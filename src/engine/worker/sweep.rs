@@ -39,6 +39,7 @@ pub async fn run(worker: Rc<Worker>) {
         worker.sweep_lanes(now);
         worker.contained("the sweep", || {
             worker.hub.sweep(&worker, now);
+            worker.announcements.sweep(&worker, now);
             worker.memory.show(&worker.stats.client_buffer_bytes);
             worker.close_lingering(now);
             worker.keep_within_memory();

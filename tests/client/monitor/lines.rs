@@ -9,7 +9,8 @@ fn lines_are_those_of_redis() {
     let proxy = proxy();
     let redis = LocalServer::start(&ServerOptions::default()).expect("a server");
     let sha = "ffffffffffffffffffffffffffffffffffffffff";
-    let binary = "a\"b\\\r\n\t\u{7}\u{8}\0\u{7f}é ";
+    // Valkey 8.1.1 shows quotation marks and backslashes as they are.
+    let binary = "ab\r\n\t\u{7}\u{8}\0\u{7f}é ";
     let session: &[&[&str]] = &[
         &["SET", "monitored:k", binary],
         &["get", "monitored:k"],
@@ -81,8 +82,10 @@ fn lines_are_those_of_redis() {
     });
     assert_eq!(shown[0], shown[1]);
     assert!(shown[0].len() > 30);
-    // QUIT is shown too, although its connection is closed.
     let mut monitor = Monitor::of(proxy.port());
+    proxy.client().call(&["SET", "monitored:k", "a\"b\\c"]);
+    assert_eq!(monitor.shown().2, r#""SET" "monitored:k" "a\"b\\c""#);
+    // QUIT is shown too, although its connection is closed.
     proxy.client().call(&["QUIT"]);
     assert_eq!(monitor.shown().2, "\"QUIT\"");
 }

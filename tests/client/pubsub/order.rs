@@ -1,5 +1,5 @@
-//! Order in which subscriptions end when no names are given: the order of subscription. Redis does the same for
-//! patterns; its order of channels differs at every start, so any order is valid.
+//! Order in which subscriptions end when no names are given: the order of subscription. Redis 7.0 does the same for
+//! patterns; its order of channels, and that of patterns of newer servers, differs at every start, so any order is valid.
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 
@@ -31,6 +31,16 @@ fn ended(client: &mut RawClient, [on, off]: [&str; 2], names: &[String]) -> Vec<
     (0..NAMES).map(|_| client.read()).collect()
 }
 
+/// What confirmations say in any order: their words and names, sorted, and their counts.
+fn parts(told: &[Value]) -> (Vec<(String, String)>, Vec<Value>) {
+    let items = || told.iter().map(Value::items);
+    let mut names: Vec<_> = items()
+        .map(|items| (items[0].text(), items[1].text()))
+        .collect();
+    names.sort_unstable();
+    (names, items().map(|items| items[2].clone()).collect())
+}
+
 #[test]
 fn subscriptions_end_in_the_order_of_their_begin() {
     let redis = LocalServer::start(&ServerOptions::default()).expect("a server");
@@ -48,7 +58,8 @@ fn subscriptions_end_in_the_order_of_their_begin() {
             let order: Vec<String> = told.iter().map(|told| told.items()[1].text()).collect();
             assert_eq!(order, expected, "{pair:?}");
             if pair[0] == "PSUBSCRIBE" {
-                assert_eq!(told, ended(&mut connect(redis.port()), pair, &names));
+                let of_redis = ended(&mut connect(redis.port()), pair, &names);
+                assert_eq!(parts(&told), parts(&of_redis));
             }
         }
     }

@@ -26,12 +26,58 @@ fn key(number: usize) -> String {
 /// A client with its cache.
 struct Caching {
     client: RawClient,
+    /// The connection that its invalidations are redirected to.
+    inbox: Option<RawClient>,
     cache: HashMap<String, Value>,
     /// Pushes so far.
     told: Arc<AtomicUsize>,
 }
 
 impl Caching {
+    fn connect(proxy: &Proxy, mode: &[&str], told: Arc<AtomicUsize>) -> Caching {
+        let mut inbox = None;
+        let client = if mode.contains(&"REDIRECT") {
+            let mut other = proxy.client();
+            let id = other.call(&["CLIENT", "ID"]).integer().to_string();
+            other.call(&["SUBSCRIBE", "__redis__:invalidate"]);
+            inbox = Some(other);
+            let mut client = proxy.client();
+            let words = [&["CLIENT", "TRACKING", "ON"], mode, &[id.as_str()]].concat();
+            assert_eq!(client.call(&words), Value::ok());
+            client
+        } else {
+            tracking(proxy, mode)
+        };
+        Caching {
+            client,
+            inbox,
+            cache: HashMap::new(),
+            told,
+        }
+    }
+
+    /// Processes redirected invalidations that have come.
+    fn look_into_inbox(&mut self, within: Duration) {
+        let Some(mut inbox) = self.inbox.take() else {
+            return;
+        };
+        while inbox.has_news(within) {
+            let message = inbox.read();
+            let items = message.items();
+            assert_eq!(items[1].text(), "__redis__:invalidate", "{message:?}");
+            self.told.fetch_add(1, Ordering::Relaxed);
+            match &items[2] {
+                Value::Null => self.cache.clear(),
+                keys => {
+                    for key in keys.items() {
+                        self.cache.remove(&key.text());
+                    }
+                }
+            }
+        }
+        self.inbox = Some(inbox);
+    }
+
     /// Processes a push, as every library does.
     fn take_push(&mut self, push: &Value) {
         self.told.fetch_add(1, Ordering::Relaxed);
@@ -121,6 +167,31 @@ fn disturb(cluster: &LocalCluster, round: usize) {
 
 #[test]
 fn no_cached_value_stays_stale() {
+    check(&[&[]]);
+}
+
+#[test]
+fn no_cached_value_stays_stale_with_prefixes() {
+    check(&[&["BCAST"], &["BCAST", "PREFIX", "cache:", "PREFIX", "x"]]);
+}
+
+#[test]
+fn no_cached_value_stays_stale_with_noloop() {
+    check(&[&["NOLOOP"], &["BCAST", "NOLOOP"], &["OPTOUT", "NOLOOP"]]);
+}
+
+#[test]
+fn no_cached_value_stays_stale_with_a_redirection_in_resp2() {
+    check(&[
+        &["REDIRECT"],
+        &["BCAST", "REDIRECT"],
+        &["NOLOOP", "REDIRECT"],
+        &["BCAST", "NOLOOP", "REDIRECT"],
+    ]);
+}
+
+/// Lets clients in these modes read and write.
+fn check(modes: &[&[&str]]) {
     let cluster = calm_cluster(0);
     let proxy = Proxy::start(&cluster, |_| {});
     let is_over = AtomicBool::new(false);
@@ -130,23 +201,21 @@ fn no_cached_value_stays_stale() {
         let end = SetAtEnd(&is_over);
         let clients: Vec<_> = told
             .iter()
-            .map(|told| {
-                let (client, told) = (tracking(&proxy, &[]), Arc::clone(told));
+            .zip(modes.iter().cycle())
+            .map(|(told, mode)| {
+                let mut caching = Caching::connect(&proxy, mode, Arc::clone(told));
                 let (is_over, written) = (&is_over, &written);
                 scope.spawn(move || {
-                    let mut caching = Caching {
-                        client,
-                        cache: HashMap::new(),
-                        told,
-                    };
                     while !is_over.load(Ordering::Relaxed) {
                         caching.read_some();
+                        caching.look_into_inbox(Duration::from_millis(1));
                         if fastrand::u8(..8) == 0 {
                             let number = written.fetch_add(1, Ordering::Relaxed).to_string();
-                            caching
-                                .client
-                                .send(&["SET", &key(fastrand::usize(..KEYS)), &number]);
+                            let written = key(fastrand::usize(..KEYS));
+                            caching.client.send(&["SET", &written, &number]);
                             caching.reply();
+                            // With NOLOOP it is not told of this.
+                            caching.cache.remove(&written);
                         }
                     }
                     caching
@@ -187,6 +256,7 @@ fn no_cached_value_stays_stale() {
                 let push = caching.client.read();
                 caching.take_push(&push);
             }
+            caching.look_into_inbox(Duration::from_millis(10));
             caching
                 .cache
                 .iter()

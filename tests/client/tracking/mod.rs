@@ -4,7 +4,10 @@
 mod cache;
 mod faults;
 mod modes;
+mod noloop;
 mod order;
+mod prefixes;
+mod redirect;
 mod transcript;
 
 use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, poll_for};
@@ -48,6 +51,17 @@ pub fn expect_all_forgotten(client: &mut RawClient) {
 pub fn expect_silence(client: &mut RawClient, tag: &str) {
     let nothing = format!("{{{tag}}}nothing");
     assert_eq!(client.call(&["EXISTS", &nothing]), Value::Integer(0));
+}
+
+/// The reply to a command as text; pushes ahead of it are dropped.
+pub fn text_of_reply(client: &mut RawClient, words: &[&str]) -> String {
+    client.send(words);
+    loop {
+        let frame = client.read_bytes();
+        if frame[0] != b'>' {
+            return String::from_utf8_lossy(&frame).into_owned();
+        }
+    }
 }
 
 /// Reads `key` until the answer is a value; earlier invalidations are dropped.

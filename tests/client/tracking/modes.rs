@@ -40,15 +40,18 @@ fn writes_directly_at_the_node_and_expiries_invalidate_too() {
         .expect("an owner");
     for words in [
         &["SET", "past", "1"][..],
-        &["PEXPIRE", "past", "1000"],
+        &["PEXPIRE", "past", "1000000"],
         &["DEL", "past"],
     ] {
         client.call(&["GET", "past"]);
         cluster.query::<()>(node, words).expect("done");
         expect_invalidation(&mut client, "past");
     }
-    client.call(&["SET", "past", "1", "PX", "50"]);
-    client.call(&["GET", "past"]);
+    // On a busy machine the key may be gone before it is read.
+    poll_until(PATIENCE, "a read before the expiry", || {
+        client.call(&["SET", "past", "1", "PX", "200"]);
+        client.call(&["GET", "past"]) == Value::bulk("1")
+    });
     expect_invalidation(&mut client, "past");
 }
 
@@ -125,21 +128,6 @@ fn tracking_shows_in_lists_and_numbers() {
     poll_until(PATIENCE, "no tracking client", || {
         proxy.metric("slotmux_tracking_clients") == Some(0.0)
     });
-}
-
-#[test]
-fn unsupported_options_are_refused_with_a_reason() {
-    let mut client = shared_proxy().client_resp3();
-    for option in ["BCAST", "NOLOOP"] {
-        let error = client.call(&["CLIENT", "TRACKING", "ON", option]);
-        assert!(
-            error.error().contains(&format!("has no {option} here")),
-            "{error:?}"
-        );
-    }
-    let error = client.call(&["CLIENT", "TRACKING", "ON", "REDIRECT", "5"]);
-    assert!(error.error().contains("has no REDIRECT here"), "{error:?}");
-    assert_eq!(client.call(&["CLIENT", "GETREDIR"]), Value::Integer(-1));
 }
 
 #[test]

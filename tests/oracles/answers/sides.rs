@@ -12,7 +12,7 @@ use slotmux_core::answer::session::{ReplyMode, Session};
 use slotmux_core::answer::tracking::Tracking;
 use slotmux_core::answer::{
     self, AnswerHost, AnswerOutcome, AskingClient, BufferFigures, ClientAddress, ClientLine,
-    InfoFacts, ProcessFigures,
+    InfoFacts, ProcessFigures, ShownServer,
 };
 use slotmux_core::command;
 use slotmux_core::config::{Config, Secret, User};
@@ -288,6 +288,7 @@ impl Ours {
             held: false,
             multi: None,
             blocked: false,
+            watched: 0,
             multi_bytes: 0,
             input: BufferFigures::default(),
             output: BufferFigures::default(),
@@ -297,6 +298,9 @@ impl Ours {
             protocol: self.protocol,
             tracking: self.tracking,
             subscriptions: [0; 3],
+            traffic: [0; 2],
+            requests: 0,
+            server: ShownServer::of(host.server_version, host.valkey_version),
         };
         match outcome {
             AnswerOutcome::Answered | AnswerOutcome::Reset => {}
@@ -313,6 +317,7 @@ impl Ours {
             // No client of these is blocked.
             AnswerOutcome::Unblock(_) => write::integer(out, 0),
             AnswerOutcome::Ask(_) => panic!("no node gets this request"),
+            AnswerOutcome::Track(_) => panic!("no other client and no node is asked"),
             AnswerOutcome::Kill(kill) => {
                 self.closed = kill.admits(&line);
                 kill.reply(self.closed.into(), out);

@@ -21,7 +21,7 @@ pub(super) fn client(
     match request.command.name {
         "info" => return AnswerOutcome::OwnLine,
         "list" => {
-            return ClientSelection::parse(request, out)
+            return ClientSelection::parse(request, subject.id, host, out)
                 .map_or(AnswerOutcome::Answered, AnswerOutcome::List);
         }
         "kill" => {
@@ -54,10 +54,21 @@ pub(super) fn client(
             return pause(request, out).map_or(AnswerOutcome::Answered, AnswerOutcome::Pause);
         }
         "unpause" => return AnswerOutcome::Pause(PauseRequest::default()),
-        "tracking" => tracking::switch(request, subject, out),
+        "tracking" => return tracking::switch(request, subject, out),
         "trackinginfo" => tracking::info(subject, out),
-        "getredir" => write::integer(out, tracking::redirection(subject.tracking)),
+        "getredir" => write::integer(out, redirection(subject)),
         "caching" => tracking::caching(request, subject, out),
+        "capa" if host.shown().is_valkey_from(8, 0) => {
+            // Those that are unknown are ignored.
+            if (2..request.len()).any(|at| request.is(at, "redirect")) {
+                subject.session_mut().takes_redirects = true;
+            }
+            write::simple(out, "OK");
+        }
+        // A node that is in import mode takes it for a connection, and clients share those.
+        "import-source" if host.shown().is_valkey_from(8, 1) => {
+            write::error(out, "ERR Server is not in import mode");
+        }
         "help" => help::help("CLIENT", help::CLIENT, out),
         // Newer than the server that slotmux looks like.
         _ => {
@@ -66,6 +77,10 @@ pub(super) fn client(
         }
     }
     AnswerOutcome::Answered
+}
+
+fn redirection(subject: &AskingClient<'_>) -> i64 {
+    tracking::redirection(subject.tracking, subject.session())
 }
 
 fn get_name(subject: &AskingClient<'_>, out: &mut Vec<u8>) {

@@ -1,11 +1,12 @@
-//! One client as `CLIENT LIST` and `CLIENT INFO` describe it: the fields of Redis 7.2 in its order, of which slotmux
-//! fills those that mean something here.
+//! One client as `CLIENT LIST` and `CLIENT INFO` describe it: the fields of the server's version in its order, of which
+//! slotmux fills those that mean something here.
 
-use std::fmt::{self, Write};
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
-use super::AnsweredRequest;
+use super::shown_server::ShownServer;
 use super::tracking::redirection;
+use super::{AnswerHost, AnsweredRequest};
 use crate::answer::session::Session;
 use crate::answer::tracking::Tracking;
 use crate::resp::{Protocol, write};
@@ -17,6 +18,16 @@ pub enum ClientAddress {
     Tcp(SocketAddr),
     /// The listener's path, for both ends; shown as `path:0`.
     Unix(Box<str>),
+}
+
+impl ClientAddress {
+    /// The address without the port.
+    pub(super) fn ip(&self) -> Option<String> {
+        match self {
+            ClientAddress::Tcp(addr) => Some(addr.ip().to_string()),
+            ClientAddress::Unix(path) => Some(path.to_string()),
+        }
+    }
 }
 
 impl fmt::Display for ClientAddress {
@@ -43,7 +54,14 @@ pub enum ClientKind {
 
 impl ClientKind {
     /// The kind with this name in Redis, in any case.
-    pub(super) fn parse(request: AnsweredRequest<'_>, index: usize) -> Option<ClientKind> {
+    pub(super) fn parse(
+        request: AnsweredRequest<'_>,
+        index: usize,
+        host: &AnswerHost<'_>,
+    ) -> Option<ClientKind> {
+        if host.shown().is_valkey_from(8, 0) && request.is(index, "primary") {
+            return Some(ClientKind::Primary);
+        }
         let names = [
             ("normal", ClientKind::Normal),
             ("master", ClientKind::Primary),
@@ -83,6 +101,8 @@ pub struct ClientLine<'a> {
     pub multi: Option<usize>,
     /// Whether it waits in a blocking command.
     pub blocked: bool,
+    /// Number of keys that it watches.
+    pub watched: usize,
     /// Bytes of these commands.
     pub multi_bytes: usize,
     /// Bytes of a request that is not complete, and what holds them.
@@ -101,6 +121,12 @@ pub struct ClientLine<'a> {
     pub tracking: Tracking,
     /// Numbers of channels, patterns and shard channels that it listens to.
     pub subscriptions: [usize; 3],
+    /// Bytes that it has sent and got.
+    pub traffic: [u64; 2],
+    /// Requests that it has sent.
+    pub requests: u64,
+    /// The server whose fields are shown.
+    pub server: ShownServer,
 }
 
 /// Size and capacity of a buffer.
@@ -143,7 +169,8 @@ impl ClientLine<'_> {
         write::verbatim(out, self.protocol, "txt", &format!("{self}\n"));
     }
 
-    fn write_flags(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The letters of its flags.
+    pub(super) fn flags(&self) -> String {
         let flags = [
             (
                 'O',
@@ -154,19 +181,45 @@ impl ClientLine<'_> {
             ('x', self.multi.is_some()),
             ('b', self.held || self.blocked),
             ('t', self.tracking.is_on()),
+            ('R', self.tracking.is_broken),
+            ('B', self.tracking.is_broadcast()),
             ('c', self.closing),
             ('U', matches!(self.addr, ClientAddress::Unix(_))),
             ('e', self.session.is_some_and(|session| session.no_evict)),
             ('T', self.session.is_some_and(|session| session.no_touch)),
         ];
-        for (letter, _) in flags.iter().filter(|(_, set)| *set) {
-            f.write_char(*letter)?;
-        }
-        if flags.iter().any(|(_, set)| *set) {
-            Ok(())
+        let set = flags.iter().filter(|(_, is_set)| *is_set);
+        let letters: String = set.map(|(letter, _)| *letter).collect();
+        if letters.is_empty() {
+            "N".to_owned()
         } else {
-            f.write_char('N')
+            letters
         }
+    }
+
+    /// The letters of its capabilities.
+    pub(super) fn capabilities(&self) -> &'static str {
+        let takes_redirects = self.session.is_some_and(|session| session.takes_redirects);
+        if takes_redirects { "r" } else { "" }
+    }
+
+    /// Writes the fields at the end, which depend on the version.
+    fn write_last(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (server, [sent, got]) = (self.server, self.traffic);
+        if server.is_redis_from(8, 0) {
+            f.write_str(" io-thread=0")?;
+        }
+        if server.is_redis_from(8, 2) || server.is_valkey_from(8, 0) {
+            let requests = self.requests;
+            write!(
+                f,
+                " tot-net-in={sent} tot-net-out={got} tot-cmds={requests}"
+            )?;
+        }
+        if server.is_redis_from(8, 8) {
+            f.write_str(" read-events=0 avg-pipeline-len-sum=0 avg-pipeline-len-cnt=0")?;
+        }
+        Ok(())
     }
 }
 
@@ -184,7 +237,11 @@ impl fmt::Display for ClientLine<'_> {
             self.age,
             self.idle,
         )?;
-        self.write_flags(f)?;
+        f.write_str(&self.flags())?;
+        let server = self.server;
+        if server.is_valkey_from(8, 1) {
+            write!(f, " capa={}", self.capabilities())?;
+        }
         let [channels, patterns, shards] = self.subscriptions;
         // There is one database.
         write!(
@@ -195,16 +252,24 @@ impl fmt::Display for ClientLine<'_> {
             Some(commands) => write!(f, "{commands}")?,
             None => f.write_str("-1")?,
         }
+        if server.is_redis_from(7, 4) || server.is_valkey_from(8, 0) {
+            write!(f, " watch={}", self.watched)?;
+        }
         let (input, output) = (self.input, self.output);
         write!(
             f,
-            " qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs={} rbp={} obl={} oll=0 omem=0 tot-mem={}",
+            " qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs={} rbp={} obl={} oll=0 omem=0{} tot-mem={}",
             input.len,
             input.capacity.saturating_sub(input.len),
             self.multi_bytes,
             output.capacity,
             output.len,
             output.len,
+            if server.is_redis_from(8, 8) {
+                " omem-shared=0 omem-unshared=0"
+            } else {
+                ""
+            },
             self.multi_bytes
                 .saturating_add(input.capacity)
                 .saturating_add(output.capacity),
@@ -220,10 +285,11 @@ impl fmt::Display for ClientLine<'_> {
                 self.command
             },
             self.user(),
-            redirection(self.tracking),
+            redirection(self.tracking, self.session),
             self.protocol as u8,
             named(|session| session.lib_name.as_deref()),
             named(|session| session.lib_ver.as_deref()),
-        )
+        )?;
+        self.write_last(f)
     }
 }

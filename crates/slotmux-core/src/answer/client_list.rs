@@ -1,8 +1,8 @@
 //! `CLIENT LIST`: which clients are asked for, and the reply made of the lines that the workers found.
 
+use super::client_filter::{ClientFilter, unknown_kind};
 use super::client_line::{ClientKind, ClientLine};
-use super::{AnsweredRequest, SYNTAX, error};
-use crate::c_string;
+use super::{AnswerHost, AnsweredRequest, SYNTAX};
 use crate::resp::{Protocol, number, write};
 
 /// The clients that `CLIENT LIST` asks for.
@@ -14,6 +14,8 @@ pub enum ClientSelection {
     Kind(ClientKind),
     /// Clients with these ids.
     Ids(ClientIds),
+    /// Clients that pass filters.
+    Filtered(ClientFilter),
 }
 
 /// Client ids in the order that they were asked for.
@@ -24,16 +26,24 @@ pub struct ClientIds {
 }
 
 impl ClientSelection {
-    /// `CLIENT LIST [TYPE kind | ID id [id ...]]`. `None`: the error is written.
+    /// `CLIENT LIST [TYPE kind | ID id [id ...]]`, or as with Valkey since 8.1 filters like those of `CLIENT KILL`. `me` is
+    /// the asking client. `None`: the error is written.
     pub(super) fn parse(
         request: AnsweredRequest<'_>,
+        me: u64,
+        host: &AnswerHost<'_>,
         out: &mut Vec<u8>,
     ) -> Option<ClientSelection> {
         if request.len() == 2 {
             return Some(ClientSelection::All);
         }
+        if host.shown().is_valkey_from(8, 1) && request.len() > 3 {
+            let mut filter = ClientFilter::default();
+            filter.read(request, me, host, out)?;
+            return Some(ClientSelection::Filtered(filter));
+        }
         if request.len() == 4 && request.is(2, "type") {
-            let kind = ClientKind::parse(request, 3);
+            let kind = ClientKind::parse(request, 3, host);
             if kind.is_none() {
                 unknown_kind(request.get(3), out);
             }
@@ -62,6 +72,7 @@ impl ClientSelection {
         match self {
             ClientSelection::All => true,
             ClientSelection::Kind(kind) => line.kind() == *kind,
+            ClientSelection::Filtered(filter) => filter.admits(line),
             ClientSelection::Ids(ids) => ids.sorted.binary_search(&line.id).is_ok(),
         }
     }
@@ -71,7 +82,7 @@ impl ClientSelection {
         found.sort_unstable_by_key(|(id, _)| *id);
         let mut lines = String::new();
         match self {
-            ClientSelection::All | ClientSelection::Kind(_) => {
+            ClientSelection::All | ClientSelection::Kind(_) | ClientSelection::Filtered(_) => {
                 found.iter().for_each(|(_, line)| lines.push_str(line));
             }
             ClientSelection::Ids(ids) => {
@@ -85,12 +96,4 @@ impl ClientSelection {
         }
         write::verbatim(out, protocol, "txt", &lines);
     }
-}
-
-/// The error for an unknown kind of client.
-pub(super) fn unknown_kind(kind: &[u8], out: &mut Vec<u8>) {
-    error(
-        out,
-        &[b"ERR Unknown client type '", c_string::of(kind), b"'"],
-    );
 }

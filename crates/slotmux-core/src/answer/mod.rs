@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use crate::answer::pausing::PauseRequest;
 use crate::answer::session::{ReplyMode, Session};
-use crate::answer::tracking::Tracking;
+use crate::answer::tracking::{TrackRequest, Tracking};
 use crate::c_string;
 use crate::command::{self, Command, OwnAnswer};
 use crate::config::{Config, Listener, Personality};
 use crate::resp::{Protocol, Span, write};
 
 mod client;
+mod client_filter;
 mod client_kill;
 mod client_line;
 mod client_list;
@@ -27,6 +28,7 @@ mod operator;
 pub mod pausing;
 pub mod process;
 pub mod session;
+mod shown_server;
 pub mod tracking;
 
 pub use client_kill::KillFilter;
@@ -34,6 +36,7 @@ pub use client_line::{BufferFigures, ClientAddress, ClientKind, ClientLine};
 pub use client_list::ClientSelection;
 pub use info::{InfoFacts, human, info_of_nodes};
 pub use operator::OperatorQuestion;
+pub use shown_server::ShownServer;
 
 /// One client at the moment of its request. Made from the client's own state before [`answer`], and put back
 /// into it afterwards: any of it may have changed.
@@ -128,6 +131,9 @@ pub enum AnswerOutcome {
     Monitor,
     /// `CLIENT UNBLOCK`: ask every worker to end the wait of that client; the reply is 1 if one did, else 0.
     Unblock(UnblockRequest),
+    /// `CLIENT TRACKING`: ask the workers for the client that it redirects to, and let the nodes confirm; then put the
+    /// change into effect with [`AskingClient::track`] and answer with OK.
+    Track(Box<TrackRequest>),
     /// `SLOTMUX`: see the operator of the engine.
     Ask(OperatorQuestion),
 }

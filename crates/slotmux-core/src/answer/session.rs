@@ -1,6 +1,7 @@
 //! State that few clients have. It is kept apart from the client, in a box that is allocated on first use, so that an
 //! idle client stays small.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 /// The rare state of one client.
@@ -20,15 +21,64 @@ pub struct Session {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`: shown in `CLIENT LIST`.
     pub no_touch: bool,
+    /// `CLIENT CAPA redirect`: shown in `CLIENT LIST`; slotmux redirects no client.
+    pub takes_redirects: bool,
     /// `MONITOR`: by which number of its worker.
     pub monitor: Option<NonZeroU32>,
+    /// `CLIENT TRACKING`: what few clients ask for.
+    pub(super) tracking: Option<Box<TrackingDetails>>,
 }
+
+/// The rare part of a client's tracking.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrackingDetails {
+    /// The client that invalidations go to.
+    pub redirect: Option<Redirection>,
+    /// The prefixes of `BCAST`.
+    pub prefixes: BTreeSet<Box<[u8]>>,
+}
+
+/// The client that invalidations go to, and where it is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirection {
+    /// Its id.
+    pub id: u64,
+    /// The worker that it belongs to.
+    pub worker: usize,
+    /// Its place in that worker's table of clients.
+    pub place: usize,
+}
+
+/// Bytes of a prefix besides its text.
+const PREFIX: usize = 64;
 
 impl Session {
     /// Bytes of what the client has named itself.
     pub fn named(&self) -> usize {
         let texts = [&self.name, &self.lib_name, &self.lib_ver];
-        texts.into_iter().flatten().map(|text| text.len()).sum()
+        let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+        let tracking = self.tracking.as_ref();
+        let prefixes = tracking.into_iter().flat_map(|tracking| &tracking.prefixes);
+        texts + prefixes.map(|prefix| PREFIX + prefix.len()).sum::<usize>()
+    }
+
+    /// The rare part of its tracking, if it has any.
+    pub fn tracking(&self) -> Option<&TrackingDetails> {
+        self.tracking.as_deref()
+    }
+
+    /// Replaces the redirection and adds prefixes; a client that does not track has neither.
+    pub(super) fn track(
+        &mut self,
+        is_on: bool,
+        redirect: Option<Redirection>,
+        prefixes: BTreeSet<Box<[u8]>>,
+    ) {
+        let mut details = self.tracking.take().filter(|_| is_on).unwrap_or_default();
+        details.redirect = redirect;
+        details.prefixes.extend(prefixes);
+        let is_needed = details.redirect.is_some() || !details.prefixes.is_empty();
+        self.tracking = Some(details).filter(|_| is_on && is_needed);
     }
 
     /// Forgets what `RESET` makes Redis 7.0 forget, which is not `no_evict`. The library's name and version stay as
@@ -38,6 +88,7 @@ impl Session {
         self.user = None;
         self.no_touch = false;
         self.monitor = None;
+        self.tracking = None;
     }
 }
 
@@ -81,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_session_stays_small() {
-        assert!(size_of::<Session>() <= 72, "{}", size_of::<Session>());
+        assert!(size_of::<Session>() <= 80, "{}", size_of::<Session>());
         assert_eq!(size_of::<ReplyMode>(), 1);
     }
 
@@ -113,13 +164,16 @@ mod tests {
             user: Some("app".into()),
             no_evict: true,
             no_touch: true,
+            takes_redirects: true,
             monitor: NonZeroU32::new(1),
+            tracking: Some(Box::default()),
         };
         session.reset();
         let rest = Session {
             lib_name: library,
             lib_ver: Some("8".into()),
             no_evict: true,
+            takes_redirects: true,
             ..Session::default()
         };
         assert_eq!(session, rest);

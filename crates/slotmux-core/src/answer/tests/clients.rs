@@ -12,6 +12,7 @@ fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
         no_evict: true,
         no_touch: true,
         monitor: std::num::NonZeroU32::new(1),
+        ..Session::default()
     };
     let here = ClientAddress::Tcp("127.0.0.1:6379".parse().unwrap());
     let v6 = (
@@ -33,6 +34,7 @@ fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
         held: false,
         multi: None,
         blocked: false,
+        watched: 2,
         multi_bytes: 0,
         input: BufferFigures {
             len: 10,
@@ -48,6 +50,9 @@ fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
         protocol: Protocol::Resp2,
         tracking: Tracking::default(),
         subscriptions: [0; 3],
+        traffic: [100, 200],
+        requests: 4,
+        server: ShownServer::Redis(7, 2),
     };
     test(&[
         line(3, 300, &tcp, &here, Some(&app)),
@@ -91,6 +96,237 @@ fn client_lines_have_the_fields_of_redis_7_2() {
         );
         assert!(third.contains(" flags=U "), "{third}");
     });
+}
+
+#[test]
+fn client_lines_have_the_fields_of_their_version() {
+    let newest = " io-thread=0 tot-net-in=100 tot-net-out=200 tot-cmds=4";
+    let valkey = " tot-net-in=100 tot-net-out=200 tot-cmds=4";
+    let table = [
+        (
+            ShownServer::Redis(7, 0),
+            " flags=N db=0 ",
+            " multi=-1 qbuf=",
+            "",
+        ),
+        (
+            ShownServer::Redis(7, 4),
+            " flags=N db=0 ",
+            " multi=-1 watch=2 qbuf=",
+            "",
+        ),
+        (
+            ShownServer::Redis(8, 0),
+            " flags=N db=0 ",
+            " multi=-1 watch=2 qbuf=",
+            " io-thread=0",
+        ),
+        (
+            ShownServer::Redis(8, 2),
+            " flags=N db=0 ",
+            " multi=-1 watch=2 qbuf=",
+            newest,
+        ),
+        (
+            ShownServer::Valkey(7, 2),
+            " flags=N db=0 ",
+            " multi=-1 qbuf=",
+            "",
+        ),
+        (
+            ShownServer::Valkey(8, 0),
+            " flags=N db=0 ",
+            " multi=-1 watch=2 qbuf=",
+            valkey,
+        ),
+        (
+            ShownServer::Valkey(9, 1),
+            " flags=N capa= db=0 ",
+            " multi=-1 watch=2 qbuf=",
+            valkey,
+        ),
+    ];
+    with_three_clients(|lines| {
+        for (server, flags, watch, last) in table {
+            let text = ClientLine {
+                server,
+                ..lines[1].clone()
+            }
+            .to_string();
+            assert!(
+                text.contains(flags) && text.contains(watch),
+                "{server:?}: {text}"
+            );
+            let end = text.split_once(" lib-ver=").expect("a version").1;
+            assert_eq!(end, last, "{server:?}");
+        }
+    });
+}
+
+/// The ids that a `CLIENT LIST` shows with this Valkey, or the error.
+fn listed(
+    version: &'static str,
+    request: &str,
+    lines: &[ClientLine<'_>],
+) -> Result<Vec<u64>, String> {
+    let mut client = Client::new(&[("app", &["one"])]);
+    client.valkey_version = Some(version);
+    let (outcome, early) = client.run(request);
+    let AnswerOutcome::List(selection) = outcome else {
+        return Err(early.trim_end().to_owned());
+    };
+    let admitted = lines.iter().filter(|line| selection.admits(line));
+    Ok(admitted.map(|line| line.id).collect())
+}
+
+#[test]
+fn client_list_has_the_filters_of_valkey() {
+    let error = |text: &str| Err(format!("-ERR {text}"));
+    // The same requests, with the replies of Valkey 8.1 and of 9.1.
+    let syntax = || error("syntax error");
+    let table = [
+        ("CLIENT LIST ID 3 ID 5", Ok(vec![3, 5]), Ok(vec![3, 5])),
+        (
+            "CLIENT LIST ID 3 5 TYPE normal SKIPME yes",
+            Ok(vec![3, 5]),
+            Ok(vec![3, 5]),
+        ),
+        ("CLIENT LIST SKIPME yes", Ok(vec![3, 5]), Ok(vec![3, 5])),
+        (
+            "CLIENT LIST SKIPME no",
+            Ok(vec![3, 5, 7]),
+            Ok(vec![3, 5, 7]),
+        ),
+        ("CLIENT LIST SKIPME maybe", syntax(), syntax()),
+        ("CLIENT LIST MAXAGE 5", Ok(vec![3, 5]), Ok(vec![3, 5])),
+        (
+            "CLIENT LIST MAXAGE 0",
+            error("maxage should be greater than 0"),
+            error("maxage should be greater than 0"),
+        ),
+        ("CLIENT LIST USER app", Ok(vec![3]), Ok(vec![3])),
+        (
+            "CLIENT LIST USER nosuch",
+            error("No such user 'nosuch'"),
+            error("No such user 'nosuch'"),
+        ),
+        ("CLIENT LIST ADDR [::1]:50001", Ok(vec![5]), Ok(vec![5])),
+        (
+            "CLIENT LIST TYPE foo",
+            error("Unknown client type 'foo'"),
+            error("Unknown client type 'foo'"),
+        ),
+        ("CLIENT LIST TYPE primary", Ok(vec![]), Ok(vec![])),
+        ("CLIENT LIST TYPE normal ID", Ok(vec![]), Ok(vec![])),
+        (
+            "CLIENT LIST ID 0",
+            error("client-id should be greater than 0"),
+            error("client-id should be greater than 0"),
+        ),
+        ("CLIENT LIST ID x", syntax(), syntax()),
+        ("CLIENT LIST ID", syntax(), syntax()),
+        ("CLIENT LIST NAME bob", syntax(), Ok(vec![3])),
+        ("CLIENT LIST NAME x NAME bob", syntax(), Ok(vec![3])),
+        ("CLIENT LIST NOT-NAME bob", syntax(), Ok(vec![5, 7])),
+        (
+            "CLIENT LIST LIB-NAME redis-py LIB-VER 8.1.0",
+            syntax(),
+            Ok(vec![3]),
+        ),
+        ("CLIENT LIST FLAGS eT", syntax(), Ok(vec![3])),
+        ("CLIENT LIST FLAGS N", syntax(), Ok(vec![5])),
+        (
+            "CLIENT LIST FLAGS QN",
+            syntax(),
+            error("Unknown flags found in the provided filter: QN"),
+        ),
+        (
+            "CLIENT LIST NOT-FLAGS Q",
+            syntax(),
+            error("Unknown flags found in the NOT-FLAGS filter: Q"),
+        ),
+        ("CLIENT LIST IDLE 1", syntax(), Ok(vec![3, 5, 7])),
+        ("CLIENT LIST IDLE 2", syntax(), Ok(vec![])),
+        (
+            "CLIENT LIST IDLE 0",
+            syntax(),
+            error("idle should be greater than 0"),
+        ),
+        ("CLIENT LIST DB 0 NOT-ID 3 7", syntax(), Ok(vec![5])),
+        ("CLIENT LIST DB 1", syntax(), Ok(vec![])),
+        (
+            "CLIENT LIST DB 99",
+            syntax(),
+            error("DB number should be between 0 and 15"),
+        ),
+        (
+            "CLIENT LIST DB x",
+            syntax(),
+            error("DB is not an integer or out of range"),
+        ),
+        ("CLIENT LIST IP 127.0.0.1", syntax(), Ok(vec![3])),
+        (
+            "CLIENT LIST NOT-IP 127.0.0.1 NOT-USER app",
+            syntax(),
+            Ok(vec![5, 7]),
+        ),
+        (
+            "CLIENT LIST CAPA z",
+            syntax(),
+            error("Unknown capa found in the provided filter: z"),
+        ),
+        ("CLIENT LIST NOT-CAPA r", syntax(), Ok(vec![3, 5, 7])),
+        ("CLIENT LIST NOT-IDLE 4", syntax(), syntax()),
+        ("CLIENT LIST NOT-ID", syntax(), syntax()),
+    ];
+    with_three_clients(|lines| {
+        for (request, before, after) in &table {
+            assert_eq!(&listed("8.1.1", request, lines), before, "{request}");
+            assert_eq!(&listed("9.1.2", request, lines), after, "{request}");
+        }
+        assert_eq!(
+            killed(Some("9.1.2"), "CLIENT KILL NAME bob", lines),
+            Ok(vec![3])
+        );
+        assert_eq!(
+            killed(Some("9.1.2"), "CLIENT KILL NOT-TYPE pubsub", lines),
+            Ok(vec![3, 5])
+        );
+        let text = "-ERR syntax error\r\n".to_owned();
+        assert_eq!(
+            killed(Some("8.1.1"), "CLIENT KILL NAME bob", lines),
+            Err(text.clone())
+        );
+        assert_eq!(killed(None, "CLIENT KILL NAME bob", lines), Err(text));
+    });
+}
+
+#[test]
+fn capabilities_are_those_of_valkey() {
+    let mut client = Client::open();
+    let unknown = |name: &str| format!("-ERR unknown subcommand '{name}'. Try CLIENT HELP.\r\n");
+    assert_eq!(client.reply("CLIENT CAPA redirect"), unknown("CAPA"));
+    assert_eq!(
+        client.reply("CLIENT IMPORT-SOURCE ON"),
+        unknown("IMPORT-SOURCE")
+    );
+    client.valkey_version = Some("8.0.1");
+    assert_eq!(
+        client.reply("CLIENT IMPORT-SOURCE ON"),
+        unknown("IMPORT-SOURCE")
+    );
+    assert_eq!(client.reply("CLIENT CAPA badger"), "+OK\r\n");
+    assert!(client.session.is_none());
+    assert_eq!(client.reply("CLIENT CAPA badger REDIRECT"), "+OK\r\n");
+    assert!(
+        client
+            .session
+            .as_ref()
+            .is_some_and(|session| session.takes_redirects)
+    );
+    client.valkey_version = Some("9.1.2");
+    let text = "-ERR Server is not in import mode\r\n";
+    assert_eq!(client.reply("CLIENT IMPORT-SOURCE ON"), text);
 }
 
 #[test]

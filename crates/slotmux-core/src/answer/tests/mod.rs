@@ -117,21 +117,6 @@ fn texts_of_newer_servers_and_of_slotmux() {
         ("CLIENT NO-TOUCH OFF", "+OK"),
         ("CLIENT NO-TOUCH x", "-ERR syntax error"),
         (
-            "CLIENT TRACKING ON BCAST PREFIX a",
-            "-ERR slotmux: CLIENT TRACKING has no BCAST here, as an invalidation could overtake the reply that it is \
-             about: leave BCAST out to be told of what was read",
-        ),
-        (
-            "CLIENT TRACKING ON REDIRECT 7",
-            "-ERR slotmux: CLIENT TRACKING has no REDIRECT here, invalidations go to the connection that reads: leave \
-             it out and use RESP3 (HELLO 3)",
-        ),
-        (
-            "CLIENT TRACKING ON NOLOOP",
-            "-ERR slotmux: CLIENT TRACKING has no NOLOOP here, as clients share the connections on which their writes \
-             are told apart: leave it out",
-        ),
-        (
             "CLIENT KILL MAXAGE a",
             "-ERR maxage is not an integer or out of range",
         ),
