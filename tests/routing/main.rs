@@ -2,6 +2,7 @@
 
 mod cluster_personality;
 mod commands;
+mod identity;
 mod keyspace;
 mod order;
 mod refresh;

@@ -147,8 +147,7 @@ pub(crate) fn local_answer(
         config: &worker.config,
         listener: worker.listener_of(client),
         local: local.as_ref(),
-        server_version: &topology.server_version,
-        valkey_version: topology.valkey_version.as_deref(),
+        server: &topology.server,
         process,
     };
     let tracked = client.tracks();

@@ -3,6 +3,7 @@
 
 use redis::Value;
 
+use super::server::ServerModule;
 use super::view::text;
 
 /// The mode that a server states. Where its statements differ the later variant counts: a Sentinel has no data, and a
@@ -49,6 +50,10 @@ pub struct ServerHello {
     pub name: String,
     /// Whether the role is that of a replica.
     pub is_replica: bool,
+    /// Its availability zone.
+    pub zone: Option<String>,
+    /// Its modules.
+    pub modules: Vec<ServerModule>,
 }
 
 impl ServerHello {
@@ -56,10 +61,13 @@ impl ServerHello {
     pub fn read(reply: &Value) -> ServerHello {
         let mut hello = ServerHello::default();
         let mut take = |field: &Value, value: &Value| {
-            let (Some(field), Some(value)) = (text(field), text(value)) else {
-                return;
-            };
+            let Some(field) = text(field) else { return };
+            if field == "modules" {
+                hello.modules = ServerModule::read(value);
+            }
+            let Some(value) = text(value) else { return };
             match field {
+                "availability_zone" if !value.is_empty() => hello.zone = Some(value.to_owned()),
                 "mode" => hello.mode = ServerMode::named(value),
                 "version" => hello.version = value.to_owned(),
                 "server" => hello.name = value.to_owned(),
@@ -135,9 +143,35 @@ mod tests {
             version: "7.0.15".to_owned(),
             name: "redis".to_owned(),
             is_replica: true,
+            ..ServerHello::default()
         };
         assert_eq!(ServerHello::read(&Value::Array(flat)), expected);
         assert_eq!(ServerHello::read(&Value::Map(map.collect())), expected);
+        let lua = ServerModule {
+            name: "lua".to_owned(),
+            version: 3,
+            path: Some(String::new()),
+            args: Some(vec!["a".to_owned()]),
+        };
+        let fields = [
+            ("name", word("lua")),
+            ("ver", Value::Int(3)),
+            ("path", word("")),
+            ("args", Value::Array(vec![word("a")])),
+        ];
+        let flat = fields.iter().flat_map(|(field, value)| [word(field), value.clone()]);
+        let map = fields.iter().map(|(field, value)| (word(field), value.clone()));
+        for module in [Value::Array(flat.collect()), Value::Map(map.collect())] {
+            let modules = Value::Array(vec![module, Value::Nil, Value::Array(vec![])]);
+            let hello = ServerHello::read(&Value::Array(vec![
+                word("modules"),
+                modules,
+                word("availability_zone"),
+                word("eu-1a"),
+            ]));
+            assert_eq!(hello.modules, [lua.clone()]);
+            assert_eq!(hello.zone.as_deref(), Some("eu-1a"));
+        }
         for nonsense in [Value::Nil, Value::Okay, Value::Array(vec![word("mode")])] {
             assert_eq!(ServerHello::read(&nonsense), ServerHello::default());
         }

@@ -174,7 +174,7 @@ fn killed(
     lines: &[ClientLine<'_>],
 ) -> Result<Vec<u64>, String> {
     let mut client = Client::open();
-    client.valkey_version = valkey_version;
+    client.server.valkey_version = valkey_version.map(str::to_owned);
     let (outcome, early) = client.run(request);
     let AnswerOutcome::Kill(kill) = outcome else {
         return Err(early);
