@@ -81,6 +81,12 @@ pub fn merge(views: &[NodeView], previous: &Topology, trust_memory: bool) -> Mer
 
     let mut topology = Topology::new(UpstreamKind::Cluster, shards, slots);
     topology.choose_server();
+    if topology.server.version.is_empty()
+        && let Some(view) = views.first()
+    {
+        // Only replicas have answered so far.
+        topology.server = view.server.identity.clone();
+    }
     MergedTopology {
         topology,
         disputed: claims.disputed.len(),

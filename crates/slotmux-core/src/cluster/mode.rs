@@ -159,8 +159,12 @@ mod tests {
             ("path", word("")),
             ("args", Value::Array(vec![word("a")])),
         ];
-        let flat = fields.iter().flat_map(|(field, value)| [word(field), value.clone()]);
-        let map = fields.iter().map(|(field, value)| (word(field), value.clone()));
+        let flat = fields
+            .iter()
+            .flat_map(|(field, value)| [word(field), value.clone()]);
+        let map = fields
+            .iter()
+            .map(|(field, value)| (word(field), value.clone()));
         for module in [Value::Array(flat.collect()), Value::Map(map.collect())] {
             let modules = Value::Array(vec![module, Value::Nil, Value::Array(vec![])]);
             let hello = ServerHello::read(&Value::Array(vec![
@@ -169,7 +173,7 @@ mod tests {
                 word("availability_zone"),
                 word("eu-1a"),
             ]));
-            assert_eq!(hello.modules, [lua.clone()]);
+            assert_eq!(hello.modules, std::slice::from_ref(&lua));
             assert_eq!(hello.zone.as_deref(), Some("eu-1a"));
         }
         for nonsense in [Value::Nil, Value::Okay, Value::Array(vec![word("mode")])] {

@@ -59,6 +59,32 @@ impl ServerVersion {
         self.valkey >= Some((major, minor, 0))
     }
 
+    /// Whether INFO takes several sections.
+    pub fn takes_sections(self) -> bool {
+        self.redis >= (7, 0, 0)
+    }
+
+    /// Whether INFO lists the addresses of the server, and counts the clients that listen to channels.
+    pub fn lists_listeners(self) -> bool {
+        self.redis >= (7, 2, 0)
+    }
+
+    /// Whether INFO tells of a CLIENT PAUSE.
+    pub fn tells_of_pauses(self) -> bool {
+        self.is_valkey_from(8, 1)
+    }
+
+    /// Whether INFO has what CLUSTER INFO says.
+    pub fn has_cluster_section(self) -> bool {
+        self.is_valkey_from(9, 1)
+    }
+
+    /// Whether the error for an unknown command without arguments does not announce any. Redis 8.2 announces them, and the
+    /// development version of Redis 8 does not.
+    pub fn lists_only_arguments_that_are_there(self) -> bool {
+        self.valkey.is_none() && self.redis >= (8, 3, 0)
+    }
+
     /// Whether MULTI and WATCH inside MULTI have EXEC run nothing. The others only refuse them.
     pub fn aborts_nested_multi(self) -> bool {
         self.is_valkey_from(8, 1)
@@ -114,8 +140,9 @@ impl ServerIdentity {
     /// What slotmux says in front of these servers: as the oldest of those that told their version, with the modules that
     /// all of them have and the zone that all of them are in. Empty if none told.
     pub fn of_all<'a>(servers: impl Iterator<Item = &'a Arc<ServerIdentity>>) -> ServerIdentity {
-        let known: Vec<&Arc<ServerIdentity>> =
-            servers.filter(|server| !server.version.is_empty()).collect();
+        let known: Vec<&Arc<ServerIdentity>> = servers
+            .filter(|server| !server.version.is_empty())
+            .collect();
         let Some(oldest) = known.iter().min_by_key(|server| server.number()) else {
             return ServerIdentity::default();
         };

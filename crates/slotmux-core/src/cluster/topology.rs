@@ -22,8 +22,9 @@ pub enum UpstreamKind {
     Standalone,
 }
 
-/// One node, as the cluster announces it and as it is reached.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// One node, as the cluster announces it and as it is reached. Nodes are equal if they are the same at the same place, whether
+/// or not they were asked: [`Topology::server`] is what follows from their statements.
+#[derive(Clone, Debug)]
 pub struct Node {
     /// The 40 hex digits of the node id; for a standalone server its address.
     pub id: String,
@@ -36,6 +37,17 @@ pub struct Node {
     /// Its statements about itself, known once the node itself was asked.
     pub server: Option<Arc<ServerIdentity>>,
 }
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Node) -> bool {
+        self.id == other.id
+            && self.addr == other.addr
+            && self.announced_ip == other.announced_ip
+            && self.hostname == other.hostname
+    }
+}
+
+impl Eq for Node {}
 
 impl Node {
     /// A node of which no more than id and address are known.

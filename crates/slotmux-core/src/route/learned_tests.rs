@@ -57,6 +57,7 @@ fn keys_that_are_not_found_are_no_matter_for_any_node_where_there_are_policies()
         };
         let knowledge = Knowledge {
             learned: Some(&learned),
+            server: ServerVersion::default(),
             is_one_node: false,
             as_cluster: false,
             policies,

@@ -1,5 +1,6 @@
 //! Decides where a request goes, without sending anything.
 
+use crate::cluster::server::ServerVersion;
 use crate::command::listening::{SubscriptionChange, SubscriptionKind};
 use crate::command::{
     BlockingTimeout, Command, CommandRef, Learned, Merge, OwnAnswer, Route, Unresolved,
@@ -130,6 +131,8 @@ pub enum TransactionCommand {
 pub struct Knowledge<'a> {
     /// Learned commands, which the table lacks. `None`: learning is switched off.
     pub learned: Option<&'a Learned>,
+    /// Kind and version of the upstream's servers.
+    pub server: ServerVersion,
     /// Whether one node has every slot, so that nothing is split or refused for its slots.
     pub is_one_node: bool,
     /// Whether slotmux shows itself to the client as a cluster.
@@ -152,6 +155,9 @@ impl<'a> Knowledge<'a> {
         })
     }
 }
+
+/// The end of the error for an unknown command without arguments, as most versions have it.
+const NO_ARGUMENTS: &[u8] = b", with args beginning with: ";
 
 /// The error for keys that have to be in one slot.
 pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
@@ -206,6 +212,7 @@ pub fn plan(
             slot: slot_of(request.arg(1)),
         },
         Route::Scan => scan_page(request, command, knowledge),
+        Route::ClusterScan => cluster_scan(request, command, knowledge),
         Route::Answer(OwnAnswer::Cluster) if knowledge.as_cluster => {
             let keys = keys_in_slot(request, command, knowledge);
             keys.unwrap_or(Plan::Answer(OwnAnswer::Cluster, command))
@@ -242,9 +249,28 @@ fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Pla
     if knowledge.is_one_node && !knowledge.policies.hides_keys() {
         return Plan::Anywhere { write: false };
     }
-    match scan::parse(request.arg(1)).and_then(scan::ScanCursor::decode) {
+    match scan::read(request.arg(1), knowledge.server).and_then(scan::ScanCursor::decode) {
         Some(cursor) => Plan::Scan { cursor },
         None => refuse(RefusalRule::Inherent, "ERR invalid cursor"),
+    }
+}
+
+/// CLUSTERSCAN: its cursor names a slot as a key does, and the node of that slot reads the rest of it. So the scan goes on
+/// over all slots, also after they have moved, and the state of the scan is in the cursor alone.
+fn cluster_scan(request: &Request, command: &Command, knowledge: &Knowledge) -> Plan {
+    if knowledge.policies.hides_keys() {
+        let text = "ERR slotmux: 'clusterscan' is refused, as it would name keys of no namespace (unmatched); SCAN leaves \
+                    them out";
+        return refuse(RefusalRule::Unmatched, text);
+    }
+    match permitted_everywhere(command.full_name, false, knowledge.policies) {
+        Ok(()) => Plan::Forward {
+            slot: slot_of(request.arg(1)),
+            write: false,
+            decision: Decision::NONE,
+            wait: None,
+        },
+        Err(refusal) => refuse_by(&refusal),
     }
 }
 
@@ -255,7 +281,14 @@ fn plan_learned(
     unresolved: &Unresolved,
     rewritten: &mut Vec<u8>,
 ) -> Plan {
-    let error = || Plan::Unknown(error_reply(&unresolved.error(request.bytes, request.args)));
+    let error = || {
+        let mut text = unresolved.error(request.bytes, request.args);
+        if request.argc() == 1 && knowledge.server.lists_only_arguments_that_are_there() {
+            let bare = text.strip_suffix(NO_ARGUMENTS).map(<[u8]>::len);
+            text.truncate(bare.unwrap_or(text.len()));
+        }
+        Plan::Unknown(error_reply(&text))
+    };
     let Some(learned) = knowledge.learned else {
         return error();
     };
@@ -347,6 +380,7 @@ mod tests {
         let request = Request { bytes, args: &args };
         let knowledge = Knowledge {
             learned: None,
+            server: ServerVersion::default(),
             is_one_node: false,
             as_cluster: false,
             policies: &Policies::default(),

@@ -146,14 +146,17 @@ pub fn plan_queued(
     {
         return keyed(request, CommandRef::Table(command), knowledge, rewritten);
     }
+    // Servers that do not forbid MULTI and WATCH by this flag refuse them without a consequence for the transaction.
     if let Ok(command) = command
         && command.flags.contains(Flags::NO_MULTI)
-        && command.route != Route::Transaction
+        && (command.route != Route::Transaction || knowledge.server.aborts_nested_multi())
     {
-        return refuse(
-            RefusalRule::Inherent,
-            "ERR Command not allowed inside a transaction",
-        );
+        let name = command.full_name;
+        let text = match knowledge.server.names_forbidden_in_multi() {
+            true => format!("ERR Command '{name}' not allowed inside a transaction"),
+            false => "ERR Command not allowed inside a transaction".to_owned(),
+        };
+        return refuse(RefusalRule::Inherent, &text);
     }
     match plan(request, command, knowledge, rewritten) {
         Plan::Answer(what, command) if !may_be_queued(what, command) => in_multi(command.full_name),

@@ -1,8 +1,8 @@
 //! Tables for [`merge`](super::merge): the winner of a slot, and remembered addresses.
 
 use super::*;
-use crate::cluster::server::ServerIdentity;
 use crate::cluster::addr::{Addr, AddressMap};
+use crate::cluster::server::ServerIdentity;
 use crate::cluster::view::{
     ServerInfo,
     tests::{node, range},

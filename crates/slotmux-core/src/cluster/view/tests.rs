@@ -288,7 +288,10 @@ fn reads_info_of_redis_valkey_and_slotmux() {
             version: version.into(),
             ..ServerHello::default()
         });
-        assert_eq!(without_info.identity.valkey_version.as_deref(), valkey_version);
+        assert_eq!(
+            without_info.identity.valkey_version.as_deref(),
+            valkey_version
+        );
     }
     assert!(valkey.is_replica && valkey.is_loading);
     let ours = ServerInfo::from_info("run_id:abc\r\n# Slotmux\r\nslotmux_version:0.1.0\r\n");
