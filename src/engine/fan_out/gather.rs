@@ -14,10 +14,12 @@ use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
+use super::info_ahead::InfoAhead;
 use super::page::{Page, PageOutcome, request_again};
 use crate::engine::fan_out::random_key;
 use slotmux_core::route::hidden_keys;
 use slotmux_core::route::merge::elements::ElementMerge;
+use slotmux_core::route::merge::info::OwnInfo;
 use slotmux_core::route::merge::{UNLIKE, merged};
 use slotmux_core::route::merge::{exists, info, parameters, texts};
 
@@ -51,7 +53,9 @@ pub enum MergeWith {
     /// For [`Merge::AllTrue`]: which of the scripts that are asked for slotmux keeps.
     Kept(Vec<bool>),
     /// It is an INFO; slotmux' own answer.
-    Info(Vec<u8>),
+    Info(OwnInfo),
+    /// INFO ahead of a transaction; the replies are kept for it.
+    Ahead(Rc<InfoAhead>),
     /// It is a CONFIG GET; slotmux' own answer.
     Settings(Vec<u8>),
     /// It is one page of a SCAN.
@@ -151,6 +155,9 @@ impl Gather {
                 if self.repeat_void_page(worker) || self.hide_keys(worker) {
                     return;
                 }
+                if let MergeWith::Ahead(ahead) = &self.known {
+                    ahead.set(self.parts.take());
+                }
                 if self.is_long() {
                     return self.join_in_slices(worker);
                 }
@@ -248,9 +255,11 @@ impl Gather {
             MergeWith::Kept(kept) if exists::exist(parts, kept, out).is_some() => return false,
             MergeWith::Nodes(nodes) => return texts::merged(parts, nodes, out),
             MergeWith::Order(order) => &order[..],
-            MergeWith::Nothing | MergeWith::Kept(_) | MergeWith::Page(_) | MergeWith::Hiding(_) => {
-                &[]
-            }
+            MergeWith::Nothing
+            | MergeWith::Kept(_)
+            | MergeWith::Page(_)
+            | MergeWith::Ahead(_)
+            | MergeWith::Hiding(_) => &[],
         };
         merged(parts, self.merge, order, self.whole.write, out)
     }

@@ -195,7 +195,8 @@ impl Page {
             }
             AfterPage::Longer => {
                 let longer = |count: u32| count.saturating_mul(LONGER_FACTOR);
-                self.count.set(Some(self.count.get().map_or(LONGER_COUNT, longer)));
+                self.count
+                    .set(Some(self.count.get().map_or(LONGER_COUNT, longer)));
                 self.again(step)
             }
             AfterPage::Instead(step) => self.again(step),

@@ -57,7 +57,11 @@ impl KillFilter {
             kill.by_address = true;
             return Some(kill);
         }
-        let takes_several_ids = host.server.valkey_version.as_deref().is_some_and(takes_several_ids);
+        let takes_several_ids = host
+            .server
+            .valkey_version
+            .as_deref()
+            .is_some_and(takes_several_ids);
         let mut at = 2;
         while at < request.len() {
             if takes_several_ids && request.is(at, "id") {
