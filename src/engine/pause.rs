@@ -34,6 +34,26 @@ impl ClientPause {
     }
 }
 
+/// A pause as INFO tells of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PauseNote {
+    hold: PausedCommands,
+    ends: Option<Instant>,
+}
+
+impl PauseNote {
+    /// The commands that are held, and for how long.
+    pub fn left(self) -> (PausedCommands, Duration) {
+        let left = self
+            .ends
+            .map(|ends| ends.saturating_duration_since(Instant::now()));
+        match left {
+            Some(left) if !left.is_zero() => (self.hold, left),
+            _ => Default::default(),
+        }
+    }
+}
+
 impl Worker {
     /// Begins, prolongs or ends the pause. As in Redis a second pause makes the first neither milder nor shorter.
     pub fn pause_clients(self: &Rc<Self>, pausing: PauseRequest, begins: Instant) {
@@ -48,6 +68,7 @@ impl Worker {
         let ends = begins + pausing.lasts.min(LONGEST);
         pause.hold.set(pause.hold.get().max(pausing.hold));
         pause.ends.set(pause.ends.get().max(Some(ends)));
+        self.note_pause();
         self.interception.update();
         pause.changed.notify_one();
         if !pause.has_task.replace(true) {
@@ -55,9 +76,21 @@ impl Worker {
         }
     }
 
+    /// All workers keep the same pause, so that any may say what it is.
+    fn note_pause(&self) {
+        let pause = &self.interception.pause;
+        if let Ok(mut note) = self.shared.paused.lock() {
+            *note = PauseNote {
+                hold: pause.hold.get(),
+                ends: pause.ends.get(),
+            };
+        }
+    }
+
     fn end_pause(&self) {
         self.interception.pause.ends.set(None);
         self.interception.pause.hold.set(PausedCommands::Nothing);
+        self.note_pause();
         self.interception.update();
         for client in self.clients.all() {
             client.end_hold(self);

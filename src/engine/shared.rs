@@ -1,8 +1,8 @@
 //! The shared state of the workers: read-only configuration and snapshots, counters with one writer each, and mailboxes. No
 //! request waits for any of it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use crate::engine::announcing::redirect::{MailboxBytes, Redirected, Sender};
 use crate::engine::library_requests::LibraryRequests;
 use crate::engine::monitor::MonitorQueue;
+use crate::engine::pause::PauseNote;
 use crate::engine::pubsub::SubscriptionKind;
 use crate::engine::pubsub::census::Census;
 use crate::engine::refresh_requests::RefreshHandle;
@@ -107,6 +108,8 @@ pub struct Shared {
     pub run_id: String,
     /// Whether a drain has begun.
     pub is_draining: AtomicBool,
+    /// The pause that the workers keep.
+    pub paused: Mutex<PauseNote>,
     /// Clients that monitor.
     pub monitoring: AtomicUsize,
     /// One CLIENT LIST at a time: many at once would take a multiple of the memory of one list.
@@ -160,6 +163,7 @@ impl Shared {
             max_clients: AtomicUsize::new(max_clients),
             run_id,
             is_draining: AtomicBool::new(false),
+            paused: Mutex::default(),
             monitoring: AtomicUsize::new(0),
             listing: Semaphore::new(1),
             redirected: MailboxBytes::new(workers),
@@ -312,6 +316,12 @@ impl answer::ProcessFigures for Shared {
             upstream_connections: self.sum(|stats| &stats.upstream_connections),
             channels: self.census.names(SubscriptionKind::Channel) as u64,
             patterns: self.census.names(SubscriptionKind::Pattern) as u64,
+            shard_channels: self.census.names(SubscriptionKind::Shard) as u64,
+            pubsub_clients: self.sum(|stats| &stats.pubsub_clients),
+            paused: self
+                .paused
+                .lock()
+                .map_or_else(|_| Default::default(), |paused| paused.left()),
         }
     }
 

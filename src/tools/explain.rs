@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use crate::control::discovery::discover::Discovery;
 use crate::control::resources;
 use crate::engine::worker::clock::unix_milliseconds;
+use slotmux_core::cluster::server::ServerVersion;
 use slotmux_core::cluster::topology::{Topology, UpstreamKind};
 use slotmux_core::config::{self, Config, EffectiveSettings, UnknownCommands};
 use slotmux_core::explain::{Explanation, NodeDirectory, Surroundings, explain};
@@ -42,6 +43,7 @@ pub fn explain_offline(
     };
     let learned = topology.as_ref().ok().map(|known| known.learned.clone());
     let knowledge = Knowledge {
+        server: ServerVersion::default(),
         learned: learned
             .as_deref()
             .filter(|_| config.commands.unknown == UnknownCommands::Learn),

@@ -8,7 +8,8 @@ use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 use slotmux_core::slot::slot_of;
 use slotmux_testing::{Layout, Peer, Proxy, RawClient, Step, Value, calm_cluster, shared_proxy};
 
-fn text(value: &Value) -> String {
+/// The text of a bulk string.
+pub fn text(value: &Value) -> String {
     match value {
         Value::Bulk(bytes) => String::from_utf8(bytes.clone()).expect("text"),
         other => panic!("{other:?} is not a bulk string"),
@@ -42,7 +43,8 @@ fn scan(clients: &mut [RawClient], options: &[&str]) -> BTreeMap<String, usize> 
     panic!("the scan does not end");
 }
 
-fn fill(client: &mut RawClient, prefix: &str, count: usize) -> BTreeSet<String> {
+/// Sets keys with this prefix, and returns them.
+pub fn fill(client: &mut RawClient, prefix: &str, count: usize) -> BTreeSet<String> {
     let keys: BTreeSet<String> = (0..count).map(|i| format!("{prefix}{i}")).collect();
     let sets: Vec<Vec<String>> = keys
         .iter()
@@ -447,10 +449,18 @@ fn errors_are_those_of_redis() {
             &["SCAN", "0", "COUNT", "0"],
             &["SCAN", "0", "MATCH"],
             &["SCAN", "0", "FOO", "x"],
+            &["SCAN", ""],
+            &["SCAN", "\t1"],
+            &["SCAN", "+1"],
+            &["SCAN", "+ 1"],
+            &["SCAN", "1\0x"],
         ] {
-            let expected = redis.call(words);
-            assert!(!expected.error().is_empty(), "{words:?}");
-            assert_eq!(client.call(words), expected, "{words:?}");
+            let (ours, expected) = (client.call(words), redis.call(words));
+            match expected {
+                Value::Error(_) => assert_eq!(ours, expected, "{words:?}"),
+                // Versions differ in what they take as a number.
+                _ => assert_eq!(ours.items().len(), 2, "{words:?}"),
+            }
         }
         for never in ["9223372036854775808", "18446744073709551615", "-1"] {
             assert_eq!(client.call(&["SCAN", never]).error(), "ERR invalid cursor");

@@ -87,7 +87,8 @@ fn every_node_of_the_cluster_is_a_seed_with_the_same_result() {
         }
         assert!(
             topology
-                .server_version
+                .server
+                .version
                 .starts_with(|c: char| c.is_ascii_digit())
         );
         assert!(topology.shards.iter().all(|shard| shard.epoch > 0));
@@ -254,7 +255,7 @@ fn a_user_with_few_rights_gets_the_missing_ones_named() {
         permit(rules);
         let topology = found(&config);
         assert_eq!(topology.kind, UpstreamKind::Standalone, "{rules:?}");
-        assert!(topology.server_version.contains('.'), "{rules:?}");
+        assert!(topology.server.version.contains('.'), "{rules:?}");
     }
 }
 
@@ -390,7 +391,7 @@ fn a_single_server_owns_every_slot() {
             (UpstreamKind::Standalone, 0)
         );
         assert_eq!(port_of(&topology, 16383), server.port());
-        assert!(!topology.server_version.is_empty());
+        assert!(!topology.server.version.is_empty());
     }
     config.cluster.kind = config::ExpectedKind::Cluster;
     let error = discover(&config).unwrap_err();

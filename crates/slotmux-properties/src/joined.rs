@@ -87,7 +87,7 @@ pub fn check(data: &[u8]) {
         .map(|_| u32::from(choices.byte()) % count as u32)
         .collect();
     let is_write = choices.byte() % 2 == 1;
-    let others = [Merge::Totals, Merge::Texts];
+    let others = [Merge::Totals, Merge::Texts, Merge::Shown];
     for merge in MERGES.into_iter().chain(others) {
         let mut parts = parts.clone();
         if merge == Merge::RandomKey {
@@ -108,7 +108,12 @@ pub fn check(data: &[u8]) {
     one_reply(&parts, "texts", |out| {
         texts::merged(&parts, &nodes, out);
     });
-    one_reply(&parts, "INFO", |out| info::merged(&own, &parts, out));
+    let info = info::OwnInfo {
+        asked: own.clone(),
+        everything: own.clone(),
+        ..info::OwnInfo::default()
+    };
+    one_reply(&parts, "INFO", |out| info::merged(&info, &parts, out));
     one_reply(&parts, "CONFIG GET", |out| {
         parameters::merged(
             &own,

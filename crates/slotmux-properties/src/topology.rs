@@ -8,6 +8,7 @@ use redis::Value;
 use slotmux_core::cluster::addr::{Addr, AddressMap};
 use slotmux_core::cluster::merge::{MergedTopology, merge};
 use slotmux_core::cluster::redirect::{ErrorVerdict, judge, target};
+use slotmux_core::cluster::server::ServerIdentity;
 use slotmux_core::cluster::topology::{NO_SHARD, Topology};
 use slotmux_core::cluster::view::{NodeView, ServerInfo};
 use slotmux_core::route::scan::Itinerary;
@@ -101,9 +102,12 @@ fn check_views(choices: &mut Choices<'_>) {
             let nodes = nodes(choices);
             let slots = slots(choices);
             let server = ServerInfo {
-                version: choices.one_of(&["7.0.15", "8.0.0", ""]).to_owned(),
-                name: "redis".to_owned(),
-                zone: choices.one_of(&[None, Some("z")]).map(str::to_owned),
+                identity: ServerIdentity {
+                    version: choices.one_of(&["7.0.15", "8.0.0", ""]).to_owned(),
+                    name: "redis".to_owned(),
+                    zone: choices.one_of(&[None, Some("z")]).map(str::to_owned),
+                    ..ServerIdentity::default()
+                },
                 ..ServerInfo::default()
             };
             if let Ok(view) = read(&slots, &nodes, server) {

@@ -102,8 +102,8 @@ impl Numbers {
         let labels = [
             ("name", self.shared.config.cluster.name.as_str()),
             ("kind", topology.kind_name()),
-            ("server", &topology.server_name),
-            ("version", &topology.server_version),
+            ("server", &topology.server.name),
+            ("version", &topology.server.version),
         ];
         let help = "1, with properties of the upstream as labels";
         let mut family =

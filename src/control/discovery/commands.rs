@@ -12,6 +12,7 @@ use super::ask::error_text;
 use super::describe::describe;
 use super::topology::Topology;
 use super::view::ServerInfo;
+use slotmux_core::cluster::server::ServerIdentity;
 use slotmux_core::command::Learned;
 
 /// What decides which commands a node has: its server and its modules.
@@ -23,9 +24,15 @@ struct NodeBuild {
 
 impl NodeBuild {
     fn of(server: &ServerInfo) -> NodeBuild {
-        let version = server.valkey_version.as_ref().unwrap_or(&server.version);
+        let ServerIdentity {
+            name,
+            version,
+            valkey_version,
+            ..
+        } = &server.identity;
+        let version = valkey_version.as_ref().unwrap_or(version);
         NodeBuild {
-            server: format!("{} {version}", server.name),
+            server: format!("{name} {version}"),
             modules: server.modules.clone(),
         }
     }

@@ -20,6 +20,7 @@ use super::other_databases::look_for_databases;
 use super::output_limit::look;
 use super::parameters::{parameter, warnings};
 use super::rights::{FeaturesInUse, check};
+use super::server::ServerIdentity;
 use super::topology::{Node, Topology, UpstreamKind};
 use super::view::{NodeView, ServerInfo};
 use crate::engine::blocking::wait_replicas::any_command_counts;
@@ -124,7 +125,7 @@ impl Discovery {
             enforced: self.enforced.clone(),
             observes: self.observes,
             learns: self.learns,
-            wait_by_script: !any_command_counts(&topology.server_version),
+            wait_by_script: !any_command_counts(&topology.server.version),
         });
         let checked = check(&self.access, topology, &of).await;
         checked.map_err(|report| DiscoverError::Rights {
@@ -150,17 +151,11 @@ impl Discovery {
 
     /// Rejects an upstream that is too old for the policies.
     fn usable(&self, found: Discovered) -> Result<Discovered, DiscoverError> {
-        let Topology {
-            server_name,
-            server_version,
-            ..
-        } = &found.topology;
-        let major = server_version.split('.').next().map(str::parse::<u32>);
+        let ServerIdentity { name, version, .. } = &found.topology.server;
+        let major = version.split('.').next().map(str::parse::<u32>);
         match major {
             Some(Ok(major)) if self.enforced.is_some() && major < OLDEST_WITH_EXPIRE_OPTIONS => {
-                Err(DiscoverError::TooOld(format!(
-                    "{server_name} {server_version}"
-                )))
+                Err(DiscoverError::TooOld(format!("{name} {version}")))
             }
             _ => Ok(found),
         }
@@ -388,13 +383,11 @@ impl Discovery {
     fn standalone(&self, addr: Addr, server: ServerInfo) -> Topology {
         let addr = self.access.map.apply(addr);
         let node = Node {
-            zone: server.zone,
+            server: Some(Arc::new(server.identity)),
             ..Node::new(addr.to_string(), addr)
         };
         let mut topology = Topology::standalone(node);
-        topology.server_version = server.version;
-        topology.valkey_version = server.valkey_version;
-        topology.server_name = server.name;
+        topology.choose_server();
         topology
     }
 

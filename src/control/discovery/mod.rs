@@ -14,4 +14,4 @@ pub mod refresh;
 mod rights;
 
 pub use ask::error_text;
-pub use slotmux_core::cluster::{addr, merge, mode, parameters, redirect, topology, view};
+pub use slotmux_core::cluster::{addr, merge, mode, parameters, redirect, server, topology, view};

@@ -177,7 +177,7 @@ impl Worker {
 
     /// The command that brings the offset of a connection to `node` up to date.
     fn touch(&self, node: NodeId) -> Vec<u8> {
-        if any_command_counts(&self.map.topology.borrow().server_version) {
+        if any_command_counts(&self.map.topology.borrow().server.version) {
             return NO_WAIT.to_vec();
         }
         let mut keys = (0..TRIES).map(|number| format!("slotmux:wait:{number}"));

@@ -3,16 +3,20 @@
 use std::rc::Rc;
 
 use crate::engine::announcing::start::answer_tracking;
+use crate::engine::fan_out::with_nodes::own_info;
 use crate::engine::monitor;
 use crate::engine::operator;
 use crate::engine::pubsub::unsubscribing::ResetSubscriptions;
 use crate::engine::worker::Worker;
 use crate::engine::worker::mail::{answer_kill, answer_list, answer_pause, answer_unblock};
 use slotmux_core::answer::tracking::NOT_IN_MULTI;
-use slotmux_core::answer::{AnswerHost, AnswerOutcome, AskingClient, ProcessFigures, answer};
+use slotmux_core::answer::{
+    AnswerHost, AnswerOutcome, AskingClient, ProcessFigures, answer, info_of_nodes,
+};
 use slotmux_core::command::{self, Command, OwnAnswer};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
+use slotmux_core::route::merge::info::OwnInfo;
 
 use super::dispatch::Dispatched;
 use super::{Client, Pause};
@@ -122,6 +126,29 @@ pub fn answer_into(
         return write::error(out, "ERR slotmux: the command can't be used inside MULTI");
     };
     worker.stats.answered_locally.inc();
+    if what == OwnAnswer::Info
+        && let Some(info) = client.transaction.info()
+    {
+        let mut own = OwnInfo {
+            everything: own_info(worker, client, command),
+            ..OwnInfo::default()
+        };
+        local_answer(
+            worker,
+            client,
+            what,
+            command,
+            request,
+            process,
+            &mut own.asked,
+        );
+        if info_of_nodes(request.bytes, request.args) {
+            info.answer(request, &own, out);
+        } else {
+            out.extend_from_slice(&own.asked);
+        }
+        return;
+    }
     match local_answer(worker, client, what, command, request, process, out) {
         AnswerOutcome::OwnLine => {
             client.with_line(worker, |line| line.reply(out));
@@ -154,8 +181,7 @@ pub(crate) fn local_answer(
         config: &worker.config,
         listener: worker.listener_of(client),
         local: local.as_ref(),
-        server_version: &topology.server_version,
-        valkey_version: topology.valkey_version.as_deref(),
+        server: &topology.server,
         process,
     };
     let tracking = client.session.tracking();

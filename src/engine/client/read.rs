@@ -306,7 +306,7 @@ impl ClientTask {
     }
 
     fn dispatch_inline(&self, line: &[u8]) -> Result<Dispatched, Malformed> {
-        let words = inline::split(line)?;
+        let words = inline::split_like(line, self.worker.map.server.get())?;
         if words.is_empty() {
             return Ok(Dispatched::Accepted);
         }

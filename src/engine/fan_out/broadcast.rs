@@ -140,7 +140,7 @@ pub(super) fn fan_out(
 
 /// The lane to each node: all are there before anything is sent, so that it is all or nothing, unless `is_enough`: some will
 /// do.
-fn lanes(
+pub(super) fn lanes(
     worker: &Rc<Worker>,
     client: &Rc<Client>,
     nodes: &[NodeId],

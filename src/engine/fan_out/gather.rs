@@ -15,10 +15,12 @@ use slotmux_core::policy::ReplyConversion;
 use slotmux_core::resp::write;
 use slotmux_core::slot::Slot;
 
+use super::info_ahead::InfoAhead;
 use super::page::{Page, PageOutcome, request_step};
 use crate::engine::fan_out::random_key;
 use slotmux_core::route::hidden_keys;
 use slotmux_core::route::merge::elements::ElementMerge;
+use slotmux_core::route::merge::info::OwnInfo;
 use slotmux_core::route::merge::{UNLIKE, merged};
 use slotmux_core::route::merge::{exists, info, parameters, texts};
 
@@ -54,7 +56,9 @@ pub enum MergeWith {
     /// It deletes libraries of functions; finished if all primaries say so.
     Deletion(Deletion),
     /// It is an INFO; slotmux' own answer.
-    Info(Vec<u8>),
+    Info(OwnInfo),
+    /// INFO ahead of a transaction; the replies are kept for it.
+    Ahead(Rc<InfoAhead>),
     /// It is a CONFIG GET; slotmux' own answer.
     Settings(Vec<u8>),
     /// It is one page of a SCAN.
@@ -153,6 +157,9 @@ impl Gather {
             if self.missing.get() == 0 {
                 if self.extend_page(worker) || self.hide_keys(worker) {
                     return;
+                }
+                if let MergeWith::Ahead(ahead) = &self.known {
+                    ahead.set(self.parts.take());
                 }
                 if self.is_long() {
                     return self.join_in_slices(worker);
@@ -258,6 +265,7 @@ impl Gather {
             | MergeWith::Kept(_)
             | MergeWith::Deletion(_)
             | MergeWith::Page(_)
+            | MergeWith::Ahead(_)
             | MergeWith::Hiding(_) => &[],
         };
         merged(parts, self.merge, order, self.whole.write, out)

@@ -3,6 +3,7 @@
 
 pub mod broadcast;
 pub mod gather;
+pub mod info_ahead;
 pub mod page;
 pub mod random_key;
 pub mod split;

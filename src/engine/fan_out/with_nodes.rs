@@ -12,11 +12,30 @@ use crate::engine::upstream::NodeId;
 use crate::engine::worker::Worker;
 use slotmux_core::command::{Command, Merge, OwnAnswer};
 use slotmux_core::resp::request::Request;
-use slotmux_core::resp::write;
+use slotmux_core::resp::{Limits, scan_request, write};
 
 use super::broadcast::{Fan, fan_out};
 use super::gather::MergeWith;
 use slotmux_core::route::all_nodes::Recipients;
+use slotmux_core::route::merge::info::{OwnInfo, SectionChoice};
+
+/// slotmux' own INFO with all of its sections.
+pub fn own_info(worker: &Worker, client: &Rc<Client>, command: &Command) -> Vec<u8> {
+    let (mut bytes, mut args, mut own) = (Vec::new(), Vec::new(), Vec::new());
+    write::request(&mut bytes, &[b"INFO", b"everything"]);
+    if scan_request(&bytes, &Limits::ACCEPTED, &mut args).is_ok() {
+        let request = Request {
+            bytes: &bytes,
+            args: &args,
+        };
+        let replies = client.session.reply_mode();
+        let what = OwnAnswer::Info;
+        let shared = &*worker.shared;
+        local_answer(worker, client, what, command, &request, shared, &mut own);
+        client.session.set_reply_mode(replies);
+    }
+    own
+}
 
 /// Takes a request that slotmux answers with the replies of the primaries.
 pub fn answer_with_nodes(
@@ -50,14 +69,22 @@ pub fn answer_with_nodes(
         // A refused request needs no node.
         return answer_here(worker, client, what, command, request);
     }
-    let mut everything = Vec::new();
+    let mut all = Vec::new();
+    write::request(&mut all, &[b"INFO", b"everything"]);
     let (known, bytes) = match what {
-        // Servers before 7.0 take one section.
-        OwnAnswer::Info if request.argc() > 2 => {
-            write::request(&mut everything, &[b"INFO", b"everything"]);
-            (MergeWith::Info(own), &everything[..])
+        OwnAnswer::Info => {
+            let takes_all = request.argc() <= 2 || worker.map.server.get().takes_sections();
+            let (sections, bytes) = match takes_all {
+                true => (SectionChoice::OfNodes, request.bytes),
+                false => (SectionChoice::titles_of(&own), &all[..]),
+            };
+            let own = OwnInfo {
+                asked: own,
+                everything: own_info(worker, client, command),
+                sections,
+            };
+            (MergeWith::Info(own), bytes)
         }
-        OwnAnswer::Info => (MergeWith::Info(own), request.bytes),
         _ => (MergeWith::Settings(own), request.bytes),
     };
     let fan = Fan {

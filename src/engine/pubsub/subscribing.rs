@@ -230,6 +230,7 @@ impl Subscribing {
         for at in self.kept.slice(self.at, last) {
             let name = request.arg(at);
             if listens && let Some(name) = worker.hub.name(self.kind, name) {
+                let began = !client.is_subscriber();
                 let (is_new, count) = client.with_subscriptions(|subscriptions| {
                     let is_new = subscriptions.add(self.kind, &name);
                     (is_new, subscriptions.count(self.kind))
@@ -238,6 +239,9 @@ impl Subscribing {
                     worker.hub.add_client(self.kind, &name, client);
                     worker.shared.census.add_client(self.kind, &name);
                     worker.stats.subscriptions.inc();
+                    if began {
+                        worker.stats.pubsub_clients.inc();
+                    }
                 }
                 confirm(
                     &mut out,

@@ -81,6 +81,9 @@ impl Client {
             worker.hub.remove_client(worker, kind, name, self.id);
             worker.shared.census.remove_client(kind, name);
             worker.stats.subscriptions.dec();
+            if !self.is_subscriber() {
+                worker.stats.pubsub_clients.dec();
+            }
         }
     }
 

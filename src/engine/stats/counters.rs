@@ -101,6 +101,7 @@ worker_stats! {
     Gauge clients: "Connected clients",
     Gauge blocked_clients: "Clients that wait in a blocking command",
     Gauge tracking_clients: "Clients that track what they read",
+    Gauge pubsub_clients: "Clients that listen to channels",
     Gauge paused_clients: "Clients that wait for the end of a CLIENT PAUSE",
     Gauge client_buffer_bytes: "Bytes held for clients: unread requests and unsent replies",
     Counter accepted: "Connections that were accepted",

@@ -24,6 +24,7 @@ pub fn usage() -> ProcessUsage {
         total_memory: total_memory(),
         operating_system: operating_system(),
         process_id: std::process::id(),
+        executable: executable(),
     }
 }
 
@@ -37,6 +38,15 @@ fn operating_system() -> &'static str {
         };
         let (system, release) = (part("ostype", std::env::consts::OS), part("osrelease", "-"));
         format!("{system} {release} {}", std::env::consts::ARCH)
+    })
+}
+
+/// The path of this program.
+fn executable() -> &'static str {
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let path = std::env::current_exe().unwrap_or_default();
+        path.to_string_lossy().into_owned()
     })
 }
 

@@ -6,15 +6,17 @@
 use std::rc::Rc;
 
 use crate::engine::worker::Worker;
+use slotmux_core::answer::info_of_nodes;
 use slotmux_core::command::OwnAnswer;
 use slotmux_core::policy::NamespaceId;
 use slotmux_core::resp::{Limits, Protocol, Span, number, scan_request};
 use slotmux_core::route::transaction::{TransactionBody, body};
 use slotmux_core::route::{Plan, TransactionCommand};
 
-use crate::engine::client::Client;
 use crate::engine::client::dispatch::{Dispatched, refuse, refuse_with};
 use crate::engine::client::forward::{answer as reply_here, begin_dedicated, try_dedicated};
+use crate::engine::client::{Client, Pause};
+use crate::engine::fan_out::info_ahead::ask_ahead;
 use crate::engine::transaction::execute::Executing;
 use crate::engine::transaction::lanes::{ExecLanes, lanes};
 use crate::engine::transaction::queued::{Added, Queue, read_again};
@@ -101,10 +103,16 @@ pub fn queue(
         }
         _ => {}
     }
+    let asks_nodes = matches!(plan, Plan::Answer(OwnAnswer::Info, _))
+        && info_of_nodes(request.bytes, request.args);
     let limits = worker.limits(client);
     let added = client.transaction.with_queue_mut(|queue| {
         let largest = limits.max_request.min(LARGEST);
-        queue.add(request.bytes, largest, limits.max_args)
+        let added = queue.add(request.bytes, largest, limits.max_args);
+        if added == Added::Kept && asks_nodes && queue.info.is_none() {
+            queue.info = Some(Rc::default());
+        }
+        added
     });
     match added {
         Some(Added::Kept | Added::Aborted) => {}
@@ -179,6 +187,21 @@ fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Dispatched {
     let Some(queue) = client.transaction.take_queue() else {
         return Dispatched::Accepted;
     };
+    if !queue.is_aborted
+        && let Some(info) = &queue.info
+    {
+        let may_ask = !info.is_complete() && client.in_flight() == 0;
+        let is_asked = !may_ask || ask_ahead(worker, client, info).is_ok();
+        if !info.is_complete() {
+            if is_asked {
+                // EXEC is dispatched again once the nodes have answered.
+                client.pause_for(Pause::InFlight(0));
+            }
+            client.transaction.put_back(queue);
+            return Dispatched::Deferred;
+        }
+        client.transaction.set_info(Some(info.clone()));
+    }
     if queue.is_long() && !queue.is_aborted {
         let work = Executing::new(worker, client, queue);
         client.begin_long_request(worker, Box::new(work));
@@ -192,6 +215,10 @@ fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Dispatched {
     if dispatched == Dispatched::Deferred {
         client.transaction.put_back(queue);
     } else {
+        if client.in_flight() == 0 {
+            // It is answered already.
+            client.transaction.set_info(None);
+        }
         client.end_watch(worker);
         client.charge_buffers(worker);
     }

@@ -321,6 +321,7 @@ impl Exec {
         self.cells.borrow_mut().clear();
         self.failed.take();
         self.count_no_more(worker);
+        client.transaction.set_info(None);
         client.reply(worker, self.whole.seq, &reply);
         // Many of them may come in one turn.
         client.charge_buffers(worker);

@@ -1,8 +1,11 @@
 //! The requests of a client since its MULTI, kept until EXEC.
 
+use std::rc::Rc;
+
 use slotmux_core::resp::{Limits, Scan, Span, scan_request};
 
 use crate::engine::client::long_request::{SLICE, SLICE_BYTES};
+use crate::engine::fan_out::info_ahead::InfoAhead;
 
 /// Bytes that EXEC takes for each request besides its own: its plan, where its arguments are, its element of the reply. Measured
 /// with a million of them.
@@ -31,6 +34,8 @@ pub struct Queue {
     pub(crate) ends: Vec<u32>,
     /// Whether a request was refused: EXEC then runs nothing.
     pub(crate) is_aborted: bool,
+    /// What an INFO in it says of the nodes. `None`: there is none.
+    pub(crate) info: Option<Rc<InfoAhead>>,
 }
 
 /// Result of adding a request.

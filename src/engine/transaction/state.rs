@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::queued::Queue;
 use super::watch::Watch;
+use crate::engine::fan_out::info_ahead::InfoAhead;
 
 /// The transaction state of one client.
 #[derive(Default)]
@@ -14,6 +15,8 @@ pub struct TransactionState {
     queue: RefCell<Option<Box<Queue>>>,
     /// Its watched keys, if there are any: the newest watch, which leads to those of other slots.
     watch: RefCell<Option<Rc<Watch>>>,
+    /// What INFO says of the nodes, while a transaction with one runs.
+    info: RefCell<Option<Rc<InfoAhead>>>,
 }
 
 impl TransactionState {
@@ -30,6 +33,16 @@ impl TransactionState {
     /// EXEC, DISCARD or a reset: returns the queued commands.
     pub fn take_queue(&self) -> Option<Box<Queue>> {
         self.queue.take()
+    }
+
+    /// What INFO says of the nodes in the transaction that runs.
+    pub fn info(&self) -> Option<Rc<InfoAhead>> {
+        self.info.borrow().clone()
+    }
+
+    /// A transaction begins or ends in which INFO says this.
+    pub fn set_info(&self, info: Option<Rc<InfoAhead>>) {
+        *self.info.borrow_mut() = info;
     }
 
     /// EXEC could not run yet: the queue stays.

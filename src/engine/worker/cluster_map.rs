@@ -8,6 +8,7 @@ use crate::engine::client::before_topology::Upstream;
 use crate::engine::upstream::NodeId;
 use crate::engine::worker::slot_map::SlotMap;
 use slotmux_core::cluster::addr::{Addr, AddressMap};
+use slotmux_core::cluster::server::ServerVersion;
 use slotmux_core::cluster::topology::Topology;
 use slotmux_core::config::Config;
 use slotmux_core::route::scan::Itinerary;
@@ -19,6 +20,8 @@ pub struct ClusterMap {
     pub slots: SlotMap,
     /// The topology that the slot map was made from.
     pub topology: RefCell<Arc<Topology>>,
+    /// Kind and version of that topology's servers.
+    pub server: Cell<ServerVersion>,
     /// The order in which SCAN visits the shards of that topology.
     pub itinerary: RefCell<Itinerary>,
     /// Whether there is an upstream.
@@ -34,6 +37,7 @@ impl ClusterMap {
         ClusterMap {
             slots: SlotMap::default(),
             topology: RefCell::new(Arc::new(Topology::empty())),
+            server: Cell::default(),
             itinerary: RefCell::default(),
             upstream: Cell::new(Upstream::Awaited),
             primaries: RefCell::default(),
@@ -64,6 +68,7 @@ impl ClusterMap {
 
     /// Replaces the topology.
     pub fn replace_topology(&self, topology: Arc<Topology>) {
+        self.server.set(topology.server_version());
         *self.topology.borrow_mut() = topology;
     }
 

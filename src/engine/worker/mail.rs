@@ -15,7 +15,7 @@ use crate::engine::upstream::blocking::Release;
 use crate::engine::worker::Worker;
 use slotmux_core::answer::pausing::PauseRequest;
 use slotmux_core::answer::{
-    BufferFigures, ClientLine, ClientSelection, KillFilter, ShownServer, UnblockRequest,
+    BufferFigures, ClientLine, ClientSelection, KillFilter, UnblockRequest,
 };
 use slotmux_core::resp::write;
 
@@ -257,7 +257,7 @@ impl Client {
             subscriptions: self.subscription_counts(),
             traffic: [self.waiting.bytes_in(), self.output.bytes_out()],
             requests: self.order.next().into(),
-            server: ShownServer::of(&topology.server_version, topology.valkey_version.as_deref()),
+            server: topology.server_version(),
         };
         Some(f(&line))
     }

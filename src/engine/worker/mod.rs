@@ -182,6 +182,7 @@ impl Worker {
         f(&Knowledge {
             learned: (self.config.commands.unknown == UnknownCommands::Learn)
                 .then_some(&*topology.learned),
+            server: self.map.server.get(),
             // While nothing is known, nothing is refused for its slots.
             is_one_node: topology.kind == UpstreamKind::Standalone || topology.is_empty(),
             as_cluster: false,

@@ -114,8 +114,8 @@ async fn audit(
         let ttl = policy.ttl.as_ref();
         ttl.is_some_and(|ttl| ttl.mode == TtlMode::Enforce)
     });
-    if options.repair && has_enforced && is_too_old(&topology.server_version) {
-        return Err(AuditError::TooOld(topology.server_version.clone()));
+    if options.repair && has_enforced && is_too_old(&topology.server.version) {
+        return Err(AuditError::TooOld(topology.server.version.clone()));
     }
     let scope = Arc::new(Scope {
         policies,

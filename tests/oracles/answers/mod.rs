@@ -4,7 +4,7 @@
 mod sessions;
 mod sides;
 
-use sessions::{SESSIONS, SESSIONS_WITH_PASSWORDS};
+use sessions::{SESSIONS, SESSIONS_OF_ALL, SESSIONS_WITH_PASSWORDS};
 use sides::{Ours, Redis, Request, request};
 use slotmux_core::resp::{ReplyScanner, inline};
 
@@ -82,6 +82,12 @@ fn replies_are_those_of_redis() {
 }
 
 #[test]
+fn greetings_are_those_of_any_server() {
+    let redis = Redis::start_any(None, &[]);
+    compare(SESSIONS_OF_ALL, &redis, &[]);
+}
+
+#[test]
 fn logins_are_those_of_redis() {
     let arguments = ["--user", "app", "on", ">one", "+@all", "~*", "&*"];
     let Some(redis) = Redis::start(Some("secret"), &arguments) else {
@@ -100,6 +106,7 @@ fn info_has_the_fields_of_redis() {
     const OF_THE_PROCESS: &[&str] = &[
         "os",
         "process_id",
+        "executable",
         "run_id",
         "tcp_port",
         "server_time_usec",

@@ -12,8 +12,11 @@ use slotmux_core::answer::session::{ReplyMode, Session};
 use slotmux_core::answer::tracking::Tracking;
 use slotmux_core::answer::{
     self, AnswerHost, AnswerOutcome, AskingClient, BufferFigures, ClientAddress, ClientLine,
-    InfoFacts, ProcessFigures, ShownServer,
+    InfoFacts, ProcessFigures,
 };
+use slotmux_core::cluster::mode::ServerHello;
+use slotmux_core::cluster::server::ServerIdentity;
+use slotmux_core::cluster::view::{ServerInfo, text};
 use slotmux_core::command;
 use slotmux_core::config::{Config, Secret, User};
 use slotmux_core::resp::{Limits, Protocol, ReplyScanner, scan_request, write};
@@ -33,30 +36,27 @@ pub struct Redis {
     child: Child,
     folder: TempDir,
     password: Option<&'static str>,
-    version: String,
+    identity: ServerIdentity,
 }
 
 impl Redis {
     /// Starts one with settings as close to those of slotmux as possible. `None`, with a message: the installed server
     /// has another version, whose texts may differ.
     pub fn start(password: Option<&'static str>, arguments: &[&str]) -> Option<Redis> {
-        let program = server_program().expect("a server");
-        let told = Command::new(&program).arg("--version").output();
-        let told = told.expect("its version").stdout;
-        let told = String::from_utf8(told).unwrap();
-        let version = told
-            .split(" v=")
-            .nth(1)
-            .and_then(|rest| rest.split(' ').next());
-        let version = version
-            .expect("a version in the output of redis-server")
-            .to_owned();
+        let redis = Redis::start_any(password, arguments);
+        let version = &redis.identity.version;
         if !version.starts_with(VERSION) {
             eprintln!(
                 "SKIPPED: redis-server is {version}, and these answers are those of {VERSION}x"
             );
             return None;
         }
+        Some(redis)
+    }
+
+    /// As [`Redis::start`], of any version.
+    pub fn start_any(password: Option<&'static str>, arguments: &[&str]) -> Redis {
+        let program = server_program().expect("a server");
         let folder = tempfile::tempdir().unwrap();
         let child = Command::new(&program)
             .args(["--port", "0", "--save", "", "--databases", "1"])
@@ -72,18 +72,36 @@ impl Redis {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let redis = Redis {
+        let mut redis = Redis {
             child,
             folder,
             password,
-            version,
+            identity: ServerIdentity::default(),
         };
         let deadline = Instant::now() + PATIENCE;
         while UnixStream::connect(redis.folder.path().join("socket")).is_err() {
             assert!(Instant::now() < deadline, "redis-server does not start");
             std::thread::sleep(Duration::from_millis(10));
         }
-        Some(redis)
+        redis.identity = redis.ask_identity();
+        redis
+    }
+
+    /// Its statements about itself, as discovery reads them.
+    fn ask_identity(&self) -> ServerIdentity {
+        let mut peer = self.connect();
+        if let Some(password) = self.password {
+            peer.ask(&request(&["AUTH", password]));
+        }
+        let mut value = |words: &[&str]| {
+            let reply = peer.ask(&request(words));
+            redis::parse_redis_value(&reply).expect("a reply")
+        };
+        let info = value(&["INFO", "server"]);
+        let mut server = ServerInfo::from_info(text(&info).unwrap_or_default());
+        server.add(ServerHello::read(&value(&["HELLO"])));
+        peer.converse(&[]);
+        server.identity
     }
 
     fn stream(&self) -> UnixStream {
@@ -160,7 +178,7 @@ impl Peer {
 pub struct Ours {
     id: u64,
     address: ClientAddress,
-    version: String,
+    server: ServerIdentity,
     config: Config,
     protocol: Protocol,
     authenticated: bool,
@@ -202,7 +220,7 @@ impl Ours {
         Ours {
             id: peer.id,
             address: ClientAddress::Unix("socket".into()),
-            version: redis.version.clone(),
+            server: redis.identity.clone(),
             protocol: Protocol::default(),
             authenticated: config.is_open(),
             replies: ReplyMode::default(),
@@ -257,8 +275,7 @@ impl Ours {
             config: &self.config,
             listener: &self.config.listeners[0],
             local: None,
-            server_version: &self.version,
-            valkey_version: None,
+            server: &self.server,
             process: &Quiet,
         };
         let mut subject = AskingClient {
@@ -300,7 +317,7 @@ impl Ours {
             subscriptions: [0; 3],
             traffic: [0; 2],
             requests: 0,
-            server: ShownServer::of(host.server_version, host.valkey_version),
+            server: host.server.number(),
         };
         match outcome {
             AnswerOutcome::Answered | AnswerOutcome::Reset => {}

@@ -111,6 +111,61 @@ fn slow_commands_of_all_nodes() {
     }
 }
 
+/// The COMMANDLOG of Valkey 8.1, whose three logs are each like SLOWLOG.
+#[test]
+fn logged_commands_of_all_nodes() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, |_| {});
+    let redis = LocalServer::start(&ServerOptions::default()).expect("a server");
+    let mut plain = RawClient::connect(redis.port());
+    let mut client = proxy.client();
+    let limits = [
+        "commandlog-execution-slower-than",
+        "commandlog-request-larger-than",
+        "commandlog-reply-larger-than",
+    ];
+    let is_there = plain.call(&["CONFIG", "SET", limits[1], "1000"]) == Value::ok();
+    for node in (0..3).filter(|_| is_there) {
+        for (limit, value) in limits.iter().zip(["0", "1000", "1000"]) {
+            let set = cluster.query::<String>(node, &["CONFIG", "SET", limit, value]);
+            set.expect("OK");
+        }
+        let key = key_on(&cluster, node, 0);
+        client.call(&["SET", &key, &"v".repeat(2000)]);
+        client.call(&["GET", &key]);
+        plain.call(&["SET", &key, &"v".repeat(2000)]);
+    }
+    for (kind, count) in [("large-request", 3), ("large-reply", 3), ("slow", 6)] {
+        let entries = client.call(&["COMMANDLOG", "GET", "-1", kind]);
+        let len = client.call(&["COMMANDLOG", "LEN", kind]);
+        if is_there {
+            assert!(
+                entries.items().len() >= count && len.integer() >= count as i64,
+                "{kind}"
+            );
+            assert_eq!(
+                client.call(&["COMMANDLOG", "GET", "2", kind]).items().len(),
+                2
+            );
+        }
+        assert_eq!(
+            client.call(&["COMMANDLOG", "RESET", kind]),
+            plain.call(&["COMMANDLOG", "RESET", kind])
+        );
+    }
+    for line in [
+        "COMMANDLOG GET x slow",
+        "COMMANDLOG GET -2 slow",
+        "COMMANDLOG GET 1 x",
+        "COMMANDLOG LEN x",
+        "COMMANDLOG RESET x",
+        "COMMANDLOG HELP",
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!(client.call(&words), plain.call(&words), "{line}");
+    }
+}
+
 #[test]
 fn latencies_of_all_nodes() {
     let cluster = calm_cluster(0);
@@ -143,16 +198,29 @@ fn latencies_of_all_nodes() {
             let slow = "local n = 0 for i = 1, 3000000 do n = n + i end return n";
             client.call(&["EVAL", slow, "1", &key_on(&cluster, node, 0)]);
         }
+        plain.call(&["CONFIG", "SET", "latency-monitor-threshold", "1"]);
+        plain.call(&[
+            "EVAL",
+            "local n = 0 for i = 1, 3000000 do n = n + i end return n",
+            "0",
+        ]);
         let latest = client.call(&["LATENCY", "LATEST"]);
+        let theirs = plain.call(&["LATENCY", "LATEST"]);
         let command = latest
             .items()
             .iter()
             .find(|event| event.items()[0].text() == "command");
-        assert_eq!(
-            command.expect("slow scripts").items().len(),
-            4,
-            "{latest:?}"
-        );
+        let command = command.expect("slow scripts").items();
+        assert_eq!(command.len(), theirs.items()[0].items().len(), "{latest:?}");
+        if let [_, _, _, most, sum, count] = command {
+            // One slow script at each node, and the worst of them is one of the sum.
+            assert!(
+                count.integer() >= 3 && sum.integer() > most.integer(),
+                "{latest:?}"
+            );
+        }
+        plain.call(&["CONFIG", "SET", "latency-monitor-threshold", "0"]);
+        plain.call(&["LATENCY", "RESET"]);
         assert!(
             !client
                 .call(&["LATENCY", "HISTORY", "command"])

@@ -58,7 +58,7 @@ pub(super) fn client(
         "trackinginfo" => tracking::info(subject, out),
         "getredir" => write::integer(out, redirection(subject)),
         "caching" => tracking::caching(request, subject, out),
-        "capa" if host.shown().is_valkey_from(8, 0) => {
+        "capa" if host.server.number().is_valkey_from(8, 0) => {
             // Those that are unknown are ignored.
             if (2..request.len()).any(|at| request.is(at, "redirect")) {
                 subject.session_mut().takes_redirects = true;
@@ -66,7 +66,7 @@ pub(super) fn client(
             write::simple(out, "OK");
         }
         // A node that is in import mode takes it for a connection, and clients share those.
-        "import-source" if host.shown().is_valkey_from(8, 1) => {
+        "import-source" if host.server.number().is_valkey_from(8, 1) => {
             write::error(out, "ERR Server is not in import mode");
         }
         "help" => help::help("CLIENT", help::CLIENT, out),

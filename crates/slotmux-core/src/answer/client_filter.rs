@@ -80,7 +80,7 @@ impl ClientFilter {
         host: &AnswerHost<'_>,
         out: &mut Vec<u8>,
     ) -> Option<()> {
-        let takes_several_ids = host.shown().is_valkey_from(8, 1);
+        let takes_several_ids = host.server.number().is_valkey_from(8, 1);
         let mut at = 2;
         while at < request.len() {
             if takes_several_ids && request.is(at, "id") {
@@ -88,7 +88,7 @@ impl ClientFilter {
                 at = read_ids(ids, request, at, out)?;
                 continue;
             }
-            if host.shown().is_valkey_from(9, 0)
+            if host.server.number().is_valkey_from(9, 0)
                 && request.is(at, "not-id")
                 && at + 1 < request.len()
             {
@@ -136,7 +136,7 @@ impl ClientFilter {
         } else if request.is(at, "maxage") {
             // Since 7.4.
             self.min_age = Some(seconds("maxage", value, out)?);
-        } else if request.is(at, "idle") && host.shown().is_valkey_from(9, 0) {
+        } else if request.is(at, "idle") && host.server.number().is_valkey_from(9, 0) {
             self.min_idle = Some(seconds("idle", value, out)?);
         } else {
             let (sense, condition) = read_condition(request, at, host, out)?;
@@ -209,7 +209,7 @@ fn read_condition(
     host: &AnswerHost<'_>,
     out: &mut Vec<u8>,
 ) -> Option<(Sense, Condition)> {
-    let is_new = host.shown().is_valkey_from(9, 0);
+    let is_new = host.server.number().is_valkey_from(9, 0);
     let (value, text): (&[u8], Box<[u8]>) = (
         request.get(at + 1),
         c_string::of(request.get(at + 1)).into(),

@@ -1,10 +1,10 @@
 //! One client as `CLIENT LIST` and `CLIENT INFO` describe it: the fields of the server's version in its order, of which
 //! slotmux fills those that mean something here.
 
+use crate::cluster::server::ServerVersion;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
-use super::shown_server::ShownServer;
 use super::tracking::redirection;
 use super::{AnswerHost, AnsweredRequest};
 use crate::answer::session::Session;
@@ -59,7 +59,7 @@ impl ClientKind {
         index: usize,
         host: &AnswerHost<'_>,
     ) -> Option<ClientKind> {
-        if host.shown().is_valkey_from(8, 0) && request.is(index, "primary") {
+        if host.server.number().is_valkey_from(8, 0) && request.is(index, "primary") {
             return Some(ClientKind::Primary);
         }
         let names = [
@@ -126,7 +126,7 @@ pub struct ClientLine<'a> {
     /// Requests that it has sent.
     pub requests: u64,
     /// The server whose fields are shown.
-    pub server: ShownServer,
+    pub server: ServerVersion,
 }
 
 /// Size and capacity of a buffer.

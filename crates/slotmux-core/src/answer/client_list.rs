@@ -37,7 +37,7 @@ impl ClientSelection {
         if request.len() == 2 {
             return Some(ClientSelection::All);
         }
-        if host.shown().is_valkey_from(8, 1) && request.len() > 3 {
+        if host.server.number().is_valkey_from(8, 1) && request.len() > 3 {
             let mut filter = ClientFilter::default();
             filter.read(request, me, host, out)?;
             return Some(ClientSelection::Filtered(filter));

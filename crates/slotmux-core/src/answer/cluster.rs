@@ -138,9 +138,14 @@ fn shards(node: &VisibleNode, protocol: Protocol, out: &mut Vec<u8>) {
 }
 
 fn info(host: &AnswerHost<'_>, protocol: Protocol, out: &mut Vec<u8>) {
+    write::verbatim(out, protocol, "txt", &info_text(host));
+}
+
+/// The text of `CLUSTER INFO`.
+pub(super) fn info_text(host: &AnswerHost<'_>) -> String {
     let is_known = !host.process.facts().topology.is_empty();
     let state = if is_known { "ok" } else { "fail" };
-    let text = format!(
+    format!(
         "cluster_state:{state}\r\n\
          cluster_slots_assigned:{SLOTS}\r\n\
          cluster_slots_ok:{SLOTS}\r\n\
@@ -153,8 +158,7 @@ fn info(host: &AnswerHost<'_>, protocol: Protocol, out: &mut Vec<u8>) {
          cluster_stats_messages_sent:0\r\n\
          cluster_stats_messages_received:0\r\n\
          total_cluster_links_buffer_limit_exceeded:0\r\n"
-    );
-    write::verbatim(out, protocol, "txt", &text);
+    )
 }
 
 /// The error in the numbers of a request: one is not a number, or there is no such slot.

@@ -29,7 +29,11 @@ pub(super) fn echo(request: AnsweredRequest<'_>, out: &mut Vec<u8>) {
 pub(super) fn select(request: AnsweredRequest<'_>, host: &AnswerHost<'_>, out: &mut Vec<u8>) {
     match number::parse_i64(request.get(1)) {
         Some(0) => write::simple(out, "OK"),
-        Some(index) if host.is_cluster() && i32::try_from(index).is_ok() => {
+        Some(index)
+            if host.is_cluster()
+                && !host.server.number().has_cluster_databases()
+                && i32::try_from(index).is_ok() =>
+        {
             write::error(out, "ERR SELECT is not allowed in cluster mode");
         }
         Some(index) if i32::try_from(index).is_ok() => {

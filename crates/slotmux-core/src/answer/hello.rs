@@ -2,6 +2,7 @@
 
 use super::{AnswerHost, AnsweredRequest, AskingClient, SYNTAX, client, error};
 use crate::c_string;
+use crate::cluster::server::ServerModule;
 use crate::resp::{Limits, Protocol, number, write};
 
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
@@ -61,11 +62,17 @@ pub(super) fn hello(
 }
 
 fn greet(subject: &AskingClient<'_>, host: &AnswerHost<'_>, out: &mut Vec<u8>) {
-    write::map(out, subject.protocol, 7);
+    let server = host.server;
+    let fields = 7 + usize::from(server.zone.is_some());
+    write::map(out, subject.protocol, fields);
+    let (name, version) = match server.greeting_version.as_str() {
+        "" => ("redis", host.version()),
+        version => (server.greeting_name.as_str(), version),
+    };
     write::bulk(out, b"server");
-    write::bulk(out, b"redis");
+    write::bulk(out, name.as_bytes());
     write::bulk(out, b"version");
-    write::bulk(out, host.version().as_bytes());
+    write::bulk(out, version.as_bytes());
     write::bulk(out, b"proto");
     write::integer(out, subject.protocol as i64);
     write::bulk(out, b"id");
@@ -75,7 +82,34 @@ fn greet(subject: &AskingClient<'_>, host: &AnswerHost<'_>, out: &mut Vec<u8>) {
     write::bulk(out, b"role");
     write::bulk(out, b"master");
     write::bulk(out, b"modules");
-    write::array(out, 0);
+    write::array(out, server.modules.len());
+    for module in &server.modules {
+        list_module(module, subject.protocol, out);
+    }
+    if let Some(zone) = &server.zone {
+        write::bulk(out, b"availability_zone");
+        write::bulk(out, zone.as_bytes());
+    }
+}
+
+fn list_module(module: &ServerModule, protocol: Protocol, out: &mut Vec<u8>) {
+    let optional = usize::from(module.path.is_some()) + usize::from(module.args.is_some());
+    write::map(out, protocol, 2 + optional);
+    write::bulk(out, b"name");
+    write::bulk(out, module.name.as_bytes());
+    write::bulk(out, b"ver");
+    write::integer(out, module.version);
+    if let Some(path) = &module.path {
+        write::bulk(out, b"path");
+        write::bulk(out, path.as_bytes());
+    }
+    if let Some(args) = &module.args {
+        write::bulk(out, b"args");
+        write::array(out, args.len());
+        for arg in args {
+            write::bulk(out, arg.as_bytes());
+        }
+    }
 }
 
 /// `AUTH [user] password`

@@ -1,13 +1,15 @@
 //! `INFO`: the sections of a Redis server, with the fields that clients read, about slotmux itself; and one additional
-//! section. The version is the upstream's, because clients choose features by it. [`crate::route::merge::info`] inserts
-//! the nodes' figures about the data.
+//! section. Kind and version are the upstream's, because clients choose features by them. [`crate::route::merge::info`]
+//! puts these values into the nodes' sections.
 
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::pausing::PausedCommands;
 use super::process::ProcessUsage;
 use super::{AnswerHost, AnsweredRequest, AskingClient};
 use crate::c_string;
+use crate::config::ListenAddress;
 use crate::resp::{Span, write};
 
 /// Figures for `INFO` and `CONFIG GET` that the configuration lacks. Counts are of the whole process since its
@@ -62,6 +64,12 @@ pub struct InfoFacts {
     pub channels: u64,
     /// Patterns that clients listen to.
     pub patterns: u64,
+    /// Shard channels that clients listen to.
+    pub shard_channels: u64,
+    /// Clients that listen to channels of any kind.
+    pub pubsub_clients: u64,
+    /// The commands that a CLIENT PAUSE holds, and for how long.
+    pub paused: (PausedCommands, Duration),
 }
 
 struct InfoView<'a> {
@@ -74,25 +82,14 @@ struct InfoSection {
     title: &'static str,
     /// Whether `INFO` alone has it. `INFO all` has them all.
     by_default: bool,
-    /// Whether it is about the data, which the nodes have.
-    of_nodes: bool,
     fields: fn(&InfoView<'_>, &mut String),
 }
 
-/// A section about slotmux alone.
+/// A section with fields of slotmux.
 const fn own(title: &'static str, fields: fn(&InfoView<'_>, &mut String)) -> InfoSection {
-    InfoSection {
-        of_nodes: false,
-        ..of_nodes(title, fields)
-    }
-}
-
-/// A section about the nodes; what slotmux has to say in it is for when none answers.
-const fn of_nodes(title: &'static str, fields: fn(&InfoView<'_>, &mut String)) -> InfoSection {
     InfoSection {
         title,
         by_default: true,
-        of_nodes: true,
         fields,
     }
 }
@@ -101,25 +98,33 @@ const fn of_nodes(title: &'static str, fields: fn(&InfoView<'_>, &mut String)) -
 const fn empty(title: &'static str, by_default: bool) -> InfoSection {
     InfoSection {
         by_default,
-        ..of_nodes(title, |_, _| {})
+        ..own(title, |_, _| {})
     }
 }
+
+/// The section that only Valkey 9.1 and later have.
+const CLUSTER_INFO: &str = "Cluster Info";
 
 /// In the order of Redis.
 const SECTIONS: &[InfoSection] = &[
     own("Server", server),
     own("Clients", clients),
-    of_nodes("Memory", memory),
-    of_nodes("Persistence", persistence),
-    of_nodes("Stats", stats),
-    of_nodes("Replication", replication),
-    of_nodes("CPU", cpu),
+    own("Memory", memory),
+    own("Persistence", persistence),
+    own("Stats", stats),
+    own("Replication", replication),
+    own("CPU", cpu),
     empty("Modules", true),
     empty("Commandstats", false),
     empty("Errorstats", true),
     empty("Latencystats", false),
     own("Cluster", |view, text| {
         line(text, "cluster_enabled", u8::from(view.host.is_cluster()));
+    }),
+    own(CLUSTER_INFO, |view, text| {
+        if view.host.is_cluster() {
+            text.push_str(&super::cluster::info_text(view.host));
+        }
     }),
     empty("Keyspace", true),
     own("Slotmux", slotmux),
@@ -143,11 +148,10 @@ fn chosen<'a>(names: impl Iterator<Item = &'a [u8]>) -> [bool; SECTIONS.len()] {
     chosen
 }
 
-/// Whether an INFO asks for sections about the data.
+/// Whether an INFO asks for more than slotmux' own section.
 pub fn info_of_nodes(buf: &[u8], args: &[Span]) -> bool {
-    let names = args.iter().skip(1).map(|arg| arg.of(buf));
-    let mut asked = chosen(names).into_iter().zip(SECTIONS);
-    asked.any(|(chosen, section)| chosen && section.of_nodes)
+    let mut names = args.iter().skip(1).map(|arg| arg.of(buf));
+    args.len() < 2 || names.any(|name| !c_string::is(name, b"slotmux"))
 }
 
 /// `INFO [section ...]`
@@ -164,7 +168,8 @@ pub(super) fn info(
         facts: host.process.facts(),
     };
     for (chosen, section) in chosen.iter().zip(SECTIONS) {
-        if *chosen {
+        let is_known = section.title != CLUSTER_INFO || host.server.number().has_cluster_section();
+        if *chosen && is_known {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
@@ -183,12 +188,21 @@ fn line(text: &mut String, field: &str, value: impl std::fmt::Display) {
 }
 
 fn server(view: &InfoView<'_>, text: &mut String) {
-    let facts = &view.facts;
+    let InfoView { host, facts } = view;
     let uptime = facts.uptime.as_secs();
-    line(text, "redis_version", view.host.version());
+    line(text, "redis_version", host.version());
+    let is_valkey = host.server.valkey_version.is_some();
+    if let Some(version) = &host.server.valkey_version {
+        line(text, "server_name", &host.server.name);
+        line(text, "valkey_version", version);
+    }
     line(text, "redis_git_sha1", "00000000");
     line(text, "redis_git_dirty", 0);
-    line(text, "redis_mode", view.host.mode());
+    let mode = host.mode();
+    match is_valkey {
+        true => line(text, "server_mode", mode),
+        false => line(text, "redis_mode", mode),
+    }
     line(text, "os", facts.usage.operating_system);
     line(text, "arch_bits", usize::BITS);
     line(text, "process_id", facts.usage.process_id);
@@ -198,17 +212,57 @@ fn server(view: &InfoView<'_>, text: &mut String) {
     line(text, "server_time_usec", facts.now.as_micros());
     line(text, "uptime_in_seconds", uptime);
     line(text, "uptime_in_days", uptime / (24 * 60 * 60));
+    line(text, "executable", facts.usage.executable);
     // Path of a Redis configuration file; slotmux' own file has another format.
     line(text, "config_file", "");
+    if is_valkey {
+        let zone = host.server.zone.as_deref();
+        line(text, "availability_zone", zone.unwrap_or_default());
+    }
+    if host.server.number().lists_listeners() {
+        listeners(view, text);
+    }
+}
+
+/// The addresses that clients can connect to.
+fn listeners(view: &InfoView<'_>, text: &mut String) {
+    let listeners = &view.host.config.listeners;
+    let addresses = listeners.iter().flat_map(|listener| &listener.bind);
+    for (number, address) in addresses.enumerate() {
+        let value = match address {
+            ListenAddress::Tcp(addr) => {
+                format!("name=tcp,bind={},port={}", addr.ip(), addr.port())
+            }
+            ListenAddress::Unix(path) => format!("name=unix,bind={}", path.display()),
+        };
+        line(text, &format!("listener{number}"), value);
+    }
 }
 
 fn clients(view: &InfoView<'_>, text: &mut String) {
-    line(text, "connected_clients", view.facts.clients);
+    let facts = &view.facts;
+    line(text, "connected_clients", facts.clients);
     line(text, "cluster_connections", 0);
-    line(text, "maxclients", view.facts.max_clients);
-    line(text, "blocked_clients", view.facts.blocked_clients);
-    line(text, "tracking_clients", view.facts.tracking_clients);
+    line(text, "maxclients", facts.max_clients);
+    line(text, "blocked_clients", facts.blocked_clients);
+    line(text, "tracking_clients", facts.tracking_clients);
+    let version = view.host.server.number();
+    if version.lists_listeners() {
+        line(text, "pubsub_clients", facts.pubsub_clients);
+    }
     line(text, "clients_in_timeout_table", 0);
+    if !version.tells_of_pauses() {
+        return;
+    }
+    let (hold, remaining) = facts.paused;
+    let (reason, actions) = match hold {
+        PausedCommands::Nothing => ("none", "none"),
+        PausedCommands::Writes => ("client_pause", "write"),
+        PausedCommands::Everything => ("client_pause", "all"),
+    };
+    line(text, "paused_reason", reason);
+    line(text, "paused_actions", actions);
+    line(text, "paused_timeout_milliseconds", remaining.as_millis());
 }
 
 fn memory(view: &InfoView<'_>, text: &mut String) {
@@ -276,6 +330,7 @@ fn stats(view: &InfoView<'_>, text: &mut String) {
     }
     line(text, "pubsub_channels", facts.channels);
     line(text, "pubsub_patterns", facts.patterns);
+    line(text, "pubsubshard_channels", facts.shard_channels);
     for field in [
         "tracking_total_keys",
         "tracking_total_items",

@@ -8,6 +8,7 @@ use crate::answer::pausing::PauseRequest;
 use crate::answer::session::{ReplyMode, Session};
 use crate::answer::tracking::{TrackRequest, Tracking};
 use crate::c_string;
+use crate::cluster::server::ServerIdentity;
 use crate::command::{self, Command, OwnAnswer};
 use crate::config::{Config, Listener, Personality};
 use crate::resp::{Protocol, Span, write};
@@ -28,7 +29,6 @@ mod operator;
 pub mod pausing;
 pub mod process;
 pub mod session;
-mod shown_server;
 pub mod tracking;
 
 pub use client_kill::KillFilter;
@@ -36,7 +36,6 @@ pub use client_line::{BufferFigures, ClientAddress, ClientKind, ClientLine};
 pub use client_list::ClientSelection;
 pub use info::{InfoFacts, human, info_of_nodes};
 pub use operator::OperatorQuestion;
-pub use shown_server::ShownServer;
 
 /// One client at the moment of its request. Made from the client's own state before [`answer`], and put back
 /// into it afterwards: any of it may have changed.
@@ -67,10 +66,8 @@ pub struct AnswerHost<'a> {
     pub listener: &'a Listener,
     /// Our end of the client's connection. Looked up for `CLUSTER` only.
     pub local: Option<&'a ClientAddress>,
-    /// The upstream's version, which is the version that clients see. Empty: not known yet.
-    pub server_version: &'a str,
-    /// The upstream's version of Valkey, if it is a Valkey.
-    pub valkey_version: Option<&'a str>,
+    /// The upstream's server, as which slotmux answers. Its version is empty: it is not known yet.
+    pub server: &'a ServerIdentity,
     /// Used by `INFO` and `CONFIG GET` only.
     pub process: &'a dyn ProcessFigures,
 }
@@ -247,10 +244,10 @@ impl<'a> AnswerHost<'a> {
     /// The version that clients see.
     fn version(&self) -> &'a str {
         // The oldest version that slotmux serves, until the upstream's is known.
-        if self.server_version.is_empty() {
+        if self.server.version.is_empty() {
             "7.0.0"
         } else {
-            self.server_version
+            &self.server.version
         }
     }
 }

@@ -19,4 +19,6 @@ pub struct ProcessUsage {
     pub operating_system: &'static str,
     /// The number of the process.
     pub process_id: u32,
+    /// The path of its program.
+    pub executable: &'static str,
 }

@@ -1,6 +1,7 @@
 //! From what several nodes say to one topology. Pure: where they disagree about a slot, the higher config epoch wins.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::topology::{NO_SHARD, Node, Shard, Topology, UpstreamKind};
 use super::view::{NodeView, SeenNode};
@@ -79,19 +80,12 @@ pub fn merge(views: &[NodeView], previous: &Topology, trust_memory: bool) -> Mer
     let unreachable = claims.by_slot.iter().flatten().count() - served;
 
     let mut topology = Topology::new(UpstreamKind::Cluster, shards, slots);
-    // While servers are upgraded one by one, the version must not change with the node that happens to be asked.
-    let spokesman = views
-        .iter()
-        .find(|view| {
-            view.server.version == previous.server_version
-                && view.server.valkey_version == previous.valkey_version
-                && view.server.name == previous.server_name
-        })
-        .or(views.first());
-    if let Some(view) = spokesman {
-        topology.server_version = view.server.version.clone();
-        topology.valkey_version = view.server.valkey_version.clone();
-        topology.server_name = view.server.name.clone();
+    topology.choose_server();
+    if topology.server.version.is_empty()
+        && let Some(view) = views.first()
+    {
+        // Only replicas have answered so far.
+        topology.server = view.server.identity.clone();
     }
     MergedTopology {
         topology,
@@ -292,9 +286,10 @@ impl KnownNodes<'_> {
                 .unwrap_or_default()
                 .to_owned(),
             hostname: seen.iter().find_map(|seen| seen.hostname.clone()),
-            zone: own.map_or(before.and_then(|node| node.zone.clone()), |view| {
-                view.server.zone.clone()
-            }),
+            server: match own {
+                Some(view) => Some(Arc::new(view.server.identity.clone())),
+                None => before.and_then(|node| node.server.clone()),
+            },
         })
     }
 }

@@ -5,5 +5,6 @@ pub mod merge;
 pub mod mode;
 pub mod parameters;
 pub mod redirect;
+pub mod server;
 pub mod topology;
 pub mod view;

@@ -1,10 +1,9 @@
 //! The mode of a server, by its own statements in INFO and HELLO. Error texts never decide: an error about a renamed or
 //! forbidden command says nothing about the server's mode.
 
-use std::collections::BTreeSet;
-
 use redis::Value;
 
+use super::server::ServerModule;
 use super::view::text;
 
 /// The mode that a server states. Where its statements differ the later variant counts: a Sentinel has no data, and a
@@ -51,8 +50,10 @@ pub struct ServerHello {
     pub name: String,
     /// Whether the role is that of a replica.
     pub is_replica: bool,
-    /// Its modules, each with its version.
-    pub modules: BTreeSet<String>,
+    /// Its availability zone.
+    pub zone: Option<String>,
+    /// Its modules.
+    pub modules: Vec<ServerModule>,
 }
 
 impl ServerHello {
@@ -60,13 +61,13 @@ impl ServerHello {
     pub fn read(reply: &Value) -> ServerHello {
         let mut hello = ServerHello::default();
         let mut take = |field: &Value, value: &Value| {
-            if text(field) == Some("modules") {
-                hello.modules = modules(value);
+            let Some(field) = text(field) else { return };
+            if field == "modules" {
+                hello.modules = ServerModule::read(value);
             }
-            let (Some(field), Some(value)) = (text(field), text(value)) else {
-                return;
-            };
+            let Some(value) = text(value) else { return };
             match field {
+                "availability_zone" if !value.is_empty() => hello.zone = Some(value.to_owned()),
                 "mode" => hello.mode = ServerMode::named(value),
                 "version" => hello.version = value.to_owned(),
                 "server" => hello.name = value.to_owned(),
@@ -85,35 +86,6 @@ impl ServerHello {
         }
         hello
     }
-}
-
-/// The modules in a reply to HELLO, each a list of fields or a map.
-fn modules(value: &Value) -> BTreeSet<String> {
-    let of = |module: &Value, name: &str| -> Option<String> {
-        let pairs: Vec<(&Value, &Value)> = match module {
-            Value::Array(flat) => flat
-                .chunks_exact(2)
-                .map(|pair| (&pair[0], &pair[1]))
-                .collect(),
-            Value::Map(pairs) => pairs.iter().map(|(field, value)| (field, value)).collect(),
-            _ => return None,
-        };
-        let mut pairs = pairs.into_iter();
-        let (_, value) = pairs.find(|(field, _)| text(field) == Some(name))?;
-        match value {
-            Value::Int(number) => Some(number.to_string()),
-            value => text(value).map(str::to_owned),
-        }
-    };
-    let Value::Array(all) = value else {
-        return BTreeSet::new();
-    };
-    all.iter()
-        .filter_map(|module| {
-            let version = of(module, "ver").unwrap_or_default();
-            Some(format!("{} {version}", of(module, "name")?))
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -176,10 +148,44 @@ mod tests {
             version: "7.0.15".to_owned(),
             name: "redis".to_owned(),
             is_replica: true,
-            modules: BTreeSet::from(["ReJSON 20803".to_owned()]),
+            modules: vec![ServerModule {
+                name: "ReJSON".to_owned(),
+                version: 20803,
+                ..ServerModule::default()
+            }],
+            ..ServerHello::default()
         };
         assert_eq!(ServerHello::read(&Value::Array(flat)), expected);
         assert_eq!(ServerHello::read(&Value::Map(map.collect())), expected);
+        let lua = ServerModule {
+            name: "lua".to_owned(),
+            version: 3,
+            path: Some(String::new()),
+            args: Some(vec!["a".to_owned()]),
+        };
+        let fields = [
+            ("name", word("lua")),
+            ("ver", Value::Int(3)),
+            ("path", word("")),
+            ("args", Value::Array(vec![word("a")])),
+        ];
+        let flat = fields
+            .iter()
+            .flat_map(|(field, value)| [word(field), value.clone()]);
+        let map = fields
+            .iter()
+            .map(|(field, value)| (word(field), value.clone()));
+        for module in [Value::Array(flat.collect()), Value::Map(map.collect())] {
+            let modules = Value::Array(vec![module, Value::Nil, Value::Array(vec![])]);
+            let hello = ServerHello::read(&Value::Array(vec![
+                word("modules"),
+                modules,
+                word("availability_zone"),
+                word("eu-1a"),
+            ]));
+            assert_eq!(hello.modules, std::slice::from_ref(&lua));
+            assert_eq!(hello.zone.as_deref(), Some("eu-1a"));
+        }
         for nonsense in [Value::Nil, Value::Okay, Value::Array(vec![word("mode")])] {
             assert_eq!(ServerHello::read(&nonsense), ServerHello::default());
         }

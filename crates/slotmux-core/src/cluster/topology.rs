@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::addr::Addr;
+use super::server::{ServerIdentity, ServerVersion};
 use crate::command::Learned;
 use crate::slot::{SLOTS, Slot};
 
@@ -21,8 +22,9 @@ pub enum UpstreamKind {
     Standalone,
 }
 
-/// One node, as the cluster announces it and as it is reached.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// One node, as the cluster announces it and as it is reached. Nodes are equal if they are the same at the same place, whether
+/// or not they were asked: [`Topology::server`] is what follows from their statements.
+#[derive(Clone, Debug)]
 pub struct Node {
     /// The 40 hex digits of the node id; for a standalone server its address.
     pub id: String,
@@ -32,9 +34,20 @@ pub struct Node {
     pub announced_ip: String,
     /// The announced hostname, if there is one.
     pub hostname: Option<String>,
-    /// Availability zone, known once the node itself was asked.
-    pub zone: Option<String>,
+    /// Its statements about itself, known once the node itself was asked.
+    pub server: Option<Arc<ServerIdentity>>,
 }
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Node) -> bool {
+        self.id == other.id
+            && self.addr == other.addr
+            && self.announced_ip == other.announced_ip
+            && self.hostname == other.hostname
+    }
+}
+
+impl Eq for Node {}
 
 impl Node {
     /// A node of which no more than id and address are known.
@@ -44,7 +57,7 @@ impl Node {
             addr,
             announced_ip: String::new(),
             hostname: None,
-            zone: None,
+            server: None,
         }
     }
 }
@@ -69,12 +82,8 @@ pub struct Topology {
     pub kind: UpstreamKind,
     /// Shards that own slots, ordered by the id of their primary.
     pub shards: Vec<Shard>,
-    /// `redis_version` of INFO, empty if the server would not say. Valkey reports a compatible Redis version here.
-    pub server_version: String,
-    /// `valkey_version` of INFO, which only Valkey has.
-    pub valkey_version: Option<String>,
-    /// `redis`, `valkey` or what the server calls itself.
-    pub server_name: String,
+    /// The server that clients see: the oldest among the primaries, as far as these have been asked.
+    pub server: ServerIdentity,
     /// Commands that the upstream knows, read from its COMMAND.
     pub learned: Arc<Learned>,
     slots: Box<[u16]>,
@@ -104,9 +113,7 @@ impl Topology {
             version: 0,
             kind,
             shards,
-            server_version: String::new(),
-            valkey_version: None,
-            server_name: String::new(),
+            server: ServerIdentity::default(),
             learned: Arc::default(),
             slots: slots.into(),
         }
@@ -200,11 +207,16 @@ impl Topology {
             .count()
     }
 
-    /// Whether the servers of both have the same name and versions.
-    pub fn has_server_of(&self, other: &Topology) -> bool {
-        self.server_version == other.server_version
-            && self.valkey_version == other.valkey_version
-            && self.server_name == other.server_name
+    /// Makes the oldest of its primaries the server that clients see.
+    pub fn choose_server(&mut self) {
+        let primaries = self.shards.iter().map(|shard| &shard.primary);
+        let known = primaries.filter_map(|node| node.server.as_ref());
+        self.server = ServerIdentity::of_all(known);
+    }
+
+    /// Kind and version of the server that clients see.
+    pub fn server_version(&self) -> ServerVersion {
+        self.server.number()
     }
 
     /// Whether both say the same, versions aside.
@@ -212,7 +224,7 @@ impl Topology {
         self.kind == other.kind
             && self.shards == other.shards
             && self.slots == other.slots
-            && self.has_server_of(other)
+            && self.server == other.server
             && Arc::ptr_eq(&self.learned, &other.learned)
     }
 
@@ -250,7 +262,7 @@ impl fmt::Debug for Topology {
             .field("version", &self.version)
             .field("kind", &self.kind)
             .field("shards", &self.shards)
-            .field("server_version", &self.server_version)
+            .field("server", &self.server.version)
             .field("uncovered", &self.uncovered())
             .finish_non_exhaustive()
     }

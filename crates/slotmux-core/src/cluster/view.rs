@@ -7,6 +7,7 @@ use redis::Value;
 
 use super::addr::{Addr, AddressMap};
 use super::mode::{ServerHello, ServerMode};
+use super::server::{ServerIdentity, ServerModule};
 use crate::slot::SLOTS;
 
 /// The cluster as one node sees it.
@@ -46,17 +47,11 @@ pub struct SeenNode {
     pub replicas: Vec<usize>,
 }
 
-/// The INFO of a node about itself; missing fields are empty.
+/// The statements of a node about itself; missing fields are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerInfo {
-    /// `redis_version`.
-    pub version: String,
-    /// `valkey_version`, which only Valkey has.
-    pub valkey_version: Option<String>,
-    /// `server_name`, or `redis` if it is missing.
-    pub name: String,
-    /// `availability_zone`.
-    pub zone: Option<String>,
+    /// Its kind, version, zone and modules.
+    pub identity: ServerIdentity,
     /// It replicates from another server.
     pub is_replica: bool,
     /// It is reading its data set.
@@ -74,20 +69,19 @@ pub struct ServerInfo {
 impl ServerInfo {
     /// Reads the text of INFO.
     pub fn from_info(text: &str) -> ServerInfo {
-        let mut server = ServerInfo {
-            name: "redis".to_owned(),
-            ..ServerInfo::default()
-        };
+        let mut server = ServerInfo::default();
+        server.identity.name = "redis".to_owned();
         for line in text.lines() {
             let Some((field, value)) = line.split_once(':') else {
                 continue;
             };
             server.mode = server.mode.max(ServerMode::of_info(field, value));
+            let identity = &mut server.identity;
             match field {
-                "redis_version" => server.version = value.to_owned(),
-                "valkey_version" => server.valkey_version = Some(value.to_owned()),
-                "server_name" => server.name = value.to_owned(),
-                "availability_zone" if !value.is_empty() => server.zone = Some(value.to_owned()),
+                "redis_version" => identity.version = value.to_owned(),
+                "valkey_version" => identity.valkey_version = Some(value.to_owned()),
+                "server_name" => identity.name = value.to_owned(),
+                "availability_zone" if !value.is_empty() => identity.zone = Some(value.to_owned()),
                 "role" => server.is_replica = value == "slave" || value == "replica",
                 "loading" => server.is_loading = value == "1",
                 "run_id" => server.run_id = value.to_owned(),
@@ -103,15 +97,21 @@ impl ServerInfo {
     pub fn add(&mut self, hello: ServerHello) {
         self.mode = self.mode.max(hello.mode);
         if self.modules.is_empty() {
-            self.modules = hello.modules;
+            let name = |module: &ServerModule| format!("{} {}", module.name, module.version);
+            self.modules = hello.modules.iter().map(name).collect();
         }
-        if self.version.is_empty() {
+        let identity = &mut self.identity;
+        if identity.version.is_empty() {
             // In HELLO, Valkey states its own version.
-            self.valkey_version = (hello.name == "valkey").then(|| hello.version.clone());
-            self.version = hello.version;
-            self.name = hello.name;
+            identity.valkey_version = (hello.name == "valkey").then(|| hello.version.clone());
+            identity.version.clone_from(&hello.version);
+            identity.name.clone_from(&hello.name);
             self.is_replica |= hello.is_replica;
         }
+        identity.greeting_name = hello.name;
+        identity.greeting_version = hello.version;
+        identity.zone = identity.zone.take().or(hello.zone);
+        identity.modules = hello.modules;
     }
 }
 

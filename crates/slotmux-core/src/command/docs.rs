@@ -147,6 +147,7 @@ fn route(command: &Command) -> String {
             return format!("primaries written to, own connections ({})", merged(merge));
         }
         Route::Scan => "one primary after the other",
+        Route::ClusterScan => "by the slot of its cursor",
         Route::Answer(_) => "slotmux",
         Route::Transaction => "transaction",
         Route::Blocking if matches!(command.keys, KeySpec::Streams) => "own connection if BLOCK",
@@ -176,9 +177,10 @@ pub fn merged(merge: Merge) -> &'static str {
         }
         Merge::AnyOk => "OK if one says so",
         Merge::Running => "that of the node that runs one",
+        Merge::Shown => "that of a node that has it",
         Merge::Newest(_) => "the newest entries",
         Merge::History => "joined by time",
-        Merge::Latest => "per event the last and the worst",
+        Merge::Latest => "per event the last, the worst, and the totals",
         Merge::Histogram | Merge::Totals => "added up",
         Merge::Texts => "a text per node",
     }

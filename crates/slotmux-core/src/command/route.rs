@@ -28,6 +28,8 @@ pub enum Route {
     Acknowledged(Merge),
     /// SCAN: to the primary whose turn it is.
     Scan,
+    /// CLUSTERSCAN: to the node of its cursor's slot.
+    ClusterScan,
     /// Nowhere: slotmux answers it itself.
     Answer(OwnAnswer),
     /// MULTI, EXEC, DISCARD, WATCH, UNWATCH.
@@ -98,11 +100,13 @@ pub enum Merge {
     AnyOk,
     /// The part of the node that runs a script, if one does.
     Running,
-    /// The newest entries of all SLOWLOGs, at most so many.
+    /// SCRIPT SHOW: the script of a node that has it.
+    Shown,
+    /// The newest entries of all SLOWLOGs or COMMANDLOGs, at most so many.
     Newest(u32),
     /// LATENCY HISTORY: what all nodes measured, by time.
     History,
-    /// LATENCY LATEST: per event the last time and the worst.
+    /// LATENCY LATEST: per event the last time, the worst, and the totals.
     Latest,
     /// LATENCY HISTOGRAM: the calls of all nodes.
     Histogram,
@@ -118,7 +122,7 @@ impl Merge {
         use Merge::*;
         let reads = matches!(
             self,
-            Least | Running | Newest(_) | History | Latest | Histogram | Totals | Texts
+            Least | Running | Shown | Newest(_) | History | Latest | Histogram | Totals | Texts
         );
         reads || self.counts_subscribers()
     }
@@ -138,7 +142,10 @@ impl Merge {
 
     /// Whether the parts that succeeded make a reply although another failed.
     pub fn takes_failures(self) -> bool {
-        matches!(self, Merge::AnyOk | Merge::Running | Merge::Texts)
+        matches!(
+            self,
+            Merge::AnyOk | Merge::Running | Merge::Shown | Merge::Texts
+        )
     }
 }
 

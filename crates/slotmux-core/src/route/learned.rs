@@ -13,6 +13,8 @@ use super::by_keys::{UNTOLD_KEYS, blocking, keyed, split_or_whole};
 use super::lacking::lacking;
 use super::{Knowledge, Plan, error_reply, refuse, refuse_by, refuse_command};
 
+/// The end of the error for an unknown command without arguments, as most versions have it.
+const NO_ARGUMENTS: &[u8] = b", with args beginning with: ";
 /// The reason to refuse a command about an index of which each node has a share.
 const SHARE: &str =
     "the search module has no coordinator here, so that an index has the keys of one node only";
@@ -36,8 +38,14 @@ pub(super) fn plan_learned(
             }
             Unresolved::Command => None,
         };
-        let text = || unresolved.error(request.bytes, request.args);
-        known.unwrap_or_else(|| Plan::Unknown(error_reply(&text())))
+        known.unwrap_or_else(|| {
+            let mut text = unresolved.error(request.bytes, request.args);
+            if request.argc() == 1 && knowledge.server.lists_only_arguments_that_are_there() {
+                let bare = text.strip_suffix(NO_ARGUMENTS).map(<[u8]>::len);
+                text.truncate(bare.unwrap_or(text.len()));
+            }
+            Plan::Unknown(error_reply(&text))
+        })
     };
     let Some(learned) = knowledge.learned else {
         return error();

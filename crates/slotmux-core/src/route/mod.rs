@@ -1,5 +1,6 @@
 //! Decides where a request goes, without sending anything.
 
+use crate::cluster::server::ServerVersion;
 use crate::command::listening::{SubscriptionChange, SubscriptionKind};
 use crate::command::split::SplitShape;
 use crate::command::{
@@ -146,6 +147,8 @@ pub enum TransactionCommand {
 pub struct Knowledge<'a> {
     /// Learned commands, which the table lacks. `None`: learning is switched off.
     pub learned: Option<&'a Learned>,
+    /// Kind and version of the upstream's servers.
+    pub server: ServerVersion,
     /// Whether one node has every slot, so that nothing is split or refused for its slots.
     pub is_one_node: bool,
     /// Whether slotmux shows itself to the client as a cluster.
@@ -229,6 +232,7 @@ pub fn plan(
             slot: slot_of(request.arg(1)),
         },
         Route::Scan => scan_page(request, command, knowledge),
+        Route::ClusterScan => cluster_scan(request, command, knowledge),
         Route::Answer(OwnAnswer::Cluster) if knowledge.as_cluster => {
             let keys = keys_in_slot(request, command, knowledge);
             keys.unwrap_or(Plan::Answer(OwnAnswer::Cluster, command))
@@ -265,9 +269,28 @@ fn scan_page(request: &Request, command: &Command, knowledge: &Knowledge) -> Pla
     if knowledge.is_one_node && !knowledge.policies.hides_keys() {
         return Plan::Anywhere { write: false };
     }
-    match scan::parse(request.arg(1)).and_then(scan::ScanCursor::decode) {
+    match scan::read(request.arg(1), knowledge.server).and_then(scan::ScanCursor::decode) {
         Some(cursor) => Plan::Scan { cursor },
         None => refuse(RefusalRule::Inherent, "ERR invalid cursor"),
+    }
+}
+
+/// CLUSTERSCAN: its cursor names a slot as a key does, and the node of that slot reads the rest of it. So the scan goes on
+/// over all slots, also after they have moved, and the state of the scan is in the cursor alone.
+fn cluster_scan(request: &Request, command: &Command, knowledge: &Knowledge) -> Plan {
+    if knowledge.policies.hides_keys() {
+        let text = "ERR slotmux: 'clusterscan' is refused, as it would name keys of no namespace (unmatched); SCAN leaves \
+                    them out";
+        return refuse(RefusalRule::Unmatched, text);
+    }
+    match permitted_everywhere(command.full_name, false, knowledge.policies) {
+        Ok(()) => Plan::Forward {
+            slot: slot_of(request.arg(1)),
+            write: false,
+            decision: Decision::NONE,
+            wait: None,
+        },
+        Err(refusal) => refuse_by(&refusal),
     }
 }
 
@@ -344,6 +367,7 @@ mod tests {
         let request = Request { bytes, args: &args };
         let knowledge = Knowledge {
             learned: None,
+            server: ServerVersion::default(),
             is_one_node: false,
             as_cluster: false,
             policies: &Policies::default(),

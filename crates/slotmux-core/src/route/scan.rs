@@ -9,7 +9,7 @@ use crate::slot::SLOTS;
 
 mod cursor;
 
-pub use cursor::{CursorForm, ScanCursor, parse};
+pub use cursor::{CursorForm, ScanCursor, parse, read};
 use cursor::{NARROW_NODE_BITS, NARROW_PRINT_BITS, SLOT_BITS, WIDE_NODE_BITS, WIDE_PRINT_BITS};
 
 /// A shard in the order of a scan.

@@ -192,14 +192,17 @@ pub fn plan_queued(
     {
         return script::call_among_others(request, command, knowledge, rewritten);
     }
+    // Servers that do not forbid MULTI and WATCH by this flag refuse them without a consequence for the transaction.
     if let Ok(command) = command
         && command.flags.contains(Flags::NO_MULTI)
-        && command.route != Route::Transaction
+        && (command.route != Route::Transaction || knowledge.server.aborts_nested_multi())
     {
-        return refuse(
-            RefusalRule::Inherent,
-            "ERR Command not allowed inside a transaction",
-        );
+        let name = command.full_name;
+        let text = match knowledge.server.names_forbidden_in_multi() {
+            true => format!("ERR Command '{name}' not allowed inside a transaction"),
+            false => "ERR Command not allowed inside a transaction".to_owned(),
+        };
+        return refuse(RefusalRule::Inherent, &text);
     }
     let plan = plan(request, command, knowledge, rewritten);
     // Outside of a transaction it goes to all nodes all the same: while a slot moves, two have keys of it.

@@ -1,6 +1,7 @@
 //! CLIENT LIST, KILL, PAUSE and MONITOR: lines of several clients, and the work left to the workers.
 
 use super::*;
+use crate::cluster::server::ServerVersion;
 
 /// The clients 3, 5 and 7 of different users, ages and addresses; 7 is the one that asks.
 fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
@@ -52,7 +53,7 @@ fn with_three_clients(test: impl Fn(&[ClientLine<'_>])) {
         subscriptions: [0; 3],
         traffic: [100, 200],
         requests: 4,
-        server: ShownServer::Redis(7, 2),
+        server: ServerVersion::new("7.2.0", None),
     };
     test(&[
         line(3, 300, &tcp, &here, Some(&app)),
@@ -104,43 +105,43 @@ fn client_lines_have_the_fields_of_their_version() {
     let valkey = " tot-net-in=100 tot-net-out=200 tot-cmds=4";
     let table = [
         (
-            ShownServer::Redis(7, 0),
+            ServerVersion::new("7.0.0", None),
             " flags=N db=0 ",
             " multi=-1 qbuf=",
             "",
         ),
         (
-            ShownServer::Redis(7, 4),
+            ServerVersion::new("7.4.0", None),
             " flags=N db=0 ",
             " multi=-1 watch=2 qbuf=",
             "",
         ),
         (
-            ShownServer::Redis(8, 0),
+            ServerVersion::new("8.0.0", None),
             " flags=N db=0 ",
             " multi=-1 watch=2 qbuf=",
             " io-thread=0",
         ),
         (
-            ShownServer::Redis(8, 2),
+            ServerVersion::new("8.2.0", None),
             " flags=N db=0 ",
             " multi=-1 watch=2 qbuf=",
             newest,
         ),
         (
-            ShownServer::Valkey(7, 2),
+            ServerVersion::new("7.2.4", Some("7.2.0")),
             " flags=N db=0 ",
             " multi=-1 qbuf=",
             "",
         ),
         (
-            ShownServer::Valkey(8, 0),
+            ServerVersion::new("7.2.4", Some("8.0.0")),
             " flags=N db=0 ",
             " multi=-1 watch=2 qbuf=",
             valkey,
         ),
         (
-            ShownServer::Valkey(9, 1),
+            ServerVersion::new("7.2.4", Some("9.1.0")),
             " flags=N capa= db=0 ",
             " multi=-1 watch=2 qbuf=",
             valkey,
@@ -170,7 +171,7 @@ fn listed(
     lines: &[ClientLine<'_>],
 ) -> Result<Vec<u64>, String> {
     let mut client = Client::new(&[("app", &["one"])]);
-    client.valkey_version = Some(version);
+    client.server.valkey_version = Some(version.to_owned());
     let (outcome, early) = client.run(request);
     let AnswerOutcome::List(selection) = outcome else {
         return Err(early.trim_end().to_owned());
@@ -310,7 +311,7 @@ fn capabilities_are_those_of_valkey() {
         client.reply("CLIENT IMPORT-SOURCE ON"),
         unknown("IMPORT-SOURCE")
     );
-    client.valkey_version = Some("8.0.1");
+    client.server.valkey_version = Some("8.0.1".to_owned());
     assert_eq!(
         client.reply("CLIENT IMPORT-SOURCE ON"),
         unknown("IMPORT-SOURCE")
@@ -324,7 +325,7 @@ fn capabilities_are_those_of_valkey() {
             .as_ref()
             .is_some_and(|session| session.takes_redirects)
     );
-    client.valkey_version = Some("9.1.2");
+    client.server.valkey_version = Some("9.1.2".to_owned());
     let text = "-ERR Server is not in import mode\r\n";
     assert_eq!(client.reply("CLIENT IMPORT-SOURCE ON"), text);
 }
@@ -410,7 +411,7 @@ fn killed(
     lines: &[ClientLine<'_>],
 ) -> Result<Vec<u64>, String> {
     let mut client = Client::open();
-    client.valkey_version = valkey_version;
+    client.server.valkey_version = valkey_version.map(str::to_owned);
     let (outcome, early) = client.run(request);
     let AnswerOutcome::Kill(kill) = outcome else {
         return Err(early);

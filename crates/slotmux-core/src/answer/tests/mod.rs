@@ -12,8 +12,7 @@ mod clients;
 struct Client {
     config: Config,
     facts: InfoFacts,
-    version: &'static str,
-    valkey_version: Option<&'static str>,
+    server: ServerIdentity,
     tracking: Tracking,
     protocol: Protocol,
     authenticated: bool,
@@ -45,8 +44,10 @@ impl Client {
             authenticated: config.is_open(),
             config,
             facts: InfoFacts::default(),
-            version: "7.0.15",
-            valkey_version: None,
+            server: ServerIdentity {
+                version: "7.0.15".to_owned(),
+                ..ServerIdentity::default()
+            },
             protocol: Protocol::Resp2,
             tracking: Tracking::default(),
             session: None,
@@ -73,8 +74,7 @@ impl Client {
             config: &self.config,
             listener: &self.config.listeners[0],
             local: None,
-            server_version: self.version,
-            valkey_version: self.valkey_version,
+            server: &self.server,
             process: &self.facts,
         };
         let mut subject = AskingClient {
@@ -220,7 +220,7 @@ fn only_logins_and_goodbyes_come_before_a_login() {
 #[test]
 fn hello_has_a_version_before_any_is_known() {
     let mut client = Client::open();
-    client.version = "";
+    client.server.version.clear();
     assert!(
         client
             .reply("HELLO 3")

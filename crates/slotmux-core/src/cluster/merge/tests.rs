@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cluster::addr::{Addr, AddressMap};
+use crate::cluster::server::ServerIdentity;
 use crate::cluster::view::{
     ServerInfo,
     tests::{node, range},
@@ -39,8 +40,11 @@ fn view_from(
         text += &format!("{id} 10.0.0.1:1@2 {myself}{flags} {primary} 0 0 {epoch} connected\n");
     }
     let server = ServerInfo {
-        version: "7.0.15".into(),
-        name: "redis".into(),
+        identity: ServerIdentity {
+            version: "7.0.15".into(),
+            name: "redis".into(),
+            ..ServerIdentity::default()
+        },
         ..ServerInfo::default()
     };
     NodeView::read(
@@ -243,29 +247,39 @@ fn zones_are_remembered_and_versions_do_not_flap() {
     let nodes = [("a1", 1, "master", "-"), ("b2", 2, "master", "-")];
     let owners = [(0, 99, "a1"), (100, 16383, "b2")];
     let mut by_a = view(&nodes, &owners);
-    by_a.server.zone = Some("zone-1".into());
+    by_a.server.identity.zone = Some("zone-1".into());
     let mut by_b = view(&[nodes[1], nodes[0]], &owners);
-    by_b.server.version = "7.2.0".into();
+    by_b.server.identity.version = "7.2.0".into();
     let first = merged(&[by_a.clone()]).topology;
-    let second = merge(&[by_b.clone(), by_a], &first, true).topology;
-    assert_eq!(second.shards[0].primary.zone.as_deref(), Some("zone-1"));
-    assert_eq!(second.server_version, "7.0.15");
-    let third = merge(&[by_b], &second, true).topology;
-    assert_eq!(third.shards[0].primary.zone.as_deref(), Some("zone-1"));
-    assert_eq!(third.server_version, "7.2.0");
+    let zone = |topology: &Topology| {
+        let server = topology.shards[0].primary.server.as_ref();
+        server.and_then(|server| server.zone.clone())
+    };
+    // A node that is not asked this time says what it said before.
+    let second = merge(&[by_b.clone(), by_a.clone()], &first, true).topology;
+    let third = merge(&[by_b.clone()], &second, true).topology;
+    for topology in [&first, &second, &third] {
+        assert_eq!(zone(topology).as_deref(), Some("zone-1"));
+        assert_eq!(topology.server.version, "7.0.15");
+    }
+    by_a.server.identity.version = "8.0.0".into();
+    let upgraded = merge(&[by_a], &third, true).topology;
+    assert_eq!(upgraded.server.version, "7.2.0");
 
     // All versions of Valkey report one version of Redis.
     let mut old = view(&nodes, &owners);
-    (old.server.version, old.server.name) = ("7.2.4".into(), "valkey".into());
-    old.server.valkey_version = Some("8.0.4".into());
+    let identity = &mut old.server.identity;
+    (identity.version, identity.name) = ("7.2.4".into(), "valkey".into());
+    identity.valkey_version = Some("8.0.4".into());
     let mut new = view(&[nodes[1], nodes[0]], &owners);
     new.server = old.server.clone();
-    new.server.valkey_version = Some("9.0.0".into());
+    new.server.identity.valkey_version = Some("9.0.0".into());
     let first = merged(&[old.clone()]).topology;
-    let second = merge(&[new.clone(), old], &first, true).topology;
-    assert_eq!(second.valkey_version.as_deref(), Some("8.0.4"));
-    let third = merge(&[new], &second, true).topology;
-    assert_eq!(third.valkey_version.as_deref(), Some("9.0.0"));
+    let second = merge(&[new.clone(), old.clone()], &first, true).topology;
+    assert_eq!(second.server.valkey_version.as_deref(), Some("8.0.4"));
+    old.server = new.server.clone();
+    let third = merge(&[new, old], &second, true).topology;
+    assert_eq!(third.server.valkey_version.as_deref(), Some("9.0.0"));
     assert!(!third.same_as(&second));
 }
 

@@ -260,8 +260,8 @@ fn reads_info_of_redis_valkey_and_slotmux() {
     );
     assert_eq!(
         (
-            redis.version.as_str(),
-            redis.name.as_str(),
+            redis.identity.version.as_str(),
+            redis.identity.name.as_str(),
             redis.is_replica
         ),
         ("7.0.15", "redis", false)
@@ -272,13 +272,13 @@ fn reads_info_of_redis_valkey_and_slotmux() {
     );
     assert_eq!(
         (
-            valkey.name.as_str(),
-            valkey.valkey_version.as_deref(),
-            valkey.zone.as_deref()
+            valkey.identity.name.as_str(),
+            valkey.identity.valkey_version.as_deref(),
+            valkey.identity.zone.as_deref()
         ),
         ("valkey", Some("8.1.0"), Some("eu-1a"))
     );
-    assert_eq!(redis.valkey_version, None);
+    assert_eq!(redis.identity.valkey_version, None);
     for (name, version, valkey_version) in
         [("valkey", "9.1.0", Some("9.1.0")), ("redis", "7.2.4", None)]
     {
@@ -288,10 +288,13 @@ fn reads_info_of_redis_valkey_and_slotmux() {
             version: version.into(),
             ..ServerHello::default()
         });
-        assert_eq!(without_info.valkey_version.as_deref(), valkey_version);
+        assert_eq!(
+            without_info.identity.valkey_version.as_deref(),
+            valkey_version
+        );
     }
     assert!(valkey.is_replica && valkey.is_loading);
     let ours = ServerInfo::from_info("run_id:abc\r\n# Slotmux\r\nslotmux_version:0.1.0\r\n");
     assert!(ours.is_slotmux && !redis.is_slotmux);
-    assert_eq!((ours.run_id.as_str(), ours.zone), ("abc", None));
+    assert_eq!((ours.run_id.as_str(), ours.identity.zone), ("abc", None));
 }

@@ -6,7 +6,7 @@ use super::row::*;
 pub(super) static CLUSTER: &[Command] = &[
     cmd("asking",         1, NONE, Answer(A::Cluster),  "3.0.0",        "fast"),
     container("cluster", -2, NONE, Answer(A::Cluster),  "3.0.0",        "", CLUSTER_SUBCOMMANDS),
-    cmd("clusterscan",   -2, KEY,  Refused(EVERY_NODE), "valkey 9.1.0", "readonly"),
+    cmd("clusterscan",   -2, KEY,  ClusterScan,         "valkey 9.1.0", "readonly"),
     cmd("readonly",       1, NONE, Answer(A::Cluster),  "3.0.0",        "loading stale fast"),
     cmd("readwrite",      1, NONE, Answer(A::Cluster),  "3.0.0",        "loading stale fast"),
 ];

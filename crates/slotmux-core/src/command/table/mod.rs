@@ -257,7 +257,8 @@ mod tests {
                 Route::Publish(SubscriptionKind::Shard) => {
                     assert!(command.keys != KeySpec::None, "{name}");
                 }
-                Route::Transaction | Route::Blocking | Route::Subscribe(_) => {}
+                Route::Transaction | Route::Blocking | Route::Subscribe(_) | Route::ClusterScan => {
+                }
             }
             assert_ne!(command.arity, 0, "{name}");
         }
@@ -299,6 +300,7 @@ mod tests {
             let exempt = ["pfdebug", "save", "bgsave", "bgrewriteaof", "module|list"]
                 .contains(&name)
                 || of("slowlog|")
+                || of("commandlog|")
                 || of("latency|");
             assert!(
                 exempt || !command.flags.intersects(wary) || !forwarded(command.route),

@@ -3,11 +3,11 @@
 pub(super) use super::super::keys::KeySpec;
 pub(super) use super::super::route::Merge::{
     AllOk, AllTrue, AnyOk, Concat, EachLeast, Elements, First, Histogram, History, Latest, Least,
-    Names, Newest, Patterns, RandomKey, Running, Subscribers, Sum, Texts, Totals,
+    Names, Newest, Patterns, RandomKey, Running, Shown, Subscribers, Sum, Texts, Totals,
 };
 pub(super) use super::super::route::Route::{
-    Acknowledged, AllNodes, AllPrimaries, Answer, AnyNode, Blocking, Debug, Keyed, OneDatabase,
-    Publish, Refused, Scan, Script, Split, Transaction,
+    Acknowledged, AllNodes, AllPrimaries, Answer, AnyNode, Blocking, ClusterScan, Debug, Keyed,
+    OneDatabase, Publish, Refused, Scan, Script, Split, Transaction,
 };
 pub(super) use super::super::route::{
     BETWEEN_NODES, CONNECTION_STATE, EVERY_NODE, ONE_DATABASE, ONE_NODE, OwnAnswer as A, Route,

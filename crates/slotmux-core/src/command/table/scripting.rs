@@ -44,5 +44,5 @@ static SCRIPT_SUBCOMMANDS: &[Command] = &[
     cmd("script|help",    2, NONE, AnyNode,                   "5.0.0",        "loading stale"),
     cmd("script|kill",    2, NONE, AllPrimaries(AnyOk),       "2.6.0",        "noscript allow_busy"),
     cmd("script|load",    3, NONE, AllPrimaries(First),       "2.6.0",        "noscript stale"),
-    cmd("script|show",    3, NONE, Refused(EVERY_NODE),       "valkey 8.0.0", "noscript stale"),
+    cmd("script|show",    3, NONE, AllPrimaries(Shown),       "valkey 8.0.0", "noscript stale"),
 ];

@@ -81,10 +81,10 @@ static COMMAND_SUBCOMMANDS: &[Command] = &[
 
 #[rustfmt::skip]
 static COMMANDLOG_SUBCOMMANDS: &[Command] = &[
-    cmd("commandlog|get",   4, NONE, Refused(ONE_NODE), "valkey 8.1.0", "admin loading stale"),
-    cmd("commandlog|help",  2, NONE, AnyNode,           "valkey 8.1.0", "loading stale"),
-    cmd("commandlog|len",   3, NONE, Refused(ONE_NODE), "valkey 8.1.0", "admin loading stale"),
-    cmd("commandlog|reset", 3, NONE, Refused(ONE_NODE), "valkey 8.1.0", "admin loading stale"),
+    cmd("commandlog|get",   4, NONE, AllPrimaries(Newest(10)), "valkey 8.1.0", "admin loading stale"),
+    cmd("commandlog|help",  2, NONE, AnyNode,                  "valkey 8.1.0", "loading stale"),
+    cmd("commandlog|len",   3, NONE, AllPrimaries(Sum),        "valkey 8.1.0", "admin loading stale"),
+    cmd("commandlog|reset", 3, NONE, AllPrimaries(AllOk),      "valkey 8.1.0", "admin loading stale"),
 ];
 
 #[rustfmt::skip]

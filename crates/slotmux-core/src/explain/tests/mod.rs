@@ -1,6 +1,7 @@
 //! Explanations of requests under policies, as the texts that people see.
 
 use super::*;
+use crate::cluster::server::ServerVersion;
 use crate::command::Learned;
 use crate::config::{SourceFile, Sources, load_with_origins};
 use crate::resp::write;
@@ -84,6 +85,7 @@ pub(super) fn told_under(file: &str, line: &str, learned: Option<&Learned>) -> E
     };
     let knowledge = Knowledge {
         learned,
+        server: ServerVersion::default(),
         is_one_node: false,
         as_cluster: false,
         policies: &policies,

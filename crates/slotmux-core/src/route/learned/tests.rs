@@ -1,5 +1,6 @@
 //! Routing of requests whose command was learned and whose keys are not where the upstream reports.
 
+use crate::cluster::server::ServerVersion;
 use redis::Value;
 
 use super::*;
@@ -60,6 +61,7 @@ fn keys_that_are_not_found_are_no_matter_for_any_node_where_there_are_policies()
             args: &args,
         };
         let knowledge = Knowledge {
+            server: ServerVersion::default(),
             learned: Some(&learned),
             is_one_node: false,
             as_cluster: false,
@@ -126,6 +128,7 @@ fn planned(line: &str, learned: &Learned, is_one_node: bool, config: &Config) ->
     };
     let policies = Policies::new(config);
     let knowledge = Knowledge {
+        server: ServerVersion::default(),
         learned: Some(learned),
         is_one_node,
         as_cluster: false,

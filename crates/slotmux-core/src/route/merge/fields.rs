@@ -11,6 +11,10 @@ pub enum FieldRule {
     Most,
     /// The smallest.
     Least,
+    /// The mean of ratios.
+    Mean,
+    /// That of the first node: it is about a program that all nodes run.
+    First,
     /// The sum, or 0 if any is 0, which stands for no limit.
     Limit,
     /// `ok`, unless a node says something else.
@@ -31,10 +35,49 @@ const fn ratio(part: &'static str, whole: &'static str) -> FieldRule {
     FieldRule::Ratio { part, whole, less }
 }
 
-/// The rule of a field. Fields that are not listed, such as those of later versions, are summed.
-pub fn rule(field: &str) -> FieldRule {
-    match field {
-        "total_connections_received"
+/// The rule of a field in a section: by the meaning of a known field, else by the words of its name.
+pub fn rule(section: &str, field: &str) -> FieldRule {
+    if let Some(rule) = known(field) {
+        return rule;
+    }
+    match section {
+        // What it says of the machine and the program has no sum.
+        "Server" => FieldRule::First,
+        // Connections between the nodes, which clients of slotmux do not see.
+        "Cluster" | "Cluster Info" => FieldRule::Own,
+        _ => by_words(field),
+    }
+}
+
+/// The rule of a field with a known meaning.
+fn known(field: &str) -> Option<FieldRule> {
+    Some(match field {
+        "redis_version"
+        | "valkey_version"
+        | "server_name"
+        | "availability_zone"
+        | "redis_mode"
+        | "server_mode"
+        | "os"
+        | "process_id"
+        | "process_supervised"
+        | "run_id"
+        | "tcp_port"
+        | "server_time_usec"
+        | "uptime_in_seconds"
+        | "uptime_in_days"
+        | "executable"
+        | "config_file"
+        | "connected_clients"
+        | "cluster_connections"
+        | "maxclients"
+        | "blocked_clients"
+        | "tracking_clients"
+        | "pubsub_clients"
+        | "paused_reason"
+        | "paused_actions"
+        | "paused_timeout_milliseconds"
+        | "total_connections_received"
         | "total_commands_processed"
         | "instantaneous_ops_per_sec"
         | "total_net_input_bytes"
@@ -46,34 +89,31 @@ pub fn rule(field: &str) -> FieldRule {
         | "pubsub_channels"
         | "pubsub_patterns"
         | "pubsubshard_channels"
-        | "pubsub_clients"
         | "role"
         | "master_failover_state"
         | "master_replid"
         | "master_replid2"
         | "second_repl_offset"
         | "repl_backlog_first_byte_offset" => FieldRule::Own,
-        "loading"
+        "io_threads_active"
+        | "repl_backlog_active"
+        | "loading"
         | "async_loading"
         | "loading_eta_seconds"
-        | "rdb_bgsave_in_progress"
         | "rdb_last_bgsave_time_sec"
         | "rdb_current_bgsave_time_sec"
-        | "aof_rewrite_in_progress"
-        | "aof_rewrite_scheduled"
         | "aof_last_rewrite_time_sec"
         | "aof_current_rewrite_time_sec"
         | "aof_rewrites_consecutive_failures"
         | "aof_pending_rewrite"
-        | "module_fork_in_progress"
         | "current_cow_size_age"
         | "current_fork_perc"
         | "latest_fork_usec"
         | "expired_stale_perc"
         | "current_eviction_exceeded_time"
         | "current_active_defrag_time"
-        | "active_defrag_running"
-        | "repl_backlog_active"
+        | "instantaneous_eventloop_duration_usec"
+        | "engines_count"
         // Functions are on every node, and so is each script that was loaded.
         | "number_of_cached_scripts"
         | "number_of_functions"
@@ -96,11 +136,48 @@ pub fn rule(field: &str) -> FieldRule {
         "allocator_rss_ratio" => ratio("allocator_resident", "allocator_active"),
         "rss_overhead_ratio" => ratio("used_memory_rss", "allocator_resident"),
         "mem_fragmentation_ratio" => ratio("used_memory_rss", "used_memory"),
-        _ => FieldRule::Sum,
+        "avg_pipeline_length" => ratio("avg_pipeline_length_sum", "avg_pipeline_length_cnt"),
+        // Memory is in use at all nodes at once, as far as anyone can tell.
+        "used_memory_peak" | "current_cow_peak" => FieldRule::Sum,
+        _ => return None,
+    })
+}
+
+/// The rule of a field that later versions and modules may add.
+fn by_words(field: &str) -> FieldRule {
+    let words: Vec<&str> = field.split(['_', '-', '.']).collect();
+    let has = |some: &[&str]| words.iter().any(|word| some.contains(word));
+    let ends = |some: &[&str]| words.last().is_some_and(|word| some.contains(word));
+    let begins = |some: &[&str]| words.first().is_some_and(|word| some.contains(word));
+    if ends(&["perc", "percent", "percentage", "ratio"]) {
+        FieldRule::Mean
+    } else if begins(&["total", "expired", "evicted"]) || ends(&["sum", "cnt", "count", "total"]) {
+        FieldRule::Sum
+    } else if has(&["version", "min", "lowest", "smallest", "oldest"])
+        || field.contains("expires_in")
+    {
+        FieldRule::Least
+    } else if has(&[
+        "max", "peak", "longest", "largest", "biggest", "highest", "latest", "newest",
+    ]) || ends(&[
+        "progress",
+        "enabled",
+        "running",
+        "scheduled",
+        "age",
+        "hz",
+        "epoch",
+    ]) {
+        FieldRule::Most
+    } else if has(&["avg", "mean", "average"]) {
+        FieldRule::Mean
+    } else {
+        FieldRule::Sum
     }
 }
 
 /// Merges `values`, of which there is at least one. [`FieldRule::Own`] and [`FieldRule::Ratio`] need more information.
+/// Values that are no numbers are not added up: the first one stands for all.
 pub fn of(rule: FieldRule, values: &[&str]) -> String {
     let first = values.first().copied().unwrap_or_default();
     let number = |value: &&&str| value.parse::<f64>().unwrap_or(0.0);
@@ -109,15 +186,29 @@ pub fn of(rule: FieldRule, values: &[&str]) -> String {
         FieldRule::Least => values.iter().min_by(|a, b| number(a).total_cmp(&number(b))),
         FieldRule::Worst => values.iter().find(|value| **value != "ok"),
         FieldRule::Limit => values.iter().find(|value| **value == "0"),
-        FieldRule::Own | FieldRule::Sum | FieldRule::Ratio { .. } => None,
+        _ => None,
     };
-    match (chosen, rule) {
-        (Some(value), _) => (*value).to_owned(),
-        (None, FieldRule::Sum | FieldRule::Limit) => {
-            sum(values).unwrap_or_else(|| first.to_owned())
-        }
-        (None, _) => first.to_owned(),
-    }
+    let made = match (chosen, rule) {
+        (Some(value), _) => return (*value).to_owned(),
+        (None, FieldRule::Sum | FieldRule::Limit) => sum(values),
+        (None, FieldRule::Mean) => mean(values),
+        (None, _) => None,
+    };
+    made.unwrap_or_else(|| first.to_owned())
+}
+
+/// The mean of ratios, with as many decimals as the first has, and its percent sign. `None` if any is not a number.
+fn mean(values: &[&str]) -> Option<String> {
+    let bare = |value: &str| value.strip_suffix('%').unwrap_or(value).to_owned();
+    let numbers = values.iter().map(|value| bare(value).parse::<f64>());
+    let numbers: Vec<f64> = numbers.collect::<Result<_, _>>().ok()?;
+    let first = values.first()?;
+    let decimals = bare(first)
+        .split_once('.')
+        .map_or(0, |(_, rest)| rest.len());
+    let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
+    let sign = if first.ends_with('%') { "%" } else { "" };
+    Some(format!("{mean:.decimals$}{sign}"))
 }
 
 /// The sum of numbers, with as many decimals as the first has. `None` if any is not a number.
@@ -135,8 +226,13 @@ fn sum(values: &[&str]) -> Option<String> {
     Some(format!("{sum:.decimals$}"))
 }
 
-/// Merges fields that are pairs themselves: `keys=1,expires=2`. Counts are summed and means computed again. Percentiles
-/// have no common value, so the largest is taken.
+/// Whether a value consists of pairs: `keys=1,expires=2`.
+pub fn is_pairs(value: &str) -> bool {
+    value.split(',').all(|pair| pair.contains('='))
+}
+
+/// Merges fields that are pairs themselves: `keys=1,expires=2`. Means are computed again; percentiles have no common value,
+/// so the largest is taken; the others follow the rule of their name. Sizes, as those of a histogram, are put in order.
 pub fn merged_pairs(values: &[&str]) -> String {
     let maps: Vec<Vec<(&str, &str)>> = values
         .iter()
@@ -152,6 +248,9 @@ pub fn merged_pairs(values: &[&str]) -> String {
         if !names.contains(name) {
             names.push(name);
         }
+    }
+    if names.iter().all(|name| size(name).is_some()) {
+        names.sort_by_key(|name| size(name));
     }
     let values = |name: &str| -> Vec<&str> {
         let pairs = maps.iter().flatten().filter(|(other, _)| *other == name);
@@ -174,11 +273,24 @@ pub fn merged_pairs(values: &[&str]) -> String {
             }
             "usec_per_call" => format!("{:.2}", total("usec") / total("calls").max(1.0)),
             name if is_percentile(name) => of(FieldRule::Most, &values(name)),
-            name => of(FieldRule::Sum, &values(name)),
+            name => of(by_words(name), &values(name)),
         };
         format!("{name}={value}")
     };
     names.iter().map(pair).collect::<Vec<_>>().join(",")
+}
+
+/// `0`, `512`, `64K`, `2M`
+fn size(name: &str) -> Option<u128> {
+    let end = name.find(|c: char| !c.is_ascii_digit());
+    let (digits, unit) = name.split_at(end.unwrap_or(name.len()));
+    let power = ["", "K", "M", "G", "T", "P", "E"].iter();
+    let power = power.enumerate().find(|(_, letter)| **letter == unit)?.0;
+    let factor = 1024u128.checked_pow(power as u32)?;
+    digits
+        .parse::<u64>()
+        .ok()
+        .map(|number| u128::from(number) * factor)
 }
 
 /// `p50`, `p99.9`
@@ -208,8 +320,65 @@ mod tests {
             (FieldRule::Limit, &["3", "0"], "0"),
             (FieldRule::Worst, &["ok", "ok"], "ok"),
             (FieldRule::Worst, &["ok", "err"], "err"),
+            (FieldRule::Mean, &["1.00", "2.50"], "1.75"),
+            (FieldRule::Mean, &["10%", "20%"], "15%"),
+            (FieldRule::Mean, &["a", "2"], "a"),
+            (FieldRule::First, &["64", "32"], "64"),
         ] {
             assert_eq!(of(rule, values), expected, "{rule:?} {values:?}");
         }
+    }
+
+    #[test]
+    fn an_unknown_field_is_merged_by_its_name() {
+        for (section, field, expected) in [
+            ("Server", "gcc_version", FieldRule::First),
+            ("Server", "of_tomorrow", FieldRule::First),
+            ("Server", "redis_version", FieldRule::Own),
+            ("Clients", "client_recent_max_input_buffer", FieldRule::Most),
+            ("Clients", "total_blocking_keys", FieldRule::Sum),
+            ("Memory", "used_memory_peak", FieldRule::Sum),
+            ("Memory", "used_memory_peak_time", FieldRule::Most),
+            ("Stats", "avg_pipeline_length_sum", FieldRule::Sum),
+            ("Stats", "slowlog_commands_time_ms_max", FieldRule::Most),
+            ("Stats", "expired_keys_active", FieldRule::Sum),
+            ("Stats", "expired_of_tomorrow_perc", FieldRule::Mean),
+            ("Stats", "hit_ratio", FieldRule::Mean),
+            (
+                "Persistence",
+                "slot_migration_fork_in_progress",
+                FieldRule::Most,
+            ),
+            ("Cluster Info", "cluster_state", FieldRule::Own),
+            ("TLS", "tls_ca_cert_expires_in_seconds", FieldRule::Least),
+            ("Of Tomorrow", "things", FieldRule::Sum),
+        ] {
+            assert_eq!(rule(section, field), expected, "{field} of {section}");
+        }
+    }
+
+    #[test]
+    fn pairs_are_merged_by_their_names() {
+        for (values, expected) in [
+            (
+                &["1=2,4=1,512=7", "1=1,2=3,1K=4,0=1"][..],
+                "0=1,1=3,2=3,4=1,512=7,1K=4",
+            ),
+            (
+                &["clients=1,reads=5", "clients=2,reads=0"],
+                "clients=3,reads=5",
+            ),
+            (
+                &[
+                    "name=LUA,abi_version=4,used_memory=10",
+                    "name=LUA,abi_version=3,used_memory=5",
+                ],
+                "name=LUA,abi_version=3,used_memory=15",
+            ),
+        ] {
+            assert!(values.iter().all(|value| is_pairs(value)));
+            assert_eq!(merged_pairs(values), expected);
+        }
+        assert!(!is_pairs("ok") && !is_pairs("") && !is_pairs("a=1,b"));
     }
 }

@@ -31,30 +31,37 @@ fn numbers<const N: usize>(list: &[u8]) -> Option<[i64; N]> {
 }
 
 /// LATENCY LATEST: per event its name, the second of its last time, the milliseconds it took then, and the most that it
-/// ever took.
+/// ever took. Valkey adds the sum and the number of the times; whatever follows the first four fields is added up.
 pub fn latest(parts: &[Vec<u8>], out: &mut Vec<u8>) -> Option<()> {
-    let mut events: Vec<(&[u8], [i64; 3])> = Vec::new();
+    let mut events: Vec<(&[u8], Vec<i64>)> = Vec::new();
     for part in parts {
         for event in elements_of(part)? {
             let fields = elements_of(event)?;
             let (name, numbers) = fields.split_first()?;
             let numbers = numbers.iter().map(|number| integer_of(number));
             let numbers: Vec<i64> = numbers.collect::<Option<_>>()?;
-            let [second, took, most] = numbers.try_into().ok()?;
+            let [second, took, most, totals @ ..] = &numbers[..] else {
+                return None;
+            };
             match events.iter_mut().find(|(other, _)| other == name) {
-                None => events.push((name, [second, took, most])),
+                None => events.push((name, numbers)),
                 Some((_, before)) => {
-                    if (second, took) > (before[0], before[1]) {
-                        (before[0], before[1]) = (second, took);
+                    if (*second, *took) > (before[0], before[1]) {
+                        (before[0], before[1]) = (*second, *took);
                     }
-                    before[2] = before[2].max(most);
+                    before[2] = before[2].max(*most);
+                    // Of servers of different versions, some may not count as much: what all count is added up.
+                    before.truncate(numbers.len());
+                    for (sum, total) in before[3..].iter_mut().zip(totals) {
+                        *sum = sum.checked_add(*total)?;
+                    }
                 }
             }
         }
     }
     write::array(out, events.len());
     for (name, numbers) in events {
-        write::array(out, 4);
+        write::array(out, 1 + numbers.len());
         out.extend_from_slice(name);
         for number in numbers {
             write::integer(out, number);

@@ -47,6 +47,7 @@ pub fn merged(
     match merge {
         Merge::AnyOk => return stops::any_ok(parts, out),
         Merge::Running => return stops::running(parts, out),
+        Merge::Shown => return stops::shown(parts, out),
         Merge::Texts => return texts::merged(parts, &[], out),
         _ => {}
     }
@@ -87,7 +88,7 @@ pub fn merged(
         Merge::Histogram => latency::histogram(parts, out),
         Merge::Totals => totals::totals(parts, out),
         // Handled above.
-        Merge::AnyOk | Merge::Running | Merge::Texts => None,
+        Merge::AnyOk | Merge::Running | Merge::Shown | Merge::Texts => None,
     };
     if done.is_none() {
         out.truncate(start);

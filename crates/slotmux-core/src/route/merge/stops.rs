@@ -1,4 +1,4 @@
-//! Scripts that run too long on one node of many: FUNCTION STATS, FUNCTION KILL, SCRIPT KILL.
+//! Scripts on one node of many: FUNCTION STATS, FUNCTION KILL, SCRIPT KILL for one that runs too long, and SCRIPT SHOW.
 
 use crate::resp::elements_of;
 
@@ -12,11 +12,16 @@ pub fn running(parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
     one_of(parts, function_runs, out)
 }
 
+/// Appends the script of a node that has it.
+pub fn shown(parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
+    one_of(parts, |part| !part.starts_with(b"-"), out)
+}
+
 /// Appends the first part that `is_it`; else the error that matters most, if there is one, or else the first part.
 /// Tells whether it is an error.
 fn one_of(parts: &[Vec<u8>], is_it: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> bool {
-    // A node that has nothing to stop says so; one that could not stop what runs is worth more.
-    let idle = |part: &[u8]| part.starts_with(b"-NOTBUSY");
+    // A node that has nothing to stop, or no such script, says so; one that could not do it is worth more.
+    let idle = |part: &[u8]| part.starts_with(b"-NOTBUSY") || part.starts_with(b"-NOSCRIPT");
     let mut all = parts.iter().map(Vec::as_slice);
     let found = all
         .clone()
@@ -56,6 +61,21 @@ mod tests {
         ] {
             let mut out = Vec::new();
             assert_eq!(any_ok(&bytes(&parts), &mut out), expected.starts_with('-'));
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn the_script_of_one_node_is_shown() {
+        let (absent, script) = ("-NOSCRIPT No matching script.\r\n", "$8\r\nreturn 1\r\n");
+        for (parts, expected) in [
+            ([absent, script, absent], script),
+            ([absent; 3], absent),
+            ([absent, "-ERR away\r\n", absent], "-ERR away\r\n"),
+            (["-ERR away\r\n", absent, script], script),
+        ] {
+            let mut out = Vec::new();
+            assert_eq!(shown(&bytes(&parts), &mut out), expected.starts_with('-'));
             assert_eq!(String::from_utf8(out).unwrap(), expected);
         }
     }

@@ -17,6 +17,10 @@
 //! Up to version 0.2.0 the narrow form had 33 bits of the node's cursor. A number of 2^62 and more from such a version is
 //! read as wide; the fingerprint then differs, and the scan begins again.
 
+use crate::c_string;
+use crate::cluster::server::ServerVersion;
+use crate::resp::inline::is_space;
+
 /// Bits of a narrow cursor's fingerprint, the lowest ones.
 pub(super) const NARROW_PRINT_BITS: u32 = 16;
 /// Bits of a wide cursor's fingerprint, the lowest ones.
@@ -124,7 +128,18 @@ pub(super) fn slot_in(number: u64) -> u16 {
     number as u16 & ((1 << SLOT_BITS) - 1)
 }
 
-/// Reads a cursor as Redis does, by `strtoul`: nothing at all is 0. A negative number, which Redis accepts, is
+/// Reads a client's cursor as a server of this version does: since Redis 7.4 and in Valkey it may begin with spaces, and
+/// has at least one digit.
+pub fn read(text: &[u8], server: ServerVersion) -> Option<u64> {
+    let text = c_string::of(text);
+    if !server.reads_cursors_as_numbers() {
+        return parse(text);
+    }
+    let start = text.iter().position(|&byte| !is_space(byte))?;
+    parse(&text[start..])
+}
+
+/// Reads a cursor as Redis 7.0 does, by `strtoul`: nothing at all is 0. A negative number, which Redis accepts, is
 /// refused too: slotmux never returns one.
 pub fn parse(text: &[u8]) -> Option<u64> {
     let digits = match text {

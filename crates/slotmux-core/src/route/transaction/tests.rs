@@ -1,6 +1,7 @@
 //! Transactions: their groups by slot, and the sources of the elements of the reply to EXEC.
 
 use super::*;
+use crate::cluster::server::ServerVersion;
 use crate::config::{Config, CrossSlot, Namespace, RetryWrites, Ttl};
 use crate::policy::Policies;
 use crate::resp::{Limits, scan_request};
@@ -54,6 +55,7 @@ fn body_of(lines: &str, policies: &Policies, is_one_node: bool) -> Result<Transa
         .collect();
     let knowledge = Knowledge {
         learned: None,
+        server: ServerVersion::default(),
         is_one_node,
         as_cluster: false,
         policies,
