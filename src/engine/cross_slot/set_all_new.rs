@@ -9,7 +9,8 @@ use slotmux_core::slot::Slot;
 
 use super::Job;
 use super::bring::commands_in;
-use super::talk::{BlockOutcome, Effect, Talk, Trouble, request};
+use super::exchange::{BlockOutcome, Effect, request};
+use super::talk::{Talk, Trouble};
 
 /// Arguments per key: the key and its value.
 const STEP: usize = 2;
