@@ -9,7 +9,8 @@ use slotmux_core::resp::{integer_of, text_of};
 use slotmux_core::route::cross_slot::brought::{Brought, ForeignKey, expiries_of};
 use slotmux_core::route::cross_slot::names::temporary;
 
-use super::talk::{BlockOutcome, Effect, Talk, Trouble, request};
+use super::exchange::{BlockOutcome, Effect, request};
+use super::talk::{Talk, Trouble};
 use super::{Job, Progress};
 
 /// Milliseconds that a temporary key could live at most, should a node ever run a part of a transaction.

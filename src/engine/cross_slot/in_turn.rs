@@ -4,7 +4,8 @@
 use slotmux_core::route::cross_slot::parts::{self, SlotCommand, is_null, join_streams};
 
 use super::Job;
-use super::talk::{Effect, Talk, Trouble};
+use super::exchange::Effect;
+use super::talk::{Talk, Trouble};
 
 async fn begin(talk: &mut Talk, parts: &[SlotCommand]) -> Result<(), Trouble> {
     let keys: Vec<&[u8]> = parts.iter().map(|part| &part.key[..]).collect();

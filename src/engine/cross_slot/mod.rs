@@ -27,6 +27,7 @@ use slotmux_core::route::cross_slot::{Program, steps};
 use talk::{Talk, Trouble};
 
 mod bring;
+mod exchange;
 mod in_turn;
 mod move_element;
 mod move_member;

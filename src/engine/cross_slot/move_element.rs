@@ -7,9 +7,10 @@ use slotmux_core::resp::{integer_of, text_of};
 use slotmux_core::route::cross_slot::brought::expiries_of;
 
 use super::bring::commands_in;
+use super::exchange::{BlockOutcome, Effect, request};
 use super::move_member::WRONG_TYPE;
 use super::parking::{Parked, insist};
-use super::talk::{BlockOutcome, Effect, Talk, Trouble, request};
+use super::talk::{Talk, Trouble};
 use super::{Job, RESTLESS};
 
 /// Milliseconds that a mark is kept where its removal fails: longer than anyone looks for parked elements.

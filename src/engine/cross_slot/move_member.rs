@@ -7,8 +7,9 @@ use slotmux_core::route::cross_slot::brought::expiries_of;
 
 use super::Job;
 use super::bring::commands_in;
+use super::exchange::{BlockOutcome, Effect, request};
 use super::parking::{Parked, insist, insist_on_block};
-use super::talk::{BlockOutcome, Effect, Talk, Trouble, request};
+use super::talk::{Talk, Trouble};
 
 pub(super) const WRONG_TYPE: &[u8] =
     b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";

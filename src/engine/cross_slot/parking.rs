@@ -11,7 +11,8 @@ use slotmux_core::slot::slot_of;
 use crate::engine::worker::clock::unix_milliseconds;
 
 use super::bring::commands_in;
-use super::talk::{BlockOutcome, Effect, Talk, Trouble, request};
+use super::exchange::{BlockOutcome, Effect, request};
+use super::talk::{Talk, Trouble};
 
 /// The keys of slotmux' own in one move.
 pub(super) struct Parked {

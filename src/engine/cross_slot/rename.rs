@@ -5,7 +5,8 @@ use slotmux_core::resp::{integer_of, text_of};
 use slotmux_core::route::cross_slot::brought::expiries_of;
 
 use super::bring::commands_in;
-use super::talk::{BlockOutcome, Effect, Talk, Trouble, request};
+use super::exchange::{BlockOutcome, Effect, request};
+use super::talk::{Talk, Trouble};
 use super::{Job, Progress};
 
 const NO_SUCH_KEY: &[u8] = b"-ERR no such key\r\n";

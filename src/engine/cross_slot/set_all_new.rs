@@ -10,7 +10,8 @@ use slotmux_core::slot::Slot;
 
 use super::Job;
 use super::bring::commands_in;
-use super::talk::{BlockOutcome, Effect, Talk, Trouble, request};
+use super::exchange::{BlockOutcome, Effect, request};
+use super::talk::{Talk, Trouble};
 
 /// Keys with their values.
 const SHAPE: SplitShape = SplitShape::of_step(2);

@@ -298,6 +298,32 @@ fn what_is_left_when_a_node_is_killed_after_a_step() {
     }
 }
 
+/// A key that changes after it was read makes the command start over: neither a read nor a write mixes two moments.
+#[test]
+fn a_change_after_the_read_is_seen() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let proxy = held_by(folder.path(), shared_cluster());
+    let mut other = proxy.client();
+    for line in [
+        "SUNION mix:{a} mix:{b}",
+        "SUNIONSTORE mix:{c} mix:{a} mix:{b}",
+    ] {
+        other.call(&["DEL", "mix:{a}", "mix:{b}", "mix:{c}"]);
+        other.call(&["SADD", "mix:{a}", "token"]);
+        let mut client = proxy.client();
+        let file = hold(folder.path(), 1);
+        client.send(&line.split(' ').collect::<Vec<_>>());
+        wait_for(&file);
+        other.call(&["SADD", "mix:{b}", "token"]);
+        other.call(&["SREM", "mix:{a}", "token"]);
+        std::fs::remove_file(&file).expect("the file");
+        match client.read() {
+            Value::Integer(stored) => assert_eq!(stored, 1, "{line}"),
+            union => assert_eq!(union.items(), [Value::Bulk(b"token".to_vec())], "{line}"),
+        }
+    }
+}
+
 /// A client that leaves in the middle of a move does not stop it.
 #[test]
 fn a_move_goes_on_without_its_client() {

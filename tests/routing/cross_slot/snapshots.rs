@@ -9,7 +9,8 @@ use slotmux_testing::{SetAtEnd, Value, shared_proxy, times};
 
 use super::{call, running_all};
 
-/// A reply that is one of the moments: a member that is always in at least one of two sets is always in their union.
+/// A member that is always in at least one of two sets is always in their union. The interleaving is random; `interrupted.rs`
+/// has the one that matters.
 #[test]
 fn a_read_sees_all_keys_at_one_moment() {
     let proxy = shared_proxy();
