@@ -219,7 +219,7 @@ impl Shared {
                 connection,
                 words: words.collect(),
             };
-            tries_rights |= said_hello && request.name() == "MULTI";
+            tries_rights |= said_hello && matches!(request.name().as_str(), "WATCH" | "MULTI");
             said_hello = request.name() == "HELLO" && request.words.len() == 1;
             if tries_rights {
                 output.write_all(&self.usual_answer(&request))?;

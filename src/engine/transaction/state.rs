@@ -1,6 +1,6 @@
 //! The transaction state of one client: its requests since MULTI, and its watched keys.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::iter::successors;
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ pub struct TransactionState {
     /// Its watched keys, if there are any: the newest watch, which leads to those of other slots.
     watch: RefCell<Option<Rc<Watch>>>,
     /// What INFO says of the nodes, while a transaction with one runs.
-    info: RefCell<Option<Rc<InfoAhead>>>,
+    info: Cell<Option<Rc<InfoAhead>>>,
 }
 
 impl TransactionState {
@@ -37,12 +37,14 @@ impl TransactionState {
 
     /// What INFO says of the nodes in the transaction that runs.
     pub fn info(&self) -> Option<Rc<InfoAhead>> {
-        self.info.borrow().clone()
+        let info = self.info.take();
+        self.info.set(info.clone());
+        info
     }
 
     /// A transaction begins or ends in which INFO says this.
     pub fn set_info(&self, info: Option<Rc<InfoAhead>>) {
-        *self.info.borrow_mut() = info;
+        self.info.set(info);
     }
 
     /// EXEC could not run yet: the queue stays.
