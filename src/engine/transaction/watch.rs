@@ -78,6 +78,11 @@ impl Watch {
         self.older.as_ref()
     }
 
+    /// Bytes that it holds.
+    fn held(&self) -> usize {
+        self.key.len()
+    }
+
     /// Ends it: the lane is free for other clients once the node has confirmed that.
     pub fn end(&self, worker: &Worker, client: &Rc<Client>) {
         if self.lane.is_pinned_by(client) {
@@ -100,6 +105,15 @@ impl Client {
         watches.last().and_then(|watch| watch.slot)
     }
 
+    /// Bytes that its watches hold.
+    pub(crate) fn watched(&self) -> usize {
+        if !self.transaction.has_watch() {
+            return 0;
+        }
+        let watches = self.transaction.watches();
+        watches.iter().map(|watch| watch.held()).sum()
+    }
+
     /// A watched key may have changed unseen: EXEC replies nil. The lanes are free for other clients.
     pub fn break_watch(self: &Rc<Self>, worker: &Worker) {
         for watch in self.transaction.watches() {
@@ -112,6 +126,7 @@ impl Client {
         if self.transaction.has_watch() {
             self.break_watch(worker);
             self.transaction.clear_watches();
+            self.charge_buffers(worker);
         }
     }
 
@@ -155,6 +170,9 @@ pub fn watch(
     let sending = Sending::as_is(request, false, namespace, ReplyConversion::AsIs);
     let entry = entry(worker, client, slot, &sending);
     client.upstream.set_dedicated(true);
+    if worker.is_big(request.bytes.len()) {
+        client.add_request_bytes(worker, request.bytes.len());
+    }
     parts.reverse();
     watch_next(worker, entry, parts);
     client.await_replies();
@@ -240,6 +258,7 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight, request: 
         is_used: Cell::new(true),
         older: client.transaction.newest_watch(),
     });
+    client.charge_buffers(worker);
 }
 
 /// The pinned lane of a command in a watched slot.
