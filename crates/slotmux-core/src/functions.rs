@@ -10,6 +10,10 @@ use crate::resp::request::Request;
 /// Names of unfinished deletions that are kept. More of them count as a deletion of everything.
 const MOST_NAMES: usize = 1024;
 
+/// Longest name of a function or library that is kept, in bytes; clients choose them freely. What has a longer one is given to
+/// no primary.
+const LONGEST_NAME: usize = 256;
+
 /// A library as its node describes it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Library {
@@ -101,6 +105,7 @@ impl Deletions {
             "function|restore" => *self.unfinished() = Unfinished::default(),
             _ => match Deletion::of(command, request) {
                 Some(Deletion::All) => self.unfinished().all = true,
+                Some(Deletion::Library(name)) if name.len() > LONGEST_NAME => {}
                 Some(Deletion::Library(name)) => {
                     let mut unfinished = self.unfinished();
                     if unfinished.names.len() < MOST_NAMES {
@@ -124,10 +129,10 @@ impl Deletions {
         }
     }
 
-    /// Whether a library is one that an unfinished deletion deletes.
+    /// Whether a library is one that an unfinished deletion deletes, or may be.
     pub fn cover(&self, library: &[u8]) -> bool {
         let unfinished = self.unfinished();
-        unfinished.all || unfinished.names.contains(library)
+        library.len() > LONGEST_NAME || unfinished.all || unfinished.names.contains(library)
     }
 
     fn unfinished(&self) -> MutexGuard<'_, Unfinished> {
@@ -142,11 +147,12 @@ fn named(code: &[u8]) -> Option<&[u8]> {
     words.find_map(|word| word.strip_prefix(b"name="))
 }
 
-/// The function that a request calls.
+/// The function that a request calls, unless its name is too long to be kept.
 pub fn called<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     let name = request.arg(0);
     let calls = name.eq_ignore_ascii_case(b"fcall") || name.eq_ignore_ascii_case(b"fcall_ro");
-    calls.then(|| request.arg(1))
+    let function = calls.then(|| request.arg(1));
+    function.filter(|name| name.len() <= LONGEST_NAME)
 }
 
 #[cfg(test)]
@@ -237,5 +243,22 @@ mod tests {
             note(&["FUNCTION", "DELETE", &number.to_string()]);
         }
         assert!(!is_given(), "more than can be kept");
+    }
+
+    #[test]
+    fn a_long_name_is_not_kept() {
+        let deletions = Deletions::default();
+        for (len, is_kept) in [(LONGEST_NAME, true), (LONGEST_NAME + 1, false)] {
+            let name = "n".repeat(len);
+            with(&["FCALL", &name, "0"], |_, request| {
+                assert_eq!(called(request).is_some(), is_kept);
+            });
+            with(&["FUNCTION", "DELETE", &name], |command, request| {
+                deletions.note(command, request);
+            });
+            assert_eq!(deletions.unfinished().names.len(), 1);
+            let others = [Some(vec![library(&name, "1")])];
+            assert!(missing(&[], &others, &deletions).is_empty());
+        }
     }
 }
