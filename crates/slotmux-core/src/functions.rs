@@ -91,6 +91,8 @@ pub struct Deletions(Mutex<Unfinished>);
 struct Unfinished {
     all: bool,
     names: HashSet<Box<[u8]>>,
+    /// Names of libraries that were loaded after the deletion of all.
+    loaded: HashSet<Box<[u8]>>,
 }
 
 impl Deletions {
@@ -99,15 +101,25 @@ impl Deletions {
         match command.full_name {
             "function|load" => {
                 if let Some(name) = named(request.arg(request.argc() - 1)) {
-                    self.unfinished().names.remove(name);
+                    let mut unfinished = self.unfinished();
+                    unfinished.names.remove(name);
+                    let has_room = unfinished.loaded.len() < MOST_NAMES;
+                    if unfinished.all && has_room && name.len() <= LONGEST_NAME {
+                        unfinished.loaded.insert(name.into());
+                    }
                 }
             }
             "function|restore" => *self.unfinished() = Unfinished::default(),
             _ => match Deletion::of(command, request) {
-                Some(Deletion::All) => self.unfinished().all = true,
+                Some(Deletion::All) => {
+                    let mut unfinished = self.unfinished();
+                    unfinished.all = true;
+                    unfinished.loaded.clear();
+                }
                 Some(Deletion::Library(name)) if name.len() > LONGEST_NAME => {}
                 Some(Deletion::Library(name)) => {
                     let mut unfinished = self.unfinished();
+                    unfinished.loaded.remove(&name);
                     if unfinished.names.len() < MOST_NAMES {
                         unfinished.names.insert(name);
                     } else {
@@ -132,7 +144,9 @@ impl Deletions {
     /// Whether a library is one that an unfinished deletion deletes, or may be.
     pub fn cover(&self, library: &[u8]) -> bool {
         let unfinished = self.unfinished();
-        library.len() > LONGEST_NAME || unfinished.all || unfinished.names.contains(library)
+        library.len() > LONGEST_NAME
+            || (unfinished.all && !unfinished.loaded.contains(library))
+            || unfinished.names.contains(library)
     }
 
     fn unfinished(&self) -> MutexGuard<'_, Unfinished> {
@@ -236,6 +250,18 @@ mod tests {
         note(&["FUNCTION", "LOAD", "#!lua name=a\nname=b"]);
         assert!(is_given());
         note(&["FUNCTION", "FLUSH"]);
+        note(&["FUNCTION", "LOAD", "#!lua name=other\n"]);
+        assert!(!is_given());
+        note(&["FUNCTION", "LOAD", "#!lua name=a\n"]);
+        assert!(
+            is_given(),
+            "loaded again, though the deletion failed somewhere"
+        );
+        note(&["FUNCTION", "DELETE", "a"]);
+        assert!(!is_given());
+        note(&["FUNCTION", "LOAD", "#!lua name=a\n"]);
+        note(&["FUNCTION", "FLUSH"]);
+        assert!(!is_given());
         note(&["FUNCTION", "RESTORE", "x"]);
         assert!(is_given());
         for number in 0..=MOST_NAMES {
