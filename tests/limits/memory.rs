@@ -280,6 +280,27 @@ fn names_count_against_the_memory_limit() {
     });
 }
 
+/// slotmux keeps a key of each watched slot until EXEC.
+#[test]
+fn watched_keys_count_against_the_memory_limit() {
+    let _turn = crate::turn();
+    let proxy = limited();
+    let mut client = proxy.client();
+    let key = |slot: usize| format!("{{{slot}}}{}", "w".repeat(MIB));
+    for _ in 0..2 {
+        for slot in 0..4 {
+            assert_eq!(client.call(&["WATCH", &key(slot)]), Value::ok());
+        }
+        poll_until(PATIENCE, "the keys to count as memory", || {
+            proxy.metric("slotmux_client_buffer_bytes") >= Some(4.0 * MIB as f64)
+        });
+        assert_eq!(client.call(&["UNWATCH"]), Value::ok());
+        poll_until(PATIENCE, "the memory of the keys to be freed", || {
+            proxy.metric("slotmux_client_buffer_bytes") == Some(0.0)
+        });
+    }
+}
+
 #[test]
 fn requests_of_clients_that_have_left_are_dropped() {
     let _turn = crate::turn();

@@ -10,6 +10,10 @@ use crate::resp::request::Request;
 /// Names of unfinished deletions that are kept. More of them count as a deletion of everything.
 const MOST_NAMES: usize = 1024;
 
+/// Longest name of a function or library that is kept, in bytes; clients choose them freely. What has a longer one is given to
+/// no primary.
+const LONGEST_NAME: usize = 256;
+
 /// A library as its node describes it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Library {
@@ -87,6 +91,8 @@ pub struct Deletions(Mutex<Unfinished>);
 struct Unfinished {
     all: bool,
     names: HashSet<Box<[u8]>>,
+    /// Names of libraries that were loaded after the deletion of all.
+    loaded: HashSet<Box<[u8]>>,
 }
 
 impl Deletions {
@@ -95,14 +101,25 @@ impl Deletions {
         match command.full_name {
             "function|load" => {
                 if let Some(name) = named(request.arg(request.argc() - 1)) {
-                    self.unfinished().names.remove(name);
+                    let mut unfinished = self.unfinished();
+                    unfinished.names.remove(name);
+                    let has_room = unfinished.loaded.len() < MOST_NAMES;
+                    if unfinished.all && has_room && name.len() <= LONGEST_NAME {
+                        unfinished.loaded.insert(name.into());
+                    }
                 }
             }
             "function|restore" => *self.unfinished() = Unfinished::default(),
             _ => match Deletion::of(command, request) {
-                Some(Deletion::All) => self.unfinished().all = true,
+                Some(Deletion::All) => {
+                    let mut unfinished = self.unfinished();
+                    unfinished.all = true;
+                    unfinished.loaded.clear();
+                }
+                Some(Deletion::Library(name)) if name.len() > LONGEST_NAME => {}
                 Some(Deletion::Library(name)) => {
                     let mut unfinished = self.unfinished();
+                    unfinished.loaded.remove(&name);
                     if unfinished.names.len() < MOST_NAMES {
                         unfinished.names.insert(name);
                     } else {
@@ -124,10 +141,12 @@ impl Deletions {
         }
     }
 
-    /// Whether a library is one that an unfinished deletion deletes.
+    /// Whether a library is one that an unfinished deletion deletes, or may be.
     pub fn cover(&self, library: &[u8]) -> bool {
         let unfinished = self.unfinished();
-        unfinished.all || unfinished.names.contains(library)
+        library.len() > LONGEST_NAME
+            || (unfinished.all && !unfinished.loaded.contains(library))
+            || unfinished.names.contains(library)
     }
 
     fn unfinished(&self) -> MutexGuard<'_, Unfinished> {
@@ -142,11 +161,12 @@ fn named(code: &[u8]) -> Option<&[u8]> {
     words.find_map(|word| word.strip_prefix(b"name="))
 }
 
-/// The function that a request calls.
+/// The function that a request calls, unless its name is too long to be kept.
 pub fn called<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     let name = request.arg(0);
     let calls = name.eq_ignore_ascii_case(b"fcall") || name.eq_ignore_ascii_case(b"fcall_ro");
-    calls.then(|| request.arg(1))
+    let function = calls.then(|| request.arg(1));
+    function.filter(|name| name.len() <= LONGEST_NAME)
 }
 
 #[cfg(test)]
@@ -237,6 +257,18 @@ mod tests {
         note(&["FUNCTION", "LOAD", "#!lua name=a\nname=b"]);
         assert!(is_given());
         note(&["FUNCTION", "FLUSH"]);
+        note(&["FUNCTION", "LOAD", "#!lua name=other\n"]);
+        assert!(!is_given());
+        note(&["FUNCTION", "LOAD", "#!lua name=a\n"]);
+        assert!(
+            is_given(),
+            "loaded again, though the deletion failed somewhere"
+        );
+        note(&["FUNCTION", "DELETE", "a"]);
+        assert!(!is_given());
+        note(&["FUNCTION", "LOAD", "#!lua name=a\n"]);
+        note(&["FUNCTION", "FLUSH"]);
+        assert!(!is_given());
         note(&["FUNCTION", "RESTORE", "x"]);
         assert!(is_given());
         for number in 0..=MOST_NAMES {
@@ -244,5 +276,22 @@ mod tests {
             note(&["FUNCTION", "DELETE", &number.to_string()]);
         }
         assert!(!is_given(), "more than can be kept");
+    }
+
+    #[test]
+    fn a_long_name_is_not_kept() {
+        let deletions = Deletions::default();
+        for (len, is_kept) in [(LONGEST_NAME, true), (LONGEST_NAME + 1, false)] {
+            let name = "n".repeat(len);
+            with(&["FCALL", &name, "0"], |_, request| {
+                assert_eq!(called(request).is_some(), is_kept);
+            });
+            with(&["FUNCTION", "DELETE", &name], |command, request| {
+                deletions.note(command, request);
+            });
+            assert_eq!(deletions.unfinished().names.len(), 1);
+            let others = [Some(vec![library(&name, "1")])];
+            assert!(missing(&[], &others, &deletions).is_empty());
+        }
     }
 }

@@ -201,8 +201,8 @@ impl Shared {
         lock(&self.streams).push(stream.try_clone()?);
         let mut input = BufReader::new(stream.try_clone()?);
         let mut output = stream.try_clone()?;
-        // At its start slotmux checks its rights on a separate connection: a bare HELLO, then a transaction that is
-        // discarded. It gets the usual replies; scripts do not see it and it is not counted.
+        // At its start slotmux checks its rights on a separate connection: a bare HELLO, then a WATCH and a transaction
+        // that is discarded. It gets the usual replies; scripts do not see it and it is not counted.
         let (mut said_hello, mut tries_rights) = (false, false);
         loop {
             let Value::Array(words) = read_value(&mut input, &mut Vec::new())? else {

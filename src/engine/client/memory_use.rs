@@ -90,6 +90,7 @@ impl Client {
         let bytes = self.waiting.pending_input()
             + self.memory.kept()
             + self.queue_cost()
+            + self.watched()
             + self.subscribed()
             + self.session.named()
             + self.output_held();

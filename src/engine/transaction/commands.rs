@@ -23,6 +23,7 @@ use crate::engine::transaction::queued::{Added, Queue, read_again};
 use crate::engine::transaction::send::{LocalAnswers, send};
 use crate::engine::transaction::watch::{Pinned, Watch, answer_nil, watch};
 use slotmux_core::resp::request::Request;
+use slotmux_core::slot::Slot;
 
 /// Longest transaction in bytes, with any `max_request`: with the expiries of its policies it has to stay below the
 /// 4 GiB that a lane can count.
@@ -311,8 +312,11 @@ fn run_watched(
     body: &mut TransactionBody,
     watches: Vec<Rc<Watch>>,
 ) -> Dispatched {
-    let refusal = |watch: &Rc<Watch>| worker.check_transactions(watch.node());
-    if let Some(text) = watches.iter().find_map(refusal) {
+    let owner = |slot: Slot| worker.map.slots.owner(slot);
+    let blocks = body.groups.iter().filter(|group| group.is_block(true));
+    let others = blocks.filter_map(|group| group.slot.and_then(owner));
+    let mut nodes = watches.iter().map(|watch| watch.node()).chain(others);
+    if let Some(text) = nodes.find_map(|node| worker.check_transactions(node)) {
         return refuse(worker, client, &text);
     }
     // A command in flight may be redirected: then the watch does not hold.

@@ -43,6 +43,7 @@ pub struct Exec {
     pub(super) held: RefCell<VecDeque<HeldGroup>>,
     /// Whether a watched group failed before any command ran: its error is the whole reply.
     pub(super) is_void: Cell<bool>,
+    is_answered: Cell<bool>,
     bytes: Cell<usize>,
     /// Bytes that it counts for besides the replies.
     reserved: Cell<usize>,
@@ -121,6 +122,7 @@ impl Exec {
             missing: Cell::new(targets.len()),
             held: RefCell::default(),
             is_void: Cell::new(false),
+            is_answered: Cell::new(false),
             targets,
             bytes: Cell::new(local_bytes),
             reserved: Cell::new(0),
@@ -172,6 +174,9 @@ impl Exec {
             self.fail(worker, group, reply);
         } else if !reply.is_empty() {
             self.take(worker, group, 0, reply, true);
+        } else if self.is_watched(group) {
+            // Its client has left, and its lane was given up: it may not have run.
+            self.fail(worker, group, reply);
         }
         self.done(worker);
     }
@@ -199,11 +204,14 @@ impl Exec {
         error.is_some_and(|error| error.first() == Some(&b'-'))
     }
 
-    /// Keeps the error of a group once, for all of its cells.
+    /// Keeps the error of a group once, for all of its cells. If the client has left, only the failure is kept: it decides
+    /// about the groups that are not sent yet.
     pub(super) fn fail(&self, worker: &Worker, group: u32, error: &[u8]) {
-        if !self.whole.client.is_closed() {
-            self.groups.borrow_mut()[group as usize].error = Some(error.to_vec());
-            self.count(worker, 0, error.len());
+        let is_closed = self.whole.client.is_closed();
+        let kept = if is_closed { &[][..] } else { error };
+        self.groups.borrow_mut()[group as usize].error = Some(kept.to_vec());
+        if !is_closed {
+            self.count(worker, 0, kept.len());
         }
     }
 
@@ -233,6 +241,10 @@ impl Exec {
 
     /// Sends the reply. For a transaction of which nothing was sent, at once.
     pub fn answer(self: &Rc<Self>, worker: &Rc<Worker>) {
+        // A group that can't be sent is answered while the group before it is settled.
+        if self.is_answered.replace(true) {
+            return;
+        }
         let client = &self.whole.client;
         let mut reply = worker.scratch.buffers.take();
         if !client.is_closed() && self.begin(worker, &mut reply) {

@@ -89,6 +89,11 @@ impl Watch {
         self.older.as_ref()
     }
 
+    /// Bytes that it holds.
+    fn held(&self) -> usize {
+        self.key.len()
+    }
+
     /// Ends it: the lane is free for other clients once the node has confirmed that.
     pub fn end(&self, worker: &Worker, client: &Rc<Client>) {
         if self.lane.is_pinned_by(client) {
@@ -111,6 +116,15 @@ impl Client {
         watches.last().and_then(|watch| watch.slot)
     }
 
+    /// Bytes that its watches hold.
+    pub(crate) fn watched(&self) -> usize {
+        if !self.transaction.has_watch() {
+            return 0;
+        }
+        let watches = self.transaction.watches();
+        watches.iter().map(|watch| watch.held()).sum()
+    }
+
     /// A watched key may have changed unseen: EXEC replies nil. The lanes are free for other clients.
     pub fn break_watch(self: &Rc<Self>, worker: &Worker) {
         for watch in self.transaction.watches() {
@@ -123,6 +137,7 @@ impl Client {
         if self.transaction.has_watch() {
             self.break_watch(worker);
             self.transaction.clear_watches();
+            self.charge_buffers(worker);
         }
     }
 
@@ -166,6 +181,9 @@ pub fn watch(
     let sending = Sending::as_is(request, false, namespace, ReplyConversion::AsIs);
     let entry = entry(worker, client, slot, &sending);
     client.upstream.set_dedicated(true);
+    if worker.is_big(request.bytes.len()) {
+        client.add_request_bytes(worker, request.bytes.len());
+    }
     parts.reverse();
     watch_next(worker, entry, parts);
     client.await_replies();
@@ -259,6 +277,7 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight, request: 
         older: client.transaction.newest_watch(),
         keys: Cell::new(keys),
     });
+    client.charge_buffers(worker);
 }
 
 /// The pinned lane of a command in a watched slot.

@@ -2,9 +2,15 @@
 
 use std::thread;
 
+use slotmux::tools::demo::cluster::LocalCluster;
+use slotmux_core::slot::slot_of;
+use toml::Table;
+
 use super::watch::{few, write_past};
-use super::{transaction, with_namespaces};
-use slotmux_testing::{Proxy, RawClient, Value, shared_cluster};
+use super::{count, transaction, with_namespaces};
+use slotmux_testing::{
+    PATIENCE, Proxy, ProxyConfig, RawClient, Value, calm_cluster, poll_until, shared_cluster,
+};
 
 fn splitting() -> Proxy {
     with_namespaces(&[("split", "multi = \"split\"")])
@@ -241,4 +247,120 @@ fn too_many_slots_are_refused() {
         );
     }
     assert_eq!(transaction(&mut client, &["GET k1"]).items(), [Value::Null]);
+}
+
+/// Two keys of a namespace that splits its transactions, on two nodes, which come first.
+fn on_two_nodes(cluster: &LocalCluster) -> [(usize, String); 2] {
+    let node_of = |key: &String| {
+        let owner = cluster.primary_of_slot(slot_of(key.as_bytes()).0);
+        owner.expect("an owner")
+    };
+    let keys = (0..).map(|number| format!("split:{{{number}}}"));
+    let mut keys = keys.map(|key| (node_of(&key), key));
+    let first = keys.next().expect("a key");
+    let second = keys.find(|(node, _)| *node != first.0);
+    [first, second.expect("a key")]
+}
+
+fn splits(config: &mut ProxyConfig) {
+    let section: Table = "name = \"split\"\nmatch = [\"split:\"]\nmulti = \"split\""
+        .parse()
+        .expect("TOML");
+    config.add_section("namespace", section);
+    config.set("log.level", "warn");
+    config.set("server.workers", 1);
+}
+
+/// A node that runs nothing for a while, so that EXEC waits there.
+fn hold_up(cluster: &LocalCluster, node: usize) {
+    let _: String = cluster
+        .query(node, &["CLIENT", "PAUSE", "1500"])
+        .expect("paused");
+}
+
+/// Its groups behind the changed key must not run, though no client waits for them.
+#[test]
+fn a_change_ends_the_transaction_of_a_client_that_has_left() {
+    let cluster = calm_cluster(0);
+    let proxy = Proxy::start(&cluster, splits);
+    let [(node, watched), (other_node, other)] = on_two_nodes(&cluster);
+    let (mut client, mut killer) = (proxy.client(), proxy.client());
+    let id = client.call(&["CLIENT", "ID"]).integer().to_string();
+    assert_eq!(client.call(&["WATCH", &watched, &other]), Value::ok());
+    for line in [
+        &["MULTI"][..],
+        &["SET", &watched, "new"],
+        &["SET", &other, "new"],
+    ] {
+        client.call(line);
+    }
+    let _: String = cluster
+        .query(node, &["SET", &watched, "changed"])
+        .expect("written");
+    hold_up(&cluster, node);
+    client.send(&["EXEC"]);
+    poll_until(PATIENCE, "EXEC to be in flight", || {
+        proxy.metric("slotmux_in_flight") > Some(0.0)
+    });
+    let dropped = count(&proxy, "replies_dropped");
+    assert_eq!(
+        killer.call(&["CLIENT", "KILL", "ID", &id]),
+        Value::Integer(1)
+    );
+    poll_until(PATIENCE, "EXEC to end", || {
+        count(&proxy, "replies_dropped") > dropped
+    });
+    let left: String = cluster.query(node, &["GET", &watched]).expect("a value");
+    assert_eq!(left, "changed");
+    let written: i64 = cluster
+        .query(other_node, &["EXISTS", &other])
+        .expect("a number");
+    assert_eq!(written, 0);
+}
+
+/// The part of a transaction that its node refuses at once is answered while the part before it is settled.
+#[test]
+fn a_node_that_runs_no_transactions_is_found_while_exec_goes_on() {
+    let cluster = calm_cluster(0);
+    let permit = |node: usize, rule: &str| {
+        let words = [
+            "ACL", "SETUSER", "app", "on", ">pw", "~*", "&*", "+@all", rule,
+        ];
+        let _: String = cluster.query(node, &words).expect("a user");
+    };
+    (0..3).for_each(|node| permit(node, "+@all"));
+    let proxy = Proxy::start(&cluster, |config| {
+        splits(config);
+        config.set("cluster.username", "app");
+        config.set("cluster.password", vec!["pw".to_owned()]);
+    });
+    let [(node, watched), (other_node, other)] = on_two_nodes(&cluster);
+    let (mut client, mut second) = (proxy.client(), proxy.client());
+    let set = |key: &str, number: u32| format!("SET {key}:{number} v");
+    let body = [set(&watched, 1), set(&other, 1), set(&other, 2)];
+    let body: Vec<&str> = body.iter().map(String::as_str).collect();
+    assert_eq!(client.call(&["WATCH", &watched]), Value::ok());
+    client.call(&["MULTI"]);
+    for line in &body {
+        client.call(&line.split(' ').collect::<Vec<_>>());
+    }
+    hold_up(&cluster, node);
+    client.send(&["EXEC"]);
+    permit(other_node, "-multi");
+    let refused = transaction(&mut second, &body[1..]);
+    assert!(!refused.error().is_empty(), "{refused:?}");
+    let reply = client.read();
+    assert_eq!(reply.items()[0], Value::ok(), "{reply:?}");
+    for item in &reply.items()[1..] {
+        assert!(item.error().contains("runs no transactions"), "{reply:?}");
+    }
+    assert_eq!(client.call(&["PING"]), Value::Simple("PONG".to_owned()));
+    assert_eq!(count(&proxy, "panics"), 0);
+    // Once it is known, nothing runs.
+    assert_eq!(client.call(&["WATCH", &watched]), Value::ok());
+    client.call(&["DEL", &format!("{watched}:1")]);
+    let reply = transaction(&mut client, &body);
+    assert!(reply.error().contains("runs no transactions"), "{reply:?}");
+    let exists = client.call(&["EXISTS", &format!("{watched}:1")]);
+    assert_eq!(exists, Value::Integer(0));
 }

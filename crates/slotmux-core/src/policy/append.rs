@@ -53,7 +53,7 @@ pub(super) struct TtlEdit {
 }
 
 impl TtlEdit {
-    /// The TTL for keys of both policies: a minimum counts more than a maximum, which an expiry holds as well.
+    /// The TTL for keys of both policies: a minimum counts more than a maximum that an expiry holds as well.
     pub fn with(self, other: TtlEdit) -> TtlEdit {
         let both = self.action.and(other.action);
         let raised = [self, other]

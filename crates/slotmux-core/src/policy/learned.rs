@@ -24,6 +24,8 @@ pub(super) fn rule(case: &PolicyCase, command: &LearnedCommand, out: &mut Vec<u8
     };
     let mut appendix = Appendix::new(case, out);
     let mut edit: Option<TtlEdit> = None;
+    // The shortest maximum that no expiry holds.
+    let mut most = u64::MAX;
     // Where no key can be found, the server refuses the request.
     let each = |f: &mut dyn FnMut(&TtlSubject)| {
         let _ = command.for_each_written_key(request.bytes, request.args, |at| {
@@ -32,15 +34,22 @@ pub(super) fn rule(case: &PolicyCase, command: &LearnedCommand, out: &mut Vec<u8
             }
         });
     };
-    each(&mut |subject| match judge(subject, options, &guessed) {
-        Judged::Refused(refusal) => appendix.refuse(subject, refusal),
-        Judged::Becomes(new) if subject.ttl.mode == TtlMode::Enforce => {
-            edit = Some(edit.map_or(new, |edit| edit.with(new)));
+    each(&mut |subject| {
+        let is_enforced = subject.ttl.mode == TtlMode::Enforce;
+        if is_enforced && is_inline(subject) {
+            most = most.min(subject.ttl.max.unwrap_or(u64::MAX));
         }
-        Judged::Becomes(new) => appendix.note(new.action),
-        Judged::Stays => {}
+        match judge(subject, options, &guessed) {
+            Judged::Refused(refusal) => appendix.refuse(subject, refusal),
+            Judged::Becomes(new) if is_enforced => {
+                edit = Some(edit.map_or(new, |edit| edit.with(new)));
+            }
+            Judged::Becomes(new) => appendix.note(new.action),
+            Judged::Stays => {}
+        }
     });
-    if let Some(edit) = edit {
+    if let Some(mut edit) = edit {
+        edit.milliseconds = edit.milliseconds.min(most);
         appendix.edit(edit);
     }
     each(&mut |subject| {
@@ -53,6 +62,11 @@ pub(super) fn rule(case: &PolicyCase, command: &LearnedCommand, out: &mut Vec<u8
     appendix.finish()
 }
 
+/// Whether no expiry follows the command for this key.
+fn is_inline(subject: &TtlSubject) -> bool {
+    subject.ttl.strength == Strength::InlineOnly
+}
+
 /// The decision about the options for one key.
 enum Judged {
     Stays,
@@ -61,12 +75,11 @@ enum Judged {
 }
 
 fn judge(subject: &TtlSubject, options: TtlOptions, guessed: &GuessedTtls) -> Judged {
-    let is_inline = subject.ttl.strength == Strength::InlineOnly;
     match options {
         TtlOptions::Ttl(option) => match subject.judge_option(option) {
             JudgedTtl::Refused(refusal) => Judged::Refused(refusal),
             // What is too long is cut behind the command, by the clock of the node.
-            JudgedTtl::Becomes(_, action) if action != Actions::RAISED && !is_inline => {
+            JudgedTtl::Becomes(_, action) if action != Actions::RAISED && !is_inline(subject) => {
                 Judged::Stays
             }
             JudgedTtl::Becomes(milliseconds, action) => Judged::Becomes(TtlEdit {
@@ -76,14 +89,22 @@ fn judge(subject: &TtlSubject, options: TtlOptions, guessed: &GuessedTtls) -> Ju
             }),
             JudgedTtl::Stays | JudgedTtl::Bounded => Judged::Stays,
         },
-        // The default behind the command is what `persist = "rewrite"` asks for.
-        TtlOptions::Persist if subject.ttl.persist == Persist::Reject => {
+        TtlOptions::Persist if !may_persist(subject) => {
             Judged::Refused(subject.refusal_of_persist("PERSIST"))
         }
         TtlOptions::Unknown => guessed
             .refusal(subject)
             .map_or(Judged::Stays, Judged::Refused),
         _ => Judged::Stays,
+    }
+}
+
+/// The default behind the command is what `persist = "rewrite"` asks for.
+fn may_persist(subject: &TtlSubject) -> bool {
+    match subject.ttl.persist {
+        Persist::Allow => true,
+        Persist::Rewrite => !is_inline(subject) || subject.default().is_none(),
+        Persist::Reject => false,
     }
 }
 
@@ -133,7 +154,7 @@ mod tests {
     use redis::Value;
 
     use super::super::Policies;
-    use super::super::rows::{decide_on, request, seconds, under};
+    use super::super::rows::{decide_on, namespace, policies, request, seconds, under};
     use crate::command::{CommandRef, Learned};
     use crate::config::{OverMax, Persist, Strength};
 
@@ -245,6 +266,81 @@ mod tests {
         );
         let observed = decide(&strict(Strength::Atomic), true, "m.add w v EX 71");
         assert_eq!(observed, "appended: =");
+    }
+
+    /// `M.PUT key key [EX s]`
+    fn decide_on_two_keys(policies: &Policies, line: &str) -> String {
+        let mut entry = vec![Value::BulkString(b"m.put".to_vec()), Value::Int(-3)];
+        entry.push(list(&["write"]));
+        entry.extend([1, 2, 1].map(Value::Int));
+        let mut learned = Learned::from_reply(&Value::Array(vec![Value::Array(entry)]));
+        let arguments = Value::Array(vec![
+            list(&["name", "one", "type", "key"]),
+            list(&["name", "other", "type", "key"]),
+            list(&["name", "seconds", "type", "integer", "token", "EX"]),
+        ]);
+        let docs = Value::Array(vec![Value::BulkString(b"arguments".to_vec()), arguments]);
+        let name = Value::BulkString(b"m.put".to_vec());
+        learned.describe(&Value::Array(vec![name, docs]));
+        let command = learned.get(b"m.put").expect("it was learned");
+        decide_on(policies, CommandRef::Learned(command), &request(line))
+    }
+
+    #[test]
+    fn a_minimum_of_one_key_passes_no_maximum_of_another_that_no_expiry_holds() {
+        let with = |strength| {
+            policies(vec![
+                namespace("short", "s", |ttl| {
+                    ttl.max = seconds(40);
+                    ttl.strength = strength;
+                }),
+                namespace("long", "l", |ttl| ttl.min = seconds(60)),
+            ])
+        };
+        let inline = with(Strength::InlineOnly);
+        for (line, expected) in [
+            ("m.put s l EX 30", "raised+left_bare: m.put s l EX 40"),
+            ("m.put l s EX 30", "raised+left_bare: m.put l s EX 40"),
+            (
+                "m.put s l EX 50",
+                "clamped+raised+left_bare: m.put s l EX 40",
+            ),
+            ("m.put l l EX 30", "raised: m.put l l EX 60"),
+        ] {
+            assert_eq!(decide_on_two_keys(&inline, line), expected, "{line}");
+        }
+        assert_eq!(
+            decide_on_two_keys(&with(Strength::Atomic), "m.put s l EX 30"),
+            "raised+appended: MULTI | m.put s l EX 60 | PEXPIRE s 40000 LT | EXEC"
+        );
+    }
+
+    #[test]
+    fn persist_is_refused_where_no_default_follows() {
+        let rewrite = |strength| {
+            under(|ttl| {
+                ttl.default = seconds(600);
+                ttl.persist = Persist::Rewrite;
+                ttl.strength = strength;
+            })
+        };
+        for is_described in [true, false] {
+            let decided = decide(
+                &rewrite(Strength::InlineOnly),
+                is_described,
+                "m.add k v PERSIST",
+            );
+            assert!(decided.contains("(ttl.persist)"), "{decided}");
+            let decided = decide(
+                &rewrite(Strength::Atomic),
+                is_described,
+                "m.add k v PERSIST",
+            );
+            assert_eq!(
+                decided,
+                "appended: MULTI | m.add k v PERSIST | PEXPIRE k 600000 NX | EXEC"
+            );
+        }
     }
 
     #[test]
