@@ -121,8 +121,8 @@ async fn ask_commands(connection: &mut MultiplexedConnection) -> Option<Learned>
     match replies.ok()?.into_iter().next()? {
         Ok(commands) => {
             let mut learned = Learned::from_reply(&commands);
-            describe(connection, &mut learned).await;
-            Some(learned)
+            let described = describe(connection, &mut learned).await;
+            described.ok().map(|()| learned)
         }
         Err(error) => {
             warn!(

@@ -15,6 +15,7 @@ use slotmux_core::cluster::topology::UpstreamKind;
 use slotmux_core::command::split::SplitShape;
 use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::resp::{Limits, scan_request, write};
+use slotmux_core::route::MOST_ARGS;
 use slotmux_core::route::parts::{keys_by_slot, write_part};
 use slotmux_core::slot::Slot;
 
@@ -30,6 +31,9 @@ const MOST_SLOTS: usize = 16;
 
 const TOO_MANY_SLOTS: &str =
     "CROSSSLOT slotmux: keys of more than 16 slots can't be watched at the same time";
+/// It is divided in one turn.
+const TOO_MANY_KEYS: &str =
+    "CROSSSLOT slotmux: a WATCH of keys in several slots has less than 16,384 keys";
 
 /// The watched keys of a client in one slot.
 pub struct Watch {
@@ -158,6 +162,9 @@ pub fn watch(
     slot: Option<Slot>,
     namespace: NamespaceId,
 ) -> Dispatched {
+    if slot.is_none() && request.argc() > MOST_ARGS {
+        return refuse(worker, client, TOO_MANY_KEYS);
+    }
     let mut parts = match slot {
         Some(slot) => vec![(slot, request.bytes.to_vec())],
         None => parts_of(request),

@@ -247,6 +247,9 @@ fn too_many_slots_are_refused() {
         );
     }
     assert_eq!(transaction(&mut client, &["GET k1"]).items(), [Value::Null]);
+    let many = [&["WATCH", "a"][..], &["b"; 16_384]].concat();
+    let refused = client.call(&many);
+    assert!(refused.error().contains("16,384 keys"), "{refused:?}");
 }
 
 /// Two keys of a namespace that splits its transactions, on two nodes, which come first.
