@@ -51,8 +51,8 @@ pub(super) fn route(
         .union(Flags::NO_MULTI)
         .union(Flags::ASKING)
         .union(Flags::PUBSUB);
-    // Commands like CLIENT, WATCH and AUTH are barred from scripts. So are scripts themselves, which say that their
-    // keys move, and some reads and writes, which say what they are. A module has no such commands.
+    // Commands like CLIENT, WATCH and AUTH have the flag `noscript`. So have scripts, which also have `movablekeys`, and
+    // some reads and writes, which have `readonly` or `write`. A module has no such commands.
     const ACCOUNTED: Flags = Flags::WRITE
         .union(Flags::READONLY)
         .union(Flags::MOVABLE_KEYS)

@@ -40,7 +40,7 @@ pub enum Program {
 }
 
 impl Program {
-    /// The program for a request whose keys are in several slots. `None`: there is none for it.
+    /// The program for a request whose keys are in several slots. `None`: no program runs it.
     pub fn of(request: &Request, command: CommandRef) -> Option<Program> {
         let CommandRef::Table(known) = command else {
             // A module may keep more in its values than DUMP shows, and nothing tells which key it writes.
