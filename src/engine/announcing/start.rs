@@ -1,5 +1,5 @@
-//! A CLIENT TRACKING that has to wait: for the worker of the client that it redirects to, and for the nodes, which have to
-//! announce changes before its OK.
+//! A CLIENT TRACKING that has to wait: for the worker of the client that it redirects to, and until the nodes announce
+//! changes, before its OK.
 
 use std::rc::Rc;
 

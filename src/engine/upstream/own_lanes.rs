@@ -1,5 +1,5 @@
-//! Lanes that one client has for itself, for `CLIENT TRACKING … NOLOOP`. A node tells a connection's own writes from those of
-//! others, so only the node can leave them out, and only where no other client writes over the connection.
+//! Own lanes, each with a single client, for `CLIENT TRACKING … NOLOOP`. Only the node can leave out the invalidations of a
+//! connection's own writes, and these are the client's only where no other client writes over the connection.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -41,7 +41,7 @@ impl OwnLane {
         client.session.tracking().is_broadcast().then_some(client)
     }
 
-    /// Makes its client forget everything, if it tracks prefixes and was told that it does.
+    /// Makes its client forget everything, if it tracks prefixes and its CLIENT TRACKING was confirmed.
     pub(super) fn forget(&self, worker: &Worker) {
         if let Some(client) = self.broadcast_client(worker)
             && !worker.announcements.is_starting(&client)
