@@ -126,7 +126,7 @@ impl Need<'_> {
         }
     }
 
-    /// Loads libraries, and returns those that were. One that was deleted or replaced elsewhere meanwhile is taken back.
+    /// Loads libraries, and returns the loaded ones. One that was deleted or replaced elsewhere meanwhile is deleted again.
     async fn load(
         &self,
         mut connection: MultiplexedConnection,

@@ -246,8 +246,8 @@ impl Talk {
         Ok(awaited)
     }
 
-    /// Makes sure that no watched key has changed, except those that are watched on the lane of `home`. The nodes then
-    /// watch nothing any more.
+    /// Makes sure that no watched key has changed, except those that are watched on the lane of `home`. This ends the
+    /// watches of the nodes.
     pub async fn check_watched(&mut self, home: &[u8]) -> Result<(), Trouble> {
         let home = self.held(home).map(|held| held.lane.number);
         let budget = self.reply_budget();

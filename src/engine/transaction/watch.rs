@@ -33,7 +33,7 @@ const TOO_MANY_SLOTS: &str =
     "CROSSSLOT slotmux: keys of more than 16 slots can't be watched at the same time";
 /// It is divided in one turn.
 const TOO_MANY_KEYS: &str =
-    "CROSSSLOT slotmux: a WATCH of keys in several slots has less than 16,384 keys";
+    "CROSSSLOT slotmux: a WATCH of keys in several slots must have fewer than 16,384 keys";
 
 /// The watched keys of a client in one slot.
 pub struct Watch {

@@ -68,7 +68,7 @@ impl Table {
         keys
     }
 
-    /// Takes keys out, whichever, until it holds no more than `most` bytes.
+    /// Removes keys, in any order, until it holds at most `most` bytes.
     pub(super) fn shrink(&mut self, most: usize) -> Vec<(Box<[u8]>, Readers)> {
         let mut taken = Vec::new();
         while self.bytes > most {

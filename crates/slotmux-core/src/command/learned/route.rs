@@ -33,7 +33,7 @@ pub enum LearnedRoute {
     },
     /// It names no key and its meaning is not known: to a single server, or where the configuration permits it.
     OneNode,
-    /// To a single server only, as nothing tells where its keys are.
+    /// To a single server only, as the places of its keys are unknown.
     HiddenKeys,
     /// Nowhere, for this reason.
     Refused(&'static str),
