@@ -151,7 +151,7 @@ async fn keep_refreshing(
 async fn give_libraries(shared: Arc<Shared>, cancel: CancellationToken) {
     let begin = || cancel.run_until_cancelled(libraries::run(&shared));
     shared
-        .restarted("the care for libraries of functions", &cancel, begin)
+        .restarted("the loading of libraries of functions", &cancel, begin)
         .await;
 }
 

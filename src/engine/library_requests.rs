@@ -1,4 +1,4 @@
-//! Requests of the workers to the control thread for the functions that a primary lacks, and what both sides know of libraries.
+//! Requests of the workers to the control thread for the functions that a primary lacks, and unfinished deletions of libraries.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +16,7 @@ const REST: Duration = Duration::from_secs(1);
 /// Functions that are kept for [`REST`].
 const MOST_RESTING: usize = 1024;
 
-/// What a primary lacks.
+/// A function that a primary lacks.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct MissingFunction {
     /// The primary that said so.
@@ -30,11 +30,11 @@ pub struct MissingFunction {
 pub struct LibraryRequest {
     /// The function, and the primary that lacks it.
     pub missing: MissingFunction,
-    /// Told whether the primary did lack the function, and has it.
+    /// Gets whether the primary lacked the function and has it after loading.
     pub then: oneshot::Sender<bool>,
 }
 
-/// The way of the requests.
+/// The channel of the requests, and the state of both sides.
 #[derive(Debug)]
 pub struct LibraryRequests {
     /// Deletions that went through slotmux.

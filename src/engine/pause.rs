@@ -34,7 +34,7 @@ impl ClientPause {
     }
 }
 
-/// A pause as INFO tells of it.
+/// A pause as INFO reports it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PauseNote {
     hold: PausedCommands,
@@ -76,7 +76,7 @@ impl Worker {
         }
     }
 
-    /// All workers keep the same pause, so that any may say what it is.
+    /// All workers keep the same pause, so any of them may report it.
     fn note_pause(&self) {
         let pause = &self.interception.pause;
         if let Ok(mut note) = self.shared.paused.lock() {

@@ -58,7 +58,7 @@ pub enum Mail {
     Find(u64, oneshot::Sender<Option<Redirection>>),
     /// Give a client of this worker invalidations of another one.
     Redirected(Redirected),
-    /// Notify a client of this worker that the one that it redirects to has left.
+    /// Notify a client of this worker that the client that it redirects to has left.
     RedirectionBroken(Sender),
     /// Report the prefixes of keys of no namespace.
     Unmatched(oneshot::Sender<Vec<Seen>>),

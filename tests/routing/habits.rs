@@ -1,4 +1,4 @@
-//! Habits that differ by version: slotmux has those of the server behind it, whatever that is.
+//! Behaviour that differs by version: slotmux follows the server behind it.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -458,7 +458,7 @@ fn errors_are_those_of_redis() {
             let (ours, expected) = (client.call(words), redis.call(words));
             match expected {
                 Value::Error(_) => assert_eq!(ours, expected, "{words:?}"),
-                // Versions differ in what they take as a number.
+                // Versions differ in the numbers that they accept.
                 _ => assert_eq!(ours.items().len(), 2, "{words:?}"),
             }
         }

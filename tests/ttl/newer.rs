@@ -12,7 +12,7 @@ const STRICT: &str = "default = \"600s\", max = \"3600s\", min = \"60s\", over_m
 enum Left {
     /// As many, or less by what the test takes.
     Seconds(i64),
-    /// There is none: the condition did not hold.
+    /// No TTL: the condition did not hold.
     Nothing,
     /// The policy refuses the command.
     Refused,
@@ -20,7 +20,7 @@ enum Left {
 
 use Left::{Nothing, Refused, Seconds};
 
-/// What is in `ns:k` before (empty: nothing), the command, and its TTL afterwards. A server that does not know the
+/// The value of `ns:k` before (empty: no key), the command, and its TTL afterwards. A server that does not know the
 /// command refuses it, and says the same through slotmux.
 const LINES: &[(&str, &str, Left)] = &[
     ("", "SET ns:k v IFNE x", Seconds(600)),

@@ -106,7 +106,7 @@ const TTLS: &[&str] = &[
     "",
 ];
 
-/// The same without those that overflow: servers differ in what RESTORE makes of them.
+/// The same without those that overflow: servers differ in the effect of RESTORE with them.
 const DISTANCES: &[&str] = &[
     "100000000",
     "4000000000",

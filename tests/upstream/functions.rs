@@ -1,4 +1,4 @@
-//! Functions on primaries that joined, or have lost them: FCALL finds them as on one Redis, and what was deleted stays deleted.
+//! Functions on primaries that joined, or have lost them: FCALL finds them as on one Redis, and deletions last.
 
 use slotmux::tools::demo::cluster::LocalCluster;
 use slotmux_core::slot::slot_of;
@@ -143,7 +143,7 @@ fn a_flushed_node_gets_the_library_of_a_call() {
     assert_eq!(libraries(&cluster, 1), ["lib"]);
 }
 
-/// What can't be sent again gets the error; its library is there soon after.
+/// A call that can't be sent again gets the error; its library is there soon after.
 #[test]
 fn calls_with_others_behind_them_find_the_library_later() {
     let cluster = calm_cluster(0);

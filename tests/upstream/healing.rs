@@ -21,7 +21,7 @@ fn show(client: &mut RawClient, script: &str, key: &str) -> String {
     }
 }
 
-/// Redis adds an advice to this.
+/// Redis adds a hint to this.
 const NO_SCRIPT: &str = "NOSCRIPT No matching script.";
 
 #[track_caller]

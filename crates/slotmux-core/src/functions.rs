@@ -10,8 +10,8 @@ use crate::resp::request::Request;
 /// Names of unfinished deletions that are kept. More of them count as a deletion of everything.
 const MOST_NAMES: usize = 1024;
 
-/// Longest name of a function or library that is kept, in bytes; clients choose them freely. What has a longer one is given to
-/// no primary.
+/// Longest name of a function or library that is kept, in bytes; clients choose them freely. slotmux loads
+/// no library with a longer name.
 const LONGEST_NAME: usize = 256;
 
 /// A library as its node describes it.
@@ -82,8 +82,8 @@ impl Deletion {
     }
 }
 
-/// Deletions that not every primary has confirmed: while one lasts, or if it has failed at some primary, what it deletes is not
-/// given to any.
+/// Deletions that not every primary has confirmed: while one lasts, or if it has failed at some primary, slotmux loads the
+/// deleted libraries into no primary.
 #[derive(Debug, Default)]
 pub struct Deletions(Mutex<Unfinished>);
 
@@ -131,7 +131,7 @@ impl Deletions {
         }
     }
 
-    /// Every primary has confirmed it.
+    /// Ends a deletion that every primary has confirmed.
     pub fn finish(&self, deletion: &Deletion) {
         match deletion {
             Deletion::All => *self.unfinished() = Unfinished::default(),

@@ -27,7 +27,7 @@
 //! | [`slot`] | which slot a key belongs to |
 //! | [`route`] | where a request goes ([`route::plan`]), and how several replies become one |
 //! | [`policy`] | what the rules of a namespace make of a request ([`policy::govern`](fn@policy::govern)) |
-//! | [`answer`] | the replies that slotmux gives itself; [`parameters`], [`functions`] and [`scripts`] are what some of them are about |
+//! | [`answer`] | the replies that slotmux makes itself; some are about [`parameters`], [`functions`] or [`scripts`] |
 //! | [`cluster`] | the topology, read from what nodes say; the meaning of redirects |
 //! | [`config`] | one validated configuration from file, environment and flags |
 //! | [`explain`] | what would be done with a request, and why |

@@ -1,4 +1,4 @@
-//! Queries one node: connects, authenticates, and asks what it knows, within a time limit.
+//! Queries one node: connects, authenticates, and asks for its view, within a time limit.
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;

@@ -15,7 +15,7 @@ use super::view::ServerInfo;
 use slotmux_core::cluster::server::ServerIdentity;
 use slotmux_core::command::Learned;
 
-/// What decides which commands a node has: its server and its modules.
+/// The server and the modules of a node, which decide about its commands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct NodeBuild {
     server: String,

@@ -1,5 +1,5 @@
 //! Gives primaries the libraries of functions that they lack: one that joins, before its slots are called, and one that says that
-//! it lacks a function. The other primaries know what it should have; slotmux keeps no code.
+//! it lacks a function. The other primaries are the source of the libraries; slotmux keeps no code.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -90,8 +90,8 @@ struct Need<'a> {
 }
 
 impl Need<'_> {
-    /// Gives the node what it lacks, by the libraries of the other `primaries`, and answers the requests that `take` returns once
-    /// those are known. A request whose function the node has gets no: a function that has run may return the same error.
+    /// Loads the libraries of the other `primaries` that the node lacks, and answers the requests that `take` returns once
+    /// those are known. A request whose function the node has gets `false`: a function that has run may return the same error.
     async fn give(&self, take: impl FnOnce() -> Vec<LibraryRequest>, primaries: &HashSet<Addr>) {
         let own = list(self.access, self.node).await;
         let others = self.others(primaries).await;
@@ -126,7 +126,7 @@ impl Need<'_> {
         }
     }
 
-    /// Loads libraries, and returns those that were. One that was deleted or replaced elsewhere meanwhile is taken back.
+    /// Loads libraries, and returns the loaded ones. One that was deleted or replaced elsewhere meanwhile is deleted again.
     async fn load(
         &self,
         mut connection: MultiplexedConnection,
@@ -136,7 +136,7 @@ impl Need<'_> {
         let mut loaded = Vec::new();
         for &library in lacking {
             let mut load = redis::cmd("FUNCTION");
-            // Without REPLACE: what the node has got meanwhile is not touched.
+            // Without REPLACE, so that libraries which the node has got meanwhile stay.
             load.arg("LOAD").arg(&library.code);
             match load.query_async::<Value>(&mut connection).await {
                 Ok(_) => loaded.push(library.clone()),

@@ -1,5 +1,5 @@
-//! An announcer: the connection of a worker to one node that brings the changes of keys and nothing else. The node announces
-//! changes of keys with some prefixes, or those that it would tell the connections of RESP2, which have no pushes.
+//! An announcer: the connection of a worker to one node that carries invalidations and nothing else. They are those of keys
+//! with some prefixes, or those of reads over connections of RESP2, which have no pushes.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::io::ErrorKind;

@@ -1,8 +1,8 @@
 //! Changes of keys that no reply of a lane could bring: those with the prefixes of clients that track with `BCAST`, and those
 //! for clients of RESP2, whose lanes have no pushes.
 //!
-//! Each worker has [`announcer`]s, connections to every primary that carry nothing else. What they bring is not in order with
-//! the replies of lanes, so a client gets it behind everything that it has in flight. Whenever a primary was without an
+//! Each worker has [`announcer`]s, connections to every primary that carry nothing else. Their pushes are not in order with
+//! the replies of lanes, so a client gets them behind everything that it has in flight. Whenever a primary was without an
 //! announcer for a while, its clients forget everything.
 
 pub mod announcer;
@@ -54,14 +54,14 @@ enum Part {
     Next,
     Ending,
     Reads,
-    /// None any more.
+    /// It has been replaced, and is about to end.
     Former,
 }
 
 #[derive(Default)]
 struct Inner {
     audience: Audience,
-    /// Clients whose CLIENT TRACKING is not answered yet: what happened before concerns them not.
+    /// Clients whose CLIENT TRACKING is not answered yet: they ignore earlier invalidations.
     starting: BTreeSet<u64>,
     /// Clients with NOLOOP, which have lanes of their own.
     owners: BTreeMap<u64, Rc<Client>>,
@@ -94,7 +94,7 @@ impl NodeAnnouncers {
         }
     }
 
-    /// Opens what is missing and closes what is not needed.
+    /// Opens missing announcers and closes unneeded ones.
     fn settle(&mut self, worker: &Rc<Worker>, node: NodeId, cover: &Cover, needs_reads: bool) {
         if cover.is_empty() {
             let all = self.prefixes.take().into_iter().chain(self.next.take());
@@ -135,7 +135,7 @@ impl Announcements {
         self.inner.borrow().audience.cover()
     }
 
-    /// The tracking of a client has changed: registers what it needs from the nodes. [`Announcements::settle`] obtains it.
+    /// Registers the needs of a client whose tracking has changed. [`Announcements::settle`] opens connections for them.
     pub fn update(&self, client: &Rc<Client>) {
         let tracking = client.session.tracking();
         let mut inner = self.inner.borrow_mut();
@@ -161,7 +161,7 @@ impl Announcements {
         }
     }
 
-    /// A client has left. What only it needed is closed with the next look.
+    /// Removes a client that has left. The next sweep closes the connections that only this client needed.
     pub fn remove(&self, client: u64) {
         let mut inner = self.inner.borrow_mut();
         inner.audience.remove(client);
@@ -170,8 +170,8 @@ impl Announcements {
         inner.starting.remove(&client);
     }
 
-    /// Opens the announcers that clients need, and closes the others. A node that is no primary any more takes what it has
-    /// not announced yet with it.
+    /// Opens the announcers that clients need, and closes the others. The unsent invalidations of a node that has ceased to
+    /// be a primary are lost.
     pub fn settle(&self, worker: &Rc<Worker>) {
         let primaries = worker.map.primaries();
         let (mut is_lost, mut lost_reads) = (false, Vec::new());
@@ -234,7 +234,7 @@ impl Announcements {
         self.inner.borrow().starting.contains(&client.id)
     }
 
-    /// Wakes those who wait for nodes to announce.
+    /// Wakes the tasks that wait for nodes to announce.
     pub fn notify(&self) {
         self.news.notify_waiters();
     }
@@ -264,7 +264,7 @@ impl Announcements {
         self.settle(worker);
     }
 
-    /// The node of `announcer` does not announce any more, or refuses to.
+    /// The node of `announcer` has stopped announcing, or refuses to.
     pub(super) fn lost(&self, worker: &Rc<Worker>, announcer: &Announcer) {
         let part = {
             let mut inner = self.inner.borrow_mut();
@@ -366,7 +366,7 @@ impl Announcements {
         inner.nodes.get(&node)?.reads.as_ref()?.id()
     }
 
-    /// Regular checks: silent nodes, nodes that do not announce, prefixes that no client wants any more.
+    /// Regular checks: silent nodes, nodes that do not announce, prefixes that no client needs.
     pub fn sweep(&self, worker: &Rc<Worker>, now: Tick) {
         redirect::send_overflowed(worker);
         let inner = self.inner.borrow();

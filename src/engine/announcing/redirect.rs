@@ -41,7 +41,7 @@ pub struct Redirected {
 pub struct MailboxBytes(Vec<AtomicUsize>);
 
 impl MailboxBytes {
-    /// Nothing is in the mailboxes of so many workers.
+    /// Empty mailboxes of `workers` workers.
     pub fn new(workers: usize) -> MailboxBytes {
         MailboxBytes((0..workers).map(|_| AtomicUsize::new(0)).collect())
     }

@@ -1,5 +1,5 @@
-//! A CLIENT TRACKING that has to wait: for the worker of the client that it redirects to, and for the nodes, which have to
-//! announce changes before its OK.
+//! A CLIENT TRACKING that has to wait: for the worker of the client that it redirects to, and until the nodes announce
+//! changes, before its OK.
 
 use std::rc::Rc;
 
@@ -65,7 +65,7 @@ async fn start(
             tracking: Default::default(),
             prefixes: Default::default(),
         };
-        // What it has cached under an earlier CLIENT TRACKING is not announced any more.
+        // No node invalidates the values that it has cached under an earlier CLIENT TRACKING.
         client.invalidate_behind_all(worker, FORGET_ALL);
         set(worker, client, off, None);
         return Err(error);
@@ -93,7 +93,7 @@ async fn find(worker: &Worker, id: i64) -> Option<Redirection> {
     found.into_iter().flatten().next()
 }
 
-/// Waits until every primary announces what the client needs, for as long as a command may take.
+/// Waits until every primary announces the changes that the client tracks, for as long as a command may take.
 async fn wait(worker: &Rc<Worker>, client: &Rc<Client>) -> Result<(), String> {
     let limit = worker.config.cluster.timeouts.command;
     let deadline = tokio::time::Instant::now() + limit;
@@ -140,7 +140,7 @@ impl Announcements {
         self.inner.borrow_mut().starting.remove(&client.id);
     }
 
-    /// What the client still waits for.
+    /// The nodes that the client still waits for.
     fn missing(&self, worker: &Worker, client: &Client) -> Option<Missing> {
         let tracking = client.session.tracking();
         let inner = self.inner.borrow();

@@ -98,7 +98,7 @@ pub fn acknowledged(
 }
 
 /// Takes over a WAIT whose node has refused the script ahead of it with `error`; `request` copies the bytes of both. WAITAOF gets
-/// the error: the figures of a node do not tell what is on its disk.
+/// the error: INFO has no figures about the data on the node's disk.
 pub fn count_instead(
     worker: &Rc<Worker>,
     lane: &Rc<Lane>,

@@ -63,7 +63,7 @@ impl Client {
         worker.turn.touch_client(self);
     }
 
-    /// A local answer, in its place behind the requests in flight.
+    /// An own answer, in its place behind the requests in flight.
     pub fn reply_now(self: &Rc<Self>, worker: &Worker, bytes: &[u8]) {
         let seq = self.take_seq();
         self.reply(worker, seq, bytes);

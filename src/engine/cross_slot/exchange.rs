@@ -52,7 +52,7 @@ impl Talk {
     /// Sends commands on a key, or on several of its slot.
     ///
     /// # Errors
-    /// The lane is not the connection any more that the program began with.
+    /// The lane has another connection than the one with which the program began.
     pub fn send(
         &mut self,
         key: &[u8],
@@ -246,8 +246,8 @@ impl Talk {
         Ok(awaited)
     }
 
-    /// Makes sure that no watched key has changed, except those that are watched on the lane of `home`. The nodes then
-    /// watch nothing any more.
+    /// Makes sure that no watched key has changed, except those that are watched on the lane of `home`. This ends the
+    /// watches of the nodes.
     pub async fn check_watched(&mut self, home: &[u8]) -> Result<(), Trouble> {
         let home = self.held(home).map(|held| held.lane.number);
         let budget = self.reply_budget();
@@ -301,7 +301,7 @@ impl Talk {
         })
     }
 
-    /// Notes what a refusal says of the key or its slot. False: it is none, and belongs to the client.
+    /// Notes the information of a refusal about the key or its slot. False: the reply is no refusal, and goes to the client.
     fn note_refusal(&mut self, key: Option<&[u8]>, lane: &Lane, reply: &[u8]) -> bool {
         let Some(error) = reply.strip_prefix(b"-") else {
             return false;

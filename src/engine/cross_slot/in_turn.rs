@@ -27,7 +27,7 @@ async fn ask(talk: &mut Talk, job: &Job, part: &SlotCommand) -> Result<Vec<u8>, 
     Ok(reply)
 }
 
-/// LMPOP and ZMPOP: the first key that has elements gives them, as on one server. Nothing is taken before.
+/// LMPOP and ZMPOP: the first key that has elements gives them, as on one server; empty keys before it are not changed.
 pub(super) async fn first_of(talk: &mut Talk, job: &Job) -> Result<Vec<u8>, Trouble> {
     let parts = parts::first_of(&job.request(), job.command);
     begin(talk, &parts).await?;
@@ -43,7 +43,7 @@ pub(super) async fn first_of(talk: &mut Talk, job: &Job) -> Result<Vec<u8>, Trou
 
 /// XREAD and XREADGROUP. One after the other, so that an error of one slot keeps the following ones from delivering.
 pub(super) async fn streams(talk: &mut Talk, job: &Job) -> Result<Vec<u8>, Trouble> {
-    const NO_STREAMS: &str = "ERR slotmux: a node's reply is not one of streams";
+    const NO_STREAMS: &str = "ERR slotmux: a node's reply is not a list of streams";
     let request = job.request();
     let parts = parts::streams(&request, job.command);
     begin(talk, &parts).await?;

@@ -210,7 +210,7 @@ async fn run(worker: &Rc<Worker>, entry: InFlight, job: Job) {
     }
 }
 
-/// What earlier attempts of a program have left for the next one.
+/// The state that one attempt of a program hands to the next.
 #[derive(Default)]
 struct Progress {
     /// Attempts that ended without a result.

@@ -1,7 +1,6 @@
 //! LMOVE and RPOPLPUSH: the element first moves to a key of slotmux' own beside its source, atomically, then it is pushed
 //! to the destination together with a mark that says so, and then the key and the mark are removed. So no element is
-//! given twice as long as nothing fails, none is lost when something does, and who finds the key can tell what is left
-//! to do.
+//! given twice as long as nothing fails, and none is lost when something does: the parked key shows the remaining steps.
 
 use slotmux_core::resp::{integer_of, text_of};
 use slotmux_core::route::cross_slot::brought::expiries_of;
@@ -95,7 +94,7 @@ enum Pushed {
     Unknown,
 }
 
-/// Whether there is something to move, and a destination that takes it now: a node that hands the slot of the destination
+/// Whether there is an element to move, and a destination that accepts it: a node that hands the slot of the destination
 /// over refuses commands on several of its keys.
 async fn look(talk: &mut Talk, moved: &Move<'_>, names: &Parked) -> Result<bool, Trouble> {
     let budget = talk.reply_budget();
@@ -175,7 +174,7 @@ async fn try_push(
         return Ok(false);
     };
     if replies[0].starts_with(b"-") {
-        // The mark was set all the same.
+        // The mark was set even if the push failed.
         let unmark = [request(&[b"DEL", &names.mark])];
         talk.ask(&names.mark, &unmark, Effect::Write).await?;
         return Err(Trouble::Reply(replies[0].clone()));
@@ -183,7 +182,7 @@ async fn try_push(
     Ok(true)
 }
 
-/// Removes the parked key, then the mark. If one of them stays, it says the truth: a parked key with its mark was pushed.
+/// Removes the parked key, then the mark: a parked key without its mark would count as not pushed.
 async fn finish(talk: &mut Talk, names: &Parked) {
     talk.extend();
     let unpark = request(&[b"DEL", &names.key]);

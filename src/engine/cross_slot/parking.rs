@@ -1,5 +1,5 @@
-//! What a move has taken from its source and not yet brought to its destination: parked in a key of slotmux' own in the
-//! slot of the source, whose name says what is left to do.
+//! Parking of an element between its source and its destination: in a key of slotmux' own in the slot of the source. The
+//! name of the key states the remaining step.
 
 use slotmux_core::command::{CommandRef, resolve};
 use slotmux_core::policy::{Governed, commands_of};
@@ -16,9 +16,9 @@ use super::talk::{Talk, Trouble};
 
 /// The keys of slotmux' own in one move.
 pub(super) struct Parked {
-    /// Where the element is meanwhile, in the slot of the source.
+    /// The parked key, in the slot of the source.
     pub key: Vec<u8>,
-    /// That it was brought, in the slot of the destination.
+    /// The mark that the element was pushed, in the slot of the destination.
     pub mark: Vec<u8>,
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn attempt(
     }
     let ttl = integer_of(&replies[0]).unwrap_or_default();
     let Some(dump) = text_of(&replies[1]).filter(|_| ttl != -2) else {
-        // Another client has removed the source after this one was copied: the copy is the key now.
+        // Another client has removed the source after this one was copied: the copy is the renamed key.
         return match progress.has_written {
             true => Ok(success(is_nx)),
             false => Err(Trouble::Reply(NO_SUCH_KEY.to_vec())),

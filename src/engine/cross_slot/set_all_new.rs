@@ -1,5 +1,5 @@
 //! MSETNX: all keys are found missing, then each slot gets its part, itself an MSETNX. A key that another client makes in
-//! between ends the command; the parts that are done are taken back.
+//! between ends the command; the keys of finished parts are removed.
 
 use slotmux_core::command::split::SplitShape;
 use slotmux_core::policy::commands_of;

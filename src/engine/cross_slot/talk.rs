@@ -132,7 +132,7 @@ impl Talk {
         self.begin_with(keys, |_| None).await
     }
 
-    /// The same with a lane for each slot: EXEC for one slot then leaves alone what is watched in another one.
+    /// The same with a lane for each slot: EXEC for one slot then keeps the watches of another one.
     pub async fn begin_apart(&mut self, keys: &[&[u8]]) -> Result<(), Trouble> {
         self.begin_with(keys, Some).await
     }

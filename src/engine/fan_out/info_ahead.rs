@@ -1,4 +1,4 @@
-//! INFO inside a transaction: the nodes are asked before the transaction is sent, so that it says the same as outside.
+//! INFO inside a transaction: the nodes are asked before the transaction is sent, so that it has the same fields as outside.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -233,7 +233,7 @@ impl Page {
         }
     }
 
-    /// Asks for a page whose predecessor was of no use.
+    /// Asks again for a page that was void or too short.
     fn again(&self, worker: &Worker, step: ScanStep) -> PageOutcome {
         self.tries.set(self.tries.get() + 1);
         worker.stats.retries.inc();

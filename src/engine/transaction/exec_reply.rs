@@ -78,9 +78,9 @@ impl FailedGroup {
 pub struct ExecMode {
     /// In several groups: one of them may fail alone.
     pub is_split: bool,
-    /// So many groups, the first ones, run only if no watched key has changed.
+    /// Number of groups, at the front, that run only if no watched key has changed.
     pub watched: u32,
-    /// So many of these, the first ones, only read.
+    /// Number of these, at the front, that only read.
     pub watched_reads: u32,
     /// With commands that name scripts by their SHA1.
     pub names_scripts: bool,
@@ -197,7 +197,7 @@ impl Exec {
         self.groups.borrow()[group as usize].error.is_some()
     }
 
-    /// Whether a group has failed with an error: nil is none.
+    /// Whether a group has failed with an error, not with nil.
     pub(super) fn has_error(&self, group: u32) -> bool {
         let groups = self.groups.borrow();
         let error = groups[group as usize].error.as_ref();

@@ -34,7 +34,7 @@ pub struct Queue {
     pub(crate) ends: Vec<u32>,
     /// Whether a request was refused: EXEC then runs nothing.
     pub(crate) is_aborted: bool,
-    /// What an INFO in it says of the nodes. `None`: there is none.
+    /// The nodes' INFO, for an INFO in the transaction. `None`: it has no INFO.
     pub(crate) info: Option<Rc<InfoAhead>>,
 }
 

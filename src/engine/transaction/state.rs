@@ -15,7 +15,7 @@ pub struct TransactionState {
     queue: RefCell<Option<Box<Queue>>>,
     /// Its watched keys, if there are any: the newest watch, which leads to those of other slots.
     watch: RefCell<Option<Rc<Watch>>>,
-    /// What INFO says of the nodes, while a transaction with one runs.
+    /// The nodes' INFO, while a transaction with an INFO runs.
     info: Cell<Option<Rc<InfoAhead>>>,
 }
 
@@ -35,7 +35,7 @@ impl TransactionState {
         self.queue.take()
     }
 
-    /// What INFO says of the nodes in the transaction that runs.
+    /// The nodes' INFO for the transaction that runs.
     pub fn info(&self) -> Option<Rc<InfoAhead>> {
         let info = self.info.take();
         self.info.set(info.clone());
@@ -78,12 +78,12 @@ impl TransactionState {
         self.watch.borrow().clone()
     }
 
-    /// The client watches this too from now on. It leads to the newest watch so far.
+    /// Adds a watch, which leads to the newest one so far.
     pub fn add_watch(&self, watch: Watch) {
         self.watch.replace(Some(Rc::new(watch)));
     }
 
-    /// The client watches nothing any more.
+    /// Removes all watches.
     pub fn clear_watches(&self) {
         self.watch.take();
     }

@@ -33,7 +33,7 @@ const TOO_MANY_SLOTS: &str =
     "CROSSSLOT slotmux: keys of more than 16 slots can't be watched at the same time";
 /// It is divided in one turn.
 const TOO_MANY_KEYS: &str =
-    "CROSSSLOT slotmux: a WATCH of keys in several slots has less than 16,384 keys";
+    "CROSSSLOT slotmux: a WATCH of keys in several slots must have fewer than 16,384 keys";
 
 /// The watched keys of a client in one slot.
 pub struct Watch {
@@ -234,7 +234,7 @@ pub fn watch_next(worker: &Rc<Worker>, mut entry: InFlight, mut parts: WatchPart
     }
 }
 
-/// The node watches what `entry` named; `request` are its bytes.
+/// The node watches the keys of `entry`; `request` are its bytes.
 pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight, request: &[u8]) {
     let client = &entry.client;
     let OnReply::Watch {
@@ -263,7 +263,7 @@ pub fn watch_holds(worker: &Worker, lane: &Rc<Lane>, entry: &InFlight, request: 
         Some(slot) => watches.iter().any(|watch| watch.covers(slot)),
         None => !watches.is_empty(),
     };
-    // A client that watched this slot before has lost that connection; the others are no longer waiting.
+    // A client that already watched this slot has lost that connection; a closed or unawaited one does not wait.
     if was_watched || client.is_closed() || !is_awaited {
         return lane.unwatch(worker, client);
     }

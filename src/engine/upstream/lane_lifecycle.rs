@@ -172,7 +172,7 @@ impl Worker {
         served.iter().for_each(|client| client.resume());
     }
 
-    /// Closes a lane whose commands are awaited no longer; those that were not sent whole never run.
+    /// Closes a lane whose commands no client awaits; those that were not sent whole never run.
     pub fn abandon_lane(&self, lane: &Rc<Lane>) {
         lane.set_down(self);
         drop(lane.take_unanswered(self));

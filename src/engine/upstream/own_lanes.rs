@@ -1,5 +1,5 @@
-//! Lanes that one client has for itself, for `CLIENT TRACKING … NOLOOP`. A node tells a connection's own writes from those of
-//! others, so only the node can leave them out, and only where no other client writes over the connection.
+//! Own lanes, each with a single client, for `CLIENT TRACKING … NOLOOP`. Only the node can leave out the invalidations of a
+//! connection's own writes, and these are the client's only where no other client writes over the connection.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -18,14 +18,14 @@ use slotmux_core::resp::Protocol;
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 const OFF: &[u8] = b"*3\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$3\r\nOFF\r\n";
 
-/// The client of a lane, and what its node was asked for.
+/// The client of an own lane, and the tracking that its node was asked for.
 pub(super) struct OwnLane {
     owner: Reader,
     /// The last CLIENT TRACKING that was sent over the connection.
     requested: RefCell<Option<Vec<u8>>>,
     /// Whether the node has confirmed it.
     is_announcing: Cell<bool>,
-    /// Whether a PING was sent behind which nothing counts that it brings: its client uses another protocol.
+    /// Whether a PING was sent behind which its invalidations do not count, as its client uses another protocol.
     is_fenced: Cell<bool>,
 }
 
@@ -41,7 +41,7 @@ impl OwnLane {
         client.session.tracking().is_broadcast().then_some(client)
     }
 
-    /// Makes its client forget everything, if it tracks prefixes and was told that it does.
+    /// Makes its client forget everything, if it tracks prefixes and its CLIENT TRACKING was confirmed.
     pub(super) fn forget(&self, worker: &Worker) {
         if let Some(client) = self.broadcast_client(worker)
             && !worker.announcements.is_starting(&client)
@@ -71,7 +71,7 @@ impl OwnLane {
         self.requested.take();
     }
 
-    /// Its node announces no more.
+    /// Its node has stopped announcing.
     pub(super) fn lost(&self, worker: &Worker) {
         self.requested.take();
         if self.is_announcing.replace(false) {
@@ -81,7 +81,7 @@ impl OwnLane {
 }
 
 impl Lane {
-    /// Asks the node of a lane that one client has for itself for what that client tracks, unless it was asked already.
+    /// Asks the node of an own lane for the tracking of its client, unless it was asked already.
     pub(super) fn settle_own(self: &Rc<Self>, worker: &Worker, own: &OwnLane, client: &Rc<Client>) {
         let tracking = client.session.tracking();
         let Some(receiver) = self.receiver(worker).filter(|_| tracking.is_on()) else {
@@ -106,7 +106,7 @@ impl Lane {
         self.send(worker, internal(&request, OnReply::Tracking), &request);
     }
 
-    /// A connection was made: the node of a client's own lane has to announce what its client tracks.
+    /// A connection was made: on an own lane, the node has to be asked for the tracking of its client.
     pub(super) fn begin_announcing(self: &Rc<Self>, worker: &Worker) {
         if let Some(own) = self.tracked.own.get()
             && let Some(client) = own.broadcast_client(worker)
@@ -145,7 +145,7 @@ impl Worker {
         }
     }
 
-    /// Whether `node` announces to the own lane of `client` what that tracks.
+    /// Whether `node` announces the changes that `client` tracks to its own lane.
     pub fn is_announcing_to(&self, node: NodeId, client: &Client) -> bool {
         self.is_announcing(node, client.session.protocol(), client.id)
     }
@@ -157,7 +157,7 @@ impl Worker {
         own.is_some_and(|own| own.is_announcing.get())
     }
 
-    /// A client with own lanes has switched tracking off: it is told nothing of what it has read.
+    /// Forgets the reads of a client with own lanes that has switched tracking off: it gets no invalidation of them.
     pub fn forget_own_reads(&self, client: &Client) {
         for lane in self.lanes() {
             let own = lane.tracked.own.get();
@@ -167,7 +167,7 @@ impl Worker {
         }
     }
 
-    /// Ends the use of an idle lane whose client has left, or has it no more. True: it can be retired. The lane of a client
+    /// Ends the use of an idle lane whose client has left or does not use it. True: it can be retired. The lane of a client
     /// that uses another protocol brings first what its node has announced so far.
     pub(super) fn end_own_use(&self, lane: &Rc<Lane>) -> bool {
         let Some(own) = lane.tracked.own.get() else {
@@ -189,7 +189,7 @@ impl Worker {
         true
     }
 
-    /// How many clients of this worker may have own lanes.
+    /// Most clients of this worker that may have own lanes.
     pub fn most_owners(&self) -> usize {
         self.nodes.bounds().kept()
     }

@@ -68,7 +68,7 @@ impl Table {
         keys
     }
 
-    /// Takes keys out, whichever, until it holds no more than `most` bytes.
+    /// Removes keys, in any order, until it holds at most `most` bytes.
     pub(super) fn shrink(&mut self, most: usize) -> Vec<(Box<[u8]>, Readers)> {
         let mut taken = Vec::new();
         while self.bytes > most {
@@ -110,7 +110,7 @@ impl Reader {
         (client.id == self.id).then_some(client)
     }
 
-    /// The client, if it still tracks what it reads. As in Redis, one that tracks prefixes does not.
+    /// The client, if it still tracks its reads. As in Redis, one that tracks prefixes does not.
     pub(super) fn reading_client(self, worker: &Worker) -> Option<Rc<Client>> {
         let client = self.client(worker)?;
         (!client.session.tracking().is_broadcast()).then_some(client)

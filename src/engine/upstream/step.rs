@@ -87,7 +87,7 @@ mod tests {
             assert!(receiver.try_recv().is_err());
             step.take(b"a\r\n", true);
             assert_eq!(receiver.try_recv(), Ok(expected));
-            // The loss of an answered step says nothing.
+            // The loss of the connection does not change an answered step.
             step.lose(true);
         }
     }

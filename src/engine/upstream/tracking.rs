@@ -58,7 +58,7 @@ impl Tracked {
 }
 
 impl Lane {
-    /// The connection that its invalidations would come over now; `None`: there is none yet.
+    /// The connection that its invalidations would come over. `None`: it does not exist yet.
     pub(super) fn receiver(&self, worker: &Worker) -> Option<Receiver> {
         match self.protocol {
             Protocol::Resp3 => Some(Receiver::Lane),
@@ -69,12 +69,12 @@ impl Lane {
         }
     }
 
-    /// Whether invalidations of what is read over it reach slotmux.
+    /// Whether invalidations of keys read over it reach slotmux.
     pub fn has_announcements(&self, worker: &Worker) -> bool {
         self.receiver(worker).is_some()
     }
 
-    /// Makes the node track what `entry` reads, which has to follow at once. `own` are the bytes of the client's request.
+    /// Makes the node track the read `entry`, which has to follow at once. `own` are the bytes of the client's request.
     pub fn send_caching(self: &Rc<Self>, worker: &Worker, entry: &InFlight, own: &[u8]) {
         let Some(receiver) = self.receiver(worker) else {
             return;
@@ -298,7 +298,7 @@ impl Worker {
         }
     }
 
-    /// The announcer of `node` is lost: changes of what was read over connections of RESP2 may have been missed.
+    /// The announcer of `node` is lost: changes of keys read over connections of RESP2 may have been missed.
     pub fn forget_reads(&self, node: NodeId) {
         for lane in self.lanes_of_resp2(node) {
             if let Some(own) = lane.tracked.own.get() {
@@ -310,7 +310,7 @@ impl Worker {
 }
 
 impl Receiver {
-    /// The request that makes the node track for it: what is read, or `prefixes`.
+    /// The request that makes the node track for it: its reads, or `prefixes`.
     pub(super) fn request(self, tracking: Tracking, prefixes: &[&[u8]]) -> Vec<u8> {
         let mut words: Vec<&[u8]> = vec![b"CLIENT", b"TRACKING", b"ON"];
         words.push(if tracking.is_broadcast() {

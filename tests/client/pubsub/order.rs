@@ -31,7 +31,7 @@ fn ended(client: &mut RawClient, [on, off]: [&str; 2], names: &[String]) -> Vec<
     (0..NAMES).map(|_| client.read()).collect()
 }
 
-/// What confirmations say in any order: their words and names, sorted, and their counts.
+/// Confirmations without their order: their words and names, sorted, and their counts.
 fn parts(told: &[Value]) -> (Vec<(String, String)>, Vec<Value>) {
     let items = || told.iter().map(Value::items);
     let mut names: Vec<_> = items()

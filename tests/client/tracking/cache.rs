@@ -214,7 +214,7 @@ fn check(modes: &[&[&str]]) {
                             let written = key(fastrand::usize(..KEYS));
                             caching.client.send(&["SET", &written, &number]);
                             caching.reply();
-                            // With NOLOOP it is not told of this.
+                            // With NOLOOP it gets no invalidation of this.
                             caching.cache.remove(&written);
                         }
                     }

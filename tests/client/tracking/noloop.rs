@@ -1,4 +1,4 @@
-//! NOLOOP: a client is not told of its own writes, and always of those of others.
+//! NOLOOP: a client gets no invalidation of its own writes, and one of every write by another client.
 
 use slotmux::tools::demo::server::{LocalServer, ServerOptions};
 

@@ -1,4 +1,4 @@
-//! BCAST: every change of a key with a prefix is announced, from every primary, read or not.
+//! BCAST: a change of a key with a prefix causes an invalidation, at every primary, whether the key was read or not.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -201,7 +201,7 @@ fn changes_are_announced_through_a_failover_and_a_move() {
     poll_until(PATIENCE, "the new primary to take the write", || {
         cluster.query::<()>(replica, &["SET", "f", "2"]).is_ok()
     });
-    // However it gets to know: by a null, or by the key.
+    // The invalidation is a null or has the key.
     keys_of(&client.read());
     poll_until(PATIENCE, "a write through slotmux", || {
         writer.call(&["SET", "f", "3"]) == Value::ok()
@@ -215,7 +215,7 @@ fn changes_are_announced_through_a_failover_and_a_move() {
         told
     });
     assert_eq!(told, ["f"]);
-    // A slot that moves: the old node announces the key as it goes, and the new one what happens there.
+    // A slot that moves: the old node announces the removal of the key, and the new one its later changes.
     let to = (0..6)
         .find(|&node| node != replica && cluster.migrate_slot(slot, replica, node).is_ok())
         .expect("a move");
@@ -260,7 +260,7 @@ fn an_announcement_does_not_overtake_a_reply() {
     let mut other = tracking(&proxy, &["BCAST"]);
     client.send(&["GET", "a"]);
     client.send(&["GET", "b"]);
-    // Another client, which waits for nothing, has got it by now.
+    // Another client, which has nothing in flight, has got it already.
     expect_invalidation(&mut other, "b");
     gate.open();
     assert_eq!(client.read(), Value::bulk("a's"));

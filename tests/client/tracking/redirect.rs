@@ -1,4 +1,4 @@
-//! REDIRECT: the invalidations of a client go to another one, of any worker and either protocol, or to none once it has left.
+//! REDIRECT: the invalidations of a client go to another client, of any worker and either protocol, until that has left.
 
 use slotmux_testing::{PATIENCE, Proxy, RawClient, Value, calm_cluster, poll_until, shared_proxy};
 

@@ -1,5 +1,5 @@
-//! Moves that are interrupted after each of their steps: what slotmux leaves when it is killed there, and what it tells its
-//! client when a node is. docs/consistency.md has the table.
+//! Moves that are interrupted after each of their steps: the keys that slotmux leaves when it is killed there, and its reply
+//! to the client when a node is killed. docs/consistency.md has the table.
 
 use std::path::Path;
 use std::thread;
@@ -36,7 +36,7 @@ fn wait_for(file: &Path) {
     std::fs::remove_file(reached).expect("the file");
 }
 
-/// All keys of a prefix, and parked elements, with what they hold.
+/// All keys of a prefix, and parked elements, with their values.
 fn left(cluster: &LocalCluster, prefix: &str) -> Vec<String> {
     let mut found = Vec::new();
     for node in cluster.nodes() {
@@ -47,7 +47,7 @@ fn left(cluster: &LocalCluster, prefix: &str) -> Vec<String> {
             for key in direct.call(&["KEYS", &pattern]).items() {
                 let Value::Bulk(key) = key else { continue };
                 let text = String::from_utf8_lossy(key).into_owned();
-                // The names of slotmux' own keys without what differs between runs.
+                // The names of slotmux' own keys without the parts that differ between runs.
                 let name = match text.split(':').collect::<Vec<_>>()[..] {
                     ["slotmux", kind, ..] => kind.to_owned(),
                     _ => text.strip_prefix(prefix).unwrap_or(&text).to_owned(),
@@ -79,7 +79,7 @@ fn left(cluster: &LocalCluster, prefix: &str) -> Vec<String> {
     found
 }
 
-/// Command, its setup, and what is left when slotmux is killed after each step that changes anything.
+/// Command, its setup, and the remaining keys when slotmux is killed after each step that changes anything.
 type Row = (
     &'static str,
     &'static str,
@@ -174,7 +174,7 @@ fn key_at(cluster: &LocalCluster, node: usize) -> String {
     keys.find(is_there).expect("a key of that node")
 }
 
-/// After which step which node is killed, the beginning of the reply, and what the other node has then.
+/// The step after which a node is killed, that node, the beginning of the reply, and the keys of the other node then.
 #[test]
 fn what_is_left_when_a_node_is_killed_after_a_step() {
     use Victim::{Destination, Source};

@@ -1,4 +1,4 @@
-//! Commands with keys in several slots: as on one Redis, and what is left where something fails.
+//! Commands with keys in several slots: replies and values as on one Redis, and the state after failures.
 
 #[cfg(debug_assertions)]
 mod interrupted;

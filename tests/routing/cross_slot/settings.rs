@@ -1,4 +1,4 @@
-//! `cross_slot` and `cross_slot_max`: what runs, and the errors of what does not.
+//! `cross_slot` and `cross_slot_max`: the commands that run, and the errors of the others.
 
 use slotmux_testing::{Proxy, RawClient, Value, shared_cluster, shared_proxy};
 use toml::Table;

@@ -150,6 +150,6 @@ fn order_holds_behind_it() {
         let mut leaving = proxy.client();
         leaving.send(&["RENAME", "order:{gone}", "order:{d}"]);
     }
-    // None of the clients that left is waited for.
+    // slotmux waits for no client that has left.
     assert_eq!(call(&mut client, "SCARD order:{d}"), Value::Integer(0));
 }

@@ -69,7 +69,7 @@ fn has_all_of(ours: &Sections, node: &Sections) {
         let is_hidden = |field: &str| {
             title == "Cluster Info"
                 || title == "Replication" && (field.starts_with("slave") || field == "master_host")
-                // What was called or went wrong since is another matter.
+                // Later calls and errors change these fields.
                 || ["Commandstats", "Errorstats", "Latencystats"].contains(&&**title)
         };
         for (field, value) in fields.iter().filter(|(field, _)| !is_hidden(field)) {
@@ -82,7 +82,7 @@ fn has_all_of(ours: &Sections, node: &Sections) {
     }
 }
 
-/// What the server says of its program is said by slotmux too, and the histograms of Redis 8 are added up.
+/// Fields about the server's program have the values of the server, and the histograms of Redis 8 are added up.
 #[test]
 fn sections_and_fields_are_those_of_the_nodes() {
     let cluster = calm_cluster(0);
@@ -267,7 +267,7 @@ fn nodes_are_queried_only_for_their_sections() {
     assert!((3 * TIMES..4 * TIMES).contains(&asked), "{asked}");
 }
 
-/// In a transaction INFO says what it says outside, wherever the transaction runs.
+/// INFO has the same fields inside a transaction as outside, on whichever node the transaction runs.
 #[test]
 fn inside_a_transaction_the_nodes_are_asked_too() {
     let cluster = calm_cluster(0);
@@ -327,7 +327,7 @@ fn inside_a_transaction_the_nodes_are_asked_too() {
             }
         }
     }
-    // What was set before it is in the figures, and a node that is away costs its part.
+    // The figures include earlier writes, and lack those of a node that is away.
     let proxy = Proxy::start(&cluster, |config| {
         config.set("cluster.timeouts.command", "700ms")
     });

@@ -70,7 +70,7 @@ fn a_key_that_a_module_creates_gets_the_default() {
                 client.call(&["DEL", key]);
             }
         }
-        // Outside of the namespace there is none.
+        // A key outside of the namespace gets no TTL.
         client.call(&words("JSON.SET free $ 1"));
         assert_eq!(ttl(&mut client, "free"), -1);
     }

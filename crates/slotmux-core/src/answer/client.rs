@@ -59,13 +59,13 @@ pub(super) fn client(
         "getredir" => write::integer(out, redirection(subject)),
         "caching" => tracking::caching(request, subject, out),
         "capa" if host.server.number().is_valkey_from(8, 0) => {
-            // Those that are unknown are ignored.
+            // Unknown capabilities are ignored.
             if (2..request.len()).any(|at| request.is(at, "redirect")) {
                 subject.session_mut().takes_redirects = true;
             }
             write::simple(out, "OK");
         }
-        // A node that is in import mode takes it for a connection, and clients share those.
+        // In import mode a node applies it to a connection, and clients share connections.
         "import-source" if host.server.number().is_valkey_from(8, 1) => {
             write::error(out, "ERR Server is not in import mode");
         }

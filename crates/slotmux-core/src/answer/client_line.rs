@@ -1,5 +1,5 @@
 //! One client as `CLIENT LIST` and `CLIENT INFO` describe it: the fields of the server's version in its order, of which
-//! slotmux fills those that mean something here.
+//! slotmux fills in those that apply to it.
 
 use crate::cluster::server::ServerVersion;
 use std::fmt::{self, Write as _};

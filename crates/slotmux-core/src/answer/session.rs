@@ -25,7 +25,7 @@ pub struct Session {
     pub takes_redirects: bool,
     /// `MONITOR`: by which number of its worker.
     pub monitor: Option<NonZeroU32>,
-    /// `CLIENT TRACKING`: what few clients ask for.
+    /// `CLIENT TRACKING`: the options that few clients use.
     pub(super) tracking: Option<Box<TrackingDetails>>,
 }
 

@@ -13,7 +13,7 @@ use crate::resp::{number, write};
 /// The keys that are tracked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TrackingMode {
-    /// None: tracking is off.
+    /// No keys: tracking is off.
     #[default]
     Off,
     /// Those of all reads.

@@ -199,7 +199,7 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// All that is said of nodes, now and before.
+/// All statements about nodes, of this and of earlier queries.
 struct KnownNodes<'a> {
     views: &'a [NodeView],
     nodes_before: HashMap<&'a str, &'a Node>,

@@ -53,7 +53,7 @@ pub enum MissingCode {
 }
 
 impl MissingCode {
-    /// Reads it from an error reply: the code and the first words, which all servers share. Redis adds an advice.
+    /// Reads it from an error reply: the code and the first words, which all servers share. Redis adds a hint behind them.
     pub fn in_error(error_reply: &[u8]) -> Option<MissingCode> {
         let text = error_reply.strip_prefix(b"-")?;
         if text.starts_with(b"NOSCRIPT No matching script") {

@@ -9,7 +9,7 @@ use super::view::text;
 /// One server, as it states itself in `INFO` and `HELLO`. An empty version is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerIdentity {
-    /// `server_name` of INFO: `redis`, `valkey` or what the server calls itself.
+    /// `server_name` of INFO: `redis`, `valkey` or another name.
     pub name: String,
     /// `redis_version` of INFO. Valkey reports a compatible Redis version here.
     pub version: String,
@@ -74,12 +74,12 @@ impl ServerVersion {
         self.redis >= (7, 2, 0)
     }
 
-    /// Whether INFO tells of a CLIENT PAUSE.
+    /// Whether INFO has fields about a CLIENT PAUSE.
     pub fn tells_of_pauses(self) -> bool {
         self.is_valkey_from(8, 1)
     }
 
-    /// Whether INFO has what CLUSTER INFO says.
+    /// Whether INFO has the fields of CLUSTER INFO.
     pub fn has_cluster_section(self) -> bool {
         self.is_valkey_from(9, 1)
     }
@@ -142,7 +142,7 @@ impl ServerIdentity {
         ServerVersion::new(&self.version, self.valkey_version.as_deref())
     }
 
-    /// What slotmux says in front of these servers: as the oldest of those that told their version, with the modules that
+    /// The server as which slotmux presents itself: the oldest of those with a known version, with the modules that
     /// all of them have and the zone that all of them are in. Empty if none told.
     pub fn of_all<'a>(servers: impl Iterator<Item = &'a Arc<ServerIdentity>>) -> ServerIdentity {
         let known: Vec<&Arc<ServerIdentity>> = servers

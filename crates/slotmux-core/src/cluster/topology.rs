@@ -23,7 +23,7 @@ pub enum UpstreamKind {
 }
 
 /// One node, as the cluster announces it and as it is reached. Nodes are equal if they are the same at the same place, whether
-/// or not they were asked: [`Topology::server`] is what follows from their statements.
+/// or not they were asked: [`Topology::server`] follows from their statements.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// The 40 hex digits of the node id; for a standalone server its address.

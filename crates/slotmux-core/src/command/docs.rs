@@ -27,7 +27,7 @@ its keys if it has any and if its flags say that it does not change the state of
 | slotmux | Answered by slotmux itself. |
 | own connection | May block, so it uses a dedicated upstream connection. |
 | own connection if BLOCK | As above if BLOCK is among its options, else by key. |
-| transaction | MULTI … EXEC, kept by slotmux until EXEC; WATCH holds a dedicated connection until then. |
+| transaction | MULTI … EXEC, kept by slotmux until EXEC; WATCH holds a dedicated connection for each watched slot until then. |
 | by channel | To the node of the channel's slot. |
 | subscription | Messages come over a connection that all clients of a worker share. |
 | refused | Not forwarded; the error says why. |

@@ -1,4 +1,4 @@
-//! The arguments of a command that is split by slot: some in front, the keys with what belongs to each, some behind.
+//! The arguments of a command that is split by slot: common ones in front, each key with its own, common ones behind.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ pub struct SplitShape {
     pub first: u8,
     /// Arguments per key, the key counted.
     pub step: u8,
-    /// Number of arguments behind the last key and what belongs to it.
+    /// Number of common arguments behind the last key and its arguments.
     pub tail: u8,
 }
 
@@ -31,7 +31,7 @@ impl SplitShape {
         usize::from(self.first) + usize::from(self.tail)
     }
 
-    /// Whether a request of `argc` arguments has at least one key, and each has what belongs to it.
+    /// Whether a request of `argc` arguments has at least one key, and each key has all of its arguments.
     pub fn fits(self, argc: usize) -> bool {
         let own = argc.saturating_sub(self.around());
         own > 0 && own.is_multiple_of(usize::from(self.step))
@@ -72,7 +72,7 @@ impl SplitShape {
         0..usize::from(self.first).min(argc)
     }
 
-    /// The arguments behind the last key and what belongs to it.
+    /// The common arguments behind the last key and its arguments.
     pub fn behind(self, argc: usize) -> Range<usize> {
         argc.saturating_sub(usize::from(self.tail))..argc
     }

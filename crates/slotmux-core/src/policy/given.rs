@@ -97,7 +97,7 @@ impl TtlSubject<'_> {
         }
     }
 
-    /// As [`TtlSubject::judge`] for RESTORE, by which servers do not look for an overflow: some delete the key, some keep
+    /// As [`TtlSubject::judge`] for RESTORE, whose TTL servers do not check for an overflow: some delete the key, some keep
     /// it for good, and Valkey 8.1 may end. So a TTL that may overflow is cut, also without a maximum.
     pub fn judge_unchecked(&self, text: &[u8], form: TtlForm) -> JudgedTtl {
         let given = parse_i64(text).filter(|&given| given > MAY_OVERFLOW && !form.is_absolute);

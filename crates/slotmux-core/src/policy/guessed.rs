@@ -67,7 +67,7 @@ impl GuessedTtls {
         found
     }
 
-    /// Whether there is nothing about a TTL.
+    /// Whether no word is about a TTL.
     pub fn is_empty(&self) -> bool {
         !self.is_any
     }
@@ -93,7 +93,7 @@ impl GuessedTtls {
         }
     }
 
-    /// The refusal of what an expiry behind the command cannot mend: it cuts a TTL and gives one, but prolongs none.
+    /// The refusal of a TTL that an expiry behind the command cannot correct: it can shorten or add a TTL, not prolong one.
     pub fn refusal(&self, subject: &TtlSubject) -> Option<Refusal> {
         self.broken_rule(subject).map(with_reason)
     }
@@ -124,7 +124,7 @@ impl GuessedTtls {
     }
 }
 
-/// The rule that the TTL in argument `at` breaks, if an expiry behind the command does not mend it.
+/// The rule that the TTL in argument `at` breaks, if an expiry behind the command does not correct it.
 fn broken_rule(subject: &TtlSubject, at: usize, form: TtlForm) -> Option<Refusal> {
     let (name, is_inline) = (subject.name, subject.ttl.strength == Strength::InlineOnly);
     match subject.judge(subject.request.arg(at), form) {

@@ -78,7 +78,7 @@ fn judge(subject: &TtlSubject, options: TtlOptions, guessed: &GuessedTtls) -> Ju
     match options {
         TtlOptions::Ttl(option) => match subject.judge_option(option) {
             JudgedTtl::Refused(refusal) => Judged::Refused(refusal),
-            // What is too long is cut behind the command, by the clock of the node.
+            // The expiry behind the command bounds a long TTL by the clock of the node.
             JudgedTtl::Becomes(_, action) if action != Actions::RAISED && !is_inline(subject) => {
                 Judged::Stays
             }
@@ -99,7 +99,7 @@ fn judge(subject: &TtlSubject, options: TtlOptions, guessed: &GuessedTtls) -> Ju
     }
 }
 
-/// The default behind the command is what `persist = "rewrite"` asks for.
+/// The default behind the command fulfils `persist = "rewrite"`.
 fn may_persist(subject: &TtlSubject) -> bool {
     match subject.ttl.persist {
         Persist::Allow => true,
@@ -141,7 +141,7 @@ fn read_from(request: &Request, command: &LearnedCommand, from: usize) -> TtlOpt
         options = match (options, found) {
             (options, TtlOptions::None) => options,
             (TtlOptions::None, found) => found,
-            // Which of them counts is not said.
+            // `COMMAND DOCS` does not say which of them counts.
             _ => return TtlOptions::Unknown,
         };
         at += 1 + takes;
@@ -242,7 +242,7 @@ mod tests {
         for (line, rule) in [
             ("m.add k v EX 3601", "(ttl.max)"),
             ("m.add k v UP 1 PERSIST", "(ttl.persist)"),
-            // Not as described.
+            // The request does not follow the description.
             ("m.add k v NEW EX 1", "(ttl.min)"),
             ("m.add k v EX 5 PX 5", "(ttl.min)"),
         ] {

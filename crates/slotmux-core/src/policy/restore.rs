@@ -143,7 +143,7 @@ mod tests {
                 ("RESTORE k 0 v IDLETIME\0 1 freq\0 1", "="),
                 // In the past: there will be no key.
                 ("RESTORE k 5 v ABSTTL", "="),
-                // With the clock of the node on top of it, it overflows.
+                // The sum with the clock of the node overflows.
                 (
                     "RESTORE k 9223372036854775807 v REPLACE",
                     "clamped: RESTORE k 100000 v REPLACE",

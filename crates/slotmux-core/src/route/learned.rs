@@ -138,7 +138,7 @@ fn one_node(command: &LearnedCommand, knowledge: &Knowledge) -> Plan {
     if !is_permitted && !knowledge.is_one_node {
         return refuse_without_permit(command, KEYLESS);
     }
-    // It may create keys, which nothing tells.
+    // It may create keys that slotmux cannot see.
     if !is_permitted && !command.is_readonly() && knowledge.policies.is_active() {
         return refuse(RefusalRule::UncertainKeys, UNTOLD_KEYS);
     }

@@ -1,6 +1,6 @@
-//! A node lacks the function of an FCALL: the control thread gives it the library, if most of the other primaries have it, and the
-//! call is sent again. A function that has run may return the same error: only if the node has confirmed that it lacked the function
-//! is the call sent again.
+//! A node lacks the function of an FCALL: the control thread loads the library into it, if most of the other primaries have
+//! it, and the call is sent again. A function that has run may return the same error, so the call is sent again only if the
+//! node has confirmed that it lacked the function.
 
 use std::rc::Rc;
 
@@ -51,7 +51,7 @@ pub(super) fn ask_for_library(
     None
 }
 
-/// Asks for what the primary of a transaction lacks: a command of it has failed with this error, and nothing is sent again.
+/// Asks for the function that the primary of a transaction lacks: a command failed with this error, and is not sent again.
 pub(crate) fn ask_for_libraries(worker: &Worker, entry: &InFlight) {
     let owner = entry
         .slot

@@ -255,7 +255,7 @@ fn zones_are_remembered_and_versions_do_not_flap() {
         let server = topology.shards[0].primary.server.as_ref();
         server.and_then(|server| server.zone.clone())
     };
-    // A node that is not asked this time says what it said before.
+    // The earlier statement of a node that is not asked again stays.
     let second = merge(&[by_b.clone(), by_a.clone()], &first, true).topology;
     let third = merge(&[by_b.clone()], &second, true).topology;
     for topology in [&first, &second, &third] {

@@ -146,7 +146,7 @@ impl LearnedCommand {
         matches!(self.options, LearnedOptions::Known(_))
     }
 
-    /// The number of arguments of its option with this word. `None`: there is none, as far as its options are known.
+    /// The number of arguments of its option with this word. `None`: no known option has this word.
     pub fn option_takes(&self, word: &[u8]) -> Option<usize> {
         match &self.options {
             LearnedOptions::Known(grammar) => grammar.takes(word),

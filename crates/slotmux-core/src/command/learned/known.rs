@@ -19,11 +19,11 @@ pub(super) enum KnownForm {
     },
     /// Every node has indexes, and the reply lists their names.
     ListsIndexes,
-    /// What it changes or lists is that of the whole cluster where the search module coordinates the nodes.
+    /// It changes or lists data of the whole cluster where the search module coordinates the nodes.
     Coordinated,
-    /// Its reply is about what one node has; those of all primaries are merged.
+    /// Its reply is about the data of one node; the replies of all primaries are merged.
     OfAllPrimaries(Merge),
-    /// It blocks its connection, which the module does not tell.
+    /// It blocks its connection, which the module does not declare.
     Blocks,
     /// It has no key, whatever the module declares.
     Keyless,

@@ -55,7 +55,7 @@ impl Learned {
         self.lacking_rewritten = lacking.map(|command| command.full_name).collect();
     }
 
-    /// Whether the upstream lacks a command of the table, as far as it told its commands.
+    /// Whether the upstream lacks a command of the table, as far as its commands are known.
     pub fn lacks(&self, command: &Command) -> bool {
         // Servers before 7.0 do not list subcommands.
         let has_listed = || self.names.iter().any(|name| name.contains(&b'|'));
@@ -138,7 +138,7 @@ impl Learned {
         for (name, docs) in entries(reply) {
             let folded = text(name).and_then(|name| LowerCaseName::new(&[name]));
             let command = folded.and_then(|name| self.commands.get_mut(name.bytes()));
-            // It was learned just now, and is not shared yet.
+            // The caller has just learned it, so no other owner exists.
             if let Some(command) = command.and_then(Arc::get_mut) {
                 command.options = LearnedOptions::from_docs(docs);
             }

@@ -6,7 +6,7 @@ use super::value::{elements, field, text};
 use crate::c_string;
 use crate::resp::Span;
 
-/// What is known about the options of a learned command.
+/// The known options of a learned command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum LearnedOptions {
     /// Nothing: it has no description, or one that does not tell where options end and values begin.
@@ -26,7 +26,7 @@ pub(super) struct OptionGrammar {
     words: Vec<(Box<[u8]>, usize)>,
 }
 
-/// What stands before the options.
+/// The operands before the options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operands {
     /// So many arguments.

@@ -33,7 +33,7 @@ pub enum LearnedRoute {
     },
     /// It names no key and its meaning is not known: to a single server, or where the configuration permits it.
     OneNode,
-    /// To a single server only, as nothing tells where its keys are.
+    /// To a single server only, as the places of its keys are unknown.
     HiddenKeys,
     /// Nowhere, for this reason.
     Refused(&'static str),
@@ -51,8 +51,8 @@ pub(super) fn route(
         .union(Flags::NO_MULTI)
         .union(Flags::ASKING)
         .union(Flags::PUBSUB);
-    // Commands like CLIENT, WATCH and AUTH are barred from scripts. So are scripts themselves, which say that their
-    // keys move, and some reads and writes, which say what they are. A module has no such commands.
+    // Commands like CLIENT, WATCH and AUTH have the flag `noscript`. So have scripts, which also have `movablekeys`, and
+    // some reads and writes, which have `readonly` or `write`. A module has no such commands.
     const ACCOUNTED: Flags = Flags::WRITE
         .union(Flags::READONLY)
         .union(Flags::MOVABLE_KEYS)

@@ -255,7 +255,7 @@ fn what_modules_declare_is_corrected_by_their_documents() {
         let found = keys_of(command, request_line).map(|keys| keys.join(" "));
         assert_eq!(found.ok().as_deref(), keys, "{line}");
     }
-    // A server's own command of such a name is what the server says.
+    // A server's own command with such a name follows its own entry.
     let own = Learned::from_reply(&Value::Array(vec![simple("ft.search -1 1 1 1: readonly")]));
     assert_eq!(
         own.get(b"ft.search").map(|command| command.route),

@@ -40,10 +40,10 @@ pub enum Program {
 }
 
 impl Program {
-    /// The program for a request whose keys are in several slots. `None`: there is none for it.
+    /// The program for a request whose keys are in several slots. `None`: no program runs it.
     pub fn of(request: &Request, command: CommandRef) -> Option<Program> {
         let CommandRef::Table(known) = command else {
-            // A module may keep more in its values than DUMP shows, and nothing tells which key it writes.
+            // A module may keep more in its values than DUMP shows, and does not declare which key it writes.
             return None;
         };
         // A script sees the names of its keys, so that other names would be another call.

@@ -4,10 +4,10 @@ use std::sync::OnceLock;
 
 use crate::slot::{SLOTS, Slot, slot_of};
 
-/// What all of them begin with.
+/// The prefix of all of them.
 pub const OWN_KEYS: &[u8] = b"slotmux:";
 
-/// What the names of elements that are being moved begin with.
+/// The prefix of the keys of parked elements.
 pub const PARKED: &[u8] = b"slotmux:parked:";
 
 /// A number for each slot that hashes to it.
@@ -43,8 +43,8 @@ pub fn temporary(slot: Slot, secret: u64, number: u64) -> Vec<u8> {
     format!("slotmux:tmp:{{{}}}:{secret:016x}:{number}", tag_of(slot)).into_bytes()
 }
 
-/// The name under which an element is parked in the slot of its source, until `destination` has it. It says what is
-/// left to do with it: to push it at `to`.
+/// The name under which an element is parked in the slot of its source, until `destination` has it. It names the
+/// remaining step: a push at `to`.
 pub fn parked(slot: Slot, id: &str, to: &[u8], destination: &[u8]) -> Vec<u8> {
     let head = format!("slotmux:parked:{{{}}}:{id}:", tag_of(slot));
     [head.as_bytes(), to, b":", destination].concat()

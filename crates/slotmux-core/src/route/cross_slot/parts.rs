@@ -107,8 +107,8 @@ pub fn streams(request: &Request, command: CommandRef) -> Vec<SlotCommand> {
         .collect()
 }
 
-/// Joins the replies to [`streams`], in the order in which the client named the streams. `None` if one of them is not
-/// what a node replies to such a command.
+/// Joins the replies to [`streams`], in the order in which the client named the streams. `None` if one of them is no
+/// valid reply to such a command.
 pub fn join_streams(
     request: &Request,
     command: CommandRef,

@@ -41,7 +41,7 @@ pub fn rule(section: &str, field: &str) -> FieldRule {
         return rule;
     }
     match section {
-        // What it says of the machine and the program has no sum.
+        // Fields about the machine and the program have no sum.
         "Server" => FieldRule::First,
         // Connections between the nodes, which clients of slotmux do not see.
         "Cluster" | "Cluster Info" => FieldRule::Own,
@@ -137,7 +137,7 @@ fn known(field: &str) -> Option<FieldRule> {
         "rss_overhead_ratio" => ratio("used_memory_rss", "allocator_resident"),
         "mem_fragmentation_ratio" => ratio("used_memory_rss", "used_memory"),
         "avg_pipeline_length" => ratio("avg_pipeline_length_sum", "avg_pipeline_length_cnt"),
-        // Memory is in use at all nodes at once, as far as anyone can tell.
+        // The peaks of the nodes may have been at the same time.
         "used_memory_peak" | "current_cow_peak" => FieldRule::Sum,
         _ => return None,
     })

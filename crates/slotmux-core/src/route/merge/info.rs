@@ -49,7 +49,7 @@ impl SectionChoice {
     }
 }
 
-/// As [`merged`], for an INFO with these arguments, if the nodes were asked for `everything`, and for what they show by
+/// As [`merged`], for an INFO with these arguments, if the nodes were asked for `everything`, and for their sections by
 /// `default`.
 pub fn merged_some<'r>(
     own: &OwnInfo,
@@ -99,8 +99,8 @@ const OF_NODES: [(&str, &str); 2] = [
 ];
 
 /// Appends the reply; a part that is an error has no figures. The nodes decide which sections were asked for. If a node's
-/// figures are missing, that is said even where slotmux' own section was not asked for, and if all are, the sections are
-/// those that slotmux has itself.
+/// figures are missing, the reply says so even if slotmux' own section was not requested; if all are missing, it has the
+/// sections of slotmux alone.
 pub fn merged(own: &OwnInfo, parts: &[Vec<u8>], out: &mut Vec<u8>) {
     let texts: Vec<&str> = parts.iter().filter_map(|part| text(part)).collect();
     let nodes: Vec<Vec<FieldSection>> = texts.iter().map(|text| sections(text)).collect();
@@ -216,7 +216,7 @@ fn fields<'a>(
     let Some(first) = nodes.first() else {
         return told(own);
     };
-    // The modules of one node: a cluster whose nodes have not the same is in disorder.
+    // The modules of the first node: the nodes of an intact cluster have the same ones.
     if title == "Modules" {
         return told(&first.fields);
     }
@@ -225,7 +225,7 @@ fn fields<'a>(
     let mut merged: Vec<(&str, String)> = Vec::new();
     for &name in theirs.iter().filter(|name| is_shown(name)) {
         if is_listener(name) {
-            // slotmux has as many as it has, whatever the number of a node's.
+            // slotmux lists all of its own listeners, however many a node has.
             if !merged.iter().any(|(other, _)| is_listener(other)) {
                 merged.extend(told(own).into_iter().filter(|(own, _)| is_listener(own)));
             }
@@ -266,7 +266,7 @@ fn is_listener(name: &str) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Merges one field. `None`: it is slotmux' own, and slotmux has nothing to say about it.
+/// Merges one field. `None`: it is slotmux' own, and slotmux has no value for it.
 fn merged_field(
     title: &str,
     own: &[(&str, &str)],

@@ -20,7 +20,7 @@ pub fn shown(parts: &[Vec<u8>], out: &mut Vec<u8>) -> bool {
 /// Appends the first part that `is_it`; else the error that matters most, if there is one, or else the first part.
 /// Tells whether it is an error.
 fn one_of(parts: &[Vec<u8>], is_it: impl Fn(&[u8]) -> bool, out: &mut Vec<u8>) -> bool {
-    // A node that has nothing to stop, or no such script, says so; one that could not do it is worth more.
+    // Errors of nodes without a script to stop or show count less than other errors.
     let idle = |part: &[u8]| part.starts_with(b"-NOTBUSY") || part.starts_with(b"-NOSCRIPT");
     let mut all = parts.iter().map(Vec::as_slice);
     let found = all
