@@ -247,13 +247,24 @@ impl Announcements {
                 return announcer.close();
             };
             let part = node.part(announcer);
-            if part == Part::Next
-                && let Some(former) = std::mem::replace(&mut node.prefixes, node.next.take())
-            {
-                former.finish();
-                node.ending.push(former);
+            if part == Part::Next {
+                let former = std::mem::replace(&mut node.prefixes, node.next.take());
+                match former {
+                    Some(former) if former.is_up() => {
+                        former.finish();
+                        node.ending.push(former);
+                        Part::Next
+                    }
+                    // No connection announced changes up to this moment.
+                    Some(former) => {
+                        former.close();
+                        Part::Prefixes
+                    }
+                    None => Part::Prefixes,
+                }
+            } else {
+                part
             }
-            part
         };
         match part {
             // Changes before this moment were not announced.

@@ -56,6 +56,7 @@ async fn start(
     if change.tracking.noloop && !worker.announcements.has_room_for_owner(worker, client) {
         return Err(NO_LANES.to_owned());
     }
+    let before = client.session.tracking();
     worker.announcements.set_starting(client);
     set(worker, client, change, redirect);
     let waited = wait(worker, client).await;
@@ -69,6 +70,11 @@ async fn start(
         client.invalidate_behind_all(worker, FORGET_ALL);
         set(worker, client, off, None);
         return Err(error);
+    }
+    let was_alone = before.is_broadcast() && before.noloop;
+    if was_alone && !client.session.tracking().noloop {
+        // Its own lanes have ended before the announcers took over.
+        client.invalidate_behind_all(worker, FORGET_ALL);
     }
     Ok(())
 }

@@ -75,7 +75,8 @@ pub(super) async fn attempt(
     let BlockOutcome::Done(mut replies) = ran? else {
         return Err(Trouble::Again);
     };
-    talk.hold(0);
+    talk.hold(replies.iter().map(Vec::len).sum());
+    talk.worker.keep_within_memory();
     if let Some(error) = replies[..place]
         .iter()
         .find(|reply| reply.starts_with(b"-"))

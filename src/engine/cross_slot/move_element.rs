@@ -15,6 +15,10 @@ use super::{Job, RESTLESS};
 /// Milliseconds that a mark is kept where its removal fails: longer than anyone looks for parked elements.
 const MARK_TTL: &[u8] = b"604800000";
 
+/// Lengths of a mark: the destination has the element, or a try was refused.
+const PUSHED: i64 = 1;
+const NOT_PUSHED: i64 = 2;
+
 /// The two ends of a move.
 struct Move<'a> {
     source: &'a [u8],
@@ -117,8 +121,9 @@ async fn look(talk: &mut Talk, moved: &Move<'_>, names: &Parked) -> Result<bool,
     Ok(has_any)
 }
 
-/// Pushes the element, and marks that in the same transaction. It is tried again as long as the mark shows that no try
-/// before has done it; each watches the mark, so that at most one of them can.
+/// Pushes the element, and marks that in the same transaction: the mark is a list of two, of which LMOVE takes the element
+/// to the destination, so that it has one left if and only if the destination has the element. The push is tried again as
+/// long as the mark shows that no try before has done it; each watches the mark, so that at most one of them can.
 async fn push(
     talk: &mut Talk,
     moved: &Move<'_>,
@@ -126,14 +131,18 @@ async fn push(
     element: &[u8],
     expiries: &[u8],
 ) -> Pushed {
-    let command: &[u8] = if moved.to_end == b"LEFT" {
-        b"LPUSH"
-    } else {
-        b"RPUSH"
-    };
-    let mut commands = vec![request(&[command, moved.destination, element])];
+    let mut commands = vec![
+        request(&[b"RPUSH", &names.mark, element, b""]),
+        request(&[
+            b"LMOVE",
+            &names.mark,
+            moved.destination,
+            b"LEFT",
+            moved.to_end,
+        ]),
+    ];
     commands.extend(commands_in(expiries));
-    commands.push(request(&[b"SET", &names.mark, b"", b"PX", MARK_TTL]));
+    commands.push(request(&[b"PEXPIRE", &names.mark, MARK_TTL]));
     let mut is_unknown = false;
     loop {
         match try_push(talk, names, commands.clone()).await {
@@ -162,10 +171,12 @@ async fn try_push(
     commands: Vec<Vec<u8>>,
 ) -> Result<bool, Trouble> {
     let budget = talk.reply_budget();
-    let looks = [request(&[b"EXISTS", &names.mark])];
+    let looks = [request(&[b"LLEN", &names.mark])];
     let awaited = talk.watch(&names.mark, &looks, &budget)?;
-    if integer_of(&talk.receive_watched(awaited).await?[0]) == Some(1) {
-        return Ok(true);
+    match integer_of(&talk.receive_watched(awaited).await?[0]) {
+        Some(PUSHED) => return Ok(true),
+        Some(NOT_PUSHED) => return refused(talk, names, WRONG_TYPE.to_vec()).await,
+        _ => {}
     }
     let done = talk
         .block_beside(&names.mark, commands, Effect::Write)
@@ -173,13 +184,18 @@ async fn try_push(
     let BlockOutcome::Done(replies) = done else {
         return Ok(false);
     };
-    if replies[0].starts_with(b"-") {
-        // The mark was set even if the push failed.
-        let unmark = [request(&[b"DEL", &names.mark])];
-        talk.ask(&names.mark, &unmark, Effect::Write).await?;
-        return Err(Trouble::Reply(replies[0].clone()));
+    let refusal = replies[..2].iter().find(|reply| reply.starts_with(b"-"));
+    match refusal {
+        Some(error) => refused(talk, names, error.clone()).await,
+        None => Ok(true),
     }
-    Ok(true)
+}
+
+/// The destination does not take the element. Removes the mark, which otherwise expires and still says so.
+async fn refused(talk: &mut Talk, names: &Parked, error: Vec<u8>) -> Result<bool, Trouble> {
+    let unmark = [request(&[b"DEL", &names.mark])];
+    let _ = talk.ask(&names.mark, &unmark, Effect::Write).await;
+    Err(Trouble::Reply(error))
 }
 
 /// Removes the parked key, then the mark: a parked key without its mark would count as not pushed.

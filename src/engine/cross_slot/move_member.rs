@@ -38,7 +38,7 @@ pub(super) async fn attempt(talk: &mut Talk, job: &Job) -> Result<Vec<u8>, Troub
     // A second time it changes nothing.
     match insist_on_block(talk, destination, &commands).await {
         Ok(replies) if replies[0].starts_with(b"-") => {
-            let back = request(&[b"SADD", source, member]);
+            let back = request(&[b"SMOVE", &parked.key, source, member]);
             return Err(parked
                 .put_back(talk, source, back, replies[0].clone())
                 .await);

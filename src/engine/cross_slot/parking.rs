@@ -11,7 +11,7 @@ use slotmux_core::slot::slot_of;
 use crate::engine::worker::clock::unix_milliseconds;
 
 use super::bring::commands_in;
-use super::exchange::{BlockOutcome, Effect, request};
+use super::exchange::{BlockOutcome, Effect};
 use super::talk::{Talk, Trouble};
 
 /// The keys of slotmux' own in one move.
@@ -43,8 +43,8 @@ impl Parked {
         error: Vec<u8>,
     ) -> Trouble {
         talk.extend();
-        let mut commands = governed(talk, &command);
-        commands.push(request(&[b"DEL", &self.key]));
+        // It empties the parked key, which then is gone.
+        let commands = governed(talk, &command);
         let budget = talk.reply_budget();
         let done = async {
             talk.begin(&[source]).await?;
@@ -52,7 +52,9 @@ impl Parked {
             talk.receive_block(sent).await
         };
         match done.await {
-            Ok(BlockOutcome::Done(replies)) if !replies[0].starts_with(b"-") => {
+            Ok(BlockOutcome::Done(replies))
+                if replies[0] == b":1\r\n" || replies[0].starts_with(b"$") =>
+            {
                 Trouble::Reply(error)
             }
             _ => self.left(),

@@ -19,6 +19,10 @@ pub(super) async fn attempt(
     is_nx: bool,
     progress: &mut Progress,
 ) -> Result<Vec<u8>, Trouble> {
+    if is_nx && progress.has_written {
+        // A second copy could replace what another client has written since.
+        return Err(Trouble::Error(STAYS.to_owned()));
+    }
     let own = job.request();
     let (source, destination) = (own.arg(1), own.arg(2));
     talk.begin_apart(&[source, destination]).await?;
@@ -53,7 +57,7 @@ pub(super) async fn attempt(
     }
     .to_string();
     let mut restore: Vec<&[u8]> = vec![b"RESTORE", destination, ttl.as_bytes(), dump];
-    if !is_nx || progress.has_written {
+    if !is_nx {
         restore.push(b"REPLACE");
     }
     let mut commands = vec![request(&restore)];

@@ -8,10 +8,14 @@ use slotmux_core::resp::integer_of;
 use slotmux_core::route::parts::{GovernedPart, governed_parts, keys_by_slot};
 use slotmux_core::slot::Slot;
 
-use super::Job;
 use super::bring::commands_in;
 use super::exchange::{BlockOutcome, Effect, request};
+use super::parking::insist;
 use super::talk::{Talk, Trouble};
+use super::{Job, RESTLESS};
+
+const PARTLY: &str =
+    "ERR slotmux: not completed, the keys of some slots are set and could not be removed again";
 
 /// Keys with their values.
 const SHAPE: SplitShape = SplitShape::of_step(2);
@@ -66,11 +70,17 @@ pub(super) async fn attempt(talk: &mut Talk, job: &Job) -> Result<Vec<u8>, Troub
             Err(trouble) => trouble,
         };
         talk.extend();
+        let mut is_undone = true;
         for group in &groups[..done] {
-            let removal = [request(&[&[&b"DEL"[..]], &names(group)[..]].concat())];
-            talk.ask(first(group), &removal, Effect::Write).await?;
+            let removal = request(&[&[&b"DEL"[..]], &names(group)[..]].concat());
+            is_undone &= insist(talk, first(group), removal).await.is_ok();
         }
-        return Err(taken);
+        return Err(match (is_undone, taken) {
+            (false, _) => Trouble::Error(PARTLY.to_owned()),
+            // From the start it would find its own keys, if a removal had not run.
+            (true, Trouble::Again) => Trouble::Error(RESTLESS.to_owned()),
+            (true, taken) => taken,
+        });
     }
     Ok(b":1\r\n".to_vec())
 }

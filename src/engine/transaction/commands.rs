@@ -192,12 +192,20 @@ fn exec(worker: &Rc<Worker>, client: &Rc<Client>) -> Dispatched {
         && let Some(info) = &queue.info
     {
         let may_ask = !info.is_complete() && client.in_flight() == 0;
-        let is_asked = !may_ask || ask_ahead(worker, client, info).is_ok();
-        if !info.is_complete() {
-            if is_asked {
-                // EXEC is dispatched again once the nodes have answered.
-                client.pause_for(Pause::InFlight(0));
+        if may_ask && let Err(not_sent) = ask_ahead(worker, client, info) {
+            let dispatched = not_sent.into();
+            if dispatched == Dispatched::Deferred {
+                client.transaction.put_back(queue);
+            } else {
+                // The client has its error.
+                client.end_watch(worker);
+                client.charge_buffers(worker);
             }
+            return dispatched;
+        }
+        if !info.is_complete() {
+            // EXEC is dispatched again once the nodes have answered.
+            client.pause_for(Pause::InFlight(0));
             client.transaction.put_back(queue);
             return Dispatched::Deferred;
         }
