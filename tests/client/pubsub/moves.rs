@@ -163,9 +163,9 @@ fn a_shard_channel_follows_its_slot_unnoticed() {
         }
         cluster.migrate_slot_finish(slot, from, to).expect("moved");
         cluster.wait_owner(slot, to).expect("known");
-        let workers = || subscribers_at(&cluster, to, "SHARDNUMSUB", "moving");
+        let has = |channel| subscribers_at(&cluster, to, "SHARDNUMSUB", channel) > 0;
         poll_until(PATIENCE, "the new owner to have the subscribers", || {
-            workers() > 0
+            has("moving") && has("{moving}2")
         });
         poll_until(PATIENCE, "the message to reach both", || {
             publisher.call(&["SPUBLISH", "moving", "probe"]) == Value::Integer(2)
