@@ -21,6 +21,9 @@ const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 
+const INVALID_EXEC: &str =
+    "ERR slotmux: not executed, the node's reply to EXEC does not fit its transaction";
+
 /// The effect of a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Effect {
@@ -279,9 +282,11 @@ impl Talk {
 
     /// The outcome of a block.
     pub async fn receive_block(&mut self, awaited: Awaited) -> Result<BlockOutcome, Trouble> {
-        let lane = awaited.lane.clone();
+        let (lane, effect) = (awaited.lane.clone(), awaited.effect);
         let mut replies = self.receive(awaited).await?;
         let exec = replies.pop().unwrap_or_default();
+        // The first is that to MULTI.
+        let queued = replies.len().saturating_sub(1);
         // EXEC ends the watch, whatever it answers.
         let lanes = self.lanes.iter_mut();
         lanes
@@ -293,12 +298,18 @@ impl Talk {
         if exec.starts_with(b"-") {
             return Err(Trouble::Reply(exec));
         }
-        Ok(match elements_of(&exec) {
-            Some(elements) => {
-                BlockOutcome::Done(elements.into_iter().map(<[u8]>::to_vec).collect())
-            }
-            None => BlockOutcome::Nil,
-        })
+        if exec == b"*-1\r\n" || exec == b"_\r\n" {
+            return Ok(BlockOutcome::Nil);
+        }
+        match elements_of(&exec).filter(|elements| elements.len() == queued) {
+            Some(elements) => Ok(BlockOutcome::Done(
+                elements.into_iter().map(<[u8]>::to_vec).collect(),
+            )),
+            None => Err(Trouble::Error(match effect {
+                Effect::Read => INVALID_EXEC.to_owned(),
+                Effect::Write => UNKNOWN_FATE.to_owned(),
+            })),
+        }
     }
 
     /// Notes the information of a refusal about the key or its slot. False: the reply is no refusal, and goes to the client.

@@ -1,5 +1,6 @@
 //! Commands with keys in several slots: replies and values as on one Redis, and the state after failures.
 
+mod bad_nodes;
 #[cfg(debug_assertions)]
 mod interrupted;
 mod moving_slots;
