@@ -9,11 +9,9 @@ use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::retry::lost::unreachable;
 use crate::engine::worker::Worker;
 use slotmux_core::command::Merge;
-use slotmux_core::policy::{NamespaceId, ReplyConversion};
 use slotmux_core::resp::request::Request;
 use slotmux_core::resp::write;
 use slotmux_core::route::merge::info::{self, OwnInfo};
-use slotmux_core::slot::OptionalSlot;
 
 use super::broadcast::lanes;
 use super::gather::{Gather, MergeWith};
@@ -62,17 +60,8 @@ pub fn ask_ahead(
         return Ok(());
     }
     let whole = InFlight {
-        client: client.clone(),
         seq: client.take_seq(),
-        len: 0,
-        arrived: worker.clock.last(),
-        namespace: NamespaceId::UNMATCHED,
-        slot: OptionalSlot::NONE,
-        tries: 0,
-        mute: true,
-        write: false,
-        reply: ReplyConversion::AsIs,
-        kind: OnReply::Discard,
+        ..InFlight::internal(worker, client, 0, OnReply::Discard)
     };
     let known = MergeWith::Ahead(ahead.clone());
     let parts = lanes.len() * QUESTIONS.len();

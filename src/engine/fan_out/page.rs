@@ -17,6 +17,7 @@ use slotmux_core::resp::{number, write};
 
 use super::gather::Gather;
 use slotmux_core::route::hidden_keys::visible;
+use slotmux_core::route::merge::array_body;
 use slotmux_core::route::scan::{AfterPage, ScanCursor, ScanStep, parse};
 
 /// Sent once per connection, ahead of its first page: the reply identifies the run of the node's process.
@@ -253,9 +254,9 @@ impl Page {
             true => &visible(keys, policies)?,
             false => keys,
         };
-        let (len, bytes) = elements(visible)?;
+        let (len, bytes) = array_body(visible)?;
         let mut found = self.found.borrow_mut();
-        found.keys += len;
+        found.keys += usize::try_from(len).ok()?;
         found.bytes.extend_from_slice(bytes);
         found.next = next;
         Some(())
@@ -285,14 +286,6 @@ impl Page {
         out.extend_from_slice(&found.bytes);
         out
     }
-}
-
-/// The number of an array's elements, and their bytes.
-fn elements(array: &[u8]) -> Option<(usize, &[u8])> {
-    let rest = array.strip_prefix(b"*")?;
-    let end = rest.iter().position(|&byte| byte == b'\r')?;
-    let len = usize::try_from(number::parse_i64(&rest[..end])?).ok()?;
-    Some((len, rest.get(end + 2..)?))
 }
 
 /// The cursor in a node's reply, and the bytes of the keys.

@@ -15,10 +15,10 @@ use crate::engine::upstream::inflight::{InFlight, OnReply};
 use crate::engine::upstream::lane::Lane;
 use crate::engine::worker::Worker;
 use slotmux_core::command::{self, Flags};
-use slotmux_core::policy::{self, NamespaceId, ReplyConversion, as_transaction};
+use slotmux_core::policy::{self, as_transaction};
 use slotmux_core::resp::request::Request;
 use slotmux_core::route::transaction::{CountedCommand, SlotGroup, TransactionBody};
-use slotmux_core::slot::{OptionalSlot, Slot};
+use slotmux_core::slot::Slot;
 
 /// When slotmux gives its own elements of EXEC's reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -144,17 +144,9 @@ fn send_watched(
 /// The in-flight entry of EXEC itself, in the next place of the client's order.
 fn exec_entry(worker: &Worker, client: &Rc<Client>, mute: bool) -> InFlight {
     InFlight {
-        client: client.clone(),
         seq: client.take_seq(),
-        len: 0,
-        arrived: worker.clock.last(),
-        namespace: NamespaceId::UNMATCHED,
-        slot: OptionalSlot::NONE,
-        tries: 0,
         mute,
-        write: false,
-        reply: ReplyConversion::AsIs,
-        kind: OnReply::Discard,
+        ..InFlight::internal(worker, client, 0, OnReply::Discard)
     }
 }
 

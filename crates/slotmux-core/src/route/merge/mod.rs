@@ -22,7 +22,7 @@ use crate::command::Merge;
 use crate::resp::{elements_of, integer_of as integer, write};
 
 use elements::elements;
-pub(super) use shapes::array_body;
+pub use shapes::array_body;
 #[cfg(test)]
 use shapes::{bytes, reply};
 use shapes::{map_like, text_like};

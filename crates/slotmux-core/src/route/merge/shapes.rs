@@ -3,7 +3,7 @@
 use crate::resp::{Protocol, number, write};
 
 /// Number of elements of an array (or RESP3 set) reply, and their bytes.
-pub(in crate::route) fn array_body(reply: &[u8]) -> Option<(i64, &[u8])> {
+pub fn array_body(reply: &[u8]) -> Option<(i64, &[u8])> {
     if !matches!(reply.first(), Some(b'*' | b'~')) {
         return None;
     }
