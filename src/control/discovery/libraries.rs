@@ -3,10 +3,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::addr::Addr;
@@ -17,6 +19,11 @@ use crate::engine::library_requests::{LibraryRequest, TakenRequests};
 use crate::engine::shared::Shared;
 use slotmux_core::functions::{Library, have, is_common, missing};
 
+/// Time from the topology that shows a joined primary until its libraries are looked at. The first call at such a node often
+/// comes with that topology, and asks for its library itself; a call that fails while a library is being loaded for another
+/// reason gets the error, because it may have run.
+const JOIN_DELAY: Duration = Duration::from_millis(200);
+
 /// Serves the requests of the workers, and primaries that join, until the topology has no sender.
 pub async fn run(shared: &Shared) {
     let access = Arc::new(Access::new(&shared.config, &shared.run_id));
@@ -24,6 +31,8 @@ pub async fn run(shared: &Shared) {
     let mut topology = shared.topology.clone();
     let mut known = primaries(&topology.borrow_and_update());
     let mut waiting: Vec<LibraryRequest> = Vec::new();
+    let mut joined: HashSet<Addr> = HashSet::new();
+    let mut due = Instant::now();
     loop {
         tokio::select! {
             changed = topology.changed() => {
@@ -33,13 +42,17 @@ pub async fn run(shared: &Shared) {
                 let newest = primaries(&topology.borrow_and_update());
                 // At the start no primary has joined.
                 if !known.is_empty() {
-                    for node in newest.difference(&known) {
-                        let need = Need { access: &access, shared, node };
-                        let take = || take_for(node, &mut requests, &mut waiting);
-                        need.give(take, &newest).await;
-                    }
+                    joined.extend(newest.difference(&known).cloned());
+                    due = Instant::now() + JOIN_DELAY;
                 }
                 known = newest;
+            }
+            () = sleep_until(due), if !joined.is_empty() => {
+                for node in joined.drain() {
+                    let need = Need { access: &access, shared, node: &node };
+                    let take = || take_for(&node, &mut requests, &mut waiting);
+                    need.give(take, &known).await;
+                }
             }
             received = requests.next() => {
                 waiting.extend(received);
