@@ -206,9 +206,12 @@ fn check_request(
                 assert!(!is_known, "{}", bytes.escape_ascii());
                 return;
             }
-            // Requests that Redis would refuse are left to Redis. slotmux knows neither the clock of the node nor, for
-            // RESTORE, the existing keys.
-            let mut earlier = by_earlier_clock(before);
+            // Requests that every Redis would refuse are left to Redis. slotmux knows neither the clock of the node nor
+            // its newer options nor, for RESTORE, the existing keys.
+            let mut earlier = Server {
+                is_newer: true,
+                ..by_earlier_clock(before)
+            };
             if command.lifetime() == Lifetime::Restore {
                 earlier.keys.clear();
             }
