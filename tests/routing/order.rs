@@ -167,7 +167,7 @@ fn a_monotone_counter_stays_monotone_while_its_slot_moves() {
 fn without_the_barrier_the_order_breaks() {
     let folder = tempfile::TempDir::new().expect("a folder");
     fs::write(folder.path().join("barrier"), "").expect("a file");
-    let (seen, _) = count_while_slots_move(120, |config| {
+    let (seen, _) = count_while_slots_move(600, |config| {
         config.env("SABOTAGE", &folder.path().display().to_string());
     });
     assert!(seen.wrong.into_inner().expect("a lock").is_some());
